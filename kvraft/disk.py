@@ -1,0 +1,205 @@
+"""The only door to the file system: named files in one flat directory.
+
+Log, tables and manifest reach their files through the :class:`Disk` protocol and nothing else, so
+a simulated disk that loses unsynced bytes, tears writes or fails can stand in for the real one
+(``kvraft.sim.disk``).
+
+What a caller may rely on, and no more:
+
+- ``append`` is durable after ``sync`` of that file; a crash before it keeps any prefix of the
+  bytes, or none.
+- ``create``, ``rename`` and ``remove`` are durable after ``sync_dir``; before it a crash may undo
+  any of them.
+- ``rename`` is atomic: readers see the old file or the new one.
+- After an ``OSError`` from ``append``, ``sync`` or ``sync_dir`` nothing is known about the bytes
+  that were on their way.  A sync is never retried (Rebello et al., *Can Applications Recover from
+  fsync Failures?*, ATC 2020): the owner stops and recovers from what is on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from kvraft.errors import BadInput, Locked
+
+LOCK = "LOCK"
+TEMPORARY = ".tmp"
+
+
+class Disk(Protocol):
+    """Named files in one flat directory.  Every method may raise ``OSError``."""
+
+    def names(self) -> list[str]:
+        """Return the names of all files, sorted."""
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes; ``FileNotFoundError`` if there is none."""
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return ``length`` bytes from ``offset`` on (to the end if ``None``); fewer at the end."""
+
+    def create(self, name: str) -> None:
+        """Make an empty file; ``FileExistsError`` if the name is taken."""
+
+    def append(self, name: str, data: bytes) -> None:
+        """Write all of ``data`` at the end of an existing file."""
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut a file down to its first ``size`` bytes."""
+
+    def sync(self, name: str) -> None:
+        """Make the bytes of a file durable."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, replacing what had that name, atomically."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file; ``FileNotFoundError`` if there is none."""
+
+    def sync_dir(self) -> None:
+        """Make creations, renames and removals durable."""
+
+    def close(self) -> None:
+        """Let go of everything held open.  Says nothing about durability."""
+
+
+def replace(disk: Disk, name: str, data: bytes) -> None:
+    """Make ``name`` hold ``data``, durably and atomically: the old bytes or the new, no mixture."""
+    temporary = name + TEMPORARY
+    if temporary in disk.names():  # left behind by a crash in the middle of this function
+        disk.remove(temporary)
+    disk.create(temporary)
+    disk.append(temporary, data)
+    disk.sync(temporary)
+    disk.rename(temporary, name)
+    disk.sync_dir()
+
+
+class RealDisk:
+    """A directory of the operating system, made if missing, locked against a second process.
+
+    Raises :class:`~kvraft.errors.Locked` if another process holds it, and
+    :class:`~kvraft.errors.BadInput` if ``path`` is not a directory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise BadInput(f"{self.path} is not a directory") from None
+        self._open: dict[str, int] = {}
+        self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(self._lock)
+        except OSError:
+            os.close(self._lock)
+            raise Locked(f"{self.path} is in use by another process") from None
+
+    def names(self) -> list[str]:
+        """Return the names of all files, sorted; the lock file is not one of them."""
+        with os.scandir(self.path) as found:
+            return sorted(f.name for f in found if f.is_file() and f.name != LOCK)
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes."""
+        return (self.path / name).stat().st_size
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer where the file ends before."""
+        if length is None:
+            length = max(self.size(name) - offset, 0)
+        return _pread(self._descriptor(name), length, offset)
+
+    def create(self, name: str) -> None:
+        """Make an empty file."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY
+        self._open[name] = os.open(self.path / name, flags, 0o644)
+
+    def append(self, name: str, data: bytes) -> None:
+        """Write all of ``data`` at the end: a short write of the system is continued."""
+        descriptor = self._descriptor(name)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut a file down to its first ``size`` bytes."""
+        os.truncate(self._descriptor(name), size)
+
+    def sync(self, name: str) -> None:
+        """Make the bytes of a file, and the size needed to read them, durable."""
+        _datasync(self._descriptor(name))
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, atomically."""
+        self._let_go(old)
+        self._let_go(new)
+        os.replace(self.path / old, self.path / new)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        self._let_go(name)
+        os.remove(self.path / name)
+
+    def sync_dir(self) -> None:
+        """Make the directory itself durable; Windows has no such call and needs none."""
+        if sys.platform == "win32":
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Close every file and release the lock."""
+        for name in list(self._open):
+            self._let_go(name)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _descriptor(self, name: str) -> int:
+        if name not in self._open:
+            self._open[name] = os.open(self.path / name, os.O_RDWR | os.O_APPEND | _BINARY)
+        return self._open[name]
+
+    def _let_go(self, name: str) -> None:
+        if name in self._open:
+            os.close(self._open.pop(name))
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+_datasync = getattr(os, "fdatasync", os.fsync)
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _pread(descriptor: int, length: int, offset: int) -> bytes:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        parts: list[bytes] = []
+        while length > 0 and (part := os.read(descriptor, length)):
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _pread(descriptor: int, length: int, offset: int) -> bytes:
+        parts: list[bytes] = []
+        while length > 0 and (part := os.pread(descriptor, length, offset)):
+            parts.append(part)
+            offset += len(part)
+            length -= len(part)
+        return b"".join(parts)

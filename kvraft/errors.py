@@ -1,0 +1,49 @@
+"""The errors kvraft raises: one small family, one clear sentence each.
+
+Everything a caller may want to catch derives from :class:`KvraftError`.  The message says what was
+wrong and where, so that printing it is enough: the command line does just that.
+"""
+
+from __future__ import annotations
+
+
+class KvraftError(Exception):
+    """Base of every error that kvraft raises on purpose."""
+
+
+class BadInput(KvraftError):
+    """The caller handed in something that cannot be meant: a wrong type, row, option or order."""
+
+
+class Damage(KvraftError):
+    """Bytes that were promised are not what was written.  Nothing is guessed, nothing shortened.
+
+    ``file`` and ``offset`` (bytes from its start) say where, ``what`` says what was found.
+    """
+
+    def __init__(self, file: str, offset: int, what: str) -> None:
+        super().__init__(f"{file}, offset {offset}: {what}")
+        self.file = file
+        self.offset = offset
+        self.what = what
+
+
+class Foreign(KvraftError):
+    """A file is sound but not ours: it belongs to another member or to another format version."""
+
+
+class Locked(KvraftError):
+    """Another process has this data directory open."""
+
+
+class NotLeader(KvraftError):
+    """Only the leader can do this; ``leader`` is the member to ask instead, if one is known."""
+
+    def __init__(self, member: str, leader: str | None) -> None:
+        known = f"ask {leader}" if leader else "no leader is known"
+        super().__init__(f"{member} is not the leader: {known}")
+        self.leader = leader
+
+
+class Stopped(KvraftError):
+    """A member that met a failed write or a failed sync does nothing more until it is restarted."""

@@ -1,0 +1,177 @@
+"""The vocabulary: what crosses each boundary of the system, and the bytes of a log entry.
+
+::
+
+    client ──Transaction of Records──► Raft ──Entry──► log ──Record──► memtable ──Version──► SSTable
+
+Each step down sheds what the layer below has no business knowing.  A :class:`Record` is one upsert
+or delete of one transaction.  Raft wraps it into an :class:`Entry` with a term and an index.  A
+memtable and an SSTable keep only :class:`Version`, the part of a record that a reader of its key
+can see.
+
+Invariants:
+
+- One record is one entry.  The records of a transaction are contiguous entries, share one
+  transaction id and one timestamp, and only the last of them carries the commit mark.
+- A delete is a kind of record, never an empty value: ``b""`` is a good key and a good value.
+- In one log, timestamps of data records never fall, and two transactions never share one.
+
+Entries as bytes, in the log on disk and (later) on the wire, little-endian, one after another::
+
+    offset  size
+         0     8  term
+         8     8  index
+        16     8  timestamp      hybrid logical clock, see clock.py
+        24     8  sequence       of the transaction id
+        32     4  length of key
+        36     4  length of value
+        40     2  length of client name
+        42     1  kind           1 put, 2 delete, 3 no-op
+        43     1  commit mark    1 on the last record of a transaction
+        44     …  client, key, value
+
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import NamedTuple
+
+Timestamp = int
+"""A hybrid logical timestamp packed into 64 bits; comparing the integers compares the times."""
+
+MAX_KEY_BYTES = 64 * 1024
+MAX_VALUE_BYTES = 64 * 1024 * 1024
+
+RESERVED = b"\x00kvraft/"
+"""Keys under this prefix hold the replicated state of kvraft itself (the session table)."""
+
+
+class Kind(IntEnum):
+    """What a record does."""
+
+    PUT = 1
+    DELETE = 2
+    NOOP = 3
+
+
+class TxnId(NamedTuple):
+    """Names a transaction for ever: the ``sequence``-th one (from 1) of one client."""
+
+    client: str
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.client}#{self.sequence}"
+
+
+NO_TXN = TxnId("", 0)
+
+
+class Record(NamedTuple):
+    """One upsert or delete, as its client asked for it (client → Raft, log → memtable)."""
+
+    kind: Kind
+    key: bytes
+    value: bytes
+    timestamp: Timestamp
+    txn: TxnId
+    commit: bool = False
+    """The commit mark: true on the last record of a transaction only."""
+
+
+NOOP = Record(Kind.NOOP, b"", b"", 0, NO_TXN)
+"""What a new leader appends first (Raft §5.4.2, §8).  It carries no data and no time."""
+
+
+class Entry(NamedTuple):
+    """A record in its place in the log (Raft → peers, Raft → log on disk; Raft §5.3)."""
+
+    term: int
+    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
+    record: Record
+
+
+class Position(NamedTuple):
+    """A place in a log, named so that two logs can be compared: the index and the entry's term."""
+
+    index: int  # type: ignore[assignment]
+    term: int
+
+
+ORIGIN = Position(0, 0)
+"""The place before the first entry of an empty log; the first entry has index 1."""
+
+
+class HardState(NamedTuple):
+    """What a member must remember besides its log (Raft Figure 2, "persistent state")."""
+
+    term: int = 0
+    vote: str | None = None
+
+
+class Version(NamedTuple):
+    """What one key held from ``timestamp`` on (memtable → SSTable); ``None`` is a tombstone."""
+
+    timestamp: Timestamp
+    value: bytes | None
+
+
+Row = tuple[bytes, Version]
+"""A key with one version of it: what sorted runs are made of."""
+
+
+_ENTRY = struct.Struct("<QQQQIIHBB")
+ENTRY_OVERHEAD = _ENTRY.size
+
+
+def entry_size(entry: Entry) -> int:
+    """Return how many bytes :func:`pack_entries` spends on ``entry``."""
+    record = entry.record
+    client = record.txn.client
+    names = len(client) if client.isascii() else len(client.encode())
+    return ENTRY_OVERHEAD + names + len(record.key) + len(record.value)
+
+
+def pack_entries(entries: Iterable[Entry]) -> bytes:
+    """Return ``entries`` as bytes, in the layout of the module docstring."""
+    parts: list[bytes] = []
+    pack = _ENTRY.pack
+    for term, index, (kind, key, value, timestamp, txn, commit) in entries:
+        client = txn.client.encode()
+        head = pack(
+            term, index, timestamp, txn.sequence, len(key), len(value), len(client), kind, commit
+        )
+        parts += (head, client, key, value)
+    return b"".join(parts)
+
+
+def unpack_entries(data: bytes) -> list[Entry]:
+    """Return the entries that :func:`pack_entries` wrote.
+
+    Raises ``ValueError`` if ``data`` does not end where an entry ends or names no known kind: the
+    caller, who knows the file, says where.
+    """
+    entries: list[Entry] = []
+    at, end = 0, len(data)
+    while at < end:
+        if end - at < ENTRY_OVERHEAD:
+            raise ValueError("the last entry's head is cut short")
+        term, index, timestamp, sequence, k, v, c, kind, commit = _ENTRY.unpack_from(data, at)
+        at += ENTRY_OVERHEAD
+        if end - at < c + k + v:
+            raise ValueError(f"entry {index} is cut short")
+        client, at = data[at : at + c].decode(), at + c
+        key, at = data[at : at + k], at + k
+        value, at = data[at : at + v], at + v
+        txn = TxnId(client, sequence)
+        record = Record(Kind(kind), key, value, timestamp, txn, commit == 1)
+        entries.append(Entry(term, index, record))
+    return entries
+
+
+def label(key: bytes) -> str:
+    """Return ``key`` as text to show: printable ASCII as it is, the rest as escapes."""
+    return key.decode("latin-1").encode("unicode_escape").decode("ascii")
