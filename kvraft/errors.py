@@ -47,3 +47,7 @@ class NotLeader(KvraftError):
 
 class Stopped(KvraftError):
     """A member that met a failed write or a failed sync does nothing more until it is restarted."""
+
+
+class TimedOut(KvraftError):
+    """What was waited for did not happen in the time allowed."""

@@ -1,0 +1,46 @@
+# make test   set up the environment and run every check, test and notebook
+# make lab    set up the environment and open the first notebook in JupyterLab
+# make notebooks   run all notebooks and store their outputs
+#
+# The environment is .venv in this folder.  Choose another interpreter with PYTHON=python3.13.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LAB_FLAGS ?=
+# JupyterLab refuses to run as root unless told to: containers often have no other user.
+ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: test lab notebooks lint tests nbval clean
+
+test: lint tests nbval
+
+lab: $(READY)
+	$(BIN)/jupyter lab $(ROOT_FLAG) $(LAB_FLAGS) notebooks/00_tour.ipynb
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tests: $(READY)
+	$(BIN)/pytest -n 2
+
+# Twice in a row: a lesson that leaves something behind would fail the second time.
+nbval: $(READY)
+	$(BIN)/pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 60 notebooks
+	$(BIN)/pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 60 notebooks
+
+notebooks: $(READY)
+	$(BIN)/python -m tests.notebooks notebooks/*.ipynb
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "kvraft needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Looking at a cluster from outside: invariants that must hold after every step."""

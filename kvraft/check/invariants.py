@@ -1,0 +1,103 @@
+"""What must hold in a cluster after every step, looked at from outside.
+
+:class:`Checker` looks at nothing but the members' states and remembers what it has seen.  Call
+:meth:`Checker.check` after each step of a world; it raises :class:`Violation` naming the property.
+
+Raft's properties (Figure 3) and the storage engine's:
+
+- **Election safety**: at most one leader a term.
+- **Log matching** and **state machine safety**: two members never hold different committed entries
+  at one index, and what was committed once stays.
+- **Leader completeness**: a leader of a later term holds every entry committed before.
+- **The five marks** never cross: ``first ≤ flushed + 1``, ``flushed ≤ applied ≤ committed ≤ last``.
+- **Nothing goes back**: term, flushed and first never fall, not even over a crash; nor does a vote
+  change within its term.
+- **The log is kept**: everything above the flushed mark is in the log on disk.
+"""
+
+from __future__ import annotations
+
+from kvraft.errors import KvraftError
+from kvraft.raft import Role
+from kvraft.record import Entry
+from kvraft.replica import Replica
+from kvraft.sim.world import World
+
+
+class Violation(KvraftError):
+    """A property that must always hold does not."""
+
+
+class Checker:
+    """Watches one world.  The cost of a check does not grow with the length of the log."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._leader_of: dict[int, str] = {}
+        self._committed: dict[int, Entry] = {}
+        self._through: dict[str, int] = {}  # committed entries compared so far, by member
+        self._highest = 0
+        self._floors: dict[str, tuple[int, int, int]] = {}
+        self._votes: dict[tuple[str, int], str] = {}
+        self._led: set[tuple[str, int]] = set()
+
+    def check(self) -> None:
+        """Look at every running member; raise :class:`Violation` if something cannot be."""
+        for name, replica in self._world.replicas.items():
+            self._check_marks(name, replica)
+            self._check_term_and_vote(name, replica)
+            self._check_committed(name, replica)
+            self._check_leader(name, replica)
+
+    def _check_marks(self, name: str, replica: Replica) -> None:
+        m = replica.marks
+        if not (m.first <= m.flushed + 1 and m.flushed <= m.applied <= m.committed <= m.last):
+            raise Violation(f"the marks of {name} cross: {m}")
+        floor = (replica.raft.term, m.flushed, m.first)
+        before = self._floors.get(name, floor)
+        if any(now < then for now, then in zip(floor, before, strict=True)):
+            raise Violation(f"term, flushed or first of {name} went back: {before} to {floor}")
+        self._floors[name] = floor
+        if replica.raft.log.first_index > m.flushed + 1:
+            raise Violation(f"{name} misses log entries above its flushed mark {m.flushed}")
+
+    def _check_term_and_vote(self, name: str, replica: Replica) -> None:
+        raft = replica.raft
+        if raft.vote is not None:
+            first = self._votes.setdefault((name, raft.term), raft.vote)
+            if first != raft.vote:
+                raise Violation(f"{name} voted for {first} and {raft.vote} in term {raft.term}")
+
+    def _check_committed(self, name: str, replica: Replica) -> None:
+        log, commit = replica.raft.log, replica.raft.commit_index
+        start = max(self._through.get(name, 0) + 1, log.first_index)
+        if start > commit:  # restarted: its commit index has legally gone back
+            self._through[name] = min(self._through.get(name, 0), commit)
+            return
+        for entry in log.slice(start, commit):
+            other = self._committed.setdefault(entry.index, entry)
+            if other != entry:
+                raise Violation(f"entry {entry.index} was committed as {other} and as {entry}")
+        self._through[name] = commit
+        self._highest = max(self._highest, commit)
+
+    def _check_leader(self, name: str, replica: Replica) -> None:
+        raft = replica.raft
+        if raft.role is not Role.LEADER:
+            return
+        other = self._leader_of.setdefault(raft.term, name)
+        if other != name:
+            raise Violation(f"{other} and {name} both lead term {raft.term}")
+        if (name, raft.term) not in self._led and raft.term == max(self._leader_of):
+            self._led.add((name, raft.term))
+            self._check_completeness(name, replica)
+
+    def _check_completeness(self, name: str, replica: Replica) -> None:
+        log = replica.raft.log
+        if log.last_index < self._highest:
+            what = f"ends at {log.last_index}, {self._highest} is committed"
+            raise Violation(f"the log of {name}, leader of term {replica.raft.term}, {what}")
+        for entry in log.slice(log.first_index, self._highest):
+            committed = self._committed.get(entry.index, entry)
+            if committed != entry:
+                raise Violation(f"leader {name} holds {entry}, but {committed} is committed")

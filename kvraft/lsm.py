@@ -1,0 +1,300 @@
+"""The tree: a memtable, memtables that wait to be flushed, and tables; read as one sorted map.
+
+::
+
+    apply ──► memtable ──freeze──► immutable memtables ──flush──► tables, newest first
+                 │                         │                         │
+    get, scan ◄──┴─────────────────────────┴─────────────────────────┘   highest timestamp wins
+
+The tree has no log of its own.  Whoever applies rows names the position in *their* log after which
+the rows hold; after a crash they apply again whatever lies above :attr:`Tree.flushed`.  In kvraft
+that log is Raft's, and applying stops at complete transactions.
+
+Invariants:
+
+- Reads see every applied row; of the versions of a key the one with the highest timestamp.
+- On disk is the tree as it was at one position of the log, ``flushed``: never a mixture.
+- A flush makes durable, in this order: the table, its directory entry, the manifest.  Then memory
+  follows.  A crash in between leaves a table that nobody knows of, which the next open removes.
+- After a disk error in a flush the tree serves reads and never flushes again: it must be reopened.
+
+>>> import tempfile
+>>> from kvraft.disk import RealDisk
+>>> from kvraft.record import Position, Version
+>>> directory = tempfile.TemporaryDirectory()
+>>> disk = RealDisk(directory.name)
+>>> tree = Tree.open(disk)
+>>> tree.apply([(b"a", Version(1, b"1")), (b"b", Version(1, b"2"))], Position(2, 1))
+>>> tree.apply([(b"a", Version(2, None))], Position(3, 1))
+>>> tree.freeze()
+>>> for _ in tree.flush():
+...     pass
+>>> tree.close()
+>>> tree = Tree.open(disk)
+>>> list(tree.scan()), tree.flushed
+([(b'b', b'2')], Position(index=3, term=1))
+>>> tree.close(); disk.close(); directory.cleanup()
+
+Sources: O'Neil et al., *The Log-Structured Merge-Tree*, 1996; LevelDB impl.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from kvraft.disk import Disk
+from kvraft.errors import BadInput, Damage, Stopped
+from kvraft.events import Flushed, MemtableFrozen, Report, TableWritten, ignore
+from kvraft.manifest import Edit, Manifest
+from kvraft.memtable import Memtable
+from kvraft.merge import merge
+from kvraft.record import Position, Row, Timestamp, Version, label
+from kvraft.sstable import Table, TableInfo, table_number, write_table
+
+MEMTABLE_BYTES = 1 << 20
+
+
+class _Immutable(NamedTuple):
+    """A frozen memtable, and the log position whose rows it ends with."""
+
+    memtable: Memtable
+    through: Position
+
+
+class Tree:
+    """A log-structured merge-tree on one disk, which it may share with the log.
+
+    ``applied`` is the position that :meth:`apply` was last told, ``timestamp`` the highest one ever
+    applied.
+    """
+
+    def __init__(
+        self, disk: Disk, manifest: Manifest, owner: str, memtable_bytes: int, report: Report
+    ) -> None:
+        """Wrap an open manifest: use :meth:`open`."""
+        self.applied: Position = manifest.state.flushed
+        self.timestamp: Timestamp = manifest.state.timestamp
+        self._disk = disk
+        self._manifest = manifest
+        self._owner = owner
+        self._memtable_bytes = memtable_bytes
+        self._report = report
+        self._memtable = Memtable()
+        self._immutables: list[_Immutable] = []  # oldest first
+        self._tables = tuple(Table.open(disk, info, owner) for info in manifest.state.tables)
+        self._flushing = False
+        self._failure = ""  # why there will be no further flush
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        *,
+        owner: str = "",
+        memtable_bytes: int = MEMTABLE_BYTES,
+        report: Report = ignore,
+    ) -> Tree:
+        """Open the tree on ``disk``, a new one if there is none, as it was when last flushed.
+
+        ``owner`` names whose tree it is; files of another owner are refused.  ``memtable_bytes`` is
+        the size from which the memtable counts as full.
+
+        Removes tables that a crash left unfinished and no other file.  Raises
+        :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a tree
+        that lacks anything; data blocks are checked when they are read.
+        """
+        if memtable_bytes < 1:
+            raise BadInput(f"memtable_bytes must be at least 1, not {memtable_bytes}")
+        manifest = Manifest.open(disk, owner, report)
+        tree = cls(disk, manifest, owner, memtable_bytes, report)
+        live = {info.number for info in manifest.state.tables}
+        for name in disk.names():
+            number = table_number(name)
+            if number is not None and number not in live:
+                disk.remove(name)
+        return tree
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, rows: Iterable[Row], position: Position) -> None:
+        """Take in the rows of one complete transaction, or none, as of ``position`` in the log.
+
+        All of them or, where ``BadInput`` is raised for a bad row, none.  Positions must grow.
+        """
+        self._check_open()
+        if position.index <= self.applied.index:
+            raise BadInput(f"position {position} is not above {self.applied}, applied before")
+        self._memtable.update(rows)
+        self.applied = position
+        self.timestamp = max(self.timestamp, self._memtable.timestamp)
+
+    def freeze(self) -> None:
+        """Let the memtable take no more writes: it waits to be flushed, a new one takes its place.
+
+        One without rows is frozen too if the applied mark has moved, so that transactions which
+        wrote nothing do not hold on to the log.  If nothing was applied since, nothing happens.
+        """
+        self._check_open()
+        before = self._immutables[-1].through if self._immutables else self.flushed
+        if self.applied == before:
+            return
+        frozen, self._memtable = self._memtable, Memtable()
+        self._immutables.append(_Immutable(frozen, self.applied))
+        self._report(MemtableFrozen(len(frozen), frozen.size, self.applied.index))
+
+    def flush(self) -> Iterator[None]:
+        """Write the oldest immutable memtable to a table, in slices: run it to its end.
+
+        Does nothing if none waits.  One flush at a time: raises ``BadInput`` at the first slice if
+        another is under way.  A job dropped half-way changes nothing that a reader sees.
+
+        Raises ``OSError`` if the disk fails, ``Damage`` if it does not give back what was written,
+        and :class:`~kvraft.errors.Stopped` from then on.
+        """
+        self._check_open()
+        if self._failure:
+            raise Stopped(f"the tree stopped flushing: {self._failure}")
+        if self._flushing:
+            raise BadInput("a flush is under way: finish it before the next")
+        if not self._immutables:
+            return
+        self._flushing = True
+        try:
+            yield from self._flush_oldest()
+        except (OSError, Damage) as error:
+            self._failure = str(error)
+            raise
+        finally:
+            self._flushing = False
+
+    def _flush_oldest(self) -> Iterator[None]:
+        memtable, through = self._immutables[0]
+        number = self._manifest.take_number()
+        info = yield from write_table(self._disk, number, memtable.scan(), owner=self._owner)
+        written: tuple[Table, ...] = ()
+        if info is not None:
+            keys = label(info.first_key), label(info.last_key)
+            self._report(TableWritten(number, info.rows, info.size, *keys))
+            written = (Table.open(self._disk, info, self._owner),)
+            yield
+        self._check_open()
+        add = tuple(table.info for table in written)
+        self._manifest.commit(Edit(add, flushed=through, timestamp=memtable.timestamp))
+        self._tables = written + self._tables
+        del self._immutables[0]
+        self._report(Flushed(through.index, number if written else 0))
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of ``key``, ``None`` if it has none."""
+        version = self.version(key)
+        return None if version is None else version.value
+
+    def version(self, key: bytes) -> Version | None:
+        """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known."""
+        self._check_open()
+        _check_key(key)
+        best = self._memtable.get(key)
+        for memtable, _ in reversed(self._immutables):
+            best = _newer(best, memtable.get(key))
+        for table in self._tables:
+            # Newest first: once a version is found, older tables rarely have a chance.
+            if best is None or table.info.max_timestamp > best.timestamp:
+                best = _newer(best, table.get(key))
+        return best
+
+    def scan(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Return an iterator over keys and values with ``start <= key < stop``, in ascending order.
+
+        It sees the tree as it is at this call, whatever is applied, frozen or flushed until it is
+        exhausted.  For that the rows of the memtable in the range are copied now; immutable
+        memtables and tables never change and are read on the way.
+        """
+        self._check_open()
+        _check_key(start)
+        if stop is not None:
+            _check_key(stop)
+        runs: list[Iterable[Row]] = [list(self._memtable.scan(start, stop))]
+        runs += [memtable.scan(start, stop) for memtable, _ in reversed(self._immutables)]
+        runs += [table.scan(start, stop) for table in self._tables]
+        return self._live(merge(runs))
+
+    def _live(self, rows: Iterator[Row]) -> Iterator[tuple[bytes, bytes]]:
+        for key, version in rows:
+            self._check_open()
+            if version.value is not None:
+                yield key, version.value
+
+    def verify(self) -> None:
+        """Read every live table; raises :class:`~kvraft.errors.Damage` at the first defect."""
+        self._check_open()
+        for table in self._tables:
+            table.verify()
+
+    # ── looking at it ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def flushed(self) -> Position:
+        """The last log position whose rows are all in durable tables."""
+        return self._manifest.state.flushed
+
+    @property
+    def full(self) -> bool:
+        """Whether the memtable has reached its size and should be frozen."""
+        return self._memtable.size >= self._memtable_bytes
+
+    @property
+    def waiting(self) -> int:
+        """How many immutable memtables wait to be flushed."""
+        return len(self._immutables)
+
+    @property
+    def memtable_rows(self) -> int:
+        """How many keys the memtable holds, tombstones included."""
+        return len(self._memtable)
+
+    @property
+    def memtable_size(self) -> int:
+        """About how many bytes of table the memtable would fill."""
+        return self._memtable.size
+
+    @property
+    def tables(self) -> tuple[TableInfo, ...]:
+        """The live tables, newest first."""
+        return self._manifest.state.tables
+
+    def close(self) -> None:
+        """Refuse all further use, open scans and flushes too.  The disk stays open: it is shared.
+
+        What was not flushed is dropped; it is in the log.
+        """
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BadInput("the tree is closed")
+
+
+def prefix_stop(prefix: bytes) -> bytes | None:
+    r"""Return the ``stop`` that ends a scan from ``prefix`` behind its last key; ``None``: no end.
+
+    >>> prefix_stop(b"user/"), prefix_stop(b"a\xff"), prefix_stop(b"\xff")
+    (b'user0', b'b', None)
+    """
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
+
+
+def _newer(best: Version | None, found: Version | None) -> Version | None:
+    """Return the version with the higher timestamp; of equal ones ``best``, from the newer run."""
+    if best is None or (found is not None and found.timestamp > best.timestamp):
+        return found
+    return best
+
+
+def _check_key(key: bytes) -> None:
+    if not isinstance(key, bytes):
+        raise BadInput(f"a key must be bytes, not {type(key).__name__}")

@@ -1,0 +1,312 @@
+"""The manifest: which tables are live, and how far into the log they reach.  Changes are atomic.
+
+It is a log of edits in the framing of ``frame.py``, payloads in JSON.  One file of it counts, the
+one whose name ``CURRENT`` holds::
+
+    CURRENT             MANIFEST-000007
+    "MANIFEST-000007\\n"  ┌────────┬────────────┬──────┬──────┬──────┬──────┐
+                         │ header │ whole state│ edit │ mark │ edit │ mark │ …
+                         └────────┴────────────┴──────┴──────┴──────┴──────┘
+
+- **header** (kind 1): format version and owner, with a seed that every manifest shares, so that a
+  foreign one is recognised as such; later frames are seeded with the file's name and its owner;
+- **edit** (kind 2): tables added and removed, the flushed mark, the highest timestamp and the next
+  file number.  The whole state is an edit to an empty one;
+- **mark** (kind 3): empty, and not synced.  Its *synced* field vouches for the edit before it, so
+  that damage to an edit that was committed is never taken for a torn write.
+
+Every open writes a new manifest with the whole state, so that nobody ever appends behind bytes of
+unknown standing, such as those of an edit whose sync failed.  So does a manifest that grew long.
+
+Invariants:
+
+- A manifest counts from the moment ``CURRENT`` is renamed, and has no edits before; the old one is
+  removed for good before the next edit.  Two manifests on a disk never say different things.
+- Every file number is used once, for a table or for a manifest.
+- An empty disk is a new tree.  Tables without ``CURRENT`` are damage, never an empty tree.
+
+Sources: LevelDB impl.md (manifest, CURRENT); Pebble record (the mark); RocksDB issue 7621 (bytes
+that land although their sync failed).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from kvraft import frame
+from kvraft.disk import Disk
+from kvraft.disk import replace as replace_file
+from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.events import Report, TailCut, ignore
+from kvraft.record import ORIGIN, Position, Timestamp
+from kvraft.sstable import TableInfo, table_number
+
+CURRENT = "CURRENT"
+FORMAT = 1
+ROLL_BYTES = 1 << 20
+
+_HEADER, _EDIT, _MARK = 1, 2, 3
+_HEADER_SEED = frame.seed_of("MANIFEST")
+_NAME = re.compile(r"MANIFEST-([0-9]{6,})")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One atomic change.  What is left out stays as it is."""
+
+    add: tuple[TableInfo, ...] = ()
+    remove: tuple[int, ...] = ()
+    flushed: Position = ORIGIN
+    timestamp: Timestamp = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the manifest says.
+
+    ``tables`` are newest first; ``flushed`` is the last log position whose rows are all in them;
+    ``timestamp`` is the highest among those rows; ``next_file`` is a number that no file ever had.
+    """
+
+    tables: tuple[TableInfo, ...] = ()
+    flushed: Position = ORIGIN
+    timestamp: Timestamp = 0
+    next_file: int = 1
+
+    def after(self, edit: Edit, next_file: int) -> State:
+        """Return the state that ``edit`` makes of this one; ``BadInput`` if it cannot."""
+        live = {table.number for table in self.tables}
+        if not live.issuperset(edit.remove):
+            raise BadInput(f"an edit removes tables {edit.remove}, but {sorted(live)} are live")
+        added = [table.number for table in edit.add]
+        if len({*live, *added}) != len(live) + len(added) or next_file <= max(added, default=0):
+            raise BadInput(f"an edit adds tables {added}, but their numbers are not new")
+        if next_file < self.next_file:
+            raise BadInput(f"file numbers cannot go back from {self.next_file} to {next_file}")
+        kept = tuple(table for table in self.tables if table.number not in edit.remove)
+        return State(
+            tables=edit.add + kept,
+            flushed=max(self.flushed, edit.flushed),
+            timestamp=max(self.timestamp, edit.timestamp),
+            next_file=next_file,
+        )
+
+
+class Manifest:
+    """The live manifest.  ``state`` is what it durably says."""
+
+    def __init__(self, disk: Disk, owner: str, state: State) -> None:
+        """Write ``state`` to a new manifest and make it the one that counts."""
+        self.state = state
+        self._disk = disk
+        self._owner = owner
+        self._next_file = state.next_file
+        self._name = ""
+        self._seed = 0
+        self._size = 0
+        self._synced = 0
+        self._write_anew()
+
+    @classmethod
+    def open(cls, disk: Disk, owner: str, report: Report = ignore) -> Manifest:
+        """Read the state, or begin an empty one on an empty disk, and write it anew.
+
+        Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` as :func:`load`
+        does.  A torn last edit is reported, and gone.
+        """
+        state, torn = _find(disk, owner)
+        if torn is not None:
+            report(torn)
+        used = [number for name in disk.names() if (number := _file_number(name)) is not None]
+        next_file = max(state.next_file, max(used, default=0) + 1)
+        return cls(disk, owner, replace(state, next_file=next_file))
+
+    def take_number(self) -> int:
+        """Return a number for a new file: one that no file ever had."""
+        number = self._next_file
+        self._next_file += 1
+        return number
+
+    def commit(self, edit: Edit) -> State:
+        """Make ``edit`` durable and return the new state.
+
+        Raises ``BadInput`` if the edit does not fit the state, and ``OSError`` if the disk fails:
+        then nobody knows whether the edit holds, and the manifest must be opened again.
+        """
+        state = self.state.after(edit, self._next_file)
+        self._append(_EDIT, _encode(edit, self._next_file))
+        self._disk.sync(self._name)
+        self._synced = self._size
+        self.state = state
+        if self._size > ROLL_BYTES:
+            self._write_anew()
+        else:
+            self._append(_MARK, b"")
+        return self.state
+
+    def _append(self, kind: int, payload: bytes) -> None:
+        data = frame.encode(kind, payload, synced=self._synced, seed=self._seed)
+        self._disk.append(self._name, data)
+        self._size += len(data)
+
+    def _write_anew(self) -> None:
+        """Write the state to a new file, switch to it, and remove the old one for good."""
+        self._name = _manifest_name(self.take_number())
+        self._seed = frame.seed_of(self._name, self._owner)
+        self.state = replace(self.state, next_file=self._next_file)
+        data = _opening(self._name, self._owner, self.state)
+        self._disk.create(self._name)
+        self._disk.append(self._name, data)
+        self._disk.sync(self._name)
+        self._disk.sync_dir()
+        replace_file(self._disk, CURRENT, self._name.encode() + b"\n")
+        self._size = self._synced = len(data)
+        for name in self._disk.names():
+            if _is_manifest(name) and name != self._name:
+                self._disk.remove(name)
+        self._disk.sync_dir()
+
+
+def load(disk: Disk, owner: str) -> State:
+    """Return what the manifest on ``disk`` says, and write nothing.
+
+    An empty disk has the empty state.  Raises :class:`~kvraft.errors.Damage` if what was committed
+    is not there, and :class:`~kvraft.errors.Foreign` if it has another owner or format.
+    """
+    return _find(disk, owner)[0]
+
+
+def _find(disk: Disk, owner: str) -> tuple[State, TailCut | None]:
+    """Return the state on ``disk``, and what is torn at the end of its manifest."""
+    names = disk.names()
+    if CURRENT not in names:
+        _check_new(disk, names, owner)
+        return State(), None
+    line = disk.read(CURRENT)
+    name = line.decode("latin-1").removesuffix("\n")
+    if not line.endswith(b"\n") or not _is_manifest(name):
+        what = "is empty" if not line else f"holds {line!r}"
+        raise Damage(CURRENT, 0, f"should be one line with the name of a manifest, but {what}")
+    if name not in names:
+        raise Damage(CURRENT, 0, f"names {name}, which does not exist")
+    return _read(disk, name, owner)
+
+
+def _check_new(disk: Disk, names: list[str], owner: str) -> None:
+    """Raise ``Damage`` unless a disk without ``CURRENT`` never had one.
+
+    A crash while the very first manifest is written may leave it behind, as it was, or a part.
+    """
+    first = _manifest_name(1)
+    most = len(_opening(first, owner, State(next_file=2)))
+    for name in names:
+        fresh = name == first and disk.size(name) <= most
+        if _file_number(name) is not None and not fresh:
+            raise Damage(CURRENT, 0, f"is missing, although there is {name}")
+
+
+def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
+    data = disk.read(name)
+    header = frame.decode(data, 0, seed=_HEADER_SEED)
+    if isinstance(header, str):
+        raise Damage(name, 0, header)
+    _check_header(header, name, owner)
+    seed = frame.seed_of(name, owner)
+    found = frame.scan(data, name=name, seed=seed, start=header.end)
+    if not found.frames:
+        raise Damage(name, header.end, "the state that a manifest begins with is not sound")
+    state = State()
+    for part in found.frames:
+        if part.kind == _EDIT:
+            try:
+                state = state.after(*_decode(part.payload))
+            except (ValueError, BadInput) as error:
+                raise Damage(name, part.offset, f"an edit makes no sense: {error}") from None
+        elif part.kind != _MARK or part.payload:
+            raise Damage(name, part.offset, f"a frame of kind {part.kind} has no place here")
+    torn = TailCut(name, found.end, len(data) - found.end) if found.torn else None
+    return state, torn
+
+
+def _opening(name: str, owner: str, state: State) -> bytes:
+    """Return what the manifest ``name`` begins with: its header, and the whole ``state``."""
+    header = json.dumps({"format": FORMAT, "owner": owner}).encode()
+    edit = Edit(add=state.tables, flushed=state.flushed, timestamp=state.timestamp)
+    body = _encode(edit, state.next_file)
+    return frame.encode(_HEADER, header, synced=0, seed=_HEADER_SEED) + frame.encode(
+        _EDIT, body, synced=0, seed=frame.seed_of(name, owner)
+    )
+
+
+def _check_header(header: frame.Frame, name: str, owner: str) -> None:
+    try:
+        found = json.loads(header.payload)
+        version, theirs = found["format"], found["owner"]
+    except (ValueError, KeyError, TypeError):
+        raise Damage(name, 0, "the header of a manifest makes no sense") from None
+    if version != FORMAT:
+        raise Foreign(f"{name} has format {version}; this version reads format {FORMAT}")
+    if theirs != owner:
+        raise Foreign(f"{name} belongs to {theirs!r}, not to {owner!r}")
+
+
+def _encode(edit: Edit, next_file: int) -> bytes:
+    """Return ``edit`` as JSON; keys are written in hexadecimal."""
+    tables = [asdict(table) for table in edit.add]
+    for table in tables:
+        table |= {name: table[name].hex() for name in ("first_key", "last_key")}
+    whole = {
+        "add": tables,
+        "remove": edit.remove,
+        "flushed": edit.flushed,
+        "timestamp": edit.timestamp,
+        "next_file": next_file,
+    }
+    return json.dumps(whole).encode()
+
+
+def _decode(payload: bytes) -> tuple[Edit, int]:
+    """Return the edit and the next file number; ``ValueError`` if the bytes make none."""
+    try:
+        whole = json.loads(payload)
+        index, term = _integers(whole["flushed"])
+        timestamp, next_file = _integers((whole["timestamp"], whole["next_file"]))
+        tables = tuple(_table(values) for values in whole["add"])
+        edit = Edit(tables, _integers(whole["remove"]), Position(index, term), timestamp)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"an edit lacks something: {error}") from None
+    return edit, next_file
+
+
+def _table(values: dict[str, Any]) -> TableInfo:
+    keys = {name: bytes.fromhex(values.pop(name)) for name in ("first_key", "last_key")}
+    _integers(values.values())
+    return TableInfo(**(values | keys))
+
+
+def _integers(values: Iterable[Any]) -> tuple[int, ...]:
+    numbers = tuple(values)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError(f"whole numbers are expected, not {numbers}")
+    return numbers
+
+
+def _manifest_name(number: int) -> str:
+    return f"MANIFEST-{number:06d}"
+
+
+def _is_manifest(name: str) -> bool:
+    return name.startswith("MANIFEST-") and _file_number(name) is not None
+
+
+def _file_number(name: str) -> int | None:
+    """Return the number that the file ``name`` takes: a table's or a manifest's, or ``None``."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return table_number(name)
+    number = int(match[1])
+    return number if name == _manifest_name(number) else None

@@ -1,0 +1,441 @@
+"""One member: consensus module, log and tree joined, and the rule for who may cut the log.
+
+A replica is synchronous and owns no time, thread or socket.  A world drives it: hand in ticks,
+messages and requests, then call :meth:`Replica.drain`, which makes durable what must be, applies
+what is committed, and returns what may now be sent.  Many inputs may precede one drain: they share
+one sync of the disk (group commit).  Long work is done in slices between drains
+(:meth:`Replica.work`).
+
+Everything a replica does moves one of five marks, which never cross::
+
+     first ≤ flushed + 1            flushed ≤ applied ≤ committed ≤ last
+     │ oldest entry kept            │ in SSTables  │ in the     │ on a      │ in the
+     │ in the log                   │ on disk      │ memtable   │ majority  │ log
+
+Neither owner of the log cuts it alone.  A sealed segment goes only when all of it lies below what
+every holder still needs (:meth:`Replica.holds`):
+
+- the **tree** needs everything above its flushed mark, to rebuild its memtables after a crash; an
+  open transaction is not applied, so it is above that mark;
+- the **followers** need everything that is not yet on every member, to catch up.
+
+Order of things, which makes an acknowledged write survive: hard state and entries are synced, then
+messages leave; a table is synced, then the directory, then the manifest, and only then log
+segments go.
+
+Sources: Raft §5 and §7; Kudu's log anchors and all-replicated index for the holders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+
+from kvraft.disk import Disk
+from kvraft.errors import Damage, NotLeader, Stopped
+from kvraft.events import (
+    Applied,
+    CutDecided,
+    Marks,
+    Repeated,
+    Report,
+    Started,
+    Undone,
+    ignore,
+)
+from kvraft.lsm import Tree
+from kvraft.membership import Configuration
+from kvraft.raft import Log, Message, Raft, ReadReady, Role
+from kvraft.raft import Options as RaftOptions
+from kvraft.record import Entry, Kind, Position, Row, TxnId, Version
+from kvraft.session import Outcome, Session, session_key
+from kvraft.transaction import (
+    Answer,
+    Complete,
+    Gatherer,
+    Read,
+    ReadAnswer,
+    Redirect,
+    Reply,
+    Stage,
+    Submit,
+)
+from kvraft.wal import Wal
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Sizes in bytes, and the timing of consensus in ticks.
+
+    ``log_bytes`` is how much sealed log may wait for a memtable that is slow to fill: beyond it
+    the memtable is flushed however small it is.
+    """
+
+    memtable_bytes: int = 4 << 20
+    segment_bytes: int = 1 << 20
+    log_bytes: int = 16 << 20
+    raft: RaftOptions = field(default_factory=RaftOptions)
+
+
+class Drained(NamedTuple):
+    """What :meth:`Replica.drain` hands out: messages for members, replies for clients.
+
+    ``synced`` tells whether the disk was synced for it.
+    """
+
+    messages: tuple[Message, ...]
+    replies: tuple[Reply, ...]
+    synced: bool
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A transaction that this member, as leader, appended and has not seen the end of."""
+
+    client: str
+    txn: TxnId
+    first: int
+    term: int
+    attempts: list[int] = field(default_factory=list)
+
+
+class Replica:
+    """One member of a cluster, on one disk.
+
+    Opening it recovers what the disk holds: the tables' contents are applied, everything above
+    their flushed mark waits in the log to be committed again.  Raises
+    :class:`~kvraft.errors.Foreign` if the disk belongs to another member or cluster, and
+    :class:`~kvraft.errors.Damage` if what it promised to keep is not there.
+    """
+
+    def __init__(
+        self,
+        member: str,
+        configuration: Configuration,
+        disk: Disk,
+        *,
+        random: Random,
+        cluster: str = "kvraft",
+        options: Options | None = None,
+        report: Report = ignore,
+    ) -> None:
+        options = options or Options()
+        owner = f"{cluster}/{member}"
+        self.member = member
+        self.options = options
+        self._report = report
+        self.tree = Tree.open(
+            disk, owner=owner, memtable_bytes=options.memtable_bytes, report=report
+        )
+        self.wal = Wal.open(disk, owner, segment_bytes=options.segment_bytes, report=report)
+        check_joined(self.wal, self.tree)
+        entries = self.wal.entries()
+        self.raft = Raft(
+            member,
+            configuration,
+            Log(self.wal.base, entries),
+            self.wal.hard_state,
+            options=options.raft,
+            random=random,
+            committed=self.tree.flushed.index,
+            report=report,
+        )
+        self._gatherer = Gatherer()
+        self._taken = self.tree.flushed.index  # the last committed entry that was looked at
+        self._sessions: dict[str, Session] = {}
+        self._pending: dict[TxnId, _Pending] = {}
+        self._pending_at: dict[int, TxnId] = {}  # first log index → transaction
+        self._reads: dict[int, Read] = {}
+        self._next_read = 1
+        self._ready_reads: list[ReadReady] = []
+        self._flush: Iterator[None] | None = None
+        self._replies: list[Reply] = []
+        self._stopped = ""
+        self._stamp = self.tree.timestamp
+        self._note_stamps(entries)
+        self._marks = self.marks
+        report(Started(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last))
+        report(self._marks)
+
+    # ── inputs ──────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self) -> None:
+        """Let one tick of time pass."""
+        self.raft.tick()
+
+    def receive(self, message: Message) -> None:
+        """Take a message from another member."""
+        self.raft.step(message)
+
+    def submit(self, request: Submit) -> None:
+        """Take a client's transaction: append it if this member leads, else say who does."""
+        transaction = request.transaction
+        txn = transaction.id
+        if txn in self._pending and self.raft.role is Role.LEADER:
+            self._pending[txn].attempts.append(request.attempt)  # the first copy is on its way
+            return
+        session = self._session(txn.client)
+        outcome = session.outcome(txn.sequence)
+        if outcome is not None:
+            self._answer(request.sender, txn, (request.attempt,), Stage.APPLIED, outcome)
+            return
+        if session.forgotten(txn.sequence):
+            why = f"{txn} is too old: its session no longer knows whether it was applied"
+            self._answer(request.sender, txn, (request.attempt,), Stage.UNKNOWN, reason=why)
+            return
+        # Timestamp order must be log order, whatever the client's clock says.
+        stamp = max(transaction.timestamp, self._stamp + 1)
+        try:
+            first, last = self.raft.propose(transaction.stamped(stamp).records)
+        except NotLeader as refusal:
+            redirect = Redirect(self.member, request.sender, txn, request.attempt, refusal.leader)
+            self._replies.append(redirect)
+            return
+        self._stamp = stamp
+        pending = _Pending(request.sender, txn, first, self.raft.term, [request.attempt])
+        self._pending[txn] = pending
+        self._pending_at[first] = txn
+        self._answer(request.sender, txn, (request.attempt,), Stage.APPENDED, Outcome(last, stamp))
+
+    def read(self, request: Read) -> None:
+        """Take a client's read: it is answered once this member knows that it still leads."""
+        token = self._next_read
+        try:
+            self.raft.read_index(token)
+        except NotLeader as refusal:
+            self._redirect_read(request, refusal.leader)
+            return
+        self._next_read += 1
+        self._reads[token] = request
+
+    # ── outputs ─────────────────────────────────────────────────────────────────────────────────
+
+    def drain(self) -> Drained:
+        """Make durable, apply, and return what may be sent now.
+
+        Raises :class:`~kvraft.errors.Stopped` for ever after the disk failed once: what it holds
+        is then unknown, and the member must be opened anew.
+        """
+        if self._stopped:
+            raise Stopped(self._stopped)
+        messages: list[Message] = []
+        synced = False
+        try:
+            while self.raft.has_ready():
+                ready = self.raft.ready()
+                if ready.hard_state is not None or ready.entries:
+                    self.wal.save(ready.hard_state, ready.entries)
+                    self._note_stamps(ready.entries)
+                    synced = True
+                messages += ready.messages
+                for entry in ready.committed:
+                    self._take(entry)
+                self._ready_reads += ready.reads
+                for token in ready.failed_reads:
+                    self._redirect_read(self._reads.pop(token), self.raft.leader)
+                self.raft.advance()
+            self._serve_reads()
+            self._make_room()
+            self._cut()
+        except OSError as error:
+            self._stop(error)
+        self._note_marks()
+        replies, self._replies = tuple(self._replies), []
+        return Drained(tuple(messages), replies, synced)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a slice of long work (a flush) is waiting to be done."""
+        return not self._stopped and (self._flush is not None or self.tree.waiting > 0)
+
+    def work(self) -> None:
+        """Do one slice of the flush in progress, or begin one."""
+        if not self.has_work:
+            return
+        if self._flush is None:
+            self._flush = self.tree.flush()
+        try:
+            if next(self._flush, self) is self:
+                self._flush = None
+                self._cut()
+        except OSError as error:
+            self._stop(error)
+        self._note_marks()
+
+    def close(self) -> None:
+        """Close log and tree in good order."""
+        self.wal.close()
+        self.tree.close()
+
+    # ── looking at it ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def marks(self) -> Marks:
+        """The five marks.  The applied mark stops short of an open transaction."""
+        return Marks(
+            first=self.wal.first_index,
+            flushed=self.tree.flushed.index,
+            applied=self.tree.applied.index,
+            committed=self.raft.commit_index,
+            last=self.wal.last_index,
+        )
+
+    def holds(self) -> dict[str, int]:
+        """Return for each holder of the log the oldest index that it still needs."""
+        return {"tree": self.tree.flushed.index + 1, "followers": self.raft.replicated + 1}
+
+    # ── committed entries ───────────────────────────────────────────────────────────────────────
+
+    def _take(self, entry: Entry) -> None:
+        """Look at one committed entry: it may complete a transaction, end one, or do neither."""
+        self._taken = entry.index
+        self._settle_superseded(entry)
+        for ended in self._gatherer.take(entry):
+            if isinstance(ended, Complete):
+                self._apply(ended)
+            else:
+                self._undo(ended.entries)
+        if entry.record.kind is Kind.NOOP:
+            self.tree.apply((), Position(entry.index, entry.term))
+
+    def _apply(self, complete: Complete) -> None:
+        """Give a complete transaction to the tree, unless the session says it was applied."""
+        last = complete.entries[-1]
+        record = last.record
+        txn = record.txn
+        position = Position(last.index, last.term)
+        session = self._session(txn.client)
+        outcome = session.outcome(txn.sequence)
+        if outcome is not None or session.forgotten(txn.sequence):
+            self.tree.apply((), position)
+            self._report(Repeated(str(txn), last.index))
+        else:
+            outcome = Outcome(last.index, record.timestamp)
+            session.add(txn.sequence, outcome)
+            rows = [_row(entry) for entry in complete.entries]
+            mine = Version(record.timestamp, session.to_bytes())
+            self.tree.apply([*rows, (session_key(txn.client), mine)], position)
+            self._report_applied(last.index, txn, len(rows))
+        self._settle(txn, Stage.APPLIED, outcome)
+
+    def _undo(self, entries: tuple[Entry, ...]) -> None:
+        """Drop the records of a transaction that ended without its commit mark."""
+        txn = entries[0].record.txn
+        self._report(Undone(str(txn), entries[0].index, entries[-1].index))
+        pending = self._pending.get(txn)
+        if pending is not None and pending.first == entries[0].index:
+            self._settle(txn, Stage.UNDONE, None, "its leader died before all of it was copied")
+
+    def _settle_superseded(self, entry: Entry) -> None:
+        """Answer a pending transaction whose place in the log was committed to another entry."""
+        txn = self._pending_at.get(entry.index)
+        if txn is not None and self._pending[txn].term != entry.term:
+            self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
+
+    def _settle(self, txn: TxnId, stage: Stage, outcome: Outcome | None, reason: str = "") -> None:
+        """Answer the client of a pending transaction for the last time, if it is ours."""
+        pending = self._pending.pop(txn, None)
+        if pending is not None:
+            del self._pending_at[pending.first]
+            self._answer(pending.client, txn, tuple(pending.attempts), stage, outcome, reason)
+
+    def _session(self, client: str) -> Session:
+        if client not in self._sessions:
+            self._sessions[client] = Session.from_bytes(self.tree.get(session_key(client)))
+        return self._sessions[client]
+
+    # ── reads ───────────────────────────────────────────────────────────────────────────────────
+
+    def _serve_reads(self) -> None:
+        """Answer the reads whose index has been reached (thesis §6.4)."""
+        waiting: list[ReadReady] = []
+        for ready in self._ready_reads:
+            if ready.index > self._taken:
+                waiting.append(ready)
+                continue
+            request = self._reads.pop(ready.token)
+            value = self.tree.get(request.key)
+            self._replies.append(
+                ReadAnswer(self.member, request.sender, request.number, value, self._taken)
+            )
+        self._ready_reads = waiting
+
+    def _redirect_read(self, request: Read, leader: str | None) -> None:
+        self._replies.append(
+            Redirect(self.member, request.sender, request.number, request.attempt, leader)
+        )
+
+    # ── flushing and cutting ────────────────────────────────────────────────────────────────────
+
+    def _make_room(self) -> None:
+        """Freeze the memtable when it is full, or when the log that waits for it is too long."""
+        sealed = sum(segment.size for segment in self.wal.segments if segment.sealed)
+        pressed = sealed > self.options.log_bytes and not self.tree.waiting
+        if self.tree.full or (pressed and self.tree.applied.index > self.tree.flushed.index):
+            self.tree.freeze()
+
+    def _cut(self) -> None:
+        """Drop the sealed segments that nobody needs any more."""
+        oldest = self.wal.segments[0]
+        holds = self.holds()
+        floor = min(holds.values())
+        if oldest.sealed and oldest.high < floor:
+            self._report(CutDecided(floor, tuple(holds), tuple(holds.values())))
+            self.wal.drop_below(floor)
+            self.raft.compact(self.wal.base.index)
+
+    # ── small things ────────────────────────────────────────────────────────────────────────────
+
+    def _note_stamps(self, entries: list[Entry] | tuple[Entry, ...]) -> None:
+        """Keep in mind the highest timestamp in the log; the newest data record carries it."""
+        for entry in reversed(entries):
+            if entry.record.kind is not Kind.NOOP:
+                self._stamp = max(self._stamp, entry.record.timestamp)
+                return
+
+    def _note_marks(self) -> None:
+        if self._marks != (marks := self.marks):
+            self._marks = marks
+            self._report(marks)
+
+    def _report_applied(self, index: int, txn: TxnId, records: int) -> None:
+        if self._report is not ignore:
+            tree = self.tree
+            self._report(Applied(index, str(txn), records, tree.memtable_rows, tree.memtable_size))
+
+    def _answer(
+        self,
+        client: str,
+        txn: TxnId,
+        attempts: tuple[int, ...],
+        stage: Stage,
+        outcome: Outcome | None = None,
+        reason: str = "",
+    ) -> None:
+        index, stamp = outcome or (0, 0)
+        self._replies.append(
+            Answer(self.member, client, txn, attempts, stage, index, stamp, reason)
+        )
+
+    def _stop(self, error: OSError) -> None:
+        self._stopped = f"{self.member} stopped: its disk failed ({error})"
+        raise Stopped(self._stopped) from error
+
+
+def check_joined(wal: Wal, tree: Tree) -> None:
+    """Raise :class:`~kvraft.errors.Damage` unless log and tables fit together without a gap."""
+    flushed = tree.flushed.index
+    if wal.base.index > flushed:
+        what = f"the log begins after index {wal.base.index}, the tables end at {flushed}"
+        raise Damage(wal.segments[0].name, 0, what)
+    if wal.last_index < flushed:
+        what = f"the log ends at index {wal.last_index}, the tables hold all through {flushed}"
+        raise Damage(wal.segments[-1].name, 0, what)
+
+
+def _row(entry: Entry) -> Row:
+    record = entry.record
+    value = None if record.kind is Kind.DELETE else record.value
+    return record.key, Version(record.timestamp, value)

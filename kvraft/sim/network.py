@@ -1,0 +1,104 @@
+"""The simulated network: messages in flight, each with a number and a time of arrival.
+
+The network knows who may talk to whom; the world knows what time it is.  Delays are drawn from the
+network's own random stream, so messages overtake each other.
+
+Invariants: a message is delivered at most once; one that meets a partition, when it is sent or when
+it would arrive, is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from random import Random
+from typing import NamedTuple
+
+from kvraft.errors import BadInput
+from kvraft.raft import (
+    AppendEntries,
+    AppendEntriesReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+from kvraft.record import label
+from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Reply, Request, Submit
+
+AnyMessage = Message | Request | Reply
+
+
+class Envelope(NamedTuple):
+    """A message in flight; ``arrives`` in microseconds of the world's time."""
+
+    id: int
+    arrives: int
+    message: AnyMessage
+
+
+class Network:
+    """Links between all members and clients, with delays of ``fastest`` … ``slowest`` µs."""
+
+    def __init__(self, random: Random, *, fastest: int, slowest: int) -> None:
+        if not 0 <= fastest <= slowest:
+            raise BadInput(f"a delay of {fastest} to {slowest} microseconds makes no sense")
+        self._random = random
+        self._fastest, self._slowest = fastest, slowest
+        self._group_of: dict[str, int] = {}
+        self._last_id = 0
+        self.loss = 0.0
+        """The probability with which a message is lost."""
+        self.in_flight: dict[int, Envelope] = {}
+
+    def post(self, message: AnyMessage, now: int) -> Envelope:
+        """Put a message on its way."""
+        self._last_id += 1
+        arrives = now + self._random.randint(self._fastest, self._slowest)
+        envelope = Envelope(self._last_id, arrives, message)
+        self.in_flight[envelope.id] = envelope
+        return envelope
+
+    def why_lost(self, message: AnyMessage) -> str:
+        """Return why a message that is sent now will not arrive, ``""`` if it will."""
+        if self.cut(message):
+            return "partition"
+        return "loss" if self.loss and self._random.random() < self.loss else ""
+
+    def cut(self, message: AnyMessage) -> bool:
+        """Return whether a partition lies between sender and receiver."""
+        here, there = self._group_of.get(message.sender), self._group_of.get(message.to)
+        return here is not None and there is not None and here != there
+
+    def partition(self, groups: Collection[Collection[str]]) -> None:
+        """Cut all links between different groups.  Who is in no group talks to everybody."""
+        self._group_of = {name: number for number, group in enumerate(groups) for name in group}
+
+    def heal(self) -> None:
+        """Mend all links."""
+        self._group_of = {}
+
+
+def describe(message: AnyMessage) -> tuple[int, int, int, str]:
+    """Return term, first and last entry, and a few words, for the event of a message sent."""
+    match message:
+        case AppendEntries(entries=entries):
+            first, last = (entries[0].index, entries[-1].index) if entries else (0, 0)
+            note = f"after {message.prev_index}, commit {message.commit}"
+            return message.term, first, last, note
+        case AppendEntriesReply(success=True):
+            return message.term, 0, 0, f"have {message.match}"
+        case AppendEntriesReply():
+            return message.term, 0, 0, f"mismatch, try {message.hint_index}"
+        case RequestVote():
+            return message.term, 0, 0, f"log ends {message.last_index}/{message.last_term}"
+        case RequestVoteReply():
+            return message.term, 0, 0, "granted" if message.granted else "refused"
+        case Submit(transaction=transaction):
+            return 0, 0, 0, f"{transaction.id}, {len(transaction.records)} records"
+        case Answer():
+            return 0, 0, 0, f"{message.txn} {message.stage}"
+        case Redirect():
+            return 0, 0, 0, f"{message.request}: ask {message.leader or 'somebody else'}"
+        case Read():
+            return 0, 0, 0, label(message.key)
+        case ReadAnswer():
+            return 0, 0, 0, f"as of {message.index}"

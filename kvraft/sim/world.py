@@ -1,0 +1,413 @@
+"""The simulated world: members, clients, a network and a clock, stepped event by event.
+
+Time is an integer of microseconds that jumps from one event to the next.  Everything that could
+differ between two runs comes from random streams derived from one seed, one stream a concern, so
+the same seed and the same calls give the same trace, byte for byte, on every machine.
+
+What is simulated, and how:
+
+- A member that is busy syncing its disk takes no input; what arrives meanwhile waits and is taken
+  together afterwards: group commit comes by itself.
+- A crash loses a member's memory and whatever its disk had not synced
+  (:class:`~kvraft.sim.disk.SimDisk`); what it sent before is still on its way.
+- Slices of long work (flushes) are done between messages, one at a time.
+
+Events of the world's queue are ordered by time, then by the order in which they were planned.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+from kvraft.client import Client
+from kvraft.disk import Disk
+from kvraft.errors import BadInput, Stopped, TimedOut
+from kvraft.events import (
+    Crashed,
+    Delivered,
+    Event,
+    Failed,
+    Healed,
+    Lost,
+    Partitioned,
+    Sent,
+    Trace,
+)
+from kvraft.membership import Configuration
+from kvraft.raft import AppendEntries, AppendEntriesReply, RequestVote, RequestVoteReply, Role
+from kvraft.replica import Options, Replica
+from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim.network import AnyMessage, Envelope, Network, describe
+from kvraft.transaction import Read, Request, Submit
+
+MILLI = 1_000
+TICK = 10 * MILLI
+SYNC = 500
+"""Microseconds that a sync of a member's disk takes."""
+SLICE = 300
+"""Microseconds between two slices of long work."""
+EPOCH_MILLIS = 1_517_356_800_000
+"""The wall time at which every world begins: 31 January 2018, 00:00 UTC."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A member's place in the world: its disk stays, its replica comes and goes."""
+
+    name: str
+    disk: Disk
+    replica: Replica | None = None
+    incarnation: int = 0
+    inbox: list[AnyMessage | None] = field(default_factory=list)  # None is a tick
+    waking: bool = False
+    working: bool = False
+    busy_until: int = 0
+
+
+class World:
+    """A cluster of ``members`` (a number, or their names) under ``seed``.
+
+    ``disk`` makes the disk of each member, a simulated one unless told otherwise.  All members
+    are started at once, at time 0.
+    """
+
+    def __init__(
+        self,
+        members: int | Sequence[str] = 3,
+        *,
+        seed: int = 0,
+        options: Options | None = None,
+        cluster: str = "kvraft",
+        disk: Callable[[str], Disk] = lambda name: SimDisk(),
+        fastest: int = 300,
+        slowest: int = 2_500,
+    ) -> None:
+        names = [f"n{i + 1}" for i in range(members)] if isinstance(members, int) else members
+        self.seed = seed
+        self.now = 0
+        """Microseconds since the world began."""
+        self.trace = Trace()
+        self.network = Network(self._stream("network"), fastest=fastest, slowest=slowest)
+        self._configuration = Configuration(tuple(names))
+        self._cluster = cluster
+        self._options = options or Options()
+        self._clients: dict[str, Client] = {}
+        self._ticking: dict[str, bool] = {}
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._planned = 0
+        self._seats = {name: _Seat(name, disk(name)) for name in self._configuration.voters}
+        for name in self._seats:
+            self.restart(name)
+
+    # ── looking at it ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of all members, running or not."""
+        return self._configuration.voters
+
+    @property
+    def replicas(self) -> dict[str, Replica]:
+        """The members that run, by name."""
+        return {name: s.replica for name, s in self._seats.items() if s.replica is not None}
+
+    @property
+    def in_flight(self) -> list[Envelope]:
+        """The messages on their way, in the order in which they were sent."""
+        return list(self.network.in_flight.values())
+
+    def leader(self) -> str | None:
+        """Return the running member that leads in the highest term, if any does."""
+        leaders = [r for r in self.replicas.values() if r.raft.role is Role.LEADER]
+        return max(leaders, key=lambda r: r.raft.term).member if leaders else None
+
+    def disk(self, name: str) -> Disk:
+        """Return the disk of a member, running or not."""
+        return self._seat(name).disk
+
+    # ── making time pass ────────────────────────────────────────────────────────────────────────
+
+    def step(self) -> None:
+        """Let the next event of the world happen."""
+        if not self._queue:
+            raise TimedOut("nothing will ever happen: no member runs and no client waits")
+        self.now, _, action = heapq.heappop(self._queue)
+        action()
+
+    def run_until(self, condition: Callable[[], bool], *, limit: int = 60_000) -> None:
+        """Step until ``condition`` holds; :class:`~kvraft.errors.TimedOut` after ``limit`` ms."""
+        until = self.now + limit * MILLI
+        while not condition():
+            if not self._queue or self._queue[0][0] > until:
+                raise TimedOut(f"what was waited for did not happen within {limit} ms")
+            self.step()
+
+    def run_for(self, millis: int) -> None:
+        """Let ``millis`` milliseconds pass."""
+        until = self.now + millis * MILLI
+        while self._queue and self._queue[0][0] <= until:
+            self.step()
+        self.now = until
+
+    def settle(self, *, limit: int = 60_000) -> None:
+        """Run until every running member has applied all there is, and no flush is waiting."""
+        self.run_until(self._settled, limit=limit)
+
+    def _settled(self) -> bool:
+        marks = [replica.marks for replica in self.replicas.values()]
+        same = len({(mark.applied, mark.committed, mark.last) for mark in marks}) == 1
+        idle = not any(replica.has_work for replica in self.replicas.values())
+        leader = self.leader()
+        return bool(leader) and same and idle and marks[0].applied == marks[0].last
+
+    # ── clients ─────────────────────────────────────────────────────────────────────────────────
+
+    def client(self, name: str) -> Client:
+        """Return the client called ``name``, made on first use."""
+        if name in self._seats:
+            raise BadInput(f"{name} is a member, so it cannot be a client")
+        if name not in self._clients:
+            self._clients[name] = Client(
+                name,
+                self.members,
+                host=_Host(self, name),
+                random=self._stream(f"client/{name}"),
+                report=partial(self._report, name),
+            )
+        return self._clients[name]
+
+    def millis(self) -> int:
+        """Return the wall time of this world in milliseconds since the Unix epoch."""
+        return EPOCH_MILLIS + self.now // MILLI
+
+    def _keep_ticking(self, name: str) -> None:
+        if not self._ticking.get(name):
+            self._ticking[name] = True
+            self._plan(self.now + TICK, partial(self._tick_client, name))
+
+    def _tick_client(self, name: str) -> None:
+        client = self._clients[name]
+        self._ticking[name] = client.busy
+        if client.busy:
+            client.tick()
+            self._plan(self.now + TICK, partial(self._tick_client, name))
+
+    # ── faults ──────────────────────────────────────────────────────────────────────────────────
+
+    def crash(self, name: str) -> None:
+        """Cut the power of a member: its memory and its unsynced bytes are gone."""
+        seat = self._running(name)
+        self._take_down(seat)
+        lost = 0
+        if isinstance(seat.disk, SimDisk):
+            lost = seat.disk.crash(self._stream(f"crash/{name}/{seat.incarnation}"))
+        self._report(name, Crashed(lost))
+
+    def restart(self, name: str) -> None:
+        """Start a member that does not run, from what its disk holds."""
+        seat = self._seat(name)
+        if seat.replica is not None:
+            raise BadInput(f"{name} runs already")
+        seat.incarnation += 1
+        seat.replica = Replica(
+            name,
+            self._configuration,
+            seat.disk,
+            random=self._stream(f"raft/{name}/{seat.incarnation}"),
+            cluster=self._cluster,
+            options=self._options,
+            report=partial(self._report, name),
+        )
+        self._plan(self.now + TICK, partial(self._tick, seat, seat.incarnation))
+
+    def partition(self, *groups: Sequence[str]) -> None:
+        """Cut the network into ``groups``; members in none of them form one more group.
+
+        Clients that are in no group reach everybody.
+        """
+        named = [name for group in groups for name in sorted(group)]
+        for name in named:
+            if name not in self._seats and name not in self._clients:
+                raise BadInput(f"there is neither a member nor a client called {name}")
+        rest = [name for name in self.members if name not in named]
+        whole = [sorted(group) for group in groups] + ([rest] if rest else [])
+        self.network.partition(whole)
+        self._report("", Partitioned(tuple(" ".join(group) for group in whole)))
+
+    def heal(self) -> None:
+        """Make the network whole again."""
+        self.network.heal()
+        self._report("", Healed())
+
+    def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
+        """Lose messages in flight: one by its id, or all that ``which`` says.  Return how many."""
+        doomed = [
+            envelope.id
+            for envelope in self.in_flight
+            if (envelope.id == which if isinstance(which, int) else which(envelope.message))
+        ]
+        for id in doomed:
+            self._lose(self.network.in_flight.pop(id), "dropped")
+        return len(doomed)
+
+    def close(self) -> None:
+        """Stop all members in good order and let go of their disks."""
+        for seat in self._seats.values():
+            if seat.replica is not None:
+                seat.replica.close()
+                seat.replica = None
+            seat.disk.close()
+
+    # ── members at work ─────────────────────────────────────────────────────────────────────────
+
+    def _tick(self, seat: _Seat, incarnation: int) -> None:
+        if seat.replica is not None and seat.incarnation == incarnation:
+            self._hand(seat, None)
+            self._plan(self.now + TICK, partial(self._tick, seat, incarnation))
+
+    def _hand(self, seat: _Seat, message: AnyMessage | None) -> None:
+        """Put a message or a tick before a member, which takes it when its disk is idle."""
+        seat.inbox.append(message)
+        if seat.busy_until <= self.now:
+            self._wake(seat, seat.incarnation)
+        elif not seat.waking:
+            seat.waking = True
+            self._plan(seat.busy_until, partial(self._wake, seat, seat.incarnation))
+
+    def _wake(self, seat: _Seat, incarnation: int) -> None:
+        """Let a member take its inbox, do what follows from it, and send."""
+        if seat.replica is None or seat.incarnation != incarnation:
+            return
+        seat.waking = False
+        replica = seat.replica
+        inbox, seat.inbox = seat.inbox, []
+        try:
+            for message in inbox:
+                _give(replica, message)
+            drained = replica.drain()
+        except (Stopped, PowerCut) as error:
+            self._fail(seat, error)
+            return
+        if drained.synced:
+            seat.busy_until = self.now + SYNC
+        for out in (*drained.messages, *drained.replies):
+            self._send(out, after=SYNC if drained.synced else 0)
+        self._plan_work(seat)
+
+    def _plan_work(self, seat: _Seat) -> None:
+        if seat.replica is not None and seat.replica.has_work and not seat.working:
+            seat.working = True
+            self._plan(self.now + SLICE, partial(self._work, seat, seat.incarnation))
+
+    def _work(self, seat: _Seat, incarnation: int) -> None:
+        if seat.replica is None or seat.incarnation != incarnation:
+            return
+        seat.working = False
+        try:
+            seat.replica.work()
+        except (Stopped, PowerCut) as error:
+            self._fail(seat, error)
+            return
+        self._plan_work(seat)
+
+    def _fail(self, seat: _Seat, error: Exception) -> None:
+        if isinstance(error, PowerCut):
+            self.crash(seat.name)
+        else:
+            self._take_down(seat)
+            self._report(seat.name, Failed(str(error)))
+
+    def _take_down(self, seat: _Seat) -> None:
+        seat.replica = None
+        seat.inbox = []
+        seat.waking = seat.working = False
+        seat.busy_until = 0
+
+    # ── messages on their way ───────────────────────────────────────────────────────────────────
+
+    def _send(self, message: AnyMessage, after: int = 0) -> None:
+        envelope = self.network.post(message, self.now + after)
+        term, first, last, note = describe(message)
+        sent = Sent(envelope.id, type(message).__name__, message.to, term, first, last, note)
+        self._report(message.sender, sent)
+        why = self.network.why_lost(message)
+        if why:
+            self._lose(self.network.in_flight.pop(envelope.id), why)
+        else:
+            self._plan(envelope.arrives, partial(self._arrive, envelope.id))
+
+    def _arrive(self, id: int) -> None:
+        envelope = self.network.in_flight.pop(id, None)
+        if envelope is None:
+            return  # dropped on its way
+        message = envelope.message
+        if self.network.cut(message):
+            self._lose(envelope, "partition")
+            return
+        seat = self._seats.get(message.to)
+        if seat is None:
+            self._report(message.to, Delivered(id))
+            self._clients[message.to].receive(message)  # type: ignore[arg-type]
+        elif seat.replica is None:
+            self._lose(envelope, f"{seat.name} is down")
+        else:
+            self._report(message.to, Delivered(id))
+            self._hand(seat, message)
+
+    def _lose(self, envelope: Envelope, why: str) -> None:
+        self._report(envelope.message.to, Lost(envelope.id, why))
+
+    # ── small things ────────────────────────────────────────────────────────────────────────────
+
+    def _plan(self, at: int, action: Callable[[], None]) -> None:
+        self._planned += 1
+        heapq.heappush(self._queue, (at, self._planned, action))
+
+    def _report(self, who: str, event: Event) -> None:
+        self.trace.file(self.now, who, event)
+
+    def _stream(self, concern: str) -> Random:
+        return Random(f"{self.seed}/{concern}")
+
+    def _seat(self, name: str) -> _Seat:
+        if name not in self._seats:
+            raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
+        return self._seats[name]
+
+    def _running(self, name: str) -> _Seat:
+        seat = self._seat(name)
+        if seat.replica is None:
+            raise BadInput(f"{name} does not run")
+        return seat
+
+
+class _Host:
+    """The world as one of its clients sees it."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        self._name = name
+        self.millis = world.millis
+
+    def send(self, request: Request) -> None:
+        self._world._send(request)
+        self._world._keep_ticking(self._name)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        self._world.run_until(condition)
+
+
+def _give(replica: Replica, message: AnyMessage | None) -> None:
+    match message:
+        case None:
+            replica.tick()
+        case Submit():
+            replica.submit(message)
+        case Read():
+            replica.read(message)
+        case RequestVote() | RequestVoteReply() | AppendEntries() | AppendEntriesReply():
+            replica.receive(message)

@@ -1,0 +1,316 @@
+"""The story of the tour: one cluster, real reports, and every thing that can go wrong once.
+
+Each act of :class:`Tour` makes something happen and returns what happened, as sentences with
+figures taken from the trace and from the members themselves.  The acts belong in the order of
+:data:`ACTS`; the command line runs them all, the notebook one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from kvraft.client import Ticket
+from kvraft.disk import Disk
+from kvraft.errors import BadInput, KvraftError
+from kvraft.events import (
+    Crashed,
+    CutDecided,
+    Flushed,
+    SegmentDropped,
+    SegmentSealed,
+    Started,
+    Superseded,
+    TableWritten,
+    Undone,
+    Voted,
+)
+from kvraft.raft import AppendEntries
+from kvraft.raft import Options as RaftOptions
+from kvraft.record import RESERVED
+from kvraft.replica import Options
+from kvraft.sim import SimDisk, World
+from kvraft.tour.earthquakes import Catalogue, Quake, Report, reports
+from kvraft.transaction import Stage
+
+OPTIONS = Options(
+    memtable_bytes=96 * 1024,
+    segment_bytes=48 * 1024,
+    log_bytes=512 * 1024,
+    raft=RaftOptions(max_batch_bytes=2 * 1024),
+)
+"""Small sizes, so that flushes and cuts come often enough to be watched."""
+
+Progress = Callable[[int], None]
+
+
+class Tour:
+    """The tour through ``quakes`` under ``seed``, on disks that ``disk`` makes.
+
+    ``progress`` is called with the number of transactions done so far, now and then.
+    """
+
+    ACTS: ClassVar[tuple[str, ...]] = (
+        "elect",
+        "first_report",
+        "first_third",
+        "leader_dies",
+        "old_leader_returns",
+        "follower_away",
+        "follower_returns",
+        "finish",
+    )
+
+    def __init__(
+        self,
+        quakes: list[Quake],
+        *,
+        seed: int = 1,
+        disk: Callable[[str], Disk] = lambda name: SimDisk(),
+        progress: Progress = lambda done: None,
+    ) -> None:
+        self.reports = reports(quakes)
+        if len(self.reports) < 12:
+            raise BadInput("the tour needs at least 6 events to tell its story")
+        self.world = World(3, seed=seed, options=OPTIONS, cluster="tour", disk=disk)
+        self.catalogue = Catalogue()
+        self.applied = 0
+        """How many transactions the clients know to be applied."""
+        self.fallen = ""
+        """The leader that died in the middle of a transaction."""
+        self.away = ""
+        """The follower that was away for a while."""
+        self._progress = progress
+        self._next = 0
+        self._open: dict[str, Ticket] = {}  # by network: a network reports one thing at a time
+
+    @property
+    def trace(self) -> Trace:
+        """Everything that happened so far."""
+        return self.world.trace
+
+    # ── the acts ────────────────────────────────────────────────────────────────────────────────
+
+    def elect(self) -> list[str]:
+        """Three members start as followers; one of them becomes leader."""
+        world = self.world
+        world.run_until(lambda: world.leader() is not None)
+        leader = self._leader()
+        term = world.replicas[leader].raft.term
+        votes = [s.who for s in self.trace.of(Voted) if s.event == Voted(term, leader)]
+        return [
+            f"{leader} becomes leader of term {term} after {_ms(world.now)}, "
+            f"with the votes of {_and(votes)}."
+        ]
+
+    def first_report(self) -> list[str]:
+        """One report goes all the way; its ticket tells the stages."""
+        report = self.reports[self._next]
+        ticket = self._submit()
+        self.world.run_until(lambda: ticket.done)
+        self._collect()
+        start = ticket.history[0][0]
+        stages = ", ".join(f"{stage} +{at - start} ms" for at, stage, _ in ticket.history)
+        count = len(ticket.transaction.records)
+        return [
+            f"The first report ({report.quake.place}) is transaction {ticket.txn}: {count} records, "
+            f"log entries {ticket.index - count + 1} to {ticket.index}.",
+            f"Its ticket says {stages}.",
+        ]
+
+    def first_third(self) -> list[str]:
+        """Reports come in; memtables are flushed; the log is cut behind them."""
+        return self._replay(len(self.reports) // 3)
+
+    def leader_dies(self) -> list[str]:
+        """The leader dies when a transaction is only in part on its followers.
+
+        The part is undone on every replica, and the client's retry, under the same id, is applied.
+        """
+        world = self.world
+        self._replay_until(lambda: self._torn() is not None)
+        torn = self._torn()
+        assert torn is not None
+        self.fallen = self._leader()
+        world.crash(self.fallen)
+        ticket = self._open[torn.txn.client]
+        lines = [
+            f"{self.fallen} leads and dies at {_ms(world.now)}: {torn.count} of the "
+            f"{len(ticket.transaction.records)} records of {torn.txn} are on {torn.member}."
+        ]
+        died = world.now
+        world.run_until(lambda: ticket.done and len(self._undone(torn.txn)) == 2)
+        leader = self._leader()
+        elected = next(s for s in self.trace.of(RoleChanged, who=leader) if _leads(s, died))
+        undone = self._undone(torn.txn)
+        first, last = undone[0].event.first, undone[0].event.last
+        return [
+            *lines,
+            f"{leader} takes over {_ms(elected.at - died)} later, in term {elected.event.term}. Its "
+            f"no-op ends the open transaction: {_and(s.who for s in undone)} undo entries "
+            f"{first} to {last}.",
+            f"The client sends {ticket.txn} again under the same id ({ticket.attempts} sendings in "
+            f"all): {ticket.stage} at index {ticket.index}.",
+        ]
+
+    def old_leader_returns(self) -> list[str]:
+        """The dead leader starts from its own disk; what only it had is superseded."""
+        lines = self._restart(self.fallen)
+        gone = self.trace.of(Superseded, who=self.fallen)
+        if gone:
+            event = gone[-1].event
+            lines.append(f"Its entries {event.first} to {event.last} had no majority: superseded.")
+        return lines
+
+    def follower_away(self) -> list[str]:
+        """A follower is down while reports go on: the log it will need is kept for it."""
+        world = self.world
+        self.away = next(name for name in world.members if name != self._leader())
+        world.crash(self.away)
+        lines = [f"{self.away} crashes at {_ms(world.now)}; two of three go on."]
+        lines += self._replay(len(self.reports) // 6)
+        leader = world.replicas[self._leader()]
+        holds = leader.holds()
+        return [
+            *lines,
+            f"{leader.member} has flushed through {leader.marks.flushed}, but keeps its log from "
+            f"{leader.marks.first} on: {self.away} may need all after {holds['followers'] - 1}.",
+        ]
+
+    def follower_returns(self) -> list[str]:
+        """The follower comes back from its own disk and is brought up to date; the log is cut."""
+        world = self.world
+        lines = self._restart(self.away)
+        before = len(self.trace.of(SegmentDropped))
+        began = world.now
+        world.run_until(lambda: self._caught_up() and len(self.trace.of(SegmentDropped)) > before)
+        return [
+            *lines,
+            f"It has caught up {_ms(world.now - began)} later, and segments are cut again.",
+        ]
+
+    def finish(self) -> list[str]:
+        """The rest of the reports; then every member must hold what a plain dict holds."""
+        lines = self._replay(len(self.reports) - self._next)
+        self.world.settle()
+        self.check()
+        world = self.world
+        trace = self.trace
+        return [
+            *lines,
+            f"After {world.now / 1e6:.1f} s of virtual time all {self.applied:,} transactions are "
+            f"applied, in {len(trace.of(Flushed)):,} flushes; {len(trace.of(SegmentSealed)):,} log "
+            f"segments were sealed, {len(trace.of(SegmentDropped)):,} are cut.",
+            f"{_and(world.members)} hold the same {len(self.catalogue.map):,} keys, equal to a "
+            f"plain dict that replayed the same file.",
+        ]
+
+    def check(self) -> None:
+        """Raise :class:`TourFailed` unless every member holds exactly what the dict holds."""
+        for name in self.world.members:
+            held = self.map_of(name)
+            if held != self.catalogue.map:
+                wrong = {k for k, _ in held.items() ^ self.catalogue.map.items()}
+                raise TourFailed(f"{name} differs from the dict in {len(wrong)} keys: {min(wrong)!r}")
+
+    def map_of(self, name: str) -> dict[bytes, bytes]:
+        """Return all that a running member holds, but for kvraft's own rows."""
+        rows = self.world.replicas[name].tree.scan()
+        return {key: value for key, value in rows if not key.startswith(RESERVED)}
+
+    # ── replaying ───────────────────────────────────────────────────────────────────────────────
+
+    def _replay(self, count: int) -> list[str]:
+        """Replay ``count`` reports and wait for all of them."""
+        world = self.world
+        began, first = world.now, self.applied
+        flushes, cuts = len(self.trace.of(Flushed)), len(self.trace.of(SegmentDropped))
+        goal = self._next + count
+        self._replay_until(lambda: self._next >= goal)
+        world.run_until(self._all_done)
+        self._collect()
+        done = self.applied - first
+        return [
+            f"{done:,} transactions in {_ms(world.now - began)}; "
+            f"{len(self.trace.of(Flushed)) - flushes} flushes, "
+            f"{len(self.trace.of(SegmentDropped)) - cuts} log segments cut."
+        ]
+
+    def _replay_until(self, condition: Callable[[], bool]) -> None:
+        """Submit reports in the order of the file until ``condition`` holds.
+
+        Each network has a client of its own, which reports one thing at a time: what it writes
+        next is never overtaken.
+        """
+        while not condition() and self._next < len(self.reports):
+            network = self.reports[self._next].quake.network
+            ticket = self._open.get(network)
+            if ticket is None or ticket.done:
+                self._collect()
+                self._submit()
+            else:
+                self.world.run_until(lambda t=ticket: t.done or condition())  # type: ignore[misc]
+
+    def _submit(self) -> Ticket:
+        report = self.reports[self._next]
+        self._next += 1
+        client = self.world.client(report.quake.network)
+        ticket = client.submit(self.catalogue.writes(report))
+        self._open[report.quake.network] = ticket
+        return ticket
+
+    def _collect(self) -> None:
+        """Count the tickets that are done; each must have been applied."""
+        for network, ticket in list(self._open.items()):
+            if ticket.done:
+                if ticket.stage is not Stage.APPLIED:
+                    raise TourFailed(f"{ticket.txn} is {ticket.stage}: {ticket.reason}")
+                del self._open[network]
+                self.applied += 1
+        self._progress(self.applied)
+
+    def _all_done(self) -> bool:
+        return all(ticket.done for ticket in self._open.values())
+
+    # ── looking ─────────────────────────────────────────────────────────────────────────────────
+
+    def _leader(self) -> str:
+        leader = self.world.leader()
+        assert leader is not None, "the acts before this one end with a leader"
+        return leader
+
+    def _torn(self) -> Torn | None:
+        """Return the transaction of which the followers have, or will have, only a first part."""
+        world = self.world
+        leader = self._leader()
+        followers = [r for name, r in world.replicas.items() if name != leader]
+        longest = max(followers, key=lambda replica: replica.marks.last)
+        last = longest.marks.last
+        if last <= longest.marks.committed or last == world.replicas[leader].marks.last:
+            return None
+        newest = longest.raft.log.slice(last, last)[0].record
+        coming = (e.message for e in world.in_flight)
+        if newest.commit or any(
+            isinstance(m, AppendEntries) and m.entries and m.entries[-1].index > last for m in coming
+        ):
+            return None
+        have = longest.raft.log.slice(max(longest.marks.first, last - 8), last)
+        count = sum(entry.record.txn == newest.txn for entry in have)
+        return Torn(newest.txn, count, longest.member)
+
+    def _undone(self, txn: TxnId) -> list[Step]:
+        return [s for s in self.trace.of(Undone) if s.event.txn == str(txn)]  # type: ignore[attr-defined]
+
+    def _restart(self, name: str) -> list[str]:
+        self.world.restart(name)
+        found = self.trace.of(Started, who=name)[-1].event
+        assert isinstance(found, Started)
+        self.world.run_until(self._caught_up)
+        return [
+            f"{name} starts from its own disk: tables through index {found.flushed}, "
+            f"log entries {found.first} to {found.last}, term {found.term}."
+        ]
+
+    def _caught_up(self) -> bool:
+        lasts = {replica.marks.applied for replica in self.world.replicas.values()}
+        return len(lasts) == 1

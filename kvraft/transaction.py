@@ -1,0 +1,232 @@
+"""Transactions: building one at the client, gathering one from the log, undoing one that is torn.
+
+A transaction of *n* records travels as *n* contiguous log entries, and only the last of them
+carries the commit mark.  A leader can die when only a first part of them is on its followers.  One
+rule settles the matter on every replica alike, from the log alone:
+
+    **an open transaction ends when the next entry belongs to another transaction or is a new
+    term's no-op; its records are dropped and never reach a memtable.**
+
+::
+
+    index      7      8      9      10     11     12     13
+    record   A#1    A#1*   B#4    B#4    no-op  B#4    B#4*          * commit mark
+             ╰─ complete ─╯╰─ undone  ─╯        ╰─ the retry: complete ─╯
+
+Invariants:
+
+- The records of a transaction have one id, one timestamp and pairwise different keys, so that no
+  two versions of a key ever tie.
+- :class:`Gatherer` hands out a transaction whole or not at all.
+
+This module also holds what client and replica say to each other about a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from kvraft.errors import BadInput
+from kvraft.record import (
+    MAX_KEY_BYTES,
+    MAX_VALUE_BYTES,
+    RESERVED,
+    Entry,
+    Kind,
+    Record,
+    Timestamp,
+    TxnId,
+)
+
+Writes = Mapping[bytes, bytes | None] | Iterable[tuple[bytes, bytes | None]]
+"""What a client asks for: keys with the values to store, ``None`` to delete the key."""
+
+
+class Transaction(NamedTuple):
+    """Records that take effect together or not at all."""
+
+    id: TxnId
+    records: tuple[Record, ...]
+
+    @property
+    def timestamp(self) -> Timestamp:
+        """The one stamp of all its records."""
+        return self.records[0].timestamp
+
+    def stamped(self, timestamp: Timestamp) -> Transaction:
+        """Return the same transaction under another timestamp."""
+        records = tuple(record._replace(timestamp=timestamp) for record in self.records)
+        return Transaction(self.id, records)
+
+
+def build(txn: TxnId, writes: Writes, timestamp: Timestamp) -> Transaction:
+    """Return the transaction ``txn`` that makes ``writes``, in their order.
+
+    A key that is written more than once keeps its last write only.  Raises
+    :class:`~kvraft.errors.BadInput` for an empty transaction, a key or value of a wrong type or
+    size, and a key that kvraft reserves for itself.
+    """
+    final: dict[bytes, bytes | None] = {}
+    for key, value in _pairs(writes):
+        check_key(key)
+        _check_value(key, value)
+        final.pop(key, None)
+        final[key] = value
+    if not final:
+        raise BadInput("a transaction needs at least one write")
+    records = [
+        Record(Kind.DELETE, key, b"", timestamp, txn)
+        if value is None
+        else Record(Kind.PUT, key, value, timestamp, txn)
+        for key, value in final.items()
+    ]
+    records[-1] = records[-1]._replace(commit=True)
+    return Transaction(txn, tuple(records))
+
+
+def check_key(key: object) -> None:
+    """Raise :class:`~kvraft.errors.BadInput` unless a client may use ``key``."""
+    if not isinstance(key, bytes):
+        raise BadInput(f"a key must be bytes, not {type(key).__name__}: {key!r:.60}")
+    if len(key) > MAX_KEY_BYTES:
+        raise BadInput(f"a key of {len(key)} bytes is longer than {MAX_KEY_BYTES}")
+    if key.startswith(RESERVED):
+        raise BadInput(f"keys that begin with {RESERVED!r} are reserved, so not {key!r:.60}")
+
+
+def _check_value(key: bytes, value: object) -> None:
+    if not isinstance(value, bytes | None):
+        kind = type(value).__name__
+        raise BadInput(f"the value of key {key!r:.60} must be bytes or None, not {kind}")
+    if value is not None and len(value) > MAX_VALUE_BYTES:
+        size = f"{len(value)} bytes is longer than {MAX_VALUE_BYTES}"
+        raise BadInput(f"the value of key {key!r:.60}: {size}")
+
+
+def _pairs(writes: object) -> Iterable[tuple[object, object]]:
+    items = writes.items() if isinstance(writes, Mapping) else writes
+    if not isinstance(items, Iterable) or isinstance(items, bytes | str):
+        raise BadInput(f"writes must be key/value pairs, not {type(writes).__name__}")
+    for pair in items:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise BadInput(f"a write must be a key and a value, not {pair!r:.60}")
+        yield pair[0], pair[1]
+
+
+# ── gathering ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Complete(NamedTuple):
+    """A transaction whose commit mark was reached; its entries, first to last."""
+
+    entries: tuple[Entry, ...]
+
+
+class Undo(NamedTuple):
+    """A transaction that ended without its commit mark; the entries that have no effect."""
+
+    entries: tuple[Entry, ...]
+
+
+class Gatherer:
+    """Puts transactions together from committed entries, taken one by one in log order."""
+
+    def __init__(self) -> None:
+        self._open: list[Entry] = []
+
+    @property
+    def open(self) -> tuple[Entry, ...]:
+        """The entries of the transaction whose end has not been seen yet, if any."""
+        return tuple(self._open)
+
+    def take(self, entry: Entry) -> list[Complete | Undo]:
+        """Return the transactions that ``entry`` ends: none, one undone, one complete, or both."""
+        ended: list[Complete | Undo] = []
+        record = entry.record
+        if self._open and record.txn != self._open[0].record.txn:
+            ended.append(Undo(tuple(self._open)))
+            self._open = []
+        if record.kind is not Kind.NOOP:
+            self._open.append(entry)
+            if record.commit:
+                ended.append(Complete(tuple(self._open)))
+                self._open = []
+        return ended
+
+
+# ── what client and replica say to each other ───────────────────────────────────────────────────
+
+
+class Stage(StrEnum):
+    """How far a write has come, as its client knows it (see client.py)."""
+
+    QUEUED = "QUEUED"
+    SENT = "SENT"
+    APPENDED = "APPENDED"
+    COMMITTED = "COMMITTED"
+    APPLIED = "APPLIED"
+    UNDONE = "UNDONE"
+    ABORTED = "ABORTED"
+    UNKNOWN = "UNKNOWN"
+
+
+class Submit(NamedTuple):
+    """Client → replica: carry out this transaction.  ``attempt`` counts the client's sendings."""
+
+    sender: str
+    to: str
+    transaction: Transaction
+    attempt: int
+
+
+class Answer(NamedTuple):
+    """Replica → client: the write reached ``stage``.
+
+    ``index`` is the transaction's last log index and ``timestamp`` its stamp, as raised by the
+    leader.  ``UNDONE`` says that the copy which ``attempts`` made will never take effect.
+    """
+
+    sender: str
+    to: str
+    txn: TxnId
+    attempts: tuple[int, ...]
+    stage: Stage
+    index: int
+    timestamp: Timestamp
+    reason: str
+
+
+class Redirect(NamedTuple):
+    """Replica → client: not done, I am not the leader; ``leader`` is, as far as I know."""
+
+    sender: str
+    to: str
+    request: TxnId | int
+    attempt: int
+    leader: str | None
+
+
+class Read(NamedTuple):
+    """Client → replica: what does ``key`` hold?  ``number`` names the request."""
+
+    sender: str
+    to: str
+    number: int
+    attempt: int
+    key: bytes
+
+
+class ReadAnswer(NamedTuple):
+    """Replica → client: the value of the key, ``None`` if it holds none, at a log index."""
+
+    sender: str
+    to: str
+    number: int
+    value: bytes | None
+    index: int
+
+
+Request = Submit | Read
+Reply = Answer | Redirect | ReadAnswer

@@ -1,0 +1,56 @@
+"""Run notebooks and store their outputs, the same bytes every time.
+
+``python -m tests.notebooks notebooks/*.ipynb`` (or ``make notebooks``).  What a run may add by
+itself (times, widget state, random cell ids) is left out, so a notebook changes on disk only if its
+cells or their outputs did.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def normalise(book: Any) -> Any:
+    """Take out of a notebook what would differ from one run or machine to the next."""
+    book.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    for number, cell in enumerate(book.cells):
+        cell.id = f"cell-{number:03d}"
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+    return book
+
+
+def run(path: Path) -> bool:
+    """Run one notebook; return whether its file changed."""
+    before = path.read_text(encoding="utf-8")
+    book = nbformat.reads(before, as_version=4)
+    client = NotebookClient(
+        book,
+        timeout=120,
+        kernel_name="python3",
+        store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute()
+    after = nbformat.writes(normalise(book)) + "\n"
+    if after != before:
+        path.write_text(after, encoding="utf-8")
+    return after != before
+
+
+def main(paths: list[str]) -> None:
+    """Run the notebooks at ``paths`` and say which changed."""
+    os.environ["PYTHONHASHSEED"] = "0"
+    for path in map(Path, paths):
+        print(path, "changed" if run(path) else "unchanged")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

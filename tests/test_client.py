@@ -1,0 +1,206 @@
+"""The client alone, its members played by hand: redirects, retries, stages, what it may claim."""
+
+from random import Random
+
+import pytest
+
+from kvraft.client import MAX_REDIRECTS, Client, WriteFailed
+from kvraft.errors import BadInput
+from kvraft.session import WINDOW
+from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Stage, Submit
+
+
+class Hand:
+    """A host whose members are played by the test; time passes only as it says."""
+
+    def __init__(self):
+        self.now = 1_000
+        self.sent = []
+        self.client = Client("c", ["n1", "n2", "n3"], host=self, random=Random(1))
+
+    def millis(self):
+        return self.now
+
+    def send(self, request):
+        self.sent.append(request)
+
+    def wait(self, condition):
+        while not condition():
+            self.pass_time(10)
+
+    def pass_time(self, millis):
+        for _ in range(0, millis, 10):
+            self.now += 10
+            self.client.tick()
+
+    def answer(self, submit: Submit, stage: Stage, index=9, stamp=0, attempts=None, sender=""):
+        attempts = (submit.attempt,) if attempts is None else attempts
+        txn = submit.transaction.id
+        reply = Answer(sender or submit.to, "c", txn, attempts, stage, index, stamp, "because")
+        self.client.receive(reply)
+
+    def redirect(self, request, leader, sender=""):
+        name = request.transaction.id if isinstance(request, Submit) else request.number
+        self.client.receive(Redirect(sender or request.to, "c", name, request.attempt, leader))
+
+
+@pytest.fixture
+def hand():
+    return Hand()
+
+
+def stages(ticket):
+    return [stage.value for _, stage, _ in ticket.history]
+
+
+def test_a_write_moves_through_its_stages(hand):
+    ticket = hand.client.submit({b"k": b"v"})
+    (submit,) = hand.sent
+    assert ticket.stage is Stage.SENT
+    hand.answer(submit, Stage.APPENDED, index=4, stamp=77)
+    assert (ticket.stage, ticket.index, ticket.timestamp) == (Stage.APPENDED, 4, 77)
+    hand.answer(submit, Stage.APPLIED, index=4, stamp=77)
+    hand.answer(submit, Stage.APPENDED)  # late: overtaken on its way
+    assert stages(ticket) == ["SENT", "APPENDED", "COMMITTED", "APPLIED"]
+    assert ticket.done
+    assert not hand.client.busy
+
+
+def test_what_is_sent_again_is_the_same_transaction_to_another_member(hand):
+    ticket = hand.client.submit([(b"a", b"1"), (b"b", None)])
+    hand.pass_time(3_000)
+    assert len(hand.sent) >= 3
+    assert {s.transaction for s in hand.sent} == {ticket.transaction}
+    assert {s.to for s in hand.sent} == {"n1", "n2", "n3"}
+    assert [s.attempt for s in hand.sent] == list(range(1, len(hand.sent) + 1))
+
+
+def test_pauses_between_sendings_grow(hand):
+    hand.client.submit({b"k": b"v"}, timeout=60_000)
+    times, seen = [], 0
+    for _ in range(1_000):
+        hand.pass_time(10)
+        if len(hand.sent) > seen:
+            seen = len(hand.sent)
+            times.append(hand.now)
+    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    assert gaps[0] < gaps[2] < gaps[3]
+    assert max(gaps) <= 1_200 * 1.5 + 20
+
+
+def test_a_redirect_is_followed_at_once_and_remembered(hand):
+    ticket = hand.client.submit({b"k": b"v"})
+    asked = hand.sent[0].to
+    leader = next(name for name in ("n1", "n2", "n3") if name != asked)
+    hand.redirect(hand.sent[0], leader)
+    assert [s.to for s in hand.sent] == [asked, leader]
+    hand.answer(hand.sent[1], Stage.APPLIED)
+    assert ticket.stage is Stage.APPLIED
+    hand.client.submit({b"k": b"w"})
+    assert hand.sent[-1].to == leader
+
+
+def test_members_that_name_each_other_do_not_make_it_run_in_circles(hand):
+    hand.client.submit({b"k": b"v"})
+    for turn in range(50):
+        if len(hand.sent) > turn:
+            other = "n1" if hand.sent[-1].to != "n1" else "n2"
+            hand.redirect(hand.sent[-1], other)
+    assert len(hand.sent) == 1 + MAX_REDIRECTS
+
+
+def test_a_silent_leader_is_left(hand):
+    hand.client.leader = "n2"
+    hand.client.submit({b"k": b"v"})
+    hand.pass_time(1_000)
+    assert hand.sent[0].to == "n2"
+    assert hand.sent[1].to != "n2"
+
+
+def test_an_undone_copy_is_sent_again_under_the_same_id(hand):
+    ticket = hand.client.submit({b"k": b"v"})
+    hand.answer(hand.sent[0], Stage.APPENDED)
+    hand.answer(hand.sent[0], Stage.UNDONE)
+    assert len(hand.sent) == 2
+    hand.answer(hand.sent[1], Stage.APPLIED)
+    assert stages(ticket) == ["SENT", "APPENDED", "UNDONE", "SENT", "COMMITTED", "APPLIED"]
+
+
+def test_it_says_aborted_only_if_every_copy_is_known_to_be_dead(hand):
+    certain = hand.client.submit({b"k": b"v"}, timeout=100)
+    hand.redirect(hand.sent[-1], None)
+    hand.now += 200
+    hand.client.tick()
+    assert certain.stage is Stage.ABORTED
+
+    silent = hand.client.submit({b"k": b"v"}, timeout=100)
+    hand.now += 200
+    hand.client.tick()
+    assert silent.stage is Stage.UNKNOWN
+
+    half = hand.client.submit({b"k": b"v"}, timeout=400)
+    first = hand.sent[-1]
+    hand.pass_time(300)  # a second copy is sent
+    hand.redirect(first, None)
+    hand.pass_time(300)
+    assert half.stage is Stage.UNKNOWN
+    hand.answer(first, Stage.APPLIED)  # too late: what it said, it said
+    assert half.stage is Stage.UNKNOWN
+
+
+def test_an_unknown_write_can_be_taken_up_again_under_its_id(hand):
+    ticket = hand.client.submit({b"k": b"v"}, timeout=100)
+    with pytest.raises(BadInput, match="nothing to retry"):
+        hand.client.retry(ticket)
+    hand.now += 200
+    hand.client.tick()
+    hand.client.retry(ticket)
+    assert hand.sent[-1].transaction == ticket.transaction
+    hand.answer(hand.sent[-1], Stage.APPLIED)
+    assert ticket.stage is Stage.APPLIED
+
+
+def test_it_keeps_to_the_window_that_sessions_remember(hand):
+    tickets = [hand.client.submit({b"%d" % i: b""}) for i in range(WINDOW + 5)]
+    assert len(hand.sent) == WINDOW
+    assert tickets[WINDOW].stage is Stage.QUEUED
+    hand.answer(hand.sent[1], Stage.APPLIED)  # not the oldest: the window stays where it is
+    assert len(hand.sent) == WINDOW
+    hand.answer(hand.sent[0], Stage.APPLIED)
+    assert [s.transaction.id.sequence for s in hand.sent[WINDOW:]] == [WINDOW + 1, WINDOW + 2]
+
+
+def test_stamps_follow_what_the_leader_raised(hand):
+    ticket = hand.client.submit({b"k": b"v"})
+    hand.answer(hand.sent[0], Stage.APPLIED, stamp=ticket.timestamp + 1_000_000_000)
+    later = hand.client.submit({b"k": b"w"})
+    assert later.transaction.timestamp > ticket.timestamp
+
+
+def test_a_bad_write_uses_up_no_number(hand):
+    with pytest.raises(BadInput):
+        hand.client.submit([("k", b"v")])
+    assert hand.client.submit({b"k": b"v"}).txn.sequence == 1
+
+
+def test_waiting_for_a_write_that_fails_says_how(hand):
+    with pytest.raises(WriteFailed, match="c#1 is UNKNOWN: no final answer") as failed:
+        hand.client.put(b"k", b"v")
+    assert failed.value.ticket.stage is Stage.UNKNOWN
+
+
+def test_a_read_finds_the_leader_and_returns_the_value(hand):
+    answers = {"n1": None, "n2": ReadAnswer("n2", "c", 1, b"v", 5), "n3": None}
+
+    def send(request):
+        hand.sent.append(request)
+        if answers[request.to]:
+            hand.client.receive(answers[request.to])
+        else:
+            hand.redirect(request, "n2")
+
+    hand.send = send
+    assert hand.client.get(b"k") == b"v"
+    assert all(isinstance(r, Read) for r in hand.sent)
+    with pytest.raises(BadInput, match="a key must be bytes"):
+        hand.client.get("k")

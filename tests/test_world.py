@@ -1,0 +1,355 @@
+"""Whole clusters in the simulated world: the same every time, and right under faults."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft.check.invariants import Checker
+from kvraft.client import WriteFailed
+from kvraft.errors import BadInput, TimedOut
+from kvraft.events import Appended, Repeated, SegmentDropped, Superseded, Trace, Undone
+from kvraft.raft import AppendEntries, Role
+from kvraft.raft import Options as RaftOptions
+from kvraft.record import RESERVED
+from kvraft.replica import Options
+from kvraft.sim import World
+from kvraft.transaction import Answer, Stage
+
+TINY = Options(
+    memtable_bytes=1_500,
+    segment_bytes=1_200,
+    log_bytes=6_000,
+    raft=RaftOptions(max_batch_bytes=150),
+)
+
+
+def user_map(world, name):
+    rows = world.replicas[name].tree.scan()
+    return {key: value for key, value in rows if not key.startswith(RESERVED)}
+
+
+def elected(seed=1, members=3, **kwargs):
+    world = World(members, seed=seed, **kwargs)
+    world.run_until(lambda: world.leader() is not None)
+    return world
+
+
+def test_a_write_reaches_every_member_and_a_read_sees_it():
+    world = elected()
+    alice = world.client("alice")
+    ticket = alice.put(b"greeting", b"hello")
+    assert [stage.value for _, stage, _ in ticket.history][-2:] == ["COMMITTED", "APPLIED"]
+    assert alice.get(b"greeting") == b"hello"
+    assert alice.get(b"other") is None
+    alice.delete(b"greeting")
+    assert alice.get(b"greeting") is None
+    alice.put(b"", b"")
+    assert alice.get(b"") == b""
+    world.settle()
+    assert [user_map(world, name) for name in world.members] == [{b"": b""}] * 3
+
+
+def busy_day(seed):
+    """A little of everything, to compare two runs of it."""
+    world = World(3, seed=seed, options=TINY)
+    clients = [world.client(name) for name in ("alice", "bob")]
+    for i in range(30):
+        for client in clients:
+            client.submit([(b"%s-%d" % (client.name.encode(), i % 7), b"x" * i), (b"both", b"y")])
+        world.run_for(20)
+    leader = world.leader()
+    world.crash(leader)
+    world.run_for(500)
+    world.restart(leader)
+    world.partition(["n1"], ["n2", "n3"])
+    world.run_for(500)
+    world.heal()
+    world.settle()
+    return world
+
+
+def test_the_same_seed_and_calls_give_the_same_trace_byte_for_byte():
+    one, two, other = busy_day(5), busy_day(5), busy_day(6)
+    assert "\n".join(one.trace.lines()) == "\n".join(two.trace.lines())
+    assert one.trace.digest() != other.trace.digest()
+
+
+def test_the_trace_does_not_depend_on_the_hash_seed(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    code = "from tests.test_world import busy_day; print(busy_day(5).trace.digest())"
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
+
+
+def test_a_saved_trace_is_the_same_history(tmp_path):
+    trace = busy_day(5).trace
+    with (tmp_path / "trace.jsonl").open("w", encoding="utf-8") as file:
+        trace.save(file)
+    assert list(Trace.load(tmp_path / "trace.jsonl")) == list(trace)
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 5])
+def test_clusters_of_any_size_elect_and_commit(members):
+    world = elected(members=members)
+    world.client("c").put(b"k", b"v")
+    world.settle()
+    assert all(user_map(world, name) == {b"k": b"v"} for name in world.members)
+
+
+def test_a_minority_cannot_write_and_catches_up_when_healed():
+    world = elected()
+    old = world.leader()
+    rest = [name for name in world.members if name != old]
+    world.partition([old, "inside"] if False else [old], rest)
+    stuck = world.client("stuck")
+    stuck._members = (old,)  # it knows of no other member
+    ticket = stuck.submit({b"k": b"lost?"}, timeout=1_500)
+    world.run_until(lambda: ticket.done)
+    assert ticket.stage is Stage.UNKNOWN
+    world.client("c").put(b"k", b"v")
+    assert world.leader() in rest
+    world.heal()
+    world.settle()
+    assert all(user_map(world, name) == {b"k": b"v"} for name in world.members)
+    assert world.trace.of(Superseded, who=old)
+
+
+def test_a_retry_of_what_was_applied_changes_nothing():
+    """The answer is lost, the leader dies, the client asks its successor under the same id."""
+    world = elected()
+    first, second = world.client("first"), world.client("second")
+    ticket = first.submit({b"k": b"1"})
+    while not ticket.done:
+        world.drop(lambda m: isinstance(m, Answer) and m.to == "first" and m.stage is Stage.APPLIED)
+        world.step()
+        if any(r.tree.get(b"k") for r in world.replicas.values()) and world.leader():
+            break
+    world.drop(lambda m: isinstance(m, Answer) and m.to == "first")
+    world.crash(world.leader())
+    second.put(b"k", b"2")
+    world.run_until(lambda: ticket.done)
+    assert ticket.stage is Stage.APPLIED
+    assert ticket.attempts > 1
+    assert second.get(b"k") == b"2"
+
+
+def test_a_transaction_of_which_only_a_part_was_copied_is_undone_then_applied_once():
+    world = elected(options=TINY)
+    client = world.client("c")
+    client.put(b"before", b"")
+    old = world.leader()
+    ticket = client.submit([(b"k%d" % i, b"v" * 40) for i in range(6)])
+    others = [name for name in world.members if name != old]
+
+    def partly():
+        lasts = [world.replicas[name].marks.last for name in others]
+        more = [e for e in world.in_flight if isinstance(e.message, AppendEntries)]
+        more = [e for e in more if e.message.entries and e.message.entries[-1].index > max(lasts)]
+        return max(lasts) > world.replicas[old].marks.committed and not more
+
+    world.run_until(partly)
+    world.crash(old)
+    world.run_until(lambda: ticket.done)
+    world.settle()
+    undone = world.trace.of(Undone)
+    assert {s.who for s in undone} == set(others)
+    assert {s.event.txn for s in undone} == {"c#2"}
+    assert ticket.stage is Stage.APPLIED
+    world.restart(old)
+    world.settle()
+    assert len({tuple(user_map(world, name).items()) for name in world.members}) == 1
+    assert len(user_map(world, old)) == 7
+    assert not world.trace.of(Repeated)
+
+
+def test_the_log_is_kept_for_a_follower_that_is_away_and_cut_when_it_is_back():
+    world = elected(options=TINY)
+    client = world.client("c")
+    away = next(name for name in world.members if name != world.leader())
+    world.crash(away)
+    kept = world.replicas[world.leader()].marks.last
+    for i in range(60):
+        client.put(b"k%d" % (i % 9), b"v" * 50)
+    leader = world.replicas[world.leader()]
+    assert leader.marks.flushed > kept + 50
+    assert leader.marks.first <= kept + 1
+    assert leader.holds()["followers"] <= kept + 1 < leader.holds()["tree"]
+    world.restart(away)
+    world.settle()
+    world.run_for(500)
+    assert world.replicas[world.leader()].marks.first > kept + 50
+    assert user_map(world, away) == user_map(world, world.leader())
+    assert world.trace.of(SegmentDropped, who=away)
+
+
+def test_a_clock_that_runs_ahead_does_not_hide_later_writes():
+    world = elected()
+    fast, slow = world.client("fast"), world.client("slow")
+    fast.clock._millis = lambda: world.millis() + 3_600_000
+    fast.put(b"k", b"from the future")
+    slow.put(b"k", b"later")
+    assert slow.get(b"k") == b"later"
+    world.settle()
+    stamps = [e.record.timestamp for e in world.replicas["n1"].raft.log.slice(1)]
+    data = [stamp for stamp in stamps if stamp]
+    assert data == sorted(set(data))
+
+
+def test_nothing_is_appended_after_the_disk_failed(monkeypatch):
+    world = elected()
+    leader = world.leader()
+    client = world.client("c")
+    monkeypatch.setattr(world.disk(leader), "sync", fail)
+    ticket = client.put(b"k", b"v")  # another member takes over
+    assert ticket.stage is Stage.APPLIED
+    assert leader not in world.replicas
+    failed = [s for s in world.trace if type(s.event).__name__ == "Failed"]
+    assert [s.who for s in failed] == [leader]
+    assert "disk failed" in failed[0].event.why
+
+
+def fail(name):
+    raise OSError(5, "Input/output error")
+
+
+def test_what_makes_no_sense_is_refused():
+    world = elected()
+    with pytest.raises(BadInput, match="no member called n9"):
+        world.crash("n9")
+    with pytest.raises(BadInput, match="n1 runs already"):
+        world.restart("n1")
+    world.crash("n1")
+    with pytest.raises(BadInput, match="n1 does not run"):
+        world.crash("n1")
+    with pytest.raises(BadInput, match="called n8"):
+        world.partition(["n8"])
+    with pytest.raises(BadInput, match="cannot be a client"):
+        world.client("n2")
+    with pytest.raises(TimedOut, match="within 100 ms"):
+        world.run_until(lambda: False, limit=100)
+    with pytest.raises(BadInput, match="at least one voting member"):
+        World(0)
+    with pytest.raises(BadInput, match="named twice"):
+        World(["a", "a"])
+
+
+def test_without_a_majority_a_write_stays_unknown():
+    world = elected()
+    for name in world.members[1:]:
+        world.crash(name)
+    with pytest.raises(WriteFailed, match="UNKNOWN|ABORTED"):
+        world.client("c").put(b"k", b"v")
+
+
+# ── random faults ───────────────────────────────────────────────────────────────────────────────
+
+
+def storm(seed, members=3, steps=25):
+    """Clients write while members crash, restart, are cut off and lose messages."""
+    random = Random(f"storm/{seed}")
+    world = World(members, seed=seed, options=TINY)
+    checker = Checker(world)
+    clients = [world.client(f"c{i}") for i in range(3)]
+    history = {}  # ticket → writes
+    counter = 0
+
+    def pass_time(millis):
+        until = world.now + millis * 1_000
+        while world._queue and world._queue[0][0] <= until:
+            world.step()
+            checker.check()
+
+    for _ in range(steps):
+        for client in clients:
+            counter += 1
+            writes = {b"c%d-%d" % (clients.index(client), k): b"%d" % counter for k in range(4)}
+            writes[b"n%d" % random.randrange(4)] = None if random.random() < 0.3 else b"%d" % counter
+            history[client.submit(writes)] = writes
+        fault = random.choice(["crash", "restart", "partition", "heal", "loss", "calm", "calm"])
+        running = list(world.replicas)
+        down = [name for name in world.members if name not in running]
+        if fault == "crash" and running:
+            world.crash(random.choice(running))
+        elif fault == "restart" and down:
+            world.restart(random.choice(down))
+        elif fault == "partition":
+            world.partition(random.sample(world.members, random.randint(1, members - 1)))
+        elif fault == "heal":
+            world.heal()
+        world.network.loss = 0.2 if fault == "loss" else 0.0
+        pass_time(random.choice([5, 30, 100, 400]))
+    world.heal()
+    world.network.loss = 0.0
+    for name in world.members:
+        if name not in world.replicas:
+            world.restart(name)
+    pass_time(3_000)
+    world.run_until(lambda: all(ticket.done for ticket in history))
+    world.settle()
+    checker.check()
+    return world, history
+
+
+def model_of(world):
+    """What the log says, by plain code: whole transactions once each, in log order."""
+    entries = {}
+    for step in world.trace.of(Appended):
+        for n, key in enumerate(step.event.keys):
+            entries[step.event.first + n] = (key, step.event.txns[n], step.event.ends[n])
+    return entries
+
+
+@given(seed=st.integers(0, 10**9))
+@settings(derandomize=True, deadline=None, max_examples=12)
+def test_under_random_faults_nothing_acknowledged_is_lost_and_no_member_differs(seed):
+    world, history = storm(seed)
+    maps = [user_map(world, name) for name in world.members]
+    assert maps[0] == maps[1] == maps[2]
+    check_atomic(history, maps[0])
+
+
+def check_atomic(history, final):
+    """The map is what the applied transactions make of it in timestamp order, each whole."""
+    applied = [t for t in history if t.stage is Stage.APPLIED]
+    assert len({ticket.timestamp for ticket in applied}) == len(applied)
+    maybe = [t for t in history if t.stage is Stage.UNKNOWN]
+    expected = {}
+    for ticket in sorted(applied, key=lambda t: t.timestamp):
+        for key, value in history[ticket].items():
+            expected[key] = value
+    expected = {key: value for key, value in expected.items() if value is not None}
+    if not maybe:
+        assert final == expected
+        return
+    unsure = {key for ticket in maybe for key in history[ticket]}
+    for key in (final.keys() | expected.keys()) - unsure:
+        assert final.get(key) == expected.get(key), key
+
+
+def test_a_storm_reaches_what_it_is_meant_to_test():
+    """A storm that never undoes, repeats, supersedes or cuts would prove nothing."""
+    seen = set()
+    for seed in range(6):
+        world, _ = storm(seed)
+        seen |= {type(step.event).__name__ for step in world.trace}
+    assert {"Undone", "Repeated", "Superseded", "SegmentDropped", "TailCut", "Flushed"} <= seen
+
+
+def test_leaders_change_in_a_storm():
+    world, _ = storm(3)
+    assert max(r.raft.term for r in world.replicas.values()) > 1
+    assert any(r.raft.role is Role.LEADER for r in world.replicas.values())
