@@ -35,6 +35,8 @@ from kvraft.errors import Damage, Foreign
 from kvraft.record import Kind, Row, Version
 
 CODEC_NONE = 0
+ROW_OVERHEAD = 4 + 4 + 8 + 1
+"""Bytes that a row takes besides key and value: so tombstones count for something."""
 
 _COUNT = struct.Struct("<I")
 _CRC = struct.Struct("<I")

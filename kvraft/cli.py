@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from kvraft import __version__
-from kvraft.disk import Disk, RealDisk
-from kvraft.errors import BadInput, KvraftError
+from kvraft.errors import KvraftError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

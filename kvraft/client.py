@@ -243,7 +243,8 @@ class Client:
     def tick(self) -> None:
         """Send again what has had no news for too long; give up what is past its deadline."""
         now = self._millis()
-        for errand in [*self._open.values(), *self._reads.values()]:
+        errands: list[Ticket | _OpenRead] = [*self._open.values(), *self._reads.values()]
+        for errand in errands:
             if now >= errand.deadline:
                 self._give_up(errand)
             elif now >= errand.retry_at:

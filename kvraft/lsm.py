@@ -162,7 +162,9 @@ class Tree:
             return
         self._flushing = True
         try:
-            yield from self._flush_oldest()
+            for _ in self._flush_oldest():
+                yield
+                self._check_open()
         except (OSError, Damage) as error:
             self._failure = str(error)
             raise
@@ -179,7 +181,6 @@ class Tree:
             self._report(TableWritten(number, info.rows, info.size, *keys))
             written = (Table.open(self._disk, info, self._owner),)
             yield
-        self._check_open()
         add = tuple(table.info for table in written)
         self._manifest.commit(Edit(add, flushed=through, timestamp=memtable.timestamp))
         self._tables = written + self._tables

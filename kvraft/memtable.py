@@ -19,11 +19,9 @@ from collections.abc import Iterable, Iterator
 
 from sortedcontainers import SortedDict
 
+from kvraft.block import ROW_OVERHEAD
 from kvraft.errors import BadInput
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Row, Timestamp, Version
-
-ROW_OVERHEAD = 17
-"""Bytes that a row takes in a table besides key and value: so tombstones count for something."""
 
 
 class Memtable:

@@ -34,9 +34,12 @@ def merge(runs: Iterable[Iterable[Row]]) -> Iterator[Row]:
     # heapq.merge is stable: rows of one key come in the order of their runs, newest first.
     best: Row | None = None
     for row in heapq.merge(*runs, key=_key):
-        if best is None or row[1].timestamp > best[1].timestamp or row[0] != best[0]:
-            if best is not None and row[0] != best[0]:
-                yield best
+        if best is None:
+            best = row
+        elif row[0] != best[0]:
+            yield best
+            best = row
+        elif row[1].timestamp > best[1].timestamp:
             best = row
     if best is not None:
         yield best

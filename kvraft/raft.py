@@ -19,8 +19,8 @@ Invariants (Raft Figure 3 follows from them):
   entry is durable already or stands in the same :class:`Ready`.
 - A leader only appends to its log.  A follower drops entries only where they conflict with the
   leader's, and never at or below its commit index.
-- A leader counts itself, and an entry, towards a majority only once it is durable there, and commits
-  by counting only entries of its own term (§5.4.2).
+- An entry counts for a member, the leader included, only once it is durable there; and only
+  entries of the leader's own term are committed by counting (§5.4.2).
 - ``next index > match index`` for every follower; match indexes never fall within a term.
 
 Source: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
@@ -29,18 +29,24 @@ Version)*, 2014, here "Raft"; Ongaro's thesis, 2014, for reads.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import attrgetter
 from random import Random
 from typing import NamedTuple
 
 from kvraft.errors import BadInput, NotLeader
 from kvraft.events import Committed, Report, RoleChanged, Superseded, Voted, ignore
+from kvraft.log import Log
 from kvraft.membership import Configuration, committed_index, won
-from kvraft.record import NOOP, ORIGIN, Entry, HardState, Position, Record, entry_size
+from kvraft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+from kvraft.record import NOOP, ORIGIN, Entry, HardState, Position, Record
 
 
 class Role(StrEnum):
@@ -49,67 +55,6 @@ class Role(StrEnum):
     FOLLOWER = "follower"
     CANDIDATE = "candidate"
     LEADER = "leader"
-
-
-# ── messages ────────────────────────────────────────────────────────────────────────────────────
-
-
-class RequestVote(NamedTuple):
-    """A candidate asks for a vote; ``last_index``, ``last_term`` tell where its log ends."""
-
-    sender: str
-    to: str
-    term: int
-    last_index: int
-    last_term: int
-
-
-class RequestVoteReply(NamedTuple):
-    """The answer to :class:`RequestVote`."""
-
-    sender: str
-    to: str
-    term: int
-    granted: bool
-
-
-class AppendEntries(NamedTuple):
-    """A leader sends entries that follow entry ``prev_index`` of ``prev_term``; or a heartbeat.
-
-    ``commit`` is its commit index.  ``replicated`` is an index through which every member has the
-    log durably, so nobody will ever be sent it again.  ``round`` numbers the leader's heartbeats.
-    """
-
-    sender: str
-    to: str
-    term: int
-    prev_index: int
-    prev_term: int
-    entries: tuple[Entry, ...]
-    commit: int
-    replicated: int
-    round: int
-
-
-class AppendEntriesReply(NamedTuple):
-    """The answer to :class:`AppendEntries`.
-
-    On success the sender's log equals the leader's through ``match``.  Otherwise the hint says
-    where to go on: the sender has no conflict with an entry of ``hint_term`` or less at or below
-    ``hint_index``.
-    """
-
-    sender: str
-    to: str
-    term: int
-    success: bool
-    match: int
-    hint_index: int
-    hint_term: int
-    round: int
-
-
-Message = RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,85 +78,6 @@ class Options:
             )
         if self.max_batch_bytes < 1:
             raise BadInput("max_batch_bytes must be at least 1")
-
-
-# ── the log in memory ───────────────────────────────────────────────────────────────────────────
-
-
-class Log:
-    """The entries after ``base``, the place up to which the log was cut."""
-
-    def __init__(self, base: Position = ORIGIN, entries: Iterable[Entry] = ()) -> None:
-        self.base = base
-        self._entries: list[Entry] = []
-        self.append(entries)
-
-    @property
-    def first_index(self) -> int:
-        """The index of the first entry kept, whether or not it exists yet."""
-        return self.base.index + 1
-
-    @property
-    def last_index(self) -> int:
-        """The index of the last entry, or of the base if there is none."""
-        return self.base.index + len(self._entries)
-
-    @property
-    def last_term(self) -> int:
-        """The term of the last entry, or of the base if there is none."""
-        return self._entries[-1].term if self._entries else self.base.term
-
-    def term(self, index: int) -> int:
-        """Return the term of the entry at ``index``, which may be the base's."""
-        if index == self.base.index:
-            return self.base.term
-        if not self.base.index < index <= self.last_index:
-            raise BadInput(f"the log holds {self.first_index} to {self.last_index}, not {index}")
-        return self._entries[index - self.base.index - 1].term
-
-    def slice(
-        self, first: int, last: int | None = None, *, max_bytes: int | None = None
-    ) -> tuple[Entry, ...]:
-        """Return entries ``first`` … ``last``, at most ``max_bytes`` of them but at least one."""
-        last = self.last_index if last is None else last
-        if first <= self.base.index or last > self.last_index:
-            raise BadInput(
-                f"the log holds {self.first_index} to {self.last_index}, not {first} to {last}"
-            )
-        offset = self.base.index + 1
-        if max_bytes is None:
-            return tuple(self._entries[first - offset : last - offset + 1])
-        end = first
-        while end <= last:
-            max_bytes -= entry_size(self._entries[end - offset])
-            if max_bytes < 0 and end > first:
-                break
-            end += 1
-        return tuple(self._entries[first - offset : end - offset])
-
-    def last_not_above(self, term: int, index: int) -> int:
-        """Return the last index, at most ``index``, whose entry's term is at most ``term``.
-
-        Terms never fall along a log, so a binary search finds it.
-        """
-        found = bisect_right(self._entries, term, key=attrgetter("term"))
-        return min(self.base.index + found, index)
-
-    def append(self, entries: Iterable[Entry]) -> None:
-        """Add entries at the end; ``BadInput`` if they do not follow on."""
-        for entry in entries:
-            if entry.index != self.last_index + 1 or entry.term < self.last_term:
-                raise BadInput(f"entry {entry.index} does not follow on entry {self.last_index}")
-            self._entries.append(entry)
-
-    def truncate_from(self, index: int) -> None:
-        """Drop the entry at ``index`` and all behind it."""
-        del self._entries[index - self.base.index - 1 :]
-
-    def drop_through(self, index: int) -> None:
-        """Forget the entries through ``index``, which becomes the base."""
-        self.base, gone = Position(index, self.term(index)), index - self.base.index
-        del self._entries[:gone]
 
 
 # ── what goes out ───────────────────────────────────────────────────────────────────────────────
@@ -357,8 +223,8 @@ class Raft:
     def read_index(self, token: int) -> None:
         """Ask for the index as of which a read is linearizable (§8, thesis §6.4).
 
-        ``token`` comes back in :attr:`Ready.reads` once a majority has answered a heartbeat that was
-        sent after this call, or in :attr:`Ready.failed_reads` if leadership is lost before.
+        ``token`` comes back in :attr:`Ready.reads` once a majority has answered a heartbeat that
+        was sent after this call, or in :attr:`Ready.failed_reads` if leadership is lost before.
         """
         if self.role is not Role.LEADER:
             raise NotLeader(self.member, self.leader)
@@ -591,7 +457,7 @@ class Raft:
         self._reply_append(append, success=True, match=match)
 
     def _take_entries(self, entries: tuple[Entry, ...]) -> None:
-        """Append what is new.  Drop ours only where it conflicts: messages may be old or repeated."""
+        """Append what is new.  Drop ours only where it conflicts: the message may be an old one."""
         log = self.log
         skip = 0
         for entry in entries:

@@ -45,10 +45,12 @@ from kvraft.events import (
     Undone,
     ignore,
 )
+from kvraft.log import Log
 from kvraft.lsm import Tree
 from kvraft.membership import Configuration
-from kvraft.raft import Log, Message, Raft, ReadReady, Role
+from kvraft.messages import Message
 from kvraft.raft import Options as RaftOptions
+from kvraft.raft import Raft, ReadReady, Role
 from kvraft.record import Entry, Kind, Position, Row, TxnId, Version
 from kvraft.session import Outcome, Session, session_key
 from kvraft.transaction import (

@@ -52,7 +52,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
-from kvraft.block import Block, seal, unseal
+from kvraft.block import ROW_OVERHEAD, Block, seal, unseal
 from kvraft.bloom import Bloom
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Foreign
@@ -188,7 +188,7 @@ class _Summary:
         self._min = self._max = 0
 
     def add(self, row: Row) -> int:
-        """Take note of a row and return its size in bytes; ``BadInput`` if it is out of order."""
+        """Take note of a row and return what it adds to a block; ``BadInput`` if out of order."""
         key, (timestamp, value) = row
         if not self.keys:
             self._min = timestamp
@@ -200,7 +200,7 @@ class _Summary:
         self._tombstones += value is None
         size = len(key) + len(value or b"")
         self._raw_bytes += size
-        return size
+        return size + ROW_OVERHEAD
 
     def properties(
         self, number: int, owner: str, block_bytes: int, bits_per_key: int

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kvraft.errors import BadInput
 from kvraft.record import (
@@ -105,7 +105,8 @@ def _check_value(key: bytes, value: object) -> None:
         raise BadInput(f"the value of key {key!r:.60}: {size}")
 
 
-def _pairs(writes: object) -> Iterable[tuple[object, object]]:
+def _pairs(writes: Any) -> Iterable[tuple[bytes, bytes | None]]:
+    """Yield the pairs of whatever a caller handed in as writes, if that is what it is."""
     items = writes.items() if isinstance(writes, Mapping) else writes
     if not isinstance(items, Iterable) or isinstance(items, bytes | str):
         raise BadInput(f"writes must be key/value pairs, not {type(writes).__name__}")
@@ -193,7 +194,7 @@ class Answer(NamedTuple):
     txn: TxnId
     attempts: tuple[int, ...]
     stage: Stage
-    index: int
+    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
     timestamp: Timestamp
     reason: str
 
@@ -225,7 +226,7 @@ class ReadAnswer(NamedTuple):
     to: str
     number: int
     value: bytes | None
-    index: int
+    index: int  # type: ignore[assignment]
 
 
 Request = Submit | Read

@@ -1,56 +1,34 @@
-"""The log on disk: Raft's log and the storage engine's write-ahead log, in one row of segments.
+"""The log on disk: Raft's log and the storage engine's write-ahead log are this one thing.
 
-Consensus appends to the newest segment all the time; the tree decides when the oldest are no longer
-needed::
+Consensus appends to the newest segment all the time; the tree decides when the oldest ones are no
+longer needed.  What the files look like is told in ``segment.py``::
 
-    0000000000000004-0000000000000029.wal      sealed   ← dropped first, whole
-    0000000000000005-0000000000000041.wal      sealed
-    0000000000000006-0000000000000058.wal      active   ← written last
-    └── segment id ──┘ └─ first index ─┘       (hexadecimal)
-
-A segment is a row of frames (``frame.py``)::
-
-    HEADER      JSON: format, owner, segment, first, term_before (of entry first - 1), and the
-                hard state so far, so that older segments can go: term, vote
-    HARD_STATE  term (8 bytes, little-endian), whether a vote follows (1), the vote
-    ENTRIES     one save's entries as ``record.py`` packs them; a large save makes several frames
-    CLOSED      empty: the log was closed here; more may follow
-    SEAL        empty: nothing follows
+    ┌─────────┐ ┌─────────┐ ┌─────────┐ ┌─────────┐
+    │ sealed  │ │ sealed  │ │ sealed  │ │ active  │ ◄── save: hard state, entries, one sync
+    └─────────┘ └─────────┘ └─────────┘ └─────────┘
+     ▲ drop_below: whole segments, oldest first
 
 Invariants:
 
-- A save is one append and one sync: hard state first, then entries (Raft Figure 2, "persistent
-  state ... updated on stable storage before responding to RPCs").
-- Entries are contiguous and their terms never fall.  Entries that begin at or below the last index
-  supersede it and all behind it (Raft §5.3): nothing is cut out of the file, the later frame wins.
-- Only the newest segment is active.  Each other one ends with a SEAL; ids have no gap; each begins
-  at the index after the last one of the log as it was then.
-- A segment file is made aside, synced and renamed, so it always has a whole header.
-- Nothing is written behind a failed write or sync: the log is stopped.
-
-Recovery reads the segments in order.  A torn end of the newest one was never acknowledged and is
-cut; everything else that does not add up is :class:`~kvraft.errors.Damage`.  Not to be told from a
-torn write, and so cut, is damage to the very last frame of an active segment (a CLOSED frame
-shields the ones before it); not to be seen here is the loss of whole files at either end.
-
-Sources: etcd wal (overwriting by index, hard state at the head of each segment, segment names).
+- A save is one append and one sync, the hard state before the entries; both are durable when it
+  returns, so before any message that depends on them leaves (Raft Figure 2, persistent state).
+- All that :meth:`Wal.open` found is durable before anything is built on it.
+- Nothing is written behind a failed write or sync: the log is stopped, and what is on disk is
+  found out by opening it again (Rebello et al., ATC 2020).
+- What is kept is a row without a hole, whenever a crash comes.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
 
 from kvraft import disk as files
 from kvraft import frame
-from kvraft.disk import TEMPORARY, Disk
-from kvraft.errors import BadInput, Damage, Foreign, Stopped
+from kvraft.disk import Disk
+from kvraft.errors import BadInput, Damage, Stopped
 from kvraft.events import (
     Appended,
     Report,
@@ -60,70 +38,320 @@ from kvraft.events import (
     TailCut,
     ignore,
 )
-from kvraft.frame import Frame
 from kvraft.record import (
-    ORIGIN,
     Entry,
     HardState,
+    Kind,
     Position,
     entry_size,
     label,
     pack_entries,
     unpack_entries,
 )
+from kvraft.segment import (
+    CLOSED,
+    ENTRIES,
+    HARD_STATE,
+    SEAL,
+    Batch,
+    Recovery,
+    Segment,
+    check_order,
+    forget,
+    pack_hard_state,
+    pack_header,
+    place,
+    place_of,
+    recover,
+)
 
-FORMAT = 1
+__all__ = ["Recovery", "Segment", "Wal", "recover"]
+
 SEGMENT_BYTES = 4 * 1024 * 1024
 FRAME_BYTES = 1024 * 1024
 """A frame takes entries up to this many bytes, or one that is larger."""
 
-HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
-
-_NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
-_HEADER_SEED = frame.seed_of("kvraft log segment")  # a header can be read whoever owns it
-_HARD_STATE = struct.Struct("<Q?")
-_CRC_BYTES = 4  # behind the payload of a frame
+_CRC_BYTES = 4  # behind the payload of a frame, see frame.py
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One file of the log.  It was begun for index ``first``, its sequence number is ``id``.
+class Wal:
+    """The log of one member, open for reading and writing.  Made by :meth:`open`.
 
-    ``low`` and ``high`` are the smallest and the largest index in it, superseded entries included;
-    an empty one has ``low == first`` and ``high == first - 1``.  ``size`` is in bytes.
+    Every method that reads may raise ``OSError``, and :class:`~kvraft.errors.Damage` if a frame is
+    no longer what was written.  A write or sync that fails raises what the disk raised, and from
+    then on whatever would write raises :class:`~kvraft.errors.Stopped`: a failed sync is never
+    retried (Rebello et al., ATC 2020), the file is read again by the next :meth:`open`.
     """
 
-    id: int
-    first: int
-    low: int
-    high: int
-    size: int
-    sealed: bool = False
+    def __init__(
+        self, disk: Disk, owner: str, segment_bytes: int, report: Report, found: Recovery
+    ) -> None:
+        self._disk = disk
+        self._owner = owner
+        self._segment_bytes = segment_bytes
+        self._report = report
+        self._segments = found.segments
+        self._batches = found.batches
+        self._base = found.base
+        self._last = found.last
+        self._hard_state = found.hard_state
+        self._closed = found.closed
+        self._stopped = ""
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        owner: str,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        report: Report = ignore,
+    ) -> Wal:
+        """Open the log of the member ``owner`` on ``disk``; where there is none, begin one.
+
+        A segment that a save leaves at ``segment_bytes`` or more is sealed.  A torn end is cut and
+        reported.  All that was read is durable on return: a process that was killed leaves bytes
+        and files that can be read, yet would be lost with the power.
+
+        Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
+        is not positive.
+        """
+        if segment_bytes < 1:
+            raise BadInput(f"a log segment of {segment_bytes} bytes holds nothing")
+        found = recover(disk, owner)
+        wal = cls(disk, owner, segment_bytes, report, found)
+        for name in found.leftovers:
+            disk.remove(name)
+        if found.torn:
+            disk.truncate(found.torn.file, found.torn.offset)
+        if found.segments:
+            disk.sync(found.segments[-1].name)
+            disk.sync_dir()
+        if found.torn:
+            report(TailCut(found.torn.file, found.torn.offset, found.torn.size))
+        if not found.segments or found.segments[-1].sealed:
+            wal._begin_segment()
+        return wal
 
     @property
-    def name(self) -> str:
-        """The name of its file; names sort by id."""
-        return f"{self.id:016x}-{self.first:016x}.wal"
+    def base(self) -> Position:
+        """The place before the first entry kept: index and term."""
+        return self._base
+
+    @property
+    def first_index(self) -> int:
+        """The index of the first entry kept, ``last_index + 1`` if there is none."""
+        return self._base.index + 1
+
+    @property
+    def last_index(self) -> int:
+        """The index of the last entry, ``base.index`` if there is none."""
+        return self._last.index
+
+    @property
+    def hard_state(self) -> HardState:
+        """The hard state saved last."""
+        return self._hard_state
+
+    @property
+    def segments(self) -> list[Segment]:
+        """All segments, oldest first; the last one is active."""
+        return list(self._segments)
+
+    def entries(self) -> list[Entry]:
+        """Return every entry behind ``base``, read from disk."""
+        return self.read(self.first_index, self.last_index)
+
+    def read(self, first: int, last: int) -> list[Entry]:
+        """Return the entries ``first`` … ``last`` from disk; none if ``last`` is ``first - 1``.
+
+        Raises ``BadInput`` if the log does not hold all of them.
+        """
+        if not self.first_index <= first <= last + 1 <= self.last_index + 1:
+            held = f"{self.first_index} to {self.last_index}"
+            raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
+        entries: list[Entry] = []
+        at = bisect_left(self._batches, first, key=lambda batch: batch.last)
+        while first <= last:
+            batch = self._batches[at]
+            end = min(last, batch.last) + 1
+            entries += self._load(batch)[first - batch.first : end - batch.first]
+            first, at = end, at + 1
+        return entries
+
+    def save(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        """Make a new hard state, if any, and entries durable: one append, one sync.
+
+        Entries that begin at or below ``last_index`` supersede all from there on.  Raises
+        ``BadInput`` if they leave a gap, begin at or below ``base`` or have falling terms.
+        """
+        self._check_running()
+        if entries:
+            self._check(entries)
+        elif hard_state is None:
+            return
+        data, batches = self._encode(hard_state, entries)
+        with self._writing():
+            self._write(data)
+            self._closed = False
+            self._hard_state = hard_state or self._hard_state
+            for batch in batches:
+                place(self._segments, self._batches, batch)
+            if entries:
+                self._last = place_of(entries[-1])
+        if entries and self._report is not ignore:
+            self._report(_appended(self._segments[-1], entries))
+        if self._segments[-1].size >= self._segment_bytes:
+            with self._writing():
+                self._rotate()
+
+    def drop_below(self, floor: int) -> list[Segment]:
+        """Remove the oldest sealed segments whose every index is below ``floor``; return them.
+
+        The next one is looked at only when the one before it may go, so what is kept has no gap.
+        ``base`` moves to the place before the first segment kept.  The caller vouches that no entry
+        below ``floor`` will ever be superseded: they are committed (Raft §7).
+
+        Raises ``BadInput`` if ``floor`` is above ``last_index + 1``.
+        """
+        self._check_running()
+        if floor > self.last_index + 1:
+            raise BadInput(f"the log ends at {self.last_index}: it cannot be cut below {floor}")
+        dropped: list[Segment] = []
+        while self._segments[0].sealed and self._segments[0].high < floor:
+            oldest, following = self._segments[:2]
+            base = max(self._base.index, following.first - 1)
+            term = self._term_at(base)
+            with self._writing():
+                self._disk.remove(oldest.name)
+                self._disk.sync_dir()  # before the next one goes: a crash leaves no hole
+                del self._segments[0]
+                self._base = Position(base, term)
+                forget(self._batches, base)
+            dropped.append(oldest)
+            self._report(SegmentDropped(oldest.id, oldest.low, oldest.high, oldest.size))
+        return dropped
+
+    def close(self) -> None:
+        """Mark the end as synced, so that later damage to it is seen, and write no more.
+
+        A log that stopped is left as it is.
+        """
+        if self._stopped:
+            return
+        with self._writing():
+            if not self._closed:
+                self._write(self._frame(CLOSED))
+        self._stopped = "it was closed"
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _check_running(self) -> None:
+        if self._stopped:
+            raise Stopped(f"the log of {self._owner} takes no more writes: {self._stopped}")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Stop the log for good if what is inside does not come to its end, for any reason."""
+        try:
+            yield
+        except BaseException as error:
+            self._stopped = f"a write failed ({error or type(error).__name__})"
+            raise
+
+    def _check(self, entries: Sequence[Entry]) -> None:
+        first = entries[0].index
+        if not self.first_index <= first <= self.last_index + 1:
+            held = f"{self.first_index} to {self.last_index}"
+            raise BadInput(f"entries from {first} on do not follow a log of {held}")
+        try:
+            check_order(entries, self._term_at(first - 1))
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+
+    def _term_at(self, index: int) -> int:
+        for known in (self._last, self._base):
+            if known.index == index:
+                return known.term
+        return self.read(index, index)[0].term
+
+    def _load(self, batch: Batch) -> list[Entry]:
+        data = self._disk.read(batch.file, batch.offset, batch.length)
+        payload = data[frame.OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
+        seed = frame.seed_of(self._owner, batch.file)
+        if frame.encode(ENTRIES, payload, synced=batch.synced, seed=seed) != data:
+            raise Damage(batch.file, batch.offset, "a frame is no longer what was written")
+        return unpack_entries(payload)
+
+    def _encode(
+        self, hard_state: HardState | None, entries: Sequence[Entry]
+    ) -> tuple[bytes, list[Batch]]:
+        """Return the frames of one save, and where its entries will be."""
+        active = self._segments[-1]
+        parts: list[bytes] = []
+        batches: list[Batch] = []
+        at = active.size
+        if hard_state is not None:
+            parts.append(self._frame(HARD_STATE, pack_hard_state(hard_state)))
+            at += len(parts[-1])
+        for run in _runs(entries):
+            data = self._frame(ENTRIES, pack_entries(run))
+            first, last = run[0].index, run[-1].index
+            batches.append(Batch(first, last, active.name, at, len(data), active.size))
+            parts.append(data)
+            at += len(data)
+        return b"".join(parts), batches
+
+    def _frame(self, kind: int, payload: bytes = b"") -> bytes:
+        active = self._segments[-1]
+        seed = frame.seed_of(self._owner, active.name)
+        return frame.encode(kind, payload, synced=active.size, seed=seed)
+
+    def _write(self, data: bytes) -> None:
+        """Append to the active segment and sync: its size is at all times what is durable."""
+        active = self._segments[-1]
+        self._disk.append(active.name, data)
+        self._disk.sync(active.name)
+        self._segments[-1] = replace(active, size=active.size + len(data))
+
+    def _rotate(self) -> None:
+        self._write(self._frame(SEAL))
+        sealed = replace(self._segments[-1], sealed=True)
+        self._segments[-1] = sealed
+        self._report(SegmentSealed(sealed.id, sealed.low, sealed.high, sealed.size))
+        self._begin_segment()
+
+    def _begin_segment(self) -> None:
+        number = self._segments[-1].id + 1 if self._segments else 1
+        first = self._last.index + 1
+        header = pack_header(self._owner, number, self._last, self._hard_state)
+        segment = Segment(number, first, first, first - 1, len(header))
+        files.replace(self._disk, segment.name, header)
+        self._segments.append(segment)
+        self._closed = True
+        self._report(SegmentOpened(number, first))
 
 
-class Batch(NamedTuple):
-    """Where the live entries ``first`` … ``last`` are: in one frame, ``length`` bytes long.
+def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Yield ``entries`` in runs that each fit a frame of ``FRAME_BYTES``, or are one entry."""
+    start, size = 0, 0
+    for at, entry in enumerate(entries):
+        more = entry_size(entry)
+        if at > start and size + more > FRAME_BYTES:
+            yield entries[start:at]
+            start, size = at, 0
+        size += more
+    if entries:
+        yield entries[start:]
 
-    Superseded entries of the frame are not counted: ``start`` is the index it really begins with.
-    """
 
-    first: int
-    last: int
-    file: str
-    offset: int
-    length: int
-    synced: int
-
-
-class Torn(NamedTuple):
-    """The torn end of the newest segment: ``size`` bytes from ``offset`` on, and what is wrong."""
-
-    file: str
-    offset: int
-    size: int
-    why: str
+def _appended(segment: Segment, entries: Sequence[Entry]) -> Appended:
+    records = [entry.record for entry in entries]
+    return Appended(
+        segment.id,
+        entries[0].index,
+        tuple(entry.term for entry in entries),
+        tuple(label(record.key) for record in records),
+        tuple("" if record.kind is Kind.NOOP else str(record.txn) for record in records),
+        tuple(record.commit for record in records),
+    )

@@ -41,7 +41,10 @@ def test_the_catalogue_that_comes_with_kvraft_is_whole():
         ([HEADER, LINE, "1,2,3"], "line 3: 3 fields where 12 are needed"),
         ([HEADER, "", LINE], "line 2: 0 fields"),
         ([HEADER, LINE, LINE], "line 3: event uw1 is listed twice"),
-        ([HEADER, LINE.replace("1000", "soon")], "line 2: time_ms must be a whole number .* 'soon'"),
+        (
+            [HEADER, LINE.replace("1000", "soon")],
+            "line 2: time_ms must be a whole number .* 'soon'",
+        ),
         ([HEADER, LINE.replace("1000", "3000")], "line 2: event uw1 was revised before"),
         ([HEADER, LINE.replace("0.31", "nan")], "line 2: magnitude must be a number .* 'nan'"),
         ([HEADER, LINE.replace("46.2", "146.2")], "line 2: latitude must be a number from -90"),
@@ -84,7 +87,7 @@ def test_secondary_keys_agree_with_the_records_after_the_whole_replay():
     listed = sorted(key for key in catalogue.map if key.startswith(b"status/"))
     assert listed == sorted(f"status/{q.status}/{q.id}".encode() for q in quakes.values())
     networks = {q.network for q in quakes.values()}
-    newest = {n: max((q for q in quakes.values() if q.network == n)) for n in networks}
+    newest = {n: max(q for q in quakes.values() if q.network == n) for n in networks}
     for network, quake in newest.items():
         assert catalogue.map[f"newest/{network}".encode()] == quake.id.encode()
     assert len(catalogue.map) == 4 * 1707 + len(networks)

@@ -11,6 +11,7 @@
 """
 
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sim.world import Envelope, World
+from kvraft.sim.network import Envelope
+from kvraft.sim.world import World
 
 __all__ = ["Envelope", "PowerCut", "SimDisk", "World"]

@@ -14,7 +14,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
-from kvraft.raft import (
+from kvraft.messages import (
     AppendEntries,
     AppendEntriesReply,
     Message,

@@ -38,7 +38,8 @@ from kvraft.events import (
     Trace,
 )
 from kvraft.membership import Configuration
-from kvraft.raft import AppendEntries, AppendEntriesReply, RequestVote, RequestVoteReply, Role
+from kvraft.messages import AppendEntries, AppendEntriesReply, RequestVote, RequestVoteReply
+from kvraft.raft import Role
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage, Envelope, Network, describe

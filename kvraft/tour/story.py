@@ -7,30 +7,29 @@ figures taken from the trace and from the members themselves.  The acts belong i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from typing import ClassVar, NamedTuple
 
 from kvraft.client import Ticket
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import (
-    Crashed,
-    CutDecided,
     Flushed,
+    RoleChanged,
     SegmentDropped,
     SegmentSealed,
     Started,
     Superseded,
-    TableWritten,
+    Trace,
     Undone,
     Voted,
 )
-from kvraft.raft import AppendEntries
+from kvraft.messages import AppendEntries
 from kvraft.raft import Options as RaftOptions
-from kvraft.record import RESERVED
+from kvraft.record import RESERVED, TxnId
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
-from kvraft.tour.earthquakes import Catalogue, Quake, Report, reports
+from kvraft.tour.earthquakes import Catalogue, Quake, reports
 from kvraft.transaction import Stage
 
 OPTIONS = Options(
@@ -42,6 +41,18 @@ OPTIONS = Options(
 """Small sizes, so that flushes and cuts come often enough to be watched."""
 
 Progress = Callable[[int], None]
+
+
+class TourFailed(KvraftError):
+    """The tour did not end as it must: a write was lost, or a member differs from the dict."""
+
+
+class Torn(NamedTuple):
+    """A transaction of which no follower has, or will get, more than its first ``count`` records."""
+
+    txn: TxnId
+    count: int  # type: ignore[assignment]  # the field's word, at the price of tuple.count
+    member: str
 
 
 class Tour:
@@ -113,8 +124,8 @@ class Tour:
         stages = ", ".join(f"{stage} +{at - start} ms" for at, stage, _ in ticket.history)
         count = len(ticket.transaction.records)
         return [
-            f"The first report ({report.quake.place}) is transaction {ticket.txn}: {count} records, "
-            f"log entries {ticket.index - count + 1} to {ticket.index}.",
+            f"The first report ({report.quake.place}) is transaction {ticket.txn}: {count} "
+            f"records, log entries {ticket.index - count + 1} to {ticket.index}.",
             f"Its ticket says {stages}.",
         ]
 
@@ -141,24 +152,22 @@ class Tour:
         died = world.now
         world.run_until(lambda: ticket.done and len(self._undone(torn.txn)) == 2)
         leader = self._leader()
-        elected = next(s for s in self.trace.of(RoleChanged, who=leader) if _leads(s, died))
+        takeover = self._takeover(leader, died)
         undone = self._undone(torn.txn)
-        first, last = undone[0].event.first, undone[0].event.last
+        event = next(iter(undone.values()))
         return [
             *lines,
-            f"{leader} takes over {_ms(elected.at - died)} later, in term {elected.event.term}. Its "
-            f"no-op ends the open transaction: {_and(s.who for s in undone)} undo entries "
-            f"{first} to {last}.",
+            f"{leader} takes over {_ms(takeover - died)} later. The no-op of its term ends the open "
+            f"transaction: {_and(undone)} undo entries {event.first} to {event.last}.",
             f"The client sends {ticket.txn} again under the same id ({ticket.attempts} sendings in "
-            f"all): {ticket.stage} at index {ticket.index}.",
+            f"all): it is {ticket.stage} at index {ticket.index}.",
         ]
 
     def old_leader_returns(self) -> list[str]:
         """The dead leader starts from its own disk; what only it had is superseded."""
         lines = self._restart(self.fallen)
         gone = self.trace.of(Superseded, who=self.fallen)
-        if gone:
-            event = gone[-1].event
+        if gone and isinstance(event := gone[-1].event, Superseded):
             lines.append(f"Its entries {event.first} to {event.last} had no majority: superseded.")
         return lines
 
@@ -211,7 +220,9 @@ class Tour:
             held = self.map_of(name)
             if held != self.catalogue.map:
                 wrong = {k for k, _ in held.items() ^ self.catalogue.map.items()}
-                raise TourFailed(f"{name} differs from the dict in {len(wrong)} keys: {min(wrong)!r}")
+                raise TourFailed(
+                    f"{name} differs from the dict in {len(wrong)} keys: {min(wrong)!r}"
+                )
 
     def map_of(self, name: str) -> dict[bytes, bytes]:
         """Return all that a running member holds, but for kvraft's own rows."""
@@ -280,26 +291,36 @@ class Tour:
         return leader
 
     def _torn(self) -> Torn | None:
-        """Return the transaction of which the followers have, or will have, only a first part."""
+        """Return a transaction that would be torn if the leader died now, if there is one."""
         world = self.world
         leader = self._leader()
         followers = [r for name, r in world.replicas.items() if name != leader]
         longest = max(followers, key=lambda replica: replica.marks.last)
         last = longest.marks.last
-        if last <= longest.marks.committed or last == world.replicas[leader].marks.last:
+        if last <= longest.marks.committed:
             return None
         newest = longest.raft.log.slice(last, last)[0].record
-        coming = (e.message for e in world.in_flight)
-        if newest.commit or any(
-            isinstance(m, AppendEntries) and m.entries and m.entries[-1].index > last for m in coming
-        ):
+        if newest.commit or any(_carries_more(e.message, last) for e in world.in_flight):
             return None
-        have = longest.raft.log.slice(max(longest.marks.first, last - 8), last)
-        count = sum(entry.record.txn == newest.txn for entry in have)
-        return Torn(newest.txn, count, longest.member)
+        uncommitted = longest.raft.log.slice(longest.marks.committed + 1, last)
+        count = sum(entry.record.txn == newest.txn for entry in uncommitted)
+        return Torn(newest.txn, count, longest.member) if newest.txn.client else None
 
-    def _undone(self, txn: TxnId) -> list[Step]:
-        return [s for s in self.trace.of(Undone) if s.event.txn == str(txn)]  # type: ignore[attr-defined]
+    def _undone(self, txn: TxnId) -> dict[str, Undone]:
+        """Return who has undone a copy of ``txn``."""
+        steps = self.trace.of(Undone)
+        return {
+            step.who: step.event
+            for step in steps
+            if isinstance(step.event, Undone) and step.event.txn == str(txn)
+        }
+
+    def _takeover(self, leader: str, after: int) -> int:
+        """Return when ``leader`` became leader, the first time after the moment ``after``."""
+        for step in self.trace.of(RoleChanged, who=leader):
+            if step.at > after and getattr(step.event, "role", "") == "leader":
+                return step.at
+        raise TourFailed(f"{leader} never became leader")
 
     def _restart(self, name: str) -> list[str]:
         self.world.restart(name)
@@ -314,3 +335,21 @@ class Tour:
     def _caught_up(self) -> bool:
         lasts = {replica.marks.applied for replica in self.world.replicas.values()}
         return len(lasts) == 1
+
+
+def _carries_more(message: object, last: int) -> bool:
+    """Return whether ``message`` brings a follower entries behind ``last``."""
+    return (
+        isinstance(message, AppendEntries)
+        and bool(message.entries)
+        and message.entries[-1].index > last
+    )
+
+
+def _ms(microseconds: int) -> str:
+    return f"{microseconds / 1000:,.0f} ms"
+
+
+def _and(names: Iterable[str]) -> str:
+    *most, last = sorted(names)
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,318 @@
+"""Log segments: the bytes of the log on disk, and what they say when they are read again.
+
+The log (``wal.py``) is a row of files, each a row of frames (``frame.py``)::
+
+    0000000000000004-0000000000000029.wal      sealed
+    0000000000000005-0000000000000041.wal      sealed
+    0000000000000006-0000000000000058.wal      active
+    └── segment id ──┘ └─ first index ─┘       (hexadecimal)
+
+    HEADER      JSON: format, owner, segment, first; term_before, of the entry before first; and
+                term and vote so far, so that the segments before this one can go
+    HARD_STATE  term (8 bytes, little-endian), whether a vote follows (1), the vote
+    ENTRIES     entries, as record.py packs them
+    CLOSED      empty: the log was closed here; more may follow
+    SEAL        empty: nothing follows
+
+Invariants:
+
+- Entries are contiguous and their terms never fall.  Entries that begin at or below the last index
+  supersede it and all behind it (Raft §5.3): nothing is cut out of a file, the later frame wins.
+- Only the newest segment is active, each other one ends with a SEAL.  Ids have no gap.  Each
+  segment begins at the index after the last one of the log as it was then.
+- A segment file is made aside, synced and renamed, so it always has a whole header.
+
+The newest segment may end in a torn write, which was never acknowledged.  Everything else that does
+not add up is :class:`~kvraft.errors.Damage`: a log that was promised is never quietly shortened
+(Alagappan et al., *Protocol-Aware Recovery*, FAST 2018).  Two losses cannot be seen from here:
+damage to the very last frame of the active segment looks like a torn write (a CLOSED frame shields
+what is before it), and whole files missing at either end look like a log that is shorter.
+
+Sources: etcd wal (superseding by index, hard state at the head of each segment, segment names).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from bisect import bisect_left
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from kvraft import frame
+from kvraft.disk import TEMPORARY, Disk
+from kvraft.errors import Damage, Foreign
+from kvraft.frame import Frame
+from kvraft.record import ORIGIN, Entry, HardState, Position, unpack_entries
+
+FORMAT = 1
+
+HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
+
+_NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
+_HEADER_SEED = frame.seed_of("kvraft log segment")  # a header can be read whoever owns it
+_HARD_STATE = struct.Struct("<Q?")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One file of the log.  It was begun for index ``first``, its sequence number is ``id``.
+
+    ``low`` and ``high`` are the smallest and the largest index in it, superseded entries included;
+    an empty one has ``low == first`` and ``high == first - 1``.  ``size`` is in bytes.
+    """
+
+    id: int
+    first: int
+    low: int
+    high: int
+    size: int
+    sealed: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of its file; names sort by id."""
+        return f"{self.id:016x}-{self.first:016x}.wal"
+
+
+class Batch(NamedTuple):
+    """Where the entries ``first`` … ``last`` are: one frame whose first entry is ``first``.
+
+    Entries of the frame behind ``last`` are superseded.  ``synced`` is what its head says.
+    """
+
+    first: int
+    last: int
+    file: str
+    offset: int
+    length: int
+    synced: int
+
+
+class Torn(NamedTuple):
+    """The torn end of the newest segment: ``size`` bytes from ``offset`` on, and what is wrong."""
+
+    file: str
+    offset: int
+    size: int
+    why: str
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What the files of a log say, read without writing anything.
+
+    ``entries`` are the live ones behind ``base``, and ``batches`` says where they are.  ``torn`` is
+    what :meth:`Wal.open` cuts, ``leftovers`` are the unfinished files it removes.  ``closed`` says
+    that no frame with contents is the last one of the newest segment.
+    """
+
+    segments: list[Segment] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    base: Position = ORIGIN
+    hard_state: HardState = field(default_factory=HardState)
+    torn: Torn | None = None
+    leftovers: list[str] = field(default_factory=list)
+    closed: bool = True
+
+    @property
+    def last(self) -> Position:
+        """The place of the last entry, ``base`` if there is none."""
+        return place_of(self.entries[-1]) if self.entries else self.base
+
+
+def recover(disk: Disk, owner: str) -> Recovery:
+    """Read the log of the member ``owner`` on ``disk``, without writing anything.
+
+    Raises :class:`~kvraft.errors.Damage`, which names file and offset, and
+    :class:`~kvraft.errors.Foreign` for another member's log or another format version.
+    """
+    log = Recovery()
+    names = disk.names()
+    log.leftovers = [
+        name
+        for name in names
+        if name.endswith(TEMPORARY) and _NAME.fullmatch(name.removesuffix(TEMPORARY))
+    ]
+    names = [name for name in names if _NAME.fullmatch(name)]
+    for name in names:
+        _read_segment(log, owner, name, disk.read(name), newest=name == names[-1])
+    _settle_base(log)
+    return log
+
+
+def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: bool) -> None:
+    segment, before, hard_state = _read_header(owner, name, data)
+    if not log.segments:
+        log.base = before
+    elif segment.id != log.segments[-1].id + 1:
+        what = f"segment {segment.id} follows segment {log.segments[-1].id}: one is missing"
+        raise Damage(name, 0, what)
+    elif (before, hard_state) != (log.last, log.hard_state):
+        raise Damage(name, 0, "this segment does not continue the one before it")
+    log.segments.append(segment)
+    log.hard_state = hard_state
+    log.closed = True
+    seed = frame.seed_of(owner, name)
+    found = frame.scan(data, name=name, seed=seed, start=segment.size, sealed=not newest)
+    for each in found.frames:
+        _replay(log, name, each)
+    sealed = log.segments[-1].sealed
+    if sealed and found.torn:
+        raise Damage(name, found.end, f"bytes follow the seal: {found.torn}")
+    if not sealed and not newest:
+        raise Damage(name, found.end, "this segment is not sealed, though another one follows")
+    if found.torn:
+        log.torn = Torn(name, found.end, len(data) - found.end, found.torn)
+    log.segments[-1] = replace(log.segments[-1], size=found.end)
+
+
+def _replay(log: Recovery, name: str, found: Frame) -> None:
+    """Let one sound frame have its effect; one that cannot have been written is damage."""
+    segment = log.segments[-1]
+    try:
+        if segment.sealed:
+            raise ValueError("a frame follows the seal")
+        if found.kind == ENTRIES:
+            entries = unpack_entries(found.payload)
+            _supersede(log, entries)
+            place = (name, found.offset, found.end - found.offset, found.synced)
+            batch = Batch(entries[0].index, entries[-1].index, *place)
+            place(log.segments, log.batches, batch)
+        elif found.kind == HARD_STATE:
+            log.hard_state = _unpack_hard_state(found.payload)
+        elif found.kind in (CLOSED, SEAL) and not found.payload:
+            log.segments[-1] = replace(segment, sealed=found.kind == SEAL)
+        else:
+            raise ValueError(f"a frame of kind {found.kind} does not belong here")
+    except ValueError as error:
+        raise Damage(name, found.offset, str(error)) from None
+    log.closed = found.kind in (CLOSED, SEAL)
+
+
+def _supersede(log: Recovery, entries: list[Entry]) -> None:
+    """Put ``entries`` behind those they follow and in the place of those they supersede.
+
+    Once older segments are gone, a frame may begin at or below ``base``, for it superseded some of
+    what they held; the term of the entry before it is then unknown.
+    """
+    if not entries:
+        raise ValueError("a frame of entries holds none")
+    first = entries[0].index
+    if not 1 <= first <= log.last.index + 1:
+        raise ValueError(f"entry {first} follows entry {log.last.index}")
+    keep = max(0, first - log.entries[0].index) if log.entries else 0
+    if keep:
+        term = log.entries[keep - 1].term
+    else:
+        term = log.base.term if first == log.base.index + 1 else 0
+    check_order(entries, term)
+    log.entries[keep:] = entries
+
+
+def _settle_base(log: Recovery) -> None:
+    """Let go of entries at or below ``base``, and give ``base`` the term of the one in its place.
+
+    The oldest header tells the term as it was then; a later frame may have superseded that entry.
+    """
+    if log.last.index < log.base.index:
+        newest = log.segments[-1]
+        what = f"the log ends at entry {log.last.index}, before its base {log.base.index}"
+        raise Damage(newest.name, newest.size, what)
+    below = log.base.index + 1 - log.entries[0].index if log.entries else 0
+    if below > 0:
+        log.base = place_of(log.entries[below - 1])
+        del log.entries[:below]
+        forget(log.batches, log.base.index)
+
+
+def place_of(entry: Entry) -> Position:
+    """Return the place of ``entry`` in the log."""
+    return Position(entry.index, entry.term)
+
+
+def check_order(entries: Sequence[Entry], term: int) -> None:
+    """Raise ``ValueError`` unless indexes rise by one and terms never fall, from ``term`` on."""
+    expected = entries[0].index
+    for entry in entries:
+        if entry.index != expected:
+            raise ValueError(f"entry {entry.index} follows entry {expected - 1}")
+        if entry.term < term:
+            raise ValueError(f"entry {entry.index} is of term {entry.term}, after term {term}")
+        expected, term = expected + 1, entry.term
+
+
+def place(segments: list[Segment], batches: list[Batch], batch: Batch) -> None:
+    """Take note of a frame in the newest segment and of what it supersedes."""
+    while batches and batches[-1].first >= batch.first:
+        batches.pop()
+    if batches and batches[-1].last >= batch.first:
+        batches[-1] = batches[-1]._replace(last=batch.first - 1)
+    batches.append(batch)
+    newest = segments[-1]
+    low, high = batch.first, batch.last
+    if newest.low <= newest.high:
+        low, high = min(low, newest.low), max(high, newest.high)
+    segments[-1] = replace(newest, low=low, high=high)
+
+
+def forget(batches: list[Batch], index: int) -> None:
+    """Let go of the batches that hold nothing above ``index``."""
+    del batches[: bisect_left(batches, index + 1, key=lambda batch: batch.last)]
+
+
+def pack_hard_state(state: HardState) -> bytes:
+    """Return the payload of a HARD_STATE frame."""
+    vote = b"" if state.vote is None else state.vote.encode()
+    return _HARD_STATE.pack(state.term, state.vote is not None) + vote
+
+
+def _unpack_hard_state(payload: bytes) -> HardState:
+    if len(payload) < _HARD_STATE.size:
+        raise ValueError("a hard state is cut short")
+    term, voted = _HARD_STATE.unpack_from(payload)
+    return HardState(term, payload[_HARD_STATE.size :].decode() if voted else None)
+
+
+def pack_header(owner: str, number: int, before: Position, state: HardState) -> bytes:
+    """Return the header of segment ``number``, a whole frame: the entries will follow ``before``."""
+    says = {
+        "format": FORMAT,
+        "owner": owner,
+        "segment": number,
+        "first": before.index + 1,
+        "term_before": before.term,
+        "term": state.term,
+        "vote": state.vote,
+    }
+    return frame.encode(HEADER, json.dumps(says).encode(), synced=0, seed=_HEADER_SEED)
+
+
+def _read_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position, HardState]:
+    """Return what a segment's header says: the segment, the place before it, the hard state."""
+    head = frame.decode(data, 0, seed=_HEADER_SEED)
+    if isinstance(head, str):
+        raise Damage(name, 0, f"the header of this segment is unsound: {head}")
+    says: Any = None
+    with suppress(ValueError):
+        says = json.loads(head.payload)
+    if head.kind != HEADER or not isinstance(says, dict):
+        raise Damage(name, 0, "this segment does not begin with a header")
+    if says.get("format") != FORMAT:
+        format_ = says.get("format")
+        raise Foreign(f"{name} is a log of format {format_!r}: this program reads format {FORMAT}")
+    if says.get("owner") != owner:
+        raise Foreign(f"{name} is the log of member {says.get('owner')!r}, not of {owner!r}")
+    numbers = [says.get(key) for key in ("segment", "first", "term_before", "term")]
+    number, first, term_before, term = (n if type(n) is int else -1 for n in numbers)
+    vote = says.get("vote")
+    if min(number, first, term_before, term) < 0 or not isinstance(vote, str | None):
+        raise Damage(name, 0, "the header of this segment does not say all it must")
+    segment = Segment(number, first, first, first - 1, head.end)
+    if segment.name != name:
+        raise Damage(name, 0, f"this is the file {segment.name} under another name")
+    return segment, Position(first - 1, term_before), HardState(term, vote)

@@ -1,0 +1,314 @@
+"""Tables: what is written is read back, and no damage is ever read as data."""
+
+import struct
+import zlib
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft import sstable
+from kvraft.block import Block
+from kvraft.bloom import Bloom
+from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.record import Version
+from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sstable import Table, table_name, table_number, write_table
+
+quick = settings(deadline=None, derandomize=True, max_examples=100)
+
+keys = st.binary(max_size=3) | st.sampled_from([b"\x00", b"\xff", b"\xff\xff", b"ab", b"a"])
+versions = st.builds(
+    Version, st.integers(0, (1 << 64) - 1), st.none() | st.just(b"") | st.binary(max_size=60)
+)
+runs = st.dictionaries(keys, versions, min_size=1, max_size=40)
+
+SMALL = {b"": Version(9, b""), b"a": Version(1 << 63, None), b"ab": Version(3, b"three")}
+
+
+def finish(job):
+    """Run a job to its end and return what it returns."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            return stop.value
+
+
+def write(disk, rows, number=1, owner="me", **options):
+    return finish(write_table(disk, number, sorted(rows.items()), owner=owner, **options))
+
+
+@given(runs, st.sampled_from([1, 40, 200, 4096]), keys, st.none() | keys)
+@quick
+def test_a_table_reads_like_the_rows_it_was_written_from(rows, block_bytes, start, stop):
+    disk = SimDisk()
+    info = write(disk, rows, block_bytes=block_bytes)
+    table = Table.open(disk, info, "me")
+    assert list(table.scan()) == sorted(rows.items())
+    assert list(table.scan(start, stop)) == [
+        (key, rows[key]) for key in sorted(rows) if start <= key and (stop is None or key < stop)
+    ]
+    for key in [*rows, start, *(key + b"\x00" for key in rows), *(key[:-1] for key in rows)]:
+        assert table.get(key) == rows.get(key)
+    table.verify()
+    stamps = [version.timestamp for version in rows.values()]
+    assert (info.number, info.level, info.size) == (1, 0, disk.size("000001.sst"))
+    assert (info.first_key, info.last_key) == (min(rows), max(rows))
+    assert (info.min_timestamp, info.max_timestamp) == (min(stamps), max(stamps))
+    assert info.rows == len(rows)
+    assert info.tombstones == sum(version.value is None for version in rows.values())
+    assert Table.open(disk, 1, "me").info == info
+
+
+def test_the_format_is_the_same_for_ever():
+    """Byte for byte what the docstrings draw; every machine and version must write this."""
+    body = Block.encode(sorted(SMALL.items()))
+    head = struct.pack("<I4I4I3Q3B", 3, 63, 63, 64, 66, 66, 66, 66, 71, 9, 1 << 63, 3, 1, 2, 1)
+    assert body == head + b"aab" + b"three"
+    disk = SimDisk()
+    write(disk, SMALL)
+    data = disk.read("000001.sst")
+    block = body + b"\0"
+    assert data.startswith(block + struct.pack("<I", zlib.crc32(block, 0)))
+    filter_at, properties_at, index_at, footer_at = struct.unpack_from("<4Q", data, len(data) - 64)
+    assert filter_at == len(block) + 4
+    assert data[filter_at : properties_at - 5] == Bloom.build(sorted(SMALL)).to_bytes()
+    index = data[index_at : footer_at - 5]
+    assert index == struct.pack("<I2I2Q", 1, 28, 30, 0, filter_at) + b"ab"
+    trailer = data[footer_at - 4 : footer_at]
+    assert trailer == struct.pack("<I", zlib.crc32(index + b"\0", index_at))
+    assert data[footer_at + 32 :] == struct.pack(
+        "<QQII8s", 1, 0, 1, zlib.crc32(data[footer_at:-12]), b"kvSSTbl1"
+    )
+    assert (len(data), zlib.crc32(data)) == (417, 3640557392)
+
+
+def test_values_of_any_size():
+    rows = {b"big": Version(1, b"\xab" * (16 << 20)), b"c": Version(2, b"kvSSTbl1" * 9)}
+    disk = SimDisk()
+    table = Table.open(disk, write(disk, rows), "me")
+    assert table.blocks == 2
+    assert dict(table.scan()) == rows
+    assert table.get(b"big") == rows[b"big"]
+
+
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_writing_goes_in_slices_of_one_block():
+    disk = SimDisk()
+    rows = [(b"%03d" % at, Version(at, bytes(100))) for at in range(100)]
+    sizes = []
+    for _ in write_table(disk, 1, rows, owner="me", block_bytes=500):
+        sizes.append(disk.size("000001.sst"))
+    blocks = sizes[: Table.open(disk, 1, "me").blocks]
+    assert len(blocks) == 20
+    steps = [after - before for before, after in zip([0, *blocks], blocks, strict=False)]
+    assert set(steps) == {steps[0]}
+
+
+def test_no_rows_make_no_table():
+    disk = SimDisk()
+    assert write(disk, {}) is None
+    assert disk.operations == 0
+
+
+@pytest.mark.parametrize("second", [b"b", b"a", b""])
+def test_keys_must_ascend(second):
+    rows = [(b"b", Version(1, b"")), (second, Version(2, b""))]
+    with pytest.raises(BadInput, match="keys must ascend"):
+        finish(write_table(SimDisk(), 1, rows, owner="me"))
+
+
+def test_a_file_number_cannot_be_used_twice():
+    disk = SimDisk()
+    write(disk, SMALL)
+    before = disk.read("000001.sst")
+    with pytest.raises(FileExistsError):
+        write(disk, {b"other": Version(1, b"")})
+    assert disk.read("000001.sst") == before
+
+
+def test_a_power_cut_at_any_step_leaves_the_table_or_none():
+    rows = {b"%02d" % at: Version(at, bytes(20)) for at in range(20)}
+    disk = SimDisk()
+    write(disk, rows, block_bytes=100)
+    steps = disk.operations
+    for step in range(1, steps + 2):
+        for seed in range(8):
+            disk, random = SimDisk(), Random(f"{step} {seed}")
+            disk.fail_at(step, random)
+            done = False
+            try:
+                write(disk, rows, block_bytes=100)
+                done = True
+            except PowerCut:
+                pass
+            disk.crash(random)
+            try:
+                table = Table.open(disk, 1, "me")
+                table.verify()
+                assert dict(table.scan()) == rows
+            except Damage:
+                assert not done
+            assert done == (step == steps + 1)
+
+
+# ── damage ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_all(disk, rows):
+    """Read a table by all ways there are; whatever comes must be right."""
+    table = Table.open(disk, 1, "me")
+    assert list(table.scan()) == sorted(rows.items())
+    for key in rows:
+        assert table.get(key) == rows[key]
+    table.verify()
+
+
+@pytest.mark.parametrize("block_bytes", [1, 4096])
+def test_a_flip_of_any_byte_is_found(block_bytes):
+    disk = SimDisk()
+    write(disk, SMALL, block_bytes=block_bytes)
+    for offset in range(disk.size("000001.sst")):
+        for mask in (0x01, 0x80, 0xFF):
+            disk.corrupt("000001.sst", offset, mask)
+            with pytest.raises(Damage) as found:
+                read_all(disk, SMALL)
+            assert found.value.file == "000001.sst"
+            assert found.value.offset <= offset
+            disk.corrupt("000001.sst", offset, mask)
+    read_all(disk, SMALL)
+
+
+def rewritten(data, number=1):
+    disk = SimDisk()
+    disk.create(table_name(number))
+    disk.append(table_name(number), data)
+    return disk
+
+
+def test_a_cut_at_any_byte_is_found_and_so_is_anything_behind_the_end():
+    disk = SimDisk()
+    write(disk, SMALL, block_bytes=1)
+    data = disk.read("000001.sst")
+    for other in [*(data[:at] for at in range(len(data))), data + b"\0", data + data]:
+        with pytest.raises(Damage):
+            read_all(rewritten(other), SMALL)
+
+
+def test_a_block_in_the_place_of_another_is_found():
+    disk = SimDisk()
+    write(disk, {b"a": Version(1, b"1"), b"b": Version(2, b"2")}, block_bytes=1)
+    data = disk.read("000001.sst")
+    size = len(Block.encode([(b"a", Version(1, b"1"))])) + 5
+    first, second, rest = data[:size], data[size : 2 * size], data[2 * size :]
+    assert Table.open(rewritten(first + second + rest), 1, "me").get(b"b") == Version(2, b"2")
+    for swapped in (second + first + rest, first + first + rest):
+        with pytest.raises(Damage, match="checksum"):
+            Table.open(rewritten(swapped), 1, "me").verify()
+
+
+def test_opening_reads_no_data_and_a_damaged_block_spares_the_others():
+    disk = SimDisk()
+    write(disk, SMALL, block_bytes=1)
+    disk.corrupt("000001.sst", 20)  # in the block of the first key
+    table = Table.open(disk, 1, "me")
+    assert table.get(b"ab") == SMALL[b"ab"]
+    assert list(table.scan(b"a")) == sorted(SMALL.items())[1:]
+    with pytest.raises(Damage, match=r"000001\.sst, offset 0: a block does not match its checksum"):
+        table.get(b"")
+
+
+def test_a_missing_table_is_damage():
+    with pytest.raises(Damage, match=r"000007\.sst, offset 0: the table is missing"):
+        Table.open(SimDisk(), 7, "me")
+
+
+def test_another_table_than_the_manifest_means_is_damage():
+    disk, other = SimDisk(), SimDisk()
+    info = write(disk, SMALL)
+    write(other, SMALL | {b"ab": Version(4, b"three")})
+    with pytest.raises(Damage, match="not the table that the manifest means"):
+        Table.open(other, info, "me")
+
+
+def test_foreign_tables_are_told_from_damaged_ones():
+    disk = SimDisk()
+    write(disk, SMALL)
+    data = disk.read("000001.sst")
+    with pytest.raises(Foreign, match=r"000001\.sst belongs to 'me', not to 'you'"):
+        Table.open(disk, 1, "you")
+    with pytest.raises(Foreign, match=r"000002\.sst holds table 1 under another table's name"):
+        Table.open(rewritten(data, 2), 2, "me")
+    footer = bytearray(data[-64:])
+    footer[48] = 2
+    footer[52:56] = struct.pack("<I", zlib.crc32(footer[:52]))
+    with pytest.raises(Foreign, match=r"000001\.sst has format 2"):
+        Table.open(rewritten(data[:-64] + footer), 1, "me")
+    codec = len(Block.encode(sorted(SMALL.items())))
+    block = data[:codec] + b"\x03"
+    block += struct.pack("<I", zlib.crc32(block))
+    with pytest.raises(Foreign, match="unknown codec 3"):
+        Table.open(rewritten(block + data[len(block) :]), 1, "me").get(b"")
+
+
+@given(st.binary(max_size=80), st.integers(0, 3))
+@quick
+def test_a_sound_checksum_over_nonsense_is_still_no_crash(data, count):
+    """A parser that trusts its lengths would raise from deep inside, or allocate gigabytes."""
+    for body in (data, struct.pack("<I", count) + data, b"\xff\xff\xff\xff" + data):
+        for parse in (Block, sstable._decode_index):
+            try:
+                parsed = parse(body)
+            except ValueError:
+                continue
+            if isinstance(parsed, Block):
+                assert len(parsed.rows()) == len(parsed.keys)
+
+
+def test_verify_finds_what_no_checksum_can(monkeypatch):
+    """A writer's mistakes come with good checksums: plant one at a time."""
+    rows = {b"%d" % at: Version(at, b"") for at in range(9)}
+
+    def planted(target, name, wrong, says):
+        disk = SimDisk()
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, wrong)
+            write(disk, rows, block_bytes=70)
+        with pytest.raises(Damage, match=says):
+            Table.open(disk, 1, "me").verify()
+
+    add, encode, index = Bloom.add, Block.encode, sstable._encode_index
+    properties = sstable._Summary.properties
+    planted(Bloom, "add", lambda self, keys: add(self, keys[1:]), "not in the filter")
+    planted(Block, "encode", lambda rows: encode(rows[::-1]), "keys must ascend")
+    planted(
+        sstable,
+        "_encode_index",
+        lambda keys, starts: index([key + b"!" for key in keys], starts),
+        "does not end where the index says",
+    )
+    planted(
+        sstable._Summary,
+        "properties",
+        lambda self, *args: properties(self, *args) | {"tombstones": 1},
+        "the properties do not describe the rows",
+    )
+
+
+def test_names_and_numbers():
+    assert table_name(7) == "000007.sst"
+    assert table_number("000007.sst") == 7
+    assert table_number(table_name(12_345_678)) == 12_345_678
+    for name in (
+        "7.sst",
+        "0000007.sst",
+        "000007.sst.tmp",
+        "notes.sst",
+        "\u0660\u0660\u0660\u0660\u0660\u0667.sst",
+        ".DS_Store",
+    ):
+        assert table_number(name) is None
