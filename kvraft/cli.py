@@ -1,18 +1,21 @@
 """The command line: ``kvraft tour`` and ``kvraft verify``.
 
-Errors that kvraft raises on purpose are printed as one sentence, with exit status 1; wrong usage
-exits with 2, as argparse does.
+An error that kvraft raises on purpose is printed as one sentence, with exit status 1; wrong usage
+exits with 2, as argparse has it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kvraft import __version__
-from kvraft.errors import KvraftError
+from kvraft.disk import Disk, RealDisk
+from kvraft.errors import BadInput, KvraftError
+from kvraft.events import Trace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,14 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KvraftError as error:
         print(f"kvraft: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader of our output has had enough
-        sys.stderr.close()
+    except OSError as error:
+        print(f"kvraft: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="kvraft", description="A replicated key/value database to read, step through and break."
+        prog="kvraft",
+        description="A replicated key/value database to read, step through, break and run.",
     )
     parser.add_argument("--version", action="version", version=f"kvraft {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -39,13 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         "tour",
         help="replay real earthquakes into a cluster that is made to fail, and tell the story",
         description="Replay 1,707 real earthquakes into three simulated members: an election, "
-        "commits, a dead leader, an undone transaction, flushes, log cuts, a crash and a recovery.",
+        "commits, a dead leader, an undone transaction, flushes, log cuts, a crash, a recovery.",
     )
     tour.add_argument("--seed", type=int, default=1, help="another seed, another history (1)")
     tour.add_argument("--save", type=Path, metavar="DIR", help="write pictures and trace there")
     tour.add_argument("--file", type=Path, metavar="CSV", help="replay this catalogue instead")
     tour.add_argument(
-        "--data", type=Path, metavar="DIR", help="keep the members' files in this new directory"
+        "--data", type=Path, metavar="DIR", help="keep the members' real files in this new folder"
     )
     tour.set_defaults(run=_tour)
 
@@ -54,9 +59,77 @@ def _parser() -> argparse.ArgumentParser:
         help="check every checksum of a member's data directory, and say what it holds",
         description="Check log, manifest and tables of one member, without writing anything.",
     )
-    verify.add_argument("directory", type=Path, metavar="DIR", help="a directory of one member")
+    verify.add_argument("directory", type=Path, metavar="DIR", help="the directory of one member")
     verify.add_argument(
-        "--owner", metavar="CLUSTER/MEMBER", help="refuse a directory of any other member"
+        "--owner", metavar="CLUSTER/MEMBER", help="refuse the directory of any other member"
     )
     verify.set_defaults(run=_verify)
     return parser
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from kvraft.verify import verify
+
+    for line in verify(options.directory, options.owner):
+        print(line)
+
+
+def _tour(options: argparse.Namespace) -> None:
+    from kvraft.sim import SimDisk
+    from kvraft.tour import Tour, load
+    from kvraft.viz import text
+
+    quakes = load(options.file)
+    if options.save is not None:
+        _prepare(options.save)
+    disk = _real_disks(options.data) if options.data is not None else lambda member: SimDisk()
+    began = time.perf_counter()
+    tour = Tour(quakes, seed=options.seed, disk=disk)
+    print(f"{len(quakes):,} earthquakes, seed {options.seed}", flush=True)
+    for title, lines in tour.run():
+        print(f"\n{title}")
+        for line in lines:
+            print(f"  {line}", flush=True)
+    seconds = time.perf_counter() - began
+    tour.world.close()
+    rate = tour.applied / seconds
+    print(f"\n{tour.applied:,} transactions in {seconds:.1f} s: {rate:,.0f} a second.")
+    print(f"Trace: {len(tour.trace):,} events, sha256 {tour.trace.digest()}\n")
+    print(text.overview(tour.trace))
+    if options.save is not None:
+        _save(options.save, tour.trace)
+
+
+def _real_disks(folder: Path) -> Callable[[str], Disk]:
+    """Return a maker of real disks, one folder a member, all below a folder that is empty now."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is not a directory")
+    if folder.exists() and any(folder.iterdir()):
+        raise BadInput(f"{folder} is not empty, and nothing is written over")
+    return lambda member: RealDisk(folder / member)
+
+
+def _prepare(folder: Path) -> None:
+    """Find out before the tour, not after it, whether its pictures can be drawn and saved."""
+    try:
+        import matplotlib as _  # noqa: F401
+    except ImportError:
+        raise BadInput("pictures need matplotlib: pip install 'kvraft[plot]'") from None
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is not a directory")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _save(folder: Path, trace: Trace) -> None:
+    from kvraft.viz import plots
+    from kvraft.viz.picture import save
+
+    for name, plot in plots.ALL.items():
+        save(plot(trace), folder / f"{name}.png")
+    with (folder / "trace.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+        trace.save(file)
+    print(f"\nSaved {', '.join(plots.ALL)} (.png) and trace.jsonl in {folder}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -124,6 +124,8 @@ class Tree:
         All of them or, where ``BadInput`` is raised for a bad row, none.  Positions must grow.
         """
         self._check_open()
+        if not isinstance(position, Position):
+            raise BadInput(f"a position in the log is a Position, not {position!r}")
         if position.index <= self.applied.index:
             raise BadInput(f"position {position} is not above {self.applied}, applied before")
         self._memtable.update(rows)

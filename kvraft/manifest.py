@@ -197,16 +197,24 @@ def _find(disk: Disk, owner: str) -> tuple[State, TailCut | None]:
 
 
 def _check_new(disk: Disk, names: list[str], owner: str) -> None:
-    """Raise ``Damage`` unless a disk without ``CURRENT`` never had one.
-
-    A crash while the very first manifest is written may leave it behind, as it was, or a part.
-    """
-    first = _manifest_name(1)
-    most = len(_opening(first, owner, State(next_file=2)))
+    """Raise ``Damage`` unless a disk without ``CURRENT`` never had one."""
     for name in names:
-        fresh = name == first and disk.size(name) <= most
-        if _file_number(name) is not None and not fresh:
+        if table_number(name) is not None or (
+            _is_manifest(name) and not _holds_nothing(disk, name, owner)
+        ):
             raise Damage(CURRENT, 0, f"is missing, although there is {name}")
+
+
+def _holds_nothing(disk: Disk, name: str, owner: str) -> bool:
+    """Return whether a manifest is what a crash leaves while the very first one is written.
+
+    That is the empty state, or as many bytes at the most of which nothing can be read.
+    """
+    try:
+        state, _ = _read(disk, name, owner)
+    except Damage:
+        return disk.size(name) <= len(_opening(name, owner, State(next_file=10**6)))
+    return replace(state, next_file=1) == State()
 
 
 def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
@@ -277,7 +285,7 @@ def _decode(payload: bytes) -> tuple[Edit, int]:
         timestamp, next_file = _integers((whole["timestamp"], whole["next_file"]))
         tables = tuple(_table(values) for values in whole["add"])
         edit = Edit(tables, _integers(whole["remove"]), Position(index, term), timestamp)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an edit lacks something: {error}") from None
     return edit, next_file
 

@@ -384,9 +384,13 @@ class Raft:
 
     def _replicate(self) -> None:
         """Send new entries to each follower that has answered all before."""
-        for name, progress in self._progress.items():
-            if not progress.waiting and progress.next <= self.log.last_index:
-                self._send_append(name)
+        for name in self._progress:
+            self._send_rest(name)
+
+    def _send_rest(self, to: str) -> None:
+        progress = self._progress[to]
+        if not progress.waiting and progress.next <= self.log.last_index:
+            self._send_append(to)
 
     def _send_append(self, to: str) -> None:
         progress = self._progress[to]
@@ -429,6 +433,7 @@ class Raft:
             # Skip all entries of a conflicting term at once, never below what is known to match.
             common = self.log.last_not_above(reply.hint_term, reply.hint_index)
             progress.next = max(progress.match + 1, min(progress.next, common + 1))
+        self._send_rest(reply.sender)
         self._confirm_reads()
 
     # ── replication, as a follower (Raft §5.3) ──────────────────────────────────────────────────

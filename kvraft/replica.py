@@ -28,7 +28,7 @@ Sources: Raft §5 and §7; Kudu's log anchors and all-replicated index for the h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -52,6 +52,7 @@ from kvraft.messages import Message
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Role
 from kvraft.record import Entry, Kind, Position, Row, TxnId, Version
+from kvraft.segment import Segment
 from kvraft.session import Outcome, Session, session_key
 from kvraft.transaction import (
     Answer,
@@ -132,7 +133,8 @@ class Replica:
             disk, owner=owner, memtable_bytes=options.memtable_bytes, report=report
         )
         self.wal = Wal.open(disk, owner, segment_bytes=options.segment_bytes, report=report)
-        check_joined(self.wal, self.tree)
+        log, flushed = self.wal, self.tree.flushed.index
+        check_joined(log.segments, log.base.index, log.last_index, flushed)
         entries = self.wal.entries()
         self.raft = Raft(
             member,
@@ -426,15 +428,18 @@ class Replica:
         raise Stopped(self._stopped) from error
 
 
-def check_joined(wal: Wal, tree: Tree) -> None:
-    """Raise :class:`~kvraft.errors.Damage` unless log and tables fit together without a gap."""
-    flushed = tree.flushed.index
-    if wal.base.index > flushed:
-        what = f"the log begins after index {wal.base.index}, the tables end at {flushed}"
-        raise Damage(wal.segments[0].name, 0, what)
-    if wal.last_index < flushed:
-        what = f"the log ends at index {wal.last_index}, the tables hold all through {flushed}"
-        raise Damage(wal.segments[-1].name, 0, what)
+def check_joined(segments: Sequence[Segment], base: int, last: int, flushed: int) -> None:
+    """Raise :class:`~kvraft.errors.Damage` unless a log and its tables fit without a gap.
+
+    The log holds the entries behind index ``base`` through ``last``, the tables all through
+    ``flushed``.
+    """
+    if base > flushed:
+        what = f"the log begins after index {base}, but the tables end at {flushed}"
+        raise Damage(segments[0].name, 0, what)
+    if last < flushed:
+        what = f"the log ends at index {last}, but the tables hold all through {flushed}"
+        raise Damage(segments[-1].name, segments[-1].size, what)
 
 
 def _row(entry: Entry) -> Row:

@@ -44,7 +44,7 @@ from typing import Any, NamedTuple
 
 from kvraft import frame
 from kvraft.disk import TEMPORARY, Disk
-from kvraft.errors import Damage, Foreign
+from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.frame import Frame
 from kvraft.record import ORIGIN, Entry, HardState, Position, unpack_entries
 
@@ -145,6 +145,18 @@ def recover(disk: Disk, owner: str) -> Recovery:
     return log
 
 
+def owner_of(disk: Disk) -> str:
+    """Return the member that the log on ``disk`` says it belongs to.
+
+    Raises ``BadInput`` if there is no log, else as :func:`recover` does.
+    """
+    names = [name for name in disk.names() if _NAME.fullmatch(name)]
+    if not names:
+        raise BadInput("there is no log here that could name its owner")
+    says, _ = _decode_header(names[-1], disk.read(names[-1]))
+    return str(says.get("owner"))
+
+
 def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: bool) -> None:
     segment, before, hard_state = _read_header(owner, name, data)
     if not log.segments:
@@ -180,9 +192,9 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
         if found.kind == ENTRIES:
             entries = unpack_entries(found.payload)
             _supersede(log, entries)
-            place = (name, found.offset, found.end - found.offset, found.synced)
-            batch = Batch(entries[0].index, entries[-1].index, *place)
-            place(log.segments, log.batches, batch)
+            first, last, length = entries[0].index, entries[-1].index, found.end - found.offset
+            batch = Batch(first, last, name, found.offset, length, found.synced)
+            add_batch(log.segments, log.batches, batch)
         elif found.kind == HARD_STATE:
             log.hard_state = _unpack_hard_state(found.payload)
         elif found.kind in (CLOSED, SEAL) and not found.payload:
@@ -246,7 +258,7 @@ def check_order(entries: Sequence[Entry], term: int) -> None:
         expected, term = expected + 1, entry.term
 
 
-def place(segments: list[Segment], batches: list[Batch], batch: Batch) -> None:
+def add_batch(segments: list[Segment], batches: list[Batch], batch: Batch) -> None:
     """Take note of a frame in the newest segment and of what it supersedes."""
     while batches and batches[-1].first >= batch.first:
         batches.pop()
@@ -279,7 +291,7 @@ def _unpack_hard_state(payload: bytes) -> HardState:
 
 
 def pack_header(owner: str, number: int, before: Position, state: HardState) -> bytes:
-    """Return the header of segment ``number``, a whole frame: the entries will follow ``before``."""
+    """Return the header of segment ``number``, a whole frame; entries will follow ``before``."""
     says = {
         "format": FORMAT,
         "owner": owner,
@@ -294,6 +306,22 @@ def pack_header(owner: str, number: int, before: Position, state: HardState) -> 
 
 def _read_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position, HardState]:
     """Return what a segment's header says: the segment, the place before it, the hard state."""
+    says, end = _decode_header(name, data)
+    if says.get("owner") != owner:
+        raise Foreign(f"{name} is the log of member {says.get('owner')!r}, not of {owner!r}")
+    numbers = [says.get(key) for key in ("segment", "first", "term_before", "term")]
+    number, first, term_before, term = (n if type(n) is int else -1 for n in numbers)
+    vote = says.get("vote")
+    if min(number, first) < 1 or min(term_before, term) < 0 or not isinstance(vote, str | None):
+        raise Damage(name, 0, "the header of this segment does not say all it must")
+    segment = Segment(number, first, first, first - 1, end)
+    if segment.name != name:
+        raise Damage(name, 0, f"this is the file {segment.name} under another name")
+    return segment, Position(first - 1, term_before), HardState(term, vote)
+
+
+def _decode_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
+    """Return the fields of a header of this format, not yet checked, and where it ends."""
     head = frame.decode(data, 0, seed=_HEADER_SEED)
     if isinstance(head, str):
         raise Damage(name, 0, f"the header of this segment is unsound: {head}")
@@ -302,17 +330,6 @@ def _read_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position,
         says = json.loads(head.payload)
     if head.kind != HEADER or not isinstance(says, dict):
         raise Damage(name, 0, "this segment does not begin with a header")
-    if says.get("format") != FORMAT:
-        format_ = says.get("format")
-        raise Foreign(f"{name} is a log of format {format_!r}: this program reads format {FORMAT}")
-    if says.get("owner") != owner:
-        raise Foreign(f"{name} is the log of member {says.get('owner')!r}, not of {owner!r}")
-    numbers = [says.get(key) for key in ("segment", "first", "term_before", "term")]
-    number, first, term_before, term = (n if type(n) is int else -1 for n in numbers)
-    vote = says.get("vote")
-    if min(number, first, term_before, term) < 0 or not isinstance(vote, str | None):
-        raise Damage(name, 0, "the header of this segment does not say all it must")
-    segment = Segment(number, first, first, first - 1, head.end)
-    if segment.name != name:
-        raise Damage(name, 0, f"this is the file {segment.name} under another name")
-    return segment, Position(first - 1, term_before), HardState(term, vote)
+    if (found := says.get("format")) != FORMAT:
+        raise Foreign(f"{name} is a log of format {found!r}: this program reads format {FORMAT}")
+    return says, head.end

@@ -56,11 +56,11 @@ from kvraft.segment import (
     Batch,
     Recovery,
     Segment,
+    add_batch,
     check_order,
     forget,
     pack_hard_state,
     pack_header,
-    place,
     place_of,
     recover,
 )
@@ -196,7 +196,7 @@ class Wal:
             self._closed = False
             self._hard_state = hard_state or self._hard_state
             for batch in batches:
-                place(self._segments, self._batches, batch)
+                add_batch(self._segments, self._batches, batch)
             if entries:
                 self._last = place_of(entries[-1])
         if entries and self._report is not ignore:
@@ -256,7 +256,7 @@ class Wal:
         try:
             yield
         except BaseException as error:
-            self._stopped = f"a write failed ({error or type(error).__name__})"
+            self._stopped = f"a write failed ({str(error) or type(error).__name__})"
             raise
 
     def _check(self, entries: Sequence[Entry]) -> None:

@@ -7,7 +7,7 @@ figures taken from the trace and from the members themselves.  The acts belong i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, NamedTuple
 
 from kvraft.client import Ticket
@@ -34,21 +34,18 @@ from kvraft.transaction import Stage
 
 OPTIONS = Options(
     memtable_bytes=96 * 1024,
-    segment_bytes=48 * 1024,
+    segment_bytes=64 * 1024,
     log_bytes=512 * 1024,
     raft=RaftOptions(max_batch_bytes=2 * 1024),
 )
 """Small sizes, so that flushes and cuts come often enough to be watched."""
-
-Progress = Callable[[int], None]
-
 
 class TourFailed(KvraftError):
     """The tour did not end as it must: a write was lost, or a member differs from the dict."""
 
 
 class Torn(NamedTuple):
-    """A transaction of which no follower has, or will get, more than its first ``count`` records."""
+    """A transaction of which no follower has or will get more than the first ``count`` records."""
 
     txn: TxnId
     count: int  # type: ignore[assignment]  # the field's word, at the price of tuple.count
@@ -57,20 +54,19 @@ class Torn(NamedTuple):
 
 class Tour:
     """The tour through ``quakes`` under ``seed``, on disks that ``disk`` makes.
-
-    ``progress`` is called with the number of transactions done so far, now and then.
     """
 
-    ACTS: ClassVar[tuple[str, ...]] = (
-        "elect",
-        "first_report",
-        "first_third",
-        "leader_dies",
-        "old_leader_returns",
-        "follower_away",
-        "follower_returns",
-        "finish",
-    )
+    ACTS: ClassVar[dict[str, str]] = {
+        "elect": "An election",
+        "first_report": "One write, end to end",
+        "first_third": "Commits, flushes and cuts",
+        "leader_dies": "The leader dies with half a transaction copied",
+        "old_leader_returns": "The old leader returns",
+        "follower_away": "A follower is away",
+        "follower_returns": "The follower comes back from its own disk",
+        "finish": "To the end",
+    }
+    """The acts in their order, each with its title."""
 
     def __init__(
         self,
@@ -78,7 +74,6 @@ class Tour:
         *,
         seed: int = 1,
         disk: Callable[[str], Disk] = lambda name: SimDisk(),
-        progress: Progress = lambda done: None,
     ) -> None:
         self.reports = reports(quakes)
         if len(self.reports) < 12:
@@ -91,7 +86,6 @@ class Tour:
         """The leader that died in the middle of a transaction."""
         self.away = ""
         """The follower that was away for a while."""
-        self._progress = progress
         self._next = 0
         self._open: dict[str, Ticket] = {}  # by network: a network reports one thing at a time
 
@@ -99,6 +93,11 @@ class Tour:
     def trace(self) -> Trace:
         """Everything that happened so far."""
         return self.world.trace
+
+    def run(self) -> Iterator[tuple[str, list[str]]]:
+        """Run all acts; yield the title of each and what happened in it."""
+        for name, title in self.ACTS.items():
+            yield title, getattr(self, name)()
 
     # ── the acts ────────────────────────────────────────────────────────────────────────────────
 
@@ -157,10 +156,10 @@ class Tour:
         event = next(iter(undone.values()))
         return [
             *lines,
-            f"{leader} takes over {_ms(takeover - died)} later. The no-op of its term ends the open "
-            f"transaction: {_and(undone)} undo entries {event.first} to {event.last}.",
-            f"The client sends {ticket.txn} again under the same id ({ticket.attempts} sendings in "
-            f"all): it is {ticket.stage} at index {ticket.index}.",
+            f"{leader} takes over {_ms(takeover - died)} later. The no-op of its term ends the "
+            f"open transaction: {_and(undone)} undo entries {event.first} to {event.last}.",
+            f"The client sends {ticket.txn} again under the same id ({ticket.attempts} sendings "
+            f"in all): it is {ticket.stage} at index {ticket.index}.",
         ]
 
     def old_leader_returns(self) -> list[str]:
@@ -188,14 +187,16 @@ class Tour:
 
     def follower_returns(self) -> list[str]:
         """The follower comes back from its own disk and is brought up to date; the log is cut."""
-        world = self.world
+        began, cuts = self.world.now, len(self.trace.of(SegmentDropped))
         lines = self._restart(self.away)
-        before = len(self.trace.of(SegmentDropped))
-        began = world.now
-        world.run_until(lambda: self._caught_up() and len(self.trace.of(SegmentDropped)) > before)
+        caught_up = self.world.now
+        self.world.run_until(lambda: len(self.trace.of(SegmentDropped)) > cuts)
+        self.world.run_for(100)
+        cut = len(self.trace.of(SegmentDropped)) - cuts
         return [
             *lines,
-            f"It has caught up {_ms(world.now - began)} later, and segments are cut again.",
+            f"It has what it missed {_ms(caught_up - began)} later. Nobody needs the old log any "
+            f"more: {cut} segments are cut.",
         ]
 
     def finish(self) -> list[str]:
@@ -278,7 +279,6 @@ class Tour:
                     raise TourFailed(f"{ticket.txn} is {ticket.stage}: {ticket.reason}")
                 del self._open[network]
                 self.applied += 1
-        self._progress(self.applied)
 
     def _all_done(self) -> bool:
         return all(ticket.done for ticket in self._open.values())

@@ -1,0 +1,67 @@
+"""Showing and saving a figure.  What a test can compare is not its pixels but its data.
+
+Pixels differ between versions of matplotlib and of fonts, so a stored notebook cannot be checked by
+them.  :func:`show` therefore prints a digest of the numbers that were drawn, and that line is
+compared strictly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 100
+
+
+def digest(data: Any) -> str:
+    """Return 12 hexadecimal digits that change whenever ``data`` does.
+
+    ``data`` is anything made of numbers, strings, lists, tuples and dicts; floats are rounded to 9
+    digits, for the last bits may differ between machines.
+    """
+    text = json.dumps(_plain(data), separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, float):
+        return float(f"{data:.9g}")
+    if isinstance(data, dict):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(item) for item in data]
+    if hasattr(data, "__dataclass_fields__"):
+        return [_plain(getattr(data, name)) for name in data.__dataclass_fields__]
+    return data
+
+
+def show(figure: Figure, data: Any) -> None:
+    """Display ``figure`` in a notebook, once, and print the digest of the ``data`` it draws."""
+    from IPython.display import display
+
+    display({"image/png": png(figure), "text/plain": title_of(figure)}, raw=True)
+    print(f"figure data sha256:{digest(data)}")
+
+
+def title_of(figure: Figure) -> str:
+    """Return the title of ``figure``: its text for those who do not see it."""
+    return str(figure.get_suptitle() or figure.axes[0].get_title())
+
+
+def png(figure: Figure) -> bytes:
+    """Return ``figure`` as the bytes of a PNG file."""
+    import io
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write ``figure`` to ``path`` as a PNG file."""
+    path.write_bytes(png(figure))

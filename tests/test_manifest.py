@@ -1,0 +1,342 @@
+"""The manifest: changes are atomic and durable, and what is missing is said, never made up."""
+
+import json
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft import frame, manifest
+from kvraft.errors import BadInput, Damage, Foreign, KvraftError
+from kvraft.events import TailCut
+from kvraft.manifest import CURRENT, Edit, Manifest, State, load
+from kvraft.record import Position
+from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sstable import TableInfo
+
+ME = "cluster/me"
+
+
+def info(number, key=b"k\xff"):
+    return TableInfo(number, 0, 5, 1, 700, b"", key, 3, 1 << 63)
+
+
+def flush(man, index, key=b"k\xff"):
+    """Commit what a flush would: one new table, through log index ``index``."""
+    number = man.take_number()
+    return man.commit(Edit((info(number, key),), flushed=Position(index, 1), timestamp=index))
+
+
+def seen(state):
+    """What a reader of a state cares for: all but the file number."""
+    return state.tables, state.flushed, state.timestamp
+
+
+def live(disk):
+    return disk.read(CURRENT).decode().strip()
+
+
+# ── edits ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    st.lists(st.sampled_from(["flush", "no-op", "merge", "reopen"]), max_size=25),
+    st.sampled_from([600, 1 << 20]),
+)
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_what_was_committed_is_what_is_read(steps, roll_bytes):
+    disk, used, model = SimDisk(), set(), ((), Position(0, 0), 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "ROLL_BYTES", roll_bytes)
+        man = Manifest.open(disk, ME)
+        for index, step in enumerate(steps, 1):
+            tables, flushed, timestamp = model
+            if step == "reopen":
+                man = Manifest.open(disk, ME)
+            elif step == "no-op":
+                flushed = Position(index, 2)
+                man.commit(Edit(flushed=flushed))
+            elif step == "flush":
+                number = man.take_number()
+                flushed, timestamp = Position(index, 2), index
+                man.commit(Edit((info(number),), flushed=flushed, timestamp=timestamp))
+                tables = (info(number), *tables)
+            elif len(tables) > 1:
+                number = man.take_number()
+                man.commit(Edit((info(number),), remove=tuple(t.number for t in tables[1:])))
+                tables = (info(number), tables[0])
+            model = (tables, flushed, timestamp)
+            assert seen(man.state) == seen(load(disk, ME)) == model
+            assert [name for name in disk.names() if name.startswith("MANIFEST")] == [live(disk)]
+            newest = max([0, *(table.number for table in tables)], default=0)
+            assert man.state.next_file > max(newest, int(live(disk)[9:]))
+            used |= {table.number for table in tables}
+            assert int(live(disk)[9:]) not in used
+
+
+def test_a_number_is_given_once_whatever_happens():
+    disk = SimDisk()
+    man = Manifest.open(disk, ME)
+    given_out = [man.take_number(), man.take_number()]
+    disk.create("000040.sst")  # left by a flush that the manifest never heard of
+    disk.create("MANIFEST-000050")
+    man = Manifest.open(disk, ME)
+    assert man.take_number() > int(live(disk)[9:]) > 50 > max(given_out)
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (Edit(remove=(77,)), r"removes tables \(77,\)"),
+        (Edit(add=(info(2),)), "their numbers are not new"),  # live already
+        (Edit(add=(info(3), info(3))), "their numbers are not new"),
+        (Edit(add=(info(99),)), "their numbers are not new"),  # never given out
+    ],
+)
+def test_an_edit_that_does_not_fit_changes_nothing(edit, says):
+    disk = SimDisk()
+    man = Manifest.open(disk, ME)
+    state = flush(man, 1)
+    man.take_number()
+    before = disk.operations
+    with pytest.raises(BadInput, match=says):
+        man.commit(edit)
+    assert (man.state, disk.operations) == (state, before)
+
+
+def test_marks_never_go_back():
+    man = Manifest.open(SimDisk(), ME)
+    flush(man, 9)
+    man.commit(Edit(flushed=Position(5, 1), timestamp=5))
+    assert (man.state.flushed, man.state.timestamp) == (Position(9, 1), 9)
+
+
+def test_load_writes_nothing():
+    disk = SimDisk()
+    assert load(disk, ME) == State()
+    man = Manifest.open(disk, ME)
+    flush(man, 1)
+    before = disk.operations
+    assert load(disk, ME) == man.state
+    assert disk.operations == before
+
+
+# ── crashes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def life(disk, done):
+    """Open twice and commit in between, with a roll on the way; tell ``done`` each new state."""
+    man = Manifest.open(disk, ME)
+    done(seen(man.state))
+    for index in (1, 2, 3):
+        done(seen(flush(man, index)))
+    man = Manifest.open(disk, ME)
+    done(seen(flush(man, 4)))
+
+
+def test_a_power_cut_at_any_step_leaves_the_state_before_or_after(monkeypatch):
+    monkeypatch.setattr(manifest, "ROLL_BYTES", 1000)
+    disk, history = SimDisk(), []
+    life(disk, history.append)
+    for step in range(1, disk.operations + 1):
+        for seed in range(6):
+            disk, random, done = SimDisk(), Random(f"{step} {seed}"), []
+            disk.fail_at(step, random)
+            with pytest.raises(PowerCut):
+                life(disk, done.append)
+            disk.crash(random)
+            found = load(disk, ME)
+            assert len(history) >= len(done)
+            # Numbers may differ from the undisturbed life in nothing: it is the same life so far.
+            assert seen(found) in (history[max(len(done) - 1, 0)], history[len(done)])
+            # Power goes again while it opens, and once more; then it opens.
+            for again in (random.randint(1, 9), random.randint(1, 9)):
+                disk.fail_at(again, random)
+                try:
+                    Manifest.open(disk, ME)
+                except PowerCut:
+                    disk.crash(random)
+                disk.restore()
+                assert seen(load(disk, ME)) == seen(found)
+            man = Manifest.open(disk, ME)
+            assert seen(man.state) == seen(found)
+            after = flush(man, 9)
+            disk.crash(random)
+            assert seen(load(disk, ME)) == seen(after)
+
+
+class Unsound(SimDisk):
+    """A disk whose next sync fails, although the bytes land."""
+
+    failing = False
+
+    def sync(self, name):
+        super().sync(name)
+        if self.failing:
+            self.failing = False
+            raise OSError(5, "Input/output error")
+
+
+def test_an_edit_whose_sync_failed_but_landed_is_there_for_good_or_not_at_all():
+    disk = Unsound()
+    man = Manifest.open(disk, ME)
+    before = flush(man, 1)
+    disk.failing = True
+    with pytest.raises(OSError, match="Input/output"):
+        flush(man, 2)
+    assert man.state == before
+    found = load(disk, ME)
+    assert found.flushed.index in (1, 2)
+    man = Manifest.open(disk, ME)
+    flush(man, 3)
+    disk.crash(Random(1))
+    tables = load(disk, ME).tables
+    assert tables[1:] == found.tables
+    assert len({table.number for table in tables}) == len(tables)
+
+
+# ── damage ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_flip_of_any_byte_is_found_unless_it_changes_nothing():
+    disk = SimDisk()
+    man = Manifest.open(disk, ME)
+    states = [flush(man, index) for index in (1, 2)]
+    name = live(disk)
+    mark = disk.size(name) - frame.OVERHEAD  # the last frame vouches for all before it
+    for offset in range(disk.size(name)):
+        for mask in (0x01, 0x80, 0xFF):
+            disk.corrupt(name, offset, mask)
+            if offset < mark:
+                with pytest.raises(Damage) as found:
+                    load(disk, ME)
+                assert (found.value.file, found.value.offset <= offset) == (name, True)
+            else:
+                assert load(disk, ME) == states[-1]
+            disk.corrupt(name, offset, mask)
+    for offset in range(disk.size(CURRENT)):
+        for mask in (0x01, 0x80, 0xFF):
+            disk.corrupt(CURRENT, offset, mask)
+            with pytest.raises(Damage, match=CURRENT):
+                load(disk, ME)
+            disk.corrupt(CURRENT, offset, mask)
+    assert load(disk, ME) == states[-1]
+
+
+def test_a_cut_at_any_byte_leaves_a_state_that_once_held():
+    disk = SimDisk()
+    man = Manifest.open(disk, ME)
+    name, start = live(disk), disk.size(live(disk))
+    states = [man.state, flush(man, 1), flush(man, 2)]
+    ends = []
+    data, at = disk.read(name), start
+    while at < len(data):
+        at = frame.decode(data, at, seed=frame.seed_of(name, ME)).end
+        ends.append(at)
+    edit_1, mark_1, edit_2, mark_2 = ends
+    for size in range(len(data)):
+        disk.truncate(name, size)
+        if size < start:
+            with pytest.raises(Damage):
+                load(disk, ME)
+        else:
+            torn = []
+            found = load(disk, ME)
+            assert found == states[(size >= edit_1) + (size >= edit_2)]
+            opened = disk.copy()
+            assert seen(Manifest.open(opened, ME, torn.append).state) == seen(found)
+            whole = max(end for end in (start, *ends) if end <= size)
+            expected = [TailCut(name, whole, size - whole)] if size > whole else []
+            assert torn == expected
+        disk.truncate(name, 0)
+        disk.append(name, data)
+    assert mark_1 < edit_2 < mark_2 == len(data)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"", "but is empty"),
+        (b"MANIFEST-000001", "but holds b'MANIFEST-000001'"),  # no newline
+        (b"MANIFEST-1\n", "but holds"),
+        (b"\xff\xfe\n", "but holds"),
+        (b"000002.sst\n", "but holds"),
+        (b"MANIFEST-000001\nMANIFEST-000001\n", "but holds"),
+        (b"MANIFEST-000009\n", "names MANIFEST-000009, which does not exist"),
+    ],
+)
+def test_a_current_that_names_nothing_is_damage(line, says):
+    disk = SimDisk()
+    flush(Manifest.open(disk, ME), 1)
+    disk.truncate(CURRENT, 0)
+    disk.append(CURRENT, line)
+    for look in (load, Manifest.open):
+        with pytest.raises(Damage, match=f"CURRENT, offset 0: .*{says}"):
+            look(disk, ME)
+
+
+def test_a_lost_current_is_never_an_empty_tree():
+    disk = SimDisk()
+    Manifest.open(disk, ME).commit(Edit(flushed=Position(1, 1)))
+    for number in (1, 2):  # with an edit; then opened anew, as short as a first one
+        lost = disk.copy()
+        lost.remove(CURRENT)
+        with pytest.raises(Damage, match=f"is missing, although there is MANIFEST-00000{number}"):
+            Manifest.open(lost, ME)
+        Manifest.open(disk, ME)
+    disk = SimDisk()
+    disk.create("000003.sst")
+    with pytest.raises(Damage, match=r"is missing, although there is 000003\.sst"):
+        Manifest.open(disk, ME)
+
+
+def test_other_owners_and_other_formats_are_foreign():
+    disk = SimDisk()
+    Manifest.open(disk, ME)
+    name = live(disk)
+    with pytest.raises(Foreign, match=f"{name} belongs to 'cluster/me', not to 'cluster/you'"):
+        load(disk, "cluster/you")
+    header = json.dumps({"format": 2, "owner": ME}).encode()
+    disk.truncate(name, 0)
+    disk.append(name, frame.encode(1, header, synced=0, seed=manifest._HEADER_SEED))
+    with pytest.raises(Foreign, match=f"{name} has format 2"):
+        load(disk, ME)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 3) | st.floats(allow_nan=False) | st.text("ab"),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+FIELDS = ["add", "remove", "flushed", "timestamp", "next_file", *TableInfo.__slots__]
+
+
+@given(st.sampled_from(FIELDS), st.none() | json_values)
+@settings(deadline=None, derandomize=True, max_examples=300)
+def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
+    table = json.loads(manifest._encode(Edit((info(2),)), 3))["add"][0]
+    whole = {"add": [table], "remove": [], "flushed": [1, 1], "timestamp": 1, "next_file": 3}
+    target = table if field in table else whole
+    if value is None:
+        del target[field]
+    else:
+        target[field] = value
+    disk = SimDisk()
+    Manifest.open(disk, ME)
+    name = live(disk)
+    payload = json.dumps(whole).encode()
+    seed = frame.seed_of(name, ME)
+    disk.append(name, frame.encode(2, payload, synced=0, seed=seed))
+    try:
+        state = load(disk, ME)
+    except KvraftError as error:
+        assert name in str(error)  # noqa: PT017
+    else:
+        assert all(type(table.rows) is int for table in state.tables)
+    for kind, payload in ((2, b"[]"), (2, b"\xff"), (3, b"x"), (9, b"")):
+        other = SimDisk()
+        Manifest.open(other, ME)
+        other.append(name, frame.encode(kind, payload, synced=0, seed=seed))
+        with pytest.raises(Damage, match=name):
+            load(other, ME)

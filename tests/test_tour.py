@@ -1,0 +1,274 @@
+"""The tour: another history for every seed, the same end for all; and its command line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kvraft import cli
+from kvraft.check.invariants import Checker
+from kvraft.disk import RealDisk
+from kvraft.errors import BadInput
+from kvraft.events import (
+    Appended,
+    CutDecided,
+    Flushed,
+    Marks,
+    RoleChanged,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    Started,
+    Trace,
+    Undone,
+)
+from kvraft.record import RESERVED
+from kvraft.tour import Tour, load
+from kvraft.tour.story import TourFailed
+
+
+@pytest.fixture(scope="module")
+def tour():
+    tour = Tour(load(), seed=1)
+    tour.story = dict(tour.run())
+    return tour
+
+
+def test_every_act_happens_and_says_so(tour):
+    assert list(tour.story) == list(Tour.ACTS.values())
+    assert all(lines for lines in tour.story.values())
+    assert tour.applied == len(tour.reports) == 3414
+
+
+def test_every_member_ends_with_the_map_of_a_plain_dict(tour):
+    model = {}
+    replayed = Tour(load(), seed=9).catalogue  # a fresh catalogue, no cluster involved
+    for report in tour.reports:
+        for key, value in replayed.writes(report):
+            if value is None:
+                del model[key]
+            else:
+                model[key] = value
+    for name in tour.world.members:
+        assert tour.map_of(name) == model
+
+
+def test_a_member_that_differs_in_one_byte_is_found(tour):
+    key = next(iter(tour.catalogue.map))
+    value = tour.catalogue.map[key]
+    tour.catalogue.map[key] = value + b"!"
+    try:
+        with pytest.raises(TourFailed, match="n1 differs from the dict in 1 keys"):
+            tour.check()
+    finally:
+        tour.catalogue.map[key] = value
+
+
+def test_the_dead_leaders_transaction_was_torn_undone_and_applied_once(tour):
+    undone = tour.trace.of(Undone)
+    txns = {step.event.txn for step in undone}
+    assert len(txns) == 1
+    assert {step.who for step in undone} == set(tour.world.members)  # on each replica alike
+    assert len({(step.event.first, step.event.last) for step in undone}) == 1
+    (txn,) = txns
+    ends = [s for s in tour.trace.of(Appended) for n, t in enumerate(s.event.txns) if t == txn and s.event.ends[n]]
+    assert ends
+
+
+def test_segments_go_only_when_flushed_and_on_every_member(tour):
+    """The rule, checked from the trace alone by code of its own."""
+    flushed, durable, sealed = {}, {}, {}
+    for step in tour.trace:
+        event, who = step.event, step.who
+        if isinstance(event, Started):
+            flushed[who] = event.flushed
+        elif isinstance(event, Marks):
+            durable[who] = event.last
+        elif isinstance(event, Flushed):
+            flushed[who] = event.through
+        elif isinstance(event, SegmentSealed):
+            sealed[who, event.segment] = event.last
+        elif isinstance(event, CutDecided):
+            assert event.floor == min(event.needs)
+        elif isinstance(event, SegmentDropped):
+            assert sealed[who, event.segment] == event.last
+            assert event.last <= flushed[who]
+            assert event.last <= min(durable.values())
+    assert len(tour.trace.of(SegmentDropped)) > 50
+
+
+def test_the_log_stays_short(tour):
+    opened = len(tour.trace.of(SegmentOpened))
+    assert opened > 100
+    assert all(len(replica.wal.segments) <= 6 for replica in tour.world.replicas.values())
+
+
+def test_another_seed_is_another_history_with_the_same_end(tour):
+    other = Tour(load(), seed=2)
+    list(other.run())
+    assert other.catalogue.map == tour.catalogue.map
+    assert other.trace.digest() != tour.trace.digest()
+    votes = [step for step in tour.trace.of(RoleChanged) if step.event.role == "leader"]
+    others = [step for step in other.trace.of(RoleChanged) if step.event.role == "leader"]
+    assert votes != others
+
+
+@pytest.mark.parametrize("seed", range(3, 11))
+def test_short_tours_keep_every_invariant_at_every_step(seed):
+    tour = Tour(load()[:60], seed=seed)
+    checker = Checker(tour.world)
+    step = tour.world.step
+
+    def checked_step():
+        step()
+        checker.check()
+
+    tour.world.step = checked_step
+    list(tour.run())
+    tour.check()
+
+
+# ── the command line ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small.csv"
+    lines = (load.__globals__["catalogue_path"]()).read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(lines[:81]) + "\n", encoding="utf-8")
+    return path
+
+
+def run(capsys, *arguments):
+    status = cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_tour_prints_the_story_and_saves_pictures_and_trace(capsys, small, tmp_path):
+    status, out, err = run(capsys, "tour", "--file", small, "--save", tmp_path / "out")
+    assert (status, err) == (0, "")
+    for title in Tour.ACTS.values():
+        assert title in out
+    assert "equal to a plain dict" in out
+    saved = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert saved == ["leaders.png", "marks.png", "segments.png", "sizes.png", "trace.jsonl"]
+    trace = Trace.load(tmp_path / "out" / "trace.jsonl")
+    assert trace.digest() in out
+    assert all((tmp_path / "out" / n).read_bytes()[:4] == b"\x89PNG" for n in saved[:4])
+
+
+def test_tour_on_real_files_can_be_verified_afterwards(capsys, small, tmp_path):
+    status, _, _ = run(capsys, "tour", "--file", small, "--data", tmp_path / "data")
+    assert status == 0
+    for name in ("n1", "n2", "n3"):
+        status, out, _ = run(capsys, "verify", tmp_path / "data" / name)
+        assert status == 0
+        assert f"tour/{name}" in out
+        assert "Every checksum and invariant holds" in out
+
+
+@pytest.fixture
+def data(capsys, small, tmp_path):
+    assert run(capsys, "tour", "--file", small, "--data", tmp_path / "data")[0] == 0
+    return tmp_path / "data"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def refused(capsys, *arguments):
+    status, out, err = run(capsys, *arguments)
+    assert status == 1
+    assert out.count("\n") == 0
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+def test_verify_refuses_what_belongs_to_another_member(capsys, data):
+    before = contents(data / "n1")
+    err = refused(capsys, "verify", data / "n1", "--owner", "tour/n2")
+    assert "tour/n1" in err
+    assert "tour/n2" in err
+    assert contents(data / "n1") == before
+
+
+def test_verify_names_file_and_offset_of_damage_and_changes_nothing(capsys, data):
+    for pattern in ("*.wal", "*.sst", "MANIFEST-*"):
+        path = sorted((data / "n1").glob(pattern))[0]
+        good = path.read_bytes()
+        path.write_bytes(good[:100] + bytes([good[100] ^ 1]) + good[101:])
+        before = contents(data / "n1")
+        err = refused(capsys, "verify", data / "n1")
+        assert path.name in err
+        assert "offset" in err
+        assert contents(data / "n1") == before
+        path.write_bytes(good)
+
+
+def test_verify_refuses_another_format_version(capsys, data):
+    path = sorted((data / "n1").glob("*.wal"))[0]
+    from kvraft import frame, segment
+
+    good = path.read_bytes()
+    head = frame.decode(good, 0, seed=segment._HEADER_SEED)
+    other = head.payload.replace(b'"format": 1', b'"format": 9')
+    path.write_bytes(frame.encode(1, other, synced=0, seed=segment._HEADER_SEED) + good[head.end :])
+    assert "format 9" in refused(capsys, "verify", data / "n1")
+
+
+def test_a_second_process_on_the_same_directory_is_refused(data):
+    disk = RealDisk(data / "n1")
+    command = [sys.executable, "-m", "kvraft.cli", "verify", str(data / "n1")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    disk.close()
+    assert done.returncode == 1
+    assert "in use by another process" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_tour_writes_over_nothing(capsys, small, data, tmp_path):
+    before = contents(data / "n2")
+    err = refused(capsys, "tour", "--file", small, "--data", data)
+    assert "not empty" in err
+    assert contents(data / "n2") == before
+    (tmp_path / "file").write_text("mine")
+    assert "not a directory" in refused(capsys, "tour", "--file", small, "--data", tmp_path / "file")
+    assert "not a directory" in refused(capsys, "tour", "--file", small, "--save", tmp_path / "file")
+
+
+def test_bad_input_is_one_sentence(capsys, tmp_path):
+    assert "there is no directory" in refused(capsys, "verify", tmp_path / "nowhere")
+    assert "holds no log" in refused(capsys, "verify", tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert "cannot be read" in refused(capsys, "tour", "--file", tmp_path / "nowhere.csv")
+    (tmp_path / "empty.csv").write_text("")
+    assert "is empty" in refused(capsys, "tour", "--file", tmp_path / "empty.csv")
+
+
+def test_a_tour_needs_something_to_tell():
+    with pytest.raises(BadInput, match="at least"):
+        Tour(load()[:3], seed=1)
+
+
+def test_wrong_usage_exits_with_2():
+    for arguments in ([], ["nonsense"], ["tour", "--seed", "x"]):
+        with pytest.raises(SystemExit) as left:
+            cli.main(arguments)
+        assert left.value.code == 2
+
+
+def test_kvraft_is_light():
+    """Neither plots nor widgets are loaded, whatever of the core is imported."""
+    code = (
+        "import sys, kvraft, kvraft.cli, kvraft.sim, kvraft.tour, kvraft.lsm, kvraft.verify;"
+        "print([m for m in ('matplotlib', 'ipywidgets', 'IPython', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_reserved_prefix_is_not_shown(tour):
+    assert not any(key.startswith(RESERVED) for key in tour.map_of("n1"))
