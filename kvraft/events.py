@@ -383,7 +383,11 @@ class Trace:
         return trace
 
 
-_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}
+_KINDS: dict[str, type[Event]] = {
+    name: kind
+    for name, kind in list(globals().items())
+    if isinstance(kind, type) and issubclass(kind, Event)
+}
 _TYPES: dict[type[Event], dict[str, Any]] = {
     kind: typing.get_type_hints(kind) for kind in _KINDS.values()
 }

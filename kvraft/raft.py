@@ -420,7 +420,7 @@ class Raft:
 
     def _on_append_reply(self, reply: AppendEntriesReply) -> None:
         """Note what a follower has, or where to try next (§5.3)."""
-        if self.role is not Role.LEADER or reply.term != self.term:
+        if self.role is not Role.LEADER or reply.term != self.term or reply.round == 0:
             return
         progress = self._progress[reply.sender]
         progress.waiting = False
@@ -441,7 +441,9 @@ class Raft:
     def _on_append_entries(self, append: AppendEntries) -> None:
         """Take a leader's entries if they follow on ours, else say where ours and its may meet."""
         if append.term < self.term:
-            self._reply_append(append, success=False)
+            # Round 0: its sender may lead our term by the time it reads this, with another log and
+            # other rounds, and must not take it for an answer to an append of that term.
+            self._reply_append(append._replace(round=0), success=False)
             return
         self._become_follower(append.term, append.sender)
         self._elapsed = 0

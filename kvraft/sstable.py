@@ -139,14 +139,7 @@ def write_table(
         bloom.add(summary.keys[at : at + _KEYS_PER_SLICE])
         yield
     properties = summary.properties(number, owner, block_bytes, bits_per_key)
-    bounds = (
-        file.append(seal(bloom.to_bytes(), file.size)),
-        file.append(seal(json.dumps(properties).encode(), file.size)),
-        file.append(seal(_encode_index(file.last_keys, file.starts), file.size)),
-        file.size,
-    )
-    footer = _FOOTER.pack(*bounds, number, 0, FORMAT)
-    file.append(footer + _CRC.pack(zlib.crc32(footer)) + MAGIC)
+    file.add_rest(bloom, properties)
     yield
     disk.sync(file.name)
     disk.sync_dir()
@@ -159,11 +152,26 @@ class _Writer:
     def __init__(self, disk: Disk, name: str) -> None:
         self.name = name
         self.size = 0
-        self.last_keys: list[bytes] = []
-        self.starts = [0]  # of each data block, and of what comes next
+        self._last_keys: list[bytes] = []
+        self._starts = [0]  # of each data block, and of what comes next
         self._disk = disk
 
-    def append(self, data: bytes) -> int:
+    def add_block(self, rows: list[Row]) -> None:
+        self._append(seal(Block.encode(rows), self.size))
+        self._last_keys.append(rows[-1][0])
+        self._starts.append(self.size)
+
+    def add_rest(self, bloom: Bloom, properties: dict[str, Any]) -> None:
+        bounds = (
+            self._append(seal(bloom.to_bytes(), self.size)),
+            self._append(seal(json.dumps(properties).encode(), self.size)),
+            self._append(seal(_encode_index(self._last_keys, self._starts), self.size)),
+            self.size,
+        )
+        footer = _FOOTER.pack(*bounds, properties["number"], 0, FORMAT)
+        self._append(footer + _CRC.pack(zlib.crc32(footer)) + MAGIC)
+
+    def _append(self, data: bytes) -> int:
         """Add ``data`` and return the offset at which it begins."""
         if self.size == 0:
             self._disk.create(self.name)
@@ -171,11 +179,6 @@ class _Writer:
         self._disk.append(self.name, data)
         self.size += len(data)
         return offset
-
-    def add_block(self, rows: list[Row]) -> None:
-        self.append(seal(Block.encode(rows), self.size))
-        self.last_keys.append(rows[-1][0])
-        self.starts.append(self.size)
 
 
 class _Summary:
@@ -310,7 +313,9 @@ class Table:
             raise Damage(name, at, str(error)) from None
         if properties.get("owner") != owner:
             raise Foreign(f"{name} belongs to {properties.get('owner')!r}, not to {owner!r}")
-        if index[1][-1] != filter_at or list(index[1]) != sorted(index[1]):
+        last_keys, starts = index
+        covers = starts[-1] == filter_at and last_keys[-1] == info.last_key
+        if not covers or list(starts) != sorted(starts):
             raise Damage(name, index_at, "the index does not cover the data blocks")
         if isinstance(table, TableInfo):
             if replace(info, level=table.level) != table:

@@ -161,6 +161,20 @@ def test_one_key_in_every_place_the_highest_timestamp_wins():
         assert tree.get(b"k") is None
 
 
+@pytest.mark.parametrize("flushes", [0, 1, 2, 3])
+@pytest.mark.parametrize("freezes", [2, 3])
+def test_of_equal_timestamps_the_later_wins_in_every_place(flushes, freezes):
+    tree = Tree.open(SimDisk())
+    for index in (1, 2, 3):
+        tree.apply([(b"k", Version(7, b"%d" % index))], Position(index, 1))
+        if index <= freezes:
+            tree.freeze()
+    for _ in range(flushes):
+        finish(tree.flush())
+    assert tree.get(b"k") == b"3"
+    assert list(tree.scan()) == [(b"k", b"3")]
+
+
 def test_a_tombstone_in_a_table_hides_older_tables_through_the_filter():
     tree = Tree.open(SimDisk())
     tree.apply([(b"k", Version(1, b"old"))], Position(1, 1))
@@ -431,7 +445,7 @@ def test_a_disk_error_at_any_step_of_a_flush_stops_flushing_but_not_reading():
         for _ in range(2):
             with pytest.raises(Stopped, match="Input/output error"):
                 next(tree.flush())
-        assert disk.operations == operations
+        assert (disk.operations, tree.waiting) == (operations, 2)
         assert list(tree.scan()) == live(model_at(LOG[1][1]))
         assert tree.get(b"a") is None
         flushed = tree.flushed

@@ -269,6 +269,20 @@ def test_a_sound_checksum_over_nonsense_is_still_no_crash(data, count):
                 assert len(parsed.rows()) == len(parsed.keys)
 
 
+def test_columns_that_do_not_meet_are_refused():
+    body = Block.encode(sorted(SMALL.items()))
+    first_key, first_value, end = 4, 4 + 4 * 4, 4 + 7 * 4  # where these offsets lie
+    for at in (first_key, first_value, end):
+        for change in (1, 0xFFFFFFFF):
+            (offset,) = struct.unpack_from("<I", body, at)
+            wrong = struct.pack("<I", (offset + change) & 0xFFFFFFFF)
+            with pytest.raises(ValueError, match="do not meet"):
+                Block(body[:at] + wrong + body[at + 4 :])
+    for wrong in (body + b"\0", body[:-1], struct.pack("<III", 0, 12, 12)):
+        with pytest.raises(ValueError, match="do not meet"):
+            Block(wrong)
+
+
 def test_verify_finds_what_no_checksum_can(monkeypatch):
     """A writer's mistakes come with good checksums: plant one at a time."""
     rows = {b"%d" % at: Version(at, b"") for at in range(9)}
@@ -288,8 +302,20 @@ def test_verify_finds_what_no_checksum_can(monkeypatch):
     planted(
         sstable,
         "_encode_index",
-        lambda keys, starts: index([key + b"!" for key in keys], starts),
+        lambda keys, starts: index([keys[0] + b"!", *keys[1:]], starts),
         "does not end where the index says",
+    )
+    planted(
+        sstable,
+        "_encode_index",
+        lambda keys, starts: index(keys[:-1], starts[:-1]),
+        "the index does not cover the data blocks",
+    )
+    planted(
+        sstable,
+        "_encode_index",
+        lambda keys, starts: index([*keys[:-1], b"!"], starts),
+        "the index does not cover the data blocks",
     )
     planted(
         sstable._Summary,

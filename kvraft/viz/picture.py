@@ -44,7 +44,8 @@ def show(figure: Figure, data: Any) -> None:
     """Display ``figure`` in a notebook, once, and print the digest of the ``data`` it draws."""
     from IPython.display import display
 
-    display({"image/png": png(figure), "text/plain": title_of(figure)}, raw=True)
+    bundle = {"image/png": png(figure), "text/plain": title_of(figure)}
+    display(bundle, raw=True)  # type: ignore[no-untyped-call]
     print(f"figure data sha256:{digest(data)}")
 
 

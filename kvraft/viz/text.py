@@ -12,7 +12,7 @@ WIDTH = 72
 
 
 def overview(trace: Trace, width: int = WIDTH) -> str:
-    """Return all four: who led when, log segments alive, memtable sizes, and the marks at the end."""
+    """Return all four: who led when, log segments alive, memtables, the marks at the end."""
     return "\n\n".join(
         picture(trace, width) for picture in (leaders, segments_alive, memtables, final_marks)
     )

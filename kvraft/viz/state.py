@@ -1,0 +1,219 @@
+"""The state of a whole cluster after any step of a trace, folded from its events.
+
+:class:`History` is what the pictures in ``views.py`` look at.  It keeps a copy of the state every
+few hundred steps, so that jumping to any step of a long trace costs a short replay and no more.
+
+What is shown is exactly what the events say; nothing here knows the simulator.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kvraft.events import (
+    Appended,
+    Applied,
+    Committed,
+    Crashed,
+    Delivered,
+    Event,
+    Failed,
+    Flushed,
+    Healed,
+    Lost,
+    Marks,
+    MemtableFrozen,
+    Partitioned,
+    RoleChanged,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    Sent,
+    Started,
+    Superseded,
+    TableWritten,
+    Trace,
+    Undone,
+    Voted,
+)
+
+CHECKPOINT = 500
+"""Steps between two kept copies of the state."""
+
+LOG_SHOWN = 64
+"""How many entries of a log's end are kept for the pictures."""
+
+
+EMPTY = Marks(1, 0, 0, 0, 0)
+"""The marks of a member that holds nothing."""
+
+
+class Cell(NamedTuple):
+    """One log entry as a picture shows it."""
+
+    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
+    term: int
+    key: str
+    txn: str
+    end: bool  # carries the commit mark
+    undone: bool = False
+
+
+class Segment(NamedTuple):
+    """One log segment as a picture shows it; ``last`` is known once it is sealed."""
+
+    number: int
+    first: int
+    last: int | None
+
+
+@dataclass(slots=True)
+class Member:
+    """One member as its own events tell."""
+
+    running: bool = False
+    role: str = "follower"
+    term: int = 0
+    leader: str = ""
+    vote: str = ""
+    marks: Marks = EMPTY
+    log: list[Cell] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    memtable_rows: int = 0
+    memtable_size: int = 0
+    waiting: int = 0  # frozen memtables
+    tables: list[tuple[int, int]] = field(default_factory=list)  # number, bytes
+    written: int = 0  # bytes of a table that is not live yet
+
+
+@dataclass(slots=True)
+class State:
+    """A cluster at one moment, ``at`` in microseconds."""
+
+    at: int = 0
+    members: dict[str, Member] = field(default_factory=dict)
+    in_flight: dict[int, tuple[str, Sent]] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+
+    def copy(self) -> State:
+        """Return a state that later events will not change."""
+        members = {name: copy.copy(member) for name, member in self.members.items()}
+        for member in members.values():
+            member.log = list(member.log)
+            member.segments = list(member.segments)
+            member.tables = list(member.tables)
+        return State(self.at, members, dict(self.in_flight), self.groups)
+
+
+class History:
+    """A trace with the state after each of its steps, 0 … ``len(trace) - 1``."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.names = sorted({step.who for step in trace.of(Started)})
+        """The members."""
+        self.memtable_peak = max(
+            (e.memtable_size for _, _, e in trace if isinstance(e, Applied)), default=0
+        )
+        """The largest memtable there ever was, in bytes."""
+        self._kept: dict[int, State] = {}
+        self._running = State(members={name: Member() for name in self.names})
+        self._next = 0
+
+    def at(self, step: int) -> State:
+        """Return the state after ``step``; do not change it."""
+        if not 0 <= step < len(self.trace):
+            raise IndexError(f"the trace has steps 0 to {len(self.trace) - 1}, not {step}")
+        while self._next <= step:
+            if self._next % CHECKPOINT == 0:
+                self._kept[self._next] = self._running.copy()
+            take(self._running, self.trace, self._next)
+            self._next += 1
+        start = step - step % CHECKPOINT
+        state = self._kept[start].copy()
+        for number in range(start, step + 1):
+            take(state, self.trace, number)
+        return state
+
+
+def take(state: State, trace: Trace, number: int) -> None:
+    """Change ``state`` by step ``number`` of ``trace``."""
+    at, who, event = trace[number]
+    state.at = at
+    match event:
+        case Sent():
+            state.in_flight[event.id] = (who, event)
+        case Delivered() | Lost():
+            state.in_flight.pop(event.id, None)
+        case Partitioned():
+            state.groups = event.groups
+        case Healed():
+            state.groups = ()
+        case _:
+            if who in state.members:
+                _take_member(state.members[who], event)
+
+
+def _take_member(member: Member, event: Event) -> None:
+    """Change one member by one of its own events."""
+    match event:
+        case Started():
+            member.running, member.role, member.leader = True, "follower", ""
+            member.term = event.term
+        case Crashed() | Failed():
+            member.running, member.role, member.leader = False, "follower", ""
+            member.memtable_rows = member.memtable_size = member.waiting = 0
+        case RoleChanged():
+            if event.term != member.term:
+                member.vote = ""
+            member.role, member.term, member.leader = event.role, event.term, event.leader
+        case Voted():
+            member.vote = event.candidate
+        case Marks():
+            member.marks = event
+        case Committed():
+            pass  # the marks, which follow, say the same
+        case _:
+            _take_storage(member, event)
+
+
+def _take_storage(member: Member, event: Event) -> None:
+    """Change what a member has on disk and in its memtables."""
+    match event:
+        case Appended():
+            _append(member, event)
+        case Superseded():
+            member.log = [cell for cell in member.log if cell.index < event.first]
+        case Undone():
+            member.log = [
+                cell._replace(undone=True) if event.first <= cell.index <= event.last else cell
+                for cell in member.log
+            ]
+        case SegmentOpened():
+            member.segments.append(Segment(event.segment, event.first, None))
+        case SegmentSealed():
+            member.segments[-1] = member.segments[-1]._replace(last=event.last)
+        case SegmentDropped():
+            member.segments = [s for s in member.segments if s.number != event.segment]
+        case Applied():
+            member.memtable_rows, member.memtable_size = event.memtable_rows, event.memtable_size
+        case MemtableFrozen():
+            member.memtable_rows = member.memtable_size = 0
+            member.waiting += 1
+        case TableWritten():
+            member.written = event.size
+        case Flushed():
+            member.waiting = max(member.waiting - 1, 0)
+            if event.table:
+                member.tables.append((event.table, member.written))
+
+
+def _append(member: Member, event: Appended) -> None:
+    """Add the entries, over those that they supersede, and forget what no picture shows."""
+    kept = [cell for cell in member.log if cell.index < event.first]
+    for offset, term in enumerate(event.terms):
+        index = event.first + offset
+        kept.append(Cell(index, term, event.keys[offset], event.txns[offset], event.ends[offset]))
+    member.log = kept[-LOG_SHOWN:]

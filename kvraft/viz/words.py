@@ -1,0 +1,150 @@
+"""A trace in words: one sentence for each event, and the steps that are worth a stop."""
+
+from __future__ import annotations
+
+from kvraft.events import (
+    Appended,
+    Applied,
+    Committed,
+    Crashed,
+    CutDecided,
+    Delivered,
+    Event,
+    Failed,
+    Flushed,
+    Healed,
+    Lost,
+    Marks,
+    MemtableFrozen,
+    Partitioned,
+    Redirected,
+    Repeated,
+    RoleChanged,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    Sent,
+    Started,
+    Superseded,
+    TableWritten,
+    TailCut,
+    TicketMoved,
+    Trace,
+    Undone,
+    Voted,
+)
+
+
+def interesting(trace: Trace) -> list[int]:
+    """Return the steps worth stopping at: everything but messages and the daily work."""
+    kinds = (
+        Crashed,
+        CutDecided,
+        Failed,
+        Flushed,
+        Healed,
+        MemtableFrozen,
+        Partitioned,
+        Repeated,
+        RoleChanged,
+        SegmentSealed,
+        Started,
+        Superseded,
+        TailCut,
+        Undone,
+    )
+    return [number for number, step in enumerate(trace) if isinstance(step.event, kinds)]
+
+
+def story_line(trace: Trace, step: int) -> str:
+    """Return what happened in ``step``, as a sentence."""
+    at, who, event = trace[step]
+    return f"{at / 1000:,.1f} ms  {_sentence(who, event)}"
+
+
+def _sentence(who: str, event: Event) -> str:
+    match event:
+        case RoleChanged(role="follower"):
+            whom = f" of {event.leader}" if event.leader else ", no leader known"
+            return f"{who} is a follower{whom} in term {event.term}"
+        case RoleChanged(role="candidate"):
+            return f"{who} hears from no leader and stands for election in term {event.term}"
+        case RoleChanged():
+            return f"{who} becomes leader of term {event.term}"
+        case Voted():
+            whom = "itself" if event.candidate == who else event.candidate
+            return f"{who} votes for {whom} in term {event.term}"
+        case Committed():
+            return f"{who} knows the log to be committed through {event.index}"
+        case Marks():
+            return (
+                f"{who}: first {event.first}, flushed {event.flushed}, applied {event.applied}, "
+                f"committed {event.committed}, last {event.last}"
+            )
+        case Applied():
+            return (
+                f"{who} applies {event.txn}: {event.records} records, through index {event.index}"
+            )
+        case Undone():
+            return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
+        case Repeated():
+            return f"{who} has applied {event.txn} before: its copy at {event.index} does nothing"
+        case TicketMoved():
+            where = f" ({event.member})" if event.member else ""
+            return f"client {who}: {event.txn} is {event.stage}{where}"
+        case Redirected():
+            return f"client {who}: {event.asked} says to ask {event.leader or 'somebody else'}"
+        case _:
+            return _disk_sentence(who, event) or _world_sentence(who, event)
+
+
+def _disk_sentence(who: str, event: Event) -> str:
+    match event:
+        case Appended():
+            last = event.first + len(event.terms) - 1
+            return f"{who} writes entries {event.first} to {last} to its log and syncs"
+        case Superseded():
+            return f"{who} drops entries {event.first} to {event.last}: the leader's log differs"
+        case SegmentOpened():
+            return f"{who} begins log segment {event.segment} at index {event.first}"
+        case SegmentSealed():
+            return f"{who} seals log segment {event.segment}, entries {event.first} to {event.last}"
+        case CutDecided():
+            needs = zip(event.holders, event.needs, strict=True)
+            says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
+            return f"{who} may cut its log below {event.floor}: needed are {says}"
+        case SegmentDropped():
+            return f"{who} drops log segment {event.segment}, entries {event.first} to {event.last}"
+        case TailCut():
+            return f"{who} cuts {event.size} torn bytes off {event.file}"
+        case MemtableFrozen():
+            return f"{who} freezes a memtable of {event.rows} rows"
+        case TableWritten():
+            return f"{who} writes table {event.table}: {event.rows} rows, {event.size:,} bytes"
+        case Flushed():
+            return f"{who} has everything through index {event.through} in tables"
+    return ""
+
+
+def _world_sentence(who: str, event: Event) -> str:
+    match event:
+        case Sent():
+            what = f" with entries {event.first} to {event.last}" if event.first else ""
+            return f"{who} sends {event.kind} to {event.to}{what} ({event.note})"
+        case Delivered():
+            return f"{who} receives message {event.id}"
+        case Lost():
+            return f"message {event.id} to {who} is lost: {event.why}"
+        case Started():
+            return (
+                f"{who} starts: tables through {event.flushed}, log {event.first} to {event.last}"
+            )
+        case Crashed():
+            return f"{who} crashes and loses {event.lost} unsynced bytes"
+        case Failed():
+            return f"{who} stops: {event.why}"
+        case Partitioned():
+            return f"the network is cut: {' | '.join(event.groups)}"
+        case Healed():
+            return "the network is whole again"
+    return f"{who}: {type(event).__name__}"
