@@ -85,7 +85,11 @@ class Log:
             self._entries.append(entry)
 
     def truncate_from(self, index: int) -> None:
-        """Drop the entry at ``index`` and all behind it."""
+        """Drop the entry at ``index`` and all behind it; ``BadInput`` if it was cut off before."""
+        if index <= self.base.index:
+            raise BadInput(
+                f"the log begins at {self.first_index}: entry {index} was cut off before"
+            )
         del self._entries[index - self.base.index - 1 :]
 
     def drop_through(self, index: int) -> None:

@@ -54,6 +54,8 @@ class AppendEntriesReply(NamedTuple):
     On success the sender's log equals the leader's through ``match``.  Otherwise the hint says
     where to go on: the sender has no conflict with an entry of ``hint_term`` or less at or below
     ``hint_index``.
+    ``round`` is that of the message answered, or 0 if that one was of an older term: such a reply
+    tells of the newer term and of nothing else.
     """
 
     sender: str

@@ -107,8 +107,13 @@ class Progress:
 
     next: int
     match: int = 0
-    waiting: bool = False  # entries were sent and not answered yet
+    sent: int = 0  # the last entry of the latest message that carried any
     round: int = 0  # the latest heartbeat round that it answered
+
+    @property
+    def waiting(self) -> bool:
+        """Whether entries were sent and are not answered yet: until then no more are."""
+        return self.sent >= self.next
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +201,8 @@ class Raft:
         if message.sender not in self._peers:
             return
         if message.term > self.term:  # §5.1: whoever is behind follows
-            self._become_follower(message.term, None)
+            leader = message.sender if isinstance(message, AppendEntries) else None
+            self._become_follower(message.term, leader)
         match message:
             case RequestVote():
                 self._on_request_vote(message)
@@ -251,7 +257,7 @@ class Raft:
         """Hand out what is to be done; :meth:`advance` must follow before the next call."""
         if self.role is Role.LEADER:
             if self._wants_round():  # one round serves all reads that gathered
-                self._heartbeat()
+                self._begin_round(repeat=False)
             self._replicate()
         state = HardState(self.term, self.vote)
         ready = Ready(
@@ -375,11 +381,15 @@ class Raft:
     # ── replication, as a leader (Raft §5.3) ────────────────────────────────────────────────────
 
     def _heartbeat(self) -> None:
-        """Send to every follower, what went unanswered again included."""
+        """Tell every follower that there is a leader; repeat what may have been lost."""
         self._elapsed = 0
+        self._begin_round(repeat=True)
+
+    def _begin_round(self, *, repeat: bool) -> None:
+        """Send to every follower; entries that are on their way only if ``repeat``."""
         self._round += 1
-        for name in self._peers:
-            self._send_append(name)
+        for name, progress in self._progress.items():
+            self._send_append(name, empty=progress.waiting and not repeat)
         self._confirm_reads()
 
     def _replicate(self) -> None:
@@ -392,7 +402,7 @@ class Raft:
         if not progress.waiting and progress.next <= self.log.last_index:
             self._send_append(to)
 
-    def _send_append(self, to: str) -> None:
+    def _send_append(self, to: str, *, empty: bool = False) -> None:
         progress = self._progress[to]
         previous = progress.next - 1
         if previous < self.log.base.index:
@@ -401,9 +411,9 @@ class Raft:
                 "it was cut before every member had it"
             )
         entries: tuple[Entry, ...] = ()
-        if progress.next <= self.log.last_index:
+        if progress.next <= self.log.last_index and not empty:
             entries = self.log.slice(progress.next, max_bytes=self._options.max_batch_bytes)
-            progress.waiting = True
+            progress.sent = entries[-1].index
         self._messages.append(
             AppendEntries(
                 self.member,
@@ -423,7 +433,6 @@ class Raft:
         if self.role is not Role.LEADER or reply.term != self.term or reply.round == 0:
             return
         progress = self._progress[reply.sender]
-        progress.waiting = False
         progress.round = max(progress.round, reply.round)
         if reply.success:
             progress.match = max(progress.match, reply.match)
@@ -432,7 +441,9 @@ class Raft:
         else:
             # Skip all entries of a conflicting term at once, never below what is known to match.
             common = self.log.last_not_above(reply.hint_term, reply.hint_index)
-            progress.next = max(progress.match + 1, min(progress.next, common + 1))
+            back = max(progress.match, common) + 1
+            if back < progress.next:  # else it was heard before
+                progress.next, progress.sent = back, 0
         self._send_rest(reply.sender)
         self._confirm_reads()
 

@@ -466,8 +466,10 @@ def test_a_sealed_segment_cut_at_any_byte_is_damage() -> None:
             victim.truncate(segment.name, size)
             with pytest.raises(Damage) as caught:
                 opened(victim)
+            between_frames = caught.value.offset == size > 0
             assert caught.value.file == segment.name
             assert caught.value.offset <= size
+            assert ("not sealed" in caught.value.what) == between_frames
 
 
 def test_a_segment_without_a_seal_or_missing_or_swapped_is_damage() -> None:

@@ -9,7 +9,7 @@ What is shown is exactly what the events say; nothing here knows the simulator.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kvraft.events import (
@@ -165,6 +165,8 @@ def _take_member(member: Member, event: Event) -> None:
         case Crashed() | Failed():
             member.running, member.role, member.leader = False, "follower", ""
             member.memtable_rows = member.memtable_size = member.waiting = 0
+            flushed = member.marks.flushed  # what lies above was known to memory only
+            member.marks = replace(member.marks, applied=flushed, committed=flushed)
         case RoleChanged():
             if event.term != member.term:
                 member.vote = ""
@@ -173,8 +175,8 @@ def _take_member(member: Member, event: Event) -> None:
             member.vote = event.candidate
         case Marks():
             member.marks = event
-        case Committed():
-            pass  # the marks, which follow, say the same
+        case Committed():  # the marks follow only when the member has done all it has to
+            member.marks = replace(member.marks, committed=event.index)
         case _:
             _take_storage(member, event)
 
@@ -199,6 +201,7 @@ def _take_storage(member: Member, event: Event) -> None:
             member.segments = [s for s in member.segments if s.number != event.segment]
         case Applied():
             member.memtable_rows, member.memtable_size = event.memtable_rows, event.memtable_size
+            member.marks = replace(member.marks, applied=event.index)
         case MemtableFrozen():
             member.memtable_rows = member.memtable_size = 0
             member.waiting += 1
@@ -212,6 +215,8 @@ def _take_storage(member: Member, event: Event) -> None:
 
 def _append(member: Member, event: Appended) -> None:
     """Add the entries, over those that they supersede, and forget what no picture shows."""
+    last = event.first + len(event.terms) - 1
+    member.marks = replace(member.marks, last=last)
     kept = [cell for cell in member.log if cell.index < event.first]
     for offset, term in enumerate(event.terms):
         index = event.first + offset

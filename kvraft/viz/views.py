@@ -168,7 +168,7 @@ def log_view(history: History, step: int) -> str:
         ]
         parts += _brackets([c for c in member.log if c.index >= low], low, top)
     legend = (
-        "dashed: not committed here yet   ◢ commit mark   struck out: undone   line: transaction"
+        "dashed: not committed here yet   ◢ commit mark   struck out: undone   ∅ no-op"
     )
     height = 30 + 62 * len(state.members) + 22
     parts.append(_text(8, height - 8, legend, size=11, colour="#333333"))

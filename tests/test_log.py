@@ -1,0 +1,83 @@
+"""The log in memory against a plain list that is never cut."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft.errors import BadInput
+from kvraft.log import Log
+from kvraft.record import NOOP, ORIGIN, Entry, Kind, Position, Record, TxnId, entry_size
+
+ops = st.lists(
+    st.tuples(
+        st.sampled_from(["append", "truncate", "drop"]), st.integers(0, 9), st.integers(0, 2)
+    ),
+    max_size=25,
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(ops, st.integers(0, 12), st.integers(0, 400))
+def test_a_log_is_a_list_without_its_front(operations, other, budget):
+    log, base, model = Log(), 0, []  # the model keeps what was dropped
+    for name, size, step in operations:
+        if name == "append":
+            term = (model[-1].term if model else 0) + step
+            record = Record(Kind.PUT, b"k", b"x" * (10 * size), 0, TxnId("c", 1))
+            new = [Entry(term, len(model) + 1 + n, record) for n in range(size)]
+            log.append(new)
+            model += new
+        elif name == "truncate" and base < len(model):
+            first = base + 1 + size % (len(model) - base)
+            log.truncate_from(first)
+            del model[first - 1 :]
+        elif name == "drop":
+            base += size % (len(model) - base + 1)
+            log.drop_through(base)
+    terms = [0, *(entry.term for entry in model)]
+    assert (log.first_index, log.last_index, log.last_term) == (base + 1, len(model), terms[-1])
+    assert log.base == (base, terms[base])
+    assert [log.term(n) for n in range(base, len(model) + 1)] == terms[base:]
+    assert log.slice(base + 1) == tuple(model[base:])
+    for term in range(terms[-1] + 2):
+        index = min(max(base, other), len(model))
+        below = [n for n in range(base, index + 1) if terms[n] <= term]
+        assert log.last_not_above(term, index) == max(below, default=base)
+    if base < len(model):
+        first = base + 1 + other % (len(model) - base)
+        some = log.slice(first, max_bytes=budget)
+        assert some == tuple(model[first - 1 : first - 1 + len(some)])
+        assert len(some) == 1 or sum(map(entry_size, some)) <= budget
+        more = model[first - 1 : first + len(some)]
+        assert len(more) == len(some) or sum(map(entry_size, more)) > budget
+
+
+@pytest.mark.parametrize(
+    "entry", [Entry(3, 4, NOOP), Entry(3, 6, NOOP), Entry(2, 5, NOOP), Entry(3, 1, NOOP)]
+)
+def test_only_what_follows_on_can_be_appended(entry):
+    log = Log(Position(3, 1), [Entry(3, 4, NOOP)])
+    with pytest.raises(BadInput):
+        log.append([entry])
+    assert log.last_index == 4
+
+
+def test_what_is_not_in_the_log_is_said_and_never_guessed():
+    log = Log(Position(3, 1), [Entry(2, 4, NOOP), Entry(2, 5, NOOP)])
+    for index in (-1, 0, 2, 6):
+        with pytest.raises(BadInput, match="4 to 5"):
+            log.term(index)
+    for first, last in ((3, 5), (0, 0), (4, 6)):
+        with pytest.raises(BadInput, match="4 to 5"):
+            log.slice(first, last)
+    with pytest.raises(BadInput):
+        log.drop_through(2)
+    assert (log.base, Log().base) == ((3, 1), ORIGIN)
+
+
+@pytest.mark.parametrize("index", [1, 3])
+def test_what_was_cut_off_cannot_be_truncated(index):
+    log = Log(Position(3, 1), [Entry(2, 4, NOOP), Entry(2, 5, NOOP)])
+    with pytest.raises(BadInput):
+        log.truncate_from(index)
+    assert log.last_index == 5
