@@ -386,7 +386,7 @@ class Trace:
 _KINDS: dict[str, type[Event]] = {
     name: kind
     for name, kind in list(globals().items())
-    if isinstance(kind, type) and issubclass(kind, Event)
+    if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
 _TYPES: dict[type[Event], dict[str, Any]] = {
     kind: typing.get_type_hints(kind) for kind in _KINDS.values()

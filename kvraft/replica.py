@@ -28,7 +28,7 @@ Sources: Raft §5 and §7; Kudu's log anchors and all-replicated index for the h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -47,12 +47,13 @@ from kvraft.events import (
 )
 from kvraft.log import Log
 from kvraft.lsm import Tree
+from kvraft.manifest import CURRENT, load
 from kvraft.membership import Configuration
 from kvraft.messages import Message
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Role
 from kvraft.record import Entry, Kind, Position, Row, TxnId, Version
-from kvraft.segment import Segment
+from kvraft.segment import Recovery, recover
 from kvraft.session import Outcome, Session, session_key
 from kvraft.transaction import (
     Answer,
@@ -129,12 +130,14 @@ class Replica:
         self.member = member
         self.options = options
         self._report = report
+        found = check_disk(disk, owner)
+        # The log first: then a tree without a log is never a crash, but always a loss.
+        self.wal = Wal.open(
+            disk, owner, segment_bytes=options.segment_bytes, report=report, found=found
+        )
         self.tree = Tree.open(
             disk, owner=owner, memtable_bytes=options.memtable_bytes, report=report
         )
-        self.wal = Wal.open(disk, owner, segment_bytes=options.segment_bytes, report=report)
-        log, flushed = self.wal, self.tree.flushed.index
-        check_joined(log.segments, log.base.index, log.last_index, flushed)
         entries = self.wal.entries()
         self.raft = Raft(
             member,
@@ -428,18 +431,24 @@ class Replica:
         raise Stopped(self._stopped) from error
 
 
-def check_joined(segments: Sequence[Segment], base: int, last: int, flushed: int) -> None:
-    """Raise :class:`~kvraft.errors.Damage` unless a log and its tables fit without a gap.
+def check_disk(disk: Disk, owner: str) -> Recovery:
+    """Return what the log of ``owner`` holds, if log and tables fit together; write nothing.
 
-    The log holds the entries behind index ``base`` through ``last``, the tables all through
-    ``flushed``.
+    Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign`.
     """
-    if base > flushed:
-        what = f"the log begins after index {base}, but the tables end at {flushed}"
-        raise Damage(segments[0].name, 0, what)
-    if last < flushed:
-        what = f"the log ends at index {last}, but the tables hold all through {flushed}"
-        raise Damage(segments[-1].name, segments[-1].size, what)
+    log = recover(disk, owner)
+    flushed = load(disk, owner).flushed.index
+    if not log.segments:
+        if CURRENT in disk.names():
+            raise Damage(CURRENT, 0, "there is a manifest, but the log that belongs to it is gone")
+        return log
+    if log.base.index > flushed:
+        what = f"the log begins after index {log.base.index}, but the tables end at {flushed}"
+        raise Damage(log.segments[0].name, 0, what)
+    if log.last.index < flushed:
+        what = f"the log ends at index {log.last.index}, but the tables hold all through {flushed}"
+        raise Damage(log.segments[-1].name, log.segments[-1].size, what)
+    return log
 
 
 def _row(entry: Entry) -> Row:

@@ -11,8 +11,8 @@ from pathlib import Path
 from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput
 from kvraft.manifest import load
-from kvraft.replica import check_joined
-from kvraft.segment import owner_of, recover
+from kvraft.replica import check_disk
+from kvraft.segment import owner_of
 from kvraft.sstable import Table
 
 
@@ -37,9 +37,8 @@ def verify(directory: Path, owner: str | None = None) -> list[str]:
 
 def verify_disk(disk: Disk, owner: str) -> list[str]:
     """Check the files of ``owner`` on ``disk``; see :func:`verify`."""
-    log = recover(disk, owner)
+    log = check_disk(disk, owner)
     state = load(disk, owner)
-    check_joined(log.segments, log.base.index, log.last.index, state.flushed.index)
     rows = 0
     for info in state.tables:
         Table.open(disk, info, owner).verify()

@@ -106,6 +106,7 @@ class Wal:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         report: Report = ignore,
+        found: Recovery | None = None,
     ) -> Wal:
         """Open the log of the member ``owner`` on ``disk``; where there is none, begin one.
 
@@ -118,7 +119,7 @@ class Wal:
         """
         if segment_bytes < 1:
             raise BadInput(f"a log segment of {segment_bytes} bytes holds nothing")
-        found = recover(disk, owner)
+        found = found or recover(disk, owner)
         wal = cls(disk, owner, segment_bytes, report, found)
         for name in found.leftovers:
             disk.remove(name)

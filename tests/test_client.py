@@ -1,5 +1,6 @@
 """The client alone, its members played by hand: redirects, retries, stages, what it may claim."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -83,7 +84,7 @@ def test_pauses_between_sendings_grow(hand):
         if len(hand.sent) > seen:
             seen = len(hand.sent)
             times.append(hand.now)
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times)]
     assert gaps[0] < gaps[2] < gaps[3]
     assert max(gaps) <= 1_200 * 1.5 + 20
 

@@ -13,9 +13,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from kvraft.lesson import check
+
 ROOT = Path(__file__).parent.parent
 BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-BANNED = re.compile(r"\b(interact|interactive|interactive_output|Output|clear_output)\b|^\s*[%!]", re.M)
+BANNED = re.compile(
+    r"\b(interact|interactive|interactive_output|Output|clear_output)\b|^\s*[%!]", re.MULTILINE
+)
 HEADINGS = ["What you will learn", "What to remember", "Exercise"]
 
 books = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
@@ -100,6 +104,27 @@ def test_links_to_files_that_exist(path):
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
+
+
+SOLUTIONS = {"00_tour": ["CFAHBEDG", [11, 12, 13]]}
+
+
+@books
+def test_the_exercises_can_be_solved_and_are_stored_unsolved(path, capsys):
+    source = "\n".join(cell.source for cell in cells(path))
+    digests = re.findall(r'check\(\w+, "([0-9a-f]{12})"', source)
+    for right, answer in zip(digests, SOLUTIONS[path.stem], strict=True):
+        check(answer, right)
+        check("something else", right, hint="Think.")
+        check(..., right)
+        check(object(), right)
+    said = capsys.readouterr().out.splitlines()
+    assert said[::4] == ["Right."] * len(digests)
+    assert said[1::4] == ["Not yet. Think."] * len(digests)
+    assert all(line.startswith("Not answered yet") for line in said[2::4])
+    assert all(line.startswith("A object is no answer") for line in said[3::4])
+    stored = path.read_text(encoding="utf-8")
+    assert stored.count("Not answered yet") == len(digests)
 
 
 def nbval(path: Path, home: Path) -> subprocess.CompletedProcess[str]:

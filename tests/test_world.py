@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kvraft.check.invariants import Checker
 from kvraft.client import WriteFailed
-from kvraft.errors import BadInput, TimedOut
+from kvraft.errors import BadInput, Damage, Foreign, TimedOut
 from kvraft.events import Appended, Repeated, SegmentDropped, Superseded, Trace, Undone
 from kvraft.messages import AppendEntries, AppendEntriesReply
 from kvraft.raft import Options as RaftOptions
@@ -229,6 +229,85 @@ def test_a_clock_that_runs_ahead_does_not_hide_later_writes():
     stamps = [e.record.timestamp for e in world.replicas["n1"].raft.log.slice(1)]
     data = [stamp for stamp in stamps if stamp]
     assert data == sorted(set(data))
+
+
+def crashed_after_flushes():
+    """A world with a member down whose disk holds tables and a log of several segments."""
+    world = elected(options=TINY)
+    for i in range(40):
+        world.client("c").put(b"k%d" % (i % 9), b"v" * 60)
+    world.settle()
+    name = next(name for name in world.members if name != world.leader())
+    world.crash(name)
+    return world, name
+
+
+def files(disk):
+    return {name: disk.read(name) for name in disk.names()}
+
+
+def test_a_member_that_lost_its_log_refuses_to_start_and_writes_nothing():
+    world, name = crashed_after_flushes()
+    disk = world.disk(name)
+    for file in [file for file in disk.names() if file.endswith(".wal")]:
+        disk.remove(file)
+    before = files(disk)
+    with pytest.raises(Damage, match="CURRENT, offset 0: there is a manifest, but the log"):
+        world.restart(name)
+    assert files(disk) == before
+
+
+def test_an_old_copy_of_a_log_under_newer_tables_is_refused():
+    world = elected(options=TINY)
+    name = next(name for name in world.members if name != world.leader())
+    disk = world.disk(name)
+    world.client("c").put(b"k", b"v")
+    old = files(disk.copy())
+    for i in range(40):
+        world.client("c").put(b"k%d" % (i % 9), b"v" * 60)
+    world.settle()
+    world.crash(name)
+    for file in [file for file in disk.names() if file.endswith(".wal")]:
+        disk.remove(file)
+    for file, data in old.items():
+        if file.endswith(".wal"):
+            disk.create(file)
+            disk.append(file, data)
+    before = files(disk)
+    with pytest.raises(Damage, match=r"the log ends at index \d+, but the tables hold all through"):
+        world.restart(name)
+    assert files(disk) == before
+
+
+def test_a_log_that_begins_behind_the_tables_is_refused():
+    """The oldest segment is gone although the tables never took over what it held."""
+    world = elected(options=TINY)
+    name = next(name for name in world.members if name != world.leader())
+    other = next(n for n in world.members if n not in (name, world.leader()))
+    world.crash(other)  # so that nothing is cut
+    for i in range(20):
+        world.client("c").put(b"k%d" % i, b"v" * 60)
+    world.crash(name)
+    disk = world.disk(name)
+    for file in [file for file in disk.names() if not file.endswith(".wal")]:
+        disk.remove(file)
+    logs = disk.names()
+    assert len(logs) >= 3
+    disk.remove(logs[0])
+    before = files(disk)
+    with pytest.raises(Damage, match=r"the log begins after index \d+, but the tables end at 0"):
+        world.restart(name)
+    assert files(disk) == before
+
+
+def test_a_member_does_not_start_on_the_disk_of_another():
+    world, name = crashed_after_flushes()
+    disk = world.disk(name)
+    before = files(disk)
+    for member, cluster in ((name, "other"), ("n9", "kvraft")):
+        with pytest.raises(Foreign, match=f"{cluster}/{member}"):
+            World([member], cluster=cluster, disk=lambda _: disk)
+        assert files(disk) == before
 
 
 def test_nothing_is_appended_after_the_disk_failed(monkeypatch):

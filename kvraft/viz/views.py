@@ -167,9 +167,7 @@ def log_view(history: History, step: int) -> str:
             if low <= cell.index < low + CELLS
         ]
         parts += _brackets([c for c in member.log if c.index >= low], low, top)
-    legend = (
-        "dashed: not committed here yet   ◢ commit mark   struck out: undone   ∅ no-op"
-    )
+    legend = "dashed: not committed here yet   ◢ commit mark   struck out: undone   ∅ no-op"
     height = 30 + 62 * len(state.members) + 22
     parts.append(_text(8, height - 8, legend, size=11, colour="#333333"))
     return _svg(height, summary(history, step), parts)
