@@ -85,7 +85,7 @@ class Stepper:
     def _build(self) -> None:
         last = len(self.stops) - 1
         self.slider = widgets.IntSlider(
-            0, 0, last, description="stop", layout=widgets.Layout(width="60%")
+            0, 0, last, description="stop", readout=False, layout=widgets.Layout(width="90%")
         )
         self.slider.observe(lambda change: self._draw(), names="value")
         self.play = widgets.Play(value=0, min=0, max=last, interval=PLAY_MILLIS)

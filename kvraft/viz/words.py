@@ -47,6 +47,7 @@ def interesting(trace: Trace) -> list[int]:
         Partitioned,
         Repeated,
         RoleChanged,
+        SegmentDropped,
         SegmentSealed,
         Started,
         Superseded,
