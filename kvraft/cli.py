@@ -7,6 +7,7 @@ exits with 2, as argparse has it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KvraftError as error:
         print(f"kvraft: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
     except OSError as error:
         print(f"kvraft: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
         return 1

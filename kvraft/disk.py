@@ -174,10 +174,11 @@ class RealDisk:
 
 
 _BINARY = getattr(os, "O_BINARY", 0)
-_datasync = getattr(os, "fdatasync", os.fsync)
 
 if sys.platform == "win32":
     import msvcrt
+
+    _datasync = os.fsync
 
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -192,6 +193,13 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    if sys.platform == "darwin":
+
+        def _datasync(descriptor: int) -> None:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync leaves bytes in the drive's cache
+    else:
+        _datasync = os.fdatasync
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -175,7 +175,8 @@ class Tour:
     def follower_away(self) -> list[str]:
         """A follower is down while reports go on: the log it will need is kept for it."""
         world = self.world
-        self.away = next(name for name in world.members if name != self._leader())
+        others = (self._leader(), self.fallen)
+        self.away = next(name for name in world.members if name not in others)
         world.crash(self.away)
         lines = [f"{self.away} crashes at {_ms(world.now)}; two of three go on."]
         lines += self._replay(len(self.reports) // 6)
