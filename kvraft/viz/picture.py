@@ -24,7 +24,7 @@ def digest(data: Any) -> str:
     ``data`` is anything made of numbers, strings, lists, tuples and dicts; floats are rounded to 9
     digits, for the last bits may differ between machines.
     """
-    text = json.dumps(_plain(data), separators=(",", ":"))
+    text = json.dumps(_plain(data), separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

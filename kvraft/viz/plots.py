@@ -9,10 +9,14 @@ was given it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
+from kvraft.errors import BadInput
 from kvraft.events import Marks, Trace
 from kvraft.viz import series
 
@@ -26,7 +30,7 @@ RED = "#D55E00"
 PURPLE = "#CC79A7"
 GREY = "#BBBBBB"
 
-TERM_COLOURS = (ORANGE, SKY, GREEN, PURPLE, YELLOW, BLUE)
+TERM_COLOURS = (ORANGE, SKY, GREEN, PURPLE, YELLOW, RED)
 MEMBER_LINES = ((BLUE, "-"), (RED, "--"), (GREEN, "-."), (PURPLE, ":"), (BLACK, "-"))
 
 
@@ -37,133 +41,116 @@ def term_colour(term: int) -> str:
 
 def plot_leaders(trace: Trace) -> Figure:
     """Draw who led when: one lane a member, a bar a leadership, hatched where it was down."""
-    members = series.members_of(trace)
+    members = _members(trace)
     spans = series.leaderships(trace)
+    end = series.end_of(trace)
     figure, (axes,) = _figure(1, height=1.2 + 0.45 * len(members))
-    for lane, member in enumerate(members):
-        for _, term, start, end in (span for span in spans if span.member == member):
-            axes.barh(
-                lane,
-                _s(end - start),
-                left=_s(start),
-                height=0.6,
-                color=term_colour(term),
-                edgecolor=BLACK,
-                linewidth=0.8,
-            )
-            axes.text(_s((start + end) // 2), lane, f"term {term}", ha="center", va="center")
-        for _, start, end in (span for span in series.downtimes(trace) if span.member == member):
-            axes.barh(
-                lane,
-                _s(end - start),
-                left=_s(start),
-                height=0.6,
-                color="white",
-                edgecolor=GREY,
-                hatch="////",
-                linewidth=0.8,
-            )
-            axes.text(_s(end), lane, " was down", ha="left", va="center", fontsize="small")
+    for _, start, stop, lane in _lanes(series.downtimes(trace), members):
+        _bar(axes, lane, start, stop, color="white", edgecolor=GREY, hatch="////")
+    for term, start, stop, lane in _lanes(spans, members):
+        _bar(axes, lane, start, stop, color=term_colour(term), edgecolor=BLACK)
+        middle, share = _s((start + stop) // 2), (stop - start) / max(end, 1)
+        if share > 0.07:
+            axes.text(middle, lane, f"term {term}", ha="center", va="center")
+        else:  # too narrow to be written in
+            axes.text(middle, lane - 0.32, str(term), ha="center", va="bottom", fontsize="x-small")
     axes.set_yticks(range(len(members)), members)
     axes.set_ylim(len(members) - 0.4, -0.6)
-    axes.set_xlim(0, _s(series.end_of(trace)))
-    axes.set_xlabel("virtual time (s)")
+    _time_axis(axes, end)
+    axes.set_xlabel("virtual time (s); hatched: down")
     terms = len({span.term for span in spans})
-    without = series.leaderless(trace) / 1e6
     _title(
         figure,
         f"{_count(len(spans), 'leadership')} in {_count(terms, 'term')}: "
-        f"nobody led for {without:.2f} s of {_s(series.end_of(trace)):.1f} s",
+        f"nobody led for {series.leaderless(trace) / 1e6:.2f} s of {_s(end):.1f} s",
     )
     return figure
+
+
+def _lanes(
+    spans: Sequence[series.Leadership] | Sequence[series.Downtime], members: Sequence[str]
+) -> list[tuple[int, int, int, int]]:
+    """Return (term, start, end, lane) of each span; the term of a downtime is 0."""
+    return [
+        (getattr(span, "term", 0), span.start, span.end, members.index(span.member))
+        for span in spans
+    ]
+
+
+def _bar(axes: Axes, y: float, start: int, end: int, **style: Any) -> None:
+    axes.barh(y, _s(end - start), left=_s(start), height=0.6, linewidth=0.8, **style)
 
 
 def plot_marks(trace: Trace, members: Sequence[str] | None = None) -> Figure:
     """Draw the five marks over time, one panel a member, in log indexes.
 
-    Between two marks lies what is in the log only for the tree, in the memtable, or not committed.
+    Between two marks lies what is in the log only for its followers, what is in the memtable, and
+    what is not applied yet.
     """
-    names = list(members or series.members_of(trace))
-    figure, panels = _figure(len(names), height=2.0 + 1.7 * len(names))
+    names = _members(trace, members)
+    end = series.end_of(trace)
+    changes = {name: series.marks(trace, name) for name in names}
+    figure, panels = _figure(len(names), height=2.4 + 1.7 * len(names))
     for axes, name in zip(panels, names, strict=True):
-        _draw_marks(axes, series.marks(trace, name), series.end_of(trace))
+        _draw_marks(axes, changes[name], end)
+        _time_axis(axes, end)
         axes.set_ylabel(f"{name}\nlog index")
-    panels[0].legend(loc="upper left", ncols=2, fontsize="small", framealpha=1)
     panels[-1].set_xlabel("virtual time (s)")
-    last = max(
-        (m.marks.last for name in names for m in series.marks(trace, name) if m.marks), default=0
-    )
-    kept = max(
-        (
-            m.marks.last - m.marks.first + 1
-            for name in names
-            for m in series.marks(trace, name)
-            if m.marks
-        ),
-        default=0,
-    )
+    legends = [axes.get_legend_handles_labels() for axes in panels]
+    handles, labels = max(legends, key=lambda legend: len(legend[0]))
+    figure.legend(handles, labels, loc="outside lower left", ncols=4)
+    known = [change.marks for name in names for change in changes[name] if change.marks]
+    last = max((marks.last for marks in known), default=0)
+    kept = max((marks.last - marks.first + 1 for marks in known), default=0)
     _title(
         figure, f"The log grows to {last:,} entries, but no member ever keeps more than {kept:,}"
     )
     return figure
 
 
+BANDS = (
+    ("first", "flushed", GREEN, 0.45, "in tables and still in the log"),
+    ("flushed", "applied", SKY, 0.8, "in the memtable"),
+    ("applied", "last", RED, 1.0, "not applied yet"),
+)
+LINES = (
+    ("first", GREEN, "--", "first: cut below"),
+    ("flushed", BLUE, "-", "flushed"),
+    ("committed", PURPLE, ":", "committed"),
+    ("last", BLACK, "-", "last"),
+)
+
+
 def _draw_marks(axes: Axes, changes: Sequence[series.MarksAt], end: int) -> None:
     """Draw the bands between the marks; where the member is down there is nothing to draw."""
     for number, run in enumerate(_runs(changes, end)):
         times = [_s(at) for at, _ in run]
-
-        def line(name: str, run: Sequence[tuple[int, Marks]] = run) -> list[int]:
-            return [getattr(marks, name) for _, marks in run]
-
-        def label(text: str, number: int = number) -> str:
-            return text if number == 0 else "_nolegend_"
-
-        axes.fill_between(
-            times,
-            line("first"),
-            line("flushed"),
-            step="post",
-            color=GREEN,
-            alpha=0.45,
-            label=label("in tables and still in the log"),
-            linewidth=0,
-        )
-        axes.fill_between(
-            times,
-            line("flushed"),
-            line("applied"),
-            step="post",
-            color=SKY,
-            alpha=0.8,
-            label=label("in the memtable"),
-            linewidth=0,
-        )
-        axes.fill_between(
-            times,
-            line("applied"),
-            line("last"),
-            step="post",
-            color=RED,
-            label=label("not applied yet"),
-            linewidth=0,
-        )
-        axes.step(
-            times,
-            line("first"),
-            where="post",
-            color=GREEN,
-            linestyle="--",
-            linewidth=1.2,
-            label=label("first: cut below"),
-        )
-        axes.step(
-            times, line("flushed"), where="post", color=BLUE, linewidth=1.0, label=label("flushed")
-        )
-        axes.step(
-            times, line("last"), where="post", color=BLACK, linewidth=1.2, label=label("last")
-        )
-    axes.set_xlim(0, _s(end))
+        marks = {
+            name: [getattr(now, name) for _, now in run]
+            for name in ("first", "flushed", "applied", "committed", "last")
+        }
+        hide = "_" if number else ""  # matplotlib leaves such a label out of the legend
+        for low, high, colour, alpha, label in BANDS:
+            axes.fill_between(
+                times,
+                marks[low],
+                marks[high],
+                step="post",
+                color=colour,
+                alpha=alpha,
+                label=hide + label,
+                linewidth=0,
+            )
+        for name, colour, style, label in LINES:
+            axes.step(
+                times,
+                marks[name],
+                where="post",
+                color=colour,
+                linestyle=style,
+                linewidth=1.2,
+                label=hide + label,
+            )
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
 
@@ -184,40 +171,28 @@ def _runs(changes: Sequence[series.MarksAt], end: int) -> list[list[tuple[int, M
 
 def plot_segments(trace: Trace, members: Sequence[str] | None = None) -> Figure:
     """Draw the log segments alive over time: a bar from when each was begun to when it was cut."""
-    names = list(members or series.members_of(trace))
+    names = _members(trace, members)
     figure, panels = _figure(len(names), height=1.6 + 1.8 * len(names))
     end = series.end_of(trace)
     for axes, name in zip(panels, names, strict=True):
         for life in series.segments(trace, name):
             sealed = life.sealed if life.sealed is not None else end
             gone = life.dropped if life.dropped is not None else end
-            axes.barh(
-                life.segment,
-                _s(sealed - life.opened),
-                left=_s(life.opened),
-                height=0.8,
-                color=ORANGE,
-                linewidth=0,
-            )
-            axes.barh(
-                life.segment,
-                _s(gone - sealed),
-                left=_s(sealed),
-                height=0.8,
-                color=BLUE,
-                linewidth=0,
-            )
+            for start, stop, colour in ((life.opened, sealed, ORANGE), (sealed, gone, BLUE)):
+                width = _s(stop - start)
+                axes.barh(life.segment, width, left=_s(start), color=colour, linewidth=0)
         for _, start, stop in (span for span in series.downtimes(trace) if span.member == name):
-            axes.axvspan(
-                _s(start), _s(stop), facecolor="none", edgecolor=GREY, hatch="////", linewidth=0
-            )
-        axes.set_xlim(0, _s(end))
+            axes.axvspan(_s(start), _s(stop), facecolor="none", edgecolor=GREY, hatch="////", lw=0)
+        _time_axis(axes, end)
         axes.set_ylabel(f"{name}\nsegment")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    panels[0].barh([0], [0], color=ORANGE, label="being written")
-    panels[0].barh([0], [0], color=BLUE, label="sealed, still needed")
-    panels[0].fill_between([], [], facecolor="none", edgecolor=GREY, hatch="////", label="down")
-    panels[0].legend(loc="lower right", fontsize="small", framealpha=1)
+    key = [
+        Patch(color=ORANGE, label="being written"),
+        Patch(color=BLUE, label="sealed, still needed"),
+        Patch(facecolor="none", edgecolor=GREY, hatch="////", linewidth=0, label="down"),
+    ]
+    panels[0].legend(handles=key, loc="lower right", fontsize="small", framealpha=1)
     panels[-1].set_xlabel("virtual time (s)")
     total = sum(len(series.segments(trace, name)) for name in names)
     most = max((count for name in names for _, count in series.alive(trace, name)), default=0)
@@ -227,7 +202,7 @@ def plot_segments(trace: Trace, members: Sequence[str] | None = None) -> Figure:
 
 def plot_sizes(trace: Trace) -> Figure:
     """Draw the memtable of each member over time, and below the tables of all."""
-    names = series.members_of(trace)
+    names = _members(trace)
     figure, panels = _figure(len(names) + 1, height=2.4 + 1.2 * len(names))
     end = series.end_of(trace)
     peak = flushes = 0
@@ -244,14 +219,15 @@ def plot_sizes(trace: Trace) -> Figure:
         peak = max(peak, *(size.memtable for size in changes))
         flushes += changes[-1].table_count
     for axes in panels:
-        axes.set_xlim(0, _s(end))
+        _time_axis(axes, end)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     tables.set_ylabel("SSTables\n(KiB)")
     tables.set_xlabel("virtual time (s)")
     tables.legend(loc="upper left", ncols=len(names), framealpha=1)
     limit = f"{peak / 1024:,.0f} KiB"
-    _title(figure, f"{flushes} flushes: no memtable grows above {limit}, the tables take over")
+    count = _count(flushes, "flush")
+    _title(figure, f"{count}: no memtable grows above {limit}, the tables take over")
     return figure
 
 
@@ -270,12 +246,28 @@ def _figure(panels: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, list(axes[:, 0])
 
 
+def _members(trace: Trace, chosen: Sequence[str] | None = None) -> list[str]:
+    """Return which members to draw: all, or those chosen; ``BadInput`` if there are none."""
+    known = series.members_of(trace)
+    if not known:
+        raise BadInput("there is nothing to draw: no member reports anything in this trace")
+    for name in chosen or ():
+        if name not in known:
+            raise BadInput(f"there is no member called {name} in this trace: {', '.join(known)}")
+    return list(chosen or known)
+
+
+def _time_axis(axes: Axes, end: int) -> None:
+    axes.set_xlim(0, _s(max(end, 1_000)))
+
+
 def _title(figure: Figure, text: str) -> None:
     figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    more = "" if number == 1 else "es" if noun.endswith("sh") else "s"
+    return f"{number} {noun}{more}"
 
 
 def _s(microseconds: int) -> float:

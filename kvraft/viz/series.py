@@ -1,6 +1,10 @@
 """A trace as plain series, ready to be drawn or compared: pure functions, nothing but data.
 
 Times are microseconds of the trace's own time.  A span that has not ended yet ends with the trace.
+
+A trace need not tell everything: it may be a slice, it may begin on disks that were in use before,
+and a power cut may fall between a deed and its report.  What was not told is taken up as soon as
+a later event shows it.
 """
 
 from __future__ import annotations
@@ -8,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvraft.events import (
+    Appended,
     Applied,
     Crashed,
     Failed,
@@ -20,7 +25,9 @@ from kvraft.events import (
     SegmentSealed,
     Started,
     TableWritten,
+    TicketMoved,
     Trace,
+    Undone,
 )
 
 
@@ -62,6 +69,24 @@ class SegmentLife(NamedTuple):
     dropped: int | None
 
 
+class TicketLife(NamedTuple):
+    """How far a client's transaction came: ``(at, stage, member)`` in order of time."""
+
+    txn: str
+    client: str
+    stages: tuple[tuple[int, str, str], ...]
+
+
+class UndoneAt(NamedTuple):
+    """``member`` dropped the entries ``first`` … ``last`` of ``txn``, which never completed."""
+
+    at: int
+    member: str
+    txn: str
+    first: int
+    last: int
+
+
 class SizeAt(NamedTuple):
     """From ``at`` on, the memtable and the tables of a member had so many bytes."""
 
@@ -77,8 +102,8 @@ def end_of(trace: Trace) -> int:
 
 
 def members_of(trace: Trace) -> list[str]:
-    """Return the names of all members that ever started, sorted."""
-    return sorted({step.who for step in trace.of(Started)})
+    """Return the names of all members that report anything, sorted."""
+    return sorted({step.who for step in trace.of(Started, RoleChanged, Marks, Crashed, Failed)})
 
 
 def leaderships(trace: Trace) -> list[Leadership]:
@@ -127,22 +152,52 @@ def marks(trace: Trace, member: str) -> list[MarksAt]:
 
 
 def segments(trace: Trace, member: str) -> list[SegmentLife]:
-    """Return the life of every log segment of ``member``, oldest first."""
+    """Return the life of every log segment of ``member``, oldest first.
+
+    A segment whose beginning was not told was there when the member started, at the latest.
+    """
     lives: dict[int, SegmentLife] = {}
-    last = 0
-    for at, _, event in trace.of(SegmentOpened, SegmentSealed, SegmentDropped, Marks, who=member):
-        if isinstance(event, SegmentOpened):
-            life = SegmentLife(event.segment, event.first, event.first - 1, at, None, None)
-            lives[event.segment] = life
-        elif isinstance(event, SegmentSealed):
-            lives[event.segment] = lives[event.segment]._replace(last=event.last, sealed=at)
-        elif isinstance(event, SegmentDropped):
-            lives[event.segment] = lives[event.segment]._replace(last=event.last, dropped=at)
-        elif isinstance(event, Marks):
-            last = event.last
+    last, since = 0, trace[0].at if len(trace) else 0
+    kinds = (Started, Appended, SegmentOpened, SegmentSealed, SegmentDropped, Marks)
+    for at, _, event in trace.of(*kinds, who=member):
+        match event:
+            case Marks():
+                last = event.last
+            case Started():
+                since = at
+                _gone(lives, at, [life for life in lives.values() if life.last < event.first])
+            case SegmentOpened():
+                _begun(lives, event.segment, event.first, at)
+            case Appended():
+                _begun(lives, event.segment, event.first, since)
+            case SegmentSealed():
+                _begun(lives, event.segment, event.first, since)
+                lives[event.segment] = lives[event.segment]._replace(last=event.last, sealed=at)
+            case SegmentDropped(segment=number):
+                if number not in lives:
+                    lives[number] = SegmentLife(number, event.first, event.last, since, since, None)
+                _gone(lives, at, [lives[number]])
     return [
-        life if life.sealed is not None else life._replace(last=last) for life in lives.values()
+        life if life.sealed is not None else life._replace(last=last)
+        for _, life in sorted(lives.items())
     ]
+
+
+def _begun(lives: dict[int, SegmentLife], number: int, first: int, at: int) -> None:
+    """Add a segment unless it is known.  Only the newest is written, so those before are sealed."""
+    if number in lives:
+        return
+    for life in lives.values():
+        if life.sealed is None and life.segment < number:
+            lives[life.segment] = life._replace(last=first - 1, sealed=at)
+    lives[number] = SegmentLife(number, first, first - 1, at, None, None)
+
+
+def _gone(lives: dict[int, SegmentLife], at: int, which: list[SegmentLife]) -> None:
+    """Note that sealed segments are on the disk no more."""
+    for life in which:
+        if life.sealed is not None and life.dropped is None:
+            lives[life.segment] = life._replace(dropped=at)
 
 
 def alive(trace: Trace, member: str) -> list[tuple[int, int]]:
@@ -153,7 +208,7 @@ def alive(trace: Trace, member: str) -> list[tuple[int, int]]:
         if life.dropped is not None:
             changes.append((life.dropped, -1))
     counts: list[tuple[int, int]] = []
-    for at, change in sorted(changes):
+    for at, change in sorted(changes, key=lambda change: (change[0], -change[1])):
         counts.append((at, (counts[-1][1] if counts else 0) + change))
     return counts
 
@@ -164,20 +219,52 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
     A memtable that is being flushed is not counted; a crash empties the memtable.
     """
     now = SizeAt(0, 0, 0, 0)
-    written = 0
+    written = flushed = 0
     series: list[SizeAt] = []
-    kinds = (Applied, MemtableFrozen, TableWritten, Flushed, Crashed, Failed)
+    kinds = (Applied, MemtableFrozen, TableWritten, Flushed, Started, Crashed, Failed)
     for at, _, event in trace.of(*kinds, who=member):
-        if isinstance(event, Applied):
-            now = now._replace(at=at, memtable=event.memtable_size)
-        elif isinstance(event, TableWritten):
-            written = event.size
-            continue
-        elif isinstance(event, Flushed):
-            more = (written, 1) if event.table else (0, 0)
-            tables, count = now.tables + more[0], now.table_count + more[1]
-            now = now._replace(at=at, tables=tables, table_count=count)
-        else:
-            now = now._replace(at=at, memtable=0)
+        match event:
+            case TableWritten():
+                written = event.size
+                continue
+            case Applied():
+                now = now._replace(at=at, memtable=event.memtable_size)
+            case Flushed(through=flushed, table=table):
+                now = _with_table(now, at, written if table else 0)
+                written = 0
+            case Started():  # a table may have become live just before the power went
+                live, written = written if event.flushed > flushed else 0, 0
+                flushed = max(flushed, event.flushed)
+                if not live:
+                    continue
+                now = _with_table(now, at, live)
+            case _:
+                now = now._replace(at=at, memtable=0)
         series.append(now)
     return series
+
+
+def _with_table(now: SizeAt, at: int, size: int) -> SizeAt:
+    """Return the sizes after a table of ``size`` bytes went live; 0 if there was none to write."""
+    count = now.table_count + (size > 0)
+    return now._replace(at=at, tables=now.tables + size, table_count=count)
+
+
+def tickets(trace: Trace) -> list[TicketLife]:
+    """Return how far each transaction came, in the order in which they were first sent."""
+    lives: dict[str, TicketLife] = {}
+    for at, who, event in trace.of(TicketMoved):
+        if isinstance(event, TicketMoved):
+            life = lives.setdefault(event.txn, TicketLife(event.txn, who, ()))
+            stage = (at, event.stage, event.member)
+            lives[event.txn] = life._replace(stages=(*life.stages, stage))
+    return list(lives.values())
+
+
+def undone(trace: Trace) -> list[UndoneAt]:
+    """Return which transactions were undone where, in order of time."""
+    return [
+        UndoneAt(at, who, event.txn, event.first, event.last)
+        for at, who, event in trace.of(Undone)
+        if isinstance(event, Undone)
+    ]

@@ -3,7 +3,9 @@
 :class:`History` is what the pictures in ``views.py`` look at.  It keeps a copy of the state every
 few hundred steps, so that jumping to any step of a long trace costs a short replay and no more.
 
-What is shown is exactly what the events say; nothing here knows the simulator.
+What is shown is exactly what the events say; nothing here knows the simulator.  What they leave out
+(a slice of a trace, a disk that was in use before, a power cut between a deed and its report) is
+taken up as soon as a later event shows it.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from kvraft.events import (
     Undone,
     Voted,
 )
+from kvraft.viz.series import members_of
 
 CHECKPOINT = 500
 """Steps between two kept copies of the state."""
@@ -85,7 +88,7 @@ class Member:
     memtable_size: int = 0
     waiting: int = 0  # frozen memtables
     tables: list[tuple[int, int]] = field(default_factory=list)  # number, bytes
-    written: int = 0  # bytes of a table that is not live yet
+    written: tuple[int, int] = (0, 0)  # a table that is not live yet
 
 
 @dataclass(slots=True)
@@ -112,7 +115,7 @@ class History:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.names = sorted({step.who for step in trace.of(Started)})
+        self.names = members_of(trace)
         """The members."""
         self.memtable_peak = max(
             (e.memtable_size for _, _, e in trace if isinstance(e, Applied)), default=0
@@ -162,6 +165,7 @@ def _take_member(member: Member, event: Event) -> None:
         case Started():
             member.running, member.role, member.leader = True, "follower", ""
             member.term = event.term
+            _recover(member, event)
         case Crashed() | Failed():
             member.running, member.role, member.leader = False, "follower", ""
             member.memtable_rows = member.memtable_size = member.waiting = 0
@@ -170,11 +174,12 @@ def _take_member(member: Member, event: Event) -> None:
         case RoleChanged():
             if event.term != member.term:
                 member.vote = ""
+            member.running = True
             member.role, member.term, member.leader = event.role, event.term, event.leader
         case Voted():
             member.vote = event.candidate
         case Marks():
-            member.marks = event
+            member.running, member.marks = True, event
         case Committed():  # the marks follow only when the member has done all it has to
             member.marks = replace(member.marks, committed=event.index)
         case _:
@@ -185,6 +190,7 @@ def _take_storage(member: Member, event: Event) -> None:
     """Change what a member has on disk and in its memtables."""
     match event:
         case Appended():
+            _begin(member, event.segment, event.first)
             _append(member, event)
         case Superseded():
             member.log = [cell for cell in member.log if cell.index < event.first]
@@ -194,8 +200,9 @@ def _take_storage(member: Member, event: Event) -> None:
                 for cell in member.log
             ]
         case SegmentOpened():
-            member.segments.append(Segment(event.segment, event.first, None))
+            _begin(member, event.segment, event.first)
         case SegmentSealed():
+            _begin(member, event.segment, event.first)
             member.segments[-1] = member.segments[-1]._replace(last=event.last)
         case SegmentDropped():
             member.segments = [s for s in member.segments if s.number != event.segment]
@@ -206,11 +213,29 @@ def _take_storage(member: Member, event: Event) -> None:
             member.memtable_rows = member.memtable_size = 0
             member.waiting += 1
         case TableWritten():
-            member.written = event.size
+            member.written = event.table, event.size
         case Flushed():
             member.waiting = max(member.waiting - 1, 0)
             if event.table:
-                member.tables.append((event.table, member.written))
+                member.tables.append((event.table, member.written[1]))
+            member.written = 0, 0
+
+
+def _begin(member: Member, number: int, first: int) -> None:
+    """Add a segment unless it is known.  Only the newest is written, so those before are sealed."""
+    if member.segments and member.segments[-1].number >= number:
+        return
+    if member.segments and member.segments[-1].last is None:
+        member.segments[-1] = member.segments[-1]._replace(last=first - 1)
+    member.segments.append(Segment(number, first, None))
+
+
+def _recover(member: Member, event: Started) -> None:
+    """Take from what a member found on its disk what a power cut kept from being told."""
+    member.segments = [s for s in member.segments if s.last is None or s.last >= event.first]
+    if member.written[0] and event.flushed > member.marks.flushed:
+        member.tables.append(member.written)
+    member.written = 0, 0
 
 
 def _append(member: Member, event: Appended) -> None:

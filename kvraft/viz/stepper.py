@@ -52,8 +52,9 @@ class Stepper:
             raise BadInput("there is nothing to step through: the trace is empty")
         chosen = interesting(trace) if stops is None else stops
         self.stops = sorted({0, *chosen, len(trace) - 1})
-        if not 0 <= self.stops[0] <= self.stops[-1] < len(trace):
-            raise BadInput(f"the trace has steps 0 to {len(trace) - 1}, not {self.stops[-1]}")
+        for stop in self.stops:
+            if not 0 <= stop < len(trace):
+                raise BadInput(f"the trace has steps 0 to {len(trace) - 1}, not {stop}")
         self._history = History(trace)
         self._views = tuple(views)
         self._picture = widgets.HTML(layout=widgets.Layout(width="100%"))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from html import escape
+from html import escape as escape_html
 
 from kvraft.viz.state import Cell, History, Member, State
 
@@ -167,6 +167,9 @@ def log_view(history: History, step: int) -> str:
             if low <= cell.index < low + CELLS
         ]
         parts += _brackets([c for c in member.log if c.index >= low], low, top)
+        if member.marks.last < low:
+            ends = f"◂ ends at {member.marks.last:,}" if member.marks.last else "empty"
+            parts.append(_text(_column(low, low), top + 17, ends))
     legend = "dashed: not committed here yet   ◢ commit mark   struck out: undone   ∅ no-op"
     height = 30 + 62 * len(state.members) + 22
     parts.append(_text(8, height - 8, legend, size=11, colour="#333333"))
@@ -306,6 +309,13 @@ def _memory_and_tables(member: Member, top: float, peak: int) -> Iterable[str]:
 
 
 # ── drawing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def escape(text: str) -> str:
+    """Return ``text`` fit for XML: a character that it cannot hold becomes U+FFFD."""
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return escape_html(text)
 
 
 def _svg(height: float, says: str, parts: Iterable[str]) -> str:

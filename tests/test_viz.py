@@ -1,0 +1,758 @@
+"""Pictures are drawn from a trace alone: what they show is compared with what really was there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import fields
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft import events
+from kvraft.errors import BadInput
+from kvraft.events import (
+    Appended,
+    Applied,
+    Crashed,
+    Delivered,
+    Event,
+    Failed,
+    Flushed,
+    Healed,
+    Lost,
+    Marks,
+    MemtableFrozen,
+    Partitioned,
+    RoleChanged,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    Sent,
+    Started,
+    Step,
+    Superseded,
+    TableWritten,
+    TicketMoved,
+    Trace,
+    Undone,
+)
+from kvraft.replica import Options
+from kvraft.sim import SimDisk, World
+from kvraft.viz import series, text
+from kvraft.viz.state import CHECKPOINT, Cell, History, Member, State, take
+from kvraft.viz.views import cluster_view, disk_view, log_view, summary
+from kvraft.viz.words import interesting, story_line
+
+VIEWS = (cluster_view, log_view, disk_view)
+SMALL = Options(memtable_bytes=1_200, segment_bytes=700)
+ODD_KEY = "<&\"]]>'"
+
+
+# ── traces to look at ───────────────────────────────────────────────────────────────────────────
+
+
+def told(*steps: tuple[int, str, Event]) -> Trace:
+    return Trace(Step(at, who, event) for at, who, event in steps)
+
+
+def leader(term: int, name: str) -> RoleChanged:
+    return RoleChanged("leader", term, name)
+
+
+def elections() -> Trace:
+    """n1 leads 100-400 and crashes; n2 leads from 500, cut off; n3 from 700; n2 hears at 900."""
+    return told(
+        *((0, name, Started(0, 1, 0, 0)) for name in ("n1", "n2", "n3")),
+        (100, "n1", leader(1, "n1")),
+        (110, "n2", RoleChanged("follower", 1, "n1")),
+        (400, "n1", Crashed(7)),
+        (450, "n2", RoleChanged("candidate", 2, "")),
+        (500, "n2", leader(2, "n2")),
+        (600, "n1", Started(1, 1, 0, 0)),
+        (700, "n3", leader(3, "n3")),
+        (900, "n2", RoleChanged("follower", 3, "n3")),
+        (950, "n1", Failed("its disk failed")),
+        (1_000, "", Healed()),
+    )
+
+
+def storage() -> Trace:
+    """One member fills two segments, flushes, cuts, crashes and returns."""
+    return told(
+        (0, "n1", SegmentOpened(1, 1)),
+        (0, "n1", Started(0, 1, 0, 0)),
+        (0, "n1", Marks(1, 0, 0, 0, 0)),
+        (10, "n1", Appended(1, 1, (1, 1), ("a", "b"), ("c#1", "c#1"), (False, True))),
+        (10, "n1", SegmentSealed(1, 1, 2, 500)),
+        (10, "n1", SegmentOpened(2, 3)),
+        (20, "n1", Applied(2, "c#1", 2, 2, 1_000)),
+        (20, "n1", Marks(1, 0, 2, 2, 2)),
+        (30, "n1", MemtableFrozen(2, 1_000, 2)),
+        (35, "n1", TableWritten(1, 2, 640, "a", "b")),
+        (40, "n1", Flushed(2, 1)),
+        (40, "n1", SegmentDropped(1, 1, 2, 500)),
+        (40, "n1", Marks(3, 2, 2, 2, 2)),
+        (50, "n1", Appended(2, 3, (1,), ("d",), ("c#2",), (True,))),
+        (55, "n1", Applied(3, "c#2", 1, 1, 300)),
+        (55, "n1", Marks(3, 2, 3, 3, 3)),
+        (60, "n1", Crashed(0)),
+        (80, "n1", Started(1, 3, 2, 3)),
+        (80, "n1", Marks(3, 2, 2, 2, 3)),
+        (90, "n1", Applied(3, "c#2", 1, 1, 300)),
+        (90, "n1", Marks(3, 2, 3, 3, 3)),
+    )
+
+
+def lived() -> World:
+    """A world where nearly everything happens: crash, partition, flushes, cuts, a lost tail."""
+    world = World(3, seed=1, options=Options(memtable_bytes=1_500, segment_bytes=900))
+    client = world.client("alice")
+    for i in range(40):
+        client.write([(b"k%d" % i, b"v" * 20), (b"j%d" % i, b"w" * 20)])
+    first = world.leader()
+    assert first is not None
+    world.crash(first)
+    for i in range(30):
+        client.put(b"%s%d" % (ODD_KEY.encode(), i), b"x" * 30)
+    world.restart(first)
+    world.run_for(300)
+    second = world.leader()
+    assert second is not None
+    world.partition([second], [name for name in world.members if name != second])
+    client.submit([(b"p%d" % i, b"1") for i in range(4)])
+    world.run_for(900)
+    world.heal()
+    world.run_for(600)
+    return world
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return lived()
+
+
+@pytest.fixture(scope="module")
+def history(world: World) -> History:
+    return History(world.trace)
+
+
+def samples() -> dict[type[Event], Event]:
+    """One event of every kind there is, made from its types, with text that is hard to show."""
+    values: dict[str, Any] = {
+        "int": 3,
+        "str": ODD_KEY,
+        "bool": True,
+        "tuple[int, ...]": (3, 4),
+        "tuple[str, ...]": (ODD_KEY, "b"),
+        "tuple[bool, ...]": (False, True),
+    }
+    return {
+        kind: kind(*(values[str(field.type)] for field in fields(kind)))
+        for kind in events._KINDS.values()
+        if kind is not Event
+    }
+
+
+# ── series ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_who_led_when() -> None:
+    assert series.leaderships(elections()) == [
+        ("n1", 1, 100, 400),
+        ("n2", 2, 500, 900),
+        ("n3", 3, 700, 1_000),
+    ]
+    assert series.downtimes(elections()) == [("n1", 400, 600), ("n1", 950, 1_000)]
+    assert series.leaderless(elections()) == 100 + 100  # two leaders at once count once
+
+
+def test_marks_say_when_a_member_was_down() -> None:
+    changes = series.marks(storage(), "n1")
+    assert [at for at, _ in changes] == [0, 20, 40, 55, 60, 80, 90]
+    assert [at for at, marks in changes if marks is None] == [60]
+    assert changes[2].marks == Marks(3, 2, 2, 2, 2)
+
+
+def test_segments_live_on_through_a_restart() -> None:
+    assert series.segments(storage(), "n1") == [
+        (1, 1, 2, 0, 10, 40),
+        (2, 3, 3, 10, None, None),
+    ]
+    assert max(count for _, count in series.alive(storage(), "n1")) == 2
+
+
+def test_a_segment_begun_and_one_dropped_at_once_were_both_there() -> None:
+    trace = told(
+        (0, "n1", SegmentOpened(1, 1)),
+        (5, "n1", SegmentSealed(1, 1, 4, 10)),
+        (5, "n1", SegmentOpened(2, 5)),
+        (5, "n1", SegmentDropped(1, 1, 4, 10)),
+    )
+    assert series.alive(trace, "n1") == [(0, 1), (5, 2), (5, 1)]
+
+
+def test_a_segment_whose_end_was_never_told_is_gone_when_the_member_starts_without_it() -> None:
+    trace = told(
+        (0, "n1", SegmentOpened(1, 1)),
+        (0, "n1", Started(0, 1, 0, 0)),
+        (5, "n1", SegmentSealed(1, 1, 4, 10)),
+        (5, "n1", SegmentOpened(2, 5)),
+        (6, "n1", Crashed(0)),  # the power went when segment 1 was off the disk already
+        (9, "n1", Started(1, 5, 4, 4)),
+    )
+    lives = [(1, 1, 4, 0, 5, 9), (2, 5, 0, 5, None, None)]
+    assert [
+        life._replace(last=0) if n else life for n, life in enumerate(series.segments(trace, "n1"))
+    ] == lives
+    assert [segment.number for segment in History(trace).at(4).members["n1"].segments] == [1, 2]
+    assert [segment.number for segment in History(trace).at(5).members["n1"].segments] == [2]
+
+
+def test_sizes_fall_at_a_freeze_and_at_a_crash_but_tables_stay() -> None:
+    assert series.sizes(storage(), "n1") == [
+        (20, 1_000, 0, 0),
+        (30, 0, 0, 0),
+        (40, 0, 640, 1),
+        (55, 300, 640, 1),
+        (60, 0, 640, 1),
+        (90, 300, 640, 1),
+    ]
+
+
+@pytest.mark.parametrize(("found", "tables"), [(0, []), (9, [(4, 70)])])
+def test_a_table_counts_once_it_is_live_even_if_the_power_went_before_that_was_told(
+    found: int, tables: list[tuple[int, int]]
+) -> None:
+    trace = told(
+        (0, "n1", Started(0, 1, 0, 0)),
+        (0, "n1", Marks(1, 0, 9, 9, 9)),
+        (10, "n1", TableWritten(4, 2, 70, "a", "b")),
+        (20, "n1", Crashed(0)),
+        (30, "n1", Started(1, 1, found, 9)),
+    )
+    assert History(trace).at(4).members["n1"].tables == tables
+    assert [size.tables for size in series.sizes(trace, "n1")][-1] == sum(b for _, b in tables)
+
+
+def test_tickets_and_undone() -> None:
+    trace = told(
+        (1, "alice", TicketMoved("alice#1", "SENT", "n1", 0)),
+        (2, "bob", TicketMoved("bob#1", "SENT", "n1", 0)),
+        (3, "alice", TicketMoved("alice#1", "APPLIED", "n2", 5)),
+        (4, "n2", Undone("bob#1", 6, 8)),
+    )
+    assert series.tickets(trace) == [
+        ("alice#1", "alice", ((1, "SENT", "n1"), (3, "APPLIED", "n2"))),
+        ("bob#1", "bob", ((2, "SENT", "n1"),)),
+    ]
+    assert series.undone(trace) == [(4, "n2", "bob#1", 6, 8)]
+
+
+# ── the state: what a trace says against what there is ──────────────────────────────────────────
+
+
+def assert_true(world: World, history: History) -> None:
+    """The state after the last step is the state that the world is in."""
+    state = history.at(len(world.trace) - 1)
+    assert sorted(state.in_flight) == sorted(envelope.id for envelope in world.in_flight)
+    for name, member in state.members.items():
+        assert member.running == (name in world.replicas)
+    for name, replica in world.replicas.items():
+        member, raft, tree = state.members[name], replica.raft, replica.tree
+        assert (member.role, member.term) == (raft.role.value, raft.term)
+        assert (member.leader or None, member.vote or None) == (raft.leader, raft.vote)
+        assert member.marks == replica.marks
+        assert (member.memtable_rows, member.memtable_size) == (
+            tree.memtable_rows,
+            tree.memtable_size,
+        )
+        assert member.waiting == tree.waiting
+        assert member.tables == [(t.number, t.size) for t in reversed(tree.tables)]
+        there = replica.wal.segments
+        assert [s.number for s in member.segments] == [s.id for s in there]
+        assert [s.last for s in member.segments] == [s.high if s.sealed else None for s in there]
+        lives = series.segments(world.trace, name)
+        assert [life.segment for life in lives if life.dropped is None] == [s.id for s in there]
+        entries = {e.index: e for e in replica.wal.entries()}
+        for cell in member.log:
+            if (entry := entries.get(cell.index)) is not None:
+                assert (cell.term, cell.end) == (entry.term, entry.record.commit)
+        assert not entries or member.log[-1].index == max(entries)
+
+
+def test_the_state_is_what_the_world_is(world: World, history: History) -> None:
+    assert world.trace.of(Superseded)
+    assert world.trace.of(SegmentDropped)
+    assert_true(world, history)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_power_cuts_between_deed_and_report_leave_the_state_true(seed: int) -> None:
+    random = Random(seed)
+    world = World(3, seed=seed, options=SMALL)
+    client = world.client("c")
+    for _ in range(5):
+        victim = random.choice(world.members)
+        disk = world.disk(victim)
+        assert isinstance(disk, SimDisk)
+        disk.fail_at(random.randrange(1, 60), random)
+        for _ in range(12):
+            count = random.randrange(1, 5)
+            client.submit([(b"k%d" % random.randrange(30), b"v" * 40) for _ in range(count)])
+            world.run_for(random.randrange(5, 30))
+        disk.restore()
+        world.run_for(5)
+        for name in world.members:
+            if name not in world.replicas:
+                world.restart(name)
+    client.put(b"the", b"end")
+    world.settle()
+    assert_true(world, History(world.trace))
+
+
+def test_a_trace_that_begins_on_used_disks_can_be_drawn() -> None:
+    before = World(3, seed=5, options=SMALL)
+    client = before.client("c")
+    for i in range(40):
+        client.put(b"k%d" % i, b"v" * 60)
+    before.close()
+    world = World(3, seed=6, options=SMALL, disk=before.disk)
+    client = world.client("d")
+    for i in range(40):
+        client.put(b"k%d" % i, b"v" * 60)
+    world.settle()
+    state = History(world.trace).at(len(world.trace) - 1)
+    for name, replica in world.replicas.items():
+        there = [segment.id for segment in replica.wal.segments]
+        assert [s.number for s in state.members[name].segments] == there
+        lives = series.segments(world.trace, name)
+        assert [life.segment for life in lives if life.dropped is None] == there
+    assert "segments" in text.overview(world.trace)
+
+
+@given(begin=st.integers(0, 3_000), length=st.integers(1, 400))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_any_slice_of_a_trace_can_be_drawn(begin: int, length: int) -> None:
+    trace = WHOLE[begin : begin + length]
+    text.overview(trace)
+    history = History(trace)
+    for view in VIEWS:
+        ET.fromstring(view(history, len(trace) - 1))
+    for name, member in history.at(len(trace) - 1).members.items():
+        alive = [life.segment for life in series.segments(trace, name) if life.dropped is None]
+        assert [segment.number for segment in member.segments] == alive
+
+
+WHOLE = lived().trace
+
+
+@given(at=st.lists(st.integers(0, len(WHOLE) - 1), min_size=1, max_size=6))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_the_state_at_any_step_is_the_fold_of_all_steps_before_it(at: list[int]) -> None:
+    assert len(WHOLE) > 3 * CHECKPOINT
+    history = History(WHOLE)
+    for step in at:
+        state = State(members={name: Member() for name in history.names})
+        for number in range(step + 1):
+            take(state, WHOLE, number)
+        assert history.at(step) == state
+
+
+def test_there_is_no_step_beyond_the_ends(history: History) -> None:
+    for step in (-1, len(history.trace)):
+        with pytest.raises(IndexError, match=f"not {step}"):
+            history.at(step)
+
+
+# ── views ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def texts(svg: str) -> list[str]:
+    return [
+        "".join(node.itertext()) for node in ET.fromstring(svg).iter() if node.tag.endswith("text")
+    ]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_is_an_image_that_says_the_state_in_words(view: Any, history: History) -> None:
+    for step in range(0, len(history.trace), 211):
+        svg = view(history, step)
+        root = ET.fromstring(svg)
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == root[0].text == summary(history, step)
+        assert " id=" not in svg  # several are shown in one page
+        assert svg == view(History(history.trace), step)
+
+
+@pytest.mark.parametrize("kind", samples(), ids=lambda kind: kind.__name__)
+def test_every_event_has_its_sentence_and_hard_text_does_not_break_a_view(
+    kind: type[Event],
+) -> None:
+    trace = told((0, "n1", Started(1, 1, 0, 0)), (0, "n1", Marks(1, 0, 0, 0, 0)))
+    trace.file(1, "n1", samples()[kind])
+    trace.file(2, "\x07\ud800 <client>", Sent(9, "Submit", "n1", 0, 0, 0, "<b>&\x00"))
+    sentence = story_line(trace, 2)
+    assert kind.__name__ not in sentence
+    assert "n1" in sentence or kind in (Partitioned, Healed)
+    for view in VIEWS:
+        ET.fromstring(view(History(trace), 3))
+
+
+def test_the_cluster_view_tells_roles_messages_and_partitions() -> None:
+    trace = elections()
+    trace.file(1_000, "n3", Sent(1, "AppendEntries", "n2", 3, 4, 6, "after 3, commit 3"))
+    trace.file(1_000, "n3", Sent(2, "AppendEntries", "n1", 3, 0, 0, "after 3, commit 3"))
+    trace.file(1_001, "", Partitioned(("n3", "n1 n2")))
+    trace.file(1_002, "n2", Delivered(1))
+    trace.file(1_003, "n1", Lost(2, "n1 is down"))
+    history = History(trace)
+    both, last = (texts(cluster_view(history, len(trace) - n)) for n in (4, 1))
+    assert "down" in both
+    assert both.count("leader") == 1
+    assert both.count("term 3") == 2
+    assert any("4-6" in words for words in both)
+    assert any("heartbeat" in words for words in both)
+    assert not any("4-6" in words or "heartbeat" in words for words in last)
+    assert any("n3  |  n1 n2" in words for words in last)
+    assert "n1 down" in summary(history, len(trace) - 1)
+
+
+def test_the_log_view_strikes_out_the_undone_and_dashes_the_uncommitted() -> None:
+    trace = told(
+        (0, "n1", Started(0, 1, 0, 0)),
+        (
+            1,
+            "n1",
+            Appended(1, 1, (1, 1, 2), ("a", "b", ""), ("c#1", "c#1", ""), (False, False, False)),
+        ),
+        (1, "n1", Marks(1, 0, 0, 1, 3)),
+    )
+    before = log_view(History(trace), 2)
+    assert before.count("stroke-dasharray") == 2
+    trace.file(2, "n1", Undone("c#1", 1, 2))
+    after = log_view(History(trace), 3)
+    strike = 'stroke-width="2.5"'
+    assert (before.count(strike), after.count(strike)) == (0, 2)
+    assert "entry 2, term 1: b of c#1" in after
+    trace.file(3, "n1", Superseded(2, 3))
+    assert [cell.index for cell in History(trace).at(4).members["n1"].log] == [1]
+
+
+def test_the_log_view_says_where_a_lagging_log_ends() -> None:
+    many = tuple(range(100))
+    trace = told(
+        (0, "n1", Started(0, 1, 0, 0)),
+        (0, "n2", Started(0, 1, 0, 0)),
+        (0, "n3", Started(0, 1, 0, 0)),
+        (1, "n1", Appended(1, 1, (1,) * 100, ("k",) * 100, ("c#1",) * 100, (True,) * len(many))),
+        (1, "n1", Marks(1, 0, 0, 0, 100)),
+        (1, "n2", Appended(1, 1, (1,) * 7, ("k",) * 7, ("c#1",) * 7, (True,) * 7)),
+        (1, "n2", Marks(1, 0, 0, 0, 7)),
+    )
+    words = texts(log_view(History(trace), len(trace) - 1))
+    assert sum("ends at" in text for text in words) == 1
+    assert "◂ ends at 7" in words
+    assert "empty" in words
+
+
+def test_a_log_keeps_only_its_end_and_what_overwrote_it() -> None:
+    trace = told(
+        (0, "n1", Started(0, 1, 0, 0)),
+        (1, "n1", Appended(1, 1, (1,) * 3, ("a", "b", "c"), ("x",) * 3, (False,) * 3)),
+        (2, "n1", Appended(1, 2, (2,), ("z",), ("y",), (True,))),
+    )
+    assert History(trace).at(2).members["n1"].log == [
+        Cell(1, 1, "a", "x", False),
+        Cell(2, 2, "z", "y", True),
+    ]
+
+
+def test_the_disk_view_shows_segments_marks_and_tables(world: World, history: History) -> None:
+    words = texts(disk_view(history, len(history.trace) - 1))
+    titles = re.findall(r"<title>(segment \d+)", disk_view(history, len(history.trace) - 1))
+    for replica in world.replicas.values():
+        marks = replica.marks
+        assert any(
+            f"flushed {marks.flushed:,} " in w and f"last {marks.last:,}" in w for w in words
+        )
+        assert any(w.startswith(f"{len(replica.tree.tables)} tables") for w in words)
+    assert len(titles) == sum(len(replica.wal.segments) for replica in world.replicas.values())
+
+
+def test_interesting_steps_are_the_rare_ones(world: World) -> None:
+    trace = world.trace
+    stops = interesting(trace)
+    assert stops == sorted(set(stops))
+    assert 20 < len(stops) < len(trace) / 10
+    kinds = {type(trace[stop].event) for stop in stops}
+    assert kinds >= {
+        RoleChanged,
+        Crashed,
+        Started,
+        Flushed,
+        SegmentDropped,
+        Superseded,
+        Partitioned,
+    }
+    assert not kinds & {Sent, Delivered, Lost, Marks, Applied, Appended, TicketMoved}
+    assert sum(isinstance(trace[stop].event, RoleChanged) for stop in stops) == len(
+        trace.of(RoleChanged)
+    )
+
+
+# ── text ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_lanes_of_text() -> None:
+    lines = text.leaders(elections(), width=10).splitlines()
+    assert lines[1:] == ["  n1 ·111xx···x", "  n2 ·····2222·", "  n3 ·······333"]
+
+
+def test_sparklines_reach_their_top_where_the_most_is() -> None:
+    head, line = text.memtables(storage(), width=9).splitlines()
+    assert "1,000 bytes" in head
+    assert line == "  n1   ██ ▃▃ ▃"
+    assert text.final_marks(storage()).splitlines()[1].split() == ["n1", "3", "2", "3", "3", "3"]
+
+
+def test_an_overview_of_nothing_is_four_titles() -> None:
+    assert len(text.overview(Trace()).split("\n\n")) == 4
+
+
+# ── figures ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def titles(trace: Trace) -> dict[str, str]:
+    from kvraft.viz import picture, plots
+
+    return {name: picture.title_of(plot(trace)) for name, plot in plots.ALL.items()}
+
+
+def test_titles_state_what_was_counted() -> None:
+    trace = Trace(Step(at * 1_000, who, event) for at, who, event in elections())
+    assert titles(trace)["leaders"] == "3 leaderships in 3 terms: nobody led for 0.20 s of 1.0 s"
+    said = titles(storage())
+    assert said["marks"] == "The log grows to 3 entries, but no member ever keeps more than 2"
+    assert said["segments"].startswith("2 log segments were written, but never more than 2 ")
+    assert said["sizes"].startswith("1 flush: no memtable grows above 1 KiB")
+
+
+def test_titles_of_a_long_trace_agree_with_the_members(world: World) -> None:
+    said = titles(world.trace)
+    last = max(replica.marks.last for replica in world.replicas.values())
+    assert f"grows to {last:,} entries" in said["marks"]
+    written = sum(replica.wal.segments[-1].id for replica in world.replicas.values())
+    assert said["segments"].startswith(f"{written} log segments were written")
+    flushes = sum(len(replica.tree.tables) for replica in world.replicas.values())
+    assert said["sizes"].startswith(f"{flushes} flushes")
+
+
+def test_figures_have_a_lane_or_panel_a_member_units_and_labels(world: World) -> None:
+    from kvraft.viz import plots
+
+    figure = plots.plot_leaders(world.trace)
+    lanes = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert lanes == ["n1", "n2", "n3"]
+    written = [label.get_text() for label in figure.axes[0].texts]
+    terms = [span.term for span in series.leaderships(world.trace)]
+    assert [int(words.removeprefix("term ")) for words in written] == terms
+    for name, panels in (("marks", 3), ("segments", 3), ("sizes", 4)):
+        axes = plots.ALL[name](world.trace).axes
+        assert len(axes) == panels
+        assert axes[-1].get_xlabel() == "virtual time (s)"
+        assert all(one.get_ylabel() for one in axes)
+    assert len(plots.plot_marks(world.trace, ["n2"]).axes) == 1
+
+
+def test_a_figure_of_nothing_or_nobody_says_so(world: World) -> None:
+    from kvraft.viz import plots
+
+    for plot in plots.ALL.values():
+        with pytest.raises(BadInput, match="nothing to draw"):
+            plot(Trace())
+    with pytest.raises(BadInput, match="no member called n9"):
+        plots.plot_marks(world.trace, ["n9"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_figures_are_drawn_without_a_warning_even_of_a_single_moment(world: World) -> None:
+    from kvraft.viz import picture, plots
+
+    for trace in (world.trace, world.trace[:3], world.trace[1_500:]):
+        for plot in plots.ALL.values():
+            assert picture.png(plot(trace)).startswith(b"\x89PNG")
+
+
+# ── showing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_digest_changes_with_the_data_and_with_nothing_else() -> None:
+    from kvraft.viz.picture import digest
+
+    data = [("n1", 1, 0.1 + 0.2), Marks(1, 2, 3, 4, 5), {"b": 1, "a": None}]
+    assert re.fullmatch(r"[0-9a-f]{12}", digest(data))
+    assert digest(data) == digest([("n1", 1, 0.3), Marks(1, 2, 3, 4, 5), {"a": None, "b": 1}])
+    for other in (
+        [("n1", 1, 0.3001), *data[1:]],
+        [data[0], Marks(1, 2, 3, 4, 6), data[2]],
+        data[:2],
+        [data[1], data[0], data[2]],
+    ):
+        assert digest(other) != digest(data)
+
+
+def test_show_displays_once_and_prints_the_digest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import IPython.display
+
+    from kvraft.viz import picture, plots
+
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, raw: shown.append(bundle))
+    figure = plots.plot_leaders(elections())
+    data = series.leaderships(elections())
+    assert picture.show(figure, data) is None  # else a notebook would show it a second time
+    assert [sorted(bundle) for bundle in shown] == [["image/png", "text/plain"]]
+    assert shown[0]["text/plain"].startswith("3 leaderships")
+    assert capsys.readouterr().out == f"figure data sha256:{picture.digest(data)}\n"
+    picture.save(figure, tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes() == shown[0]["image/png"]
+
+
+def test_each_library_is_loaded_by_the_module_that_needs_it_only() -> None:
+    heavy = "matplotlib ipywidgets IPython"
+    for modules, loads in (
+        ("series state views words text picture", ""),
+        ("plots", "matplotlib"),
+    ):
+        program = (
+            f"import sys, importlib\nfor m in {modules.split()!r}:\n"
+            f"    importlib.import_module('kvraft.viz.' + m)\n"
+            f"print(*[m for m in {heavy.split()!r} if m in sys.modules])\n"
+            "print('matplotlib.pyplot' in sys.modules)"
+        )
+        out = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout
+        assert out.splitlines() == [loads, "False"]
+
+
+# ── the stepper ─────────────────────────────────────────────────────────────────────────────────
+
+
+def picture_of(stepper: Any) -> str:
+    value = stepper._picture.value
+    assert isinstance(value, str)
+    return value
+
+
+def assert_shows(stepper: Any, history: History, step: int) -> None:
+    assert stepper.step == step
+    shown = picture_of(stepper)
+    assert shown.endswith("".join(view(history, step) for view in VIEWS))
+    assert f"stop {stepper.slider.value + 1} of {len(stepper.stops)}" in shown
+
+
+def test_slider_and_buttons_move_to_stops(history: History) -> None:
+    from kvraft.viz.stepper import Stepper
+
+    stops = [700, 50, 900, 50]
+    stepper = Stepper(history.trace, stops=stops)
+    last = len(history.trace) - 1
+    assert stepper.stops == [0, 50, 700, 900, last]
+    assert_shows(stepper, history, 0)
+    stepper.back.click()  # nothing before the first
+    assert_shows(stepper, history, 0)
+    stepper.forward.click()
+    assert_shows(stepper, history, 50)
+    stepper.slider.value = 3
+    assert_shows(stepper, history, 900)
+    stepper.back.click()
+    assert_shows(stepper, history, 700)
+    for _ in range(4):
+        stepper.forward.click()
+    assert_shows(stepper, history, last)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("next leader", RoleChanged), ("next flush", Flushed), ("next cut", SegmentDropped)],
+)
+def test_jumps_visit_every_such_event_in_order(
+    name: str, kind: type[Event], history: History
+) -> None:
+    from kvraft.viz.stepper import Stepper
+
+    trace = history.trace
+    wanted = [
+        number
+        for number, step in enumerate(trace)
+        if isinstance(step.event, kind) and getattr(step.event, "role", "leader") == "leader"
+    ]
+    assert len(wanted) > 1
+    stepper = Stepper(trace)
+    for number in wanted:
+        stepper.jumps[name].click()
+        assert_shows(stepper, history, number)
+    stepper.jumps[name].click()  # there is no other
+    assert_shows(stepper, history, wanted[-1])
+
+
+def test_without_a_kernel_there_are_words_and_a_still_picture(history: History) -> None:
+    from kvraft.viz.stepper import Stepper
+
+    stepper = Stepper(history.trace)
+    stepper.go(9)
+    bundle = stepper._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["image/svg+xml"] == cluster_view(history, stepper.step)
+    assert bundle["text/plain"] == repr(stepper) == repr(Stepper(history.trace))
+    assert f"{len(history.trace):,} steps, {len(stepper.stops)} stops" in repr(stepper)
+    assert summary(history, len(history.trace) - 1) in repr(stepper)
+    assert " at 0x" not in repr(stepper)
+
+
+def test_every_control_is_named_and_none_is_an_output(history: History) -> None:
+    import ipywidgets
+
+    from kvraft.viz.stepper import Stepper
+
+    def walk(widget: Any) -> Any:
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from walk(child)
+
+    inside = list(walk(Stepper(history.trace).widget))
+    assert not any(isinstance(widget, ipywidgets.Output) for widget in inside)
+    buttons = [widget for widget in inside if isinstance(widget, ipywidgets.Button)]
+    assert len(buttons) == 5
+    assert all(button.description and button.tooltip for button in buttons)
+    assert all(w.description for w in inside if isinstance(w, ipywidgets.IntSlider))
+
+
+def test_text_beside_the_picture_is_escaped() -> None:
+    from kvraft.viz.stepper import Stepper
+
+    trace = told((0, "n1", Started(0, 1, 0, 0)), (1, "n1", Failed("<script>&")))
+    stepper = Stepper(trace)
+    stepper.go(1)
+    assert "&lt;script&gt;&amp;" in picture_of(stepper)
+    assert "<script>" not in picture_of(stepper)
+
+
+def test_a_stepper_needs_steps_and_stops_within_them(history: History) -> None:
+    from kvraft.viz.stepper import Stepper
+
+    with pytest.raises(BadInput, match="the trace is empty"):
+        Stepper(Trace())
+    for stop in (-1, len(history.trace)):
+        with pytest.raises(BadInput, match=f"not {stop}"):
+            Stepper(history.trace, stops=[stop])
