@@ -544,6 +544,19 @@ def test_titles_state_what_was_counted() -> None:
     assert said["sizes"].startswith("1 flush: no memtable grows above 1 KiB")
 
 
+def test_a_limit_is_never_rounded_below_what_was_reached() -> None:
+    trace = told((0, "n1", Started(0, 1, 0, 0)), (1, "n1", Applied(1, "c#1", 1, 1, 1_300)))
+    assert "above 2 KiB" in titles(trace)["sizes"]
+
+
+def test_a_partition_is_drawn_between_those_it_keeps_apart() -> None:
+    trace = elections()
+    trace.file(1_001, "", Partitioned(("n3", "n1 n2")))
+    before, after = (texts(cluster_view(History(trace), len(trace) - n)) for n in (2, 1))
+    assert (before.count("✕"), after.count("✕")) == (0, 2)
+    assert "log empty" in summary(History(trace), 0)
+
+
 def test_titles_of_a_long_trace_agree_with_the_members(world: World) -> None:
     said = titles(world.trace)
     last = max(replica.marks.last for replica in world.replicas.values())

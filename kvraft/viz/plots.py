@@ -8,6 +8,7 @@ was given it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -225,7 +226,7 @@ def plot_sizes(trace: Trace) -> Figure:
     tables.set_ylabel("SSTables\n(KiB)")
     tables.set_xlabel("virtual time (s)")
     tables.legend(loc="upper left", ncols=len(names), framealpha=1)
-    limit = f"{peak / 1024:,.0f} KiB"
+    limit = f"{math.ceil(peak / 1024):,} KiB"  # never less than it was
     count = _count(flushes, "flush")
     _title(figure, f"{count}: no memtable grows above {limit}, the tables take over")
     return figure

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from html import escape as escape_html
+from itertools import combinations
 
 from kvraft.viz.state import Cell, History, Member, State
 
@@ -37,7 +38,8 @@ def summary(history: History, step: int) -> str:
     for name, member in state.members.items():
         marks = member.marks
         role = f"{member.role} in term {member.term}" if member.running else "down"
-        parts.append(f"{name} {role}, log {marks.first} to {marks.last}")
+        log = f"log {marks.first} to {marks.last}" if marks.first <= marks.last else "log empty"
+        parts.append(f"{name} {role}, {log}")
     return f"{state.at / 1000:.1f} ms: {'; '.join(parts)}."
 
 
@@ -51,10 +53,11 @@ def cluster_view(history: History, step: int) -> str:
     clients = sorted({who for pair in _pairs(state) for who in pair} - set(places))
     for row, client in enumerate(clients[:6]):
         places[client] = (110, 45 + 42 * row)
-    parts = [_arrow(places, pair, notes) for pair, notes in _pairs(state).items()]
+    parts = list(_cuts(state.groups, places))
+    parts += [_arrow(places, pair, notes) for pair, notes in _pairs(state).items()]
     parts += [_client(client, *places[client]) for client in clients[:6]]
     for name, member in state.members.items():
-        parts.append(_member(name, member, *places[name], cut=bool(state.groups)))
+        parts.append(_member(name, member, *places[name]))
     if state.groups:
         groups = "  |  ".join(state.groups)
         parts.append(_text(560, 292, f"partitioned: {groups}", anchor="middle", weight="bold"))
@@ -67,6 +70,20 @@ def _ring(names: list[str], x: float, y: float, radius: float) -> dict[str, tupl
         name: (x + 1.6 * radius * math.sin(turn * n), y - radius * math.cos(turn * n))
         for n, name in enumerate(names)
     }
+
+
+def _cuts(groups: tuple[str, ...], places: dict[str, tuple[float, float]]) -> Iterable[str]:
+    """Draw a broken line with a cross between any two members that a partition keeps apart."""
+    group_of = {name: n for n, group in enumerate(groups) for name in group.split()}
+    for one, other in combinations(sorted(name for name in group_of if name in places), 2):
+        if group_of[one] != group_of[other]:
+            (x1, y1), (x2, y2) = places[one], places[other]
+            yield (
+                f'<line x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}" stroke="#777777"'
+                ' stroke-width="1.5" stroke-dasharray="6 6"/>'
+            )
+            middle = (x1 + x2) / 2, (y1 + y2) / 2 + 7
+            yield _text(*middle, "✕", size=20, anchor="middle", weight="bold")
 
 
 def _pairs(state: State) -> dict[tuple[str, str], list[str]]:
@@ -112,7 +129,7 @@ def _client(name: str, x: float, y: float) -> str:
     )
 
 
-def _member(name: str, member: Member, x: float, y: float, *, cut: bool) -> str:
+def _member(name: str, member: Member, x: float, y: float) -> str:
     """Draw a member: colour is its term, a double ring a leader, dashes a member that is down."""
     if not member.running:
         shape = f'<circle cx="{_n(x)}" cy="{_n(y)}" r="38" fill="#FFFFFF" stroke="#777777"'
@@ -257,7 +274,8 @@ def disk_view(history: History, step: int) -> str:
         words += f"   committed {marks.committed:,}   last {marks.last:,}"
         parts.append(_text(70, top + 72, words, size=11))
     height = 10 + 96 * len(state.members) + 16
-    caption = f"log segments, indexes {low:,} to {high - 1:,}"
+    caption = f"log {low:,} to {high - 1:,}; "
+    caption += "white: being written, blue: not all flushed, grey: flushed"
     parts.append(_text(70, height - 8, caption, size=11, colour="#333333"))
     parts.append(_text(560, height - 8, "memtable", size=11, colour="#333333"))
     parts.append(_text(680, height - 8, "SSTables", size=11, colour="#333333"))
