@@ -7,6 +7,7 @@ exits with 2, as argparse has it.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -21,6 +22,8 @@ from kvraft.events import Trace
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` (the process's, by default) name; return its status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without our signs shows others
     options = _parser().parse_args(arguments)
     try:
         options.run(options)

@@ -523,7 +523,7 @@ def test_sparklines_reach_their_top_where_the_most_is() -> None:
 
 
 def test_an_overview_of_nothing_is_four_titles() -> None:
-    assert len(text.overview(Trace()).split("\n\n")) == 4
+    assert len(text.overview(Trace()).split("\n\n")) == 6
 
 
 # ── figures ─────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""The four pictures of a trace as lines of text, for a terminal: pure functions."""
+"""A trace drawn as lines of text, for a terminal: pure functions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ WIDTH = 72
 
 
 def overview(trace: Trace, width: int = WIDTH) -> str:
-    """Return all four: who led when, log segments alive, memtables, the marks at the end."""
-    return "\n\n".join(
-        picture(trace, width) for picture in (leaders, segments_alive, memtables, final_marks)
-    )
+    """Return all pictures: who led when, the marks, the log's segments, memtables and tables."""
+    pictures = (leaders, log_kept, final_marks, segments_alive, memtables, tables)
+    return "\n\n".join(picture(trace, width) for picture in pictures)
 
 
 def leaders(trace: Trace, width: int = WIDTH) -> str:
@@ -41,6 +40,17 @@ def segments_alive(trace: Trace, width: int = WIDTH) -> str:
     )
 
 
+def log_kept(trace: Trace, width: int = WIDTH) -> str:
+    """Return one sparkline a member: how far apart its first and its last mark were."""
+    title = "Entries kept in the log, from the mark first to the mark last"
+
+    def kept(name: str) -> list[tuple[int, int]]:
+        changes = series.marks(trace, name)
+        return [(c.at, c.marks.last - c.marks.first + 1 if c.marks else 0) for c in changes]
+
+    return _sparklines(trace, width, title, kept, "entries")
+
+
 def memtables(trace: Trace, width: int = WIDTH) -> str:
     """Return one sparkline a member: how full its memtable was."""
     return _sparklines(
@@ -48,6 +58,17 @@ def memtables(trace: Trace, width: int = WIDTH) -> str:
         width,
         "Memtable",
         lambda name: [(size.at, size.memtable) for size in series.sizes(trace, name)],
+        "bytes",
+    )
+
+
+def tables(trace: Trace, width: int = WIDTH) -> str:
+    """Return one sparkline a member: how many bytes its tables had."""
+    return _sparklines(
+        trace,
+        width,
+        "SSTables",
+        lambda name: [(size.at, size.tables) for size in series.sizes(trace, name)],
         "bytes",
     )
 
