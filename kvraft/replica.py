@@ -150,13 +150,11 @@ class Replica:
             report=report,
         )
         self._gatherer = Gatherer()
-        self._taken = self.tree.flushed.index  # the last committed entry that was looked at
         self._sessions: dict[str, Session] = {}
         self._pending: dict[TxnId, _Pending] = {}
         self._pending_at: dict[int, TxnId] = {}  # first log index → transaction
         self._reads: dict[int, Read] = {}
         self._next_read = 1
-        self._ready_reads: list[ReadReady] = []
         self._flush: Iterator[None] | None = None
         self._replies: list[Reply] = []
         self._stopped = ""
@@ -239,11 +237,11 @@ class Replica:
                 messages += ready.messages
                 for entry in ready.committed:
                     self._take(entry)
-                self._ready_reads += ready.reads
+                for read in ready.reads:  # their indexes are among what was just taken
+                    self._serve(read)
                 for token in ready.failed_reads:
                     self._redirect_read(self._reads.pop(token), self.raft.leader)
                 self.raft.advance()
-            self._serve_reads()
             self._make_room()
             self._cut()
         except OSError as error:
@@ -297,7 +295,6 @@ class Replica:
 
     def _take(self, entry: Entry) -> None:
         """Look at one committed entry: it may complete a transaction, end one, or do neither."""
-        self._taken = entry.index
         self._settle_superseded(entry)
         for ended in self._gatherer.take(entry):
             if isinstance(ended, Complete):
@@ -355,19 +352,13 @@ class Replica:
 
     # ── reads ───────────────────────────────────────────────────────────────────────────────────
 
-    def _serve_reads(self) -> None:
-        """Answer the reads whose index has been reached (thesis §6.4)."""
-        waiting: list[ReadReady] = []
-        for ready in self._ready_reads:
-            if ready.index > self._taken:
-                waiting.append(ready)
-                continue
-            request = self._reads.pop(ready.token)
-            value = self.tree.get(request.key)
-            self._replies.append(
-                ReadAnswer(self.member, request.sender, request.number, value, self._taken)
-            )
-        self._ready_reads = waiting
+    def _serve(self, ready: ReadReady) -> None:
+        """Answer a read whose index has been reached (thesis §6.4)."""
+        request = self._reads.pop(ready.token)
+        value = self.tree.get(request.key)
+        self._replies.append(
+            ReadAnswer(self.member, request.sender, request.number, value, ready.index)
+        )
 
     def _redirect_read(self, request: Read, leader: str | None) -> None:
         self._replies.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import re
 import subprocess
 import sys
@@ -133,9 +135,13 @@ def lived() -> World:
     return world
 
 
+LIVED = lived()
+WHOLE = LIVED.trace
+
+
 @pytest.fixture(scope="module")
 def world() -> World:
-    return lived()
+    return LIVED
 
 
 @pytest.fixture(scope="module")
@@ -350,9 +356,6 @@ def test_any_slice_of_a_trace_can_be_drawn(begin: int, length: int) -> None:
         assert [segment.number for segment in member.segments] == alive
 
 
-WHOLE = lived().trace
-
-
 @given(at=st.lists(st.integers(0, len(WHOLE) - 1), min_size=1, max_size=6))
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_the_state_at_any_step_is_the_fold_of_all_steps_before_it(at: list[int]) -> None:
@@ -363,6 +366,25 @@ def test_the_state_at_any_step_is_the_fold_of_all_steps_before_it(at: list[int])
         for number in range(step + 1):
             take(state, WHOLE, number)
         assert history.at(step) == state
+
+
+def test_a_state_once_given_stays_as_it_was() -> None:
+    history = History(WHOLE)
+    order = list(range(0, len(WHOLE), 90))
+    Random(3).shuffle(order)
+    given_out = [(step, history.at(step)) for step in order]
+    as_it_was = [copy.deepcopy(state) for _, state in given_out]
+    for step in reversed(order):
+        history.at(step)
+    assert [state for _, state in given_out] == as_it_was
+    for (step, state), wanted in zip(given_out, as_it_was, strict=True):
+        for member in state.members.values():  # nor does it share anything with what is kept
+            member.log.clear()
+            member.segments.clear()
+            member.tables.clear()
+        state.in_flight.clear()
+        state.members.clear()
+        assert history.at(step) == wanted
 
 
 def test_there_is_no_step_beyond_the_ends(history: History) -> None:
@@ -389,6 +411,27 @@ def test_a_view_is_an_image_that_says_the_state_in_words(view: Any, history: His
         assert root.get("aria-label") == root[0].text == summary(history, step)
         assert " id=" not in svg  # several are shown in one page
         assert svg == view(History(history.trace), step)
+
+
+def test_views_stay_well_formed_all_along(history: History) -> None:
+    for step in range(0, len(history.trace), 20):
+        says = summary(history, step)
+        for view in VIEWS:
+            root = ET.fromstring(view(history, step))
+            assert (root.get("role"), root.get("aria-label")) == ("img", says)
+
+
+def test_a_key_is_shown_letter_for_letter(history: History) -> None:
+    step, event = next(
+        (number, event)
+        for number, (_, _, event) in enumerate(history.trace)
+        if isinstance(event, Appended) and any(ODD_KEY in key for key in event.keys)
+    )
+    key = next(key for key in event.keys if ODD_KEY in key)
+    svg = log_view(history, step)
+    shown = [node.text or "" for node in ET.fromstring(svg).iter() if node.tag.endswith("title")]
+    assert any(f": {key} of " in title for title in shown)
+    assert ODD_KEY not in svg
 
 
 @pytest.mark.parametrize("kind", samples(), ids=lambda kind: kind.__name__)
@@ -522,6 +565,22 @@ def test_sparklines_reach_their_top_where_the_most_is() -> None:
     assert text.final_marks(storage()).splitlines()[1].split() == ["n1", "3", "2", "3", "3", "3"]
 
 
+@pytest.mark.parametrize("width", [20, text.WIDTH])
+def test_an_overview_has_one_lane_a_member_all_of_one_width(world: World, width: int) -> None:
+    pictures = {
+        picture.split("\n")[0].split()[0]: picture.split("\n")[1:]
+        for picture in text.overview(world.trace, width).split("\n\n")
+    }
+    assert len(pictures) == 6
+    for title, lanes in pictures.items():
+        assert [lane[:5] for lane in lanes] == [f"  {name} " for name in world.members]
+        assert title == "The" or {len(lane) for lane in lanes} == {5 + width}
+    for name, lane in zip(world.members, pictures["The"], strict=True):
+        at_end = world.replicas[name].marks
+        numbers = [int(word.replace(",", "")) for word in lane.split()[1:]]
+        assert numbers == [getattr(at_end, field.name) for field in fields(Marks)]
+
+
 def test_an_overview_of_nothing_is_four_titles() -> None:
     assert len(text.overview(Trace()).split("\n\n")) == 6
 
@@ -619,6 +678,24 @@ def test_a_digest_changes_with_the_data_and_with_nothing_else() -> None:
         [data[1], data[0], data[2]],
     ):
         assert digest(other) != digest(data)
+
+
+@given(
+    numbers=st.lists(st.integers() | st.floats(1e-3, 1e6), min_size=1, max_size=5), data=st.data()
+)
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_a_digest_tells_any_two_numbers_apart_down_to_nine_digits(
+    numbers: list[float], data: st.DataObject
+) -> None:
+    from kvraft.viz.picture import digest
+
+    at = data.draw(st.integers(0, len(numbers) - 1))
+    other = list(numbers)
+    other[at] = numbers[at] + 1 if isinstance(numbers[at], int) else numbers[at] * 1.000_01
+    assert digest(numbers) == digest(tuple(numbers))
+    assert digest({"a": [numbers]}) == digest({"a": (tuple(numbers),)})
+    assert digest(other) != digest(numbers)
+    assert digest([1.23456, *numbers]) == digest([1.234_560_000_01, *numbers])  # the 12th digit
 
 
 def test_show_displays_once_and_prints_the_digest(
@@ -731,6 +808,48 @@ def test_without_a_kernel_there_are_words_and_a_still_picture(history: History) 
     assert f"{len(history.trace):,} steps, {len(stepper.stops)} stops" in repr(stepper)
     assert summary(history, len(history.trace) - 1) in repr(stepper)
     assert " at 0x" not in repr(stepper)
+
+
+def test_positions_beyond_the_ends_mean_the_ends(history: History) -> None:
+    from kvraft.viz.stepper import Stepper
+
+    stepper = Stepper(history.trace, stops=[50])
+    stepper.go(10**6)
+    assert_shows(stepper, history, len(history.trace) - 1)
+    stepper.go(-5)
+    assert_shows(stepper, history, 0)
+
+
+def test_what_a_notebook_stores_is_the_same_in_any_process(world: World, tmp_path: Path) -> None:
+    with (tmp_path / "trace").open("w", encoding="utf-8") as file:
+        world.trace[:400].save(file)
+    program = (
+        "import sys\n"
+        "from kvraft.events import Trace\n"
+        "from kvraft.viz import plots\n"
+        "from kvraft.viz.stepper import Stepper\n"
+        f"trace = Trace.load({str(tmp_path / 'trace')!r})\n"
+        "bundle = Stepper(trace)._repr_mimebundle_()\n"
+        "print(sorted(bundle), bundle['text/plain'], bundle['image/svg+xml'])\n"
+        "figures = [plot(trace) for plot in plots.ALL.values()]\n"
+        "print('pyplot:', 'matplotlib.pyplot' in sys.modules)\n"
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"},
+        )
+        for seed in ("1", "2")
+    ]
+    first, second = (process.communicate()[0] for process in running)
+    assert [process.returncode for process in running] == [0, 0]
+    assert first == second
+    kinds = ["application/vnd.jupyter.widget-view+json", "image/svg+xml", "text/plain"]
+    assert first.startswith(str(kinds))
+    assert " at 0x" not in first
+    assert first.endswith("pyplot: False\n")
 
 
 def test_every_control_is_named_and_none_is_an_output(history: History) -> None:

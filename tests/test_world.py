@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from kvraft.check.invariants import Checker
 from kvraft.client import WriteFailed
 from kvraft.errors import BadInput, Damage, Foreign, TimedOut
-from kvraft.events import Appended, Repeated, SegmentDropped, Superseded, Trace, Undone
+from kvraft.events import Appended, Lost, Repeated, SegmentDropped, Sent, Superseded, Trace, Undone
 from kvraft.messages import AppendEntries, AppendEntriesReply
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Role
 from kvraft.record import RESERVED
 from kvraft.replica import Options
 from kvraft.sim import World
-from kvraft.transaction import Answer, Stage
+from kvraft.transaction import Answer, Stage, Submit
 
 TINY = Options(
     memtable_bytes=1_500,
@@ -354,6 +354,91 @@ def test_without_a_majority_a_write_stays_unknown():
         world.crash(name)
     with pytest.raises(WriteFailed, match=r"UNKNOWN|ABORTED"):
         world.client("c").put(b"k", b"v")
+
+
+def alone():
+    """A cluster of one member, and the client that wrote to it."""
+    world = elected(members=1, options=TINY)
+    return world, world.client("c")
+
+
+def restart(world):
+    world.crash("n1")
+    world.restart("n1")
+    world.run_until(lambda: world.leader() is not None)
+    world.settle()
+
+
+def test_a_session_outlives_flushes_and_crashes():
+    """It lies in the tree: the same id, asked again long after, is not carried out again."""
+    world, client = alone()
+    ticket = client.put(b"k", b"first")
+    for i in range(20):
+        client.put(b"other%d" % i, b"v" * 80)
+    client.put(b"k", b"last")
+    restart(world)
+    last = world.replicas["n1"].marks.last
+    world._send(Submit("c", "n1", ticket.transaction, 99))
+    world.run_for(50)
+    assert world.replicas["n1"].marks.last == last
+    assert client.get(b"k") == b"last"
+
+
+def test_stamps_rise_over_a_crash_whatever_the_clock_says():
+    world, client = alone()
+    client.clock._millis = lambda: world.millis() + 3_600_000
+    client.put(b"k", b"from the future")
+    restart(world)
+    world.client("slow").put(b"k", b"later")
+    assert client.get(b"k") == b"later"
+    stamps = [e.record.timestamp for e in world.replicas["n1"].raft.log.slice(1)]
+    assert [s for s in stamps if s] == sorted({s for s in stamps if s})
+
+
+def test_a_deposed_leader_tells_that_its_copy_is_dead():
+    world = elected()
+    old = world.leader()
+    stuck = world.client("stuck")
+    stuck._members = (old,)
+    world.partition([old])
+    ticket = stuck.submit({b"k": b"v"}, timeout=60_000)
+    world.client("c").put(b"other", b"takes its place in the log")
+    world.heal()
+    world.run_until(lambda: ticket.done)
+    said = [step.event.note for step in world.trace.of(Sent, who=old)]
+    assert "stuck#1 UNDONE" in said
+    assert ticket.stage is Stage.APPLIED
+
+
+def test_what_is_on_its_way_meets_the_partition_and_the_crash():
+    world = elected()
+    leader = world.leader()
+    other = next(name for name in world.members if name != leader)
+    world.client("c").submit({b"k": b"v"})
+    world.run_until(lambda: any(e.message.to == other for e in world.in_flight))
+    world.partition([other])
+    world.run_for(10)
+    lost = [step for step in world.trace.of(Lost) if step.who == other]
+    assert {step.event.why for step in lost} == {"partition"}
+    world.heal()
+    world.crash(other)
+    world.run_for(100)
+    lost = [step for step in world.trace.of(Lost) if step.who == other]
+    assert lost[-1].event.why == f"{other} is down"
+    log = world.disk(other).size(world.disk(other).names()[-1])
+    world.run_for(100)
+    assert world.disk(other).size(world.disk(other).names()[-1]) == log
+
+
+def test_nothing_leaves_before_the_disk_is_synced():
+    """Every hop takes 1 ms and every sync 0.5 ms: a write takes four hops and two syncs."""
+    world = elected(fastest=1_000, slowest=1_000)
+    client = world.client("c")
+    client.leader = world.leader()
+    world.settle()
+    began = world.now
+    client.put(b"k", b"v")
+    assert world.now - began == 4 * 1_000 + 2 * 500
 
 
 # ── random faults ───────────────────────────────────────────────────────────────────────────────
