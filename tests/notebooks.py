@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -24,6 +25,10 @@ def normalise(book: Any) -> Any:
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number:03d}"
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        for output in cell.get("outputs", []):
+            widget = output.get("data", {}).get(WIDGET)
+            if widget is not None:  # its id is drawn by chance, and means nothing later
+                widget["model_id"] = f"{number:032x}"
     return book
 
 
