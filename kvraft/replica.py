@@ -152,7 +152,8 @@ class Replica:
         self._gatherer = Gatherer()
         self._sessions: dict[str, Session] = {}
         self._pending: dict[TxnId, _Pending] = {}
-        self._pending_at: dict[int, TxnId] = {}  # first log index → transaction
+        # First log index → transactions: several once this member was superseded and leads again.
+        self._pending_at: dict[int, list[TxnId]] = {}
         self._reads: dict[int, Read] = {}
         self._next_read = 1
         self._flush: Iterator[None] | None = None
@@ -178,8 +179,8 @@ class Replica:
         """Take a client's transaction: append it if this member leads, else say who does."""
         transaction = request.transaction
         txn = transaction.id
-        if txn in self._pending and self.raft.role is Role.LEADER:
-            self._pending[txn].attempts.append(request.attempt)  # the first copy is on its way
+        if self._on_its_way(txn):
+            self._pending[txn].attempts.append(request.attempt)
             return
         session = self._session(txn.client)
         outcome = session.outcome(txn.sequence)
@@ -187,8 +188,8 @@ class Replica:
             self._answer(request.sender, txn, (request.attempt,), Stage.APPLIED, outcome)
             return
         if session.forgotten(txn.sequence):
-            why = f"{txn} is too old: its session no longer knows whether it was applied"
-            self._answer(request.sender, txn, (request.attempt,), Stage.UNKNOWN, reason=why)
+            attempts = (request.attempt,)
+            self._answer(request.sender, txn, attempts, Stage.UNKNOWN, reason=_too_old(txn))
             return
         # Timestamp order must be log order, whatever the client's clock says.
         stamp = max(transaction.timestamp, self._stamp + 1)
@@ -199,9 +200,10 @@ class Replica:
             self._replies.append(redirect)
             return
         self._stamp = stamp
+        self._forget(txn)  # an earlier copy, which this log has lost: nobody can say if it is dead
         pending = _Pending(request.sender, txn, first, self.raft.term, [request.attempt])
         self._pending[txn] = pending
-        self._pending_at[first] = txn
+        self._pending_at.setdefault(first, []).append(txn)
         self._answer(request.sender, txn, (request.attempt,), Stage.APPENDED, Outcome(last, stamp))
 
     def read(self, request: Read) -> None:
@@ -322,7 +324,10 @@ class Replica:
             mine = Version(record.timestamp, session.to_bytes())
             self.tree.apply([*rows, (session_key(txn.client), mine)], position)
             self._report_applied(last.index, txn, len(rows))
-        self._settle(txn, Stage.APPLIED, outcome)
+        if outcome is None:
+            self._settle(txn, Stage.UNKNOWN, None, _too_old(txn))
+        else:
+            self._settle(txn, Stage.APPLIED, outcome)
 
     def _undo(self, entries: tuple[Entry, ...]) -> None:
         """Drop the records of a transaction that ended without its commit mark."""
@@ -333,17 +338,33 @@ class Replica:
             self._settle(txn, Stage.UNDONE, None, "its leader died before all of it was copied")
 
     def _settle_superseded(self, entry: Entry) -> None:
-        """Answer a pending transaction whose place in the log was committed to another entry."""
-        txn = self._pending_at.get(entry.index)
-        if txn is not None and self._pending[txn].term != entry.term:
-            self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
+        """Answer pending transactions whose place in the log was committed to another entry."""
+        for txn in tuple(self._pending_at.get(entry.index, ())):
+            if self._pending[txn].term != entry.term:
+                self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
 
     def _settle(self, txn: TxnId, stage: Stage, outcome: Outcome | None, reason: str = "") -> None:
         """Answer the client of a pending transaction for the last time, if it is ours."""
+        pending = self._forget(txn)
+        if pending is not None:
+            self._answer(pending.client, txn, tuple(pending.attempts), stage, outcome, reason)
+
+    def _forget(self, txn: TxnId) -> _Pending | None:
+        """Strike a transaction off the pending ones; return it if it was one."""
         pending = self._pending.pop(txn, None)
         if pending is not None:
-            del self._pending_at[pending.first]
-            self._answer(pending.client, txn, tuple(pending.attempts), stage, outcome, reason)
+            place = self._pending_at[pending.first]
+            place.remove(txn)
+            if not place:
+                del self._pending_at[pending.first]
+        return pending
+
+    def _on_its_way(self, txn: TxnId) -> bool:
+        """Whether this member leads and its log still holds the copy that it appended."""
+        pending, log = self._pending.get(txn), self.raft.log
+        if pending is None or self.raft.role is not Role.LEADER:
+            return False
+        return pending.first <= log.last_index and log.term(pending.first) == pending.term
 
     def _session(self, client: str) -> Session:
         if client not in self._sessions:
@@ -440,6 +461,10 @@ def check_disk(disk: Disk, owner: str) -> Recovery:
         what = f"the log ends at index {log.last.index}, but the tables hold all through {flushed}"
         raise Damage(log.segments[-1].name, log.segments[-1].size, what)
     return log
+
+
+def _too_old(txn: TxnId) -> str:
+    return f"{txn} is too old: its session no longer knows whether it was applied"
 
 
 def _row(entry: Entry) -> Row:
