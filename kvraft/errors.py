@@ -45,6 +45,10 @@ class NotLeader(KvraftError):
         self.leader = leader
 
 
+class Busy(KvraftError):
+    """Nothing was taken, because too much is under way already: try again a little later."""
+
+
 class Stopped(KvraftError):
     """A member that met a failed write or a failed sync does nothing more until it is restarted."""
 

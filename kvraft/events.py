@@ -73,6 +73,54 @@ class Committed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationChanged(Event):
+    """A member acts on another configuration: the one of log entry ``index`` (Raft §6).
+
+    That may be an older one again, if the newer was superseded.
+    """
+
+    index: int
+    voters: tuple[str, ...]
+    outgoing: tuple[str, ...]
+    learners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressChanged(Event):
+    """A leader sends to ``member`` in another way: "probe", "replicate" or "snapshot"."""
+
+    member: str
+    state: str
+    next: int
+    match: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferBegan(Event):
+    """A leader is handing over to ``member`` and takes no proposals meanwhile (thesis §3.10)."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken(Event):
+    """A member's log was replaced by a leader's snapshot of everything through ``index`` (§7)."""
+
+    index: int
+    term: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """A member ignored a message of ``sender`` that nobody sound would send."""
+
+    kind: str
+    sender: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Marks(Event):
     """The five marks of a replica, reported whenever one moves."""
 

@@ -1,13 +1,27 @@
-"""Quorums: which members vote, and what their answers add up to.
+"""Who belongs to the cluster, who votes, and what their answers add up to.
 
-Pure functions of a :class:`Configuration`, apart from the consensus module that calls them, so
-that each can be checked against brute force.
+A :class:`Configuration` travels in the log as an entry of its own, and a member acts on the newest
+one in its log, committed or not (Raft §6).  Voters cannot be exchanged in one step: for a moment
+two majorities could exist that do not meet.  So a change passes through a *joint* configuration, in
+which every decision needs a majority of the old voters and, separately, of the new ones::
 
-Source: Raft §5.2 (votes), §5.3 (commitment).
+    voters 1 2 3            voters 3 4 5
+                            outgoing 1 2 3             voters 3 4 5
+    ─────────── old ──────▲──────────── joint ───────▲──── new ─────►
+                          │ appended                 │ appended once joint is committed
+
+*Learners* are sent the log and count nowhere, so that a newcomer can catch up before it votes
+(thesis §4.2.1).
+
+Everything here is a pure function of configurations and answers, apart from the consensus module
+that calls it, so that each can be checked against brute force.
+
+Source: Raft §5.2 (votes), §5.3 (commitment), §6 (joint consensus); thesis §4.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,38 +30,127 @@ from kvraft.errors import BadInput
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The members of a cluster that vote.  Names are kept in the order given."""
+    """The members of a cluster.  Names are kept in the order given.
+
+    ``outgoing`` are the voters of the old configuration while a change is under way, none
+    otherwise.  One of ``learners`` may be in ``outgoing``: it votes until the change is complete.
+    Raises :class:`~kvraft.errors.BadInput` if there is no voter, a name is empty or named twice,
+    or a voter is a learner, too.
+    """
 
     voters: tuple[str, ...]
+    outgoing: tuple[str, ...] = ()
+    learners: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.voters:
             raise BadInput("a cluster needs at least one voting member")
-        if len(set(self.voters)) != len(self.voters):
-            raise BadInput(f"a member is named twice: {', '.join(self.voters)}")
+        for names in (self.voters, self.outgoing, self.learners):
+            if not all(isinstance(name, str) and name for name in names):
+                raise BadInput(f"a member needs a name: {names!r}")
+            if len(set(names)) != len(names):
+                raise BadInput(f"a member is named twice: {', '.join(names)}")
+        for name in self.learners:
+            if name in self.voters:
+                raise BadInput(f"{name} cannot be a voter and a learner at once")
+
+    @property
+    def joint(self) -> bool:
+        """Whether this is the middle of a change, with two majorities to ask."""
+        return bool(self.outgoing)
 
     @property
     def quorum(self) -> int:
-        """How many voters make a majority."""
+        """How many of ``voters`` make a majority."""
         return len(self.voters) // 2 + 1
+
+    @property
+    def voting(self) -> tuple[str, ...]:
+        """Everyone whose vote counts, in either half."""
+        return self.voters + tuple(name for name in self.outgoing if name not in self.voters)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Everyone who is sent the log."""
+        voting = self.voting
+        return voting + tuple(name for name in self.learners if name not in voting)
+
+    def change_to(self, voters: tuple[str, ...], learners: tuple[str, ...] = ()) -> Configuration:
+        """Return the first step from here to ``voters`` and ``learners``.
+
+        It is joint if the voters differ, and final if only learners do: they decide nothing.
+        Raises ``BadInput`` if a change is under way already, or if this one changes nothing.
+        """
+        if self.joint:
+            raise BadInput("a change of members is under way: the configuration is joint")
+        if sorted(voters) == sorted(self.voters):
+            if sorted(learners) == sorted(self.learners):
+                raise BadInput(f"these are the members already: {self}")
+            return Configuration(self.voters, (), learners)
+        return Configuration(voters, self.voters, learners)
+
+    def leave(self) -> Configuration:
+        """Return the configuration that a joint one leads to."""
+        return Configuration(self.voters, (), self.learners)
+
+    def to_bytes(self) -> bytes:
+        """Return this configuration as the value of a log entry."""
+        whole = {"voters": self.voters, "outgoing": self.outgoing, "learners": self.learners}
+        return json.dumps({name: names for name, names in whole.items() if names}).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Configuration:
+        """Return what :meth:`to_bytes` made bytes of; ``BadInput`` if that is none."""
+        try:
+            whole = json.loads(data)
+            halves = (whole["voters"], whole.get("outgoing", ()), whole.get("learners", ()))
+            return cls(*(tuple(names) for names in halves))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise BadInput(f"{data[:80]!r} is no configuration") from None
+
+    def __str__(self) -> str:
+        text = " ".join(self.voters)
+        if self.outgoing:
+            text += f", outgoing {' '.join(self.outgoing)}"
+        if self.learners:
+            text += f", learners {' '.join(self.learners)}"
+        return text
 
 
 def committed_index(configuration: Configuration, match: Mapping[str, int]) -> int:
-    """Return the highest index that a majority of voters hold, given each one's match index.
+    """Return the highest index that a quorum holds, given each voter's match index.
 
-    A voter missing from ``match`` holds nothing (Raft §5.3, Figure 2 "rules for leaders").
+    A voter missing from ``match`` holds nothing.  A joint configuration needs a majority of either
+    half (Raft §5.3, §6; Figure 2, "rules for leaders").
     """
-    held = sorted((match.get(voter, 0) for voter in configuration.voters), reverse=True)
-    return held[configuration.quorum - 1]
+    index = _majority_index(configuration.voters, match)
+    if configuration.outgoing:
+        index = min(index, _majority_index(configuration.outgoing, match))
+    return index
 
 
-def won(configuration: Configuration, votes: Mapping[str, bool]) -> bool | None:
-    """Return whether an election is won or lost, or ``None`` while it is open (Raft §5.2).
+def vote_result(configuration: Configuration, votes: Mapping[str, bool]) -> bool | None:
+    """Return whether an election is won or lost, or ``None`` while it is open (Raft §5.2, §6).
 
-    ``votes`` holds at most one answer a voter: a repeated reply cannot count twice.
+    ``votes`` holds at most one answer a voter: a repeated reply cannot count twice.  In a joint
+    configuration both halves must be won, and either can lose.
     """
-    yes = sum(votes.get(voter) is True for voter in configuration.voters)
-    no = sum(votes.get(voter) is False for voter in configuration.voters)
-    if yes >= configuration.quorum:
+    results = [_majority_vote(configuration.voters, votes)]
+    if configuration.outgoing:
+        results.append(_majority_vote(configuration.outgoing, votes))
+    if False in results:
+        return False
+    return None if None in results else True
+
+
+def _majority_index(voters: tuple[str, ...], match: Mapping[str, int]) -> int:
+    held = sorted([match.get(voter, 0) for voter in voters])
+    return held[(len(held) - 1) // 2]
+
+
+def _majority_vote(voters: tuple[str, ...], votes: Mapping[str, bool]) -> bool | None:
+    answers = [votes.get(voter) for voter in voters]
+    majority = len(voters) // 2 + 1
+    if answers.count(True) >= majority:
         return True
-    return False if no > len(configuration.voters) - configuration.quorum else None
+    return False if len(voters) - answers.count(False) < majority else None

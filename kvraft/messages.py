@@ -1,24 +1,39 @@
-"""What members say to each other, named as in the paper (Raft Figure 2, "RPC").
+"""What members say to each other, named as in the paper (Raft Figure 2 and Figure 13, "RPC").
 
 Requests and their replies are plain values, not calls: each may be lost, late, repeated or
-overtaken, and the receiver must be right all the same.  Every message carries its sender's term.
+overtaken, and the receiver must be right all the same.  Every message carries its sender's term
+and the name of its cluster.
+
+A message comes from outside, so it may be anything at all.  :func:`problem` says what is wrong with
+one, before anybody acts on it.
+
+Sources: Raft §5, §7, Figures 2 and 13; thesis §3.10 (TimeoutNow), §6.4 (ReadIndex), §9.6 (PreVote).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvraft.record import Entry
+from kvraft.membership import Configuration
+from kvraft.record import Entry, Position
+
+CLUSTER = "kvraft"
+"""The name of a cluster that was given no other."""
 
 
 class RequestVote(NamedTuple):
-    """A candidate asks for a vote; ``last_index``, ``last_term`` tell where its log ends."""
+    """A candidate asks for a vote; ``last_index``, ``last_term`` tell where its log ends.
+
+    ``transfer`` says that the old leader asked for this election, so that nobody need shield it.
+    """
 
     sender: str
     to: str
     term: int
     last_index: int
     last_term: int
+    transfer: bool = False
+    cluster: str = CLUSTER
 
 
 class RequestVoteReply(NamedTuple):
@@ -28,6 +43,31 @@ class RequestVoteReply(NamedTuple):
     to: str
     term: int
     granted: bool
+    cluster: str = CLUSTER
+
+
+class PreVote(NamedTuple):
+    """Would you vote for me in ``term``, which I have not entered yet?  (thesis §9.6)"""
+
+    sender: str
+    to: str
+    term: int
+    last_index: int
+    last_term: int
+    cluster: str = CLUSTER
+
+
+class PreVoteReply(NamedTuple):
+    """The answer to :class:`PreVote`.
+
+    ``term`` is the term asked about if ``granted``, else the voter's own.
+    """
+
+    sender: str
+    to: str
+    term: int
+    granted: bool
+    cluster: str = CLUSTER
 
 
 class AppendEntries(NamedTuple):
@@ -44,12 +84,13 @@ class AppendEntries(NamedTuple):
     prev_term: int
     entries: tuple[Entry, ...]
     commit: int
-    replicated: int
-    round: int
+    replicated: int = 0
+    round: int = 0
+    cluster: str = CLUSTER
 
 
 class AppendEntriesReply(NamedTuple):
-    """The answer to :class:`AppendEntries`.
+    """The answer to the :class:`AppendEntries` that followed on entry ``prev_index``.
 
     On success the sender's log equals the leader's through ``match``.  Otherwise the hint says
     where to go on: the sender has no conflict with an entry of ``hint_term`` or less at or below
@@ -62,10 +103,192 @@ class AppendEntriesReply(NamedTuple):
     to: str
     term: int
     success: bool
-    match: int
-    hint_index: int
-    hint_term: int
-    round: int
+    prev_index: int
+    match: int = 0
+    hint_index: int = 0
+    hint_term: int = 0
+    round: int = 0
+    cluster: str = CLUSTER
 
 
-Message = RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply
+class InstallSnapshot(NamedTuple):
+    """One chunk of a snapshot: ``data`` is what stands at ``offset`` of its ``size`` bytes.
+
+    The snapshot replaces the log through ``last_index``, whose entry is of ``last_term``, and
+    carries the ``configuration`` as of there.
+    """
+
+    sender: str
+    to: str
+    term: int
+    last_index: int
+    last_term: int
+    configuration: Configuration
+    size: int
+    offset: int
+    data: bytes
+    cluster: str = CLUSTER
+
+
+class InstallSnapshotReply(NamedTuple):
+    """The answer to :class:`InstallSnapshot`: the sender goes on at ``offset``.
+
+    ``done`` says that it holds everything through ``last_index``, by this snapshot or otherwise.
+    """
+
+    sender: str
+    to: str
+    term: int
+    last_index: int
+    offset: int
+    done: bool
+    cluster: str = CLUSTER
+
+
+class ReadIndex(NamedTuple):
+    """A follower asks as of which index it may serve a read (thesis §6.4).
+
+    ``asker`` differs from one start of the follower to the next, so that the answer to a question
+    from before a crash is never taken for another's.
+    """
+
+    sender: str
+    to: str
+    term: int
+    asker: int
+    token: int
+    cluster: str = CLUSTER
+
+
+class ReadIndexReply(NamedTuple):
+    """The answer to :class:`ReadIndex`; ``index`` is -1 if the one asked does not lead."""
+
+    sender: str
+    to: str
+    term: int
+    asker: int
+    token: int
+    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
+    cluster: str = CLUSTER
+
+
+class TimeoutNow(NamedTuple):
+    """The leader hands over: the receiver is to begin an election at once (thesis §3.10)."""
+
+    sender: str
+    to: str
+    term: int
+    cluster: str = CLUSTER
+
+
+Message = (
+    RequestVote
+    | RequestVoteReply
+    | PreVote
+    | PreVoteReply
+    | AppendEntries
+    | AppendEntriesReply
+    | InstallSnapshot
+    | InstallSnapshotReply
+    | ReadIndex
+    | ReadIndexReply
+    | TimeoutNow
+)
+
+
+# ── what may come in ────────────────────────────────────────────────────────────────────────────
+
+_NUMBERS: dict[type, tuple[str, ...]] = {
+    RequestVote: ("term", "last_index", "last_term"),
+    RequestVoteReply: ("term",),
+    PreVote: ("term", "last_index", "last_term"),
+    PreVoteReply: ("term",),
+    AppendEntries: ("term", "prev_index", "prev_term", "commit", "replicated", "round"),
+    AppendEntriesReply: ("term", "prev_index", "match", "hint_index", "hint_term", "round"),
+    InstallSnapshot: ("term", "last_index", "last_term", "size", "offset"),
+    InstallSnapshotReply: ("term", "last_index", "offset"),
+    ReadIndex: ("term", "asker", "token"),
+    ReadIndexReply: ("term", "asker", "token"),
+    TimeoutNow: ("term",),
+}
+_PLACES = {
+    kind: tuple((name, kind._fields.index(name)) for name in names)  # type: ignore[attr-defined]
+    for kind, names in _NUMBERS.items()
+}
+_FLAGS = {
+    RequestVote: "transfer",
+    RequestVoteReply: "granted",
+    PreVoteReply: "granted",
+    AppendEntriesReply: "success",
+    InstallSnapshotReply: "done",
+}
+
+
+def problem(message: object, member: str, cluster: str) -> str:
+    """Return why ``member`` of ``cluster`` cannot take ``message``, ``""`` if it can.
+
+    What is looked at is the message alone: types, signs, and whether its parts fit together.
+    Whether it fits the receiver's log is for the receiver to say.
+    """
+    places = _PLACES.get(type(message))
+    if places is None:
+        return f"there is no message {type(message).__name__}"
+    if message.cluster != cluster:  # type: ignore[attr-defined]
+        return f"it belongs to cluster {message.cluster!r}, not {cluster!r}"  # type: ignore[attr-defined]
+    for name, place in places:
+        number = message[place]  # type: ignore[index]
+        if type(number) is not int or number < 0:
+            return f"{name} should be a whole number from 0, not {number!r}"
+    flag = _FLAGS.get(type(message))
+    if flag is not None and type(getattr(message, flag)) is not bool:
+        return f"{flag} should be true or false, not {getattr(message, flag)!r}"
+    sender, to = message[0], message[1]  # type: ignore[index]
+    if to != member:
+        return f"it is for {to!r}, not for {member}"
+    if type(sender) is not str or not sender or sender == member:
+        return f"it claims to be from {sender!r}"
+    match message:
+        case AppendEntries():
+            return _append_problem(message)
+        case InstallSnapshot():
+            return _snapshot_problem(message)
+        case ReadIndexReply(index=index) if type(index) is not int or index < -1:
+            return f"index should be a whole number from -1, not {index!r}"
+        case RequestVote() | PreVote() if message.last_term >= message.term:
+            return f"a candidate of term {message.term} cannot hold term {message.last_term}"
+    return ""
+
+
+def _append_problem(append: AppendEntries) -> str:
+    """Check that the entries follow on each other and on ``prev``, and are not of the future."""
+    entries = append.entries
+    if append.prev_term > append.term:
+        return f"a leader of term {append.term} cannot hold term {append.prev_term}"
+    if type(entries) is not tuple:
+        return f"entries should be a tuple, not {type(entries).__name__}"
+    if not entries:
+        return ""
+    if not all(map(_is_entry, entries)):
+        return "not all of its entries are entries"
+    first = append.prev_index + 1
+    if [entry.index for entry in entries] != list(range(first, first + len(entries))):
+        return f"its entries do not follow one by one on index {append.prev_index}"
+    terms = [append.prev_term, *[entry.term for entry in entries], append.term]
+    if terms != sorted(terms) or terms[1] < 1:
+        return f"the terms of its entries, {terms[1]} to {terms[-2]}, do not fit its own"
+    return ""
+
+
+def _is_entry(entry: object) -> bool:
+    return type(entry) is Entry and type(entry[0]) is int and type(entry[1]) is int
+
+
+def _snapshot_problem(chunk: InstallSnapshot) -> str:
+    if type(chunk.data) is not bytes or not isinstance(chunk.configuration, Configuration):
+        return "a chunk needs bytes and a configuration"
+    if chunk.offset + len(chunk.data) > chunk.size:
+        return f"a chunk at {chunk.offset} ends behind the snapshot's {chunk.size} bytes"
+    if not (chunk.last_index >= 1 and 1 <= chunk.last_term <= chunk.term):
+        what = Position(chunk.last_index, chunk.last_term)
+        return f"a snapshot in term {chunk.term} cannot end at {what}"
+    return ""

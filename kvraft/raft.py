@@ -2,143 +2,122 @@
 
 Messages, ticks and proposals go in; what must be made durable, what may be sent and what is
 committed comes out.  There is no socket, file, thread, clock or randomness of its own in here: time
-comes as ticks, randomness from a given generator.  So the same code runs in a notebook, a simulator
-and a server.
+comes as ticks, randomness from a given generator.  So the same code runs in a notebook, a
+simulator, a model checker and a server.
 
 The contract with the owner, a loop::
 
     ready = raft.ready()
-    1. make ready.hard_state, then ready.entries durable      (one sync)
-    2. send ready.messages
-    3. apply ready.committed, serve ready.reads
-    raft.advance()                                            (what was handed out is done)
+    1. send ready.early                           (may overlap with 2: thesis §10.2.1)
+    2. make durable, in one sync: ready.hard_state, ready.snapshot, ready.entries
+    3. send ready.messages
+    4. apply ready.snapshot, then ready.committed; tell of ready.decided; serve ready.reads
+    raft.advance()                                (what was handed out is done)
+
+What is in which file: ``messages.py`` the messages and what makes one malformed, ``log.py`` the
+log, ``membership.py`` quorums, ``rules.py`` the two rules of safety, ``progress.py`` what a leader
+knows of a follower, ``reads.py`` the reads that wait, ``contract.py`` options, Ready and Status.
 
 Invariants (Raft Figure 3 follows from them):
 
-- Nothing that depends on a term, a vote or an entry is in ``messages`` unless that term, vote or
-  entry is durable already or stands in the same :class:`Ready`.
+- Nothing that depends on a term, a vote or an entry of this member leaves before that term, vote or
+  entry is durable.  (What a leader appends does not depend on its own disk.)
 - A leader only appends to its log.  A follower drops entries only where they conflict with the
   leader's, and never at or below its commit index.
 - An entry counts for a member, the leader included, only once it is durable there; and only
   entries of the leader's own term are committed by counting (§5.4.2).
 - ``next index > match index`` for every follower; match indexes never fall within a term.
+- The configuration in force is the newest in the log, and a new one is not begun before the last
+  one is committed (§6).
+- No message, whatever is in it, raises an exception; one that nobody sound would send changes
+  nothing and is reported as :class:`~kvraft.events.Refused`.
 
-Source: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
-Version)*, 2014, here "Raft"; Ongaro's thesis, 2014, for reads.
+Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
+Version)*, 2014, here "Raft"; Ongaro, *Consensus: Bridging Theory and Practice*, 2014, here
+"thesis".
 """
 
 from __future__ import annotations
 
+import heapq
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from random import Random
-from typing import NamedTuple
 
-from kvraft.errors import BadInput, NotLeader
-from kvraft.events import Committed, Report, RoleChanged, Superseded, Voted, ignore
-from kvraft.log import Log
-from kvraft.membership import Configuration, committed_index, won
+from kvraft import rules
+from kvraft.contract import (
+    Decided,
+    Fate,
+    FollowerStatus,
+    Options,
+    ReadReady,
+    Ready,
+    Received,
+    Role,
+    Status,
+)
+from kvraft.errors import BadInput, Busy, NotLeader
+from kvraft.events import (
+    Committed,
+    ConfigurationChanged,
+    ProgressChanged,
+    Refused,
+    Report,
+    RoleChanged,
+    SnapshotTaken,
+    Superseded,
+    TransferBegan,
+    Voted,
+    ignore,
+)
+from kvraft.log import Log, Snapshot
+from kvraft.membership import Configuration, committed_index, vote_result
 from kvraft.messages import (
+    CLUSTER,
     AppendEntries,
     AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Message,
+    PreVote,
+    PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
+    problem,
 )
-from kvraft.record import NOOP, ORIGIN, Entry, HardState, Position, Record
+from kvraft.progress import Progress, State
+from kvraft.reads import Asker, Reads, Waiting
+from kvraft.record import (
+    NOOP,
+    ORIGIN,
+    Entry,
+    HardState,
+    Kind,
+    Position,
+    Record,
+    configuration_record,
+)
 
-
-class Role(StrEnum):
-    """What a member is in its current term (Raft §5.1)."""
-
-    FOLLOWER = "follower"
-    CANDIDATE = "candidate"
-    LEADER = "leader"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Times in ticks, sizes in bytes.
-
-    An election timeout is drawn anew each time from ``election_ticks`` up to, not including, twice
-    that (Raft §5.2).  ``max_batch_bytes`` bounds the entries of one message, except that one entry
-    always fits.
-    """
-
-    election_ticks: int = 15
-    heartbeat_ticks: int = 5
-    max_batch_bytes: int = 64 * 1024
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.heartbeat_ticks < self.election_ticks:
-            raise BadInput(
-                f"a heartbeat every {self.heartbeat_ticks} ticks does not keep members from an "
-                f"election after {self.election_ticks}"
-            )
-        if self.max_batch_bytes < 1:
-            raise BadInput("max_batch_bytes must be at least 1")
-
-
-# ── what goes out ───────────────────────────────────────────────────────────────────────────────
-
-
-class ReadReady(NamedTuple):
-    """The read ``token`` may be served once everything through ``index`` is applied."""
-
-    token: int
-    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
-
-
-class Ready(NamedTuple):
-    """What the owner is to do now, in this order; see the module docstring."""
-
-    hard_state: HardState | None
-    entries: tuple[Entry, ...]
-    messages: tuple[Message, ...]
-    committed: tuple[Entry, ...]
-    reads: tuple[ReadReady, ...]
-    failed_reads: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Progress:
-    """What a leader knows of a follower (Raft Figure 2, "volatile state on leaders")."""
-
-    next: int
-    match: int = 0
-    sent: int = 0  # the last entry of the latest message that carried any
-    round: int = 0  # the latest heartbeat round that it answered
-
-    @property
-    def waiting(self) -> bool:
-        """Whether entries were sent and are not answered yet: until then no more are."""
-        return self.sent >= self.next
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Everything there is to see of a consensus module at one moment."""
-
-    member: str
-    role: Role
-    term: int
-    vote: str | None
-    leader: str | None
-    commit_index: int
-    first_index: int
-    last_index: int
-    replicated: int
-    progress: dict[str, tuple[int, int]]  # follower → next index, match index
-    votes: dict[str, bool]
+__all__ = ["Decided", "Fate", "Options", "Raft", "ReadReady", "Ready", "Received", "Role", "Status"]
 
 
 class Raft:
     """One member's part in consensus.
 
-    ``log`` and ``hard_state`` are what its disk holds, ``committed`` is an index that is known to
-    be committed (what the tree had flushed); entries above it are handed out as they commit.
+    ``configuration`` is in force as of the log's base; configurations in the log supersede it.  The
+    member need not be part of it: it may be waiting to be added.  ``log`` and ``hard_state`` are
+    what its disk holds, ``committed`` is an index that is known to be committed (what the tree had
+    flushed); entries above it are handed out as they commit.
+
+    ``snapshot`` is to be set by the owner: what followers are sent that need more than the log
+    still holds.  Raises :class:`~kvraft.errors.BadInput` if these do not fit together.
     """
+
+    grant_vote = staticmethod(rules.grant_vote)
+    advance_commit = staticmethod(rules.advance_commit)
 
     def __init__(
         self,
@@ -150,13 +129,17 @@ class Raft:
         random: Random,
         options: Options | None = None,
         committed: int = 0,
+        cluster: str = CLUSTER,
         report: Report = ignore,
     ) -> None:
-        if member not in configuration.voters:
-            raise BadInput(f"{member} is not one of the members {', '.join(configuration.voters)}")
+        if hard_state.term < log.last_term:
+            raise BadInput(f"the log of {member} is of term {log.last_term}, after its own")
+        if not log.base.index <= committed <= log.last_index:
+            raise BadInput(f"entry {committed} is said to be committed, but it is not in the log")
         self.member = member
-        self.configuration = configuration
+        self.cluster = cluster
         self.log = log
+        self.snapshot: Snapshot | None = None
         self.role = Role.FOLLOWER
         self.term, self.vote = hard_state
         self.leader: str | None = None
@@ -164,173 +147,420 @@ class Raft:
         self._options = options or Options()
         self._random = random
         self._report = report
-        self._peers = tuple(name for name in configuration.voters if name != member)
-        self._elapsed = 0
+        self._configurations = [(log.base.index, configuration)]
+        self._ticks = 0  # since the start
+        self._elapsed = 0  # since the timer was reset
         self._timeout = self._draw_timeout()
-        self._noop_index = 0  # of this leader's term
         self._votes: dict[str, bool] = {}
-        self._progress: dict[str, Progress] = {}
         self._replicated = 0
+        self._incoming: tuple[tuple[object, ...], bytearray] | None = None  # a snapshot, in part
+        # Reads that were asked for here, as a follower: token → when; or what they wait for.
+        self._asker = random.getrandbits(48)
+        self._asked: dict[int, int] = {}
+        self._reading: list[ReadReady] = []
+        # As a leader.
+        self._progress: dict[str, Progress] = {}
+        self._noop_index = 0  # of this leader's term
+        self._undecided: list[tuple[int, int, int]] = []  # first, last, term: a heap
+        self._reads = Reads()
         self._round = 0
-        self._reads: list[tuple[int, int, int]] = []  # token, index, round that must be answered
+        self._round_due = False
+        self._round_ticks: deque[tuple[int, int]] = deque()  # when rounds not answered began
+        self._round_commit = 0  # the commit index when the latest round began
+        self._leased_at: int | None = None  # when the latest answered round began
+        self._quiet_ticks = 0  # since it was checked that a quorum is heard
+        self._transfer: str | None = None
+        self._transfer_ticks = 0
         # What the next ready() hands out, and what the last one did.
         self._saved = hard_state
         self._durable = self._saving = log.last_index
         self._unsaved = log.last_index + 1  # the first entry not handed out for saving
         self._handed_out = committed
+        self._early: list[Message] = []
         self._messages: list[Message] = []
+        self._received: Received | None = None
+        self._decided: list[Decided] = []
         self._ready_reads: list[ReadReady] = []
         self._failed_reads: list[int] = []
         self._told: tuple[Role, int, str | None] = (self.role, self.term, None)
+        self._adopt(_configurations_of(log.slice(log.first_index)))
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────
 
     def tick(self) -> None:
         """Let one tick of time pass: elections time out, leaders send heartbeats (§5.2)."""
+        self._ticks += 1
         self._elapsed += 1
         if self.role is Role.LEADER:
-            if self._elapsed >= self._options.heartbeat_ticks:
-                self._heartbeat()
-        elif self._elapsed >= self._timeout:
-            self._campaign()
+            self._tick_leader()
+            return
+        if self._asked:
+            self._give_up_asking(self._ticks - self._options.election_ticks)
+        if self._elapsed >= self._timeout:
+            self.timeout()
+
+    def timeout(self) -> None:
+        """Let the timer run out now: a leader sends heartbeats, a voter begins an election."""
+        self._elapsed = 0
+        if self.role is Role.LEADER:
+            self._round_due = True
+        elif self.member in self.configuration.voting:
+            if self._options.pre_vote:
+                self._ask_first()
+            else:
+                self._campaign()
 
     def step(self, message: Message) -> None:
-        """Take a message.  One from an unknown member is ignored; ``BadInput`` if not for us."""
-        if message.to != self.member:
-            raise BadInput(f"a message for {message.to} was given to {self.member}")
-        if message.sender not in self._peers:
+        """Take a message.  One that cannot be meant is reported and otherwise ignored."""
+        why = problem(message, self.member, self.cluster)
+        if why:
+            self._refuse(message, why)
             return
-        if message.term > self.term:  # §5.1: whoever is behind follows
-            leader = message.sender if isinstance(message, AppendEntries) else None
-            self._become_follower(message.term, leader)
+        if message.term > self.term and not self._enter_term_of(message):
+            return
         match message:
-            case RequestVote():
-                self._on_request_vote(message)
-            case RequestVoteReply():
-                self._on_vote_reply(message)
             case AppendEntries():
                 self._on_append_entries(message)
             case AppendEntriesReply():
                 self._on_append_reply(message)
+            case RequestVote():
+                self._on_request_vote(message)
+            case RequestVoteReply():
+                self._on_vote_reply(message)
+            case PreVote():
+                self._on_pre_vote(message)
+            case PreVoteReply():
+                self._on_pre_vote_reply(message)
+            case InstallSnapshot():
+                self._on_install_snapshot(message)
+            case InstallSnapshotReply():
+                self._on_snapshot_reply(message)
+            case ReadIndex():
+                self._on_read_index(message)
+            case ReadIndexReply():
+                self._on_read_index_reply(message)
+            case TimeoutNow():
+                self._on_timeout_now(message)
 
     def propose(self, records: Sequence[Record]) -> tuple[int, int]:
         """Append ``records`` to the leader's log, all of them; return first and last index (§5.3).
 
-        Raises :class:`~kvraft.errors.NotLeader` on any other member.
+        What becomes of them is told in :attr:`Ready.decided`, unless this member crashes: then
+        nobody can tell.  Raises :class:`~kvraft.errors.NotLeader` on any other member, and
+        :class:`~kvraft.errors.Busy` during a transfer of leadership and while ``max_uncommitted``
+        entries wait already.
         """
-        if not records:
-            raise BadInput("a proposal needs at least one record")
+        kinds = [record.kind for record in records]
+        if not kinds or Kind.NOOP in kinds or Kind.CONFIGURATION in kinds:
+            raise BadInput("a proposal needs records, and only such as carry a client's data")
+        self._check_may_append()
+        waiting = self.log.last_index - self.commit_index
+        if waiting >= self._options.max_uncommitted:
+            raise Busy(f"{self.member} has {waiting} entries that wait to be committed")
+        return self._append(records)
+
+    def propose_change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
+        """Begin to make ``voters`` and ``learners`` the members; return the entry's index (§6).
+
+        Several may be added, removed and exchanged at once; the cluster passes through a joint
+        configuration and leaves it by itself.  Who is to vote must have been a learner before, and
+        must have caught up (thesis §4.2.1).  Raises :class:`~kvraft.errors.NotLeader`,
+        :class:`~kvraft.errors.Busy` while another change is under way or a newcomer lags, and
+        :class:`~kvraft.errors.BadInput` for a change that makes no sense.
+        """
+        self._check_may_append()
+        index, configuration = self._configurations[-1]
+        if configuration.joint or index > self.commit_index:
+            raise Busy(f"the change of members at entry {index} is under way")
+        if self.commit_index < self._noop_index:
+            raise Busy(f"{self.member} leads term {self.term}, but has committed nothing in it yet")
+        change = configuration.change_to(tuple(voters), tuple(learners))
+        for name in change.voters:
+            if name not in configuration.voters:
+                self._check_caught_up(name)
+        return self._append([configuration_record(change.to_bytes())])[0]
+
+    def transfer_leader(self, to: str) -> None:
+        """Hand leadership over to the voter ``to``, as soon as it has the whole log (thesis §3.10).
+
+        Nothing is proposed meanwhile.  It is given up after ``election_ticks``.  Raises
+        :class:`~kvraft.errors.NotLeader`, and :class:`~kvraft.errors.BadInput` if ``to`` is no
+        other voter.
+        """
         if self.role is not Role.LEADER:
             raise NotLeader(self.member, self.leader)
-        first = self.log.last_index + 1
-        self.log.append(Entry(self.term, first + n, record) for n, record in enumerate(records))
-        return first, self.log.last_index
+        if to == self.member or to not in self.configuration.voting:
+            raise BadInput(
+                f"leadership cannot pass from {self.member} to {to!r}: not another voter"
+            )
+        self._transfer, self._transfer_ticks = to, 0
+        self._report(TransferBegan(to))
+        self._pass_on_leadership(to)
 
     def read_index(self, token: int) -> None:
         """Ask for the index as of which a read is linearizable (§8, thesis §6.4).
 
-        ``token`` comes back in :attr:`Ready.reads` once a majority has answered a heartbeat that
-        was sent after this call, or in :attr:`Ready.failed_reads` if leadership is lost before.
+        ``token``, a number not used before, comes back in :attr:`Ready.reads` once the leader has
+        shown that it leads: by a majority's answers to a heartbeat that was sent after this call,
+        or by its lease.  It comes back in :attr:`Ready.failed_reads` if leadership is lost before.
+        A follower asks its leader.  Raises :class:`~kvraft.errors.NotLeader` if it knows none.
         """
-        if self.role is not Role.LEADER:
-            raise NotLeader(self.member, self.leader)
-        # What was committed before this leader's no-op may be more than it knows: the no-op's
-        # index bounds it (§8).
-        index = max(self.commit_index, self._noop_index)
-        self._reads.append((token, index, self._round + 1))
+        if self.role is Role.LEADER:
+            self._read(token)
+        elif self.leader is None:
+            raise NotLeader(self.member, None)
+        else:
+            self._asked[token] = self._ticks
+            self._messages.append(
+                ReadIndex(
+                    self.member, self.leader, self.term, self._asker, token, cluster=self.cluster
+                )
+            )
+
+    def compact(self, index: int, snapshot: Snapshot | None = None) -> None:
+        """Forget the entries through ``index``: they are gone from the log on disk.
+
+        ``snapshot``, which reaches at least as far, is what followers are sent from now on that
+        would need them; without one, nobody may need them any more (§7).
+        """
+        if index > self.log.base.index:
+            self.log.drop_through(index)
+            while len(self._configurations) > 1 and self._configurations[1][0] <= index:
+                del self._configurations[0]
+        if snapshot is not None:
+            self.snapshot = snapshot
 
     # ── outputs ─────────────────────────────────────────────────────────────────────────────────
 
     def has_ready(self) -> bool:
         """Return whether :meth:`ready` would hand out anything."""
         return bool(
-            self._saved != (self.term, self.vote)
+            self._messages
+            or self._early
             or self._unsaved <= self.log.last_index
             or self._handed_out < self.commit_index
-            or self._messages
+            or self._saved != (self.term, self.vote)
+            or self._received
+            or self._decided
             or self._ready_reads
             or self._failed_reads
-            or self._wants_round()
+            or (self.role is Role.LEADER and self._wants_to_send())
         )
 
     def ready(self) -> Ready:
         """Hand out what is to be done; :meth:`advance` must follow before the next call."""
         if self.role is Role.LEADER:
-            if self._wants_round():  # one round serves all reads that gathered
-                self._begin_round(repeat=False)
-            self._replicate()
+            self._send_all()
         state = HardState(self.term, self.vote)
+        changed = state != self._saved
+        if changed:  # a term must be durable before anything says that it was entered
+            self._messages = self._early + self._messages
+            self._early = []
+        last = self.log.last_index
         ready = Ready(
-            state if state != self._saved else None,
-            self.log.slice(self._unsaved) if self._unsaved <= self.log.last_index else (),
+            tuple(self._early),
+            state if changed else None,
+            self._received,
+            self.log.slice(self._unsaved) if self._unsaved <= last else (),
             tuple(self._messages),
             self.log.slice(self._handed_out + 1, self.commit_index)
             if self._handed_out < self.commit_index
             else (),
+            tuple(self._decided),
             tuple(self._ready_reads),
             tuple(self._failed_reads),
         )
-        self._saved = state
-        self._unsaved = self.log.last_index + 1
-        self._saving = self.log.last_index
+        self._saved, self._received = state, None
+        self._unsaved, self._saving = last + 1, last
         self._handed_out = self.commit_index
-        self._messages, self._ready_reads, self._failed_reads = [], [], []
+        self._early, self._messages, self._decided = [], [], []
+        self._ready_reads, self._failed_reads = [], []
         return ready
 
     def advance(self) -> None:
         """What the last :meth:`ready` handed out is done: its entries are durable."""
         self._durable = self._saving
         if self.role is Role.LEADER:
-            self._advance_commit()
+            self._count()
 
-    # ── looking at it, and cutting the log ──────────────────────────────────────────────────────
+    # ── looking at it ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in force: the newest in the log, committed or not (§6)."""
+        return self._configurations[-1][1]
+
+    @property
+    def configuration_index(self) -> int:
+        """The index of the entry that the configuration in force comes from, or of the base."""
+        return self._configurations[-1][0]
+
+    @property
+    def durable_index(self) -> int:
+        """The last index that this member's own disk holds for certain."""
+        return self._durable
 
     @property
     def replicated(self) -> int:
         """An index through which every member holds the log durably, as far as this one knows."""
         return self._replicated
 
-    def compact(self, index: int) -> None:
-        """Forget the entries through ``index``: they are gone from the log on disk."""
-        if index > self.log.base.index:
-            self.log.drop_through(index)
+    @property
+    def lease(self) -> bool:
+        """Whether this member may serve reads at once: it leads, and nobody else can yet."""
+        return (
+            self.role is Role.LEADER
+            and self._leased_at is not None
+            and self._ticks - self._leased_at < self._options.lease_ticks
+            and self.commit_index >= self._noop_index
+        )
+
+    def configuration_at(self, index: int) -> Configuration:
+        """Return the configuration as of ``index``, which is not below the log's base."""
+        return next(found for at, found in reversed(self._configurations) if at <= index)
 
     def status(self) -> Status:
         """Return everything there is to see."""
         return Status(
-            self.member,
-            self.role,
-            self.term,
-            self.vote,
-            self.leader,
-            self.commit_index,
-            self.log.first_index,
-            self.log.last_index,
-            self._replicated,
-            {name: (p.next, p.match) for name, p in self._progress.items()},
-            dict(self._votes),
+            member=self.member,
+            role=self.role,
+            term=self.term,
+            vote=self.vote,
+            leader=self.leader,
+            configuration=self.configuration,
+            configuration_index=self.configuration_index,
+            first_index=self.log.first_index,
+            commit_index=self.commit_index,
+            durable_index=self._durable,
+            last_index=self.log.last_index,
+            last_term=self.log.last_term,
+            replicated=self._replicated,
+            elapsed=self._elapsed,
+            timeout=self._timeout,
+            lease=self.lease,
+            transfer=self._transfer,
+            votes=dict(self._votes),
+            progress={
+                name: FollowerStatus(p.state.value, p.next, p.match, len(p.in_flight), p.active)
+                for name, p in self._progress.items()
+            },
+            waiting_reads=len(self._reads) + len(self._asked) + len(self._reading),
+            undecided=len(self._undecided),
         )
 
-    # ── elections (Raft §5.2, §5.4.1) ───────────────────────────────────────────────────────────
+    # ── terms and roles (Raft §5.1) ─────────────────────────────────────────────────────────────
 
-    def _campaign(self) -> None:
+    def _enter_term_of(self, message: Message) -> bool:
+        """Whoever is behind follows.  Return whether the message is to be looked at any further."""
+        match message:
+            case PreVote() | PreVoteReply(granted=True):
+                return True  # of a term that nobody has entered
+            case RequestVote(transfer=False) if self._options.check_quorum and self._shielded:
+                return False  # there is a leader: a candidate must not depose it (§6)
+            case AppendEntries() | InstallSnapshot():
+                self._follow(message.term, message.sender)
+            case _:
+                self._follow(message.term, None)
+        return True
+
+    @property
+    def _shielded(self) -> bool:
+        """Whether a leader was heard so lately that no candidate may be listened to.
+
+        A restarted member has forgotten whom it heard.  Where leases rely on what it promised, it
+        keeps quiet until any such promise is over.
+        """
+        if self._options.lease_ticks and self._ticks < self._options.election_ticks:
+            return True
+        return self.leader is not None and self._elapsed < self._options.election_ticks
+
+    def _follow(self, term: int, leader: str | None) -> None:
+        """Be a follower in ``term``, of ``leader`` if it is known."""
+        if self.role is Role.FOLLOWER and (term, leader) == (self.term, self.leader):
+            return
+        if self.role is Role.LEADER:  # its clock counted heartbeats until now
+            self._elapsed, self._timeout = 0, self._draw_timeout()
+            self._lay_down()
+        self._give_up_asking(self._ticks)
+        self._become(Role.FOLLOWER, term, leader)
+
+    def _lay_down(self) -> None:
+        """Leadership is over: fail what only a leader can finish."""
+        for waiting in self._reads.give_up():
+            if isinstance(waiting.who, Asker):
+                self._answer_asker(waiting.who, -1)
+            else:
+                self._failed_reads.append(waiting.who)
+        self._progress = {}
+        self._transfer = None
+        self._leased_at = None
+        self._round_ticks.clear()
+        self._round_due = False
+
+    def _become(self, role: Role, term: int, leader: str | None) -> None:
+        """Change role, term or leader.  A vote is kept for as long as its term lasts."""
+        if term != self.term:
+            self.vote = None
+            self._incoming = None
+        self._votes = {}
+        self.role, self.term, self.leader = role, term, leader
+        if self._told != (now := (role, term, leader)):
+            self._told = now
+            self._report(RoleChanged(role.value, term, leader or ""))
+
+    # ── elections (Raft §5.2, §5.4.1; thesis §3.10, §9.6) ───────────────────────────────────────
+
+    def _ask_first(self) -> None:
+        """Ask whether an election could be won, and enter no new term before (thesis §9.6)."""
+        self._give_up_asking(self._ticks)
+        self._become(Role.PRE_CANDIDATE, self.term, None)
+        self._elapsed, self._timeout = 0, self._draw_timeout()
+        last = self.log.last
+        self._messages += [
+            PreVote(self.member, to, self.term + 1, *last, cluster=self.cluster)
+            for to in self.configuration.voting
+            if to != self.member
+        ]
+        self._votes = {self.member: True}
+        self._count_votes()
+
+    def _campaign(self, *, transfer: bool = False) -> None:
         """Begin an election for the next term, with this member's own vote."""
+        self._give_up_asking(self._ticks)
         self._become(Role.CANDIDATE, self.term + 1, None)
         self._vote_for(self.member)
-        self._votes = {self.member: True}
         self._elapsed, self._timeout = 0, self._draw_timeout()
-        last = (self.log.last_index, self.log.last_term)
-        self._messages += [RequestVote(self.member, to, self.term, *last) for to in self._peers]
+        last = self.log.last
+        self._messages += [
+            RequestVote(self.member, to, self.term, *last, transfer, cluster=self.cluster)
+            for to in self.configuration.voting
+            if to != self.member
+        ]
+        self._votes = {self.member: True}
         self._count_votes()
+
+    def _on_pre_vote(self, ask: PreVote) -> None:
+        """Say whether we would vote so.  Nothing here changes: neither term, vote nor timer."""
+        granted = (
+            ask.term > self.term and not self._shielded and rules.up_to_date(ask, self.log.last)
+        )
+        term = ask.term if granted else self.term
+        reply = PreVoteReply(self.member, ask.sender, term, granted, cluster=self.cluster)
+        self._messages.append(reply)
+
+    def _on_pre_vote_reply(self, reply: PreVoteReply) -> None:
+        if self.role is Role.PRE_CANDIDATE and (not reply.granted or reply.term == self.term + 1):
+            self._votes[reply.sender] = reply.granted
+            self._count_votes()
 
     def _on_request_vote(self, ask: RequestVote) -> None:
         """Vote once a term, and only for a candidate whose log is as complete as ours (§5.4.1)."""
-        complete = (ask.last_term, ask.last_index) >= (self.log.last_term, self.log.last_index)
-        granted = ask.term == self.term and self.vote in (None, ask.sender) and complete
+        granted = self.grant_vote(ask, self.term, self.vote, self.log.last)
         if granted:
             self._vote_for(ask.sender)
             self._elapsed, self._timeout = 0, self._draw_timeout()
-        self._messages.append(RequestVoteReply(self.member, ask.sender, self.term, granted))
+        reply = RequestVoteReply(self.member, ask.sender, self.term, granted, cluster=self.cluster)
+        self._messages.append(reply)
 
     def _on_vote_reply(self, reply: RequestVoteReply) -> None:
         if self.role is Role.CANDIDATE and reply.term == self.term:
@@ -338,35 +568,22 @@ class Raft:
             self._count_votes()
 
     def _count_votes(self) -> None:
-        if won(self.configuration, self._votes):
-            self._become_leader()
+        result = vote_result(self.configuration, self._votes)
+        if result is False:  # the timer runs on
+            self._become(Role.FOLLOWER, self.term, None)
+        elif result and self.role is Role.PRE_CANDIDATE:
+            self._campaign()
+        elif result:
+            self._lead()
 
-    def _become_leader(self) -> None:
-        """Take over: a no-op of the new term lets older entries commit (§5.4.2, §8)."""
-        self._become(Role.LEADER, self.term, self.member)
-        self._progress = {name: Progress(next=self.log.last_index + 1) for name in self._peers}
-        self._noop_index = self.log.last_index + 1
-        self.log.append([Entry(self.term, self._noop_index, NOOP)])
-        self._heartbeat()
-
-    def _become_follower(self, term: int, leader: str | None) -> None:
-        if self.role is Role.LEADER:  # its clock counted heartbeats until now
-            self._elapsed, self._timeout = 0, self._draw_timeout()
-        self._failed_reads += [token for token, _, _ in self._reads]
-        self._reads = []
-        self._progress = {}
-        self._become(Role.FOLLOWER, term, leader)
-
-    def _become(self, role: Role, term: int, leader: str | None) -> None:
-        """Change role, term or leader.  A vote is kept for as long as its term lasts."""
-        if term != self.term:
-            self.vote = None
-        if role is not Role.CANDIDATE:
-            self._votes = {}
-        self.role, self.term, self.leader = role, term, leader
-        if self._told != (now := (role, term, leader)):
-            self._told = now
-            self._report(RoleChanged(role.value, term, leader or ""))
+    def _on_timeout_now(self, order: TimeoutNow) -> None:
+        """The leader hands over to us: no need to ask first, nor to wait (thesis §3.10)."""
+        if (
+            order.term == self.term
+            and order.sender == self.leader
+            and self.member in self.configuration.voting
+        ):
+            self._campaign(transfer=True)
 
     def _vote_for(self, candidate: str) -> None:
         if self.vote != candidate:
@@ -374,78 +591,231 @@ class Raft:
             self._report(Voted(self.term, candidate))
 
     def _draw_timeout(self) -> int:
-        return self._random.randrange(
-            self._options.election_ticks, 2 * self._options.election_ticks
+        shortest = self._options.election_ticks
+        return self._random.randrange(shortest, shortest + self._options.spread_ticks)
+
+    # ── leading ─────────────────────────────────────────────────────────────────────────────────
+
+    def _lead(self) -> None:
+        """Take over: a no-op of the new term lets older entries commit (§5.4.2, §8)."""
+        self._become(Role.LEADER, self.term, self.member)
+        self._elapsed = self._quiet_ticks = 0
+        self._progress = {}
+        self._watch_members()
+        self._noop_index = self.log.last_index + 1
+        self.log.append([Entry(self.term, self._noop_index, NOOP)])
+        self._round_due = True
+
+    def _watch_members(self) -> None:
+        """Keep track of everyone in the configuration in force, and of nobody else."""
+        self._progress = {
+            name: self._progress.get(name) or Progress(next=self.log.last_index + 1)
+            for name in self.configuration.members
+            if name != self.member
+        }
+
+    def _tick_leader(self) -> None:
+        self._quiet_ticks += 1
+        self._transfer_ticks += 1
+        if self._transfer and self._transfer_ticks >= self._options.election_ticks:
+            self._transfer = None  # it did not come to pass: take proposals again
+        if self._quiet_ticks >= self._options.election_ticks:
+            self._quiet_ticks = 0
+            if self._options.check_quorum and not self._hears_quorum():
+                self._follow(self.term, None)  # others may lead by now (thesis §6.2)
+                return
+        if self._elapsed >= self._options.heartbeat_ticks:
+            self.timeout()
+
+    def _hears_quorum(self) -> bool:
+        """Return whether a quorum was heard since this was last asked."""
+        heard = {name: progress.active for name, progress in self._progress.items()}
+        heard[self.member] = True
+        for progress in self._progress.values():
+            progress.active = False
+        return vote_result(self.configuration, heard) is True
+
+    def _check_may_append(self) -> None:
+        if self.role is not Role.LEADER:
+            raise NotLeader(self.member, self.leader)
+        if self._transfer:
+            raise Busy(f"{self.member} is handing leadership over to {self._transfer}")
+
+    def _append(self, records: Sequence[Record]) -> tuple[int, int]:
+        """Append to the leader's own log; it is sent and saved by the next Ready."""
+        first, term = self.log.last_index + 1, self.term
+        entries = [Entry(term, first + n, record) for n, record in enumerate(records)]
+        last = entries[-1].index
+        self.log.append(entries)
+        heapq.heappush(self._undecided, (first, last, term))
+        self._adopt(_configurations_of(entries))
+        return first, last
+
+    def _pass_on_leadership(self, to: str) -> None:
+        """Tell ``to`` to begin an election, if it holds the whole log."""
+        progress = self._progress.get(to)
+        if progress is not None and progress.match == self.log.last_index:
+            # However late it arrives, it ends whatever lease this leader had.
+            self._leased_at = None
+            self._round_ticks.clear()
+            self._early.append(TimeoutNow(self.member, to, self.term, cluster=self.cluster))
+
+    # ── sending, as a leader (Raft §5.3, §7; thesis §10.2) ──────────────────────────────────────
+
+    def _wants_to_send(self) -> bool:
+        return (
+            self._round_due
+            or self._reads.want(self._round)
+            or any(map(self._has_news, self._progress.values()))
         )
 
-    # ── replication, as a leader (Raft §5.3) ────────────────────────────────────────────────────
+    def _has_news(self, progress: Progress) -> bool:
+        """Return whether there is something to send to a follower, and it may be sent now."""
+        if progress.paused(self._options.window):
+            return False
+        if progress.state is State.SNAPSHOT:
+            return True
+        if progress.next <= self.log.base.index:
+            return self.snapshot is not None and self.snapshot.last >= self.log.base
+        return progress.next <= self.log.last_index
 
-    def _heartbeat(self) -> None:
-        """Tell every follower that there is a leader; repeat what may have been lost."""
-        self._elapsed = 0
-        self._begin_round(repeat=True)
-
-    def _begin_round(self, *, repeat: bool) -> None:
-        """Send to every follower; entries that are on their way only if ``repeat``."""
-        self._round += 1
+    def _send_all(self) -> None:
+        """Send what is new to each follower; in a new round, send something to everybody."""
+        new_round = self._round_due or self._reads.want(self._round)
+        if new_round:  # one round serves all reads that gathered
+            self._begin_round()
         for name, progress in self._progress.items():
-            self._send_append(name, empty=progress.waiting and not repeat)
-        self._confirm_reads()
+            if self._has_news(progress):
+                while self._has_news(progress):
+                    self._send_content(name, progress)
+            elif new_round:
+                self._send_heartbeat(name, progress)
 
-    def _replicate(self) -> None:
-        """Send new entries to each follower that has answered all before."""
-        for name in self._progress:
-            self._send_rest(name)
+    def _begin_round(self) -> None:
+        self._round += 1
+        self._round_due = False
+        self._round_commit = self.commit_index
+        if self._options.lease_ticks and self._transfer is None:
+            self._round_ticks.append((self._round, self._ticks))
+        self._confirm_round()
 
-    def _send_rest(self, to: str) -> None:
-        progress = self._progress[to]
-        if not progress.waiting and progress.next <= self.log.last_index:
-            self._send_append(to)
+    def _send_heartbeat(self, to: str, progress: Progress) -> None:
+        """Send an append without entries.
 
-    def _send_append(self, to: str, *, empty: bool = False) -> None:
-        progress = self._progress[to]
-        previous = progress.next - 1
-        if previous < self.log.base.index:
-            raise BadInput(
-                f"{to} needs entry {progress.next}, but the log begins at {self.log.first_index}: "
-                "it was cut before every member had it"
-            )
-        entries: tuple[Entry, ...] = ()
-        if progress.next <= self.log.last_index and not empty:
-            entries = self.log.slice(progress.next, max_bytes=self._options.max_batch_bytes)
-            progress.sent = entries[-1].index
-        self._messages.append(
+        It follows on the last entry sent: if that one was lost, the answer will tell.
+        """
+        at_hand = progress.state is not State.SNAPSHOT and progress.next > self.log.base.index
+        previous = progress.next - 1 if at_hand else 0
+        self._send_append(to, previous, ())
+
+    def _send_content(self, to: str, progress: Progress) -> None:
+        """Send the next entries, or the next chunk of a snapshot if the log begins behind them."""
+        if progress.state is not State.SNAPSHOT and progress.next <= self.log.base.index:
+            progress.begin(State.SNAPSHOT)
+            progress.snapshot = self.snapshot
+            self._report_progress(to, progress)
+        if progress.snapshot is not None:
+            self._send_chunk(to, progress, progress.snapshot)
+            return
+        entries = self.log.batch(progress.next, self._options.max_batch_bytes)
+        self._send_append(to, progress.next - 1, entries)
+        progress.sent(entries[-1].index)
+
+    def _send_append(self, to: str, previous: int, entries: tuple[Entry, ...]) -> None:
+        self._early.append(
             AppendEntries(
                 self.member,
                 to,
                 self.term,
                 previous,
-                self.log.term(previous),
+                self.log.term(previous) if previous else 0,
                 entries,
                 self.commit_index,
                 self._replicated,
                 self._round,
+                self.cluster,
             )
         )
 
+    def _send_chunk(self, to: str, progress: Progress, snapshot: Snapshot) -> None:
+        data = snapshot.read(progress.offset, self._options.max_batch_bytes)
+        self._early.append(
+            InstallSnapshot(
+                self.member,
+                to,
+                self.term,
+                *snapshot.last,
+                snapshot.configuration,
+                snapshot.size,
+                progress.offset,
+                data,
+                self.cluster,
+            )
+        )
+        progress.sent(snapshot.last.index)
+        progress.sent_round = self._round
+
+    # ── hearing from followers ──────────────────────────────────────────────────────────────────
+
     def _on_append_reply(self, reply: AppendEntriesReply) -> None:
         """Note what a follower has, or where to try next (§5.3)."""
-        if self.role is not Role.LEADER or reply.term != self.term or reply.round == 0:
+        progress = self._progress.get(reply.sender)
+        if reply.term != self.term or progress is None or reply.round == 0:
             return
-        progress = self._progress[reply.sender]
-        progress.round = max(progress.round, reply.round)
+        if max(reply.match, reply.prev_index) > self.log.last_index or reply.round > self._round:
+            self._refuse(reply, f"it answers what was never sent: {reply.match}, {reply.round}")
+            return
+        progress.active = True
+        before, match = progress.state, progress.match
         if reply.success:
-            progress.match = max(progress.match, reply.match)
-            progress.next = max(progress.next, progress.match + 1)
-            self._advance_commit()
+            progress.matched(reply.match)
+            if progress.state is State.SNAPSHOT:
+                self._nudge(reply.sender, progress, reply.round)
         else:
             # Skip all entries of a conflicting term at once, never below what is known to match.
-            common = self.log.last_not_above(reply.hint_term, reply.hint_index)
-            back = max(progress.match, common) + 1
-            if back < progress.next:  # else it was heard before
-                progress.next, progress.sent = back, 0
-        self._send_rest(reply.sender)
-        self._confirm_reads()
+            meet = self.log.last_not_above(reply.hint_term, reply.hint_index)
+            progress.refused(reply.prev_index, meet)
+        if progress.state is not before:
+            self._report_progress(reply.sender, progress)
+        if reply.round > progress.round:
+            progress.round = reply.round
+            self._confirm_round()
+        if progress.match > match:
+            self._follower_moved(reply.sender)
+
+    def _nudge(self, name: str, progress: Progress, round: int) -> None:
+        """A follower is alive.  If it has not answered a chunk from before, that one was lost."""
+        if progress.match >= self.log.base.index:  # it caught up some other way
+            progress.begin(State.REPLICATE)
+        elif progress.in_flight and round > progress.sent_round:
+            progress.in_flight.clear()
+
+    def _on_snapshot_reply(self, reply: InstallSnapshotReply) -> None:
+        """A follower took a chunk, or all of them (§7)."""
+        progress = self._progress.get(reply.sender)
+        if reply.term != self.term or progress is None:
+            return
+        progress.active = True
+        snapshot = progress.snapshot
+        if snapshot is None or snapshot.last.index != reply.last_index:
+            return
+        if reply.done:
+            progress.begin(State.REPLICATE)
+            progress.matched(min(reply.last_index, self.log.last_index))
+            self._report_progress(reply.sender, progress)
+            self._follower_moved(reply.sender)
+        elif reply.offset <= snapshot.size:
+            progress.offset = reply.offset  # where it wants to go on, whatever we thought
+            progress.in_flight.clear()
+
+    def _follower_moved(self, name: str) -> None:
+        """A follower holds more than before."""
+        self._count()
+        if self.role is Role.LEADER and name == self._transfer:
+            self._pass_on_leadership(name)
+
+    def _report_progress(self, name: str, progress: Progress) -> None:
+        self._report(ProgressChanged(name, progress.state.value, progress.next, progress.match))
 
     # ── replication, as a follower (Raft §5.3) ──────────────────────────────────────────────────
 
@@ -454,89 +824,315 @@ class Raft:
         if append.term < self.term:
             # Round 0: its sender may lead our term by the time it reads this, with another log and
             # other rounds, and must not take it for an answer to an append of that term.
-            self._reply_append(append._replace(round=0), success=False)
+            self._reply_append(append, round=0, success=False)
             return
-        self._become_follower(append.term, append.sender)
+        if self._rival(append):
+            return
+        self._follow(append.term, append.sender)
         self._elapsed = 0
-        self._replicated = max(self._replicated, append.replicated)
-        log = self.log
-        previous = append.prev_index
-        if previous > log.last_index or (
-            previous >= log.base.index and log.term(previous) != append.prev_term
-        ):
+        log, previous = self.log, append.prev_index
+        if previous >= log.base.index and not log.holds(previous, append.prev_term):
             index = log.last_not_above(append.prev_term, min(previous, log.last_index))
-            term = log.term(index) if index >= log.base.index else 0
-            self._reply_append(append, success=False, hint=Position(index, term))
+            self._reply_append(append, success=False, hint=Position(index, log.term(index)))
             return
-        self._take_entries(append.entries)
+        if not self._take_entries(append):
+            return
         match = previous + len(append.entries)
+        self._replicated = max(self._replicated, min(append.replicated, match))
         # Only what this message covers is known to be the leader's: what may follow is not.
         self._commit_through(min(append.commit, match))
         self._reply_append(append, success=True, match=match)
 
-    def _take_entries(self, entries: tuple[Entry, ...]) -> None:
+    def _rival(self, message: AppendEntries | InstallSnapshot) -> bool:
+        """Refuse a message of somebody else who claims to lead this term."""
+        if self.leader not in (None, message.sender) and message.term == self.term:
+            self._refuse(message, f"{self.leader} leads term {self.term}")
+            return True
+        return False
+
+    def _take_entries(self, append: AppendEntries) -> bool:
         """Append what is new.  Drop ours only where it conflicts: the message may be an old one."""
-        log = self.log
-        skip = 0
-        for entry in entries:
-            if entry.index > log.last_index:
+        entries, log = append.entries, self.log
+        new = max(0, log.first_index - append.prev_index - 1)  # what is older was cut off
+        while new < len(entries) and entries[new].index <= log.last_index:
+            if log.term(entries[new].index) != entries[new].term:
                 break
-            if entry.index > log.base.index and log.term(entry.index) != entry.term:
-                self._supersede(entry.index)
-                break
-            skip += 1
-        if skip < len(entries):
-            log.append(entries[skip:])
+            new += 1
+        entries = entries[new:]
+        if not entries:
+            return True
+        if entries[0].index <= self.commit_index:
+            self._refuse(append, f"entry {entries[0].index} conflicts with a committed one")
+            return False
+        if entries[0].term < log.term(entries[0].index - 1):
+            self._refuse(
+                append, f"entry {entries[0].index} is of an older term than the one before"
+            )
+            return False
+        try:
+            configurations = _configurations_of(entries)
+        except BadInput as error:
+            self._refuse(append, str(error))
+            return False
+        if entries[0].index <= log.last_index:
+            self._supersede(entries[0].index)
+        log.append(entries)
+        self._adopt(configurations)
+        return True
 
     def _supersede(self, index: int) -> None:
         """Drop the entry at ``index`` and all behind it: the leader's log differs."""
-        if index <= self.commit_index:
-            raise AssertionError(f"{self.member}: committed entry {index} would be superseded")
         self._report(Superseded(index, self.log.last_index))
         self.log.truncate_from(index)
         self._unsaved = min(self._unsaved, index)
         self._saving = min(self._saving, index - 1)
         self._durable = min(self._durable, index - 1)
+        if self.configuration_index >= index:  # a configuration goes with its entry (§6)
+            self._configurations = [c for c in self._configurations if c[0] < index]
+            self._report_configuration()
 
     def _reply_append(
-        self, append: AppendEntries, *, success: bool, match: int = 0, hint: Position = ORIGIN
+        self,
+        append: AppendEntries,
+        *,
+        success: bool,
+        match: int = 0,
+        hint: Position = ORIGIN,
+        round: int | None = None,
     ) -> None:
-        reply = AppendEntriesReply(
-            self.member, append.sender, self.term, success, match, *hint, append.round
+        self._messages.append(
+            AppendEntriesReply(
+                self.member,
+                append.sender,
+                self.term,
+                success,
+                append.prev_index,
+                match,
+                *hint,
+                append.round if round is None else round,
+                self.cluster,
+            )
         )
-        self._messages.append(reply)
 
-    # ── commitment and reads (Raft §5.3, §5.4.2, §8) ────────────────────────────────────────────
+    # ── snapshots, as a follower (Raft §7) ──────────────────────────────────────────────────────
 
-    def _advance_commit(self) -> None:
-        """Commit what a majority holds, counting only entries of this term (§5.4.2, Figure 8)."""
+    def _on_install_snapshot(self, chunk: InstallSnapshot) -> None:
+        """Gather the chunks of a snapshot; take it once it is whole, if it tells anything new."""
+        if chunk.term < self.term:
+            self._reply_chunk(chunk, 0)
+            return
+        if self._rival(chunk):
+            return
+        self._follow(chunk.term, chunk.sender)
+        self._elapsed = 0
+        last = Position(chunk.last_index, chunk.last_term)
+        if self.log.holds(*last):  # all of it is in the log, and so known to be committed
+            self._commit_through(last.index)
+        if last.index <= self.commit_index:
+            self._incoming = None
+            self._reply_chunk(chunk, chunk.size, done=True)
+            return
+        # The same place may come as other bytes from another member.
+        key = (chunk.sender, last, chunk.size)
+        if self._incoming is None or self._incoming[0] != key:
+            self._incoming = (key, bytearray())
+        data = self._incoming[1]
+        if chunk.offset == len(data):  # else it came twice, or one before it was lost
+            data += chunk.data
+        done = len(data) == chunk.size
+        self._reply_chunk(chunk, len(data), done=done)
+        if done:
+            self._incoming = None
+            self._take_snapshot(Received(last, chunk.configuration, bytes(data)))
+
+    def _take_snapshot(self, snapshot: Received) -> None:
+        """Let a snapshot stand in for the whole log."""
+        index = snapshot.last.index
+        self.log.reset(snapshot.last)
+        self.snapshot = None
+        self.commit_index = self._handed_out = index
+        self._durable = self._saving = index
+        self._unsaved = index + 1
+        self._received = snapshot
+        self._configurations = [(index, snapshot.configuration)]
+        self._report(SnapshotTaken(*snapshot.last, snapshot.size))
+        self._report_configuration()
+        self._decide()
+        self._release_reading()
+
+    def _reply_chunk(self, chunk: InstallSnapshot, offset: int, *, done: bool = False) -> None:
+        self._messages.append(
+            InstallSnapshotReply(
+                self.member, chunk.sender, self.term, chunk.last_index, offset, done, self.cluster
+            )
+        )
+
+    # ── commitment (Raft §5.3, §5.4.2) ──────────────────────────────────────────────────────────
+
+    def _count(self) -> None:
+        """Commit what a quorum holds, as far as the rule of commitment allows."""
         match = {name: progress.match for name, progress in self._progress.items()}
-        match[self.member] = self._durable
-        self._replicated = max(self._replicated, min(match.values()))
-        index = committed_index(self.configuration, match)
-        if index > self.commit_index and self.log.term(index) == self.term:
+        if self.member in self.configuration.members:
+            match[self.member] = self._durable
+        self._replicated = max(self._replicated, min(match.values(), default=0))
+        index = self.advance_commit(
+            self.commit_index, self.term, match, self.configuration, self.log
+        )
+        if index > self.commit_index:
             self._commit_through(index)
-        self._confirm_reads()
+            self._confirm_round()
+            self._finish_change()
 
     def _commit_through(self, index: int) -> None:
         if index > self.commit_index:
             self.commit_index = index
-            self._report(Committed(index))
+            if self._report is not ignore:
+                self._report(Committed(index))
+            self._decide()
+            self._release_reading()
 
-    def _wants_round(self) -> bool:
-        return any(round > self._round for _, _, round in self._reads)
+    def _decide(self) -> None:
+        """Say what became of the proposals that commitment has reached."""
+        open_still: list[tuple[int, int, int]] = []
+        heap, log = self._undecided, self.log
+        while heap and heap[0][0] <= self.commit_index:
+            _, last, term = proposal = heapq.heappop(heap)
+            reached = min(last, self.commit_index)
+            if reached <= log.base.index and log.base.term != term:
+                self._decided.append(Decided(*proposal, Fate.UNKNOWN))
+            elif log.term(max(reached, log.base.index)) != term:
+                self._decided.append(Decided(*proposal, Fate.SUPERSEDED))
+            elif reached == last:
+                self._decided.append(Decided(*proposal, Fate.COMMITTED))
+            else:
+                open_still.append(proposal)
+        for proposal in open_still:
+            heapq.heappush(heap, proposal)
 
-    def _confirm_reads(self) -> None:
-        """Release the reads whose round a majority has answered (thesis §6.4)."""
-        if not self._reads:
+    # ── membership (Raft §6; thesis §4) ─────────────────────────────────────────────────────────
+
+    def _adopt(self, configurations: list[tuple[int, Configuration]]) -> None:
+        """Act on configurations from the moment that they are in the log."""
+        if configurations:
+            self._configurations += configurations
+            self._report_configuration()
+            if self.role is Role.LEADER:
+                self._watch_members()
+
+    def _check_caught_up(self, name: str) -> None:
+        progress = self._progress.get(name)
+        if name == self.member:
+            return
+        if progress is None:
+            raise BadInput(f"{name} cannot vote before it has caught up: add it as a learner first")
+        if progress.match < self._round_commit or progress.match == 0:
+            raise Busy(
+                f"{name} cannot vote yet: it holds the log through {progress.match} of "
+                f"{self._round_commit}"
+            )
+
+    def _finish_change(self) -> None:
+        """Once a change is committed: leave the joint configuration; leave, if we were removed."""
+        index, configuration = self._configurations[-1]
+        if self.role is not Role.LEADER or index > self.commit_index:
+            return
+        if configuration.joint:
+            self._append([configuration_record(configuration.leave().to_bytes())])
+        elif self.member not in configuration.voters:
+            self._retire()
+
+    def _retire(self) -> None:
+        """Hand over to the most complete voter and follow: this member votes no more (§6)."""
+        self._round_due = True  # that this is committed, everybody may hear
+        self._send_all()
+        voters = [name for name in self.configuration.voters if name in self._progress]
+        heir = max(voters, key=lambda name: self._progress[name].match)
+        self._pass_on_leadership(heir)
+        self._follow(self.term, None)
+
+    def _report_configuration(self) -> None:
+        index, now = self._configurations[-1]
+        self._report(ConfigurationChanged(index, now.voters, now.outgoing, now.learners))
+
+    # ── reads (Raft §8; thesis §6.4) ────────────────────────────────────────────────────────────
+
+    def _read(self, who: int | Asker) -> None:
+        """As a leader: serve a read now under the lease, or once the next round is answered."""
+        # What was committed before this leader's no-op may be more than it knows: the no-op's
+        # index bounds it (§8).
+        index = max(self.commit_index, self._noop_index)
+        if self.lease:
+            self._serve(Waiting(who, index, 0))
+        else:
+            self._reads.add(who, index, self._round + 1)
+
+    def _confirm_round(self) -> None:
+        """See which rounds a quorum has answered: reads go out, the lease grows."""
+        if not self._reads and not self._round_ticks:
             return
         rounds = {name: progress.round for name, progress in self._progress.items()}
         rounds[self.member] = self._round
         answered = committed_index(self.configuration, rounds)
-        still: list[tuple[int, int, int]] = []
-        for token, index, round in self._reads:
-            if round <= answered and index <= self.commit_index:
-                self._ready_reads.append(ReadReady(token, index))
-            else:
-                still.append((token, index, round))
-        self._reads = still
+        while self._round_ticks and self._round_ticks[0][0] <= answered:
+            self._leased_at = self._round_ticks.popleft()[1]
+        for waiting in self._reads.release(answered, self.commit_index):
+            self._serve(waiting)
+
+    def _serve(self, read: Waiting) -> None:
+        if isinstance(read.who, Asker):
+            self._answer_asker(read.who, read.index)
+        else:
+            self._ready_reads.append(ReadReady(read.who, read.index))
+
+    def _on_read_index(self, ask: ReadIndex) -> None:
+        asker = Asker(ask.sender, ask.asker, ask.token)
+        if self.role is Role.LEADER:
+            self._read(asker)
+        else:
+            self._answer_asker(asker, -1)
+
+    def _answer_asker(self, asker: Asker, index: int) -> None:
+        to, start, token = asker
+        self._messages.append(
+            ReadIndexReply(self.member, to, self.term, start, token, index, cluster=self.cluster)
+        )
+
+    def _on_read_index_reply(self, reply: ReadIndexReply) -> None:
+        if reply.asker != self._asker or self._asked.pop(reply.token, None) is None:
+            return
+        if reply.index < 0:
+            self._failed_reads.append(reply.token)
+        else:
+            self._reading.append(ReadReady(reply.token, reply.index))
+            self._release_reading()
+
+    def _release_reading(self) -> None:
+        """As a follower: serve the reads whose index is known to be committed here, too."""
+        if self._reading:
+            reached = self.commit_index
+            self._ready_reads += [read for read in self._reading if read.index <= reached]
+            self._reading = [read for read in self._reading if read.index > reached]
+
+    def _give_up_asking(self, asked_by: int) -> None:
+        """Fail the reads that were asked of the leader at tick ``asked_by`` or before."""
+        late = [token for token, asked in self._asked.items() if asked <= asked_by]
+        for token in late:
+            del self._asked[token]
+        self._failed_reads += late
+
+    # ── small things ────────────────────────────────────────────────────────────────────────────
+
+    def _refuse(self, message: object, why: str) -> None:
+        sender = getattr(message, "sender", "")
+        self._report(Refused(type(message).__name__, str(sender), why))
+
+
+def _configurations_of(entries: Sequence[Entry]) -> list[tuple[int, Configuration]]:
+    """Return the configurations among ``entries``; ``BadInput`` if one is damaged."""
+    if Kind.CONFIGURATION not in [entry.record.kind for entry in entries]:
+        return []
+    return [
+        (entry.index, Configuration.from_bytes(entry.record.value))
+        for entry in entries
+        if entry.record.kind is Kind.CONFIGURATION
+    ]

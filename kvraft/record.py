@@ -26,7 +26,7 @@ Entries as bytes, in the log on disk and (later) on the wire, little-endian, one
         32     4  length of key
         36     4  length of value
         40     2  length of client name
-        42     1  kind           1 put, 2 delete, 3 no-op
+        42     1  kind           1 put, 2 delete, 3 no-op, 4 configuration
         43     1  commit mark    1 on the last record of a transaction
         44     …  client, key, value
 
@@ -55,6 +55,12 @@ class Kind(IntEnum):
     PUT = 1
     DELETE = 2
     NOOP = 3
+    CONFIGURATION = 4
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is a client's, and not consensus's own."""
+        return self <= Kind.DELETE
 
 
 class TxnId(NamedTuple):
@@ -84,6 +90,11 @@ class Record(NamedTuple):
 
 NOOP = Record(Kind.NOOP, b"", b"", 0, NO_TXN)
 """What a new leader appends first (Raft §5.4.2, §8).  It carries no data and no time."""
+
+
+def configuration_record(value: bytes) -> Record:
+    """Return the record that makes ``value`` the cluster's configuration (Raft §6)."""
+    return Record(Kind.CONFIGURATION, b"", value, 0, NO_TXN)
 
 
 class Entry(NamedTuple):

@@ -41,7 +41,6 @@ from kvraft.events import (
 from kvraft.record import (
     Entry,
     HardState,
-    Kind,
     Position,
     entry_size,
     label,
@@ -353,6 +352,6 @@ def _appended(segment: Segment, entries: Sequence[Entry]) -> Appended:
         entries[0].index,
         tuple(entry.term for entry in entries),
         tuple(label(record.key) for record in records),
-        tuple("" if record.kind is Kind.NOOP else str(record.txn) for record in records),
+        tuple(str(record.txn) if record.kind.is_data else "" for record in records),
         tuple(record.commit for record in records),
     )

@@ -17,9 +17,16 @@ from kvraft.errors import BadInput
 from kvraft.messages import (
     AppendEntries,
     AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Message,
+    PreVote,
+    PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from kvraft.record import label
 from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Reply, Request, Submit
@@ -88,9 +95,23 @@ def describe(message: AnyMessage) -> tuple[int, int, int, str]:
             return message.term, 0, 0, f"have {message.match}"
         case AppendEntriesReply():
             return message.term, 0, 0, f"mismatch, try {message.hint_index}"
-        case RequestVote():
+        case RequestVote() | PreVote():
             return message.term, 0, 0, f"log ends {message.last_index}/{message.last_term}"
-        case RequestVoteReply():
+        case InstallSnapshot():
+            end = message.offset + len(message.data)
+            note = f"through {message.last_index}, bytes to {end} of {message.size}"
+            return message.term, 0, 0, note
+        case InstallSnapshotReply():
+            note = "installed" if message.done else f"go on at {message.offset}"
+            return message.term, 0, 0, note
+        case ReadIndex():
+            return message.term, 0, 0, f"read {message.token}"
+        case ReadIndexReply():
+            note = f"read {message.token} as of {message.index}"
+            return message.term, 0, 0, note if message.index >= 0 else "not the leader"
+        case TimeoutNow():
+            return message.term, 0, 0, "begin an election now"
+        case RequestVoteReply() | PreVoteReply():
             return message.term, 0, 0, "granted" if message.granted else "refused"
         case Submit(transaction=transaction):
             return 0, 0, 0, f"{transaction.id}, {len(transaction.records)} records"

@@ -1,0 +1,197 @@
+"""What the consensus module and its owner hand each other, apart from messages and entries.
+
+The module is a state machine without I/O (raft.py); whoever owns it does the I/O.  Its options go
+in when it is made; a :class:`Ready` comes out whenever there is something to do; a :class:`Status`
+can be looked at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from kvraft.errors import BadInput
+from kvraft.membership import Configuration
+from kvraft.messages import Message
+from kvraft.record import Entry, HardState, Position
+
+
+class Role(StrEnum):
+    """What a member is in its current term (Raft §5.1; thesis §9.6 for the pre-candidate)."""
+
+    FOLLOWER = "follower"
+    PRE_CANDIDATE = "pre-candidate"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Times in ticks, sizes in bytes.  Raises :class:`~kvraft.errors.BadInput` for nonsense.
+
+    - ``election_ticks``, ``spread_ticks``: an election timeout is drawn anew each time, from the
+      first up to, not including, the sum of both (Raft §5.2);
+    - ``heartbeat_ticks``: how often a leader is heard at the least;
+    - ``max_batch_bytes``: how many bytes of entries, or of a snapshot, one message takes; a single
+      entry always fits;
+    - ``window``: how many appends may be on their way to a follower unanswered;
+    - ``max_uncommitted``: how many entries may wait to be committed before proposals are refused;
+    - ``pre_vote``: ask whether an election could be won before entering a new term for it (thesis
+      §9.6);
+    - ``check_quorum``: a leader that has not heard from a quorum for ``election_ticks`` steps down,
+      and members that hear from a leader do not listen to candidates (thesis §4.2.3, §6.2);
+    - ``lease_ticks``: for so long after it sent a heartbeat that a quorum answered, a leader serves
+      reads at once (thesis §6.4.1).  0, the default, for never.  This **assumes clocks**: no
+      member's clock may pass ``election_ticks - 1`` ticks while another's passes ``lease_ticks``.
+    """
+
+    election_ticks: int = 15
+    spread_ticks: int = 15
+    heartbeat_ticks: int = 5
+    max_batch_bytes: int = 64 * 1024
+    window: int = 16
+    max_uncommitted: int = 64 * 1024
+    pre_vote: bool = True
+    check_quorum: bool = True
+    lease_ticks: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.heartbeat_ticks < self.election_ticks:
+            raise BadInput(
+                f"a heartbeat every {self.heartbeat_ticks} ticks does not keep members from an "
+                f"election after {self.election_ticks}"
+            )
+        for name in ("spread_ticks", "max_batch_bytes", "window", "max_uncommitted"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1")
+        if not 0 <= self.lease_ticks < self.election_ticks:
+            raise BadInput(
+                f"a lease of {self.lease_ticks} ticks would outlast the {self.election_ticks} "
+                "ticks after which another member may be elected"
+            )
+        if self.lease_ticks and not self.check_quorum:
+            raise BadInput("a lease needs check_quorum: without it, any candidate ends the lease")
+
+
+# ── what goes out ───────────────────────────────────────────────────────────────────────────────
+
+
+class ReadReady(NamedTuple):
+    """The read ``token`` may be served once everything through ``index`` is applied."""
+
+    token: int
+    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
+
+
+class Fate(StrEnum):
+    """What became of a proposal."""
+
+    COMMITTED = "committed"
+    SUPERSEDED = "superseded"
+    """Another leader's entry was committed in the place of one of its entries: it is undone."""
+    UNKNOWN = "unknown"
+    """A snapshot covers its place, so this member cannot tell."""
+
+
+class Decided(NamedTuple):
+    """The proposal that :meth:`~kvraft.raft.Raft.propose` put at ``first`` … ``last``."""
+
+    first: int
+    last: int
+    term: int
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A whole snapshot that a leader sent (a :class:`~kvraft.log.Snapshot` in memory)."""
+
+    last: Position
+    configuration: Configuration
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
+        return len(self.data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+        return self.data[offset : offset + length]
+
+
+class Ready(NamedTuple):
+    """What the owner is to do now, in the order of the fields; see raft.py for the contract."""
+
+    early: tuple[Message, ...]
+    hard_state: HardState | None
+    snapshot: Received | None
+    entries: tuple[Entry, ...]
+    messages: tuple[Message, ...]
+    committed: tuple[Entry, ...]
+    decided: tuple[Decided, ...]
+    reads: tuple[ReadReady, ...]
+    failed_reads: tuple[int, ...]
+
+
+# ── what can be looked at ───────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerStatus:
+    """A follower as its leader sees it."""
+
+    state: str
+    next: int
+    match: int
+    in_flight: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything there is to see of a consensus module at one moment.  ``str`` lays it out."""
+
+    member: str
+    role: Role
+    term: int
+    vote: str | None
+    leader: str | None
+    configuration: Configuration
+    configuration_index: int
+    first_index: int
+    commit_index: int
+    durable_index: int
+    last_index: int
+    last_term: int
+    replicated: int
+    elapsed: int  # ticks since the timer was reset
+    timeout: int  # ticks
+    lease: bool
+    transfer: str | None
+    votes: dict[str, bool]
+    progress: dict[str, FollowerStatus]
+    waiting_reads: int
+    undecided: int  # proposals
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.member}: {self.role} in term {self.term}, leader {self.leader or 'unknown'}, "
+            f"voted for {self.vote or 'nobody'}",
+            f"  log {self.first_index} to {self.last_index} of term {self.last_term}: durable "
+            f"through {self.durable_index}, committed through {self.commit_index}, on every member "
+            f"through {self.replicated}",
+            f"  members {self.configuration} (entry {self.configuration_index})",
+            f"  timer {self.elapsed} of {self.timeout} ticks, {self.undecided} proposals "
+            f"undecided, {self.waiting_reads} reads waiting",
+        ]
+        if self.votes:
+            votes = (f"{name} {'yes' if yes else 'no'}" for name, yes in self.votes.items())
+            lines.append(f"  votes: {', '.join(votes)}")
+        for name, follower in self.progress.items():
+            lines.append(
+                f"  {name}: {follower.state}, match {follower.match}, next {follower.next}, "
+                f"{follower.in_flight} in flight{'' if follower.active else ', silent'}"
+            )
+        return "\n".join(lines)

@@ -1,0 +1,102 @@
+"""What a leader knows of one follower, and how fast it may send to it.
+
+::
+
+            ┌────────────────── entry refused ───────────────────┐
+            ▼                                                    │
+        ┌───────┐   an append succeeded                    ┌───────────┐
+        │ PROBE │ ───────────────────────────────────────► │ REPLICATE │
+        └───────┘                                          └───────────┘
+            │  the log no longer holds what it needs             ▲
+            ▼                                                    │
+        ┌──────────┐   installed                                 │
+        │ SNAPSHOT │ ────────────────────────────────────────────┘
+        └──────────┘
+
+- **PROBE**: where the two logs meet is not known.  One append at a time, until one is answered.
+- **REPLICATE**: they meet.  Appends follow each other without waiting (pipelining), until
+  ``window`` of them are not answered yet (flow control).
+- **SNAPSHOT**: chunk after chunk, one at a time; no entries.
+
+Invariants: ``match < next``; ``match`` never falls within a term; of a follower in PROBE or
+SNAPSHOT at most one message with content is on its way.
+
+Sources: Raft Figure 2 ("volatile state on leaders"), §7; thesis §10.2.1 (pipelining).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kvraft.log import Snapshot
+
+
+class State(StrEnum):
+    """How a leader sends to a follower."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass(slots=True)
+class Progress:
+    """One follower, as its leader sees it.
+
+    ``next`` is the index of the next entry to send, ``match`` the last one known to be on its disk.
+    ``in_flight`` holds the last index of each append that is not answered.
+    """
+
+    next: int
+    match: int = 0
+    state: State = State.PROBE
+    in_flight: deque[int] = field(default_factory=deque)
+    round: int = 0  # the latest heartbeat round that it answered
+    active: bool = False  # heard from since the leader last looked (check-quorum)
+    snapshot: Snapshot | None = None  # what it is being sent
+    offset: int = 0  # of the chunk to send next, or that was sent last
+    sent_round: int = 0  # the round in which the chunk was sent
+
+    def paused(self, window: int) -> bool:
+        """Return whether nothing with content may be sent until an answer comes."""
+        if self.state is State.REPLICATE:
+            return len(self.in_flight) >= window
+        return bool(self.in_flight)
+
+    def sent(self, last: int) -> None:
+        """Note that an append with entries through ``last`` is on its way."""
+        self.in_flight.append(last)
+        if self.state is State.REPLICATE:  # take for granted that it arrives
+            self.next = last + 1
+
+    def matched(self, index: int) -> None:
+        """The follower holds everything through ``index``."""
+        self.match = max(self.match, index)
+        if self.state is State.PROBE:
+            self.begin(State.REPLICATE)
+        while self.in_flight and self.in_flight[0] <= index:
+            self.in_flight.popleft()
+        self.next = max(self.next, self.match + 1)
+
+    def refused(self, prev_index: int, meet: int) -> bool:
+        """The follower has no entry ``prev_index`` like the leader's; they may agree at ``meet``.
+
+        Return whether that is news: an answer that was overtaken by a later one is none.
+        """
+        if prev_index <= self.match or self.state is State.SNAPSHOT:
+            return False
+        if self.state is State.PROBE and prev_index != self.next - 1:
+            return False
+        self.begin(State.PROBE)
+        self.next = max(self.match, min(meet, prev_index - 1)) + 1
+        return True
+
+    def begin(self, state: State) -> None:
+        """Go over to ``state``; what is on its way no longer counts."""
+        self.state = state
+        self.in_flight.clear()
+        self.snapshot, self.offset = None, 0
+        if state is not State.SNAPSHOT:
+            self.next = self.match + 1
