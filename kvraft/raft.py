@@ -15,8 +15,9 @@ The contract with the owner, a loop::
     raft.advance()                                (what was handed out is done)
 
 What is in which file: ``messages.py`` the messages and what makes one malformed, ``log.py`` the
-log, ``membership.py`` quorums, ``rules.py`` the two rules of safety, ``progress.py`` what a leader
-knows of a follower, ``reads.py`` the reads that wait, ``contract.py`` options, Ready and Status.
+log, ``membership.py`` quorums, ``rules.py`` the two rules of safety, ``leader.py`` what only a
+leader does, with ``progress.py`` what it knows of a follower and ``reads.py`` the reads that wait,
+``contract.py`` options, Ready and Status.  Here is what every member does.
 
 Invariants (Raft Figure 3 follows from them):
 
@@ -26,7 +27,6 @@ Invariants (Raft Figure 3 follows from them):
   leader's, and never at or below its commit index.
 - An entry counts for a member, the leader included, only once it is durable there; and only
   entries of the leader's own term are committed by counting (§5.4.2).
-- ``next index > match index`` for every follower; match indexes never fall within a term.
 - The configuration in force is the newest in the log, and a new one is not begun before the last
   one is committed (§6).
 - No message, whatever is in it, raises an exception; one that nobody sound would send changes
@@ -40,7 +40,6 @@ Version)*, 2014, here "Raft"; Ongaro, *Consensus: Bridging Theory and Practice*,
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Sequence
 from random import Random
 
@@ -48,7 +47,6 @@ from kvraft import rules
 from kvraft.contract import (
     Decided,
     Fate,
-    FollowerStatus,
     Options,
     ReadReady,
     Ready,
@@ -60,18 +58,17 @@ from kvraft.errors import BadInput, Busy, NotLeader
 from kvraft.events import (
     Committed,
     ConfigurationChanged,
-    ProgressChanged,
     Refused,
     Report,
     RoleChanged,
     SnapshotTaken,
     Superseded,
-    TransferBegan,
     Voted,
     ignore,
 )
+from kvraft.leader import Leader
 from kvraft.log import Log, Snapshot
-from kvraft.membership import Configuration, committed_index, vote_result
+from kvraft.membership import Configuration, vote_result
 from kvraft.messages import (
     CLUSTER,
     AppendEntries,
@@ -88,10 +85,8 @@ from kvraft.messages import (
     TimeoutNow,
     problem,
 )
-from kvraft.progress import Progress, State
-from kvraft.reads import Asker, Reads, Waiting
+from kvraft.reads import Asker, Waiting
 from kvraft.record import (
-    NOOP,
     ORIGIN,
     Entry,
     HardState,
@@ -144,33 +139,25 @@ class Raft:
         self.term, self.vote = hard_state
         self.leader: str | None = None
         self.commit_index = committed
-        self._options = options or Options()
+        self.replicated = 0
+        """An index through which every member holds the log durably, as far as this one knows."""
+        self.leading: Leader | None = None
+        """What there is to being a leader, while this member is one."""
+        self.ticks = 0
+        """How much time has passed since the start."""
+        self.options = options or Options()
+        self.report = report
         self._random = random
-        self._report = report
         self._configurations = [(log.base.index, configuration)]
-        self._ticks = 0  # since the start
-        self._elapsed = 0  # since the timer was reset
+        self._elapsed = 0  # ticks since the timer was reset
         self._timeout = self._draw_timeout()
         self._votes: dict[str, bool] = {}
-        self._replicated = 0
         self._incoming: tuple[tuple[object, ...], bytearray] | None = None  # a snapshot, in part
         # Reads that were asked for here, as a follower: token → when; or what they wait for.
         self._asker = random.getrandbits(48)
         self._asked: dict[int, int] = {}
         self._reading: list[ReadReady] = []
-        # As a leader.
-        self._progress: dict[str, Progress] = {}
-        self._noop_index = 0  # of this leader's term
         self._undecided: list[tuple[int, int, int]] = []  # first, last, term: a heap
-        self._reads = Reads()
-        self._round = 0
-        self._round_due = False
-        self._round_ticks: deque[tuple[int, int]] = deque()  # when rounds not answered began
-        self._round_commit = 0  # the commit index when the latest round began
-        self._leased_at: int | None = None  # when the latest answered round began
-        self._quiet_ticks = 0  # since it was checked that a quorum is heard
-        self._transfer: str | None = None
-        self._transfer_ticks = 0
         # What the next ready() hands out, and what the last one did.
         self._saved = hard_state
         self._durable = self._saving = log.last_index
@@ -189,23 +176,23 @@ class Raft:
 
     def tick(self) -> None:
         """Let one tick of time pass: elections time out, leaders send heartbeats (§5.2)."""
-        self._ticks += 1
-        self._elapsed += 1
-        if self.role is Role.LEADER:
-            self._tick_leader()
+        self.ticks += 1
+        if self.leading is not None:
+            self.leading.tick()
             return
+        self._elapsed += 1
         if self._asked:
-            self._give_up_asking(self._ticks - self._options.election_ticks)
+            self._give_up_asking(self.ticks - self.options.election_ticks)
         if self._elapsed >= self._timeout:
             self.timeout()
 
     def timeout(self) -> None:
         """Let the timer run out now: a leader sends heartbeats, a voter begins an election."""
         self._elapsed = 0
-        if self.role is Role.LEADER:
-            self._round_due = True
+        if self.leading is not None:
+            self.leading.heartbeat()
         elif self.member in self.configuration.voting:
-            if self._options.pre_vote:
+            if self.options.pre_vote:
                 self._ask_first()
             else:
                 self._campaign()
@@ -214,33 +201,9 @@ class Raft:
         """Take a message.  One that cannot be meant is reported and otherwise ignored."""
         why = problem(message, self.member, self.cluster)
         if why:
-            self._refuse(message, why)
-            return
-        if message.term > self.term and not self._enter_term_of(message):
-            return
-        match message:
-            case AppendEntries():
-                self._on_append_entries(message)
-            case AppendEntriesReply():
-                self._on_append_reply(message)
-            case RequestVote():
-                self._on_request_vote(message)
-            case RequestVoteReply():
-                self._on_vote_reply(message)
-            case PreVote():
-                self._on_pre_vote(message)
-            case PreVoteReply():
-                self._on_pre_vote_reply(message)
-            case InstallSnapshot():
-                self._on_install_snapshot(message)
-            case InstallSnapshotReply():
-                self._on_snapshot_reply(message)
-            case ReadIndex():
-                self._on_read_index(message)
-            case ReadIndexReply():
-                self._on_read_index_reply(message)
-            case TimeoutNow():
-                self._on_timeout_now(message)
+            self.refuse(message, why)
+        elif message.term <= self.term or self._enter_term_of(message):
+            getattr(self, _HANDLERS[type(message)])(message)
 
     def propose(self, records: Sequence[Record]) -> tuple[int, int]:
         """Append ``records`` to the leader's log, all of them; return first and last index (§5.3).
@@ -253,11 +216,11 @@ class Raft:
         kinds = [record.kind for record in records]
         if not kinds or Kind.NOOP in kinds or Kind.CONFIGURATION in kinds:
             raise BadInput("a proposal needs records, and only such as carry a client's data")
-        self._check_may_append()
+        self._check_leads()
         waiting = self.log.last_index - self.commit_index
-        if waiting >= self._options.max_uncommitted:
+        if waiting >= self.options.max_uncommitted:
             raise Busy(f"{self.member} has {waiting} entries that wait to be committed")
-        return self._append(records)
+        return self.append_own(records)
 
     def propose_change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Begin to make ``voters`` and ``learners`` the members; return the entry's index (§6).
@@ -268,17 +231,13 @@ class Raft:
         :class:`~kvraft.errors.Busy` while another change is under way or a newcomer lags, and
         :class:`~kvraft.errors.BadInput` for a change that makes no sense.
         """
-        self._check_may_append()
+        leading = self._check_leads()
         index, configuration = self._configurations[-1]
         if configuration.joint or index > self.commit_index:
             raise Busy(f"the change of members at entry {index} is under way")
-        if self.commit_index < self._noop_index:
-            raise Busy(f"{self.member} leads term {self.term}, but has committed nothing in it yet")
         change = configuration.change_to(tuple(voters), tuple(learners))
-        for name in change.voters:
-            if name not in configuration.voters:
-                self._check_caught_up(name)
-        return self._append([configuration_record(change.to_bytes())])[0]
+        leading.check_change(change)
+        return self.append_own([configuration_record(change.to_bytes())])[0]
 
     def transfer_leader(self, to: str) -> None:
         """Hand leadership over to the voter ``to``, as soon as it has the whole log (thesis §3.10).
@@ -287,15 +246,14 @@ class Raft:
         :class:`~kvraft.errors.NotLeader`, and :class:`~kvraft.errors.BadInput` if ``to`` is no
         other voter.
         """
-        if self.role is not Role.LEADER:
+        leading = self.leading
+        if leading is None:
             raise NotLeader(self.member, self.leader)
         if to == self.member or to not in self.configuration.voting:
             raise BadInput(
                 f"leadership cannot pass from {self.member} to {to!r}: not another voter"
             )
-        self._transfer, self._transfer_ticks = to, 0
-        self._report(TransferBegan(to))
-        self._pass_on_leadership(to)
+        leading.begin_transfer(to)
 
     def read_index(self, token: int) -> None:
         """Ask for the index as of which a read is linearizable (§8, thesis §6.4).
@@ -305,12 +263,12 @@ class Raft:
         or by its lease.  It comes back in :attr:`Ready.failed_reads` if leadership is lost before.
         A follower asks its leader.  Raises :class:`~kvraft.errors.NotLeader` if it knows none.
         """
-        if self.role is Role.LEADER:
-            self._read(token)
+        if self.leading is not None:
+            self.leading.read(token)
         elif self.leader is None:
             raise NotLeader(self.member, None)
         else:
-            self._asked[token] = self._ticks
+            self._asked[token] = self.ticks
             self._messages.append(
                 ReadIndex(
                     self.member, self.leader, self.term, self._asker, token, cluster=self.cluster
@@ -344,13 +302,13 @@ class Raft:
             or self._decided
             or self._ready_reads
             or self._failed_reads
-            or (self.role is Role.LEADER and self._wants_to_send())
+            or (self.leading is not None and self.leading.wants_to_send())
         )
 
     def ready(self) -> Ready:
         """Hand out what is to be done; :meth:`advance` must follow before the next call."""
-        if self.role is Role.LEADER:
-            self._send_all()
+        if self.leading is not None:
+            self.leading.send()
         state = HardState(self.term, self.vote)
         changed = state != self._saved
         if changed:  # a term must be durable before anything says that it was entered
@@ -380,8 +338,8 @@ class Raft:
     def advance(self) -> None:
         """What the last :meth:`ready` handed out is done: its entries are durable."""
         self._durable = self._saving
-        if self.role is Role.LEADER:
-            self._count()
+        if self.leading is not None:
+            self.leading.count()
 
     # ── looking at it ───────────────────────────────────────────────────────────────────────────
 
@@ -401,19 +359,9 @@ class Raft:
         return self._durable
 
     @property
-    def replicated(self) -> int:
-        """An index through which every member holds the log durably, as far as this one knows."""
-        return self._replicated
-
-    @property
     def lease(self) -> bool:
         """Whether this member may serve reads at once: it leads, and nobody else can yet."""
-        return (
-            self.role is Role.LEADER
-            and self._leased_at is not None
-            and self._ticks - self._leased_at < self._options.lease_ticks
-            and self.commit_index >= self._noop_index
-        )
+        return self.leading is not None and self.leading.lease
 
     def configuration_at(self, index: int) -> Configuration:
         """Return the configuration as of ``index``, which is not below the log's base."""
@@ -421,6 +369,7 @@ class Raft:
 
     def status(self) -> Status:
         """Return everything there is to see."""
+        leading, asked = self.leading, len(self._asked) + len(self._reading)
         return Status(
             member=self.member,
             role=self.role,
@@ -434,19 +383,52 @@ class Raft:
             durable_index=self._durable,
             last_index=self.log.last_index,
             last_term=self.log.last_term,
-            replicated=self._replicated,
+            replicated=self.replicated,
             elapsed=self._elapsed,
             timeout=self._timeout,
             lease=self.lease,
-            transfer=self._transfer,
+            transfer=leading.transfer if leading else None,
             votes=dict(self._votes),
-            progress={
-                name: FollowerStatus(p.state.value, p.next, p.match, len(p.in_flight), p.active)
-                for name, p in self._progress.items()
-            },
-            waiting_reads=len(self._reads) + len(self._asked) + len(self._reading),
+            progress=leading.followers() if leading else {},
+            waiting_reads=asked + (leading.waiting_reads if leading else 0),
             undecided=len(self._undecided),
         )
+
+    # ── what the leader's part, leader.py, asks of the rest ─────────────────────────────────────
+
+    def append_own(self, records: Sequence[Record]) -> tuple[int, int]:
+        """Append to the leader's own log; it is sent and saved by the next Ready."""
+        first, term = self.log.last_index + 1, self.term
+        entries = [Entry(term, first + n, record) for n, record in enumerate(records)]
+        last = entries[-1].index
+        self.log.append(entries)
+        heapq.heappush(self._undecided, (first, last, term))
+        self._adopt(_configurations_of(entries))
+        return first, last
+
+    def post_early(self, message: Message) -> None:
+        """Send what does not depend on this member's own disk (thesis §10.2.1)."""
+        self._early.append(message)
+
+    def note_replicated(self, index: int) -> None:
+        """Every member holds the log through ``index``."""
+        self.replicated = max(self.replicated, index)
+
+    def step_down(self) -> None:
+        """Lead no more, and know of no leader."""
+        self._follow(self.term, None)
+
+    def refuse(self, message: object, why: str) -> None:
+        """Report a message that is ignored."""
+        sender = getattr(message, "sender", "")
+        self.report(Refused(type(message).__name__, str(sender), why))
+
+    def _check_leads(self) -> Leader:
+        if self.leading is None:
+            raise NotLeader(self.member, self.leader)
+        if self.leading.transfer:
+            raise Busy(f"{self.member} is handing leadership over to {self.leading.transfer}")
+        return self.leading
 
     # ── terms and roles (Raft §5.1) ─────────────────────────────────────────────────────────────
 
@@ -455,7 +437,7 @@ class Raft:
         match message:
             case PreVote() | PreVoteReply(granted=True):
                 return True  # of a term that nobody has entered
-            case RequestVote(transfer=False) if self._options.check_quorum and self._shielded:
+            case RequestVote(transfer=False) if self.options.check_quorum and self._shielded:
                 return False  # there is a leader: a candidate must not depose it (§6)
             case AppendEntries() | InstallSnapshot():
                 self._follow(message.term, message.sender)
@@ -470,32 +452,24 @@ class Raft:
         A restarted member has forgotten whom it heard.  Where leases rely on what it promised, it
         keeps quiet until any such promise is over.
         """
-        if self._options.lease_ticks and self._ticks < self._options.election_ticks:
+        if self.options.lease_ticks and self.ticks < self.options.election_ticks:
             return True
-        return self.leader is not None and self._elapsed < self._options.election_ticks
+        return self.leader is not None and self._elapsed < self.options.election_ticks
 
     def _follow(self, term: int, leader: str | None) -> None:
         """Be a follower in ``term``, of ``leader`` if it is known."""
         if self.role is Role.FOLLOWER and (term, leader) == (self.term, self.leader):
             return
-        if self.role is Role.LEADER:  # its clock counted heartbeats until now
+        if self.leading is not None:  # fail what only a leader can finish
             self._elapsed, self._timeout = 0, self._draw_timeout()
-            self._lay_down()
-        self._give_up_asking(self._ticks)
+            for waiting in self.leading.give_up_reads():
+                if isinstance(waiting.who, Asker):
+                    self._answer_asker(waiting.who, -1)
+                else:
+                    self._failed_reads.append(waiting.who)
+            self.leading = None
+        self._give_up_asking(self.ticks)
         self._become(Role.FOLLOWER, term, leader)
-
-    def _lay_down(self) -> None:
-        """Leadership is over: fail what only a leader can finish."""
-        for waiting in self._reads.give_up():
-            if isinstance(waiting.who, Asker):
-                self._answer_asker(waiting.who, -1)
-            else:
-                self._failed_reads.append(waiting.who)
-        self._progress = {}
-        self._transfer = None
-        self._leased_at = None
-        self._round_ticks.clear()
-        self._round_due = False
 
     def _become(self, role: Role, term: int, leader: str | None) -> None:
         """Change role, term or leader.  A vote is kept for as long as its term lasts."""
@@ -506,13 +480,13 @@ class Raft:
         self.role, self.term, self.leader = role, term, leader
         if self._told != (now := (role, term, leader)):
             self._told = now
-            self._report(RoleChanged(role.value, term, leader or ""))
+            self.report(RoleChanged(role.value, term, leader or ""))
 
     # ── elections (Raft §5.2, §5.4.1; thesis §3.10, §9.6) ───────────────────────────────────────
 
     def _ask_first(self) -> None:
         """Ask whether an election could be won, and enter no new term before (thesis §9.6)."""
-        self._give_up_asking(self._ticks)
+        self._give_up_asking(self.ticks)
         self._become(Role.PRE_CANDIDATE, self.term, None)
         self._elapsed, self._timeout = 0, self._draw_timeout()
         last = self.log.last
@@ -526,7 +500,7 @@ class Raft:
 
     def _campaign(self, *, transfer: bool = False) -> None:
         """Begin an election for the next term, with this member's own vote."""
-        self._give_up_asking(self._ticks)
+        self._give_up_asking(self.ticks)
         self._become(Role.CANDIDATE, self.term + 1, None)
         self._vote_for(self.member)
         self._elapsed, self._timeout = 0, self._draw_timeout()
@@ -562,6 +536,14 @@ class Raft:
         reply = RequestVoteReply(self.member, ask.sender, self.term, granted, cluster=self.cluster)
         self._messages.append(reply)
 
+    def _on_append_reply(self, reply: AppendEntriesReply) -> None:
+        if self.leading is not None and reply.term == self.term:
+            self.leading.on_append_reply(reply)
+
+    def _on_snapshot_reply(self, reply: InstallSnapshotReply) -> None:
+        if self.leading is not None and reply.term == self.term:
+            self.leading.on_snapshot_reply(reply)
+
     def _on_vote_reply(self, reply: RequestVoteReply) -> None:
         if self.role is Role.CANDIDATE and reply.term == self.term:
             self._votes[reply.sender] = reply.granted
@@ -574,7 +556,9 @@ class Raft:
         elif result and self.role is Role.PRE_CANDIDATE:
             self._campaign()
         elif result:
-            self._lead()
+            self._become(Role.LEADER, self.term, self.member)
+            self._elapsed = 0
+            self.leading = Leader(self)
 
     def _on_timeout_now(self, order: TimeoutNow) -> None:
         """The leader hands over to us: no need to ask first, nor to wait (thesis §3.10)."""
@@ -588,234 +572,11 @@ class Raft:
     def _vote_for(self, candidate: str) -> None:
         if self.vote != candidate:
             self.vote = candidate
-            self._report(Voted(self.term, candidate))
+            self.report(Voted(self.term, candidate))
 
     def _draw_timeout(self) -> int:
-        shortest = self._options.election_ticks
-        return self._random.randrange(shortest, shortest + self._options.spread_ticks)
-
-    # ── leading ─────────────────────────────────────────────────────────────────────────────────
-
-    def _lead(self) -> None:
-        """Take over: a no-op of the new term lets older entries commit (§5.4.2, §8)."""
-        self._become(Role.LEADER, self.term, self.member)
-        self._elapsed = self._quiet_ticks = 0
-        self._progress = {}
-        self._watch_members()
-        self._noop_index = self.log.last_index + 1
-        self.log.append([Entry(self.term, self._noop_index, NOOP)])
-        self._round_due = True
-
-    def _watch_members(self) -> None:
-        """Keep track of everyone in the configuration in force, and of nobody else."""
-        self._progress = {
-            name: self._progress.get(name) or Progress(next=self.log.last_index + 1)
-            for name in self.configuration.members
-            if name != self.member
-        }
-
-    def _tick_leader(self) -> None:
-        self._quiet_ticks += 1
-        self._transfer_ticks += 1
-        if self._transfer and self._transfer_ticks >= self._options.election_ticks:
-            self._transfer = None  # it did not come to pass: take proposals again
-        if self._quiet_ticks >= self._options.election_ticks:
-            self._quiet_ticks = 0
-            if self._options.check_quorum and not self._hears_quorum():
-                self._follow(self.term, None)  # others may lead by now (thesis §6.2)
-                return
-        if self._elapsed >= self._options.heartbeat_ticks:
-            self.timeout()
-
-    def _hears_quorum(self) -> bool:
-        """Return whether a quorum was heard since this was last asked."""
-        heard = {name: progress.active for name, progress in self._progress.items()}
-        heard[self.member] = True
-        for progress in self._progress.values():
-            progress.active = False
-        return vote_result(self.configuration, heard) is True
-
-    def _check_may_append(self) -> None:
-        if self.role is not Role.LEADER:
-            raise NotLeader(self.member, self.leader)
-        if self._transfer:
-            raise Busy(f"{self.member} is handing leadership over to {self._transfer}")
-
-    def _append(self, records: Sequence[Record]) -> tuple[int, int]:
-        """Append to the leader's own log; it is sent and saved by the next Ready."""
-        first, term = self.log.last_index + 1, self.term
-        entries = [Entry(term, first + n, record) for n, record in enumerate(records)]
-        last = entries[-1].index
-        self.log.append(entries)
-        heapq.heappush(self._undecided, (first, last, term))
-        self._adopt(_configurations_of(entries))
-        return first, last
-
-    def _pass_on_leadership(self, to: str) -> None:
-        """Tell ``to`` to begin an election, if it holds the whole log."""
-        progress = self._progress.get(to)
-        if progress is not None and progress.match == self.log.last_index:
-            # However late it arrives, it ends whatever lease this leader had.
-            self._leased_at = None
-            self._round_ticks.clear()
-            self._early.append(TimeoutNow(self.member, to, self.term, cluster=self.cluster))
-
-    # ── sending, as a leader (Raft §5.3, §7; thesis §10.2) ──────────────────────────────────────
-
-    def _wants_to_send(self) -> bool:
-        return (
-            self._round_due
-            or self._reads.want(self._round)
-            or any(map(self._has_news, self._progress.values()))
-        )
-
-    def _has_news(self, progress: Progress) -> bool:
-        """Return whether there is something to send to a follower, and it may be sent now."""
-        if progress.paused(self._options.window):
-            return False
-        if progress.state is State.SNAPSHOT:
-            return True
-        if progress.next <= self.log.base.index:
-            return self.snapshot is not None and self.snapshot.last >= self.log.base
-        return progress.next <= self.log.last_index
-
-    def _send_all(self) -> None:
-        """Send what is new to each follower; in a new round, send something to everybody."""
-        new_round = self._round_due or self._reads.want(self._round)
-        if new_round:  # one round serves all reads that gathered
-            self._begin_round()
-        for name, progress in self._progress.items():
-            if self._has_news(progress):
-                while self._has_news(progress):
-                    self._send_content(name, progress)
-            elif new_round:
-                self._send_heartbeat(name, progress)
-
-    def _begin_round(self) -> None:
-        self._round += 1
-        self._round_due = False
-        self._round_commit = self.commit_index
-        if self._options.lease_ticks and self._transfer is None:
-            self._round_ticks.append((self._round, self._ticks))
-        self._confirm_round()
-
-    def _send_heartbeat(self, to: str, progress: Progress) -> None:
-        """Send an append without entries.
-
-        It follows on the last entry sent: if that one was lost, the answer will tell.
-        """
-        at_hand = progress.state is not State.SNAPSHOT and progress.next > self.log.base.index
-        previous = progress.next - 1 if at_hand else 0
-        self._send_append(to, previous, ())
-
-    def _send_content(self, to: str, progress: Progress) -> None:
-        """Send the next entries, or the next chunk of a snapshot if the log begins behind them."""
-        if progress.state is not State.SNAPSHOT and progress.next <= self.log.base.index:
-            progress.begin(State.SNAPSHOT)
-            progress.snapshot = self.snapshot
-            self._report_progress(to, progress)
-        if progress.snapshot is not None:
-            self._send_chunk(to, progress, progress.snapshot)
-            return
-        entries = self.log.batch(progress.next, self._options.max_batch_bytes)
-        self._send_append(to, progress.next - 1, entries)
-        progress.sent(entries[-1].index)
-
-    def _send_append(self, to: str, previous: int, entries: tuple[Entry, ...]) -> None:
-        self._early.append(
-            AppendEntries(
-                self.member,
-                to,
-                self.term,
-                previous,
-                self.log.term(previous) if previous else 0,
-                entries,
-                self.commit_index,
-                self._replicated,
-                self._round,
-                self.cluster,
-            )
-        )
-
-    def _send_chunk(self, to: str, progress: Progress, snapshot: Snapshot) -> None:
-        data = snapshot.read(progress.offset, self._options.max_batch_bytes)
-        self._early.append(
-            InstallSnapshot(
-                self.member,
-                to,
-                self.term,
-                *snapshot.last,
-                snapshot.configuration,
-                snapshot.size,
-                progress.offset,
-                data,
-                self.cluster,
-            )
-        )
-        progress.sent(snapshot.last.index)
-        progress.sent_round = self._round
-
-    # ── hearing from followers ──────────────────────────────────────────────────────────────────
-
-    def _on_append_reply(self, reply: AppendEntriesReply) -> None:
-        """Note what a follower has, or where to try next (§5.3)."""
-        progress = self._progress.get(reply.sender)
-        if reply.term != self.term or progress is None or reply.round == 0:
-            return
-        if max(reply.match, reply.prev_index) > self.log.last_index or reply.round > self._round:
-            self._refuse(reply, f"it answers what was never sent: {reply.match}, {reply.round}")
-            return
-        progress.active = True
-        before, match = progress.state, progress.match
-        if reply.success:
-            progress.matched(reply.match)
-            if progress.state is State.SNAPSHOT:
-                self._nudge(reply.sender, progress, reply.round)
-        else:
-            # Skip all entries of a conflicting term at once, never below what is known to match.
-            meet = self.log.last_not_above(reply.hint_term, reply.hint_index)
-            progress.refused(reply.prev_index, meet)
-        if progress.state is not before:
-            self._report_progress(reply.sender, progress)
-        if reply.round > progress.round:
-            progress.round = reply.round
-            self._confirm_round()
-        if progress.match > match:
-            self._follower_moved(reply.sender)
-
-    def _nudge(self, name: str, progress: Progress, round: int) -> None:
-        """A follower is alive.  If it has not answered a chunk from before, that one was lost."""
-        if progress.match >= self.log.base.index:  # it caught up some other way
-            progress.begin(State.REPLICATE)
-        elif progress.in_flight and round > progress.sent_round:
-            progress.in_flight.clear()
-
-    def _on_snapshot_reply(self, reply: InstallSnapshotReply) -> None:
-        """A follower took a chunk, or all of them (§7)."""
-        progress = self._progress.get(reply.sender)
-        if reply.term != self.term or progress is None:
-            return
-        progress.active = True
-        snapshot = progress.snapshot
-        if snapshot is None or snapshot.last.index != reply.last_index:
-            return
-        if reply.done:
-            progress.begin(State.REPLICATE)
-            progress.matched(min(reply.last_index, self.log.last_index))
-            self._report_progress(reply.sender, progress)
-            self._follower_moved(reply.sender)
-        elif reply.offset <= snapshot.size:
-            progress.offset = reply.offset  # where it wants to go on, whatever we thought
-            progress.in_flight.clear()
-
-    def _follower_moved(self, name: str) -> None:
-        """A follower holds more than before."""
-        self._count()
-        if self.role is Role.LEADER and name == self._transfer:
-            self._pass_on_leadership(name)
-
-    def _report_progress(self, name: str, progress: Progress) -> None:
-        self._report(ProgressChanged(name, progress.state.value, progress.next, progress.match))
+        shortest = self.options.election_ticks
+        return self._random.randrange(shortest, shortest + self.options.spread_ticks)
 
     # ── replication, as a follower (Raft §5.3) ──────────────────────────────────────────────────
 
@@ -838,15 +599,15 @@ class Raft:
         if not self._take_entries(append):
             return
         match = previous + len(append.entries)
-        self._replicated = max(self._replicated, min(append.replicated, match))
+        self.note_replicated(min(append.replicated, match))
         # Only what this message covers is known to be the leader's: what may follow is not.
-        self._commit_through(min(append.commit, match))
+        self.commit_through(min(append.commit, match))
         self._reply_append(append, success=True, match=match)
 
     def _rival(self, message: AppendEntries | InstallSnapshot) -> bool:
         """Refuse a message of somebody else who claims to lead this term."""
         if self.leader not in (None, message.sender) and message.term == self.term:
-            self._refuse(message, f"{self.leader} leads term {self.term}")
+            self.refuse(message, f"{self.leader} leads term {self.term}")
             return True
         return False
 
@@ -862,17 +623,15 @@ class Raft:
         if not entries:
             return True
         if entries[0].index <= self.commit_index:
-            self._refuse(append, f"entry {entries[0].index} conflicts with a committed one")
+            self.refuse(append, f"entry {entries[0].index} conflicts with a committed one")
             return False
         if entries[0].term < log.term(entries[0].index - 1):
-            self._refuse(
-                append, f"entry {entries[0].index} is of an older term than the one before"
-            )
+            self.refuse(append, f"entry {entries[0].index} is of an older term than the one before")
             return False
         try:
             configurations = _configurations_of(entries)
         except BadInput as error:
-            self._refuse(append, str(error))
+            self.refuse(append, str(error))
             return False
         if entries[0].index <= log.last_index:
             self._supersede(entries[0].index)
@@ -882,7 +641,7 @@ class Raft:
 
     def _supersede(self, index: int) -> None:
         """Drop the entry at ``index`` and all behind it: the leader's log differs."""
-        self._report(Superseded(index, self.log.last_index))
+        self.report(Superseded(index, self.log.last_index))
         self.log.truncate_from(index)
         self._unsaved = min(self._unsaved, index)
         self._saving = min(self._saving, index - 1)
@@ -927,7 +686,7 @@ class Raft:
         self._elapsed = 0
         last = Position(chunk.last_index, chunk.last_term)
         if self.log.holds(*last):  # all of it is in the log, and so known to be committed
-            self._commit_through(last.index)
+            self.commit_through(last.index)
         if last.index <= self.commit_index:
             self._incoming = None
             self._reply_chunk(chunk, chunk.size, done=True)
@@ -955,7 +714,7 @@ class Raft:
         self._unsaved = index + 1
         self._received = snapshot
         self._configurations = [(index, snapshot.configuration)]
-        self._report(SnapshotTaken(*snapshot.last, snapshot.size))
+        self.report(SnapshotTaken(*snapshot.last, snapshot.size))
         self._report_configuration()
         self._decide()
         self._release_reading()
@@ -969,25 +728,12 @@ class Raft:
 
     # ── commitment (Raft §5.3, §5.4.2) ──────────────────────────────────────────────────────────
 
-    def _count(self) -> None:
-        """Commit what a quorum holds, as far as the rule of commitment allows."""
-        match = {name: progress.match for name, progress in self._progress.items()}
-        if self.member in self.configuration.members:
-            match[self.member] = self._durable
-        self._replicated = max(self._replicated, min(match.values(), default=0))
-        index = self.advance_commit(
-            self.commit_index, self.term, match, self.configuration, self.log
-        )
-        if index > self.commit_index:
-            self._commit_through(index)
-            self._confirm_round()
-            self._finish_change()
-
-    def _commit_through(self, index: int) -> None:
+    def commit_through(self, index: int) -> None:
+        """Everything through ``index`` is committed, the leader says or this leader found."""
         if index > self.commit_index:
             self.commit_index = index
-            if self._report is not ignore:
-                self._report(Committed(index))
+            if self.report is not ignore:
+                self.report(Committed(index))
             self._decide()
             self._release_reading()
 
@@ -1009,76 +755,24 @@ class Raft:
         for proposal in open_still:
             heapq.heappush(heap, proposal)
 
-    # ── membership (Raft §6; thesis §4) ─────────────────────────────────────────────────────────
+    # ── membership (Raft §6) ────────────────────────────────────────────────────────────────────
 
     def _adopt(self, configurations: list[tuple[int, Configuration]]) -> None:
         """Act on configurations from the moment that they are in the log."""
         if configurations:
             self._configurations += configurations
             self._report_configuration()
-            if self.role is Role.LEADER:
-                self._watch_members()
-
-    def _check_caught_up(self, name: str) -> None:
-        progress = self._progress.get(name)
-        if name == self.member:
-            return
-        if progress is None:
-            raise BadInput(f"{name} cannot vote before it has caught up: add it as a learner first")
-        if progress.match < self._round_commit or progress.match == 0:
-            raise Busy(
-                f"{name} cannot vote yet: it holds the log through {progress.match} of "
-                f"{self._round_commit}"
-            )
-
-    def _finish_change(self) -> None:
-        """Once a change is committed: leave the joint configuration; leave, if we were removed."""
-        index, configuration = self._configurations[-1]
-        if self.role is not Role.LEADER or index > self.commit_index:
-            return
-        if configuration.joint:
-            self._append([configuration_record(configuration.leave().to_bytes())])
-        elif self.member not in configuration.voters:
-            self._retire()
-
-    def _retire(self) -> None:
-        """Hand over to the most complete voter and follow: this member votes no more (§6)."""
-        self._round_due = True  # that this is committed, everybody may hear
-        self._send_all()
-        voters = [name for name in self.configuration.voters if name in self._progress]
-        heir = max(voters, key=lambda name: self._progress[name].match)
-        self._pass_on_leadership(heir)
-        self._follow(self.term, None)
+            if self.leading is not None:
+                self.leading.watch_members()
 
     def _report_configuration(self) -> None:
         index, now = self._configurations[-1]
-        self._report(ConfigurationChanged(index, now.voters, now.outgoing, now.learners))
+        self.report(ConfigurationChanged(index, now.voters, now.outgoing, now.learners))
 
     # ── reads (Raft §8; thesis §6.4) ────────────────────────────────────────────────────────────
 
-    def _read(self, who: int | Asker) -> None:
-        """As a leader: serve a read now under the lease, or once the next round is answered."""
-        # What was committed before this leader's no-op may be more than it knows: the no-op's
-        # index bounds it (§8).
-        index = max(self.commit_index, self._noop_index)
-        if self.lease:
-            self._serve(Waiting(who, index, 0))
-        else:
-            self._reads.add(who, index, self._round + 1)
-
-    def _confirm_round(self) -> None:
-        """See which rounds a quorum has answered: reads go out, the lease grows."""
-        if not self._reads and not self._round_ticks:
-            return
-        rounds = {name: progress.round for name, progress in self._progress.items()}
-        rounds[self.member] = self._round
-        answered = committed_index(self.configuration, rounds)
-        while self._round_ticks and self._round_ticks[0][0] <= answered:
-            self._leased_at = self._round_ticks.popleft()[1]
-        for waiting in self._reads.release(answered, self.commit_index):
-            self._serve(waiting)
-
-    def _serve(self, read: Waiting) -> None:
+    def serve(self, read: Waiting) -> None:
+        """A read that waited at this leader may be served."""
         if isinstance(read.who, Asker):
             self._answer_asker(read.who, read.index)
         else:
@@ -1086,8 +780,8 @@ class Raft:
 
     def _on_read_index(self, ask: ReadIndex) -> None:
         asker = Asker(ask.sender, ask.asker, ask.token)
-        if self.role is Role.LEADER:
-            self._read(asker)
+        if self.leading is not None:
+            self.leading.read(asker)
         else:
             self._answer_asker(asker, -1)
 
@@ -1120,12 +814,6 @@ class Raft:
             del self._asked[token]
         self._failed_reads += late
 
-    # ── small things ────────────────────────────────────────────────────────────────────────────
-
-    def _refuse(self, message: object, why: str) -> None:
-        sender = getattr(message, "sender", "")
-        self._report(Refused(type(message).__name__, str(sender), why))
-
 
 def _configurations_of(entries: Sequence[Entry]) -> list[tuple[int, Configuration]]:
     """Return the configurations among ``entries``; ``BadInput`` if one is damaged."""
@@ -1136,3 +824,18 @@ def _configurations_of(entries: Sequence[Entry]) -> list[tuple[int, Configuratio
         for entry in entries
         if entry.record.kind is Kind.CONFIGURATION
     ]
+
+
+_HANDLERS = {
+    RequestVote: "_on_request_vote",
+    RequestVoteReply: "_on_vote_reply",
+    PreVote: "_on_pre_vote",
+    PreVoteReply: "_on_pre_vote_reply",
+    AppendEntries: "_on_append_entries",
+    AppendEntriesReply: "_on_append_reply",
+    InstallSnapshot: "_on_install_snapshot",
+    InstallSnapshotReply: "_on_snapshot_reply",
+    ReadIndex: "_on_read_index",
+    ReadIndexReply: "_on_read_index_reply",
+    TimeoutNow: "_on_timeout_now",
+}

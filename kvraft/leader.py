@@ -1,0 +1,403 @@
+"""What a leader does and knows: "volatile state on leaders, reinitialized after election".
+
+A :class:`Leader` is made when its member wins an election and dropped when it steps down, so that
+nothing of one leadership is ever mistaken for another's.  What outlives leadership (term, log,
+commit index, the fate of proposals) belongs to :class:`~kvraft.raft.Raft`, whose part this is.
+
+::
+
+    propose ──► log ──► send: appends, window by window ──► followers
+                             │                                  │ replies
+                 commit ◄── count: match indexes of a quorum ◄──┘
+
+Invariants:
+
+- It only appends to its log (Figure 3, "leader append-only").
+- ``next index > match index`` for every follower; match indexes never fall.
+- An entry counts for a member, this one included, only once it is durable there.
+- A read waits for a heartbeat round that begins after it was asked for, unless the lease holds.
+
+Sources: Raft Figure 2 ("rules for servers: leaders"), §5.3, §5.4.2, §6, §7, §8; thesis §3.10,
+§4.2, §6.2, §6.4, §10.2.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from kvraft.contract import FollowerStatus
+from kvraft.errors import BadInput, Busy
+from kvraft.events import ProgressChanged, TransferBegan
+from kvraft.log import Snapshot
+from kvraft.membership import Configuration, committed_index, vote_result
+from kvraft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    TimeoutNow,
+)
+from kvraft.progress import Progress, State
+from kvraft.reads import Asker, Reads, Waiting
+from kvraft.record import NOOP, Entry, configuration_record
+
+if TYPE_CHECKING:
+    from kvraft.raft import Raft
+
+
+class Leader:
+    """The leadership of one member for one term; ``raft`` is the member."""
+
+    def __init__(self, raft: Raft) -> None:
+        self._raft = raft
+        self._options = raft.options
+        self._progress: dict[str, Progress] = {}
+        self._reads = Reads()
+        self._round = 0
+        self._round_due = True  # everybody is to hear of the new leader
+        self._round_ticks: deque[tuple[int, int]] = deque()  # when rounds not answered began
+        self._round_commit = 0  # the commit index when the latest round began
+        self._lease_ticks = self._options.lease_ticks
+        self._leased_at: int | None = None  # when the latest answered round began
+        self._elapsed = 0  # ticks since the last heartbeat
+        self._quiet_ticks = 0  # since it was checked that a quorum is heard
+        self._transfer_ticks = 0
+        self.transfer: str | None = None
+        """Whom leadership is being handed to."""
+        self.watch_members()
+        # A no-op of the new term lets older entries commit, and tells how far they do (§5.4.2, §8).
+        self.noop_index = raft.log.last_index + 1
+        raft.log.append([Entry(raft.term, self.noop_index, NOOP)])
+
+    # ── time ────────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self) -> None:
+        """Let one tick pass: heartbeats, and a look at whether a quorum still answers."""
+        self._elapsed += 1
+        self._quiet_ticks += 1
+        self._transfer_ticks += 1
+        if self.transfer and self._transfer_ticks >= self._options.election_ticks:
+            self.transfer = None  # it did not come to pass: take proposals again
+        if self._quiet_ticks >= self._options.election_ticks:
+            self._quiet_ticks = 0
+            if self._options.check_quorum and not self._hears_quorum():
+                self._raft.step_down()  # others may lead by now (thesis §6.2)
+                return
+        if self._elapsed >= self._options.heartbeat_ticks:
+            self.heartbeat()
+
+    def heartbeat(self) -> None:
+        """Begin a round of heartbeats with the next Ready."""
+        self._elapsed = 0
+        self._round_due = True
+
+    def _hears_quorum(self) -> bool:
+        """Return whether a quorum was heard since this was last asked."""
+        heard = {name: progress.active for name, progress in self._progress.items()}
+        heard[self._raft.member] = True
+        for progress in self._progress.values():
+            progress.active = False
+        return vote_result(self._raft.configuration, heard) is True
+
+    # ── sending (Raft §5.3, §7; thesis §10.2) ───────────────────────────────────────────────────
+
+    def wants_to_send(self) -> bool:
+        """Return whether :meth:`send` would send anything."""
+        return (
+            self._round_due
+            or self._reads.want(self._round)
+            or any(map(self._has_news, self._progress.values()))
+        )
+
+    def send(self) -> None:
+        """Send what is new to each follower; in a new round, send something to everybody."""
+        new_round = self._round_due or self._reads.want(self._round)
+        if new_round:  # one round serves all reads that gathered
+            self._begin_round()
+        for name, progress in self._progress.items():
+            if self._has_news(progress):
+                while self._has_news(progress):
+                    self._send_content(name, progress)
+            elif new_round:
+                self._send_heartbeat(name, progress)
+
+    def _begin_round(self) -> None:
+        self._round += 1
+        self._round_due = False
+        self._round_commit = self._raft.commit_index
+        if self._lease_ticks:
+            self._round_ticks.append((self._round, self._raft.ticks))
+        self._confirm_round()
+
+    def _has_news(self, progress: Progress) -> bool:
+        """Return whether there is something to send to a follower, and it may be sent now."""
+        if progress.paused(self._options.window):
+            return False
+        if progress.state is State.SNAPSHOT:
+            return True
+        log, snapshot = self._raft.log, self._raft.snapshot
+        if progress.next <= log.base.index:
+            return snapshot is not None and snapshot.last >= log.base
+        return progress.next <= log.last_index
+
+    def _send_heartbeat(self, to: str, progress: Progress) -> None:
+        """Send an append without entries.
+
+        It follows on the last entry sent: if that one was lost, the answer will tell.
+        """
+        in_log = progress.next > self._raft.log.base.index
+        at_hand = progress.state is not State.SNAPSHOT and in_log
+        self._send_append(to, progress.next - 1 if at_hand else 0, ())
+
+    def _send_content(self, to: str, progress: Progress) -> None:
+        """Send the next entries, or the next chunk of a snapshot if the log begins behind them."""
+        log = self._raft.log
+        if progress.state is not State.SNAPSHOT and progress.next <= log.base.index:
+            progress.begin(State.SNAPSHOT)
+            progress.snapshot = self._raft.snapshot
+            self._report_progress(to, progress)
+        if progress.snapshot is not None:
+            self._send_chunk(to, progress, progress.snapshot)
+            return
+        entries = log.batch(progress.next, self._options.max_batch_bytes)
+        self._send_append(to, progress.next - 1, entries)
+        progress.sent(entries[-1].index)
+
+    def _send_append(self, to: str, previous: int, entries: tuple[Entry, ...]) -> None:
+        raft = self._raft
+        append = AppendEntries(
+            raft.member,
+            to,
+            raft.term,
+            previous,
+            raft.log.term(previous) if previous else 0,
+            entries,
+            raft.commit_index,
+            raft.replicated,
+            self._round,
+            raft.cluster,
+        )
+        raft.post_early(append)
+
+    def _send_chunk(self, to: str, progress: Progress, snapshot: Snapshot) -> None:
+        raft = self._raft
+        chunk = InstallSnapshot(
+            raft.member,
+            to,
+            raft.term,
+            *snapshot.last,
+            snapshot.configuration,
+            snapshot.size,
+            progress.offset,
+            snapshot.read(progress.offset, self._options.max_batch_bytes),
+            raft.cluster,
+        )
+        raft.post_early(chunk)
+        progress.sent(snapshot.last.index)
+        progress.sent_round = self._round
+
+    # ── hearing from followers ──────────────────────────────────────────────────────────────────
+
+    def on_append_reply(self, reply: AppendEntriesReply) -> None:
+        """Note what a follower has, or where to try next (§5.3)."""
+        progress = self._progress.get(reply.sender)
+        if progress is None or reply.round == 0:
+            return
+        last = self._raft.log.last_index
+        if max(reply.match, reply.prev_index) > last or reply.round > self._round:
+            what = (
+                f"it holds {reply.match} in round {reply.round}, and I have {last}, {self._round}"
+            )
+            self._raft.refuse(reply, what)
+            return
+        progress.active = True
+        before, match = progress.state, progress.match
+        if reply.success:
+            progress.matched(reply.match)
+            if progress.state is State.SNAPSHOT:
+                self._nudge(progress, reply.round)
+        else:
+            # Skip all entries of a conflicting term at once, never below what is known to match.
+            meet = self._raft.log.last_not_above(reply.hint_term, reply.hint_index)
+            progress.refused(reply.prev_index, meet)
+        if progress.state is not before:
+            self._report_progress(reply.sender, progress)
+        if reply.round > progress.round:
+            progress.round = reply.round
+            self._confirm_round()
+        if progress.match > match:
+            self._moved(reply.sender)
+
+    def _nudge(self, progress: Progress, round: int) -> None:
+        """A follower is alive.  If it has not answered a chunk from before, that one was lost."""
+        if progress.match >= self._raft.log.base.index:  # it caught up some other way
+            progress.begin(State.REPLICATE)
+        elif progress.in_flight and round > progress.sent_round:
+            progress.in_flight.clear()
+
+    def on_snapshot_reply(self, reply: InstallSnapshotReply) -> None:
+        """A follower took a chunk, or all of them (§7)."""
+        progress = self._progress.get(reply.sender)
+        if progress is None:
+            return
+        progress.active = True
+        snapshot = progress.snapshot
+        if snapshot is None or snapshot.last.index != reply.last_index:
+            return
+        if reply.done:
+            progress.begin(State.REPLICATE)
+            progress.matched(reply.last_index)
+            self._report_progress(reply.sender, progress)
+            self._moved(reply.sender)
+        elif reply.offset <= snapshot.size:
+            progress.offset = reply.offset  # where it wants to go on, whatever we thought
+            progress.in_flight.clear()
+
+    def _moved(self, name: str) -> None:
+        """A follower holds more than before."""
+        self.count()
+        if self._raft.leading is self and name == self.transfer:
+            self._order_election(name)
+
+    def _report_progress(self, name: str, progress: Progress) -> None:
+        state = progress.state.value
+        self._raft.report(ProgressChanged(name, state, progress.next, progress.match))
+
+    # ── commitment (Raft §5.3, §5.4.2) ──────────────────────────────────────────────────────────
+
+    def count(self) -> None:
+        """Commit what a quorum holds, as far as the rule of commitment allows."""
+        raft = self._raft
+        match = {name: progress.match for name, progress in self._progress.items()}
+        if raft.member in raft.configuration.members:
+            match[raft.member] = raft.durable_index
+        raft.note_replicated(min(match.values()))
+        commit, term = raft.commit_index, raft.term
+        index = raft.advance_commit(commit, term, match, raft.configuration, raft.log)
+        if index > commit:
+            raft.commit_through(index)
+            self._confirm_round()
+            self._finish_change()
+
+    # ── membership and transfer (Raft §6; thesis §3.10, §4) ─────────────────────────────────────
+
+    def watch_members(self) -> None:
+        """Keep track of everyone in the configuration in force, and of nobody else."""
+        raft = self._raft
+        self._progress = {
+            name: self._progress.get(name) or Progress(next=raft.log.last_index + 1)
+            for name in raft.configuration.members
+            if name != raft.member
+        }
+
+    def check_change(self, change: Configuration) -> None:
+        """Raise :class:`~kvraft.errors.Busy` unless ``change`` may begin now.
+
+        Who is to vote must have caught up as a learner, or committing would wait for it (thesis
+        §4.2.1): it must hold what was committed when the latest heartbeat was sent.
+        """
+        raft = self._raft
+        if raft.commit_index < self.noop_index:
+            raise Busy(f"{raft.member} leads term {raft.term}, but has committed nothing in it yet")
+        for name in change.voters:
+            if name in change.outgoing or name in raft.configuration.voters or name == raft.member:
+                continue
+            progress = self._progress.get(name)
+            if progress is None:
+                raise BadInput(f"{name} cannot vote before it caught up: add it as a learner first")
+            if progress.match < max(1, self._round_commit):
+                raise Busy(
+                    f"{name} cannot vote yet: it holds the log through {progress.match} of "
+                    f"{self._round_commit}"
+                )
+
+    def _finish_change(self) -> None:
+        """Once a change is committed: leave the joint configuration; leave, if we were removed."""
+        raft = self._raft
+        if raft.configuration_index > raft.commit_index:
+            return
+        configuration = raft.configuration
+        if configuration.joint:
+            raft.append_own([configuration_record(configuration.leave().to_bytes())])
+        elif raft.member not in configuration.voters:
+            self._retire(configuration)
+
+    def _retire(self, configuration: Configuration) -> None:
+        """Hand over to the most complete voter and follow: this member votes no more (§6)."""
+        self._round_due = True
+        self.send()  # everybody may hear that this is committed
+        heir = max(configuration.voters, key=lambda name: self._progress[name].match)
+        self._order_election(heir)
+        self._raft.step_down()
+
+    def begin_transfer(self, to: str) -> None:
+        """Hand over to ``to`` as soon as it holds the whole log."""
+        self.transfer, self._transfer_ticks = to, 0
+        self._raft.report(TransferBegan(to))
+        self._order_election(to)
+
+    def _order_election(self, to: str) -> None:
+        """Tell ``to`` to begin an election, if it holds the whole log."""
+        raft = self._raft
+        if self._progress[to].match == raft.log.last_index:
+            self._end_lease()
+            raft.post_early(TimeoutNow(raft.member, to, raft.term, cluster=raft.cluster))
+
+    # ── reads (Raft §8; thesis §6.4) ────────────────────────────────────────────────────────────
+
+    @property
+    def lease(self) -> bool:
+        """Whether reads may be served at once: nobody else can have been elected yet."""
+        return (
+            self._leased_at is not None
+            and self._raft.ticks - self._leased_at < self._lease_ticks
+            and self._raft.commit_index >= self.noop_index
+        )
+
+    def _end_lease(self) -> None:
+        """Give the lease up for this term: an ordered election heeds none, however late."""
+        self._leased_at = None
+        self._round_ticks.clear()
+        self._lease_ticks = 0
+
+    def read(self, who: int | Asker) -> None:
+        """Serve a read now, under the lease, or once the next round is answered."""
+        # What was committed before this leader's no-op may be more than it knows: the no-op's
+        # index bounds it (§8).
+        index = max(self._raft.commit_index, self.noop_index)
+        if self.lease:
+            self._raft.serve(Waiting(who, index, 0))
+        else:
+            self._reads.add(who, index, self._round + 1)
+
+    def give_up_reads(self) -> list[Waiting]:
+        """Return the reads that wait, and wait for none of them any more."""
+        return self._reads.give_up()
+
+    def _confirm_round(self) -> None:
+        """See which rounds a quorum has answered: reads go out, the lease grows."""
+        if not self._reads and not self._round_ticks:
+            return
+        raft = self._raft
+        rounds = {name: progress.round for name, progress in self._progress.items()}
+        rounds[raft.member] = self._round
+        answered = committed_index(raft.configuration, rounds)
+        while self._round_ticks and self._round_ticks[0][0] <= answered:
+            self._leased_at = self._round_ticks.popleft()[1]
+        for waiting in self._reads.release(answered, raft.commit_index):
+            raft.serve(waiting)
+
+    # ── looking at it ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def waiting_reads(self) -> int:
+        """How many reads wait for a round."""
+        return len(self._reads)
+
+    def followers(self) -> dict[str, FollowerStatus]:
+        """Return what is known of each follower."""
+        return {
+            name: FollowerStatus(p.state.value, p.next, p.match, len(p.in_flight), p.active)
+            for name, p in self._progress.items()
+        }
