@@ -1,4 +1,4 @@
-"""The command line: ``kvraft tour`` and ``kvraft verify``.
+"""The command line: ``kvraft tour``, ``kvraft verify`` and ``kvraft bench``.
 
 An error that kvraft raises on purpose is printed as one sentence, with exit status 1; wrong usage
 exits with 2, as argparse has it.
@@ -72,6 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         "--owner", metavar="CLUSTER/MEMBER", help="refuse the directory of any other member"
     )
     verify.set_defaults(run=_verify)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure a part, beside a peer measured in the same run",
+        description="Measure a part of kvraft and print medians, and ratios to a peer.",
+    )
+    bench.add_argument("part", choices=["consensus"], help="what to measure")
+    bench.add_argument("--rounds", type=int, default=5, help="how often, for a median (5)")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -80,6 +89,15 @@ def _verify(options: argparse.Namespace) -> None:
 
     for line in verify(options.directory, options.owner):
         print(line)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from kvraft.bench import consensus
+
+    if options.rounds < 1:
+        raise BadInput(f"a benchmark takes at least one round, not {options.rounds}")
+    for line in consensus.run(options.rounds):
+        print(line, flush=True)
 
 
 def _tour(options: argparse.Namespace) -> None:

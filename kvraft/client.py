@@ -42,6 +42,7 @@ from kvraft.record import Timestamp, TxnId
 from kvraft.session import WINDOW
 from kvraft.transaction import (
     Answer,
+    Later,
     Read,
     ReadAnswer,
     Redirect,
@@ -94,6 +95,8 @@ class _Errand:
 class _OpenRead(_Errand):
     number: int = 0
     key: bytes = b""
+    at: str | None = None  # the member that is to answer, if not the leader
+    stale: bool = False
     answer: ReadAnswer | None = None
     failed: bool = False
 
@@ -217,14 +220,31 @@ class Client:
         """Delete ``key`` and wait for it; see :meth:`write`."""
         return self.write([(key, None)])
 
-    def get(self, key: bytes, *, timeout: int = TIMEOUT_MILLIS) -> bytes | None:
+    def get(
+        self,
+        key: bytes,
+        *,
+        at: str | None = None,
+        stale: bool = False,
+        timeout: int = TIMEOUT_MILLIS,
+    ) -> bytes | None:
         """Return what ``key`` holds, ``None`` if nothing: a linearizable read (thesis §6.4).
+
+        The leader answers, or the member ``at``, which asks the leader how far it must have come
+        first.  With ``stale`` that member answers at once with what it has: the value may be old,
+        and a later read may find an older one yet.
 
         Raises :class:`ReadFailed` if nobody answers within ``timeout`` milliseconds.
         """
         check_key(key)
+        if at is not None and at not in self._members:
+            raise BadInput(f"there is no member called {at}: {', '.join(self._members)}")
+        if stale and at is None:
+            raise BadInput("a stale read needs to be told at which member")
         self._read_number += 1
-        read = _OpenRead(self._millis() + timeout, number=self._read_number, key=key)
+        read = _OpenRead(
+            self._millis() + timeout, number=self._read_number, key=key, at=at, stale=stale
+        )
         self._reads[read.number] = read
         self._send(read)
         self._host.wait(lambda: read.answer is not None or read.failed)
@@ -232,6 +252,11 @@ class Client:
         if read.answer is None:
             raise ReadFailed(f"nobody answered the read of {key!r:.60} within {timeout} ms")
         return read.answer.value
+
+    def meet(self, member: str) -> None:
+        """Learn of a member that was added."""
+        if member not in self._members:
+            self._members += (member,)
 
     # ── what a world calls ──────────────────────────────────────────────────────────────────────
 
@@ -257,9 +282,11 @@ class Client:
         if isinstance(reply, Redirect):
             self._redirected(reply)
         elif isinstance(reply, ReadAnswer):
-            self.leader = reply.sender
-            if reply.number in self._reads:
-                self._reads[reply.number].answer = reply
+            if (read := self._reads.get(reply.number)) is not None:
+                read.answer = reply
+                self.leader = self.leader if read.at else reply.sender
+        elif isinstance(reply, Later):
+            self._put_off(reply)
         elif (ticket := self._open.get(reply.txn.sequence)) is not None:
             self._answered(ticket, reply)
         self._send_queued()
@@ -279,6 +306,8 @@ class Client:
     def _send(self, errand: Ticket | _OpenRead) -> None:
         """Send a request, for the first time or again, to whoever seems to lead."""
         to = self.leader or self._members[self._turn % len(self._members)]
+        if isinstance(errand, _OpenRead) and errand.at:
+            to = errand.at
         errand.attempts += 1
         errand.asked = to
         errand.retry_at = self._millis() + errand.pause + self._random.randrange(errand.pause // 2)
@@ -288,7 +317,10 @@ class Client:
             self._move(errand, Stage.SENT, to)
             self._host.send(Submit(self.name, to, errand.transaction, errand.attempts))
         else:
-            self._host.send(Read(self.name, to, errand.number, errand.attempts, errand.key))
+            here = errand.at is not None
+            self._host.send(
+                Read(self.name, to, errand.number, errand.attempts, errand.key, here, errand.stale)
+            )
 
     def _lose_faith(self, errand: _Errand) -> None:
         """The member that was asked is silent: turn to the next one."""
@@ -335,13 +367,16 @@ class Client:
         errand: Ticket | _OpenRead | None
         if isinstance(reply.request, TxnId):
             errand = self._open.get(reply.request.sequence)
-            if errand is not None:
+            if errand is not None and not reply.live:
                 errand.live.discard(reply.attempt)
             self._report(Redirected(str(reply.request), reply.sender, reply.leader or ""))
         else:
             errand = self._reads.get(reply.request)
         if errand is None or reply.attempt != errand.attempts:
             return  # settled, or sent again since: that sending has its own answer coming
+        if isinstance(errand, _OpenRead) and errand.at:
+            errand.retry_at = self._millis() + self._random.randrange(20, 60)
+            return
         errand.redirects += 1
         if reply.leader not in (None, reply.sender) and errand.redirects <= MAX_REDIRECTS:
             self.leader = reply.leader
@@ -350,6 +385,14 @@ class Client:
             errand.redirects = 0
             self._turn_from(errand.asked)
             errand.retry_at = self._millis() + self._random.randrange(20, 60)
+
+    def _put_off(self, reply: Later) -> None:
+        """The leader has too much to do: this copy was not taken, send another one later."""
+        ticket = self._open.get(reply.request.sequence)
+        if ticket is not None:
+            ticket.live.discard(reply.attempt)
+            if reply.attempt == ticket.attempts:
+                ticket.retry_at = self._millis() + self._random.randrange(20, ticket.pause)
 
     # ── settling ────────────────────────────────────────────────────────────────────────────────
 

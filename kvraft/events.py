@@ -207,6 +207,14 @@ class TailCut(Event):
     size: int  # bytes cut
 
 
+@dataclass(frozen=True, slots=True)
+class LogReset(Event):
+    """All entries were dropped: the log goes on behind ``index``, where a snapshot ends (§7)."""
+
+    index: int
+    term: int
+
+
 # ── the tree ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -267,6 +275,17 @@ class Flushed(Event):
 
     through: int
     table: int
+
+
+@dataclass(frozen=True, slots=True)
+class Installed(Event):
+    """The manifest says: the tables of a snapshot through index ``through`` replaced all others.
+
+    ``tables`` are their numbers, newest first; memtables are empty.
+    """
+
+    through: int
+    tables: tuple[int, ...]
 
 
 # ── the world ───────────────────────────────────────────────────────────────────────────────────

@@ -52,6 +52,7 @@ class Leader:
     def __init__(self, raft: Raft) -> None:
         self._raft = raft
         self._options = raft.options
+        self._members: tuple[str, ...] = ()
         self._progress: dict[str, Progress] = {}
         self._reads = Reads()
         self._round = 0
@@ -96,6 +97,9 @@ class Leader:
         """Return whether a quorum was heard since this was last asked."""
         heard = {name: progress.active for name, progress in self._progress.items()}
         heard[self._raft.member] = True
+        for name in list(self._progress):
+            if name not in self._members:  # it left, and had time to hear so
+                del self._progress[name]
         for progress in self._progress.values():
             progress.active = False
         return vote_result(self._raft.configuration, heard) is True
@@ -228,6 +232,8 @@ class Leader:
             self._confirm_round()
         if progress.match > match:
             self._moved(reply.sender)
+        if reply.sender not in self._members and progress.match >= self._raft.configuration_index:
+            self._progress.pop(reply.sender, None)  # it knows now that it left
 
     def _nudge(self, progress: Progress, round: int) -> None:
         """A follower is alive.  If it has not answered a chunk from before, that one was lost."""
@@ -270,9 +276,8 @@ class Leader:
         """Commit what a quorum holds, as far as the rule of commitment allows."""
         raft = self._raft
         match = {name: progress.match for name, progress in self._progress.items()}
-        if raft.member in raft.configuration.members:
-            match[raft.member] = raft.durable_index
-        raft.note_replicated(min(match.values()))
+        match[raft.member] = raft.durable_index
+        raft.note_replicated(min(match[name] for name in self._members))
         commit, term = raft.commit_index, raft.term
         index = raft.advance_commit(commit, term, match, raft.configuration, raft.log)
         if index > commit:
@@ -283,13 +288,22 @@ class Leader:
     # ── membership and transfer (Raft §6; thesis §3.10, §4) ─────────────────────────────────────
 
     def watch_members(self) -> None:
-        """Keep track of everyone in the configuration in force, and of nobody else."""
+        """Keep track of everyone in the configuration in force.
+
+        Who leaves is sent the log for a little longer, so that it hears of it: else it would take
+        the silence for a dead leader, and ask for votes for ever.
+        """
         raft = self._raft
+        before = self._progress
+        self._members = raft.configuration.members
         self._progress = {
-            name: self._progress.get(name) or Progress(next=raft.log.last_index + 1)
-            for name in raft.configuration.members
+            name: before.get(name) or Progress(next=raft.log.last_index + 1)
+            for name in self._members
             if name != raft.member
         }
+        for name, progress in before.items():
+            if name not in self._members and progress.match < raft.configuration_index:
+                self._progress[name] = progress
 
     def check_change(self, change: Configuration) -> None:
         """Raise :class:`~kvraft.errors.Busy` unless ``change`` may begin now.

@@ -16,7 +16,9 @@ Invariants:
 - On disk is the tree as it was at one position of the log, ``flushed``: never a mixture.
 - A flush makes durable, in this order: the table, its directory entry, the manifest.  Then memory
   follows.  A crash in between leaves a table that nobody knows of, which the next open removes.
-- After a disk error in a flush the tree serves reads and never flushes again: it must be reopened.
+- A snapshot of another member's tables takes the place of all there is in the same way, and with
+  one edit of the manifest: a crash leaves the old tree or the new one (Raft §7).
+- After a disk error in either the tree serves reads and never writes again: it must be reopened.
 
 >>> import tempfile
 >>> from kvraft.disk import RealDisk
@@ -41,16 +43,19 @@ Sources: O'Neil et al., *The Log-Structured Merge-Tree*, 1996; LevelDB impl.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Stopped
-from kvraft.events import Flushed, MemtableFrozen, Report, TableWritten, ignore
+from kvraft.events import Flushed, Installed, MemtableFrozen, Report, TableWritten, ignore
 from kvraft.manifest import Edit, Manifest
 from kvraft.memtable import Memtable
 from kvraft.merge import merge
 from kvraft.record import Position, Row, Timestamp, Version, label
-from kvraft.sstable import Table, TableInfo, table_number, write_table
+from kvraft.snapshot import Contents, TreeSnapshot, unpack
+from kvraft.sstable import Table, write_table
+from kvraft.tableinfo import TableInfo, table_name, table_number
 
 MEMTABLE_BYTES = 1 << 20
 
@@ -82,9 +87,10 @@ class Tree:
         self._report = report
         self._memtable = Memtable()
         self._immutables: list[_Immutable] = []  # oldest first
-        self._tables = tuple(Table.open(disk, info, owner) for info in manifest.state.tables)
+        self._tables = tuple(Table.open(disk, info) for info in manifest.state.tables)
         self._flushing = False
-        self._failure = ""  # why there will be no further flush
+        self._installs = 0  # jobs and scans begun before the last one have lost their tables
+        self._failure = ""  # why nothing more will be written
         self._closed = False
 
     @classmethod
@@ -109,11 +115,7 @@ class Tree:
             raise BadInput(f"memtable_bytes must be at least 1, not {memtable_bytes}")
         manifest = Manifest.open(disk, owner, report)
         tree = cls(disk, manifest, owner, memtable_bytes, report)
-        live = {info.number for info in manifest.state.tables}
-        for name in disk.names():
-            number = table_number(name)
-            if number is not None and number not in live:
-                disk.remove(name)
+        tree._remove_dead()
         return tree
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
@@ -150,28 +152,30 @@ class Tree:
         """Write the oldest immutable memtable to a table, in slices: run it to its end.
 
         Does nothing if none waits.  One flush at a time: raises ``BadInput`` at the first slice if
-        another is under way.  A job dropped half-way changes nothing that a reader sees.
+        another is under way.  A job dropped half-way changes nothing that a reader sees; one that
+        a snapshot overtakes ends at its next slice.
 
         Raises ``OSError`` if the disk fails, ``Damage`` if it does not give back what was written,
         and :class:`~kvraft.errors.Stopped` from then on.
         """
-        self._check_open()
-        if self._failure:
-            raise Stopped(f"the tree stopped flushing: {self._failure}")
+        self._check_writable()
         if self._flushing:
             raise BadInput("a flush is under way: finish it before the next")
         if not self._immutables:
             return
-        self._flushing = True
+        self._flushing, installs = True, self._installs
         try:
             for _ in self._flush_oldest():
                 yield
                 self._check_open()
+                if self._installs != installs:
+                    return
         except (OSError, Damage) as error:
             self._failure = str(error)
             raise
         finally:
-            self._flushing = False
+            if self._installs == installs:
+                self._flushing = False
 
     def _flush_oldest(self) -> Iterator[None]:
         memtable, through = self._immutables[0]
@@ -181,13 +185,88 @@ class Tree:
         if info is not None:
             keys = label(info.first_key), label(info.last_key)
             self._report(TableWritten(number, info.rows, info.size, *keys))
-            written = (Table.open(self._disk, info, self._owner),)
+            written = (Table.open(self._disk, info),)
             yield
         add = tuple(table.info for table in written)
         self._manifest.commit(Edit(add, flushed=through, timestamp=memtable.timestamp))
         self._tables = written + self._tables
         del self._immutables[0]
         self._report(Flushed(through.index, number if written else 0))
+
+    # ── snapshots (Raft §7) ─────────────────────────────────────────────────────────────────────
+
+    def snapshot(self) -> TreeSnapshot:
+        """Return what is on disk, everything through :attr:`flushed`, to be sent to a member."""
+        self._check_open()
+        return TreeSnapshot(self._disk, self._owner, self._manifest.state)
+
+    def install(self, data: bytes) -> None:
+        """Let the snapshot in the stream ``data`` take the place of all that this tree holds.
+
+        Durable in this order: the tables under numbers of this tree, their directory entries, the
+        manifest.  Then memory follows, a flush under way is abandoned, open scans end with
+        ``BadInput``, and the old tables are removed.
+
+        Nothing is written and nothing changes where this raises ``Damage`` that names
+        :data:`~kvraft.snapshot.STREAM` or :class:`~kvraft.errors.Foreign` for a stream that cannot
+        be meant, or ``BadInput`` for one that reaches no further than :attr:`applied`.  Raises
+        ``OSError`` if the disk fails, ``Damage`` if it does not give back what was written, and
+        :class:`~kvraft.errors.Stopped` from then on.
+        """
+        self._check_writable()
+        contents = unpack(data, self._owner)
+        if contents.last.index <= self.applied.index:
+            what = f"a snapshot through {contents.last} holds nothing new"
+            raise BadInput(f"{what}: everything through {self.applied} is applied")
+        try:
+            self._put_in_place(contents)
+        except (OSError, Damage) as error:
+            self._failure = str(error)
+            raise
+
+    def _put_in_place(self, contents: Contents) -> None:
+        tables = tuple(self._write_received(contents))
+        state = self._manifest.commit(
+            Edit(
+                add=tuple(table.info for table in tables),
+                remove=tuple(info.number for info in self.tables),
+                flushed=contents.last,
+                timestamp=contents.timestamp,
+                installed=True,
+            )
+        )
+        self._tables = tables
+        self._memtable, self._immutables = Memtable(), []
+        self.applied, self.timestamp = state.flushed, max(self.timestamp, state.timestamp)
+        self._flushing, self._installs = False, self._installs + 1
+        self._report(Installed(self.applied.index, tuple(info.number for info in state.tables)))
+        self._remove_dead()
+
+    def _write_received(self, contents: Contents) -> list[Table]:
+        """Write the tables of a snapshot, durably, and return them, newest first."""
+        infos: list[TableInfo] = []
+        for info, data in reversed(contents.tables):  # so that newer ones have higher numbers
+            info = replace(info, number=self._manifest.take_number())
+            name = table_name(info.number)
+            self._disk.create(name)
+            self._disk.append(name, bytes(data))
+            self._disk.sync(name)
+            infos.insert(0, info)
+            keys = label(info.first_key), label(info.last_key)
+            self._report(TableWritten(info.number, info.rows, info.size, *keys))
+        self._disk.sync_dir()
+        tables = [Table.open(self._disk, info) for info in infos]
+        for table in tables:
+            table.verify_bytes()
+        return tables
+
+    def _remove_dead(self) -> None:
+        """Remove the tables that are not live."""
+        live = {info.number for info in self.tables}
+        for name in self._disk.names():
+            number = table_number(name)
+            if number is not None and number not in live:
+                self._disk.remove(name)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -213,8 +292,9 @@ class Tree:
         """Return an iterator over keys and values with ``start <= key < stop``, in ascending order.
 
         It sees the tree as it is at this call, whatever is applied, frozen or flushed until it is
-        exhausted.  For that the rows of the memtable in the range are copied now; immutable
-        memtables and tables never change and are read on the way.
+        exhausted; if a snapshot is installed meanwhile, it raises ``BadInput``.  For that the rows
+        of the memtable in the range are copied now; immutable memtables and tables never change and
+        are read on the way.
         """
         self._check_open()
         _check_key(start)
@@ -223,11 +303,17 @@ class Tree:
         runs: list[Iterable[Row]] = [list(self._memtable.scan(start, stop))]
         runs += [memtable.scan(start, stop) for memtable, _ in reversed(self._immutables)]
         runs += [table.scan(start, stop) for table in self._tables]
-        return self._live(merge(runs))
+        return self._live(merge(runs), self._installs)
 
-    def _live(self, rows: Iterator[Row]) -> Iterator[tuple[bytes, bytes]]:
-        for key, version in rows:
+    def _live(self, rows: Iterator[Row], installs: int) -> Iterator[tuple[bytes, bytes]]:
+        while True:
             self._check_open()
+            if self._installs != installs:
+                raise BadInput("a snapshot took the place of what is being scanned: begin anew")
+            row = next(rows, None)
+            if row is None:
+                return
+            key, version = row
             if version.value is not None:
                 yield key, version.value
 
@@ -279,6 +365,11 @@ class Tree:
     def _check_open(self) -> None:
         if self._closed:
             raise BadInput("the tree is closed")
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self._failure:
+            raise Stopped(f"the tree stopped writing: {self._failure}")
 
 
 def prefix_stop(prefix: bytes) -> bytes | None:

@@ -10,8 +10,9 @@ one whose name ``CURRENT`` holds::
 
 - **header** (kind 1): format version and owner, with a seed that every manifest shares, so that a
   foreign one is recognised as such; later frames are seeded with the file's name and its owner;
-- **edit** (kind 2): tables added and removed, the flushed mark, the highest timestamp and the next
-  file number.  The whole state is an edit to an empty one;
+- **edit** (kind 2): tables added and removed, the flushed mark and whether an installed snapshot
+  set it, the highest timestamp and the next file number.  The whole state is an edit to an empty
+  one;
 - **mark** (kind 3): empty, and not synced.  Its *synced* field vouches for the edit before it, so
   that damage to an edit that was committed is never taken for a torn write.
 
@@ -33,9 +34,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from kvraft import frame
 from kvraft.disk import Disk
@@ -43,7 +42,7 @@ from kvraft.disk import replace as replace_file
 from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.events import Report, TailCut, ignore
 from kvraft.record import ORIGIN, Position, Timestamp
-from kvraft.sstable import TableInfo, table_number
+from kvraft.tableinfo import TableInfo, integers, pack_table, table_number, unpack_table
 
 CURRENT = "CURRENT"
 FORMAT = 1
@@ -62,6 +61,7 @@ class Edit:
     remove: tuple[int, ...] = ()
     flushed: Position = ORIGIN
     timestamp: Timestamp = 0
+    installed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,15 @@ class State:
 
     ``tables`` are newest first; ``flushed`` is the last log position whose rows are all in them;
     ``timestamp`` is the highest among those rows; ``next_file`` is a number that no file ever had.
+    ``installed`` says that ``flushed`` comes from an installed snapshot and no flush has moved it
+    since: only then may the log on the same disk not know of it yet (Raft §7).
     """
 
     tables: tuple[TableInfo, ...] = ()
     flushed: Position = ORIGIN
     timestamp: Timestamp = 0
     next_file: int = 1
+    installed: bool = False
 
     def after(self, edit: Edit, next_file: int) -> State:
         """Return the state that ``edit`` makes of this one; ``BadInput`` if it cannot."""
@@ -93,6 +96,7 @@ class State:
             flushed=max(self.flushed, edit.flushed),
             timestamp=max(self.timestamp, edit.timestamp),
             next_file=next_file,
+            installed=edit.installed if edit.flushed > self.flushed else self.installed,
         )
 
 
@@ -243,7 +247,7 @@ def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
 def _opening(name: str, owner: str, state: State) -> bytes:
     """Return what the manifest ``name`` begins with: its header, and the whole ``state``."""
     header = json.dumps({"format": FORMAT, "owner": owner}).encode()
-    edit = Edit(add=state.tables, flushed=state.flushed, timestamp=state.timestamp)
+    edit = Edit(state.tables, (), state.flushed, state.timestamp, state.installed)
     body = _encode(edit, state.next_file)
     return frame.encode(_HEADER, header, synced=0, seed=_HEADER_SEED) + frame.encode(
         _EDIT, body, synced=0, seed=frame.seed_of(name, owner)
@@ -263,15 +267,13 @@ def _check_header(header: frame.Frame, name: str, owner: str) -> None:
 
 
 def _encode(edit: Edit, next_file: int) -> bytes:
-    """Return ``edit`` as JSON; keys are written in hexadecimal."""
-    tables = [asdict(table) for table in edit.add]
-    for table in tables:
-        table |= {name: table[name].hex() for name in ("first_key", "last_key")}
+    """Return ``edit`` as JSON."""
     whole = {
-        "add": tables,
+        "add": [pack_table(table) for table in edit.add],
         "remove": edit.remove,
         "flushed": edit.flushed,
         "timestamp": edit.timestamp,
+        "installed": edit.installed,
         "next_file": next_file,
     }
     return json.dumps(whole).encode()
@@ -281,26 +283,16 @@ def _decode(payload: bytes) -> tuple[Edit, int]:
     """Return the edit and the next file number; ``ValueError`` if the bytes make none."""
     try:
         whole = json.loads(payload)
-        index, term = _integers(whole["flushed"])
-        timestamp, next_file = _integers((whole["timestamp"], whole["next_file"]))
-        tables = tuple(_table(values) for values in whole["add"])
-        edit = Edit(tables, _integers(whole["remove"]), Position(index, term), timestamp)
+        index, term = integers(whole["flushed"])
+        timestamp, next_file = integers((whole["timestamp"], whole["next_file"]))
+        if type(installed := whole["installed"]) is not bool:
+            raise ValueError(f"true or false is expected, not {installed!r}")
+        tables = tuple(unpack_table(values) for values in whole["add"])
+        flushed = Position(index, term)
+        edit = Edit(tables, integers(whole["remove"]), flushed, timestamp, installed)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an edit lacks something: {error}") from None
     return edit, next_file
-
-
-def _table(values: dict[str, Any]) -> TableInfo:
-    keys = {name: bytes.fromhex(values.pop(name)) for name in ("first_key", "last_key")}
-    _integers(values.values())
-    return TableInfo(**(values | keys))
-
-
-def _integers(values: Iterable[Any]) -> tuple[int, ...]:
-    numbers = tuple(values)
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError(f"whole numbers are expected, not {numbers}")
-    return numbers
 
 
 def _manifest_name(number: int) -> str:

@@ -17,7 +17,8 @@ every holder still needs (:meth:`Replica.holds`):
 
 - the **tree** needs everything above its flushed mark, to rebuild its memtables after a crash; an
   open transaction is not applied, so it is above that mark;
-- the **followers** need everything that is not yet on every member, to catch up.
+- the **followers** need everything that is not yet on every member, to catch up.  One that joins
+  later is sent a snapshot: the tables at the flushed mark, as they are.
 
 Order of things, which makes an acknowledged write survive: hard state and entries are synced, then
 messages leave; a table is synced, then the directory, then the manifest, and only then log
@@ -28,13 +29,13 @@ Sources: Raft §5 and §7; Kudu's log anchors and all-replicated index for the h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
 from kvraft.disk import Disk
-from kvraft.errors import Damage, NotLeader, Stopped
+from kvraft.errors import Busy, Damage, NotLeader, Stopped
 from kvraft.events import (
     Applied,
     CutDecided,
@@ -51,14 +52,16 @@ from kvraft.manifest import CURRENT, load
 from kvraft.membership import Configuration
 from kvraft.messages import Message
 from kvraft.raft import Options as RaftOptions
-from kvraft.raft import Raft, ReadReady, Role
-from kvraft.record import Entry, Kind, Position, Row, TxnId, Version
+from kvraft.raft import Raft, ReadReady, Ready, Received, Role
+from kvraft.record import ORIGIN, RESERVED, Entry, Kind, Position, Row, TxnId, Version
 from kvraft.segment import Recovery, recover
 from kvraft.session import Outcome, Session, session_key
+from kvraft.snapshot import TreeSnapshot
 from kvraft.transaction import (
     Answer,
     Complete,
     Gatherer,
+    Later,
     Read,
     ReadAnswer,
     Redirect,
@@ -67,6 +70,9 @@ from kvraft.transaction import (
     Submit,
 )
 from kvraft.wal import Wal
+
+CONFIGURATION_KEY = RESERVED + b"configuration"
+"""Where the tree keeps the latest configuration applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +92,36 @@ class Options:
 class Drained(NamedTuple):
     """What :meth:`Replica.drain` hands out: messages for members, replies for clients.
 
-    ``synced`` tells whether the disk was synced for it.
+    ``synced`` tells whether the disk was synced for it.  ``early`` are messages for members that
+    need not wait for that sync (thesis §10.2.1).
     """
 
+    early: tuple[Message, ...]
     messages: tuple[Message, ...]
     replies: tuple[Reply, ...]
     synced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A member's tables as the :class:`~kvraft.log.Snapshot` that followers are sent."""
+
+    tables: TreeSnapshot
+    configuration: Configuration
+
+    @property
+    def last(self) -> Position:
+        """The last log position that they cover."""
+        return self.tables.last
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
+        return self.tables.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+        return self.tables.read(offset, length)
 
 
 @dataclass(slots=True)
@@ -123,6 +153,7 @@ class Replica:
         random: Random,
         cluster: str = "kvraft",
         options: Options | None = None,
+        consensus: type[Raft] = Raft,
         report: Report = ignore,
     ) -> None:
         options = options or Options()
@@ -139,14 +170,16 @@ class Replica:
             disk, owner=owner, memtable_bytes=options.memtable_bytes, report=report
         )
         entries = self.wal.entries()
-        self.raft = Raft(
+        stored = self.tree.get(CONFIGURATION_KEY)
+        self.raft = consensus(
             member,
-            configuration,
+            configuration if stored is None else Configuration.from_bytes(stored),
             Log(self.wal.base, entries),
             self.wal.hard_state,
             options=options.raft,
             random=random,
             committed=self.tree.flushed.index,
+            cluster=cluster,
             report=report,
         )
         self._gatherer = Gatherer()
@@ -161,6 +194,8 @@ class Replica:
         self._stopped = ""
         self._stamp = self.tree.timestamp
         self._note_stamps(entries)
+        self._offer_snapshot()
+        self._led = False
         self._marks = self.marks
         report(Started(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last))
         report(self._marks)
@@ -199,6 +234,9 @@ class Replica:
             redirect = Redirect(self.member, request.sender, txn, request.attempt, refusal.leader)
             self._replies.append(redirect)
             return
+        except Busy:
+            self._replies.append(Later(self.member, request.sender, txn, request.attempt))
+            return
         self._stamp = stamp
         self._forget(txn)  # an earlier copy, which this log has lost: nobody can say if it is dead
         pending = _Pending(request.sender, txn, first, self.raft.term, [request.attempt])
@@ -207,7 +245,18 @@ class Replica:
         self._answer(request.sender, txn, (request.attempt,), Stage.APPENDED, Outcome(last, stamp))
 
     def read(self, request: Read) -> None:
-        """Take a client's read: it is answered once this member knows that it still leads."""
+        """Take a client's read.
+
+        It is answered once this member knows how far it must have come: from its own leadership,
+        if it is sure of it, or if asked to answer in any case, from its leader (thesis §6.4).  A
+        stale read is answered at once.
+        """
+        if request.stale:
+            self._answer_read(request, self.tree.applied.index)
+            return
+        if self.raft.role is not Role.LEADER and not request.here:
+            self._redirect_read(request, self.raft.leader)
+            return
         token = self._next_read
         try:
             self.raft.read_index(token)
@@ -216,6 +265,17 @@ class Replica:
             return
         self._next_read += 1
         self._reads[token] = request
+
+    def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
+        """Begin to make ``voters`` and ``learners`` the members; return the entry's index.
+
+        Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
+        """
+        return self.raft.propose_change(voters, learners)
+
+    def transfer(self, to: str) -> None:
+        """Begin to hand leadership over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
+        self.raft.transfer_leader(to)
 
     # ── outputs ─────────────────────────────────────────────────────────────────────────────────
 
@@ -227,14 +287,16 @@ class Replica:
         """
         if self._stopped:
             raise Stopped(self._stopped)
+        early: list[Message] = []
         messages: list[Message] = []
         synced = False
         try:
             while self.raft.has_ready():
                 ready = self.raft.ready()
-                if ready.hard_state is not None or ready.entries:
-                    self.wal.save(ready.hard_state, ready.entries)
-                    self._note_stamps(ready.entries)
+                # What comes after a sync may rest on it.
+                (messages if synced else early).extend(ready.early)
+                if ready.hard_state is not None or ready.entries or ready.snapshot is not None:
+                    self._save(ready)
                     synced = True
                 messages += ready.messages
                 for entry in ready.committed:
@@ -244,13 +306,14 @@ class Replica:
                 for token in ready.failed_reads:
                     self._redirect_read(self._reads.pop(token), self.raft.leader)
                 self.raft.advance()
+            self._tell_of_lost_leadership()
             self._make_room()
             self._cut()
-        except OSError as error:
+        except (OSError, Damage) as error:
             self._stop(error)
         self._note_marks()
         replies, self._replies = tuple(self._replies), []
-        return Drained(tuple(messages), replies, synced)
+        return Drained(tuple(early), tuple(messages), replies, synced)
 
     @property
     def has_work(self) -> bool:
@@ -293,6 +356,42 @@ class Replica:
         """Return for each holder of the log the oldest index that it still needs."""
         return {"tree": self.tree.flushed.index + 1, "followers": self.raft.replicated + 1}
 
+    # ── what consensus asks for ─────────────────────────────────────────────────────────────────
+
+    def _save(self, ready: Ready) -> None:
+        """Make durable what a Ready asks for: a term before whatever came in it."""
+        if ready.snapshot is not None:
+            if ready.hard_state is not None:
+                self.wal.save(ready.hard_state, ())
+            self._install(ready.snapshot)
+            self.wal.save(None, ready.entries)
+        else:
+            self.wal.save(ready.hard_state, ready.entries)
+        self._note_stamps(ready.entries)
+
+    def _install(self, snapshot: Received) -> None:
+        """Let a leader's snapshot take the place of tables and log, in this order (Raft §7)."""
+        self._flush = None
+        self.tree.install(snapshot.data)
+        self.wal.reset(snapshot.last)
+        self._gatherer = Gatherer()
+        self._sessions = {}
+        self._stamp = max(self._stamp, self.tree.timestamp)
+        self._offer_snapshot()
+        for txn in [p.txn for p in self._pending.values() if p.first <= snapshot.last.index]:
+            outcome = self._session(txn.client).outcome(txn.sequence)
+            if outcome is None:  # its client was sent on when this member ceased to lead
+                self._forget(txn)
+            else:
+                self._settle(txn, Stage.APPLIED, outcome)
+
+    def _offer_snapshot(self) -> None:
+        """Keep ready what followers are sent that need more than the log still holds."""
+        flushed = self.tree.flushed.index
+        if flushed and flushed >= self.raft.log.base.index:
+            configuration = self.raft.configuration_at(flushed)
+            self.raft.snapshot = Shipped(self.tree.snapshot(), configuration)
+
     # ── committed entries ───────────────────────────────────────────────────────────────────────
 
     def _take(self, entry: Entry) -> None:
@@ -305,6 +404,9 @@ class Replica:
                 self._undo(ended.entries)
         if entry.record.kind is Kind.NOOP:
             self.tree.apply((), Position(entry.index, entry.term))
+        elif entry.record.kind is Kind.CONFIGURATION:
+            row = (CONFIGURATION_KEY, Version(entry.index, entry.record.value))
+            self.tree.apply((row,), Position(entry.index, entry.term))
 
     def _apply(self, complete: Complete) -> None:
         """Give a complete transaction to the tree, unless the session says it was applied."""
@@ -349,6 +451,18 @@ class Replica:
         if pending is not None:
             self._answer(pending.client, txn, tuple(pending.attempts), stage, outcome, reason)
 
+    def _tell_of_lost_leadership(self) -> None:
+        """A leader that steps down sends its clients on: what they wait for may still happen."""
+        leads = self.raft.role is Role.LEADER
+        if self._led and not leads:
+            for pending in self._pending.values():
+                attempt = pending.attempts[-1]
+                leader = self.raft.leader
+                self._replies.append(
+                    Redirect(self.member, pending.client, pending.txn, attempt, leader, live=True)
+                )
+        self._led = leads
+
     def _forget(self, txn: TxnId) -> _Pending | None:
         """Strike a transaction off the pending ones; return it if it was one."""
         pending = self._pending.pop(txn, None)
@@ -375,11 +489,11 @@ class Replica:
 
     def _serve(self, ready: ReadReady) -> None:
         """Answer a read whose index has been reached (thesis §6.4)."""
-        request = self._reads.pop(ready.token)
+        self._answer_read(self._reads.pop(ready.token), ready.index)
+
+    def _answer_read(self, request: Read, index: int) -> None:
         value = self.tree.get(request.key)
-        self._replies.append(
-            ReadAnswer(self.member, request.sender, request.number, value, ready.index)
-        )
+        self._replies.append(ReadAnswer(self.member, request.sender, request.number, value, index))
 
     def _redirect_read(self, request: Read, leader: str | None) -> None:
         self._replies.append(
@@ -404,13 +518,14 @@ class Replica:
             self._report(CutDecided(floor, tuple(holds), tuple(holds.values())))
             self.wal.drop_below(floor)
             self.raft.compact(self.wal.base.index)
+            self._offer_snapshot()
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
     def _note_stamps(self, entries: list[Entry] | tuple[Entry, ...]) -> None:
         """Keep in mind the highest timestamp in the log; the newest data record carries it."""
         for entry in reversed(entries):
-            if entry.record.kind is not Kind.NOOP:
+            if entry.record.kind.is_data:
                 self._stamp = max(self._stamp, entry.record.timestamp)
                 return
 
@@ -438,7 +553,7 @@ class Replica:
             Answer(self.member, client, txn, attempts, stage, index, stamp, reason)
         )
 
-    def _stop(self, error: OSError) -> None:
+    def _stop(self, error: OSError | Damage) -> None:
         self._stopped = f"{self.member} stopped: its disk failed ({error})"
         raise Stopped(self._stopped) from error
 
@@ -448,9 +563,10 @@ def check_disk(disk: Disk, owner: str) -> Recovery:
 
     Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign`.
     """
-    log = recover(disk, owner)
-    flushed = load(disk, owner).flushed.index
-    if not log.segments:
+    state = load(disk, owner)
+    log = recover(disk, owner, state.flushed if state.installed else ORIGIN)
+    flushed = state.flushed.index
+    if not log.segments and not log.void:
         if CURRENT in disk.names():
             raise Damage(CURRENT, 0, "there is a manifest, but the log that belongs to it is gone")
         return log

@@ -7,7 +7,8 @@ The log (``wal.py``) is a row of files, each a row of frames (``frame.py``)::
     0000000000000006-0000000000000058.wal      active
     └── segment id ──┘ └─ first index ─┘       (hexadecimal)
 
-    HEADER      JSON: format, owner, segment, first; term_before, of the entry before first; and
+    HEADER      JSON: format, owner, segment, first; term_before, of the entry before first;
+                continues, whether this segment goes on where the one before it ends; and
                 term and vote so far, so that the segments before this one can go
     HARD_STATE  term (8 bytes, little-endian), whether a vote follows (1), the vote
     ENTRIES     entries, as record.py packs them
@@ -20,6 +21,9 @@ Invariants:
   supersede it and all behind it (Raft §5.3): nothing is cut out of a file, the later frame wins.
 - Only the newest segment is active, each other one ends with a SEAL.  Ids have no gap.  Each
   segment begins at the index after the last one of the log as it was then.
+- A segment that does not continue the one before it begins the log, the very first one or one
+  behind an installed snapshot (Raft §7).  Segments before it are void: a crash kept them from being
+  removed, and nobody reads them.  So a hole that a snapshot leaves is told from a lost segment.
 - A segment file is made aside, synced and renamed, so it always has a whole header.
 
 The newest segment may end in a torn write, which was never acknowledged.  Everything else that does
@@ -107,7 +111,9 @@ class Recovery:
 
     ``entries`` are the live ones behind ``base``, and ``batches`` says where they are.  ``torn`` is
     what :meth:`Wal.open` cuts, ``leftovers`` are the unfinished files it removes.  ``closed`` says
-    that no frame with contents is the last one of the newest segment.
+    that no frame with contents is the last one of the newest segment.  ``void`` are the segments
+    that an installed snapshot put out of force and :meth:`Wal.open` removes; if there are such and
+    no others, it also begins the log anew behind ``base``.
     """
 
     segments: list[Segment] = field(default_factory=list)
@@ -117,6 +123,8 @@ class Recovery:
     hard_state: HardState = field(default_factory=HardState)
     torn: Torn | None = None
     leftovers: list[str] = field(default_factory=list)
+    void: list[str] = field(default_factory=list)
+    next_id: int = 1  # of a segment
     closed: bool = True
 
     @property
@@ -124,13 +132,37 @@ class Recovery:
         """The place of the last entry, ``base`` if there is none."""
         return place_of(self.entries[-1]) if self.entries else self.base
 
+    def holds(self, place: Position) -> bool:
+        """Return whether there is an entry at ``place``, or ``base`` is there."""
+        at = place.index - self.base.index
+        if not 0 < at <= len(self.entries):
+            return place == self.base
+        return place_of(self.entries[at - 1]) == place
 
-def recover(disk: Disk, owner: str) -> Recovery:
+
+def recover(disk: Disk, owner: str, installed: Position = ORIGIN) -> Recovery:
     """Read the log of the member ``owner`` on ``disk``, without writing anything.
+
+    ``installed`` is where a snapshot ends that took the place of all tables, if no flush followed
+    it.  A log that neither holds that place nor begins behind it is then no loss: a crash came
+    between the manifest and :meth:`Wal.reset`.  It is read as the reset would have left it.
 
     Raises :class:`~kvraft.errors.Damage`, which names file and offset, and
     :class:`~kvraft.errors.Foreign` for another member's log or another format version.
     """
+    log = _read(disk, owner)
+    if not log.segments or log.base.index >= installed.index or log.holds(installed):
+        return log
+    return Recovery(
+        base=installed,
+        hard_state=log.hard_state,
+        leftovers=log.leftovers,
+        void=log.void + [segment.name for segment in log.segments],
+        next_id=log.next_id,
+    )
+
+
+def _read(disk: Disk, owner: str) -> Recovery:
     log = Recovery()
     names = disk.names()
     log.leftovers = [
@@ -139,10 +171,23 @@ def recover(disk: Disk, owner: str) -> Recovery:
         if name.endswith(TEMPORARY) and _NAME.fullmatch(name.removesuffix(TEMPORARY))
     ]
     names = [name for name in names if _NAME.fullmatch(name)]
-    for name in names:
+    begin = _begin(disk, names)
+    log.void = names[:begin]
+    for name in names[begin:]:
         _read_segment(log, owner, name, disk.read(name), newest=name == names[-1])
+    if log.segments:
+        log.next_id = log.segments[-1].id + 1
     _settle_base(log)
     return log
+
+
+def _begin(disk: Disk, names: list[str]) -> int:
+    """Return which of the segments ``names`` the log begins with: the last that continues none."""
+    for at in range(len(names) - 1, 0, -1):
+        says, _ = _decode_header(names[at], disk.read(names[at]))
+        if says.get("continues") is False:
+            return at
+    return 0
 
 
 def owner_of(disk: Disk) -> str:
@@ -290,14 +335,20 @@ def _unpack_hard_state(payload: bytes) -> HardState:
     return HardState(term, payload[_HARD_STATE.size :].decode() if voted else None)
 
 
-def pack_header(owner: str, number: int, before: Position, state: HardState) -> bytes:
-    """Return the header of segment ``number``, a whole frame; entries will follow ``before``."""
+def pack_header(
+    owner: str, number: int, before: Position, state: HardState, *, continues: bool
+) -> bytes:
+    """Return the header of segment ``number``, a whole frame; entries will follow ``before``.
+
+    ``continues`` says whether the segment before it, if there is one, belongs to the same log.
+    """
     says = {
         "format": FORMAT,
         "owner": owner,
         "segment": number,
         "first": before.index + 1,
         "term_before": before.term,
+        "continues": continues,
         "term": state.term,
         "vote": state.vote,
     }
@@ -312,7 +363,8 @@ def _read_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position,
     numbers = [says.get(key) for key in ("segment", "first", "term_before", "term")]
     number, first, term_before, term = (n if type(n) is int else -1 for n in numbers)
     vote = says.get("vote")
-    if min(number, first) < 1 or min(term_before, term) < 0 or not isinstance(vote, str | None):
+    whole = type(says.get("continues")) is bool and isinstance(vote, str | None)
+    if min(number, first) < 1 or min(term_before, term) < 0 or not whole:
         raise Damage(name, 0, "the header of this segment does not say all it must")
     segment = Segment(number, first, first, first - 1, end)
     if segment.name != name:

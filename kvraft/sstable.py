@@ -24,11 +24,17 @@ Every part but the footer is a checksummed block (``block.py``); all integers ar
 
       offset  size
            0    32  4 offsets: where filter, properties, index and footer begin
-          32     8  table number
+          32     8  digest of everything before the footer: BLAKE2b, 8 bytes of it
           40     8  zero
           48     4  format version, 1
           52     4  crc32 of the 52 bytes above
           56     8  magic "kvSSTbl1"
+
+A table is known by what is in it, its **digest**.  Neither the number in the file's name nor the
+owner counts, so a snapshot can carry a table to another member, byte for byte (``snapshot.py``);
+the properties tell who wrote it first, and under which number.  The manifest names each table with
+its digest, so a file that took another's place is found out.  (A CRC over the file would not do: of
+bytes that end in their own CRC, as blocks do, it is the same whatever they are.)
 
 Invariants:
 
@@ -42,13 +48,13 @@ Source: LevelDB table_format (blocks, filter, index, footer).
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
 import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -56,45 +62,19 @@ from kvraft.block import ROW_OVERHEAD, Block, seal, unseal
 from kvraft.bloom import Bloom
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.record import Row, Timestamp, Version
+from kvraft.record import Row, Version
+from kvraft.tableinfo import TableInfo, table_name
 
 FORMAT = 1
 MAGIC = b"kvSSTbl1"
 BLOCK_BYTES = 4096
 BITS_PER_KEY = 10
 
-_FOOTER = struct.Struct("<4QQQI")
+_FOOTER = struct.Struct("<5Q8xI")
 _FOOTER_BYTES = 64
-_CRC = struct.Struct("<I")
+_END = struct.Struct("<I8s")  # of the footer: its checksum and the magic
 _COUNT = struct.Struct("<I")
 _KEYS_PER_SLICE = 1000  # when the filter is built
-_NAME = re.compile(r"([0-9]{6,})\.sst")
-
-
-@dataclass(frozen=True, slots=True)
-class TableInfo:
-    """What the manifest knows of a table: enough to choose tables without opening one."""
-
-    number: int
-    level: int
-    rows: int
-    tombstones: int
-    size: int  # bytes
-    first_key: bytes
-    last_key: bytes
-    min_timestamp: Timestamp
-    max_timestamp: Timestamp
-
-
-def table_name(number: int) -> str:
-    """Return the name of the file of table ``number``."""
-    return f"{number:06d}.sst"
-
-
-def table_number(name: str) -> int | None:
-    """Return the number of the table in the file ``name``, ``None`` if that is no table's name."""
-    match = _NAME.fullmatch(name)
-    return int(match[1]) if match and table_name(int(match[1])) == name else None
 
 
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────
@@ -139,11 +119,11 @@ def write_table(
         bloom.add(summary.keys[at : at + _KEYS_PER_SLICE])
         yield
     properties = summary.properties(number, owner, block_bytes, bits_per_key)
-    file.add_rest(bloom, properties)
+    digest = file.add_rest(bloom, properties)
     yield
     disk.sync(file.name)
     disk.sync_dir()
-    return _info(properties, file.size)
+    return _info(properties, number, file.size, digest)
 
 
 class _Writer:
@@ -152,6 +132,7 @@ class _Writer:
     def __init__(self, disk: Disk, name: str) -> None:
         self.name = name
         self.size = 0
+        self._hash = _hash()
         self._last_keys: list[bytes] = []
         self._starts = [0]  # of each data block, and of what comes next
         self._disk = disk
@@ -161,15 +142,18 @@ class _Writer:
         self._last_keys.append(rows[-1][0])
         self._starts.append(self.size)
 
-    def add_rest(self, bloom: Bloom, properties: dict[str, Any]) -> None:
+    def add_rest(self, bloom: Bloom, properties: dict[str, Any]) -> int:
+        """Add all that follows the data, and return the table's digest."""
         bounds = (
             self._append(seal(bloom.to_bytes(), self.size)),
             self._append(seal(json.dumps(properties).encode(), self.size)),
             self._append(seal(_encode_index(self._last_keys, self._starts), self.size)),
             self.size,
         )
-        footer = _FOOTER.pack(*bounds, properties["number"], 0, FORMAT)
-        self._append(footer + _CRC.pack(zlib.crc32(footer)) + MAGIC)
+        digest = _digest(self._hash)
+        footer = _FOOTER.pack(*bounds, digest, FORMAT)
+        self._append(footer + _END.pack(zlib.crc32(footer), MAGIC))
+        return digest
 
     def _append(self, data: bytes) -> int:
         """Add ``data`` and return the offset at which it begins."""
@@ -178,6 +162,7 @@ class _Writer:
         offset = self.size
         self._disk.append(self.name, data)
         self.size += len(data)
+        self._hash.update(data)
         return offset
 
 
@@ -224,6 +209,14 @@ class _Summary:
         }
 
 
+def _hash(data: bytes | memoryview = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(data, digest_size=8)
+
+
+def _digest(whole: hashlib.blake2b) -> int:
+    return int.from_bytes(whole.digest(), "little")
+
+
 def _encode_index(last_keys: list[bytes], starts: list[int]) -> bytes:
     n = len(last_keys)
     offsets = accumulate(map(len, last_keys), initial=4 + 12 * (n + 1))
@@ -243,11 +236,11 @@ def _decode_index(body: bytes) -> tuple[list[bytes], tuple[int, ...]]:
     return [body[start:end] for start, end in pairwise(offsets)], starts
 
 
-def _info(properties: dict[str, Any], size: int) -> TableInfo:
+def _info(properties: dict[str, Any], number: int, size: int, digest: int) -> TableInfo:
     """Return ``properties`` as the manifest knows them; ``ValueError`` if they are none."""
     try:
         return TableInfo(
-            number=int(properties["number"]),
+            number=number,
             level=0,
             rows=int(properties["rows"]),
             tombstones=int(properties["tombstones"]),
@@ -256,12 +249,23 @@ def _info(properties: dict[str, Any], size: int) -> TableInfo:
             last_key=bytes.fromhex(properties["last_key"]),
             min_timestamp=int(properties["min_timestamp"]),
             max_timestamp=int(properties["max_timestamp"]),
+            digest=digest,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the properties lack something: {error}") from None
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_table(data: bytes | memoryview, digest: int) -> bool:
+    """Return whether ``data`` is, to the last byte, the table that is known by ``digest``."""
+    end = len(data) - _FOOTER_BYTES
+    if end < 0 or _digest(_hash(data[:end])) != digest:
+        return False
+    footer = bytes(data[end:])
+    head, rest = footer[: _FOOTER.size], footer[_FOOTER.size :]
+    return _FOOTER.unpack(head)[4] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
 
 
 class Table:
@@ -281,12 +285,12 @@ class Table:
         self._last_keys, self._starts = index
 
     @classmethod
-    def open(cls, disk: Disk, table: TableInfo | int, owner: str) -> Table:
+    def open(cls, disk: Disk, table: TableInfo | int) -> Table:
         """Open a table by its number, or as the manifest knows it.
 
         Raises :class:`~kvraft.errors.Damage` if the file is missing, is not sound or is not the
         table that the manifest means, and :class:`~kvraft.errors.Foreign` if it is sound but has
-        another owner, number or format.  Data blocks are not looked at.
+        another format.  Data blocks are not looked at.
         """
         number = table if isinstance(table, int) else table.number
         name = table_name(number)
@@ -294,7 +298,9 @@ class Table:
             size = disk.size(name)
         except FileNotFoundError:
             raise Damage(name, 0, "the table is missing") from None
-        bounds = _read_footer(disk, name, size, number)
+        bounds, digest = _read_footer(disk, name, size)
+        if isinstance(table, TableInfo) and table.digest != digest:
+            raise Damage(name, 0, "this is not the table that the manifest means")
         filter_at, properties_at, index_at, footer_at = bounds
         tail = disk.read(name, filter_at, footer_at - filter_at)
 
@@ -304,22 +310,20 @@ class Table:
         at = properties_at
         try:
             properties = json.loads(body(properties_at, index_at))
-            info = _info(properties, size)
+            info = _info(properties, number, size, digest)
             at = filter_at
             bloom = Bloom.from_bytes(body(filter_at, properties_at))
             at = index_at
             index = _decode_index(body(index_at, footer_at))
         except ValueError as error:
             raise Damage(name, at, str(error)) from None
-        if properties.get("owner") != owner:
-            raise Foreign(f"{name} belongs to {properties.get('owner')!r}, not to {owner!r}")
         last_keys, starts = index
         covers = starts[-1] == filter_at and last_keys[-1] == info.last_key
         if not covers or list(starts) != sorted(starts):
             raise Damage(name, index_at, "the index does not cover the data blocks")
         if isinstance(table, TableInfo):
             if replace(info, level=table.level) != table:
-                raise Damage(name, 0, "this is not the table that the manifest means")
+                raise Damage(name, 0, "the table is not what the manifest says of it")
             info = table
         return cls(disk, info, bloom, index)
 
@@ -355,7 +359,7 @@ class Table:
             raise Damage(self.name, start, str(error)) from None
 
     def verify(self) -> None:
-        """Read every block, and check order, index, filter and properties against the rows."""
+        """Read every byte, and check order, index, filter and properties against the rows."""
         summary = _Summary()
         for at, last_key in enumerate(self._last_keys):
             block, offset = self.read_block(at), self._starts[at]
@@ -368,27 +372,32 @@ class Table:
                 raise Damage(self.name, offset, "a block does not end where the index says")
             if not all(key in self.bloom for key in block.keys):
                 raise Damage(self.name, offset, "a block has a key that is not in the filter")
-        found = _info(summary.properties(self.info.number, "", 0, 0), self.info.size)
-        if replace(found, level=self.info.level) != self.info:
+        info = self.info
+        found = _info(summary.properties(0, "", 0, 0), info.number, info.size, info.digest)
+        if replace(found, level=info.level) != info:
             raise Damage(self.name, 0, "the properties do not describe the rows")
+        self.verify_bytes()
+
+    def verify_bytes(self) -> None:
+        """Check every byte against the digest, whatever the bytes mean."""
+        if not is_table(self._disk.read(self.name), self.info.digest):
+            raise Damage(self.name, 0, "the table does not match its digest")
 
 
-def _read_footer(disk: Disk, name: str, size: int, number: int) -> tuple[int, int, int, int]:
-    """Return where filter, properties, index and footer begin."""
+def _read_footer(disk: Disk, name: str, size: int) -> tuple[tuple[int, int, int, int], int]:
+    """Return where filter, properties, index and footer begin, and the table's digest."""
     at = size - _FOOTER_BYTES
     if at < 0:
         raise Damage(name, 0, f"a file of {size} bytes is no table")
     data = disk.read(name, at, _FOOTER_BYTES)
     if len(data) != _FOOTER_BYTES or not data.endswith(MAGIC):
         raise Damage(name, at, "the file does not end in a table's footer")
-    if zlib.crc32(data[: _FOOTER.size]) != _CRC.unpack_from(data, _FOOTER.size)[0]:
+    checksum, _ = _END.unpack_from(data, _FOOTER.size)
+    if zlib.crc32(data[: _FOOTER.size]) != checksum:
         raise Damage(name, at, "the footer does not match its checksum")
-    *bounds, found, _, version = _FOOTER.unpack_from(data)
+    filter_at, properties_at, index_at, footer_at, digest, version = _FOOTER.unpack_from(data)
     if version != FORMAT:
         raise Foreign(f"{name} has format {version}; this version reads format {FORMAT}")
-    if found != number:
-        raise Foreign(f"{name} holds table {found} under another table's name")
-    filter_at, properties_at, index_at, footer_at = bounds
     if not 0 < filter_at < properties_at < index_at < footer_at == at:
         raise Damage(name, at, "the footer makes no sense")
-    return filter_at, properties_at, index_at, footer_at
+    return (filter_at, properties_at, index_at, footer_at), digest

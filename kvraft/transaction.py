@@ -149,7 +149,7 @@ class Gatherer:
         if self._open and record.txn != self._open[0].record.txn:
             ended.append(Undo(tuple(self._open)))
             self._open = []
-        if record.kind is not Kind.NOOP:
+        if record.kind.is_data:
             self._open.append(entry)
             if record.commit:
                 ended.append(Complete(tuple(self._open)))
@@ -200,23 +200,43 @@ class Answer(NamedTuple):
 
 
 class Redirect(NamedTuple):
-    """Replica → client: not done, I am not the leader; ``leader`` is, as far as I know."""
+    """Replica → client: I am not the leader; ``leader`` is, as far as I know.
+
+    Nothing was done, unless ``live``: then I led when I appended the transaction, and it may still
+    take effect.
+    """
 
     sender: str
     to: str
     request: TxnId | int
     attempt: int
     leader: str | None
+    live: bool = False
+
+
+class Later(NamedTuple):
+    """Replica → client: not taken, for I have too much to do; ask me again a little later."""
+
+    sender: str
+    to: str
+    request: TxnId
+    attempt: int
 
 
 class Read(NamedTuple):
-    """Client → replica: what does ``key`` hold?  ``number`` names the request."""
+    """Client → replica: what does ``key`` hold?  ``number`` names the request.
+
+    ``here`` asks this member to answer whether it leads or not: with what the cluster has, or, if
+    ``stale``, with what this member has, which may be old.
+    """
 
     sender: str
     to: str
     number: int
     attempt: int
     key: bytes
+    here: bool = False
+    stale: bool = False
 
 
 class ReadAnswer(NamedTuple):
@@ -230,4 +250,4 @@ class ReadAnswer(NamedTuple):
 
 
 Request = Submit | Read
-Reply = Answer | Redirect | ReadAnswer
+Reply = Answer | Redirect | Later | ReadAnswer

@@ -41,7 +41,7 @@ def verify_disk(disk: Disk, owner: str) -> list[str]:
     state = load(disk, owner)
     rows = 0
     for info in state.tables:
-        Table.open(disk, info, owner).verify()
+        Table.open(disk, info).verify()
         rows += info.rows
     term, vote = log.hard_state
     sealed = sum(segment.size for segment in log.segments)
@@ -50,8 +50,12 @@ def verify_disk(disk: Disk, owner: str) -> list[str]:
         f"Log: entries {log.base.index + 1} to {log.last.index} in {len(log.segments)} segments, "
         f"{sealed:,} bytes.",
         f"Tables: {len(state.tables)} with {rows:,} rows, everything through log index "
-        f"{state.flushed.index}.",
+        f"{state.flushed.index}{', from a snapshot' if state.installed else ''}.",
     ]
+    if log.void:
+        lines.append(
+            f"Put out of force by that snapshot, to be removed: {len(log.void)} log segments."
+        )
     if log.torn is not None:
         name, offset, size, why = log.torn
         lines.append(f"Torn tail, to be cut: {size} bytes of {name} from {offset} on ({why}).")

@@ -8,6 +8,14 @@ longer needed.  What the files look like is told in ``segment.py``::
     └─────────┘ └─────────┘ └─────────┘ └─────────┘
      ▲ drop_below: whole segments, oldest first
 
+Where a snapshot took the place of everything through some entry, the log goes on behind it
+(:meth:`Wal.reset`, Raft §7)::
+
+    ┌─────────┐ ┌─────────┐                 ┌─────────┐
+    │  void   │ │  void   │  ··· hole ···   │ active  │   continues: no
+    └─────────┘ └─────────┘                 └─────────┘
+     removed once the new segment, with the hard state in its header, is durable
+
 Invariants:
 
 - A save is one append and one sync, the hard state before the entries; both are durable when it
@@ -15,7 +23,8 @@ Invariants:
 - All that :meth:`Wal.open` found is durable before anything is built on it.
 - Nothing is written behind a failed write or sync: the log is stopped, and what is on disk is
   found out by opening it again (Rebello et al., ATC 2020).
-- What is kept is a row without a hole, whenever a crash comes.
+- What is kept is a row without a hole, whenever a crash comes.  The hard state is at all times on
+  disk, in a segment that counts.
 """
 
 from __future__ import annotations
@@ -31,6 +40,7 @@ from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Stopped
 from kvraft.events import (
     Appended,
+    LogReset,
     Report,
     SegmentDropped,
     SegmentOpened,
@@ -95,6 +105,7 @@ class Wal:
         self._last = found.last
         self._hard_state = found.hard_state
         self._closed = found.closed
+        self._next_id = found.next_id
         self._stopped = ""
 
     @classmethod
@@ -111,7 +122,8 @@ class Wal:
 
         A segment that a save leaves at ``segment_bytes`` or more is sealed.  A torn end is cut and
         reported.  All that was read is durable on return: a process that was killed leaves bytes
-        and files that can be read, yet would be lost with the power.
+        and files that can be read, yet would be lost with the power.  ``found`` is what
+        :func:`recover` returned, if that was called; a reset that it found begun is finished.
 
         Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
         is not positive.
@@ -131,6 +143,9 @@ class Wal:
             report(TailCut(found.torn.file, found.torn.offset, found.torn.size))
         if not found.segments or found.segments[-1].sealed:
             wal._begin_segment()
+        if found.void:
+            wal._remove(found.void)
+            report(LogReset(*found.base))
         return wal
 
     @property
@@ -232,6 +247,32 @@ class Wal:
             self._report(SegmentDropped(oldest.id, oldest.low, oldest.high, oldest.size))
         return dropped
 
+    def reset(self, place: Position) -> None:
+        """Go on behind ``place``, where a snapshot ends that is durably installed (Raft §7).
+
+        If the log holds the entry there, what follows it stays, and :meth:`drop_below` will do the
+        rest.  Otherwise all entries go: ``base`` is ``place``, the hard state is what it was.
+
+        Raises ``BadInput`` if the log was cut behind ``place``, or if its hard state is of a lower
+        term: the term in which a snapshot came is saved before it.
+        """
+        self._check_running()
+        if place.term > (term := self._hard_state.term):
+            raise BadInput(f"a log saved in term {term} cannot go on behind {place}")
+        if place.index <= self._base.index and place != self._base:
+            raise BadInput(f"the log begins behind {self._base}: it cannot begin behind {place}")
+        if place.index <= self._last.index and self._term_at(place.index) == place.term:
+            return
+        with self._writing():
+            segment = self._make_segment(place, continues=False)
+            void, self._segments = self._segments, [segment]
+            self._batches, self._base, self._last = [], place, place
+            self._remove([old.name for old in void])
+        self._report(SegmentOpened(segment.id, segment.first))
+        for old in void:
+            self._report(SegmentDropped(old.id, old.low, old.high, old.size))
+        self._report(LogReset(*place))
+
     def close(self) -> None:
         """Mark the end as synced, so that later damage to it is seen, and write no more.
 
@@ -322,14 +363,24 @@ class Wal:
         self._begin_segment()
 
     def _begin_segment(self) -> None:
-        number = self._segments[-1].id + 1 if self._segments else 1
-        first = self._last.index + 1
-        header = pack_header(self._owner, number, self._last, self._hard_state)
+        segment = self._make_segment(self._last, continues=bool(self._segments))
+        self._segments.append(segment)
+        self._report(SegmentOpened(segment.id, segment.first))
+
+    def _make_segment(self, before: Position, *, continues: bool) -> Segment:
+        """Write the file of a new segment, with nothing but a header that holds the hard state."""
+        number, first = self._next_id, before.index + 1
+        header = pack_header(self._owner, number, before, self._hard_state, continues=continues)
         segment = Segment(number, first, first, first - 1, len(header))
         files.replace(self._disk, segment.name, header)
-        self._segments.append(segment)
+        self._next_id += 1
         self._closed = True
-        self._report(SegmentOpened(number, first))
+        return segment
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._disk.remove(name)
+        self._disk.sync_dir()
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -13,13 +13,13 @@ from kvraft.events import TailCut
 from kvraft.manifest import CURRENT, Edit, Manifest, State, load
 from kvraft.record import Position
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sstable import TableInfo
+from kvraft.tableinfo import TableInfo
 
 ME = "cluster/me"
 
 
 def info(number, key=b"k\xff"):
-    return TableInfo(number, 0, 5, 1, 700, b"", key, 3, 1 << 63)
+    return TableInfo(number, 0, 5, 1, 700, b"", key, 3, 1 << 63, 0xC0FFEE)
 
 
 def flush(man, index, key=b"k\xff"):
@@ -30,7 +30,7 @@ def flush(man, index, key=b"k\xff"):
 
 def seen(state):
     """What a reader of a state cares for: all but the file number."""
-    return state.tables, state.flushed, state.timestamp
+    return state.tables, state.flushed, state.timestamp, state.installed
 
 
 def live(disk):
@@ -41,32 +41,37 @@ def live(disk):
 
 
 @given(
-    st.lists(st.sampled_from(["flush", "no-op", "merge", "reopen"]), max_size=25),
+    st.lists(st.sampled_from(["flush", "no-op", "merge", "install", "reopen"]), max_size=25),
     st.sampled_from([600, 1 << 20]),
 )
 @settings(deadline=None, derandomize=True, max_examples=60)
 def test_what_was_committed_is_what_is_read(steps, roll_bytes):
-    disk, used, model = SimDisk(), set(), ((), Position(0, 0), 0)
+    disk, used, model = SimDisk(), set(), ((), Position(0, 0), 0, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "ROLL_BYTES", roll_bytes)
         man = Manifest.open(disk, ME)
         for index, step in enumerate(steps, 1):
-            tables, flushed, timestamp = model
+            tables, flushed, timestamp, installed = model
             if step == "reopen":
                 man = Manifest.open(disk, ME)
             elif step == "no-op":
-                flushed = Position(index, 2)
+                flushed, installed = Position(index, 2), False
                 man.commit(Edit(flushed=flushed))
             elif step == "flush":
                 number = man.take_number()
-                flushed, timestamp = Position(index, 2), index
+                flushed, timestamp, installed = Position(index, 2), index, False
                 man.commit(Edit((info(number),), flushed=flushed, timestamp=timestamp))
                 tables = (info(number), *tables)
+            elif step == "install":
+                number, old = man.take_number(), tuple(table.number for table in tables)
+                flushed, timestamp, installed = Position(index, 2), index, True
+                man.commit(Edit((info(number),), old, flushed, timestamp, installed))
+                tables = (info(number),)
             elif len(tables) > 1:
                 number = man.take_number()
                 man.commit(Edit((info(number),), remove=tuple(t.number for t in tables[1:])))
                 tables = (info(number), tables[0])
-            model = (tables, flushed, timestamp)
+            model = (tables, flushed, timestamp, installed)
             assert seen(man.state) == seen(load(disk, ME)) == model
             assert [name for name in disk.names() if name.startswith("MANIFEST")] == [live(disk)]
             newest = max([0, *(table.number for table in tables)], default=0)
@@ -364,7 +369,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=4,
 )
-FIELDS = ["add", "remove", "flushed", "timestamp", "next_file", *TableInfo.__slots__]
+FIELDS = ["add", "remove", "flushed", "timestamp", "installed", "next_file", *TableInfo.__slots__]
 
 
 @given(st.sampled_from(FIELDS), st.none() | json_values)
@@ -372,6 +377,7 @@ FIELDS = ["add", "remove", "flushed", "timestamp", "next_file", *TableInfo.__slo
 def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
     table = json.loads(manifest._encode(Edit((info(2),)), 3))["add"][0]
     whole = {"add": [table], "remove": [], "flushed": [1, 1], "timestamp": 1, "next_file": 3}
+    whole["installed"] = False
     target = table if field in table else whole
     if value is None:
         del target[field]

@@ -14,7 +14,13 @@ from kvraft.errors import Stopped
 from kvraft.events import CutDecided, Repeated, SegmentDropped, Undone
 from kvraft.log import Log
 from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, AppendEntriesReply, RequestVote, RequestVoteReply
+from kvraft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    PreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
 from kvraft.raft import Role
 from kvraft.record import NOOP, Entry, Kind, Position, Record, TxnId
 from kvraft.replica import Options, Replica
@@ -62,7 +68,7 @@ class Member:
     def drain(self, *, work=True):
         """Return the replies of one drain, with the flushes behind it all done."""
         drained = self.replica.drain()
-        self.messages += drained.messages
+        self.messages += drained.early + drained.messages
         self.replies += drained.replies
         while work and self.replica.has_work:
             self.replica.work()
@@ -73,6 +79,9 @@ class Member:
         while self.raft.role is Role.FOLLOWER:
             self.replica.tick()
         self.drain()
+        if self.raft.role is Role.PRE_CANDIDATE:
+            self.replica.receive(PreVoteReply("n2", "n1", self.raft.term + 1, True))
+            self.drain()
         if self.raft.role is not Role.LEADER:
             self.replica.receive(RequestVoteReply("n2", "n1", self.raft.term, True))
             self.drain()
@@ -82,7 +91,7 @@ class Member:
         """The peers say that they hold all of the log, or what is through an index."""
         last = self.raft.log.last_index if through is None else through
         for peer in peers:
-            reply = AppendEntriesReply(peer, "n1", self.raft.term, True, last, 0, 0, 1)
+            reply = AppendEntriesReply(peer, "n1", self.raft.term, True, last, last, round=1)
             self.replica.receive(reply)
         return self.drain()
 
@@ -468,7 +477,8 @@ def test_a_read_sees_what_commits_with_its_own_confirmation():
     member.replica.read(Read("c", "n1", 1, 1, b"k"))
     member.replica.read(Read("d", "n1", 1, 1, b"k"))
     assert values(member.drain()) == []
-    confirmed = AppendEntriesReply("n2", "n1", member.raft.term, True, 2, 0, 0, 99)
+    sent = [m for m in member.messages if isinstance(m, AppendEntries) and m.to == "n2"]
+    confirmed = AppendEntriesReply("n2", "n1", member.raft.term, True, 2, 2, round=sent[-1].round)
     member.replica.receive(confirmed)
     said = member.drain()
     assert values(said) == [(1, b"v", 1), (1, b"v", 1)]
@@ -583,7 +593,7 @@ def test_reads_are_linearizable_while_leaders_change(seed):
             rest = [name for name in world.members if name != leader]
             world.network.partition([[leader], rest])
 
-    done = counted(world, probe, 250, fault)
+    done = counted(world, probe, 350, fault)
     check_linearizable(world, probe, done)
     assert len({member for _, _, member, _ in probe.heard}) > 1
     assert len(probe.heard) > 50

@@ -5,7 +5,10 @@ The model of a log is a tuple of all entries from index 1 on and the hard state:
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -67,6 +70,12 @@ class Model:
         for count in range(len(entries) + 1):
             yield self.save(hard_state, entries[:count])
 
+    def reset(self, place: Position) -> Model:
+        """Go on behind ``place``.  What is before it nobody will ever see: any entries will do."""
+        if place.index <= len(self.log) and self.position(place.index) == place:
+            return self
+        return replace(self, log=tuple(run(place.term, 1, place.index)))
+
     def position(self, index: int) -> Position:
         return Position(index, self.log[index - 1].term) if index else ORIGIN
 
@@ -84,13 +93,13 @@ def opened(disk: SimDisk, *, segment_bytes: int = SMALL) -> Wal:
     return Wal.open(disk, ME, segment_bytes=segment_bytes)
 
 
-def reopened(disk: SimDisk, random: Random) -> Wal:
+def reopened(disk: SimDisk, random: Random, installed: Position = ORIGIN) -> Wal:
     """Open a log after a crash, and see that a second crash at once takes nothing of it away.
 
     A process that was only killed leaves bytes and names that nobody synced: whoever reads them
     and acts on them without a sync breaks promises when the power goes.
     """
-    wal = opened(disk)
+    wal = Wal.open(disk, ME, segment_bytes=SMALL, found=recover(disk, ME, installed))
     later = disk.copy()
     later.crash(random)
     again = opened(later)
@@ -109,7 +118,7 @@ def check_segments(wal: Wal, disk: SimDisk) -> None:
     assert all(disk.size(segment.name) == segment.size for segment in segments)
     found = recover(disk, ME)
     assert found.segments == segments
-    assert (found.torn, found.leftovers) == (None, [])
+    assert (found.torn, found.leftovers, found.void) == (None, [], [])
     for segment in segments:
         held = [
             e.index
@@ -201,6 +210,40 @@ class LogMachine(RuleBasedStateMachine):
         if dropped:
             assert self.wal.base.index >= oldest.first - 1
 
+    def draw_place(self, data: st.DataObject) -> Position:
+        """Draw where a snapshot ends, and be in its term, as a member that takes it is."""
+        base = self.wal.base.index
+        index = data.draw(st.integers(base + 1, len(self.model.log) + 9), "index")
+        held = self.model.log[index - 1].term if index <= len(self.model.log) else 0
+        term = max(held + data.draw(st.integers(0, 1), "newer"), 1)
+        if term > self.model.hard_state.term:
+            self.wal.save(HardState(term, "n2"), [])
+            self.model = self.model.save(HardState(term, "n2"), [])
+        return Position(index, term)
+
+    @rule(data=st.data())
+    def reset(self, data: st.DataObject) -> None:
+        place = self.draw_place(data)
+        self.wal.reset(place)
+        self.model = self.model.reset(place)
+
+    @rule(data=st.data(), step=st.integers(1, 12), seed=st.integers(0, 999), kill=st.booleans())
+    def crash_in_reset(self, data: st.DataObject, step: int, seed: int, kill: bool) -> None:
+        """Whatever the log is then, a recovery that knows of the snapshot finishes the reset."""
+        place = self.draw_place(data)
+        after = self.model.reset(place)
+        self.disk.fail_at(step, Random(seed))
+        with suppress(PowerCut):
+            self.wal.reset(place)
+        if kill:
+            self.disk.restore()
+        else:
+            self.disk.crash(Random(seed))
+        ignorant = opened(self.disk.copy())
+        assert self.model.matches(ignorant) or after.matches(ignorant)
+        self.wal = reopened(self.disk, Random(seed + 1), installed=place)
+        self.model = after
+
     @rule(seed=st.integers(0, 999), kill=st.booleans())
     def crash(self, seed: int, kill: bool) -> None:
         self.come_back(seed, kill)
@@ -260,6 +303,15 @@ def dropping(floor: int) -> Step:
     return step
 
 
+def resetting(place: Position) -> Step:
+    def step(wal: Wal, model: Model) -> Model:
+        wal.reset(place)
+        return model.reset(place)
+
+    step.legal = lambda model: [model, model.reset(place)]  # type: ignore[attr-defined]
+    return step
+
+
 WORKLOAD = [
     saving(HardState(1, "n1"), [Entry(1, 1, NOOP)]),
     *(saving(None, [entry(1, index)]) for index in range(2, 6)),
@@ -277,6 +329,13 @@ WORKLOAD = [
     saving(None, run(9, 17, 24)),
     dropping(25),
     saving(None, run(9, 25, 26)),
+    resetting(Position(40, 10)),  # far behind the end
+    saving(None, run(11, 41, 44)),
+    saving(None, run(11, 45, 47)),
+    resetting(Position(42, 11)),  # held: nothing to do
+    saving(HardState(12, "n1"), []),
+    resetting(Position(46, 12)),  # in conflict with what is there
+    saving(None, run(12, 47, 49)),
 ]
 
 
@@ -489,7 +548,7 @@ def test_a_segment_without_a_seal_or_missing_or_swapped_is_damage() -> None:
         swapped.remove(name)
         swapped.create(name)
         swapped.append(name, disk.read(other))
-    with pytest.raises(Damage, match=f"{first}, offset 0: .*under another name"):
+    with pytest.raises(Damage, match=f"{second}, offset 0: .*under another name"):
         opened(swapped)
     renamed.rename(third, replace(wal.segments[2], first=99).name)
     with pytest.raises(Damage, match="under another name"):
@@ -513,7 +572,7 @@ def test_a_segment_that_does_not_continue_the_one_before_it_is_damage() -> None:
         disk.remove(third.name)
         name = f"{3:016x}-{before.index + 1:016x}.wal"
         disk.create(name)
-        disk.append(name, pack_header(ME, 3, before, state))
+        disk.append(name, pack_header(ME, 3, before, state, continues=True))
         with pytest.raises(Damage, match=f"{name}, offset 0: .*does not continue"):
             opened(disk)
 
@@ -575,6 +634,7 @@ def test_a_log_of_another_member_or_format_is_refused(monkeypatch: pytest.Monkey
     before = {name: disk.read(name) for name in disk.names()}
     with pytest.raises(Foreign, match=f"{name} is the log of member 'n1', not of 'n2'"):
         Wal.open(disk, "n2")
+    name = wal.segments[-1].name
     monkeypatch.setattr(kvraft.segment, "FORMAT", 2)
     with pytest.raises(Foreign, match=f"{name} is a log of format 1: this program reads format 2"):
         opened(disk)
@@ -587,14 +647,30 @@ def test_a_log_of_another_member_or_format_is_refused(monkeypatch: pytest.Monkey
         owner_of(SimDisk())
 
 
+SOUND_HEADER = {"format": 1, "owner": "n1", "segment": 1, "first": 1, "term_before": 0} | {
+    "continues": False,
+    "term": 0,
+    "vote": None,
+}
+
+
 @pytest.mark.parametrize(
     "says",
     [
         b"not JSON",
         b"[]",
         b'{"format": 1, "owner": "n1"}',
-        b'{"format": 1, "owner": "n1", "segment": 1, "first": 0, "term_before": 0, "term": 0}',
-        b'{"format": 1, "owner": "n1", "segment": true, "first": 1, "term_before": 0, "term": 0}',
+        *(
+            json.dumps(SOUND_HEADER | wrong).encode()
+            for wrong in (
+                {"first": 0},
+                {"segment": True},
+                {"term": -1},
+                {"vote": 7},
+                {"continues": 0},
+                {"continues": None},
+            )
+        ),
     ],
 )
 def test_a_header_that_makes_no_sense_is_damage(says: bytes) -> None:
@@ -602,6 +678,8 @@ def test_a_header_that_makes_no_sense_is_damage(says: bytes) -> None:
     opened(disk)
     [name] = disk.names()
     seed = frame.seed_of("kvraft log segment")
+    rewrite(disk, name, frame.encode(1, json.dumps(SOUND_HEADER).encode(), synced=0, seed=seed))
+    opened(disk)
     rewrite(disk, name, frame.encode(1, says, synced=0, seed=seed))
     with pytest.raises(Damage, match=f"{name}, offset 0: .*header"):
         opened(disk)
@@ -692,6 +770,143 @@ def test_entries_of_an_older_term_supersede_what_is_dropped_with_them() -> None:
     assert (again.base, again.entries()) == (Position(6, 2), run(2, 7, 9))
 
 
+# ── behind a snapshot ───────────────────────────────────────────────────────────────────────────
+
+
+def test_void_segments_may_be_there_in_part_but_a_lost_one_is_damage() -> None:
+    """A hole that a snapshot left is not a hole in what counts."""
+    disk, wal, model = small_log()
+    old = disk.copy()
+    void = [segment.name for segment in wal.segments]
+    wal.reset(Position(90, 3))
+    for index in range(91, 107):
+        wal.save(None, run(3, index, index))
+    model = model.reset(Position(90, 3)).save(None, run(3, 91, 106))
+    first, second, *_ = (segment.name for segment in wal.segments[:-1])
+    for kept in range(1 << len(void)):
+        left = disk.copy()
+        for at, name in enumerate(void):
+            if kept & 1 << at:
+                left.create(name)
+                left.append(name, old.read(name)[: 70 * at])  # whatever: nobody reads it
+        before = left.copy().names()
+        assert recover(left, ME).void == [name for name in void if name in before]
+        assert left.names() == before
+        again = opened(left)
+        assert model.matches(again)
+        check_segments(again, left)
+    for lost in (first, second):
+        torn = disk.copy()
+        torn.remove(lost)
+        if lost == second:
+            with pytest.raises(Damage, match="one is missing"):
+                opened(torn)
+        else:  # whole files missing at the front look like a log that was cut
+            assert opened(torn).base.index > 90
+
+
+class Recorder(SimDisk):
+    """A disk that writes down what is done to its directory, and syncs of files."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+
+    def sync(self, name: str) -> None:
+        super().sync(name)
+        self.done.append("sync")
+
+    def sync_dir(self) -> None:
+        super().sync_dir()
+        self.done.append("sync_dir")
+
+    def rename(self, old: str, new: str) -> None:
+        super().rename(old, new)
+        self.done.append("rename")
+
+    def remove(self, name: str) -> None:
+        super().remove(name)
+        self.done.append("remove")
+
+
+def test_old_segments_go_only_once_the_new_one_is_durable_with_the_hard_state() -> None:
+    """On no disk, however it orders its directory, is there a moment without a hard state."""
+    disk = Recorder()
+    wal = opened(disk)
+    wal.save(HardState(3, "n2"), run(3, 1, 20))
+    assert len(wal.segments) == 2
+    unfinished = copy.deepcopy(disk)
+    disk.done.clear()
+    wal.reset(Position(90, 3))
+    expected = ["sync", "rename", "sync_dir", "remove", "remove", "sync_dir"]
+    assert disk.done == expected
+    assert opened(disk).hard_state == HardState(3, "n2")
+    # The same when a recovery does it all,
+    begun = copy.deepcopy(unfinished)
+    begun.done.clear()
+    found = recover(begun, ME, Position(90, 3))
+    again = Wal.open(begun, ME, found=found)
+    assert (begun.done, again.hard_state) == (expected, HardState(3, "n2"))
+    # and when the process died right behind the rename.
+    for name in wal.segments[0].name, wal.segments[0].name + ".tmp":
+        if name not in unfinished.names():
+            unfinished.create(name)
+    unfinished.append(wal.segments[0].name, disk.read(wal.segments[0].name))
+    unfinished.remove(wal.segments[0].name + ".tmp")
+    unfinished.done.clear()
+    again = Wal.open(unfinished, ME)
+    assert unfinished.done == ["sync", "sync_dir", "remove", "remove", "sync_dir"]
+    assert (again.base, again.hard_state) == (Position(90, 3), HardState(3, "n2"))
+
+
+def test_a_snapshot_that_the_log_holds_costs_nothing_and_keeps_what_follows() -> None:
+    disk, wal, model = small_log()
+    operations = disk.operations
+    for index in (0, 4, 11, 12):
+        wal.reset(model.position(index))
+    assert disk.operations == operations
+    assert model.matches(wal)
+    for index in (0, 4, 11, 12):
+        assert recover(disk, ME, model.position(index)).entries == list(model.log)
+
+
+def test_a_log_does_not_go_where_no_snapshot_can_end() -> None:
+    disk, wal, model = small_log()
+    wal.drop_below(6)
+    base = wal.base
+    assert base.index > 1
+    operations = disk.operations
+    for place in (Position(base.index - 1, 1), Position(base.index, base.term + 1)):
+        with pytest.raises(BadInput, match=r"the log begins behind .*: it cannot begin behind"):
+            wal.reset(place)
+        assert recover(disk, ME, place).entries == wal.entries()
+    with pytest.raises(BadInput, match="a log saved in term 3 cannot go on behind"):
+        wal.reset(Position(50, 4))
+    assert disk.operations == operations
+    assert model.matches(wal)
+
+
+def test_a_reset_is_reported_and_what_is_dropped_by_it() -> None:
+    disk = SimDisk()
+    reported: list[Event] = []
+    wal = Wal.open(disk, ME, segment_bytes=250, report=reported.append)
+    wal.save(HardState(2), run(1, 1, 3))
+    before = wal.segments
+    assert len(before) == 2
+    disk_before = disk.copy()
+    reported.clear()
+    wal.reset(Position(9, 2))
+    assert reported == [
+        events.SegmentOpened(3, 10),
+        *(events.SegmentDropped(s.id, s.low, s.high, s.size) for s in before),
+        events.LogReset(9, 2),
+    ]
+    reported.clear()
+    found = recover(disk_before, ME, Position(9, 2))
+    Wal.open(disk_before, ME, report=reported.append, found=found)
+    assert reported == [events.SegmentOpened(3, 10), events.LogReset(9, 2)]
+
+
 def test_a_save_is_one_append_and_one_sync() -> None:
     disk = SimDisk()
     wal = Wal.open(disk, ME)
@@ -750,6 +965,10 @@ class Failing(SimDisk):
         self._fail("sync_dir")
         super().sync_dir()
 
+    def remove(self, name: str) -> None:
+        self._fail("remove")
+        super().remove(name)
+
     def _fail(self, method: str, half: Callable[[], None] = lambda: None) -> None:
         if self.method == method:
             self.method = ""
@@ -778,6 +997,24 @@ def test_after_a_failed_write_nothing_is_written_any_more(method: str) -> None:
     assert wal.read(1, 3) == run(1, 1, 3)
     again = Wal.open(disk, ME)
     assert again.entries() in (run(1, 1, 3), run(1, 1, 6))
+
+
+@pytest.mark.parametrize("method", ["append", "sync", "sync_dir", "remove"])
+def test_a_reset_that_fails_stops_the_log_and_leaves_the_old_one_or_the_new(method: str) -> None:
+    disk = Failing()
+    wal = opened(disk)
+    wal.save(HardState(3, "n2"), run(3, 1, 4))
+    model = Model().save(HardState(3, "n2"), run(3, 1, 4))
+    disk.method = method
+    with pytest.raises(OSError, match="Input/output error"):
+        wal.reset(Position(90, 3))
+    with pytest.raises(Stopped):
+        wal.reset(Position(90, 3))
+    with pytest.raises(Stopped):
+        wal.save(None, run(3, 91, 92))
+    again = reopened(disk, Random(0))
+    assert model.matches(again) == (method in ("append", "sync"))
+    assert model.reset(Position(90, 3)).matches(again) == (method in ("sync_dir", "remove"))
 
 
 def test_a_failed_removal_stops_the_log_too() -> None:

@@ -1,5 +1,6 @@
 """Whole clusters in the simulated world: the same every time, and right under faults."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -164,7 +165,9 @@ def test_a_transaction_that_is_in_the_log_twice_is_applied_once():
     world.run_until(lambda: ticket.done)
     world.settle()
     (first, second) = world.trace.of(Repeated)
-    assert first.event == second.event == Repeated("c#1", 4)
+    assert first.event == second.event
+    assert first.event.txn == "c#1"
+    assert first.event.index > 3  # behind the first copy and a new leader's no-op
     assert ticket.index == 2  # the first copy's place
     assert world.replicas[world.leader()].tree.version(b"k").timestamp == ticket.timestamp
 
@@ -178,13 +181,14 @@ def test_a_transaction_of_which_only_a_part_was_copied_is_undone_then_applied_on
     others = [name for name in world.members if name != old]
 
     def partly():
-        lasts = [world.replicas[name].marks.last for name in others]
-        more = [e for e in world.in_flight if isinstance(e.message, AppendEntries)]
-        more = [e for e in more if e.message.entries and e.message.entries[-1].index > max(lasts)]
-        return max(lasts) > world.replicas[old].marks.committed and not more
+        last = max(world.replicas[name].marks.last for name in others)
+        waiting = [message for name in others for message in world.inbox(name)]
+        more = any(isinstance(m, AppendEntries) and m.entries for m in waiting)
+        return last > world.replicas[old].marks.committed and not more
 
     world.run_until(partly)
     world.crash(old)
+    world.drop(lambda message: message.sender == old)
     world.run_until(lambda: ticket.done)
     world.settle()
     undone = world.trace.of(Undone)
@@ -430,24 +434,25 @@ def test_what_is_on_its_way_meets_the_partition_and_the_crash():
     assert world.disk(other).size(world.disk(other).names()[-1]) == log
 
 
-def test_nothing_leaves_before_the_disk_is_synced():
-    """Every hop takes 1 ms and every sync 0.5 ms: a write takes four hops and two syncs."""
+def test_only_what_a_leader_appends_leaves_before_its_disk_is_synced():
+    """Every hop takes 1 ms, every sync 0.5 ms: the leader syncs while its appends travel."""
     world = elected(fastest=1_000, slowest=1_000)
     client = world.client("c")
     client.leader = world.leader()
     world.settle()
     began = world.now
     client.put(b"k", b"v")
-    assert world.now - began == 4 * 1_000 + 2 * 500
+    assert world.now - began == 4 * 1_000 + 500
 
 
 # ── random faults ───────────────────────────────────────────────────────────────────────────────
 
 
-def storm(seed, members=3, steps=25):
+def storm(seed, members=3, steps=40):
     """Clients write while members crash, restart, are cut off and lose messages."""
     random = Random(f"storm/{seed}")
-    world = World(members, seed=seed, options=TINY)
+    raft = replace(TINY.raft, window=random.choice([1, 2, 16]))
+    world = World(members, seed=seed, options=replace(TINY, raft=raft))
     checker = Checker(world)
     clients = [world.client(f"c{i}") for i in range(3)]
     history = {}  # ticket → writes
@@ -467,11 +472,14 @@ def storm(seed, members=3, steps=25):
                 None if random.random() < 0.3 else b"%d" % counter
             )
             history[client.submit(writes)] = writes
-        fault = random.choice(["crash", "restart", "partition", "heal", "loss", "calm", "calm"])
+        fault = random.choice(["crash", "crash", "restart", "restart", "partition", "heal", "loss", "calm"])
         running = list(world.replicas)
         down = [name for name in world.members if name not in running]
         if fault == "crash" and running:
-            world.crash(random.choice(running))
+            fallen = world.leader() or random.choice(running)
+            world.crash(fallen)
+            if random.random() < 0.5:
+                world.drop(lambda message, fallen=fallen: message.sender == fallen)
         elif fault == "restart" and down:
             world.restart(random.choice(down))
         elif fault == "partition":
@@ -479,7 +487,7 @@ def storm(seed, members=3, steps=25):
         elif fault == "heal":
             world.heal()
         world.network.loss = 0.2 if fault == "loss" else 0.0
-        pass_time(random.choice([5, 30, 100, 400]))
+        pass_time(random.choice([2, 5, 30, 100, 400]))
     world.heal()
     world.network.loss = 0.0
     for name in world.members:

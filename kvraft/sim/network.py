@@ -1,7 +1,8 @@
 """The simulated network: messages in flight, each with a number and a time of arrival.
 
 The network knows who may talk to whom; the world knows what time it is.  Delays are drawn from the
-network's own random stream, so messages overtake each other.
+network's own random stream.  As over a connection of TCP, what one sends to another arrives in
+order, unless ``reorder`` lets messages overtake each other.
 
 Invariants: a message is delivered at most once; one that meets a partition, when it is sent or when
 it would arrive, is lost.
@@ -29,7 +30,7 @@ from kvraft.messages import (
     TimeoutNow,
 )
 from kvraft.record import label
-from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Reply, Request, Submit
+from kvraft.transaction import Answer, Later, Read, ReadAnswer, Redirect, Reply, Request, Submit
 
 AnyMessage = Message | Request | Reply
 
@@ -45,11 +46,15 @@ class Envelope(NamedTuple):
 class Network:
     """Links between all members and clients, with delays of ``fastest`` … ``slowest`` µs."""
 
-    def __init__(self, random: Random, *, fastest: int, slowest: int) -> None:
+    def __init__(
+        self, random: Random, *, fastest: int, slowest: int, reorder: bool = False
+    ) -> None:
         if not 0 <= fastest <= slowest:
             raise BadInput(f"a delay of {fastest} to {slowest} microseconds makes no sense")
         self._random = random
         self._fastest, self._slowest = fastest, slowest
+        self._reorder = reorder
+        self._latest: dict[tuple[str, str], int] = {}  # arrival on each link
         self._group_of: dict[str, int] = {}
         self._last_id = 0
         self.loss = 0.0
@@ -60,6 +65,9 @@ class Network:
         """Put a message on its way."""
         self._last_id += 1
         arrives = now + self._random.randint(self._fastest, self._slowest)
+        if not self._reorder:
+            link = (message.sender, message.to)
+            arrives = self._latest[link] = max(arrives, self._latest.get(link, 0))
         envelope = Envelope(self._last_id, arrives, message)
         self.in_flight[envelope.id] = envelope
         return envelope
@@ -117,6 +125,8 @@ def describe(message: AnyMessage) -> tuple[int, int, int, str]:
             return 0, 0, 0, f"{transaction.id}, {len(transaction.records)} records"
         case Answer():
             return 0, 0, 0, f"{message.txn} {message.stage}"
+        case Later():
+            return 0, 0, 0, f"{message.request}: busy, ask again later"
         case Redirect():
             return 0, 0, 0, f"{message.request}: ask {message.leader or 'somebody else'}"
         case Read():

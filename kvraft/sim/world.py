@@ -25,7 +25,7 @@ from random import Random
 
 from kvraft.client import Client
 from kvraft.disk import Disk
-from kvraft.errors import BadInput, Stopped, TimedOut
+from kvraft.errors import BadInput, NotLeader, Stopped, TimedOut
 from kvraft.events import (
     Crashed,
     Delivered,
@@ -38,12 +38,11 @@ from kvraft.events import (
     Trace,
 )
 from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, AppendEntriesReply, RequestVote, RequestVoteReply
-from kvraft.raft import Role
+from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage, Envelope, Network, describe
-from kvraft.transaction import Read, Request, Submit
+from kvraft.transaction import Answer, Later, Read, ReadAnswer, Redirect, Request, Submit
 
 MILLI = 1_000
 TICK = 10 * MILLI
@@ -73,7 +72,8 @@ class World:
     """A cluster of ``members`` (a number, or their names) under ``seed``.
 
     ``disk`` makes the disk of each member, a simulated one unless told otherwise.  All members
-    are started at once, at time 0.
+    are started at once, at time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order
+    on each link unless ``reorder``.  ``consensus`` is the module that every member runs.
     """
 
     def __init__(
@@ -86,13 +86,17 @@ class World:
         disk: Callable[[str], Disk] = lambda name: SimDisk(),
         fastest: int = 300,
         slowest: int = 2_500,
+        reorder: bool = False,
+        consensus: type[Raft] = Raft,
     ) -> None:
         names = [f"n{i + 1}" for i in range(members)] if isinstance(members, int) else members
         self.seed = seed
         self.now = 0
         """Microseconds since the world began."""
         self.trace = Trace()
-        self.network = Network(self._stream("network"), fastest=fastest, slowest=slowest)
+        self.network = Network(
+            self._stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
+        )
         self._configuration = Configuration(tuple(names))
         self._cluster = cluster
         self._options = options or Options()
@@ -100,6 +104,8 @@ class World:
         self._ticking: dict[str, bool] = {}
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._planned = 0
+        self._consensus = consensus
+        self._disk = disk
         self._seats = {name: _Seat(name, disk(name)) for name in self._configuration.voters}
         for name in self._seats:
             self.restart(name)
@@ -108,8 +114,8 @@ class World:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The names of all members, running or not."""
-        return self._configuration.voters
+        """The names of all members there ever were, running or not."""
+        return tuple(self._seats)
 
     @property
     def replicas(self) -> dict[str, Replica]:
@@ -120,6 +126,10 @@ class World:
     def in_flight(self) -> list[Envelope]:
         """The messages on their way, in the order in which they were sent."""
         return list(self.network.in_flight.values())
+
+    def inbox(self, name: str) -> list[AnyMessage]:
+        """What has reached a member and waits until its disk is idle."""
+        return [message for message in self._seat(name).inbox if message is not None]
 
     def leader(self) -> str | None:
         """Return the running member that leads in the highest term, if any does."""
@@ -221,9 +231,37 @@ class World:
             random=self._stream(f"raft/{name}/{seat.incarnation}"),
             cluster=self._cluster,
             options=self._options,
+            consensus=self._consensus,
             report=partial(self._report, name),
         )
         self._plan(self.now + TICK, partial(self._tick, seat, seat.incarnation))
+
+    def add(self, name: str) -> None:
+        """Start a new member with an empty disk, which belongs to no configuration yet."""
+        if name in self._seats or name in self._clients:
+            raise BadInput(f"there is somebody called {name} already")
+        self._seats[name] = _Seat(name, self._disk(name))
+        self.restart(name)
+        for client in self._clients.values():
+            client.meet(name)
+
+    def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
+        """Ask the leader to make these the members; return the entry's index.
+
+        Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
+        """
+        seat = self._leader_seat()
+        assert seat.replica is not None
+        index = seat.replica.change(voters, learners)
+        self._plan(max(self.now, seat.busy_until), partial(self._wake, seat, seat.incarnation))
+        return index
+
+    def transfer(self, to: str) -> None:
+        """Ask the leader to hand over to ``to``; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
+        seat = self._leader_seat()
+        assert seat.replica is not None
+        seat.replica.transfer(to)
+        self._plan(max(self.now, seat.busy_until), partial(self._wake, seat, seat.incarnation))
 
     def partition(self, *groups: Sequence[str]) -> None:
         """Cut the network into ``groups``; members in none of them form one more group.
@@ -295,6 +333,8 @@ class World:
             return
         if drained.synced:
             seat.busy_until = self.now + SYNC
+        for early in drained.early:  # these did not wait for the disk
+            self._send(early)
         for out in (*drained.messages, *drained.replies):
             self._send(out, after=SYNC if drained.synced else 0)
         self._plan_work(seat)
@@ -379,6 +419,12 @@ class World:
             raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
         return self._seats[name]
 
+    def _leader_seat(self) -> _Seat:
+        name = self.leader()
+        if name is None:
+            raise NotLeader("nobody", None)
+        return self._seats[name]
+
     def _running(self, name: str) -> _Seat:
         seat = self._seat(name)
         if seat.replica is None:
@@ -410,5 +456,7 @@ def _give(replica: Replica, message: AnyMessage | None) -> None:
             replica.submit(message)
         case Read():
             replica.read(message)
-        case RequestVote() | RequestVoteReply() | AppendEntries() | AppendEntriesReply():
+        case Answer() | Redirect() | Later() | ReadAnswer():
+            raise BadInput(f"{message} is for a client, not for a member")
+        case _:
             replica.receive(message)

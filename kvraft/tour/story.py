@@ -144,6 +144,7 @@ class Tour:
             raise TourFailed("the reports ran out before the leader could die at the right moment")
         self.fallen = self._leader()
         world.crash(self.fallen)
+        world.drop(lambda message: message.sender == self.fallen)  # its cables go dead, too
         ticket = self._open[torn.txn.client]
         lines = [
             f"{self.fallen} leads and dies at {_ms(world.now)}: {torn.count} of the "
@@ -302,7 +303,7 @@ class Tour:
         if last <= longest.marks.committed:
             return None
         newest = longest.raft.log.slice(last, last)[0].record
-        if newest.commit or any(_carries_more(e.message, last) for e in world.in_flight):
+        if newest.commit or any(_carries_more(m, last) for m in world.inbox(longest.member)):
             return None
         uncommitted = longest.raft.log.slice(longest.marks.committed + 1, last)
         count = sum(entry.record.txn == newest.txn for entry in uncommitted)

@@ -17,6 +17,7 @@ from kvraft.events import (
     Crashed,
     Failed,
     Flushed,
+    Installed,
     Marks,
     MemtableFrozen,
     RoleChanged,
@@ -219,21 +220,26 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
     A memtable that is being flushed is not counted; a crash empties the memtable.
     """
     now = SizeAt(0, 0, 0, 0)
-    written = flushed = 0
+    written: dict[int, int] = {}  # tables that are not live yet
+    flushed = 0
     series: list[SizeAt] = []
-    kinds = (Applied, MemtableFrozen, TableWritten, Flushed, Started, Crashed, Failed)
+    kinds = (Applied, MemtableFrozen, TableWritten, Flushed, Installed, Started, Crashed, Failed)
     for at, _, event in trace.of(*kinds, who=member):
         match event:
             case TableWritten():
-                written = event.size
+                written[event.table] = event.size
                 continue
             case Applied():
                 now = now._replace(at=at, memtable=event.memtable_size)
             case Flushed(through=flushed, table=table):
-                now = _with_table(now, at, written if table else 0)
-                written = 0
+                now = _with_table(now, at, written.get(table, 0))
+                written = {}
+            case Installed(through=flushed, tables=tables):
+                total = sum(written.get(table, 0) for table in tables)
+                now, written = SizeAt(at, 0, total, len(tables)), {}
             case Started():  # a table may have become live just before the power went
-                live, written = written if event.flushed > flushed else 0, 0
+                live = list(written.values())[-1] if written and event.flushed > flushed else 0
+                written = {}
                 flushed = max(flushed, event.flushed)
                 if not live:
                     continue

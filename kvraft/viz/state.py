@@ -24,6 +24,8 @@ from kvraft.events import (
     Failed,
     Flushed,
     Healed,
+    Installed,
+    LogReset,
     Lost,
     Marks,
     MemtableFrozen,
@@ -33,6 +35,7 @@ from kvraft.events import (
     SegmentOpened,
     SegmentSealed,
     Sent,
+    SnapshotTaken,
     Started,
     Superseded,
     TableWritten,
@@ -88,7 +91,7 @@ class Member:
     memtable_size: int = 0
     waiting: int = 0  # frozen memtables
     tables: list[tuple[int, int]] = field(default_factory=list)  # number, bytes
-    written: tuple[int, int] = (0, 0)  # a table that is not live yet
+    written: list[tuple[int, int]] = field(default_factory=list)  # tables that are not live yet
 
 
 @dataclass(slots=True)
@@ -107,6 +110,7 @@ class State:
             member.log = list(member.log)
             member.segments = list(member.segments)
             member.tables = list(member.tables)
+            member.written = list(member.written)
         return State(self.at, members, dict(self.in_flight), self.groups)
 
 
@@ -194,6 +198,8 @@ def _take_storage(member: Member, event: Event) -> None:
             _append(member, event)
         case Superseded():
             member.log = [cell for cell in member.log if cell.index < event.first]
+        case SnapshotTaken() | LogReset():
+            member.log = []
         case Undone():
             member.log = [
                 cell._replace(undone=True) if event.first <= cell.index <= event.last else cell
@@ -213,12 +219,18 @@ def _take_storage(member: Member, event: Event) -> None:
             member.memtable_rows = member.memtable_size = 0
             member.waiting += 1
         case TableWritten():
-            member.written = event.table, event.size
+            member.written.append((event.table, event.size))
         case Flushed():
             member.waiting = max(member.waiting - 1, 0)
+            sizes = dict(member.written)
             if event.table:
-                member.tables.append((event.table, member.written[1]))
-            member.written = 0, 0
+                member.tables.append((event.table, sizes.get(event.table, 0)))
+            member.written = []
+        case Installed():
+            sizes = dict(member.written)
+            member.tables = [(table, sizes.get(table, 0)) for table in reversed(event.tables)]
+            member.written = []
+            member.memtable_rows = member.memtable_size = member.waiting = 0
 
 
 def _begin(member: Member, number: int, first: int) -> None:
@@ -233,9 +245,9 @@ def _begin(member: Member, number: int, first: int) -> None:
 def _recover(member: Member, event: Started) -> None:
     """Take from what a member found on its disk what a power cut kept from being told."""
     member.segments = [s for s in member.segments if s.last is None or s.last >= event.first]
-    if member.written[0] and event.flushed > member.marks.flushed:
-        member.tables.append(member.written)
-    member.written = 0, 0
+    if member.written and event.flushed > member.marks.flushed:
+        member.tables.append(member.written[-1])
+    member.written = []
 
 
 def _append(member: Member, event: Appended) -> None:

@@ -142,7 +142,7 @@ def _member(name: str, member: Member, x: float, y: float) -> str:
     if member.role == "leader":
         ring = f'<circle cx="{_n(x)}" cy="{_n(y)}" r="43" fill="none" stroke="#000000"'
         ring += ' stroke-width="3"/>'
-    dashes = ' stroke-dasharray="2 3"' if member.role == "candidate" else ""
+    dashes = ' stroke-dasharray="2 3"' if "candidate" in member.role else ""
     vote = f"voted {member.vote}" if member.vote else ""
     return (
         f'{ring}<circle cx="{_n(x)}" cy="{_n(y)}" r="38" fill="{fill_of(member.term)}"'

@@ -6,6 +6,7 @@ from kvraft.events import (
     Appended,
     Applied,
     Committed,
+    ConfigurationChanged,
     Crashed,
     CutDecided,
     Delivered,
@@ -13,23 +14,29 @@ from kvraft.events import (
     Failed,
     Flushed,
     Healed,
+    Installed,
+    LogReset,
     Lost,
     Marks,
     MemtableFrozen,
     Partitioned,
+    ProgressChanged,
     Redirected,
+    Refused,
     Repeated,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
     Sent,
+    SnapshotTaken,
     Started,
     Superseded,
     TableWritten,
     TailCut,
     TicketMoved,
     Trace,
+    TransferBegan,
     Undone,
     Voted,
 )
@@ -68,8 +75,10 @@ def _sentence(who: str, event: Event) -> str:
         case RoleChanged(role="follower"):
             whom = f" of {event.leader}" if event.leader else ", no leader known"
             return f"{who} is a follower{whom} in term {event.term}"
+        case RoleChanged(role="pre-candidate"):
+            return f"{who} hears from no leader and asks whether it could win term {event.term + 1}"
         case RoleChanged(role="candidate"):
-            return f"{who} hears from no leader and stands for election in term {event.term}"
+            return f"{who} stands for election in term {event.term}"
         case RoleChanged():
             return f"{who} becomes leader of term {event.term}"
         case Voted():
@@ -96,7 +105,36 @@ def _sentence(who: str, event: Event) -> str:
         case Redirected():
             return f"client {who}: {event.asked} says to ask {event.leader or 'somebody else'}"
         case _:
-            return _disk_sentence(who, event) or _world_sentence(who, event)
+            return (
+                _member_sentence(who, event)
+                or _disk_sentence(who, event)
+                or _world_sentence(who, event)
+            )
+
+
+def _member_sentence(who: str, event: Event) -> str:
+    match event:
+        case ConfigurationChanged():
+            text = f"{who} acts on the members of entry {event.index}: {_and(event.voters)} vote"
+            text += f", and so do the old ones, {_and(event.outgoing)}" if event.outgoing else ""
+            return text + (f"; {_and(event.learners)} learn" if event.learners else "")
+        case ProgressChanged(state="replicate"):
+            return f"{who} finds {event.member} in step through {event.match}: it sends on and on"
+        case ProgressChanged(state="snapshot"):
+            return f"{who} no longer has what {event.member} needs and sends a snapshot"
+        case ProgressChanged():
+            return f"{who} looks for where the log of {event.member} meets its own"
+        case TransferBegan():
+            return f"{who} hands leadership over to {event.member}"
+        case SnapshotTaken():
+            return f"{who} takes a snapshot of all through {event.index}, {event.size:,} bytes"
+        case Refused():
+            return f"{who} ignores a {event.kind} of {event.sender or 'nobody'}: {event.why}"
+    return ""
+
+
+def _and(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _disk_sentence(who: str, event: Event) -> str:
@@ -122,6 +160,10 @@ def _disk_sentence(who: str, event: Event) -> str:
             return f"{who} freezes a memtable of {event.rows} rows"
         case TableWritten():
             return f"{who} writes table {event.table}: {event.rows} rows, {event.size:,} bytes"
+        case LogReset():
+            return f"{who} drops its whole log: it goes on behind {event.index}"
+        case Installed():
+            return f"{who} has everything through {event.through} in the tables of a snapshot"
         case Flushed():
             return f"{who} has everything through index {event.through} in tables"
     return ""

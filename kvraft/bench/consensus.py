@@ -1,0 +1,146 @@
+"""The consensus module alone: members in one process, their messages passed on at once.
+
+Disks are taken to be instant, so what is measured is Raft itself: entries committed a second, for
+proposals of different sizes, and messages handled a second.  The floor beside it is a plain loop
+that is given the very same messages and does the least that anybody could: it looks each one up by
+its kind and appends its entries to a list.
+
+The last two lines tell whether any step costs more as the log grows: the same work is done at the
+start of a log and behind 200,000 entries.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from random import Random
+from statistics import median
+
+from kvraft.log import Log
+from kvraft.membership import Configuration
+from kvraft.messages import AppendEntries, Message
+from kvraft.raft import Raft
+from kvraft.record import Entry, HardState, Kind, Record, TxnId
+
+ENTRIES = 32_768
+"""Entries committed in one measurement; a sixteenth of it where each is proposed by itself."""
+
+
+class Mesh:
+    """Members whose messages reach each other at once, and whose disks are instant."""
+
+    def __init__(self, size: int, *, keep: bool = False) -> None:
+        names = tuple(f"n{n + 1}" for n in range(size))
+        self.messages: list[Message] = []
+        self.count = 0
+        self._keep = keep
+        self.members = {
+            name: Raft(name, Configuration(names), Log(), HardState(), random=Random(name))
+            for name in names
+        }
+        self.leader = self.members["n1"]
+        self.leader.timeout()
+        self.settle()
+
+    def settle(self) -> None:
+        """Pass on messages until there are none."""
+        posted = self._collect()
+        while posted:
+            self.count += len(posted)
+            if self._keep:
+                self.messages += posted
+            for message in posted:
+                self.members[message.to].step(message)
+            posted = self._collect()
+
+    def _collect(self) -> list[Message]:
+        posted: list[Message] = []
+        for raft in self.members.values():
+            while raft.has_ready():
+                ready = raft.ready()
+                posted += ready.early
+                posted += ready.messages
+                raft.advance()
+        return posted
+
+    def commit(self, records: list[Record], times: int) -> float:
+        """Propose ``records`` so many times, each committed before the next; return seconds."""
+        gc.collect()
+        began = time.perf_counter()
+        for _ in range(times):
+            self.leader.propose(records)
+            self.settle()
+        return time.perf_counter() - began
+
+
+def floor(messages: list[Message], members: tuple[str, ...]) -> float:
+    """Return how many seconds the least that can be done with ``messages`` takes."""
+    logs: dict[str, list[Entry]] = {name: [] for name in members}
+
+    def append(message: AppendEntries) -> None:
+        logs[message.to].extend(message.entries)
+
+    def note(message: Message) -> None:
+        terms[message.sender] = message.term
+
+    terms: dict[str, int] = {}
+    handlers = {AppendEntries: append}
+    gc.collect()
+    began = time.perf_counter()
+    for message in messages:
+        handlers.get(type(message), note)(message)  # type: ignore[arg-type]
+    return time.perf_counter() - began
+
+
+def run(rounds: int = 5) -> Iterator[str]:
+    """Yield the lines of the report."""
+    yield f"Consensus alone, in memory; medians of {rounds} rounds."
+    yield ""
+    yield "members  batch  entries/s  messages/s  floor messages/s  ours/floor"
+    for size in (3, 5):
+        for batch in (1, 16, 256):
+            yield _measure(size, batch, rounds)
+    yield ""
+    early, late = _as_the_log_grows(rounds)
+    yield "entries/s at batch 16, three members"
+    yield f"  at the start of a log {early:>9,.0f}"
+    yield f"  behind 200,000 entries {late:>8,.0f}  ({late / early:.2f} of it)"
+
+
+def _measure(size: int, batch: int, rounds: int) -> str:
+    records = [_record(n) for n in range(batch)]
+    times = max(1, (ENTRIES if batch > 1 else ENTRIES // 16) // batch)
+    entry_rates, message_rates, floor_rates = [], [], []
+    kept = Mesh(size, keep=True)
+    kept.commit(records, times)
+    for _ in range(rounds):
+        mesh = Mesh(size)
+        before = mesh.count
+        seconds = mesh.commit(records, times)
+        entry_rates.append(times * batch / seconds)
+        message_rates.append((mesh.count - before) / seconds)
+        floor_rates.append(len(kept.messages) / floor(kept.messages, tuple(kept.members)))
+    entries, messages, least = map(median, (entry_rates, message_rates, floor_rates))
+    return (
+        f"{size:>7}  {batch:>5}  {entries:>9,.0f}  {messages:>10,.0f}  {least:>16,.0f}"
+        f"  {messages / least:>10.3f}"
+    )
+
+
+def _as_the_log_grows(rounds: int) -> tuple[float, float]:
+    """Return entries a second at the start of a log, and behind many entries."""
+    records = [_record(n) for n in range(16)]
+    large = [_record(n) for n in range(1_000)]
+    long = Mesh(3)
+    long.commit(large, 200)
+    early, late = [], []
+    for _ in range(rounds):
+        early.append(16 * 500 / Mesh(3).commit(records, 500))
+        late.append(16 * 500 / long.commit(records, 500))
+    return median(early), median(late)
+
+
+def _record(number: int) -> Record:
+    """A record of a 16-byte key and a 100-byte value."""
+    return Record(Kind.PUT, b"%016d" % number, b"v" * 100, number, TxnId("bench", number), True)

@@ -1,0 +1,480 @@
+"""What must hold among consensus modules after every step, looked at from outside.
+
+:class:`RaftChecker` sees members' roles, terms, logs and commit indexes, what is on their disks, and
+each message as it leaves; it knows nothing of why.  From what it saw it keeps a record of its own:
+
+============ ==============================================================================
+``known``    every entry that ever stood in a log, by index and term, with its predecessor's
+             term: by induction, index and term then name a whole log (Figure 3, log matching)
+``ledger``   every entry that was ever committed, and in which leader's term it was
+============ ==============================================================================
+
+Two logs that end in one entry are therefore the same log, and a log is followed by looking at its
+end only: a check costs as much as what changed, however long the log.  What no step has touched is
+compared by :meth:`RaftChecker.check_everything`, once at the end.
+
+Each property has a name (:class:`Property`); a :class:`Violation` says which one is broken, by whom
+and where.
+
+Sources: Raft Figure 3 and §5.4.3 (the five properties), §6 (one change at a time), §8 (reads);
+thesis §6.4.1 (leases).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from kvraft.contract import ReadReady, Role
+from kvraft.errors import BadInput, KvraftError
+from kvraft.log import Log
+from kvraft.membership import Configuration
+from kvraft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    Message,
+    PreVote,
+    PreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+    TimeoutNow,
+)
+from kvraft.raft import Raft
+from kvraft.record import Entry, HardState, Kind, Position
+from kvraft.sim.cluster import Cluster
+
+
+class Property(StrEnum):
+    """What must always hold, by name."""
+
+    ELECTION_SAFETY = "election safety"
+    """At most one leader a term (Figure 3)."""
+    LEADER_APPEND_ONLY = "leader append-only"
+    """A leader never drops or changes entries of its log (Figure 3)."""
+    LOG_MATCHING = "log matching"
+    """Logs that hold an entry of one index and term are the same through it (Figure 3)."""
+    LEADER_COMPLETENESS = "leader completeness"
+    """What was committed in one term is in the log of every later leader (Figure 3)."""
+    STATE_MACHINE_SAFETY = "state-machine safety"
+    """No two members apply different entries at one index (Figure 3)."""
+    COMMITTED_KEPT = "committed entries are kept"
+    """A quorum's disks hold what is committed, from the moment that it is."""
+    ONE_VOTE = "one vote a term"
+    """A member votes for one candidate in a term, whatever it forgot in between (§5.2)."""
+    DURABLE_FIRST = "durable before use"
+    """A term, a vote or an entry is on disk before a message says so (Figure 2)."""
+    NOTHING_GOES_BACK = "nothing goes back"
+    """Terms and cuts never fall, a vote stays; nor does the commit index, but over a crash."""
+    ONE_LEASE = "one lease"
+    """While one holds a lease, nobody leads a later term (thesis §6.4.1)."""
+    ONE_CHANGE = "one change at a time"
+    """A change of members begins when the last is committed, and by overlapping majorities (§6)."""
+    FRESH_READS = "fresh reads"
+    """A read sees everything that was committed when it was asked for (§8)."""
+
+
+class Violation(KvraftError):
+    """A property that must always hold does not.
+
+    ``property`` is its name, ``members`` are those who break it.
+    """
+
+    def __init__(self, property: str, members: Sequence[str], what: str) -> None:
+        super().__init__(f"{property}: {what}")
+        self.property = property
+        self.members = tuple(members)
+
+
+class Seen(NamedTuple):
+    """A member at one moment."""
+
+    raft: Raft | None  # none while it is down
+    hard_state: HardState  # on its disk
+    log: Log  # on its disk, through ``durable``
+    durable: int
+    applied: Sequence[Entry] = ()  # all of them, from index 1 on; or nothing, if that is not seen
+
+
+@dataclass(slots=True)
+class _Past:
+    """A member as it was when it was last looked at."""
+
+    raft: Raft | None = None
+    log: Log = field(default_factory=Log)
+    hard_state: HardState = field(default_factory=HardState)
+    commit: int = 0
+    led: int = 0  # the term that it led, 0 if none
+    configurations: list[tuple[int, Configuration]] = field(default_factory=list)
+
+
+class RaftChecker:
+    """Watches the members that ``look`` shows; ``names`` are all there are, up or down.
+
+    It is told of each message that leaves (:meth:`sent`), of reads (:meth:`asked`,
+    :meth:`served`), and after each step of a member (:meth:`stepped`); all of these raise
+    :class:`Violation`.  :func:`watch` connects one to a cluster.
+    """
+
+    def __init__(self, look: Callable[[str], Seen], names: Callable[[], Iterable[str]]) -> None:
+        self._look = look
+        self._names = names
+        self._past: dict[str, _Past] = {}
+        self._known: dict[tuple[int, int], tuple[Entry, int]] = {}
+        self._leader_of: dict[int, str] = {}
+        self._votes: dict[tuple[str, int], str] = {}
+        self._asked: dict[tuple[str, int], int] = {}
+        self._through: dict[int, int] = {}  # term → the last index that its leader committed
+        self._configuration: Configuration | None = None  # the newest that is committed
+        self.ledger: dict[int, Entry] = {}
+        """Every entry that is known to be committed, by index."""
+        self.committed = 0
+        """The highest of these indexes."""
+
+    # ── messages and reads ──────────────────────────────────────────────────────────────────────
+
+    def sent(self, message: Message) -> None:
+        """``message`` leaves: its sender's disk must bear it out (Figure 2)."""
+        name, term = message.sender, message.term
+        seen = self._look(name)
+        if isinstance(message, AppendEntries | InstallSnapshot | TimeoutNow):
+            self._leads(name, term)
+        asks_ahead = isinstance(message, PreVote) or (
+            isinstance(message, PreVoteReply) and message.granted
+        )
+        if term > seen.hard_state.term and not asks_ahead:
+            self._fail_durable(name, f"speaks of term {term}", f"term {seen.hard_state.term}")
+        if term < seen.hard_state.term:  # nothing said in that term can be taken back any more
+            return
+        match message:
+            case RequestVote():
+                self._check_vote(name, seen, name)
+            case RequestVoteReply(granted=True):
+                self._check_vote(name, seen, message.to)
+            case AppendEntriesReply(success=True):
+                self._check_acknowledged(name, seen, message.match)
+            case InstallSnapshotReply(done=True):
+                self._check_acknowledged(name, seen, message.last_index)
+
+    def _check_vote(self, name: str, seen: Seen, candidate: str) -> None:
+        term, vote = seen.hard_state
+        first = self._votes.setdefault((name, term), candidate)
+        if first != candidate:
+            what = f"{name} votes for {first} and for {candidate} in term {term}"
+            raise Violation(Property.ONE_VOTE, (name,), what)
+        if vote != candidate:
+            self._fail_durable(name, f"votes for {candidate} in term {term}", f"vote {vote}")
+
+    def _check_acknowledged(self, name: str, seen: Seen, match: int) -> None:
+        """What is acknowledged must be on disk, and be what the leader has there."""
+        if seen.durable < match:
+            self._fail_durable(name, f"acknowledges entry {match}", f"the log to {seen.durable}")
+        leader = self._leader_of.get(seen.hard_state.term)
+        led = self._look(leader).raft if leader else None
+        if led is None or led.role is not Role.LEADER or led.term != seen.hard_state.term:
+            return
+        if match > max(led.log.base.index, seen.log.base.index):
+            mine, its = seen.log.term(match), led.log.term(match)
+            if mine != its:
+                what = f"acknowledges entry {match} of {leader}, of term {its}"
+                self._fail_durable(name, what, f"one of term {mine}")
+
+    def _fail_durable(self, name: str, says: str, holds: str) -> None:
+        raise Violation(
+            Property.DURABLE_FIRST, (name,), f"{name} {says}, but its disk holds {holds}"
+        )
+
+    def asked(self, name: str, token: int) -> None:
+        """A read is asked of a member: from here on, it must see what is committed by now."""
+        self._asked[name, token] = self.committed
+
+    def served(self, name: str, read: ReadReady) -> None:
+        """A member serves a read."""
+        least = self._asked.pop((name, read.token), 0)
+        if read.index < least:
+            what = (
+                f"{name} serves read {read.token} as of entry {read.index}, "
+                f"but {least} was committed when it was asked"
+            )
+            raise Violation(Property.FRESH_READS, (name,), what)
+
+    # ── after each step ─────────────────────────────────────────────────────────────────────────
+
+    def stepped(self, name: str) -> None:
+        """A running member has taken a step: check everything that it may have changed."""
+        seen = self._look(name)
+        raft = seen.raft
+        if raft is None:
+            return
+        past = self._past.get(name)
+        if past is None:
+            past = self._past[name] = self._meet(raft)
+        self._check_going_back(name, past, seen)
+        self._follow_log(name, past, raft)
+        self._check_configuration(name, past, raft)
+        self._check_commit(name, raft)
+        self._check_leader(name, past, raft)
+        self._check_lease(name, raft)
+        if seen.applied:
+            self._check_applied(name, seen.applied)
+        past.raft, past.hard_state, past.commit = raft, seen.hard_state, raft.commit_index
+        past.led = raft.term if raft.role is Role.LEADER else 0
+
+    def _meet(self, raft: Raft) -> _Past:
+        """Take what a member begins with as it is: nobody was watching when it came about."""
+        base = raft.log.base
+        past = _Past(log=Log(base))
+        past.configurations.append((base.index, raft.configuration_at(base.index)))
+        if self._configuration is None:
+            self._configuration = past.configurations[0][1]
+        return past
+
+    def _check_going_back(self, name: str, past: _Past, seen: Seen) -> None:
+        (term, vote), (before, voted) = seen.hard_state, past.hard_state
+        assert seen.raft is not None
+        base, commit = seen.raft.log.base.index, seen.raft.commit_index
+        if term < before:
+            what = f"the term on the disk of {name} falls from {before} to {term}"
+        elif term == before and voted not in (None, vote):
+            what = f"the vote on the disk of {name} changes from {voted} to {vote} in term {term}"
+        elif base < past.log.base.index:
+            what = f"the log of {name} began behind {past.log.base.index}, now behind {base}"
+        elif seen.raft is past.raft and commit < past.commit:
+            what = f"the commit index of {name} falls from {past.commit} to {commit}"
+        else:
+            return
+        raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
+
+    # ── logs ────────────────────────────────────────────────────────────────────────────────────
+
+    def _follow_log(self, name: str, past: _Past, raft: Raft) -> None:
+        """Find what was dropped and what is new, from the end of the log backwards."""
+        old, new = past.log, raft.log
+        floor = max(old.base.index, new.base.index)
+        meet = min(old.last_index, new.last_index)
+        while meet > floor and _at(old, meet) != _at(new, meet):
+            meet -= 1
+        meet = max(meet, new.base.index)  # what lies before, a snapshot stands in for
+        if meet < old.last_index:
+            self._check_dropped(name, past, raft, old.slice(meet + 1))
+            old.truncate_from(meet + 1)
+            past.configurations = [c for c in past.configurations if c[0] <= meet]
+        if new.base.index > old.last_index:
+            old.reset(new.base)
+            past.configurations = [(new.base.index, raft.configuration_at(new.base.index))]
+        elif new.base.index > old.base.index:
+            old.drop_through(new.base.index)
+        self._check_base(name, new.base)
+        for entry in new.slice(meet + 1):
+            self._check_known(name, entry, old.last_term)
+            if entry.record.kind is Kind.CONFIGURATION:
+                self._follow_configuration(name, past, entry)
+            old.append((entry,))
+
+    def _check_base(self, name: str, base: Position) -> None:
+        committed = self.ledger.get(base.index)
+        if committed is not None and committed.term != base.term:
+            what = (
+                f"the log of {name} begins behind entry {base.index} of term {base.term}, "
+                f"but one of term {committed.term} is committed there"
+            )
+            raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
+
+    def _check_known(self, name: str, entry: Entry, before: int) -> None:
+        """An entry is new in a log: it must be what it is in any other, with all before it."""
+        known = self._known.setdefault((entry.index, entry.term), (entry, before))
+        if known != (entry, before):
+            what = f"entry {entry.index} of term {entry.term} at {name} is {_show(entry, before)}, "
+            raise Violation(Property.LOG_MATCHING, (name,), what + f"elsewhere {_show(*known)}")
+
+    def _check_dropped(self, name: str, past: _Past, raft: Raft, dropped: Sequence[Entry]) -> None:
+        """Entries are gone from a log: never a leader's, nor one that a quorum is to hold."""
+        first, last = dropped[0].index, dropped[-1].index
+        if past.led and past.raft is raft and (raft.role, raft.term) == (Role.LEADER, past.led):
+            what = f"{name}, leader of term {raft.term}, drops entries {first} to {last}"
+            raise Violation(Property.LEADER_APPEND_ONLY, (name,), what)
+        lost = [entry for entry in dropped if self.ledger.get(entry.index) == entry]
+        if lost and self._configuration is not None:
+            self._check_held(lost[-1], (self._configuration.voters,), f"{name} drops it")
+
+    # ── commitment ──────────────────────────────────────────────────────────────────────────────
+
+    def _check_commit(self, name: str, raft: Raft) -> None:
+        """Compare the end of what a member takes for committed, and enter what is new."""
+        log, commit = raft.log, raft.commit_index
+        at = min(commit, self.committed)
+        if at > log.base.index and (entry := _at(log, at)) != self.ledger.get(at, entry):
+            other = self.ledger[at]
+            what = f"entry {at} is committed as one of term {other.term}, and at {name} as one of "
+            raise Violation(Property.STATE_MACHINE_SAFETY, (name,), f"{what}{entry.term}")
+        new = log.slice(max(self.committed, log.base.index) + 1, commit)
+        if not new:
+            return
+        for entry in new:
+            self.ledger[entry.index] = entry
+            if entry.record.kind is Kind.CONFIGURATION:
+                self._configuration = Configuration.from_bytes(entry.record.value)
+        self.committed, self._through[raft.term] = commit, commit
+        halves = (raft.configuration.voters, raft.configuration.outgoing)
+        self._check_held(new[-1], halves, f"{name} takes it for committed")
+        for other in self._running():
+            if other.role is Role.LEADER and other.term > raft.term:
+                self._check_complete(other, new[-1])
+
+    def _check_held(self, entry: Entry, halves: Iterable[Sequence[str]], why: str) -> None:
+        """Check that ``entry`` is on the disks of a majority of each of ``halves``."""
+        for voters in halves:
+            holders = [name for name in voters if self._on_disk(name, entry)]
+            if voters and 2 * len(holders) <= len(voters):
+                what = f"{_place(entry)} is on the disks of {' '.join(holders) or 'nobody'} only, "
+                raise Violation(
+                    Property.COMMITTED_KEPT, voters, f"{what}of {' '.join(voters)}: {why}"
+                )
+
+    def _on_disk(self, name: str, entry: Entry) -> bool:
+        if name not in self._names():
+            return False
+        seen = self._look(name)
+        return _covers(seen.log, entry) and entry.index <= seen.durable
+
+    def _check_applied(self, name: str, applied: Sequence[Entry]) -> None:
+        """Compare the last entry applied, and that none was left out."""
+        last = applied[-1]
+        if last.index != len(applied) or self.ledger.get(last.index) != last:
+            what = f"{name} applied {_place(last)} as the {len(applied)}. one, committed is another"
+            raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
+
+    # ── leaders ─────────────────────────────────────────────────────────────────────────────────
+
+    def _leads(self, name: str, term: int) -> None:
+        first = self._leader_of.setdefault(term, name)
+        if first != name:
+            what = f"{first} and {name} both lead term {term}"
+            raise Violation(Property.ELECTION_SAFETY, (first, name), what)
+
+    def _check_leader(self, name: str, past: _Past, raft: Raft) -> None:
+        if raft.role is not Role.LEADER:
+            return
+        self._leads(name, raft.term)
+        if past.led == raft.term:
+            return
+        earlier = [index for term, index in self._through.items() if term < raft.term]
+        if earlier:
+            self._check_complete(raft, self.ledger[max(earlier)])
+
+    def _check_complete(self, leader: Raft, committed: Entry) -> None:
+        if not _covers(leader.log, committed):
+            what = (
+                f"{leader.member} leads term {leader.term} without {_place(committed)}, "
+                "which is committed"
+            )
+            raise Violation(Property.LEADER_COMPLETENESS, (leader.member,), what)
+
+    def _check_lease(self, name: str, raft: Raft) -> None:
+        if raft.role is not Role.LEADER:
+            return
+        for other in self._running():
+            older, newer = (raft, other) if raft.term < other.term else (other, raft)
+            if older.lease and newer.role is Role.LEADER and older.term < newer.term:
+                what = (
+                    f"{older.member} holds a lease in term {older.term}, "
+                    f"but {newer.member} leads term {newer.term}"
+                )
+                raise Violation(Property.ONE_LEASE, (older.member, newer.member), what)
+
+    def _running(self) -> list[Raft]:
+        return [raft for name in self._names() if (raft := self._look(name).raft) is not None]
+
+    # ── configurations ──────────────────────────────────────────────────────────────────────────
+
+    def _follow_configuration(self, name: str, past: _Past, entry: Entry) -> None:
+        """A configuration is new in a log: it must follow on the one before it (§6)."""
+        index, before = past.configurations[-1]
+        after = Configuration.from_bytes(entry.record.value)
+        past.configurations.append((entry.index, after))
+        if past.raft is None:  # it stood there when the member was first seen
+            return
+        if index > self.committed:
+            what = f"{name} takes up configuration {entry.index} before {index} is committed"
+        elif not _overlap(before, after):
+            what = f"{name} goes from members {before} to {after} at once"
+        else:
+            return
+        raise Violation(Property.ONE_CHANGE, (name,), what)
+
+    def _check_configuration(self, name: str, past: _Past, raft: Raft) -> None:
+        index, newest = past.configurations[-1]
+        if raft.configuration != newest:
+            what = f"{name} acts on {raft.configuration}, but its log says {newest} at {index}"
+            raise Violation(Property.ONE_CHANGE, (name,), what)
+
+    # ── everything ──────────────────────────────────────────────────────────────────────────────
+
+    def check_everything(self) -> None:
+        """Compare every entry of every log, and everything applied; this costs what it costs."""
+        for name in self._names():
+            seen = self._look(name)
+            before = seen.log.base.term
+            for entry in seen.log.slice(seen.log.first_index, seen.durable):
+                self._check_known(name, entry, before)
+                before = entry.term
+            for index, entry in enumerate(seen.applied, 1):
+                if self.ledger[index] != entry:
+                    self._check_applied(name, seen.applied[:index])
+            commit = seen.raft.commit_index if seen.raft else 0
+            for entry in seen.log.slice(seen.log.first_index, min(commit, seen.durable)):
+                if self.ledger[entry.index] != entry:
+                    what = f"{_place(entry)} of {name} is not what is committed"
+                    raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
+
+
+def watch(cluster: Cluster) -> RaftChecker:
+    """Have everything that happens in ``cluster`` from now on checked; return who checks it."""
+
+    def look(name: str) -> Seen:
+        member = cluster.members[name]
+        log = member.log
+        return Seen(member.raft, member.hard_state, log, log.last_index, member.applied)
+
+    checker = RaftChecker(look, lambda: cluster.members)
+    cluster.watchers.append(checker)
+    for name in cluster.members:
+        checker.stepped(name)
+    return checker
+
+
+def _at(log: Log, index: int) -> Entry:
+    return log.slice(index, index)[0]
+
+
+def _covers(log: Log, entry: Entry) -> bool:
+    """Return whether ``log`` holds ``entry``, or begins behind its place."""
+    return entry.index <= log.base.index or log.holds(entry.index, entry.term)
+
+
+def _overlap(before: Configuration, after: Configuration) -> bool:
+    """Return whether each quorum of ``before`` meets each of ``after``, by the rules of §6."""
+    if before.joint:
+        return not after.joint and sorted(after.voters) == sorted(before.voters)
+    kept = after.outgoing if after.joint else after.voters
+    return sorted(kept) == sorted(before.voters)
+
+
+def _place(entry: Entry) -> str:
+    return f"entry {entry.index} of term {entry.term}"
+
+
+def _show(entry: Entry, before: int) -> str:
+    record = entry.record
+    return f"{record.kind.name} {record.key!r} of {record.txn} after term {before}"
+
+
+def named(text: str) -> Property:
+    """Return the property called ``text``; raises :class:`~kvraft.errors.BadInput` for none."""
+    try:
+        return Property(text)
+    except ValueError:
+        raise BadInput(f"there is no property {text!r}: {', '.join(Property)}") from None

@@ -1,0 +1,437 @@
+"""Consensus modules alone, with their durable state in memory: a cluster to drive by hand.
+
+A :class:`~kvraft.sim.World` runs whole members, and time decides what happens next.  A
+:class:`Cluster` runs nothing but :class:`~kvraft.raft.Raft`, and *you* decide: which message
+arrives, which is lost or comes twice, whose timer runs out, who crashes.  Or a clock decides::
+
+    by hand      deliver  drop  duplicate  settle      tick  timeout  crash  restart
+                 propose  propose_change  transfer  read      partition  cut_link  heal
+    by clock     run(ticks)  run_until(condition)
+
+After each input the member's Ready is worked off as the contract in raft.py says, before the call
+returns; disks are instant.  What a member made durable is in its
+:class:`~kvraft.sim.member.Member`, with what it applied and answered.
+
+Everything that happens is filed in ``trace``, as the events that a world files, so that the same
+pictures draw it.  By clock, a tick is as long as a world's; by hand, each input takes a moment, so
+that no two are at one time.
+
+Invariant: the same seed and the same calls give the same trace.
+
+>>> from kvraft.messages import RequestVote
+>>> cluster = Cluster(3, options=Options(pre_vote=False))
+>>> cluster.timeout("n1")
+>>> cluster.drop(kind=RequestVote, to="n3")
+1
+>>> cluster.settle()
+>>> cluster.leader(), cluster.members["n3"].hard_state
+('n1', HardState(term=1, vote=None))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import Protocol, Unpack
+
+from kvraft.contract import Options, ReadReady, Role
+from kvraft.errors import BadInput, TimedOut
+from kvraft.events import (
+    Crashed,
+    Delivered,
+    Event,
+    Healed,
+    LogReset,
+    Lost,
+    Marks,
+    Partitioned,
+    Sent,
+    Started,
+    Trace,
+    ignore,
+)
+from kvraft.log import Log
+from kvraft.membership import Configuration
+from kvraft.messages import Message
+from kvraft.raft import Raft
+from kvraft.record import Entry, HardState, Kind, Record, TxnId
+from kvraft.sim.mail import Letter, Mail, Pick
+from kvraft.sim.member import Member, appended, past
+from kvraft.sim.network import describe
+from kvraft.sim.world import TICK
+
+MOMENT = 1_000
+"""Microseconds that pass with each input by hand."""
+
+
+class Watcher(Protocol):
+    """Somebody who looks at a cluster while it works, such as a checker of invariants."""
+
+    def sent(self, message: Message) -> None:
+        """A member sends this now, and has made durable what it has made durable."""
+
+    def asked(self, name: str, token: int) -> None:
+        """A read is about to be asked of a member."""
+
+    def served(self, name: str, read: ReadReady) -> None:
+        """A member serves a read now."""
+
+    def stepped(self, name: str) -> None:
+        """A member has taken an input, or was started, and has done all that follows from it."""
+
+
+class Cluster:
+    """Members that run the consensus module, and the messages between them.
+
+    ``members`` is how many voters there are at first, or their names, or a whole configuration.
+    ``logs`` gives members logs to begin with, as entries or as the entries' terms; ``hard_states``
+    gives them terms and votes, by default the term of their log.  ``consensus`` is the module that
+    all members run.  ``latency`` is the least and the most ticks that a message takes by clock.
+    With ``trace`` false the trace stays empty, which saves time.
+
+    Raises :class:`~kvraft.errors.BadInput` here and everywhere for what makes no sense.
+    """
+
+    def __init__(
+        self,
+        members: int | Sequence[str] | Configuration = 3,
+        *,
+        seed: int = 0,
+        options: Options | None = None,
+        consensus: type[Raft] = Raft,
+        logs: Mapping[str, Sequence[int | Entry]] | None = None,
+        hard_states: Mapping[str, HardState] | None = None,
+        latency: tuple[int, int] = (1, 1),
+        trace: bool = True,
+    ) -> None:
+        if not 1 <= latency[0] <= latency[1]:
+            raise BadInput(f"a latency of {latency[0]} to {latency[1]} ticks makes no sense")
+        if isinstance(members, int):
+            members = [f"n{n + 1}" for n in range(members)]
+        if not isinstance(members, Configuration):
+            members = Configuration(tuple(members))
+        self.seed = seed
+        self.options = options or Options()
+        self.now = 0
+        """Microseconds since the cluster began."""
+        self.loss = 0.0
+        """The probability with which a message is lost as it is sent."""
+        self.trace = Trace()
+        self.watchers: list[Watcher] = []
+        self.members = {name: Member(name, members) for name in members.members}
+        """All members there ever were, by name, running or not."""
+        self._first_configuration = members
+        self._consensus = consensus
+        self._latency = latency
+        self._traced = bool(trace)
+        self._random = Random(f"{seed}/network")
+        self._mail = Mail()
+        self._proposals = 0
+        self._told: dict[str, Marks] = {}
+        for name, log in (logs or {}).items():
+            member = self._member(name)
+            member.log.append([past(entry, index) for index, entry in enumerate(log, 1)])
+            member.hard_state = HardState(member.log.last_term)
+        for name, hard_state in (hard_states or {}).items():
+            self._member(name).hard_state = hard_state
+        for member in self.members.values():
+            self._start(member)
+
+    # ── looking at it ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def rafts(self) -> dict[str, Raft]:
+        """The consensus modules of the members that run, by name."""
+        return {name: m.raft for name, m in self.members.items() if m.raft is not None}
+
+    @property
+    def in_flight(self) -> list[Letter]:
+        """The messages on their way, in the order in which they were sent."""
+        return list(self._mail.in_flight.values())
+
+    def leader(self) -> str | None:
+        """Return the running member that leads in the highest term, if any does."""
+        leaders = [raft for raft in self.rafts.values() if raft.role is Role.LEADER]
+        return max(leaders, key=lambda raft: raft.term).member if leaders else None
+
+    def __str__(self) -> str:
+        """Return a line for each member, and one for each message in flight."""
+        lines = [str(member) for member in self.members.values()]
+        for id, _, message in self.in_flight:
+            kind, note = type(message).__name__, describe(message)[3]
+            lines.append(f"  {id}: {message.sender} → {message.to} {kind} ({note})")
+        return "\n".join(lines)
+
+    # ── by hand: messages ───────────────────────────────────────────────────────────────────────
+
+    def deliver(self, **pick: Unpack[Pick]) -> int:
+        """Let messages arrive, in the order sent: all that are in flight, or those picked.
+
+        They are picked by ``id``, ``sender``, ``to``, ``kind`` (a class).  What they bring about is
+        in flight afterwards.  Returns how many there were; none is ``BadInput``.
+        """
+        found = self._mail.some(**pick)
+        for letter in found:
+            self.now += MOMENT
+            self._arrive(letter)
+        return len(found)
+
+    def drop(self, **pick: Unpack[Pick]) -> int:
+        """Lose messages, picked as :meth:`deliver` picks them."""
+        found = self._mail.some(**pick)
+        for letter in found:
+            self._lose(letter, "dropped")
+        return len(found)
+
+    def duplicate(self, **pick: Unpack[Pick]) -> int:
+        """Put messages on their way once more, picked as :meth:`deliver` picks them."""
+        found = self._mail.some(**pick)
+        for letter in found:
+            self._post(letter.message)
+        return len(found)
+
+    def settle(self) -> None:
+        """Deliver everything until nothing is in flight."""
+        while self._mail.in_flight:
+            self.deliver()
+
+    # ── by hand: members ────────────────────────────────────────────────────────────────────────
+
+    def tick(self, name: str) -> None:
+        """Let a tick of time pass for one member."""
+        self._input(name).tick()
+        self._work(name)
+
+    def timeout(self, name: str) -> None:
+        """Let the timer of a member run out: an election, or a leader's heartbeats."""
+        self._input(name).timeout()
+        self._work(name)
+
+    def propose(self, name: str, *what: str | bytes | Record) -> tuple[int, int]:
+        """Propose keys (to be put in one transaction) or records; return first and last index.
+
+        Raises what :meth:`~kvraft.raft.Raft.propose` raises.
+        """
+        raft = self._input(name)
+        self._proposals += 1
+        place = raft.propose(_records(what, self._proposals))
+        self._work(name)
+        return place
+
+    def propose_change(self, name: str, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
+        """Begin a change of members; see :meth:`~kvraft.raft.Raft.propose_change`."""
+        index = self._input(name).propose_change(voters, learners)
+        self._work(name)
+        return index
+
+    def transfer(self, name: str, to: str) -> None:
+        """Let a leader hand over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
+        self._input(name).transfer_leader(to)
+        self._work(name)
+
+    def read(self, name: str, token: int) -> None:
+        """Ask for a read; see :meth:`~kvraft.raft.Raft.read_index`."""
+        raft = self._input(name)
+        for watcher in self.watchers:
+            watcher.asked(name, token)
+        raft.read_index(token)
+        self._work(name)
+
+    def cut_log(self, name: str, index: int) -> None:
+        """Let a member take a snapshot of what it applied through ``index``, and cut its log."""
+        self._member(name).cut_log(self._input(name), index)
+        self._work(name)
+
+    def crash(self, name: str) -> None:
+        """Stop a member: its memory is gone.  What it sent is still on its way."""
+        self._input(name)
+        self.members[name].forget()
+        self._file(name, Crashed(0))
+
+    def restart(self, name: str) -> None:
+        """Start a member that does not run, from what is on its disk."""
+        member = self._member(name)
+        if member.raft is not None:
+            raise BadInput(f"{name} runs already")
+        self.now += MOMENT
+        self._start(member)
+
+    def add(self, name: str, voters: Sequence[str] | None = None) -> None:
+        """Start a new, empty member that knows only of ``voters``, by default the first ones."""
+        if name in self.members:
+            raise BadInput(f"there is a member called {name} already")
+        told = Configuration(tuple(voters)) if voters else self._first_configuration
+        self.members[name] = Member(name, told)
+        self.restart(name)
+
+    # ── by hand: links ──────────────────────────────────────────────────────────────────────────
+
+    def partition(self, *groups: Sequence[str]) -> None:
+        """Cut the network into ``groups``; members in none of them form one more group.
+
+        What crosses a cut is lost: when it is sent, or when it would arrive.
+        """
+        named = [self._member(name).name for group in groups for name in group]
+        rest = [name for name in self.members if name not in named]
+        whole = [list(group) for group in groups] + ([rest] if rest else [])
+        self._mail.partition(whole)
+        self._file("", Partitioned(tuple(" ".join(group) for group in whole)))
+
+    def cut_link(self, sender: str, to: str) -> None:
+        """Cut a link in one direction: what ``sender`` sends to ``to`` is lost."""
+        self._mail.cut_link(self._member(sender).name, self._member(to).name)
+
+    def heal(self) -> None:
+        """Mend all links."""
+        self._mail.heal()
+        self._file("", Healed())
+
+    # ── by clock ────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, ticks: int) -> None:
+        """Let time pass: in each tick what is due arrives, then every running member ticks."""
+        for _ in range(ticks):
+            self._pass_tick()
+
+    def run_until(self, condition: Callable[[], bool], *, limit: int = 10_000) -> int:
+        """Let time pass until ``condition`` holds; return how many ticks that took.
+
+        Raises :class:`~kvraft.errors.TimedOut` after ``limit`` ticks.
+        """
+        for ticks in range(limit):
+            if condition():
+                return ticks
+            self._pass_tick()
+        if condition():
+            return limit
+        raise TimedOut(f"what was waited for did not happen within {limit} ticks")
+
+    def _pass_tick(self) -> None:
+        self.now += TICK
+        due = [letter for letter in self._mail.in_flight.values() if letter.due <= self.now]
+        for letter in sorted(due, key=lambda letter: letter.due):
+            self._arrive(letter)
+        for name, member in self.members.items():
+            if member.raft is not None:
+                member.raft.tick()
+                self._work(name)
+
+    # ── members at work ─────────────────────────────────────────────────────────────────────────
+
+    def _start(self, member: Member) -> None:
+        """Make a member's consensus module from what is on its disk."""
+        name, log = member.name, member.log
+        entries = log.slice(log.first_index)
+        member.starts += 1
+        member.raft = self._consensus(
+            name,
+            member.configuration,
+            Log(log.base, entries),
+            member.hard_state,
+            random=Random(f"{self.seed}/raft/{name}/{member.starts}"),
+            options=self.options,
+            committed=log.base.index,
+            report=partial(self._file, name) if self._traced else ignore,
+        )
+        member.raft.snapshot = member.snapshot
+        term, flushed = member.hard_state.term, log.base.index
+        self._file(name, Started(term, log.first_index, flushed, log.last_index))
+        if entries and member.starts == 1 and self._traced:
+            self._file(name, appended(entries))  # what it begins with is to be seen
+        self._work(name)
+
+    def _work(self, name: str) -> None:
+        """Do all that follows from an input, as the contract in raft.py says."""
+        member = self.members[name]
+        raft = member.raft
+        assert raft is not None
+        while raft.has_ready():
+            ready = raft.ready()
+            self._send(ready.early)
+            member.save(ready)
+            if self._traced and ready.snapshot is not None:
+                self._file(name, LogReset(*ready.snapshot.last))
+            if self._traced and ready.entries:
+                self._file(name, appended(ready.entries))
+            self._send(ready.messages)
+            if ready.snapshot is not None:
+                raft.snapshot = ready.snapshot
+            member.take(ready)
+            for watcher in self.watchers:
+                for read in ready.reads:
+                    watcher.served(name, read)
+            raft.advance()
+        if self._traced and self._told.get(name) != (marks := member.marks):
+            self._told[name] = marks
+            self._file(name, marks)
+        for watcher in self.watchers:
+            watcher.stepped(name)
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            for watcher in self.watchers:
+                watcher.sent(message)
+            self._post(message)
+
+    def _post(self, message: Message) -> None:
+        least, most = self._latency
+        ticks = least if least == most else self._random.randint(least, most)
+        letter = self._mail.post(message, self.now + ticks * TICK)
+        if self._traced:
+            term, first, last, note = describe(message)
+            kind = type(message).__name__
+            self._file(message.sender, Sent(letter.id, kind, message.to, term, first, last, note))
+        why = self._mail.why_cut(message)
+        if why:
+            self._lose(letter, why)
+        elif self.loss and self._random.random() < self.loss:
+            self._lose(letter, "loss")
+
+    def _arrive(self, letter: Letter) -> None:
+        id, _, message = letter
+        member = self.members.get(message.to)
+        raft = member.raft if member else None
+        why = self._mail.why_cut(message) or ("" if raft else f"{message.to} is down")
+        if raft is None or why:
+            self._lose(letter, why)
+            return
+        del self._mail.in_flight[id]
+        self._file(message.to, Delivered(id))
+        raft.step(message)
+        self._work(message.to)
+
+    def _lose(self, letter: Letter, why: str) -> None:
+        del self._mail.in_flight[letter.id]
+        self._file(letter.message.to, Lost(letter.id, why))
+
+    # ── small things ────────────────────────────────────────────────────────────────────────────
+
+    def _member(self, name: str) -> Member:
+        if name not in self.members:
+            raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
+        return self.members[name]
+
+    def _input(self, name: str) -> Raft:
+        """Return the running consensus module that is about to be given an input."""
+        raft = self._member(name).raft
+        if raft is None:
+            raise BadInput(f"{name} does not run")
+        self.now += MOMENT
+        return raft
+
+    def _file(self, who: str, event: Event) -> None:
+        if self._traced:
+            self.trace.file(self.now, who, event)
+
+
+def _records(what: Sequence[str | bytes | Record], number: int) -> list[Record]:
+    """Return records as they are, and keys as the puts of transaction ``number``."""
+    txn = TxnId("hand", number)
+    records = []
+    for at, item in enumerate(what, 1):
+        if not isinstance(item, Record):
+            key = item.encode() if isinstance(item, str) else item
+            item = Record(Kind.PUT, key, b"", number, txn, commit=at == len(what))
+        records.append(item)
+    return records

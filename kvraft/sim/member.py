@@ -1,0 +1,136 @@
+"""One member of a hand-driven cluster: what is on its disk, and what it has in memory.
+
+The disk of a :class:`Member` is a few values, written as a Ready asks and read again at the next
+start.  Its state machine remembers everything that was applied, so a snapshot of it is simply the
+applied entries as bytes.
+
+Invariants: ``applied[n]`` is the entry with index ``n + 1``; a snapshot reaches exactly to the base
+of the log, until a leader's snapshot replaces both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kvraft.contract import Decided, ReadReady, Ready, Received
+from kvraft.errors import BadInput
+from kvraft.events import Appended, Marks
+from kvraft.log import Log
+from kvraft.membership import Configuration
+from kvraft.raft import Raft
+from kvraft.record import (
+    Entry,
+    HardState,
+    Kind,
+    Position,
+    Record,
+    TxnId,
+    label,
+    pack_entries,
+    unpack_entries,
+)
+
+
+@dataclass(slots=True)
+class Member:
+    """A member of a cluster, running or not."""
+
+    name: str
+    configuration: Configuration
+    """As of the base of the log on disk."""
+    hard_state: HardState = field(default_factory=HardState)
+    log: Log = field(default_factory=Log)
+    """On disk; the one in memory is ``raft.log``."""
+    snapshot: Received | None = None
+    starts: int = 0
+    raft: Raft | None = None
+    """The consensus module; ``None`` while the member is down."""
+    applied: list[Entry] = field(default_factory=list)
+    """From index 1 on, as far as is known since the member was started."""
+    decided: list[Decided] = field(default_factory=list)
+    reads: list[ReadReady] = field(default_factory=list)
+    failed_reads: list[int] = field(default_factory=list)
+
+    def save(self, ready: Ready) -> None:
+        """Make durable what a Ready asks for."""
+        if ready.hard_state is not None:
+            self.hard_state = ready.hard_state
+        if ready.snapshot is not None:
+            self.snapshot, self.configuration = ready.snapshot, ready.snapshot.configuration
+            self.log.reset(ready.snapshot.last)
+        if ready.entries:
+            if ready.entries[0].index <= self.log.last_index:
+                self.log.truncate_from(ready.entries[0].index)
+            self.log.append(ready.entries)
+
+    def take(self, ready: Ready) -> None:
+        """Apply what is committed, and note what was told."""
+        if ready.snapshot is not None:
+            self.applied = unpack_entries(ready.snapshot.data)
+        self.applied += ready.committed
+        self.decided += ready.decided
+        self.reads += ready.reads
+        self.failed_reads += ready.failed_reads
+
+    def cut_log(self, raft: Raft, index: int) -> None:
+        """Take a snapshot of what is applied through ``index``, and cut the log there."""
+        first, last = self.log.first_index, len(self.applied)
+        if not first <= index <= last:
+            what = f"{first} to {last}" if first <= last else "none"
+            raise BadInput(f"the log of {self.name} can be cut where applied ({what}), not {index}")
+        self.configuration = raft.configuration_at(index)
+        place = Position(index, self.log.term(index))
+        data = pack_entries(self.applied[:index])
+        self.snapshot = Received(place, self.configuration, data)
+        self.log.drop_through(index)
+        raft.compact(index, self.snapshot)
+
+    def forget(self) -> None:
+        """Lose what is in memory only."""
+        self.raft = None
+        self.applied = unpack_entries(self.snapshot.data) if self.snapshot else []
+        self.decided, self.reads, self.failed_reads = [], [], []
+
+    @property
+    def marks(self) -> Marks:
+        """The five marks; a snapshot stands for what a whole member has flushed."""
+        flushed = self.log.base.index
+        committed = self.raft.commit_index if self.raft else flushed
+        return Marks(flushed + 1, flushed, len(self.applied), committed, self.log.last_index)
+
+    def __str__(self) -> str:
+        """Return role, term, vote and commit index, and the terms of the log, its base first."""
+        role, commit = "down", "-"
+        if self.raft is not None:
+            role, commit = self.raft.role.value, str(self.raft.commit_index)
+        term, vote = self.hard_state
+        terms = " ".join(str(entry.term) for entry in self.log.slice(self.log.first_index))
+        base = f"({self.log.base.index}/{self.log.base.term}) " if self.log.base.index else ""
+        head = f"{self.name:4} {role:13} term {term:<2} vote {vote or '-':4}"
+        return f"{head} commit {commit:3} log {base}{terms}".rstrip()
+
+
+def past(entry: int | Entry, index: int) -> Entry:
+    """Return the entry at ``index`` of a log that is given by its entries' terms.
+
+    Entries of one term and index are the same in all logs, as log matching wants (Raft §5.3).
+    """
+    if isinstance(entry, Entry):
+        return entry
+    if entry < 1:
+        raise BadInput(f"terms are counted from 1: entry {index} cannot be of term {entry}")
+    txn = TxnId(f"term{entry}", index)
+    return Entry(entry, index, Record(Kind.PUT, b"%d/%d" % (index, entry), b"", index, txn, True))
+
+
+def appended(entries: Sequence[Entry]) -> Appended:
+    """Return the event that tells of entries written to the log: all of it is one segment, 0."""
+    return Appended(
+        0,
+        entries[0].index,
+        tuple(entry.term for entry in entries),
+        tuple(label(entry.record.key) for entry in entries),
+        tuple(str(e.record.txn) if e.record.kind.is_data else "" for e in entries),
+        tuple(entry.record.commit for entry in entries),
+    )

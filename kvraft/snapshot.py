@@ -1,0 +1,161 @@
+"""Snapshots: everything that was replicated, as of one position of the log, as a stream of bytes.
+
+A member that needs entries which nobody keeps any more is sent the state that they led to (Raft
+§7; thesis §5).  Here that state is on disk already, in tables that never change: a snapshot *is*
+the live tables at the flushed mark.  Nothing is serialised again; the tables travel as they are::
+
+    offset  size
+         0     …  header, one frame (frame.py) of kind 1, payload in JSON:
+                  format     of this stream and of the tables in it
+                  owner      the member whose tables these are, as "cluster/member"
+                  flushed    index and term: the snapshot holds everything through there
+                  timestamp  the highest in it
+                  tables     newest first, each as the manifest knows it (tableinfo.py)
+         …     …  the files of the tables, in the same order, one right behind the other
+
+Invariants:
+
+- The same tables make the same bytes, and reading some of them loads no others.
+- A stream is checked to its last byte before anything is done with it: the header has a checksum,
+  and tells the digest of each table (sstable.py).
+- Tables of another cluster are refused; those of another member are what this is for.
+
+How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
+never a mixture, is told where it is done: :meth:`kvraft.lsm.Tree.install`,
+:meth:`kvraft.wal.Wal.reset`, :func:`kvraft.segment.recover`.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from kvraft import frame
+from kvraft.disk import Disk
+from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.manifest import State
+from kvraft.record import Position, Timestamp
+from kvraft.sstable import is_table
+from kvraft.tableinfo import TableInfo, integers, pack_table, table_name, unpack_table
+
+FORMAT = 1
+STREAM = "snapshot"
+"""Stands for the name of the file in a :class:`~kvraft.errors.Damage` that is in a stream."""
+
+_HEADER = 1
+_SEED = frame.seed_of("kvraft snapshot")
+
+
+class TreeSnapshot:
+    """The tables of one tree at its flushed mark, to be read as one stream of ``size`` bytes.
+
+    ``last`` is the last log position that it covers.  It can be read for as long as its tables are
+    live; :meth:`kvraft.lsm.Tree.snapshot` makes it.
+    """
+
+    def __init__(self, disk: Disk, owner: str, state: State) -> None:
+        self.last: Position = state.flushed
+        self._disk = disk
+        self._header = _pack_header(owner, state)
+        self._names = [table_name(info.number) for info in state.tables]
+        sizes = [len(self._header), *(info.size for info in state.tables)]
+        self._ends = list(accumulate(sizes))
+        self.size = self._ends[-1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end.
+
+        Raises ``BadInput`` if a snapshot took the place of these tables since, ``Damage`` if a
+        table is shorter than it was, and ``OSError`` if the disk fails.
+        """
+        if offset < 0 or length < 0:
+            raise BadInput(f"a snapshot has no {length} bytes at {offset}")
+        return b"".join(self._parts(offset, min(offset + length, self.size)))
+
+    def _parts(self, offset: int, end: int) -> Iterator[bytes]:
+        while offset < end:
+            at = bisect_right(self._ends, offset)
+            stop = min(end, self._ends[at])
+            if at == 0:
+                yield self._header[offset:stop]
+            else:
+                yield self._read(self._names[at - 1], offset - self._ends[at - 1], stop - offset)
+            offset = stop
+
+    def _read(self, name: str, offset: int, length: int) -> bytes:
+        try:
+            data = self._disk.read(name, offset, length)
+        except FileNotFoundError:
+            raise BadInput(f"the snapshot at {self.last} is gone: {name} was removed") from None
+        if len(data) != length:
+            raise Damage(name, offset, f"{len(data)} bytes are there where {length} were written")
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in a stream: everything through ``last``, and each table with its bytes.
+
+    ``timestamp`` is the highest there is; tables are newest first, numbered as they were where they
+    come from.
+    """
+
+    last: Position
+    timestamp: Timestamp
+    tables: tuple[tuple[TableInfo, memoryview], ...]
+
+
+def unpack(data: bytes, owner: str) -> Contents:
+    """Return what is in the stream ``data``, for the tree of ``owner``, sound to the last byte.
+
+    Raises :class:`~kvraft.errors.Damage` if a byte is missing, wrong or too many, and
+    :class:`~kvraft.errors.Foreign` if the stream has another format or is of another cluster.
+    """
+    header = frame.decode(data, 0, seed=_SEED)
+    if isinstance(header, str):
+        raise Damage(STREAM, 0, header)
+    last, timestamp, infos = _unpack_header(header, owner)
+    starts = list(accumulate((info.size for info in infos), initial=header.end))
+    if starts[-1] != len(data):
+        what = f"the stream has {len(data)} bytes where its header promises {starts[-1]}"
+        raise Damage(STREAM, min(starts[-1], len(data)), what)
+    tables: list[tuple[TableInfo, memoryview]] = []
+    for start, info in zip(starts, infos, strict=False):
+        part = memoryview(data)[start : start + info.size]
+        if not is_table(part, info.digest):
+            raise Damage(STREAM, start, f"table {info.number} does not match its digest")
+        tables.append((info, part))
+    return Contents(last, timestamp, tuple(tables))
+
+
+def _pack_header(owner: str, state: State) -> bytes:
+    says = {
+        "format": FORMAT,
+        "owner": owner,
+        "flushed": state.flushed,
+        "timestamp": state.timestamp,
+        "tables": [pack_table(info) for info in state.tables],
+    }
+    return frame.encode(_HEADER, json.dumps(says).encode(), synced=0, seed=_SEED)
+
+
+def _unpack_header(header: frame.Frame, owner: str) -> tuple[Position, Timestamp, list[TableInfo]]:
+    try:
+        says = json.loads(header.payload if header.kind == _HEADER else b"")
+        if (found := says["format"]) != FORMAT:
+            raise Foreign(f"a snapshot has format {found!r}; this version reads format {FORMAT}")
+        theirs = str(says["owner"])
+        index, term, timestamp = integers((*says["flushed"], says["timestamp"]))
+        infos = [unpack_table(values) for values in says["tables"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Damage(STREAM, 0, "the header of a snapshot makes no sense") from None
+    if _cluster(theirs) != _cluster(owner):
+        raise Foreign(f"a snapshot of {theirs!r} is not for {owner!r}: the clusters differ")
+    return Position(index, term), timestamp, infos
+
+
+def _cluster(owner: str) -> str:
+    return owner.rpartition("/")[0]
