@@ -150,6 +150,7 @@ class Raft:
         self._random = random
         self._configurations = [(log.base.index, configuration)]
         self._elapsed = 0  # ticks since the timer was reset
+        self._heard_at: int | None = None  # the tick in which a leader was heard last
         self._timeout = self._draw_timeout()
         self._votes: dict[str, bool] = {}
         self._incoming: tuple[tuple[object, ...], bytearray] | None = None  # a snapshot, in part
@@ -189,6 +190,7 @@ class Raft:
     def timeout(self) -> None:
         """Let the timer run out now: a leader sends heartbeats, a voter begins an election."""
         self._elapsed = 0
+        self._heard_at = None  # this member itself gives that leader up
         if self.leading is not None:
             self.leading.heartbeat()
         elif self.member in self.configuration.voting:
@@ -449,12 +451,15 @@ class Raft:
     def _shielded(self) -> bool:
         """Whether a leader was heard so lately that no candidate may be listened to.
 
-        A restarted member has forgotten whom it heard.  Where leases rely on what it promised, it
+        That leader may hold a lease, whatever this member has learned of newer terms since.  A
+        restarted member has forgotten whom it heard.  Where leases rely on what it promised, it
         keeps quiet until any such promise is over.
         """
         if self.options.lease_ticks and self.ticks < self.options.election_ticks:
             return True
-        return self.leader is not None and self._elapsed < self.options.election_ticks
+        if self.leading is not None or self._heard_at is None:
+            return self.leading is not None
+        return self.ticks - self._heard_at < self.options.election_ticks
 
     def _follow(self, term: int, leader: str | None) -> None:
         """Be a follower in ``term``, of ``leader`` if it is known."""
@@ -590,7 +595,7 @@ class Raft:
         if self._rival(append):
             return
         self._follow(append.term, append.sender)
-        self._elapsed = 0
+        self._elapsed, self._heard_at = 0, self.ticks
         log, previous = self.log, append.prev_index
         if previous >= log.base.index and not log.holds(previous, append.prev_term):
             index = log.last_not_above(append.prev_term, min(previous, log.last_index))
@@ -683,7 +688,7 @@ class Raft:
         if self._rival(chunk):
             return
         self._follow(chunk.term, chunk.sender)
-        self._elapsed = 0
+        self._elapsed, self._heard_at = 0, self.ticks
         last = Position(chunk.last_index, chunk.last_term)
         if self.log.holds(*last):  # all of it is in the log, and so known to be committed
             self.commit_through(last.index)

@@ -2,6 +2,7 @@
 
 :class:`Checker` looks at nothing but the members' states and remembers what it has seen.  Call
 :meth:`Checker.check` after each step of a world; it raises :class:`Violation` naming the property.
+:class:`WorldChecker` looks at disks and messages, too, and at everything in ``properties.py``.
 
 Raft's properties (Figure 3) and the storage engine's:
 
@@ -17,15 +18,20 @@ Raft's properties (Figure 3) and the storage engine's:
 
 from __future__ import annotations
 
-from kvraft.errors import KvraftError
+from typing import get_args
+
+from kvraft.check.properties import Property, Violation
+from kvraft.check.raft import RaftChecker, Seen
+from kvraft.log import Log
+from kvraft.messages import Message
 from kvraft.raft import Role
-from kvraft.record import Entry
+from kvraft.record import Entry, HardState
 from kvraft.replica import Replica
 from kvraft.sim.world import World
 
+__all__ = ["Checker", "Violation", "WorldChecker"]
 
-class Violation(KvraftError):
-    """A property that must always hold does not."""
+MARKS = "the five marks"
 
 
 class Checker:
@@ -52,21 +58,24 @@ class Checker:
     def _check_marks(self, name: str, replica: Replica) -> None:
         m = replica.marks
         if not (m.first <= m.flushed + 1 and m.flushed <= m.applied <= m.committed <= m.last):
-            raise Violation(f"the marks of {name} cross: {m}")
+            raise Violation(MARKS, (name,), f"the marks of {name} cross: {m}")
         floor = (replica.raft.term, m.flushed, m.first)
         before = self._floors.get(name, floor)
         if any(now < then for now, then in zip(floor, before, strict=True)):
-            raise Violation(f"term, flushed or first of {name} went back: {before} to {floor}")
+            what = f"term, flushed or first of {name} went back: {before} to {floor}"
+            raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
         self._floors[name] = floor
         if replica.raft.log.first_index > m.flushed + 1:
-            raise Violation(f"{name} misses log entries above its flushed mark {m.flushed}")
+            what = f"{name} misses log entries above its flushed mark {m.flushed}"
+            raise Violation(MARKS, (name,), what)
 
     def _check_term_and_vote(self, name: str, replica: Replica) -> None:
         raft = replica.raft
         if raft.vote is not None:
             first = self._votes.setdefault((name, raft.term), raft.vote)
             if first != raft.vote:
-                raise Violation(f"{name} voted for {first} and {raft.vote} in term {raft.term}")
+                what = f"{name} voted for {first} and {raft.vote} in term {raft.term}"
+                raise Violation(Property.ONE_VOTE, (name,), what)
 
     def _check_committed(self, name: str, replica: Replica) -> None:
         log, commit = replica.raft.log, replica.raft.commit_index
@@ -77,7 +86,8 @@ class Checker:
         for entry in log.slice(start, commit):
             other = self._committed.setdefault(entry.index, entry)
             if other != entry:
-                raise Violation(f"entry {entry.index} was committed as {other} and as {entry}")
+                what = f"entry {entry.index} was committed as {other} and as {entry}"
+                raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
         self._through[name] = commit
         self._highest = max(self._highest, commit)
 
@@ -87,7 +97,8 @@ class Checker:
             return
         other = self._leader_of.setdefault(raft.term, name)
         if other != name:
-            raise Violation(f"{other} and {name} both lead term {raft.term}")
+            what = f"{other} and {name} both lead term {raft.term}"
+            raise Violation(Property.ELECTION_SAFETY, (other, name), what)
         if (name, raft.term) not in self._led and raft.term == max(self._leader_of):
             self._led.add((name, raft.term))
             self._check_completeness(name, replica)
@@ -96,8 +107,44 @@ class Checker:
         log = replica.raft.log
         if log.last_index < self._highest:
             what = f"ends at {log.last_index}, {self._highest} is committed"
-            raise Violation(f"the log of {name}, leader of term {replica.raft.term}, {what}")
+            what = f"the log of {name}, leader of term {replica.raft.term}, {what}"
+            raise Violation(Property.LEADER_COMPLETENESS, (name,), what)
         for entry in log.slice(log.first_index, self._highest):
             committed = self._committed.get(entry.index, entry)
             if committed != entry:
-                raise Violation(f"leader {name} holds {entry}, but {committed} is committed")
+                what = f"leader {name} holds {entry}, but {committed} is committed"
+                raise Violation(Property.LEADER_COMPLETENESS, (name,), what)
+
+
+class WorldChecker:
+    """Watches one world, disks and messages included, for everything that must hold.
+
+    :meth:`check` is to be called after each step of the world.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._marks = Checker(world)
+        self._raft = RaftChecker(lambda name: self._seen[name], lambda: self._seen)
+        self._seen: dict[str, Seen] = {}
+        self._last_id = 0
+
+    def check(self) -> None:
+        """Look at every member and at what was sent; raise :class:`Violation` if that cannot be."""
+        self._marks.check()
+        replicas = self._world.replicas
+        self._seen = {name: self._see(name, replicas.get(name)) for name in self._world.members}
+        for id, _, message in self._world.in_flight:
+            if id > self._last_id and isinstance(message, get_args(Message)):
+                self._raft.sent(message)
+        self._last_id = max([self._last_id, *self._world.network.in_flight])
+        for name in replicas:
+            self._raft.stepped(name)
+
+    def _see(self, name: str, replica: Replica | None) -> Seen:
+        """Return what there is of a member; of one that is down, what its disk held last."""
+        if replica is None:
+            before = self._seen.get(name)
+            return before._replace(raft=None) if before else Seen(None, HardState(), Log(), 0)
+        raft, wal = replica.raft, replica.wal
+        return Seen(raft, wal.hard_state, raft.log, wal.last_index)

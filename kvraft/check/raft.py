@@ -1,7 +1,7 @@
 """What must hold among consensus modules after every step, looked at from outside.
 
-:class:`RaftChecker` sees members' roles, terms, logs and commit indexes, what is on their disks, and
-each message as it leaves; it knows nothing of why.  From what it saw it keeps a record of its own:
+:class:`RaftChecker` sees members' roles, terms, logs and commit indexes, what is on their disks,
+and each message as it leaves; it knows nothing of why.  From what it saw it keeps its own record:
 
 ============ ==============================================================================
 ``known``    every entry that ever stood in a log, by index and term, with its predecessor's
@@ -13,22 +13,17 @@ Two logs that end in one entry are therefore the same log, and a log is followed
 end only: a check costs as much as what changed, however long the log.  What no step has touched is
 compared by :meth:`RaftChecker.check_everything`, once at the end.
 
-Each property has a name (:class:`Property`); a :class:`Violation` says which one is broken, by whom
-and where.
-
-Sources: Raft Figure 3 and §5.4.3 (the five properties), §6 (one change at a time), §8 (reads);
-thesis §6.4.1 (leases).
+What the properties are, and where they come from, stands in ``properties.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple
 
+from kvraft.check.properties import Property, Violation
 from kvraft.contract import ReadReady, Role
-from kvraft.errors import BadInput, KvraftError
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import (
@@ -47,46 +42,7 @@ from kvraft.raft import Raft
 from kvraft.record import Entry, HardState, Kind, Position
 from kvraft.sim.cluster import Cluster
 
-
-class Property(StrEnum):
-    """What must always hold, by name."""
-
-    ELECTION_SAFETY = "election safety"
-    """At most one leader a term (Figure 3)."""
-    LEADER_APPEND_ONLY = "leader append-only"
-    """A leader never drops or changes entries of its log (Figure 3)."""
-    LOG_MATCHING = "log matching"
-    """Logs that hold an entry of one index and term are the same through it (Figure 3)."""
-    LEADER_COMPLETENESS = "leader completeness"
-    """What was committed in one term is in the log of every later leader (Figure 3)."""
-    STATE_MACHINE_SAFETY = "state-machine safety"
-    """No two members apply different entries at one index (Figure 3)."""
-    COMMITTED_KEPT = "committed entries are kept"
-    """A quorum's disks hold what is committed, from the moment that it is."""
-    ONE_VOTE = "one vote a term"
-    """A member votes for one candidate in a term, whatever it forgot in between (§5.2)."""
-    DURABLE_FIRST = "durable before use"
-    """A term, a vote or an entry is on disk before a message says so (Figure 2)."""
-    NOTHING_GOES_BACK = "nothing goes back"
-    """Terms and cuts never fall, a vote stays; nor does the commit index, but over a crash."""
-    ONE_LEASE = "one lease"
-    """While one holds a lease, nobody leads a later term (thesis §6.4.1)."""
-    ONE_CHANGE = "one change at a time"
-    """A change of members begins when the last is committed, and by overlapping majorities (§6)."""
-    FRESH_READS = "fresh reads"
-    """A read sees everything that was committed when it was asked for (§8)."""
-
-
-class Violation(KvraftError):
-    """A property that must always hold does not.
-
-    ``property`` is its name, ``members`` are those who break it.
-    """
-
-    def __init__(self, property: str, members: Sequence[str], what: str) -> None:
-        super().__init__(f"{property}: {what}")
-        self.property = property
-        self.members = tuple(members)
+__all__ = ["Property", "RaftChecker", "Seen", "Violation", "watch"]
 
 
 class Seen(NamedTuple):
@@ -109,6 +65,7 @@ class _Past:
     commit: int = 0
     led: int = 0  # the term that it led, 0 if none
     configurations: list[tuple[int, Configuration]] = field(default_factory=list)
+    new: list[Entry] = field(default_factory=list)  # configurations not looked at yet
 
 
 class RaftChecker:
@@ -116,10 +73,18 @@ class RaftChecker:
 
     It is told of each message that leaves (:meth:`sent`), of reads (:meth:`asked`,
     :meth:`served`), and after each step of a member (:meth:`stepped`); all of these raise
-    :class:`Violation`.  :func:`watch` connects one to a cluster.
+    :class:`Violation`.  :func:`watch` connects one to a cluster.  The properties in ``but`` are let
+    pass: breaking one often breaks another a little later, and that may be what is to be seen.
     """
 
-    def __init__(self, look: Callable[[str], Seen], names: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        look: Callable[[str], Seen],
+        names: Callable[[], Iterable[str]],
+        *,
+        but: Sequence[Property] = (),
+    ) -> None:
+        self._but = but
         self._look = look
         self._names = names
         self._past: dict[str, _Past] = {}
@@ -164,7 +129,7 @@ class RaftChecker:
         first = self._votes.setdefault((name, term), candidate)
         if first != candidate:
             what = f"{name} votes for {first} and for {candidate} in term {term}"
-            raise Violation(Property.ONE_VOTE, (name,), what)
+            self._fail(Property.ONE_VOTE, (name,), what)
         if vote != candidate:
             self._fail_durable(name, f"votes for {candidate} in term {term}", f"vote {vote}")
 
@@ -182,10 +147,12 @@ class RaftChecker:
                 what = f"acknowledges entry {match} of {leader}, of term {its}"
                 self._fail_durable(name, what, f"one of term {mine}")
 
+    def _fail(self, property: Property, members: Sequence[str], what: str) -> None:
+        if property not in self._but:
+            raise Violation(property, members, what)
+
     def _fail_durable(self, name: str, says: str, holds: str) -> None:
-        raise Violation(
-            Property.DURABLE_FIRST, (name,), f"{name} {says}, but its disk holds {holds}"
-        )
+        self._fail(Property.DURABLE_FIRST, (name,), f"{name} {says}, but its disk holds {holds}")
 
     def asked(self, name: str, token: int) -> None:
         """A read is asked of a member: from here on, it must see what is committed by now."""
@@ -199,7 +166,7 @@ class RaftChecker:
                 f"{name} serves read {read.token} as of entry {read.index}, "
                 f"but {least} was committed when it was asked"
             )
-            raise Violation(Property.FRESH_READS, (name,), what)
+            self._fail(Property.FRESH_READS, (name,), what)
 
     # ── after each step ─────────────────────────────────────────────────────────────────────────
 
@@ -214,8 +181,8 @@ class RaftChecker:
             past = self._past[name] = self._meet(raft)
         self._check_going_back(name, past, seen)
         self._follow_log(name, past, raft)
-        self._check_configuration(name, past, raft)
         self._check_commit(name, raft)
+        self._check_configuration(name, past, raft)
         self._check_leader(name, past, raft)
         self._check_lease(name, raft)
         if seen.applied:
@@ -246,23 +213,25 @@ class RaftChecker:
             what = f"the commit index of {name} falls from {past.commit} to {commit}"
         else:
             return
-        raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
+        self._fail(Property.NOTHING_GOES_BACK, (name,), what)
 
     # ── logs ────────────────────────────────────────────────────────────────────────────────────
 
     def _follow_log(self, name: str, past: _Past, raft: Raft) -> None:
         """Find what was dropped and what is new, from the end of the log backwards."""
         old, new = past.log, raft.log
-        floor = max(old.base.index, new.base.index)
-        meet = min(old.last_index, new.last_index)
-        while meet > floor and _at(old, meet) != _at(new, meet):
-            meet -= 1
-        meet = max(meet, new.base.index)  # what lies before, a snapshot stands in for
+        if new.base.index > old.base.index and not old.holds(*new.base):
+            meet = new.base.index  # a snapshot took the place of all there was
+        else:
+            floor = max(old.base.index, new.base.index)
+            meet = min(old.last_index, new.last_index)
+            while meet > floor and _at(old, meet) != _at(new, meet):
+                meet -= 1
         if meet < old.last_index:
             self._check_dropped(name, past, raft, old.slice(meet + 1))
             old.truncate_from(meet + 1)
             past.configurations = [c for c in past.configurations if c[0] <= meet]
-        if new.base.index > old.last_index:
+        if not old.holds(*new.base):
             old.reset(new.base)
             past.configurations = [(new.base.index, raft.configuration_at(new.base.index))]
         elif new.base.index > old.base.index:
@@ -270,9 +239,9 @@ class RaftChecker:
         self._check_base(name, new.base)
         for entry in new.slice(meet + 1):
             self._check_known(name, entry, old.last_term)
-            if entry.record.kind is Kind.CONFIGURATION:
-                self._follow_configuration(name, past, entry)
             old.append((entry,))
+            if entry.record.kind is Kind.CONFIGURATION:
+                past.new.append(entry)
 
     def _check_base(self, name: str, base: Position) -> None:
         committed = self.ledger.get(base.index)
@@ -281,21 +250,21 @@ class RaftChecker:
                 f"the log of {name} begins behind entry {base.index} of term {base.term}, "
                 f"but one of term {committed.term} is committed there"
             )
-            raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
+            self._fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
     def _check_known(self, name: str, entry: Entry, before: int) -> None:
         """An entry is new in a log: it must be what it is in any other, with all before it."""
         known = self._known.setdefault((entry.index, entry.term), (entry, before))
         if known != (entry, before):
             what = f"entry {entry.index} of term {entry.term} at {name} is {_show(entry, before)}, "
-            raise Violation(Property.LOG_MATCHING, (name,), what + f"elsewhere {_show(*known)}")
+            self._fail(Property.LOG_MATCHING, (name,), what + f"elsewhere {_show(*known)}")
 
     def _check_dropped(self, name: str, past: _Past, raft: Raft, dropped: Sequence[Entry]) -> None:
         """Entries are gone from a log: never a leader's, nor one that a quorum is to hold."""
         first, last = dropped[0].index, dropped[-1].index
         if past.led and past.raft is raft and (raft.role, raft.term) == (Role.LEADER, past.led):
             what = f"{name}, leader of term {raft.term}, drops entries {first} to {last}"
-            raise Violation(Property.LEADER_APPEND_ONLY, (name,), what)
+            self._fail(Property.LEADER_APPEND_ONLY, (name,), what)
         lost = [entry for entry in dropped if self.ledger.get(entry.index) == entry]
         if lost and self._configuration is not None:
             self._check_held(lost[-1], (self._configuration.voters,), f"{name} drops it")
@@ -309,7 +278,7 @@ class RaftChecker:
         if at > log.base.index and (entry := _at(log, at)) != self.ledger.get(at, entry):
             other = self.ledger[at]
             what = f"entry {at} is committed as one of term {other.term}, and at {name} as one of "
-            raise Violation(Property.STATE_MACHINE_SAFETY, (name,), f"{what}{entry.term}")
+            self._fail(Property.STATE_MACHINE_SAFETY, (name,), f"{what}{entry.term}")
         new = log.slice(max(self.committed, log.base.index) + 1, commit)
         if not new:
             return
@@ -320,9 +289,9 @@ class RaftChecker:
         self.committed, self._through[raft.term] = commit, commit
         halves = (raft.configuration.voters, raft.configuration.outgoing)
         self._check_held(new[-1], halves, f"{name} takes it for committed")
-        for other in self._running():
-            if other.role is Role.LEADER and other.term > raft.term:
-                self._check_complete(other, new[-1])
+        for leader in self._running():
+            if leader.role is Role.LEADER and leader.term > raft.term:
+                self._check_complete(leader, new[-1])
 
     def _check_held(self, entry: Entry, halves: Iterable[Sequence[str]], why: str) -> None:
         """Check that ``entry`` is on the disks of a majority of each of ``halves``."""
@@ -330,9 +299,7 @@ class RaftChecker:
             holders = [name for name in voters if self._on_disk(name, entry)]
             if voters and 2 * len(holders) <= len(voters):
                 what = f"{_place(entry)} is on the disks of {' '.join(holders) or 'nobody'} only, "
-                raise Violation(
-                    Property.COMMITTED_KEPT, voters, f"{what}of {' '.join(voters)}: {why}"
-                )
+                self._fail(Property.COMMITTED_KEPT, voters, f"{what}of {' '.join(voters)}: {why}")
 
     def _on_disk(self, name: str, entry: Entry) -> bool:
         if name not in self._names():
@@ -345,7 +312,7 @@ class RaftChecker:
         last = applied[-1]
         if last.index != len(applied) or self.ledger.get(last.index) != last:
             what = f"{name} applied {_place(last)} as the {len(applied)}. one, committed is another"
-            raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
+            self._fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
     # ── leaders ─────────────────────────────────────────────────────────────────────────────────
 
@@ -353,7 +320,7 @@ class RaftChecker:
         first = self._leader_of.setdefault(term, name)
         if first != name:
             what = f"{first} and {name} both lead term {term}"
-            raise Violation(Property.ELECTION_SAFETY, (first, name), what)
+            self._fail(Property.ELECTION_SAFETY, (first, name), what)
 
     def _check_leader(self, name: str, past: _Past, raft: Raft) -> None:
         if raft.role is not Role.LEADER:
@@ -371,7 +338,7 @@ class RaftChecker:
                 f"{leader.member} leads term {leader.term} without {_place(committed)}, "
                 "which is committed"
             )
-            raise Violation(Property.LEADER_COMPLETENESS, (leader.member,), what)
+            self._fail(Property.LEADER_COMPLETENESS, (leader.member,), what)
 
     def _check_lease(self, name: str, raft: Raft) -> None:
         if raft.role is not Role.LEADER:
@@ -383,33 +350,34 @@ class RaftChecker:
                     f"{older.member} holds a lease in term {older.term}, "
                     f"but {newer.member} leads term {newer.term}"
                 )
-                raise Violation(Property.ONE_LEASE, (older.member, newer.member), what)
+                self._fail(Property.ONE_LEASE, (older.member, newer.member), what)
 
     def _running(self) -> list[Raft]:
         return [raft for name in self._names() if (raft := self._look(name).raft) is not None]
 
     # ── configurations ──────────────────────────────────────────────────────────────────────────
 
-    def _follow_configuration(self, name: str, past: _Past, entry: Entry) -> None:
-        """A configuration is new in a log: it must follow on the one before it (§6)."""
-        index, before = past.configurations[-1]
-        after = Configuration.from_bytes(entry.record.value)
-        past.configurations.append((entry.index, after))
-        if past.raft is None:  # it stood there when the member was first seen
-            return
-        if index > self.committed:
-            what = f"{name} takes up configuration {entry.index} before {index} is committed"
-        elif not _overlap(before, after):
-            what = f"{name} goes from members {before} to {after} at once"
-        else:
-            return
-        raise Violation(Property.ONE_CHANGE, (name,), what)
-
     def _check_configuration(self, name: str, past: _Past, raft: Raft) -> None:
-        index, newest = past.configurations[-1]
+        """Each configuration follows on the one before it (§6), and the newest is in force."""
+        found = past.configurations
+        for entry in past.new:
+            index, before = found[-1]
+            after = Configuration.from_bytes(entry.record.value)
+            found.append((entry.index, after))
+            if past.raft is None:  # it stood there when the member was first seen
+                continue
+            if index > self.committed:
+                what = f"takes up configuration {entry.index} before {index} is committed"
+            elif not _overlap(before, after):
+                what = f"goes from members {before} to {after} at once"
+            else:
+                continue
+            self._fail(Property.ONE_CHANGE, (name,), f"{name} {what}")
+        past.new = []
+        index, newest = found[-1]
         if raft.configuration != newest:
             what = f"{name} acts on {raft.configuration}, but its log says {newest} at {index}"
-            raise Violation(Property.ONE_CHANGE, (name,), what)
+            self._fail(Property.ONE_CHANGE, (name,), what)
 
     # ── everything ──────────────────────────────────────────────────────────────────────────────
 
@@ -424,22 +392,26 @@ class RaftChecker:
             for index, entry in enumerate(seen.applied, 1):
                 if self.ledger[index] != entry:
                     self._check_applied(name, seen.applied[:index])
-            commit = seen.raft.commit_index if seen.raft else 0
+            commit = seen.raft.commit_index if seen.raft else seen.log.base.index
             for entry in seen.log.slice(seen.log.first_index, min(commit, seen.durable)):
                 if self.ledger[entry.index] != entry:
                     what = f"{_place(entry)} of {name} is not what is committed"
-                    raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
+                    self._fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
 
-def watch(cluster: Cluster) -> RaftChecker:
-    """Have everything that happens in ``cluster`` from now on checked; return who checks it."""
+def watch(cluster: Cluster, *, but: Sequence[Property] = ()) -> RaftChecker:
+    """Have everything that happens in ``cluster`` from now on checked; return who checks it.
+
+    From then on whatever breaks a property, other than those in ``but``, raises
+    :class:`Violation`.
+    """
 
     def look(name: str) -> Seen:
         member = cluster.members[name]
         log = member.log
         return Seen(member.raft, member.hard_state, log, log.last_index, member.applied)
 
-    checker = RaftChecker(look, lambda: cluster.members)
+    checker = RaftChecker(look, lambda: cluster.members, but=but)
     cluster.watchers.append(checker)
     for name in cluster.members:
         checker.stepped(name)
@@ -470,11 +442,3 @@ def _place(entry: Entry) -> str:
 def _show(entry: Entry, before: int) -> str:
     record = entry.record
     return f"{record.kind.name} {record.key!r} of {record.txn} after term {before}"
-
-
-def named(text: str) -> Property:
-    """Return the property called ``text``; raises :class:`~kvraft.errors.BadInput` for none."""
-    try:
-        return Property(text)
-    except ValueError:
-        raise BadInput(f"there is no property {text!r}: {', '.join(Property)}") from None

@@ -177,6 +177,10 @@ class Cluster:
             self._arrive(letter)
         return len(found)
 
+    def find(self, **pick: Unpack[Pick]) -> list[Letter]:
+        """Return the messages in flight that :meth:`deliver` would pick; there may be none."""
+        return self._mail.find(**pick)
+
     def drop(self, **pick: Unpack[Pick]) -> int:
         """Lose messages, picked as :meth:`deliver` picks them."""
         found = self._mail.some(**pick)

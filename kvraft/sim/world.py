@@ -165,15 +165,22 @@ class World:
         self.now = until
 
     def settle(self, *, limit: int = 60_000) -> None:
-        """Run until every running member has applied all there is, and no flush is waiting."""
+        """Run until the leader and all running members that it knows have applied all there is.
+
+        And until no flush is waiting.
+        """
         self.run_until(self._settled, limit=limit)
 
     def _settled(self) -> bool:
-        marks = [replica.marks for replica in self.replicas.values()]
-        same = len({(mark.applied, mark.committed, mark.last) for mark in marks}) == 1
-        idle = not any(replica.has_work for replica in self.replicas.values())
         leader = self.leader()
-        return bool(leader) and same and idle and marks[0].applied == marks[0].last
+        if leader is None:
+            return False
+        known = (leader, *self.replicas[leader].raft.configuration.members)
+        running = [replica for name, replica in self.replicas.items() if name in known]
+        marks = [replica.marks for replica in running]
+        same = len({(mark.applied, mark.committed, mark.last) for mark in marks}) == 1
+        idle = not any(replica.has_work for replica in running)
+        return same and idle and marks[0].applied == marks[0].last
 
     # ── clients ─────────────────────────────────────────────────────────────────────────────────
 

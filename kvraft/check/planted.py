@@ -1,0 +1,189 @@
+"""Planted bugs: consensus modules that are wrong in one way each.
+
+A check is worth what it catches.  Each class here breaks one rule of the paper, as somebody did
+once or easily could, and runs wherever :class:`~kvraft.raft.Raft` runs: in a cluster by hand, in
+a simulated world, in the explorer.  :data:`PLANTED` has them by name, for scenarios; a scenario
+shows a situation in which each does harm, and which property that breaks.
+
+The first four were in a well-known teaching implementation for six years, and were found by
+checking it from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kvraft.contract import ReadReady, Ready, Role
+from kvraft.errors import BadInput
+from kvraft.log import Log
+from kvraft.membership import Configuration, committed_index
+from kvraft.messages import AppendEntries, RequestVote, RequestVoteReply
+from kvraft.raft import Raft
+from kvraft.record import HardState, Position, configuration_record
+
+
+class CandidacyNotSaved(Raft):
+    """A candidate does not save its new term and the vote for itself (Figure 2)."""
+
+    def ready(self) -> Ready:
+        """Hand out everything but the hard state of a candidate."""
+        ready = super().ready()
+        return ready._replace(hard_state=None) if self.role is Role.CANDIDATE else ready
+
+
+class TermNotSaved(Raft):
+    """A follower does not save a term that it learns of, only the votes it gives (Figure 2)."""
+
+    def ready(self) -> Ready:
+        """Hand out everything but a follower's term without a vote."""
+        ready = super().ready()
+        state = ready.hard_state
+        if self.role is Role.FOLLOWER and state is not None and state.vote is None:
+            return ready._replace(hard_state=None)
+        return ready
+
+
+class VoteReset(Raft):
+    """A member that becomes a follower forgets its vote, though the term is still the same."""
+
+    def _become(self, role: Role, term: int, leader: str | None) -> None:
+        super()._become(role, term, leader)
+        if role is Role.FOLLOWER:
+            self.vote = None
+
+
+class OldVotesCounted(Raft):
+    """A candidate counts replies that answer an election of an earlier term."""
+
+    def _on_vote_reply(self, reply: RequestVoteReply) -> None:
+        super()._on_vote_reply(reply._replace(term=self.term))
+
+
+class OlderTermsCounted(Raft):
+    """A leader commits entries of older terms by counting who holds them (§5.4.2, Figure 8)."""
+
+    @staticmethod
+    def advance_commit(
+        commit_index: int,
+        term: int,
+        match: Mapping[str, int],
+        configuration: Configuration,
+        log: Log,
+    ) -> int:
+        """Return the index that a quorum holds, whatever the term of its entry."""
+        return max(commit_index, committed_index(configuration, match))
+
+
+class AnyLogElected(Raft):
+    """A member votes without comparing logs (§5.4.1)."""
+
+    @staticmethod
+    def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
+        """Return whether the vote is still to be had."""
+        return ask.term == term and vote in (None, ask.sender)
+
+
+class LongerLogElected(Raft):
+    """A member compares only the lengths of logs, not the terms of their ends (§5.4.1)."""
+
+    @staticmethod
+    def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
+        """Return whether the vote is still to be had, and the log is not shorter."""
+        return ask.term == term and vote in (None, ask.sender) and ask.last_index >= last.index
+
+
+class VotesTwice(Raft):
+    """A member votes for every good candidate of a term (§5.2)."""
+
+    @staticmethod
+    def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
+        """Return whether the candidate's log is good enough."""
+        return ask.term == term and (ask.last_term, ask.last_index) >= (last.term, last.index)
+
+
+class RepliesCounted(Raft):
+    """A candidate counts replies, not voters: one that comes twice counts twice (§5.2)."""
+
+    def _on_vote_reply(self, reply: RequestVoteReply) -> None:
+        before = sum(self._votes.values())
+        super()._on_vote_reply(reply)
+        if self.role is Role.CANDIDATE and reply.granted and sum(self._votes.values()) == before:
+            silent = [name for name in self.configuration.voting if name not in self._votes]
+            super()._on_vote_reply(reply._replace(sender=silent[0]))
+
+
+class TruncatesAlways(Raft):
+    """A follower cuts its log behind what an append covers, even where they agree (Figure 2)."""
+
+    def _take_entries(self, append: AppendEntries) -> bool:
+        taken = super()._take_entries(append)
+        end = append.prev_index + len(append.entries)
+        if taken and self.commit_index <= end < self.log.last_index:
+            self._supersede(end + 1)
+        return taken
+
+
+class CommitsOwnTail(Raft):
+    """A follower commits what its leader did, though only a part is known to match (Figure 2)."""
+
+    def _on_append_entries(self, append: AppendEntries) -> None:
+        super()._on_append_entries(append)
+        if self.leader == append.sender and self.log.holds(append.prev_index, append.prev_term):
+            self.commit_through(min(append.commit, self.log.last_index))
+
+
+class ReadsUnconfirmed(Raft):
+    """A leader serves reads at once, without a sign that it still leads (§8)."""
+
+    def read_index(self, token: int) -> None:
+        """Serve a read as of the commit index, as a leader; a follower asks its leader."""
+        if self.leading is None:
+            super().read_index(token)
+        else:
+            self._ready_reads.append(ReadReady(token, self.commit_index))
+
+
+class ChangesAtOnce(Raft):
+    """A leader takes up new voters without a joint configuration between (§6)."""
+
+    def propose_change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
+        """Append the new configuration, whatever the old one is."""
+        self._check_leads()
+        new = Configuration(tuple(voters), (), tuple(learners))
+        return self.append_own([configuration_record(new.to_bytes())])[0]
+
+
+class VoteNotSaved(Raft):
+    """A member forgets over a restart whom it voted for: the vote was never saved (Figure 2)."""
+
+    def ready(self) -> Ready:
+        """Hand out the term without the vote."""
+        ready = super().ready()
+        state = ready.hard_state
+        return ready if state is None else ready._replace(hard_state=HardState(state.term, None))
+
+
+PLANTED: dict[str, type[Raft]] = {
+    "candidacy not saved": CandidacyNotSaved,
+    "term not saved": TermNotSaved,
+    "vote reset": VoteReset,
+    "old votes counted": OldVotesCounted,
+    "vote not saved": VoteNotSaved,
+    "votes twice": VotesTwice,
+    "any log elected": AnyLogElected,
+    "longer log elected": LongerLogElected,
+    "replies counted": RepliesCounted,
+    "older terms counted": OlderTermsCounted,
+    "truncates always": TruncatesAlways,
+    "commits own tail": CommitsOwnTail,
+    "reads unconfirmed": ReadsUnconfirmed,
+    "changes at once": ChangesAtOnce,
+}
+"""The planted bugs by name."""
+
+
+def planted(name: str) -> type[Raft]:
+    """Return the bug called ``name``; raises :class:`~kvraft.errors.BadInput` for none."""
+    if name not in PLANTED:
+        raise BadInput(f"there is no planted bug {name!r}: {', '.join(PLANTED)}")
+    return PLANTED[name]

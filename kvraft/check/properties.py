@@ -1,0 +1,60 @@
+"""The properties of consensus that must always hold, by name, and what is raised when one does not.
+
+Sources: Raft Figure 3 and §5.4.3 (the first five), §5.2, §6, §8; thesis §6.4.1 (leases).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from kvraft.errors import BadInput, KvraftError
+
+
+class Property(StrEnum):
+    """What must always hold, by name."""
+
+    ELECTION_SAFETY = "election safety"
+    """At most one leader a term (Figure 3)."""
+    LEADER_APPEND_ONLY = "leader append-only"
+    """A leader never drops or changes entries of its log (Figure 3)."""
+    LOG_MATCHING = "log matching"
+    """Logs that hold an entry of one index and term are the same through it (Figure 3)."""
+    LEADER_COMPLETENESS = "leader completeness"
+    """What was committed in one term is in the log of every later leader (Figure 3)."""
+    STATE_MACHINE_SAFETY = "state-machine safety"
+    """No two members apply different entries at one index (Figure 3)."""
+    COMMITTED_KEPT = "committed entries are kept"
+    """A quorum's disks hold what is committed, from the moment that it is."""
+    ONE_VOTE = "one vote a term"
+    """A member votes for one candidate in a term, whatever it forgot in between (§5.2)."""
+    DURABLE_FIRST = "durable before use"
+    """A term, a vote or an entry is on disk before a message says so (Figure 2)."""
+    NOTHING_GOES_BACK = "nothing goes back"
+    """Terms and cuts never fall, a vote stays; nor does the commit index, but over a crash."""
+    ONE_LEASE = "one lease"
+    """While one holds a lease, nobody leads a later term (thesis §6.4.1)."""
+    ONE_CHANGE = "one change at a time"
+    """A change of members begins when the last is committed, and by overlapping majorities (§6)."""
+    FRESH_READS = "fresh reads"
+    """A read sees everything that was committed when it was asked for (§8)."""
+
+
+class Violation(KvraftError):
+    """A property that must always hold does not.
+
+    ``property`` is its name, ``members`` are those who break it.
+    """
+
+    def __init__(self, property: str, members: Sequence[str], what: str) -> None:
+        super().__init__(f"{property}: {what}")
+        self.property = property
+        self.members = tuple(members)
+
+
+def named(text: str) -> Property:
+    """Return the property called ``text``; raises :class:`~kvraft.errors.BadInput` for none."""
+    try:
+        return Property(text)
+    except ValueError:
+        raise BadInput(f"there is no property {text!r}: {', '.join(Property)}") from None
