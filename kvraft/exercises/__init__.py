@@ -1,1 +1,1 @@
-"""Checks of the exercises that ask for code: each runs the learner's rule inside the real module."""
+"""Checks of exercises that ask for code: they run the learner's rule in the real module."""

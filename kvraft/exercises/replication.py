@@ -96,15 +96,16 @@ def check_advance_commit(rule: Rule) -> None:
         return
     print(
         f"Right. It agrees with Raft in {count:,} situations, and led {len(SEEDS)} clusters "
-        f"through crashes, partitions and loss: {committed:,} entries were committed, none was lost."
+        f"through crashes, partitions and loss: {committed:,} entries committed, none lost."
     )
 
 
 def _unanswered(rule: Rule) -> bool:
     try:
-        return Situation(1, 0, (1,), (1,)).ask(rule) is ...
+        answer: object = Situation(1, 0, (1,), (1,)).ask(rule)
     except Exception:
         return False
+    return answer is ...
 
 
 def _told(error: Exception) -> str:
@@ -183,7 +184,15 @@ def _run(rule: Rule, seed: int) -> int:
     """
 
     class Ruled(Raft):
-        advance_commit = staticmethod(rule)
+        @staticmethod
+        def advance_commit(
+            commit_index: int,
+            term: int,
+            match: Mapping[str, int],
+            configuration: Configuration,
+            log: Log,
+        ) -> int:
+            return rule(commit_index, term, match, configuration, log)
 
     random = Random(f"advance_commit/{seed}")
     cluster = Cluster(

@@ -72,7 +72,7 @@ class _Row:
     arrived: int = 0
     notes: list[tuple[str, str]] = field(default_factory=list)  # text, colour
     sent: list[Sent] = field(default_factory=list)
-    lost: list[Sent] = field(default_factory=list)  # as they were sent
+    lost: list[_Line] = field(default_factory=list)  # as they were sent
     band: str = ""  # what happened to the whole network
     y: float = 0.0
 
@@ -174,7 +174,7 @@ def _end(rows: list[_Row], line: _Line, at: int, who: str, event: Delivered | Lo
     line.lost = isinstance(event, Lost)
     if line.lost and line.start is not None and line.start is rows[-1] and line.start.at == at:
         line.end = line.start
-        line.start.lost.append(line.sent)
+        line.start.lost.append(line)
         return
     line.end = _Row(at, "" if line.lost else who, arrived=event.id)
     rows.append(line.end)
@@ -212,7 +212,7 @@ def _note(event: Event) -> tuple[str, str]:
 
 
 def _span(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first}–{last}"
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def _words(sent: Sent, room: float = WIDE) -> str:
@@ -281,24 +281,33 @@ def _draw_margin(rows: list[_Row]) -> Iterator[str]:
 
 def _draw_line(line: _Line, x: dict[str, float], bottom: float) -> str:
     """Draw a message that arrives, is lost on its way, or is still on its way at the end."""
-    here, there = x[line.sender], x[line.sent.to]
+    sent = line.sent
+    here, there = x[line.sender], x[sent.to]
     way = 1 if there > here else -1
-    gap = min(abs(there - here), (WIDTH - LEFT - RIGHT) / max(len(x) - 1, 1))
+    gap = (WIDTH - LEFT - RIGHT) / max(len(x) - 1, 1)
     top = line.start.after if line.start else 26.0
-    x2, y2 = there, line.end.y if line.end else bottom
-    if line.end is None or line.lost:
-        x2 = there - way * gap * 0.45
-    parts = [_stroke(here, top, x2, y2, _colour(line.sent), _dashes(line.sent))]
-    if line.lost:
-        parts.append(_text(x2, y2 + 6, "✕", 17, "middle", weight="bold", colour=LOSS))
-    elif line.end is not None:
-        parts.append(_head(here, top, x2, y2, line.sent))
+    arrives = line.end is not None and not line.lost
+    x2, y2 = there if arrives else there - way * gap * 0.45, line.end.y if line.end else bottom
     # The words stand in the last gap before the receiver, where lines are furthest apart.
-    middle = there - way * gap * (0.5 if x2 == there else 0.7)
-    height = top + (y2 - top) * (middle - here) / ((x2 - here) or 1)
-    more = " …" if line.end is None else ""
-    parts.append(_words_at(middle, height - 3, _words(line.sent, gap) + more, line.sent))
-    return "".join(parts)
+    middle = there - way * gap * (0.5 if arrives else 0.7)
+    height = top + (y2 - top) * (middle - here) / (x2 - here) - 3
+    words = _words(sent, gap) + ("" if line.end else " …")
+    parts = [_stroke(here, top, x2, y2, _colour(sent), _dashes(sent))]
+    if arrives:
+        parts.append(_head(here, top, x2, y2, sent))
+    elif line.lost:
+        parts.append(_cross(x2, y2))
+        middle, height = x2, y2 + 19
+    parts.append(_words_at(middle, height, words, sent))
+    return _group(line, parts)
+
+
+def _group(line: _Line, parts: list[str]) -> str:
+    """Return what belongs to one message, with its story for whoever points at it."""
+    sent = line.sent
+    fate = "lost" if line.lost else "delivered" if line.end else "on its way"
+    story = f"message {sent.id}, {line.sender} to {sent.to}, {fate}: {sent.kind}, {_words(sent)}"
+    return f"<g><title>{escape(story)}</title>{''.join(parts)}</g>"
 
 
 def _draw_row(row: _Row, x: dict[str, float]) -> Iterator[str]:
@@ -313,13 +322,20 @@ def _draw_row(row: _Row, x: dict[str, float]) -> Iterator[str]:
             f' rx="3" fill="{colour}" stroke="#000000"/>'
         )
         yield _text(x[row.who], top + 12, text, 11, "middle")
-    for number, sent in enumerate(row.lost):
-        here, y = x[row.who], row.after + STUB * (number + 0.7)
+    for number, line in enumerate(row.lost):
+        sent, here, y = line.sent, x[row.who], row.after + STUB * (number + 0.7)
         way = 1 if x[sent.to] > here else -1
-        yield _stroke(here, row.after, here + way * 34, y, _colour(sent), _dashes(sent))
-        yield _text(here + way * 34, y + 6, "✕", 17, "middle", weight="bold", colour=LOSS)
-        anchor = "start" if way > 0 else "end"
-        yield _words_at(here + way * 44, y + 4, f"to {sent.to}: {_words(sent)}", sent, anchor)
+        words, anchor = f"to {sent.to}: {_words(sent)}", "start" if way > 0 else "end"
+        parts = [
+            _stroke(here, row.after, here + way * 34, y, _colour(sent), _dashes(sent)),
+            _cross(here + way * 34, y),
+            _words_at(here + way * 44, y + 4, words, sent, anchor),
+        ]
+        yield _group(line, parts)
+
+
+def _cross(x: float, y: float) -> str:
+    return _text(x, y + 6, "✕", 17, "middle", weight="bold", colour=LOSS)
 
 
 def _colour(sent: Sent) -> str:
