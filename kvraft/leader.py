@@ -136,14 +136,13 @@ class Leader:
 
     def _has_news(self, progress: Progress) -> bool:
         """Return whether there is something to send to a follower, and it may be sent now."""
+        log, snapshot = self._raft.log, self._raft.snapshot
+        if progress.state is not State.SNAPSHOT and progress.next <= log.base.index:
+            # The next entry is gone: whatever is on its way, only a snapshot can follow on it.
+            return snapshot is not None and snapshot.last >= log.base
         if progress.paused(self._options.window):
             return False
-        if progress.state is State.SNAPSHOT:
-            return True
-        log, snapshot = self._raft.log, self._raft.snapshot
-        if progress.next <= log.base.index:
-            return snapshot is not None and snapshot.last >= log.base
-        return progress.next <= log.last_index
+        return progress.state is State.SNAPSHOT or progress.next <= log.last_index
 
     def _send_heartbeat(self, to: str, progress: Progress) -> None:
         """Send an append without entries.

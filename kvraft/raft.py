@@ -193,7 +193,7 @@ class Raft:
         self._heard_at = None  # this member itself gives that leader up
         if self.leading is not None:
             self.leading.heartbeat()
-        elif self.member in self.configuration.voting:
+        elif self._may_stand:
             if self.options.pre_vote:
                 self._ask_first()
             else:
@@ -488,6 +488,19 @@ class Raft:
             self.report(RoleChanged(role.value, term, leader or ""))
 
     # ── elections (Raft §5.2, §5.4.1; thesis §3.10, §9.6) ───────────────────────────────────────
+
+    @property
+    def _may_stand(self) -> bool:
+        """Whether this member votes; or did until a change that may not be committed yet.
+
+        It may be the only one who can commit that change, though its own vote no longer counts
+        (thesis §4.2.2).
+        """
+        if self.member in self.configuration.voting:
+            return True
+        if self.configuration_index <= self.commit_index or len(self._configurations) < 2:
+            return False
+        return self.member in self._configurations[-2][1].voting
 
     def _ask_first(self) -> None:
         """Ask whether an election could be won, and enter no new term before (thesis §9.6)."""

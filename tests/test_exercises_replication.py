@@ -1,4 +1,4 @@
-"""Lesson 02: what its checks say of right, wrong and broken rules, and that its answers are true."""
+"""Lesson 02: what its checks say of right, wrong and broken rules; its answers are true."""
 
 import re
 

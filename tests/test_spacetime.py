@@ -164,3 +164,20 @@ def test_steps_that_are_not_there_are_refused_in_words():
     for first, last in ((-1, 2), (3, 2), (0, len(trace))):
         with pytest.raises(BadInput, match=f"the trace has steps 0 to {len(trace) - 1}"):
             spacetime(trace, first, last)
+
+
+def test_what_leaves_before_the_disk_is_written_is_drawn_so():
+    """A leader writes while its append travels; a follower answers after it wrote."""
+    cluster = Cluster(3, options=Options(pre_vote=False, check_quorum=False))
+    cluster.timeout("n1")
+    cluster.settle()
+    begin = len(cluster.trace)
+    cluster.propose("n1", "k")
+    cluster.settle()
+    svg = spacetime(cluster.trace, begin)
+    place, texts = lanes(svg), ET.fromstring(svg).findall(f"{SVG}text")
+    wrote = {
+        float(text.get("x")): float(text.get("y")) for text in texts if text.text == "writes 2"
+    }
+    for sender, *_, kind, (_, y1, _, _), _, _ in messages(svg).values():
+        assert (y1 < wrote[place[sender]]) is (kind == "AppendEntries")

@@ -43,13 +43,14 @@ class Property(StrEnum):
 class Violation(KvraftError):
     """A property that must always hold does not.
 
-    ``property`` is its name, ``members`` are those who break it.
+    ``property`` is its name, ``members`` are those who break it, ``what`` says how.
     """
 
     def __init__(self, property: str, members: Sequence[str], what: str) -> None:
         super().__init__(f"{property}: {what}")
         self.property = property
         self.members = tuple(members)
+        self.what = what
 
 
 def named(text: str) -> Property:

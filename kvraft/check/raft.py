@@ -116,22 +116,22 @@ class RaftChecker:
             return
         match message:
             case RequestVote():
-                self._check_vote(name, seen, name)
+                self._check_vote(name, seen, term, name)
             case RequestVoteReply(granted=True):
-                self._check_vote(name, seen, message.to)
+                self._check_vote(name, seen, term, message.to)
             case AppendEntriesReply(success=True):
                 self._check_acknowledged(name, seen, message.match)
             case InstallSnapshotReply(done=True):
                 self._check_acknowledged(name, seen, message.last_index)
 
-    def _check_vote(self, name: str, seen: Seen, candidate: str) -> None:
-        term, vote = seen.hard_state
+    def _check_vote(self, name: str, seen: Seen, term: int, candidate: str) -> None:
         first = self._votes.setdefault((name, term), candidate)
         if first != candidate:
             what = f"{name} votes for {first} and for {candidate} in term {term}"
             self._fail(Property.ONE_VOTE, (name,), what)
-        if vote != candidate:
-            self._fail_durable(name, f"votes for {candidate} in term {term}", f"vote {vote}")
+        if seen.hard_state != (term, candidate):
+            holds = f"vote {seen.hard_state.vote} in term {seen.hard_state.term}"
+            self._fail_durable(name, f"votes for {candidate} in term {term}", holds)
 
     def _check_acknowledged(self, name: str, seen: Seen, match: int) -> None:
         """What is acknowledged must be on disk, and be what the leader has there."""
@@ -141,7 +141,10 @@ class RaftChecker:
         led = self._look(leader).raft if leader else None
         if led is None or led.role is not Role.LEADER or led.term != seen.hard_state.term:
             return
-        if match > max(led.log.base.index, seen.log.base.index):
+        if match > led.log.last_index:
+            what = f"acknowledges entry {match}, but the log of {leader} ends at"
+            self._fail(Property.DURABLE_FIRST, (name,), f"{name} {what} {led.log.last_index}")
+        elif match > max(led.log.base.index, seen.log.base.index):
             mine, its = seen.log.term(match), led.log.term(match)
             if mine != its:
                 what = f"acknowledges entry {match} of {leader}, of term {its}"
@@ -302,10 +305,12 @@ class RaftChecker:
                 self._fail(Property.COMMITTED_KEPT, voters, f"{what}of {' '.join(voters)}: {why}")
 
     def _on_disk(self, name: str, entry: Entry) -> bool:
+        """Return whether a member's disk holds ``entry``, and the member, if up, stands by it."""
         if name not in self._names():
             return False
         seen = self._look(name)
-        return _covers(seen.log, entry) and entry.index <= seen.durable
+        held = entry.index <= seen.durable and _covers(seen.log, entry)
+        return held and (seen.raft is None or _covers(seen.raft.log, entry))
 
     def _check_applied(self, name: str, applied: Sequence[Entry]) -> None:
         """Compare the last entry applied, and that none was left out."""

@@ -34,7 +34,7 @@ class BackUp(NamedTuple):
 
 
 def plot_matches(moments: Sequence[Held]) -> Figure:
-    """Draw the match index of every voter and the commit index over time."""
+    """Draw the match index of every voter, nine at the most, and the commit index over time."""
     _some(moments)
     figure, axes = _figure(3.6)
     times = [moment.millis for moment in moments]
@@ -52,10 +52,11 @@ def plot_matches(moments: Sequence[Held]) -> Figure:
     axes.set(xlabel="virtual time (ms)", ylabel="log index")
     axes.legend(loc="upper left", fontsize="small")
     count = "all" if agree == len(moments) else f"{agree} of"
+    rank = ("", "second ", "third ", "fourth ", "fifth ")[quorum - 1]
     return _titled(
         figure,
-        f"At {count} {len(moments)} moments the commit index is number {quorum} "
-        f"of {len(names)} match indexes, from the top",
+        f"At {count} {len(moments)} moments the commit index is the {rank}highest "
+        f"of {len(names)} match indexes",
     )
 
 
@@ -97,6 +98,7 @@ def plot_windows(commits: Mapping[int, Sequence[int]], round_trip: int) -> Figur
     axes.set(xlabel="virtual time since the entries were proposed (ms)", ylabel="entries committed")
     axes.legend(loc="lower right")
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     least, most = min(commits), max(commits)
     total = len(commits[least])
     return _titled(

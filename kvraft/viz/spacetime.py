@@ -115,7 +115,8 @@ def spacetime(trace: Trace, first: int = 0, last: int | None = None) -> str:
     parts = [part for name in names for part in _draw_lane(trace, first, name, x[name], rows)]
     parts += _draw_names(x, bottom if len(rows) > NAMES_BELOW else None)
     parts += _draw_margin(rows)
-    parts += [_draw_line(line, x, bottom) for line in lines if not _lost_at_once(line)]
+    taken = _Taken(rows, x)
+    parts += [_draw_line(line, x, bottom, taken) for line in lines if not _lost_at_once(line)]
     for row in rows:
         parts += _draw_row(row, x)
     legend = "solid, full head: request   dashed, open head: reply   [2]: carries entry 2   "
@@ -279,7 +280,37 @@ def _draw_margin(rows: list[_Row]) -> Iterator[str]:
         before = row.at
 
 
-def _draw_line(line: _Line, x: dict[str, float], bottom: float) -> str:
+class _Taken:
+    """The places of words and notes, so that no words are put over others."""
+
+    def __init__(self, rows: list[_Row], x: dict[str, float]) -> None:
+        self._boxes: list[tuple[float, float, float]] = []  # left, right, base line
+        for row in rows:
+            for number, (text, _) in enumerate(row.notes):
+                self._take(x[row.who], row.y + 15 + NOTE * number, text)
+
+    def _take(self, x: float, y: float, text: str) -> None:
+        self._boxes.append((*_extent(x, text), y))
+
+    def pick(self, places: list[tuple[float, float]], text: str) -> tuple[float, float]:
+        """Return, and take, the first of ``places`` with room for ``text``, else the first."""
+        found = next((place for place in places if self._free(*place, text)), places[0])
+        self._take(*found, text)
+        return found
+
+    def _free(self, x: float, y: float, text: str) -> bool:
+        left, right = _extent(x, text)
+        return all(
+            right < taken_left or left > taken_right or abs(y - base) > 12
+            for taken_left, taken_right, base in self._boxes
+        )
+
+
+def _extent(x: float, text: str) -> tuple[float, float]:
+    return x - 3.1 * len(text) - 3, x + 3.1 * len(text) + 3
+
+
+def _draw_line(line: _Line, x: dict[str, float], bottom: float, taken: _Taken) -> str:
     """Draw a message that arrives, is lost on its way, or is still on its way at the end."""
     sent = line.sent
     here, there = x[line.sender], x[sent.to]
@@ -288,17 +319,19 @@ def _draw_line(line: _Line, x: dict[str, float], bottom: float) -> str:
     top = line.start.after if line.start else 26.0
     arrives = line.end is not None and not line.lost
     x2, y2 = there if arrives else there - way * gap * 0.45, line.end.y if line.end else bottom
-    # The words stand in the last gap before the receiver, where lines are furthest apart.
-    middle = there - way * gap * (0.5 if arrives else 0.7)
-    height = top + (y2 - top) * (middle - here) / (x2 - here) - 3
     words = _words(sent, gap) + ("" if line.end else " …")
+    # The words stand in the last gap before the receiver, where lines are furthest apart.
+    spots = (0.5, 0.36, 0.64, 0.28, 0.72, 0.2, 0.8, 0.86) if arrives else (0.7, 0.6, 0.8)
+    slope = (y2 - top) / (x2 - here)
+    middles = [there - way * gap * spot for spot in spots]
+    places = [(middle, top + slope * (middle - here) - 3) for middle in middles]
     parts = [_stroke(here, top, x2, y2, _colour(sent), _dashes(sent))]
     if arrives:
         parts.append(_head(here, top, x2, y2, sent))
     elif line.lost:
         parts.append(_cross(x2, y2))
-        middle, height = x2, y2 + 19
-    parts.append(_words_at(middle, height, words, sent))
+        places = [(x2, y2 + 19)]
+    parts.append(_words_at(*taken.pick(places, words), words, sent))
     return _group(line, parts)
 
 
