@@ -1,4 +1,4 @@
-"""The command line: ``kvraft tour``, ``kvraft verify`` and ``kvraft bench``.
+"""The command line: ``kvraft tour``, ``kvraft play``, ``kvraft verify`` and ``kvraft bench``.
 
 An error that kvraft raises on purpose is printed as one sentence, with exit status 1; wrong usage
 exits with 2, as argparse has it.
@@ -62,6 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     tour.set_defaults(run=_tour)
 
+    play = commands.add_parser(
+        "play",
+        help="play a scenario, such as figure_8, and tell what happens line by line",
+        description="Play a situation of data/scenarios, or a file of your own, in a cluster of "
+        "consensus modules, with every safety property checked after each step.",
+    )
+    play.add_argument("scenario", nargs="?", help="a name, or a file .txt; none lists all names")
+    play.add_argument("--planted", metavar="BUG", help="give all members this bug, and see")
+    play.set_defaults(run=_play)
+
     verify = commands.add_parser(
         "verify",
         help="check every checksum of a member's data directory, and say what it holds",
@@ -82,6 +92,34 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=5, help="how often, for a median (5)")
     bench.set_defaults(run=_bench)
     return parser
+
+
+def _play(options: argparse.Namespace) -> None:
+    from kvraft.check import scenario
+    from kvraft.check.planted import planted
+    from kvraft.sim.cluster import Cluster
+    from kvraft.viz.words import story_line
+
+    if options.scenario is None:
+        for name in scenario.names():
+            print(f"{name:30} {scenario.load(name).title}")
+        return
+    consensus = planted(options.planted) if options.planted else None
+    chosen = scenario.load(options.scenario)
+    print(f"{chosen.title}\n\n{chosen.prose}", flush=True)
+    told = 0
+
+    def tell(cluster: Cluster, line: str) -> None:
+        nonlocal told
+        print(f"\n{line or 'To begin with'}")
+        for step in range(told, len(cluster.trace)):
+            print(f"    {story_line(cluster.trace, step)}")
+        told = len(cluster.trace)
+
+    played = chosen.play(consensus=consensus, tell=tell)
+    print(f"\n{played.cluster}", flush=True)
+    if played.violation is not None:
+        print(f"\nAs expected, this breaks {played.violation}.")
 
 
 def _verify(options: argparse.Namespace) -> None:

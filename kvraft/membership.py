@@ -103,9 +103,11 @@ class Configuration:
         """Return what :meth:`to_bytes` made bytes of; ``BadInput`` if that is none."""
         try:
             whole = json.loads(data)
-            halves = (whole["voters"], whole.get("outgoing", ()), whole.get("learners", ()))
-            return cls(*(tuple(names) for names in halves))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            halves = [whole["voters"], whole.get("outgoing", []), whole.get("learners", [])]
+            if not all(type(names) is list for names in halves):
+                raise ValueError  # a text has members, too: its letters
+            return cls(*map(tuple, halves))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise BadInput(f"{data[:80]!r} is no configuration") from None
 
     def __str__(self) -> str:

@@ -15,10 +15,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvraft.membership import Configuration
-from kvraft.record import Entry, Position
+from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Entry, Kind, Position, Record, TxnId
 
 CLUSTER = "kvraft"
 """The name of a cluster that was given no other."""
+
+MAX_NUMBER = 2**63 - 1
+"""The highest term, index or time: what a disk or another language can hold, too."""
 
 
 class RequestVote(NamedTuple):
@@ -93,8 +96,8 @@ class AppendEntriesReply(NamedTuple):
     """The answer to the :class:`AppendEntries` that followed on entry ``prev_index``.
 
     On success the sender's log equals the leader's through ``match``.  Otherwise the hint says
-    where to go on: the sender has no conflict with an entry of ``hint_term`` or less at or below
-    ``hint_index``.
+    where to go on: the sender's entry at ``hint_index`` is of ``hint_term``, and the logs can agree
+    neither above it nor where the leader's term is higher.
     ``round`` is that of the message answered, or 0 if that one was of an older term: such a reply
     tells of the newer term and of nothing else.
     """
@@ -237,23 +240,23 @@ def problem(message: object, member: str, cluster: str) -> str:
         return f"it belongs to cluster {message.cluster!r}, not {cluster!r}"  # type: ignore[attr-defined]
     for name, place in places:
         number = message[place]  # type: ignore[index]
-        if type(number) is not int or number < 0:
-            return f"{name} should be a whole number from 0, not {number!r}"
+        if type(number) is not int or not 0 <= number <= MAX_NUMBER:
+            return f"{name} should be a whole number from 0 to 2**63 - 1, not {number!r}"
     flag = _FLAGS.get(type(message))
     if flag is not None and type(getattr(message, flag)) is not bool:
         return f"{flag} should be true or false, not {getattr(message, flag)!r}"
     sender, to = message[0], message[1]  # type: ignore[index]
     if to != member:
         return f"it is for {to!r}, not for {member}"
-    if type(sender) is not str or not sender or sender == member:
+    if sender == member or not _is_name(sender):
         return f"it claims to be from {sender!r}"
     match message:
         case AppendEntries():
             return _append_problem(message)
         case InstallSnapshot():
             return _snapshot_problem(message)
-        case ReadIndexReply(index=index) if type(index) is not int or index < -1:
-            return f"index should be a whole number from -1, not {index!r}"
+        case ReadIndexReply(index=index) if type(index) is not int or not -1 <= index <= MAX_NUMBER:
+            return f"index should be a whole number from -1 to 2**63 - 1, not {index!r}"
         case RequestVote() | PreVote() if message.last_term >= message.term:
             return f"a candidate of term {message.term} cannot hold term {message.last_term}"
     return ""
@@ -270,6 +273,9 @@ def _append_problem(append: AppendEntries) -> str:
         return ""
     if not all(map(_is_entry, entries)):
         return "not all of its entries are entries"
+    why = _records_problem([entry.record for entry in entries])
+    if why:
+        return why
     first = append.prev_index + 1
     if [entry.index for entry in entries] != list(range(first, first + len(entries))):
         return f"its entries do not follow one by one on index {append.prev_index}"
@@ -281,6 +287,44 @@ def _append_problem(append: AppendEntries) -> str:
 
 def _is_entry(entry: object) -> bool:
     return type(entry) is Entry and type(entry[0]) is int and type(entry[1]) is int
+
+
+def _is_name(name: object) -> bool:
+    """Whether ``name`` is text that can be written down: no half of a surrogate pair."""
+    if type(name) is not str or not name:
+        return False
+    return name.isascii() or name == name.encode(errors="replace").decode()
+
+
+def _records_problem(records: list[Record]) -> str:
+    """Check that every record is one that a log on disk can hold.
+
+    Column by column, because the loops then run in C: this is done for every entry received.
+    """
+    if set(map(type, records)) != {Record}:
+        return "not all of its entries hold a record"
+    kinds, keys, values, times, txns, marks = zip(*records, strict=True)
+    if set(map(type, txns)) != {TxnId}:
+        return "a transaction id is none"
+    clients, sequences = zip(*txns, strict=True)
+    for name, column, kind in (
+        ("kind", kinds, Kind),
+        ("key", keys, bytes),
+        ("value", values, bytes),
+        ("timestamp", times, int),
+        ("commit mark", marks, bool),
+        ("client", clients, str),
+        ("sequence", sequences, int),
+    ):
+        if set(map(type, column)) != {kind}:
+            return f"a record's {name} is no {kind.__name__}"
+    if max(map(len, keys)) > MAX_KEY_BYTES or max(map(len, values)) > MAX_VALUE_BYTES:
+        return f"a key is over {MAX_KEY_BYTES} bytes, or a value over {MAX_VALUE_BYTES}"
+    if min(min(times), min(sequences)) < 0 or max(max(times), max(sequences)) > MAX_NUMBER:
+        return "times and transactions should be numbered from 0 to 2**63 - 1"
+    if not all(client == "" or _is_name(client) for client in set(clients)):
+        return "the client of a transaction should have a name that can be written down"
+    return ""
 
 
 def _snapshot_problem(chunk: InstallSnapshot) -> str:

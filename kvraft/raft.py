@@ -439,13 +439,17 @@ class Raft:
         match message:
             case PreVote() | PreVoteReply(granted=True):
                 return True  # of a term that nobody has entered
-            case RequestVote(transfer=False) if self.options.check_quorum and self._shielded:
-                return False  # there is a leader: a candidate must not depose it (§6)
+            case RequestVote() if self._must_not_depose(message):
+                return False
             case AppendEntries() | InstallSnapshot():
                 self._follow(message.term, message.sender)
             case _:
                 self._follow(message.term, None)
         return True
+
+    def _must_not_depose(self, ask: RequestVote) -> bool:
+        """Whether a leader lives that ``ask`` would depose, and did not order the election (§6)."""
+        return self.options.check_quorum and not ask.transfer and self._shielded
 
     @property
     def _shielded(self) -> bool:
@@ -547,7 +551,9 @@ class Raft:
 
     def _on_request_vote(self, ask: RequestVote) -> None:
         """Vote once a term, and only for a candidate whose log is as complete as ours (§5.4.1)."""
-        granted = self.grant_vote(ask, self.term, self.vote, self.log.last)
+        granted = not self._must_not_depose(ask) and self.grant_vote(
+            ask, self.term, self.vote, self.log.last
+        )
         if granted:
             self._vote_for(ask.sender)
             self._elapsed, self._timeout = 0, self._draw_timeout()

@@ -1,4 +1,4 @@
-"""What a lease rests on: who heard a leader lately listens to no candidate, whatever else it hears."""
+"""What a lease rests on: who heard a leader lately listens to no candidate, whatever it hears."""
 
 from random import Random
 
@@ -48,6 +48,7 @@ def test_a_newer_term_heard_of_by_the_way_does_not_lift_the_shield():
     raft.step(AppendEntriesReply("n3", "n1", 9, False, 0))
     assert (raft.term, raft.leader) == (9, None)
     assert not grants(raft, PreVote("n3", "n1", 10, 0, 0))
+    assert not grants(raft, RequestVote("n3", "n1", 9, 0, 0)), "of the term that it is in already"
     assert not grants(raft, RequestVote("n3", "n1", 10, 0, 0))
 
 

@@ -472,7 +472,9 @@ def storm(seed, members=3, steps=40):
                 None if random.random() < 0.3 else b"%d" % counter
             )
             history[client.submit(writes)] = writes
-        fault = random.choice(["crash", "crash", "restart", "restart", "partition", "heal", "loss", "calm"])
+        fault = random.choice(
+            ["crash", "crash", "restart", "restart", "partition", "heal", "loss", "calm"]
+        )
         running = list(world.replicas)
         down = [name for name in world.members if name not in running]
         if fault == "crash" and running:

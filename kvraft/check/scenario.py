@@ -43,6 +43,7 @@ scenario.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -98,9 +99,15 @@ class Scenario:
             trace=trace,
         )
 
-    def play(self, *, consensus: type[Raft] | None = None) -> Played:
+    def play(
+        self,
+        *,
+        consensus: type[Raft] | None = None,
+        tell: Callable[[Cluster, str], object] = lambda cluster, line: None,
+    ) -> Played:
         """Let it happen, perhaps with another consensus module.
 
+        ``tell`` is called before the first line, with ``""``, and after each, with its text.
         Raises :class:`Unmet` where something is not as expected,
         :class:`~kvraft.check.properties.Violation` where a property is broken unexpectedly, and
         :class:`~kvraft.errors.BadInput` where a step cannot be done; each names file and line.
@@ -108,8 +115,12 @@ class Scenario:
         cluster = self.cluster(consensus=consensus)
         watch(cluster, but=self.setup.unwatched)
         stops: list[tuple[int, str]] = []
+        tell(cluster, "")
         for line in self.lines:
-            broken = self._do(line, cluster)
+            try:
+                broken = self._do(line, cluster)
+            finally:
+                tell(cluster, line.text)
             stops.append((len(cluster.trace) - 1, line.text))
             if broken is not None:
                 if line is not self.lines[-1] or broken.property != self.violation:
@@ -144,12 +155,15 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Scenario:
-    """Read the scenario called ``name`` from ``data/scenarios``.
+    """Read the scenario called ``name`` from ``data/scenarios``, or from the file of that path.
 
     Raises :class:`~kvraft.errors.BadInput` if there is none, or none such.
     """
-    path = FOLDER / f"{name}.txt"
-    if not path.is_file():
+    path = Path(name) if name.endswith(".txt") else FOLDER / f"{name}.txt"
+    try:
+        return parse(path.read_text(encoding="utf-8"), path.name)
+    except FileNotFoundError:
         known = ", ".join(names()) or "that folder is part of a checkout of the project only"
-        raise BadInput(f"there is no scenario {name!r} in {FOLDER.name}: {known}")
-    return parse(path.read_text(encoding="utf-8"), path.name)
+        raise BadInput(f"there is no scenario {name!r}; in data/scenarios are: {known}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is no text in UTF-8") from None

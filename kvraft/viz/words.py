@@ -67,7 +67,24 @@ def interesting(trace: Trace) -> list[int]:
 def story_line(trace: Trace, step: int) -> str:
     """Return what happened in ``step``, as a sentence."""
     at, who, event = trace[step]
-    return f"{at / 1000:,.1f} ms  {_sentence(who, event)}"
+    if isinstance(event, Delivered | Lost):
+        sentence = _arrival(trace, step, who, event)
+    else:
+        sentence = _sentence(who, event)
+    return f"{at / 1000:,.1f} ms  {sentence}"
+
+
+def _arrival(trace: Trace, step: int, who: str, event: Delivered | Lost) -> str:
+    """Say which message it is, in the words in which it was sent, not long ago."""
+    what, sender = "message", "?"
+    for before in range(step - 1, -1, -1):
+        _, name, sent = trace[before]
+        if isinstance(sent, Sent) and sent.id == event.id:
+            what, sender = sent.kind, name
+            break
+    if isinstance(event, Delivered):
+        return f"{who} receives {what} {event.id} from {sender}"
+    return f"{what} {event.id} from {sender} to {who} is lost: {event.why}"
 
 
 def _sentence(who: str, event: Event) -> str:
@@ -173,11 +190,7 @@ def _world_sentence(who: str, event: Event) -> str:
     match event:
         case Sent():
             what = f" with entries {event.first} to {event.last}" if event.first else ""
-            return f"{who} sends {event.kind} to {event.to}{what} ({event.note})"
-        case Delivered():
-            return f"{who} receives message {event.id}"
-        case Lost():
-            return f"message {event.id} to {who} is lost: {event.why}"
+            return f"{who} sends {event.kind} {event.id} to {event.to}{what} ({event.note})"
         case Started():
             return (
                 f"{who} starts: tables through {event.flushed}, log {event.first} to {event.last}"
