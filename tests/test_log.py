@@ -10,7 +10,9 @@ from kvraft.record import NOOP, ORIGIN, Entry, Kind, Position, Record, TxnId, en
 
 ops = st.lists(
     st.tuples(
-        st.sampled_from(["append", "truncate", "drop"]), st.integers(0, 9), st.integers(0, 2)
+        st.sampled_from(["append", "truncate", "drop", "reset", "batch"]),
+        st.integers(0, 9),
+        st.integers(0, 2),
     ),
     max_size=25,
 )
@@ -34,10 +36,20 @@ def test_a_log_is_a_list_without_its_front(operations, other, budget):
         elif name == "drop":
             base += size % (len(model) - base + 1)
             log.drop_through(base)
+        elif name == "reset":  # a snapshot that reaches further than the log
+            term = (model[-1].term if model else 0) + step
+            model += [Entry(term, len(model) + 1 + n, NOOP) for n in range(size)]
+            base = len(model)
+            log.reset(Position(base, model[-1].term if model else 0))
+        elif base < len(model):  # what a batch remembers must go with what it was made of
+            log.batch(base + 1, budget)
     terms = [0, *(entry.term for entry in model)]
     assert (log.first_index, log.last_index, log.last_term) == (base + 1, len(model), terms[-1])
     assert log.base == (base, terms[base])
     assert [log.term(n) for n in range(base, len(model) + 1)] == terms[base:]
+    assert log.last == (len(model), terms[-1])
+    for n in range(len(model) + 2):
+        assert log.holds(n, 1) == (base <= n <= len(model) and terms[n] == 1)
     assert log.slice(base + 1) == tuple(model[base:])
     for term in range(terms[-1] + 2):
         index = min(max(base, other), len(model))
@@ -45,7 +57,7 @@ def test_a_log_is_a_list_without_its_front(operations, other, budget):
         assert log.last_not_above(term, index) == max(below, default=base)
     if base < len(model):
         first = base + 1 + other % (len(model) - base)
-        some = log.slice(first, max_bytes=budget)
+        some = log.batch(first, budget)
         assert some == tuple(model[first - 1 : first - 1 + len(some)])
         assert len(some) == 1 or sum(map(entry_size, some)) <= budget
         more = model[first - 1 : first + len(some)]
@@ -70,6 +82,9 @@ def test_what_is_not_in_the_log_is_said_and_never_guessed():
     for first, last in ((3, 5), (0, 0), (4, 6)):
         with pytest.raises(BadInput, match="4 to 5"):
             log.slice(first, last)
+    for index in (2, 3, 6):
+        with pytest.raises(BadInput, match="4 to 5"):
+            log.batch(index, 100)
     with pytest.raises(BadInput):
         log.drop_through(2)
     assert (log.base, Log().base) == ((3, 1), ORIGIN)
