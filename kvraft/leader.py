@@ -300,6 +300,8 @@ class Leader:
             for name in self._members
             if name != raft.member
         }
+        if not before.keys() >= self._progress.keys():
+            self._round_due = True  # newcomers are to hear at once
         for name, progress in before.items():
             if name not in self._members and progress.match < raft.configuration_index:
                 self._progress[name] = progress

@@ -237,29 +237,36 @@ def problem(message: object, member: str, cluster: str) -> str:
     if places is None:
         return f"there is no message {type(message).__name__}"
     if message.cluster != cluster:  # type: ignore[attr-defined]
-        return f"it belongs to cluster {message.cluster!r}, not {cluster!r}"  # type: ignore[attr-defined]
+        return f"it belongs to cluster {_brief(message.cluster)}, not {cluster!r}"  # type: ignore[attr-defined]
     for name, place in places:
         number = message[place]  # type: ignore[index]
         if type(number) is not int or not 0 <= number <= MAX_NUMBER:
-            return f"{name} should be a whole number from 0 to 2**63 - 1, not {number!r}"
+            return f"{name} should be a whole number from 0 to 2**63 - 1, not {_brief(number)}"
     flag = _FLAGS.get(type(message))
     if flag is not None and type(getattr(message, flag)) is not bool:
-        return f"{flag} should be true or false, not {getattr(message, flag)!r}"
+        return f"{flag} should be true or false, not {_brief(getattr(message, flag))}"
     sender, to = message[0], message[1]  # type: ignore[index]
     if to != member:
-        return f"it is for {to!r}, not for {member}"
+        return f"it is for {_brief(to)}, not for {member}"
     if sender == member or not _is_name(sender):
-        return f"it claims to be from {sender!r}"
+        return f"it claims to be from {_brief(sender)}"
     match message:
         case AppendEntries():
             return _append_problem(message)
         case InstallSnapshot():
             return _snapshot_problem(message)
         case ReadIndexReply(index=index) if type(index) is not int or not -1 <= index <= MAX_NUMBER:
-            return f"index should be a whole number from -1 to 2**63 - 1, not {index!r}"
+            return f"index should be a whole number from -1 to 2**63 - 1, not {_brief(index)}"
         case RequestVote() | PreVote() if message.last_term >= message.term:
             return f"a candidate of term {message.term} cannot hold term {message.last_term}"
     return ""
+
+
+def _brief(value: object) -> str:
+    """Show a value of which nothing is known: its text may be endless, or fail to be made."""
+    if type(value) is int and value.bit_length() > 64:
+        return f"one of {value.bit_length()} bits"
+    return repr(value)[:60] if isinstance(value, int | float | str | None) else type(value).__name__
 
 
 def _append_problem(append: AppendEntries) -> str:

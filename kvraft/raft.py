@@ -423,7 +423,7 @@ class Raft:
     def refuse(self, message: object, why: str) -> None:
         """Report a message that is ignored."""
         sender = getattr(message, "sender", "")
-        self.report(Refused(type(message).__name__, str(sender), why))
+        self.report(Refused(type(message).__name__, sender if type(sender) is str else "", why))
 
     def _check_leads(self) -> Leader:
         if self.leading is None:

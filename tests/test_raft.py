@@ -1,8 +1,9 @@
 """The rules of Raft, one by one: each test hands a member what the rule is about and looks.
 
-The members here are driven by hand, with the options of the paper.  What is not in its Figure 2 is
-in ``test_raft_prevote.py``, ``_change``, ``_snapshot``, ``_reads`` and ``_fates``; whole clusters
-run in ``test_raft_network.py`` and ``test_raft_simulated.py``.
+The members here are driven by hand, with the options of the paper.  What is not in its Figure 2
+is in ``test_raft_prevote.py``, ``_lease``, ``_reads``, ``_members``, ``_snapshot`` and ``_fates``;
+what nobody sound would send in ``test_raft_garbage.py``.  Whole clusters run in
+``test_raft_simulated.py`` and ``test_explorer.py``.
 """
 
 from dataclasses import replace

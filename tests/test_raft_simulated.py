@@ -158,6 +158,9 @@ class Storm:
                 except Busy:
                     return False
             members = raft.configuration.members
+            for name in members:  # who was away for good belongs to it again
+                if name not in cluster.rafts:
+                    cluster.restart(name)
             return not raft.configuration.joint and all(
                 cluster.rafts[name].commit_index >= last
                 and cluster.rafts[name].configuration == raft.configuration

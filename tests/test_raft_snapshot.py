@@ -1,0 +1,233 @@
+"""Snapshots: who needs more than the log still holds is sent one (Raft §7)."""
+
+from dataclasses import replace
+
+import pytest
+
+from kvraft.contract import Received
+from kvraft.events import SnapshotTaken
+from kvraft.membership import Configuration
+from kvraft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
+)
+from kvraft.record import Position
+from tests.raft_member import PAPER, THREE, ack, append, at, entries, finish, leader, member, ticks
+
+from tests.raft_member import refuse, terms_of  # isort: skip
+
+CHUNKS = replace(PAPER, max_batch_bytes=4)
+SNAPSHOT = Received(Position(8, 1), Configuration(THREE), b"0123456789")
+
+
+def behind(**keywords):
+    """A leader whose log begins at 9, of which n2 has everything and n3 nothing."""
+    raft = leader("n2", terms=[1] * 9, committed=9, options=CHUNKS, **keywords)
+    raft.compact(8, SNAPSHOT)
+    finish(raft)
+    refuse(raft, "n3", 9, (0, 0))
+    return raft
+
+
+def take(raft, offset, done=False, index=8):
+    raft.step(InstallSnapshotReply("n3", "n1", raft.term, index, offset, done))
+
+
+def chunk(offset, data, *, last=(8, 1), size=10, term=1, sender="n2", voters=THREE):
+    return InstallSnapshot(sender, "n1", term, *last, Configuration(voters), size, offset, data)
+
+
+# ── the leader ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_snapshot_goes_out_chunk_by_chunk_and_the_log_follows_on_it():
+    raft, data = behind(), b""
+    for offset in (0, 4, 8):
+        (sent,) = finish(raft).to("n3")
+        assert (sent.last_index, sent.last_term, sent.size, sent.offset) == (8, 1, 10, offset)
+        assert sent.configuration == Configuration(THREE)
+        assert raft.status().progress["n3"].state == "snapshot"
+        data += sent.data
+        if offset < 8:
+            take(raft, offset + len(sent.data))
+    assert data == SNAPSHOT.data
+    take(raft, 10, done=True)
+    assert [(m.prev_index, len(m.entries)) for m in finish(raft).to("n3")] == [(8, 1), (9, 1)]
+    assert raft.status().progress["n3"].state == "replicate"
+
+
+def test_heartbeats_go_on_meanwhile():
+    raft = behind()
+    finish(raft)
+    for round in (2, 3, 4):
+        ticks(raft, 5)
+        (beat,) = finish(raft).to("n3")
+        assert (type(beat), beat.entries, beat.round) == (AppendEntries, (), round)
+        assert (beat.prev_index, beat.commit) == (0, 10), "it can be taken by anyone"
+
+
+def test_a_chunk_that_was_lost_is_sent_again_once_the_follower_answers_a_later_heartbeat():
+    raft = behind()
+    finish(raft)
+    ack(raft, "n3", 0, round=1)
+    assert not finish(raft).to("n3"), "that round is from before the chunk"
+    ticks(raft, 5)
+    finish(raft)
+    ack(raft, "n3", 0, round=2)
+    assert [m.offset for m in finish(raft).to("n3")] == [0]
+
+
+def test_the_follower_says_where_to_go_on():
+    raft = behind()
+    finish(raft)
+    take(raft, 4)
+    assert [m.offset for m in finish(raft).to("n3")] == [4]
+    take(raft, 0)  # it began anew
+    assert [m.offset for m in finish(raft).to("n3")] == [0]
+    take(raft, 11)  # there is no such place
+    assert not finish(raft).to("n3")
+
+
+def test_an_answer_about_another_snapshot_is_none():
+    raft = behind()
+    finish(raft)
+    take(raft, 4, index=7)
+    take(raft, 10, done=True, index=7)
+    assert not finish(raft).to("n3")
+    assert at(raft, "n3")[1] == 0
+
+
+def test_who_caught_up_some_other_way_needs_no_snapshot_any_more():
+    """The last answer was lost, or another leader's entries came late."""
+    raft = behind()
+    finish(raft)
+    ack(raft, "n3", 9)
+    assert raft.status().progress["n3"].state == "replicate"
+    assert [(m.prev_index, len(m.entries)) for m in finish(raft).to("n3")] == [(9, 1)]
+
+
+def test_without_a_snapshot_nothing_is_sent_that_cannot_be():
+    raft = leader("n2", terms=[1] * 9, committed=9)
+    raft.compact(8)
+    finish(raft)
+    refuse(raft, "n3", 9, (0, 0))
+    assert not finish(raft).to("n3")
+    raft.compact(8, SNAPSHOT)
+    assert [type(m) for m in finish(raft).to("n3")] == [InstallSnapshot]
+
+
+def test_a_snapshot_that_ends_before_the_log_begins_helps_nobody():
+    raft = leader("n2", terms=[1] * 9, committed=9)
+    raft.compact(9, SNAPSHOT)
+    finish(raft)
+    refuse(raft, "n3", 9, (0, 0))
+    assert not finish(raft).to("n3")
+
+
+def test_a_snapshot_under_way_is_finished_when_a_newer_one_is_there():
+    raft = behind()
+    finish(raft)
+    raft.compact(10, Received(Position(10, 2), Configuration(THREE), b"new"))
+    take(raft, 4)
+    (sent,) = finish(raft).to("n3")
+    assert (sent.last_index, sent.offset) == (8, 4)
+    take(raft, 10, done=True)
+    (sent,) = finish(raft).to("n3")
+    assert (sent.last_index, sent.data) == (10, b"new"), "for the log begins behind the old one"
+
+
+# ── the follower ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_snapshot_stands_in_for_the_log_once_it_is_whole():
+    events = []
+    raft = member([1, 1], report=events.append)
+    raft.step(chunk(0, b"01234", voters=("n2", "n3")))
+    done = finish(raft)
+    assert (done.snapshots, raft.log.last_index) == ([], 2)
+    assert done.messages == [InstallSnapshotReply("n1", "n2", 1, 8, 5, False)]
+    raft.step(chunk(5, b"56789", voters=("n2", "n3")))
+    ready = raft.ready()
+    assert ready.snapshot == Received(Position(8, 1), Configuration(("n2", "n3")), b"0123456789")
+    assert ready.messages == (InstallSnapshotReply("n1", "n2", 1, 8, 10, True),)
+    assert (ready.early, ready.committed, ready.entries) == ((), (), ())
+    raft.advance()
+    assert (raft.log.base, raft.log.last_index, raft.commit_index) == (Position(8, 1), 8, 8)
+    assert raft.durable_index == 8
+    assert raft.configuration.voters == ("n2", "n3")
+    assert SnapshotTaken(8, 1, 10) in events
+    raft.step(append([1], after=(8, 1), commit=9))
+    assert [e.index for e in finish(raft).committed] == [9]
+
+
+def test_chunks_that_come_twice_late_or_after_a_gap_do_no_harm():
+    raft = member()
+    offsets = []
+    for offset in (4, 0, 0, 8, 4, 0, 8):
+        raft.step(chunk(offset, SNAPSHOT.data[offset : offset + 4]))
+        offsets += [m.offset for m in finish(raft).messages]
+    assert offsets == [0, 4, 4, 4, 8, 8, 10]
+    assert raft.commit_index == 8
+
+
+@pytest.mark.parametrize("other", [{"sender": "n3", "term": 2}, {"size": 12}, {"last": (9, 1)}])
+def test_chunks_of_two_snapshots_are_never_mixed(other):
+    raft = member()
+    raft.step(chunk(0, b"01234"))
+    raft.step(chunk(5, b"xxxxx", **other))
+    assert [m.offset for m in finish(raft).messages] == [5, 0]
+    assert raft.commit_index == 0
+
+
+def test_a_snapshot_of_what_the_log_holds_keeps_what_follows():
+    """It is committed, the sender says; the entries behind it may be committed, too."""
+    raft = member([1] * 10)
+    raft.step(chunk(0, b"0"))
+    done = finish(raft)
+    assert (raft.log.last_index, raft.commit_index, done.snapshots) == (10, 8, [])
+    assert done.messages == [InstallSnapshotReply("n1", "n2", 1, 8, 10, True)]
+
+
+def test_a_snapshot_of_another_history_replaces_all_of_the_log():
+    raft = member([1] * 7 + [2] * 3, term=3)
+    raft.step(chunk(0, SNAPSHOT.data, last=(8, 3), term=3))
+    finish(raft)
+    assert (raft.log.base, terms_of(raft)) == (Position(8, 3), [])
+
+
+def test_a_snapshot_that_is_older_than_what_is_committed_is_only_answered():
+    raft = member([1] * 9, committed=9)
+    raft.step(chunk(0, b"0", last=(3, 1)))
+    done = finish(raft)
+    assert (done.snapshots, raft.commit_index, raft.log.last_index) == ([], 9, 9)
+    assert done.messages == [InstallSnapshotReply("n1", "n2", 1, 3, 10, True)]
+
+
+def test_a_snapshot_of_a_leader_of_long_ago_is_not_taken():
+    raft = member(term=4)
+    raft.step(chunk(0, SNAPSHOT.data))
+    done = finish(raft)
+    assert (done.snapshots, raft.commit_index) == ([], 0)
+    assert done.messages == [InstallSnapshotReply("n1", "n2", 4, 8, 0, False)]
+
+
+def test_entries_on_their_way_to_the_disk_are_not_durable_after_a_snapshot():
+    raft = member()
+    raft.step(append([1] * 9))
+    assert len(raft.ready().entries) == 9
+    raft.step(chunk(0, SNAPSHOT.data, last=(8, 2), term=2))
+    raft.advance()
+    assert raft.durable_index == raft.log.last_index == 8
+    assert finish(raft).snapshots
+
+
+def test_appends_from_before_a_snapshot_still_fit():
+    raft = member()
+    raft.step(chunk(0, SNAPSHOT.data))
+    finish(raft)
+    raft.step(append([1] * 9))
+    (reply,) = finish(raft).of(AppendEntriesReply)
+    assert (reply.success, reply.match) == (True, 9)
+    assert raft.log.slice(9) == entries([1], 9)
