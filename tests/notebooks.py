@@ -25,11 +25,25 @@ def normalise(book: Any) -> Any:
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number:03d}"
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        if "outputs" in cell:
+            cell.outputs = joined(cell.outputs)
         for output in cell.get("outputs", []):
             widget = output.get("data", {}).get(WIDGET)
             if widget is not None:  # its id is drawn by chance, and means nothing later
                 widget["model_id"] = f"{number:032x}"
     return book
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """Join what a cell printed in one go: where the kernel parts it depends on its speed."""
+    whole: list[Any] = []
+    for output in outputs:
+        stream = output.get("output_type") == "stream"
+        if stream and whole and whole[-1].get("name") == output.name:
+            whole[-1].text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def run(path: Path) -> bool:

@@ -140,9 +140,11 @@ def attempt(path: Path, tree: ast.Module, answers: dict, capsys) -> str:
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     rest = [node for node in tree.body if placeholder(node) not in answers]
-    scope = dict(answers)
+    scope: dict = {}
+    exec(compile(ast.Module(imports, []), path.name, "exec"), scope)
+    scope.update(answers)  # last: an answer may have the name of something imported
     capsys.readouterr()
-    exec(compile(ast.Module([*imports, *rest], []), path.name, "exec"), scope)
+    exec(compile(ast.Module(rest, []), path.name, "exec"), scope)
     return capsys.readouterr().out
 
 

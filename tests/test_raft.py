@@ -359,7 +359,7 @@ def test_who_says_it_holds_more_than_there_is_is_not_believed():
 def test_a_refused_append_of_an_older_term_is_no_answer_to_one_of_the_new_term():
     """The refusal carries the newer term, and its receiver may come to lead just that term."""
     voter = member([1] * 5, term=2)
-    voter.step(append(term=1, after=(5, 1), round=70, sender="n2"))
+    voter.step(append(term=1, after=(5, 1), round=2, sender="n2"))
     (refusal,) = finish(voter).messages
     assert refusal.term == 2
     assert not refusal.success
@@ -367,6 +367,7 @@ def test_a_refused_append_of_an_older_term_is_no_answer_to_one_of_the_new_term()
     assert raft.term == 2
     finish(raft)
     raft.read_index(1)
+    finish(raft)
     before = at(raft, "n2")
     raft.step(refusal._replace(sender="n2", to="n1"))
     ack(raft, "n3", 6, round=1)
@@ -581,6 +582,9 @@ def test_replicated_is_what_the_last_member_has_and_everybody_is_told():
     assert {m.replicated for m in finish(raft).messages} == {2}
     raft.step(append(after=(3, 2), term=9, replicated=1))
     assert raft.replicated == 2
+    other = member([1, 1, 1])
+    other.step(append(after=(2, 1), replicated=9))
+    assert other.replicated == 2, "what follows is not known to be what they all have"
 
 
 # ── the contract ────────────────────────────────────────────────────────────────────────────────

@@ -172,7 +172,9 @@ def test_chunks_that_come_twice_late_or_after_a_gap_do_no_harm():
     assert raft.commit_index == 8
 
 
-@pytest.mark.parametrize("other", [{"sender": "n3", "term": 2}, {"size": 12}, {"last": (9, 1)}])
+@pytest.mark.parametrize(
+    "other", [{"sender": "n3", "term": 2}, {"term": 3}, {"size": 12}, {"last": (9, 1)}]
+)
 def test_chunks_of_two_snapshots_are_never_mixed(other):
     raft = member()
     raft.step(chunk(0, b"01234"))

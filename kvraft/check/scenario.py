@@ -59,7 +59,10 @@ from kvraft.sim.cluster import Cluster
 
 __all__ = ["Played", "Scenario", "Unmet", "load", "names", "parse"]
 
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "scenarios"
+_PACKAGE = Path(__file__).resolve().parent.parent
+_INSTALLED = _PACKAGE / "data" / "scenarios"
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data" / "scenarios"
+"""Where the scenarios lie that come with kvraft: in the package, or beside it in a checkout."""
 
 
 class Played(NamedTuple):
@@ -150,7 +153,7 @@ def parse(text: str, name: str = "scenario") -> Scenario:
 
 
 def names() -> list[str]:
-    """Return the names of the scenarios in the folder ``data/scenarios`` of a checkout."""
+    """Return the names of the scenarios in the folder ``data/scenarios``."""
     return sorted(path.stem for path in FOLDER.glob("*.txt"))
 
 
@@ -163,7 +166,7 @@ def load(name: str) -> Scenario:
     try:
         return parse(path.read_text(encoding="utf-8"), path.name)
     except FileNotFoundError:
-        known = ", ".join(names()) or "that folder is part of a checkout of the project only"
+        known = ", ".join(names())
         raise BadInput(f"there is no scenario {name!r}; in data/scenarios are: {known}") from None
     except UnicodeDecodeError:
         raise BadInput(f"{path} is no text in UTF-8") from None
