@@ -82,7 +82,7 @@ class Leader:
             self.transfer = None  # it did not come to pass: take proposals again
         if self._quiet_ticks >= self._options.election_ticks:
             self._quiet_ticks = 0
-            if self._options.check_quorum and not self._hears_quorum():
+            if not self._hears_quorum() and self._options.check_quorum:
                 self._raft.step_down()  # others may lead by now (thesis §6.2)
                 return
         if self._elapsed >= self._options.heartbeat_ticks:
@@ -150,8 +150,7 @@ class Leader:
         It follows on the last entry sent: if that one was lost, the answer will tell.
         """
         in_log = progress.next > self._raft.log.base.index
-        at_hand = progress.state is not State.SNAPSHOT and in_log
-        self._send_append(to, progress.next - 1 if at_hand else 0, ())
+        self._send_append(to, progress.next - 1 if in_log else 0, ())
 
     def _send_content(self, to: str, progress: Progress) -> None:
         """Send the next entries, or the next chunk of a snapshot if the log begins behind them."""

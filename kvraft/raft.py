@@ -715,8 +715,7 @@ class Raft:
             self._incoming = None
             self._reply_chunk(chunk, chunk.size, done=True)
             return
-        # The same place may come as other bytes from another member.
-        key = (chunk.sender, last, chunk.size)
+        key = (last, chunk.size)  # a term has one leader; another's bytes may differ
         if self._incoming is None or self._incoming[0] != key:
             self._incoming = (key, bytearray())
         data = self._incoming[1]

@@ -110,6 +110,13 @@ def test_one_vote_a_term_and_again_to_the_same_candidate():
     ]
 
 
+def test_no_vote_in_a_term_that_is_over():
+    raft = member(term=5)
+    raft.step(RequestVote("n2", "n1", 4, 0, 0))
+    assert finish(raft).messages == [RequestVoteReply("n1", "n2", 5, False)]
+    assert raft.vote is None
+
+
 @pytest.mark.parametrize("last_term", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("last_index", [0, 2, 3, 4, 9])
 def test_votes_go_to_logs_at_least_as_complete_only(last_index, last_term):
@@ -334,6 +341,18 @@ def test_match_never_falls_and_next_stays_above_it():
     for prev in range(7):
         refuse(raft, "n2", prev, (0, 0))
         assert at(raft, "n2") == (7, 6)
+    assert raft.status().progress["n2"].state == "replicate"
+
+
+def test_a_hint_that_makes_no_sense_leads_neither_past_the_conflict_nor_below_what_matches():
+    raft = lead(member([1] * 9))
+    finish(raft)
+    refuse(raft, "n2", 9, (9, 1))
+    assert at(raft, "n2") == (9, 0)
+    ack(raft, "n2", 4)
+    finish(raft)
+    refuse(raft, "n2", 9, (0, 0))
+    assert at(raft, "n2") == (5, 4)
 
 
 def test_replies_of_an_older_term_are_ignored():
@@ -470,6 +489,15 @@ def test_a_follower_whose_log_was_cut_takes_old_messages_as_what_they_are():
     assert [m.match for m in finish(raft).messages] == [7, 2]
     raft.step(append([2], after=(4, 1), term=2))
     assert terms_of(raft) == [2]
+
+
+def test_an_append_that_cannot_follow_on_the_place_of_the_cut_is_refused():
+    """Its entries 3 and 4 are gone here, so only the terms can tell."""
+    events = []
+    raft = member([1, 1, 3, 3], base=4, committed=4, term=9, report=events.append)
+    raft.step(append([1, 1, 1], after=(2, 1), term=9))
+    assert isinstance(events[-1], Refused)
+    assert raft.log.last_index == 4
 
 
 @st.composite

@@ -99,6 +99,43 @@ def test_a_leader_that_left_tells_all_of_it_hands_over_and_follows():
     assert (raft.role, finish(raft).messages) == (Role.FOLLOWER, []), "it stands no more"
 
 
+def test_of_the_members_that_remain_the_most_complete_is_to_lead():
+    raft = leader("n2", "n3", "n4", voters=("n1", "n2", "n3", "n4"))
+    raft.propose_change(["n2", "n3", "n4"])
+    finish(raft)
+    for name in ("n2", "n3", "n4"):
+        ack(raft, name, 2)
+    finish(raft)
+    ack(raft, "n4", 3)
+    ack(raft, "n3", 3)
+    assert finish(raft).of(TimeoutNow)[0].to in ("n3", "n4")
+
+
+def test_a_change_is_left_when_it_is_committed_not_when_something_else_is():
+    raft = leader("n2")
+    raft.propose([record()])
+    raft.propose_change(["n1", "n2"])
+    finish(raft)
+    ack(raft, "n2", 2)
+    assert raft.commit_index == 2
+    assert raft.configuration.joint
+    assert raft.log.last_index == 3
+
+
+def test_a_new_leader_ends_the_change_that_it_finds():
+    joint = change(2, 1, ("n1", "n2"), THREE)
+    raft = member([1])
+    raft.step(AppendEntries("n2", "n1", 1, 1, 1, (joint,), 2, 0, 1))
+    finish(raft)
+    lead(raft)
+    finish(raft)
+    with pytest.raises(Busy, match="entry 2 is under way"):
+        raft.propose_change(["n1"])
+    ack(raft, "n2")
+    assert raft.configuration == Configuration(("n1", "n2"))
+    assert raft.configuration_index == 4
+
+
 def test_a_leader_that_becomes_a_learner_leads_no_more():
     raft = leader("n2", "n3")
     raft.propose_change(["n2", "n3"], ["n1"])
@@ -218,6 +255,18 @@ def test_who_left_is_sent_the_log_until_it_knows():
     ack(raft, "n3", raft.log.last_index, round=1)
     ticks(raft, 5)
     done = finish(raft)
+    assert done.to("n2")
+    assert not done.to("n3")
+
+
+def test_who_left_and_never_answers_is_sent_nothing_in_the_end():
+    raft = leader("n2")
+    raft.propose_change(["n1", "n2"])
+    settled(raft, "n2")
+    for _ in range(8):
+        ticks(raft, 5)
+        done = finish(raft)
+        ack(raft, "n2")
     assert done.to("n2")
     assert not done.to("n3")
 

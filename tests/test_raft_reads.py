@@ -85,6 +85,16 @@ def test_one_round_serves_all_reads_that_gathered():
     assert finish(raft).reads == [ReadReady(1, 1), ReadReady(2, 1), ReadReady(3, 1)]
 
 
+def test_a_late_answer_to_an_earlier_round_takes_nothing_back():
+    raft = leader("n2", "n3", voters=FIVE)
+    raft.read_index(7)
+    finish(raft)
+    ack(raft, "n2", 1, round=2)
+    ack(raft, "n2", 1, round=1)
+    ack(raft, "n3", 1, round=2)
+    assert finish(raft).reads == [ReadReady(7, 1)]
+
+
 def test_a_read_is_as_of_the_commit_index_when_it_was_asked_for_not_later():
     raft = reading()
     raft.propose([record(1)])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kvraft.contract import Received
+from kvraft.contract import ReadReady, Received, Role
 from kvraft.events import SnapshotTaken
 from kvraft.membership import Configuration
 from kvraft.messages import (
@@ -12,6 +12,8 @@ from kvraft.messages import (
     AppendEntriesReply,
     InstallSnapshot,
     InstallSnapshotReply,
+    ReadIndex,
+    ReadIndexReply,
 )
 from kvraft.record import Position
 from tests.raft_member import PAPER, THREE, ack, append, at, entries, finish, leader, member, ticks
@@ -213,6 +215,24 @@ def test_a_snapshot_of_a_leader_of_long_ago_is_not_taken():
     done = finish(raft)
     assert (done.snapshots, raft.commit_index) == ([], 0)
     assert done.messages == [InstallSnapshotReply("n1", "n2", 4, 8, 0, False)]
+
+
+def test_who_is_sent_a_snapshot_hears_from_a_leader():
+    raft = member()
+    for _ in range(5):
+        ticks(raft, 14)
+        raft.step(chunk(0, b"0"))
+    assert raft.role is Role.FOLLOWER
+
+
+def test_a_read_that_waits_for_what_a_snapshot_brings_is_served():
+    raft = member()
+    raft.step(append(after=(0, 0)))
+    raft.read_index(7)
+    (ask,) = finish(raft).of(ReadIndex)
+    raft.step(ReadIndexReply("n2", "n1", 1, ask.asker, 7, 8))
+    raft.step(chunk(0, SNAPSHOT.data))
+    assert finish(raft).reads == [ReadReady(7, 8)]
 
 
 def test_entries_on_their_way_to_the_disk_are_not_durable_after_a_snapshot():
