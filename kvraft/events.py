@@ -278,6 +278,46 @@ class Flushed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CompactionBegan(Event):
+    """The SSTables ``inputs`` are being merged into new ones of ``level``."""
+
+    inputs: tuple[int, ...]
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted(Event):
+    """The manifest says: ``outputs``, of ``level``, took the place of ``inputs``.
+
+    Where both are the same, the tables moved to that level as they are.  ``read`` and ``written``
+    are in bytes; ``tombstones`` is how many went for good.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    level: int
+    read: int
+    written: int
+    tombstones: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableRemoved(Event):
+    """The file of an SSTable is gone: it was live no more, and nobody read it."""
+
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreeOpened(Event):
+    """A tree was opened with these live SSTables, in the order in which they are read."""
+
+    tables: tuple[int, ...]
+    levels: tuple[int, ...]
+    sizes: tuple[int, ...]  # bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Installed(Event):
     """The manifest says: the tables of a snapshot through index ``through`` replaced all others.
 

@@ -10,9 +10,9 @@ one whose name ``CURRENT`` holds::
 
 - **header** (kind 1): format version and owner, with a seed that every manifest shares, so that a
   foreign one is recognised as such; later frames are seeded with the file's name and its owner;
-- **edit** (kind 2): tables added and removed, the flushed mark and whether an installed snapshot
-  set it, the highest timestamp and the next file number.  The whole state is an edit to an empty
-  one;
+- **edit** (kind 2): tables added and removed (one that is both moves to another level), the flushed
+  mark and whether an installed snapshot set it, the highest timestamp, the horizon and the next
+  file number.  The whole state is an edit to an empty one;
 - **mark** (kind 3): empty, and not synced.  Its *synced* field vouches for the edit before it, so
   that damage to an edit that was committed is never taken for a torn write.
 
@@ -42,7 +42,14 @@ from kvraft.disk import replace as replace_file
 from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.events import Report, TailCut, ignore
 from kvraft.record import ORIGIN, Position, Timestamp
-from kvraft.tableinfo import TableInfo, integers, pack_table, table_number, unpack_table
+from kvraft.tableinfo import (
+    TableInfo,
+    integers,
+    pack_table,
+    read_order,
+    table_number,
+    unpack_table,
+)
 
 CURRENT = "CURRENT"
 FORMAT = 1
@@ -61,6 +68,7 @@ class Edit:
     remove: tuple[int, ...] = ()
     flushed: Position = ORIGIN
     timestamp: Timestamp = 0
+    horizon: Timestamp = 0
     installed: bool = False
 
 
@@ -68,8 +76,10 @@ class Edit:
 class State:
     """What the manifest says.
 
-    ``tables`` are newest first; ``flushed`` is the last log position whose rows are all in them;
-    ``timestamp`` is the highest among those rows; ``next_file`` is a number that no file ever had.
+    ``tables`` are in the order in which they are read (:func:`~kvraft.tableinfo.read_order`);
+    ``flushed`` is the last log position whose rows are all in them; ``timestamp`` is the highest
+    among those rows; ``next_file`` is a number that no file ever had.  Versions that only a reader
+    before ``horizon`` could see may be gone.
     ``installed`` says that ``flushed`` comes from an installed snapshot and no flush has moved it
     since: only then may the log on the same disk not know of it yet (Raft §7).
     """
@@ -77,6 +87,7 @@ class State:
     tables: tuple[TableInfo, ...] = ()
     flushed: Position = ORIGIN
     timestamp: Timestamp = 0
+    horizon: Timestamp = 0
     next_file: int = 1
     installed: bool = False
 
@@ -85,6 +96,7 @@ class State:
         live = {table.number for table in self.tables}
         if not live.issuperset(edit.remove):
             raise BadInput(f"an edit removes tables {edit.remove}, but {sorted(live)} are live")
+        live.difference_update(edit.remove)
         added = [table.number for table in edit.add]
         if len({*live, *added}) != len(live) + len(added) or next_file <= max(added, default=0):
             raise BadInput(f"an edit adds tables {added}, but their numbers are not new")
@@ -92,9 +104,10 @@ class State:
             raise BadInput(f"file numbers cannot go back from {self.next_file} to {next_file}")
         kept = tuple(table for table in self.tables if table.number not in edit.remove)
         return State(
-            tables=edit.add + kept,
+            tables=read_order(edit.add + kept),
             flushed=max(self.flushed, edit.flushed),
             timestamp=max(self.timestamp, edit.timestamp),
+            horizon=max(self.horizon, edit.horizon),
             next_file=next_file,
             installed=edit.installed if edit.flushed > self.flushed else self.installed,
         )
@@ -247,7 +260,9 @@ def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
 def _opening(name: str, owner: str, state: State) -> bytes:
     """Return what the manifest ``name`` begins with: its header, and the whole ``state``."""
     header = json.dumps({"format": FORMAT, "owner": owner}).encode()
-    edit = Edit(state.tables, (), state.flushed, state.timestamp, state.installed)
+    edit = Edit(
+        state.tables, (), state.flushed, state.timestamp, state.horizon, state.installed
+    )
     body = _encode(edit, state.next_file)
     return frame.encode(_HEADER, header, synced=0, seed=_HEADER_SEED) + frame.encode(
         _EDIT, body, synced=0, seed=frame.seed_of(name, owner)
@@ -273,6 +288,7 @@ def _encode(edit: Edit, next_file: int) -> bytes:
         "remove": edit.remove,
         "flushed": edit.flushed,
         "timestamp": edit.timestamp,
+        "horizon": edit.horizon,
         "installed": edit.installed,
         "next_file": next_file,
     }
@@ -284,12 +300,14 @@ def _decode(payload: bytes) -> tuple[Edit, int]:
     try:
         whole = json.loads(payload)
         index, term = integers(whole["flushed"])
-        timestamp, next_file = integers((whole["timestamp"], whole["next_file"]))
+        numbers = (whole["timestamp"], whole["horizon"], whole["next_file"])
+        timestamp, horizon, next_file = integers(numbers)
         if type(installed := whole["installed"]) is not bool:
             raise ValueError(f"true or false is expected, not {installed!r}")
         tables = tuple(unpack_table(values) for values in whole["add"])
         flushed = Position(index, term)
-        edit = Edit(tables, integers(whole["remove"]), flushed, timestamp, installed)
+        removed = integers(whole["remove"])
+        edit = Edit(tables, removed, flushed, timestamp, horizon, installed)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an edit lacks something: {error}") from None
     return edit, next_file

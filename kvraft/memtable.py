@@ -1,97 +1,211 @@
 """The memtable: the newest version of each key, sorted, in memory.
 
 Applied transactions land here first.  When it is full it is *frozen*: no more writes, reads go on,
-and a flush turns it into an SSTable.  It needs no log of its own, for the Raft log holds every row
-until the table that replaces this memtable is durable.
+and a flush turns it into an SSTable.  It needs no log of its own, for whoever fills it has every
+row in a log until the table that replaces this memtable is durable.
+
+It is a plain ``dict`` beside a sorted list of its keys, and the list learns of new keys only when
+somebody wants them in order.  Most memtables are never scanned before they are flushed, and sorting
+once is several times cheaper than inserting each key in its place.
 
 Invariants:
 
-- One version a key: the one with the highest timestamp, in whatever order versions arrive.  Of two
+- What counts is the version with the highest timestamp, in whatever order versions arrive.  Of two
   with the same timestamp the later wins, for they are two records of one transaction.
-- A batch of rows goes in whole or, if one of them is no row, not at all.
+- Older versions stay only where somebody may still read at their time: the caller says up to which
+  timestamp (``pinned``).
+- Range deletes hide what is older, whatever is put in later (``ranges.py``).
 
 Source: LevelDB impl.md (memtable); Chang et al., *Bigtable*, OSDI 2006, §5.3.
 """
 
 from __future__ import annotations
 
+import heapq
+from bisect import insort
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
 
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedList
 
 from kvraft.block import ROW_OVERHEAD
 from kvraft.errors import BadInput
-from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Row, Timestamp, Version
+from kvraft.ranges import Ranges
+from kvraft.record import MAX_KEY_BYTES, MAX_TIMESTAMP, MAX_VALUE_BYTES, Row, Timestamp
+
+UNPINNED: Timestamp = -1
+"""Nobody reads at an earlier time: overwritten versions go at once."""
+
+_FIRST_CHUNK, _LAST_CHUNK = 32, 256
+_SORTED_AT_ONCE = 4096
+_timestamp = itemgetter(1)
 
 
 class Memtable:
-    """A sorted map from key to its newest :class:`~kvraft.record.Version`.
+    """A sorted map from key to its newest version, and older ones while someone can see them.
 
     ``size`` is about how many bytes of table it would fill, ``timestamp`` the highest timestamp put
-    into it (0 while there is none), ``len()`` the number of keys, tombstones included.
+    into it (0 while there is none), ``ranges`` its range deletes if it has any, ``len()`` the number of keys,
+    tombstones included.
 
     >>> memtable = Memtable()
-    >>> memtable.put(b"k", Version(2, b"new"))
-    >>> memtable.put(b"k", Version(1, b"late, and older"))
+    >>> memtable.update([(b"k", 2, b"new")])
+    >>> memtable.update([(b"k", 1, b"late, and older")])
     >>> memtable.get(b"k")
-    Version(timestamp=2, value=b'new')
+    (b'k', 2, b'new')
+    >>> memtable.update([(b"k", 3, None)], pinned=2)
+    >>> memtable.get(b"k"), memtable.get(b"k", at=2)
+    ((b'k', 3, None), (b'k', 2, b'new'))
     """
 
     def __init__(self) -> None:
         self.size = 0
         self.timestamp: Timestamp = 0
-        self._rows: SortedDict[bytes, Version] = SortedDict()
+        self.ranges: Ranges | None = None
+        self._newest: dict[bytes, Row] = {}
+        self._older: dict[bytes, list[Row]] = {}  # oldest first
+        self._keys: SortedList[bytes] = SortedList()
+        self._fresh: list[bytes] = []  # keys that are not in the sorted list yet
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._newest)
 
-    def put(self, key: bytes, version: Version) -> None:
-        """Put in one version; ``BadInput`` if it is none (:func:`check_row`)."""
-        self.update([(key, version)])
+    def __bool__(self) -> bool:
+        return bool(self._newest or self.ranges)
 
-    def update(self, rows: Iterable[Row]) -> None:
-        """Put in all ``rows``, or none of them and raise ``BadInput`` if one is bad."""
-        rows = list(rows)
-        for row in rows:
-            check_row(row)
-        mine = self._rows
-        for key, version in rows:
-            old = mine.get(key)
-            if old is None:
-                self.size += ROW_OVERHEAD + len(key) + len(version.value or b"")
-            elif old.timestamp <= version.timestamp:
-                self.size += len(version.value or b"") - len(old.value or b"")
-            else:
-                continue
-            mine[key] = version
-            self.timestamp = max(self.timestamp, version.timestamp)
+    def update(self, rows: Iterable[Row], pinned: Timestamp = UNPINNED) -> None:
+        """Put in ``rows``, which :func:`check_row` finds nothing wrong with.
 
-    def get(self, key: bytes) -> Version | None:
-        """Return what ``key`` holds, maybe a tombstone; ``None`` if nothing is known of it."""
-        return self._rows.get(key)
-
-    def scan(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[Row]:
-        """Yield the rows with ``start <= key < stop`` in ascending order; no ``stop``, no end.
-
-        Nothing may be put in before the last row was taken.
+        A version that is overwritten stays if its timestamp is at most ``pinned``.
         """
-        rows = self._rows
-        for key in rows.irange(start, stop, inclusive=(True, False)):
-            yield key, rows[key]
+        newest = self._newest
+        for row in rows:
+            key, timestamp, value = row
+            old = newest.get(key)
+            if old is None:
+                newest[key] = row
+                self._fresh.append(key)
+                self.size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+            elif old[1] <= timestamp:
+                newest[key] = row
+                self._replace(old, row, pinned)
+            elif timestamp <= pinned:
+                self._keep(row)
+            if timestamp > self.timestamp:
+                self.timestamp = timestamp
+
+    def delete_range(self, row: Row) -> None:
+        """Put in one range delete: start, timestamp, stop (``b""``: no end)."""
+        start, timestamp, stop = row
+        if self.ranges is None:
+            self.ranges = Ranges()
+        self.ranges.add(row)
+        self.size += ROW_OVERHEAD + len(start) + len(stop or b"")
+        self.timestamp = max(self.timestamp, timestamp)
+
+    def _replace(self, old: Row, new: Row, pinned: Timestamp) -> None:
+        if old[1] <= pinned and old[1] < new[1]:
+            self.size += ROW_OVERHEAD + len(new[0]) + len(new[2] or b"")
+            self._keep(old, counted=True)
+        else:
+            self.size += len(new[2] or b"") - len(old[2] or b"")
+
+    def _keep(self, row: Row, *, counted: bool = False) -> None:
+        insort(self._older.setdefault(row[0], []), row, key=_timestamp)
+        if not counted:
+            self.size += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")
+
+    def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
+        """Return the newest version of ``key`` at ``at``, maybe a tombstone, ``None`` if none.
+
+        Range deletes are not looked at.
+        """
+        row = self._newest.get(key)
+        if row is None or row[1] <= at:
+            return row
+        for old in reversed(self._older.get(key, ())):
+            if old[1] <= at:
+                return old
+        return None
+
+    def chunks(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[list[Row]]:
+        """Yield the rows with ``start <= key < stop`` in lists, each in ascending order.
+
+        All versions of a key are in one list.  With ``reverse`` the last list comes first.  What is
+        put in meanwhile may or may not be among them: a reader tells it by its timestamp.
+        """
+        low, high, inclusive, count = start, stop, (True, False), _FIRST_CHUNK
+        while True:
+            found = self._sorted().irange(low, high, inclusive, reverse=reverse)
+            keys = list(islice(found, count))
+            if not keys:
+                return
+            if reverse:
+                high, inclusive = keys[-1], (inclusive[0], False)
+                keys.reverse()
+            else:
+                low, inclusive = keys[-1], (False, False)
+            yield self._rows(keys)
+            count = min(2 * count, _LAST_CHUNK)
+
+    def drain(self) -> Iterator[list[Row]]:
+        """Yield all rows in order, in lists, each after a bounded amount of work; some are empty.
+
+        For a flush.  Nothing may be put in before the last list was taken.
+        """
+        fresh = list(self._fresh)
+        runs = [list(self._keys)]
+        for at in range(0, len(fresh), _SORTED_AT_ONCE):
+            runs.append(sorted(fresh[at : at + _SORTED_AT_ONCE]))
+            yield []
+        keys = heapq.merge(*runs)
+        while part := list(islice(keys, _LAST_CHUNK)):
+            yield self._rows(part)
+
+    def _sorted(self) -> SortedList[bytes]:
+        if self._fresh:
+            self._keys.update(self._fresh)
+            self._fresh.clear()
+        return self._keys
+
+    def _rows(self, keys: list[bytes]) -> list[Row]:
+        newest, older = self._newest, self._older
+        if not older:
+            return [newest[key] for key in keys]
+        return [row for key in keys for row in (*older.get(key, ()), newest[key])]
 
 
 def check_row(row: Row) -> None:
-    """Raise ``BadInput`` unless ``row`` is a key with a version that a table can hold."""
-    if not (isinstance(row, tuple) and len(row) == 2 and isinstance(row[1], Version)):
-        raise BadInput(f"a row is a pair of a key and a Version, not {row!r}")
-    key, (timestamp, value) = row
-    if not isinstance(key, bytes):
-        raise BadInput(f"a key must be bytes, not {type(key).__name__}")
+    """Raise ``BadInput`` unless ``row`` is a key, a timestamp and a value that a table can hold."""
+    if not (isinstance(row, tuple) and len(row) == 3):
+        raise BadInput(f"a row is a key, a timestamp and a value, not {row!r}")
+    key, timestamp, value = row
+    check_key(key)
     if not (value is None or isinstance(value, bytes)):
         raise BadInput(f"a value must be bytes, or None for a delete, not {type(value).__name__}")
-    if not (isinstance(timestamp, int) and 0 <= timestamp < 1 << 64):
+    if not (isinstance(timestamp, int) and 0 <= timestamp <= MAX_TIMESTAMP):
         raise BadInput(f"a timestamp must be a whole number of 64 bits, not {timestamp!r}")
-    if len(key) > MAX_KEY_BYTES:
-        raise BadInput(f"a key of {len(key)} bytes is above the limit of {MAX_KEY_BYTES}")
     if value is not None and len(value) > MAX_VALUE_BYTES:
         raise BadInput(f"a value of {len(value)} bytes is above the limit of {MAX_VALUE_BYTES}")
+
+
+def check_key(key: bytes) -> None:
+    """Raise ``BadInput`` unless ``key`` is one that a table can hold."""
+    if not isinstance(key, bytes):
+        raise BadInput(f"a key must be bytes, not {type(key).__name__}")
+    if len(key) > MAX_KEY_BYTES:
+        raise BadInput(f"a key of {len(key)} bytes is above the limit of {MAX_KEY_BYTES}")
+
+
+def check_range(row: Row) -> None:
+    """Raise ``BadInput`` unless ``row`` is a range delete: start, timestamp, stop."""
+    check_row(row)
+    start, _, stop = row
+    if stop is None:
+        raise BadInput("a range delete stops at a key, or at b'' for no end, not at None")
+    check_key(stop)
+    if stop and start >= stop:
+        raise BadInput(f"a range must start before it stops: {start!r} is not below {stop!r}")

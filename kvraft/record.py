@@ -2,18 +2,20 @@
 
 ::
 
-    client ──Transaction of Records──► Raft ──Entry──► log ──Record──► memtable ──Version──► SSTable
+    client ──Transaction of Records──► Raft ──Entry──► log ──Record──► memtable ──Row──► SSTable
 
 Each step down sheds what the layer below has no business knowing.  A :class:`Record` is one upsert
 or delete of one transaction.  Raft wraps it into an :class:`Entry` with a term and an index.  A
-memtable and an SSTable keep only :class:`Version`, the part of a record that a reader of its key
-can see.
+memtable and an SSTable keep only a :data:`Row`, the part of a record that a reader of its key can
+see.
 
 Invariants:
 
 - One record is one entry.  The records of a transaction are contiguous entries, share one
   transaction id and one timestamp, and only the last of them carries the commit mark.
 - A delete is a kind of record, never an empty value: ``b""`` is a good key and a good value.
+- A range delete holds its range in key (where it starts) and value (where it stops, exclusive); as
+  no range stops at ``b""``, that stands for a range without an end.
 - In one log, timestamps of data records never fall, and two transactions never share one.
 
 Entries as bytes, in the log on disk and (later) on the wire, little-endian, one after another::
@@ -26,7 +28,7 @@ Entries as bytes, in the log on disk and (later) on the wire, little-endian, one
         32     4  length of key
         36     4  length of value
         40     2  length of client name
-        42     1  kind           1 put, 2 delete, 3 no-op, 4 configuration
+        42     1  kind           1 put, 2 delete, 3 no-op, 4 configuration, 5 range delete
         43     1  commit mark    1 on the last record of a transaction
         44     …  client, key, value
 
@@ -56,11 +58,12 @@ class Kind(IntEnum):
     DELETE = 2
     NOOP = 3
     CONFIGURATION = 4
+    DELETE_RANGE = 5
 
     @property
     def is_data(self) -> bool:
         """Whether it is a client's, and not consensus's own."""
-        return self <= Kind.DELETE
+        return self <= Kind.DELETE or self is Kind.DELETE_RANGE
 
 
 class TxnId(NamedTuple):
@@ -123,15 +126,21 @@ class HardState(NamedTuple):
     vote: str | None = None
 
 
+MAX_TIMESTAMP: Timestamp = (1 << 64) - 1
+
+
 class Version(NamedTuple):
-    """What one key held from ``timestamp`` on (memtable → SSTable); ``None`` is a tombstone."""
+    """What one key holds from ``timestamp`` on; ``None`` is a tombstone."""
 
     timestamp: Timestamp
     value: bytes | None
 
 
-Row = tuple[bytes, Version]
-"""A key with one version of it: what sorted runs are made of."""
+Row = tuple[bytes, Timestamp, bytes | None]
+"""One version of one key (memtable → SSTable): key, timestamp, value; ``None`` is a tombstone.
+
+Sorted runs are made of them, by key and then by timestamp.  A plain tuple, for the storage engine
+handles them by the million.  A range delete is a row, too: start, timestamp, stop."""
 
 
 _ENTRY = struct.Struct("<QQQQIIHBB")

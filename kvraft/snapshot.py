@@ -10,7 +10,8 @@ the live tables at the flushed mark.  Nothing is serialised again; the tables tr
                   owner      the member whose tables these are, as "cluster/member"
                   flushed    index and term: the snapshot holds everything through there
                   timestamp  the highest in it
-                  tables     newest first, each as the manifest knows it (tableinfo.py)
+                  horizon    versions that only a reader before it could see may be gone
+                  tables     each as the manifest knows it (tableinfo.py)
          …     …  the files of the tables, in the same order, one right behind the other
 
 Invariants:
@@ -52,8 +53,8 @@ _SEED = frame.seed_of("kvraft snapshot")
 class TreeSnapshot:
     """The tables of one tree at its flushed mark, to be read as one stream of ``size`` bytes.
 
-    ``last`` is the last log position that it covers.  It can be read for as long as its tables are
-    live; :meth:`kvraft.lsm.Tree.snapshot` makes it.
+    ``last`` is the last log position that it covers.  Its tables stay for as long as somebody holds
+    it; :meth:`kvraft.lsm.Tree.snapshot` makes it.
     """
 
     def __init__(self, disk: Disk, owner: str, state: State) -> None:
@@ -68,7 +69,7 @@ class TreeSnapshot:
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end.
 
-        Raises ``BadInput`` if a snapshot took the place of these tables since, ``Damage`` if a
+        Raises ``BadInput`` if its tree was opened anew since, ``Damage`` if a
         table is shorter than it was, and ``OSError`` if the disk fails.
         """
         if offset < 0 or length < 0:
@@ -99,12 +100,13 @@ class TreeSnapshot:
 class Contents:
     """What is in a stream: everything through ``last``, and each table with its bytes.
 
-    ``timestamp`` is the highest there is; tables are newest first, numbered as they were where they
-    come from.
+    ``timestamp`` is the highest there is, ``horizon`` how far back readers can look; tables are
+    numbered as they were where they come from.
     """
 
     last: Position
     timestamp: Timestamp
+    horizon: Timestamp
     tables: tuple[tuple[TableInfo, memoryview], ...]
 
 
@@ -117,7 +119,7 @@ def unpack(data: bytes, owner: str) -> Contents:
     header = frame.decode(data, 0, seed=_SEED)
     if isinstance(header, str):
         raise Damage(STREAM, 0, header)
-    last, timestamp, infos = _unpack_header(header, owner)
+    last, timestamp, horizon, infos = _unpack_header(header, owner)
     starts = list(accumulate((info.size for info in infos), initial=header.end))
     if starts[-1] != len(data):
         what = f"the stream has {len(data)} bytes where its header promises {starts[-1]}"
@@ -128,7 +130,7 @@ def unpack(data: bytes, owner: str) -> Contents:
         if not is_table(part, info.digest):
             raise Damage(STREAM, start, f"table {info.number} does not match its digest")
         tables.append((info, part))
-    return Contents(last, timestamp, tuple(tables))
+    return Contents(last, timestamp, horizon, tuple(tables))
 
 
 def _pack_header(owner: str, state: State) -> bytes:
@@ -137,24 +139,28 @@ def _pack_header(owner: str, state: State) -> bytes:
         "owner": owner,
         "flushed": state.flushed,
         "timestamp": state.timestamp,
+        "horizon": state.horizon,
         "tables": [pack_table(info) for info in state.tables],
     }
     return frame.encode(_HEADER, json.dumps(says).encode(), synced=0, seed=_SEED)
 
 
-def _unpack_header(header: frame.Frame, owner: str) -> tuple[Position, Timestamp, list[TableInfo]]:
+def _unpack_header(
+    header: frame.Frame, owner: str
+) -> tuple[Position, Timestamp, Timestamp, list[TableInfo]]:
     try:
         says = json.loads(header.payload if header.kind == _HEADER else b"")
         if (found := says["format"]) != FORMAT:
             raise Foreign(f"a snapshot has format {found!r}; this version reads format {FORMAT}")
         theirs = str(says["owner"])
-        index, term, timestamp = integers((*says["flushed"], says["timestamp"]))
+        numbers = (*says["flushed"], says["timestamp"], says["horizon"])
+        index, term, timestamp, horizon = integers(numbers)
         infos = [unpack_table(values) for values in says["tables"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Damage(STREAM, 0, "the header of a snapshot makes no sense") from None
     if _cluster(theirs) != _cluster(owner):
         raise Foreign(f"a snapshot of {theirs!r} is not for {owner!r}: the clusters differ")
-    return Position(index, term), timestamp, infos
+    return Position(index, term), timestamp, horizon, infos
 
 
 def _cluster(owner: str) -> str:

@@ -2,14 +2,18 @@
 
 A table is a row of blocks and a footer; a reader starts at the end::
 
-    ┌────────────┬────────────┬─────┬────────┬────────────┬───────┬────────┐
-    │ data block │ data block │  …  │ filter │ properties │ index │ footer │
-    └────────────┴────────────┴─────┴────────┴────────────┴───────┴────────┘
+    ┌────────────┬────────────┬─────┬────────┬────────┬────────────┬───────┬────────┐
+    │ data block │ data block │  …  │ filter │ ranges │ properties │ index │ footer │
+    └────────────┴────────────┴─────┴────────┴────────┴────────────┴───────┴────────┘
 
 Every part but the footer is a checksummed block (``block.py``); all integers are little-endian.
 
-- A **data block** holds rows in ascending order: about ``block_bytes`` bytes, but whole rows.
-- The **filter** is a bloom filter of all keys, those of tombstones among them (``bloom.py``).
+- A **data block** holds rows in ascending order: about ``block_bytes`` bytes, but whole keys, with
+  all their versions.
+- The **filter** is a bloom filter of all keys, those of tombstones among them (``bloom.py``); of no
+  bytes, without any block, if the table has none.
+- The **ranges** are its range deletes in fragments (``ranges.py``), as a block of rows; of no bytes
+  if there are none.
 - The **properties** are JSON: what can be known of the table without its data.
 - The **index** has the last key of each of the *n* data blocks, and where in the file each begins,
   and the last one ends::
@@ -23,9 +27,8 @@ Every part but the footer is a checksummed block (``block.py``); all integers ar
 - The **footer**, 64 bytes; its size and its last 16 bytes stay the same in every format to come::
 
       offset  size
-           0    32  4 offsets: where filter, properties, index and footer begin
-          32     8  digest of everything before the footer: BLAKE2b, 8 bytes of it
-          40     8  zero
+           0    40  5 offsets: where filter, ranges, properties, index and footer begin
+          40     8  digest of everything before the footer: BLAKE2b, 8 bytes of it
           48     4  format version, 1
           52     4  crc32 of the 52 bytes above
           56     8  magic "kvSSTbl1"
@@ -38,12 +41,11 @@ bytes that end in their own CRC, as blocks do, it is the same whatever they are.
 
 Invariants:
 
-- Keys ascend strictly; one version a key.
-- Every checksum is verified on every read.  What does not add up is
+- Rows ascend by key and timestamp; no key is in two blocks.
+- Every checksum is verified on every read from disk.  What does not add up is
   :class:`~kvraft.errors.Damage`; the data blocks are read only when asked for.
-- A table is on disk, synced, its directory too, before :func:`write_table` returns.
 
-Source: LevelDB table_format (blocks, filter, index, footer).
+Tables are written by ``tablewriter.py``.  Source: LevelDB table_format (blocks, filter, footer).
 """
 
 from __future__ import annotations
@@ -53,200 +55,127 @@ import json
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from kvraft.block import ROW_OVERHEAD, Block, seal, unseal
+from kvraft.block import Block, unseal
 from kvraft.bloom import Bloom
+from kvraft.cache import BlockCache
 from kvraft.disk import Disk
-from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.record import Row, Version
+from kvraft.errors import Damage, Foreign
+from kvraft.ranges import Ranges
+from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
+from kvraft.stats import Counts
 from kvraft.tableinfo import TableInfo, table_name
 
 FORMAT = 1
 MAGIC = b"kvSSTbl1"
-BLOCK_BYTES = 4096
-BITS_PER_KEY = 10
 
-_FOOTER = struct.Struct("<5Q8xI")
-_FOOTER_BYTES = 64
+_FOOTER = struct.Struct("<6QI")
+FOOTER_BYTES = 64
 _END = struct.Struct("<I8s")  # of the footer: its checksum and the magic
 _COUNT = struct.Struct("<I")
-_KEYS_PER_SLICE = 1000  # when the filter is built
 
 
-# ── writing ─────────────────────────────────────────────────────────────────────────────────────
+class Bounds(NamedTuple):
+    """Where in its file each part behind the data begins, and so where the one before it ends."""
+
+    filter: int
+    ranges: int
+    properties: int
+    index: int  # type: ignore[assignment]
+    footer: int
 
 
-def write_table(
-    disk: Disk,
-    number: int,
-    rows: Iterable[Row],
-    *,
-    owner: str,
-    block_bytes: int = BLOCK_BYTES,
-    bits_per_key: int = BITS_PER_KEY,
-) -> Generator[None, None, TableInfo | None]:
-    """Write ``rows`` as table ``number`` in slices; return what the manifest is to know of it.
-
-    A slice is one block of about ``block_bytes`` (a row is never split), a part of the filter, or
-    the rest.  The table is durable when the generator returns, at level 0.  No rows make no table:
-    then it returns ``None``.  A job that is dropped half-way leaves a file that nobody knows of.
-
-    Raises ``BadInput`` unless keys ascend strictly, ``OSError`` if the disk fails, and
-    ``FileExistsError`` if the number was used before.
-    """
-    file = _Writer(disk, table_name(number))
-    summary = _Summary()
-    pending: list[Row] = []
-    size = 0
-    for row in rows:
-        size += summary.add(row)
-        pending.append(row)
-        if size >= block_bytes:
-            file.add_block(pending)
-            pending, size = [], 0
-            yield
-    if pending:
-        file.add_block(pending)
-        yield
-    if not summary.keys:
-        return None
-    bloom = Bloom.sized(len(summary.keys), bits_per_key)
-    for at in range(0, len(summary.keys), _KEYS_PER_SLICE):
-        bloom.add(summary.keys[at : at + _KEYS_PER_SLICE])
-        yield
-    properties = summary.properties(number, owner, block_bytes, bits_per_key)
-    digest = file.add_rest(bloom, properties)
-    yield
-    disk.sync(file.name)
-    disk.sync_dir()
-    return _info(properties, number, file.size, digest)
+# ── the bytes ───────────────────────────────────────────────────────────────────────────────────
 
 
-class _Writer:
-    """A table's file while it grows.  It is made when there is something to put in."""
-
-    def __init__(self, disk: Disk, name: str) -> None:
-        self.name = name
-        self.size = 0
-        self._hash = _hash()
-        self._last_keys: list[bytes] = []
-        self._starts = [0]  # of each data block, and of what comes next
-        self._disk = disk
-
-    def add_block(self, rows: list[Row]) -> None:
-        self._append(seal(Block.encode(rows), self.size))
-        self._last_keys.append(rows[-1][0])
-        self._starts.append(self.size)
-
-    def add_rest(self, bloom: Bloom, properties: dict[str, Any]) -> int:
-        """Add all that follows the data, and return the table's digest."""
-        bounds = (
-            self._append(seal(bloom.to_bytes(), self.size)),
-            self._append(seal(json.dumps(properties).encode(), self.size)),
-            self._append(seal(_encode_index(self._last_keys, self._starts), self.size)),
-            self.size,
-        )
-        digest = _digest(self._hash)
-        footer = _FOOTER.pack(*bounds, digest, FORMAT)
-        self._append(footer + _END.pack(zlib.crc32(footer), MAGIC))
-        return digest
-
-    def _append(self, data: bytes) -> int:
-        """Add ``data`` and return the offset at which it begins."""
-        if self.size == 0:
-            self._disk.create(self.name)
-        offset = self.size
-        self._disk.append(self.name, data)
-        self.size += len(data)
-        self._hash.update(data)
-        return offset
-
-
-class _Summary:
-    """What is gathered while rows go by: the keys for the filter, and the properties."""
-
-    def __init__(self) -> None:
-        self.keys: list[bytes] = []
-        self._tombstones = 0
-        self._raw_bytes = 0
-        self._min = self._max = 0
-
-    def add(self, row: Row) -> int:
-        """Take note of a row and return what it adds to a block; ``BadInput`` if out of order."""
-        key, (timestamp, value) = row
-        if not self.keys:
-            self._min = timestamp
-        elif key <= self.keys[-1]:
-            raise BadInput(f"keys must ascend: {key!r} comes after {self.keys[-1]!r}")
-        self.keys.append(key)
-        self._min = min(self._min, timestamp)
-        self._max = max(self._max, timestamp)
-        self._tombstones += value is None
-        size = len(key) + len(value or b"")
-        self._raw_bytes += size
-        return size + ROW_OVERHEAD
-
-    def properties(
-        self, number: int, owner: str, block_bytes: int, bits_per_key: int
-    ) -> dict[str, Any]:
-        """Return the properties block; keys are written in hexadecimal."""
-        return {
-            "number": number,
-            "owner": owner,
-            "rows": len(self.keys),
-            "tombstones": self._tombstones,
-            "first_key": self.keys[0].hex(),
-            "last_key": self.keys[-1].hex(),
-            "min_timestamp": self._min,
-            "max_timestamp": self._max,
-            "raw_bytes": self._raw_bytes,
-            "block_bytes": block_bytes,
-            "bits_per_key": bits_per_key,
-        }
-
-
-def _hash(data: bytes | memoryview = b"") -> hashlib.blake2b:
+def hash_of(data: bytes | memoryview = b"") -> hashlib.blake2b:
+    """Return the running hash whose end is a table's digest, begun with ``data``."""
     return hashlib.blake2b(data, digest_size=8)
 
 
-def _digest(whole: hashlib.blake2b) -> int:
+def digest_of(whole: hashlib.blake2b) -> int:
+    """Return the digest that is the end of the hash ``whole``."""
     return int.from_bytes(whole.digest(), "little")
 
 
-def _encode_index(last_keys: list[bytes], starts: list[int]) -> bytes:
+def is_table(data: bytes | memoryview, digest: int) -> bool:
+    """Return whether ``data`` is, to the last byte, the table that is known by ``digest``."""
+    end = len(data) - FOOTER_BYTES
+    if end < 0 or digest_of(hash_of(data[:end])) != digest:
+        return False
+    footer = bytes(data[end:])
+    head, rest = footer[: _FOOTER.size], footer[_FOOTER.size :]
+    return _FOOTER.unpack(head)[5] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
+
+
+def pack_footer(bounds: Bounds, digest: int) -> bytes:
+    """Return the last bytes of a table."""
+    head = _FOOTER.pack(*bounds, digest, FORMAT)
+    return head + _END.pack(zlib.crc32(head), MAGIC)
+
+
+def read_footer(disk: Disk, name: str, size: int) -> tuple[Bounds, int]:
+    """Return where the parts of the table in the file ``name`` begin, and the table's digest.
+
+    Raises ``Damage`` if the last of its ``size`` bytes are no footer, ``Foreign`` if they are one
+    of another format.
+    """
+    at = size - FOOTER_BYTES
+    if at < 0:
+        raise Damage(name, 0, f"a file of {size} bytes is no table")
+    data = disk.read(name, at, FOOTER_BYTES)
+    if len(data) != FOOTER_BYTES or not data.endswith(MAGIC):
+        raise Damage(name, at, "the file does not end in a table's footer")
+    checksum, _ = _END.unpack_from(data, _FOOTER.size)
+    if zlib.crc32(data[: _FOOTER.size]) != checksum:
+        raise Damage(name, at, "the footer does not match its checksum")
+    *offsets, digest, version = _FOOTER.unpack_from(data)
+    if version != FORMAT:
+        raise Foreign(f"{name} has format {version}; this version reads format {FORMAT}")
+    bounds = Bounds(*offsets)
+    if list(bounds) != sorted(bounds) or bounds.footer != at:
+        raise Damage(name, at, "the footer makes no sense")
+    return bounds, digest
+
+
+def encode_index(last_keys: list[bytes], starts: list[int]) -> bytes:
+    """Return the body of an index: the last key of each block, and where blocks begin."""
     n = len(last_keys)
     offsets = accumulate(map(len, last_keys), initial=4 + 12 * (n + 1))
     return b"".join((struct.pack(f"<I{n + 1}I{n + 1}Q", n, *offsets, *starts), *last_keys))
 
 
-def _decode_index(body: bytes) -> tuple[list[bytes], tuple[int, ...]]:
-    """Return the last key of each block and where blocks begin; ``ValueError`` if not sound."""
+def decode_index(body: bytes) -> tuple[list[bytes], tuple[int, ...]]:
+    """Return what :func:`encode_index` was given; ``ValueError`` if ``body`` is not sound."""
     try:
         (n,) = _COUNT.unpack_from(body)
         columns = struct.unpack_from(f"<{n + 1}I{n + 1}Q", body, _COUNT.size)
-    except struct.error:
+    except (struct.error, OverflowError, MemoryError):
         raise ValueError("the index is too short for its blocks") from None
     offsets, starts = columns[: n + 1], columns[n + 1 :]
-    if n == 0 or (offsets[0], offsets[n], starts[0]) != (4 + 12 * (n + 1), len(body), 0):
+    if (offsets[0], offsets[n], starts[0]) != (4 + 12 * (n + 1), len(body), 0):
         raise ValueError("the columns of the index do not meet")
     return [body[start:end] for start, end in pairwise(offsets)], starts
 
 
-def _info(properties: dict[str, Any], number: int, size: int, digest: int) -> TableInfo:
+def info_of(properties: dict[str, Any], number: int, size: int, digest: int) -> TableInfo:
     """Return ``properties`` as the manifest knows them; ``ValueError`` if they are none."""
     try:
         return TableInfo(
             number=number,
             level=0,
             rows=int(properties["rows"]),
+            keys=int(properties["keys"]),
             tombstones=int(properties["tombstones"]),
+            ranges=int(properties["ranges"]),
             size=size,
-            first_key=bytes.fromhex(properties["first_key"]),
-            last_key=bytes.fromhex(properties["last_key"]),
+            start=bytes.fromhex(properties["start"]),
+            stop=bytes.fromhex(properties["stop"]),
             min_timestamp=int(properties["min_timestamp"]),
             max_timestamp=int(properties["max_timestamp"]),
             digest=digest,
@@ -258,35 +187,33 @@ def _info(properties: dict[str, Any], number: int, size: int, digest: int) -> Ta
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def is_table(data: bytes | memoryview, digest: int) -> bool:
-    """Return whether ``data`` is, to the last byte, the table that is known by ``digest``."""
-    end = len(data) - _FOOTER_BYTES
-    if end < 0 or _digest(_hash(data[:end])) != digest:
-        return False
-    footer = bytes(data[end:])
-    head, rest = footer[: _FOOTER.size], footer[_FOOTER.size :]
-    return _FOOTER.unpack(head)[4] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
-
-
 class Table:
-    """One table, open: its index and its filter are in memory, its data on disk."""
+    """One table, open: its index and its filter are in memory, its data on disk.
 
-    def __init__(
-        self,
-        disk: Disk,
-        info: TableInfo,
-        bloom: Bloom,
-        index: tuple[list[bytes], tuple[int, ...]],
-    ) -> None:
+    ``bloom`` is ``None`` if it has no filter, ``ranges`` if it has no range deletes;
+    ``properties`` are as they were written.
+    """
+
+    def __init__(self, disk: Disk, info: TableInfo, parts: _Parts, cache: BlockCache) -> None:
+        """Wrap the parts of a table: use :meth:`open`."""
         self.info = info
         self.name = table_name(info.number)
-        self.bloom = bloom
+        self.bloom, self.ranges, self.properties, (self._last_keys, self._starts) = parts
+        self.counts = Counts()
         self._disk = disk
-        self._last_keys, self._starts = index
+        self._cache = cache
 
     @classmethod
-    def open(cls, disk: Disk, table: TableInfo | int) -> Table:
+    def open(
+        cls,
+        disk: Disk,
+        table: TableInfo | int,
+        cache: BlockCache | None = None,
+        counts: Counts | None = None,
+    ) -> Table:
         """Open a table by its number, or as the manifest knows it.
+
+        Blocks that were read go into ``cache``; what reading costs is counted in ``counts``.
 
         Raises :class:`~kvraft.errors.Damage` if the file is missing, is not sound or is not the
         table that the manifest means, and :class:`~kvraft.errors.Foreign` if it is sound but has
@@ -298,85 +225,105 @@ class Table:
             size = disk.size(name)
         except FileNotFoundError:
             raise Damage(name, 0, "the table is missing") from None
-        bounds, digest = _read_footer(disk, name, size)
+        bounds, digest = read_footer(disk, name, size)
         if isinstance(table, TableInfo) and table.digest != digest:
             raise Damage(name, 0, "this is not the table that the manifest means")
-        filter_at, properties_at, index_at, footer_at = bounds
-        tail = disk.read(name, filter_at, footer_at - filter_at)
-
-        def body(start: int, end: int) -> bytes:
-            return unseal(tail[start - filter_at : end - filter_at], end - start, start, name)
-
-        at = properties_at
+        parts = _read_parts(disk, name, bounds)
         try:
-            properties = json.loads(body(properties_at, index_at))
-            info = _info(properties, number, size, digest)
-            at = filter_at
-            bloom = Bloom.from_bytes(body(filter_at, properties_at))
-            at = index_at
-            index = _decode_index(body(index_at, footer_at))
+            info = info_of(parts.properties, number, size, digest)
         except ValueError as error:
-            raise Damage(name, at, str(error)) from None
-        last_keys, starts = index
-        covers = starts[-1] == filter_at and last_keys[-1] == info.last_key
-        if not covers or list(starts) != sorted(starts):
-            raise Damage(name, index_at, "the index does not cover the data blocks")
+            raise Damage(name, bounds.properties, str(error)) from None
         if isinstance(table, TableInfo):
             if replace(info, level=table.level) != table:
                 raise Damage(name, 0, "the table is not what the manifest says of it")
             info = table
-        return cls(disk, info, bloom, index)
+        opened = cls(disk, info, parts, BlockCache(0) if cache is None else cache)
+        opened.counts = opened.counts if counts is None else counts
+        return opened
 
     @property
     def blocks(self) -> int:
         """How many data blocks the table has."""
         return len(self._last_keys)
 
+    @property
+    def last_keys(self) -> list[bytes]:
+        """The last key of each data block."""
+        return self._last_keys
+
+    def extent(self, at: int) -> tuple[int, int]:
+        """Return where in the file data block ``at`` begins, and how many bytes it has."""
+        return self._starts[at], self._starts[at + 1] - self._starts[at]
+
     def may_contain(self, key: bytes) -> bool:
-        """Return whether ``key`` may be here; ``False`` is certain and reads nothing."""
-        return self.info.first_key <= key <= self.info.last_key and key in self.bloom
+        """Return whether a row of ``key`` may be here; ``False`` is certain and reads nothing."""
+        return self.info.covers(key) and (self.bloom is None or key in self.bloom)
 
-    def get(self, key: bytes) -> Version | None:
-        """Return what ``key`` holds here, maybe a tombstone; ``None`` if it is not here."""
-        if not self.may_contain(key):
+    def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
+        """Return the newest version of ``key`` at ``at``, maybe a tombstone; ``None`` if none.
+
+        Range deletes are not looked at.
+        """
+        counts = self.counts
+        counts.tables_asked += 1
+        if self.bloom is not None and key not in self.bloom:
+            counts.filter_denied += 1
             return None
-        return self.read_block(bisect_left(self._last_keys, key)).get(key)
+        block = bisect_left(self._last_keys, key)
+        row = None if block == len(self._last_keys) else self.read_block(block).get(key, at)
+        if row is None:
+            counts.filter_wrong += 1
+        return row
 
-    def scan(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[Row]:
-        """Yield the rows with ``start <= key < stop`` in ascending order; no ``stop``, no end."""
-        for at in range(bisect_left(self._last_keys, start), self.blocks):
-            yield from self.read_block(at).rows(start, stop)
-            if stop is not None and self._last_keys[at] >= stop:
-                return
+    def chunks(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[list[Row]]:
+        """Yield the rows with ``start <= key < stop`` block by block; no ``stop``, no end.
+
+        With ``reverse`` the last block comes first; each is in ascending order in either case.
+        """
+        last_keys = self._last_keys
+        first = bisect_left(last_keys, start)
+        end = len(last_keys)
+        if stop is not None:
+            end = min(end, bisect_left(last_keys, stop) + 1)
+        for at in range(end - 1, first - 1, -1) if reverse else range(first, end):
+            rows = self.read_block(at).rows(start, stop)
+            if rows:
+                yield rows
+
+    def at_level(self, level: int) -> Table:
+        """Return this table as one of ``level``; the file is the same."""
+        if level == self.info.level:
+            return self
+        other = copy(self)
+        other.info = replace(self.info, level=level)
+        return other
 
     def read_block(self, at: int) -> Block:
-        """Read and check the data block ``at``, counted from 0."""
-        start, end = self._starts[at], self._starts[at + 1]
-        data = self._disk.read(self.name, start, end - start)
+        """Return the data block ``at``, counted from 0: from the cache, or read and checked."""
+        place = self.info.number, at
+        block = self._cache.get(place)
+        if block is None:
+            block = self.load_block(at)
+            self._cache.put(place, block)
+        return block
+
+    def load_chunks(self) -> Iterator[list[Row]]:
+        """Yield all rows block by block, past the cache: for compaction."""
+        for at in range(self.blocks):
+            yield self.load_block(at).rows()
+
+    def load_block(self, at: int) -> Block:
+        """Read and check the data block ``at``, counted from 0, past the cache."""
+        start, length = self.extent(at)
+        data = self._disk.read(self.name, start, length)
+        self.counts.blocks_read += 1
+        self.counts.bytes_read += length
         try:
-            return Block(unseal(data, end - start, start, self.name))
+            return Block(unseal(data, length, start, self.name))
         except ValueError as error:
             raise Damage(self.name, start, str(error)) from None
-
-    def verify(self) -> None:
-        """Read every byte, and check order, index, filter and properties against the rows."""
-        summary = _Summary()
-        for at, last_key in enumerate(self._last_keys):
-            block, offset = self.read_block(at), self._starts[at]
-            try:
-                for row in block.rows():
-                    summary.add(row)
-            except BadInput as error:
-                raise Damage(self.name, offset, str(error)) from None
-            if block.keys[-1] != last_key:
-                raise Damage(self.name, offset, "a block does not end where the index says")
-            if not all(key in self.bloom for key in block.keys):
-                raise Damage(self.name, offset, "a block has a key that is not in the filter")
-        info = self.info
-        found = _info(summary.properties(0, "", 0, 0), info.number, info.size, info.digest)
-        if replace(found, level=info.level) != info:
-            raise Damage(self.name, 0, "the properties do not describe the rows")
-        self.verify_bytes()
 
     def verify_bytes(self) -> None:
         """Check every byte against the digest, whatever the bytes mean."""
@@ -384,20 +331,41 @@ class Table:
             raise Damage(self.name, 0, "the table does not match its digest")
 
 
-def _read_footer(disk: Disk, name: str, size: int) -> tuple[tuple[int, int, int, int], int]:
-    """Return where filter, properties, index and footer begin, and the table's digest."""
-    at = size - _FOOTER_BYTES
-    if at < 0:
-        raise Damage(name, 0, f"a file of {size} bytes is no table")
-    data = disk.read(name, at, _FOOTER_BYTES)
-    if len(data) != _FOOTER_BYTES or not data.endswith(MAGIC):
-        raise Damage(name, at, "the file does not end in a table's footer")
-    checksum, _ = _END.unpack_from(data, _FOOTER.size)
-    if zlib.crc32(data[: _FOOTER.size]) != checksum:
-        raise Damage(name, at, "the footer does not match its checksum")
-    filter_at, properties_at, index_at, footer_at, digest, version = _FOOTER.unpack_from(data)
-    if version != FORMAT:
-        raise Foreign(f"{name} has format {version}; this version reads format {FORMAT}")
-    if not 0 < filter_at < properties_at < index_at < footer_at == at:
-        raise Damage(name, at, "the footer makes no sense")
-    return (filter_at, properties_at, index_at, footer_at), digest
+class _Parts(NamedTuple):
+    """What is in memory of an open table."""
+
+    bloom: Bloom | None
+    ranges: Ranges | None
+    properties: dict[str, Any]
+    index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
+
+
+def _read_parts(disk: Disk, name: str, bounds: Bounds) -> _Parts:
+    """Read all that lies between data and footer, in one go."""
+    tail = disk.read(name, bounds.filter, bounds.footer - bounds.filter)
+
+    def body(start: int, end: int) -> bytes:
+        if start == end:
+            return b""
+        part = tail[start - bounds.filter : end - bounds.filter]
+        return unseal(part, end - start, start, name)
+
+    at = bounds.properties
+    try:
+        properties = json.loads(body(bounds.properties, bounds.index))
+        at = bounds.filter
+        packed = body(bounds.filter, bounds.ranges)
+        bloom = Bloom.from_bytes(packed) if packed else None
+        at = bounds.ranges
+        packed = body(bounds.ranges, bounds.properties)
+        ranges = Ranges(Block(packed).rows()) if packed else None
+        at = bounds.index
+        index = last_keys, starts = decode_index(body(bounds.index, bounds.footer))
+    except ValueError as error:
+        raise Damage(name, at, str(error)) from None
+    if not isinstance(properties, dict):
+        raise Damage(name, bounds.properties, "the properties of a table make no sense")
+    sound = starts[-1] == bounds.filter and list(starts) == sorted(starts)
+    if not sound or last_keys != sorted(last_keys):
+        raise Damage(name, bounds.index, "the index does not cover the data blocks")
+    return _Parts(bloom, ranges, properties, index)

@@ -2,7 +2,12 @@
 
 :class:`TableInfo` as JSON is an object with its fields as they are, the keys in hexadecimal::
 
-    {"number": 7, "level": 0, "rows": 2, …, "first_key": "61", "last_key": "6b", …, "digest": …}
+    {"number": 7, "level": 0, "rows": 2, …, "start": "61", "stop": "6b00", …, "digest": …}
+
+A table's **span** is from ``start`` on and below ``stop``: all its keys, and all that its range
+deletes cover.  Behind key *k* the smallest possible key is *k* and a zero byte, so a table of the
+keys ``a`` … ``k`` stops at ``k\\0``.  No span stops at ``b""``, which stands for a span without an
+end.
 
 Invariant: what :func:`unpack_table` returns has the types that its fields promise, whatever the
 JSON was.
@@ -18,7 +23,7 @@ from typing import Any
 from kvraft.record import Timestamp
 
 _NAME = re.compile(r"([0-9]{6,})\.sst")
-_KEYS = ("first_key", "last_key")
+_KEYS = ("start", "stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +35,46 @@ class TableInfo:
 
     number: int
     level: int
-    rows: int
+    rows: int  # versions of keys
+    keys: int
     tombstones: int
+    ranges: int  # range deletes, in fragments
     size: int  # bytes
-    first_key: bytes
-    last_key: bytes
+    start: bytes
+    stop: bytes
     min_timestamp: Timestamp
     max_timestamp: Timestamp
     digest: int  # of the bytes, see sstable.py
+
+    def covers(self, key: bytes) -> bool:
+        """Return whether ``key`` lies in the table's span."""
+        return self.start <= key and (not self.stop or key < self.stop)
+
+    def overlaps(self, start: bytes, stop: bytes) -> bool:
+        """Return whether the table's span and that from ``start`` to ``stop`` share a key."""
+        return (not stop or self.start < stop) and (not self.stop or start < self.stop)
+
+
+def span_of(tables: Iterable[TableInfo]) -> tuple[bytes, bytes]:
+    """Return the smallest span that holds those of ``tables``, at least one."""
+    tables = list(tables)
+    endless = any(not table.stop for table in tables)
+    stop = b"" if endless else max(table.stop for table in tables)
+    return min(table.start for table in tables), stop
+
+
+def read_order(tables: Iterable[TableInfo]) -> tuple[TableInfo, ...]:
+    """Return ``tables`` level by level: level 0 newest first, deeper ones by key."""
+    tables = list(tables)
+    newest_first = sorted(
+        (table for table in tables if table.level == 0),
+        key=lambda table: (table.max_timestamp, table.number),
+        reverse=True,
+    )
+    deeper = sorted(
+        (table for table in tables if table.level > 0), key=lambda table: (table.level, table.start)
+    )
+    return (*newest_first, *deeper)
 
 
 def table_name(number: int) -> str:
@@ -63,6 +100,8 @@ def unpack_table(values: dict[str, Any]) -> TableInfo:
     Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` if it is none.
     """
     keys = {name: bytes.fromhex(values[name]) for name in _KEYS}
+    if keys["stop"] and keys["start"] >= keys["stop"]:
+        raise ValueError("a table stops before it starts")
     integers(value for name, value in values.items() if name not in _KEYS)
     return TableInfo(**(values | keys))
 

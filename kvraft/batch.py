@@ -1,0 +1,71 @@
+"""A write batch: any number of writes that take effect together, or not at all.
+
+>>> batch = WriteBatch().put(b"a", b"1").delete(b"b").delete_range(b"c", b"d")
+>>> len(batch)
+3
+
+Invariants:
+
+- All of a batch has one timestamp.  Of two writes to one key the later one counts.
+- Nothing is in a batch that a tree could not take: what is wrong with a write is said when it is
+  added, and leaves the batch as it was.
+"""
+
+from __future__ import annotations
+
+from kvraft.memtable import check_range, check_row
+from kvraft.record import Kind, Row, Timestamp
+
+Write = tuple[Kind, bytes, bytes | None]
+
+
+class WriteBatch:
+    """Writes in their order.  Each method returns the batch, so that calls can be strung together.
+
+    ``writes`` are kind, key and value; for a range delete where it starts and where it stops.
+    """
+
+    def __init__(self) -> None:
+        self.writes: list[Write] = []
+
+    def __len__(self) -> int:
+        return len(self.writes)
+
+    def put(self, key: bytes, value: bytes) -> WriteBatch:
+        """Add a write of ``value`` to ``key``; ``BadInput`` if one of them cannot be written."""
+        if value is None:
+            check_row((key, 0, 0))  # type: ignore[arg-type]  # says what is wrong with the value
+        check_row((key, 0, value))
+        self.writes.append((Kind.PUT, key, value))
+        return self
+
+    def delete(self, key: bytes) -> WriteBatch:
+        """Add a delete of ``key``."""
+        check_row((key, 0, None))
+        self.writes.append((Kind.DELETE, key, None))
+        return self
+
+    def delete_range(self, start: bytes, stop: bytes | None = None) -> WriteBatch:
+        """Add a delete of all keys from ``start`` on and below ``stop``; ``None``: no end."""
+        end = b"" if stop is None else stop
+        check_range((start, 0, end))
+        if stop == b"":
+            check_range((b"\0", 0, b"\0"))  # a range that stops at b"" holds nothing: say so
+        self.writes.append((Kind.DELETE_RANGE, start, end))
+        return self
+
+    def rows(self, timestamp: Timestamp) -> tuple[list[Row], list[Row]]:
+        """Return the rows and the range deletes that this batch amounts to at ``timestamp``.
+
+        A range delete hides only what is older, so what this batch wrote into its range before goes
+        here.
+        """
+        rows: list[Row] = []
+        ranges: list[Row] = []
+        for kind, key, value in self.writes:
+            if kind is Kind.DELETE_RANGE:
+                rows = [row for row in rows if row[0] < key or (value and row[0] >= value)]
+                ranges.append((key, timestamp, value))
+            else:
+                rows.append((key, timestamp, value))
+        return rows, ranges

@@ -1,0 +1,92 @@
+"""Codecs: how the body of a block is made smaller, and the number by which a block names its codec.
+
+======  =====  ===========================================================
+number  name   needs
+======  =====  ===========================================================
+0       none
+1       zstd   ``zstandard`` (the extra ``codecs``), or Python 3.14's own
+2       lz4    ``lz4`` (the extra ``codecs``)
+======  =====  ===========================================================
+
+Which one new tables use is an option of the tree; which one a block uses is written in the block,
+so tables of different codecs live side by side.  A body that would not become smaller is stored as
+it is.
+
+Invariant: the libraries are imported when first needed, and a missing one is named.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+from kvraft.errors import BadInput
+
+NONE = 0
+NUMBERS = {"none": NONE, "zstd": 1, "lz4": 2}
+NAMES = {number: name for name, number in NUMBERS.items()}
+
+_ZSTD_LEVEL = 1
+"""The fastest: higher levels cost several times the time for a few per cent of the size."""
+
+
+class Codec(NamedTuple):
+    """Two functions from bytes to bytes.  ``unpack`` raises ``ValueError`` on what is no packing."""
+
+    pack: Callable[[bytes], bytes]
+    unpack: Callable[[bytes], bytes]
+
+
+def number_of(name: str) -> int:
+    """Return the number of the codec ``name``, which can be used here; else raise ``BadInput``."""
+    if name not in NUMBERS:
+        raise BadInput(f"there is no codec {name!r}: choose one of {', '.join(NUMBERS)}")
+    if NUMBERS[name] != NONE:
+        load(NUMBERS[name])
+    return NUMBERS[name]
+
+
+@cache
+def load(number: int) -> Codec:
+    """Return the codec ``number``; ``BadInput`` if there is none or its library is missing."""
+    name = NAMES.get(number)
+    makers = {"zstd": _zstd, "lz4": _lz4}
+    if name not in makers:
+        raise BadInput(f"there is no codec number {number}")
+    try:
+        return makers[name]()
+    except ImportError:
+        raise BadInput(f"{name} is not installed: pip install 'kvraft[codecs]'") from None
+
+
+def _zstd() -> Codec:
+    try:
+        library = importlib.import_module("compression.zstd")
+    except ImportError:
+        library = importlib.import_module("zstandard")
+        compressor = library.ZstdCompressor(level=_ZSTD_LEVEL)
+        decompressor = library.ZstdDecompressor()
+        return Codec(compressor.compress, _guarded(decompressor.decompress, library.ZstdError))
+
+    def pack(body: bytes) -> bytes:
+        packed: bytes = library.compress(body, _ZSTD_LEVEL)
+        return packed
+
+    return Codec(pack, _guarded(library.decompress, library.ZstdError))
+
+
+def _lz4() -> Codec:
+    library = importlib.import_module("lz4.block")
+    return Codec(library.compress, _guarded(library.decompress, library.LZ4BlockError))
+
+
+def _guarded(unpack: Callable[[bytes], bytes], error: type[Exception]) -> Callable[[bytes], bytes]:
+    def guarded(packed: bytes) -> bytes:
+        try:
+            return unpack(packed)
+        except error as problem:
+            raise ValueError(f"a block cannot be unpacked: {problem}") from None
+
+    return guarded

@@ -1,0 +1,257 @@
+"""Compaction: which tables to merge, and the merge.
+
+Flushes only ever add tables.  Every read would have to ask more and more of them, and what was
+overwritten or deleted would stay for ever; so tables are merged, in slices, while nobody waits.
+
+**Which** tables is a matter of taste, and behind one seam, :class:`Strategy`:
+
+- :class:`Levelled`: each level is one sorted run, ten times the size of the one above.  Few tables
+  to ask and little space wasted, at the price of rewriting (LevelDB, RocksDB).
+- :class:`Tiered`: tables of about the same size are merged into one larger table.  Little rewriting,
+  at the price of more tables to ask and more space (Cassandra, Bigtable's merging compaction).
+
+**The merge** (:func:`compact`) is the same for both.
+
+Invariants:
+
+- What a reader sees never changes, whatever is merged with whatever.
+- A tombstone goes only if no table outside the merge may hold anything older of its key; a range
+  delete only if that is so for its whole range, and nobody reads at an earlier time.
+- Spans of the tables that come out do not overlap: a range delete is clipped where one ends.
+- Inputs stay as they are until the manifest says otherwise.
+
+Sources: LevelDB impl.md (compactions); Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020,
+§2.2 (levelling, tiering); RocksDB (least overlap first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from kvraft.disk import Disk
+from kvraft.errors import BadInput
+from kvraft.merge import Droppable, Keep, merge, retain
+from kvraft.ranges import Ranges
+from kvraft.record import Row, Timestamp
+from kvraft.sstable import Table
+from kvraft.tableinfo import TableInfo, span_of
+from kvraft.tablewriter import Format, TableWriter
+
+# ── which tables ────────────────────────────────────────────────────────────────────────────────
+
+
+class Task(NamedTuple):
+    """What to do: merge ``inputs`` into tables of ``level``, each of about ``table_bytes``.
+
+    With ``move`` their spans do not overlap: they only change level, and nothing is rewritten.
+    """
+
+    inputs: tuple[TableInfo, ...]
+    level: int
+    table_bytes: int
+    move: bool = False
+
+
+class Strategy(Protocol):
+    """Decides what to merge next."""
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return what to do to these live tables, ``None`` if they are fine as they are.
+
+        They are in the order of :func:`~kvraft.tableinfo.read_order`.  What it returns must bring
+        the tables nearer to a state in which it returns ``None``.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Levelled:
+    """Each level one sorted run, ``fanout`` times the size of the one above it.
+
+    Level 0 is full with ``tables`` tables, level 1 with ``level_bytes``.
+    """
+
+    tables: int = 4
+    level_bytes: int = 10 << 20
+    fanout: int = 10
+    table_bytes: int = 2 << 20
+
+    def __post_init__(self) -> None:
+        """Raise ``BadInput`` for options that make no sense."""
+        if self.tables < 1 or self.fanout < 2 or min(self.level_bytes, self.table_bytes) < 1:
+            raise BadInput(f"these levels make no sense: {self}")
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return the work of the level that is fullest beyond its limit, if any is."""
+        levels = {table.level for table in tables}
+        fullness = {level: self._fullness(level, tables) for level in levels}
+        level = max(sorted(levels), key=fullness.__getitem__, default=0)
+        if fullness.get(level, 0) < 1:
+            return None
+        if level == 0:
+            chosen = [table for table in tables if table.level == 0]
+        else:
+            chosen = [self._least_overlap(level, tables)]
+        below = _overlapping(tables, level + 1, *span_of(chosen))
+        move = not below and _disjoint(chosen)
+        return Task((*chosen, *below), level + 1, self.table_bytes, move)
+
+    def _fullness(self, level: int, tables: Sequence[TableInfo]) -> float:
+        sizes = [table.size for table in tables if table.level == level]
+        if level == 0:
+            return len(sizes) / self.tables
+        # One table is never too much: there is nothing to be won from pushing it down for ever.
+        return sum(sizes) / (self.level_bytes * self.fanout ** (level - 1)) * (len(sizes) > 1)
+
+    def _least_overlap(self, level: int, tables: Sequence[TableInfo]) -> TableInfo:
+        """Return the table that drags the fewest bytes of the next level along for each of its own.
+
+        So each byte that is rewritten makes the most room (RocksDB, kMinOverlappingRatio).
+        """
+
+        def cost(table: TableInfo) -> float:
+            below = _overlapping(tables, level + 1, table.start, table.stop)
+            return sum(each.size for each in below) / table.size
+
+        return min((table for table in tables if table.level == level), key=cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Tiered:
+    """Every table a sorted run of its own; ``tables`` of about the same size become one.
+
+    Of the same size is the next older one if it is no larger than ``ratio`` times all those before
+    it together, divided by their number.
+    """
+
+    tables: int = 4
+    ratio: float = 1.5
+
+    def __post_init__(self) -> None:
+        """Raise ``BadInput`` for options that make no sense."""
+        if self.tables < 2 or self.ratio < 1:
+            raise BadInput(f"these tiers make no sense: {self}")
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return the newest group of neighbours in age that are of about the same size."""
+        runs = list(tables)
+        for first in range(len(runs) - self.tables + 1):
+            group = runs[first : first + 1]
+            for table in runs[first + 1 :]:
+                if table.size * len(group) > self.ratio * sum(each.size for each in group):
+                    break
+                group.append(table)
+            if len(group) >= self.tables:
+                return Task(tuple(group), 0, 1 << 62)
+        return None
+
+
+def everything(tables: Sequence[TableInfo], strategy: Strategy) -> Task | None:
+    """Return the task that merges all ``tables`` for good, ``None`` if there is nothing to merge.
+
+    The result lies where ``strategy`` would leave it: on the deepest level, or in one table.
+    """
+    if not tables:
+        return None
+    if isinstance(strategy, Levelled):
+        deepest = max(1, *(table.level for table in tables)) if tables else 1
+        return Task(tuple(tables), deepest, strategy.table_bytes)
+    return Task(tuple(tables), 0, 1 << 62)
+
+
+def _overlapping(
+    tables: Iterable[TableInfo], level: int, start: bytes, stop: bytes
+) -> list[TableInfo]:
+    return [table for table in tables if table.level == level and table.overlaps(start, stop)]
+
+
+def _disjoint(tables: Sequence[TableInfo]) -> bool:
+    ordered = sorted(tables, key=lambda table: table.start)
+    pairs = zip(ordered, ordered[1:], strict=False)
+    return not any(before.overlaps(table.start, table.stop) for before, table in pairs)
+
+
+# ── the merge ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Merged(NamedTuple):
+    """What a merge made: tables, not yet live, and how many tombstones went for good."""
+
+    tables: tuple[TableInfo, ...]
+    tombstones: int
+
+
+def compact(
+    disk: Disk,
+    inputs: Sequence[Table],
+    others: Sequence[TableInfo],
+    keep: Keep,
+    take_number: Callable[[], int],
+    *,
+    owner: str,
+    form: Format,
+    table_bytes: int,
+) -> Generator[None, None, Merged]:
+    """Merge ``inputs`` in slices; ``others`` are all live tables besides them.
+
+    Each table that comes out is durable.  A job that is dropped half-way leaves files that nobody
+    knows of.  Raises what reading raises, ``Damage`` above all: nothing unsound is ever rewritten.
+    """
+    ranges = Ranges(row for t in inputs if t.ranges is not None for row in t.ranges.rows())
+    droppable = _droppable([table.info for table in inputs], others)
+    left = Ranges(lasting(ranges, keep, others))
+    outputs: list[TableInfo] = []
+    writer = TableWriter(disk, take_number(), owner, form)
+    start = b""  # where the span of the table that is being written may begin
+    rows_in = rows_out = 0
+    for chunk in merge(table.load_chunks() for table in inputs):
+        kept = retain(chunk, keep, ranges or None, droppable)
+        rows_in += sum(row[2] is None for row in chunk)
+        rows_out += sum(row[2] is None for row in kept)
+        if kept and writer.size >= table_bytes:
+            info = yield from writer.finish(left.rows(start, kept[0][0]))
+            outputs += [info] if info else []
+            writer, start = TableWriter(disk, take_number(), owner, form), kept[0][0]
+        if kept:
+            writer.add(kept)
+        yield
+    info = yield from writer.finish(left.rows(start))
+    outputs += [info] if info else []
+    return Merged(tuple(outputs), rows_in - rows_out)
+
+
+def _droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Droppable:
+    """Return the rule by which a tombstone may go: nothing older of its key is anywhere else."""
+    span = span_of(inputs)
+    newest = max(table.max_timestamp for table in inputs)
+    near = [other for other in others if other.overlaps(*span) and other.min_timestamp < newest]
+
+    def droppable(key: bytes, timestamp: Timestamp) -> bool:
+        return not any(other.min_timestamp < timestamp and other.covers(key) for other in near)
+
+    return droppable
+
+
+def lasting(ranges: Ranges, keep: Keep, others: Sequence[TableInfo] | None) -> list[Row]:
+    """Return those of the range deletes in a merge that still hide something, or may.
+
+    Of several that cover the same keys the newest hides what the others do, but for readers of the
+    past.  It goes too once all that it could hide was merged away: ``others`` are the tables that
+    may still hold any of it, ``None`` if that is not known.
+    """
+    rows: list[Row] = []
+    fragments: dict[tuple[bytes, bytes], list[Row]] = {}
+    for row in ranges.rows():
+        fragments.setdefault((row[0], row[2] or b""), []).append(row)
+    for (start, stop), stamps in fragments.items():
+        untils = [row[1] for row in stamps[1:]]
+        for row, until in zip(stamps, [*untils, None], strict=True):
+            if until is not None and not keep.needs(row[1], until):
+                continue
+            hides = others is None or any(
+                other.min_timestamp < row[1] and other.overlaps(start, stop) for other in others
+            )
+            if hides or keep.needs(0, row[1]):
+                rows.append(row)
+    return rows

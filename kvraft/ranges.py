@@ -1,0 +1,92 @@
+"""Range deletes: which keys were deleted when, for any number of ranges that may overlap.
+
+A range delete is kept as it is asked for, one thing however many keys it covers: start, timestamp,
+stop.  To answer "what deletes this key" with one bisection, ranges are cut where they overlap into
+*fragments*, each with the timestamps of all ranges that cover it::
+
+    asked for    a ─────── 5 ────── m              bounds  b""   a    f    m    t
+                        f ──── 9 ──────── t        stamps   –    5   9,5   9    –
+
+Invariants:
+
+- A range delete hides what is *older* than it.  A row of the same timestamp stays: it was written
+  by the same transaction, behind the range delete.
+- Fragments meet end to end and cover all keys, from ``b""`` on without an end.
+- As rows (start, timestamp, stop) they go into a table; a stop of ``b""`` means no end.
+
+Source: RocksDB, *DeleteRange: A New Native RocksDB Operation*, 2018 (fragments).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
+
+NONE = -1
+"""Below every timestamp: nothing deletes this key."""
+
+
+class Ranges:
+    """Range deletes in fragments.  True if there is any.
+
+    >>> ranges = Ranges([(b"a", 5, b"m"), (b"f", 9, b"t")])
+    >>> ranges.newest(b"g"), ranges.newest(b"g", at=8), ranges.newest(b"t")
+    (9, 5, -1)
+    >>> ranges.rows()
+    [(b'a', 5, b'f'), (b'f', 5, b'm'), (b'f', 9, b'm'), (b'm', 9, b't')]
+    """
+
+    __slots__ = ("_bounds", "_stamps")
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        """Begin with the range deletes ``rows``."""
+        self._bounds: list[bytes] = [b""]
+        self._stamps: list[tuple[Timestamp, ...]] = [()]  # newest first
+        for row in rows:
+            self.add(row)
+
+    def __bool__(self) -> bool:
+        return any(self._stamps)
+
+    def add(self, row: Row) -> None:
+        """Add one range delete: start, timestamp, stop (``b""``: no end)."""
+        start, timestamp, stop = row
+        first = self._split(start)
+        last = self._split(stop) if stop else len(self._bounds)
+        for at in range(first, last):
+            stamps = self._stamps[at]
+            if timestamp not in stamps:
+                self._stamps[at] = tuple(sorted((*stamps, timestamp), reverse=True))
+
+    def _split(self, key: bytes) -> int:
+        """Let a fragment begin at ``key``; return which one."""
+        at = bisect_right(self._bounds, key) - 1
+        if self._bounds[at] != key:
+            at += 1
+            self._bounds.insert(at, key)
+            self._stamps.insert(at, self._stamps[at - 1])
+        return at
+
+    def covering(self, key: bytes) -> tuple[Timestamp, ...]:
+        """Return the timestamps of all range deletes that cover ``key``, newest first."""
+        return self._stamps[bisect_right(self._bounds, key) - 1]
+
+    def newest(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Timestamp:
+        """Return the newest timestamp, at most ``at``, that covers ``key``, else :data:`NONE`."""
+        for timestamp in self._stamps[bisect_right(self._bounds, key) - 1]:
+            if timestamp <= at:
+                return timestamp
+        return NONE
+
+    def rows(self, start: bytes = b"", stop: bytes = b"") -> list[Row]:
+        """Return what lies in ``start`` … ``stop`` as rows, by start and then by timestamp."""
+        rows: list[Row] = []
+        ends = [*self._bounds[1:], b""]
+        for begin, end, stamps in zip(self._bounds, ends, self._stamps, strict=True):
+            low = max(begin, start)
+            high = min(end, stop) if end and stop else end or stop
+            if stamps and (not high or low < high):
+                rows += [(low, timestamp, high) for timestamp in reversed(stamps)]
+        return rows
