@@ -325,6 +325,8 @@ def _records_problem(records: list[Record]) -> str:
     ):
         if set(map(type, column)) != {kind}:
             return f"a record's {name} is no {kind.__name__}"
+    if Kind.DELETE_RANGE in kinds:
+        return "range deletes are not replicated"
     if max(map(len, keys)) > MAX_KEY_BYTES or max(map(len, values)) > MAX_VALUE_BYTES:
         return f"a key is over {MAX_KEY_BYTES} bytes, or a value over {MAX_VALUE_BYTES}"
     if min(min(times), min(sequences)) < 0 or max(max(times), max(sequences)) > MAX_NUMBER:

@@ -29,11 +29,12 @@ Sources: Raft §5 and §7; Kudu's log anchors and all-replicated index for the h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
+from kvraft.compaction import Levelled, Strategy
 from kvraft.disk import Disk
 from kvraft.errors import Busy, Damage, NotLeader, Stopped
 from kvraft.events import (
@@ -47,13 +48,13 @@ from kvraft.events import (
     ignore,
 )
 from kvraft.log import Log
-from kvraft.lsm import Tree
+from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.membership import Configuration
 from kvraft.messages import Message
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
-from kvraft.record import ORIGIN, RESERVED, Entry, Kind, Position, Row, TxnId, Version
+from kvraft.record import ORIGIN, RESERVED, Entry, Kind, Position, Row, TxnId
 from kvraft.segment import Recovery, recover
 from kvraft.session import Outcome, Session, session_key
 from kvraft.snapshot import TreeSnapshot
@@ -80,12 +81,13 @@ class Options:
     """Sizes in bytes, and the timing of consensus in ticks.
 
     ``log_bytes`` is how much sealed log may wait for a memtable that is slow to fill: beyond it
-    the memtable is flushed however small it is.
+    the memtable is flushed however small it is.  ``strategy`` says which tables are merged.
     """
 
     memtable_bytes: int = 4 << 20
     segment_bytes: int = 1 << 20
     log_bytes: int = 16 << 20
+    strategy: Strategy = field(default_factory=Levelled)
     raft: RaftOptions = field(default_factory=RaftOptions)
 
 
@@ -167,7 +169,10 @@ class Replica:
             disk, owner, segment_bytes=options.segment_bytes, report=report, found=found
         )
         self.tree = Tree.open(
-            disk, owner=owner, memtable_bytes=options.memtable_bytes, report=report
+            disk,
+            owner=owner,
+            options=TreeOptions(memtable_bytes=options.memtable_bytes, strategy=options.strategy),
+            report=report,
         )
         entries = self.wal.entries()
         stored = self.tree.get(CONFIGURATION_KEY)
@@ -189,7 +194,6 @@ class Replica:
         self._pending_at: dict[int, list[TxnId]] = {}
         self._reads: dict[int, Read] = {}
         self._next_read = 1
-        self._flush: Iterator[None] | None = None
         self._replies: list[Reply] = []
         self._stopped = ""
         self._stamp = self.tree.timestamp
@@ -317,20 +321,19 @@ class Replica:
 
     @property
     def has_work(self) -> bool:
-        """Whether a slice of long work (a flush) is waiting to be done."""
-        return not self._stopped and (self._flush is not None or self.tree.waiting > 0)
+        """Whether a slice of long work (a flush, a compaction) is waiting to be done."""
+        return not self._stopped and self.tree.has_work
 
     def work(self) -> None:
-        """Do one slice of the flush in progress, or begin one."""
+        """Do one slice of long work."""
         if not self.has_work:
             return
-        if self._flush is None:
-            self._flush = self.tree.flush()
+        flushed = self.tree.flushed
         try:
-            if next(self._flush, self) is self:
-                self._flush = None
+            self.tree.work()
+            if self.tree.flushed != flushed:
                 self._cut()
-        except OSError as error:
+        except (OSError, Damage) as error:
             self._stop(error)
         self._note_marks()
 
@@ -371,7 +374,6 @@ class Replica:
 
     def _install(self, snapshot: Received) -> None:
         """Let a leader's snapshot take the place of tables and log, in this order (Raft §7)."""
-        self._flush = None
         self.tree.install(snapshot.data)
         self.wal.reset(snapshot.last)
         self._gatherer = Gatherer()
@@ -405,7 +407,7 @@ class Replica:
         if entry.record.kind is Kind.NOOP:
             self.tree.apply((), Position(entry.index, entry.term))
         elif entry.record.kind is Kind.CONFIGURATION:
-            row = (CONFIGURATION_KEY, Version(entry.index, entry.record.value))
+            row = (CONFIGURATION_KEY, entry.index, entry.record.value)
             self.tree.apply((row,), Position(entry.index, entry.term))
 
     def _apply(self, complete: Complete) -> None:
@@ -423,8 +425,8 @@ class Replica:
             outcome = Outcome(last.index, record.timestamp)
             session.add(txn.sequence, outcome)
             rows = [_row(entry) for entry in complete.entries]
-            mine = Version(record.timestamp, session.to_bytes())
-            self.tree.apply([*rows, (session_key(txn.client), mine)], position)
+            mine = (session_key(txn.client), record.timestamp, session.to_bytes())
+            self.tree.apply([*rows, mine], position)
             self._report_applied(last.index, txn, len(rows))
         if outcome is None:
             self._settle(txn, Stage.UNKNOWN, None, _too_old(txn))
@@ -586,4 +588,4 @@ def _too_old(txn: TxnId) -> str:
 def _row(entry: Entry) -> Row:
     record = entry.record
     value = None if record.kind is Kind.DELETE else record.value
-    return record.key, Version(record.timestamp, value)
+    return record.key, record.timestamp, value

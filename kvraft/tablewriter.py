@@ -151,9 +151,11 @@ class TableWriter:
 
     def _append(self, data: bytes) -> int:
         """Add ``data`` and return the offset at which it begins."""
-        if self.size == 0:
-            self._disk.create(self.name)
         offset = self.size
+        if not data:
+            return offset
+        if offset == 0:
+            self._disk.create(self.name)
         self._disk.append(self.name, data)
         self.size += len(data)
         self._hash.update(data)

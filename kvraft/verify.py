@@ -13,7 +13,9 @@ from kvraft.errors import BadInput
 from kvraft.manifest import load
 from kvraft.replica import check_disk
 from kvraft.segment import owner_of
+from kvraft.levels import Levels
 from kvraft.sstable import Table
+from kvraft.tablewriter import check_table
 
 
 def verify(directory: Path, owner: str | None = None) -> list[str]:
@@ -39,10 +41,11 @@ def verify_disk(disk: Disk, owner: str) -> list[str]:
     """Check the files of ``owner`` on ``disk``; see :func:`verify`."""
     log = check_disk(disk, owner)
     state = load(disk, owner)
-    rows = 0
-    for info in state.tables:
-        Table.open(disk, info).verify()
-        rows += info.rows
+    levels = Levels(Table.open(disk, info) for info in state.tables)
+    levels.check()
+    for table in levels.tables:
+        check_table(table)
+    rows = sum(info.rows for info in state.tables)
     term, vote = log.hard_state
     sealed = sum(segment.size for segment in log.segments)
     lines = [
