@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mmh3 import mmh3_x64_128_utupledigest as digest
 
@@ -38,6 +38,7 @@ MIN_BITS = 128
 
 _HEAD = struct.Struct("<II")
 _MAX_K = 30
+_FOLD_BYTES = 1 << 16
 _DIGITS = bytes.maketrans(b"\0\1", b"01")
 _BITS = bytes.maketrans(b"01", b"\0\1")
 
@@ -70,9 +71,11 @@ class Bloom:
     def build(cls, keys: Iterable[bytes], bits_per_key: int = 10) -> Bloom:
         """Return the filter of ``keys``; those of tombstones belong among them."""
         keys = list(keys)
-        bloom = cls.sized(len(keys), bits_per_key)
-        bloom.add(keys)
-        return bloom
+        builder = Builder(len(keys), bits_per_key)
+        builder.add(keys)
+        for _ in builder.fold():
+            pass
+        return builder.bloom
 
     def add(self, keys: Iterable[bytes]) -> None:
         """Add ``keys``.  More of them than the filter has room for raise its error rate."""
@@ -130,3 +133,39 @@ class Bloom:
         bits = bytearray(f"{number:0{m}b}".encode().translate(_BITS))
         bits.reverse()
         return cls(k, m, bits)
+
+
+class Builder:
+    """Makes the filter that :meth:`Bloom.add` would make, of many keys, in half the time.
+
+    All *k* steps of a key are one assignment, without a turn at *m*: into *k* rows of *m* bits.  In
+    the end the rows are laid over one another.  :attr:`bloom` is the filter, once it is folded.
+    """
+
+    def __init__(self, keys: int, bits_per_key: int) -> None:
+        """Begin a filter with room for that many ``keys``."""
+        self.bloom = Bloom.sized(keys, bits_per_key)
+        self._rows = bytearray(self.bloom.k * self.bloom.m)
+
+    def add(self, keys: Iterable[bytes]) -> None:
+        """Add ``keys``."""
+        m, k, rows = self.bloom.m, self.bloom.k, self._rows
+        ones = b"\1" * k
+        for key in keys:
+            h, d = digest(key)
+            h, d = h % m, d % m
+            if d:
+                rows[h : h + k * d : d] = ones
+            else:
+                rows[h] = 1
+
+    def fold(self) -> Iterator[None]:
+        """Lay the rows over one another, in slices."""
+        m, bits = self.bloom.m, self.bloom._bits
+        for at in range(0, m, _FOLD_BYTES):
+            end = min(at + _FOLD_BYTES, m)
+            folded = 0
+            for row in range(0, len(self._rows), m):
+                folded |= int.from_bytes(self._rows[row + at : row + end], "little")
+            bits[at:end] = folded.to_bytes(end - at, "little")
+            yield

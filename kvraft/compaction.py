@@ -154,10 +154,13 @@ def everything(tables: Sequence[TableInfo], strategy: Strategy) -> Task | None:
     """
     if not tables:
         return None
-    if isinstance(strategy, Levelled):
-        deepest = max(1, *(table.level for table in tables)) if tables else 1
-        return Task(tuple(tables), deepest, strategy.table_bytes)
-    return Task(tuple(tables), 0, 1 << 62)
+    if not isinstance(strategy, Levelled):
+        return Task(tuple(tables), 0, 1 << 62)
+    level = max(1, *(table.level for table in tables))
+    size = sum(table.size for table in tables)
+    while size > strategy.level_bytes * strategy.fanout ** (level - 1):
+        level += 1
+    return Task(tuple(tables), level, strategy.table_bytes)
 
 
 def _overlapping(

@@ -20,48 +20,48 @@ Source: LevelDB impl.md (levels), version_set (versions).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from weakref import WeakSet
 
+from kvraft.block import Block
 from kvraft.errors import Damage
 from kvraft.merge import Chunk
 from kvraft.record import Row
 from kvraft.snapshot import TreeSnapshot
 from kvraft.sstable import Table
-from kvraft.tableinfo import read_order
+from kvraft.tableinfo import read_order, span_of
 
 
 class Level:
-    """One sorted run of tables whose spans do not overlap."""
+    """One sorted run of tables whose spans do not overlap; ``plain`` if each of them is."""
 
     def __init__(self, tables: Iterable[Table]) -> None:
         """Take ``tables``, ordered by their spans."""
         self.tables = tuple(tables)
+        self.plain = all(table.plain for table in self.tables)
         self._starts = [table.info.start for table in self.tables]
+        self._span = span_of(table.info for table in self.tables)
 
-    def find(self, key: bytes) -> Table | None:
-        """Return the table whose span covers ``key``, ``None`` if there is none."""
-        at = bisect_right(self._starts, key) - 1
-        if at < 0 or not self.tables[at].info.covers(key):
-            return None
-        return self.tables[at]
+    def overlaps(self, start: bytes, stop: bytes) -> bool:
+        """Return whether a key from ``start`` to ``stop`` (``b""``: no end) may be here."""
+        return start < (self._span[1] or start + b"\0") and (not stop or self._span[0] < stop)
+
+    def blocks_from(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[Block]:
+        """Yield the blocks that may have rows with ``start <= key < stop``: see ``Table``."""
+        first = max(0, bisect_right(self._starts, start) - 1)
+        end = len(self.tables) if stop is None else bisect_left(self._starts, stop)
+        for at in range(end - 1, first - 1, -1) if reverse else range(first, end):
+            yield from self.tables[at].blocks_from(start, stop, reverse=reverse)
 
     def chunks(
         self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[Chunk]:
-        """Yield the rows with ``start <= key < stop``, block by block: see ``Table.chunks``."""
-        if reverse:
-            at = (len(self.tables) if stop is None else bisect_left(self._starts, stop)) - 1
-        else:
-            at = max(0, bisect_right(self._starts, start) - 1)
-        while 0 <= at < len(self.tables):
-            info = self.tables[at].info
-            if info.overlaps(start, stop or b""):
-                yield from self.tables[at].chunks(start, stop, reverse=reverse)
-            elif (info.stop and info.stop <= start) if reverse else info.start > start:
-                return
-            at += -1 if reverse else 1
+        """Yield the rows with ``start <= key < stop`` block by block, each in ascending order."""
+        for block in self.blocks_from(start, stop, reverse=reverse):
+            yield block.rows(start, stop)
 
 
 class Levels:
@@ -84,6 +84,7 @@ class Levels:
         begin = 1 if runs and runs[0][0].info.level == 0 else 0
         self.unsorted = tuple(runs[0]) if begin else ()
         self.deeper = tuple(Level(run) for run in runs[begin:])
+        self._bounds, self._guide = _guide(self.tables)
         self.ranged = any(table.ranges is not None for table in self.tables)
 
     @property
@@ -91,24 +92,15 @@ class Levels:
         """Whether somebody still reads them."""
         return self.readers > 0 or len(self.snapshots) > 0
 
-    def candidates(self, key: bytes) -> list[Table]:
+    def candidates(self, key: bytes) -> tuple[Table, ...]:
         """Return the tables whose spans cover ``key``: level 0 newest first, then down."""
-        found = [table for table in self.unsorted if table.info.covers(key)]
-        for level in self.deeper:
-            table = level.find(key)
-            if table is not None:
-                found.append(table)
-        return found
+        return self._guide[bisect_right(self._bounds, key) - 1]
 
-    def runs(self, start: bytes, stop: bytes | None, *, reverse: bool) -> list[Iterator[Chunk]]:
-        """Return the runs to merge for the rows with ``start <= key < stop``."""
-        found: list[Iterator[Chunk]] = [
-            table.chunks(start, stop, reverse=reverse)
-            for table in self.unsorted
-            if table.info.overlaps(start, stop or b"")
-        ]
-        found += [level.chunks(start, stop, reverse=reverse) for level in self.deeper]
-        return found
+    def runs(self, start: bytes, stop: bytes | None) -> list[Table | Level]:
+        """Return the sorted runs that may have rows with ``start <= key < stop``."""
+        end = stop or b""
+        found: list[Table | Level] = [t for t in self.unsorted if t.info.overlaps(start, end)]
+        return found + [level for level in self.deeper if level.overlaps(start, end)]
 
     def range_rows(self, start: bytes, stop: bytes | None) -> list[Row]:
         """Return the range deletes in ``start`` … ``stop``."""
@@ -122,3 +114,22 @@ class Levels:
                 if before.info.overlaps(table.info.start, table.info.stop):
                     what = f"overlaps {before.name} on level {table.info.level}"
                     raise Damage(table.name, 0, what)
+
+
+def _guide(tables: Sequence[Table]) -> tuple[list[bytes], list[tuple[Table, ...]]]:
+    """Return where spans start or stop, and which tables cover the keys from each such place on.
+
+    One bisection then tells all that a key may be in, on however many levels.
+    """
+    places: dict[bytes, tuple[list[int], list[int]]] = {b"": ([], [])}  # who starts, who stops
+    for rank, table in enumerate(tables):
+        places.setdefault(table.info.start, ([], []))[0].append(rank)
+        if table.info.stop:
+            places.setdefault(table.info.stop, ([], []))[1].append(rank)
+    bounds, guide = sorted(places), []
+    covering: list[int] = []  # ranks, in order
+    for bound in bounds:
+        starting, stopping = places[bound]
+        covering = sorted([rank for rank in covering if rank not in stopping] + starting)
+        guide.append(tuple(tables[rank] for rank in covering))
+    return bounds, guide

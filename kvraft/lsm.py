@@ -157,8 +157,8 @@ class Tree:
         self._report = report
         self._clock = clock
         self._cache = BlockCache(options.cache_bytes)
-        self._memtable = Memtable()
         self._immutables: list[_Immutable] = []  # oldest first
+        self._begin_memtable()
         self._levels = Levels(self._open_table(info) for info in manifest.state.tables)
         self._past: list[Levels] = []  # which some of their files outlive
         self._pins: dict[Timestamp, int] = {}  # who reads at which time
@@ -226,7 +226,7 @@ class Tree:
             check_row((key, 0, value))
         self.timestamp = timestamp = self.timestamp + 1
         self._index += 1
-        self._memtable.update(((key, timestamp, value),), self._pinned)
+        self._memtable.put((key, timestamp, value), self._pinned)
         counts = self.counts
         counts.rows_put += 1
         counts.bytes_put += len(key) + len(value)
@@ -292,9 +292,15 @@ class Tree:
         before = self._immutables[-1].through if self._immutables else self.flushed
         if self.applied == before:
             return
-        frozen, self._memtable = self._memtable, Memtable()
+        frozen = self._memtable
         self._immutables.append(_Immutable(frozen, self.applied))
+        self._begin_memtable()
         self._report(MemtableFrozen(len(frozen), frozen.size, self._index))
+
+    def _begin_memtable(self) -> None:
+        self._memtable = Memtable()
+        frozen = (each.memtable for each in reversed(self._immutables))
+        self._memtables = (self._memtable, *frozen)  # newest first
 
     @property
     def has_work(self) -> bool:
@@ -354,8 +360,8 @@ class Tree:
         keep, horizon = self._keep(), self.horizon
         writer = TableWriter(self._disk, self._manifest.take_number(), self._owner, self._form)
         for chunk in memtable.drain():
-            if chunk:
-                writer.add(retain(chunk, keep, memtable.ranges))
+            if kept := retain(chunk, keep, memtable.ranges):
+                writer.add(kept)
             yield
         ranges = lasting(memtable.ranges, keep, None) if memtable.ranges else []
         info = yield from writer.finish(ranges)
@@ -368,6 +374,7 @@ class Tree:
         edit = Edit(add, (), flushed=through, timestamp=memtable.timestamp, horizon=horizon)
         self._commit(edit)
         del self._immutables[0]
+        self._memtables = self._memtables[:-1]
         self._flushing = None
         self._report(Flushed(through.index, info.number if info else 0))
 
@@ -542,7 +549,8 @@ class Tree:
                 installed=True,
             )
         )
-        self._memtable, self._immutables = Memtable(), []
+        self._immutables = []
+        self._begin_memtable()
         self._index, self._term = state.flushed
         self.timestamp = max(self.timestamp, state.timestamp)
         self._report(Installed(self._index, tuple(info.number for info in state.tables)))
@@ -615,7 +623,7 @@ class Tree:
         """Return the newest row of ``key`` at a time, and when it was last deleted by a range."""
         best: Row | None = None
         newest = deleted = NONE  # newest is the higher of that of best and deleted
-        for memtable in self._memtables():
+        for memtable in self._memtables:
             row = memtable.get(key, at)
             if row is not None and row[1] > newest:
                 best, newest = row, row[1]
@@ -635,12 +643,6 @@ class Tree:
                     deleted = max(deleted, table.ranges.newest(key, at))
                     newest = max(newest, deleted)
         return best, deleted
-
-    def _memtables(self) -> list[Memtable]:
-        """Return the memtables, newest first."""
-        if not self._immutables:
-            return [self._memtable]
-        return [self._memtable, *(each.memtable for each in reversed(self._immutables))]
 
     def scan(
         self,
@@ -670,23 +672,40 @@ class Tree:
     def _pairs(
         self, start: bytes, stop: bytes | None, reverse: bool, at: Timestamp
     ) -> Generator[Pair, None, None]:
-        levels, memtables = self._levels, self._memtables()
+        levels, memtables = self._levels, self._memtables
         levels.readers += 1
         self._pin(at)
         try:
             yield b"", b""  # taken by scan
-            runs = [memtable.chunks(start, stop, reverse=reverse) for memtable in memtables]
-            runs += levels.runs(start, stop, reverse=reverse)
-            ranges = _ranges(levels, memtables, start, stop)
-            for chunk in merge(runs, reverse=reverse):
-                pairs = visible(chunk, at, ranges)
-                for pair in reversed(pairs) if reverse else pairs:
-                    if self._closed:
-                        self._check_open()
-                    yield pair
+            for pairs in self._found(levels, memtables, start, stop, at, reverse):
+                self._check_open()
+                yield from reversed(pairs) if reverse else pairs
+            self._check_open()
         finally:
             levels.readers -= 1
             self._unpin(at)
+
+    def _found(
+        self,
+        levels: Levels,
+        memtables: Sequence[Memtable],
+        start: bytes,
+        stop: bytes | None,
+        at: Timestamp,
+        reverse: bool,
+    ) -> Iterator[list[Pair]]:
+        """Yield keys and values, some at a time; each list in ascending order."""
+        runs = levels.runs(start, stop)
+        memtables = [memtable for memtable in memtables if memtable]
+        if not memtables and len(runs) == 1 and runs[0].plain and levels.newest <= at:
+            # Nothing to reconcile, nothing to hide: blocks are handed out as they are.
+            for block in runs[0].blocks_from(start, stop, reverse=reverse):
+                yield block.pairs(start, stop)
+            return
+        chunks = [run.chunks(start, stop, reverse=reverse) for run in (*memtables, *runs)]
+        ranges = _ranges(levels, memtables, start, stop)
+        for chunk in merge(chunks, reverse=reverse):
+            yield visible(chunk, at, ranges)
 
     def view(self, *, at: Timestamp | None = None) -> View:
         """Return a view of the tree as it is now, or was ``at`` a time; close it after use.
@@ -779,7 +798,7 @@ class Tree:
             tables=tuple(len(level) for level in levels),
             table_bytes=tuple(sum(info.size for info in level) for level in levels),
             rows=sum(info.rows for info in infos),
-            memtable_bytes=sum(memtable.size for memtable in self._memtables()),
+            memtable_bytes=sum(memtable.size for memtable in self._memtables),
             waiting=self.waiting,
             cache_bytes=cache.size,
             cache_hits=cache.hits,
@@ -881,9 +900,7 @@ def prefix_stop(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
-def _bounds(
-    start: bytes, stop: bytes | None, prefix: bytes | None
-) -> tuple[bytes, bytes | None]:
+def _bounds(start: bytes, stop: bytes | None, prefix: bytes | None) -> tuple[bytes, bytes | None]:
     """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
     if prefix is not None:
         check_key(prefix)

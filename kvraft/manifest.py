@@ -260,9 +260,7 @@ def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
 def _opening(name: str, owner: str, state: State) -> bytes:
     """Return what the manifest ``name`` begins with: its header, and the whole ``state``."""
     header = json.dumps({"format": FORMAT, "owner": owner}).encode()
-    edit = Edit(
-        state.tables, (), state.flushed, state.timestamp, state.horizon, state.installed
-    )
+    edit = Edit(state.tables, (), state.flushed, state.timestamp, state.horizon, state.installed)
     body = _encode(edit, state.next_file)
     return frame.encode(_HEADER, header, synced=0, seed=_HEADER_SEED) + frame.encode(
         _EDIT, body, synced=0, seed=frame.seed_of(name, owner)

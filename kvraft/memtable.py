@@ -21,8 +21,7 @@ Source: LevelDB impl.md (memtable); Chang et al., *Bigtable*, OSDI 2006, §5.3.
 
 from __future__ import annotations
 
-import heapq
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
@@ -73,6 +72,18 @@ class Memtable:
 
     def __bool__(self) -> bool:
         return bool(self._newest or self.ranges)
+
+    def put(self, row: Row, pinned: Timestamp = UNPINNED) -> None:
+        """Put in one row, as :meth:`update` does."""
+        key, timestamp, value = row
+        if key in self._newest:
+            self.update((row,), pinned)
+            return
+        self._newest[key] = row
+        self._fresh.append(key)
+        self.size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+        if timestamp > self.timestamp:
+            self.timestamp = timestamp
 
     def update(self, rows: Iterable[Row], pinned: Timestamp = UNPINNED) -> None:
         """Put in ``rows``, which :func:`check_row` finds nothing wrong with.
@@ -157,13 +168,22 @@ class Memtable:
         For a flush.  Nothing may be put in before the last list was taken.
         """
         fresh = list(self._fresh)
-        runs = [list(self._keys)]
+        runs = [list(self._keys)] if self._keys else []
         for at in range(0, len(fresh), _SORTED_AT_ONCE):
             runs.append(sorted(fresh[at : at + _SORTED_AT_ONCE]))
             yield []
-        keys = heapq.merge(*runs)
-        while part := list(islice(keys, _LAST_CHUNK)):
-            yield self._rows(part)
+        places = [0] * len(runs)
+        while runs:
+            share = max(8, _LAST_CHUNK // len(runs))
+            edge = min(run[at : at + share][-1] for run, at in zip(runs, places, strict=True))
+            keys: list[bytes] = []
+            for n, (run, at) in enumerate(zip(runs, places, strict=True)):
+                places[n] = bisect_right(run, edge, at, min(at + share, len(run)))
+                keys += run[at : places[n]]
+            keys.sort()  # it gallops through what is in order already
+            left = [n for n, run in enumerate(runs) if places[n] < len(run)]
+            runs, places = [runs[n] for n in left], [places[n] for n in left]
+            yield self._rows(keys)
 
     def _sorted(self) -> SortedList[bytes]:
         if self._fresh:

@@ -191,7 +191,7 @@ class Table:
     """One table, open: its index and its filter are in memory, its data on disk.
 
     ``bloom`` is ``None`` if it has no filter, ``ranges`` if it has no range deletes;
-    ``properties`` are as they were written.
+    ``properties`` are as they were written; ``plain`` means one version a key, and no deletes.
     """
 
     def __init__(self, disk: Disk, info: TableInfo, parts: _Parts, cache: BlockCache) -> None:
@@ -199,6 +199,7 @@ class Table:
         self.info = info
         self.name = table_name(info.number)
         self.bloom, self.ranges, self.properties, (self._last_keys, self._starts) = parts
+        self.plain = self.ranges is None and info.rows == info.keys and not info.tombstones
         self.counts = Counts()
         self._disk = disk
         self._cache = cache
@@ -275,22 +276,27 @@ class Table:
             counts.filter_wrong += 1
         return row
 
-    def chunks(
+    def blocks_from(
         self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
-    ) -> Iterator[list[Row]]:
-        """Yield the rows with ``start <= key < stop`` block by block; no ``stop``, no end.
+    ) -> Iterator[Block]:
+        """Yield the blocks that may have rows with ``start <= key < stop``; no ``stop``, no end.
 
-        With ``reverse`` the last block comes first; each is in ascending order in either case.
+        With ``reverse`` the last block comes first.
         """
         last_keys = self._last_keys
-        first = bisect_left(last_keys, start)
+        first = bisect_left(last_keys, start) if start else 0
         end = len(last_keys)
         if stop is not None:
             end = min(end, bisect_left(last_keys, stop) + 1)
         for at in range(end - 1, first - 1, -1) if reverse else range(first, end):
-            rows = self.read_block(at).rows(start, stop)
-            if rows:
-                yield rows
+            yield self.read_block(at)
+
+    def chunks(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[list[Row]]:
+        """Yield the rows with ``start <= key < stop`` block by block, each in ascending order."""
+        for block in self.blocks_from(start, stop, reverse=reverse):
+            yield block.rows(start, stop)
 
     def at_level(self, level: int) -> Table:
         """Return this table as one of ``level``; the file is the same."""
@@ -316,7 +322,8 @@ class Table:
 
     def load_block(self, at: int) -> Block:
         """Read and check the data block ``at``, counted from 0, past the cache."""
-        start, length = self.extent(at)
+        start = self._starts[at]
+        length = self._starts[at + 1] - start
         data = self._disk.read(self.name, start, length)
         self.counts.blocks_read += 1
         self.counts.bytes_read += length

@@ -23,12 +23,13 @@ import json
 from bisect import bisect_left
 from collections.abc import Generator
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, repeat
+from operator import add
 from typing import Any, NamedTuple
 
 from kvraft import codec
 from kvraft.block import ROW_OVERHEAD, Block, seal
-from kvraft.bloom import Bloom
+from kvraft.bloom import Bloom, Builder
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.record import Row, Timestamp
@@ -83,19 +84,19 @@ class TableWriter:
         return bool(self._pending or self.size)
 
     def add(self, rows: list[Row]) -> None:
-        """Add ``rows``: behind those before, in order, each key with all its versions.
+        """Add ``rows``, at least one: behind those before, in order, each key with all its versions.
 
         Raises ``BadInput`` if they are out of order, ``OSError`` if the disk fails and
         ``FileExistsError`` if the number was used before.
         """
         self._pending += rows
-        sizes = [
-            ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
-            for key, _, value in self._pending
-        ]
-        ends = list(accumulate(sizes))
+        keys, _, values = zip(*self._pending, strict=True)
+        if None in values:
+            values = tuple([value or b"" for value in values])
+        sizes = map(add, map(len, keys), map(len, values))
+        ends = list(accumulate(map(add, sizes, repeat(ROW_OVERHEAD))))
         cut = 0
-        while ends and ends[-1] - (base := ends[cut - 1] if cut else 0) >= self._form.block_bytes:
+        while ends[-1] - (base := ends[cut - 1] if cut else 0) >= self._form.block_bytes:
             end = bisect_left(ends, base + self._form.block_bytes) + 1
             while end < len(ends) and self._pending[end][0] == self._pending[end - 1][0]:
                 end += 1
@@ -137,11 +138,12 @@ class TableWriter:
         keys = self.summary.keys
         if not self._form.bits_per_key or not keys:
             return None
-        bloom = Bloom.sized(len(keys), self._form.bits_per_key)
+        builder = Builder(len(keys), self._form.bits_per_key)
         for at in range(0, len(keys), _KEYS_PER_SLICE):
-            bloom.add(keys[at : at + _KEYS_PER_SLICE])
+            builder.add(keys[at : at + _KEYS_PER_SLICE])
             yield
-        return bloom
+        yield from builder.fold()
+        return builder.bloom
 
     def _add_block(self, rows: list[Row]) -> None:
         self.summary.add(rows)
