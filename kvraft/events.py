@@ -136,7 +136,9 @@ class Marks(Event):
 
 @dataclass(frozen=True, slots=True)
 class Appended(Event):
-    """Entries were written to the log and synced, from index ``first`` on, one a list position.
+    """Entries were written to the log, from index ``first`` on, one a list position.
+
+    They are synced, but where a store without consensus asked for less (``wal.Durability``).
 
     ``keys`` are labels; a no-op has key ``""`` and transaction ``""``.  ``ends`` is the commit
     mark of each entry.
@@ -200,11 +202,15 @@ class SegmentDropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class TailCut(Event):
-    """A torn write, never acknowledged, was cut off the end of a file."""
+    """A torn write, never acknowledged, was cut off the end of a file.
+
+    ``aside`` is the file that keeps the bytes, ``""`` if none does.
+    """
 
     file: str
     offset: int
     size: int  # bytes cut
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

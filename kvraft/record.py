@@ -144,6 +144,8 @@ handles them by the million.  A range delete is a row, too: start, timestamp, st
 
 
 _ENTRY = struct.Struct("<QQQQIIHBB")
+_HEAD = struct.Struct("<QQ16xIIHBx")  # the same, without what only the record itself needs
+_KINDS = {kind.value: kind for kind in Kind}
 ENTRY_OVERHEAD = _ENTRY.size
 
 
@@ -175,21 +177,71 @@ def unpack_entries(data: bytes) -> list[Entry]:
     caller, who knows the file, says where.
     """
     entries: list[Entry] = []
+    unpack, kinds = _ENTRY.unpack_from, _KINDS
     at, end = 0, len(data)
     while at < end:
         if end - at < ENTRY_OVERHEAD:
             raise ValueError("the last entry's head is cut short")
-        term, index, timestamp, sequence, k, v, c, kind, commit = _ENTRY.unpack_from(data, at)
-        at += ENTRY_OVERHEAD
-        if end - at < c + k + v:
+        term, index, timestamp, sequence, k, v, c, kind, commit = unpack(data, at)
+        client_at = at + ENTRY_OVERHEAD
+        key_at = client_at + c
+        value_at = key_at + k
+        at = value_at + v
+        if at > end:
             raise ValueError(f"entry {index} is cut short")
-        client, at = data[at : at + c].decode(), at + c
-        key, at = data[at : at + k], at + k
-        value, at = data[at : at + v], at + v
-        txn = TxnId(client, sequence)
-        record = Record(Kind(kind), key, value, timestamp, txn, commit == 1)
+        txn = TxnId(data[client_at:key_at].decode(), sequence)
+        if kind not in kinds:
+            raise ValueError(f"entry {index} is of kind {kind}, which there is not")
+        key, value = data[key_at:value_at], data[value_at:at]
+        record = Record(kinds[kind], key, value, timestamp, txn, commit == 1)
         entries.append(Entry(term, index, record))
     return entries
+
+
+def survey_entries(data: bytes) -> tuple[list[Position], int]:
+    """Return where a term begins in packed entries, the first entry's place before all, and the
+    last index.
+
+    It reads heads only and makes no :class:`Entry`, so it is several times as fast as
+    :func:`unpack_entries`.  Raises ``ValueError`` if there is no entry, if ``data`` does not end
+    where one ends, if indexes do not rise by one, if terms fall or a kind is unknown.
+    """
+    turns: list[Position] = []
+    unpack, overhead = _HEAD.unpack_from, ENTRY_OVERHEAD
+    newest, last = -1, -1
+    at, end = 0, len(data)
+    try:
+        while at < end:
+            term, index, k, v, c, kind = unpack(data, at)
+            if term != newest or index != last + 1:
+                if turns and index != last + 1:
+                    raise ValueError(f"entry {index} follows entry {last}")
+                if term < newest:
+                    raise ValueError(f"entry {index} is of term {term}, after term {newest}")
+                turns.append(Position(index, term))
+                newest = term
+            if not 0 < kind < 5:
+                raise ValueError(f"entry {index} is of kind {kind}, which there is not")
+            last = index
+            at += overhead + k + v + c
+    except struct.error:
+        raise ValueError("the last entry's head is cut short") from None
+    if at != end:
+        raise ValueError(f"entry {last} is cut short")
+    if not turns:
+        raise ValueError("there is no entry")
+    return turns, last
+
+
+def slice_entries(data: bytes, start: int, stop: int) -> bytes:
+    """Return the packed entries number ``start`` … ``stop - 1`` of ``data``, counted from 0."""
+    at = begin = 0
+    for number in range(stop):
+        if number == start:
+            begin = at
+        _, _, k, v, c, _ = _HEAD.unpack_from(data, at)
+        at += ENTRY_OVERHEAD + k + v + c
+    return data[begin:at]
 
 
 def label(key: bytes) -> str:

@@ -7,9 +7,9 @@ The log (``wal.py``) is a row of files, each a row of frames (``frame.py``)::
     0000000000000006-0000000000000058.wal      active
     └── segment id ──┘ └─ first index ─┘       (hexadecimal)
 
-    HEADER      JSON: format, owner, segment, first; term_before, of the entry before first;
-                continues, whether this segment goes on where the one before it ends; and
-                term and vote so far, so that the segments before this one can go
+    HEADER      JSON: format, owner (cluster and member), segment, first; term_before, of the
+                entry before first; continues, whether this segment goes on where the one before
+                it ends; and term and vote so far, so that the segments before this one can go
     HARD_STATE  term (8 bytes, little-endian), whether a vote follows (1), the vote
     ENTRIES     entries, as record.py packs them
     CLOSED      empty: the log was closed here; more may follow
@@ -28,11 +28,26 @@ Invariants:
 
 The newest segment may end in a torn write, which was never acknowledged.  Everything else that does
 not add up is :class:`~kvraft.errors.Damage`: a log that was promised is never quietly shortened
-(Alagappan et al., *Protocol-Aware Recovery*, FAST 2018).  Two losses cannot be seen from here:
-damage to the very last frame of the active segment looks like a torn write (a CLOSED frame shields
-what is before it), and whole files missing at either end look like a log that is shorter.
+(Alagappan et al., *Protocol-Aware Recovery*, FAST 2018).  An old segment that reappears is void, or
+goes on into the ones that are kept, or a segment between is missing and the log is refused.  Two
+losses cannot be seen from here: damage to the very last frame of the active segment looks like a
+torn write (a CLOSED frame shields what is before it), and whole files missing at either end look
+like a log that is shorter.
 
-Sources: etcd wal (superseding by index, hard state at the head of each segment, segment names).
+:func:`recover` only looks.  :func:`mend` then makes durable what it found:
+
+- The torn bytes are copied to a file of their own, never read again, for whoever wants to know what
+  was lost: ``{segment id}-{first index}-{offset}.torn``.  The newest ``KEPT_ASIDE`` of these stay.
+- The newest segment is written anew, without them, and renamed over the old one.  A sync would not
+  do: after a failed one the operating system still shows the bytes to the next process, calls them
+  clean, and its next sync succeeds without writing them (Rebello et al., *Can Applications Recover
+  from fsync Failures?*, ATC 2020).
+
+Space is not allocated ahead: it was measured to buy nothing clear, and leaves tails of zeros that
+would have to be told from damage.
+
+Sources: etcd wal (superseding by index, hard state at the head of each segment, segment names, a
+copy of what a repair takes away).
 """
 
 from __future__ import annotations
@@ -40,23 +55,28 @@ from __future__ import annotations
 import json
 import re
 import struct
-from bisect import bisect_left
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from kvraft import disk as files
 from kvraft import frame
 from kvraft.disk import TEMPORARY, Disk
 from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.frame import Frame
-from kvraft.record import ORIGIN, Entry, HardState, Position, unpack_entries
+from kvraft.logindex import Batch, LogIndex
+from kvraft.record import ORIGIN, HardState, Position, survey_entries
 
 FORMAT = 1
 
 HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
 
-_NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
+KEPT_ASIDE = 4
+"""How many torn ends are kept, the newest: by segment, then by offset, as their names sort."""
+
+_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.wal")
+_ASIDE = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}\.torn")
+_OPENING_BYTES = 4096  # enough for any header but one with very long names
 _HEADER_SEED = frame.seed_of("kvraft log segment")  # a header can be read whoever owns it
 _HARD_STATE = struct.Struct("<Q?")
 
@@ -81,19 +101,15 @@ class Segment:
         """The name of its file; names sort by id."""
         return f"{self.id:016x}-{self.first:016x}.wal"
 
-
-class Batch(NamedTuple):
-    """Where the entries ``first`` … ``last`` are: one frame whose first entry is ``first``.
-
-    Entries of the frame behind ``last`` are superseded.  ``synced`` is what its head says.
-    """
-
-    first: int
-    last: int
-    file: str
-    offset: int
-    length: int
-    synced: int
+    def grown(self, batches: list[Batch], size: int) -> Segment:
+        """Return this segment as it is when it holds these batches too, and ``size`` bytes."""
+        lows = [batch.first for batch in batches]
+        highs = [batch.written for batch in batches]
+        if self.low <= self.high:
+            lows.append(self.low)
+            highs.append(self.high)
+        low, high = (min(lows), max(highs)) if lows else (self.low, self.high)
+        return Segment(self.id, self.first, low, high, size, self.sealed)
 
 
 class Torn(NamedTuple):
@@ -104,40 +120,42 @@ class Torn(NamedTuple):
     size: int
     why: str
 
+    @property
+    def aside(self) -> str:
+        """The name of the file that keeps these bytes once they are cut."""
+        return f"{self.file.removesuffix('.wal')}-{self.offset:016x}.torn"
+
 
 @dataclass(slots=True)
 class Recovery:
     """What the files of a log say, read without writing anything.
 
-    ``entries`` are the live ones behind ``base``, and ``batches`` says where they are.  ``torn`` is
-    what :meth:`Wal.open` cuts, ``leftovers`` are the unfinished files it removes.  ``closed`` says
-    that no frame with contents is the last one of the newest segment.  ``void`` are the segments
-    that an installed snapshot put out of force and :meth:`Wal.open` removes; if there are such and
-    no others, it also begins the log anew behind ``base``.
+    ``index`` says where the live entries are, and of which term.  ``torn`` is what :func:`mend`
+    cuts, ``leftovers`` are the unfinished files it removes, ``aside`` the torn ends kept already.
+    ``closed`` says that no frame with contents is the last one of the newest segment.  ``void`` are
+    the segments that an installed snapshot put out of force and :meth:`Wal.open` removes; if there
+    are such and no others, it also begins the log anew behind ``base``.
     """
 
     segments: list[Segment] = field(default_factory=list)
-    batches: list[Batch] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    base: Position = ORIGIN
+    index: LogIndex = field(default_factory=LogIndex)
     hard_state: HardState = field(default_factory=HardState)
     torn: Torn | None = None
     leftovers: list[str] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
     void: list[str] = field(default_factory=list)
     next_id: int = 1  # of a segment
     closed: bool = True
 
     @property
+    def base(self) -> Position:
+        """The place before the first entry."""
+        return self.index.base
+
+    @property
     def last(self) -> Position:
         """The place of the last entry, ``base`` if there is none."""
-        return place_of(self.entries[-1]) if self.entries else self.base
-
-    def holds(self, place: Position) -> bool:
-        """Return whether there is an entry at ``place``, or ``base`` is there."""
-        at = place.index - self.base.index
-        if not 0 < at <= len(self.entries):
-            return place == self.base
-        return place_of(self.entries[at - 1]) == place
+        return self.index.end
 
 
 def recover(disk: Disk, owner: str, installed: Position = ORIGIN) -> Recovery:
@@ -151,25 +169,48 @@ def recover(disk: Disk, owner: str, installed: Position = ORIGIN) -> Recovery:
     :class:`~kvraft.errors.Foreign` for another member's log or another format version.
     """
     log = _read(disk, owner)
-    if not log.segments or log.base.index >= installed.index or log.holds(installed):
+    if not log.segments or log.base.index >= installed.index or log.index.holds(installed):
         return log
     return Recovery(
-        base=installed,
+        index=LogIndex(installed),
         hard_state=log.hard_state,
         leftovers=log.leftovers,
+        aside=log.aside,
         void=log.void + [segment.name for segment in log.segments],
         next_id=log.next_id,
     )
 
 
+def mend(disk: Disk, log: Recovery) -> None:
+    """Make durable what :func:`recover` found, and take away what it left out.
+
+    A crash or a failure at any moment leaves a log of which :func:`recover` finds the same.  It
+    needs space for a copy of the newest segment: on a full disk it raises ``OSError``.
+    """
+    for name in log.leftovers:
+        disk.remove(name)
+    if log.torn:
+        _set_aside(disk, log.torn, log.aside)
+    if log.segments:
+        newest = log.segments[-1]
+        files.replace(disk, newest.name, disk.read(newest.name, 0, newest.size))
+
+
+def _set_aside(disk: Disk, torn: Torn, before: list[str]) -> None:
+    files.replace(disk, torn.aside, disk.read(torn.file, torn.offset, torn.size))
+    others = [name for name in before if name != torn.aside]
+    for name in others[: max(0, len(others) + 1 - KEPT_ASIDE)]:
+        disk.remove(name)
+
+
 def _read(disk: Disk, owner: str) -> Recovery:
     log = Recovery()
     names = disk.names()
-    log.leftovers = [
-        name
-        for name in names
-        if name.endswith(TEMPORARY) and _NAME.fullmatch(name.removesuffix(TEMPORARY))
-    ]
+    for name in names:
+        whole = name.removesuffix(TEMPORARY)
+        if whole != name and (_NAME.fullmatch(whole) or _ASIDE.fullmatch(whole)):
+            log.leftovers.append(name)
+    log.aside = [name for name in names if _ASIDE.fullmatch(name)]
     names = [name for name in names if _NAME.fullmatch(name)]
     begin = _begin(disk, names)
     log.void = names[:begin]
@@ -177,15 +218,20 @@ def _read(disk: Disk, owner: str) -> Recovery:
         _read_segment(log, owner, name, disk.read(name), newest=name == names[-1])
     if log.segments:
         log.next_id = log.segments[-1].id + 1
-    _settle_base(log)
+    if log.index.last < log.base.index:
+        newest = log.segments[-1]
+        what = f"the log ends at entry {log.index.last}, before its base {log.base.index}"
+        raise Damage(newest.name, newest.size, what)
+    # The oldest header tells the term of the base as it was then; a later frame may have superseded
+    # that entry, and holds the one that won.
+    log.index.cut(log.base.index)
     return log
 
 
 def _begin(disk: Disk, names: list[str]) -> int:
     """Return which of the segments ``names`` the log begins with: the last that continues none."""
     for at in range(len(names) - 1, 0, -1):
-        says, _ = _decode_header(names[at], disk.read(names[at]))
-        if says.get("continues") is False:
+        if _opening(disk, names[at]).get("continues") is False:
             return at
     return 0
 
@@ -198,14 +244,21 @@ def owner_of(disk: Disk) -> str:
     names = [name for name in disk.names() if _NAME.fullmatch(name)]
     if not names:
         raise BadInput("there is no log here that could name its owner")
-    says, _ = _decode_header(names[-1], disk.read(names[-1]))
-    return str(says.get("owner"))
+    return str(_opening(disk, names[-1]).get("owner"))
+
+
+def _opening(disk: Disk, name: str) -> dict[str, Any]:
+    """Return the fields of a segment's header, reading little more of the file than that."""
+    data = disk.read(name, 0, _OPENING_BYTES)
+    if isinstance(frame.decode(data, 0, seed=_HEADER_SEED), str):
+        data = disk.read(name)
+    return _decode_header(name, data)[0]
 
 
 def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: bool) -> None:
     segment, before, hard_state = _read_header(owner, name, data)
     if not log.segments:
-        log.base = before
+        log.index = LogIndex(before)
     elif segment.id != log.segments[-1].id + 1:
         what = f"segment {segment.id} follows segment {log.segments[-1].id}: one is missing"
         raise Damage(name, 0, what)
@@ -235,11 +288,13 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
         if segment.sealed:
             raise ValueError("a frame follows the seal")
         if found.kind == ENTRIES:
-            entries = unpack_entries(found.payload)
-            _supersede(log, entries)
-            first, last, length = entries[0].index, entries[-1].index, found.end - found.offset
-            batch = Batch(first, last, name, found.offset, length, found.synced)
-            add_batch(log.segments, log.batches, batch)
+            turns, last = survey_entries(found.payload)
+            first, length = turns[0].index, found.end - found.offset
+            check_follows(log.index, turns)
+            log.index.extend(turns, last)
+            batch = Batch(first, last, last, name, found.offset, length, found.synced)
+            log.index.place(batch)
+            log.segments[-1] = segment.grown([batch], segment.size)
         elif found.kind == HARD_STATE:
             log.hard_state = _unpack_hard_state(found.payload)
         elif found.kind in (CLOSED, SEAL) and not found.payload:
@@ -251,75 +306,18 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
     log.closed = found.kind in (CLOSED, SEAL)
 
 
-def _supersede(log: Recovery, entries: list[Entry]) -> None:
-    """Put ``entries`` behind those they follow and in the place of those they supersede.
+def check_follows(index: LogIndex, turns: list[Position]) -> None:
+    """Raise ``ValueError`` unless entries that begin at ``turns[0]`` can stand in this log.
 
-    Once older segments are gone, a frame may begin at or below ``base``, for it superseded some of
-    what they held; the term of the entry before it is then unknown.
+    They put themselves behind those they follow and in the place of those they supersede.  Once
+    older segments are gone, a frame may begin at or below ``base``, for it superseded some of what
+    they held; the term of the entry before it is then unknown, and taken for 0.
     """
-    if not entries:
-        raise ValueError("a frame of entries holds none")
-    first = entries[0].index
-    if not 1 <= first <= log.last.index + 1:
-        raise ValueError(f"entry {first} follows entry {log.last.index}")
-    keep = max(0, first - log.entries[0].index) if log.entries else 0
-    if keep:
-        term = log.entries[keep - 1].term
-    else:
-        term = log.base.term if first == log.base.index + 1 else 0
-    check_order(entries, term)
-    log.entries[keep:] = entries
-
-
-def _settle_base(log: Recovery) -> None:
-    """Let go of entries at or below ``base``, and give ``base`` the term of the one in its place.
-
-    The oldest header tells the term as it was then; a later frame may have superseded that entry.
-    """
-    if log.last.index < log.base.index:
-        newest = log.segments[-1]
-        what = f"the log ends at entry {log.last.index}, before its base {log.base.index}"
-        raise Damage(newest.name, newest.size, what)
-    below = log.base.index + 1 - log.entries[0].index if log.entries else 0
-    if below > 0:
-        log.base = place_of(log.entries[below - 1])
-        del log.entries[:below]
-        forget(log.batches, log.base.index)
-
-
-def place_of(entry: Entry) -> Position:
-    """Return the place of ``entry`` in the log."""
-    return Position(entry.index, entry.term)
-
-
-def check_order(entries: Sequence[Entry], term: int) -> None:
-    """Raise ``ValueError`` unless indexes rise by one and terms never fall, from ``term`` on."""
-    expected = entries[0].index
-    for entry in entries:
-        if entry.index != expected:
-            raise ValueError(f"entry {entry.index} follows entry {expected - 1}")
-        if entry.term < term:
-            raise ValueError(f"entry {entry.index} is of term {entry.term}, after term {term}")
-        expected, term = expected + 1, entry.term
-
-
-def add_batch(segments: list[Segment], batches: list[Batch], batch: Batch) -> None:
-    """Take note of a frame in the newest segment and of what it supersedes."""
-    while batches and batches[-1].first >= batch.first:
-        batches.pop()
-    if batches and batches[-1].last >= batch.first:
-        batches[-1] = batches[-1]._replace(last=batch.first - 1)
-    batches.append(batch)
-    newest = segments[-1]
-    low, high = batch.first, batch.last
-    if newest.low <= newest.high:
-        low, high = min(low, newest.low), max(high, newest.high)
-    segments[-1] = replace(newest, low=low, high=high)
-
-
-def forget(batches: list[Batch], index: int) -> None:
-    """Let go of the batches that hold nothing above ``index``."""
-    del batches[: bisect_left(batches, index + 1, key=lambda batch: batch.last)]
+    first, term = turns[0]
+    if not 1 <= first <= index.last + 1:
+        raise ValueError(f"entry {first} follows entry {index.last}")
+    if term < (before := index.term_at(first - 1)):
+        raise ValueError(f"entry {first} is of term {term}, after term {before}")
 
 
 def pack_hard_state(state: HardState) -> bytes:

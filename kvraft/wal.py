@@ -8,6 +8,9 @@ longer needed.  What the files look like is told in ``segment.py``::
     └─────────┘ └─────────┘ └─────────┘ └─────────┘
      ▲ drop_below: whole segments, oldest first
 
+How far its end comes towards the disk (``tail.py``) is the caller's choice of
+:class:`Durability`.  Consensus takes ``SYNC``; a store without it may take less.
+
 Where a snapshot took the place of everything through some entry, the log goes on behind it
 (:meth:`Wal.reset`, Raft §7)::
 
@@ -18,8 +21,11 @@ Where a snapshot took the place of everything through some entry, the log goes o
 
 Invariants:
 
-- A save is one append and one sync, the hard state before the entries; both are durable when it
-  returns, so before any message that depends on them leaves (Raft Figure 2, persistent state).
+- A save is one append and one sync for all it holds (group commit), the hard state before the
+  entries; both are durable when it returns, so before any message that depends on them leaves
+  (Raft Figure 2, persistent state).  A hard state is never less than ``SYNC``.
+- Whatever level was asked for, a crash leaves a prefix of what was written, and at least what was
+  synced.  A segment is synced before it is sealed, so a loss is never followed by more.
 - All that :meth:`Wal.open` found is durable before anything is built on it.
 - Nothing is written behind a failed write or sync: the log is stopped, and what is on disk is
   found out by opening it again (Rebello et al., ATC 2020).
@@ -29,10 +35,11 @@ Invariants:
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import Enum
+from typing import NoReturn
 
 from kvraft import disk as files
 from kvraft import frame
@@ -48,13 +55,13 @@ from kvraft.events import (
     TailCut,
     ignore,
 )
+from kvraft.logindex import Batch, LogIndex, turns_of
 from kvraft.record import (
     Entry,
     HardState,
     Position,
-    entry_size,
     label,
-    pack_entries,
+    survey_entries,
     unpack_entries,
 )
 from kvraft.segment import (
@@ -62,25 +69,34 @@ from kvraft.segment import (
     ENTRIES,
     HARD_STATE,
     SEAL,
-    Batch,
     Recovery,
     Segment,
-    add_batch,
-    check_order,
-    forget,
+    check_follows,
+    mend,
     pack_hard_state,
     pack_header,
-    place_of,
     recover,
 )
+from kvraft.tail import Piece, Tail, pieces_of
 
-__all__ = ["Recovery", "Segment", "Wal", "recover"]
+__all__ = ["Durability", "Recovery", "Segment", "Wal", "recover"]
 
 SEGMENT_BYTES = 4 * 1024 * 1024
-FRAME_BYTES = 1024 * 1024
-"""A frame takes entries up to this many bytes, or one that is larger."""
+BUFFER_BYTES = 64 * 1024
+"""What waits in the process is handed over when it comes to this many bytes."""
 
 _CRC_BYTES = 4  # behind the payload of a frame, see frame.py
+
+
+class Durability(Enum):
+    """What entries outlive once the call that wrote them has returned."""
+
+    SYNC = "the loss of power"
+    OS = "the end of the process, for the operating system has them"
+    BUFFERED = "nothing: they wait in the process, until something hands them over"
+
+
+_BUFFERED = Durability.BUFFERED  # a global is found faster than a member of an Enum
 
 
 class Wal:
@@ -99,12 +115,10 @@ class Wal:
         self._owner = owner
         self._segment_bytes = segment_bytes
         self._report = report
-        self._segments = found.segments
-        self._batches = found.batches
-        self._base = found.base
-        self._last = found.last
+        self._sealed = [segment for segment in found.segments if segment.sealed]
+        self._index = found.index
+        self._synced_index = found.index.last
         self._hard_state = found.hard_state
-        self._closed = found.closed
         self._next_id = found.next_id
         self._stopped = ""
 
@@ -120,10 +134,10 @@ class Wal:
     ) -> Wal:
         """Open the log of the member ``owner`` on ``disk``; where there is none, begin one.
 
-        A segment that a save leaves at ``segment_bytes`` or more is sealed.  A torn end is cut and
-        reported.  All that was read is durable on return: a process that was killed leaves bytes
-        and files that can be read, yet would be lost with the power.  ``found`` is what
-        :func:`recover` returned, if that was called; a reset that it found begun is finished.
+        A segment that a save leaves at ``segment_bytes`` or more is sealed.  A torn end is cut,
+        kept aside and reported.  All that was read is durable on return: a process that was killed
+        leaves bytes and files that can be read, yet would be lost with the power.  ``found`` is
+        what :func:`recover` returned, if that was called; a reset that it found begun is finished.
 
         Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
         is not positive.
@@ -132,36 +146,39 @@ class Wal:
             raise BadInput(f"a log segment of {segment_bytes} bytes holds nothing")
         found = found or recover(disk, owner)
         wal = cls(disk, owner, segment_bytes, report, found)
-        for name in found.leftovers:
-            disk.remove(name)
-        if found.torn:
-            disk.truncate(found.torn.file, found.torn.offset)
-        if found.segments:
-            disk.sync(found.segments[-1].name)
-            disk.sync_dir()
-        if found.torn:
-            report(TailCut(found.torn.file, found.torn.offset, found.torn.size))
-        if not found.segments or found.segments[-1].sealed:
+        mend(disk, found)
+        if (torn := found.torn) is not None:
+            report(TailCut(torn.file, torn.offset, torn.size, torn.aside))
+        if found.segments and not found.segments[-1].sealed:
+            wal._tail = Tail(disk, owner, found.segments[-1], closed=found.closed)
+        else:
             wal._begin_segment()
         if found.void:
             wal._remove(found.void)
             report(LogReset(*found.base))
         return wal
 
+    # ── what it holds ───────────────────────────────────────────────────────────────────────────
+
     @property
     def base(self) -> Position:
         """The place before the first entry kept: index and term."""
-        return self._base
+        return self._index.base
 
     @property
     def first_index(self) -> int:
         """The index of the first entry kept, ``last_index + 1`` if there is none."""
-        return self._base.index + 1
+        return self._index.base.index + 1
 
     @property
     def last_index(self) -> int:
         """The index of the last entry, ``base.index`` if there is none."""
-        return self._last.index
+        return self._index.last
+
+    @property
+    def synced_index(self) -> int:
+        """The index through which all entries survive a loss of power."""
+        return self._synced_index
 
     @property
     def hard_state(self) -> HardState:
@@ -170,8 +187,8 @@ class Wal:
 
     @property
     def segments(self) -> list[Segment]:
-        """All segments, oldest first; the last one is active."""
-        return list(self._segments)
+        """All segments, oldest first; the last one is active.  Sizes are what was handed over."""
+        return [*self._sealed, self._tail.segment]
 
     def entries(self) -> list[Entry]:
         """Return every entry behind ``base``, read from disk."""
@@ -182,43 +199,85 @@ class Wal:
 
         Raises ``BadInput`` if the log does not hold all of them.
         """
-        if not self.first_index <= first <= last + 1 <= self.last_index + 1:
-            held = f"{self.first_index} to {self.last_index}"
-            raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
         entries: list[Entry] = []
-        at = bisect_left(self._batches, first, key=lambda batch: batch.last)
-        while first <= last:
-            batch = self._batches[at]
-            end = min(last, batch.last) + 1
-            entries += self._load(batch)[first - batch.first : end - batch.first]
-            first, at = end, at + 1
+        for batch, payload in self._stored(first, last):
+            try:
+                entries += unpack_entries(payload)
+            except ValueError as error:
+                raise Damage(batch.file, batch.offset, str(error)) from None
         return entries
 
-    def save(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
-        """Make a new hard state, if any, and entries durable: one append, one sync.
+    def payloads(self, first: int, last: int) -> Iterator[bytes]:
+        """Yield the entries ``first`` … ``last`` packed (``record.py``), a frame's at a time.
 
-        Entries that begin at or below ``last_index`` supersede all from there on.  Raises
-        ``BadInput`` if they leave a gap, begin at or below ``base`` or have falling terms.
+        It is :meth:`read` for one who has a faster use for the bytes than to make an ``Entry`` of
+        each.  The log must not be cut meanwhile.  Raises as :meth:`read` does.
+        """
+        for _, payload in self._stored(first, last):
+            yield payload
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+
+    def save(
+        self,
+        hard_state: HardState | None,
+        entries: Sequence[Entry],
+        durability: Durability = Durability.SYNC,
+    ) -> None:
+        """Write a new hard state, if any, and entries: durable on return, by one append, one sync.
+
+        Entries that begin at or below ``last_index`` supersede all from there on.  A lower
+        ``durability`` than ``SYNC`` is for entries alone.  Raises ``BadInput`` if they leave a gap,
+        begin at or below ``base`` or have falling terms.
         """
         self._check_running()
-        if entries:
-            self._check(entries)
-        elif hard_state is None:
+        turns = self._check(entries) if entries else []
+        pieces = pieces_of(entries)
+        if hard_state is not None:
+            durability = Durability.SYNC
+            pieces.insert(0, Piece(HARD_STATE, pack_hard_state(hard_state)))
+        elif not pieces:
             return
-        data, batches = self._encode(hard_state, entries)
-        with self._writing():
-            self._write(data)
-            self._closed = False
-            self._hard_state = hard_state or self._hard_state
-            for batch in batches:
-                add_batch(self._segments, self._batches, batch)
-            if entries:
-                self._last = place_of(entries[-1])
+        if durability is _BUFFERED:
+            for piece in pieces:
+                self._buffer(piece)
+            return
+        self._write(pieces, turns, sync=durability is Durability.SYNC)
+        self._hard_state = hard_state or self._hard_state
         if entries and self._report is not ignore:
-            self._report(_appended(self._segments[-1], entries))
-        if self._segments[-1].size >= self._segment_bytes:
-            with self._writing():
-                self._rotate()
+            self._report(_appended(self._tail.segment, entries))
+        self._rotate_if_full()
+
+    def append(
+        self, first: int, last: int, payload: bytes, durability: Durability = Durability.SYNC
+    ) -> None:
+        """Write the entries ``first`` … ``last``, packed already: the way of a store without Raft.
+
+        The caller vouches that ``payload`` is what :func:`~kvraft.record.pack_entries` makes of
+        these entries, all of the current term: the hard state's, or the last entry's if that is
+        newer.  Appends that wait share a frame.  Raises ``BadInput`` unless ``first`` follows
+        ``last_index``.
+        """
+        index, tail = self._index, self._tail
+        fits = len(payload) <= frame.MAX_PAYLOAD_BYTES
+        if self._stopped or not (first == index.last + 1 <= last and fits):
+            self._refuse(first, last, payload)
+        if not tail.waits:
+            self._begin_term(first)
+        waiting = tail.hold(first, last, payload)
+        index.last = last
+        if durability is not _BUFFERED or waiting >= BUFFER_BYTES:
+            self._settle(sync=durability is Durability.SYNC)
+
+    def flush(self) -> None:
+        """Hand everything over to the operating system: from now on it survives this process."""
+        self._check_running()
+        self._settle(sync=False)
+
+    def sync(self) -> None:
+        """Make everything durable: from now on it survives a loss of power."""
+        self._check_running()
+        self._settle(sync=True)
 
     def drop_below(self, floor: int) -> list[Segment]:
         """Remove the oldest sealed segments whose every index is below ``floor``; return them.
@@ -233,16 +292,13 @@ class Wal:
         if floor > self.last_index + 1:
             raise BadInput(f"the log ends at {self.last_index}: it cannot be cut below {floor}")
         dropped: list[Segment] = []
-        while self._segments[0].sealed and self._segments[0].high < floor:
-            oldest, following = self._segments[:2]
-            base = max(self._base.index, following.first - 1)
-            term = self._term_at(base)
+        while self._sealed and self._sealed[0].high < floor:
+            oldest, following = self.segments[:2]
             with self._writing():
                 self._disk.remove(oldest.name)
                 self._disk.sync_dir()  # before the next one goes: a crash leaves no hole
-                del self._segments[0]
-                self._base = Position(base, term)
-                forget(self._batches, base)
+            del self._sealed[0]
+            self._index.cut(max(self.base.index, following.first - 1))
             dropped.append(oldest)
             self._report(SegmentDropped(oldest.id, oldest.low, oldest.high, oldest.size))
         return dropped
@@ -259,30 +315,31 @@ class Wal:
         self._check_running()
         if place.term > (term := self._hard_state.term):
             raise BadInput(f"a log saved in term {term} cannot go on behind {place}")
-        if place.index <= self._base.index and place != self._base:
-            raise BadInput(f"the log begins behind {self._base}: it cannot begin behind {place}")
-        if place.index <= self._last.index and self._term_at(place.index) == place.term:
+        if place.index <= self.base.index and place != self.base:
+            raise BadInput(f"the log begins behind {self.base}: it cannot begin behind {place}")
+        if self._index.holds(place):
             return
         with self._writing():
-            segment = self._make_segment(place, continues=False)
-            void, self._segments = self._segments, [segment]
-            self._batches, self._base, self._last = [], place, place
+            void = self.segments
+            self._make_segment(place, continues=False)
+            self._sealed, self._index, self._synced_index = [], LogIndex(place), place.index
             self._remove([old.name for old in void])
-        self._report(SegmentOpened(segment.id, segment.first))
+        self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
         for old in void:
             self._report(SegmentDropped(old.id, old.low, old.high, old.size))
         self._report(LogReset(*place))
 
     def close(self) -> None:
-        """Mark the end as synced, so that later damage to it is seen, and write no more.
+        """Make everything durable, mark the end as synced, so that later damage to it is seen, and
+        write no more.
 
         A log that stopped is left as it is.
         """
         if self._stopped:
             return
-        with self._writing():
-            if not self._closed:
-                self._write(self._frame(CLOSED))
+        self._write(sync=True)
+        if not self._tail.closed:
+            self._write([Piece(CLOSED)], sync=True)
         self._stopped = "it was closed"
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
@@ -300,100 +357,114 @@ class Wal:
             self._stopped = f"a write failed ({str(error) or type(error).__name__})"
             raise
 
-    def _check(self, entries: Sequence[Entry]) -> None:
-        first = entries[0].index
-        if not self.first_index <= first <= self.last_index + 1:
-            held = f"{self.first_index} to {self.last_index}"
-            raise BadInput(f"entries from {first} on do not follow a log of {held}")
+    def _check(self, entries: Sequence[Entry]) -> list[Position]:
+        """Return where terms begin in ``entries``; ``BadInput`` if the log cannot take them."""
         try:
-            check_order(entries, self._term_at(first - 1))
+            turns = turns_of(entries)
+            check_follows(self._index, turns)
         except ValueError as error:
             raise BadInput(str(error)) from None
+        if turns[0].index <= self.base.index:
+            raise BadInput(f"the log begins behind {self.base}: it has no place for {turns[0]}")
+        return turns
 
-    def _term_at(self, index: int) -> int:
-        for known in (self._last, self._base):
-            if known.index == index:
-                return known.term
-        return self.read(index, index)[0].term
+    def _refuse(self, first: int, last: int, payload: bytes) -> NoReturn:
+        self._check_running()
+        if len(payload) > frame.MAX_PAYLOAD_BYTES:
+            raise BadInput(f"{len(payload)} bytes are too many for a frame of the log")
+        raise BadInput(f"entries {first} to {last} do not follow entry {self.last_index}")
 
-    def _load(self, batch: Batch) -> list[Entry]:
+    def _stored(self, first: int, last: int) -> Iterator[tuple[Batch, bytes]]:
+        """Yield the entries ``first`` … ``last`` packed, with the batch that each part is from."""
+        if not self.first_index <= first <= last + 1 <= self.last_index + 1:
+            held = f"{self.first_index} to {self.last_index}"
+            raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
+        if first > last:
+            return
+        for batch in self._index.covering(first, last):
+            yield batch, batch.part(self._load(batch), first, last)
+        if self._tail.waits:
+            batch, payload = self._tail.waiting()
+            if batch.first <= last:
+                yield batch, batch.part(payload, first, last)
+
+    def _load(self, batch: Batch) -> bytes:
         data = self._disk.read(batch.file, batch.offset, batch.length)
         payload = data[frame.OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
         seed = frame.seed_of(self._owner, batch.file)
         if frame.encode(ENTRIES, payload, synced=batch.synced, seed=seed) != data:
             raise Damage(batch.file, batch.offset, "a frame is no longer what was written")
-        return unpack_entries(payload)
+        return payload
 
-    def _encode(
-        self, hard_state: HardState | None, entries: Sequence[Entry]
-    ) -> tuple[bytes, list[Batch]]:
-        """Return the frames of one save, and where its entries will be."""
-        active = self._segments[-1]
-        parts: list[bytes] = []
-        batches: list[Batch] = []
-        at = active.size
-        if hard_state is not None:
-            parts.append(self._frame(HARD_STATE, pack_hard_state(hard_state)))
-            at += len(parts[-1])
-        for run in _runs(entries):
-            data = self._frame(ENTRIES, pack_entries(run))
-            first, last = run[0].index, run[-1].index
-            batches.append(Batch(first, last, active.name, at, len(data), active.size))
-            parts.append(data)
-            at += len(data)
-        return b"".join(parts), batches
+    def _begin_term(self, first: int) -> None:
+        """Let the entry ``first`` be of the hard state's term, if that is above the last one's."""
+        if self._index.end.term < (term := self._hard_state.term):
+            self._index.extend([Position(first, term)], first)
 
-    def _frame(self, kind: int, payload: bytes = b"") -> bytes:
-        active = self._segments[-1]
-        seed = frame.seed_of(self._owner, active.name)
-        return frame.encode(kind, payload, synced=active.size, seed=seed)
+    def _buffer(self, piece: Piece) -> None:
+        """Let entries wait."""
+        if self._tail.waits and piece.first <= self.last_index:
+            self._settle(sync=False)  # a frame supersedes nothing of itself
+        turns, last = survey_entries(piece.payload)
+        self._extend(turns, last)
+        if self._tail.hold(piece.first, last, piece.payload) >= BUFFER_BYTES:
+            self._settle(sync=False)
 
-    def _write(self, data: bytes) -> None:
-        """Append to the active segment and sync: its size is at all times what is durable."""
-        active = self._segments[-1]
-        self._disk.append(active.name, data)
-        self._disk.sync(active.name)
-        self._segments[-1] = replace(active, size=active.size + len(data))
+    def _extend(self, turns: Sequence[Position], last: int) -> None:
+        self._index.extend(turns, last)
+        self._synced_index = min(self._synced_index, turns[0].index - 1)
 
-    def _rotate(self) -> None:
-        self._write(self._frame(SEAL))
-        sealed = replace(self._segments[-1], sealed=True)
-        self._segments[-1] = sealed
+    def _settle(self, *, sync: bool) -> None:
+        self._write(sync=sync)
+        self._rotate_if_full()
+
+    def _write(
+        self, pieces: Sequence[Piece] = (), turns: Sequence[Position] = (), *, sync: bool
+    ) -> None:
+        """Write what waits and then ``pieces``, whose entries have ``turns``, and take note."""
+        tail, waits = self._tail, self._tail.waits
+        waited = tail.waiting()[1] if waits and self._report is not ignore else b""
+        with self._writing():
+            batches = tail.write(pieces, sync=sync)
+        if waits:
+            self._index.place(batches.pop(0))
+        if turns:
+            self._extend(turns, pieces[-1].last)
+        for batch in batches:
+            self._index.place(batch)
+        if sync:
+            self._synced_index = self.last_index
+        if waited:
+            self._report(_appended(tail.segment, unpack_entries(waited)))
+
+    def _rotate_if_full(self) -> None:
+        if self._tail.segment.size < self._segment_bytes:
+            return
+        self._write(sync=True)  # so that the seal vouches for all before it
+        self._write([Piece(SEAL)], sync=True)
+        sealed = replace(self._tail.segment, sealed=True)
+        self._sealed.append(sealed)
         self._report(SegmentSealed(sealed.id, sealed.low, sealed.high, sealed.size))
-        self._begin_segment()
+        with self._writing():
+            self._begin_segment()
 
     def _begin_segment(self) -> None:
-        segment = self._make_segment(self._last, continues=bool(self._segments))
-        self._segments.append(segment)
-        self._report(SegmentOpened(segment.id, segment.first))
+        self._make_segment(self._index.end, continues=bool(self._sealed))
+        self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
 
-    def _make_segment(self, before: Position, *, continues: bool) -> Segment:
+    def _make_segment(self, before: Position, *, continues: bool) -> None:
         """Write the file of a new segment, with nothing but a header that holds the hard state."""
         number, first = self._next_id, before.index + 1
         header = pack_header(self._owner, number, before, self._hard_state, continues=continues)
         segment = Segment(number, first, first, first - 1, len(header))
         files.replace(self._disk, segment.name, header)
         self._next_id += 1
-        self._closed = True
-        return segment
+        self._tail = Tail(self._disk, self._owner, segment)
 
     def _remove(self, names: Sequence[str]) -> None:
         for name in names:
             self._disk.remove(name)
         self._disk.sync_dir()
-
-
-def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Yield ``entries`` in runs that each fit a frame of ``FRAME_BYTES``, or are one entry."""
-    start, size = 0, 0
-    for at, entry in enumerate(entries):
-        more = entry_size(entry)
-        if at > start and size + more > FRAME_BYTES:
-            yield entries[start:at]
-            start, size = at, 0
-        size += more
-    if entries:
-        yield entries[start:]
 
 
 def _appended(segment: Segment, entries: Sequence[Entry]) -> Appended:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import kvraft.segment
+import kvraft.tail
 import kvraft.wal
 from kvraft import events, frame
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError, Stopped
@@ -33,6 +34,7 @@ from kvraft.record import (
     Record,
     TxnId,
     pack_entries,
+    unpack_entries,
 )
 from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, SEAL, owner_of, pack_header
 from kvraft.sim.disk import PowerCut, SimDisk
@@ -112,7 +114,7 @@ def reopened(disk: SimDisk, random: Random, installed: Position = ORIGIN) -> Wal
 def check_segments(wal: Wal, disk: SimDisk) -> None:
     """The invariants of a row of segments, and that what is on disk says the same."""
     segments = wal.segments
-    assert [segment.name for segment in segments] == [n for n in disk.names() if ".wal" in n]
+    assert [segment.name for segment in segments] == [n for n in disk.names() if n.endswith(".wal")]
     assert [s.id - segments[0].id for s in segments] == list(range(len(segments)))
     assert [s.sealed for s in segments] == [True] * (len(segments) - 1) + [False]
     assert all(disk.size(segment.name) == segment.size for segment in segments)
@@ -129,7 +131,7 @@ def check_segments(wal: Wal, disk: SimDisk) -> None:
                 start=len(header_of(disk, segment)),
             ).frames
             if frame_.kind == ENTRIES
-            for e in kvraft.segment.unpack_entries(frame_.payload)
+            for e in unpack_entries(frame_.payload)
         ]
         low, high = (min(held), max(held)) if held else (segment.first, segment.first - 1)
         assert (segment.low, segment.high) == (low, high)
@@ -360,7 +362,7 @@ def play(disk: SimDisk) -> tuple[Model, list[Model], bool]:
 @pytest.fixture
 def tiny_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves of several entries make several frames, so that a crash can come between them."""
-    monkeypatch.setattr(kvraft.wal, "FRAME_BYTES", 130)
+    monkeypatch.setattr(kvraft.tail, "FRAME_BYTES", 130)
 
 
 def power_cuts() -> Iterator[tuple[int, SimDisk, list[Model]]]:
@@ -514,7 +516,12 @@ def test_the_newest_segment_cut_at_any_byte_keeps_the_exact_prefix() -> None:
         seen.append(at)
         cut = [event for event in reported if isinstance(event, events.TailCut)]
         kept = again.segments[-1].size
-        assert cut == ([events.TailCut(newest.name, kept, size - kept)] if size > kept else [])
+        aside = f"{newest.name.removesuffix('.wal')}-{kept:016x}.torn"
+        if size > kept:
+            assert cut == [events.TailCut(newest.name, kept, size - kept, aside)]
+            assert victim.read(aside) == disk.read(newest.name)[kept:size]
+        else:
+            assert cut == []
         assert (torn is None) == (not cut)
         follow(again, victim)
     assert set(seen) == set(range(4))
@@ -855,7 +862,8 @@ def test_old_segments_go_only_once_the_new_one_is_durable_with_the_hard_state() 
     unfinished.remove(wal.segments[0].name + ".tmp")
     unfinished.done.clear()
     again = Wal.open(unfinished, ME)
-    assert unfinished.done == ["sync", "sync_dir", "remove", "remove", "sync_dir"]
+    mended = ["sync", "rename", "sync_dir"]
+    assert unfinished.done == [*mended, "remove", "remove", "sync_dir"]
     assert (again.base, again.hard_state) == (Position(90, 3), HardState(3, "n2"))
 
 
@@ -867,7 +875,8 @@ def test_a_snapshot_that_the_log_holds_costs_nothing_and_keeps_what_follows() ->
     assert disk.operations == operations
     assert model.matches(wal)
     for index in (0, 4, 11, 12):
-        assert recover(disk, ME, model.position(index)).entries == list(model.log)
+        found = recover(disk, ME, model.position(index))
+        assert Wal.open(disk.copy(), ME, found=found).entries() == list(model.log)
 
 
 def test_a_log_does_not_go_where_no_snapshot_can_end() -> None:
@@ -879,7 +888,8 @@ def test_a_log_does_not_go_where_no_snapshot_can_end() -> None:
     for place in (Position(base.index - 1, 1), Position(base.index, base.term + 1)):
         with pytest.raises(BadInput, match=r"the log begins behind .*: it cannot begin behind"):
             wal.reset(place)
-        assert recover(disk, ME, place).entries == wal.entries()
+        found = recover(disk, ME, place)
+        assert Wal.open(disk.copy(), ME, found=found).entries() == wal.entries()
     with pytest.raises(BadInput, match="a log saved in term 3 cannot go on behind"):
         wal.reset(Position(50, 4))
     assert disk.operations == operations
@@ -918,12 +928,12 @@ def test_a_save_is_one_append_and_one_sync() -> None:
 
 
 def test_a_large_save_makes_frames_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvraft.wal, "FRAME_BYTES", 200)
+    monkeypatch.setattr(kvraft.tail, "FRAME_BYTES", 200)
     disk = SimDisk()
     wal = Wal.open(disk, ME)
     entries = [entry(1, index, 500 if index == 4 else 20) for index in range(1, 9)]
     wal.save(None, entries)
-    batches = recover(disk, ME).batches
+    batches = recover(disk, ME).index.batches
     assert [(batch.first, batch.last) for batch in batches] == [
         (1, 2),
         (3, 3),
@@ -1085,7 +1095,7 @@ def test_every_step_is_reported() -> None:
         events.SegmentSealed(1, 1, 2, size),
         events.SegmentOpened(2, 3),
         events.SegmentDropped(1, 1, 2, size),
-        events.TailCut(wal.segments[0].name, torn_at, 4),
+        events.TailCut(wal.segments[0].name, torn_at, 4, f"{2:016x}-{3:016x}-{torn_at:016x}.torn"),
     ]
     assert NOOP.txn == NO_TXN
 
