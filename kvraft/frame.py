@@ -40,6 +40,8 @@ MAX_PAYLOAD_BYTES = 1 << 30
 
 _HEAD = struct.Struct("<4sIIQ")
 _CRC = struct.Struct("<I")
+_SOUND = zlib.crc32(bytes(_CRC.size))
+"""What the checksum of anything that ends in its own checksum comes to, whatever the seed."""
 OVERHEAD = _HEAD.size + 2 * _CRC.size
 
 
@@ -86,17 +88,17 @@ def decode(data: bytes, offset: int, *, seed: int) -> Frame | str:
     magic, kind, length, synced = _HEAD.unpack_from(data, offset)
     if magic != MAGIC:
         return "no frame begins here"
-    if _crc(data, offset, offset + _HEAD.size, seed) != _stored(data, payload_at - _CRC.size):
+    if zlib.crc32(data[offset:payload_at], seed) != _SOUND:
         return "the head of a frame does not match its checksum"
     if synced > offset or length > MAX_PAYLOAD_BYTES:
         return "the head of a frame makes no sense"
     payload_end = payload_at + length
     if len(data) < payload_end + _CRC.size:
         return "the payload of a frame is cut short"
-    if _crc(data, payload_at, payload_end, seed) != _stored(data, payload_end):
+    end = payload_end + _CRC.size
+    if zlib.crc32(memoryview(data)[payload_at:end], seed) != _SOUND:
         return "the payload of a frame does not match its checksum"
-    payload = bytes(data[payload_at:payload_end])
-    return Frame(kind, payload, synced, offset, payload_end + _CRC.size)
+    return Frame(kind, bytes(data[payload_at:payload_end]), synced, offset, end)
 
 
 def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = False) -> Scan:
@@ -127,12 +129,3 @@ def _promised(data: bytes, at: int, seed: int) -> bool:
             return True
         found = data.find(MAGIC, found + 1)
     return False
-
-
-def _crc(data: bytes, start: int, end: int, seed: int) -> int:
-    return zlib.crc32(memoryview(data)[start:end], seed)
-
-
-def _stored(data: bytes, at: int) -> int:
-    value: int = _CRC.unpack_from(data, at)[0]
-    return value

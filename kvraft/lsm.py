@@ -54,7 +54,7 @@ import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from kvraft.batch import WriteBatch
 from kvraft.cache import BlockCache
@@ -179,7 +179,7 @@ class Tree:
         options: TreeOptions | None = None,
         report: Report = ignore,
         clock: Callable[[], float] | None = None,
-    ) -> Tree:
+    ) -> Self:
         """Open the tree on a disk or in a directory, a new one if there is none, as last flushed.
 
         ``owner`` names whose tree it is; files of another owner are refused.  ``clock`` returns
@@ -248,7 +248,8 @@ class Tree:
         self._check_writable()
         if batch.writes:
             rows, ranges = batch.rows(self.timestamp + 1)
-            self._take(rows, ranges, Position(self._index + len(batch), self._term))
+            position = Position(self._index + len(rows) + len(ranges), self._term)
+            self._take(rows, ranges, position)
             self._pay()
 
     def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
@@ -369,6 +370,7 @@ class Tree:
             self._report_written(info)
             self.counts.bytes_flushed += info.size
             yield
+        self._secure(through)
         self.counts.flushes += 1
         add = () if info is None else (info,)
         edit = Edit(add, (), flushed=through, timestamp=memtable.timestamp, horizon=horizon)
@@ -377,6 +379,9 @@ class Tree:
         self._memtables = self._memtables[:-1]
         self._flushing = None
         self._report(Flushed(through.index, info.number if info else 0))
+
+    def _secure(self, through: Position) -> None:
+        """See to it that the tables do not get ahead of the log: who has one does."""
 
     def _compact(self, task: Task) -> _Job:
         numbers = tuple(info.number for info in task.inputs)
@@ -826,7 +831,7 @@ class Tree:
         if self._disk_is_mine:
             self._disk.close()
 
-    def __enter__(self) -> Tree:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

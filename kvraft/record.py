@@ -145,6 +145,7 @@ handles them by the million.  A range delete is a row, too: start, timestamp, st
 
 _ENTRY = struct.Struct("<QQQQIIHBB")
 _HEAD = struct.Struct("<QQ16xIIHBx")  # the same, without what only the record itself needs
+_WRITE = struct.Struct("<16xQ8xIIHBB")  # the same, of a log that has neither terms nor clients
 _KINDS = {kind.value: kind for kind in Kind}
 ENTRY_OVERHEAD = _ENTRY.size
 
@@ -198,6 +199,39 @@ def unpack_entries(data: bytes) -> list[Entry]:
     return entries
 
 
+def pack_write(
+    kind: Kind, index: int, timestamp: Timestamp, key: bytes, value: bytes, *, commit: bool
+) -> bytes:
+    """Return as bytes one entry of a log that has neither terms nor clients, without making it."""
+    return _ENTRY.pack(0, index, timestamp, 0, len(key), len(value), 0, kind, commit) + key + value
+
+
+def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:
+    """Return the rows and range deletes that packed entries amount to, and how many entries.
+
+    What follows the last commit mark is left out.  ``data`` is sound, as a log found it.
+    """
+    rows: list[Row] = []
+    ranges: list[Row] = []
+    count = whole = whole_rows = whole_ranges = at = 0
+    unpack, end = _WRITE.unpack_from, len(data)
+    while at < end:
+        timestamp, k, v, c, kind, commit = unpack(data, at)
+        key_at = at + ENTRY_OVERHEAD + c
+        value_at = key_at + k
+        at = value_at + v
+        if kind == 1:
+            rows.append((data[key_at:value_at], timestamp, data[value_at:at]))
+        elif kind == 2:
+            rows.append((data[key_at:value_at], timestamp, None))
+        else:
+            ranges.append((data[key_at:value_at], timestamp, data[value_at:at]))
+        count += 1
+        if commit:
+            whole, whole_rows, whole_ranges = count, len(rows), len(ranges)
+    return rows[:whole_rows], ranges[:whole_ranges], whole
+
+
 def survey_entries(data: bytes) -> tuple[list[Position], int]:
     """Return where a term begins in packed entries, the first entry's place before all, and the
     last index.
@@ -220,7 +254,7 @@ def survey_entries(data: bytes) -> tuple[list[Position], int]:
                     raise ValueError(f"entry {index} is of term {term}, after term {newest}")
                 turns.append(Position(index, term))
                 newest = term
-            if not 0 < kind < 5:
+            if kind not in _KINDS:
                 raise ValueError(f"entry {index} is of kind {kind}, which there is not")
             last = index
             at += overhead + k + v + c

@@ -49,15 +49,14 @@ from kvraft.events import (
 )
 from kvraft.log import Log
 from kvraft.lsm import Tree, TreeOptions
-from kvraft.manifest import CURRENT, load
 from kvraft.membership import Configuration
 from kvraft.messages import Message
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
-from kvraft.record import ORIGIN, RESERVED, Entry, Kind, Position, Row, TxnId
-from kvraft.segment import Recovery, recover
+from kvraft.record import RESERVED, Entry, Kind, Position, Row, TxnId
 from kvraft.session import Outcome, Session, session_key
 from kvraft.snapshot import TreeSnapshot
+from kvraft.store import check_disk
 from kvraft.transaction import (
     Answer,
     Complete,
@@ -558,27 +557,6 @@ class Replica:
     def _stop(self, error: OSError | Damage) -> None:
         self._stopped = f"{self.member} stopped: its disk failed ({error})"
         raise Stopped(self._stopped) from error
-
-
-def check_disk(disk: Disk, owner: str) -> Recovery:
-    """Return what the log of ``owner`` holds, if log and tables fit together; write nothing.
-
-    Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign`.
-    """
-    state = load(disk, owner)
-    log = recover(disk, owner, state.flushed if state.installed else ORIGIN)
-    flushed = state.flushed.index
-    if not log.segments and not log.void:
-        if CURRENT in disk.names():
-            raise Damage(CURRENT, 0, "there is a manifest, but the log that belongs to it is gone")
-        return log
-    if log.base.index > flushed:
-        what = f"the log begins after index {log.base.index}, but the tables end at {flushed}"
-        raise Damage(log.segments[0].name, 0, what)
-    if log.last.index < flushed:
-        what = f"the log ends at index {log.last.index}, but the tables hold all through {flushed}"
-        raise Damage(log.segments[-1].name, log.segments[-1].size, what)
-    return log
 
 
 def _too_old(txn: TxnId) -> str:

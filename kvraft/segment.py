@@ -101,16 +101,6 @@ class Segment:
         """The name of its file; names sort by id."""
         return f"{self.id:016x}-{self.first:016x}.wal"
 
-    def grown(self, batches: list[Batch], size: int) -> Segment:
-        """Return this segment as it is when it holds these batches too, and ``size`` bytes."""
-        lows = [batch.first for batch in batches]
-        highs = [batch.written for batch in batches]
-        if self.low <= self.high:
-            lows.append(self.low)
-            highs.append(self.high)
-        low, high = (min(lows), max(highs)) if lows else (self.low, self.high)
-        return Segment(self.id, self.first, low, high, size, self.sealed)
-
 
 class Torn(NamedTuple):
     """The torn end of the newest segment: ``size`` bytes from ``offset`` on, and what is wrong."""
@@ -294,7 +284,7 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
             log.index.extend(turns, last)
             batch = Batch(first, last, last, name, found.offset, length, found.synced)
             log.index.place(batch)
-            log.segments[-1] = segment.grown([batch], segment.size)
+            log.segments[-1] = _grown(segment, first, last)
         elif found.kind == HARD_STATE:
             log.hard_state = _unpack_hard_state(found.payload)
         elif found.kind in (CLOSED, SEAL) and not found.payload:
@@ -304,6 +294,15 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
     except ValueError as error:
         raise Damage(name, found.offset, str(error)) from None
     log.closed = found.kind in (CLOSED, SEAL)
+
+
+def _grown(segment: Segment, first: int, last: int) -> Segment:
+    """Return ``segment`` as it is with the entries ``first`` … ``last`` in it, too."""
+    if segment.low > segment.high:
+        return replace(segment, low=first, high=last)
+    if segment.low <= first and last == segment.high:
+        return segment
+    return replace(segment, low=min(segment.low, first), high=max(segment.high, last))
 
 
 def check_follows(index: LogIndex, turns: list[Position]) -> None:

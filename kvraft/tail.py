@@ -6,7 +6,7 @@
     │ survives everything   │ the operating system  │  │ packed entries, the  │
     │                       │ has it                │  │ payload of one frame │
     └───────────────────────┴───────────────────────┘  └──────────────────────┘
-                            ▲ synced                ▲ segment.size
+                            ▲ synced                ▲ size
 
 The log (``wal.py``) decides how far they must come, this part moves them there.
 
@@ -14,13 +14,15 @@ Invariants:
 
 - The ``synced`` field of a frame is never more than was synced when the frame was handed over: by
   it recovery tells a torn end from damage (``frame.py``), whatever durability was asked for.
-- What is handed over at one time is one append, and waits no longer than until then.
+- What waits is one append, and so is what is written with a call; nothing waits behind what is
+  written later.
 - After an ``OSError`` nothing here has changed, and nothing more may be written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from kvraft import frame
@@ -29,6 +31,7 @@ from kvraft.logindex import Batch
 from kvraft.record import Entry, entry_size, pack_entries
 from kvraft.segment import CLOSED, ENTRIES, SEAL, Segment
 
+_EMPTY = (CLOSED, SEAL)
 FRAME_BYTES = 1024 * 1024
 """A frame takes entries up to this many bytes, or one that is larger."""
 
@@ -43,19 +46,27 @@ class Piece(NamedTuple):
 
 
 class Tail:
-    """The active ``segment`` of the log of ``owner``, all of which is durable at first.
+    """The active segment of the log of ``owner``, all of which is durable at first.
 
-    ``closed`` says that its last frame is one without contents, which shields what is before it.
+    ``size`` is how many bytes of it were handed over, ``synced`` how many are durable.  ``closed``
+    says that its last frame is one without contents, which shields what is before it.
     """
 
     def __init__(self, disk: Disk, owner: str, segment: Segment, *, closed: bool = True) -> None:
         self._disk = disk
         self._seed = frame.seed_of(owner, segment.name)
-        self.segment = segment
-        self.synced = segment.size  # bytes
+        self._began = segment
+        self.name = segment.name
+        self.size = self.synced = segment.size
         self.closed = closed
+        self._low, self._high = segment.low, segment.high
         self._waiting: list[bytes] = []
         self._first = self._last = self._bytes = 0
+
+    @property
+    def segment(self) -> Segment:
+        """The segment as it is now, without what waits."""
+        return replace(self._began, low=self._low, high=self._high, size=self.size)
 
     @property
     def waits(self) -> bool:
@@ -74,41 +85,47 @@ class Tail:
     def waiting(self) -> tuple[Batch, bytes]:
         """Return the entries that wait, and where they will be."""
         payload = b"".join(self._waiting)
-        name, at = self.segment.name, self.segment.size
-        return Batch(self._first, self._last, self._last, name, at, 0, self.synced), payload
+        batch = Batch(self._first, self._last, self._last, self.name, self.size, 0, self.synced)
+        return batch, payload
+
+    def hand_over(self) -> Batch:
+        """Append what waits, as one frame, and return where it is.  Raises ``OSError``."""
+        batch = self._append([Piece(ENTRIES, b"".join(self._waiting), self._first, self._last)])[0]
+        self._waiting, self._bytes = [], 0
+        return batch
 
     def write(self, pieces: Sequence[Piece], *, sync: bool) -> list[Batch]:
         """Append what waits and then ``pieces``, and make all that is here durable if asked.
 
         Return where the entries in it are.  Raises ``OSError``.
         """
-        if self._waiting:
-            waited = Piece(ENTRIES, b"".join(self._waiting), self._first, self._last)
-            pieces = [waited, *pieces]
-        data, batches = self._encode(pieces)
-        size = self.segment.size + len(data)
-        if data:
-            self._disk.append(self.segment.name, data)
-        if sync and self.synced < size:
-            self._disk.sync(self.segment.name)
-            self.synced = size
+        batches = [self.hand_over()] if self._waiting else []
         if pieces:
-            self.closed = pieces[-1].kind in (CLOSED, SEAL)
-        self.segment = self.segment.grown(batches, size)
-        self._waiting, self._bytes = [], 0
+            batches += self._append(pieces)
+        if sync and self.synced < self.size:
+            self._disk.sync(self.name)
+            self.synced = self.size
         return batches
 
-    def _encode(self, pieces: Sequence[Piece]) -> tuple[bytes, list[Batch]]:
-        name, at = self.segment.name, self.segment.size
+    def _append(self, pieces: Sequence[Piece]) -> list[Batch]:
+        """Append ``pieces`` in one go."""
+        name, at, synced = self.name, self.size, self.synced
         parts: list[bytes] = []
         batches: list[Batch] = []
         for kind, payload, first, last in pieces:
-            data = frame.encode(kind, payload, synced=self.synced, seed=self._seed)
+            data = frame.encode(kind, payload, synced=synced, seed=self._seed)
             if kind == ENTRIES:
-                batches.append(Batch(first, last, last, name, at, len(data), self.synced))
+                batches.append(Batch(first, last, last, name, at, len(data), synced))
             parts.append(data)
             at += len(data)
-        return b"".join(parts), batches
+        self._disk.append(name, parts[0] if len(parts) == 1 else b"".join(parts))
+        self.size = at
+        self.closed = pieces[-1].kind in _EMPTY
+        for batch in batches:
+            empty = self._low > self._high
+            self._low = batch.first if empty or batch.first < self._low else self._low
+            self._high = batch.last if empty or batch.last > self._high else self._high
+        return batches
 
 
 def pieces_of(entries: Sequence[Entry]) -> list[Piece]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput
 from kvraft.manifest import load
-from kvraft.replica import check_disk
 from kvraft.segment import owner_of
 from kvraft.levels import Levels
 from kvraft.sstable import Table
+from kvraft.store import check_disk
 from kvraft.tablewriter import check_table
 
 

@@ -85,6 +85,7 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
 """What waits in the process is handed over when it comes to this many bytes."""
 
+_READ_BYTES = 1 << 20  # what is read in one go, unless a frame is larger
 _CRC_BYTES = 4  # behind the payload of a frame, see frame.py
 
 
@@ -354,8 +355,11 @@ class Wal:
         try:
             yield
         except BaseException as error:
-            self._stopped = f"a write failed ({str(error) or type(error).__name__})"
+            self._fail(error)
             raise
+
+    def _fail(self, error: BaseException) -> None:
+        self._stopped = f"a write failed ({str(error) or type(error).__name__})"
 
     def _check(self, entries: Sequence[Entry]) -> list[Position]:
         """Return where terms begin in ``entries``; ``BadInput`` if the log cannot take them."""
@@ -381,18 +385,24 @@ class Wal:
             raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
         if first > last:
             return
-        for batch in self._index.covering(first, last):
-            yield batch, batch.part(self._load(batch), first, last)
+        for stretch in _stretches(self._index.covering(first, last)):
+            # Neighbours are read together: a log of single writes has very many small frames.
+            start, end = stretch[0].offset, stretch[-1].offset + stretch[-1].length
+            data = self._disk.read(stretch[0].file, start, end - start)
+            seed = frame.seed_of(self._owner, stretch[0].file)
+            for batch in stretch:
+                payload = self._check_frame(batch, data, batch.offset - start, seed)
+                yield batch, batch.part(payload, first, last)
         if self._tail.waits:
             batch, payload = self._tail.waiting()
             if batch.first <= last:
                 yield batch, batch.part(payload, first, last)
 
-    def _load(self, batch: Batch) -> bytes:
-        data = self._disk.read(batch.file, batch.offset, batch.length)
-        payload = data[frame.OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
-        seed = frame.seed_of(self._owner, batch.file)
-        if frame.encode(ENTRIES, payload, synced=batch.synced, seed=seed) != data:
+    def _check_frame(self, batch: Batch, data: bytes, at: int, seed: int) -> bytes:
+        """Return the payload of the frame of ``batch``, which lies at ``at`` of ``data``."""
+        payload = data[at + frame.OVERHEAD - _CRC_BYTES : at + batch.length - _CRC_BYTES]
+        written = frame.encode(ENTRIES, payload, synced=batch.synced, seed=seed)
+        if data[at : at + batch.length] != written:
             raise Damage(batch.file, batch.offset, "a frame is no longer what was written")
         return payload
 
@@ -415,7 +425,14 @@ class Wal:
         self._synced_index = min(self._synced_index, turns[0].index - 1)
 
     def _settle(self, *, sync: bool) -> None:
-        self._write(sync=sync)
+        if self._tail.waits and not sync and self._report is ignore:  # the way of every put
+            try:
+                self._index.batches.append(self._tail.hand_over())
+            except BaseException as error:
+                self._fail(error)
+                raise
+        else:
+            self._write(sync=sync)
         self._rotate_if_full()
 
     def _write(
@@ -438,7 +455,7 @@ class Wal:
             self._report(_appended(tail.segment, unpack_entries(waited)))
 
     def _rotate_if_full(self) -> None:
-        if self._tail.segment.size < self._segment_bytes:
+        if self._tail.size < self._segment_bytes:
             return
         self._write(sync=True)  # so that the seal vouches for all before it
         self._write([Piece(SEAL)], sync=True)
@@ -465,6 +482,22 @@ class Wal:
         for name in names:
             self._disk.remove(name)
         self._disk.sync_dir()
+
+
+def _stretches(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
+    """Yield ``batches`` in lists of such as lie in one file, near each other and in order."""
+    stretch: list[Batch] = []
+    for batch in batches:
+        if stretch and (
+            batch.file != stretch[-1].file
+            or batch.offset < stretch[-1].offset
+            or batch.offset + batch.length - stretch[0].offset > _READ_BYTES
+        ):
+            yield stretch
+            stretch = []
+        stretch.append(batch)
+    if stretch:
+        yield stretch
 
 
 def _appended(segment: Segment, entries: Sequence[Entry]) -> Appended:

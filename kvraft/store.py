@@ -1,0 +1,212 @@
+"""A store: a tree that owns a log, so that what it acknowledged survives a crash.  No Raft in it.
+
+::
+
+    put ──► log ──► memtable ──► tables            a crash loses the memtable …
+             └── replayed above `flushed` ──►      … and opening fills it again from the log
+
+It is what a key/value database on one machine is, and what this project's tree is measured as,
+beside LevelDB and others.  A member of a cluster (``replica.py``) joins the same log and the same
+tree in the same way, with consensus in between.
+
+Invariants:
+
+- A write is in the log, as durable as its :class:`~kvraft.wal.Durability` says, before it is in the
+  memtable, and before the call returns.
+- After a crash the store is as it was after some prefix of all writes; every write that was synced
+  is in it.  A batch is there whole or not at all.
+- The tables never get ahead of the log: it is synced before a flush is.
+- A log segment goes once all of it is in durable tables.
+
+>>> import tempfile
+>>> directory = tempfile.TemporaryDirectory()
+>>> with Store.open(directory.name) as store:
+...     store.put(b"k", b"v")
+>>> with Store.open(directory.name) as store:
+...     store.get(b"k")
+b'v'
+>>> directory.cleanup()
+
+Source: LevelDB impl.md (log files); Spinnaker, VLDB 2011 (one log for recovery and replication).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from kvraft.batch import WriteBatch
+from kvraft.disk import Disk, RealDisk
+from kvraft.errors import BadInput, Damage
+from kvraft.events import Report, ignore
+from kvraft.lsm import Tree, TreeOptions
+from kvraft.manifest import CURRENT, load
+from kvraft.memtable import check_row
+from kvraft.record import MAX_VALUE_BYTES, ORIGIN, Kind, Position, Row, pack_write, unpack_writes
+from kvraft.segment import Recovery, recover
+from kvraft.wal import SEGMENT_BYTES, Durability, Wal
+
+OWNER = "kvraft/store"
+
+
+class Store(Tree):
+    """A tree with a log of its own.  Made by :meth:`open`, usable in a ``with`` statement.
+
+    ``durability`` is that of every write; :meth:`sync` makes all before it durable at any time.
+    """
+
+    wal: Wal
+    durability: Durability
+
+    @classmethod
+    def open(
+        cls,
+        where: Disk | str | os.PathLike[str],
+        *,
+        owner: str = OWNER,
+        options: TreeOptions | None = None,
+        report: Report = ignore,
+        clock: Callable[[], float] | None = None,
+        durability: Durability = Durability.OS,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> Self:
+        """Open the store on a disk or in a directory, a new one if there is none.
+
+        Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a
+        store that lacks anything that was durable.
+        """
+        if not isinstance(durability, Durability):
+            raise BadInput(f"a durability is SYNC, OS or BUFFERED, not {durability!r}")
+        mine = isinstance(where, str | os.PathLike)
+        disk = RealDisk(where) if isinstance(where, str | os.PathLike) else where
+        try:
+            # The log first: then a tree without a log is never a crash, but always a loss.
+            found = check_disk(disk, owner)
+            wal = Wal.open(disk, owner, segment_bytes=segment_bytes, report=report, found=found)
+            store = super().open(disk, owner=owner, options=options, report=report, clock=clock)
+        except BaseException:
+            if mine:
+                disk.close()
+            raise
+        store._disk_is_mine = mine
+        store.wal, store.durability = wal, durability
+        store._replay()
+        return store
+
+    def _replay(self) -> None:
+        """Put into the memtable what the log has and the tables have not."""
+        first, last = self.flushed.index + 1, self.wal.last_index
+        if first > last:
+            return
+        index = first - 1
+        for payload in self.wal.payloads(first, last):
+            rows, ranges, taken = unpack_writes(payload)
+            if taken:  # of a batch without its end nobody was told
+                index += taken
+                self._take(rows, ranges, Position(index, 0))
+            if self.full:
+                self.freeze()
+        self._index = last
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Let ``key`` hold ``value``: see :meth:`Tree.put`.
+
+        Raises ``OSError`` if the log cannot be written; the store then serves reads until it is
+        opened again.
+        """
+        if type(key) is not bytes or type(value) is not bytes or len(key) > 65536:
+            WriteBatch().put(key, value)  # says what is wrong, if anything is
+        if self._closed or self._failure or len(value) > MAX_VALUE_BYTES:
+            self._check_writable()
+            check_row((key, 0, value))
+        index, timestamp = self._index + 1, self.timestamp + 1
+        payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
+        self.wal.append(index, index, payload, self.durability)
+        self._index, self.timestamp = index, timestamp
+        self._memtable.put((key, timestamp, value), self._pinned)
+        counts = self.counts
+        counts.rows_put += 1
+        counts.bytes_put += len(key) + len(value)
+        if self._memtable.size >= self._pay_at:
+            self._pay()
+
+    def write(self, batch: WriteBatch) -> None:
+        """Let all writes of ``batch`` take effect, or where this raises, none."""
+        if not isinstance(batch, WriteBatch):
+            raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
+        self._check_writable()
+        if not batch.writes:
+            return
+        rows, ranges = batch.rows(self.timestamp + 1)
+        first, last = self._index + 1, self._index + len(rows) + len(ranges)
+        self.wal.append(first, last, _pack(first, rows, ranges), self.durability)
+        self._take(rows, ranges, Position(last, 0))
+        self._pay()
+
+    def sync(self) -> None:
+        """Make everything written so far durable: from now on it survives a loss of power."""
+        self._check_writable()
+        self.wal.sync()
+
+    def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
+        """Refuse: the positions of a store are those of its own log."""
+        raise BadInput("a store writes its own log: use put, delete, delete_range or write")
+
+    def install(self, data: bytes) -> None:
+        """Refuse: a snapshot of another tree would have to take the place of the log, too."""
+        raise BadInput("a store writes its own log: a snapshot cannot take its place")
+
+    # ── long work ───────────────────────────────────────────────────────────────────────────────
+
+    def work(self) -> bool:
+        """Do one slice of long work, and cut the log if it was the end of a flush."""
+        flushed = self.flushed
+        more = super().work()
+        if self.flushed != flushed:
+            self.wal.drop_below(self.flushed.index + 1)
+        return more
+
+    def _secure(self, through: Position) -> None:
+        if self.wal.synced_index < through.index:
+            self.wal.sync()
+
+    def close(self) -> None:
+        """Make everything durable and refuse all further use."""
+        if not self._closed:
+            self.wal.close()
+            super().close()
+
+
+def _pack(first: int, rows: list[Row], ranges: list[Row]) -> bytes:
+    """Return one batch as entries of the log, from index ``first`` on."""
+    writes = [(Kind.DELETE_RANGE, *row) for row in ranges]
+    writes += [(Kind.PUT if row[2] is not None else Kind.DELETE, *row) for row in rows]
+    last = len(writes) - 1
+    return b"".join(
+        pack_write(kind, first + at, timestamp, key, value or b"", commit=at == last)
+        for at, (kind, key, timestamp, value) in enumerate(writes)
+    )
+
+
+def check_disk(disk: Disk, owner: str) -> Recovery:
+    """Return what the log of ``owner`` holds, if log and tables fit together; write nothing.
+
+    Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign`.
+    """
+    state = load(disk, owner)
+    log = recover(disk, owner, state.flushed if state.installed else ORIGIN)
+    flushed = state.flushed.index
+    if not log.segments and not log.void:
+        if CURRENT in disk.names():
+            raise Damage(CURRENT, 0, "there is a manifest, but the log that belongs to it is gone")
+        return log
+    if log.base.index > flushed:
+        what = f"the log begins after index {log.base.index}, but the tables end at {flushed}"
+        raise Damage(log.segments[0].name, 0, what)
+    if log.last.index < flushed:
+        what = f"the log ends at index {log.last.index}, but the tables hold all through {flushed}"
+        raise Damage(log.segments[-1].name, log.segments[-1].size, what)
+    return log
