@@ -1,0 +1,243 @@
+"""The storage engines that are measured, each behind the same few calls.
+
+Each runs as its makers ship it, but for a filter of 10 bits a key where it can have one: a write is
+handed to the operating system before the call returns, and synced only where that is asked for.
+Peers that are not installed are left out (``pip install 'kvraft[bench]'``); sqlite3 is always there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sqlite3
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from kvraft.batch import WriteBatch
+from kvraft.lsm import TreeOptions
+from kvraft.store import Store
+from kvraft.wal import Durability
+
+
+class Engine(Protocol):
+    """One engine, open in one directory."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write one key."""
+
+    def put_sync(self, key: bytes, value: bytes) -> None:
+        """Write one key so that it survives a loss of power."""
+
+    def put_all(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Write many keys as one batch."""
+
+    def delete(self, key: bytes) -> None:
+        """Delete one key."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return what a key holds."""
+
+    def scan(self, start: bytes | None, count: int | None, *, reverse: bool = False) -> int:
+        """Read up to ``count`` keys in order, all if ``None``; return how many there were."""
+
+    def settle(self) -> None:
+        """Bring everything into its final place."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Kvraft:
+    """This project's tree, with its log."""
+
+    name = "kvraft"
+    durability = Durability.OS
+
+    def __init__(self, directory: Path, *, compress: bool = False, memtable_bytes: int = 4 << 20):
+        options = TreeOptions(codec="zstd" if compress else "none", memtable_bytes=memtable_bytes)
+        self.store = Store.open(directory, options=options, durability=self.durability)
+        self.put, self.get = self.store.put, self.store.get
+        self.delete = self.store.delete
+
+    def put_sync(self, key: bytes, value: bytes) -> None:
+        """Write one key so that it survives a loss of power."""
+        self.store.put(key, value)
+        self.store.sync()
+
+    def put_all(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Write many keys as one batch."""
+        batch = WriteBatch()
+        for key, value in pairs:
+            batch.put(key, value)
+        self.store.write(batch)
+
+    def scan(self, start: bytes | None, count: int | None, *, reverse: bool = False) -> int:
+        """Read keys in order."""
+        return _count(self.store.scan(start or b"", reverse=reverse), count)
+
+    def settle(self) -> None:
+        """Flush and compact."""
+        self.store.compact()
+
+    def close(self) -> None:
+        """Close it."""
+        self.store.close()
+
+
+class KvraftBuffered(Kvraft):
+    """The same, with a log that is handed to the operating system every 64 KiB."""
+
+    name = "buffered"
+    durability = Durability.BUFFERED
+
+
+class LevelDB:
+    """LevelDB through plyvel."""
+
+    name = "LevelDB"
+
+    def __init__(self, directory: Path, *, compress: bool = True, memtable_bytes: int = 4 << 20):
+        plyvel = importlib.import_module("plyvel")
+        self.db: Any = plyvel.DB(
+            str(directory),
+            create_if_missing=True,
+            bloom_filter_bits=10,
+            compression="snappy" if compress else None,
+            write_buffer_size=memtable_bytes,
+        )
+        self.put, self.get, self.delete = self.db.put, self.db.get, self.db.delete
+
+    def put_sync(self, key: bytes, value: bytes) -> None:
+        """Write one key so that it survives a loss of power."""
+        self.db.put(key, value, sync=True)
+
+    def put_all(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Write many keys as one batch."""
+        with self.db.write_batch() as batch:
+            for key, value in pairs:
+                batch.put(key, value)
+
+    def scan(self, start: bytes | None, count: int | None, *, reverse: bool = False) -> int:
+        """Read keys in order."""
+        with self.db.iterator(start=start, reverse=reverse) as found:
+            return _count(found, count)
+
+    def settle(self) -> None:
+        """Compact."""
+        self.db.compact_range()
+
+    def close(self) -> None:
+        """Close it."""
+        self.db.close()
+
+
+class RocksDB:
+    """RocksDB through rocksdict, without its pickling."""
+
+    name = "RocksDB"
+
+    def __init__(self, directory: Path, *, compress: bool = True, memtable_bytes: int = 4 << 20):
+        self._module: Any = importlib.import_module("rocksdict")
+        options = self._module.Options(raw_mode=True)
+        options.create_if_missing(True)
+        table = self._module.BlockBasedOptions()
+        table.set_bloom_filter(10, False)
+        options.set_block_based_table_factory(table)
+        if not compress:
+            options.set_compression_type(self._module.DBCompressionType.none())
+        self.db: Any = self._module.Rdict(str(directory), options)
+        self._sync = self._module.WriteOptions()
+        self._sync.sync = True
+        self.put, self.get, self.delete = self.db.put, self.db.get, self.db.delete
+
+    def put_sync(self, key: bytes, value: bytes) -> None:
+        """Write one key so that it survives a loss of power."""
+        self.db.put(key, value, write_opt=self._sync)
+
+    def put_all(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Write many keys as one batch."""
+        batch = self._module.WriteBatch(raw_mode=True)
+        for key, value in pairs:
+            batch.put(key, value)
+        self.db.write(batch)
+
+    def scan(self, start: bytes | None, count: int | None, *, reverse: bool = False) -> int:
+        """Read keys in order."""
+        return _count(self.db.items(backwards=reverse, from_key=start), count)
+
+    def settle(self) -> None:
+        """Flush and compact."""
+        self.db.flush()
+        self.db.compact_range(None, None)
+
+    def close(self) -> None:
+        """Close it."""
+        self.db.close()
+
+
+class Sqlite:
+    """SQLite, a table with the key as primary key, through the standard library."""
+
+    name = "sqlite3"
+
+    def __init__(self, directory: Path, *, compress: bool = False, memtable_bytes: int = 0):
+        directory.mkdir(exist_ok=True)
+        self.db = sqlite3.connect(directory / "db", isolation_level=None)
+        self.db.execute("pragma journal_mode = wal")
+        self.db.execute("pragma synchronous = off")
+        self.db.execute("create table if not exists kv (k blob primary key, v blob) without rowid")
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write one key."""
+        self.db.execute("insert or replace into kv values (?, ?)", (key, value))
+
+    def put_sync(self, key: bytes, value: bytes) -> None:
+        """Write one key so that it survives a loss of power."""
+        self.db.execute("pragma synchronous = full")
+        self.put(key, value)
+
+    def put_all(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Write many keys as one batch."""
+        self.db.execute("begin")
+        self.db.executemany("insert or replace into kv values (?, ?)", pairs)
+        self.db.execute("commit")
+
+    def delete(self, key: bytes) -> None:
+        """Delete one key."""
+        self.db.execute("delete from kv where k = ?", (key,))
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return what a key holds."""
+        row = self.db.execute("select v from kv where k = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def scan(self, start: bytes | None, count: int | None, *, reverse: bool = False) -> int:
+        """Read keys in order."""
+        order = "desc" if reverse else "asc"
+        query = f"select k, v from kv where k >= ? order by k {order}"
+        return _count(self.db.execute(query, (start or b"",)), count)
+
+    def settle(self) -> None:
+        """Write the journal back into the database."""
+        self.db.execute("pragma wal_checkpoint(truncate)")
+
+    def close(self) -> None:
+        """Close it."""
+        self.db.close()
+
+
+def installed() -> list[type[Any]]:
+    """Return the engines that can be measured here, ours first."""
+    found: list[type[Any]] = [Kvraft, KvraftBuffered]
+    for engine, module in ((LevelDB, "plyvel"), (RocksDB, "rocksdict")):
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            continue
+        found.append(engine)
+    return [*found, Sqlite]
+
+
+def _count(found: Iterable[Any], count: int | None) -> int:
+    return sum(1 for _ in (found if count is None else islice(found, count)))
