@@ -80,7 +80,7 @@ class LogIndex:
         first = turns[0].index
         if first <= self.last:
             self._supersede(first)
-        self._turns += turns if self._term < turns[0].term or not self._turns else turns[1:]
+        self._turns += turns if self.newest_term < turns[0].term or not self._turns else turns[1:]
         self.last = last
 
     def place(self, batch: Batch) -> None:
@@ -101,7 +101,8 @@ class LogIndex:
         del self.batches[: bisect_left(self.batches, index + 1, key=lambda batch: batch.last)]
 
     @property
-    def _term(self) -> int:
+    def newest_term(self) -> int:
+        """The term of the last entry, or of ``base``."""
         return self._turns[-1].term if self._turns else 0
 
     def _supersede(self, first: int) -> None:

@@ -56,7 +56,7 @@ import json
 import re
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kvraft import disk as files
@@ -81,8 +81,7 @@ _HEADER_SEED = frame.seed_of("kvraft log segment")  # a header can be read whoev
 _HARD_STATE = struct.Struct("<Q?")
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One file of the log.  It was begun for index ``first``, its sequence number is ``id``.
 
     ``low`` and ``high`` are the smallest and the largest index in it, superseded entries included;
@@ -268,7 +267,7 @@ def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: 
         raise Damage(name, found.end, "this segment is not sealed, though another one follows")
     if found.torn:
         log.torn = Torn(name, found.end, len(data) - found.end, found.torn)
-    log.segments[-1] = replace(log.segments[-1], size=found.end)
+    log.segments[-1] = log.segments[-1]._replace(size=found.end)
 
 
 def _replay(log: Recovery, name: str, found: Frame) -> None:
@@ -288,7 +287,7 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
         elif found.kind == HARD_STATE:
             log.hard_state = _unpack_hard_state(found.payload)
         elif found.kind in (CLOSED, SEAL) and not found.payload:
-            log.segments[-1] = replace(segment, sealed=found.kind == SEAL)
+            log.segments[-1] = segment._replace(sealed=found.kind == SEAL)
         else:
             raise ValueError(f"a frame of kind {found.kind} does not belong here")
     except ValueError as error:
@@ -299,10 +298,11 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
 def _grown(segment: Segment, first: int, last: int) -> Segment:
     """Return ``segment`` as it is with the entries ``first`` … ``last`` in it, too."""
     if segment.low > segment.high:
-        return replace(segment, low=first, high=last)
+        return Segment(segment.id, segment.first, first, last, segment.size, segment.sealed)
     if segment.low <= first and last == segment.high:
         return segment
-    return replace(segment, low=min(segment.low, first), high=max(segment.high, last))
+    low, high = min(segment.low, first), max(segment.high, last)
+    return Segment(segment.id, segment.first, low, high, segment.size, segment.sealed)
 
 
 def check_follows(index: LogIndex, turns: list[Position]) -> None:

@@ -22,7 +22,6 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from kvraft import frame
@@ -66,7 +65,7 @@ class Tail:
     @property
     def segment(self) -> Segment:
         """The segment as it is now, without what waits."""
-        return replace(self._began, low=self._low, high=self._high, size=self.size)
+        return self._began._replace(low=self._low, high=self._high, size=self.size)
 
     @property
     def waits(self) -> bool:
@@ -90,8 +89,16 @@ class Tail:
 
     def hand_over(self) -> Batch:
         """Append what waits, as one frame, and return where it is.  Raises ``OSError``."""
-        batch = self._append([Piece(ENTRIES, b"".join(self._waiting), self._first, self._last)])[0]
-        self._waiting, self._bytes = [], 0
+        waiting = self._waiting
+        payload = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+        data = frame.encode(ENTRIES, payload, synced=self.synced, seed=self._seed)
+        self._disk.append(self.name, data)
+        first, last, size = self._first, self._last, len(data)
+        batch = Batch(first, last, last, self.name, self.size, size, self.synced)
+        self._grow(first, last, size)
+        self.closed = False
+        waiting.clear()
+        self._bytes = 0
         return batch
 
     def write(self, pieces: Sequence[Piece], *, sync: bool) -> list[Batch]:
@@ -118,14 +125,21 @@ class Tail:
                 batches.append(Batch(first, last, last, name, at, len(data), synced))
             parts.append(data)
             at += len(data)
-        self._disk.append(name, parts[0] if len(parts) == 1 else b"".join(parts))
-        self.size = at
-        self.closed = pieces[-1].kind in _EMPTY
+        data = b"".join(parts)
+        self._disk.append(name, data)
         for batch in batches:
-            empty = self._low > self._high
-            self._low = batch.first if empty or batch.first < self._low else self._low
-            self._high = batch.last if empty or batch.last > self._high else self._high
+            self._grow(batch.first, batch.last, 0)
+        self.size += len(data)
+        self.closed = pieces[-1].kind in _EMPTY
         return batches
+
+    def _grow(self, first: int, last: int, size: int) -> None:
+        if self._low > self._high:
+            self._low, self._high = first, last
+        else:
+            self._low = first if first < self._low else self._low
+            self._high = last if last > self._high else self._high
+        self.size += size
 
 
 def pieces_of(entries: Sequence[Entry]) -> list[Piece]:

@@ -37,7 +37,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import Enum
 from typing import NoReturn
 
@@ -408,7 +407,7 @@ class Wal:
 
     def _begin_term(self, first: int) -> None:
         """Let the entry ``first`` be of the hard state's term, if that is above the last one's."""
-        if self._index.end.term < (term := self._hard_state.term):
+        if self._index.newest_term < (term := self._hard_state.term):
             self._index.extend([Position(first, term)], first)
 
     def _buffer(self, piece: Piece) -> None:
@@ -459,7 +458,7 @@ class Wal:
             return
         self._write(sync=True)  # so that the seal vouches for all before it
         self._write([Piece(SEAL)], sync=True)
-        sealed = replace(self._tail.segment, sealed=True)
+        sealed = self._tail.segment._replace(sealed=True)
         self._sealed.append(sealed)
         self._report(SegmentSealed(sealed.id, sealed.low, sealed.high, sealed.size))
         with self._writing():

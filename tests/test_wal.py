@@ -557,7 +557,7 @@ def test_a_segment_without_a_seal_or_missing_or_swapped_is_damage() -> None:
         swapped.append(name, disk.read(other))
     with pytest.raises(Damage, match=f"{second}, offset 0: .*under another name"):
         opened(swapped)
-    renamed.rename(third, replace(wal.segments[2], first=99).name)
+    renamed.rename(third, wal.segments[2]._replace(first=99).name)
     with pytest.raises(Damage, match="under another name"):
         opened(renamed)
 
@@ -728,7 +728,7 @@ def test_looking_changes_nothing() -> None:
 def test_only_leftovers_of_the_log_are_removed() -> None:
     disk, wal, model = small_log()
     others = [".DS_Store", "000001.sst", "000002.sst.tmp", "MANIFEST.tmp", "notes.wal"]
-    leftover = replace(wal.segments[-1], id=4).name + ".tmp"
+    leftover = wal.segments[-1]._replace(id=4).name + ".tmp"
     for name in [*others, leftover]:
         disk.create(name)
     assert model.matches(opened(disk))
