@@ -55,12 +55,8 @@ class Tail:
         self.synced = segment.size  # bytes
         self.closed = closed
         self._waiting: list[bytes] = []
-        self._first = self._last = self._bytes = 0
-
-    @property
-    def waits(self) -> bool:
-        """Whether there are entries that are not yet handed over."""
-        return bool(self._waiting)
+        self.held = 0  # bytes of entries that wait
+        self._first = self._last = 0
 
     def hold(self, first: int, last: int, payload: bytes) -> int:
         """Let packed entries wait behind those that do; return how many bytes wait now."""
@@ -68,8 +64,8 @@ class Tail:
             self._first = first
         self._waiting.append(payload)
         self._last = last
-        self._bytes += len(payload)
-        return self._bytes
+        self.held += len(payload)
+        return self.held
 
     def waiting(self) -> tuple[Batch, bytes]:
         """Return the entries that wait, and where they will be."""
@@ -95,7 +91,7 @@ class Tail:
         if pieces:
             self.closed = pieces[-1].kind in (CLOSED, SEAL)
         self.segment = self.segment.grown(batches, size)
-        self._waiting, self._bytes = [], 0
+        self._waiting, self.held = [], 0
         return batches
 
     def _encode(self, pieces: Sequence[Piece]) -> tuple[bytes, list[Batch]]:
