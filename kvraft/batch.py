@@ -13,6 +13,7 @@ Invariants:
 
 from __future__ import annotations
 
+from kvraft.errors import BadInput
 from kvraft.memtable import check_range, check_row
 from kvraft.record import Kind, Row, Timestamp
 
@@ -34,7 +35,7 @@ class WriteBatch:
     def put(self, key: bytes, value: bytes) -> WriteBatch:
         """Add a write of ``value`` to ``key``; ``BadInput`` if one of them cannot be written."""
         if value is None:
-            check_row((key, 0, 0))  # type: ignore[arg-type]  # says what is wrong with the value
+            raise BadInput("a value must be bytes: to delete a key, use delete")
         check_row((key, 0, value))
         self.writes.append((Kind.PUT, key, value))
         return self
@@ -50,7 +51,7 @@ class WriteBatch:
         end = b"" if stop is None else stop
         check_range((start, 0, end))
         if stop == b"":
-            check_range((b"\0", 0, b"\0"))  # a range that stops at b"" holds nothing: say so
+            raise BadInput("a range that stops at b'' holds nothing: None means no end")
         self.writes.append((Kind.DELETE_RANGE, start, end))
         return self
 

@@ -33,7 +33,7 @@ _ZSTD_LEVEL = 1
 
 
 class Codec(NamedTuple):
-    """Two functions from bytes to bytes.  ``unpack`` raises ``ValueError`` on what is no packing."""
+    """Two functions from bytes to bytes; ``unpack`` raises ``ValueError`` on what was not packed."""
 
     pack: Callable[[bytes], bytes]
     unpack: Callable[[bytes], bytes]

@@ -7,8 +7,9 @@ overwritten or deleted would stay for ever; so tables are merged, in slices, whi
 
 - :class:`Levelled`: each level is one sorted run, ten times the size of the one above.  Few tables
   to ask and little space wasted, at the price of rewriting (LevelDB, RocksDB).
-- :class:`Tiered`: tables of about the same size are merged into one larger table.  Little rewriting,
-  at the price of more tables to ask and more space (Cassandra, Bigtable's merging compaction).
+- :class:`Tiered`: tables of about the same size are merged into one larger table.  Little is
+  rewritten, at the price of more tables to ask and more space (Cassandra; Bigtable's merging
+  compaction).
 
 **The merge** (:func:`compact`) is the same for both.
 
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from kvraft.disk import Disk
@@ -102,7 +104,8 @@ class Levelled:
         if level == 0:
             return len(sizes) / self.tables
         # One table is never too much: there is nothing to be won from pushing it down for ever.
-        return sum(sizes) / (self.level_bytes * self.fanout ** (level - 1)) * (len(sizes) > 1)
+        limit: int = self.level_bytes * self.fanout ** (level - 1)
+        return sum(sizes) / limit if len(sizes) > 1 else 0.0
 
     def _least_overlap(self, level: int, tables: Sequence[TableInfo]) -> TableInfo:
         """Return the table that drags the fewest bytes of the next level along for each of its own.
@@ -171,8 +174,7 @@ def _overlapping(
 
 def _disjoint(tables: Sequence[TableInfo]) -> bool:
     ordered = sorted(tables, key=lambda table: table.start)
-    pairs = zip(ordered, ordered[1:], strict=False)
-    return not any(before.overlaps(table.start, table.stop) for before, table in pairs)
+    return not any(before.overlaps(t.start, t.stop) for before, t in pairwise(ordered))
 
 
 # ── the merge ───────────────────────────────────────────────────────────────────────────────────

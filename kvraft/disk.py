@@ -8,8 +8,8 @@ What a caller may rely on, and no more:
 
 - ``append`` is durable after ``sync`` of that file; a crash before it keeps any prefix of the
   bytes, or none.
-- ``create``, ``rename`` and ``remove`` are durable after ``sync_dir``; before it a crash may undo
-  any of them.
+- ``create``, ``rename``, ``remove`` and ``link`` are durable after ``sync_dir``; before it a crash
+  may undo any of them.
 - ``rename`` is atomic: readers see the old file or the new one.
 - After an ``OSError`` from ``append``, ``sync`` or ``sync_dir`` nothing is known about the bytes
   that were on their way.  A sync is never retried (Rebello et al., *Can Applications Recover from
@@ -18,8 +18,11 @@ What a caller may rely on, and no more:
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +30,10 @@ from kvraft.errors import BadInput, Locked
 
 LOCK = "LOCK"
 TEMPORARY = ".tmp"
+OPEN_FILES = 128
+"""How many files a :class:`RealDisk` holds open: some systems allow a process no more than 256."""
+
+_COPY_BYTES = 1024 * 1024
 
 
 class Disk(Protocol):
@@ -59,8 +66,16 @@ class Disk(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file; ``FileNotFoundError`` if there is none."""
 
+    def link(self, name: str, target: Disk) -> None:
+        """Give the file the same name on ``target`` too, without copying it where that is possible.
+
+        A hard link if both are directories of one file system, else a copy, which is synced.  The
+        file should not be written any more.  ``FileExistsError`` if the name is taken there; the
+        caller syncs the directory of ``target``.
+        """
+
     def sync_dir(self) -> None:
-        """Make creations, renames and removals durable."""
+        """Make creations, renames, removals and links durable."""
 
     def close(self) -> None:
         """Let go of everything held open.  Says nothing about durability."""
@@ -78,8 +93,23 @@ def replace(disk: Disk, name: str, data: bytes) -> None:
     disk.sync_dir()
 
 
+def copy(disk: Disk, name: str, target: Disk) -> None:
+    """Make a synced copy of a file on another disk; the caller syncs the directory of ``target``.
+
+    ``FileExistsError`` if the name is taken there.
+    """
+    target.create(name)
+    for offset in range(0, disk.size(name), _COPY_BYTES):
+        target.append(name, disk.read(name, offset, _COPY_BYTES))
+    target.sync(name)
+
+
 class RealDisk:
     """A directory of the operating system, made if missing, locked against a second process.
+
+    It may hold more files than a process can open: those used last stay open, ``OPEN_FILES`` at the
+    most.  A file with unsynced bytes is not closed for that, since the system tells of a failed
+    write whoever has the file open then, and perhaps nobody who opens it later.
 
     Raises :class:`~kvraft.errors.Locked` if another process holds it, and
     :class:`~kvraft.errors.BadInput` if ``path`` is not a directory.
@@ -91,7 +121,8 @@ class RealDisk:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise BadInput(f"{self.path} is not a directory") from None
-        self._open: dict[str, int] = {}
+        self._open: OrderedDict[str, int] = OrderedDict()  # the one used last is at the end
+        self._unsynced: dict[str, None] = {}  # names of open files with bytes nobody synced yet
         self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             _lock(self._lock)
@@ -117,11 +148,12 @@ class RealDisk:
     def create(self, name: str) -> None:
         """Make an empty file."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY
-        self._open[name] = os.open(self.path / name, flags, 0o644)
+        self._keep(name, lambda: os.open(self.path / name, flags, 0o644))
 
     def append(self, name: str, data: bytes) -> None:
         """Write all of ``data`` at the end: a short write of the system is continued."""
         descriptor = self._descriptor(name)
+        self._unsynced[name] = None
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
@@ -133,6 +165,7 @@ class RealDisk:
     def sync(self, name: str) -> None:
         """Make the bytes of a file, and the size needed to read them, durable."""
         _datasync(self._descriptor(name))
+        self._unsynced.pop(name, None)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, atomically."""
@@ -145,11 +178,25 @@ class RealDisk:
         self._let_go(name)
         os.remove(self.path / name)
 
+    def link(self, name: str, target: Disk) -> None:
+        """Make a hard link on ``target``, or a synced copy where the system cannot."""
+        if isinstance(target, RealDisk):
+            try:
+                os.link(self.path / name, target.path / name)
+            except (FileExistsError, FileNotFoundError):
+                raise
+            except OSError as error:  # another file system, or one without links
+                if error.errno in (errno.EIO, errno.ENOSPC, errno.EROFS):
+                    raise
+            else:
+                return
+        copy(self, name, target)
+
     def sync_dir(self) -> None:
         """Make the directory itself durable; Windows has no such call and needs none."""
         if sys.platform == "win32":
             return
-        descriptor = os.open(self.path, os.O_RDONLY)
+        descriptor = self._spare(lambda: os.open(self.path, os.O_RDONLY))
         try:
             os.fsync(descriptor)
         finally:
@@ -164,11 +211,39 @@ class RealDisk:
             self._lock = -1
 
     def _descriptor(self, name: str) -> int:
-        if name not in self._open:
-            self._open[name] = os.open(self.path / name, os.O_RDWR | os.O_APPEND | _BINARY)
-        return self._open[name]
+        descriptor = self._open.get(name)
+        if descriptor is None:
+            flags = os.O_RDWR | os.O_APPEND | _BINARY
+            return self._keep(name, lambda: os.open(self.path / name, flags))
+        self._open.move_to_end(name)
+        return descriptor
+
+    def _keep(self, name: str, open_file: Callable[[], int]) -> int:
+        """Open a file and hold it open, letting go of the one unused for longest if need be."""
+        if len(self._open) >= OPEN_FILES:
+            self._let_go_oldest()
+        descriptor = self._open[name] = self._spare(open_file)
+        return descriptor
+
+    def _spare(self, open_file: Callable[[], int]) -> int:
+        """Open a file, at the cost of those held open where the system allows no more."""
+        while True:
+            try:
+                return open_file()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._let_go_oldest():
+                    raise
+
+    def _let_go_oldest(self) -> bool:
+        """Close the synced file that was unused for longest; return whether there was one."""
+        for name in self._open:
+            if name not in self._unsynced:
+                self._let_go(name)
+                return True
+        return False
 
     def _let_go(self, name: str) -> None:
+        self._unsynced.pop(name, None)
         if name in self._open:
             os.close(self._open.pop(name))
 

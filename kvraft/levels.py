@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from weakref import WeakSet
 
 from kvraft.block import Block
@@ -110,7 +110,7 @@ class Levels:
     def check(self) -> None:
         """Raise ``Damage`` if spans of a level overlap that must not."""
         for level in self.deeper:
-            for before, table in zip(level.tables, level.tables[1:], strict=False):
+            for before, table in pairwise(level.tables):
                 if before.info.overlaps(table.info.start, table.info.stop):
                     what = f"overlaps {before.name} on level {table.info.level}"
                     raise Damage(table.name, 0, what)

@@ -21,11 +21,7 @@ Invariants:
 - Reads see every applied row; of the versions of a key the one with the highest timestamp.  Scans
   and views see the tree as it was when they began, whatever happens meanwhile.
 - On disk is the tree as it was at one position of the log, ``flushed``: never a mixture.
-- A flush or compaction makes durable, in this order: tables, their directory entries, the manifest.
-  Then memory follows, and files go that nobody reads any more.  A crash in between leaves tables
-  that nobody knows of, which the next open removes.
-- A snapshot of another member's tables takes the place of all there is in the same way, and with
-  one edit of the manifest: a crash leaves the old tree or the new one (Raft §7).
+- How tables change, and that a crash leaves the old ones or the new, is told in ``tables.py``.
 - A disk that is full stops long work until there is space; nothing is lost.  After any other disk
   error the tree serves reads and never writes again: it must be reopened.
 
@@ -53,70 +49,26 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 from kvraft.batch import WriteBatch
-from kvraft.cache import BlockCache
-from kvraft.codec import number_of
-from kvraft.compaction import Levelled, Strategy, Task, compact, everything, lasting
+from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Stopped
-from kvraft.events import (
-    Compacted,
-    CompactionBegan,
-    Flushed,
-    Installed,
-    MemtableFrozen,
-    Report,
-    TableRemoved,
-    TableWritten,
-    TreeOpened,
-    ignore,
-)
+from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.levels import Levels
-from kvraft.manifest import Edit, Manifest, State
 from kvraft.memtable import UNPINNED, Memtable, check_key, check_range, check_row
-from kvraft.merge import Keep, Pair, merge, retain, visible
+from kvraft.merge import Keep, Pair, merge, visible
+from kvraft.options import TreeOptions
 from kvraft.ranges import NONE, Ranges
-from kvraft.record import MAX_TIMESTAMP, MAX_VALUE_BYTES, Position, Row, Timestamp, Version, label
-from kvraft.snapshot import Contents, TreeSnapshot, unpack
-from kvraft.sstable import Table
+from kvraft.record import MAX_TIMESTAMP, MAX_VALUE_BYTES, Position, Row, Timestamp, Version
+from kvraft.snapshot import TreeSnapshot, unpack
 from kvraft.stats import Counts, Stats
-from kvraft.tableinfo import TableInfo, table_name, table_number
-from kvraft.tablewriter import Format, TableWriter, check_table
+from kvraft.tableinfo import TableInfo
+from kvraft.tables import Job, Tables
 
-
-@dataclass(frozen=True, slots=True)
-class TreeOptions:
-    """How a tree is kept.  Files written with other options stay good.
-
-    ``memtable_bytes`` is the size from which a memtable is full; ``block_bytes``, ``bits_per_key``
-    (0: no filter) and ``codec`` are of new tables; ``cache_bytes`` is what the block cache may
-    hold.  ``history`` is how far back readers can look without a view, in units of timestamps.
-    ``stall_tables`` is how many tables level 0 may have, and ``stall_memtables`` how many memtables
-    may wait, before a writer has to work them off.
-    """
-
-    memtable_bytes: int = 4 << 20
-    block_bytes: int = 4096
-    bits_per_key: int = 10
-    codec: str = "none"
-    cache_bytes: int = 32 << 20
-    strategy: Strategy = field(default_factory=Levelled)
-    history: Timestamp = 0
-    stall_tables: int = 12
-    stall_memtables: int = 2
-
-    def __post_init__(self) -> None:
-        """Raise ``BadInput`` for options that make no sense here."""
-        for name in ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("bits_per_key", "cache_bytes", "history"):
-            if getattr(self, name) < 0:
-                raise BadInput(f"{name} must not be negative, as {getattr(self, name)} is")
-        number_of(self.codec)
+__all__ = ["Tree", "TreeOptions", "View", "prefix_stop"]
 
 
 class _Immutable(NamedTuple):
@@ -124,9 +76,6 @@ class _Immutable(NamedTuple):
 
     memtable: Memtable
     through: Position
-
-
-_Job = Generator[None, None, None]
 
 
 class Tree:
@@ -138,34 +87,29 @@ class Tree:
     def __init__(
         self,
         disk: Disk,
-        manifest: Manifest,
         owner: str,
         options: TreeOptions,
         report: Report = ignore,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """Wrap an open manifest: use :meth:`open`."""
+        """Open what is on ``disk``: use :meth:`open`."""
         self.options = options
         self.counts = Counts()
-        self.timestamp: Timestamp = manifest.state.timestamp
-        self._index, self._term = manifest.state.flushed
         self._disk = disk
         self._disk_is_mine = False
-        self._manifest = manifest
         self._owner = owner
-        self._form = Format(options.block_bytes, options.bits_per_key, options.codec)
         self._report = report
         self._clock = clock
-        self._cache = BlockCache(options.cache_bytes)
+        self._tables = Tables(disk, owner, options, report, self.counts)
+        self.timestamp: Timestamp = self._tables.state.timestamp
+        self._index, self._term = self._tables.state.flushed
         self._immutables: list[_Immutable] = []  # oldest first
         self._begin_memtable()
-        self._levels = Levels(self._open_table(info) for info in manifest.state.tables)
-        self._past: list[Levels] = []  # which some of their files outlive
         self._pins: dict[Timestamp, int] = {}  # who reads at which time
         self._pinned: Timestamp = MAX_TIMESTAMP if options.history else UNPINNED
-        self._flushing: _Job | None = None
-        self._compacting: _Job | None = None
-        self._task = options.strategy.pick(self.tables)
+        self._flushing: Job | None = None
+        self._compacting: Job | None = None
+        self._due: Task | None = None  # asked for by compact()
         self._pay_at = options.memtable_bytes  # size of the memtable at which a writer works
         self._failure = ""  # why nothing more will be written
         self._closed = False
@@ -190,26 +134,20 @@ class Tree:
         that lacks anything; data blocks are checked when they are read.
         """
         options = options or TreeOptions()
-        path = where if isinstance(where, str | os.PathLike) else None
-        disk = RealDisk(path) if path is not None else where
-        assert not isinstance(disk, str | os.PathLike)
+        mine = isinstance(where, str | os.PathLike)
+        disk = RealDisk(where) if isinstance(where, str | os.PathLike) else where
         try:
-            manifest = Manifest.open(disk, owner, report)
-            tree = cls(disk, manifest, owner, options, report, clock)
-            tree._levels.check()
+            tree = cls(disk, owner, options, report, clock)
+            tree._tables.remove_unknown()
         except BaseException:
-            if path is not None:
+            if mine:
                 disk.close()
             raise
-        tree._disk_is_mine = path is not None
-        tree._remove_dead()
+        tree._disk_is_mine = mine
         infos = tree.tables
         numbers, levels = [t.number for t in infos], [t.level for t in infos]
         report(TreeOpened(tuple(numbers), tuple(levels), tuple(t.size for t in infos)))
         return tree
-
-    def _open_table(self, info: TableInfo) -> Table:
-        return Table.open(self._disk, info, self._cache, self.counts)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
@@ -308,8 +246,9 @@ class Tree:
         """Whether :meth:`work` has anything to do."""
         if self._failure or self._closed:
             return False
-        under_way = self._flushing is not None or self._compacting is not None
-        return under_way or bool(self._immutables or self._task or self._idle_past())
+        if self._flushing is not None or self._compacting is not None or self._immutables:
+            return True
+        return (self._due or self._tables.task) is not None or self._tables.untidy
 
     def work(self) -> bool:
         """Do one slice of long work; return whether there is more.
@@ -322,10 +261,11 @@ class Tree:
         job = self._job()
         try:
             if job is None:
-                self._tidy()
+                self._tables.tidy()
             else:
                 self.counts.slices += 1
-                next(job, None)
+                if next(job, self) is self:
+                    self._finish(job)
         except (OSError, Damage, Foreign) as error:
             self._abandon(error)
             raise
@@ -343,130 +283,44 @@ class Tree:
         self.flush()
         while self._compacting is not None:
             self.work()
-        self._task = everything(self.tables, self.options.strategy)
-        while self._task is not None or self._compacting is not None or self._idle_past():
+        self._due = everything(self.tables, self.options.strategy)
+        while self.has_work:
             self.work()
 
-    def _job(self) -> _Job | None:
+    def _job(self) -> Job | None:
+        """Return the job to go on with, begun if need be; ``None`` if there is only tidying."""
         if self._flushing is None and self._immutables:
-            self._flushing = self._flush()
+            memtable, through = self._immutables[0]
+            self._secure(through)
+            self._flushing = self._tables.flush(memtable, through, self._keep(), self.horizon)
         if self._flushing is not None:
             return self._flushing
-        if self._compacting is None and self._task is not None and not self._idle_past():
-            self._compacting = self._compact(self._task)
+        task = self._due or self._tables.task
+        if self._compacting is None and task is not None and not self._tables.untidy:
+            self._due = None
+            self._compacting = self._tables.compact(task, self._keep(), self.horizon)
         return self._compacting
 
-    def _flush(self) -> _Job:
-        memtable, through = self._immutables[0]
-        keep, horizon = self._keep(), self.horizon
-        writer = TableWriter(self._disk, self._manifest.take_number(), self._owner, self._form)
-        for chunk in memtable.drain():
-            if kept := retain(chunk, keep, memtable.ranges):
-                writer.add(kept)
-            yield
-        ranges = lasting(memtable.ranges, keep, None) if memtable.ranges else []
-        info = yield from writer.finish(ranges)
-        if info is not None:
-            self._report_written(info)
-            self.counts.bytes_flushed += info.size
-            yield
-        self._secure(through)
-        self.counts.flushes += 1
-        add = () if info is None else (info,)
-        edit = Edit(add, (), flushed=through, timestamp=memtable.timestamp, horizon=horizon)
-        self._commit(edit)
-        del self._immutables[0]
-        self._memtables = self._memtables[:-1]
-        self._flushing = None
-        self._report(Flushed(through.index, info.number if info else 0))
+    def _finish(self, job: Job) -> None:
+        """Let memory follow a job that came to its end."""
+        if job is self._flushing:
+            del self._immutables[0]
+            self._memtables = self._memtables[:-1]
+            self._flushing = None
+        else:
+            self._compacting = None
 
     def _secure(self, through: Position) -> None:
         """See to it that the tables do not get ahead of the log: who has one does."""
-
-    def _compact(self, task: Task) -> _Job:
-        numbers = tuple(info.number for info in task.inputs)
-        self._report(CompactionBegan(numbers, task.level))
-        keep, horizon = self._keep(), self.horizon
-        size = 0 if task.move else sum(info.size for info in task.inputs)
-        if task.move:
-            outputs, dropped = task.inputs, 0
-            self.counts.tables_moved += len(outputs)
-        else:
-            outputs, dropped = yield from compact(
-                self._disk,
-                [table for table in self._levels.tables if table.info.number in numbers],
-                [info for info in self.tables if info.number not in numbers],
-                keep,
-                self._manifest.take_number,
-                owner=self._owner,
-                form=self._form,
-                table_bytes=task.table_bytes,
-            )
-            for info in outputs:
-                self._report_written(info)
-        written = 0 if task.move else sum(info.size for info in outputs)
-        self._compacting = None
-        add = tuple(replace(info, level=task.level) for info in outputs)
-        self._commit(Edit(add, numbers, horizon=0 if task.move else horizon))
-        counts = self.counts
-        counts.compactions += 1
-        counts.bytes_merged += size
-        counts.bytes_compacted += written
-        counts.tombstones_dropped += dropped
-        made = tuple(info.number for info in add)
-        self._report(Compacted(numbers, made, task.level, size, written, dropped))
-
-    def _report_written(self, info: TableInfo) -> None:
-        last = info.stop.removesuffix(b"\0")
-        self._report(
-            TableWritten(info.number, info.rows, info.size, label(info.start), label(last))
-        )
-
-    def _commit(self, edit: Edit) -> State:
-        """Let the manifest say so, and then memory follow."""
-        try:
-            state = self._manifest.commit(edit)
-        except OSError as error:
-            self._failure = str(error)  # whatever it was: nobody knows if the edit holds
-            raise
-        known = {table.info.number: table for table in self._levels.tables}
-        tables: list[Table] = []
-        for info in state.tables:
-            table = known.get(info.number)
-            tables.append(table.at_level(info.level) if table else self._open_table(info))
-        self._past.append(self._levels)
-        self._levels = Levels(tables)
-        self._task = self.options.strategy.pick(state.tables)
-        return state
 
     def _abandon(self, error: Exception) -> None:
         """Give up long work after ``error``; unless the disk was only full, give up writing."""
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         self._flushing = self._compacting = None
-        if full and not self._failure:
-            self._remove_dead()
+        if full and not self._tables.unsure:
+            self._tables.remove_unknown()
         else:
             self._failure = self._failure or str(error)
-
-    def _idle_past(self) -> list[Levels]:
-        return [levels for levels in self._past if not levels.in_use]
-
-    def _tidy(self) -> None:
-        """Remove the files of tables that are live no more and that nobody reads."""
-        idle = self._idle_past()
-        self._past = [levels for levels in self._past if levels.in_use]
-        needed = self._levels.numbers.union(*(levels.numbers for levels in self._past))
-        for number in sorted(set().union(*(levels.numbers for levels in idle)) - needed):
-            self._disk.remove(table_name(number))
-            self._report(TableRemoved(number))
-
-    def _remove_dead(self) -> None:
-        """Remove the tables that nobody knows of."""
-        known = self._levels.numbers.union(*(levels.numbers for levels in self._past))
-        for name in self._disk.names():
-            number = table_number(name)
-            if number is not None and number not in known:
-                self._disk.remove(name)
 
     # ── a writer's share of it ──────────────────────────────────────────────────────────────────
 
@@ -503,7 +357,7 @@ class Tree:
         """How much long work waits: from 1 on writers should be held back."""
         options = self.options
         waiting = len(self._immutables) / options.stall_memtables
-        return max(waiting, len(self._levels.unsorted) / options.stall_tables)
+        return max(waiting, len(self._tables.levels.unsorted) / options.stall_tables)
 
     # ── snapshots (Raft §7) ─────────────────────────────────────────────────────────────────────
 
@@ -513,9 +367,7 @@ class Tree:
         Its tables stay for as long as the snapshot is held.
         """
         self._check_open()
-        snapshot = TreeSnapshot(self._disk, self._owner, self._manifest.state)
-        self._levels.snapshots.add(snapshot)
-        return snapshot
+        return self._tables.snapshot()
 
     def install(self, data: bytes) -> None:
         """Let the snapshot in the stream ``data`` take the place of all that this tree holds.
@@ -535,48 +387,19 @@ class Tree:
         if contents.last.index <= self._index:
             what = f"a snapshot through {contents.last} holds nothing new"
             raise BadInput(f"{what}: everything through {self.applied} is applied")
+        self._flushing = self._compacting = self._due = None
         try:
-            self._put_in_place(contents)
+            state = self._tables.install(contents)
         except (OSError, Damage) as error:
             self._failure = str(error)
             raise
-
-    def _put_in_place(self, contents: Contents) -> None:
-        self._flushing = self._compacting = None
-        infos = self._write_received(contents)
-        state = self._commit(
-            Edit(
-                add=tuple(infos),
-                remove=tuple(info.number for info in self.tables),
-                flushed=contents.last,
-                timestamp=contents.timestamp,
-                horizon=contents.horizon,
-                installed=True,
-            )
-        )
         self._immutables = []
         self._begin_memtable()
         self._index, self._term = state.flushed
         self.timestamp = max(self.timestamp, state.timestamp)
         self._report(Installed(self._index, tuple(info.number for info in state.tables)))
-        self._tidy()
-        self._remove_dead()
-
-    def _write_received(self, contents: Contents) -> list[TableInfo]:
-        """Write the tables of a snapshot, durably, and check what is on disk then."""
-        infos: list[TableInfo] = []
-        for info, data in contents.tables:
-            info = replace(info, number=self._manifest.take_number())
-            name = table_name(info.number)
-            self._disk.create(name)
-            self._disk.append(name, bytes(data))
-            self._disk.sync(name)
-            infos.append(info)
-            self._report_written(info)
-        self._disk.sync_dir()
-        for info in infos:
-            self._open_table(info).verify_bytes()
-        return infos
+        self._tables.tidy()
+        self._tables.remove_unknown()
 
     def checkpoint(self, target: Disk | str | os.PathLike[str]) -> None:
         """Flush, and make of the empty disk or directory ``target`` a tree with the same contents.
@@ -589,13 +412,7 @@ class Tree:
         mine = isinstance(target, str | os.PathLike)
         disk = RealDisk(target) if isinstance(target, str | os.PathLike) else target
         try:
-            if disk.names():
-                raise BadInput("a checkpoint needs an empty place, and there are files already")
-            state = self._manifest.state
-            for info in state.tables:
-                self._disk.link(table_name(info.number), disk)
-            disk.sync_dir()
-            Manifest(disk, self._owner, state)
+            self._tables.checkpoint(disk)
         finally:
             if mine:
                 disk.close()
@@ -635,7 +452,7 @@ class Tree:
             if memtable.ranges is not None:
                 deleted = max(deleted, memtable.ranges.newest(key, at))
                 newest = max(newest, deleted)
-        levels = self._levels
+        levels = self._tables.levels
         if levels.newest <= newest:
             return best, deleted
         for table in levels.candidates(key):
@@ -677,7 +494,7 @@ class Tree:
     def _pairs(
         self, start: bytes, stop: bytes | None, reverse: bool, at: Timestamp
     ) -> Generator[Pair, None, None]:
-        levels, memtables = self._levels, self._memtables
+        levels, memtables = self._tables.levels, self._memtables
         levels.readers += 1
         self._pin(at)
         try:
@@ -724,7 +541,7 @@ class Tree:
     def horizon(self) -> Timestamp:
         """The time from which on all versions are there; before it only views can look."""
         latest = max(0, self.timestamp - self.options.history)
-        return max(self._manifest.state.horizon, latest)
+        return max(self._tables.state.horizon, latest)
 
     def _time(self, at: Timestamp) -> Timestamp:
         """Return ``at`` if it can be read at, else raise ``BadInput``."""
@@ -763,7 +580,7 @@ class Tree:
     @property
     def flushed(self) -> Position:
         """The last log position whose rows are all in durable tables."""
-        return self._manifest.state.flushed
+        return self._tables.state.flushed
 
     @property
     def full(self) -> bool:
@@ -788,7 +605,7 @@ class Tree:
     @property
     def tables(self) -> tuple[TableInfo, ...]:
         """The live tables: level 0 newest first, then each deeper level by key."""
-        return self._manifest.state.tables
+        return self._tables.state.tables
 
     def stats(self, *, live: bool = False) -> Stats:
         """Return what was counted, and what there is; with ``live``, scan to see what is alive."""
@@ -796,7 +613,7 @@ class Tree:
         infos = self.tables
         depth = max((info.level for info in infos), default=-1) + 1
         levels = [[info for info in infos if info.level == level] for level in range(depth)]
-        counts, cache = replace(self.counts), self._cache
+        counts, cache = replace(self.counts), self._tables.cache
         alive = sum(len(key) + len(value) for key, value in self.scan()) if live else None
         return Stats(
             counts,
@@ -814,9 +631,7 @@ class Tree:
     def verify(self) -> None:
         """Read every live table; raises :class:`~kvraft.errors.Damage` at the first defect."""
         self._check_open()
-        self._levels.check()
-        for table in self._levels.tables:
-            check_table(table)
+        self._tables.verify()
 
     def close(self) -> None:
         """Refuse all further use, open scans and views too.

@@ -45,8 +45,8 @@ class Memtable:
     """A sorted map from key to its newest version, and older ones while someone can see them.
 
     ``size`` is about how many bytes of table it would fill, ``timestamp`` the highest timestamp put
-    into it (0 while there is none), ``ranges`` its range deletes if it has any, ``len()`` the number of keys,
-    tombstones included.
+    into it (0 while there is none), ``ranges`` its range deletes if it has any, ``len()`` the
+    number of keys, tombstones included.
 
     >>> memtable = Memtable()
     >>> memtable.update([(b"k", 2, b"new")])

@@ -1,8 +1,8 @@
 """Merging sorted runs: the one place where versions of a key from different runs are reconciled.
 
-A *run* is an iterator of **chunks**: short lists of rows in order, all versions of a key in the same
-chunk.  A memtable is a run, a table, and a whole level.  Reading a tree means merging its runs on
-the fly (:func:`merge`, then :func:`visible`); compaction means merging some of them for good
+A *run* is an iterator of **chunks**: short lists of rows in order, all versions of a key in the
+same chunk.  A memtable is a run, a table, and a whole level.  Reading a tree means merging its runs
+on the fly (:func:`merge`, then :func:`visible`); compaction means merging some of them for good
 (:func:`merge`, then :func:`retain`).
 
 Chunks are merged by the edge that the shortest of them reaches: what lies below it in any run is

@@ -5,7 +5,7 @@ stop.  To answer "what deletes this key" with one bisection, ranges are cut wher
 *fragments*, each with the timestamps of all ranges that cover it::
 
     asked for    a ─────── 5 ────── m              bounds  b""   a    f    m    t
-                        f ──── 9 ──────── t        stamps   –    5   9,5   9    –
+                        f ──── 9 ──────── t        stamps        5   9,5   9
 
 Invariants:
 

@@ -23,7 +23,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Generator
 from dataclasses import replace
-from itertools import accumulate, repeat
+from itertools import accumulate, pairwise, repeat
 from operator import add
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ class TableWriter:
         return bool(self._pending or self.size)
 
     def add(self, rows: list[Row]) -> None:
-        """Add ``rows``, at least one: behind those before, in order, each key with all its versions.
+        """Add ``rows``, at least one: behind those before, in order, all versions of a key at once.
 
         Raises ``BadInput`` if they are out of order, ``OSError`` if the disk fails and
         ``FileExistsError`` if the number was used before.
@@ -219,7 +219,7 @@ class Summary:
 
 
 def _check_order(rows: list[Row]) -> None:
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         if row[:2] <= before[:2]:
             raise BadInput(f"rows must ascend: {row[:2]!r} comes after {before[:2]!r}")
 

@@ -14,8 +14,7 @@ Invariants:
 
 - The ``synced`` field of a frame is never more than was synced when the frame was handed over: by
   it recovery tells a torn end from damage (``frame.py``), whatever durability was asked for.
-- What waits is one append, and so is what is written with a call; nothing waits behind what is
-  written later.
+- What is handed over at one time is one append, and waits no longer than until then.
 - After an ``OSError`` nothing here has changed, and nothing more may be written.
 """
 
@@ -60,17 +59,13 @@ class Tail:
         self.closed = closed
         self._low, self._high = segment.low, segment.high
         self._waiting: list[bytes] = []
-        self._first = self._last = self._bytes = 0
+        self.held = 0  # bytes of entries that wait
+        self._first = self._last = 0
 
     @property
     def segment(self) -> Segment:
         """The segment as it is now, without what waits."""
         return self._began._replace(low=self._low, high=self._high, size=self.size)
-
-    @property
-    def waits(self) -> bool:
-        """Whether there are entries that are not yet handed over."""
-        return bool(self._waiting)
 
     def hold(self, first: int, last: int, payload: bytes) -> int:
         """Let packed entries wait behind those that do; return how many bytes wait now."""
@@ -78,37 +73,45 @@ class Tail:
             self._first = first
         self._waiting.append(payload)
         self._last = last
-        self._bytes += len(payload)
-        return self._bytes
+        self.held += len(payload)
+        return self.held
 
     def waiting(self) -> tuple[Batch, bytes]:
         """Return the entries that wait, and where they will be."""
-        payload = b"".join(self._waiting)
-        batch = Batch(self._first, self._last, self._last, self.name, self.size, 0, self.synced)
-        return batch, payload
+        payload, first, last = self._held()
+        return Batch(first, last, last, self.name, self.size, 0, self.synced), payload
 
     def hand_over(self) -> Batch:
         """Append what waits, as one frame, and return where it is.  Raises ``OSError``."""
-        waiting = self._waiting
-        payload = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+        payload, first, last = self._held()
         data = frame.encode(ENTRIES, payload, synced=self.synced, seed=self._seed)
         self._disk.append(self.name, data)
-        first, last, size = self._first, self._last, len(data)
+        size = len(data)
         batch = Batch(first, last, last, self.name, self.size, size, self.synced)
         self._grow(first, last, size)
         self.closed = False
-        waiting.clear()
-        self._bytes = 0
+        self._waiting.clear()
+        self.held = 0
         return batch
+
+    def _held(self) -> tuple[bytes, int, int]:
+        waiting = self._waiting
+        payload = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+        return payload, self._first, self._last
 
     def write(self, pieces: Sequence[Piece], *, sync: bool) -> list[Batch]:
         """Append what waits and then ``pieces``, and make all that is here durable if asked.
 
         Return where the entries in it are.  Raises ``OSError``.
         """
-        batches = [self.hand_over()] if self._waiting else []
+        batches: list[Batch] = []
         if pieces:
-            batches += self._append(pieces)
+            waiting = [Piece(ENTRIES, *self._held())] if self._waiting else []
+            batches = self._append([*waiting, *pieces])
+            self._waiting.clear()
+            self.held = 0
+        elif self._waiting:
+            batches = [self.hand_over()]
         if sync and self.synced < self.size:
             self._disk.sync(self.name)
             self.synced = self.size

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput
+from kvraft.levels import Levels
 from kvraft.manifest import load
 from kvraft.segment import owner_of
-from kvraft.levels import Levels
 from kvraft.sstable import Table
 from kvraft.store import check_disk
 from kvraft.tablewriter import check_table

@@ -262,7 +262,7 @@ class Wal:
         fits = len(payload) <= frame.MAX_PAYLOAD_BYTES
         if self._stopped or not (first == index.last + 1 <= last and fits):
             self._refuse(first, last, payload)
-        if not tail.waits:
+        if not tail.held:
             self._begin_term(first)
         waiting = tail.hold(first, last, payload)
         index.last = last
@@ -392,7 +392,7 @@ class Wal:
             for batch in stretch:
                 payload = self._check_frame(batch, data, batch.offset - start, seed)
                 yield batch, batch.part(payload, first, last)
-        if self._tail.waits:
+        if self._tail.held:
             batch, payload = self._tail.waiting()
             if batch.first <= last:
                 yield batch, batch.part(payload, first, last)
@@ -412,7 +412,7 @@ class Wal:
 
     def _buffer(self, piece: Piece) -> None:
         """Let entries wait."""
-        if self._tail.waits and piece.first <= self.last_index:
+        if self._tail.held and piece.first <= self.last_index:
             self._settle(sync=False)  # a frame supersedes nothing of itself
         turns, last = survey_entries(piece.payload)
         self._extend(turns, last)
@@ -424,7 +424,7 @@ class Wal:
         self._synced_index = min(self._synced_index, turns[0].index - 1)
 
     def _settle(self, *, sync: bool) -> None:
-        if self._tail.waits and not sync and self._report is ignore:  # the way of every put
+        if self._tail.held and not sync and self._report is ignore:  # the way of every put
             try:
                 self._index.batches.append(self._tail.hand_over())
             except BaseException as error:
@@ -438,7 +438,7 @@ class Wal:
         self, pieces: Sequence[Piece] = (), turns: Sequence[Position] = (), *, sync: bool
     ) -> None:
         """Write what waits and then ``pieces``, whose entries have ``turns``, and take note."""
-        tail, waits = self._tail, self._tail.waits
+        tail, waits = self._tail, self._tail.held > 0
         waited = tail.waiting()[1] if waits and self._report is not ignore else b""
         with self._writing():
             batches = tail.write(pieces, sync=sync)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kvraft.disk
 from kvraft.disk import Disk, RealDisk, replace
 from kvraft.errors import BadInput, Locked
 from kvraft.sim.disk import PowerCut, SimDisk
@@ -147,6 +149,79 @@ def test_a_file_descriptor_never_outlives_its_name(real: RealDisk) -> None:
     real.remove("new")
     real.create("new")
     assert contents(real) == {"new": b""}
+
+
+# ── links, and more files than a process may open ───────────────────────────────────────────────
+
+
+def test_a_link_is_the_same_file_or_where_that_cannot_be_a_synced_copy(
+    tmp_path: Path, real: RealDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real.create("f")
+    real.append("f", b"data" * 600_000)  # more than is copied at a time
+    real.sync("f")
+    target, simulated = RealDisk(tmp_path / "target"), SimDisk()
+    real.link("f", target)
+    assert (real.path / "f").samefile(target.path / "f")
+    target.remove("f")
+    for error in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+
+        def refuse(*_: Any, error: int = error) -> None:
+            raise OSError(error, os.strerror(error))
+
+        monkeypatch.setattr(os, "link", refuse)
+        real.link("f", target)
+        assert not (real.path / "f").samefile(target.path / "f")
+        assert target.read("f") == real.read("f")
+        with pytest.raises(FileExistsError):
+            real.link("f", target)
+        target.remove("f")
+    real.link("f", simulated)
+    simulated.sync_dir()
+    simulated.crash(Random(0))  # the bytes were synced
+    simulated.link("f", target)
+    assert target.read("f") == real.read("f")
+    monkeypatch.undo()
+    with pytest.raises(FileExistsError):
+        real.link("f", target)
+    with pytest.raises(FileNotFoundError):
+        real.link("g", target)
+    target.close()
+
+
+def test_few_files_are_open_but_none_with_unsynced_bytes_is_closed(
+    real: RealDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed write is told to whoever has the file open: a new descriptor may not hear of it."""
+    monkeypatch.setattr(kvraft.disk, "OPEN_FILES", 4)
+    real.create("log")
+    real.append("log", b"unsynced")
+    log = real._open["log"]
+    for number in range(20):
+        real.create(f"{number:02}")
+        real.append(f"{number:02}", b"%d" % number)
+        real.sync(f"{number:02}")
+        assert len(real._open) <= 4
+    assert real._open["log"] == log
+    real.sync("log")
+    assert [real.read(name) for name in real.names()[:20]] == [b"%d" % n for n in range(20)]
+    assert list(real._open) == ["16", "17", "18", "19"]
+    real.append("log", b"!")
+    assert real.read("log") == b"unsynced!"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit to be set")
+def test_a_process_that_may_open_few_files_still_reaches_all(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys; from kvraft.disk import RealDisk; disk = RealDisk(sys.argv[1]);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
+        "for n in range(60): disk.create(str(n)); disk.append(str(n), b'x'); disk.sync(str(n))\n"
+        "disk.sync_dir(); print(sum(disk.read(str(n)) == b'x' for n in range(60)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "60\n"
 
 
 # ── the simulated disk ──────────────────────────────────────────────────────────────────────────

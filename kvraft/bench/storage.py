@@ -1,7 +1,7 @@
 """The storage engine beside others: db_bench's workloads, each engine in turn, round by round.
 
-Keys have 16 bytes, values 100 of which half can be squeezed out, as in LevelDB's db_bench.  Writes
-are handed to the operating system one by one, but in the column *buffered*; ``fillsync`` syncs each.
+Keys have 16 bytes, values 100 of which half can be squeezed out, as in LevelDB's db_bench.
+Writes are handed to the operating system one by one, but in the column *buffered*; ``fillsync`` syncs each.
 Reads follow after everything was brought into its final place.  *recover* opens a copy of the files
 that was taken while the engine was in the middle of its work, as a crash leaves them.
 
@@ -59,13 +59,13 @@ def table(medians: dict[str, Figures]) -> Iterator[str]:
         cells = [_figure(medians[name].get(workload)) for name in names]
         for name in ratios:
             ours, theirs = medians[name].get(workload), medians[LevelDB.name].get(workload)
-            cells.append(f"{'–':>17}" if not ours or not theirs else _ratio(workload, ours, theirs))
+            cells.append(f"{'-':>17}" if not ours or not theirs else _ratio(workload, ours, theirs))
         yield " ".join([f"{workload:14}", *cells])
 
 
 def _figure(figure: float | None) -> str:
     if figure is None:
-        return f"{'–':>10}"
+        return f"{'-':>10}"
     return f"{figure:>10,.0f}" if figure >= 100 else f"{figure:>10.2f}"
 
 

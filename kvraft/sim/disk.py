@@ -1,4 +1,4 @@
-"""A disk in memory that loses, at a crash, whatever nobody asked it to keep.
+"""A disk in memory that loses, at a crash, whatever nobody asked it to keep, and fails when told.
 
 It remembers what is durable and what is not, file by file and for the directory::
 
@@ -13,9 +13,20 @@ What a crash (power loss) may leave, chosen by the random generator handed to :m
   hold zeros or garbage, for a disk writes its sectors in any order.  Synced bytes are safe.
 - An unsynced truncation happened or did not; if not, nothing appended after it survives.
 - Of the directory's unsynced changes a prefix, in the order they were made, as on a journalling
-  file system.  A file whose creation is undone is gone with all its bytes, synced or not.
+  file system; any of them, as on one that promises nothing, if asked for ``reorder``.  A file whose
+  creation is undone is gone with all its bytes, synced or not.
 
 What survives is durable from then on.  The same object is opened by the next incarnation.
+
+How it fails, when told to:
+
+- The power goes during a call (:meth:`SimDisk.fail_at`).
+- A call raises an error (:meth:`SimDisk.break_at`).  The bytes that a failed sync was to make
+  durable are in doubt until the next crash: they can be read, later syncs succeed without them, and
+  the crash may put zeros or garbage in their place, whatever was synced behind them.  That is what
+  Linux does (Rebello et al., *Can Applications Recover from fsync Failures?*, ATC 2020).
+- It is full (:attr:`SimDisk.capacity`): an append writes what fits, and raises.
+- Bits flip (:meth:`SimDisk.corrupt`).
 
 Sources: Pillai et al., *All File Systems Are Not Created Equal* (ALICE), OSDI 2014; LevelDB
 fault_injection_test.
@@ -26,7 +37,15 @@ from __future__ import annotations
 import copy
 import errno
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
+
+from kvraft import disk as files
+from kvraft.disk import Disk
+
+WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "sync_dir")
+"""The kinds of calls that change something; ``read`` is the only other one that can be broken."""
 
 
 class PowerCut(Exception):
@@ -39,22 +58,29 @@ class PowerCut(Exception):
 class _File:
     """The bytes of one file: ``data[:stable] + cut`` is what the last sync made durable."""
 
-    __slots__ = ("cut", "data", "stable")
+    __slots__ = ("cut", "data", "doubt", "stable")
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.stable = 0
         self.cut = b""  # durable bytes that an unsynced truncation took away
+        self.doubt: list[tuple[int, int]] = []  # stretches that a failed sync left, from … to
 
     def truncate(self, size: int) -> None:
         if size < self.stable:
             self.cut = bytes(self.data[size : self.stable]) + self.cut
             self.stable = size
         del self.data[size:]
+        self.doubt = [(start, min(end, size)) for start, end in self.doubt if start < size]
 
     def sync(self) -> None:
         self.stable = len(self.data)
         self.cut = b""
+
+    def fail_to_sync(self) -> None:
+        start = max([self.stable, *(end for _, end in self.doubt)])
+        if start < len(self.data):
+            self.doubt.append((start, len(self.data)))
 
     def crash(self, random: Random) -> None:
         """Become what a power loss leaves, and make that durable."""
@@ -65,12 +91,17 @@ class _File:
             kept = random.choice((0, random.randint(0, unsynced), unsynced))
             del self.data[self.stable + kept :]
             if kept and random.random() < 0.3:
-                self._garble(random)
+                self._garble(random, self.stable, len(self.data))
+        for start, end in self.doubt:
+            end = min(end, len(self.data))
+            if start < end and random.random() < 0.5:
+                self._garble(random, start, end)
+        self.doubt = []
         self.sync()
 
-    def _garble(self, random: Random) -> None:
-        start = random.randrange(self.stable, len(self.data))
-        length = random.randint(1, len(self.data) - start)
+    def _garble(self, random: Random, low: int, high: int) -> None:
+        start = random.randrange(low, high)
+        length = random.randint(1, high - start)
         stretch = bytes(length) if random.random() < 0.5 else random.randbytes(length)
         self.data[start : start + length] = stretch
 
@@ -79,20 +110,34 @@ _Change = tuple[tuple[str, _File | None], ...]
 """One change of the directory, all or nothing: what each name stands for after it."""
 
 
+@dataclass
+class _Fault:
+    """The call of ``kinds`` that is ``left`` from now fails, and all later ones if it ``stays``."""
+
+    left: int
+    error: int
+    kinds: Sequence[str]
+    random: Random | None
+    stays: bool
+
+
 class SimDisk:
     """A :class:`kvraft.disk.Disk` in memory that can lose power, during any call or between two.
 
-    ``operations`` counts the calls that change something: create, append, truncate, sync, rename,
-    remove and sync_dir.
+    ``operations`` counts the calls that changed something: create, append, truncate, sync, rename,
+    remove, link and sync_dir.  ``capacity`` is the number of bytes that all its files may have
+    together, ``None`` for no limit; it may be changed at any time.
     """
 
     def __init__(self) -> None:
         self.operations = 0
+        self.capacity: int | None = None
         self._files: dict[str, _File] = {}
         self._durable: dict[str, _File] = {}  # the directory at the last sync_dir
         self._changes: list[_Change] = []  # of the directory since then
         self._until_cut: int | None = None  # operations until the power goes; below 1: it is gone
         self._random: Random | None = None
+        self._fault: _Fault | None = None
 
     # ── kvraft.disk.Disk ────────────────────────────────────────────────────────────────────────
 
@@ -106,54 +151,76 @@ class SimDisk:
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer where the file ends before."""
+        file = self._file(name)
+        if (fault := self._struck("read")) is not None:
+            raise _error(fault.error, name)
         end = None if length is None else offset + length
-        return bytes(memoryview(self._file(name).data)[offset:end])
+        return bytes(memoryview(file.data)[offset:end])
 
     def create(self, name: str) -> None:
-        """Make an empty file."""
-        if name in self._files:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-        self._operation()
-        self._change((name, _File()))
+        """Make an empty file; there must be space for something in it."""
+        self._check_free(name)
+        if self.capacity is not None and self._used() >= self.capacity:
+            raise _error(errno.ENOSPC, name)
+        self._change("create", (name, _File()))
 
     def append(self, name: str, data: bytes) -> None:
         """Write ``data`` at the end of a file."""
         file = self._file(name)
         try:
-            self._operation()
+            fault = self._operation("append")
         except PowerCut:
             if self._until_cut == 0 and self._random is not None:
                 file.data += data[: self._random.randint(0, len(data))]
             raise
+        if fault is not None:
+            if fault.random is not None:
+                file.data += data[: fault.random.randint(0, len(data))]
+            raise _error(fault.error, name)
+        if self.capacity is not None and (space := self.capacity - self._used()) < len(data):
+            file.data += data[: max(space, 0)]
+            raise _error(errno.ENOSPC, name)
         file.data += data
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file down to its first ``size`` bytes."""
         file = self._file(name)
-        self._operation()
-        file.truncate(size)
+        fault = self._operation("truncate")
+        if _takes_effect(fault):
+            file.truncate(size)
+        if fault is not None:
+            raise _error(fault.error, name)
 
     def sync(self, name: str) -> None:
         """Make the bytes of a file durable."""
         file = self._file(name)
-        self._operation()
+        if (fault := self._operation("sync")) is not None:
+            file.fail_to_sync()
+            raise _error(fault.error, name)
         file.sync()
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, replacing what had that name."""
-        file = self._file(old)
-        self._operation()
-        self._change((old, None), (new, file))
+        self._change("rename", (old, None), (new, self._file(old)))
 
     def remove(self, name: str) -> None:
         """Remove a file."""
         self._file(name)
-        self._operation()
-        self._change((name, None))
+        self._change("remove", (name, None))
+
+    def link(self, name: str, target: Disk) -> None:
+        """Give a file the same name on ``target`` too: there it is the same file, if simulated."""
+        file = self._file(name)
+        if isinstance(target, SimDisk):
+            target._check_free(name)
+            target._change("link", (name, file))
+        else:
+            files.copy(self, name, target)
 
     def sync_dir(self) -> None:
         """Make creations, renames and removals durable."""
-        self._operation()
+        if (fault := self._operation("sync_dir")) is not None:
+            raise _error(fault.error, "the directory")
         self._durable = dict(self._files)
         self._changes.clear()
 
@@ -162,15 +229,20 @@ class SimDisk:
 
     # ── what no real disk offers ────────────────────────────────────────────────────────────────
 
-    def crash(self, random: Random) -> int:
+    def crash(self, random: Random, *, reorder: bool = False) -> int:
         """Lose power and come back with what ``random`` lets survive; return how many bytes went.
 
         Counted are the bytes that were there and are not: dropped ends of files, and the whole of
-        files whose creation was undone.  A :meth:`fail_at` is over: the power is back.
+        files whose creation was undone.  A :meth:`fail_at` is over: the power is back.  With
+        ``reorder``, any of the directory's unsynced changes survive, not the first of them.
         """
         there = [(file, len(file.data)) for file in self._files.values()]
         self._files = self._durable
-        for change in self._changes[: random.randint(0, len(self._changes))]:
+        if reorder:
+            survive = [change for change in self._changes if random.random() < 0.5]
+        else:
+            survive = self._changes[: random.randint(0, len(self._changes))]
+        for change in survive:
             _apply(self._files, change)
         for _, file in sorted(self._files.items()):
             file.crash(random)
@@ -190,6 +262,34 @@ class SimDisk:
         if n < 1:
             raise ValueError(f"there is no operation {n} from now on: the next one is 1")
         self._until_cut, self._random = n, random
+
+    def break_at(
+        self,
+        n: int,
+        *,
+        error: int = errno.EIO,
+        kinds: Sequence[str] = WRITES,
+        random: Random | None = None,
+        stays: bool = False,
+    ) -> None:
+        """Let the ``n``-th call from now on that is of ``kinds`` fail: 1 is the next one.
+
+        It raises ``OSError`` with the number ``error``; if the fault ``stays``, so does every later
+        one until :meth:`mend`.  The call has no effect; but if ``random`` is given, an append
+        writes a random prefix, and any other call but a sync or a read has its whole effect or
+        none.  A failed sync of a file leaves bytes in doubt, as told above; one of the directory
+        leaves it as it was.  A second ``break_at`` takes the place of the first, and a crash
+        changes nothing about it.
+        """
+        if n < 1:
+            raise ValueError(f"there is no call {n} from now on: the next one is 1")
+        if unknown := [kind for kind in kinds if kind not in (*WRITES, "read")]:
+            raise ValueError(f"there are no calls {unknown} that could fail")
+        self._fault = _Fault(n, error, tuple(kinds), random, stays)
+
+    def mend(self) -> None:
+        """Let no further call fail that :meth:`break_at` asked for."""
+        self._fault = None
 
     def restore(self) -> None:
         """Give the power back with nothing lost, as when only the process died."""
@@ -211,21 +311,54 @@ class SimDisk:
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from None
 
-    def _operation(self) -> None:
+    def _check_free(self, name: str) -> None:
+        if name in self._files:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+
+    def _used(self) -> int:
+        return sum(len(file.data) for file in self._files.values())
+
+    def _operation(self, kind: str) -> _Fault | None:
+        """Count a call that changes something, unless it fails; return the fault it meets."""
         if self._until_cut is not None:
             self._until_cut -= 1
             if self._until_cut <= 0:
                 raise PowerCut(f"the power went during operation {self.operations + 1}")
-        self.operations += 1
+        fault = self._struck(kind)
+        self.operations += fault is None
+        return fault
 
-    def _change(self, *change: tuple[str, _File | None]) -> None:
-        self._changes.append(change)
-        _apply(self._files, change)
+    def _struck(self, kind: str) -> _Fault | None:
+        fault = self._fault
+        if fault is None or kind not in fault.kinds:
+            return None
+        fault.left -= 1
+        if fault.left > 0:
+            return None
+        if not fault.stays:
+            self._fault = None
+        return fault
+
+    def _change(self, kind: str, *change: tuple[str, _File | None]) -> None:
+        fault = self._operation(kind)
+        if _takes_effect(fault):
+            self._changes.append(change)
+            _apply(self._files, change)
+        if fault is not None:
+            raise _error(fault.error, change[0][0])
 
 
 def _apply(directory: dict[str, _File], change: _Change) -> None:
     for name, file in change:
         if file is None:
-            del directory[name]
+            directory.pop(name, None)  # it may not be there if an earlier change did not survive
         else:
             directory[name] = file
+
+
+def _takes_effect(fault: _Fault | None) -> bool:
+    return fault is None or (fault.random is not None and fault.random.random() < 0.5)
+
+
+def _error(number: int, name: str) -> OSError:
+    return OSError(number, os.strerror(number), name)

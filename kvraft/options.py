@@ -1,0 +1,45 @@
+"""The options of a tree: sizes in bytes, and the choices that change speed and never an answer.
+
+Invariant: options that cannot work are refused when they are made, and the wrong one is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kvraft.codec import number_of
+from kvraft.compaction import Levelled, Strategy
+from kvraft.errors import BadInput
+from kvraft.record import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class TreeOptions:
+    """How a tree is kept.  Files written with other options stay good.
+
+    ``memtable_bytes`` is the size from which a memtable is full; ``block_bytes``, ``bits_per_key``
+    (0: no filter) and ``codec`` are of new tables; ``cache_bytes`` is what the block cache may
+    hold.  ``history`` is how far back readers can look without a view, in units of timestamps.
+    ``stall_tables`` is how many tables level 0 may have, and ``stall_memtables`` how many memtables
+    may wait, before a writer has to work them off.
+    """
+
+    memtable_bytes: int = 4 << 20
+    block_bytes: int = 4096
+    bits_per_key: int = 10
+    codec: str = "none"
+    cache_bytes: int = 32 << 20
+    strategy: Strategy = field(default_factory=Levelled)
+    history: Timestamp = 0
+    stall_tables: int = 12
+    stall_memtables: int = 2
+
+    def __post_init__(self) -> None:
+        """Raise ``BadInput`` for options that make no sense here."""
+        for name in ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("bits_per_key", "cache_bytes", "history"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"{name} must not be negative, as {getattr(self, name)} is")
+        number_of(self.codec)

@@ -1,0 +1,241 @@
+"""The tables of a tree: which are live, how they change, and when a file may go.
+
+::
+
+    memtable ──flush──► ┌───────────────┐ ──edit──► manifest ──► levels ◄── readers
+    tables ──compact──► │ new tables,   │                         past levels ◄── older readers
+    snapshot ─install─► │ not yet live  │                          └─ tidy: files nobody reads
+                        └───────────────┘
+
+A memtable that is flushed, tables that are merged and a snapshot that is installed all end in the
+same way: with one edit of the manifest, and new :class:`~kvraft.levels.Levels`.
+
+Invariants:
+
+- Durable in this order: tables, their directory entries, the manifest.  Then memory follows.  A
+  crash in between leaves files that nobody knows of; :meth:`Tables.remove_unknown` removes them.
+- Levels never change.  Readers keep those they began with, and the files in them, until they let
+  go; only then :meth:`Tables.tidy` removes what is live no more.
+- Once an edit failed nobody knows what the manifest says (:attr:`Tables.unsure`): it takes no more.
+
+Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from kvraft.cache import BlockCache
+from kvraft.compaction import Task, compact, lasting
+from kvraft.disk import Disk
+from kvraft.errors import BadInput
+from kvraft.events import (
+    Compacted,
+    CompactionBegan,
+    Flushed,
+    Report,
+    TableRemoved,
+    TableWritten,
+)
+from kvraft.levels import Levels
+from kvraft.manifest import Edit, Manifest, State
+from kvraft.memtable import Memtable
+from kvraft.merge import Keep, retain
+from kvraft.options import TreeOptions
+from kvraft.record import Position, Timestamp, label
+from kvraft.snapshot import Contents, TreeSnapshot
+from kvraft.sstable import Table
+from kvraft.stats import Counts
+from kvraft.tableinfo import TableInfo, table_name, table_number
+from kvraft.tablewriter import Format, TableWriter, check_table
+
+Job = Generator[None, None, None]
+"""Long work: each step is a slice of it.  One that is dropped half-way changes nothing."""
+
+
+class Tables:
+    """The tables on one disk.  ``levels`` are those that are live, ``task`` is what to merge next.
+
+    ``unsure`` says that an edit of the manifest failed.
+    """
+
+    def __init__(
+        self, disk: Disk, owner: str, options: TreeOptions, report: Report, counts: Counts
+    ) -> None:
+        """Open what is on ``disk``; raises what :meth:`Manifest.open` and :meth:`Table.open` do."""
+        self.cache = BlockCache(options.cache_bytes)
+        self.unsure = False
+        self._disk = disk
+        self._owner = owner
+        self._options = options
+        self._form = Format(options.block_bytes, options.bits_per_key, options.codec)
+        self._report = report
+        self._counts = counts
+        self._manifest = Manifest.open(disk, owner, report)
+        self.levels = Levels(self._open(info) for info in self.state.tables)
+        self.levels.check()
+        self._past: list[Levels] = []  # some of whose files may still be read
+        self.task = options.strategy.pick(self.state.tables)
+
+    @property
+    def state(self) -> State:
+        """What the manifest says."""
+        return self._manifest.state
+
+    def _open(self, info: TableInfo) -> Table:
+        return Table.open(self._disk, info, self.cache, self._counts)
+
+    # ── changing ────────────────────────────────────────────────────────────────────────────────
+
+    def flush(self, memtable: Memtable, through: Position, keep: Keep, horizon: Timestamp) -> Job:
+        """Write ``memtable`` to a table that is live in the end, in slices.
+
+        With it everything through the log position ``through`` is in tables, but for versions that
+        only a reader before ``horizon`` who is not in ``keep`` could see.
+        """
+        writer = TableWriter(self._disk, self._manifest.take_number(), self._owner, self._form)
+        for chunk in memtable.drain():
+            if kept := retain(chunk, keep, memtable.ranges):
+                writer.add(kept)
+            yield
+        ranges = lasting(memtable.ranges, keep, None) if memtable.ranges else []
+        info = yield from writer.finish(ranges)
+        if info is not None:
+            self._report_written(info)
+            self._counts.bytes_flushed += info.size
+            yield
+        add = () if info is None else (info,)
+        newest = memtable.timestamp
+        self._commit(Edit(add, (), flushed=through, timestamp=newest, horizon=horizon))
+        self._counts.flushes += 1
+        self._report(Flushed(through.index, info.number if info else 0))
+
+    def compact(self, task: Task, keep: Keep, horizon: Timestamp) -> Job:
+        """Do ``task`` in slices: see :meth:`flush`."""
+        numbers = tuple(info.number for info in task.inputs)
+        self._report(CompactionBegan(numbers, task.level))
+        outputs, dropped, read = task.inputs, 0, 0
+        if not task.move:
+            outputs, dropped = yield from compact(
+                self._disk,
+                [table for table in self.levels.tables if table.info.number in numbers],
+                [info for info in self.state.tables if info.number not in numbers],
+                keep,
+                self._manifest.take_number,
+                owner=self._owner,
+                form=self._form,
+                table_bytes=task.table_bytes,
+            )
+            read = sum(info.size for info in task.inputs)
+            for info in outputs:
+                self._report_written(info)
+        add = tuple(replace(info, level=task.level) for info in outputs)
+        self._commit(Edit(add, numbers, horizon=0 if task.move else horizon))
+        written = 0 if task.move else sum(info.size for info in add)
+        self._count_compaction(task, read, written, dropped)
+        made = tuple(info.number for info in add)
+        self._report(Compacted(numbers, made, task.level, read, written, dropped))
+
+    def _count_compaction(self, task: Task, read: int, written: int, dropped: int) -> None:
+        counts = self._counts
+        counts.compactions += 1
+        counts.bytes_merged += read
+        counts.bytes_compacted += written
+        counts.tombstones_dropped += dropped
+        counts.tables_moved += len(task.inputs) if task.move else 0
+
+    def install(self, contents: Contents) -> State:
+        """Let the tables of a snapshot take the place of all there are."""
+        infos: list[TableInfo] = []
+        for info, data in contents.tables:
+            info = replace(info, number=self._manifest.take_number())
+            name = table_name(info.number)
+            self._disk.create(name)
+            self._disk.append(name, bytes(data))
+            self._disk.sync(name)
+            infos.append(info)
+            self._report_written(info)
+        self._disk.sync_dir()
+        for info in infos:
+            self._open(info).verify_bytes()
+        return self._commit(
+            Edit(
+                add=tuple(infos),
+                remove=tuple(info.number for info in self.state.tables),
+                flushed=contents.last,
+                timestamp=contents.timestamp,
+                horizon=contents.horizon,
+                installed=True,
+            )
+        )
+
+    def _commit(self, edit: Edit) -> State:
+        """Let the manifest say so, and then memory follow."""
+        try:
+            state = self._manifest.commit(edit)
+        except OSError:
+            self.unsure = True
+            raise
+        known = {table.info.number: table for table in self.levels.tables}
+        tables: list[Table] = []
+        for info in state.tables:
+            table = known.get(info.number)
+            tables.append(table.at_level(info.level) if table else self._open(info))
+        self._past.append(self.levels)
+        self.levels = Levels(tables)
+        self.task = self._options.strategy.pick(state.tables)
+        return state
+
+    def _report_written(self, info: TableInfo) -> None:
+        first, last = label(info.start), label(info.stop.removesuffix(b"\0"))
+        self._report(TableWritten(info.number, info.rows, info.size, first, last))
+
+    # ── files that go ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def untidy(self) -> bool:
+        """Whether there may be files that nobody reads any more."""
+        return any(not levels.in_use for levels in self._past)
+
+    def tidy(self) -> None:
+        """Remove the files of tables that are live no more and that nobody reads."""
+        idle = [levels.numbers for levels in self._past if not levels.in_use]
+        self._past = [levels for levels in self._past if levels.in_use]
+        for number in sorted(set().union(*idle) - self._needed()):
+            self._disk.remove(table_name(number))
+            self._report(TableRemoved(number))
+
+    def remove_unknown(self) -> None:
+        """Remove the tables that nobody knows of: what a crash or a full disk left unfinished."""
+        needed = self._needed()
+        for name in self._disk.names():
+            number = table_number(name)
+            if number is not None and number not in needed:
+                self._disk.remove(name)
+
+    def _needed(self) -> frozenset[int]:
+        return self.levels.numbers.union(*(levels.numbers for levels in self._past))
+
+    # ── for others ──────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self) -> TreeSnapshot:
+        """Return the live tables as a stream; they stay for as long as it is held (Raft §7)."""
+        snapshot = TreeSnapshot(self._disk, self._owner, self.state)
+        self.levels.snapshots.add(snapshot)
+        return snapshot
+
+    def checkpoint(self, target: Disk) -> None:
+        """Make of the empty disk ``target`` a tree with the same tables."""
+        if target.names():
+            raise BadInput("a checkpoint needs an empty place, and there are files already")
+        for info in self.state.tables:
+            self._disk.link(table_name(info.number), target)
+        target.sync_dir()
+        Manifest(target, self._owner, self.state)
+
+    def verify(self) -> None:
+        """Read every live table; raises :class:`~kvraft.errors.Damage` at the first defect."""
+        self.levels.check()
+        for table in self.levels.tables:
+            check_table(table)
