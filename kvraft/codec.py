@@ -33,7 +33,9 @@ _ZSTD_LEVEL = 1
 
 
 class Codec(NamedTuple):
-    """Two functions from bytes to bytes; ``unpack`` raises ``ValueError`` on what was not packed."""
+    """Two functions from bytes to bytes; ``unpack`` raises ``ValueError`` for what ``pack`` cannot
+    have made.
+    """
 
     pack: Callable[[bytes], bytes]
     unpack: Callable[[bytes], bytes]

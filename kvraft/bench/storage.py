@@ -1,7 +1,8 @@
 """The storage engine beside others: db_bench's workloads, each engine in turn, round by round.
 
 Keys have 16 bytes, values 100 of which half can be squeezed out, as in LevelDB's db_bench.
-Writes are handed to the operating system one by one, but in the column *buffered*; ``fillsync`` syncs each.
+Writes are handed to the operating system one by one, but in the column *buffered*; ``fillsync``
+syncs each.
 Reads follow after everything was brought into its final place.  *recover* opens a copy of the files
 that was taken while the engine was in the middle of its work, as a crash leaves them.
 
