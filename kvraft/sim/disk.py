@@ -124,9 +124,9 @@ class _Fault:
 class SimDisk:
     """A :class:`kvraft.disk.Disk` in memory that can lose power, during any call or between two.
 
-    ``operations`` counts the calls that changed something: create, append, truncate, sync, rename,
-    remove, link and sync_dir.  ``capacity`` is the number of bytes that all its files may have
-    together, ``None`` for no limit; it may be changed at any time.
+    ``operations`` counts the calls that change something, or failed to: create, append, truncate,
+    sync, rename, remove, link and sync_dir.  ``capacity`` is the number of bytes that all its files
+    may have together, ``None`` for no limit; it may be changed at any time.
     """
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ class SimDisk:
         """Write ``data`` at the end of a file."""
         file = self._file(name)
         try:
-            fault = self._operation("append")
+            fault = self._begin("append")
         except PowerCut:
             if self._until_cut == 0 and self._random is not None:
                 file.data += data[: self._random.randint(0, len(data))]
@@ -185,7 +185,7 @@ class SimDisk:
     def truncate(self, name: str, size: int) -> None:
         """Cut a file down to its first ``size`` bytes."""
         file = self._file(name)
-        fault = self._operation("truncate")
+        fault = self._begin("truncate")
         if _takes_effect(fault):
             file.truncate(size)
         if fault is not None:
@@ -194,7 +194,7 @@ class SimDisk:
     def sync(self, name: str) -> None:
         """Make the bytes of a file durable."""
         file = self._file(name)
-        if (fault := self._operation("sync")) is not None:
+        if (fault := self._begin("sync")) is not None:
             file.fail_to_sync()
             raise _error(fault.error, name)
         file.sync()
@@ -219,7 +219,7 @@ class SimDisk:
 
     def sync_dir(self) -> None:
         """Make creations, renames and removals durable."""
-        if (fault := self._operation("sync_dir")) is not None:
+        if (fault := self._begin("sync_dir")) is not None:
             raise _error(fault.error, "the directory")
         self._durable = dict(self._files)
         self._changes.clear()
@@ -318,15 +318,17 @@ class SimDisk:
     def _used(self) -> int:
         return sum(len(file.data) for file in self._files.values())
 
-    def _operation(self, kind: str) -> _Fault | None:
-        """Count a call that changes something, unless it fails; return the fault it meets."""
+    def _begin(self, kind: str) -> _Fault | None:
+        """Begin a call that changes something; return the fault that it meets."""
+        self._operation()
+        return self._struck(kind)
+
+    def _operation(self) -> None:
         if self._until_cut is not None:
             self._until_cut -= 1
             if self._until_cut <= 0:
                 raise PowerCut(f"the power went during operation {self.operations + 1}")
-        fault = self._struck(kind)
-        self.operations += fault is None
-        return fault
+        self.operations += 1
 
     def _struck(self, kind: str) -> _Fault | None:
         fault = self._fault
@@ -340,7 +342,7 @@ class SimDisk:
         return fault
 
     def _change(self, kind: str, *change: tuple[str, _File | None]) -> None:
-        fault = self._operation(kind)
+        fault = self._begin(kind)
         if _takes_effect(fault):
             self._changes.append(change)
             _apply(self._files, change)
