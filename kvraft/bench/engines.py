@@ -1,7 +1,8 @@
 """The storage engines that are measured, each behind the same few calls.
 
 Each runs as its makers ship it, but for a filter of 10 bits a key where it can have one.  A write
-is handed to the operating system before the call returns, and synced only where asked for.  Peers that are not installed are left out (``pip install 'kvraft[bench]'``); sqlite3 is always there.
+is handed to the operating system before the call returns, and synced only where asked for.
+Peers that are not installed are left out (``pip install 'kvraft[bench]'``); sqlite3 is always there.
 """
 
 from __future__ import annotations
