@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed
+from kvraft.errors import BadInput
 
 RECORDS = 100_000
 """Records in a database; a fiftieth of it is synced one by one, a fiftieth of it are seeks."""
@@ -37,8 +38,10 @@ Figures = dict[str, float]
 
 
 def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
-    """Yield the lines of the report."""
+    """Yield the lines of the report; ``records`` is how many, at least 100."""
     count = RECORDS if records is None else records
+    if count < 100:
+        raise BadInput(f"{count} records are too few to measure anything")
     engines = installed()
     found: dict[str, dict[str, list[float]]] = {engine.name: {} for engine in engines}
     for round in range(rounds):
