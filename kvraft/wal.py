@@ -85,8 +85,6 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
 """What waits in the process is handed over when it comes to this many bytes."""
 
-_CRC_BYTES = 4  # behind the payload of a frame, see frame.py
-
 
 class Durability(Enum):
     """What entries outlive once the call that wrote them has returned."""
@@ -390,9 +388,9 @@ class Wal:
 
     def _load(self, batch: Batch) -> bytes:
         data = self._disk.read(batch.file, batch.offset, batch.length)
-        payload = data[frame.OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
         seed = frame.seed_of(self._owner, batch.file)
-        if frame.encode(ENTRIES, payload, synced=batch.synced, seed=seed) != data:
+        payload = frame.payload_of(data, ENTRIES, synced=batch.synced, seed=seed)
+        if payload is None:
             raise Damage(batch.file, batch.offset, "a frame is no longer what was written")
         return payload
 
