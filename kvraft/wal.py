@@ -133,9 +133,10 @@ class Wal:
         """Open the log of the member ``owner`` on ``disk``; where there is none, begin one.
 
         A segment that a save leaves at ``segment_bytes`` or more is sealed.  A torn end is cut,
-        kept aside and reported.  All that was read is durable on return: a process that was killed
-        leaves bytes and files that can be read, yet would be lost with the power.  ``found`` is
-        what :func:`recover` returned, if that was called; a reset that it found begun is finished.
+        kept aside (``Torn.aside``) and reported.  All that was read is durable on return: a process
+        that was killed leaves bytes and files that can be read, yet would be lost with the power.
+        ``found`` is what :func:`recover` returned, if that was called; a reset that it found begun
+        is finished.
 
         Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
         is not positive.
@@ -146,7 +147,7 @@ class Wal:
         wal = cls(disk, owner, segment_bytes, report, found)
         mend(disk, found)
         if (torn := found.torn) is not None:
-            report(TailCut(torn.file, torn.offset, torn.size, torn.aside))
+            report(TailCut(torn.file, torn.offset, torn.size))
         if found.segments and not found.segments[-1].sealed:
             wal._tail = Tail(disk, owner, found.segments[-1], closed=found.closed)
         else:
