@@ -84,6 +84,324 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
 """What waits in the process is handed over when it comes to this many bytes."""
 
+_READ_BYTES = 1 << 20  # what is read in one go, unless a frame is larger
+
+
+class Durability(Enum):
+    """What entries outlive once the call that wrote them has returned."""
+
+    SYNC = "the loss of power"
+    OS = "the end of the process, for the operating system has them"
+    BUFFERED = "nothing: they wait in the process, until something hands them over"
+
+
+_BUFFERED = Durability.BUFFERED  # a global is found faster than a member of an Enum
+
+
+class Wal:
+    """The log of one member, open for reading and writing.  Made by :meth:`open`.
+
+    Every method that reads may raise ``OSError``, and :class:`~kvraft.errors.Damage` if a frame is
+    no longer what was written.  A write or sync that fails raises what the disk raised, and from
+    then on whatever would write raises :class:`~kvraft.errors.Stopped`: a failed sync is never
+    retried (Rebello et al., ATC 2020), the file is read again by the next :meth:`open`.
+    """
+
+    def __init__(
+        self, disk: Disk, owner: str, segment_bytes: int, report: Report, found: Recovery
+    ) -> None:
+        self._disk = disk
+        self._owner = owner
+        self._segment_bytes = segment_bytes
+        self._report = report
+        self._sealed = [segment for segment in found.segments if segment.sealed]
+        self._index = found.index
+        self._synced_index = found.index.last
+        self._hard_state = found.hard_state
+        self._next_id = found.next_id
+        self._stopped = ""
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        owner: str,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        report: Report = ignore,
+        found: Recovery | None = None,
+    ) -> Wal:
+        """Open the log of the member ``owner`` on ``disk``; where there is none, begin one.
+
+        A segment that a save leaves at ``segment_bytes`` or more is sealed.  A torn end is cut,
+        kept aside (``Torn.aside``) and reported.  All that was read is durable on return: a process
+        that was killed leaves bytes and files that can be read, yet would be lost with the power.
+        ``found`` is what :func:`recover` returned, if that was called; a reset that it found begun
+        is finished.
+
+        Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
+        is not positive.
+        """
+        if segment_bytes < 1:
+            raise BadInput(f"a log segment of {segment_bytes} bytes holds nothing")
+        found = found or recover(disk, owner)
+        wal = cls(disk, owner, segment_bytes, report, found)
+        mend(disk, found)
+        if (torn := found.torn) is not None:
+            report(TailCut(torn.file, torn.offset, torn.size))
+        if found.segments and not found.segments[-1].sealed:
+            wal._tail = Tail(disk, owner, found.segments[-1], closed=found.closed)
+        else:
+            wal._begin_segment()
+        if found.void:
+            wal._remove(found.void)
+            report(LogReset(*found.base))
+        return wal
+
+    # ── what it holds ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def base(self) -> Position:
+        """The place before the first entry kept: index and term."""
+        return self._index.base
+
+    @property
+    def first_index(self) -> int:
+        """The index of the first entry kept, ``last_index + 1`` if there is none."""
+        return self._index.base.index + 1
+
+    @property
+    def last_index(self) -> int:
+        """The index of the last entry, ``base.index`` if there is none."""
+        return self._index.last
+
+    @property
+    def synced_index(self) -> int:
+        """The index through which all entries survive a loss of power."""
+        return self._synced_index
+
+    @property
+    def hard_state(self) -> HardState:
+        """The hard state saved last."""
+        return self._hard_state
+
+    @property
+    def segments(self) -> list[Segment]:
+        """All segments, oldest first; the last one is active.  Sizes are what was handed over."""
+        return [*self._sealed, self._tail.segment]
+
+    def entries(self) -> list[Entry]:
+        """Return every entry behind ``base``, read from disk."""
+        return self.read(self.first_index, self.last_index)
+
+    def read(self, first: int, last: int) -> list[Entry]:
+        """Return the entries ``first`` … ``last`` from disk; none if ``last`` is ``first - 1``.
+
+        Raises ``BadInput`` if the log does not hold all of them.
+        """
+        entries: list[Entry] = []
+        for batch, payload in self._stored(first, last):
+            try:
+                entries += unpack_entries(payload)
+            except ValueError as error:
+                raise Damage(batch.file, batch.offset, str(error)) from None
+        return entries
+
+    def payloads(self, first: int, last: int) -> Iterator[bytes]:
+        """Yield the entries ``first`` … ``last`` packed (``record.py``), a frame's at a time.
+
+        It is :meth:`read` for one who has a faster use for the bytes than to make an ``Entry`` of
+        each.  The log must not be cut meanwhile.  Raises as :meth:`read` does.
+        """
+        for _, payload in self._stored(first, last):
+            yield payload
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+
+    def save(
+        self,
+        hard_state: HardState | None,
+        entries: Sequence[Entry],
+        durability: Durability = Durability.SYNC,
+    ) -> None:
+        """Write a new hard state, if any, and entries: durable on return, by one append, one sync.
+
+        Entries that begin at or below ``last_index`` supersede all from there on.  A lower
+        ``durability`` than ``SYNC`` is for entries alone.  Raises ``BadInput`` if they leave a gap,
+        begin at or below ``base`` or have falling terms.
+        """
+        self._check_running()
+        turns = self._check(entries) if entries else []
+        pieces = pieces_of(entries)
+        if hard_state is not None:
+            durability = Durability.SYNC
+            pieces.insert(0, Piece(HARD_STATE, pack_hard_state(hard_state)))
+        elif not pieces:
+            return
+        if durability is _BUFFERED:
+            for piece in pieces:
+                self._buffer(piece)
+            return
+        self._write(pieces, turns, sync=durability is Durability.SYNC)
+        self._hard_state = hard_state or self._hard_state
+        if entries and self._report is not ignore:
+            self._report(_appended(self._tail.segment, entries))
+        self._rotate_if_full()
+
+    def append(
+        self, first: int, last: int, payload: bytes, durability: Durability = Durability.SYNC
+    ) -> None:
+        """Write the entries ``first`` … ``last``, packed already: the way of a store without Raft.
+
+        The caller vouches that ``payload`` is what :func:`~kvraft.record.pack_entries` makes of
+        these entries, all of the current term: the hard state's, or the last entry's if that is
+        newer.  Appends that wait share a frame.  Raises ``BadInput`` unless ``first`` follows
+        ``last_index``.
+        """
+        index, tail = self._index, self._tail
+        fits = len(payload) <= frame.MAX_PAYLOAD_BYTES
+        if self._stopped or not (first == index.last + 1 <= last and fits):
+            self._refuse(first, last, payload)
+        if not tail.held:
+            self._begin_term(first)
+        waiting = tail.hold(first, last, payload)
+        index.last = last
+        if durability is not _BUFFERED or waiting >= BUFFER_BYTES:
+            self._settle(sync=durability is Durability.SYNC)
+
+    def flush(self) -> None:
+        """Hand everything over to the operating system: from now on it survives this process."""
+        self._check_running()
+        self._settle(sync=False)
+
+    def sync(self) -> None:
+        """Make everything durable: from now on it survives a loss of power."""
+        self._check_running()
+        self._settle(sync=True)
+
+    def drop_below(self, floor: int) -> list[Segment]:
+        """Remove the oldest sealed segments whose every index is below ``floor``; return them.
+
+        The next one is looked at only when the one before it may go, so what is kept has no gap.
+        ``base`` moves to the place before the first segment kept.  The caller vouches that no entry
+        below ``floor`` will ever be superseded: they are committed (Raft §7).
+
+        Raises ``BadInput`` if ``floor`` is above ``last_index + 1``.
+        """
+        self._check_running()
+        if floor > self.last_index + 1:
+            raise BadInput(f"the log ends at {self.last_index}: it cannot be cut below {floor}")
+        dropped: list[Segment] = []
+        while self._sealed and self._sealed[0].high < floor:
+            oldest, following = self.segments[:2]
+            with self._writing():
+                self._disk.remove(oldest.name)
+                self._disk.sync_dir()  # before the next one goes: a crash leaves no hole
+            del self._sealed[0]
+            self._index.cut(max(self.base.index, following.first - 1))
+            dropped.append(oldest)
+            self._report(SegmentDropped(oldest.id, oldest.low, oldest.high, oldest.size))
+        return dropped
+
+    def reset(self, place: Position) -> None:
+        """Go on behind ``place``, where a snapshot ends that is durably installed (Raft §7).
+
+        If the log holds the entry there, what follows it stays, and :meth:`drop_below` will do the
+        rest.  Otherwise all entries go: ``base`` is ``place``, the hard state is what it was.
+
+        Raises ``BadInput`` if the log was cut behind ``place``, or if its hard state is of a lower
+        term: the term in which a snapshot came is saved before it.
+        """
+        self._check_running()
+        if place.term > (term := self._hard_state.term):
+            raise BadInput(f"a log saved in term {term} cannot go on behind {place}")
+        if place.index <= self.base.index and place != self.base:
+            raise BadInput(f"the log begins behind {self.base}: it cannot begin behind {place}")
+        if self._index.holds(place):
+            return
+        with self._writing():
+            void = self.segments
+            self._make_segment(place, continues=False)
+            self._sealed, self._index, self._synced_index = [], LogIndex(place), place.index
+            self._remove([old.name for old in void])
+        self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
+        for old in void:
+            self._report(SegmentDropped(old.id, old.low, old.high, old.size))
+        self._report(LogReset(*place))
+
+    def close(self) -> None:
+        """Make everything durable, mark the end as synced, so that later damage to it is seen, and
+        write no more.
+
+        A log that stopped is left as it is.
+        """
+        if self._stopped:
+            return
+        self._write(sync=True)
+        if not self._tail.closed:
+            self._write([Piece(CLOSED)], sync=True)
+        self._stopped = "it was closed"
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _check_running(self) -> None:
+        if self._stopped:
+            raise Stopped(f"the log of {self._owner} takes no more writes: {self._stopped}")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Stop the log for good if what is inside does not come to its end, for any reason."""
+        try:
+            yield
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        self._stopped = f"a write failed ({str(error) or type(error).__name__})"
+
+    def _check(self, entries: Sequence[Entry]) -> list[Position]:
+        """Return where terms begin in ``entries``; ``BadInput`` if the log cannot take them."""
+        try:
+            turns = turns_of(entries)
+            check_follows(self._index, turns)
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+        if turns[0].index <= self.base.index:
+            raise BadInput(f"the log begins behind {self.base}: it has no place for {turns[0]}")
+        return turns
+
+    def _refuse(self, first: int, last: int, payload: bytes) -> NoReturn:
+        self._check_running()
+        if len(payload) > frame.MAX_PAYLOAD_BYTES:
+            raise BadInput(f"{len(payload)} bytes are too many for a frame of the log")
+        raise BadInput(f"entries {first} to {last} do not follow entry {self.last_index}")
+
+    def _stored(self, first: int, last: int) -> Iterator[tuple[Batch, bytes]]:
+        """Yield the entries ``first`` … ``last`` packed, with the batch that each part is from."""
+        if not self.first_index <= first <= last + 1 <= self.last_index + 1:
+            held = f"{self.first_index} to {self.last_index}"
+            raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
+        if first > last:
+            return
+        for stretch in _stretches(self._index.covering(first, last)):
+            # Neighbours are read together: a log of single writes has very many small frames.
+            start, end = stretch[0].offset, stretch[-1].offset + stretch[-1].length
+            data = self._disk.read(stretch[0].file, start, end - start)
+            seed = frame.seed_of(self._owner, stretch[0].file)
+            for batch in stretch:
+                at = batch.offset - start
+                part = data[at : at + batch.length]
+                payload = frame.payload_of(part, ENTRIES, synced=batch.synced, seed=seed)
+                if payload is None:
+                    what = "a frame is no longer what was written"
+                    raise Damage(batch.file, batch.offset, what)
+                yield batch, batch.part(payload, first, last)
+        if self._tail.held:
+            batch, payload = self._tail.waiting()
+            if batch.first <= last:
+                yield batch, batch.part(payload, first, last)
+
     def _begin_term(self, first: int) -> None:
         """Let the entry ``first`` be of the hard state's term, if that is above the last one's."""
         if self._index.newest_term < (term := self._hard_state.term):
