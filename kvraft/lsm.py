@@ -58,6 +58,7 @@ from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.levels import Levels
+from kvraft.manifest import State
 from kvraft.memtable import UNPINNED, Memtable, check_key, check_range, check_row
 from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
@@ -389,17 +390,20 @@ class Tree:
             raise BadInput(f"{what}: everything through {self.applied} is applied")
         self._flushing = self._compacting = self._due = None
         try:
-            state = self._tables.install(contents)
+            self._follow(self._tables.install(contents))
+            self._tables.tidy()
+            self._tables.remove_unknown()
         except (OSError, Damage) as error:
             self._failure = str(error)
             raise
+
+    def _follow(self, state: State) -> None:
+        """Let memory follow a snapshot that was installed."""
         self._immutables = []
         self._begin_memtable()
         self._index, self._term = state.flushed
         self.timestamp = max(self.timestamp, state.timestamp)
         self._report(Installed(self._index, tuple(info.number for info in state.tables)))
-        self._tables.tidy()
-        self._tables.remove_unknown()
 
     def checkpoint(self, target: Disk | str | os.PathLike[str]) -> None:
         """Flush, and make of the empty disk or directory ``target`` a tree with the same contents.

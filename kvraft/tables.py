@@ -148,7 +148,7 @@ class Tables:
     def install(self, contents: Contents) -> State:
         """Let the tables of a snapshot take the place of all there are."""
         infos: list[TableInfo] = []
-        for info, data in contents.tables:
+        for info, data in reversed(contents.tables):  # newer ones get higher numbers
             info = replace(info, number=self._manifest.take_number())
             name = table_name(info.number)
             self._disk.create(name)
