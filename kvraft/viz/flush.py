@@ -4,7 +4,7 @@
 
     log      ▓▓▓▓│▓▓▓▓│▒▒▒▒│▒▒▒▒│□□       segments: flushed, needed by the tree, being written
     memory   ▒▒▒▒▒▒▒▒□□□□   ▒▒  ▒▒        the memtable, and those frozen that wait
-    tables   0: 7 6 5    1: 4             by level, as they are read
+    tables   0: 7 6 5    1: 4             by level
 
 The figures are of numbers measured by :class:`~kvraft.sim.alone.Alone`: :func:`plot_calls` which
 calls to the disk a flush makes, in their order; :func:`plot_saw_tooth` what is held in memory and
@@ -19,11 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kvraft.disk import TEMPORARY
 from kvraft.errors import BadInput
 from kvraft.events import (
     Applied,
@@ -52,7 +54,7 @@ class Shelf:
     """What one member has in memory and in tables, as its own events tell.
 
     ``frozen`` are the waiting memtables, oldest first: bytes, and the log index they reach to.
-    ``tables`` are number, level and bytes, in the order in which they are read.
+    ``tables`` are number, level and bytes: level 0 newest first, deeper levels by number.
     """
 
     marks: Marks = EMPTY
@@ -89,7 +91,7 @@ class Shelf:
                 self._lose_memory()
             case TreeOpened():
                 found = zip(event.tables, event.levels, event.sizes, strict=True)
-                self.tables, self.written = list(found), {}
+                self.tables, self.written = sorted(found, key=_place), {}
 
     def _merge(self, event: Compacted) -> None:
         sizes = {number: size for number, _, size in self.tables} | self.written
@@ -99,12 +101,17 @@ class Shelf:
 
     def _live(self, numbers: Sequence[int], level: int) -> None:
         new = [(number, level, self.written.get(number, 0)) for number in numbers]
-        self.tables = sorted([*new, *self.tables], key=lambda table: (table[1], -table[0]))
+        self.tables = sorted([*new, *self.tables], key=_place)
         self.written = {}
 
     def _lose_memory(self) -> None:
         self.rows = self.size = 0
         self.frozen = []
+
+
+def _place(table: tuple[int, int, int]) -> tuple[int, int]:
+    number, level, _ = table
+    return level, number if level else -number
 
 
 def shelves(trace: Trace, step: int) -> dict[str, Shelf]:
@@ -126,7 +133,8 @@ def flush_view(history: History, step: int) -> str:
     Lengths are to scale over the whole history: the log in entries, memory in bytes.
     """
     found = shelves(history.trace, step)
-    longest = max((e.last - e.first + 1 for _, _, e in history.trace if isinstance(e, Marks)), default=1)
+    marks = [event for _, _, event in history.trace if isinstance(event, Marks)]
+    longest = max((event.last - event.first + 1 for event in marks), default=1)
     parts: list[str] = []
     says = []
     for row, (name, member) in enumerate(history.at(step).members.items()):
@@ -191,7 +199,7 @@ def _memory(shelf: Shelf, top: float, peak: int) -> list[str]:
     parts = [
         _text(6, top + 17, "memory", 11),
         f'<rect x="{LEFT}" y="{_n(top)}" width="{_n(filled)}" height="26" fill="{ORANGE}"/>',
-        f'<rect x="{LEFT}" y="{_n(top)}" width="{frame}" height="26" fill="none" stroke="#000000"/>',
+        f'<rect x="{LEFT}" y="{_n(top)}" width="{frame}" height="26" fill="none" stroke="#000"/>',
         _text(LEFT, top + 39, f"memtable: {shelf.rows:,} keys, {shelf.size:,} bytes", 11),
     ]
     x = LEFT + frame + 24.0
@@ -244,7 +252,8 @@ def lane(call: Call) -> str:
     """Return what a call is about: one of :data:`LANES`."""
     if not call.name:
         return "directory"
-    return {"sst": "table", "wal": "log"}.get(call.name.rpartition(".")[2], "manifest")
+    suffix = call.name.removesuffix(TEMPORARY).rpartition(".")[2]
+    return {"sst": "table", "wal": "log"}.get(suffix, "manifest")
 
 
 def plot_calls(calls: Sequence[Call]) -> Figure:
@@ -277,7 +286,8 @@ def _order(calls: Sequence[Call]) -> str:
         at = [n for n, call in enumerate(calls, 1) if call.kind == kind and lane(call) == where]
         if at:
             parts.append(f"{says} at call {at[0]}")
-    return ", ".join(parts) or "Neither table nor manifest was synced"
+    text = ", ".join(parts) or "no table, no manifest and no cut"
+    return text[0].upper() + text[1:]
 
 
 # ── what is held, write by write ────────────────────────────────────────────────────────────────
@@ -291,9 +301,13 @@ def plot_saw_tooth(gauges: Sequence[Gauge], memtable_bytes: int, log_bytes: int)
     memory.stackplot(writes, held, labels=["memtable", "frozen"], colors=[ORANGE, PURPLE], lw=0)
     kept = [[_kib(gauge.sealed) for gauge in gauges], [_kib(gauge.active) for gauge in gauges]]
     log.stackplot(writes, kept, labels=["sealed", "being written"], colors=[SKY, GREY], lw=0)
-    for axes, limit in ((memory, memtable_bytes), (log, log_bytes)):
-        axes.axhline(_kib(limit), color=BLACK, ls="--", lw=1, label="limit")
-        axes.set_ylim(0, None)
+    full = max(_kib(gauge.memtable) for gauge in gauges)
+    longest = max(_kib(gauge.log) for gauge in gauges)
+    together = max(_kib(gauge.memtable + gauge.frozen) for gauge in gauges)
+    limits = ((memory, _kib(memtable_bytes), together), (log, _kib(log_bytes), longest))
+    for axes, limit, peak in limits:
+        axes.axhline(limit, color=BLACK, ls="--", lw=1, label="limit")
+        axes.set_ylim(0, 1.3 * max(limit, peak))  # room for the legend
     for at in _flushes(gauges):
         for axes in (memory, log):
             axes.axvline(at, color=BLUE, lw=0.8, ls=":")
@@ -302,8 +316,6 @@ def plot_saw_tooth(gauges: Sequence[Gauge], memtable_bytes: int, log_bytes: int)
     for axes in (memory, log):
         axes.legend(loc="upper left", ncols=3, fontsize="small", framealpha=0.9)
     log.set_xlabel("writes; dotted: a flush is done")
-    full = max(_kib(gauge.memtable) for gauge in gauges)
-    longest = max(_kib(gauge.log) for gauge in gauges)
     flushes = len(_flushes(gauges))
     return _titled(
         figure,
@@ -331,7 +343,8 @@ def plot_paces(runs: Mapping[str, Sequence[Gauge]], log_bytes: int) -> Figure:
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
     return _titled(
         figure,
-        f"At most {peaks[low]:.0f} KiB of log at {low} slices a write, {peaks[high]:.0f} at {high}",
+        f"Log held at the most: {peaks[low]:.0f} KiB at a pace of {low}, "
+        f"{peaks[high]:.0f} KiB at {high}",
     )
 
 
@@ -354,14 +367,13 @@ def plot_pressure(measured: Mapping[str, Sequence[tuple[int, float, int]]]) -> F
         axes.grid(alpha=0.3)
     above.legend(loc="upper left", fontsize="small")
     peaks = {name: max(pressure for _, pressure, _ in points) for name, points in measured.items()}
-    told = [f"{peak:.1f} with {name}" for name, peak in peaks.items()]
-    return _titled(figure, f"Pressure rises to {', '.join(told)}")
+    told = [f"{peak:.1f} ({name})" for name, peak in peaks.items()]
+    return _titled(figure, f"Highest pressure: {', '.join(told)}")
 
 
 def _flushes(gauges: Sequence[Gauge]) -> list[int]:
     """Return after which writes the flushed mark had moved."""
-    pairs = zip(gauges, gauges[1:], strict=False)
-    return [after.writes for before, after in pairs if after.flushed > before.flushed]
+    return [after.writes for before, after in pairwise(gauges) if after.flushed > before.flushed]
 
 
 def _panels(gauges: Sequence[Gauge], count: int, height: float) -> tuple[Figure, list[Axes]]:

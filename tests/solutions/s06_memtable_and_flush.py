@@ -50,7 +50,7 @@ def early(memtable_bytes, log_bytes, waiting):
 
 def forgets_to_return(memtable_bytes, log_bytes, waiting):
     """Works it out, and keeps it."""
-    memtable_bytes >= MEMTABLE or log_bytes > LOG  # noqa: B015
+    _ = memtable_bytes >= MEMTABLE or log_bytes > LOG
 
 
 def wrong_name(memtable_bytes, log_bytes, waiting):
