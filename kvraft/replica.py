@@ -426,6 +426,8 @@ class Replica:
             rows = [_row(entry) for entry in complete.entries]
             mine = (session_key(txn.client), record.timestamp, session.to_bytes())
             self.tree.apply([*rows, mine], position)
+            if self.tree.full:  # in the middle of a drain, when a member catches up
+                self._make_room()
             self._report_applied(last.index, txn, len(rows))
         if outcome is None:
             self._settle(txn, Stage.UNKNOWN, None, _too_old(txn))

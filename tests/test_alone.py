@@ -90,6 +90,9 @@ def test_slices_that_found_nothing_to_do_are_not_saved_up():
     member = Alone(SMALL)
     member.drive([(b"k", b"v")] * 5, slices=100)
     member.replica.tree.freeze()
+    before = member.replica.tree.counts.slices
+    member.drive([(b"k", b"v")], slices=0.5)
+    assert member.replica.tree.counts.slices == before
     member.drive([(b"k", b"v")], slices=1)
     assert member.replica.tree.waiting == 1  # one slice is not enough for a flush
     assert member.work() > 1

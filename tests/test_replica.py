@@ -423,6 +423,26 @@ def test_a_log_held_for_a_member_that_is_away_does_not_hurry_the_memtable():
     assert min(event.size for event in frozen) >= 1_500
 
 
+def test_a_member_that_applies_much_at_once_still_freezes_by_size():
+    """As when it starts again and learns how far its log is committed."""
+    member = Member(options=Options(memtable_bytes=1 << 20))
+    member.elect()
+    for sequence in range(1, 150):
+        member.submit("c", sequence, {b"k%d" % sequence: b"v" * 50})
+        member.drain()
+    member._options = Options(memtable_bytes=1_500)
+    member.events.clear()
+    member.start()
+    member.elect()
+    frozen = [event.size for event in member.events if isinstance(event, MemtableFrozen)]
+    assert len(frozen) > 5
+    assert max(frozen) < 1_500 + 1_300  # a write, and the client's session
+    assert {sequence: member.replica.tree.get(b"k%d" % sequence) for sequence in (1, 149)} == {
+        1: b"v" * 50,
+        149: b"v" * 50,
+    }
+
+
 def test_no_ops_alone_do_not_pin_the_log():
     member = Member(options=Options(segment_bytes=200, log_bytes=600))
     for _ in range(30):
