@@ -88,8 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         help="measure a part, beside a peer measured in the same run",
         description="Measure a part of kvraft and print medians, and ratios to a peer.",
     )
-    bench.add_argument("part", choices=["consensus"], help="what to measure")
+    bench.add_argument("part", choices=["consensus", "storage"], help="what to measure")
     bench.add_argument("--rounds", type=int, default=5, help="how often, for a median (5)")
+    bench.add_argument("--records", type=int, help="how many there are, for storage (100,000)")
     bench.set_defaults(run=_bench)
     return parser
 
@@ -130,11 +131,15 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from kvraft.bench import consensus
+    from kvraft.bench import consensus, storage
 
     if options.rounds < 1:
         raise BadInput(f"a benchmark takes at least one round, not {options.rounds}")
-    for line in consensus.run(options.rounds):
+    if options.part == "consensus":
+        lines = consensus.run(options.rounds)
+    else:
+        lines = storage.run(options.rounds, options.records)
+    for line in lines:
         print(line, flush=True)
 
 

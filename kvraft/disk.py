@@ -154,9 +154,9 @@ class RealDisk:
         """Write all of ``data`` at the end: a short write of the system is continued."""
         descriptor = self._descriptor(name)
         self._unsynced[name] = None
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, memoryview(data)[written:])
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file down to its first ``size`` bytes."""
@@ -280,9 +280,9 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _pread(descriptor: int, length: int, offset: int) -> bytes:
-        parts: list[bytes] = []
-        while length > 0 and (part := os.pread(descriptor, length, offset)):
-            parts.append(part)
-            offset += len(part)
-            length -= len(part)
-        return b"".join(parts)
+        data = os.pread(descriptor, length, offset)
+        while len(data) < length and (
+            part := os.pread(descriptor, length - len(data), offset + len(data))
+        ):
+            data += part
+        return data

@@ -204,13 +204,12 @@ class SegmentDropped(Event):
 class TailCut(Event):
     """A torn write, never acknowledged, was cut off the end of a file.
 
-    ``aside`` is the file that keeps the bytes, ``""`` if none does.
+    The log keeps the bytes in a file of their own (``segment.py``).
     """
 
     file: str
     offset: int
     size: int  # bytes cut
-    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,14 @@ def decode(data: bytes, offset: int, *, seed: int) -> Frame | str:
     return Frame(kind, bytes(data[payload_at:payload_end]), synced, offset, end)
 
 
+def payload_of(data: bytes, kind: int, *, synced: int, seed: int) -> bytes | None:
+    """Return the payload of the frame that ``data`` is, ``None`` if :func:`encode` would not make
+    just these bytes of it: for one who knows already what the frame's head says.
+    """
+    payload = data[_HEAD.size + _CRC.size : -_CRC.size]
+    return payload if encode(kind, payload, synced=synced, seed=seed) == data else None
+
+
 def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = False) -> Scan:
     """Read the frames of the file ``name`` whose bytes are ``data``, from offset ``start`` on.
 

@@ -269,13 +269,15 @@ def survey_entries(data: bytes) -> tuple[list[Position], int]:
 
 def slice_entries(data: bytes, start: int, stop: int) -> bytes:
     """Return the packed entries number ``start`` … ``stop - 1`` of ``data``, counted from 0."""
-    at = begin = 0
-    for number in range(stop):
-        if number == start:
-            begin = at
+    begin = _skip(data, 0, start)
+    return data[begin : _skip(data, begin, stop - start)]
+
+
+def _skip(data: bytes, at: int, count: int) -> int:
+    for _ in range(count):
         _, _, k, v, c, _ = _HEAD.unpack_from(data, at)
         at += ENTRY_OVERHEAD + k + v + c
-    return data[begin:at]
+    return at
 
 
 def label(key: bytes) -> str:

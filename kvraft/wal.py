@@ -85,7 +85,6 @@ BUFFER_BYTES = 64 * 1024
 """What waits in the process is handed over when it comes to this many bytes."""
 
 _READ_BYTES = 1 << 20  # what is read in one go, unless a frame is larger
-_CRC_BYTES = 4  # behind the payload of a frame, see frame.py
 
 
 class Durability(Enum):
@@ -135,9 +134,10 @@ class Wal:
         """Open the log of the member ``owner`` on ``disk``; where there is none, begin one.
 
         A segment that a save leaves at ``segment_bytes`` or more is sealed.  A torn end is cut,
-        kept aside and reported.  All that was read is durable on return: a process that was killed
-        leaves bytes and files that can be read, yet would be lost with the power.  ``found`` is
-        what :func:`recover` returned, if that was called; a reset that it found begun is finished.
+        kept aside (``Torn.aside``) and reported.  All that was read is durable on return: a process
+        that was killed leaves bytes and files that can be read, yet would be lost with the power.
+        ``found`` is what :func:`recover` returned, if that was called; a reset that it found begun
+        is finished.
 
         Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
         is not positive.
@@ -148,7 +148,7 @@ class Wal:
         wal = cls(disk, owner, segment_bytes, report, found)
         mend(disk, found)
         if (torn := found.torn) is not None:
-            report(TailCut(torn.file, torn.offset, torn.size, torn.aside))
+            report(TailCut(torn.file, torn.offset, torn.size))
         if found.segments and not found.segments[-1].sealed:
             wal._tail = Tail(disk, owner, found.segments[-1], closed=found.closed)
         else:
@@ -390,20 +390,17 @@ class Wal:
             data = self._disk.read(stretch[0].file, start, end - start)
             seed = frame.seed_of(self._owner, stretch[0].file)
             for batch in stretch:
-                payload = self._check_frame(batch, data, batch.offset - start, seed)
+                at = batch.offset - start
+                part = data[at : at + batch.length]
+                payload = frame.payload_of(part, ENTRIES, synced=batch.synced, seed=seed)
+                if payload is None:
+                    what = "a frame is no longer what was written"
+                    raise Damage(batch.file, batch.offset, what)
                 yield batch, batch.part(payload, first, last)
         if self._tail.held:
             batch, payload = self._tail.waiting()
             if batch.first <= last:
                 yield batch, batch.part(payload, first, last)
-
-    def _check_frame(self, batch: Batch, data: bytes, at: int, seed: int) -> bytes:
-        """Return the payload of the frame of ``batch``, which lies at ``at`` of ``data``."""
-        payload = data[at + frame.OVERHEAD - _CRC_BYTES : at + batch.length - _CRC_BYTES]
-        written = frame.encode(ENTRIES, payload, synced=batch.synced, seed=seed)
-        if data[at : at + batch.length] != written:
-            raise Damage(batch.file, batch.offset, "a frame is no longer what was written")
-        return payload
 
     def _begin_term(self, first: int) -> None:
         """Let the entry ``first`` be of the hard state's term, if that is above the last one's."""

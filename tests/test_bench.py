@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
+
 from kvraft import cli
-from kvraft.bench import consensus
+from kvraft.bench import consensus, engines, storage
 
 
 def test_the_consensus_benchmark_reports_every_size_beside_its_floor(monkeypatch, capsys):
@@ -38,3 +40,48 @@ def test_the_floor_is_given_every_entry():
 def test_no_rounds_are_no_benchmark(capsys):
     assert cli.main(["bench", "consensus", "--rounds", "0"]) == 1
     assert "at least one round" in capsys.readouterr().err
+
+
+def test_the_storage_benchmark_measures_every_workload_of_every_engine(capsys):
+    assert cli.main(["bench", "storage", "--rounds", "1", "--records", "300"]) == 0
+    out = capsys.readouterr().out
+    rows = {line[:14].strip(): line[14:].split() for line in out.splitlines() if line[:1].isalpha()}
+    names = [engine.name for engine in engines.installed()]
+    assert names[:2] == ["kvraft", "buffered"]
+    for workload in ("fillseq", "fillrandom", "overwrite", "recover ms", "put p99 µs"):
+        assert all(float(cell.replace(",", "")) > 0 for cell in rows[workload]), workload
+    for workload in ("fillsync", "readrandom", "readmissing", "readseq", "seek and 50", "disk MB"):
+        assert rows[workload][1] == "-", workload  # only the log is another
+        assert float(rows[workload][0].replace(",", "")) > 0
+
+
+def test_too_few_records_are_no_benchmark(capsys):
+    assert cli.main(["bench", "storage", "--records", "7"]) == 1
+    assert "too few" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("engine", engines.installed(), ids=lambda engine: engine.name)
+def test_every_engine_does_what_is_measured(engine, tmp_path):
+    db = engine(tmp_path / "db")
+    db.put_all([(b"%03d" % n, b"v%d" % n) for n in range(100)])
+    db.put(b"000", b"new")
+    db.put_sync(b"001", b"synced")
+    db.delete(b"002")
+    assert (db.get(b"000"), db.get(b"001"), db.get(b"002")) == (b"new", b"synced", None)
+    db.settle()
+    assert db.scan(None, None) == db.scan(None, None, reverse=True) == 99
+    assert (db.scan(b"090", 50), db.scan(b"010", 50)) == (10, 50)
+    db.close()
+    again = engine(tmp_path / "db")
+    assert (again.get(b"000"), again.get(b"099")) == (b"new", b"v99")
+    again.close()
+
+
+def test_ratios_say_how_much_better_we_are():
+    medians = {
+        "kvraft": {"fillseq": 300.0, "recover ms": 10.0},
+        "LevelDB": {"fillseq": 100.0, "recover ms": 40.0},
+    }
+    _, fill, recover = storage.table(medians)
+    assert fill.split()[-1] == "3.00"
+    assert recover.split()[-1] == "4.00"

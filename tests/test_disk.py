@@ -206,6 +206,9 @@ def test_few_files_are_open_but_none_with_unsynced_bytes_is_closed(
     real.sync("log")
     assert [real.read(name) for name in real.names()[:20]] == [b"%d" % n for n in range(20)]
     assert list(real._open) == ["16", "17", "18", "19"]
+    real.read("16")
+    real.read("00")
+    assert list(real._open) == ["18", "19", "16", "00"]  # the one used longest ago was closed
     real.append("log", b"!")
     assert real.read("log") == b"unsynced!"
 

@@ -158,6 +158,19 @@ def test_a_head_that_claims_what_cannot_be_is_refused(monkeypatch: pytest.Monkey
         frame.encode(1, b"x" * 9, synced=0, seed=SEED)
 
 
+def test_a_known_frame_gives_its_payload_and_any_other_bytes_none() -> None:
+    data = frame.encode(7, b"payload", synced=3, seed=SEED)
+    assert frame.payload_of(data, 7, synced=3, seed=SEED) == b"payload"
+    for at in range(len(data)):
+        bad = bytearray(data)
+        bad[at] ^= 0x10
+        assert frame.payload_of(bytes(bad), 7, synced=3, seed=SEED) is None
+        assert frame.payload_of(data[:at], 7, synced=3, seed=SEED) is None
+    assert frame.payload_of(data + b"x", 7, synced=3, seed=SEED) is None
+    for kind, synced, seed in ((6, 3, SEED), (7, 4, SEED), (7, 3, SEED + 1)):
+        assert frame.payload_of(data, kind, synced=synced, seed=seed) is None
+
+
 def test_the_layout_is_the_documented_one() -> None:
     data = frame.encode(7, b"payload", synced=3, seed=SEED)
     head = b"kvF1" + (7).to_bytes(4, "little") + (7).to_bytes(4, "little") + b"\x03" + bytes(7)

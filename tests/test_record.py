@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvraft.logindex import turns_of
 from kvraft.record import (
-    NO_TXN,
     NOOP,
     Entry,
     Kind,
@@ -16,6 +16,8 @@ from kvraft.record import (
     entry_size,
     label,
     pack_entries,
+    slice_entries,
+    survey_entries,
     unpack_entries,
 )
 
@@ -51,6 +53,60 @@ def test_the_layout_is_the_one_drawn_in_the_docstring():
     assert len(pack_entries([Entry(1, 2, NOOP)])) == 44
 
 
+def row(first, terms):
+    """Contiguous entries of rising terms, no two of one length."""
+    record = Record(Kind.PUT, b"k", b"", 1, TxnId("é", 2), False)
+    values = (b"v" * at for at in range(len(terms)))
+    records = [record._replace(value=value) for value in values]
+    return [Entry(t, first + at, r) for at, (t, r) in enumerate(zip(terms, records, strict=True))]
+
+
+rows = st.builds(
+    lambda first, terms: row(first, sorted(terms)),
+    st.integers(1, 1 << 60),
+    st.lists(st.integers(0, 3), min_size=1, max_size=6),
+)
+
+
+@given(rows)
+@quick
+def test_a_survey_of_packed_entries_says_what_a_look_at_each_would(entries):
+    data = pack_entries(entries)
+    assert survey_entries(data) == (turns_of(entries), entries[-1].index)
+    for start in range(len(entries) + 1):
+        for stop in range(start, len(entries) + 1):
+            assert slice_entries(data, start, stop) == pack_entries(entries[start:stop])
+    whole = {len(pack_entries(entries[:n])) for n in range(1, len(entries) + 1)}
+    for size in range(len(data)):
+        if size in whole:
+            survey_entries(data[:size])
+        else:
+            with pytest.raises(ValueError, match=r"cut short|no entry"):
+                survey_entries(data[:size])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ([*row(1, [1]), *row(3, [1])], "entry 3 follows entry 1"),
+        ([*row(2, [1]), *row(2, [1])], "entry 2 follows entry 2"),
+        (row(1, [2, 1]), "entry 2 is of term 1, after term 2"),
+    ],
+)
+def test_a_survey_refuses_entries_that_are_no_part_of_a_log(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        survey_entries(pack_entries(wrong))
+
+
+@pytest.mark.parametrize("kind", [0, 5, 255])
+def test_an_unknown_kind_is_refused(kind):
+    data = bytearray(pack_entries(row(1, [1])))
+    data[42] = kind
+    for read in (survey_entries, unpack_entries):
+        with pytest.raises(ValueError, match=f"entry 1 is of kind {kind}"):
+            read(bytes(data))
+
+
 @given(entries.filter(bool))
 @quick
 def test_bytes_cut_anywhere_give_whole_entries_or_a_refusal(entries):
@@ -78,13 +134,6 @@ def test_damaged_bytes_give_entries_or_a_value_error(entries, data):
     except ValueError:
         return
     assert all(isinstance(entry, Entry) for entry in found)
-
-
-def test_an_unknown_kind_is_refused():
-    data = bytearray(pack_entries([Entry(1, 1, Record(Kind.PUT, b"", b"", 0, NO_TXN))]))
-    data[42] = 9
-    with pytest.raises(ValueError, match="9"):
-        unpack_entries(bytes(data))
 
 
 def test_labels_and_names_are_for_people():

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 import kvraft.tail
 import kvraft.wal
 from kvraft import events, frame
+from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Stopped
 from kvraft.events import Event
 from kvraft.record import HardState, pack_entries
@@ -188,6 +190,20 @@ def test_appends_that_wait_share_a_frame_and_cost_the_disk_nothing() -> None:
     wal.save(HardState(4, "n1"), run(4, 5001, 5001))  # all of it in one append and one sync
     assert (disk.operations, wal.synced_index) == (done + 4 + frames, 5001)
     assert Wal.open(disk, ME).entries() == [*entries, *many, *run(4, 5001, 5001)]
+
+
+def test_what_the_system_has_survives_a_process_that_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from kvraft.disk import RealDisk; from kvraft.wal import Wal, Durability;"
+        "from tests.test_wal import ME, run; wal = Wal.open(RealDisk(sys.argv[1]), ME);"
+        "wal.save(None, run(1, 1, 3), Durability.OS);"
+        "wal.save(None, run(1, 4, 5), Durability.BUFFERED); os._exit(9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert killed.returncode == 9
+    disk = RealDisk(tmp_path)
+    assert Wal.open(disk, ME).entries() == run(1, 1, 3)
+    disk.close()
 
 
 def test_an_append_writes_the_bytes_that_a_save_would() -> None:

@@ -2,7 +2,7 @@
 
 Each runs as its makers ship it, but for a filter of 10 bits a key where it can have one.  A write
 is handed to the operating system before the call returns, and synced only where asked for.
-Peers that are not installed are left out (``pip install 'kvraft[bench]'``); sqlite3 is always there.
+Peers that are not installed are left out (``pip install 'kvraft[bench]'``); sqlite3 always is.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed
+from kvraft.errors import BadInput
 
 RECORDS = 100_000
 """Records in a database; a fiftieth of it is synced one by one, a fiftieth of it are seeks."""
@@ -37,8 +38,10 @@ Figures = dict[str, float]
 
 
 def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
-    """Yield the lines of the report."""
+    """Yield the lines of the report; ``records`` is how many, at least 100."""
     count = RECORDS if records is None else records
+    if count < 100:
+        raise BadInput(f"{count} records are too few to measure anything")
     engines = installed()
     found: dict[str, dict[str, list[float]]] = {engine.name: {} for engine in engines}
     for round in range(rounds):
@@ -53,14 +56,15 @@ def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
 def table(medians: dict[str, Figures]) -> Iterator[str]:
     """Yield the lines of a table: a workload a line, an engine a column, and ratios to LevelDB."""
     names = list(medians)
-    ratios = [name for name in (Kvraft.name, KvraftBuffered.name) if LevelDB.name in medians]
+    ours = [name for name in (Kvraft.name, KvraftBuffered.name) if name in medians]
+    ratios = ours if LevelDB.name in medians else []
     heads = [f"{name:>10}" for name in names] + [f"{name + '/LevelDB':>17}" for name in ratios]
     yield " ".join([f"{'':14}", *heads])
     for workload in dict.fromkeys(w for of in medians.values() for w in of):
         cells = [_figure(medians[name].get(workload)) for name in names]
         for name in ratios:
-            ours, theirs = medians[name].get(workload), medians[LevelDB.name].get(workload)
-            cells.append(f"{'-':>17}" if not ours or not theirs else _ratio(workload, ours, theirs))
+            mine, theirs = medians[name].get(workload), medians[LevelDB.name].get(workload)
+            cells.append(f"{'-':>17}" if not mine or not theirs else _ratio(workload, mine, theirs))
         yield " ".join([f"{workload:14}", *cells])
 
 
