@@ -1,4 +1,4 @@
-"""One member alone: it is a dict that survives crashes, and its gauge and its list are true."""
+"""One member alone: it is a dict that survives crashes, and its gauge is true."""
 
 import doctest
 from itertools import pairwise
@@ -9,8 +9,8 @@ import pytest
 from kvraft.events import Flushed, SegmentDropped
 from kvraft.record import RESERVED
 from kvraft.replica import Options, Replica
-from kvraft.sim import alone, disk
-from kvraft.sim.alone import Alone, Call, Listed
+from kvraft.sim import alone
+from kvraft.sim.alone import Alone
 
 SMALL = Options(memtable_bytes=2_000, segment_bytes=900, log_bytes=4_000)
 
@@ -28,7 +28,7 @@ def test_the_example_in_the_docstring_holds():
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_a_dict_through_work_and_crashes(seed):
     random, model = Random(seed), {}
-    member = Alone(SMALL, disk=Listed())
+    member = Alone(SMALL)
     for number in range(250):
         key = b"k%d" % random.randrange(40)
         if random.random() < 0.2:
@@ -96,20 +96,3 @@ def test_slices_that_found_nothing_to_do_are_not_saved_up():
     member.drive([(b"k", b"v")], slices=1)
     assert member.replica.tree.waiting == 1  # one slice is not enough for a flush
     assert member.work() > 1
-
-
-def test_the_list_has_every_call_that_changed_something():
-    member = Alone(SMALL, disk=Listed())
-    member.drive([(b"k%d" % n, b"v" * 40) for n in range(100)])
-    calls = member.disk.calls
-    assert len(calls) == member.disk.operations
-    assert {call.kind for call in calls} == {"create", "append", "sync", "rename", "remove"}
-    written = sum(call.size for call in calls if call.name.endswith(".sst"))
-    there = [name for name in member.disk.names() if name.endswith(".sst")]
-    assert written >= sum(member.disk.size(name) for name in there) > 0
-    before = len(calls)
-    member.disk.fail_at(1)
-    with pytest.raises(disk.PowerCut):
-        member.put(b"k", b"v")
-    assert len(calls) == before  # what did not happen is not listed
-    assert Call("sync", "", 0) in calls

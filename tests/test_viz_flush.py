@@ -6,17 +6,17 @@ from random import Random
 
 import pytest
 
+from kvraft.check.crashes import Recorder
 from kvraft.compaction import Levelled
 from kvraft.errors import BadInput
 from kvraft.events import Compacted, Flushed, Marks, SegmentOpened, SegmentSealed, Trace
 from kvraft.replica import Options
 from kvraft.sim import World
-from kvraft.sim.alone import Alone, Call, Gauge, Listed
+from kvraft.sim.alone import Alone, Gauge
 from kvraft.viz.flush import (
     FLUSHED,
     NEEDED,
     flush_view,
-    lane,
     plot_calls,
     plot_paces,
     plot_pressure,
@@ -130,21 +130,8 @@ def test_the_view_draws_every_step_within_its_frame():
 # ── the figures ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_calls_are_told_apart_by_the_file():
-    names = {
-        "000002.sst": "table",
-        "0000000000000001-0000000000000001.wal": "log",
-        "0000000000000001-0000000000000001.wal.tmp": "log",
-        "MANIFEST-000001": "manifest",
-        "CURRENT": "manifest",
-        "CURRENT.tmp": "manifest",
-        "": "directory",
-    }
-    assert {name: lane(Call("append", name, 1)) for name in names} == names
-
-
 def test_the_title_of_the_calls_is_their_order():
-    member = Alone(SMALL, disk=Listed())
+    member = Alone(SMALL, disk=Recorder())
     for number in range(30):
         member.put(b"k%d" % number, b"v" * 40)
     before = len(member.disk.calls)
@@ -156,11 +143,13 @@ def test_the_title_of_the_calls_is_their_order():
     )
     at = [int(number) - 1 for number in found.groups()]
     assert at == sorted(at)
-    assert [(calls[n].kind, lane(calls[n])) for n in at] == [
+    assert [(calls[n].kind, calls[n].part) for n in at] == [
         ("sync", "table"),
         ("sync", "manifest"),
         ("remove", "log"),
     ]
+    drawn = sum(len(points.get_offsets()) for points in plot_calls(calls).axes[0].collections)
+    assert drawn == len(calls)  # the directory's syncs, too
     assert title_of(plot_calls(calls[:2])) == "No table, no manifest and no cut"
     assert title_of(plot_calls(calls[-2:])).startswith("Log cut at call 1")
 

@@ -1,4 +1,4 @@
-"""One member by itself: a cluster of one, driven write by write, on a disk that keeps a list.
+"""One member by itself: a cluster of one, driven write by write.
 
 A :class:`~kvraft.sim.World` lets time decide what happens next.  Here *you* decide: each write is
 in the log, committed and applied when :meth:`Alone.write` returns, and long work is done when
@@ -34,52 +34,6 @@ from kvraft.sim.disk import SimDisk
 from kvraft.transaction import Answer, Stage, Submit, Writes, build
 
 MILLI = 1_000
-
-
-class Call(NamedTuple):
-    """A call that changed something: its ``kind``, the file (``""`` for the directory), bytes."""
-
-    kind: str
-    name: str
-    size: int
-
-
-class Listed(SimDisk):
-    """A simulated disk that keeps a list of the calls that changed something: ``calls``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[Call] = []
-
-    def create(self, name: str) -> None:
-        """Make an empty file."""
-        super().create(name)
-        self.calls.append(Call("create", name, 0))
-
-    def append(self, name: str, data: bytes) -> None:
-        """Write ``data`` at the end of a file."""
-        super().append(name, data)
-        self.calls.append(Call("append", name, len(data)))
-
-    def sync(self, name: str) -> None:
-        """Make the bytes of a file durable."""
-        super().sync(name)
-        self.calls.append(Call("sync", name, 0))
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a file another name."""
-        super().rename(old, new)
-        self.calls.append(Call("rename", new, 0))
-
-    def remove(self, name: str) -> None:
-        """Remove a file."""
-        super().remove(name)
-        self.calls.append(Call("remove", name, 0))
-
-    def sync_dir(self) -> None:
-        """Make creations, renames and removals durable."""
-        super().sync_dir()
-        self.calls.append(Call("sync", "", 0))
 
 
 class Gauge(NamedTuple):

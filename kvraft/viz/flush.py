@@ -25,7 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kvraft.disk import TEMPORARY
+from kvraft.check.crashes import Call
 from kvraft.errors import BadInput
 from kvraft.events import (
     Applied,
@@ -41,7 +41,7 @@ from kvraft.events import (
     Trace,
     TreeOpened,
 )
-from kvraft.sim.alone import Call, Gauge
+from kvraft.sim.alone import Gauge
 from kvraft.viz.plots import BLACK, BLUE, GREY, MEMBER_LINES, ORANGE, PURPLE, RED, SKY
 from kvraft.viz.state import EMPTY, History, Segment
 from kvraft.viz.views import WIDTH, _n, _svg, _text
@@ -243,17 +243,10 @@ MARKERS = {
     "create": ("s", SKY),
     "append": ("o", ORANGE),
     "sync": ("^", BLUE),
+    "truncate": ("v", BLACK),
     "rename": ("D", PURPLE),
     "remove": ("x", RED),
 }
-
-
-def lane(call: Call) -> str:
-    """Return what a call is about: one of :data:`LANES`."""
-    if not call.name:
-        return "directory"
-    suffix = call.name.removesuffix(TEMPORARY).rpartition(".")[2]
-    return {"sst": "table", "wal": "log"}.get(suffix, "manifest")
 
 
 def plot_calls(calls: Sequence[Call]) -> Figure:
@@ -263,8 +256,8 @@ def plot_calls(calls: Sequence[Call]) -> Figure:
     figure = Figure(figsize=(9, 2.9), layout="constrained")
     axes = figure.subplots()
     for kind, (marker, colour) in MARKERS.items():
-        at = [n for n, call in enumerate(calls, 1) if call.kind == kind]
-        rows = [LANES.index(lane(calls[n - 1])) for n in at]
+        at = [n for n, call in enumerate(calls, 1) if call.kind.removesuffix("_dir") == kind]
+        rows = [LANES.index(calls[n - 1].part) for n in at]
         if at:
             axes.scatter(at, rows, s=90, marker=marker, color=colour, label=kind, zorder=3)
     for row in range(len(LANES)):
@@ -283,7 +276,7 @@ def _order(calls: Sequence[Call]) -> str:
     steps += [("log cut", "remove", "log")]
     parts = []
     for says, kind, where in steps:
-        at = [n for n, call in enumerate(calls, 1) if call.kind == kind and lane(call) == where]
+        at = [n for n, call in enumerate(calls, 1) if (call.kind, call.part) == (kind, where)]
         if at:
             parts.append(f"{says} at call {at[0]}")
     text = ", ".join(parts) or "no table, no manifest and no cut"
