@@ -59,12 +59,20 @@ def test_the_bits_are_the_same_for_ever():
 
 def test_a_reader_goes_by_the_stored_k_and_m():
     keys = [b"%d" % at for at in range(100)]
-    other = Bloom(3, 1009, bytearray(127))  # neither k nor m is what build would choose
+    other = Bloom(3, 1009, bytearray(1009))  # neither k nor m is what build would choose
     other.add(keys)
     read = Bloom.from_bytes(other.to_bytes())
     assert (read.k, read.m) == (3, 1009)
     assert all(key in read for key in keys)
     assert sum(b"out %d" % at in read for at in range(1000)) < 200
+
+
+@given(st.sets(st.binary(max_size=8)), st.integers(1, 40))
+@quick
+def test_the_fast_way_to_build_sets_the_same_bits(keys, bits_per_key):
+    slow = Bloom.sized(len(keys), bits_per_key)
+    slow.add(keys)
+    assert Bloom.build(keys, bits_per_key).to_bytes() == slow.to_bytes()
 
 
 @given(st.binary(max_size=60))

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kvraft.errors import BadInput
-from kvraft.events import Marks, Trace
+from kvraft.events import Flushed, Marks, Trace
 from kvraft.viz import series
 
 BLACK = "#000000"
@@ -206,7 +206,8 @@ def plot_sizes(trace: Trace) -> Figure:
     names = _members(trace)
     figure, panels = _figure(len(names) + 1, height=2.4 + 1.2 * len(names))
     end = series.end_of(trace)
-    peak = flushes = 0
+    peak = 0
+    flushes = sum(isinstance(e, Flushed) and e.table > 0 for _, _, e in trace)
     tables = panels[-1]
     for axes, name, (colour, style) in zip(panels, names, MEMBER_LINES * len(names), strict=False):
         changes = series.sizes(trace, name) or [series.SizeAt(0, 0, 0, 0)]
@@ -218,7 +219,6 @@ def plot_sizes(trace: Trace) -> Figure:
         total = [size.tables / 1024 for size in changes]
         tables.step(times, total, where="post", color=colour, linestyle=style, label=name)
         peak = max(peak, *(size.memtable for size in changes))
-        flushes += changes[-1].table_count
     for axes in panels:
         _time_axis(axes, end)
         axes.set_ylim(bottom=0)

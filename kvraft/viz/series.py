@@ -14,6 +14,7 @@ from typing import NamedTuple
 from kvraft.events import (
     Appended,
     Applied,
+    Compacted,
     Crashed,
     Failed,
     Flushed,
@@ -28,6 +29,7 @@ from kvraft.events import (
     TableWritten,
     TicketMoved,
     Trace,
+    TreeOpened,
     Undone,
 )
 
@@ -219,41 +221,43 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
 
     A memtable that is being flushed is not counted; a crash empties the memtable.
     """
-    now = SizeAt(0, 0, 0, 0)
-    written: dict[int, int] = {}  # tables that are not live yet
-    flushed = 0
+    memtable = 0
+    sizes: dict[int, int] = {}  # of all tables that were ever told of
+    live: list[int] = []
     series: list[SizeAt] = []
-    kinds = (Applied, MemtableFrozen, TableWritten, Flushed, Installed, Started, Crashed, Failed)
+    kinds = (Applied, MemtableFrozen, TableWritten, TreeOpened, *_LIVE, Crashed, Failed)
     for at, _, event in trace.of(*kinds, who=member):
         match event:
             case TableWritten():
-                written[event.table] = event.size
+                sizes[event.table] = event.size
                 continue
             case Applied():
-                now = now._replace(at=at, memtable=event.memtable_size)
-            case Flushed(through=flushed, table=table):
-                now = _with_table(now, at, written.get(table, 0))
-                written = {}
-            case Installed(through=flushed, tables=tables):
-                total = sum(written.get(table, 0) for table in tables)
-                now, written = SizeAt(at, 0, total, len(tables)), {}
-            case Started():  # a table may have become live just before the power went
-                live = list(written.values())[-1] if written and event.flushed > flushed else 0
-                written = {}
-                flushed = max(flushed, event.flushed)
-                if not live:
-                    continue
-                now = _with_table(now, at, live)
+                memtable = event.memtable_size
+            case Flushed() | Compacted() | Installed():
+                live = live_tables(live, event)
+                memtable = 0 if isinstance(event, Installed) else memtable
+            case TreeOpened():
+                sizes.update(zip(event.tables, event.sizes, strict=True))
+                live = list(event.tables)
             case _:
-                now = now._replace(at=at, memtable=0)
-        series.append(now)
+                memtable = 0
+        total = sum(sizes.get(table, 0) for table in live)
+        series.append(SizeAt(at, memtable, total, len(live)))
     return series
 
 
-def _with_table(now: SizeAt, at: int, size: int) -> SizeAt:
-    """Return the sizes after a table of ``size`` bytes went live; 0 if there was none to write."""
-    count = now.table_count + (size > 0)
-    return now._replace(at=at, tables=now.tables + size, table_count=count)
+_LIVE = (Flushed, Compacted, Installed)
+
+
+def live_tables(live: list[int], event: Flushed | Compacted | Installed) -> list[int]:
+    """Return which tables are live after ``event``, in the order in which they came to be."""
+    match event:
+        case Flushed():
+            return live + [event.table] * (event.table > 0)
+        case Installed():
+            return list(event.tables)
+    kept = [table for table in live if table not in event.inputs]
+    return kept + list(event.outputs)
 
 
 def tickets(trace: Trace) -> list[TicketLife]:

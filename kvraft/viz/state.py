@@ -18,6 +18,7 @@ from kvraft.events import (
     Appended,
     Applied,
     Committed,
+    Compacted,
     Crashed,
     Delivered,
     Event,
@@ -40,10 +41,11 @@ from kvraft.events import (
     Superseded,
     TableWritten,
     Trace,
+    TreeOpened,
     Undone,
     Voted,
 )
-from kvraft.viz.series import members_of
+from kvraft.viz.series import live_tables, members_of
 
 CHECKPOINT = 500
 """Steps between two kept copies of the state."""
@@ -220,17 +222,24 @@ def _take_storage(member: Member, event: Event) -> None:
             member.waiting += 1
         case TableWritten():
             member.written.append((event.table, event.size))
+        case TreeOpened():
+            member.tables = list(zip(event.tables, event.sizes, strict=True))
+            member.written = []
         case Flushed():
             member.waiting = max(member.waiting - 1, 0)
-            sizes = dict(member.written)
-            if event.table:
-                member.tables.append((event.table, sizes.get(event.table, 0)))
-            member.written = []
+            _change_tables(member, event)
+        case Compacted():
+            _change_tables(member, event)
         case Installed():
-            sizes = dict(member.written)
-            member.tables = [(table, sizes.get(table, 0)) for table in reversed(event.tables)]
-            member.written = []
             member.memtable_rows = member.memtable_size = member.waiting = 0
+            _change_tables(member, event)
+
+
+def _change_tables(member: Member, event: Flushed | Compacted | Installed) -> None:
+    sizes = dict([*member.tables, *member.written])
+    live = live_tables([table for table, _ in member.tables], event)
+    member.tables = [(table, sizes.get(table, 0)) for table in live]
+    member.written = [(table, size) for table, size in member.written if table not in live]
 
 
 def _begin(member: Member, number: int, first: int) -> None:
@@ -245,9 +254,6 @@ def _begin(member: Member, number: int, first: int) -> None:
 def _recover(member: Member, event: Started) -> None:
     """Take from what a member found on its disk what a power cut kept from being told."""
     member.segments = [s for s in member.segments if s.last is None or s.last >= event.first]
-    if member.written and event.flushed > member.marks.flushed:
-        member.tables.append(member.written[-1])
-    member.written = []
 
 
 def _append(member: Member, event: Appended) -> None:

@@ -6,6 +6,8 @@ from kvraft.events import (
     Appended,
     Applied,
     Committed,
+    Compacted,
+    CompactionBegan,
     ConfigurationChanged,
     Crashed,
     CutDecided,
@@ -32,11 +34,13 @@ from kvraft.events import (
     SnapshotTaken,
     Started,
     Superseded,
+    TableRemoved,
     TableWritten,
     TailCut,
     TicketMoved,
     Trace,
     TransferBegan,
+    TreeOpened,
     Undone,
     Voted,
 )
@@ -45,6 +49,7 @@ from kvraft.events import (
 def interesting(trace: Trace) -> list[int]:
     """Return the steps worth stopping at: everything but messages and the daily work."""
     kinds = (
+        Compacted,
         Crashed,
         CutDecided,
         Failed,
@@ -183,7 +188,28 @@ def _disk_sentence(who: str, event: Event) -> str:
             return f"{who} has everything through {event.through} in the tables of a snapshot"
         case Flushed():
             return f"{who} has everything through index {event.through} in tables"
+        case CompactionBegan():
+            return f"{who} begins to merge {_tables(event.inputs)} into level {event.level}"
+        case Compacted():
+            return _compacted(who, event)
+        case TableRemoved():
+            return f"{who} removes the file of table {event.table}, which nobody reads any more"
+        case TreeOpened():
+            return f"{who} opens its tree: {_tables(event.tables) or 'no tables'}"
     return ""
+
+
+def _compacted(who: str, event: Compacted) -> str:
+    if event.outputs == event.inputs:
+        return f"{who} moves {_tables(event.inputs)} to level {event.level}, as they are"
+    made = _tables(event.outputs) or "nothing"
+    gone = f"; {event.tombstones} tombstones are gone" if event.tombstones else ""
+    return f"{who} has merged {_tables(event.inputs)} into {made}, on level {event.level}{gone}"
+
+
+def _tables(numbers: tuple[int, ...]) -> str:
+    names = tuple(str(number) for number in numbers)
+    return f"table{'s' * (len(names) > 1)} {_and(names)}" if names else ""
 
 
 def _world_sentence(who: str, event: Event) -> str:
