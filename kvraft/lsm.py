@@ -69,6 +69,8 @@ from kvraft.stats import Counts, Stats
 from kvraft.tableinfo import TableInfo
 from kvraft.tables import Job, Tables
 
+_SLICES_BEYOND, _MOST_SLICES = 16, 64  # of long work in one write, see Tree._pay
+
 __all__ = ["Tree", "TreeOptions", "View", "prefix_stop"]
 
 
@@ -328,8 +330,8 @@ class Tree:
     def _pay(self) -> None:
         """Do a share of long work, larger the more of it waits: so it always comes to an end.
 
-        Normally one slice for every few KiB written.  When too much waits, every write does one: a
-        slice handles many more rows than a write adds, whatever the writer does.
+        Normally one slice for every few KiB written.  When too much waits, every write does one, and
+        more of them the further it is beyond the limit, up to a bound.
         """
         size, limit = self._memtable.size, self.options.memtable_bytes
         if size >= limit:
@@ -348,9 +350,12 @@ class Tree:
 
     def _stall(self) -> None:
         began = self._clock() if self._clock else 0.0
-        self.work()
+        beyond = self.pressure - 1
+        for _ in range(min(1 + int(_SLICES_BEYOND * beyond), _MOST_SLICES)):
+            self.counts.stall_slices += 1
+            if not self.work():
+                break
         self.counts.stalls += 1
-        self.counts.stall_slices += 1
         self.counts.stall_seconds += self._clock() - began if self._clock else 0.0
 
     @property
