@@ -330,8 +330,8 @@ class Tree:
     def _pay(self) -> None:
         """Do a share of long work, larger the more of it waits: so it always comes to an end.
 
-        Normally one slice for every few KiB written.  When too much waits, every write does one, and
-        more of them the further it is beyond the limit, up to a bound.
+        Normally one slice for every few KiB written.  When too much waits, every write does one,
+        and more of them the further it is beyond the limit, up to a bound.
         """
         size, limit = self._memtable.size, self.options.memtable_bytes
         if size >= limit:
