@@ -114,7 +114,11 @@ class State:
 
 
 class Manifest:
-    """The live manifest.  ``state`` is what it durably says."""
+    """The live manifest.  ``state`` is what it durably says.
+
+    ``sure`` is false from an edit that failed on: nobody knows whether it holds, until the state is
+    written anew.
+    """
 
     def __init__(self, disk: Disk, owner: str, state: State) -> None:
         """Write ``state`` to a new manifest and make it the one that counts."""
@@ -126,7 +130,8 @@ class Manifest:
         self._seed = 0
         self._size = 0
         self._synced = 0
-        self._write_anew()
+        self.sure = False
+        self.renew()
 
     @classmethod
     def open(cls, disk: Disk, owner: str, report: Report = ignore) -> Manifest:
@@ -152,25 +157,26 @@ class Manifest:
         """Make ``edit`` durable and return the new state.
 
         Raises ``BadInput`` if the edit does not fit the state, and ``OSError`` if the disk fails:
-        then nobody knows whether the edit holds, and the manifest must be opened again.
+        then nobody knows whether the edit holds, and the manifest must be opened again; or, if the
+        disk was only full, written anew (:meth:`renew`) before a file goes that the edit needs.
         """
+        if not self.sure or self._size > ROLL_BYTES:
+            self.renew()
         state = self.state.after(edit, self._next_file)
+        self.sure = False
         self._append(_EDIT, _encode(edit, self._next_file))
         self._disk.sync(self._name)
         self._synced = self._size
-        self.state = state
-        if self._size > ROLL_BYTES:
-            self._write_anew()
-        else:
-            self._append(_MARK, b"")
-        return self.state
+        self._append(_MARK, b"")
+        self.state, self.sure = state, True
+        return state
 
     def _append(self, kind: int, payload: bytes) -> None:
         data = frame.encode(kind, payload, synced=self._synced, seed=self._seed)
         self._disk.append(self._name, data)
         self._size += len(data)
 
-    def _write_anew(self) -> None:
+    def renew(self) -> None:
         """Write the state to a new file, switch to it, and remove the old one for good."""
         self._name = _manifest_name(self.take_number())
         self._seed = frame.seed_of(self._name, self._owner)
@@ -186,6 +192,7 @@ class Manifest:
             if _is_manifest(name) and name != self._name:
                 self._disk.remove(name)
         self._disk.sync_dir()
+        self.sure = True
 
 
 def load(disk: Disk, owner: str) -> State:
