@@ -56,7 +56,7 @@ Job = Generator[None, None, None]
 
 
 class Tables:
-    """The tables on one disk.  ``levels`` are those that are live, ``task`` is what to merge next."""
+    """The tables on one disk: ``levels`` are the live ones, ``task`` is what to merge next."""
 
     def __init__(
         self, disk: Disk, owner: str, options: TreeOptions, report: Report, counts: Counts

@@ -21,15 +21,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from kvraft import frame
 from kvraft.errors import BadInput, Damage
-from kvraft.record import Entry, HardState
-from kvraft.segment import recover
+from kvraft.record import Entry, HardState, unpack_entries
+from kvraft.segment import Recovery, recover
 from kvraft.sim.disk import SimDisk
 from kvraft.viz.anatomy import dissect, segments_of
 from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 from kvraft.wal import Wal
 
 _HEADER = "the header of this segment is unsound: "
+
+_CRC_BYTES = 4  # behind the payload of a frame
 
 State = tuple[HardState, list[Entry]]
 """What a log says: the hard state, and the entries that count."""
@@ -264,7 +267,17 @@ def plot_group_commits(found: Sequence[GroupCommit]) -> Figure:
 
 def _said(disk: SimDisk, owner: str) -> State:
     found = recover(disk, owner)
-    return found.hard_state, found.entries
+    return found.hard_state, _entries(disk, found)
+
+
+def _entries(disk: SimDisk, found: Recovery) -> list[Entry]:
+    """Return the entries that count, read from where recovery found them."""
+    entries: list[Entry] = []
+    for batch in found.index.batches:
+        data = disk.read(batch.file, batch.offset, batch.length)
+        payload = data[frame.OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
+        entries += unpack_entries(batch.part(payload, batch.first, batch.last))
+    return entries
 
 
 def _history(disk: SimDisk, owner: str) -> dict[int, State]:
@@ -287,11 +300,12 @@ def _read(disk: SimDisk, owner: str, history: dict[int, State]) -> tuple[int, Fa
     except Damage as damage:
         return 0, Fate.REFUSED, damage.offset, damage.what.removeprefix(_HEADER)
     end = found.torn.offset if found.torn else disk.size(name)
-    if (found.hard_state, found.entries) != history.get(end):
+    entries = _entries(disk, found)
+    if (found.hard_state, entries) != history.get(end):
         fate = Fate.WRONG
     else:
         fate = Fate.CUT if found.torn else Fate.SAME
-    return len(found.entries), fate, end, found.torn.why if found.torn else "nothing"
+    return len(entries), fate, end, found.torn.why if found.torn else "nothing"
 
 
 def _some(data: Sequence[object] | Mapping[str, object]) -> None:
