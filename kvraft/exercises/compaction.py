@@ -105,6 +105,7 @@ MOST_WRITTEN, MOST_READ = 8.0, 5.0
 """The bounds: bytes written for each byte put in, blocks looked at for each key asked for."""
 AT_REST = 40
 """Within so many compactions a tree that is left alone comes to rest."""
+DEEPEST = 9
 
 
 class Asked:
@@ -129,7 +130,7 @@ class Asked:
         if self.wrong:
             self.wrong = f"For {_listed(tables)} {self.wrong}"
             return None
-        return task
+        return task and task._replace(inputs=tuple(task.inputs))
 
 
 def _listed(tables: Sequence[TableInfo]) -> str:
@@ -148,10 +149,10 @@ def _impossible(task: object, tables: Sequence[TableInfo]) -> str:
         return "it asks for tables that are not there, or for none."
     if len(set(inputs)) < len(inputs):
         return "it asks for one table twice."
-    if type(level) is not int or level < 0 or type(task.table_bytes) is not int:
-        return "level and table_bytes must be whole numbers, not below 0."
-    if task.table_bytes < 1:
-        return "a table needs at least a byte."
+    if level not in range(DEEPEST + 1):
+        return f"it asks for level {level!r}: levels are 0 to {DEEPEST} here."
+    if type(task.table_bytes) is not int or task.table_bytes < KIB:
+        return "table_bytes is not a whole number from 1024 on."
     if task.move and (level == 0 or not compaction._disjoint(inputs)):
         return "tables can be moved to a level below 0 only, and if their spans do not overlap."
     start, stop = span_of(inputs)

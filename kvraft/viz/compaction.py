@@ -48,7 +48,7 @@ from kvraft.sim.load import Cost, Sample, cost_of
 from kvraft.tableinfo import TableInfo
 from kvraft.viz.plots import GREEN, GREY, MEMBER_LINES, ORANGE, PURPLE, SKY, YELLOW
 from kvraft.viz.state import History
-from kvraft.viz.views import WIDTH, _n, _svg, _text
+from kvraft.viz.views import WIDTH, _n, _svg, _text, escape
 
 LEVELS = (ORANGE, SKY, GREEN, PURPLE, YELLOW)
 """Colours of levels; of tables of one level, colours of sizes."""
@@ -135,7 +135,8 @@ class Shelf:
         deeper = sorted((box for box in self.live if box.level), key=_place)
         for level, boxes in groupby(deeper, lambda box: box.level):
             rows.append((f"level {level}", list(boxes)))
-        rows += [("" if at else "on disk", [box]) for at, box in enumerate(self.dead)]
+        dead = _packed(self.dead)
+        rows += [("" if at else "on disk", boxes) for at, boxes in enumerate(dead)]
         return rows
 
     def __str__(self) -> str:
@@ -149,6 +150,18 @@ class Shelf:
         if self.dead:
             text += f"; {_numbers(tuple(box.number for box in self.dead))} on disk only"
         return text + "."
+
+
+def _packed(boxes: Sequence[Box]) -> list[list[Box]]:
+    """Return ``boxes`` in as few rows as the first place that is free gives."""
+    rows: list[list[Box]] = []
+    for box in sorted(boxes, key=lambda box: _key(box.first)):
+        free = [row for row in rows if _key(row[-1].last) < _key(box.first)]
+        if free:
+            free[0].append(box)
+        else:
+            rows.append([box])
+    return rows
 
 
 def _place(box: Box) -> tuple[int, bytes]:
@@ -189,7 +202,8 @@ def levels_view(history: History, step: int) -> str:
     found = shelves(history.trace)
     written = [step.event for step in history.trace if isinstance(step.event, TableWritten)]
     keys = {_key(text) for event in written for text in (event.first_key, event.last_key)}
-    smallest = min((event.size for event in written), default=1)
+    flushed = {step.event.table for step in history.trace if isinstance(step.event, Flushed)}
+    smallest = min((event.size for event in written if event.table in flushed), default=1)
     height = max(_height(shelf, smallest) for shelf in found)
     return _draw(found[step], sorted(keys), smallest, height)
 
@@ -208,28 +222,29 @@ def _height(shelf: Shelf, smallest: int) -> float:
 
 def _tall(boxes: Sequence[Box], smallest: int) -> float:
     """Return how high a row is: of one table more where it is larger, on a logarithmic scale."""
-    if boxes[0].level:
+    if boxes[0].level or len(boxes) > 1:
         return 22
     return min(20 + 5 * math.log2(max(boxes[0].size / smallest, 1)), 52)
 
 
 def _draw(shelf: Shelf, keys: list[bytes], smallest: int, height: float) -> str:
-    parts: list[str] = []
-    dead, y = {box.number for box in shelf.dead}, 6.0
+    into = f" into level {shelf.into}" if shelf.into >= 0 else ""
+    legend = f"keys in order →    ▼ being merged{into}    ★ new"
+    parts = [_text(LEFT, 14, legend, 11, colour="#333333")]
+    dead, y = {box.number for box in shelf.dead}, 24.0
     step = WIDE / max(len(keys) + 1, 1)
     place = {key: LEFT + at * step for at, key in enumerate(keys)}
     for says, boxes in shelf.rows():
         tall = _tall(boxes, smallest)
         parts.append(_text(4, y + tall / 2 + 4, says, 12, weight="bold"))
         for box in boxes:
-            ends = place[_key(box.first)], place[_key(box.last)] + step
+            first, last = _key(box.first), _key(box.last)
+            # A span without an end has no last key, which would be before the first.
+            ends = place[first], place[keys[-1] if last < first else last] + step
             parts += _box(box, ends, y, tall, _sign(box, shelf), box.number in dead)
         total = sum(box.size for box in boxes) / 1024
         parts.append(_text(WIDTH - 6, y + tall / 2 + 4, f"{total:,.1f} KiB", 11, "end"))
         y += tall + 5
-    into = f" into level {shelf.into}" if shelf.into >= 0 else ""
-    legend = f"keys in order →    ▼ being merged{into}    ★ new"
-    parts.append(_text(LEFT, height - 8, legend, 11, colour="#333333"))
     return _svg(height, str(shelf), parts)
 
 
@@ -249,7 +264,7 @@ def _box(
     text = f"{sign}{box.number}"
     return [
         f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(max(wide, 2))}" height="{_n(tall)}" rx="2"'
-        f' fill="{fill}" {style}{dashes}><title>{says}</title></rect>',
+        f' fill="{fill}" {style}{dashes}><title>{escape(says)}</title></rect>',
         _text(x + wide / 2, y + tall / 2 + 4, text if wide > 8 * len(text) else "", 12, "middle"),
     ]
 
@@ -263,8 +278,8 @@ def plot_timeline(runs: Mapping[str, Sequence[Sample]]) -> Figure:
     A band is a sorted run, as high as its bytes, the oldest lowest.  Raises ``BadInput`` if there
     is nothing to draw.
     """
-    if not runs or not all(runs.values()):
-        raise BadInput("there is nothing to draw: nothing was measured")
+    if not all(any(sample.runs for sample in samples) for samples in runs.values()) or not runs:
+        raise BadInput("there is nothing to draw: there never was a table")
     figure = Figure(figsize=(9, 4.6 + 1.7 * len(runs)), layout="constrained")
     heights = [1.4] * len(runs) + [1] * 3
     axes = figure.subplots(len(runs) + 3, 1, sharex=True, height_ratios=heights)
@@ -282,7 +297,7 @@ def plot_timeline(runs: Mapping[str, Sequence[Sample]]) -> Figure:
             panel.plot(times, values, color=colour, ls=style, lw=1.2, label=name)
         panel.set(ylabel=f"{cost}\namplification", ylim=(0, None))
         panel.grid(alpha=0.3)
-    axes[len(runs)].legend(loc="upper left", fontsize="small", ncols=len(runs))
+    axes[len(runs)].legend(loc="lower right", fontsize="small", ncols=len(runs))
     axes[-1].set(xlabel="writes", xlim=(0, max(each[-1].writes for each in runs.values())))
     return _titled(figure, _ends(runs))
 
@@ -350,7 +365,8 @@ def plot_triangle(costs: Mapping[str, Cost]) -> Figure:
         for part in (0.5, 1.0):  # beside the spoke
             side, ends = (-0.06, "right") if x < -0.1 else (0.06, "left")
             where = part * x + side, part * y + 0.04
-            axes.text(*where, f"{part * worst[at]:.1f}", fontsize="small", va="center", ha=ends)
+            text = axes.text(*where, f"{part * worst[at]:.1f}", va="center", ha=ends, zorder=9)
+            text.set(fontsize="small", bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 1})
         axes.text(x, 1.1 * y - 0.07 * (y < 0), f"{name} amplification", ha="center", weight="bold")
     for (name, cost), (colour, style) in zip(costs.items(), MEMBER_LINES * 9, strict=False):
         _triangle(axes, cost, worst, spokes, colour=colour, style=style, name=name)
