@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kvraft.errors import BadInput, Damage
+from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.record import Entry, HardState
 from kvraft.segment import recover
 from kvraft.sim.disk import SimDisk
@@ -286,6 +286,8 @@ def _read(disk: SimDisk, owner: str, history: dict[int, State]) -> tuple[int, Fa
         found = recover(disk, owner)
     except Damage as damage:
         return 0, Fate.REFUSED, damage.offset, damage.what.removeprefix(_HEADER)
+    except Foreign:
+        return 0, Fate.REFUSED, 0, "this log is another's"
     end = found.torn.offset if found.torn else disk.size(name)
     if (found.hard_state, found.entries) != history.get(end):
         fate = Fate.WRONG
