@@ -253,6 +253,18 @@ def test_a_reader_that_believes_damaged_payloads_would_be_seen(monkeypatch):
     assert not title_of(plot_flips({"blind": found})).endswith(" 0 wrong")
 
 
+def test_a_cut_where_no_frame_ends_would_be_seen(monkeypatch):
+    def careless(disk, owner):
+        found = recover(disk, owner)
+        if found.torn:
+            found.torn = found.torn._replace(offset=found.torn.offset + 1)
+        return found
+
+    monkeypatch.setattr("kvraft.viz.durability.recover", careless)
+    fates = {each.fate for each in cuts(log((1, 1, 1)), "n1")}
+    assert fates == {Fate.REFUSED, Fate.SAME, Fate.WRONG}
+
+
 def _stored(data, end):
     return int.from_bytes(data[end : end + 4], "little")
 
