@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from kvraft import frame
-from kvraft.errors import BadInput, Damage
+from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.record import Entry, HardState, unpack_entries
 from kvraft.segment import Recovery, recover
 from kvraft.sim.disk import SimDisk
@@ -299,6 +299,8 @@ def _read(disk: SimDisk, owner: str, history: dict[int, State]) -> tuple[int, Fa
         found = recover(disk, owner)
     except Damage as damage:
         return 0, Fate.REFUSED, damage.offset, damage.what.removeprefix(_HEADER)
+    except Foreign:
+        return 0, Fate.REFUSED, 0, "this log is another's"
     end = found.torn.offset if found.torn else disk.size(name)
     entries = _entries(disk, found)
     if (found.hard_state, entries) != history.get(end):
