@@ -175,10 +175,9 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _inspect(options: argparse.Namespace) -> int:
     from kvraft.tools import inspect
+    from kvraft.tools.place import open_place
 
-    if not options.directory.is_dir():
-        raise BadInput(f"there is no directory {options.directory}")
-    disk = RealDisk(options.directory)
+    disk = open_place(options.directory)
     try:
         if options.what == "table":
             document = inspect.table(disk, options.number, rows=options.rows)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvraft.disk import Disk, RealDisk
-from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.disk import Disk
+from kvraft.errors import Damage, Foreign
 from kvraft.levels import Levels
-from kvraft.manifest import CURRENT, State, load
+from kvraft.manifest import State, load
 from kvraft.manifest import owner_of as owner_of_tree
 from kvraft.segment import Recovery, is_segment, owner_of
 from kvraft.sstable import Table
 from kvraft.store import check_disk
 from kvraft.tableinfo import table_name
 from kvraft.tablewriter import check_table
+from kvraft.tools.place import open_place
 from kvraft.tools.progress import progress
 
 
@@ -29,13 +30,9 @@ def verify(directory: Path, owner: str | None = None) -> list[str]:
     another format, :class:`~kvraft.errors.Locked` if somebody has them open, and
     :class:`~kvraft.errors.BadInput` if ``directory`` holds neither a log nor a tree.
     """
-    if not directory.is_dir():
-        raise BadInput(f"there is no directory {directory}")
-    disk = RealDisk(directory)
+    disk = open_place(directory)
     try:
         has_log = any(is_segment(name) for name in disk.names())
-        if not has_log and CURRENT not in disk.names():
-            raise BadInput(f"{directory} holds no log and no tree: it is no data directory")
         if owner is None:
             owner = owner_of(disk) if has_log else owner_of_tree(disk)
         return verify_disk(disk, owner) if has_log else _verify_tree(disk, owner)

@@ -165,6 +165,8 @@ def manifest(disk: Disk) -> Document:
     found: Document = {"what": "manifest", "owner": owner, "edits": []}
     try:
         found["file"] = disk.read(CURRENT).decode("latin-1").strip()
+        if found["file"] not in disk.names():
+            raise Damage(CURRENT, 0, f"names {found['file']!r}, which does not exist")
         for offset, says in edits(disk, found["file"], owner):
             found["edits"].append({"offset": offset} | says)
         found["state"] = _state(disk, owner)

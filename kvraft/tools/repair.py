@@ -35,6 +35,7 @@ from kvraft.segment import owner_of as owner_of_log
 from kvraft.sstable import Table
 from kvraft.tableinfo import TableInfo, table_name, table_number
 from kvraft.tablewriter import check_table
+from kvraft.tools.place import open_place
 from kvraft.tools.progress import progress
 
 LOST = "lost"
@@ -59,9 +60,7 @@ def repair(directory: Path, *, dry_run: bool = False) -> list[str]:
     With ``dry_run`` nothing is written.  Raises ``BadInput`` if there are no tables, or if nothing
     is wrong with the manifest, and :class:`~kvraft.errors.Locked` if somebody has it open.
     """
-    if not directory.is_dir():
-        raise BadInput(f"there is no directory {directory}")
-    disk = RealDisk(directory)
+    disk = open_place(directory)
     try:
         plan = _plan(disk)
         said = [*plan.notes]

@@ -26,6 +26,7 @@ from kvraft.record import RESERVED
 from kvraft.segment import is_segment
 from kvraft.segment import owner_of as owner_of_log
 from kvraft.store import OWNER, Store, check_disk
+from kvraft.tools.place import open_place
 from kvraft.tools.progress import progress
 
 BATCH = 1000
@@ -44,7 +45,7 @@ def dump(
     Of a member of a cluster that is what its tables hold and what its log has committed in them:
     everything that was flushed.  kvraft's own rows are left out.
     """
-    disk = _open(directory)
+    disk = open_place(directory)
     try:
         tree = _reader(disk)
         for key, value in progress(tree.scan(start, stop, prefix=prefix, at=at), "keys"):
@@ -101,12 +102,6 @@ def _writer(disk: Disk) -> Tree:
     if CURRENT in disk.names():
         return Tree.open(disk, owner=owner_of_tree(disk))
     return Store.open(disk)
-
-
-def _open(directory: Path) -> RealDisk:
-    if not directory.is_dir():
-        raise BadInput(f"there is no directory {directory}")
-    return RealDisk(directory)
 
 
 def _packed(name: str, data: bytes) -> dict[str, str]:

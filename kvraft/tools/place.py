@@ -1,0 +1,25 @@
+"""The directory that a tool is told to look into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvraft.disk import RealDisk
+from kvraft.errors import BadInput
+from kvraft.manifest import CURRENT
+from kvraft.segment import is_segment
+from kvraft.tableinfo import table_number
+
+
+def open_place(directory: Path) -> RealDisk:
+    """Open a directory with a log, a tree or at least tables; close it after use.
+
+    Raises :class:`~kvraft.errors.BadInput` if it holds none of them, and leaves it untouched, and
+    :class:`~kvraft.errors.Locked` if somebody has it open.
+    """
+    if not directory.is_dir():
+        raise BadInput(f"there is no directory {directory}")
+    names = [path.name for path in directory.iterdir()]
+    if not any(n == CURRENT or is_segment(n) or table_number(n) is not None for n in names):
+        raise BadInput(f"{directory} holds no log and no tree: it is no data directory")
+    return RealDisk(directory)
