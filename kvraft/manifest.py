@@ -34,7 +34,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kvraft import frame
 from kvraft.disk import Disk
@@ -202,6 +204,43 @@ def load(disk: Disk, owner: str) -> State:
     is not there, and :class:`~kvraft.errors.Foreign` if it has another owner or format.
     """
     return _find(disk, owner)[0]
+
+
+def owner_of(disk: Disk) -> str:
+    """Return whose tree is on ``disk``, as the manifest says that ``CURRENT`` names.
+
+    Raises ``BadInput`` if there is no ``CURRENT``, and ``Damage`` if what it names cannot be read.
+    """
+    if CURRENT not in disk.names():
+        raise BadInput("there is no manifest here that could name its owner")
+    name = disk.read(CURRENT).decode("latin-1").strip()
+    if name not in disk.names():
+        raise Damage(CURRENT, 0, f"names {name!r}, which does not exist")
+    header = frame.decode(disk.read(name), 0, seed=_HEADER_SEED)
+    try:
+        if isinstance(header, str):
+            raise ValueError(header)
+        return str(json.loads(header.payload)["owner"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damage(name, 0, f"the header of a manifest makes no sense: {error}") from None
+
+
+def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield where each edit of the manifest ``name`` begins, and what it says, as JSON has it.
+
+    Raises ``Damage`` where the manifest cannot be read on.
+    """
+    data = disk.read(name)
+    header = frame.decode(data, 0, seed=_HEADER_SEED)
+    if isinstance(header, str):
+        raise Damage(name, 0, header)
+    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=header.end)
+    for part in found.frames:
+        if part.kind == _EDIT:
+            try:
+                yield part.offset, json.loads(part.payload)
+            except ValueError:
+                raise Damage(name, part.offset, "an edit is no JSON") from None
 
 
 def _find(disk: Disk, owner: str) -> tuple[State, TailCut | None]:

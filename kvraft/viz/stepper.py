@@ -11,7 +11,7 @@ slider.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -24,7 +24,9 @@ from kvraft.viz.state import History
 from kvraft.viz.views import View, cluster_view, disk_view, log_view, summary
 from kvraft.viz.words import interesting, story_line
 
-JUMPS: dict[str, Callable[[Step], bool]] = {
+Jump = Callable[[Step], bool]
+
+JUMPS: dict[str, Jump] = {
     "next leader": lambda step: isinstance(step.event, RoleChanged) and step.event.role == "leader",
     "next flush": lambda step: isinstance(step.event, Flushed),
     "next cut": lambda step: isinstance(step.event, SegmentDropped),
@@ -38,7 +40,8 @@ class Stepper:
     """A widget that shows ``trace`` at one of its ``stops``, step numbers in rising order.
 
     Without ``stops`` it stops at what :func:`~kvraft.viz.words.interesting` finds, and always at
-    the first and the last step.  ``views`` are drawn below each other.
+    the first and the last step.  ``views`` are drawn below each other, ``jumps`` are its buttons,
+    and ``says`` tells a moment in words.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Stepper:
         *,
         views: Sequence[View] = (cluster_view, log_view, disk_view),
         stops: Sequence[int] | None = None,
+        jumps: Mapping[str, Jump] = JUMPS,
+        says: View = summary,
     ) -> None:
         if not len(trace):
             raise BadInput("there is nothing to step through: the trace is empty")
@@ -57,6 +62,8 @@ class Stepper:
                 raise BadInput(f"the trace has steps 0 to {len(trace) - 1}, not {stop}")
         self._history = History(trace)
         self._views = tuple(views)
+        self._jumps = dict(jumps)
+        self._says = says
         self._picture = widgets.HTML(layout=widgets.Layout(width="100%"))
         self._build()
         self._draw()
@@ -95,7 +102,7 @@ class Stepper:
         self.forward = self._button("step", "one stop on", lambda: self.go(self.slider.value + 1))
         self.jumps = {
             name: self._button(name, f"go on to the {name}", partial(self._jump, name))
-            for name in JUMPS
+            for name in self._jumps
         }
         rows = widgets.HBox([self.play, self.back, self.forward, *self.jumps.values()])
         self._box = widgets.VBox([rows, self.slider, self._picture])
@@ -108,7 +115,7 @@ class Stepper:
 
     def _jump(self, name: str) -> None:
         """Go to the first stop at or behind the next step that the jump is looking for."""
-        trace, wanted = self._history.trace, JUMPS[name]
+        trace, wanted = self._history.trace, self._jumps[name]
         for number in range(self.step + 1, len(trace)):
             if wanted(trace[number]):
                 self.go(next(n for n, stop in enumerate(self.stops) if stop >= number))
@@ -126,7 +133,7 @@ class Stepper:
         trace = self._history.trace
         return (
             f"Stepper: {len(trace):,} steps, {len(self.stops):,} stops; run this cell to move "
-            f"through them. At the end: {summary(self._history, len(trace) - 1)}"
+            f"through them. At the end: {self._says(self._history, len(trace) - 1)}"
         )
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:

@@ -1,0 +1,207 @@
+"""The same writes through a tree, whatever its strategy, measured as they go.
+
+Time is counted in writes, and long work in slices: after each write the tree is given a few slices
+of it, so that a run is the same on every machine::
+
+    write, slices of work, write, slices of work, …        every so often a Sample
+
+What a tree *should* hold is kept beside it in a plain ``dict``, which tells how many bytes are
+alive and whether what it answers is true.
+
+Sources: Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020, §2.3 (what is measured);
+Athanassoulis et al., *Designing Access Methods: The RUM Conjecture*, EDBT 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from random import Random
+from statistics import fmean
+from typing import NamedTuple
+
+from kvraft.compaction import Task
+from kvraft.errors import BadInput
+from kvraft.events import Event, Trace
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
+from kvraft.sim.disk import SimDisk
+from kvraft.tableinfo import TableInfo
+
+SMALL = TreeOptions(memtable_bytes=4096, block_bytes=512, bits_per_key=0)
+"""A tree that shows after a hundred writes what others show after a million; without filters."""
+
+PROBES = 40
+"""How many random keys are asked for at each sample."""
+
+MILLI = 1_000
+
+Write = tuple[bytes, bytes | None]
+"""A key and its new value; ``None`` deletes it."""
+
+
+class Never:
+    """The strategy that never merges anything."""
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return ``None``."""
+        return None
+
+
+class These:
+    """The strategy that merges these tables into that level, and after that nothing."""
+
+    def __init__(self, numbers: Sequence[int], level: int) -> None:
+        self._numbers, self._level = set(numbers), level
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return the task if the tables are there."""
+        found = tuple(table for table in tables if table.number in self._numbers)
+        if not found or len(found) < len(self._numbers):
+            return None
+        self._numbers = set()
+        return Task(found, self._level, 1 << 62)
+
+
+def key_of(number: int) -> bytes:
+    """Return the key ``number``: they are in the order of their numbers."""
+    return b"key %04d" % number
+
+
+def writes_of(seed: int, count: int, keys: int, deletes: float = 0.2) -> Iterator[Write]:
+    """Yield ``count`` writes to random ones of ``keys`` keys, of which a share is deletes."""
+    random = Random(f"load/{seed}")
+    for number in range(count):
+        key = key_of(random.randrange(keys))
+        yield key, None if random.random() < deletes else b"%06d" % number * 6
+
+
+class Sample(NamedTuple):
+    """What a tree costs after so many ``writes``.
+
+    ``runs`` are level and bytes of its sorted runs, the oldest first: each level below 0 is one,
+    and each table of level 0.
+    """
+
+    writes: int
+    runs: tuple[tuple[int, int], ...]
+    write: float  # bytes written to tables since the beginning, for each byte put in
+    read: float  # blocks looked at, for each key asked for
+    space: float  # bytes of tables on disk, unfinished ones too, for each byte alive
+    pressure: float
+    wrong: int  # answers that were not true
+
+
+@dataclass(slots=True)
+class Load:
+    """A tree under load.  ``model`` is what it should hold, ``trace`` what it reported.
+
+    ``model`` has ``None`` for keys that were deleted.  A write takes a millisecond of the trace's
+    time.
+    """
+
+    options: TreeOptions = SMALL
+    disk: SimDisk = field(default_factory=SimDisk)
+    model: dict[bytes, bytes | None] = field(default_factory=dict)
+    trace: Trace = field(default_factory=Trace)
+    writes: int = 0
+    tree: Tree = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the tree."""
+        self.tree = Tree.open(self.disk, owner="tree", options=self.options, report=self._report)
+
+    def _report(self, event: Event) -> None:
+        self.trace.file(self.writes * MILLI, "tree", event)
+
+    def write(self, key: bytes, value: bytes | None, slices: int = 1) -> None:
+        """Write, and then do as many slices of long work, if there is any."""
+        self.writes += 1
+        if value is None:
+            self.tree.delete(key)
+        else:
+            self.tree.put(key, value)
+        self.model[key] = value
+        for _ in range(slices):
+            if self.tree.has_work:
+                self.tree.work()
+
+    def merge(self, numbers: Sequence[int], level: int) -> None:
+        """Merge the tables ``numbers`` into ``level``, now, whatever the strategy would do.
+
+        The tree is opened anew with :class:`These` for its strategy.  Raises ``BadInput`` if there
+        are no such tables.
+        """
+        missing = set(numbers) - {table.number for table in self.tree.tables}
+        if missing or not numbers:
+            raise BadInput(f"there are no tables {sorted(missing)} to merge")
+        self.tree.flush()
+        self.tree.close()
+        options = replace(self.options, strategy=These(numbers, level))
+        self.tree = Tree.open(self.disk, owner="tree", options=options, report=self._report)
+        while self.tree.has_work:
+            self.tree.work()
+
+    @property
+    def alive(self) -> int:
+        """The bytes of all keys that have a value, and of their values."""
+        pairs = self.model.items()
+        return sum(len(key) + len(value) for key, value in pairs if value is not None)
+
+    def sample(self, random: Random) -> Sample:
+        """Return what the tree costs now; ``random`` draws the keys that it is asked for.
+
+        They are among all that were ever written, those deleted since too.
+        """
+        tree, before = self.tree, self.tree.stats().counts
+        asked = random.choices(list(self.model), k=PROBES)
+        wrong = sum(tree.get(key) != self.model[key] for key in asked)
+        stats = tree.stats()
+        looked = stats.counts.tables_asked - stats.counts.filter_denied
+        looked -= before.tables_asked - before.filter_denied
+        names = [name for name in self.disk.names() if name.endswith(".sst")]
+        return Sample(
+            self.writes,
+            runs_of(tree.tables),
+            stats.write_amplification,
+            looked / PROBES,
+            sum(map(self.disk.size, names)) / max(self.alive, 1),
+            tree.pressure,
+            wrong,
+        )
+
+
+def runs_of(tables: Sequence[TableInfo]) -> tuple[tuple[int, int], ...]:
+    """Return level and bytes of the sorted runs that ``tables`` are, the oldest first."""
+    runs: list[tuple[int, int]] = []
+    for level, found in groupby(tables, lambda table: table.level):
+        sizes = [table.size for table in found]
+        runs += [(0, size) for size in sizes] if level == 0 else [(level, sum(sizes))]
+    return tuple(reversed(runs))
+
+
+def drive(
+    options: TreeOptions, writes: Sequence[Write], *, slices: int = 1, every: int = 20
+) -> list[Sample]:
+    """Let a new tree take ``writes``; return a sample of after ``every`` few of them."""
+    load, random, samples = Load(options), Random("probes"), []
+    for key, value in writes:
+        load.write(key, value, slices)
+        if load.writes % every == 0:
+            samples.append(load.sample(random))
+    return samples
+
+
+class Cost(NamedTuple):
+    """The three amplifications of a run: of writing at its end, of the others in the mean."""
+
+    write: float
+    read: float
+    space: float
+
+
+def cost_of(samples: Sequence[Sample]) -> Cost:
+    """Return what a run cost of which there are these samples, at least one."""
+    reads, spaces = [each.read for each in samples], [each.space for each in samples]
+    return Cost(samples[-1].write, fmean(reads), fmean(spaces))

@@ -1,0 +1,173 @@
+"""Pictures of compaction: the tables that they show are the tables that there are."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from kvraft.compaction import Levelled, Tiered
+from kvraft.errors import BadInput
+from kvraft.events import Compacted, CompactionBegan, Flushed
+from kvraft.exercises.compaction import SITUATIONS
+from kvraft.sim.load import SMALL, Cost, Load, Never, Sample, cost_of, drive, runs_of, writes_of
+from kvraft.viz import compaction as viz
+from kvraft.viz.picture import png
+from kvraft.viz.state import History
+from kvraft.viz.stepper import Stepper
+
+STRATEGIES = {
+    "levelled": Levelled(tables=3, level_bytes=4096, fanout=3, table_bytes=2048),
+    "tiered": Tiered(tables=3),
+}
+
+
+def loaded(strategy, count=400):
+    load = Load(replace(SMALL, memtable_bytes=1024, strategy=strategy))
+    for key, value in writes_of(3, count, 120):
+        load.write(key, value, slices=2)
+    return load
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_the_tables_shown_are_those_of_the_tree_after_every_write(strategy):
+    load = Load(replace(SMALL, memtable_bytes=1024, strategy=strategy))
+    shelf, taken = viz.Shelf(), 0
+    compacted = 0
+    for key, value in writes_of(3, 400, 120):
+        load.write(key, value, slices=2)
+        for _, _, event in load.trace[taken:]:
+            shelf.take(event)
+            compacted += isinstance(event, Compacted)
+        taken = len(load.trace)
+        shown = [box for _, boxes in shelf.rows() for box in boxes if box not in shelf.dead]
+        assert shown == [viz.box_of(info) for info in load.tree.tables]
+        files = {int(name[:6]) for name in load.disk.names() if name.endswith(".sst")}
+        known = {box.number for box in shelf.live + shelf.dead}
+        assert known <= files
+        if not load.tree.has_work:
+            assert known == files
+    assert compacted > 5
+
+
+def test_a_moment_shows_what_is_merged_and_what_came_of_it():
+    trace = loaded(STRATEGIES["levelled"]).trace
+    history = History(trace)
+    found = viz.shelves(trace)
+    steps = viz.stops(trace)
+    heights = set()
+    for step in steps:
+        picture, event = viz.levels_view(history, step), trace[step].event
+        marked = {sign: set(map(int, re.findall(rf">{sign}(\d+)<", picture))) for sign in "▼★"}
+        heights.add(re.search(r'viewBox="[^"]*"', picture)[0])
+        if isinstance(event, CompactionBegan):
+            assert marked["▼"] <= set(event.inputs)
+            assert f"merged into level {event.level}" in picture
+            assert picture.count('stroke-width="3"') == len(event.inputs)
+        elif isinstance(event, Compacted):
+            assert marked["★"] <= set(event.outputs)
+            gone = len(set(event.inputs) - set(event.outputs))
+            assert picture.count("stroke-dasharray") == len(found[step].dead) >= gone
+        assert picture == viz.levels_view(History(trace), step)
+        assert f'aria-label="{found[step]}"' in picture
+    assert len(heights) == 1
+    kinds = {type(trace[step].event) for step in steps}
+    assert kinds == {Flushed, CompactionBegan, Compacted}
+
+
+def test_spans_are_drawn_where_the_keys_are():
+    picture = viz.levels_svg(SITUATIONS["A"], merging=(9, 8), into=1)
+    spans = {
+        int(number): (float(x), float(x) + float(wide))
+        for x, wide, number in re.findall(
+            r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"[^>]*><title>table (\d+):', picture
+        )
+    }
+    for one in SITUATIONS["A"]:
+        for other in SITUATIONS["A"]:
+            (left, right), (low, high) = spans[one.number], spans[other.number]
+            assert one.overlaps(other.start, other.stop) == (left < high and low < right)
+    assert picture.count('stroke-width="3"') == 2
+    assert "merged into level 1" in picture
+
+
+def test_a_span_without_an_end_reaches_to_the_edge():
+    one, *others = SITUATIONS["A"]
+    picture = viz.levels_svg([replace(one, start=b"\xff\x00<", stop=b""), *others])
+    assert "table 9: 4,096 bytes, \\xff\\x00&lt; to " in picture
+    widths = [float(wide) for wide in re.findall(r'width="([\d.]+)" height', picture)]
+    assert min(widths) > 8
+
+
+def test_a_stepper_over_a_tree_jumps_from_pick_to_pick():
+    trace = loaded(STRATEGIES["tiered"]).trace
+    stepper = Stepper(
+        trace, views=(viz.levels_view,), stops=viz.stops(trace), jumps=viz.JUMPS, says=viz.summary
+    )
+    for name, kind in (("next pick", CompactionBegan), ("next result", Compacted)):
+        stepper.jumps[name].click()
+        assert isinstance(trace[stepper.step].event, kind)
+    assert set(stepper.jumps) == set(viz.JUMPS)
+    assert str(viz.shelves(trace)[-1]) in repr(stepper)
+    assert "level 0" in stepper.svg()
+
+
+# ── what it costs ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def runs():
+    writes = list(writes_of(8, 1200, 300))
+    names = {"never": Never()} | STRATEGIES
+    return {name: drive(replace(SMALL, strategy=each), writes) for name, each in names.items()}
+
+
+def test_a_timeline_draws_each_run_and_each_cost(runs):
+    figure = viz.plot_timeline(runs)
+    bands, lines = figure.axes[:3], figure.axes[3:]
+    for axes, samples in zip(bands, runs.values(), strict=True):
+        tops = [path.vertices[:, 1].max() for path in axes.collections[0].get_paths()]
+        assert max(tops) == pytest.approx(max(viz._total(sample) for sample in samples))
+        seen = [sample.runs for sample in samples]
+        layouts = [now for now, before in zip(seen, [None, *seen], strict=False) if now != before]
+        assert len(tops) == sum(map(len, layouts))
+    for axes, cost in zip(lines, Cost._fields, strict=True):
+        assert axes.get_ylabel().startswith(cost)
+        for line, samples in zip(axes.lines, runs.values(), strict=True):
+            assert list(line.get_ydata()) == [getattr(s, cost) for s in samples if s.runs]
+    assert f"never: {runs['never'][-1].write:.1f} bytes written" in figure.get_suptitle()
+    assert len(png(figure)) > 10_000
+
+
+def test_costs_are_what_the_samples_say(runs):
+    for name, samples in runs.items():
+        assert not any(sample.wrong for sample in samples)
+        assert cost_of(samples)[0] == samples[-1].write > 1
+        assert [sample.writes for sample in samples] == list(range(20, 1201, 20)), name
+    never, levelled, tiered = (cost_of(samples) for samples in runs.values())
+    assert never.write < tiered.write < levelled.write
+    assert never.read > max(tiered.read, levelled.read)
+    assert never.space > max(tiered.space, levelled.space)
+
+
+def test_runs_are_levels_and_the_tables_of_level_0():
+    assert runs_of(SITUATIONS["B"]) == ((2, 59 * 1024), (1, 51 * 1024), *[(0, 4096)] * 3)
+
+
+def test_a_triangle_says_who_is_lowest(runs):
+    costs = {name: cost_of(samples) for name, samples in runs.items()}
+    title = viz.plot_triangle(costs).get_suptitle()
+    assert title.startswith("None is lowest in all three. Lowest write: never; read: ")
+    small, large = Cost(1, 1, 1), Cost(2, 2, 2)
+    figure = viz.plot_triangle({"large": large, "small": small})
+    assert figure.get_suptitle() == "small is lowest in all three"
+    corners = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_label()[0] != "_"]
+    assert corners == [pytest.approx(1), pytest.approx(0.5)]
+
+
+def test_there_is_something_to_draw_or_it_is_said():
+    for plot in (viz.plot_timeline, viz.plot_triangle):
+        with pytest.raises(BadInput, match="nothing to draw"):
+            plot({})
+    for samples in ([], [Sample(20, (), 0.0, 0.0, 0.0, 0.0, 0)]):
+        with pytest.raises(BadInput, match="nothing to draw"):
+            viz.plot_timeline({"one": samples})
