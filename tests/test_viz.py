@@ -261,9 +261,9 @@ def merges() -> Trace:
         (0, "n1", Started(0, 1, 0, 0)),
         (10, "n1", CompactionBegan((3, 2), 1)),
         (11, "n1", MemtableFrozen(2, 90, 5)),
+        (12, "n1", TableWritten(5, 3, 45, "a", "b")),
         (12, "n1", TableWritten(4, 2, 40, "a", "b")),
         (12, "n1", Flushed(5, 4)),
-        (20, "n1", TableWritten(5, 3, 45, "a", "b")),
         (20, "n1", Compacted((3, 2), (5,), 1, 50, 45, 1)),
         (21, "n1", TableRemoved(2)),
         (21, "n1", TableRemoved(3)),
@@ -285,8 +285,8 @@ def test_tables_are_those_that_are_live_whatever_becomes_of_them() -> None:
     opened, merged = [(2, 20), (3, 30)], [(5, 45), (4, 40)]
     seen = [history.at(step).members["n1"].tables for step in range(len(merges()))]
     assert seen == [
-        *[opened] * 5,
-        *[[*opened, (4, 40)]] * 2,
+        *[opened] * 6,
+        [*opened, (4, 40)],
         *[merged] * 12,  # moved, and begun to be merged again, but that came to nothing
         [(8, 80), (9, 90)],
     ]
@@ -304,10 +304,11 @@ def test_tables_are_those_that_are_live_whatever_becomes_of_them() -> None:
 
 
 def test_a_merge_of_tables_that_were_never_told_of_leaves_what_came_out() -> None:
-    trace = merges()[6:8]
+    trace = merges()[4:8]
+    trace.file(98, "n1", Flushed(9, 0))  # nothing was to be written: no table comes of it
     trace.file(99, "n1", Marks(1, 0, 0, 0, 0))
-    assert History(trace).at(2).members["n1"].tables == [(5, 45)]
-    assert series.sizes(trace, "n1") == [(20, 0, 45, 1)]
+    assert History(trace).at(5).members["n1"].tables == [(5, 45), (4, 40)]
+    assert [size[2:] for size in series.sizes(trace, "n1")] == [(40, 1), (85, 2), (85, 2)]
 
 
 def test_what_becomes_of_tables_in_words() -> None:
