@@ -31,11 +31,12 @@ def verify(directory: Path, owner: str | None = None) -> list[str]:
     """
     if not directory.is_dir():
         raise BadInput(f"there is no directory {directory}")
+    names = [path.name for path in directory.iterdir()]  # before anything is locked there
+    has_log = any(is_segment(name) for name in names)
+    if not has_log and CURRENT not in names:
+        raise BadInput(f"{directory} holds no log and no tree: it is no data directory")
     disk = RealDisk(directory)
     try:
-        has_log = any(is_segment(name) for name in disk.names())
-        if not has_log and CURRENT not in disk.names():
-            raise BadInput(f"{directory} holds no log and no tree: it is no data directory")
         if owner is None:
             owner = owner_of(disk) if has_log else owner_of_tree(disk)
         return verify_disk(disk, owner) if has_log else _verify_tree(disk, owner)
