@@ -135,6 +135,13 @@ class Bloom:
         return cls(k, m, bits)
 
 
+def positions(key: bytes, k: int, m: int) -> list[int]:
+    """Return which bits ``key`` sets in a filter of ``m`` bits, ``k`` steps from its two halves."""
+    h, d = digest(key)
+    h, d = h % m, d % m
+    return [(h + step * d) % m for step in range(k)]
+
+
 class Builder:
     """Makes the filter that :meth:`Bloom.add` would make, of many keys, in half the time.
 

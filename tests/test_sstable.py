@@ -21,6 +21,7 @@ from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sstable import MAGIC, Table, is_table
 from kvraft.tableinfo import table_name, table_number
 from kvraft.tablewriter import Format, Summary, TableWriter, check_table
+from tests.storage import holds, in_order, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -420,6 +421,70 @@ def test_versions_of_a_key_stay_together_and_each_is_read_at_its_time():
             assert {row[0] for row in chunk} & {b"k"} == set() or len(chunk) >= 3
 
 
+places = st.tuples(keys, st.integers(0, 9))
+deletes = st.tuples(keys, st.integers(0, 9), keys).filter(lambda r: not r[2] or r[0] < r[2])
+
+
+@given(
+    st.dictionaries(places, st.none() | st.binary(max_size=30), max_size=30),
+    st.lists(deletes, max_size=3),
+    st.sampled_from([1, 80, 4096]),
+    st.sampled_from([0, 1, 10]),
+)
+@quick
+def test_any_versions_and_range_deletes_are_read_back_at_any_time(
+    versions, ranges, block_bytes, bits_per_key
+):
+    rows = in_order((*place, value) for place, value in versions.items())
+    disk, cache = SimDisk(), BlockCache(1 << 20)
+    form = {"block_bytes": block_bytes, "bits_per_key": bits_per_key}
+    info = write_table(disk, 1, rows, ranges, **form)
+    if info is None:
+        assert not rows
+        assert not ranges
+        return
+    table = Table.open(disk, info, cache)
+    check_table(table)
+    assert [row for chunk in table.load_chunks() for row in chunk] == scan(table) == rows
+    assert (table.bloom is None) == (not rows or bits_per_key == 0)
+    parts = [{row[0] for row in block.rows()} for block in table.blocks_from()]
+    assert sum(map(len, parts)) == len({row[0] for row in rows}) == info.keys  # none in two blocks
+    for key in [*KEYS, *(row[0] for row in rows)]:
+        for at in (0, 4, 9):
+            there = [row for row in rows if row[0] == key and row[1] <= at]
+            assert table.get(key, at) == (there[-1] if there else None)
+            deleted = [t for a, t, b in ranges if holds(a, b, key) and t <= at]
+            found = -1 if table.ranges is None else table.ranges.newest(key, at)
+            assert found == max(deleted, default=-1)
+        covered = any(row[0] == key for row in rows)
+        covered = covered or any(holds(a, b, key) for a, _, b in ranges)
+        assert info.covers(key) or not covered
+    stamps = [row[1] for row in (*rows, *ranges)]
+    assert (info.min_timestamp, info.max_timestamp) == (min(stamps), max(stamps))
+    assert table.plain == (not ranges and len(versions) == info.keys and not info.tombstones)
+
+
+KEYS = [b"", b"\x00", b"a", b"ab", b"zz", b"\xff", b"\xff\xff\xff"]
+
+
+def test_blocks_come_from_the_cache_the_second_time_but_compaction_goes_past_it():
+    disk, cache = SimDisk(), BlockCache(1 << 20)
+    rows = {b"%03d" % at: Version(at, bytes(20)) for at in range(50)}
+    table = Table.open(disk, write(disk, rows, block_bytes=100), cache)
+    assert len(list(table.load_chunks())) == table.blocks == table.counts.blocks_read > 5
+    assert (len(cache), cache.hits, cache.misses) == (0, 0, 0)
+    for _ in range(3):
+        assert scan(table) == rows_of(rows)
+    assert table.counts.blocks_read == 2 * table.blocks
+    assert (cache.hits, cache.misses) == (2 * table.blocks, table.blocks)
+    assert (
+        table.counts.bytes_read
+        == 2 * table.extent(table.blocks - 1)[0] + 2 * (table.extent(table.blocks - 1)[1])
+    )
+    assert scan(table.at_level(3)) == rows_of(rows)  # the same file, the same blocks
+    assert table.counts.blocks_read == 2 * table.blocks
+
+
 def test_versions_of_one_key_must_ascend_too():
     for second in (1, 2):
         with pytest.raises(BadInput, match="must ascend"):
@@ -448,8 +513,9 @@ def test_range_deletes_are_part_of_a_table_and_of_its_span(versions, stop):
         disk.corrupt("000001.sst", offset)
 
 
-@pytest.mark.parametrize("codec", ["zstd", "lz4"])
-def test_a_codec_makes_a_table_smaller_and_changes_nothing_else(codec):
+@pytest.mark.parametrize(("codec", "library"), [("zstd", "zstandard"), ("lz4", "lz4.block")])
+def test_a_codec_makes_a_table_smaller_and_changes_nothing_else(codec, library):
+    pytest.importorskip(library)
     rows = {b"%04d" % at: Version(at, b"value " * 9) for at in range(200)}
     plain, packed = SimDisk(), SimDisk()
     write(plain, rows)
@@ -458,6 +524,11 @@ def test_a_codec_makes_a_table_smaller_and_changes_nothing_else(codec):
     table = Table.open(packed, info)
     check_table(table)
     assert scan(table) == rows_of(rows)
+    for offset in range(0, info.size, 7):
+        packed.corrupt("000001.sst", offset)
+        with pytest.raises(Damage):
+            check_table(Table.open(packed, 1))
+        packed.corrupt("000001.sst", offset)
     assert table.properties["codec"] == codec
     noise = {b"%d" % at: Version(at, Random(at).randbytes(50)) for at in range(9)}
     assert write(packed, noise, 2, codec=codec).size <= write(plain, noise, 2).size + 5

@@ -116,6 +116,24 @@ def test_reads_are_counted_by_what_they_cost(tree):
     assert tree.stats().counts.scans == after.scans + 1
 
 
+@pytest.mark.parametrize("bits_per_key", [0, 1])
+def test_a_filter_that_passes_much_costs_blocks_looked_at_in_vain(bits_per_key):
+    options = TreeOptions(bits_per_key=bits_per_key, block_bytes=200, cache_bytes=0)
+    tree = Tree.open(SimDisk(), options=options)
+    for at in range(100):
+        tree.put(b"%03d" % (2 * at), b"x" * 20)
+    tree.flush()
+    before = tree.stats().counts
+    for at in range(99):
+        assert tree.get(b"%03d" % (2 * at + 1)) is None
+    now = tree.stats().counts
+    wrong = now.filter_wrong - before.filter_wrong
+    assert now.blocks_read - before.blocks_read == wrong
+    assert now.filter_denied + wrong == 99
+    assert wrong == 99 if bits_per_key == 0 else 30 < wrong < 90
+    assert tree.stats().filter_hit_rate == (99 - wrong) / 99
+
+
 def test_counters_never_fall_and_a_statistic_stays_as_it_was(tree):
     before = tree.stats()
     frozen = asdict(before)

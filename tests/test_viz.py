@@ -22,12 +22,15 @@ from kvraft.errors import BadInput
 from kvraft.events import (
     Appended,
     Applied,
+    Compacted,
+    CompactionBegan,
     Crashed,
     Delivered,
     Event,
     Failed,
     Flushed,
     Healed,
+    Installed,
     Lost,
     Marks,
     MemtableFrozen,
@@ -40,6 +43,7 @@ from kvraft.events import (
     Started,
     Step,
     Superseded,
+    TableRemoved,
     TableWritten,
     TicketMoved,
     Trace,
@@ -250,6 +254,79 @@ def test_a_table_counts_once_it_is_live_even_if_the_power_went_before_that_was_t
     assert [size.tables for size in series.sizes(trace, "n1")][-1] == sum(b for _, b in tables)
 
 
+def merges() -> Trace:
+    """Tables 2 and 3 become 5 while 4 is flushed; 5 moves; the power goes in the next merge."""
+    return told(
+        (0, "n1", TreeOpened((3, 2), (0, 0), (30, 20))),
+        (0, "n1", Started(0, 1, 0, 0)),
+        (10, "n1", CompactionBegan((3, 2), 1)),
+        (11, "n1", MemtableFrozen(2, 90, 5)),
+        (12, "n1", TableWritten(5, 3, 45, "a", "b")),
+        (12, "n1", TableWritten(4, 2, 40, "a", "b")),
+        (12, "n1", Flushed(5, 4)),
+        (20, "n1", Compacted((3, 2), (5,), 1, 50, 45, 1)),
+        (21, "n1", TableRemoved(2)),
+        (21, "n1", TableRemoved(3)),
+        (30, "n1", CompactionBegan((5,), 2)),
+        (30, "n1", Compacted((5,), (5,), 2, 0, 0, 0)),
+        (40, "n1", CompactionBegan((4, 5), 2)),
+        (41, "n1", TableWritten(6, 3, 50, "a", "b")),
+        (42, "n1", Crashed(0)),
+        (50, "n1", TreeOpened((4, 5), (0, 2), (40, 45))),
+        (50, "n1", Started(0, 1, 5, 5)),
+        (60, "n1", TableWritten(8, 9, 80, "a", "z")),
+        (60, "n1", TableWritten(9, 9, 90, "a", "z")),
+        (60, "n1", Installed(7, (9, 8))),
+    )
+
+
+def test_tables_are_those_that_are_live_whatever_becomes_of_them() -> None:
+    history = History(merges())
+    opened, merged = [(2, 20), (3, 30)], [(5, 45), (4, 40)]
+    seen = [history.at(step).members["n1"].tables for step in range(len(merges()))]
+    assert seen == [
+        *[opened] * 6,
+        [*opened, (4, 40)],
+        *[merged] * 12,  # moved, and begun to be merged again, but that came to nothing
+        [(8, 80), (9, 90)],
+    ]
+    assert [size[2:] for size in series.sizes(merges(), "n1")] == [
+        *[(50, 2)] * 2,
+        (90, 3),
+        *[(85, 2)] * 4,
+        (170, 2),
+    ]
+    words = texts(disk_view(history, 18))
+    assert "2 tables, 0 KiB" in words
+    shown = re.findall(r"<title>(table .*?)</title>", disk_view(history, 18))
+    assert shown == ["table 5: 45 bytes", "table 4: 40 bytes"]
+    assert text.tables(merges(), width=6).splitlines()[0] == "SSTables (highest bar: 170 bytes)"
+
+
+def test_a_merge_of_tables_that_were_never_told_of_leaves_what_came_out() -> None:
+    trace = merges()[4:8]
+    trace.file(98, "n1", Flushed(9, 0))  # nothing was to be written: no table comes of it
+    trace.file(99, "n1", Marks(1, 0, 0, 0, 0))
+    assert History(trace).at(5).members["n1"].tables == [(5, 45), (4, 40)]
+    assert [size[2:] for size in series.sizes(trace, "n1")] == [(40, 1), (85, 2), (85, 2)]
+
+
+def test_what_becomes_of_tables_in_words() -> None:
+    said = {n: story_line(merges(), n).partition("  ")[2] for n in range(len(merges()))}
+    assert said[0] == "n1 opens its tree: tables 3 and 2"
+    assert said[2] == "n1 begins to merge tables 3 and 2 into level 1"
+    assert said[7] == "n1 has merged tables 3 and 2 into table 5, on level 1; 1 tombstone is gone"
+    assert said[8] == "n1 removes the file of table 2, which nobody reads any more"
+    assert said[11] == "n1 moves table 5 to level 2 as it is"
+    trace = told((0, "n1", TreeOpened((), (), ())), (1, "n1", Compacted((7,), (), 1, 9, 0, 2)))
+    assert story_line(trace, 0).endswith("n1 opens its tree: no tables")
+    nothing = "n1 has merged table 7 into nothing, on level 1; 2 tombstones are gone"
+    assert story_line(trace, 1).endswith(nothing)
+    assert [merges()[stop].event for stop in interesting(merges())] == [
+        step.event for step in merges().of(Started, MemtableFrozen, Flushed, Compacted, Crashed)
+    ]
+
+
 def test_tickets_and_undone() -> None:
     trace = told(
         (1, "alice", TicketMoved("alice#1", "SENT", "n1", 0)),
@@ -284,6 +361,8 @@ def assert_true(world: World, history: History) -> None:
         )
         assert member.waiting == tree.waiting
         assert sorted(member.tables) == sorted((t.number, t.size) for t in tree.tables)
+        flushed = [t.number for t in reversed(tree.tables) if t.level == 0]
+        assert [number for number, _ in member.tables if number in flushed] == flushed
         there = replica.wal.segments
         assert [s.number for s in member.segments] == [s.id for s in there]
         assert [s.last for s in member.segments] == [s.high if s.sealed else None for s in there]
@@ -299,6 +378,7 @@ def assert_true(world: World, history: History) -> None:
 def test_the_state_is_what_the_world_is(world: World, history: History) -> None:
     assert world.trace.of(Superseded)
     assert world.trace.of(SegmentDropped)
+    assert world.trace.of(Compacted)
     assert_true(world, history)
 
 

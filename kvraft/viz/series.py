@@ -225,7 +225,8 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
     sizes: dict[int, int] = {}  # of all tables that were ever told of
     live: list[int] = []
     series: list[SizeAt] = []
-    kinds = (Applied, MemtableFrozen, TableWritten, TreeOpened, *_LIVE, Crashed, Failed)
+    changing = (TreeOpened, Flushed, Compacted, Installed)
+    kinds = (Applied, MemtableFrozen, TableWritten, *changing, Crashed, Failed)
     for at, _, event in trace.of(*kinds, who=member):
         match event:
             case TableWritten():
@@ -233,12 +234,12 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
                 continue
             case Applied():
                 memtable = event.memtable_size
-            case Flushed() | Compacted() | Installed():
+            case TreeOpened() | Flushed() | Compacted() | Installed():
                 live = live_tables(live, event)
-                memtable = 0 if isinstance(event, Installed) else memtable
-            case TreeOpened():
-                sizes.update(zip(event.tables, event.sizes, strict=True))
-                live = list(event.tables)
+                if isinstance(event, TreeOpened):
+                    sizes.update(zip(event.tables, event.sizes, strict=True))
+                elif isinstance(event, Installed):
+                    memtable = 0
             case _:
                 memtable = 0
         total = sum(sizes.get(table, 0) for table in live)
@@ -246,18 +247,19 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
     return series
 
 
-_LIVE = (Flushed, Compacted, Installed)
+def live_tables(live: list[int], event: TreeOpened | Flushed | Compacted | Installed) -> list[int]:
+    """Return which tables are live after ``event``, those with the oldest contents first.
 
-
-def live_tables(live: list[int], event: Flushed | Compacted | Installed) -> list[int]:
-    """Return which tables are live after ``event``, in the order in which they came to be."""
+    What came out of a merge takes the place of what went in.
+    """
     match event:
         case Flushed():
             return live + [event.table] * (event.table > 0)
-        case Installed():
-            return list(event.tables)
+        case TreeOpened() | Installed():  # which tell them as they are read
+            return list(reversed(event.tables))
     kept = [table for table in live if table not in event.inputs]
-    return kept + list(event.outputs)
+    place = min((live.index(table) for table in event.inputs if table in live), default=0)
+    return [*kept[:place], *reversed(event.outputs), *kept[place:]]
 
 
 def tickets(trace: Trace) -> list[TicketLife]:

@@ -92,7 +92,7 @@ class Member:
     memtable_rows: int = 0
     memtable_size: int = 0
     waiting: int = 0  # frozen memtables
-    tables: list[tuple[int, int]] = field(default_factory=list)  # number, bytes
+    tables: list[tuple[int, int]] = field(default_factory=list)  # number, bytes; oldest first
     written: list[tuple[int, int]] = field(default_factory=list)  # tables that are not live yet
 
 
@@ -223,8 +223,8 @@ def _take_storage(member: Member, event: Event) -> None:
         case TableWritten():
             member.written.append((event.table, event.size))
         case TreeOpened():
-            member.tables = list(zip(event.tables, event.sizes, strict=True))
-            member.written = []
+            member.written = list(zip(event.tables, event.sizes, strict=True))
+            _change_tables(member, event)
         case Flushed():
             member.waiting = max(member.waiting - 1, 0)
             _change_tables(member, event)
@@ -235,7 +235,8 @@ def _take_storage(member: Member, event: Event) -> None:
             _change_tables(member, event)
 
 
-def _change_tables(member: Member, event: Flushed | Compacted | Installed) -> None:
+def _change_tables(member: Member, event: TreeOpened | Flushed | Compacted | Installed) -> None:
+    """Let other tables be live, of the sizes with which they were written."""
     sizes = dict([*member.tables, *member.written])
     live = live_tables([table for table, _ in member.tables], event)
     member.tables = [(table, sizes.get(table, 0)) for table in live]

@@ -201,9 +201,11 @@ def _disk_sentence(who: str, event: Event) -> str:
 
 def _compacted(who: str, event: Compacted) -> str:
     if event.outputs == event.inputs:
-        return f"{who} moves {_tables(event.inputs)} to level {event.level}, as they are"
+        whole = "as they are" if len(event.inputs) > 1 else "as it is"
+        return f"{who} moves {_tables(event.inputs)} to level {event.level} {whole}"
     made = _tables(event.outputs) or "nothing"
-    gone = f"; {event.tombstones} tombstones are gone" if event.tombstones else ""
+    gone = "; 1 tombstone is gone" if event.tombstones == 1 else ""
+    gone = f"; {event.tombstones:,} tombstones are gone" if event.tombstones > 1 else gone
     return f"{who} has merged {_tables(event.inputs)} into {made}, on level {event.level}{gone}"
 
 
