@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        print(f"kvraft: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
+        print(f"kvraft: {error.filename or 'disk'}: {error.strerror or error}", file=sys.stderr)
         return 1
     return status or 0
 

@@ -372,9 +372,10 @@ class Tree:
     @property
     def pressure(self) -> float:
         """How much long work waits: from 1 on writers should be held back."""
-        options = self.options
-        waiting = len(self._immutables) / options.stall_memtables
-        return max(waiting, len(self._tables.levels.unsorted) / options.stall_tables)
+        waiting = len(self._immutables) / self.options.stall_memtables
+        if self._compacting is None and self._tables.task is None:
+            return waiting  # however many tables there are, nobody will make them fewer
+        return max(waiting, len(self._tables.levels.unsorted) / self.options.stall_tables)
 
     # ── snapshots (Raft §7) ─────────────────────────────────────────────────────────────────────
 
@@ -660,7 +661,7 @@ class Tree:
         self._tables.verify()
 
     def close(self) -> None:
-        """Refuse all further use, open scans and views too.
+        """Refuse all further use, open scans and views too; a scan may hand out what it has read.
 
         What was not flushed is dropped; it is in the log.  A disk that was handed in stays open,
         for it may be shared.
