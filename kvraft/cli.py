@@ -1,4 +1,4 @@
-"""The command line: ``kvraft tour``, ``kvraft play``, ``kvraft verify`` and ``kvraft bench``.
+"""The command line: ``kvraft tour``, ``kvraft verify``, ``kvraft inspect`` and others.
 
 An error that kvraft raises on purpose is printed as one sentence, with exit status 1; wrong usage
 exits with 2, as argparse has it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import sys
 import time
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal without our signs shows others
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
     except KvraftError as error:
         print(f"kvraft: {error}", file=sys.stderr)
         return 1
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"kvraft: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
         return 1
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,14 +75,56 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser(
         "verify",
-        help="check every checksum of a member's data directory, and say what it holds",
-        description="Check log, manifest and tables of one member, without writing anything.",
+        help="check every checksum of a data directory, and say what it holds",
+        description="Check log, manifest and tables of a member, a store or a tree; write nothing.",
     )
-    verify.add_argument("directory", type=Path, metavar="DIR", help="the directory of one member")
+    verify.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     verify.add_argument(
         "--owner", metavar="CLUSTER/MEMBER", help="refuse the directory of any other member"
     )
     verify.set_defaults(run=_verify)
+
+    look = commands.add_parser(
+        "inspect",
+        help="print what the bytes of a log, of tables, of a manifest or of a tree mean",
+        description="Look into the files of a member, a store or a tree, sound or damaged.",
+    )
+    look.add_argument("what", choices=["log", "table", "manifest", "tree"])
+    look.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
+    look.add_argument("--number", type=int, help="of one table (all)")
+    look.add_argument("--rows", action="store_true", help="every row of a table, too")
+    look.add_argument("--json", action="store_true", help="one JSON document")
+    look.set_defaults(run=_inspect)
+
+    repair = commands.add_parser(
+        "repair",
+        help="make a new manifest for tables whose manifest is lost or damaged",
+        description="Rebuild a manifest from the tables that are sound, and put the rest aside.",
+    )
+    repair.add_argument("directory", type=Path, metavar="DIR", help="where the tables are")
+    repair.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    repair.set_defaults(run=_repair)
+
+    dump = commands.add_parser(
+        "dump",
+        help="write keys and values as lines of JSON",
+        description="Write what a tree or store holds, a line a key; see load.",
+    )
+    dump.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
+    dump.add_argument("--out", type=Path, metavar="FILE", help="write there, not to the terminal")
+    for name in ("prefix", "start", "stop"):
+        dump.add_argument(f"--{name}", type=os.fsencode, metavar="KEY", help=f"{name} of the keys")
+    dump.add_argument("--at", type=int, metavar="TIMESTAMP", help="as it was then")
+    dump.set_defaults(run=_dump)
+
+    fill = commands.add_parser(
+        "load",
+        help="put lines of JSON into a store",
+        description="Put what dump wrote into the store in DIR, a new one if there is none.",
+    )
+    fill.add_argument("directory", type=Path, metavar="DIR", help="where the store is")
+    fill.add_argument("file", type=Path, metavar="FILE", help="lines of JSON; - for standard input")
+    fill.set_defaults(run=_load)
 
     bench = commands.add_parser(
         "bench",
@@ -128,6 +171,64 @@ def _verify(options: argparse.Namespace) -> None:
 
     for line in verify(options.directory, options.owner):
         print(line)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from kvraft.tools import inspect
+
+    if not options.directory.is_dir():
+        raise BadInput(f"there is no directory {options.directory}")
+    disk = RealDisk(options.directory)
+    try:
+        if options.what == "table":
+            document = inspect.table(disk, options.number, rows=options.rows)
+        else:
+            document = getattr(inspect, options.what)(disk)
+    finally:
+        disk.close()
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        for line in inspect.lines(document):
+            print(line)
+    return int(inspect.damaged(document))
+
+
+def _repair(options: argparse.Namespace) -> None:
+    from kvraft.tools.repair import repair
+
+    for line in repair(options.directory, dry_run=options.dry_run):
+        print(line)
+
+
+def _dump(options: argparse.Namespace) -> None:
+    from kvraft.tools.transfer import dump
+
+    lines = dump(
+        options.directory,
+        prefix=options.prefix,
+        start=options.start or b"",
+        stop=options.stop,
+        at=options.at,
+    )
+    if options.out is None:
+        for line in lines:
+            print(line)
+        return
+    with options.out.open("w", encoding="utf-8", newline="\n") as file:
+        count = sum(file.write(f"{line}\n") > 0 for line in lines)
+    print(f"{count:,} keys are in {options.out}.")
+
+
+def _load(options: argparse.Namespace) -> None:
+    from kvraft.tools.transfer import load
+
+    if str(options.file) == "-":
+        count = load(options.directory, sys.stdin)
+    else:
+        with options.file.open(encoding="utf-8") as file:
+            count = load(options.directory, file)
+    print(f"{count:,} keys are in {options.directory}.")
 
 
 def _bench(options: argparse.Namespace) -> None:

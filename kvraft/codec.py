@@ -88,7 +88,8 @@ def _guarded(unpack: Callable[[bytes], bytes], error: type[Exception]) -> Callab
     def guarded(packed: bytes) -> bytes:
         try:
             return unpack(packed)
-        except error as problem:
-            raise ValueError(f"a block cannot be unpacked: {problem}") from None
+        except (error, ValueError, MemoryError) as problem:  # nonsense may promise any size
+            what = str(problem) or "there is not enough memory for it"
+            raise ValueError(f"a block cannot be unpacked: {what}") from None
 
     return guarded

@@ -161,7 +161,7 @@ def everything(tables: Sequence[TableInfo], strategy: Strategy) -> Task | None:
         return Task(tuple(tables), 0, 1 << 62)
     level = max(1, *(table.level for table in tables))
     size = sum(table.size for table in tables)
-    while size > strategy.level_bytes * strategy.fanout ** (level - 1):
+    while size >= strategy.level_bytes * strategy.fanout ** (level - 1):
         level += 1
     return Task(tuple(tables), level, strategy.table_bytes)
 

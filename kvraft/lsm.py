@@ -58,6 +58,7 @@ from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.levels import Levels
+from kvraft.manifest import State
 from kvraft.memtable import UNPINNED, Memtable, check_key, check_range, check_row
 from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
@@ -67,6 +68,8 @@ from kvraft.snapshot import TreeSnapshot, unpack
 from kvraft.stats import Counts, Stats
 from kvraft.tableinfo import TableInfo
 from kvraft.tables import Job, Tables
+
+_SLICES_BEYOND, _MOST_SLICES = 16, 64  # of long work in one write, see Tree._pay
 
 __all__ = ["Tree", "TreeOptions", "View", "prefix_stop"]
 
@@ -111,6 +114,7 @@ class Tree:
         self._compacting: Job | None = None
         self._due: Task | None = None  # asked for by compact()
         self._pay_at = options.memtable_bytes  # size of the memtable at which a writer works
+        self._full = False  # whether long work found no space, and has not come to an end since
         self._failure = ""  # why nothing more will be written
         self._closed = False
 
@@ -154,22 +158,24 @@ class Tree:
     def put(self, key: bytes, value: bytes) -> None:
         """Let ``key`` hold ``value``.
 
-        This and the other writes below raise ``BadInput`` for what cannot be written, and
-        :class:`~kvraft.errors.Stopped` once a disk error stopped the tree.
+        This and the other writes below raise ``BadInput`` for what cannot be written, what
+        :meth:`work` does if this write has to pay for a slice of it, and
+        :class:`~kvraft.errors.Stopped` once a disk error stopped the tree.  Where they raise,
+        nothing is written.
         """
         if type(key) is not bytes or type(value) is not bytes or len(key) > 65536:
             WriteBatch().put(key, value)  # says what is wrong, if anything is
         if self._closed or self._failure or len(value) > MAX_VALUE_BYTES:
             self._check_writable()
             check_row((key, 0, value))
+        if self._memtable.size >= self._pay_at:
+            self._pay()
         self.timestamp = timestamp = self.timestamp + 1
         self._index += 1
         self._memtable.put((key, timestamp, value), self._pinned)
         counts = self.counts
         counts.rows_put += 1
         counts.bytes_put += len(key) + len(value)
-        if self._memtable.size >= self._pay_at:
-            self._pay()
 
     def delete(self, key: bytes) -> None:
         """Let ``key`` hold nothing."""
@@ -185,17 +191,18 @@ class Tree:
             raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
         self._check_writable()
         if batch.writes:
+            self._pay()
             rows, ranges = batch.rows(self.timestamp + 1)
             position = Position(self._index + len(rows) + len(ranges), self._term)
             self._take(rows, ranges, position)
-            self._pay()
 
     def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
         """Take in the rows of one complete transaction, or none, as of ``position`` in a log.
 
         ``ranges`` are range deletes: start, timestamp, stop.  All or, where ``BadInput`` is raised
-        for a bad row, none.  Positions must grow.  Timestamps should: what is applied with one
-        below that of an open view is seen by it.
+        for a bad row, none.  Positions must grow.  Timestamps should: what is applied with one not
+        above that of an open view is seen by it, and what a delete hid whose tombstone is gone
+        already would come back.
         """
         self._check_open()
         rows, ranges = list(rows), list(ranges)
@@ -289,6 +296,8 @@ class Tree:
 
     def _job(self) -> Job | None:
         """Return the job to go on with, begun if need be; ``None`` if there is only tidying."""
+        if self._tables.unsure:
+            return None
         if self._flushing is None and self._immutables:
             memtable, through = self._immutables[0]
             self._secure(through)
@@ -309,32 +318,35 @@ class Tree:
             self._flushing = None
         else:
             self._compacting = None
+        self._full = False
 
     def _secure(self, through: Position) -> None:
         """See to it that the tables do not get ahead of the log: who has one does."""
 
     def _abandon(self, error: Exception) -> None:
         """Give up long work after ``error``; unless the disk was only full, give up writing."""
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         self._flushing = self._compacting = None
-        if full and not self._tables.unsure:
-            self._tables.remove_unknown()
-        else:
+        self._full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        if not self._full:
             self._failure = self._failure or str(error)
+        elif not self._tables.unsure:
+            self._tables.remove_unknown()
 
     # ── a writer's share of it ──────────────────────────────────────────────────────────────────
 
     def _pay(self) -> None:
         """Do a share of long work, larger the more of it waits: so it always comes to an end.
 
-        Normally one slice for every few KiB written.  When too much waits, every write does one: a
-        slice handles many more rows than a write adds, whatever the writer does.
+        Before a write, so that where the disk fails the write can be refused.  Normally one slice
+        for every few KiB written.  When too much waits, every write does one,
+        and more of them the further it is beyond the limit, up to a bound.
         """
         size, limit = self._memtable.size, self.options.memtable_bytes
         if size >= limit:
             self.freeze()
             size = 0
         if self.has_work:
+            self._pay_at = 0  # should it fail, the next write has to try again
             pressure = self.pressure
             if pressure >= 1:
                 self._stall()
@@ -347,10 +359,15 @@ class Tree:
 
     def _stall(self) -> None:
         began = self._clock() if self._clock else 0.0
-        self.work()
+        beyond = self.pressure - 1
+        for _ in range(min(1 + int(_SLICES_BEYOND * beyond), _MOST_SLICES)):
+            self.counts.stall_slices += 1
+            if not self.work():
+                break
         self.counts.stalls += 1
-        self.counts.stall_slices += 1
         self.counts.stall_seconds += self._clock() - began if self._clock else 0.0
+        if self._full:
+            raise OSError(errno.ENOSPC, "the disk was full, and too many writes wait for space")
 
     @property
     def pressure(self) -> float:
@@ -373,8 +390,8 @@ class Tree:
         """Let the snapshot in the stream ``data`` take the place of all that this tree holds.
 
         Durable in this order: the tables under numbers of this tree, their directory entries, the
-        manifest.  Then memory follows, and long work under way is abandoned.  Open scans and views
-        go on with what they have.
+        manifest.  Then memory follows, and long work under way is abandoned.  Open scans go on with
+        what they have; what views saw is gone, and they say so.
 
         Nothing is written and nothing changes where this raises ``Damage`` that names
         :data:`~kvraft.snapshot.STREAM` or :class:`~kvraft.errors.Foreign` for a stream that cannot
@@ -389,17 +406,21 @@ class Tree:
             raise BadInput(f"{what}: everything through {self.applied} is applied")
         self._flushing = self._compacting = self._due = None
         try:
-            state = self._tables.install(contents)
+            self._follow(self._tables.install(contents))
+            self._tables.tidy()
+            self._tables.remove_unknown()
         except (OSError, Damage) as error:
             self._failure = str(error)
             raise
+
+    def _follow(self, state: State) -> None:
+        """Let memory follow a snapshot that was installed."""
         self._immutables = []
         self._begin_memtable()
+        self._pins = {}
         self._index, self._term = state.flushed
         self.timestamp = max(self.timestamp, state.timestamp)
         self._report(Installed(self._index, tuple(info.number for info in state.tables)))
-        self._tables.tidy()
-        self._tables.remove_unknown()
 
     def checkpoint(self, target: Disk | str | os.PathLike[str]) -> None:
         """Flush, and make of the empty disk or directory ``target`` a tree with the same contents.
@@ -412,10 +433,13 @@ class Tree:
         mine = isinstance(target, str | os.PathLike)
         disk = RealDisk(target) if isinstance(target, str | os.PathLike) else target
         try:
-            self._tables.checkpoint(disk)
+            self._checkpoint(disk)
         finally:
             if mine:
                 disk.close()
+
+    def _checkpoint(self, target: Disk) -> None:
+        self._tables.checkpoint(target)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -496,7 +520,7 @@ class Tree:
     ) -> Generator[Pair, None, None]:
         levels, memtables = self._tables.levels, self._memtables
         levels.readers += 1
-        self._pin(at)
+        pins = self._pin(at)
         try:
             yield b"", b""  # taken by scan
             for pairs in self._found(levels, memtables, start, stop, at, reverse):
@@ -505,7 +529,7 @@ class Tree:
             self._check_open()
         finally:
             levels.readers -= 1
-            self._unpin(at)
+            self._unpin(pins, at)
 
     def _found(
         self,
@@ -559,14 +583,16 @@ class Tree:
         floor = max(0, self.timestamp - history) if history else MAX_TIMESTAMP
         return Keep(tuple(sorted(self._pins)), floor)
 
-    def _pin(self, at: Timestamp) -> None:
+    def _pin(self, at: Timestamp) -> dict[Timestamp, int]:
+        """Keep what can be seen ``at`` a time until it is unpinned; return where that is noted."""
         self._pins[at] = self._pins.get(at, 0) + 1
         self._pinned = max(self._pinned, at)
+        return self._pins
 
-    def _unpin(self, at: Timestamp) -> None:
-        self._pins[at] -= 1
-        if not self._pins[at]:
-            del self._pins[at]
+    def _unpin(self, pins: dict[Timestamp, int], at: Timestamp) -> None:
+        pins[at] -= 1
+        if not pins[at]:
+            del pins[at]
             if not self.options.history:
                 self._pinned = max(self._pins, default=UNPINNED)
 
@@ -671,7 +697,7 @@ class View:
     def __init__(self, tree: Tree, timestamp: Timestamp) -> None:
         self.timestamp = timestamp
         self._tree: Tree | None = tree
-        tree._pin(timestamp)
+        self._pins = tree._pin(timestamp)
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value that ``key`` had, ``None`` if it had none."""
@@ -693,11 +719,13 @@ class View:
         """Let go of what it sees."""
         tree, self._tree = self._tree, None
         if tree is not None:
-            tree._unpin(self.timestamp)
+            tree._unpin(self._pins, self.timestamp)
 
     def _open(self) -> Tree:
         if self._tree is None:
             raise BadInput("the view is closed")
+        if self._pins is not self._tree._pins:
+            raise BadInput("what the view saw is gone: a snapshot took the place of all there was")
         return self._tree
 
     def __enter__(self) -> View:

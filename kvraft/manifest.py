@@ -34,7 +34,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kvraft import frame
 from kvraft.disk import Disk
@@ -114,7 +116,11 @@ class State:
 
 
 class Manifest:
-    """The live manifest.  ``state`` is what it durably says."""
+    """The live manifest.  ``state`` is what it durably says.
+
+    ``sure`` is false from an edit that failed on: nobody knows whether it holds, until the state is
+    written anew.
+    """
 
     def __init__(self, disk: Disk, owner: str, state: State) -> None:
         """Write ``state`` to a new manifest and make it the one that counts."""
@@ -126,7 +132,8 @@ class Manifest:
         self._seed = 0
         self._size = 0
         self._synced = 0
-        self._write_anew()
+        self.sure = False
+        self.renew()
 
     @classmethod
     def open(cls, disk: Disk, owner: str, report: Report = ignore) -> Manifest:
@@ -152,25 +159,26 @@ class Manifest:
         """Make ``edit`` durable and return the new state.
 
         Raises ``BadInput`` if the edit does not fit the state, and ``OSError`` if the disk fails:
-        then nobody knows whether the edit holds, and the manifest must be opened again.
+        then nobody knows whether the edit holds, and the manifest must be opened again; or, if the
+        disk was only full, written anew (:meth:`renew`) before a file goes that the edit needs.
         """
+        if not self.sure or self._size > ROLL_BYTES:
+            self.renew()
         state = self.state.after(edit, self._next_file)
+        self.sure = False
         self._append(_EDIT, _encode(edit, self._next_file))
         self._disk.sync(self._name)
         self._synced = self._size
-        self.state = state
-        if self._size > ROLL_BYTES:
-            self._write_anew()
-        else:
-            self._append(_MARK, b"")
-        return self.state
+        self._append(_MARK, b"")
+        self.state, self.sure = state, True
+        return state
 
     def _append(self, kind: int, payload: bytes) -> None:
         data = frame.encode(kind, payload, synced=self._synced, seed=self._seed)
         self._disk.append(self._name, data)
         self._size += len(data)
 
-    def _write_anew(self) -> None:
+    def renew(self) -> None:
         """Write the state to a new file, switch to it, and remove the old one for good."""
         self._name = _manifest_name(self.take_number())
         self._seed = frame.seed_of(self._name, self._owner)
@@ -186,6 +194,7 @@ class Manifest:
             if _is_manifest(name) and name != self._name:
                 self._disk.remove(name)
         self._disk.sync_dir()
+        self.sure = True
 
 
 def load(disk: Disk, owner: str) -> State:
@@ -195,6 +204,43 @@ def load(disk: Disk, owner: str) -> State:
     is not there, and :class:`~kvraft.errors.Foreign` if it has another owner or format.
     """
     return _find(disk, owner)[0]
+
+
+def owner_of(disk: Disk) -> str:
+    """Return whose tree is on ``disk``, as the manifest says that ``CURRENT`` names.
+
+    Raises ``BadInput`` if there is no ``CURRENT``, and ``Damage`` if what it names cannot be read.
+    """
+    if CURRENT not in disk.names():
+        raise BadInput("there is no manifest here that could name its owner")
+    name = disk.read(CURRENT).decode("latin-1").strip()
+    if name not in disk.names():
+        raise Damage(CURRENT, 0, f"names {name!r}, which does not exist")
+    header = frame.decode(disk.read(name), 0, seed=_HEADER_SEED)
+    try:
+        if isinstance(header, str):
+            raise ValueError(header)
+        return str(json.loads(header.payload)["owner"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damage(name, 0, f"the header of a manifest makes no sense: {error}") from None
+
+
+def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield where each edit of the manifest ``name`` begins, and what it says, as JSON has it.
+
+    Raises ``Damage`` where the manifest cannot be read on.
+    """
+    data = disk.read(name)
+    header = frame.decode(data, 0, seed=_HEADER_SEED)
+    if isinstance(header, str):
+        raise Damage(name, 0, header)
+    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=header.end)
+    for part in found.frames:
+        if part.kind == _EDIT:
+            try:
+                yield part.offset, json.loads(part.payload)
+            except ValueError:
+                raise Damage(name, part.offset, "an edit is no JSON") from None
 
 
 def _find(disk: Disk, owner: str) -> tuple[State, TailCut | None]:

@@ -426,6 +426,8 @@ class Replica:
             rows = [_row(entry) for entry in complete.entries]
             mine = (session_key(txn.client), record.timestamp, session.to_bytes())
             self.tree.apply([*rows, mine], position)
+            if self.tree.full:  # in the middle of a drain, when a member catches up
+                self._make_room()
             self._report_applied(last.index, txn, len(rows))
         if outcome is None:
             self._settle(txn, Stage.UNKNOWN, None, _too_old(txn))
@@ -503,12 +505,22 @@ class Replica:
 
     # ── flushing and cutting ────────────────────────────────────────────────────────────────────
 
+    def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
+        """Whether the memtable is to be frozen: it is full, or the log that waits for it too long.
+
+        ``log_bytes`` are those of sealed segments that the tree still needs; while ``waiting``
+        memtables are on their way to a table, another small one would not free them any sooner.
+        """
+        pressed = log_bytes > self.options.log_bytes and not waiting
+        return memtable_bytes >= self.options.memtable_bytes or pressed
+
     def _make_room(self) -> None:
-        """Freeze the memtable when it is full, or when the log that waits for it is too long."""
-        sealed = sum(segment.size for segment in self.wal.segments if segment.sealed)
-        pressed = sealed > self.options.log_bytes and not self.tree.waiting
-        if self.tree.full or (pressed and self.tree.applied.index > self.tree.flushed.index):
-            self.tree.freeze()
+        tree = self.tree
+        # Log that only followers still need says nothing about the memtable.
+        flushed = tree.flushed.index
+        held = sum(s.size for s in self.wal.segments if s.sealed and s.high > flushed)
+        if self.should_freeze(tree.memtable_size, held, tree.waiting):
+            tree.freeze()
 
     def _cut(self) -> None:
         """Drop the sealed segments that nobody needs any more."""

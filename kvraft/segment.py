@@ -241,7 +241,7 @@ def _opening(disk: Disk, name: str) -> dict[str, Any]:
     data = disk.read(name, 0, _OPENING_BYTES)
     if isinstance(frame.decode(data, 0, seed=_HEADER_SEED), str):
         data = disk.read(name)
-    return _decode_header(name, data)[0]
+    return read_header(name, data)[0]
 
 
 def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: bool) -> None:
@@ -285,7 +285,7 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
             log.index.place(batch)
             log.segments[-1] = _grown(segment, first, last)
         elif found.kind == HARD_STATE:
-            log.hard_state = _unpack_hard_state(found.payload)
+            log.hard_state = unpack_hard_state(found.payload)
         elif found.kind in (CLOSED, SEAL) and not found.payload:
             log.segments[-1] = segment._replace(sealed=found.kind == SEAL)
         else:
@@ -319,13 +319,25 @@ def check_follows(index: LogIndex, turns: list[Position]) -> None:
         raise ValueError(f"entry {first} is of term {term}, after term {before}")
 
 
+def is_segment(name: str) -> bool:
+    """Return whether the file ``name`` is a segment of the log."""
+    return _NAME.fullmatch(name) is not None
+
+
+def kind_name(kind: int) -> str:
+    """Return what a frame of ``kind`` is called."""
+    names = {HARD_STATE: "hard state", ENTRIES: "entries", CLOSED: "closed", SEAL: "seal"}
+    return names.get(kind, f"kind {kind}")
+
+
 def pack_hard_state(state: HardState) -> bytes:
     """Return the payload of a HARD_STATE frame."""
     vote = b"" if state.vote is None else state.vote.encode()
     return _HARD_STATE.pack(state.term, state.vote is not None) + vote
 
 
-def _unpack_hard_state(payload: bytes) -> HardState:
+def unpack_hard_state(payload: bytes) -> HardState:
+    """Return what :func:`pack_hard_state` wrote; ``ValueError`` if it is cut short."""
     if len(payload) < _HARD_STATE.size:
         raise ValueError("a hard state is cut short")
     term, voted = _HARD_STATE.unpack_from(payload)
@@ -354,7 +366,7 @@ def pack_header(
 
 def _read_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position, HardState]:
     """Return what a segment's header says: the segment, the place before it, the hard state."""
-    says, end = _decode_header(name, data)
+    says, end = read_header(name, data)
     if says.get("owner") != owner:
         raise Foreign(f"{name} is the log of member {says.get('owner')!r}, not of {owner!r}")
     numbers = [says.get(key) for key in ("segment", "first", "term_before", "term")]
@@ -369,8 +381,12 @@ def _read_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position,
     return segment, Position(first - 1, term_before), HardState(term, vote)
 
 
-def _decode_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
-    """Return the fields of a header of this format, not yet checked, and where it ends."""
+def read_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
+    """Return the fields of a segment's header, not yet checked, and where it ends.
+
+    Raises ``Damage`` if the bytes of the file ``name`` do not begin with one, and ``Foreign`` if it
+    is of another format.
+    """
     head = frame.decode(data, 0, seed=_HEADER_SEED)
     if isinstance(head, str):
         raise Damage(name, 0, f"the header of this segment is unsound: {head}")

@@ -298,6 +298,11 @@ class Table:
         for block in self.blocks_from(start, stop, reverse=reverse):
             yield block.rows(start, stop)
 
+    def scan(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[Row]:
+        """Yield the rows with ``start <= key < stop`` one by one, in ascending order."""
+        for chunk in self.chunks(start, stop):
+            yield from chunk
+
     def at_level(self, level: int) -> Table:
         """Return this table as one of ``level``; the file is the same."""
         if level == self.info.level:

@@ -122,6 +122,8 @@ class Store(Tree):
         if self._closed or self._failure or len(value) > MAX_VALUE_BYTES:
             self._check_writable()
             check_row((key, 0, value))
+        if self._memtable.size >= self._pay_at:
+            self._pay()
         index, timestamp = self._index + 1, self.timestamp + 1
         payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
         self.wal.append(index, index, payload, self.durability)
@@ -130,8 +132,6 @@ class Store(Tree):
         counts = self.counts
         counts.rows_put += 1
         counts.bytes_put += len(key) + len(value)
-        if self._memtable.size >= self._pay_at:
-            self._pay()
 
     def write(self, batch: WriteBatch) -> None:
         """Let all writes of ``batch`` take effect, or where this raises, none."""
@@ -140,11 +140,11 @@ class Store(Tree):
         self._check_writable()
         if not batch.writes:
             return
+        self._pay()
         rows, ranges = batch.rows(self.timestamp + 1)
         first, last = self._index + 1, self._index + len(rows) + len(ranges)
         self.wal.append(first, last, _pack(first, rows, ranges), self.durability)
         self._take(rows, ranges, Position(last, 0))
-        self._pay()
 
     def sync(self) -> None:
         """Make everything written so far durable: from now on it survives a loss of power."""
@@ -176,8 +176,16 @@ class Store(Tree):
     def close(self) -> None:
         """Make everything durable and refuse all further use."""
         if not self._closed:
-            self.wal.close()
-            super().close()
+            try:
+                self.wal.close()
+            finally:
+                super().close()
+
+    def _checkpoint(self, target: Disk) -> None:
+        super()._checkpoint(target)
+        wal = Wal.open(target, self._owner)
+        wal.reset(self.flushed)
+        wal.close()
 
 
 def _pack(first: int, rows: list[Row], ranges: list[Row]) -> bytes:

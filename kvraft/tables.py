@@ -16,7 +16,8 @@ Invariants:
   crash in between leaves files that nobody knows of; :meth:`Tables.remove_unknown` removes them.
 - Levels never change.  Readers keep those they began with, and the files in them, until they let
   go; only then :meth:`Tables.tidy` removes what is live no more.
-- Once an edit failed nobody knows what the manifest says (:attr:`Tables.unsure`): it takes no more.
+- Once an edit failed nobody knows what the manifest says (:attr:`Tables.unsure`).  Until it was
+  written anew no file goes, for either state of the tables may be the one that counts.
 
 Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
 """
@@ -55,17 +56,13 @@ Job = Generator[None, None, None]
 
 
 class Tables:
-    """The tables on one disk.  ``levels`` are those that are live, ``task`` is what to merge next.
-
-    ``unsure`` says that an edit of the manifest failed.
-    """
+    """The tables on one disk: ``levels`` are the live ones, ``task`` is what to merge next."""
 
     def __init__(
         self, disk: Disk, owner: str, options: TreeOptions, report: Report, counts: Counts
     ) -> None:
         """Open what is on ``disk``; raises what :meth:`Manifest.open` and :meth:`Table.open` do."""
         self.cache = BlockCache(options.cache_bytes)
-        self.unsure = False
         self._disk = disk
         self._owner = owner
         self._options = options
@@ -82,6 +79,11 @@ class Tables:
     def state(self) -> State:
         """What the manifest says."""
         return self._manifest.state
+
+    @property
+    def unsure(self) -> bool:
+        """Whether an edit of the manifest failed, so that it may hold or not."""
+        return not self._manifest.sure
 
     def _open(self, info: TableInfo) -> Table:
         return Table.open(self._disk, info, self.cache, self._counts)
@@ -106,7 +108,9 @@ class Tables:
             self._counts.bytes_flushed += info.size
             yield
         add = () if info is None else (info,)
-        newest = memtable.timestamp
+        newest = max(memtable.timestamp, self.state.timestamp)
+        # Nothing newer was looked at, so for readers behind the newest all is there.
+        horizon = min(horizon, newest)
         self._commit(Edit(add, (), flushed=through, timestamp=newest, horizon=horizon))
         self._counts.flushes += 1
         self._report(Flushed(through.index, info.number if info else 0))
@@ -131,7 +135,8 @@ class Tables:
             for info in outputs:
                 self._report_written(info)
         add = tuple(replace(info, level=task.level) for info in outputs)
-        self._commit(Edit(add, numbers, horizon=0 if task.move else horizon))
+        horizon = 0 if task.move else min(horizon, self.state.timestamp)
+        self._commit(Edit(add, numbers, horizon=horizon))
         written = 0 if task.move else sum(info.size for info in add)
         self._count_compaction(task, read, written, dropped)
         made = tuple(info.number for info in add)
@@ -148,7 +153,7 @@ class Tables:
     def install(self, contents: Contents) -> State:
         """Let the tables of a snapshot take the place of all there are."""
         infos: list[TableInfo] = []
-        for info, data in contents.tables:
+        for info, data in reversed(contents.tables):  # newer ones get higher numbers
             info = replace(info, number=self._manifest.take_number())
             name = table_name(info.number)
             self._disk.create(name)
@@ -172,11 +177,7 @@ class Tables:
 
     def _commit(self, edit: Edit) -> State:
         """Let the manifest say so, and then memory follow."""
-        try:
-            state = self._manifest.commit(edit)
-        except OSError:
-            self.unsure = True
-            raise
+        state = self._manifest.commit(edit)
         known = {table.info.number: table for table in self.levels.tables}
         tables: list[Table] = []
         for info in state.tables:
@@ -195,11 +196,17 @@ class Tables:
 
     @property
     def untidy(self) -> bool:
-        """Whether there may be files that nobody reads any more."""
-        return any(not levels.in_use for levels in self._past)
+        """Whether :meth:`tidy` has anything to do."""
+        return self.unsure or any(not levels.in_use for levels in self._past)
 
     def tidy(self) -> None:
-        """Remove the files of tables that are live no more and that nobody reads."""
+        """Remove the files of tables that are live no more and that nobody reads.
+
+        If an edit of the manifest failed, write down first what counts, and remove what does not.
+        """
+        if self.unsure:
+            self._manifest.renew()
+            self.remove_unknown()
         idle = [levels.numbers for levels in self._past if not levels.in_use]
         self._past = [levels for levels in self._past if levels.in_use]
         for number in sorted(set().union(*idle) - self._needed()):

@@ -1,6 +1,7 @@
 """The manifest: changes are atomic and durable, and what is missing is said, never made up."""
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -19,7 +20,7 @@ ME = "cluster/me"
 
 
 def info(number, key=b"k\xff"):
-    return TableInfo(number, 0, 5, 1, 700, b"", key, 3, 1 << 63, 0xC0FFEE)
+    return TableInfo(number, 0, 5, 5, 1, 0, 700, b"", key, 3, 1 << 63, 0xC0FFEE)
 
 
 def flush(man, index, key=b"k\xff"):
@@ -30,7 +31,7 @@ def flush(man, index, key=b"k\xff"):
 
 def seen(state):
     """What a reader of a state cares for: all but the file number."""
-    return state.tables, state.flushed, state.timestamp, state.installed
+    return state.tables, state.flushed, state.timestamp, state.horizon, state.installed
 
 
 def live(disk):
@@ -46,12 +47,12 @@ def live(disk):
 )
 @settings(deadline=None, derandomize=True, max_examples=60)
 def test_what_was_committed_is_what_is_read(steps, roll_bytes):
-    disk, used, model = SimDisk(), set(), ((), Position(0, 0), 0, False)
+    disk, used, model = SimDisk(), set(), ((), Position(0, 0), 0, 0, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "ROLL_BYTES", roll_bytes)
         man = Manifest.open(disk, ME)
         for index, step in enumerate(steps, 1):
-            tables, flushed, timestamp, installed = model
+            tables, flushed, timestamp, horizon, installed = model
             if step == "reopen":
                 man = Manifest.open(disk, ME)
             elif step == "no-op":
@@ -65,13 +66,15 @@ def test_what_was_committed_is_what_is_read(steps, roll_bytes):
             elif step == "install":
                 number, old = man.take_number(), tuple(table.number for table in tables)
                 flushed, timestamp, installed = Position(index, 2), index, True
-                man.commit(Edit((info(number),), old, flushed, timestamp, installed))
+                edit = Edit((info(number),), old, flushed, timestamp, installed=installed)
+                man.commit(edit)
                 tables = (info(number),)
             elif len(tables) > 1:
                 number = man.take_number()
-                man.commit(Edit((info(number),), remove=tuple(t.number for t in tables[1:])))
+                gone, horizon = tuple(t.number for t in tables[1:]), index
+                man.commit(Edit((info(number),), remove=gone, horizon=horizon))
                 tables = (info(number), tables[0])
-            model = (tables, flushed, timestamp, installed)
+            model = (tables, flushed, timestamp, horizon, installed)
             assert seen(man.state) == seen(load(disk, ME)) == model
             assert [name for name in disk.names() if name.startswith("MANIFEST")] == [live(disk)]
             newest = max([0, *(table.number for table in tables)], default=0)
@@ -110,11 +113,36 @@ def test_an_edit_that_does_not_fit_changes_nothing(edit, says):
     assert (man.state, disk.operations) == (state, before)
 
 
+def test_a_table_that_is_removed_and_added_moves():
+    disk = SimDisk()
+    man = Manifest.open(disk, ME)
+    flush(man, 1)
+    (one,) = flush(man, 2).tables[:1]
+    lower = replace(one, level=2)
+    state = man.commit(Edit((lower,), remove=(one.number,)))
+    assert [(table.number, table.level) for table in state.tables] == [(2, 0), (3, 2)]
+    assert load(disk, ME) == state
+
+
+def test_tables_are_told_in_the_order_in_which_they_are_read():
+    man = Manifest.open(SimDisk(), ME)
+    made = [man.take_number() for _ in range(6)]
+    places = [(0, 5), (1, 9), (0, 7), (2, 1), (1, 3), (0, 7)]  # level, and newest timestamp
+    tables = [
+        replace(info(number, b"%d" % (9 - number)), level=level, max_timestamp=newest,
+                start=b"%d" % (8 - number))
+        for number, (level, newest) in zip(made, places, strict=True)
+    ]  # fmt: skip
+    state = man.commit(Edit(tuple(tables)))
+    assert [table.number for table in state.tables] == [made[n] for n in (5, 2, 0, 4, 1, 3)]
+
+
 def test_marks_never_go_back():
     man = Manifest.open(SimDisk(), ME)
     flush(man, 9)
-    man.commit(Edit(flushed=Position(5, 1), timestamp=5))
-    assert (man.state.flushed, man.state.timestamp) == (Position(9, 1), 9)
+    man.commit(Edit(flushed=Position(1, 1), horizon=4))
+    man.commit(Edit(flushed=Position(5, 1), timestamp=5, horizon=3))
+    assert (man.state.flushed, man.state.timestamp, man.state.horizon) == (Position(9, 1), 9, 4)
 
 
 def test_load_writes_nothing():
@@ -369,7 +397,8 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=4,
 )
-FIELDS = ["add", "remove", "flushed", "timestamp", "installed", "next_file", *TableInfo.__slots__]
+FIELDS = ["add", "remove", "flushed", "timestamp", "horizon", "installed", "next_file"]
+FIELDS += TableInfo.__slots__
 
 
 @given(st.sampled_from(FIELDS), st.none() | json_values)
@@ -377,7 +406,7 @@ FIELDS = ["add", "remove", "flushed", "timestamp", "installed", "next_file", *Ta
 def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
     table = json.loads(manifest._encode(Edit((info(2),)), 3))["add"][0]
     whole = {"add": [table], "remove": [], "flushed": [1, 1], "timestamp": 1, "next_file": 3}
-    whole["installed"] = False
+    whole |= {"installed": False, "horizon": 0}
     target = table if field in table else whole
     if value is None:
         del target[field]

@@ -11,7 +11,7 @@ import pytest
 
 from kvraft.check.invariants import Checker, Violation
 from kvraft.errors import Stopped
-from kvraft.events import CutDecided, Repeated, SegmentDropped, Undone
+from kvraft.events import CutDecided, MemtableFrozen, Repeated, SegmentDropped, Undone
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import (
@@ -404,6 +404,43 @@ def test_a_long_log_freezes_one_memtable_and_waits_for_it():
         member.drain(work=False)
     assert sealed(member) > 8_000
     assert member.replica.tree.waiting == 1
+
+
+def test_a_log_held_for_a_member_that_is_away_does_not_hurry_the_memtable():
+    """Else every write behind its back would be a table of its own."""
+    member = Member(
+        voters=3, options=Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
+    )
+    member.elect()
+    for sequence in range(1, 150):  # n3 acknowledges nothing
+        member.submit("c", sequence, {b"k%d" % sequence: b"v" * 50})
+        member.drain()
+        member.acknowledge("n2")
+        member.drain()
+    assert sealed(member) > 3 * 4_000
+    frozen = [event for event in member.events if isinstance(event, MemtableFrozen)]
+    assert len(frozen) > 5
+    assert min(event.size for event in frozen) >= 1_500
+
+
+def test_a_member_that_applies_much_at_once_still_freezes_by_size():
+    """As when it starts again and learns how far its log is committed."""
+    member = Member(options=Options(memtable_bytes=1 << 20))
+    member.elect()
+    for sequence in range(1, 150):
+        member.submit("c", sequence, {b"k%d" % sequence: b"v" * 50})
+        member.drain()
+    member._options = Options(memtable_bytes=1_500)
+    member.events.clear()
+    member.start()
+    member.elect()
+    frozen = [event.size for event in member.events if isinstance(event, MemtableFrozen)]
+    assert len(frozen) > 5
+    assert max(frozen) < 1_500 + 1_300  # a write, and the client's session
+    assert {sequence: member.replica.tree.get(b"k%d" % sequence) for sequence in (1, 149)} == {
+        1: b"v" * 50,
+        149: b"v" * 50,
+    }
 
 
 def test_no_ops_alone_do_not_pin_the_log():

@@ -208,7 +208,7 @@ def test_the_log_is_kept_for_a_follower_that_is_away_and_cut_when_it_is_back():
     away = next(name for name in world.members if name != world.leader())
     world.crash(away)
     kept = world.replicas[world.leader()].marks.last
-    for i in range(60):
+    for i in range(120):
         client.put(b"k%d" % (i % 9), b"v" * 50)
     leader = world.replicas[world.leader()]
     assert leader.marks.flushed > kept + 50

@@ -1,0 +1,332 @@
+"""What the bytes of a directory mean: log, tables, manifest, and the tree they make.
+
+Each function returns a *document*, made of what JSON can hold: ``kvraft inspect --json`` prints it
+as it is, and ``kvraft inspect`` as lines for people (:func:`lines`).  Keys and values of a database
+may be any bytes; a document has them as text in which what is not printable ASCII is escaped
+(:func:`kvraft.record.label`).
+
+Nothing is written, and damage does not end a look: what is sound is shown up to there, and
+``damage`` says where it ends and why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kvraft import frame
+from kvraft.disk import Disk
+from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.manifest import CURRENT, edits, load
+from kvraft.record import label, unpack_entries
+from kvraft.segment import (
+    ENTRIES,
+    HARD_STATE,
+    is_segment,
+    kind_name,
+    owner_of,
+    read_header,
+    unpack_hard_state,
+)
+from kvraft.sstable import Table
+from kvraft.tableinfo import TableInfo, table_name, table_number
+
+Document = dict[str, Any]
+
+WIDTH = 60
+"""How many characters the key axis of a drawn tree has."""
+
+
+def log(disk: Disk) -> Document:
+    """Return every segment with its header and frames, and the entries in each."""
+    names = [name for name in disk.names() if is_segment(name)]
+    if not names:
+        raise BadInput("there is no log here")
+    segments = [_segment(disk, name, newest=name == names[-1]) for name in names]
+    newest: dict[int, tuple[int, int]] = {}  # the last frame that has an entry of that index
+    for number, segment in enumerate(segments):
+        for frame_ in segment["frames"]:
+            first = min((entry["index"] for entry in frame_["entries"]), default=0)
+            for index in [index for index in newest if first and index >= first]:
+                del newest[index]
+            newest.update({e["index"]: (number, frame_["offset"]) for e in frame_["entries"]})
+    for number, segment in enumerate(segments):
+        for frame_ in segment["frames"]:
+            for entry in frame_["entries"]:
+                place = newest.get(entry["index"])
+                entry["superseded"] = place != (number, frame_["offset"])
+    return {"what": "log", "segments": segments}
+
+
+def _segment(disk: Disk, name: str, *, newest: bool) -> Document:
+    data = disk.read(name)
+    found: Document = {"file": name, "size": len(data), "header": {}, "frames": []}
+    try:
+        found["header"], end = read_header(name, data)
+        seed = frame.seed_of(str(found["header"].get("owner")), name)
+        while end < len(data):
+            each = frame.decode(data, end, seed=seed)
+            if isinstance(each, str):
+                sound = frame.scan(data, name=name, seed=seed, start=end, sealed=not newest)
+                found["torn"] = {"offset": sound.end, "bytes": len(data) - sound.end, "why": each}
+                break
+            found["frames"].append(_frame(each, name))
+            end = each.end
+    except (Damage, Foreign) as error:
+        found["damage"] = str(error)
+    return found
+
+
+def _frame(each: frame.Frame, name: str) -> Document:
+    says: Document = {
+        "offset": each.offset,
+        "bytes": each.end - each.offset,
+        "kind": kind_name(each.kind),
+        "synced": each.synced,
+        "entries": [],
+    }
+    try:
+        if each.kind == ENTRIES:
+            says["entries"] = [
+                {
+                    "index": entry.index,
+                    "term": entry.term,
+                    "kind": entry.record.kind.name.lower(),
+                    "key": label(entry.record.key),
+                    "value_bytes": len(entry.record.value),
+                    "timestamp": entry.record.timestamp,
+                    "transaction": str(entry.record.txn),
+                    "commit": entry.record.commit,
+                }
+                for entry in unpack_entries(each.payload)
+            ]
+        elif each.kind == HARD_STATE:
+            says["term"], says["vote"] = unpack_hard_state(each.payload)
+    except ValueError as error:
+        raise Damage(name, each.offset, str(error)) from None
+    return says
+
+
+def table(disk: Disk, number: int | None = None, *, rows: bool = False) -> Document:
+    """Return what is in table ``number``, or in all of them; with ``rows``, every row, too."""
+    numbers = [n for name in disk.names() if (n := table_number(name)) is not None]
+    if number is not None:
+        if number not in numbers:
+            raise BadInput(f"there is no table {number}: there are {numbers}")
+        numbers = [number]
+    return {"what": "table", "tables": [_table(disk, each, rows) for each in numbers]}
+
+
+def _table(disk: Disk, number: int, rows: bool) -> Document:
+    name = table_name(number)
+    found: Document = {"file": name, "size": disk.size(name)}
+    try:
+        each = Table.open(disk, number)
+        found["properties"] = each.properties
+        found["digest"] = f"{each.info.digest:016x}"
+        if each.bloom is not None:
+            rate = each.bloom.expected_fpr(each.info.keys)
+            found["filter"] = {"bits": each.bloom.m, "per_key": each.bloom.k, "expected_fpr": rate}
+        found["ranges"] = _ranges(each)
+        found["blocks"] = []
+        found["rows"] = []
+        for at, last_key in enumerate(each.last_keys):
+            offset, size = each.extent(at)
+            block = each.load_block(at)
+            keys = {"first_key": label(block.keys[0]), "last_key": label(last_key)}
+            found["blocks"].append({"offset": offset, "bytes": size, "rows": len(block)} | keys)
+            if rows:
+                found["rows"] += [_row(*row) for row in block.rows()]
+    except (Damage, Foreign) as error:
+        found["damage"] = str(error)
+    return found
+
+
+def _ranges(each: Table) -> list[Document]:
+    rows = each.ranges.rows() if each.ranges is not None else []
+    return [
+        {"start": label(start), "timestamp": timestamp, "stop": label(stop or b"")}
+        for start, timestamp, stop in rows
+    ]
+
+
+def _row(key: bytes, timestamp: int, value: bytes | None) -> Document:
+    return {
+        "key": label(key),
+        "timestamp": timestamp,
+        "value": None if value is None else label(value),
+    }
+
+
+def manifest(disk: Disk) -> Document:
+    """Return the edits of the live manifest one by one, and the state they end in."""
+    owner = _owner(disk)
+    found: Document = {"what": "manifest", "owner": owner, "edits": []}
+    try:
+        found["file"] = disk.read(CURRENT).decode("latin-1").strip()
+        for offset, says in edits(disk, found["file"], owner):
+            found["edits"].append({"offset": offset} | says)
+        found["state"] = _state(disk, owner)
+    except (Damage, Foreign) as error:
+        found["damage"] = str(error)
+    return found
+
+
+def tree(disk: Disk) -> Document:
+    """Return the tables level by level, as the manifest has them."""
+    owner = _owner(disk)
+    found: Document = {"what": "tree", "owner": owner, "levels": []}
+    try:
+        state = load(disk, owner)
+    except (Damage, Foreign) as error:
+        return found | {"damage": str(error)}
+    levels: dict[int, list[Document]] = {}
+    for info in state.tables:
+        levels.setdefault(info.level, []).append(_info(info))
+    found["levels"] = [{"level": level, "tables": levels[level]} for level in sorted(levels)]
+    return found | {"state": _state(disk, owner)}
+
+
+def _info(info: TableInfo) -> Document:
+    return {
+        "table": info.number,
+        "bytes": info.size,
+        "rows": info.rows,
+        "tombstones": info.tombstones,
+        "ranges": info.ranges,
+        "start": label(info.start),
+        "stop": label(info.stop),
+        "min_timestamp": info.min_timestamp,
+        "max_timestamp": info.max_timestamp,
+    }
+
+
+def _state(disk: Disk, owner: str) -> Document:
+    state = load(disk, owner)
+    return {
+        "tables": [info.number for info in state.tables],
+        "flushed_index": state.flushed.index,
+        "flushed_term": state.flushed.term,
+        "timestamp": state.timestamp,
+        "horizon": state.horizon,
+        "next_file": state.next_file,
+        "installed": state.installed,
+    }
+
+
+def _owner(disk: Disk) -> str:
+    """Return whose files these are, as the log or the manifest says."""
+    from kvraft.manifest import owner_of as owner_of_tree
+
+    if any(is_segment(name) for name in disk.names()):
+        return owner_of(disk)
+    return owner_of_tree(disk)
+
+
+# ── for people ──────────────────────────────────────────────────────────────────────────────────
+
+
+def lines(document: Document) -> Iterator[str]:
+    """Yield a document as lines for people."""
+    writers: dict[str, Callable[[Document], Iterator[str]]] = {
+        "log": _log_lines,
+        "table": _table_lines,
+        "manifest": _manifest_lines,
+        "tree": _tree_lines,
+    }
+    yield from writers[document["what"]](document)
+    if "damage" in document:
+        yield f"DAMAGE: {document['damage']}"
+
+
+def damaged(document: Document) -> bool:
+    """Return whether anything in the document is damaged."""
+    parts = document.get("segments", []) + document.get("tables", [])
+    return "damage" in document or any("damage" in part for part in parts)
+
+
+def _log_lines(document: Document) -> Iterator[str]:
+    for segment in document["segments"]:
+        yield f"{segment['file']}  {segment['size']:,} bytes"
+        yield f"    header  {json.dumps(segment['header'])}"
+        for each in segment["frames"]:
+            extra = f"  term {each['term']}, vote {each['vote']}" if "term" in each else ""
+            place = f"{each['offset']:>8} {each['bytes']:>7}"
+            yield f"    {place}  {each['kind']:<10}  synced {each['synced']}{extra}"
+            for entry in each["entries"]:
+                marks = (" *" if entry["commit"] else "") + (
+                    "  superseded" if entry["superseded"] else ""
+                )
+                yield (
+                    f"{'':22}{entry['index']:>6} term {entry['term']} {entry['kind']:<13} "
+                    f"{entry['key']} ({entry['value_bytes']} bytes) @{entry['timestamp']} "
+                    f"{entry['transaction']}{marks}"
+                )
+        if "torn" in segment:
+            torn = segment["torn"]
+            yield f"    {torn['offset']:>8} {torn['bytes']:>7}  torn: {torn['why']}"
+        if "damage" in segment:
+            yield f"    DAMAGE: {segment['damage']}"
+
+
+def _table_lines(document: Document) -> Iterator[str]:
+    for each in document["tables"]:
+        yield f"{each['file']}  {each['size']:,} bytes"
+        for name, value in each.get("properties", {}).items():
+            yield f"    {name:<14} {value}"
+        if "filter" in each:
+            says = each["filter"]
+            rate = f"{100 * says['expected_fpr']:.2f} % false positives expected"
+            yield f"    filter         {says['bits']:,} bits, {says['per_key']} a key, {rate}"
+        for deleted in each.get("ranges", []):
+            stop = deleted["stop"] or "the end"
+            yield f"    range delete   {deleted['start']} to {stop} @{deleted['timestamp']}"
+        for block in each.get("blocks", []):
+            span = f"{block['first_key']} … {block['last_key']}"
+            yield f"    {block['offset']:>8} {block['bytes']:>7}  {block['rows']:>5} rows  {span}"
+        for row in each.get("rows", []):
+            value = "deleted" if row["value"] is None else f"= {row['value']}"
+            yield f"        {row['key']} @{row['timestamp']} {value}"
+        if "damage" in each:
+            yield f"    DAMAGE: {each['damage']}"
+
+
+def _manifest_lines(document: Document) -> Iterator[str]:
+    yield f"{document.get('file', CURRENT)}  of {document['owner'] or 'nobody in particular'}"
+    for edit in document["edits"]:
+        rest = {key: value for key, value in edit.items() if key not in ("offset", "add")}
+        added = [f"{info['number']} (level {info['level']})" for info in edit["add"]]
+        yield f"    {edit['offset']:>8}  add {', '.join(added) or 'nothing'}; {json.dumps(rest)}"
+    if "state" in document:
+        yield f"    state     {json.dumps(document['state'])}"
+
+
+def _tree_lines(document: Document) -> Iterator[str]:
+    infos = [info for level in document["levels"] for info in level["tables"]]
+    edges = sorted({info["start"] for info in infos} | {info["stop"] for info in infos if info})
+    for level in document["levels"]:
+        size = sum(info["bytes"] for info in level["tables"])
+        yield f"level {level['level']}: {len(level['tables'])} tables, {size:,} bytes"
+        for info in level["tables"]:
+            extra = f", {info['tombstones']} tombstones" if info["tombstones"] else ""
+            extra += f", {info['ranges']} range deletes" if info["ranges"] else ""
+            drawn = _drawn(edges, info["start"], info["stop"])
+            yield f"    {info['table']:>6} {drawn} {info['rows']:,} rows{extra}"
+            yield f"{'':11}{info['start']} … {info['stop'] or 'the end'}"
+    if "state" in document:
+        state = document["state"]
+        rows, size = sum(i["rows"] for i in infos), sum(i["bytes"] for i in infos)
+        yield (
+            f"{len(infos)} tables, {rows:,} rows, {size:,} bytes; everything through log index "
+            f"{state['flushed_index']}"
+        )
+
+
+def _drawn(edges: list[str], start: str, stop: str) -> str:
+    """Return a span on an axis on which every place where one begins or ends is as far apart."""
+    steps = max(len(edges) - 1, 1)
+    first = edges.index(start) * WIDTH // steps
+    last = (edges.index(stop) if stop else steps) * WIDTH // steps
+    width = max(last - first, 2)
+    return f"{'':{first}}[{'─' * (width - 2)}]".ljust(WIDTH + 2)

@@ -1,0 +1,232 @@
+"""The store: what was acknowledged survives as its durability says, through crashes anywhere."""
+
+import doctest
+from random import Random
+
+import pytest
+
+from kvraft import store as module
+from kvraft.batch import WriteBatch
+from kvraft.compaction import Levelled, Tiered
+from kvraft.errors import BadInput, Damage, Foreign, Locked, Stopped
+from kvraft.lsm import Tree, TreeOptions
+from kvraft.record import Kind, Position, pack_entries, pack_write, unpack_entries, unpack_writes
+from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.store import OWNER, Store
+from kvraft.wal import Durability
+
+KEYS = [b"", b"\x00", b"\xff", b"a", b"a\x00", b"ab"] + [b"k%02d" % n for n in range(16)]
+
+
+def test_the_example_in_the_docstring_holds():
+    result = doctest.testmod(module)
+    assert result.attempted
+    assert not result.failed
+
+
+class Life:
+    """A store through random work and crashes, and what it held after each timestamp."""
+
+    def __init__(self, random):
+        self.random = random
+        strategies = [Levelled(2, 600, 2, 300), Tiered(2, 2.0)]
+        options = TreeOptions(
+            memtable_bytes=random.choice((200, 600, 3000)),
+            block_bytes=random.choice((1, 60, 300)),
+            strategy=random.choice(strategies),
+        )
+        self.options = {
+            "options": options,
+            "durability": random.choice(list(Durability)),
+            "segment_bytes": random.choice((200, 1000, 100_000)),
+        }
+        self.disk = SimDisk()
+        self.store = Store.open(self.disk, **self.options)
+        self.past = [{}]
+        self.synced = 0  # the newest timestamp that must survive
+
+    def put(self, key, value):
+        self.past.append(self.past[-1] | {key: value})
+        self.store.put(key, value)
+        self.acknowledged()
+
+    def acknowledged(self):
+        if self.options["durability"] is Durability.SYNC:
+            self.synced = self.store.timestamp
+
+    def write(self):
+        batch, now = WriteBatch(), dict(self.past[-1])
+        for number in range(self.random.randrange(1, 5)):
+            (start, stop), kind = sorted(self.random.sample(KEYS, 2)), self.random.random()
+            if kind < 0.5:
+                batch.put(start, b"b%d" % number)
+                now[start] = b"b%d" % number
+            elif kind < 0.75:
+                batch.delete(start)
+                now.pop(start, None)
+            else:
+                batch.delete_range(start, stop)
+                now = {k: v for k, v in now.items() if not start <= k < stop}
+        self.past.append(now)
+        self.store.write(batch)
+        self.acknowledged()
+
+    def step(self):
+        kind, key = self.random.random(), self.random.choice(KEYS)
+        if kind < 0.45:
+            self.put(key, self.random.choice((b"", b"x" * self.random.randrange(80))))
+        elif kind < 0.6:
+            self.write()
+        elif kind < 0.78:
+            for _ in range(self.random.randrange(1, 9)):
+                self.store.work()
+        elif kind < 0.85:
+            getattr(self.store, self.random.choice(("sync", "flush", "compact")))()
+            self.synced = self.store.timestamp
+        else:
+            self.crash()
+
+    def crash(self):
+        """Die in the middle of something or between two calls, with or without the power."""
+        power = self.random.random() < 0.7
+        if self.random.random() < 0.6:
+            self.disk.fail_at(self.random.randrange(1, 15), self.random)
+            with pytest.raises(PowerCut):
+                self.put_for_ever()
+        keeps = not power and self.options["durability"] is Durability.OS
+        least = len(self.past) - 2 if keeps else self.synced
+        for _ in range(self.random.choice((0, 0, 1, 2))):  # recoveries crash, too
+            self.lose(power)
+            self.disk.fail_at(self.random.randrange(1, 10), self.random)
+            try:
+                Store.open(self.disk, **self.options)
+            except PowerCut:
+                continue
+            break
+        self.lose(power)
+        self.store = Store.open(self.disk, **self.options)
+        now = self.store.timestamp
+        assert least <= now < len(self.past)
+        assert dict(self.store.scan()) == self.past[now]
+        del self.past[now + 1 :]
+        self.synced = now
+
+    def put_for_ever(self):
+        while True:
+            self.put(self.random.choice(KEYS), b"z" * self.random.randrange(100))
+
+    def lose(self, power):
+        if power:
+            self.disk.crash(self.random, reorder=self.random.random() < 0.3)
+        else:
+            self.disk.restore()
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_a_crash_anywhere_leaves_a_prefix_with_all_that_was_durable(seed):
+    random = Random(seed)
+    life = Life(random)
+    for _ in range(random.randrange(20, 100)):
+        life.step()
+        key = random.choice(KEYS)
+        assert life.store.get(key) == life.past[-1].get(key)
+    life.store.verify()
+    life.store.close()
+    store = Store.open(life.disk)
+    assert dict(store.scan()) == life.past[-1]
+    store.compact()
+    assert dict(store.scan()) == life.past[-1]
+
+
+def test_the_log_is_cut_behind_the_tables_and_never_before():
+    disk = SimDisk()
+    store = Store.open(disk, segment_bytes=500)
+    for number in range(50):
+        store.put(b"%02d" % number, bytes(50))
+    before = len(store.wal.segments)
+    assert before > 5
+    store.flush()
+    assert len(store.wal.segments) < before
+    assert store.wal.first_index <= store.flushed.index + 1
+    (newest, *_) = [segment for segment in store.wal.segments if not segment.sealed]
+    assert newest.high == store.flushed.index
+
+
+def test_a_log_that_lost_what_tables_hold_is_refused():
+    disk = SimDisk()
+    store = Store.open(disk)
+    store.put(b"a", b"1")
+    store.flush()
+    store.put(b"b", b"2")
+    store.close()
+    for name in [name for name in disk.names() if name.endswith(".wal")]:
+        disk.remove(name)
+    with pytest.raises(Damage, match="the log that belongs to it is gone"):
+        Store.open(disk)
+
+
+def test_a_failed_write_stops_the_store_and_what_it_refused_is_not_there():
+    disk = SimDisk()
+    store = Store.open(disk, durability=Durability.SYNC)
+    store.put(b"a", b"1")
+    disk.break_at(1, kinds=("append",), random=Random(3))
+    with pytest.raises(OSError, match="Input/output"):
+        store.put(b"a", b"2")
+    assert store.get(b"a") == b"1"
+    for call in (lambda: store.put(b"b", b""), lambda: store.delete(b"a"), store.sync):
+        with pytest.raises(Stopped):
+            call()
+    assert dict(store.scan()) == {b"a": b"1"}
+    store.close()
+    assert Store.open(disk).get(b"a") == b"1"
+
+
+def test_bad_calls_are_refused_and_the_store_stays_usable():
+    store = Store.open(SimDisk())
+    calls = {
+        "a key must be bytes": lambda: store.put("a", b""),
+        "a value of 67108865 bytes": lambda: store.put(b"a", bytes((64 << 20) + 1)),
+        "a batch is a WriteBatch": lambda: store.write({}),
+        "writes its own log: use put": lambda: store.apply((), Position(1, 1)),
+        "a snapshot cannot take its place": lambda: store.install(b""),
+        "SYNC, OS or BUFFERED": lambda: Store.open(SimDisk(), durability="sync"),
+    }
+    for says, call in calls.items():
+        with pytest.raises(BadInput, match=says):
+            call()
+    store.put(b"a", b"1")
+    assert store.get(b"a") == b"1"
+
+
+def test_directories_of_others_are_refused(tmp_path):
+    with Store.open(tmp_path / "one") as store:
+        store.put(b"a", b"1")
+        with pytest.raises(Locked):
+            Store.open(tmp_path / "one")
+    with pytest.raises(Foreign):
+        Store.open(tmp_path / "one", owner="another")
+    with Tree.open(tmp_path / "tree", owner=OWNER) as tree:
+        tree.put(b"a", b"1")
+        tree.flush()
+    with pytest.raises(Damage, match="the log that belongs to it is gone"):
+        Store.open(tmp_path / "tree")
+    with Store.open(tmp_path / "one") as store:
+        assert store.get(b"a") == b"1"
+
+
+def test_writes_are_packed_as_entries_are():
+    writes = [(Kind.PUT, b"k", b"v"), (Kind.DELETE, b"", b""), (Kind.DELETE_RANGE, b"a", b"")]
+    data = b"".join(
+        pack_write(kind, 5 + at, 9, key, value, commit=at == 2)
+        for at, (kind, key, value) in enumerate(writes)
+    )
+    entries = unpack_entries(data)
+    assert pack_entries(entries) == data
+    assert [(e.index, e.record.kind, e.record.commit) for e in entries] == [
+        (5, Kind.PUT, False),
+        (6, Kind.DELETE, False),
+        (7, Kind.DELETE_RANGE, True),
+    ]
+    rows, ranges, count = unpack_writes(data)
+    assert (rows, ranges, count) == ([(b"k", 9, b"v"), (b"", 9, None)], [(b"a", 9, b"")], 3)
+    assert unpack_writes(data[: -len(b"a") - 44]) == ([], [], 0)
