@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_the_tables_shown_are_those_of_the_tree_after_every_write(strategy):
         if not load.tree.has_work:
             assert known == files
     assert compacted > 5
+
+
+def test_tables_that_are_no_neighbours_in_age_become_as_new_as_the_newest():
+    load = loaded(Never())
+    first, _, third, *_ = load.tree.tables
+    load.merge([first.number, third.number], level=0)
+    shown = viz.shelves(load.trace)[-1].live
+    assert shown == [viz.box_of(info) for info in load.tree.tables]
 
 
 def test_a_moment_shows_what_is_merged_and_what_came_of_it():
@@ -147,6 +156,26 @@ def test_costs_are_what_the_samples_say(runs):
     assert never.write < tiered.write < levelled.write
     assert never.read > max(tiered.read, levelled.read)
     assert never.space > max(tiered.space, levelled.space)
+
+
+def test_a_sample_counts_every_file_and_only_its_own_reads():
+    load = loaded(Tiered(tables=3))
+    table_files = {n for n in load.disk.names() if n.endswith(".sst")}
+    while len(table_files) <= len(load.tree.tables):  # until a merge has begun to write
+        load.write(b"key 0001", b"more" * 20)
+        table_files = {n for n in load.disk.names() if n.endswith(".sst")}
+    first, again = (load.sample(Random(1)) for _ in range(2))
+    assert first == again
+    live = sum(info.size for info in load.tree.tables)
+    files = sum(map(load.disk.size, table_files))
+    alive = sum(len(key) + len(value) for key, value in load.tree.scan())
+    assert first.space == pytest.approx(files / alive)
+    assert files > live == sum(size for _, size in first.runs)
+    assert 1 < first.read <= len(load.tree.tables)
+
+
+def test_no_tables_are_a_picture_too():
+    assert 'aria-label="tables: none."' in viz.levels_svg([])
 
 
 def test_runs_are_levels_and_the_tables_of_level_0():
