@@ -19,21 +19,25 @@ sends and hands it replies and ticks.
 Invariants:
 
 - One id, one transaction: what is sent again is the very same records.
+- A transaction with reads is carried out only if each key still carries the timestamp that it
+  read, at the one place in the log where it writes: else it is ABORTED, as a :class:`Conflict`.
 - A transaction is sent only when all those :data:`~kvraft.session.WINDOW` or more sequence numbers
   before it are settled, so that the session of every replica still remembers it.
 - APPLIED is reported only on a replica's word; ABORTED only if every copy that was sent is known
   to be refused or undone.  (A link may lose what it carries, but must not deliver it twice.)
 
-Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries).
+Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries); Kung and Robinson, *On
+Optimistic Methods for Concurrency Control*, TODS 1981 (transactions that are validated at commit).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from kvraft.clock import Clock
 from kvraft.errors import BadInput, KvraftError
@@ -46,6 +50,7 @@ from kvraft.transaction import (
     Read,
     ReadAnswer,
     Redirect,
+    Refusal,
     Reply,
     Request,
     Stage,
@@ -54,6 +59,7 @@ from kvraft.transaction import (
     Writes,
     build,
     check_key,
+    check_write,
 )
 
 RETRY_MILLIS = 150
@@ -75,8 +81,12 @@ class WriteFailed(KvraftError):
         self.ticket = ticket
 
 
+class Conflict(WriteFailed):
+    """A transaction had no effect, for a key that it read was written meanwhile: begin it anew."""
+
+
 class ReadFailed(KvraftError):
-    """A read got no answer before its deadline."""
+    """A read got no answer before its deadline, or asks for a time that cannot be read."""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +107,7 @@ class _OpenRead(_Errand):
     key: bytes = b""
     at: str | None = None  # the member that is to answer, if not the leader
     stale: bool = False
+    time: Timestamp | None = None
     answer: ReadAnswer | None = None
     failed: bool = False
 
@@ -106,15 +117,20 @@ class Ticket(_Errand):
     """How far one write has come.  ``history`` lists (milliseconds, stage, member), in order.
 
     ``index`` is the transaction's last log index and ``timestamp`` the stamp of its records as
-    the leader raised it, both once known; ``reason`` says why it ended other than APPLIED.
+    the leader raised it, both once known; ``reason`` says why it ended other than APPLIED, and
+    ``conflict`` which key it had read that was written meanwhile, if that is why.  A ticket can be
+    awaited: ``await ticket`` gives the ticket itself once it is done.
     """
 
     transaction: Transaction = field(kw_only=True)
+    host: Host = field(kw_only=True)
     stage: Stage = Stage.QUEUED
     index: int = 0
     timestamp: Timestamp = 0
     reason: str = ""
+    conflict: bytes | None = None
     history: list[tuple[int, Stage, str]] = field(default_factory=list)
+    put_off: str = ""  # why a leader did not take it when it was asked last
     live: set[int] = field(default_factory=set)
     """The attempts whose copy may still take effect, for all that is known."""
 
@@ -128,6 +144,10 @@ class Ticket(_Errand):
         """Whether the ticket will not move any more."""
         return self.stage in (Stage.APPLIED, Stage.ABORTED, Stage.UNKNOWN)
 
+    def __await__(self) -> Generator[None, None, Self]:
+        yield from self.host.until(lambda: self.done).__await__()
+        return self
+
     def __repr__(self) -> str:
         return f"<Ticket {self.txn} {self.stage}, sent {self.attempts} times>"
 
@@ -135,14 +155,20 @@ class Ticket(_Errand):
 class Host(Protocol):
     """What a client needs of the world it lives in."""
 
+    def wall_millis(self) -> int:
+        """Return the wall time in milliseconds since the Unix epoch, for stamps: it may jump."""
+
     def millis(self) -> int:
-        """Return the wall time in milliseconds since the Unix epoch."""
+        """Return milliseconds since some moment, for deadlines: these never jump."""
 
     def send(self, request: Request) -> None:
         """Carry a request to the member it is for, as well as can be."""
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Let time pass until ``condition`` holds, handing the client its replies and ticks."""
+
+    def until(self, condition: Callable[[], bool]) -> Awaitable[None]:
+        """Return something to await until ``condition`` holds."""
 
 
 class Client:
@@ -160,7 +186,7 @@ class Client:
         if not name or not members:
             raise BadInput("a client needs a name and at least one member to talk to")
         self.name = name
-        self.clock = Clock(host.millis)
+        self.clock = Clock(host.wall_millis)
         self.leader: str | None = None
         """The member that answered as leader last, or was named as such."""
         self._members = tuple(members)
@@ -184,10 +210,13 @@ class Client:
         gives up: the ticket is then ABORTED or UNKNOWN.  Raises
         :class:`~kvraft.errors.BadInput` for writes that :func:`~kvraft.transaction.build` refuses.
         """
+        return self._submit(writes, None, timeout)
+
+    def _submit(self, writes: Writes, reads: dict[bytes, Timestamp] | None, timeout: int) -> Ticket:
         txn = TxnId(self.name, self._sequence + 1)
-        transaction = build(txn, writes, self.clock.now())
+        transaction = build(txn, writes, self.clock.now(), reads)
         self._sequence += 1
-        ticket = Ticket(self._millis() + timeout, transaction=transaction)
+        ticket = Ticket(self._millis() + timeout, transaction=transaction, host=self._host)
         ticket.timestamp = transaction.timestamp
         self._queue.append(ticket)
         self._send_queued()
@@ -206,11 +235,20 @@ class Client:
 
         Raises :class:`WriteFailed` if it ends ABORTED or UNKNOWN.
         """
-        ticket = self.submit(writes)
+        return self.wait_for(self.submit(writes))
+
+    def wait_for(self, ticket: Ticket) -> Ticket:
+        """Wait for a ticket and return it; raises :class:`WriteFailed` unless it is APPLIED."""
         self._host.wait(lambda: ticket.done)
+        if ticket.conflict is not None:
+            raise Conflict(ticket)
         if ticket.stage is not Stage.APPLIED:
             raise WriteFailed(ticket)
         return ticket
+
+    def transaction(self) -> Draft:
+        """Begin a transaction with reads, ``with client.transaction() as txn``: a :class:`Draft`."""
+        return Draft(self)
 
     def put(self, key: bytes, value: bytes) -> Ticket:
         """Store ``value`` under ``key`` and wait for it; see :meth:`write`."""
@@ -224,34 +262,54 @@ class Client:
         self,
         key: bytes,
         *,
-        at: str | None = None,
+        at: Timestamp | None = None,
+        member: str | None = None,
         stale: bool = False,
         timeout: int = TIMEOUT_MILLIS,
     ) -> bytes | None:
         """Return what ``key`` holds, ``None`` if nothing: a linearizable read (thesis §6.4).
 
-        The leader answers, or the member ``at``, which asks the leader how far it must have come
-        first.  With ``stale`` that member answers at once with what it has: the value may be old,
-        and a later read may find an older one yet.
+        The leader answers, or ``member``, which asks the leader how far it must have come first.
+        With ``stale`` that member answers at once with what it has: the value may be old, and a
+        later read may find an older one yet.
 
-        Raises :class:`ReadFailed` if nobody answers within ``timeout`` milliseconds.
+        With ``at``, a timestamp, it is what the key held then: everything stamped at or below it,
+        and nothing later.  As stamps only rise along the log, asking again gives the same answer.
+
+        Raises :class:`ReadFailed` if nobody answers within ``timeout`` milliseconds, or if what was
+        ``at`` that time is not kept any more, or is not known yet.
         """
+        return self.read(key, at=at, member=member, stale=stale, timeout=timeout).value
+
+    def read(
+        self,
+        key: bytes,
+        *,
+        at: Timestamp | None = None,
+        member: str | None = None,
+        stale: bool = False,
+        timeout: int = TIMEOUT_MILLIS,
+    ) -> ReadAnswer:
+        """Return value, timestamp and place in the log of what ``key`` holds; see :meth:`get`."""
         check_key(key)
-        if at is not None and at not in self._members:
-            raise BadInput(f"there is no member called {at}: {', '.join(self._members)}")
-        if stale and at is None:
+        if member is not None and member not in self._members:
+            raise BadInput(f"there is no member called {member}: {', '.join(self._members)}")
+        if stale and member is None:
             raise BadInput("a stale read needs to be told at which member")
+        if at is not None and not (type(at) is int and at >= 0):
+            raise BadInput(f"a time to read at is a timestamp, not {at!r:.60}")
         self._read_number += 1
-        read = _OpenRead(
-            self._millis() + timeout, number=self._read_number, key=key, at=at, stale=stale
-        )
+        deadline, number = self._millis() + timeout, self._read_number
+        read = _OpenRead(deadline, number=number, key=key, at=member, stale=stale, time=at)
         self._reads[read.number] = read
         self._send(read)
         self._host.wait(lambda: read.answer is not None or read.failed)
         self._reads.pop(read.number, None)
         if read.answer is None:
             raise ReadFailed(f"nobody answered the read of {key!r:.60} within {timeout} ms")
-        return read.answer.value
+        if read.answer.refused:
+            raise ReadFailed(f"{read.answer.sender} cannot read {key!r:.60}: {read.answer.refused}")
+        return read.answer
 
     def meet(self, member: str) -> None:
         """Learn of a member that was added."""
@@ -287,6 +345,8 @@ class Client:
                 self.leader = self.leader if read.at else reply.sender
         elif isinstance(reply, Later):
             self._put_off(reply)
+        elif isinstance(reply, Refusal):
+            self._refused(reply)
         elif (ticket := self._open.get(reply.txn.sequence)) is not None:
             self._answered(ticket, reply)
         self._send_queued()
@@ -319,7 +379,16 @@ class Client:
         else:
             here = errand.at is not None
             self._host.send(
-                Read(self.name, to, errand.number, errand.attempts, errand.key, here, errand.stale)
+                Read(
+                    self.name,
+                    to,
+                    errand.number,
+                    errand.attempts,
+                    errand.key,
+                    here,
+                    errand.stale,
+                    errand.time,
+                )
             )
 
     def _lose_faith(self, errand: _Errand) -> None:
@@ -339,7 +408,8 @@ class Client:
         elif errand.live:
             self._settle(errand, Stage.UNKNOWN, "no final answer came before the deadline")
         else:
-            self._settle(errand, Stage.ABORTED, "every copy was refused or undone")
+            why = f"every copy was refused or undone{errand.put_off and ': ' + errand.put_off}"
+            self._settle(errand, Stage.ABORTED, why)
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
 
@@ -354,6 +424,10 @@ class Client:
         self.leader = answer.sender
         if answer.stage is Stage.UNKNOWN:
             self._settle(ticket, Stage.UNKNOWN, answer.reason)
+        elif answer.stage is Stage.ABORTED:  # decided by the log, for all copies there are
+            ticket.index, ticket.timestamp = answer.index, answer.timestamp
+            ticket.conflict = answer.conflict
+            self._settle(ticket, Stage.ABORTED, answer.reason, answer.sender)
         elif _RANK[answer.stage] > _RANK[ticket.stage]:
             ticket.index, ticket.timestamp = answer.index, answer.timestamp
             ticket.retry_at = self._millis() + ticket.pause
@@ -391,8 +465,23 @@ class Client:
         ticket = self._open.get(reply.request.sequence)
         if ticket is not None:
             ticket.live.discard(reply.attempt)
+            ticket.put_off = reply.reason
             if reply.attempt == ticket.attempts:
                 ticket.retry_at = self._millis() + self._random.randrange(20, ticket.pause)
+
+    def _refused(self, reply: Refusal) -> None:
+        """The leader will not take this transaction, whose stamp is too far ahead or behind.
+
+        The next one gets a better stamp: one from behind by the leader's time, and one from ahead
+        because what this clock gave so far counts no more once the wall clock was set right.
+        """
+        self.clock = Clock(self._host.wall_millis)
+        self.clock.observe(reply.timestamp)
+        ticket = self._open.get(reply.request.sequence)
+        if ticket is not None:
+            ticket.live.discard(reply.attempt)
+            stage = Stage.UNKNOWN if ticket.live else Stage.ABORTED
+            self._settle(ticket, stage, reply.reason, reply.sender)
 
     # ── settling ────────────────────────────────────────────────────────────────────────────────
 
@@ -406,3 +495,77 @@ class Client:
         ticket.stage = stage
         ticket.history.append((self._millis(), stage, member))
         self._report(TicketMoved(str(ticket.txn), stage.value, member, ticket.index))
+
+
+class Draft:
+    """A transaction that is being put together, with reads.  Made by :meth:`Client.transaction`.
+
+    ::
+
+        with client.transaction() as txn:
+            balance = int(txn.get(b"ann") or b"0")
+            txn.put(b"ann", b"%d" % (balance - 5))
+
+    At the end of the block it is sent, and waited for.  It is carried out only if no key that was
+    read has been written meanwhile by anybody; else :class:`Conflict` is raised, and nothing
+    happened.  A block that ends with an exception sends nothing.  Outside of a ``with`` statement,
+    :meth:`submit` sends it and returns its ticket at once.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._reads: dict[bytes, Timestamp] = {}
+        self._read: dict[bytes, bytes | None] = {}
+        self._writes: dict[bytes, bytes | None] = {}
+        self.ticket: Ticket | None = None
+        """The ticket, once it was sent."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return what ``key`` holds, this transaction's own writes included.
+
+        A key is read once: asking again gives the same answer.  Raises what :meth:`Client.get`
+        raises.
+        """
+        self._check_open()
+        check_key(key)
+        if key in self._writes:
+            return self._writes[key]
+        if key not in self._read:
+            answer = self._client.read(key)
+            self._read[key], self._reads[key] = answer.value, answer.timestamp
+        return self._read[key]
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Let ``key`` hold ``value`` if the transaction is carried out."""
+        self._write(key, value)
+
+    def delete(self, key: bytes) -> None:
+        """Let ``key`` hold nothing if the transaction is carried out."""
+        self._write(key, None)
+
+    def _write(self, key: bytes, value: bytes | None) -> None:
+        self._check_open()
+        check_write(key, value)
+        self._writes[key] = value
+
+    def submit(self, *, timeout: int = TIMEOUT_MILLIS) -> Ticket:
+        """Send it and return its ticket at once; see :meth:`Client.submit`."""
+        self._check_open()
+        self.ticket = self._client._submit(self._writes, self._reads, timeout)
+        return self.ticket
+
+    def _check_open(self) -> None:
+        if self.ticket is not None:
+            raise BadInput(f"{self.ticket.txn} was sent: what it reads and writes is settled")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None and self.ticket is None and (self._reads or self._writes):
+            self._client.wait_for(self.submit())

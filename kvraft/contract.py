@@ -140,13 +140,14 @@ class Ready(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FollowerStatus:
-    """A follower as its leader sees it."""
+    """A follower as its leader sees it; ``snapshot`` is the last index of one in flight, or 0."""
 
     state: str
     next: int
     match: int
     in_flight: int
     active: bool
+    snapshot: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -76,6 +77,9 @@ class Disk(Protocol):
 
     def sync_dir(self) -> None:
         """Make creations, renames, removals and links durable."""
+
+    def free(self) -> int | None:
+        """Return how many bytes can still be written, ``None`` if there is no telling."""
 
     def close(self) -> None:
         """Let go of everything held open.  Says nothing about durability."""
@@ -201,6 +205,10 @@ class RealDisk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def free(self) -> int | None:
+        """Return what the file system has left."""
+        return shutil.disk_usage(self.path).free
 
     def close(self) -> None:
         """Close every file and release the lock."""

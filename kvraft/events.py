@@ -179,6 +179,17 @@ class SegmentSealed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HoldsChanged(Event):
+    """Somebody who holds the log came, went, or now needs it from another segment on.
+
+    ``holders`` and ``needs`` go together: the oldest index that each holder still needs.
+    """
+
+    holders: tuple[str, ...]
+    needs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CutDecided(Event):
     """Segments wholly below ``floor`` may go: each holder no longer needs them.
 
@@ -248,6 +259,23 @@ class Repeated(Event):
     """A transaction that was applied before came again at ``index`` and changed nothing."""
 
     txn: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicted(Event):
+    """The transaction that ends at ``index`` had no effect: ``key`` was written after it was read."""
+
+    txn: str
+    index: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionExpired(Event):
+    """The session of ``client`` was deleted at ``index``: log time left it behind."""
+
+    client: str
     index: int
 
 

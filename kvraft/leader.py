@@ -412,6 +412,13 @@ class Leader:
     def followers(self) -> dict[str, FollowerStatus]:
         """Return what is known of each follower."""
         return {
-            name: FollowerStatus(p.state.value, p.next, p.match, len(p.in_flight), p.active)
+            name: FollowerStatus(
+                p.state.value,
+                p.next,
+                p.match,
+                len(p.in_flight),
+                p.active,
+                p.snapshot.last.index if p.snapshot else 0,
+            )
             for name, p in self._progress.items()
         }

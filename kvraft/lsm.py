@@ -457,11 +457,14 @@ class Tree:
         row, deleted = self._find(key, time)
         return None if row is None or row[1] < deleted else row[2]
 
-    def version(self, key: bytes) -> Version | None:
-        """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known."""
+    def version(self, key: bytes, *, at: Timestamp | None = None) -> Version | None:
+        """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known.
+
+        With ``at`` the one that was newest at that time: see :meth:`get`.
+        """
         self._check_open()
         check_key(key)
-        row, deleted = self._find(key, MAX_TIMESTAMP)
+        row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
         if row is not None and row[1] >= deleted:
             return Version(row[1], row[2])
         return Version(deleted, None) if deleted != NONE else None

@@ -15,7 +15,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvraft.membership import Configuration
-from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Entry, Kind, Position, Record, TxnId
+from kvraft.record import (
+    EXPECTATION_BYTES,
+    MAX_KEY_BYTES,
+    MAX_VALUE_BYTES,
+    Entry,
+    Kind,
+    Position,
+    Record,
+    TxnId,
+)
 
 CLUSTER = "kvraft"
 """The name of a cluster that was given no other."""
@@ -327,6 +336,12 @@ def _records_problem(records: list[Record]) -> str:
             return f"a record's {name} is no {kind.__name__}"
     if Kind.DELETE_RANGE in kinds:
         return "range deletes are not replicated"
+    if Kind.EXPECT in kinds and not all(
+        len(value) == EXPECTATION_BYTES
+        for kind, value in zip(kinds, values, strict=True)
+        if kind is Kind.EXPECT
+    ):
+        return f"an expectation is a timestamp of {EXPECTATION_BYTES} bytes"
     if max(map(len, keys)) > MAX_KEY_BYTES or max(map(len, values)) > MAX_VALUE_BYTES:
         return f"a key is over {MAX_KEY_BYTES} bytes, or a value over {MAX_VALUE_BYTES}"
     if min(min(times), min(sequences)) < 0 or max(max(times), max(sequences)) > MAX_NUMBER:

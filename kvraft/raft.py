@@ -216,7 +216,7 @@ class Raft:
         entries wait already.
         """
         kinds = [record.kind for record in records]
-        if not kinds or not {Kind.PUT, Kind.DELETE}.issuperset(kinds):
+        if not kinds or not {Kind.PUT, Kind.DELETE, Kind.EXPECT}.issuperset(kinds):
             raise BadInput("a proposal needs records, and only such as carry a client's data")
         self._check_leads()
         waiting = self.log.last_index - self.commit_index

@@ -16,6 +16,8 @@ Invariants:
 - A delete is a kind of record, never an empty value: ``b""`` is a good key and a good value.
 - A range delete holds its range in key (where it starts) and value (where it stops, exclusive); as
   no range stops at ``b""``, that stands for a range without an end.
+- An expectation writes nothing: its transaction takes effect only if the key still carries the
+  timestamp in its value (8 bytes; 0 if it is to hold nothing).
 - In one log, timestamps of data records never fall, and two transactions never share one.
 
 Entries as bytes, in the log on disk and (later) on the wire, little-endian, one after another::
@@ -28,7 +30,8 @@ Entries as bytes, in the log on disk and (later) on the wire, little-endian, one
         32     4  length of key
         36     4  length of value
         40     2  length of client name
-        42     1  kind           1 put, 2 delete, 3 no-op, 4 configuration, 5 range delete
+        42     1  kind           1 put, 2 delete, 3 no-op, 4 configuration, 5 range delete,
+                              6 expectation
         43     1  commit mark    1 on the last record of a transaction
         44     …  client, key, value
 
@@ -59,11 +62,12 @@ class Kind(IntEnum):
     NOOP = 3
     CONFIGURATION = 4
     DELETE_RANGE = 5
+    EXPECT = 6
 
     @property
     def is_data(self) -> bool:
         """Whether it is a client's, and not consensus's own."""
-        return self <= Kind.DELETE or self is Kind.DELETE_RANGE
+        return self <= Kind.DELETE or self >= Kind.DELETE_RANGE
 
 
 class TxnId(NamedTuple):
@@ -78,9 +82,12 @@ class TxnId(NamedTuple):
 
 NO_TXN = TxnId("", 0)
 
+EXPECTATION_BYTES = 8
+_NUMBER = struct.Struct("<Q")
+
 
 class Record(NamedTuple):
-    """One upsert or delete, as its client asked for it (client → Raft, log → memtable)."""
+    """One upsert, delete or expectation, as its client asked for it (client → Raft → memtable)."""
 
     kind: Kind
     key: bytes
@@ -93,6 +100,20 @@ class Record(NamedTuple):
 
 NOOP = Record(Kind.NOOP, b"", b"", 0, NO_TXN)
 """What a new leader appends first (Raft §5.4.2, §8).  It carries no data and no time."""
+
+
+def expectation(key: bytes, expected: Timestamp, timestamp: Timestamp, txn: TxnId) -> Record:
+    """Return the record that makes ``txn`` depend on ``key`` carrying the timestamp ``expected``.
+
+    0 stands for a key that holds nothing.
+    """
+    return Record(Kind.EXPECT, key, _NUMBER.pack(expected), timestamp, txn)
+
+
+def expected_timestamp(record: Record) -> Timestamp:
+    """Return the timestamp that the key of an expectation is to carry."""
+    (expected,) = _NUMBER.unpack(record.value)
+    return int(expected)
 
 
 def configuration_record(value: bytes) -> Record:

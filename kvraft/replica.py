@@ -12,13 +12,13 @@ Everything a replica does moves one of five marks, which never cross::
      │ oldest entry kept            │ in SSTables  │ in the     │ on a      │ in the
      │ in the log                   │ on disk      │ memtable   │ majority  │ log
 
-Neither owner of the log cuts it alone.  A sealed segment goes only when all of it lies below what
-every holder still needs (:meth:`Replica.holds`):
+Neither owner of the log cuts it alone: :meth:`Replica.holds` tells who still needs what, by the
+rule of retention.py.  A member that needs what is gone is sent a snapshot: the tables at the
+flushed mark, as they are.
 
-- the **tree** needs everything above its flushed mark, to rebuild its memtables after a crash; an
-  open transaction is not applied, so it is above that mark;
-- the **followers** need everything that is not yet on every member, to catch up.  One that joins
-  later is sent a snapshot: the tables at the flushed mark, as they are.
+Too much at once is refused, never lost.  A leader whose disk is nearly full, or whose flushes lag,
+takes no more writes (:class:`~kvraft.transaction.Later`); a follower with a full disk takes no more
+entries.  Heartbeats, elections and reads go on, and so do writes once there is space again.
 
 Order of things, which makes an acknowledged write survive: hard state and entries are synced, then
 messages leave; a table is synced, then the directory, then the manifest, and only then log
@@ -29,65 +29,81 @@ Sources: Raft §5 and §7; Kudu's log anchors and all-replicated index for the h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
+from kvraft import clock
 from kvraft.compaction import Levelled, Strategy
 from kvraft.disk import Disk
-from kvraft.errors import Busy, Damage, NotLeader, Stopped
-from kvraft.events import (
-    Applied,
-    CutDecided,
-    Marks,
-    Repeated,
-    Report,
-    Started,
-    Undone,
-    ignore,
-)
+from kvraft.errors import BadInput, Busy, Damage, NotLeader, Stopped
+from kvraft.events import CutDecided, HoldsChanged, Marks, Report, Started, ignore
 from kvraft.log import Log
 from kvraft.lsm import Tree, TreeOptions
+from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
 from kvraft.membership import Configuration
-from kvraft.messages import Message
+from kvraft.messages import AppendEntries, InstallSnapshot, Message
+from kvraft.pending import Pending, Waiter
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
-from kvraft.record import RESERVED, Entry, Kind, Position, Row, TxnId
-from kvraft.session import Outcome, Session, session_key
+from kvraft.record import Entry, Position, Timestamp, TxnId
+from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
+from kvraft.session import Outcome
 from kvraft.snapshot import TreeSnapshot
 from kvraft.store import check_disk
 from kvraft.transaction import (
     Answer,
-    Complete,
-    Gatherer,
     Later,
     Read,
     ReadAnswer,
     Redirect,
+    Refusal,
     Reply,
     Stage,
     Submit,
 )
 from kvraft.wal import Wal
 
-CONFIGURATION_KEY = RESERVED + b"configuration"
-"""Where the tree keeps the latest configuration applied."""
+_PACE = 64  # slices of long work at most that a drain does for each memtable it fills
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Sizes in bytes, and the timing of consensus in ticks.
+    """Sizes in bytes, times in milliseconds, and the timing of consensus in ticks.
 
-    ``log_bytes`` is how much sealed log may wait for a memtable that is slow to fill: beyond it
-    the memtable is flushed however small it is.  ``strategy`` says which tables are merged.
+    - ``log_bytes`` is how much sealed log may wait for a memtable that is slow to fill: beyond it
+      the memtable is flushed however small it is;
+    - ``retain_bytes`` is how much sealed log is kept for followers (retention.py);
+    - ``reserve_bytes`` is how much of the disk must be free for new writes to be taken; it should
+      cover a flush and a segment, which is how space is won back;
+    - ``strategy`` says which tables are merged;
+    - ``history_millis`` is how far back one can read at a timestamp;
+    - ``session_millis`` is how long a session is kept that nobody uses, in log time (session.py).
+      It **must be the same on every member**, for it decides what their state is;
+    - ``skew_millis`` is how far ahead of its leader's clock a client's may be.
     """
 
     memtable_bytes: int = 4 << 20
     segment_bytes: int = 1 << 20
     log_bytes: int = 16 << 20
+    retain_bytes: int = 64 << 20
+    reserve_bytes: int = 8 << 20
     strategy: Strategy = field(default_factory=Levelled)
+    history_millis: int = 0
+    session_millis: int = 3_600_000
+    skew_millis: int = 500
     raft: RaftOptions = field(default_factory=RaftOptions)
+
+    def __post_init__(self) -> None:
+        """Raise ``BadInput`` for options that make no sense here."""
+        for name in ("log_bytes", "retain_bytes", "reserve_bytes", "history_millis", "skew_millis"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"{name} must not be negative, as {getattr(self, name)} is")
+        if self.session_millis < 1:
+            raise BadInput(f"a session that lives {self.session_millis} ms remembers nothing")
 
 
 class Drained(NamedTuple):
@@ -125,22 +141,13 @@ class Shipped:
         return self.tables.read(offset, length)
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A transaction that this member, as leader, appended and has not seen the end of."""
-
-    client: str
-    txn: TxnId
-    first: int
-    term: int
-    attempts: list[int] = field(default_factory=list)
-
-
 class Replica:
     """One member of a cluster, on one disk.
 
     Opening it recovers what the disk holds: the tables' contents are applied, everything above
-    their flushed mark waits in the log to be committed again.  Raises
+    their flushed mark waits in the log to be committed again.  ``millis`` tells the wall time in
+    milliseconds since the Unix epoch; it is used to refuse stamps from far ahead, and for nothing
+    that must be alike on all members; without it none are refused.  Raises
     :class:`~kvraft.errors.Foreign` if the disk belongs to another member or cluster, and
     :class:`~kvraft.errors.Damage` if what it promised to keep is not there.
     """
@@ -155,12 +162,15 @@ class Replica:
         cluster: str = "kvraft",
         options: Options | None = None,
         consensus: type[Raft] = Raft,
+        millis: Callable[[], int] | None = None,
         report: Report = ignore,
     ) -> None:
         options = options or Options()
         owner = f"{cluster}/{member}"
         self.member = member
         self.options = options
+        self._millis = millis
+        self._disk = disk
         self._report = report
         found = check_disk(disk, owner)
         # The log first: then a tree without a log is never a crash, but always a loss.
@@ -170,7 +180,11 @@ class Replica:
         self.tree = Tree.open(
             disk,
             owner=owner,
-            options=TreeOptions(memtable_bytes=options.memtable_bytes, strategy=options.strategy),
+            options=TreeOptions(
+                memtable_bytes=options.memtable_bytes,
+                strategy=options.strategy,
+                history=clock.pack(options.history_millis),
+            ),
             report=report,
         )
         entries = self.wal.entries()
@@ -186,19 +200,19 @@ class Replica:
             cluster=cluster,
             report=report,
         )
-        self._gatherer = Gatherer()
-        self._sessions: dict[str, Session] = {}
-        self._pending: dict[TxnId, _Pending] = {}
-        # First log index → transactions: several once this member was superseded and leads again.
-        self._pending_at: dict[int, list[TxnId]] = {}
+        self._begin_machine()
+        self._pending = Pending()
         self._reads: dict[int, Read] = {}
         self._next_read = 1
         self._replies: list[Reply] = []
         self._stopped = ""
+        self._low = ""  # why nothing new may be written for now
+        self._full = False  # whether long work met a full disk since the last tick
         self._stamp = self.tree.timestamp
         self._note_stamps(entries)
         self._offer_snapshot()
         self._led = False
+        self._told_holds: tuple[tuple[str, int], ...] = ()
         self._marks = self.marks
         report(Started(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last))
         report(self._marks)
@@ -207,45 +221,105 @@ class Replica:
 
     def tick(self) -> None:
         """Let one tick of time pass."""
+        self._full = False
+        self._look_for_space()
         self.raft.tick()
 
     def receive(self, message: Message) -> None:
-        """Take a message from another member."""
+        """Take a message from another member; on a full disk, nothing that has to be stored."""
+        if self._low and isinstance(message, InstallSnapshot):
+            return
+        if self._low and isinstance(message, AppendEntries):
+            message = message._replace(entries=())  # a heartbeat is left of it
         self.raft.step(message)
 
     def submit(self, request: Submit) -> None:
         """Take a client's transaction: append it if this member leads, else say who does."""
         transaction = request.transaction
         txn = transaction.id
-        if self._on_its_way(txn):
-            self._pending[txn].attempts.append(request.attempt)
+        waiter = self._pending.get(txn)
+        if waiter and self.raft.role is Role.LEADER and self._pending.held_by(self.raft.log, txn):
+            waiter.attempts.append(request.attempt)  # it is on its way
             return
-        session = self._session(txn.client)
-        outcome = session.outcome(txn.sequence)
-        if outcome is not None:
-            self._answer(request.sender, txn, (request.attempt,), Stage.APPLIED, outcome)
+        if self._answer_from_session(request):
             return
-        if session.forgotten(txn.sequence):
-            attempts = (request.attempt,)
-            self._answer(request.sender, txn, attempts, Stage.UNKNOWN, reason=_too_old(txn))
+        stamp = self.raised(transaction.timestamp)
+        why = self._refuses(txn, transaction.timestamp, stamp)
+        if why:
+            self._replies.append(
+                Refusal(self.member, request.sender, txn, request.attempt, self._stamp, why)
+            )
             return
-        # Timestamp order must be log order, whatever the client's clock says.
-        stamp = max(transaction.timestamp, self._stamp + 1)
         try:
+            self._check_pace()
             first, last = self.raft.propose(transaction.stamped(stamp).records)
         except NotLeader as refusal:
             redirect = Redirect(self.member, request.sender, txn, request.attempt, refusal.leader)
             self._replies.append(redirect)
             return
-        except Busy:
-            self._replies.append(Later(self.member, request.sender, txn, request.attempt))
+        except Busy as busy:
+            later = Later(self.member, request.sender, txn, request.attempt, str(busy))
+            self._replies.append(later)
             return
-        self._stamp = stamp
-        self._forget(txn)  # an earlier copy, which this log has lost: nobody can say if it is dead
-        pending = _Pending(request.sender, txn, first, self.raft.term, [request.attempt])
-        self._pending[txn] = pending
-        self._pending_at.setdefault(first, []).append(txn)
+        self._stamp = max(self._stamp, stamp)
+        # An earlier copy is waited for no more: this log has lost it, and nobody knows if it lives.
+        self._pending.add(Waiter(request.sender, txn, first, self.raft.term, [request.attempt]))
         self._answer(request.sender, txn, (request.attempt,), Stage.APPENDED, Outcome(last, stamp))
+
+    def raised(self, timestamp: Timestamp) -> Timestamp:
+        """Return the stamp that a transaction gets which its client stamped ``timestamp``.
+
+        Timestamp order must be log order, whatever a client's clock says: the highest timestamp
+        wins wherever two versions meet, so a stamp from behind would be a write that is lost.
+        """
+        return max(timestamp, self._stamp + 1)
+
+    def _answer_from_session(self, request: Submit) -> bool:
+        """Answer a transaction that was carried out before; return whether it was."""
+        transaction, attempts = request.transaction, (request.attempt,)
+        txn = transaction.id
+        session = self.machine.sessions[txn.client]
+        outcome = session.outcome(txn.sequence)
+        if outcome is None:
+            if session.forgotten(txn.sequence):
+                why = _too_late(txn)
+                self._answer(request.sender, txn, attempts, Stage.UNKNOWN, reason=why)
+                return True
+            return False
+        if not outcome.conflict:
+            self._answer(request.sender, txn, attempts, Stage.APPLIED, outcome)
+        else:
+            key = transaction.records[outcome.conflict - 1].key
+            why = _conflict(key)
+            self._answer(request.sender, txn, attempts, Stage.ABORTED, outcome, why, key)
+        return True
+
+    def _refuses(self, txn: TxnId, stamped: Timestamp, stamp: Timestamp) -> str:
+        """Return why this leader refuses a transaction for its stamp, ``""`` if it does not."""
+        if self.raft.role is not Role.LEADER:
+            return ""
+        if self.machine.sessions.too_old(stamped, stamp):
+            return (
+                f"{txn} was stamped {clock.show(stamped)}, more than "
+                f"{self.options.session_millis} ms before log time: if it was carried out, "
+                f"its session has expired since"
+            )
+        if self._millis is not None:
+            ahead = clock.unpack(stamped)[0] - self._millis()
+            if ahead > self.options.skew_millis:
+                return (
+                    f"{txn} was stamped {ahead} ms ahead of the clock of {self.member}, and no "
+                    f"more than {self.options.skew_millis} are allowed"
+                )
+        return ""
+
+    def _check_pace(self) -> None:
+        """Raise ``Busy`` while more must not be written: the disk is full, or flushes lag."""
+        if self.raft.role is Role.LEADER:
+            if self._low:
+                raise Busy(self._low)
+            if self.tree.pressure >= 1:
+                raise Busy(f"{self.member} has {self.tree.waiting} memtables to flush first")
 
     def read(self, request: Read) -> None:
         """Take a client's read.
@@ -311,7 +385,6 @@ class Replica:
                 self.raft.advance()
             self._tell_of_lost_leadership()
             self._make_room()
-            self._cut()
         except (OSError, Damage) as error:
             self._stop(error)
         self._note_marks()
@@ -320,21 +393,33 @@ class Replica:
 
     @property
     def has_work(self) -> bool:
-        """Whether a slice of long work (a flush, a compaction) is waiting to be done."""
-        return not self._stopped and self.tree.has_work
+        """Whether a slice of long work (a cut, a flush, a compaction) is waiting to be done."""
+        return not self._stopped and (self._may_cut() or self._tree_has_work)
 
     def work(self) -> None:
-        """Do one slice of long work."""
+        """Do one slice of long work: remove one segment, or do a part of a flush or compaction."""
         if not self.has_work:
             return
-        flushed = self.tree.flushed
         try:
-            self.tree.work()
-            if self.tree.flushed != flushed:
+            if self._may_cut():
                 self._cut()
+            else:
+                self._work_tree()
         except (OSError, Damage) as error:
             self._stop(error)
         self._note_marks()
+
+    @property
+    def _tree_has_work(self) -> bool:
+        return self.tree.has_work and not self._full
+
+    def _work_tree(self) -> None:
+        try:
+            self.tree.work()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            self._full = True  # nothing is lost; the next tick tries again
 
     def close(self) -> None:
         """Close log and tree in good order."""
@@ -354,9 +439,17 @@ class Replica:
             last=self.wal.last_index,
         )
 
-    def holds(self) -> dict[str, int]:
-        """Return for each holder of the log the oldest index that it still needs."""
-        return {"tree": self.tree.flushed.index + 1, "followers": self.raft.replicated + 1}
+    def holds(self) -> Holds:
+        """Return who still needs which part of the log, and why (retention.py)."""
+        segments, budget = self.wal.segments, self.options.retain_bytes
+        reach, tree = reach_of(segments, budget), tree_hold(self.tree.flushed.index)
+        leading = self.raft.leading
+        if leading is not None:
+            far, base = reach_of(segments, 2 * budget), self.wal.base.index
+            return Holds((tree, *follower_holds(leading.followers(), base, reach, far)))
+        if self.raft.configuration.members == (self.member,):
+            return Holds((tree,))
+        return Holds((tree, members_hold(self.raft.replicated, reach)))
 
     # ── what consensus asks for ─────────────────────────────────────────────────────────────────
 
@@ -375,16 +468,20 @@ class Replica:
         """Let a leader's snapshot take the place of tables and log, in this order (Raft §7)."""
         self.tree.install(snapshot.data)
         self.wal.reset(snapshot.last)
-        self._gatherer = Gatherer()
-        self._sessions = {}
+        self._begin_machine()
         self._stamp = max(self._stamp, self.tree.timestamp)
         self._offer_snapshot()
-        for txn in [p.txn for p in self._pending.values() if p.first <= snapshot.last.index]:
-            outcome = self._session(txn.client).outcome(txn.sequence)
-            if outcome is None:  # its client was sent on when this member ceased to lead
-                self._forget(txn)
-            else:
-                self._settle(txn, Stage.APPLIED, outcome)
+        for waiter in self._pending:
+            if waiter.first <= snapshot.last.index:
+                outcome = self.machine.sessions[waiter.txn.client].outcome(waiter.txn.sequence)
+                if outcome is not None and not outcome.conflict:
+                    self._settle(waiter.txn, Stage.APPLIED, outcome)
+                else:  # its client was sent on when this member ceased to lead, and will ask again
+                    self._pending.pop(waiter.txn)
+
+    def _begin_machine(self) -> None:
+        lifetime = clock.pack(self.options.session_millis)
+        self.machine = Machine(self.tree, lifetime, self._report)
 
     def _offer_snapshot(self) -> None:
         """Keep ready what followers are sent that need more than the log still holds."""
@@ -396,97 +493,51 @@ class Replica:
     # ── committed entries ───────────────────────────────────────────────────────────────────────
 
     def _take(self, entry: Entry) -> None:
-        """Look at one committed entry: it may complete a transaction, end one, or do neither."""
-        self._settle_superseded(entry)
-        for ended in self._gatherer.take(entry):
-            if isinstance(ended, Complete):
-                self._apply(ended)
-            else:
-                self._undo(ended.entries)
-        if entry.record.kind is Kind.NOOP:
-            self.tree.apply((), Position(entry.index, entry.term))
-        elif entry.record.kind is Kind.CONFIGURATION:
-            row = (CONFIGURATION_KEY, entry.index, entry.record.value)
-            self.tree.apply((row,), Position(entry.index, entry.term))
+        """Give the state machine one committed entry, and tell those who wait for what it ends."""
+        for txn in self._pending.superseded(entry.index, entry.term):
+            self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
+        for ended in self.machine.take(entry):
+            if not ended.undone:
+                self._settle_ended(ended)
+            elif (waiter := self._pending.get(ended.txn)) and waiter.first == ended.first:
+                why = "its leader died before all of it was copied"
+                self._settle(ended.txn, Stage.UNDONE, None, why)
+        if self.tree.full:  # in the middle of a drain, when a member catches up
+            self._make_room()
 
-    def _apply(self, complete: Complete) -> None:
-        """Give a complete transaction to the tree, unless the session says it was applied."""
-        last = complete.entries[-1]
-        record = last.record
-        txn = record.txn
-        position = Position(last.index, last.term)
-        session = self._session(txn.client)
-        outcome = session.outcome(txn.sequence)
-        if outcome is not None or session.forgotten(txn.sequence):
-            self.tree.apply((), position)
-            self._report(Repeated(str(txn), last.index))
+    def _settle_ended(self, ended: Ended) -> None:
+        if ended.outcome is None:
+            self._settle(ended.txn, Stage.UNKNOWN, None, _too_late(ended.txn))
+        elif ended.conflict is None:
+            self._settle(ended.txn, Stage.APPLIED, ended.outcome)
         else:
-            outcome = Outcome(last.index, record.timestamp)
-            session.add(txn.sequence, outcome)
-            rows = [_row(entry) for entry in complete.entries]
-            mine = (session_key(txn.client), record.timestamp, session.to_bytes())
-            self.tree.apply([*rows, mine], position)
-            if self.tree.full:  # in the middle of a drain, when a member catches up
-                self._make_room()
-            self._report_applied(last.index, txn, len(rows))
-        if outcome is None:
-            self._settle(txn, Stage.UNKNOWN, None, _too_old(txn))
-        else:
-            self._settle(txn, Stage.APPLIED, outcome)
+            why = _conflict(ended.conflict)
+            self._settle(ended.txn, Stage.ABORTED, ended.outcome, why, ended.conflict)
 
-    def _undo(self, entries: tuple[Entry, ...]) -> None:
-        """Drop the records of a transaction that ended without its commit mark."""
-        txn = entries[0].record.txn
-        self._report(Undone(str(txn), entries[0].index, entries[-1].index))
-        pending = self._pending.get(txn)
-        if pending is not None and pending.first == entries[0].index:
-            self._settle(txn, Stage.UNDONE, None, "its leader died before all of it was copied")
-
-    def _settle_superseded(self, entry: Entry) -> None:
-        """Answer pending transactions whose place in the log was committed to another entry."""
-        for txn in tuple(self._pending_at.get(entry.index, ())):
-            if self._pending[txn].term != entry.term:
-                self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
-
-    def _settle(self, txn: TxnId, stage: Stage, outcome: Outcome | None, reason: str = "") -> None:
+    def _settle(
+        self,
+        txn: TxnId,
+        stage: Stage,
+        outcome: Outcome | None,
+        reason: str = "",
+        conflict: bytes | None = None,
+    ) -> None:
         """Answer the client of a pending transaction for the last time, if it is ours."""
-        pending = self._forget(txn)
-        if pending is not None:
-            self._answer(pending.client, txn, tuple(pending.attempts), stage, outcome, reason)
+        waiter = self._pending.pop(txn)
+        if waiter is not None:
+            attempts = tuple(waiter.attempts)
+            self._answer(waiter.client, txn, attempts, stage, outcome, reason, conflict)
 
     def _tell_of_lost_leadership(self) -> None:
         """A leader that steps down sends its clients on: what they wait for may still happen."""
         leads = self.raft.role is Role.LEADER
         if self._led and not leads:
-            for pending in self._pending.values():
-                attempt = pending.attempts[-1]
-                leader = self.raft.leader
-                self._replies.append(
-                    Redirect(self.member, pending.client, pending.txn, attempt, leader, live=True)
-                )
+            leader = self.raft.leader
+            self._replies += [
+                Redirect(self.member, w.client, w.txn, w.attempts[-1], leader, live=True)
+                for w in self._pending
+            ]
         self._led = leads
-
-    def _forget(self, txn: TxnId) -> _Pending | None:
-        """Strike a transaction off the pending ones; return it if it was one."""
-        pending = self._pending.pop(txn, None)
-        if pending is not None:
-            place = self._pending_at[pending.first]
-            place.remove(txn)
-            if not place:
-                del self._pending_at[pending.first]
-        return pending
-
-    def _on_its_way(self, txn: TxnId) -> bool:
-        """Whether this member leads and its log still holds the copy that it appended."""
-        pending, log = self._pending.get(txn), self.raft.log
-        if pending is None or self.raft.role is not Role.LEADER:
-            return False
-        return pending.first <= log.last_index and log.term(pending.first) == pending.term
-
-    def _session(self, client: str) -> Session:
-        if client not in self._sessions:
-            self._sessions[client] = Session.from_bytes(self.tree.get(session_key(client)))
-        return self._sessions[client]
 
     # ── reads ───────────────────────────────────────────────────────────────────────────────────
 
@@ -495,8 +546,15 @@ class Replica:
         self._answer_read(self._reads.pop(ready.token), ready.index)
 
     def _answer_read(self, request: Read, index: int) -> None:
-        value = self.tree.get(request.key)
-        self._replies.append(ReadAnswer(self.member, request.sender, request.number, value, index))
+        refused, found = "", None
+        try:
+            found = self.tree.version(request.key, at=request.at)
+        except BadInput as error:
+            refused = str(error)
+        stamp, value = found if found and found.value is not None else (0, None)
+        self._replies.append(
+            ReadAnswer(self.member, request.sender, request.number, value, index, stamp, refused)
+        )
 
     def _redirect_read(self, request: Read, leader: str | None) -> None:
         self._replies.append(
@@ -515,23 +573,42 @@ class Replica:
         return memtable_bytes >= self.options.memtable_bytes or pressed
 
     def _make_room(self) -> None:
+        """Freeze the memtable if it is time, and keep up with what is frozen already."""
         tree = self.tree
         # Log that only followers still need says nothing about the memtable.
         flushed = tree.flushed.index
         held = sum(s.size for s in self.wal.segments if s.sealed and s.high > flushed)
         if self.should_freeze(tree.memtable_size, held, tree.waiting):
             tree.freeze()
+        slices = _PACE  # what is committed must be applied: so memory is bounded by working here
+        while slices and tree.pressure >= 1 and self._tree_has_work:
+            self._work_tree()
+            slices -= 1
+
+    def _may_cut(self) -> bool:
+        """Whether the oldest segment may go."""
+        oldest = self.wal.segments[0]
+        free = oldest.sealed and oldest.high <= self.tree.flushed.index  # quickly told
+        return free and self.holds().frees(oldest)
 
     def _cut(self) -> None:
-        """Drop the sealed segments that nobody needs any more."""
-        oldest = self.wal.segments[0]
+        """Drop the oldest segment, which nobody needs any more.
+
+        Only one: an append that waits for it waits for the removal of one directory entry.
+        """
         holds = self.holds()
-        floor = min(holds.values())
-        if oldest.sealed and oldest.high < floor:
-            self._report(CutDecided(floor, tuple(holds), tuple(holds.values())))
-            self.wal.drop_below(floor)
-            self.raft.compact(self.wal.base.index)
-            self._offer_snapshot()
+        names, needs = zip(*((hold.holder, hold.needs) for hold in holds), strict=True)
+        self._report(CutDecided(holds.floor, names, needs))
+        self.wal.drop_below(holds.floor, 1)
+        self.raft.compact(self.wal.base.index)
+        self._offer_snapshot()
+
+    def _look_for_space(self) -> None:
+        free = self._disk.free()
+        if free is None or free >= self.options.reserve_bytes:
+            self._low = ""
+        else:
+            self._low = f"the disk of {self.member} is full: {free} bytes are free"
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
@@ -546,11 +623,20 @@ class Replica:
         if self._marks != (marks := self.marks):
             self._marks = marks
             self._report(marks)
-
-    def _report_applied(self, index: int, txn: TxnId, records: int) -> None:
         if self._report is not ignore:
-            tree = self.tree
-            self._report(Applied(index, str(txn), records, tree.memtable_rows, tree.memtable_size))
+            self._note_holds()
+
+    def _note_holds(self) -> None:
+        """Report who holds the log whenever somebody needs it from another segment on."""
+        firsts = [segment.first for segment in self.wal.segments]
+        holds = self.holds()
+        told = tuple(
+            (hold.holder, bisect_right(firsts, hold.needs) - len(firsts)) for hold in holds
+        )
+        if told != self._told_holds:
+            self._told_holds = told
+            names, needs = zip(*((hold.holder, hold.needs) for hold in holds), strict=True)
+            self._report(HoldsChanged(names, needs))
 
     def _answer(
         self,
@@ -560,10 +646,11 @@ class Replica:
         stage: Stage,
         outcome: Outcome | None = None,
         reason: str = "",
+        conflict: bytes | None = None,
     ) -> None:
-        index, stamp = outcome or (0, 0)
+        index, stamp, _ = outcome or (0, 0, 0)
         self._replies.append(
-            Answer(self.member, client, txn, attempts, stage, index, stamp, reason)
+            Answer(self.member, client, txn, attempts, stage, index, stamp, reason, conflict)
         )
 
     def _stop(self, error: OSError | Damage) -> None:
@@ -571,11 +658,9 @@ class Replica:
         raise Stopped(self._stopped) from error
 
 
-def _too_old(txn: TxnId) -> str:
+def _too_late(txn: TxnId) -> str:
     return f"{txn} is too old: its session no longer knows whether it was applied"
 
 
-def _row(entry: Entry) -> Row:
-    record = entry.record
-    value = None if record.kind is Kind.DELETE else record.value
-    return record.key, record.timestamp, value
+def _conflict(key: bytes) -> str:
+    return f"conflict: {key!r:.60} was written after it was read"

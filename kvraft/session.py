@@ -1,10 +1,10 @@
 """Sessions: how every replica knows which transactions of a client it has carried out already.
 
-A client that hears nothing sends its transaction again under the same id.  If the first copy was
-applied after all, the second must change nothing and get the first one's answer.  So for each
-client the replicated state holds a *session*: the outcomes of its latest transactions.  Sessions
-are rows of the tree under a reserved key prefix, written together with the transaction itself:
-they are flushed, recovered and replicated as everything else is.
+A client that hears nothing sends its transaction again under the same id.  If the first copy took
+effect after all, the second must change nothing and get the first one's answer.  So for each client
+the replicated state holds a *session*: how its latest transactions ended.  Sessions are rows of the
+tree under a reserved key prefix, written together with the transaction itself: they are flushed,
+recovered, replicated and sent in snapshots as everything else is.
 
 A session remembers a window of sequence numbers::
 
@@ -13,42 +13,65 @@ A session remembers a window of sequence numbers::
        settled long ago:     outcome known, or not    not seen yet:
        never applied again   applied: apply it now    apply it now
 
+Clients come and go, so sessions expire; by *log time*, for clocks differ and the log does not.
+Log time at an entry is its timestamp, which never falls along the log.  With a lifetime *L*::
+
+            s: stamped by its client          T: log time now
+    ────────┼─────────────────────────────────┼──────►
+            ├──────── no more than L ─────────┤           else a leader refuses to append it
+                 ├── no more than L since ────┤           else the session is deleted
+                 last used, not before s
+
+A leader gives a transaction a stamp of *T* or above.  Had a copy of it been applied before, then
+at *s* or later; so a session that would know of it cannot have expired yet.  Hence nothing that was
+forgotten can be applied again, without registration and without a clock.
+
 Invariants:
 
 - A transaction is applied at most once: if its outcome is known, or its sequence number lies below
   the window, it is not applied.
 - A client sends a transaction only if all its transactions ``WINDOW`` or more numbers below are
   settled (client.py), so no transaction that somebody still waits for falls out of the window.
+- Which sessions there are after an entry depends on the log through that entry and on nothing else.
 
-Source: Raft §8, thesis §6.3 (linearizable semantics; here with a bounded window).
+Source: Raft §8, thesis §6.3 (linearizable semantics, sessions that expire by log time; here with a
+bounded window and without registration).
 
-A session as bytes: newest sequence number, then per outcome sequence, index, timestamp, each 8
-bytes little-endian, in rising order of sequence.
+A session as bytes: newest sequence number, then per outcome sequence, index, timestamp, conflict,
+each 8 bytes little-endian, in rising order of sequence.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from kvraft.record import RESERVED, Timestamp
+from kvraft.record import RESERVED, Row, Timestamp, TxnId
 
 WINDOW = 32
 
+SESSIONS = RESERVED + b"session/"
+"""The prefix of the keys under which the tree keeps sessions."""
 _NUMBER = struct.Struct("<Q")
-_OUTCOME = struct.Struct("<QQQ")
+_OUTCOME = struct.Struct("<QQQQ")
 
 
 class Outcome(NamedTuple):
-    """Where and when a transaction took effect: its last log index and its timestamp."""
+    """How a transaction ended: its last log index, its timestamp, and whether it took effect.
+
+    It did if ``conflict`` is 0; else that is the number, from 1, of the first of its records whose
+    expectation failed.
+    """
 
     index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
     timestamp: Timestamp
+    conflict: int = 0
 
 
 def session_key(client: str) -> bytes:
     """Return the key under which the tree keeps the session of ``client``."""
-    return RESERVED + b"session/" + client.encode()
+    return SESSIONS + client.encode()
 
 
 class Session:
@@ -58,8 +81,13 @@ class Session:
         self.newest = newest
         self._outcomes = dict(outcomes or {})
 
+    @property
+    def used(self) -> Timestamp:
+        """Log time when it was used last, 0 if it never was."""
+        return max((outcome.timestamp for outcome in self._outcomes.values()), default=0)
+
     def outcome(self, sequence: int) -> Outcome | None:
-        """Return how transaction ``sequence`` ended, if it was applied and is remembered."""
+        """Return how transaction ``sequence`` ended, if it did and is remembered."""
         return self._outcomes.get(sequence)
 
     def forgotten(self, sequence: int) -> bool:
@@ -86,4 +114,53 @@ class Session:
             return cls()
         (newest,) = _NUMBER.unpack_from(data)
         rows = _OUTCOME.iter_unpack(data[_NUMBER.size :])
-        return cls(newest, {seq: Outcome(index, stamp) for seq, index, stamp in rows})
+        return cls(newest, {seq: Outcome(*outcome) for seq, *outcome in rows})
+
+
+class Sessions:
+    """All sessions, by client, the one unused for longest first.
+
+    ``rows`` are what the tree holds of them, ``lifetime`` is *L*, in units of timestamps.
+    """
+
+    def __init__(self, rows: Iterable[tuple[bytes, bytes]], lifetime: int) -> None:
+        self.lifetime = lifetime
+        found = [(key[len(SESSIONS) :].decode(), Session.from_bytes(data)) for key, data in rows]
+        self._sessions = dict(sorted(found, key=lambda item: item[1].used))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __getitem__(self, client: str) -> Session:
+        """Return the session of ``client``, an empty one if there is none."""
+        return self._sessions.get(client) or Session()
+
+    def too_old(self, stamped: Timestamp, now: Timestamp) -> bool:
+        """Return whether what was ``stamped`` then may belong to a session that expired by ``now``."""
+        return now - stamped > self.lifetime
+
+    def note(self, txn: TxnId, outcome: Outcome) -> tuple[list[Row], list[str]]:
+        """Remember how ``txn`` ended; return the rows to write for it, and the clients forgotten.
+
+        The rows carry the timestamp of the outcome, as the transaction's own do.
+        """
+        now = outcome.timestamp
+        expired = self._expire(now)
+        session = self._sessions.pop(txn.client, None) or Session()
+        session.add(txn.sequence, outcome)
+        self._sessions[txn.client] = session  # used last
+        rows: list[Row] = [
+            (session_key(client), now, None) for client in expired if client != txn.client
+        ]
+        rows.append((session_key(txn.client), now, session.to_bytes()))
+        return rows, expired
+
+    def _expire(self, now: Timestamp) -> list[str]:
+        expired: list[str] = []
+        for client, session in self._sessions.items():
+            if now - session.used <= self.lifetime:
+                break  # and so are all that follow
+            expired.append(client)
+        for client in expired:
+            del self._sessions[client]
+        return expired

@@ -19,6 +19,13 @@ Invariants:
   two versions of a key ever tie.
 - :class:`Gatherer` hands out a transaction whole or not at all.
 
+A transaction may depend on what it read: before its writes it then carries *expectations*, one for
+each key, with the timestamp that the key carried.  If any key carries another one when the
+transaction is applied, nothing of it takes effect.  That is decided from the log alone, at its
+place in the log, so it is decided alike on every replica; and as each transaction reads and writes
+as if at that one place, they are serialisable (Kung and Robinson, *On Optimistic Methods for
+Concurrency Control*, TODS 1981, backward validation).
+
 This module also holds what client and replica say to each other about a transaction.
 """
 
@@ -38,6 +45,7 @@ from kvraft.record import (
     Record,
     Timestamp,
     TxnId,
+    expectation,
 )
 
 Writes = Mapping[bytes, bytes | None] | Iterable[tuple[bytes, bytes | None]]
@@ -61,22 +69,28 @@ class Transaction(NamedTuple):
         return Transaction(self.id, records)
 
 
-def build(txn: TxnId, writes: Writes, timestamp: Timestamp) -> Transaction:
-    """Return the transaction ``txn`` that makes ``writes``, in their order.
+def build(
+    txn: TxnId,
+    writes: Writes,
+    timestamp: Timestamp,
+    reads: Mapping[bytes, Timestamp] | None = None,
+) -> Transaction:
+    """Return the transaction ``txn`` that makes ``writes`` in their order, if ``reads`` still hold.
 
-    A key that is written more than once keeps its last write only.  Raises
+    A key that is written more than once keeps its last write only.  ``reads`` gives for each key
+    that was read the timestamp that it carried, 0 if it held nothing.  Raises
     :class:`~kvraft.errors.BadInput` for an empty transaction, a key or value of a wrong type or
     size, and a key that kvraft reserves for itself.
     """
     final: dict[bytes, bytes | None] = {}
     for key, value in _pairs(writes):
-        check_key(key)
-        _check_value(key, value)
+        check_write(key, value)
         final.pop(key, None)
         final[key] = value
-    if not final:
+    if not final and not reads:
         raise BadInput("a transaction needs at least one write")
-    records = [
+    records = [expectation(key, at, timestamp, txn) for key, at in (reads or {}).items()]
+    records += [
         Record(Kind.DELETE, key, b"", timestamp, txn)
         if value is None
         else Record(Kind.PUT, key, value, timestamp, txn)
@@ -96,7 +110,9 @@ def check_key(key: object) -> None:
         raise BadInput(f"keys that begin with {RESERVED!r} are reserved, so not {key!r:.60}")
 
 
-def _check_value(key: bytes, value: object) -> None:
+def check_write(key: object, value: object) -> None:
+    """Raise :class:`~kvraft.errors.BadInput` unless a client may write ``value`` under ``key``."""
+    check_key(key)
     if not isinstance(value, bytes | None):
         kind = type(value).__name__
         raise BadInput(f"the value of key {key!r:.60} must be bytes or None, not {kind}")
@@ -186,7 +202,8 @@ class Answer(NamedTuple):
     """Replica → client: the write reached ``stage``.
 
     ``index`` is the transaction's last log index and ``timestamp`` its stamp, as raised by the
-    leader.  ``UNDONE`` says that the copy which ``attempts`` made will never take effect.
+    leader.  ``UNDONE`` says that the copy which ``attempts`` made will never take effect;
+    ``ABORTED`` that the transaction never will, since the key ``conflict`` had changed.
     """
 
     sender: str
@@ -197,6 +214,7 @@ class Answer(NamedTuple):
     index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
     timestamp: Timestamp
     reason: str
+    conflict: bytes | None = None
 
 
 class Redirect(NamedTuple):
@@ -215,19 +233,34 @@ class Redirect(NamedTuple):
 
 
 class Later(NamedTuple):
-    """Replica → client: not taken, for I have too much to do; ask me again a little later."""
+    """Replica → client: not taken, for now, for this ``reason``; ask me again a little later."""
 
     sender: str
     to: str
     request: TxnId
     attempt: int
+    reason: str
+
+
+class Refusal(NamedTuple):
+    """Replica → client: not taken and never will be, by its stamp.
+
+    ``timestamp`` is the latest in the leader's log.
+    """
+
+    sender: str
+    to: str
+    request: TxnId
+    attempt: int
+    timestamp: Timestamp
+    reason: str
 
 
 class Read(NamedTuple):
     """Client → replica: what does ``key`` hold?  ``number`` names the request.
 
     ``here`` asks this member to answer whether it leads or not: with what the cluster has, or, if
-    ``stale``, with what this member has, which may be old.
+    ``stale``, with what this member has, which may be old.  ``at`` is a time to read at.
     """
 
     sender: str
@@ -237,17 +270,24 @@ class Read(NamedTuple):
     key: bytes
     here: bool = False
     stale: bool = False
+    at: Timestamp | None = None
 
 
 class ReadAnswer(NamedTuple):
-    """Replica → client: the value of the key, ``None`` if it holds none, at a log index."""
+    """Replica → client: the value of the key, ``None`` if it holds none, at a log index.
+
+    ``timestamp`` is what the value carries, 0 if there is none.  ``refused`` says why there is no
+    answer: the time asked for cannot be read.
+    """
 
     sender: str
     to: str
     number: int
     value: bytes | None
     index: int  # type: ignore[assignment]
+    timestamp: Timestamp = 0
+    refused: str = ""
 
 
 Request = Submit | Read
-Reply = Answer | Redirect | Later | ReadAnswer
+Reply = Answer | Redirect | Later | Refusal | ReadAnswer

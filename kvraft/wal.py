@@ -279,9 +279,10 @@ class Wal:
         self._check_running()
         self._settle(sync=True)
 
-    def drop_below(self, floor: int) -> list[Segment]:
+    def drop_below(self, floor: int, most: int | None = None) -> list[Segment]:
         """Remove the oldest sealed segments whose every index is below ``floor``; return them.
 
+        No more than ``most`` of them, if given: each costs two calls to the disk.
         The next one is looked at only when the one before it may go, so what is kept has no gap.
         ``base`` moves to the place before the first segment kept.  The caller vouches that no entry
         below ``floor`` will ever be superseded: they are committed (Raft §7).
@@ -292,7 +293,7 @@ class Wal:
         if floor > self.last_index + 1:
             raise BadInput(f"the log ends at {self.last_index}: it cannot be cut below {floor}")
         dropped: list[Segment] = []
-        while self._sealed and self._sealed[0].high < floor:
+        while self._sealed and self._sealed[0].high < floor and len(dropped) != most:
             oldest, following = self.segments[:2]
             with self._writing():
                 self._disk.remove(oldest.name)

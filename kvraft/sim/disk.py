@@ -224,6 +224,10 @@ class SimDisk:
         self._durable = dict(self._files)
         self._changes.clear()
 
+    def free(self) -> int | None:
+        """Return what is left of ``capacity``, ``None`` if there is none."""
+        return None if self.capacity is None else max(0, self.capacity - self._used())
+
     def close(self) -> None:
         """Do nothing: there is no lock, and no descriptor to let go of."""
 

@@ -30,7 +30,17 @@ from kvraft.messages import (
     TimeoutNow,
 )
 from kvraft.record import label
-from kvraft.transaction import Answer, Later, Read, ReadAnswer, Redirect, Reply, Request, Submit
+from kvraft.transaction import (
+    Answer,
+    Later,
+    Read,
+    ReadAnswer,
+    Redirect,
+    Refusal,
+    Reply,
+    Request,
+    Submit,
+)
 
 AnyMessage = Message | Request | Reply
 
@@ -127,6 +137,8 @@ def describe(message: AnyMessage) -> tuple[int, int, int, str]:
             return 0, 0, 0, f"{message.txn} {message.stage}"
         case Later():
             return 0, 0, 0, f"{message.request}: busy, ask again later"
+        case Refusal():
+            return 0, 0, 0, f"{message.request}: refused"
         case Redirect():
             return 0, 0, 0, f"{message.request}: ask {message.leader or 'somebody else'}"
         case Read():

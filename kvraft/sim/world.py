@@ -42,7 +42,16 @@ from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage, Envelope, Network, describe
-from kvraft.transaction import Answer, Later, Read, ReadAnswer, Redirect, Request, Submit
+from kvraft.transaction import (
+    Answer,
+    Later,
+    Read,
+    ReadAnswer,
+    Redirect,
+    Refusal,
+    Request,
+    Submit,
+)
 
 MILLI = 1_000
 TICK = 10 * MILLI
@@ -102,6 +111,7 @@ class World:
         self._options = options or Options()
         self._clients: dict[str, Client] = {}
         self._ticking: dict[str, bool] = {}
+        self._ahead: dict[str, int] = {}  # milliseconds, by member or client
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._planned = 0
         self._consensus = consensus
@@ -198,9 +208,22 @@ class World:
             )
         return self._clients[name]
 
-    def millis(self) -> int:
-        """Return the wall time of this world in milliseconds since the Unix epoch."""
-        return EPOCH_MILLIS + self.now // MILLI
+    def millis(self, name: str = "") -> int:
+        """Return the wall time in milliseconds since the Unix epoch, as ``name``'s clock tells it.
+
+        Without a name, the time of this world.
+        """
+        return EPOCH_MILLIS + self.now // MILLI + self._ahead.get(name, 0)
+
+    def set_clock(self, name: str, ahead: int) -> None:
+        """Set the wall clock of a member or client ``ahead`` milliseconds of the world's time.
+
+        It may lie behind, too.  No clock but this one goes wrong: all run at one speed.
+        """
+        if name in self._seats or name in self._clients:
+            self._ahead[name] = ahead
+        else:
+            raise BadInput(f"there is neither a member nor a client called {name}")
 
     def _keep_ticking(self, name: str) -> None:
         if not self._ticking.get(name):
@@ -239,6 +262,7 @@ class World:
             cluster=self._cluster,
             options=self._options,
             consensus=self._consensus,
+            millis=partial(self.millis, name),
             report=partial(self._report, name),
         )
         self._plan(self.now + TICK, partial(self._tick, seat, seat.incarnation))
@@ -446,12 +470,16 @@ class _Host:
         self._world = world
         self._name = name
         self.millis = world.millis
+        self.wall_millis = partial(world.millis, name)
 
     def send(self, request: Request) -> None:
         self._world._send(request)
         self._world._keep_ticking(self._name)
 
     def wait(self, condition: Callable[[], bool]) -> None:
+        self._world.run_until(condition)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
         self._world.run_until(condition)
 
 
@@ -463,7 +491,7 @@ def _give(replica: Replica, message: AnyMessage | None) -> None:
             replica.submit(message)
         case Read():
             replica.read(message)
-        case Answer() | Redirect() | Later() | ReadAnswer():
+        case Answer() | Redirect() | Later() | Refusal() | ReadAnswer():
             raise BadInput(f"{message} is for a client, not for a member")
         case _:
             replica.receive(message)

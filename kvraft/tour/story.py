@@ -186,7 +186,7 @@ class Tour:
         return [
             *lines,
             f"{leader.member} has flushed through {leader.marks.flushed}, but keeps its log from "
-            f"{leader.marks.first} on: {self.away} may need all after {holds['followers'] - 1}.",
+            f"{leader.marks.first} on: {self.away} may need all after {(holds.needs(self.away) or 1) - 1}.",
         ]
 
     def follower_returns(self) -> list[str]:

@@ -9,6 +9,7 @@ from kvraft.events import (
     Compacted,
     CompactionBegan,
     ConfigurationChanged,
+    Conflicted,
     Crashed,
     CutDecided,
     Delivered,
@@ -16,6 +17,7 @@ from kvraft.events import (
     Failed,
     Flushed,
     Healed,
+    HoldsChanged,
     Installed,
     LogReset,
     Lost,
@@ -31,6 +33,7 @@ from kvraft.events import (
     SegmentOpened,
     SegmentSealed,
     Sent,
+    SessionExpired,
     SnapshotTaken,
     Started,
     Superseded,
@@ -50,6 +53,7 @@ def interesting(trace: Trace) -> list[int]:
     """Return the steps worth stopping at: everything but messages and the daily work."""
     kinds = (
         Compacted,
+        Conflicted,
         Crashed,
         CutDecided,
         Failed,
@@ -61,6 +65,7 @@ def interesting(trace: Trace) -> list[int]:
         RoleChanged,
         SegmentDropped,
         SegmentSealed,
+        SessionExpired,
         Started,
         Superseded,
         TailCut,
@@ -121,6 +126,13 @@ def _sentence(who: str, event: Event) -> str:
             return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
         case Repeated():
             return f"{who} has applied {event.txn} before: its copy at {event.index} does nothing"
+        case Conflicted():
+            return (
+                f"{who} finds that {event.key} was written after {event.txn} read it: the "
+                f"transaction that ends at {event.index} does nothing"
+            )
+        case SessionExpired():
+            return f"{who} forgets the session of {event.client} at index {event.index}"
         case TicketMoved():
             where = f" ({event.member})" if event.member else ""
             return f"client {who}: {event.txn} is {event.stage}{where}"
@@ -174,6 +186,10 @@ def _disk_sentence(who: str, event: Event) -> str:
             needs = zip(event.holders, event.needs, strict=True)
             says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
             return f"{who} may cut its log below {event.floor}: needed are {says}"
+        case HoldsChanged():
+            needs = zip(event.holders, event.needs, strict=True)
+            says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
+            return f"{who} keeps its log: needed are {says}"
         case SegmentDropped():
             return f"{who} drops log segment {event.segment}, entries {event.first} to {event.last}"
         case TailCut():
