@@ -247,7 +247,7 @@ class Client:
         return ticket
 
     def transaction(self) -> Draft:
-        """Begin a transaction with reads, ``with client.transaction() as txn``: a :class:`Draft`."""
+        """Begin a transaction with reads, to be used in a ``with`` statement: a :class:`Draft`."""
         return Draft(self)
 
     def put(self, key: bytes, value: bytes) -> Ticket:

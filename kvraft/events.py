@@ -264,7 +264,7 @@ class Repeated(Event):
 
 @dataclass(frozen=True, slots=True)
 class Conflicted(Event):
-    """The transaction that ends at ``index`` had no effect: ``key`` was written after it was read."""
+    """The transaction that ends at ``index`` did nothing: it had read ``key``, written since."""
 
     txn: str
     index: int

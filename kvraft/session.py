@@ -136,7 +136,7 @@ class Sessions:
         return self._sessions.get(client) or Session()
 
     def too_old(self, stamped: Timestamp, now: Timestamp) -> bool:
-        """Return whether what was ``stamped`` then may belong to a session that expired by ``now``."""
+        """Return whether what was ``stamped`` then may be of a session that expired by ``now``."""
         return now - stamped > self.lifetime
 
     def note(self, txn: TxnId, outcome: Outcome) -> tuple[list[Row], list[str]]:

@@ -22,6 +22,9 @@ class Hand:
     def millis(self):
         return self.now
 
+    def wall_millis(self):
+        return self.now
+
     def send(self, request):
         self.sent.append(request)
 

@@ -182,11 +182,11 @@ class Tour:
         lines = [f"{self.away} crashes at {_ms(world.now)}; two of three go on."]
         lines += self._replay(len(self.reports) // 6)
         leader = world.replicas[self._leader()]
-        holds = leader.holds()
+        needs = leader.holds().needs(self.away) or 1
         return [
             *lines,
             f"{leader.member} has flushed through {leader.marks.flushed}, but keeps its log from "
-            f"{leader.marks.first} on: {self.away} may need all after {(holds.needs(self.away) or 1) - 1}.",
+            f"{leader.marks.first} on: {self.away} may need all after {needs - 1}.",
         ]
 
     def follower_returns(self) -> list[str]:
