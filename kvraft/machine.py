@@ -93,7 +93,7 @@ class Machine:
         """Carry out a complete transaction, unless its session says that it was already."""
         last = entries[-1]
         txn, position = last.record.txn, Position(last.index, last.term)
-        session = self.sessions[txn.client]
+        session = self.sessions.find(txn.client, last.record.timestamp)
         outcome = session.outcome(txn.sequence)
         if outcome is not None or session.forgotten(txn.sequence):
             self._tree.apply((), position)

@@ -278,7 +278,7 @@ class Replica:
         """Answer a transaction that was carried out before; return whether it was."""
         transaction, attempts = request.transaction, (request.attempt,)
         txn = transaction.id
-        session = self.machine.sessions[txn.client]
+        session = self.machine.sessions.find(txn.client, self._stamp)
         outcome = session.outcome(txn.sequence)
         if outcome is None:
             if session.forgotten(txn.sequence):
@@ -473,7 +473,8 @@ class Replica:
         self._offer_snapshot()
         for waiter in self._pending:
             if waiter.first <= snapshot.last.index:
-                outcome = self.machine.sessions[waiter.txn.client].outcome(waiter.txn.sequence)
+                session = self.machine.sessions.find(waiter.txn.client, self._stamp)
+                outcome = session.outcome(waiter.txn.sequence)
                 if outcome is not None and not outcome.conflict:
                     self._settle(waiter.txn, Stage.APPLIED, outcome)
                 else:  # its client was sent on when this member ceased to lead, and will ask again

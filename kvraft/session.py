@@ -131,9 +131,10 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def __getitem__(self, client: str) -> Session:
-        """Return the session of ``client``, an empty one if there is none."""
-        return self._sessions.get(client) or Session()
+    def find(self, client: str, now: Timestamp) -> Session:
+        """Return the session of ``client``, an empty one if there is none that lives ``now``."""
+        session = self._sessions.get(client)
+        return session if session and now - session.used <= self.lifetime else Session()
 
     def too_old(self, stamped: Timestamp, now: Timestamp) -> bool:
         """Return whether what was ``stamped`` then may be of a session that expired by ``now``."""

@@ -184,17 +184,17 @@ def test_a_follower_answers_with_what_the_cluster_has_and_stale_reads_with_what_
     leader = world.leader()
     follower = next(name for name in world.members if name != leader)
     other = next(name for name in world.members if name not in (leader, follower))
-    assert client.get(b"k", at=follower) == b"old"
+    assert client.get(b"k", member=follower) == b"old"
     world.partition([follower], [leader, other])
     client.put(b"k", b"new")
-    assert client.get(b"k", at=follower, stale=True) == b"old"
+    assert client.get(b"k", member=follower, stale=True) == b"old"
     with pytest.raises(ReadFailed):
-        client.get(b"k", at=follower, timeout=500)
-    assert client.get(b"k", at=other) == b"new"
+        client.get(b"k", member=follower, timeout=500)
+    assert client.get(b"k", member=other) == b"new"
     world.heal()
-    assert client.get(b"k", at=follower) == b"new"
+    assert client.get(b"k", member=follower) == b"new"
     with pytest.raises(BadInput, match="no member called n9"):
-        client.get(b"k", at="n9")
+        client.get(b"k", member="n9")
     with pytest.raises(BadInput, match="at which member"):
         client.get(b"k", stale=True)
 

@@ -1,0 +1,202 @@
+"""The replicated state machine: what follows from committed entries, and from them alone."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft import clock
+from kvraft.errors import BadInput
+from kvraft.events import Applied, Conflicted, Repeated, SessionExpired, Undone
+from kvraft.lsm import Tree, TreeOptions
+from kvraft.machine import Machine
+from kvraft.record import NOOP, RESERVED, Entry, Kind, TxnId
+from kvraft.session import SESSIONS, WINDOW
+from kvraft.sim import SimDisk
+from kvraft.transaction import build
+
+LIFETIME = 100
+
+
+class World:
+    """A machine, a tree that is flushed and opened anew at will, and a log to take entries from."""
+
+    def __init__(self, lifetime=LIFETIME):
+        self.disk, self.events, self.log, self.lifetime = SimDisk(), [], [], lifetime
+        self.open()
+
+    def open(self):
+        options = TreeOptions(memtable_bytes=1 << 20, block_bytes=256)
+        self.tree = Tree.open(self.disk, owner="o", options=options)
+        self.machine = Machine(self.tree, self.lifetime, self.events.append)
+        return [
+            e for entry in self.log[self.tree.flushed.index :] for e in self.machine.take(entry)
+        ]
+
+    def restart(self):
+        """Lose the memory, and take again what was not flushed."""
+        self.disk.crash(Random(0))
+        self.open()
+
+    def take(self, *records, term=1):
+        ended = []
+        for record in records:
+            self.log.append(Entry(term, len(self.log) + 1, record))
+            ended += self.machine.take(self.log[-1])
+        return ended
+
+    def carry_out(self, client, sequence, writes, stamp, reads=None):
+        return self.take(*build(TxnId(client, sequence), writes, stamp, reads).records)[-1]
+
+    def all(self):
+        return dict(self.tree.scan())
+
+    def sessions(self):
+        return {key[len(SESSIONS) :].decode() for key, _ in self.tree.scan(prefix=SESSIONS)}
+
+
+def told(world, *kinds):
+    return [type(event).__name__ for event in world.events if isinstance(event, kinds)]
+
+
+def test_a_transaction_depends_on_what_it_read_and_a_retry_gets_the_first_answer():
+    world = World()
+    world.carry_out("ann", 1, {b"k": b"1"}, 10)
+    fine = world.carry_out("ann", 2, {b"k": b"2"}, 20, {b"k": 10, b"none": 0})
+    late = world.carry_out("bob", 1, {b"k": b"3", b"other": b"x"}, 30, {b"k": 10})
+    again = world.carry_out("bob", 1, {b"k": b"3", b"other": b"x"}, 40, {b"k": 20})
+    assert (fine.outcome.conflict, late.outcome.conflict, late.conflict) == (0, 1, b"k")
+    assert again.outcome == late.outcome
+    assert (world.tree.get(b"k"), world.tree.get(b"other")) == (b"2", None)
+    assert told(world, Applied, Conflicted, Repeated) == [
+        "Applied",
+        "Applied",
+        "Conflicted",
+        "Repeated",
+    ]
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_a_key_that_holds_nothing_carries_no_timestamp_whether_or_not_its_tombstone_is_kept(flush):
+    """Compaction drops tombstones when it likes, so a decision must not rest on one."""
+    world = World()
+    world.carry_out("ann", 1, {b"k": b"1"}, 10)
+    world.carry_out("ann", 2, {b"k": None}, 20)
+    if flush:
+        world.tree.compact()
+    assert world.carry_out("ann", 3, {b"x": b""}, 30, {b"k": 0}).conflict is None
+    assert world.carry_out("ann", 4, {b"x": b""}, 40, {b"k": 20}).conflict == b"k"
+
+
+def test_the_first_failing_expectation_is_named():
+    world = World()
+    world.carry_out("ann", 1, {b"a": b"1", b"b": b"1", b"c": b"1"}, 10)
+    ended = world.carry_out("ann", 2, {}, 20, {b"a": 10, b"b": 9, b"c": 9})
+    assert (ended.outcome.conflict, ended.conflict) == (2, b"b")
+
+
+def test_a_session_is_deleted_by_log_time_and_not_one_moment_early():
+    world = World()
+    world.carry_out("ann", 1, {b"k": b"1"}, 10)
+    world.carry_out("bob", 1, {b"k": b"2"}, 10 + LIFETIME)
+    assert world.sessions() == {"ann", "bob"}
+    world.carry_out("bob", 2, {b"k": b"3"}, 11 + LIFETIME)
+    assert world.sessions() == {"bob"}
+    assert len(world.machine.sessions) == 1
+    assert told(world, SessionExpired) == ["SessionExpired"]
+
+
+def test_a_session_that_is_used_again_after_it_expired_begins_anew():
+    world = World()
+    world.carry_out("ann", 40, {b"k": b"1"}, 10)
+    ended = world.carry_out("ann", 2, {b"k": b"2"}, 500)  # far below the window of before
+    assert ended.outcome.conflict == 0
+    assert world.machine.sessions.find("ann", 500).newest == 2
+    rows = [value for key, value in world.tree.scan(prefix=SESSIONS)]
+    assert len(rows) == 1
+
+
+def test_sessions_are_bounded_by_who_is_there():
+    world = World()
+    for n in range(1_000):
+        world.carry_out(f"c{n}", 1, {b"k": b"v"}, 10 + n)
+    assert len(world.machine.sessions) == len(world.sessions()) == LIFETIME + 1
+
+
+WRITES = st.dictionaries(st.sampled_from([b"a", b"b", b"c"]), st.sampled_from([b"1", None]))
+
+
+@st.composite
+def steps(draw):
+    """One step of a life: a transaction, whole or torn; a restart, a flush or a compaction."""
+    kind = draw(st.sampled_from(["whole"] * 6 + ["torn", "restart", "flush", "compact", "noop"]))
+    client, sequence = draw(st.sampled_from("xyz")), draw(st.integers(1, 6))
+    reads = draw(st.dictionaries(st.sampled_from([b"a", b"b"]), st.integers(0, 3), max_size=2))
+    writes = draw(WRITES.filter(bool))
+    return kind, client, sequence, writes, reads, draw(st.integers(1, 80))
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(st.lists(steps(), max_size=40))
+def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life):
+    """A machine that lives through restarts ends where one does that takes the log in one go."""
+    world, stamp, stamps = World(), 10, [0, 0, 0, 0]
+    for kind, client, sequence, writes, reads, later in life:
+        if kind == "restart":
+            world.restart()
+        elif kind == "flush":
+            world.tree.flush()
+        elif kind == "compact":
+            world.tree.compact()
+        elif kind == "noop":
+            world.take(NOOP)
+        else:
+            stamp += later
+            stamps = [0, *stamps[-2:], stamp]
+            expected = {key: stamps[which] for key, which in reads.items()}
+            records = build(TxnId(client, sequence), writes, stamp, expected).records
+            world.take(*(records[:-1] if kind == "torn" else records))
+    world.take(NOOP)
+    straight = World()
+    for entry in world.log:
+        straight.take(entry.record)
+    assert world.all() == straight.all()
+    last = world.machine.sessions, straight.machine.sessions
+    assert last[0]._sessions.keys() == last[1]._sessions.keys()
+    assert list(last[0]._sessions) == list(last[1]._sessions), "the order decides who expires next"
+    world.restart()
+    assert world.all() == straight.all()
+
+
+def test_a_torn_transaction_is_undone_by_whatever_comes_next_expectations_and_all():
+    world = World()
+    records = build(TxnId("ann", 1), {b"k": b"1"}, 10, {b"r": 0}).records
+    (undone,) = world.take(records[0], NOOP)
+    assert undone.undone
+    assert (undone.first, world.machine.open) == (1, ())
+    assert world.all() == {}
+    assert told(world, Undone) == ["Undone"]
+    assert world.take(*records)[0].outcome.conflict == 0
+
+
+def test_no_transaction_forgotten_is_carried_out_twice():
+    """The window: what lies below it is refused, remembered or not."""
+    world = World()
+    for sequence in range(1, WINDOW + 3):
+        world.carry_out("ann", sequence, {b"k": b"%d" % sequence}, 10 + sequence)
+    ended = world.carry_out("ann", 1, {b"k": b"again"}, 90)
+    assert ended.outcome is None
+    assert world.tree.get(b"k") == b"%d" % (WINDOW + 2)
+
+
+def test_reserved_keys_cannot_be_read_or_written_by_a_client():
+    with pytest.raises(BadInput, match="reserved"):
+        build(TxnId("ann", 1), {RESERVED + b"session/bob": b""}, 1)
+
+
+def test_expectations_are_data_and_write_nothing():
+    world = World()
+    world.carry_out("ann", 1, {}, clock.pack(1), {b"nothing": 0})
+    assert [entry.record.kind for entry in world.log] == [Kind.EXPECT]
+    assert {key for key in world.all() if not key.startswith(RESERVED)} == set()

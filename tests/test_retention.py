@@ -1,0 +1,86 @@
+"""Who holds which part of the log, case by case, and against brute force."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft.contract import FollowerStatus
+from kvraft.retention import Hold, Holds, follower_holds, members_hold, reach_of, tree_hold
+from kvraft.segment import Segment
+
+
+def row(*sizes):
+    """Segments of ten entries each, sealed but for the last."""
+    return [
+        Segment(n, 10 * n + 1, 10 * n + 1, 10 * n + 10, size, n + 1 < len(sizes))
+        for n, size in enumerate(sizes)
+    ]
+
+
+def follower(match, *, next=None, state="replicate", snapshot=0):
+    return FollowerStatus(state, next or match + 1, match, 0, True, snapshot)
+
+
+def holds_of(followers, base=0, reach=0, far=0):
+    return {h.holder: h.needs for h in follower_holds(followers, base, reach, far)}
+
+
+def test_a_segment_may_go_when_nobody_needs_any_of_it_and_it_is_sealed():
+    holds = Holds((tree_hold(25), Hold("n2", 18, "")))
+    zero, one, two, active = row(1, 1, 1, 1)
+    assert [holds.frees(s) for s in (zero, one, two, active)] == [True, False, False, False]
+    assert [h.holder for h in holds.of(one)] == ["n2"]
+    assert [h.holder for h in holds.of(two)] == ["tree", "n2"]
+    assert not Holds((tree_hold(100),)).frees(active)
+
+
+def test_the_boundaries_are_exact():
+    one = row(1, 1, 1)[1]  # 11 … 20
+    assert Holds((tree_hold(20),)).frees(one)
+    assert not Holds((tree_hold(19),)).frees(one)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(0, 200))
+def test_the_budget_reaches_as_far_back_as_whole_sealed_segments_fit(sizes, budget):
+    segments = row(*sizes)
+    reach = reach_of(segments, budget)
+    kept = [s for s in segments if s.sealed and s.high >= reach]
+    assert sum(s.size for s in kept) <= budget
+    more = [s for s in segments if s.sealed and s.high < reach]
+    if more:
+        assert sum(s.size for s in kept) + more[-1].size > budget
+        assert reach == more[-1].high + 1
+
+
+def test_a_follower_holds_what_it_lacks_within_the_budget():
+    assert holds_of({"n2": follower(30), "n3": follower(12)}) == {"n2": 31, "n3": 13}
+    assert holds_of({"n2": follower(30), "n3": follower(12)}, reach=21) == {"n2": 31, "n3": 21}
+
+
+def test_one_that_needs_what_is_gone_holds_nothing():
+    assert holds_of({"n3": follower(12)}, base=20, reach=31) == {}
+    assert holds_of({"n3": follower(20)}, base=20) == {"n3": 21}
+
+
+def test_one_that_has_not_answered_yet_may_need_everything_there_is():
+    unknown = follower(0, next=51, state="probe")
+    assert holds_of({"n3": unknown}, base=20) == {"n3": 21}
+    assert holds_of({"n3": unknown}, base=20, reach=31) == {"n3": 31}
+    refused = follower(0, next=5, state="probe")  # it has: next is below what is there
+    assert holds_of({"n3": refused}, base=20) == {}
+
+
+def test_a_snapshot_in_flight_holds_what_follows_it_and_twice_the_budget():
+    sending = follower(3, state="snapshot", snapshot=25)
+    assert holds_of({"n3": sending}, base=20, reach=41, far=0) == {"snapshot for n3": 26}
+    assert holds_of({"n3": sending}, base=20, reach=41, far=31) == {"snapshot for n3": 31}
+
+
+def test_a_member_that_does_not_lead_keeps_the_same_budget():
+    assert members_hold(30, 0).needs == 31
+    assert members_hold(3, 21).needs == 21
+
+
+def test_an_empty_log_is_held_by_nobody():
+    empty = Segment(0, 1, 1, 0, 100, True)
+    assert Holds((tree_hold(0),)).frees(empty)
