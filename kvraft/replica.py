@@ -79,6 +79,7 @@ class Options:
     - ``retain_bytes`` is how much sealed log is kept for followers (retention.py);
     - ``reserve_bytes`` is how much of the disk must be free for new writes to be taken; it should
       cover a flush and a segment, which is how space is won back;
+    - ``stall_memtables`` is how many memtables may wait to be flushed before new writes have to;
     - ``strategy`` says which tables are merged;
     - ``history_millis`` is how far back one can read at a timestamp;
     - ``session_millis`` is how long a session is kept that nobody uses, in log time (session.py).
@@ -91,6 +92,7 @@ class Options:
     log_bytes: int = 16 << 20
     retain_bytes: int = 64 << 20
     reserve_bytes: int = 8 << 20
+    stall_memtables: int = 4
     strategy: Strategy = field(default_factory=Levelled)
     history_millis: int = 0
     session_millis: int = 3_600_000
@@ -183,6 +185,7 @@ class Replica:
             options=TreeOptions(
                 memtable_bytes=options.memtable_bytes,
                 strategy=options.strategy,
+                stall_memtables=options.stall_memtables,
                 history=clock.pack(options.history_millis),
             ),
             report=report,

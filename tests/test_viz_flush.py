@@ -27,6 +27,7 @@ from kvraft.viz.picture import title_of
 from kvraft.viz.state import History
 
 SMALL = Options(
+    stall_memtables=100,
     memtable_bytes=2_000,
     segment_bytes=900,
     log_bytes=4_000,

@@ -32,7 +32,12 @@ Trigger = Callable[[int, int, int], bool]
 
 MEMTABLE_BYTES = 8 * 1024
 LOG_BYTES = 16 * 1024
-LIMITS = Options(memtable_bytes=MEMTABLE_BYTES, segment_bytes=2 * 1024, log_bytes=LOG_BYTES)
+LIMITS = Options(
+    memtable_bytes=MEMTABLE_BYTES,
+    segment_bytes=2 * 1024,
+    log_bytes=LOG_BYTES,
+    stall_memtables=1_000,  # a rule that freezes too often is to be seen doing so
+)
 
 SLACK = 6 * 1024
 """How much log above the limit may come together while one memtable is being flushed."""

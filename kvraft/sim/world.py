@@ -189,7 +189,7 @@ class World:
         running = [replica for name, replica in self.replicas.items() if name in known]
         marks = [replica.marks for replica in running]
         same = len({(mark.applied, mark.committed, mark.last) for mark in marks}) == 1
-        idle = not any(replica.has_work for replica in running)
+        idle = not any(replica.has_work or replica.tree.has_work for replica in running)
         return same and idle and marks[0].applied == marks[0].last
 
     # ── clients ─────────────────────────────────────────────────────────────────────────────────
