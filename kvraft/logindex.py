@@ -67,6 +67,16 @@ class LogIndex:
         at = bisect_right(self._turns, index, key=lambda turn: turn.index)
         return self._turns[at - 1].term if at else 0
 
+    def last_not_above(self, term: int, index: int) -> int:
+        """Return the last index, at most ``index``, whose entry's term is at most ``term``.
+
+        The place of ``base`` if there is none behind it.
+        """
+        at = bisect_right(self._turns, term, key=lambda turn: turn.term)
+        if at < len(self._turns):
+            index = min(index, self._turns[at].index - 1)
+        return max(index, self.base.index)
+
     def holds(self, place: Position) -> bool:
         """Return whether there is an entry at ``place``, or ``base`` is there."""
         within = self.base.index <= place.index <= self.last

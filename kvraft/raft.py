@@ -102,10 +102,11 @@ __all__ = ["Decided", "Fate", "Options", "Raft", "ReadReady", "Ready", "Received
 class Raft:
     """One member's part in consensus.
 
-    ``configuration`` is in force as of the log's base; configurations in the log supersede it.  The
-    member need not be part of it: it may be waiting to be added.  ``log`` and ``hard_state`` are
-    what its disk holds, ``committed`` is an index that is known to be committed (what the tree had
-    flushed); entries above it are handed out as they commit.
+    ``configuration`` is in force as of the log's base, or as of the last entry that is not in
+    memory; configurations in the log behind that supersede it.  The member need not be part of it:
+    it may be waiting to be added.  ``log`` and ``hard_state`` are what its disk holds,
+    ``committed`` is an index that is known to be committed (what the tree had flushed); entries
+    above it are handed out as they commit.
 
     ``snapshot`` is to be set by the owner: what followers are sent that need more than the log
     still holds.  Raises :class:`~kvraft.errors.BadInput` if these do not fit together.
@@ -171,7 +172,7 @@ class Raft:
         self._ready_reads: list[ReadReady] = []
         self._failed_reads: list[int] = []
         self._told: tuple[Role, int, str | None] = (self.role, self.term, None)
-        self._adopt(_configurations_of(log.slice(log.first_index)))
+        self._adopt(_configurations_of(log.slice(log.released + 1)))
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────
 

@@ -90,7 +90,7 @@ class Options:
     memtable_bytes: int = 4 << 20
     segment_bytes: int = 1 << 20
     log_bytes: int = 16 << 20
-    retain_bytes: int = 64 << 20
+    retain_bytes: int = 16 << 20
     reserve_bytes: int = 8 << 20
     stall_memtables: int = 4
     strategy: Strategy = field(default_factory=Levelled)
@@ -190,16 +190,17 @@ class Replica:
             ),
             report=report,
         )
-        entries = self.wal.entries()
+        flushed = self.tree.flushed.index
+        entries = self.wal.read(flushed + 1, self.wal.last_index)
         stored = self.tree.get(CONFIGURATION_KEY)
         self.raft = consensus(
             member,
             configuration if stored is None else Configuration.from_bytes(stored),
-            Log(self.wal.base, entries),
+            Log(self.wal.base, entries, stored=self.wal, released=flushed),
             self.wal.hard_state,
             options=options.raft,
             random=random,
-            committed=self.tree.flushed.index,
+            committed=flushed,
             cluster=cluster,
             report=report,
         )
@@ -423,6 +424,7 @@ class Replica:
             if error.errno != errno.ENOSPC:
                 raise
             self._full = True  # nothing is lost; the next tick tries again
+        self.raft.log.release(self.tree.flushed.index)  # it is read back from disk if need be
 
     def close(self) -> None:
         """Close log and tree in good order."""

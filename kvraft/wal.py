@@ -190,6 +190,14 @@ class Wal:
         """All segments, oldest first; the last one is active.  Sizes are what was handed over."""
         return [*self._sealed, self._tail.segment]
 
+    def term(self, index: int) -> int:
+        """Return the term of the entry at ``index``, or of ``base``."""
+        return self._index.term_at(index)
+
+    def last_not_above(self, term: int, index: int) -> int:
+        """Return the last index, at most ``index``, whose entry's term is at most ``term``."""
+        return self._index.last_not_above(term, index)
+
     def entries(self) -> list[Entry]:
         """Return every entry behind ``base``, read from disk."""
         return self.read(self.first_index, self.last_index)

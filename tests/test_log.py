@@ -96,3 +96,69 @@ def test_what_was_cut_off_cannot_be_truncated(index):
     with pytest.raises(BadInput):
         log.truncate_from(index)
     assert log.last_index == 5
+
+
+# ── a log that is in memory only in part ────────────────────────────────────────────────────────
+
+
+class Shelf:
+    """A log on disk, played by a list; it counts what is read."""
+
+    def __init__(self, entries):
+        self.entries, self.most = entries, 0
+
+    def read(self, first, last):
+        self.most = max(self.most, last - first + 1)
+        return self.entries[first - 1 : last]
+
+    def term(self, index):
+        return self.entries[index - 1].term
+
+    def last_not_above(self, term, index):
+        found = [e.index for e in self.entries[:index] if e.term <= term]
+        return max(found, default=0)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40)), min_size=1, max_size=30),
+    st.data(),
+)
+def test_a_log_answers_alike_whether_its_front_is_in_memory_or_on_disk(shape, data):
+    model, term = [], 1
+    for index, (step, size) in enumerate(shape, 1):
+        term += step
+        record = Record(Kind.PUT, b"k", b"x" * size, 0, TxnId("c", 1))
+        model.append(Entry(term, index, record))
+    whole, shelf = Log(ORIGIN, model), Shelf(model)
+    number = st.integers(0, len(model))
+    held, cut = data.draw(number), data.draw(number)
+    opened = Log(ORIGIN, model[held:], stored=shelf, released=held)  # as at a start
+    later = Log(ORIGIN, model, stored=shelf)
+    later.release(held)  # as after a flush
+    for log in (opened, later):
+        assert (log.last, log.first_index, log.released) == (whole.last, 1, held)
+        for index in range(1, len(model) + 1):
+            assert log.term(index) == whole.term(index)
+            assert log.slice(index) == whole.slice(index)
+            assert log.slice(1, index) == whole.slice(1, index)
+            for budget in (0, 100, 300):
+                assert log.batch(index, budget) == whole.batch(index, budget)
+            for least in range(term + 1):
+                assert log.last_not_above(least, index) == whole.last_not_above(least, index)
+        with pytest.raises(BadInput, match="for good"):
+            log.truncate_from(held)
+        log.drop_through(cut)
+        assert (log.base, log.last) == ((cut, whole.term(cut)), whole.last)
+        log.append([Entry(term, len(model) + 1, NOOP)])
+        assert log.slice(cut + 1) == (*model[cut:], Entry(term, len(model) + 1, NOOP))
+
+
+def test_no_more_is_read_back_than_a_message_takes():
+    model = [
+        Entry(1, n, Record(Kind.PUT, b"", b"x" * 90, 0, TxnId("c", 1))) for n in range(1, 2000)
+    ]
+    shelf = Shelf(model)
+    log = Log(ORIGIN, [], stored=shelf, released=len(model))
+    assert len(log.batch(1, 1_000)) == 7
+    assert shelf.most <= 64

@@ -70,3 +70,17 @@ def test_entries_whose_terms_fall_are_refused(terms: list[int], says: str) -> No
         turns_of(entries(7, terms))
     with pytest.raises(ValueError, match="entry 9 follows entry 7"):
         turns_of([*entries(7, [1]), *entries(9, [1])])
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=15), st.integers(0, 5), st.integers(0, 5))
+def test_a_term_is_found_as_by_looking_at_every_entry(steps, base, base_term):
+    index, terms = LogIndex(Position(base, base_term)), {base: base_term}
+    for number, step in enumerate(steps, base + 1):
+        term = terms[number - 1] + step
+        terms[number] = term
+        index.extend([Position(number, term)], number)
+    for term in range(base_term, max(terms.values()) + 2):
+        for limit in terms:
+            expected = max(n for n, t in terms.items() if n <= limit and t <= term)
+            assert index.last_not_above(term, limit) == expected

@@ -731,3 +731,40 @@ def test_the_checker_lets_pass_what_is_allowed():
         "n2": shown((1, 1, 1, 2), role=LEADER, vote="n2"),
     }
     checker.check()
+
+
+def test_only_what_is_not_in_tables_is_held_in_memory_and_a_follower_is_served_from_disk():
+    world = World(3, seed=7, options=SMALL)
+    world.run_until(lambda: world.leader() is not None)
+    client = world.client("c")
+    away = next(name for name in world.members if name != world.leader())
+    world.crash(away)
+    kept = world.replicas[world.leader()].marks.last
+    for n in range(150):
+        client.put(b"k%d" % (n % 7), b"v" * 60)
+    leader = world.replicas[world.leader()]
+    log = leader.raft.log
+    assert log.first_index <= kept + 1 < log.released == leader.marks.flushed
+    reads = []
+    read = leader.wal.read
+    leader.wal.read = lambda first, last: reads.append((first, last)) or read(first, last)
+    world.restart(away)
+    world.settle()
+    assert reads
+    assert min(first for first, _ in reads) <= kept + 1
+    assert world.replicas[away].tree.get(b"k0") == b"v" * 60
+
+
+def test_a_start_reads_back_what_was_not_flushed_and_no_more():
+    member = Member(options=Options(memtable_bytes=1 << 20, segment_bytes=900))
+    member.elect()
+    for sequence in range(1, 60):
+        member.write("c", sequence, {b"k%d" % sequence: b"v" * 40})
+    member.replica.tree.freeze()
+    while member.replica.has_work:
+        member.replica.work()
+    for sequence in range(60, 63):
+        member.write("c", sequence, {b"k": b"v"})
+    member.crash(Random(1))
+    log = member.raft.log
+    assert (log.released, log.last_index - log.released) == (60, 3)
