@@ -15,9 +15,12 @@ from kvraft.disk import Disk
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import (
     Flushed,
+    Installed,
     RoleChanged,
     SegmentDropped,
     SegmentSealed,
+    Sent,
+    SnapshotTaken,
     Started,
     Superseded,
     Trace,
@@ -36,6 +39,7 @@ OPTIONS = Options(
     memtable_bytes=96 * 1024,
     segment_bytes=64 * 1024,
     log_bytes=512 * 1024,
+    retain_bytes=512 * 1024,
     raft=RaftOptions(max_batch_bytes=640),
 )
 """Small sizes, so that flushes and cuts come often enough to be watched."""
@@ -64,6 +68,8 @@ class Tour:
         "old_leader_returns": "The old leader returns",
         "follower_away": "A follower is away",
         "follower_returns": "The follower comes back from its own disk",
+        "stays_away": "It stays away for too long",
+        "gets_snapshot": "It comes back too late for the log, and is sent a snapshot",
         "finish": "To the end",
     }
     """The acts in their order, each with its title."""
@@ -200,6 +206,43 @@ class Tour:
             *lines,
             f"It has what it missed {_ms(caught_up - began)} later. Nobody needs the old log any "
             f"more: {cut} segments are cut.",
+        ]
+
+    def stays_away(self) -> list[str]:
+        """The follower is down for so long that its share of the log is used up."""
+        world = self.world
+        world.crash(self.away)
+        lines = [f"{self.away} crashes again, at {_ms(world.now)}, and stays down."]
+        lines += self._replay(len(self.reports) // 4)
+        leader = world.replicas[self._leader()]
+        held = sum(segment.size for segment in leader.wal.segments if segment.sealed)
+        needs = leader.holds().needs(self.away)
+        if needs is not None:
+            raise TourFailed(f"{self.away} still holds the log from {needs} on")
+        return [
+            *lines,
+            f"No more than {OPTIONS.retain_bytes // 1024} KiB of log are kept for a follower: "
+            f"{leader.member} has {held // 1024} KiB, from {leader.marks.first} on, and keeps "
+            f"nothing for {self.away} any more.",
+        ]
+
+    def gets_snapshot(self) -> list[str]:
+        """The log that it needs is gone, so it is sent the tables of the leader as they are."""
+        world = self.world
+        before = len(self.trace)
+        lines = self._restart(self.away)
+        news = self.trace[before:]
+        chunks = [s for s in news.of(Sent) if getattr(s.event, "kind", "") == "InstallSnapshot"]
+        taken = [s.event for s in news.of(SnapshotTaken, who=self.away)]
+        installed = [s.event for s in news.of(Installed, who=self.away)]
+        if not isinstance(taken[0], SnapshotTaken) or not isinstance(installed[0], Installed):
+            raise TourFailed(f"{self.away} caught up without a snapshot")
+        world.run_for(300)
+        return [
+            *lines,
+            f"It takes a snapshot of everything through {taken[0].index}: {taken[0].size:,} bytes "
+            f"in {len(chunks):,} chunks, the {len(installed[0].tables)} tables of the leader as "
+            f"they are. Its log goes on behind {taken[0].index}.",
         ]
 
     def finish(self) -> list[str]:
