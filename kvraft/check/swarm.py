@@ -26,8 +26,9 @@ from __future__ import annotations
 import errno
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ from kvraft.sim.world import MILLI, World
 from kvraft.tail import FRAME_BYTES
 from kvraft.transaction import Answer, Stage
 
-__all__ = ["REACHED", "Life", "Result", "live"]
+__all__ = ["REACHED", "Life", "Result", "live", "tell"]
 
 ACCOUNTS = tuple(b"account/%d" % number for number in range(4))
 BALANCE = 100
@@ -560,12 +561,50 @@ class Result(NamedTuple):
     found: str | None
     tally: Counter[str]
 
+    @property
+    def again(self) -> str:
+        """The command that shows it again."""
+        return f"kvraft swarm --seeds {self.seed}"
 
-def live(seed: int, *, replica: type[Replica] = Replica, millis: int = 4_000) -> Result:
-    """Live one life and tell how it went; whatever goes wrong in it is a finding."""
-    life = Life(seed, replica=replica, millis=millis)
+
+def live(
+    seed: int,
+    *,
+    replica: type[Replica] = Replica,
+    millis: int = 4_000,
+    trace: Path | None = None,
+) -> Result:
+    """Live one life and tell how it went; whatever goes wrong in it is a finding.
+
+    ``trace`` is a file to write all that happened to, as JSON lines.
+    """
+    life, found = Life(seed, replica=replica, millis=millis), None
     try:
         life.run()
     except Exception as error:
-        return Result(seed, f"{type(error).__name__}: {error}", life.tally)
-    return Result(seed, None, life.tally)
+        found = f"{type(error).__name__}: {error}"
+    if trace is not None:
+        with trace.open("w", encoding="utf-8", newline="\n") as file:
+            life.trace.save(file)
+    return Result(seed, found, life.tally)
+
+
+def tell(results: Iterable[Result], *, planted: str = "") -> Iterator[str]:
+    """Yield lines about ``results``: what was found and how to see it again, and then totals.
+
+    With ``planted``, the name of a mistake that every member makes, stop where it is found.
+    """
+    total: Counter[str] = Counter()
+    lives = found = 0
+    for result in results:
+        lives += 1
+        total += result.tally
+        if result.found is not None:
+            found += 1
+            again = result.again + (f' --planted "{planted}"' if planted else "")
+            yield f"seed {result.seed}: {result.found}\n    see it again: {again}"
+            if planted:
+                break
+    yield f"{lives:,} lives, {found:,} with a finding"
+    names = [*REACHED, *sorted(total.keys() - set(REACHED))]
+    yield from (f"{total[name]:>12,} {name}" for name in names)
