@@ -556,7 +556,7 @@ class Replica:
         self._answer_read(self._reads.pop(ready.token))
 
     def _answer_read(self, request: Read) -> None:
-        """Answer from the tree as it is, which may be further than what the read had to wait for."""
+        """Answer from the tree as it is, maybe further on than where the read had to wait for."""
         refused, found, index = "", None, self.tree.applied.index
         try:
             found = self.tree.version(request.key, at=request.at)

@@ -26,13 +26,13 @@ TOTAL = Counter()
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_found_in_a_life(seed):
-    result = live(seed, millis=3_000)
+    result = live(seed, acts=120)
     assert result.found is None, result.again
     TOTAL.update(result.tally)
 
 
 def test_the_same_seed_is_the_same_life():
-    lives = [Life(5, millis=800) for _ in range(2)]
+    lives = [Life(5, acts=40) for _ in range(2)]
     for life in lives:
         life.run()
     one, two = lives
