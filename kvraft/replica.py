@@ -357,7 +357,7 @@ class Replica:
         stale read is answered at once.
         """
         if request.stale:
-            self._answer_read(request, self.tree.applied.index)
+            self._answer_read(request)
             return
         if self.raft.role is not Role.LEADER and not request.here:
             self._redirect_read(request, self.raft.leader)
@@ -568,10 +568,12 @@ class Replica:
 
     def _serve(self, ready: ReadReady) -> None:
         """Answer a read whose index has been reached (thesis §6.4)."""
-        self._answer_read(self._reads.pop(ready.token), ready.index)
+        self._answer_read(self._reads.pop(ready.token))
 
-    def _answer_read(self, request: Read, index: int) -> None:
-        refused, found = "", None
+    def _answer_read(self, request: Read) -> None:
+        """Answer from the tree as it is, which may be further than what the read had to wait for.
+        """
+        refused, found, index = "", None, self.tree.applied.index
         try:
             found = self.tree.version(request.key, at=request.at)
         except BadInput as error:
