@@ -82,7 +82,8 @@ class World:
 
     ``disk`` makes the disk of each member, a simulated one unless told otherwise.  All members
     are started at once, at time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order
-    on each link unless ``reorder``.  ``consensus`` is the module that every member runs.
+    on each link unless ``reorder``.  ``consensus`` is the module that every member runs,
+    ``replica`` the member itself: another class to try another rule.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class World:
         slowest: int = 2_500,
         reorder: bool = False,
         consensus: type[Raft] = Raft,
+        replica: type[Replica] = Replica,
     ) -> None:
         names = [f"n{i + 1}" for i in range(members)] if isinstance(members, int) else members
         self.seed = seed
@@ -115,6 +117,7 @@ class World:
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._planned = 0
         self._consensus = consensus
+        self._replica = replica
         self._disk = disk
         self._seats = {name: _Seat(name, disk(name)) for name in self._configuration.voters}
         for name in self._seats:
@@ -254,7 +257,7 @@ class World:
         if seat.replica is not None:
             raise BadInput(f"{name} runs already")
         seat.incarnation += 1
-        seat.replica = Replica(
+        seat.replica = self._replica(
             name,
             self._configuration,
             seat.disk,
