@@ -21,7 +21,7 @@ from kvraft.replica import Options
 from kvraft.sim.world import MILLI, World
 
 KEYS = 100
-VALUE = b"v" * 40
+VALUE_BYTES = 40
 
 
 class CatchUp(NamedTuple):
@@ -48,14 +48,21 @@ def a_follower(world: World) -> str:
     return max(name for name in world.replicas if name != world.leader())
 
 
-def write(world: World, count: int, *, client: str = "alice", keys: int = KEYS) -> None:
+def write(
+    world: World, count: int, *, client: str = "alice", keys: int = KEYS
+) -> dict[bytes, bytes]:
     """Let ``client`` write ``count`` values, one after another, each applied before the next.
 
-    The keys go round, beginning where the log ends, so that writing on overwrites the oldest.
+    Return what was written.  The keys go round, beginning where the log ends, so that writing on
+    overwrites the oldest.
     """
     start = max(replica.marks.last for replica in world.replicas.values())
+    written = {}
     for number in range(start, start + count):
-        world.client(client).put(b"key %04d" % (number % keys), VALUE)
+        key, value = b"key %04d" % (number % keys), b"%d " % number * VALUE_BYTES
+        written[key] = value[:VALUE_BYTES]
+        world.client(client).put(key, written[key])
+    return written
 
 
 def write_for(world: World, millis: int, *, client: str = "alice", keys: int = KEYS) -> None:

@@ -203,7 +203,7 @@ def _strip(trace: Trace, member: str, step: int) -> str:
     for life in lives:
         parts += _segment(life, holds, scale, strip, now.last)
     parts += _draw_marks(now, scale, strip)
-    height = strip + STRIP + 92
+    height = strip + STRIP + 84
     legend = "dashed: gone   white: being written   grey: free to go   else: the colour of a holder"
     parts.append(_text(8, height - 8, legend, 11, colour="#333333"))
     return _svg(height, _says(member, lives, holds, now), parts)
@@ -241,7 +241,7 @@ def _weighs(past: Trace, member: str, lives: Sequence[series.SegmentLife]) -> st
     sealed = [life for life in lives if life.sealed is not None and life.dropped is None]
     total = sum(sizes.get(life.segment, 0) for life in sealed)
     gone = sum(life.dropped is not None for life in lives)
-    return f"{len(sealed)} sealed segments, {total:,} bytes; {gone} gone"
+    return f"sealed: {len(sealed)} of {total:,} bytes; gone: {gone}"
 
 
 def _sizes(trace: Trace, member: str) -> dict[int, int]:
@@ -264,18 +264,18 @@ def _flags(
 ) -> Iterator[str]:
     """Draw the row of one holder: a flag over each sealed segment that it needs."""
     kind = kind_of(name)
-    needs = None if holds is None else holds.needs(name)
-    says = REASONS[kind] if needs is not None else "holds nothing"
-    yield _text(8, top + 12, name, 12, weight="bold" if needs is not None else "normal")
+    sealed = [life for life in lives if life.dropped is None and life.sealed is not None]
+    held = [life for life in sealed if name in _who_holds(life, holds)]
+    listed = holds is not None and holds.needs(name) is not None
+    says = REASONS[kind] if held else "needs nothing that is sealed" if listed else "not on the list"
+    yield _text(8, top + 12, name, 12, weight="bold" if listed else "normal")
     yield _text(8, top + 23, says, 9, colour="#333333")
     yield (
         f'<line x1="{_n(LEFT)}" y1="{_n(top + 24)}" x2="{_n(LEFT + WIDE)}" y2="{_n(top + 24)}"'
         ' stroke="#DDDDDD"/>'
     )
-    for life in lives:
-        if life.dropped is None and life.sealed is not None and holds is not None:
-            if name in [hold.holder for hold in holds.of(_as_segment(life))]:
-                yield _flag(scale, life, top, COLOURS[kind], f"{name} holds {life.segment}")
+    for life in held:
+        yield _flag(scale, life, top, COLOURS[kind], f"{name} holds {life.segment}")
 
 
 def _flag(scale: _Scale, life: series.SegmentLife, top: float, colour: str, says: str) -> str:
@@ -287,6 +287,10 @@ def _flag(scale: _Scale, life: series.SegmentLife, top: float, colour: str, says
         f' {_n(x + wide)},{_n(top + 7.5)} {_n(x)},{_n(top + 13)}" fill="{colour}"'
         ' stroke="#000000" stroke-width="0.8"/></g>'
     )
+
+
+def _who_holds(life: series.SegmentLife, holds: Holds | None) -> list[str]:
+    return [hold.holder for hold in holds.of(_as_segment(life))] if holds else []
 
 
 def _as_segment(life: series.SegmentLife) -> Segment:
@@ -305,7 +309,7 @@ def _segment(
     if life.dropped is not None:
         fill, stroke, says = "#F7F7F7", ' stroke="#999999" stroke-dasharray="3 3"', "gone"
     elif life.sealed is not None:
-        who = [h.holder for h in holds.of(_as_segment(life))] if holds else []
+        who = _who_holds(life, holds)
         fill = COLOURS[held_by(who)] if holds else "#FFFFFF"
         says = f"held by {', '.join(who) or NOBODY}" if holds else "the member is down"
     yield (
@@ -374,6 +378,9 @@ def plot_bands(trace: Trace, member: str, follower: str = "") -> Figure:
     _draw_mark(axes, trace, member, "flushed", BLUE, "-", end)
     if follower:
         _draw_mark(axes, trace, follower, "last", RED, "--", end)
+        for down in series.downtimes(trace):
+            if down.member == follower:
+                axes.axvspan(down.start / 1e6, down.end / 1e6, color=BLACK, alpha=0.07, zorder=0)
     axes.set_xlim(0, max(end, 1) / 1e6)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("virtual time (s)")
@@ -435,6 +442,7 @@ def _legend(axes: Axes, found: Sequence[Band], member: str, follower: str) -> No
     key.append(Line2D([], [], color=BLUE, label=f"flushed of {member}"))
     if follower:
         key.append(Line2D([], [], color=RED, linestyle="--", label=f"last of {follower}"))
+        key.append(Patch(color=BLACK, alpha=0.07, label=f"{follower} is down"))
     axes.legend(handles=key, loc="upper left", fontsize="small", framealpha=1)
 
 
