@@ -267,7 +267,9 @@ def _flags(
     sealed = [life for life in lives if life.dropped is None and life.sealed is not None]
     held = [life for life in sealed if name in _who_holds(life, holds)]
     listed = holds is not None and holds.needs(name) is not None
-    says = REASONS[kind] if held else "needs nothing that is sealed" if listed else "not on the list"
+    says = (
+        REASONS[kind] if held else "needs nothing that is sealed" if listed else "not on the list"
+    )
     yield _text(8, top + 12, name, 12, weight="bold" if listed else "normal")
     yield _text(8, top + 23, says, 9, colour="#333333")
     yield (
@@ -329,6 +331,8 @@ def _draw_marks(marks: Marks, scale: _Scale, strip: float) -> Iterator[str]:
     for name in ("first", "flushed", "applied", "committed", "last"):
         index = getattr(marks, name)
         places.setdefault(index if name == "first" else index + 1, []).append(name)
+    # A label stands to the left of its line, and those further right stand lower: so no line
+    # crosses a label.
     ends: list[float] = []  # how far to the right each line of labels is taken
     for place, names in sorted(places.items()):
         label = " = ".join(n for n in names if n != "first")
@@ -336,7 +340,7 @@ def _draw_marks(marks: Marks, scale: _Scale, strip: float) -> Iterator[str]:
         if "first" in names:
             label = f"first {place:,}" + (f", {label}" if label else "")
         x, wide = scale.x(place), 6.3 * len(label)
-        left = min(max(x - 6, 4), WIDTH - wide - 4)
+        left = max(x - wide + 4, 4)
         line = next((n for n, end in enumerate(ends) if end + 8 <= left), len(ends))
         ends[line:] = [left + wide, *ends[line + 1 :]]
         y = strip + STRIP + 16 + 14 * line
