@@ -45,10 +45,10 @@ def test_with_the_whole_log_it_is_sent_exactly_what_it_missed():
 
 
 def test_behind_a_short_log_it_is_sent_a_snapshot_and_what_follows():
-    cost = catch_up(800, LIMITS, seed=9, keys=30)
+    cost = catch_up(800, LIMITS, seed=9, keys=60)
     assert cost.snapshot > 0
     assert cost.sent == cost.entries + cost.snapshot
-    assert cost == catch_up(800, LIMITS, seed=9, keys=30)
+    assert cost == catch_up(800, LIMITS, seed=9, keys=60)
 
 
 def test_one_that_was_hardly_away_missed_nothing():

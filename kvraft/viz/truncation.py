@@ -313,7 +313,7 @@ def _segment(
     elif life.sealed is not None:
         who = _who_holds(life, holds)
         fill = COLOURS[held_by(who)] if holds else "#FFFFFF"
-        says = f"held by {', '.join(who) or NOBODY}" if holds else "the member is down"
+        says = f"held by {', '.join(who) or NOBODY}" if holds else "who holds it was not told"
     yield (
         f'<rect x="{_n(left)}" y="{_n(top)}" width="{_n(right - left)}" height="{_n(STRIP)}"'
         f' fill="{fill}"{stroke}><title>segment {life.segment}, entries {life.first} to {end}:'
@@ -358,7 +358,7 @@ def _says(
     alive = [life for life in lives if life.dropped is None and life.sealed is not None]
     words = [f"Log of {member}: entries {marks.first} to {marks.last}, flushed {marks.flushed}."]
     if holds is None:
-        return f"{words[0]} The member is down."
+        return f"{words[0]} It is down, or has just started: who holds it was not told."
     for hold in holds:
         count = sum(hold in holds.of(_as_segment(life)) for life in alive)
         words.append(f"{hold.holder} needs {hold.needs} on: {count} sealed segments.")
