@@ -105,6 +105,16 @@ def _parser() -> argparse.ArgumentParser:
     repair.add_argument("--dry-run", action="store_true", help="only say what would be done")
     repair.set_defaults(run=_repair)
 
+    rebuild = commands.add_parser(
+        "rebuild",
+        help="set a member's files aside, so that another member can begin there",
+        description="Set aside all files of a member whose disk forgot what it promised: damaged, "
+        "wiped in part, or an old copy. Nothing is deleted. The member comes back under another "
+        "name, by a change of members.",
+    )
+    rebuild.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
+    rebuild.set_defaults(run=_rebuild)
+
     dump = commands.add_parser(
         "dump",
         help="write keys and values as lines of JSON",
@@ -198,6 +208,20 @@ def _repair(options: argparse.Namespace) -> None:
 
     for line in repair(options.directory, dry_run=options.dry_run):
         print(line)
+
+
+def _rebuild(options: argparse.Namespace) -> None:
+    from kvraft.identity import ASIDE, set_aside
+    from kvraft.tools.place import open_place
+
+    disk = open_place(options.directory)
+    try:
+        aside = set_aside(disk)
+    finally:
+        disk.close()
+    print(f"{len(aside)} files of {options.directory} are set aside: {ASIDE}…")
+    print("What they promised is forgotten, so their member must not come back under its old name:")
+    print("let a new one begin here, by a change of members that removes the old.")
 
 
 def _dump(options: argparse.Namespace) -> None:

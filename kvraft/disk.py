@@ -81,6 +81,12 @@ class Disk(Protocol):
     def free(self) -> int | None:
         """Return how many bytes can still be written, ``None`` if there is no telling."""
 
+    def identity(self, name: str) -> str:
+        """Return what tells a file from all copies of it, ``""`` if nothing does.
+
+        It stays when the file is renamed or written to.
+        """
+
     def close(self) -> None:
         """Let go of everything held open.  Says nothing about durability."""
 
@@ -205,6 +211,11 @@ class RealDisk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def identity(self, name: str) -> str:
+        """Return the number of the file on its file system, which a copy does not share."""
+        number = (self.path / name).stat().st_ino
+        return str(number) if number else ""
 
     def free(self) -> int | None:
         """Return what the file system has left."""

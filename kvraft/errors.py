@@ -32,6 +32,13 @@ class Foreign(KvraftError):
     """A file is sound but not ours: it belongs to another member or to another format version."""
 
 
+class Forgotten(KvraftError):
+    """A member's disk does not hold what the member promised: it must not take part as if it did.
+
+    It can come back as another member; see identity.py.
+    """
+
+
 class Locked(KvraftError):
     """Another process has this data directory open."""
 

@@ -41,6 +41,7 @@ from kvraft.compaction import Levelled, Strategy
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Busy, Damage, NotLeader, Stopped
 from kvraft.events import CutDecided, HoldsChanged, Marks, Report, Started, ignore
+from kvraft.identity import claim
 from kvraft.log import Log
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
@@ -152,7 +153,8 @@ class Replica:
     milliseconds since the Unix epoch; it is used to refuse stamps from far ahead, and for nothing
     that must be alike on all members; without it none are refused.  Raises
     :class:`~kvraft.errors.Foreign` if the disk belongs to another member or cluster, and
-    :class:`~kvraft.errors.Damage` if what it promised to keep is not there.
+    :class:`~kvraft.errors.Damage` or :class:`~kvraft.errors.Forgotten` if what it promised to keep
+    is not there.  Only a member that is ``new``, and never ran before, may begin with nothing.
     """
 
     def __init__(
@@ -165,6 +167,7 @@ class Replica:
         cluster: str = "kvraft",
         options: Options | None = None,
         consensus: type[Raft] = Raft,
+        new: bool = False,
         millis: Callable[[], int] | None = None,
         report: Report = ignore,
     ) -> None:
@@ -175,6 +178,7 @@ class Replica:
         self._millis = millis
         self._disk = disk
         self._report = report
+        claim(disk, owner, new=new)
         found = check_disk(disk, owner)
         # The log first: then a tree without a log is never a crash, but always a loss.
         self.wal = Wal.open(
@@ -593,9 +597,8 @@ class Replica:
             slices -= 1
 
     def may_drop(self, segment: Segment) -> bool:
-        """Whether ``segment``, the oldest, may go: it is in tables, and nobody else needs it."""
-        free = segment.sealed and segment.high <= self.tree.flushed.index  # quickly told
-        return free and self.holds().frees(segment)
+        """Whether ``segment``, the oldest, may go: it is sealed, and nobody needs it."""
+        return segment.sealed and self.holds().frees(segment)
 
     def _may_cut(self) -> bool:
         return self.may_drop(self.wal.segments[0])

@@ -21,6 +21,9 @@ Invariants:
   supersede it and all behind it (Raft §5.3): nothing is cut out of a file, the later frame wins.
 - Only the newest segment is active, each other one ends with a SEAL.  Ids have no gap.  Each
   segment begins at the index after the last one of the log as it was then.
+- The next segment is durable before the SEAL is written.  So a log always ends in one that is not
+  sealed: where it does not, files are missing.  A crash in between leaves an empty segment behind
+  one that is active; it is removed.
 - A segment that does not continue the one before it begins the log, the very first one or one
   behind an installed snapshot (Raft §7).  Segments before it are void: a crash kept them from being
   removed, and nobody reads them.  So a hole that a snapshot leaves is told from a lost segment.
@@ -29,17 +32,18 @@ Invariants:
 The newest segment may end in a torn write, which was never acknowledged.  Everything else that does
 not add up is :class:`~kvraft.errors.Damage`: a log that was promised is never quietly shortened
 (Alagappan et al., *Protocol-Aware Recovery*, FAST 2018).  An old segment that reappears is void, or
-goes on into the ones that are kept, or a segment between is missing and the log is refused.  Two
-losses cannot be seen from here: damage to the very last frame of the active segment looks like a
-torn write (a CLOSED frame shields what is before it), and whole files missing at either end look
-like a log that is shorter.
+goes on into the ones that are kept, or a segment between is missing and the log is refused.  One
+loss cannot be seen from here: damage to what was saved last in the active segment looks like a torn
+write (a CLOSED frame shields what is before it).  Segments missing at the older end are noticed by
+whoever knows where the tables end (``store.check_disk``).
 
 :func:`recover` only looks.  :func:`mend` then makes durable what it found:
 
 - The torn bytes are copied to a file of their own, never read again, for whoever wants to know what
   was lost: ``{segment id}-{first index}-{offset}.torn``.  The newest ``KEPT_ASIDE`` of these stay.
-- The newest segment is written anew, without them, and renamed over the old one.  A sync would not
-  do: after a failed one the operating system still shows the bytes to the next process, calls them
+- The newest segment is written anew, without them, and renamed over the old one; if nothing is in
+  it yet, then so is the one before, whose seal may not have been synced.  A sync would not do:
+  after a failed one the operating system still shows the bytes to the next process, calls them
   clean, and its next sync succeeds without writing them (Rebello et al., *Can Applications Recover
   from fsync Failures?*, ATC 2020).
 
@@ -121,7 +125,8 @@ class Recovery:
 
     ``index`` says where the live entries are, and of which term.  ``torn`` is what :func:`mend`
     cuts, ``leftovers`` are the unfinished files it removes, ``aside`` the torn ends kept already.
-    ``closed`` says that no frame with contents is the last one of the newest segment.  ``void`` are
+    ``closed`` says that no frame with contents is the last one of the newest segment.  The first
+    ``sure`` segments are durable for certain.  ``void`` are
     the segments that an installed snapshot put out of force and :meth:`Wal.open` removes; if there
     are such and no others, it also begins the log anew behind ``base``.
     """
@@ -134,6 +139,7 @@ class Recovery:
     aside: list[str] = field(default_factory=list)
     void: list[str] = field(default_factory=list)
     next_id: int = 1  # of a segment
+    sure: int = 0
     closed: bool = True
 
     @property
@@ -180,9 +186,8 @@ def mend(disk: Disk, log: Recovery) -> None:
         disk.remove(name)
     if log.torn:
         _set_aside(disk, log.torn, log.aside)
-    if log.segments:
-        newest = log.segments[-1]
-        files.replace(disk, newest.name, disk.read(newest.name, 0, newest.size))
+    for segment in log.segments[log.sure :]:
+        files.replace(disk, segment.name, disk.read(segment.name, 0, segment.size))
 
 
 def _set_aside(disk: Disk, torn: Torn, before: list[str]) -> None:
@@ -203,8 +208,7 @@ def _read(disk: Disk, owner: str) -> Recovery:
     names = [name for name in names if _NAME.fullmatch(name)]
     begin = _begin(disk, names)
     log.void = names[:begin]
-    for name in names[begin:]:
-        _read_segment(log, owner, name, disk.read(name), newest=name == names[-1])
+    _read_segments(log, disk, owner, names[begin:])
     if log.segments:
         log.next_id = log.segments[-1].id + 1
     if log.index.last < log.base.index:
@@ -215,6 +219,29 @@ def _read(disk: Disk, owner: str) -> Recovery:
     # that entry, and holds the one that won.
     log.index.cut(log.base.index)
     return log
+
+
+def _read_segments(log: Recovery, disk: Disk, owner: str, names: list[str]) -> None:
+    spare = names.pop() if len(names) > 1 and _is_empty(disk, names[-1]) else ""
+    for name in names:
+        _read_segment(log, owner, name, disk.read(name), newest=name == names[-1])
+    if not log.segments:
+        return
+    log.sure = len(log.segments) - 1
+    if not log.segments[-1].sealed:
+        log.leftovers += [spare] if spare else []  # the power went before the seal was written
+    elif spare:  # nothing shows yet that the seal before it was synced
+        _read_segment(log, owner, spare, disk.read(spare), newest=True)
+    else:
+        newest = log.segments[-1]
+        what = "this segment is sealed, and the one that follows it is missing"
+        raise Damage(newest.name, newest.size, what)
+
+
+def _is_empty(disk: Disk, name: str) -> bool:
+    """Return whether a segment holds nothing but its header."""
+    header = frame.decode(disk.read(name, 0, _OPENING_BYTES), 0, seed=_HEADER_SEED)
+    return not isinstance(header, str) and header.end == disk.size(name)
 
 
 def _begin(disk: Disk, names: list[str]) -> int:

@@ -463,15 +463,19 @@ class Wal:
         if self._tail.size < self._segment_bytes:
             return
         self._write(sync=True)  # so that the seal vouches for all before it
-        self._write([Piece(SEAL)], sync=True)
-        sealed = self._tail.segment._replace(sealed=True)
+        full = self._tail
+        with self._writing():
+            # The next one first: then a log that ends in a sealed segment has lost one.
+            self._make_segment(self._index.end, continues=True)
+            full.write([Piece(SEAL)], sync=True)
+        sealed = full.segment._replace(sealed=True)
         self._sealed.append(sealed)
         self._report(SegmentSealed(sealed.id, sealed.low, sealed.high, sealed.size))
-        with self._writing():
-            self._begin_segment()
+        self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
 
     def _begin_segment(self) -> None:
-        self._make_segment(self._index.end, continues=bool(self._sealed))
+        """Make the very first segment, or the first one behind a snapshot."""
+        self._make_segment(self._index.end, continues=False)
         self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
 
     def _make_segment(self, before: Position, *, continues: bool) -> None:

@@ -54,6 +54,7 @@ class Member:
             self.disk,
             random=Random(self._starts),
             options=self._options,
+            new=self._starts == 1,
             report=self.events.append,
         )
 

@@ -25,20 +25,10 @@ from kvraft.exercises.truncation import LIMITS
 from kvraft.sim import World
 from kvraft.sim.lag import CatchUp, a_follower, write
 from kvraft.viz import series
+from kvraft.viz.bands import bands, last_holders, plot_bands, plot_catching_up, plot_log_bytes
 from kvraft.viz.picture import title_of
 from kvraft.viz.state import History
-from kvraft.viz.truncation import (
-    COLOURS,
-    bands,
-    between,
-    held_by,
-    holds_over_time,
-    last_holders,
-    plot_bands,
-    plot_catching_up,
-    plot_log_bytes,
-    strip_view,
-)
+from kvraft.viz.truncation import COLOURS, between, held_by, holds_over_time, strip_view
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -186,6 +176,22 @@ def test_the_strip_has_a_flag_for_each_hold_on_each_sealed_segment():
         label = root.get("aria-label")
         assert f"entries {marks.first} to {marks.last}, flushed {marks.flushed}." in label
         assert f"tree needs {holds.needs('tree')} on" in label
+
+
+@pytest.mark.parametrize(("needs", "count"), [(10, 2), (11, 1), (20, 1), (21, 0)])
+def test_a_segment_is_held_as_long_as_its_last_entry_is_needed(needs, count):
+    trace = trace_of(
+        (0, SegmentOpened(1, 1)),
+        (1, SegmentSealed(1, 1, 10, 900)),
+        (1, SegmentOpened(2, 11)),
+        (2, SegmentSealed(2, 11, 20, 900)),
+        (2, SegmentOpened(3, 21)),
+        (3, Marks(1, 9, 22, 22, 22)),
+        (4, HoldsChanged(("tree",), (needs,))),
+    )
+    svg = strip_view("n1")(History(trace), 6)
+    assert len(flags(ET.fromstring(svg))) == count
+    assert f"tree needs {needs} on: {count} sealed segments." in svg
 
 
 def test_the_strip_draws_every_step_within_its_frame(story):

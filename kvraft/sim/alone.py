@@ -104,6 +104,7 @@ class Alone:
             self.disk,
             random=Random(self._starts),
             options=self._options,
+            new=self._starts == 1,
             report=self._report,
         )
         while self.replica.raft.role is not Role.LEADER:

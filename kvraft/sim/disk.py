@@ -58,9 +58,10 @@ class PowerCut(Exception):
 class _File:
     """The bytes of one file: ``data[:stable] + cut`` is what the last sync made durable."""
 
-    __slots__ = ("cut", "data", "doubt", "stable")
+    __slots__ = ("cut", "data", "doubt", "number", "stable")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
         self.data = bytearray()
         self.stable = 0
         self.cut = b""  # durable bytes that an unsynced truncation took away
@@ -132,6 +133,7 @@ class SimDisk:
     def __init__(self) -> None:
         self.operations = 0
         self.capacity: int | None = None
+        self._created = 0
         self._files: dict[str, _File] = {}
         self._durable: dict[str, _File] = {}  # the directory at the last sync_dir
         self._changes: list[_Change] = []  # of the directory since then
@@ -162,7 +164,8 @@ class SimDisk:
         self._check_free(name)
         if self.capacity is not None and self._used() >= self.capacity:
             raise _error(errno.ENOSPC, name)
-        self._change("create", (name, _File()))
+        self._created += 1
+        self._change("create", (name, _File(number=self._created)))
 
     def append(self, name: str, data: bytes) -> None:
         """Write ``data`` at the end of a file."""
@@ -224,6 +227,10 @@ class SimDisk:
         self._durable = dict(self._files)
         self._changes.clear()
 
+    def identity(self, name: str) -> str:
+        """Return the number of the file, which a copy does not share."""
+        return str(self._file(name).number)
+
     def free(self) -> int | None:
         """Return what is left of ``capacity``, ``None`` if there is none."""
         return None if self.capacity is None else max(0, self.capacity - self._used())
@@ -232,6 +239,22 @@ class SimDisk:
         """Do nothing: there is no lock, and no descriptor to let go of."""
 
     # ── what no real disk offers ────────────────────────────────────────────────────────────────
+
+    def backup(self) -> SimDisk:
+        """Return another disk with copies of all files, as they can be read now."""
+        twin = SimDisk()
+        twin._created = self._created
+        for name, file in self._files.items():
+            twin.create(name)
+            twin.append(name, bytes(file.data))
+            twin.sync(name)
+        twin.sync_dir()
+        return twin
+
+    def wipe(self) -> None:
+        """Lose all files."""
+        self._files, self._durable = {}, {}
+        self._changes.clear()
 
     def crash(self, random: Random, *, reorder: bool = False) -> int:
         """Lose power and come back with what ``random`` lets survive; return how many bytes went.

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
 from kvraft.client import Client
 from kvraft.disk import Disk
-from kvraft.errors import BadInput, NotLeader, Stopped, TimedOut
+from kvraft.errors import BadInput, Busy, NotLeader, Stopped, TimedOut
 from kvraft.events import (
     Crashed,
     Delivered,
@@ -37,6 +38,7 @@ from kvraft.events import (
     Sent,
     Trace,
 )
+from kvraft.identity import set_aside, successor
 from kvraft.membership import Configuration
 from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
@@ -70,6 +72,7 @@ class _Seat:
     name: str
     disk: Disk
     replica: Replica | None = None
+    new: bool = True  # until it was started for the first time
     incarnation: int = 0
     inbox: list[AnyMessage | None] = field(default_factory=list)  # None is a tick
     waking: bool = False
@@ -265,9 +268,11 @@ class World:
             cluster=self._cluster,
             options=self._options,
             consensus=self._consensus,
+            new=seat.new,
             millis=partial(self.millis, name),
             report=partial(self._report, name),
         )
+        seat.new = False
         self._plan(self.now + TICK, partial(self._tick, seat, seat.incarnation))
 
     def add(self, name: str) -> None:
@@ -278,6 +283,54 @@ class World:
         self.restart(name)
         for client in self._clients.values():
             client.meet(name)
+
+    def rebuild(self, name: str) -> str:
+        """Set aside the files of a member that is down, and start a new one there; return its name.
+
+        It belongs to no configuration yet: see :meth:`replace`.
+        """
+        seat = self._seat(name)
+        if seat.replica is not None:
+            raise BadInput(f"{name} runs: what it promised is not forgotten")
+        set_aside(seat.disk)
+        heir = successor(name)
+        self._seats[heir] = _Seat(heir, seat.disk)
+        self.restart(heir)
+        for client in self._clients.values():
+            client.meet(heir)
+        return heir
+
+    def replace(self, old: str, new: str, *, limit: int = 60_000) -> None:
+        """Make ``new`` a member in the place of ``old``, as an operator does.
+
+        First ``old`` leaves and ``new`` comes as a learner; once it holds everything committed it
+        votes (thesis §4.2.1).  Returns when that is so; raises :class:`~kvraft.errors.TimedOut` if
+        it does not come to pass within ``limit`` milliseconds, as without a majority it cannot.
+        """
+        until = self.now + limit * MILLI
+        for learns in (True, False):
+            while not self._changed(old, new, learns=learns):
+                if self.now > until:
+                    raise TimedOut(f"{new} could not take the place of {old} in {limit} ms")
+                self.run_for(50)
+
+    def _changed(self, old: str, new: str, *, learns: bool) -> bool:
+        """Return whether that step of a replacement is committed; if not, ask for it."""
+        leader = self.leader()
+        if leader is None:
+            return False
+        raft = self.replicas[leader].raft
+        now = raft.configuration
+        if old not in now.members and (new in now.voters or (learns and new in now.learners)):
+            return not now.joint and raft.configuration_index <= raft.commit_index
+        others = tuple(name for name in now.learners if name not in (old, new))
+        voters = tuple(name for name in now.voters if name not in (old, new))
+        with suppress(Busy, NotLeader):
+            if learns:
+                self.change(voters, (*others, new))
+            else:
+                self.change((*voters, new), others)
+        return False
 
     def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Ask the leader to make these the members; return the entry's index.
