@@ -54,7 +54,7 @@ from kvraft.record import Entry, Position, Timestamp, TxnId
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
 from kvraft.segment import Segment
 from kvraft.session import Outcome
-from kvraft.snapshot import TreeSnapshot
+from kvraft.snapshot import Spool, TreeSnapshot
 from kvraft.store import check_disk
 from kvraft.transaction import (
     Answer,
@@ -123,9 +123,26 @@ class Drained(NamedTuple):
     synced: bool
 
 
+class Tables:
+    """A member's tables as they are on disk: the :class:`~kvraft.log.Offer` for its followers."""
+
+    def __init__(self, tree: Tree, raft: Raft) -> None:
+        self._tree, self._raft = tree, raft
+
+    @property
+    def last(self) -> Position:
+        """The log position through which everything is in tables."""
+        return self._tree.flushed
+
+    def open(self) -> Shipped:
+        """Return them as a snapshot, which keeps them from being removed."""
+        tables = self._tree.snapshot()
+        return Shipped(tables, self._raft.configuration_at(tables.last.index))
+
+
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """A member's tables as the :class:`~kvraft.log.Snapshot` that followers are sent."""
+    """A member's tables as the :class:`~kvraft.log.Snapshot` that a follower is sent."""
 
     tables: TreeSnapshot
     configuration: Configuration
@@ -211,6 +228,7 @@ class Replica:
         )
         self._begin_machine()
         self._pending = Pending()
+        self._spool = Spool(disk)
         self._reads: dict[int, Read] = {}
         self._next_read = 1
         self._replies: list[Reply] = []
@@ -219,7 +237,7 @@ class Replica:
         self._full = False  # whether long work met a full disk since the last tick
         self._stamp = self.tree.timestamp
         self._note_stamps(entries)
-        self._offer_snapshot()
+        self.raft.snapshot = Tables(self.tree, self.raft)
         self._led = False
         self._told_holds: tuple[tuple[str, int], ...] = ()
         self._marks = self.marks
@@ -232,6 +250,8 @@ class Replica:
         """Let one tick of time pass."""
         self._full = False
         self._look_for_space()
+        if self._spool.size and not self.raft.receiving:
+            self._spool.drop()  # its leader leads no more
         self.raft.tick()
 
     def receive(self, message: Message) -> None:
@@ -338,7 +358,7 @@ class Replica:
         stale read is answered at once.
         """
         if request.stale:
-            self._answer_read(request, self.tree.applied.index)
+            self._answer_read(request)
             return
         if self.raft.role is not Role.LEADER and not request.here:
             self._redirect_read(request, self.raft.leader)
@@ -381,7 +401,9 @@ class Replica:
                 ready = self.raft.ready()
                 # What comes after a sync may rest on it.
                 (messages if synced else early).extend(ready.early)
-                if ready.hard_state is not None or ready.entries or ready.snapshot is not None:
+                for chunk in ready.chunks:
+                    self._spool.write(chunk.offset, chunk.data)
+                if ready.hard_state or ready.entries or ready.snapshot:
                     self._save(ready)
                     synced = True
                 messages += ready.messages
@@ -476,11 +498,11 @@ class Replica:
 
     def _install(self, snapshot: Received) -> None:
         """Let a leader's snapshot take the place of tables and log, in this order (Raft §7)."""
-        self.tree.install(snapshot.data)
+        self.tree.install(self._spool)
         self.wal.reset(snapshot.last)
+        self._spool.drop()
         self._begin_machine()
         self._stamp = max(self._stamp, self.tree.timestamp)
-        self._offer_snapshot()
         for waiter in self._pending:
             if waiter.first <= snapshot.last.index:
                 session = self.machine.sessions.find(waiter.txn.client, self._stamp)
@@ -493,13 +515,6 @@ class Replica:
     def _begin_machine(self) -> None:
         lifetime = clock.pack(self.options.session_millis)
         self.machine = Machine(self.tree, lifetime, self._report)
-
-    def _offer_snapshot(self) -> None:
-        """Keep ready what followers are sent that need more than the log still holds."""
-        flushed = self.tree.flushed.index
-        if flushed and flushed >= self.raft.log.base.index:
-            configuration = self.raft.configuration_at(flushed)
-            self.raft.snapshot = Shipped(self.tree.snapshot(), configuration)
 
     # ── committed entries ───────────────────────────────────────────────────────────────────────
 
@@ -554,10 +569,12 @@ class Replica:
 
     def _serve(self, ready: ReadReady) -> None:
         """Answer a read whose index has been reached (thesis §6.4)."""
-        self._answer_read(self._reads.pop(ready.token), ready.index)
+        self._answer_read(self._reads.pop(ready.token))
 
-    def _answer_read(self, request: Read, index: int) -> None:
-        refused, found = "", None
+    def _answer_read(self, request: Read) -> None:
+        """Answer from the tree as it is, which may be further than what the read had to wait for.
+        """
+        refused, found, index = "", None, self.tree.applied.index
         try:
             found = self.tree.version(request.key, at=request.at)
         except BadInput as error:
@@ -613,7 +630,6 @@ class Replica:
         self._report(CutDecided(holds.floor, names, needs))
         self.wal.drop_below(self.wal.segments[0].high + 1, 1)
         self.raft.compact(self.wal.base.index)
-        self._offer_snapshot()
 
     def _look_for_space(self) -> None:
         free = self._disk.free()

@@ -519,7 +519,7 @@ def test_a_read_sees_what_commits_with_its_own_confirmation():
     confirmed = AppendEntriesReply("n2", "n1", member.raft.term, True, 2, 2, round=sent[-1].round)
     member.replica.receive(confirmed)
     said = member.drain()
-    assert values(said) == [(1, b"v", 1), (1, b"v", 1)]
+    assert values(said) == [(1, b"v", 2), (1, b"v", 2)]
     assert [r.to for r in said if isinstance(r, ReadAnswer)] == ["c", "d"]
 
 

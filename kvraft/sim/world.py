@@ -38,7 +38,7 @@ from kvraft.events import (
     Sent,
     Trace,
 )
-from kvraft.identity import set_aside, successor
+from kvraft.identity import MEMBER, set_aside, successor
 from kvraft.membership import Configuration
 from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
@@ -85,8 +85,8 @@ class World:
 
     ``disk`` makes the disk of each member, a simulated one unless told otherwise.  All members
     are started at once, at time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order
-    on each link unless ``reorder``.  ``consensus`` is the module that every member runs,
-    ``replica`` the member itself: another class to try another rule.
+    on each link unless ``reorder``.  ``consensus`` is the module that every member runs, and
+    ``replica`` what joins it to log and tree.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ class World:
             cluster=self._cluster,
             options=self._options,
             consensus=self._consensus,
-            new=seat.new,
+            new=seat.new and MEMBER not in seat.disk.names(),
             millis=partial(self.millis, name),
             report=partial(self._report, name),
         )

@@ -1,0 +1,325 @@
+"""Planted mistakes where consensus and storage meet: replicas that are wrong in one way each.
+
+A check is worth what it catches.  Each class here breaks one rule of a log with two owners, of
+transactions, sessions or snapshots, as one easily could, and runs wherever
+:class:`~kvraft.replica.Replica` runs.  :data:`PLANTED_STORAGE` has them by name; the swarm
+(``swarm.py``) must find each of them: ``kvraft swarm --planted NAME``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, cast
+
+from kvraft import clock
+from kvraft.cache import BlockCache
+from kvraft.disk import Disk
+from kvraft.errors import BadInput
+from kvraft.machine import Machine
+from kvraft.manifest import State
+from kvraft.membership import Configuration
+from kvraft.raft import Ready, Role
+from kvraft.record import Entry, Kind, Position, Row, Timestamp
+from kvraft.replica import Replica, Shipped
+from kvraft.retention import Holds, tree_hold
+from kvraft.session import SESSIONS, Session, Sessions
+from kvraft.sim.disk import SimDisk
+from kvraft.snapshot import TreeSnapshot, unpack
+from kvraft.sstable import Table
+from kvraft.stats import Counts
+from kvraft.tableinfo import TableInfo, table_name
+from kvraft.tablewriter import Format, TableWriter
+from kvraft.transaction import Complete, Gatherer, Refusal, Submit, Undo
+
+# ── who may cut the log ─────────────────────────────────────────────────────────────────────────
+
+
+class CutsWhatIsFlushed(Replica):
+    """The log is cut by the flushed mark alone, whoever still needs it."""
+
+    def holds(self) -> Holds:
+        """Return what the tree needs."""
+        return Holds((tree_hold(self.tree.flushed.index),))
+
+
+class _ManifestNotSynced:
+    """A disk as its owner sees it who forgets to sync the manifest."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def sync(self, name: str) -> None:
+        """Sync any file but the manifest."""
+        if not name.startswith("MANIFEST-"):
+            self._disk.sync(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._disk, name)
+
+
+class CutsBeforeTheManifest(Replica):
+    """The log is cut when the manifest was written, before it was synced."""
+
+    def __init__(
+        self, member: str, configuration: Configuration, disk: Disk, **options: Any
+    ) -> None:
+        lazy = cast(Disk, _ManifestNotSynced(disk))
+        super().__init__(member, configuration, lazy, **options)
+
+
+# ── what is applied ─────────────────────────────────────────────────────────────────────────────
+
+
+class AppliesWhatIsAppended(Replica):
+    """A record takes effect when it is in the log, not when it is committed."""
+
+    _through = 0
+
+    def _save(self, ready: Ready) -> None:
+        super()._save(ready)
+        for entry in ready.entries:
+            if entry.index > max(self._through, self.tree.applied.index):
+                self._through = entry.index
+                super()._take(entry)
+
+    def _take(self, entry: Entry) -> None:
+        if entry.index > max(self._through, self.tree.applied.index):
+            super()._take(entry)
+
+
+class _Forgiving(Gatherer):
+    """Lets a torn transaction take effect as far as it came."""
+
+    def take(self, entry: Entry) -> list[Complete | Undo]:
+        """Return what ``entry`` ends, all of it complete."""
+        return [Complete(ended.entries) for ended in super().take(entry)]
+
+
+class UndoesWhatItBegan(Replica):
+    """Only the leader that appended a transaction knows, from memory, that it is to be undone."""
+
+    def _begin_machine(self) -> None:
+        super()._begin_machine()
+        self.machine._gatherer = _Forgiving()
+
+
+class _Careless(Machine):
+    """Never finds that a key has changed."""
+
+    def conflict(self, entries: tuple[Entry, ...]) -> int:
+        """Return 0: all is well."""
+        return 0
+
+
+class ChecksBeforeAppending(Replica):
+    """A leader checks what a transaction has read before it appends it; nobody does at apply."""
+
+    def _begin_machine(self) -> None:
+        super()._begin_machine()
+        self.machine = _Careless(self.tree, clock.pack(self.options.session_millis), self._report)
+
+    def submit(self, request: Submit) -> None:
+        """Take a transaction if all that it has read is still so, as far as this member knows."""
+        asked = [Entry(0, 0, record) for record in request.transaction.records]
+        honest = Machine.conflict(self.machine, tuple(asked))
+        if honest and self.raft.role is Role.LEADER:
+            txn, why = request.transaction.id, "what it read was written since"
+            self._replies.append(
+                Refusal(self.member, request.sender, txn, request.attempt, self._stamp, why)
+            )
+        else:
+            super().submit(request)
+
+
+class _TombstonesCount(Machine):
+    """Takes the timestamp of a delete for what its key carries."""
+
+    def conflict(self, entries: tuple[Entry, ...]) -> int:
+        """Return the number of the first expectation that fails against versions as they are."""
+        for number, entry in enumerate(entries, 1):
+            key, value = entry.record.key, entry.record.value
+            if entry.record.kind is Kind.EXPECT:
+                found = self._tree.version(key)
+                if (found.timestamp if found else 0) != int.from_bytes(value, "little"):
+                    return number
+        return 0
+
+
+class ExpectsTombstones(Replica):
+    """A key that was deleted is not the same as one that never was, until its tombstone goes."""
+
+    def _begin_machine(self) -> None:
+        super()._begin_machine()
+        life = clock.pack(self.options.session_millis)
+        self.machine = _TombstonesCount(self.tree, life, self._report)
+
+
+class StampsNotRaised(Replica):
+    """A leader takes the stamps that clients give, whatever their clocks say."""
+
+    def raised(self, timestamp: Timestamp) -> Timestamp:
+        """Return the stamp as it is."""
+        return timestamp
+
+
+# ── sessions ────────────────────────────────────────────────────────────────────────────────────
+
+
+class _NoMemory(Sessions):
+    """Remembers what happened, and never looks."""
+
+    def find(self, client: str, now: Timestamp) -> Session:
+        """Return an empty session."""
+        return Session()
+
+
+class AppliesRetries(Replica):
+    """A transaction that comes again is carried out again."""
+
+    def _begin_machine(self) -> None:
+        super()._begin_machine()
+        life = clock.pack(self.options.session_millis)
+        self.machine.sessions = _NoMemory(self.tree.scan(prefix=SESSIONS), life)
+
+
+class _ByTheClock(Sessions):
+    """Sessions that expire by what a member's own clock says."""
+
+    millis: Callable[[], int] | None = None
+
+    def _expire(self, now: Timestamp) -> list[str]:
+        return super()._expire(clock.pack(self.millis()) if self.millis else now)
+
+
+class ExpiresByItsClock(Replica):
+    """A session is forgotten when a member's own clock says so."""
+
+    def _begin_machine(self) -> None:
+        super()._begin_machine()
+        life = clock.pack(self.options.session_millis)
+        self.machine.sessions = _ByTheClock(self.tree.scan(prefix=SESSIONS), life)
+        self.machine.sessions.millis = self._millis
+
+
+# ── snapshots ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) -> TreeSnapshot:
+    """Return ``snapshot`` made anew, on a disk of its own, without the rows that get ``lost``."""
+    contents, disk = unpack(snapshot.read(0, snapshot.size), owner), SimDisk()
+    infos: list[TableInfo] = []
+    for info, data in contents.tables:
+        source = SimDisk()
+        source.create(table_name(info.number))
+        source.append(table_name(info.number), bytes(data))
+        table = Table.open(source, info, BlockCache(0), Counts())
+        writer = TableWriter(disk, info.number, owner, Format())
+        for _key, versions in groupby(table.scan(), key=itemgetter(0)):
+            if kept := [row for row in versions if not lost(row)]:
+                writer.add(kept)
+        made = _finish(writer)
+        infos += [replace(made, level=info.level)] if made else []
+    numbers = [info.number for info in infos]
+    state = State(
+        tuple(infos),
+        contents.last,
+        contents.timestamp,
+        contents.horizon,
+        max(numbers, default=0) + 1,
+    )
+    return TreeSnapshot(disk, owner, state)
+
+
+class _LosesRows(Replica):
+    """What a snapshot does not hold, nobody gets from it."""
+
+    @staticmethod
+    def lost(row: Row) -> bool:
+        """Return whether ``row`` is missing."""
+        raise NotImplementedError
+
+    def _offer_snapshot(self) -> None:
+        super()._offer_snapshot()
+        shipped = self.raft.snapshot
+        if isinstance(shipped, Shipped):
+            tables = _without(shipped.tables, f"kvraft/{self.member}", self.lost)
+            self.raft.snapshot = replace(shipped, tables=tables)
+
+
+class SnapshotsWithoutSessions(_LosesRows):
+    """A snapshot holds what clients wrote, and not what is remembered of them."""
+
+    @staticmethod
+    def lost(row: Row) -> bool:
+        """Return whether ``row`` is of a session."""
+        return row[0].startswith(SESSIONS)
+
+
+class SnapshotsWithoutTombstones(_LosesRows):
+    """A snapshot holds what there is, and not what was deleted."""
+
+    @staticmethod
+    def lost(row: Row) -> bool:
+        """Return whether ``row`` is a tombstone."""
+        return row[2] is None
+
+
+@dataclass(frozen=True, slots=True)
+class _OneFurther(Shipped):
+    """Says of itself that it covers one entry more than it does."""
+
+    end: Position
+
+    @property
+    def last(self) -> Position:
+        """Return the place behind the last one."""
+        return self.end
+
+
+class SnapshotsOffByOne(Replica):
+    """The log goes on one entry too far behind an installed snapshot."""
+
+    def _offer_snapshot(self) -> None:
+        super()._offer_snapshot()
+        shipped, log = self.raft.snapshot, self.raft.log
+        if isinstance(shipped, Shipped) and shipped.last.index < log.last_index:
+            index = shipped.last.index + 1
+            end = Position(index, log.term(index))
+            self.raft.snapshot = _OneFurther(shipped.tables, shipped.configuration, end)
+
+
+PLANTED_STORAGE: dict[str, type[Replica]] = {
+    "cut by the flushed mark": CutsWhatIsFlushed,
+    "cut before the manifest": CutsBeforeTheManifest,
+    "apply on append": AppliesWhatIsAppended,
+    "undo from memory": UndoesWhatItBegan,
+    "checked before appending": ChecksBeforeAppending,
+    "expects tombstones": ExpectsTombstones,
+    "stamps not raised": StampsNotRaised,
+    "retries applied": AppliesRetries,
+    "sessions by the clock": ExpiresByItsClock,
+    "snapshot without sessions": SnapshotsWithoutSessions,
+    "snapshot without tombstones": SnapshotsWithoutTombstones,
+    "snapshot off by one": SnapshotsOffByOne,
+}
+"""The planted mistakes by name."""
+
+
+def planted_storage(name: str) -> type[Replica]:
+    """Return the mistake called ``name``; raises :class:`~kvraft.errors.BadInput` for none."""
+    if name not in PLANTED_STORAGE:
+        raise BadInput(f"there is no planted mistake {name!r}: {', '.join(PLANTED_STORAGE)}")
+    return PLANTED_STORAGE[name]
+
+
+def _finish(writer: TableWriter) -> TableInfo | None:
+    job = writer.finish([])
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            made: TableInfo | None = end.value
+            return made

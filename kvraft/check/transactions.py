@@ -1,0 +1,434 @@
+"""What every member should hold: transactions carried out one by one, and a judge of members.
+
+:class:`Model` is a second state machine, written apart from ``machine.py`` and in the simplest way:
+it takes the committed entries in log order and never forgets anything.  Of each key it keeps all
+versions, so it knows the whole map after every index and at every timestamp::
+
+    key      versions: (index, timestamp, value)            rows(index=17, at=None) ─► b"2"
+    b"a"     (4, t4, b"1")  (17, t17, b"2")  (30, t30, ∅)   rows(index=30, at=t17)  ─► b"2"
+
+:class:`TransactionChecker` feeds it from the members of a world and compares.  What it holds them
+to has names:
+
+- **one state machine**: what a member has applied is what the model makes of the log through the
+  same entry: every key, every session, the configuration, at every time that can be read; so no
+  transaction is there in part, ever, and nothing is applied before it is committed;
+- **exactly once**: no transaction takes effect twice, whatever the sessions say about it;
+- **timestamps rise** along the log, so that time order and log order are one order;
+- **true answers**: what members answer, and what a ticket says in the end, is what happened;
+- **fresh reads**: a read sees all that was committed when it was asked for.
+
+Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from kvraft import clock
+from kvraft.check.properties import Property, Violation
+from kvraft.client import Ticket
+from kvraft.record import RESERVED, Entry, Kind, Timestamp, TxnId
+from kvraft.replica import Replica
+from kvraft.sim.world import World
+from kvraft.transaction import Answer, Read, ReadAnswer, Stage
+
+__all__ = ["Effect", "Fate", "Model", "Promise", "Remembered", "TransactionChecker"]
+
+_REMEMBERED = 32  # outcomes that a session keeps, and how far back it can tell
+_CONFIGURATION = RESERVED + b"configuration"
+_SESSION = RESERVED + b"session/"
+_SESSION_HEAD = struct.Struct("<Q")
+_SESSION_ROW = struct.Struct("<QQQQ")
+
+
+class Promise(StrEnum):
+    """What the database promises about transactions, by name."""
+
+    ONE_STATE_MACHINE = "one state machine"
+    EXACTLY_ONCE = "exactly once"
+    TIMESTAMPS_RISE = "timestamps rise"
+    TRUE_ANSWERS = "true answers"
+
+
+# ── the model ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Remembered(NamedTuple):
+    """A session: its newest sequence number, and outcomes as sequence, index, stamp, conflict."""
+
+    newest: int
+    outcomes: tuple[tuple[int, int, Timestamp, int], ...]
+
+
+Value = bytes | Remembered | None
+"""What a key holds; ``None`` is nothing."""
+
+
+class _Version(NamedTuple):
+    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
+    timestamp: Timestamp
+    value: Value
+
+
+class Effect(StrEnum):
+    """What came of one copy of a transaction in the log."""
+
+    APPLIED = "applied"
+    CONFLICT = "conflict"
+    REPEATED = "repeated"
+    UNDONE = "undone"
+
+
+class Fate(NamedTuple):
+    """What came of the copy that ends at ``index``; ``conflict`` numbers the failed expectation."""
+
+    effect: Effect
+    index: int  # type: ignore[assignment]
+    timestamp: Timestamp
+    conflict: int = 0
+
+
+class Model:
+    """The map that a log leads to; sessions live for ``lifetime``, in units of timestamps."""
+
+    def __init__(self, lifetime: Timestamp) -> None:
+        self.entries: list[Entry] = []
+        """All entries taken; the one with index 1 comes first."""
+        self.fates: dict[TxnId, list[Fate]] = {}
+        """What came of each copy of each transaction, in log order."""
+        self._lifetime = lifetime
+        self._versions: dict[bytes, list[_Version]] = {}
+        self._marks = [0]  # by index: through which entry all is applied then
+        self._open: list[Entry] = []
+        self._stamp: Timestamp = 0
+        self._stamps: list[tuple[int, Timestamp]] = []  # of what wrote anything, by index
+
+    @property
+    def last(self) -> int:
+        """The index of the last entry taken."""
+        return len(self.entries)
+
+    def mark(self, committed: int) -> int:
+        """Return through which entry all is applied once the log is committed through there."""
+        return self._marks[committed]
+
+    def take(self, entry: Entry) -> None:
+        """Take the next committed entry; :class:`Violation` if it cannot be the next."""
+        if entry.index != self.last + 1:
+            raise ValueError(f"entry {entry.index} does not follow entry {self.last}")
+        self.entries.append(entry)
+        record, applied = entry.record, self._marks[-1]
+        if self._open and self._open[0].record.txn != record.txn:
+            self._note(Effect.UNDONE, self._open)
+            self._open = []
+        if record.kind in (Kind.NOOP, Kind.CONFIGURATION):
+            applied = entry.index
+            if record.kind is Kind.CONFIGURATION:
+                self._put(_CONFIGURATION, _Version(entry.index, entry.index, record.value))
+        else:
+            self._check_stamp(entry)
+            self._open.append(entry)
+            if record.commit:
+                self._carry_out(self._open)
+                self._open, applied = [], entry.index
+        self._marks.append(applied)
+
+    def _check_stamp(self, entry: Entry) -> None:
+        stamp, before = entry.record.timestamp, self._stamp
+        if stamp < before or (not self._open and stamp == before):
+            what = f"entry {entry.index}, of {entry.record.txn}, is stamped {clock.show(stamp)}, "
+            what += f"and {clock.show(before)} comes before it in the log"
+            raise Violation(Promise.TIMESTAMPS_RISE, (), what)
+        if self._open and stamp != before:
+            what = f"entry {entry.index} has another stamp than the rest of {entry.record.txn}"
+            raise Violation(Promise.TIMESTAMPS_RISE, (), what)
+        self._stamp = stamp
+
+    def _carry_out(self, entries: list[Entry]) -> None:
+        last, txn = entries[-1], entries[-1].record.txn
+        now = last.record.timestamp
+        session = self._session(txn.client, now)
+        told = any(sequence == txn.sequence for sequence, _, _, _ in session.outcomes)
+        if told or txn.sequence <= session.newest - _REMEMBERED:
+            self._note(Effect.REPEATED, entries)
+            return
+        conflict = self._conflict(entries)
+        self._note(Effect.CONFLICT if conflict else Effect.APPLIED, entries, conflict)
+        for entry in () if conflict else entries:
+            record = entry.record
+            if record.kind in (Kind.PUT, Kind.DELETE):
+                value = record.value if record.kind is Kind.PUT else None
+                self._put(record.key, _Version(last.index, now, value))
+        self._expire(last.index, now)
+        newest = max(session.newest, txn.sequence)
+        kept = [each for each in session.outcomes if each[0] > newest - _REMEMBERED]
+        kept.append((txn.sequence, last.index, now, conflict))
+        after = Remembered(newest, tuple(sorted(kept)))
+        self._put(_session_key(txn.client), _Version(last.index, now, after))
+        self._stamps.append((last.index, now))
+
+    def _conflict(self, entries: list[Entry]) -> int:
+        for number, entry in enumerate(entries, 1):
+            record = entry.record
+            if record.kind is Kind.EXPECT:
+                found = self.version(record.key, self.last)
+                carried = found.timestamp if found and found.value is not None else 0
+                if record.value != struct.pack("<Q", carried):
+                    return number
+        return 0
+
+    def _session(self, client: str, now: Timestamp) -> Remembered:
+        """Return the session of ``client``, an empty one if it has none that lives ``now``."""
+        found = self._versions.get(_session_key(client))
+        if found and isinstance(found[-1].value, Remembered):
+            version = found[-1]
+            if now - version.timestamp <= self._lifetime:
+                return found[-1].value
+        return Remembered(0, ())
+
+    def _expire(self, index: int, now: Timestamp) -> None:
+        for key, versions in self._versions.items():
+            newest = versions[-1]
+            alive = isinstance(newest.value, Remembered)
+            if alive and now - newest.timestamp > self._lifetime:
+                self._put(key, _Version(index, now, None))
+
+    def _note(self, effect: Effect, entries: list[Entry], conflict: int = 0) -> None:
+        last, txn = entries[-1], entries[0].record.txn
+        fates = self.fates.setdefault(txn, [])
+        took = (Effect.APPLIED, Effect.CONFLICT)
+        if effect in took and any(fate.effect in took for fate in fates):
+            before = next(fate for fate in fates if fate.effect in took)
+            what = f"{txn} is {effect} at {last.index}, and was {before.effect} at {before.index}"
+            raise Violation(Promise.EXACTLY_ONCE, (), what)
+        fates.append(Fate(effect, last.index, last.record.timestamp, conflict))
+
+    def _put(self, key: bytes, version: _Version) -> None:
+        self._versions.setdefault(key, []).append(version)
+
+    # ── asking it ───────────────────────────────────────────────────────────────────────────────
+
+    def version(self, key: bytes, index: int, at: Timestamp | None = None) -> _Version | None:
+        """Return what ``key`` holds after entry ``index``, as of the time ``at`` if given."""
+        versions = self._versions.get(key, [])
+        found = bisect_right(versions, index, key=lambda version: version.index)
+        while found and at is not None and versions[found - 1].timestamp > at:
+            found -= 1
+        return versions[found - 1] if found else None
+
+    def rows(self, index: int, at: Timestamp | None = None) -> dict[bytes, bytes | Remembered]:
+        """Return the whole map after entry ``index``, as of the time ``at`` if given."""
+        found = ((key, self.version(key, index, at)) for key in self._versions)
+        return {key: v.value for key, v in found if v is not None and v.value is not None}
+
+    def stamps(self, index: int) -> list[Timestamp]:
+        """Return the timestamps of all that was carried out through entry ``index``."""
+        return [stamp for place, stamp in self._stamps if place <= index]
+
+    def effect(self, txn: TxnId) -> Fate | None:
+        """Return how ``txn`` ended, applied or in conflict, ``None`` if it did not."""
+        took = (Effect.APPLIED, Effect.CONFLICT)
+        return next((fate for fate in self.fates.get(txn, ()) if fate.effect in took), None)
+
+
+def _session_key(client: str) -> bytes:
+    return _SESSION + client.encode()
+
+
+# ── the judge ───────────────────────────────────────────────────────────────────────────────────
+
+
+class _Asked(NamedTuple):
+    """A read on its way: what it asks for, and what was applied at least when it was asked."""
+
+    key: bytes
+    at: Timestamp | None
+    stale: bool
+    least: int
+
+
+class TransactionChecker:
+    """Watches one world; all of its methods raise :class:`Violation`.
+
+    It must be there from the beginning, for it takes each entry when it is committed.
+    """
+
+    def __init__(self, world: World) -> None:
+        options = next(iter(world.replicas.values())).options
+        self.model = Model(clock.pack(options.session_millis))
+        self.reads = 0
+        """How many answers to reads were compared."""
+        self._world = world
+        self._compared: dict[str, int] = {}
+        self._asked: dict[tuple[str, int], _Asked] = {}
+        self._heard = 0  # the last message looked at
+
+    def check(self) -> None:
+        """Take what was committed in this step, and look at marks and answers.
+
+        To be called after each step: what it costs does not grow with log or map.
+        """
+        for name, replica in self._world.replicas.items():
+            self._take_committed(name, replica)
+        for name, replica in self._world.replicas.items():
+            applied = replica.tree.applied.index
+            committed = replica.raft.commit_index
+            if applied != (due := self.model.mark(committed)):
+                what = f"{name} has applied all through {applied}, where the log, committed "
+                what += f"through {committed}, asks for {due}"
+                raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
+        self._hear()
+
+    def _take_committed(self, name: str, replica: Replica) -> None:
+        """Compare what a member newly takes for committed with the model's log, or lengthen it."""
+        model, log, committed = self.model, replica.raft.log, replica.raft.commit_index
+        first = max(min(self._compared.get(name, 0), committed) + 1, log.first_index)
+        self._compared[name] = committed
+        if committed > model.last and first > model.last + 1:
+            what = f"{name} takes {committed} for committed, and no log holds {model.last + 1}"
+            raise Violation(Property.COMMITTED_KEPT, (name,), what)
+        for entry in log.slice(first, committed) if first <= committed else ():
+            if entry.index > model.last:
+                model.take(entry)
+            elif entry != model.entries[entry.index - 1]:
+                known = model.entries[entry.index - 1]
+                what = f"{name} takes {entry} for committed, another member {known}"
+                raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
+
+    # ── answers on their way ────────────────────────────────────────────────────────────────────
+
+    def _hear(self) -> None:
+        for id, message in self._new_messages():
+            self._heard = max(self._heard, id)
+            if isinstance(message, Read):
+                least = 0 if message.stale else self.model.mark(self.model.last)
+                asked = _Asked(message.key, message.at, message.stale, least)
+                self._asked.setdefault((message.sender, message.number), asked)
+            elif isinstance(message, ReadAnswer):
+                self._check_read(message)
+            elif isinstance(message, Answer):
+                self._check_answer(message)
+
+    def _new_messages(self) -> Iterator[tuple[int, Read | ReadAnswer | Answer]]:
+        """Yield what was sent to or by clients since the last look, if it was not lost at once."""
+        fresh: list[tuple[int, Read | ReadAnswer | Answer]] = []
+        for id, envelope in reversed(self._world.network.in_flight.items()):
+            if id <= self._heard:
+                break
+            message = envelope.message
+            if isinstance(message, Read | ReadAnswer | Answer):
+                fresh.append((id, message))
+        yield from reversed(fresh)
+
+    def _check_read(self, answer: ReadAnswer) -> None:
+        asked = self._asked.get((answer.to, answer.number))
+        if asked is None or answer.refused:
+            return
+        self.reads += 1
+        who = f"the answer of {answer.sender} to the read of {asked.key!r} by {answer.to}"
+        if answer.index < asked.least:
+            what = f"{who} is as of entry {answer.index}: {asked.least} was there when it was asked"
+            raise Violation(Property.FRESH_READS, (answer.sender,), what)
+        found = self.model.version(asked.key, answer.index, asked.at)
+        stamp = found.timestamp if found and found.value is not None else 0
+        value = found.value if found else None
+        if (answer.value, answer.timestamp) != (value, stamp):
+            what = f"{who} is {answer.value!r} of {answer.timestamp}, as of entry {answer.index}, "
+            what += f"where it held {value!r} of {stamp}"
+            raise Violation(Promise.TRUE_ANSWERS, (answer.sender,), what)
+
+    def _check_answer(self, answer: Answer) -> None:
+        """Check a last answer: it must be what the log decided."""
+        effect = self.model.effect(answer.txn)
+        if answer.stage is Stage.APPLIED:
+            says = Fate(Effect.APPLIED, answer.index, answer.timestamp)
+        elif answer.stage is Stage.ABORTED:
+            conflict = effect.conflict if effect else 0  # its key is looked at with the ticket
+            says = Fate(Effect.CONFLICT, answer.index, answer.timestamp, conflict)
+        else:
+            return
+        if effect != says:
+            what = f"{answer.sender} says of {answer.txn}: {says}; but the log says: {effect}"
+            raise Violation(Promise.TRUE_ANSWERS, (answer.sender,), what)
+
+    # ── whole members ───────────────────────────────────────────────────────────────────────────
+
+    def check_members(self, moments: int = 2) -> None:
+        """Compare all that every running member holds, now and at ``moments`` times gone by."""
+        for name, replica in self._world.replicas.items():
+            index = replica.tree.applied.index
+            self._compare(name, replica, index, None)
+            horizon, newest = replica.tree.horizon, replica.tree.timestamp
+            readable = [s for s in self.model.stamps(index) if horizon <= s < newest]
+            step = max(1, len(readable) // moments) if moments else len(readable) + 1
+            for at in readable[::step]:
+                self._compare(name, replica, index, at)
+
+    def _compare(self, name: str, replica: Replica, index: int, at: Timestamp | None) -> None:
+        held = dict(unpacked(replica.tree.scan(at=at)))
+        should = self.model.rows(index, at)
+        if at is None:
+            self._compare_stamps(name, replica, index, should)
+        if held == should:
+            return
+        when = "" if at is None else f" at {clock.show(at)}"
+        key = min(k for k in held.keys() | should.keys() if held.get(k) != should.get(k))
+        what = f"{name} has applied all through {index} and holds{when} {key!r} = "
+        what += f"{held.get(key)!r:.200}, where the log makes it {should.get(key)!r:.200}"
+        raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
+
+    def _compare_stamps(
+        self, name: str, replica: Replica, index: int, should: dict[bytes, bytes | Remembered]
+    ) -> None:
+        """Compare timestamps, too: what a transaction expects is a timestamp."""
+        for key in sorted(should):
+            held, due = replica.tree.version(key), self.model.version(key, index)
+            if held is not None and due is not None and held.timestamp != due.timestamp:
+                what = f"at {name} {key!r} carries {held.timestamp}, and not {due.timestamp}"
+                raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
+
+    # ── in the end ──────────────────────────────────────────────────────────────────────────────
+
+    def check_tickets(self, tickets: Iterable[Ticket]) -> None:
+        """Compare what clients were told in the end with what happened."""
+        for ticket in tickets:
+            effect, says = self.model.effect(ticket.txn), ticket.stage
+            told = Fate(Effect.APPLIED, ticket.index, ticket.timestamp)
+            if says is Stage.APPLIED:
+                right = effect == told and self._wrote(ticket)
+            elif says is Stage.ABORTED and ticket.conflict is not None:
+                right = effect is not None and effect.effect is Effect.CONFLICT
+                right = right and self._key_of(ticket, effect) == ticket.conflict
+            elif says is Stage.ABORTED:
+                right = effect is None
+            else:  # it may have happened or not, but it is over
+                right = says is Stage.UNKNOWN
+            if not right:
+                what = f"{ticket.txn} ended {says} ({ticket.reason or ticket.index}): {effect}"
+                raise Violation(Promise.TRUE_ANSWERS, (), what)
+
+    def _wrote(self, ticket: Ticket) -> bool:
+        """Whether the log holds, right before the index of the ticket, what the client wrote."""
+        records = ticket.transaction.stamped(ticket.timestamp).records
+        stored = self.model.entries[ticket.index - len(records) : ticket.index]
+        return tuple(entry.record for entry in stored) == records
+
+    @staticmethod
+    def _key_of(ticket: Ticket, fate: Fate | None) -> bytes | None:
+        return ticket.transaction.records[fate.conflict - 1].key if fate else None
+
+
+def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes | Remembered]]:
+    """Yield keys and values as the model has them: sessions taken apart, without session.py."""
+    for key, value in rows:
+        if key.startswith(_SESSION):
+            (newest,) = _SESSION_HEAD.unpack_from(value)
+            outcomes = _SESSION_ROW.iter_unpack(value[_SESSION_HEAD.size :])
+            yield key, Remembered(newest, tuple((s, i, t, c) for s, i, t, c in outcomes))
+        else:
+            yield key, value
