@@ -52,6 +52,7 @@ from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
 from kvraft.record import Entry, Position, Timestamp, TxnId
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
+from kvraft.segment import Segment
 from kvraft.session import Outcome
 from kvraft.snapshot import Spool, TreeSnapshot
 from kvraft.store import check_disk
@@ -615,10 +616,12 @@ class Replica:
             self._work_tree()
             slices -= 1
 
+    def may_drop(self, segment: Segment) -> bool:
+        """Whether ``segment``, the oldest, may go: it is sealed, and nobody needs it."""
+        return segment.sealed and self.holds().frees(segment)
+
     def _may_cut(self) -> bool:
-        """Whether the oldest segment may go."""
-        oldest = self.wal.segments[0]
-        return oldest.sealed and self.holds().frees(oldest)
+        return self.may_drop(self.wal.segments[0])
 
     def _cut(self) -> None:
         """Drop the oldest segment, which nobody needs any more.
@@ -628,7 +631,7 @@ class Replica:
         holds = self.holds()
         names, needs = zip(*((hold.holder, hold.needs) for hold in holds), strict=True)
         self._report(CutDecided(holds.floor, names, needs))
-        self.wal.drop_below(holds.floor, 1)
+        self.wal.drop_below(self.wal.segments[0].high + 1, 1)
         self.raft.compact(self.wal.base.index)
 
     def _look_for_space(self) -> None:
