@@ -148,6 +148,8 @@ class Raft:
         """What there is to being a leader, while this member is one."""
         self.ticks = 0
         """How much time has passed since the start."""
+        self.full = False
+        """Set by the owner while it has no space: then nothing is taken that has to be stored."""
         self.options = options or Options()
         self.report = report
         self._random = random
@@ -657,6 +659,8 @@ class Raft:
         entries = entries[new:]
         if not entries:
             return True
+        if self.full:  # no answer, which would only have them sent again at once
+            return False
         if entries[0].index <= self.commit_index:
             self.refuse(append, f"entry {entries[0].index} conflicts with a committed one")
             return False
@@ -720,8 +724,8 @@ class Raft:
         self._follow(chunk.term, chunk.sender)
         self._elapsed, self._heard_at = 0, self.ticks
         last = Position(chunk.last_index, chunk.last_term)
-        if self._received is not None:
-            return  # its owner is to take the one before first; this one will be sent again
+        if self._received is not None or self.full:
+            return  # its owner is to take the one before first, or has no space; it is sent again
         if self.log.holds(*last):  # all of it is in the log, and so known to be committed
             self.commit_through(last.index)
         if last.index <= self.commit_index:

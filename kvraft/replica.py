@@ -46,7 +46,7 @@ from kvraft.log import Log
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
 from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, InstallSnapshot, Message
+from kvraft.messages import Message
 from kvraft.pending import Pending, Waiter
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
@@ -255,11 +255,7 @@ class Replica:
         self.raft.tick()
 
     def receive(self, message: Message) -> None:
-        """Take a message from another member; on a full disk, nothing that has to be stored."""
-        if self._low and isinstance(message, InstallSnapshot):
-            return
-        if self._low and isinstance(message, AppendEntries):
-            message = message._replace(entries=())  # a heartbeat is left of it
+        """Take a message from another member."""
         self.raft.step(message)
 
     def submit(self, request: Submit) -> None:
@@ -640,6 +636,7 @@ class Replica:
             self._low = ""
         else:
             self._low = f"the disk of {self.member} is full: {free} bytes are free"
+        self.raft.full = bool(self._low)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
