@@ -1,4 +1,4 @@
-"""The command line: ``kvraft tour``, ``kvraft verify``, ``kvraft inspect`` and others.
+"""The command line: ``kvraft tour``, ``kvraft swarm``, ``kvraft verify`` and others.
 
 An error that kvraft raises on purpose is printed as one sentence, with exit status 1; wrong usage
 exits with 2, as argparse has it.
@@ -72,6 +72,20 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("scenario", nargs="?", help="a name, or a file .txt; none lists all names")
     play.add_argument("--planted", metavar="BUG", help="give all members this bug, and see")
     play.set_defaults(run=_play)
+
+    swarm = commands.add_parser(
+        "swarm",
+        help="live random lives of small clusters, with everything checked after each step",
+        description="Try to break a cluster: clients write and read while members crash, disks "
+        "fail and fill up, messages are lost and clocks go wrong. A seed is one life. Ends with "
+        "status 1 if anything was found.",
+    )
+    swarm.add_argument(
+        "--seeds", type=_range, default=range(1, 21), metavar="A-B", help="which lives (1-20)"
+    )
+    swarm.add_argument("--planted", metavar="MISTAKE", help="give all members this mistake")
+    swarm.add_argument("--trace", type=Path, metavar="FILE", help="of one life: write it there")
+    swarm.set_defaults(run=_swarm)
 
     verify = commands.add_parser(
         "verify",
@@ -174,6 +188,33 @@ def _play(options: argparse.Namespace) -> None:
     print(f"\n{played.cluster}", flush=True)
     if played.violation is not None:
         print(f"\nAs expected, this breaks {played.violation}.")
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition("-")
+    try:
+        seeds = range(int(first), int(last or first) + 1)
+    except ValueError:
+        seeds = range(0)
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a seed, such as 7, nor a range, 1-9")
+    return seeds
+
+
+def _swarm(options: argparse.Namespace) -> int:
+    from kvraft.check.planted_storage import planted_storage
+    from kvraft.check.swarm import live, tell
+    from kvraft.replica import Replica
+
+    replica = planted_storage(options.planted) if options.planted else Replica
+    if options.trace is not None and len(options.seeds) > 1:
+        raise BadInput("a trace is of one life: name one seed")
+    results = (live(seed, replica=replica, trace=options.trace) for seed in options.seeds)
+    found = False
+    for line in tell(results, planted=options.planted or ""):
+        found |= line.startswith("seed ")
+        print(line, flush=True)
+    return int(found)
 
 
 def _verify(options: argparse.Namespace) -> None:

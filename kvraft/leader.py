@@ -209,6 +209,16 @@ class Leader:
         progress.sent(snapshot.last.index)
         progress.sent_round = self._round
 
+    def follow_cut(self, base: int) -> None:
+        """The log begins behind ``base`` now.
+
+        A follower that has said nothing yet may hold all that is gone, so it is asked from there
+        on; only one that refuses needs a snapshot.
+        """
+        for progress in self._progress.values():
+            if progress.state is State.PROBE and progress.match == 0:
+                progress.next = max(progress.next, base + 1)
+
     # ── hearing from followers ──────────────────────────────────────────────────────────────────
 
     def on_append_reply(self, reply: AppendEntriesReply) -> None:

@@ -293,6 +293,8 @@ class Raft:
             self.log.drop_through(index)
             while len(self._configurations) > 1 and self._configurations[1][0] <= index:
                 del self._configurations[0]
+            if self.leading is not None:
+                self.leading.follow_cut(index)
         if snapshot is not None:
             self.snapshot = snapshot
 

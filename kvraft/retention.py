@@ -100,12 +100,10 @@ def follower_holds(
         if follower.state == State.SNAPSHOT:
             needs = max(follower.snapshot + 1, far_reach)
             yield Hold(f"snapshot for {name}", needs, f"{name} goes on from there")
-        elif follower.match == 0 and follower.next > base:
-            yield Hold(name, max(reach, base + 1), "it has not said yet what it holds")
-        elif follower.match >= base:
-            needs = max(follower.match + 1, reach)
-            why = f"it holds all through {follower.match}"
-            yield Hold(name, needs, why if needs == follower.match + 1 else f"{why}: over budget")
+        elif follower.next > base:  # it may lack nothing that is gone
+            known = max(follower.match, base) + 1
+            why = f"it is known to hold all through {follower.match}"
+            yield Hold(name, max(known, reach), why if reach <= known else f"{why}: over budget")
         # else it is sent a snapshot next, whatever the log still holds
 
 

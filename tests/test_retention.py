@@ -62,6 +62,12 @@ def test_one_that_needs_what_is_gone_holds_nothing():
     assert holds_of({"n3": follower(20)}, base=20) == {"n3": 21}
 
 
+def test_one_whose_answers_lag_behind_the_cut_is_not_given_up():
+    """It was sent what follows on the cut, and nothing says that it did not get it."""
+    assert holds_of({"n3": follower(12, next=40)}, base=20) == {"n3": 21}
+    assert holds_of({"n3": follower(12, next=40)}, base=20, reach=31) == {"n3": 31}
+
+
 def test_one_that_has_not_answered_yet_may_need_everything_there_is():
     unknown = follower(0, next=51, state="probe")
     assert holds_of({"n3": unknown}, base=20) == {"n3": 21}

@@ -26,8 +26,9 @@ from __future__ import annotations
 import errno
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -59,9 +60,10 @@ from kvraft.record import Timestamp
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.world import MILLI, World
+from kvraft.tail import FRAME_BYTES
 from kvraft.transaction import Answer, Stage
 
-__all__ = ["REACHED", "Life", "Result", "live"]
+__all__ = ["REACHED", "Life", "Result", "live", "tell"]
 
 ACCOUNTS = tuple(b"account/%d" % number for number in range(4))
 BALANCE = 100
@@ -75,6 +77,7 @@ REACHED = (
     "transactions in conflict",
     "transactions repeated",
     "large transactions applied",
+    "giant transactions applied",
     "reads compared",
     "sessions expired",
     "crashes",
@@ -177,6 +180,8 @@ class Life:
         self._cuts = CutChecker(self.world.trace, self.world.members, budget)
         self._names = [f"c{number}" for number in range(random.randint(2, 4))]
         self._guests = 0
+        self._giants = int(random.random() < 0.15)
+        self._swords = random.choice((0, 2, 4))
         self._drafts: list[tuple[str, Draft]] = []
         self._tickets: list[tuple[str, Ticket]] = []  # with what they are for
         self._stamps: list[Timestamp] = [0]  # times that can be asked for
@@ -284,13 +289,14 @@ class Life:
         tally["writes put off"], tally["stamps refused"] = kinds["Later"], kinds["Refusal"]
         large = [t for kind, t in self._tickets if kind == "large" and t.stage is Stage.APPLIED]
         tally["large transactions applied"] += len(large)
+        tally["giant transactions applied"] += sum(_size(ticket) > FRAME_BYTES for ticket in large)
         tally["reads compared"] += self.transactions.reads
 
     # ── what clients do ─────────────────────────────────────────────────────────────────────────
 
     def _act(self) -> None:
         many = (self._write,) * 5 + (self._begin_draft,) * 4 + (self._end_draft,) * 4
-        few = (self._read, self._read, self._write_large, self._retry, self._guest)
+        few = (self._read, self._read, self._write_large, self._behead, self._retry, self._guest)
         self._random.choice((*many, *few))()
 
     def _client(self) -> Client:
@@ -311,10 +317,36 @@ class Life:
         return self._random.choice((300, 1_500, 10_000))
 
     def _write_large(self) -> None:
-        """One transaction that is more than a message, a segment and a memtable can take."""
-        tag = b"%d." % len(self._tickets)
-        writes = dict.fromkeys(LARGE, tag * self._random.choice((5, 40)))
+        """One transaction that is more than a message, a segment and a memtable can take.
+
+        Once in some lives it is more than a frame of the log can take, too.
+        """
+        times = self._random.choice((5, 40))
+        if self._giants and self._random.random() < 0.1:
+            self._giants, times = 0, 10_000
+        writes = dict.fromkeys(LARGE, b"%03d" % len(self._tickets) * times)
         self._submit("large", self._client().submit(writes, timeout=self._patience()))
+
+    def _behead(self) -> None:
+        """The leader dies when a follower has a large transaction in part."""
+        leader = self.world.leader()
+        if leader is None or not self._swords:
+            return
+        self._swords -= 1
+        self._write_large()
+        for _ in range(200):
+            self.world.step()
+            others = [r.raft.log for name, r in self.world.replicas.items() if name != leader]
+            ends = [
+                log.slice(log.last_index)[0] for log in others if log.last_index >= log.first_index
+            ]
+            if any(end.record.kind.is_data and not end.record.commit for end in ends):
+                break
+        if leader in self.world.replicas:
+            self.world.crash(leader)
+            self.tally["crashes between calls"] += 1
+            self.world.drop(lambda message: message.sender == leader)
+            self._later(20, 600, lambda: self._restart(leader))
 
     def _guest(self) -> None:
         """Somebody comes, writes once, and never comes again."""
@@ -504,6 +536,10 @@ _NAMES = {
 }
 
 
+def _size(ticket: Ticket) -> int:
+    return sum(len(record.value) for record in ticket.transaction.records)
+
+
 def check_rows(name: str, rows: dict[bytes, bytes]) -> None:
     """Check what needs no model, in all rows of the member ``name`` at one moment."""
     balances = [int(rows[key]) for key in ACCOUNTS if key in rows]
@@ -525,12 +561,50 @@ class Result(NamedTuple):
     found: str | None
     tally: Counter[str]
 
+    @property
+    def again(self) -> str:
+        """The command that shows it again."""
+        return f"kvraft swarm --seeds {self.seed}"
 
-def live(seed: int, *, replica: type[Replica] = Replica, millis: int = 4_000) -> Result:
-    """Live one life and tell how it went; whatever goes wrong in it is a finding."""
-    life = Life(seed, replica=replica, millis=millis)
+
+def live(
+    seed: int,
+    *,
+    replica: type[Replica] = Replica,
+    millis: int = 4_000,
+    trace: Path | None = None,
+) -> Result:
+    """Live one life and tell how it went; whatever goes wrong in it is a finding.
+
+    ``trace`` is a file to write all that happened to, as JSON lines.
+    """
+    life, found = Life(seed, replica=replica, millis=millis), None
     try:
         life.run()
     except Exception as error:
-        return Result(seed, f"{type(error).__name__}: {error}", life.tally)
-    return Result(seed, None, life.tally)
+        found = f"{type(error).__name__}: {error}"
+    if trace is not None:
+        with trace.open("w", encoding="utf-8", newline="\n") as file:
+            life.trace.save(file)
+    return Result(seed, found, life.tally)
+
+
+def tell(results: Iterable[Result], *, planted: str = "") -> Iterator[str]:
+    """Yield lines about ``results``: what was found and how to see it again, and then totals.
+
+    With ``planted``, the name of a mistake that every member makes, stop where it is found.
+    """
+    total: Counter[str] = Counter()
+    lives = found = 0
+    for result in results:
+        lives += 1
+        total += result.tally
+        if result.found is not None:
+            found += 1
+            again = result.again + (f' --planted "{planted}"' if planted else "")
+            yield f"seed {result.seed}: {result.found}\n    see it again: {again}"
+            if planted:
+                break
+    yield f"{lives:,} lives, {found:,} with a finding"
+    names = [*REACHED, *sorted(total.keys() - set(REACHED))]
+    yield from (f"{total[name]:>12,} {name}" for name in names)
