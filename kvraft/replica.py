@@ -237,7 +237,7 @@ class Replica:
         self._full = False  # whether long work met a full disk since the last tick
         self._stamp = self.tree.timestamp
         self._note_stamps(entries)
-        self.raft.snapshot = Tables(self.tree, self.raft)
+        self.raft.snapshot = self.offer()
         self._led = False
         self._told_holds: tuple[tuple[str, int], ...] = ()
         self._marks = self.marks
@@ -512,6 +512,10 @@ class Replica:
                 else:  # its client was sent on when this member ceased to lead, and will ask again
                     self._pending.pop(waiter.txn)
 
+    def offer(self) -> Tables:
+        """Return what followers could be sent."""
+        return Tables(self.tree, self.raft)
+
     def _begin_machine(self) -> None:
         lifetime = clock.pack(self.options.session_millis)
         self.machine = Machine(self.tree, lifetime, self._report)
@@ -572,8 +576,7 @@ class Replica:
         self._answer_read(self._reads.pop(ready.token))
 
     def _answer_read(self, request: Read) -> None:
-        """Answer from the tree as it is, which may be further than what the read had to wait for.
-        """
+        """Answer from the tree as it is: it may have come further than the read had to wait for."""
         refused, found, index = "", None, self.tree.applied.index
         try:
             found = self.tree.version(request.key, at=request.at)

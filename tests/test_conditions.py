@@ -169,10 +169,9 @@ class ChecksAtTheLeader(Replica):
         super().submit(request)
 
 
-def test_checking_at_the_leader_would_lose_updates(monkeypatch):
+def test_checking_at_the_leader_would_lose_updates():
     """Which is why it is decided at apply: both pass the check before either is applied."""
-    monkeypatch.setattr("kvraft.sim.world.Replica", ChecksAtTheLeader)
-    world = elected()
+    world = elected(replica=ChecksAtTheLeader)
     world.client("ann").put(b"n", b"0")
     drafts = [world.client(name).transaction() for name in ("ann", "bob")]
     for draft in drafts:
@@ -210,9 +209,8 @@ class PlainClocks(Replica):
 
 
 @pytest.mark.parametrize("rule", [Replica, PlainClocks])
-def test_plain_client_clocks_lose_an_update_and_the_rule_prevents_it(monkeypatch, rule):
-    monkeypatch.setattr("kvraft.sim.world.Replica", rule)
-    world = elected()
+def test_plain_client_clocks_lose_an_update_and_the_rule_prevents_it(rule):
+    world = elected(replica=rule)
     fast, slow = world.client("fast"), world.client("slow")
     world.set_clock("fast", 400)
     fast.put(b"k", b"first")
