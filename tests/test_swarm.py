@@ -5,20 +5,10 @@ from collections import Counter
 import pytest
 
 from kvraft.check.planted_storage import PLANTED_STORAGE, planted_storage
-from kvraft.check.properties import Violation
 from kvraft.check.swarm import (
-    ACCOUNTS,
-    BALANCE,
-    LARGE,
-    REACHED,
     Life,
-    Result,
-    check_rows,
     live,
-    tell,
 )
-from kvraft.cli import main
-from kvraft.errors import BadInput
 
 SEEDS = range(1, 17)
 TOTAL = Counter()

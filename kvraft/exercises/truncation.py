@@ -94,10 +94,9 @@ def matches_of(replica: Replica) -> list[int]:
         return [replica.raft.replicated]
     base = replica.wal.base.index
     return [
-        follower.match
+        max(follower.match, base)  # it may hold all that is gone, until it says that it does not
         for follower in replica.raft.leading.followers().values()
-        if follower.state != State.SNAPSHOT
-        and (follower.match >= base or (not follower.match and follower.next > base))
+        if follower.state != State.SNAPSHOT and follower.next > base
     ] or [replica.wal.last_index]
 
 
@@ -245,7 +244,7 @@ def _away_for_good(rule: Rule) -> str:
     for _ in range(14):
         life.write(20)
         most = max(most, life.sealed_bytes())
-    if most > 2 * RETAIN_BYTES + LIMITS.memtable_bytes * 2:  # a snapshot may hold twice the budget
+    if most > RETAIN_BYTES + 4 * LIMITS.segment_bytes:
         return (
             f"a member held {most:,} bytes of sealed log. Log behind an absent member's back is "
             f"kept only while no more than {RETAIN_BYTES:,} bytes are retained."
@@ -313,7 +312,7 @@ TRIALS = (
 
 BREAK_MILLIS = 800
 """How long a restart takes: who is back by then should need no snapshot."""
-LOG_BYTES = 48 * 1024
+LOG_BYTES = 28 * 1024
 """How much sealed log the leader's disk has room for."""
 
 
