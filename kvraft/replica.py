@@ -572,11 +572,7 @@ class Replica:
         self._answer_read(self._reads.pop(ready.token))
 
     def _answer_read(self, request: Read) -> None:
-<<<<<<< HEAD
         """Answer from the tree as it is: it may have come further than the read had to wait for."""
-=======
-        """Answer from the tree as it is, maybe further on than where the read had to wait for."""
->>>>>>> checks
         refused, found, index = "", None, self.tree.applied.index
         try:
             found = self.tree.version(request.key, at=request.at)

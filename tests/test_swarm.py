@@ -6,18 +6,11 @@ from collections import Counter
 import pytest
 
 from kvraft.check.planted_storage import PLANTED_STORAGE, planted_storage
-<<<<<<< HEAD
-from kvraft.check.swarm import (
-    Life,
-    live,
-)
-=======
 from kvraft.check.properties import Violation
 from kvraft.check.swarm import ACCOUNTS, LARGE, REACHED, Life, Result, check_rows, live, tell
 from kvraft.cli import main
 from kvraft.errors import BadInput
 from kvraft.events import Trace
->>>>>>> checks
 
 SEEDS = range(1, 11)
 TOTAL = Counter()
