@@ -103,22 +103,23 @@ class Decided(NamedTuple):
     fate: Fate
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A whole snapshot that a leader sent (a :class:`~kvraft.log.Snapshot` in memory)."""
+class Chunk(NamedTuple):
+    """A part of a leader's snapshot, to be kept: ``data`` stands at ``offset``, in bytes.
+
+    Chunks come in order, each where the one before it ends.  One at 0 begins another snapshot:
+    what was kept of the one before is no use any more.
+    """
+
+    offset: int
+    data: bytes
+
+
+class Received(NamedTuple):
+    """The chunks handed out so far make a whole snapshot of ``size`` bytes."""
 
     last: Position
     configuration: Configuration
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """How many bytes there are to read."""
-        return len(self.data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
-        return self.data[offset : offset + length]
+    size: int
 
 
 class Ready(NamedTuple):
@@ -126,6 +127,7 @@ class Ready(NamedTuple):
 
     early: tuple[Message, ...]
     hard_state: HardState | None
+    chunks: tuple[Chunk, ...]
     snapshot: Received | None
     entries: tuple[Entry, ...]
     messages: tuple[Message, ...]

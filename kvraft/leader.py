@@ -23,6 +23,7 @@ Sources: Raft Figure 2 ("rules for servers: leaders"), §5.3, §5.4.2, §6, §7,
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ from kvraft.record import NOOP, Entry, configuration_record
 
 if TYPE_CHECKING:
     from kvraft.raft import Raft
+
+_PATIENCE = 20  # election timeouts that a snapshot in part waits for a silent follower
 
 
 class Leader:
@@ -101,6 +104,9 @@ class Leader:
             if name not in self._members:  # it left, and had time to hear so
                 del self._progress[name]
         for progress in self._progress.values():
+            progress.silent = 0 if progress.active else progress.silent + 1
+            if progress.state is State.SNAPSHOT and progress.silent >= _PATIENCE:
+                progress.begin(State.PROBE)  # let go of it: it keeps log and tables
             progress.active = False
         return vote_result(self._raft.configuration, heard) is True
 
@@ -138,8 +144,9 @@ class Leader:
         """Return whether there is something to send to a follower, and it may be sent now."""
         log, snapshot = self._raft.log, self._raft.snapshot
         if progress.state is not State.SNAPSHOT and progress.next <= log.base.index:
-            # The next entry is gone: whatever is on its way, only a snapshot can follow on it.
-            return snapshot is not None and snapshot.last >= log.base
+            # The next entry is gone: whatever is on its way, only a snapshot can follow on it.  It
+            # is opened once the follower is heard, for it keeps tables from being removed.
+            return progress.active and snapshot is not None and snapshot.last >= log.base
         if progress.paused(self._options.window):
             return False
         return progress.state is State.SNAPSHOT or progress.next <= log.last_index
@@ -155,9 +162,10 @@ class Leader:
     def _send_content(self, to: str, progress: Progress) -> None:
         """Send the next entries, or the next chunk of a snapshot if the log begins behind them."""
         log = self._raft.log
-        if progress.state is not State.SNAPSHOT and progress.next <= log.base.index:
+        offer = self._raft.snapshot
+        if progress.state is not State.SNAPSHOT and progress.next <= log.base.index and offer:
             progress.begin(State.SNAPSHOT)
-            progress.snapshot = self._raft.snapshot
+            progress.snapshot = offer.open()
             self._report_progress(to, progress)
         if progress.snapshot is not None:
             self._send_chunk(to, progress, progress.snapshot)
@@ -184,6 +192,7 @@ class Leader:
 
     def _send_chunk(self, to: str, progress: Progress, snapshot: Snapshot) -> None:
         raft = self._raft
+        data = snapshot.read(progress.offset, self._options.max_batch_bytes)
         chunk = InstallSnapshot(
             raft.member,
             to,
@@ -192,7 +201,8 @@ class Leader:
             snapshot.configuration,
             snapshot.size,
             progress.offset,
-            snapshot.read(progress.offset, self._options.max_batch_bytes),
+            data,
+            zlib.crc32(data),
             raft.cluster,
         )
         raft.post_early(chunk)

@@ -34,7 +34,10 @@ _READ_AHEAD = 64  # entries
 
 
 class Snapshot(Protocol):
-    """Everything replicated as of one place in the log, as bytes that its owner understands."""
+    """Everything replicated as of one place in the log, as bytes that its owner understands.
+
+    What it is read from stays for as long as somebody holds it.
+    """
 
     @property
     def last(self) -> Position:
@@ -50,6 +53,17 @@ class Snapshot(Protocol):
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+
+
+class Offer(Protocol):
+    """What an owner could send to a follower, and opens only when one needs it."""
+
+    @property
+    def last(self) -> Position:
+        """The last log position that it covers now; a snapshot opened later covers no less."""
+
+    def open(self) -> Snapshot:
+        """Return the snapshot as it is now."""
 
 
 class Stored(Protocol):

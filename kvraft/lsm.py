@@ -64,7 +64,7 @@ from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
 from kvraft.ranges import NONE, Ranges
 from kvraft.record import MAX_TIMESTAMP, MAX_VALUE_BYTES, Position, Row, Timestamp, Version
-from kvraft.snapshot import TreeSnapshot, unpack
+from kvraft.snapshot import InMemory, Source, TreeSnapshot, unpack
 from kvraft.stats import Counts, Stats
 from kvraft.tableinfo import TableInfo
 from kvraft.tables import Job, Tables
@@ -387,8 +387,8 @@ class Tree:
         self._check_open()
         return self._tables.snapshot()
 
-    def install(self, data: bytes) -> None:
-        """Let the snapshot in the stream ``data`` take the place of all that this tree holds.
+    def install(self, stream: Source | bytes) -> None:
+        """Let the snapshot in ``stream`` take the place of all that this tree holds.
 
         Durable in this order: the tables under numbers of this tree, their directory entries, the
         manifest.  Then memory follows, and long work under way is abandoned.  Open scans go on with
@@ -401,7 +401,7 @@ class Tree:
         :class:`~kvraft.errors.Stopped` from then on.
         """
         self._check_writable()
-        contents = unpack(data, self._owner)
+        contents = unpack(InMemory(stream) if isinstance(stream, bytes) else stream, self._owner)
         if contents.last.index <= self._index:
             what = f"a snapshot through {contents.last} holds nothing new"
             raise BadInput(f"{what}: everything through {self.applied} is applied")

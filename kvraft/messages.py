@@ -12,6 +12,7 @@ Sources: Raft §5, §7, Figures 2 and 13; thesis §3.10 (TimeoutNow), §6.4 (Rea
 
 from __future__ import annotations
 
+import zlib
 from typing import NamedTuple
 
 from kvraft.membership import Configuration
@@ -126,8 +127,8 @@ class AppendEntriesReply(NamedTuple):
 class InstallSnapshot(NamedTuple):
     """One chunk of a snapshot: ``data`` is what stands at ``offset`` of its ``size`` bytes.
 
-    The snapshot replaces the log through ``last_index``, whose entry is of ``last_term``, and
-    carries the ``configuration`` as of there.
+    ``checksum`` is the CRC-32 of ``data``.  The snapshot replaces the log through ``last_index``,
+    whose entry is of ``last_term``, and carries the ``configuration`` as of there.
     """
 
     sender: str
@@ -139,6 +140,7 @@ class InstallSnapshot(NamedTuple):
     size: int
     offset: int
     data: bytes
+    checksum: int
     cluster: str = CLUSTER
 
 
@@ -217,7 +219,7 @@ _NUMBERS: dict[type, tuple[str, ...]] = {
     PreVoteReply: ("term",),
     AppendEntries: ("term", "prev_index", "prev_term", "commit", "replicated", "round"),
     AppendEntriesReply: ("term", "prev_index", "match", "hint_index", "hint_term", "round"),
-    InstallSnapshot: ("term", "last_index", "last_term", "size", "offset"),
+    InstallSnapshot: ("term", "last_index", "last_term", "size", "offset", "checksum"),
     InstallSnapshotReply: ("term", "last_index", "offset"),
     ReadIndex: ("term", "asker", "token"),
     ReadIndexReply: ("term", "asker", "token"),
@@ -354,6 +356,8 @@ def _records_problem(records: list[Record]) -> str:
 def _snapshot_problem(chunk: InstallSnapshot) -> str:
     if type(chunk.data) is not bytes or not isinstance(chunk.configuration, Configuration):
         return "a chunk needs bytes and a configuration"
+    if zlib.crc32(chunk.data) != chunk.checksum:
+        return f"the bytes of the chunk at {chunk.offset} do not match their checksum"
     if chunk.offset + len(chunk.data) > chunk.size:
         return f"a chunk at {chunk.offset} ends behind the snapshot's {chunk.size} bytes"
     if not (chunk.last_index >= 1 and 1 <= chunk.last_term <= chunk.term):

@@ -55,6 +55,7 @@ class Progress:
     in_flight: deque[int] = field(default_factory=deque)
     round: int = 0  # the latest heartbeat round that it answered
     active: bool = False  # heard from since the leader last looked (check-quorum)
+    silent: int = 0  # how often in a row it had not been
     snapshot: Snapshot | None = None  # what it is being sent
     offset: int = 0  # of the chunk to send next, or that was sent last
     sent_round: int = 0  # the round in which the chunk was sent

@@ -9,7 +9,8 @@ The contract with the owner, a loop::
 
     ready = raft.ready()
     1. send ready.early                           (may overlap with 2: thesis §10.2.1)
-    2. make durable, in one sync: ready.hard_state, ready.snapshot, ready.entries
+    2. keep ready.chunks, which need not be durable yet;
+       make durable, in one sync: ready.hard_state, ready.snapshot, ready.entries
     3. send ready.messages
     4. apply ready.snapshot, then ready.committed; tell of ready.decided; serve ready.reads
     raft.advance()                                (what was handed out is done)
@@ -45,6 +46,7 @@ from random import Random
 
 from kvraft import rules
 from kvraft.contract import (
+    Chunk,
     Decided,
     Fate,
     Options,
@@ -67,7 +69,7 @@ from kvraft.events import (
     ignore,
 )
 from kvraft.leader import Leader
-from kvraft.log import Log, Snapshot
+from kvraft.log import Log, Offer
 from kvraft.membership import Configuration, vote_result
 from kvraft.messages import (
     CLUSTER,
@@ -108,7 +110,7 @@ class Raft:
     ``committed`` is an index that is known to be committed (what the tree had flushed); entries
     above it are handed out as they commit.
 
-    ``snapshot`` is to be set by the owner: what followers are sent that need more than the log
+    ``snapshot`` is to be set by the owner: what followers could be sent that need more than the log
     still holds.  Raises :class:`~kvraft.errors.BadInput` if these do not fit together.
     """
 
@@ -135,7 +137,7 @@ class Raft:
         self.member = member
         self.cluster = cluster
         self.log = log
-        self.snapshot: Snapshot | None = None
+        self.snapshot: Offer | None = None
         self.role = Role.FOLLOWER
         self.term, self.vote = hard_state
         self.leader: str | None = None
@@ -146,6 +148,8 @@ class Raft:
         """What there is to being a leader, while this member is one."""
         self.ticks = 0
         """How much time has passed since the start."""
+        self.full = False
+        """Set by the owner while it has no space: then nothing is taken that has to be stored."""
         self.options = options or Options()
         self.report = report
         self._random = random
@@ -154,7 +158,7 @@ class Raft:
         self._heard_at: int | None = None  # the tick in which a leader was heard last
         self._timeout = self._draw_timeout()
         self._votes: dict[str, bool] = {}
-        self._incoming: tuple[tuple[object, ...], bytearray] | None = None  # a snapshot, in part
+        self._incoming: tuple[object, int] | None = None  # a snapshot, and how much came of it
         # Reads that were asked for here, as a follower: token → when; or what they wait for.
         self._asker = random.getrandbits(48)
         self._asked: dict[int, int] = {}
@@ -167,6 +171,7 @@ class Raft:
         self._handed_out = committed
         self._early: list[Message] = []
         self._messages: list[Message] = []
+        self._chunks: list[Chunk] = []
         self._received: Received | None = None
         self._decided: list[Decided] = []
         self._ready_reads: list[ReadReady] = []
@@ -278,11 +283,11 @@ class Raft:
                 )
             )
 
-    def compact(self, index: int, snapshot: Snapshot | None = None) -> None:
+    def compact(self, index: int, snapshot: Offer | None = None) -> None:
         """Forget the entries through ``index``: they are gone from the log on disk.
 
         ``snapshot``, which reaches at least as far, is what followers are sent from now on that
-        would need them; without one, nobody may need them any more (§7).
+        would need them (§7).
         """
         if index > self.log.base.index:
             self.log.drop_through(index)
@@ -303,6 +308,7 @@ class Raft:
             or self._unsaved <= self.log.last_index
             or self._handed_out < self.commit_index
             or self._saved != (self.term, self.vote)
+            or self._chunks
             or self._received
             or self._decided
             or self._ready_reads
@@ -323,6 +329,7 @@ class Raft:
         ready = Ready(
             tuple(self._early),
             state if changed else None,
+            tuple(self._chunks),
             self._received,
             self.log.slice(self._unsaved) if self._unsaved <= last else (),
             tuple(self._messages),
@@ -333,7 +340,7 @@ class Raft:
             tuple(self._ready_reads),
             tuple(self._failed_reads),
         )
-        self._saved, self._received = state, None
+        self._saved, self._received, self._chunks = state, None, []
         self._unsaved, self._saving = last + 1, last
         self._handed_out = self.commit_index
         self._early, self._messages, self._decided = [], [], []
@@ -362,6 +369,11 @@ class Raft:
     def durable_index(self) -> int:
         """The last index that this member's own disk holds for certain."""
         return self._durable
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a snapshot is on its way to this member, and some of it has come."""
+        return self._incoming is not None
 
     @property
     def lease(self) -> bool:
@@ -649,6 +661,8 @@ class Raft:
         entries = entries[new:]
         if not entries:
             return True
+        if self.full:  # no answer, which would only have them sent again at once
+            return False
         if entries[0].index <= self.commit_index:
             self.refuse(append, f"entry {entries[0].index} conflicts with a committed one")
             return False
@@ -712,6 +726,8 @@ class Raft:
         self._follow(chunk.term, chunk.sender)
         self._elapsed, self._heard_at = 0, self.ticks
         last = Position(chunk.last_index, chunk.last_term)
+        if self._received is not None or self.full:
+            return  # its owner is to take the one before first, or has no space; it is sent again
         if self.log.holds(*last):  # all of it is in the log, and so known to be committed
             self.commit_through(last.index)
         if last.index <= self.commit_index:
@@ -720,21 +736,22 @@ class Raft:
             return
         key = (last, chunk.size)  # a term has one leader; another's bytes may differ
         if self._incoming is None or self._incoming[0] != key:
-            self._incoming = (key, bytearray())
-        data = self._incoming[1]
-        if chunk.offset == len(data):  # else it came twice, or one before it was lost
-            data += chunk.data
-        done = len(data) == chunk.size
-        self._reply_chunk(chunk, len(data), done=done)
+            self._incoming = (key, 0)
+        reached = self._incoming[1]
+        if chunk.offset == reached:  # else it came twice, or one before it was lost
+            self._chunks.append(Chunk(reached, chunk.data))
+            reached += len(chunk.data)
+            self._incoming = (key, reached)
+        done = reached == chunk.size
+        self._reply_chunk(chunk, reached, done=done)
         if done:
             self._incoming = None
-            self._take_snapshot(Received(last, chunk.configuration, bytes(data)))
+            self._take_snapshot(Received(last, chunk.configuration, chunk.size))
 
     def _take_snapshot(self, snapshot: Received) -> None:
         """Let a snapshot stand in for the whole log."""
         index = snapshot.last.index
         self.log.reset(snapshot.last)
-        self.snapshot = None
         self.commit_index = self._handed_out = index
         self._durable = self._saving = index
         self._unsaved = index + 1

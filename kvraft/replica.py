@@ -46,14 +46,15 @@ from kvraft.log import Log
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
 from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, InstallSnapshot, Message
+from kvraft.messages import Message
 from kvraft.pending import Pending, Waiter
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
 from kvraft.record import Entry, Position, Timestamp, TxnId
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
+from kvraft.segment import Segment
 from kvraft.session import Outcome
-from kvraft.snapshot import TreeSnapshot
+from kvraft.snapshot import Spool, TreeSnapshot
 from kvraft.store import check_disk
 from kvraft.transaction import (
     Answer,
@@ -122,9 +123,26 @@ class Drained(NamedTuple):
     synced: bool
 
 
+class Tables:
+    """A member's tables as they are on disk: the :class:`~kvraft.log.Offer` for its followers."""
+
+    def __init__(self, tree: Tree, raft: Raft) -> None:
+        self._tree, self._raft = tree, raft
+
+    @property
+    def last(self) -> Position:
+        """The log position through which everything is in tables."""
+        return self._tree.flushed
+
+    def open(self) -> Shipped:
+        """Return them as a snapshot, which keeps them from being removed."""
+        tables = self._tree.snapshot()
+        return Shipped(tables, self._raft.configuration_at(tables.last.index))
+
+
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """A member's tables as the :class:`~kvraft.log.Snapshot` that followers are sent."""
+    """A member's tables as the :class:`~kvraft.log.Snapshot` that a follower is sent."""
 
     tables: TreeSnapshot
     configuration: Configuration
@@ -210,6 +228,7 @@ class Replica:
         )
         self._begin_machine()
         self._pending = Pending()
+        self._spool = Spool(disk)
         self._reads: dict[int, Read] = {}
         self._next_read = 1
         self._replies: list[Reply] = []
@@ -218,7 +237,7 @@ class Replica:
         self._full = False  # whether long work met a full disk since the last tick
         self._stamp = self.tree.timestamp
         self._note_stamps(entries)
-        self._offer_snapshot()
+        self.raft.snapshot = self.offer()
         self._led = False
         self._told_holds: tuple[tuple[str, int], ...] = ()
         self._marks = self.marks
@@ -231,14 +250,12 @@ class Replica:
         """Let one tick of time pass."""
         self._full = False
         self._look_for_space()
+        if self._spool.size and not self.raft.receiving:
+            self._spool.drop()  # its leader leads no more
         self.raft.tick()
 
     def receive(self, message: Message) -> None:
-        """Take a message from another member; on a full disk, nothing that has to be stored."""
-        if self._low and isinstance(message, InstallSnapshot):
-            return
-        if self._low and isinstance(message, AppendEntries):
-            message = message._replace(entries=())  # a heartbeat is left of it
+        """Take a message from another member."""
         self.raft.step(message)
 
     def submit(self, request: Submit) -> None:
@@ -380,7 +397,9 @@ class Replica:
                 ready = self.raft.ready()
                 # What comes after a sync may rest on it.
                 (messages if synced else early).extend(ready.early)
-                if ready.hard_state is not None or ready.entries or ready.snapshot is not None:
+                for chunk in ready.chunks:
+                    self._spool.write(chunk.offset, chunk.data)
+                if ready.hard_state or ready.entries or ready.snapshot:
                     self._save(ready)
                     synced = True
                 messages += ready.messages
@@ -475,11 +494,11 @@ class Replica:
 
     def _install(self, snapshot: Received) -> None:
         """Let a leader's snapshot take the place of tables and log, in this order (Raft §7)."""
-        self.tree.install(snapshot.data)
+        self.tree.install(self._spool)
         self.wal.reset(snapshot.last)
+        self._spool.drop()
         self._begin_machine()
         self._stamp = max(self._stamp, self.tree.timestamp)
-        self._offer_snapshot()
         for waiter in self._pending:
             if waiter.first <= snapshot.last.index:
                 session = self.machine.sessions.find(waiter.txn.client, self._stamp)
@@ -489,16 +508,13 @@ class Replica:
                 else:  # its client was sent on when this member ceased to lead, and will ask again
                     self._pending.pop(waiter.txn)
 
+    def offer(self) -> Tables:
+        """Return what followers could be sent."""
+        return Tables(self.tree, self.raft)
+
     def _begin_machine(self) -> None:
         lifetime = clock.pack(self.options.session_millis)
         self.machine = Machine(self.tree, lifetime, self._report)
-
-    def _offer_snapshot(self) -> None:
-        """Keep ready what followers are sent that need more than the log still holds."""
-        flushed = self.tree.flushed.index
-        if flushed and flushed >= self.raft.log.base.index:
-            configuration = self.raft.configuration_at(flushed)
-            self.raft.snapshot = Shipped(self.tree.snapshot(), configuration)
 
     # ── committed entries ───────────────────────────────────────────────────────────────────────
 
@@ -556,7 +572,7 @@ class Replica:
         self._answer_read(self._reads.pop(ready.token))
 
     def _answer_read(self, request: Read) -> None:
-        """Answer from the tree as it is, maybe further on than where the read had to wait for."""
+        """Answer from the tree as it is: it may have come further than the read had to wait for."""
         refused, found, index = "", None, self.tree.applied.index
         try:
             found = self.tree.version(request.key, at=request.at)
@@ -596,10 +612,12 @@ class Replica:
             self._work_tree()
             slices -= 1
 
+    def may_drop(self, segment: Segment) -> bool:
+        """Whether ``segment``, the oldest, may go: it is sealed, and nobody needs it."""
+        return segment.sealed and self.holds().frees(segment)
+
     def _may_cut(self) -> bool:
-        """Whether the oldest segment may go."""
-        oldest = self.wal.segments[0]
-        return oldest.sealed and self.holds().frees(oldest)
+        return self.may_drop(self.wal.segments[0])
 
     def _cut(self) -> None:
         """Drop the oldest segment, which nobody needs any more.
@@ -609,9 +627,8 @@ class Replica:
         holds = self.holds()
         names, needs = zip(*((hold.holder, hold.needs) for hold in holds), strict=True)
         self._report(CutDecided(holds.floor, names, needs))
-        self.wal.drop_below(holds.floor, 1)
+        self.wal.drop_below(self.wal.segments[0].high + 1, 1)
         self.raft.compact(self.wal.base.index)
-        self._offer_snapshot()
 
     def _look_for_space(self) -> None:
         free = self._disk.free()
@@ -619,6 +636,7 @@ class Replica:
             self._low = ""
         else:
             self._low = f"the disk of {self.member} is full: {free} bytes are free"
+        self.raft.full = bool(self._low)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 

@@ -228,8 +228,13 @@ def _read_segments(log: Recovery, disk: Disk, owner: str, names: list[str]) -> N
     if not log.segments:
         return
     log.sure = len(log.segments) - 1
-    if not log.segments[-1].sealed:
-        log.leftovers += [spare] if spare else []  # the power went before the seal was written
+    if spare and not log.segments[-1].sealed:
+        _, before, hard_state = _read_header(owner, spare, disk.read(spare))
+        if (before, hard_state) != (log.last, log.hard_state):
+            raise Damage(spare, 0, "this segment does not continue the one before it")
+        log.leftovers.append(spare)  # the power went before the seal was written
+    elif not log.segments[-1].sealed:
+        return
     elif spare:  # nothing shows yet that the seal before it was synced
         _read_segment(log, owner, spare, disk.read(spare), newest=True)
     else:

@@ -18,7 +18,8 @@ Invariants:
 
 - The same tables make the same bytes, and reading some of them loads no others.
 - A stream is checked to its last byte before anything is done with it: the header has a checksum,
-  and tells the digest of each table (sstable.py).
+  and tells the digest of each table (sstable.py).  However large it is, only parts of it are in
+  memory: what arrives goes to a file (:class:`Spool`), and is installed from there.
 - Tables of another cluster are refused; those of another member are what this is for.
 
 How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
@@ -30,16 +31,17 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol
 
 from kvraft import frame
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.manifest import State
 from kvraft.record import Position, Timestamp
-from kvraft.sstable import is_table
+from kvraft.sstable import PART_BYTES, is_table
 from kvraft.tableinfo import TableInfo, integers, pack_table, table_name, unpack_table
 
 FORMAT = 1
@@ -96,9 +98,65 @@ class TreeSnapshot:
         return data
 
 
+class Source(Protocol):
+    """A stream that can be read again and again, in parts: a file, or bytes in memory."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+
+
+class Spool:
+    """A snapshot on its way: its chunks, as they come, in a file.
+
+    Nothing in it is synced, for a member that crashes begins anew; nor is it looked at before it is
+    whole.  ``size`` is how much came so far, in bytes.
+    """
+
+    NAME = "snapshot.part"
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.size = 0
+        self.drop()
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Take the chunk at ``offset``; one at 0 begins another stream.  Raises ``OSError``."""
+        if offset == 0:
+            self.drop()
+            self._disk.create(self.NAME)
+        self._disk.append(self.NAME, data)
+        self.size = offset + len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+        return self._disk.read(self.NAME, offset, length)
+
+    def drop(self) -> None:
+        """Remove what came, or what a crash left of it."""
+        if self.NAME in self._disk.names():
+            self._disk.remove(self.NAME)
+        self.size = 0
+
+
+class InMemory:
+    """A stream whose bytes are in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+        return self._data[offset : offset + length]
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What is in a stream: everything through ``last``, and each table with its bytes.
+    """What is in a stream: everything through ``last``, and each table with where it begins.
 
     ``timestamp`` is the highest there is, ``horizon`` how far back readers can look; tables are
     numbered as they were where they come from.
@@ -107,30 +165,47 @@ class Contents:
     last: Position
     timestamp: Timestamp
     horizon: Timestamp
-    tables: tuple[tuple[TableInfo, memoryview], ...]
+    tables: tuple[tuple[TableInfo, int], ...]
+    source: Source
+
+    def parts(self, info: TableInfo, start: int) -> Iterator[bytes]:
+        """Yield the bytes of a table that begins at ``start``, some at a time."""
+        for offset in range(0, info.size, PART_BYTES):
+            yield self.source.read(start + offset, min(PART_BYTES, info.size - offset))
 
 
-def unpack(data: bytes, owner: str) -> Contents:
-    """Return what is in the stream ``data``, for the tree of ``owner``, sound to the last byte.
+def unpack(source: Source, owner: str) -> Contents:
+    """Return what is in the stream, for the tree of ``owner``: sound to the last byte.
 
     Raises :class:`~kvraft.errors.Damage` if a byte is missing, wrong or too many, and
     :class:`~kvraft.errors.Foreign` if the stream has another format or is of another cluster.
     """
-    header = frame.decode(data, 0, seed=_SEED)
-    if isinstance(header, str):
-        raise Damage(STREAM, 0, header)
+    header = _read_header(source)
     last, timestamp, horizon, infos = _unpack_header(header, owner)
     starts = list(accumulate((info.size for info in infos), initial=header.end))
-    if starts[-1] != len(data):
-        what = f"the stream has {len(data)} bytes where its header promises {starts[-1]}"
-        raise Damage(STREAM, min(starts[-1], len(data)), what)
-    tables: list[tuple[TableInfo, memoryview]] = []
-    for start, info in zip(starts, infos, strict=False):
-        part = memoryview(data)[start : start + info.size]
-        if not is_table(part, info.digest):
+    if starts[-1] != source.size:
+        what = f"the stream has {source.size} bytes where its header promises {starts[-1]}"
+        raise Damage(STREAM, min(starts[-1], source.size), what)
+    tables = tuple(zip(infos, starts, strict=False))
+    for info, start in tables:
+        if not is_table(_from(source, start), info.size, info.digest):
             raise Damage(STREAM, start, f"table {info.number} does not match its digest")
-        tables.append((info, part))
-    return Contents(last, timestamp, horizon, tuple(tables))
+    return Contents(last, timestamp, horizon, tables, source)
+
+
+def _from(source: Source, start: int) -> Callable[[int, int], bytes]:
+    """Return what reads the part of a stream that begins at ``start``."""
+    return lambda offset, length: source.read(start + offset, length)
+
+
+def _read_header(source: Source) -> frame.Frame:
+    """Return the first frame, reading little more of the stream than that."""
+    size = PART_BYTES
+    while isinstance(header := frame.decode(source.read(0, size), 0, seed=_SEED), str):
+        if size >= source.size:
+            raise Damage(STREAM, 0, header)
+        size *= 4
+    return header
 
 
 def _pack_header(owner: str, state: State) -> bytes:

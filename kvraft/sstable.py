@@ -55,9 +55,10 @@ import json
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -76,6 +77,8 @@ MAGIC = b"kvSSTbl1"
 
 _FOOTER = struct.Struct("<6QI")
 FOOTER_BYTES = 64
+PART_BYTES = 256 * 1024
+"""Whoever goes through a whole file reads so much of it at once."""
 _END = struct.Struct("<I8s")  # of the footer: its checksum and the magic
 _COUNT = struct.Struct("<I")
 
@@ -103,12 +106,20 @@ def digest_of(whole: hashlib.blake2b) -> int:
     return int.from_bytes(whole.digest(), "little")
 
 
-def is_table(data: bytes | memoryview, digest: int) -> bool:
-    """Return whether ``data`` is, to the last byte, the table that is known by ``digest``."""
-    end = len(data) - FOOTER_BYTES
-    if end < 0 or digest_of(hash_of(data[:end])) != digest:
+def is_table(read: Callable[[int, int], bytes], size: int, digest: int) -> bool:
+    """Return whether some ``size`` bytes are, to the last one, the table known by ``digest``.
+
+    ``read`` returns so many of them from an offset on; no more than a part is asked for at once.
+    """
+    end = size - FOOTER_BYTES
+    if end < 0:
         return False
-    footer = bytes(data[end:])
+    whole = hash_of(b"")
+    for offset in range(0, end, PART_BYTES):
+        whole.update(read(offset, min(PART_BYTES, end - offset)))
+    footer = read(end, FOOTER_BYTES)
+    if digest_of(whole) != digest or len(footer) != FOOTER_BYTES:
+        return False
     head, rest = footer[: _FOOTER.size], footer[_FOOTER.size :]
     return _FOOTER.unpack(head)[5] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
 
@@ -339,7 +350,8 @@ class Table:
 
     def verify_bytes(self) -> None:
         """Check every byte against the digest, whatever the bytes mean."""
-        if not is_table(self._disk.read(self.name), self.info.digest):
+        size = self._disk.size(self.name)
+        if not is_table(partial(self._disk.read, self.name), size, self.info.digest):
             raise Damage(self.name, 0, "the table does not match its digest")
 
 

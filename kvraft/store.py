@@ -45,6 +45,7 @@ from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
 from kvraft.record import MAX_VALUE_BYTES, ORIGIN, Kind, Position, Row, pack_write, unpack_writes
 from kvraft.segment import Recovery, recover
+from kvraft.snapshot import Source
 from kvraft.wal import SEGMENT_BYTES, Durability, Wal
 
 OWNER = "kvraft/store"
@@ -155,7 +156,7 @@ class Store(Tree):
         """Refuse: the positions of a store are those of its own log."""
         raise BadInput("a store writes its own log: use put, delete, delete_range or write")
 
-    def install(self, data: bytes) -> None:
+    def install(self, stream: Source | bytes) -> None:
         """Refuse: a snapshot of another tree would have to take the place of the log, too."""
         raise BadInput("a store writes its own log: a snapshot cannot take its place")
 

@@ -153,11 +153,12 @@ class Tables:
     def install(self, contents: Contents) -> State:
         """Let the tables of a snapshot take the place of all there are."""
         infos: list[TableInfo] = []
-        for info, data in reversed(contents.tables):  # newer ones get higher numbers
+        for info, start in reversed(contents.tables):  # newer ones get higher numbers
             info = replace(info, number=self._manifest.take_number())
             name = table_name(info.number)
             self._disk.create(name)
-            self._disk.append(name, bytes(data))
+            for part in contents.parts(info, start):
+                self._disk.append(name, part)
             self._disk.sync(name)
             infos.append(info)
             self._report_written(info)

@@ -9,7 +9,7 @@ import pytest
 from kvraft import clock
 from kvraft.client import Conflict, ReadFailed, WriteFailed
 from kvraft.errors import BadInput
-from kvraft.events import Applied, Conflicted, Repeated, SessionExpired
+from kvraft.events import Applied, Conflicted, Repeated, Sent, SessionExpired
 from kvraft.lsm import Tree
 from kvraft.raft import Role
 from kvraft.record import RESERVED
@@ -393,3 +393,20 @@ def test_long_work_in_a_replica_cuts_one_segment_at_a_time():
             assert [gone, len(calls), calls[1]] == [1, 2, "sync_dir"]
     assert cuts > 10
     assert isinstance(replica.tree, Tree)
+
+
+def test_a_full_follower_does_not_make_its_leader_send_without_end():
+    """It is silent about what it cannot store: an answer would have it sent again at once."""
+    world = elected(options=Options(reserve_bytes=20_000), seed=4)
+    client, leader = world.client("c"), world.leader()
+    name = next(m for m in world.members if m != leader)
+    fill(world, name, 19_000)
+    world.run_for(50)
+    client.put(b"k", b"v")
+    before, now = len(world.trace), world.now
+    world.run_for(1_000)
+    heard = [s for s in world.trace[before:].of(Sent, who=leader) if s.event.to == name]
+    assert world.now - now == 1_000_000
+    assert len(heard) < 60
+    assert world.leader() == leader
+    assert world.replicas[name].raft.role is Role.FOLLOWER

@@ -7,6 +7,7 @@ what nobody sound would send in ``test_raft_garbage.py``.  Whole clusters run in
 """
 
 from dataclasses import replace
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -174,7 +175,7 @@ NEWER = [
     AppendEntries("n3", "n1", 9, 0, 0, (), 0, 0, 1),
     AppendEntriesReply("n3", "n1", 9, False, 0, 0, 0, 0),
     PreVoteReply("n3", "n1", 9, False),
-    InstallSnapshot("n3", "n1", 9, 7, 2, Configuration(THREE), 4, 0, b"ab"),
+    InstallSnapshot("n3", "n1", 9, 7, 2, Configuration(THREE), 4, 0, b"ab", crc32(b"ab")),
     InstallSnapshotReply("n3", "n1", 9, 7, 0, False),
     ReadIndex("n3", "n1", 9, 1, 1),
     ReadIndexReply("n3", "n1", 9, 1, 1, -1),

@@ -1,5 +1,7 @@
 """What became of a proposal is told once, and it is the truth; or, after a crash, not at all."""
 
+from zlib import crc32
+
 import pytest
 
 from kvraft.contract import Decided, Fate
@@ -80,7 +82,7 @@ def test_a_snapshot_hides_what_was_there(last, fate):
     """Unless it ends in an entry of the proposal's own term: terms never fall along a log."""
     raft = proposed(1)
     raft.step(append([2], after=(1, 1), term=2, sender="n3"))
-    raft.step(InstallSnapshot("n3", "n1", 2, *last, Configuration(THREE), 1, 0, b"x"))
+    raft.step(InstallSnapshot("n3", "n1", 2, *last, Configuration(THREE), 1, 0, b"x", crc32(b"x")))
     assert finish(raft).decided == [Decided(2, 2, 1, fate)]
 
 

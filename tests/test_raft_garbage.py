@@ -6,6 +6,7 @@ deep inside, and not only at the door.
 
 import functools
 from typing import get_args, get_type_hints
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -181,7 +182,7 @@ SOUND = [
     PreVoteReply("n2", "n1", 9, True),
     AppendEntries("n2", "n1", 9, 5, 3, entries([9], 6), 0, 0, 1),
     AppendEntriesReply("n2", "n1", 9, True, 0),
-    InstallSnapshot("n2", "n1", 9, 8, 4, Configuration(THREE), 3, 0, b"abc"),
+    InstallSnapshot("n2", "n1", 9, 8, 4, Configuration(THREE), 3, 0, b"abc", crc32(b"abc")),
     InstallSnapshotReply("n2", "n1", 9, 8, 0, True),
     ReadIndex("n2", "n1", 9, 1, 1),
     ReadIndexReply("n2", "n1", 9, 1, 1, 1),

@@ -1,11 +1,12 @@
 """Snapshots: who needs more than the log still holds is sent one (Raft §7)."""
 
 from dataclasses import replace
+from zlib import crc32
 
 import pytest
 
-from kvraft.contract import ReadReady, Received, Role
-from kvraft.events import SnapshotTaken
+from kvraft.contract import Chunk, ReadReady, Received, Role
+from kvraft.events import Refused, SnapshotTaken
 from kvraft.membership import Configuration
 from kvraft.messages import (
     AppendEntries,
@@ -16,12 +17,13 @@ from kvraft.messages import (
     ReadIndexReply,
 )
 from kvraft.record import Position
+from kvraft.sim.member import Held
 from tests.raft_member import PAPER, THREE, ack, append, at, entries, finish, leader, member, ticks
 
 from tests.raft_member import refuse, terms_of  # isort: skip
 
 CHUNKS = replace(PAPER, max_batch_bytes=4)
-SNAPSHOT = Received(Position(8, 1), Configuration(THREE), b"0123456789")
+SNAPSHOT = Held(Position(8, 1), Configuration(THREE), b"0123456789")
 
 
 def behind(**keywords):
@@ -38,7 +40,9 @@ def take(raft, offset, done=False, index=8):
 
 
 def chunk(offset, data, *, last=(8, 1), size=10, term=1, sender="n2", voters=THREE):
-    return InstallSnapshot(sender, "n1", term, *last, Configuration(voters), size, offset, data)
+    return InstallSnapshot(
+        sender, "n1", term, *last, Configuration(voters), size, offset, data, crc32(data)
+    )
 
 
 def test_one_that_said_nothing_yet_is_asked_whether_it_can_go_on_behind_the_cut():
@@ -141,7 +145,7 @@ def test_a_snapshot_that_ends_before_the_log_begins_helps_nobody():
 def test_a_snapshot_under_way_is_finished_when_a_newer_one_is_there():
     raft = behind()
     finish(raft)
-    raft.compact(10, Received(Position(10, 2), Configuration(THREE), b"new"))
+    raft.compact(10, Held(Position(10, 2), Configuration(THREE), b"new"))
     take(raft, 4)
     (sent,) = finish(raft).to("n3")
     assert (sent.last_index, sent.offset) == (8, 4)
@@ -162,7 +166,8 @@ def test_a_snapshot_stands_in_for_the_log_once_it_is_whole():
     assert done.messages == [InstallSnapshotReply("n1", "n2", 1, 8, 5, False)]
     raft.step(chunk(5, b"56789", voters=("n2", "n3")))
     ready = raft.ready()
-    assert ready.snapshot == Received(Position(8, 1), Configuration(("n2", "n3")), b"0123456789")
+    assert ready.chunks == (Chunk(5, b"56789"),)
+    assert ready.snapshot == Received(Position(8, 1), Configuration(("n2", "n3")), 10)
     assert ready.messages == (InstallSnapshotReply("n1", "n2", 1, 8, 10, True),)
     assert (ready.early, ready.committed, ready.entries) == ((), (), ())
     raft.advance()
@@ -263,3 +268,83 @@ def test_appends_from_before_a_snapshot_still_fit():
     (reply,) = finish(raft).of(AppendEntriesReply)
     assert (reply.success, reply.match) == (True, 9)
     assert raft.log.slice(9) == entries([1], 9)
+
+
+# ── chunks, one by one ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_chunk_whose_bytes_are_not_what_was_sent_is_refused_and_sent_again():
+    events = []
+    raft = member(report=events.append)
+    raft.step(chunk(0, b"0123"))
+    finish(raft)
+    raft.step(chunk(4, b"4567")._replace(data=b"4x67"))
+    done = finish(raft)
+    assert (done.messages, done.snapshots) == ([], [])
+    assert [e.why for e in events if isinstance(e, Refused)] == [
+        "the bytes of the chunk at 4 do not match their checksum"
+    ]
+    raft.step(chunk(4, b"4567"))
+    raft.step(chunk(8, b"89"))
+    assert finish(raft).snapshots == [Received(Position(8, 1), Configuration(THREE), 10)]
+
+
+def test_a_snapshot_goes_on_where_it_was_after_the_connection_was_lost_for_long():
+    raft = behind()
+    finish(raft)
+    take(raft, 4)
+    finish(raft)  # the chunk at 4 is lost, and so is all that follows for ten election timeouts
+    for _ in range(10):
+        ticks(raft, 15)
+        ack(raft, "n2", 9)
+        finish(raft)
+    assert raft.status().progress["n3"].snapshot == 8
+    raft.step(AppendEntriesReply("n3", "n1", raft.term, True, 0, 0, round=raft.leading._round))
+    (sent,) = [m for m in finish(raft).to("n3") if isinstance(m, InstallSnapshot)]
+    assert sent.offset == 4
+
+
+def test_a_follower_that_stays_silent_pins_nothing_and_is_sent_a_newer_one_later():
+    raft = behind()
+    finish(raft)
+    for _ in range(40):
+        ticks(raft, 15)
+        ack(raft, "n2", 9)
+        finish(raft)
+    assert raft.status().progress["n3"].snapshot == 0
+    newer = Held(Position(9, 1), Configuration(THREE), b"newer")
+    raft.compact(9, newer)
+    assert not [m for m in finish(raft).to("n3") if isinstance(m, InstallSnapshot)]
+    raft.step(AppendEntriesReply("n3", "n1", raft.term, True, 0, 0, round=raft.leading._round))
+    (sent,) = [m for m in finish(raft).to("n3") if isinstance(m, InstallSnapshot)]
+    assert (sent.last_index, sent.offset, sent.data) == (9, 0, b"newe")
+
+
+def test_two_snapshots_that_come_before_the_first_is_taken_are_not_mixed_up():
+    raft = member()
+    raft.step(chunk(0, SNAPSHOT.data))
+    raft.step(chunk(0, b"abc", last=(9, 2), term=2, size=3, sender="n3"))
+    ready = raft.ready()
+    assert (ready.chunks, ready.snapshot.last) == ((Chunk(0, SNAPSHOT.data),), (8, 1))
+    raft.advance()
+    raft.step(chunk(0, b"abc", last=(9, 2), term=2, size=3, sender="n3"))
+    assert finish(raft).snapshots[0].last == (9, 2)
+
+
+def test_a_snapshot_is_opened_only_when_somebody_who_is_there_needs_it():
+    opened = []
+
+    class Offer:
+        last = Position(8, 1)
+
+        def open(self):
+            opened.append(1)
+            return SNAPSHOT
+
+    raft = leader("n2", terms=[1] * 9, committed=9, options=CHUNKS)
+    raft.compact(8, Offer())
+    finish(raft)
+    assert opened == []
+    refuse(raft, "n3", 9, (0, 0))
+    finish(raft)
+    assert opened == [1]

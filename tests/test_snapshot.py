@@ -26,7 +26,7 @@ from kvraft.record import (
     Version,
 )
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.snapshot import STREAM, unpack
+from kvraft.snapshot import STREAM, InMemory, unpack
 from kvraft.store import check_disk
 from kvraft.wal import Wal
 
@@ -352,7 +352,7 @@ def test_damage_in_a_stream_is_said_to_be_in_the_part_that_it_is_in():
         for offset in (at, at + table.size - 1):
             flipped = data[:offset] + bytes((data[offset] ^ 1,)) + data[offset + 1 :]
             with pytest.raises(Damage, match=f"{STREAM}, offset {at}: table {table.number} does"):
-                unpack(flipped, "c/n2")
+                unpack(InMemory(flipped), "c/n2")
 
 
 def test_streams_of_other_clusters_and_formats_are_foreign(monkeypatch):
@@ -415,7 +415,7 @@ def test_frames_that_are_no_header_are_damage():
     seed = frame.seed_of("kvraft snapshot")
     for kind, payload in ((2, b"{}"), (1, b"[]"), (1, b"\xff"), (1, b"7"), (1, b"{}")):
         with pytest.raises(Damage, match="the header of a snapshot makes no sense"):
-            unpack(frame.encode(kind, payload, synced=0, seed=seed), "c/n2")
+            unpack(InMemory(frame.encode(kind, payload, synced=0, seed=seed)), "c/n2")
 
 
 # ── installing ──────────────────────────────────────────────────────────────────────────────────

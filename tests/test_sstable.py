@@ -34,6 +34,10 @@ runs = st.dictionaries(keys, versions, min_size=1, max_size=40)
 SMALL = {b"": Version(9, b""), b"a": Version(1 << 63, None), b"ab": Version(3, b"three")}
 
 
+def sound(data, digest):
+    return is_table(lambda at, length: data[at : at + length], len(data), digest)
+
+
 def finish(job):
     """Run a job to its end and return what it returns."""
     while True:
@@ -307,16 +311,15 @@ def test_a_table_is_known_by_its_bytes_and_a_flip_or_a_cut_makes_it_another():
     disk = SimDisk()
     info = write(disk, SMALL)
     data = disk.read("000001.sst")
-    assert is_table(data, info.digest)
-    assert is_table(memoryview(data), info.digest)
-    assert not is_table(data, info.digest ^ 1)
+    assert sound(data, info.digest)
+    assert not sound(data, info.digest ^ 1)
     for at in range(len(data)):
-        assert not is_table(data[:at], info.digest)
-        assert not is_table(data[at + 1 :], info.digest)
+        assert not sound(data[:at], info.digest)
+        assert not sound(data[at + 1 :], info.digest)
         for mask in (0x01, 0x80, 0xFF):
             flipped = data[:at] + bytes((data[at] ^ mask,)) + data[at + 1 :]
-            assert not is_table(flipped, info.digest)
-    assert not is_table(data + b"\0", info.digest)
+            assert not sound(flipped, info.digest)
+    assert not sound(data + b"\0", info.digest)
 
 
 def test_foreign_tables_are_told_from_damaged_ones():

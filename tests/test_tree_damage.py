@@ -184,7 +184,8 @@ def test_a_damaged_log_of_a_store_is_refused_or_leaves_a_prefix(name):
         found = [index for index in cuts if index is not None]
         assert found == sorted(found)
     else:
-        assert set(cuts) == {None}
+        assert set(cuts) <= {None, last}, "the seal may go, if the next segment is empty"
+        assert cuts[-40] is None
 
 
 @pytest.mark.parametrize("name", [n for n in STORE if n.startswith("MANIFEST") or n == "CURRENT"])

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from kvraft.batch import WriteBatch
 from kvraft.errors import Damage
 from kvraft.events import Event, TailCut
+from kvraft.identity import MEMBER
 from kvraft.lsm import TreeOptions
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.store import Store
@@ -167,6 +168,8 @@ def part_of(name: str) -> str:
     """Return what the file ``name`` is part of."""
     if ".wal" in name or name.endswith(".torn"):
         return "log"
+    if name.startswith(MEMBER):
+        return "member"
     return "table" if name.endswith(".sst") else "manifest"
 
 

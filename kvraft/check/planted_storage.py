@@ -23,7 +23,7 @@ from kvraft.manifest import State
 from kvraft.membership import Configuration
 from kvraft.raft import Ready, Role
 from kvraft.record import Entry, Kind, Position, Row, Timestamp
-from kvraft.replica import Replica, Shipped
+from kvraft.replica import Replica, Shipped, Tables
 from kvraft.retention import Holds, tree_hold
 from kvraft.session import SESSIONS, Session, Sessions
 from kvraft.sim.disk import SimDisk
@@ -209,12 +209,13 @@ class ExpiresByItsClock(Replica):
 
 def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) -> TreeSnapshot:
     """Return ``snapshot`` made anew, on a disk of its own, without the rows that get ``lost``."""
-    contents, disk = unpack(snapshot.read(0, snapshot.size), owner), SimDisk()
+    contents, disk = unpack(snapshot, owner), SimDisk()
     infos: list[TableInfo] = []
-    for info, data in contents.tables:
+    for info, start in contents.tables:
         source = SimDisk()
         source.create(table_name(info.number))
-        source.append(table_name(info.number), bytes(data))
+        for part in contents.parts(info, start):
+            source.append(table_name(info.number), part)
         table = Table.open(source, info, BlockCache(0), Counts())
         writer = TableWriter(disk, info.number, owner, Format())
         for _key, versions in groupby(table.scan(), key=itemgetter(0)):
@@ -233,6 +234,23 @@ def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) ->
     return TreeSnapshot(disk, owner, state)
 
 
+class _Lossy(Tables):
+    """Offers the tables without some of their rows."""
+
+    def __init__(self, whole: Tables, owner: str, lost: Callable[[Row], bool]) -> None:
+        self._whole, self._owner, self._lost = whole, owner, lost
+
+    @property
+    def last(self) -> Position:
+        """Return what the tables cover."""
+        return self._whole.last
+
+    def open(self) -> Shipped:
+        """Return what is left of them."""
+        shipped = self._whole.open()
+        return replace(shipped, tables=_without(shipped.tables, self._owner, self._lost))
+
+
 class _LosesRows(Replica):
     """What a snapshot does not hold, nobody gets from it."""
 
@@ -241,12 +259,9 @@ class _LosesRows(Replica):
         """Return whether ``row`` is missing."""
         raise NotImplementedError
 
-    def _offer_snapshot(self) -> None:
-        super()._offer_snapshot()
-        shipped = self.raft.snapshot
-        if isinstance(shipped, Shipped):
-            tables = _without(shipped.tables, f"kvraft/{self.member}", self.lost)
-            self.raft.snapshot = replace(shipped, tables=tables)
+    def offer(self) -> Tables:
+        """Return the tables without what is lost."""
+        return _Lossy(super().offer(), f"kvraft/{self.member}", self.lost)
 
 
 class SnapshotsWithoutSessions(_LosesRows):
@@ -279,16 +294,25 @@ class _OneFurther(Shipped):
         return self.end
 
 
+class _TooFar(Tables):
+    """Offers the tables as if they covered one entry more."""
+
+    def open(self) -> Shipped:
+        """Return the snapshot that claims too much."""
+        shipped, log = super().open(), self._raft.log
+        index = shipped.last.index + 1
+        if index > log.last_index:
+            return shipped
+        end = Position(index, log.term(index))
+        return _OneFurther(shipped.tables, shipped.configuration, end)
+
+
 class SnapshotsOffByOne(Replica):
     """The log goes on one entry too far behind an installed snapshot."""
 
-    def _offer_snapshot(self) -> None:
-        super()._offer_snapshot()
-        shipped, log = self.raft.snapshot, self.raft.log
-        if isinstance(shipped, Shipped) and shipped.last.index < log.last_index:
-            index = shipped.last.index + 1
-            end = Position(index, log.term(index))
-            self.raft.snapshot = _OneFurther(shipped.tables, shipped.configuration, end)
+    def offer(self) -> Tables:
+        """Return the tables, which will claim too much."""
+        return _TooFar(self.tree, self.raft)
 
 
 PLANTED_STORAGE: dict[str, type[Replica]] = {

@@ -360,7 +360,7 @@ class Cluster:
                 self._file(name, appended(ready.entries))
             self._send(ready.messages)
             if ready.snapshot is not None:
-                raft.snapshot = ready.snapshot
+                raft.snapshot = member.snapshot
             member.take(ready)
             for watcher in self.watchers:
                 for read in ready.reads:

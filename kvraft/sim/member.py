@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kvraft.contract import Decided, ReadReady, Ready, Received
+from kvraft.contract import Decided, ReadReady, Ready
 from kvraft.errors import BadInput
 from kvraft.events import Appended, Marks
 from kvraft.log import Log
@@ -32,6 +32,28 @@ from kvraft.record import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A snapshot whose bytes are in memory (a :class:`~kvraft.log.Snapshot`, ever open)."""
+
+    last: Position
+    configuration: Configuration
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
+        return len(self.data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+        return self.data[offset : offset + length]
+
+    def open(self) -> Held:
+        """Return it: its bytes never change."""
+        return self
+
+
 @dataclass(slots=True)
 class Member:
     """A member of a cluster, running or not."""
@@ -42,7 +64,9 @@ class Member:
     hard_state: HardState = field(default_factory=HardState)
     log: Log = field(default_factory=Log)
     """On disk; the one in memory is ``raft.log``."""
-    snapshot: Received | None = None
+    snapshot: Held | None = None
+    incoming: bytearray = field(default_factory=bytearray)
+    """What came of a leader's snapshot so far."""
     starts: int = 0
     raft: Raft | None = None
     """The consensus module; ``None`` while the member is down."""
@@ -56,9 +80,13 @@ class Member:
         """Make durable what a Ready asks for."""
         if ready.hard_state is not None:
             self.hard_state = ready.hard_state
+        for chunk in ready.chunks:
+            del self.incoming[chunk.offset :]
+            self.incoming += chunk.data
         if ready.snapshot is not None:
-            self.snapshot, self.configuration = ready.snapshot, ready.snapshot.configuration
-            self.log.reset(ready.snapshot.last)
+            last, self.configuration, _ = ready.snapshot
+            self.snapshot = Held(last, self.configuration, bytes(self.incoming))
+            self.log.reset(last)
         if ready.entries:
             if ready.entries[0].index <= self.log.last_index:
                 self.log.truncate_from(ready.entries[0].index)
@@ -66,8 +94,8 @@ class Member:
 
     def take(self, ready: Ready) -> None:
         """Apply what is committed, and note what was told."""
-        if ready.snapshot is not None:
-            self.applied = unpack_entries(ready.snapshot.data)
+        if ready.snapshot is not None and self.snapshot is not None:
+            self.applied = unpack_entries(self.snapshot.data)
         self.applied += ready.committed
         self.decided += ready.decided
         self.reads += ready.reads
@@ -82,7 +110,7 @@ class Member:
         self.configuration = raft.configuration_at(index)
         place = Position(index, self.log.term(index))
         data = pack_entries(self.applied[:index])
-        self.snapshot = Received(place, self.configuration, data)
+        self.snapshot = Held(place, self.configuration, data)
         self.log.drop_through(index)
         raft.compact(index, self.snapshot)
 

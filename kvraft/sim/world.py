@@ -38,7 +38,7 @@ from kvraft.events import (
     Sent,
     Trace,
 )
-from kvraft.identity import set_aside, successor
+from kvraft.identity import MEMBER, set_aside, successor
 from kvraft.membership import Configuration
 from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
@@ -268,7 +268,7 @@ class World:
             cluster=self._cluster,
             options=self._options,
             consensus=self._consensus,
-            new=seat.new,
+            new=seat.new and MEMBER not in seat.disk.names(),
             millis=partial(self.millis, name),
             report=partial(self._report, name),
         )

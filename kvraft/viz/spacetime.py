@@ -34,6 +34,7 @@ from kvraft.events import (
     Partitioned,
     RoleChanged,
     Sent,
+    SnapshotTaken,
     Started,
     Superseded,
     Trace,
@@ -209,6 +210,8 @@ def _note(event: Event) -> tuple[str, str]:
             return "✕ crashes" if isinstance(event, Crashed) else "✕ stops", GREY
         case Started():
             return "starts", WHITE
+        case SnapshotTaken():
+            return f"takes all to {event.index}", GREEN
     return "", ""
 
 

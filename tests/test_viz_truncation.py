@@ -1,0 +1,301 @@
+"""Pictures of who holds the log: what they show is what the members say, at every moment."""
+
+import re
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from kvraft.errors import BadInput
+from kvraft.events import (
+    Crashed,
+    Delivered,
+    HoldsChanged,
+    Lost,
+    Marks,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    Sent,
+    Started,
+    Trace,
+)
+from kvraft.exercises.truncation import LIMITS
+from kvraft.sim import World
+from kvraft.sim.lag import CatchUp, a_follower, write
+from kvraft.viz import series
+from kvraft.viz.bands import bands, last_holders, plot_bands, plot_catching_up, plot_log_bytes
+from kvraft.viz.picture import title_of
+from kvraft.viz.state import History
+from kvraft.viz.truncation import COLOURS, between, held_by, holds_over_time, strip_view
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def story():
+    """A follower goes away twice: too long, and then for a short while."""
+    world = World(3, seed=3, options=LIMITS)
+    write(world, 100)
+    away = a_follower(world)
+    for count in (200, 60):
+        world.crash(away)
+        write(world, count)
+        world.restart(away)
+        world.settle()
+    return world, away
+
+
+def trace_of(*steps):
+    trace = Trace()
+    for at, event in steps:
+        trace.file(at, "n1", event)
+    return trace
+
+
+# ── holds and bands ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_events_say_of_each_sealed_segment_what_the_member_says(seed):
+    random = Random(seed)
+    world = World(3, seed=seed, options=LIMITS)
+    write(world, 5)
+    compared = 0
+    for _ in range(60):
+        name = random.choice(world.members)
+        if name not in world.replicas:
+            world.restart(name)
+        elif random.random() < 0.15 and len(world.replicas) == 3:
+            world.crash(name)
+        write(world, random.randrange(1, 15))
+        for name, replica in world.replicas.items():
+            told = holds_over_time(world.trace, name)[-1].holds
+            if told is None:  # it has just started, and did nothing yet
+                continue
+            lives = {life.segment: life for life in series.segments(world.trace, name)}
+            for segment in replica.wal.segments:
+                assert lives[segment.id].dropped is None
+                if segment.sealed:
+                    own = [hold.holder for hold in replica.holds().of(segment)]
+                    assert [hold.holder for hold in told.of(segment)] == own
+                    compared += bool(own)
+    assert compared > 500
+
+
+def test_the_bands_of_a_segment_cover_its_life_without_a_gap(story):
+    world, _ = story
+    for name in world.members:
+        found = bands(world.trace, name)
+        for life in series.segments(world.trace, name):
+            own = [band for band in found if band.segment == life.segment]
+            assert [band.active for band in own] == [True] + [False] * (len(own) - 1)
+            assert own[0].start == life.opened
+            assert own[-1].end == (life.dropped or series.end_of(world.trace))
+            assert all(a.end == b.start for a, b in pairwise(own))
+
+
+def test_who_held_a_segment_last_is_who_let_go_last():
+    trace = trace_of(
+        (0, SegmentOpened(1, 1)),
+        (10, SegmentSealed(1, 1, 9, 900)),
+        (10, SegmentOpened(2, 10)),
+        (10, HoldsChanged(("tree", "n2"), (1, 1))),
+        (20, SegmentSealed(2, 10, 19, 900)),
+        (20, SegmentOpened(3, 20)),
+        (30, HoldsChanged(("tree", "n2"), (20, 5))),
+        (40, HoldsChanged(("tree", "n2"), (20, 10))),
+        (50, SegmentDropped(1, 1, 9, 900)),
+        (60, HoldsChanged(("tree", "snapshot for n2"), (20, 12))),
+        (70, Crashed(0)),
+        (80, Started(1, 10, 19, 25)),
+        (80, HoldsChanged(("tree", "members"), (20, 20))),
+        (90, SegmentDropped(2, 10, 19, 900)),
+        (95, Marks(20, 19, 25, 25, 25)),
+    )
+    assert last_holders(trace, "n1") == {1: ("n2",), 2: ("snapshot for n2",)}
+    one = [(b.start, b.end, b.holders) for b in bands(trace, "n1") if b.segment == 1]
+    both = ("tree", "n2")
+    assert one == [(0, 10, ()), (10, 30, both), (30, 40, ("n2",)), (40, 50, ())]
+    two = [(b.start, b.end, b.holders) for b in bands(trace, "n1") if b.segment == 2]
+    assert two[-2:] == [(70, 80, None), (80, 90, ())]
+
+
+def test_the_hardest_hold_gives_the_colour():
+    assert held_by(("n3", "tree")) == "tree"
+    assert held_by(("members", "snapshot for n3", "n2")) == "a follower"
+    assert held_by(("snapshot for tree",)) == "a snapshot"
+    assert held_by(()) == "nobody"
+
+
+def test_between_keeps_what_two_do_and_say_to_each_other():
+    trace = Trace()
+    for who, event in (
+        ("n1", Sent(1, "A", "n2", 1, 0, 0, "")),
+        ("n1", Sent(2, "A", "n3", 1, 0, 0, "")),
+        ("n2", Delivered(1)),
+        ("n3", Delivered(2)),
+        ("n3", Sent(3, "B", "n1", 1, 0, 0, "")),
+        ("n1", Lost(3, "")),
+        ("n3", Crashed(0)),
+        ("n1", Marks(1, 0, 0, 0, 0)),
+    ):
+        trace.file(0, who, event)
+    assert [s.event for s in between(trace, "n1", "n2")] == [trace[n].event for n in (0, 2, 7)]
+
+
+# ── the strip ───────────────────────────────────────────────────────────────────────────────────
+
+
+def flags(root):
+    titles = [each.text for each in root.iter(f"{SVG}title")]
+    return [title for title in titles if re.fullmatch(r".+ holds \d+", title)]
+
+
+def test_the_strip_has_a_flag_for_each_hold_on_each_sealed_segment():
+    world = World(3, seed=3, options=LIMITS)
+    write(world, 100)
+    world.crash(a_follower(world))
+    write(world, 50)
+    history, last = History(world.trace), len(world.trace) - 1
+    for name, replica in world.replicas.items():
+        holds = replica.holds()
+        sealed = [segment for segment in replica.wal.segments if segment.sealed]
+        wanted = [f"{h.holder} holds {s.id}" for s in sealed for h in holds.of(s)]
+        svg = strip_view(name)(history, last)
+        assert svg == strip_view(name)(History(world.trace), last)
+        root = ET.fromstring(svg)
+        assert sorted(flags(root)) == sorted(wanted)
+        assert len(wanted) > 5
+        fills = [rect.get("fill") for rect in root.iter(f"{SVG}rect") if len(rect)]
+        for kind, colour in COLOURS.items():
+            count = sum(held_by([h.holder for h in holds.of(s)]) == kind for s in sealed)
+            assert fills.count(colour) == count
+        marks = replica.marks
+        label = root.get("aria-label")
+        assert f"entries {marks.first} to {marks.last}, flushed {marks.flushed}." in label
+        assert f"tree needs {holds.needs('tree')} on" in label
+
+
+@pytest.mark.parametrize(("needs", "count"), [(10, 2), (11, 1), (20, 1), (21, 0)])
+def test_a_segment_is_held_as_long_as_its_last_entry_is_needed(needs, count):
+    trace = trace_of(
+        (0, SegmentOpened(1, 1)),
+        (1, SegmentSealed(1, 1, 10, 900)),
+        (1, SegmentOpened(2, 11)),
+        (2, SegmentSealed(2, 11, 20, 900)),
+        (2, SegmentOpened(3, 21)),
+        (3, Marks(1, 9, 22, 22, 22)),
+        (4, HoldsChanged(("tree",), (needs,))),
+    )
+    svg = strip_view("n1")(History(trace), 6)
+    assert len(flags(ET.fromstring(svg))) == count
+    assert f"tree needs {needs} on: {count} sealed segments." in svg
+
+
+def test_the_strip_draws_every_step_within_its_frame(story):
+    world, away = story
+    history = History(world.trace)
+    for name in world.members:
+        view = strip_view(name)
+        for step in range(0, len(world.trace), 701):
+            root = ET.fromstring(view(history, step))
+            width, height = (float(n) for n in root.get("viewBox").split()[2:])
+            for rect in root.iter(f"{SVG}rect"):
+                assert float(rect.get("x", 0)) >= 0
+                assert float(rect.get("x", 0)) + float(rect.get("width")) <= width
+            for text in root.iter(f"{SVG}text"):
+                assert 0 <= float(text.get("x")) <= width
+                assert float(text.get("y")) < height
+    crashed = next(n for n, step in enumerate(world.trace) if isinstance(step.event, Crashed))
+    assert f"{away}: down" in strip_view(away)(history, crashed)
+    with pytest.raises(BadInput, match="no member called n9"):
+        strip_view("n9")(history, 0)
+
+
+def test_marks_at_one_place_share_a_label_and_labels_do_not_overlap():
+    trace = trace_of((0, SegmentOpened(1, 1)), (1, Marks(1, 18, 19, 21, 21)))
+    svg = strip_view("n1")(History(trace), 1)
+    labels = {
+        (float(x), float(y), text)
+        for x, y, text in re.findall(r'<text x="([\d.]+)" y="([\d.]+)" [^>]*>([^<]+)', svg)
+        if re.search(r"(first|flushed|applied|last) \d", text)
+    }
+    texts = {text for _, _, text in labels}
+    assert {"first 1", "flushed 18", "committed = last 21"} <= texts
+    for x, y, text in labels:
+        for other_x, other_y, other in labels:
+            if text < other and y == other_y:
+                assert x + 5 * len(text) < other_x or other_x + 5 * len(other) < x
+
+
+# ── the figures ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_title_of_the_bands_counts_who_let_go_last(story):
+    world, away = story
+    leader = world.leader()
+    figure = plot_bands(world.trace, leader, away)
+    counts = re.match(
+        rf"(\d+) log segments of {leader} went: held last (\d+) by the tree, (\d+) by a follower",
+        title_of(figure),
+    )
+    went, tree, follower = (int(number) for number in counts.groups())
+    assert went == len(world.trace.of(SegmentDropped, who=leader))
+    held = list(last_holders(world.trace, leader).values())
+    assert tree == sum("tree" in who for who in held) > 5
+    assert follower == sum(held_by(who) == "a follower" for who in held) > 5
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert {"held: tree", "held: a follower", f"last of {away}", f"{away} is down"} <= set(labels)
+
+
+def test_the_bytes_drawn_are_the_bytes_held():
+    trace = trace_of(
+        (0, SegmentOpened(1, 1)),
+        (10, SegmentSealed(1, 1, 9, 1024)),
+        (10, SegmentOpened(2, 10)),
+        (10, HoldsChanged(("tree", "n2"), (1, 1))),
+        (20, SegmentSealed(2, 10, 19, 2048)),
+        (20, SegmentOpened(3, 20)),
+        (30, HoldsChanged(("tree", "n2"), (10, 10))),
+        (40, SegmentDropped(1, 1, 9, 1024)),
+        (50, Marks(10, 9, 19, 19, 19)),
+    )
+    figure = plot_log_bytes(trace, "n1", 1024)
+    assert title_of(figure) == ("n1: 3.0 KiB of sealed log at the most; the budget is 1.0 KiB")
+    axes = figure.axes[0]
+    assert [line.get_ydata()[0] for line in axes.lines] == [1.0]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["held: tree", "free to go", "retain_bytes"]
+
+
+def test_the_sealed_bytes_of_a_world_are_its_members(story):
+    world, _ = story
+    for name, replica in world.replicas.items():
+        sealed = [segment for segment in replica.wal.segments if segment.sealed]
+        svg = strip_view(name)(History(world.trace), len(world.trace) - 1)
+        assert f"sealed: {len(sealed)} of {sum(s.size for s in sealed):,} bytes" in svg
+
+
+def test_the_title_of_catching_up_says_from_when_on_it_is_cheaper_for_good():
+    whole = [CatchUp(n * 100, 0, 1024 * n, 0, 0) for n in range(5)]
+    short = [CatchUp(n * 100, 0, 0, 1024 * size, 0) for n, size in enumerate((0, 0, 3, 2, 2))]
+    title = title_of(plot_catching_up({"all": whole, "short": short}))
+    assert title == "From 0.3 s away on, short is cheaper than all"  # 0.1 s was no more than luck
+    title = title_of(plot_catching_up({"short": short, "all": whole}))
+    assert title == "short is never dearer in the end than all"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plot_bands(Trace(), "n1"),
+        lambda: plot_log_bytes(Trace(), "n1", 1),
+        lambda: plot_catching_up({}),
+        lambda: plot_catching_up({"a": []}),
+    ],
+)
+def test_nothing_to_draw_is_said(draw):
+    with pytest.raises(BadInput, match="nothing to draw"):
+        draw()
