@@ -179,6 +179,15 @@ def test_a_segment_whose_size_nobody_told_may_be_large():
     history.drop("n1", 1)
 
 
+def test_a_segment_that_went_unreported_is_not_missed():
+    """The disk failed when the removal was to be synced."""
+    history = all_have(40, flushed=30)
+    history.drop("n1", 0)
+    history.add("n1", Started(1, 21, 30, 40))
+    history.drop("n1", 2)
+    assert found(history, "n1", 3) is Retention.TABLES
+
+
 def test_what_a_crash_took_is_held_no_more():
     history = behind(30, 30)
     history.add("n3", Started(1, 1, 0, 10))
