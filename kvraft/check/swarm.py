@@ -185,7 +185,8 @@ class Life:
         self._cuts = CutChecker(self.world.trace, self.world.members, budget)
         self._names = [f"c{number}" for number in range(random.randint(2, 4))]
         self._guests = 0
-        self._giants = int(random.random() < 0.15)
+        # Small chunks would make a giant of a life, too.
+        self._giants = int(random.random() < 0.3 and self.options.raft.max_batch_bytes > 1_000)
         self._swords = random.choice((0, 2, 4))
         self._losses = random.choice((0, 0, 1, 2))
         self._gone: list[str] = []  # members that lost their disks, and came back as others
