@@ -25,7 +25,7 @@ def test_the_right_rules_are_told_so(capsys):
     words = said(capsys, check_gather, solutions.gather)
     assert words.startswith("Right. It agrees with the module about 4,831 logs"), words
     words = said(capsys, check_holds, solutions.holds)
-    assert words.startswith("Right. It decides as the state machine does in 400"), words
+    assert words.startswith("Right. It decides as the state machine does in 23"), words
     tuples = said(capsys, check_gather, lambda entries: tuple(map(tuple, right_split(entries))))
     assert tuples.startswith("Right")
 
@@ -94,7 +94,7 @@ def test_a_value_that_is_the_same_again_was_written_all_the_same(capsys):
 def test_the_yardsticks():
     """The situations hold both answers often, and the logs what a rule can go wrong about."""
     answers = [right_holds(case) for case in cases()]
-    assert 100 < sum(answers) < 200
+    assert 60 < sum(answers) < len(answers) - 60
     splits = [right_split(entries) for entries in logs()]
     assert sum(bool(complete and undone) for complete, undone in splits) > 300
     for entries, (complete, undone) in zip(logs(), splits, strict=True):

@@ -72,9 +72,7 @@ def transfer(client: Client, source: bytes, target: bytes, amount: int) -> Draft
     return draft
 
 
-def transfers(
-    world: World, clients: int, keys: int, rounds: int, *, seed: int = 1
-) -> list[Ticket]:
+def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int = 1) -> list[Ticket]:
     """Let so many ``clients`` make a transfer each in every round; return all their tickets.
 
     Raises :class:`~kvraft.errors.BadInput` without clients, or with less than two accounts.

@@ -51,7 +51,8 @@ class DeathSlider:
     def svg(self) -> tuple[str, str]:
         """Return the logs at the death, and at the end."""
         history = History(self.death.world.trace)
-        return tuple(lanes_view(history, at) for at in (self.death.moment, len(history.trace) - 1))  # type: ignore[return-value]
+        last = len(history.trace) - 1
+        return lanes_view(history, self.death.moment), lanes_view(history, last)
 
     def _draw(self) -> None:
         then, now = self.svg()

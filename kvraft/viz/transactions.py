@@ -136,7 +136,7 @@ def _tickets(trace: Trace, step: int) -> list[tuple[str, str]]:
 def _counted(stages: Sequence[str]) -> Iterator[str]:
     for stage, same in groupby(stages):
         count = len(list(same))
-        yield stage if count == 1 else f"{stage} × {count}"
+        yield stage if count == 1 else f"{stage} ({count} times)"
 
 
 def _x(index: int, low: int) -> float:
@@ -227,7 +227,7 @@ def _bracket(
 # ── a leader killed at every step ───────────────────────────────────────────────────────────────
 
 FATES = {End.NEVER: GREY, End.LOST: PURPLE, End.UNDONE: RED, End.COMPLETED: GREEN}
-LETTERS = {End.NEVER: "–", End.LOST: "L", End.UNDONE: "U", End.COMPLETED: "C"}
+LETTERS = {End.NEVER: ".", End.LOST: "L", End.UNDONE: "U", End.COMPLETED: "C"}
 
 
 def plot_deaths(deaths: Sequence[Death]) -> Figure:
@@ -318,8 +318,9 @@ def plot_conflicts(contests: Sequence[Contest]) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize="small", framealpha=1)
     most = max(contest.clients for contest in contests)
-    few, many = (next(c for c in contests if (c.clients, c.keys) == (most, k)) for k in
-                 (keys[0], keys[-1]))
+    few, many = (
+        next(c for c in contests if (c.clients, c.keys) == (most, k)) for k in (keys[0], keys[-1])
+    )
     told = f"{most} clients at once: {100 * few.rate:.0f} % conflict on {few.keys} accounts"
     _title(figure, f"{told}, {100 * many.rate:.0f} % on {many.keys}")
     return figure

@@ -85,7 +85,7 @@ def turned_round(entries):
 def flat(entries):
     """Gives indexes, not lists of them."""
     complete, undone = gather(entries)
-    return sum(complete, []), sum(undone, [])
+    return [i for part in complete for i in part], [i for part in undone for i in part]
 
 
 def returns_nothing(entries):
