@@ -7,7 +7,8 @@ until its share of the log is used up and it has to be sent a snapshot::
     transactions ──► every so many a Sample: bytes on disk by kind, what is in memory
          crash ✕  restart ●   ✕ ─── away for long ─── ●
 
-At the end every member must hold what a plain ``dict`` holds.  The same seed gives the same samples.
+At the end every member must hold what a plain ``dict`` holds.  The same seed gives the same
+samples.
 
 Source: the name is from electronics: to leave a thing running until it fails.
 """
