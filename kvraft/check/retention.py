@@ -28,6 +28,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 
 from kvraft.check.properties import Violation
 from kvraft.events import (
@@ -99,9 +100,16 @@ class _Member:
         """Take note of a segment that is gone."""
         self.sealed.pop(cut.segment, None)
         self.opened.pop(cut.segment, None)
-        following = min(self.opened, default=None)
+        following = min((n for n in self.opened if n > cut.segment), default=None)
         end = cut.last if following is None else self.opened[following] - 1
         self.base = max(self.base, end)
+
+    def restart(self, first: int) -> None:
+        """Forget segments below ``first``, where the log begins: they went and nobody said so."""
+        for number, following in pairwise(sorted(self.opened)):
+            if self.opened[following] <= first:
+                self.opened.pop(number)
+                self.sealed.pop(number, None)
 
 
 class CutChecker:
@@ -190,6 +198,7 @@ class CutChecker:
             member.untold = event.last
         member.last, member.flushed = event.last, event.flushed
         member.base = event.first - 1
+        member.restart(event.first)
 
     @staticmethod
     def _append(member: _Member, event: Appended) -> None:

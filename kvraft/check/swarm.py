@@ -1,13 +1,14 @@
 """A swarm of random lives: each a small cluster under one seed that everything is done to.
 
 A life draws its options from its seed: three or five members, tiny segments, memtables, messages
-and budgets.  Clients write, delete and read, move money between accounts, count, and overwrite a
-hundred keys at once; meanwhile members crash, also in the middle of a write, disks fill up and
-fail, messages are lost, the network is cut, clocks go wrong.  After each step of the world all
-checkers look; what costs more is looked at every so often, and at the end, when all is healed::
+and budgets.  Clients write, delete and read, move money between accounts, count, and overwrite
+forty keys at once; meanwhile members crash, also in the middle of a write, disks fill up and
+fail, messages are lost, the network is cut, clocks go wrong.  After each step of the world that
+reports anything all checkers look; what costs more is looked at every so often, and at the end,
+when all is healed::
 
     draw ──► live: act, act, act, … ──► heal ──► settle ──► last look
-                │ faults begin and end by the world's time
+                │ faults come and go meanwhile
                 ╰─ every step: WorldChecker, TransactionChecker, CutChecker
 
 Three things are checked besides that need no model: the sum of all accounts never changes, a large
@@ -65,6 +66,7 @@ from kvraft.transaction import Answer, Stage
 
 __all__ = ["REACHED", "Life", "Result", "live", "tell"]
 
+ACTS = 150
 ACCOUNTS = tuple(b"account/%d" % number for number in range(4))
 BALANCE = 100
 LARGE = tuple(b"large/%02d" % number for number in range(40))
@@ -155,17 +157,19 @@ class _Due:
 
 
 class Life:
-    """The life of one cluster under ``seed``: ``millis`` milliseconds of trouble, then peace.
+    """The life of one cluster under ``seed``: clients do so many ``acts`` in trouble, then peace.
 
     ``replica`` is what every member runs.  :meth:`run` raises what a checker found; ``tally`` says
     what the life came by, ``trace`` all that happened.
     """
 
-    def __init__(self, seed: int, *, replica: type[Replica] = Replica, millis: int = 4_000) -> None:
+    def __init__(self, seed: int, *, replica: type[Replica] = Replica, acts: int = ACTS) -> None:
         random = self._random = Random(f"swarm/{seed}")
         self.seed = seed
         self.tally: Counter[str] = Counter()
-        self._until = millis * MILLI
+        self._acts = acts
+        self._trouble = random.choice((0.02, 0.05, 0.1))
+        """How likely a fault comes with each act."""
         self.options = draw_options(random)
         self.world = _Watched(
             random.choice((3, 3, 5)),
@@ -187,8 +191,9 @@ class Life:
         self._stamps: list[Timestamp] = [0]  # times that can be asked for
         self._due: list[_Due] = []
         self._planned = 0
-        self._steps = 0
-        self._every = random.choice((50, 150, 400))
+        self._steps = 0  # those in which anything was reported
+        self._seen = 0  # so much of the trace
+        self._every = 400 if self._giants else random.choice((50, 150, 400))
         """After how many steps what costs more is looked at."""
 
     @property
@@ -204,7 +209,10 @@ class Life:
         self.world.watch = self._watch
         try:
             self._begin()
-            while self.world.now < self._until:
+            faults = self._faults()
+            for _ in range(self._acts):
+                if self._random.random() < self._trouble:
+                    self._later(0, 40, self._random.choice(faults))
                 self._act()
                 self._repair()
                 self.world.run_for(self._random.choice((1, 2, 5, 15, 40)))
@@ -214,12 +222,14 @@ class Life:
             self.world.close()
 
     def _watch(self) -> None:
-        self._steps += 1
-        self._world_checker.check()
-        self.transactions.check()
-        self._cuts.check()
-        if self._steps % self._every == 0:
-            self._look()
+        if len(self.trace) > self._seen:  # else time has passed, and nothing more
+            self._seen = len(self.trace)
+            self._steps += 1
+            self._world_checker.check()
+            self.transactions.check()
+            self._cuts.check()
+            if self._steps % self._every == 0:
+                self._look()
         self._repair()
 
     def _look(self) -> None:
@@ -235,9 +245,6 @@ class Life:
     def _begin(self) -> None:
         self.world.run_until(lambda: self.world.leader() is not None)
         self.world.client("bank").write(dict.fromkeys(ACCOUNTS, b"%d" % BALANCE))
-        faults = self._faults()
-        for _ in range(self._random.randint(4, 12)):
-            self._plan(self._random.randrange(self._until), self._random.choice(faults))
 
     def _end(self) -> None:
         """Repair all there is, wait for everyone, and look for the last time."""
@@ -401,13 +408,11 @@ class Life:
 
     # ── what happens to members ─────────────────────────────────────────────────────────────────
 
-    def _plan(self, at: int, what: Callable[[], None]) -> None:
-        self._planned += 1
-        heapq.heappush(self._due, _Due(at, self._planned, what))
-
     def _later(self, fastest: int, slowest: int, what: Callable[[], None]) -> None:
         """Plan ``what`` between so many milliseconds from now."""
-        self._plan(self.world.now + self._random.randint(fastest, slowest) * MILLI, what)
+        at = self.world.now + self._random.randint(fastest, slowest) * MILLI
+        self._planned += 1
+        heapq.heappush(self._due, _Due(at, self._planned, what))
 
     def _repair(self) -> None:
         """Do what is due: faults that begin, and faults that end."""
@@ -488,7 +493,7 @@ class Life:
     def _lose_answers(self) -> None:
         """Whatever is on its way to a client is lost, for a while again and again."""
         self.world.drop(lambda message: isinstance(message, Answer))
-        if self._random.random() < 0.9:
+        if self._random.random() < 0.95:
             self._later(1, 3, self._lose_answers)
 
     def _set_clock(self) -> None:
@@ -496,6 +501,8 @@ class Life:
         if name in self._names:
             self.world.client(name)
         self.world.set_clock(name, self._random.choice((-2_000, -300, 100, 450, 2_000)))
+        usual = self._random.choice((-100, 0, 200))
+        self._later(100, 800, lambda: self.world.set_clock(name, usual))
 
     def _transfer_leadership(self) -> None:
         try:
@@ -571,14 +578,14 @@ def live(
     seed: int,
     *,
     replica: type[Replica] = Replica,
-    millis: int = 4_000,
+    acts: int = ACTS,
     trace: Path | None = None,
 ) -> Result:
     """Live one life and tell how it went; whatever goes wrong in it is a finding.
 
     ``trace`` is a file to write all that happened to, as JSON lines.
     """
-    life, found = Life(seed, replica=replica, millis=millis), None
+    life, found = Life(seed, replica=replica, acts=acts), None
     try:
         life.run()
     except Exception as error:

@@ -22,7 +22,6 @@ from kvraft.compaction import Levelled
 from kvraft.errors import BadInput, Damage, KvraftError, TimedOut
 from kvraft.events import Marks, SnapshotTaken
 from kvraft.lesson import UNANSWERED
-from kvraft.progress import State
 from kvraft.raft import Options as RaftOptions
 from kvraft.replica import Options, Replica
 from kvraft.segment import Segment
@@ -87,16 +86,16 @@ def ruled(rule: Rule | None) -> type[Replica]:
 def matches_of(replica: Replica) -> list[int]:
     """Return through which index each other member has the log, as far as ``replica`` knows.
 
-    Left out is who cannot be helped by the log any more.  One that does not lead knows one number
-    for all.
+    Left out is who cannot be helped by the log any more, and is sent a snapshot.  One that does not
+    lead knows one number for all.
     """
     if replica.raft.leading is None:
         return [replica.raft.replicated]
     base = replica.wal.base.index
     return [
-        max(follower.match, base)  # it may hold all that is gone, until it says that it does not
+        max(follower.match, base)
         for follower in replica.raft.leading.followers().values()
-        if follower.state != State.SNAPSHOT and follower.next > base
+        if follower.next > base
     ] or [replica.wal.last_index]
 
 

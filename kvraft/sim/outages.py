@@ -1,0 +1,141 @@
+"""One write whose leader dies on the way, at every step of it; and writers whose clocks disagree.
+
+What a client can know of its write, and what became of it, are two things.  :func:`outage` lets the
+leader die so many steps after a write was sent and tells both, in a world that is the same each
+time::
+
+    sent ──┬─ step ─ step ─┬─ … ─ done          client: APPLIED, ABORTED or UNKNOWN
+                           leader dies           log: carried out how often?
+
+:func:`lost_updates` counts the acknowledged writes that nobody can read, when one client's clock
+runs ahead of another's.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from kvraft.errors import BadInput
+from kvraft.events import Applied, Redirected, Repeated, Trace
+from kvraft.replica import Options, Replica
+from kvraft.sim.world import World
+from kvraft.transaction import Stage
+
+PATIENCE = 10_000
+SEED = 3
+
+
+class Outage(NamedTuple):
+    """What came of a write whose leader died ``step`` steps of the world after it was sent.
+
+    ``stage`` is what the client knew by then, ``says`` what its ticket said in the end, after
+    ``attempts`` sendings; ``effects`` is how often the write was carried out and ``repeats`` how
+    often a copy was found to be one.  ``trace`` is the whole history, ``first`` where in it the
+    write was sent.
+    """
+
+    step: int
+    stage: Stage
+    says: Stage
+    attempts: int
+    effects: int
+    repeats: int
+    trace: Trace
+    first: int
+
+
+def begun(
+    seed: int = SEED, options: Options | None = None, replica: type[Replica] = Replica
+) -> World:
+    """Return a world of three members whose client ``ann`` has found the leader."""
+    world = World(3, seed=seed, options=options, replica=replica)
+    world.run_until(lambda: world.leader() is not None)
+    world.client("ann").put(b"stock", b"3")
+    world.run_for(30)
+    return world
+
+
+def steps_of_a_write(seed: int = SEED) -> int:
+    """Return how many steps of the world it takes until a write is done, if nobody dies."""
+    world, steps = begun(seed), 0
+    ticket = world.client("ann").submit({b"stock": b"2"})
+    while not ticket.done:
+        world.step()
+        steps += 1
+    return steps
+
+
+def outage(
+    step: int, *, patience: int = PATIENCE, replica: type[Replica] = Replica, seed: int = SEED
+) -> Outage:
+    """Let the leader die ``step`` steps after a write was sent, and what it sent be lost with it.
+
+    The client sends again and again for ``patience`` milliseconds.  In the end the dead member is
+    started again, so that whatever is on its disk has its effect.
+    """
+    if step < 0:
+        raise BadInput(f"a leader cannot die {step} steps after a write")
+    world = begun(seed, replica=replica)
+    first, fallen = len(world.trace), world.leader()
+    assert fallen is not None
+    ticket = world.client("ann").submit({b"stock": b"2"}, timeout=patience)
+    for _ in range(step):
+        world.step()
+    stage = ticket.stage
+    world.crash(fallen)
+    world.drop(lambda message: message.sender == fallen)
+    world.run_until(lambda: ticket.done)
+    world.run_until(lambda: world.leader() is not None)
+    world.restart(fallen)
+    world.settle()
+    leader = world.leader()
+    news = world.trace[first:]
+    effects = [s for s in news.of(Applied, who=leader) if _txn(s.event) == str(ticket.txn)]
+    repeats = [s for s in news.of(Repeated, who=leader) if _txn(s.event) == str(ticket.txn)]
+    return Outage(
+        step, stage, ticket.stage, ticket.attempts, len(effects), len(repeats), world.trace, first
+    )
+
+
+def _txn(event: object) -> str:
+    return str(getattr(event, "txn", ""))
+
+
+def pauses(count: int, seed: int = SEED) -> list[int]:
+    """Return the pauses, in milliseconds, between ``count`` sendings of a write nobody answers."""
+    world = World(3, seed=seed)
+    client = world.client("ann")
+    for name in world.members:
+        world.crash(name)
+    ticket = client.submit({b"k": b"v"}, timeout=1_000_000)
+    world.run_until(lambda: ticket.attempts > count, limit=1_000_000)
+    times = [at for at, stage, _ in ticket.history if stage is Stage.SENT]
+    return [later - sooner for sooner, later in pairwise(times)][:count]
+
+
+def redirects(trace: Trace) -> list[tuple[str, str]]:
+    """Return who was asked and whom they named, for each redirect in a trace."""
+    told = [step.event for step in trace.of(Redirected)]
+    return [(event.asked, event.leader) for event in told if isinstance(event, Redirected)]
+
+
+def lost_updates(
+    ahead: int, *, replica: type[Replica] = Replica, rounds: int = 12, seed: int = SEED
+) -> int:
+    """Return how many acknowledged writes of ``rounds`` were lost, one clock being ``ahead`` ms.
+
+    Two clients write to one key in turn, the one with the fast clock first.  A write is lost if a
+    read right after it is acknowledged, before anybody else writes, gives another value.
+    """
+    world = begun(seed, options=Options(skew_millis=10_000), replica=replica)
+    fast, slow = world.client("fast"), world.client("slow")
+    world.set_clock("fast", ahead)
+    lost = 0
+    for number in range(rounds):
+        for client in (fast, slow):
+            value = f"{client.name} {number}".encode()
+            client.put(b"stock", value)
+            lost += client.get(b"stock") != value
+            world.run_for(20)
+    return lost

@@ -1,0 +1,218 @@
+"""The judge of cuts: histories made by hand, each a little beside the rule, and real ones."""
+
+import pytest
+
+from kvraft.check.properties import Violation
+from kvraft.check.retention import CutChecker, Retention
+from kvraft.events import (
+    Appended,
+    ConfigurationChanged,
+    Flushed,
+    Installed,
+    LogReset,
+    ProgressChanged,
+    RoleChanged,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    Sent,
+    Started,
+    Trace,
+)
+
+MEMBERS = ("n1", "n2", "n3")
+BUDGET = 250
+
+
+class History:
+    """A trace written by hand.  Segments of ten entries and of 100 bytes."""
+
+    def __init__(self):
+        self.trace = Trace()
+        self.checker = CutChecker(self.trace, MEMBERS, BUDGET)
+        for name in MEMBERS:
+            self.add(name, Started(0, 1, 0, 0), SegmentOpened(0, 1))
+
+    def add(self, who, *events):
+        for event in events:
+            self.trace.file(0, who, event)
+
+    def append(self, who, first, last, term=1):
+        count = last - first + 1
+        text = ("",) * count
+        segment = (first - 1) // 10
+        self.add(who, Appended(segment, first, (term,) * count, text, text, (True,) * count))
+
+    def fill(self, who, last, flushed=0):
+        """Let a member have a log through ``last``, a multiple of ten, and flush."""
+        for first in range(1, last, 10):
+            self.append(who, first, first + 9)
+            segment = first // 10
+            self.add(who, SegmentSealed(segment, first, first + 9, 100))
+            self.add(who, SegmentOpened(segment + 1, first + 10))
+        if flushed:
+            self.add(who, Flushed(flushed, 1))
+
+    def drop(self, who, *segments):
+        for segment in segments:
+            low = 10 * segment + 1
+            self.add(who, SegmentDropped(segment, low, low + 9, 100))
+        self.checker.check()
+
+    def snapshot(self, who, to, through):
+        note = f"through {through}, bytes to 9 of 99"
+        self.add(who, RoleChanged("leader", 1, who))
+        self.add(who, ProgressChanged(to, "snapshot", 1, 0))
+        self.add(who, Sent(1, "InstallSnapshot", to, 1, 0, 0, note))
+
+
+def all_have(last, flushed=0):
+    history = History()
+    for name in MEMBERS:
+        history.fill(name, last, flushed)
+    return history
+
+
+def found(history, who, *segments):
+    with pytest.raises(Violation) as caught:
+        history.drop(who, *segments)
+    return caught.value.property
+
+
+def test_what_is_in_tables_and_everywhere_may_go():
+    history = all_have(40, flushed=25)
+    history.drop("n1", 0, 1)
+    assert history.checker.cuts == 2
+    assert found(history, "n1", 2) is Retention.TABLES  # 21 … 30, and 25 is flushed
+
+
+def test_to_the_entry():
+    history = all_have(40, flushed=29)
+    history.drop("n1", 0, 1)
+    assert found(history, "n1", 2) is Retention.TABLES
+    history = all_have(40, flushed=30)
+    history.drop("n1", 0, 1, 2)
+
+
+def test_a_hole_is_found():
+    assert found(all_have(40, flushed=40), "n1", 1) is Retention.KEPT
+
+
+def behind(last, lacks):
+    """n1 and n2 have all through ``last`` and n3 all through ``lacks``."""
+    history = History()
+    history.fill("n1", last, flushed=last)
+    history.fill("n2", last, flushed=last)
+    history.fill("n3", lacks)
+    return history
+
+
+def test_what_one_member_lacks_is_kept_within_the_budget_and_no_longer():
+    history = behind(40, 10)
+    history.drop("n1", 0)
+    history.drop("n1", 1)  # 300 bytes from there on: more than the budget
+    history = behind(30, 10)
+    history.drop("n1", 0)
+    assert found(history, "n1", 1) is Retention.FOLLOWERS  # 200 bytes
+
+
+def test_what_another_log_holds_there_is_not_the_same_if_its_term_is_another():
+    history = behind(30, 10)
+    history.append("n3", 11, 20, term=2)
+    history.drop("n1", 0)
+    assert found(history, "n1", 1) is Retention.FOLLOWERS
+
+
+def test_one_that_is_behind_the_log_already_needs_nothing_of_it():
+    history = behind(40, 0)
+    history.drop("n1", 0)  # 400 bytes: over the budget
+    history.append("n1", 41, 41)
+    history.drop("n1", 1, 2)
+
+
+def test_a_member_that_is_no_member_needs_nothing():
+    history = behind(20, 0)
+    history.add("n1", ConfigurationChanged(5, ("n1", "n2"), (), ()))
+    history.drop("n1", 0)
+    history = behind(20, 0)
+    history.add("n1", ConfigurationChanged(5, ("n1", "n2"), (), ("n3",)))
+    assert found(history, "n1", 0) is Retention.FOLLOWERS
+
+
+def test_tables_hold_what_a_log_held():
+    """And a log that makes place for a snapshot drops all it has, what lies behind it too."""
+    history = behind(20, 0)
+    history.add("n3", Installed(20, (1,)), SegmentOpened(7, 21), SegmentDropped(0, 1, 30, 30))
+    history.add("n3", LogReset(20, 1))
+    history.drop("n1", 0, 1)
+
+
+def test_a_snapshot_on_its_way_holds_what_follows_it_and_twice_the_budget():
+    history = behind(60, 0)
+    history.snapshot("n1", "n3", 20)
+    history.drop("n1", 0, 1)  # the snapshot has it
+    assert found(history, "n1", 2) is Retention.SNAPSHOTS  # 400 bytes, of 500 that may be
+    history = behind(80, 0)
+    history.snapshot("n1", "n3", 20)
+    history.drop("n1", 0, 1, 2)  # 600 bytes
+    assert found(history, "n1", 3) is Retention.SNAPSHOTS
+    for over in (ProgressChanged("n3", "replicate", 21, 20), RoleChanged("follower", 2, "n2")):
+        history = behind(60, 0)
+        history.snapshot("n1", "n3", 20)
+        history.drop("n1", 0, 1)
+        history.add("n1", over)
+        history.drop("n1", 2)
+
+
+def test_one_that_is_sent_a_snapshot_does_not_need_what_is_in_it():
+    history = behind(30, 10)
+    history.drop("n1", 0)
+    history.snapshot("n1", "n3", 20)
+    history.drop("n1", 1)
+
+
+def test_a_segment_whose_size_nobody_told_may_be_large():
+    """The power went between its seal and the report of it."""
+    history = behind(30, 10)
+    history.drop("n1", 0)
+    history.add("n1", SegmentOpened(4, 41))  # and segment 3 was never said to be sealed
+    history.drop("n1", 1)
+
+
+def test_a_segment_that_went_unreported_is_not_missed():
+    """The disk failed when the removal was to be synced."""
+    history = all_have(40, flushed=30)
+    history.drop("n1", 0)
+    history.add("n1", Started(1, 21, 30, 40))
+    history.drop("n1", 2)
+    assert found(history, "n1", 3) is Retention.TABLES
+
+
+def test_what_a_crash_took_is_held_no_more():
+    history = behind(30, 30)
+    history.add("n3", Started(1, 1, 0, 10))
+    history.drop("n1", 0)
+    assert found(history, "n1", 1) is Retention.FOLLOWERS
+
+
+def test_the_flushed_mark_and_the_log_outlive_a_crash():
+    history = all_have(40, flushed=30)
+    history.add("n1", Started(1, 1, 20, 40))
+    with pytest.raises(Violation, match="only through 20"):
+        history.checker.check()
+    history = all_have(40, flushed=30)
+    history.add("n1", Started(1, 32, 30, 40))
+    with pytest.raises(Violation, match="a log from 32"):
+        history.checker.check()
+
+
+def test_what_was_found_after_a_crash_counts_though_nobody_told_its_terms():
+    """The power went when the entries were synced, before anybody could say so."""
+    history = behind(20, 10)
+    history.add("n3", Started(1, 1, 0, 20))
+    history.drop("n1", 0, 1)
+    history = behind(20, 10)
+    history.add("n3", Started(1, 1, 0, 20))
+    history.append("n3", 12, 20, term=9)  # others took their place
+    history.drop("n1", 0)
+    assert found(history, "n1", 1) is Retention.FOLLOWERS
