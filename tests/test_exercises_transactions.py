@@ -54,6 +54,12 @@ def test_a_wrong_undo_rule_is_told_the_shortest_log(capsys, rule, hint):
     assert words.count("\n") == 1
 
 
+def lost_sight(reads, versions):
+    """Lets pass what was deleted since it was read."""
+    alive = {k: t for k, t in reads.items() if k not in versions or versions[k].value is not None}
+    return solutions.holds(alive, versions)
+
+
 @pytest.mark.parametrize(
     ("rule", "hint"),
     [
@@ -68,6 +74,7 @@ def test_a_wrong_undo_rule_is_told_the_shortest_log(capsys, rule, hint):
         (solutions.gives_none, "gives None: give True or False"),
         (solutions.key_error, "raised KeyError"),
         (lambda reads, versions: 1, "gives 1: give True"),
+        (lost_sight, "Now: a was deleted at 7. What it read is not there any more"),
     ],
 )
 def test_a_wrong_condition_is_told_the_shortest_situation(capsys, rule, hint):

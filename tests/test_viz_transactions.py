@@ -108,10 +108,10 @@ def test_the_figure_of_deaths_says_if_any_was_seen_in_part(deaths):
     undone = sum(death.end is End.UNDONE for death in deaths)
     done = sum(death.end is End.COMPLETED for death in deaths)
     title = title_of(plot_deaths(deaths))
-    told = f"Killed at each of 16 steps: {undone} times undone, {done} times completed"
-    assert title == f"{told}, never there in part"
+    told = f"Killed 16 times, at as many steps: {undone} undone, {done} completed"
+    assert title == f"{told}, none in part"
     bad = [kill_at(death.step, replica=UndoesWhatItBegan) for death in deaths]
-    assert title_of(plot_deaths(bad)).endswith(f"{undone} times there in part")
+    assert title_of(plot_deaths(bad)).endswith(f"{undone} there in part")
     assert data_of(deaths) != data_of(bad)
     shown = [text.get_text() for text in plot_deaths(deaths).axes[0].texts]
     assert len(shown) == 6 * len(deaths)

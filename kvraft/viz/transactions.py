@@ -280,10 +280,10 @@ def _box(axes: Axes, x: float, y: float, colour: str, text: str, alpha: float = 
 def _verdict(deaths: Sequence[Death]) -> str:
     counts = {end: sum(death.end is end for death in deaths) for end in End}
     torn = sum(not death.whole for death in deaths)
-    told = f"Killed at each of {len(deaths)} steps: {counts[End.UNDONE]} times undone"
+    told = f"Killed {len(deaths)} times, at as many steps: {counts[End.UNDONE]} undone"
     if torn:
-        return f"{told}, {torn} times there in part"
-    return f"{told}, {counts[End.COMPLETED]} times completed, never there in part"
+        return f"{told}, {torn} there in part"
+    return f"{told}, {counts[End.COMPLETED]} completed, none in part"
 
 
 def data_of(deaths: Sequence[Death]) -> list[list[object]]:
