@@ -87,6 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     swarm.add_argument("--trace", type=Path, metavar="FILE", help="of one life: write it there")
     swarm.set_defaults(run=_swarm)
 
+    soak = commands.add_parser(
+        "soak",
+        help="transactions without end, to see that disk and memory stay bounded",
+        description="Carry out many transactions in a simulated cluster with tiny segments and "
+        "memtables whose members crash, and measure what they keep. At the end every member must "
+        "hold what a dict holds.",
+    )
+    soak.add_argument("--transactions", type=int, default=20_000, help="how many (20,000)")
+    soak.add_argument("--seed", type=int, default=1, help="of all that chance decides (1)")
+    soak.add_argument("--figure", type=Path, metavar="FILE", help="draw what was measured, as PNG")
+    soak.set_defaults(run=_soak)
+
     verify = commands.add_parser(
         "verify",
         help="check every checksum of a data directory, and say what it holds",
@@ -215,6 +227,31 @@ def _swarm(options: argparse.Namespace) -> int:
         found |= line.startswith("seed ")
         print(line, flush=True)
     return int(found)
+
+
+def _soak(options: argparse.Namespace) -> None:
+    from kvraft.sim.soak import SAMPLES, Soak, trend
+    from kvraft.tools.progress import progress
+
+    soak = Soak(options.transactions, seed=options.seed)
+    for _ in progress(soak.run(), "samples", SAMPLES):
+        pass  # the soak keeps them
+    print(
+        f"{soak.applied:,} transactions, {soak.crashes} crashes, {soak.snapshots} of which a "
+        f"snapshot mended. All members hold the {len(soak.model):,} keys of a plain dict."
+    )
+    for what in ("log", "tables", "other", "memory", "entries", "sessions"):
+        high, mean, growth = trend(soak.samples, what)
+        print(
+            f"{what:9} at most {high:9,}, {mean:11,.0f} on average, growth {100 * growth:+5.1f} %"
+        )
+    print(f"samples sha256 {soak.digest()[:16]}")
+    if options.figure is not None:
+        from kvraft.viz.picture import save
+        from kvraft.viz.soak import plot_soak
+
+        save(plot_soak(soak.samples), options.figure)
+        print(f"The figure is in {options.figure}.")
 
 
 def _verify(options: argparse.Namespace) -> None:
