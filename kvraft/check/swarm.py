@@ -98,6 +98,8 @@ REACHED = (
     "snapshots installed",
 )
 """What lives count, and what some life of a longer range must come by."""
+ENOUGH = 100
+"""How many lives are a longer range."""
 
 _EVENTS: dict[str, type[Event]] = {
     "sessions expired": SessionExpired,
@@ -630,6 +632,8 @@ def live(
 def tell(results: Iterable[Result], *, planted: str = "") -> Iterator[str]:
     """Yield lines about ``results``: what was found and how to see it again, and then totals.
 
+    That :data:`ENOUGH` lives never came by something of :data:`REACHED` is a finding, too.
+
     With ``planted``, the name of a mistake that every member makes, stop where it is found.
     """
     total: Counter[str] = Counter()
@@ -643,6 +647,9 @@ def tell(results: Iterable[Result], *, planted: str = "") -> Iterator[str]:
             yield f"seed {result.seed}: {result.found}\n    see it again: {again}"
             if planted:
                 break
+    missing = [name for name in REACHED if not total[name]]
+    if missing and lives >= ENOUGH:
+        yield f"seeds: no life came by {', '.join(missing)}"
     yield f"{lives:,} lives, {found:,} with a finding"
     names = [*REACHED, *sorted(total.keys() - set(REACHED))]
     yield from (f"{total[name]:>12,} {name}" for name in names)
