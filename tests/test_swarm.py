@@ -43,7 +43,7 @@ def test_the_same_seed_is_the_same_life():
 @pytest.mark.parametrize("name", PLANTED_STORAGE)
 def test_a_planted_mistake_is_found(name):
     """Within a few lives; and it is what was planted that is found, not the harness that breaks."""
-    lives = (live(seed, replica=planted_storage(name), acts=80) for seed in range(3, 25))
+    lives = (live(seed, replica=planted_storage(name), acts=80) for seed in range(10, 32))
     found = next((life.found for life in lives if life.found), None)
     assert found is not None
     assert found.startswith(("Violation: ", "Damage: ")), found
