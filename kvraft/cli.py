@@ -224,7 +224,7 @@ def _swarm(options: argparse.Namespace) -> int:
     results = (live(seed, replica=replica, trace=options.trace) for seed in options.seeds)
     found = False
     for line in tell(results, planted=options.planted or ""):
-        found |= line.startswith("seed ")
+        found |= line.startswith("seed")
         print(line, flush=True)
     return int(found)
 
@@ -241,10 +241,9 @@ def _soak(options: argparse.Namespace) -> None:
         f"snapshot mended. All members hold the {len(soak.model):,} keys of a plain dict."
     )
     for what in ("log", "tables", "other", "memory", "entries", "sessions"):
-        high, mean, growth = trend(soak.samples, what)
-        print(
-            f"{what:9} at most {high:9,}, {mean:11,.0f} on average, growth {100 * growth:+5.1f} %"
-        )
+        high, mean, growth, error = trend(soak.samples, what)
+        grows = f"growth {100 * growth:+5.1f} ± {100 * error:.1f} %"
+        print(f"{what:9} at most {high:9,}, {mean:11,.0f} on average, {grows}")
     print(f"samples sha256 {soak.digest()[:16]}")
     if options.figure is not None:
         from kvraft.viz.picture import save

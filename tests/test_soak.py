@@ -56,9 +56,11 @@ def test_a_trend_is_that_of_the_second_half():
     def of(values):
         return trend([Sample(n, v, 0, 0, 0, 0, 0, 0) for n, v in enumerate(values)], "log")
 
-    assert of([5] * 10) == (5, 5.0, 0.0)
+    assert of([5] * 10) == (5, 5.0, 0.0, 0.0)
     assert of([0, 9, 0, 9, 1, 1, 1, 1, 1, 1]).growth == 0.0
     assert of([0] * 10 + list(range(1, 11))).growth == pytest.approx(10 / 5.5)
+    noise = of([1, 9] * 20)
+    assert abs(noise.growth) < noise.error
 
 
 def test_the_command_says_what_it_measured_and_draws_it(capsys, tmp_path):

@@ -231,12 +231,14 @@ class Soak:
 class Trend(NamedTuple):
     """The highest and the mean value of a series, and by how much of the mean it grows.
 
-    ``growth`` is the slope of a straight line through the second half, times its length.
+    ``growth`` is the slope of a straight line through the second half, times its length; ``error``
+    is twice the standard error of that: growth within it is chance.
     """
 
     highest: int
     mean: float
     growth: float
+    error: float
 
 
 def trend(samples: Sequence[Sample], what: str) -> Trend:
@@ -247,4 +249,7 @@ def trend(samples: Sequence[Sample], what: str) -> Trend:
     middle = (len(half) - 1) / 2
     spread = sum((n - middle) ** 2 for n in range(len(half)))
     slope = sum((n - middle) * (v - mean) for n, v in enumerate(half)) / spread if spread else 0.0
-    return Trend(max(values), mean, slope * len(half) / mean if mean else 0.0)
+    off = sum((v - mean - slope * (n - middle)) ** 2 for n, v in enumerate(half))
+    error = 2 * (off / max(len(half) - 2, 1) / spread) ** 0.5 if spread else 0.0
+    scale = len(half) / mean if mean else 0.0
+    return Trend(max(values), mean, slope * scale, error * scale)

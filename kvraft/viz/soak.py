@@ -25,18 +25,19 @@ def plot_soak(samples: Sequence[Sample]) -> Figure:
     budget = OPTIONS.retain_bytes / 1024
     disk.axhline(budget, color=GREY, linestyle="--", label="log kept for followers, at most")
     disk.set(ylabel="on disk, KiB", ylim=(0, None))
-    disk.legend(loc="center right", ncols=2)
+    disk.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
     memory.plot(applied, [e.entries for e in samples], color=BLUE, linewidth=1, label="log entries")
     memory.plot(
         applied, [e.sessions for e in samples], "--", color=BLACK, linewidth=1, label="sessions"
     )
     memory.set(ylabel="in memory", xlabel="transactions applied, thousands", ylim=(0, None))
-    memory.legend(loc="upper right", ncols=2)
+    memory.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     log, tables = trend(samples, "log"), trend(samples, "tables")
     figure.suptitle(
         f"{samples[-1].applied:,} transactions: the log stays below {log.highest / 1024:,.0f} KiB, "
-        f"tables below {tables.highest / 1024:,.0f} KiB; growth of both over the second half "
-        f"{100 * log.growth:+.1f} % and {100 * tables.growth:+.1f} %",
+        f"tables below {tables.highest / 1024:,.0f} KiB; growth over the second half "
+        f"{100 * log.growth:+.0f} ± {100 * log.error:.0f} % and {100 * tables.growth:+.0f} ± "
+        f"{100 * tables.error:.0f} %",
         wrap=True,
     )
     return figure
