@@ -1,8 +1,9 @@
-"""Lesson 10: what a client may say, and how a leader stamps, judged by what comes of it.
+"""Lesson 10: what a client may say, how a leader stamps, what a session lets pass, judged.
 
 A learner's ``verdict`` is asked about every combination of copies that a client can be left with.
 A learner's ``raised`` stamps every write of members in simulated worlds whose clients' clocks
-disagree.
+disagree.  A learner's ``carry_out`` decides for a member what it does with transactions that come
+late, twice or in another order.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
+from kvraft import clock
+from kvraft.events import Applied
 from kvraft.lesson import UNANSWERED
-from kvraft.record import Timestamp
+from kvraft.record import Timestamp, TxnId
 from kvraft.replica import Replica
+from kvraft.session import SESSIONS, WINDOW, Outcome, Session, Sessions
+from kvraft.sim.alone import Alone
 from kvraft.sim.outages import begun, lost_updates
+from kvraft.transaction import Submit, build
 
 COPIES = ("refused", "undone", "silent", "applied")
 """What a client can know of one copy of its transaction.
@@ -24,6 +30,7 @@ A leader refused it, or said that it is undone, or that it was applied; or nobod
 
 Verdict = Callable[[list[str]], str]
 Raised = Callable[[Timestamp, Timestamp], Timestamp]
+CarryOut = Callable[[int, int, list[int]], bool]
 
 
 def check_verdict(verdict: Verdict) -> None:
@@ -124,6 +131,114 @@ def _judge(raised: Raised) -> str:
         last = stamp
         world.run_for(40)
     return ""
+
+
+# ── sessions ────────────────────────────────────────────────────────────────────────────────────
+
+
+class _NoDecision(Exception):
+    """What a learner's ``carry_out`` returned, when it is neither True nor False."""
+
+
+class _Judged(Session):
+    """A session whose decisions are a learner's."""
+
+    def __init__(self, session: Session, carry_out: CarryOut) -> None:
+        super().__init__(session.newest)
+        self._session = session
+        self._carry_out = carry_out
+
+    def _passes(self, sequence: int) -> bool:
+        numbers = range(max(1, self.newest - WINDOW + 1), self.newest + 1)
+        known = [number for number in numbers if self._session.outcome(number)]
+        passes = self._carry_out(sequence, self.newest, list(known))
+        if not isinstance(passes, bool):
+            raise _NoDecision(f"carry_out({sequence}, {self.newest}, {known}) gives {passes!r}")
+        return passes
+
+    def outcome(self, sequence: int) -> Outcome | None:
+        """Return what is known of a transaction that is not carried out."""
+        return None if self._passes(sequence) else self._session.outcome(sequence)
+
+    def forgotten(self, sequence: int) -> bool:
+        """Return whether it is not carried out."""
+        return not self._passes(sequence)
+
+
+def remembering(carry_out: CarryOut) -> type[Replica]:
+    """Return members that carry out what ``carry_out(sequence, newest, known)`` lets pass."""
+
+    class Asking(Sessions):
+        def find(self, client: str, now: Timestamp) -> Session:
+            return _Judged(super().find(client, now), carry_out)
+
+    class Remembering(Replica):
+        def _begin_machine(self) -> None:
+            super()._begin_machine()
+            life = clock.pack(self.options.session_millis)
+            self.machine.sessions = Asking(self.tree.scan(prefix=SESSIONS), life)
+
+    return Remembering
+
+
+def check_carry_out(carry_out: CarryOut) -> None:
+    """Print whether a member that decides by ``carry_out`` carries out each transaction once."""
+    if _unanswered(lambda: carry_out(1, 0, [])):
+        print("Not answered yet: write the decision in place of the three dots.")
+        return
+    members = remembering(carry_out)
+    for arrivals in _arrivals():
+        try:
+            wrong = _misdone(members, arrivals)
+        except _NoDecision as error:
+            wrong = f"{error}: say True or False."
+        except Exception as error:  # a learner's function may raise anything
+            wrong = f"{_when(arrivals)}, it raised {type(error).__name__}: {error}"
+        if wrong:
+            print(f"Not yet. {wrong}")
+            return
+    print("Right. Late, twice or in any order: what is new is carried out, and nothing twice.")
+
+
+def _arrivals() -> Iterator[tuple[int, ...]]:
+    """Yield sequence numbers as they may arrive, the shortest first; some span the window."""
+    for length in range(1, 5):
+        yield from product((1, 2, 3), repeat=length)
+    for newest in (WINDOW, WINDOW + 1):
+        yield (*range(1, newest + 1), 1)
+        yield (*range(2, newest + 1), 1)
+        yield (*range(2, newest + 1), 2)
+
+
+def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
+    """Return what a member does wrong with transactions that arrive so, ``""`` if nothing."""
+    alone, due, newest = Alone(replica=members), set[int](), 0
+    for attempt, number in enumerate(arrivals, 1):
+        transaction = build(TxnId("ann", number), {b"stock": b"%d" % number}, number)
+        alone.replica.submit(Submit("ann", "n1", transaction, attempt))
+        alone.replica.drain()
+        if number > newest - WINDOW:
+            due.add(number)
+        newest = max(newest, number)
+    done = [getattr(step.event, "txn", "") for step in alone.trace.of(Applied)]
+    for number in sorted(set(arrivals)):
+        times = done.count(str(TxnId("ann", number)))
+        said = f"{_when(arrivals)}, number {number} is"
+        if times > 1:
+            return f"{said} carried out {times} times."
+        if times and number not in due:
+            return f"{said} carried out, though nobody can know any more whether it was before."
+        if not times and number in due:
+            return f"{said} never carried out."
+    return ""
+
+
+def _when(arrivals: Sequence[int]) -> str:
+    if len(arrivals) == 1:
+        return f"When number {arrivals[0]} arrives"
+    if len(arrivals) < WINDOW:
+        return f"When {', '.join(map(str, arrivals))} arrive in this order"
+    return f"When {arrivals[0]} to {arrivals[-2]} and then {arrivals[-1]} arrive"
 
 
 def _unanswered(ask: Callable[[], Any]) -> bool:

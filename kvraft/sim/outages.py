@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
-from kvraft.events import Applied, Redirected, Repeated, Trace
+from kvraft.events import Appended, Applied, Committed, Event, Redirected, Repeated, Trace
 from kvraft.replica import Options, Replica
 from kvraft.sim.world import World
 from kvraft.transaction import Stage
@@ -29,14 +29,18 @@ SEED = 3
 class Outage(NamedTuple):
     """What came of a write whose leader died ``step`` steps of the world after it was sent.
 
-    ``stage`` is what the client knew by then, ``says`` what its ticket said in the end, after
-    ``attempts`` sendings; ``effects`` is how often the write was carried out and ``repeats`` how
-    often a copy was found to be one.  ``trace`` is the whole history, ``first`` where in it the
-    write was sent.
+    When it died, its client knew the write to be at ``stage``, ``logs`` members had it on their
+    disks, and the leader knew whether it was ``committed``.  In the end the ticket of ``txn`` said
+    ``says``, after ``attempts`` sendings; the write was carried out ``effects`` times, and
+    ``repeats`` times a second copy in the log was found to be one and changed nothing.  ``trace``
+    is the whole history, ``first`` where in it the write was sent.
     """
 
+    txn: str
     step: int
     stage: Stage
+    logs: int
+    committed: bool
     says: Stage
     attempts: int
     effects: int
@@ -67,39 +71,63 @@ def steps_of_a_write(seed: int = SEED) -> int:
 
 
 def outage(
-    step: int, *, patience: int = PATIENCE, replica: type[Replica] = Replica, seed: int = SEED
+    step: int,
+    *,
+    patience: int = PATIENCE,
+    again: bool = False,
+    replica: type[Replica] = Replica,
+    seed: int = SEED,
 ) -> Outage:
     """Let the leader die ``step`` steps after a write was sent, and what it sent be lost with it.
 
-    The client sends again and again for ``patience`` milliseconds.  In the end the dead member is
-    started again, so that whatever is on its disk has its effect.
+    The client sends again and again for ``patience`` milliseconds.  With ``again`` one that has
+    given up takes its write up again, at the moment at which there is a new leader, of whom it is
+    told.  In the end the dead member is started again, so that whatever is on its disk has its
+    effect.
     """
     if step < 0:
         raise BadInput(f"a leader cannot die {step} steps after a write")
     world = begun(seed, replica=replica)
-    first, fallen = len(world.trace), world.leader()
+    first, fallen, ann = len(world.trace), world.leader(), world.client("ann")
     assert fallen is not None
-    ticket = world.client("ann").submit({b"stock": b"2"}, timeout=patience)
+    ticket = ann.submit({b"stock": b"2"}, timeout=patience)
     for _ in range(step):
         world.step()
-    stage = ticket.stage
+    stage, logs, committed = ticket.stage, *_come_to(world.trace[first:], str(ticket.txn))
     world.crash(fallen)
     world.drop(lambda message: message.sender == fallen)
     world.run_until(lambda: ticket.done)
     world.run_until(lambda: world.leader() is not None)
+    leader = world.leader()
+    if again and ticket.stage is Stage.UNKNOWN:
+        ann.leader = leader
+        ann.retry(ticket)
+        world.run_until(lambda: ticket.done)
     world.restart(fallen)
     world.settle()
-    leader = world.leader()
-    news = world.trace[first:]
-    effects = [s for s in news.of(Applied, who=leader) if _txn(s.event) == str(ticket.txn)]
-    repeats = [s for s in news.of(Repeated, who=leader) if _txn(s.event) == str(ticket.txn)]
-    return Outage(
-        step, stage, ticket.stage, ticket.attempts, len(effects), len(repeats), world.trace, first
-    )
+    news, txn = world.trace[first:], str(ticket.txn)
+    effects, repeats = (_count(news, kind, txn, leader) for kind in (Applied, Repeated))
+    ends = ticket.stage, ticket.attempts, effects, repeats
+    return Outage(txn, step, stage, logs, committed, *ends, world.trace, first)
 
 
-def _txn(event: object) -> str:
-    return str(getattr(event, "txn", ""))
+def _come_to(news: Trace, txn: str) -> tuple[int, bool]:
+    """Return how many members have ``txn`` on disk, and whether any knows it to be committed."""
+    found = {
+        who: event.first + event.txns.index(txn)
+        for _, who, event in news
+        if isinstance(event, Appended) and txn in event.txns
+    }
+    known = [
+        event.index >= found[who]
+        for _, who, event in news
+        if isinstance(event, Committed) and who in found
+    ]
+    return len(found), any(known)
+
+
+def _count(news: Trace, kind: type[Event], txn: str, who: str | None) -> int:
+    return sum(getattr(step.event, "txn", "") == txn for step in news.of(kind, who=who))
 
 
 def pauses(count: int, seed: int = SEED) -> list[int]:

@@ -49,7 +49,35 @@ def stays_behind(stamp, last):
     return min(stamp, last + 1)
 
 
-RIGHT = {"verdict": verdict, "raised": raised, "refused": [3, 5]}
+def carry_out(sequence, newest, known):
+    return sequence > newest - 32 and sequence not in known
+
+
+def only_the_newest(sequence, newest, known):
+    return sequence > newest
+
+
+def never_forgets(sequence, newest, known):
+    return sequence not in known
+
+
+def one_too_many(sequence, newest, known):
+    return sequence >= newest - 32 and sequence not in known
+
+
+def one_too_few(sequence, newest, known):
+    return sequence > newest - 31 and sequence not in known
+
+
+def always(sequence, newest, known):
+    return True
+
+
+def without_known(sequence, newest, known):
+    return sequence > newest - 32
+
+
+RIGHT = {"verdict": verdict, "raised": raised, "carry_out": carry_out}
 WRONG = {
     "verdict": [
         silence_is_failure,
@@ -59,5 +87,14 @@ WRONG = {
         lambda: "APPLIED",
     ],
     "raised": [as_it_comes, not_above, counts_on, gives_nothing, stays_behind],
-    "refused": [[3], [2, 3, 5], [1, 2, 4], [], 3],
+    "carry_out": [
+        only_the_newest,
+        never_forgets,
+        one_too_many,
+        one_too_few,
+        always,
+        without_known,
+        lambda sequence, newest, known: None,
+        lambda sequence, newest, known: known[0],
+    ],
 }
