@@ -80,11 +80,8 @@ class Session:
     def __init__(self, newest: int = 0, outcomes: dict[int, Outcome] | None = None) -> None:
         self.newest = newest
         self._outcomes = dict(outcomes or {})
-
-    @property
-    def used(self) -> Timestamp:
+        self.used: Timestamp = max((o.timestamp for o in self._outcomes.values()), default=0)
         """Log time when it was used last, 0 if it never was."""
-        return max((outcome.timestamp for outcome in self._outcomes.values()), default=0)
 
     def outcome(self, sequence: int) -> Outcome | None:
         """Return how transaction ``sequence`` ended, if it did and is remembered."""
@@ -97,8 +94,10 @@ class Session:
     def add(self, sequence: int, outcome: Outcome) -> None:
         """Remember an outcome, and forget those that fall out of the window."""
         self.newest = max(self.newest, sequence)
+        self.used = max(self.used, outcome.timestamp)
         self._outcomes[sequence] = outcome
-        for old in [seq for seq in self._outcomes if self.forgotten(seq)]:
+        below = self.newest - WINDOW
+        for old in [seq for seq in self._outcomes if seq <= below]:
             del self._outcomes[old]
 
     def to_bytes(self) -> bytes:

@@ -86,7 +86,8 @@ class World:
     ``disk`` makes the disk of each member, a simulated one unless told otherwise.  All members
     are started at once, at time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order
     on each link unless ``reorder``.  ``consensus`` is the module that every member runs, and
-    ``replica`` what joins it to log and tree.
+    ``replica`` what joins it to log and tree.  All that happens is filed in ``trace``, by default a
+    new one that keeps it.
     """
 
     def __init__(
@@ -102,12 +103,13 @@ class World:
         reorder: bool = False,
         consensus: type[Raft] = Raft,
         replica: type[Replica] = Replica,
+        trace: Trace | None = None,
     ) -> None:
         names = [f"n{i + 1}" for i in range(members)] if isinstance(members, int) else members
         self.seed = seed
         self.now = 0
         """Microseconds since the world began."""
-        self.trace = Trace()
+        self.trace = Trace() if trace is None else trace
         self.network = Network(
             self._stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
         )

@@ -1,0 +1,473 @@
+"""A soak: an endless stream of transactions, and whether what a member uses grows.
+
+Three simulated members with tiny segments, memtables and budgets take transactions until so many
+are applied.  Clients come, keep their windows full, and leave for good; members crash, also in the
+middle of a write, and now and then one stays away until it needs a snapshot.  Every so often each
+member is measured, on its disk and in its memory::
+
+    fill ──► run ──► collect ──► trouble ──► fill ──► …          every so many transactions
+                        │                                        a Sample: a Usage of each member
+                        ╰─ what was applied, into a dict
+
+What is bounded has no trend: :func:`trend` fits a line to the second half of the samples, when the
+key space, the sessions and the levels have long been full.
+
+``Usage.items`` is for leaks that nobody thought of: how much all lists, dicts and sets hold that
+can be reached from the member.
+
+Invariant: a soak is a function of its seed, its length and of the code: the same samples each time.
+
+Sources: Brendan Gregg, *Systems Performance*, §2.5 on saturation and growth; DESIGN "Who may cut
+the log".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import chain
+from random import Random
+from statistics import fmean, linear_regression
+from typing import Any, NamedTuple
+
+from kvraft.check.properties import Violation
+from kvraft.client import Client, Ticket
+from kvraft.compaction import Levelled
+from kvraft.errors import BadInput
+from kvraft.events import Event, Trace
+from kvraft.record import Kind, entry_size
+from kvraft.replica import Options, Replica
+from kvraft.session import WINDOW
+from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim.world import MILLI, World
+from kvraft.transaction import Stage
+
+__all__ = ["SMALL", "Outage", "Sample", "Soak", "Trend", "Usage", "held", "trend"]
+
+SMALL = Options(
+    memtable_bytes=32 << 10,
+    segment_bytes=16 << 10,
+    log_bytes=128 << 10,
+    retain_bytes=128 << 10,
+    reserve_bytes=0,
+    strategy=Levelled(tables=4, level_bytes=128 << 10, fanout=8, table_bytes=32 << 10),
+    session_millis=5_000,
+)
+"""Everything so small that a few thousand transactions fill it many times over."""
+
+KEYS = 2_000
+CLIENTS = 8
+SAMPLES = 400
+"""How many samples a soak takes, about."""
+FLAT = 0.05
+"""What changes by less than this share of its level over half a soak is called flat."""
+
+_STAYS = (1, 1, 1, 1, 1, 1, 500, 4_000)  # how many transactions a client stays for
+_PATIENCE = 600_000  # milliseconds until a client gives up: never, here
+_QUIET = (1_000, 4_000)  # transactions between two outages, from … to
+_SHORT = (20, 300)  # milliseconds
+_LONG = 3_000  # transactions that a member misses which stays away for long
+_MOMENT = 4  # milliseconds between two looks at what clients have to do
+
+
+class Usage(NamedTuple):
+    """What one member uses.  In bytes, but for ``sessions`` and ``items``, which are counted.
+
+    A member that is down (not ``up``) uses its disk only.
+    """
+
+    up: bool
+    log: int  # on disk: segments
+    tables: int  # on disk: SSTables
+    other: int  # on disk: all other files
+    entries: int  # of the log, in memory
+    memtables: int
+    cache: int  # blocks of tables
+    sessions: int
+    items: int  # see held()
+
+
+DISK = ("log", "tables", "other")
+"""The fields of :class:`Usage` that a crash leaves."""
+MEMORY = ("entries", "memtables", "cache", "sessions", "items")
+
+
+class Sample(NamedTuple):
+    """What all ``members`` use after so many ``transactions``, ``at`` microseconds of the world."""
+
+    transactions: int
+    at: int
+    members: tuple[Usage, ...]
+
+
+@dataclass(slots=True)
+class Outage:
+    """``member`` went down after ``since`` transactions, and runs again after ``until``."""
+
+    member: str
+    since: int
+    until: int | None = None
+    due: int = 0  # world time, or transactions if it is long
+    long: bool = False
+
+
+class Trend(NamedTuple):
+    """The largest value of all samples; and of the second half the mean and what a line says.
+
+    ``slope`` is per million transactions, ``change`` over the second half as a share of ``level``.
+    """
+
+    peak: int
+    level: float
+    slope: float
+    change: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether it neither grows nor shrinks by more than :data:`FLAT` of its level."""
+        return abs(self.change) <= FLAT
+
+
+def trend(points: Sequence[tuple[int, int]]) -> Trend:
+    """Fit a line to the second half of ``points`` (transactions, value), by least squares."""
+    half = points[len(points) // 2 :]
+    xs, ys = zip(*half, strict=True) if half else ((), ())
+    if len(set(xs)) < 2:
+        raise BadInput(f"{len(points)} samples have no trend")
+    slope = linear_regression(xs, ys).slope
+    level = fmean(ys)
+    change = slope * (xs[-1] - xs[0]) / level if level else 0.0
+    return Trend(max(y for _, y in points), level, slope * 1e6, change)
+
+
+class Tally(Trace):
+    """A trace that keeps nothing but how many events of each kind there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def file(self, at: int, who: str, event: Event) -> None:
+        """Count one event."""
+        self.counts[type(event).__name__] += 1
+
+
+@dataclass(slots=True)
+class _Visitor:
+    """A client with its open tickets; it stays for ``left`` more transactions."""
+
+    client: Client
+    left: int
+    tickets: list[Ticket] = field(default_factory=list)
+
+
+class Soak:
+    """A soak of so many ``transactions`` under ``seed``, measured after ``every`` few of them.
+
+    ``replica`` is what every member runs.  ``samples``, ``outages`` and ``tally`` (counts of events
+    and of how transactions ended) grow while :meth:`run` goes on.
+    """
+
+    def __init__(
+        self,
+        transactions: int,
+        seed: int = 1,
+        *,
+        every: int | None = None,
+        options: Options = SMALL,
+        replica: type[Replica] = Replica,
+    ) -> None:
+        if transactions < 100:
+            raise BadInput(f"{transactions} transactions show nothing: take 100 or more")
+        if every is not None and every < 1:
+            raise BadInput(f"a sample can be taken every transaction, not every {every}")
+        self.transactions, self.seed = transactions, seed
+        self.every = every or max(1, transactions // SAMPLES)
+        self.options = options
+        self.samples: list[Sample] = []
+        self.outages: list[Outage] = []
+        self.applied = 0
+        self.ended: Counter[str] = Counter()
+        """How transactions ended, and how many clients came."""
+        self._trace = Tally()
+        self.world = World(3, seed=seed, options=options, replica=replica, trace=self._trace)
+        self._random = Random(f"soak/{seed}")
+        self._visitors: list[_Visitor] = []
+        self._model: dict[bytes, tuple[int, bytes | None]] = {}  # the latest write and its place
+        self._next_outage = self._random.randint(*_QUIET)
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """How often each kind of event happened, by name."""
+        return dict(sorted(self._trace.counts.items()))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all samples: the same digest means the same history."""
+        text = json.dumps(self.samples, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def run(self) -> Iterator[Sample]:
+        """Go on until all transactions are applied; yield each sample when it is taken.
+
+        Raises :class:`~kvraft.check.properties.Violation` if in the end any member holds anything
+        but what a dict holds that took the same writes.
+        """
+        world = self.world
+        world.run_until(lambda: world.leader() is not None)
+        self._visitors = [self._visitor() for _ in range(CLIENTS)]
+        due = 0
+        while self.applied < self.transactions:
+            if self.applied >= due:
+                due = self.applied + self.every
+                yield self._sample()
+            self._fill()
+            world.run_for(_MOMENT)
+            self._collect()
+            self._trouble()
+        self._end_outage()
+        world.settle()
+        yield self._sample()
+        self._check_maps()
+        world.close()
+
+    # ── clients ─────────────────────────────────────────────────────────────────────────────────
+
+    def _visitor(self) -> _Visitor:
+        self.ended["clients"] += 1
+        client = self.world.client(f"c{self.ended['clients']}")
+        return _Visitor(client, self._random.choice(_STAYS))
+
+    def _fill(self) -> None:
+        """Let every client submit twice what it may have under way; the rest is queued there."""
+        wanted = self.transactions - self.applied
+        wanted -= sum(len(visitor.tickets) for visitor in self._visitors)
+        for number, visitor in enumerate(self._visitors):
+            if not visitor.left and not visitor.tickets:
+                visitor = self._visitors[number] = self._visitor()
+            some = min(visitor.left, wanted, 2 * WINDOW - len(visitor.tickets))
+            for _ in range(some):
+                visitor.tickets.append(self._submit(visitor.client))
+            visitor.left -= some
+            wanted -= some
+
+    def _submit(self, client: Client) -> Ticket:
+        random = self._random
+        if random.random() < 0.005:
+            draft = client.transaction()
+            key = self._key()
+            draft.put(key, (draft.get(key) or b"")[-20:] + b"again")
+            return draft.submit(timeout=_PATIENCE)
+        writes: dict[bytes, bytes | None] = {}
+        for _ in range(random.choice((1, 1, 2, 3))):
+            value = random.randbytes(4).hex().encode() * random.randint(1, 8)
+            writes[self._key()] = None if random.random() < 0.2 else value
+        return client.submit(writes, timeout=_PATIENCE)
+
+    def _key(self) -> bytes:
+        return b"key/%05d" % self._random.randrange(KEYS)
+
+    def _collect(self) -> None:
+        """Take note of transactions that ended."""
+        for visitor in self._visitors:
+            for ticket in visitor.tickets:
+                if ticket.done:
+                    self._note(ticket)
+            visitor.tickets = [ticket for ticket in visitor.tickets if not ticket.done]
+
+    def _note(self, ticket: Ticket) -> None:
+        self.ended[ticket.stage.value] += 1
+        if ticket.stage is Stage.UNKNOWN:
+            raise Violation("progress", (), f"{ticket.txn} ended unknown: {ticket.reason}")
+        if ticket.stage is not Stage.APPLIED:
+            return  # a conflict: certainly without effect
+        self.applied += 1
+        for record in ticket.transaction.records:
+            if record.kind is Kind.EXPECT:
+                continue
+            latest, _ = self._model.get(record.key, (0, None))
+            if ticket.index > latest:  # answers do not come in the order of the log
+                value = record.value if record.kind is Kind.PUT else None
+                self._model[record.key] = (ticket.index, value)
+
+    def _check_maps(self) -> None:
+        held = {key: value for key, (_, value) in self._model.items() if value is not None}
+        for name, replica in self.world.replicas.items():
+            found = dict(replica.tree.scan(prefix=b"key/"))
+            if found != held:
+                wrong = sum(found.get(key) != held.get(key) for key in {**found, **held})
+                raise Violation("the same map", (name,), f"{name} is wrong about {wrong} keys")
+
+    # ── what happens to members ─────────────────────────────────────────────────────────────────
+
+    def _trouble(self) -> None:
+        """Begin the next outage, or end the one that there is."""
+        outage = self.outages[-1] if self.outages else None
+        if outage is None or outage.until is not None:
+            if self.applied >= self._next_outage:
+                self._begin_outage()
+        elif (self.applied if outage.long else self.world.now) >= outage.due:
+            self._end_outage()
+            self._next_outage = self.applied + self._random.randint(*_QUIET)
+
+    def _begin_outage(self) -> None:
+        """Let a member crash, half of the time in the middle of one of its next writes."""
+        random = self._random
+        name = random.choice(self.world.members)
+        outage = Outage(name, self.applied, long=len(self.outages) % 4 == 0)
+        self.outages.append(outage)
+        short = self.world.now + random.randint(*_SHORT) * MILLI
+        outage.due = self.applied + _LONG if outage.long else short
+        if random.random() < 0.5:
+            self._disk(name).fail_at(random.randint(1, 30), random)
+        else:
+            self.world.crash(name)
+
+    def _end_outage(self) -> None:
+        """Start the member that is down, if one is; now and then the power goes once more."""
+        if not self.outages or self.outages[-1].until is not None:
+            return
+        outage, random = self.outages[-1], self._random
+        disk = self._disk(outage.member)
+        if outage.member in self.world.replicas:  # its disk had nothing to do meanwhile
+            self.world.crash(outage.member)
+        if random.random() < 0.2:
+            disk.fail_at(random.randint(1, 8), random)
+        try:
+            self.world.restart(outage.member)
+        except PowerCut:
+            disk.crash(random)
+            self.world.restart(outage.member)
+        outage.until = self.applied
+
+    def _disk(self, name: str) -> SimDisk:
+        disk = self.world.disk(name)
+        assert isinstance(disk, SimDisk)
+        return disk
+
+    # ── measuring ───────────────────────────────────────────────────────────────────────────────
+
+    def _sample(self) -> Sample:
+        members = tuple(self._usage(name) for name in self.world.members)
+        self.samples.append(Sample(self.applied, self.world.now, members))
+        return self.samples[-1]
+
+    def _usage(self, name: str) -> Usage:
+        disk = self._disk(name)
+        sizes = {file: disk.size(file) for file in disk.names()}
+        log = sum(size for file, size in sizes.items() if file.endswith(".wal"))
+        tables = sum(size for file, size in sizes.items() if file.endswith(".sst"))
+        other = sum(sizes.values()) - log - tables
+        replica = self.world.replicas.get(name)
+        if replica is None:
+            return Usage(False, log, tables, other, 0, 0, 0, 0, 0)
+        stats, raft_log = replica.tree.stats(), replica.raft.log
+        entries = sum(map(entry_size, raft_log.slice(raft_log.released + 1)))
+        sessions, items = len(replica.machine.sessions), held(replica)
+        return Usage(
+            True,
+            log,
+            tables,
+            other,
+            entries,
+            stats.memtable_bytes,
+            stats.cache_bytes,
+            sessions,
+            items,
+        )
+
+    def points(self, kind: str, member: str) -> list[tuple[int, int]]:
+        """Return (transactions, value) of a field of :class:`Usage`, as far as it has a value."""
+        at = self.world.members.index(member)
+        found = ((sample.transactions, sample.members[at]) for sample in self.samples)
+        return [(x, getattr(usage, kind)) for x, usage in found if usage.up or kind in DISK]
+
+    def trends(self) -> dict[tuple[str, str], Trend]:
+        """Return the trend of each field of :class:`Usage` for each member, by both names."""
+        return {
+            (kind, name): trend(self.points(kind, name))
+            for kind in (*DISK, *MEMORY)
+            for name in self.world.members
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all that was measured as what JSON can hold."""
+        return {
+            "seed": self.seed,
+            "transactions": self.transactions,
+            "every": self.every,
+            "digest": self.digest,
+            "ended": dict(sorted(self.ended.items())),
+            "events": self.tally,
+            "trends": [
+                {"kind": kind, "member": name, **found._asdict(), "flat": found.flat}
+                for (kind, name), found in self.trends().items()
+            ],
+            "outages": [[o.member, o.since, o.until, o.long] for o in self.outages],
+            "members": self.world.members,
+            "fields": Usage._fields,
+            "samples": [[s.transactions, s.at, *map(list, s.members)] for s in self.samples],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was found as lines of text."""
+        events, ended = self.tally, self.ended
+        yield (
+            f"{self.applied:,} transactions of {ended['clients']:,} clients, "
+            f"{ended[Stage.ABORTED.value]:,} conflicts, {self.world.now / 1e6:,.1f} s of virtual time"
+        )
+        yield (
+            f"{events.get('Crashed', 0):,} crashes, {sum(o.long for o in self.outages):,} long; "
+            f"{events.get('SnapshotTaken', 0):,} snapshots installed, "
+            f"{events.get('SegmentDropped', 0):,} segments dropped, "
+            f"{events.get('SessionExpired', 0):,} sessions expired"
+        )
+        yield f"\n{'':18}{'max':>12}{'level':>12}{'per million':>14}{'change':>9}"
+        for (kind, name), found in self.trends().items():
+            yield (
+                f"{kind:10}{name:8}{found.peak:12,}{found.level:12,.0f}{found.slope:+14,.0f}"
+                f"{found.change:+9.1%}{'' if found.flat else '  not flat'}"
+            )
+        yield "\nAll members hold what a dict holds that took the same writes."
+        yield f"{len(self.samples):,} samples, sha256 {self.digest}"
+
+
+def held(root: object) -> int:
+    """Return how much all containers hold that can be reached from ``root``, each counted once.
+
+    Not followed are classes, disks, and the values that records are made of.
+    """
+    seen: set[int] = set()
+    count = 0
+    todo: list[object] = [root]
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen or isinstance(thing, type | SimDisk | Random | Enum):
+            continue
+        seen.add(id(thing))
+        inside = _contents(thing)
+        if isinstance(thing, dict | list | set | frozenset | deque):
+            count += len(thing)
+        todo += [each for each in inside if type(each) not in _ATOMS]
+    return count
+
+
+_ATOMS = (int, str, bytes, bytearray, bool, float, type(None))
+
+
+def _contents(thing: object) -> Iterable[object]:
+    if isinstance(thing, tuple) and type(thing) is not tuple:
+        return ()  # a record, or another value that never changes
+    parts: list[Iterable[object]] = [getattr(thing, "__dict__", {}).values()]
+    for kind in type(thing).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        parts.append([getattr(thing, slot, None) for slot in slots])
+    if isinstance(thing, dict):
+        parts += [thing.keys(), thing.values()]
+    elif isinstance(thing, tuple | list | set | frozenset | deque):
+        parts.append(thing)
+    return chain.from_iterable(parts)
