@@ -12,14 +12,21 @@ BLOCKS = [Block(Block.encode([(b"k", 1, bytes(size))])) for size in (0, 10, 100,
 UNIT = BLOCKS[0].memory
 
 places = st.tuples(st.integers(1, 2), st.integers(0, 3))
-steps = st.lists(st.tuples(places, st.none() | st.sampled_from(BLOCKS)), max_size=60)
+gone = st.sampled_from([(), (1,), (2, 3), (1, 2)])
+steps = st.lists(st.tuples(places, st.none() | st.sampled_from(BLOCKS)) | gone, max_size=60)
 
 
 @given(steps, st.sampled_from([0, 1, UNIT, 3 * UNIT, 3 * UNIT + 250, 100 * UNIT]))
 @settings(deadline=None, derandomize=True, max_examples=300)
 def test_it_holds_the_blocks_used_last_and_never_more_than_its_bytes(steps, capacity):
     cache, held, hits, misses = BlockCache(capacity), [], 0, 0  # held: longest unused first
-    for place, block in steps:
+    for step in steps:
+        if len(step) < 2 or not isinstance(step[0], tuple):
+            cache.forget(step)
+            held = [each for each in held if each[0][0] not in step]
+            assert (cache.size, len(cache)) == (sum(b.memory for _, b in held), len(held))
+            continue
+        place, block = step
         known = dict(held)
         if block is None:
             found = cache.get(place)
