@@ -9,50 +9,40 @@ member is measured, on its disk and in its memory::
                         │                                        a Sample: a Usage of each member
                         ╰─ what was applied, into a dict
 
-What is bounded has no trend: :func:`trend` fits a line to the second half of the samples, when the
-key space, the sessions and the levels have long been full.
-
-``Usage.items`` is for leaks that nobody thought of: how much all lists, dicts and sets hold that
-can be reached from the member.
+What is bounded has no trend (``usage.py``).  In the end every member must hold what a plain dict
+holds that took the same writes.
 
 Invariant: a soak is a function of its seed, its length and of the code: the same samples each time.
-
-Sources: Brendan Gregg, *Systems Performance*, §2.5 on saturation and growth; DESIGN "Who may cut
-the log".
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
-from itertools import chain
 from random import Random
-from statistics import fmean, linear_regression
 from typing import Any, NamedTuple
 
 from kvraft.check.properties import Violation
+from kvraft.check.usage import DISK, MEMORY, Trend, Usage, trend, usage_of
 from kvraft.client import Client, Ticket
 from kvraft.compaction import Levelled
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
-from kvraft.record import Kind, entry_size
+from kvraft.record import Kind
 from kvraft.replica import Options, Replica
 from kvraft.session import WINDOW
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.world import MILLI, World
 from kvraft.transaction import Stage
 
-__all__ = ["SMALL", "Outage", "Sample", "Soak", "Trend", "Usage", "held", "trend"]
-
 SMALL = Options(
     memtable_bytes=32 << 10,
     segment_bytes=16 << 10,
     log_bytes=128 << 10,
-    retain_bytes=128 << 10,
+    retain_bytes=256 << 10,
     reserve_bytes=0,
     strategy=Levelled(tables=4, level_bytes=128 << 10, fanout=8, table_bytes=32 << 10),
     session_millis=5_000,
@@ -61,39 +51,15 @@ SMALL = Options(
 
 KEYS = 2_000
 CLIENTS = 8
-SAMPLES = 400
+SAMPLES = 1_000
 """How many samples a soak takes, about."""
-FLAT = 0.05
-"""What changes by less than this share of its level over half a soak is called flat."""
 
 _STAYS = (1, 1, 1, 1, 1, 1, 500, 4_000)  # how many transactions a client stays for
 _PATIENCE = 600_000  # milliseconds until a client gives up: never, here
 _QUIET = (1_000, 4_000)  # transactions between two outages, from … to
 _SHORT = (20, 300)  # milliseconds
-_LONG = 3_000  # transactions that a member misses which stays away for long
+_LONG = 5_000  # transactions that a member misses which stays away for long
 _MOMENT = 4  # milliseconds between two looks at what clients have to do
-
-
-class Usage(NamedTuple):
-    """What one member uses.  In bytes, but for ``sessions`` and ``items``, which are counted.
-
-    A member that is down (not ``up``) uses its disk only.
-    """
-
-    up: bool
-    log: int  # on disk: segments
-    tables: int  # on disk: SSTables
-    other: int  # on disk: all other files
-    entries: int  # of the log, in memory
-    memtables: int
-    cache: int  # blocks of tables
-    sessions: int
-    items: int  # see held()
-
-
-DISK = ("log", "tables", "other")
-"""The fields of :class:`Usage` that a crash leaves."""
-MEMORY = ("entries", "memtables", "cache", "sessions", "items")
 
 
 class Sample(NamedTuple):
@@ -113,35 +79,6 @@ class Outage:
     until: int | None = None
     due: int = 0  # world time, or transactions if it is long
     long: bool = False
-
-
-class Trend(NamedTuple):
-    """The largest value of all samples; and of the second half the mean and what a line says.
-
-    ``slope`` is per million transactions, ``change`` over the second half as a share of ``level``.
-    """
-
-    peak: int
-    level: float
-    slope: float
-    change: float
-
-    @property
-    def flat(self) -> bool:
-        """Whether it neither grows nor shrinks by more than :data:`FLAT` of its level."""
-        return abs(self.change) <= FLAT
-
-
-def trend(points: Sequence[tuple[int, int]]) -> Trend:
-    """Fit a line to the second half of ``points`` (transactions, value), by least squares."""
-    half = points[len(points) // 2 :]
-    xs, ys = zip(*half, strict=True) if half else ((), ())
-    if len(set(xs)) < 2:
-        raise BadInput(f"{len(points)} samples have no trend")
-    slope = linear_regression(xs, ys).slope
-    level = fmean(ys)
-    change = slope * (xs[-1] - xs[0]) / level if level else 0.0
-    return Trend(max(y for _, y in points), level, slope * 1e6, change)
 
 
 class Tally(Trace):
@@ -295,11 +232,11 @@ class Soak:
                 self._model[record.key] = (ticket.index, value)
 
     def _check_maps(self) -> None:
-        held = {key: value for key, (_, value) in self._model.items() if value is not None}
+        right = {key: value for key, (_, value) in self._model.items() if value is not None}
         for name, replica in self.world.replicas.items():
             found = dict(replica.tree.scan(prefix=b"key/"))
-            if found != held:
-                wrong = sum(found.get(key) != held.get(key) for key in {**found, **held})
+            if found != right:
+                wrong = sum(found.get(key) != right.get(key) for key in {**found, **right})
                 raise Violation("the same map", (name,), f"{name} is wrong about {wrong} keys")
 
     # ── what happens to members ─────────────────────────────────────────────────────────────────
@@ -352,33 +289,12 @@ class Soak:
     # ── measuring ───────────────────────────────────────────────────────────────────────────────
 
     def _sample(self) -> Sample:
-        members = tuple(self._usage(name) for name in self.world.members)
+        running = self.world.replicas
+        members = tuple(
+            usage_of(self._disk(name), running.get(name)) for name in self.world.members
+        )
         self.samples.append(Sample(self.applied, self.world.now, members))
         return self.samples[-1]
-
-    def _usage(self, name: str) -> Usage:
-        disk = self._disk(name)
-        sizes = {file: disk.size(file) for file in disk.names()}
-        log = sum(size for file, size in sizes.items() if file.endswith(".wal"))
-        tables = sum(size for file, size in sizes.items() if file.endswith(".sst"))
-        other = sum(sizes.values()) - log - tables
-        replica = self.world.replicas.get(name)
-        if replica is None:
-            return Usage(False, log, tables, other, 0, 0, 0, 0, 0)
-        stats, raft_log = replica.tree.stats(), replica.raft.log
-        entries = sum(map(entry_size, raft_log.slice(raft_log.released + 1)))
-        sessions, items = len(replica.machine.sessions), held(replica)
-        return Usage(
-            True,
-            log,
-            tables,
-            other,
-            entries,
-            stats.memtable_bytes,
-            stats.cache_bytes,
-            sessions,
-            items,
-        )
 
     def points(self, kind: str, member: str) -> list[tuple[int, int]]:
         """Return (transactions, value) of a field of :class:`Usage`, as far as it has a value."""
@@ -415,59 +331,25 @@ class Soak:
 
     def lines(self) -> Iterator[str]:
         """Yield what was found as lines of text."""
-        events, ended = self.tally, self.ended
+        events, ended = self._trace.counts, self.ended
         yield (
             f"{self.applied:,} transactions of {ended['clients']:,} clients, "
-            f"{ended[Stage.ABORTED.value]:,} conflicts, {self.world.now / 1e6:,.1f} s of virtual time"
+            f"{ended[Stage.ABORTED.value]:,} conflicts, {self.world.now / 1e6:,.0f} s of world time"
         )
         yield (
-            f"{events.get('Crashed', 0):,} crashes, {sum(o.long for o in self.outages):,} long; "
-            f"{events.get('SnapshotTaken', 0):,} snapshots installed, "
-            f"{events.get('SegmentDropped', 0):,} segments dropped, "
-            f"{events.get('SessionExpired', 0):,} sessions expired"
+            f"{events['Crashed']:,} crashes, {sum(o.long for o in self.outages):,} of them long; "
+            f"{events['SnapshotTaken']:,} snapshots installed"
         )
-        yield f"\n{'':18}{'max':>12}{'level':>12}{'per million':>14}{'change':>9}"
-        for (kind, name), found in self.trends().items():
+        yield (
+            f"{events['Flushed']:,} flushes, {events['Compacted']:,} compactions, "
+            f"{events['SegmentDropped']:,} segments dropped, "
+            f"{events['SessionExpired']:,} sessions expired"
+        )
+        yield f"\n{'':20}{'max':>12}{'level':>12}{'per million':>14}{'change':>9}"
+        for (kind, name), (peak, level, slope, change, noise) in (found := self.trends()).items():
             yield (
-                f"{kind:10}{name:8}{found.peak:12,}{found.level:12,.0f}{found.slope:+14,.0f}"
-                f"{found.change:+9.1%}{'' if found.flat else '  not flat'}"
+                f"{kind:12}{name:8}{peak:12,}{level:12,.0f}{slope:+14,.0f}{change:+9.1%}"
+                f" ± {noise:.1%}{'' if found[kind, name].flat else ': not flat'}"
             )
         yield "\nAll members hold what a dict holds that took the same writes."
         yield f"{len(self.samples):,} samples, sha256 {self.digest}"
-
-
-def held(root: object) -> int:
-    """Return how much all containers hold that can be reached from ``root``, each counted once.
-
-    Not followed are classes, disks, and the values that records are made of.
-    """
-    seen: set[int] = set()
-    count = 0
-    todo: list[object] = [root]
-    while todo:
-        thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, type | SimDisk | Random | Enum):
-            continue
-        seen.add(id(thing))
-        inside = _contents(thing)
-        if isinstance(thing, dict | list | set | frozenset | deque):
-            count += len(thing)
-        todo += [each for each in inside if type(each) not in _ATOMS]
-    return count
-
-
-_ATOMS = (int, str, bytes, bytearray, bool, float, type(None))
-
-
-def _contents(thing: object) -> Iterable[object]:
-    if isinstance(thing, tuple) and type(thing) is not tuple:
-        return ()  # a record, or another value that never changes
-    parts: list[Iterable[object]] = [getattr(thing, "__dict__", {}).values()]
-    for kind in type(thing).__mro__:
-        slots = kind.__dict__.get("__slots__", ())
-        parts.append([getattr(thing, slot, None) for slot in slots])
-    if isinstance(thing, dict):
-        parts += [thing.keys(), thing.values()]
-    elif isinstance(thing, tuple | list | set | frozenset | deque):
-        parts.append(thing)
-    return chain.from_iterable(parts)
