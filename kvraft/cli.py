@@ -87,6 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     swarm.add_argument("--trace", type=Path, metavar="FILE", help="of one life: write it there")
     swarm.set_defaults(run=_swarm)
 
+    soak = commands.add_parser(
+        "soak",
+        help="let a small cluster take a million transactions, and see whether anything grows",
+        description="Let three members with tiny segments and memtables take transactions without "
+        "end, while they crash and clients come and go, and measure their disks and memory.",
+    )
+    soak.add_argument("--transactions", type=int, default=1_000_000, help="how many (1,000,000)")
+    soak.add_argument("--seed", type=int, default=1, help="another seed, another history (1)")
+    soak.add_argument("--out", type=Path, metavar="FILE", help="write all samples there, as JSON")
+    soak.add_argument("--figure", type=Path, metavar="FILE", help="draw them: .png or .svg")
+    soak.set_defaults(run=_soak)
+
     verify = commands.add_parser(
         "verify",
         help="check every checksum of a data directory, and say what it holds",
@@ -217,6 +229,35 @@ def _swarm(options: argparse.Namespace) -> int:
     return int(found)
 
 
+def _soak(options: argparse.Namespace) -> None:
+    from kvraft.check.soak import Soak
+    from kvraft.tools.progress import progress
+
+    if options.figure is not None:
+        if options.figure.suffix not in (".png", ".svg"):
+            raise BadInput(f"a figure is a .png or a .svg, not {options.figure.name}")
+        _need_matplotlib()
+    for file in (options.out, options.figure):
+        if file is not None and not file.parent.is_dir():
+            raise BadInput(f"{file.parent} is not a directory")
+    soak = Soak(options.transactions, options.seed)
+    began = time.perf_counter()
+    for _ in progress(soak.run(), "samples", options.transactions // soak.every):
+        pass
+    seconds = time.perf_counter() - began
+    for line in soak.lines():
+        print(line)
+    print(f"{soak.applied / seconds:,.0f} transactions a second, {seconds:,.0f} s in all")
+    if options.out is not None:
+        text = json.dumps(soak.to_dict(), separators=(",", ":"))
+        options.out.write_text(text + "\n", encoding="utf-8", newline="\n")
+    if options.figure is not None:
+        from kvraft.viz.picture import save
+        from kvraft.viz.soak import plot_soak
+
+        save(plot_soak(soak.world.members, soak.samples, soak.outages), options.figure)
+
+
 def _verify(options: argparse.Namespace) -> None:
     from kvraft.verify import verify
 
@@ -343,12 +384,16 @@ def _real_disks(folder: Path) -> Callable[[str], Disk]:
     return lambda member: RealDisk(folder / member)
 
 
-def _prepare(folder: Path) -> None:
-    """Find out before the tour, not after it, whether its pictures can be drawn and saved."""
+def _need_matplotlib() -> None:
     try:
         import matplotlib as _  # noqa: F401
     except ImportError:
         raise BadInput("pictures need matplotlib: pip install 'kvraft[plot]'") from None
+
+
+def _prepare(folder: Path) -> None:
+    """Find out before the tour, not after it, whether its pictures can be drawn and saved."""
+    _need_matplotlib()
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is not a directory")
     folder.mkdir(parents=True, exist_ok=True)

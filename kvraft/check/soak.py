@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
@@ -55,7 +55,6 @@ SAMPLES = 1_000
 """How many samples a soak takes, about."""
 
 _STAYS = (1, 1, 1, 1, 1, 1, 500, 4_000)  # how many transactions a client stays for
-_PATIENCE = 600_000  # milliseconds until a client gives up: never, here
 _QUIET = (1_000, 4_000)  # transactions between two outages, from … to
 _SHORT = (20, 300)  # milliseconds
 _LONG = 5_000  # transactions that a member misses which stays away for long
@@ -79,6 +78,15 @@ class Outage:
     until: int | None = None
     due: int = 0  # world time, or transactions if it is long
     long: bool = False
+
+
+def points(samples: Sequence[Sample], member: int, kind: str) -> list[tuple[int, int]]:
+    """Return (transactions, value) of what a :class:`Usage` names ``kind``.
+
+    ``member`` is its number, from 0.  While it is down there are no values of its memory.
+    """
+    found = ((sample.transactions, sample.members[member]) for sample in samples)
+    return [(x, getattr(usage, kind)) for x, usage in found if usage.up or kind in DISK]
 
 
 class Tally(Trace):
@@ -134,7 +142,9 @@ class Soak:
         self.world = World(3, seed=seed, options=options, replica=replica, trace=self._trace)
         self._random = Random(f"soak/{seed}")
         self._visitors: list[_Visitor] = []
-        self._model: dict[bytes, tuple[int, bytes | None]] = {}  # the latest write and its place
+        self._model: dict[bytes, tuple[int, bytes | None]] = {}  # place and value of the latest
+        self._maybe: set[tuple[bytes, bytes | None]] = set()  # … of those that nobody can tell of
+        self._submitted = 0
         self._next_outage = self._random.randint(*_QUIET)
 
     @property
@@ -194,16 +204,18 @@ class Soak:
 
     def _submit(self, client: Client) -> Ticket:
         random = self._random
+        self._submitted += 1
+        value = b"%08d" % self._submitted  # no other transaction writes it
         if random.random() < 0.005:
             draft = client.transaction()
             key = self._key()
-            draft.put(key, (draft.get(key) or b"")[-20:] + b"again")
-            return draft.submit(timeout=_PATIENCE)
+            draft.put(key, value + (draft.get(key) or b"")[:20])
+            return draft.submit()
         writes: dict[bytes, bytes | None] = {}
         for _ in range(random.choice((1, 1, 2, 3))):
-            value = random.randbytes(4).hex().encode() * random.randint(1, 8)
-            writes[self._key()] = None if random.random() < 0.2 else value
-        return client.submit(writes, timeout=_PATIENCE)
+            long = value * random.randint(1, 8)
+            writes[self._key()] = None if random.random() < 0.2 else long
+        return client.submit(writes)
 
     def _key(self) -> bytes:
         return b"key/%05d" % self._random.randrange(KEYS)
@@ -218,25 +230,32 @@ class Soak:
 
     def _note(self, ticket: Ticket) -> None:
         self.ended[ticket.stage.value] += 1
-        if ticket.stage is Stage.UNKNOWN:
-            raise Violation("progress", (), f"{ticket.txn} ended unknown: {ticket.reason}")
-        if ticket.stage is not Stage.APPLIED:
-            return  # a conflict: certainly without effect
-        self.applied += 1
-        for record in ticket.transaction.records:
-            if record.kind is Kind.EXPECT:
+        self.applied += ticket.stage is Stage.APPLIED
+        for kind, key, value, *_ in ticket.transaction.records:
+            if kind is Kind.EXPECT:
                 continue
-            latest, _ = self._model.get(record.key, (0, None))
-            if ticket.index > latest:  # answers do not come in the order of the log
-                value = record.value if record.kind is Kind.PUT else None
-                self._model[record.key] = (ticket.index, value)
+            written = value if kind is Kind.PUT else None
+            latest, _ = self._model.get(key, (0, None))
+            if ticket.stage is Stage.UNKNOWN:
+                self._maybe.add((key, written))
+            elif ticket.stage is Stage.APPLIED and ticket.index > latest:
+                self._model[key] = (ticket.index, written)  # answers may overtake each other
 
     def _check_maps(self) -> None:
-        right = {key: value for key, (_, value) in self._model.items() if value is not None}
-        for name, replica in self.world.replicas.items():
-            found = dict(replica.tree.scan(prefix=b"key/"))
-            if found != right:
-                wrong = sum(found.get(key) != right.get(key) for key in {**found, **right})
+        """Compare the members with the dict; a write that ended UNKNOWN may be there or not."""
+        maps = {
+            name: dict(replica.tree.scan(prefix=b"key/"))
+            for name, replica in self.world.replicas.items()
+        }
+        first = next(iter(maps.values()))
+        for name, found in maps.items():
+            pairs = [(key, found.get(key)) for key in {**found, **self._model, **first}]
+            wrong = sum(
+                value != first.get(key)
+                or (value != self._model.get(key, (0, None))[1] and (key, value) not in self._maybe)
+                for key, value in pairs
+            )
+            if wrong:
                 raise Violation("the same map", (name,), f"{name} is wrong about {wrong} keys")
 
     # ── what happens to members ─────────────────────────────────────────────────────────────────
@@ -296,18 +315,12 @@ class Soak:
         self.samples.append(Sample(self.applied, self.world.now, members))
         return self.samples[-1]
 
-    def points(self, kind: str, member: str) -> list[tuple[int, int]]:
-        """Return (transactions, value) of a field of :class:`Usage`, as far as it has a value."""
-        at = self.world.members.index(member)
-        found = ((sample.transactions, sample.members[at]) for sample in self.samples)
-        return [(x, getattr(usage, kind)) for x, usage in found if usage.up or kind in DISK]
-
     def trends(self) -> dict[tuple[str, str], Trend]:
         """Return the trend of each field of :class:`Usage` for each member, by both names."""
         return {
-            (kind, name): trend(self.points(kind, name))
+            (kind, name): trend(points(self.samples, number, kind))
             for kind in (*DISK, *MEMORY)
-            for name in self.world.members
+            for number, name in enumerate(self.world.members)
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -334,7 +347,8 @@ class Soak:
         events, ended = self._trace.counts, self.ended
         yield (
             f"{self.applied:,} transactions of {ended['clients']:,} clients, "
-            f"{ended[Stage.ABORTED.value]:,} conflicts, {self.world.now / 1e6:,.0f} s of world time"
+            f"{ended[Stage.ABORTED.value]:,} aborted, {ended[Stage.UNKNOWN.value]:,} unknown; "
+            f"{self.world.now / 1e6:,.0f} s of world time"
         )
         yield (
             f"{events['Crashed']:,} crashes, {sum(o.long for o in self.outages):,} of them long; "

@@ -56,6 +56,11 @@ class Usage(NamedTuple):
         """Bytes of all files."""
         return self.log + self.tables + self.other
 
+    @property
+    def memory(self) -> int:
+        """Bytes of what is kept in memory."""
+        return self.entries + self.memtables + self.cache
+
 
 DISK = ("disk", "log", "tables", "other")
 """The names in :class:`Usage` of what a crash leaves."""
@@ -140,6 +145,12 @@ class Trend(NamedTuple):
         return abs(self.change) <= max(FLAT, self.noise)
 
 
+def second_half(points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return those of ``points`` from the middle of their transactions on, at least three."""
+    late = [point for point in points if 2 * point[0] >= points[-1][0]]
+    return late if len(late) >= 3 else list(points[-3:])
+
+
 def trend(points: Sequence[tuple[int, int]]) -> Trend:
     """Fit a line to the second half of ``points`` (transactions, value), by least squares.
 
@@ -147,7 +158,7 @@ def trend(points: Sequence[tuple[int, int]]) -> Trend:
     """
     if len(points) < 6:
         raise BadInput(f"{len(points)} samples have no trend: take more of them")
-    xs, ys = zip(*points[len(points) // 2 :], strict=True)
+    xs, ys = zip(*second_half(points), strict=True)
     slope, start = linear_regression(xs, ys)
     level, middle, span = fmean(ys), fmean(xs), xs[-1] - xs[0]
     off = sum((y - start - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
