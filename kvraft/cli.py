@@ -26,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without our signs shows others
     options = _parser().parse_args(arguments)
+    status: int | None = 0
     try:
-        status: int | None = options.run(options)
+        status = options.run(options)
     except KvraftError as error:
         print(f"kvraft: {error}", file=sys.stderr)
         return 1

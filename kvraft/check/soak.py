@@ -51,13 +51,13 @@ SMALL = Options(
 
 KEYS = 2_000
 CLIENTS = 8
-SAMPLES = 1_000
+SAMPLES = 500
 """How many samples a soak takes, about."""
 
-_STAYS = (1, 1, 1, 1, 1, 1, 500, 4_000)  # how many transactions a client stays for
+_STAYS = (1, 1, 1, 1, 1, 1, 1, 1, 100, 1_000)  # how many transactions a client stays for
 _QUIET = (1_000, 4_000)  # transactions between two outages, from … to
 _SHORT = (20, 300)  # milliseconds
-_LONG = 5_000  # transactions that a member misses which stays away for long
+_LEAST = 50  # bytes of log that a transaction takes, at least
 _MOMENT = 4  # milliseconds between two looks at what clients have to do
 
 
@@ -90,7 +90,7 @@ def points(samples: Sequence[Sample], member: int, kind: str) -> list[tuple[int,
 
 
 class Tally(Trace):
-    """A trace that keeps nothing but how many events of each kind there were."""
+    """A trace that keeps nothing but how many events of each kind there were: ``counts``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -277,7 +277,8 @@ class Soak:
         outage = Outage(name, self.applied, long=len(self.outages) % 4 == 0)
         self.outages.append(outage)
         short = self.world.now + random.randint(*_SHORT) * MILLI
-        outage.due = self.applied + _LONG if outage.long else short
+        enough = self.options.retain_bytes // _LEAST  # for the budget to be used up
+        outage.due = self.applied + enough if outage.long else short
         if random.random() < 0.5:
             self._disk(name).fail_at(random.randint(1, 30), random)
         else:
