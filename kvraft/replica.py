@@ -47,14 +47,15 @@ from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
 from kvraft.membership import Configuration
 from kvraft.messages import Message
+from kvraft.offer import Tables
 from kvraft.pending import Pending, Waiter
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
-from kvraft.record import Entry, Position, Timestamp, TxnId
+from kvraft.record import Entry, Timestamp, TxnId
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
 from kvraft.segment import Segment
 from kvraft.session import Outcome
-from kvraft.snapshot import Spool, TreeSnapshot
+from kvraft.snapshot import Spool
 from kvraft.store import check_disk
 from kvraft.transaction import (
     Answer,
@@ -121,45 +122,6 @@ class Drained(NamedTuple):
     messages: tuple[Message, ...]
     replies: tuple[Reply, ...]
     synced: bool
-
-
-class Tables:
-    """A member's tables as they are on disk: the :class:`~kvraft.log.Offer` for its followers."""
-
-    def __init__(self, tree: Tree, raft: Raft) -> None:
-        self._tree, self._raft = tree, raft
-
-    @property
-    def last(self) -> Position:
-        """The log position through which everything is in tables."""
-        return self._tree.flushed
-
-    def open(self) -> Shipped:
-        """Return them as a snapshot, which keeps them from being removed."""
-        tables = self._tree.snapshot()
-        return Shipped(tables, self._raft.configuration_at(tables.last.index))
-
-
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """A member's tables as the :class:`~kvraft.log.Snapshot` that a follower is sent."""
-
-    tables: TreeSnapshot
-    configuration: Configuration
-
-    @property
-    def last(self) -> Position:
-        """The last log position that they cover."""
-        return self.tables.last
-
-    @property
-    def size(self) -> int:
-        """How many bytes there are to read."""
-        return self.tables.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
-        return self.tables.read(offset, length)
 
 
 class Replica:

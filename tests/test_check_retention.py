@@ -140,8 +140,9 @@ def test_a_member_that_is_no_member_needs_nothing():
 
 
 def test_tables_hold_what_a_log_held():
+    """And a log that makes place for a snapshot drops all it has, what lies behind it too."""
     history = behind(20, 0)
-    history.add("n3", Installed(20, (1,)), SegmentOpened(7, 21), SegmentDropped(0, 1, 0, 30))
+    history.add("n3", Installed(20, (1,)), SegmentOpened(7, 21), SegmentDropped(0, 1, 30, 30))
     history.add("n3", LogReset(20, 1))
     history.drop("n1", 0, 1)
 
@@ -161,6 +162,37 @@ def test_a_snapshot_on_its_way_holds_what_follows_it_and_twice_the_budget():
         history.drop("n1", 0, 1)
         history.add("n1", over)
         history.drop("n1", 2)
+
+
+def test_one_that_is_sent_a_snapshot_does_not_need_what_is_in_it():
+    history = behind(30, 10)
+    history.drop("n1", 0)
+    history.snapshot("n1", "n3", 20)
+    history.drop("n1", 1)
+
+
+def test_a_segment_whose_size_nobody_told_may_be_large():
+    """The power went between its seal and the report of it."""
+    history = behind(30, 10)
+    history.drop("n1", 0)
+    history.add("n1", SegmentOpened(4, 41))  # and segment 3 was never said to be sealed
+    history.drop("n1", 1)
+
+
+def test_a_segment_that_went_unreported_is_not_missed():
+    """The disk failed when the removal was to be synced."""
+    history = all_have(40, flushed=30)
+    history.drop("n1", 0)
+    history.add("n1", Started(1, 21, 30, 40))
+    history.drop("n1", 2)
+    assert found(history, "n1", 3) is Retention.TABLES
+
+
+def test_what_a_crash_took_is_held_no_more():
+    history = behind(30, 30)
+    history.add("n3", Started(1, 1, 0, 10))
+    history.drop("n1", 0)
+    assert found(history, "n1", 1) is Retention.FOLLOWERS
 
 
 def test_the_flushed_mark_and_the_log_outlive_a_crash():

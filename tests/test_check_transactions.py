@@ -20,6 +20,7 @@ from kvraft.record import (
     configuration_record,
     expectation,
 )
+from kvraft.replica import Options
 from kvraft.session import WINDOW
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Answer, Read, ReadAnswer, Stage
@@ -149,6 +150,13 @@ def test_a_session_lives_as_long_as_log_time_says_to_the_moment():
         assert (b"\x00kvraft/session/a" in model.rows(2)) is known
 
 
+def test_a_session_remembers_as_much_as_the_members_do():
+    model = fed(*(one(n, 10 + n) for n in range(1, WINDOW + 2)), one(1, 90), one(2, 91))
+    assert effects(model, 1) == effects(model, 2) == [Effect.APPLIED, Effect.REPEATED]
+    session = model.rows(model.last)[b"\x00kvraft/session/a"]
+    assert [row[0] for row in session.outcomes] == list(range(2, WINDOW + 2))
+
+
 def test_twice_is_found_even_where_the_session_has_expired():
     with pytest.raises(Violation, match="a#1 is applied at 3, and was applied at 1") as caught:
         fed(one(1, 10), one(1, 11 + LIFE, client="b"), one(1, 12 + LIFE))
@@ -262,14 +270,36 @@ def test_a_ticket_that_tells_a_lie_is_found():
     checker.check_tickets([ticket])
 
 
-def test_what_is_applied_ahead_of_the_log_is_found():
+@pytest.mark.parametrize("off", [1, -1])
+def test_what_is_applied_ahead_of_the_log_or_not_at_all_is_found(off):
     world, checker = watched()
     put(world, checker, b"k", b"1")
     world.settle()
     checker.check()
-    world.replicas["n3"].tree._index += 1
+    world.replicas["n3"].tree._index += off
     with pytest.raises(Violation, match="n3 has applied all through"):
         checker.check()
+
+
+def test_members_that_commit_different_entries_are_found():
+    world, checker = watched()
+    index = put(world, checker, b"k", b"1").index
+    other = checker.model.entries[index - 1]
+    checker.model.entries[index - 1] = other._replace(term=other.term + 1)
+    with pytest.raises(Violation) as caught:
+        run(world, checker, lambda: world.now > 10_000_000)
+    assert caught.value.property is Property.STATE_MACHINE_SAFETY
+
+
+def test_an_entry_that_no_log_holds_is_missed():
+    """So it is when the judge comes too late to have seen it."""
+    world = World(1, options=Options(memtable_bytes=1, segment_bytes=1, retain_bytes=0))
+    world.run_until(lambda: world.leader() is not None)
+    world.client("c").put(b"k", b"1")
+    world.settle()
+    with pytest.raises(Violation, match="no log holds 1") as caught:
+        TransactionChecker(world).check()
+    assert caught.value.property is Property.COMMITTED_KEPT
 
 
 def test_the_lifetime_is_that_of_the_members():

@@ -21,9 +21,10 @@ from kvraft.errors import BadInput
 from kvraft.machine import Machine
 from kvraft.manifest import State
 from kvraft.membership import Configuration
+from kvraft.offer import Shipped, Tables
 from kvraft.raft import Ready, Role
 from kvraft.record import Entry, Kind, Position, Row, Timestamp
-from kvraft.replica import Replica, Shipped, Tables
+from kvraft.replica import Replica
 from kvraft.retention import Holds, tree_hold
 from kvraft.session import SESSIONS, Session, Sessions
 from kvraft.sim.disk import SimDisk

@@ -28,6 +28,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 
 from kvraft.check.properties import Violation
 from kvraft.events import (
@@ -71,12 +72,14 @@ class _Member:
     flushed: int = 0
     last: int = 0
     terms: dict[int, int] = field(default_factory=dict)  # by index, of what its log ever held
+    unsure: bool = False  # whether it has started and not said yet which segment it writes to
     untold: int = 0  # the last entry found after a crash of which no term was ever told
     base: int = 0  # behind which its log begins
     opened: dict[int, int] = field(default_factory=dict)  # first index of segments, by number
     sealed: dict[int, int] = field(default_factory=dict)  # bytes of those that are complete
     installed: int = 0  # where a snapshot ends that was just installed
     resetting: bool = False  # its whole log makes place for one that goes on behind a snapshot
+    joined: dict[str, int] = field(default_factory=dict)  # by which entry, of those who came later
     leads: bool = False
     sending: dict[str, int] = field(default_factory=dict)  # to whom: where the snapshot ends
 
@@ -91,17 +94,26 @@ class _Member:
     def kept_from(self, segment: int) -> int:
         """Return how many bytes of sealed log there are from ``segment`` on."""
         newest = max(self.opened, default=segment)
-        if any(segment <= number < newest and number not in self.sealed for number in self.opened):
-            return _UNKNOWN  # sealed right before a crash, so its size was never told
+        if self.unsure or any(
+            segment <= number < newest and number not in self.sealed for number in self.opened
+        ):
+            return _UNKNOWN  # one was sealed right before a crash, and nobody told its size
         return sum(size for number, size in self.sealed.items() if number >= segment)
 
     def drop(self, cut: SegmentDropped) -> None:
         """Take note of a segment that is gone."""
         self.sealed.pop(cut.segment, None)
         self.opened.pop(cut.segment, None)
-        following = min(self.opened, default=None)
+        following = min((n for n in self.opened if n > cut.segment), default=None)
         end = cut.last if following is None else self.opened[following] - 1
         self.base = max(self.base, end)
+
+    def restart(self, first: int) -> None:
+        """Forget segments below ``first``, where the log begins: they went and nobody said so."""
+        for number, following in pairwise(sorted(self.opened)):
+            if self.opened[following] <= first:
+                self.opened.pop(number)
+                self.sealed.pop(number, None)
 
 
 class CutChecker:
@@ -112,6 +124,7 @@ class CutChecker:
         self._trace = trace
         self._budget = budget
         self._first = tuple(members)
+        self._newest = (0, self._first)  # the configuration that came last: entry and members
         self._read = 0
         self._members = {name: _Member(self._first) for name in members}
         self.cuts = 0
@@ -140,7 +153,7 @@ class CutChecker:
             case Installed(through=through):
                 member.flushed = member.installed = through
             case SegmentOpened(segment=number, first=first):
-                member.opened[number] = first
+                member.opened[number], member.unsure = first, False
                 member.resetting = member.installed == first - 1
             case SegmentSealed(segment=number, size=size):
                 member.sealed[number] = size
@@ -153,8 +166,16 @@ class CutChecker:
                 if not member.resetting:
                     self._judge(name, member, event)
                 member.drop(event)
-            case ConfigurationChanged(voters=voters, outgoing=outgoing, learners=learners):
+            case ConfigurationChanged(
+                index=index, voters=voters, outgoing=outgoing, learners=learners
+            ):
                 member.members = tuple(dict.fromkeys((*voters, *outgoing, *learners)))
+                for other in member.members:
+                    member.joined.setdefault(other, 0 if other in self._first else index)
+                for other in [each for each in member.sending if each not in member.members]:
+                    del member.sending[other]
+                if index >= self._newest[0]:
+                    self._newest = (index, member.members)
             case _:
                 self._follow_leading(member, event)
 
@@ -184,17 +205,18 @@ class CutChecker:
             what = f"{name} starts with tables through {event.flushed} and a log from {event.first}"
             raise Violation(Retention.KEPT, (name,), what)
         member.leads = member.resetting = False
-        member.installed = 0
+        member.installed, member.unsure = 0, bool(member.opened)
         member.sending.clear()
         if event.last > member.last:
             member.untold = event.last
         member.last, member.flushed = event.last, event.flushed
         member.base = event.first - 1
+        member.restart(event.first)
 
     @staticmethod
     def _append(member: _Member, event: Appended) -> None:
         member.opened.setdefault(event.segment, event.first)
-        member.installed = 0
+        member.installed, member.unsure = 0, False
         member.last = event.first + len(event.terms) - 1
         member.untold = min(member.untold, event.first - 1)
         for index in range(member.last + 1, max(member.terms, default=0) + 1):
@@ -214,8 +236,10 @@ class CutChecker:
             raise Violation(Retention.KEPT, (name,), what)
         member.sealed.setdefault(cut.segment, cut.size)
         kept = member.kept_from(cut.segment)
+        # Who does not lead goes by what its leader tells of the others, as of its configuration.
+        others = member.members if member.leads else self._newest[1]
         for other in member.members:
-            if other != name and kept <= self._budget:
+            if other != name and other in others and kept <= self._budget:
                 self._judge_follower(name, member, other, cut, what)
         for to, end in member.sending.items():
             if cut.last > end and kept <= 2 * self._budget:
@@ -233,6 +257,8 @@ class CutChecker:
             return  # it needs what is gone, and will be sent a snapshot
         if member.sending.get(other, 0) >= cut.last:
             return
+        if not member.leads and cut.last < member.joined.get(other, 0):
+            return  # all had it when it was told so, and only a leader knows each by name
         kept = member.kept_from(cut.segment)
         what += f", which {other} does not hold (its log ends at {follower.last}); {kept} bytes "
         what += f"of log were kept, and {self._budget} might have been"

@@ -92,9 +92,9 @@ def points(samples: Sequence[Sample], member: int, kind: str) -> list[tuple[int,
 class Tally(Trace):
     """A trace that keeps nothing but how many events of each kind there were: ``counts``."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Trace) -> None:
         super().__init__()
-        self.counts: Counter[str] = Counter()
+        self.counts = Counter(type(event).__name__ for _, _, event in before)
 
     def file(self, at: int, who: str, event: Event) -> None:
         """Count one event."""
@@ -138,8 +138,8 @@ class Soak:
         self.applied = 0
         self.ended: Counter[str] = Counter()
         """How transactions ended, and how many clients came."""
-        self._trace = Tally()
-        self.world = World(3, seed=seed, options=options, replica=replica, trace=self._trace)
+        self.world = World(3, seed=seed, options=options, replica=replica)
+        self._trace = self.world.trace = Tally(self.world.trace)
         self._random = Random(f"soak/{seed}")
         self._visitors: list[_Visitor] = []
         self._model: dict[bytes, tuple[int, bytes | None]] = {}  # place and value of the latest
@@ -195,6 +195,7 @@ class Soak:
         wanted -= sum(len(visitor.tickets) for visitor in self._visitors)
         for number, visitor in enumerate(self._visitors):
             if not visitor.left and not visitor.tickets:
+                self.world.dismiss(visitor.client.name)
                 visitor = self._visitors[number] = self._visitor()
             some = min(visitor.left, wanted, 2 * WINDOW - len(visitor.tickets))
             for _ in range(some):

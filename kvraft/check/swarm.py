@@ -2,8 +2,8 @@
 
 A life draws its options from its seed: three or five members, tiny segments, memtables, messages
 and budgets.  Clients write, delete and read, move money between accounts, count, and overwrite
-forty keys at once; meanwhile members crash, also in the middle of a write, disks fill up and
-fail, messages are lost, the network is cut, clocks go wrong.  After each step of the world that
+forty keys at once; meanwhile members crash, also in the middle of a write, disks fill up, fail and
+are lost, messages are lost, the network is cut, clocks go wrong.  After each step of the world that
 reports anything all checkers look; what costs more is looked at every so often, and at the end,
 when all is healed::
 
@@ -39,7 +39,7 @@ from kvraft.check.retention import CutChecker
 from kvraft.check.transactions import Effect, TransactionChecker
 from kvraft.client import Client, Draft, ReadFailed, Ticket
 from kvraft.compaction import Levelled, Tiered
-from kvraft.errors import BadInput, Busy, NotLeader
+from kvraft.errors import BadInput, Busy, Forgotten, NotLeader
 from kvraft.events import (
     Compacted,
     Crashed,
@@ -85,6 +85,7 @@ REACHED = (
     "crashes",
     "power cuts during a call",
     "disks that failed",
+    "losses noticed",
     "writes put off",
     "stamps refused",
     "partitions",
@@ -186,6 +187,8 @@ class Life:
         self._guests = 0
         self._giants = int(random.random() < 0.15)
         self._swords = random.choice((0, 2, 4))
+        self._losses = random.choice((0, 0, 1, 2))
+        self._gone: list[str] = []  # members that lost their disks, and came back as others
         self._drafts: list[tuple[str, Draft]] = []
         self._tickets: list[tuple[str, Ticket]] = []  # with what they are for
         self._stamps: list[Timestamp] = [0]  # times that can be asked for
@@ -262,14 +265,14 @@ class Life:
         self.transactions.check_members(moments=6)
         self.transactions.check_tickets([*tickets, last])
         applied = {r.tree.applied for r in world.replicas.values()}
-        if len(world.replicas) != len(world.members) or len(applied) != 1:
+        if len(world.replicas) != len(self._members) or len(applied) != 1:
             raise Violation("progress", (), f"all is healed, and members are at {sorted(applied)}")
         self._check_counter()
 
     def _make_whole(self) -> None:
         self.world.heal()
         self.world.network.loss = 0.0
-        for name in self.world.members:
+        for name in self._members:
             self._mend(name)
             self.world.set_clock(name, 0)
             self._restart(name)
@@ -303,8 +306,9 @@ class Life:
 
     def _act(self) -> None:
         many = (self._write,) * 5 + (self._begin_draft,) * 4 + (self._end_draft,) * 4
-        few = (self._read, self._read, self._write_large, self._behead, self._retry, self._guest)
-        self._random.choice((*many, *few))()
+        few = (self._read, self._read, self._write_large, self._retry, self._guest)
+        rare = (self._behead, self._forget)
+        self._random.choice((*many, *few, *rare))()
 
     def _client(self) -> Client:
         return self.world.client(self._random.choice(self._names))
@@ -367,6 +371,26 @@ class Life:
             ticket = self._random.choice(failed)
             self.world.client(ticket.txn.client).retry(ticket, timeout=self._patience())
 
+    def _forget(self) -> None:
+        """A member loses its disk: it is noticed, and comes back as another member."""
+        name = self._victim()
+        if not self._losses or name == self.world.leader():
+            return
+        self._losses -= 1
+        if name in self.world.replicas:
+            self.world.crash(name)
+            self.tally["crashes between calls"] += 1
+        self._mend(name)
+        self._disk(name).wipe()
+        try:
+            self.world.restart(name)
+        except Forgotten:
+            self.tally["losses noticed"] += 1
+        else:
+            raise Violation("nothing is forgotten", (name,), f"{name} starts with an empty disk")
+        self._gone.append(name)
+        self.world.replace(name, self.world.rebuild(name))
+
     def _begin_draft(self) -> None:
         """Read what a transaction is to depend on; it is sent some time later."""
         draft = self._client().transaction()
@@ -397,7 +421,7 @@ class Life:
 
     def _read(self) -> None:
         random, client = self._random, self._client()
-        member = random.choice((None, *self.world.members))
+        member = random.choice((None, *self._members))
         at = random.choice(self._stamps[-20:]) if random.random() < 0.3 else None
         stale = member is not None and random.random() < 0.3
         key = random.choice((*KEYS, COUNTER, *ACCOUNTS))
@@ -435,11 +459,15 @@ class Life:
         )
         return tuple(self._random.sample(kinds, self._random.randint(3, len(kinds))))
 
+    @property
+    def _members(self) -> list[str]:
+        return [name for name in self.world.members if name not in self._gone]
+
     def _victim(self) -> str:
         leader = self.world.leader()
         if leader is not None and self._random.random() < 0.5:
             return leader
-        return self._random.choice(self.world.members)
+        return self._random.choice(self._members)
 
     def _disk(self, name: str) -> SimDisk:
         disk = self.world.disk(name)
@@ -476,7 +504,7 @@ class Life:
         self._later(200, 1_500, lambda: self._restart(name))
 
     def _partition(self) -> None:
-        members = list(self.world.members)
+        members = self._members
         some = self._random.sample(members, self._random.randint(1, len(members) - 1))
         client = self._random.choice(self._names)
         self.world.client(client)
@@ -497,7 +525,7 @@ class Life:
             self._later(1, 3, self._lose_answers)
 
     def _set_clock(self) -> None:
-        name = self._random.choice((*self.world.members, *self._names))
+        name = self._random.choice((*self._members, *self._names))
         if name in self._names:
             self.world.client(name)
         self.world.set_clock(name, self._random.choice((-2_000, -300, 100, 450, 2_000)))
@@ -506,7 +534,7 @@ class Life:
 
     def _transfer_leadership(self) -> None:
         try:
-            self.world.transfer(self._random.choice(self.world.members))
+            self.world.transfer(self._random.choice(self._members))
         except (NotLeader, Busy, BadInput):
             self.tally["transfers refused"] += 1
 
@@ -519,6 +547,8 @@ class Life:
 
     def _restart(self, name: str) -> None:
         """Let a member run again on a sound disk, if it does not."""
+        if name in self._gone:
+            return
         self._mend(name)
         if name in self.world.replicas:
             return

@@ -306,7 +306,9 @@ class TransactionChecker:
         for id, message in self._new_messages():
             self._heard = max(self._heard, id)
             if isinstance(message, Read):
-                least = 0 if message.stale else self.model.mark(self.model.last)
+                # One that was delivered at once is not seen, and when it was first asked not known.
+                unknown = message.stale or message.attempt > 1
+                least = 0 if unknown else self.model.mark(self.model.last)
                 asked = _Asked(message.key, message.at, message.stale, least)
                 self._asked.setdefault((message.sender, message.number), asked)
             elif isinstance(message, ReadAnswer):

@@ -29,7 +29,9 @@ from typing import NamedTuple
 from kvraft.errors import BadInput
 from kvraft.record import entry_size
 from kvraft.replica import Replica
+from kvraft.segment import is_segment
 from kvraft.sim.disk import SimDisk
+from kvraft.tableinfo import table_number
 
 FLAT = 0.05
 """What changes by no more than this share of its level over half a soak is called flat."""
@@ -71,8 +73,8 @@ MEMORY = ("entries", "memtables", "cache", "sessions", "items")
 def usage_of(disk: SimDisk, replica: Replica | None) -> Usage:
     """Measure the member on ``disk``, whose ``replica`` is ``None`` while it is down."""
     sizes = {file: disk.size(file) for file in disk.names()}
-    log = sum(size for file, size in sizes.items() if file.endswith(".wal"))
-    tables = sum(size for file, size in sizes.items() if file.endswith(".sst"))
+    log = sum(size for file, size in sizes.items() if is_segment(file))
+    tables = sum(size for file, size in sizes.items() if table_number(file) is not None)
     other = sum(sizes.values()) - log - tables
     if replica is None:
         return Usage(False, log, tables, other, 0, 0, 0, 0, 0)

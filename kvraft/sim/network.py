@@ -101,6 +101,10 @@ class Network:
         """Mend all links."""
         self._group_of = {}
 
+    def forget(self, name: str) -> None:
+        """Forget the links of somebody who is gone."""
+        self._latest = {link: at for link, at in self._latest.items() if name not in link}
+
 
 def describe(message: AnyMessage) -> tuple[int, int, int, str]:
     """Return term, first and last entry, and a few words, for the event of a message sent."""

@@ -37,6 +37,7 @@ from kvraft.events import (
     Partitioned,
     Sent,
     Trace,
+    ignore,
 )
 from kvraft.identity import MEMBER, set_aside, successor
 from kvraft.membership import Configuration
@@ -86,8 +87,7 @@ class World:
     ``disk`` makes the disk of each member, a simulated one unless told otherwise.  All members
     are started at once, at time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order
     on each link unless ``reorder``.  ``consensus`` is the module that every member runs, and
-    ``replica`` what joins it to log and tree.  All that happens is filed in ``trace``, by default a
-    new one that keeps it.
+    ``replica`` what joins it to log and tree.  With ``trace`` false no events are kept.
     """
 
     def __init__(
@@ -103,13 +103,15 @@ class World:
         reorder: bool = False,
         consensus: type[Raft] = Raft,
         replica: type[Replica] = Replica,
-        trace: Trace | None = None,
+        trace: bool = True,
     ) -> None:
         names = [f"n{i + 1}" for i in range(members)] if isinstance(members, int) else members
         self.seed = seed
         self.now = 0
         """Microseconds since the world began."""
-        self.trace = Trace() if trace is None else trace
+        self.trace = Trace()
+        """Everything that happened; empty if no trace was asked for, which saves much."""
+        self._traced = trace
         self.network = Network(
             self._stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
         )
@@ -212,9 +214,18 @@ class World:
                 self.members,
                 host=_Host(self, name),
                 random=self._stream(f"client/{name}"),
-                report=partial(self._report, name),
+                report=partial(self._report, name) if self._traced else ignore,
             )
         return self._clients[name]
+
+    def dismiss(self, name: str) -> None:
+        """Let a client go that waits for nothing any more: the world forgets it."""
+        if name not in self._clients or self._clients[name].busy:
+            raise BadInput(f"there is no client called {name} that waits for nothing")
+        del self._clients[name]
+        self._ticking.pop(name, None)
+        self._ahead.pop(name, None)
+        self.network.forget(name)
 
     def millis(self, name: str = "") -> int:
         """Return the wall time in milliseconds since the Unix epoch, as ``name``'s clock tells it.
@@ -239,7 +250,9 @@ class World:
             self._plan(self.now + TICK, partial(self._tick_client, name))
 
     def _tick_client(self, name: str) -> None:
-        client = self._clients[name]
+        client = self._clients.get(name)
+        if client is None:
+            return  # it was dismissed
         self._ticking[name] = client.busy
         if client.busy:
             client.tick()
@@ -272,7 +285,7 @@ class World:
             consensus=self._consensus,
             new=seat.new and MEMBER not in seat.disk.names(),
             millis=partial(self.millis, name),
-            report=partial(self._report, name),
+            report=partial(self._report, name) if self._traced else ignore,
         )
         seat.new = False
         self._plan(self.now + TICK, partial(self._tick, seat, seat.incarnation))
@@ -461,9 +474,10 @@ class World:
 
     def _send(self, message: AnyMessage, after: int = 0) -> None:
         envelope = self.network.post(message, self.now + after)
-        term, first, last, note = describe(message)
-        sent = Sent(envelope.id, type(message).__name__, message.to, term, first, last, note)
-        self._report(message.sender, sent)
+        if self._traced:
+            term, first, last, note = describe(message)
+            sent = Sent(envelope.id, type(message).__name__, message.to, term, first, last, note)
+            self._report(message.sender, sent)
         why = self.network.why_lost(message)
         if why:
             self._lose(self.network.in_flight.pop(envelope.id), why)
@@ -478,10 +492,13 @@ class World:
         if self.network.cut(message):
             self._lose(envelope, "partition")
             return
-        seat = self._seats.get(message.to)
-        if seat is None:
+        seat, client = self._seats.get(message.to), self._clients.get(message.to)
+        if seat is None and client is None:
+            self._lose(envelope, f"{message.to} is gone")
+        elif seat is None:
             self._report(message.to, Delivered(id))
-            self._clients[message.to].receive(message)  # type: ignore[arg-type]
+            assert client is not None
+            client.receive(message)  # type: ignore[arg-type]
         elif seat.replica is None:
             self._lose(envelope, f"{seat.name} is down")
         else:
@@ -498,7 +515,8 @@ class World:
         heapq.heappush(self._queue, (at, self._planned, action))
 
     def _report(self, who: str, event: Event) -> None:
-        self.trace.file(self.now, who, event)
+        if self._traced:
+            self.trace.file(self.now, who, event)
 
     def _stream(self, concern: str) -> Random:
         return Random(f"{self.seed}/{concern}")

@@ -1,0 +1,263 @@
+"""One transaction, and a leader that is killed at every step of it: what becomes of the records.
+
+The world is deterministic, so it can be lived again and again, each time with the power cut a step
+later (:func:`kill_everywhere`)::
+
+    begin ──► submit ──┬──┬──┬──┬──┬──┬──► applied        one life a step; with the leader goes
+                       ✕  ✕  ✕  ✕  ✕  ✕                   all that it had sent and that is on its
+                       │                                  way still
+                       └──► election ──► retry ──► the dead one is started again, all is settled
+
+After each step of each life every running member is asked how many of the transaction's keys it
+holds: for a transaction that is whole or not there at all, that is all of them or none.
+
+What the log made of each copy is told by :class:`~kvraft.check.transactions.Model`, which is
+written apart from the members, so this works for members that are wrong, too.
+
+Source: Raft §5.4.2, §8; crash-at-every-point testing as in ALICE (Pillai et al., OSDI 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from kvraft import clock
+from kvraft.check.transactions import Effect, Fate, Model
+from kvraft.client import Ticket
+from kvraft.errors import BadInput
+from kvraft.raft import Options as RaftOptions
+from kvraft.record import Entry, Record, entry_size
+from kvraft.replica import Options, Replica
+from kvraft.sim.world import World
+
+SEED = 9
+RECORDS = 5
+OPTIONS = Options(raft=RaftOptions(max_batch_bytes=70))
+"""One record of the transaction fits into a message, and no two: so it is copied piece by piece."""
+
+Hook = Callable[[World, str], None]
+"""What is done to a world whose leader, the second argument, is about to die or has just died."""
+
+
+def nothing(world: World, leader: str) -> None:
+    """Do nothing."""
+
+
+class End(StrEnum):
+    """What became of the copy that the dead leader had appended, or was to append."""
+
+    NEVER = "never appended"
+    LOST = "lost"  # no other member had any of it, and another entry took its place
+    UNDONE = "undone"
+    COMPLETED = "completed"
+
+
+class Death(NamedTuple):
+    """One life: the leader died after ``step`` steps of the transaction.
+
+    - ``held``: how many of its entries were in the log of each member at that moment;
+    - ``moment``: the number of that step in the trace of ``world``;
+    - ``end``: what became of these entries;
+    - ``fates``: what the log made of all copies, in log order;
+    - ``seen``: how many of its keys any member ever held at one time, ascending;
+    - ``ticket``: the client's.
+    """
+
+    step: int
+    leader: str
+    held: tuple[tuple[str, int], ...]
+    moment: int
+    end: End
+    fates: tuple[Fate, ...]
+    seen: tuple[int, ...]
+    ticket: Ticket
+    world: World
+
+    @property
+    def records(self) -> int:
+        """How many records the transaction has."""
+        return len(self.ticket.transaction.records)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was there as a whole or not at all, always, and in the end as a whole."""
+        return set(self.seen) <= {0, self.records} and held_now(self) == [self.records] * 3
+
+    @property
+    def applied(self) -> int:
+        """How many of its copies took effect."""
+        return sum(fate.effect is Effect.APPLIED for fate in self.fates)
+
+    def __str__(self) -> str:
+        held = ", ".join(f"{name} {count}" for name, count in self.held)
+        sent = f"sent {self.ticket.attempts} times"
+        return f"step {self.step}: {held}; {self.end}; {sent}, {self.ticket.stage}"
+
+
+class Witnessed(World):
+    """A world that asks its members after each step how many of ``keys`` they hold."""
+
+    keys: Sequence[bytes] = ()
+
+    def __init__(self, members: int = 3, **options: Any) -> None:
+        self.seen: set[int] = set()
+        self._looked: dict[str, tuple[int, int]] = {}
+        super().__init__(members, **options)
+        lifetime = next(iter(self.replicas.values())).options.session_millis
+        self.model = Model(clock.pack(lifetime))
+        """What the log leads to."""
+
+    def step(self) -> None:
+        """Let the next event happen, and look."""
+        super().step()
+        for name, replica in self.replicas.items():
+            model, log, committed = self.model, replica.raft.log, replica.raft.commit_index
+            if committed > model.last >= log.first_index - 1:
+                for entry in log.slice(model.last + 1, committed):
+                    model.take(entry)
+            # What a member holds changes when it applies something, or begins anew.
+            now = id(replica), replica.tree.applied.index
+            if self.keys and self._looked.get(name) != now:
+                self._looked[name] = now
+                self.seen.add(sum(replica.tree.get(key) is not None for key in self.keys))
+
+
+# ── lives ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _begin(
+    records: int, value: bytes, seed: int, options: Options, replica: type[Replica]
+) -> tuple[Witnessed, Ticket]:
+    """Return a world in which ``ann`` has just submitted the transaction, and her ticket."""
+    if records < 1:
+        raise BadInput(f"a transaction has at least one record, not {records}")
+    world = Witnessed(3, seed=seed, options=options, replica=replica, slowest=4_000)
+    world.run_until(lambda: world.leader() is not None)
+    world.client("bob").put(b"b", b"1")
+    world.settle()
+    world.client("ann").get(b"b")  # now she knows who leads
+    world.keys = [b"k%d" % number for number in range(records)]
+    return world, world.client("ann").submit([(key, value) for key in world.keys])
+
+
+def steps_of(
+    *,
+    records: int = RECORDS,
+    value: bytes = b"v",
+    seed: int = SEED,
+    options: Options = OPTIONS,
+    replica: type[Replica] = Replica,
+) -> int:
+    """Return after how many steps the client knows that its transaction is applied."""
+    world, ticket = _begin(records, value, seed, options, replica)
+    count = 0
+    while not ticket.done:
+        world.step()
+        count += 1
+    return count
+
+
+def kill_at(
+    step: int,
+    *,
+    records: int = RECORDS,
+    value: bytes = b"v",
+    seed: int = SEED,
+    options: Options = OPTIONS,
+    replica: type[Replica] = Replica,
+    before: Hook = nothing,
+    after: Hook = nothing,
+) -> Death:
+    """Live until ``step`` steps after the transaction was submitted, kill the leader, and go on.
+
+    ``before`` and ``after`` are called around its death.  The client retries by itself; the dead
+    member is started again when the client knows how its transaction ended.
+    """
+    world, ticket = _begin(records, value, seed, options, replica)
+    leader = world.leader() or ""
+    start, term = world.replicas[leader].marks.last, world.replicas[leader].raft.term
+    for _ in range(step):
+        world.step()
+    before(world, leader)
+    held = tuple((name, max(r.marks.last - start, 0)) for name, r in world.replicas.items())
+    moment = len(world.trace)
+    world.crash(leader)
+    world.drop(lambda message: message.sender == leader)
+    after(world, leader)
+    world.run_until(lambda: ticket.done)
+    if leader not in world.replicas:
+        world.restart(leader)
+    world.settle()
+    world.run_until(lambda: _caught_up(world, leader))
+    fates = tuple(world.model.fates.get(ticket.txn, ()))
+    end = _end(fates, dict(held)[leader], term, world.model)
+    seen = tuple(sorted(world.seen))
+    return Death(step, leader, held, moment, end, fates, seen, ticket, world)
+
+
+def kill_everywhere(steps: Iterable[int] | None = None, **life: Any) -> list[Death]:
+    """Kill the leader at every step, or at those given; see :func:`kill_at` for ``life``."""
+    if steps is None:
+        given = {k: v for k, v in life.items() if k not in ("before", "after")}
+        steps = range(steps_of(**given) + 1)
+    return [kill_at(step, **life) for step in steps]
+
+
+def held_now(death: Death) -> list[int]:
+    """Return how many of the transaction's keys each running member holds now, by name."""
+    world = death.world
+    keys = [record.key for record in death.ticket.transaction.records]
+    return [
+        sum(world.replicas[name].tree.get(key) is not None for key in keys)
+        for name in sorted(world.replicas)
+    ]
+
+
+def _caught_up(world: World, name: str) -> bool:
+    leader = world.leader()
+    if leader is None:
+        return False
+    return world.replicas[name].marks.applied == world.replicas[leader].marks.applied
+
+
+def _end(fates: Sequence[Fate], appended: int, term: int, model: Model) -> End:
+    """Say what became of the first copy: what was committed of it has the dead leader's term."""
+    if not appended:
+        return End.NEVER
+    for fate in fates:
+        if model.entries[fate.index - 1].term == term:
+            return End.UNDONE if fate.effect is Effect.UNDONE else End.COMPLETED
+    return End.LOST
+
+
+# ── what may happen around a death ──────────────────────────────────────────────────────────────
+
+
+def flush_all(world: World, leader: str) -> None:
+    """Let every member flush what it has in memory, and cut its log as far as it may."""
+    for replica in world.replicas.values():
+        replica.tree.freeze()
+        while replica.has_work:
+            replica.work()
+
+
+def restart_all(world: World, leader: str) -> None:
+    """Cut the power of the other members, too, and start them again at once."""
+    for name in list(world.replicas):
+        world.crash(name)
+        world.restart(name)
+
+
+def leave_behind(world: World, leader: str) -> None:
+    """Let the others write and flush so much that the dead leader must be sent a snapshot."""
+    for number in range(30):
+        world.client("bob").put(b"more %d" % number, b"." * 60)
+    world.settle()
+    flush_all(world, leader)
+
+
+def bytes_of(records: Sequence[Record]) -> int:
+    """Return how many bytes the entries of ``records`` take in the log."""
+    return sum(entry_size(Entry(1, 1, record)) for record in records)

@@ -1,0 +1,112 @@
+"""Clients that want the same keys: a bank whose sum must never change, and how often they conflict.
+
+A transfer reads two accounts, takes an amount from one and gives it to the other.  In each round
+every client reads, then all submit at once::
+
+    reads of all clients ──┬─► submit a ─┐
+                           ├─► submit b ─┼─► one after another in the log: the first that wants an
+                           └─► submit c ─┘   account gets it, later ones in this round conflict
+
+Everything is drawn from a seed, so a count of conflicts is the same on every machine.
+
+Source: Kung and Robinson, *On Optimistic Methods for Concurrency Control*, TODS 1981.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+from kvraft.client import Client, Draft, Ticket
+from kvraft.errors import BadInput
+from kvraft.record import Timestamp
+from kvraft.replica import Options, Replica
+from kvraft.sim.world import World
+
+BALANCE = 100
+"""What each account holds at first."""
+
+HISTORY = Options(history_millis=3_600_000)
+"""Members at which every time of an hour can be read."""
+
+
+class Contest(NamedTuple):
+    """So many ``clients`` made ``tried`` transfers among ``keys`` accounts."""
+
+    clients: int
+    keys: int
+    tried: int
+    conflicts: int
+
+    @property
+    def rate(self) -> float:
+        """The fraction of transfers that ended in conflict."""
+        return self.conflicts / self.tried
+
+
+def accounts(count: int) -> list[bytes]:
+    """Return the keys of ``count`` accounts."""
+    return [b"account %d" % number for number in range(count)]
+
+
+def open_bank(
+    count: int,
+    *,
+    seed: int = 1,
+    options: Options = HISTORY,
+    replica: type[Replica] = Replica,
+) -> World:
+    """Return a world of three members in which ``count`` accounts hold :data:`BALANCE` each."""
+    world = World(3, seed=seed, options=options, replica=replica)
+    world.client("bank").write(dict.fromkeys(accounts(count), b"%d" % BALANCE))
+    return world
+
+
+def transfer(client: Client, source: bytes, target: bytes, amount: int) -> Draft:
+    """Return the draft of a transfer: both accounts read, both written, not sent yet."""
+    draft = client.transaction()
+    left, right = (int(draft.get(key) or b"0") for key in (source, target))
+    draft.put(source, b"%d" % (left - amount))
+    draft.put(target, b"%d" % (right + amount))
+    return draft
+
+
+def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int = 1) -> list[Ticket]:
+    """Let so many ``clients`` make a transfer each in every round; return all their tickets.
+
+    Raises :class:`~kvraft.errors.BadInput` without clients, or with less than two accounts.
+    """
+    if clients < 1 or keys < 2:
+        raise BadInput(f"{clients} clients and {keys} accounts: there is nothing to transfer")
+    random = Random(f"transfers/{seed}")
+    tickets: list[Ticket] = []
+    for _ in range(rounds):
+        drafts = []
+        for number in range(clients):
+            source, target = random.sample(accounts(keys), 2)
+            client = world.client(f"client {number}")
+            drafts.append(transfer(client, source, target, random.randrange(1, 10)))
+        sent = [draft.submit() for draft in drafts]
+        world.run_until(lambda sent=sent: all(ticket.done for ticket in sent))  # type: ignore[misc]
+        tickets += sent
+    world.settle()
+    return tickets
+
+
+def contest(clients: int, keys: int, rounds: int, *, seed: int = 1) -> Contest:
+    """Return how often transfers conflict in a world of their own."""
+    world = open_bank(keys, seed=seed)
+    tickets = transfers(world, clients, keys, rounds, seed=seed)
+    conflicts = sum(ticket.conflict is not None for ticket in tickets)
+    return Contest(clients, keys, len(tickets), conflicts)
+
+
+def balances(replica: Replica, count: int, at: Timestamp | None = None) -> list[int]:
+    """Return what the accounts hold at a member, as of the time ``at`` if given."""
+    return [int(replica.tree.get(key, at=at) or b"0") for key in accounts(count)]
+
+
+def stamps(tickets: Sequence[Ticket]) -> list[Timestamp]:
+    """Return the timestamps of the transactions that took effect, ascending."""
+    return sorted(ticket.timestamp for ticket in tickets if ticket.stage == "APPLIED")

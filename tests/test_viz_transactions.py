@@ -1,0 +1,146 @@
+"""Pictures of transactions: what they show is what the members hold, at every moment."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from kvraft.check.planted_storage import UndoesWhatItBegan
+from kvraft.check.torn import End, kill_at, kill_everywhere
+from kvraft.errors import BadInput
+from kvraft.events import Appended, Started, Step, Trace, Undone
+from kvraft.sim.contention import Contest
+from kvraft.viz.deathslider import DeathSlider
+from kvraft.viz.picture import title_of
+from kvraft.viz.state import Cell, History
+from kvraft.viz.transactions import (
+    colours_of,
+    data_of,
+    lanes_view,
+    plot_conflicts,
+    plot_deaths,
+    plot_totals,
+    runs_of,
+    words,
+)
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def deaths():
+    return kill_everywhere(range(0, 31, 2))
+
+
+@pytest.fixture(scope="module")
+def torn(deaths):
+    return next(death for death in deaths if death.end is End.UNDONE)
+
+
+def titles(svg):
+    return [e.text for e in ET.fromstring(svg).iter(f"{SVG}title")][1:]
+
+
+def test_a_cell_for_each_entry_and_a_stroke_for_each_that_was_undone(torn):
+    history = History(torn.world.trace)
+    prefix = torn.world.trace.of(Undone)[0].event
+    for step in range(0, len(history.trace), 7):
+        svg, state = lanes_view(history, step), history.at(step)
+        cells = [cell for member in state.members.values() for cell in member.log]
+        assert len(titles(svg)) == len(cells)
+        struck = svg.count('stroke="#D55E00" stroke-width="3"')
+        assert struck == sum(title.endswith(", undone") for title in titles(svg))
+        assert struck <= 3 * (prefix.last - prefix.first + 1)
+    last = lanes_view(history, len(history.trace) - 1)
+    assert last.count('stroke-width="3"') == 3 * (prefix.last - prefix.first + 1)
+    assert "SENT (" in last
+    assert "APPLIED" in last
+
+
+def test_thick_is_what_the_member_holds(torn):
+    """At the death nobody holds any of it, in the end all five records are in effect on all."""
+    history = History(torn.world.trace)
+    thick = re.compile(r'stroke-width="2\.6"[^>]*><title>[^<]* of ann#1')
+    assert not thick.findall(lanes_view(history, torn.moment))
+    assert len(thick.findall(lanes_view(history, len(history.trace) - 1))) == 15
+
+
+def test_a_member_that_restarted_does_not_know_yet_what_was_undone(torn):
+    world = kill_at(torn.step).world
+    world.crash("n2")
+    world.restart("n2")
+    history = History(world.trace)
+    now = history.at(len(world.trace) - 1).members["n2"]
+    assert any(cell.undone for cell in now.log)
+    assert "n2, follower of term 2: 1 of bob#1 whole" in words(history, len(world.trace) - 1)
+    svg = lanes_view(history, len(world.trace) - 1)
+    prefix = torn.world.trace.of(Undone)[0].event
+    assert svg.count('stroke-width="3"') == 2 * (prefix.last - prefix.first + 1)
+
+
+def test_a_picture_tells_itself_in_words_and_is_the_same_each_time(torn):
+    history = History(torn.world.trace)
+    for step in (0, torn.moment, len(history.trace) - 1):
+        svg = lanes_view(history, step)
+        assert svg == lanes_view(History(torn.world.trace), step)
+        assert ET.fromstring(svg).get("aria-label") == words(history, step)
+    assert "n1, down" in words(history, torn.moment)
+    assert "No ticket" in words(history, 0)
+
+
+def test_names_and_keys_from_outside_do_not_break_the_picture():
+    event = Appended(1, 1, (1, 1), ('<k>&"', "\x00long key"), ("<a>&#1", "<a>&#1"), (False, True))
+    trace = Trace([Step(0, "n1", Started(1, 1, 0, 0)), Step(1, "n1", event)])
+    svg = lanes_view(History(trace), 1)
+    assert len(titles(svg)) == 2
+    assert "lon" in svg or "\ufffd" in svg
+
+
+def test_a_copy_that_comes_again_is_a_run_of_its_own_in_the_same_colour(torn):
+    log = [Cell(1, 1, "k", "a#1", end=False), Cell(2, 2, "", "", end=False)]
+    log += [Cell(3, 2, "k", "a#1", end=True), Cell(4, 2, "k", "a#1", end=True)]
+    assert [[c.index for c in run] for run in runs_of(log)] == [[1], [2], [3], [4]]
+    assert list(colours_of(torn.world.trace)) == ["bob#1", "ann#1"]
+    assert len(set(colours_of(torn.world.trace).values())) == 2
+
+
+def test_the_figure_of_deaths_says_if_any_was_seen_in_part(deaths):
+    undone = sum(death.end is End.UNDONE for death in deaths)
+    done = sum(death.end is End.COMPLETED for death in deaths)
+    title = title_of(plot_deaths(deaths))
+    told = f"Killed 16 times, at as many steps: {undone} undone, {done} completed"
+    assert title == f"{told}, none in part"
+    bad = [kill_at(death.step, replica=UndoesWhatItBegan) for death in deaths]
+    assert title_of(plot_deaths(bad)).endswith(f"{undone} there in part")
+    assert data_of(deaths) != data_of(bad)
+    shown = [text.get_text() for text in plot_deaths(deaths).axes[0].texts]
+    assert len(shown) == 6 * len(deaths)
+    assert shown[:3] == [str(count) for _, count in deaths[0].held]
+
+
+def test_the_slider_shows_the_life_it_says(deaths, torn):
+    slider = DeathSlider(deaths)
+    assert slider.death is torn
+    slider.slider.value = deaths[-1].step
+    assert slider.death is deaths[-1]
+    assert f"step {deaths[-1].step}: " in slider._picture.value
+    then, now = slider.svg()
+    assert then != now
+    bundle = slider._repr_mimebundle_()
+    assert bundle["image/svg+xml"] == now
+    assert len(bundle["text/plain"]) > 40
+    with pytest.raises(BadInput, match="after 1 steps"):
+        DeathSlider(deaths, start=1)
+    with pytest.raises(BadInput, match="nothing to show"):
+        DeathSlider([])
+
+
+def test_other_figures_are_titled_by_what_they_show():
+    contests = [Contest(c, k, 100, c * 64 // k) for k in (4, 64) for c in (2, 5)]
+    title = "5 clients at once: 80 % conflict on 4 accounts, 5 % on 64"
+    assert title_of(plot_conflicts(contests)) == title
+    figure = plot_totals({"one": [400, 400], "two": [400, 399, 412]})
+    assert title_of(figure) == "one: the sum stays 400; two: 400 becomes 412"
+    for plot, empty in ((plot_conflicts, []), (plot_totals, {}), (plot_deaths, [])):
+        with pytest.raises(BadInput, match="nothing to draw"):
+            plot(empty)
