@@ -274,6 +274,8 @@ class Leader:
             progress.matched(reply.last_index)
             self._report_progress(reply.sender, progress)
             self._moved(reply.sender)
+        elif progress.in_flight and reply.offset == progress.offset:
+            return  # it is on its way: this answers a chunk that was sent twice
         elif reply.offset <= snapshot.size:
             progress.offset = reply.offset  # where it wants to go on, whatever we thought
             progress.in_flight.clear()

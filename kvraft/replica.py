@@ -212,8 +212,6 @@ class Replica:
         """Let one tick of time pass."""
         self._full = False
         self._look_for_space()
-        if self._spool.size and not self.raft.receiving:
-            self._spool.drop()  # its leader leads no more
         self.raft.tick()
 
     def receive(self, message: Message) -> None:
@@ -313,10 +311,13 @@ class Replica:
 
         It is answered once this member knows how far it must have come: from its own leadership,
         if it is sure of it, or if asked to answer in any case, from its leader (thesis §6.4).  A
-        stale read is answered at once.
+        stale read is answered at once; :class:`~kvraft.errors.Stopped` is raised if the disk fails.
         """
         if request.stale:
-            self._answer_read(request)
+            try:
+                self._answer_read(request)
+            except (OSError, Damage) as error:
+                self._stop(error)
             return
         if self.raft.role is not Role.LEADER and not request.here:
             self._redirect_read(request, self.raft.leader)
@@ -373,6 +374,8 @@ class Replica:
                     self._redirect_read(self._reads.pop(token), self.raft.leader)
                 self.raft.advance()
             self._tell_of_lost_leadership()
+            if self._spool.size and not self.raft.receiving:
+                self._spool.drop()  # its leader leads no more
             self._make_room()
         except (OSError, Damage) as error:
             self._stop(error)

@@ -58,6 +58,15 @@ def test_one_that_said_nothing_yet_is_asked_whether_it_can_go_on_behind_the_cut(
 # ── the leader ──────────────────────────────────────────────────────────────────────────────────
 
 
+def test_an_answer_that_comes_twice_does_not_double_the_stream():
+    """Else whatever was sent twice once, for want of patience, is so to the last chunk."""
+    raft = behind()
+    assert [m.offset for m in finish(raft).to("n3")] == [0]
+    for offset, sent in ((4, [4]), (4, []), (8, [8]), (4, [4])):  # the last: it begins anew
+        take(raft, offset)
+        assert [m.offset for m in finish(raft).to("n3")] == sent
+
+
 def test_a_snapshot_goes_out_chunk_by_chunk_and_the_log_follows_on_it():
     raft, data = behind(), b""
     for offset in (0, 4, 8):

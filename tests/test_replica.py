@@ -4,8 +4,10 @@ The other members are played by the test, so that it can lose, hold back and con
 """
 
 from collections import namedtuple
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
+from zlib import crc32
 
 import pytest
 
@@ -17,6 +19,7 @@ from kvraft.membership import Configuration
 from kvraft.messages import (
     AppendEntries,
     AppendEntriesReply,
+    InstallSnapshot,
     PreVoteReply,
     RequestVote,
     RequestVoteReply,
@@ -309,6 +312,34 @@ def test_a_member_whose_disk_failed_does_nothing_any_more(monkeypatch):
     with pytest.raises(Stopped, match="n1 stopped: its disk failed"):
         member.replica.drain()  # though there is nothing left that it would write
     assert not member.replica.has_work
+
+
+def broken(*kinds):
+    """A member with one key in a table and part of a snapshot, whose disk fails from now on."""
+    member = Member(voters=3, options=replace(SMALL, memtable_bytes=1))
+    member.append("n2", 1, 0, *records("c", 1, b"k", stamp=1), commit=1)
+    part, voters = b"x" * 9, Configuration(("n1", "n2", "n3"))
+    chunk = InstallSnapshot("n2", "n1", 1, 9, 1, voters, 99, 0, part, crc32(part))
+    member.replica.receive(chunk)
+    member.drain()
+    assert "snapshot.part" in member.disk.names()
+    member.disk.break_at(1, kinds=kinds, stays=True)
+    return member
+
+
+def test_a_disk_that_fails_where_a_snapshot_is_given_up_stops_the_member():
+    member = broken("remove")
+    with pytest.raises(Stopped, match=r"snapshot\.part"):
+        member.append("n3", 7, 1)  # another leader: what came of the snapshot is of no use
+
+
+def test_a_disk_that_fails_under_a_stale_read_stops_the_member():
+    member = broken("read")
+    read = Read("c", "n1", 1, 1, b"k", here=True, stale=True)
+    with pytest.raises(Stopped, match="disk failed"):
+        member.replica.read(read)
+    with pytest.raises(Stopped):
+        member.drain()
 
 
 def test_a_client_whose_first_copy_is_dead_waits_for_the_second():
@@ -720,6 +751,22 @@ def test_the_checker_finds_each_property_broken(says):
         checker.check()
     world.replicas = bad
     with pytest.raises(Violation, match=says):
+        checker.check()
+
+
+def test_the_log_of_a_member_is_never_longer_at_its_front_while_it_runs():
+    """A start may find entries again; they are in tables, so nobody is the worse for it."""
+    runs = shown((1, 1), base=3, commit=5, first=4, flushed=4, applied=5)
+    again = shown((1, 1, 1), base=2, commit=5, first=3, flushed=4, applied=5)
+    world = SimpleNamespace(replicas={"n1": runs})
+    checker = Checker(world)
+    checker.check()
+    world.replicas = {"n1": again}
+    checker.check()
+    again.marks = runs.marks
+    checker.check()
+    again.marks = runs.marks._replace(first=3)
+    with pytest.raises(Violation, match="went back"):
         checker.check()
 
 

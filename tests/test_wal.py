@@ -1108,3 +1108,22 @@ def test_no_event_is_built_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_errors_are_of_the_family() -> None:
     assert all(issubclass(kind, KvraftError) for kind in (Damage, Foreign, BadInput, Stopped))
+
+
+def test_a_start_may_find_entries_below_where_the_log_began_and_they_are_sound():
+    """The first segment to go had entries that a later one superseded, so base went far ahead."""
+    disk = SimDisk()
+    wal = Wal.open(disk, ME, segment_bytes=SMALL)
+    wal.save(HardState(1), run(1, 1, 9))  # a segment of its own, 1 … 9, and the next begins at 10
+    for first, last in ((4, 7), (8, 13), (14, 15)):  # from 4 on others take their place
+        wal.save(HardState(2), run(2, first, last))
+    assert [(s.first, s.low, s.high) for s in wal.segments][:3] == [
+        (1, 1, 9),
+        (10, 4, 7),
+        (8, 8, 13),
+    ]
+    wal.drop_below(10)
+    assert wal.first_index == 10
+    again = Wal.open(disk, ME, segment_bytes=SMALL)
+    assert again.first_index < 10
+    assert again.entries() == run(2, again.first_index, 15)

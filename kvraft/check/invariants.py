@@ -11,8 +11,8 @@ Raft's properties (Figure 3) and the storage engine's:
   at one index, and what was committed once stays.
 - **Leader completeness**: a leader of a later term holds every entry committed before.
 - **The five marks** never cross: ``first ≤ flushed + 1``, ``flushed ≤ applied ≤ committed ≤ last``.
-- **Nothing goes back**: term, flushed and first never fall, not even over a crash; nor does a vote
-  change within its term.
+- **Nothing goes back**: term and flushed never fall, not even over a crash; nor does first while a
+  member runs, nor a vote change within its term.
 - **The log is kept**: everything above the flushed mark is in the log on disk.
 """
 
@@ -43,7 +43,7 @@ class Checker:
         self._committed: dict[int, Entry] = {}
         self._through: dict[str, int] = {}  # committed entries compared so far, by member
         self._highest = 0
-        self._floors: dict[str, tuple[int, int, int]] = {}
+        self._floors: dict[str, tuple[Replica, tuple[int, int, int]]] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._led: set[tuple[str, int]] = set()
 
@@ -60,11 +60,13 @@ class Checker:
         if not (m.first <= m.flushed + 1 and m.flushed <= m.applied <= m.committed <= m.last):
             raise Violation(MARKS, (name,), f"the marks of {name} cross: {m}")
         floor = (replica.raft.term, m.flushed, m.first)
-        before = self._floors.get(name, floor)
+        runs, before = self._floors.get(name, (replica, floor))
+        if runs is not replica:  # a start may find entries again that were let go of
+            before = (*before[:2], m.first)
         if any(now < then for now, then in zip(floor, before, strict=True)):
             what = f"term, flushed or first of {name} went back: {before} to {floor}"
             raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
-        self._floors[name] = floor
+        self._floors[name] = (replica, floor)
         if replica.raft.log.first_index > m.flushed + 1:
             what = f"{name} misses log entries above its flushed mark {m.flushed}"
             raise Violation(MARKS, (name,), what)

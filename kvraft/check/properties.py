@@ -31,7 +31,7 @@ class Property(StrEnum):
     DURABLE_FIRST = "durable before use"
     """A term, a vote or an entry is on disk before a message says so (Figure 2)."""
     NOTHING_GOES_BACK = "nothing goes back"
-    """Terms and cuts never fall, a vote stays; nor does the commit index, but over a crash."""
+    """Terms never fall, a vote stays; nor do cuts and the commit index, but over a crash."""
     ONE_LEASE = "one lease"
     """While one holds a lease, nobody leads a later term (thesis §6.4.1)."""
     ONE_CHANGE = "one change at a time"

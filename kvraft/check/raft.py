@@ -210,7 +210,7 @@ class RaftChecker:
             what = f"the term on the disk of {name} falls from {before} to {term}"
         elif term == before and voted not in (None, vote):
             what = f"the vote on the disk of {name} changes from {voted} to {vote} in term {term}"
-        elif base < past.log.base.index:
+        elif seen.raft is past.raft and base < past.log.base.index:
             what = f"the log of {name} began behind {past.log.base.index}, now behind {base}"
         elif seen.raft is past.raft and commit < past.commit:
             what = f"the commit index of {name} falls from {past.commit} to {commit}"
@@ -236,6 +236,7 @@ class RaftChecker:
             past.configurations = [c for c in past.configurations if c[0] <= meet]
         if not old.holds(*new.base):
             old.reset(new.base)
+            meet = new.base.index
             past.configurations = [(new.base.index, raft.configuration_at(new.base.index))]
         elif new.base.index > old.base.index:
             old.drop_through(new.base.index)

@@ -98,6 +98,8 @@ REACHED = (
     "snapshots installed",
 )
 """What lives count, and what some life of a longer range must come by."""
+ENOUGH = 100
+"""How many lives are a longer range."""
 
 _EVENTS: dict[str, type[Event]] = {
     "sessions expired": SessionExpired,
@@ -185,7 +187,8 @@ class Life:
         self._cuts = CutChecker(self.world.trace, self.world.members, budget)
         self._names = [f"c{number}" for number in range(random.randint(2, 4))]
         self._guests = 0
-        self._giants = int(random.random() < 0.15)
+        # Small chunks would make a giant of a life, too.
+        self._giants = int(random.random() < 0.3 and self.options.raft.max_batch_bytes > 1_000)
         self._swords = random.choice((0, 2, 4))
         self._losses = random.choice((0, 0, 1, 2))
         self._gone: list[str] = []  # members that lost their disks, and came back as others
@@ -629,6 +632,8 @@ def live(
 def tell(results: Iterable[Result], *, planted: str = "") -> Iterator[str]:
     """Yield lines about ``results``: what was found and how to see it again, and then totals.
 
+    That :data:`ENOUGH` lives never came by something of :data:`REACHED` is a finding, too.
+
     With ``planted``, the name of a mistake that every member makes, stop where it is found.
     """
     total: Counter[str] = Counter()
@@ -642,6 +647,9 @@ def tell(results: Iterable[Result], *, planted: str = "") -> Iterator[str]:
             yield f"seed {result.seed}: {result.found}\n    see it again: {again}"
             if planted:
                 break
+    missing = [name for name in REACHED if not total[name]]
+    if missing and lives >= ENOUGH:
+        yield f"seeds: no life came by {', '.join(missing)}"
     yield f"{lives:,} lives, {found:,} with a finding"
     names = [*REACHED, *sorted(total.keys() - set(REACHED))]
     yield from (f"{total[name]:>12,} {name}" for name in names)
