@@ -225,7 +225,7 @@ def _swarm(options: argparse.Namespace) -> int:
     results = (live(seed, replica=replica, trace=options.trace) for seed in options.seeds)
     found = False
     for line in tell(results, planted=options.planted or ""):
-        found |= line.startswith("seed ")
+        found |= line.startswith("seed")
         print(line, flush=True)
     return int(found)
 
