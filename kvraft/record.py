@@ -18,7 +18,7 @@ Invariants:
   no range stops at ``b""``, that stands for a range without an end.
 - An expectation writes nothing: its transaction takes effect only if the key still carries the
   timestamp in its value (8 bytes; 0 if it is to hold nothing).
-- In one log, timestamps of data records never fall, and two transactions never share one.
+- Along one log, timestamps of transactions that take effect rise, so no two share one.
 
 Entries as bytes, in the log on disk and (later) on the wire, little-endian, one after another::
 

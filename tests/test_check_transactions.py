@@ -169,6 +169,16 @@ def test_a_stamp_that_does_not_rise_is_found(stamp):
         fed(one(1, 10), one(2, stamp))
 
 
+def test_what_was_undone_leaves_no_time_behind():
+    """No table has it: a leader that starts from its tables does not know of it any more."""
+    model = fed(one(1, 10), one(2, 90, commit=False), one(1, 20, client="b"))
+    assert effects(model, 1, "b") == [Effect.APPLIED]
+    torn = entries_of(model.last + 1, TxnId("a", 3), 30, [(b"x", b""), (b"y", b"")])
+    model.take(torn[0])
+    with pytest.raises(Violation, match="another stamp than the rest of a#3"):
+        model.take(torn[1]._replace(record=torn[1].record._replace(timestamp=31)))
+
+
 # ── the judge ───────────────────────────────────────────────────────────────────────────────────
 
 

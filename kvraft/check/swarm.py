@@ -557,7 +557,8 @@ class Life:
             return
         disk = self._disk(name)
         if self._random.random() < 0.5:
-            disk.crash(self._random)  # the machine was off, not only the process
+            reorder = self._random.random() < 0.5
+            disk.crash(self._random, reorder=reorder)  # the machine was off, not only the process
         if self._random.random() < 0.2:
             disk.fail_at(self._random.randint(1, 12), self._random)
         try:
