@@ -2,7 +2,8 @@
 
 The block that was not asked for the longest goes first (least recently used).  Blocks are known by
 their table's number and their place in it; as a number is never used twice, a block of a table that
-is gone is never mistaken for another's.
+is gone is never mistaken for another's.  Nobody can ask for it either, so it goes with its table:
+else a cache that is larger than all tables together would fill up with the dead.
 
 Invariant: what is held never exceeds the capacity, counted in bytes of open blocks.
 
@@ -12,6 +13,7 @@ Source: LevelDB util/cache; Mattson et al., *Evaluation techniques for storage h
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 from kvraft.block import Block
 from kvraft.errors import BadInput
@@ -57,3 +59,8 @@ class BlockCache:
         while self.size > self.capacity:
             _, oldest = self._blocks.popitem(last=False)
             self.size -= oldest.memory
+
+    def forget(self, tables: Collection[int]) -> None:
+        """Let go of all blocks of ``tables``, which are gone."""
+        for place in [place for place in self._blocks if place[0] in tables]:
+            self.size -= self._blocks.pop(place).memory

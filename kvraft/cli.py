@@ -26,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without our signs shows others
     options = _parser().parse_args(arguments)
+    status: int | None = 0
     try:
-        status: int | None = options.run(options)
+        status = options.run(options)
     except KvraftError as error:
         print(f"kvraft: {error}", file=sys.stderr)
         return 1
@@ -90,13 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     soak = commands.add_parser(
         "soak",
         help="transactions without end, to see that disk and memory stay bounded",
-        description="Carry out many transactions in a simulated cluster with tiny segments and "
-        "memtables whose members crash, and measure what they keep. At the end every member must "
-        "hold what a dict holds.",
+        description="Let three members with tiny segments and memtables take transactions without "
+        "end, while they crash and clients come and go, and measure their disks and memory.",
     )
-    soak.add_argument("--transactions", type=int, default=20_000, help="how many (20,000)")
-    soak.add_argument("--seed", type=int, default=1, help="of all that chance decides (1)")
-    soak.add_argument("--figure", type=Path, metavar="FILE", help="draw what was measured, as PNG")
+    soak.add_argument("--transactions", type=int, default=100_000, help="how many (100,000)")
+    soak.add_argument("--seed", type=int, default=1, help="another seed, another history (1)")
+    soak.add_argument("--out", type=Path, metavar="FILE", help="write all samples there, as JSON")
+    soak.add_argument("--figure", type=Path, metavar="FILE", help="draw them: .png or .svg")
     soak.set_defaults(run=_soak)
 
     verify = commands.add_parser(
@@ -230,26 +231,32 @@ def _swarm(options: argparse.Namespace) -> int:
 
 
 def _soak(options: argparse.Namespace) -> None:
-    from kvraft.sim.soak import SAMPLES, Soak, trend
+    from kvraft.check.soak import Soak
     from kvraft.tools.progress import progress
 
-    soak = Soak(options.transactions, seed=options.seed)
-    for _ in progress(soak.run(), "samples", SAMPLES):
-        pass  # the soak keeps them
-    print(
-        f"{soak.applied:,} transactions, {soak.crashes} crashes, {soak.snapshots} of which a "
-        f"snapshot mended. All members hold the {len(soak.model):,} keys of a plain dict."
-    )
-    for what in ("log", "tables", "other", "memory", "entries", "sessions"):
-        high, mean, growth, error = trend(soak.samples, what)
-        grows = f"growth {100 * growth:+5.1f} ± {100 * error:.1f} %"
-        print(f"{what:9} at most {high:9,}, {mean:11,.0f} on average, {grows}")
-    print(f"samples sha256 {soak.digest()[:16]}")
+    if options.figure is not None:
+        if options.figure.suffix not in (".png", ".svg"):
+            raise BadInput(f"a figure is a .png or a .svg, not {options.figure.name}")
+        _need_matplotlib()
+    for file in (options.out, options.figure):
+        if file is not None and not file.parent.is_dir():
+            raise BadInput(f"{file.parent} is not a directory")
+    soak = Soak(options.transactions, options.seed)
+    began = time.perf_counter()
+    for _ in progress(soak.run(), "samples", options.transactions // soak.every):
+        pass
+    seconds = time.perf_counter() - began
+    for line in soak.lines():
+        print(line)
+    print(f"{soak.applied / seconds:,.0f} transactions a second, {seconds:,.0f} s in all")
+    if options.out is not None:
+        text = json.dumps(soak.to_dict(), separators=(",", ":"))
+        options.out.write_text(text + "\n", encoding="utf-8", newline="\n")
     if options.figure is not None:
         from kvraft.viz.picture import save
         from kvraft.viz.soak import plot_soak
 
-        save(plot_soak(soak.samples), options.figure)
+        save(plot_soak(soak.world.members, soak.samples, soak.outages), options.figure)
         print(f"The figure is in {options.figure}.")
 
 
@@ -379,12 +386,16 @@ def _real_disks(folder: Path) -> Callable[[str], Disk]:
     return lambda member: RealDisk(folder / member)
 
 
-def _prepare(folder: Path) -> None:
-    """Find out before the tour, not after it, whether its pictures can be drawn and saved."""
+def _need_matplotlib() -> None:
     try:
         import matplotlib as _  # noqa: F401
     except ImportError:
         raise BadInput("pictures need matplotlib: pip install 'kvraft[plot]'") from None
+
+
+def _prepare(folder: Path) -> None:
+    """Find out before the tour, not after it, whether its pictures can be drawn and saved."""
+    _need_matplotlib()
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is not a directory")
     folder.mkdir(parents=True, exist_ok=True)

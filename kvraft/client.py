@@ -189,6 +189,7 @@ class Client:
         self.clock = Clock(host.wall_millis)
         self.leader: str | None = None
         """The member that answered as leader last, or was named as such."""
+        self._heard = 0  # milliseconds: when it said anything last
         self._members = tuple(members)
         self._turn = random.randrange(len(self._members))
         self._host = host
@@ -349,6 +350,8 @@ class Client:
             self._refused(reply)
         elif (ticket := self._open.get(reply.txn.sequence)) is not None:
             self._answered(ticket, reply)
+        if reply.sender == self.leader:
+            self._heard = self._millis()
         self._send_queued()
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
@@ -392,8 +395,13 @@ class Client:
             )
 
     def _lose_faith(self, errand: _Errand) -> None:
-        """The member that was asked is silent: turn to the next one."""
-        if self.leader in (None, errand.asked):
+        """The member that was asked is silent: turn to the next one.
+
+        Unless it leads and answered something else just now: it is only this errand that it lost,
+        maybe long ago, before it crashed.  With many open, somebody would doubt it all the time.
+        """
+        silent = self._millis() - self._heard >= RETRY_MILLIS
+        if self.leader is None or (self.leader == errand.asked and silent):
             self._turn_from(errand.asked)
 
     def _turn_from(self, member: str) -> None:

@@ -210,7 +210,9 @@ class Tables:
             self.remove_unknown()
         idle = [levels.numbers for levels in self._past if not levels.in_use]
         self._past = [levels for levels in self._past if levels.in_use]
-        for number in sorted(set().union(*idle) - self._needed()):
+        gone = set().union(*idle) - self._needed()
+        self.cache.forget(gone)
+        for number in sorted(gone):
             self._disk.remove(table_name(number))
             self._report(TableRemoved(number))
 

@@ -121,6 +121,24 @@ def test_a_silent_leader_is_left(hand):
     assert hand.sent[1].to != "n2"
 
 
+def test_a_leader_that_answers_others_is_not_left_for_one_it_did_not(hand):
+    """With a full window some errand is always overdue: each would send all others astray."""
+    lost = hand.client.submit({b"lost": b""})
+    hand.redirect(hand.sent[-1], "n2")
+    for _ in range(WINDOW - 2):
+        ticket = hand.client.submit({b"k": b"v"})
+        submit = hand.sent[-1]
+        assert submit.to == "n2"
+        hand.pass_time(60)
+        hand.answer(submit, Stage.APPLIED)
+        assert ticket.done
+    again = [s for s in hand.sent if s.transaction == lost.transaction]
+    assert len(again) >= 4
+    assert {s.to for s in again[1:]} == {"n2"}
+    hand.pass_time(3_000)  # now it is silent altogether
+    assert {s.to for s in hand.sent[-2:]} & {"n1", "n3"}
+
+
 def test_an_undone_copy_is_sent_again_under_the_same_id(hand):
     ticket = hand.client.submit({b"k": b"v"})
     hand.answer(hand.sent[0], Stage.APPENDED)

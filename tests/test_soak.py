@@ -1,93 +1,259 @@
-"""A short soak: disk and memory stay within bounds, and nothing is lost on the way."""
+"""What a member uses stays within bounds; and whatever does not, a soak of two seconds finds."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections import Counter, deque
+from dataclasses import dataclass, replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from kvraft.check.properties import Violation
+from kvraft.check.soak import SMALL, Soak, Tally, points
+from kvraft.check.usage import DISK, MEMORY, held, trend
 from kvraft.cli import main
 from kvraft.errors import BadInput
-from kvraft.sim import World
-from kvraft.sim.soak import OPTIONS, Sample, Soak, SoakFailed, trend
-from kvraft.viz.picture import title_of
-from kvraft.viz.soak import plot_soak
+from kvraft.record import Kind
+from kvraft.replica import Replica
+from kvraft.session import Sessions
+from kvraft.sim.world import World
+from kvraft.viz.picture import svg
+from kvraft.viz.soak import plot_soak, title
+
+TINY = replace(
+    SMALL,
+    memtable_bytes=8 << 10,
+    segment_bytes=4 << 10,
+    log_bytes=24 << 10,
+    retain_bytes=24 << 10,
+    session_millis=100,
+)
+LIMITS = {
+    "log": 2 * TINY.retain_bytes + 8 * TINY.segment_bytes,
+    "tables": 700 << 10,
+    "other": 300 << 10,
+    "entries": 48 << 10,
+    "memtables": (TINY.stall_memtables + 2) * TINY.memtable_bytes,
+    "cache": 250 << 10,
+    "sessions": 50,
+    "items": 3_500,
+}
+"""What nothing may exceed, however long: between what is measured and what a leak makes."""
+
+
+def over(soak):
+    """Return the names of what exceeds its limit."""
+    return [
+        kind
+        for kind, limit in LIMITS.items()
+        if max(y for at in range(3) for _, y in points(soak.samples, at, kind)) > limit
+    ]
 
 
 @pytest.fixture(scope="module")
 def soak():
-    soak = Soak(14_000, seed=2, samples=140)
+    soak = Soak(5_000, every=50, options=TINY)
     for _ in soak.run():
         pass
     return soak
 
 
-def test_what_is_kept_stays_bounded(soak):
-    log, entries, sessions = (trend(soak.samples, what) for what in ("log", "entries", "sessions"))
-    # The budget, what the tree holds in its memtables, and the segment being written.
-    assert log.highest < OPTIONS.retain_bytes + 6 * OPTIONS.memtable_bytes
-    assert entries.highest < 2_000
-    assert sessions.highest < 40
-    assert trend(soak.samples, "memory").highest < 6 * OPTIONS.memtable_bytes
-    assert trend(soak.samples, "tables").highest < 600_000
+def test_nothing_exceeds_its_bounds(soak):
+    assert over(soak) == []
 
 
-def test_it_came_by_what_it_is_for(soak):
-    assert soak.applied >= 14_000
-    assert soak.crashes >= 6
-    assert soak.snapshots >= 1
-    assert soak.world.trace[:] == [] or len(soak.world.trace) == 0
+def test_it_comes_by_what_it_is_for(soak):
+    rare = ["Crashed", "SnapshotTaken", "SessionExpired", "Compacted", "SegmentDropped"]
+    assert [name for name in rare if not soak.tally.get(name)] == []
+    assert {outage.long for outage in soak.outages} == {True, False}
+    assert soak.applied == soak.samples[-1].transactions == 5_000
+    assert all(usage.up for usage in soak.samples[-1].members)
+    assert not all(usage.up for sample in soak.samples for usage in sample.members)
 
 
-def test_the_same_seed_gives_the_same_samples():
-    one, two, three = (Soak(1_500, seed=seed, samples=15) for seed in (4, 4, 5))
-    for each in (one, two, three):
-        list(each.run())
-    assert one.digest() == two.digest() != three.digest()
+# ── what grows is found ─────────────────────────────────────────────────────────────────────────
 
 
-def test_a_member_that_lost_a_write_is_found_in_the_end():
-    soak = Soak(500)
+class NeverCuts(Replica):
+    def may_drop(self, segment):
+        return False
+
+
+class NeverLetsGo(Replica):
+    def submit(self, request):
+        self.__dict__.setdefault("seen", {})[request.transaction.id] = request
+        super().submit(request)
+
+
+def wrong_method(kind, name, method):
+    def plant(monkeypatch):
+        monkeypatch.setattr(kind, name, method)
+        return Replica
+
+    return plant
+
+
+PLANTED = {
+    "log": lambda monkeypatch: NeverCuts,
+    "items": lambda monkeypatch: NeverLetsGo,
+    "sessions": wrong_method(Sessions, "_expire", lambda self, now: []),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_what_grows_is_found(kind, monkeypatch):
+    soak = Soak(5_000, every=50, options=TINY, replica=PLANTED[kind](monkeypatch))
     for _ in soak.run():
-        key = next(iter(soak.model))
-        soak.model[key] = (1 << 40, b"never written")
-        break
-    with pytest.raises(SoakFailed, match="differs from the dict in 1 keys"):
+        if kind in over(soak):
+            return
+    pytest.fail(f"{kind} stayed below {LIMITS[kind]}")
+
+
+class Forgetful(Replica):
+    """One member takes a few deletes for something else."""
+
+    def _take(self, entry):
+        if self.member == "n3" and entry.record.kind is Kind.DELETE and entry.index % 20 == 0:
+            entry = entry._replace(record=entry.record._replace(kind=Kind.PUT, value=b"no"))
+        super()._take(entry)
+
+
+def test_a_member_that_holds_anything_else_is_found():
+    soak = Soak(300, options=TINY, replica=Forgetful)
+    with pytest.raises(Violation, match=r"n3 is wrong about \d+ keys"):
         list(soak.run())
 
 
-def test_a_trend_is_that_of_the_second_half():
-    def of(values):
-        return trend([Sample(n, v, 0, 0, 0, 0, 0, 0) for n, v in enumerate(values)], "log")
-
-    assert of([5] * 10) == (5, 5.0, 0.0, 0.0)
-    assert of([0, 9, 0, 9, 1, 1, 1, 1, 1, 1]).growth == 0.0
-    assert of([0] * 10 + list(range(1, 11))).growth == pytest.approx(10 / 5.5)
-    noise = of([1, 9] * 20)
-    assert abs(noise.growth) < noise.error
+# ── determinism ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_command_says_what_it_measured_and_draws_it(capsys, tmp_path):
-    main(["soak", "--transactions", "600", "--figure", str(tmp_path / "soak.png")])
-    out = capsys.readouterr().out
-    assert "All members hold" in out
-    assert "growth" in out
+def test_the_same_seed_gives_the_same_samples_in_any_process(tmp_path):
+    out = tmp_path / "soak.json"
+    command = [sys.executable, "-m", "kvraft.cli", "soak", "--transactions", "400", "--seed", "3"]
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf-8"}
+    run = subprocess.run(
+        [*command, "--out", str(out)],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    here = Soak(400, 3)
+    assert len(list(here.run())) == len(here.samples)
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert document["digest"] == here.digest
+    assert document == json.loads(json.dumps(here.to_dict()))
+    assert here.digest in run.stdout
+
+
+def test_counting_events_changes_nothing_about_what_happens():
+    kept, counted = World(seed=5), World(seed=5)
+    counted.trace = tally = Tally(counted.trace)
+    for world in (kept, counted):
+        world.client("c").put(b"k", b"v")
+        world.crash(world.leader())
+        world.client("c").delete(b"k")
+    assert tally.counts == Counter(type(event).__name__ for _, _, event in kept.trace)
+    assert (len(counted.trace), counted.now) == (0, kept.now)
+
+
+# ── trends ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    st.integers(0, 10**9),
+    st.integers(-1_000, 1_000),
+    st.integers(6, 60),
+    st.lists(st.integers(0, 10**9), min_size=6),
+)
+@settings(deadline=None, derandomize=True, max_examples=100)
+def test_a_line_is_its_own_trend_whatever_was_before_it(start, slope, count, before):
+    """Only the second half counts."""
+    start += 1_000 * 1_000 * count
+    xs = [1_000 * at for at in range(2 * count)]
+    line = [(x, start + slope * x) for x in xs]
+    wild = [(x, before[at % len(before)]) for at, x in enumerate(xs) if 2 * x < xs[-1]]
+    found = trend(wild + line[len(wild) :])
+    assert found.slope == pytest.approx(slope * 1e6, abs=1)
+    assert found.noise == pytest.approx(0, abs=1e-6)
+    late = [y for _, y in line[len(wild) :]]
+    assert found.level == pytest.approx(sum(late) / len(late))
+    assert found.change == pytest.approx((late[-1] - late[0]) / found.level, abs=1e-6)
+    assert found.peak == max([*late, *(y for _, y in wild)])
+
+
+def test_what_noise_explains_is_flat_and_what_it_does_not_is_not():
+    saw = [100, 300, 200, 50, 400, 150]
+    assert trend([(at, saw[at % 6]) for at in range(600)]).flat
+    assert not trend([(at, saw[at % 6] + at) for at in range(600)]).flat
+    assert trend([(at, 1_000 + at // 20) for at in range(600)]).flat  # 1.5 %
+    with pytest.raises(BadInput, match="5 samples have no trend"):
+        trend([(at, 1) for at in range(5)])
+
+
+def test_what_is_held_is_counted_once_through_cycles_and_slots():
+    @dataclass(slots=True)
+    class Slotted:
+        inside: object
+        unset: object = None
+
+    shared = [b"1", b"2", b"3"]
+    ring: list[object] = [shared]
+    ring.append(ring)
+    assert held(ring) == 2 + 3
+    assert held(Slotted({"a": shared, "b": shared})) == 2 + 3
+    assert held(deque([({1}, {2, 3})])) == 1 + 1 + 2  # a tuple holds, but does not grow
+
+
+# ── the figure, the command ─────────────────────────────────────────────────────────────────────
+
+
+def test_the_figure_shows_the_samples_and_says_what_they_amount_to(soak):
+    members = soak.world.members
+    figure = plot_soak(members, soak.samples, soak.outages)
+    log, *_, memory, lanes = figure.axes
+    thin = log.lines[0]
+    assert list(thin.get_xdata()) == [sample.transactions for sample in soak.samples]
+    assert [y * 1024 for y in thin.get_ydata()] == [s.members[0].log for s in soak.samples]
+    missing = sum(not sample.members[0].up for sample in soak.samples)
+    assert len(memory.lines[0].get_xdata()) == len(soak.samples) - missing
+    assert len(lanes.lines) == len(soak.outages)
+    assert len(lanes.patches) == sum(outage.long for outage in soak.outages)
+    most = max(usage.disk for sample in soak.samples for usage in sample.members)
+    assert title(members, soak.samples).startswith("5,000 transactions: no disk ever holds more")
+    assert f"more than {-(-most // 1024):,} KiB" in figure.get_suptitle()
+    picture = svg(figure)
+    assert ET.fromstring(picture).tag.endswith("svg")
+    assert svg(plot_soak(members, soak.samples, soak.outages)) == picture
+
+
+def test_the_report_names_everything_that_is_measured(soak):
+    text = "\n".join(soak.lines())
+    assert set(LIMITS) | {"disk"} == {*DISK, *MEMORY}
+    for (kind, name), found in soak.trends().items():
+        (line,) = [line for line in text.splitlines() if line.split()[:2] == [kind, name]]
+        assert f"{found.peak:,}" in line
+        assert ("not flat" in line) is (not found.flat)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--transactions", "99"], "99 transactions show nothing"),
+        (["--figure", "soak.pdf"], "a figure is a .png or a .svg, not soak.pdf"),
+        (["--out", "nowhere/soak.json"], "nowhere is not a directory"),
+    ],
+)
+def test_the_command_says_what_it_cannot_do(arguments, message, capsys):
+    assert main(["soak", *arguments]) == 1
+    assert capsys.readouterr().err.startswith(f"kvraft: {message}")
+
+
+def test_the_command_draws(tmp_path, capsys):
+    assert main(["soak", "--transactions", "200", "--figure", str(tmp_path / "soak.png")]) == 0
     assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_figure_is_titled_by_what_was_measured(soak):
-    title = title_of(plot_soak(soak.samples))
-    assert f"{soak.samples[-1].applied:,} transactions" in title
-    assert "growth" in title
-
-
-def test_a_client_is_dismissed_when_it_waits_for_nothing():
-    world = World(3, seed=1, trace=False)
-    client = world.client("c")
-    client.submit({b"k": b"v"})
-    with pytest.raises(BadInput, match="waits for nothing"):
-        world.dismiss("c")
-    world.run_until(lambda: not client.busy)
-    world.dismiss("c")
-    with pytest.raises(BadInput, match="no client called c"):
-        world.dismiss("c")
-    assert world.client("c") is not client
-    assert len(world.trace) == 0
-    with pytest.raises(BadInput, match="transactions to carry out"):
-        Soak(0)
+    assert "All members hold what a dict holds" in capsys.readouterr().out

@@ -63,6 +63,18 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def svg(figure: Figure) -> bytes:
+    """Return ``figure`` as the bytes of an SVG file, without the date."""
+    import io
+
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "kvraft"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Write ``figure`` to ``path`` as a PNG file."""
-    path.write_bytes(png(figure))
+    """Write ``figure`` to ``path``: as SVG if its name ends so, else as PNG."""
+    path.write_bytes(svg(figure) if path.suffix == ".svg" else png(figure))

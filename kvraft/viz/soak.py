@@ -1,43 +1,90 @@
-"""A soak as a figure: what members keep on disk, over the transactions that went through."""
+"""A soak as a figure: what each member uses while transactions go by, and when it was down.
+
+Every line is a member's samples (``check/usage.py``), thin; over the second half the straight line
+that fits them, thick.  Where the thick lines are level, nothing grows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import linear_regression
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
-from kvraft.sim.soak import OPTIONS, Sample, trend
-from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE
+from kvraft.check.soak import Outage, Sample, points
+from kvraft.check.usage import second_half, trend
+from kvraft.viz.plots import BLACK, GREY, MEMBER_LINES, ORANGE
+
+PANELS = (
+    ("log", "log on disk\n(KiB)"),
+    ("tables", "tables on disk\n(KiB)"),
+    ("other", "other files\n(KiB)"),
+    ("memory", "in memory\n(KiB)"),
+)
+"""What is drawn: a name in :class:`~kvraft.check.usage.Usage`, and its label."""
 
 
-def plot_soak(samples: Sequence[Sample]) -> Figure:
-    """Draw log and tables on disk, the most of any member, and the budget of the log."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    disk, memory = figure.subplots(2, 1, sharex=True)
-    applied = [each.applied / 1000 for each in samples]
-    for name, colour, style in (
-        ("tables", GREEN, "-"),
-        ("log", ORANGE, "-"),
-        ("other", BLACK, ":"),
-    ):
-        values = [getattr(each, name) / 1024 for each in samples]
-        disk.plot(applied, values, style, color=colour, linewidth=1, label=name)
-    budget = OPTIONS.retain_bytes / 1024
-    disk.axhline(budget, color=GREY, linestyle="--", label="log kept for followers, at most")
-    disk.set(ylabel="on disk, KiB", ylim=(0, None))
-    disk.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
-    memory.plot(applied, [e.entries for e in samples], color=BLUE, linewidth=1, label="log entries")
-    memory.plot(
-        applied, [e.sessions for e in samples], "--", color=BLACK, linewidth=1, label="sessions"
+def plot_soak(
+    members: Sequence[str], samples: Sequence[Sample], outages: Sequence[Outage]
+) -> Figure:
+    """Draw disk and memory of each member over transactions; below, when it was down.
+
+    Raises :class:`~kvraft.errors.BadInput` for fewer than six samples.
+    """
+    figure = Figure(figsize=(9, 9.5), layout="constrained")
+    heights = [*(3 for _ in PANELS), 1.2]
+    panels = list(
+        figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
     )
-    memory.set(ylabel="in memory", xlabel="transactions applied, thousands", ylim=(0, None))
-    memory.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-    log, tables = trend(samples, "log"), trend(samples, "tables")
-    figure.suptitle(
-        f"{samples[-1].applied:,} transactions: the log stays below {log.highest / 1024:,.0f} KiB, "
-        f"tables below {tables.highest / 1024:,.0f} KiB; growth over the second half "
-        f"{100 * log.growth:+.0f} ± {100 * log.error:.0f} % and {100 * tables.growth:+.0f} ± "
-        f"{100 * tables.error:.0f} %",
-        wrap=True,
-    )
+    end = samples[-1].transactions if samples else 0
+    for axes, (kind, label) in zip(panels, PANELS, strict=False):
+        for number, name in enumerate(members):
+            _draw(axes, points(samples, number, kind), number, name)
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    _draw_outages(panels[-1], members, outages, end)
+    panels[-1].set_xlim(0, end)
+    panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    panels[-1].set_xlabel("transactions applied; thick: the line that fits the second half")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    figure.suptitle(title(members, samples), fontsize="large", fontweight="bold", x=0.01, ha="left")
     return figure
+
+
+def title(members: Sequence[str], samples: Sequence[Sample]) -> str:
+    """Return the conclusion: how much a disk held at most, and what the trends are."""
+    trends = [trend(points(samples, number, "disk")) for number in range(len(members))]
+    most = -(-max(found.peak for found in trends) // 1024)
+    low, high = min(t.change for t in trends), max(t.change for t in trends)
+    return (
+        f"{samples[-1].transactions:,} transactions: no disk ever holds more than {most:,} KiB,\n"
+        f"and from the middle on the trends are {low:+.1%} to {high:+.1%} of the level"
+    )
+
+
+def _draw(axes: Axes, values: Sequence[tuple[int, int]], number: int, name: str) -> None:
+    colour, style = MEMBER_LINES[number % len(MEMBER_LINES)]
+    xs, ys = [x for x, _ in values], [y / 1024 for _, y in values]
+    axes.plot(xs, ys, color=colour, linewidth=0.6, alpha=0.5)
+    late, used = zip(*second_half(values), strict=True)
+    slope, start = linear_regression(late, used)
+    ends = [late[0], late[-1]]
+    fitted = [(start + slope * x) / 1024 for x in ends]
+    axes.plot(ends, fitted, color="white", linewidth=4)
+    axes.plot(ends, fitted, color=colour, linestyle=style, linewidth=2, label=name)
+
+
+def _draw_outages(axes: Axes, members: Sequence[str], outages: Sequence[Outage], end: int) -> None:
+    """Draw a lane a member: a tick for each crash, and a bar for as long as it stayed away."""
+    for outage in outages:
+        lane, until = members.index(outage.member), end if outage.until is None else outage.until
+        if outage.long:
+            axes.barh(lane, until - outage.since, left=outage.since, color=ORANGE, height=0.8)
+        axes.plot([outage.since] * 2, [lane - 0.4, lane + 0.4], color=BLACK, linewidth=0.5)
+    axes.set_yticks(range(len(members)), members)
+    axes.set_ylim(len(members) - 0.4, -0.6)
+    axes.set_ylabel("crashes\n(bar: long)")
+    axes.grid(axis="x", alpha=0.3, color=GREY)
