@@ -149,7 +149,8 @@ class Ticket(_Errand):
         return self
 
     def __repr__(self) -> str:
-        return f"<Ticket {self.txn} {self.stage}, sent {self.attempts} times>"
+        sent = "once" if self.attempts == 1 else f"{self.attempts} times"
+        return f"<Ticket {self.txn} {self.stage}, sent {sent}>"
 
 
 class Host(Protocol):

@@ -8,10 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 UNANSWERED = ...
 """What stands where a learner's answer belongs."""
+
+
+def unanswered(ask: Callable[[], object], what: str = "rule") -> bool:
+    """Return whether a learner's function still answers with three dots, and say so if it does.
+
+    ``ask`` calls it with any arguments; what it raises is for the check itself to tell.
+    """
+    try:
+        answer = ask()
+    except Exception:
+        return False
+    if answer is UNANSWERED:
+        print(f"Not answered yet: write the {what} in place of the three dots.")
+        return True
+    return False
 
 
 def digest(answer: Any) -> str:

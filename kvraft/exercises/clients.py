@@ -14,7 +14,7 @@ from typing import Any
 
 from kvraft import clock
 from kvraft.events import Applied
-from kvraft.lesson import UNANSWERED
+from kvraft.lesson import unanswered
 from kvraft.record import Timestamp, TxnId
 from kvraft.replica import Replica
 from kvraft.session import SESSIONS, WINDOW, Outcome, Session, Sessions
@@ -35,8 +35,7 @@ CarryOut = Callable[[int, int, list[int]], bool]
 
 def check_verdict(verdict: Verdict) -> None:
     """Print whether a client that says ``verdict(copies)`` never says what it cannot know."""
-    if _unanswered(lambda: verdict(["silent"])):
-        print("Not answered yet: write the decision in place of the three dots.")
+    if unanswered(lambda: verdict(["silent"]), "decision"):
         return
     for copies in _lists():
         try:
@@ -76,8 +75,7 @@ def _wrong(copies: Sequence[str], said: Any) -> str:
 
 def check_raised(raised: Raised) -> None:
     """Print whether members that stamp writes by ``raised(stamp, last)`` lose none of them."""
-    if _unanswered(lambda: raised(7, 3)):
-        print("Not answered yet: write the rule in place of the three dots.")
+    if unanswered(lambda: raised(7, 3)):
         return
     try:
         wrong = _judge(raised)
@@ -183,8 +181,7 @@ def remembering(carry_out: CarryOut) -> type[Replica]:
 
 def check_carry_out(carry_out: CarryOut) -> None:
     """Print whether a member that decides by ``carry_out`` carries out each transaction once."""
-    if _unanswered(lambda: carry_out(1, 0, [])):
-        print("Not answered yet: write the decision in place of the three dots.")
+    if unanswered(lambda: carry_out(1, 0, []), "decision"):
         return
     members = remembering(carry_out)
     for arrivals in _arrivals():
@@ -239,10 +236,3 @@ def _when(arrivals: Sequence[int]) -> str:
     if len(arrivals) < WINDOW:
         return f"When {', '.join(map(str, arrivals))} arrive in this order"
     return f"When {arrivals[0]} to {arrivals[-2]} and then {arrivals[-1]} arrive"
-
-
-def _unanswered(ask: Callable[[], Any]) -> bool:
-    try:
-        return ask() is UNANSWERED
-    except Exception:
-        return False

@@ -27,6 +27,7 @@ from unittest import mock
 from kvraft import compaction
 from kvraft.compaction import Levelled, Task, Tiered
 from kvraft.errors import KvraftError
+from kvraft.lesson import unanswered
 from kvraft.record import Timestamp, label
 from kvraft.sim.load import SMALL, Load, cost_of, writes_of
 from kvraft.tableinfo import TableInfo, read_order, span_of
@@ -165,12 +166,7 @@ def _impossible(task: object, tables: Sequence[TableInfo]) -> str:
 def check_pick(pick: Pick) -> None:
     """Print whether a tree with ``pick`` for its strategy comes to rest, and at what cost."""
     strategy = Asked(pick)
-    try:
-        unanswered = pick(()) is ...  # type: ignore[comparison-overlap]
-    except Exception:
-        unanswered = False
-    if unanswered:
-        print("Not answered yet: write the strategy in place of the three dots.")
+    if unanswered(lambda: pick(()), "strategy"):
         return
     try:
         says = strategy.wrong or _tried(strategy)
@@ -280,12 +276,7 @@ def dropping_by(rule: Rule) -> Iterator[None]:
 
 def check_may_drop(rule: Rule) -> None:
     """Print whether ``rule`` lets tombstones go when they may, else where not."""
-    try:
-        unanswered = rule(KEY, TIMESTAMP, ()) is ...  # type: ignore[comparison-overlap]
-    except Exception:
-        unanswered = False
-    if unanswered:
-        print("Not answered yet: write the rule in place of the three dots.")
+    if unanswered(lambda: rule(KEY, TIMESTAMP, ())):
         return
     cases = situations()
     for case in cases:

@@ -24,6 +24,7 @@ from kvraft.check import scenario
 from kvraft.check.properties import Violation
 from kvraft.check.raft import watch
 from kvraft.contract import Options
+from kvraft.lesson import unanswered
 from kvraft.messages import RequestVote
 from kvraft.raft import Raft
 from kvraft.record import ORIGIN, Position
@@ -92,8 +93,7 @@ def _situations() -> Iterator[Situation]:
 
 def check_grant_vote(rule: Rule) -> None:
     """Print whether ``rule`` is Raft's rule of voting, else where it goes wrong."""
-    if _unanswered(rule):
-        print("Not answered yet: write the rule in place of the three dots.")
+    if unanswered(lambda: Situation(1, None, ORIGIN, 1, ORIGIN).ask(rule)):
         return
     tried = situations()
     for situation in tried:
@@ -117,14 +117,6 @@ def check_grant_vote(rule: Rule) -> None:
         f"in {STORMS} clusters with faults, never two in a term; and it held in the "
         f"{len(SITUATIONS)} situations in which another implementation did not."
     )
-
-
-def _unanswered(rule: Rule) -> bool:
-    try:
-        answer: object = Situation(1, None, ORIGIN, 1, ORIGIN).ask(rule)
-    except Exception:
-        return False
-    return answer is ...
 
 
 def _told(error: Exception) -> str:

@@ -20,6 +20,7 @@ from kvraft.check.properties import Violation
 from kvraft.check.raft import watch
 from kvraft.contract import Options
 from kvraft.errors import KvraftError
+from kvraft.lesson import unanswered
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.raft import Raft
@@ -76,8 +77,7 @@ class Situation:
 
 def check_advance_commit(rule: Rule) -> None:
     """Print whether ``rule`` is Raft's rule of commitment, else where it goes wrong."""
-    if _unanswered(rule):
-        print("Not answered yet: write the rule in place of the three dots.")
+    if unanswered(lambda: Situation(1, 0, (1,), (1,)).ask(rule)):
         return
     count = 0
     for situation in _situations():
@@ -98,14 +98,6 @@ def check_advance_commit(rule: Rule) -> None:
         f"Right. It agrees with Raft in {count:,} situations, and led {len(SEEDS)} clusters "
         f"through crashes, partitions and loss: {committed:,} entries committed, none lost."
     )
-
-
-def _unanswered(rule: Rule) -> bool:
-    try:
-        answer: object = Situation(1, 0, (1,), (1,)).ask(rule)
-    except Exception:
-        return False
-    return answer is ...
 
 
 def _told(error: Exception) -> str:

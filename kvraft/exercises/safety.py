@@ -29,6 +29,7 @@ from kvraft.check.raft import watch
 from kvraft.contract import Role
 from kvraft.errors import BadInput, KvraftError, NotLeader
 from kvraft.events import Delivered
+from kvraft.lesson import unanswered
 from kvraft.messages import RequestVote
 from kvraft.raft import Raft
 from kvraft.record import ORIGIN, HardState, Position
@@ -212,8 +213,7 @@ STARTS: tuple[tuple[Callable[[type[Raft]], Cluster], Bounds, str], ...] = (
 
 def check_up_to_date(rule: Rule) -> None:
     """Print whether ``rule`` compares logs as Raft does, else where it goes wrong and to what."""
-    if _unanswered(rule):
-        print("Not answered yet: write the rule in place of the three dots.")
+    if unanswered(lambda: Logs(ORIGIN, ORIGIN).ask(rule)):
         return
     pairs = situations()
     for pair in pairs:
@@ -239,14 +239,6 @@ def check_up_to_date(rule: Rule) -> None:
         f"Right. It agrees with Raft on all {len(pairs)} pairs of logs, and nothing broke in "
         f"{states:,} states that a cluster with it can come to."
     )
-
-
-def _unanswered(rule: Rule) -> bool:
-    try:
-        answer: object = Logs(ORIGIN, ORIGIN).ask(rule)
-    except Exception:
-        return False
-    return answer is ...
 
 
 def _compare(rule: Rule, pair: Logs) -> str:

@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.client import Conflict, Draft
-from kvraft.lesson import UNANSWERED
+from kvraft.lesson import unanswered
 from kvraft.lsm import Tree
 from kvraft.machine import Machine
 from kvraft.record import (
@@ -108,8 +108,7 @@ def _split(rule: GatherRule, entries: list[Entry]) -> Split:
 
 def check_gather(rule: GatherRule) -> None:
     """Print whether ``rule`` says what is complete and what is undone in every log."""
-    if _unanswered(lambda: rule([])):
-        print("Not answered yet: write the rule in place of the three dots.")
+    if unanswered(lambda: rule([])):
         return
     count = undone = 0
     for entries in logs():
@@ -138,13 +137,6 @@ def _difference(said: Split, right: Split, entries: Sequence[Entry]) -> str:
                 hint = " What nothing has ended yet is open: neither complete nor undone."
             return f"{due or 'nothing'} is {name}, and your rule says {mine or 'nothing'}.{hint}"
     return ""
-
-
-def _unanswered(ask: Callable[[], object]) -> bool:
-    try:
-        return ask() is UNANSWERED
-    except Exception:
-        return False
 
 
 # ── the condition ───────────────────────────────────────────────────────────────────────────────
@@ -219,8 +211,7 @@ def right_holds(case: Case) -> bool:
 
 def check_holds(rule: HoldsRule) -> None:
     """Print whether ``rule`` lets a transaction take effect exactly if what it read still holds."""
-    if _unanswered(lambda: rule({}, {})):
-        print("Not answered yet: write the condition in place of the three dots.")
+    if unanswered(lambda: rule({}, {}), "condition"):
         return
     count = 0
     for case in cases():

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from kvraft.compaction import Levelled
 from kvraft.errors import BadInput, Damage, KvraftError, TimedOut
 from kvraft.events import Marks, SnapshotTaken
-from kvraft.lesson import UNANSWERED
+from kvraft.lesson import UNANSWERED, unanswered
 from kvraft.raft import Options as RaftOptions
 from kvraft.replica import Options, Replica
 from kvraft.segment import Segment
@@ -107,8 +107,7 @@ def retained_from(replica: Replica, segment: Segment) -> int:
 def check_may_drop(rule: Rule) -> None:
     """Print whether members that cut their logs by ``rule`` lose nothing, and keep no more."""
     empty = Segment(1, 1, 1, 8, 1024, sealed=True)
-    if _unanswered(lambda: rule(empty, Marks(1, 0, 0, 0, 8), [8, 8], 1024)):
-        print("Not answered yet: write the rule in place of the three dots.")
+    if unanswered(lambda: rule(empty, Marks(1, 0, 0, 0, 8), [8, 8], 1024)):
         return
     for trial in TRIALS:
         wrong = judge(trial, rule)
@@ -140,13 +139,6 @@ def judge(trial: Trial, rule: Rule) -> str:
         return f"the cluster stopped: {error}."
     except Exception as error:
         return f"your rule raised {type(error).__name__}: {error}."
-
-
-def _unanswered(ask: Callable[[], object]) -> bool:
-    try:
-        return ask() is ...
-    except Exception:
-        return False
 
 
 class _Life:
