@@ -149,8 +149,12 @@ class Ticket(_Errand):
         return self
 
     def __repr__(self) -> str:
-        sent = "once" if self.attempts == 1 else f"{self.attempts} times"
-        return f"<Ticket {self.txn} {self.stage}, sent {sent}>"
+        return f"<Ticket {self.txn} {self.stage}, sent {self.sent}>"
+
+    @property
+    def sent(self) -> str:
+        """How often it was sent, in words."""
+        return "once" if self.attempts == 1 else f"{self.attempts} times"
 
 
 class Host(Protocol):

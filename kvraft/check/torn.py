@@ -92,8 +92,8 @@ class Death(NamedTuple):
 
     def __str__(self) -> str:
         held = ", ".join(f"{name} {count}" for name, count in self.held)
-        sent = f"sent {self.ticket.attempts} times"
-        return f"step {self.step}: {held}; {self.end}; {sent}, {self.ticket.stage}"
+        ticket = self.ticket
+        return f"step {self.step}: {held}; {self.end}; sent {ticket.sent}, {ticket.stage}"
 
 
 class Witnessed(World):

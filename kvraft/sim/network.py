@@ -136,7 +136,8 @@ def describe(message: AnyMessage) -> tuple[int, int, int, str]:
         case RequestVoteReply() | PreVoteReply():
             return message.term, 0, 0, "granted" if message.granted else "refused"
         case Submit(transaction=transaction):
-            return 0, 0, 0, f"{transaction.id}, {len(transaction.records)} records"
+            count = len(transaction.records)
+            return 0, 0, 0, f"{transaction.id}, {count} record{'s' if count > 1 else ''}"
         case Answer():
             return 0, 0, 0, f"{message.txn} {message.stage}"
         case Later():

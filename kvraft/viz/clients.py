@@ -255,15 +255,21 @@ def _cell(axes: Axes, row: int, column: int, sign: str, colour: str) -> None:
 
 
 def _says(runs: Mapping[str, Sequence[Outage]]) -> str:
-    every = [each for outages in runs.values() for each in outages]
-    unknown = [each for each in every if each.says is Stage.UNKNOWN]
-    twice = sum(each.effects > 1 for each in every)
+    if len(runs) == 1:
+        (said,) = map(_sums_up, runs.values())
+        return said[0].upper() + said[1:]
+    return "\n".join(f"{name}: {_sums_up(outages)}" for name, outages in runs.items())
+
+
+def _sums_up(outages: Sequence[Outage]) -> str:
+    unknown = [each for each in outages if each.says is Stage.UNKNOWN]
+    twice = sum(each.effects > 1 for each in outages)
     if twice:
-        return f"{twice} of {len(every)} writes were carried out twice"
+        return f"{twice} of {len(outages)} writes were carried out twice"
     if not unknown:
-        return f"All {len(every)} writes are carried out, each exactly once"
+        return f"all {len(outages)} writes are carried out, each exactly once"
     done = sum(each.effects == 1 for each in unknown)
-    return f"Of {len(unknown)} writes that ended UNKNOWN, {done} were carried out and the rest not"
+    return f"of {len(unknown)} writes that ended UNKNOWN, {done} were carried out and the rest not"
 
 
 def plot_lost_updates(counts: Mapping[str, Mapping[int, int]], of: int) -> Figure:

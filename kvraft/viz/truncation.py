@@ -183,7 +183,7 @@ def _weighs(past: Trace, member: str, lives: Sequence[series.SegmentLife]) -> st
     sealed = [life for life in lives if life.sealed is not None and life.dropped is None]
     total = sum(sizes.get(life.segment, 0) for life in sealed)
     gone = sum(life.dropped is not None for life in lives)
-    return f"sealed: {len(sealed)} of {total:,} bytes; gone: {gone}"
+    return f"sealed segments: {len(sealed)}, in all {total:,} bytes; gone: {gone}"
 
 
 def sealed_sizes(trace: Trace, member: str) -> dict[int, int]:
