@@ -22,7 +22,7 @@ Invariants:
 - Inputs stay as they are until the manifest says otherwise.
 
 Sources: LevelDB impl.md (compactions); Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020,
-§2.2 (levelling, tiering); RocksDB (least overlap first).
+§2.2 (levelling, tiering); RocksDB (least overlap first, compensated sizes).
 """
 
 from __future__ import annotations
@@ -100,24 +100,37 @@ class Levelled:
         return Task((*chosen, *below), level + 1, self.table_bytes, move)
 
     def _fullness(self, level: int, tables: Sequence[TableInfo]) -> float:
-        sizes = [table.size for table in tables if table.level == level]
+        worths = _worths(level, tables)
         if level == 0:
-            return len(sizes) / self.tables
+            return len(worths) / self.tables
         # One table is never too much: there is nothing to be won from pushing it down for ever.
         limit: int = self.level_bytes * self.fanout ** (level - 1)
-        return sum(sizes) / limit if len(sizes) > 1 else 0.0
+        return sum(worths.values()) / limit if len(worths) > 1 else 0.0
 
     def _least_overlap(self, level: int, tables: Sequence[TableInfo]) -> TableInfo:
-        """Return the table that drags the fewest bytes of the next level along for each of its own.
+        """Return the table that drags the fewest bytes of the next level along for what it weighs.
 
         So each byte that is rewritten makes the most room (RocksDB, kMinOverlappingRatio).
         """
+        worths = _worths(level, tables)
 
         def cost(table: TableInfo) -> float:
             below = _overlapping(tables, level + 1, table.start, table.stop)
-            return sum(each.size for each in below) / table.size
+            return sum(each.size for each in below) / worths[table]
 
-        return min((table for table in tables if table.level == level), key=cost)
+        return min(worths, key=cost)
+
+
+def _worths(level: int, tables: Iterable[TableInfo]) -> dict[TableInfo, float]:
+    """Return what each table of ``level`` weighs: its bytes, and those that its tombstones hide.
+
+    A tombstone is taken to hide one row of the next level, of the mean size there.  By their own
+    bytes, tables of tombstones would be the last to move, and what they hide would pile up
+    (RocksDB, compensated sizes).
+    """
+    below = [table for table in tables if table.level == level + 1]
+    row = sum(table.size for table in below) / max(1, sum(table.rows for table in below))
+    return {t: t.size + t.tombstones * row for t in tables if t.level == level}
 
 
 @dataclass(frozen=True, slots=True)

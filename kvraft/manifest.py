@@ -55,7 +55,10 @@ from kvraft.tableinfo import (
 
 CURRENT = "CURRENT"
 FORMAT = 1
-ROLL_BYTES = 1 << 20
+ROLL_BYTES = 64 << 10
+ROLL_FACTOR = 8
+"""A manifest is written anew when it exceeds both ``ROLL_BYTES`` and so many times what it began
+with: so all of its bytes are in proportion to the state, and so is the work."""
 
 _HEADER, _EDIT, _MARK = 1, 2, 3
 _HEADER_SEED = frame.seed_of("MANIFEST")
@@ -130,8 +133,7 @@ class Manifest:
         self._next_file = state.next_file
         self._name = ""
         self._seed = 0
-        self._size = 0
-        self._synced = 0
+        self._size = self._synced = self._whole = 0  # bytes; the last: those it began with
         self.sure = False
         self.renew()
 
@@ -162,7 +164,7 @@ class Manifest:
         then nobody knows whether the edit holds, and the manifest must be opened again; or, if the
         disk was only full, written anew (:meth:`renew`) before a file goes that the edit needs.
         """
-        if not self.sure or self._size > ROLL_BYTES:
+        if not self.sure or self._size > max(ROLL_BYTES, ROLL_FACTOR * self._whole):
             self.renew()
         state = self.state.after(edit, self._next_file)
         self.sure = False
@@ -189,7 +191,7 @@ class Manifest:
         self._disk.sync(self._name)
         self._disk.sync_dir()
         replace_file(self._disk, CURRENT, self._name.encode() + b"\n")
-        self._size = self._synced = len(data)
+        self._size = self._synced = self._whole = len(data)
         for name in self._disk.names():
             if _is_manifest(name) and name != self._name:
                 self._disk.remove(name)

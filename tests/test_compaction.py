@@ -192,6 +192,20 @@ def test_levelled_takes_the_fullest_level_and_its_table_that_costs_least():
     assert strategy.pick(read_order([*tables, *fuller])).level == 1
 
 
+def test_levelled_counts_a_tombstone_as_what_it_will_free():
+    strategy = Levelled(tables=4, level_bytes=1000, fanout=10)
+    plain = info(1, 1, 600, b"a", b"c")  # 2,400 under it: four for each of its own
+    full = replace(info(2, 1, 600, b"c", b"e"), rows=30, tombstones=30)  # 6,000 under it: ten, …
+    below = [
+        replace(info(3, 2, 2400, b"a", b"c"), rows=8),
+        replace(info(4, 2, 6000, b"c", b"e"), rows=40),  # … but most of these 40 rows will go
+    ]
+    tables = read_order([plain, full, *below])
+    assert strategy.pick(tables) == Task((full, below[1]), 2, strategy.table_bytes)
+    few = replace(full, tombstones=5)  # 6,000 / (600 + 5 * 175) is more than 4
+    assert strategy.pick(read_order([plain, few, *below])).inputs[0] == plain
+
+
 def test_one_table_alone_is_never_too_much_for_a_level():
     strategy = Levelled(level_bytes=1, fanout=2)
     assert strategy.pick([info(1, 1, size=1 << 40)]) is None
@@ -555,3 +569,22 @@ def test_under_a_load_of_overwrites_and_deletes_space_does_not_grow(strategy, se
     assert sum(t.tombstones + t.ranges for t in tree.tables) == 0
     files = [name for name in disk.names() if name.endswith(".sst")]
     assert files == sorted(table_name(t.number) for t in tree.tables)
+
+
+def test_what_comes_once_and_is_deleted_later_does_not_pile_up():
+    """Long rows and short tombstones, among keys that are overwritten for ever.
+
+    Where tables are chosen by their own bytes alone, those of tombstones are passed over.
+    """
+    random = Random(1)
+    levels = Levelled(tables=4, level_bytes=8_000, fanout=8, table_bytes=2_000)
+    options = TreeOptions(memtable_bytes=2_000, block_bytes=500, strategy=levels)
+    tree, peak = Tree.open(SimDisk(), options=options), 0
+    for n in range(12_000):
+        tree.put(b"key %03d" % random.randrange(100), b"value" * 4)
+        if n % 4 == 0:
+            tree.put(b"visitor %d" % n, b"v" * 200)
+            tree.delete(b"visitor %d" % (n - 80))
+        if n > 8_000:
+            peak = max(peak, sum(table.size for table in tree.tables))
+    assert peak < 120_000  # and without counting what they hide 190,000, and more each time

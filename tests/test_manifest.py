@@ -50,6 +50,7 @@ def test_what_was_committed_is_what_is_read(steps, roll_bytes):
     disk, used, model = SimDisk(), set(), ((), Position(0, 0), 0, 0, False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "ROLL_BYTES", roll_bytes)
+        patch.setattr(manifest, "ROLL_FACTOR", 0)
         man = Manifest.open(disk, ME)
         for index, step in enumerate(steps, 1):
             tables, flushed, timestamp, horizon, installed = model
@@ -170,6 +171,7 @@ def life(disk, done):
 
 def test_a_power_cut_at_any_step_leaves_the_state_before_or_after(monkeypatch):
     monkeypatch.setattr(manifest, "ROLL_BYTES", 1000)
+    monkeypatch.setattr(manifest, "ROLL_FACTOR", 0)
     disk, history = SimDisk(), []
     life(disk, history.append)
     for step in range(1, disk.operations + 1):
@@ -430,3 +432,23 @@ def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
         other.append(name, frame.encode(kind, payload, synced=0, seed=seed))
         with pytest.raises(Damage, match=name):
             load(other, ME)
+
+
+def test_a_manifest_and_its_work_stay_in_proportion_to_the_state(monkeypatch):
+    monkeypatch.setattr(manifest, "ROLL_BYTES", 2_000)
+    disk = SimDisk()
+    man = Manifest.open(disk, ME)
+    numbers = [man.take_number() for _ in range(20)]
+    man.commit(Edit(tuple(info(number) for number in numbers)))
+    man.renew()
+    whole = disk.size(live(disk))
+    names, most = set(), 0
+    for _ in range(1_000):
+        number = man.take_number()
+        man.commit(Edit((info(number),), remove=(numbers.pop(0),)))
+        numbers.append(number)
+        names.add(live(disk))
+        most = max(most, disk.size(live(disk)))
+    edit = disk.size(live(disk)) // 10
+    assert 4 * whole < most < 9 * whole + edit
+    assert 2 <= len(names) <= 1_000 * 400 // (6 * whole)

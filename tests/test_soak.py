@@ -7,6 +7,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections import Counter, deque
 from dataclasses import dataclass, replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -186,11 +187,25 @@ def test_a_line_is_its_own_trend_whatever_was_before_it(start, slope, count, bef
     assert found.peak == max([*late, *(y for _, y in wild)])
 
 
-def test_what_noise_explains_is_flat_and_what_it_does_not_is_not():
+def test_what_noise_explains_does_not_grow_and_what_it_does_not_does():
     saw = [100, 300, 200, 50, 400, 150]
-    assert trend([(at, saw[at % 6]) for at in range(600)]).flat
-    assert not trend([(at, saw[at % 6] + at) for at in range(600)]).flat
-    assert trend([(at, 1_000 + at // 20) for at in range(600)]).flat  # 1.5 %
+    assert not trend([(at, saw[at % 6]) for at in range(600)]).grows
+    assert trend([(at, saw[at % 6] + at) for at in range(600)]).grows
+    assert not trend([(at, 1_000 + at // 20) for at in range(600)]).grows  # 1.5 %
+    assert not trend([(at, 2_000 - at) for at in range(600)]).grows
+
+
+def test_samples_that_resemble_the_one_before_are_not_taken_for_so_many():
+    """Walks about a level, which never go far but take their time: hardly any is said to grow."""
+    growing = 0
+    for seed in range(200):
+        random, at, walk = Random(seed), 0.0, []
+        for x in range(500):
+            at = 0.95 * at + random.gauss(0, 100)
+            walk.append((x, round(10_000 + at)))
+        growing += trend(walk).grows
+        assert trend([(x, y + 20 * x) for x, y in walk]).grows  # a third in half the time
+    assert growing <= 4
     with pytest.raises(BadInput, match="5 samples have no trend"):
         trend([(at, 1) for at in range(5)])
 
@@ -237,7 +252,7 @@ def test_the_report_names_everything_that_is_measured(soak):
     for (kind, name), found in soak.trends().items():
         (line,) = [line for line in text.splitlines() if line.split()[:2] == [kind, name]]
         assert f"{found.peak:,}" in line
-        assert ("not flat" in line) is (not found.flat)
+        assert ("it grows" in line) is found.grows
 
 
 @pytest.mark.parametrize(

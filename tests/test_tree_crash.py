@@ -27,6 +27,7 @@ STRATEGIES = {"levelled": Levelled(2, 400, 2, 200), "tiered": Tiered(tables=2, r
 def short_manifests(monkeypatch):
     """Let the manifest be written anew now and then, not only at the opening."""
     monkeypatch.setattr(manifest, "ROLL_BYTES", 1200)
+    monkeypatch.setattr(manifest, "ROLL_FACTOR", 0)
 
 
 def options_of(strategy, **others):

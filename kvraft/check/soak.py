@@ -39,13 +39,13 @@ from kvraft.sim.world import MILLI, World
 from kvraft.transaction import Stage
 
 SMALL = Options(
-    memtable_bytes=32 << 10,
-    segment_bytes=16 << 10,
-    log_bytes=128 << 10,
-    retain_bytes=256 << 10,
+    memtable_bytes=16 << 10,
+    segment_bytes=8 << 10,
+    log_bytes=64 << 10,
+    retain_bytes=128 << 10,
     reserve_bytes=0,
-    strategy=Levelled(tables=4, level_bytes=128 << 10, fanout=8, table_bytes=32 << 10),
-    session_millis=5_000,
+    strategy=Levelled(tables=4, level_bytes=64 << 10, fanout=8, table_bytes=16 << 10),
+    session_millis=500,
 )
 """Everything so small that a few thousand transactions fill it many times over."""
 
@@ -335,7 +335,7 @@ class Soak:
             "ended": dict(sorted(self.ended.items())),
             "events": self.tally,
             "trends": [
-                {"kind": kind, "member": name, **found._asdict(), "flat": found.flat}
+                {"kind": kind, "member": name, **found._asdict(), "grows": found.grows}
                 for (kind, name), found in self.trends().items()
             ],
             "outages": [[o.member, o.since, o.until, o.long] for o in self.outages],
@@ -365,7 +365,7 @@ class Soak:
         for (kind, name), (peak, level, slope, change, noise) in (found := self.trends()).items():
             yield (
                 f"{kind:12}{name:8}{peak:12,}{level:12,.0f}{slope:+14,.0f}{change:+9.1%}"
-                f" ± {noise:.1%}{'' if found[kind, name].flat else ': not flat'}"
+                f" ± {noise:.1%}{': it grows' if found[kind, name].grows else ''}"
             )
         yield "\nAll members hold what a dict holds that took the same writes."
         yield f"{len(self.samples):,} samples, sha256 {self.digest}"

@@ -18,7 +18,7 @@ Invariant: a usage depends on the member's state alone, so the same history meas
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import chain
 from math import sqrt
@@ -34,7 +34,15 @@ from kvraft.sim.disk import SimDisk
 from kvraft.tableinfo import table_number
 
 FLAT = 0.05
-"""What changes by no more than this share of its level over half a soak is called flat."""
+"""What climbs by no more than this share of its level over half a soak does not grow."""
+
+BATCHES = 12
+"""How many means a line is fitted to: samples in a row resemble each other, long means do not."""
+ERRORS = 4
+"""How many standard errors of a slope are put down to noise: chance exceeds it once in 400 times.
+
+(Student's t with ``BATCHES - 2`` degrees of freedom.)
+"""
 
 
 class Usage(NamedTuple):
@@ -132,7 +140,7 @@ class Trend(NamedTuple):
     """The largest value of all samples; and of the second half the mean and what a line says.
 
     ``slope`` is per million transactions, ``change`` over the second half as a share of ``level``.
-    ``noise`` is that for two standard errors of the slope.
+    ``noise`` is that for :data:`ERRORS` standard errors of the slope.
     """
 
     peak: int
@@ -142,9 +150,9 @@ class Trend(NamedTuple):
     noise: float
 
     @property
-    def flat(self) -> bool:
-        """Whether it changes by no more than :data:`FLAT`, or than noise explains."""
-        return abs(self.change) <= max(FLAT, self.noise)
+    def grows(self) -> bool:
+        """Whether it climbs by more than :data:`FLAT`, and by more than noise explains."""
+        return self.change > max(FLAT, self.noise)
 
 
 def second_half(points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -154,17 +162,29 @@ def second_half(points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def trend(points: Sequence[tuple[int, int]]) -> Trend:
-    """Fit a line to the second half of ``points`` (transactions, value), by least squares.
+    """Fit a line to the second half of ``points`` (transactions, value): to means, least squares.
 
     Raises :class:`~kvraft.errors.BadInput` for fewer than six.
     """
     if len(points) < 6:
         raise BadInput(f"{len(points)} samples have no trend: take more of them")
-    xs, ys = zip(*second_half(points), strict=True)
+    late = second_half(points)
+    xs, ys = zip(*_means(late), strict=True)
     slope, start = linear_regression(xs, ys)
-    level, middle, span = fmean(ys), fmean(xs), xs[-1] - xs[0]
+    middle = fmean(xs)
     off = sum((y - start - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
     error = sqrt(off / (len(xs) - 2) / sum((x - middle) ** 2 for x in xs))
-    share = span / level if level else 0.0
+    level = fmean(y for _, y in late)
+    share = (late[-1][0] - late[0][0]) / level if level else 0.0
     peak = max(y for _, y in points)
-    return Trend(peak, level, slope * 1e6, slope * share, 2 * error * share)
+    return Trend(peak, level, slope * 1e6, slope * share, ERRORS * error * share)
+
+
+def _means(points: Sequence[tuple[int, int]]) -> Iterator[tuple[float, float]]:
+    """Yield the means of up to :data:`BATCHES` runs of ``points``, each about as long."""
+    count = min(BATCHES, len(points))
+    for at in range(count):
+        xs, ys = zip(
+            *points[len(points) * at // count : len(points) * (at + 1) // count], strict=True
+        )
+        yield fmean(xs), fmean(ys)

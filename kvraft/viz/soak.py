@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from kvraft.check.soak import Outage, Sample, points
-from kvraft.check.usage import second_half, trend
+from kvraft.check.usage import DISK, MEMORY, second_half, trend
 from kvraft.viz.plots import BLACK, GREY, MEMBER_LINES, ORANGE
 
 PANELS = (
@@ -55,13 +55,17 @@ def plot_soak(
 
 
 def title(members: Sequence[str], samples: Sequence[Sample]) -> str:
-    """Return the conclusion: how much a disk held at most, and what the trends are."""
-    trends = [trend(points(samples, number, "disk")) for number in range(len(members))]
-    most = -(-max(found.peak for found in trends) // 1024)
-    low, high = min(t.change for t in trends), max(t.change for t in trends)
+    """Return the conclusion: how much a disk held at most, and what grows."""
+    found = {
+        (kind, name): trend(points(samples, number, kind))
+        for kind in (*DISK, *MEMORY)
+        for number, name in enumerate(members)
+    }
+    most = -(-max(found["disk", name].peak for name in members) // 1024)
+    growing = [f"{kind} of {name}" for (kind, name), each in found.items() if each.grows]
     return (
-        f"{samples[-1].transactions:,} transactions: no disk ever holds more than {most:,} KiB,\n"
-        f"and from the middle on the trends are {low:+.1%} to {high:+.1%} of the level"
+        f"{samples[-1].transactions:,} transactions: no disk ever holds more than {most:,} KiB;\n"
+        f"from the middle on {', '.join(growing) or 'nothing'} grows beyond chance"
     )
 
 
