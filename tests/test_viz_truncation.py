@@ -275,7 +275,8 @@ def test_the_sealed_bytes_of_a_world_are_its_members(story):
     for name, replica in world.replicas.items():
         sealed = [segment for segment in replica.wal.segments if segment.sealed]
         svg = strip_view(name)(History(world.trace), len(world.trace) - 1)
-        assert f"sealed: {len(sealed)} of {sum(s.size for s in sealed):,} bytes" in svg
+        size = sum(segment.size for segment in sealed)
+        assert f"sealed segments: {len(sealed)}, in all {size:,} bytes" in svg
 
 
 def test_the_title_of_catching_up_says_from_when_on_it_is_cheaper_for_good():
