@@ -1,15 +1,6 @@
-"""Moving through the bytes of a log segment: a slider over offsets, and what each byte means.
-
-The same means as in ``stepper.py``: an SVG in an ordinary HTML widget, moved by a slider and
-buttons that the keyboard reaches (Tab, then Enter, Space or the arrows); without a kernel, a still
-picture and a line of text.
-"""
+"""Moving through the bytes of a log segment: a slider over offsets, and what each byte means."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from html import escape
-from typing import Any
 
 import ipywidgets as widgets
 
@@ -17,10 +8,11 @@ from kvraft.disk import Disk
 from kvraft.errors import BadInput
 from kvraft.viz.anatomy import Part, dissect, field_at, piece_at
 from kvraft.viz.log import DOWN, MARGIN, hexdump, strip_parts
+from kvraft.viz.slider import Slider, button, line
 from kvraft.viz.views import _svg, _text
 
 
-class ByteStepper:
+class ByteStepper(Slider):
     """A widget that shows one byte of a segment: where it lies, in which field, and what that says.
 
     ``name`` is a file of the log of ``owner`` on ``disk``, whose bytes are read once; ``offset`` is
@@ -35,9 +27,18 @@ class ByteStepper:
         self._pieces = found[name]
         self._data = disk.read(name)
         piece_at(self._pieces, offset)
-        self._picture = widgets.HTML(layout=widgets.Layout(width="100%"))
-        self._build(offset)
-        self._draw()
+        self.buttons = {
+            name: button(name, says, action)
+            for name, says, action in (
+                ("byte back", "one byte back", lambda: self.go(self.offset - 1)),
+                ("byte on", "one byte on", lambda: self.go(self.offset + 1)),
+                ("next field", "the first byte of the next field", self._next_field),
+                ("next frame", "the first byte of the next frame", self._next_frame),
+            )
+        }
+        last = len(self._data) - 1
+        slider = widgets.IntSlider(offset, 0, last, description="offset", readout=False)
+        super().__init__(slider, widgets.HBox([*self.buttons.values()]))
 
     # ── what a program may do ───────────────────────────────────────────────────────────────────
 
@@ -70,37 +71,15 @@ class ByteStepper:
         parts += hexdump(self._data, self._pieces, self.offset, height + 26)
         return _svg(height + 30 + 32 * DOWN, self.words(), parts)
 
-    @property
-    def widget(self) -> widgets.Widget:
-        """The widget itself, to be put among others."""
-        return self._box
+    def html(self) -> str:
+        """Return what is shown: words, and the picture."""
+        return line(self.words()) + self.svg()
+
+    def still(self) -> str:
+        """Return the picture for where there is no kernel."""
+        return self.svg()
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
-
-    def _build(self, offset: int) -> None:
-        last = len(self._data) - 1
-        layout = widgets.Layout(width="90%")
-        self.slider = widgets.IntSlider(
-            offset, 0, last, description="offset", readout=False, layout=layout
-        )
-        self.slider.observe(lambda change: self._draw(), names="value")
-        self.buttons = {
-            name: self._button(name, says, action)
-            for name, says, action in (
-                ("byte back", "one byte back", lambda: self.go(self.offset - 1)),
-                ("byte on", "one byte on", lambda: self.go(self.offset + 1)),
-                ("next field", "the first byte of the next field", self._next_field),
-                ("next frame", "the first byte of the next frame", self._next_frame),
-            )
-        }
-        row = widgets.HBox([*self.buttons.values()])
-        self._box = widgets.VBox([row, self.slider, self._picture])
-
-    def _button(self, name: str, says: str, action: Callable[[], None]) -> widgets.Button:
-        layout = widgets.Layout(width="auto")
-        button = widgets.Button(description=name, tooltip=says, layout=layout)
-        button.on_click(lambda _: action())
-        return button
 
     def _next_field(self) -> None:
         self.go(field_at(self._pieces, self.offset).end)
@@ -108,20 +87,9 @@ class ByteStepper:
     def _next_frame(self) -> None:
         self.go(piece_at(self._pieces, self.offset).end)
 
-    def _draw(self) -> None:
-        line = f'<div aria-live="polite"><b>{escape(self.words())}</b></div>'
-        self._picture.value = line + self.svg()
-
     def __repr__(self) -> str:
         frames = sum(piece.kind != 0 for piece in self._pieces)
         return (
             f"ByteStepper: {len(self._data):,} bytes of {self._name}, {frames} frames; run this "
             f"cell to move through them. Shown: {self.words()}"
         )
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """Return the widget, and for where there is no kernel a still picture and words."""
-        bundle = dict(self._box._repr_mimebundle_(**options))
-        bundle["text/plain"] = repr(self)
-        bundle["image/svg+xml"] = self.svg()
-        return bundle

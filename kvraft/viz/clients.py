@@ -12,8 +12,7 @@ write as seen from everywhere, a lane for its client and one for each member::
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ipywidgets as widgets
 from matplotlib.axes import Axes
@@ -38,6 +37,7 @@ from kvraft.events import (
 from kvraft.sim.outages import Outage
 from kvraft.transaction import Stage
 from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
+from kvraft.viz.slider import Slider, line
 from kvraft.viz.spacetime import spacetime
 
 _ENDS = {Stage.APPLIED: "✓", Stage.ABORTED: "✗", Stage.UNKNOWN: "?"}
@@ -295,22 +295,13 @@ def plot_lost_updates(counts: Mapping[str, Mapping[int, int]], of: int) -> Figur
 # ── a slider ────────────────────────────────────────────────────────────────────────────────────
 
 
-class OutageSlider:
-    """Shows the write whose leader died after as many steps as the slider says.
-
-    The same means as in ``stepper.py``: an SVG in an HTML widget, moved by a slider that the
-    keyboard reaches; without a kernel, a still picture and a line of text.
-    """
+class OutageSlider(Slider):
+    """Shows the write whose leader died after as many steps as the slider says."""
 
     def __init__(self, outages: Sequence[Outage], start: int = 0) -> None:
         self._outages = {each.step: each for each in outages}
-        layout = widgets.Layout(width="90%")
         low, high = min(self._outages), max(self._outages)
-        self.slider = widgets.IntSlider(start, low, high, description="steps", layout=layout)
-        self.slider.observe(lambda change: self._draw(), names="value")
-        self._picture = widgets.HTML(layout=widgets.Layout(width="100%"))
-        self._box = widgets.VBox([self.slider, self._picture])
-        self._draw()
+        super().__init__(widgets.IntSlider(start, low, high, description="steps"))
 
     @property
     def shown(self) -> Outage:
@@ -339,19 +330,16 @@ class OutageSlider:
         )
         return spacetime(each.trace, each.first, min(died + 3, len(each.trace) - 1))
 
-    def _draw(self) -> None:
-        line = f'<div aria-live="polite"><b>{escape(self.words())}</b></div>'
-        self._picture.value = line + self.svg()
+    def html(self) -> str:
+        """Return what is shown: words, and the picture."""
+        return line(self.words()) + self.svg()
+
+    def still(self) -> str:
+        """Return the picture for where there is no kernel."""
+        return self.svg()
 
     def __repr__(self) -> str:
         return f"OutageSlider: run this cell to move it. Shown: {self.words()}"
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """Return the widget, and for where there is no kernel a still picture and words."""
-        bundle = dict(self._box._repr_mimebundle_(**options))
-        bundle["text/plain"] = repr(self)
-        bundle["image/svg+xml"] = self.svg()
-        return bundle
 
 
 def told(outage: Outage) -> list[str]:

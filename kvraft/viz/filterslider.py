@@ -1,34 +1,24 @@
-"""A slider over bits per key: the bits of a small filter, and how often it errs.
-
-The same means as in ``stepper.py``: an SVG in an ordinary HTML widget, moved by a slider that the
-keyboard reaches (Tab, then the arrows); without a kernel, a still picture and a line of text.
-"""
+"""A slider over bits per key: the bits of a small filter, and how often it errs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
-from typing import Any
 
 import ipywidgets as widgets
 
 from kvraft.bloom import Bloom
+from kvraft.viz.slider import Slider, line
 from kvraft.viz.tables import Rate, bits_view
 
 
-class FilterSlider:
+class FilterSlider(Slider):
     """Shows a filter of ``keys`` with as many bits a key as the slider says; ``rates`` measured."""
 
     def __init__(self, keys: Sequence[bytes], rates: Sequence[Rate], start: int = 10) -> None:
         self._keys = list(keys)
         self._rates = {rate.bits_per_key: rate for rate in rates}
         low, high = min(self._rates), max(self._rates)
-        layout = widgets.Layout(width="90%")
-        self.slider = widgets.IntSlider(start, low, high, description="bits a key", layout=layout)
-        self.slider.observe(lambda change: self._draw(), names="value")
-        self._picture = widgets.HTML(layout=widgets.Layout(width="100%"))
-        self._box = widgets.VBox([self.slider, self._picture])
-        self._draw()
+        super().__init__(widgets.IntSlider(start, low, high, description="bits a key"))
 
     def words(self) -> str:
         """Return what is shown, in a line."""
@@ -42,16 +32,13 @@ class FilterSlider:
         """Return the picture: the bits of a filter of these keys."""
         return bits_view(Bloom.build(self._keys, int(self.slider.value)), self._keys)
 
-    def _draw(self) -> None:
-        line = f'<div aria-live="polite"><b>{escape(self.words())}</b></div>'
-        self._picture.value = line + self.svg()
+    def html(self) -> str:
+        """Return what is shown: words, and the picture."""
+        return line(self.words()) + self.svg()
+
+    def still(self) -> str:
+        """Return the picture for where there is no kernel."""
+        return self.svg()
 
     def __repr__(self) -> str:
         return f"FilterSlider: run this cell to move it. Shown: {self.words()}"
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """Return the widget, and for where there is no kernel a still picture and words."""
-        bundle = dict(self._box._repr_mimebundle_(**options))
-        bundle["text/plain"] = repr(self)
-        bundle["image/svg+xml"] = self.svg()
-        return bundle
