@@ -29,7 +29,7 @@ from kvraft.events import SegmentDropped, Trace
 from kvraft.segment import Segment
 from kvraft.sim.lag import CatchUp
 from kvraft.viz import series
-from kvraft.viz.plots import BLACK, BLUE, MEMBER_LINES, RED
+from kvraft.viz.plots import BLACK, BLUE, MEMBER_LINES, RED, titled
 from kvraft.viz.truncation import (
     COLOURS,
     MEMBERS,
@@ -115,7 +115,7 @@ def plot_bands(trace: Trace, member: str, follower: str = "") -> Figure:
     axes.set_ylabel(f"log of {member} (index)")
     axes.grid(alpha=0.3)
     _legend(axes, found, member, follower)
-    _title(figure, _who_was_last(trace, member))
+    titled(figure, _who_was_last(trace, member))
     return figure
 
 
@@ -221,7 +221,7 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize="small", framealpha=1)
     peak = f"{max(low):.1f} KiB of sealed log at the most"
-    _title(figure, f"{member}: {peak}; the budget is {budget / 1024:.1f} KiB")
+    titled(figure, f"{member}: {peak}; the budget is {budget / 1024:.1f} KiB")
     return figure
 
 
@@ -249,7 +249,7 @@ def plot_catching_up(measured: Mapping[str, Sequence[CatchUp]]) -> Figure:
     for marker, label in (("o", "entries only"), ("s", "with a snapshot")):
         handles.append(Line2D([], [], color="#555555", marker=marker, linestyle="", label=label))
     axes.legend(handles=handles, loc="upper left", fontsize="small", framealpha=1)
-    _title(figure, _cheaper(measured))
+    titled(figure, _cheaper(measured))
     return figure
 
 
@@ -266,7 +266,3 @@ def _cheaper(measured: Mapping[str, Sequence[CatchUp]]) -> str:
     if since is None:
         return f"{names[0]} is never dearer in the end than {names[-1]}"
     return f"From {since.away / 1000:.1f} s away on, {names[-1]} is cheaper than {names[0]}"
-
-
-def _title(figure: Figure, text: str) -> None:
-    figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")

@@ -36,7 +36,8 @@ from kvraft.events import (
 )
 from kvraft.sim.outages import Outage
 from kvraft.transaction import Stage
-from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
+from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW, counted
+from kvraft.viz.series import members_of
 from kvraft.viz.slider import Slider, line
 from kvraft.viz.spacetime import spacetime
 
@@ -81,13 +82,9 @@ def life_of(trace: Trace, txn: str) -> list[Span]:
     spans = [
         one for one, then in zip(client, [*client[1:], None], strict=True) if _lasts(one, then)
     ]
-    for member in _members(trace):
+    for member in members_of(trace):
         spans += _member_spans(trace, member, txn)
     return spans
-
-
-def _members(trace: Trace) -> list[str]:
-    return sorted({step.who for step in trace.of(Started)})
 
 
 def _lasts(one: Span, then: Span | None) -> bool:
@@ -127,7 +124,7 @@ def plot_life(trace: Trace, txn: str, beyond: int = 5) -> Figure:
     Time runs from the moment at which it was sent first.
     """
     spans = life_of(trace, txn)
-    names = [spans[0].who, *_members(trace)]
+    names = [spans[0].who, *members_of(trace)]
     begin = spans[0].start
     told = max(span.start for span in spans if span.who == names[0])
     end = told + beyond * 1000
@@ -177,7 +174,7 @@ def _safe_and_known(trace: Trace, txn: str, spans: Sequence[Span], told: int) ->
 
 def _safe(trace: Trace, txn: str) -> int | None:
     """Return when one and the same copy of ``txn`` was on a majority of disks, if ever."""
-    majority = len(_members(trace)) // 2 + 1
+    majority = len(members_of(trace)) // 2 + 1
     holders: dict[tuple[int, int], set[str]] = {}  # by index and term of its last entry
     for at, who, event in trace.of(Appended):
         if isinstance(event, Appended) and txn in event.txns:
@@ -314,9 +311,9 @@ class OutageSlider(Slider):
         times = {0: "not carried out", 1: "carried out once"}
         done = times.get(each.effects, f"carried out {each.effects} times")
         return (
-            f"the leader dies {_times(each.step, 'step')} after the write was sent, when "
-            f"{_times(each.logs, 'log')} have it and its client knows it to be {each.stage}: "
-            f"after {_times(each.attempts, 'sending')} the client says {each.says}, "
+            f"the leader dies {counted(each.step, 'step')} after the write was sent, when "
+            f"{counted(each.logs, 'log')} have it and its client knows it to be {each.stage}: "
+            f"after {counted(each.attempts, 'sending')} the client says {each.says}, "
             f"and the write is {done}"
         )
 
@@ -358,7 +355,3 @@ def told(outage: Outage) -> list[str]:
         if what:
             lines.append(f"{at / 1000:7.1f} ms  {who}: {what}")
     return lines
-
-
-def _times(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

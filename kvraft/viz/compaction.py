@@ -46,7 +46,7 @@ from kvraft.events import (
 from kvraft.record import label
 from kvraft.sim.load import Cost, Sample, cost_of
 from kvraft.tableinfo import TableInfo
-from kvraft.viz.plots import GREEN, GREY, MEMBER_LINES, ORANGE, PURPLE, SKY, YELLOW
+from kvraft.viz.plots import GREEN, GREY, MEMBER_LINES, ORANGE, PURPLE, SKY, YELLOW, titled
 from kvraft.viz.state import History
 from kvraft.viz.views import WIDTH, _n, _svg, _text, escape
 
@@ -299,7 +299,7 @@ def plot_timeline(runs: Mapping[str, Sequence[Sample]]) -> Figure:
         panel.grid(alpha=0.3)
     axes[len(runs)].legend(loc="lower right", fontsize="small", ncols=len(runs))
     axes[-1].set(xlabel="writes", xlim=(0, max(each[-1].writes for each in runs.values())))
-    return _titled(figure, _ends(runs))
+    return titled(figure, _ends(runs))
 
 
 def _line(samples: Sequence[Sample], cost: str) -> tuple[list[int], list[float]]:
@@ -375,9 +375,9 @@ def plot_triangle(costs: Mapping[str, Cost]) -> Figure:
     axes.legend(loc="upper right")
     best = [min(costs, key=lambda name: costs[name][at]) for at in range(3)]
     if len(set(best)) == 1:
-        return _titled(figure, f"{best[0]} is lowest in all three")
+        return titled(figure, f"{best[0]} is lowest in all three")
     told = [f"{cost}: {name}" for cost, name in zip(Cost._fields, best, strict=True)]
-    return _titled(figure, f"None is lowest in all three. Lowest {'; '.join(told)}")
+    return titled(figure, f"None is lowest in all three. Lowest {'; '.join(told)}")
 
 
 def _triangle(
@@ -394,8 +394,3 @@ def _triangle(
     corners = [(s * math.cos(a), s * math.sin(a)) for s, a in zip(shares, spokes, strict=True)]
     xs, ys = zip(*corners, corners[0], strict=True)
     axes.plot(xs, ys, color=colour, ls=style, lw=2, label=name, marker="o", ms=4)
-
-
-def _titled(figure: Figure, text: str) -> Figure:
-    figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
-    return figure

@@ -27,7 +27,7 @@ from kvraft.record import Entry, HardState, unpack_entries
 from kvraft.segment import Recovery, recover
 from kvraft.sim.disk import SimDisk
 from kvraft.viz.anatomy import dissect, segments_of
-from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED
+from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, titled
 from kvraft.wal import Wal
 
 _HEADER = "the header of this segment is unsound: "
@@ -99,7 +99,7 @@ def plot_cuts(found: Sequence[Cut]) -> Figure:
     axes.set(xlabel="bytes of the segment that are left", ylabel="entries found", xlim=(0, None))
     axes.legend(loc="lower right", fontsize="small")
     fates = Counter(cut.fate for cut in found)
-    return _titled(
+    return titled(
         figure,
         f"Of {len(found):,} cuts {fates[Fate.CUT]:,} leave a torn tail and "
         f"{fates[Fate.WRONG]} wrong contents",
@@ -166,7 +166,7 @@ def plot_flips(maps: Mapping[str, Flips]) -> Figure:
     total = Counter(flip.fate for found in maps.values() for flip in found.flips)
     key = [Patch(color=FATES[fate], label=fate.value) for fate in FATES if total[fate]]
     figure.legend(handles=key, loc="outside lower left", ncols=len(key), fontsize="small")
-    return _titled(
+    return titled(
         figure,
         f"{sum(total.values()):,} bits flipped, one at a time: {total[Fate.REFUSED]:,} refused, "
         f"{total[Fate.CUT]:,} cut, {total[Fate.WRONG]} wrong",
@@ -255,7 +255,7 @@ def plot_group_commits(found: Sequence[GroupCommit]) -> Figure:
         axes.minorticks_off()
     least, most = min(found), max(found)
     less = 1 - most.size / least.size
-    return _titled(
+    return titled(
         figure,
         f"{least.entries:,} entries: {least.syncs:,} syncs in saves of {least.batch}, "
         f"{most.syncs:,} in saves of {most.batch:,}, and {less:.0%} fewer bytes",
@@ -320,8 +320,3 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     axes.grid(alpha=0.3)
     return figure, axes
-
-
-def _titled(figure: Figure, text: str) -> Figure:
-    figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
-    return figure

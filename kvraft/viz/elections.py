@@ -30,7 +30,7 @@ from kvraft.errors import BadInput
 from kvraft.raft import Raft
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.world import TICK
-from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, titled
 
 LIMIT = 2_000
 """When a trial is given up, in milliseconds."""
@@ -201,7 +201,7 @@ def plot_outages(measured: Mapping[Range, Sequence[Outage]]) -> Figure:
     halves = {span: middle(trials) for span, trials in measured.items()}
     in_order = sorted(measured, key=lambda span: _rank(halves[span], measured[span]))
     best, worst = in_order[0], in_order[-1]
-    return _titled(
+    return titled(
         figure,
         f"Half of the outages end {_took(halves[best])} ({_range(best)}), "
         f"{_took(halves[worst])} ({_range(worst)})",
@@ -221,7 +221,7 @@ def plot_failed(measured: Mapping[Range, Sequence[Outage]]) -> Figure:
     axes.set_ylim(0, 1.15)
     most, least = max(shares), min(shares)
     spans = list(measured)
-    return _titled(
+    return titled(
         figure,
         f"With {_range(spans[shares.index(most)])} ms {most:.0%} of the first elections fail, "
         f"with {_range(spans[shares.index(least)])} ms {least:.0%}",
@@ -250,7 +250,7 @@ def plot_terms(terms: Mapping[str, Sequence[int]], cut: tuple[int, int], step: i
         f"{label}: term {values[min(cut[1] // step, len(values) - 1)]}"
         for label, values in terms.items()
     )
-    return _titled(figure, f"After {cut[1] - cut[0]:,} ms of being cut off, {ends}")
+    return titled(figure, f"After {cut[1] - cut[0]:,} ms of being cut off, {ends}")
 
 
 def _some(data: Sequence[object] | Mapping[Range, object] | Mapping[str, object]) -> None:
@@ -287,8 +287,3 @@ def _rank(half: Outage, trials: Sequence[Outage]) -> tuple[bool, int, float]:
 
 def _took(trial: Outage) -> str:
     return f"{'' if trial.elected else 'not '}within {trial.millis:,} ms"
-
-
-def _titled(figure: Figure, text: str) -> Figure:
-    figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
-    return figure

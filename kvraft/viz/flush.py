@@ -42,7 +42,7 @@ from kvraft.events import (
     TreeOpened,
 )
 from kvraft.sim.alone import Gauge
-from kvraft.viz.plots import BLACK, BLUE, GREY, MEMBER_LINES, ORANGE, PURPLE, RED, SKY
+from kvraft.viz.plots import BLACK, BLUE, GREY, MEMBER_LINES, ORANGE, PURPLE, RED, SKY, titled
 from kvraft.viz.state import EMPTY, History, Segment
 from kvraft.viz.views import WIDTH, _n, _svg, _text
 
@@ -267,7 +267,7 @@ def plot_calls(calls: Sequence[Call]) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("calls to the disk, in order")
     figure.legend(loc="outside lower center", ncols=len(MARKERS), fontsize="small")
-    return _titled(figure, _order(calls))
+    return titled(figure, _order(calls))
 
 
 def _order(calls: Sequence[Call]) -> str:
@@ -310,7 +310,7 @@ def plot_saw_tooth(gauges: Sequence[Gauge], memtable_bytes: int, log_bytes: int)
         axes.legend(loc="upper left", ncols=3, fontsize="small", framealpha=0.9)
     log.set_xlabel("writes; dotted: a flush is done")
     flushes = len(_flushes(gauges))
-    return _titled(
+    return titled(
         figure,
         f"{flushes} flush{'' if flushes == 1 else 'es'}: no memtable above {full:.1f} KiB, "
         f"never more than {longest:.1f} KiB of log",
@@ -334,7 +334,7 @@ def plot_paces(runs: Mapping[str, Sequence[Gauge]], log_bytes: int) -> Figure:
     queue.yaxis.set_major_locator(MaxNLocator(integer=True))
     peaks = {name: max(_kib(gauge.log) for gauge in gauges) for name, gauges in runs.items()}
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
-    return _titled(
+    return titled(
         figure,
         f"Log held at the most: {peaks[low]:.0f} KiB at a pace of {low}, "
         f"{peaks[high]:.0f} KiB at {high}",
@@ -361,7 +361,7 @@ def plot_pressure(measured: Mapping[str, Sequence[tuple[int, float, int]]]) -> F
     above.legend(loc="upper left", fontsize="small")
     peaks = {name: max(pressure for _, pressure, _ in points) for name, points in measured.items()}
     told = [f"{peak:.1f} ({name})" for name, peak in peaks.items()]
-    return _titled(figure, f"Highest pressure: {', '.join(told)}")
+    return titled(figure, f"Highest pressure: {', '.join(told)}")
 
 
 def _flushes(gauges: Sequence[Gauge]) -> list[int]:
@@ -378,11 +378,6 @@ def _panels(gauges: Sequence[Gauge], count: int, height: float) -> tuple[Figure,
         axes.grid(alpha=0.3)
         axes.set_xlim(gauges[0].writes, gauges[-1].writes)
     return figure, panels
-
-
-def _titled(figure: Figure, text: str) -> Figure:
-    figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
-    return figure
 
 
 def _kib(size: int) -> float:

@@ -60,9 +60,9 @@ def plot_leaders(trace: Trace) -> Figure:
     _time_axis(axes, end)
     axes.set_xlabel("virtual time (s); hatched: down")
     terms = len({span.term for span in spans})
-    _title(
+    titled(
         figure,
-        f"{_count(len(spans), 'leadership')} in {_count(terms, 'term')}: "
+        f"{counted(len(spans), 'leadership')} in {counted(terms, 'term')}: "
         f"nobody led for {series.leaderless(trace) / 1e6:.2f} s of {_s(end):.1f} s",
     )
     return figure
@@ -103,7 +103,7 @@ def plot_marks(trace: Trace, members: Sequence[str] | None = None) -> Figure:
     known = [change.marks for name in names for change in changes[name] if change.marks]
     last = max((marks.last for marks in known), default=0)
     kept = max((marks.last - marks.first + 1 for marks in known), default=0)
-    _title(
+    titled(
         figure, f"The log grows to {last:,} entries, but no member ever keeps more than {kept:,}"
     )
     return figure
@@ -197,7 +197,7 @@ def plot_segments(trace: Trace, members: Sequence[str] | None = None) -> Figure:
     panels[-1].set_xlabel("virtual time (s)")
     total = sum(len(series.segments(trace, name)) for name in names)
     most = max((count for name in names for _, count in series.alive(trace, name)), default=0)
-    _title(figure, f"{total} log segments were written, but never more than {most} lay on one disk")
+    titled(figure, f"{total} log segments were written, but never more than {most} lay on one disk")
     return figure
 
 
@@ -227,8 +227,8 @@ def plot_sizes(trace: Trace) -> Figure:
     tables.set_xlabel("virtual time (s)")
     tables.legend(loc="upper left", ncols=len(names), framealpha=1)
     limit = f"{math.ceil(peak / 1024):,} KiB"  # never less than it was
-    count = _count(flushes, "flush")
-    _title(figure, f"{count}: no memtable grows above {limit}, the tables take over")
+    count = counted(flushes, "flush")
+    titled(figure, f"{count}: no memtable grows above {limit}, the tables take over")
     return figure
 
 
@@ -262,11 +262,14 @@ def _time_axis(axes: Axes, end: int) -> None:
     axes.set_xlim(0, _s(max(end, 1_000)))
 
 
-def _title(figure: Figure, text: str) -> None:
+def titled(figure: Figure, text: str) -> Figure:
+    """Give ``figure`` its title, what it says, and return it."""
     figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
+    return figure
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return ``number`` and ``noun``, in the plural unless it is one."""
     more = "" if number == 1 else "es" if noun.endswith("sh") else "s"
     return f"{number} {noun}{more}"
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kvraft.errors import BadInput
-from kvraft.viz.plots import BLACK, BLUE, GREEN, MEMBER_LINES, ORANGE, RED
+from kvraft.viz.plots import BLACK, BLUE, GREEN, MEMBER_LINES, ORANGE, RED, titled
 
 
 class Held(NamedTuple):
@@ -125,5 +125,4 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 def _titled(figure: Figure, text: str) -> Figure:
     axes = figure.axes[0]
     axes.set_ylim(bottom=0)
-    figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
-    return figure
+    return titled(figure, text)

@@ -16,7 +16,7 @@ from kvraft.check.raft import watch
 from kvraft.errors import BadInput
 from kvraft.sim.cluster import Cluster
 from kvraft.viz.panels import FIGURE_3
-from kvraft.viz.plots import MEMBER_LINES
+from kvraft.viz.plots import MEMBER_LINES, titled
 
 KINDS = ("arrive",) * 16 + ("time out",) * 3 + ("lose", "crash", "restart", "restart")
 """What may happen next, each as likely as it is often in here."""
@@ -81,11 +81,6 @@ def plot_hunts(found: Mapping[str, Sequence[int | None]], events: int) -> Figure
     }
     ranks = sorted((name for name in harm if harm[name]), key=lambda name: -harm[name])
     told = [f"{harm[name]:.0%} find “{name}”" for name in dict.fromkeys((*ranks[:1], *ranks[-1:]))]
-    figure.suptitle(
-        f"Of schedules of {events} events {', '.join(told) or 'none finds anything'}",
-        fontsize="large",
-        fontweight="bold",
-        x=0.01,
-        ha="left",
+    return titled(
+        figure, f"Of schedules of {events} events {', '.join(told) or 'none finds anything'}"
     )
-    return figure

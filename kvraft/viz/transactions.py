@@ -28,9 +28,20 @@ from kvraft.check.torn import Death, End
 from kvraft.errors import BadInput
 from kvraft.events import Appended, TicketMoved, Trace
 from kvraft.sim.contention import Contest
-from kvraft.viz.plots import BLACK, GREEN, GREY, MEMBER_LINES, ORANGE, PURPLE, RED, SKY, YELLOW
+from kvraft.viz.plots import (
+    BLACK,
+    GREEN,
+    GREY,
+    MEMBER_LINES,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    YELLOW,
+    titled,
+)
 from kvraft.viz.state import Cell, History, Member
-from kvraft.viz.views import WIDTH, _n, _svg, _text
+from kvraft.viz.views import WIDTH, _n, _svg, _text, escape
 
 # ── one moment ──────────────────────────────────────────────────────────────────────────────────
 
@@ -186,7 +197,7 @@ def _cell(
     parts = [
         f'<rect x="{_n(x + 2)}" y="{_n(top)}" width="{CELL - 4}" height="{HIGH}" fill="{fill}"'
         f' fill-opacity="{"0.25" if struck else "1"}" stroke="#000000"{border}>'
-        f"<title>entry {cell.index}, term {cell.term}: {_escaped(what)}</title></rect>",
+        f"<title>entry {cell.index}, term {cell.term}: {escape(what)}</title></rect>",
         _text(x + CELL / 2, top + 18, shown if cell.txn else f"∅{cell.term}", 11, "middle"),
     ]
     if cell.end:
@@ -199,12 +210,6 @@ def _cell(
             f' y2="{_n(top + 3)}" stroke="#D55E00" stroke-width="3"/>'
         )
     return "".join(parts)
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in text).translate(
-        {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
-    )
 
 
 def _bracket(
@@ -268,7 +273,7 @@ def plot_deaths(deaths: Sequence[Death]) -> Figure:
     if not all(death.whole for death in deaths):
         key.append(Patch(color=RED, label="number: so many, in part"))
     figure.legend(handles=key, loc="outside lower center", ncols=6, fontsize="small")
-    _title(figure, _verdict(deaths))
+    titled(figure, _verdict(deaths))
     return figure
 
 
@@ -322,7 +327,7 @@ def plot_conflicts(contests: Sequence[Contest]) -> Figure:
         next(c for c in contests if (c.clients, c.keys) == (most, k)) for k in (keys[0], keys[-1])
     )
     told = f"{most} clients at once: {100 * few.rate:.0f} % conflict on {few.keys} accounts"
-    _title(figure, f"{told}, {100 * many.rate:.0f} % on {many.keys}")
+    titled(figure, f"{told}, {100 * many.rate:.0f} % on {many.keys}")
     return figure
 
 
@@ -351,9 +356,5 @@ def plot_totals(totals: Mapping[str, Sequence[int]]) -> Figure:
         else f"{name}: {sums[0]} becomes {sums[-1]}"
         for name, sums in totals.items()
     ]
-    _title(figure, "; ".join(told))
+    titled(figure, "; ".join(told))
     return figure
-
-
-def _title(figure: Figure, text: str) -> None:
-    figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
