@@ -89,6 +89,15 @@ def points(samples: Sequence[Sample], member: int, kind: str) -> list[tuple[int,
     return [(x, getattr(usage, kind)) for x, usage in found if usage.up or kind in DISK]
 
 
+def trends(members: Sequence[str], samples: Sequence[Sample]) -> dict[tuple[str, str], Trend]:
+    """Return the trend of each field of :class:`Usage` for each member, by both names."""
+    return {
+        (kind, name): trend(points(samples, number, kind))
+        for kind in (*DISK, *MEMORY)
+        for number, name in enumerate(members)
+    }
+
+
 class Tally(Trace):
     """A trace that keeps nothing but how many events of each kind there were: ``counts``."""
 
@@ -319,11 +328,7 @@ class Soak:
 
     def trends(self) -> dict[tuple[str, str], Trend]:
         """Return the trend of each field of :class:`Usage` for each member, by both names."""
-        return {
-            (kind, name): trend(points(self.samples, number, kind))
-            for kind in (*DISK, *MEMORY)
-            for number, name in enumerate(self.world.members)
-        }
+        return trends(self.world.members, self.samples)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that was measured as what JSON can hold."""
@@ -362,10 +367,10 @@ class Soak:
             f"{events['SessionExpired']:,} sessions expired"
         )
         yield f"\n{'':20}{'max':>12}{'level':>12}{'per million':>14}{'change':>9}"
-        for (kind, name), (peak, level, slope, change, noise) in (found := self.trends()).items():
+        for (kind, name), found in self.trends().items():
             yield (
-                f"{kind:12}{name:8}{peak:12,}{level:12,.0f}{slope:+14,.0f}{change:+9.1%}"
-                f" ± {noise:.1%}{': it grows' if found[kind, name].grows else ''}"
+                f"{kind:12}{name:8}{found.peak:12,}{found.level:12,.0f}{found.slope:+14,.0f}"
+                f"{found.change:+9.1%} ± {found.noise:.1%}{': it grows' if found.grows else ''}"
             )
         yield "\nAll members hold what a dict holds that took the same writes."
         yield f"{len(self.samples):,} samples, sha256 {self.digest}"

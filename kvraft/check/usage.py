@@ -140,7 +140,8 @@ class Trend(NamedTuple):
     """The largest value of all samples; and of the second half the mean and what a line says.
 
     ``slope`` is per million transactions, ``change`` over the second half as a share of ``level``.
-    ``noise`` is that for :data:`ERRORS` standard errors of the slope.
+    ``noise`` is that for :data:`ERRORS` standard errors of the slope.  ``ends`` are the values of
+    the line where the second half begins and where it ends.
     """
 
     peak: int
@@ -148,6 +149,7 @@ class Trend(NamedTuple):
     slope: float
     change: float
     noise: float
+    ends: tuple[float, float]
 
     @property
     def grows(self) -> bool:
@@ -177,7 +179,8 @@ def trend(points: Sequence[tuple[int, int]]) -> Trend:
     level = fmean(y for _, y in late)
     share = (late[-1][0] - late[0][0]) / level if level else 0.0
     peak = max(y for _, y in points)
-    return Trend(peak, level, slope * 1e6, slope * share, ERRORS * error * share)
+    ends = start + slope * late[0][0], start + slope * late[-1][0]
+    return Trend(peak, level, slope * 1e6, slope * share, ERRORS * error * share, ends)
 
 
 def _means(points: Sequence[tuple[int, int]]) -> Iterator[tuple[float, float]]:

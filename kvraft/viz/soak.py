@@ -7,15 +7,14 @@ that fits them, thick.  Where the thick lines are level, nothing grows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import linear_regression
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from kvraft.check.soak import Outage, Sample, points
-from kvraft.check.usage import DISK, MEMORY, second_half, trend
-from kvraft.viz.plots import BLACK, GREY, MEMBER_LINES, ORANGE
+from kvraft.check.soak import Outage, Sample, points, trends
+from kvraft.check.usage import second_half, trend
+from kvraft.viz.plots import BLACK, GREY, MEMBER_LINES, ORANGE, titled
 
 PANELS = (
     ("log", "log on disk\n(KiB)"),
@@ -50,17 +49,12 @@ def plot_soak(
     panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     panels[-1].set_xlabel("transactions applied; thick: the line that fits the second half")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
-    figure.suptitle(title(members, samples), fontsize="large", fontweight="bold", x=0.01, ha="left")
-    return figure
+    return titled(figure, title(members, samples))
 
 
 def title(members: Sequence[str], samples: Sequence[Sample]) -> str:
     """Return the conclusion: how much a disk held at most, and what grows."""
-    found = {
-        (kind, name): trend(points(samples, number, kind))
-        for kind in (*DISK, *MEMORY)
-        for number, name in enumerate(members)
-    }
+    found = trends(members, samples)
     most = -(-max(found["disk", name].peak for name in members) // 1024)
     growing = [f"{kind} of {name}" for (kind, name), each in found.items() if each.grows]
     return (
@@ -73,10 +67,9 @@ def _draw(axes: Axes, values: Sequence[tuple[int, int]], number: int, name: str)
     colour, style = MEMBER_LINES[number % len(MEMBER_LINES)]
     xs, ys = [x for x, _ in values], [y / 1024 for _, y in values]
     axes.plot(xs, ys, color=colour, linewidth=0.6, alpha=0.5)
-    late, used = zip(*second_half(values), strict=True)
-    slope, start = linear_regression(late, used)
-    ends = [late[0], late[-1]]
-    fitted = [(start + slope * x) / 1024 for x in ends]
+    late = second_half(values)
+    ends = [late[0][0], late[-1][0]]
+    fitted = [y / 1024 for y in trend(values).ends]
     axes.plot(ends, fitted, color="white", linewidth=4)
     axes.plot(ends, fitted, color=colour, linestyle=style, linewidth=2, label=name)
 
