@@ -62,5 +62,7 @@ class BlockCache:
 
     def forget(self, tables: Collection[int]) -> None:
         """Let go of all blocks of ``tables``, which are gone."""
+        if not tables:
+            return  # most of the time, and there are many blocks to look through
         for place in [place for place in self._blocks if place[0] in tables]:
             self.size -= self._blocks.pop(place).memory

@@ -94,43 +94,48 @@ class Levelled:
         if level == 0:
             chosen = [table for table in tables if table.level == 0]
         else:
-            chosen = [self._least_overlap(level, tables)]
+            chosen = [_least_overlap(level, tables)]
         below = _overlapping(tables, level + 1, *span_of(chosen))
         move = not below and _disjoint(chosen)
         return Task((*chosen, *below), level + 1, self.table_bytes, move)
 
     def _fullness(self, level: int, tables: Sequence[TableInfo]) -> float:
-        worths = _worths(level, tables)
+        here = [table for table in tables if table.level == level]
         if level == 0:
-            return len(worths) / self.tables
+            return len(here) / self.tables
         # One table is never too much: there is nothing to be won from pushing it down for ever.
         limit: int = self.level_bytes * self.fanout ** (level - 1)
-        return sum(worths.values()) / limit if len(worths) > 1 else 0.0
-
-    def _least_overlap(self, level: int, tables: Sequence[TableInfo]) -> TableInfo:
-        """Return the table that drags the fewest bytes of the next level along for what it weighs.
-
-        So each byte that is rewritten makes the most room (RocksDB, kMinOverlappingRatio).
-        """
-        worths = _worths(level, tables)
-
-        def cost(table: TableInfo) -> float:
-            below = _overlapping(tables, level + 1, table.start, table.stop)
-            return sum(each.size for each in below) / worths[table]
-
-        return min(worths, key=cost)
+        row = _row_below(level, tables)
+        return sum(_weight(table, row) for table in here) / limit if len(here) > 1 else 0.0
 
 
-def _worths(level: int, tables: Iterable[TableInfo]) -> dict[TableInfo, float]:
-    """Return what each table of ``level`` weighs: its bytes, and those that its tombstones hide.
+def _least_overlap(level: int, tables: Sequence[TableInfo]) -> TableInfo:
+    """Return the table that drags the fewest bytes of the next level along for what it weighs.
 
-    A tombstone is taken to hide one row of the next level, of the mean size there.  By their own
-    bytes, tables of tombstones would be the last to move, and what they hide would pile up
-    (RocksDB, compensated sizes).
+    So each byte that is rewritten makes the most room (RocksDB, kMinOverlappingRatio).
     """
+    row = _row_below(level, tables)
+
+    def cost(table: TableInfo) -> float:
+        below = _overlapping(tables, level + 1, table.start, table.stop)
+        return sum(each.size for each in below) / _weight(table, row)
+
+    return min((table for table in tables if table.level == level), key=cost)
+
+
+def _weight(table: TableInfo, row: float) -> float:
+    """Return the bytes of ``table`` and those that its tombstones hide, a ``row`` each.
+
+    By their own bytes, tables of tombstones would be the last to move, and what they hide would
+    pile up (RocksDB, compensated sizes).
+    """
+    return table.size + table.tombstones * row
+
+
+def _row_below(level: int, tables: Iterable[TableInfo]) -> float:
+    """Return the mean size of a row on the level below ``level``, 0 if there is none."""
     below = [table for table in tables if table.level == level + 1]
-    row = sum(table.size for table in below) / max(1, sum(table.rows for table in below))
-    return {t: t.size + t.tombstones * row for t in tables if t.level == level}
+    return sum(table.size for table in below) / max(1, sum(table.rows for table in below))
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,7 @@ class Session:
         self.newest = max(self.newest, sequence)
         self.used = max(self.used, outcome.timestamp)
         self._outcomes[sequence] = outcome
-        below = self.newest - WINDOW
-        for old in [seq for seq in self._outcomes if seq <= below]:
+        for old in [seq for seq in self._outcomes if self.forgotten(seq)]:
             del self._outcomes[old]
 
     def to_bytes(self) -> bytes:
