@@ -32,6 +32,17 @@ class Foreign(KvraftError):
     """A file is sound but not ours: it belongs to another member or to another format version."""
 
 
+def other_format(file: str, found: object, reads: int) -> Foreign:
+    """Return the refusal of ``file``, written in format ``found`` where ``reads`` is the one known.
+
+    Every kind of file is refused in these words, which say how its contents can be moved.
+    """
+    return Foreign(
+        f"{file} has format {found}; this version of kvraft reads format {reads}: dump it with "
+        "the version that wrote it (kvraft dump) and load it with this one (kvraft load)"
+    )
+
+
 class Forgotten(KvraftError):
     """A member's disk does not hold what the member promised: it must not take part as if it did.
 
