@@ -13,7 +13,7 @@ Invariants:
 
 from __future__ import annotations
 
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, WrongType
 from kvraft.memtable import check_range, check_row
 from kvraft.record import Kind, Row, Timestamp
 
@@ -35,7 +35,7 @@ class WriteBatch:
     def put(self, key: bytes, value: bytes) -> WriteBatch:
         """Add a write of ``value`` to ``key``; ``BadInput`` if one of them cannot be written."""
         if value is None:
-            raise BadInput("a value must be bytes: to delete a key, use delete")
+            raise WrongType("a value must be bytes: to delete a key, use delete")
         check_row((key, 0, value))
         self.writes.append((Kind.PUT, key, value))
         return self

@@ -145,7 +145,11 @@ class Ready(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FollowerStatus:
-    """A follower as its leader sees it; ``snapshot`` is the last index of one in flight, or 0."""
+    """A follower as its leader sees it.
+
+    ``snapshot`` is the last index of one in flight, ``sent`` the last entry of the appends that are
+    not answered; either is 0 if there is none.
+    """
 
     state: str
     next: int
@@ -153,6 +157,12 @@ class FollowerStatus:
     in_flight: int
     active: bool
     snapshot: int = 0
+    sent: int = 0
+
+    @property
+    def reach(self) -> int:
+        """The first index that the follower lacks if every append on its way arrives."""
+        return max(self.next, self.sent + 1)
 
 
 @dataclass(frozen=True, slots=True)

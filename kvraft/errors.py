@@ -1,7 +1,18 @@
 """The errors kvraft raises: one small family, one clear sentence each.
 
 Everything a caller may want to catch derives from :class:`KvraftError`.  The message says what was
-wrong and where, so that printing it is enough: the command line does just that.
+wrong, where, and what would be right, so that printing it is enough: the command line does just
+that.  Which one to raise:
+
+* the caller is wrong: :class:`WrongType` for a value of the wrong type, :class:`BadInput` for one
+  of the right type that cannot be meant (too long, negative, unknown, out of order);
+* the files are wrong: :class:`Damage`, :class:`Foreign`, :class:`Forgotten`;
+* nobody is wrong, but not here or not now: :class:`Locked`, :class:`Changed`, :class:`ReadOnly`,
+  :class:`NotLeader`, :class:`Busy`, :class:`Stopped`, :class:`TimedOut`.
+
+The caller's mistakes are what Python itself calls them, too: ``except ValueError`` catches both
+kinds, ``except TypeError`` a wrong type.  Nothing else is one of Python's: :class:`TimedOut` is not
+a ``TimeoutError``, for that is an ``OSError``, and those are taken for a disk that failed.
 """
 
 from __future__ import annotations
@@ -11,8 +22,12 @@ class KvraftError(Exception):
     """Base of every error that kvraft raises on purpose."""
 
 
-class BadInput(KvraftError):
-    """The caller handed in something that cannot be meant: a wrong type, row, option or order."""
+class BadInput(KvraftError, ValueError):
+    """The caller handed in something that cannot be meant: a wrong row, option, number or order."""
+
+
+class WrongType(BadInput, TypeError):
+    """The caller handed in something of the wrong type, such as a ``str`` for a key."""
 
 
 class Damage(KvraftError):
@@ -52,6 +67,17 @@ class Forgotten(KvraftError):
 
 class Locked(KvraftError):
     """Another process has this data directory open."""
+
+
+class Changed(KvraftError):
+    """Files that were only read went while another process wrote: opened again, they can be read.
+
+    Nothing is wrong with them.
+    """
+
+
+class ReadOnly(KvraftError):
+    """What was opened for reading only takes no writes."""
 
 
 class NotLeader(KvraftError):

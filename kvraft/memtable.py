@@ -29,7 +29,7 @@ from operator import itemgetter
 from sortedcontainers import SortedList
 
 from kvraft.block import ROW_OVERHEAD
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, WrongType
 from kvraft.ranges import Ranges
 from kvraft.record import MAX_KEY_BYTES, MAX_TIMESTAMP, MAX_VALUE_BYTES, Row, Timestamp
 
@@ -201,12 +201,14 @@ class Memtable:
 def check_row(row: Row) -> None:
     """Raise ``BadInput`` unless ``row`` is a key, a timestamp and a value that a table can hold."""
     if not (isinstance(row, tuple) and len(row) == 3):
-        raise BadInput(f"a row is a key, a timestamp and a value, not {row!r}")
+        raise WrongType(f"a row is a key, a timestamp and a value, not {row!r}")
     key, timestamp, value = row
     check_key(key)
     if not (value is None or isinstance(value, bytes)):
-        raise BadInput(f"a value must be bytes, or None for a delete, not {type(value).__name__}")
-    if not (isinstance(timestamp, int) and 0 <= timestamp <= MAX_TIMESTAMP):
+        raise WrongType(f"a value must be bytes, or None for a delete, not {type(value).__name__}")
+    if not isinstance(timestamp, int):
+        raise WrongType(f"a timestamp must be a whole number, not {type(timestamp).__name__}")
+    if not 0 <= timestamp <= MAX_TIMESTAMP:
         raise BadInput(f"a timestamp must be a whole number of 64 bits, not {timestamp!r}")
     if value is not None and len(value) > MAX_VALUE_BYTES:
         raise BadInput(f"a value of {len(value)} bytes is above the limit of {MAX_VALUE_BYTES}")
@@ -215,7 +217,7 @@ def check_row(row: Row) -> None:
 def check_key(key: bytes) -> None:
     """Raise ``BadInput`` unless ``key`` is one that a table can hold."""
     if not isinstance(key, bytes):
-        raise BadInput(f"a key must be bytes, not {type(key).__name__}")
+        raise WrongType(f"a key must be bytes, not {type(key).__name__}")
     if len(key) > MAX_KEY_BYTES:
         raise BadInput(f"a key of {len(key)} bytes is above the limit of {MAX_KEY_BYTES}")
 
@@ -225,7 +227,7 @@ def check_range(row: Row) -> None:
     check_row(row)
     start, _, stop = row
     if stop is None:
-        raise BadInput("a range delete stops at a key, or at b'' for no end, not at None")
+        raise WrongType("a range delete stops at a key, or at b'' for no end, not at None")
     check_key(stop)
     if stop and start >= stop:
         raise BadInput(f"a range must start before it stops: {start!r} is not below {stop!r}")

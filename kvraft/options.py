@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kvraft.codec import number_of
 from kvraft.compaction import Levelled, Strategy
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, WrongType
 from kvraft.record import Timestamp
 
 
@@ -36,10 +36,13 @@ class TreeOptions:
 
     def __post_init__(self) -> None:
         """Raise ``BadInput`` for options that make no sense here."""
-        for name in ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("bits_per_key", "cache_bytes", "history"):
-            if getattr(self, name) < 0:
-                raise BadInput(f"{name} must not be negative, as {getattr(self, name)} is")
+        least_one = ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables")
+        for name in (*least_one, "bits_per_key", "cache_bytes", "history"):
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                raise WrongType(f"{name} must be a whole number, not {type(value).__name__}")
+            if name in least_one and value < 1:
+                raise BadInput(f"{name} must be at least 1, not {value}")
+            if value < 0:
+                raise BadInput(f"{name} must not be negative, as {value} is")
         number_of(self.codec)

@@ -35,7 +35,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, WrongType
 from kvraft.record import (
     MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
@@ -103,7 +103,7 @@ def build(
 def check_key(key: object) -> None:
     """Raise :class:`~kvraft.errors.BadInput` unless a client may use ``key``."""
     if not isinstance(key, bytes):
-        raise BadInput(f"a key must be bytes, not {type(key).__name__}: {key!r:.60}")
+        raise WrongType(f"a key must be bytes, not {type(key).__name__}: {key!r:.60}")
     if len(key) > MAX_KEY_BYTES:
         raise BadInput(f"a key of {len(key)} bytes is longer than {MAX_KEY_BYTES}")
     if key.startswith(RESERVED):
@@ -115,7 +115,7 @@ def check_write(key: object, value: object) -> None:
     check_key(key)
     if not isinstance(value, bytes | None):
         kind = type(value).__name__
-        raise BadInput(f"the value of key {key!r:.60} must be bytes or None, not {kind}")
+        raise WrongType(f"the value of key {key!r:.60} must be bytes or None, not {kind}")
     if value is not None and len(value) > MAX_VALUE_BYTES:
         size = f"{len(value)} bytes is longer than {MAX_VALUE_BYTES}"
         raise BadInput(f"the value of key {key!r:.60}: {size}")
@@ -125,10 +125,10 @@ def _pairs(writes: Any) -> Iterable[tuple[bytes, bytes | None]]:
     """Yield the pairs of whatever a caller handed in as writes, if that is what it is."""
     items = writes.items() if isinstance(writes, Mapping) else writes
     if not isinstance(items, Iterable) or isinstance(items, bytes | str):
-        raise BadInput(f"writes must be key/value pairs, not {type(writes).__name__}")
+        raise WrongType(f"writes must be key/value pairs, not {type(writes).__name__}")
     for pair in items:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise BadInput(f"a write must be a key and a value, not {pair!r:.60}")
+            raise WrongType(f"a write must be a key and a value, not {pair!r:.60}")
         yield pair[0], pair[1]
 
 
