@@ -16,6 +16,7 @@ import zlib
 from typing import NamedTuple
 
 from kvraft.membership import Configuration
+from kvraft.plural import counted
 from kvraft.record import (
     EXPECTATION_BYTES,
     MAX_KEY_BYTES,
@@ -370,7 +371,7 @@ def _snapshot_problem(chunk: InstallSnapshot) -> str:
     if zlib.crc32(chunk.data) != chunk.checksum:
         return f"the bytes of the chunk at {chunk.offset} do not match their checksum"
     if chunk.offset + len(chunk.data) > chunk.size:
-        return f"a chunk at {chunk.offset} ends behind the snapshot's {chunk.size} bytes"
+        return f"a chunk at {chunk.offset} ends behind the snapshot's {counted(chunk.size, 'byte')}"
     if not (chunk.last_index >= 1 and 1 <= chunk.last_term <= chunk.term):
         what = Position(chunk.last_index, chunk.last_term)
         return f"a snapshot in term {chunk.term} cannot end at {what}"

@@ -49,6 +49,7 @@ from kvraft.membership import Configuration
 from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
 from kvraft.pending import Pending, Waiter
+from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
 from kvraft.record import Entry, Timestamp, TxnId
@@ -605,7 +606,7 @@ class Replica:
         if free is None or free >= self.options.reserve_bytes:
             self._low = ""
         else:
-            self._low = f"the disk of {self.member} is full: {free} bytes are free"
+            self._low = f"the disk of {self.member} is full: {counted(free, 'byte')} free"
         self.raft.full = bool(self._low)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
