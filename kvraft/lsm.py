@@ -46,7 +46,6 @@ Sources: O'Neil et al., *The Log-Structured Merge-Tree*, 1996; LevelDB impl.md.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -54,8 +53,8 @@ from typing import NamedTuple, Self
 
 from kvraft.batch import WriteBatch
 from kvraft.compaction import Task, everything
-from kvraft.disk import Disk, RealDisk
-from kvraft.errors import BadInput, Damage, Foreign, ReadOnly, Stopped
+from kvraft.disk import Disk, RealDisk, is_full
+from kvraft.errors import BadInput, Damage, DiskFull, Foreign, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.levels import Levels
 from kvraft.manifest import State
@@ -123,7 +122,7 @@ class Tree:
         # Why nothing more will be written:
         self._failure = "it was opened for reading only" if read_only else ""
         self._closed = False
-        if not read_only:
+        if not self._tables.unsure:  # or else what counts is first written down, by work()
             self._tables.remove_unknown()
 
     @classmethod
@@ -272,7 +271,7 @@ class Tree:
         """Do one slice of long work; return whether there is more.
 
         A flush goes before a compaction.  Raises ``OSError`` if the disk fails and ``Damage`` if it
-        does not give back what was written.  A full disk (``ENOSPC``) leaves everything as it was
+        does not give back what was written.  A full disk leaves everything as it was
         before the job, to be begun again; after anything else the tree writes no more.
         """
         self._check_writable()
@@ -286,6 +285,8 @@ class Tree:
                     self._finish(job)
         except (OSError, Damage, Foreign) as error:
             self._abandon(error)
+            if self._full and not isinstance(error, DiskFull):
+                raise DiskFull("there is no space to flush or merge tables") from error
             raise
         return self.has_work
 
@@ -337,7 +338,7 @@ class Tree:
     def _abandon(self, error: Exception) -> None:
         """Give up long work after ``error``; unless the disk was only full, give up writing."""
         self._flushing = self._compacting = None
-        self._full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        self._full = is_full(error)
         if not self._full:
             self._failure = self._failure or str(error)
         elif not self._tables.unsure:
@@ -378,7 +379,7 @@ class Tree:
         self.counts.stalls += 1
         self.counts.stall_seconds += self._clock() - began if self._clock else 0.0
         if self._full:
-            raise OSError(errno.ENOSPC, "the disk was full, and too many writes wait for space")
+            raise DiskFull("the disk was full, and too many writes wait for space")
 
     @property
     def pressure(self) -> float:
@@ -422,7 +423,9 @@ class Tree:
             self._tables.tidy()
             self._tables.remove_unknown()
         except (OSError, Damage) as error:
-            self._failure = str(error)
+            self._abandon(error)
+            if self._full and not isinstance(error, DiskFull):
+                raise DiskFull("there is no space for the tables of a snapshot") from error
             raise
 
     def _follow(self, state: State) -> None:

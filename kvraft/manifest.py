@@ -36,13 +36,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kvraft import frame
-from kvraft.disk import Disk, check_written
+from kvraft.disk import Disk, begin, check_written
 from kvraft.disk import replace as replace_file
-from kvraft.errors import BadInput, Damage, Foreign, other_format
+from kvraft.errors import BadInput, Damage, DiskFull, Foreign, other_format
 from kvraft.events import Report, TailCut, ignore
 from kvraft.record import ORIGIN, Position, Timestamp
 from kvraft.tableinfo import (
@@ -146,7 +147,8 @@ class Manifest:
     ) -> Manifest:
         """Read the state, or begin an empty one on an empty disk, and write it anew.
 
-        With ``read_only`` nothing is written.
+        With ``read_only`` nothing is written; nor is it where there is no space, but then the next
+        :meth:`commit` or :meth:`renew` will.
         Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` as :func:`load`
         does.  A torn last edit is reported, and gone.
         """
@@ -155,7 +157,11 @@ class Manifest:
             report(torn)
         used = [number for name in disk.names() if (number := _file_number(name)) is not None]
         next_file = max(state.next_file, max(used, default=0) + 1)
-        return cls(disk, owner, replace(state, next_file=next_file), write=not read_only)
+        manifest = cls(disk, owner, replace(state, next_file=next_file), write=False)
+        if not read_only:
+            with suppress(DiskFull):
+                manifest.renew()
+        return manifest
 
     def take_number(self) -> int:
         """Return a number for a new file: one that no file ever had."""
@@ -195,8 +201,7 @@ class Manifest:
         self._seed = frame.seed_of(self._name, self._owner)
         self.state = replace(self.state, next_file=self._next_file)
         data = _opening(self._name, self._owner, self.state)
-        self._disk.create(self._name)
-        self._disk.append(self._name, data)
+        begin(self._disk, self._name, data)
         self._disk.sync(self._name)
         check_written(self._disk, self._name, 0, data)
         self._disk.sync_dir()

@@ -191,14 +191,17 @@ def mend(disk: Disk, log: Recovery) -> None:
     """Make durable what :func:`recover` found, and take away what it left out.
 
     A crash or a failure at any moment leaves a log of which :func:`recover` finds the same.  It
-    needs space for a copy of the newest segment: on a full disk it raises ``OSError``.
+    needs space for a copy of the newest segment: on a full disk it raises
+    :class:`~kvraft.errors.DiskFull`, and can be called again.
     """
-    for name in log.leftovers:
-        disk.remove(name)
+    while log.leftovers:
+        disk.remove(log.leftovers[-1])
+        log.leftovers.pop()
     if log.torn:
         _set_aside(disk, log.torn, log.aside)
     for segment in log.segments[log.sure :]:
         files.replace(disk, segment.name, disk.read(segment.name, 0, segment.size))
+    log.torn, log.sure = None, len(log.segments)
 
 
 def _set_aside(disk: Disk, torn: Torn, before: list[str]) -> None:

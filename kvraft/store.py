@@ -80,6 +80,10 @@ class Store(Tree):
         needed, and another process may go on writing.  What is seen is a prefix of its writes, the
         newest of which it may not have made durable yet: see :attr:`durable_index`.
 
+        After a crash the newest segment of the log is written anew.  Where there is no space for
+        that, the store can be read, and says so (:attr:`lacks_space`, the event ``DiskFilled``):
+        writes raise :class:`~kvraft.errors.DiskFull` until there is.
+
         Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a
         store that lacks anything that was durable.
         """
@@ -125,6 +129,14 @@ class Store(Tree):
         return store
 
     @property
+    def lacks_space(self) -> str:
+        """What there is no space for on the disk, ``""`` if nothing was refused for that.
+
+        Reads go on; each write tries again, and succeeds as soon as there is space.
+        """
+        return self.wal.lacks_space
+
+    @property
     def durable_index(self) -> int:
         """The log index through which all writes certainly survive a loss of power.
 
@@ -153,8 +165,8 @@ class Store(Tree):
     def put(self, key: bytes, value: bytes) -> None:
         """Let ``key`` hold ``value``: see :meth:`Tree.put`.
 
-        Raises ``OSError`` if the log cannot be written; the store then serves reads until it is
-        opened again.
+        Raises :class:`~kvraft.errors.DiskFull` if there is no space, and any other ``OSError`` if
+        the disk fails: then the store serves reads until it is opened again.
         """
         if type(key) is not bytes or type(value) is not bytes or len(key) > 65536:
             WriteBatch().put(key, value)  # says what is wrong, if anything is
