@@ -238,7 +238,13 @@ def test_a_configuration_in_the_log_is_in_force_after_a_restart():
     raft.step(AppendEntries("n2", "n1", 2, 1, 1, (new,), 2, 0, 1))
     finish(raft)
     again = type(raft)(
-        "n1", Configuration(THREE), raft.log, raft._saved, random=raft._random, committed=2
+        "n1",
+        Configuration(THREE),
+        raft.log,
+        raft._saved,
+        random=raft._random,
+        incarnation=2,
+        committed=2,
     )
     assert again.configuration.voters == FIVE
     again.compact(2)
