@@ -170,9 +170,11 @@ class Ready(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FollowerStatus:
-    """A follower as its leader sees it; ``snapshot`` is the last index of one in flight, or 0.
+    """A follower as its leader sees it.
 
-    ``lost`` says that it lost entries that it had acknowledged as durable.
+    ``snapshot`` is the last index of one in flight, ``sent`` the last entry of the appends that are
+    not answered; either is 0 if there is none.  ``lost`` says that it lost entries that it had
+    acknowledged as durable.
     """
 
     state: str
@@ -181,7 +183,13 @@ class FollowerStatus:
     in_flight: int
     active: bool
     snapshot: int = 0
+    sent: int = 0
     lost: bool = False
+
+    @property
+    def reach(self) -> int:
+        """The first index that the follower lacks if every append on its way arrives."""
+        return max(self.next, self.sent + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,8 @@ class CutChecker:
             case ProgressChanged(member=to):  # where it ends is told by the first chunk
                 member.sending.pop(to, None)
             case Sent(kind="InstallSnapshot", to=to, note=note):
-                if member.leads and (found := _THROUGH.match(note)):
+                # A chunk that leaves after its receiver was removed was made before.
+                if to in member.members and member.leads and (found := _THROUGH.match(note)):
                     member.sending[to] = int(found[1])
 
     @staticmethod
