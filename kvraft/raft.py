@@ -93,6 +93,7 @@ from kvraft.messages import (
     TimeoutNow,
     problem,
 )
+from kvraft.plural import counted
 from kvraft.reads import Asker, Asking, Waiting
 from kvraft.record import (
     ORIGIN,
@@ -249,7 +250,7 @@ class Raft:
         self._check_leads()
         waiting = self.log.last_index - self.commit_index
         if waiting >= self.options.max_uncommitted:
-            raise Busy(f"{self.member} has {waiting} entries that wait to be committed")
+            raise Busy(f"{self.member} has {counted(waiting, 'entry')} waiting to be committed")
         first, last = self.append_own(records)
         self._fates.add(first, last, self.term)
         return first, last
