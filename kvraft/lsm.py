@@ -52,18 +52,27 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Self
 
-from kvraft.batch import WriteBatch
+from kvraft.batch import WriteBatch, as_value
 from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.levels import Levels
 from kvraft.manifest import State
-from kvraft.memtable import UNPINNED, Memtable, check_key, check_range, check_row
+from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
 from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
 from kvraft.ranges import NONE, Ranges
-from kvraft.record import MAX_TIMESTAMP, MAX_VALUE_BYTES, Position, Row, Timestamp, Version
+from kvraft.record import (
+    MAX_TIMESTAMP,
+    MAX_VALUE_BYTES,
+    Buffer,
+    Position,
+    Row,
+    Timestamp,
+    Version,
+    as_bytes,
+)
 from kvraft.snapshot import InMemory, Source, TreeSnapshot, unpack
 from kvraft.stats import Counts, Stats
 from kvraft.tableinfo import TableInfo
@@ -155,7 +164,7 @@ class Tree:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: Buffer, value: Buffer) -> None:
         """Let ``key`` hold ``value``.
 
         This and the other writes below raise ``BadInput`` for what cannot be written, what
@@ -163,9 +172,11 @@ class Tree:
         :class:`~kvraft.errors.Stopped` once a disk error stopped the tree.  Where they raise,
         nothing is written.
         """
-        if type(key) is not bytes or type(value) is not bytes or len(key) > 65536:
-            WriteBatch().put(key, value)  # says what is wrong, if anything is
-        if self._closed or self._failure or len(value) > MAX_VALUE_BYTES:
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        if type(value) is not bytes:
+            value = as_value(value)
+        if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
             self._check_writable()
             check_row((key, 0, value))
         if self._memtable.size >= self._pay_at:
@@ -177,11 +188,11 @@ class Tree:
         counts.rows_put += 1
         counts.bytes_put += len(key) + len(value)
 
-    def delete(self, key: bytes) -> None:
+    def delete(self, key: Buffer) -> None:
         """Let ``key`` hold nothing."""
         self.write(WriteBatch().delete(key))
 
-    def delete_range(self, start: bytes, stop: bytes | None = None) -> None:
+    def delete_range(self, start: Buffer, stop: Buffer | None = None) -> None:
         """Delete all keys from ``start`` on and below ``stop``, however many; ``None``: no end."""
         self.write(WriteBatch().delete_range(start, stop))
 
@@ -444,26 +455,26 @@ class Tree:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, key: bytes, *, at: Timestamp | None = None) -> bytes | None:
+    def get(self, key: Buffer, *, at: Timestamp | None = None) -> bytes | None:
         """Return the value of ``key``, ``None`` if it has none; as it was ``at``, if given.
 
         Raises ``BadInput`` for a time whose versions may be gone (:attr:`horizon`).
         """
         if self._closed or type(key) is not bytes:
             self._check_open()
-            check_key(key)
+            key = as_bytes(key, "a key")
         self.counts.gets += 1
         time = MAX_TIMESTAMP if at is None else self._time(at)
         row, deleted = self._find(key, time)
         return None if row is None or row[1] < deleted else row[2]
 
-    def version(self, key: bytes, *, at: Timestamp | None = None) -> Version | None:
+    def version(self, key: Buffer, *, at: Timestamp | None = None) -> Version | None:
         """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known.
 
         With ``at`` the one that was newest at that time: see :meth:`get`.
         """
         self._check_open()
-        check_key(key)
+        key = as_bytes(key, "a key")
         row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
         if row is not None and row[1] >= deleted:
             return Version(row[1], row[2])
@@ -496,10 +507,10 @@ class Tree:
 
     def scan(
         self,
-        start: bytes = b"",
-        stop: bytes | None = None,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
         *,
-        prefix: bytes | None = None,
+        prefix: Buffer | None = None,
         reverse: bool = False,
         at: Timestamp | None = None,
     ) -> Generator[Pair, None, None]:
@@ -703,16 +714,16 @@ class View:
         self._tree: Tree | None = tree
         self._pins = tree._pin(timestamp)
 
-    def get(self, key: bytes) -> bytes | None:
+    def get(self, key: Buffer) -> bytes | None:
         """Return the value that ``key`` had, ``None`` if it had none."""
         return self._open().get(key, at=self.timestamp)
 
     def scan(
         self,
-        start: bytes = b"",
-        stop: bytes | None = None,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
         *,
-        prefix: bytes | None = None,
+        prefix: Buffer | None = None,
         reverse: bool = False,
     ) -> Generator[Pair, None, None]:
         """Return an iterator over what was there: see :meth:`Tree.scan`."""
@@ -752,16 +763,18 @@ def prefix_stop(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
-def _bounds(start: bytes, stop: bytes | None, prefix: bytes | None) -> tuple[bytes, bytes | None]:
+def _bounds(
+    start: Buffer, stop: Buffer | None, prefix: Buffer | None
+) -> tuple[bytes, bytes | None]:
     """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
     if prefix is not None:
-        check_key(prefix)
         if start != b"" or stop is not None:
             raise BadInput("a scan has a prefix or bounds, not both")
+        prefix = as_bytes(prefix, "the prefix of a scan")
         return prefix, prefix_stop(prefix)
-    check_key(start)
+    start = as_bytes(start, "the start of a scan")
     if stop is not None:
-        check_key(stop)
+        stop = as_bytes(stop, "the stop of a scan")
         if start > stop:
             raise BadInput(f"a scan must not start behind its stop: {start!r} is above {stop!r}")
     return start, stop

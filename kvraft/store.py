@@ -36,14 +36,24 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from kvraft.batch import WriteBatch
+from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
-from kvraft.record import MAX_VALUE_BYTES, ORIGIN, Kind, Position, Row, pack_write, unpack_writes
+from kvraft.record import (
+    MAX_VALUE_BYTES,
+    ORIGIN,
+    Buffer,
+    Kind,
+    Position,
+    Row,
+    as_bytes,
+    pack_write,
+    unpack_writes,
+)
 from kvraft.segment import Recovery, recover
 from kvraft.snapshot import Source
 from kvraft.wal import SEGMENT_BYTES, Durability, Wal
@@ -112,15 +122,17 @@ class Store(Tree):
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: Buffer, value: Buffer) -> None:
         """Let ``key`` hold ``value``: see :meth:`Tree.put`.
 
         Raises ``OSError`` if the log cannot be written; the store then serves reads until it is
         opened again.
         """
-        if type(key) is not bytes or type(value) is not bytes or len(key) > 65536:
-            WriteBatch().put(key, value)  # says what is wrong, if anything is
-        if self._closed or self._failure or len(value) > MAX_VALUE_BYTES:
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        if type(value) is not bytes:
+            value = as_value(value)
+        if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
             self._check_writable()
             check_row((key, 0, value))
         if self._memtable.size >= self._pay_at:

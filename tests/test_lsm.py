@@ -421,7 +421,7 @@ def test_bad_calls_are_refused_in_one_sentence_and_the_tree_stays_usable():
         r"is a Position, not \(4, 1\)": lambda: tree.apply((), (4, 1)),
         "a key must be bytes, not str": lambda: tree.get("a"),
         "a key must be bytes, not NoneType": lambda: tree.version(None),
-        "a key must be bytes, not int": lambda: tree.scan(b"a", 7),
+        "the stop of a scan must be bytes, not int": lambda: tree.scan(b"a", 7),
         "a key must be bytes, not bytearray": lambda: tree.put(bytearray(b"a"), b""),
         "a value must be bytes, or None for a delete, not str": lambda: tree.put(b"a", "b"),
         "to delete a key, use delete": lambda: tree.put(b"a", None),
