@@ -357,7 +357,7 @@ def test_12_an_abandoned_iterator_lets_go(forget):
         gc.collect()
     settle(tree)
     assert table_files(disk) == live_files(tree)
-    assert tree._pins == {}
+    assert tree._keep().pins == ()
 
 
 def test_12_closing_with_an_iterator_open_is_clean(tmp_path):
