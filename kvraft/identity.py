@@ -52,7 +52,7 @@ def claim(disk: Disk, owner: str, *, new: bool) -> None:
     first start left that was cut short.  Raises :class:`~kvraft.errors.Forgotten`,
     :class:`~kvraft.errors.Foreign` and :class:`~kvraft.errors.Damage`.
     """
-    names = [n for n in disk.names() if not n.startswith(ASIDE) and not n.endswith(TEMPORARY)]
+    names = own_files(disk)
     if MEMBER in names:
         _check(disk, owner)
         if new and len(names) > 1:
@@ -68,12 +68,18 @@ def claim(disk: Disk, owner: str, *, new: bool) -> None:
         _mark(disk, owner)
 
 
+def own_files(disk: Disk) -> list[str]:
+    """Return the names of the files that count: not those set aside, nor what was never finished."""
+    return [n for n in disk.names() if not n.startswith(ASIDE) and not n.endswith(TEMPORARY)]
+
+
 def set_aside(disk: Disk) -> list[str]:
     """Rename all files, durably, so that a new member can begin here; return their new names.
 
-    Those of an earlier time stay, under names of their own.
+    Those of an earlier time stay, under names of their own.  If it is interrupted, it can be called
+    again: ``MEMBER`` goes first, so that the member does not start from whatever files are left.
     """
-    names = disk.names()
+    names = sorted(disk.names(), key=lambda name: name != MEMBER)
     times = [name.removeprefix(ASIDE).split("-")[0] for name in names if name.startswith(ASIDE)]
     number = 1 + max([int(time) for time in times if time.isdigit()], default=0)
     aside = []
@@ -81,6 +87,8 @@ def set_aside(disk: Disk) -> list[str]:
         if not name.startswith(ASIDE):
             aside.append(f"{ASIDE}{number}-{name}")
             disk.rename(name, aside[-1])
+        if name == MEMBER:
+            disk.sync_dir()
     disk.sync_dir()
     return aside
 
