@@ -77,9 +77,9 @@ def set_aside(disk: Disk) -> list[str]:
     """Rename all files, durably, so that a new member can begin here; return their new names.
 
     Those of an earlier time stay, under names of their own.  If it is interrupted, it can be called
-    again: ``MEMBER`` goes first, so that the member does not start from whatever files are left.
+    again.
     """
-    names = sorted(disk.names(), key=lambda name: name != MEMBER)
+    names = disk.names()
     times = [name.removeprefix(ASIDE).split("-")[0] for name in names if name.startswith(ASIDE)]
     number = 1 + max([int(time) for time in times if time.isdigit()], default=0)
     aside = []
@@ -87,8 +87,6 @@ def set_aside(disk: Disk) -> list[str]:
         if not name.startswith(ASIDE):
             aside.append(f"{ASIDE}{number}-{name}")
             disk.rename(name, aside[-1])
-        if name == MEMBER:
-            disk.sync_dir()
     disk.sync_dir()
     return aside
 

@@ -267,9 +267,8 @@ class World:
     def restart(self, name: str) -> bool:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
 
-        It does not if the power goes while it starts: that is a crash like any other, and it can
-        be started again.  Raises what :class:`~kvraft.replica.Replica` raises, and ``OSError`` if
-        the disk fails; then the member stays down.
+        It does not if the power goes meanwhile: that is a crash like any other.  Raises what
+        :class:`~kvraft.replica.Replica` raises, and ``OSError`` if the disk fails; it is down then.
         """
         seat = self._seat(name)
         if seat.replica is not None:
@@ -313,15 +312,15 @@ class World:
     def rebuild(self, name: str) -> str:
         """Set aside the files of a member that is down, and start a new one there; return its name.
 
-        It belongs to no configuration yet: see :meth:`replace`.  Should the power go meanwhile, the
-        operator goes on once it is back; only the new member may have to be started again.
+        It belongs to no configuration yet: see :meth:`replace`.  Should the power go meanwhile,
+        only the new member may have to be started again.
         """
         seat = self._seat(name)
         if seat.replica is not None:
             raise BadInput(f"{name} runs: what it promised is not forgotten")
         try:
             set_aside(seat.disk)
-        except PowerCut:
+        except PowerCut:  # it comes back, and the operator goes on
             self._cut_power(seat)
             set_aside(seat.disk)
         heir = successor(name)
@@ -412,10 +411,7 @@ class World:
         return len(doomed)
 
     def close(self) -> None:
-        """Stop all members in good order and let go of their disks.
-
-        One whose disk fails at that has stopped all the same, and the trace says how.
-        """
+        """Stop all members in good order, as far as their disks let them, and let go of the disks."""
         for seat in self._seats.values():
             if seat.replica is not None:
                 try:
