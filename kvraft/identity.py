@@ -69,7 +69,7 @@ def claim(disk: Disk, owner: str, *, new: bool) -> None:
 
 
 def own_files(disk: Disk) -> list[str]:
-    """Return the names of the files that count: not those set aside, nor what was never finished."""
+    """Return the names of the files that count: neither those set aside nor unfinished ones."""
     return [n for n in disk.names() if not n.startswith(ASIDE) and not n.endswith(TEMPORARY)]
 
 

@@ -330,7 +330,7 @@ def test_a_follower_that_stays_silent_pins_nothing_and_is_sent_a_newer_one_later
 
 
 def test_what_is_on_its_way_may_be_all_that_was_cut():
-    """Where a follower is probed, ``next`` stands still; the cut overtakes it, not what was sent."""
+    """While a follower is probed, ``next`` stands still: a cut can overtake it."""
     raft = leader("n2", terms=[1] * 9, committed=9, options=replace(PAPER, max_batch_bytes=1 << 16))
     refuse(raft, "n3", 9, (4, 1))
     (sent,) = finish(raft).to("n3")

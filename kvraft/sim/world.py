@@ -411,7 +411,7 @@ class World:
         return len(doomed)
 
     def close(self) -> None:
-        """Stop all members in good order, as far as their disks let them, and let go of the disks."""
+        """Stop all members, in good order if their disks let them, and let go of the disks."""
         for seat in self._seats.values():
             if seat.replica is not None:
                 try:
