@@ -17,6 +17,12 @@ What a caller may rely on, and no more:
 - One error is not like that: where ``create`` or ``append`` finds no space (:func:`is_full`), what
   it wrote of its bytes can be taken back by ``truncate`` or ``remove``, and all is as it was.  A
   ``sync`` that finds none, as it can where space is given out late, is a failed sync like others.
+
+A directory belongs to one process.  Another one that opens it is refused by the lock file, and so
+is the child of a fork, which gets copies of everything open without asking: in it each disk, and
+what was opened on it (:func:`belongs_here`), refuses all further use, lets go of its files without
+writing to them, and leaves the lock to its parent.  That is done once, at the fork, so it costs the
+calls nothing; it takes Python's own ways to fork (``os.fork``, ``multiprocessing``).
 """
 
 from __future__ import annotations
@@ -29,9 +35,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from threading import RLock
+from typing import NoReturn, Protocol
+from weakref import WeakSet
 
-from kvraft.errors import BadInput, DiskFull, Locked
+from kvraft.errors import BadInput, DiskFull, Locked, WrongType
 
 LOCK = "LOCK"
 TEMPORARY = ".tmp"
@@ -172,8 +180,43 @@ def copy(disk: Disk, name: str, target: Disk) -> None:
             raise misread(name)
 
 
+class Owned(Protocol):
+    """What must not be used by a process that did not open it."""
+
+    def disown(self, why: str) -> None:
+        """Refuse all further use with ``why``, and touch no file: called in the child of a fork."""
+
+
+_owned: WeakSet[Owned] = WeakSet()
+
+
+def belongs_here(thing: Owned, disk: Disk) -> None:
+    """Let ``thing``, which was opened on ``disk``, refuse to be used in a child of this process.
+
+    A disk in memory is copied by a fork and shared with nobody: what is on it may be used on.
+    """
+    if isinstance(disk, RealDisk):
+        _owned.add(thing)
+
+
+def _disown_all() -> None:
+    why = (
+        f"this was opened by process {os.getppid()}, of which process {os.getpid()} is a fork: "
+        "open it in the process that uses it, after the fork and in one at a time"
+    )
+    for thing in list(_owned):
+        thing.disown(why)
+    _owned.clear()
+
+
+if hasattr(os, "register_at_fork"):  # where there is none, there is no fork
+    os.register_at_fork(after_in_child=_disown_all)
+
+
 class RealDisk:
     """A directory of the operating system, made if missing, locked against a second process.
+
+    It may be used by several threads, and by no process but the one that made it.
 
     It may hold more files than a process can open: those used last stay open, ``OPEN_FILES`` at the
     most.  A file with unsynced bytes is not closed for that, since the system tells of a failed
@@ -189,6 +232,8 @@ class RealDisk:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise BadInput(f"{self.path} is not a directory") from None
+        self._mutex = RLock()  # or a thread would close the file that another one reads
+        self._forked = ""  # why this process may not use it, if it is the child of one that may
         self._open: OrderedDict[str, int] = OrderedDict()  # the one used last is at the end
         self._unsynced: dict[str, None] = {}  # names of open files with bytes nobody synced yet
         self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -197,58 +242,72 @@ class RealDisk:
         except OSError:
             os.close(self._lock)
             raise Locked(f"{self.path} is in use by another process") from None
+        belongs_here(self, self)
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted; the lock file is not one of them."""
+        self._check_owned()
         with os.scandir(self.path) as found:
             return sorted(f.name for f in found if f.is_file() and f.name != LOCK)
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
+        self._check_owned()
         return (self.path / name).stat().st_size
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer where the file ends before."""
         if length is None:
             length = max(self.size(name) - offset, 0)
-        return pread(self._descriptor(name), length, offset)
+        with self._mutex:
+            return pread(self._descriptor(name), length, offset)
 
     def create(self, name: str) -> None:
         """Make an empty file."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY
-        self._keep(name, lambda: os.open(self.path / name, flags, 0o644))
+        with self._mutex:
+            self._keep(name, lambda: os.open(self.path / name, flags, 0o644))
 
     def append(self, name: str, data: bytes) -> None:
         """Write all of ``data`` at the end: a short write of the system is continued."""
-        descriptor = self._descriptor(name)
-        self._unsynced[name] = None
-        written = os.write(descriptor, data)
-        while written < len(data):
-            written += os.write(descriptor, memoryview(data)[written:])
+        with self._mutex:
+            descriptor = self._descriptor(name)
+            self._unsynced[name] = None
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, memoryview(data)[written:])
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file down to its first ``size`` bytes."""
-        os.truncate(self._descriptor(name), size)
+        with self._mutex:
+            os.truncate(self._descriptor(name), size)
 
     def sync(self, name: str) -> None:
         """Make the bytes of a file, and the size needed to read them, durable."""
-        _datasync(self._descriptor(name))
-        self._unsynced.pop(name, None)
+        with self._mutex:
+            _datasync(self._descriptor(name))
+            self._unsynced.pop(name, None)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, atomically."""
-        self._let_go(old)
-        self._let_go(new)
-        os.replace(self.path / old, self.path / new)
+        with self._mutex:
+            self._check_owned()
+            self._let_go(old)
+            self._let_go(new)
+            os.replace(self.path / old, self.path / new)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        self._let_go(name)
-        os.remove(self.path / name)
+        with self._mutex:
+            self._check_owned()
+            self._let_go(name)
+            os.remove(self.path / name)
 
     def link(self, name: str, target: Disk) -> None:
         """Make a hard link on ``target``, or a synced copy where the system cannot."""
+        self._check_owned()
         if isinstance(target, RealDisk):
+            target._check_owned()
             try:
                 os.link(self.path / name, target.path / name)
             except (FileExistsError, FileNotFoundError):
@@ -264,11 +323,13 @@ class RealDisk:
         """Make the directory itself durable; Windows has no such call and needs none."""
         if sys.platform == "win32":
             return
-        descriptor = self._spare(lambda: os.open(self.path, os.O_RDONLY))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with self._mutex:
+            self._check_owned()
+            descriptor = self._spare(lambda: os.open(self.path, os.O_RDONLY))
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def forget(self, name: str) -> None:
         """Let go of the pages that the system holds of a file; not every system can be told to."""
@@ -277,20 +338,42 @@ class RealDisk:
 
     def identity(self, name: str) -> str:
         """Return the number of the file on its file system, which a copy does not share."""
+        self._check_owned()
         number = (self.path / name).stat().st_ino
         return str(number) if number else ""
 
     def free(self) -> int | None:
         """Return what the file system has left."""
+        self._check_owned()
         return shutil.disk_usage(self.path).free
 
     def close(self) -> None:
         """Close every file and release the lock."""
-        for name in list(self._open):
-            self._let_go(name)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        with self._mutex:
+            for name in list(self._open):
+                self._let_go(name)
+            if self._lock >= 0:
+                os.close(self._lock)  # which unlocks it, unless a child of a fork has it open, too
+                self._lock = -1
+
+    def disown(self, why: str) -> None:
+        """Refuse all further use, and close this process's copies of what is open.
+
+        No more: to unlock the file here would unlock it for the parent, and to keep it open would
+        keep it locked when the parent has closed it.
+        """
+        self._mutex = RLock()  # who held the old one is a thread of the parent
+        self._forked = why
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: the numbers of open files mean others elsewhere."""
+        what = f"a disk cannot be copied or sent to another process: open {self.path} there instead"
+        raise WrongType(what)
+
+    def _check_owned(self) -> None:
+        if self._forked:
+            raise Locked(f"{self.path}: {self._forked}")
 
     def _descriptor(self, name: str) -> int:
         descriptor = self._open.get(name)
@@ -302,6 +385,7 @@ class RealDisk:
 
     def _keep(self, name: str, open_file: Callable[[], int]) -> int:
         """Open a file and hold it open, letting go of the one unused for longest if need be."""
+        self._check_owned()
         if len(self._open) >= OPEN_FILES:
             self._let_go_oldest()
         descriptor = self._open[name] = self._spare(open_file)

@@ -44,8 +44,8 @@ from typing import NoReturn
 
 from kvraft import disk as files
 from kvraft import frame
-from kvraft.disk import Disk
-from kvraft.errors import BadInput, Damage, DiskFull, Stopped
+from kvraft.disk import Disk, belongs_here
+from kvraft.errors import BadInput, Damage, DiskFull, Locked, Stopped
 from kvraft.events import (
     Appended,
     DiskFilled,
@@ -111,6 +111,9 @@ class Wal:
     no longer what was written.  A write or sync that fails raises what the disk raised, and from
     then on whatever would write raises :class:`~kvraft.errors.Stopped`: a failed sync is never
     retried (Rebello et al., ATC 2020), the file is read again by the next :meth:`open`.
+
+    It is for one thread at a time: a :class:`~kvraft.store.Store` sees to that.  In the child of a
+    fork it raises :class:`~kvraft.errors.Locked`, and closing it there does nothing.
     """
 
     def __init__(
@@ -132,6 +135,8 @@ class Wal:
         newest = [segment for segment in found.segments if not segment.sealed]
         segment = newest[-1] if newest else Segment(found.next_id, first, first, first - 1, 0)
         self._tail = Tail(disk, owner, segment)
+        self._forked = ""  # why this process may not use it, if it is the child of one that may
+        belongs_here(self, disk)
 
     @classmethod
     def open(
@@ -177,25 +182,27 @@ class Wal:
         found = self._found
         if found is None:
             return
-        torn = found.torn
-        try:
-            with self._writing():
-                mend(self._disk, found)
-                if torn is not None:
-                    self._report(TailCut(torn.file, torn.offset, torn.size))
-                if found.segments and not found.segments[-1].sealed:
-                    tail = Tail(self._disk, self._owner, found.segments[-1], closed=found.closed)
-                    self._tail = tail
-                else:
-                    self._begin_segment()
-                if found.void:
-                    self._remove(found.void)
-                    self._report(LogReset(*found.base))
-        except DiskFull as error:
-            self._note_space(f"what was found in the log cannot be made durable: {error}")
-            raise
+        with self._writing():
+            try:
+                self._make_durable(found)
+            except DiskFull as error:
+                what = f"what was found in the log cannot be made durable: {error}"
+                raise DiskFull(what) from error
         self._found, self._synced_index = None, self._index.last
         self._note_space("")
+
+    def _make_durable(self, found: Recovery) -> None:
+        torn = found.torn
+        mend(self._disk, found)
+        if torn is not None:
+            self._report(TailCut(torn.file, torn.offset, torn.size))
+        if found.segments and not found.segments[-1].sealed:
+            self._tail = Tail(self._disk, self._owner, found.segments[-1], closed=found.closed)
+        else:
+            self._begin_segment()
+        if found.void:
+            self._remove(found.void)
+            self._report(LogReset(*found.base))
 
     # ── what it holds ───────────────────────────────────────────────────────────────────────────
 
@@ -403,7 +410,17 @@ class Wal:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
+    def disown(self, why: str) -> None:
+        """Refuse all further use, and never write what waits: called in the child of a fork."""
+        self._stopped = self._forked = why
+        self._found = None
+
+    def _check_owned(self) -> None:
+        if self._forked:
+            raise Locked(f"the log of {self._owner}: {self._forked}")
+
     def _check_running(self) -> None:
+        self._check_owned()
         if self._found is not None:
             self.begin()
         if self._stopped:
@@ -452,6 +469,7 @@ class Wal:
 
     def _stored(self, first: int, last: int) -> Iterator[tuple[Batch, bytes]]:
         """Yield the entries ``first`` … ``last`` packed, with the batch that each part is from."""
+        self._check_owned()
         if not self.first_index <= first <= last + 1 <= self.last_index + 1:
             held = f"{self.first_index} to {self.last_index}"
             raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
