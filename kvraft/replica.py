@@ -227,7 +227,9 @@ class Replica:
         self.raft.tick()
 
     def receive(self, message: Message) -> None:
-        """Take a message from another member."""
+        """Take a message from another member; one that waits for space on its disk hears none."""
+        if self.waits_for_space:
+            return  # nothing could rest on it, and what it says would be kept in memory
         self.raft.step(message)
         if isinstance(message, AppendEntriesReply) and not problem(
             message, self.member, self.raft.cluster
@@ -318,8 +320,8 @@ class Replica:
     def _check_pace(self) -> None:
         """Raise ``Busy`` while more must not be written: the disk is full, or flushes lag."""
         if self.raft.role is Role.LEADER:
-            if self._low:
-                raise Busy(self._low)
+            if why := self._low or self.waits_for_space:
+                raise Busy(why)
             if self.tree.pressure >= 1:
                 raise Busy(f"{self.member} has {self.tree.waiting} memtables to flush first")
 
@@ -461,7 +463,7 @@ class Replica:
             first=self.wal.first_index,
             flushed=self.tree.flushed.index,
             applied=self.tree.applied.index,
-            committed=self.raft.commit_index,
+            committed=min(self.raft.commit_index, self.wal.last_index),  # if it waits for space
             last=self.wal.last_index,
         )
 
