@@ -306,13 +306,13 @@ class Wal:
 
     def append(
         self, first: int, last: int, payload: bytes, durability: Durability = Durability.SYNC
-    ) -> None:
+    ) -> bool:
         """Write the entries ``first`` … ``last``, packed already: the way of a store without Raft.
 
         The caller vouches that ``payload`` is what :func:`~kvraft.record.pack_entries` makes of
         these entries, all of the current term: the hard state's, or the last entry's if that is
-        newer.  Appends that wait share a frame.  Raises ``BadInput`` unless ``first`` follows
-        ``last_index``.
+        newer.  Appends that wait share a frame.  Return whether a segment was sealed.  Raises
+        ``BadInput`` unless ``first`` follows ``last_index``.
         """
         if self._stopped or self._found is not None:
             self._check_running()
@@ -331,6 +331,7 @@ class Wal:
                 tail.drop(first)
                 index.last = first - 1
                 raise
+        return tail is not self._tail
 
     def flush(self) -> None:
         """Hand everything over to the operating system: from now on it survives this process."""
