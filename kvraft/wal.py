@@ -58,7 +58,7 @@ from kvraft.events import (
     TailCut,
     ignore,
 )
-from kvraft.logindex import Batch, LogIndex, turns_of
+from kvraft.logindex import Batch, LogIndex, stretches, turns_of
 from kvraft.record import (
     Entry,
     HardState,
@@ -87,8 +87,6 @@ __all__ = ["Durability", "Recovery", "Segment", "Wal", "recover"]
 SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
 """What waits in the process is handed over when it comes to this many bytes."""
-
-_READ_BYTES = 1 << 20  # what is read in one go, unless a frame is larger
 
 
 class Durability(Enum):
@@ -476,7 +474,7 @@ class Wal:
             raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
         if first > last:
             return
-        for stretch in _stretches(self._index.covering(first, last)):
+        for stretch in stretches(self._index.covering(first, last)):
             # Neighbours are read together: a log of single writes has very many small frames.
             start, end = stretch[0].offset, stretch[-1].offset + stretch[-1].length
             data = self._disk.read(stretch[0].file, start, end - start)
@@ -589,22 +587,6 @@ class Wal:
         for name in names:
             self._disk.remove(name)
         self._disk.sync_dir()
-
-
-def _stretches(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
-    """Yield ``batches`` in lists of such as lie in one file, near each other and in order."""
-    stretch: list[Batch] = []
-    for batch in batches:
-        if stretch and (
-            batch.file != stretch[-1].file
-            or batch.offset < stretch[-1].offset
-            or batch.offset + batch.length - stretch[0].offset > _READ_BYTES
-        ):
-            yield stretch
-            stretch = []
-        stretch.append(batch)
-    if stretch:
-        yield stretch
 
 
 def _appended(segment: Segment, entries: Sequence[Entry]) -> Appended:
