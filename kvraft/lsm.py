@@ -63,7 +63,7 @@ from kvraft.disk import Disk, RealDisk, belongs_here, is_full
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.levels import Levels
-from kvraft.manifest import State
+from kvraft.manifest import LogEnd, State
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
 from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
@@ -737,8 +737,30 @@ class Tree:
                 return
             self._closed = True
             self._flushing = self._compacting = None
-            if self._disk_is_mine:
-                self._disk.close()
+            try:
+                self._vouch_for_log()
+            finally:
+                if self._disk_is_mine:
+                    self._disk.close()
+
+    def follow_log(self, log_end: Callable[[], LogEnd]) -> None:
+        """Keep in the manifest how far the log on the same disk is synced, as ``log_end`` says.
+
+        It is written down now, at the close, and with whatever else is: a log that is shorter than
+        that one day has lost something.
+        """
+        self._tables.log_end = log_end
+        self._vouch_for_log()
+
+    def _vouch_for_log(self) -> None:
+        """Write down how far the log is synced, unless there is no space for that now."""
+        if self._failure or self._tables.unsure:
+            return
+        try:
+            self._tables.vouch_for_log()
+        except OSError as error:
+            if not is_full(error):
+                raise
 
     def disown(self, why: str) -> None:
         """Refuse all further use, and touch nothing: called in the child of a fork (``disk.py``).

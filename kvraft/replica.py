@@ -183,6 +183,7 @@ class Replica:
             ),
             report=report,
         )
+        self.tree.follow_log(lambda: self.wal.synced_end)
         flushed = self.tree.flushed.index
         entries = self.wal.read(flushed + 1, self.wal.last_index)
         stored = self.tree.get(CONFIGURATION_KEY)

@@ -147,6 +147,7 @@ class Store(Tree):
         store = super().open(
             disk, owner=owner, options=options, report=report, clock=clock, read_only=read_only
         )
+        store.follow_log(lambda: wal.synced_end)
         store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
         store._pay_at = 0  # the log may be too long by now
         store._replay()
@@ -310,4 +311,8 @@ def check_disk(disk: Disk, owner: str) -> Recovery:
     if log.last.index < flushed:
         what = f"the log ends at index {log.last.index}, but the tables hold all through {flushed}"
         raise Damage(log.segments[-1].name, log.segments[-1].size, what)
+    newest = log.segments[-1] if log.segments else None
+    if newest is not None and (newest.id, newest.size) < state.log:
+        what = f"the log ends here, but it was synced through byte {state.log.size} of segment"
+        raise Damage(newest.name, newest.size, f"{what} {state.log.segment}")
     return log

@@ -59,6 +59,7 @@ from kvraft.events import (
     ignore,
 )
 from kvraft.logindex import Batch, LogIndex, stretches, turns_of
+from kvraft.manifest import NO_LOG, LogEnd
 from kvraft.record import (
     Entry,
     HardState,
@@ -127,6 +128,7 @@ class Wal:
         self._hard_state = found.hard_state
         self._next_id = found.next_id
         self._stopped = ""
+        self._failed = False
         self._found: Recovery | None = found  # until all of it is durable
         self.lacks_space = ""
         first = found.last.index + 1  # of a segment that would be made now, if there is none
@@ -165,7 +167,8 @@ class Wal:
             raise BadInput(f"a log segment of {segment_bytes} bytes holds nothing")
         wal = cls(disk, owner, segment_bytes, report, found or recover(disk, owner))
         if read_only:
-            wal._found, wal._stopped = None, "it was opened for reading only"
+            wal._stopped, wal._failed = "it was opened for reading only", True
+            wal._found = None
             return wal
         with suppress(DiskFull):
             wal.begin()
@@ -223,6 +226,13 @@ class Wal:
     def synced_index(self) -> int:
         """The index through which all entries survive a loss of power."""
         return self._synced_index
+
+    @property
+    def synced_end(self) -> LogEnd:
+        """How many bytes of which segment survive a power loss; ``NO_LOG`` if that is unknown."""
+        if self._found is not None or self._failed:
+            return NO_LOG
+        return LogEnd(self._tail.segment.id, self._tail.synced)
 
     @property
     def hard_state(self) -> HardState:
@@ -448,6 +458,7 @@ class Wal:
         self.lacks_space = lack
 
     def _fail(self, error: BaseException) -> None:
+        self._failed = True
         self._stopped = f"a write failed ({str(error) or type(error).__name__})"
 
     def _check(self, entries: Sequence[Entry]) -> list[Position]:
