@@ -47,6 +47,14 @@ class Foreign(KvraftError):
     """A file is sound but not ours: it belongs to another member or to another format version."""
 
 
+def other_format(what: str, found: object, reads: int) -> Foreign:
+    """Return the error for ``what`` of format ``found``, where this version ``reads`` another."""
+    return Foreign(
+        f"{what} has format {found!r}, and this version reads format {reads}: dump the data with "
+        "the version of kvraft that wrote it, and load the dump with this one"
+    )
+
+
 class Forgotten(KvraftError):
     """A member's disk does not hold what the member promised: it must not take part as if it did.
 

@@ -34,7 +34,7 @@ import json
 
 from kvraft import frame
 from kvraft.disk import TEMPORARY, Disk
-from kvraft.errors import Damage, Foreign, Forgotten
+from kvraft.errors import Damage, Foreign, Forgotten, other_format
 
 MEMBER = "MEMBER"
 ASIDE = "aside-"
@@ -107,7 +107,7 @@ def _check(disk: Disk, owner: str) -> None:
     except (ValueError, KeyError, TypeError):
         raise Damage(MEMBER, 0, "it makes no sense") from None
     if number != FORMAT:
-        raise Foreign(f"{MEMBER} has format {number!r}; this version reads format {FORMAT}")
+        raise other_format(MEMBER, number, FORMAT)
     if theirs != owner:
         raise Foreign(f"{MEMBER} says that this is the disk of {theirs!r}, not of {owner!r}")
     here = disk.identity(MEMBER)

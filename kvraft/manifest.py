@@ -41,7 +41,7 @@ from typing import Any
 from kvraft import frame
 from kvraft.disk import Disk
 from kvraft.disk import replace as replace_file
-from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.errors import BadInput, Damage, Foreign, other_format
 from kvraft.events import Report, TailCut, ignore
 from kvraft.record import ORIGIN, Position, Timestamp
 from kvraft.tableinfo import (
@@ -322,7 +322,7 @@ def _check_header(header: frame.Frame, name: str, owner: str) -> None:
     except (ValueError, KeyError, TypeError):
         raise Damage(name, 0, "the header of a manifest makes no sense") from None
     if version != FORMAT:
-        raise Foreign(f"{name} has format {version}; this version reads format {FORMAT}")
+        raise other_format(name, version, FORMAT)
     if theirs != owner:
         raise Foreign(f"{name} belongs to {theirs!r}, not to {owner!r}")
 

@@ -324,7 +324,7 @@ def _records_problem(records: list[Record]) -> str:
     kinds, keys, values, times, txns, marks = zip(*records, strict=True)
     if set(map(type, txns)) != {TxnId}:
         return "a transaction id is none"
-    clients, sequences = zip(*txns, strict=True)
+    clients, incarnations, sequences = zip(*txns, strict=True)
     for name, column, kind in (
         ("kind", kinds, Kind),
         ("key", keys, bytes),
@@ -332,6 +332,7 @@ def _records_problem(records: list[Record]) -> str:
         ("timestamp", times, int),
         ("commit mark", marks, bool),
         ("client", clients, str),
+        ("incarnation", incarnations, int),
         ("sequence", sequences, int),
     ):
         if set(map(type, column)) != {kind}:
@@ -346,7 +347,8 @@ def _records_problem(records: list[Record]) -> str:
         return f"an expectation is a timestamp of {EXPECTATION_BYTES} bytes"
     if max(map(len, keys)) > MAX_KEY_BYTES or max(map(len, values)) > MAX_VALUE_BYTES:
         return f"a key is over {MAX_KEY_BYTES} bytes, or a value over {MAX_VALUE_BYTES}"
-    if min(min(times), min(sequences)) < 0 or max(max(times), max(sequences)) > MAX_NUMBER:
+    numbers = times + incarnations + sequences
+    if min(numbers) < 0 or max(numbers) > MAX_NUMBER:
         return "times and transactions should be numbered from 0 to 2**63 - 1"
     if not all(client == "" or _is_name(client) for client in set(clients)):
         return "the client of a transaction should have a name that can be written down"

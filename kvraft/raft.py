@@ -222,8 +222,11 @@ class Raft:
         entries wait already.
         """
         kinds = [record.kind for record in records]
-        if not kinds or not {Kind.PUT, Kind.DELETE, Kind.EXPECT}.issuperset(kinds):
-            raise BadInput("a proposal needs records, and only such as carry a client's data")
+        data = bool(kinds) and {Kind.PUT, Kind.DELETE, Kind.EXPECT}.issuperset(kinds)
+        if not data and kinds != [Kind.REGISTER]:
+            raise BadInput(
+                "a proposal needs records of a client's data, or the registration of a client alone"
+            )
         self._check_leads()
         waiting = self.log.last_index - self.commit_index
         if waiting >= self.options.max_uncommitted:

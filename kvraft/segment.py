@@ -66,12 +66,13 @@ from typing import Any, NamedTuple
 from kvraft import disk as files
 from kvraft import frame
 from kvraft.disk import TEMPORARY, Disk
-from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.errors import BadInput, Damage, Foreign, other_format
 from kvraft.frame import Frame
 from kvraft.logindex import Batch, LogIndex
 from kvraft.record import ORIGIN, HardState, Position, survey_entries
 
-FORMAT = 1
+FORMAT = 2
+"""2 since entries carry the incarnation of a client; 1 was that of kvraft 0.1 and earlier."""
 
 HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
 
@@ -428,5 +429,5 @@ def read_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
     if head.kind != HEADER or not isinstance(says, dict):
         raise Damage(name, 0, "this segment does not begin with a header")
     if (found := says.get("format")) != FORMAT:
-        raise Foreign(f"{name} is a log of format {found!r}: this program reads format {FORMAT}")
+        raise other_format(name, found, FORMAT)
     return says, head.end

@@ -44,7 +44,7 @@ from kvraft.record import Position, Timestamp
 from kvraft.sstable import PART_BYTES, is_table
 from kvraft.tableinfo import TableInfo, integers, pack_table, table_name, unpack_table
 
-FORMAT = 1
+FORMAT = 2
 STREAM = "snapshot"
 """Stands for the name of the file in a :class:`~kvraft.errors.Damage` that is in a stream."""
 
@@ -226,7 +226,9 @@ def _unpack_header(
     try:
         says = json.loads(header.payload if header.kind == _HEADER else b"")
         if (found := says["format"]) != FORMAT:
-            raise Foreign(f"a snapshot has format {found!r}; this version reads format {FORMAT}")
+            raise Foreign(
+                f"a snapshot has format {found!r}, and this version reads format {FORMAT}"
+            )
         theirs = str(says["owner"])
         numbers = (*says["flushed"], says["timestamp"], says["horizon"])
         index, term, timestamp, horizon = integers(numbers)

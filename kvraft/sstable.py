@@ -66,7 +66,7 @@ from kvraft.block import Block, unseal
 from kvraft.bloom import Bloom
 from kvraft.cache import BlockCache
 from kvraft.disk import Disk
-from kvraft.errors import Damage, Foreign
+from kvraft.errors import Damage, other_format
 from kvraft.ranges import Ranges
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.stats import Counts
@@ -147,7 +147,7 @@ def read_footer(disk: Disk, name: str, size: int) -> tuple[Bounds, int]:
         raise Damage(name, at, "the footer does not match its checksum")
     *offsets, digest, version = _FOOTER.unpack_from(data)
     if version != FORMAT:
-        raise Foreign(f"{name} has format {version}; this version reads format {FORMAT}")
+        raise other_format(name, version, FORMAT)
     bounds = Bounds(*offsets)
     if list(bounds) != sorted(bounds) or bounds.footer != at:
         raise Damage(name, at, "the footer makes no sense")

@@ -110,7 +110,7 @@ class Member:
 
     def submit(self, client, sequence, writes, stamp=1):
         self.attempt += 1
-        transaction = build(TxnId(client, sequence), writes, stamp)
+        transaction = build(TxnId(client, 1, sequence), writes, stamp)
         self.replica.submit(Submit(client, "n1", transaction, self.attempt))
 
     def write(self, client, sequence, writes, stamp=1):
@@ -124,7 +124,7 @@ def stages(replies):
 
 
 def records(client, sequence, *keys, stamp):
-    return build(TxnId(client, sequence), [(key, b"v") for key in keys], stamp).records
+    return build(TxnId(client, 1, sequence), [(key, b"v") for key in keys], stamp).records
 
 
 # ── what a client is told ───────────────────────────────────────────────────────────────────────
@@ -204,7 +204,7 @@ def test_a_deposed_leader_redirects_what_it_still_waits_for():
     member.append("n2", 7, 1)
     member.submit("c", 1, {b"k": b"v"})
     (redirect,) = member.drain()
-    assert redirect == Redirect("n1", "c", TxnId("c", 1), 2, "n2")
+    assert redirect == Redirect("n1", "c", TxnId("c", 1, 1), 2, "n2")
 
 
 def superseded_and_led_again():
@@ -709,7 +709,7 @@ Marks = namedtuple("Marks", "first flushed applied committed last")
 
 
 def entry(term, index, key=b"k"):
-    return Entry(term, index, Record(Kind.PUT, key, b"", 1, TxnId("c", 1), True))
+    return Entry(term, index, Record(Kind.PUT, key, b"", 1, TxnId("c", 1, 1), True))
 
 
 def shown(terms=(1, 1, 1), *, commit=3, role=Role.FOLLOWER, vote=None, base=0, key=b"k", **marks):
