@@ -135,11 +135,11 @@ def test_applied_is_said_when_a_majority_has_the_commit_mark_and_not_before():
     member.elect()
     member.acknowledge("n2")
     member.submit("c", 1, {b"a": b"1", b"b": b"2"})
-    assert stages(member.drain()) == [("c#1", Stage.APPENDED)]
+    assert stages(member.drain()) == [("c.1#1", Stage.APPENDED)]
     assert stages(member.acknowledge("n2", through=2)) == []  # one of its two records
     assert member.replica.tree.get(b"a") is None
     assert member.replica.marks.applied == 1 < member.replica.marks.committed == 2
-    assert stages(member.acknowledge("n2")) == [("c#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
     assert member.replica.tree.get(b"a") == b"1"
 
 
@@ -166,11 +166,11 @@ def test_a_torn_transaction_is_told_to_be_undone_and_another_copy_is_not():
     term = member.raft.term
     member.submit("c", 1, {b"a": b"1", b"b": b"2"})
     member.drain()
-    assert stages(member.append("n2", term + 1, 2, NOOP, commit=3)) == [("c#1", Stage.UNDONE)]
+    assert stages(member.append("n2", term + 1, 2, NOOP, commit=3)) == [("c.1#1", Stage.UNDONE)]
     member.elect()
     member.submit("c", 1, {b"a": b"1", b"b": b"2"})
     member.drain()
-    assert stages(member.acknowledge("n2")) == [("c#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
 
 
 def test_the_end_of_another_leaders_copy_says_nothing_of_the_own_one():
@@ -181,7 +181,7 @@ def test_the_end_of_another_leaders_copy_says_nothing_of_the_own_one():
     member.elect()
     member.submit("c", 1, {b"a": b"v", b"b": b"v"}, stamp=9)
     member.drain()
-    assert stages(member.acknowledge("n2")) == [("c#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
     assert [(e.first, e.last) for e in member.events if isinstance(e, Undone)] == [(2, 2)]
 
 
@@ -231,22 +231,22 @@ def test_two_transactions_that_wait_for_one_place_in_the_log_both_get_their_answ
     assert member.raft.log.last_index == 4
     said = member.acknowledge("n2")
     assert sorted(stages(said)) == [
-        ("new#1", Stage.APPLIED),
-        *((f"{name}#1", Stage.UNDONE) for name in ("x", "y", "z")),
+        ("new.1#1", Stage.APPLIED),
+        *((f"{name}.1#1", Stage.UNDONE) for name in ("x", "y", "z")),
     ]
     member.submit("z", 1, {b"z": b"1"})
     member.drain()
-    assert stages(member.acknowledge("n2")) == [("z#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("z.1#1", Stage.APPLIED)]
 
 
 def test_a_retry_is_appended_when_the_first_copy_is_in_the_log_no_more():
     member = superseded_and_led_again()
     member.submit("z", 1, {b"z": b"1"})
-    assert stages(member.drain()) == [("z#1", Stage.APPENDED)]
-    assert ("z#1", Stage.APPLIED) in stages(member.acknowledge("n2"))
+    assert stages(member.drain()) == [("z.1#1", Stage.APPENDED)]
+    assert ("z.1#1", Stage.APPLIED) in stages(member.acknowledge("n2"))
     member.submit("other", 1, {b"k": b"1"})
     member.drain()
-    assert stages(member.acknowledge("n2")) == [("other#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("other.1#1", Stage.APPLIED)]
 
 
 def test_what_fell_out_of_the_session_is_refused_and_changes_nothing():
@@ -270,7 +270,7 @@ def test_a_copy_in_the_log_that_fell_out_of_the_session_is_not_applied_nor_said_
     member.submit("c", 1, {b"k": b"old"})  # never applied, and given up long ago
     member.drain()
     said = member.acknowledge("n2")
-    assert stages(said) == [("c#1", Stage.UNKNOWN)]
+    assert stages(said) == [("c.1#1", Stage.UNKNOWN)]
     assert member.replica.tree.get(b"k") == b"v"
     assert [e for e in member.events if isinstance(e, Repeated)]
 
@@ -288,7 +288,7 @@ def test_the_newest_session_row_is_the_one_that_a_restart_finds():
     member.elect()
     last = member.replica.marks.last
     for sequence in range(1, 20):
-        (answer,) = member.write("c", sequence, {b"k": b"again"})
+        (answer,) = member.write("c", sequence, {b"k": b"%d" % sequence})
         assert answer.stage is Stage.APPLIED
     assert member.replica.marks.last == last
     assert member.replica.tree.get(b"k") == b"19"
