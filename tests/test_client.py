@@ -10,7 +10,6 @@ from kvraft.errors import BadInput
 from kvraft.session import WINDOW
 from kvraft.transaction import (
     Answer,
-    Later,
     Read,
     ReadAnswer,
     Redirect,

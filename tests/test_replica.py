@@ -29,7 +29,7 @@ from kvraft.record import NOOP, Entry, Kind, Position, Record, TxnId
 from kvraft.replica import Options, Replica
 from kvraft.session import WINDOW
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Stage, Submit, build
+from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Register, Stage, Submit, build
 from tests.test_client import Hand
 
 SMALL = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
@@ -112,6 +112,10 @@ class Member:
         self.attempt += 1
         transaction = build(TxnId(client, 1, sequence), writes, stamp)
         self.replica.submit(Submit(client, "n1", transaction, self.attempt))
+
+    def register(self, client, number):
+        self.attempt += 1
+        self.replica.register(Register(client, "n1", number, self.attempt))
 
     def write(self, client, sequence, writes, stamp=1):
         """Carry out a transaction, on a cluster of one: return its answers."""
