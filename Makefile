@@ -2,12 +2,17 @@
 # make lab    set up the environment and open the first notebook in JupyterLab
 # make notebooks   run all notebooks and store their outputs
 #
-# The environment is .venv in this folder.  Choose another interpreter with PYTHON=python3.13.
+# The environment is .venv in this folder.  Choose another interpreter with PYTHON=python3.13: the
+# environment is then made anew.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# Lessons need less than tests do, and what tests need has to be there for fewer platforms.  A stamp
+# says what was installed, and for which Python.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+LAB := $(VENV)/.ready-lab-$(VERSION)
+DEV := $(VENV)/.ready-dev-$(VERSION)
 LAB_FLAGS ?=
 # JupyterLab refuses to run as root unless told to: containers often have no other user.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -16,31 +21,34 @@ ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: lint tests nbval
 
-lab: $(READY)
+lab: $(LAB)
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" $(ROOT_FLAG) $(LAB_FLAGS) notebooks/00_tour.ipynb
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-tests: $(READY)
+tests: $(DEV)
 	$(BIN)/pytest -n 2
 
 # Twice in a row: a lesson that leaves something behind would fail the second time.
-nbval: $(READY)
+nbval: $(DEV)
 	$(BIN)/pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 60 notebooks
 	$(BIN)/pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 60 notebooks
 
-notebooks: $(READY)
+notebooks: $(DEV)
 	$(BIN)/python -m tests.notebooks notebooks/*.ipynb
 
-$(READY): pyproject.toml
+$(VENV)/.ready-%-$(VERSION): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "kvraft needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@# venv leaves another interpreter's environment half in place
+	@$(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSION)")' 2>/dev/null \
+	  || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $(LAB) $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,8 +14,55 @@ file**.  Follow a write down the stack and you have read the package::
 ``replica.py`` joins them into one member, ``kvraft.sim`` runs a whole cluster of members in one
 process under one seed, and ``kvraft.viz`` draws what happened from the events they report.
 
-Importing this package loads nothing but itself: take what you need, for instance
-``from kvraft.sim import World`` or ``from kvraft.lsm import Tree``.
+Six names are at hand as ``from kvraft import World``, each loaded when it is first asked for:
+
+========== ==================================================================
+`World`    a whole cluster in one process, under one seed
+`Client`   what puts and gets in such a cluster
+`Cluster`  consensus alone: members that have neither disks nor tables
+`Raft`     one consensus module, driven by hand
+`Store`    the embedded database: a tree that owns a log
+`Tree`     the same without a log
+========== ==================================================================
+
+Invariant: importing this package loads nothing but itself, so that ``import kvraft`` costs nothing
+and nobody who wants a store loads a simulator.
 """
 
+TYPE_CHECKING = False  # what type checkers take for typing's; loading that would cost 10 ms
+
+if TYPE_CHECKING:
+    from kvraft.client import Client
+    from kvraft.lsm import Tree
+    from kvraft.raft import Raft
+    from kvraft.sim.cluster import Cluster
+    from kvraft.sim.world import World
+    from kvraft.store import Store
+
 __version__ = "0.1.0"
+__all__ = ["Client", "Cluster", "Raft", "Store", "Tree", "World"]
+
+_HOMES = {
+    "Client": "kvraft.client",
+    "Cluster": "kvraft.sim.cluster",
+    "Raft": "kvraft.raft",
+    "Store": "kvraft.store",
+    "Tree": "kvraft.lsm",
+    "World": "kvraft.sim.world",
+}
+
+if not TYPE_CHECKING:  # else every name that is not there would pass for one
+
+    def __getattr__(name):
+        """Load one of the names of ``__all__`` from its module, on first use."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    """Return what is here, loaded or not."""
+    return sorted({*globals(), *__all__})

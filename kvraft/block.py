@@ -38,6 +38,7 @@ from itertools import accumulate, pairwise
 
 from kvraft import codec
 from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.plural import counted
 from kvraft.record import MAX_TIMESTAMP, Kind, Row, Timestamp
 
 ROW_OVERHEAD = 4 + 4 + 8 + 1
@@ -72,7 +73,9 @@ def unseal(data: bytes, length: int, offset: int, name: str) -> bytes:
     :class:`~kvraft.errors.Foreign` if they need a codec that is not here.
     """
     if len(data) != length or length < TRAILER_BYTES:
-        raise Damage(name, offset, f"a block is cut short: {len(data)} bytes of {length}")
+        raise Damage(
+            name, offset, f"a block is cut short: {counted(len(data), 'byte')} of {length}"
+        )
     if zlib.crc32(data, offset & 0xFFFFFFFF) != _SOUND:
         raise Damage(name, offset, "a block does not match its checksum")
     body_end = length - TRAILER_BYTES

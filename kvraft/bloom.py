@@ -32,6 +32,7 @@ from collections.abc import Iterable, Iterator
 from mmh3 import mmh3_x64_128_utupledigest as digest
 
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 
 MIN_BITS = 128
 """Below this a table of few keys would have far more false positives than the theory says."""
@@ -126,7 +127,9 @@ class Bloom:
             raise ValueError("the filter is cut short")
         k, m = _HEAD.unpack_from(data)
         if not (1 <= k <= _MAX_K and m >= 1 and len(data) == _HEAD.size + -(-m // 8)):
-            raise ValueError(f"a filter of {len(data)} bytes cannot have k = {k} and m = {m}")
+            raise ValueError(
+                f"a filter of {counted(len(data), 'byte')} cannot have k = {k} and m = {m}"
+            )
         number = int.from_bytes(data[_HEAD.size :], "little")
         if number >> m:
             raise ValueError(f"a filter has bits behind its {m} bits")

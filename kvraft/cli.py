@@ -19,6 +19,7 @@ from kvraft import __version__
 from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Trace
+from kvraft.plural import counted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -303,7 +304,7 @@ def _rebuild(options: argparse.Namespace) -> None:
         aside = set_aside(disk)
     finally:
         disk.close()
-    print(f"{len(aside)} files of {options.directory} are set aside: {ASIDE}…")
+    print(f"{options.directory}: {counted(len(aside), 'file')} set aside, as {ASIDE}…")
     print("What they promised is forgotten, so their member must not come back under its old name:")
     print("let a new one begin here, by a change of members that removes the old.")
 
@@ -324,7 +325,7 @@ def _dump(options: argparse.Namespace) -> None:
         return
     with options.out.open("w", encoding="utf-8", newline="\n") as file:
         count = sum(file.write(f"{line}\n") > 0 for line in lines)
-    print(f"{count:,} keys are in {options.out}.")
+    print(f"{options.out} has {counted(count, 'key')}.")
 
 
 def _load(options: argparse.Namespace) -> None:
@@ -335,7 +336,7 @@ def _load(options: argparse.Namespace) -> None:
     else:
         with options.file.open(encoding="utf-8") as file:
             count = load(options.directory, file)
-    print(f"{count:,} keys are in {options.directory}.")
+    print(f"{counted(count, 'key')} put into {options.directory}.")
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -362,7 +363,7 @@ def _tour(options: argparse.Namespace) -> None:
     disk = _real_disks(options.data) if options.data is not None else lambda member: SimDisk()
     began = time.perf_counter()
     tour = Tour(quakes, seed=options.seed, disk=disk)
-    print(f"{len(quakes):,} earthquakes, seed {options.seed}", flush=True)
+    print(f"{counted(len(quakes), 'earthquake')}, seed {options.seed}", flush=True)
     for title, lines in tour.run():
         print(f"\n{title}")
         for line in lines:
@@ -370,8 +371,8 @@ def _tour(options: argparse.Namespace) -> None:
     seconds = time.perf_counter() - began
     tour.world.close()
     rate = tour.applied / seconds
-    print(f"\n{tour.applied:,} transactions in {seconds:.1f} s: {rate:,.0f} a second.")
-    print(f"Trace: {len(tour.trace):,} events, sha256 {tour.trace.digest()}\n")
+    print(f"\n{counted(tour.applied, 'transaction')} in {seconds:.1f} s: {rate:,.0f} a second.")
+    print(f"Trace: {counted(len(tour.trace), 'event')}, sha256 {tour.trace.digest()}\n")
     print(text.overview(tour.trace))
     if options.save is not None:
         _save(options.save, tour.trace)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from kvraft.errors import BadInput
 from kvraft.membership import Configuration
 from kvraft.messages import Message
+from kvraft.plural import counted
 from kvraft.record import Entry, HardState, Position
 
 
@@ -59,7 +60,8 @@ class Options:
     def __post_init__(self) -> None:
         if not 1 <= self.heartbeat_ticks < self.election_ticks:
             raise BadInput(
-                f"a heartbeat every {self.heartbeat_ticks} ticks does not keep members from an "
+                f"a heartbeat every {counted(self.heartbeat_ticks, 'tick')} does not "
+                "keep members from an "
                 f"election after {self.election_ticks}"
             )
         for name in ("spread_ticks", "max_batch_bytes", "window", "max_uncommitted"):
@@ -67,7 +69,8 @@ class Options:
                 raise BadInput(f"{name} must be at least 1")
         if not 0 <= self.lease_ticks < self.election_ticks:
             raise BadInput(
-                f"a lease of {self.lease_ticks} ticks would outlast the {self.election_ticks} "
+                f"a lease of {counted(self.lease_ticks, 'tick')} would outlast the "
+                f"{self.election_ticks} "
                 "ticks after which another member may be elected"
             )
         if self.lease_ticks and not self.check_quorum:
@@ -142,7 +145,11 @@ class Ready(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FollowerStatus:
-    """A follower as its leader sees it; ``snapshot`` is the last index of one in flight, or 0."""
+    """A follower as its leader sees it.
+
+    ``snapshot`` is the last index of one in flight, ``sent`` the last entry of the appends that are
+    not answered; either is 0 if there is none.
+    """
 
     state: str
     next: int
@@ -150,6 +157,12 @@ class FollowerStatus:
     in_flight: int
     active: bool
     snapshot: int = 0
+    sent: int = 0
+
+    @property
+    def reach(self) -> int:
+        """The first index that the follower lacks if every append on its way arrives."""
+        return max(self.next, self.sent + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +199,9 @@ class Status:
             f"through {self.durable_index}, committed through {self.commit_index}, on every member "
             f"through {self.replicated}",
             f"  members {self.configuration} (entry {self.configuration_index})",
-            f"  timer {self.elapsed} of {self.timeout} ticks, {self.undecided} proposals "
-            f"undecided, {self.waiting_reads} reads waiting",
+            f"  timer {self.elapsed} of {counted(self.timeout, 'tick')}, "
+            f"{counted(self.undecided, 'proposal')} "
+            f"undecided, {counted(self.waiting_reads, 'read')} waiting",
         ]
         if self.votes:
             votes = (f"{name} {'yes' if yes else 'no'}" for name, yes in self.votes.items())

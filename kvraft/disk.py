@@ -135,7 +135,7 @@ class RealDisk:
         self._unsynced: dict[str, None] = {}  # names of open files with bytes nobody synced yet
         self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _lock(self._lock)
+            lock(self._lock)
         except OSError:
             os.close(self._lock)
             raise Locked(f"{self.path} is in use by another process") from None
@@ -153,7 +153,7 @@ class RealDisk:
         """Return ``length`` bytes from ``offset`` on, fewer where the file ends before."""
         if length is None:
             length = max(self.size(name) - offset, 0)
-        return _pread(self._descriptor(name), length, offset)
+        return pread(self._descriptor(name), length, offset)
 
     def create(self, name: str) -> None:
         """Make an empty file."""
@@ -269,15 +269,23 @@ class RealDisk:
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
+
+def open_to_read(path: str | os.PathLike[str]) -> int:
+    """Return the descriptor of a file, opened without any right to write."""
+    return os.open(path, os.O_RDONLY | _BINARY)
+
+
 if sys.platform == "win32":
     import msvcrt
 
     _datasync = os.fsync
 
-    def _lock(descriptor: int) -> None:
+    def lock(descriptor: int) -> None:
+        """Keep every other process from locking this file; ``OSError`` if one has."""
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
-    def _pread(descriptor: int, length: int, offset: int) -> bytes:
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        """Return ``length`` bytes of an open file from ``offset`` on, fewer where it ends."""
         os.lseek(descriptor, offset, os.SEEK_SET)
         parts: list[bytes] = []
         while length > 0 and (part := os.read(descriptor, length)):
@@ -295,10 +303,12 @@ else:
     else:
         _datasync = os.fdatasync
 
-    def _lock(descriptor: int) -> None:
+    def lock(descriptor: int) -> None:
+        """Keep every other process from locking this file; ``OSError`` if one has."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _pread(descriptor: int, length: int, offset: int) -> bytes:
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        """Return ``length`` bytes of an open file from ``offset`` on, fewer where it ends."""
         data = os.pread(descriptor, length, offset)
         while len(data) < length and (
             part := os.pread(descriptor, length - len(data), offset + len(data))

@@ -7,8 +7,8 @@ that.  Which one to raise:
 * the caller is wrong: :class:`WrongType` for a value of the wrong type, :class:`BadInput` for one
   of the right type that cannot be meant (too long, negative, unknown, out of order);
 * the files are wrong: :class:`Damage`, :class:`Foreign`, :class:`Forgotten`;
-* nobody is wrong, but not here or not now: :class:`Locked`, :class:`NotLeader`, :class:`Busy`,
-  :class:`Stopped`, :class:`TimedOut`.
+* nobody is wrong, but not here or not now: :class:`Locked`, :class:`Changed`, :class:`ReadOnly`,
+  :class:`NotLeader`, :class:`Busy`, :class:`Stopped`, :class:`TimedOut`.
 
 The caller's mistakes are what Python itself calls them, too: ``except ValueError`` catches both
 kinds, ``except TypeError`` a wrong type.  Nothing else is one of Python's: :class:`TimedOut` is not
@@ -47,11 +47,14 @@ class Foreign(KvraftError):
     """A file is sound but not ours: it belongs to another member or to another format version."""
 
 
-def other_format(what: str, found: object, reads: int) -> Foreign:
-    """Return the error for ``what`` of format ``found``, where this version ``reads`` another."""
+def other_format(file: str, found: object, reads: int) -> Foreign:
+    """Return the refusal of ``file``, written in format ``found`` where ``reads`` is the one known.
+
+    Every kind of file is refused in these words, which say how its contents can be moved.
+    """
     return Foreign(
-        f"{what} has format {found!r}, and this version reads format {reads}: dump the data with "
-        "the version of kvraft that wrote it, and load the dump with this one"
+        f"{file} has format {found}; this version of kvraft reads format {reads}: dump it with "
+        "the version that wrote it (kvraft dump) and load it with this one (kvraft load)"
     )
 
 
@@ -64,6 +67,17 @@ class Forgotten(KvraftError):
 
 class Locked(KvraftError):
     """Another process has this data directory open."""
+
+
+class Changed(KvraftError):
+    """Files that were only read went while another process wrote: opened again, they can be read.
+
+    Nothing is wrong with them.
+    """
+
+
+class ReadOnly(KvraftError):
+    """What was opened for reading only takes no writes."""
 
 
 class NotLeader(KvraftError):

@@ -117,7 +117,7 @@ class Leader:
         return (
             self._round_due
             or self._reads.want(self._round)
-            or any(map(self._has_news, self._progress.values()))
+            or any(self._has_news(*follower) for follower in self._progress.items())
         )
 
     def send(self) -> None:
@@ -126,8 +126,8 @@ class Leader:
         if new_round:  # one round serves all reads that gathered
             self._begin_round()
         for name, progress in self._progress.items():
-            if self._has_news(progress):
-                while self._has_news(progress):
+            if self._has_news(name, progress):
+                while self._has_news(name, progress):
                     self._send_content(name, progress)
             elif new_round:
                 self._send_heartbeat(name, progress)
@@ -140,12 +140,16 @@ class Leader:
             self._round_ticks.append((self._round, self._raft.ticks))
         self._confirm_round()
 
-    def _has_news(self, progress: Progress) -> bool:
+    def _has_news(self, name: str, progress: Progress) -> bool:
         """Return whether there is something to send to a follower, and it may be sent now."""
         log, snapshot = self._raft.log, self._raft.snapshot
-        if progress.state is not State.SNAPSHOT and progress.next <= log.base.index:
+        reach = max(progress.next, progress.last_sent + 1)
+        if progress.state is not State.SNAPSHOT and reach <= log.base.index:
             # The next entry is gone: whatever is on its way, only a snapshot can follow on it.  It
-            # is opened once the follower is heard, for it keeps tables from being removed.
+            # is opened once the follower is heard, for it keeps tables from being removed.  Who
+            # has left is sent none: it is let go before it could have all of it.
+            if name not in self._members:
+                return False
             return progress.active and snapshot is not None and snapshot.last >= log.base
         if progress.paused(self._options.window):
             return False
@@ -311,7 +315,9 @@ class Leader:
         """Keep track of everyone in the configuration in force.
 
         Who leaves is sent the log for a little longer, so that it hears of it: else it would take
-        the silence for a dead leader, and ask for votes for ever.
+        the silence for a dead leader, and ask for votes for ever.  One that needs a snapshot first
+        would not have it in that time, and is let go at once, with the tables and the log that the
+        snapshot keeps.
         """
         raft = self._raft
         before = self._progress
@@ -324,7 +330,9 @@ class Leader:
         if not before.keys() >= self._progress.keys():
             self._round_due = True  # newcomers are to hear at once
         for name, progress in before.items():
-            if name not in self._members and progress.match < raft.configuration_index:
+            left = name not in self._members
+            behind = progress.match < raft.configuration_index
+            if left and behind and progress.state is not State.SNAPSHOT:
                 self._progress[name] = progress
 
     def check_change(self, change: Configuration) -> None:
@@ -441,6 +449,7 @@ class Leader:
                 len(p.in_flight),
                 p.active,
                 p.snapshot.last.index if p.snapshot else 0,
+                p.last_sent,
             )
             for name, p in self._progress.items()
         }

@@ -55,7 +55,7 @@ from typing import NamedTuple, Self
 from kvraft.batch import WriteBatch
 from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk
-from kvraft.errors import BadInput, Damage, Foreign, Stopped
+from kvraft.errors import BadInput, Damage, Foreign, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.levels import Levels
 from kvraft.manifest import State
@@ -63,6 +63,7 @@ from kvraft.memtable import UNPINNED, Memtable, check_key, check_range, check_ro
 from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
 from kvraft.ranges import NONE, Ranges
+from kvraft.readonly import opened
 from kvraft.record import MAX_TIMESTAMP, MAX_VALUE_BYTES, Position, Row, Timestamp, Version
 from kvraft.snapshot import InMemory, Source, TreeSnapshot, unpack
 from kvraft.stats import Counts, Stats
@@ -84,7 +85,8 @@ class _Immutable(NamedTuple):
 class Tree:
     """A log-structured merge-tree on one disk, which it may share with the log.
 
-    ``timestamp`` is the highest one ever applied, ``counts`` what was counted since it was opened.
+    ``timestamp`` is the highest one ever applied, ``counts`` what was counted since it was opened;
+    ``read_only`` says that it takes no writes.
     """
 
     def __init__(
@@ -94,8 +96,11 @@ class Tree:
         options: TreeOptions,
         report: Report = ignore,
         clock: Callable[[], float] | None = None,
+        *,
+        read_only: bool = False,
     ) -> None:
         """Open what is on ``disk``: use :meth:`open`."""
+        self.read_only = read_only
         self.options = options
         self.counts = Counts()
         self._disk = disk
@@ -103,7 +108,7 @@ class Tree:
         self._owner = owner
         self._report = report
         self._clock = clock
-        self._tables = Tables(disk, owner, options, report, self.counts)
+        self._tables = Tables(disk, owner, options, report, self.counts, read_only=read_only)
         self.timestamp: Timestamp = self._tables.state.timestamp
         self._index, self._term = self._tables.state.flushed
         self._immutables: list[_Immutable] = []  # oldest first
@@ -115,8 +120,11 @@ class Tree:
         self._due: Task | None = None  # asked for by compact()
         self._pay_at = options.memtable_bytes  # size of the memtable at which a writer works
         self._full = False  # whether long work found no space, and has not come to an end since
-        self._failure = ""  # why nothing more will be written
+        # Why nothing more will be written:
+        self._failure = "it was opened for reading only" if read_only else ""
         self._closed = False
+        if not read_only:
+            self._tables.remove_unknown()
 
     @classmethod
     def open(
@@ -127,27 +135,30 @@ class Tree:
         options: TreeOptions | None = None,
         report: Report = ignore,
         clock: Callable[[], float] | None = None,
+        read_only: bool = False,
     ) -> Self:
         """Open the tree on a disk or in a directory, a new one if there is none, as last flushed.
 
         ``owner`` names whose tree it is; files of another owner are refused.  ``clock`` returns
         seconds, to tell how long writers were stalled.
 
+        With ``read_only`` it takes no writes (:class:`~kvraft.errors.ReadOnly`), and nothing is
+        written to the disk, not even to tidy up after a crash.  A directory must exist then; it may
+        be written by another process meanwhile, for it is read as it was at one moment
+        (``readonly.py``).  Later reads see that moment, too, or raise
+        :class:`~kvraft.errors.Changed` if a table is gone that could not be held open.
+
         Removes tables that a crash left unfinished and no other file.  Raises
         :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a tree
         that lacks anything; data blocks are checked when they are read.
         """
         options = options or TreeOptions()
-        mine = isinstance(where, str | os.PathLike)
-        disk = RealDisk(where) if isinstance(where, str | os.PathLike) else where
-        try:
-            tree = cls(disk, owner, options, report, clock)
-            tree._tables.remove_unknown()
-        except BaseException:
-            if mine:
-                disk.close()
-            raise
-        tree._disk_is_mine = mine
+        tree = opened(
+            where,
+            lambda disk: cls(disk, owner, options, report, clock, read_only=read_only),
+            read_only=read_only,
+        )
+        tree._disk_is_mine = isinstance(where, str | os.PathLike)
         infos = tree.tables
         numbers, levels = [t.number for t in infos], [t.level for t in infos]
         report(TreeOpened(tuple(numbers), tuple(levels), tuple(t.size for t in infos)))
@@ -688,6 +699,8 @@ class Tree:
 
     def _check_writable(self) -> None:
         self._check_open()
+        if self.read_only:
+            raise ReadOnly("nothing can be written: this was opened for reading only")
         if self._failure:
             raise Stopped(f"the tree stopped writing: {self._failure}")
 

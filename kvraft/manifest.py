@@ -122,11 +122,11 @@ class Manifest:
     """The live manifest.  ``state`` is what it durably says.
 
     ``sure`` is false from an edit that failed on: nobody knows whether it holds, until the state is
-    written anew.
+    written anew.  So it is of a manifest that was only read.
     """
 
-    def __init__(self, disk: Disk, owner: str, state: State) -> None:
-        """Write ``state`` to a new manifest and make it the one that counts."""
+    def __init__(self, disk: Disk, owner: str, state: State, *, write: bool = True) -> None:
+        """Write ``state`` to a new manifest and make it the one that counts; unless told not to."""
         self.state = state
         self._disk = disk
         self._owner = owner
@@ -135,12 +135,16 @@ class Manifest:
         self._seed = 0
         self._size = self._synced = self._whole = 0  # bytes; the last: those it began with
         self.sure = False
-        self.renew()
+        if write:
+            self.renew()
 
     @classmethod
-    def open(cls, disk: Disk, owner: str, report: Report = ignore) -> Manifest:
+    def open(
+        cls, disk: Disk, owner: str, report: Report = ignore, *, read_only: bool = False
+    ) -> Manifest:
         """Read the state, or begin an empty one on an empty disk, and write it anew.
 
+        With ``read_only`` nothing is written.
         Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` as :func:`load`
         does.  A torn last edit is reported, and gone.
         """
@@ -149,7 +153,7 @@ class Manifest:
             report(torn)
         used = [number for name in disk.names() if (number := _file_number(name)) is not None]
         next_file = max(state.next_file, max(used, default=0) + 1)
-        return cls(disk, owner, replace(state, next_file=next_file))
+        return cls(disk, owner, replace(state, next_file=next_file), write=not read_only)
 
     def take_number(self) -> int:
         """Return a number for a new file: one that no file ever had."""
@@ -193,7 +197,7 @@ class Manifest:
         replace_file(self._disk, CURRENT, self._name.encode() + b"\n")
         self._size = self._synced = self._whole = len(data)
         for name in self._disk.names():
-            if _is_manifest(name) and name != self._name:
+            if is_manifest(name) and name != self._name:
                 self._disk.remove(name)
         self._disk.sync_dir()
         self.sure = True
@@ -253,7 +257,7 @@ def _find(disk: Disk, owner: str) -> tuple[State, TailCut | None]:
         return State(), None
     line = disk.read(CURRENT)
     name = line.decode("latin-1").removesuffix("\n")
-    if not line.endswith(b"\n") or not _is_manifest(name):
+    if not line.endswith(b"\n") or not is_manifest(name):
         what = "is empty" if not line else f"holds {line!r}"
         raise Damage(CURRENT, 0, f"should be one line with the name of a manifest, but {what}")
     if name not in names:
@@ -265,7 +269,7 @@ def _check_new(disk: Disk, names: list[str], owner: str) -> None:
     """Raise ``Damage`` unless a disk without ``CURRENT`` never had one."""
     for name in names:
         if table_number(name) is not None or (
-            _is_manifest(name) and not _holds_nothing(disk, name, owner)
+            is_manifest(name) and not _holds_nothing(disk, name, owner)
         ):
             raise Damage(CURRENT, 0, f"is missing, although there is {name}")
 
@@ -363,7 +367,8 @@ def _manifest_name(number: int) -> str:
     return f"MANIFEST-{number:06d}"
 
 
-def _is_manifest(name: str) -> bool:
+def is_manifest(name: str) -> bool:
+    """Return whether the file ``name`` is a manifest, the one that counts or another."""
     return name.startswith("MANIFEST-") and _file_number(name) is not None
 
 

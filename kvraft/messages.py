@@ -16,6 +16,7 @@ import zlib
 from typing import NamedTuple
 
 from kvraft.membership import Configuration
+from kvraft.plural import counted
 from kvraft.record import (
     EXPECTATION_BYTES,
     MAX_KEY_BYTES,
@@ -110,6 +111,8 @@ class AppendEntriesReply(NamedTuple):
     neither above it nor where the leader's term is higher.
     ``round`` is that of the message answered, or 0 if that one was of an older term: such a reply
     tells of the newer term and of nothing else.
+    ``wall`` is what the sender's clock says, in milliseconds since the Unix epoch, or 0 if it has
+    none: for the owner of the consensus module, which itself never looks at it (skew.py).
     """
 
     sender: str
@@ -122,6 +125,7 @@ class AppendEntriesReply(NamedTuple):
     hint_term: int = 0
     round: int = 0
     cluster: str = CLUSTER
+    wall: int = 0
 
 
 class InstallSnapshot(NamedTuple):
@@ -218,7 +222,15 @@ _NUMBERS: dict[type, tuple[str, ...]] = {
     PreVote: ("term", "last_index", "last_term"),
     PreVoteReply: ("term",),
     AppendEntries: ("term", "prev_index", "prev_term", "commit", "replicated", "round"),
-    AppendEntriesReply: ("term", "prev_index", "match", "hint_index", "hint_term", "round"),
+    AppendEntriesReply: (
+        "term",
+        "prev_index",
+        "match",
+        "hint_index",
+        "hint_term",
+        "round",
+        "wall",
+    ),
     InstallSnapshot: ("term", "last_index", "last_term", "size", "offset", "checksum"),
     InstallSnapshotReply: ("term", "last_index", "offset"),
     ReadIndex: ("term", "asker", "token"),
@@ -361,7 +373,7 @@ def _snapshot_problem(chunk: InstallSnapshot) -> str:
     if zlib.crc32(chunk.data) != chunk.checksum:
         return f"the bytes of the chunk at {chunk.offset} do not match their checksum"
     if chunk.offset + len(chunk.data) > chunk.size:
-        return f"a chunk at {chunk.offset} ends behind the snapshot's {chunk.size} bytes"
+        return f"a chunk at {chunk.offset} ends behind the snapshot's {counted(chunk.size, 'byte')}"
     if not (chunk.last_index >= 1 and 1 <= chunk.last_term <= chunk.term):
         what = Position(chunk.last_index, chunk.last_term)
         return f"a snapshot in term {chunk.term} cannot end at {what}"

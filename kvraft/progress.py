@@ -66,6 +66,11 @@ class Progress:
             return len(self.in_flight) >= window
         return bool(self.in_flight)
 
+    @property
+    def last_sent(self) -> int:
+        """The last entry of the appends that are not answered, 0 if there is none."""
+        return self.in_flight[-1] if self.in_flight and self.state is not State.SNAPSHOT else 0
+
     def sent(self, last: int) -> None:
         """Note that an append with entries through ``last`` is on its way."""
         self.in_flight.append(last)

@@ -87,6 +87,7 @@ from kvraft.messages import (
     TimeoutNow,
     problem,
 )
+from kvraft.plural import counted
 from kvraft.reads import Asker, Waiting
 from kvraft.record import (
     ORIGIN,
@@ -230,7 +231,7 @@ class Raft:
         self._check_leads()
         waiting = self.log.last_index - self.commit_index
         if waiting >= self.options.max_uncommitted:
-            raise Busy(f"{self.member} has {waiting} entries that wait to be committed")
+            raise Busy(f"{self.member} has {counted(waiting, 'entry')} waiting to be committed")
         return self.append_own(records)
 
     def propose_change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:

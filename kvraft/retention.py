@@ -15,7 +15,7 @@ goes once all of it lies below every one of these::
   above that mark.
 - **A follower** needs all that is not on its disk.  This hold is soft: it reaches back no further
   than ``budget`` bytes of sealed log.  One that needs more is sent a snapshot, so it holds nothing
-  until it has got that.  A member that does not lead cannot tell the others apart; it knows through
+  until it has got that.  What is on its way to it counts as got, until it is known to be lost.  A member that does not lead cannot tell the others apart; it knows through
   where all of them have the log (AppendEntries.replicated), and keeps the same budget, for it may
   lead tomorrow.
 - **A snapshot in flight** needs all behind the place it was taken at, or its receiver could not go
@@ -100,7 +100,7 @@ def follower_holds(
         if follower.state == State.SNAPSHOT:
             needs = max(follower.snapshot + 1, far_reach)
             yield Hold(f"snapshot for {name}", needs, f"{name} goes on from there")
-        elif follower.next > base:  # it may lack nothing that is gone
+        elif follower.reach > base:  # it may lack nothing that is gone
             known = max(follower.match, base) + 1
             why = f"it is known to hold all through {follower.match}"
             yield Hold(name, max(known, reach), why if reach <= known else f"{why}: over budget")

@@ -127,7 +127,8 @@ class Recovery:
     ``index`` says where the live entries are, and of which term.  ``torn`` is what :func:`mend`
     cuts, ``leftovers`` are the unfinished files it removes, ``aside`` the torn ends kept already.
     ``closed`` says that no frame with contents is the last one of the newest segment.  The first
-    ``sure`` segments are durable for certain.  ``void`` are
+    ``sure`` segments are durable for certain, and so are ``synced`` bytes of the newest one, as it
+    says itself.  ``void`` are
     the segments that an installed snapshot put out of force and :meth:`Wal.open` removes; if there
     are such and no others, it also begins the log anew behind ``base``.
     """
@@ -142,6 +143,7 @@ class Recovery:
     next_id: int = 1  # of a segment
     sure: int = 0
     closed: bool = True
+    synced: int = 0
 
     @property
     def base(self) -> Position:
@@ -152,6 +154,15 @@ class Recovery:
     def last(self) -> Position:
         """The place of the last entry, ``base`` if there is none."""
         return self.index.end
+
+    @property
+    def durable(self) -> int:
+        """The index through which entries are durable for certain; others may be, too."""
+        newest = self.segments[-1].name if self.segments and not self.closed else ""
+        for batch in self.index.batches:
+            if batch.file == newest and batch.offset + batch.length > self.synced:
+                return batch.first - 1
+        return self.index.last
 
 
 def recover(disk: Disk, owner: str, installed: Position = ORIGIN) -> Recovery:
@@ -293,6 +304,7 @@ def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: 
     found = frame.scan(data, name=name, seed=seed, start=segment.size, sealed=not newest)
     for each in found.frames:
         _replay(log, name, each)
+    log.synced = max([segment.size, *(each.synced for each in found.frames)])
     sealed = log.segments[-1].sealed
     if sealed and found.torn:
         raise Damage(name, found.end, f"bytes follow the seal: {found.torn}")

@@ -40,6 +40,7 @@ from kvraft import frame
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.manifest import State
+from kvraft.plural import counted
 from kvraft.record import Position, Timestamp
 from kvraft.sstable import PART_BYTES, is_table
 from kvraft.tableinfo import TableInfo, integers, pack_table, table_name, unpack_table
@@ -75,7 +76,7 @@ class TreeSnapshot:
         table is shorter than it was, and ``OSError`` if the disk fails.
         """
         if offset < 0 or length < 0:
-            raise BadInput(f"a snapshot has no {length} bytes at {offset}")
+            raise BadInput(f"a snapshot has no {counted(length, 'byte')} at {offset}")
         return b"".join(self._parts(offset, min(offset + length, self.size)))
 
     def _parts(self, offset: int, end: int) -> Iterator[bytes]:
@@ -94,7 +95,11 @@ class TreeSnapshot:
         except FileNotFoundError:
             raise BadInput(f"the snapshot at {self.last} is gone: {name} was removed") from None
         if len(data) != length:
-            raise Damage(name, offset, f"{len(data)} bytes are there where {length} were written")
+            raise Damage(
+                name,
+                offset,
+                f"the file has {counted(len(data), 'byte')} here where {length} were written",
+            )
         return data
 
 
@@ -184,7 +189,9 @@ def unpack(source: Source, owner: str) -> Contents:
     last, timestamp, horizon, infos = _unpack_header(header, owner)
     starts = list(accumulate((info.size for info in infos), initial=header.end))
     if starts[-1] != source.size:
-        what = f"the stream has {source.size} bytes where its header promises {starts[-1]}"
+        what = (
+            f"the stream has {counted(source.size, 'byte')} where its header promises {starts[-1]}"
+        )
         raise Damage(STREAM, min(starts[-1], source.size), what)
     tables = tuple(zip(infos, starts, strict=False))
     for info, start in tables:
@@ -227,7 +234,8 @@ def _unpack_header(
         says = json.loads(header.payload if header.kind == _HEADER else b"")
         if (found := says["format"]) != FORMAT:
             raise Foreign(
-                f"a snapshot has format {found!r}, and this version reads format {FORMAT}"
+                f"a snapshot has format {found}; this version of kvraft reads format {FORMAT}: "
+                "the members of a cluster must all run the same version"
             )
         theirs = str(says["owner"])
         numbers = (*says["flushed"], says["timestamp"], says["horizon"])

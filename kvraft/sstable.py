@@ -67,6 +67,7 @@ from kvraft.bloom import Bloom
 from kvraft.cache import BlockCache
 from kvraft.disk import Disk
 from kvraft.errors import Damage, other_format
+from kvraft.plural import counted
 from kvraft.ranges import Ranges
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.stats import Counts
@@ -138,7 +139,7 @@ def read_footer(disk: Disk, name: str, size: int) -> tuple[Bounds, int]:
     """
     at = size - FOOTER_BYTES
     if at < 0:
-        raise Damage(name, 0, f"a file of {size} bytes is no table")
+        raise Damage(name, 0, f"a file of {counted(size, 'byte')} is no table")
     data = disk.read(name, at, FOOTER_BYTES)
     if len(data) != FOOTER_BYTES or not data.endswith(MAGIC):
         raise Damage(name, at, "the file does not end in a table's footer")

@@ -37,12 +37,13 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from kvraft.batch import WriteBatch
-from kvraft.disk import Disk, RealDisk
+from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
+from kvraft.readonly import opened
 from kvraft.record import MAX_VALUE_BYTES, ORIGIN, Kind, Position, Row, pack_write, unpack_writes
 from kvraft.segment import Recovery, recover
 from kvraft.snapshot import Source
@@ -71,29 +72,66 @@ class Store(Tree):
         clock: Callable[[], float] | None = None,
         durability: Durability = Durability.OS,
         segment_bytes: int = SEGMENT_BYTES,
+        read_only: bool = False,
     ) -> Self:
         """Open the store on a disk or in a directory, a new one if there is none.
+
+        With ``read_only`` as :meth:`Tree.open` says: no lock, no right to write and no space are
+        needed, and another process may go on writing.  What is seen is a prefix of its writes, the
+        newest of which it may not have made durable yet: see :attr:`durable_index`.
 
         Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a
         store that lacks anything that was durable.
         """
         if not isinstance(durability, Durability):
             raise BadInput(f"a durability is SYNC, OS or BUFFERED, not {durability!r}")
-        mine = isinstance(where, str | os.PathLike)
-        disk = RealDisk(where) if isinstance(where, str | os.PathLike) else where
-        try:
-            # The log first: then a tree without a log is never a crash, but always a loss.
-            found = check_disk(disk, owner)
-            wal = Wal.open(disk, owner, segment_bytes=segment_bytes, report=report, found=found)
-            store = super().open(disk, owner=owner, options=options, report=report, clock=clock)
-        except BaseException:
-            if mine:
-                disk.close()
-            raise
-        store._disk_is_mine = mine
+        store = opened(
+            where,
+            lambda disk: cls._begin(
+                disk, owner, options, report, clock, durability, segment_bytes, read_only
+            ),
+            read_only=read_only,
+        )
+        store._disk_is_mine = isinstance(where, str | os.PathLike)
+        return store
+
+    @classmethod
+    def _begin(
+        cls,
+        disk: Disk,
+        owner: str,
+        options: TreeOptions | None,
+        report: Report,
+        clock: Callable[[], float] | None,
+        durability: Durability,
+        segment_bytes: int,
+        read_only: bool,
+    ) -> Self:
+        # The log first: then a tree without a log is never a crash, but always a loss.
+        found = check_disk(disk, owner)
+        wal = Wal.open(
+            disk,
+            owner,
+            segment_bytes=segment_bytes,
+            report=report,
+            found=found,
+            read_only=read_only,
+        )
+        store = super().open(
+            disk, owner=owner, options=options, report=report, clock=clock, read_only=read_only
+        )
         store.wal, store.durability = wal, durability
         store._replay()
         return store
+
+    @property
+    def durable_index(self) -> int:
+        """The log index through which all writes certainly survive a loss of power.
+
+        What follows it was handed over, and may or may not survive: below :attr:`Durability.SYNC`,
+        or when the store is only read beside the process that writes it.
+        """
+        return max(self.flushed.index, self.wal.synced_index)
 
     def _replay(self) -> None:
         """Put into the memtable what the log has and the tables have not."""

@@ -59,7 +59,14 @@ class Tables:
     """The tables on one disk: ``levels`` are the live ones, ``task`` is what to merge next."""
 
     def __init__(
-        self, disk: Disk, owner: str, options: TreeOptions, report: Report, counts: Counts
+        self,
+        disk: Disk,
+        owner: str,
+        options: TreeOptions,
+        report: Report,
+        counts: Counts,
+        *,
+        read_only: bool = False,
     ) -> None:
         """Open what is on ``disk``; raises what :meth:`Manifest.open` and :meth:`Table.open` do."""
         self.cache = BlockCache(options.cache_bytes)
@@ -69,7 +76,7 @@ class Tables:
         self._form = Format(options.block_bytes, options.bits_per_key, options.codec)
         self._report = report
         self._counts = counts
-        self._manifest = Manifest.open(disk, owner, report)
+        self._manifest = Manifest.open(disk, owner, report, read_only=read_only)
         self.levels = Levels(self._open(info) for info in self.state.tables)
         self.levels.check()
         self._past: list[Levels] = []  # some of whose files may still be read

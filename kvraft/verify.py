@@ -13,6 +13,7 @@ from kvraft.errors import Damage, Foreign
 from kvraft.levels import Levels
 from kvraft.manifest import State, load
 from kvraft.manifest import owner_of as owner_of_tree
+from kvraft.plural import counted
 from kvraft.segment import Recovery, is_segment, owner_of
 from kvraft.sstable import Table
 from kvraft.store import check_disk
@@ -51,7 +52,9 @@ def verify_disk(disk: Disk, owner: str) -> list[str]:
         )
     if log.torn is not None:
         name, offset, size, why = log.torn
-        lines.append(f"Torn tail, to be cut: {size} bytes of {name} from {offset} on ({why}).")
+        lines.append(
+            f"Torn tail, to be cut: {counted(size, 'byte')} of {name} from {offset} on ({why})."
+        )
     return [*lines, "Every checksum and invariant holds."]
 
 
@@ -66,8 +69,9 @@ def _log_lines(log: Recovery, owner: str) -> list[str]:
     sealed = sum(segment.size for segment in log.segments)
     return [
         f"{owner}: term {term}, voted for {vote or 'nobody'}.",
-        f"Log: entries {log.base.index + 1} to {log.last.index} in {len(log.segments)} segments, "
-        f"{sealed:,} bytes.",
+        f"Log: entries {log.base.index + 1} to {log.last.index} in "
+        f"{counted(len(log.segments), 'segment')}, "
+        f"{counted(sealed, 'byte')}.",
     ]
 
 

@@ -116,7 +116,7 @@ class Wal:
         self._report = report
         self._sealed = [segment for segment in found.segments if segment.sealed]
         self._index = found.index
-        self._synced_index = found.index.last
+        self._synced_index = found.durable
         self._hard_state = found.hard_state
         self._next_id = found.next_id
         self._stopped = ""
@@ -130,6 +130,7 @@ class Wal:
         segment_bytes: int = SEGMENT_BYTES,
         report: Report = ignore,
         found: Recovery | None = None,
+        read_only: bool = False,
     ) -> Wal:
         """Open the log of the member ``owner`` on ``disk``; where there is none, begin one.
 
@@ -139,6 +140,9 @@ class Wal:
         ``found`` is what :func:`recover` returned, if that was called; a reset that it found begun
         is finished.
 
+        With ``read_only`` nothing is written, and whatever would write is refused; what was read
+        may then not all be durable yet (:attr:`synced_index`).
+
         Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
         is not positive.
         """
@@ -146,6 +150,9 @@ class Wal:
             raise BadInput(f"a log segment of {segment_bytes} bytes holds nothing")
         found = found or recover(disk, owner)
         wal = cls(disk, owner, segment_bytes, report, found)
+        if read_only:
+            wal._only_read(found)
+            return wal
         mend(disk, found)
         if (torn := found.torn) is not None:
             report(TailCut(torn.file, torn.offset, torn.size))
@@ -153,6 +160,7 @@ class Wal:
             wal._tail = Tail(disk, owner, found.segments[-1], closed=found.closed)
         else:
             wal._begin_segment()
+        wal._synced_index = found.index.last
         if found.void:
             wal._remove(found.void)
             report(LogReset(*found.base))
@@ -352,6 +360,13 @@ class Wal:
         self._stopped = "it was closed"
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _only_read(self, found: Recovery) -> None:
+        self._stopped = "it was opened for reading only"
+        first = found.last.index + 1  # of a segment that would be made now, if there is none
+        newest = [s for s in found.segments if not s.sealed]
+        segment = newest[-1] if newest else Segment(found.next_id, first, first, first - 1, 0)
+        self._tail = Tail(self._disk, self._owner, segment)
 
     def _check_running(self) -> None:
         if self._stopped:

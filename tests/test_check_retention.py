@@ -164,6 +164,15 @@ def test_a_snapshot_on_its_way_holds_what_follows_it_and_twice_the_budget():
         history.drop("n1", 2)
 
 
+def test_a_snapshot_for_one_that_was_removed_holds_nothing():
+    """Its last chunk was made before, and leaves after it."""
+    history = behind(60, 0)
+    history.snapshot("n1", "n3", 20)
+    history.add("n1", ConfigurationChanged(5, ("n1", "n2"), (), ()))
+    history.add("n1", Sent(2, "InstallSnapshot", "n3", 1, 0, 0, "through 20, bytes to 99 of 99"))
+    history.drop("n1", 0, 1, 2)
+
+
 def test_one_that_is_sent_a_snapshot_does_not_need_what_is_in_it():
     history = behind(30, 10)
     history.drop("n1", 0)

@@ -726,7 +726,7 @@ def test_status_shows_a_leader_and_its_followers():
     assert (status.first_index, status.last_index) == (1, 3)
     assert status.progress == {
         "n2": FollowerStatus("replicate", 4, 3, 0, True),
-        "n3": FollowerStatus("probe", 3, 0, 1, False),
+        "n3": FollowerStatus("probe", 3, 0, 1, False, sent=3),
     }
     for part in ("n1: leader in term 2", "committed through 3", "n3: probe", "silent"):
         assert part in str(status)

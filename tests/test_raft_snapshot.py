@@ -329,6 +329,63 @@ def test_a_follower_that_stays_silent_pins_nothing_and_is_sent_a_newer_one_later
     assert (sent.last_index, sent.offset, sent.data) == (9, 0, b"newe")
 
 
+def test_what_is_on_its_way_may_be_all_that_was_cut():
+    """Where a follower is probed, ``next`` stands still; the cut overtakes it, not what was sent."""
+    raft = leader("n2", terms=[1] * 9, committed=9, options=replace(PAPER, max_batch_bytes=1 << 16))
+    refuse(raft, "n3", 9, (4, 1))
+    (sent,) = finish(raft).to("n3")
+    assert (sent.prev_index, len(sent.entries)) == (4, 6)  # 5 … 10: not answered yet
+    raft.compact(8, SNAPSHOT)
+    assert raft.status().progress["n3"].reach == 11
+    assert not finish(raft).to("n3")
+    ack(raft, "n3", 10)
+    assert at(raft, "n3") == (11, 10)
+    assert not finish(raft).to("n3")
+
+
+def test_what_was_on_its_way_and_got_lost_makes_a_snapshot_necessary():
+    raft = leader("n2", terms=[1] * 9, committed=9, options=replace(PAPER, max_batch_bytes=1 << 16))
+    refuse(raft, "n3", 9, (4, 1))
+    finish(raft)
+    raft.compact(8, SNAPSHOT)
+    ticks(raft, PAPER.heartbeat_ticks)
+    (heartbeat,) = finish(raft).to("n3")
+    raft.step(AppendEntriesReply("n3", "n1", raft.term, True, 0, 0, round=heartbeat.round))
+    (sent,) = finish(raft).to("n3")
+    assert isinstance(sent, InstallSnapshot)
+
+
+def test_who_left_is_sent_no_snapshot():
+    """It would be let go before it had all of it; and tables and log were kept for nothing."""
+    raft = leader("n2", terms=[1] * 9, committed=9, options=CHUNKS)
+    refuse(raft, "n3", 9, (4, 1))
+    ack(raft, "n3", 4)
+    raft.propose_change(["n1", "n2"])
+    for _ in range(3):
+        finish(raft)
+        ack(raft, "n2")
+    assert raft.configuration == Configuration(("n1", "n2"))
+    refuse(raft, "n3", 9, (4, 1))
+    assert at(raft, "n3") == (5, 4)
+    raft.compact(8, SNAPSHOT)
+    ticks(raft, PAPER.heartbeat_ticks)
+    assert {type(message) for message in finish(raft).to("n3")} == {AppendEntries}
+    assert raft.status().progress["n3"].snapshot == 0
+
+
+def test_who_leaves_while_it_is_sent_a_snapshot_is_sent_no_more_of_it():
+    raft = behind()
+    assert isinstance(finish(raft).to("n3")[0], InstallSnapshot)
+    raft.propose_change(["n1", "n2"])
+    for _ in range(3):
+        finish(raft)
+        ack(raft, "n2")
+    assert raft.configuration == Configuration(("n1", "n2"))
+    take(raft, 4)
+    assert not finish(raft).of(InstallSnapshot)
+    assert list(raft.status().progress) == ["n2"]
+
+
 def test_two_snapshots_that_come_before_the_first_is_taken_are_not_mixed_up():
     raft = member()
     raft.step(chunk(0, SNAPSHOT.data))

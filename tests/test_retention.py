@@ -16,8 +16,8 @@ def row(*sizes):
     ]
 
 
-def follower(match, *, next=None, state="replicate", snapshot=0):
-    return FollowerStatus(state, next or match + 1, match, 0, True, snapshot)
+def follower(match, *, next=None, state="replicate", snapshot=0, sent=0):
+    return FollowerStatus(state, next or match + 1, match, 0, True, snapshot, sent)
 
 
 def holds_of(followers, base=0, reach=0, far=0):
@@ -66,6 +66,13 @@ def test_one_whose_answers_lag_behind_the_cut_is_not_given_up():
     """It was sent what follows on the cut, and nothing says that it did not get it."""
     assert holds_of({"n3": follower(12, next=40)}, base=20) == {"n3": 21}
     assert holds_of({"n3": follower(12, next=40)}, base=20, reach=31) == {"n3": 31}
+
+
+def test_one_that_is_probed_has_what_is_on_its_way_until_that_is_known_to_be_lost():
+    probed = follower(18, state="probe", sent=20)
+    assert holds_of({"n3": probed}, base=20) == {"n3": 21}
+    assert holds_of({"n3": probed}, base=21) == {}
+    assert holds_of({"n3": follower(18, state="probe")}, base=20) == {}
 
 
 def test_one_that_has_not_answered_yet_may_need_everything_there_is():

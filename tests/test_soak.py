@@ -206,7 +206,7 @@ def test_samples_that_resemble_the_one_before_are_not_taken_for_so_many():
         growing += trend(walk).grows
         assert trend([(x, y + 20 * x) for x, y in walk]).grows  # a third in half the time
     assert growing <= 4
-    with pytest.raises(BadInput, match="5 samples have no trend"):
+    with pytest.raises(BadInput, match="no trend can be seen in 5 samples"):
         trend([(at, 1) for at in range(5)])
 
 
@@ -258,7 +258,7 @@ def test_the_report_names_everything_that_is_measured(soak):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--transactions", "99"], "99 transactions show nothing"),
+        (["--transactions", "99"], "nothing can be seen in 99 transactions"),
         (["--figure", "soak.pdf"], "a figure is a .png or a .svg, not soak.pdf"),
         (["--out", "nowhere/soak.json"], "nowhere is not a directory"),
     ],

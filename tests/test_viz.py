@@ -50,6 +50,7 @@ from kvraft.events import (
     TreeOpened,
     Undone,
 )
+from kvraft.plural import counted
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
 from kvraft.viz import series, text
@@ -608,7 +609,7 @@ def test_the_disk_view_shows_segments_marks_and_tables(world: World, history: Hi
         assert any(
             f"flushed {marks.flushed:,} " in w and f"last {marks.last:,}" in w for w in words
         )
-        assert any(w.startswith(f"{len(replica.tree.tables)} tables") for w in words)
+        assert any(w.startswith(f"{counted(len(replica.tree.tables), 'table')}, ") for w in words)
     assert len(titles) == sum(len(replica.wal.segments) for replica in world.replicas.values())
 
 

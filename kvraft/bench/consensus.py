@@ -20,6 +20,7 @@ from statistics import median
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntries, Message
+from kvraft.plural import counted
 from kvraft.raft import Raft
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 
@@ -99,7 +100,7 @@ def floor(messages: list[Message], members: tuple[str, ...]) -> float:
 
 def run(rounds: int = 5) -> Iterator[str]:
     """Yield the lines of the report."""
-    yield f"Consensus alone, in memory; medians of {rounds} rounds."
+    yield f"Consensus alone, in memory; medians of {counted(rounds, 'round')}."
     yield ""
     yield "members  batch  entries/s  messages/s  floor messages/s  ours/floor"
     for size in (3, 5):

@@ -24,6 +24,7 @@ from typing import Any
 
 from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 
 RECORDS = 100_000
 """Records in a database; a fiftieth of it is synced one by one, a fiftieth of it are seeks."""
@@ -41,7 +42,7 @@ def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
     """Yield the lines of the report; ``records`` is how many, at least 100."""
     count = RECORDS if records is None else records
     if count < 100:
-        raise BadInput(f"{count} records are too few to measure anything")
+        raise BadInput(f"nothing can be measured with {counted(count, 'record')}: take more")
     engines = installed()
     found: dict[str, dict[str, list[float]]] = {engine.name: {} for engine in engines}
     for round in range(rounds):
@@ -49,7 +50,9 @@ def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
             for name, figure in measure(engine, count, seed=round).items():
                 found[engine.name].setdefault(name, []).append(figure)
         yield f"round {round + 1} of {rounds} is done"
-    yield f"\n{count:,} records of 16 + 100 bytes; medians of {rounds} rounds.\n"
+    yield (
+        f"\n{counted(count, 'record')} of 16 + 100 bytes; medians of {counted(rounds, 'round')}.\n"
+    )
     yield from table({name: {w: median(f) for w, f in of.items()} for name, of in found.items()})
 
 

@@ -46,6 +46,7 @@ from kvraft.check.properties import Violation
 from kvraft.check.space import Bounds, Space
 from kvraft.contract import Options
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 from kvraft.sim.cluster import Cluster
 
 __all__ = ["NO_TIME", "Bounds", "Do", "Report", "Step", "explore"]
@@ -77,7 +78,8 @@ class Report:
     def __str__(self) -> str:
         rate = self.states / self.seconds if self.seconds else 0.0
         lines = [
-            f"explored {self.states:,} states by {self.transitions:,} transitions to depth "
+            f"explored {counted(self.states, 'state')} by "
+            f"{counted(self.transitions, 'transition')} to depth "
             f"{self.depth}, within {self.bounds}: {self._end()}",
             f"({self.seconds:.1f} s, {rate:,.0f} states a second; the consensus module was given "
             f"{self.asked:,} inputs)",

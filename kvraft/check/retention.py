@@ -48,6 +48,7 @@ from kvraft.events import (
     Started,
     Trace,
 )
+from kvraft.plural import counted
 
 __all__ = ["CutChecker", "Retention"]
 
@@ -193,7 +194,8 @@ class CutChecker:
             case ProgressChanged(member=to):  # where it ends is told by the first chunk
                 member.sending.pop(to, None)
             case Sent(kind="InstallSnapshot", to=to, note=note):
-                if member.leads and (found := _THROUGH.match(note)):
+                # A chunk that leaves after its receiver was removed was made before.
+                if to in member.members and member.leads and (found := _THROUGH.match(note)):
                     member.sending[to] = int(found[1])
 
     @staticmethod
@@ -260,6 +262,9 @@ class CutChecker:
         if not member.leads and cut.last < member.joined.get(other, 0):
             return  # all had it when it was told so, and only a leader knows each by name
         kept = member.kept_from(cut.segment)
-        what += f", which {other} does not hold (its log ends at {follower.last}); {kept} bytes "
+        what += (
+            f", which {other} does not hold (its log ends at {follower.last}); "
+            f"{counted(kept, 'byte')} "
+        )
         what += f"of log were kept, and {self._budget} might have been"
         raise Violation(Retention.FOLLOWERS, (name, other), what)

@@ -31,6 +31,7 @@ from kvraft.client import Client, Ticket
 from kvraft.compaction import Levelled
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
+from kvraft.plural import counted
 from kvraft.record import Kind
 from kvraft.replica import Options, Replica
 from kvraft.session import WINDOW
@@ -136,7 +137,9 @@ class Soak:
         replica: type[Replica] = Replica,
     ) -> None:
         if transactions < 100:
-            raise BadInput(f"{transactions} transactions show nothing: take 100 or more")
+            raise BadInput(
+                f"nothing can be seen in {counted(transactions, 'transaction')}: take 100 or more"
+            )
         if every is not None and every < 1:
             raise BadInput(f"a sample can be taken every transaction, not every {every}")
         self.transactions, self.seed = transactions, seed
@@ -266,7 +269,9 @@ class Soak:
                 for key, value in pairs
             )
             if wrong:
-                raise Violation("the same map", (name,), f"{name} is wrong about {wrong} keys")
+                raise Violation(
+                    "the same map", (name,), f"{name} is wrong about {counted(wrong, 'key')}"
+                )
 
     # ── what happens to members ─────────────────────────────────────────────────────────────────
 
@@ -353,17 +358,17 @@ class Soak:
         """Yield what was found as lines of text."""
         events, ended = self._trace.counts, self.ended
         yield (
-            f"{self.applied:,} transactions of {ended['clients']:,} clients, "
+            f"{counted(self.applied, 'transaction')} of {counted(ended['clients'], 'client')}, "
             f"{ended[Stage.ABORTED.value]:,} aborted, {ended[Stage.UNKNOWN.value]:,} unknown; "
             f"{self.world.now / 1e6:,.0f} s of world time"
         )
         yield (
             f"{events['Crashed']:,} crashes, {sum(o.long for o in self.outages):,} of them long; "
-            f"{events['SnapshotTaken']:,} snapshots installed"
+            f"{counted(events['SnapshotTaken'], 'snapshot')} installed"
         )
         yield (
             f"{events['Flushed']:,} flushes, {events['Compacted']:,} compactions, "
-            f"{events['SegmentDropped']:,} segments dropped, "
+            f"{counted(events['SegmentDropped'], 'segment')} dropped, "
             f"{events['SessionExpired']:,} sessions expired"
         )
         yield f"\n{'':20}{'max':>12}{'level':>12}{'per million':>14}{'change':>9}"
@@ -373,4 +378,4 @@ class Soak:
                 f"{found.change:+9.1%} ± {found.noise:.1%}{': it grows' if found.grows else ''}"
             )
         yield "\nAll members hold what a dict holds that took the same writes."
-        yield f"{len(self.samples):,} samples, sha256 {self.digest}"
+        yield f"{counted(len(self.samples), 'sample')}, sha256 {self.digest}"

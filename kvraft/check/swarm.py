@@ -56,6 +56,7 @@ from kvraft.events import (
     TailCut,
     Trace,
 )
+from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import Timestamp
 from kvraft.replica import Options, Replica
@@ -651,6 +652,6 @@ def tell(results: Iterable[Result], *, planted: str = "") -> Iterator[str]:
     missing = [name for name in REACHED if not total[name]]
     if missing and lives >= ENOUGH:
         yield f"seeds: no life came by {', '.join(missing)}"
-    yield f"{lives:,} lives, {found:,} with a finding"
+    yield f"{counted(lives, 'life')}, {found:,} with a finding"
     names = [*REACHED, *sorted(total.keys() - set(REACHED))]
     yield from (f"{total[name]:>12,} {name}" for name in names)

@@ -27,6 +27,7 @@ from statistics import fmean, linear_regression
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 from kvraft.record import entry_size
 from kvraft.replica import Replica
 from kvraft.segment import is_segment
@@ -169,7 +170,9 @@ def trend(points: Sequence[tuple[int, int]]) -> Trend:
     Raises :class:`~kvraft.errors.BadInput` for fewer than six.
     """
     if len(points) < 6:
-        raise BadInput(f"{len(points)} samples have no trend: take more of them")
+        raise BadInput(
+            f"no trend can be seen in {counted(len(points), 'sample')}: take more of them"
+        )
     late = second_half(points)
     xs, ys = zip(*_means(late), strict=True)
     slope, start = linear_regression(xs, ys)

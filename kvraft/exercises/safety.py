@@ -31,6 +31,7 @@ from kvraft.errors import BadInput, KvraftError, NotLeader
 from kvraft.events import Delivered
 from kvraft.lesson import unanswered
 from kvraft.messages import RequestVote
+from kvraft.plural import counted
 from kvraft.raft import Raft
 from kvraft.record import ORIGIN, HardState, Position
 from kvraft.sim.cluster import Cluster
@@ -111,13 +112,22 @@ def check_schedule(schedule: str) -> None:
         print(f"Not yet. In your schedule {error}.")
         return
     if went.violation is None:
-        print(f"Not yet. {went.events} events, and no property is broken. {_missing(went.cluster)}")
+        print(
+            f"Not yet. {counted(went.events, 'event')}, and no property is broken. "
+            f"{_missing(went.cluster)}"
+        )
     elif went.events > MOST:
-        print(f"Not yet. It does break {went.violation.property}, but in {went.events} events.")
+        print(
+            f"Not yet. It does break {went.violation.property}, but in "
+            f"{counted(went.events, 'event')}."
+        )
     elif replay(schedule, Raft).violation is not None:
         print("Not yet. It breaks a promise with the rule in place, too: please report that!")
     else:
-        print(f"Right. {went.events} events: {went.violation}. With the rule, nothing breaks.")
+        print(
+            f"Right. {counted(went.events, 'event')}: {went.violation}. With the rule, "
+            "nothing breaks."
+        )
 
 
 def _missing(cluster: Cluster) -> str:

@@ -95,7 +95,7 @@ def matches_of(replica: Replica) -> list[int]:
     return [
         max(follower.match, base)
         for follower in replica.raft.leading.followers().values()
-        if follower.next > base
+        if follower.reach > base
     ] or [replica.wal.last_index]
 
 

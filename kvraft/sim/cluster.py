@@ -54,6 +54,7 @@ from kvraft.events import (
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import Message
+from kvraft.plural import counted
 from kvraft.raft import Raft
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.sim.mail import Letter, Mail, Pick
@@ -309,7 +310,7 @@ class Cluster:
             self._pass_tick()
         if condition():
             return limit
-        raise TimedOut(f"what was waited for did not happen within {limit} ticks")
+        raise TimedOut(f"what was waited for did not happen within {counted(limit, 'tick')}")
 
     def _pass_tick(self) -> None:
         self.now += TICK

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from kvraft.client import Client, Draft, Ticket
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 from kvraft.record import Timestamp
 from kvraft.replica import Options, Replica
 from kvraft.sim.world import World
@@ -78,7 +79,10 @@ def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int =
     Raises :class:`~kvraft.errors.BadInput` without clients, or with less than two accounts.
     """
     if clients < 1 or keys < 2:
-        raise BadInput(f"{clients} clients and {keys} accounts: there is nothing to transfer")
+        raise BadInput(
+            f"{counted(clients, 'client')} and {counted(keys, 'account')}: there is "
+            "nothing to transfer"
+        )
     random = Random(f"transfers/{seed}")
     tickets: list[Ticket] = []
     for _ in range(rounds):

@@ -19,6 +19,7 @@ from kvraft import frame
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.manifest import CURRENT, edits, load
+from kvraft.plural import counted
 from kvraft.record import label, unpack_entries
 from kvraft.segment import (
     ENTRIES,
@@ -250,7 +251,7 @@ def damaged(document: Document) -> bool:
 
 def _log_lines(document: Document) -> Iterator[str]:
     for segment in document["segments"]:
-        yield f"{segment['file']}  {segment['size']:,} bytes"
+        yield f"{segment['file']}  {counted(segment['size'], 'byte')}"
         yield f"    header  {json.dumps(segment['header'])}"
         for each in segment["frames"]:
             extra = f"  term {each['term']}, vote {each['vote']}" if "term" in each else ""
@@ -262,7 +263,8 @@ def _log_lines(document: Document) -> Iterator[str]:
                 )
                 yield (
                     f"{'':22}{entry['index']:>6} term {entry['term']} {entry['kind']:<13} "
-                    f"{entry['key']} ({entry['value_bytes']} bytes) @{entry['timestamp']} "
+                    f"{entry['key']} ({counted(entry['value_bytes'], 'byte')}) "
+                    f"@{entry['timestamp']} "
                     f"{entry['transaction']}{marks}"
                 )
         if "torn" in segment:
@@ -274,7 +276,7 @@ def _log_lines(document: Document) -> Iterator[str]:
 
 def _table_lines(document: Document) -> Iterator[str]:
     for each in document["tables"]:
-        yield f"{each['file']}  {each['size']:,} bytes"
+        yield f"{each['file']}  {counted(each['size'], 'byte')}"
         for name, value in each.get("properties", {}).items():
             yield f"    {name:<14} {value}"
         if "filter" in each:
@@ -309,18 +311,22 @@ def _tree_lines(document: Document) -> Iterator[str]:
     edges = sorted({info["start"] for info in infos} | {info["stop"] for info in infos if info})
     for level in document["levels"]:
         size = sum(info["bytes"] for info in level["tables"])
-        yield f"level {level['level']}: {len(level['tables'])} tables, {size:,} bytes"
+        yield (
+            f"level {level['level']}: {counted(len(level['tables']), 'table')}, "
+            f"{counted(size, 'byte')}"
+        )
         for info in level["tables"]:
-            extra = f", {info['tombstones']} tombstones" if info["tombstones"] else ""
-            extra += f", {info['ranges']} range deletes" if info["ranges"] else ""
+            extra = f", {counted(info['tombstones'], 'tombstone')}" if info["tombstones"] else ""
+            extra += f", {counted(info['ranges'], 'range delete')}" if info["ranges"] else ""
             drawn = _drawn(edges, info["start"], info["stop"])
-            yield f"    {info['table']:>6} {drawn} {info['rows']:,} rows{extra}"
+            yield f"    {info['table']:>6} {drawn} {counted(info['rows'], 'row')}{extra}"
             yield f"{'':11}{info['start']} … {info['stop'] or 'the end'}"
     if "state" in document:
         state = document["state"]
         rows, size = sum(i["rows"] for i in infos), sum(i["bytes"] for i in infos)
         yield (
-            f"{len(infos)} tables, {rows:,} rows, {size:,} bytes; everything through log index "
+            f"{counted(len(infos), 'table')}, {counted(rows, 'row')}, "
+            f"{counted(size, 'byte')}; everything through log index "
             f"{state['flushed_index']}"
         )
 

@@ -28,6 +28,7 @@ from kvraft.events import (
     Voted,
 )
 from kvraft.messages import AppendEntries
+from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import RESERVED, TxnId
 from kvraft.replica import Options
@@ -241,7 +242,8 @@ class Tour:
             assert isinstance(other, Installed)
             lines.append(
                 f"It takes a snapshot of everything through {one.index}: {one.size:,} bytes in "
-                f"{len(chunks):,} chunks, the {len(other.tables)} tables of the leader as they "
+                f"{counted(len(chunks), 'chunk')}, the "
+                f"{counted(len(other.tables), 'table')} of the leader as they "
                 f"are. Its log goes on behind {one.index}."
             )
         return lines if taken else [*lines, "It has what it missed from the log of the others."]
@@ -269,7 +271,7 @@ class Tour:
             if held != self.catalogue.map:
                 wrong = {k for k, _ in held.items() ^ self.catalogue.map.items()}
                 raise TourFailed(
-                    f"{name} differs from the dict in {len(wrong)} keys: {min(wrong)!r}"
+                    f"{name} differs from the dict in {counted(len(wrong), 'key')}: {min(wrong)!r}"
                 )
 
     def map_of(self, name: str) -> dict[bytes, bytes]:
@@ -290,9 +292,9 @@ class Tour:
         self._collect()
         done = self.applied - first
         return [
-            f"{done:,} transactions in {_ms(world.now - began)}; "
+            f"{counted(done, 'transaction')} in {_ms(world.now - began)}; "
             f"{len(self.trace.of(Flushed)) - flushes} flushes, "
-            f"{len(self.trace.of(SegmentDropped)) - cuts} log segments cut."
+            f"{counted(len(self.trace.of(SegmentDropped)) - cuts, 'log segment')} cut."
         ]
 
     def _replay_until(self, condition: Callable[[], bool]) -> None:

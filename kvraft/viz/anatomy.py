@@ -23,6 +23,7 @@ from kvraft import frame
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.frame import Frame
+from kvraft.plural import counted
 from kvraft.record import ENTRY_OVERHEAD, Entry, entry_size, label, unpack_entries
 from kvraft.segment import _HEADER_SEED, CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
 
@@ -141,7 +142,7 @@ def piece_at(pieces: Sequence[Piece], offset: int) -> Piece:
         if piece.start <= offset < piece.end:
             return piece
     size = pieces[-1].end if pieces else 0
-    raise BadInput(f"there is no byte {offset} in a segment of {size} bytes")
+    raise BadInput(f"there is no byte {offset} in a segment of {counted(size, 'byte')}")
 
 
 def field_at(pieces: Sequence[Piece], offset: int) -> Field:
@@ -185,7 +186,7 @@ def _marked(found: dict[str, list[Piece]]) -> dict[str, list[Piece]]:
 
 
 def _unsound(data: bytes, start: int, end: int, what: str, why: str) -> Piece:
-    field = Field(start, end, Part.UNSOUND, what, f"{end - start} bytes", why)
+    field = Field(start, end, Part.UNSOUND, what, f"{counted(end - start, 'byte')}", why)
     return Piece(0, start, end, (field,), why=what)
 
 

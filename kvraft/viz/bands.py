@@ -26,6 +26,7 @@ from matplotlib.patches import Patch
 
 from kvraft.errors import BadInput
 from kvraft.events import SegmentDropped, Trace
+from kvraft.plural import counted
 from kvraft.segment import Segment
 from kvraft.sim.lag import CatchUp
 from kvraft.viz import series
@@ -182,7 +183,7 @@ def _who_was_last(trace: Trace, member: str) -> str:
         counts[held_by(who)] = counts.get(held_by(who), 0) + 1
     words = [f"{counts[kind]} by {_the(kind)}" for kind in COLOURS if kind in counts]
     said = f": held last {', '.join(words)}" if words else ""
-    return f"{len(held)} log segments of {member} went{said}"
+    return f"{counted(len(held), 'log segment')} of {member} went{said}"
 
 
 def _the(kind: str) -> str:

@@ -6,6 +6,7 @@ import ipywidgets as widgets
 
 from kvraft.disk import Disk
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 from kvraft.viz.anatomy import Part, dissect, field_at, piece_at
 from kvraft.viz.log import DOWN, MARGIN, hexdump, strip_parts
 from kvraft.viz.slider import Slider, button, line
@@ -90,6 +91,7 @@ class ByteStepper(Slider):
     def __repr__(self) -> str:
         frames = sum(piece.kind != 0 for piece in self._pieces)
         return (
-            f"ByteStepper: {len(self._data):,} bytes of {self._name}, {frames} frames; run this "
+            f"ByteStepper: {counted(len(self._data), 'byte')} of {self._name}, "
+            f"{counted(frames, 'frame')}; run this "
             f"cell to move through them. Shown: {self.words()}"
         )

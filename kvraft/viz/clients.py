@@ -34,9 +34,10 @@ from kvraft.events import (
     TicketMoved,
     Trace,
 )
+from kvraft.plural import counted
 from kvraft.sim.outages import Outage
 from kvraft.transaction import Stage
-from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW, counted
+from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
 from kvraft.viz.series import members_of
 from kvraft.viz.slider import Slider, line
 from kvraft.viz.spacetime import spacetime

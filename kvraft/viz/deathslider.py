@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from kvraft.check.torn import Death, End
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 from kvraft.viz.slider import Slider, line
 from kvraft.viz.state import History
 from kvraft.viz.transactions import lanes_view
@@ -24,7 +25,7 @@ class DeathSlider(Slider):
         undone = [death.step for death in self._deaths if death.end is End.UNDONE]
         chosen = start if start is not None else (undone or steps)[0]
         if chosen not in steps:
-            raise BadInput(f"no leader was killed after {chosen} steps")
+            raise BadInput(f"no leader was killed after {counted(chosen, 'step')}")
         super().__init__(
             widgets.SelectionSlider(options=steps, value=chosen, description="dies after")
         )

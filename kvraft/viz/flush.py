@@ -41,6 +41,7 @@ from kvraft.events import (
     Trace,
     TreeOpened,
 )
+from kvraft.plural import counted
 from kvraft.sim.alone import Gauge
 from kvraft.viz.plots import BLACK, BLUE, GREY, MEMBER_LINES, ORANGE, PURPLE, RED, SKY, titled
 from kvraft.viz.state import EMPTY, History, Segment
@@ -151,8 +152,9 @@ def flush_view(history: History, step: int) -> str:
 
 def _words(shelf: Shelf, segments: int) -> str:
     return (
-        f"{segments} log segments, flushed through {shelf.marks.flushed}, a memtable of "
-        f"{shelf.size:,} bytes, {len(shelf.frozen)} waiting, {len(shelf.tables)} tables."
+        f"{counted(segments, 'log segment')}, flushed through {shelf.marks.flushed}, a memtable of "
+        f"{counted(shelf.size, 'byte')}, {len(shelf.frozen)} waiting, "
+        f"{counted(len(shelf.tables), 'table')}."
     )
 
 
@@ -200,7 +202,12 @@ def _memory(shelf: Shelf, top: float, peak: int) -> list[str]:
         _text(6, top + 17, "memory", 11),
         f'<rect x="{LEFT}" y="{_n(top)}" width="{_n(filled)}" height="26" fill="{ORANGE}"/>',
         f'<rect x="{LEFT}" y="{_n(top)}" width="{frame}" height="26" fill="none" stroke="#000"/>',
-        _text(LEFT, top + 39, f"memtable: {shelf.rows:,} keys, {shelf.size:,} bytes", 11),
+        _text(
+            LEFT,
+            top + 39,
+            f"memtable: {counted(shelf.rows, 'key')}, {counted(shelf.size, 'byte')}",
+            11,
+        ),
     ]
     x = LEFT + frame + 24.0
     for size, through in shelf.frozen[:4]:
@@ -226,7 +233,7 @@ def _tables(shelf: Shelf, top: float) -> list[str]:
         for number, _, size in of_level[:10]:
             parts.append(
                 f'<rect x="{_n(x)}" y="{_n(top)}" width="26" height="26" fill="#009E73"'
-                f' stroke="#000000"><title>table {number}: {size:,} bytes</title></rect>'
+                f' stroke="#000000"><title>table {number}: {counted(size, "byte")}</title></rect>'
             )
             parts.append(_text(x + 13, top + 17, str(number), 11, "middle"))
             x += 30

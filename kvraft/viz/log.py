@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from kvraft.disk import Disk
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
 from kvraft.viz.anatomy import Field, Part, Piece, Placed, dissect, field_at, piece_at
 from kvraft.viz.views import WIDTH, _n, _short, _svg, _text
@@ -58,7 +59,7 @@ def strip_parts(
     parts: list[str] = []
     for number, (name, pieces) in enumerate(found.items()):
         top = 22.0 + ROW * number
-        size = f"{pieces[-1].end:,} bytes"
+        size = f"{counted(pieces[-1].end, 'byte')}"
         parts.append(_text(MARGIN, top - 7, f"{name}    {size}", 12, weight="bold"))
         for piece in pieces:
             parts += _piece(piece, top, scale)

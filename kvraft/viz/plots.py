@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, Marks, Trace
+from kvraft.plural import counted
 from kvraft.viz import series
 
 BLACK = "#000000"
@@ -266,12 +267,6 @@ def titled(figure: Figure, text: str) -> Figure:
     """Give ``figure`` its title, what it says, and return it."""
     figure.suptitle(text, fontsize="large", fontweight="bold", x=0.01, ha="left")
     return figure
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``number`` and ``noun``, in the plural unless it is one."""
-    more = "" if number == 1 else "es" if noun.endswith("sh") else "s"
-    return f"{number} {noun}{more}"
 
 
 def _s(microseconds: int) -> float:

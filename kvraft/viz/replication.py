@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 from kvraft.viz.plots import BLACK, BLUE, GREEN, MEMBER_LINES, ORANGE, RED, titled
 
 
@@ -74,7 +75,8 @@ def plot_back_up(measured: Sequence[BackUp]) -> Figure:
     worst = max(measured)
     return _titled(
         figure,
-        f"To back up over {worst.entries} entries costs {_refusals(worst.with_hints)} with hints, "
+        f"To back up over {counted(worst.entries, 'entry')} costs "
+        f"{_refusals(worst.with_hints)} with hints, "
         f"{worst.one_by_one} without",
     )
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import watch
 from kvraft.errors import BadInput
+from kvraft.plural import counted
 from kvraft.sim.cluster import Cluster
 from kvraft.viz.panels import FIGURE_3
 from kvraft.viz.plots import MEMBER_LINES, titled
@@ -82,5 +83,6 @@ def plot_hunts(found: Mapping[str, Sequence[int | None]], events: int) -> Figure
     ranks = sorted((name for name in harm if harm[name]), key=lambda name: -harm[name])
     told = [f"{harm[name]:.0%} find “{name}”" for name in dict.fromkeys((*ranks[:1], *ranks[-1:]))]
     return titled(
-        figure, f"Of schedules of {events} events {', '.join(told) or 'none finds anything'}"
+        figure,
+        f"Of schedules of {counted(events, 'event')} {', '.join(told) or 'none finds anything'}",
     )

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from kvraft.check.soak import Outage, Sample, points, trends
 from kvraft.check.usage import second_half, trend
+from kvraft.plural import counted
 from kvraft.viz.plots import BLACK, GREY, MEMBER_LINES, ORANGE, titled
 
 PANELS = (
@@ -58,7 +59,8 @@ def title(members: Sequence[str], samples: Sequence[Sample]) -> str:
     most = -(-max(found["disk", name].peak for name in members) // 1024)
     growing = [f"{kind} of {name}" for (kind, name), each in found.items() if each.grows]
     return (
-        f"{samples[-1].transactions:,} transactions: no disk ever holds more than {most:,} KiB;\n"
+        f"{counted(samples[-1].transactions, 'transaction')}: no disk ever holds more "
+        f"than {most:,} KiB;\n"
         f"from the middle on {', '.join(growing) or 'nothing'} grows beyond chance"
     )
 

@@ -39,6 +39,7 @@ from kvraft.events import (
     Superseded,
     Trace,
 )
+from kvraft.plural import counted
 from kvraft.viz.series import members_of
 from kvraft.viz.views import WIDTH, _n, _svg, _text, escape, fill_of
 
@@ -132,7 +133,8 @@ def _says(trace: Trace, first: int, last: int, names: list[str], lines: list[_Li
     way = sum(line.end is None for line in lines)
     return (
         f"Space-time diagram of {', '.join(names)} from {trace[first].at / 1000:.1f} ms to "
-        f"{trace[last].at / 1000:.1f} ms: {len(lines)} messages, {lost} lost, {way} on their way."
+        f"{trace[last].at / 1000:.1f} ms: {counted(len(lines), 'message')}, {lost} "
+        f"lost, {way} on their way."
     )
 
 

@@ -12,6 +12,7 @@ import ipywidgets as widgets
 
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, RoleChanged, SegmentDropped, Step, Trace
+from kvraft.plural import counted
 from kvraft.viz.slider import Slider, button, line
 from kvraft.viz.state import History
 from kvraft.viz.views import View, cluster_view, disk_view, log_view, summary
@@ -109,6 +110,7 @@ class Stepper(Slider):
     def __repr__(self) -> str:
         trace = self._history.trace
         return (
-            f"Stepper: {len(trace):,} steps, {len(self.stops):,} stops; run this cell to move "
+            f"Stepper: {counted(len(trace), 'step')}, "
+            f"{counted(len(self.stops), 'stop')}; run this cell to move "
             f"through them. At the end: {self._says(self._history, len(trace) - 1)}"
         )

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from kvraft.block import Block
 from kvraft.bloom import Bloom, positions
 from kvraft.disk import Disk
+from kvraft.plural import counted
 from kvraft.record import label
 from kvraft.sstable import Table, read_footer
 from kvraft.tableinfo import table_name
@@ -65,7 +66,9 @@ def table_map(disk: Disk, number: int) -> str:
     """Return a picture of the file of table ``number``, to scale, each part with its size."""
     parts = parts_of(disk, number)
     scale = (WIDTH - 2 * _LEFT) / parts[-1].end
-    drawn: list[str] = [_text(_LEFT, 16, f"{table_name(number)}, {parts[-1].end:,} bytes", 12)]
+    drawn: list[str] = [
+        _text(_LEFT, 16, f"{table_name(number)}, {counted(parts[-1].end, 'byte')}", 12)
+    ]
     for part in parts:
         x, wide = _LEFT + part.start * scale, (part.end - part.start) * scale
         drawn.append(_box(x, 26, wide, 40, _COLOURS[part.name], str(part)))
@@ -74,8 +77,8 @@ def table_map(disk: Disk, number: int) -> str:
         mine = [part for part in parts if part.name == name]
         if mine:
             size = sum(part.end - part.start for part in mine)
-            count = f"{len(mine)} blocks, " if name == "data" else ""
-            says = f"{name}: {count}{size:,} bytes"
+            count = f"{counted(len(mine), 'block')}, " if name == "data" else ""
+            says = f"{name}: {count}{counted(size, 'byte')}"
             drawn += [_box(x, 80, 12, 12, colour, says), _text(x + 17, 91, says, 11)]
             x += 35 + 6.2 * len(says)
     told = ", ".join(f"{part.name} {part.start} to {part.end}" for part in parts)
@@ -94,7 +97,9 @@ def block_map(block: Block) -> str:
         said = "" if value is None else label(value)
         cells = (label(key), f"{timestamp}", "delete" if value is None else "put", said[:60])
         drawn += [_text(x, y, cell, 12) for cell, (_, x) in zip(cells, heads, strict=True)]
-    says = f"a block of {len(rows)} rows from {label(rows[0][0])} to {label(rows[-1][0])}"
+    says = (
+        f"a block of {counted(len(rows), 'row')} from {label(rows[0][0])} to {label(rows[-1][0])}"
+    )
     return _svg(40 + 20 * len(rows), says, drawn)
 
 
@@ -116,7 +121,10 @@ def bits_view(bloom: Bloom, keys: Sequence[bytes], asked: bytes | None = None) -
             sign = "●" if bit in owners else "○"
             drawn.append(_text(x + side / 2 - 1, y + side + 8, sign, 10, "middle"))
     rows = -(-bloom.m // across)
-    said = f"{len(owners)} of {bloom.m} bits set by {len(keys)} keys, {bloom.k} each"
+    said = (
+        f"{len(owners)} of {counted(bloom.m, 'bit')} set by "
+        f"{counted(len(keys), 'key')}, {bloom.k} each"
+    )
     y = 22 + rows * (side + 14)
     drawn.append(_text(_LEFT, y, said, 12))
     if asked is not None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from html import escape as escape_html
 from itertools import combinations
 
+from kvraft.plural import counted
 from kvraft.viz.state import Cell, History, Member, State
 
 WIDTH = 860
@@ -315,15 +316,15 @@ def _memory_and_tables(member: Member, top: float, peak: int) -> Iterable[str]:
         ' stroke="none"/>'
     )
     waiting = f" +{member.waiting} frozen" if member.waiting else ""
-    yield _text(560, top + 62, f"{member.memtable_rows:,} rows{waiting}", size=11)
+    yield _text(560, top + 62, f"{counted(member.memtable_rows, 'row')}{waiting}", size=11)
     shown = member.tables[-11:]
     for n, (number, size) in enumerate(shown):
         yield (
             f'<rect x="{680 + 15 * n}" y="{_n(top + 18)}" width="12" height="30" fill="#009E73"'
-            f' stroke="#000000"><title>table {number}: {size:,} bytes</title></rect>'
+            f' stroke="#000000"><title>table {number}: {counted(size, "byte")}</title></rect>'
         )
     total = sum(size for _, size in member.tables) / 1024
-    yield _text(680, top + 62, f"{len(member.tables)} tables, {total:,.0f} KiB", size=11)
+    yield _text(680, top + 62, f"{counted(len(member.tables), 'table')}, {total:,.0f} KiB", size=11)
 
 
 # ── drawing ─────────────────────────────────────────────────────────────────────────────────────

@@ -48,6 +48,7 @@ from kvraft.events import (
     Undone,
     Voted,
 )
+from kvraft.plural import counted
 
 
 def interesting(trace: Trace) -> list[int]:
@@ -122,7 +123,8 @@ def _sentence(who: str, event: Event) -> str:
             )
         case Applied():
             return (
-                f"{who} applies {event.txn}: {event.records} records, through index {event.index}"
+                f"{who} applies {event.txn}: {counted(event.records, 'record')}, "
+                f"through index {event.index}"
             )
         case Undone():
             return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
@@ -168,7 +170,10 @@ def _member_sentence(who: str, event: Event) -> str:
         case TransferBegan():
             return f"{who} hands leadership over to {event.member}"
         case SnapshotTaken():
-            return f"{who} takes a snapshot of all through {event.index}, {event.size:,} bytes"
+            return (
+                f"{who} takes a snapshot of all through {event.index}, "
+                f"{counted(event.size, 'byte')}"
+            )
         case Refused():
             return f"{who} ignores a {event.kind} of {event.sender or 'nobody'}: {event.why}"
     return ""
@@ -202,9 +207,12 @@ def _disk_sentence(who: str, event: Event) -> str:
         case TailCut():
             return f"{who} cuts {event.size} torn bytes off {event.file}"
         case MemtableFrozen():
-            return f"{who} freezes a memtable of {event.rows} rows"
+            return f"{who} freezes a memtable of {counted(event.rows, 'row')}"
         case TableWritten():
-            return f"{who} writes table {event.table}: {event.rows} rows, {event.size:,} bytes"
+            return (
+                f"{who} writes table {event.table}: {counted(event.rows, 'row')}, "
+                f"{counted(event.size, 'byte')}"
+            )
         case LogReset():
             return f"{who} drops its whole log: it goes on behind {event.index}"
         case Installed():
