@@ -51,7 +51,7 @@ from typing import Protocol, Self
 from kvraft.clock import Clock
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Redirected, Report, TicketMoved, ignore
-from kvraft.record import Timestamp, TxnId
+from kvraft.record import MAX_NAME_BYTES, Timestamp, TxnId, is_name
 from kvraft.session import WINDOW
 from kvraft.transaction import (
     Answer,
@@ -213,8 +213,9 @@ class Client:
         random: Random,
         report: Report = ignore,
     ) -> None:
-        if not name or not members:
-            raise BadInput("a client needs a name and at least one member to talk to")
+        if not is_name(name) or not members:
+            what = f"a name of at most {MAX_NAME_BYTES} bytes and a member to talk to"
+            raise BadInput(f"a client needs {what}, not {name!r:.60} and {tuple(members)}")
         self.name = name
         self.clock = Clock(host.wall_millis)
         self.leader: str | None = None

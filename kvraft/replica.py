@@ -39,7 +39,7 @@ from typing import NamedTuple
 from kvraft import clock
 from kvraft.compaction import Levelled, Strategy
 from kvraft.disk import Disk
-from kvraft.errors import BadInput, Busy, Damage, NotLeader, Stopped
+from kvraft.errors import BadInput, Busy, Damage, KvraftError, NotLeader, Stopped
 from kvraft.events import CutDecided, HoldsChanged, Marks, Report, Started, ignore
 from kvraft.identity import claim
 from kvraft.log import Log
@@ -134,7 +134,9 @@ class Replica:
     Opening it recovers what the disk holds: the tables' contents are applied, everything above
     their flushed mark waits in the log to be committed again.  ``millis`` tells the wall time in
     milliseconds since the Unix epoch; it is used to refuse stamps from far ahead (skew.py), and for
-    nothing that must be alike on all members; without it none are refused.  Raises
+    nothing that must be alike on all members; without it none are refused.  ``random`` and
+    ``incarnation``, a number that no earlier start of this member was given, are what
+    :class:`~kvraft.raft.Raft` says.  Raises
     :class:`~kvraft.errors.Foreign` if the disk belongs to another member or cluster, and
     :class:`~kvraft.errors.Damage` or :class:`~kvraft.errors.Forgotten` if what it promised to keep
     is not there.  Only a member that is ``new``, and never ran before, may begin with nothing.
@@ -147,6 +149,7 @@ class Replica:
         disk: Disk,
         *,
         random: Random,
+        incarnation: int,
         cluster: str = "kvraft",
         options: Options | None = None,
         consensus: type[Raft] = Raft,
@@ -190,6 +193,7 @@ class Replica:
             self.wal.hard_state,
             options=options.raft,
             random=random,
+            incarnation=incarnation,
             committed=flushed,
             cluster=cluster,
             report=report,
@@ -239,7 +243,7 @@ class Replica:
         try:
             self._check_pace()
             index, _ = self.raft.propose([registration(request.sender)])
-        except (NotLeader, Busy) as refusal:
+        except (NotLeader, Busy, BadInput) as refusal:
             self._turn_away(request.sender, request.number, request.attempt, refusal)
         else:
             self._registering[index] = (self.raft.term, request)
@@ -269,6 +273,11 @@ class Replica:
         try:
             self._check_pace()
             first, last = self.raft.propose(transaction.stamped(stamp).records)
+        except BadInput as error:  # no follower would take it, now or ever
+            self._replies.append(
+                Refusal(self.member, request.sender, txn, request.attempt, 0, str(error))
+            )
+            return
         except (NotLeader, Busy) as refusal:
             self._turn_away(request.sender, txn, request.attempt, refusal)
             return
@@ -279,7 +288,7 @@ class Replica:
         self._answer(request.sender, txn, (request.attempt,), Stage.APPENDED, Outcome(last, stamp))
 
     def _turn_away(
-        self, client: str, request: TxnId | int, attempt: int, refusal: NotLeader | Busy
+        self, client: str, request: TxnId | int, attempt: int, refusal: KvraftError
     ) -> None:
         """Tell a client of what was not taken where, or when, to ask again."""
         self._replies.append(
@@ -376,6 +385,10 @@ class Replica:
     def transfer(self, to: str) -> None:
         """Begin to hand leadership over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self.raft.transfer_leader(to)
+
+    def cancel_transfer(self) -> None:
+        """Call a transfer off; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        self.raft.cancel_transfer()
 
     # ── outputs ─────────────────────────────────────────────────────────────────────────────────
 
