@@ -49,7 +49,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from kvraft.clock import Clock
-from kvraft.errors import BadInput, KvraftError
+from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
 from kvraft.record import MAX_NAME_BYTES, Timestamp, TxnId, is_name
 from kvraft.session import WINDOW
@@ -236,6 +236,21 @@ class Client:
 
     # ── what a user calls ───────────────────────────────────────────────────────────────────────
 
+    def register(self, *, timeout: int = TIMEOUT_MILLIS) -> int:
+        """Register now, wait for it, and return the incarnation; at once if that was done before.
+
+        A client that is about to write does so by itself.  It is for who wants to see a transaction
+        without what comes before the first one.  Raises :class:`~kvraft.errors.TimedOut` if no
+        leader did it within ``timeout`` milliseconds.
+        """
+        until = self._millis() + timeout
+        if not self._incarnation:
+            self._register(until)
+        self._host.wait(lambda: bool(self._incarnation) or self._millis() >= until)
+        if not self._incarnation:
+            raise TimedOut(f"no leader registered {self.name!r} within {timeout} ms")
+        return self._incarnation
+
     def submit(self, writes: Writes, *, timeout: int = TIMEOUT_MILLIS) -> Ticket:
         """Begin to carry out ``writes`` as one transaction and return its ticket at once.
 
@@ -366,7 +381,7 @@ class Client:
     @property
     def busy(self) -> bool:
         """Whether anything is open, so that ticks matter."""
-        return bool(self._open or self._queue or self._reads)
+        return bool(self._open or self._queue or self._reads or self._registration)
 
     def tick(self) -> None:
         """Send again what has had no news for too long; give up what is past its deadline."""
@@ -374,7 +389,7 @@ class Client:
         for ticket in [ticket for ticket in self._queue if now >= ticket.deadline]:
             self._queue.remove(ticket)
             self._settle(ticket, Stage.ABORTED, self._why_not_sent())
-        if not self._queue:
+        if not self._queue and self._registration and now >= self._registration.deadline:
             self._registration = None
         errands: list[Ticket | _OpenRead | _Registration] = [*self._open.values()]
         errands += self._reads.values()
@@ -427,11 +442,14 @@ class Client:
             ticket.transaction = ticket.transaction.named(txn)
             self._send(ticket)
 
-    def _register(self) -> None:
-        """Ask for an incarnation, unless that was done already."""
-        if self._registration is None:
-            self._registration = _Registration(0, number=self._host.number())
-            self._send(self._registration)
+    def _register(self, until: int = 0) -> None:
+        """Ask for an incarnation, for as long as something is queued and at least ``until`` then."""
+        registration = self._registration
+        if registration is None:
+            registration = self._registration = _Registration(until, number=self._host.number())
+            self._send(registration)
+        else:
+            registration.deadline = max(until, registration.deadline)
 
     def _why_not_sent(self) -> str:
         """Return why a queued ticket was never sent."""

@@ -17,7 +17,7 @@ def test_its_python_runs_and_says_what_it_promises(capsys):
     assert "n3: replicate, match 1, next 3, 1 in flight" in out  # it was lost: n3 lacks "x"
     assert [stage for stage in ("SENT", "APPENDED", "COMMITTED", "APPLIED") if stage in out]
     assert "b'110'" in out
-    assert "<Ticket alice#2 APPLIED" in out
+    assert "<Ticket alice.2#2 APPLIED" in out
 
 
 def test_its_links_lead_somewhere():
