@@ -443,7 +443,7 @@ class Client:
             self._send(ticket)
 
     def _register(self, until: int = 0) -> None:
-        """Ask for an incarnation, for as long as something is queued and at least ``until`` then."""
+        """Ask for an incarnation, for as long as something is queued, or until ``until``."""
         registration = self._registration
         if registration is None:
             registration = self._registration = _Registration(until, number=self._host.number())
