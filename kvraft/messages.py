@@ -111,6 +111,8 @@ class AppendEntriesReply(NamedTuple):
     neither above it nor where the leader's term is higher.
     ``round`` is that of the message answered, or 0 if that one was of an older term: such a reply
     tells of the newer term and of nothing else.
+    ``wall`` is what the sender's clock says, in milliseconds since the Unix epoch, or 0 if it has
+    none: for the owner of the consensus module, which itself never looks at it (skew.py).
     """
 
     sender: str
@@ -123,6 +125,7 @@ class AppendEntriesReply(NamedTuple):
     hint_term: int = 0
     round: int = 0
     cluster: str = CLUSTER
+    wall: int = 0
 
 
 class InstallSnapshot(NamedTuple):
@@ -219,7 +222,15 @@ _NUMBERS: dict[type, tuple[str, ...]] = {
     PreVote: ("term", "last_index", "last_term"),
     PreVoteReply: ("term",),
     AppendEntries: ("term", "prev_index", "prev_term", "commit", "replicated", "round"),
-    AppendEntriesReply: ("term", "prev_index", "match", "hint_index", "hint_term", "round"),
+    AppendEntriesReply: (
+        "term",
+        "prev_index",
+        "match",
+        "hint_index",
+        "hint_term",
+        "round",
+        "wall",
+    ),
     InstallSnapshot: ("term", "last_index", "last_term", "size", "offset", "checksum"),
     InstallSnapshotReply: ("term", "last_index", "offset"),
     ReadIndex: ("term", "asker", "token"),
