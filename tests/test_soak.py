@@ -134,7 +134,7 @@ def test_a_member_that_holds_anything_else_is_found():
 
 def test_the_same_seed_gives_the_same_samples_in_any_process(tmp_path):
     out = tmp_path / "soak.json"
-    command = [sys.executable, "-m", "kvraft.cli", "soak", "--transactions", "400", "--seed", "3"]
+    command = [sys.executable, "-m", "kvraft", "soak", "--transactions", "400", "--seed", "3"]
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf-8"}
     run = subprocess.run(
         [*command, "--out", str(out)],

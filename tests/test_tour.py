@@ -230,7 +230,7 @@ def test_verify_refuses_another_format_version(capsys, data):
 
 def test_a_second_process_on_the_same_directory_is_refused(data):
     disk = RealDisk(data / "n1")
-    command = [sys.executable, "-m", "kvraft.cli", "verify", str(data / "n1")]
+    command = [sys.executable, "-m", "kvraft", "verify", str(data / "n1")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     disk.close()
     assert done.returncode == 1
