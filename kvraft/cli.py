@@ -195,7 +195,13 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
         description="Replay 1,707 real earthquakes into three simulated members: an election, "
         "commits, a dead leader, an undone transaction, flushes, log cuts, a crash, a recovery.",
     )
-    tour.add_argument("--seed", type=int, default=1, help="another seed, another history (1)")
+    tour.add_argument(
+        "--seed",
+        type=_whole(0, "a seed"),
+        default=1,
+        metavar="N",
+        help="another seed, another history (1)",
+    )
     tour.add_argument("--save", type=_folder, metavar="DIR", help="write pictures and trace there")
     tour.add_argument("--file", type=Path, metavar="CSV", help="replay this catalogue instead")
     tour.add_argument(
@@ -243,7 +249,13 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
         metavar="N",
         help="how many (100,000)",
     )
-    soak.add_argument("--seed", type=int, default=1, help="another seed, another history (1)")
+    soak.add_argument(
+        "--seed",
+        type=_whole(0, "a seed"),
+        default=1,
+        metavar="N",
+        help="another seed, another history (1)",
+    )
     soak.add_argument(
         "--out", type=_output, metavar="FILE", help="write all samples there, as JSON"
     )
@@ -260,7 +272,7 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     verify.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     verify.add_argument(
-        "--owner", metavar="CLUSTER/MEMBER", help="refuse the directory of any other member"
+        "--owner", metavar="NAME", help="refuse any directory but that of this CLUSTER/MEMBER"
     )
     verify.set_defaults(run=commands.verify)
 
@@ -270,10 +282,15 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
         description="Look into the files of a member, a store or a tree, sound or damaged.",
     )
     look.add_argument(
-        "what", choices=["log", "table", "manifest", "tree"], help="what to look into"
+        "what",
+        choices=["log", "table", "manifest", "tree"],
+        metavar="WHAT",
+        help="log, table, manifest or tree",
     )
     look.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
-    look.add_argument("--number", type=_whole(1, "a table's number"), help="of one table (all)")
+    look.add_argument(
+        "--number", type=_whole(1, "a table's number"), metavar="N", help="of one table (all)"
+    )
     look.add_argument("--rows", action="store_true", help="every row of a table, too")
     look.add_argument("--json", action="store_true", help="one JSON document")
     look.set_defaults(run=commands.inspect)
@@ -328,7 +345,9 @@ def _add_bench(adders: argparse._SubParsersAction[_Parser]) -> None:
         help="measure a part, beside a peer measured in the same run",
         description="Measure a part of kvraft and print medians, and ratios to a peer.",
     )
-    bench.add_argument("part", choices=["consensus", "storage"], help="what to measure")
+    bench.add_argument(
+        "part", choices=["consensus", "storage"], metavar="PART", help="consensus or storage"
+    )
     bench.add_argument(
         "--rounds",
         type=_whole(1, "rounds"),

@@ -185,11 +185,14 @@ def load(options: argparse.Namespace) -> None:
     """Put lines of JSON into a store."""
     from kvraft.tools.transfer import load
 
-    if str(options.file) == "-":
-        count = load(options.directory, sys.stdin)
-    else:
-        with options.file.open(encoding="utf-8") as file:
-            count = load(options.directory, file)
+    try:
+        if str(options.file) == "-":
+            count = load(options.directory, sys.stdin)
+        else:
+            with options.file.open(encoding="utf-8") as file:
+                count = load(options.directory, file)
+    except UnicodeDecodeError:
+        raise BadInput(f"{options.file} is not text in UTF-8") from None
     say(f"{counted(count, 'key')} put into {options.directory}.")
 
 
