@@ -257,7 +257,7 @@ def test_the_report_names_everything_that_is_measured(soak):
 
 def test_too_few_transactions_to_see_anything_are_refused(capsys):
     assert main(["soak", "--transactions", "99"]) == 2
-    assert capsys.readouterr().err == "kvraft: nothing can be seen in 99 transactions\n"
+    assert capsys.readouterr().err.startswith("kvraft: nothing can be seen in 99 transactions")
 
 
 def test_the_command_draws(tmp_path, capsys):
