@@ -72,7 +72,7 @@ def test_a_member_that_restarted_does_not_know_yet_what_was_undone(torn):
     history = History(world.trace)
     now = history.at(len(world.trace) - 1).members["n2"]
     assert any(cell.undone for cell in now.log)
-    assert "n2, follower of term 2: registration of ann, 1 of ann.4#1 undone" in words(
+    assert "n2, follower of term 2: registration of ann, 1 of ann.4#1 open" in words(
         history, len(world.trace) - 1
     )
     svg = lanes_view(history, len(world.trace) - 1)
