@@ -140,16 +140,12 @@ def test_damaged_bytes_give_entries_or_a_value_error(entries, data):
 
 def test_labels_and_names_are_for_people():
     assert label(b"user/\x00\xff\n") == "user/\\x00\\xff\\n"
-<<<<<<< HEAD
     assert str(TxnId("c1", 12, 7)) == "c1.12#7"
     assert str(TxnId("c1", 0, 7)) == "c1#7", "before it is registered"
     assert TxnId("c1", 12, 7).session == "c1.12"
-=======
-    assert str(TxnId("c1", 7)) == "c1#7"
 
 
 def test_a_put_is_a_whole_transaction_of_one_write():
     made = put_record(b"k", b"v")
     assert made == Record(Kind.PUT, b"k", b"v", 0, NO_TXN, True)
     assert unpack_entries(pack_entries([Entry(1, 1, made)])) == [Entry(1, 1, made)]
->>>>>>> main
