@@ -136,7 +136,7 @@ class Tree:
         self._flushing: Job | None = None
         self._compacting: Job | None = None
         self._due: Task | None = None  # asked for by compact()
-        self._pay_at = options.memtable_bytes  # size of the memtable at which a writer works
+        self._pay_at = options.memtable_bytes  # bytes written to the memtable till a writer works
         self._full = False  # whether long work found no space, and has not come to an end since
         # Why nothing more will be written:
         self._failure = "it was opened for reading only" if read_only else ""
@@ -202,7 +202,7 @@ class Tree:
             if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
                 self._check_writable()
                 check_row((key, 0, value))
-            if self._memtable.size >= self._pay_at:
+            if self._memtable.written >= self._pay_at:
                 self._pay()
             self.timestamp = timestamp = self.timestamp + 1
             self._index += 1
@@ -254,7 +254,7 @@ class Tree:
 
     def _take(self, rows: list[Row], ranges: list[Row], position: Position) -> None:
         for row in ranges:
-            self._memtable.delete_range(row)
+            self._memtable.delete_range(row, self._pinned)
         self._memtable.update(rows, self._pinned)
         self._index, self._term = position
         self.timestamp = max(self.timestamp, self._memtable.timestamp)
@@ -383,10 +383,10 @@ class Tree:
         for every few KiB written.  When too much waits, every write does one,
         and more of them the further it is beyond the limit, up to a bound.
         """
-        size, limit = self._memtable.size, self.options.memtable_bytes
-        if size >= limit:
+        if self._should_freeze():
             self.freeze()
-            size = 0
+        written = self._memtable.written
+        room = max(0, self.options.memtable_bytes - self._memtable.size)
         if self.has_work:
             self._pay_at = 0  # should it fail, the next write has to try again
             pressure = self.pressure
@@ -395,9 +395,13 @@ class Tree:
             else:
                 self.work()
             step = 4096 if pressure < 0.5 else 1024 if pressure < 1 else 0
-            self._pay_at = min(limit, size + step)
+            self._pay_at = written + min(room, step)
         else:
-            self._pay_at = limit
+            self._pay_at = written + room
+
+    def _should_freeze(self) -> bool:
+        """Whether the memtable has to make room for another one."""
+        return self.full
 
     def _stall(self) -> None:
         began = self._clock() if self._clock else 0.0
