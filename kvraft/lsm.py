@@ -238,7 +238,7 @@ class Tree(Readable):
         self.put(key, value)
 
     def __delitem__(self, key: Buffer) -> None:
-        """Let ``key`` hold nothing; ``KeyError`` if it holds none (:meth:`delete` does not look)."""
+        """Let ``key`` hold nothing; ``KeyError`` if it holds none (:meth:`delete` never looks)."""
         with self._lock:
             if key not in self:
                 raise KeyError(key)
