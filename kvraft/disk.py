@@ -86,6 +86,13 @@ class Disk(Protocol):
     def sync_dir(self) -> None:
         """Make creations, renames, removals and links durable."""
 
+    def forget(self, name: str) -> None:
+        """Let what is read next of a synced file come from the device, where that can be had.
+
+        A system that keeps in memory what was written would otherwise read that back, whatever
+        became of it on the device.
+        """
+
     def free(self) -> int | None:
         """Return how many bytes can still be written, ``None`` if there is no telling."""
 
@@ -100,26 +107,51 @@ class Disk(Protocol):
 
 
 def replace(disk: Disk, name: str, data: bytes) -> None:
-    """Make ``name`` hold ``data``, durably and atomically: the old bytes or the new, no mixture."""
+    """Make ``name`` hold ``data``, durably and atomically: the old bytes or the new, no mixture.
+
+    It counts only once it was read back: see :func:`check_written`.
+    """
     temporary = name + TEMPORARY
     if temporary in disk.names():  # left behind by a crash in the middle of this function
         disk.remove(temporary)
     disk.create(temporary)
     disk.append(temporary, data)
     disk.sync(temporary)
+    check_written(disk, temporary, 0, data)
     disk.rename(temporary, name)
     disk.sync_dir()
+
+
+def check_written(disk: Disk, name: str, offset: int, data: bytes) -> None:
+    """Read back what was written and synced, ``data`` from ``offset`` to the end of the file.
+
+    Raises ``OSError`` with ``EIO`` if that is not what is there: a disk that swallows a write says
+    that all is well.
+    """
+    disk.forget(name)
+    if disk.read(name, offset) != data:
+        raise misread(name)
+
+
+def misread(name: str, why: str = "") -> OSError:
+    """Return the error for a file that is not what was just written to it."""
+    what = "what is read back is not what was just written" + (f" ({why})" if why else "")
+    return OSError(errno.EIO, what, name)
 
 
 def copy(disk: Disk, name: str, target: Disk) -> None:
     """Make a synced copy of a file on another disk; the caller syncs the directory of ``target``.
 
-    ``FileExistsError`` if the name is taken there.
+    ``FileExistsError`` if the name is taken there, ``OSError`` if the copy is not one.
     """
     target.create(name)
     for offset in range(0, disk.size(name), _COPY_BYTES):
         target.append(name, disk.read(name, offset, _COPY_BYTES))
     target.sync(name)
+    target.forget(name)
+    for offset in range(0, disk.size(name) + 1, _COPY_BYTES):
+        if target.read(name, offset, _COPY_BYTES) != disk.read(name, offset, _COPY_BYTES):
+            raise misread(name)
 
 
 class Owned(Protocol):
@@ -272,6 +304,11 @@ class RealDisk:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def forget(self, name: str) -> None:
+        """Let go of the pages that the system holds of a file; not every system can be told to."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor(name), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def identity(self, name: str) -> str:
         """Return the number of the file on its file system, which a copy does not share."""
