@@ -41,10 +41,12 @@ from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
+from kvraft.face import html_table
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
 from kvraft.pacing import LOG_BYTES, should_freeze, waiting_log
+from kvraft.plural import counted
 from kvraft.readonly import opened
 from kvraft.record import (
     MAX_VALUE_BYTES,
@@ -214,6 +216,30 @@ class Store(Tree):
             if self.wal.append(first, last, _pack(first, rows, ranges), self.durability):
                 self._pay_at, self._log_grew = 0, True
             self._take(rows, ranges, Position(last, 0))
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook."""
+        if self._closed:
+            return html_table(repr(self), ())
+        with self._lock:
+            segments, stats = self.wal.segments, self.stats()
+        log = sum(segment.size for segment in segments)
+        rows = [
+            ("log", f"{counted(len(segments), 'segment')}, {counted(log, 'byte')}"),
+            (
+                "memtable",
+                f"{counted(self.memtable_rows, 'key')}, {counted(self.memtable_size, 'byte')}",
+            ),
+            ("waiting to be flushed", counted(stats.waiting, "memtable")),
+            *(
+                (f"level {level}", f"{counted(tables, 'table')}, {counted(size, 'byte')}")
+                for level, (tables, size) in enumerate(
+                    zip(stats.tables, stats.table_bytes, strict=True)
+                )
+            ),
+            ("durability", self.durability.name),
+        ]
+        return html_table(repr(self), rows)
 
     def sync(self) -> None:
         """Make everything written so far durable: from now on it survives a loss of power."""
