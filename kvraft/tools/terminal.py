@@ -1,6 +1,6 @@
 """How prose goes to a terminal: folded to its width, whole lines to anything else.
 
-Who reads a file or a pipe looks for whole lines, whatever ``COLUMNS`` says, which readline leaves in
+Who reads a file or a pipe looks for whole lines, whatever ``COLUMNS`` says: readline leaves it in
 the environment of others.  Rows of a table, JSON and pictures are printed as they are: folded,
 nobody could read them.
 """
