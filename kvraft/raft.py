@@ -248,8 +248,12 @@ class Raft:
         why = records_problem(records)
         if why:
             raise BadInput(f"no follower would take this proposal: {why}")
-        if not records or any(record.kind not in _PROPOSED for record in records):
-            raise BadInput("a proposal needs records, and only such as carry a client's data")
+        kinds = {record.kind for record in records}
+        alone = kinds == {Kind.REGISTER} and len(records) == 1
+        if not ((kinds and kinds <= _PROPOSED) or alone):
+            raise BadInput(
+                "a proposal needs records of a client's data, or the registration of a client alone"
+            )
         self._check_leads()
         waiting = self.log.last_index - self.commit_index
         if waiting >= self.options.max_uncommitted:

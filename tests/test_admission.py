@@ -106,7 +106,7 @@ junk_records = st.builds(
     mostly(st.binary(max_size=3)),
     mostly(st.binary(min_size=8, max_size=8)),
     mostly(st.integers(0, 9)),
-    mostly(st.integers(0, 9).map(lambda n: TxnId("c", n)) | st.just(NOOP.txn)),
+    mostly(st.integers(0, 9).map(lambda n: TxnId("c", 1, n)) | st.just(NOOP.txn)),
     mostly(st.booleans()),
 )
 
