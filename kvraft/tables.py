@@ -103,7 +103,8 @@ class Tables:
         With it everything through the log position ``through`` is in tables, but for versions that
         only a reader before ``horizon`` who is not in ``keep`` could see.
         """
-        number, reach = self._manifest.take_number(), Reach(self._reached(), through)
+        number = self._manifest.take_number()
+        reach = Reach(min(self._reached(), through), through)  # repair replays what tables have
         writer = TableWriter(self._disk, number, self._owner, self._form, reach)
         for chunk in memtable.drain():
             if kept := retain(chunk, keep, memtable.ranges):
