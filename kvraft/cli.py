@@ -270,9 +270,9 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _inspect(options: argparse.Namespace) -> int:
     from kvraft.tools import inspect
-    from kvraft.tools.place import open_place
+    from kvraft.tools.place import look_into
 
-    disk = open_place(options.directory)
+    disk = look_into(options.directory)
     try:
         if options.what == "table":
             document = inspect.table(disk, options.number, rows=options.rows)
@@ -332,9 +332,11 @@ def _load(options: argparse.Namespace) -> None:
     from kvraft.tools.transfer import load
 
     if str(options.file) == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
         count = load(options.directory, sys.stdin)
     else:
-        with options.file.open(encoding="utf-8") as file:
+        with options.file.open(encoding="utf-8", errors="surrogateescape") as file:
             count = load(options.directory, file)
     print(f"{counted(count, 'key')} put into {options.directory}.")
 
