@@ -18,13 +18,15 @@ sends and hands it replies and ticks.
 
 Invariants:
 
-- One id, one transaction: what is sent again is the very same records.
+- One id, one transaction: what is sent again is the very same records.  Their stamp is another
+  only after a refusal for it, and only if no copy can be anywhere: each was refused or undone.
 - A transaction with reads is carried out only if each key still carries the timestamp that it
   read, at the one place in the log where it writes: else it is ABORTED, as a :class:`Conflict`.
 - A transaction is sent only when all those :data:`~kvraft.session.WINDOW` or more sequence numbers
   before it are settled, so that the session of every replica still remembers it.
 - APPLIED is reported only on a replica's word; ABORTED only if every copy that was sent is known
   to be refused or undone.  (A link may lose what it carries, but must not deliver it twice.)
+- A refusal for a clock is not the end of a write: it costs a round trip (skew.py has the bound).
 
 Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries); Kung and Robinson, *On
 Optimistic Methods for Concurrency Control*, TODS 1981 (transactions that are validated at commit).
@@ -130,7 +132,8 @@ class Ticket(_Errand):
     reason: str = ""
     conflict: bytes | None = None
     history: list[tuple[int, Stage, str]] = field(default_factory=list)
-    put_off: str = ""  # why a leader did not take it when it was asked last
+    put_off: str = ""
+    """Why a leader did not take it the last time that one did not, if ever."""
     live: set[int] = field(default_factory=set)
     """The attempts whose copy may still take effect, for all that is known."""
 
@@ -483,18 +486,36 @@ class Client:
                 ticket.retry_at = self._millis() + self._random.randrange(20, ticket.pause)
 
     def _refused(self, reply: Refusal) -> None:
-        """The leader will not take this transaction, whose stamp is too far ahead or behind.
+        """The leader will not take this copy, whose stamp is too far ahead or behind.
 
-        The next one gets a better stamp: one from behind by the leader's time, and one from ahead
-        because what this clock gave so far counts no more once the wall clock was set right.
+        That is not the end of the write: if no copy of it can be anywhere, it gets the stamp that
+        the leader offers, and is sent again.  The next ones get a better stamp, too: one from
+        behind by the leader's time, and one from ahead because what this clock gave so far counts
+        no more once the wall clock was set right.
         """
         self.clock = Clock(self._host.wall_millis)
         self.clock.observe(reply.timestamp)
         ticket = self._open.get(reply.request.sequence)
-        if ticket is not None:
-            ticket.live.discard(reply.attempt)
+        if ticket is None:
+            return
+        ticket.live.discard(reply.attempt)
+        ticket.put_off = reply.reason
+        if reply.attempt != ticket.attempts:
+            return  # sent again since: that copy has its own answer coming
+        self.leader = reply.sender
+        if not reply.timestamp or (ticket.live and reply.timestamp > ticket.transaction.timestamp):
+            # Nothing helps, or only a stamp that a copy which may be anywhere does not have.
             stage = Stage.UNKNOWN if ticket.live else Stage.ABORTED
             self._settle(ticket, stage, reply.reason, reply.sender)
+        elif not ticket.live:
+            ticket.transaction = ticket.transaction.stamped(reply.timestamp)
+            ticket.timestamp = reply.timestamp
+            ticket.redirects += 1
+            if ticket.redirects <= MAX_REDIRECTS:
+                self._send(ticket)
+            else:  # clocks jump about
+                ticket.redirects = 0
+                ticket.retry_at = self._millis() + self._random.randrange(20, 60)
 
     # ── settling ────────────────────────────────────────────────────────────────────────────────
 

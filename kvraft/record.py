@@ -44,11 +44,20 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
+from kvraft.errors import WrongType
+
 Timestamp = int
 """A hybrid logical timestamp packed into 64 bits; comparing the integers compares the times."""
 
+Buffer = bytes | bytearray | memoryview
+"""What a caller may hand in as a key or a value; inside there is only ``bytes``."""
+
 MAX_KEY_BYTES = 64 * 1024
 MAX_VALUE_BYTES = 64 * 1024 * 1024
+MAX_NAME_BYTES = 64 * 1024 - 1
+"""The longest name of a client, member or cluster: what an entry's head can count."""
+MAX_NUMBER = 2**63 - 1
+"""The highest term, index, time or sequence: what a disk or another language can hold, too."""
 
 RESERVED = b"\x00kvraft/"
 """Keys under this prefix hold the replicated state of kvraft itself (the session table)."""
@@ -82,6 +91,21 @@ class TxnId(NamedTuple):
 
 NO_TXN = TxnId("", 0)
 
+
+def is_name(name: object) -> bool:
+    """Return whether ``name`` can be that of a client, a member or a cluster.
+
+    It is text of at least one character and at most :data:`MAX_NAME_BYTES` bytes in UTF-8, without
+    half of a surrogate pair, so that it can be written down.
+    """
+    if type(name) is not str or not 0 < len(name) <= MAX_NAME_BYTES:
+        return False
+    if name.isascii():
+        return True
+    data = name.encode(errors="replace")
+    return len(data) <= MAX_NAME_BYTES and data.decode() == name
+
+
 EXPECTATION_BYTES = 8
 _NUMBER = struct.Struct("<Q")
 
@@ -100,6 +124,15 @@ class Record(NamedTuple):
 
 NOOP = Record(Kind.NOOP, b"", b"", 0, NO_TXN)
 """What a new leader appends first (Raft §5.4.2, §8).  It carries no data and no time."""
+
+
+def put_record(key: bytes, value: bytes, timestamp: Timestamp = 0, txn: TxnId = NO_TXN) -> Record:
+    """Return the record that lets ``key`` hold ``value``: a transaction of this one write.
+
+    It is what :meth:`~kvraft.raft.Raft.propose` takes a list of.  A state machine of one's own may
+    read key and value as it likes, and needs neither ``timestamp`` nor ``txn``.
+    """
+    return Record(Kind.PUT, key, value, timestamp, txn, commit=True)
 
 
 def expectation(key: bytes, expected: Timestamp, timestamp: Timestamp, txn: TxnId) -> Record:
@@ -299,6 +332,27 @@ def _skip(data: bytes, at: int, count: int) -> int:
         _, _, k, v, c, _ = _HEAD.unpack_from(data, at)
         at += ENTRY_OVERHEAD + k + v + c
     return at
+
+
+def as_bytes(data: object, what: str) -> bytes:
+    """Return ``data`` as ``bytes``: a ``bytearray`` or ``memoryview`` is copied, once, at the door.
+
+    Raises :class:`~kvraft.errors.WrongType`, which calls it ``what`` ("a key"), for anything else.
+
+    >>> as_bytes(bytearray(b"k"), "a key")
+    b'k'
+    >>> as_bytes("k", "a key")
+    Traceback (most recent call last):
+    kvraft.errors.WrongType: a key must be bytes, not str: write b'k', or use .encode()
+    """
+    if type(data) is bytes:
+        return data
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    if isinstance(data, str):
+        example = ascii(data) if data.isascii() and len(data) <= 40 else "'…'"
+        raise WrongType(f"{what} must be bytes, not str: write b{example}, or use .encode()")
+    raise WrongType(f"{what} must be bytes, not {type(data).__name__}")
 
 
 def label(key: bytes) -> str:

@@ -46,7 +46,7 @@ from kvraft.log import Log
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
 from kvraft.membership import Configuration
-from kvraft.messages import Message
+from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
 from kvraft.pending import Pending, Waiter
 from kvraft.plural import counted
@@ -56,6 +56,7 @@ from kvraft.record import Entry, Timestamp, TxnId
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
 from kvraft.segment import Segment
 from kvraft.session import Outcome
+from kvraft.skew import Skew
 from kvraft.snapshot import Spool
 from kvraft.store import check_disk
 from kvraft.transaction import (
@@ -88,7 +89,7 @@ class Options:
     - ``history_millis`` is how far back one can read at a timestamp;
     - ``session_millis`` is how long a session is kept that nobody uses, in log time (session.py).
       It **must be the same on every member**, for it decides what their state is;
-    - ``skew_millis`` is how far ahead of its leader's clock a client's may be.
+    - ``skew_millis`` is how far ahead of the members' clocks a client's may be (skew.py).
     """
 
     memtable_bytes: int = 4 << 20
@@ -130,8 +131,10 @@ class Replica:
 
     Opening it recovers what the disk holds: the tables' contents are applied, everything above
     their flushed mark waits in the log to be committed again.  ``millis`` tells the wall time in
-    milliseconds since the Unix epoch; it is used to refuse stamps from far ahead, and for nothing
-    that must be alike on all members; without it none are refused.  Raises
+    milliseconds since the Unix epoch; it is used to refuse stamps from far ahead (skew.py), and for
+    nothing that must be alike on all members; without it none are refused.  ``random`` and
+    ``incarnation``, a number that no earlier start of this member was given, are what
+    :class:`~kvraft.raft.Raft` says.  Raises
     :class:`~kvraft.errors.Foreign` if the disk belongs to another member or cluster, and
     :class:`~kvraft.errors.Damage` or :class:`~kvraft.errors.Forgotten` if what it promised to keep
     is not there.  Only a member that is ``new``, and never ran before, may begin with nothing.
@@ -144,6 +147,7 @@ class Replica:
         disk: Disk,
         *,
         random: Random,
+        incarnation: int,
         cluster: str = "kvraft",
         options: Options | None = None,
         consensus: type[Raft] = Raft,
@@ -156,6 +160,8 @@ class Replica:
         self.member = member
         self.options = options
         self._millis = millis
+        patience = options.raft.election_ticks
+        self._skew = Skew(member, millis, allowed=options.skew_millis, patience=patience)
         self._disk = disk
         self._report = report
         claim(disk, owner, new=new)
@@ -185,6 +191,7 @@ class Replica:
             self.wal.hard_state,
             options=options.raft,
             random=random,
+            incarnation=incarnation,
             committed=flushed,
             cluster=cluster,
             report=report,
@@ -213,11 +220,16 @@ class Replica:
         """Let one tick of time pass."""
         self._full = False
         self._look_for_space()
+        self._skew.tick()
         self.raft.tick()
 
     def receive(self, message: Message) -> None:
         """Take a message from another member."""
         self.raft.step(message)
+        if isinstance(message, AppendEntriesReply) and not problem(
+            message, self.member, self.raft.cluster
+        ):
+            self._skew.hear(message.sender, message.wall)
 
     def submit(self, request: Submit) -> None:
         """Take a client's transaction: append it if this member leads, else say who does."""
@@ -232,8 +244,9 @@ class Replica:
         stamp = self.raised(transaction.timestamp)
         why = self._refuses(txn, transaction.timestamp, stamp)
         if why:
+            better = max(self._stamp, self._skew.now(self.raft.configuration.members))
             self._replies.append(
-                Refusal(self.member, request.sender, txn, request.attempt, self._stamp, why)
+                Refusal(self.member, request.sender, txn, request.attempt, better, why)
             )
             return
         try:
@@ -242,6 +255,11 @@ class Replica:
         except NotLeader as refusal:
             redirect = Redirect(self.member, request.sender, txn, request.attempt, refusal.leader)
             self._replies.append(redirect)
+            return
+        except BadInput as error:  # no follower would take it, now or ever
+            self._replies.append(
+                Refusal(self.member, request.sender, txn, request.attempt, self._stamp, str(error))
+            )
             return
         except Busy as busy:
             later = Later(self.member, request.sender, txn, request.attempt, str(busy))
@@ -290,14 +308,9 @@ class Replica:
                 f"{self.options.session_millis} ms before log time: if it was carried out, "
                 f"its session has expired since"
             )
-        if self._millis is not None:
-            ahead = clock.unpack(stamped)[0] - self._millis()
-            if ahead > self.options.skew_millis:
-                return (
-                    f"{txn} was stamped {ahead} ms ahead of the clock of {self.member}, and no "
-                    f"more than {self.options.skew_millis} are allowed"
-                )
-        return ""
+        members = self.raft.configuration.members
+        too_far = self._skew.too_far(stamped, self._stamp, members)
+        return f"{txn} {too_far}" if too_far else ""
 
     def _check_pace(self) -> None:
         """Raise ``Busy`` while more must not be written: the disk is full, or flushes lag."""
@@ -343,6 +356,10 @@ class Replica:
         """Begin to hand leadership over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self.raft.transfer_leader(to)
 
+    def cancel_transfer(self) -> None:
+        """Call a transfer off; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        self.raft.cancel_transfer()
+
     # ── outputs ─────────────────────────────────────────────────────────────────────────────────
 
     def drain(self) -> Drained:
@@ -382,7 +399,8 @@ class Replica:
             self._stop(error)
         self._note_marks()
         replies, self._replies = tuple(self._replies), []
-        return Drained(tuple(early), tuple(messages), replies, synced)
+        sign = self._skew.sign
+        return Drained(tuple(map(sign, early)), tuple(map(sign, messages)), replies, synced)
 
     @property
     def has_work(self) -> bool:

@@ -36,7 +36,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from kvraft.batch import WriteBatch
+from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
@@ -44,7 +44,17 @@ from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
 from kvraft.readonly import opened
-from kvraft.record import MAX_VALUE_BYTES, ORIGIN, Kind, Position, Row, pack_write, unpack_writes
+from kvraft.record import (
+    MAX_VALUE_BYTES,
+    ORIGIN,
+    Buffer,
+    Kind,
+    Position,
+    Row,
+    as_bytes,
+    pack_write,
+    unpack_writes,
+)
 from kvraft.segment import Recovery, recover
 from kvraft.snapshot import Source
 from kvraft.wal import SEGMENT_BYTES, Durability, Wal
@@ -56,6 +66,8 @@ class Store(Tree):
     """A tree with a log of its own.  Made by :meth:`open`, usable in a ``with`` statement.
 
     ``durability`` is that of every write; :meth:`sync` makes all before it durable at any time.
+
+    Any number of threads may use it, and no other process: see ``lsm.py`` and ``disk.py``.
     """
 
     wal: Wal
@@ -150,45 +162,50 @@ class Store(Tree):
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: Buffer, value: Buffer) -> None:
         """Let ``key`` hold ``value``: see :meth:`Tree.put`.
 
         Raises ``OSError`` if the log cannot be written; the store then serves reads until it is
         opened again.
         """
-        if type(key) is not bytes or type(value) is not bytes or len(key) > 65536:
-            WriteBatch().put(key, value)  # says what is wrong, if anything is
-        if self._closed or self._failure or len(value) > MAX_VALUE_BYTES:
-            self._check_writable()
-            check_row((key, 0, value))
-        if self._memtable.size >= self._pay_at:
-            self._pay()
-        index, timestamp = self._index + 1, self.timestamp + 1
-        payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
-        self.wal.append(index, index, payload, self.durability)
-        self._index, self.timestamp = index, timestamp
-        self._memtable.put((key, timestamp, value), self._pinned)
-        counts = self.counts
-        counts.rows_put += 1
-        counts.bytes_put += len(key) + len(value)
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        if type(value) is not bytes:
+            value = as_value(value)
+        with self._lock:
+            if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
+                self._check_writable()
+                check_row((key, 0, value))
+            if self._memtable.size >= self._pay_at:
+                self._pay()
+            index, timestamp = self._index + 1, self.timestamp + 1
+            payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
+            self.wal.append(index, index, payload, self.durability)
+            self._index, self.timestamp = index, timestamp
+            self._memtable.put((key, timestamp, value), self._pinned)
+            counts = self.counts
+            counts.rows_put += 1
+            counts.bytes_put += len(key) + len(value)
 
     def write(self, batch: WriteBatch) -> None:
         """Let all writes of ``batch`` take effect, or where this raises, none."""
-        if not isinstance(batch, WriteBatch):
-            raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
-        self._check_writable()
-        if not batch.writes:
-            return
-        self._pay()
-        rows, ranges = batch.rows(self.timestamp + 1)
-        first, last = self._index + 1, self._index + len(rows) + len(ranges)
-        self.wal.append(first, last, _pack(first, rows, ranges), self.durability)
-        self._take(rows, ranges, Position(last, 0))
+        with self._lock:
+            if not isinstance(batch, WriteBatch):
+                raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
+            self._check_writable()
+            if not batch.writes:
+                return
+            self._pay()
+            rows, ranges = batch.rows(self.timestamp + 1)
+            first, last = self._index + 1, self._index + len(rows) + len(ranges)
+            self.wal.append(first, last, _pack(first, rows, ranges), self.durability)
+            self._take(rows, ranges, Position(last, 0))
 
     def sync(self) -> None:
         """Make everything written so far durable: from now on it survives a loss of power."""
-        self._check_writable()
-        self.wal.sync()
+        with self._lock:
+            self._check_writable()
+            self.wal.sync()
 
     def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
         """Refuse: the positions of a store are those of its own log."""
@@ -202,11 +219,12 @@ class Store(Tree):
 
     def work(self) -> bool:
         """Do one slice of long work, and cut the log if it was the end of a flush."""
-        flushed = self.flushed
-        more = super().work()
-        if self.flushed != flushed:
-            self.wal.drop_below(self.flushed.index + 1)
-        return more
+        with self._lock:
+            flushed = self.flushed
+            more = super().work()
+            if self.flushed != flushed:
+                self.wal.drop_below(self.flushed.index + 1)
+            return more
 
     def _secure(self, through: Position) -> None:
         if self.wal.synced_index < through.index:
@@ -214,11 +232,12 @@ class Store(Tree):
 
     def close(self) -> None:
         """Make everything durable and refuse all further use."""
-        if not self._closed:
-            try:
-                self.wal.close()
-            finally:
-                super().close()
+        with self._lock:
+            if not self._closed:
+                try:
+                    self.wal.close()
+                finally:
+                    super().close()
 
     def _checkpoint(self, target: Disk) -> None:
         super()._checkpoint(target)

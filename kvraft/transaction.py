@@ -243,9 +243,9 @@ class Later(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Replica → client: not taken and never will be, by its stamp.
+    """Replica → client: not taken, and under this stamp it will not be for now, or never.
 
-    ``timestamp`` is the latest in the leader's log.
+    ``timestamp`` is a stamp that the leader would take, 0 if none would do.
     """
 
     sender: str

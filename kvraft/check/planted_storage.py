@@ -128,9 +128,7 @@ class ChecksBeforeAppending(Replica):
         honest = Machine.conflict(self.machine, tuple(asked))
         if honest and self.raft.role is Role.LEADER:
             txn, why = request.transaction.id, "what it read was written since"
-            self._replies.append(
-                Refusal(self.member, request.sender, txn, request.attempt, self._stamp, why)
-            )
+            self._replies.append(Refusal(self.member, request.sender, txn, request.attempt, 0, why))
         else:
             super().submit(request)
 
