@@ -54,6 +54,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import RLock
 from typing import NamedTuple, Self
@@ -63,6 +64,7 @@ from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk, belongs_here
 from kvraft.errors import BadInput, Damage, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
+from kvraft.face import Readable, count
 from kvraft.levels import Levels
 from kvraft.manifest import State
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
@@ -99,7 +101,7 @@ class _Immutable(NamedTuple):
     through: Position
 
 
-class Tree:
+class Tree(Readable):
     """A log-structured merge-tree on one disk, which it may share with the log.
 
     ``timestamp`` is the highest one ever applied, ``counts`` what was counted since it was opened;
@@ -136,7 +138,7 @@ class Tree:
         self._flushing: Job | None = None
         self._compacting: Job | None = None
         self._due: Task | None = None  # asked for by compact()
-        self._pay_at = options.memtable_bytes  # size of the memtable at which a writer works
+        self._pay_at = options.memtable_bytes  # bytes written to the memtable till a writer works
         self._full = False  # whether long work found no space, and has not come to an end since
         # Why nothing more will be written:
         self._failure = "it was opened for reading only" if read_only else ""
@@ -202,7 +204,7 @@ class Tree:
             if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
                 self._check_writable()
                 check_row((key, 0, value))
-            if self._memtable.size >= self._pay_at:
+            if self._memtable.written >= self._pay_at:
                 self._pay()
             self.timestamp = timestamp = self.timestamp + 1
             self._index += 1
@@ -231,6 +233,34 @@ class Tree:
                 position = Position(self._index + len(rows) + len(ranges), self._term)
                 self._take(rows, ranges, position)
 
+    def __setitem__(self, key: Buffer, value: Buffer) -> None:
+        """Let ``key`` hold ``value``: see :meth:`put`."""
+        self.put(key, value)
+
+    def __delitem__(self, key: Buffer) -> None:
+        """Let ``key`` hold nothing; ``KeyError`` if it holds none (:meth:`delete` never looks)."""
+        with self._lock:
+            if key not in self:
+                raise KeyError(key)
+            self.delete(key)
+
+    @contextmanager
+    def batch(self) -> Iterator[WriteBatch]:
+        """Return a ``with`` statement's empty batch, which is written at its end: all or nothing.
+
+        If what is inside raises, nothing is written.
+
+        >>> from kvraft.sim.disk import SimDisk
+        >>> tree = Tree.open(SimDisk())
+        >>> with tree.batch() as batch:
+        ...     _ = batch.put(b"a", b"1").put(b"b", b"2")
+        >>> dict(tree.items())
+        {b'a': b'1', b'b': b'2'}
+        """
+        batch = WriteBatch()
+        yield batch
+        self.write(batch)
+
     def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
         """Take in the rows of one complete transaction, or none, as of ``position`` in a log.
 
@@ -254,7 +284,7 @@ class Tree:
 
     def _take(self, rows: list[Row], ranges: list[Row], position: Position) -> None:
         for row in ranges:
-            self._memtable.delete_range(row)
+            self._memtable.delete_range(row, self._pinned)
         self._memtable.update(rows, self._pinned)
         self._index, self._term = position
         self.timestamp = max(self.timestamp, self._memtable.timestamp)
@@ -383,10 +413,10 @@ class Tree:
         for every few KiB written.  When too much waits, every write does one,
         and more of them the further it is beyond the limit, up to a bound.
         """
-        size, limit = self._memtable.size, self.options.memtable_bytes
-        if size >= limit:
+        if self._should_freeze():
             self.freeze()
-            size = 0
+        written = self._memtable.written
+        room = max(0, self.options.memtable_bytes - self._memtable.size)
         if self.has_work:
             self._pay_at = 0  # should it fail, the next write has to try again
             pressure = self.pressure
@@ -395,9 +425,13 @@ class Tree:
             else:
                 self.work()
             step = 4096 if pressure < 0.5 else 1024 if pressure < 1 else 0
-            self._pay_at = min(limit, size + step)
+            self._pay_at = written + min(room, step)
         else:
-            self._pay_at = limit
+            self._pay_at = written + room
+
+    def _should_freeze(self) -> bool:
+        """Whether the memtable has to make room for another one."""
+        return self.full
 
     def _stall(self) -> None:
         began = self._clock() if self._clock else 0.0
@@ -492,8 +526,10 @@ class Tree:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, key: Buffer, *, at: Timestamp | None = None) -> bytes | None:
-        """Return the value of ``key``, ``None`` if it has none; as it was ``at``, if given.
+    def get(
+        self, key: Buffer, default: bytes | None = None, *, at: Timestamp | None = None
+    ) -> bytes | None:
+        """Return the value of ``key``, ``default`` if it has none; as it was ``at``, if given.
 
         Raises ``BadInput`` for a time whose versions may be gone (:attr:`horizon`).
         """
@@ -504,7 +540,9 @@ class Tree:
                 self._check_open()
             self.counts.gets += 1
             row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
-        return None if row is None or row[1] < deleted else row[2]
+        if row is None or row[1] < deleted or row[2] is None:
+            return default
+        return row[2]
 
     def version(self, key: Buffer, *, at: Timestamp | None = None) -> Version | None:
         """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known.
@@ -740,6 +778,16 @@ class Tree:
         self._lock = RLock()
         self._closed, self._forked = True, why
         self._flushing = self._compacting = None
+
+    def __repr__(self) -> str:
+        path = getattr(self._disk, "path", None)
+        where = "in memory" if path is None else repr(str(path))
+        if self._closed:
+            return f"<{type(self).__name__} {where}, closed>"
+        size = sum(info.size for info in self.tables)
+        tables = f"{count(len(self.tables), 'table')} of {count(size, 'byte')}"
+        keys = count(self.memtable_rows, "key")
+        return f"<{type(self).__name__} {where}: {keys} in the memtable, {tables}>"
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,8 @@ Invariants:
 - After a crash the store is as it was after some prefix of all writes; every write that was synced
   is in it.  A batch is there whole or not at all.
 - The tables never get ahead of the log: it is synced before a flush is.
-- A log segment goes once all of it is in durable tables.
+- A log segment goes once all of it is in durable tables.  How much log waits for that is bounded
+  (``pacing.py``), whatever is written.
 
 >>> import tempfile
 >>> directory = tempfile.TemporaryDirectory()
@@ -40,9 +41,11 @@ from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
+from kvraft.face import count, html_table
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
+from kvraft.pacing import LOG_BYTES, should_freeze, waiting_log
 from kvraft.readonly import opened
 from kvraft.record import (
     MAX_VALUE_BYTES,
@@ -72,6 +75,8 @@ class Store(Tree):
 
     wal: Wal
     durability: Durability
+    log_bytes: int
+    _log_grew = True  # whether a segment was sealed since the log was found short enough
 
     @classmethod
     def open(
@@ -84,9 +89,13 @@ class Store(Tree):
         clock: Callable[[], float] | None = None,
         durability: Durability = Durability.OS,
         segment_bytes: int = SEGMENT_BYTES,
+        log_bytes: int = LOG_BYTES,
         read_only: bool = False,
     ) -> Self:
         """Open the store on a disk or in a directory, a new one if there is none.
+
+        A segment of the log is sealed at ``segment_bytes``.  Once more than ``log_bytes`` of sealed
+        log wait for the memtable it is flushed, however small it is.
 
         With ``read_only`` as :meth:`Tree.open` says: no lock, no right to write and no space are
         needed, and another process may go on writing.  What is seen is a prefix of its writes, the
@@ -97,10 +106,12 @@ class Store(Tree):
         """
         if not isinstance(durability, Durability):
             raise BadInput(f"a durability is SYNC, OS or BUFFERED, not {durability!r}")
+        if log_bytes < 0:
+            raise BadInput(f"log_bytes must not be negative, as {log_bytes} is")
         store = opened(
             where,
             lambda disk: cls._begin(
-                disk, owner, options, report, clock, durability, segment_bytes, read_only
+                disk, owner, options, report, clock, durability, segment_bytes, log_bytes, read_only
             ),
             read_only=read_only,
         )
@@ -117,6 +128,7 @@ class Store(Tree):
         clock: Callable[[], float] | None,
         durability: Durability,
         segment_bytes: int,
+        log_bytes: int,
         read_only: bool,
     ) -> Self:
         # The log first: then a tree without a log is never a crash, but always a loss.
@@ -132,7 +144,8 @@ class Store(Tree):
         store = super().open(
             disk, owner=owner, options=options, report=report, clock=clock, read_only=read_only
         )
-        store.wal, store.durability = wal, durability
+        store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
+        store._pay_at = 0  # the log may be too long by now
         store._replay()
         return store
 
@@ -176,11 +189,12 @@ class Store(Tree):
             if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
                 self._check_writable()
                 check_row((key, 0, value))
-            if self._memtable.size >= self._pay_at:
+            if self._memtable.written >= self._pay_at:
                 self._pay()
             index, timestamp = self._index + 1, self.timestamp + 1
             payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
-            self.wal.append(index, index, payload, self.durability)
+            if self.wal.append(index, index, payload, self.durability):
+                self._pay_at, self._log_grew = 0, True
             self._index, self.timestamp = index, timestamp
             self._memtable.put((key, timestamp, value), self._pinned)
             counts = self.counts
@@ -198,14 +212,40 @@ class Store(Tree):
             self._pay()
             rows, ranges = batch.rows(self.timestamp + 1)
             first, last = self._index + 1, self._index + len(rows) + len(ranges)
-            self.wal.append(first, last, _pack(first, rows, ranges), self.durability)
+            if self.wal.append(first, last, _pack(first, rows, ranges), self.durability):
+                self._pay_at, self._log_grew = 0, True
             self._take(rows, ranges, Position(last, 0))
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook."""
+        if self._closed:
+            return html_table(repr(self), ())
+        with self._lock:
+            segments, stats = self.wal.segments, self.stats()
+        log = sum(segment.size for segment in segments)
+        rows = [
+            ("log", f"{count(len(segments), 'segment')}, {count(log, 'byte')}"),
+            (
+                "memtable",
+                f"{count(self.memtable_rows, 'key')}, {count(self.memtable_size, 'byte')}",
+            ),
+            ("waiting to be flushed", count(stats.waiting, "memtable")),
+            *(
+                (f"level {level}", f"{count(tables, 'table')}, {count(size, 'byte')}")
+                for level, (tables, size) in enumerate(
+                    zip(stats.tables, stats.table_bytes, strict=True)
+                )
+            ),
+            ("durability", self.durability.name),
+        ]
+        return html_table(repr(self), rows)
 
     def sync(self) -> None:
         """Make everything written so far durable: from now on it survives a loss of power."""
         with self._lock:
             self._check_writable()
             self.wal.sync()
+            self._pay_at, self._log_grew = 0, True  # it may have sealed a segment
 
     def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
         """Refuse: the positions of a store are those of its own log."""
@@ -225,6 +265,14 @@ class Store(Tree):
             if self.flushed != flushed:
                 self.wal.drop_below(self.flushed.index + 1)
             return more
+
+    def _should_freeze(self) -> bool:
+        if not self._log_grew:
+            return self.full
+        held = waiting_log(self.wal.segments, self.flushed.index)
+        self._log_grew = held > self.log_bytes
+        full_at, size = self.options.memtable_bytes, self._memtable.size
+        return should_freeze(size, held, self.waiting, full_at=full_at, log_limit=self.log_bytes)
 
     def _secure(self, through: Position) -> None:
         if self.wal.synced_index < through.index:

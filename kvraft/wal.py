@@ -271,13 +271,13 @@ class Wal:
 
     def append(
         self, first: int, last: int, payload: bytes, durability: Durability = Durability.SYNC
-    ) -> None:
+    ) -> bool:
         """Write the entries ``first`` … ``last``, packed already: the way of a store without Raft.
 
         The caller vouches that ``payload`` is what :func:`~kvraft.record.pack_entries` makes of
         these entries, all of the current term: the hard state's, or the last entry's if that is
-        newer.  Appends that wait share a frame.  Raises ``BadInput`` unless ``first`` follows
-        ``last_index``.
+        newer.  Appends that wait share a frame.  Return whether a segment was sealed.  Raises
+        ``BadInput`` unless ``first`` follows ``last_index``.
         """
         index, tail = self._index, self._tail
         fits = len(payload) <= frame.MAX_PAYLOAD_BYTES
@@ -289,6 +289,7 @@ class Wal:
         index.last = last
         if durability is not _BUFFERED or waiting >= BUFFER_BYTES:
             self._settle(sync=durability is Durability.SYNC)
+        return tail is not self._tail
 
     def flush(self) -> None:
         """Hand everything over to the operating system: from now on it survives this process."""
