@@ -77,12 +77,3 @@ def html_table(caption: str, rows: Iterable[tuple[str, str]]) -> str:
         for name, value in rows
     )
     return f"<table><caption>{escape(caption)}</caption>{cells}</table>"
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``number`` of something in words.
-
-    >>> count(1, "table"), count(1200, "byte")
-    ('1 table', '1,200 bytes')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

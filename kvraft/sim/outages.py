@@ -134,6 +134,7 @@ def pauses(count: int, seed: int = SEED) -> list[int]:
     """Return the pauses, in milliseconds, between ``count`` sendings of a write nobody answers."""
     world = World(3, seed=seed)
     client = world.client("ann")
+    client.register()
     for name in world.members:
         world.crash(name)
     ticket = client.submit({b"k": b"v"}, timeout=1_000_000)

@@ -52,6 +52,8 @@ from kvraft.transaction import (
     ReadAnswer,
     Redirect,
     Refusal,
+    Register,
+    Registered,
     Request,
     Submit,
 )
@@ -123,6 +125,7 @@ class World:
         self._ahead: dict[str, int] = {}  # milliseconds, by member or client
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._planned = 0
+        self._requests = 0  # the numbers given to clients
         self._consensus = consensus
         self._replica = replica
         self._disk = disk
@@ -575,6 +578,10 @@ class _Host:
         self.millis = world.millis
         self.wall_millis = partial(world.millis, name)
 
+    def number(self) -> int:
+        self._world._requests += 1
+        return self._world._requests
+
     def send(self, request: Request) -> None:
         self._world._send(request)
         self._world._keep_ticking(self._name)
@@ -590,11 +597,13 @@ def _give(replica: Replica, message: AnyMessage | None) -> None:
     match message:
         case None:
             replica.tick()
+        case Register():
+            replica.register(message)
         case Submit():
             replica.submit(message)
         case Read():
             replica.read(message)
-        case Answer() | Redirect() | Later() | Refusal() | ReadAnswer():
+        case Registered() | Answer() | Redirect() | Later() | Refusal() | ReadAnswer():
             raise BadInput(f"{message} is for a client, not for a member")
         case _:
             replica.receive(message)
