@@ -197,7 +197,7 @@ def test_a_member_that_lost_anything_is_refused_and_its_copy_can_be_dumped(tmp_p
     claim(disk, "c/n1", new=True)
     wal = Wal.open(disk, "c/n1")
     entries = [
-        Entry(1, at, Record(Kind.PUT, b"%d" % at, b"v", at, TxnId("c", at), True)) for at in (1, 2)
+        Entry(1, at, Record(Kind.PUT, b"%d" % at, b"v", at, TxnId("c", 1, at), True)) for at in (1, 2)
     ]
     wal.save(HardState(1, "n1"), entries)
     wal.close()
