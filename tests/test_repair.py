@@ -196,9 +196,8 @@ def test_a_member_that_lost_anything_is_refused_and_its_copy_can_be_dumped(tmp_p
     disk = RealDisk(tmp_path)
     claim(disk, "c/n1", new=True)
     wal = Wal.open(disk, "c/n1")
-    entries = [
-        Entry(1, at, Record(Kind.PUT, b"%d" % at, b"v", at, TxnId("c", 1, at), True)) for at in (1, 2)
-    ]
+    puts = [Record(Kind.PUT, b"%d" % at, b"v", at, TxnId("c", 1, at), True) for at in (1, 2)]
+    entries = [Entry(1, at, put) for at, put in enumerate(puts, 1)]
     wal.save(HardState(1, "n1"), entries)
     wal.close()
     with Tree.open(disk, owner="c/n1") as tree:
