@@ -1,5 +1,6 @@
 """Whole clusters in the simulated world: the same every time, and right under faults."""
 
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.invariants import Checker
+from kvraft.check.invariants import Checker, Violation, WorldChecker
+from kvraft.check.transactions import TransactionChecker
 from kvraft.client import WriteFailed
 from kvraft.errors import BadInput, Damage, Foreign, TimedOut
 from kvraft.events import Appended, Lost, Repeated, SegmentDropped, Sent, Superseded, Trace, Undone
@@ -542,3 +544,52 @@ def test_leaders_change_in_a_storm():
     world, _ = storm(3)
     assert max(r.raft.term for r in world.replicas.values()) > 1
     assert any(r.raft.role is Role.LEADER for r in world.replicas.values())
+
+
+# ── a checker looks past the faults ─────────────────────────────────────────────────────────────
+
+
+def flushed_world(*checkers):
+    """A world whose members have flushed, so that most of the log is on disk only."""
+    world = elected(options=replace(TINY, segment_bytes=1 << 20))  # none is cut
+    watching = [checker(world) for checker in checkers]
+    for i in range(60):
+        world.client("c").put(b"k%d" % (i % 9), b"v" * 60)
+        for checker in watching:
+            checker.check()
+    world.settle()
+    assert all(replica.raft.log.released > 20 for replica in world.replicas.values())
+    return world, watching
+
+
+def test_a_checker_does_not_meet_the_faults_that_are_meant_for_members():
+    world, (transactions,) = flushed_world(TransactionChecker)
+    for name in world.members:
+        world.disk(name).break_at(1, kinds=("read",), stays=True)
+    Checker(world).check()
+    WorldChecker(world).check()
+    transactions.check()
+    transactions.check_members()
+    for name in world.members:
+        with pytest.raises(OSError, match="Input/output error"):
+            world.disk(name).read("MEMBER")
+
+
+def test_a_checker_does_not_use_up_the_calls_after_which_a_disk_is_to_fail():
+    world, _ = flushed_world()
+    disk = world.disk("n1")
+    disk.break_at(2, kinds=("read",))
+    Checker(world).check()
+    disk.read("MEMBER")
+    with pytest.raises(OSError, match="Input/output error"):
+        disk.read("MEMBER")
+
+
+def test_after_looking_undisturbed_a_fault_is_there_again_whatever_happened():
+    world = elected()
+    world.disk("n1").break_at(1, kinds=("read",), stays=True)
+    with suppress(Violation), world.undisturbed():
+        world.disk("n1").read("MEMBER")
+        raise Violation("this", (), "was found")
+    with pytest.raises(OSError, match="Input/output error"):
+        world.disk("n1").read("MEMBER")

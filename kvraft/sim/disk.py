@@ -37,7 +37,8 @@ from __future__ import annotations
 import copy
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -317,6 +318,18 @@ class SimDisk:
     def mend(self) -> None:
         """Let no further call fail that :meth:`break_at` asked for."""
         self._fault = None
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let no call fail in a ``with`` block, and none count for :meth:`break_at`.
+
+        It is for one who looks from outside, such as a checker: faults are meant for the member.
+        """
+        fault, self._fault = self._fault, None
+        try:
+            yield
+        finally:
+            self._fault = fault
 
     def restore(self) -> None:
         """Give the power back with nothing lost, as when only the process died."""

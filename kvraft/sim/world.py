@@ -18,8 +18,8 @@ Events of the world's queue are ordered by time, then by the order in which they
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -201,6 +201,19 @@ class World:
         same = len({(mark.applied, mark.committed, mark.last) for mark in marks}) == 1
         idle = not any(replica.has_work or replica.tree.has_work for replica in running)
         return same and idle and marks[0].applied == marks[0].last
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let no simulated disk fail in a ``with`` block: it is for one who looks from outside.
+
+        What members hold is partly on their disks, so whoever asks them reads there.  The faults
+        that were ordered are kept for the members' own calls.
+        """
+        with ExitStack() as stack:
+            for seat in self._seats.values():
+                if isinstance(seat.disk, SimDisk):
+                    stack.enter_context(seat.disk.undisturbed())
+            yield
 
     # ── clients ─────────────────────────────────────────────────────────────────────────────────
 
