@@ -44,6 +44,7 @@ from typing import Protocol, Self
 from kvraft.clock import Clock
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Redirected, Report, TicketMoved, ignore
+from kvraft.inputs import whole
 from kvraft.record import Timestamp, TxnId
 from kvraft.session import WINDOW
 from kvraft.transaction import (
@@ -222,10 +223,11 @@ class Client:
         return self._submit(writes, None, timeout)
 
     def _submit(self, writes: Writes, reads: dict[bytes, Timestamp] | None, timeout: int) -> Ticket:
+        deadline = self._millis() + whole(timeout, "a timeout", least=0)
         txn = TxnId(self.name, self._sequence + 1)
         transaction = build(txn, writes, self.clock.now(), reads)
         self._sequence += 1
-        ticket = Ticket(self._millis() + timeout, transaction=transaction, host=self._host)
+        ticket = Ticket(deadline, transaction=transaction, host=self._host)
         ticket.timestamp = transaction.timestamp
         self._queue.append(ticket)
         self._send_queued()
@@ -235,7 +237,7 @@ class Client:
         """Take up a ticket that ended ABORTED or UNKNOWN again, under the same transaction id."""
         if ticket.stage not in (Stage.ABORTED, Stage.UNKNOWN):
             raise BadInput(f"{ticket.txn} is {ticket.stage}: there is nothing to retry")
-        ticket.deadline = self._millis() + timeout
+        ticket.deadline = self._millis() + whole(timeout, "a timeout", least=0)
         self._open[ticket.txn.sequence] = ticket
         self._send(ticket)
 
@@ -307,8 +309,9 @@ class Client:
             raise BadInput("a stale read needs to be told at which member")
         if at is not None and not (type(at) is int and at >= 0):
             raise BadInput(f"a time to read at is a timestamp, not {at!r:.60}")
+        deadline = self._millis() + whole(timeout, "a timeout", least=0)
         self._read_number += 1
-        deadline, number = self._millis() + timeout, self._read_number
+        number = self._read_number
         read = _OpenRead(deadline, number=number, key=key, at=member, stale=stale, time=at)
         self._reads[read.number] = read
         self._send(read)

@@ -43,7 +43,10 @@ from dataclasses import dataclass
 from random import Random
 
 from kvraft import disk as files
+from kvraft import inputs
 from kvraft.disk import Disk
+from kvraft.errors import BadInput
+from kvraft.plural import counted
 
 WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "sync_dir")
 """The kinds of calls that change something; ``read`` is the only other one that can be broken."""
@@ -133,7 +136,7 @@ class SimDisk:
 
     def __init__(self) -> None:
         self.operations = 0
-        self.capacity: int | None = None
+        self._capacity: int | None = None
         self._created = 0
         self._files: dict[str, _File] = {}
         self._durable: dict[str, _File] = {}  # the directory at the last sync_dir
@@ -241,6 +244,15 @@ class SimDisk:
 
     # ── what no real disk offers ────────────────────────────────────────────────────────────────
 
+    @property
+    def capacity(self) -> int | None:
+        """How many bytes all files may have together, ``None`` for no limit."""
+        return self._capacity
+
+    @capacity.setter
+    def capacity(self, size: int | None) -> None:
+        self._capacity = None if size is None else inputs.whole(size, "a capacity", least=0)
+
     def backup(self) -> SimDisk:
         """Return another disk with copies of all files, as they can be read now."""
         twin = SimDisk()
@@ -287,8 +299,8 @@ class SimDisk:
         a random prefix of its bytes is written first.  Every operation after it raises too, until
         :meth:`crash` or :meth:`restore`.
         """
-        if n < 1:
-            raise ValueError(f"there is no operation {n} from now on: the next one is 1")
+        if inputs.whole(n, "the number of an operation") < 1:
+            raise BadInput(f"there is no operation {n} from now on: the next one is 1")
         self._until_cut, self._random = n, random
 
     def break_at(
@@ -309,10 +321,12 @@ class SimDisk:
         leaves it as it was.  A second ``break_at`` takes the place of the first, and a crash
         changes nothing about it.
         """
-        if n < 1:
-            raise ValueError(f"there is no call {n} from now on: the next one is 1")
+        if inputs.whole(n, "the number of a call") < 1:
+            raise BadInput(f"there is no call {n} from now on: the next one is 1")
+        inputs.whole(error, "the number of an error", least=1)
+        kinds = inputs.names(kinds, "the kinds of calls that fail")
         if unknown := [kind for kind in kinds if kind not in (*WRITES, "read")]:
-            raise ValueError(f"there are no calls {unknown} that could fail")
+            raise BadInput(f"there are no calls {unknown} that could fail")
         self._fault = _Fault(n, error, tuple(kinds), random, stays)
 
     def mend(self) -> None:
@@ -337,7 +351,12 @@ class SimDisk:
 
     def corrupt(self, name: str, offset: int, mask: int = 0xFF) -> None:
         """Flip the bits of ``mask`` in one byte of a file, for good."""
-        self._file(name).data[offset] ^= mask
+        data = self._file(name).data
+        if not 0 <= inputs.whole(offset, "the offset of a byte") < len(data):
+            raise BadInput(f"{name} has {counted(len(data), 'byte')}, and none at {offset}")
+        if not 1 <= inputs.whole(mask, "a mask of bits") <= 0xFF:
+            raise BadInput(f"a mask of {mask} flips no bit of a byte: 1 to 255 would")
+        data[offset] ^= mask
 
     def copy(self) -> SimDisk:
         """Return a second disk in the same state, what is durable and what is not included."""

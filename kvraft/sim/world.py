@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from kvraft import inputs
 from kvraft.client import Client
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Busy, NotLeader, Stopped, TimedOut
@@ -88,6 +89,9 @@ class World:
     are started at once, at time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order
     on each link unless ``reorder``.  ``consensus`` is the module that every member runs, and
     ``replica`` what joins it to log and tree.  With ``trace`` false no events are kept.
+
+    Raises :class:`~kvraft.errors.BadInput` here and everywhere for what makes no sense, of which
+    :class:`~kvraft.errors.WrongType` is a kind.
     """
 
     def __init__(
@@ -105,27 +109,28 @@ class World:
         replica: type[Replica] = Replica,
         trace: bool = True,
     ) -> None:
-        names = [f"n{i + 1}" for i in range(members)] if isinstance(members, int) else members
-        self.seed = seed
+        names = inputs.members(members)
+        self.seed = inputs.whole(seed, "a seed")
         self.now = 0
         """Microseconds since the world began."""
         self.trace = Trace()
         """Everything that happened; empty if no trace was asked for, which saves much."""
-        self._traced = trace
+        self._traced = inputs.flag(trace, "trace")
         self.network = Network(
             self._stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
         )
-        self._configuration = Configuration(tuple(names))
-        self._cluster = cluster
-        self._options = options or Options()
+        self._configuration = Configuration(names)
+        self._cluster = inputs.text(cluster, "the name of a cluster")
+        options = Options() if options is None else options
+        self._options = inputs.instance(options, Options, "the options of a world")
         self._clients: dict[str, Client] = {}
         self._ticking: dict[str, bool] = {}
         self._ahead: dict[str, int] = {}  # milliseconds, by member or client
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._planned = 0
-        self._consensus = consensus
-        self._replica = replica
-        self._disk = disk
+        self._consensus = inputs.subclass(consensus, Raft, "consensus")
+        self._replica = inputs.subclass(replica, Replica, "replica")
+        self._disk = inputs.function(disk, "disk")
         self._seats = {name: _Seat(name, disk(name)) for name in self._configuration.voters}
         for name in self._seats:
             self.restart(name)
@@ -171,7 +176,8 @@ class World:
 
     def run_until(self, condition: Callable[[], bool], *, limit: int = 60_000) -> None:
         """Step until ``condition`` holds; :class:`~kvraft.errors.TimedOut` after ``limit`` ms."""
-        until = self.now + limit * MILLI
+        inputs.function(condition, "what is waited for")
+        until = self.now + inputs.whole(limit, "the limit", least=0) * MILLI
         while not condition():
             if not self._queue or self._queue[0][0] > until:
                 raise TimedOut(f"what was waited for did not happen within {limit} ms")
@@ -179,7 +185,7 @@ class World:
 
     def run_for(self, millis: int) -> None:
         """Let ``millis`` milliseconds pass."""
-        until = self.now + millis * MILLI
+        until = self.now + inputs.whole(millis, "a time to run for", least=0) * MILLI
         while self._queue and self._queue[0][0] <= until:
             self.step()
         self.now = until
@@ -219,6 +225,7 @@ class World:
 
     def client(self, name: str) -> Client:
         """Return the client called ``name``, made on first use."""
+        inputs.text(name, "the name of a client")
         if name in self._seats:
             raise BadInput(f"{name} is a member, so it cannot be a client")
         if name not in self._clients:
@@ -233,6 +240,7 @@ class World:
 
     def dismiss(self, name: str) -> None:
         """Let a client go that waits for nothing any more: the world forgets it."""
+        inputs.text(name, "the name of a client")
         if name not in self._clients or self._clients[name].busy:
             raise BadInput(f"there is no client called {name} that waits for nothing")
         del self._clients[name]
@@ -245,6 +253,8 @@ class World:
 
         Without a name, the time of this world.
         """
+        if name:
+            self._known(name)
         return EPOCH_MILLIS + self.now // MILLI + self._ahead.get(name, 0)
 
     def set_clock(self, name: str, ahead: int) -> None:
@@ -252,10 +262,8 @@ class World:
 
         It may lie behind, too.  No clock but this one goes wrong: all run at one speed.
         """
-        if name in self._seats or name in self._clients:
-            self._ahead[name] = ahead
-        else:
-            raise BadInput(f"there is neither a member nor a client called {name}")
+        self._known(name)
+        self._ahead[name] = inputs.whole(ahead, "how far a clock is ahead")
 
     def _keep_ticking(self, name: str) -> None:
         if not self._ticking.get(name):
@@ -305,7 +313,7 @@ class World:
 
     def add(self, name: str) -> None:
         """Start a new member with an empty disk, which belongs to no configuration yet."""
-        if name in self._seats or name in self._clients:
+        if inputs.text(name, "the name of a member") in (*self._seats, *self._clients):
             raise BadInput(f"there is somebody called {name} already")
         self._seats[name] = _Seat(name, self._disk(name))
         self.restart(name)
@@ -335,7 +343,7 @@ class World:
         votes (thesis §4.2.1).  Returns when that is so; raises :class:`~kvraft.errors.TimedOut` if
         it does not come to pass within ``limit`` milliseconds, as without a majority it cannot.
         """
-        until = self.now + limit * MILLI
+        until = self.now + inputs.whole(limit, "the limit", least=0) * MILLI
         for learns in (True, False):
             while not self._changed(old, new, learns=learns):
                 if self.now > until:
@@ -383,10 +391,7 @@ class World:
 
         Clients that are in no group reach everybody.
         """
-        named = [name for group in groups for name in sorted(group)]
-        for name in named:
-            if name not in self._seats and name not in self._clients:
-                raise BadInput(f"there is neither a member nor a client called {name}")
+        named = [name for group in inputs.groups(groups, self._known) for name in group]
         rest = [name for name in self.members if name not in named]
         whole = [sorted(group) for group in groups] + ([rest] if rest else [])
         self.network.partition(whole)
@@ -399,6 +404,8 @@ class World:
 
     def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
         """Lose messages in flight: one by its id, or all that ``which`` says.  Return how many."""
+        if not isinstance(which, int):
+            inputs.function(which, "what is to be lost, if not the number of a message,")
         doomed = [
             envelope.id
             for envelope in self.in_flight
@@ -534,8 +541,13 @@ class World:
     def _stream(self, concern: str) -> Random:
         return Random(f"{self.seed}/{concern}")
 
+    def _known(self, name: str) -> None:
+        """Check that there is somebody of that name."""
+        if inputs.text(name, "a name") not in (*self._seats, *self._clients):
+            raise BadInput(f"there is neither a member nor a client called {name}")
+
     def _seat(self, name: str) -> _Seat:
-        if name not in self._seats:
+        if inputs.text(name, "the name of a member") not in self._seats:
             raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
         return self._seats[name]
 
