@@ -3,15 +3,32 @@
 The module is a state machine without I/O (raft.py); whoever owns it does the I/O.  Its options go
 in when it is made; a :class:`Ready` comes out whenever there is something to do; a :class:`Status`
 can be looked at any time.
+
+The loop that an owner runs stands in raft.py.  What else it has to see to, for safety:
+
+- **An incarnation of its own for each start.**  A member that asks its leader about a read must not
+  take the answer to a question from before a crash, so each start is given a number that no
+  earlier start of this member was given: a counter on its disk, a boot count, or 64 bits from the
+  operating system's entropy; never from a generator with a seed.
+- **Ticks before input.**  Time is what ticks say.  A process that stood still (a debugger, a laptop
+  that slept, a machine that was moved) must be given all ticks that passed before it is given
+  anything else, or a lease that has long run out looks valid: a stale read.
+- **One thread at a time.**  Nothing here locks; a tick and a step at once break anything.
+- **Whole rounds.**  :meth:`~kvraft.raft.Raft.ready`, then :meth:`~kvraft.raft.Raft.advance` once
+  all of it is done; input may come in between.  An owner whose disk failed must not advance.
+
+And for progress only: ``random`` draws election timeouts and decides about nothing else.  Members
+whose generators have the same seed draw the same timeouts, stand together, and elect nobody for
+long: give each its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import NamedTuple
 
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, WrongType
 from kvraft.membership import Configuration
 from kvraft.messages import Message
 from kvraft.plural import counted
@@ -29,10 +46,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Times in ticks, sizes in bytes.  Raises :class:`~kvraft.errors.BadInput` for nonsense.
+    """Times in ticks, sizes in bytes.  Raises :class:`~kvraft.errors.BadInput` for nonsense, and
+    :class:`~kvraft.errors.WrongType` for anything but whole numbers and true or false.
 
     - ``election_ticks``, ``spread_ticks``: an election timeout is drawn anew each time, from the
-      first up to, not including, the sum of both (Raft §5.2);
+      first up to, not including, the sum of both (Raft §5.2).  A spread of 1 is none: members that
+      began together stand together, and split the vote again and again;
     - ``heartbeat_ticks``: how often a leader is heard at the least;
     - ``max_batch_bytes``: how many bytes of entries, or of a snapshot, one message takes; a single
       entry always fits;
@@ -58,6 +77,12 @@ class Options:
     lease_ticks: int = 0
 
     def __post_init__(self) -> None:
+        for option in fields(self):
+            value, kind = getattr(self, option.name), type(option.default)
+            if type(value) is not kind:
+                raise WrongType(
+                    f"{option.name} should be of type {kind.__name__}, not {value!r:.60}"
+                )
         if not 1 <= self.heartbeat_ticks < self.election_ticks:
             raise BadInput(
                 f"a heartbeat every {counted(self.heartbeat_ticks, 'tick')} does not "
@@ -98,7 +123,10 @@ class Fate(StrEnum):
 
 
 class Decided(NamedTuple):
-    """The proposal that :meth:`~kvraft.raft.Raft.propose` put at ``first`` … ``last``."""
+    """What was proposed at ``first`` … ``last`` in ``term``, records or a change of members.
+
+    What a leader appends of its own accord is not told here.
+    """
 
     first: int
     last: int
@@ -109,8 +137,8 @@ class Decided(NamedTuple):
 class Chunk(NamedTuple):
     """A part of a leader's snapshot, to be kept: ``data`` stands at ``offset``, in bytes.
 
-    Chunks come in order, each where the one before it ends.  One at 0 begins another snapshot:
-    what was kept of the one before is no use any more.
+    Chunks come in order, each where the one before it ends.  One at 0 begins a snapshot anew: what
+    was kept of it or of another is no use any more (Raft Figure 13).
     """
 
     offset: int
@@ -148,7 +176,8 @@ class FollowerStatus:
     """A follower as its leader sees it.
 
     ``snapshot`` is the last index of one in flight, ``sent`` the last entry of the appends that are
-    not answered; either is 0 if there is none.
+    not answered; either is 0 if there is none.  ``lost`` says that it lost entries that it had
+    acknowledged as durable.
     """
 
     state: str
@@ -158,6 +187,7 @@ class FollowerStatus:
     active: bool
     snapshot: int = 0
     sent: int = 0
+    lost: bool = False
 
     @property
     def reach(self) -> int:
@@ -210,5 +240,6 @@ class Status:
             lines.append(
                 f"  {name}: {follower.state}, match {follower.match}, next {follower.next}, "
                 f"{follower.in_flight} in flight{'' if follower.active else ', silent'}"
+                f"{', lost its log' if follower.lost else ''}"
             )
         return "\n".join(lines)

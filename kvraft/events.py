@@ -103,6 +103,27 @@ class TransferBegan(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TransferEnded(Event):
+    """A leader no longer hands over to ``member``, and says ``why``: it takes proposals again."""
+
+    member: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLost(Event):
+    """A leader found that ``member`` lost entries that it had acknowledged as durable.
+
+    It had acknowledged the log through ``acknowledged``; of that it holds no more than through
+    ``holds``.  It is sent nothing that would hide this, and counts for nothing new.
+    """
+
+    member: str
+    acknowledged: int
+    holds: int
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotTaken(Event):
     """A member's log was replaced by a leader's snapshot of everything through ``index`` (§7)."""
 

@@ -15,7 +15,9 @@ Invariants:
 - It only appends to its log (Figure 3, "leader append-only").
 - ``next index > match index`` for every follower; match indexes never fall.
 - An entry counts for a member, this one included, only once it is durable there.
-- A read waits for a heartbeat round that begins after it was asked for, unless the lease holds.
+- A read waits for a heartbeat round that begins after it was asked for, unless the lease holds, and
+  no longer than ``election_ticks``.
+- Nobody becomes a voter, and no change of voters begins, on the word of members that are silent.
 
 Sources: Raft Figure 2 ("rules for servers: leaders"), §5.3, §5.4.2, §6, §7, §8; thesis §3.10,
 §4.2, §6.2, §6.4, §10.2.
@@ -29,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from kvraft.contract import FollowerStatus
 from kvraft.errors import BadInput, Busy
-from kvraft.events import ProgressChanged, TransferBegan
+from kvraft.events import LogLost, ProgressChanged, TransferBegan, TransferEnded
 from kvraft.log import Snapshot
 from kvraft.membership import Configuration, committed_index, vote_result
 from kvraft.messages import (
@@ -66,6 +68,8 @@ class Leader:
         self._leased_at: int | None = None  # when the latest answered round began
         self._elapsed = 0  # ticks since the last heartbeat
         self._quiet_ticks = 0  # since it was checked that a quorum is heard
+        self._looked = raft.ticks  # when that was
+        self._snapshots = 0  # how many were begun to be sent
         self._transfer_ticks = 0
         self.transfer: str | None = None
         """Whom leadership is being handed to."""
@@ -82,7 +86,11 @@ class Leader:
         self._quiet_ticks += 1
         self._transfer_ticks += 1
         if self.transfer and self._transfer_ticks >= self._options.election_ticks:
-            self.transfer = None  # it did not come to pass: take proposals again
+            self._end_transfer("it was not elected in time")
+            if self._raft.leading is not self:
+                return
+        for waiting in self._reads.give_up(self._raft.ticks - self._options.election_ticks):
+            self._raft.fail_read(waiting)
         if self._quiet_ticks >= self._options.election_ticks:
             self._quiet_ticks = 0
             if not self._hears_quorum() and self._options.check_quorum:
@@ -98,17 +106,21 @@ class Leader:
 
     def _hears_quorum(self) -> bool:
         """Return whether a quorum was heard since this was last asked."""
-        heard = {name: progress.active for name, progress in self._progress.items()}
+        heard = {name: self._active(progress) for name, progress in self._progress.items()}
         heard[self._raft.member] = True
         for name in list(self._progress):
             if name not in self._members:  # it left, and had time to hear so
                 del self._progress[name]
+        long_ago = self._raft.ticks - _PATIENCE * self._options.election_ticks
         for progress in self._progress.values():
-            progress.silent = 0 if progress.active else progress.silent + 1
-            if progress.state is State.SNAPSHOT and progress.silent >= _PATIENCE:
+            if progress.state is State.SNAPSHOT and not progress.heard_since(long_ago + 1):
                 progress.begin(State.PROBE)  # let go of it: it keeps log and tables
-            progress.active = False
+        self._looked = self._raft.ticks
         return vote_result(self._raft.configuration, heard) is True
+
+    def _active(self, progress: Progress) -> bool:
+        """Whether a follower was heard since this was last checked of a quorum."""
+        return progress.heard_since(self._looked)
 
     # ── sending (Raft §5.3, §7; thesis §10.2) ───────────────────────────────────────────────────
 
@@ -150,7 +162,7 @@ class Leader:
             # has left is sent none: it is let go before it could have all of it.
             if name not in self._members:
                 return False
-            return progress.active and snapshot is not None and snapshot.last >= log.base
+            return self._active(progress) and snapshot is not None and snapshot.last >= log.base
         if progress.paused(self._options.window):
             return False
         return progress.state is State.SNAPSHOT or progress.next <= log.last_index
@@ -170,6 +182,8 @@ class Leader:
         if progress.state is not State.SNAPSHOT and progress.next <= log.base.index and offer:
             progress.begin(State.SNAPSHOT)
             progress.snapshot = offer.open()
+            self._snapshots += 1
+            progress.number = self._snapshots
             self._report_progress(to, progress)
         if progress.snapshot is not None:
             self._send_chunk(to, progress, progress.snapshot)
@@ -207,6 +221,7 @@ class Leader:
             progress.offset,
             data,
             zlib.crc32(data),
+            progress.number,
             raft.cluster,
         )
         raft.post_early(chunk)
@@ -237,14 +252,15 @@ class Leader:
             )
             self._raft.refuse(reply, what)
             return
-        progress.active = True
+        progress.heard = self._raft.ticks
         before, match = progress.state, progress.match
         if reply.success:
-            progress.matched(reply.match)
+            progress.matched(reply.match, self._round)
             if progress.state is State.SNAPSHOT:
                 self._nudge(progress, reply.round)
         else:
             # Skip all entries of a conflicting term at once, never below what is known to match.
+            self._look_for_loss(reply, progress)
             meet = self._raft.log.last_not_above(reply.hint_term, reply.hint_index)
             progress.refused(reply.prev_index, meet)
         if progress.state is not before:
@@ -256,6 +272,16 @@ class Leader:
             self._moved(reply.sender)
         if reply.sender not in self._members and progress.match >= self._raft.configuration_index:
             self._progress.pop(reply.sender, None)  # it knows now that it left
+
+    def _look_for_loss(self, reply: AppendEntriesReply, progress: Progress) -> None:
+        """Report, once, a follower that no longer holds what it acknowledged as durable.
+
+        Its match index stays: others were told that it holds this, and a majority may rest on it.
+        As it refuses whatever follows, it counts for nothing new.
+        """
+        if not progress.lost and progress.takes_back(reply.prev_index, reply.round):
+            progress.lost = True
+            self._raft.report(LogLost(reply.sender, progress.match, reply.hint_index))
 
     def _nudge(self, progress: Progress, round: int) -> None:
         """A follower is alive.  If it has not answered a chunk from before, that one was lost."""
@@ -269,13 +295,13 @@ class Leader:
         progress = self._progress.get(reply.sender)
         if progress is None:
             return
-        progress.active = True
+        progress.heard = self._raft.ticks
         snapshot = progress.snapshot
         if snapshot is None or snapshot.last.index != reply.last_index:
             return
         if reply.done:
             progress.begin(State.REPLICATE)
-            progress.matched(reply.last_index)
+            progress.matched(reply.last_index, self._round)
             self._report_progress(reply.sender, progress)
             self._moved(reply.sender)
         elif progress.in_flight and reply.offset == progress.offset:
@@ -334,12 +360,17 @@ class Leader:
             behind = progress.match < raft.configuration_index
             if left and behind and progress.state is not State.SNAPSHOT:
                 self._progress[name] = progress
+        if self.transfer is not None and self.transfer not in raft.configuration.voting:
+            self._end_transfer("it is not a voter any more")
 
     def check_change(self, change: Configuration) -> None:
         """Raise :class:`~kvraft.errors.Busy` unless ``change`` may begin now.
 
         Who is to vote must have caught up as a learner, or committing would wait for it (thesis
-        §4.2.1): it must hold what was committed when the latest heartbeat was sent.
+        §4.2.1): it must hold what was committed when the latest heartbeat was sent, and have been
+        heard within ``election_ticks``.  So must a majority of the new voters, or nothing could be
+        committed any more, this change included.  :class:`~kvraft.errors.BadInput` is raised for a
+        newcomer that is not a learner, or lost its log.
         """
         raft = self._raft
         if raft.commit_index < self.noop_index:
@@ -350,11 +381,28 @@ class Leader:
             progress = self._progress.get(name)
             if progress is None:
                 raise BadInput(f"{name} cannot vote before it caught up: add it as a learner first")
+            if progress.lost:
+                raise BadInput(f"{name} cannot vote: it lost entries that it had acknowledged")
             if progress.match < max(1, self._round_commit):
                 raise Busy(
                     f"{name} cannot vote yet: it holds the log through {progress.match} of "
                     f"{self._round_commit}"
                 )
+            if not self._heard_lately(name):
+                raise Busy(f"{name} cannot vote yet: it has not been heard for a while")
+        heard = {name: self._heard_lately(name) for name in change.voters}
+        if not vote_result(Configuration(change.voters), heard):
+            silent = " ".join(name for name in heard if not heard[name])
+            raise Busy(
+                f"with voters {' '.join(heard)} nothing would be committed: {silent} has not been "
+                "heard for a while"
+            )
+
+    def _heard_lately(self, name: str) -> bool:
+        """Whether a member was heard within an election timeout; this one always is."""
+        since = self._raft.ticks - self._options.election_ticks + 1
+        progress = self._progress.get(name)
+        return name == self._raft.member or (progress is not None and progress.heard_since(since))
 
     def _finish_change(self) -> None:
         """Once a change is committed: leave the joint configuration; leave, if we were removed."""
@@ -364,14 +412,26 @@ class Leader:
         configuration = raft.configuration
         if configuration.joint:
             raft.append_own([configuration_record(configuration.leave().to_bytes())])
-        elif raft.member not in configuration.voters:
+        elif raft.member not in configuration.voters and not self._awaits_heir():
             self._retire(configuration)
 
+    def _awaits_heir(self) -> bool:
+        """Whether leadership is being handed to somebody who does not hold the whole log yet."""
+        return (
+            self.transfer is not None
+            and self._progress[self.transfer].match < self._raft.log.last_index
+        )
+
     def _retire(self, configuration: Configuration) -> None:
-        """Hand over to the most complete voter and follow: this member votes no more (§6)."""
+        """Hand over and follow: this member votes no more (§6).
+
+        The heir is who was asked for, else the most complete voter.
+        """
         self._round_due = True
         self.send()  # everybody may hear that this is committed
-        heir = max(configuration.voters, key=lambda name: self._progress[name].match)
+        heir = self.transfer
+        if heir is None:
+            heir = max(configuration.voters, key=lambda name: self._progress[name].match)
         self._order_election(heir)
         self._raft.step_down()
 
@@ -380,6 +440,19 @@ class Leader:
         self.transfer, self._transfer_ticks = to, 0
         self._raft.report(TransferBegan(to))
         self._order_election(to)
+
+    def cancel_transfer(self) -> None:
+        """Hand over to nobody, if somebody is being handed over to."""
+        if self.transfer is not None:
+            self._end_transfer("it was called off")
+
+    def _end_transfer(self, why: str) -> None:
+        """Hand over no more, and take proposals again."""
+        assert self.transfer is not None
+        to, self.transfer = self.transfer, None
+        self._raft.report(TransferEnded(to, why))
+        if self._raft.commit_index >= self.noop_index:
+            self._finish_change()  # which may have waited for this
 
     def _order_election(self, to: str) -> None:
         """Tell ``to`` to begin an election, if it holds the whole log."""
@@ -411,13 +484,13 @@ class Leader:
         # index bounds it (§8).
         index = max(self._raft.commit_index, self.noop_index)
         if self.lease:
-            self._raft.serve(Waiting(who, index, 0))
+            self._raft.serve(Waiting(who, index, 0, self._raft.ticks))
         else:
-            self._reads.add(who, index, self._round + 1)
+            self._reads.add(Waiting(who, index, self._round + 1, self._raft.ticks))
 
     def give_up_reads(self) -> list[Waiting]:
         """Return the reads that wait, and wait for none of them any more."""
-        return self._reads.give_up()
+        return self._reads.give_up(self._raft.ticks)
 
     def _confirm_round(self) -> None:
         """See which rounds a quorum has answered: reads go out, the lease grows."""
@@ -447,9 +520,10 @@ class Leader:
                 p.next,
                 p.match,
                 len(p.in_flight),
-                p.active,
+                self._active(p),
                 p.snapshot.last.index if p.snapshot else 0,
                 p.last_sent,
+                p.lost,
             )
             for name, p in self._progress.items()
         }

@@ -25,7 +25,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, WrongType
+from kvraft.record import is_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,9 @@ class Configuration:
 
     ``outgoing`` are the voters of the old configuration while a change is under way, none
     otherwise.  One of ``learners`` may be in ``outgoing``: it votes until the change is complete.
-    Raises :class:`~kvraft.errors.BadInput` if there is no voter, a name is empty or named twice,
-    or a voter is a learner, too.
+    Raises :class:`~kvraft.errors.WrongType` for anything but tuples (or lists, which become tuples)
+    of text, and :class:`~kvraft.errors.BadInput` if there is no voter, a name is none
+    (:func:`~kvraft.record.is_name`) or given twice, or a voter is a learner, too.
     """
 
     voters: tuple[str, ...]
@@ -43,11 +45,12 @@ class Configuration:
     learners: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for field in ("voters", "outgoing", "learners"):
+            # Sound or refused here: on the way to a follower it would be too late.
+            object.__setattr__(self, field, names_of(field, getattr(self, field)))
         if not self.voters:
             raise BadInput("a cluster needs at least one voting member")
         for names in (self.voters, self.outgoing, self.learners):
-            if not all(isinstance(name, str) and name for name in names):
-                raise BadInput(f"a member needs a name: {names!r}")
             if len(set(names)) != len(names):
                 raise BadInput(f"a member is named twice: {', '.join(names)}")
         for name in self.learners:
@@ -117,6 +120,25 @@ class Configuration:
         if self.learners:
             text += f", learners {' '.join(self.learners)}"
         return text
+
+
+def names_of(what: str, names: object) -> tuple[str, ...]:
+    """Return ``names``, a tuple or list of members' names, as a tuple; ``what`` they are is named.
+
+    Raises :class:`~kvraft.errors.WrongType` for anything else (a text is not taken for its
+    letters, nor a set, which has no order), and :class:`~kvraft.errors.BadInput` for text that
+    cannot be a name.
+    """
+    if not isinstance(names, tuple | list):
+        kind = type(names).__name__
+        raise WrongType(f"{what} should be a tuple of members' names, not of type {kind}")
+    for name in names:
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise WrongType(f"a member needs a name: {what} names one of type {kind}, not str")
+        if not is_name(name):
+            raise BadInput(f"a member needs a name that can be written down, not {name[:60]!r}")
+    return tuple(names)
 
 
 def committed_index(configuration: Configuration, match: Mapping[str, int]) -> int:

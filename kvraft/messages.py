@@ -15,24 +15,13 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
+from kvraft.admission import records_problem
 from kvraft.membership import Configuration
 from kvraft.plural import counted
-from kvraft.record import (
-    EXPECTATION_BYTES,
-    MAX_KEY_BYTES,
-    MAX_VALUE_BYTES,
-    Entry,
-    Kind,
-    Position,
-    Record,
-    TxnId,
-)
+from kvraft.record import MAX_NUMBER, Entry, Position, is_name
 
 CLUSTER = "kvraft"
 """The name of a cluster that was given no other."""
-
-MAX_NUMBER = 2**63 - 1
-"""The highest term, index or time: what a disk or another language can hold, too."""
 
 
 class RequestVote(NamedTuple):
@@ -131,8 +120,10 @@ class AppendEntriesReply(NamedTuple):
 class InstallSnapshot(NamedTuple):
     """One chunk of a snapshot: ``data`` is what stands at ``offset`` of its ``size`` bytes.
 
-    ``checksum`` is the CRC-32 of ``data``.  The snapshot replaces the log through ``last_index``,
-    whose entry is of ``last_term``, and carries the ``configuration`` as of there.
+    ``checksum`` is the CRC-32 of ``data``.  ``number`` counts the snapshots that a leader has begun
+    to send in its term, so that chunks of two are never mixed, however alike they are.  The
+    snapshot replaces the log through ``last_index``, whose entry is of ``last_term``, and carries
+    the ``configuration`` as of there.
     """
 
     sender: str
@@ -145,6 +136,7 @@ class InstallSnapshot(NamedTuple):
     offset: int
     data: bytes
     checksum: int
+    number: int = 0
     cluster: str = CLUSTER
 
 
@@ -166,8 +158,9 @@ class InstallSnapshotReply(NamedTuple):
 class ReadIndex(NamedTuple):
     """A follower asks as of which index it may serve a read (thesis §6.4).
 
-    ``asker`` differs from one start of the follower to the next, so that the answer to a question
-    from before a crash is never taken for another's.
+    ``asker`` is the follower's incarnation, which differs from one start of it to the next, and
+    ``token`` differs from one question of an incarnation to the next: so an answer is never taken
+    for that to another question, from before a crash or after.
     """
 
     sender: str
@@ -231,7 +224,7 @@ _NUMBERS: dict[type, tuple[str, ...]] = {
         "round",
         "wall",
     ),
-    InstallSnapshot: ("term", "last_index", "last_term", "size", "offset", "checksum"),
+    InstallSnapshot: ("term", "last_index", "last_term", "size", "offset", "checksum", "number"),
     InstallSnapshotReply: ("term", "last_index", "offset"),
     ReadIndex: ("term", "asker", "token"),
     ReadIndexReply: ("term", "asker", "token"),
@@ -253,8 +246,9 @@ _FLAGS = {
 def problem(message: object, member: str, cluster: str) -> str:
     """Return why ``member`` of ``cluster`` cannot take ``message``, ``""`` if it can.
 
-    What is looked at is the message alone: types, signs, and whether its parts fit together.
-    Whether it fits the receiver's log is for the receiver to say.
+    What is looked at is the message alone: types, signs, whether its parts fit together, and
+    whether its entries may stand in a log, which is the rule of ``admission.py``.  Whether it
+    fits the receiver's log is for the receiver to say.
     """
     places = _PLACES.get(type(message))
     if places is None:
@@ -271,7 +265,7 @@ def problem(message: object, member: str, cluster: str) -> str:
     sender, to = message[0], message[1]  # type: ignore[index]
     if to != member:
         return f"it is for {_brief(to)}, not for {member}"
-    if sender == member or not _is_name(sender):
+    if sender == member or not is_name(sender):
         return f"it claims to be from {_brief(sender)}"
     match message:
         case AppendEntries():
@@ -303,7 +297,7 @@ def _append_problem(append: AppendEntries) -> str:
         return ""
     if not all(map(_is_entry, entries)):
         return "not all of its entries are entries"
-    why = _records_problem([entry.record for entry in entries])
+    why = records_problem([entry.record for entry in entries])
     if why:
         return why
     first = append.prev_index + 1
@@ -317,52 +311,6 @@ def _append_problem(append: AppendEntries) -> str:
 
 def _is_entry(entry: object) -> bool:
     return type(entry) is Entry and type(entry[0]) is int and type(entry[1]) is int
-
-
-def _is_name(name: object) -> bool:
-    """Whether ``name`` is text that can be written down: no half of a surrogate pair."""
-    if type(name) is not str or not name:
-        return False
-    return name.isascii() or name == name.encode(errors="replace").decode()
-
-
-def _records_problem(records: list[Record]) -> str:
-    """Check that every record is one that a log on disk can hold.
-
-    Column by column, because the loops then run in C: this is done for every entry received.
-    """
-    if set(map(type, records)) != {Record}:
-        return "not all of its entries hold a record"
-    kinds, keys, values, times, txns, marks = zip(*records, strict=True)
-    if set(map(type, txns)) != {TxnId}:
-        return "a transaction id is none"
-    clients, sequences = zip(*txns, strict=True)
-    for name, column, kind in (
-        ("kind", kinds, Kind),
-        ("key", keys, bytes),
-        ("value", values, bytes),
-        ("timestamp", times, int),
-        ("commit mark", marks, bool),
-        ("client", clients, str),
-        ("sequence", sequences, int),
-    ):
-        if set(map(type, column)) != {kind}:
-            return f"a record's {name} is no {kind.__name__}"
-    if Kind.DELETE_RANGE in kinds:
-        return "range deletes are not replicated"
-    if Kind.EXPECT in kinds and not all(
-        len(value) == EXPECTATION_BYTES
-        for kind, value in zip(kinds, values, strict=True)
-        if kind is Kind.EXPECT
-    ):
-        return f"an expectation is a timestamp of {EXPECTATION_BYTES} bytes"
-    if max(map(len, keys)) > MAX_KEY_BYTES or max(map(len, values)) > MAX_VALUE_BYTES:
-        return f"a key is over {MAX_KEY_BYTES} bytes, or a value over {MAX_VALUE_BYTES}"
-    if min(min(times), min(sequences)) < 0 or max(max(times), max(sequences)) > MAX_NUMBER:
-        return "times and transactions should be numbered from 0 to 2**63 - 1"
-    if not all(client == "" or _is_name(client) for client in set(clients)):
-        return "the client of a transaction should have a name that can be written down"
-    return ""
 
 
 def _snapshot_problem(chunk: InstallSnapshot) -> str:

@@ -18,7 +18,8 @@
   ``window`` of them are not answered yet (flow control).
 - **SNAPSHOT**: chunk after chunk, one at a time; no entries.
 
-Invariants: ``match < next``; ``match`` never falls within a term; of a follower in PROBE or
+Invariants: ``match < next``; ``match`` never falls within a term, not even if the follower says
+that it lost what it acknowledged, which is reported instead; of a follower in PROBE or
 SNAPSHOT at most one message with content is on its way.
 
 Sources: Raft Figure 2 ("volatile state on leaders"), §7; thesis §10.2.1 (pipelining).
@@ -54,9 +55,11 @@ class Progress:
     state: State = State.PROBE
     in_flight: deque[int] = field(default_factory=deque)
     round: int = 0  # the latest heartbeat round that it answered
-    active: bool = False  # heard from since the leader last looked (check-quorum)
-    silent: int = 0  # how often in a row it had not been
+    heard: int | None = None  # the tick in which it was heard last
+    match_round: int = 0  # the leader's round when ``match`` was acknowledged
+    lost: bool = False  # whether it has lost entries that it had acknowledged
     snapshot: Snapshot | None = None  # what it is being sent
+    number: int = 0  # of that snapshot, among all that were sent in this term
     offset: int = 0  # of the chunk to send next, or that was sent last
     sent_round: int = 0  # the round in which the chunk was sent
 
@@ -77,14 +80,27 @@ class Progress:
         if self.state is State.REPLICATE:  # take for granted that it arrives
             self.next = last + 1
 
-    def matched(self, index: int) -> None:
-        """The follower holds everything through ``index``."""
-        self.match = max(self.match, index)
+    def heard_since(self, tick: int) -> bool:
+        """Return whether the follower was heard in ``tick`` or later."""
+        return self.heard is not None and self.heard >= tick
+
+    def matched(self, index: int, round: int) -> None:
+        """The follower holds everything through ``index``, as its leader learns in ``round``."""
+        if index > self.match:
+            self.match, self.match_round = index, round
         if self.state is State.PROBE:
             self.begin(State.REPLICATE)
         while self.in_flight and self.in_flight[0] <= index:
             self.in_flight.popleft()
         self.next = max(self.next, self.match + 1)
+
+    def takes_back(self, prev_index: int, round: int) -> bool:
+        """Return whether a refusal of ``prev_index`` takes back what was acknowledged.
+
+        The append of ``round`` that it answers must have left after the acknowledgement came: else
+        the refusal may be an old one, from before it.
+        """
+        return 0 < prev_index <= self.match and round > self.match_round
 
     def refused(self, prev_index: int, meet: int) -> bool:
         """The follower has no entry ``prev_index`` like the leader's; they may agree at ``meet``.

@@ -5,7 +5,7 @@ committed comes out.  There is no socket, file, thread, clock or randomness of i
 comes as ticks, randomness from a given generator.  So the same code runs in a notebook, a
 simulator, a model checker and a server.
 
-The contract with the owner, a loop::
+The contract with the owner, a loop (``contract.py`` says what else there is to see to)::
 
     ready = raft.ready()
     1. send ready.early                           (may overlap with 2: thesis §10.2.1)
@@ -18,7 +18,9 @@ The contract with the owner, a loop::
 What is in which file: ``messages.py`` the messages and what makes one malformed, ``log.py`` the
 log, ``membership.py`` quorums, ``rules.py`` the two rules of safety, ``leader.py`` what only a
 leader does, with ``progress.py`` what it knows of a follower and ``reads.py`` the reads that wait,
-``contract.py`` options, Ready and Status.  Here is what every member does.
+``fates.py`` what became of proposals, ``incoming.py`` a snapshot on its way, ``admission.py`` what
+may stand in a log at all, ``contract.py`` options, Ready and Status.  Here is what every member
+does.
 
 Invariants (Raft Figure 3 follows from them):
 
@@ -30,6 +32,8 @@ Invariants (Raft Figure 3 follows from them):
   entries of the leader's own term are committed by counting (§5.4.2).
 - The configuration in force is the newest in the log, and a new one is not begun before the last
   one is committed (§6).
+- What a leader takes is what its followers take: one rule, ``admission.py``, asked at the door.
+- A read is served, or has failed, within two election timeouts.
 - No message, whatever is in it, raises an exception; one that nobody sound would send changes
   nothing and is reported as :class:`~kvraft.events.Refused`.
 
@@ -40,11 +44,11 @@ Version)*, 2014, here "Raft"; Ongaro, *Consensus: Bridging Theory and Practice*,
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from random import Random
 
 from kvraft import rules
+from kvraft.admission import check_number, records_problem, wrong
 from kvraft.contract import (
     Chunk,
     Decided,
@@ -68,9 +72,11 @@ from kvraft.events import (
     Voted,
     ignore,
 )
+from kvraft.fates import Fates
+from kvraft.incoming import Incoming, take
 from kvraft.leader import Leader
 from kvraft.log import Log, Offer
-from kvraft.membership import Configuration, vote_result
+from kvraft.membership import Configuration, names_of, vote_result
 from kvraft.messages import (
     CLUSTER,
     AppendEntries,
@@ -88,7 +94,7 @@ from kvraft.messages import (
     problem,
 )
 from kvraft.plural import counted
-from kvraft.reads import Asker, Waiting
+from kvraft.reads import Asker, Asking, Waiting
 from kvraft.record import (
     ORIGIN,
     Entry,
@@ -97,6 +103,7 @@ from kvraft.record import (
     Position,
     Record,
     configuration_record,
+    is_name,
 )
 
 __all__ = ["Decided", "Fate", "Options", "Raft", "ReadReady", "Ready", "Received", "Role", "Status"]
@@ -109,10 +116,12 @@ class Raft:
     memory; configurations in the log behind that supersede it.  The member need not be part of it:
     it may be waiting to be added.  ``log`` and ``hard_state`` are what its disk holds,
     ``committed`` is an index that is known to be committed (what the tree had flushed); entries
-    above it are handed out as they commit.
+    above it are handed out as they commit.  ``incarnation`` is a number from 0 to 2**63 - 1 that no
+    earlier start of this member was given; ``random`` draws election timeouts (the module says more
+    about both).  ``report`` is called with each event, within the call that caused it.
 
-    ``snapshot`` is to be set by the owner: what followers could be sent that need more than the log
-    still holds.  Raises :class:`~kvraft.errors.BadInput` if these do not fit together.
+    Raises :class:`~kvraft.errors.WrongType` and :class:`~kvraft.errors.BadInput` if these are not
+    what they should be or do not fit together.  Not safe for threads.
     """
 
     grant_vote = staticmethod(rules.grant_vote)
@@ -126,11 +135,21 @@ class Raft:
         hard_state: HardState,
         *,
         random: Random,
+        incarnation: int,
         options: Options | None = None,
         committed: int = 0,
         cluster: str = CLUSTER,
         report: Report = ignore,
     ) -> None:
+        for what, name in (("member", member), ("cluster", cluster)):
+            if not is_name(name):
+                raise wrong(f"a {what} needs a name that can be written down", name, str)
+        if not isinstance(random, Random):
+            raise wrong("timeouts are drawn from a random.Random", random, Random)
+        check_number("incarnation", incarnation)
+        why = records_problem([entry.record for entry in log.slice(log.released + 1)])
+        if why:
+            raise BadInput(f"the log of {member} holds what no follower would take: {why}")
         if hard_state.term < log.last_term:
             raise BadInput(f"the log of {member} is of term {log.last_term}, after its own")
         if not log.base.index <= committed <= log.last_index:
@@ -138,7 +157,7 @@ class Raft:
         self.member = member
         self.cluster = cluster
         self.log = log
-        self.snapshot: Offer | None = None
+        self.incarnation = incarnation
         self.role = Role.FOLLOWER
         self.term, self.vote = hard_state
         self.leader: str | None = None
@@ -154,18 +173,17 @@ class Raft:
         self.options = options or Options()
         self.report = report
         self._random = random
+        self._snapshot: Offer | None = None
         self._configurations = [(log.base.index, configuration)]
         self._elapsed = 0  # ticks since the timer was reset
         self._heard_at: int | None = None  # the tick in which a leader was heard last
         self._timeout = self._draw_timeout()
         self._votes: dict[str, bool] = {}
-        self._incoming: tuple[object, int] | None = None  # a snapshot, and how much came of it
-        # Reads that were asked for here, as a follower: token → when; or what they wait for.
-        self._asker = random.getrandbits(48)
-        self._asked: dict[int, int] = {}
-        self._reading: list[ReadReady] = []
-        self._undecided: list[tuple[int, int, int]] = []  # first, last, term: a heap
+        self._incoming: Incoming | None = None
+        self._asking = Asking()
+        self._fates = Fates()
         # What the next ready() hands out, and what the last one did.
+        self._busy = False  # whether the owner is still at what the last one handed out
         self._saved = hard_state
         self._durable = self._saving = log.last_index
         self._unsaved = log.last_index + 1  # the first entry not handed out for saving
@@ -185,12 +203,11 @@ class Raft:
     def tick(self) -> None:
         """Let one tick of time pass: elections time out, leaders send heartbeats (§5.2)."""
         self.ticks += 1
+        self._failed_reads += self._asking.give_up(self.ticks - self.options.election_ticks)
         if self.leading is not None:
             self.leading.tick()
             return
         self._elapsed += 1
-        if self._asked:
-            self._give_up_asking(self.ticks - self.options.election_ticks)
         if self._elapsed >= self._timeout:
             self.timeout()
 
@@ -218,40 +235,56 @@ class Raft:
         """Append ``records`` to the leader's log, all of them; return first and last index (§5.3).
 
         What becomes of them is told in :attr:`Ready.decided`, unless this member crashes: then
-        nobody can tell.  Raises :class:`~kvraft.errors.NotLeader` on any other member, and
-        :class:`~kvraft.errors.Busy` during a transfer of leadership and while ``max_uncommitted``
-        entries wait already.
+        nobody can tell.  Raises :class:`~kvraft.errors.BadInput` for records that no follower would
+        take (``admission.py``) or that are not a client's, :class:`~kvraft.errors.NotLeader` on any
+        other member, and :class:`~kvraft.errors.Busy` during a transfer of leadership and while
+        ``max_uncommitted`` entries wait already.
         """
-        kinds = [record.kind for record in records]
-        if not kinds or not {Kind.PUT, Kind.DELETE, Kind.EXPECT}.issuperset(kinds):
+        if not isinstance(records, list | tuple):
+            raise wrong("a proposal is a list or tuple of records", records, list)
+        why = records_problem(records)
+        if why:
+            raise BadInput(f"no follower would take this proposal: {why}")
+        if not records or any(record.kind not in _PROPOSED for record in records):
             raise BadInput("a proposal needs records, and only such as carry a client's data")
         self._check_leads()
         waiting = self.log.last_index - self.commit_index
         if waiting >= self.options.max_uncommitted:
             raise Busy(f"{self.member} has {counted(waiting, 'entry')} waiting to be committed")
-        return self.append_own(records)
+        first, last = self.append_own(records)
+        self._fates.add(first, last, self.term)
+        return first, last
 
     def propose_change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Begin to make ``voters`` and ``learners`` the members; return the entry's index (§6).
 
         Several may be added, removed and exchanged at once; the cluster passes through a joint
         configuration and leaves it by itself.  Who is to vote must have been a learner before, and
-        must have caught up (thesis §4.2.1).  Raises :class:`~kvraft.errors.NotLeader`,
-        :class:`~kvraft.errors.Busy` while another change is under way or a newcomer lags, and
+        must have caught up and be heard (thesis §4.2.1).  Raises :class:`~kvraft.errors.NotLeader`,
+        :class:`~kvraft.errors.Busy` while another change is under way, a newcomer lags or is
+        silent, or most of the new voters are, and
         :class:`~kvraft.errors.BadInput` for a change that makes no sense.
         """
+        names_of("voters", voters), names_of("learners", learners)
         leading = self._check_leads()
         index, configuration = self._configurations[-1]
         if configuration.joint or index > self.commit_index:
             raise Busy(f"the change of members at entry {index} is under way")
         change = configuration.change_to(tuple(voters), tuple(learners))
         leading.check_change(change)
-        return self.append_own([configuration_record(change.to_bytes())])[0]
+        record = configuration_record(change.to_bytes())
+        why = records_problem([record])
+        if why:
+            raise BadInput(f"no follower would take this change: {why}")
+        index, _ = self.append_own([record])
+        self._fates.add(index, index, self.term)
+        return index
 
     def transfer_leader(self, to: str) -> None:
         """Hand leadership over to the voter ``to``, as soon as it has the whole log (thesis §3.10).
 
-        Nothing is proposed meanwhile.  It is given up after ``election_ticks``.  Raises
+        Nothing is proposed meanwhile.  It is given up after ``election_ticks``, or once ``to`` is
+        no voter any more; :meth:`cancel_transfer` calls it off, another call replaces it.  Raises
         :class:`~kvraft.errors.NotLeader`, and :class:`~kvraft.errors.BadInput` if ``to`` is no
         other voter.
         """
@@ -264,32 +297,48 @@ class Raft:
             )
         leading.begin_transfer(to)
 
+    def cancel_transfer(self) -> None:
+        """Call a transfer of leadership off, if one is pending: proposals are taken again at once.
+
+        Who was told to stand already may be elected all the same.  Raises
+        :class:`~kvraft.errors.NotLeader`.
+        """
+        if self.leading is None:
+            raise NotLeader(self.member, self.leader)
+        self.leading.cancel_transfer()
+
     def read_index(self, token: int) -> None:
         """Ask for the index as of which a read is linearizable (§8, thesis §6.4).
 
-        ``token``, a number not used before, comes back in :attr:`Ready.reads` once the leader has
-        shown that it leads: by a majority's answers to a heartbeat that was sent after this call,
-        or by its lease.  It comes back in :attr:`Ready.failed_reads` if leadership is lost before.
-        A follower asks its leader.  Raises :class:`~kvraft.errors.NotLeader` if it knows none.
+        ``token``, a whole number from 0 to 2**63 - 1 that means something to the caller, comes back
+        in :attr:`Ready.reads` once the leader has shown that it leads: by a majority's answers to a
+        heartbeat that was sent after this call, or by its lease.  It comes back in
+        :attr:`Ready.failed_reads` if leadership is lost before, and in any case within two election
+        timeouts (of ``election_ticks``; one for the answer and one for what it waits for).  A
+        follower asks its leader.  Raises :class:`~kvraft.errors.NotLeader` if it knows none.
         """
+        check_number("the token of a read", token)
         if self.leading is not None:
             self.leading.read(token)
         elif self.leader is None:
             raise NotLeader(self.member, None)
         else:
-            self._asked[token] = self.ticks
-            self._messages.append(
-                ReadIndex(
-                    self.member, self.leader, self.term, self._asker, token, cluster=self.cluster
-                )
-            )
+            number = self._asking.ask(token, self.ticks)
+            ask = (self.incarnation, number, self.cluster)
+            self._messages.append(ReadIndex(self.member, self.leader, self.term, *ask))
 
     def compact(self, index: int, snapshot: Offer | None = None) -> None:
         """Forget the entries through ``index``: they are gone from the log on disk.
 
         ``snapshot``, which reaches at least as far, is what followers are sent from now on that
-        would need them (§7).
+        would need them (§7).  Raises :class:`~kvraft.errors.BadInput` for entries that are not
+        durable here, or were not handed out as committed, and for a snapshot that ends before.
         """
+        check_number("the index to forget through", index)
+        if index > (known := min(self._handed_out, self._durable)):
+            raise BadInput(f"entry {index} cannot be forgotten: {known} is the last that may be")
+        if snapshot is not None:
+            self._check_offer(snapshot, max(index, self.log.base.index))
         if index > self.log.base.index:
             self.log.drop_through(index)
             while len(self._configurations) > 1 and self._configurations[1][0] <= index:
@@ -297,7 +346,30 @@ class Raft:
             if self.leading is not None:
                 self.leading.follow_cut(index)
         if snapshot is not None:
-            self.snapshot = snapshot
+            self._snapshot = snapshot
+
+    @property
+    def snapshot(self) -> Offer | None:
+        """What followers are sent that need more than the log still holds (§7).
+
+        It is to be set by the owner; ``None``, and nothing is sent to them.  Raises
+        :class:`~kvraft.errors.BadInput` if it ends before the log begins, or is not committed.
+        """
+        return self._snapshot
+
+    @snapshot.setter
+    def snapshot(self, snapshot: Offer | None) -> None:
+        if snapshot is not None:
+            self._check_offer(snapshot, self.log.base.index)
+        self._snapshot = snapshot
+
+    def _check_offer(self, snapshot: Offer, base: int) -> None:
+        end = snapshot.last.index
+        if not base <= end <= self.commit_index:
+            raise BadInput(
+                f"a snapshot through entry {end} is of no use: the log begins after {base}, and is "
+                f"committed through {self.commit_index}"
+            )
 
     # ── outputs ─────────────────────────────────────────────────────────────────────────────────
 
@@ -318,7 +390,14 @@ class Raft:
         )
 
     def ready(self) -> Ready:
-        """Hand out what is to be done; :meth:`advance` must follow before the next call."""
+        """Hand out what is to be done; :meth:`advance` must follow before the next call.
+
+        Raises :class:`~kvraft.errors.BadInput` otherwise: the next advance would count as durable
+        what the caller may never have saved.
+        """
+        if self._busy:
+            raise BadInput("what ready() handed out last is not done yet: advance() comes first")
+        self._busy = True
         if self.leading is not None:
             self.leading.send()
         state = HardState(self.term, self.vote)
@@ -349,7 +428,13 @@ class Raft:
         return ready
 
     def advance(self) -> None:
-        """What the last :meth:`ready` handed out is done: its entries are durable."""
+        """What the last :meth:`ready` handed out is done: its entries are durable.
+
+        Raises :class:`~kvraft.errors.BadInput` if nothing was handed out since the last call.
+        """
+        if not self._busy:
+            raise BadInput("nothing was handed out that could be done: ready() comes first")
+        self._busy = False
         self._durable = self._saving
         if self.leading is not None:
             self.leading.count()
@@ -387,7 +472,7 @@ class Raft:
 
     def status(self) -> Status:
         """Return everything there is to see."""
-        leading, asked = self.leading, len(self._asked) + len(self._reading)
+        leading, asked = self.leading, len(self._asking)
         return Status(
             member=self.member,
             role=self.role,
@@ -409,7 +494,7 @@ class Raft:
             votes=dict(self._votes),
             progress=leading.followers() if leading else {},
             waiting_reads=asked + (leading.waiting_reads if leading else 0),
-            undecided=len(self._undecided),
+            undecided=len(self._fates),
         )
 
     # ── what the leader's part, leader.py, asks of the rest ─────────────────────────────────────
@@ -420,7 +505,6 @@ class Raft:
         entries = [Entry(term, first + n, record) for n, record in enumerate(records)]
         last = entries[-1].index
         self.log.append(entries)
-        heapq.heappush(self._undecided, (first, last, term))
         self._adopt(_configurations_of(entries))
         return first, last
 
@@ -431,6 +515,13 @@ class Raft:
     def note_replicated(self, index: int) -> None:
         """Every member holds the log through ``index``."""
         self.replicated = max(self.replicated, index)
+
+    def fail_read(self, waiting: Waiting) -> None:
+        """A read that waited at this leader is given up."""
+        if isinstance(waiting.who, Asker):
+            self._answer_asker(waiting.who, -1)
+        else:
+            self._failed_reads.append(waiting.who)
 
     def step_down(self) -> None:
         """Lead no more, and know of no leader."""
@@ -488,12 +579,9 @@ class Raft:
         if self.leading is not None:  # fail what only a leader can finish
             self._elapsed, self._timeout = 0, self._draw_timeout()
             for waiting in self.leading.give_up_reads():
-                if isinstance(waiting.who, Asker):
-                    self._answer_asker(waiting.who, -1)
-                else:
-                    self._failed_reads.append(waiting.who)
+                self.fail_read(waiting)
             self.leading = None
-        self._give_up_asking(self.ticks)
+        self._failed_reads += self._asking.give_up_asked()
         self._become(Role.FOLLOWER, term, leader)
 
     def _become(self, role: Role, term: int, leader: str | None) -> None:
@@ -524,7 +612,7 @@ class Raft:
 
     def _ask_first(self) -> None:
         """Ask whether an election could be won, and enter no new term before (thesis §9.6)."""
-        self._give_up_asking(self.ticks)
+        self._failed_reads += self._asking.give_up_asked()
         self._become(Role.PRE_CANDIDATE, self.term, None)
         self._elapsed, self._timeout = 0, self._draw_timeout()
         last = self.log.last
@@ -538,7 +626,7 @@ class Raft:
 
     def _campaign(self, *, transfer: bool = False) -> None:
         """Begin an election for the next term, with this member's own vote."""
-        self._give_up_asking(self.ticks)
+        self._failed_reads += self._asking.give_up_asked()
         self._become(Role.CANDIDATE, self.term + 1, None)
         self._vote_for(self.member)
         self._elapsed, self._timeout = 0, self._draw_timeout()
@@ -670,11 +758,7 @@ class Raft:
         if entries[0].term < log.term(entries[0].index - 1):
             self.refuse(append, f"entry {entries[0].index} is of an older term than the one before")
             return False
-        try:
-            configurations = _configurations_of(entries)
-        except BadInput as error:
-            self.refuse(append, str(error))
-            return False
+        configurations = _configurations_of(entries)
         if entries[0].index <= log.last_index:
             self._supersede(entries[0].index)
         log.append(entries)
@@ -735,17 +819,13 @@ class Raft:
             self._incoming = None
             self._reply_chunk(chunk, chunk.size, done=True)
             return
-        key = (last, chunk.size)  # a term has one leader; another's bytes may differ
-        if self._incoming is None or self._incoming[0] != key:
-            self._incoming = (key, 0)
-        reached = self._incoming[1]
-        if chunk.offset == reached:  # else it came twice, or one before it was lost
-            self._chunks.append(Chunk(reached, chunk.data))
-            reached += len(chunk.data)
-            self._incoming = (key, reached)
-        done = reached == chunk.size
-        self._reply_chunk(chunk, reached, done=done)
-        if done:
+        incoming, kept = take(self._incoming, chunk)
+        if incoming is None:
+            return
+        self._incoming = incoming
+        self._chunks += [] if kept is None else [kept]
+        self._reply_chunk(chunk, incoming.reached, done=incoming.whole)
+        if incoming.whole:
             self._incoming = None
             self._take_snapshot(Received(last, chunk.configuration, chunk.size))
 
@@ -761,7 +841,7 @@ class Raft:
         self.report(SnapshotTaken(*snapshot.last, snapshot.size))
         self._report_configuration()
         self._decide()
-        self._release_reading()
+        self._ready_reads += self._asking.release(index)
 
     def _reply_chunk(self, chunk: InstallSnapshot, offset: int, *, done: bool = False) -> None:
         self._messages.append(
@@ -779,25 +859,11 @@ class Raft:
             if self.report is not ignore:
                 self.report(Committed(index))
             self._decide()
-            self._release_reading()
+            self._ready_reads += self._asking.release(index)
 
     def _decide(self) -> None:
         """Say what became of the proposals that commitment has reached."""
-        open_still: list[tuple[int, int, int]] = []
-        heap, log = self._undecided, self.log
-        while heap and heap[0][0] <= self.commit_index:
-            _, last, term = proposal = heapq.heappop(heap)
-            reached = min(last, self.commit_index)
-            if reached <= log.base.index and log.base.term != term:
-                self._decided.append(Decided(*proposal, Fate.UNKNOWN))
-            elif log.term(max(reached, log.base.index)) != term:
-                self._decided.append(Decided(*proposal, Fate.SUPERSEDED))
-            elif reached == last:
-                self._decided.append(Decided(*proposal, Fate.COMMITTED))
-            else:
-                open_still.append(proposal)
-        for proposal in open_still:
-            heapq.heappush(heap, proposal)
+        self._decided += self._fates.decide(self.commit_index, self.log)
 
     # ── membership (Raft §6) ────────────────────────────────────────────────────────────────────
 
@@ -836,31 +902,17 @@ class Raft:
         )
 
     def _on_read_index_reply(self, reply: ReadIndexReply) -> None:
-        if reply.asker != self._asker or self._asked.pop(reply.token, None) is None:
-            return
-        if reply.index < 0:
-            self._failed_reads.append(reply.token)
-        else:
-            self._reading.append(ReadReady(reply.token, reply.index))
-            self._release_reading()
+        if reply.asker == self.incarnation:
+            failed = self._asking.answered(reply.token, reply.index, self.ticks)
+            self._failed_reads += [] if failed is None else [failed]
+            self._ready_reads += self._asking.release(self.commit_index)
 
-    def _release_reading(self) -> None:
-        """As a follower: serve the reads whose index is known to be committed here, too."""
-        if self._reading:
-            reached = self.commit_index
-            self._ready_reads += [read for read in self._reading if read.index <= reached]
-            self._reading = [read for read in self._reading if read.index > reached]
 
-    def _give_up_asking(self, asked_by: int) -> None:
-        """Fail the reads that were asked of the leader at tick ``asked_by`` or before."""
-        late = [token for token, asked in self._asked.items() if asked <= asked_by]
-        for token in late:
-            del self._asked[token]
-        self._failed_reads += late
+_PROPOSED = frozenset((Kind.PUT, Kind.DELETE, Kind.EXPECT))
 
 
 def _configurations_of(entries: Sequence[Entry]) -> list[tuple[int, Configuration]]:
-    """Return the configurations among ``entries``; ``BadInput`` if one is damaged."""
+    """Return the configurations among ``entries``, which may stand in a log."""
     if Kind.CONFIGURATION not in [entry.record.kind for entry in entries]:
         return []
     return [

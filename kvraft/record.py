@@ -49,6 +49,10 @@ Timestamp = int
 
 MAX_KEY_BYTES = 64 * 1024
 MAX_VALUE_BYTES = 64 * 1024 * 1024
+MAX_NAME_BYTES = 64 * 1024 - 1
+"""The longest name of a client, member or cluster: what an entry's head can count."""
+MAX_NUMBER = 2**63 - 1
+"""The highest term, index, time or sequence: what a disk or another language can hold, too."""
 
 RESERVED = b"\x00kvraft/"
 """Keys under this prefix hold the replicated state of kvraft itself (the session table)."""
@@ -81,6 +85,21 @@ class TxnId(NamedTuple):
 
 
 NO_TXN = TxnId("", 0)
+
+
+def is_name(name: object) -> bool:
+    """Return whether ``name`` can be that of a client, a member or a cluster.
+
+    It is text of at least one character and at most :data:`MAX_NAME_BYTES` bytes in UTF-8, without
+    half of a surrogate pair, so that it can be written down.
+    """
+    if type(name) is not str or not 0 < len(name) <= MAX_NAME_BYTES:
+        return False
+    if name.isascii():
+        return True
+    data = name.encode(errors="replace")
+    return len(data) <= MAX_NAME_BYTES and data.decode() == name
+
 
 EXPECTATION_BYTES = 8
 _NUMBER = struct.Struct("<Q")

@@ -132,7 +132,9 @@ class Replica:
     Opening it recovers what the disk holds: the tables' contents are applied, everything above
     their flushed mark waits in the log to be committed again.  ``millis`` tells the wall time in
     milliseconds since the Unix epoch; it is used to refuse stamps from far ahead (skew.py), and for
-    nothing that must be alike on all members; without it none are refused.  Raises
+    nothing that must be alike on all members; without it none are refused.  ``random`` and
+    ``incarnation``, a number that no earlier start of this member was given, are what
+    :class:`~kvraft.raft.Raft` says.  Raises
     :class:`~kvraft.errors.Foreign` if the disk belongs to another member or cluster, and
     :class:`~kvraft.errors.Damage` or :class:`~kvraft.errors.Forgotten` if what it promised to keep
     is not there.  Only a member that is ``new``, and never ran before, may begin with nothing.
@@ -145,6 +147,7 @@ class Replica:
         disk: Disk,
         *,
         random: Random,
+        incarnation: int,
         cluster: str = "kvraft",
         options: Options | None = None,
         consensus: type[Raft] = Raft,
@@ -188,6 +191,7 @@ class Replica:
             self.wal.hard_state,
             options=options.raft,
             random=random,
+            incarnation=incarnation,
             committed=flushed,
             cluster=cluster,
             report=report,
@@ -251,6 +255,11 @@ class Replica:
         except NotLeader as refusal:
             redirect = Redirect(self.member, request.sender, txn, request.attempt, refusal.leader)
             self._replies.append(redirect)
+            return
+        except BadInput as error:  # no follower would take it, now or ever
+            self._replies.append(
+                Refusal(self.member, request.sender, txn, request.attempt, self._stamp, str(error))
+            )
             return
         except Busy as busy:
             later = Later(self.member, request.sender, txn, request.attempt, str(busy))
@@ -346,6 +355,10 @@ class Replica:
     def transfer(self, to: str) -> None:
         """Begin to hand leadership over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self.raft.transfer_leader(to)
+
+    def cancel_transfer(self) -> None:
+        """Call a transfer off; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        self.raft.cancel_transfer()
 
     # ── outputs ─────────────────────────────────────────────────────────────────────────────────
 

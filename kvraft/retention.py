@@ -15,9 +15,9 @@ goes once all of it lies below every one of these::
   above that mark.
 - **A follower** needs all that is not on its disk.  This hold is soft: it reaches back no further
   than ``budget`` bytes of sealed log.  One that needs more is sent a snapshot, so it holds nothing
-  until it has got that.  What is on its way to it counts as got, until it is known to be lost.  A member that does not lead cannot tell the others apart; it knows through
-  where all of them have the log (AppendEntries.replicated), and keeps the same budget, for it may
-  lead tomorrow.
+  until it has got that.  What is on its way to it counts as got, until it is known to be lost.  A
+  member that does not lead cannot tell the others apart; it knows through where all of them have
+  the log (AppendEntries.replicated), and keeps the same budget, for it may lead tomorrow.
 - **A snapshot in flight** needs all behind the place it was taken at, or its receiver could not go
   on from there and would need the next one.  It gets twice the budget: were it no more than a
   follower's, then one that takes its time would never be done with snapshots.

@@ -31,13 +31,29 @@ def change(index, term, voters, outgoing=(), learners=()):
 
 
 def member(
-    terms=(), voters=THREE, term=None, vote=None, seed=0, base=0, learners=(), options=PAPER, **more
+    terms=(),
+    voters=THREE,
+    term=None,
+    vote=None,
+    seed=0,
+    base=0,
+    learners=(),
+    options=PAPER,
+    incarnation=1,
+    log=None,
+    **more,
 ):
-    """Member n1, whose log holds entries of these terms (the first ``base`` of them cut off)."""
-    log = Log(Position(base, terms[base - 1] if base else 0), entries(terms)[base:])
+    """Member n1, whose log holds entries of these terms (the first ``base`` of them cut off).
+
+    Or what its ``log`` holds: entries of term 1.
+    """
+    terms = [1] * len(log) if log else terms
+    held = log or entries(terms)[base:]
+    log = Log(Position(base, terms[base - 1] if base else 0), held)
     state = HardState(max(terms, default=0) if term is None else term, vote)
     members = Configuration(voters, (), learners)
-    return Raft("n1", members, log, state, random=Random(seed), options=options, **more)
+    more |= {"random": Random(seed), "incarnation": incarnation, "options": options}
+    return Raft("n1", members, log, state, **more)
 
 
 @dataclass

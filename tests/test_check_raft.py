@@ -53,6 +53,7 @@ class Show:
             log,
             state,
             random=Random(0),
+            incarnation=1,
             options=PAPER,
             committed=log.base.index,
         )
@@ -341,6 +342,44 @@ def test_members_change_one_step_at_a_time(says):
     with pytest.raises(Violation, match=says) as caught:
         show.step("n1", entries)
     assert caught.value.property == Property.ONE_CHANGE
+
+
+FOUND = {"n1 alone had it": ((), True), "it was on another disk, too": (("n2",), False)}
+
+
+@pytest.mark.parametrize("says", FOUND)
+def test_what_a_crash_hid_of_a_change_is_told_from_disks(says):
+    """In the step that it crashed in, n1 saw the first change committed and saved the second.
+
+    Nobody saw the end of that step.  The first one is on a majority of disks, or n1 was wrong.
+    """
+    others, wrong = FOUND[says]
+    show = Show()
+    change = (Configuration(("n1", "n2"), NAMES), Configuration(("n1", "n2")))
+    first, second = [
+        past(1, index)._replace(record=configuration_record(configuration.to_bytes()))
+        for index, configuration in enumerate(change, 1)
+    ]
+    for name in ("n1", *others):
+        show.step(name, [first])
+    show.seen["n1"] = show.seen["n1"]._replace(raft=None)
+    if not wrong:
+        show.step("n1", [first, second])
+        return
+    with pytest.raises(Violation, match="takes up configuration 2 before 1 is committed"):
+        show.step("n1", [first, second])
+
+
+def test_a_crash_hides_nothing_of_a_member_that_did_not_crash():
+    show = Show()
+    change = (Configuration(("n1", "n2"), NAMES), Configuration(("n1", "n2")))
+    first, second = [
+        past(1, index)._replace(record=configuration_record(configuration.to_bytes()))
+        for index, configuration in enumerate(change, 1)
+    ]
+    show.step("n2", [first])
+    with pytest.raises(Violation, match="takes up configuration 2 before 1 is committed"):
+        show.step("n1", [first, second])
 
 
 def test_the_newest_configuration_is_in_force():

@@ -362,7 +362,7 @@ def changeable(thing, found):
             changeable(item, found)
     elif type(thing).__module__.startswith("kvraft") and not type(thing).__hash__:
         found[id(thing)] = thing
-    if isinstance(thing, KNOWN) or type(thing).__name__ == "Reads":
+    if isinstance(thing, KNOWN) or type(thing).__name__ in ("Reads", "Asking", "Fates"):
         found[id(thing)] = thing
         for value in attributes(thing).values():
             changeable(value, found)
@@ -373,7 +373,7 @@ def shown(thing, seen=()):
     """Return everything that hangs from a thing, as text."""
     if id(thing) in seen:
         return "…"
-    if isinstance(thing, KNOWN) or type(thing).__name__ == "Reads":
+    if isinstance(thing, KNOWN) or type(thing).__name__ in ("Reads", "Asking", "Fates"):
         inner = {k: shown(v, (*seen, id(thing))) for k, v in attributes(thing).items()}
         return f"{type(thing).__name__}{sorted(inner.items())}"
     if isinstance(thing, dict):

@@ -22,7 +22,9 @@ TINY = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
 
 
 def opened(disk, *, new, name="n1", voters=("n1",)):
-    return Replica(name, Configuration(voters), disk, random=Random(1), options=TINY, new=new)
+    return Replica(
+        name, Configuration(voters), disk, random=Random(1), incarnation=1, options=TINY, new=new
+    )
 
 
 def used(writes=40, seed=1, members=3):

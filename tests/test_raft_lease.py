@@ -21,7 +21,7 @@ OPTIONS = Options(election_ticks=10, heartbeat_ticks=2, lease_ticks=8)
 def follower(ticks=10):
     """n1, which has run for so long and hears from n2, the leader of term 3, now."""
     voters = Configuration(("n1", "n2", "n3"))
-    raft = Raft("n1", voters, Log(), HardState(3), random=Random(1), options=OPTIONS)
+    raft = Raft("n1", voters, Log(), HardState(3), random=Random(1), incarnation=1, options=OPTIONS)
     for _ in range(ticks):
         raft.tick()
     raft.step(AppendEntries("n2", "n1", 3, 0, 0, (), 0, 0, 1))
@@ -67,7 +67,7 @@ def test_an_election_that_the_leader_ordered_heeds_no_shield():
 
 def test_who_was_restarted_keeps_quiet_for_as_long_as_it_may_have_promised():
     voters = Configuration(("n1", "n2", "n3"))
-    raft = Raft("n1", voters, Log(), HardState(3), random=Random(1), options=OPTIONS)
+    raft = Raft("n1", voters, Log(), HardState(3), random=Random(1), incarnation=1, options=OPTIONS)
     for _ in range(9):
         raft.tick()
     assert not grants(raft, RequestVote("n3", "n1", 4, 0, 0))

@@ -3,12 +3,14 @@
 import pytest
 
 from kvraft.errors import BadInput, Busy, NotLeader
+from kvraft.events import TransferBegan, TransferEnded
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntries, RequestVote, TimeoutNow
 from kvraft.raft import Options, Role
 from kvraft.record import Kind
 from tests.raft_member import (
     FIVE,
+    PAPER,
     THREE,
     ack,
     append,
@@ -238,7 +240,13 @@ def test_a_configuration_in_the_log_is_in_force_after_a_restart():
     raft.step(AppendEntries("n2", "n1", 2, 1, 1, (new,), 2, 0, 1))
     finish(raft)
     again = type(raft)(
-        "n1", Configuration(THREE), raft.log, raft._saved, random=raft._random, committed=2
+        "n1",
+        Configuration(THREE),
+        raft.log,
+        raft._saved,
+        random=raft._random,
+        incarnation=2,
+        committed=2,
     )
     assert again.configuration.voters == FIVE
     again.compact(2)
@@ -304,7 +312,88 @@ def test_it_is_given_up_when_the_other_does_not_take_it():
     raft.propose([record()])
 
 
-@pytest.mark.parametrize("to", ["n1", "n4", "n9", ""])
+def changes(events):
+    return [event for event in events if isinstance(event, TransferBegan | TransferEnded)]
+
+
+def test_it_can_be_called_off():
+    events = []
+    raft = leader("n2", report=events.append)
+    raft.propose([record()])
+    raft.transfer_leader("n2")
+    raft.cancel_transfer()
+    assert changes(events) == [TransferBegan("n2"), TransferEnded("n2", "it was called off")]
+    assert raft.status().transfer is None
+    raft.propose([record()])
+    ack(raft, "n2", raft.log.last_index)
+    assert not finish(raft).of(TimeoutNow), "n2 holds everything now, but is not asked any more"
+    raft.cancel_transfer()  # there is none
+    with pytest.raises(NotLeader):
+        member().cancel_transfer()
+
+
+def test_it_ends_when_the_other_does_not_vote_any_more():
+    """It was begun while n3, on its way out, still voted."""
+    events = []
+    raft = leader("n2", "n3", report=events.append)
+    raft.propose_change(["n1", "n2"])
+    raft.transfer_leader("n3")
+    finish(raft)
+    ack(raft, "n2", 2)
+    assert raft.configuration == Configuration(("n1", "n2"))
+    assert raft.status().transfer is None
+    assert changes(events)[-1] == TransferEnded("n3", "it is not a voter any more")
+    raft.propose([record()])
+    ack(raft, "n3", raft.log.last_index)
+    assert not finish(raft).of(TimeoutNow)
+
+
+def leaving(heir):
+    """A leader of four that leaves, and hands over to ``heir`` meanwhile; all but n4 kept up."""
+    raft = leader("n2", "n3", "n4", voters=("n1", "n2", "n3", "n4"))
+    raft.propose_change(["n2", "n3", "n4"])
+    finish(raft)
+    raft.transfer_leader(heir)
+    for name in ("n2", "n3"):
+        ack(raft, name, 2)
+    done = finish(raft)
+    for name in ("n2", "n3"):
+        ack(raft, name, 3)
+    last = finish(raft)
+    last.messages = done.messages + last.messages
+    assert raft.commit_index == 3
+    return raft, last
+
+
+def test_who_leaves_hands_over_to_the_one_that_was_asked_for():
+    """n2 would do as well, and is named first."""
+    raft, done = leaving("n3")
+    assert {message.to for message in done.of(TimeoutNow)} == {"n3"}
+    assert raft.role is Role.FOLLOWER
+
+
+def test_who_leaves_waits_for_the_one_that_was_asked_for():
+    raft, done = leaving("n4")
+    assert not done.of(TimeoutNow)
+    assert raft.role is Role.LEADER
+    ack(raft, "n4", 2)
+    ack(raft, "n4", 3)
+    assert [message.to for message in finish(raft).of(TimeoutNow)] == ["n4"]
+
+
+@pytest.mark.parametrize("end", ["time", "called off"])
+def test_but_not_for_ever(end):
+    raft, _ = leaving("n4")
+    if end == "time":
+        ticks(raft, PAPER.election_ticks)
+    else:
+        raft.cancel_transfer()
+    assert [message.to for message in finish(raft).of(TimeoutNow)] == ["n2"]
+    assert raft.role is Role.FOLLOWER
+    ticks(raft, 1)
+
+
+@pytest.mark.parametrize("to", ["n1", "n4", "n9", "", None, 7, ["n2"]])
 def test_leadership_passes_to_another_voter_only(to):
     raft = leader("n2", learners=("n4",))
     with pytest.raises(BadInput):

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from kvraft.contract import ReadReady
-from kvraft.errors import NotLeader
+from kvraft.errors import BadInput, NotLeader
 from kvraft.messages import ReadIndex, ReadIndexReply
 from kvraft.raft import Options, Role
 from tests.raft_member import (
     FIVE,
+    PAPER,
     ack,
     append,
     finish,
@@ -222,7 +223,7 @@ def following(**keywords):
     finish(raft)
     raft.read_index(7)
     (ask,) = finish(raft).messages
-    assert (type(ask), ask.to, ask.token) == (ReadIndex, "n2", 7)
+    assert (type(ask), ask.to) == (ReadIndex, "n2")
     return raft, ask
 
 
@@ -249,11 +250,77 @@ def test_a_follower_serves_a_read_once_it_knows_what_the_leader_knew():
 
 
 def test_an_answer_to_a_question_from_before_a_crash_is_none():
-    raft, ask = following()
-    raft.step(answer(ask, 1, asker=ask.asker + 1))
+    """Though it starts with the same random numbers, and asks the same."""
+    _, before = following(incarnation=1)
+    raft, ask = following(incarnation=2)
+    raft.step(answer(before, 1))
     done = finish(raft)
     assert (done.reads, done.failed) == ([], [])
-    assert following(seed=1)[1].asker != ask.asker
+    raft.step(answer(ask, 1))
+    assert finish(raft).reads == [ReadReady(7, 1)]
+
+
+def test_an_answer_that_comes_late_is_none_to_a_later_question_under_the_same_token():
+    raft, first = following()
+    ticks(raft, PAPER.election_ticks - 1)
+    raft.step(append(after=(3, 1), commit=1))  # it still hears its leader
+    ticks(raft, 1)
+    assert finish(raft).failed == [7]
+    raft.read_index(7)
+    (second,) = finish(raft).of(ReadIndex)
+    raft.step(answer(first, 1))
+    assert not finish(raft).reads, "more may be committed by now"
+    raft.step(answer(second, 1))
+    assert finish(raft).reads == [ReadReady(7, 1)]
+
+
+def test_a_read_at_a_follower_that_hears_no_more_fails_in_two_election_timeouts():
+    """It was removed, or cut off: it has an answer, but never comes so far."""
+    raft, ask = following(options=Options(spread_ticks=1000), seed=3)
+    ticks(raft, 14)
+    raft.step(answer(ask, 3))
+    ticks(raft, 14)
+    done = finish(raft)
+    assert (done.reads, done.failed) == ([], [])
+    ticks(raft, 1)
+    assert finish(raft).failed == [7]
+    assert raft.status().waiting_reads == 0
+    raft.step(append(after=(3, 1), commit=3))
+    assert not finish(raft).reads, "it failed already"
+
+
+def test_a_read_that_waits_at_who_becomes_leader_fails_as_well():
+    raft, ask = following(options=PAPER)
+    raft.step(answer(ask, 3))
+    lead(raft)
+    ticks(raft, 15)
+    assert finish(raft).failed == [7]
+
+
+def test_a_read_at_a_leader_that_can_confirm_nothing_fails_in_an_election_timeout():
+    """Without check-quorum it would lead, and wait, for ever; others who asked it are told, too."""
+    raft = reading(options=PAPER)
+    raft.read_index(7)
+    raft.step(ReadIndex("n3", "n1", 1, 5, 70))
+    finish(raft)
+    ticks(raft, 14)
+    done = finish(raft)
+    assert (done.failed, done.of(ReadIndexReply)) == ([], [])
+    ticks(raft, 1)
+    done = finish(raft)
+    assert done.failed == [7]
+    assert done.of(ReadIndexReply) == [ReadIndexReply("n1", "n3", 1, 5, 70, -1)]
+    ack(raft, "n2", 1, round=raft.leading._round)
+    assert not finish(raft).reads
+
+
+@pytest.mark.parametrize("token", [-1, 2**63, "x", 1.0, True, None])
+@pytest.mark.parametrize("role", ["leader", "follower", "alone"])
+def test_a_token_is_a_number_that_can_be_written_down(role, token):
+    raft = {"leader": reading, "follower": lambda: following()[0], "alone": member}[role]()
+    with pytest.raises(BadInput, match="token"):
+        raft.read_index(token)
+    finish(raft)
 
 
 def test_a_read_at_a_follower_fails_if_the_leader_leads_no_more():

@@ -6,6 +6,7 @@ from zlib import crc32
 import pytest
 
 from kvraft.contract import Chunk, ReadReady, Received, Role
+from kvraft.errors import BadInput
 from kvraft.events import Refused, SnapshotTaken
 from kvraft.membership import Configuration
 from kvraft.messages import (
@@ -20,7 +21,7 @@ from kvraft.record import Position
 from kvraft.sim.member import Held
 from tests.raft_member import PAPER, THREE, ack, append, at, entries, finish, leader, member, ticks
 
-from tests.raft_member import refuse, terms_of  # isort: skip
+from tests.raft_member import record, refuse, terms_of  # isort: skip
 
 CHUNKS = replace(PAPER, max_batch_bytes=4)
 SNAPSHOT = Held(Position(8, 1), Configuration(THREE), b"0123456789")
@@ -39,10 +40,9 @@ def take(raft, offset, done=False, index=8):
     raft.step(InstallSnapshotReply("n3", "n1", raft.term, index, offset, done))
 
 
-def chunk(offset, data, *, last=(8, 1), size=10, term=1, sender="n2", voters=THREE):
-    return InstallSnapshot(
-        sender, "n1", term, *last, Configuration(voters), size, offset, data, crc32(data)
-    )
+def chunk(offset, data, *, last=(8, 1), size=10, term=1, sender="n2", voters=THREE, number=0):
+    place = (size, offset, data, crc32(data), number)
+    return InstallSnapshot(sender, "n1", term, *last, Configuration(voters), *place)
 
 
 def test_one_that_said_nothing_yet_is_asked_whether_it_can_go_on_behind_the_cut():
@@ -145,10 +145,48 @@ def test_without_a_snapshot_nothing_is_sent_that_cannot_be():
 
 def test_a_snapshot_that_ends_before_the_log_begins_helps_nobody():
     raft = leader("n2", terms=[1] * 9, committed=9)
-    raft.compact(9, SNAPSHOT)
+    with pytest.raises(BadInput, match="a snapshot through entry 8 is of no use"):
+        raft.compact(9, SNAPSHOT)
+    raft.compact(9)
+    with pytest.raises(BadInput, match="the log begins after 9"):
+        raft.snapshot = SNAPSHOT
     finish(raft)
     refuse(raft, "n3", 9, (0, 0))
     assert not finish(raft).to("n3")
+
+
+def test_a_snapshot_of_what_is_not_committed_is_none():
+    raft = leader("n2")
+    raft.propose([record()])
+    finish(raft)
+    with pytest.raises(BadInput, match="committed through 1"):
+        raft.snapshot = Held(Position(2, 1), Configuration(THREE), b"x")
+    assert raft.snapshot is None
+
+
+@pytest.mark.parametrize("index", [2, 3, -1, "1", 1.0, True])
+def test_only_what_is_durable_and_was_handed_out_is_forgotten(index):
+    raft = leader("n2")
+    raft.propose([record()])
+    finish(raft)
+    with pytest.raises(BadInput):
+        raft.compact(index)
+    assert raft.log.first_index == 1
+
+
+def test_what_a_majority_of_others_committed_is_not_forgotten_before_it_is_durable_here():
+    raft = leader("n2", "n3")
+    raft.propose([record()])
+    ready = raft.ready()
+    assert ready.entries
+    ack(raft, "n2", 2)
+    ack(raft, "n3", 2)
+    assert raft.commit_index == 2
+    with pytest.raises(BadInput, match="1 is the last"):
+        raft.compact(2)
+    raft.advance()
+    assert finish(raft).committed[0].index == 2
+    raft.compact(2)
 
 
 def test_a_snapshot_under_way_is_finished_when_a_newer_one_is_there():
@@ -194,8 +232,44 @@ def test_chunks_that_come_twice_late_or_after_a_gap_do_no_harm():
     for offset in (4, 0, 0, 8, 4, 0, 8):
         raft.step(chunk(offset, SNAPSHOT.data[offset : offset + 4]))
         offsets += [m.offset for m in finish(raft).messages]
-    assert offsets == [0, 4, 4, 4, 8, 8, 10]
+    assert offsets == [0, 4, 4, 4, 8, 4, 4], "the first one begins anew, the same as before"
+    for offset in (4, 8):
+        raft.step(chunk(offset, SNAPSHOT.data[offset : offset + 4]))
     assert raft.commit_index == 8
+
+
+def kept(raft):
+    """What the owner of ``raft`` holds of a snapshot, by the contract of a Chunk."""
+    data = bytearray()
+    while raft.has_ready():
+        for part in raft.ready().chunks:
+            del data[part.offset :]
+            data += part.data
+        raft.advance()
+    return bytes(data)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["unnumbered", "numbered"])
+def test_two_snapshots_of_one_size_and_end_are_never_mixed(number):
+    """The first chunk begins anew (Figure 13); what is late of the one before counts for none."""
+    raft = member()
+    raft.step(chunk(0, b"AAAA"))
+    raft.step(chunk(0, b"BBBB", number=number))
+    if number:
+        raft.step(chunk(4, b"AAAA"))
+    raft.step(chunk(4, b"BBBB", number=number))
+    raft.step(chunk(8, b"BB", number=number))
+    assert kept(raft) == b"B" * 10
+
+
+def test_a_leader_numbers_the_snapshots_that_it_begins_to_send():
+    raft = behind()
+    (first,) = finish(raft).to("n3")
+    take(raft, 10, done=True)
+    raft.step(AppendEntriesReply("n3", "n1", raft.term, False, 10, 0, 0, 0, 1))
+    raft.compact(10, Held(Position(10, 2), Configuration(THREE), b"new"))
+    (second,) = finish(raft).to("n3")
+    assert (first.number, second.number) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +328,7 @@ def test_a_read_that_waits_for_what_a_snapshot_brings_is_served():
     raft.step(append(after=(0, 0)))
     raft.read_index(7)
     (ask,) = finish(raft).of(ReadIndex)
-    raft.step(ReadIndexReply("n2", "n1", 1, ask.asker, 7, 8))
+    raft.step(ReadIndexReply("n2", "n1", 1, ask.asker, ask.token, 8))
     raft.step(chunk(0, SNAPSHOT.data))
     assert finish(raft).reads == [ReadReady(7, 8)]
 
@@ -330,7 +404,7 @@ def test_a_follower_that_stays_silent_pins_nothing_and_is_sent_a_newer_one_later
 
 
 def test_what_is_on_its_way_may_be_all_that_was_cut():
-    """Where a follower is probed, ``next`` stands still; the cut overtakes it, not what was sent."""
+    """A probed follower's ``next`` stands still; the cut overtakes it, not what was sent."""
     raft = leader("n2", terms=[1] * 9, committed=9, options=replace(PAPER, max_batch_bytes=1 << 16))
     refuse(raft, "n3", 9, (4, 1))
     (sent,) = finish(raft).to("n3")

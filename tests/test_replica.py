@@ -56,6 +56,7 @@ class Member:
             Configuration(self._voters),
             self.disk,
             random=Random(self._starts),
+            incarnation=self._starts,
             options=self._options,
             new=self._starts == 1,
             report=self.events.append,

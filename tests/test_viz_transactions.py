@@ -129,7 +129,7 @@ def test_the_slider_shows_the_life_it_says(deaths, torn):
     bundle = slider._repr_mimebundle_()
     assert bundle["image/svg+xml"] == now
     assert len(bundle["text/plain"]) > 40
-    with pytest.raises(BadInput, match="after 1 step$"):
+    with pytest.raises(BadInput, match=r"after 1 step$"):
         DeathSlider(deaths, start=1)
     with pytest.raises(BadInput, match="nothing to show"):
         DeathSlider([])

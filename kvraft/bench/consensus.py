@@ -41,7 +41,9 @@ class Mesh:
         self.count = 0
         self._keep = keep
         self.members = {
-            name: Raft(name, Configuration(names), Log(), HardState(), random=Random(name))
+            name: Raft(
+                name, Configuration(names), Log(), HardState(), random=Random(name), incarnation=1
+            )
             for name in names
         }
         self.leader = self.members["n1"]

@@ -28,13 +28,15 @@ from typing import Any, TypeVar, get_args
 from kvraft.contract import Decided, Options, ReadReady, Ready, Role
 from kvraft.errors import BadInput
 from kvraft.events import ignore
+from kvraft.fates import Fates
+from kvraft.incoming import Incoming
 from kvraft.leader import Leader
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import Message
 from kvraft.progress import Progress, State
 from kvraft.raft import Raft
-from kvraft.reads import Asker, Reads, Waiting
+from kvraft.reads import Asker, Asking, Reads, Waiting
 from kvraft.record import Entry, HardState, Position
 
 T = TypeVar("T")
@@ -56,11 +58,11 @@ LEAST = Least()
 
 PLAIN = (NoneType, bool, int, float, str, bytes, Role, State, Options, Entry, Position)
 """What never changes and names no member."""
-NAMING = (*get_args(Message), HardState, Ready, Decided, ReadReady, Asker, Waiting)
+NAMING = (*get_args(Message), HardState, Ready, Decided, ReadReady, Asker, Waiting, Incoming)
 """What never changes, a tuple of fields in which members may be named."""
 SHARED = frozenset((*PLAIN, *NAMING, Configuration))
 """What copies and originals have in common."""
-CHANGING = (Raft, Leader, Log, Progress, Reads)
+CHANGING = (Raft, Leader, Log, Progress, Reads, Asking, Fates)
 """What changes; subclasses count."""
 
 REPLACED: dict[str, object] = {"report": ignore, "_random": LEAST}
@@ -70,16 +72,21 @@ IGNORED: dict[type, tuple[str, ...]] = {
     Raft: (
         *("report", "_random", "options", "cluster", "_told"),  # nothing decides by these
         *("_elapsed", "_timeout"),  # only a tick looks at a timer
-        *("_asker", "_undecided", "_decided"),  # readers and proposers are told, nobody else
+        *("incarnation", "_asking"),  # readers are told, nobody else
+        *("_fates", "_decided"),  # and so are proposers
         "replicated",  # only who cuts a log asks
     ),
     Leader: (
         *("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only a tick looks
         *("_round", "_round_ticks", "_lease_ticks", "_leased_at"),  # only reads wait for a round
         *("_round_commit", "_members"),  # only a change of members asks, or makes a difference
+        *("_looked", "_snapshots"),  # check-quorum, snapshots
     ),
     Log: ("_batch",),  # it may be worked out again
-    Progress: ("active", "round", "sent_round"),  # check-quorum, reads, snapshots
+    Progress: (
+        *("heard", "round", "sent_round", "number"),  # check-quorum, reads, snapshots
+        *("match_round", "lost"),  # told of, and asked by a change of members
+    ),
     Reads: (),
 }
 """Attributes that make no difference to what a module does without ticks, reads and cuts."""

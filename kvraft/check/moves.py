@@ -130,6 +130,7 @@ class Member:
             Log(ORIGIN, self.log),
             self.hard_state,
             random=LEAST,
+            incarnation=0,  # nobody reads here, so nobody asks
             options=old.options,
             cluster=old.cluster,
         )

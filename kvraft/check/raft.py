@@ -372,7 +372,7 @@ class RaftChecker:
             found.append((entry.index, after))
             if past.raft is None:  # it stood there when the member was first seen
                 continue
-            if index > self.committed:
+            if index > self.committed and not self._committed_unseen(name, past, raft, found[-2]):
                 what = f"takes up configuration {entry.index} before {index} is committed"
             elif not _overlap(before, after):
                 what = f"goes from members {before} to {after} at once"
@@ -384,6 +384,25 @@ class RaftChecker:
         if raft.configuration != newest:
             what = f"{name} acts on {raft.configuration}, but its log says {newest} at {index}"
             self._fail(Property.ONE_CHANGE, (name,), what)
+
+    def _committed_unseen(
+        self, name: str, past: _Past, raft: Raft, place: tuple[int, Configuration]
+    ) -> bool:
+        """Whether a configuration may have been committed in a step that nobody saw the end of.
+
+        A member that crashes in the middle of a step may have learned that one is committed, and
+        taken up and saved the next; what it had learned is gone.  Its disk tells: what is committed
+        is on the disks of a majority of each half.
+        """
+        index, configuration = place
+        if raft is past.raft or index <= raft.log.base.index:
+            return False
+        entry = _at(raft.log, index)
+        return all(
+            2 * sum(self._on_disk(voter, entry) for voter in voters) > len(voters)
+            for voters in (configuration.voters, configuration.outgoing)
+            if voters
+        )
 
     # ── everything ──────────────────────────────────────────────────────────────────────────────
 

@@ -106,6 +106,7 @@ class Alone:
             Configuration(("n1",)),
             self.disk,
             random=Random(self._starts),
+            incarnation=self._starts,
             options=self._options,
             new=self._starts == 1,
             report=self._report,

@@ -5,7 +5,8 @@ A :class:`~kvraft.sim.World` runs whole members, and time decides what happens n
 arrives, which is lost or comes twice, whose timer runs out, who crashes.  Or a clock decides::
 
     by hand      deliver  drop  duplicate  settle      tick  timeout  crash  restart
-                 propose  propose_change  transfer  read      partition  cut_link  heal
+                 propose  propose_change  read      transfer  cancel_transfer
+                 partition  cut_link  heal
     by clock     run(ticks)  run_until(condition)
 
 After each input the member's Ready is worked off as the contract in raft.py says, before the call
@@ -245,6 +246,11 @@ class Cluster:
         self._input(name).transfer_leader(to)
         self._work(name)
 
+    def cancel_transfer(self, name: str) -> None:
+        """Let a leader keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        self._input(name).cancel_transfer()
+        self._work(name)
+
     def read(self, name: str, token: int) -> None:
         """Ask for a read; see :meth:`~kvraft.raft.Raft.read_index`."""
         raft = self._input(name)
@@ -350,6 +356,7 @@ class Cluster:
             Log(log.base, entries),
             member.hard_state,
             random=Random(f"{self.seed}/raft/{name}/{member.starts}"),
+            incarnation=member.starts,
             options=self.options,
             committed=log.base.index,
             report=partial(self._file, name) if self._traced else ignore,

@@ -301,6 +301,7 @@ class World:
             self._configuration,
             seat.disk,
             random=self._stream(f"raft/{name}/{seat.incarnation}"),
+            incarnation=seat.incarnation,
             cluster=self._cluster,
             options=self._options,
             consensus=self._consensus,
@@ -384,6 +385,13 @@ class World:
         seat = self._leader_seat()
         assert seat.replica is not None
         seat.replica.transfer(to)
+        self._plan(max(self.now, seat.busy_until), partial(self._wake, seat, seat.incarnation))
+
+    def cancel_transfer(self) -> None:
+        """Ask the leader to keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        seat = self._leader_seat()
+        assert seat.replica is not None
+        seat.replica.cancel_transfer()
         self._plan(max(self.now, seat.busy_until), partial(self._wake, seat, seat.incarnation))
 
     def partition(self, *groups: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from kvraft.events import (
     Healed,
     HoldsChanged,
     Installed,
+    LogLost,
     LogReset,
     Lost,
     Marks,
@@ -43,6 +44,7 @@ from kvraft.events import (
     TicketMoved,
     Trace,
     TransferBegan,
+    TransferEnded,
     TreeOpened,
     Undone,
     Voted,
@@ -162,6 +164,13 @@ def _member_sentence(who: str, event: Event) -> str:
             return f"{who} looks for where the log of {event.member} meets its own"
         case TransferBegan():
             return f"{who} hands leadership over to {event.member}"
+        case TransferEnded():
+            return f"{who} no longer hands over to {event.member}: {event.why}"
+        case LogLost():
+            return (
+                f"{who} finds that {event.member} lost entries: it acknowledged all through "
+                f"{event.acknowledged} and holds no more than {event.holds}"
+            )
         case SnapshotTaken():
             return (
                 f"{who} takes a snapshot of all through {event.index}, "
