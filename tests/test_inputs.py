@@ -9,6 +9,7 @@ from kvraft.errors import BadInput, WrongType
 from kvraft.membership import Configuration
 from kvraft.options import TreeOptions
 from kvraft.raft import Options as RaftOptions
+from kvraft.raft import Raft
 from kvraft.replica import Options, Replica
 from kvraft.sim import Alone, SimDisk, World
 from kvraft.sim.cluster import Cluster
@@ -92,8 +93,7 @@ WRONG_TYPE = {
     "cluster group": lambda: CLUSTER.partition("n1"),
     "where to cut": lambda: CLUSTER.cut_log("n1", "1"),
     "alone options": lambda: Alone(RaftOptions()),
-    "alone replica": lambda: Alone(replica=Replica("n1", Configuration(("n1",)), SimDisk(),
-                                                   random=Random(1), new=True)),
+    "alone replica": lambda: Alone(replica=Raft),
     "slices": lambda: Alone().work("all"),
     "a pace": lambda: Alone().drive([], "fast"),
     "load options": lambda: Load(Options()),
