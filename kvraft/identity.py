@@ -52,7 +52,7 @@ def claim(disk: Disk, owner: str, *, new: bool) -> None:
     first start left that was cut short.  Raises :class:`~kvraft.errors.Forgotten`,
     :class:`~kvraft.errors.Foreign` and :class:`~kvraft.errors.Damage`.
     """
-    names = [n for n in disk.names() if not n.startswith(ASIDE) and not n.endswith(TEMPORARY)]
+    names = own_files(disk)
     if MEMBER in names:
         _check(disk, owner)
         if new and len(names) > 1:
@@ -68,10 +68,16 @@ def claim(disk: Disk, owner: str, *, new: bool) -> None:
         _mark(disk, owner)
 
 
+def own_files(disk: Disk) -> list[str]:
+    """Return the names of the files that count: neither those set aside nor unfinished ones."""
+    return [n for n in disk.names() if not n.startswith(ASIDE) and not n.endswith(TEMPORARY)]
+
+
 def set_aside(disk: Disk) -> list[str]:
     """Rename all files, durably, so that a new member can begin here; return their new names.
 
-    Those of an earlier time stay, under names of their own.
+    Those of an earlier time stay, under names of their own.  If it is interrupted, it can be called
+    again.
     """
     names = disk.names()
     times = [name.removeprefix(ASIDE).split("-")[0] for name in names if name.startswith(ASIDE)]

@@ -20,9 +20,11 @@ def counted(number: int, noun: str) -> str:
 def plural(noun: str) -> str:
     """Return the plural of ``noun``; the last word of several is the one that changes.
 
-    >>> plural("range delete"), plural("flush"), plural("history"), plural("day")
-    ('range deletes', 'flushes', 'histories', 'days')
+    >>> plural("range delete"), plural("flush"), plural("history"), plural("day"), plural("life")
+    ('range deletes', 'flushes', 'histories', 'days', 'lives')
     """
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return noun[:-1] + "ies"
+    if noun.endswith("fe"):
+        return noun[:-2] + "ves"
     return noun + ("es" if noun.endswith(_ES) else "s")

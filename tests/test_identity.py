@@ -9,6 +9,7 @@ from kvraft.check.invariants import WorldChecker
 from kvraft.cli import main
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten, TimedOut
+from kvraft.events import Crashed
 from kvraft.identity import ASIDE, MEMBER, claim, set_aside, successor
 from kvraft.membership import Configuration
 from kvraft.raft import Role
@@ -169,6 +170,31 @@ def test_what_was_set_aside_is_kept_and_is_in_nobodys_way():
     assert all(name.startswith(f"{ASIDE}2-") for name in again)
     assert set(aside) | set(again) == set(disk.names())
     opened(disk, new=True, name="n1.3").close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_power_may_go_at_any_step_of_a_rebuild(seed):
+    """The operator goes on when it is back; the new member starts, at the second time at last."""
+    for step in range(1, 100):
+        world, _ = used(5, seed=seed)
+        name = next(n for n in world.members if n != world.leader())
+        world.crash(name)
+        world.disk(name).wipe()
+        world.disk(name).create("lost+found")
+        world.disk(name).fail_at(step, Random(seed))
+        heir = world.rebuild(name)
+        _, *cuts = (crash.who for crash in world.trace.of(Crashed))
+        if not cuts:
+            break
+        if heir not in world.replicas:
+            assert cuts == [heir]
+            assert world.restart(heir)
+        else:
+            assert cuts == [name]
+        world.disk(name).restore()
+        world.replace(name, heir)
+        assert heir in world.replicas
+    assert step > 10
 
 
 def test_names_count_on():

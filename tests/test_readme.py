@@ -15,6 +15,8 @@ def test_its_python_runs_and_says_what_it_promises(capsys):
     out = capsys.readouterr().out
     assert "n1: leader in term 1" in out
     assert "n3: replicate, match 1, next 3, 1 in flight" in out  # it was lost: n3 lacks "x"
+    assert "2 PUT b'city' b'Oslo'" in out
+    assert "{'a': 745, 'b': 745, 'c': 745}" in out
     assert [stage for stage in ("SENT", "APPENDED", "COMMITTED", "APPLIED") if stage in out]
     assert "b'110'" in out
     assert "<Ticket alice#2 APPLIED" in out

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kvraft.logindex import turns_of
 from kvraft.record import (
+    NO_TXN,
     NOOP,
     Entry,
     Kind,
@@ -16,6 +17,7 @@ from kvraft.record import (
     entry_size,
     label,
     pack_entries,
+    put_record,
     slice_entries,
     survey_entries,
     unpack_entries,
@@ -139,3 +141,9 @@ def test_damaged_bytes_give_entries_or_a_value_error(entries, data):
 def test_labels_and_names_are_for_people():
     assert label(b"user/\x00\xff\n") == "user/\\x00\\xff\\n"
     assert str(TxnId("c1", 7)) == "c1#7"
+
+
+def test_a_put_is_a_whole_transaction_of_one_write():
+    made = put_record(b"k", b"v")
+    assert made == Record(Kind.PUT, b"k", b"v", 0, NO_TXN, True)
+    assert unpack_entries(pack_entries([Entry(1, 1, made)])) == [Entry(1, 1, made)]

@@ -73,7 +73,7 @@ def test_what_was_found_is_told_with_what_shows_it_again():
     assert len(lines) == 2 + len(REACHED)
     lines = list(tell(iter([sick, sick]), planted="x y"))
     assert lines[0].endswith('--seeds 2 --planted "x y"')
-    assert lines[1] == "1 lives, 1 with a finding"
+    assert lines[1] == "1 life, 1 with a finding"
 
 
 def test_a_long_range_that_never_comes_by_something_is_told():

@@ -12,13 +12,24 @@ from kvraft.check.invariants import Checker, Violation, WorldChecker
 from kvraft.check.transactions import TransactionChecker
 from kvraft.client import WriteFailed
 from kvraft.errors import BadInput, Damage, Foreign, TimedOut
-from kvraft.events import Appended, Lost, Repeated, SegmentDropped, Sent, Superseded, Trace, Undone
+from kvraft.events import (
+    Appended,
+    Crashed,
+    Failed,
+    Lost,
+    Repeated,
+    SegmentDropped,
+    Sent,
+    Superseded,
+    Trace,
+    Undone,
+)
 from kvraft.messages import AppendEntries, AppendEntriesReply
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Role
 from kvraft.record import RESERVED
 from kvraft.replica import Options
-from kvraft.sim import World
+from kvraft.sim import SimDisk, World
 from kvraft.transaction import Answer, Stage, Submit
 
 TINY = Options(
@@ -331,6 +342,77 @@ def test_nothing_is_appended_after_the_disk_failed(monkeypatch):
 
 def fail(name):
     raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_power_may_go_at_any_step_of_a_start(seed):
+    """That is a crash, and nothing that a world raises; the member can be started again."""
+    world = elected(seed=seed, options=TINY)
+    client = world.client("c")
+    name = next(n for n in world.members if n != world.leader())
+    for step in range(1, 100):
+        world.crash(name)
+        client.put(b"k", b"%d" % step)
+        disk = world.disk(name)
+        disk.fail_at(step, Random(seed))
+        if world.restart(name):
+            break
+        assert name not in world.replicas
+        last = world.trace[-1]
+        assert (last.who, type(last.event)) == (name, Crashed)
+        assert world.restart(name)
+        world.settle()
+        assert user_map(world, name) == {b"k": b"%d" % step}
+    assert step > 5
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_power_may_go_at_any_step_of_a_first_start(seed):
+    """A new member whose first start was cut short is still new, or has begun; never forgetful."""
+    for step in range(1, 100):
+        disks = {}
+        world = elected(disk=lambda name, disks=disks: disks.setdefault(name, SimDisk()))
+        disks["n4"] = SimDisk()
+        disks["n4"].fail_at(step, Random(seed))
+        world.add("n4")
+        if "n4" in world.replicas:
+            break
+        assert world.restart("n4")
+        world.settle()
+        world.change(world.members[:3], ("n4",))
+        world.run_for(500)
+        world.settle()
+        assert world.replicas["n4"].marks.applied > 0
+    assert step > 10
+
+
+def test_an_error_of_the_disk_at_a_start_is_raised_and_the_member_stays_down():
+    world = elected()
+    world.crash("n1")
+    world.disk("n1").break_at(1)
+    with pytest.raises(OSError, match="Input/output error"):
+        world.restart("n1")
+    assert "n1" not in world.replicas
+    assert world.restart("n1")
+
+
+def test_whatever_disks_do_when_a_world_is_closed_all_of_them_are_let_go():
+    closed = []
+
+    class Watched(SimDisk):
+        def close(self):
+            closed.append(self)
+
+    world = elected(disk=lambda name: Watched())
+    world.disk("n1").fail_at(1)
+    world.disk("n2").break_at(1)
+    world.close()
+    assert closed == [world.disk(name) for name in world.members]
+    assert world.replicas == {}
+    assert [(step.who, type(step.event)) for step in world.trace.of(Crashed, Failed)] == [
+        ("n1", Crashed),
+        ("n2", Failed),
+    ]
 
 
 def test_what_makes_no_sense_is_refused():

@@ -35,7 +35,7 @@ from kvraft.plural import counted
 from kvraft.record import Kind
 from kvraft.replica import Options, Replica
 from kvraft.session import WINDOW
-from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim.disk import SimDisk
 from kvraft.sim.world import MILLI, World
 from kvraft.transaction import Stage
 
@@ -310,10 +310,7 @@ class Soak:
             self.world.crash(outage.member)
         if random.random() < 0.2:
             disk.fail_at(random.randint(1, 8), random)
-        try:
-            self.world.restart(outage.member)
-        except PowerCut:
-            disk.crash(random)
+        if not self.world.restart(outage.member):
             self.world.restart(outage.member)
         outage.until = self.applied
 

@@ -60,7 +60,7 @@ from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import Timestamp
 from kvraft.replica import Options, Replica
-from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim.disk import SimDisk
 from kvraft.sim.world import MILLI, World
 from kvraft.tail import FRAME_BYTES
 from kvraft.transaction import Answer, Stage
@@ -299,7 +299,8 @@ class Life:
                 tally[_NAMES[fate.effect]] += 1
         for name, kind in _EVENTS.items():
             tally[name] += len(self.trace.of(kind))
-        tally["power cuts during a call"] = tally["crashes"] - tally["crashes between calls"]
+        others = tally["crashes between calls"] + tally["power cuts during a start"]
+        tally["power cuts during a call"] = tally["crashes"] - others
         kinds = Counter(step.event.kind for step in self.trace if isinstance(step.event, Sent))
         tally["writes put off"], tally["stamps refused"] = kinds["Later"], kinds["Refusal"]
         large = [t for kind, t in self._tickets if kind == "large" and t.stage is Stage.APPLIED]
@@ -386,7 +387,9 @@ class Life:
             self.world.crash(name)
             self.tally["crashes between calls"] += 1
         self._mend(name)
-        self._disk(name).wipe()
+        disk = self._disk(name)
+        disk.restore()  # another disk takes its place: what was to happen to the old one does not
+        disk.wipe()
         try:
             self.world.restart(name)
         except Forgotten:
@@ -563,11 +566,8 @@ class Life:
             disk.crash(self._random, reorder=reorder)  # the machine was off, not only the process
         if self._random.random() < 0.2:
             disk.fail_at(self._random.randint(1, 12), self._random)
-        try:
-            self.world.restart(name)
-        except PowerCut:
+        if not self.world.restart(name):
             self.tally["power cuts during a start"] += 1
-            disk.crash(self._random)
             self._restart(name)
 
 

@@ -40,7 +40,7 @@ from kvraft.events import (
     Trace,
     ignore,
 )
-from kvraft.identity import MEMBER, set_aside, successor
+from kvraft.identity import MEMBER, own_files, set_aside, successor
 from kvraft.membership import Configuration
 from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
@@ -74,7 +74,7 @@ class _Seat:
     name: str
     disk: Disk
     replica: Replica | None = None
-    new: bool = True  # until it was started for the first time
+    new: bool = True  # until it was started for the first time, on a disk that nobody had used
     incarnation: int = 0
     inbox: list[AnyMessage | None] = field(default_factory=list)  # None is a tick
     waking: bool = False
@@ -283,37 +283,47 @@ class World:
 
     def crash(self, name: str) -> None:
         """Cut the power of a member: its memory and its unsynced bytes are gone."""
-        seat = self._running(name)
-        self._take_down(seat)
-        lost = 0
-        if isinstance(seat.disk, SimDisk):
-            lost = seat.disk.crash(self._stream(f"crash/{name}/{seat.incarnation}"))
-        self._report(name, Crashed(lost))
+        self._cut_power(self._running(name))
 
-    def restart(self, name: str) -> None:
-        """Start a member that does not run, from what its disk holds."""
+    def restart(self, name: str) -> bool:
+        """Start a member that does not run, from what its disk holds; return whether it runs now.
+
+        It does not if the power goes meanwhile: that is a crash like any other.  Raises what
+        :class:`~kvraft.replica.Replica` raises, and ``OSError`` if the disk fails; it is down then.
+        """
         seat = self._seat(name)
         if seat.replica is not None:
             raise BadInput(f"{name} runs already")
+        files = own_files(seat.disk)
+        if seat.incarnation == 0:
+            seat.new = MEMBER not in files
         seat.incarnation += 1
-        seat.replica = self._replica(
-            name,
-            self._configuration,
-            seat.disk,
-            random=self._stream(f"raft/{name}/{seat.incarnation}"),
-            incarnation=seat.incarnation,
-            cluster=self._cluster,
-            options=self._options,
-            consensus=self._consensus,
-            new=seat.new and MEMBER not in seat.disk.names(),
-            millis=partial(self.millis, name),
-            report=partial(self._report, name) if self._traced else ignore,
-        )
+        try:
+            seat.replica = self._replica(
+                name,
+                self._configuration,
+                seat.disk,
+                random=self._stream(f"raft/{name}/{seat.incarnation}"),
+                incarnation=seat.incarnation,
+                cluster=self._cluster,
+                options=self._options,
+                consensus=self._consensus,
+                new=seat.new and files in ([], [MEMBER]),  # else a first start came further
+                millis=partial(self.millis, name),
+                report=partial(self._report, name) if self._traced else ignore,
+            )
+        except PowerCut:
+            self._cut_power(seat)
+            return False
         seat.new = False
         self._plan(self.now + TICK, partial(self._tick, seat, seat.incarnation))
+        return True
 
     def add(self, name: str) -> None:
-        """Start a new member with an empty disk, which belongs to no configuration yet."""
+        """Start a new member with an empty disk, which belongs to no configuration yet.
+
+        Should its power go at that, it is to be started again: see :meth:`restart`.
+        """
         if inputs.text(name, "the name of a member") in (*self._seats, *self._clients):
             raise BadInput(f"there is somebody called {name} already")
         self._seats[name] = _Seat(name, self._disk(name))
@@ -324,12 +334,17 @@ class World:
     def rebuild(self, name: str) -> str:
         """Set aside the files of a member that is down, and start a new one there; return its name.
 
-        It belongs to no configuration yet: see :meth:`replace`.
+        It belongs to no configuration yet: see :meth:`replace`.  Should the power go meanwhile,
+        only the new member may have to be started again.
         """
         seat = self._seat(name)
         if seat.replica is not None:
             raise BadInput(f"{name} runs: what it promised is not forgotten")
-        set_aside(seat.disk)
+        try:
+            set_aside(seat.disk)
+        except PowerCut:  # it comes back, and the operator goes on
+            self._cut_power(seat)
+            set_aside(seat.disk)
         heir = successor(name)
         self._seats[heir] = _Seat(heir, seat.disk)
         self.restart(heir)
@@ -424,10 +439,13 @@ class World:
         return len(doomed)
 
     def close(self) -> None:
-        """Stop all members in good order and let go of their disks."""
+        """Stop all members, in good order if their disks let them, and let go of the disks."""
         for seat in self._seats.values():
             if seat.replica is not None:
-                seat.replica.close()
+                try:
+                    seat.replica.close()
+                except (OSError, PowerCut) as error:
+                    self._fail(seat, error)
                 seat.replica = None
             seat.disk.close()
 
@@ -487,10 +505,17 @@ class World:
 
     def _fail(self, seat: _Seat, error: Exception) -> None:
         if isinstance(error, PowerCut):
-            self.crash(seat.name)
+            self._cut_power(seat)
         else:
             self._take_down(seat)
             self._report(seat.name, Failed(str(error)))
+
+    def _cut_power(self, seat: _Seat) -> None:
+        self._take_down(seat)
+        lost = 0
+        if isinstance(seat.disk, SimDisk):
+            lost = seat.disk.crash(self._stream(f"crash/{seat.name}/{seat.incarnation}"))
+        self._report(seat.name, Crashed(lost))
 
     def _take_down(self, seat: _Seat) -> None:
         seat.replica = None
