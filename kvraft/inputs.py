@@ -103,7 +103,7 @@ def members(value: object) -> tuple[str, ...]:
     Whether they make a configuration is for :class:`~kvraft.membership.Configuration` to say.
     """
     if isinstance(value, int) and not isinstance(value, bool):
-        return tuple(f"n{i + 1}" for i in range(whole(value, "the number of members", least=1)))
+        return tuple(f"n{i + 1}" for i in range(value))
     if isinstance(value, bool | float | str | bytes) or not isinstance(value, Sequence):
         raise WrongType(f"members must be a number or a list of names, not {shown(value)}")
     return names(value, "members")

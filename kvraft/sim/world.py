@@ -8,6 +8,8 @@ What is simulated, and how:
 
 - A member that is busy syncing its disk takes no input; what arrives meanwhile waits and is taken
   together afterwards: group commit comes by itself.
+- Ticks that a member missed, since it was busy or its process stood still (:meth:`World.pause`),
+  are caught up before it takes anything else.
 - A crash loses a member's memory and whatever its disk had not synced
   (:class:`~kvraft.sim.disk.SimDisk`); what it sent before is still on its way.
 - Slices of long work (flushes) are done between messages, one at a time.
@@ -80,6 +82,7 @@ class _Seat:
     waking: bool = False
     working: bool = False
     busy_until: int = 0
+    paused_until: int = 0
 
 
 class World:
@@ -285,6 +288,17 @@ class World:
         """Cut the power of a member: its memory and its unsynced bytes are gone."""
         self._cut_power(self._running(name))
 
+    def pause(self, name: str, millis: int) -> None:
+        """Let a member's process stand still for ``millis`` milliseconds: it does nothing at all.
+
+        What arrives meanwhile waits for it.  Then it first catches up on the ticks that it missed,
+        as everybody who owns a consensus module must (contract.py).
+        """
+        seat = self._running(name)
+        until = self.now + inputs.whole(millis, "the length of a pause", least=0) * MILLI
+        seat.paused_until = max(seat.paused_until, until)
+        seat.busy_until = max(seat.busy_until, until)
+
     def restart(self, name: str) -> bool:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
 
@@ -469,9 +483,14 @@ class World:
         """Let a member take its inbox, do what follows from it, and send."""
         if seat.replica is None or seat.incarnation != incarnation:
             return
+        if self.now < seat.paused_until:
+            self._plan(seat.paused_until, partial(self._wake, seat, incarnation))
+            return
         seat.waking = False
         replica = seat.replica
-        inbox, seat.inbox = seat.inbox, []
+        # Ticks first: what it knows of the time must be true before it acts on anything (a lease).
+        inbox = sorted(seat.inbox, key=lambda message: message is not None)
+        seat.inbox = []
         try:
             for message in inbox:
                 _give(replica, message)
@@ -494,6 +513,9 @@ class World:
 
     def _work(self, seat: _Seat, incarnation: int) -> None:
         if seat.replica is None or seat.incarnation != incarnation:
+            return
+        if self.now < seat.paused_until:
+            self._plan(seat.paused_until, partial(self._work, seat, incarnation))
             return
         seat.working = False
         try:
@@ -521,7 +543,7 @@ class World:
         seat.replica = None
         seat.inbox = []
         seat.waking = seat.working = False
-        seat.busy_until = 0
+        seat.busy_until = seat.paused_until = 0
 
     # ── messages on their way ───────────────────────────────────────────────────────────────────
 
