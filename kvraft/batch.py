@@ -9,13 +9,15 @@ Invariants:
 - All of a batch has one timestamp.  Of two writes to one key the later one counts.
 - Nothing is in a batch that a tree could not take: what is wrong with a write is said when it is
   added, and leaves the batch as it was.
+- Keys and values are ``bytes`` from here on, and what the caller does to a ``bytearray`` that he
+  handed in makes no difference to the batch.
 """
 
 from __future__ import annotations
 
 from kvraft.errors import BadInput, WrongType
 from kvraft.memtable import check_range, check_row
-from kvraft.record import Kind, Row, Timestamp
+from kvraft.record import Buffer, Kind, Row, Timestamp, as_bytes
 
 Write = tuple[Kind, bytes, bytes | None]
 
@@ -32,25 +34,26 @@ class WriteBatch:
     def __len__(self) -> int:
         return len(self.writes)
 
-    def put(self, key: bytes, value: bytes) -> WriteBatch:
+    def put(self, key: Buffer, value: Buffer) -> WriteBatch:
         """Add a write of ``value`` to ``key``; ``BadInput`` if one of them cannot be written."""
-        if value is None:
-            raise WrongType("a value must be bytes: to delete a key, use delete")
+        key, value = as_bytes(key, "a key"), as_value(value)
         check_row((key, 0, value))
         self.writes.append((Kind.PUT, key, value))
         return self
 
-    def delete(self, key: bytes) -> WriteBatch:
+    def delete(self, key: Buffer) -> WriteBatch:
         """Add a delete of ``key``."""
+        key = as_bytes(key, "a key")
         check_row((key, 0, None))
         self.writes.append((Kind.DELETE, key, None))
         return self
 
-    def delete_range(self, start: bytes, stop: bytes | None = None) -> WriteBatch:
+    def delete_range(self, start: Buffer, stop: Buffer | None = None) -> WriteBatch:
         """Add a delete of all keys from ``start`` on and below ``stop``; ``None``: no end."""
-        end = b"" if stop is None else stop
+        start = as_bytes(start, "the start of a range")
+        end = b"" if stop is None else as_bytes(stop, "the stop of a range")
         check_range((start, 0, end))
-        if stop == b"":
+        if stop is not None and not end:
             raise BadInput("a range that stops at b'' holds nothing: None means no end")
         self.writes.append((Kind.DELETE_RANGE, start, end))
         return self
@@ -70,3 +73,10 @@ class WriteBatch:
             else:
                 rows.append((key, timestamp, value))
         return rows, ranges
+
+
+def as_value(value: object) -> bytes:
+    """Return ``value`` as ``bytes``, or raise ``WrongType``: see :func:`as_bytes`."""
+    if value is None:
+        raise WrongType("a value must be bytes: to delete a key, use delete")
+    return as_bytes(value, "a value")

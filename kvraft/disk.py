@@ -14,6 +14,12 @@ What a caller may rely on, and no more:
 - After an ``OSError`` from ``append``, ``sync`` or ``sync_dir`` nothing is known about the bytes
   that were on their way.  A sync is never retried (Rebello et al., *Can Applications Recover from
   fsync Failures?*, ATC 2020): the owner stops and recovers from what is on disk.
+
+A directory belongs to one process.  Another one that opens it is refused by the lock file, and so
+is the child of a fork, which gets copies of everything open without asking: in it each disk, and
+what was opened on it (:func:`belongs_here`), refuses all further use, lets go of its files without
+writing to them, and leaves the lock to its parent.  That is done once, at the fork, so it costs the
+calls nothing; it takes Python's own ways to fork (``os.fork``, ``multiprocessing``).
 """
 
 from __future__ import annotations
@@ -25,9 +31,11 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from threading import RLock
+from typing import NoReturn, Protocol
+from weakref import WeakSet
 
-from kvraft.errors import BadInput, Locked
+from kvraft.errors import BadInput, Locked, WrongType
 
 LOCK = "LOCK"
 TEMPORARY = ".tmp"
@@ -78,6 +86,13 @@ class Disk(Protocol):
     def sync_dir(self) -> None:
         """Make creations, renames, removals and links durable."""
 
+    def forget(self, name: str) -> None:
+        """Let what is read next of a synced file come from the device, where that can be had.
+
+        A system that keeps in memory what was written would otherwise read that back, whatever
+        became of it on the device.
+        """
+
     def free(self) -> int | None:
         """Return how many bytes can still be written, ``None`` if there is no telling."""
 
@@ -92,30 +107,90 @@ class Disk(Protocol):
 
 
 def replace(disk: Disk, name: str, data: bytes) -> None:
-    """Make ``name`` hold ``data``, durably and atomically: the old bytes or the new, no mixture."""
+    """Make ``name`` hold ``data``, durably and atomically: the old bytes or the new, no mixture.
+
+    It counts only once it was read back: see :func:`check_written`.
+    """
     temporary = name + TEMPORARY
     if temporary in disk.names():  # left behind by a crash in the middle of this function
         disk.remove(temporary)
     disk.create(temporary)
     disk.append(temporary, data)
     disk.sync(temporary)
+    check_written(disk, temporary, 0, data)
     disk.rename(temporary, name)
     disk.sync_dir()
+
+
+def check_written(disk: Disk, name: str, offset: int, data: bytes) -> None:
+    """Read back what was written and synced, ``data`` from ``offset`` to the end of the file.
+
+    Raises ``OSError`` with ``EIO`` if that is not what is there: a disk that swallows a write says
+    that all is well.
+    """
+    disk.forget(name)
+    if disk.read(name, offset) != data:
+        raise misread(name)
+
+
+def misread(name: str, why: str = "") -> OSError:
+    """Return the error for a file that is not what was just written to it."""
+    what = "what is read back is not what was just written" + (f" ({why})" if why else "")
+    return OSError(errno.EIO, what, name)
 
 
 def copy(disk: Disk, name: str, target: Disk) -> None:
     """Make a synced copy of a file on another disk; the caller syncs the directory of ``target``.
 
-    ``FileExistsError`` if the name is taken there.
+    ``FileExistsError`` if the name is taken there, ``OSError`` if the copy is not one.
     """
     target.create(name)
     for offset in range(0, disk.size(name), _COPY_BYTES):
         target.append(name, disk.read(name, offset, _COPY_BYTES))
     target.sync(name)
+    target.forget(name)
+    for offset in range(0, disk.size(name) + 1, _COPY_BYTES):
+        if target.read(name, offset, _COPY_BYTES) != disk.read(name, offset, _COPY_BYTES):
+            raise misread(name)
+
+
+class Owned(Protocol):
+    """What must not be used by a process that did not open it."""
+
+    def disown(self, why: str) -> None:
+        """Refuse all further use with ``why``, and touch no file: called in the child of a fork."""
+
+
+_owned: WeakSet[Owned] = WeakSet()
+
+
+def belongs_here(thing: Owned, disk: Disk) -> None:
+    """Let ``thing``, which was opened on ``disk``, refuse to be used in a child of this process.
+
+    A disk in memory is copied by a fork and shared with nobody: what is on it may be used on.
+    """
+    if isinstance(disk, RealDisk):
+        _owned.add(thing)
+
+
+def _disown_all() -> None:
+    why = (
+        f"this was opened by process {os.getppid()}, of which process {os.getpid()} is a fork: "
+        "open it in the process that uses it, after the fork and in one at a time"
+    )
+    for thing in list(_owned):
+        thing.disown(why)
+    _owned.clear()
+
+
+if hasattr(os, "register_at_fork"):  # where there is none, there is no fork
+    os.register_at_fork(after_in_child=_disown_all)
 
 
 class RealDisk:
     """A directory of the operating system, made if missing, locked against a second process.
+
+    It may be used by several threads, and by no process but the one that made it.
 
     It may hold more files than a process can open: those used last stay open, ``OPEN_FILES`` at the
     most.  A file with unsynced bytes is not closed for that, since the system tells of a failed
@@ -131,6 +206,8 @@ class RealDisk:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise BadInput(f"{self.path} is not a directory") from None
+        self._mutex = RLock()  # or a thread would close the file that another one reads
+        self._forked = ""  # why this process may not use it, if it is the child of one that may
         self._open: OrderedDict[str, int] = OrderedDict()  # the one used last is at the end
         self._unsynced: dict[str, None] = {}  # names of open files with bytes nobody synced yet
         self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -139,58 +216,72 @@ class RealDisk:
         except OSError:
             os.close(self._lock)
             raise Locked(f"{self.path} is in use by another process") from None
+        belongs_here(self, self)
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted; the lock file is not one of them."""
+        self._check_owned()
         with os.scandir(self.path) as found:
             return sorted(f.name for f in found if f.is_file() and f.name != LOCK)
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
+        self._check_owned()
         return (self.path / name).stat().st_size
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer where the file ends before."""
         if length is None:
             length = max(self.size(name) - offset, 0)
-        return pread(self._descriptor(name), length, offset)
+        with self._mutex:
+            return pread(self._descriptor(name), length, offset)
 
     def create(self, name: str) -> None:
         """Make an empty file."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY
-        self._keep(name, lambda: os.open(self.path / name, flags, 0o644))
+        with self._mutex:
+            self._keep(name, lambda: os.open(self.path / name, flags, 0o644))
 
     def append(self, name: str, data: bytes) -> None:
         """Write all of ``data`` at the end: a short write of the system is continued."""
-        descriptor = self._descriptor(name)
-        self._unsynced[name] = None
-        written = os.write(descriptor, data)
-        while written < len(data):
-            written += os.write(descriptor, memoryview(data)[written:])
+        with self._mutex:
+            descriptor = self._descriptor(name)
+            self._unsynced[name] = None
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, memoryview(data)[written:])
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file down to its first ``size`` bytes."""
-        os.truncate(self._descriptor(name), size)
+        with self._mutex:
+            os.truncate(self._descriptor(name), size)
 
     def sync(self, name: str) -> None:
         """Make the bytes of a file, and the size needed to read them, durable."""
-        _datasync(self._descriptor(name))
-        self._unsynced.pop(name, None)
+        with self._mutex:
+            _datasync(self._descriptor(name))
+            self._unsynced.pop(name, None)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, atomically."""
-        self._let_go(old)
-        self._let_go(new)
-        os.replace(self.path / old, self.path / new)
+        with self._mutex:
+            self._check_owned()
+            self._let_go(old)
+            self._let_go(new)
+            os.replace(self.path / old, self.path / new)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        self._let_go(name)
-        os.remove(self.path / name)
+        with self._mutex:
+            self._check_owned()
+            self._let_go(name)
+            os.remove(self.path / name)
 
     def link(self, name: str, target: Disk) -> None:
         """Make a hard link on ``target``, or a synced copy where the system cannot."""
+        self._check_owned()
         if isinstance(target, RealDisk):
+            target._check_owned()
             try:
                 os.link(self.path / name, target.path / name)
             except (FileExistsError, FileNotFoundError):
@@ -206,28 +297,57 @@ class RealDisk:
         """Make the directory itself durable; Windows has no such call and needs none."""
         if sys.platform == "win32":
             return
-        descriptor = self._spare(lambda: os.open(self.path, os.O_RDONLY))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with self._mutex:
+            self._check_owned()
+            descriptor = self._spare(lambda: os.open(self.path, os.O_RDONLY))
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def forget(self, name: str) -> None:
+        """Let go of the pages that the system holds of a file; not every system can be told to."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor(name), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def identity(self, name: str) -> str:
         """Return the number of the file on its file system, which a copy does not share."""
+        self._check_owned()
         number = (self.path / name).stat().st_ino
         return str(number) if number else ""
 
     def free(self) -> int | None:
         """Return what the file system has left."""
+        self._check_owned()
         return shutil.disk_usage(self.path).free
 
     def close(self) -> None:
         """Close every file and release the lock."""
-        for name in list(self._open):
-            self._let_go(name)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        with self._mutex:
+            for name in list(self._open):
+                self._let_go(name)
+            if self._lock >= 0:
+                os.close(self._lock)  # which unlocks it, unless a child of a fork has it open, too
+                self._lock = -1
+
+    def disown(self, why: str) -> None:
+        """Refuse all further use, and close this process's copies of what is open.
+
+        No more: to unlock the file here would unlock it for the parent, and to keep it open would
+        keep it locked when the parent has closed it.
+        """
+        self._mutex = RLock()  # who held the old one is a thread of the parent
+        self._forked = why
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: the numbers of open files mean others elsewhere."""
+        what = f"a disk cannot be copied or sent to another process: open {self.path} there instead"
+        raise WrongType(what)
+
+    def _check_owned(self) -> None:
+        if self._forked:
+            raise Locked(f"{self.path}: {self._forked}")
 
     def _descriptor(self, name: str) -> int:
         descriptor = self._open.get(name)
@@ -239,6 +359,7 @@ class RealDisk:
 
     def _keep(self, name: str, open_file: Callable[[], int]) -> int:
         """Open a file and hold it open, letting go of the one unused for longest if need be."""
+        self._check_owned()
         if len(self._open) >= OPEN_FILES:
             self._let_go_oldest()
         descriptor = self._open[name] = self._spare(open_file)

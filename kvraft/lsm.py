@@ -14,12 +14,17 @@ its like count positions and timestamps by themselves, and what they write is du
 flushed; :class:`kvraft.store.Store` is a tree that owns a log.
 
 Flushes and compactions are long work, done in slices (:meth:`Tree.work`) by whoever has time; the
-tree has no thread.  Used alone, each write pays for a share of it.
+tree has no thread of its own.  Used alone, each write pays for a share of it.
+
+Many threads may use one tree: each call, each slice of work and each piece of a scan is done under
+one lock.  :meth:`Tree.flush` and :meth:`Tree.compact` hold it to their end; who wants others to go
+on meanwhile calls :meth:`Tree.work` again and again.  An iterator is for one thread at a time, as
+any in Python.  A tree belongs to the process that opened it (``disk.py``).
 
 Invariants:
 
 - Reads see every applied row; of the versions of a key the one with the highest timestamp.  Scans
-  and views see the tree as it was when they began, whatever happens meanwhile.
+  and views see the tree as it was when they began, whatever happens meanwhile (``readers.py``).
 - On disk is the tree as it was at one position of the log, ``flushed``: never a mixture.
 - How tables change, and that a crash leaves the old ones or the new, is told in ``tables.py``.
 - A disk that is full stops long work until there is space; nothing is lost.  After any other disk
@@ -50,25 +55,37 @@ import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from threading import RLock
 from typing import NamedTuple, Self
 
-from kvraft.batch import WriteBatch
+from kvraft.batch import WriteBatch, as_value
 from kvraft.compaction import Task, everything
-from kvraft.disk import Disk, RealDisk
-from kvraft.errors import BadInput, Damage, Foreign, ReadOnly, Stopped
+from kvraft.disk import Disk, RealDisk, belongs_here
+from kvraft.errors import BadInput, Damage, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.levels import Levels
 from kvraft.manifest import State
-from kvraft.memtable import UNPINNED, Memtable, check_key, check_range, check_row
+from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
 from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
 from kvraft.ranges import NONE, Ranges
+from kvraft.readers import Reader, Readers
 from kvraft.readonly import opened
-from kvraft.record import MAX_TIMESTAMP, MAX_VALUE_BYTES, Position, Row, Timestamp, Version
+from kvraft.record import (
+    MAX_TIMESTAMP,
+    MAX_VALUE_BYTES,
+    Buffer,
+    Position,
+    Row,
+    Timestamp,
+    Version,
+    as_bytes,
+)
 from kvraft.snapshot import InMemory, Source, TreeSnapshot, unpack
 from kvraft.stats import Counts, Stats
 from kvraft.tableinfo import TableInfo
 from kvraft.tables import Job, Tables
+from kvraft.view import View
 
 _SLICES_BEYOND, _MOST_SLICES = 16, 64  # of long work in one write, see Tree._pay
 
@@ -104,6 +121,7 @@ class Tree:
         self.options = options
         self.counts = Counts()
         self._disk = disk
+        self._lock = RLock()
         self._disk_is_mine = False
         self._owner = owner
         self._report = report
@@ -113,18 +131,20 @@ class Tree:
         self._index, self._term = self._tables.state.flushed
         self._immutables: list[_Immutable] = []  # oldest first
         self._begin_memtable()
-        self._pins: dict[Timestamp, int] = {}  # who reads at which time
+        self.readers = Readers()
         self._pinned: Timestamp = MAX_TIMESTAMP if options.history else UNPINNED
         self._flushing: Job | None = None
         self._compacting: Job | None = None
         self._due: Task | None = None  # asked for by compact()
-        self._pay_at = options.memtable_bytes  # size of the memtable at which a writer works
+        self._pay_at = options.memtable_bytes  # bytes written to the memtable till a writer works
         self._full = False  # whether long work found no space, and has not come to an end since
         # Why nothing more will be written:
         self._failure = "it was opened for reading only" if read_only else ""
         self._closed = False
         if not read_only:
             self._tables.remove_unknown()
+        self._forked = ""  # why this process may not use it, if it is the child of one that may
+        belongs_here(self, disk)
 
     @classmethod
     def open(
@@ -166,7 +186,7 @@ class Tree:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: Buffer, value: Buffer) -> None:
         """Let ``key`` hold ``value``.
 
         This and the other writes below raise ``BadInput`` for what cannot be written, what
@@ -174,38 +194,42 @@ class Tree:
         :class:`~kvraft.errors.Stopped` once a disk error stopped the tree.  Where they raise,
         nothing is written.
         """
-        if type(key) is not bytes or type(value) is not bytes or len(key) > 65536:
-            WriteBatch().put(key, value)  # says what is wrong, if anything is
-        if self._closed or self._failure or len(value) > MAX_VALUE_BYTES:
-            self._check_writable()
-            check_row((key, 0, value))
-        if self._memtable.size >= self._pay_at:
-            self._pay()
-        self.timestamp = timestamp = self.timestamp + 1
-        self._index += 1
-        self._memtable.put((key, timestamp, value), self._pinned)
-        counts = self.counts
-        counts.rows_put += 1
-        counts.bytes_put += len(key) + len(value)
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        if type(value) is not bytes:
+            value = as_value(value)
+        with self._lock:
+            if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
+                self._check_writable()
+                check_row((key, 0, value))
+            if self._memtable.written >= self._pay_at:
+                self._pay()
+            self.timestamp = timestamp = self.timestamp + 1
+            self._index += 1
+            self._memtable.put((key, timestamp, value), self._pinned)
+            counts = self.counts
+            counts.rows_put += 1
+            counts.bytes_put += len(key) + len(value)
 
-    def delete(self, key: bytes) -> None:
+    def delete(self, key: Buffer) -> None:
         """Let ``key`` hold nothing."""
         self.write(WriteBatch().delete(key))
 
-    def delete_range(self, start: bytes, stop: bytes | None = None) -> None:
+    def delete_range(self, start: Buffer, stop: Buffer | None = None) -> None:
         """Delete all keys from ``start`` on and below ``stop``, however many; ``None``: no end."""
         self.write(WriteBatch().delete_range(start, stop))
 
     def write(self, batch: WriteBatch) -> None:
         """Let all writes of ``batch`` take effect, or where this raises, none."""
-        if not isinstance(batch, WriteBatch):
-            raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
-        self._check_writable()
-        if batch.writes:
-            self._pay()
-            rows, ranges = batch.rows(self.timestamp + 1)
-            position = Position(self._index + len(rows) + len(ranges), self._term)
-            self._take(rows, ranges, position)
+        with self._lock:
+            if not isinstance(batch, WriteBatch):
+                raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
+            self._check_writable()
+            if batch.writes:
+                self._pay()
+                rows, ranges = batch.rows(self.timestamp + 1)
+                position = Position(self._index + len(rows) + len(ranges), self._term)
+                self._take(rows, ranges, position)
 
     def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
         """Take in the rows of one complete transaction, or none, as of ``position`` in a log.
@@ -215,21 +239,22 @@ class Tree:
         above that of an open view is seen by it, and what a delete hid whose tombstone is gone
         already would come back.
         """
-        self._check_open()
-        rows, ranges = list(rows), list(ranges)
-        for row in rows:
-            check_row(row)
-        for row in ranges:
-            check_range(row)
-        if not isinstance(position, Position):
-            raise BadInput(f"a position in the log is a Position, not {position!r}")
-        if position.index <= self._index:
-            raise BadInput(f"position {position} is not above {self.applied}, applied before")
-        self._take(rows, ranges, position)
+        with self._lock:
+            self._check_open()
+            rows, ranges = list(rows), list(ranges)
+            for row in rows:
+                check_row(row)
+            for row in ranges:
+                check_range(row)
+            if not isinstance(position, Position):
+                raise BadInput(f"a position in the log is a Position, not {position!r}")
+            if position.index <= self._index:
+                raise BadInput(f"position {position} is not above {self.applied}, applied before")
+            self._take(rows, ranges, position)
 
     def _take(self, rows: list[Row], ranges: list[Row], position: Position) -> None:
         for row in ranges:
-            self._memtable.delete_range(row)
+            self._memtable.delete_range(row, self._pinned)
         self._memtable.update(rows, self._pinned)
         self._index, self._term = position
         self.timestamp = max(self.timestamp, self._memtable.timestamp)
@@ -245,14 +270,15 @@ class Tree:
         One without rows is frozen too if the applied mark has moved, so that transactions which
         wrote nothing do not hold on to the log.  If nothing was applied since, nothing happens.
         """
-        self._check_open()
-        before = self._immutables[-1].through if self._immutables else self.flushed
-        if self.applied == before:
-            return
-        frozen = self._memtable
-        self._immutables.append(_Immutable(frozen, self.applied))
-        self._begin_memtable()
-        self._report(MemtableFrozen(len(frozen), frozen.size, self._index))
+        with self._lock:
+            self._check_open()
+            before = self._immutables[-1].through if self._immutables else self.flushed
+            if self.applied == before:
+                return
+            frozen = self._memtable
+            self._immutables.append(_Immutable(frozen, self.applied))
+            self._begin_memtable()
+            self._report(MemtableFrozen(len(frozen), frozen.size, self._index))
 
     def _begin_memtable(self) -> None:
         self._memtable = Memtable()
@@ -262,11 +288,13 @@ class Tree:
     @property
     def has_work(self) -> bool:
         """Whether :meth:`work` has anything to do."""
-        if self._failure or self._closed:
-            return False
-        if self._flushing is not None or self._compacting is not None or self._immutables:
-            return True
-        return (self._due or self._tables.task) is not None or self._tables.untidy
+        with self._lock:
+            if self._failure or self._closed:
+                return False
+            self._settle()
+            if self._flushing is not None or self._compacting is not None or self._immutables:
+                return True
+            return (self._due or self._tables.task) is not None or self._tables.untidy
 
     def work(self) -> bool:
         """Do one slice of long work; return whether there is more.
@@ -275,35 +303,38 @@ class Tree:
         does not give back what was written.  A full disk (``ENOSPC``) leaves everything as it was
         before the job, to be begun again; after anything else the tree writes no more.
         """
-        self._check_writable()
-        job = self._job()
-        try:
-            if job is None:
-                self._tables.tidy()
-            else:
-                self.counts.slices += 1
-                if next(job, self) is self:
-                    self._finish(job)
-        except (OSError, Damage, Foreign) as error:
-            self._abandon(error)
-            raise
-        return self.has_work
+        with self._lock:
+            self._check_writable()
+            job = self._job()
+            try:
+                if job is None:
+                    self._tables.tidy()
+                else:
+                    self.counts.slices += 1
+                    if next(job, self) is self:
+                        self._finish(job)
+            except (OSError, Damage, Foreign) as error:
+                self._abandon(error)
+                raise
+            return self.has_work
 
     def flush(self) -> None:
         """Write everything applied so far to durable tables, now."""
-        self._check_writable()
-        self.freeze()
-        while self._immutables:
-            self.work()
+        with self._lock:
+            self._check_writable()
+            self.freeze()
+            while self._immutables:
+                self.work()
 
     def compact(self) -> None:
         """Flush, and merge all tables for good, now: what is hidden goes, and its tombstones."""
-        self.flush()
-        while self._compacting is not None:
-            self.work()
-        self._due = everything(self.tables, self.options.strategy)
-        while self.has_work:
-            self.work()
+        with self._lock:
+            self.flush()
+            while self._compacting is not None:
+                self.work()
+            self._due = everything(self.tables, self.options.strategy)
+            while self.has_work:
+                self.work()
 
     def _job(self) -> Job | None:
         """Return the job to go on with, begun if need be; ``None`` if there is only tidying."""
@@ -352,10 +383,10 @@ class Tree:
         for every few KiB written.  When too much waits, every write does one,
         and more of them the further it is beyond the limit, up to a bound.
         """
-        size, limit = self._memtable.size, self.options.memtable_bytes
-        if size >= limit:
+        if self._should_freeze():
             self.freeze()
-            size = 0
+        written = self._memtable.written
+        room = max(0, self.options.memtable_bytes - self._memtable.size)
         if self.has_work:
             self._pay_at = 0  # should it fail, the next write has to try again
             pressure = self.pressure
@@ -364,9 +395,13 @@ class Tree:
             else:
                 self.work()
             step = 4096 if pressure < 0.5 else 1024 if pressure < 1 else 0
-            self._pay_at = min(limit, size + step)
+            self._pay_at = written + min(room, step)
         else:
-            self._pay_at = limit
+            self._pay_at = written + room
+
+    def _should_freeze(self) -> bool:
+        """Whether the memtable has to make room for another one."""
+        return self.full
 
     def _stall(self) -> None:
         began = self._clock() if self._clock else 0.0
@@ -395,8 +430,9 @@ class Tree:
 
         Its tables stay for as long as the snapshot is held.
         """
-        self._check_open()
-        return self._tables.snapshot()
+        with self._lock:
+            self._check_open()
+            return self._tables.snapshot()
 
     def install(self, stream: Source | bytes) -> None:
         """Let the snapshot in ``stream`` take the place of all that this tree holds.
@@ -411,25 +447,29 @@ class Tree:
         ``OSError`` if the disk fails, ``Damage`` if it does not give back what was written, and
         :class:`~kvraft.errors.Stopped` from then on.
         """
-        self._check_writable()
-        contents = unpack(InMemory(stream) if isinstance(stream, bytes) else stream, self._owner)
-        if contents.last.index <= self._index:
-            what = f"a snapshot through {contents.last} holds nothing new"
-            raise BadInput(f"{what}: everything through {self.applied} is applied")
-        self._flushing = self._compacting = self._due = None
-        try:
-            self._follow(self._tables.install(contents))
-            self._tables.tidy()
-            self._tables.remove_unknown()
-        except (OSError, Damage) as error:
-            self._failure = str(error)
-            raise
+        with self._lock:
+            self._check_writable()
+            contents = unpack(
+                InMemory(stream) if isinstance(stream, bytes) else stream, self._owner
+            )
+            if contents.last.index <= self._index:
+                what = f"a snapshot through {contents.last} holds nothing new"
+                raise BadInput(f"{what}: everything through {self.applied} is applied")
+            self._flushing = self._compacting = self._due = None
+            try:
+                self._follow(self._tables.install(contents))
+                self._tables.tidy()
+                self._tables.remove_unknown()
+            except (OSError, Damage) as error:
+                self._failure = str(error)
+                raise
 
     def _follow(self, state: State) -> None:
         """Let memory follow a snapshot that was installed."""
         self._immutables = []
         self._begin_memtable()
-        self._pins = {}
+        self.readers.forget()
+        self._pinned = MAX_TIMESTAMP if self.options.history else UNPINNED
         self._index, self._term = state.flushed
         self.timestamp = max(self.timestamp, state.timestamp)
         self._report(Installed(self._index, tuple(info.number for info in state.tables)))
@@ -441,41 +481,44 @@ class Tree:
         and neither tree ever changes what they share.  Raises ``BadInput`` if ``target`` holds
         anything.
         """
-        self.flush()
         mine = isinstance(target, str | os.PathLike)
-        disk = RealDisk(target) if isinstance(target, str | os.PathLike) else target
-        try:
-            self._checkpoint(disk)
-        finally:
-            if mine:
-                disk.close()
+        with self._lock:
+            self.flush()
+            disk = RealDisk(target) if isinstance(target, str | os.PathLike) else target
+            try:
+                self._checkpoint(disk)
+            finally:
+                if mine:
+                    disk.close()
 
     def _checkpoint(self, target: Disk) -> None:
         self._tables.checkpoint(target)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, key: bytes, *, at: Timestamp | None = None) -> bytes | None:
+    def get(self, key: Buffer, *, at: Timestamp | None = None) -> bytes | None:
         """Return the value of ``key``, ``None`` if it has none; as it was ``at``, if given.
 
         Raises ``BadInput`` for a time whose versions may be gone (:attr:`horizon`).
         """
-        if self._closed or type(key) is not bytes:
-            self._check_open()
-            check_key(key)
-        self.counts.gets += 1
-        time = MAX_TIMESTAMP if at is None else self._time(at)
-        row, deleted = self._find(key, time)
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        with self._lock:
+            if self._closed:
+                self._check_open()
+            self.counts.gets += 1
+            row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
         return None if row is None or row[1] < deleted else row[2]
 
-    def version(self, key: bytes, *, at: Timestamp | None = None) -> Version | None:
+    def version(self, key: Buffer, *, at: Timestamp | None = None) -> Version | None:
         """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known.
 
         With ``at`` the one that was newest at that time: see :meth:`get`.
         """
-        self._check_open()
-        check_key(key)
-        row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
+        key = as_bytes(key, "a key")
+        with self._lock:
+            self._check_open()
+            row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
         if row is not None and row[1] >= deleted:
             return Version(row[1], row[2])
         return Version(deleted, None) if deleted != NONE else None
@@ -507,10 +550,10 @@ class Tree:
 
     def scan(
         self,
-        start: bytes = b"",
-        stop: bytes | None = None,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
         *,
-        prefix: bytes | None = None,
+        prefix: Buffer | None = None,
         reverse: bool = False,
         at: Timestamp | None = None,
     ) -> Generator[Pair, None, None]:
@@ -522,29 +565,32 @@ class Tree:
 
         Raises ``BadInput`` for bounds that make no sense and for a time whose versions may be gone.
         """
-        self._check_open()
         start, stop = _bounds(start, stop, prefix)
-        self.counts.scans += 1
-        time = self.timestamp if at is None else self._time(at)
-        pairs = self._pairs(start, stop, reverse, time)
-        next(pairs)  # from here on it holds what it needs, and lets go of it even if abandoned
+        with self._lock:
+            self._check_open()
+            self.counts.scans += 1
+            time = self.timestamp if at is None else self._time(at)
+            pairs = self._pairs(start, stop, reverse, time)
+            next(pairs)  # from here on it holds what it needs, and lets go of it even if abandoned
         return pairs
 
     def _pairs(
         self, start: bytes, stop: bytes | None, reverse: bool, at: Timestamp
     ) -> Generator[Pair, None, None]:
         levels, memtables = self._tables.levels, self._memtables
-        levels.readers += 1
-        pins = self._pin(at)
+        reader = self._enter(at, levels)
         try:
             yield b"", b""  # taken by scan
-            for pairs in self._found(levels, memtables, start, stop, at, reverse):
-                self._check_open()
+            found = self._found(levels, memtables, start, stop, at, reverse)
+            while True:
+                with self._lock:
+                    self._check_open()
+                    pairs = next(found, None)
+                if pairs is None:
+                    return
                 yield from reversed(pairs) if reverse else pairs
-            self._check_open()
         finally:
-            levels.readers -= 1
-            self._unpin(pins, at)
+            self.readers.leave(reader)
 
     def _found(
         self,
@@ -571,10 +617,11 @@ class Tree:
     def view(self, *, at: Timestamp | None = None) -> View:
         """Return a view of the tree as it is now, or was ``at`` a time; close it after use.
 
-        What it sees stays, in memory and on disk, until it is closed.
+        What it sees stays, in memory and on disk, until it is closed or forgotten.
         """
-        self._check_open()
-        return View(self, self.timestamp if at is None else self._time(at))
+        with self._lock:
+            self._check_open()
+            return View(self, self._enter(self.timestamp if at is None else self._time(at)))
 
     @property
     def horizon(self) -> Timestamp:
@@ -588,28 +635,27 @@ class Tree:
             raise BadInput(f"a time to read at is a timestamp, not {at!r}")
         if at > self.timestamp:
             raise BadInput(f"{at} lies in the future: the newest timestamp is {self.timestamp}")
-        if at < self.horizon and at not in self._pins:
+        self._settle()
+        if at < self.horizon and at not in self.readers.pins:
             raise BadInput(f"versions at {at} may be gone: all are there from {self.horizon} on")
         return at
 
     def _keep(self) -> Keep:
         """Return who can read the past, to be asked before versions are dropped."""
+        self._settle()
         history = self.options.history
         floor = max(0, self.timestamp - history) if history else MAX_TIMESTAMP
-        return Keep(tuple(sorted(self._pins)), floor)
+        return Keep(tuple(sorted(self.readers.pins)), floor)
 
-    def _pin(self, at: Timestamp) -> dict[Timestamp, int]:
-        """Keep what can be seen ``at`` a time until it is unpinned; return where that is noted."""
-        self._pins[at] = self._pins.get(at, 0) + 1
+    def _enter(self, at: Timestamp, levels: Levels | None = None) -> Reader:
+        self._settle()
         self._pinned = max(self._pinned, at)
-        return self._pins
+        return self.readers.enter(at, levels)
 
-    def _unpin(self, pins: dict[Timestamp, int], at: Timestamp) -> None:
-        pins[at] -= 1
-        if not pins[at]:
-            del pins[at]
-            if not self.options.history:
-                self._pinned = max(self._pins, default=UNPINNED)
+    def _settle(self) -> None:
+        """Take note of the readers who left."""
+        if self.readers.settle() and not self.options.history:
+            self._pinned = max(self.readers.pins, default=UNPINNED)
 
     # ── looking at it ───────────────────────────────────────────────────────────────────────────
 
@@ -650,29 +696,31 @@ class Tree:
 
     def stats(self, *, live: bool = False) -> Stats:
         """Return what was counted, and what there is; with ``live``, scan to see what is alive."""
-        self._check_open()
-        infos = self.tables
-        depth = max((info.level for info in infos), default=-1) + 1
-        levels = [[info for info in infos if info.level == level] for level in range(depth)]
-        counts, cache = replace(self.counts), self._tables.cache
-        alive = sum(len(key) + len(value) for key, value in self.scan()) if live else None
-        return Stats(
-            counts,
-            tables=tuple(len(level) for level in levels),
-            table_bytes=tuple(sum(info.size for info in level) for level in levels),
-            rows=sum(info.rows for info in infos),
-            memtable_bytes=sum(memtable.size for memtable in self._memtables),
-            waiting=self.waiting,
-            cache_bytes=cache.size,
-            cache_hits=cache.hits,
-            cache_misses=cache.misses,
-            live_bytes=alive,
-        )
+        with self._lock:
+            self._check_open()
+            infos = self.tables
+            depth = max((info.level for info in infos), default=-1) + 1
+            levels = [[info for info in infos if info.level == level] for level in range(depth)]
+            counts, cache = replace(self.counts), self._tables.cache
+            alive = sum(len(key) + len(value) for key, value in self.scan()) if live else None
+            return Stats(
+                counts,
+                tables=tuple(len(level) for level in levels),
+                table_bytes=tuple(sum(info.size for info in level) for level in levels),
+                rows=sum(info.rows for info in infos),
+                memtable_bytes=sum(memtable.size for memtable in self._memtables),
+                waiting=self.waiting,
+                cache_bytes=cache.size,
+                cache_hits=cache.hits,
+                cache_misses=cache.misses,
+                live_bytes=alive,
+            )
 
     def verify(self) -> None:
         """Read every live table; raises :class:`~kvraft.errors.Damage` at the first defect."""
-        self._check_open()
-        self._tables.verify()
+        with self._lock:
+            self._check_open()
+            self._tables.verify()
 
     def close(self) -> None:
         """Refuse all further use, open scans and views too; a scan may hand out what it has read.
@@ -680,12 +728,22 @@ class Tree:
         What was not flushed is dropped; it is in the log.  A disk that was handed in stays open,
         for it may be shared.
         """
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._flushing = self._compacting = None
+            if self._disk_is_mine:
+                self._disk.close()
+
+    def disown(self, why: str) -> None:
+        """Refuse all further use, and touch nothing: called in the child of a fork (``disk.py``).
+
+        The lock is a new one, for the thread that held the old one may not exist here.
+        """
+        self._lock = RLock()
+        self._closed, self._forked = True, why
         self._flushing = self._compacting = None
-        if self._disk_is_mine:
-            self._disk.close()
 
     def __enter__(self) -> Self:
         return self
@@ -694,6 +752,8 @@ class Tree:
         self.close()
 
     def _check_open(self) -> None:
+        if self._forked:
+            raise Locked(self._forked)
         if self._closed:
             raise BadInput("the tree is closed")
 
@@ -703,56 +763,6 @@ class Tree:
             raise ReadOnly("nothing can be written: this was opened for reading only")
         if self._failure:
             raise Stopped(f"the tree stopped writing: {self._failure}")
-
-
-class View:
-    """A tree as it was at one moment, ``timestamp``.  Made by :meth:`Tree.view`.
-
-    Usable in a ``with`` statement.  One that is forgotten lets go like one that is closed.
-    """
-
-    def __init__(self, tree: Tree, timestamp: Timestamp) -> None:
-        self.timestamp = timestamp
-        self._tree: Tree | None = tree
-        self._pins = tree._pin(timestamp)
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value that ``key`` had, ``None`` if it had none."""
-        return self._open().get(key, at=self.timestamp)
-
-    def scan(
-        self,
-        start: bytes = b"",
-        stop: bytes | None = None,
-        *,
-        prefix: bytes | None = None,
-        reverse: bool = False,
-    ) -> Generator[Pair, None, None]:
-        """Return an iterator over what was there: see :meth:`Tree.scan`."""
-        tree = self._open()
-        return tree.scan(start, stop, prefix=prefix, reverse=reverse, at=self.timestamp)
-
-    def close(self) -> None:
-        """Let go of what it sees."""
-        tree, self._tree = self._tree, None
-        if tree is not None:
-            tree._unpin(self._pins, self.timestamp)
-
-    def _open(self) -> Tree:
-        if self._tree is None:
-            raise BadInput("the view is closed")
-        if self._pins is not self._tree._pins:
-            raise BadInput("what the view saw is gone: a snapshot took the place of all there was")
-        return self._tree
-
-    def __enter__(self) -> View:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def prefix_stop(prefix: bytes) -> bytes | None:
@@ -765,16 +775,18 @@ def prefix_stop(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
-def _bounds(start: bytes, stop: bytes | None, prefix: bytes | None) -> tuple[bytes, bytes | None]:
+def _bounds(
+    start: Buffer, stop: Buffer | None, prefix: Buffer | None
+) -> tuple[bytes, bytes | None]:
     """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
     if prefix is not None:
-        check_key(prefix)
         if start != b"" or stop is not None:
             raise BadInput("a scan has a prefix or bounds, not both")
+        prefix = as_bytes(prefix, "the prefix of a scan")
         return prefix, prefix_stop(prefix)
-    check_key(start)
+    start = as_bytes(start, "the start of a scan")
     if stop is not None:
-        check_key(stop)
+        stop = as_bytes(stop, "the stop of a scan")
         if start > stop:
             raise BadInput(f"a scan must not start behind its stop: {start!r} is above {stop!r}")
     return start, stop

@@ -23,6 +23,7 @@ Invariants:
 
 - A manifest counts from the moment ``CURRENT`` is renamed, and has no edits before; the old one is
   removed for good before the next edit.  Two manifests on a disk never say different things.
+- Nothing follows from an edit, or from a new manifest, before it was synced and read back.
 - Every file number is used once, for a table or for a manifest.
 - An empty disk is a new tree.  Tables without ``CURRENT`` are damage, never an empty tree.
 
@@ -39,7 +40,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kvraft import frame
-from kvraft.disk import Disk
+from kvraft.disk import Disk, check_written
 from kvraft.disk import replace as replace_file
 from kvraft.errors import BadInput, Damage, Foreign, other_format
 from kvraft.events import Report, TailCut, ignore
@@ -134,6 +135,7 @@ class Manifest:
         self._name = ""
         self._seed = 0
         self._size = self._synced = self._whole = 0  # bytes; the last: those it began with
+        self._unread = b""  # the end of the file that nobody has read back yet
         self.sure = False
         if write:
             self.renew()
@@ -174,6 +176,8 @@ class Manifest:
         self.sure = False
         self._append(_EDIT, _encode(edit, self._next_file))
         self._disk.sync(self._name)
+        check_written(self._disk, self._name, self._size - len(self._unread), self._unread)
+        self._unread = b""
         self._synced = self._size
         self._append(_MARK, b"")
         self.state, self.sure = state, True
@@ -183,6 +187,7 @@ class Manifest:
         data = frame.encode(kind, payload, synced=self._synced, seed=self._seed)
         self._disk.append(self._name, data)
         self._size += len(data)
+        self._unread += data
 
     def renew(self) -> None:
         """Write the state to a new file, switch to it, and remove the old one for good."""
@@ -193,9 +198,11 @@ class Manifest:
         self._disk.create(self._name)
         self._disk.append(self._name, data)
         self._disk.sync(self._name)
+        check_written(self._disk, self._name, 0, data)
         self._disk.sync_dir()
         replace_file(self._disk, CURRENT, self._name.encode() + b"\n")
         self._size = self._synced = self._whole = len(data)
+        self._unread = b""
         for name in self._disk.names():
             if is_manifest(name) and name != self._name:
                 self._disk.remove(name)

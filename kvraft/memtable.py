@@ -44,9 +44,9 @@ _timestamp = itemgetter(1)
 class Memtable:
     """A sorted map from key to its newest version, and older ones while someone can see them.
 
-    ``size`` is about how many bytes of table it would fill, ``timestamp`` the highest timestamp put
-    into it (0 while there is none), ``ranges`` its range deletes if it has any, ``len()`` the
-    number of keys, tombstones included.
+    ``written`` is how many bytes of table all that was put in would fill, had nothing been
+    overwritten, ``timestamp`` the highest timestamp put into it (0 while there is none), ``ranges``
+    its range deletes if it has any, ``len()`` the number of keys, tombstones included.
 
     >>> memtable = Memtable()
     >>> memtable.update([(b"k", 2, b"new")])
@@ -59,7 +59,8 @@ class Memtable:
     """
 
     def __init__(self) -> None:
-        self.size = 0
+        self.written = 0
+        self._hidden = 0  # of the bytes written, those that are here no more
         self.timestamp: Timestamp = 0
         self.ranges: Ranges | None = None
         self._newest: dict[bytes, Row] = {}
@@ -69,6 +70,11 @@ class Memtable:
 
     def __len__(self) -> int:
         return len(self._newest)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of table it would fill."""
+        return self.written - self._hidden
 
     def __bool__(self) -> bool:
         return bool(self._newest or self.ranges)
@@ -81,7 +87,7 @@ class Memtable:
             return
         self._newest[key] = row
         self._fresh.append(key)
-        self.size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+        self.written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
         if timestamp > self.timestamp:
             self.timestamp = timestamp
 
@@ -97,7 +103,7 @@ class Memtable:
             if old is None:
                 newest[key] = row
                 self._fresh.append(key)
-                self.size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+                self.written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
             elif old[1] <= timestamp:
                 newest[key] = row
                 self._replace(old, row, pinned)
@@ -106,26 +112,29 @@ class Memtable:
             if timestamp > self.timestamp:
                 self.timestamp = timestamp
 
-    def delete_range(self, row: Row) -> None:
-        """Put in one range delete: start, timestamp, stop (``b""``: no end)."""
+    def delete_range(self, row: Row, pinned: Timestamp = UNPINNED) -> None:
+        """Put in one range delete: start, timestamp, stop (``b""``: no end).
+
+        An earlier one of the same keys stays only if its timestamp is at most ``pinned``.
+        """
         start, timestamp, stop = row
         if self.ranges is None:
             self.ranges = Ranges()
-        self.ranges.add(row)
-        self.size += ROW_OVERHEAD + len(start) + len(stop or b"")
+        self.ranges.add(row, pinned)
+        self.written += ROW_OVERHEAD + len(start) + len(stop or b"")
         self.timestamp = max(self.timestamp, timestamp)
 
     def _replace(self, old: Row, new: Row, pinned: Timestamp) -> None:
+        self.written += ROW_OVERHEAD + len(new[0]) + len(new[2] or b"")
         if old[1] <= pinned and old[1] < new[1]:
-            self.size += ROW_OVERHEAD + len(new[0]) + len(new[2] or b"")
             self._keep(old, counted=True)
         else:
-            self.size += len(new[2] or b"") - len(old[2] or b"")
+            self._hidden += ROW_OVERHEAD + len(old[0]) + len(old[2] or b"")
 
     def _keep(self, row: Row, *, counted: bool = False) -> None:
         insort(self._older.setdefault(row[0], []), row, key=_timestamp)
         if not counted:
-            self.size += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")
+            self.written += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
         """Return the newest version of ``key`` at ``at``, maybe a tombstone, ``None`` if none.

@@ -50,14 +50,19 @@ class Ranges:
     def __bool__(self) -> bool:
         return any(self._stamps)
 
-    def add(self, row: Row) -> None:
-        """Add one range delete: start, timestamp, stop (``b""``: no end)."""
+    def add(self, row: Row, pinned: Timestamp = MAX_TIMESTAMP) -> None:
+        """Add one range delete: start, timestamp, stop (``b""``: no end).
+
+        Of the older ones that cover the same keys those above ``pinned`` go: nobody reads at a
+        time when they were the newest.
+        """
         start, timestamp, stop = row
         first = self._split(start)
         last = self._split(stop) if stop else len(self._bounds)
         for at in range(first, last):
             stamps = self._stamps[at]
             if timestamp not in stamps:
+                stamps = tuple(t for t in stamps if t <= pinned or t > timestamp)
                 self._stamps[at] = tuple(sorted((*stamps, timestamp), reverse=True))
 
     def _split(self, key: bytes) -> int:

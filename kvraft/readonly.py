@@ -125,6 +125,9 @@ class ReadOnlyDisk:
         finally:
             os.close(descriptor)
 
+    def forget(self, name: str) -> None:
+        """Do nothing: nothing was written."""
+
     def free(self) -> int | None:
         """Return 0: nothing can be written."""
         return 0

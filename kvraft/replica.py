@@ -48,6 +48,7 @@ from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
+from kvraft.pacing import should_freeze, waiting_log
 from kvraft.pending import Pending, Waiter
 from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
@@ -575,20 +576,17 @@ class Replica:
     # ── flushing and cutting ────────────────────────────────────────────────────────────────────
 
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
-        """Whether the memtable is to be frozen: it is full, or the log that waits for it too long.
-
-        ``log_bytes`` are those of sealed segments that the tree still needs; while ``waiting``
-        memtables are on their way to a table, another small one would not free them any sooner.
-        """
-        pressed = log_bytes > self.options.log_bytes and not waiting
-        return memtable_bytes >= self.options.memtable_bytes or pressed
+        """Whether the memtable is to be frozen: see :func:`kvraft.pacing.should_freeze`."""
+        full_at, log_limit = self.options.memtable_bytes, self.options.log_bytes
+        return should_freeze(
+            memtable_bytes, log_bytes, waiting, full_at=full_at, log_limit=log_limit
+        )
 
     def _make_room(self) -> None:
         """Freeze the memtable if it is time, and keep up with what is frozen already."""
         tree = self.tree
         # Log that only followers still need says nothing about the memtable.
-        flushed = tree.flushed.index
-        held = sum(s.size for s in self.wal.segments if s.sealed and s.high > flushed)
+        held = waiting_log(self.wal.segments, tree.flushed.index)
         if self.should_freeze(tree.memtable_size, held, tree.waiting):
             tree.freeze()
         slices = _PACE  # what is committed must be applied: so memory is bounded by working here

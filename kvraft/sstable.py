@@ -55,7 +55,7 @@ import json
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -112,17 +112,24 @@ def is_table(read: Callable[[int, int], bytes], size: int, digest: int) -> bool:
 
     ``read`` returns so many of them from an offset on; no more than a part is asked for at once.
     """
+    return all(compare(read, size, digest))
+
+
+def compare(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterator[bool]:
+    """Do what :func:`is_table` does, part by part: yield ``False`` as soon as something is wrong,
+    ``True`` for every part until then.
+    """
     end = size - FOOTER_BYTES
-    if end < 0:
-        return False
     whole = hash_of(b"")
     for offset in range(0, end, PART_BYTES):
         whole.update(read(offset, min(PART_BYTES, end - offset)))
-    footer = read(end, FOOTER_BYTES)
+        yield True
+    footer = read(end, FOOTER_BYTES) if end >= 0 else b""
     if digest_of(whole) != digest or len(footer) != FOOTER_BYTES:
-        return False
+        yield False
+        return
     head, rest = footer[: _FOOTER.size], footer[_FOOTER.size :]
-    return _FOOTER.unpack(head)[5] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
+    yield _FOOTER.unpack(head)[5] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
 
 
 def pack_footer(bounds: Bounds, digest: int) -> bytes:
@@ -351,9 +358,16 @@ class Table:
 
     def verify_bytes(self) -> None:
         """Check every byte against the digest, whatever the bytes mean."""
+        for _ in self.verify_slices():
+            pass
+
+    def verify_slices(self) -> Generator[None, None, None]:
+        """Do what :meth:`verify_bytes` does, in slices."""
         size = self._disk.size(self.name)
-        if not is_table(partial(self._disk.read, self.name), size, self.info.digest):
-            raise Damage(self.name, 0, "the table does not match its digest")
+        for sound in compare(partial(self._disk.read, self.name), size, self.info.digest):
+            if not sound:
+                raise Damage(self.name, 0, "the table does not match its digest")
+            yield
 
 
 class _Parts(NamedTuple):

@@ -16,7 +16,8 @@ Invariants:
 - After a crash the store is as it was after some prefix of all writes; every write that was synced
   is in it.  A batch is there whole or not at all.
 - The tables never get ahead of the log: it is synced before a flush is.
-- A log segment goes once all of it is in durable tables.
+- A log segment goes once all of it is in durable tables.  How much log waits for that is bounded
+  (``pacing.py``), whatever is written.
 
 >>> import tempfile
 >>> directory = tempfile.TemporaryDirectory()
@@ -36,15 +37,26 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from kvraft.batch import WriteBatch
+from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
+from kvraft.pacing import LOG_BYTES, should_freeze, waiting_log
 from kvraft.readonly import opened
-from kvraft.record import MAX_VALUE_BYTES, ORIGIN, Kind, Position, Row, pack_write, unpack_writes
+from kvraft.record import (
+    MAX_VALUE_BYTES,
+    ORIGIN,
+    Buffer,
+    Kind,
+    Position,
+    Row,
+    as_bytes,
+    pack_write,
+    unpack_writes,
+)
 from kvraft.segment import Recovery, recover
 from kvraft.snapshot import Source
 from kvraft.wal import SEGMENT_BYTES, Durability, Wal
@@ -56,10 +68,14 @@ class Store(Tree):
     """A tree with a log of its own.  Made by :meth:`open`, usable in a ``with`` statement.
 
     ``durability`` is that of every write; :meth:`sync` makes all before it durable at any time.
+
+    Any number of threads may use it, and no other process: see ``lsm.py`` and ``disk.py``.
     """
 
     wal: Wal
     durability: Durability
+    log_bytes: int
+    _log_grew = True  # whether a segment was sealed since the log was found short enough
 
     @classmethod
     def open(
@@ -72,9 +88,13 @@ class Store(Tree):
         clock: Callable[[], float] | None = None,
         durability: Durability = Durability.OS,
         segment_bytes: int = SEGMENT_BYTES,
+        log_bytes: int = LOG_BYTES,
         read_only: bool = False,
     ) -> Self:
         """Open the store on a disk or in a directory, a new one if there is none.
+
+        A segment of the log is sealed at ``segment_bytes``.  Once more than ``log_bytes`` of sealed
+        log wait for the memtable it is flushed, however small it is.
 
         With ``read_only`` as :meth:`Tree.open` says: no lock, no right to write and no space are
         needed, and another process may go on writing.  What is seen is a prefix of its writes, the
@@ -85,10 +105,12 @@ class Store(Tree):
         """
         if not isinstance(durability, Durability):
             raise BadInput(f"a durability is SYNC, OS or BUFFERED, not {durability!r}")
+        if log_bytes < 0:
+            raise BadInput(f"log_bytes must not be negative, as {log_bytes} is")
         store = opened(
             where,
             lambda disk: cls._begin(
-                disk, owner, options, report, clock, durability, segment_bytes, read_only
+                disk, owner, options, report, clock, durability, segment_bytes, log_bytes, read_only
             ),
             read_only=read_only,
         )
@@ -105,6 +127,7 @@ class Store(Tree):
         clock: Callable[[], float] | None,
         durability: Durability,
         segment_bytes: int,
+        log_bytes: int,
         read_only: bool,
     ) -> Self:
         # The log first: then a tree without a log is never a crash, but always a loss.
@@ -120,7 +143,8 @@ class Store(Tree):
         store = super().open(
             disk, owner=owner, options=options, report=report, clock=clock, read_only=read_only
         )
-        store.wal, store.durability = wal, durability
+        store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
+        store._pay_at = 0  # the log may be too long by now
         store._replay()
         return store
 
@@ -150,45 +174,53 @@ class Store(Tree):
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: Buffer, value: Buffer) -> None:
         """Let ``key`` hold ``value``: see :meth:`Tree.put`.
 
         Raises ``OSError`` if the log cannot be written; the store then serves reads until it is
         opened again.
         """
-        if type(key) is not bytes or type(value) is not bytes or len(key) > 65536:
-            WriteBatch().put(key, value)  # says what is wrong, if anything is
-        if self._closed or self._failure or len(value) > MAX_VALUE_BYTES:
-            self._check_writable()
-            check_row((key, 0, value))
-        if self._memtable.size >= self._pay_at:
-            self._pay()
-        index, timestamp = self._index + 1, self.timestamp + 1
-        payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
-        self.wal.append(index, index, payload, self.durability)
-        self._index, self.timestamp = index, timestamp
-        self._memtable.put((key, timestamp, value), self._pinned)
-        counts = self.counts
-        counts.rows_put += 1
-        counts.bytes_put += len(key) + len(value)
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        if type(value) is not bytes:
+            value = as_value(value)
+        with self._lock:
+            if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
+                self._check_writable()
+                check_row((key, 0, value))
+            if self._memtable.written >= self._pay_at:
+                self._pay()
+            index, timestamp = self._index + 1, self.timestamp + 1
+            payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
+            if self.wal.append(index, index, payload, self.durability):
+                self._pay_at, self._log_grew = 0, True
+            self._index, self.timestamp = index, timestamp
+            self._memtable.put((key, timestamp, value), self._pinned)
+            counts = self.counts
+            counts.rows_put += 1
+            counts.bytes_put += len(key) + len(value)
 
     def write(self, batch: WriteBatch) -> None:
         """Let all writes of ``batch`` take effect, or where this raises, none."""
-        if not isinstance(batch, WriteBatch):
-            raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
-        self._check_writable()
-        if not batch.writes:
-            return
-        self._pay()
-        rows, ranges = batch.rows(self.timestamp + 1)
-        first, last = self._index + 1, self._index + len(rows) + len(ranges)
-        self.wal.append(first, last, _pack(first, rows, ranges), self.durability)
-        self._take(rows, ranges, Position(last, 0))
+        with self._lock:
+            if not isinstance(batch, WriteBatch):
+                raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
+            self._check_writable()
+            if not batch.writes:
+                return
+            self._pay()
+            rows, ranges = batch.rows(self.timestamp + 1)
+            first, last = self._index + 1, self._index + len(rows) + len(ranges)
+            if self.wal.append(first, last, _pack(first, rows, ranges), self.durability):
+                self._pay_at, self._log_grew = 0, True
+            self._take(rows, ranges, Position(last, 0))
 
     def sync(self) -> None:
         """Make everything written so far durable: from now on it survives a loss of power."""
-        self._check_writable()
-        self.wal.sync()
+        with self._lock:
+            self._check_writable()
+            self.wal.sync()
+            self._pay_at, self._log_grew = 0, True  # it may have sealed a segment
 
     def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
         """Refuse: the positions of a store are those of its own log."""
@@ -202,11 +234,20 @@ class Store(Tree):
 
     def work(self) -> bool:
         """Do one slice of long work, and cut the log if it was the end of a flush."""
-        flushed = self.flushed
-        more = super().work()
-        if self.flushed != flushed:
-            self.wal.drop_below(self.flushed.index + 1)
-        return more
+        with self._lock:
+            flushed = self.flushed
+            more = super().work()
+            if self.flushed != flushed:
+                self.wal.drop_below(self.flushed.index + 1)
+            return more
+
+    def _should_freeze(self) -> bool:
+        if not self._log_grew:
+            return self.full
+        held = waiting_log(self.wal.segments, self.flushed.index)
+        self._log_grew = held > self.log_bytes
+        full_at, size = self.options.memtable_bytes, self._memtable.size
+        return should_freeze(size, held, self.waiting, full_at=full_at, log_limit=self.log_bytes)
 
     def _secure(self, through: Position) -> None:
         if self.wal.synced_index < through.index:
@@ -214,11 +255,12 @@ class Store(Tree):
 
     def close(self) -> None:
         """Make everything durable and refuse all further use."""
-        if not self._closed:
-            try:
-                self.wal.close()
-            finally:
-                super().close()
+        with self._lock:
+            if not self._closed:
+                try:
+                    self.wal.close()
+                finally:
+                    super().close()
 
     def _checkpoint(self, target: Disk) -> None:
         super()._checkpoint(target)

@@ -14,6 +14,10 @@ Invariants:
 
 - Durable in this order: tables, their directory entries, the manifest.  Then memory follows.  A
   crash in between leaves files that nobody knows of; :meth:`Tables.remove_unknown` removes them.
+- A new table is opened and read to its last byte before the manifest's edit makes it count, and the
+  edit before anything goes on its strength: a log segment, or a table that was merged.  So a write
+  that the disk swallowed fails a flush, and no more.  (What cannot be seen is a *sync* that the
+  disk swallowed: it shows with the next loss of power.)
 - Levels never change.  Readers keep those they began with, and the files in them, until they let
   go; only then :meth:`Tables.tidy` removes what is live no more.
 - Once an edit failed nobody knows what the manifest says (:attr:`Tables.unsure`).  Until it was
@@ -24,13 +28,14 @@ Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from kvraft.cache import BlockCache
 from kvraft.compaction import Task, compact, lasting
-from kvraft.disk import Disk
-from kvraft.errors import BadInput
+from kvraft.disk import Disk, misread
+from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.events import (
     Compacted,
     CompactionBegan,
@@ -53,6 +58,19 @@ from kvraft.tablewriter import Format, TableWriter, check_table
 
 Job = Generator[None, None, None]
 """Long work: each step is a slice of it.  One that is dropped half-way changes nothing."""
+
+
+_T = TypeVar("_T")
+
+
+def finish(job: Generator[None, None, _T]) -> _T:
+    """Do all that is left of a job in one go, and return what it returns."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
 
 
 class Tables:
@@ -95,6 +113,20 @@ class Tables:
     def _open(self, info: TableInfo) -> Table:
         return Table.open(self._disk, info, self.cache, self._counts)
 
+    def _check(self, info: TableInfo) -> Generator[None, None, Table]:
+        """Open a table that was just written, and read all of it, in slices.
+
+        Raises ``OSError`` unless it is, to the last byte, what was written.
+        """
+        name = table_name(info.number)
+        try:
+            self._disk.forget(name)
+            table = self._open(info)
+            yield from table.verify_slices()
+        except (Damage, Foreign, FileNotFoundError) as error:
+            raise misread(name, str(error)) from error
+        return table
+
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
     def flush(self, memtable: Memtable, through: Position, keep: Keep, horizon: Timestamp) -> Job:
@@ -110,7 +142,9 @@ class Tables:
             yield
         ranges = lasting(memtable.ranges, keep, None) if memtable.ranges else []
         info = yield from writer.finish(ranges)
+        fresh: list[Table] = []
         if info is not None:
+            fresh.append((yield from self._check(info)))
             self._report_written(info)
             self._counts.bytes_flushed += info.size
             yield
@@ -118,7 +152,7 @@ class Tables:
         newest = max(memtable.timestamp, self.state.timestamp)
         # Nothing newer was looked at, so for readers behind the newest all is there.
         horizon = min(horizon, newest)
-        self._commit(Edit(add, (), flushed=through, timestamp=newest, horizon=horizon))
+        self._commit(Edit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh)
         self._counts.flushes += 1
         self._report(Flushed(through.index, info.number if info else 0))
 
@@ -127,6 +161,7 @@ class Tables:
         numbers = tuple(info.number for info in task.inputs)
         self._report(CompactionBegan(numbers, task.level))
         outputs, dropped, read = task.inputs, 0, 0
+        fresh: list[Table] = []
         if not task.move:
             outputs, dropped = yield from compact(
                 self._disk,
@@ -140,10 +175,11 @@ class Tables:
             )
             read = sum(info.size for info in task.inputs)
             for info in outputs:
+                fresh.append((yield from self._check(info)))
                 self._report_written(info)
         add = tuple(replace(info, level=task.level) for info in outputs)
         horizon = 0 if task.move else min(horizon, self.state.timestamp)
-        self._commit(Edit(add, numbers, horizon=horizon))
+        self._commit(Edit(add, numbers, horizon=horizon), fresh)
         written = 0 if task.move else sum(info.size for info in add)
         self._count_compaction(task, read, written, dropped)
         made = tuple(info.number for info in add)
@@ -170,8 +206,7 @@ class Tables:
             infos.append(info)
             self._report_written(info)
         self._disk.sync_dir()
-        for info in infos:
-            self._open(info).verify_bytes()
+        fresh = [finish(self._check(info)) for info in infos]
         return self._commit(
             Edit(
                 add=tuple(infos),
@@ -180,17 +215,18 @@ class Tables:
                 timestamp=contents.timestamp,
                 horizon=contents.horizon,
                 installed=True,
-            )
+            ),
+            fresh,
         )
 
-    def _commit(self, edit: Edit) -> State:
-        """Let the manifest say so, and then memory follow."""
+    def _commit(self, edit: Edit, fresh: Sequence[Table]) -> State:
+        """Let the manifest say so, and then memory follow; ``fresh`` are the tables that are new.
+
+        After the edit nothing is read any more, so nothing can go wrong.
+        """
         state = self._manifest.commit(edit)
-        known = {table.info.number: table for table in self.levels.tables}
-        tables: list[Table] = []
-        for info in state.tables:
-            table = known.get(info.number)
-            tables.append(table.at_level(info.level) if table else self._open(info))
+        known = {table.info.number: table for table in (*self.levels.tables, *fresh)}
+        tables = [known[info.number].at_level(info.level) for info in state.tables]
         self._past.append(self.levels)
         self.levels = Levels(tables)
         self.task = self._options.strategy.pick(state.tables)

@@ -42,8 +42,8 @@ from typing import NoReturn
 
 from kvraft import disk as files
 from kvraft import frame
-from kvraft.disk import Disk
-from kvraft.errors import BadInput, Damage, Stopped
+from kvraft.disk import Disk, belongs_here
+from kvraft.errors import BadInput, Damage, Locked, Stopped
 from kvraft.events import (
     Appended,
     LogReset,
@@ -105,6 +105,9 @@ class Wal:
     no longer what was written.  A write or sync that fails raises what the disk raised, and from
     then on whatever would write raises :class:`~kvraft.errors.Stopped`: a failed sync is never
     retried (Rebello et al., ATC 2020), the file is read again by the next :meth:`open`.
+
+    It is for one thread at a time: a :class:`~kvraft.store.Store` sees to that.  In the child of a
+    fork it raises :class:`~kvraft.errors.Locked`, and closing it there does nothing.
     """
 
     def __init__(
@@ -120,6 +123,8 @@ class Wal:
         self._hard_state = found.hard_state
         self._next_id = found.next_id
         self._stopped = ""
+        self._forked = ""  # why this process may not use it, if it is the child of one that may
+        belongs_here(self, disk)
 
     @classmethod
     def open(
@@ -266,13 +271,13 @@ class Wal:
 
     def append(
         self, first: int, last: int, payload: bytes, durability: Durability = Durability.SYNC
-    ) -> None:
+    ) -> bool:
         """Write the entries ``first`` … ``last``, packed already: the way of a store without Raft.
 
         The caller vouches that ``payload`` is what :func:`~kvraft.record.pack_entries` makes of
         these entries, all of the current term: the hard state's, or the last entry's if that is
-        newer.  Appends that wait share a frame.  Raises ``BadInput`` unless ``first`` follows
-        ``last_index``.
+        newer.  Appends that wait share a frame.  Return whether a segment was sealed.  Raises
+        ``BadInput`` unless ``first`` follows ``last_index``.
         """
         index, tail = self._index, self._tail
         fits = len(payload) <= frame.MAX_PAYLOAD_BYTES
@@ -284,6 +289,7 @@ class Wal:
         index.last = last
         if durability is not _BUFFERED or waiting >= BUFFER_BYTES:
             self._settle(sync=durability is Durability.SYNC)
+        return tail is not self._tail
 
     def flush(self) -> None:
         """Hand everything over to the operating system: from now on it survives this process."""
@@ -368,7 +374,16 @@ class Wal:
         segment = newest[-1] if newest else Segment(found.next_id, first, first, first - 1, 0)
         self._tail = Tail(self._disk, self._owner, segment)
 
+    def disown(self, why: str) -> None:
+        """Refuse all further use, and never write what waits: called in the child of a fork."""
+        self._stopped = self._forked = why
+
+    def _check_owned(self) -> None:
+        if self._forked:
+            raise Locked(f"the log of {self._owner}: {self._forked}")
+
     def _check_running(self) -> None:
+        self._check_owned()
         if self._stopped:
             raise Stopped(f"the log of {self._owner} takes no more writes: {self._stopped}")
 
@@ -403,6 +418,7 @@ class Wal:
 
     def _stored(self, first: int, last: int) -> Iterator[tuple[Batch, bytes]]:
         """Yield the entries ``first`` … ``last`` packed, with the batch that each part is from."""
+        self._check_owned()
         if not self.first_index <= first <= last + 1 <= self.last_index + 1:
             held = f"{self.first_index} to {self.last_index}"
             raise BadInput(f"the log holds the entries {held}, not {first} to {last}")

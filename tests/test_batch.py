@@ -76,9 +76,9 @@ def test_writes_are_kept_as_they_were_asked_for():
     ("name", "arguments", "says"),
     [
         ("put", ("a", b""), "a key must be bytes, not str"),
-        ("put", (b"a", "x"), "a value must be bytes, or None for a delete, not str"),
+        ("put", (b"a", "x"), "a value must be bytes, not str: write b'x', or use .encode"),
         ("put", (b"a", None), "a value must be bytes: to delete a key, use delete"),
-        ("put", (b"a", bytearray(b"x")), "a value must be bytes"),
+        ("put", (b"a", [1, 2]), "a value must be bytes, not list"),
         ("put", (bytes(MAX_KEY_BYTES + 1), b""), "a key of 65537 bytes"),
         ("put", (b"a", bytes(MAX_VALUE_BYTES + 1)), "a value of 67108865 bytes"),
         ("delete", (7,), "a key must be bytes, not int"),
@@ -87,7 +87,7 @@ def test_writes_are_kept_as_they_were_asked_for():
         ("delete_range", (b"b", b"a"), "must start before it stops"),
         ("delete_range", (b"a", b""), "None means no end"),
         ("delete_range", (b"", b""), "None means no end"),
-        ("delete_range", ("a", b"b"), "a key must be bytes, not str"),
+        ("delete_range", ("a", b"b"), "the start of a range must be bytes, not str"),
         ("delete_range", (b"a", "b"), "must be bytes"),
         ("delete_range", (b"a", bytes(MAX_KEY_BYTES + 1)), "a key of 65537 bytes"),
     ],
@@ -100,3 +100,24 @@ def test_what_cannot_be_written_is_said_at_once_and_leaves_the_batch_as_it_was(
     with pytest.raises(BadInput, match=says):
         getattr(batch, name)(*arguments)
     assert batch.writes == before
+
+
+def test_buffers_are_taken_as_they_are_when_handed_in():
+    key, value = bytearray(b"k"), bytearray(b"before")
+    batch = WriteBatch().put(key, memoryview(value)[:3]).delete(key).delete_range(key, key + b"z")
+    key[:], value[:] = b"x", b"after!"
+    assert batch.writes == [
+        (Kind.PUT, b"k", b"bef"),
+        (Kind.DELETE, b"k", None),
+        (Kind.DELETE_RANGE, b"k", b"kz"),
+    ]
+    assert {type(each) for _, *pair in batch.writes for each in pair} == {bytes, type(None)}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("k'", """write b"k'", or"""), ("ä", "write b'…', or"), ("x" * 50, "b'…'")]
+)
+def test_who_hands_in_text_is_shown_what_to_write(text, says):
+    with pytest.raises(TypeError, match="a key must be bytes, not str: ") as caught:
+        WriteBatch().delete(text)
+    assert says in str(caught.value)

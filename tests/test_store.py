@@ -230,3 +230,67 @@ def test_writes_are_packed_as_entries_are():
     rows, ranges, count = unpack_writes(data)
     assert (rows, ranges, count) == ([(b"k", 9, b"v"), (b"", 9, None)], [(b"a", 9, b"")], 3)
     assert unpack_writes(data[: -len(b"a") - 44]) == ([], [], 0)
+
+
+ONE_KEY = {
+    "puts": lambda store, n: store.put(b"key", b"%064d" % n),
+    "deletes": lambda store, n: store.delete(b"key"),
+    "batches": lambda store, n: store.write(WriteBatch().put(b"key", b"%064d" % n).delete(b"a")),
+    "range deletes": lambda store, n: store.delete_range(b"k", b"l"),
+    "synced puts": lambda store, n: (store.put(b"key", b"%064d" % n), store.sync()),
+}
+
+
+@pytest.mark.parametrize("durability", [Durability.OS, Durability.BUFFERED])
+@pytest.mark.parametrize("kind", ONE_KEY)
+def test_the_log_is_bounded_however_few_keys_are_written(kind, durability):
+    disk, write = SimDisk(), ONE_KEY[kind]
+    limits = {"segment_bytes": 4_000, "log_bytes": 10_000, "durability": durability}
+    options = TreeOptions(memtable_bytes=400_000)
+    store, most = Store.open(disk, options=options, **limits), 0
+    store.put(b"other", b"1")
+    for number in range(1500):
+        write(store, number)
+        most = max(most, sum(segment.size for segment in store.wal.segments))
+    assert store.stats().counts.flushes >= 1
+    # What may wait, the segment that made it too much, and what is written during a flush.
+    chunk = 64 << 10 if durability is Durability.BUFFERED and kind != "synced puts" else 4_200
+    assert most < 10_000 + 4 * chunk
+    before = dict(store.scan())
+    del store  # a crash of the process, which lost what waited in it
+    again = Store.open(disk, options=options, **limits)
+    assert again.get(b"other") == b"1"
+    if durability is Durability.OS:
+        assert dict(again.scan()) == before
+
+
+def test_a_log_that_is_too_long_already_is_worked_off_after_it_was_opened():
+    disk = SimDisk()
+    store = Store.open(disk, segment_bytes=4_000)
+    for number in range(600):
+        store.put(b"key", b"%064d" % number)
+    assert store.stats().counts.flushes == 0
+    store.close()
+    store = Store.open(disk, segment_bytes=4_000, log_bytes=10_000)
+    for number in range(100):
+        store.put(b"key", b"%064d" % number)
+    assert store.stats().counts.flushes == 1
+    assert len(store.wal.segments) < 6
+    with pytest.raises(BadInput, match="log_bytes must not be negative, as -1 is"):
+        Store.open(SimDisk(), log_bytes=-1)
+
+
+def test_a_range_that_is_deleted_again_and_again_costs_no_more_each_time():
+    store = Store.open(SimDisk())
+    for _ in range(300):
+        store.delete_range(b"a", b"m")
+        store.delete_range(b"f", b"z")
+    assert len(store._memtable.ranges.rows()) == 3
+    with store.view() as view:
+        store.put(b"g", b"1")
+        store.delete_range(b"f", b"z")
+        assert (view.get(b"g"), store.get(b"g")) == (None, None)
+    store.put(b"g", b"2")
+    with store.view() as view:
+        store.delete_range(b"a", b"z")
+        assert (view.get(b"g"), store.get(b"g")) == (b"2", None)

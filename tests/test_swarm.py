@@ -21,6 +21,12 @@ RARE = {  # less than once in every other life
     "writes put off",
 }
 
+ONCE_FOUND = (20163, 20226, 20236, 20487, 20667, 30118, 30321, 30512)
+"""Lives in which something was found.
+
+Each has a small test of its own where the cause was; what a seed draws changes with the code.
+"""
+
 
 def test_nothing_is_found_in_lives_in_which_everything_happens():
     """Lives in which nothing happens would find nothing, too."""
@@ -30,6 +36,25 @@ def test_nothing_is_found_in_lives_in_which_everything_happens():
         assert result.found is None, result.again
         total += result.tally
     assert [name for name in REACHED if not total[name] and name not in RARE] == []
+
+
+@pytest.mark.parametrize("seed", ONCE_FOUND)
+def test_what_was_found_once_is_found_no_more(seed):
+    result = live(seed)
+    assert result.found is None, result.again
+
+
+def test_who_loses_its_disk_while_its_power_was_to_be_cut_gets_a_whole_one():
+    life = Life(3)
+    life._begin()
+    name = next(each for each in life.world.members if each != life.world.leader())
+    life.world.crash(name)
+    life._disk(name).fail_at(1)
+    life._losses, life._victim = 1, lambda: name
+    life._forget()
+    assert life._gone == [name]
+    assert life.tally["losses noticed"] == 1
+    assert f"{name}.2" in life.world.replicas
 
 
 def test_the_same_seed_is_the_same_life():

@@ -25,6 +25,8 @@ How it fails, when told to:
   durable are in doubt until the next crash: they can be read, later syncs succeed without them, and
   the crash may put zeros or garbage in their place, whatever was synced behind them.  That is what
   Linux does (Rebello et al., *Can Applications Recover from fsync Failures?*, ATC 2020).
+- It lies (:meth:`SimDisk.lie_at`): an append returns as if all were well, but its bytes are
+  missing, zeros, cut short or wrong.
 - It is full (:attr:`SimDisk.capacity`): an append writes what fits, and raises.
 - Bits flip (:meth:`SimDisk.corrupt`).
 
@@ -50,6 +52,10 @@ from kvraft.plural import counted
 
 WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "sync_dir")
 """The kinds of calls that change something; ``read`` is the only other one that can be broken."""
+
+
+LIES = ("missing", "zeros", "short", "flipped")
+"""What becomes of the bytes of an append about which the disk lies."""
 
 
 class PowerCut(Exception):
@@ -144,6 +150,7 @@ class SimDisk:
         self._until_cut: int | None = None  # operations until the power goes; below 1: it is gone
         self._random: Random | None = None
         self._fault: _Fault | None = None
+        self._until_lie, self._lie = 0, ""  # appends until it lies, 0 if it never does; and how
 
     # ── kvraft.disk.Disk ────────────────────────────────────────────────────────────────────────
 
@@ -187,7 +194,7 @@ class SimDisk:
         if self.capacity is not None and (space := self.capacity - self._used()) < len(data):
             file.data += data[: max(space, 0)]
             raise _error(errno.ENOSPC, name)
-        file.data += data
+        file.data += self._kept(data)
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file down to its first ``size`` bytes."""
@@ -234,6 +241,9 @@ class SimDisk:
     def identity(self, name: str) -> str:
         """Return the number of the file, which a copy does not share."""
         return str(self._file(name).number)
+
+    def forget(self, name: str) -> None:
+        """Do nothing: what is read is what is on the disk."""
 
     def free(self) -> int | None:
         """Return what is left of ``capacity``, ``None`` if there is none."""
@@ -329,9 +339,19 @@ class SimDisk:
             raise BadInput(f"there are no calls {unknown} that could fail")
         self._fault = _Fault(n, error, tuple(kinds), random, stays)
 
+    def lie_at(self, n: int, lie: str) -> None:
+        """Let the ``n``-th append from now on write something else and say that all is well.
+
+        ``lie`` is one of :data:`LIES`: nothing is written, zeros are, half of it is, or one bit in
+        the middle is flipped.  Syncs after it make just that durable.
+        """
+        if n < 1 or lie not in LIES:
+            raise ValueError(f"an append lies at call 1 or later, and in one of the ways {LIES}")
+        self._until_lie, self._lie = n, lie
+
     def mend(self) -> None:
-        """Let no further call fail that :meth:`break_at` asked for."""
-        self._fault = None
+        """Let no further call fail or lie that :meth:`break_at` or :meth:`lie_at` asked for."""
+        self._fault, self._until_lie = None, 0
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -376,6 +396,18 @@ class SimDisk:
 
     def _used(self) -> int:
         return sum(len(file.data) for file in self._files.values())
+
+    def _kept(self, data: bytes) -> bytes:
+        """Return what becomes of the bytes of an append that says that all is well."""
+        self._until_lie -= 1
+        if self._until_lie != 0 or not data:
+            return data
+        if self._lie in ("missing", "short"):
+            return data[: len(data) // 2 if self._lie == "short" else 0]
+        if self._lie == "zeros":
+            return bytes(len(data))
+        at = len(data) // 2
+        return data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1 :]
 
     def _begin(self, kind: str) -> _Fault | None:
         """Begin a call that changes something; return the fault that it meets."""

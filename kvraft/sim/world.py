@@ -194,10 +194,7 @@ class World:
         self.now = until
 
     def settle(self, *, limit: int = 60_000) -> None:
-        """Run until the leader and all running members that it knows have applied all there is.
-
-        And until no flush is waiting.
-        """
+        """Run until all running members the leader knows have applied all, and no flush waits."""
         self.run_until(self._settled, limit=limit)
 
     def _settled(self) -> bool:
@@ -286,7 +283,10 @@ class World:
 
     def crash(self, name: str) -> None:
         """Cut the power of a member: its memory and its unsynced bytes are gone."""
-        self._cut_power(self._running(name))
+        seat = self._seat(name)
+        if seat.replica is None:
+            raise BadInput(f"{name} does not run")
+        self._cut_power(seat)
 
     def pause(self, name: str, millis: int) -> None:
         """Let a member's process stand still for ``millis`` milliseconds: it does nothing at all.
@@ -611,12 +611,6 @@ class World:
         if name is None:
             raise NotLeader("nobody", None)
         return self._seats[name]
-
-    def _running(self, name: str) -> _Seat:
-        seat = self._seat(name)
-        if seat.replica is None:
-            raise BadInput(f"{name} does not run")
-        return seat
 
 
 class _Host:
