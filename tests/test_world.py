@@ -730,6 +730,7 @@ def read_after_a_pause(world):
 def test_a_leader_that_stood_still_does_not_serve_from_a_lease_that_has_run_out(seed):
     world = World(3, seed=seed, options=LEASES)
     assert read_after_a_pause(world) == b"new"
+    world.heal()
     world.settle()
 
 
