@@ -1,7 +1,21 @@
-"""``python -m kvraft`` is the command ``kvraft``: see cli.py."""
+"""Where the command ``kvraft`` and ``python -m kvraft`` begin: see cli.py.
+
+Ctrl-C is answered from here on, for loading what a command needs takes a moment, too.
+"""
 
 import sys
 
-from kvraft.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line; return its exit status."""
+    try:
+        from kvraft import cli
+
+        return cli.main()
+    except KeyboardInterrupt:
+        print("\nkvraft: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -176,7 +176,7 @@ def test_the_command_plants_a_bug_and_says_what_it_breaks(capsys):
     told, why = capsys.readouterr()
     assert told.rstrip().endswith("last 2"), "all that happened, to the end"
     assert why.startswith("kvraft: leader completeness: s3 leads term 2 without entry 2 of term 1")
-    assert main(["play", "figure_8", "--planted", "gremlin"]) == 1
+    assert main(["play", "figure_8", "--planted", "gremlin"]) == 2
     assert "there is no planted bug 'gremlin'" in capsys.readouterr().err
-    assert main(["play", "nothing.txt"]) == 1
+    assert main(["play", "nothing.txt"]) == 2
     assert "there is no scenario 'nothing.txt'" in capsys.readouterr().err

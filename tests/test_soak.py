@@ -134,7 +134,7 @@ def test_a_member_that_holds_anything_else_is_found():
 
 def test_the_same_seed_gives_the_same_samples_in_any_process(tmp_path):
     out = tmp_path / "soak.json"
-    command = [sys.executable, "-m", "kvraft.cli", "soak", "--transactions", "400", "--seed", "3"]
+    command = [sys.executable, "-m", "kvraft", "soak", "--transactions", "400", "--seed", "3"]
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf-8"}
     run = subprocess.run(
         [*command, "--out", str(out)],
@@ -255,17 +255,9 @@ def test_the_report_names_everything_that_is_measured(soak):
         assert ("it grows" in line) is found.grows
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--transactions", "99"], "nothing can be seen in 99 transactions"),
-        (["--figure", "soak.pdf"], "a figure is a .png or a .svg, not soak.pdf"),
-        (["--out", "nowhere/soak.json"], "nowhere is not a directory"),
-    ],
-)
-def test_the_command_says_what_it_cannot_do(arguments, message, capsys):
-    assert main(["soak", *arguments]) == 1
-    assert capsys.readouterr().err.startswith(f"kvraft: {message}")
+def test_too_few_transactions_to_see_anything_are_refused(capsys):
+    assert main(["soak", "--transactions", "99"]) == 2
+    assert capsys.readouterr().err.startswith("kvraft: nothing can be seen in 99 transactions")
 
 
 def test_the_command_draws(tmp_path, capsys):

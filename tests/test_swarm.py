@@ -132,8 +132,8 @@ def test_the_command(capsys, tmp_path):
     for wrong in ("x", "3-1", ""):
         with pytest.raises(SystemExit, match="2"):
             main(["swarm", "--seeds", wrong])
-    assert main(["swarm", "--seeds", "1", "--planted", "nothing"]) == 1
+    assert main(["swarm", "--seeds", "1", "--planted", "nothing"]) == 2
     assert "there is no planted mistake 'nothing'" in capsys.readouterr().err
-    assert main(["swarm", "--seeds", "1-2", "--trace", str(file)]) == 1
+    assert main(["swarm", "--seeds", "1-2", "--trace", str(file)]) == 2
     with pytest.raises(BadInput):
         planted_storage("")

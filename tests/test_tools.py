@@ -114,7 +114,7 @@ def test_a_table_is_told_block_by_block_and_row_by_row(store, capsys):
     _, out, _ = run(capsys, "inspect", "table", store, "--number", 3)
     assert out.count(".sst") == 1
     status, _, err = run(capsys, "inspect", "table", store, "--number", 9)
-    assert (status, "there is no table 9" in err) == (1, True)
+    assert (status, "there is no table 9" in err) == (2, True)
 
 
 def test_damage_is_shown_where_it_is_and_the_rest_is_shown_too(store, capsys):
@@ -140,18 +140,18 @@ def test_damage_is_shown_where_it_is_and_the_rest_is_shown_too(store, capsys):
 @pytest.mark.parametrize("command", ["inspect log", "inspect tree", "verify", "dump", "repair"])
 def test_a_directory_that_holds_nothing_is_told_in_one_sentence(command, tmp_path, capsys):
     status, _, err = run(capsys, *command.split(), tmp_path)
-    assert status == 1
+    assert status == 2
     assert err.startswith("kvraft: ")
     assert len(err.splitlines()) == 1
     status, _, err = run(capsys, *command.split(), tmp_path / "nowhere")
-    assert (status, "there is no directory" in err) == (1, True)
+    assert (status, "there is no directory" in err) == (2, True)
 
 
 def test_a_directory_in_use_is_left_alone(store, capsys):
     with Store.open(store):
         for command in ("verify", "dump", "inspect log", "repair"):
             status, _, err = run(capsys, *command.split(), store)
-            assert (status, "in use by another process" in err) == (1, True)
+            assert (status, "in use by another process" in err) == (2, True)
 
 
 def test_verify_knows_trees_and_names_every_defect(tmp_path):
@@ -289,10 +289,10 @@ def test_a_member_can_be_dumped_but_only_its_cluster_may_write_to_it(tmp_path, c
     assert len(dumps[0].splitlines()) > 1000
     assert "kvraft/" not in dumps[0]
     status, _, err = run(capsys, "load", data / "n1", tmp_path / "none")
-    assert status == 1
+    assert status == 2
     (tmp_path / "none").write_text("")
     status, _, err = run(capsys, "load", data / "n1", tmp_path / "none")
-    assert (status, "only its cluster may write" in err) == (1, True)
+    assert (status, "only its cluster may write" in err) == (2, True)
     for what in ("log", "table", "manifest", "tree"):
         assert run(capsys, "inspect", what, data / "n1")[0] == 0
 

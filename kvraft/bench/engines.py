@@ -227,16 +227,26 @@ class Sqlite:
         self.db.close()
 
 
+PEERS: dict[type[Any], str] = {LevelDB: "plyvel", RocksDB: "rocksdict"}
+"""Engines that need a library, and which."""
+
+
 def installed() -> list[type[Any]]:
     """Return the engines that can be measured here, ours first."""
-    found: list[type[Any]] = [Kvraft, KvraftBuffered]
-    for engine, module in ((LevelDB, "plyvel"), (RocksDB, "rocksdict")):
+    absent = {name for name, _ in missing()}
+    peers = [engine for engine in PEERS if engine.name not in absent]
+    return [Kvraft, KvraftBuffered, *peers, Sqlite]
+
+
+def missing() -> list[tuple[str, str]]:
+    """Return the engines that cannot be measured here, each with the library that it lacks."""
+    absent = []
+    for engine, module in PEERS.items():
         try:
             importlib.import_module(module)
         except ImportError:
-            continue
-        found.append(engine)
-    return [*found, Sqlite]
+            absent.append((engine.name, module))
+    return absent
 
 
 def _count(found: Iterable[Any], count: int | None) -> int:

@@ -22,7 +22,8 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed
+from kvraft import codec
+from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed, missing
 from kvraft.errors import BadInput
 from kvraft.plural import counted
 
@@ -43,7 +44,9 @@ def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
     count = RECORDS if records is None else records
     if count < 100:
         raise BadInput(f"nothing can be measured with {counted(count, 'record')}: take more")
+    codec.number_of("zstd")  # what squeezes is asked for last, and would be missed after seconds
     engines = installed()
+    yield from (f"{name} is left out: {module} is not installed" for name, module in missing())
     found: dict[str, dict[str, list[float]]] = {engine.name: {} for engine in engines}
     for round in range(rounds):
         for engine in engines:

@@ -1,0 +1,184 @@
+"""The lessons, copied to where a reader works on them: never over the reader's own work.
+
+Invariant: a file that does not hold what was copied there is the reader's, and is not written to.
+What was copied is known by its digest, in ``.kvraft-lessons.json`` beside the lessons::
+
+    {"00_tour.ipynb": "<sha256 of the file as it was copied>", ...}
+
+A reader who only ran a cell has changed the lesson, for JupyterLab saves what came out of it.  The
+record may be lost: then every lesson that differs from ours counts as changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kvraft import __version__
+from kvraft.errors import BadInput
+from kvraft.plural import counted
+
+RECORD = ".kvraft-lessons.json"
+FIRST = "00_tour.ipynb"
+INSTALL = "pip install 'kvraft[lab]'"
+
+
+class Copied(NamedTuple):
+    """What became of the lessons, by the names of their files.
+
+    ``new`` were not there, ``updated`` were there in an older version, ``beside`` were written next
+    to a lesson that the reader has changed, and ``older`` could be brought up to date.
+    """
+
+    new: list[str]
+    updated: list[str]
+    beside: list[str]
+    older: list[str]
+
+
+def lessons_path() -> Path:
+    """Return the folder with the lessons that come with kvraft: in the package or beside it."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "notebooks", package.parent / "notebooks"):
+        if (folder / FIRST).exists():
+            return folder
+    raise BadInput(f"the lessons are neither in {package / 'notebooks'} nor beside the package")
+
+
+def copy_lessons(folder: Path, *, update: bool = False, source: Path | None = None) -> Copied:
+    """Copy every lesson that ``folder`` lacks; with ``update`` newer versions of the others, too.
+
+    A lesson as it was copied is replaced by its newer version; beside one that was changed the
+    newer version is written under another name, once.  ``source`` is where the lessons are, those
+    that come with kvraft by default.  Raises :class:`~kvraft.errors.BadInput` if ``folder`` is a
+    file.
+    """
+    source = source or lessons_path()
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is not a directory")
+    done = Copied([], [], [], [])
+    if folder.resolve() == source.resolve():
+        return done  # a reader who works in a clone has them already
+    folder.mkdir(parents=True, exist_ok=True)
+    record = _load_record(folder)
+    for lesson in sorted(source.glob("*.ipynb")):
+        _copy(lesson, folder, record, done, update)
+    _replace(folder / RECORD, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    return done
+
+
+def _copy(lesson: Path, folder: Path, record: dict[str, str], done: Copied, update: bool) -> None:
+    """Bring one lesson into ``folder``, and note in ``record`` and ``done`` what was done."""
+    data = lesson.read_bytes()
+    ours, name = _digest(data), lesson.name
+    path = folder / name
+    brought = ours in record.values()  # in this version, under this name or another
+    there = _digest(path.read_bytes()) if path.exists() else None
+    if there is None:
+        _create(path, data)
+        record[name] = ours
+        done.new.append(name)
+    elif there == ours:
+        record[name] = ours
+    elif brought:
+        pass  # and changed since: it stays as it is
+    elif not update:
+        done.older.append(name)
+    elif there == record.get(name):
+        _replace(path, data)
+        record[name] = ours
+        done.updated.append(name)
+    else:
+        other = _free_name(folder, path.stem)
+        _create(folder / other, data)
+        record[other] = ours
+        done.beside.append(other)
+
+
+def _free_name(folder: Path, stem: str) -> str:
+    """Return a name for this version of a lesson that nothing in ``folder`` has."""
+    number = 1
+    while True:
+        name = f"{stem}-{__version__}{f'-{number}' if number > 1 else ''}.ipynb"
+        if not (folder / name).exists():
+            return name
+        number += 1
+
+
+def _load_record(folder: Path) -> dict[str, str]:
+    try:
+        found = json.loads((folder / RECORD).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: digest for name, digest in found.items() if isinstance(digest, str)}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _create(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:  # x: whoever put a file there meanwhile keeps it
+        file.write(data)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write ``path`` anew so that no crash leaves half of it."""
+    half = path.with_name(f"{path.name}.new")
+    half.write_bytes(data)
+    os.replace(half, path)
+
+
+def report(folder: Path, copied: Copied) -> list[str]:
+    """Return in words what :func:`copy_lessons` did to ``folder``."""
+    lines = []
+    if copied.new:
+        lines.append(f"{counted(len(copied.new), 'lesson')} copied to {folder}.")
+    if copied.updated:
+        lines.append(f"Replaced by a newer version: {', '.join(copied.updated)}.")
+    if copied.beside:
+        lines.append(
+            f"Newer versions of lessons that you changed are beside them: "
+            f"{', '.join(copied.beside)}."
+        )
+    if copied.older:
+        lines.append(
+            f"There are newer versions of {', '.join(copied.older)}: --update brings them, "
+            f"and leaves alone what you changed."
+        )
+    return lines or [f"The lessons are in {folder}."]
+
+
+def need_jupyterlab() -> None:
+    """Raise :class:`~kvraft.errors.BadInput` unless JupyterLab is installed here."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise BadInput(
+            f"JupyterLab is not installed: {INSTALL}, or copy the lessons alone with --no-open"
+        )
+
+
+def jupyterlab(folder: Path, flags: Sequence[str]) -> list[str]:
+    """Return the command that opens the first lesson of ``folder``; ``flags`` are JupyterLab's."""
+    # JupyterLab refuses to run as root unless told to: containers often have no other user.
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    place = f"--ServerApp.root_dir={folder.resolve()}"
+    return [sys.executable, "-m", "jupyterlab", place, *root, *flags, str(folder.resolve() / FIRST)]
+
+
+def open_lessons(folder: Path, flags: Sequence[str]) -> int:
+    """Run JupyterLab on ``folder`` until it ends; return its exit status."""
+    server = subprocess.Popen(jupyterlab(folder, flags))
+    while True:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            pass  # the server got it as well, and asks whether it is meant
