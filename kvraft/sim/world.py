@@ -294,7 +294,9 @@ class World:
         What arrives meanwhile waits for it.  Then it first catches up on the ticks that it missed,
         as everybody who owns a consensus module must (contract.py).
         """
-        seat = self._running(name)
+        seat = self._seat(name)
+        if seat.replica is None:
+            raise BadInput(f"{name} does not run")
         until = self.now + inputs.whole(millis, "the length of a pause", least=0) * MILLI
         seat.paused_until = max(seat.paused_until, until)
         seat.busy_until = max(seat.busy_until, until)
