@@ -21,6 +21,8 @@ from kvraft.record import Buffer, Kind, Row, Timestamp, as_bytes
 
 Write = tuple[Kind, bytes, bytes | None]
 
+_SHOWN = 4  # writes at most that a batch shows one by one
+
 
 class WriteBatch:
     """Writes in their order.  Each method returns the batch, so that calls can be strung together.
@@ -33,6 +35,11 @@ class WriteBatch:
 
     def __len__(self) -> int:
         return len(self.writes)
+
+    def __repr__(self) -> str:
+        if len(self.writes) > _SHOWN:
+            return f"<WriteBatch of {len(self.writes):,} writes>"
+        return "WriteBatch()" + "".join(map(_said, self.writes))
 
     def put(self, key: Buffer, value: Buffer) -> WriteBatch:
         """Add a write of ``value`` to ``key``; ``BadInput`` if one of them cannot be written."""
@@ -80,3 +87,13 @@ def as_value(value: object) -> bytes:
     if value is None:
         raise WrongType("a value must be bytes: to delete a key, use delete")
     return as_bytes(value, "a value")
+
+
+def _said(write: Write) -> str:
+    """Return the call that added ``write``."""
+    kind, key, value = write
+    if kind is Kind.DELETE:
+        return f".delete({key!r})"
+    if kind is Kind.DELETE_RANGE:
+        return f".delete_range({key!r}, {value or None!r})"
+    return f".put({key!r}, {value!r})" if len(value or b"") <= 40 else f".put({key!r}, …)"

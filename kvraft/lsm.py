@@ -54,6 +54,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import RLock
 from typing import NamedTuple, Self
@@ -63,6 +64,7 @@ from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk, belongs_here
 from kvraft.errors import BadInput, Damage, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
+from kvraft.face import Readable, count
 from kvraft.levels import Levels
 from kvraft.manifest import State
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
@@ -99,7 +101,7 @@ class _Immutable(NamedTuple):
     through: Position
 
 
-class Tree:
+class Tree(Readable):
     """A log-structured merge-tree on one disk, which it may share with the log.
 
     ``timestamp`` is the highest one ever applied, ``counts`` what was counted since it was opened;
@@ -230,6 +232,34 @@ class Tree:
                 rows, ranges = batch.rows(self.timestamp + 1)
                 position = Position(self._index + len(rows) + len(ranges), self._term)
                 self._take(rows, ranges, position)
+
+    def __setitem__(self, key: Buffer, value: Buffer) -> None:
+        """Let ``key`` hold ``value``: see :meth:`put`."""
+        self.put(key, value)
+
+    def __delitem__(self, key: Buffer) -> None:
+        """Let ``key`` hold nothing; ``KeyError`` if it holds none (:meth:`delete` never looks)."""
+        with self._lock:
+            if key not in self:
+                raise KeyError(key)
+            self.delete(key)
+
+    @contextmanager
+    def batch(self) -> Iterator[WriteBatch]:
+        """Return a ``with`` statement's empty batch, which is written at its end: all or nothing.
+
+        If what is inside raises, nothing is written.
+
+        >>> from kvraft.sim.disk import SimDisk
+        >>> tree = Tree.open(SimDisk())
+        >>> with tree.batch() as batch:
+        ...     _ = batch.put(b"a", b"1").put(b"b", b"2")
+        >>> dict(tree.items())
+        {b'a': b'1', b'b': b'2'}
+        """
+        batch = WriteBatch()
+        yield batch
+        self.write(batch)
 
     def apply(self, rows: Iterable[Row], position: Position, ranges: Iterable[Row] = ()) -> None:
         """Take in the rows of one complete transaction, or none, as of ``position`` in a log.
@@ -496,8 +526,10 @@ class Tree:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, key: Buffer, *, at: Timestamp | None = None) -> bytes | None:
-        """Return the value of ``key``, ``None`` if it has none; as it was ``at``, if given.
+    def get(
+        self, key: Buffer, default: bytes | None = None, *, at: Timestamp | None = None
+    ) -> bytes | None:
+        """Return the value of ``key``, ``default`` if it has none; as it was ``at``, if given.
 
         Raises ``BadInput`` for a time whose versions may be gone (:attr:`horizon`).
         """
@@ -508,7 +540,9 @@ class Tree:
                 self._check_open()
             self.counts.gets += 1
             row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
-        return None if row is None or row[1] < deleted else row[2]
+        if row is None or row[1] < deleted or row[2] is None:
+            return default
+        return row[2]
 
     def version(self, key: Buffer, *, at: Timestamp | None = None) -> Version | None:
         """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known.
@@ -744,6 +778,16 @@ class Tree:
         self._lock = RLock()
         self._closed, self._forked = True, why
         self._flushing = self._compacting = None
+
+    def __repr__(self) -> str:
+        path = getattr(self._disk, "path", None)
+        where = "in memory" if path is None else repr(str(path))
+        if self._closed:
+            return f"<{type(self).__name__} {where}, closed>"
+        size = sum(info.size for info in self.tables)
+        tables = f"{count(len(self.tables), 'table')} of {count(size, 'byte')}"
+        keys = count(self.memtable_rows, "key")
+        return f"<{type(self).__name__} {where}: {keys} in the memtable, {tables}>"
 
     def __enter__(self) -> Self:
         return self

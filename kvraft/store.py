@@ -41,6 +41,7 @@ from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
+from kvraft.face import count, html_table
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
@@ -214,6 +215,30 @@ class Store(Tree):
             if self.wal.append(first, last, _pack(first, rows, ranges), self.durability):
                 self._pay_at, self._log_grew = 0, True
             self._take(rows, ranges, Position(last, 0))
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook."""
+        if self._closed:
+            return html_table(repr(self), ())
+        with self._lock:
+            segments, stats = self.wal.segments, self.stats()
+        log = sum(segment.size for segment in segments)
+        rows = [
+            ("log", f"{count(len(segments), 'segment')}, {count(log, 'byte')}"),
+            (
+                "memtable",
+                f"{count(self.memtable_rows, 'key')}, {count(self.memtable_size, 'byte')}",
+            ),
+            ("waiting to be flushed", count(stats.waiting, "memtable")),
+            *(
+                (f"level {level}", f"{count(tables, 'table')}, {count(size, 'byte')}")
+                for level, (tables, size) in enumerate(
+                    zip(stats.tables, stats.table_bytes, strict=True)
+                )
+            ),
+            ("durability", self.durability.name),
+        ]
+        return html_table(repr(self), rows)
 
     def sync(self) -> None:
         """Make everything written so far durable: from now on it survives a loss of power."""

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from kvraft.errors import BadInput
+from kvraft.face import Readable
 from kvraft.merge import Pair
 from kvraft.readers import Reader
 from kvraft.record import Buffer, Timestamp
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from kvraft.lsm import Tree
 
 
-class View:
+class View(Readable):
     """A tree as it was at one moment, ``timestamp``.  Made by :meth:`kvraft.lsm.Tree.view`.
 
     Usable in a ``with`` statement, and in any thread.  One that is forgotten lets go like one that
@@ -34,9 +35,9 @@ class View:
         self._readers = tree.readers
         self._reader = reader
 
-    def get(self, key: Buffer) -> bytes | None:
-        """Return the value that ``key`` had, ``None`` if it had none."""
-        return self._open().get(key, at=self.timestamp)
+    def get(self, key: Buffer, default: bytes | None = None) -> bytes | None:
+        """Return the value that ``key`` had, ``default`` if it had none."""
+        return self._open().get(key, default, at=self.timestamp)
 
     def scan(
         self,
@@ -62,6 +63,10 @@ class View:
         if self._reader.pins is not self._readers.pins:
             raise BadInput("what the view saw is gone: a snapshot took the place of all there was")
         return self._tree
+
+    def __repr__(self) -> str:
+        what = "closed" if self._tree is None else f"of {self._tree!r}"
+        return f"<View at timestamp {self.timestamp}, {what}>"
 
     def __enter__(self) -> View:
         return self

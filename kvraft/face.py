@@ -1,0 +1,88 @@
+"""The face of a store, a tree and a view: what they have of a Python mapping, and how they show.
+
+Only what costs what it looks like: there is no ``len()``, for nobody knows how many keys there are
+without reading them all; ``sum(1 for _ in store)`` does that, and looks like it.  Iteration goes
+over keys in their order, and like a scan it sees one moment.
+
+Invariant: everything here is said in terms of ``get`` and ``scan``, and knows nothing of trees.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
+from html import escape
+
+from kvraft.merge import Pair
+from kvraft.record import Buffer
+
+
+class Readable(ABC):
+    """Keys and values in the order of keys, read like a ``dict``."""
+
+    @abstractmethod
+    def get(self, key: Buffer, default: bytes | None = None) -> bytes | None:
+        """Return the value of ``key``, ``default`` if it has none."""
+
+    @abstractmethod
+    def scan(
+        self,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+    ) -> Generator[Pair, None, None]:
+        """Return an iterator over keys and values with ``start <= key < stop``."""
+
+    def __getitem__(self, key: Buffer) -> bytes:
+        """Return the value of ``key``; ``KeyError`` if it has none."""
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: Buffer) -> bool:
+        """Return whether ``key`` has a value."""
+        return self.get(key) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Return an iterator over the keys."""
+        return self.keys()
+
+    def __reversed__(self) -> Iterator[bytes]:
+        """Return an iterator over the keys, the last one first."""
+        return (key for key, _ in self.scan(reverse=True))
+
+    def keys(self) -> Iterator[bytes]:
+        """Return an iterator over the keys."""
+        pairs = self.scan()
+        return (key for key, _ in pairs)
+
+    def values(self) -> Iterator[bytes]:
+        """Return an iterator over the values, in the order of their keys."""
+        pairs = self.scan()
+        return (value for _, value in pairs)
+
+    def items(self) -> Generator[Pair, None, None]:
+        """Return an iterator over keys and values: :meth:`scan` of everything."""
+        return self.scan()
+
+
+def html_table(caption: str, rows: Iterable[tuple[str, str]]) -> str:
+    """Return a small HTML table for a notebook: a caption, and a name and what it is a row."""
+    cells = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th>"
+        f"<td style='text-align:left'>{escape(value)}</td></tr>"
+        for name, value in rows
+    )
+    return f"<table><caption>{escape(caption)}</caption>{cells}</table>"
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``number`` of something in words.
+
+    >>> count(1, "table"), count(1200, "byte")
+    ('1 table', '1,200 bytes')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
