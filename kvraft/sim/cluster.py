@@ -63,6 +63,7 @@ from kvraft.sim.mail import Letter, Mail, Pick
 from kvraft.sim.member import Member, appended, past
 from kvraft.sim.network import describe
 from kvraft.sim.world import TICK
+from kvraft.table import html_table
 
 MOMENT = 1_000
 """Microseconds that pass with each input by hand."""
@@ -166,6 +167,25 @@ class Cluster:
         """Return the running member that leads in the highest term, if any does."""
         leaders = [raft for raft in self.rafts.values() if raft.role is Role.LEADER]
         return max(leaders, key=lambda raft: raft.term).member if leaders else None
+
+    def __repr__(self) -> str:
+        members = counted(len(self.members), "member")
+        mail = counted(len(self._mail.in_flight), "message")
+        return (
+            f"<Cluster of {members}, {len(self.rafts)} running, leader "
+            f"{self.leader() or 'unknown'}, {mail} in flight, seed {self.seed}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook: what each member is, and where its log ends."""
+        rows = []
+        for name, member in self.members.items():
+            role = "down" if member.raft is None else member.raft.role.value
+            term, vote = member.hard_state
+            committed, last = member.marks.committed, member.log.last_index
+            rows.append((name, role, term, vote or "", committed, last))
+        columns = ("member", "role", "term", "vote", "committed", "last")
+        return html_table(repr(self), rows, columns)
 
     def __str__(self) -> str:
         """Return a line for each member, and one for each message in flight."""

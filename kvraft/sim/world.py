@@ -37,6 +37,7 @@ from kvraft.events import (
     Failed,
     Healed,
     Lost,
+    Marks,
     Partitioned,
     Sent,
     Trace,
@@ -44,10 +45,12 @@ from kvraft.events import (
 )
 from kvraft.identity import MEMBER, own_files, set_aside, successor
 from kvraft.membership import Configuration
+from kvraft.plural import counted
 from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage, Envelope, Network, describe
+from kvraft.table import html_table
 from kvraft.transaction import (
     Answer,
     Later,
@@ -154,6 +157,25 @@ class World:
     def in_flight(self) -> list[Envelope]:
         """The messages on their way, in the order in which they were sent."""
         return list(self.network.in_flight.values())
+
+    def __repr__(self) -> str:
+        up, all_members = len(self.replicas), counted(len(self._seats), "member")
+        return (
+            f"<World of {all_members}, {up} running, leader {self.leader() or 'unknown'}, "
+            f"{self.now / MILLI:,.1f} ms, seed {self.seed}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook: what each member is, and its five marks."""
+        rows: list[tuple[str, ...]] = []
+        for name, seat in self._seats.items():
+            if seat.replica is None:
+                rows.append((name, "down", *("",) * 6))
+            else:
+                raft, m = seat.replica.raft, seat.replica.marks
+                marks = (m.first, m.flushed, m.applied, m.committed, m.last)
+                rows.append((name, raft.role.value, str(raft.term), *map(str, marks)))
+        return html_table(repr(self), rows, ("member", "role", "term", *Marks.__match_args__))
 
     def inbox(self, name: str) -> list[AnyMessage]:
         """What has reached a member and waits until its disk is idle."""
