@@ -29,6 +29,8 @@ from kvraft.record import (
     is_name,
 )
 
+_PARTICULAR = frozenset((Kind.EXPECT, Kind.CONFIGURATION, Kind.REGISTER))
+
 
 def records_problem(records: Sequence[object]) -> str:
     """Return why ``records`` cannot stand in a replicated log, ``""`` if they can.
@@ -43,7 +45,7 @@ def records_problem(records: Sequence[object]) -> str:
     kinds, keys, values, times, txns, marks = zip(*records, strict=True)
     if set(map(type, txns)) != {TxnId}:
         return "a record's transaction id is not a TxnId"
-    clients, sequences = zip(*txns, strict=True)
+    clients, incarnations, sequences = zip(*txns, strict=True)
     for name, column, kind in (
         ("kind", kinds, Kind),
         ("key", keys, bytes),
@@ -51,28 +53,32 @@ def records_problem(records: Sequence[object]) -> str:
         ("timestamp", times, int),
         ("commit mark", marks, bool),
         ("client", clients, str),
+        ("incarnation", incarnations, int),
         ("sequence", sequences, int),
     ):
         if set(map(type, column)) != {kind}:
             return f"a record's {name} is not of type {kind.__name__}"
     if max(map(len, keys)) > MAX_KEY_BYTES or max(map(len, values)) > MAX_VALUE_BYTES:
         return f"a key is over {MAX_KEY_BYTES} bytes, or a value over {MAX_VALUE_BYTES}"
-    if min(min(times), min(sequences)) < 0 or max(max(times), max(sequences)) > MAX_NUMBER:
+    numbers = times + incarnations + sequences
+    if min(numbers) < 0 or max(numbers) > MAX_NUMBER:
         return "times and transactions should be numbered from 0 to 2**63 - 1"
     if not all(client == "" or is_name(client) for client in set(clients)):
         return "the client of a transaction should have a name that can be written down"
-    return _kinds_problem(kinds, values)
+    return _kinds_problem(kinds, keys, values)
 
 
-def _kinds_problem(kinds: Sequence[Kind], values: Sequence[bytes]) -> str:
-    """Check what only some kinds of records promise about their value."""
+def _kinds_problem(kinds: Sequence[Kind], keys: Sequence[bytes], values: Sequence[bytes]) -> str:
+    """Check what only some kinds of records promise about their key and value."""
     if Kind.DELETE_RANGE in kinds:
         return "range deletes are not replicated"
-    if Kind.EXPECT not in kinds and Kind.CONFIGURATION not in kinds:
+    if not _PARTICULAR.intersection(kinds):
         return ""
-    for kind, value in zip(kinds, values, strict=True):
+    for kind, key, value in zip(kinds, keys, values, strict=True):
         if kind is Kind.EXPECT and len(value) != EXPECTATION_BYTES:
             return f"an expectation is a timestamp of {EXPECTATION_BYTES} bytes"
+        if kind is Kind.REGISTER and not is_name(key.decode(errors="surrogateescape")):
+            return "a registration holds the name of a client, which can be written down"
         if kind is Kind.CONFIGURATION:
             try:
                 Configuration.from_bytes(value)

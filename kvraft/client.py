@@ -13,13 +13,20 @@ sight of it at any of them, so :meth:`Client.submit` returns a :class:`Ticket`::
 again, always under the same transaction id, to the leader it was told of or to the next member in
 turn, with a growing, jittered pause.
 
+Before it sends its first transaction a client registers (session.py): what is submitted meanwhile
+waits QUEUED, without a number that tells it from an earlier client of the same name.  Reads need no
+registration.
+
 A client has no thread and no socket: its :class:`Host`, the world it lives in, carries what it
 sends and hands it replies and ticks.
 
 Invariants:
 
-- One id, one transaction: what is sent again is the very same records.  Their stamp is another
-  only after a refusal for it, and only if no copy can be anywhere: each was refused or undone.
+- One id, one transaction: what is sent again is the very same records.  The id is final when the
+  transaction is sent first; sequence numbers only rise.  Their stamp is another only after a
+  refusal for it, and only if no copy can be anywhere: each was refused or undone.
+- A reply is taken only for what was asked for: a number or an id that nobody else ever had.  What
+  is still on its way to an earlier client of the same name is ignored.
 - A transaction with reads is carried out only if each key still carries the timestamp that it
   read, at the one place in the log where it writes: else it is ABORTED, as a :class:`Conflict`.
 - A transaction is sent only when all those :data:`~kvraft.session.WINDOW` or more sequence numbers
@@ -42,10 +49,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from kvraft.clock import Clock
-from kvraft.errors import BadInput, KvraftError
+from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
 from kvraft.inputs import whole
-from kvraft.record import Timestamp, TxnId
+from kvraft.record import MAX_NAME_BYTES, Timestamp, TxnId, is_name
 from kvraft.session import WINDOW
 from kvraft.transaction import (
     Answer,
@@ -54,6 +61,8 @@ from kvraft.transaction import (
     ReadAnswer,
     Redirect,
     Refusal,
+    Register,
+    Registered,
     Reply,
     Request,
     Stage,
@@ -115,6 +124,12 @@ class _OpenRead(_Errand):
     failed: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class _Registration(_Errand):
+    number: int = 0
+    put_off: str = ""  # why a leader did not take it when it was asked last
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Ticket(_Errand):
     """How far one write has come.  ``history`` lists (milliseconds, stage, member), in order.
@@ -140,7 +155,7 @@ class Ticket(_Errand):
 
     @property
     def txn(self) -> TxnId:
-        """The id of the transaction."""
+        """The id of the transaction; it is final once it was sent."""
         return self.transaction.id
 
     @property
@@ -170,6 +185,13 @@ class Host(Protocol):
     def millis(self) -> int:
         """Return milliseconds since some moment, for deadlines: these never jump."""
 
+    def number(self) -> int:
+        """Return a number for a request: a new one each time.
+
+        No client that went by the same name before must have been given it, so that no answer to
+        that one is taken for an answer to this one.
+        """
+
     def send(self, request: Request) -> None:
         """Carry a request to the member it is for, as well as can be."""
 
@@ -192,8 +214,9 @@ class Client:
         random: Random,
         report: Report = ignore,
     ) -> None:
-        if not name or not members:
-            raise BadInput("a client needs a name and at least one member to talk to")
+        if not is_name(name) or not members:
+            what = f"a name of at most {MAX_NAME_BYTES} bytes and a member to talk to"
+            raise BadInput(f"a client needs {what}, not {name!r:.60} and {tuple(members)}")
         self.name = name
         self.clock = Clock(host.wall_millis)
         self.leader: str | None = None
@@ -205,26 +228,42 @@ class Client:
         self._millis = host.millis
         self._random = random
         self._report = report
+        self._incarnation = 0  # not registered
+        self._registration: _Registration | None = None
         self._sequence = 0
         self._queue: deque[Ticket] = deque()
         self._open: dict[int, Ticket] = {}  # by sequence
         self._reads: dict[int, _OpenRead] = {}
-        self._read_number = 0
 
     # ── what a user calls ───────────────────────────────────────────────────────────────────────
+
+    def register(self, *, timeout: int = TIMEOUT_MILLIS) -> int:
+        """Register now, wait for it, and return the incarnation; at once if that was done before.
+
+        A client that is about to write does so by itself.  It is for who wants to see a transaction
+        without what comes before the first one.  Raises :class:`~kvraft.errors.TimedOut` if no
+        leader did it within ``timeout`` milliseconds.
+        """
+        until = self._millis() + timeout
+        if not self._incarnation:
+            self._register(until)
+        self._host.wait(lambda: bool(self._incarnation) or self._millis() >= until)
+        if not self._incarnation:
+            raise TimedOut(f"no leader registered {self.name!r} within {timeout} ms")
+        return self._incarnation
 
     def submit(self, writes: Writes, *, timeout: int = TIMEOUT_MILLIS) -> Ticket:
         """Begin to carry out ``writes`` as one transaction and return its ticket at once.
 
-        The transaction gets its id and its stamp here.  After ``timeout`` milliseconds the client
-        gives up: the ticket is then ABORTED or UNKNOWN.  Raises
+        The transaction gets its number and its stamp here, and its whole id when it is sent.  After
+        ``timeout`` milliseconds the client gives up: the ticket is then ABORTED or UNKNOWN.  Raises
         :class:`~kvraft.errors.BadInput` for writes that :func:`~kvraft.transaction.build` refuses.
         """
         return self._submit(writes, None, timeout)
 
     def _submit(self, writes: Writes, reads: dict[bytes, Timestamp] | None, timeout: int) -> Ticket:
         deadline = self._millis() + whole(timeout, "a timeout", least=0)
-        txn = TxnId(self.name, self._sequence + 1)
+        txn = TxnId(self.name, 0, self._sequence + 1)
         transaction = build(txn, writes, self.clock.now(), reads)
         self._sequence += 1
         ticket = Ticket(deadline, transaction=transaction, host=self._host)
@@ -234,12 +273,25 @@ class Client:
         return ticket
 
     def retry(self, ticket: Ticket, *, timeout: int = TIMEOUT_MILLIS) -> None:
-        """Take up a ticket that ended ABORTED or UNKNOWN again, under the same transaction id."""
+        """Take up a ticket that ended ABORTED or UNKNOWN again, under the same transaction id.
+
+        Raises :class:`~kvraft.errors.BadInput` for one that did not, and for that of another
+        client, even if it went by the same name.
+        """
         if ticket.stage not in (Stage.ABORTED, Stage.UNKNOWN):
             raise BadInput(f"{ticket.txn} is {ticket.stage}: there is nothing to retry")
+        if ticket.host is not self._host:
+            raise BadInput(f"{ticket.txn} was submitted by another client than this {self.name!r}")
         ticket.deadline = self._millis() + whole(timeout, "a timeout", least=0)
-        self._open[ticket.txn.sequence] = ticket
-        self._send(ticket)
+        if not ticket.attempts:  # it waited in vain to be sent, and nobody has heard of it yet
+            self._sequence += 1  # the window may have left its number behind
+            ticket.transaction = ticket.transaction.named(TxnId(self.name, 0, self._sequence))
+            ticket.stage = Stage.QUEUED
+            self._queue.append(ticket)
+            self._send_queued()
+        else:
+            self._open[ticket.txn.sequence] = ticket
+            self._send(ticket)
 
     def write(self, writes: Writes) -> Ticket:
         """Carry out ``writes`` as one transaction and wait for it; return its ticket.
@@ -310,8 +362,7 @@ class Client:
         if at is not None and not (type(at) is int and at >= 0):
             raise BadInput(f"a time to read at is a timestamp, not {at!r:.60}")
         deadline = self._millis() + whole(timeout, "a timeout", least=0)
-        self._read_number += 1
-        number = self._read_number
+        number = self._host.number()
         read = _OpenRead(deadline, number=number, key=key, at=member, stale=stale, time=at)
         self._reads[read.number] = read
         self._send(read)
@@ -333,14 +384,21 @@ class Client:
     @property
     def busy(self) -> bool:
         """Whether anything is open, so that ticks matter."""
-        return bool(self._open or self._queue or self._reads)
+        return bool(self._open or self._queue or self._reads or self._registration)
 
     def tick(self) -> None:
         """Send again what has had no news for too long; give up what is past its deadline."""
         now = self._millis()
-        errands: list[Ticket | _OpenRead] = [*self._open.values(), *self._reads.values()]
+        for ticket in [ticket for ticket in self._queue if now >= ticket.deadline]:
+            self._queue.remove(ticket)
+            self._settle(ticket, Stage.ABORTED, self._why_not_sent())
+        if not self._queue and self._registration and now >= self._registration.deadline:
+            self._registration = None
+        errands: list[Ticket | _OpenRead | _Registration] = [*self._open.values()]
+        errands += self._reads.values()
+        errands += [self._registration] if self._registration else []
         for errand in errands:
-            if now >= errand.deadline:
+            if not isinstance(errand, _Registration) and now >= errand.deadline:
                 self._give_up(errand)
             elif now >= errand.retry_at:
                 self._lose_faith(errand)
@@ -351,6 +409,10 @@ class Client:
         """Take a reply from a member.  A reply to something settled is ignored."""
         if isinstance(reply, Redirect):
             self._redirected(reply)
+        elif isinstance(reply, Registered):
+            if self._registration is not None and reply.number == self._registration.number:
+                self._registration, self._incarnation = None, reply.incarnation
+                self.leader = reply.sender
         elif isinstance(reply, ReadAnswer):
             if (read := self._reads.get(reply.number)) is not None:
                 read.answer = reply
@@ -359,7 +421,7 @@ class Client:
             self._put_off(reply)
         elif isinstance(reply, Refusal):
             self._refused(reply)
-        elif (ticket := self._open.get(reply.txn.sequence)) is not None:
+        elif (ticket := self._ticket(reply.txn)) is not None:
             self._answered(ticket, reply)
         if reply.sender == self.leader:
             self._heard = self._millis()
@@ -369,15 +431,38 @@ class Client:
 
     def _send_queued(self) -> None:
         """Send what is queued, as far as the window above the oldest open ticket allows."""
+        if self._queue and not self._incarnation:
+            self._register()
+            return
         while self._queue:
             ticket = self._queue[0]
-            if self._open and ticket.txn.sequence - min(self._open) >= WINDOW:
+            sequence = ticket.txn.sequence
+            if self._open and sequence - min(self._open) >= WINDOW:
                 return
             self._queue.popleft()
-            self._open[ticket.txn.sequence] = ticket
+            self._open[sequence] = ticket
+            txn = TxnId(self.name, self._incarnation, sequence)
+            ticket.transaction = ticket.transaction.named(txn)
             self._send(ticket)
 
-    def _send(self, errand: Ticket | _OpenRead) -> None:
+    def _register(self, until: int = 0) -> None:
+        """Ask for an incarnation, for as long as something is queued, or until ``until``."""
+        registration = self._registration
+        if registration is None:
+            registration = self._registration = _Registration(until, number=self._host.number())
+            self._send(registration)
+        else:
+            registration.deadline = max(until, registration.deadline)
+
+    def _why_not_sent(self) -> str:
+        """Return why a queued ticket was never sent."""
+        if self._incarnation:
+            return f"it waited for {len(self._open)} transactions before it, and was never sent"
+        put_off = self._registration.put_off if self._registration else ""
+        why = f": {put_off}" if put_off else ""
+        return f"no leader registered {self.name!r}, so it was never sent{why}"
+
+    def _send(self, errand: Ticket | _OpenRead | _Registration) -> None:
         """Send a request, for the first time or again, to whoever seems to lead."""
         to = self.leader or self._members[self._turn % len(self._members)]
         if isinstance(errand, _OpenRead) and errand.at:
@@ -390,6 +475,8 @@ class Client:
             errand.live.add(errand.attempts)
             self._move(errand, Stage.SENT, to)
             self._host.send(Submit(self.name, to, errand.transaction, errand.attempts))
+        elif isinstance(errand, _Registration):
+            self._host.send(Register(self.name, to, errand.number, errand.attempts))
         else:
             here = errand.at is not None
             self._host.send(
@@ -457,14 +544,14 @@ class Client:
                 self._move(ticket, answer.stage, answer.sender)
 
     def _redirected(self, reply: Redirect) -> None:
-        errand: Ticket | _OpenRead | None
+        errand: Ticket | _OpenRead | _Registration | None
         if isinstance(reply.request, TxnId):
-            errand = self._open.get(reply.request.sequence)
+            errand = self._ticket(reply.request)
             if errand is not None and not reply.live:
                 errand.live.discard(reply.attempt)
             self._report(Redirected(str(reply.request), reply.sender, reply.leader or ""))
         else:
-            errand = self._reads.get(reply.request)
+            errand = self._reads.get(reply.request) or self._registering(reply.request)
         if errand is None or reply.attempt != errand.attempts:
             return  # settled, or sent again since: that sending has its own answer coming
         if isinstance(errand, _OpenRead) and errand.at:
@@ -481,12 +568,17 @@ class Client:
 
     def _put_off(self, reply: Later) -> None:
         """The leader has too much to do: this copy was not taken, send another one later."""
-        ticket = self._open.get(reply.request.sequence)
-        if ticket is not None:
-            ticket.live.discard(reply.attempt)
-            ticket.put_off = reply.reason
-            if reply.attempt == ticket.attempts:
-                ticket.retry_at = self._millis() + self._random.randrange(20, ticket.pause)
+        errand: Ticket | _Registration | None
+        if isinstance(reply.request, TxnId):
+            errand = self._ticket(reply.request)
+            if errand is not None:
+                errand.live.discard(reply.attempt)
+        else:
+            errand = self._registering(reply.request)
+        if errand is not None:
+            errand.put_off = reply.reason
+            if reply.attempt == errand.attempts:
+                errand.retry_at = self._millis() + self._random.randrange(20, errand.pause)
 
     def _refused(self, reply: Refusal) -> None:
         """The leader will not take this copy, whose stamp is too far ahead or behind.
@@ -498,7 +590,7 @@ class Client:
         """
         self.clock = Clock(self._host.wall_millis)
         self.clock.observe(reply.timestamp)
-        ticket = self._open.get(reply.request.sequence)
+        ticket = self._ticket(reply.request)
         if ticket is None:
             return
         ticket.live.discard(reply.attempt)
@@ -522,10 +614,20 @@ class Client:
 
     # ── settling ────────────────────────────────────────────────────────────────────────────────
 
+    def _ticket(self, txn: TxnId) -> Ticket | None:
+        """Return the open ticket of this very transaction."""
+        ticket = self._open.get(txn.sequence)
+        return ticket if ticket is not None and ticket.txn == txn else None
+
+    def _registering(self, number: int) -> _Registration | None:
+        """Return the registration that is under way, if that is its number."""
+        registration = self._registration
+        return registration if registration and registration.number == number else None
+
     def _settle(self, ticket: Ticket, stage: Stage, reason: str, member: str = "") -> None:
         """Move a ticket to its last stage."""
         ticket.reason = reason
-        del self._open[ticket.txn.sequence]
+        self._open.pop(ticket.txn.sequence, None)
         self._move(ticket, stage, member)
 
     def _move(self, ticket: Ticket, stage: Stage, member: str) -> None:

@@ -284,6 +284,14 @@ class Repeated(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IdTaken(Event):
+    """The transaction that ends at ``index`` did nothing: ``txn`` is the id of another one."""
+
+    txn: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Conflicted(Event):
     """The transaction that ends at ``index`` did nothing: it had read ``key``, written since."""
 
@@ -294,7 +302,10 @@ class Conflicted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionExpired(Event):
-    """The session of ``client`` was deleted at ``index``: log time left it behind."""
+    """A session was deleted at ``index``, as nobody had used it for long by log time.
+
+    ``client`` is whose it was, as ``name.incarnation``.
+    """
 
     client: str
     index: int

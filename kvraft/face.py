@@ -66,12 +66,3 @@ class Readable(ABC):
     def items(self) -> Generator[Pair, None, None]:
         """Return an iterator over keys and values: :meth:`scan` of everything."""
         return self.scan()
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``number`` of something in words.
-
-    >>> count(1, "table"), count(1200, "byte")
-    ('1 table', '1,200 bytes')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -64,12 +64,13 @@ from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk, belongs_here
 from kvraft.errors import BadInput, Damage, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
-from kvraft.face import Readable, count
+from kvraft.face import Readable
 from kvraft.levels import Levels
 from kvraft.manifest import State
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
 from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
+from kvraft.plural import counted
 from kvraft.ranges import NONE, Ranges
 from kvraft.readers import Reader, Readers
 from kvraft.readonly import opened
@@ -785,8 +786,8 @@ class Tree(Readable):
         if self._closed:
             return f"<{type(self).__name__} {where}, closed>"
         size = sum(info.size for info in self.tables)
-        tables = f"{count(len(self.tables), 'table')} of {count(size, 'byte')}"
-        keys = count(self.memtable_rows, "key")
+        tables = f"{counted(len(self.tables), 'table')} of {counted(size, 'byte')}"
+        keys = counted(self.memtable_rows, "key")
         return f"<{type(self).__name__} {where}: {keys} in the memtable, {tables}>"
 
     def __enter__(self) -> Self:

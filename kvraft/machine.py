@@ -5,7 +5,7 @@ from a clock, from who leads or from what this member remembers otherwise.  So a
 took the same entries hold the same::
 
     entry ──► gather ──► complete ──► known to its session? ──► nothing: it was carried out before
-                │                          │ no
+                │                          │ no              (another one under its id: refused)
                 │                          ▼
                 │                     do its expectations hold? ──► no: a conflict, remembered
                 │                          │ yes
@@ -17,6 +17,7 @@ Invariants:
 - The tree is given whole transactions only, each at its last entry: so the applied mark stops short
   of an open one, and so does every flush, every snapshot and every cut of the log.
 - The session row is written with the rows of the transaction, so that neither is ever there alone.
+- Another transaction under an id that is taken has no effect, on any replica.
 - An entry taken again after a restart does what it did before: the tree begins where it had
   flushed, and everything since is taken again.
 
@@ -29,7 +30,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvraft.events import Applied, Conflicted, Repeated, Report, SessionExpired, Undone, ignore
+from kvraft.events import (
+    Applied,
+    Conflicted,
+    IdTaken,
+    Repeated,
+    Report,
+    SessionExpired,
+    Undone,
+    ignore,
+)
 from kvraft.lsm import Tree
 from kvraft.record import (
     RESERVED,
@@ -38,6 +48,7 @@ from kvraft.record import (
     Position,
     Row,
     TxnId,
+    digest,
     expected_timestamp,
     label,
 )
@@ -49,17 +60,20 @@ CONFIGURATION_KEY = RESERVED + b"configuration"
 
 
 class Ended(NamedTuple):
-    """A transaction, from log index ``first`` on, that an entry brought to its end.
+    """A copy of a transaction, from log index ``first`` on, that an entry brought to its end.
 
-    ``outcome`` is ``None`` if it was undone (``undone``), or if its session no longer knows what
-    became of it.
+    ``digest`` tells what it asked for.  ``outcome`` is ``None`` if it was undone (``undone``), if
+    its id is that of another transaction (``taken``), or if its session no longer knows what became
+    of it.
     """
 
     txn: TxnId
     first: int
+    digest: int
     outcome: Outcome | None
     conflict: bytes | None = None
     undone: bool = False
+    taken: bool = False
 
 
 class Machine:
@@ -83,7 +97,7 @@ class Machine:
                 yield self.apply(ended.entries)
             else:
                 yield self.undo(ended.entries)
-        if entry.record.kind is Kind.NOOP:
+        if entry.record.kind in (Kind.NOOP, Kind.REGISTER):
             self._tree.apply((), Position(entry.index, entry.term))
         elif entry.record.kind is Kind.CONFIGURATION:
             row = (CONFIGURATION_KEY, entry.index, entry.record.value)
@@ -93,19 +107,24 @@ class Machine:
         """Carry out a complete transaction, unless its session says that it was already."""
         last = entries[-1]
         txn, position = last.record.txn, Position(last.index, last.term)
-        session = self.sessions.find(txn.client, last.record.timestamp)
+        asked = digest(entry.record for entry in entries)
+        session = self.sessions.find(txn, last.record.timestamp)
         outcome = session.outcome(txn.sequence)
+        if outcome is not None and outcome.digest != asked:
+            self._tree.apply((), position)
+            self._report(IdTaken(str(txn), last.index))
+            return Ended(txn, entries[0].index, asked, None, taken=True)
         if outcome is not None or session.forgotten(txn.sequence):
             self._tree.apply((), position)
             self._report(Repeated(str(txn), last.index))
         else:
-            outcome = Outcome(last.index, last.record.timestamp, self.conflict(entries))
+            outcome = Outcome(last.index, last.record.timestamp, self.conflict(entries), asked)
             rows = [] if outcome.conflict else list(rows_of(entries))
             mine, expired = self.sessions.note(txn, outcome)
             self._tree.apply([*rows, *mine], position)
             self._report_applied(txn, outcome, entries, len(rows), expired)
         key = entries[outcome.conflict - 1].record.key if outcome and outcome.conflict else None
-        return Ended(txn, entries[0].index, outcome, key)
+        return Ended(txn, entries[0].index, asked, outcome, key)
 
     def conflict(self, entries: tuple[Entry, ...]) -> int:
         """Return the number of the first record whose expectation fails, 0 if all of them hold."""
@@ -123,7 +142,7 @@ class Machine:
         """Drop the records of a transaction that ended without its commit mark."""
         txn = entries[0].record.txn
         self._report(Undone(str(txn), entries[0].index, entries[-1].index))
-        return Ended(txn, entries[0].index, None, undone=True)
+        return Ended(txn, entries[0].index, 0, None, undone=True)
 
     def _report_applied(
         self,

@@ -21,10 +21,14 @@ from kvraft.record import TxnId
 
 @dataclass(slots=True)
 class Waiter:
-    """One copy of a transaction, and who waits for it: its client, by these sendings."""
+    """One copy of a transaction, and who waits for it: its client, by these sendings.
+
+    ``digest`` tells what was asked for: another transaction under the same id is not this one.
+    """
 
     client: str
     txn: TxnId
+    digest: int
     first: int
     term: int
     attempts: list[int] = field(default_factory=list)

@@ -117,8 +117,8 @@ class Raft:
     it may be waiting to be added.  ``log`` and ``hard_state`` are what its disk holds,
     ``committed`` is an index that is known to be committed (what the tree had flushed); entries
     above it are handed out as they commit.  ``incarnation`` is a number from 0 to 2**63 - 1 that no
-    earlier start of this member was given; ``random`` draws election timeouts (the module says more
-    about both).  ``report`` is called with each event, within the call that caused it.
+    earlier start of this member was given; ``random`` draws election timeouts (``contract.py``
+    says more about both).  ``report`` is called with each event, within the call that caused it.
 
     Raises :class:`~kvraft.errors.WrongType` and :class:`~kvraft.errors.BadInput` if these are not
     what they should be or do not fit together.  Not safe for threads.
@@ -144,9 +144,12 @@ class Raft:
         for what, name in (("member", member), ("cluster", cluster)):
             if not is_name(name):
                 raise wrong(f"a {what} needs a name that can be written down", name, str)
-        if not isinstance(random, Random):
-            raise wrong("timeouts are drawn from a random.Random", random, Random)
+        parts = ((configuration, Configuration), (log, Log), (random, Random))
+        for part, kind in (*parts, (hard_state, HardState)):
+            if not isinstance(part, kind):
+                raise wrong(f"a member begins with a {kind.__name__}", part, kind)
         check_number("incarnation", incarnation)
+        check_number("a term", hard_state.term)
         why = records_problem([entry.record for entry in log.slice(log.released + 1)])
         if why:
             raise BadInput(f"the log of {member} holds what no follower would take: {why}")
@@ -245,8 +248,12 @@ class Raft:
         why = records_problem(records)
         if why:
             raise BadInput(f"no follower would take this proposal: {why}")
-        if not records or any(record.kind not in _PROPOSED for record in records):
-            raise BadInput("a proposal needs records, and only such as carry a client's data")
+        kinds = {record.kind for record in records}
+        alone = kinds == {Kind.REGISTER} and len(records) == 1
+        if not ((kinds and kinds <= _PROPOSED) or alone):
+            raise BadInput(
+                "a proposal needs records of a client's data, or the registration of a client alone"
+            )
         self._check_leads()
         waiting = self.log.last_index - self.commit_index
         if waiting >= self.options.max_uncommitted:

@@ -18,6 +18,8 @@ Invariants:
   no range stops at ``b""``, that stands for a range without an end.
 - An expectation writes nothing: its transaction takes effect only if the key still carries the
   timestamp in its value (8 bytes; 0 if it is to hold nothing).
+- A registration holds the name of a client in its key, and neither data nor time: what counts is
+  its place, for a committed log index is given out once and never again (session.py).
 - Along one log, timestamps of transactions that take effect rise, so no two share one.
 
 Entries as bytes, in the log on disk and (later) on the wire, little-endian, one after another::
@@ -26,14 +28,15 @@ Entries as bytes, in the log on disk and (later) on the wire, little-endian, one
          0     8  term
          8     8  index
         16     8  timestamp      hybrid logical clock, see clock.py
-        24     8  sequence       of the transaction id
-        32     4  length of key
-        36     4  length of value
-        40     2  length of client name
-        42     1  kind           1 put, 2 delete, 3 no-op, 4 configuration, 5 range delete,
-                              6 expectation
-        43     1  commit mark    1 on the last record of a transaction
-        44     …  client, key, value
+        24     8  incarnation    of the transaction id
+        32     8  sequence       of the transaction id
+        40     4  length of key
+        44     4  length of value
+        48     2  length of client name
+        50     1  kind           1 put, 2 delete, 3 no-op, 4 configuration, 5 range delete,
+                              6 expectation, 7 registration
+        51     1  commit mark    1 on the last record of a transaction
+        52     …  client, key, value
 
 """
 
@@ -42,6 +45,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from enum import IntEnum
+from hashlib import blake2b
 from typing import NamedTuple
 
 from kvraft.errors import WrongType
@@ -72,24 +76,36 @@ class Kind(IntEnum):
     CONFIGURATION = 4
     DELETE_RANGE = 5
     EXPECT = 6
+    REGISTER = 7
 
     @property
     def is_data(self) -> bool:
-        """Whether it is a client's, and not consensus's own."""
-        return self <= Kind.DELETE or self >= Kind.DELETE_RANGE
+        """Whether it is part of a client's transaction, and not an entry of its own."""
+        return self <= Kind.DELETE or Kind.DELETE_RANGE <= self <= Kind.EXPECT
 
 
 class TxnId(NamedTuple):
-    """Names a transaction for ever: the ``sequence``-th one (from 1) of one client."""
+    """Names a transaction for ever: the ``sequence``-th one (from 1) of one client.
+
+    ``incarnation`` is the log index of the client's registration, which tells it from everyone
+    else who ever had that name; 0 stands for a client that is not registered (yet).  As text it is
+    ``alice.7#3``, and ``alice#3`` before the registration.
+    """
 
     client: str
+    incarnation: int
     sequence: int
 
+    @property
+    def session(self) -> str:
+        """The name of the session it belongs to: client and incarnation, ``alice.7``."""
+        return f"{self.client}.{self.incarnation}"
+
     def __str__(self) -> str:
-        return f"{self.client}#{self.sequence}"
+        return f"{self.session if self.incarnation else self.client}#{self.sequence}"
 
 
-NO_TXN = TxnId("", 0)
+NO_TXN = TxnId("", 0, 0)
 
 
 def is_name(name: object) -> bool:
@@ -108,6 +124,7 @@ def is_name(name: object) -> bool:
 
 EXPECTATION_BYTES = 8
 _NUMBER = struct.Struct("<Q")
+_DIGESTED = struct.Struct("<BII")  # before key and value: no two lists of records look alike
 
 
 class Record(NamedTuple):
@@ -149,9 +166,28 @@ def expected_timestamp(record: Record) -> Timestamp:
     return int(expected)
 
 
+def registration(client: str) -> Record:
+    """Return the record whose place in the log becomes the incarnation of ``client``."""
+    return Record(Kind.REGISTER, client.encode(), b"", 0, NO_TXN)
+
+
 def configuration_record(value: bytes) -> Record:
     """Return the record that makes ``value`` the cluster's configuration (Raft §6)."""
     return Record(Kind.CONFIGURATION, b"", value, 0, NO_TXN)
+
+
+def digest(records: Iterable[Record]) -> int:
+    """Return 64 bits that tell what a client asked for from anything else, on every machine alike.
+
+    They are of kinds, keys and values (so of expectations, too), in their order: not of the stamp,
+    which a leader may raise, nor of the id, to which they are to be compared.
+    """
+    state = blake2b(digest_size=8)
+    for kind, key, value, *_ in records:
+        state.update(_DIGESTED.pack(kind, len(key), len(value)))
+        state.update(key)
+        state.update(value)
+    return int.from_bytes(state.digest(), "little")
 
 
 class Entry(NamedTuple):
@@ -197,9 +233,9 @@ Sorted runs are made of them, by key and then by timestamp.  A plain tuple, for 
 handles them by the million.  A range delete is a row, too: start, timestamp, stop."""
 
 
-_ENTRY = struct.Struct("<QQQQIIHBB")
-_HEAD = struct.Struct("<QQ16xIIHBx")  # the same, without what only the record itself needs
-_WRITE = struct.Struct("<16xQ8xIIHBB")  # the same, of a log that has neither terms nor clients
+_ENTRY = struct.Struct("<QQQQQIIHBB")
+_HEAD = struct.Struct("<QQ24xIIHBx")  # the same, without what only the record itself needs
+_WRITE = struct.Struct("<16xQ16xIIHBB")  # the same, of a log that has neither terms nor clients
 _KINDS = {kind.value: kind for kind in Kind}
 ENTRY_OVERHEAD = _ENTRY.size
 
@@ -218,10 +254,8 @@ def pack_entries(entries: Iterable[Entry]) -> bytes:
     pack = _ENTRY.pack
     for term, index, (kind, key, value, timestamp, txn, commit) in entries:
         client = txn.client.encode()
-        head = pack(
-            term, index, timestamp, txn.sequence, len(key), len(value), len(client), kind, commit
-        )
-        parts += (head, client, key, value)
+        sizes = len(key), len(value), len(client)
+        parts += (pack(term, index, timestamp, *txn[1:], *sizes, kind, commit), client, key, value)
     return b"".join(parts)
 
 
@@ -237,14 +271,14 @@ def unpack_entries(data: bytes) -> list[Entry]:
     while at < end:
         if end - at < ENTRY_OVERHEAD:
             raise ValueError("the last entry's head is cut short")
-        term, index, timestamp, sequence, k, v, c, kind, commit = unpack(data, at)
+        term, index, timestamp, incarnation, sequence, k, v, c, kind, commit = unpack(data, at)
         client_at = at + ENTRY_OVERHEAD
         key_at = client_at + c
         value_at = key_at + k
         at = value_at + v
         if at > end:
             raise ValueError(f"entry {index} is cut short")
-        txn = TxnId(data[client_at:key_at].decode(), sequence)
+        txn = TxnId(data[client_at:key_at].decode(), incarnation, sequence)
         if kind not in kinds:
             raise ValueError(f"entry {index} is of kind {kind}, which there is not")
         key, value = data[key_at:value_at], data[value_at:at]
@@ -257,7 +291,8 @@ def pack_write(
     kind: Kind, index: int, timestamp: Timestamp, key: bytes, value: bytes, *, commit: bool
 ) -> bytes:
     """Return as bytes one entry of a log that has neither terms nor clients, without making it."""
-    return _ENTRY.pack(0, index, timestamp, 0, len(key), len(value), 0, kind, commit) + key + value
+    head = _ENTRY.pack(0, index, timestamp, 0, 0, len(key), len(value), 0, kind, commit)
+    return head + key + value
 
 
 def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:

@@ -39,7 +39,7 @@ from typing import NamedTuple
 from kvraft import clock
 from kvraft.compaction import Levelled, Strategy
 from kvraft.disk import Disk
-from kvraft.errors import BadInput, Busy, Damage, NotLeader, Stopped
+from kvraft.errors import BadInput, Busy, Damage, KvraftError, NotLeader, Stopped
 from kvraft.events import CutDecided, HoldsChanged, Marks, Report, Started, ignore
 from kvraft.identity import claim
 from kvraft.log import Log
@@ -53,7 +53,7 @@ from kvraft.pending import Pending, Waiter
 from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, ReadReady, Ready, Received, Role
-from kvraft.record import Entry, Timestamp, TxnId
+from kvraft.record import Entry, Timestamp, TxnId, digest, registration
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
 from kvraft.segment import Segment
 from kvraft.session import Outcome
@@ -67,6 +67,8 @@ from kvraft.transaction import (
     ReadAnswer,
     Redirect,
     Refusal,
+    Register,
+    Registered,
     Reply,
     Stage,
     Submit,
@@ -200,6 +202,7 @@ class Replica:
         self._begin_machine()
         self._pending = Pending()
         self._spool = Spool(disk)
+        self._registering: dict[int, tuple[int, Register]] = {}  # by index, with the term
         self._reads: dict[int, Read] = {}
         self._next_read = 1
         self._replies: list[Reply] = []
@@ -232,15 +235,33 @@ class Replica:
         ):
             self._skew.hear(message.sender, message.wall)
 
+    def register(self, request: Register) -> None:
+        """Take a client's wish to be registered: append an entry for it if this member leads.
+
+        Its index is the answer once it is committed.  A client that asks again may get several,
+        from several members, and takes one.
+        """
+        try:
+            self._check_pace()
+            index, _ = self.raft.propose([registration(request.sender)])
+        except (NotLeader, Busy, BadInput) as refusal:
+            self._turn_away(request.sender, request.number, request.attempt, refusal)
+        else:
+            self._registering[index] = (self.raft.term, request)
+
     def submit(self, request: Submit) -> None:
         """Take a client's transaction: append it if this member leads, else say who does."""
         transaction = request.transaction
-        txn = transaction.id
+        txn, asked = transaction.id, digest(transaction.records)
         waiter = self._pending.get(txn)
         if waiter and self.raft.role is Role.LEADER and self._pending.held_by(self.raft.log, txn):
-            waiter.attempts.append(request.attempt)  # it is on its way
+            if waiter.digest == asked:
+                waiter.attempts.append(request.attempt)  # it is on its way
+            else:  # which of the two it will be is not decided yet
+                busy = Busy(f"another transaction is on its way as {txn}")
+                self._turn_away(request.sender, txn, request.attempt, busy)
             return
-        if self._answer_from_session(request):
+        if self._answer_from_session(request, asked):
             return
         stamp = self.raised(transaction.timestamp)
         why = self._refuses(txn, transaction.timestamp, stamp)
@@ -253,23 +274,29 @@ class Replica:
         try:
             self._check_pace()
             first, last = self.raft.propose(transaction.stamped(stamp).records)
-        except NotLeader as refusal:
-            redirect = Redirect(self.member, request.sender, txn, request.attempt, refusal.leader)
-            self._replies.append(redirect)
-            return
         except BadInput as error:  # no follower would take it, now or ever
             self._replies.append(
-                Refusal(self.member, request.sender, txn, request.attempt, self._stamp, str(error))
+                Refusal(self.member, request.sender, txn, request.attempt, 0, str(error))
             )
             return
-        except Busy as busy:
-            later = Later(self.member, request.sender, txn, request.attempt, str(busy))
-            self._replies.append(later)
+        except (NotLeader, Busy) as refusal:
+            self._turn_away(request.sender, txn, request.attempt, refusal)
             return
         self._stamp = max(self._stamp, stamp)
         # An earlier copy is waited for no more: this log has lost it, and nobody knows if it lives.
-        self._pending.add(Waiter(request.sender, txn, first, self.raft.term, [request.attempt]))
+        attempts = [request.attempt]
+        self._pending.add(Waiter(request.sender, txn, asked, first, self.raft.term, attempts))
         self._answer(request.sender, txn, (request.attempt,), Stage.APPENDED, Outcome(last, stamp))
+
+    def _turn_away(
+        self, client: str, request: TxnId | int, attempt: int, refusal: KvraftError
+    ) -> None:
+        """Tell a client of what was not taken where, or when, to ask again."""
+        self._replies.append(
+            Redirect(self.member, client, request, attempt, refusal.leader)
+            if isinstance(refusal, NotLeader)
+            else Later(self.member, client, request, attempt, str(refusal))
+        )
 
     def raised(self, timestamp: Timestamp) -> Timestamp:
         """Return the stamp that a transaction gets which its client stamped ``timestamp``.
@@ -279,12 +306,15 @@ class Replica:
         """
         return max(timestamp, self._stamp + 1)
 
-    def _answer_from_session(self, request: Submit) -> bool:
-        """Answer a transaction that was carried out before; return whether it was."""
+    def _answer_from_session(self, request: Submit, asked: int) -> bool:
+        """Answer a transaction whose id was carried out before; return whether it was."""
         transaction, attempts = request.transaction, (request.attempt,)
         txn = transaction.id
-        session = self.machine.sessions.find(txn.client, self._stamp)
+        session = self.machine.sessions.find(txn, self._stamp)
         outcome = session.outcome(txn.sequence)
+        if outcome is not None and outcome.digest != asked:
+            self._answer(request.sender, txn, attempts, Stage.ABORTED, reason=_taken(txn))
+            return True
         if outcome is None:
             if session.forgotten(txn.sequence):
                 why = _too_late(txn)
@@ -486,12 +516,15 @@ class Replica:
         self._stamp = max(self._stamp, self.tree.timestamp)
         for waiter in self._pending:
             if waiter.first <= snapshot.last.index:
-                session = self.machine.sessions.find(waiter.txn.client, self._stamp)
+                session = self.machine.sessions.find(waiter.txn, self._stamp)
                 outcome = session.outcome(waiter.txn.sequence)
-                if outcome is not None and not outcome.conflict:
+                known = outcome is not None and outcome.digest == waiter.digest
+                if outcome is not None and known and not outcome.conflict:
                     self._settle(waiter.txn, Stage.APPLIED, outcome)
                 else:  # its client was sent on when this member ceased to lead, and will ask again
                     self._pending.pop(waiter.txn)
+        for index in [index for index in self._registering if index <= snapshot.last.index]:
+            del self._registering[index]  # so were these
 
     def offer(self) -> Tables:
         """Return what followers could be sent."""
@@ -507,6 +540,8 @@ class Replica:
         """Give the state machine one committed entry, and tell those who wait for what it ends."""
         for txn in self._pending.superseded(entry.index, entry.term):
             self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
+        if entry.index in self._registering:
+            self._settle_registration(entry)
         for ended in self.machine.take(entry):
             if not ended.undone:
                 self._settle_ended(ended)
@@ -516,8 +551,24 @@ class Replica:
         if self.tree.full:  # in the middle of a drain, when a member catches up
             self._make_room()
 
+    def _settle_registration(self, entry: Entry) -> None:
+        """Answer who waits for the registration at this place, if it is this entry."""
+        term, request = self._registering.pop(entry.index)
+        if term == entry.term:
+            self._replies.append(
+                Registered(self.member, request.sender, request.number, entry.index)
+            )
+        else:
+            refusal = NotLeader(self.member, self.raft.leader)
+            self._turn_away(request.sender, request.number, request.attempt, refusal)
+
     def _settle_ended(self, ended: Ended) -> None:
-        if ended.outcome is None:
+        waiter = self._pending.get(ended.txn)
+        if waiter is None or waiter.digest != ended.digest:
+            return  # that one is decided where it is itself
+        if ended.taken:
+            self._settle(ended.txn, Stage.ABORTED, None, _taken(ended.txn))
+        elif ended.outcome is None:
             self._settle(ended.txn, Stage.UNKNOWN, None, _too_late(ended.txn))
         elif ended.conflict is None:
             self._settle(ended.txn, Stage.APPLIED, ended.outcome)
@@ -548,6 +599,9 @@ class Replica:
                 Redirect(self.member, w.client, w.txn, w.attempts[-1], leader, live=True)
                 for w in self._pending
             ]
+            for _, asked in self._registering.values():  # answered yet if it is committed after all
+                refusal = NotLeader(self.member, leader)
+                self._turn_away(asked.sender, asked.number, asked.attempt, refusal)
         self._led = leads
 
     # ── reads ───────────────────────────────────────────────────────────────────────────────────
@@ -658,7 +712,7 @@ class Replica:
         reason: str = "",
         conflict: bytes | None = None,
     ) -> None:
-        index, stamp, _ = outcome or (0, 0, 0)
+        index, stamp = (outcome.index, outcome.timestamp) if outcome else (0, 0)
         self._replies.append(
             Answer(self.member, client, txn, attempts, stage, index, stamp, reason, conflict)
         )
@@ -670,6 +724,13 @@ class Replica:
 
 def _too_late(txn: TxnId) -> str:
     return f"{txn} is too old: its session no longer knows whether it was applied"
+
+
+def _taken(txn: TxnId) -> str:
+    return (
+        f"another transaction was carried out as {txn}, so this one never will be under that id: "
+        f"submit it anew, to give it one of its own"
+    )
 
 
 def _conflict(key: bytes) -> str:

@@ -71,7 +71,8 @@ from kvraft.frame import Frame
 from kvraft.logindex import Batch, LogIndex
 from kvraft.record import ORIGIN, HardState, Position, survey_entries
 
-FORMAT = 1
+FORMAT = 2
+"""2 since entries carry the incarnation of a client; 1 was that of kvraft 0.1 and earlier."""
 
 HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
 

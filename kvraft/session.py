@@ -6,6 +6,16 @@ the replicated state holds a *session*: how its latest transactions ended.  Sess
 tree under a reserved key prefix, written together with the transaction itself: they are flushed,
 recovered, replicated and sent in snapshots as everything else is.
 
+A name is not enough to know a client by: it may be used again, by a program that was restarted and
+counts from 1 as the one before did.  So a client registers: the leader appends an entry for it, and
+once that is committed its log index is the client's *incarnation*, a part of every id.  A committed
+index is given out once, ever: also across restarts, snapshots and changes of leader, and whatever
+clocks and random numbers do.  Nothing else needs to be kept of a registration.
+
+An id names one transaction.  Should another one come under it all the same, from a client that was
+restored from a backup, say, then the *digest* of what was asked for tells: it is refused, and never
+given the outcome of the first.
+
 A session remembers a window of sequence numbers::
 
                      newest - WINDOW                newest
@@ -24,21 +34,24 @@ Log time at an entry is its timestamp, which never falls along the log.  With a 
 
 A leader gives a transaction a stamp of *T* or above.  Had a copy of it been applied before, then
 at *s* or later; so a session that would know of it cannot have expired yet.  Hence nothing that was
-forgotten can be applied again, without registration and without a clock.
+forgotten can be applied again, without a clock.
 
 Invariants:
 
 - A transaction is applied at most once: if its outcome is known, or its sequence number lies below
   the window, it is not applied.
+- No two clients ever have the same session, whatever they are called.
+- An outcome is told only to who asked for that very transaction.
 - A client sends a transaction only if all its transactions ``WINDOW`` or more numbers below are
   settled (client.py), so no transaction that somebody still waits for falls out of the window.
 - Which sessions there are after an entry depends on the log through that entry and on nothing else.
 
-Source: Raft §8, thesis §6.3 (linearizable semantics, sessions that expire by log time; here with a
-bounded window and without registration).
+Source: Raft §8, thesis §6.3 (linearizable semantics, registration through the log, sessions that
+expire by log time; here with a bounded window, and with nothing kept until the first transaction).
 
 A session as bytes: newest sequence number, then per outcome sequence, index, timestamp, conflict,
-each 8 bytes little-endian, in rising order of sequence.
+digest, each 8 bytes little-endian, in rising order of sequence.  Its key ends in
+``client.incarnation``.
 """
 
 from __future__ import annotations
@@ -54,28 +67,29 @@ WINDOW = 32
 SESSIONS = RESERVED + b"session/"
 """The prefix of the keys under which the tree keeps sessions."""
 _NUMBER = struct.Struct("<Q")
-_OUTCOME = struct.Struct("<QQQQ")
+_OUTCOME = struct.Struct("<QQQQQ")
 
 
 class Outcome(NamedTuple):
     """How a transaction ended: its last log index, its timestamp, and whether it took effect.
 
     It did if ``conflict`` is 0; else that is the number, from 1, of the first of its records whose
-    expectation failed.
+    expectation failed.  ``digest`` is that of its records (:func:`~kvraft.record.digest`).
     """
 
     index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
     timestamp: Timestamp
     conflict: int = 0
+    digest: int = 0
 
 
-def session_key(client: str) -> bytes:
-    """Return the key under which the tree keeps the session of ``client``."""
-    return SESSIONS + client.encode()
+def session_key(session: str) -> bytes:
+    """Return the key under which the tree keeps the session called so, as ``alice.7``."""
+    return SESSIONS + session.encode()
 
 
 class Session:
-    """What is known of one client's transactions."""
+    """What is known of the transactions of one client in one incarnation."""
 
     def __init__(self, newest: int = 0, outcomes: dict[int, Outcome] | None = None) -> None:
         self.newest = newest
@@ -116,7 +130,7 @@ class Session:
 
 
 class Sessions:
-    """All sessions, by client, the one unused for longest first.
+    """All sessions, by ``client.incarnation``, the one unused for longest first.
 
     ``rows`` are what the tree holds of them, ``lifetime`` is *L*, in units of timestamps.
     """
@@ -129,9 +143,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def find(self, client: str, now: Timestamp) -> Session:
-        """Return the session of ``client``, an empty one if there is none that lives ``now``."""
-        session = self._sessions.get(client)
+    def find(self, txn: TxnId, now: Timestamp) -> Session:
+        """Return the session of ``txn``, an empty one if there is none that lives ``now``."""
+        session = self._sessions.get(txn.session)
         return session if session and now - session.used <= self.lifetime else Session()
 
     def too_old(self, stamped: Timestamp, now: Timestamp) -> bool:
@@ -139,27 +153,26 @@ class Sessions:
         return now - stamped > self.lifetime
 
     def note(self, txn: TxnId, outcome: Outcome) -> tuple[list[Row], list[str]]:
-        """Remember how ``txn`` ended; return the rows to write for it, and the clients forgotten.
+        """Remember how ``txn`` ended; return the rows to write for it, and the sessions forgotten.
 
         The rows carry the timestamp of the outcome, as the transaction's own do.
         """
         now = outcome.timestamp
         expired = self._expire(now)
-        session = self._sessions.pop(txn.client, None) or Session()
+        mine = txn.session
+        session = self._sessions.pop(mine, None) or Session()
         session.add(txn.sequence, outcome)
-        self._sessions[txn.client] = session  # used last
-        rows: list[Row] = [
-            (session_key(client), now, None) for client in expired if client != txn.client
-        ]
-        rows.append((session_key(txn.client), now, session.to_bytes()))
+        self._sessions[mine] = session  # used last
+        rows: list[Row] = [(session_key(name), now, None) for name in expired if name != mine]
+        rows.append((session_key(mine), now, session.to_bytes()))
         return rows, expired
 
     def _expire(self, now: Timestamp) -> list[str]:
         expired: list[str] = []
-        for client, session in self._sessions.items():
+        for name, session in self._sessions.items():
             if now - session.used <= self.lifetime:
                 break  # and so are all that follow
-            expired.append(client)
-        for client in expired:
-            del self._sessions[client]
+            expired.append(name)
+        for name in expired:
+            del self._sessions[name]
         return expired

@@ -45,7 +45,7 @@ from kvraft.record import Position, Timestamp
 from kvraft.sstable import PART_BYTES, is_table
 from kvraft.tableinfo import TableInfo, integers, pack_table, table_name, unpack_table
 
-FORMAT = 1
+FORMAT = 2
 STREAM = "snapshot"
 """Stands for the name of the file in a :class:`~kvraft.errors.Damage` that is in a stream."""
 

@@ -41,11 +41,11 @@ from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
-from kvraft.face import count
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
 from kvraft.pacing import LOG_BYTES, should_freeze, waiting_log
+from kvraft.plural import counted
 from kvraft.readonly import opened
 from kvraft.record import (
     MAX_VALUE_BYTES,
@@ -225,14 +225,14 @@ class Store(Tree):
             segments, stats = self.wal.segments, self.stats()
         log = sum(segment.size for segment in segments)
         rows = [
-            ("log", f"{count(len(segments), 'segment')}, {count(log, 'byte')}"),
+            ("log", f"{counted(len(segments), 'segment')}, {counted(log, 'byte')}"),
             (
                 "memtable",
-                f"{count(self.memtable_rows, 'key')}, {count(self.memtable_size, 'byte')}",
+                f"{counted(self.memtable_rows, 'key')}, {counted(self.memtable_size, 'byte')}",
             ),
-            ("waiting to be flushed", count(stats.waiting, "memtable")),
+            ("waiting to be flushed", counted(stats.waiting, "memtable")),
             *(
-                (f"level {level}", f"{count(tables, 'table')}, {count(size, 'byte')}")
+                (f"level {level}", f"{counted(tables, 'table')}, {counted(size, 'byte')}")
                 for level, (tables, size) in enumerate(
                     zip(stats.tables, stats.table_bytes, strict=True)
                 )

@@ -68,6 +68,10 @@ class Transaction(NamedTuple):
         records = tuple(record._replace(timestamp=timestamp) for record in self.records)
         return Transaction(self.id, records)
 
+    def named(self, txn: TxnId) -> Transaction:
+        """Return the same transaction under another id."""
+        return Transaction(txn, tuple(record._replace(txn=txn) for record in self.records))
+
 
 def build(
     txn: TxnId,
@@ -189,6 +193,24 @@ class Stage(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class Register(NamedTuple):
+    """Client → replica: give me an incarnation.  ``number`` names the request."""
+
+    sender: str
+    to: str
+    number: int
+    attempt: int
+
+
+class Registered(NamedTuple):
+    """Replica → client: your registration is committed, at this log index."""
+
+    sender: str
+    to: str
+    number: int
+    incarnation: int
+
+
 class Submit(NamedTuple):
     """Client → replica: carry out this transaction.  ``attempt`` counts the client's sendings."""
 
@@ -203,7 +225,8 @@ class Answer(NamedTuple):
 
     ``index`` is the transaction's last log index and ``timestamp`` its stamp, as raised by the
     leader.  ``UNDONE`` says that the copy which ``attempts`` made will never take effect;
-    ``ABORTED`` that the transaction never will, since the key ``conflict`` had changed.
+    ``ABORTED`` that the transaction never will, since the key ``conflict`` had changed, or, if that
+    is ``None``, since its id is that of another transaction.
     """
 
     sender: str
@@ -237,7 +260,7 @@ class Later(NamedTuple):
 
     sender: str
     to: str
-    request: TxnId
+    request: TxnId | int
     attempt: int
     reason: str
 
@@ -257,7 +280,7 @@ class Refusal(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Client → replica: what does ``key`` hold?  ``number`` names the request.
+    """Client → replica: what does ``key`` hold?  ``number`` names the request, and no other.
 
     ``here`` asks this member to answer whether it leads or not: with what the cluster has, or, if
     ``stale``, with what this member has, which may be old.  ``at`` is a time to read at.
@@ -289,5 +312,5 @@ class ReadAnswer(NamedTuple):
     refused: str = ""
 
 
-Request = Submit | Read
-Reply = Answer | Redirect | Later | Refusal | ReadAnswer
+Request = Register | Submit | Read
+Reply = Registered | Answer | Redirect | Later | Refusal | ReadAnswer

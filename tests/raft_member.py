@@ -16,7 +16,7 @@ PAPER = Options(pre_vote=False, check_quorum=False)
 
 
 def record(n=0, size=0):
-    return Record(Kind.PUT, b"%d" % n, b"x" * size, 0, TxnId("c", n))
+    return Record(Kind.PUT, b"%d" % n, b"x" * size, 0, TxnId("c", 1, n))
 
 
 def entries(terms, first=1):

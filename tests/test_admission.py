@@ -16,6 +16,7 @@ from kvraft.record import (
     MAX_NAME_BYTES,
     NOOP,
     Entry,
+    HardState,
     Kind,
     Record,
     TxnId,
@@ -105,7 +106,7 @@ junk_records = st.builds(
     mostly(st.binary(max_size=3)),
     mostly(st.binary(min_size=8, max_size=8)),
     mostly(st.integers(0, 9)),
-    mostly(st.integers(0, 9).map(lambda n: TxnId("c", n)) | st.just(NOOP.txn)),
+    mostly(st.integers(0, 9).map(lambda n: TxnId("c", 1, n)) | st.just(NOOP.txn)),
     mostly(st.booleans()),
 )
 
@@ -209,6 +210,11 @@ def started(**changes):
     [
         {"random": 7},
         {"random": None},
+        {"configuration": ("n1",)},
+        {"log": [1, 1]},
+        {"hard_state": (0, None)},
+        {"hard_state": HardState(-1)},
+        {"hard_state": HardState(1.0)},
         {"incarnation": -1},
         {"incarnation": 2**63},
         {"incarnation": "1"},

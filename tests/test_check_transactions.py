@@ -19,9 +19,10 @@ from kvraft.record import (
     TxnId,
     configuration_record,
     expectation,
+    registration,
 )
 from kvraft.replica import Options
-from kvraft.session import WINDOW
+from kvraft.session import SESSIONS, WINDOW
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Answer, Read, ReadAnswer, Stage
 
@@ -44,7 +45,8 @@ def random_log(random, length):
     As a leader sees to it, nothing comes again that was stamped longer ago than sessions live.
     """
     log, stamp, stamps = [], 10, [0, 0]
-    newest, ended = dict.fromkeys("abc", 0), {}
+    newest, ended, asked = dict.fromkeys("abc", 0), {}, {}
+    incarnation = dict.fromkeys("abc", 0)
     while len(log) < length:
         first, kind = len(log) + 1, random.random()
         if kind < 0.1:
@@ -53,16 +55,25 @@ def random_log(random, length):
         if kind < 0.15:
             log.append(Entry(1, first, configuration_record(b'{"voters": ["n%d"]}' % first)))
             continue
-        stamp += random.choice((1, 1, 5, LIFE // 2, LIFE, LIFE + 1))
         client = random.choice("abc")
-        txn = TxnId(client, max(1, newest[client] - random.choice((0, 1, WINDOW - 1, WINDOW))))
+        if kind < 0.2:
+            log.append(Entry(1, first, registration(client)))
+            incarnation[client] = random.choice((first, first, incarnation[client]))
+            continue
+        stamp += random.choice((1, 1, 5, LIFE // 2, LIFE, LIFE + 1))
+        mine = incarnation[client]
+        before = max(1, newest[client] - random.choice((0, 1, WINDOW - 1, WINDOW)))
+        txn = TxnId(client, mine, before)
         if random.random() < 0.6 or stamp - ended.get(txn, 0) > LIFE:
             newest[client] += random.choice((1, 1, 2, WINDOW))
-            txn = TxnId(client, newest[client])
+            txn = TxnId(client, mine, newest[client])
         newest[client] = max(newest[client], txn.sequence)
         keys = random.sample([b"k%d" % n for n in range(5)], random.randint(1, 4))
         reads = [(key, random.choice(stamps[-4:])) for key in keys if random.random() < 0.2]
         writes = [(key, random.choice((None, b"", b"%d" % stamp))) for key in keys]
+        if txn in asked and random.random() < 0.7:  # else it is another one, under the same id
+            reads, writes = asked[txn]
+        asked.setdefault(txn, (reads, writes))
         commit = random.random() < 0.8
         log += entries_of(first, txn, stamp, writes, reads, commit)
         if commit:
@@ -106,7 +117,7 @@ def fed(*transactions):
 
 def one(sequence, stamp, value=b"v", client="a", **keywords):
     return {
-        "txn": TxnId(client, sequence),
+        "txn": TxnId(client, 1, sequence),
         "stamp": stamp,
         "writes": [(b"k", value)],
         **keywords,
@@ -114,12 +125,12 @@ def one(sequence, stamp, value=b"v", client="a", **keywords):
 
 
 def effects(model, sequence, client="a"):
-    return [fate.effect for fate in model.fates[TxnId(client, sequence)]]
+    return [fate.effect for fate in model.fates[TxnId(client, 1, sequence)]]
 
 
 def test_a_repeated_transaction_changes_nothing_and_an_undone_one_does_nothing():
-    model = fed(one(1, 10, b"1"), one(2, 20, b"2"), one(1, 30, b"3"))
-    assert effects(model, 1) == [Effect.APPLIED, Effect.REPEATED]
+    model = fed(one(1, 10, b"1"), one(2, 20, b"2"), one(1, 30, b"1"), one(1, 40, b"3"))
+    assert effects(model, 1) == [Effect.APPLIED, Effect.REPEATED, Effect.TAKEN]
     assert model.version(b"k", model.last).value == b"2"
     model = fed(one(1, 10, b"1"), one(2, 20, b"2", commit=False), one(3, 30, client="b"))
     assert effects(model, 2) == [Effect.UNDONE]
@@ -147,18 +158,18 @@ def test_the_past_stays_what_it_was():
 def test_a_session_lives_as_long_as_log_time_says_to_the_moment():
     for later, known in ((LIFE, True), (LIFE + 1, False)):
         model = fed(one(1, 10), one(1, 10 + later, client="b"))
-        assert (b"\x00kvraft/session/a" in model.rows(2)) is known
+        assert (b"\x00kvraft/session/a.1" in model.rows(2)) is known
 
 
 def test_a_session_remembers_as_much_as_the_members_do():
     model = fed(*(one(n, 10 + n) for n in range(1, WINDOW + 2)), one(1, 90), one(2, 91))
     assert effects(model, 1) == effects(model, 2) == [Effect.APPLIED, Effect.REPEATED]
-    session = model.rows(model.last)[b"\x00kvraft/session/a"]
+    session = model.rows(model.last)[b"\x00kvraft/session/a.1"]
     assert [row[0] for row in session.outcomes] == list(range(2, WINDOW + 2))
 
 
 def test_twice_is_found_even_where_the_session_has_expired():
-    with pytest.raises(Violation, match="a#1 is applied at 3, and was applied at 1") as caught:
+    with pytest.raises(Violation, match=r"a\.1#1 is applied at 3, and was applied at 1") as caught:
         fed(one(1, 10), one(1, 11 + LIFE, client="b"), one(1, 12 + LIFE))
     assert caught.value.property is Promise.EXACTLY_ONCE
 
@@ -173,9 +184,9 @@ def test_what_was_undone_leaves_no_time_behind():
     """No table has it: a leader that starts from its tables does not know of it any more."""
     model = fed(one(1, 10), one(2, 90, commit=False), one(1, 20, client="b"))
     assert effects(model, 1, "b") == [Effect.APPLIED]
-    torn = entries_of(model.last + 1, TxnId("a", 3), 30, [(b"x", b""), (b"y", b"")])
+    torn = entries_of(model.last + 1, TxnId("a", 1, 3), 30, [(b"x", b""), (b"y", b"")])
     model.take(torn[0])
-    with pytest.raises(Violation, match="another stamp than the rest of a#3"):
+    with pytest.raises(Violation, match=r"another stamp than the rest of a\.1#3"):
         model.take(torn[1]._replace(record=torn[1].record._replace(timestamp=31)))
 
 
@@ -240,7 +251,7 @@ def test_a_member_that_holds_something_else_is_found():
         (lambda tree: tree._memtable.put((b"k", 1 << 62, b"else"), 0), "b'k'"),
         (lambda tree: tree._memtable.put((b"x", 1 << 62, b"more"), 0), "b'x'"),
         (lambda tree: tree._memtable.put((b"k", 1 << 62, b"1"), 0), "carries"),
-        (lambda tree: tree._memtable.put((b"\x00kvraft/session/c", 1 << 62, None), 0), "session/c"),
+        (lambda tree: tree._memtable.put((SESSIONS + b"c.2", 1 << 62, None), 0), "session/c"),
     ):
         world, checker = watched()
         put(world, checker, b"k", b"1")

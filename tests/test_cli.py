@@ -1,6 +1,7 @@
 """Whatever is typed, the command line answers in sentences, with a status, and in time."""
 
 import errno
+import io
 import os
 import pathlib
 import signal
@@ -331,14 +332,14 @@ def test_help_fits_into_forty_columns(capsys, monkeypatch, command):
     "line", ["play", "play figure_8", "swarm --seeds 1", "swarm --seeds 1 --planted nonsense"]
 )
 def test_prose_fits_into_forty_columns(capsys, monkeypatch, line):
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(terminal, "columns", lambda stream=None: 40)
     _, out, err = run(capsys, line)
     for each in (out + err).splitlines():
         assert len(each) <= 40 or " " not in each.strip(), each
 
 
 def test_prose_is_whole_lines_where_nobody_reads_it(capsys, monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
     assert max(map(len, run(capsys, "play figure_8")[1].splitlines())) > 100
 
 
@@ -348,3 +349,16 @@ def test_folding_keeps_indentation_empty_lines_and_paths():
         "one\n\n    two three\n      four five\n/a/very/long/path/that/stays/whole"
     )
     assert terminal.folded(text, None) == text
+
+
+def test_a_terminal_is_as_wide_as_it_says(monkeypatch):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "50")
+    assert terminal.columns(Screen()) == 50
+    assert terminal.columns(io.StringIO()) is None
+    screen = Screen()
+    terminal.say("word " * 30, screen)
+    assert max(map(len, screen.getvalue().splitlines())) <= 50

@@ -8,15 +8,29 @@ import pytest
 from kvraft.client import MAX_REDIRECTS, Client, WriteFailed
 from kvraft.errors import BadInput
 from kvraft.session import WINDOW
-from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Stage, Submit
+from kvraft.transaction import (
+    Answer,
+    Read,
+    ReadAnswer,
+    Redirect,
+    Register,
+    Registered,
+    Stage,
+    Submit,
+)
 
 
 class Hand:
-    """A host whose members are played by the test; time passes only as it says."""
+    """A host whose members are played by the test; time passes only as it says.
 
-    def __init__(self):
+    Unless told otherwise, whoever is asked to register the client does so at once, at index 7.
+    """
+
+    def __init__(self, *, registers=True):
         self.now = 1_000
         self.sent = []
+        self.numbers = 0
+        self.registers = registers
         self.client = Client("c", ["n1", "n2", "n3"], host=self, random=Random(1))
 
     def millis(self):
@@ -25,8 +39,16 @@ class Hand:
     def wall_millis(self):
         return self.now
 
+    def number(self):
+        self.numbers += 1
+        return self.numbers
+
     def send(self, request):
-        self.sent.append(request)
+        if isinstance(request, Register) and self.registers:
+            self.client.receive(Registered(request.to, "c", request.number, 7))
+            self.client.leader = None
+        else:
+            self.sent.append(request)
 
     def wait(self, condition):
         while not condition():
@@ -206,7 +228,7 @@ def test_a_bad_write_uses_up_no_number(hand):
 
 
 def test_waiting_for_a_write_that_fails_says_how(hand):
-    with pytest.raises(WriteFailed, match="c#1 is UNKNOWN: no final answer") as failed:
+    with pytest.raises(WriteFailed, match=r"c\.7#1 is UNKNOWN: no final answer") as failed:
         hand.client.put(b"k", b"v")
     assert failed.value.ticket.stage is Stage.UNKNOWN
 

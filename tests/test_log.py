@@ -25,7 +25,7 @@ def test_a_log_is_a_list_without_its_front(operations, other, budget):
     for name, size, step in operations:
         if name == "append":
             term = (model[-1].term if model else 0) + step
-            record = Record(Kind.PUT, b"k", b"x" * (10 * size), 0, TxnId("c", 1))
+            record = Record(Kind.PUT, b"k", b"x" * (10 * size), 0, TxnId("c", 1, 1))
             new = [Entry(term, len(model) + 1 + n, record) for n in range(size)]
             log.append(new)
             model += new
@@ -128,7 +128,7 @@ def test_a_log_answers_alike_whether_its_front_is_in_memory_or_on_disk(shape, da
     model, term = [], 1
     for index, (step, size) in enumerate(shape, 1):
         term += step
-        record = Record(Kind.PUT, b"k", b"x" * size, 0, TxnId("c", 1))
+        record = Record(Kind.PUT, b"k", b"x" * size, 0, TxnId("c", 1, 1))
         model.append(Entry(term, index, record))
     whole, shelf = Log(ORIGIN, model), Shelf(model)
     number = st.integers(0, len(model))
@@ -156,9 +156,9 @@ def test_a_log_answers_alike_whether_its_front_is_in_memory_or_on_disk(shape, da
 
 def test_no_more_is_read_back_than_a_message_takes():
     model = [
-        Entry(1, n, Record(Kind.PUT, b"", b"x" * 90, 0, TxnId("c", 1))) for n in range(1, 2000)
+        Entry(1, n, Record(Kind.PUT, b"", b"x" * 90, 0, TxnId("c", 1, 1))) for n in range(1, 2000)
     ]
     shelf = Shelf(model)
     log = Log(ORIGIN, [], stored=shelf, released=len(model))
-    assert len(log.batch(1, 1_000)) == 7
+    assert len(log.batch(1, 1_000)) == 6
     assert shelf.most <= 64

@@ -47,7 +47,7 @@ class World:
         return ended
 
     def carry_out(self, client, sequence, writes, stamp, reads=None):
-        return self.take(*build(TxnId(client, sequence), writes, stamp, reads).records)[-1]
+        return self.take(*build(TxnId(client, 1, sequence), writes, stamp, reads).records)[-1]
 
     def all(self):
         return dict(self.tree.scan())
@@ -65,7 +65,7 @@ def test_a_transaction_depends_on_what_it_read_and_a_retry_gets_the_first_answer
     world.carry_out("ann", 1, {b"k": b"1"}, 10)
     fine = world.carry_out("ann", 2, {b"k": b"2"}, 20, {b"k": 10, b"none": 0})
     late = world.carry_out("bob", 1, {b"k": b"3", b"other": b"x"}, 30, {b"k": 10})
-    again = world.carry_out("bob", 1, {b"k": b"3", b"other": b"x"}, 40, {b"k": 20})
+    again = world.carry_out("bob", 1, {b"k": b"3", b"other": b"x"}, 40, {b"k": 10})
     assert (fine.outcome.conflict, late.outcome.conflict, late.conflict) == (0, 1, b"k")
     assert again.outcome == late.outcome
     assert (world.tree.get(b"k"), world.tree.get(b"other")) == (b"2", None)
@@ -100,9 +100,9 @@ def test_a_session_is_deleted_by_log_time_and_not_one_moment_early():
     world = World()
     world.carry_out("ann", 1, {b"k": b"1"}, 10)
     world.carry_out("bob", 1, {b"k": b"2"}, 10 + LIFETIME)
-    assert world.sessions() == {"ann", "bob"}
+    assert world.sessions() == {"ann.1", "bob.1"}
     world.carry_out("bob", 2, {b"k": b"3"}, 11 + LIFETIME)
-    assert world.sessions() == {"bob"}
+    assert world.sessions() == {"bob.1"}
     assert len(world.machine.sessions) == 1
     assert told(world, SessionExpired) == ["SessionExpired"]
 
@@ -112,7 +112,7 @@ def test_a_session_that_is_used_again_after_it_expired_begins_anew():
     world.carry_out("ann", 40, {b"k": b"1"}, 10)
     ended = world.carry_out("ann", 2, {b"k": b"2"}, 500)  # far below the window of before
     assert ended.outcome.conflict == 0
-    assert world.machine.sessions.find("ann", 500).newest == 2
+    assert world.machine.sessions.find(TxnId("ann", 1, 2), 500).newest == 2
     rows = [value for key, value in world.tree.scan(prefix=SESSIONS)]
     assert len(rows) == 1
 
@@ -155,7 +155,7 @@ def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life):
             stamp += later
             stamps = [0, *stamps[-2:], stamp]
             expected = {key: stamps[which] for key, which in reads.items()}
-            records = build(TxnId(client, sequence), writes, stamp, expected).records
+            records = build(TxnId(client, 1, sequence), writes, stamp, expected).records
             world.take(*(records[:-1] if kind == "torn" else records))
     world.take(NOOP)
     straight = World()
@@ -171,7 +171,7 @@ def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life):
 
 def test_a_torn_transaction_is_undone_by_whatever_comes_next_expectations_and_all():
     world = World()
-    records = build(TxnId("ann", 1), {b"k": b"1"}, 10, {b"r": 0}).records
+    records = build(TxnId("ann", 1, 1), {b"k": b"1"}, 10, {b"r": 0}).records
     (undone,) = world.take(records[0], NOOP)
     assert undone.undone
     assert (undone.first, world.machine.open) == (1, ())
@@ -192,7 +192,7 @@ def test_no_transaction_forgotten_is_carried_out_twice():
 
 def test_reserved_keys_cannot_be_read_or_written_by_a_client():
     with pytest.raises(BadInput, match="reserved"):
-        build(TxnId("ann", 1), {RESERVED + b"session/bob": b""}, 1)
+        build(TxnId("ann", 1, 1), {RESERVED + b"session/bob": b""}, 1)
 
 
 def test_expectations_are_data_and_write_nothing():

@@ -124,7 +124,9 @@ def test_the_life_of_a_write_is_told_by_its_client_and_by_each_member():
         assert [span.state for span in life if span.who == name] == [LOG, DONE]
     held = sorted(span.start for span in life if span.state == LOG)
     after = (held[1] - life[0].start) / 1000
-    assert f"a majority of disks after {after:.1f} ms" in title_of(plot_life(world.trace, "ann#2"))
+    assert f"a majority of disks after {after:.1f} ms" in title_of(
+        plot_life(world.trace, str(ticket.txn))
+    )
     with pytest.raises(BadInput, match="nobody sent a transaction ann#9"):
         life_of(world.trace, "ann#9")
 

@@ -92,7 +92,7 @@ def open_all(path):
 
 
 def entry(index):
-    return Entry(0, index, Record(Kind.PUT, b"k", b"v", index, TxnId("", 0), commit=True))
+    return Entry(0, index, Record(Kind.PUT, b"k", b"v", index, TxnId("", 0, 0), commit=True))
 
 
 @forks

@@ -55,7 +55,9 @@ records = st.one_of(
         mostly(st.binary(max_size=3)),
         mostly(st.binary(max_size=9) | st.just(b'{"voters": ["n1"]}')),
         mostly(numbers),
-        mostly(st.builds(TxnId, mostly(st.sampled_from(["", "c"])), mostly(numbers))),
+        mostly(
+            st.builds(TxnId, mostly(st.sampled_from(["", "c"])), mostly(numbers), mostly(numbers))
+        ),
         mostly(st.booleans()),
     ),
     st.sampled_from([change(1, 1, THREE, THREE).record, entries([1])[0].record]),

@@ -32,7 +32,7 @@ records = st.builds(
     st.binary(max_size=6),
     st.binary(max_size=9),
     u64,
-    st.builds(TxnId, st.text(max_size=4), u64),
+    st.builds(TxnId, st.text(max_size=4), u64, u64),
     st.booleans(),
 )
 entries = st.lists(st.builds(Entry, u64, u64, records), max_size=5)
@@ -48,16 +48,16 @@ def test_entries_come_back_as_they_were(entries):
 
 
 def test_the_layout_is_the_one_drawn_in_the_docstring():
-    record = Record(Kind.DELETE, b"key", b"va", 3, TxnId("né", 4), True)
+    record = Record(Kind.DELETE, b"key", b"va", 3, TxnId("né", 1, 4), True)
     data = pack_entries([Entry(1, 2, record)])
     name = "né".encode()
-    assert data == struct.pack("<QQQQIIHBB", 1, 2, 3, 4, 3, 2, 3, 2, 1) + name + b"keyva"
-    assert len(pack_entries([Entry(1, 2, NOOP)])) == 44
+    assert data == struct.pack("<QQQQQIIHBB", 1, 2, 3, 1, 4, 3, 2, 3, 2, 1) + name + b"keyva"
+    assert len(pack_entries([Entry(1, 2, NOOP)])) == 52
 
 
 def row(first, terms):
     """Contiguous entries of rising terms, no two of one length."""
-    record = Record(Kind.PUT, b"k", b"", 1, TxnId("é", 2), False)
+    record = Record(Kind.PUT, b"k", b"", 1, TxnId("é", 1, 2), False)
     values = (b"v" * at for at in range(len(terms)))
     records = [record._replace(value=value) for value in values]
     return [Entry(t, first + at, r) for at, (t, r) in enumerate(zip(terms, records, strict=True))]
@@ -100,10 +100,10 @@ def test_a_survey_refuses_entries_that_are_no_part_of_a_log(wrong, says):
         survey_entries(pack_entries(wrong))
 
 
-@pytest.mark.parametrize("kind", [0, 7, 255])
+@pytest.mark.parametrize("kind", [0, 8, 255])
 def test_an_unknown_kind_is_refused(kind):
     data = bytearray(pack_entries(row(1, [1])))
-    data[42] = kind
+    data[50] = kind
     for read in (survey_entries, unpack_entries):
         with pytest.raises(ValueError, match=f"entry 1 is of kind {kind}"):
             read(bytes(data))
@@ -140,7 +140,9 @@ def test_damaged_bytes_give_entries_or_a_value_error(entries, data):
 
 def test_labels_and_names_are_for_people():
     assert label(b"user/\x00\xff\n") == "user/\\x00\\xff\\n"
-    assert str(TxnId("c1", 7)) == "c1#7"
+    assert str(TxnId("c1", 12, 7)) == "c1.12#7"
+    assert str(TxnId("c1", 0, 7)) == "c1#7", "before it is registered"
+    assert TxnId("c1", 12, 7).session == "c1.12"
 
 
 def test_a_put_is_a_whole_transaction_of_one_write():

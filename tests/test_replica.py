@@ -30,7 +30,7 @@ from kvraft.record import NOOP, Entry, Kind, Position, Record, TxnId
 from kvraft.replica import Options, Replica
 from kvraft.session import WINDOW
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Stage, Submit, build
+from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Register, Stage, Submit, build
 from tests.test_client import Hand
 
 SMALL = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
@@ -112,8 +112,12 @@ class Member:
 
     def submit(self, client, sequence, writes, stamp=1):
         self.attempt += 1
-        transaction = build(TxnId(client, sequence), writes, stamp)
+        transaction = build(TxnId(client, 1, sequence), writes, stamp)
         self.replica.submit(Submit(client, "n1", transaction, self.attempt))
+
+    def register(self, client, number):
+        self.attempt += 1
+        self.replica.register(Register(client, "n1", number, self.attempt))
 
     def write(self, client, sequence, writes, stamp=1):
         """Carry out a transaction, on a cluster of one: return its answers."""
@@ -126,7 +130,7 @@ def stages(replies):
 
 
 def records(client, sequence, *keys, stamp):
-    return build(TxnId(client, sequence), [(key, b"v") for key in keys], stamp).records
+    return build(TxnId(client, 1, sequence), [(key, b"v") for key in keys], stamp).records
 
 
 # ── what a client is told ───────────────────────────────────────────────────────────────────────
@@ -137,11 +141,11 @@ def test_applied_is_said_when_a_majority_has_the_commit_mark_and_not_before():
     member.elect()
     member.acknowledge("n2")
     member.submit("c", 1, {b"a": b"1", b"b": b"2"})
-    assert stages(member.drain()) == [("c#1", Stage.APPENDED)]
+    assert stages(member.drain()) == [("c.1#1", Stage.APPENDED)]
     assert stages(member.acknowledge("n2", through=2)) == []  # one of its two records
     assert member.replica.tree.get(b"a") is None
     assert member.replica.marks.applied == 1 < member.replica.marks.committed == 2
-    assert stages(member.acknowledge("n2")) == [("c#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
     assert member.replica.tree.get(b"a") == b"1"
 
 
@@ -168,11 +172,11 @@ def test_a_torn_transaction_is_told_to_be_undone_and_another_copy_is_not():
     term = member.raft.term
     member.submit("c", 1, {b"a": b"1", b"b": b"2"})
     member.drain()
-    assert stages(member.append("n2", term + 1, 2, NOOP, commit=3)) == [("c#1", Stage.UNDONE)]
+    assert stages(member.append("n2", term + 1, 2, NOOP, commit=3)) == [("c.1#1", Stage.UNDONE)]
     member.elect()
     member.submit("c", 1, {b"a": b"1", b"b": b"2"})
     member.drain()
-    assert stages(member.acknowledge("n2")) == [("c#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
 
 
 def test_the_end_of_another_leaders_copy_says_nothing_of_the_own_one():
@@ -183,7 +187,7 @@ def test_the_end_of_another_leaders_copy_says_nothing_of_the_own_one():
     member.elect()
     member.submit("c", 1, {b"a": b"v", b"b": b"v"}, stamp=9)
     member.drain()
-    assert stages(member.acknowledge("n2")) == [("c#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
     assert [(e.first, e.last) for e in member.events if isinstance(e, Undone)] == [(2, 2)]
 
 
@@ -206,7 +210,7 @@ def test_a_deposed_leader_redirects_what_it_still_waits_for():
     member.append("n2", 7, 1)
     member.submit("c", 1, {b"k": b"v"})
     (redirect,) = member.drain()
-    assert redirect == Redirect("n1", "c", TxnId("c", 1), 2, "n2")
+    assert redirect == Redirect("n1", "c", TxnId("c", 1, 1), 2, "n2")
 
 
 def superseded_and_led_again():
@@ -233,22 +237,22 @@ def test_two_transactions_that_wait_for_one_place_in_the_log_both_get_their_answ
     assert member.raft.log.last_index == 4
     said = member.acknowledge("n2")
     assert sorted(stages(said)) == [
-        ("new#1", Stage.APPLIED),
-        *((f"{name}#1", Stage.UNDONE) for name in ("x", "y", "z")),
+        ("new.1#1", Stage.APPLIED),
+        *((f"{name}.1#1", Stage.UNDONE) for name in ("x", "y", "z")),
     ]
     member.submit("z", 1, {b"z": b"1"})
     member.drain()
-    assert stages(member.acknowledge("n2")) == [("z#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("z.1#1", Stage.APPLIED)]
 
 
 def test_a_retry_is_appended_when_the_first_copy_is_in_the_log_no_more():
     member = superseded_and_led_again()
     member.submit("z", 1, {b"z": b"1"})
-    assert stages(member.drain()) == [("z#1", Stage.APPENDED)]
-    assert ("z#1", Stage.APPLIED) in stages(member.acknowledge("n2"))
+    assert stages(member.drain()) == [("z.1#1", Stage.APPENDED)]
+    assert ("z.1#1", Stage.APPLIED) in stages(member.acknowledge("n2"))
     member.submit("other", 1, {b"k": b"1"})
     member.drain()
-    assert stages(member.acknowledge("n2")) == [("other#1", Stage.APPLIED)]
+    assert stages(member.acknowledge("n2")) == [("other.1#1", Stage.APPLIED)]
 
 
 def test_what_fell_out_of_the_session_is_refused_and_changes_nothing():
@@ -272,7 +276,7 @@ def test_a_copy_in_the_log_that_fell_out_of_the_session_is_not_applied_nor_said_
     member.submit("c", 1, {b"k": b"old"})  # never applied, and given up long ago
     member.drain()
     said = member.acknowledge("n2")
-    assert stages(said) == [("c#1", Stage.UNKNOWN)]
+    assert stages(said) == [("c.1#1", Stage.UNKNOWN)]
     assert member.replica.tree.get(b"k") == b"v"
     assert [e for e in member.events if isinstance(e, Repeated)]
 
@@ -290,7 +294,7 @@ def test_the_newest_session_row_is_the_one_that_a_restart_finds():
     member.elect()
     last = member.replica.marks.last
     for sequence in range(1, 20):
-        (answer,) = member.write("c", sequence, {b"k": b"again"})
+        (answer,) = member.write("c", sequence, {b"k": b"%d" % sequence})
         assert answer.stage is Stage.APPLIED
     assert member.replica.marks.last == last
     assert member.replica.tree.get(b"k") == b"19"
@@ -711,7 +715,7 @@ Marks = namedtuple("Marks", "first flushed applied committed last")
 
 
 def entry(term, index, key=b"k"):
-    return Entry(term, index, Record(Kind.PUT, key, b"", 1, TxnId("c", 1), True))
+    return Entry(term, index, Record(Kind.PUT, key, b"", 1, TxnId("c", 1, 1), True))
 
 
 def shown(terms=(1, 1, 1), *, commit=3, role=Role.FOLLOWER, vote=None, base=0, key=b"k", **marks):

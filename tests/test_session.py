@@ -41,4 +41,4 @@ def test_a_session_stays_small():
     session = Session()
     for sequence in range(1, 1000):
         session.add(sequence, Outcome(sequence, sequence))
-    assert len(session.to_bytes()) <= 8 + 32 * WINDOW
+    assert len(session.to_bytes()) <= 8 + 40 * WINDOW

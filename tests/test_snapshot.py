@@ -300,7 +300,7 @@ def test_the_format_is_the_same_for_ever():
         1,
         ["format", "owner", "flushed", "timestamp", "horizon", "tables"],
     )
-    assert (says["format"], says["owner"], says["timestamp"]) == (1, "c/n1", 3)
+    assert (says["format"], says["owner"], says["timestamp"]) == (2, "c/n1", 3)
     assert (says["flushed"], len(says["tables"])) == ([9, 3], 3)
     assert len(data) == head.end + sum(table["size"] for table in says["tables"])
     assert [table["start"] for table in says["tables"]] == ["62", "", "61"]
@@ -361,8 +361,8 @@ def test_streams_of_other_clusters_and_formats_are_foreign(monkeypatch):
     operations = disk.operations
     with pytest.raises(Foreign, match="a snapshot of 'd/n1' is not for 'c/n2'"):
         tree.install(stream(sender(owner="d/n1")))
-    monkeypatch.setattr(snapshot, "FORMAT", 2)
-    with pytest.raises(Foreign, match=r"a snapshot has format 1; .* reads format 2: the members"):
+    monkeypatch.setattr(snapshot, "FORMAT", 3)
+    with pytest.raises(Foreign, match=r"a snapshot has format 2; .* reads format 3: the members"):
         tree.install(data)
     assert disk.operations == operations
 
@@ -572,7 +572,7 @@ PLACE = LOG[-1][1]
 
 
 def entry(term, index):
-    record = Record(Kind.PUT, b"k", b"%d" % index, index, TxnId("c", index), True)
+    record = Record(Kind.PUT, b"k", b"%d" % index, index, TxnId("c", 1, index), True)
     return Entry(term, index, record)
 
 

@@ -78,7 +78,7 @@ def test_the_log_is_told_frame_by_frame(store, capsys):
 
 def test_superseded_entries_and_a_torn_end_are_marked(tmp_path, capsys):
     def entry(term, index):
-        return Entry(term, index, Record(Kind.PUT, b"k", b"", index, TxnId("c", index), True))
+        return Entry(term, index, Record(Kind.PUT, b"k", b"", index, TxnId("c", 1, index), True))
 
     disk = RealDisk(tmp_path)
     wal = Wal.open(disk, "c/n1")

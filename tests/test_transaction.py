@@ -15,18 +15,18 @@ values = st.none() | st.binary(max_size=3)
 @given(st.lists(st.tuples(keys, values), min_size=1))
 @settings(derandomize=True, deadline=None)
 def test_a_transaction_does_to_a_map_what_its_writes_do_one_by_one(writes):
-    records = build(TxnId("c", 1), writes, 7).records
+    records = build(TxnId("c", 1, 1), writes, 7).records
     one_by_one: dict[bytes, bytes | None] = {}
     for key, value in writes:
         one_by_one[key] = value
     assert {r.key: None if r.kind is Kind.DELETE else r.value for r in records} == one_by_one
     assert len({record.key for record in records}) == len(records)
     assert [record.commit for record in records] == [False] * (len(records) - 1) + [True]
-    assert {(record.timestamp, record.txn) for record in records} == {(7, TxnId("c", 1))}
+    assert {(record.timestamp, record.txn) for record in records} == {(7, TxnId("c", 1, 1))}
 
 
 def test_an_empty_value_is_not_a_delete():
-    put, delete = build(TxnId("c", 1), [(b"a", b""), (b"b", None)], 1).records
+    put, delete = build(TxnId("c", 1, 1), [(b"a", b""), (b"b", None)], 1).records
     assert (put.kind, delete.kind) == (Kind.PUT, Kind.DELETE)
 
 
@@ -49,7 +49,7 @@ def test_an_empty_value_is_not_a_delete():
 )
 def test_what_cannot_be_meant_is_refused_in_one_sentence(writes, says):
     with pytest.raises(BadInput, match=says.replace("(", r"\(")) as refused:
-        build(TxnId("c", 1), writes, 1)
+        build(TxnId("c", 1, 1), writes, 1)
     assert "\n" not in str(refused.value)
 
 
@@ -76,7 +76,7 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
             add(NOOP)
             continue
         sequence += 1
-        txn = TxnId("c", sequence)
+        txn = TxnId("c", 1, sequence)
         records = build(txn, [(b"%d" % i, b"") for i in range(size + 1)], sequence).records
         if what == "whole":
             expected.append(("Complete", txn, size + 1))
@@ -89,7 +89,7 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
             add(NOOP)
         elif what == "part+other":  # ended by another transaction instead
             sequence += 1
-            (record,) = build(TxnId("d", sequence), [(b"x", b"")], sequence).records
+            (record,) = build(TxnId("d", 1, sequence), [(b"x", b"")], sequence).records
             add(record)
             expected.append(("Complete", record.txn, 1))
     gatherer = Gatherer()
@@ -99,7 +99,7 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
 
 
 def test_a_retry_under_the_same_id_starts_afresh_after_the_noop():
-    records = build(TxnId("c", 1), [(b"a", b"1"), (b"b", b"2")], 5).records
+    records = build(TxnId("c", 1, 1), [(b"a", b"1"), (b"b", b"2")], 5).records
     log = [records[0], NOOP, *records]
     gatherer = Gatherer()
     ended = [o for i, r in enumerate(log, 1) for o in gatherer.take(Entry(1, i, r))]

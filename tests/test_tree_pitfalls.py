@@ -503,7 +503,7 @@ from kvraft.sim.disk import SimDisk
 from tests.tree_model import do, random_write
 disk, random = SimDisk(), Random(1)
 tree = Tree.open(disk, options=TreeOptions(memtable_bytes=300, strategy=Levelled(2, 400, 2, 200)))
-for _ in range(300):
+for _ in range(330):
     do(tree, random_write(random))
 views = [tree.view(), tree.scan()]
 whole = hashlib.sha256(b"".join(name.encode() + disk.read(name) for name in disk.names()))

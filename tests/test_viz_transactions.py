@@ -60,7 +60,7 @@ def test_a_cell_for_each_entry_and_a_stroke_for_each_that_was_undone(torn):
 def test_thick_is_what_the_member_holds(torn):
     """At the death nobody holds any of it, in the end all five records are in effect on all."""
     history = History(torn.world.trace)
-    thick = re.compile(r'stroke-width="2\.6"[^>]*><title>[^<]* of ann#1')
+    thick = re.compile(r'stroke-width="2\.6"[^>]*><title>[^<]* of ann\.4#1')
     assert not thick.findall(lanes_view(history, torn.moment))
     assert len(thick.findall(lanes_view(history, len(history.trace) - 1))) == 15
 
@@ -72,7 +72,9 @@ def test_a_member_that_restarted_does_not_know_yet_what_was_undone(torn):
     history = History(world.trace)
     now = history.at(len(world.trace) - 1).members["n2"]
     assert any(cell.undone for cell in now.log)
-    assert "n2, follower of term 2: 1 of bob#1 whole" in words(history, len(world.trace) - 1)
+    assert "n2, follower of term 2: registration of ann, 1 of ann.4#1 open" in words(
+        history, len(world.trace) - 1
+    )
     svg = lanes_view(history, len(world.trace) - 1)
     prefix = torn.world.trace.of(Undone)[0].event
     assert svg.count('stroke-width="3"') == 2 * (prefix.last - prefix.first + 1)
@@ -100,7 +102,7 @@ def test_a_copy_that_comes_again_is_a_run_of_its_own_in_the_same_colour(torn):
     log = [Cell(1, 1, "k", "a#1", end=False), Cell(2, 2, "", "", end=False)]
     log += [Cell(3, 2, "k", "a#1", end=True), Cell(4, 2, "k", "a#1", end=True)]
     assert [[c.index for c in run] for run in runs_of(log)] == [[1], [2], [3], [4]]
-    assert list(colours_of(torn.world.trace)) == ["bob#1", "ann#1"]
+    assert list(colours_of(torn.world.trace)) == ["bob.2#1", "ann.4#1"]
     assert len(set(colours_of(torn.world.trace).values())) == 2
 
 

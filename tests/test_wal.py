@@ -47,7 +47,7 @@ SMALL = 300  # bytes of a segment, for tests that want many
 def entry(term: int, index: int, size: int = 5) -> Entry:
     """An entry whose bytes tell term and index, so that no two are alike."""
     value = f"{term}.{index}.".encode().ljust(size, b"v")
-    record = Record(Kind.PUT, b"key", value, index << 16, TxnId("c", index), index % 2 == 0)
+    record = Record(Kind.PUT, b"key", value, index << 16, TxnId("c", 1, index), index % 2 == 0)
     return Entry(term, index, record)
 
 
@@ -642,8 +642,8 @@ def test_a_log_of_another_member_or_format_is_refused(monkeypatch: pytest.Monkey
     with pytest.raises(Foreign, match=f"{name} is the log of member 'n1', not of 'n2'"):
         Wal.open(disk, "n2")
     name = wal.segments[-1].name
-    monkeypatch.setattr(kvraft.segment, "FORMAT", 2)
-    with pytest.raises(Foreign, match=f"{name} has format 1; .* reads format 2: dump it"):
+    monkeypatch.setattr(kvraft.segment, "FORMAT", 3)
+    with pytest.raises(Foreign, match=f"{name} has format 2; .* reads format 3: dump it"):
         opened(disk)
     assert before == {name: disk.read(name) for name in disk.names()}
     with pytest.raises(Foreign):
@@ -654,7 +654,7 @@ def test_a_log_of_another_member_or_format_is_refused(monkeypatch: pytest.Monkey
         owner_of(SimDisk())
 
 
-SOUND_HEADER = {"format": 1, "owner": "n1", "segment": 1, "first": 1, "term_before": 0} | {
+SOUND_HEADER = {"format": 2, "owner": "n1", "segment": 1, "first": 1, "term_before": 0} | {
     "continues": False,
     "term": 0,
     "vote": None,
@@ -666,7 +666,7 @@ SOUND_HEADER = {"format": 1, "owner": "n1", "segment": 1, "first": 1, "term_befo
     [
         b"not JSON",
         b"[]",
-        b'{"format": 1, "owner": "n1"}',
+        b'{"format": 2, "owner": "n1"}',
         *(
             json.dumps(SOUND_HEADER | wrong).encode()
             for wrong in (
@@ -1083,7 +1083,7 @@ def test_every_step_is_reported() -> None:
     disk = SimDisk()
     reported: list[Event] = []
     wal = Wal.open(disk, ME, segment_bytes=200, report=reported.append)
-    delete = Record(Kind.DELETE, b"k\xff", b"", 9, TxnId("ann", 4), True)
+    delete = Record(Kind.DELETE, b"k\xff", b"", 9, TxnId("ann", 1, 4), True)
     wal.save(HardState(1), [Entry(1, 1, NOOP), Entry(1, 2, delete)])
     size = wal.segments[0].size
     wal.drop_below(3)
@@ -1092,7 +1092,7 @@ def test_every_step_is_reported() -> None:
     Wal.open(disk, ME, report=reported.append)
     assert reported == [
         events.SegmentOpened(1, 1),
-        events.Appended(1, 1, (1, 1), ("", "k\\xff"), ("", "ann#4"), (False, True)),
+        events.Appended(1, 1, (1, 1), ("", "k\\xff"), ("", "ann.1#4"), (False, True)),
         events.SegmentSealed(1, 1, 2, size),
         events.SegmentOpened(2, 3),
         events.SegmentDropped(1, 1, 2, size),

@@ -131,9 +131,11 @@ def test_a_minority_cannot_write_and_catches_up_when_healed():
     world = elected()
     old = world.leader()
     rest = [name for name in world.members if name != old]
-    world.partition([old], rest)
     stuck = world.client("stuck")
+    stuck.put(b"k", b"before")
+    world.partition([old], rest)
     stuck._members = (old,)  # it knows of no other member
+    stuck.leader = old
     ticket = stuck.submit({b"k": b"lost?"}, timeout=1_500)
     world.run_until(lambda: ticket.done)
     assert ticket.stage is Stage.UNKNOWN
@@ -149,8 +151,9 @@ def test_a_retry_of_what_was_applied_changes_nothing():
     """The answers are lost, the leader dies, the client asks its successor under the same id."""
     world = elected()
     first, second = world.client("first"), world.client("second")
+    first.put(b"k", b"0")
     ticket = first.submit({b"k": b"1"})
-    while not any(replica.tree.get(b"k") for replica in world.replicas.values()):
+    while not any(replica.tree.get(b"k") == b"1" for replica in world.replicas.values()):
         world.step()
     world.drop(lambda message: isinstance(message, Answer))
     world.crash(world.leader())
@@ -165,14 +168,15 @@ def test_a_transaction_that_is_in_the_log_twice_is_applied_once():
     """A new leader cannot commit yet, so it does not know the first copy and appends a second."""
     world = elected()
     client = world.client("c")
+    client.put(b"k", b"0")
     ticket = client.submit({b"k": b"v"})
     old = world.leader()
-    world.run_until(lambda: all(replica.marks.last == 2 for replica in world.replicas.values()))
+    world.run_until(lambda: all(replica.marks.last == 4 for replica in world.replicas.values()))
     world.drop(lambda message: isinstance(message, AppendEntriesReply))
     world.crash(old)
 
     def copies():
-        return sum(step.event.txns.count("c#1") for step in world.trace.of(Appended))
+        return sum(step.event.txns.count("c.2#2") for step in world.trace.of(Appended))
 
     while copies() < 3 + 1:
         world.drop(lambda message: isinstance(message, AppendEntriesReply))
@@ -181,9 +185,9 @@ def test_a_transaction_that_is_in_the_log_twice_is_applied_once():
     world.settle()
     (first, second) = world.trace.of(Repeated)
     assert first.event == second.event
-    assert first.event.txn == "c#1"
-    assert first.event.index > 3  # behind the first copy and a new leader's no-op
-    assert ticket.index == 2  # the first copy's place
+    assert first.event.txn == "c.2#2"
+    assert first.event.index > 5  # after the first copy and a new leader's no-op
+    assert ticket.index == 4  # the first copy's place
     assert world.replicas[world.leader()].tree.version(b"k").timestamp == ticket.timestamp
 
 
@@ -208,7 +212,7 @@ def test_a_transaction_of_which_only_a_part_was_copied_is_undone_then_applied_on
     world.settle()
     undone = world.trace.of(Undone)
     assert {s.who for s in undone} == set(others)
-    assert {s.event.txn for s in undone} == {"c#2"}
+    assert {s.event.txn for s in undone} == {"c.2#2"}
     assert ticket.stage is Stage.APPLIED
     world.restart(old)
     world.settle()
@@ -489,6 +493,7 @@ def test_a_deposed_leader_tells_that_its_copy_is_dead():
     world = elected()
     old = world.leader()
     stuck = world.client("stuck")
+    stuck.put(b"k", b"before")
     stuck._members = (old,)
     world.partition([old])
     ticket = stuck.submit({b"k": b"v"}, timeout=60_000)
@@ -496,7 +501,7 @@ def test_a_deposed_leader_tells_that_its_copy_is_dead():
     world.heal()
     world.run_until(lambda: ticket.done)
     said = [step.event.note for step in world.trace.of(Sent, who=old)]
-    assert "stuck#1 UNDONE" in said
+    assert "stuck.2#2 UNDONE" in said
     assert ticket.stage is Stage.APPLIED
 
 
@@ -524,7 +529,7 @@ def test_only_what_a_leader_appends_leaves_before_its_disk_is_synced():
     """Every hop takes 1 ms, every sync 0.5 ms: the leader syncs while its appends travel."""
     world = elected(fastest=1_000, slowest=1_000)
     client = world.client("c")
-    client.leader = world.leader()
+    client.put(b"k", b"before")
     world.settle()
     began = world.now
     client.put(b"k", b"v")

@@ -150,4 +150,4 @@ def _as_the_log_grows(rounds: int) -> tuple[float, float]:
 
 def _record(number: int) -> Record:
     """A record of a 16-byte key and a 100-byte value."""
-    return Record(Kind.PUT, b"%016d" % number, b"v" * 100, number, TxnId("bench", number), True)
+    return Record(Kind.PUT, b"%016d" % number, b"v" * 100, number, TxnId("bench", 0, number), True)

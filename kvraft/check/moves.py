@@ -67,7 +67,7 @@ class Step(NamedTuple):
     def record(self) -> Record:
         """What is proposed."""
         n = self.number
-        return Record(Kind.PUT, b"x%d" % n, b"", n, TxnId("explorer", n), True)
+        return Record(Kind.PUT, b"x%d" % n, b"", n, TxnId("explorer", 0, n), True)
 
     def __str__(self) -> str:
         return f"{self.member} {self._what()}{', and its disk lags' if self.lags else ''}"

@@ -23,7 +23,7 @@ from kvraft.manifest import State
 from kvraft.membership import Configuration
 from kvraft.offer import Shipped, Tables
 from kvraft.raft import Ready, Role
-from kvraft.record import Entry, Kind, Position, Row, Timestamp
+from kvraft.record import Entry, Kind, Position, Row, Timestamp, TxnId
 from kvraft.replica import Replica
 from kvraft.retention import Holds, tree_hold
 from kvraft.session import SESSIONS, Session, Sessions
@@ -170,7 +170,7 @@ class StampsNotRaised(Replica):
 class _NoMemory(Sessions):
     """Remembers what happened, and never looks."""
 
-    def find(self, client: str, now: Timestamp) -> Session:
+    def find(self, txn: TxnId, now: Timestamp) -> Session:
         """Return an empty session."""
         return Session()
 

@@ -140,8 +140,8 @@ def _begin(
     world = Witnessed(3, seed=seed, options=options, replica=replica, slowest=4_000)
     world.run_until(lambda: world.leader() is not None)
     world.client("bob").put(b"b", b"1")
+    world.client("ann").register()  # now she knows who leads
     world.settle()
-    world.client("ann").get(b"b")  # now she knows who leads
     world.keys = [b"k%d" % number for number in range(records)]
     return world, world.client("ann").submit([(key, value) for key in world.keys])
 

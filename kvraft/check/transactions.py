@@ -14,6 +14,8 @@ to has names:
   same entry: every key, every session, the configuration, at every time that can be read; so no
   transaction is there in part, ever, and nothing is applied before it is committed;
 - **exactly once**: no transaction takes effect twice, whatever the sessions say about it;
+- **one id, one client**: an incarnation is the index of a committed registration of that client and
+  is given to one client only; so no two tickets have one id, unless a client is made to forget;
 - **timestamps rise** from one that takes effect to the next, so that time order is log order;
 - **true answers**: what members answer, and what a ticket says in the end, is what happened;
 - **fresh reads**: a read sees all that was committed when it was asked for.
@@ -27,6 +29,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from hashlib import blake2b
 from typing import NamedTuple
 
 from kvraft import clock
@@ -35,7 +38,7 @@ from kvraft.client import Ticket
 from kvraft.record import RESERVED, Entry, Kind, Timestamp, TxnId
 from kvraft.replica import Replica
 from kvraft.sim.world import World
-from kvraft.transaction import Answer, Read, ReadAnswer, Stage
+from kvraft.transaction import Answer, Read, ReadAnswer, Registered, Stage
 
 __all__ = ["Effect", "Fate", "Model", "Promise", "Remembered", "TransactionChecker"]
 
@@ -43,7 +46,7 @@ _REMEMBERED = 32  # outcomes that a session keeps, and how far back it can tell
 _CONFIGURATION = RESERVED + b"configuration"
 _SESSION = RESERVED + b"session/"
 _SESSION_HEAD = struct.Struct("<Q")
-_SESSION_ROW = struct.Struct("<QQQQ")
+_SESSION_ROW = struct.Struct("<QQQQQ")
 
 
 class Promise(StrEnum):
@@ -51,6 +54,7 @@ class Promise(StrEnum):
 
     ONE_STATE_MACHINE = "one state machine"
     EXACTLY_ONCE = "exactly once"
+    ONE_ID_ONE_CLIENT = "one id, one client"
     TIMESTAMPS_RISE = "timestamps rise"
     TRUE_ANSWERS = "true answers"
 
@@ -59,10 +63,13 @@ class Promise(StrEnum):
 
 
 class Remembered(NamedTuple):
-    """A session: its newest sequence number, and outcomes as sequence, index, stamp, conflict."""
+    """A session: its newest sequence number, and how transactions ended.
+
+    That is sequence, index, stamp, conflict, and a digest of what was asked for.
+    """
 
     newest: int
-    outcomes: tuple[tuple[int, int, Timestamp, int], ...]
+    outcomes: tuple[tuple[int, int, Timestamp, int, int], ...]
 
 
 Value = bytes | Remembered | None
@@ -81,6 +88,7 @@ class Effect(StrEnum):
     APPLIED = "applied"
     CONFLICT = "conflict"
     REPEATED = "repeated"
+    TAKEN = "refused, for its id is taken"
     UNDONE = "undone"
 
 
@@ -93,6 +101,16 @@ class Fate(NamedTuple):
     conflict: int = 0
 
 
+def _asked(entries: Iterable[Entry]) -> bytes:
+    """Return what a client asked for, whatever its stamp: the bytes that a digest is made of."""
+    asked = b""
+    for entry in entries:
+        kind, key, value = entry.record[:3]
+        asked += bytes((kind,))
+        asked += len(key).to_bytes(4, "little") + len(value).to_bytes(4, "little") + key + value
+    return asked
+
+
 class Model:
     """The map that a log leads to; sessions live for ``lifetime``, in units of timestamps."""
 
@@ -101,6 +119,8 @@ class Model:
         """All entries taken; the one with index 1 comes first."""
         self.fates: dict[TxnId, list[Fate]] = {}
         """What came of each copy of each transaction, in log order."""
+        self.registered: dict[int, str] = {}
+        """Who was registered at which index."""
         self._lifetime = lifetime
         self._versions: dict[bytes, list[_Version]] = {}
         self._marks = [0]  # by index: through which entry all is applied then
@@ -125,8 +145,10 @@ class Model:
         if self._open and self._open[0].record.txn != record.txn:
             self._note(Effect.UNDONE, self._open)
             self._open = []
-        if record.kind in (Kind.NOOP, Kind.CONFIGURATION):
+        if record.kind in (Kind.NOOP, Kind.CONFIGURATION, Kind.REGISTER):
             applied = entry.index
+            if record.kind is Kind.REGISTER:
+                self.registered[entry.index] = record.key.decode()
             if record.kind is Kind.CONFIGURATION:
                 self._put(_CONFIGURATION, _Version(entry.index, entry.index, record.value))
         else:
@@ -152,8 +174,12 @@ class Model:
     def _carry_out(self, entries: list[Entry]) -> None:
         last, txn = entries[-1], entries[-1].record.txn
         now = last.record.timestamp
-        session = self._session(txn.client, now)
-        told = any(sequence == txn.sequence for sequence, _, _, _ in session.outcomes)
+        session = self._session(txn, now)
+        digest = int.from_bytes(blake2b(_asked(entries), digest_size=8).digest(), "little")
+        told = [outcome[-1] for outcome in session.outcomes if outcome[0] == txn.sequence]
+        if told and told != [digest]:
+            self._note(Effect.TAKEN, entries)
+            return
         if told or txn.sequence <= session.newest - _REMEMBERED:
             self._note(Effect.REPEATED, entries)
             return
@@ -167,9 +193,9 @@ class Model:
         self._expire(last.index, now)
         newest = max(session.newest, txn.sequence)
         kept = [each for each in session.outcomes if each[0] > newest - _REMEMBERED]
-        kept.append((txn.sequence, last.index, now, conflict))
+        kept.append((txn.sequence, last.index, now, conflict, digest))
         after = Remembered(newest, tuple(sorted(kept)))
-        self._put(_session_key(txn.client), _Version(last.index, now, after))
+        self._put(_session_key(txn), _Version(last.index, now, after))
         self._stamps.append((last.index, now))
 
     def _conflict(self, entries: list[Entry]) -> int:
@@ -182,9 +208,9 @@ class Model:
                     return number
         return 0
 
-    def _session(self, client: str, now: Timestamp) -> Remembered:
-        """Return the session of ``client``, an empty one if it has none that lives ``now``."""
-        found = self._versions.get(_session_key(client))
+    def _session(self, txn: TxnId, now: Timestamp) -> Remembered:
+        """Return the session of ``txn``, an empty one if it has none that lives ``now``."""
+        found = self._versions.get(_session_key(txn))
         if found and isinstance(found[-1].value, Remembered):
             version = found[-1]
             if now - version.timestamp <= self._lifetime:
@@ -236,8 +262,8 @@ class Model:
         return next((fate for fate in self.fates.get(txn, ()) if fate.effect in took), None)
 
 
-def _session_key(client: str) -> bytes:
-    return _SESSION + client.encode()
+def _session_key(txn: TxnId) -> bytes:
+    return _SESSION + b"%s.%d" % (txn.client.encode(), txn.incarnation)
 
 
 # ── the judge ───────────────────────────────────────────────────────────────────────────────────
@@ -266,6 +292,7 @@ class TransactionChecker:
         self._world = world
         self._compared: dict[str, int] = {}
         self._asked: dict[tuple[str, int], _Asked] = {}
+        self._incarnations: set[int] = set()
         self._heard = 0  # the last message looked at
 
     def check(self) -> None:
@@ -320,15 +347,17 @@ class TransactionChecker:
                 self._check_read(message)
             elif isinstance(message, Answer):
                 self._check_answer(message)
+            elif isinstance(message, Registered):
+                self._check_registered(message)
 
-    def _new_messages(self) -> Iterator[tuple[int, Read | ReadAnswer | Answer]]:
+    def _new_messages(self) -> Iterator[tuple[int, Read | ReadAnswer | Answer | Registered]]:
         """Yield what was sent to or by clients since the last look, if it was not lost at once."""
-        fresh: list[tuple[int, Read | ReadAnswer | Answer]] = []
+        fresh: list[tuple[int, Read | ReadAnswer | Answer | Registered]] = []
         for id, envelope in reversed(self._world.network.in_flight.items()):
             if id <= self._heard:
                 break
             message = envelope.message
-            if isinstance(message, Read | ReadAnswer | Answer):
+            if isinstance(message, Read | ReadAnswer | Answer | Registered):
                 fresh.append((id, message))
         yield from reversed(fresh)
 
@@ -349,14 +378,27 @@ class TransactionChecker:
             what += f"where it held {value!r} of {stamp}"
             raise Violation(Promise.TRUE_ANSWERS, (answer.sender,), what)
 
+    def _check_registered(self, registered: Registered) -> None:
+        """Check that this index is that of a registration of this client, and told once."""
+        client = self.model.registered.get(registered.incarnation)
+        told = registered.incarnation in self._incarnations
+        self._incarnations.add(registered.incarnation)
+        if client != registered.to or told:
+            what = f"{registered.sender} gives {registered.to} the incarnation "
+            what += f"{registered.incarnation}, "
+            what += "as somebody before" if told else f"which registered {client or 'nobody'}"
+            raise Violation(Promise.ONE_ID_ONE_CLIENT, (registered.sender,), what)
+
     def _check_answer(self, answer: Answer) -> None:
         """Check a last answer: it must be what the log decided."""
         effect = self.model.effect(answer.txn)
         if answer.stage is Stage.APPLIED:
             says = Fate(Effect.APPLIED, answer.index, answer.timestamp)
-        elif answer.stage is Stage.ABORTED:
+        elif answer.stage is Stage.ABORTED and answer.conflict is not None:
             conflict = effect.conflict if effect else 0  # its key is looked at with the ticket
             says = Fate(Effect.CONFLICT, answer.index, answer.timestamp, conflict)
+        elif answer.stage is Stage.ABORTED and effect is None:
+            says = Fate(Effect.TAKEN, answer.index, answer.timestamp)  # by whom?
         else:
             return
         if effect != says:
@@ -416,12 +458,20 @@ class TransactionChecker:
                 right = effect is not None and effect.effect is Effect.CONFLICT
                 right = right and self._key_of(ticket, effect) == ticket.conflict
             elif says is Stage.ABORTED:
-                right = effect is None
+                right = effect is None or not self._is(ticket, effect)
             else:  # it may have happened or not, but it is over
                 right = says is Stage.UNKNOWN
             if not right:
                 what = f"{ticket.txn} ended {says} ({ticket.reason or ticket.index}): {effect}"
                 raise Violation(Promise.TRUE_ANSWERS, (), what)
+
+    def _is(self, ticket: Ticket, fate: Fate) -> bool:
+        """Whether what ended so is what the client asked for, and not another under its id."""
+        count = len(ticket.transaction.records)
+        entries = self.model.entries[max(0, fate.index - count) : fate.index]
+        asked = [Entry(0, 0, record) for record in ticket.transaction.records]
+        alike = {entry.record.txn for entry in entries} == {ticket.txn}
+        return alike and _asked(entries) == _asked(asked)
 
     def _wrote(self, ticket: Ticket) -> bool:
         """Whether the log holds, right before the index of the ticket, what the client wrote."""
@@ -440,6 +490,6 @@ def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes
         if key.startswith(_SESSION):
             (newest,) = _SESSION_HEAD.unpack_from(value)
             outcomes = _SESSION_ROW.iter_unpack(value[_SESSION_HEAD.size :])
-            yield key, Remembered(newest, tuple((s, i, t, c) for s, i, t, c in outcomes))
+            yield key, Remembered(newest, tuple((s, i, t, c, d) for s, i, t, c, d in outcomes))
         else:
             yield key, value

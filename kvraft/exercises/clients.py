@@ -167,8 +167,8 @@ def remembering(carry_out: CarryOut) -> type[Replica]:
     """Return members that carry out what ``carry_out(sequence, newest, known)`` lets pass."""
 
     class Asking(Sessions):
-        def find(self, client: str, now: Timestamp) -> Session:
-            return _Judged(super().find(client, now), carry_out)
+        def find(self, txn: TxnId, now: Timestamp) -> Session:
+            return _Judged(super().find(txn, now), carry_out)
 
     class Remembering(Replica):
         def _begin_machine(self) -> None:
@@ -210,8 +210,9 @@ def _arrivals() -> Iterator[tuple[int, ...]]:
 def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
     """Return what a member does wrong with transactions that arrive so, ``""`` if nothing."""
     alone, due, newest = Alone(replica=members), set[int](), 0
+    incarnation = alone.register("ann")
     for attempt, number in enumerate(arrivals, 1):
-        transaction = build(TxnId("ann", number), {b"stock": b"%d" % number}, number)
+        transaction = build(TxnId("ann", incarnation, number), {b"stock": b"%d" % number}, number)
         alone.replica.submit(Submit("ann", "n1", transaction, attempt))
         alone.replica.drain()
         if number > newest - WINDOW:
@@ -219,7 +220,7 @@ def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
         newest = max(newest, number)
     done = [getattr(step.event, "txn", "") for step in alone.trace.of(Applied)]
     for number in sorted(set(arrivals)):
-        times = done.count(str(TxnId("ann", number)))
+        times = done.count(str(TxnId("ann", incarnation, number)))
         said = f"{_when(arrivals)}, number {number} is"
         if times > 1:
             return f"{said} carried out {times} times."

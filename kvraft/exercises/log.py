@@ -25,7 +25,7 @@ from kvraft.wal import Wal
 
 def put(term: int, index: int, key: bytes, value: bytes = b"ripe") -> Entry:
     """Return an entry with a put of ``key`` by the client *ann*, a transaction of its own."""
-    record = Record(Kind.PUT, key, value, index, TxnId("ann", index), commit=True)
+    record = Record(Kind.PUT, key, value, index, TxnId("ann", 0, index), commit=True)
     return Entry(term, index, record)
 
 

@@ -42,7 +42,7 @@ Split = tuple[list[list[int]], list[list[int]]]
 
 GatherRule = Callable[[list[Entry]], Split]
 
-WRITERS = (TxnId("ann", 1), TxnId("ann", 2), TxnId("bob", 1))
+WRITERS = (TxnId("ann", 0, 1), TxnId("ann", 0, 2), TxnId("bob", 0, 1))
 SHORT = 4
 LONG_LOGS = 150
 
@@ -204,7 +204,7 @@ def right_holds(case: Case) -> bool:
     rows: list[Row] = [(key, version.timestamp, version.value) for key, version in case.versions]
     if rows:
         tree.apply(rows, Position(1, 1))
-    txn = TxnId("ann", 1)
+    txn = TxnId("ann", 0, 1)
     asked = [Entry(1, 2 + n, expectation(k, at, 99, txn)) for n, (k, at) in enumerate(case.reads)]
     return Machine(tree, lifetime=1).conflict(tuple(asked)) == 0
 

@@ -32,7 +32,7 @@ from kvraft.raft import Role
 from kvraft.record import TxnId
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import SimDisk
-from kvraft.transaction import Answer, Stage, Submit, Writes, build
+from kvraft.transaction import Answer, Register, Registered, Stage, Submit, Writes, build
 
 MILLI = 1_000
 
@@ -77,8 +77,9 @@ def gauge(replica: Replica, writes: int) -> Gauge:
 class Alone:
     """The only member of its cluster, ``n1``, elected and ready.
 
-    ``writes`` counts what was written, ``trace`` holds all events.  ``replica`` is what the member
-    runs: another class to try another rule.
+    ``writes`` counts what was written, by a client that was registered when this was made;
+    ``trace`` holds all events.  ``replica`` is what the member runs: another class to try another
+    rule.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Alone:
         self._class = inputs.subclass(replica, Replica, "replica")
         self._starts = 0
         self.start()
+        self._incarnation = self.register("c")
 
     def start(self) -> None:
         """Open what the disk holds, and let the member elect itself."""
@@ -115,6 +117,13 @@ class Alone:
             self.replica.tick()
         self.replica.drain()
 
+    def register(self, client: str) -> int:
+        """Register ``client`` with the member and return its incarnation."""
+        self.replica.register(Register(client, "n1", 1, 1))
+        (registered,) = self.replica.drain().replies
+        assert isinstance(registered, Registered)
+        return registered.incarnation
+
     def put(self, key: bytes, value: bytes) -> None:
         """Let ``key`` hold ``value``."""
         self.write({key: value})
@@ -129,7 +138,7 @@ class Alone:
         Should the member be held up by long work, it does a slice of it and is asked again.
         """
         self.writes += 1
-        transaction = build(TxnId("c", self.writes), writes, self.writes)
+        transaction = build(TxnId("c", self._incarnation, self.writes), writes, self.writes)
         stages: list[Stage] = []
         while Stage.APPLIED not in stages:
             self.replica.submit(Submit("c", "n1", transaction, 1))

@@ -474,7 +474,7 @@ class Cluster:
 
 def _records(what: Sequence[str | bytes | Record], number: int) -> list[Record]:
     """Return records as they are, and keys as the puts of transaction ``number``."""
-    txn = TxnId("hand", number)
+    txn = TxnId("hand", 0, number)
     records = []
     for at, item in enumerate(what, 1):
         if not isinstance(item, Record):

@@ -148,7 +148,7 @@ def past(entry: int | Entry, index: int) -> Entry:
         return entry
     if entry < 1:
         raise BadInput(f"terms are counted from 1: entry {index} cannot be of term {entry}")
-    txn = TxnId(f"term{entry}", index)
+    txn = TxnId(f"term{entry}", 0, index)
     return Entry(entry, index, Record(Kind.PUT, b"%d/%d" % (index, entry), b"", index, txn, True))
 
 

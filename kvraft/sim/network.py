@@ -38,6 +38,8 @@ from kvraft.transaction import (
     ReadAnswer,
     Redirect,
     Refusal,
+    Register,
+    Registered,
     Reply,
     Request,
     Submit,
@@ -149,6 +151,10 @@ def describe(message: AnyMessage) -> tuple[int, int, int, str]:
             return message.term, 0, 0, "begin an election now"
         case RequestVoteReply() | PreVoteReply():
             return message.term, 0, 0, "granted" if message.granted else "refused"
+        case Register():
+            return 0, 0, 0, f"register {message.sender}"
+        case Registered():
+            return 0, 0, 0, f"{message.to} is {message.to}.{message.incarnation} from now on"
         case Submit(transaction=transaction):
             count = len(transaction.records)
             return 0, 0, 0, f"{transaction.id}, {count} record{'s' if count > 1 else ''}"

@@ -136,6 +136,7 @@ def pauses(count: int, seed: int = SEED) -> list[int]:
     whole(count, "a number of pauses", least=0)
     world = World(3, seed=seed)
     client = world.client("ann")
+    client.register()
     for name in world.members:
         world.crash(name)
     ticket = client.submit({b"k": b"v"}, timeout=1_000_000)

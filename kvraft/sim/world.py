@@ -58,6 +58,8 @@ from kvraft.transaction import (
     ReadAnswer,
     Redirect,
     Refusal,
+    Register,
+    Registered,
     Request,
     Submit,
 )
@@ -137,6 +139,7 @@ class World:
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._replica = inputs.subclass(replica, Replica, "replica")
         self._disk = inputs.function(disk, "disk")
+        self._requests = 0  # the numbers given to clients
         self._seats = {name: _Seat(name, disk(name)) for name in self._configuration.voters}
         for name in self._seats:
             self.restart(name)
@@ -646,6 +649,10 @@ class _Host:
         self.millis = world.millis
         self.wall_millis = partial(world.millis, name)
 
+    def number(self) -> int:
+        self._world._requests += 1
+        return self._world._requests
+
     def send(self, request: Request) -> None:
         self._world._send(request)
         self._world._keep_ticking(self._name)
@@ -661,11 +668,13 @@ def _give(replica: Replica, message: AnyMessage | None) -> None:
     match message:
         case None:
             replica.tick()
+        case Register():
+            replica.register(message)
         case Submit():
             replica.submit(message)
         case Read():
             replica.read(message)
-        case Answer() | Redirect() | Later() | Refusal() | ReadAnswer():
+        case Registered() | Answer() | Redirect() | Later() | Refusal() | ReadAnswer():
             raise BadInput(f"{message} is for a client, not for a member")
         case _:
             replica.receive(message)

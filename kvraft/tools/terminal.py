@@ -1,12 +1,12 @@
 """How prose goes to a terminal: folded to its width, whole lines to anything else.
 
-Who reads a file or a pipe looks for whole lines; ``COLUMNS`` says otherwise.  Rows of a table, JSON
-and pictures are printed as they are: folded, nobody could read them.
+Who reads a file or a pipe looks for whole lines, whatever ``COLUMNS`` says: readline leaves it in
+the environment of others.  Rows of a table, JSON and pictures are printed as they are: folded,
+nobody could read them.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import textwrap
@@ -18,7 +18,7 @@ NARROWEST = 20
 def columns(stream: TextIO | None = None) -> int | None:
     """Return how wide ``stream`` (standard output) is, in characters; ``None`` if it has no end."""
     stream = stream or sys.stdout
-    if stream is None or not (stream.isatty() or "COLUMNS" in os.environ):
+    if stream is None or not stream.isatty():
         return None
     return max(NARROWEST, shutil.get_terminal_size().columns)
 

@@ -240,11 +240,12 @@ _ENTRY_HEAD = (
     ("term", 8, "in which a leader wrote the entry"),
     ("index", 8, "its place in the log"),
     ("timestamp", 8, "of its transaction"),
+    ("incarnation", 8, "log index at which the client was registered"),
     ("sequence", 8, "number of the client's transaction"),
     ("key length", 4, "bytes"),
     ("value length", 4, "bytes"),
     ("client length", 2, "bytes"),
-    ("kind", 1, "1 put, 2 delete, 3 no-op, 4 configuration"),
+    ("kind", 1, "1 put, 2 delete, 3 no-op, 4 configuration, 6 expectation, 7 registration"),
     ("commit", 1, "1 on the last record of a transaction"),
 )
 

@@ -53,7 +53,7 @@ WIDE = 220.0
 NAMES_BELOW = 16
 """With more rows than this the lanes are named at their lower ends, too."""
 
-_REPLIES = ("Answer", "Later", "Redirect")
+_REPLIES = ("Answer", "Later", "Redirect", "Registered")
 _WORDS = {
     "RequestVote": "vote?",
     "RequestVoteReply": "vote",

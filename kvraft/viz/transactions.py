@@ -5,7 +5,7 @@ member, one cell an entry, one colour a transaction, the same for all its copies
 
     ann#1   SENT → APPENDED → UNDONE → SENT        what the client knows
     n1   │b ◢│k0│k1│k2│k3│k4◢│                     ◢ commit mark
-    n2   │b ◢│k̶0̶│k̶1̶│∅2│k0│k1│k2│k3│k4◢│            struck out: undone; ∅ no-op, and its term
+    n2   │b ◢│k̶0̶│k̶1̶│∅2│k0│k1│k2│k3│k4◢│            struck out: undone; ∅ no-op, ® registration
           ──  ─────     ──────────────             thick: in effect; dashed: not committed
 
 Figures, as in ``plots.py`` titled by their conclusion: :func:`plot_deaths` draws what became of a
@@ -77,7 +77,9 @@ def lanes_view(history: History, step: int) -> str:
         parts += _lane(name, member, low, top + 16 + ROW * row, colours)
     height = top + 16 + ROW * len(state.members) + 20
     legend = "thick: in effect   dashed: not committed here, as far as it knows   ◢ commit mark"
-    parts.append(_text(8, height - 7, f"{legend}   struck out: undone   ∅ no-op", 11))
+    parts.append(
+        _text(8, height - 7, f"{legend}   struck out: undone   ∅ no-op   ® registration", 11)
+    )
     return _svg(height, words(history, step), parts)
 
 
@@ -117,7 +119,7 @@ def runs_of(log: Sequence[Cell]) -> list[list[Cell]]:
 def _run_words(run: Sequence[Cell], member: Member) -> str:
     first = run[0]
     if not first.txn:
-        return f"no-op of term {first.term}"
+        return f"registration of {first.key}" if first.key else f"no-op of term {first.term}"
     return f"{len(run)} of {first.txn} {_fate(run, member)}"
 
 
@@ -192,13 +194,15 @@ def _cell(
     struck = _struck(cell, member)
     fill = colours.get(cell.txn, "#FFFFFF") if cell.txn else "#EEEEEE"
     shown = cell.key if len(cell.key) <= 4 else cell.key[:3] + "…"
-    what = f"{cell.key} of {cell.txn}" if cell.txn else "no-op"
+    own = f"registration of {cell.key}" if cell.key else "no-op"
+    what = f"{cell.key} of {cell.txn}" if cell.txn else own
     what += ", commit mark" * cell.end + ", undone" * struck
+    sign = "®" if cell.key else "∅"
     parts = [
         f'<rect x="{_n(x + 2)}" y="{_n(top)}" width="{CELL - 4}" height="{HIGH}" fill="{fill}"'
         f' fill-opacity="{"0.25" if struck else "1"}" stroke="#000000"{border}>'
         f"<title>entry {cell.index}, term {cell.term}: {escape(what)}</title></rect>",
-        _text(x + CELL / 2, top + 18, shown if cell.txn else f"∅{cell.term}", 11, "middle"),
+        _text(x + CELL / 2, top + 18, shown if cell.txn else f"{sign}{cell.term}", 11, "middle"),
     ]
     if cell.end:
         right, bottom = x + CELL - 2, top + HIGH

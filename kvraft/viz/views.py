@@ -188,7 +188,8 @@ def log_view(history: History, step: int) -> str:
         if member.marks.last < low:
             ends = f"◂ ends at {member.marks.last:,}" if member.marks.last else "empty"
             parts.append(_text(_column(low, low), top + 17, ends))
-    legend = "dashed: not committed here yet   ◢ commit mark   struck out: undone   ∅ no-op"
+    legend = "dashed: not committed here yet   ◢ commit mark   struck out: undone"
+    legend += "   ∅ no-op   ® registration"
     height = 30 + 62 * len(state.members) + 22
     parts.append(_text(8, height - 8, legend, size=11, colour="#333333"))
     return _svg(height, summary(history, step), parts)
@@ -200,12 +201,17 @@ def _column(index: int, low: int) -> float:
 
 def _cell(cell: Cell, member: Member, x: float, top: float) -> str:
     dashes = "" if cell.index <= member.marks.committed else ' stroke-dasharray="3 3"'
+    sign = "®" if cell.key else "∅"
     parts = [
         f'<rect x="{_n(x + 1)}" y="{_n(top)}" width="{CELL - 2}" height="26"'
         f' fill="{fill_of(cell.term)}" stroke="#000000"{dashes}>'
         f"<title>{escape(_name_of(cell))}</title></rect>",
         _text(
-            x + CELL / 2, top + 17, str(cell.term) if cell.txn else f"∅{cell.term}", 12, "middle"
+            x + CELL / 2,
+            top + 17,
+            str(cell.term) if cell.txn else f"{sign}{cell.term}",
+            12,
+            "middle",
         ),
     ]
     if cell.end:
@@ -224,7 +230,8 @@ def _cell(cell: Cell, member: Member, x: float, top: float) -> str:
 
 def _name_of(cell: Cell) -> str:
     if not cell.txn:
-        return f"entry {cell.index}, term {cell.term}: no-op"
+        what = f"registration of {cell.key}" if cell.key else "no-op"
+        return f"entry {cell.index}, term {cell.term}: {what}"
     mark = ", commit mark" if cell.end else ""
     return f"entry {cell.index}, term {cell.term}: {cell.key} of {cell.txn}{mark}"
 

@@ -18,6 +18,7 @@ from kvraft.events import (
     Flushed,
     Healed,
     HoldsChanged,
+    IdTaken,
     Installed,
     LogLost,
     LogReset,
@@ -62,6 +63,7 @@ def interesting(trace: Trace) -> list[int]:
         Failed,
         Flushed,
         Healed,
+        IdTaken,
         MemtableFrozen,
         Partitioned,
         Repeated,
@@ -130,6 +132,11 @@ def _sentence(who: str, event: Event) -> str:
             return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
         case Repeated():
             return f"{who} has applied {event.txn} before: its copy at {event.index} does nothing"
+        case IdTaken():
+            return (
+                f"{who} knows another transaction as {event.txn}: this copy, which ends at "
+                f"{event.index}, does nothing"
+            )
         case Conflicted():
             return (
                 f"{who} finds that {event.key} was written after {event.txn} read it: the "
