@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kvraft import __version__, commands
-from kvraft.errors import BadInput, KvraftError, Locked
+from kvraft.errors import BadInput, Changed, KvraftError, Locked
 from kvraft.tools.terminal import say
 
 FOUND, REFUSED, INTERRUPTED = 1, 2, 130
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except KvraftError as error:
         say(f"kvraft: {error}", sys.stderr)
-        return REFUSED if isinstance(error, BadInput | Locked) else FOUND
+        return REFUSED if isinstance(error, BadInput | Locked | Changed) else FOUND
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

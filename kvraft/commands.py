@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import sys
@@ -120,9 +121,9 @@ def verify(options: argparse.Namespace) -> None:
 def inspect(options: argparse.Namespace) -> int:
     """Say what the bytes of files mean."""
     from kvraft.tools import inspect
-    from kvraft.tools.place import open_place
+    from kvraft.tools.place import look_into
 
-    disk = open_place(options.directory)
+    disk = look_into(options.directory)
     try:
         if options.what == "table":
             document = inspect.table(disk, options.number, rows=options.rows)
@@ -185,14 +186,14 @@ def load(options: argparse.Namespace) -> None:
     """Put lines of JSON into a store."""
     from kvraft.tools.transfer import load
 
-    try:
-        if str(options.file) == "-":
-            count = load(options.directory, sys.stdin)
-        else:
-            with options.file.open(encoding="utf-8") as file:
-                count = load(options.directory, file)
-    except UnicodeDecodeError:
-        raise BadInput(f"{options.file} is not text in UTF-8") from None
+    not_text = "surrogateescape"  # what is not UTF-8: load names its line
+    if str(options.file) == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors=not_text)
+        count = load(options.directory, sys.stdin)
+    else:
+        with options.file.open(encoding="utf-8", errors=not_text) as file:
+            count = load(options.directory, file)
     say(f"{counted(count, 'key')} put into {options.directory}.")
 
 

@@ -37,7 +37,7 @@ from kvraft.errors import BadInput
 from kvraft.merge import Droppable, Keep, merge, retain
 from kvraft.ranges import Ranges
 from kvraft.record import Row, Timestamp
-from kvraft.sstable import Table
+from kvraft.sstable import Table, hull
 from kvraft.tableinfo import TableInfo, span_of
 from kvraft.tablewriter import Format, TableWriter
 
@@ -225,7 +225,8 @@ def compact(
     droppable = _droppable([table.info for table in inputs], others)
     left = Ranges(lasting(ranges, keep, others))
     outputs: list[TableInfo] = []
-    writer = TableWriter(disk, take_number(), owner, form)
+    reach = hull(table.reach for table in inputs)
+    writer = TableWriter(disk, take_number(), owner, form, reach)
     start = b""  # where the span of the table that is being written may begin
     rows_in = rows_out = 0
     for chunk in merge(table.load_chunks() for table in inputs):
@@ -235,7 +236,7 @@ def compact(
         if kept and writer.size >= table_bytes:
             info = yield from writer.finish(left.rows(start, kept[0][0]))
             outputs += [info] if info else []
-            writer, start = TableWriter(disk, take_number(), owner, form), kept[0][0]
+            writer, start = TableWriter(disk, take_number(), owner, form, reach), kept[0][0]
         if kept:
             writer.add(kept)
         yield

@@ -54,16 +54,16 @@ def claim(disk: Disk, owner: str, *, new: bool) -> None:
     """
     names = own_files(disk)
     if MEMBER in names:
-        _check(disk, owner)
+        check_member(disk, owner)
         if new and len(names) > 1:
             raise Forgotten(f"{owner} is said to be new, but it has run before: start it as it is")
         if not new and len(names) == 1:
-            raise Forgotten(f"all that {owner} had on its disk is gone: {_REBUILD}")
+            raise Forgotten(f"all that {owner} had on its disk is gone: {REBUILD}")
     elif names:
-        what = f"the disk of {owner} holds {names[0]}, but its {MEMBER} file is gone: {_REBUILD}"
+        what = f"the disk of {owner} holds {names[0]}, but its {MEMBER} file is gone: {REBUILD}"
         raise Forgotten(what)
     elif not new:
-        raise Forgotten(f"the disk of {owner} is empty, though it has run before: {_REBUILD}")
+        raise Forgotten(f"the disk of {owner} is empty, though it has run before: {REBUILD}")
     else:
         _mark(disk, owner)
 
@@ -97,16 +97,20 @@ def successor(member: str) -> str:
     return f"{name}.{int(number) + 1}" if dot and number.isdigit() else f"{member}.2"
 
 
-_REBUILD = (
+REBUILD = (
     "what it promised is forgotten. Set its files aside (kvraft rebuild) and let it join under "
     "another name"
 )
 
 
-def _check(disk: Disk, owner: str) -> None:
+def check_member(disk: Disk, owner: str) -> None:
+    """See whether ``MEMBER`` says that this is the disk of ``owner``, and no copy; write nothing.
+
+    Raises as :func:`claim` does.
+    """
     found = frame.decode(disk.read(MEMBER), 0, seed=_SEED)
     if isinstance(found, str):
-        raise Damage(MEMBER, 0, f"{found}: {_REBUILD}")
+        raise Damage(MEMBER, 0, f"{found}: {REBUILD}")
     try:
         says = json.loads(found.payload if found.kind == _KIND else b"")
         number, theirs, file = says["format"], str(says["owner"]), str(says["file"])
@@ -119,7 +123,7 @@ def _check(disk: Disk, owner: str) -> None:
     here = disk.identity(MEMBER)
     if file and here and file != here:
         what = f"the disk of {owner} is a copy, and so maybe an old one"
-        raise Forgotten(f"{what}: {_REBUILD}")
+        raise Forgotten(f"{what}: {REBUILD}")
 
 
 def _mark(disk: Disk, owner: str) -> None:

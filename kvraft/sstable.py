@@ -14,7 +14,10 @@ Every part but the footer is a checksummed block (``block.py``); all integers ar
   bytes, without any block, if the table has none.
 - The **ranges** are its range deletes in fragments (``ranges.py``), as a block of rows; of no bytes
   if there are none.
-- The **properties** are JSON: what can be known of the table without its data.
+- The **properties** are JSON: what can be known of the table without its data.  ``after`` and
+  ``through`` are positions of the log, index and term: every row comes from an entry after the one
+  and through the other (:class:`Reach`), so that tables without a manifest still tell how far they
+  reach.
 - The **index** has the last key of each of the *n* data blocks, and where in the file each begins,
   and the last one ends::
 
@@ -29,7 +32,7 @@ Every part but the footer is a checksummed block (``block.py``); all integers ar
       offset  size
            0    40  5 offsets: where filter, ranges, properties, index and footer begin
           40     8  digest of everything before the footer: BLAKE2b, 8 bytes of it
-          48     4  format version, 1
+          48     4  format version, 2
           52     4  crc32 of the 52 bytes above
           56     8  magic "kvSSTbl1"
 
@@ -55,7 +58,7 @@ import json
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -69,11 +72,11 @@ from kvraft.disk import Disk
 from kvraft.errors import Damage, other_format
 from kvraft.plural import counted
 from kvraft.ranges import Ranges
-from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
+from kvraft.record import MAX_TIMESTAMP, ORIGIN, Position, Row, Timestamp
 from kvraft.stats import Counts
-from kvraft.tableinfo import TableInfo, table_name
+from kvraft.tableinfo import TableInfo, integers, table_name
 
-FORMAT = 1
+FORMAT = 2
 MAGIC = b"kvSSTbl1"
 
 _FOOTER = struct.Struct("<6QI")
@@ -92,6 +95,24 @@ class Bounds(NamedTuple):
     properties: int
     index: int  # type: ignore[assignment]
     footer: int
+
+
+class Reach(NamedTuple):
+    """Which part of the log a table comes from: entries after ``after`` and through ``through``.
+
+    Tables that were flushed one after another follow on: each begins where the newest before it
+    ends.  What a compaction wrote has the hull of what it read.  A table that was made by hand has
+    no log: both are the origin.
+    """
+
+    after: Position = ORIGIN
+    through: Position = ORIGIN
+
+
+def hull(reaches: Iterable[Reach]) -> Reach:
+    """Return the smallest reach that holds all of ``reaches``, at least one."""
+    afters, throughs = zip(*reaches, strict=True)
+    return Reach(min(afters), max(throughs))
 
 
 # ── the bytes ───────────────────────────────────────────────────────────────────────────────────
@@ -203,6 +224,17 @@ def info_of(properties: dict[str, Any], number: int, size: int, digest: int) -> 
         raise ValueError(f"the properties lack something: {error}") from None
 
 
+def reach_of(properties: dict[str, Any]) -> Reach:
+    """Return which part of the log ``properties`` name; ``ValueError`` if they name none."""
+    try:
+        after, through = (Position(*integers(properties[name])) for name in Reach._fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the properties lack log positions: {error}") from None
+    if after > through:
+        raise ValueError(f"the properties name log entries after {after} and through {through}")
+    return Reach(after, through)
+
+
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -210,7 +242,8 @@ class Table:
     """One table, open: its index and its filter are in memory, its data on disk.
 
     ``bloom`` is ``None`` if it has no filter, ``ranges`` if it has no range deletes;
-    ``properties`` are as they were written; ``plain`` means one version a key, and no deletes.
+    ``properties`` are as they were written, ``reach`` is the log they name; ``plain`` means one
+    version a key, and no deletes.
     """
 
     def __init__(self, disk: Disk, info: TableInfo, parts: _Parts, cache: BlockCache) -> None:
@@ -218,6 +251,7 @@ class Table:
         self.info = info
         self.name = table_name(info.number)
         self.bloom, self.ranges, self.properties, (self._last_keys, self._starts) = parts
+        self.reach = reach_of(self.properties)
         self.plain = self.ranges is None and info.rows == info.keys and not info.tombstones
         self.counts = Counts()
         self._disk = disk
@@ -251,6 +285,7 @@ class Table:
         parts = _read_parts(disk, name, bounds)
         try:
             info = info_of(parts.properties, number, size, digest)
+            reach_of(parts.properties)
         except ValueError as error:
             raise Damage(name, bounds.properties, str(error)) from None
         if isinstance(table, TableInfo):

@@ -49,9 +49,9 @@ from kvraft.manifest import Edit, Manifest, State
 from kvraft.memtable import Memtable
 from kvraft.merge import Keep, retain
 from kvraft.options import TreeOptions
-from kvraft.record import Position, Timestamp, label
+from kvraft.record import ORIGIN, Position, Timestamp, label
 from kvraft.snapshot import Contents, TreeSnapshot
-from kvraft.sstable import Table
+from kvraft.sstable import Reach, Table
 from kvraft.stats import Counts
 from kvraft.tableinfo import TableInfo, table_name, table_number
 from kvraft.tablewriter import Format, TableWriter, check_table
@@ -135,7 +135,9 @@ class Tables:
         With it everything through the log position ``through`` is in tables, but for versions that
         only a reader before ``horizon`` who is not in ``keep`` could see.
         """
-        writer = TableWriter(self._disk, self._manifest.take_number(), self._owner, self._form)
+        number = self._manifest.take_number()
+        reach = Reach(min(self._reached(), through), through)  # repair replays what tables have
+        writer = TableWriter(self._disk, number, self._owner, self._form, reach)
         for chunk in memtable.drain():
             if kept := retain(chunk, keep, memtable.ranges):
                 writer.add(kept)
@@ -155,6 +157,10 @@ class Tables:
         self._commit(Edit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh)
         self._counts.flushes += 1
         self._report(Flushed(through.index, info.number if info else 0))
+
+    def _reached(self) -> Position:
+        """Return the log position through which the live tables reach, as they tell themselves."""
+        return max((table.reach.through for table in self.levels.tables), default=ORIGIN)
 
     def compact(self, task: Task, keep: Keep, horizon: Timestamp) -> Job:
         """Do ``task`` in slices: see :meth:`flush`."""

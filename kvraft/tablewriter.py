@@ -35,6 +35,7 @@ from kvraft.errors import BadInput, Damage
 from kvraft.record import Row, Timestamp
 from kvraft.sstable import (
     Bounds,
+    Reach,
     Table,
     digest_of,
     encode_index,
@@ -45,6 +46,7 @@ from kvraft.sstable import (
 from kvraft.tableinfo import TableInfo, table_name
 
 _KEYS_PER_SLICE = 1000  # when the filter is built
+_NO_LOG = Reach()
 
 
 class Format(NamedTuple):
@@ -60,9 +62,12 @@ class Format(NamedTuple):
 class TableWriter:
     """A table that is being written.  ``size`` is how many bytes its file has so far."""
 
-    def __init__(self, disk: Disk, number: int, owner: str, form: Format) -> None:
+    def __init__(
+        self, disk: Disk, number: int, owner: str, form: Format, reach: Reach = _NO_LOG
+    ) -> None:
         """Begin table ``number`` of ``owner``; the file is made with the first block.
 
+        ``reach`` says which part of the log its rows come from.
         Raises ``BadInput`` for a codec that is not here.
         """
         self.number = number
@@ -72,6 +77,7 @@ class TableWriter:
         self._disk = disk
         self._owner = owner
         self._form = form
+        self._reach = reach
         self._codec = codec.number_of(form.codec)
         self._pending: list[Row] = []
         self._hash = hash_of()
@@ -122,7 +128,9 @@ class TableWriter:
         summary.add_ranges(ranges)
         filter_at = self._append(seal(bloom.to_bytes(), self.size) if bloom else b"")
         ranges_at = self._append(seal(Block.encode(ranges), self.size) if ranges else b"")
-        properties = summary.properties(self.number, self._owner, self._form)
+        properties = (
+            summary.properties(self.number, self._owner, self._form) | self._reach._asdict()
+        )
         properties_at = self._append(seal(json.dumps(properties).encode(), self.size))
         index = encode_index(self._last_keys, self._starts)
         index_at = self._append(seal(index, self.size, self._codec))

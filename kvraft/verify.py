@@ -8,70 +8,97 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvraft.disk import Disk
-from kvraft.errors import Damage, Foreign
+from kvraft.disk import TEMPORARY, Disk
+from kvraft.errors import Damage, Foreign, Forgotten
+from kvraft.identity import ASIDE, MEMBER, REBUILD, check_member
 from kvraft.levels import Levels
-from kvraft.manifest import State, load
+from kvraft.manifest import CURRENT, State, is_manifest, load
 from kvraft.manifest import owner_of as owner_of_tree
 from kvraft.plural import counted
 from kvraft.segment import Recovery, is_segment, owner_of
+from kvraft.snapshot import Spool
 from kvraft.sstable import Table
-from kvraft.store import check_disk
-from kvraft.tableinfo import table_name
+from kvraft.store import OWNER, check_disk
+from kvraft.tableinfo import table_name, table_number
 from kvraft.tablewriter import check_table
-from kvraft.tools.place import open_place
+from kvraft.tools.place import look_into
 from kvraft.tools.progress import progress
 
 
 def verify(directory: Path, owner: str | None = None) -> list[str]:
     """Check the files in ``directory`` and return what they hold, in sentences.
 
+    Nothing is written, and no permission to write is needed.  Another process may have the files
+    open: then they are looked at as they were at one moment.
+
     Raises :class:`~kvraft.errors.Damage` that names all defects, :class:`~kvraft.errors.Foreign`
     if the files are not those of ``owner`` (the one they name themselves, if not given) or of
-    another format, :class:`~kvraft.errors.Locked` if somebody has them open, and
+    another format, :class:`~kvraft.errors.Forgotten` if a member is a copy or lacks its ``MEMBER``
+    file, :class:`~kvraft.errors.Changed` if a writer was too fast, and
     :class:`~kvraft.errors.BadInput` if ``directory`` holds neither a log nor a tree.
     """
-    disk = open_place(directory)
+    disk = look_into(directory)
     try:
-        has_log = any(is_segment(name) for name in disk.names())
-        if owner is None:
-            owner = owner_of(disk) if has_log else owner_of_tree(disk)
-        return verify_disk(disk, owner) if has_log else _verify_tree(disk, owner)
+        return disk.settled(lambda: verify_disk(disk, owner))
     finally:
         disk.close()
 
 
-def verify_disk(disk: Disk, owner: str) -> list[str]:
-    """Check the log and the tree of ``owner`` on ``disk``; see :func:`verify`."""
+def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
+    """Check what is on ``disk``: see :func:`verify`."""
+    has_log = any(is_segment(name) for name in disk.names())
+    if owner is None:
+        owner = owner_of(disk) if has_log else owner_of_tree(disk)
+    lines = check(disk, owner)
+    if MEMBER in disk.names():
+        check_member(disk, owner)
+    elif has_log and owner != OWNER:
+        raise Forgotten(f"{MEMBER} is missing: {REBUILD}")
+    strange = [name for name in disk.names() if not _known(name)]
+    if strange:
+        lines.append(f"Not kvraft's, and left alone: {', '.join(strange)}.")
+    return [*lines, "Every checksum and invariant holds."]
+
+
+def check(disk: Disk, owner: str) -> list[str]:
+    """Check the log and the tree of ``owner``, but not whose disk it is; return what they hold."""
+    if not any(is_segment(name) for name in disk.names()):
+        lines = [f"A tree of {owner or 'nobody in particular'}, without a log."]
+        return [*lines, _check_tables(disk, load(disk, owner))]
     log = check_disk(disk, owner)
     state = load(disk, owner)
     lines = [*_log_lines(log, owner), _check_tables(disk, state)]
     if log.void:
-        lines.append(
-            f"Put out of force by that snapshot, to be removed: {len(log.void)} log segments."
-        )
+        segments = counted(len(log.void), "log segment")
+        lines.append(f"Put out of force by that snapshot, to be removed: {segments}.")
     if log.torn is not None:
         name, offset, size, why = log.torn
         lines.append(
             f"Torn tail, to be cut: {counted(size, 'byte')} of {name} from {offset} on ({why})."
         )
-    return [*lines, "Every checksum and invariant holds."]
+    return lines
 
 
-def _verify_tree(disk: Disk, owner: str) -> list[str]:
-    """Check a tree that has no log."""
-    lines = [f"A tree of {owner or 'nobody in particular'}, without a log."]
-    return [*lines, _check_tables(disk, load(disk, owner)), "Every checksum and invariant holds."]
+def _known(name: str) -> bool:
+    """Return whether kvraft itself makes files of this name: others are the reader's own."""
+    return (
+        name in (CURRENT, MEMBER, Spool.NAME)
+        or name.startswith(ASIDE)
+        or name.endswith((TEMPORARY, ".torn"))
+        or is_segment(name)
+        or is_manifest(name)
+        or table_number(name) is not None
+    )
 
 
 def _log_lines(log: Recovery, owner: str) -> list[str]:
     term, vote = log.hard_state
     sealed = sum(segment.size for segment in log.segments)
+    first, last = log.base.index + 1, log.last.index
+    held = f"entries {first} to {last}" if last >= first else f"no entries after {first - 1}"
     return [
         f"{owner}: term {term}, voted for {vote or 'nobody'}.",
-        f"Log: entries {log.base.index + 1} to {log.last.index} in "
-        f"{counted(len(log.segments), 'segment')}, "
-        f"{counted(sealed, 'byte')}.",
+        f"Log: {held} in {counted(len(log.segments), 'segment')}, {counted(sealed, 'byte')}.",
     ]
 
 
@@ -96,6 +123,6 @@ def _check_tables(disk: Disk, state: State) -> str:
         raise Damage(first.file, first.offset, first.what + more)
     rows = sum(info.rows for info in state.tables)
     return (
-        f"Tables: {len(state.tables)} with {rows:,} rows, everything through log index "
+        f"Tables: {len(state.tables)} with {counted(rows, 'row')}, everything through log index "
         f"{state.flushed.index}{', from a snapshot' if state.installed else ''}."
     )

@@ -1,7 +1,12 @@
 """The tools: what the bytes mean, sound or not; what repair keeps; dump and load."""
 
 import json
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -147,11 +152,46 @@ def test_a_directory_that_holds_nothing_is_told_in_one_sentence(command, tmp_pat
     assert (status, "there is no directory" in err) == (2, True)
 
 
-def test_a_directory_in_use_is_left_alone(store, capsys):
-    with Store.open(store):
-        for command in ("verify", "dump", "inspect log", "repair"):
-            status, _, err = run(capsys, *command.split(), store)
-            assert (status, "in use by another process" in err) == (2, True)
+def test_a_directory_in_use_can_be_looked_at_but_not_repaired(store, capsys):
+    with Store.open(store) as writer:
+        writer.put(b"while open", b"x")
+        for command in ("verify", "inspect log", "inspect tree", "inspect table"):
+            assert run(capsys, *command.split(), store)[0] == 0
+        assert '{"key": "while open", "value": "x"}' in run(capsys, "dump", store)[1]
+        status, _, err = run(capsys, "repair", store)
+        assert (status != 0, "in use by another process" in err) == (True, True)
+        status, _, err = run(capsys, "load", store, "-")
+        assert (status != 0, "in use by another process" in err) == (True, True)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another user")
+def test_another_user_looks_without_the_right_to_write(store):
+    """Root may write anywhere, so a process of nobody looks; it is the tools that are asked."""
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own is closed to others
+        Path(directory).chmod(0o755)
+        _look_as_nobody(Path(shutil.copytree(store, Path(directory, "store"))))
+
+
+def _look_as_nobody(store):
+    for path in store.iterdir():
+        path.chmod(0o444)
+    (store / "LOCK").chmod(0o600)
+    before = sorted(path.name for path in store.iterdir())
+    code = (
+        "import contextlib, io, os, sys, kvraft.cli\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    kvraft.cli.main(sys.argv[1:])  # loads what nobody may not be able to\n"
+        "os.setegid(65534); os.seteuid(65534)\n"
+        "assert not os.access(sys.argv[-1], os.W_OK, effective_ids=True)\n"
+        "sys.exit(kvraft.cli.main(sys.argv[1:]))"
+    )
+    for command in ("verify", "dump", "inspect log", "inspect tree", "inspect table"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command.split(), store], capture_output=True, text=True
+        )
+        assert (done.stderr, done.returncode) == ("", 0)
+        assert len(done.stdout) > 50
+    assert sorted(path.name for path in store.iterdir()) == before
 
 
 def test_verify_knows_trees_and_names_every_defect(tmp_path):
@@ -196,15 +236,22 @@ def test_a_lost_manifest_is_made_anew_and_nothing_is_lost(store, loss):
     with pytest.raises(Damage):
         Store.open(store)
     before = {path.name for path in store.iterdir()}
-    assert any("would have 2 tables" in line for line in repair(store, dry_run=True))
+    planned = repair(store, dry_run=True)
     assert {path.name for path in store.iterdir()} == before
-    assert any("has 2 tables" in line for line in repair(store))
-    if loss == "CURRENT":  # the old manifest still tells how far the tables reach
-        verify(store)
-        assert pairs(store) == right
-    with pytest.raises(BadInput, match="nothing to repair"):
-        list(repair(store))
+    done = repair(store)
+    assert planned == ["Nothing was changed; repair would do this.", *done]
+    assert done[-1] == "The new manifest: 2 tables with 30 rows, through log index 33."
+    assert not any(line.startswith("LOST") for line in done)
+    verify(store)
+    assert pairs(store) == right
     assert (store / "lost").is_dir()
+
+
+def test_nothing_is_repaired_where_nothing_is_wrong(store, capsys):
+    before = {path.name: path.read_bytes() for path in store.iterdir()}
+    status, out, _ = run(capsys, "repair", store)
+    assert (status, out) == (0, "Nothing is wrong here, and nothing was changed.\n")
+    assert {path.name: path.read_bytes() for path in store.iterdir()} == before
 
 
 def test_what_is_not_sound_goes_aside_and_what_was_replaced_stays_gone(tmp_path):
@@ -240,7 +287,7 @@ def test_a_missing_table_is_repaired_by_doing_without_it(store):
     first.unlink()
     with pytest.raises(Damage, match="missing"):
         Store.open(store)
-    assert any("tables are missing" in line for line in repair(store))
+    assert any(line.startswith(f"LOST: {first.name}: keys from key00") for line in repair(store))
     assert b"last" in pairs(store)
 
 
@@ -275,10 +322,53 @@ def test_a_dump_can_be_cut_to_a_range_and_goes_to_a_file(store, tmp_path, capsys
     assert pairs(tmp_path / "copy") == pairs(store)
 
 
-@pytest.mark.parametrize("line", ["[]", "{}", '{"key": 1}', '{"key64": "?", "value": ""}', "no"])
-def test_a_line_that_cannot_be_meant_is_named(line, tmp_path):
-    with pytest.raises(BadInput, match="line 2 is no key and value"):
+RIGHT = 'a line is {"key": "city", "value": "Oslo"}, or key64 and value64 with base64'
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("[]", "is not an object"),
+        ("{}", 'has neither "key" nor "key64"'),
+        ('{"k": 1}', 'has neither "key" nor "key64"'),
+        ('{"key": "a"}', 'has neither "value" nor "value64"'),
+        ('{"key": "a", "key64": "YQ==", "value": ""}', 'has both "key" and "key64"'),
+        ('{"key": 1, "value": ""}', 'has a "key" that is not a string but 1'),
+        ('{"key": "a", "value": null}', 'has a "value" that is not a string but null'),
+        ('{"key64": "?", "value": ""}', 'has a "key64" that is not base64'),
+        ('{"key64": "\\u00e9", "value": ""}', 'has a "key64" that is not base64'),
+        ('{"key": "\\ud800", "value": ""}', 'has a "key" with half a character (a lone surrogate)'),
+        ('{"key": "a", "value": "", "ttl": 3}', 'has "ttl", which means nothing here'),
+        ("no", "is not JSON (Expecting value: line 1 column 1 (char 0))"),
+    ],
+)
+def test_a_line_that_cannot_be_meant_is_named_with_what_would_be_right(line, wrong, tmp_path):
+    with pytest.raises(BadInput) as found:
         transfer.load(tmp_path, ['{"key": "a", "value": ""}', line])
+    assert str(found.value) == f"line 2 {wrong}: {RIGHT}"
+    assert pairs(tmp_path) == {b"a": b""}
+
+
+def test_a_key_that_is_too_long_is_named_by_its_line(tmp_path):
+    with pytest.raises(BadInput, match=r"^line 1: a key of 70,?000 bytes"):
+        transfer.load(tmp_path, [json.dumps({"key": "k" * 70_000, "value": ""})])
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_file_of_any_editor_is_loaded(newline, encoding, tmp_path, capsys):
+    lines = ['{"key": "ä", "value": "1"}', "", '{"key": "b", "value": "2"}', ""]
+    (tmp_path / "in.jsonl").write_bytes(newline.join(lines).encode(encoding))
+    status, _, err = run(capsys, "load", tmp_path / "store", tmp_path / "in.jsonl")
+    assert (status, err) == (0, "")
+    assert pairs(tmp_path / "store") == {"ä".encode(): b"1", b"b": b"2"}
+
+
+def test_a_file_that_is_not_utf8_is_refused_in_one_sentence(tmp_path, capsys):
+    (tmp_path / "in.jsonl").write_bytes('{"key": "ä", "value": "1"}'.encode("utf-16"))
+    status, _, err = run(capsys, "load", tmp_path / "store", tmp_path / "in.jsonl")
+    assert status != 0
+    assert err == "kvraft: line 1 is not UTF-8 text: save the file as UTF-8\n"
 
 
 def test_a_member_can_be_dumped_but_only_its_cluster_may_write_to_it(tmp_path, capsys):

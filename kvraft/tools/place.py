@@ -7,19 +7,33 @@ from pathlib import Path
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput
 from kvraft.manifest import CURRENT
+from kvraft.readonly import ReadOnlyDisk
 from kvraft.segment import is_segment
 from kvraft.tableinfo import table_number
 
 
 def open_place(directory: Path) -> RealDisk:
-    """Open a directory with a log, a tree or at least tables; close it after use.
+    """Open a directory with a log, a tree or at least tables, to change it; close it after use.
 
     Raises :class:`~kvraft.errors.BadInput` if it holds none of them, and leaves it untouched, and
     :class:`~kvraft.errors.Locked` if somebody has it open.
     """
+    _check(directory)
+    return RealDisk(directory)
+
+
+def look_into(directory: Path) -> ReadOnlyDisk:
+    """Open a directory only to look: no lock, no right to write; somebody may have it open.
+
+    Raises :class:`~kvraft.errors.BadInput` as :func:`open_place` does.
+    """
+    _check(directory)
+    return ReadOnlyDisk(directory)
+
+
+def _check(directory: Path) -> None:
     if not directory.is_dir():
         raise BadInput(f"there is no directory {directory}")
     names = [path.name for path in directory.iterdir()]
     if not any(n == CURRENT or is_segment(n) or table_number(n) is not None for n in names):
         raise BadInput(f"{directory} holds no log and no tree: it is no data directory")
-    return RealDisk(directory)

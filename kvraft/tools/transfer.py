@@ -21,15 +21,16 @@ from kvraft.errors import BadInput
 from kvraft.lsm import Tree
 from kvraft.manifest import CURRENT
 from kvraft.manifest import owner_of as owner_of_tree
-from kvraft.merge import Pair
 from kvraft.record import RESERVED
 from kvraft.segment import is_segment
 from kvraft.segment import owner_of as owner_of_log
 from kvraft.store import OWNER, Store, check_disk
-from kvraft.tools.place import open_place
+from kvraft.tools.place import look_into
 from kvraft.tools.progress import progress
 
 BATCH = 1000
+_NAMES = ("key", "key64", "value", "value64")
+_RIGHT = 'a line is {"key": "city", "value": "Oslo"}, or key64 and value64 with base64'
 
 
 def dump(
@@ -44,10 +45,13 @@ def dump(
 
     Of a member of a cluster that is what its tables hold and what its log has committed in them:
     everything that was flushed.  kvraft's own rows are left out.
+
+    Nothing is written, and no permission to write is needed.  Another process may have it open:
+    then this is what it held at one moment, and the newest of it may not be durable yet.
     """
-    disk = open_place(directory)
+    disk = look_into(directory)
     try:
-        tree = _reader(disk)
+        tree = disk.settled(lambda: _reader(disk))
         for key, value in progress(tree.scan(start, stop, prefix=prefix, at=at), "keys"):
             if not key.startswith(RESERVED):
                 yield json.dumps(_packed("key", key) | _packed("value", value))
@@ -60,35 +64,41 @@ def _reader(disk: Disk) -> Tree:
     if not any(is_segment(name) for name in disk.names()):
         if CURRENT not in disk.names():
             raise BadInput("there is no tree here")
-        return Tree.open(disk, owner=owner_of_tree(disk))
+        return Tree.open(disk, owner=owner_of_tree(disk), read_only=True)
     owner = owner_of_log(disk)
     if owner == OWNER:
-        return Store.open(disk)
+        return Store.open(disk, read_only=True)
     check_disk(disk, owner)
-    return Tree.open(disk, owner=owner)
+    return Tree.open(disk, owner=owner, read_only=True)
 
 
 def load(directory: Path, lines: Iterable[str]) -> int:
     """Put ``lines`` as :func:`dump` writes them into the store in ``directory``; return how many.
 
-    The store may be new.  Raises ``BadInput`` for a line that cannot be meant, with its number, and
-    for the directory of a member of a cluster, which only consensus may write to.
+    The store may be new.  A byte order mark and the newlines of Windows do no harm.
+
+    Raises ``BadInput`` for a line that cannot be meant, with its number, what is wrong with it and
+    what would be right; what came before it is in the store then.  So it does for the directory of
+    a member of a cluster, which only consensus may write to.
     """
     disk = RealDisk(directory)
     try:
         store = _writer(disk)
         count = 0
         batch = WriteBatch()
-        for number, line in enumerate(progress(lines, "lines"), 1):
-            if line.strip():
-                batch.put(*_unpacked(line, number))
-                count += 1
-            if len(batch) >= BATCH:
-                store.write(batch)
-                batch = WriteBatch()
-        store.write(batch)
-        store.flush()
-        store.close()
+        try:
+            for number, line in enumerate(progress(lines, "lines"), 1):
+                text = line.removeprefix("\ufeff") if number == 1 else line
+                if text.strip():
+                    _take(batch, text, number)
+                    count += 1
+                if len(batch) >= BATCH:
+                    store.write(batch)
+                    batch = WriteBatch()
+        finally:
+            store.write(batch)
+            store.flush()
+            store.close()
     finally:
         disk.close()
     return count
@@ -111,15 +121,42 @@ def _packed(name: str, data: bytes) -> dict[str, str]:
         return {f"{name}64": base64.b64encode(data).decode()}
 
 
-def _unpacked(line: str, number: int) -> Pair:
+def _take(batch: WriteBatch, line: str, number: int) -> None:
+    """Add what ``line`` says to ``batch``; ``BadInput`` with its number if it cannot be meant."""
+    try:
+        line.encode()  # what is not text was read as lone surrogates
+    except UnicodeEncodeError:
+        raise BadInput(f"line {number} is not UTF-8 text: save the file as UTF-8") from None
     try:
         found: Any = json.loads(line)
-        return _bytes(found, "key"), _bytes(found, "value")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"line {number} is no key and value: {error}") from None
+    except ValueError as error:
+        raise BadInput(f"line {number} is not JSON ({error}): {_RIGHT}") from None
+    try:
+        if not isinstance(found, dict):
+            raise ValueError("is not an object")
+        key, value = _bytes(found, "key"), _bytes(found, "value")
+        if unknown := [name for name in found if name not in _NAMES]:
+            raise ValueError(f"has {json.dumps(unknown[0])}, which means nothing here")
+    except ValueError as error:
+        raise BadInput(f"line {number} {error}: {_RIGHT}") from None
+    try:
+        batch.put(key, value)
+    except BadInput as error:
+        raise BadInput(f"line {number}: {error}") from None
 
 
-def _bytes(found: dict[str, str], name: str) -> bytes:
-    if name in found:
-        return found[name].encode()
-    return base64.b64decode(found[f"{name}64"], validate=True)
+def _bytes(found: dict[str, Any], name: str) -> bytes:
+    text, packed = found.get(name), found.get(f"{name}64")
+    if (name in found) == (f"{name}64" in found):
+        both = "both" if name in found else "neither"
+        raise ValueError(f'has {both} "{name}" {"and" if both == "both" else "nor"} "{name}64"')
+    given = text if name in found else packed
+    if not isinstance(given, str):
+        which = name if name in found else f"{name}64"
+        raise ValueError(f'has a "{which}" that is not a string but {json.dumps(given)[:40]}')
+    try:
+        return given.encode() if name in found else base64.b64decode(given, validate=True)
+    except UnicodeEncodeError:
+        raise ValueError(f'has a "{name}" with half a character (a lone surrogate)') from None
+    except ValueError:
+        raise ValueError(f'has a "{name}64" that is not base64') from None

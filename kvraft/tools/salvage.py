@@ -1,0 +1,224 @@
+"""Salvage: what can still be read of a damaged table and of a damaged log.
+
+Every block of a table and every frame of a log has a checksum of its own, so that one that is
+rotten says nothing about the others:
+
+- **A table** yields each block that is sound.  What is lost is named by the keys that the index has
+  around it.  Without a sound index, blocks are found one after another, for a block ends where its
+  checksum comes out even; then all after the first that is rotten is lost.  Without a sound footer,
+  the properties are looked for, which say how many rows to expect.
+- **A log** yields each frame that is sound: after a rotten one the next is looked for.  The entries
+  between are lost.
+
+Nothing is guessed: what is yielded was written just so.  What *was* lost may have been newer, or a
+delete, so that an older value shows again; hence everything lost is named.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kvraft import frame
+from kvraft.block import TRAILER_BYTES, Block, unseal
+from kvraft.disk import Disk
+from kvraft.errors import Damage, Foreign
+from kvraft.plural import counted
+from kvraft.ranges import Ranges
+from kvraft.record import Row, label, survey_entries, unpack_writes
+from kvraft.segment import ENTRIES, read_header
+from kvraft.sstable import Bounds, Reach, decode_index, reach_of, read_footer
+from kvraft.tableinfo import table_name
+
+_UNREADABLE = (Damage, Foreign, ValueError)
+_SOUND = zlib.crc32(bytes(4))
+"""What the checksum of anything that ends in its own checksum comes to (block.py)."""
+
+
+@dataclass
+class Salvaged:
+    """What was read: ``chunks`` of rows in order, range deletes, and in words what is ``lost``."""
+
+    chunks: list[list[Row]] = field(default_factory=list)
+    ranges: list[Row] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    reach: Reach = field(default_factory=Reach)
+    owner: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows were read."""
+        return sum(map(len, self.chunks))
+
+
+# ── a table ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def salvage_table(disk: Disk, number: int) -> Salvaged:
+    """Return what can be read of table ``number``; raises ``Foreign`` if its format is another."""
+    name = table_name(number)
+    data = disk.read(name)
+    found = Salvaged()
+    try:
+        bounds: Bounds | None = read_footer(disk, name, len(data))[0]
+    except Damage:
+        bounds = None
+    properties = _properties(name, data, bounds)
+    try:
+        found.owner = str(properties["owner"])
+        found.reach = reach_of(properties)
+    except (KeyError, ValueError):
+        pass
+    if bounds is None:
+        _without_footer(name, data, properties, found)
+        return found
+    _read_blocks(name, data, bounds, found)
+    if bounds.ranges != bounds.properties:
+        try:
+            body = _body(name, data, bounds.ranges, bounds.properties)
+            found.ranges = Ranges(Block(body).rows()).rows()
+        except _UNREADABLE:
+            found.lost.append(f"the range deletes of {name}: what they deleted may be there again")
+    return found
+
+
+def _body(name: str, data: bytes, start: int, end: int) -> bytes:
+    return unseal(data[start:end], end - start, start, name)
+
+
+def _properties(name: str, data: bytes, bounds: Bounds | None) -> dict[str, Any]:
+    """Return the properties of a table, empty if they cannot be read."""
+    start = data.rfind(b'{"number": ') if bounds is None else bounds.properties
+    if start < 0:
+        return {}
+    end = _end_of(data, start) if bounds is None else bounds.index
+    try:
+        found = json.loads(_body(name, data, start, end))
+    except _UNREADABLE:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _read_blocks(name: str, data: bytes, bounds: Bounds, found: Salvaged) -> None:
+    """Read the data blocks by the index, or one after another if that is lost."""
+    try:
+        last_keys, starts = decode_index(_body(name, data, bounds.index, bounds.footer))
+    except _UNREADABLE:
+        found.chunks, end = _blocks(name, data[: bounds.filter])
+        if end < bounds.filter:
+            found.lost.append(f"{_above(found)} of {name}, whose index is lost, too")
+        return
+    for at, last_key in enumerate(last_keys):
+        try:
+            block = Block(_body(name, data, starts[at], starts[at + 1]))
+            found.chunks.append(block.rows())
+        except _UNREADABLE:
+            after = f"after {label(last_keys[at - 1])}" if at else "from the first one on"
+            found.lost.append(f"the keys of {name} {after} through {label(last_key)}")
+
+
+def _without_footer(name: str, data: bytes, properties: dict[str, Any], found: Salvaged) -> None:
+    """Read as many data blocks as the properties promise rows, but no range deletes."""
+    expected = properties.get("rows")
+    if type(expected) is not int:
+        found.lost.append(f"all of {name}: neither its footer nor its properties can be read")
+        return
+    chunks, _ = _blocks(name, data, expected)
+    found.chunks = chunks
+    if found.rows < expected:
+        found.lost.append(f"{_above(found)} of {name}, whose footer is lost, too")
+    if properties.get("ranges"):
+        found.lost.append(f"the range deletes of {name}: what they deleted may be there again")
+
+
+def _above(found: Salvaged) -> str:
+    return f"the keys above {label(found.chunks[-1][-1][0])}" if found.chunks else "all keys"
+
+
+def _blocks(name: str, data: bytes, rows: int | None = None) -> tuple[list[list[Row]], int]:
+    """Return the rows of the sound blocks at the beginning of ``data``, and where they end."""
+    chunks: list[list[Row]] = []
+    at = found = 0
+    while at < len(data) and (rows is None or found < rows):
+        end = _end_of(data, at)
+        try:
+            chunk = Block(_body(name, data, at, end)).rows()
+        except _UNREADABLE:
+            break
+        chunks.append(chunk)
+        found, at = found + len(chunk), end
+    return chunks, at
+
+
+def _end_of(data: bytes, start: int) -> int:
+    """Return where the block that begins at ``start`` ends, ``start`` if it is not sound."""
+    checksum = start & 0xFFFFFFFF
+    for end in range(start + 1, len(data) + 1):
+        checksum = zlib.crc32(data[end - 1 : end], checksum)
+        if checksum == _SOUND and end - start > TRAILER_BYTES:
+            return end
+    return start
+
+
+# ── a log ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class SalvagedLog:
+    """What was read of a store's log: all rows and range deletes, through entry ``last``."""
+
+    rows: list[Row] = field(default_factory=list)
+    ranges: list[Row] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    first: int = 0  # 0 if there is no entry
+    last: int = 0
+
+
+def salvage_log(disk: Disk, owner: str, names: list[str]) -> SalvagedLog:
+    """Return what can be read of the segments ``names`` of the store of ``owner``, in order."""
+    log = SalvagedLog()
+    for name in names:
+        data = disk.read(name)
+        for each in _frames(owner, name, data, log):
+            if each.kind != ENTRIES:
+                continue
+            try:
+                turns, last = survey_entries(each.payload)
+                rows, ranges, _ = unpack_writes(each.payload)
+            except ValueError:
+                continue  # the gap in the entries will be named
+            first = turns[0].index
+            if log.first and first > log.last + 1:
+                log.lost.append(
+                    f"log entries {log.last + 1} to {first - 1}, before those of {name}"
+                )
+            log.first, log.last = log.first or first, max(log.last, last)
+            log.rows += rows
+            log.ranges += ranges
+    return log
+
+
+def _frames(owner: str, name: str, data: bytes, log: SalvagedLog) -> Iterator[frame.Frame]:
+    """Yield the sound frames of a segment after its header, and say what lies between them."""
+    seed = frame.seed_of(owner, name)
+    try:
+        at = read_header(name, data)[1]
+    except Damage:
+        at = 0
+    while at < len(data):
+        each = frame.decode(data, at, seed=seed)
+        if isinstance(each, frame.Frame):
+            yield each
+            at = each.end
+            continue
+        following = data.find(frame.MAGIC, at + 1)
+        while following >= 0 and isinstance(frame.decode(data, following, seed=seed), str):
+            following = data.find(frame.MAGIC, following + 1)
+        if following < 0:
+            size = counted(len(data) - at, "byte")
+            log.lost.append(f"what the last {size} of {name} said, if they were ever synced")
+            return
+        at = following

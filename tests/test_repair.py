@@ -1,0 +1,221 @@
+"""Repair: what is intact comes back, what is lost is named, and the store opens."""
+
+import random
+
+import pytest
+
+from kvraft.disk import RealDisk
+from kvraft.errors import BadInput, Damage, Forgotten
+from kvraft.identity import claim
+from kvraft.lsm import Tree, TreeOptions
+from kvraft.options import TreeOptions as Options
+from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId
+from kvraft.sstable import Reach, Table
+from kvraft.store import Store
+from kvraft.tools.repair import INTACT, repair
+from kvraft.verify import verify
+from kvraft.wal import Wal
+
+SMALL = Options(memtable_bytes=2000, block_bytes=200)
+
+
+def pairs(directory):
+    with Store.open(directory) as store:
+        return dict(store.scan())
+
+
+def written(directory, seed, writes=400):
+    """Return a directory with many tables and a log that was cut, and each key's every value."""
+    chance = random.Random(seed)
+    values = {}
+    with Store.open(directory, options=SMALL, segment_bytes=1500) as store:
+        for number in range(writes):
+            key = b"%03d" % chance.randrange(120)
+            if chance.random() < 0.15:
+                store.delete(key)
+                values.setdefault(key, []).append(None)
+            else:
+                value = b"%d-" % number + b"v" * chance.randrange(30)
+                store.put(key, value)
+                values.setdefault(key, []).append(value)
+        while store.work():
+            pass
+        right = dict(store.scan())
+    return right, values
+
+
+def reaches(directory):
+    disk = RealDisk(directory)
+    with Tree.open(disk, owner="kvraft/store") as tree:
+        found = [Table.open(disk, info).reach for info in tree.tables]
+    disk.close()
+    return found
+
+
+# ── what tables tell ────────────────────────────────────────────────────────────────────────────
+
+
+def test_flushes_follow_on_and_a_compaction_has_the_hull(tmp_path):
+    with Tree.open(tmp_path) as tree:
+        for index in (3, 7, 9):
+            tree.apply([(b"%d" % index, index, b"v")], Position(index, 2))
+            tree.flush()
+        disk = tree._disk
+        found = [Table.open(disk, info).reach for info in tree.tables]
+        at = [Position(0, 0), Position(3, 2), Position(7, 2), Position(9, 2)]
+        assert found == [Reach(at[2], at[3]), Reach(at[1], at[2]), Reach(at[0], at[1])]
+        tree.compact()
+        assert [Table.open(disk, info).reach for info in tree.tables] == [Reach(at[0], at[3])]
+
+
+def test_the_manifest_lost_after_the_log_was_cut(tmp_path):
+    """The tables alone tell through which entry they reach: the store opens, and has it all."""
+    right, _ = written(tmp_path, seed=1)
+    for path in [*tmp_path.glob("MANIFEST-*"), tmp_path / "CURRENT"]:
+        path.unlink()
+    said = repair(tmp_path)
+    assert not any(line.startswith("LOST") for line in said)
+    assert pairs(tmp_path) == right
+    assert repair(tmp_path) == [INTACT]
+
+
+# ── damage ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x40
+    path.write_bytes(data)
+
+
+def test_one_rotten_block_costs_its_own_keys_and_they_are_named(tmp_path):
+    with Store.open(tmp_path, options=Options(block_bytes=200), segment_bytes=500) as store:
+        for number in range(100):
+            store.put(b"%03d" % number, b"v" * 20)
+        store.flush()
+        store.compact()
+        name = f"{store.tables[0].number:06d}.sst"
+    disk = RealDisk(tmp_path)
+    table = Table.open(disk, int(name[:6]))
+    block = table.load_block(3)
+    lost = set(block.keys)
+    before, last = table.last_keys[2], table.last_keys[3]
+    offset = table.extent(3)[0]
+    disk.close()
+    flip(tmp_path / name, offset + 5)
+    said = repair(tmp_path)
+    assert f"LOST: the keys of {name} after {before.decode()} through {last.decode()}." in said
+    found = pairs(tmp_path)
+    assert set(found) >= {b"%03d" % n for n in range(100)} - lost
+    assert (tmp_path / "lost" / name).exists()
+
+
+@pytest.mark.parametrize("part", ["footer", "index", "properties", "filter", "first"])
+def test_a_table_without_one_of_its_parts_yields_its_rows(tmp_path, part):
+    with Tree.open(tmp_path, options=TreeOptions(block_bytes=200)) as tree:
+        for number in range(100):
+            tree.put(b"%03d" % number, b"v" * 20)
+        tree.flush()
+        [info] = tree.tables
+    from kvraft.sstable import read_footer
+    from kvraft.tableinfo import table_name
+
+    disk, name = RealDisk(tmp_path), table_name(info.number)
+    bounds, _ = read_footer(disk, name, info.size)
+    disk.close()
+    at = {"first": 3}.get(part)
+    flip(tmp_path / name, getattr(bounds, part) + 3 if at is None else at)
+    said = repair(tmp_path)
+    with Tree.open(tmp_path) as tree:
+        found = dict(tree.scan())
+    assert len(found) == 100 if part != "first" else 80 < len(found) < 100
+    assert (part == "first") == any(line.startswith("LOST") for line in said)
+
+
+def test_a_rotten_frame_of_the_log_costs_its_own_entries(tmp_path):
+    with Store.open(tmp_path) as store:
+        for number in range(50):
+            store.put(b"%03d" % number, b"v" * 20)
+            store.sync()
+    [segment] = tmp_path.glob("*.wal")
+    size = segment.stat().st_size
+    flip(segment, size // 2)
+    with pytest.raises(Damage):
+        Store.open(tmp_path)
+    said = repair(tmp_path)
+    [named] = [line for line in said if line.startswith("LOST: log entries")]
+    first, last = int(named.split()[3]), int(named.split()[5].rstrip(","))
+    found = pairs(tmp_path)
+    assert set(found) == {b"%03d" % n for n in range(50) if not first <= n + 1 <= last}
+    assert last - first <= 1
+    with Store.open(tmp_path) as store:
+        store.put(b"new", b"v")
+    assert pairs(tmp_path)[b"new"] == b"v"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_damaged_the_store_opens_and_invents_nothing(tmp_path, seed):
+    """Every key of a store whose tables and log are intact is right; elsewhere no value is new."""
+    chance = random.Random(seed)
+    right, values = written(tmp_path, seed, writes=250)
+    hurt = chance.sample(sorted(p.name for p in tmp_path.iterdir() if p.name != "LOCK"), 2)
+    if chance.random() < 0.5:
+        hurt.append("CURRENT")
+    for name in dict.fromkeys(hurt):
+        path = tmp_path / name
+        size = path.stat().st_size
+        match chance.randrange(3):
+            case 0:
+                path.unlink()
+            case 1:
+                path.write_bytes(path.read_bytes()[: chance.randrange(size)])
+            case _:
+                flip(path, chance.randrange(size))
+    try:
+        said = repair(tmp_path)
+    except BadInput as error:
+        assert "nothing here tells" in str(error)
+        return
+    verify(tmp_path)
+    found = pairs(tmp_path)
+    assert all(value in values[key] for key, value in found.items())
+    lost = any(line.startswith("LOST") for line in said)
+    if not lost and not any(name.endswith((".sst", ".wal")) for name in hurt):
+        assert found == right
+    with Store.open(tmp_path) as store:
+        store.put(b"after", b"repair")
+        store.flush()
+    verify(tmp_path)
+    assert pairs(tmp_path) == found | {b"after": b"repair"}
+
+
+# ── members ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_member_that_lost_anything_is_refused_and_its_copy_can_be_dumped(tmp_path):
+    disk = RealDisk(tmp_path)
+    claim(disk, "c/n1", new=True)
+    wal = Wal.open(disk, "c/n1")
+    puts = [Record(Kind.PUT, b"%d" % at, b"v", at, TxnId("c", 1, at), True) for at in (1, 2)]
+    entries = [Entry(1, at, put) for at, put in enumerate(puts, 1)]
+    wal.save(HardState(1, "n1"), entries)
+    wal.close()
+    with Tree.open(disk, owner="c/n1") as tree:
+        tree.apply([(b"1", 1, b"v"), (b"2", 2, b"v")], Position(2, 1))
+        tree.flush()
+    disk.close()
+    assert repair(tmp_path) == [INTACT]
+    (tmp_path / "CURRENT").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(Forgotten, match=r"kvraft rebuild.*without its MEMBER file can be repaired"):
+        repair(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "MEMBER").unlink()
+    assert "These were the files of c/n1: they can be dumped, never run again." in repair(tmp_path)
+    from kvraft.tools.transfer import dump
+
+    assert len(list(dump(tmp_path))) == 2
+    disk = RealDisk(tmp_path)
+    with pytest.raises(Forgotten):
+        claim(disk, "c/n1", new=False)
+    disk.close()
