@@ -44,15 +44,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from random import Random
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, overload
 
-from kvraft.clock import Clock
+from kvraft.clock import Clock, show
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
 from kvraft.inputs import whole
-from kvraft.record import MAX_NAME_BYTES, Timestamp, TxnId, is_name
+from kvraft.plural import counted
+from kvraft.record import MAX_NAME_BYTES, Buffer, Timestamp, TxnId, is_name
 from kvraft.session import WINDOW
 from kvraft.transaction import (
     Answer,
@@ -89,7 +91,7 @@ class WriteFailed(KvraftError):
     """A write that somebody waited for ended ABORTED or UNKNOWN; ``ticket`` tells more."""
 
     def __init__(self, ticket: Ticket) -> None:
-        super().__init__(f"{ticket.txn} is {ticket.stage}: {ticket.reason}")
+        super().__init__(str(ticket))
         self.ticket = ticket
 
 
@@ -169,6 +171,35 @@ class Ticket(_Errand):
 
     def __repr__(self) -> str:
         return f"<Ticket {self.txn} {self.stage}, sent {self.sent}>"
+
+    def __str__(self) -> str:
+        """Say how it stands, why, and what can be done about it."""
+        why = f": {self.reason}" if self.reason else ""
+        return f"{self.txn} is {self.stage}{why}{self.advice and '; ' + self.advice}"
+
+    @property
+    def advice(self) -> str:
+        """What to do about a ticket that ended other than APPLIED, in words; ``""`` for others."""
+        if self.stage is Stage.UNKNOWN:
+            return "it may have happened or not, and client.retry(ticket) is safe: it cannot twice"
+        if self.stage is not Stage.ABORTED:
+            return ""
+        if self.conflict is not None:
+            return "it did not happen: begin it anew, with what the key holds now"
+        return "it did not happen: submit it anew"
+
+    def _repr_html_(self) -> str:
+        """Return a small table, for notebooks."""
+        rows: list[tuple[str, object]] = [
+            ("transaction", self.txn),
+            ("stage", self.stage),
+            ("sent", self.sent),
+        ]
+        if self.index:
+            rows += [("log index", self.index), ("timestamp", show(self.timestamp))]
+        rows += [("why", self.reason), ("what to do", self.advice)] if self.reason else []
+        lines = (f"<tr><th>{name}</th><td>{escape(str(what))}</td></tr>" for name, what in rows)
+        return f"<table>{''.join(lines)}</table>"
 
     @property
     def sent(self) -> str:
@@ -313,24 +344,79 @@ class Client:
         """Begin a transaction with reads, to be used in a ``with`` statement: a :class:`Draft`."""
         return Draft(self)
 
-    def put(self, key: bytes, value: bytes) -> Ticket:
+    def put(self, key: Buffer, value: Buffer) -> Ticket:
         """Store ``value`` under ``key`` and wait for it; see :meth:`write`."""
         return self.write([(key, value)])
 
-    def delete(self, key: bytes) -> Ticket:
-        """Delete ``key`` and wait for it; see :meth:`write`."""
+    def delete(self, key: Buffer) -> Ticket:
+        """Delete ``key``, whether it holds anything or not, and wait; see :meth:`write`."""
         return self.write([(key, None)])
+
+    def __getitem__(self, key: Buffer) -> bytes:
+        """Return what ``key`` holds, as :meth:`get` does; ``KeyError`` if it holds nothing."""
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: Buffer, value: Buffer) -> None:
+        """Store ``value`` under ``key`` and wait for it, as :meth:`put` does."""
+        self.put(key, value)
+
+    def __delitem__(self, key: Buffer) -> None:
+        """Delete ``key`` and wait; ``KeyError`` if it held nothing when that was decided."""
+        with self.transaction() as draft:
+            if draft.get(key) is None:
+                raise KeyError(key)
+            draft.delete(key)
+
+    def __contains__(self, key: Buffer) -> bool:
+        """Return whether ``key`` holds anything: a linearizable read, as :meth:`get` is."""
+        return self.get(key) is not None
+
+    __iter__ = None  # else ``for key in client`` would ask for the keys 0, 1, 2, …
+
+    def __repr__(self) -> str:
+        name = f"{self.name}.{self._incarnation}" if self._incarnation else self.name
+        leader = f"leader {self.leader}" if self.leader else "no leader known"
+        waiting = len(self._open) + len(self._queue)
+        return f"<Client {name}, {leader}, {counted(waiting, 'write')} under way>"
+
+    @overload
+    def get(
+        self,
+        key: Buffer,
+        default: None = None,
+        *,
+        at: Timestamp | None = None,
+        member: str | None = None,
+        stale: bool = False,
+        timeout: int = TIMEOUT_MILLIS,
+    ) -> bytes | None: ...
+
+    @overload
+    def get(
+        self,
+        key: Buffer,
+        default: bytes,
+        *,
+        at: Timestamp | None = None,
+        member: str | None = None,
+        stale: bool = False,
+        timeout: int = TIMEOUT_MILLIS,
+    ) -> bytes: ...
 
     def get(
         self,
-        key: bytes,
+        key: Buffer,
+        default: bytes | None = None,
         *,
         at: Timestamp | None = None,
         member: str | None = None,
         stale: bool = False,
         timeout: int = TIMEOUT_MILLIS,
     ) -> bytes | None:
-        """Return what ``key`` holds, ``None`` if nothing: a linearizable read (thesis §6.4).
+        """Return what ``key`` holds, ``default`` if nothing: a linearizable read (thesis §6.4).
 
         The leader answers, or ``member``, which asks the leader how far it must have come first.
         With ``stale`` that member answers at once with what it has: the value may be old, and a
@@ -342,11 +428,12 @@ class Client:
         Raises :class:`ReadFailed` if nobody answers within ``timeout`` milliseconds, or if what was
         ``at`` that time is not kept any more, or is not known yet.
         """
-        return self.read(key, at=at, member=member, stale=stale, timeout=timeout).value
+        value = self.read(key, at=at, member=member, stale=stale, timeout=timeout).value
+        return default if value is None else value
 
     def read(
         self,
-        key: bytes,
+        key: Buffer,
         *,
         at: Timestamp | None = None,
         member: str | None = None,
@@ -354,7 +441,7 @@ class Client:
         timeout: int = TIMEOUT_MILLIS,
     ) -> ReadAnswer:
         """Return value, timestamp and place in the log of what ``key`` holds; see :meth:`get`."""
-        check_key(key)
+        key = check_key(key)
         if member is not None and member not in self._members:
             raise BadInput(f"there is no member called {member}: {', '.join(self._members)}")
         if stale and member is None:
@@ -659,14 +746,14 @@ class Draft:
         self.ticket: Ticket | None = None
         """The ticket, once it was sent."""
 
-    def get(self, key: bytes) -> bytes | None:
+    def get(self, key: Buffer) -> bytes | None:
         """Return what ``key`` holds, this transaction's own writes included.
 
         A key is read once: asking again gives the same answer.  Raises what :meth:`Client.get`
         raises.
         """
         self._check_open()
-        check_key(key)
+        key = check_key(key)
         if key in self._writes:
             return self._writes[key]
         if key not in self._read:
@@ -674,17 +761,17 @@ class Draft:
             self._read[key], self._reads[key] = answer.value, answer.timestamp
         return self._read[key]
 
-    def put(self, key: bytes, value: bytes) -> None:
+    def put(self, key: Buffer, value: Buffer) -> None:
         """Let ``key`` hold ``value`` if the transaction is carried out."""
         self._write(key, value)
 
-    def delete(self, key: bytes) -> None:
+    def delete(self, key: Buffer) -> None:
         """Let ``key`` hold nothing if the transaction is carried out."""
         self._write(key, None)
 
-    def _write(self, key: bytes, value: bytes | None) -> None:
+    def _write(self, given: Buffer, stored: Buffer | None) -> None:
         self._check_open()
-        check_write(key, value)
+        key, value = check_write(given, stored)
         self._writes[key] = value
 
     def submit(self, *, timeout: int = TIMEOUT_MILLIS) -> Ticket:

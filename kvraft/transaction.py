@@ -40,15 +40,17 @@ from kvraft.record import (
     MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
     RESERVED,
+    Buffer,
     Entry,
     Kind,
     Record,
     Timestamp,
     TxnId,
+    as_bytes,
     expectation,
 )
 
-Writes = Mapping[bytes, bytes | None] | Iterable[tuple[bytes, bytes | None]]
+Writes = Mapping[bytes, Buffer | None] | Iterable[tuple[Buffer, Buffer | None]]
 """What a client asks for: keys with the values to store, ``None`` to delete the key."""
 
 
@@ -88,7 +90,7 @@ def build(
     """
     final: dict[bytes, bytes | None] = {}
     for key, value in _pairs(writes):
-        check_write(key, value)
+        key, value = check_write(key, value)
         final.pop(key, None)
         final[key] = value
     if not final and not reads:
@@ -104,25 +106,30 @@ def build(
     return Transaction(txn, tuple(records))
 
 
-def check_key(key: object) -> None:
-    """Raise :class:`~kvraft.errors.BadInput` unless a client may use ``key``."""
-    if not isinstance(key, bytes):
-        raise WrongType(f"a key must be bytes, not {type(key).__name__}: {key!r:.60}")
+def check_key(given: object) -> bytes:
+    """Return the key that was ``given``, as bytes; a bytearray or memoryview is copied.
+
+    Raises :class:`~kvraft.errors.BadInput` unless a client may use it.
+    """
+    key = as_bytes(given, "a key")
     if len(key) > MAX_KEY_BYTES:
         raise BadInput(f"a key of {len(key)} bytes is longer than {MAX_KEY_BYTES}")
     if key.startswith(RESERVED):
         raise BadInput(f"keys that begin with {RESERVED!r} are reserved, so not {key!r:.60}")
+    return key
 
 
-def check_write(key: object, value: object) -> None:
-    """Raise :class:`~kvraft.errors.BadInput` unless a client may write ``value`` under ``key``."""
-    check_key(key)
-    if not isinstance(value, bytes | None):
-        kind = type(value).__name__
-        raise WrongType(f"the value of key {key!r:.60} must be bytes or None, not {kind}")
+def check_write(given: object, stored: object) -> tuple[bytes, bytes | None]:
+    """Return the key and the value that were given, as bytes; the value ``None`` deletes the key.
+
+    Raises :class:`~kvraft.errors.BadInput` unless a client may write the one under the other.
+    """
+    key = check_key(given)
+    value = None if stored is None else as_bytes(stored, f"the value of key {key!r:.60}")
     if value is not None and len(value) > MAX_VALUE_BYTES:
         size = f"{len(value)} bytes is longer than {MAX_VALUE_BYTES}"
         raise BadInput(f"the value of key {key!r:.60}: {size}")
+    return key, value
 
 
 def _pairs(writes: Any) -> Iterable[tuple[bytes, bytes | None]]:

@@ -8,6 +8,7 @@ import pytest
 from kvraft.client import MAX_REDIRECTS, Client, WriteFailed
 from kvraft.errors import BadInput
 from kvraft.session import WINDOW
+from kvraft.sim import World
 from kvraft.transaction import (
     Answer,
     Read,
@@ -248,3 +249,77 @@ def test_a_read_finds_the_leader_and_returns_the_value(hand):
     assert all(isinstance(r, Read) for r in hand.sent)
     with pytest.raises(BadInput, match="a key must be bytes"):
         hand.client.get("k")
+
+
+# ── how it reads ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def client():
+    world = World(3, seed=1)
+    return world.client("alice")
+
+
+def test_a_client_reads_like_a_mapping(client):
+    client[b"k"] = b"v"
+    assert client[b"k"] == b"v"
+    assert b"k" in client
+    assert client.get(b"none") is None
+    assert client.get(b"none", b"0") == b"0"
+    assert client.get(b"k", default=b"0") == b"v"
+    del client[b"k"]
+    assert b"k" not in client
+    with pytest.raises(KeyError):
+        client[b"k"]
+    with pytest.raises(KeyError):
+        del client[b"k"]
+    with pytest.raises(TypeError, match="not iterable"):
+        list(client)
+
+
+def test_what_can_be_bytes_is_taken_and_text_is_told_how_to_be(client):
+    ticket = client.put(bytearray(b"k"), memoryview(b"v"))
+    (record,) = ticket.transaction.records
+    assert (type(record.key), type(record.value)) == (bytes, bytes)
+    assert client.get(memoryview(b"k")) == b"v"
+    with client.transaction() as draft:
+        assert draft.get(bytearray(b"k")) == b"v"
+        draft.put(memoryview(b"k"), bytearray(b"w"))
+    assert client[b"k"] == b"w"
+    for wrong in (lambda: client.get("k"), lambda: client.put("k", b"v"), lambda: "k" in client):
+        with pytest.raises(TypeError, match=r"a key must be bytes, not str: write b'k', or use"):
+            wrong()
+    with pytest.raises(TypeError, match="the value of key b'k' must be bytes, not str"):
+        client.put(b"k", "v")
+
+
+def test_a_client_and_a_ticket_say_what_they_are(client):
+    assert repr(client) == "<Client alice, no leader known, 0 writes under way>"
+    ticket = client.put(b"k", b"v")
+    assert repr(client).startswith(f"<Client {ticket.txn.session}, leader n")
+    assert str(ticket) == f"{ticket.txn} is APPLIED"
+    assert "<th>log index</th><td>3</td>" in ticket._repr_html_()
+
+
+def test_a_ticket_says_in_words_why_it_ended_so_and_what_to_do(hand):
+    lost = hand.client.submit({b"k": b"v"}, timeout=100)
+    hand.pass_time(200)
+    assert str(lost).startswith(
+        "c.7#1 is UNKNOWN: no final answer came before the deadline; it may"
+    )
+    assert "client.retry(ticket) is safe" in lost.advice
+    with pytest.raises(WriteFailed, match=r"client\.retry\(ticket\) is safe"):
+        hand.client.wait_for(lost)
+    lost.reason = "<b>"
+    assert "&lt;b&gt;" in lost._repr_html_()
+    dead = hand.client.submit({b"k": b"v"}, timeout=100)
+    hand.redirect(hand.sent[-1], None)
+    hand.now += 200
+    hand.client.tick()
+    assert dead.advice == "it did not happen: submit it anew"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65_536, "\ud800", 7])
+def test_a_name_that_cannot_be_written_down_is_refused(name):
+    with pytest.raises(BadInput, match="a client needs a name"):
+        Client(name, ["n1"], host=Hand(), random=Random(1))

@@ -35,9 +35,9 @@ def test_an_empty_value_is_not_a_delete():
     [
         ([], "at least one write"),
         ({}, "at least one write"),
-        ([("a", b"x")], "a key must be bytes, not str: 'a'"),
+        ([("a", b"x")], "a key must be bytes, not str: write b'a'"),
         ([(None, b"x")], "a key must be bytes, not NoneType"),
-        ([(b"a", "x")], "value of key b'a' must be bytes or None, not str"),
+        ([(b"a", "x")], "value of key b'a' must be bytes, not str"),
         ([(b"a", 3)], "not int"),
         ([(b"a",)], "a key and a value"),
         ([b"ab"], "a key and a value"),

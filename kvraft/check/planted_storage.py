@@ -33,7 +33,7 @@ from kvraft.sstable import Table
 from kvraft.stats import Counts
 from kvraft.tableinfo import TableInfo, table_name
 from kvraft.tablewriter import Format, TableWriter
-from kvraft.transaction import Complete, Gatherer, Refusal, Submit, Undo
+from kvraft.transaction import Complete, Gatherer, Refusal, Registered, Submit, Undo
 
 # ── who may cut the log ─────────────────────────────────────────────────────────────────────────
 
@@ -203,6 +203,19 @@ class ExpiresByItsClock(Replica):
         self.machine.sessions.millis = self._millis
 
 
+class CountsIncarnations(Replica):
+    """A leader numbers the clients that register by itself, and not by their place in the log."""
+
+    _given = 0
+
+    def _settle_registration(self, entry: Entry) -> None:
+        self._given += 1
+        super()._settle_registration(entry)
+        said = self._replies[-1]
+        if isinstance(said, Registered):
+            self._replies[-1] = said._replace(incarnation=self._given)
+
+
 # ── snapshots ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -324,6 +337,7 @@ PLANTED_STORAGE: dict[str, type[Replica]] = {
     "stamps not raised": StampsNotRaised,
     "retries applied": AppliesRetries,
     "sessions by the clock": ExpiresByItsClock,
+    "incarnations counted in memory": CountsIncarnations,
     "snapshot without sessions": SnapshotsWithoutSessions,
     "snapshot without tombstones": SnapshotsWithoutTombstones,
     "snapshot off by one": SnapshotsOffByOne,
