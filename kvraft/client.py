@@ -52,6 +52,7 @@ from typing import Protocol, Self, overload
 from kvraft.clock import Clock, show
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
+from kvraft.inputs import whole
 from kvraft.plural import counted
 from kvraft.record import MAX_NAME_BYTES, Buffer, Timestamp, TxnId, is_name
 from kvraft.session import WINDOW
@@ -292,10 +293,11 @@ class Client:
         return self._submit(writes, None, timeout)
 
     def _submit(self, writes: Writes, reads: dict[bytes, Timestamp] | None, timeout: int) -> Ticket:
+        deadline = self._millis() + whole(timeout, "a timeout", least=0)
         txn = TxnId(self.name, 0, self._sequence + 1)
         transaction = build(txn, writes, self.clock.now(), reads)
         self._sequence += 1
-        ticket = Ticket(self._millis() + timeout, transaction=transaction, host=self._host)
+        ticket = Ticket(deadline, transaction=transaction, host=self._host)
         ticket.timestamp = transaction.timestamp
         self._queue.append(ticket)
         self._send_queued()
@@ -311,7 +313,7 @@ class Client:
             raise BadInput(f"{ticket.txn} is {ticket.stage}: there is nothing to retry")
         if ticket.host is not self._host:
             raise BadInput(f"{ticket.txn} was submitted by another client than this {self.name!r}")
-        ticket.deadline = self._millis() + timeout
+        ticket.deadline = self._millis() + whole(timeout, "a timeout", least=0)
         if not ticket.attempts:  # it waited in vain to be sent, and nobody has heard of it yet
             self._sequence += 1  # the window may have left its number behind
             ticket.transaction = ticket.transaction.named(TxnId(self.name, 0, self._sequence))
@@ -446,7 +448,8 @@ class Client:
             raise BadInput("a stale read needs to be told at which member")
         if at is not None and not (type(at) is int and at >= 0):
             raise BadInput(f"a time to read at is a timestamp, not {at!r:.60}")
-        deadline, number = self._millis() + timeout, self._host.number()
+        deadline = self._millis() + whole(timeout, "a timeout", least=0)
+        number = self._host.number()
         read = _OpenRead(deadline, number=number, key=key, at=member, stale=stale, time=at)
         self._reads[read.number] = read
         self._send(read)

@@ -33,6 +33,7 @@ from kvraft.membership import Configuration
 from kvraft.messages import Message
 from kvraft.plural import counted
 from kvraft.record import Entry, HardState, Position
+from kvraft.table import html_table
 
 
 class Role(StrEnum):
@@ -220,6 +221,21 @@ class Status:
     progress: dict[str, FollowerStatus]
     waiting_reads: int
     undecided: int  # proposals
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook: the member, and whom it leads."""
+        rows = [
+            ("term", f"{self.term}, voted for {self.vote or 'nobody'}"),
+            ("leader", self.leader or "unknown"),
+            ("members", str(self.configuration)),
+            ("log", f"{self.first_index} to {self.last_index}"),
+            ("durable, committed", f"through {self.durable_index}, through {self.commit_index}"),
+            ("timer", f"{self.elapsed} of {counted(self.timeout, 'tick')}"),
+        ]
+        for name, follower in self.progress.items():
+            silent = "" if follower.active else ", silent"
+            rows.append((name, f"{follower.state}, match {follower.match}{silent}"))
+        return html_table(f"{self.member}: {self.role}", rows)
 
     def __str__(self) -> str:
         lines = [

@@ -10,8 +10,7 @@ Invariant: everything here is said in terms of ``get`` and ``scan``, and knows n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator
-from html import escape
+from collections.abc import Generator, Iterator
 
 from kvraft.merge import Pair
 from kvraft.record import Buffer
@@ -67,13 +66,3 @@ class Readable(ABC):
     def items(self) -> Generator[Pair, None, None]:
         """Return an iterator over keys and values: :meth:`scan` of everything."""
         return self.scan()
-
-
-def html_table(caption: str, rows: Iterable[tuple[str, str]]) -> str:
-    """Return a small HTML table for a notebook: a caption, and a name and what it is a row."""
-    cells = "".join(
-        f"<tr><th style='text-align:left'>{escape(name)}</th>"
-        f"<td style='text-align:left'>{escape(value)}</td></tr>"
-        for name, value in rows
-    )
-    return f"<table><caption>{escape(caption)}</caption>{cells}</table>"

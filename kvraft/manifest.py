@@ -219,6 +219,11 @@ def load(disk: Disk, owner: str) -> State:
     return _find(disk, owner)[0]
 
 
+def torn_tail(disk: Disk, owner: str) -> TailCut | None:
+    """Return what is torn at the end of the live manifest, if anything; raises as :func:`load`."""
+    return _find(disk, owner)[1]
+
+
 def owner_of(disk: Disk) -> str:
     """Return whose tree is on ``disk``, as the manifest says that ``CURRENT`` names.
 

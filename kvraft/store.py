@@ -41,7 +41,6 @@ from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Report, ignore
-from kvraft.face import html_table
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
@@ -61,6 +60,7 @@ from kvraft.record import (
 )
 from kvraft.segment import Recovery, recover
 from kvraft.snapshot import Source
+from kvraft.table import html_table
 from kvraft.wal import SEGMENT_BYTES, Durability, Wal
 
 OWNER = "kvraft/store"

@@ -12,7 +12,7 @@ from kvraft.disk import TEMPORARY, Disk
 from kvraft.errors import Damage, Foreign, Forgotten
 from kvraft.identity import ASIDE, MEMBER, REBUILD, check_member
 from kvraft.levels import Levels
-from kvraft.manifest import CURRENT, State, is_manifest, load
+from kvraft.manifest import CURRENT, State, is_manifest, load, torn_tail
 from kvraft.manifest import owner_of as owner_of_tree
 from kvraft.plural import counted
 from kvraft.segment import Recovery, is_segment, owner_of
@@ -54,6 +54,10 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
         check_member(disk, owner)
     elif has_log and owner != OWNER:
         raise Forgotten(f"{MEMBER} is missing: {REBUILD}")
+    live = {table_name(info.number) for info in load(disk, owner).tables}
+    unnamed = [n for n in disk.names() if table_number(n) is not None and n not in live]
+    if unnamed:
+        lines.append(f"The manifest does not name, and opening removes: {', '.join(unnamed)}.")
     strange = [name for name in disk.names() if not _known(name)]
     if strange:
         lines.append(f"Not kvraft's, and left alone: {', '.join(strange)}.")
@@ -62,6 +66,18 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
 
 def check(disk: Disk, owner: str) -> list[str]:
     """Check the log and the tree of ``owner``, but not whose disk it is; return what they hold."""
+    torn = torn_tail(disk, owner)
+    if torn is None:
+        return _check_contents(disk, owner)
+    lost = f"its last {counted(torn.size, 'byte')} are not sound"
+    try:
+        lines = _check_contents(disk, owner)
+    except Damage as error:
+        raise Damage(torn.file, torn.offset, f"{lost}, and without them: {error}") from None
+    return [*lines, f"Torn tail, to be dropped, of {torn.file} from {torn.offset} on: {lost}."]
+
+
+def _check_contents(disk: Disk, owner: str) -> list[str]:
     if not any(is_segment(name) for name in disk.names()):
         lines = [f"A tree of {owner or 'nobody in particular'}, without a log."]
         return [*lines, _check_tables(disk, load(disk, owner))]

@@ -4,6 +4,7 @@ The other members are played by the test, so that it can lose, hold back and con
 """
 
 from collections import namedtuple
+from contextlib import nullcontext
 from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
@@ -748,7 +749,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("says", BROKEN)
 def test_the_checker_finds_each_property_broken(says):
-    world = SimpleNamespace(replicas={})
+    world = SimpleNamespace(undisturbed=nullcontext, replicas={})
     checker = Checker(world)
     *good, bad = BROKEN[says]
     for replicas in good:
@@ -763,7 +764,7 @@ def test_the_log_of_a_member_is_never_longer_at_its_front_while_it_runs():
     """A start may find entries again; they are in tables, so nobody is the worse for it."""
     runs = shown((1, 1), base=3, commit=5, first=4, flushed=4, applied=5)
     again = shown((1, 1, 1), base=2, commit=5, first=3, flushed=4, applied=5)
-    world = SimpleNamespace(replicas={"n1": runs})
+    world = SimpleNamespace(undisturbed=nullcontext, replicas={"n1": runs})
     checker = Checker(world)
     checker.check()
     world.replicas = {"n1": again}
@@ -776,7 +777,10 @@ def test_the_log_of_a_member_is_never_longer_at_its_front_while_it_runs():
 
 
 def test_the_checker_lets_pass_what_is_allowed():
-    world = SimpleNamespace(replicas={"n1": shown(role=LEADER, vote="n1"), "n2": shown(vote="n1")})
+    world = SimpleNamespace(
+        undisturbed=nullcontext,
+        replicas={"n1": shown(role=LEADER, vote="n1"), "n2": shown(vote="n1")},
+    )
     checker = Checker(world)
     checker.check()
     world.replicas = {

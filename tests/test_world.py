@@ -1,13 +1,16 @@
 """Whole clusters in the simulated world: the same every time, and right under faults."""
 
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.invariants import Checker
+from kvraft.check.invariants import Checker, Violation, WorldChecker
+from kvraft.check.transactions import TransactionChecker
 from kvraft.client import WriteFailed
 from kvraft.errors import BadInput, Damage, Foreign, TimedOut
 from kvraft.events import (
@@ -28,6 +31,7 @@ from kvraft.raft import Role
 from kvraft.record import RESERVED
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
+from kvraft.sim.world import TICK
 from kvraft.transaction import Answer, Stage, Submit
 
 TINY = Options(
@@ -629,3 +633,148 @@ def test_leaders_change_in_a_storm():
     world, _ = storm(3)
     assert max(r.raft.term for r in world.replicas.values()) > 1
     assert any(r.raft.role is Role.LEADER for r in world.replicas.values())
+
+
+# ── a checker looks past the faults ─────────────────────────────────────────────────────────────
+
+
+def flushed_world(*checkers):
+    """A world whose members have flushed, so that most of the log is on disk only."""
+    world = elected(options=replace(TINY, segment_bytes=1 << 20))  # none is cut
+    watching = [checker(world) for checker in checkers]
+    for i in range(60):
+        world.client("c").put(b"k%d" % (i % 9), b"v" * 60)
+        for checker in watching:
+            checker.check()
+    world.settle()
+    assert all(replica.raft.log.released > 20 for replica in world.replicas.values())
+    return world, watching
+
+
+def test_a_checker_does_not_meet_the_faults_that_are_meant_for_members():
+    world, (transactions,) = flushed_world(TransactionChecker)
+    for name in world.members:
+        world.disk(name).break_at(1, kinds=("read",), stays=True)
+    Checker(world).check()
+    WorldChecker(world).check()
+    transactions.check()
+    transactions.check_members()
+    for name in world.members:
+        with pytest.raises(OSError, match="Input/output error"):
+            world.disk(name).read("MEMBER")
+
+
+def test_a_checker_does_not_use_up_the_calls_after_which_a_disk_is_to_fail():
+    world, _ = flushed_world()
+    disk = world.disk("n1")
+    disk.break_at(2, kinds=("read",))
+    Checker(world).check()
+    disk.read("MEMBER")
+    with pytest.raises(OSError, match="Input/output error"):
+        disk.read("MEMBER")
+
+
+def test_after_looking_undisturbed_a_fault_is_there_again_whatever_happened():
+    world = elected()
+    world.disk("n1").break_at(1, kinds=("read",), stays=True)
+    with suppress(Violation), world.undisturbed():
+        world.disk("n1").read("MEMBER")
+        raise Violation("this", (), "was found")
+    with pytest.raises(OSError, match="Input/output error"):
+        world.disk("n1").read("MEMBER")
+
+
+# ── a process that stood still ──────────────────────────────────────────────────────────────────
+
+LEASES = Options(raft=RaftOptions(lease_ticks=10))
+
+
+class LosesTicks(World):
+    """A world whose members never hear of the time that passed while they stood still."""
+
+    def _tick(self, seat, incarnation):
+        if self.now < seat.paused_until:
+            self._plan(self.now + TICK, partial(self._tick, seat, incarnation))
+        else:
+            super()._tick(seat, incarnation)
+
+
+class TicksLast(World):
+    """A world whose members take what waited for them before the ticks that they missed."""
+
+    def _wake(self, seat, incarnation):
+        waiting = [message for message in seat.inbox if message is not None]
+        if self.now >= seat.paused_until and waiting and seat.replica is not None:
+            seat.inbox, missed = waiting, [None] * (len(seat.inbox) - len(waiting))
+            super()._wake(seat, incarnation)
+            seat.inbox[:0] = missed
+        super()._wake(seat, incarnation)
+
+
+def read_after_a_pause(world):
+    """Return what is read at a leader that stood still while another one was elected and wrote."""
+    world.run_until(lambda: world.leader() is not None)
+    old = world.leader()
+    reader, writer = world.client("reader"), world.client("writer")
+    reader.put(b"k", b"old")
+    writer.put(b"k", b"old")
+    world.run_for(200)
+    assert world.replicas[old].raft.lease
+    world.partition([old])
+    world.pause(old, 1_500)
+    end = world.now + 1_500_000
+    others = [name for name in world.members if name != old]
+    world.run_until(lambda: any(world.replicas[name].raft.role is Role.LEADER for name in others))
+    writer.put(b"k", b"new")  # acknowledged before the read is asked
+    world.run_for((end - world.now) // 1_000 - 5)
+    assert reader.leader == old
+    return reader.get(b"k")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_leader_that_stood_still_does_not_serve_from_a_lease_that_has_run_out(seed):
+    world = World(3, seed=seed, options=LEASES)
+    assert read_after_a_pause(world) == b"new"
+    world.heal()
+    world.settle()
+
+
+@pytest.mark.parametrize("rule", [LosesTicks, TicksLast])
+def test_without_catching_up_on_ticks_first_that_read_is_stale(rule):
+    assert b"old" in {read_after_a_pause(rule(3, seed=seed, options=LEASES)) for seed in range(5)}
+
+
+def test_ticks_that_came_while_a_disk_was_busy_are_taken_before_all_else():
+    world = elected()
+    name = world.leader()
+    seat, given = world._seats[name], []
+    seat.replica.raft.tick = lambda: given.append("tick")
+    seat.replica.receive = lambda message: given.append("message")
+    world.run_for(20)
+    seat.busy_until = world.now + 55_000  # a sync that takes long
+    given.clear()
+    world.run_for(54)
+    assert not given
+    assert None in seat.inbox
+    world.run_for(1)
+    assert given.count("tick") >= 5
+    assert given == sorted(given, reverse=True), "ticks first"
+
+
+def test_a_member_that_stands_still_does_nothing_and_comes_back():
+    world = elected(options=TINY)
+    client, name = world.client("c"), next(n for n in world.members if n != world.leader())
+    world.pause(name, 500)
+    marks = world.replicas[name].marks
+    for i in range(20):
+        client.put(b"k%d" % i, b"v" * 60)
+    assert world.now < 450_000
+    assert world.replicas[name].marks == marks
+    world.run_for(600)
+    world.settle()
+    assert user_map(world, name) == user_map(world, world.leader())
+    with pytest.raises(BadInput, match="at least 0"):
+        world.pause(name, -1)
+    world.crash(name)
+    with pytest.raises(BadInput, match="does not run"):
+        world.pause(name, 5)

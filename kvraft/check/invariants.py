@@ -3,6 +3,7 @@
 :class:`Checker` looks at nothing but the members' states and remembers what it has seen.  Call
 :meth:`Checker.check` after each step of a world; it raises :class:`Violation` naming the property.
 :class:`WorldChecker` looks at disks and messages, too, and at everything in ``properties.py``.
+Both look past the faults of simulated disks: what is to fail is what a member does.
 
 Raft's properties (Figure 3) and the storage engine's:
 
@@ -49,11 +50,12 @@ class Checker:
 
     def check(self) -> None:
         """Look at every running member; raise :class:`Violation` if something cannot be."""
-        for name, replica in self._world.replicas.items():
-            self._check_marks(name, replica)
-            self._check_term_and_vote(name, replica)
-            self._check_committed(name, replica)
-            self._check_leader(name, replica)
+        with self._world.undisturbed():
+            for name, replica in self._world.replicas.items():
+                self._check_marks(name, replica)
+                self._check_term_and_vote(name, replica)
+                self._check_committed(name, replica)
+                self._check_leader(name, replica)
 
     def _check_marks(self, name: str, replica: Replica) -> None:
         m = replica.marks
@@ -134,6 +136,10 @@ class WorldChecker:
     def check(self) -> None:
         """Look at every member and at what was sent; raise :class:`Violation` if that cannot be."""
         self._marks.check()
+        with self._world.undisturbed():
+            self._check_raft()
+
+    def _check_raft(self) -> None:
         replicas = self._world.replicas
         self._seen = {name: self._see(name, replicas.get(name)) for name in self._world.members}
         for id, _, message in self._world.in_flight:

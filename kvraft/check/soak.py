@@ -256,10 +256,11 @@ class Soak:
 
     def _check_maps(self) -> None:
         """Compare the members with the dict; a write that ended UNKNOWN may be there or not."""
-        maps = {
-            name: dict(replica.tree.scan(prefix=b"key/"))
-            for name, replica in self.world.replicas.items()
-        }
+        with self.world.undisturbed():
+            maps = {
+                name: dict(replica.tree.scan(prefix=b"key/"))
+                for name, replica in self.world.replicas.items()
+            }
         first = next(iter(maps.values()))
         for name, found in maps.items():
             pairs = [(key, found.get(key)) for key in {**found, **self._model, **first}]

@@ -242,10 +242,11 @@ class Life:
     def _look(self) -> None:
         """Look at whole members."""
         self.transactions.check_members()
-        for name, replica in self.world.replicas.items():
-            oldest, newest = replica.tree.horizon, replica.tree.timestamp
-            for at in {oldest: 0, (oldest + newest) // 2: 0, newest: 0}:
-                check_rows(name, dict(replica.tree.scan(b"a", b"z", at=at)))
+        with self.world.undisturbed():
+            for name, replica in self.world.replicas.items():
+                oldest, newest = replica.tree.horizon, replica.tree.timestamp
+                for at in {oldest: 0, (oldest + newest) // 2: 0, newest: 0}:
+                    check_rows(name, dict(replica.tree.scan(b"a", b"z", at=at)))
 
     # ── beginning and end ───────────────────────────────────────────────────────────────────────
 
@@ -353,9 +354,9 @@ class Life:
         for _ in range(200):
             self.world.step()
             others = [r.raft.log for name, r in self.world.replicas.items() if name != leader]
-            ends = [
-                log.slice(log.last_index)[0] for log in others if log.last_index >= log.first_index
-            ]
+            logs = [log for log in others if log.last_index >= log.first_index]
+            with self.world.undisturbed():
+                ends = [log.slice(log.last_index)[0] for log in logs]
             if any(end.record.kind.is_data and not end.record.commit for end in ends):
                 break
         if leader in self.world.replicas:

@@ -112,6 +112,10 @@ class Witnessed(World):
     def step(self) -> None:
         """Let the next event happen, and look."""
         super().step()
+        with self.undisturbed():
+            self._look()
+
+    def _look(self) -> None:
         for name, replica in self.replicas.items():
             model, log, committed = self.model, replica.raft.log, replica.raft.commit_index
             if committed > model.last >= log.first_index - 1:

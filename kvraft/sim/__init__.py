@@ -6,7 +6,7 @@
 >>> client.put(b"greeting", b"hello").stage.value
 'APPLIED'
 >>> world.settle()
->>> {name: member.get(b"greeting") for name, member in world.replicas.items()}
+>>> {name: member.tree.get(b"greeting") for name, member in world.replicas.items()}
 {'n1': b'hello', 'n2': b'hello', 'n3': b'hello'}
 """
 

@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import NamedTuple
 
+from kvraft import inputs
 from kvraft.disk import Disk
 from kvraft.events import Crashed, Event, Trace
 from kvraft.membership import Configuration
@@ -88,11 +89,13 @@ class Alone:
         disk: Disk | None = None,
         replica: type[Replica] = Replica,
     ) -> None:
-        self.disk = disk or SimDisk()
+        if options is not None:
+            inputs.instance(options, Options, "the options of a member")
+        self.disk = SimDisk() if disk is None else disk
         self.trace = Trace()
         self.writes = 0
         self._options = options
-        self._class = replica
+        self._class = inputs.subclass(replica, Replica, "replica")
         self._starts = 0
         self.start()
         self._incarnation = self.register("c")
@@ -150,6 +153,8 @@ class Alone:
 
     def work(self, slices: int | None = None) -> int:
         """Do up to ``slices`` slices of long work, all there is if ``None``; return how many."""
+        if slices is not None:
+            inputs.whole(slices, "a number of slices", least=0)
         done = 0
         while self.replica.has_work and done != slices:
             self.replica.work()
@@ -165,7 +170,7 @@ class Alone:
         to do are not saved up.
         """
         gauges: list[Gauge] = []
-        credit = 0.0
+        credit, slices = 0.0, inputs.number(slices, "slices of work after each write", least=0)
         for pair in pairs:
             self.write([pair])
             credit += slices

@@ -36,6 +36,7 @@ from functools import partial
 from random import Random
 from typing import Protocol, Unpack
 
+from kvraft import inputs
 from kvraft.contract import Options, ReadReady, Role
 from kvraft.errors import BadInput, TimedOut
 from kvraft.events import (
@@ -62,6 +63,7 @@ from kvraft.sim.mail import Letter, Mail, Pick
 from kvraft.sim.member import Member, appended, past
 from kvraft.sim.network import describe
 from kvraft.sim.world import TICK
+from kvraft.table import html_table
 
 MOMENT = 1_000
 """Microseconds that pass with each input by hand."""
@@ -107,26 +109,26 @@ class Cluster:
         latency: tuple[int, int] = (1, 1),
         trace: bool = True,
     ) -> None:
-        if not 1 <= latency[0] <= latency[1]:
-            raise BadInput(f"a latency of {latency[0]} to {latency[1]} ticks makes no sense")
-        if isinstance(members, int):
-            members = [f"n{n + 1}" for n in range(members)]
+        inputs.instance(latency, tuple, "a latency, the least and the most ticks,")
+        least, most = (inputs.whole(ticks, "a latency in ticks") for ticks in (*latency, 0, 0)[:2])
+        if len(latency) != 2 or not 1 <= least <= most:
+            raise BadInput(f"a latency of {' to '.join(map(str, latency))} ticks makes no sense")
         if not isinstance(members, Configuration):
-            members = Configuration(tuple(members))
-        self.seed = seed
-        self.options = options or Options()
+            members = Configuration(inputs.members(members))
+        self.seed = inputs.whole(seed, "a seed")
+        options = Options() if options is None else options
+        self.options = inputs.instance(options, Options, "the options of a cluster")
         self.now = 0
         """Microseconds since the cluster began."""
-        self.loss = 0.0
-        """The probability with which a message is lost as it is sent."""
+        self._loss = 0.0
         self.trace = Trace()
         self.watchers: list[Watcher] = []
         self.members = {name: Member(name, members) for name in members.members}
         """All members there ever were, by name, running or not."""
         self._first_configuration = members
-        self._consensus = consensus
+        self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._latency = latency
-        self._traced = bool(trace)
+        self._traced = inputs.flag(trace, "trace")
         self._random = Random(f"{seed}/network")
         self._mail = Mail()
         self._proposals = 0
@@ -148,6 +150,15 @@ class Cluster:
         return {name: m.raft for name, m in self.members.items() if m.raft is not None}
 
     @property
+    def loss(self) -> float:
+        """The probability with which a message is lost as it is sent."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, share: float) -> None:
+        self._loss = inputs.probability(share, "the probability of a loss")
+
+    @property
     def in_flight(self) -> list[Letter]:
         """The messages on their way, in the order in which they were sent."""
         return list(self._mail.in_flight.values())
@@ -156,6 +167,25 @@ class Cluster:
         """Return the running member that leads in the highest term, if any does."""
         leaders = [raft for raft in self.rafts.values() if raft.role is Role.LEADER]
         return max(leaders, key=lambda raft: raft.term).member if leaders else None
+
+    def __repr__(self) -> str:
+        members = counted(len(self.members), "member")
+        mail = counted(len(self._mail.in_flight), "message")
+        return (
+            f"<Cluster of {members}, {len(self.rafts)} running, leader "
+            f"{self.leader() or 'unknown'}, {mail} in flight, seed {self.seed}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook: what each member is, and where its log ends."""
+        rows = []
+        for name, member in self.members.items():
+            role = "down" if member.raft is None else member.raft.role.value
+            term, vote = member.hard_state
+            committed, last = member.marks.committed, member.log.last_index
+            rows.append((name, role, term, vote or "", committed, last))
+        columns = ("member", "role", "term", "vote", "committed", "last")
+        return html_table(repr(self), rows, columns)
 
     def __str__(self) -> str:
         """Return a line for each member, and one for each message in flight."""
@@ -251,6 +281,7 @@ class Cluster:
 
     def cut_log(self, name: str, index: int) -> None:
         """Let a member take a snapshot of what it applied through ``index``, and cut its log."""
+        inputs.whole(index, "where a log is cut")
         self._member(name).cut_log(self._input(name), index)
         self._work(name)
 
@@ -270,9 +301,11 @@ class Cluster:
 
     def add(self, name: str, voters: Sequence[str] | None = None) -> None:
         """Start a new, empty member that knows only of ``voters``, by default the first ones."""
-        if name in self.members:
+        if inputs.text(name, "the name of a member") in self.members:
             raise BadInput(f"there is a member called {name} already")
-        told = Configuration(tuple(voters)) if voters else self._first_configuration
+        told = self._first_configuration
+        if voters is not None:
+            told = Configuration(inputs.names(voters, "voters"))
         self.members[name] = Member(name, told)
         self.restart(name)
 
@@ -283,7 +316,8 @@ class Cluster:
 
         What crosses a cut is lost: when it is sent, or when it would arrive.
         """
-        named = [self._member(name).name for group in groups for name in group]
+        groups = tuple(inputs.groups(groups, self._member))
+        named = [name for group in groups for name in group]
         rest = [name for name in self.members if name not in named]
         whole = [list(group) for group in groups] + ([rest] if rest else [])
         self._mail.partition(whole)
@@ -302,7 +336,7 @@ class Cluster:
 
     def run(self, ticks: int) -> None:
         """Let time pass: in each tick what is due arrives, then every running member ticks."""
-        for _ in range(ticks):
+        for _ in range(inputs.whole(ticks, "a number of ticks", least=0)):
             self._pass_tick()
 
     def run_until(self, condition: Callable[[], bool], *, limit: int = 10_000) -> int:
@@ -310,7 +344,8 @@ class Cluster:
 
         Raises :class:`~kvraft.errors.TimedOut` after ``limit`` ticks.
         """
-        for ticks in range(limit):
+        inputs.function(condition, "what is waited for")
+        for ticks in range(inputs.whole(limit, "the limit", least=0)):
             if condition():
                 return ticks
             self._pass_tick()
@@ -397,7 +432,7 @@ class Cluster:
         why = self._mail.why_cut(message)
         if why:
             self._lose(letter, why)
-        elif self.loss and self._random.random() < self.loss:
+        elif self._loss and self._random.random() < self._loss:
             self._lose(letter, "loss")
 
     def _arrive(self, letter: Letter) -> None:
@@ -420,7 +455,7 @@ class Cluster:
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
     def _member(self, name: str) -> Member:
-        if name not in self.members:
+        if inputs.text(name, "the name of a member") not in self.members:
             raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
         return self.members[name]
 

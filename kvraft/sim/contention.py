@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from kvraft.client import Client, Draft, Ticket
 from kvraft.errors import BadInput
+from kvraft.inputs import whole
 from kvraft.plural import counted
 from kvraft.record import Timestamp
 from kvraft.replica import Options, Replica
@@ -78,7 +79,8 @@ def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int =
 
     Raises :class:`~kvraft.errors.BadInput` without clients, or with less than two accounts.
     """
-    if clients < 1 or keys < 2:
+    whole(rounds, "a number of rounds", least=0)
+    if whole(clients, "a number of clients") < 1 or whole(keys, "a number of accounts") < 2:
         raise BadInput(
             f"{counted(clients, 'client')} and {counted(keys, 'account')}: there is "
             "nothing to transfer"
@@ -100,6 +102,7 @@ def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int =
 
 def contest(clients: int, keys: int, rounds: int, *, seed: int = 1) -> Contest:
     """Return how often transfers conflict in a world of their own."""
+    whole(keys, "a number of accounts")
     world = open_bank(keys, seed=seed)
     tickets = transfers(world, clients, keys, rounds, seed=seed)
     conflicts = sum(ticket.conflict is not None for ticket in tickets)

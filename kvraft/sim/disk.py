@@ -39,12 +39,16 @@ from __future__ import annotations
 import copy
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
 from kvraft import disk as files
+from kvraft import inputs
 from kvraft.disk import Disk
+from kvraft.errors import BadInput
+from kvraft.plural import counted
 
 WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "sync_dir")
 """The kinds of calls that change something; ``read`` is the only other one that can be broken."""
@@ -138,7 +142,7 @@ class SimDisk:
 
     def __init__(self) -> None:
         self.operations = 0
-        self.capacity: int | None = None
+        self._capacity: int | None = None
         self._created = 0
         self._files: dict[str, _File] = {}
         self._durable: dict[str, _File] = {}  # the directory at the last sync_dir
@@ -250,6 +254,15 @@ class SimDisk:
 
     # ── what no real disk offers ────────────────────────────────────────────────────────────────
 
+    @property
+    def capacity(self) -> int | None:
+        """How many bytes all files may have together, ``None`` for no limit."""
+        return self._capacity
+
+    @capacity.setter
+    def capacity(self, size: int | None) -> None:
+        self._capacity = None if size is None else inputs.whole(size, "a capacity", least=0)
+
     def backup(self) -> SimDisk:
         """Return another disk with copies of all files, as they can be read now."""
         twin = SimDisk()
@@ -296,8 +309,8 @@ class SimDisk:
         a random prefix of its bytes is written first.  Every operation after it raises too, until
         :meth:`crash` or :meth:`restore`.
         """
-        if n < 1:
-            raise ValueError(f"there is no operation {n} from now on: the next one is 1")
+        if inputs.whole(n, "the number of an operation") < 1:
+            raise BadInput(f"there is no operation {n} from now on: the next one is 1")
         self._until_cut, self._random = n, random
 
     def break_at(
@@ -318,10 +331,12 @@ class SimDisk:
         leaves it as it was.  A second ``break_at`` takes the place of the first, and a crash
         changes nothing about it.
         """
-        if n < 1:
-            raise ValueError(f"there is no call {n} from now on: the next one is 1")
+        if inputs.whole(n, "the number of a call") < 1:
+            raise BadInput(f"there is no call {n} from now on: the next one is 1")
+        inputs.whole(error, "the number of an error", least=1)
+        kinds = inputs.names(kinds, "the kinds of calls that fail")
         if unknown := [kind for kind in kinds if kind not in (*WRITES, "read")]:
-            raise ValueError(f"there are no calls {unknown} that could fail")
+            raise BadInput(f"there are no calls {unknown} that could fail")
         self._fault = _Fault(n, error, tuple(kinds), random, stays)
 
     def lie_at(self, n: int, lie: str) -> None:
@@ -338,13 +353,30 @@ class SimDisk:
         """Let no further call fail or lie that :meth:`break_at` or :meth:`lie_at` asked for."""
         self._fault, self._until_lie = None, 0
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let no call fail in a ``with`` block, and none count for :meth:`break_at`.
+
+        It is for one who looks from outside, such as a checker: faults are meant for the member.
+        """
+        fault, self._fault = self._fault, None
+        try:
+            yield
+        finally:
+            self._fault = fault
+
     def restore(self) -> None:
         """Give the power back with nothing lost, as when only the process died."""
         self._until_cut = self._random = None
 
     def corrupt(self, name: str, offset: int, mask: int = 0xFF) -> None:
         """Flip the bits of ``mask`` in one byte of a file, for good."""
-        self._file(name).data[offset] ^= mask
+        data = self._file(name).data
+        if not 0 <= inputs.whole(offset, "the offset of a byte") < len(data):
+            raise BadInput(f"{name} has {counted(len(data), 'byte')}, and none at {offset}")
+        if not 1 <= inputs.whole(mask, "a mask of bits") <= 0xFF:
+            raise BadInput(f"a mask of {mask} flips no bit of a byte: 1 to 255 would")
+        data[offset] ^= mask
 
     def copy(self) -> SimDisk:
         """Return a second disk in the same state, what is durable and what is not included."""

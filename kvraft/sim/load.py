@@ -21,6 +21,7 @@ from random import Random
 from statistics import fmean
 from typing import NamedTuple
 
+from kvraft import inputs
 from kvraft.compaction import Task
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
@@ -71,8 +72,10 @@ def key_of(number: int) -> bytes:
 
 def writes_of(seed: int, count: int, keys: int, deletes: float = 0.2) -> Iterator[Write]:
     """Yield ``count`` writes to random ones of ``keys`` keys, of which a share is deletes."""
+    inputs.whole(keys, "the number of keys", least=1)
+    inputs.probability(deletes, "the share of deletes")
     random = Random(f"load/{seed}")
-    for number in range(count):
+    for number in range(inputs.whole(count, "the number of writes", least=0)):
         key = key_of(random.randrange(keys))
         yield key, None if random.random() < deletes else b"%06d" % number * 6
 
@@ -110,6 +113,7 @@ class Load:
 
     def __post_init__(self) -> None:
         """Open the tree."""
+        inputs.instance(self.options, TreeOptions, "the options of a load")
         self.tree = Tree.open(self.disk, owner="tree", options=self.options, report=self._report)
 
     def _report(self, event: Event) -> None:
@@ -117,6 +121,7 @@ class Load:
 
     def write(self, key: bytes, value: bytes | None, slices: int = 1) -> None:
         """Write, and then do as many slices of long work, if there is any."""
+        inputs.whole(slices, "a number of slices", least=0)
         self.writes += 1
         if value is None:
             self.tree.delete(key)
@@ -133,7 +138,9 @@ class Load:
         The tree is opened anew with :class:`These` for its strategy.  Raises ``BadInput`` if there
         are no such tables.
         """
-        missing = set(numbers) - {table.number for table in self.tree.tables}
+        inputs.whole(level, "the level to merge into", least=0)
+        asked = {inputs.whole(number, "the number of a table") for number in numbers}
+        missing = asked - {table.number for table in self.tree.tables}
         if missing or not numbers:
             raise BadInput(f"there are no tables {sorted(missing)} to merge")
         self.tree.flush()
@@ -185,6 +192,7 @@ def drive(
     options: TreeOptions, writes: Sequence[Write], *, slices: int = 1, every: int = 20
 ) -> list[Sample]:
     """Let a new tree take ``writes``; return a sample of after ``every`` few of them."""
+    inputs.whole(every, "how often a sample is taken, in writes,", least=1)
     load, random, samples = Load(options), Random("probes"), []
     for key, value in writes:
         load.write(key, value, slices)

@@ -51,6 +51,9 @@ class Mail:
 
     def find(self, **pick: Unpack[Pick]) -> list[Letter]:
         """Return the messages in flight that are what is asked for, in the order sent."""
+        if wrong := [word for word in pick if word not in Pick.__annotations__]:
+            known = ", ".join(Pick.__annotations__)
+            raise BadInput(f"messages are picked by {known}, not by {wrong[0]}")
         id, sender, to, kind = map(pick.get, ("id", "sender", "to", "kind"))
         return [
             letter

@@ -15,6 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
+from kvraft.inputs import flag, probability, whole
 from kvraft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -61,17 +62,27 @@ class Network:
     def __init__(
         self, random: Random, *, fastest: int, slowest: int, reorder: bool = False
     ) -> None:
+        whole(fastest, "the fastest delay")
+        whole(slowest, "the slowest delay")
         if not 0 <= fastest <= slowest:
             raise BadInput(f"a delay of {fastest} to {slowest} microseconds makes no sense")
         self._random = random
         self._fastest, self._slowest = fastest, slowest
-        self._reorder = reorder
+        self._reorder = flag(reorder, "reorder")
         self._latest: dict[tuple[str, str], int] = {}  # arrival on each link
         self._group_of: dict[str, int] = {}
         self._last_id = 0
-        self.loss = 0.0
-        """The probability with which a message is lost."""
+        self._loss = 0.0
         self.in_flight: dict[int, Envelope] = {}
+
+    @property
+    def loss(self) -> float:
+        """The probability with which a message is lost."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, share: float) -> None:
+        self._loss = probability(share, "the probability of a loss")
 
     def post(self, message: AnyMessage, now: int) -> Envelope:
         """Put a message on its way."""
@@ -96,7 +107,10 @@ class Network:
         return here is not None and there is not None and here != there
 
     def partition(self, groups: Collection[Collection[str]]) -> None:
-        """Cut all links between different groups.  Who is in no group talks to everybody."""
+        """Cut all links between different groups.  Who is in no group talks to everybody.
+
+        Names are taken as they are, for a network does not know who there is.
+        """
         self._group_of = {name: number for number, group in enumerate(groups) for name in group}
 
     def heal(self) -> None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from kvraft.errors import BadInput
 from kvraft.events import Appended, Applied, Committed, Event, Redirected, Repeated, Trace
+from kvraft.inputs import whole
 from kvraft.replica import Options, Replica
 from kvraft.sim.world import World
 from kvraft.transaction import Stage
@@ -85,7 +86,7 @@ def outage(
     told.  In the end the dead member is started again, so that whatever is on its disk has its
     effect.
     """
-    if step < 0:
+    if whole(step, "a number of steps") < 0:
         raise BadInput(f"a leader cannot die {step} steps after a write")
     world = begun(seed, replica=replica)
     first, fallen, ann = len(world.trace), world.leader(), world.client("ann")
@@ -132,6 +133,7 @@ def _count(news: Trace, kind: type[Event], txn: str, who: str | None) -> int:
 
 def pauses(count: int, seed: int = SEED) -> list[int]:
     """Return the pauses, in milliseconds, between ``count`` sendings of a write nobody answers."""
+    whole(count, "a number of pauses", least=0)
     world = World(3, seed=seed)
     client = world.client("ann")
     client.register()
@@ -157,6 +159,7 @@ def lost_updates(
     Two clients write to one key in turn, the one with the fast clock first.  A write is lost if a
     read right after it is acknowledged, before anybody else writes, gives another value.
     """
+    whole(rounds, "a number of rounds", least=0)
     world = begun(seed, options=Options(skew_millis=10_000), replica=replica)
     fast, slow = world.client("fast"), world.client("slow")
     world.set_clock("fast", ahead)

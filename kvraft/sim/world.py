@@ -8,6 +8,8 @@ What is simulated, and how:
 
 - A member that is busy syncing its disk takes no input; what arrives meanwhile waits and is taken
   together afterwards: group commit comes by itself.
+- Ticks that a member missed, since it was busy or its process stood still (:meth:`World.pause`),
+  are caught up before it takes anything else.
 - A crash loses a member's memory and whatever its disk had not synced
   (:class:`~kvraft.sim.disk.SimDisk`); what it sent before is still on its way.
 - Slices of long work (flushes) are done between messages, one at a time.
@@ -18,12 +20,13 @@ Events of the world's queue are ordered by time, then by the order in which they
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from kvraft import inputs
 from kvraft.client import Client
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Busy, NotLeader, Stopped, TimedOut
@@ -34,6 +37,7 @@ from kvraft.events import (
     Failed,
     Healed,
     Lost,
+    Marks,
     Partitioned,
     Sent,
     Trace,
@@ -41,10 +45,12 @@ from kvraft.events import (
 )
 from kvraft.identity import MEMBER, own_files, set_aside, successor
 from kvraft.membership import Configuration
+from kvraft.plural import counted
 from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage, Envelope, Network, describe
+from kvraft.table import html_table
 from kvraft.transaction import (
     Answer,
     Later,
@@ -81,6 +87,7 @@ class _Seat:
     waking: bool = False
     working: bool = False
     busy_until: int = 0
+    paused_until: int = 0
 
 
 class World:
@@ -90,6 +97,9 @@ class World:
     are started at once, at time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order
     on each link unless ``reorder``.  ``consensus`` is the module that every member runs, and
     ``replica`` what joins it to log and tree.  With ``trace`` false no events are kept.
+
+    Raises :class:`~kvraft.errors.BadInput` here and everywhere for what makes no sense, of which
+    :class:`~kvraft.errors.WrongType` is a kind.
     """
 
     def __init__(
@@ -107,28 +117,29 @@ class World:
         replica: type[Replica] = Replica,
         trace: bool = True,
     ) -> None:
-        names = [f"n{i + 1}" for i in range(members)] if isinstance(members, int) else members
-        self.seed = seed
+        names = inputs.members(members)
+        self.seed = inputs.whole(seed, "a seed")
         self.now = 0
         """Microseconds since the world began."""
         self.trace = Trace()
         """Everything that happened; empty if no trace was asked for, which saves much."""
-        self._traced = trace
+        self._traced = inputs.flag(trace, "trace")
         self.network = Network(
             self._stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
         )
-        self._configuration = Configuration(tuple(names))
-        self._cluster = cluster
-        self._options = options or Options()
+        self._configuration = Configuration(names)
+        self._cluster = inputs.text(cluster, "the name of a cluster")
+        options = Options() if options is None else options
+        self._options = inputs.instance(options, Options, "the options of a world")
         self._clients: dict[str, Client] = {}
         self._ticking: dict[str, bool] = {}
         self._ahead: dict[str, int] = {}  # milliseconds, by member or client
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._planned = 0
+        self._consensus = inputs.subclass(consensus, Raft, "consensus")
+        self._replica = inputs.subclass(replica, Replica, "replica")
+        self._disk = inputs.function(disk, "disk")
         self._requests = 0  # the numbers given to clients
-        self._consensus = consensus
-        self._replica = replica
-        self._disk = disk
         self._seats = {name: _Seat(name, disk(name)) for name in self._configuration.voters}
         for name in self._seats:
             self.restart(name)
@@ -149,6 +160,25 @@ class World:
     def in_flight(self) -> list[Envelope]:
         """The messages on their way, in the order in which they were sent."""
         return list(self.network.in_flight.values())
+
+    def __repr__(self) -> str:
+        up, all_members = len(self.replicas), counted(len(self._seats), "member")
+        return (
+            f"<World of {all_members}, {up} running, leader {self.leader() or 'unknown'}, "
+            f"{self.now / MILLI:,.1f} ms, seed {self.seed}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook: what each member is, and its five marks."""
+        rows: list[tuple[str, ...]] = []
+        for name, seat in self._seats.items():
+            if seat.replica is None:
+                rows.append((name, "down", *("",) * 6))
+            else:
+                raft, m = seat.replica.raft, seat.replica.marks
+                marks = (m.first, m.flushed, m.applied, m.committed, m.last)
+                rows.append((name, raft.role.value, str(raft.term), *map(str, marks)))
+        return html_table(repr(self), rows, ("member", "role", "term", *Marks.__match_args__))
 
     def inbox(self, name: str) -> list[AnyMessage]:
         """What has reached a member and waits until its disk is idle."""
@@ -174,7 +204,8 @@ class World:
 
     def run_until(self, condition: Callable[[], bool], *, limit: int = 60_000) -> None:
         """Step until ``condition`` holds; :class:`~kvraft.errors.TimedOut` after ``limit`` ms."""
-        until = self.now + limit * MILLI
+        inputs.function(condition, "what is waited for")
+        until = self.now + inputs.whole(limit, "the limit", least=0) * MILLI
         while not condition():
             if not self._queue or self._queue[0][0] > until:
                 raise TimedOut(f"what was waited for did not happen within {limit} ms")
@@ -182,7 +213,7 @@ class World:
 
     def run_for(self, millis: int) -> None:
         """Let ``millis`` milliseconds pass."""
-        until = self.now + millis * MILLI
+        until = self.now + inputs.whole(millis, "a time to run for", least=0) * MILLI
         while self._queue and self._queue[0][0] <= until:
             self.step()
         self.now = until
@@ -202,10 +233,24 @@ class World:
         idle = not any(replica.has_work or replica.tree.has_work for replica in running)
         return same and idle and marks[0].applied == marks[0].last
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let no simulated disk fail in a ``with`` block: it is for one who looks from outside.
+
+        What members hold is partly on their disks, so whoever asks them reads there.  The faults
+        that were ordered are kept for the members' own calls.
+        """
+        with ExitStack() as stack:
+            for seat in self._seats.values():
+                if isinstance(seat.disk, SimDisk):
+                    stack.enter_context(seat.disk.undisturbed())
+            yield
+
     # ── clients ─────────────────────────────────────────────────────────────────────────────────
 
     def client(self, name: str) -> Client:
         """Return the client called ``name``, made on first use."""
+        inputs.text(name, "the name of a client")
         if name in self._seats:
             raise BadInput(f"{name} is a member, so it cannot be a client")
         if name not in self._clients:
@@ -220,6 +265,7 @@ class World:
 
     def dismiss(self, name: str) -> None:
         """Let a client go that waits for nothing any more: the world forgets it."""
+        inputs.text(name, "the name of a client")
         if name not in self._clients or self._clients[name].busy:
             raise BadInput(f"there is no client called {name} that waits for nothing")
         del self._clients[name]
@@ -232,6 +278,8 @@ class World:
 
         Without a name, the time of this world.
         """
+        if name:
+            self._known(name)
         return EPOCH_MILLIS + self.now // MILLI + self._ahead.get(name, 0)
 
     def set_clock(self, name: str, ahead: int) -> None:
@@ -239,10 +287,8 @@ class World:
 
         It may lie behind, too.  No clock but this one goes wrong: all run at one speed.
         """
-        if name in self._seats or name in self._clients:
-            self._ahead[name] = ahead
-        else:
-            raise BadInput(f"there is neither a member nor a client called {name}")
+        self._known(name)
+        self._ahead[name] = inputs.whole(ahead, "how far a clock is ahead")
 
     def _keep_ticking(self, name: str) -> None:
         if not self._ticking.get(name):
@@ -266,6 +312,19 @@ class World:
         if seat.replica is None:
             raise BadInput(f"{name} does not run")
         self._cut_power(seat)
+
+    def pause(self, name: str, millis: int) -> None:
+        """Let a member's process stand still for ``millis`` milliseconds: it does nothing at all.
+
+        What arrives meanwhile waits for it.  Then it first catches up on the ticks that it missed,
+        as everybody who owns a consensus module must (contract.py).
+        """
+        seat = self._seat(name)
+        if seat.replica is None:
+            raise BadInput(f"{name} does not run")
+        until = self.now + inputs.whole(millis, "the length of a pause", least=0) * MILLI
+        seat.paused_until = max(seat.paused_until, until)
+        seat.busy_until = max(seat.busy_until, until)
 
     def restart(self, name: str) -> bool:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
@@ -306,7 +365,7 @@ class World:
 
         Should its power go at that, it is to be started again: see :meth:`restart`.
         """
-        if name in self._seats or name in self._clients:
+        if inputs.text(name, "the name of a member") in (*self._seats, *self._clients):
             raise BadInput(f"there is somebody called {name} already")
         self._seats[name] = _Seat(name, self._disk(name))
         self.restart(name)
@@ -341,7 +400,7 @@ class World:
         votes (thesis §4.2.1).  Returns when that is so; raises :class:`~kvraft.errors.TimedOut` if
         it does not come to pass within ``limit`` milliseconds, as without a majority it cannot.
         """
-        until = self.now + limit * MILLI
+        until = self.now + inputs.whole(limit, "the limit", least=0) * MILLI
         for learns in (True, False):
             while not self._changed(old, new, learns=learns):
                 if self.now > until:
@@ -396,10 +455,7 @@ class World:
 
         Clients that are in no group reach everybody.
         """
-        named = [name for group in groups for name in sorted(group)]
-        for name in named:
-            if name not in self._seats and name not in self._clients:
-                raise BadInput(f"there is neither a member nor a client called {name}")
+        named = [name for group in inputs.groups(groups, self._known) for name in group]
         rest = [name for name in self.members if name not in named]
         whole = [sorted(group) for group in groups] + ([rest] if rest else [])
         self.network.partition(whole)
@@ -412,6 +468,8 @@ class World:
 
     def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
         """Lose messages in flight: one by its id, or all that ``which`` says.  Return how many."""
+        if not isinstance(which, int):
+            inputs.function(which, "what is to be lost, if not the number of a message,")
         doomed = [
             envelope.id
             for envelope in self.in_flight
@@ -452,9 +510,14 @@ class World:
         """Let a member take its inbox, do what follows from it, and send."""
         if seat.replica is None or seat.incarnation != incarnation:
             return
+        if self.now < seat.paused_until:
+            self._plan(seat.paused_until, partial(self._wake, seat, incarnation))
+            return
         seat.waking = False
         replica = seat.replica
-        inbox, seat.inbox = seat.inbox, []
+        # Ticks first: what it knows of the time must be true before it acts on anything (a lease).
+        inbox = sorted(seat.inbox, key=lambda message: message is not None)
+        seat.inbox = []
         try:
             for message in inbox:
                 _give(replica, message)
@@ -477,6 +540,9 @@ class World:
 
     def _work(self, seat: _Seat, incarnation: int) -> None:
         if seat.replica is None or seat.incarnation != incarnation:
+            return
+        if self.now < seat.paused_until:
+            self._plan(seat.paused_until, partial(self._work, seat, incarnation))
             return
         seat.working = False
         try:
@@ -504,7 +570,7 @@ class World:
         seat.replica = None
         seat.inbox = []
         seat.waking = seat.working = False
-        seat.busy_until = 0
+        seat.busy_until = seat.paused_until = 0
 
     # ── messages on their way ───────────────────────────────────────────────────────────────────
 
@@ -557,8 +623,13 @@ class World:
     def _stream(self, concern: str) -> Random:
         return Random(f"{self.seed}/{concern}")
 
+    def _known(self, name: str) -> None:
+        """Check that there is somebody of that name."""
+        if inputs.text(name, "a name") not in (*self._seats, *self._clients):
+            raise BadInput(f"there is neither a member nor a client called {name}")
+
     def _seat(self, name: str) -> _Seat:
-        if name not in self._seats:
+        if inputs.text(name, "the name of a member") not in self._seats:
             raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
         return self._seats[name]
 

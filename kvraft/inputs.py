@@ -1,0 +1,136 @@
+"""Checks at the door: what a caller hands in is what it should be, or one sentence says what not.
+
+A wrong value that is let in is found much later, far from who made the mistake: a member called
+``3``, time that runs backwards, a client that waits for ever.  Each function here returns the value
+it was given, so that it can be checked and kept in one line.
+
+They raise :class:`~kvraft.errors.WrongType` for a value of another type (``True`` is no number
+here), and :class:`~kvraft.errors.BadInput` for one that makes no sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from math import isfinite
+from typing import TypeVar
+
+from kvraft.errors import BadInput, WrongType
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+
+def whole(value: object, what: str, *, least: int | None = None) -> int:
+    """Return ``value``, a whole number and no less than ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise WrongType(f"{what} must be a whole number, not {shown(value)}")
+    if least is not None and value < least:
+        raise BadInput(f"{what} must be at least {least}, not {value}")
+    return value
+
+
+def number(value: object, what: str, *, least: float | None = None) -> float:
+    """Return ``value``, a number, whole or not, and no less than ``least``."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise WrongType(f"{what} must be a number, not {shown(value)}")
+    if not isfinite(value) or (least is not None and value < least):
+        raise BadInput(f"{what} must be at least {least}, not {value}")
+    return value
+
+
+def probability(value: object, what: str) -> float:
+    """Return ``value``, a number from 0 to 1."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise WrongType(f"{what} must be a number from 0 to 1, not {shown(value)}")
+    if not 0 <= value <= 1:
+        raise BadInput(f"{what} must be from 0 to 1, not {value}")
+    return value
+
+
+def flag(value: object, what: str) -> bool:
+    """Return ``value``, true or false."""
+    if not isinstance(value, bool):
+        raise WrongType(f"{what} must be True or False, not {shown(value)}")
+    return value
+
+
+def text(value: object, what: str) -> str:
+    """Return ``value``, text of at least one character."""
+    if not isinstance(value, str):
+        raise WrongType(f"{what} must be text, not {shown(value)}")
+    if not value:
+        raise BadInput(f"{what} must not be empty")
+    return value
+
+
+def instance(value: object, kind: type[T], what: str) -> T:
+    """Return ``value``, which is of ``kind``."""
+    if not isinstance(value, kind):
+        raise WrongType(f"{what} must be {_full_name(kind)}, not {shown(value)}")
+    return value
+
+
+def subclass(value: type[T], kind: type[T], what: str) -> type[T]:
+    """Return ``value``, a class that is ``kind`` or derived from it."""
+    if not isinstance(value, type) or not issubclass(value, kind):
+        raise WrongType(
+            f"{what} must be a class derived from {_full_name(kind)}, not {value!r:.60}"
+        )
+    return value
+
+
+def function(value: F, what: str) -> F:
+    """Return ``value``, which can be called."""
+    if not callable(value):
+        raise WrongType(f"{what} must be a function, not {shown(value)}")
+    return value
+
+
+def names(value: object, what: str) -> tuple[str, ...]:
+    """Return the names that ``value`` lists, in their order, those of a set sorted.
+
+    Text is not a list of names, though Python would take it for one of single letters.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Collection):
+        raise WrongType(f"{what} must be a list of names, not {shown(value)}")
+    found = [text(name, f"a name in {what}") for name in value]
+    return tuple(sorted(found) if isinstance(value, set | frozenset) else found)
+
+
+def members(value: object) -> tuple[str, ...]:
+    """Return the names of members: those listed, or ``n1`` to ``n3`` for 3.
+
+    Whether they make a configuration is for :class:`~kvraft.membership.Configuration` to say.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return tuple(f"n{i + 1}" for i in range(value))
+    if isinstance(value, bool | float | str | bytes) or not isinstance(value, Sequence):
+        raise WrongType(f"members must be a number or a list of names, not {shown(value)}")
+    return names(value, "members")
+
+
+def groups(
+    value: Sequence[Collection[str]], known: Callable[[str], object]
+) -> list[tuple[str, ...]]:
+    """Return the groups of a partition: nobody is in two, and everybody is ``known``.
+
+    ``known`` raises for a name that is not.
+    """
+    found = [names(group, "a group") for group in value]
+    everybody = [name for group in found for name in group]
+    for name in everybody:
+        known(name)
+        if everybody.count(name) > 1:
+            raise BadInput(f"{name} cannot be in two groups of a partition")
+    if not everybody:
+        raise BadInput("a partition needs at least one group with somebody in it")
+    return found
+
+
+def shown(value: object) -> str:
+    """Return a value and its type, in short, for a message."""
+    return f"{value!r:.60} ({type(value).__name__})"
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
