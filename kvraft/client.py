@@ -51,7 +51,7 @@ from kvraft.draft import Draft
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
 from kvraft.host import Host
-from kvraft.inputs import whole
+from kvraft.inputs import instance, whole
 from kvraft.plural import counted
 from kvraft.reading import Reading
 from kvraft.record import (
@@ -199,6 +199,7 @@ class Client(Reading):
         Raises :class:`~kvraft.errors.BadInput` for one that did not, and for that of another
         client, even if it went by the same name.
         """
+        instance(ticket, Ticket, "a ticket")
         if ticket.stage not in (Stage.ABORTED, Stage.UNKNOWN):
             raise BadInput(f"{ticket.txn} is {ticket.stage}: there is nothing to retry")
         if ticket.host is not self._host:

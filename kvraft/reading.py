@@ -200,8 +200,8 @@ class Reading(Readable):
             raise BadInput(f"there is no member called {member}: {', '.join(self._members)}")
         if stale and member is None:
             raise BadInput("a stale read needs to be told at which member")
-        if at is not None and not (type(at) is int and at >= 0):
-            raise BadInput(f"a time to read at is a timestamp, not {at!r:.60}")
+        if at is not None:
+            whole(at, "a time to read at", least=0)
         whole(timeout, "a timeout", least=0)
 
 

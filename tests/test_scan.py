@@ -133,7 +133,7 @@ def test_bounds_that_make_no_sense_are_refused_at_the_call():
         (BadInput, "must not start behind its stop", {"start": b"b", "stop": b"a"}),
         (BadInput, "are reserved", {"prefix": RESERVED + b"session/"}),
         (BadInput, "longer than any key", {"stop": b"k" * (MAX_KEY_BYTES + 1)}),
-        (BadInput, "is a timestamp", {"at": -1}),
+        (BadInput, "a time to read at must be at least 0", {"at": -1}),
         (BadInput, "no member called n9", {"member": "n9"}),
         (BadInput, "at which member", {"stale": True}),
         (WrongType, "timeout must be a whole number", {"timeout": 1.5}),

@@ -358,11 +358,11 @@ def test_a_crash_while_a_tear_is_put_aside_leaves_the_tear_or_the_copy() -> None
 
 def test_a_directory_with_torn_ends_is_sound(tmp_path: Path) -> None:
     disk = RealDisk(tmp_path)
-    wal = Wal.open(disk, "kvraft/n1")
+    wal = Wal.open(disk, "kvraft/store")
     wal.save(HardState(1, "n1"), run(1, 1, 3))
     for data in (b"torn", b"torn again"):
         disk.append(wal.segments[-1].name, data)
-        wal = Wal.open(disk, "kvraft/n1")
+        wal = Wal.open(disk, "kvraft/store")
         wal.save(None, run(1, wal.last_index + 1, wal.last_index + 1))
     assert len([name for name in disk.names() if name.endswith(".torn")]) == 2
     wal.close()
