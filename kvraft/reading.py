@@ -169,7 +169,7 @@ class Reading(Readable):
           scan that takes longer than history is kept ends with :class:`~kvraft.client.ReadFailed`;
         - if not, each page shows the moment at which it was read, its own ``timestamp``.  A
           transaction that commits between two pages may be seen in part.  No key is shown twice,
-          and none that was there all the time is missed.
+          and, unless ``stale``, none that was there all the time is missed.
         """
         start, stop = _bounds(start, stop, prefix)
         self._check_reading(at, member, stale, timeout)
