@@ -9,6 +9,8 @@ from random import Random
 
 import pytest
 
+from kvraft.check.invariants import WorldChecker
+from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import DiskFull, Stopped
 from kvraft.events import DiskFilled, Event, SpaceFound
 from kvraft.lsm import Tree, TreeOptions
@@ -207,6 +209,33 @@ def test_a_member_starts_on_a_full_disk_and_promises_nothing_until_there_is_spac
     world.run_for(3000)
     world.settle()
     assert replica.tree.get(b"029") == b"v"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_checkers_know_that_a_full_member_has_not_applied_what_it_could_not_save(seed):
+    world = World(3, seed=seed, options=NO_RESERVE)
+    checkers = (WorldChecker(world), TransactionChecker(world))
+    world.network.loss = 0.2  # so that what is sent again brings entries and their commitment at once
+    client = world.client("a")
+    for full in world.members:  # whichever leads
+        disk = world.disk(full)
+        disk.capacity = used(disk)
+        waited = False
+        for n in range(15):
+            client.submit({b"%03d" % n: b"v"})
+        until = world.now + 1_500_000
+        while world.now < until:
+            world.step()
+            waited |= bool(world.replicas[full].waits_for_space)
+            for checker in checkers:
+                checker.check()
+        assert waited
+        disk.capacity = None
+        world.run_for(2_000)
+    world.network.loss = 0.0
+    world.settle()
+    for checker in checkers:
+        checker.check()
 
 
 def test_all_members_full_and_space_again():
