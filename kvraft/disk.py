@@ -14,6 +14,9 @@ What a caller may rely on, and no more:
 - After an ``OSError`` from ``append``, ``sync`` or ``sync_dir`` nothing is known about the bytes
   that were on their way.  A sync is never retried (Rebello et al., *Can Applications Recover from
   fsync Failures?*, ATC 2020): the owner stops and recovers from what is on disk.
+- One error is not like that: where ``create`` or ``append`` finds no space (:func:`is_full`), what
+  it wrote of its bytes can be taken back by ``truncate`` or ``remove``, and all is as it was.  A
+  ``sync`` that finds none, as it can where space is given out late, is a failed sync like others.
 
 A directory belongs to one process.  Another one that opens it is refused by the lock file, and so
 is the child of a fork, which gets copies of everything open without asking: in it each disk, and
@@ -30,12 +33,13 @@ import shutil
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import RLock
 from typing import NoReturn, Protocol
 from weakref import WeakSet
 
-from kvraft.errors import BadInput, Locked, WrongType
+from kvraft.errors import BadInput, DiskFull, Locked, WrongType
 
 LOCK = "LOCK"
 TEMPORARY = ".tmp"
@@ -43,6 +47,7 @@ OPEN_FILES = 128
 """How many files a :class:`RealDisk` holds open: some systems allow a process no more than 256."""
 
 _COPY_BYTES = 1024 * 1024
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Disk(Protocol):
@@ -109,17 +114,38 @@ class Disk(Protocol):
 def replace(disk: Disk, name: str, data: bytes) -> None:
     """Make ``name`` hold ``data``, durably and atomically: the old bytes or the new, no mixture.
 
-    It counts only once it was read back: see :func:`check_written`.
+    It counts only once it was read back: see :func:`check_written`.  Raises
+    :class:`~kvraft.errors.DiskFull` if there is no space for it; then nothing has changed.
     """
     temporary = name + TEMPORARY
     if temporary in disk.names():  # left behind by a crash in the middle of this function
         disk.remove(temporary)
-    disk.create(temporary)
-    disk.append(temporary, data)
+    begin(disk, temporary, data)
     disk.sync(temporary)
     check_written(disk, temporary, 0, data)
     disk.rename(temporary, name)
     disk.sync_dir()
+
+
+def begin(disk: Disk, name: str, data: bytes) -> None:
+    """Make a file that begins with ``data``, not yet synced.
+
+    Raises :class:`~kvraft.errors.DiskFull` if there is no space for it; then there is no file.
+    """
+    try:
+        disk.create(name)
+        disk.append(name, data)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        with suppress(FileNotFoundError):
+            disk.remove(name)
+        raise DiskFull(f"there is no space for {name}, of {len(data)} bytes") from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether a call failed because there was no space or no quota left."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def check_written(disk: Disk, name: str, offset: int, data: bytes) -> None:

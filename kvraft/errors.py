@@ -8,14 +8,17 @@ that.  Which one to raise:
   of the right type that cannot be meant (too long, negative, unknown, out of order);
 * the files are wrong: :class:`Damage`, :class:`Foreign`, :class:`Forgotten`;
 * nobody is wrong, but not here or not now: :class:`Locked`, :class:`Changed`, :class:`ReadOnly`,
-  :class:`NotLeader`, :class:`Busy`, :class:`Stopped`, :class:`TimedOut`.
+  :class:`DiskFull`, :class:`NotLeader`, :class:`Busy`, :class:`Stopped`, :class:`TimedOut`.
 
 The caller's mistakes are what Python itself calls them, too: ``except ValueError`` catches both
-kinds, ``except TypeError`` a wrong type.  Nothing else is one of Python's: :class:`TimedOut` is not
-a ``TimeoutError``, for that is an ``OSError``, and those are taken for a disk that failed.
+kinds, ``except TypeError`` a wrong type.  A full disk is the
+``OSError`` that it was.  Nothing else is one of Python's: :class:`TimedOut` is not a
+``TimeoutError``, for that is an ``OSError``, and those are taken for a disk that failed.
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class KvraftError(Exception):
@@ -78,6 +81,20 @@ class Changed(KvraftError):
 
 class ReadOnly(KvraftError):
     """What was opened for reading only takes no writes."""
+
+
+class DiskFull(KvraftError, OSError):
+    """There was no space, or no quota, for a write: nothing was written, and reads go on.
+
+    Nothing else is wrong: as soon as there is space the same call succeeds.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(errno.ENOSPC, what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return self.what
 
 
 class NotLeader(KvraftError):

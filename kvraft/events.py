@@ -245,6 +245,18 @@ class TailCut(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DiskFilled(Event):
+    """There was no space for what the log had to write, as ``what`` says; reads go on."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceFound(Event):
+    """There is space again: the log takes writes as before."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogReset(Event):
     """All entries were dropped: the log goes on behind ``index``, where a snapshot ends (§7)."""
 

@@ -19,9 +19,11 @@ another file, or one that lies inside a value, is never taken for one of this fi
 A crash may tear the last write, which nobody was told of; anything else that does not add up is
 damage.  The two are told apart by ``synced``: a bad frame at offset *o* is a **torn tail** only if
 no sound frame after it claims that the bytes at *o* were synced.  (A torn write can leave sound
-frames behind it, for a disk may write its sectors in any order.)  What remains undetected is
-damage to the very last frame of a file: it looks like a torn write.  An empty frame at the end of
-a finished file, whose ``synced`` covers all before it, closes that hole where a file is sealed.
+frames behind it, for a disk may write its sectors in any order.)  What remains undetected, from
+the file alone, is damage to its last frames, all of them from some offset on, and a file that ends
+early between two frames: both look like what a torn write leaves.  An empty frame at the end of a
+finished file, whose ``synced`` covers all before it, closes that hole where a file is sealed; for a
+file that still grows somebody else must know how long it was (``segment.py``).
 
 Sources: LevelDB log_format (checksums against foreign blocks), Pebble record (synced offset),
 Alagappan et al., *Protocol-Aware Recovery*, FAST 2018 (why the two must be told apart).

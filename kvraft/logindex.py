@@ -17,10 +17,13 @@ Invariants:
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kvraft.record import ORIGIN, Entry, Position, slice_entries
+
+READ_BYTES = 1 << 20
+"""What is read in one go, unless a frame is larger."""
 
 
 class Batch(NamedTuple):
@@ -140,3 +143,19 @@ def turns_of(entries: Sequence[Entry]) -> list[Position]:
             turns.append(Position(index, term))
         expected, newest = index + 1, term
     return turns
+
+
+def stretches(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
+    """Yield ``batches`` in lists of such as lie in one file, near each other and in order."""
+    stretch: list[Batch] = []
+    for batch in batches:
+        if stretch and (
+            batch.file != stretch[-1].file
+            or batch.offset < stretch[-1].offset
+            or batch.offset + batch.length - stretch[0].offset > READ_BYTES
+        ):
+            yield stretch
+            stretch = []
+        stretch.append(batch)
+    if stretch:
+        yield stretch

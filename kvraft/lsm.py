@@ -51,7 +51,6 @@ Sources: O'Neil et al., *The Log-Structured Merge-Tree*, 1996; LevelDB impl.md.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -61,12 +60,12 @@ from typing import NamedTuple, Self
 
 from kvraft.batch import WriteBatch, as_value
 from kvraft.compaction import Task, everything
-from kvraft.disk import Disk, RealDisk, belongs_here
-from kvraft.errors import BadInput, Damage, Foreign, Locked, ReadOnly, Stopped
+from kvraft.disk import Disk, RealDisk, belongs_here, is_full
+from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.face import Readable
 from kvraft.levels import Levels
-from kvraft.manifest import State
+from kvraft.manifest import LogEnd, State
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
 from kvraft.merge import Keep, Pair, merge, visible
 from kvraft.options import TreeOptions
@@ -144,7 +143,7 @@ class Tree(Readable):
         # Why nothing more will be written:
         self._failure = "it was opened for reading only" if read_only else ""
         self._closed = False
-        if not read_only:
+        if not self._tables.unsure:  # or else what counts is first written down, by work()
             self._tables.remove_unknown()
         self._forked = ""  # why this process may not use it, if it is the child of one that may
         belongs_here(self, disk)
@@ -331,7 +330,7 @@ class Tree(Readable):
         """Do one slice of long work; return whether there is more.
 
         A flush goes before a compaction.  Raises ``OSError`` if the disk fails and ``Damage`` if it
-        does not give back what was written.  A full disk (``ENOSPC``) leaves everything as it was
+        does not give back what was written.  A full disk leaves everything as it was
         before the job, to be begun again; after anything else the tree writes no more.
         """
         with self._lock:
@@ -346,7 +345,10 @@ class Tree(Readable):
                         self._finish(job)
             except (OSError, Damage, Foreign) as error:
                 self._abandon(error)
+                if self._full and not isinstance(error, DiskFull):
+                    raise DiskFull("there is no space to flush or merge tables") from error
                 raise
+            self._full = self._full and self.has_work
             return self.has_work
 
     def flush(self) -> None:
@@ -399,7 +401,7 @@ class Tree(Readable):
     def _abandon(self, error: Exception) -> None:
         """Give up long work after ``error``; unless the disk was only full, give up writing."""
         self._flushing = self._compacting = None
-        self._full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        self._full = is_full(error)
         if not self._full:
             self._failure = self._failure or str(error)
         elif not self._tables.unsure:
@@ -443,8 +445,8 @@ class Tree(Readable):
                 break
         self.counts.stalls += 1
         self.counts.stall_seconds += self._clock() - began if self._clock else 0.0
-        if self._full:
-            raise OSError(errno.ENOSPC, "the disk was full, and too many writes wait for space")
+        while self._full:  # once there is space this write is the last to wait: it sees to that
+            self.work()
 
     @property
     def pressure(self) -> float:
@@ -492,7 +494,9 @@ class Tree(Readable):
                 self._tables.tidy()
                 self._tables.remove_unknown()
             except (OSError, Damage) as error:
-                self._failure = str(error)
+                self._abandon(error)
+                if self._full and not isinstance(error, DiskFull):
+                    raise DiskFull("there is no space for the tables of a snapshot") from error
                 raise
 
     def _follow(self, state: State) -> None:
@@ -768,8 +772,30 @@ class Tree(Readable):
                 return
             self._closed = True
             self._flushing = self._compacting = None
-            if self._disk_is_mine:
-                self._disk.close()
+            try:
+                self._vouch_for_log()
+            finally:
+                if self._disk_is_mine:
+                    self._disk.close()
+
+    def follow_log(self, log_end: Callable[[], LogEnd]) -> None:
+        """Keep in the manifest how far the log on the same disk is synced, as ``log_end`` says.
+
+        It is written down now, at the close, and with whatever else is: a log that is shorter than
+        that one day has lost something.
+        """
+        self._tables.log_end = log_end
+        self._vouch_for_log()
+
+    def _vouch_for_log(self) -> None:
+        """Write down how far the log is synced, unless there is no space for that now."""
+        if self._failure or self._tables.unsure:
+            return
+        try:
+            self._tables.vouch_for_log()
+        except OSError as error:
+            if not is_full(error):
+                raise
 
     def disown(self, why: str) -> None:
         """Refuse all further use, and touch nothing: called in the child of a fork (``disk.py``).

@@ -11,8 +11,9 @@ one whose name ``CURRENT`` holds::
 - **header** (kind 1): format version and owner, with a seed that every manifest shares, so that a
   foreign one is recognised as such; later frames are seeded with the file's name and its owner;
 - **edit** (kind 2): tables added and removed (one that is both moves to another level), the flushed
-  mark and whether an installed snapshot set it, the highest timestamp, the horizon and the next
-  file number.  The whole state is an edit to an empty one;
+  mark and whether an installed snapshot set it, the highest timestamp, the horizon, the next file
+  number, and how far the log on the same disk was synced then.  The whole state is an edit to an
+  empty one;
 - **mark** (kind 3): empty, and not synced.  Its *synced* field vouches for the edit before it, so
   that damage to an edit that was committed is never taken for a torn write.
 
@@ -36,13 +37,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvraft import frame
-from kvraft.disk import Disk, check_written
+from kvraft.disk import Disk, begin, check_written
 from kvraft.disk import replace as replace_file
-from kvraft.errors import BadInput, Damage, Foreign, other_format
+from kvraft.errors import BadInput, Damage, DiskFull, Foreign, other_format
 from kvraft.events import Report, TailCut, ignore
 from kvraft.record import ORIGIN, Position, Timestamp
 from kvraft.tableinfo import (
@@ -55,7 +57,7 @@ from kvraft.tableinfo import (
 )
 
 CURRENT = "CURRENT"
-FORMAT = 1
+FORMAT = 2
 ROLL_BYTES = 64 << 10
 ROLL_FACTOR = 8
 """A manifest is written anew when it exceeds both ``ROLL_BYTES`` and so many times what it began
@@ -64,6 +66,19 @@ with: so all of its bytes are in proportion to the state, and so is the work."""
 _HEADER, _EDIT, _MARK = 1, 2, 3
 _HEADER_SEED = frame.seed_of("MANIFEST")
 _NAME = re.compile(r"MANIFEST-([0-9]{6,})")
+
+
+class LogEnd(NamedTuple):
+    """How far a log on the same disk was synced: through ``size`` bytes of its ``segment``.
+
+    It never goes back, whatever entries supersede others.  Without a log it is ``NO_LOG``.
+    """
+
+    segment: int
+    size: int
+
+
+NO_LOG = LogEnd(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,7 @@ class Edit:
     timestamp: Timestamp = 0
     horizon: Timestamp = 0
     installed: bool = False
+    log: LogEnd = NO_LOG
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,8 @@ class State:
     before ``horizon`` could see may be gone.
     ``installed`` says that ``flushed`` comes from an installed snapshot and no flush has moved it
     since: only then may the log on the same disk not know of it yet (Raft §7).
+    ``log`` is how far the log on the same disk was synced when this was last written: one that ends
+    earlier has lost something, however sound its last frame is.
     """
 
     tables: tuple[TableInfo, ...] = ()
@@ -96,6 +114,7 @@ class State:
     horizon: Timestamp = 0
     next_file: int = 1
     installed: bool = False
+    log: LogEnd = NO_LOG
 
     def after(self, edit: Edit, next_file: int) -> State:
         """Return the state that ``edit`` makes of this one; ``BadInput`` if it cannot."""
@@ -116,6 +135,7 @@ class State:
             horizon=max(self.horizon, edit.horizon),
             next_file=next_file,
             installed=edit.installed if edit.flushed > self.flushed else self.installed,
+            log=max(self.log, edit.log),
         )
 
 
@@ -142,11 +162,17 @@ class Manifest:
 
     @classmethod
     def open(
-        cls, disk: Disk, owner: str, report: Report = ignore, *, read_only: bool = False
+        cls,
+        disk: Disk,
+        owner: str,
+        report: Report = ignore,
+        *,
+        read_only: bool = False,
     ) -> Manifest:
         """Read the state, or begin an empty one on an empty disk, and write it anew.
 
-        With ``read_only`` nothing is written.
+        With ``read_only`` nothing is written; nor is it where there is no space, but then the next
+        :meth:`commit` or :meth:`renew` will.
         Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` as :func:`load`
         does.  A torn last edit is reported, and gone.
         """
@@ -155,7 +181,11 @@ class Manifest:
             report(torn)
         used = [number for name in disk.names() if (number := _file_number(name)) is not None]
         next_file = max(state.next_file, max(used, default=0) + 1)
-        return cls(disk, owner, replace(state, next_file=next_file), write=not read_only)
+        manifest = cls(disk, owner, replace(state, next_file=next_file), write=False)
+        if not read_only:
+            with suppress(DiskFull):
+                manifest.renew()
+        return manifest
 
     def take_number(self) -> int:
         """Return a number for a new file: one that no file ever had."""
@@ -195,8 +225,7 @@ class Manifest:
         self._seed = frame.seed_of(self._name, self._owner)
         self.state = replace(self.state, next_file=self._next_file)
         data = _opening(self._name, self._owner, self.state)
-        self._disk.create(self._name)
-        self._disk.append(self._name, data)
+        begin(self._disk, self._name, data)
         self._disk.sync(self._name)
         check_written(self._disk, self._name, 0, data)
         self._disk.sync_dir()
@@ -324,7 +353,15 @@ def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
 def _opening(name: str, owner: str, state: State) -> bytes:
     """Return what the manifest ``name`` begins with: its header, and the whole ``state``."""
     header = json.dumps({"format": FORMAT, "owner": owner}).encode()
-    edit = Edit(state.tables, (), state.flushed, state.timestamp, state.horizon, state.installed)
+    edit = Edit(
+        state.tables,
+        (),
+        state.flushed,
+        state.timestamp,
+        state.horizon,
+        state.installed,
+        state.log,
+    )
     body = _encode(edit, state.next_file)
     return frame.encode(_HEADER, header, synced=0, seed=_HEADER_SEED) + frame.encode(
         _EDIT, body, synced=0, seed=frame.seed_of(name, owner)
@@ -352,6 +389,7 @@ def _encode(edit: Edit, next_file: int) -> bytes:
         "timestamp": edit.timestamp,
         "horizon": edit.horizon,
         "installed": edit.installed,
+        "log": edit.log,
         "next_file": next_file,
     }
     return json.dumps(whole).encode()
@@ -369,7 +407,8 @@ def _decode(payload: bytes) -> tuple[Edit, int]:
         tables = tuple(unpack_table(values) for values in whole["add"])
         flushed = Position(index, term)
         removed = integers(whole["remove"])
-        edit = Edit(tables, removed, flushed, timestamp, horizon, installed)
+        log = LogEnd(*integers(whole["log"]))
+        edit = Edit(tables, removed, flushed, timestamp, horizon, installed, log)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an edit lacks something: {error}") from None
     return edit, next_file

@@ -18,7 +18,8 @@ flushed mark, as they are.
 
 Too much at once is refused, never lost.  A leader whose disk is nearly full, or whose flushes lag,
 takes no more writes (:class:`~kvraft.transaction.Later`); a follower with a full disk takes no more
-entries.  Heartbeats, elections and reads go on, and so do writes once there is space again.
+entries.  Heartbeats, elections and reads go on, and so do writes once there is space again.  A
+member whose disk has no byte left for a term or a vote falls silent until it has.
 
 Order of things, which makes an acknowledged write survive: hard state and entries are synced, then
 messages leave; a table is synced, then the directory, then the manifest, and only then log
@@ -29,7 +30,6 @@ Sources: Raft §5 and §7; Kudu's log anchors and all-replicated index for the h
 
 from __future__ import annotations
 
-import errno
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,8 +38,8 @@ from typing import NamedTuple
 
 from kvraft import clock
 from kvraft.compaction import Levelled, Strategy
-from kvraft.disk import Disk
-from kvraft.errors import BadInput, Busy, Damage, KvraftError, NotLeader, Stopped
+from kvraft.disk import Disk, is_full
+from kvraft.errors import BadInput, Busy, Damage, DiskFull, KvraftError, NotLeader, Stopped
 from kvraft.events import CutDecided, HoldsChanged, Marks, Report, Started, ignore
 from kvraft.identity import claim
 from kvraft.log import Log
@@ -141,6 +141,7 @@ class Replica:
     :class:`~kvraft.errors.Foreign` if the disk belongs to another member or cluster, and
     :class:`~kvraft.errors.Damage` or :class:`~kvraft.errors.Forgotten` if what it promised to keep
     is not there.  Only a member that is ``new``, and never ran before, may begin with nothing.
+    ``waits_for_space`` says what there is no space for, ``""`` if nothing waits for that.
     """
 
     def __init__(
@@ -184,6 +185,7 @@ class Replica:
             ),
             report=report,
         )
+        self.tree.follow_log(lambda: self.wal.synced_end)
         flushed = self.tree.flushed.index
         entries = self.wal.read(flushed + 1, self.wal.last_index)
         stored = self.tree.get(CONFIGURATION_KEY)
@@ -207,12 +209,14 @@ class Replica:
         self._next_read = 1
         self._replies: list[Reply] = []
         self._stopped = ""
+        self._held: Ready | None = None  # what could not be saved yet, for there was no space
         self._low = ""  # why nothing new may be written for now
         self._full = False  # whether long work met a full disk since the last tick
         self._stamp = self.tree.timestamp
         self._note_stamps(entries)
         self.raft.snapshot = self.offer()
         self._led = False
+        self.waits_for_space = ""
         self._told_holds: tuple[tuple[str, int], ...] = ()
         self._marks = self.marks
         report(Started(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last))
@@ -228,7 +232,9 @@ class Replica:
         self.raft.tick()
 
     def receive(self, message: Message) -> None:
-        """Take a message from another member."""
+        """Take a message from another member; one that waits for space on its disk hears none."""
+        if self.waits_for_space:
+            return  # nothing could rest on it, and what it says would be kept in memory
         self.raft.step(message)
         if isinstance(message, AppendEntriesReply) and not problem(
             message, self.member, self.raft.cluster
@@ -346,8 +352,8 @@ class Replica:
     def _check_pace(self) -> None:
         """Raise ``Busy`` while more must not be written: the disk is full, or flushes lag."""
         if self.raft.role is Role.LEADER:
-            if self._low:
-                raise Busy(self._low)
+            if why := self._low or self.waits_for_space:
+                raise Busy(why)
             if self.tree.pressure >= 1:
                 raise Busy(f"{self.member} has {self.tree.waiting} memtables to flush first")
 
@@ -396,6 +402,10 @@ class Replica:
     def drain(self) -> Drained:
         """Make durable, apply, and return what may be sent now.
 
+        Where there is no space to make something durable, nothing rests on it: no message leaves
+        and nothing is applied until there is (:attr:`waits_for_space`).  The member then is like
+        one that nobody hears, but it answers reads that need no consensus.
+
         Raises :class:`~kvraft.errors.Stopped` for ever after the disk failed once: what it holds
         is then unknown, and the member must be opened anew.
         """
@@ -405,15 +415,18 @@ class Replica:
         messages: list[Message] = []
         synced = False
         try:
-            while self.raft.has_ready():
-                ready = self.raft.ready()
-                # What comes after a sync may rest on it.
-                (messages if synced else early).extend(ready.early)
+            self.wal.begin()  # nothing is promised before what was found is durable
+            while self._held or self.raft.has_ready():
+                ready = self._held or self.raft.ready()
+                if self._held is None:  # what comes after a sync may rest on it
+                    (messages if synced else early).extend(ready.early)
+                self._held = ready
                 for chunk in ready.chunks:
                     self._spool.write(chunk.offset, chunk.data)
                 if ready.hard_state or ready.entries or ready.snapshot:
                     self._save(ready)
                     synced = True
+                self._held = None
                 messages += ready.messages
                 for entry in ready.committed:
                     self._take(entry)
@@ -426,8 +439,12 @@ class Replica:
             if self._spool.size and not self.raft.receiving:
                 self._spool.drop()  # its leader leads no more
             self._make_room()
+        except DiskFull as error:
+            self.waits_for_space = str(error)
         except (OSError, Damage) as error:
             self._stop(error)
+        else:
+            self.waits_for_space = ""
         self._note_marks()
         replies, self._replies = tuple(self._replies), []
         sign = self._skew.sign
@@ -459,7 +476,7 @@ class Replica:
         try:
             self.tree.work()
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if not is_full(error):
                 raise
             self._full = True  # nothing is lost; the next tick tries again
         self.raft.log.release(self.tree.flushed.index)  # it is read back from disk if need be
@@ -478,7 +495,7 @@ class Replica:
             first=self.wal.first_index,
             flushed=self.tree.flushed.index,
             applied=self.tree.applied.index,
-            committed=self.raft.commit_index,
+            committed=min(self.raft.commit_index, self.wal.last_index),  # if it waits for space
             last=self.wal.last_index,
         )
 
@@ -509,7 +526,8 @@ class Replica:
 
     def _install(self, snapshot: Received) -> None:
         """Let a leader's snapshot take the place of tables and log, in this order (Raft §7)."""
-        self.tree.install(self._spool)
+        if self.tree.flushed != snapshot.last:  # or else only the log lacked space, the last time
+            self.tree.install(self._spool)
         self.wal.reset(snapshot.last)
         self._spool.drop()
         self._begin_machine()

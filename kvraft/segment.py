@@ -32,10 +32,17 @@ Invariants:
 The newest segment may end in a torn write, which was never acknowledged.  Everything else that does
 not add up is :class:`~kvraft.errors.Damage`: a log that was promised is never quietly shortened
 (Alagappan et al., *Protocol-Aware Recovery*, FAST 2018).  An old segment that reappears is void, or
-goes on into the ones that are kept, or a segment between is missing and the log is refused.  One
-loss cannot be seen from here: damage to what was saved last in the active segment looks like a torn
-write (a CLOSED frame shields what is before it).  Segments missing at the older end are noticed by
-whoever knows where the tables end (``store.check_disk``).
+goes on into the ones that are kept, or a segment between is missing and the log is refused.
+Segments missing at the older end are noticed by whoever knows where the tables end
+(``store.check_disk``).
+
+**What can be known of the newer end.**  The manifest keeps how far the log was synced when it was
+last written (``manifest.LogEnd``): at each opening, flush, compaction and close, at the price of no
+sync but one at a close.  A log that ends before that, or is damaged there, was shortened after it
+was promised, and is refused.  **What cannot**: of entries that were saved after that, by a process
+that then died, any number of the last ones can go without a trace, if the file is cut between two
+frames or all of it from some frame on is damaged: only a later frame vouches for an earlier one.
+To know more, each save would have to be synced in a second place.
 
 :func:`recover` only looks.  :func:`mend` then makes durable what it found:
 
@@ -192,14 +199,17 @@ def mend(disk: Disk, log: Recovery) -> None:
     """Make durable what :func:`recover` found, and take away what it left out.
 
     A crash or a failure at any moment leaves a log of which :func:`recover` finds the same.  It
-    needs space for a copy of the newest segment: on a full disk it raises ``OSError``.
+    needs space for a copy of the newest segment: on a full disk it raises
+    :class:`~kvraft.errors.DiskFull`, and can be called again.
     """
-    for name in log.leftovers:
-        disk.remove(name)
+    while log.leftovers:
+        disk.remove(log.leftovers[-1])
+        log.leftovers.pop()
     if log.torn:
         _set_aside(disk, log.torn, log.aside)
     for segment in log.segments[log.sure :]:
         files.replace(disk, segment.name, disk.read(segment.name, 0, segment.size))
+    log.torn, log.sure = None, len(log.segments)
 
 
 def _set_aside(disk: Disk, torn: Torn, before: list[str]) -> None:

@@ -37,8 +37,8 @@ from itertools import accumulate
 from typing import Protocol
 
 from kvraft import frame
-from kvraft.disk import Disk
-from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.disk import Disk, is_full
+from kvraft.errors import BadInput, Damage, DiskFull, Foreign
 from kvraft.manifest import State
 from kvraft.plural import counted
 from kvraft.record import Position, Timestamp
@@ -126,15 +126,29 @@ class Spool:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self.size = 0
+        self._torn = False  # whether a chunk may be there in part
         self.drop()
 
     def write(self, offset: int, data: bytes) -> None:
-        """Take the chunk at ``offset``; one at 0 begins another stream.  Raises ``OSError``."""
-        if offset == 0:
-            self.drop()
-            self._disk.create(self.NAME)
-        self._disk.append(self.NAME, data)
-        self.size = offset + len(data)
+        """Take the chunk at ``offset``; one at 0 begins another stream.
+
+        Raises ``OSError``, which is :class:`~kvraft.errors.DiskFull` if there is no space: then the
+        same chunk, or one before it, may come again.
+        """
+        try:
+            if offset == 0:
+                self.drop()
+                self._disk.create(self.NAME)
+            elif self.size != offset or self._torn:
+                self._disk.truncate(self.NAME, offset)
+            self._torn = True
+            self._disk.append(self.NAME, data)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            what = f"there is no space for {len(data)} bytes of a snapshot that comes"
+            raise DiskFull(what) from error
+        self.size, self._torn = offset + len(data), False
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end."""

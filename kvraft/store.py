@@ -102,6 +102,10 @@ class Store(Tree):
         needed, and another process may go on writing.  What is seen is a prefix of its writes, the
         newest of which it may not have made durable yet: see :attr:`durable_index`.
 
+        After a crash the newest segment of the log is written anew.  Where there is no space for
+        that, the store can be read, and says so (:attr:`lacks_space`, the event ``DiskFilled``):
+        writes raise :class:`~kvraft.errors.DiskFull` until there is.
+
         Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a
         store that lacks anything that was durable.
         """
@@ -145,10 +149,19 @@ class Store(Tree):
         store = super().open(
             disk, owner=owner, options=options, report=report, clock=clock, read_only=read_only
         )
+        store.follow_log(lambda: wal.synced_end)
         store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
         store._pay_at = 0  # the log may be too long by now
         store._replay()
         return store
+
+    @property
+    def lacks_space(self) -> str:
+        """What there is no space for on the disk, ``""`` if nothing was refused for that.
+
+        Reads go on; each write tries again, and succeeds as soon as there is space.
+        """
+        return self.wal.lacks_space
 
     @property
     def durable_index(self) -> int:
@@ -179,8 +192,8 @@ class Store(Tree):
     def put(self, key: Buffer, value: Buffer) -> None:
         """Let ``key`` hold ``value``: see :meth:`Tree.put`.
 
-        Raises ``OSError`` if the log cannot be written; the store then serves reads until it is
-        opened again.
+        Raises :class:`~kvraft.errors.DiskFull` if there is no space, and any other ``OSError`` if
+        the disk fails: then the store serves reads until it is opened again.
         """
         if type(key) is not bytes:
             key = as_bytes(key, "a key")
@@ -324,4 +337,8 @@ def check_disk(disk: Disk, owner: str) -> Recovery:
     if log.last.index < flushed:
         what = f"the log ends at index {log.last.index}, but the tables hold all through {flushed}"
         raise Damage(log.segments[-1].name, log.segments[-1].size, what)
+    newest = log.segments[-1] if log.segments else None
+    if newest is not None and (newest.id, newest.size) < state.log:
+        what = f"the log ends here, but it was synced through byte {state.log.size} of segment"
+        raise Damage(newest.name, newest.size, f"{what} {state.log.segment}")
     return log

@@ -28,7 +28,7 @@ Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -45,7 +45,7 @@ from kvraft.events import (
     TableWritten,
 )
 from kvraft.levels import Levels
-from kvraft.manifest import Edit, Manifest, State
+from kvraft.manifest import NO_LOG, Edit, LogEnd, Manifest, State
 from kvraft.memtable import Memtable
 from kvraft.merge import Keep, retain
 from kvraft.options import TreeOptions
@@ -94,6 +94,7 @@ class Tables:
         self._form = Format(options.block_bytes, options.bits_per_key, options.codec)
         self._report = report
         self._counts = counts
+        self.log_end: Callable[[], LogEnd] = lambda: NO_LOG  # how far the log is synced now
         self._manifest = Manifest.open(disk, owner, report, read_only=read_only)
         self.levels = Levels(self._open(info) for info in self.state.tables)
         self.levels.check()
@@ -230,13 +231,18 @@ class Tables:
 
         After the edit nothing is read any more, so nothing can go wrong.
         """
-        state = self._manifest.commit(edit)
+        state = self._manifest.commit(replace(edit, log=self.log_end()))
         known = {table.info.number: table for table in (*self.levels.tables, *fresh)}
         tables = [known[info.number].at_level(info.level) for info in state.tables]
         self._past.append(self.levels)
         self.levels = Levels(tables)
         self.task = self._options.strategy.pick(state.tables)
         return state
+
+    def vouch_for_log(self) -> None:
+        """Write down how far the log is synced, if that is not known yet."""
+        if self.log_end() > self.state.log:
+            self._manifest.commit(Edit(log=self.log_end()))
 
     def _report_written(self, info: TableInfo) -> None:
         first, last = label(info.start), label(info.stop.removesuffix(b"\0"))
@@ -291,7 +297,7 @@ class Tables:
         for info in self.state.tables:
             self._disk.link(table_name(info.number), target)
         target.sync_dir()
-        Manifest(target, self._owner, self.state)
+        Manifest(target, self._owner, replace(self.state, log=NO_LOG))
 
     def verify(self) -> None:
         """Read every live table; raises :class:`~kvraft.errors.Damage` at the first defect."""

@@ -15,7 +15,8 @@ Invariants:
 - The ``synced`` field of a frame is never more than was synced when the frame was handed over: by
   it recovery tells a torn end from damage (``frame.py``), whatever durability was asked for.
 - What is handed over at one time is one append, and waits no longer than until then.
-- After an ``OSError`` nothing here has changed, and nothing more may be written.
+- After an ``OSError`` nothing here has changed, and nothing more may be written; unless it is
+  :class:`~kvraft.errors.DiskFull`: then the file ends again where it did, and all may go on.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kvraft import frame
-from kvraft.disk import Disk
+from kvraft.disk import Disk, is_full
+from kvraft.errors import DiskFull
 from kvraft.logindex import Batch
 from kvraft.record import Entry, entry_size, pack_entries
 from kvraft.segment import CLOSED, ENTRIES, SEAL, Segment
@@ -85,7 +87,7 @@ class Tail:
         """Append what waits, as one frame, and return where it is.  Raises ``OSError``."""
         payload, first, last = self._held()
         data = frame.encode(ENTRIES, payload, synced=self.synced, seed=self._seed)
-        self._disk.append(self.name, data)
+        self._put(data)
         size = len(data)
         batch = Batch(first, last, last, self.name, self.size, size, self.synced)
         self._grow(first, last, size)
@@ -129,12 +131,28 @@ class Tail:
             parts.append(data)
             at += len(data)
         data = b"".join(parts)
-        self._disk.append(name, data)
+        self._put(data)
         for batch in batches:
             self._grow(batch.first, batch.last, 0)
         self.size += len(data)
         self.closed = pieces[-1].kind in _EMPTY
         return batches
+
+    def _put(self, data: bytes) -> None:
+        """Append ``data``, all of it or, where there is no space for all, nothing."""
+        try:
+            self._disk.append(self.name, data)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._disk.truncate(self.name, self.size)
+            what = f"there is no space for {len(data)} bytes more in {self.name}"
+            raise DiskFull(what) from error
+
+    def drop(self, first: int) -> None:
+        """Let the entries from ``first`` on, which were the last to be held, wait no more."""
+        self.held -= len(self._waiting.pop())
+        self._last = first - 1
 
     def _grow(self, first: int, last: int, size: int) -> None:
         if self._low > self._high:

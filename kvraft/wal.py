@@ -29,6 +29,8 @@ Invariants:
 - All that :meth:`Wal.open` found is durable before anything is built on it.
 - Nothing is written behind a failed write or sync: the log is stopped, and what is on disk is
   found out by opening it again (Rebello et al., ATC 2020).
+- A write for which there is no space is taken back to the last good byte, and the next one finds
+  the log as it was.  Where that cannot be done, the log is stopped.
 - What is kept is a row without a hole, whenever a crash comes.  The hard state is at all times on
   disk, in a segment that counts.
 """
@@ -36,25 +38,28 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import NoReturn
 
 from kvraft import disk as files
 from kvraft import frame
 from kvraft.disk import Disk, belongs_here
-from kvraft.errors import BadInput, Damage, Locked, Stopped
+from kvraft.errors import BadInput, Damage, DiskFull, Locked, Stopped
 from kvraft.events import (
     Appended,
+    DiskFilled,
     LogReset,
     Report,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
+    SpaceFound,
     TailCut,
     ignore,
 )
-from kvraft.logindex import Batch, LogIndex, turns_of
+from kvraft.logindex import Batch, LogIndex, stretches, turns_of
+from kvraft.manifest import NO_LOG, LogEnd
 from kvraft.record import (
     Entry,
     HardState,
@@ -84,8 +89,6 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
 """What waits in the process is handed over when it comes to this many bytes."""
 
-_READ_BYTES = 1 << 20  # what is read in one go, unless a frame is larger
-
 
 class Durability(Enum):
     """What entries outlive once the call that wrote them has returned."""
@@ -100,6 +103,8 @@ _BUFFERED = Durability.BUFFERED  # a global is found faster than a member of an 
 
 class Wal:
     """The log of one member, open for reading and writing.  Made by :meth:`open`.
+
+    ``lacks_space`` says what there was no space for, ``""`` since a write succeeded.
 
     Every method that reads may raise ``OSError``, and :class:`~kvraft.errors.Damage` if a frame is
     no longer what was written.  A write or sync that fails raises what the disk raised, and from
@@ -123,6 +128,13 @@ class Wal:
         self._hard_state = found.hard_state
         self._next_id = found.next_id
         self._stopped = ""
+        self._failed = False
+        self._found: Recovery | None = found  # until all of it is durable
+        self.lacks_space = ""
+        first = found.last.index + 1  # of a segment that would be made now, if there is none
+        newest = [segment for segment in found.segments if not segment.sealed]
+        segment = newest[-1] if newest else Segment(found.next_id, first, first, first - 1, 0)
+        self._tail = Tail(disk, owner, segment)
         self._forked = ""  # why this process may not use it, if it is the child of one that may
         belongs_here(self, disk)
 
@@ -153,23 +165,45 @@ class Wal:
         """
         if segment_bytes < 1:
             raise BadInput(f"a log segment of {segment_bytes} bytes holds nothing")
-        found = found or recover(disk, owner)
-        wal = cls(disk, owner, segment_bytes, report, found)
+        wal = cls(disk, owner, segment_bytes, report, found or recover(disk, owner))
         if read_only:
-            wal._only_read(found)
+            wal._stopped, wal._failed = "it was opened for reading only", True
+            wal._found = None
             return wal
-        mend(disk, found)
-        if (torn := found.torn) is not None:
-            report(TailCut(torn.file, torn.offset, torn.size))
-        if found.segments and not found.segments[-1].sealed:
-            wal._tail = Tail(disk, owner, found.segments[-1], closed=found.closed)
-        else:
-            wal._begin_segment()
-        wal._synced_index = found.index.last
-        if found.void:
-            wal._remove(found.void)
-            report(LogReset(*found.base))
+        with suppress(DiskFull):
+            wal.begin()
         return wal
+
+    def begin(self) -> None:
+        """Make durable what was found, so that it can be built on; once that is done, nothing.
+
+        Raises :class:`~kvraft.errors.DiskFull` if there is no space for that.  Until it succeeds,
+        the log can be read, and everything that would write tries this first.
+        """
+        found = self._found
+        if found is None:
+            return
+        with self._writing():
+            try:
+                self._make_durable(found)
+            except DiskFull as error:
+                what = f"what was found in the log cannot be made durable: {error}"
+                raise DiskFull(what) from error
+        self._found, self._synced_index = None, self._index.last
+        self._note_space("")
+
+    def _make_durable(self, found: Recovery) -> None:
+        torn = found.torn
+        mend(self._disk, found)
+        if torn is not None:
+            self._report(TailCut(torn.file, torn.offset, torn.size))
+        if found.segments and not found.segments[-1].sealed:
+            self._tail = Tail(self._disk, self._owner, found.segments[-1], closed=found.closed)
+        else:
+            self._begin_segment()
+        if found.void:
+            self._remove(found.void)
+            self._report(LogReset(*found.base))
 
     # ── what it holds ───────────────────────────────────────────────────────────────────────────
 
@@ -192,6 +226,13 @@ class Wal:
     def synced_index(self) -> int:
         """The index through which all entries survive a loss of power."""
         return self._synced_index
+
+    @property
+    def synced_end(self) -> LogEnd:
+        """How many bytes of which segment survive a power loss; ``NO_LOG`` if that is unknown."""
+        if self._found is not None or self._failed:
+            return NO_LOG
+        return LogEnd(self._tail.segment.id, self._tail.synced)
 
     @property
     def hard_state(self) -> HardState:
@@ -260,6 +301,8 @@ class Wal:
         elif not pieces:
             return
         if durability is _BUFFERED:
+            if self._tail.held >= BUFFER_BYTES or entries[0].index <= self.last_index:
+                self._settle(sync=False)  # a frame supersedes nothing of itself
             for piece in pieces:
                 self._buffer(piece)
             return
@@ -279,16 +322,23 @@ class Wal:
         newer.  Appends that wait share a frame.  Return whether a segment was sealed.  Raises
         ``BadInput`` unless ``first`` follows ``last_index``.
         """
+        if self._stopped or self._found is not None:
+            self._check_running()
         index, tail = self._index, self._tail
         fits = len(payload) <= frame.MAX_PAYLOAD_BYTES
-        if self._stopped or not (first == index.last + 1 <= last and fits):
+        if not (first == index.last + 1 <= last and fits):
             self._refuse(first, last, payload)
         if not tail.held:
             self._begin_term(first)
         waiting = tail.hold(first, last, payload)
         index.last = last
         if durability is not _BUFFERED or waiting >= BUFFER_BYTES:
-            self._settle(sync=durability is Durability.SYNC)
+            try:
+                self._settle(sync=durability is Durability.SYNC)
+            except DiskFull:
+                tail.drop(first)
+                index.last = first - 1
+                raise
         return tail is not self._tail
 
     def flush(self) -> None:
@@ -356,27 +406,23 @@ class Wal:
         """Make everything durable, mark the end as synced, so that later damage to it is seen, and
         write no more.
 
-        A log that stopped is left as it is.
+        A log that stopped, or never had the space to be written, is left as it is.
         """
-        if self._stopped:
+        if self._stopped or self._found is not None:
+            self._found, self._stopped = None, self._stopped or "it was closed"
             return
         self._write(sync=True)
         if not self._tail.closed:
-            self._write([Piece(CLOSED)], sync=True)
+            with suppress(DiskFull):
+                self._write([Piece(CLOSED)], sync=True)
         self._stopped = "it was closed"
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
-    def _only_read(self, found: Recovery) -> None:
-        self._stopped = "it was opened for reading only"
-        first = found.last.index + 1  # of a segment that would be made now, if there is none
-        newest = [s for s in found.segments if not s.sealed]
-        segment = newest[-1] if newest else Segment(found.next_id, first, first, first - 1, 0)
-        self._tail = Tail(self._disk, self._owner, segment)
-
     def disown(self, why: str) -> None:
         """Refuse all further use, and never write what waits: called in the child of a fork."""
         self._stopped = self._forked = why
+        self._found = None
 
     def _check_owned(self) -> None:
         if self._forked:
@@ -384,19 +430,35 @@ class Wal:
 
     def _check_running(self) -> None:
         self._check_owned()
+        if self._found is not None:
+            self.begin()
         if self._stopped:
             raise Stopped(f"the log of {self._owner} takes no more writes: {self._stopped}")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Stop the log for good if what is inside does not come to its end, for any reason."""
+        """Stop the log for good if what is inside does not come to its end, for any reason but one:
+        a full disk, after which everything is as it was.
+        """
         try:
             yield
+        except DiskFull as error:
+            self._note_space(str(error))
+            raise
         except BaseException as error:
             self._fail(error)
             raise
 
+    def _note_space(self, lack: str) -> None:
+        """Take note of what there is no space for, ``""`` if there is."""
+        if lack and not self.lacks_space:
+            self._report(DiskFilled(lack))
+        elif self.lacks_space and not lack:
+            self._report(SpaceFound())
+        self.lacks_space = lack
+
     def _fail(self, error: BaseException) -> None:
+        self._failed = True
         self._stopped = f"a write failed ({str(error) or type(error).__name__})"
 
     def _check(self, entries: Sequence[Entry]) -> list[Position]:
@@ -411,7 +473,6 @@ class Wal:
         return turns
 
     def _refuse(self, first: int, last: int, payload: bytes) -> NoReturn:
-        self._check_running()
         if len(payload) > frame.MAX_PAYLOAD_BYTES:
             raise BadInput(f"{len(payload)} bytes are too many for a frame of the log")
         raise BadInput(f"entries {first} to {last} do not follow entry {self.last_index}")
@@ -424,7 +485,7 @@ class Wal:
             raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
         if first > last:
             return
-        for stretch in _stretches(self._index.covering(first, last)):
+        for stretch in stretches(self._index.covering(first, last)):
             # Neighbours are read together: a log of single writes has very many small frames.
             start, end = stretch[0].offset, stretch[-1].offset + stretch[-1].length
             data = self._disk.read(stretch[0].file, start, end - start)
@@ -449,12 +510,11 @@ class Wal:
 
     def _buffer(self, piece: Piece) -> None:
         """Let entries wait."""
-        if self._tail.held and piece.first <= self.last_index:
-            self._settle(sync=False)  # a frame supersedes nothing of itself
         turns, last = survey_entries(piece.payload)
         self._extend(turns, last)
         if self._tail.hold(piece.first, last, piece.payload) >= BUFFER_BYTES:
-            self._settle(sync=False)
+            with suppress(DiskFull):  # then they wait on, and no more are taken
+                self._settle(sync=False)
 
     def _extend(self, turns: Sequence[Position], last: int) -> None:
         self._index.extend(turns, last)
@@ -464,9 +524,14 @@ class Wal:
         if self._tail.held and not sync and self._report is ignore:  # the way of every put
             try:
                 self._index.batches.append(self._tail.hand_over())
+            except DiskFull as error:
+                self._note_space(str(error))
+                raise
             except BaseException as error:
                 self._fail(error)
                 raise
+            if self.lacks_space:
+                self._note_space("")
         else:
             self._write(sync=sync)
         self._rotate_if_full()
@@ -479,6 +544,8 @@ class Wal:
         waited = tail.waiting()[1] if waits and self._report is not ignore else b""
         with self._writing():
             batches = tail.write(pieces, sync=sync)
+        if self.lacks_space and (waits or pieces):
+            self._note_space("")
         if waits:
             self._index.place(batches.pop(0))
         if turns:
@@ -494,11 +561,20 @@ class Wal:
         if self._tail.size < self._segment_bytes:
             return
         self._write(sync=True)  # so that the seal vouches for all before it
+        with suppress(DiskFull):  # then this one goes on growing, until there is space
+            self._rotate()
+
+    def _rotate(self) -> None:
         full = self._tail
         with self._writing():
             # The next one first: then a log that ends in a sealed segment has lost one.
             self._make_segment(self._index.end, continues=True)
-            full.write([Piece(SEAL)], sync=True)
+            try:
+                full.write([Piece(SEAL)], sync=True)
+            except DiskFull:
+                self._remove([self._tail.name])
+                self._tail, self._next_id = full, self._next_id - 1
+                raise
         sealed = full.segment._replace(sealed=True)
         self._sealed.append(sealed)
         self._report(SegmentSealed(sealed.id, sealed.low, sealed.high, sealed.size))
@@ -522,22 +598,6 @@ class Wal:
         for name in names:
             self._disk.remove(name)
         self._disk.sync_dir()
-
-
-def _stretches(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
-    """Yield ``batches`` in lists of such as lie in one file, near each other and in order."""
-    stretch: list[Batch] = []
-    for batch in batches:
-        if stretch and (
-            batch.file != stretch[-1].file
-            or batch.offset < stretch[-1].offset
-            or batch.offset + batch.length - stretch[0].offset > _READ_BYTES
-        ):
-            yield stretch
-            stretch = []
-        stretch.append(batch)
-    if stretch:
-        yield stretch
 
 
 def _appended(segment: Segment, entries: Sequence[Entry]) -> Appended:

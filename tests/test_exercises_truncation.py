@@ -132,9 +132,9 @@ def test_a_rule_that_differs_and_does_no_harm_is_right(capsys):
 
 
 def test_a_budget_has_a_lower_and_an_upper_end(capsys):
-    words = {kib: said(capsys, check_retain_bytes, kib * 1024) for kib in (8, 20, 64)}
+    words = {kib: said(capsys, check_retain_bytes, kib * 1024) for kib in (8, 24, 64)}
     assert "had to be sent a snapshot: 8,192 bytes are less log" in words[8]
-    assert words[20].startswith("Right. A follower that is back within 800 ms needs no snapshot")
+    assert words[24].startswith("Right. A follower that is back within 800 ms needs no snapshot")
     assert "bytes of sealed log, and there is room for 28,672." in words[64]
 
 

@@ -387,10 +387,10 @@ def test_other_owners_and_other_formats_are_foreign():
     name = live(disk)
     with pytest.raises(Foreign, match=f"{name} belongs to 'cluster/me', not to 'cluster/you'"):
         load(disk, "cluster/you")
-    header = json.dumps({"format": 2, "owner": ME}).encode()
+    header = json.dumps({"format": 3, "owner": ME}).encode()
     disk.truncate(name, 0)
     disk.append(name, frame.encode(1, header, synced=0, seed=manifest._HEADER_SEED))
-    with pytest.raises(Foreign, match=f"{name} has format 2"):
+    with pytest.raises(Foreign, match=f"{name} has format 3"):
         load(disk, ME)
 
 

@@ -229,7 +229,7 @@ def test_writes_are_packed_as_entries_are():
     ]
     rows, ranges, count = unpack_writes(data)
     assert (rows, ranges, count) == ([(b"k", 9, b"v"), (b"", 9, None)], [(b"a", 9, b"")], 3)
-    assert unpack_writes(data[: -len(b"a") - 44]) == ([], [], 0)
+    assert unpack_writes(data[: -len(b"a") - 52]) == ([], [], 0)
 
 
 ONE_KEY = {

@@ -7,6 +7,7 @@ The numbers in brackets are those of the pitfalls that the project keeps a list 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,18 +17,20 @@ import pytest
 
 from kvraft import events
 from kvraft.disk import RealDisk
-from kvraft.errors import Damage, Stopped
+from kvraft.errors import Damage, DiskFull, Stopped
 from kvraft.events import Event
-from kvraft.record import HardState, Position
+from kvraft.record import HardState, Kind, Position, pack_write
 from kvraft.segment import KEPT_ASIDE
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.verify import verify
-from kvraft.wal import Wal, recover
+from kvraft.wal import Durability, Wal, recover
 from tests.test_wal import (
     ME,
     SMALL,
     WORKLOAD,
     Model,
+    check_segments,
+    entry,
     follow,
     header_of,
     opened,
@@ -149,33 +152,114 @@ def test_a_read_that_fails_says_so_and_the_log_goes_on() -> None:
 
 # 4: a full disk
 @pytest.mark.usefixtures("tiny_frames")
-def test_a_full_disk_stops_the_log_and_with_space_it_goes_on() -> None:
-    whole = SimDisk()
-    play_on(whole)
-    stopped, torn, capacity = 0, 0, 0
-    while True:
-        disk = SimDisk()
-        disk.capacity = capacity
-        wal, legal, error = play_on(disk)
-        if error is None:
-            break
-        assert error.errno == errno.ENOSPC
-        if wal is not None:
-            is_stopped(wal, disk)
-            stopped += 1
-        torn += recover(disk, ME).torn is not None
-        full = disk.copy()
-        with suppress(OSError):
-            opened(full)  # there may be space enough for that, or not,
-        for left in (disk, full):  # but nothing is lost by trying
+@pytest.mark.parametrize("seed", range(12))
+def test_a_full_disk_refuses_a_write_and_with_space_the_same_log_goes_on(seed: int) -> None:
+    random, disk = Random(seed), SimDisk()
+    disk.capacity = random.randrange(300)
+    wal, model, refused = opened(disk), Model(), 0
+    for step in WORKLOAD:
+        before = model
+        try:
+            model = step(wal, model)
+        except DiskFull as error:
+            refused += 1
+            assert "there is no space for" in str(error)
+            assert wal.lacks_space
+            assert before.matches(wal), "all is as it was"
+            left = disk.copy()
             left.capacity = None
-            left.crash(Random(capacity))
-            back = reopened(left, Random(capacity))
-            assert any(model.matches(back) for model in legal), capacity
-            follow(back, left)
-        capacity += 7
-    assert stopped > 50
-    assert torn > 25
+            left.crash(random)
+            legal = [*step.legal(before), before]  # type: ignore[attr-defined]
+            back = reopened(left, random)
+            assert any(each.matches(back) for each in legal)
+            disk.capacity = None
+            model = step(wal, model)
+        assert model.matches(wal)
+        used = sum(disk.size(name) for name in disk.names())
+        disk.capacity = used + random.choice((0, 0, 5, 40, 150, 400))
+    assert refused > 10
+    disk.capacity = None
+    wal.save(None, [entry(99, wal.last_index + 1)])
+    assert not wal.lacks_space
+    model = model.save(None, [entry(99, wal.last_index)])
+    check_segments(wal, disk)
+    disk.crash(random)
+    assert model.matches(reopened(disk, random))
+
+
+@pytest.mark.usefixtures("tiny_frames")
+def test_a_log_is_opened_and_read_where_there_is_no_space_to_write_it_anew() -> None:
+    for step, disk, legal in power_cuts():
+        disk.crash(Random(step))
+        disk.capacity = sum(disk.size(name) for name in disk.names())
+        reported: list[Event] = []
+        wal = Wal.open(disk, ME, segment_bytes=SMALL, report=reported.append)
+        now = next(model for model in legal if model.matches(wal))
+        if not wal.lacks_space:
+            continue  # nothing had to be written, or the torn end that went made room
+        assert isinstance(reported[-1], events.DiskFilled)
+        for _ in range(2):
+            with pytest.raises(DiskFull, match="there is no space for"):
+                wal.save(HardState(99), [])
+        assert now.matches(wal)
+        disk.capacity = None
+        wal.save(HardState(99), [])
+        assert events.SpaceFound() in reported
+        now = now.save(HardState(99), [])
+        assert now.matches(wal)
+        follow(wal, disk)
+
+
+def test_where_a_full_disk_takes_nothing_back_the_log_is_stopped() -> None:
+    disk = SimDisk()
+    wal = opened(disk)
+    wal.save(None, run(1, 1, 3))
+    disk.capacity = sum(disk.size(name) for name in disk.names()) + 9
+    disk.break_at(1, kinds=("truncate",))
+    with pytest.raises(OSError, match="Input/output error"):
+        wal.save(None, run(1, 4, 5))
+    disk.capacity = None
+    is_stopped(wal, disk)
+    assert opened(disk).entries() == run(1, 1, 3)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_sync_that_finds_no_space_is_a_failed_sync(error: int) -> None:
+    disk = SimDisk()
+    wal = opened(disk)
+    disk.break_at(1, kinds=("sync",), error=error)
+    with pytest.raises(OSError, match=os.strerror(error)):
+        wal.save(None, run(1, 1, 3))
+    is_stopped(wal, disk)
+
+
+def test_a_quota_is_a_full_disk() -> None:
+    disk = SimDisk()
+    wal = opened(disk)
+    disk.break_at(1, kinds=("append",), error=errno.EDQUOT, random=Random(1))
+    with pytest.raises(DiskFull, match="there is no space for"):
+        wal.save(None, run(1, 1, 3))
+    wal.save(None, run(1, 1, 2))
+    assert opened(disk).entries() == run(1, 1, 2)
+
+
+def test_what_waits_in_the_process_is_bounded_on_a_full_disk_and_is_handed_over_later() -> None:
+    disk = SimDisk()
+    wal = opened(disk)
+    disk.capacity = sum(disk.size(name) for name in disk.names())
+    taken, value = 0, b"v" * 5000
+    for index in range(1, 60):
+        payload = pack_write(Kind.PUT, index, index, b"k", value, commit=True)
+        try:
+            wal.append(index, index, payload, Durability.BUFFERED)
+        except DiskFull:
+            break
+        taken = index
+    assert taken * 5000 < 2 * 65536
+    assert wal.last_index == taken
+    disk.capacity = None
+    wal.append(taken + 1, taken + 1, payload, Durability.SYNC)
+    assert [e.index for e in opened(disk).entries()] == list(range(1, taken + 2))
 
 
 # 1: no order of the directory's changes is taken for granted
@@ -274,11 +358,11 @@ def test_a_crash_while_a_tear_is_put_aside_leaves_the_tear_or_the_copy() -> None
 
 def test_a_directory_with_torn_ends_is_sound(tmp_path: Path) -> None:
     disk = RealDisk(tmp_path)
-    wal = Wal.open(disk, "kvraft/n1")
+    wal = Wal.open(disk, "kvraft/store")
     wal.save(HardState(1, "n1"), run(1, 1, 3))
     for data in (b"torn", b"torn again"):
         disk.append(wal.segments[-1].name, data)
-        wal = Wal.open(disk, "kvraft/n1")
+        wal = Wal.open(disk, "kvraft/store")
         wal.save(None, run(1, wal.last_index + 1, wal.last_index + 1))
     assert len([name for name in disk.names() if name.endswith(".torn")]) == 2
     wal.close()

@@ -144,12 +144,14 @@ def test_a_leader_without_a_quorum_steps_down_and_tells_its_clients():
     client.put(b"k", b"1")
     old = world.leader()
     rest = [name for name in world.members if name != old]
+    last = world.replicas[old].marks.last
     ticket = client.submit({b"k": b"2"})
-    world.run_until(lambda: ticket.stage is Stage.APPENDED)
+    world.run_until(lambda: world.replicas[old].marks.last > last)
     world.partition([old], rest)
     world.drop(lambda message: isinstance(message, AppendEntriesReply))
     world.run_until(lambda: world.replicas[old].raft.leading is None, limit=400)
     world.run_until(lambda: ticket.done)
+    world.run_for(10)  # what it said is on its way
     told = [s.event.asked for s in world.trace.of(Redirected) if s.event.txn == str(ticket.txn)]
     assert old in told
     assert ticket.stage is Stage.APPLIED

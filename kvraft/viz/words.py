@@ -13,6 +13,7 @@ from kvraft.events import (
     Crashed,
     CutDecided,
     Delivered,
+    DiskFilled,
     Event,
     Failed,
     Flushed,
@@ -37,6 +38,7 @@ from kvraft.events import (
     Sent,
     SessionExpired,
     SnapshotTaken,
+    SpaceFound,
     Started,
     Superseded,
     TableRemoved,
@@ -60,6 +62,7 @@ def interesting(trace: Trace) -> list[int]:
         Conflicted,
         Crashed,
         CutDecided,
+        DiskFilled,
         Failed,
         Flushed,
         Healed,
@@ -71,6 +74,7 @@ def interesting(trace: Trace) -> list[int]:
         SegmentDropped,
         SegmentSealed,
         SessionExpired,
+        SpaceFound,
         Started,
         Superseded,
         TailCut,
@@ -215,6 +219,10 @@ def _disk_sentence(who: str, event: Event) -> str:
             return f"{who} drops log segment {event.segment}, entries {event.first} to {event.last}"
         case TailCut():
             return f"{who} cuts {event.size} torn bytes off {event.file}"
+        case DiskFilled():
+            return f"{who} takes no writes: {event.what}"
+        case SpaceFound():
+            return f"{who} has space again, and takes writes"
         case MemtableFrozen():
             return f"{who} freezes a memtable of {counted(event.rows, 'row')}"
         case TableWritten():
