@@ -215,7 +215,7 @@ def test_a_member_starts_on_a_full_disk_and_promises_nothing_until_there_is_spac
 def test_checkers_know_that_a_full_member_has_not_applied_what_it_could_not_save(seed):
     world = World(3, seed=seed, options=NO_RESERVE)
     checkers = (WorldChecker(world), TransactionChecker(world))
-    world.network.loss = 0.2  # so that what is sent again brings entries and their commitment at once
+    world.network.loss = 0.2  # what is sent again brings entries and their commitment at once
     client = world.client("a")
     for full in world.members:  # whichever leads
         disk = world.disk(full)
