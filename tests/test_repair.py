@@ -159,7 +159,7 @@ def test_a_rotten_frame_of_the_log_costs_its_own_entries(tmp_path):
 
 
 class Place(NamedTuple):
-    """Where a version of a key lies: bytes ``start`` … ``end`` of ``file``; ``index`` in the log."""
+    """Where a version of a key lies: ``start`` … ``end`` of ``file``; ``index`` in the log."""
 
     file: str
     start: int

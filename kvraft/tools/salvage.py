@@ -129,13 +129,14 @@ def _read_blocks(name: str, data: bytes, bounds: Bounds, found: Salvaged) -> Non
 def _without_footer(name: str, data: bytes, properties: dict[str, Any], found: Salvaged) -> None:
     """Read as many data blocks as the properties promise rows, but no range deletes."""
     expected = properties.get("rows")
-    whole = type(expected) is int
-    found.chunks, _ = _blocks(name, data, expected if whole else None)
-    if not whole and found.chunks and _could_be_ranges(found.chunks[-1]):
+    if type(expected) is not int:
+        expected = None
+    found.chunks, _ = _blocks(name, data, expected)
+    if expected is None and found.chunks and _could_be_ranges(found.chunks[-1]):
         found.chunks.pop()
-    if not whole or found.rows < expected:
+    if expected is None or found.rows < expected:
         found.lost.append(f"{_above(found)} of {name}, whose footer is lost, too")
-    if properties.get("ranges", not whole):
+    if properties.get("ranges", expected is None):
         found.lost.append(f"the range deletes of {name}: what they deleted may be there again")
 
 
