@@ -32,7 +32,7 @@ from kvraft.record import Entry, Record, entry_size
 from kvraft.replica import Options, Replica
 from kvraft.sim.world import World
 
-SEED = 9
+SEED = 10
 RECORDS = 5
 OPTIONS = Options(raft=RaftOptions(max_batch_bytes=70))
 """One record of the transaction fits into a message, and no two: so it is copied piece by piece."""
