@@ -59,11 +59,13 @@ from threading import RLock
 from typing import NamedTuple, Self
 
 from kvraft.batch import WriteBatch, as_value
+from kvraft.bounds import bounds
 from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk, belongs_here, is_full
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.face import Readable
+from kvraft.inputs import instance, whole
 from kvraft.levels import Levels
 from kvraft.manifest import LogEnd, State
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
@@ -91,7 +93,7 @@ from kvraft.view import View
 
 _SLICES_BEYOND, _MOST_SLICES = 16, 64  # of long work in one write, see Tree._pay
 
-__all__ = ["Tree", "TreeOptions", "View", "prefix_stop"]
+__all__ = ["Tree", "TreeOptions", "View"]
 
 
 class _Immutable(NamedTuple):
@@ -174,7 +176,7 @@ class Tree(Readable):
         :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a tree
         that lacks anything; data blocks are checked when they are read.
         """
-        options = options or TreeOptions()
+        options = TreeOptions() if options is None else instance(options, TreeOptions, "options")
         tree = opened(
             where,
             lambda disk: cls(disk, owner, options, report, clock, read_only=read_only),
@@ -224,8 +226,7 @@ class Tree(Readable):
     def write(self, batch: WriteBatch) -> None:
         """Let all writes of ``batch`` take effect, or where this raises, none."""
         with self._lock:
-            if not isinstance(batch, WriteBatch):
-                raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
+            instance(batch, WriteBatch, "a batch")
             self._check_writable()
             if batch.writes:
                 self._pay()
@@ -276,8 +277,7 @@ class Tree(Readable):
                 check_row(row)
             for row in ranges:
                 check_range(row)
-            if not isinstance(position, Position):
-                raise BadInput(f"a position in the log is a Position, not {position!r}")
+            instance(position, Position, "a position in the log")
             if position.index <= self._index:
                 raise BadInput(f"position {position} is not above {self.applied}, applied before")
             self._take(rows, ranges, position)
@@ -604,7 +604,7 @@ class Tree(Readable):
 
         Raises ``BadInput`` for bounds that make no sense and for a time whose versions may be gone.
         """
-        start, stop = _bounds(start, stop, prefix)
+        start, stop = bounds(start, stop, prefix)
         with self._lock:
             self._check_open()
             self.counts.scans += 1
@@ -670,9 +670,7 @@ class Tree(Readable):
 
     def _time(self, at: Timestamp) -> Timestamp:
         """Return ``at`` if it can be read at, else raise ``BadInput``."""
-        if not isinstance(at, int) or at < 0:
-            raise BadInput(f"a time to read at is a timestamp, not {at!r}")
-        if at > self.timestamp:
+        if whole(at, "a time to read at", least=0) > self.timestamp:
             raise BadInput(f"{at} lies in the future: the newest timestamp is {self.timestamp}")
         self._settle()
         if at < self.horizon and at not in self.readers.pins:
@@ -834,33 +832,6 @@ class Tree(Readable):
             raise ReadOnly("nothing can be written: this was opened for reading only")
         if self._failure:
             raise Stopped(f"the tree stopped writing: {self._failure}")
-
-
-def prefix_stop(prefix: bytes) -> bytes | None:
-    r"""Return the ``stop`` that ends a scan from ``prefix`` behind its last key; ``None``: no end.
-
-    >>> prefix_stop(b"user/"), prefix_stop(b"a\xff"), prefix_stop(b"\xff")
-    (b'user0', b'b', None)
-    """
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
-
-
-def _bounds(
-    start: Buffer, stop: Buffer | None, prefix: Buffer | None
-) -> tuple[bytes, bytes | None]:
-    """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
-    if prefix is not None:
-        if start != b"" or stop is not None:
-            raise BadInput("a scan has a prefix or bounds, not both")
-        prefix = as_bytes(prefix, "the prefix of a scan")
-        return prefix, prefix_stop(prefix)
-    start = as_bytes(start, "the start of a scan")
-    if stop is not None:
-        stop = as_bytes(stop, "the stop of a scan")
-        if start > stop:
-            raise BadInput(f"a scan must not start behind its stop: {start!r} is above {stop!r}")
-    return start, stop
 
 
 def _ranges(

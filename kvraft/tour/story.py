@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, NamedTuple
 
-from kvraft.client import Ticket
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import (
@@ -33,6 +32,7 @@ from kvraft.raft import Options as RaftOptions
 from kvraft.record import RESERVED, TxnId
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
+from kvraft.ticket import Ticket
 from kvraft.tour.earthquakes import Catalogue, Quake, reports
 from kvraft.transaction import Stage
 
@@ -216,7 +216,7 @@ class Tour:
         lines = [f"{self.away} crashes again, at {_ms(world.now)}, and stays down."]
         lines += self._replay(len(self.reports) // 4)
         leader = world.replicas[self._leader()]
-        held = sum(segment.size for segment in leader.wal.segments if segment.sealed)
+        held = sum(segment.size for segment in leader.wal.segments)
         needs = leader.holds().needs(self.away)
         if needs is not None:  # a short tour
             return [*lines, f"The log from {needs} on is still kept for it."]
