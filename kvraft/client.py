@@ -52,7 +52,7 @@ from typing import Protocol, Self, overload
 from kvraft.clock import Clock, show
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
-from kvraft.inputs import whole
+from kvraft.inputs import instance, whole
 from kvraft.plural import counted
 from kvraft.record import MAX_NAME_BYTES, Buffer, Timestamp, TxnId, is_name
 from kvraft.session import WINDOW
@@ -309,6 +309,7 @@ class Client:
         Raises :class:`~kvraft.errors.BadInput` for one that did not, and for that of another
         client, even if it went by the same name.
         """
+        instance(ticket, Ticket, "a ticket")
         if ticket.stage not in (Stage.ABORTED, Stage.UNKNOWN):
             raise BadInput(f"{ticket.txn} is {ticket.stage}: there is nothing to retry")
         if ticket.host is not self._host:
@@ -446,8 +447,8 @@ class Client:
             raise BadInput(f"there is no member called {member}: {', '.join(self._members)}")
         if stale and member is None:
             raise BadInput("a stale read needs to be told at which member")
-        if at is not None and not (type(at) is int and at >= 0):
-            raise BadInput(f"a time to read at is a timestamp, not {at!r:.60}")
+        if at is not None:
+            whole(at, "a time to read at", least=0)
         deadline = self._millis() + whole(timeout, "a timeout", least=0)
         number = self._host.number()
         read = _OpenRead(deadline, number=number, key=key, at=member, stale=stale, time=at)

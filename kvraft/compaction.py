@@ -33,7 +33,8 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from kvraft.disk import Disk
-from kvraft.errors import BadInput
+from kvraft.errors import WrongType
+from kvraft.inputs import number, shown, whole
 from kvraft.merge import Droppable, Keep, merge, retain
 from kvraft.ranges import Ranges
 from kvraft.record import Row, Timestamp
@@ -67,6 +68,12 @@ class Strategy(Protocol):
         """
 
 
+def check_strategy(value: object) -> None:
+    """Raise :class:`~kvraft.errors.WrongType` for what is not a :class:`Strategy`."""
+    if isinstance(value, type) or not callable(getattr(value, "pick", None)):
+        raise WrongType(f"strategy must be a kvraft.compaction.Strategy, not {shown(value)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Levelled:
     """Each level one sorted run, ``fanout`` times the size of the one above it.
@@ -81,8 +88,9 @@ class Levelled:
 
     def __post_init__(self) -> None:
         """Raise ``BadInput`` for options that make no sense."""
-        if self.tables < 1 or self.fanout < 2 or min(self.level_bytes, self.table_bytes) < 1:
-            raise BadInput(f"these levels make no sense: {self}")
+        for name in ("tables", "level_bytes", "table_bytes"):
+            whole(getattr(self, name), name, least=1)
+        whole(self.fanout, "fanout", least=2)
 
     def pick(self, tables: Sequence[TableInfo]) -> Task | None:
         """Return the work of the level that is fullest beyond its limit, if any is."""
@@ -151,8 +159,8 @@ class Tiered:
 
     def __post_init__(self) -> None:
         """Raise ``BadInput`` for options that make no sense."""
-        if self.tables < 2 or self.ratio < 1:
-            raise BadInput(f"these tiers make no sense: {self}")
+        whole(self.tables, "tables", least=2)
+        number(self.ratio, "ratio", least=1)
 
     def pick(self, tables: Sequence[TableInfo]) -> Task | None:
         """Return the newest group of neighbours in age that are of about the same size."""

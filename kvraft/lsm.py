@@ -64,6 +64,7 @@ from kvraft.disk import Disk, RealDisk, belongs_here, is_full
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.face import Readable
+from kvraft.inputs import instance, whole
 from kvraft.levels import Levels
 from kvraft.manifest import LogEnd, State
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
@@ -174,7 +175,7 @@ class Tree(Readable):
         :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a tree
         that lacks anything; data blocks are checked when they are read.
         """
-        options = options or TreeOptions()
+        options = TreeOptions() if options is None else instance(options, TreeOptions, "options")
         tree = opened(
             where,
             lambda disk: cls(disk, owner, options, report, clock, read_only=read_only),
@@ -224,8 +225,7 @@ class Tree(Readable):
     def write(self, batch: WriteBatch) -> None:
         """Let all writes of ``batch`` take effect, or where this raises, none."""
         with self._lock:
-            if not isinstance(batch, WriteBatch):
-                raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
+            instance(batch, WriteBatch, "a batch")
             self._check_writable()
             if batch.writes:
                 self._pay()
@@ -276,8 +276,7 @@ class Tree(Readable):
                 check_row(row)
             for row in ranges:
                 check_range(row)
-            if not isinstance(position, Position):
-                raise BadInput(f"a position in the log is a Position, not {position!r}")
+            instance(position, Position, "a position in the log")
             if position.index <= self._index:
                 raise BadInput(f"position {position} is not above {self.applied}, applied before")
             self._take(rows, ranges, position)
@@ -670,9 +669,7 @@ class Tree(Readable):
 
     def _time(self, at: Timestamp) -> Timestamp:
         """Return ``at`` if it can be read at, else raise ``BadInput``."""
-        if not isinstance(at, int) or at < 0:
-            raise BadInput(f"a time to read at is a timestamp, not {at!r}")
-        if at > self.timestamp:
+        if whole(at, "a time to read at", least=0) > self.timestamp:
             raise BadInput(f"{at} lies in the future: the newest timestamp is {self.timestamp}")
         self._settle()
         if at < self.horizon and at not in self.readers.pins:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kvraft.codec import number_of
-from kvraft.compaction import Levelled, Strategy
-from kvraft.errors import BadInput, WrongType
+from kvraft.compaction import Levelled, Strategy, check_strategy
+from kvraft.inputs import whole
 from kvraft.record import Timestamp
 
 
@@ -38,11 +38,6 @@ class TreeOptions:
         """Raise ``BadInput`` for options that make no sense here."""
         least_one = ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables")
         for name in (*least_one, "bits_per_key", "cache_bytes", "history"):
-            value = getattr(self, name)
-            if not isinstance(value, int):
-                raise WrongType(f"{name} must be a whole number, not {type(value).__name__}")
-            if name in least_one and value < 1:
-                raise BadInput(f"{name} must be at least 1, not {value}")
-            if value < 0:
-                raise BadInput(f"{name} must not be negative, as {value} is")
+            whole(getattr(self, name), name, least=int(name in least_one))
         number_of(self.codec)
+        check_strategy(self.strategy)

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from kvraft.disk import LOCK, OPEN_FILES, TEMPORARY, Disk, RealDisk, lock, open_to_read, pread
-from kvraft.errors import BadInput, Changed, Damage, Locked
+from kvraft.errors import BadInput, Changed, Damage, Locked, WrongType
+from kvraft.inputs import shown
 from kvraft.manifest import CURRENT, is_manifest
 from kvraft.segment import is_segment
 from kvraft.tableinfo import table_number
@@ -229,6 +230,8 @@ def opened(
     The disk that is made for a directory is closed again if it raises.
     """
     if not isinstance(where, str | os.PathLike):
+        if not callable(getattr(where, "names", None)):
+            raise WrongType(f"a place for files must be a directory or a disk, not {shown(where)}")
         return begin(where)
     disk = ReadOnlyDisk(where) if read_only else RealDisk(where)
     try:

@@ -37,11 +37,12 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft import clock
-from kvraft.compaction import Levelled, Strategy
+from kvraft.compaction import Levelled, Strategy, check_strategy
 from kvraft.disk import Disk, is_full
 from kvraft.errors import BadInput, Busy, Damage, DiskFull, KvraftError, NotLeader, Stopped
 from kvraft.events import CutDecided, HoldsChanged, Marks, Report, Started, ignore
 from kvraft.identity import claim
+from kvraft.inputs import instance, whole
 from kvraft.log import Log
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
@@ -110,10 +111,11 @@ class Options:
     def __post_init__(self) -> None:
         """Raise ``BadInput`` for options that make no sense here."""
         for name in ("log_bytes", "retain_bytes", "reserve_bytes", "history_millis", "skew_millis"):
-            if getattr(self, name) < 0:
-                raise BadInput(f"{name} must not be negative, as {getattr(self, name)} is")
-        if self.session_millis < 1:
-            raise BadInput(f"a session that lives {self.session_millis} ms remembers nothing")
+            whole(getattr(self, name), name, least=0)
+        for name in ("memtable_bytes", "segment_bytes", "stall_memtables", "session_millis"):
+            whole(getattr(self, name), name, least=1)
+        instance(self.raft, RaftOptions, "raft")
+        check_strategy(self.strategy)
 
 
 class Drained(NamedTuple):

@@ -39,8 +39,9 @@ from typing import Self
 
 from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
-from kvraft.errors import BadInput, Damage
+from kvraft.errors import BadInput, Damage, WrongType
 from kvraft.events import Report, ignore
+from kvraft.inputs import instance, shown, whole
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
@@ -110,9 +111,9 @@ class Store(Tree):
         store that lacks anything that was durable.
         """
         if not isinstance(durability, Durability):
-            raise BadInput(f"a durability is SYNC, OS or BUFFERED, not {durability!r}")
-        if log_bytes < 0:
-            raise BadInput(f"log_bytes must not be negative, as {log_bytes} is")
+            kinds = "Durability.SYNC, OS or BUFFERED"
+            raise WrongType(f"durability must be {kinds}, not {shown(durability)}")
+        whole(log_bytes, "log_bytes", least=0)
         store = opened(
             where,
             lambda disk: cls._begin(
@@ -218,8 +219,7 @@ class Store(Tree):
     def write(self, batch: WriteBatch) -> None:
         """Let all writes of ``batch`` take effect, or where this raises, none."""
         with self._lock:
-            if not isinstance(batch, WriteBatch):
-                raise BadInput(f"a batch is a WriteBatch, not {batch!r}")
+            instance(batch, WriteBatch, "a batch")
             self._check_writable()
             if not batch.writes:
                 return

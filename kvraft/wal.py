@@ -58,6 +58,7 @@ from kvraft.events import (
     TailCut,
     ignore,
 )
+from kvraft.inputs import instance, whole
 from kvraft.logindex import Batch, LogIndex, stretches, turns_of
 from kvraft.manifest import NO_LOG, LogEnd
 from kvraft.record import (
@@ -161,10 +162,9 @@ class Wal:
         may then not all be durable yet (:attr:`synced_index`).
 
         Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
-        is not positive.
+        is not a positive number.
         """
-        if segment_bytes < 1:
-            raise BadInput(f"a log segment of {segment_bytes} bytes holds nothing")
+        whole(segment_bytes, "segment_bytes", least=1)
         wal = cls(disk, owner, segment_bytes, report, found or recover(disk, owner))
         if read_only:
             wal._stopped, wal._failed = "it was opened for reading only", True
@@ -362,7 +362,7 @@ class Wal:
         Raises ``BadInput`` if ``floor`` is above ``last_index + 1``.
         """
         self._check_running()
-        if floor > self.last_index + 1:
+        if whole(floor, "an index of the log") > self.last_index + 1:
             raise BadInput(f"the log ends at {self.last_index}: it cannot be cut below {floor}")
         dropped: list[Segment] = []
         while self._sealed and self._sealed[0].high < floor and len(dropped) != most:
@@ -386,6 +386,7 @@ class Wal:
         term: the term in which a snapshot came is saved before it.
         """
         self._check_running()
+        instance(place, Position, "a place in the log")
         if place.term > (term := self._hard_state.term):
             raise BadInput(f"a log saved in term {term} cannot go on behind {place}")
         if place.index <= self.base.index and place != self.base:

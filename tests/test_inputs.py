@@ -5,7 +5,9 @@ from random import Random
 import pytest
 
 from kvraft import inputs
+from kvraft.compaction import Levelled, Tiered
 from kvraft.errors import BadInput, WrongType
+from kvraft.lsm import Tree
 from kvraft.membership import Configuration
 from kvraft.options import TreeOptions
 from kvraft.raft import Options as RaftOptions
@@ -18,6 +20,8 @@ from kvraft.sim.lag import catch_up, write
 from kvraft.sim.load import Load, drive, writes_of
 from kvraft.sim.network import Network
 from kvraft.sim.outages import lost_updates, outage, pauses
+from kvraft.store import Store
+from kvraft.wal import Wal
 
 WORLD = World(3, seed=1)
 WORLD.client("c")
@@ -108,6 +112,30 @@ WRONG_TYPE = {
     "an offset": lambda: DISK.corrupt("file", "0"),
     "away": lambda: catch_up("1", Options()),
     "a step": lambda: outage(1.5),
+    "a batch": lambda: Tree.open(SimDisk()).write([(b"a", b"1")]),
+    "a batch of a store": lambda: Store.open(SimDisk()).write({}),
+    "a position": lambda: Tree.open(SimDisk()).apply((), (4, 1)),
+    "a time of a tree": lambda: Tree.open(SimDisk()).get(b"k", at="2"),
+    "a time of a scan": lambda: Tree.open(SimDisk()).scan(at=1.5),
+    "a time of a view": lambda: Tree.open(SimDisk()).view(at=True),
+    "a time of a client": lambda: WORLD.client("c").get(b"k", at=2.0),
+    "durability": lambda: Store.open(SimDisk(), durability="sync"),
+    "options of a tree": lambda: Tree.open(SimDisk(), options={}),
+    "options of a store": lambda: Store.open(SimDisk(), options=Options()),
+    "a size of the log": lambda: Store.open(SimDisk(), log_bytes="1 MB"),
+    "a size of segments": lambda: Store.open(SimDisk(), segment_bytes=1e6),
+    "a place": lambda: Store.open(3),
+    "a place in the log": lambda: Wal.open(SimDisk(), "a/b").reset((3, 0)),
+    "a floor": lambda: Wal.open(SimDisk(), "a/b").drop_below("1"),
+    "a ticket": lambda: WORLD.client("c").retry("c#1"),
+    "a codec": lambda: TreeOptions(codec=["zstd"]),
+    "a size": lambda: TreeOptions(memtable_bytes=1e6),
+    "a strategy": lambda: TreeOptions(strategy="levelled"),
+    "a strategy of a member": lambda: Options(strategy=Levelled),
+    "a fanout": lambda: Levelled(fanout="10"),
+    "a ratio": lambda: Tiered(ratio="2"),
+    "a size of a member": lambda: Options(retain_bytes="1 MB"),
+    "raft": lambda: Options(raft=Options()),
     "clients": lambda: contest("2", 2, 1),
 }  # fmt: skip
 

@@ -370,8 +370,8 @@ def test_without_history_only_now_and_views_can_be_read_at():
     for value in (b"1", b"2", b"3"):
         tree.put(b"k", value)
     assert (tree.horizon, tree.get(b"k", at=3)) == (3, b"3")
-    for at, says in ((2, "may be gone"), (4, "lies in the future"), (-1, "is a timestamp"),
-                     ("2", "is a timestamp")):  # fmt: skip
+    for at, says in ((2, "may be gone"), (4, "lies in the future"), (-1, "must be at least 0"),
+                     ("2", "a time to read at must be a whole number")):  # fmt: skip
         for read in (lambda at: tree.get(b"k", at=at), lambda at: tree.scan(at=at),
                      lambda at: tree.view(at=at)):  # fmt: skip
             with pytest.raises(BadInput, match=says):
@@ -418,7 +418,7 @@ def test_bad_calls_are_refused_in_one_sentence_and_the_tree_stays_usable():
     tree.put(b"a", b"1")
     calls = {
         "is not above": lambda: tree.apply((), Position(3, 1)),
-        r"is a Position, not \(4, 1\)": lambda: tree.apply((), (4, 1)),
+        r"must be kvraft.record.Position, not \(4, 1\)": lambda: tree.apply((), (4, 1)),
         "a key must be bytes, not str": lambda: tree.get("a"),
         "a key must be bytes, not NoneType": lambda: tree.version(None),
         "the stop of a scan must be bytes, not int": lambda: tree.scan(b"a", 7),
@@ -431,7 +431,7 @@ def test_bad_calls_are_refused_in_one_sentence_and_the_tree_stays_usable():
         "None means no end": lambda: tree.delete_range(b"", b""),
         "must not start behind its stop": lambda: tree.scan(b"b", b"a"),
         "a prefix or bounds, not both": lambda: tree.scan(b"b", prefix=b"a"),
-        "a batch is a WriteBatch": lambda: tree.write([(b"a", b"1")]),
+        "a batch must be kvraft.batch.WriteBatch": lambda: tree.write([(b"a", b"1")]),
         "needs an empty place": lambda: tree.checkpoint(tree._disk),
     }
     for says, call in calls.items():

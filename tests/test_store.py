@@ -186,7 +186,7 @@ def test_bad_calls_are_refused_and_the_store_stays_usable():
     calls = {
         "a key must be bytes": lambda: store.put("a", b""),
         "a value of 67108865 bytes": lambda: store.put(b"a", bytes((64 << 20) + 1)),
-        "a batch is a WriteBatch": lambda: store.write({}),
+        "a batch must be kvraft.batch.WriteBatch": lambda: store.write({}),
         "writes its own log: use put": lambda: store.apply((), Position(1, 1)),
         "a snapshot cannot take its place": lambda: store.install(b""),
         "SYNC, OS or BUFFERED": lambda: Store.open(SimDisk(), durability="sync"),
@@ -276,7 +276,7 @@ def test_a_log_that_is_too_long_already_is_worked_off_after_it_was_opened():
         store.put(b"key", b"%064d" % number)
     assert store.stats().counts.flushes == 1
     assert len(store.wal.segments) < 6
-    with pytest.raises(BadInput, match="log_bytes must not be negative, as -1 is"):
+    with pytest.raises(BadInput, match="log_bytes must be at least 0, not -1"):
         Store.open(SimDisk(), log_bytes=-1)
 
 

@@ -306,7 +306,10 @@ def bad_calls():
         "empty range": (lambda t: t.delete_range(b"b", b"b"), "must start before it stops"),
         "range backwards": (lambda t: t.delete_range(b"b", b"a"), "b'b' is not below b'a'"),
         "range to b''": (lambda t: t.delete_range(b"", b""), "None means no end"),
-        "batch": (lambda t: t.write([("put", b"a", b"")]), "a batch is a WriteBatch, not"),
+        "batch": (
+            lambda t: t.write([("put", b"a", b"")]),
+            "a batch must be kvraft.batch.Wri",
+        ),
         "get": (lambda t: t.get("a"), "a key must be bytes, not str"),
         "version": (lambda t: t.version(None), "a key must be bytes, not NoneType"),
         "scan": (lambda t: t.scan(b"a", "b"), "the stop of a scan must be bytes, not str"),
@@ -315,12 +318,18 @@ def bad_calls():
         "prefix and start": (lambda t: t.scan(b"b", prefix=b"a"), "a prefix or bounds, not both"),
         "prefix and stop": (lambda t: t.scan(stop=b"b", prefix=b"a"), "prefix or bounds, not both"),
         "prefix": (lambda t: t.scan(prefix="a"), "the prefix of a scan must be bytes, not str"),
-        "time": (lambda t: t.get(b"a", at=1.0), "a time to read at is a timestamp, not 1.0"),
-        "negative time": (lambda t: t.view(at=-1), "a timestamp, not -1"),
+        "time": (
+            lambda t: t.get(b"a", at=1.0),
+            "must be a whole number, not 1.0",
+        ),
+        "negative time": (lambda t: t.view(at=-1), "a time to read at must be at least 0, not -1"),
         "future": (lambda t: t.scan(at=10**9), "1000000000 lies in the future: the newest"),
         "rows": (lambda t: t.apply([(b"a", 1)], Position(9, 1)), "a row is a key, a timestamp and"),
         "old position": (lambda t: t.apply([], t.applied), "is not above Position"),
-        "no position": (lambda t: t.apply([], (9, 1)), r"is a Position, not \(9, 1\)"),
+        "no position": (
+            lambda t: t.apply([], (9, 1)),
+            r"record.Position, not \(9, 1\)",
+        ),
         "range rows": (lambda t: t.apply([], Position(9, 1), [(b"b", 9, b"a")]), "must start bef"),
         "endless range rows": (lambda t: t.apply([], Position(9, 1), [(b"b", 9, None)]), "b'' for"),
     }

@@ -206,7 +206,7 @@ def plot_pauses(pauses: Sequence[int]) -> Figure:
     )
     axes.plot(number, pauses, "o-", color=BLACK, label="paused")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="sending", ylabel="pause behind it, ms", ylim=(0, None))
+    axes.set(xlabel="sending", ylabel="pause after it, ms", ylim=(0, None))
     axes.legend(loc="lower right")
     figure.suptitle(
         f"Pauses double from {min(pauses)} ms and stay below {MAX_RETRY_MILLIS * 3 // 2} ms"
