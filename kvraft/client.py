@@ -11,7 +11,7 @@ sight of it at any of them, so :meth:`Client.submit` returns a :class:`Ticket`::
 
 :meth:`Client.put` and its like wait for the ticket.  While a ticket is open the client sends it
 again, always under the same transaction id, to the leader it was told of or to the next member in
-turn, with a growing, jittered pause.
+turn, with a growing, jittered pause.  Reads and scans are asked for in the same way (reading.py).
 
 Before it sends its first transaction a client registers (session.py): what is submitted meanwhile
 waits QUEUED, without a number that tells it from an earlier client of the same name.  Reads need no
@@ -42,23 +42,31 @@ Optimistic Methods for Concurrency Control*, TODS 1981 (transactions that are va
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from random import Random
-from types import TracebackType
-from typing import Protocol, Self, overload
 
-from kvraft.clock import Clock, show
+from kvraft.clock import Clock
+from kvraft.draft import Draft
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
+from kvraft.host import Host
 from kvraft.inputs import instance, whole
 from kvraft.plural import counted
-from kvraft.record import MAX_NAME_BYTES, Buffer, Timestamp, TxnId, is_name
+from kvraft.reading import Reading
+from kvraft.record import (
+    MAX_NAME_BYTES,
+    Buffer,
+    Timestamp,
+    TxnId,
+    is_name,
+)
 from kvraft.session import WINDOW
+from kvraft.ticket import TIMEOUT_MILLIS, Errand, Ticket
 from kvraft.transaction import (
     Answer,
     Later,
+    Page,
     Read,
     ReadAnswer,
     Redirect,
@@ -66,21 +74,17 @@ from kvraft.transaction import (
     Register,
     Registered,
     Reply,
-    Request,
+    Scan,
     Stage,
     Submit,
-    Transaction,
     Writes,
     build,
-    check_key,
-    check_write,
 )
 
 RETRY_MILLIS = 150
 """How long a client waits for news of a request before it sends it again, at first."""
 
 MAX_RETRY_MILLIS = 1_200
-TIMEOUT_MILLIS = 10_000
 MAX_REDIRECTS = 3
 """How many redirects in a row a client follows at once, without a pause."""
 
@@ -104,136 +108,22 @@ class ReadFailed(KvraftError):
 
 
 @dataclass(slots=True, eq=False)
-class _Errand:
-    """Something that is sent again and again until there is news of it.  Times in milliseconds."""
+class _Question(Errand):
+    """A read or a page of a scan; ``request`` is what is asked, but for whom and how often."""
 
-    deadline: int
-    attempts: int = 0
-    asked: str = ""  # the member it was sent to last
-    retry_at: int = 0
-    pause: int = RETRY_MILLIS
-    redirects: int = 0  # in a row
-
-
-@dataclass(slots=True, eq=False)
-class _OpenRead(_Errand):
-    number: int = 0
-    key: bytes = b""
-    at: str | None = None  # the member that is to answer, if not the leader
-    stale: bool = False
-    time: Timestamp | None = None
-    answer: ReadAnswer | None = None
+    request: Read | Scan = field(kw_only=True)
+    member: str | None = None  # that is to answer, if not the leader
+    answer: ReadAnswer | Page | None = None
     failed: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class _Registration(_Errand):
+class _Registration(Errand):
     number: int = 0
     put_off: str = ""  # why a leader did not take it when it was asked last
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Ticket(_Errand):
-    """How far one write has come.  ``history`` lists (milliseconds, stage, member), in order.
-
-    ``index`` is the transaction's last log index and ``timestamp`` the stamp of its records as
-    the leader raised it, both once known; ``reason`` says why it ended other than APPLIED, and
-    ``conflict`` which key it had read that was written meanwhile, if that is why.  A ticket can be
-    awaited: ``await ticket`` gives the ticket itself once it is done.
-    """
-
-    transaction: Transaction = field(kw_only=True)
-    host: Host = field(kw_only=True)
-    stage: Stage = Stage.QUEUED
-    index: int = 0
-    timestamp: Timestamp = 0
-    reason: str = ""
-    conflict: bytes | None = None
-    history: list[tuple[int, Stage, str]] = field(default_factory=list)
-    put_off: str = ""
-    """Why a leader did not take it the last time that one did not, if ever."""
-    live: set[int] = field(default_factory=set)
-    """The attempts whose copy may still take effect, for all that is known."""
-
-    @property
-    def txn(self) -> TxnId:
-        """The id of the transaction; it is final once it was sent."""
-        return self.transaction.id
-
-    @property
-    def done(self) -> bool:
-        """Whether the ticket will not move any more."""
-        return self.stage in (Stage.APPLIED, Stage.ABORTED, Stage.UNKNOWN)
-
-    def __await__(self) -> Generator[None, None, Self]:
-        yield from self.host.until(lambda: self.done).__await__()
-        return self
-
-    def __repr__(self) -> str:
-        return f"<Ticket {self.txn} {self.stage}, sent {self.sent}>"
-
-    def __str__(self) -> str:
-        """Say how it stands, why, and what can be done about it."""
-        why = f": {self.reason}" if self.reason else ""
-        return f"{self.txn} is {self.stage}{why}{self.advice and '; ' + self.advice}"
-
-    @property
-    def advice(self) -> str:
-        """What to do about a ticket that ended other than APPLIED, in words; ``""`` for others."""
-        if self.stage is Stage.UNKNOWN:
-            return "it may have happened or not, and client.retry(ticket) is safe: it cannot twice"
-        if self.stage is not Stage.ABORTED:
-            return ""
-        if self.conflict is not None:
-            return "it did not happen: begin it anew, with what the key holds now"
-        return "it did not happen: submit it anew"
-
-    def _repr_html_(self) -> str:
-        """Return a small table, for notebooks."""
-        rows: list[tuple[str, object]] = [
-            ("transaction", self.txn),
-            ("stage", self.stage),
-            ("sent", self.sent),
-        ]
-        if self.index:
-            rows += [("log index", self.index), ("timestamp", show(self.timestamp))]
-        rows += [("why", self.reason), ("what to do", self.advice)] if self.reason else []
-        lines = (f"<tr><th>{name}</th><td>{escape(str(what))}</td></tr>" for name, what in rows)
-        return f"<table>{''.join(lines)}</table>"
-
-    @property
-    def sent(self) -> str:
-        """How often it was sent, in words."""
-        return "once" if self.attempts == 1 else f"{self.attempts} times"
-
-
-class Host(Protocol):
-    """What a client needs of the world it lives in."""
-
-    def wall_millis(self) -> int:
-        """Return the wall time in milliseconds since the Unix epoch, for stamps: it may jump."""
-
-    def millis(self) -> int:
-        """Return milliseconds since some moment, for deadlines: these never jump."""
-
-    def number(self) -> int:
-        """Return a number for a request: a new one each time.
-
-        No client that went by the same name before must have been given it, so that no answer to
-        that one is taken for an answer to this one.
-        """
-
-    def send(self, request: Request) -> None:
-        """Carry a request to the member it is for, as well as can be."""
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        """Let time pass until ``condition`` holds, handing the client its replies and ticks."""
-
-    def until(self, condition: Callable[[], bool]) -> Awaitable[None]:
-        """Return something to await until ``condition`` holds."""
-
-
-class Client:
+class Client(Reading):
     """A client of the cluster whose members are ``members``; ``random`` gives the jitter."""
 
     def __init__(
@@ -264,7 +154,7 @@ class Client:
         self._sequence = 0
         self._queue: deque[Ticket] = deque()
         self._open: dict[int, Ticket] = {}  # by sequence
-        self._reads: dict[int, _OpenRead] = {}
+        self._reads: dict[int, _Question] = {}
 
     # ── what a user calls ───────────────────────────────────────────────────────────────────────
 
@@ -297,7 +187,7 @@ class Client:
         txn = TxnId(self.name, 0, self._sequence + 1)
         transaction = build(txn, writes, self.clock.now(), reads)
         self._sequence += 1
-        ticket = Ticket(deadline, transaction=transaction, host=self._host)
+        ticket = Ticket(deadline, RETRY_MILLIS, transaction=transaction, host=self._host)
         ticket.timestamp = transaction.timestamp
         self._queue.append(ticket)
         self._send_queued()
@@ -343,7 +233,7 @@ class Client:
 
     def transaction(self) -> Draft:
         """Begin a transaction with reads, to be used in a ``with`` statement: a :class:`Draft`."""
-        return Draft(self)
+        return Draft(self, self._submit)
 
     def put(self, key: Buffer, value: Buffer) -> Ticket:
         """Store ``value`` under ``key`` and wait for it; see :meth:`write`."""
@@ -352,13 +242,6 @@ class Client:
     def delete(self, key: Buffer) -> Ticket:
         """Delete ``key``, whether it holds anything or not, and wait; see :meth:`write`."""
         return self.write([(key, None)])
-
-    def __getitem__(self, key: Buffer) -> bytes:
-        """Return what ``key`` holds, as :meth:`get` does; ``KeyError`` if it holds nothing."""
-        value = self.get(key)
-        if value is None:
-            raise KeyError(key)
-        return value
 
     def __setitem__(self, key: Buffer, value: Buffer) -> None:
         """Store ``value`` under ``key`` and wait for it, as :meth:`put` does."""
@@ -371,96 +254,27 @@ class Client:
                 raise KeyError(key)
             draft.delete(key)
 
-    def __contains__(self, key: Buffer) -> bool:
-        """Return whether ``key`` holds anything: a linearizable read, as :meth:`get` is."""
-        return self.get(key) is not None
-
-    __iter__ = None  # else ``for key in client`` would ask for the keys 0, 1, 2, …
-
     def __repr__(self) -> str:
         name = f"{self.name}.{self._incarnation}" if self._incarnation else self.name
         leader = f"leader {self.leader}" if self.leader else "no leader known"
         waiting = len(self._open) + len(self._queue)
         return f"<Client {name}, {leader}, {counted(waiting, 'write')} under way>"
 
-    @overload
-    def get(
-        self,
-        key: Buffer,
-        default: None = None,
-        *,
-        at: Timestamp | None = None,
-        member: str | None = None,
-        stale: bool = False,
-        timeout: int = TIMEOUT_MILLIS,
-    ) -> bytes | None: ...
-
-    @overload
-    def get(
-        self,
-        key: Buffer,
-        default: bytes,
-        *,
-        at: Timestamp | None = None,
-        member: str | None = None,
-        stale: bool = False,
-        timeout: int = TIMEOUT_MILLIS,
-    ) -> bytes: ...
-
-    def get(
-        self,
-        key: Buffer,
-        default: bytes | None = None,
-        *,
-        at: Timestamp | None = None,
-        member: str | None = None,
-        stale: bool = False,
-        timeout: int = TIMEOUT_MILLIS,
-    ) -> bytes | None:
-        """Return what ``key`` holds, ``default`` if nothing: a linearizable read (thesis §6.4).
-
-        The leader answers, or ``member``, which asks the leader how far it must have come first.
-        With ``stale`` that member answers at once with what it has: the value may be old, and a
-        later read may find an older one yet.
-
-        With ``at``, a timestamp, it is what the key held then: everything stamped at or below it,
-        and nothing later.  As stamps only rise along the log, asking again gives the same answer.
-
-        Raises :class:`ReadFailed` if nobody answers within ``timeout`` milliseconds, or if what was
-        ``at`` that time is not kept any more, or is not known yet.
-        """
-        value = self.read(key, at=at, member=member, stale=stale, timeout=timeout).value
-        return default if value is None else value
-
-    def read(
-        self,
-        key: Buffer,
-        *,
-        at: Timestamp | None = None,
-        member: str | None = None,
-        stale: bool = False,
-        timeout: int = TIMEOUT_MILLIS,
-    ) -> ReadAnswer:
-        """Return value, timestamp and place in the log of what ``key`` holds; see :meth:`get`."""
-        key = check_key(key)
-        if member is not None and member not in self._members:
-            raise BadInput(f"there is no member called {member}: {', '.join(self._members)}")
-        if stale and member is None:
-            raise BadInput("a stale read needs to be told at which member")
-        if at is not None:
-            whole(at, "a time to read at", least=0)
-        deadline = self._millis() + whole(timeout, "a timeout", least=0)
-        number = self._host.number()
-        read = _OpenRead(deadline, number=number, key=key, at=member, stale=stale, time=at)
-        self._reads[read.number] = read
-        self._send(read)
-        self._host.wait(lambda: read.answer is not None or read.failed)
-        self._reads.pop(read.number, None)
-        if read.answer is None:
-            raise ReadFailed(f"nobody answered the read of {key!r:.60} within {timeout} ms")
-        if read.answer.refused:
-            raise ReadFailed(f"{read.answer.sender} cannot read {key!r:.60}: {read.answer.refused}")
-        return read.answer
+    def _ask(
+        self, request: Read | Scan, member: str | None, what: str, timeout: int
+    ) -> ReadAnswer | Page:
+        deadline = self._millis() + timeout
+        request = request._replace(sender=self.name, number=self._host.number())
+        question = _Question(deadline, RETRY_MILLIS, request=request, member=member)
+        self._reads[request.number] = question
+        self._send(question)
+        self._host.wait(lambda: question.answer is not None or question.failed)
+        self._reads.pop(request.number, None)
+        if question.answer is None:
+            raise ReadFailed(f"nobody answered the {what} within {timeout} ms")
+        if refused := question.answer.refused:
+            raise ReadFailed(f"{question.answer.sender} cannot answer the {what}: {refused}")
+        return question.answer
 
     def meet(self, member: str) -> None:
         """Learn of a member that was added."""
@@ -482,7 +296,7 @@ class Client:
             self._settle(ticket, Stage.ABORTED, self._why_not_sent())
         if not self._queue and self._registration and now >= self._registration.deadline:
             self._registration = None
-        errands: list[Ticket | _OpenRead | _Registration] = [*self._open.values()]
+        errands: list[Ticket | _Question | _Registration] = [*self._open.values()]
         errands += self._reads.values()
         errands += [self._registration] if self._registration else []
         for errand in errands:
@@ -501,10 +315,10 @@ class Client:
             if self._registration is not None and reply.number == self._registration.number:
                 self._registration, self._incarnation = None, reply.incarnation
                 self.leader = reply.sender
-        elif isinstance(reply, ReadAnswer):
+        elif isinstance(reply, ReadAnswer | Page):
             if (read := self._reads.get(reply.number)) is not None:
                 read.answer = reply
-                self.leader = self.leader if read.at else reply.sender
+                self.leader = self.leader if read.member else reply.sender
         elif isinstance(reply, Later):
             self._put_off(reply)
         elif isinstance(reply, Refusal):
@@ -537,7 +351,9 @@ class Client:
         """Ask for an incarnation, for as long as something is queued, or until ``until``."""
         registration = self._registration
         if registration is None:
-            registration = self._registration = _Registration(until, number=self._host.number())
+            number = self._host.number()
+            registration = _Registration(until, RETRY_MILLIS, number=number)
+            self._registration = registration
             self._send(registration)
         else:
             registration.deadline = max(until, registration.deadline)
@@ -550,11 +366,11 @@ class Client:
         why = f": {put_off}" if put_off else ""
         return f"no leader registered {self.name!r}, so it was never sent{why}"
 
-    def _send(self, errand: Ticket | _OpenRead | _Registration) -> None:
+    def _send(self, errand: Ticket | _Question | _Registration) -> None:
         """Send a request, for the first time or again, to whoever seems to lead."""
         to = self.leader or self._members[self._turn % len(self._members)]
-        if isinstance(errand, _OpenRead) and errand.at:
-            to = errand.at
+        if isinstance(errand, _Question) and errand.member:
+            to = errand.member
         errand.attempts += 1
         errand.asked = to
         errand.retry_at = self._millis() + errand.pause + self._random.randrange(errand.pause // 2)
@@ -566,21 +382,9 @@ class Client:
         elif isinstance(errand, _Registration):
             self._host.send(Register(self.name, to, errand.number, errand.attempts))
         else:
-            here = errand.at is not None
-            self._host.send(
-                Read(
-                    self.name,
-                    to,
-                    errand.number,
-                    errand.attempts,
-                    errand.key,
-                    here,
-                    errand.stale,
-                    errand.time,
-                )
-            )
+            self._host.send(errand.request._replace(to=to, attempt=errand.attempts))
 
-    def _lose_faith(self, errand: _Errand) -> None:
+    def _lose_faith(self, errand: Errand) -> None:
         """The member that was asked is silent: turn to the next one.
 
         Unless it leads and answered something else just now: it is only this errand that it lost,
@@ -595,10 +399,10 @@ class Client:
         self.leader = None
         self._turn = self._members.index(member) + 1
 
-    def _give_up(self, errand: Ticket | _OpenRead) -> None:
-        if isinstance(errand, _OpenRead):
+    def _give_up(self, errand: Ticket | _Question) -> None:
+        if isinstance(errand, _Question):
             errand.failed = True
-            del self._reads[errand.number]
+            del self._reads[errand.request.number]
         elif errand.live:
             self._settle(errand, Stage.UNKNOWN, "no final answer came before the deadline")
         else:
@@ -632,7 +436,7 @@ class Client:
                 self._move(ticket, answer.stage, answer.sender)
 
     def _redirected(self, reply: Redirect) -> None:
-        errand: Ticket | _OpenRead | _Registration | None
+        errand: Ticket | _Question | _Registration | None
         if isinstance(reply.request, TxnId):
             errand = self._ticket(reply.request)
             if errand is not None and not reply.live:
@@ -642,7 +446,7 @@ class Client:
             errand = self._reads.get(reply.request) or self._registering(reply.request)
         if errand is None or reply.attempt != errand.attempts:
             return  # settled, or sent again since: that sending has its own answer coming
-        if isinstance(errand, _OpenRead) and errand.at:
+        if isinstance(errand, _Question) and errand.member:
             errand.retry_at = self._millis() + self._random.randrange(20, 60)
             return
         errand.redirects += 1
@@ -722,77 +526,3 @@ class Client:
         ticket.stage = stage
         ticket.history.append((self._millis(), stage, member))
         self._report(TicketMoved(str(ticket.txn), stage.value, member, ticket.index))
-
-
-class Draft:
-    """A transaction that is being put together, with reads.  Made by :meth:`Client.transaction`.
-
-    ::
-
-        with client.transaction() as txn:
-            balance = int(txn.get(b"ann") or b"0")
-            txn.put(b"ann", b"%d" % (balance - 5))
-
-    At the end of the block it is sent, and waited for.  It is carried out only if no key that was
-    read has been written meanwhile by anybody; else :class:`Conflict` is raised, and nothing
-    happened.  A block that ends with an exception sends nothing.  Outside of a ``with`` statement,
-    :meth:`submit` sends it and returns its ticket at once.
-    """
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._reads: dict[bytes, Timestamp] = {}
-        self._read: dict[bytes, bytes | None] = {}
-        self._writes: dict[bytes, bytes | None] = {}
-        self.ticket: Ticket | None = None
-        """The ticket, once it was sent."""
-
-    def get(self, key: Buffer) -> bytes | None:
-        """Return what ``key`` holds, this transaction's own writes included.
-
-        A key is read once: asking again gives the same answer.  Raises what :meth:`Client.get`
-        raises.
-        """
-        self._check_open()
-        key = check_key(key)
-        if key in self._writes:
-            return self._writes[key]
-        if key not in self._read:
-            answer = self._client.read(key)
-            self._read[key], self._reads[key] = answer.value, answer.timestamp
-        return self._read[key]
-
-    def put(self, key: Buffer, value: Buffer) -> None:
-        """Let ``key`` hold ``value`` if the transaction is carried out."""
-        self._write(key, value)
-
-    def delete(self, key: Buffer) -> None:
-        """Let ``key`` hold nothing if the transaction is carried out."""
-        self._write(key, None)
-
-    def _write(self, given: Buffer, stored: Buffer | None) -> None:
-        self._check_open()
-        key, value = check_write(given, stored)
-        self._writes[key] = value
-
-    def submit(self, *, timeout: int = TIMEOUT_MILLIS) -> Ticket:
-        """Send it and return its ticket at once; see :meth:`Client.submit`."""
-        self._check_open()
-        self.ticket = self._client._submit(self._writes, self._reads, timeout)
-        return self.ticket
-
-    def _check_open(self) -> None:
-        if self.ticket is not None:
-            raise BadInput(f"{self.ticket.txn} was sent: what it reads and writes is settled")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None and self.ticket is None and (self._reads or self._writes):
-            self._client.wait_for(self.submit())

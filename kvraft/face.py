@@ -1,8 +1,9 @@
-"""The face of a store, a tree and a view: what they have of a Python mapping, and how they show.
+"""The face of a store, a tree, a view and a client: what they have of a Python mapping.
 
 Only what costs what it looks like: there is no ``len()``, for nobody knows how many keys there are
 without reading them all; ``sum(1 for _ in store)`` does that, and looks like it.  Iteration goes
-over keys in their order, and like a scan it sees one moment.
+over keys in their order, and like a scan it sees one moment; what a client's scan sees, reading.py
+says.
 
 Invariant: everything here is said in terms of ``get`` and ``scan``, and knows nothing of trees.
 """

@@ -59,6 +59,7 @@ from threading import RLock
 from typing import NamedTuple, Self
 
 from kvraft.batch import WriteBatch, as_value
+from kvraft.bounds import bounds
 from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk, belongs_here, is_full
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
@@ -92,7 +93,7 @@ from kvraft.view import View
 
 _SLICES_BEYOND, _MOST_SLICES = 16, 64  # of long work in one write, see Tree._pay
 
-__all__ = ["Tree", "TreeOptions", "View", "prefix_stop"]
+__all__ = ["Tree", "TreeOptions", "View"]
 
 
 class _Immutable(NamedTuple):
@@ -603,7 +604,7 @@ class Tree(Readable):
 
         Raises ``BadInput`` for bounds that make no sense and for a time whose versions may be gone.
         """
-        start, stop = _bounds(start, stop, prefix)
+        start, stop = bounds(start, stop, prefix)
         with self._lock:
             self._check_open()
             self.counts.scans += 1
@@ -831,33 +832,6 @@ class Tree(Readable):
             raise ReadOnly("nothing can be written: this was opened for reading only")
         if self._failure:
             raise Stopped(f"the tree stopped writing: {self._failure}")
-
-
-def prefix_stop(prefix: bytes) -> bytes | None:
-    r"""Return the ``stop`` that ends a scan from ``prefix`` behind its last key; ``None``: no end.
-
-    >>> prefix_stop(b"user/"), prefix_stop(b"a\xff"), prefix_stop(b"\xff")
-    (b'user0', b'b', None)
-    """
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
-
-
-def _bounds(
-    start: Buffer, stop: Buffer | None, prefix: Buffer | None
-) -> tuple[bytes, bytes | None]:
-    """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
-    if prefix is not None:
-        if start != b"" or stop is not None:
-            raise BadInput("a scan has a prefix or bounds, not both")
-        prefix = as_bytes(prefix, "the prefix of a scan")
-        return prefix, prefix_stop(prefix)
-    start = as_bytes(start, "the start of a scan")
-    if stop is not None:
-        stop = as_bytes(stop, "the stop of a scan")
-        if start > stop:
-            raise BadInput(f"a scan must not start behind its stop: {start!r} is above {stop!r}")
-    return start, stop
 
 
 def _ranges(

@@ -38,6 +38,7 @@ from typing import NamedTuple
 
 from kvraft import clock
 from kvraft.compaction import Levelled, Strategy, check_strategy
+from kvraft.desk import Desk
 from kvraft.disk import Disk, is_full
 from kvraft.errors import BadInput, Busy, Damage, DiskFull, KvraftError, NotLeader, Stopped
 from kvraft.events import CutDecided, HoldsChanged, Marks, Report, Started, ignore
@@ -53,7 +54,7 @@ from kvraft.pacing import should_freeze, waiting_log
 from kvraft.pending import Pending, Waiter
 from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
-from kvraft.raft import Raft, ReadReady, Ready, Received, Role
+from kvraft.raft import Raft, Ready, Received, Role
 from kvraft.record import Entry, Timestamp, TxnId, digest, registration
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
 from kvraft.segment import Segment
@@ -65,12 +66,12 @@ from kvraft.transaction import (
     Answer,
     Later,
     Read,
-    ReadAnswer,
     Redirect,
     Refusal,
     Register,
     Registered,
     Reply,
+    Scan,
     Stage,
     Submit,
 )
@@ -146,6 +147,9 @@ class Replica:
     ``waits_for_space`` says what there is no space for, ``""`` if nothing waits for that.
     """
 
+    desk = Desk
+    """Who answers reads and scans."""
+
     def __init__(
         self,
         member: str,
@@ -207,9 +211,14 @@ class Replica:
         self._pending = Pending()
         self._spool = Spool(disk)
         self._registering: dict[int, tuple[int, Register]] = {}  # by index, with the term
-        self._reads: dict[int, Read] = {}
-        self._next_read = 1
         self._replies: list[Reply] = []
+        self._desk = self.desk(
+            member,
+            self.raft,
+            self.tree,
+            kept=options.history_millis > 0,
+            answer=lambda reply: self._replies.append(reply),
+        )
         self._stopped = ""
         self._held: Ready | None = None  # what could not be saved yet, for there was no space
         self._low = ""  # why nothing new may be written for now
@@ -359,30 +368,15 @@ class Replica:
             if self.tree.pressure >= 1:
                 raise Busy(f"{self.member} has {self.tree.waiting} memtables to flush first")
 
-    def read(self, request: Read) -> None:
-        """Take a client's read.
+    def read(self, request: Read | Scan) -> None:
+        """Take a client's read or scan; desk.py says when it is answered, and by whom.
 
-        It is answered once this member knows how far it must have come: from its own leadership,
-        if it is sure of it, or if asked to answer in any case, from its leader (thesis §6.4).  A
-        stale read is answered at once; :class:`~kvraft.errors.Stopped` is raised if the disk fails.
+        Raises :class:`~kvraft.errors.Stopped` if the disk fails.
         """
-        if request.stale:
-            try:
-                self._answer_read(request)
-            except (OSError, Damage) as error:
-                self._stop(error)
-            return
-        if self.raft.role is not Role.LEADER and not request.here:
-            self._redirect_read(request, self.raft.leader)
-            return
-        token = self._next_read
         try:
-            self.raft.read_index(token)
-        except NotLeader as refusal:
-            self._redirect_read(request, refusal.leader)
-            return
-        self._next_read += 1
-        self._reads[token] = request
+            self._desk.take(request)
+        except (OSError, Damage) as error:
+            self._stop(error)
 
     def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Begin to make ``voters`` and ``learners`` the members; return the entry's index.
@@ -433,9 +427,9 @@ class Replica:
                 for entry in ready.committed:
                     self._take(entry)
                 for read in ready.reads:  # their indexes are among what was just taken
-                    self._serve(read)
+                    self._desk.serve(read)
                 for token in ready.failed_reads:
-                    self._redirect_read(self._reads.pop(token), self.raft.leader)
+                    self._desk.fail(token)
                 self.raft.advance()
             self._tell_of_lost_leadership()
             if self._spool.size and not self.raft.receiving:
@@ -623,29 +617,6 @@ class Replica:
                 refusal = NotLeader(self.member, leader)
                 self._turn_away(asked.sender, asked.number, asked.attempt, refusal)
         self._led = leads
-
-    # ── reads ───────────────────────────────────────────────────────────────────────────────────
-
-    def _serve(self, ready: ReadReady) -> None:
-        """Answer a read whose index has been reached (thesis §6.4)."""
-        self._answer_read(self._reads.pop(ready.token))
-
-    def _answer_read(self, request: Read) -> None:
-        """Answer from the tree as it is: it may have come further than the read had to wait for."""
-        refused, found, index = "", None, self.tree.applied.index
-        try:
-            found = self.tree.version(request.key, at=request.at)
-        except BadInput as error:
-            refused = str(error)
-        stamp, value = found if found and found.value is not None else (0, None)
-        self._replies.append(
-            ReadAnswer(self.member, request.sender, request.number, value, index, stamp, refused)
-        )
-
-    def _redirect_read(self, request: Read, leader: str | None) -> None:
-        self._replies.append(
-            Redirect(self.member, request.sender, request.number, request.attempt, leader)
-        )
 
     # ── flushing and cutting ────────────────────────────────────────────────────────────────────
 

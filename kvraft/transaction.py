@@ -319,5 +319,50 @@ class ReadAnswer(NamedTuple):
     refused: str = ""
 
 
-Request = Register | Submit | Read
-Reply = Registered | Answer | Redirect | Later | Refusal | ReadAnswer
+PAGE_ROWS = 1_000
+"""How many keys a page has at most, whatever its client asks for."""
+
+
+class Scan(NamedTuple):
+    """Client → replica: what is there with ``start <= key < stop``?  A page of it, for a beginning.
+
+    The page has at most ``limit`` keys, the first ones, or with ``reverse`` the last ones.  The
+    other fields are those of :class:`Read`.
+    """
+
+    sender: str
+    to: str
+    number: int
+    attempt: int
+    start: bytes
+    stop: bytes | None
+    limit: int
+    reverse: bool = False
+    here: bool = False
+    stale: bool = False
+    at: Timestamp | None = None
+
+
+class Page(NamedTuple):
+    """Replica → client: a page of a scan, ``pairs`` in the order asked for, at a log index.
+
+    ``next`` is where the next page begins, its ``start``, or with ``reverse`` its ``stop``; it is
+    ``None`` if this is the last one.  As far as ``next`` the page is complete: no key is there that
+    it does not show, but kvraft's own.  It shows what was there at the time ``timestamp``, and the
+    next page can be asked ``at`` that time if its member keeps history (``kept``).  ``refused``
+    says why there is no answer: the time asked for cannot be read.
+    """
+
+    sender: str
+    to: str
+    number: int
+    pairs: tuple[tuple[bytes, bytes], ...]
+    next: bytes | None
+    index: int  # type: ignore[assignment]
+    timestamp: Timestamp = 0
+    kept: bool = False
+    refused: str = ""
+
+
+Request = Register | Submit | Read | Scan
+Reply = Registered | Answer | Redirect | Later | Refusal | ReadAnswer | Page

@@ -19,7 +19,7 @@ def test_its_python_runs_and_says_what_it_promises(capsys):
     assert "{'a': 745, 'b': 745, 'c': 745}" in out
     assert [stage for stage in ("SENT", "APPENDED", "COMMITTED", "APPLIED") if stage in out]
     assert "b'110'" in out
-    assert "<Ticket alice.2#2 APPLIED" in out
+    assert "alice.2#2 is APPLIED" in out
 
 
 def test_its_links_lead_somewhere():

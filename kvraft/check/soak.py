@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from kvraft.check.properties import Violation
 from kvraft.check.usage import DISK, MEMORY, Trend, Usage, trend, usage_of
-from kvraft.client import Client, Ticket
+from kvraft.client import Client
 from kvraft.compaction import Levelled
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
@@ -37,6 +37,7 @@ from kvraft.replica import Options, Replica
 from kvraft.session import WINDOW
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.world import MILLI, World
+from kvraft.ticket import Ticket
 from kvraft.transaction import Stage
 
 SMALL = Options(

@@ -38,8 +38,9 @@ from kvraft.check.invariants import WorldChecker
 from kvraft.check.properties import Violation
 from kvraft.check.retention import CutChecker
 from kvraft.check.transactions import Effect, TransactionChecker
-from kvraft.client import Client, Draft, ReadFailed, Ticket
+from kvraft.client import Client, ReadFailed
 from kvraft.compaction import Levelled, Tiered
+from kvraft.draft import Draft
 from kvraft.errors import BadInput, Busy, Forgotten, NotLeader
 from kvraft.events import (
     Compacted,
@@ -64,6 +65,7 @@ from kvraft.replica import Options, Replica
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.world import MILLI, World
 from kvraft.tail import FRAME_BYTES
+from kvraft.ticket import Ticket
 from kvraft.transaction import Answer, Stage
 
 __all__ = ["REACHED", "Life", "Result", "live", "tell"]
@@ -83,6 +85,7 @@ REACHED = (
     "large transactions applied",
     "giant transactions applied",
     "reads compared",
+    "pages compared",
     "sessions expired",
     "crashes",
     "power cuts during a call",
@@ -307,12 +310,13 @@ class Life:
         tally["large transactions applied"] += len(large)
         tally["giant transactions applied"] += sum(_size(ticket) > FRAME_BYTES for ticket in large)
         tally["reads compared"] += self.transactions.reads
+        tally["pages compared"] += self.transactions.pages
 
     # ── what clients do ─────────────────────────────────────────────────────────────────────────
 
     def _act(self) -> None:
         many = (self._write,) * 5 + (self._begin_draft,) * 4 + (self._end_draft,) * 4
-        few = (self._read, self._read, self._write_large, self._retry, self._guest)
+        few = (self._read, self._scan, self._write_large, self._retry, self._guest)
         rare = (self._behead, self._forget)
         self._random.choice((*many, *few, *rare))()
 
@@ -440,6 +444,13 @@ class Life:
             client.read(key, at=at, member=member, stale=stale, timeout=400)
         except ReadFailed:
             self.tally["reads without an answer"] += 1
+
+    def _scan(self) -> None:
+        """Read all there is, a few keys a page, while everything goes on."""
+        member, rows = self._random.choice((None, *self._members)), self._random.choice((2, 5, 99))
+        reverse, client = self._random.random() < 0.3, self._client()
+        with suppress(ReadFailed):
+            list(client.scan(reverse=reverse, member=member, page_rows=rows, timeout=400))
 
     # ── what happens to members ─────────────────────────────────────────────────────────────────
 

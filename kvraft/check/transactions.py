@@ -18,7 +18,7 @@ to has names:
   is given to one client only; so no two tickets have one id, unless a client is made to forget;
 - **timestamps rise** from one that takes effect to the next, so that time order is log order;
 - **true answers**: what members answer, and what a ticket says in the end, is what happened;
-- **fresh reads**: a read sees all that was committed when it was asked for.
+- **fresh reads**: a read, or a page of a scan, sees all that was committed when it was asked for.
 
 Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
 """
@@ -34,11 +34,12 @@ from typing import NamedTuple
 
 from kvraft import clock
 from kvraft.check.properties import Property, Violation
-from kvraft.client import Ticket
+from kvraft.plural import counted
 from kvraft.record import RESERVED, Entry, Kind, Timestamp, TxnId
 from kvraft.replica import Replica
 from kvraft.sim.world import World
-from kvraft.transaction import Answer, Read, ReadAnswer, Registered, Stage
+from kvraft.ticket import Ticket
+from kvraft.transaction import Answer, Page, Read, ReadAnswer, Registered, Scan, Stage
 
 __all__ = ["Effect", "Fate", "Model", "Promise", "Remembered", "TransactionChecker"]
 
@@ -252,6 +253,18 @@ class Model:
         found = ((key, self.version(key, index, at)) for key in self._versions)
         return {key: v.value for key, v in found if v is not None and v.value is not None}
 
+    def span(
+        self, start: bytes, stop: bytes | None, index: int, at: Timestamp | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """Return what a client may see of ``rows`` with ``start <= key < stop``, by key."""
+        keys = [k for k in self._versions if start <= k and (stop is None or k < stop)]
+        rows: list[tuple[bytes, bytes]] = []
+        for key in sorted(k for k in keys if not k.startswith(RESERVED)):
+            found = self.version(key, index, at)
+            if found is not None and isinstance(found.value, bytes):
+                rows.append((key, found.value))
+        return rows
+
     def stamps(self, index: int) -> list[Timestamp]:
         """Return the timestamps of all that was carried out through entry ``index``."""
         return [stamp for place, stamp in self._stamps if place <= index]
@@ -270,12 +283,14 @@ def _session_key(txn: TxnId) -> bytes:
 
 
 class _Asked(NamedTuple):
-    """A read on its way: what it asks for, and what was applied at least when it was asked."""
+    """A read or scan on its way, and what was applied at least when it was asked."""
 
-    key: bytes
-    at: Timestamp | None
-    stale: bool
+    request: Read | Scan
     least: int
+
+
+_Heard = Read | ReadAnswer | Scan | Page | Answer | Registered
+"""What is looked at of what clients and members say to each other."""
 
 
 class TransactionChecker:
@@ -289,6 +304,8 @@ class TransactionChecker:
         self.model = Model(clock.pack(options.session_millis))
         self.reads = 0
         """How many answers to reads were compared."""
+        self.pages = 0
+        """How many pages of scans were compared."""
         self._world = world
         self._compared: dict[str, int] = {}
         self._asked: dict[tuple[str, int], _Asked] = {}
@@ -337,12 +354,14 @@ class TransactionChecker:
     def _hear(self) -> None:
         for id, message in self._new_messages():
             self._heard = max(self._heard, id)
-            if isinstance(message, Read):
+            if isinstance(message, Read | Scan):
                 # One that was delivered at once is not seen, and when it was first asked not known.
                 unknown = message.stale or message.attempt > 1
                 least = 0 if unknown else self.model.mark(self.model.last)
-                asked = _Asked(message.key, message.at, message.stale, least)
+                asked = _Asked(message, least)
                 self._asked.setdefault((message.sender, message.number), asked)
+            elif isinstance(message, Page):
+                self._check_page(message)
             elif isinstance(message, ReadAnswer):
                 self._check_read(message)
             elif isinstance(message, Answer):
@@ -350,33 +369,60 @@ class TransactionChecker:
             elif isinstance(message, Registered):
                 self._check_registered(message)
 
-    def _new_messages(self) -> Iterator[tuple[int, Read | ReadAnswer | Answer | Registered]]:
+    def _new_messages(self) -> Iterator[tuple[int, _Heard]]:
         """Yield what was sent to or by clients since the last look, if it was not lost at once."""
-        fresh: list[tuple[int, Read | ReadAnswer | Answer | Registered]] = []
+        fresh: list[tuple[int, _Heard]] = []
         for id, envelope in reversed(self._world.network.in_flight.items()):
             if id <= self._heard:
                 break
             message = envelope.message
-            if isinstance(message, Read | ReadAnswer | Answer | Registered):
+            if isinstance(message, _Heard):
                 fresh.append((id, message))
         yield from reversed(fresh)
 
     def _check_read(self, answer: ReadAnswer) -> None:
         asked = self._asked.get((answer.to, answer.number))
-        if asked is None or answer.refused:
+        if asked is None or answer.refused or not isinstance(read := asked.request, Read):
             return
         self.reads += 1
-        who = f"the answer of {answer.sender} to the read of {asked.key!r} by {answer.to}"
-        if answer.index < asked.least:
-            what = f"{who} is as of entry {answer.index}: {asked.least} was there when it was asked"
-            raise Violation(Property.FRESH_READS, (answer.sender,), what)
-        found = self.model.version(asked.key, answer.index, asked.at)
+        who = f"the answer of {answer.sender} to the read of {read.key!r} by {answer.to}"
+        self._check_fresh(answer, asked.least, who)
+        found = self.model.version(read.key, answer.index, read.at)
         stamp = found.timestamp if found and found.value is not None else 0
         value = found.value if found else None
         if (answer.value, answer.timestamp) != (value, stamp):
             what = f"{who} is {answer.value!r} of {answer.timestamp}, as of entry {answer.index}, "
             what += f"where it held {value!r} of {stamp}"
             raise Violation(Promise.TRUE_ANSWERS, (answer.sender,), what)
+
+    @staticmethod
+    def _check_fresh(answer: ReadAnswer | Page, least: int, who: str) -> None:
+        if answer.index < least:
+            what = f"{who} is as of entry {answer.index}: {least} was there when it was asked"
+            raise Violation(Property.FRESH_READS, (answer.sender,), what)
+
+    def _check_page(self, page: Page) -> None:
+        """Check a page: all that was there as far as its end, at its index and at its time."""
+        asked = self._asked.get((page.to, page.number))
+        if asked is None or page.refused or not isinstance(scan := asked.request, Scan):
+            return
+        self.pages += 1
+        who = f"the page of {page.sender} for the scan from {scan.start!r} by {page.to}"
+        self._check_fresh(page, asked.least, who)
+        start, stop = scan.start, scan.stop
+        if page.next is not None:
+            start, stop = (page.next, stop) if scan.reverse else (start, page.next)
+        for at in (scan.at, page.timestamp):
+            should = self.model.span(start, stop, page.index, at)
+            if page.pairs != tuple(reversed(should) if scan.reverse else should):
+                what = f"{who} is {page.pairs!r:.200} and then {page.next!r}, as of entry "
+                what += f"{page.index} and time {clock.show(page.timestamp)}, where it is "
+                what += f"{should!r:.200}"
+                raise Violation(Promise.TRUE_ANSWERS, (page.sender,), what)
+        if len(page.pairs) > scan.limit or (page.next is not None and not page.pairs):
+            what = f"{who} has {counted(len(page.pairs), 'key')} of at most {scan.limit}, and then "
+            what += f"{page.next!r}"
+            raise Violation(Promise.TRUE_ANSWERS, (page.sender,), what)
 
     def _check_registered(self, registered: Registered) -> None:
         """Check that this index is that of a registration of this client, and told once."""

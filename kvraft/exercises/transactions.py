@@ -14,7 +14,8 @@ from itertools import product
 from random import Random
 from typing import NamedTuple
 
-from kvraft.client import Conflict, Draft
+from kvraft.client import Conflict
+from kvraft.draft import Draft
 from kvraft.lesson import unanswered
 from kvraft.lsm import Tree
 from kvraft.machine import Machine

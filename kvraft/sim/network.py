@@ -30,10 +30,12 @@ from kvraft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
+from kvraft.plural import counted
 from kvraft.record import label
 from kvraft.transaction import (
     Answer,
     Later,
+    Page,
     Read,
     ReadAnswer,
     Redirect,
@@ -42,6 +44,7 @@ from kvraft.transaction import (
     Registered,
     Reply,
     Request,
+    Scan,
     Submit,
 )
 
@@ -170,3 +173,10 @@ def describe(message: AnyMessage) -> tuple[int, int, int, str]:
             return 0, 0, 0, label(message.key)
         case ReadAnswer():
             return 0, 0, 0, f"as of {message.index}"
+        case Scan():
+            stop = label(message.stop) if message.stop is not None else "the end"
+            note = f"{label(message.start) or 'the beginning'} to {stop}"
+            return 0, 0, 0, f"{note}, reversed" if message.reverse else note
+        case Page():
+            more = ", more to come" if message.next is not None else ""
+            return 0, 0, 0, f"{counted(len(message.pairs), 'key')} as of {message.index}{more}"

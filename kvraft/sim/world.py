@@ -54,6 +54,7 @@ from kvraft.table import html_table
 from kvraft.transaction import (
     Answer,
     Later,
+    Page,
     Read,
     ReadAnswer,
     Redirect,
@@ -61,6 +62,7 @@ from kvraft.transaction import (
     Register,
     Registered,
     Request,
+    Scan,
     Submit,
 )
 
@@ -672,9 +674,9 @@ def _give(replica: Replica, message: AnyMessage | None) -> None:
             replica.register(message)
         case Submit():
             replica.submit(message)
-        case Read():
+        case Read() | Scan():
             replica.read(message)
-        case Registered() | Answer() | Redirect() | Later() | Refusal() | ReadAnswer():
+        case Registered() | Answer() | Redirect() | Later() | Refusal() | ReadAnswer() | Page():
             raise BadInput(f"{message} is for a client, not for a member")
         case _:
             replica.receive(message)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, NamedTuple
 
-from kvraft.client import Ticket
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import (
@@ -33,6 +32,7 @@ from kvraft.raft import Options as RaftOptions
 from kvraft.record import RESERVED, TxnId
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
+from kvraft.ticket import Ticket
 from kvraft.tour.earthquakes import Catalogue, Quake, reports
 from kvraft.transaction import Stage
 

@@ -53,7 +53,7 @@ WIDE = 220.0
 NAMES_BELOW = 16
 """With more rows than this the lanes are named at their lower ends, too."""
 
-_REPLIES = ("Answer", "Later", "Redirect", "Registered")
+_REPLIES = ("Answer", "Later", "Page", "ReadAnswer", "Redirect", "Registered")
 _WORDS = {
     "RequestVote": "vote?",
     "RequestVoteReply": "vote",
@@ -385,7 +385,7 @@ def _dashes(sent: Sent) -> str:
 
 
 def _is_reply(sent: Sent) -> bool:
-    return sent.kind.endswith("Reply") or sent.kind in _REPLIES or sent.kind == "ReadAnswer"
+    return sent.kind.endswith("Reply") or sent.kind in _REPLIES
 
 
 def _head(x1: float, y1: float, x2: float, y2: float, sent: Sent) -> str:
