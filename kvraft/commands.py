@@ -125,10 +125,7 @@ def inspect(options: argparse.Namespace) -> int:
 
     disk = look_into(options.directory)
     try:
-        if options.what == "table":
-            document = inspect.table(disk, options.number, rows=options.rows)
-        else:
-            document = getattr(inspect, options.what)(disk)
+        document = inspect.look(disk, options.what, options.number, rows=options.rows)
     finally:
         disk.close()
     if options.json:
@@ -172,6 +169,7 @@ def dump(options: argparse.Namespace) -> None:
         start=options.start or b"",
         stop=options.stop,
         at=options.at,
+        notice=lambda text: say(f"kvraft: {text}", sys.stderr),
     )
     if options.out is None:
         for line in lines:

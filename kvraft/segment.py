@@ -42,7 +42,8 @@ sync but one at a close.  A log that ends before that, or is damaged there, was 
 was promised, and is refused.  **What cannot**: of entries that were saved after that, by a process
 that then died, any number of the last ones can go without a trace, if the file is cut between two
 frames or all of it from some frame on is damaged: only a later frame vouches for an earlier one.
-To know more, each save would have to be synced in a second place.
+To know more, each save would have to be synced in a second place.  (Nor is it known that a manifest
+lost a last edit that says nothing but this: it looks like the one before.)
 
 :func:`recover` only looks.  :func:`mend` then makes durable what it found:
 

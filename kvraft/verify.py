@@ -1,7 +1,9 @@
 """Looking at the files of a member, a store or a tree: every checksum, every invariant.
 
 Opening them mends what a crash may legally leave behind (a torn tail, an unfinished table).
-Verifying only looks, writes nothing, and says what opening would find and do.
+Verifying only looks, writes nothing, and says what opening would find and do.  That the newest log
+entries may not be durable is said if no file vouches for them; what can be known of a log that
+became shorter is told in ``segment.py``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from kvraft.sstable import Table
 from kvraft.store import OWNER, check_disk
 from kvraft.tableinfo import table_name, table_number
 from kvraft.tablewriter import check_table
-from kvraft.tools.place import look_into
+from kvraft.tools.place import look_into, unsure
 from kvraft.tools.progress import progress
 
 
@@ -29,7 +31,8 @@ def verify(directory: Path, owner: str | None = None) -> list[str]:
     """Check the files in ``directory`` and return what they hold, in sentences.
 
     Nothing is written, and no permission to write is needed.  Another process may have the files
-    open: then they are looked at as they were at one moment.
+    open: then they are looked at as they were at one moment, and if the newest log entries may not
+    be durable yet, a sentence says so.
 
     Raises :class:`~kvraft.errors.Damage` that names all defects, :class:`~kvraft.errors.Foreign`
     if the files are not those of ``owner`` (the one they name themselves, if not given) or of
@@ -57,7 +60,9 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
     live = {table_name(info.number) for info in load(disk, owner).tables}
     unnamed = [n for n in disk.names() if table_number(n) is not None and n not in live]
     if unnamed:
-        lines.append(f"The manifest does not name, and opening removes: {', '.join(unnamed)}.")
+        lines.append(
+            f"The manifest does not name, and the next opening removes: {', '.join(unnamed)}."
+        )
     strange = [name for name in disk.names() if not _known(name)]
     if strange:
         lines.append(f"Not kvraft's, and left alone: {', '.join(strange)}.")
@@ -87,6 +92,8 @@ def _check_contents(disk: Disk, owner: str) -> list[str]:
     if log.void:
         segments = counted(len(log.void), "log segment")
         lines.append(f"Put out of force by that snapshot, to be removed: {segments}.")
+    if said := unsure(max(log.durable, state.flushed.index), log.last.index):
+        lines.append(said)
     if log.torn is not None:
         name, offset, size, why = log.torn
         lines.append(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -404,3 +405,78 @@ def test_documents_hold_what_json_can_hold(store):
     for document in (inspect.log(disk), inspect.table(disk, rows=True), inspect.manifest(disk)):
         assert json.loads(json.dumps(document)) == document
     disk.close()
+
+
+# ── beside a process that writes ────────────────────────────────────────────────────────────────
+
+KEYS = 300
+WRITER = f"""
+import sys
+from kvraft.lsm import TreeOptions
+from kvraft.store import Store
+
+store = Store.open(sys.argv[1], options=TreeOptions(memtable_bytes=4000), segment_bytes=3000)
+print("open", flush=True)
+for number in range(10**9):
+    store.put(b"%03d" % (number % {KEYS}), b"%d" % number)
+    if number % 250 == 0:
+        store.flush()
+    if number % 1000 == 0:
+        store.compact()
+"""
+
+
+def is_a_moment(lines):
+    """Return whether what was dumped is what the writer held after some number of its puts."""
+    found = {each["key"]: int(each["value"]) for each in map(json.loads, lines)}
+    done = max(found.values(), default=-1) + 1
+    return found == {f"{number % KEYS:03d}": number for number in range(done)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps readers and writers apart")
+def test_every_tool_works_beside_a_process_that_flushes_compacts_and_truncates(tmp_path, capsys):
+    looks = [f"inspect {what} {{}} --json" for what in ("tree", "log", "table", "manifest")]
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True
+    )
+    refused, done = [], dict.fromkeys([*looks, "verify {}", "dump {}"], 0)
+    unsure, logs = 0, set()
+    try:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        end = time.monotonic() + 3
+        while time.monotonic() < end or not all(done.values()):
+            for command in done:
+                arguments = [word.format(tmp_path / "s") for word in command.split()]
+                status, out, err = run(capsys, *arguments)
+                if status == 2 and "changed while it was read" in err and "open it again" in err:
+                    refused.append(command)
+                    continue
+                assert status == 0, f"{command}: {status} {err}{out[-500:]}"
+                done[command] += 1
+                unsure += "known to be durable" in out + err
+                if command == "dump {}":
+                    assert is_a_moment(out.splitlines())
+                elif command == looks[1]:
+                    logs.add(json.loads(out)["segments"][0]["file"])
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    assert unsure, "that the newest may not be durable yet is said"
+    assert len(logs) > 1, "the log was truncated meanwhile"
+    assert len(refused) < sum(done.values())
+
+
+def test_a_dump_says_what_may_not_be_durable_beside_the_rows_not_among_them(tmp_path, capsys):
+    store = Store.open(tmp_path)
+    store.put(b"a", b"1")
+    status, out, err = run(capsys, "dump", tmp_path)
+    assert (status, out) == (0, '{"key": "a", "value": "1"}\n')
+    assert err.startswith("kvraft: Log entry 1 is not known to be durable")
+    assert len(err.splitlines()) == 1
+    assert "Log entry 1 is not known" in run(capsys, "inspect", "log", tmp_path)[1]
+    store.close()
+    for command in ("dump", "verify", "inspect log"):
+        status, out, err = run(capsys, *command.split(), tmp_path)
+        assert (status, err, "durable" in out) == (0, "", False)

@@ -6,21 +6,24 @@ may be any bytes; a document has them as text in which what is not printable ASC
 (:func:`kvraft.record.label`).
 
 Nothing is written, and damage does not end a look: what is sound is shown up to there, and
-``damage`` says where it ends and why.
+``damage`` says where it ends and why.  Beside a process that writes, what looks like damage is
+looked at again (:func:`look`).  ``unsure`` says of a log which entries may not be durable yet.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from kvraft import frame
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.manifest import CURRENT, edits, load
+from kvraft.manifest import CURRENT, State, edits, load
 from kvraft.plural import counted
-from kvraft.record import label, unpack_entries
+from kvraft.readonly import ReadOnlyDisk
+from kvraft.record import ORIGIN, label, unpack_entries
 from kvraft.segment import (
     ENTRIES,
     HARD_STATE,
@@ -28,15 +31,40 @@ from kvraft.segment import (
     kind_name,
     owner_of,
     read_header,
+    recover,
     unpack_hard_state,
 )
 from kvraft.sstable import Table
 from kvraft.tableinfo import TableInfo, table_name, table_number
+from kvraft.tools.place import unsure
 
 Document = dict[str, Any]
 
 WIDTH = 60
 """How many characters the key axis of a drawn tree has."""
+
+
+def look(
+    disk: ReadOnlyDisk, what: str, number: int | None = None, *, rows: bool = False
+) -> Document:
+    """Return the document ``what``: log, table, manifest or tree, as it was at one moment.
+
+    ``number`` and ``rows`` are for :func:`table`.  What is called damaged was so twice, and not
+    only while another process wrote: see :meth:`~kvraft.readonly.ReadOnlyDisk.settled`.
+    """
+    latest: list[Document] = []
+
+    def once() -> Document:
+        document = table(disk, number, rows=rows) if what == "table" else _LOOKS[what](disk)
+        if defects := _defects(document):
+            latest[:] = [document]
+            raise Damage(what, 0, " ".join(defects))
+        return document
+
+    try:
+        return disk.settled(once)
+    except Damage:
+        return latest[0]
 
 
 def log(disk: Disk) -> Document:
@@ -57,7 +85,21 @@ def log(disk: Disk) -> Document:
             for entry in frame_["entries"]:
                 place = newest.get(entry["index"])
                 entry["superseded"] = place != (number, frame_["offset"])
-    return {"what": "log", "segments": segments}
+    return {"what": "log", "segments": segments} | _as_a_whole(disk, segments)
+
+
+def _as_a_whole(disk: Disk, segments: list[Document]) -> Document:
+    """Return what no segment says alone: that one is missing, and which entries may not last."""
+    if any("damage" in segment for segment in segments):
+        return {}
+    owner, state = owner_of(disk), State()
+    with suppress(Damage, Foreign):  # of the manifest, which is not asked about here
+        state = load(disk, owner)
+    try:
+        whole = recover(disk, owner, state.flushed if state.installed else ORIGIN)
+    except (Damage, Foreign) as error:
+        return {"damage": str(error)}
+    return {"unsure": unsure(max(whole.durable, state.flushed.index), whole.last.index)}
 
 
 def _segment(disk: Disk, name: str, *, newest: bool) -> Document:
@@ -110,13 +152,23 @@ def _frame(each: frame.Frame, name: str) -> Document:
 
 
 def table(disk: Disk, number: int | None = None, *, rows: bool = False) -> Document:
-    """Return what is in table ``number``, or in all of them; with ``rows``, every row, too."""
+    """Return what is in table ``number``, or in all of them; with ``rows``, every row, too.
+
+    One that the manifest does not name is ``unnamed``: it is being written, or a crash left it
+    there, or it was replaced.  It need not be sound, and nobody reads it.
+    """
     numbers = [n for name in disk.names() if (n := table_number(name)) is not None]
     if number is not None:
         if number not in numbers:
             raise BadInput(f"there is no table {number}: there are {numbers}")
         numbers = [number]
-    return {"what": "table", "tables": [_table(disk, each, rows) for each in numbers]}
+    tables = [_table(disk, each, rows) for each in numbers]
+    with suppress(BadInput, Damage, Foreign):  # of the manifest, which is not asked about here
+        named = {info.number for info in load(disk, _owner(disk)).tables}
+        for found, each in zip(tables, numbers, strict=True):
+            if each not in named:
+                found["unnamed"] = found.pop("damage", "it is sound")
+    return {"what": "table", "tables": tables}
 
 
 def _table(disk: Disk, number: int, rows: bool) -> Document:
@@ -218,6 +270,9 @@ def _state(disk: Disk, owner: str) -> Document:
     }
 
 
+_LOOKS: dict[str, Callable[[Disk], Document]] = {"log": log, "manifest": manifest, "tree": tree}
+
+
 def _owner(disk: Disk) -> str:
     """Return whose files these are, as the log or the manifest says."""
     from kvraft.manifest import owner_of as owner_of_tree
@@ -239,14 +294,20 @@ def lines(document: Document) -> Iterator[str]:
         "tree": _tree_lines,
     }
     yield from writers[document["what"]](document)
+    if document.get("unsure"):
+        yield document["unsure"]
     if "damage" in document:
         yield f"DAMAGE: {document['damage']}"
 
 
 def damaged(document: Document) -> bool:
     """Return whether anything in the document is damaged."""
-    parts = document.get("segments", []) + document.get("tables", [])
-    return "damage" in document or any("damage" in part for part in parts)
+    return bool(_defects(document))
+
+
+def _defects(document: Document) -> list[str]:
+    parts = [document, *document.get("segments", []), *document.get("tables", [])]
+    return [part["damage"] for part in parts if "damage" in part]
 
 
 def _log_lines(document: Document) -> Iterator[str]:
@@ -277,6 +338,8 @@ def _log_lines(document: Document) -> Iterator[str]:
 def _table_lines(document: Document) -> Iterator[str]:
     for each in document["tables"]:
         yield f"{each['file']}  {counted(each['size'], 'byte')}"
+        if "unnamed" in each:
+            yield f"    the manifest does not name it, so it does not count; {each['unnamed']}"
         for name, value in each.get("properties", {}).items():
             yield f"    {name:<14} {value}"
         if "filter" in each:

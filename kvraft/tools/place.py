@@ -1,4 +1,9 @@
-"""The directory that a tool is told to look into."""
+"""The directory that a tool is told to look into, and what may not be there after a power loss.
+
+Rows in tables are durable whenever they can be read: a table is synced before the edit that counts
+it, and the log goes on holding its rows until that edit is.  Only the end of a log can be seen that
+may not last, beside the process that writes it or after that died (:func:`unsure`).
+"""
 
 from __future__ import annotations
 
@@ -31,9 +36,21 @@ def look_into(directory: Path) -> ReadOnlyDisk:
     return ReadOnlyDisk(directory)
 
 
+def unsure(durable: int, last: int) -> str:
+    """Return a sentence that names the log entries after ``durable`` through ``last``.
+
+    They can be read, but no file says that they were synced.  ``""`` if there are none.
+    """
+    if durable >= last:
+        return ""
+    several = f"Log entries {durable + 1} to {last} are"
+    which = f"Log entry {last} is" if last == durable + 1 else several
+    return f"{which} not known to be durable: a loss of power now could still take what is newest."
+
+
 def _check(directory: Path) -> None:
     if not directory.is_dir():
         raise BadInput(f"there is no directory {directory}")
     names = [path.name for path in directory.iterdir()]
     if not any(n == CURRENT or is_segment(n) or table_number(n) is not None for n in names):
-        raise BadInput(f"{directory} holds no log and no tree: it is no data directory")
+        raise BadInput(f"{directory} holds no log and no tree: it is not a data directory")

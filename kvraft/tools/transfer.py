@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from kvraft.record import RESERVED
 from kvraft.segment import is_segment
 from kvraft.segment import owner_of as owner_of_log
 from kvraft.store import OWNER, Store, check_disk
-from kvraft.tools.place import look_into
+from kvraft.tools.place import look_into, unsure
 from kvraft.tools.progress import progress
 
 BATCH = 1000
@@ -40,6 +40,7 @@ def dump(
     start: bytes = b"",
     stop: bytes | None = None,
     at: int | None = None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> Iterator[str]:
     """Yield what the tree or store in ``directory`` holds, a line a key.
 
@@ -47,11 +48,14 @@ def dump(
     everything that was flushed.  kvraft's own rows are left out.
 
     Nothing is written, and no permission to write is needed.  Another process may have it open:
-    then this is what it held at one moment, and the newest of it may not be durable yet.
+    then this is what it held at one moment.  If the newest of it may not be durable yet, ``notice``
+    is called with a sentence that says so, before the first line.
     """
     disk = look_into(directory)
     try:
         tree = disk.settled(lambda: _reader(disk))
+        if isinstance(tree, Store) and (said := unsure(tree.durable_index, tree.wal.last_index)):
+            notice(said)
         for key, value in progress(tree.scan(start, stop, prefix=prefix, at=at), "keys"):
             if not key.startswith(RESERVED):
                 yield json.dumps(_packed("key", key) | _packed("value", value))
