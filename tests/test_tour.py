@@ -59,7 +59,7 @@ def test_a_member_that_differs_in_one_byte_is_found(tour):
     value = tour.catalogue.map[key]
     tour.catalogue.map[key] = value + b"!"
     try:
-        with pytest.raises(TourFailed, match="n1 differs from the dict in 1 keys"):
+        with pytest.raises(TourFailed, match="n1 differs from the dict in 1 key: "):
             tour.check()
     finally:
         tour.catalogue.map[key] = value

@@ -216,7 +216,7 @@ class Tour:
         lines = [f"{self.away} crashes again, at {_ms(world.now)}, and stays down."]
         lines += self._replay(len(self.reports) // 4)
         leader = world.replicas[self._leader()]
-        held = sum(segment.size for segment in leader.wal.segments if segment.sealed)
+        held = sum(segment.size for segment in leader.wal.segments)
         needs = leader.holds().needs(self.away)
         if needs is not None:  # a short tour
             return [*lines, f"The log from {needs} on is still kept for it."]
