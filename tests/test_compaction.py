@@ -257,7 +257,7 @@ def test_tiered_keeps_a_number_of_tables_that_grows_with_the_logarithm(tables, m
     ],
 )
 def test_options_that_would_find_no_end_are_refused(wrong):
-    with pytest.raises(BadInput, match="make no sense"):
+    with pytest.raises(BadInput, match="must be at least"):
         wrong()
 
 

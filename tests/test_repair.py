@@ -1,17 +1,22 @@
 """Repair: what is intact comes back, what is lost is named, and the store opens."""
 
 import random
+import re
+from typing import NamedTuple
 
 import pytest
 
+from kvraft import frame
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Forgotten
 from kvraft.identity import claim
 from kvraft.lsm import Tree, TreeOptions
+from kvraft.manifest import load
 from kvraft.options import TreeOptions as Options
-from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId
+from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
+from kvraft.segment import ENTRIES, is_segment, read_header
 from kvraft.sstable import Reach, Table
-from kvraft.store import Store
+from kvraft.store import OWNER, Store
 from kvraft.tools.repair import INTACT, repair
 from kvraft.verify import verify
 from kvraft.wal import Wal
@@ -153,35 +158,121 @@ def test_a_rotten_frame_of_the_log_costs_its_own_entries(tmp_path):
     assert pairs(tmp_path)[b"new"] == b"v"
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_whatever_is_damaged_the_store_opens_and_invents_nothing(tmp_path, seed):
-    """Every key of a store whose tables and log are intact is right; elsewhere no value is new."""
-    chance = random.Random(seed)
-    right, values = written(tmp_path, seed, writes=250)
-    hurt = chance.sample(sorted(p.name for p in tmp_path.iterdir() if p.name != "LOCK"), 2)
+class Place(NamedTuple):
+    """Where a version of a key lies: ``start`` … ``end`` of ``file``; ``index`` in the log."""
+
+    file: str
+    start: int
+    end: int
+    key: bytes
+    timestamp: int
+    value: bytes | None
+    index: int = 0
+
+
+def places_of(directory):
+    """Return every version that tables and log of an undamaged store hold, block by block."""
+    disk = RealDisk(directory)
+    found = []
+    for info in load(disk, OWNER).tables:
+        table = Table.open(disk, info)
+        for at in range(table.blocks):
+            offset, size = table.extent(at)
+            for row in table.load_block(at).rows():
+                found.append(Place(table.name, offset, offset + size, *row))
+    for name in filter(is_segment, disk.names()):
+        data = disk.read(name)
+        seed, at = frame.seed_of(OWNER, name), read_header(name, data)[1]
+        while at < len(data):
+            each = frame.decode(data, at, seed=seed)
+            for entry in unpack_entries(each.payload) if each.kind == ENTRIES else ():
+                put = entry.record
+                value = put.value if put.kind is Kind.PUT else None
+                found.append(Place(name, at, each.end, put.key, put.timestamp, value, entry.index))
+            at = each.end
+    disk.close()
+    return found
+
+
+class Hurt(NamedTuple):
+    """What happens to a file: it is gone, ends at ``at``, or has a flipped byte there."""
+
+    how: str
+    at: int
+
+    def spares(self, place):
+        if self.how == "gone":
+            return False
+        return (
+            place.end <= self.at if self.how == "ends" else not place.start <= self.at < place.end
+        )
+
+
+def hurt_some(directory, chance):
+    """Damage two files and maybe the one that names the manifest; return what was done to which."""
+    names = chance.sample(sorted(p.name for p in directory.iterdir() if p.name != "LOCK"), 2)
     if chance.random() < 0.5:
-        hurt.append("CURRENT")
-    for name in dict.fromkeys(hurt):
-        path = tmp_path / name
-        size = path.stat().st_size
-        match chance.randrange(3):
-            case 0:
-                path.unlink()
-            case 1:
-                path.write_bytes(path.read_bytes()[: chance.randrange(size)])
-            case _:
-                flip(path, chance.randrange(size))
+        names.append("CURRENT")
+    done = {}
+    for name in dict.fromkeys(names):
+        path = directory / name
+        hurt = Hurt(chance.choice(("gone", "ends", "flip")), chance.randrange(path.stat().st_size))
+        if hurt.how == "gone":
+            path.unlink()
+        elif hurt.how == "ends":
+            path.write_bytes(path.read_bytes()[: hurt.at])
+        else:
+            flip(path, hurt.at)
+        done[name] = hurt
+    return done
+
+
+def names_it(line, place):
+    """Return whether a sentence of repair says that what lay in ``place`` is lost."""
+    if found := re.search(r"log entries (\d+) to (\d+)", line):
+        return int(found[1]) <= place.timestamp <= int(found[2])  # of a store: also its index
+    if found := re.search(r"all log entries after (\d+)", line):
+        return place.timestamp > int(found[1])
+    if found := re.search(
+        r"the keys of (\S+) (?:after (\S+)|from the first one on) through (\S+)\.", line
+    ):
+        low, high = (found[2] or "").encode(), found[3].encode()
+        return found[1] == place.file and low <= place.key <= high
+    return place.file in line
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_damaged_all_that_is_intact_comes_back_and_all_that_is_lost_is_named(
+    tmp_path, seed
+):
+    """What is intact is computed from the undamaged store, block by block and frame by frame."""
+    chance = random.Random(seed)
+    written(tmp_path, seed, writes=250)
+    places = places_of(tmp_path)
+    assert all(place.index in (0, place.timestamp) for place in places)
+    hurt = hurt_some(tmp_path, chance)
     try:
         said = repair(tmp_path)
     except BadInput as error:
         assert "nothing here tells" in str(error)
+        assert all(name in hurt for name in {place.file for place in places})
         return
     verify(tmp_path)
+    lost = [line for line in said if line.startswith("LOST")]
     found = pairs(tmp_path)
-    assert all(value in values[key] for key, value in found.items())
-    lost = any(line.startswith("LOST") for line in said)
-    if not lost and not any(name.endswith((".sst", ".wal")) for name in hurt):
-        assert found == right
+    manifest_lost = any(name == "CURRENT" or name.startswith("MANIFEST") for name in hurt)
+    intact, newest = {}, {}
+    for place in places:
+        if place.file not in hurt or hurt[place.file].spares(place):
+            old = intact.get(place.key)
+            intact[place.key] = place if old is None else max(old, place, key=lambda p: p.timestamp)
+        elif not (manifest_lost and hurt[place.file].how == "gone" and not place.index):
+            newest.setdefault((place.key, place.timestamp), []).append(place)
+    expected = {key: place.value for key, place in intact.items() if place.value is not None}
+    assert found == expected
+    for (key, timestamp), gone in newest.items():
+        if key not in intact or intact[key].timestamp < timestamp:
+            assert any(names_it(line, each) for line in lost for each in gone), gone
     with Store.open(tmp_path) as store:
         store.put(b"after", b"repair")
         store.flush()

@@ -49,6 +49,8 @@ def unsure(durable: int, last: int) -> str:
 
 
 def _check(directory: Path) -> None:
+    if directory.is_file():
+        raise BadInput(f"{directory} is a file: name its directory, {directory.parent}")
     if not directory.is_dir():
         raise BadInput(f"there is no directory {directory}")
     names = [path.name for path in directory.iterdir()]

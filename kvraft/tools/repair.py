@@ -13,7 +13,7 @@ something that was promised.  Repair makes one of it that opens, and says what i
 - **A log** that is sound and not older than the tables stays as it is.  Otherwise what can be read
   of it goes into a table, and a new log begins after it.
 - **The manifest** is made anew.  Tables that the old one, as far as it can be read, says are gone
-  stay gone.
+  stay gone; those that are newer than its sound part count.
 
 What repair cannot know, and so may bring back:
 
@@ -22,7 +22,8 @@ What repair cannot know, and so may bring back:
 - Without any manifest, a table that a compaction had replaced, and that a crash kept from being
   removed, counts again.  Its rows lose to newer ones, but for what a tombstone had hidden that is
   gone since.  And a table that is missing as a whole, that no manifest names and that a compaction
-  had written, leaves no trace.
+  had written, may leave no trace: the log entries that it held are named only if no other table
+  reaches over them.
 
 **A member of a cluster** must never take part with less than it promised (``identity.py``), and
 nobody can prove from what is left that nothing is missing.  So repair refuses the directory of a
@@ -45,11 +46,22 @@ from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten
 from kvraft.identity import MEMBER
 from kvraft.lsm import Tree
-from kvraft.manifest import CURRENT, Manifest, State, edits, is_manifest, load, owner_of
+from kvraft.manifest import (
+    CURRENT,
+    NO_LOG,
+    LogEnd,
+    Manifest,
+    State,
+    edits,
+    is_manifest,
+    load,
+    owner_of,
+    torn_tail,
+)
 from kvraft.plural import counted
 from kvraft.record import ORIGIN, HardState, Position, label
 from kvraft.segment import Recovery, is_segment, read_header, recover
-from kvraft.sstable import Table
+from kvraft.sstable import Reach, Table
 from kvraft.store import OWNER
 from kvraft.tableinfo import TableInfo, table_name, table_number
 from kvraft.tablewriter import Format, TableWriter, check_table
@@ -75,9 +87,13 @@ class Plan:
     aside: dict[str, str] = field(default_factory=dict)  # why, by name
     notes: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    reaches: list[Reach] = field(default_factory=list)  # of the tables that are left
     through: Position = ORIGIN  # how far the tables reach
     flushed: Position = ORIGIN
     horizon: int = 0
+    next_file: int = 1  # as the old manifest says
+    torn: bool = False  # whether it says that, but lost its end
+    synced: LogEnd = NO_LOG  # how far the log went once, as the old manifest says
     log: SalvagedLog | None = None  # what goes into a table, if a new log is to begin
     segments: list[str] = field(default_factory=list)
 
@@ -181,7 +197,8 @@ def _plan(disk: RealDisk, owner: str, wrong: str) -> Plan:
     numbers = _tables(disk.names())
     for number in progress(numbers, "tables", len(numbers)):
         name = table_name(number)
-        if number in gone or (live is not None and number not in live):
+        later = plan.torn and number >= plan.next_file  # than anything the old manifest knows of
+        if number in gone or (live is not None and number not in live and not later):
             plan.aside[name] = "the old manifest says that it was replaced, or never counted"
         else:
             _look_at_table(disk, plan, number, live.get(number) if live else None)
@@ -189,7 +206,10 @@ def _plan(disk: RealDisk, owner: str, wrong: str) -> Plan:
         if number not in numbers:
             stop = f"below {label(info.stop)}" if info.stop else "on"
             plan.lost.append(f"{table_name(number)}: keys from {label(info.start)} {stop}")
-    _look_at_log(disk, plan)
+    sure = live is not None and not plan.torn
+    if not sure:
+        _name_gaps(plan)
+    _look_at_log(disk, plan, sure=sure)
     return plan
 
 
@@ -201,12 +221,13 @@ def _look_at_table(disk: RealDisk, plan: Plan, number: int, info: TableInfo | No
         theirs = str(table.properties.get("owner"))
     except Damage as error:
         plan.aside[name] = f"it is not sound ({error})"
-        saved = salvage_table(disk, number)
+        saved = salvage_table(disk, number, info)
         theirs = plan.owner if saved.owner is None else saved.owner
         if _same_cluster(theirs, plan.owner):
             plan.saved[name] = saved
             plan.lost += saved.lost
             plan.through = max(plan.through, saved.reach.through)
+            plan.reaches.append(saved.reach)
     except Foreign as error:
         plan.aside[name] = str(error)
         plan.lost.append(f"all of {name}, for this version of kvraft")
@@ -215,6 +236,7 @@ def _look_at_table(disk: RealDisk, plan: Plan, number: int, info: TableInfo | No
         if _same_cluster(theirs, plan.owner):
             plan.kept.append(replace(table.info, level=0))
             plan.through = max(plan.through, table.reach.through)
+            plan.reaches.append(table.reach)
     if not _same_cluster(theirs, plan.owner):
         plan.aside[name] = f"it belongs to {theirs!r}"
 
@@ -232,7 +254,8 @@ def _read_old(disk: RealDisk, plan: Plan) -> tuple[dict[int, TableInfo] | None, 
     try:
         if CURRENT in disk.names():
             state = load(disk, plan.owner)
-            plan.through, plan.horizon = state.flushed, state.horizon
+            plan.through, plan.horizon, plan.synced = state.flushed, state.horizon, state.log
+            plan.next_file, plan.torn = state.next_file, torn_tail(disk, plan.owner) is not None
             return {info.number: info for info in state.tables}, set()
     except (Damage, Foreign):
         pass
@@ -249,8 +272,23 @@ def _read_old(disk: RealDisk, plan: Plan) -> tuple[dict[int, TableInfo] | None, 
     return None, gone
 
 
-def _look_at_log(disk: RealDisk, plan: Plan) -> None:
-    """Decide where the log goes on, and whether it can stay as it is."""
+def _name_gaps(plan: Plan) -> None:
+    """Name the log entries that no table that is left says it holds, without a manifest."""
+    end = 0
+    for after, through in sorted(plan.reaches):
+        if after.index > end:
+            plan.lost.append(
+                f"what log entries {end + 1} to {after.index} wrote, and nobody deleted since: no "
+                "table says that it has them"
+            )
+        end = max(end, through.index)
+
+
+def _look_at_log(disk: RealDisk, plan: Plan, *, sure: bool) -> None:
+    """Decide where the log goes on, and whether it can stay as it is.
+
+    All of it is applied again unless it is ``sure`` that no table is missing.
+    """
     plan.flushed = plan.through
     plan.segments = [name for name in disk.names() if is_segment(name)]
     log = Recovery()
@@ -267,7 +305,13 @@ def _look_at_log(disk: RealDisk, plan: Plan) -> None:
         _begin_log(disk, plan)
     else:
         _lost_between(plan, log.base.index)
-        whole = plan.owner == OWNER and bool(plan.saved or plan.lost)
+        newest = log.segments[-1]
+        if log.torn is not None:
+            size = counted(log.torn.size, "byte")
+            plan.lost.append(f"what the last {size} of {newest.name} said, if ever synced")
+        elif (newest.id, newest.size) < plan.synced:
+            plan.lost.append(f"all log entries after {log.last.index}, at the end of {newest.name}")
+        whole = plan.owner == OWNER and bool(plan.saved or plan.lost or not sure)
         plan.flushed = log.base if whole else max(plan.through, log.base)
 
 

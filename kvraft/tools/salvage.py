@@ -6,7 +6,8 @@ rotten says nothing about the others:
 - **A table** yields each block that is sound.  What is lost is named by the keys that the index has
   around it.  Without a sound index, blocks are found one after another, for a block ends where its
   checksum comes out even; then all after the first that is rotten is lost.  Without a sound footer,
-  the properties are looked for, which say how many rows to expect.
+  the properties or the manifest say how many rows to expect.  If neither does, what ascends is
+  data; but the last block could be range deletes, which look alike: if it could, it is left out.
 - **A log** yields each frame that is sound: after a rotten one the next is looked for.  The entries
   between are lost.
 
@@ -20,6 +21,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from kvraft import frame
@@ -29,9 +31,9 @@ from kvraft.errors import Damage, Foreign
 from kvraft.plural import counted
 from kvraft.ranges import Ranges
 from kvraft.record import Row, label, survey_entries, unpack_writes
-from kvraft.segment import ENTRIES, read_header
+from kvraft.segment import ENTRIES, SEAL, read_header
 from kvraft.sstable import Bounds, Reach, decode_index, reach_of, read_footer
-from kvraft.tableinfo import table_name
+from kvraft.tableinfo import TableInfo, table_name
 
 _UNREADABLE = (Damage, Foreign, ValueError)
 _SOUND = zlib.crc32(bytes(4))
@@ -57,8 +59,11 @@ class Salvaged:
 # ── a table ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def salvage_table(disk: Disk, number: int) -> Salvaged:
-    """Return what can be read of table ``number``; raises ``Foreign`` if its format is another."""
+def salvage_table(disk: Disk, number: int, info: TableInfo | None = None) -> Salvaged:
+    """Return what can be read of table ``number``; raises ``Foreign`` if its format is another.
+
+    ``info`` is what the manifest says of it, if that can be read.
+    """
     name = table_name(number)
     data = disk.read(name)
     found = Salvaged()
@@ -73,7 +78,8 @@ def salvage_table(disk: Disk, number: int) -> Salvaged:
     except (KeyError, ValueError):
         pass
     if bounds is None:
-        _without_footer(name, data, properties, found)
+        known = {"rows": info.rows, "ranges": info.ranges} if info is not None else {}
+        _without_footer(name, data, known | properties, found)
         return found
     _read_blocks(name, data, bounds, found)
     if bounds.ranges != bounds.properties:
@@ -124,14 +130,24 @@ def _without_footer(name: str, data: bytes, properties: dict[str, Any], found: S
     """Read as many data blocks as the properties promise rows, but no range deletes."""
     expected = properties.get("rows")
     if type(expected) is not int:
-        found.lost.append(f"all of {name}: neither its footer nor its properties can be read")
-        return
-    chunks, _ = _blocks(name, data, expected)
-    found.chunks = chunks
-    if found.rows < expected:
+        expected = None
+    found.chunks, _ = _blocks(name, data, expected)
+    if expected is None and found.chunks and _could_be_ranges(found.chunks[-1]):
+        found.chunks.pop()
+    if expected is None or found.rows < expected:
         found.lost.append(f"{_above(found)} of {name}, whose footer is lost, too")
-    if properties.get("ranges"):
+    if properties.get("ranges", expected is None):
         found.lost.append(f"the range deletes of {name}: what they deleted may be there again")
+
+
+def _could_be_ranges(rows: list[Row]) -> bool:
+    """Return whether these might be range deletes: from each start to a stop, none overlapping."""
+    if any(stop is None or (stop and stop <= start) for start, _, stop in rows):
+        return False
+    return all(
+        (here[0], here[2]) == (after[0], after[2]) or (here[2] and here[2] <= after[0])
+        for here, after in pairwise(rows)
+    )
 
 
 def _above(found: Salvaged) -> str:
@@ -147,6 +163,8 @@ def _blocks(name: str, data: bytes, rows: int | None = None) -> tuple[list[list[
         try:
             chunk = Block(_body(name, data, at, end)).rows()
         except _UNREADABLE:
+            break
+        if chunks and chunk[0][0] <= chunks[-1][-1][0]:
             break
         chunks.append(chunk)
         found, at = found + len(chunk), end
@@ -180,9 +198,11 @@ class SalvagedLog:
 def salvage_log(disk: Disk, owner: str, names: list[str]) -> SalvagedLog:
     """Return what can be read of the segments ``names`` of the store of ``owner``, in order."""
     log = SalvagedLog()
+    sealed = False
     for name in names:
         data = disk.read(name)
         for each in _frames(owner, name, data, log):
+            sealed = each.kind == SEAL
             if each.kind != ENTRIES:
                 continue
             try:
@@ -198,6 +218,8 @@ def salvage_log(disk: Disk, owner: str, names: list[str]) -> SalvagedLog:
             log.first, log.last = log.first or first, max(log.last, last)
             log.rows += rows
             log.ranges += ranges
+    if sealed:
+        log.lost.append(f"all log entries after {log.last}: what followed {names[-1]} is gone")
     return log
 
 

@@ -117,7 +117,7 @@ def wrong_name(segment, marks, matches, retained):
 RIGHT = {
     "holders": [[], [], ["n3", "n4"], ["tree", "n3", "n4"]],
     "may_drop": may_drop,
-    "retain_bytes": 20 * 1024,
+    "retain_bytes": 24 * 1024,
 }
 WRONG = {
     "holders": [
