@@ -271,12 +271,20 @@ def process(*arguments, **options):
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console")
 
 
+def heed_ctrl_c():
+    """A shell has what it starts in the background ignore it, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @posix
 def test_ctrl_c_during_a_run_is_a_clear_end():
-    running = process("swarm", "--seeds", "1-100000")
-    time.sleep(0.5)  # whether it still loads or lives already: the end is the same
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
+    running = process("swarm", "--seeds", "1-100000", preexec_fn=heed_ctrl_c)
+    try:
+        time.sleep(0.5)  # whether it still loads or runs already: the end is the same
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
     assert running.returncode == 130
     assert err == "\nkvraft: interrupted\n"
 
