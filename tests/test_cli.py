@@ -280,7 +280,7 @@ def heed_ctrl_c():
 def test_ctrl_c_during_a_run_is_a_clear_end():
     running = process("swarm", "--seeds", "1-100000", preexec_fn=heed_ctrl_c)
     try:
-        time.sleep(0.5)  # whether it still loads or runs already: the end is the same
+        time.sleep(1.5)  # whether it still loads or runs already: the end is the same
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
     finally:
