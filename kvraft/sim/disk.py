@@ -353,6 +353,11 @@ class SimDisk:
         """Let no further call fail or lie that :meth:`break_at` or :meth:`lie_at` asked for."""
         self._fault, self._until_lie = None, 0
 
+    @property
+    def may_fail(self) -> bool:
+        """Whether a fault was ordered that the calls to come may meet."""
+        return self._fault is not None
+
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Let no call fail in a ``with`` block, and none count for :meth:`break_at`.
