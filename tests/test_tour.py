@@ -1,11 +1,13 @@
 """The tour: another history for every seed, the same end for all; and its command line."""
 
+import json
 import subprocess
 import sys
+import zlib
 
 import pytest
 
-from kvraft import cli
+from kvraft import cli, frame, identity, manifest, segment, sstable
 from kvraft.check.invariants import Checker
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput
@@ -221,15 +223,31 @@ def test_verify_names_file_and_offset_of_damage_and_changes_nothing(capsys, data
         path.write_bytes(good)
 
 
-def test_verify_refuses_another_format_version(capsys, data):
-    path = sorted((data / "n1").glob("*.wal"))[0]
-    from kvraft import frame, segment
+def of_another_format(kind, good):
+    """Return the bytes of a file of this kind as a version of format 99 would have written them."""
+    if kind is sstable:
+        *rest, now = sstable._FOOTER.unpack_from(good, len(good) - sstable.FOOTER_BYTES)
+        assert now == kind.FORMAT
+        head = sstable._FOOTER.pack(*rest, 99)
+        end = sstable._END.pack(zlib.crc32(head), sstable.MAGIC)
+        return good[: -sstable.FOOTER_BYTES] + head + end
+    seed = identity._SEED if kind is identity else kind._HEADER_SEED
+    head = frame.decode(good, 0, seed=seed)
+    says = json.loads(head.payload)
+    assert says["format"] == kind.FORMAT
+    other = json.dumps(says | {"format": 99}).encode()
+    return frame.encode(head.kind, other, synced=0, seed=seed) + good[head.end :]
 
-    good = path.read_bytes()
-    head = frame.decode(good, 0, seed=segment._HEADER_SEED)
-    other = head.payload.replace(b'"format": 1', b'"format": 9')
-    path.write_bytes(frame.encode(1, other, synced=0, seed=segment._HEADER_SEED) + good[head.end :])
-    assert "format 9" in refused(capsys, "verify", data / "n1", status=1)
+
+@pytest.mark.parametrize(
+    ("pattern", "kind"),
+    [("*.wal", segment), ("MANIFEST-*", manifest), ("*.sst", sstable), ("MEMBER", identity)],
+)
+def test_verify_refuses_another_format_version(capsys, data, pattern, kind):
+    path = sorted((data / "n1").glob(pattern))[0]
+    path.write_bytes(of_another_format(kind, path.read_bytes()))
+    err = refused(capsys, "verify", data / "n1", status=1)
+    assert f"{path.name} has format 99" in err
 
 
 def test_a_second_process_on_the_same_directory_is_refused(data):
