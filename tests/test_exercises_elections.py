@@ -280,7 +280,7 @@ def test_the_situations_are_watched(name):
         (130, 280, "Right. With 130 to 280 ms, half"),
         (100, 280, "if 60 ms of them are lost?"),
         (130, 160, "Too many candidates"),
-        (150, 300, "for longer than they need to"),
+        (170, 340, "for longer than they need to"),
         (..., 280, "Not answered yet"),
         (130, ..., "Not answered yet"),
         ("a", 280, "Give whole milliseconds"),

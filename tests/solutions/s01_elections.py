@@ -96,5 +96,5 @@ WRONG = {
         returns_nothing,
     ],
     "low": [60, 100, 160, 300],  # a hiccup deposes; too slow; above the other
-    "high": [135, 200, 400, "280"],  # too narrow, too wide
+    "high": [135, 180, 500, "280"],  # too narrow, too wide
 }
