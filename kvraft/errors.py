@@ -11,9 +11,9 @@ that.  Which one to raise:
   :class:`DiskFull`, :class:`NotLeader`, :class:`Busy`, :class:`Stopped`, :class:`TimedOut`.
 
 The caller's mistakes are what Python itself calls them, too: ``except ValueError`` catches both
-kinds, ``except TypeError`` a wrong type.  A full disk is the
-``OSError`` that it was.  Nothing else is one of Python's: :class:`TimedOut` is not a
-``TimeoutError``, for that is an ``OSError``, and those are taken for a disk that failed.
+kinds, ``except TypeError`` a wrong type.  A full disk is the ``OSError`` that it was.  Nothing else
+is one of Python's: :class:`TimedOut` is not a ``TimeoutError``, for that is an ``OSError``, and
+those are taken for a disk that failed.
 """
 
 from __future__ import annotations

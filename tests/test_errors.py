@@ -6,7 +6,7 @@ import pytest
 
 from kvraft import errors
 from kvraft.batch import WriteBatch
-from kvraft.errors import BadInput, KvraftError, WrongType
+from kvraft.errors import BadInput, DiskFull, KvraftError, WrongType
 from kvraft.memtable import check_range, check_row
 from kvraft.options import TreeOptions
 from kvraft.transaction import check_key, check_write
@@ -47,8 +47,8 @@ def test_a_wrong_value_is_a_value_error_and_not_a_type_error(mistake):
     assert not isinstance(caught.value, TypeError)
 
 
-def test_nothing_but_a_callers_mistake_is_one_of_pythons_own_errors():
+def test_only_a_callers_mistake_and_a_full_disk_are_pythons_own_errors():
     family = {kind for kind in vars(errors).values() if isinstance(kind, type)}
     assert all(issubclass(kind, KvraftError) for kind in family)
     theirs = {kind for kind in family if issubclass(kind, ValueError | TypeError | OSError)}
-    assert theirs == {BadInput, WrongType}
+    assert theirs == {BadInput, WrongType, DiskFull}

@@ -39,8 +39,9 @@ class Storm:
 
     def __init__(self, seed, options, members=3, consensus=Raft, steps=250):
         self.random = Random(f"storm/{seed}")
+        number = self.random.getrandbits(32)
         self.cluster = Cluster(
-            members, seed=seed, options=options, latency=(1, 2), trace=False, consensus=consensus
+            members, seed=number, options=options, latency=(1, 2), trace=False, consensus=consensus
         )
         self.checker = watch(self.cluster)
         self.plain = not (options.pre_vote or options.check_quorum)

@@ -33,6 +33,10 @@ TINY = replace(
     retain_bytes=24 << 10,
     session_millis=100,
 )
+LENGTH = 9_000
+"""Transactions of a soak.  That is long enough for two outages, the long one and a short one,
+whatever the seed: each begins at most 4,000 transactions after the one before it ended, and the
+long one lasts about 500.  And some 80 clients come, far more than there may be sessions."""
 LIMITS = {
     "log": 2 * TINY.retain_bytes + 8 * TINY.segment_bytes,
     "tables": 700 << 10,
@@ -57,7 +61,7 @@ def over(soak):
 
 @pytest.fixture(scope="module")
 def soak():
-    soak = Soak(5_000, every=50, options=TINY)
+    soak = Soak(LENGTH, every=50, options=TINY)
     for _ in soak.run():
         pass
     return soak
@@ -71,7 +75,7 @@ def test_it_comes_by_what_it_is_for(soak):
     rare = ["Crashed", "SnapshotTaken", "SessionExpired", "Compacted", "SegmentDropped"]
     assert [name for name in rare if not soak.tally.get(name)] == []
     assert {outage.long for outage in soak.outages} == {True, False}
-    assert soak.applied == soak.samples[-1].transactions == 5_000
+    assert soak.applied == soak.samples[-1].transactions == LENGTH
     assert all(usage.up for usage in soak.samples[-1].members)
     assert not all(usage.up for sample in soak.samples for usage in sample.members)
 
@@ -107,7 +111,7 @@ PLANTED = {
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_what_grows_is_found(kind, monkeypatch):
-    soak = Soak(5_000, every=50, options=TINY, replica=PLANTED[kind](monkeypatch))
+    soak = Soak(LENGTH, every=50, options=TINY, replica=PLANTED[kind](monkeypatch))
     for _ in soak.run():
         if kind in over(soak):
             return
@@ -239,7 +243,9 @@ def test_the_figure_shows_the_samples_and_says_what_they_amount_to(soak):
     assert len(lanes.lines) == len(soak.outages)
     assert len(lanes.patches) == sum(outage.long for outage in soak.outages)
     most = max(usage.disk for sample in soak.samples for usage in sample.members)
-    assert title(members, soak.samples).startswith("5,000 transactions: no disk ever holds more")
+    assert title(members, soak.samples).startswith(
+        f"{LENGTH:,} transactions: no disk ever holds more"
+    )
     assert f"more than {-(-most // 1024):,} KiB" in figure.get_suptitle()
     picture = svg(figure)
     assert ET.fromstring(picture).tag.endswith("svg")

@@ -9,7 +9,16 @@ import pytest
 from kvraft.check.crashes import Recorder
 from kvraft.compaction import Levelled
 from kvraft.errors import BadInput
-from kvraft.events import Compacted, Flushed, Marks, SegmentOpened, SegmentSealed, Trace
+from kvraft.events import (
+    Compacted,
+    Flushed,
+    Marks,
+    SegmentOpened,
+    SegmentSealed,
+    TableWritten,
+    Trace,
+    TreeOpened,
+)
 from kvraft.replica import Options
 from kvraft.sim import World
 from kvraft.sim.alone import Alone, Gauge
@@ -60,6 +69,21 @@ def test_a_shelf_holds_what_the_member_holds(seed):
         assert [t for t in shelf.tables if not t[1]] == [t for t in found if not t[1]]
     assert member.trace.of(Compacted)
     assert max(level for _, level, _ in there(member.replica)) >= 1
+
+
+def test_a_flush_between_two_slices_of_a_compaction_does_not_lose_the_size_of_its_result():
+    trace = Trace()
+    for event in (
+        TreeOpened((2, 1), (0, 0), (20, 10)),
+        TableWritten(3, 2, 25, "a", "b"),
+        TableWritten(4, 1, 40, "c", "c"),
+        Flushed(7, 4),
+        Compacted((2, 1), (3,), 1, 30, 25, 0),
+        Compacted((3,), (3,), 2, 0, 0, 0),
+    ):
+        trace.file(0, "n1", event)
+    assert shelves(trace, 4)["n1"].tables == [(4, 0, 40), (3, 1, 25)]
+    assert shelves(trace, 5)["n1"].tables == [(4, 0, 40), (3, 2, 25)]
 
 
 def test_frozen_memtables_are_named_by_where_they_end():

@@ -95,15 +95,19 @@ class Shelf:
                 self.tables, self.written = sorted(found, key=_place), {}
 
     def _merge(self, event: Compacted) -> None:
-        sizes = {number: size for number, _, size in self.tables} | self.written
-        self.tables = [table for table in self.tables if table[0] not in event.inputs]
-        self.written = {number: sizes.get(number, 0) for number in event.outputs}
+        gone = {number: size for number, _, size in self.tables if number in event.inputs}
+        self.tables = [table for table in self.tables if table[0] not in gone]
+        if event.outputs == event.inputs:  # they move to another level as they are
+            self.written |= gone
         self._live(event.outputs, event.level)
 
     def _live(self, numbers: Sequence[int], level: int) -> None:
-        new = [(number, level, self.written.get(number, 0)) for number in numbers]
+        """Let these be live.
+
+        Others stay written: a flush may come between two slices of a compaction.
+        """
+        new = [(number, level, self.written.pop(number, 0)) for number in numbers]
         self.tables = sorted([*new, *self.tables], key=_place)
-        self.written = {}
 
     def _lose_memory(self) -> None:
         self.rows = self.size = 0
