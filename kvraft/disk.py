@@ -50,6 +50,16 @@ _COPY_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
+class Files(Protocol):
+    """Files that can be read by name: all that a table needs of a :class:`Disk`."""
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes; ``FileNotFoundError`` if there is none."""
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return ``length`` bytes from ``offset`` on (to the end if ``None``); fewer at the end."""
+
+
 class Disk(Protocol):
     """Named files in one flat directory.  Every method may raise ``OSError``."""
 

@@ -329,12 +329,13 @@ class Tree(Readable):
     def work(self) -> bool:
         """Do one slice of long work; return whether there is more.
 
-        A flush goes before a compaction.  Raises ``OSError`` if the disk fails and ``Damage`` if it
-        does not give back what was written.  A full disk leaves everything as it was
-        before the job, to be begun again; after anything else the tree writes no more.
+        A flush goes before a compaction.  Raises ``OSError`` if the disk fails or does not
+        give back what was written.  A full disk leaves everything as it was before the job, to be
+        begun again; after anything else the tree writes no more.
         """
         with self._lock:
             self._check_writable()
+            self._settle()
             job = self._job()
             try:
                 if job is None:
@@ -477,7 +478,7 @@ class Tree(Readable):
         Nothing is written and nothing changes where this raises ``Damage`` that names
         :data:`~kvraft.snapshot.STREAM` or :class:`~kvraft.errors.Foreign` for a stream that cannot
         be meant, or ``BadInput`` for one that reaches no further than :attr:`applied`.  Raises
-        ``OSError`` if the disk fails, ``Damage`` if it does not give back what was written, and
+        ``OSError`` if the disk fails or does not give back what was written, and
         :class:`~kvraft.errors.Stopped` from then on.
         """
         with self._lock:
@@ -489,6 +490,7 @@ class Tree(Readable):
                 what = f"a snapshot through {contents.last} holds nothing new"
                 raise BadInput(f"{what}: everything through {self.applied} is applied")
             self._flushing = self._compacting = self._due = None
+            self._settle()  # a file that nobody reads any more goes with the rest
             try:
                 self._follow(self._tables.install(contents))
                 self._tables.tidy()

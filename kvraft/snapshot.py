@@ -34,7 +34,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kvraft import frame
 from kvraft.disk import Disk, is_full
@@ -42,7 +42,7 @@ from kvraft.errors import BadInput, Damage, DiskFull, Foreign
 from kvraft.manifest import State
 from kvraft.plural import counted
 from kvraft.record import Position, Timestamp
-from kvraft.sstable import PART_BYTES, is_table
+from kvraft.sstable import PART_BYTES, Table, is_table
 from kvraft.tableinfo import TableInfo, integers, pack_table, table_name, unpack_table
 
 FORMAT = 2
@@ -211,7 +211,28 @@ def unpack(source: Source, owner: str) -> Contents:
     for info, start in tables:
         if not is_table(_from(source, start), info.size, info.digest):
             raise Damage(STREAM, start, f"table {info.number} does not match its digest")
+        try:  # what the header says of a table, the table must say, too
+            Table.open(_OneTable(source, start, info.size), info)
+        except Damage as error:
+            what = f"table {info.number} is not what the header says of it ({error.what})"
+            raise Damage(STREAM, start, what) from None
     return Contents(last, timestamp, horizon, tables, source)
+
+
+class _OneTable(NamedTuple):
+    """A table in a stream, as a file that can be read under any name."""
+
+    source: Source
+    start: int
+    length: int
+
+    def size(self, name: str) -> int:
+        return self.length
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        most = self.length - offset
+        length = most if length is None else min(length, most)
+        return self.source.read(self.start + offset, length)
 
 
 def _from(source: Source, start: int) -> Callable[[int, int], bytes]:

@@ -68,7 +68,7 @@ from typing import Any, NamedTuple
 from kvraft.block import Block, unseal
 from kvraft.bloom import Bloom
 from kvraft.cache import BlockCache
-from kvraft.disk import Disk
+from kvraft.disk import Files
 from kvraft.errors import Damage, other_format
 from kvraft.plural import counted
 from kvraft.ranges import Ranges
@@ -159,7 +159,7 @@ def pack_footer(bounds: Bounds, digest: int) -> bytes:
     return head + _END.pack(zlib.crc32(head), MAGIC)
 
 
-def read_footer(disk: Disk, name: str, size: int) -> tuple[Bounds, int]:
+def read_footer(disk: Files, name: str, size: int) -> tuple[Bounds, int]:
     """Return where the parts of the table in the file ``name`` begin, and the table's digest.
 
     Raises ``Damage`` if the last of its ``size`` bytes are no footer, ``Foreign`` if they are one
@@ -246,7 +246,7 @@ class Table:
     version a key, and no deletes.
     """
 
-    def __init__(self, disk: Disk, info: TableInfo, parts: _Parts, cache: BlockCache) -> None:
+    def __init__(self, disk: Files, info: TableInfo, parts: _Parts, cache: BlockCache) -> None:
         """Wrap the parts of a table: use :meth:`open`."""
         self.info = info
         self.name = table_name(info.number)
@@ -260,7 +260,7 @@ class Table:
     @classmethod
     def open(
         cls,
-        disk: Disk,
+        disk: Files,
         table: TableInfo | int,
         cache: BlockCache | None = None,
         counts: Counts | None = None,
@@ -414,7 +414,7 @@ class _Parts(NamedTuple):
     index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
 
 
-def _read_parts(disk: Disk, name: str, bounds: Bounds) -> _Parts:
+def _read_parts(disk: Files, name: str, bounds: Bounds) -> _Parts:
     """Read all that lies between data and footer, in one go."""
     tail = disk.read(name, bounds.filter, bounds.footer - bounds.filter)
 
