@@ -61,7 +61,7 @@ class Checker:
         m = replica.marks
         if not (m.first <= m.flushed + 1 and m.flushed <= m.applied <= m.committed <= m.last):
             raise Violation(MARKS, (name,), f"the marks of {name} cross: {m}")
-        floor = (replica.raft.term, m.flushed, m.first)
+        floor = (replica.wal.hard_state.term, m.flushed, m.first)
         runs, before = self._floors.get(name, (replica, floor))
         if runs is not replica:  # a start may find entries again that were let go of
             before = (*before[:2], m.first)
@@ -74,11 +74,12 @@ class Checker:
             raise Violation(MARKS, (name,), what)
 
     def _check_term_and_vote(self, name: str, replica: Replica) -> None:
-        raft = replica.raft
-        if raft.vote is not None:
-            first = self._votes.setdefault((name, raft.term), raft.vote)
-            if first != raft.vote:
-                what = f"{name} voted for {first} and {raft.vote} in term {raft.term}"
+        # What the disk did not take never left the member, which may forget it in a crash.
+        term, vote = replica.wal.hard_state
+        if vote is not None:
+            first = self._votes.setdefault((name, term), vote)
+            if first != vote:
+                what = f"{name} voted for {first} and {vote} in term {term}"
                 raise Violation(Property.ONE_VOTE, (name,), what)
 
     def _check_committed(self, name: str, replica: Replica) -> None:
