@@ -241,7 +241,7 @@ def test_checkers_know_that_a_full_member_has_not_applied_what_it_could_not_save
 
 @pytest.mark.parametrize("seed", range(3))
 def test_checkers_know_that_what_a_full_disk_did_not_take_may_be_forgotten(seed):
-    """Seed 60370 of the swarm: a term and a vote of which nobody ever heard went back in a crash."""
+    """Seed 60370 of the swarm: a term and a vote that nobody heard of went back in a crash."""
     world = elected(seed)
     for n in range(20):
         world.client("a").put(b"%03d" % n, b"v")

@@ -26,7 +26,7 @@ from kvraft.messages import (
     RequestVoteReply,
 )
 from kvraft.raft import Role
-from kvraft.record import NOOP, Entry, Kind, Position, Record, TxnId
+from kvraft.record import NOOP, Entry, HardState, Kind, Position, Record, TxnId
 from kvraft.replica import Options, Replica
 from kvraft.session import WINDOW
 from kvraft.sim import SimDisk, World
@@ -723,8 +723,9 @@ def shown(terms=(1, 1, 1), *, commit=3, role=Role.FOLLOWER, vote=None, base=0, k
     log = Log(Position(base, terms[0]), [entry(t, base + n, key) for n, t in enumerate(terms, 1)])
     full = {"first": base + 1, "flushed": base, "applied": base, "committed": commit}
     raft = SimpleNamespace(term=terms[-1], vote=vote, role=role, log=log, commit_index=commit)
+    wal = SimpleNamespace(hard_state=HardState(terms[-1], vote))
     given = Marks(**{**full, "last": log.last_index, **marks})
-    return SimpleNamespace(raft=raft, marks=given)
+    return SimpleNamespace(raft=raft, wal=wal, marks=given)
 
 
 LEADER = Role.LEADER
