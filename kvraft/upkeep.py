@@ -24,10 +24,10 @@ from bisect import bisect_right
 from typing import Protocol
 
 from kvraft.disk import Disk, is_full
+from kvraft.display import counted
 from kvraft.events import CutDecided, HoldsChanged, Report, ignore
+from kvraft.log_and_tree import waiting_log
 from kvraft.lsm import Tree
-from kvraft.pacing import waiting_log
-from kvraft.plural import counted
 from kvraft.raft import Raft
 from kvraft.retention import Holds
 from kvraft.segment import Segment
@@ -96,10 +96,10 @@ class Upkeep:
         return self._may_drop() or self._tree_has_work
 
     def work(self) -> None:
-        """Do one slice, if there is any: drop a segment, or do a part of a flush or compaction."""
+        """Do one slice of what there is: drop a segment, or do a part of a flush or compaction."""
         if self._may_drop():
             self._drop()
-        elif self._tree_has_work:
+        else:
             self._work_tree()
 
     def make_room(self) -> None:
@@ -133,8 +133,7 @@ class Upkeep:
     def _drop(self) -> None:
         """Drop the oldest segment, which nobody needs any more."""
         holds = self._rules.holds()
-        names, needs = zip(*((hold.holder, hold.needs) for hold in holds), strict=True)
-        self._report(CutDecided(holds.floor, names, needs))
+        self._report(CutDecided(holds.floor, *_columns(holds)))
         self._wal.drop_below(self._wal.segments[0].high + 1, 1)
         self._raft.compact(self._wal.base.index)
 
@@ -147,5 +146,9 @@ class Upkeep:
         now = tuple((hold.holder, bisect_right(firsts, hold.needs) - len(firsts)) for hold in holds)
         if now != self._reported:
             self._reported = now
-            names, needs = zip(*((hold.holder, hold.needs) for hold in holds), strict=True)
-            self._report(HoldsChanged(names, needs))
+            self._report(HoldsChanged(*_columns(holds)))
+
+
+def _columns(holds: Holds) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return who holds the log, and from which index on each needs it."""
+    return tuple(hold.holder for hold in holds), tuple(hold.needs for hold in holds)

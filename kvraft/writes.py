@@ -226,7 +226,7 @@ class WriteDesk:
             self._settle(ended.txn, Stage.ABORTED, ended.outcome, why, ended.conflict)
 
     def installed(self, last: Position, stamp: Timestamp) -> None:
-        """Tell those who wait for what a snapshot through ``last`` covers, as far as it can be told.
+        """Tell those who wait for what a snapshot through ``last`` covers, as far as is known.
 
         ``stamp`` is its highest timestamp.  Of anything else the clients were sent on when this
         member ceased to lead, and they will ask again.
@@ -287,7 +287,7 @@ class WriteDesk:
         self._reply(Answer(self._member, client, txn, sent, stage, index, stamp, reason, conflict))
 
     def _refuse(self, request: Submit, better: Timestamp, why: str) -> None:
-        """Refuse a transaction under its stamp; ``better`` is one that would do, 0 if none would."""
+        """Refuse a transaction under its stamp; ``better`` is one that would do, 0 if none."""
         txn = request.transaction.id
         self._reply(Refusal(self._member, request.sender, txn, request.attempt, better, why))
 
