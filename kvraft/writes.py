@@ -79,7 +79,7 @@ class WriteDesk:
         self._member = member
         self._raft = raft
         self._skew = skew
-        self._rules = rules
+        self.rules = rules
         self._reply = reply
         self._pending = Pending()
         self._registering: dict[int, tuple[int, Register]] = {}  # by index, with the term
@@ -107,7 +107,7 @@ class WriteDesk:
         txn, asked = transaction.id, digest(transaction.records)
         if self._is_under_way(request, asked) or self.answer_known(request, asked):
             return
-        stamp = self._rules.raised(transaction.timestamp)
+        stamp = self.rules.raised(transaction.timestamp)
         if why := self._why_refused(txn, transaction.timestamp, stamp):
             better = max(self.log_time, self._skew.now(self._raft.configuration.members))
             self._refuse(request, better, why)
@@ -149,7 +149,7 @@ class WriteDesk:
         """
         transaction, client, attempts = request.transaction, request.sender, (request.attempt,)
         txn = transaction.id
-        session = self._rules.machine.sessions.find(txn, self.log_time)
+        session = self.rules.machine.sessions.find(txn, self.log_time)
         outcome = session.outcome(txn.sequence)
         if outcome is None:
             if not session.forgotten(txn.sequence):
@@ -168,7 +168,7 @@ class WriteDesk:
         """Return why this leader refuses a transaction for its stamp, ``""`` if it does not."""
         if self._raft.role is not Role.LEADER:
             return ""
-        sessions = self._rules.machine.sessions
+        sessions = self.rules.machine.sessions
         if sessions.too_old(stamped, stamp):
             return (
                 f"{txn} was stamped {clock.show(stamped)}, more than "
@@ -179,7 +179,7 @@ class WriteDesk:
         return f"{txn} {too_far}" if too_far else ""
 
     def _check_pace(self) -> None:
-        if self._raft.role is Role.LEADER and (why := self._rules.why_busy()):
+        if self._raft.role is Role.LEADER and (why := self.rules.why_busy()):
             raise Busy(why)
 
     # ── what becomes of them ────────────────────────────────────────────────────────────────────
@@ -199,7 +199,7 @@ class WriteDesk:
             return
         term, request = self._registering.pop(entry.index)
         if term == entry.term:
-            given = self._rules.incarnation(entry)
+            given = self.rules.incarnation(entry)
             self._reply(Registered(self._member, request.sender, request.number, given))
         else:
             self._send_on(request)
@@ -234,7 +234,7 @@ class WriteDesk:
         self.log_time = max(self.log_time, stamp)
         for waiter in self._pending:
             if waiter.first <= last.index:
-                session = self._rules.machine.sessions.find(waiter.txn, self.log_time)
+                session = self.rules.machine.sessions.find(waiter.txn, self.log_time)
                 outcome = session.outcome(waiter.txn.sequence)
                 if outcome and outcome.digest == waiter.digest and not outcome.conflict:
                     self._settle(waiter.txn, Stage.APPLIED, outcome)
