@@ -53,8 +53,8 @@ from kvraft.offer import Tables
 from kvraft.pacing import should_freeze, waiting_log
 from kvraft.pending import Pending, Waiter
 from kvraft.plural import counted
+from kvraft.raft import Decided, Fate, Raft, Ready, Received, Role
 from kvraft.raft import Options as RaftOptions
-from kvraft.raft import Raft, Ready, Received, Role
 from kvraft.record import Entry, Timestamp, TxnId, digest, registration
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
 from kvraft.segment import Segment
@@ -424,7 +424,9 @@ class Replica:
                     synced = True
                 self._held = None
                 messages += ready.messages
+                lost = [told for told in ready.decided if told.fate is Fate.SUPERSEDED]
                 for entry in ready.committed:
+                    lost = self._settle_lost(lost, entry) if lost else lost
                     self._take(entry)
                 for read in ready.reads:  # their indexes are among what was just taken
                     self._desk.serve(read)
@@ -552,29 +554,31 @@ class Replica:
 
     def _take(self, entry: Entry) -> None:
         """Give the state machine one committed entry, and tell those who wait for what it ends."""
-        for txn in self._pending.superseded(entry.index, entry.term):
-            self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
         if entry.index in self._registering:
-            self._settle_registration(entry)
-        for ended in self.machine.take(entry):
-            if not ended.undone:
-                self._settle_ended(ended)
-            elif (waiter := self._pending.get(ended.txn)) and waiter.first == ended.first:
-                why = "its leader died before all of it was copied"
-                self._settle(ended.txn, Stage.UNDONE, None, why)
-        if self.tree.full:  # in the middle of a drain, when a member catches up
-            self._make_room()
-
-    def _settle_registration(self, entry: Entry) -> None:
-        """Answer who waits for the registration at this place, if it is this entry."""
-        term, request = self._registering.pop(entry.index)
-        if term == entry.term:
+            _, request = self._registering.pop(entry.index)
             self._replies.append(
                 Registered(self.member, request.sender, request.number, entry.index)
             )
-        else:
-            refusal = NotLeader(self.member, self.raft.leader)
-            self._turn_away(request.sender, request.number, request.attempt, refusal)
+        for ended in self.machine.take(entry):
+            if not ended.undone:  # who waits for that one learns it from Ready.decided
+                self._settle_ended(ended)
+        if self.tree.full:  # in the middle of a drain, when a member catches up
+            self._make_room()
+
+    def _settle_lost(self, lost: list[Decided], entry: Entry) -> list[Decided]:
+        """Answer who waits for a proposal that ``entry`` supersedes; return the others."""
+        for first, last, term, _ in (gone := [d for d in lost if _supersedes(entry, d)]):
+            if first == entry.index:
+                why = "another leader's entries took its place"
+            else:
+                why = "its leader died before all of it was copied"
+            if waiter := self._pending.at(first, term):
+                self._settle(waiter.txn, Stage.UNDONE, None, why)
+            if first == last and self._registering.get(first, (0,))[0] == term:
+                _, request = self._registering.pop(first)
+                refusal = NotLeader(self.member, self.raft.leader)
+                self._turn_away(request.sender, request.number, request.attempt, refusal)
+        return [d for d in lost if d not in gone]
 
     def _settle_ended(self, ended: Ended) -> None:
         waiter = self._pending.get(ended.txn)
@@ -711,6 +715,14 @@ class Replica:
     def _stop(self, error: OSError | Damage) -> None:
         self._stopped = f"{self.member} stopped: its disk failed ({error})"
         raise Stopped(self._stopped) from error
+
+
+def _supersedes(entry: Entry, proposal: Decided) -> bool:
+    """Whether ``entry`` is the first committed one in a proposal's place that is not its own.
+
+    To be asked of the committed entries in order.
+    """
+    return proposal.first <= entry.index and entry.term != proposal.term
 
 
 def _too_late(txn: TxnId) -> str:
