@@ -730,10 +730,7 @@ def _too_late(txn: TxnId) -> str:
 
 
 def _taken(txn: TxnId) -> str:
-    return (
-        f"another transaction was carried out as {txn}, so this one never will be under that id: "
-        f"submit it anew, to give it one of its own"
-    )
+    return f"another transaction was carried out as {txn}, so this one never will be under that id"
 
 
 def _conflict(key: bytes) -> str:

@@ -61,8 +61,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kvraft.record import RESERVED, Row, Timestamp, TxnId
-
-WINDOW = 32
+from kvraft.transaction import WINDOW
 
 SESSIONS = RESERVED + b"session/"
 """The prefix of the keys under which the tree keeps sessions."""

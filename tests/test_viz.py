@@ -167,7 +167,7 @@ def samples() -> dict[type[Event], Event]:
     }
     return {
         kind: kind(*(values[str(field.type)] for field in fields(kind)))
-        for kind in events._KINDS.values()
+        for kind in events.KINDS.values()
         if kind is not Event
     }
 

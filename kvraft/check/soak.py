@@ -34,11 +34,10 @@ from kvraft.events import Event, Trace
 from kvraft.plural import counted
 from kvraft.record import Kind
 from kvraft.replica import Options, Replica
-from kvraft.session import WINDOW
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.world import MILLI, World
 from kvraft.ticket import Ticket
-from kvraft.transaction import Stage
+from kvraft.transaction import WINDOW, Stage
 
 SMALL = Options(
     memtable_bytes=16 << 10,

@@ -17,10 +17,10 @@ from kvraft.events import Applied
 from kvraft.lesson import unanswered
 from kvraft.record import Timestamp, TxnId
 from kvraft.replica import Replica
-from kvraft.session import SESSIONS, WINDOW, Outcome, Session, Sessions
+from kvraft.session import SESSIONS, Outcome, Session, Sessions
 from kvraft.sim.alone import Alone
 from kvraft.sim.outages import begun, lost_updates
-from kvraft.transaction import Submit, build
+from kvraft.transaction import WINDOW, Submit, build
 
 COPIES = ("refused", "undone", "silent", "applied")
 """What a client can know of one copy of its transaction.
