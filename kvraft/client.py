@@ -47,12 +47,12 @@ from dataclasses import dataclass, field
 from random import Random
 
 from kvraft.clock import Clock
+from kvraft.display import counted
 from kvraft.draft import Draft
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
 from kvraft.host import Host
 from kvraft.inputs import instance, whole
-from kvraft.plural import counted
 from kvraft.reading import Reading
 from kvraft.record import (
     MAX_NAME_BYTES,

@@ -60,6 +60,7 @@ from kvraft.contract import (
     Role,
     Status,
 )
+from kvraft.display import counted
 from kvraft.errors import BadInput, Busy, NotLeader
 from kvraft.events import (
     Committed,
@@ -93,7 +94,6 @@ from kvraft.messages import (
     TimeoutNow,
     problem,
 )
-from kvraft.plural import counted
 from kvraft.reads import Asker, Asking, Waiting
 from kvraft.record import (
     ORIGIN,

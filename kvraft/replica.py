@@ -40,19 +40,19 @@ from kvraft import clock
 from kvraft.compaction import Levelled, Strategy, check_strategy
 from kvraft.desk import Desk
 from kvraft.disk import Disk, is_full
+from kvraft.display import counted
 from kvraft.errors import BadInput, Busy, Damage, DiskFull, KvraftError, NotLeader, Stopped
 from kvraft.events import CutDecided, HoldsChanged, Marks, Report, Started, ignore
 from kvraft.identity import claim
 from kvraft.inputs import instance, whole
 from kvraft.log import Log
+from kvraft.log_and_tree import check_disk, should_freeze, waiting_log
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
-from kvraft.pacing import should_freeze, waiting_log
 from kvraft.pending import Pending, Waiter
-from kvraft.plural import counted
 from kvraft.raft import Decided, Fate, Raft, Ready, Received, Role
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import Entry, Timestamp, TxnId, digest, registration
@@ -61,7 +61,6 @@ from kvraft.segment import Segment
 from kvraft.session import Outcome
 from kvraft.skew import Skew
 from kvraft.snapshot import Spool
-from kvraft.store import check_disk
 from kvraft.transaction import (
     Answer,
     Later,
@@ -631,7 +630,7 @@ class Replica:
     # ── flushing and cutting ────────────────────────────────────────────────────────────────────
 
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
-        """Whether the memtable is to be frozen: see :func:`kvraft.pacing.should_freeze`."""
+        """Whether the memtable is to be frozen: see :func:`kvraft.log_and_tree.should_freeze`."""
         full_at, log_limit = self.options.memtable_bytes, self.options.log_bytes
         return should_freeze(
             memtable_bytes, log_bytes, waiting, full_at=full_at, log_limit=log_limit

@@ -18,6 +18,7 @@ from kvraft import clock
 from kvraft.cache import BlockCache
 from kvraft.disk import Disk
 from kvraft.errors import BadInput
+from kvraft.filenames import table_name
 from kvraft.machine import Machine
 from kvraft.manifest import State
 from kvraft.membership import Configuration
@@ -31,7 +32,7 @@ from kvraft.sim.disk import SimDisk
 from kvraft.snapshot import TreeSnapshot, unpack
 from kvraft.sstable import Table
 from kvraft.stats import Counts
-from kvraft.tableinfo import TableInfo, table_name
+from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter
 from kvraft.transaction import Complete, Gatherer, Refusal, Submit, Undo
 
