@@ -34,10 +34,10 @@ not add up is :class:`~kvraft.errors.Damage`: a log that was promised is never q
 (Alagappan et al., *Protocol-Aware Recovery*, FAST 2018).  An old segment that reappears is void, or
 goes on into the ones that are kept, or a segment between is missing and the log is refused.
 Segments missing at the older end are noticed by whoever knows where the tables end
-(``store.check_disk``).
+(``log_and_tree.check_disk``).
 
 **What can be known of the newer end.**  The manifest keeps how far the log was synced when it was
-last written (``manifest.LogEnd``): at each opening, flush, compaction and close, at the price of no
+last written (``record.LogEnd``): at each opening, flush, compaction and close, at the price of no
 sync but one at a close.  A log that ends before that, or is damaged there, was shortened after it
 was promised, and is refused.  **What cannot**: of entries that were saved after that, by a process
 that then died, any number of the last ones can go without a trace, if the file is cut between two
@@ -65,7 +65,6 @@ copy of what a repair takes away).
 from __future__ import annotations
 
 import json
-import re
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -75,6 +74,7 @@ from kvraft import disk as files
 from kvraft import frame
 from kvraft.disk import TEMPORARY, Disk
 from kvraft.errors import BadInput, Damage, Foreign, other_format
+from kvraft.filenames import is_segment, is_torn, segment_name, torn_name
 from kvraft.frame import Frame
 from kvraft.logindex import Batch, LogIndex
 from kvraft.record import ORIGIN, HardState, Position, survey_entries
@@ -87,10 +87,8 @@ HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
 KEPT_ASIDE = 4
 """How many torn ends are kept, the newest: by segment, then by offset, as their names sort."""
 
-_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.wal")
-_ASIDE = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}\.torn")
 _OPENING_BYTES = 4096  # enough for any header but one with very long names
-_HEADER_SEED = frame.seed_of("kvraft log segment")  # a header can be read whoever owns it
+HEADER_SEED = frame.seed_of("kvraft log segment")  # a header can be read whoever owns it
 _HARD_STATE = struct.Struct("<Q?")
 
 
@@ -111,7 +109,7 @@ class Segment(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its file; names sort by id."""
-        return f"{self.id:016x}-{self.first:016x}.wal"
+        return segment_name(self.id, self.first)
 
 
 class Torn(NamedTuple):
@@ -125,7 +123,7 @@ class Torn(NamedTuple):
     @property
     def aside(self) -> str:
         """The name of the file that keeps these bytes once they are cut."""
-        return f"{self.file.removesuffix('.wal')}-{self.offset:016x}.torn"
+        return torn_name(self.file, self.offset)
 
 
 @dataclass(slots=True)
@@ -225,10 +223,10 @@ def _read(disk: Disk, owner: str) -> Recovery:
     names = disk.names()
     for name in names:
         whole = name.removesuffix(TEMPORARY)
-        if whole != name and (_NAME.fullmatch(whole) or _ASIDE.fullmatch(whole)):
+        if whole != name and (is_segment(whole) or is_torn(whole)):
             log.leftovers.append(name)
-    log.aside = [name for name in names if _ASIDE.fullmatch(name)]
-    names = [name for name in names if _NAME.fullmatch(name)]
+    log.aside = [name for name in names if is_torn(name)]
+    names = [name for name in names if is_segment(name)]
     begin = _begin(disk, names)
     log.void = names[:begin]
     _read_segments(log, disk, owner, names[begin:])
@@ -268,7 +266,7 @@ def _read_segments(log: Recovery, disk: Disk, owner: str, names: list[str]) -> N
 
 def _is_empty(disk: Disk, name: str) -> bool:
     """Return whether a segment holds nothing but its header."""
-    header = frame.decode(disk.read(name, 0, _OPENING_BYTES), 0, seed=_HEADER_SEED)
+    header = frame.decode(disk.read(name, 0, _OPENING_BYTES), 0, seed=HEADER_SEED)
     return not isinstance(header, str) and header.end == disk.size(name)
 
 
@@ -285,7 +283,7 @@ def owner_of(disk: Disk) -> str:
 
     Raises ``BadInput`` if there is no log, else as :func:`recover` does.
     """
-    names = [name for name in disk.names() if _NAME.fullmatch(name)]
+    names = [name for name in disk.names() if is_segment(name)]
     if not names:
         raise BadInput("there is no log here that could name its owner")
     return str(_opening(disk, names[-1]).get("owner"))
@@ -294,7 +292,7 @@ def owner_of(disk: Disk) -> str:
 def _opening(disk: Disk, name: str) -> dict[str, Any]:
     """Return the fields of a segment's header, reading little more of the file than that."""
     data = disk.read(name, 0, _OPENING_BYTES)
-    if isinstance(frame.decode(data, 0, seed=_HEADER_SEED), str):
+    if isinstance(frame.decode(data, 0, seed=HEADER_SEED), str):
         data = disk.read(name)
     return read_header(name, data)[0]
 
@@ -375,11 +373,6 @@ def check_follows(index: LogIndex, turns: list[Position]) -> None:
         raise ValueError(f"entry {first} is of term {term}, after term {before}")
 
 
-def is_segment(name: str) -> bool:
-    """Return whether the file ``name`` is a segment of the log."""
-    return _NAME.fullmatch(name) is not None
-
-
 def kind_name(kind: int) -> str:
     """Return what a frame of ``kind`` is called."""
     names = {HARD_STATE: "hard state", ENTRIES: "entries", CLOSED: "closed", SEAL: "seal"}
@@ -417,7 +410,7 @@ def pack_header(
         "term": state.term,
         "vote": state.vote,
     }
-    return frame.encode(HEADER, json.dumps(says).encode(), synced=0, seed=_HEADER_SEED)
+    return frame.encode(HEADER, json.dumps(says).encode(), synced=0, seed=HEADER_SEED)
 
 
 def _read_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position, HardState]:
@@ -443,7 +436,7 @@ def read_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
     Raises ``Damage`` if the bytes of the file ``name`` do not begin with one, and ``Foreign`` if it
     is of another format.
     """
-    head = frame.decode(data, 0, seed=_HEADER_SEED)
+    head = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(head, str):
         raise Damage(name, 0, f"the header of this segment is unsound: {head}")
     says: Any = None

@@ -38,12 +38,13 @@ from typing import NamedTuple, Protocol
 
 from kvraft import frame
 from kvraft.disk import Disk, is_full
+from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign
+from kvraft.filenames import table_name
 from kvraft.manifest import State
-from kvraft.plural import counted
 from kvraft.record import Position, Timestamp
 from kvraft.sstable import PART_BYTES, Table, is_table
-from kvraft.tableinfo import TableInfo, integers, pack_table, table_name, unpack_table
+from kvraft.tableinfo import TableInfo, integers, pack_table, unpack_table
 
 FORMAT = 2
 STREAM = "snapshot"

@@ -11,17 +11,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvraft.disk import TEMPORARY, Disk
+from kvraft.display import counted
 from kvraft.errors import Damage, Foreign, Forgotten
+from kvraft.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
 from kvraft.identity import ASIDE, MEMBER, REBUILD, check_member
 from kvraft.levels import Levels
-from kvraft.manifest import CURRENT, State, is_manifest, load, torn_tail
+from kvraft.log_and_tree import check_disk
+from kvraft.manifest import State, load, torn_tail
 from kvraft.manifest import owner_of as owner_of_tree
-from kvraft.plural import counted
-from kvraft.segment import Recovery, is_segment, owner_of
+from kvraft.segment import Recovery, owner_of
 from kvraft.snapshot import Spool
 from kvraft.sstable import Table
-from kvraft.store import OWNER, check_disk
-from kvraft.tableinfo import table_name, table_number
+from kvraft.store import OWNER
 from kvraft.tablewriter import check_table
 from kvraft.tools.place import look_into, unsure
 from kvraft.tools.progress import progress

@@ -60,10 +60,11 @@ from kvraft.events import (
 )
 from kvraft.inputs import instance, whole
 from kvraft.logindex import Batch, LogIndex, stretches, turns_of
-from kvraft.manifest import NO_LOG, LogEnd
 from kvraft.record import (
+    NO_LOG,
     Entry,
     HardState,
+    LogEnd,
     Position,
     label,
     survey_entries,

@@ -24,9 +24,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import SegmentDropped, Trace
-from kvraft.plural import counted
 from kvraft.segment import Segment
 from kvraft.sim.lag import CatchUp
 from kvraft.viz import series

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 from kvraft.disk import Disk
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 from kvraft.viz.anatomy import Part, dissect, field_at, piece_at
 from kvraft.viz.log import DOWN, MARGIN, hexdump, strip_parts
 from kvraft.viz.slider import Slider, button, line

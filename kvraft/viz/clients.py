@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kvraft.client import MAX_RETRY_MILLIS, RETRY_MILLIS
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
     Appended,
@@ -34,7 +35,6 @@ from kvraft.events import (
     TicketMoved,
     Trace,
 )
-from kvraft.plural import counted
 from kvraft.sim.outages import Outage
 from kvraft.transaction import Stage
 from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import ipywidgets as widgets
 
 from kvraft.check.torn import Death, End
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 from kvraft.viz.slider import Slider, line
 from kvraft.viz.state import History
 from kvraft.viz.transactions import lanes_view

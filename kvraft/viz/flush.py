@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kvraft.check.crashes import Call
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
     Applied,
@@ -41,7 +42,6 @@ from kvraft.events import (
     Trace,
     TreeOpened,
 )
-from kvraft.plural import counted
 from kvraft.sim.alone import Gauge
 from kvraft.viz.plots import BLACK, BLUE, GREY, MEMBER_LINES, ORANGE, PURPLE, RED, SKY, titled
 from kvraft.viz.state import EMPTY, History, Segment

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, Marks, Trace
-from kvraft.plural import counted
 from kvraft.viz import series
 
 BLACK = "#000000"

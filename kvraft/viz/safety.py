@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import watch
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 from kvraft.sim.cluster import Cluster
 from kvraft.viz.panels import FIGURE_3
 from kvraft.viz.plots import MEMBER_LINES, titled

@@ -10,9 +10,9 @@ from functools import partial
 
 import ipywidgets as widgets
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, RoleChanged, SegmentDropped, Step, Trace
-from kvraft.plural import counted
 from kvraft.viz.slider import Slider, button, line
 from kvraft.viz.state import History
 from kvraft.viz.views import View, cluster_view, disk_view, log_view, summary

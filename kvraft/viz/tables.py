@@ -20,10 +20,10 @@ from matplotlib.figure import Figure
 from kvraft.block import Block
 from kvraft.bloom import Bloom, positions
 from kvraft.disk import Disk
-from kvraft.plural import counted
+from kvraft.display import counted
+from kvraft.filenames import table_name
 from kvraft.record import label
 from kvraft.sstable import Table, read_footer
-from kvraft.tableinfo import table_name
 from kvraft.viz.plots import BLACK, BLUE, ORANGE, SKY
 from kvraft.viz.views import WIDTH, _n, _svg, _text
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from html import escape as escape_html
 from itertools import combinations
 
-from kvraft.plural import counted
+from kvraft.display import counted
 from kvraft.viz.state import Cell, History, Member, State
 
 WIDTH = 860
