@@ -57,8 +57,8 @@ from kvraft.machine import CONFIGURATION_KEY, Machine
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
+from kvraft.raft import Fate, Raft, Ready, Received
 from kvraft.raft import Options as RaftOptions
-from kvraft.raft import Raft, Ready, Received
 from kvraft.record import Entry, Timestamp
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
 from kvraft.segment import Segment
@@ -336,7 +336,9 @@ class Replica:
     def finish(self, ready: Ready) -> None:
         """Apply what is committed, answer who waits for it, and tell consensus that all is done."""
         self._held = None
+        lost = [proposal for proposal in ready.decided if proposal.fate is Fate.SUPERSEDED]
         for entry in ready.committed:
+            lost = self.writes.superseded(lost, entry) if lost else lost
             self.take(entry)
         for read in ready.reads:  # their indexes are among what was just taken
             self.reads.serve(read)

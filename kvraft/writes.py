@@ -29,7 +29,7 @@ from kvraft import clock
 from kvraft.errors import BadInput, Busy, KvraftError, NotLeader
 from kvraft.machine import Ended, Machine
 from kvraft.pending import Pending, Waiter
-from kvraft.raft import Raft, Role
+from kvraft.raft import Decided, Raft, Role
 from kvraft.record import Entry, Position, Timestamp, TxnId, digest, registration
 from kvraft.session import Outcome
 from kvraft.skew import Skew
@@ -191,31 +191,37 @@ class WriteDesk:
                 self.log_time = max(self.log_time, entry.record.timestamp)
                 return
 
+    def superseded(self, lost: list[Decided], entry: Entry) -> list[Decided]:
+        """Tell those who wait for one of the ``lost`` proposals that ``entry`` supersedes.
+
+        To be asked of the committed entries in order; returns the proposals that are left.
+        """
+        gone = [it for it in lost if it.first <= entry.index and it.term != entry.term]
+        for first, last, term, _ in gone:
+            if first == entry.index:
+                why = "another leader's entries took its place"
+            else:
+                why = "its leader died before all of it was copied"
+            if waiter := self._pending.at(first, term):
+                self._settle(waiter.txn, Stage.UNDONE, None, why)
+            if first == last and self._registering.get(first, (0,))[0] == term:
+                _, request = self._registering.pop(first)
+                self._send_on(request)
+        return [proposal for proposal in lost if proposal not in gone]
+
     def committed(self, entry: Entry) -> None:
-        """Tell those who wait for another entry in the place of this one, or for this one."""
-        for txn in self._pending.superseded(entry.index, entry.term):
-            self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
-        if entry.index not in self._registering:
-            return
-        term, request = self._registering.pop(entry.index)
-        if term == entry.term:
+        """Tell who waits for the registration that this entry is."""
+        if entry.index in self._registering:
+            _, request = self._registering.pop(entry.index)
             given = self.rules.incarnation(entry)
             self._reply(Registered(self._member, request.sender, request.number, given))
-        else:
-            self._send_on(request)
 
     def ended(self, ended: Ended) -> None:
         """Tell those who wait for a transaction that the state machine has done with."""
         waiter = self._pending.get(ended.txn)
-        if waiter is None:
-            return
-        if ended.undone:
-            if waiter.first == ended.first:
-                why = "its leader died before all of it was copied"
-                self._settle(ended.txn, Stage.UNDONE, None, why)
-        elif waiter.digest != ended.digest:
-            return  # that one is decided where it is itself
-        elif ended.taken:
+        if ended.undone or waiter is None or waiter.digest != ended.digest:
+            return  # it is superseded, or decided where it is itself
+        if ended.taken:
             self._settle(ended.txn, Stage.ABORTED, None, _taken(ended.txn))
         elif ended.outcome is None:
             self._settle(ended.txn, Stage.UNKNOWN, None, _too_late(ended.txn))
