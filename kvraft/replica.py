@@ -53,8 +53,8 @@ from kvraft.membership import Configuration
 from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
 from kvraft.pending import Pending, Waiter
+from kvraft.raft import Decided, Fate, Raft, Ready, Received, Role
 from kvraft.raft import Options as RaftOptions
-from kvraft.raft import Raft, Ready, Received, Role
 from kvraft.record import Entry, Timestamp, TxnId, digest, registration
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
 from kvraft.segment import Segment
@@ -168,11 +168,13 @@ class Replica:
         owner = f"{cluster}/{member}"
         self.member = member
         self.options = options
-        self._millis = millis
+        self.millis = millis
+        """This member's own clock, ``None`` if it has none."""
         patience = options.raft.election_ticks
         self._skew = Skew(member, millis, allowed=options.skew_millis, patience=patience)
         self._disk = disk
-        self._report = report
+        self.report = report
+        """Takes every event that this member reports."""
         claim(disk, owner, new=new)
         found = check_disk(disk, owner)
         # The log first: then a tree without a log is never a crash, but always a loss.
@@ -206,7 +208,7 @@ class Replica:
             cluster=cluster,
             report=report,
         )
-        self._begin_machine()
+        self.machine = self.new_machine()
         self._pending = Pending()
         self._spool = Spool(disk)
         self._registering: dict[int, tuple[int, Register]] = {}  # by index, with the term
@@ -216,13 +218,14 @@ class Replica:
             self.raft,
             self.tree,
             kept=options.history_millis > 0,
-            answer=lambda reply: self._replies.append(reply),
+            answer=self.reply,
         )
         self._stopped = ""
         self._held: Ready | None = None  # what could not be saved yet, for there was no space
         self._low = ""  # why nothing new may be written for now
         self._full = False  # whether long work met a full disk since the last tick
-        self._stamp = self.tree.timestamp
+        self.stamp = self.tree.timestamp
+        """The highest timestamp in this member's log, or in its tree."""
         self._note_stamps(entries)
         self.raft.snapshot = self.offer()
         self._led = False
@@ -282,23 +285,19 @@ class Replica:
         stamp = self.raised(transaction.timestamp)
         why = self._refuses(txn, transaction.timestamp, stamp)
         if why:
-            better = max(self._stamp, self._skew.now(self.raft.configuration.members))
-            self._replies.append(
-                Refusal(self.member, request.sender, txn, request.attempt, better, why)
-            )
+            better = max(self.stamp, self._skew.now(self.raft.configuration.members))
+            self.reply(Refusal(self.member, request.sender, txn, request.attempt, better, why))
             return
         try:
             self._check_pace()
             first, last = self.raft.propose(transaction.stamped(stamp).records)
         except BadInput as error:  # no follower would take it, now or ever
-            self._replies.append(
-                Refusal(self.member, request.sender, txn, request.attempt, 0, str(error))
-            )
+            self.reply(Refusal(self.member, request.sender, txn, request.attempt, 0, str(error)))
             return
         except (NotLeader, Busy) as refusal:
             self._turn_away(request.sender, txn, request.attempt, refusal)
             return
-        self._stamp = max(self._stamp, stamp)
+        self.stamp = max(self.stamp, stamp)
         # An earlier copy is waited for no more: this log has lost it, and nobody knows if it lives.
         attempts = [request.attempt]
         self._pending.add(Waiter(request.sender, txn, asked, first, self.raft.term, attempts))
@@ -308,7 +307,7 @@ class Replica:
         self, client: str, request: TxnId | int, attempt: int, refusal: KvraftError
     ) -> None:
         """Tell a client of what was not taken where, or when, to ask again."""
-        self._replies.append(
+        self.reply(
             Redirect(self.member, client, request, attempt, refusal.leader)
             if isinstance(refusal, NotLeader)
             else Later(self.member, client, request, attempt, str(refusal))
@@ -320,13 +319,13 @@ class Replica:
         Timestamp order must be log order, whatever a client's clock says: the highest timestamp
         wins wherever two versions meet, so a stamp from behind would be a write that is lost.
         """
-        return max(timestamp, self._stamp + 1)
+        return max(timestamp, self.stamp + 1)
 
     def _answer_from_session(self, request: Submit, asked: int) -> bool:
         """Answer a transaction whose id was carried out before; return whether it was."""
         transaction, attempts = request.transaction, (request.attempt,)
         txn = transaction.id
-        session = self.machine.sessions.find(txn, self._stamp)
+        session = self.machine.sessions.find(txn, self.stamp)
         outcome = session.outcome(txn.sequence)
         if outcome is not None and outcome.digest != asked:
             self._answer(request.sender, txn, attempts, Stage.ABORTED, reason=_taken(txn))
@@ -356,7 +355,7 @@ class Replica:
                 f"its session has expired since"
             )
         members = self.raft.configuration.members
-        too_far = self._skew.too_far(stamped, self._stamp, members)
+        too_far = self._skew.too_far(stamped, self.stamp, members)
         return f"{txn} {too_far}" if too_far else ""
 
     def _check_pace(self) -> None:
@@ -419,12 +418,14 @@ class Replica:
                 for chunk in ready.chunks:
                     self._spool.write(chunk.offset, chunk.data)
                 if ready.hard_state or ready.entries or ready.snapshot:
-                    self._save(ready)
+                    self.save(ready)
                     synced = True
                 self._held = None
                 messages += ready.messages
+                lost = [told for told in ready.decided if told.fate is Fate.SUPERSEDED]
                 for entry in ready.committed:
-                    self._take(entry)
+                    lost = self._settle_lost(lost, entry) if lost else lost
+                    self.take(entry)
                 for read in ready.reads:  # their indexes are among what was just taken
                     self._desk.serve(read)
                 for token in ready.failed_reads:
@@ -508,7 +509,7 @@ class Replica:
 
     # ── what consensus asks for ─────────────────────────────────────────────────────────────────
 
-    def _save(self, ready: Ready) -> None:
+    def save(self, ready: Ready) -> None:
         """Make durable what a Ready asks for: a term before whatever came in it."""
         if ready.snapshot is not None:
             if ready.hard_state is not None:
@@ -525,11 +526,11 @@ class Replica:
             self.tree.install(self._spool)
         self.wal.reset(snapshot.last)
         self._spool.drop()
-        self._begin_machine()
-        self._stamp = max(self._stamp, self.tree.timestamp)
+        self.machine = self.new_machine()
+        self.stamp = max(self.stamp, self.tree.timestamp)
         for waiter in self._pending:
             if waiter.first <= snapshot.last.index:
-                session = self.machine.sessions.find(waiter.txn, self._stamp)
+                session = self.machine.sessions.find(waiter.txn, self.stamp)
                 outcome = session.outcome(waiter.txn.sequence)
                 known = outcome is not None and outcome.digest == waiter.digest
                 if outcome is not None and known and not outcome.conflict:
@@ -543,37 +544,46 @@ class Replica:
         """Return what followers could be sent."""
         return Tables(self.tree, self.raft)
 
-    def _begin_machine(self) -> None:
-        lifetime = clock.pack(self.options.session_millis)
-        self.machine = Machine(self.tree, lifetime, self._report)
+    def new_machine(self) -> Machine:
+        """Return a state machine over the tree as it is: at the start, and after a snapshot."""
+        return Machine(self.tree, clock.pack(self.options.session_millis), self.report)
+
+    def reply(self, reply: Reply) -> None:
+        """Send ``reply`` to its client with what the next :meth:`drain` hands out."""
+        self._replies.append(reply)
 
     # ── committed entries ───────────────────────────────────────────────────────────────────────
 
-    def _take(self, entry: Entry) -> None:
+    def take(self, entry: Entry) -> None:
         """Give the state machine one committed entry, and tell those who wait for what it ends."""
-        for txn in self._pending.superseded(entry.index, entry.term):
-            self._settle(txn, Stage.UNDONE, None, "another leader's entries took its place")
         if entry.index in self._registering:
-            self._settle_registration(entry)
+            _, request = self._registering.pop(entry.index)
+            incarnation = self.incarnation(entry)
+            self.reply(Registered(self.member, request.sender, request.number, incarnation))
         for ended in self.machine.take(entry):
-            if not ended.undone:
+            if not ended.undone:  # who waits for that one learns it from Ready.decided
                 self._settle_ended(ended)
-            elif (waiter := self._pending.get(ended.txn)) and waiter.first == ended.first:
-                why = "its leader died before all of it was copied"
-                self._settle(ended.txn, Stage.UNDONE, None, why)
         if self.tree.full:  # in the middle of a drain, when a member catches up
             self._make_room()
 
-    def _settle_registration(self, entry: Entry) -> None:
-        """Answer who waits for the registration at this place, if it is this entry."""
-        term, request = self._registering.pop(entry.index)
-        if term == entry.term:
-            self._replies.append(
-                Registered(self.member, request.sender, request.number, entry.index)
-            )
-        else:
-            refusal = NotLeader(self.member, self.raft.leader)
-            self._turn_away(request.sender, request.number, request.attempt, refusal)
+    def _settle_lost(self, lost: list[Decided], entry: Entry) -> list[Decided]:
+        """Answer who waits for a proposal that ``entry`` supersedes; return the others."""
+        for first, last, term, _ in (gone := [d for d in lost if _supersedes(entry, d)]):
+            if first == entry.index:
+                why = "another leader's entries took its place"
+            else:
+                why = "its leader died before all of it was copied"
+            if waiter := self._pending.at(first, term):
+                self._settle(waiter.txn, Stage.UNDONE, None, why)
+            if first == last and self._registering.get(first, (0,))[0] == term:
+                _, request = self._registering.pop(first)
+                refusal = NotLeader(self.member, self.raft.leader)
+                self._turn_away(request.sender, request.number, request.attempt, refusal)
+        return [d for d in lost if d not in gone]
+
+    def incarnation(self, entry: Entry) -> int:
+        """Return the incarnation that a committed registration gives: no other has it."""
+        return entry.index
 
     def _settle_ended(self, ended: Ended) -> None:
         waiter = self._pending.get(ended.txn)
@@ -652,7 +662,7 @@ class Replica:
         """
         holds = self.holds()
         names, needs = zip(*((hold.holder, hold.needs) for hold in holds), strict=True)
-        self._report(CutDecided(holds.floor, names, needs))
+        self.report(CutDecided(holds.floor, names, needs))
         self.wal.drop_below(self.wal.segments[0].high + 1, 1)
         self.raft.compact(self.wal.base.index)
 
@@ -670,14 +680,14 @@ class Replica:
         """Keep in mind the highest timestamp in the log; the newest data record carries it."""
         for entry in reversed(entries):
             if entry.record.kind.is_data:
-                self._stamp = max(self._stamp, entry.record.timestamp)
+                self.stamp = max(self.stamp, entry.record.timestamp)
                 return
 
     def _note_marks(self) -> None:
         if self._marks != (marks := self.marks):
             self._marks = marks
-            self._report(marks)
-        if self._report is not ignore:
+            self.report(marks)
+        if self.report is not ignore:
             self._note_holds()
 
     def _note_holds(self) -> None:
@@ -690,7 +700,7 @@ class Replica:
         if told != self._told_holds:
             self._told_holds = told
             names, needs = zip(*((hold.holder, hold.needs) for hold in holds), strict=True)
-            self._report(HoldsChanged(names, needs))
+            self.report(HoldsChanged(names, needs))
 
     def _answer(
         self,
@@ -703,13 +713,21 @@ class Replica:
         conflict: bytes | None = None,
     ) -> None:
         index, stamp = (outcome.index, outcome.timestamp) if outcome else (0, 0)
-        self._replies.append(
+        self.reply(
             Answer(self.member, client, txn, attempts, stage, index, stamp, reason, conflict)
         )
 
     def _stop(self, error: OSError | Damage) -> None:
         self._stopped = f"{self.member} stopped: its disk failed ({error})"
         raise Stopped(self._stopped) from error
+
+
+def _supersedes(entry: Entry, proposal: Decided) -> bool:
+    """Whether ``entry`` is the first committed one in a proposal's place that is not its own.
+
+    To be asked of the committed entries in order.
+    """
+    return proposal.first <= entry.index and entry.term != proposal.term
 
 
 def _too_late(txn: TxnId) -> str:

@@ -157,7 +157,7 @@ class Sessions:
         The rows carry the timestamp of the outcome, as the transaction's own do.
         """
         now = outcome.timestamp
-        expired = self._expire(now)
+        expired = self.expire(now)
         mine = txn.session
         session = self._sessions.pop(mine, None) or Session()
         session.add(txn.sequence, outcome)
@@ -166,7 +166,8 @@ class Sessions:
         rows.append((session_key(mine), now, session.to_bytes()))
         return rows, expired
 
-    def _expire(self, now: Timestamp) -> list[str]:
+    def expire(self, now: Timestamp) -> list[str]:
+        """Forget the sessions that nobody has used for a lifetime; return their names."""
         expired: list[str] = []
         for name, session in self._sessions.items():
             if now - session.used <= self.lifetime:

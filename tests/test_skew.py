@@ -42,7 +42,7 @@ def refusals(world):
 
 def log_ahead(world):
     """Return how many milliseconds log time is ahead of the world's."""
-    return clock.unpack(world.replicas[world.leader()]._stamp)[0] - world.millis()
+    return clock.unpack(world.replicas[world.leader()].stamp)[0] - world.millis()
 
 
 def push_log_ahead(world, millis):
