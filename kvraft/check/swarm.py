@@ -63,7 +63,8 @@ from kvraft.raft import Options as RaftOptions
 from kvraft.record import Timestamp
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import SimDisk
-from kvraft.sim.world import MILLI, World
+from kvraft.sim.timeline import MILLI
+from kvraft.sim.world import World
 from kvraft.tail import FRAME_BYTES
 from kvraft.ticket import Ticket
 from kvraft.transaction import Answer, Stage
