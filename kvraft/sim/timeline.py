@@ -13,6 +13,8 @@ MILLI = 1_000
 """Microseconds in a millisecond."""
 TICK = 10 * MILLI
 """Microseconds between two ticks of a member or client."""
+EPOCH_MILLIS = 1_517_356_800_000
+"""The wall time at which every world begins: 31 January 2018, 00:00 UTC."""
 
 
 class Timeline:

@@ -32,12 +32,9 @@ from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.hosting import Hosting, SimHost
 from kvraft.sim.network import AnyMessage, Envelope, Network
 from kvraft.sim.seat import Seat
-from kvraft.sim.timeline import MILLI, Timeline
+from kvraft.sim.timeline import EPOCH_MILLIS, MILLI, Timeline
 
 T = TypeVar("T")
-
-EPOCH_MILLIS = 1_517_356_800_000
-"""The wall time at which every world begins: 31 January 2018, 00:00 UTC."""
 
 
 class World:
@@ -259,10 +256,7 @@ class World:
 
     def crash(self, name: str) -> None:
         """Cut the power of a member: its memory and its unsynced bytes are gone."""
-        seat = self._seat(name)
-        if seat.replica is None:
-            raise BadInput(f"{name} does not run")
-        seat.cut_power()
+        self._running(name).cut_power()
 
     def pause(self, name: str, millis: int) -> None:
         """Let a member's process stand still for ``millis`` milliseconds: it does nothing at all.
@@ -270,9 +264,7 @@ class World:
         What arrives meanwhile waits for it.  Then it first catches up on the ticks that it missed,
         as everybody who owns a consensus module must (contract.py).
         """
-        seat = self._seat(name)
-        if seat.replica is None:
-            raise BadInput(f"{name} does not run")
+        seat = self._running(name)
         seat.pause(self.now + inputs.whole(millis, "the length of a pause", least=0) * MILLI)
 
     def restart(self, name: str) -> bool:
@@ -459,3 +451,9 @@ class World:
         if inputs.text(name, "the name of a member") not in self.seats:
             raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
         return self.seats[name]
+
+    def _running(self, name: str) -> Seat:
+        seat = self._seat(name)
+        if seat.replica is None:
+            raise BadInput(f"{name} does not run")
+        return seat
