@@ -62,8 +62,8 @@ def yes_or_no(ask: Callable[[], object], what: str = "Your rule") -> bool:
     return answer
 
 
-def agrees(cases: Iterable[T], wrong_in: Callable[[T], str]) -> int:
-    """Return in how many cases nothing is wrong; 0 if something is, and then print the first.
+def agrees(cases: Iterable[T], wrong_in: Callable[[T], str]) -> int | None:
+    """Return how many cases there are if nothing is wrong in them, else print the first that is.
 
     ``wrong_in`` returns what is wrong in a case, ``""`` if nothing is, or raises :class:`Wrong`.
     """
@@ -75,7 +75,7 @@ def agrees(cases: Iterable[T], wrong_in: Callable[[T], str]) -> int:
             wrong = str(error)
         if wrong:
             print(f"Not yet. {case} {wrong}")
-            return 0
+            return None
         count += 1
     return count
 

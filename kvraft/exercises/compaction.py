@@ -280,7 +280,7 @@ def check_may_drop(rule: Rule) -> None:
     if unanswered(lambda: rule(KEY, TIMESTAMP, ())):
         return
     count = agrees(situations(), lambda case: _compare(rule, case))
-    if not count:
+    if count is None:
         return
     try:
         wrong, gone = _merged_by(rule)

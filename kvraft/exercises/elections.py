@@ -92,7 +92,7 @@ def check_grant_vote(rule: Rule) -> None:
     if unanswered(lambda: Situation(1, None, ORIGIN, 1, ORIGIN).ask(rule)):
         return
     tried = agrees(situations(), lambda situation: _compare(rule, situation))
-    if not tried:
+    if tried is None:
         return
     known = [scenario.load(name) for name in SITUATIONS]
     try:

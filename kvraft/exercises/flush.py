@@ -203,7 +203,7 @@ def check_kept(rule: Rule) -> None:
     if unanswered(lambda: rule([(1, b"v")], [])):
         return
     count = agrees(cases(), lambda case: _compare(rule, case))
-    if not count:
+    if count is None:
         return
     try:
         rows = sum(_beside_a_tree(rule, seed) for seed in range(ROUNDS))

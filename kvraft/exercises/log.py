@@ -192,7 +192,7 @@ def check_scan(scanner: Scanner) -> None:
     """Print whether ``scanner`` finds what ``kvraft.frame.scan`` finds, else where it does not."""
     if unanswered(lambda: scanner(b"", SEED), "function"):
         return
-    if count := agrees(files(), lambda case: _compare(scanner, case)):
+    if (count := agrees(files(), lambda case: _compare(scanner, case))) is not None:
         print(f"Right. It agrees with kvraft.frame.scan on all {count:,} files.")
 
 
@@ -289,7 +289,7 @@ def check_torn_or_damage(judge: Judge) -> None:
     """Print whether ``judge`` tells torn tails from damage as ``kvraft.frame.scan`` does."""
     if unanswered(lambda: judge([], 0)):
         return
-    if count := agrees(situations(), lambda case: _misjudged(judge, case)):
+    if (count := agrees(situations(), lambda case: _misjudged(judge, case))) is not None:
         print(f"Right. It agrees with kvraft.frame.scan on all {count} logs.")
 
 

@@ -80,7 +80,7 @@ def check_advance_commit(rule: Rule) -> None:
     if unanswered(lambda: Situation(1, 0, (1,), (1,)).ask(rule)):
         return
     count = agrees(_situations(), lambda situation: _compare(rule, situation))
-    if not count:
+    if count is None:
         return
     try:
         committed = sum(_run(rule, seed) for seed in SEEDS)

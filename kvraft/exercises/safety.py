@@ -222,7 +222,7 @@ def check_up_to_date(rule: Rule) -> None:
     if unanswered(lambda: Logs(ORIGIN, ORIGIN).ask(rule)):
         return
     pairs = agrees(situations(), lambda pair: _compare(rule, pair))
-    if not pairs:
+    if pairs is None:
         _print_consequence(rule)
         return
     try:

@@ -213,7 +213,7 @@ def check_holds(rule: HoldsRule) -> None:
         right = right_holds(case)
         return "" if said is right else _why(case, right)
 
-    if count := agrees(cases(), wrong_in):
+    if (count := agrees(cases(), wrong_in)) is not None:
         print(f"Right. It decides as the state machine does in {count} situations.")
 
 
