@@ -38,7 +38,8 @@ from kvraft.inputs import number, shown, whole
 from kvraft.merge import Droppable, Keep, merge, retain
 from kvraft.ranges import Ranges
 from kvraft.record import Row, Timestamp
-from kvraft.sstable import Table, hull
+from kvraft.sstable import Table
+from kvraft.table_format import hull
 from kvraft.tableinfo import TableInfo, span_of
 from kvraft.tablewriter import Format, TableWriter
 

@@ -56,7 +56,7 @@ ROLL_FACTOR = 8
 with: so all of its bytes are in proportion to the state, and so is the work."""
 
 _HEADER, _EDIT, _MARK = 1, 2, 3
-_HEADER_SEED = frame.seed_of("MANIFEST")
+HEADER_SEED = frame.seed_of("MANIFEST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def owner_of(disk: Disk) -> str:
     name = disk.read(CURRENT).decode("latin-1").strip()
     if name not in disk.names():
         raise Damage(CURRENT, 0, f"names {name!r}, which does not exist")
-    header = frame.decode(disk.read(name), 0, seed=_HEADER_SEED)
+    header = frame.decode(disk.read(name), 0, seed=HEADER_SEED)
     try:
         if isinstance(header, str):
             raise ValueError(header)
@@ -256,7 +256,7 @@ def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, An
     Raises ``Damage`` where the manifest cannot be read on.
     """
     data = disk.read(name)
-    header = frame.decode(data, 0, seed=_HEADER_SEED)
+    header = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(header, str):
         raise Damage(name, 0, header)
     found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=header.end)
@@ -307,7 +307,7 @@ def _holds_nothing(disk: Disk, name: str, owner: str) -> bool:
 
 def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
     data = disk.read(name)
-    header = frame.decode(data, 0, seed=_HEADER_SEED)
+    header = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(header, str):
         raise Damage(name, 0, header)
     _check_header(header, name, owner)
@@ -341,7 +341,7 @@ def _opening(name: str, owner: str, state: State) -> bytes:
         state.log,
     )
     body = _encode(edit, state.next_file)
-    return frame.encode(_HEADER, header, synced=0, seed=_HEADER_SEED) + frame.encode(
+    return frame.encode(_HEADER, header, synced=0, seed=HEADER_SEED) + frame.encode(
         _EDIT, body, synced=0, seed=frame.seed_of(name, owner)
     )
 

@@ -16,10 +16,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from kvraft.sstable import ReadCounts
+
 
 @dataclass(slots=True)
-class Counts:
-    """What a tree counts while it works.  Bytes are of rows or of files, as it says."""
+class Counts(ReadCounts):
+    """What a tree counts while it works, and its tables while they are read.
+
+    Bytes are of rows or of files, as it says.
+    """
 
     rows_put: int = 0
     bytes_put: int = 0  # of keys and values that were written to the tree
@@ -32,11 +37,6 @@ class Counts:
     tombstones_dropped: int = 0
     gets: int = 0
     scans: int = 0
-    tables_asked: int = 0  # for a key, in a get
-    filter_denied: int = 0  # … and the filter said: certainly not here
-    filter_wrong: int = 0  # … and a block was looked at in vain
-    blocks_read: int = 0  # from disk
-    bytes_read: int = 0
     slices: int = 0  # of long work
     stalls: int = 0  # writes that had to do more than their share of it
     stall_slices: int = 0

@@ -52,8 +52,9 @@ from kvraft.merge import Keep, retain
 from kvraft.options import TreeOptions
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
 from kvraft.snapshot import Contents, TreeSnapshot
-from kvraft.sstable import Reach, Table
+from kvraft.sstable import Table
 from kvraft.stats import Counts
+from kvraft.table_format import Reach
 from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter, check_table
 

@@ -19,7 +19,8 @@ from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.filenames import table_name, table_number
 from kvraft.record import Version
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sstable import MAGIC, Table, is_table
+from kvraft.sstable import Table
+from kvraft.table_format import MAGIC, is_table
 from kvraft.tablewriter import Format, Summary, TableWriter, check_table
 from tests.storage import holds, in_order, write_table
 

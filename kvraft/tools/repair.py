@@ -52,8 +52,9 @@ from kvraft.lsm import Tree
 from kvraft.manifest import Manifest, State, edits, load, owner_of, torn_tail
 from kvraft.record import NO_LOG, ORIGIN, HardState, LogEnd, Position, label
 from kvraft.segment import read_header
-from kvraft.sstable import Reach, Table
+from kvraft.sstable import Table
 from kvraft.store import OWNER
+from kvraft.table_format import Reach
 from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter, check_table
 from kvraft.tools.place import open_place

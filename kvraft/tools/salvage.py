@@ -25,7 +25,7 @@ from itertools import pairwise
 from typing import Any
 
 from kvraft import frame
-from kvraft.block import TRAILER_BYTES, Block, unseal
+from kvraft.block import TRAILER_BYTES, Block, unpack_block
 from kvraft.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import Damage, Foreign
@@ -33,7 +33,7 @@ from kvraft.filenames import table_name
 from kvraft.ranges import Ranges
 from kvraft.record import Row, label, survey_entries, unpack_writes
 from kvraft.segment import ENTRIES, SEAL, read_header
-from kvraft.sstable import Bounds, Reach, decode_index, reach_of, read_footer
+from kvraft.table_format import Bounds, Reach, decode_index, reach_of, read_footer
 from kvraft.tableinfo import TableInfo
 
 _UNREADABLE = (Damage, Foreign, ValueError)
@@ -93,7 +93,7 @@ def salvage_table(disk: Disk, number: int, info: TableInfo | None = None) -> Sal
 
 
 def _body(name: str, data: bytes, start: int, end: int) -> bytes:
-    return unseal(data[start:end], end - start, start, name)
+    return unpack_block(data[start:end], end - start, start, name)
 
 
 def _properties(name: str, data: bytes, bounds: Bounds | None) -> dict[str, Any]:
