@@ -66,7 +66,6 @@ from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly,
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.inputs import instance, whole
 from kvraft.levels import Levels
-from kvraft.manifest import State
 from kvraft.mapping import Readable, bounds
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
 from kvraft.merge import Keep, merge, visible
@@ -90,6 +89,7 @@ from kvraft.snapshot import InMemory, Source, TreeSnapshot, unpack
 from kvraft.stats import Counts, Stats
 from kvraft.tableinfo import TableInfo
 from kvraft.tables import Job, Tables
+from kvraft.version_edit import State
 from kvraft.view import View
 
 _SLICES_BEYOND, _MOST_SLICES = 16, 64  # of long work in one write, see Tree._pay

@@ -46,7 +46,7 @@ from kvraft.events import (
 )
 from kvraft.filenames import table_name, table_number
 from kvraft.levels import Levels
-from kvraft.manifest import Edit, Manifest, State
+from kvraft.manifest import Manifest
 from kvraft.memtable import Memtable
 from kvraft.merge import Keep, retain
 from kvraft.options import TreeOptions
@@ -57,6 +57,7 @@ from kvraft.stats import Counts
 from kvraft.table_format import Reach
 from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter, check_table
+from kvraft.version_edit import Edit, State
 
 Job = Generator[None, None, None]
 """Long work: each step is a slice of it.  One that is dropped half-way changes nothing."""

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from kvraft.errors import Damage
 from kvraft.levels import Level, Levels
-from kvraft.manifest import State
 from kvraft.sim.disk import SimDisk
 from kvraft.snapshot import TreeSnapshot
 from kvraft.sstable import Table
 from kvraft.stats import Counts
+from kvraft.version_edit import State
 from tests.storage import holds, in_order, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=120)

@@ -20,7 +20,6 @@ from kvraft.disk import Disk
 from kvraft.errors import BadInput
 from kvraft.filenames import table_name
 from kvraft.machine import Machine
-from kvraft.manifest import State
 from kvraft.membership import Configuration
 from kvraft.offer import Shipped, Tables
 from kvraft.raft import Ready, Role
@@ -35,6 +34,7 @@ from kvraft.stats import Counts
 from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter
 from kvraft.transaction import Complete, Gatherer, Refusal, Registered, Submit, Undo
+from kvraft.version_edit import State
 
 # ── who may cut the log ─────────────────────────────────────────────────────────────────────────
 

@@ -49,7 +49,7 @@ from kvraft.filenames import CURRENT, is_manifest, is_segment, table_name, table
 from kvraft.identity import MEMBER
 from kvraft.log_recovery import Recovery, recover
 from kvraft.lsm import Tree
-from kvraft.manifest import Manifest, State, edits, load, owner_of, torn_tail
+from kvraft.manifest import Manifest, edits, load, owner_of, torn_tail
 from kvraft.record import NO_LOG, ORIGIN, HardState, LogEnd, Position, label
 from kvraft.segment import read_header
 from kvraft.sstable import Table
@@ -61,6 +61,7 @@ from kvraft.tools.place import open_place
 from kvraft.tools.progress import progress
 from kvraft.tools.salvage import Salvaged, SalvagedLog, salvage_log, salvage_table
 from kvraft.verify import check
+from kvraft.version_edit import State
 from kvraft.wal import Wal
 
 LOST = "lost"
