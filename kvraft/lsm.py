@@ -19,7 +19,7 @@ tree has no thread of its own.  Used alone, each write pays for a share of it.
 Many threads may use one tree: each call, each slice of work and each piece of a scan is done under
 one lock.  :meth:`Tree.flush` and :meth:`Tree.compact` hold it to their end; who wants others to go
 on meanwhile calls :meth:`Tree.work` again and again.  An iterator is for one thread at a time, as
-any in Python.  A tree belongs to the process that opened it (``disk.py``).
+any in Python.  A tree belongs to the process that opened it (``real_disk.py``).
 
 Invariants:
 
@@ -60,7 +60,7 @@ from typing import NamedTuple, Self
 
 from kvraft.batch import WriteBatch, as_value
 from kvraft.compaction import Task, everything
-from kvraft.disk import Disk, RealDisk, belongs_here, is_full
+from kvraft.disk import Disk, is_full
 from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
@@ -73,6 +73,7 @@ from kvraft.options import TreeOptions
 from kvraft.ranges import NONE, Ranges
 from kvraft.readers import Reader, Readers
 from kvraft.readonly import opened
+from kvraft.real_disk import RealDisk, belongs_here
 from kvraft.record import (
     MAX_TIMESTAMP,
     MAX_VALUE_BYTES,
@@ -799,7 +800,7 @@ class Tree(Readable):
                 raise
 
     def disown(self, why: str) -> None:
-        """Refuse all further use, and touch nothing: called in the child of a fork (``disk.py``).
+        """Refuse all further use, and touch nothing: called in the child of a fork.
 
         The lock is a new one, for the thread that held the old one may not exist here.
         """

@@ -31,10 +31,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from kvraft.disk import LOCK, OPEN_FILES, TEMPORARY, Disk, RealDisk, lock, open_to_read, pread
+from kvraft.disk import TEMPORARY, Disk
 from kvraft.errors import BadInput, Changed, Damage, Locked, WrongType
 from kvraft.filenames import CURRENT, is_manifest, is_segment, table_number
 from kvraft.inputs import shown
+from kvraft.real_disk import LOCK, OPEN_FILES, RealDisk, lock, open_to_read, pread
 
 HELD = OPEN_FILES
 """How many files are held open, so that they can be read to the end whatever the writer does."""

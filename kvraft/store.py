@@ -68,7 +68,7 @@ class Store(Tree):
 
     ``durability`` is that of every write; :meth:`sync` makes all before it durable at any time.
 
-    Any number of threads may use it, and no other process: see ``lsm.py`` and ``disk.py``.
+    Any number of threads may use it, and no other process: see ``lsm.py`` and ``real_disk.py``.
     """
 
     wal: Wal

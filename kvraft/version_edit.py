@@ -4,8 +4,8 @@
 
     State  ──after(Edit)──►  State  ──after(Edit)──►  …          the whole state is an edit, too
 
-Invariant: an edit that does not fit the state it is made to is refused (``State.after``), whether it
-was just made or read from a file.
+Invariant: an edit that does not fit the state it is made to is refused (``State.after``), whether
+it was just made or read from a file.
 
 Source: LevelDB version_edit.
 """

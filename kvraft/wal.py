@@ -43,7 +43,7 @@ from enum import Enum
 
 from kvraft import disk as files
 from kvraft import frame
-from kvraft.disk import Disk, belongs_here
+from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, DiskFull, Locked, Stopped
 from kvraft.events import (
     Appended,
@@ -60,6 +60,7 @@ from kvraft.events import (
 from kvraft.inputs import instance, whole
 from kvraft.log_recovery import Recovery, recover, repair
 from kvraft.logindex import Batch, LogIndex, turns_of
+from kvraft.real_disk import belongs_here
 from kvraft.record import (
     NO_LOG,
     Entry,

@@ -3,8 +3,8 @@
 import pytest
 
 from kvraft import identity, manifest, segment, sstable
-from kvraft.disk import RealDisk
 from kvraft.errors import Foreign
+from kvraft.real_disk import RealDisk
 from kvraft.store import Store
 
 

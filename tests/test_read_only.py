@@ -14,10 +14,10 @@ from random import Random
 import pytest
 
 import kvraft.readonly
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Changed, Damage, ReadOnly
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.readonly import ReadOnlyDisk
+from kvraft.real_disk import RealDisk
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
 from kvraft.wal import Durability

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import pytest
 
 from kvraft import frame
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Forgotten
 from kvraft.filenames import is_segment
 from kvraft.identity import claim
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import load
 from kvraft.options import TreeOptions as Options
+from kvraft.real_disk import RealDisk
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
 from kvraft.segment import ENTRIES, read_header
 from kvraft.sstable import Table

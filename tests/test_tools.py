@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import cli
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage
 from kvraft.lsm import Tree, TreeOptions
+from kvraft.real_disk import RealDisk
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.store import Store
 from kvraft.tools import inspect, transfer

@@ -9,7 +9,6 @@ import pytest
 
 from kvraft import cli, frame, identity, manifest, segment, table_format
 from kvraft.check.invariants import Checker
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput
 from kvraft.events import (
     Appended,
@@ -25,6 +24,7 @@ from kvraft.events import (
     Trace,
     Undone,
 )
+from kvraft.real_disk import RealDisk
 from kvraft.record import RESERVED
 from kvraft.tour import Tour, catalogue_path, load
 from kvraft.tour.story import OPTIONS, TourFailed

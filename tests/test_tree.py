@@ -13,7 +13,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kvraft import lsm
 from kvraft.batch import WriteBatch
 from kvraft.compaction import Levelled, Tiered
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Locked
 from kvraft.events import (
     Compacted,
@@ -26,6 +25,7 @@ from kvraft.events import (
 )
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.mapping import prefix_stop
+from kvraft.real_disk import RealDisk
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, ORIGIN, Position, Version
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store

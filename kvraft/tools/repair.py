@@ -42,7 +42,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kvraft.disk import RealDisk
 from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten
 from kvraft.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
@@ -50,6 +49,7 @@ from kvraft.identity import MEMBER
 from kvraft.log_recovery import Recovery, recover
 from kvraft.lsm import Tree
 from kvraft.manifest import Manifest, edits, load, owner_of, torn_tail
+from kvraft.real_disk import RealDisk
 from kvraft.record import NO_LOG, ORIGIN, HardState, LogEnd, Position, label
 from kvraft.segment import read_header
 from kvraft.sstable import Table
