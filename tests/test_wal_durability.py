@@ -195,7 +195,8 @@ def test_appends_that_wait_share_a_frame_and_cost_the_disk_nothing() -> None:
 
 def test_what_the_system_has_survives_a_process_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from kvraft.real_disk import RealDisk; from kvraft.wal import Wal, Durability;"
+        "import os, sys; from kvraft.wal import Wal, Durability;"
+        "from kvraft.real_disk import RealDisk;"
         "from tests.test_wal import ME, run; wal = Wal.open(RealDisk(sys.argv[1]), ME);"
         "wal.save(None, run(1, 1, 3), Durability.OS);"
         "wal.save(None, run(1, 4, 5), Durability.BUFFERED); os._exit(9)"
