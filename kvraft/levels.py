@@ -20,14 +20,13 @@ Source: LevelDB impl.md (levels), version_set (versions).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 from weakref import WeakSet
 
 from kvraft.block import Block
 from kvraft.errors import Damage
 from kvraft.merge import Chunk
-from kvraft.record import Row
 from kvraft.snapshot import TreeSnapshot
 from kvraft.sstable import Table
 from kvraft.tableinfo import read_order, span_of
@@ -42,6 +41,10 @@ class Level:
         self.plain = all(table.plain for table in self.tables)
         self._starts = [table.info.start for table in self.tables]
         self._span = span_of(table.info for table in self.tables)
+
+    def table_at(self, key: bytes) -> Table:
+        """Return the table that has ``key`` if any here has: the last one not to start after it."""
+        return self.tables[bisect_right(self._starts, key) - 1]
 
     def overlaps(self, start: bytes, stop: bytes) -> bool:
         """Return whether a key from ``start`` to ``stop`` (``b""``: no end) may be here."""
@@ -68,8 +71,8 @@ class Levels:
     """The tables of a tree at one moment, in the order in which they are read.
 
     ``newest`` is the highest timestamp in any of them, -1 if there are no tables; ``numbers`` are
-    those of the tables.  ``readers`` counts open scans and views, ``snapshots`` are those that
-    somebody still holds.
+    those of the tables, ``ranged`` the tables with range tombstones.  ``readers`` counts open scans
+    and views, ``snapshots`` are those that somebody still holds.
     """
 
     def __init__(self, tables: Iterable[Table] = ()) -> None:
@@ -84,28 +87,28 @@ class Levels:
         begin = 1 if runs and runs[0][0].info.level == 0 else 0
         self.unsorted = tuple(runs[0]) if begin else ()
         self.deeper = tuple(Level(run) for run in runs[begin:])
-        self._bounds, self._guide = _guide(self.tables)
-        self.ranged = any(table.ranges is not None for table in self.tables)
+        self.ranged = tuple(table for table in self.tables if table.ranges is not None)
 
     @property
     def in_use(self) -> bool:
         """Whether somebody still reads them."""
         return self.readers > 0 or len(self.snapshots) > 0
 
-    def candidates(self, key: bytes) -> tuple[Table, ...]:
-        """Return the tables whose spans cover ``key``: level 0 newest first, then down."""
-        return self._guide[bisect_right(self._bounds, key) - 1]
+    def candidates(self, key: bytes) -> Iterator[Table]:
+        """Yield the tables whose spans cover ``key``: level 0 newest first, then down."""
+        for table in self.unsorted:
+            if table.info.covers(key):
+                yield table
+        for level in self.deeper:
+            table = level.table_at(key)
+            if table.info.covers(key):
+                yield table
 
     def runs(self, start: bytes, stop: bytes | None) -> list[Table | Level]:
         """Return the sorted runs that may have rows with ``start <= key < stop``."""
         end = stop or b""
         found: list[Table | Level] = [t for t in self.unsorted if t.info.overlaps(start, end)]
         return found + [level for level in self.deeper if level.overlaps(start, end)]
-
-    def range_rows(self, start: bytes, stop: bytes | None) -> list[Row]:
-        """Return the range deletes in ``start`` … ``stop``."""
-        tables = [table for table in self.tables if table.ranges is not None]
-        return [row for t in tables if t.ranges for row in t.ranges.rows(start, stop or b"")]
 
     def check(self) -> None:
         """Raise ``Damage`` if spans of a level overlap that must not."""
@@ -114,22 +117,3 @@ class Levels:
                 if before.info.overlaps(table.info.start, table.info.stop):
                     what = f"overlaps {before.name} on level {table.info.level}"
                     raise Damage(table.name, 0, what)
-
-
-def _guide(tables: Sequence[Table]) -> tuple[list[bytes], list[tuple[Table, ...]]]:
-    """Return where spans start or stop, and which tables cover the keys from each such place on.
-
-    One bisection then tells all that a key may be in, on however many levels.
-    """
-    places: dict[bytes, tuple[list[int], list[int]]] = {b"": ([], [])}  # who starts, who stops
-    for rank, table in enumerate(tables):
-        places.setdefault(table.info.start, ([], []))[0].append(rank)
-        if table.info.stop:
-            places.setdefault(table.info.stop, ([], []))[1].append(rank)
-    bounds, guide = sorted(places), []
-    covering: list[int] = []  # ranks, in order
-    for bound in bounds:
-        starting, stopping = places[bound]
-        covering = sorted([rank for rank in covering if rank not in stopping] + starting)
-        guide.append(tuple(tables[rank] for rank in covering))
-    return bounds, guide

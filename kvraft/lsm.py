@@ -52,26 +52,25 @@ Sources: O'Neil et al., *The Log-Structured Merge-Tree*, 1996; LevelDB impl.md.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import RLock
-from typing import NamedTuple, Self
+from typing import NoReturn, Self
 
 from kvraft.batch import WriteBatch, as_value
-from kvraft.compaction import Task, everything
+from kvraft.compaction import everything
 from kvraft.disk import Disk, is_full
 from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
 from kvraft.inputs import instance, whole
-from kvraft.levels import Levels
+from kvraft.long_work import LongWork
 from kvraft.mapping import Readable, bounds
-from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
-from kvraft.merge import Keep, merge, visible
+from kvraft.memtable import Memtables, check_range, check_row
+from kvraft.merge import Keep
 from kvraft.options import TreeOptions
-from kvraft.ranges import NONE, Ranges
-from kvraft.readers import Reader, Readers
+from kvraft.pacing import room_after, slices
+from kvraft.readers import Readers
 from kvraft.readonly import opened
 from kvraft.real_disk import RealDisk, belongs_here
 from kvraft.record import (
@@ -89,20 +88,10 @@ from kvraft.record import (
 from kvraft.snapshot import InMemory, Source, TreeSnapshot, unpack
 from kvraft.stats import Counts, Stats
 from kvraft.tableinfo import TableInfo
-from kvraft.tables import Job, Tables
+from kvraft.tables import Tables
+from kvraft.tree_reads import find, scan
 from kvraft.version_edit import State
 from kvraft.view import View
-
-_SLICES_BEYOND, _MOST_SLICES = 16, 64  # of long work in one write, see Tree._pay
-
-__all__ = ["Tree", "TreeOptions", "View"]
-
-
-class _Immutable(NamedTuple):
-    """A frozen memtable, and the log position whose rows it ends with."""
-
-    memtable: Memtable
-    through: Position
 
 
 class Tree(Readable):
@@ -135,15 +124,12 @@ class Tree(Readable):
         self._tables = Tables(disk, owner, options, report, self.counts, read_only=read_only)
         self.timestamp: Timestamp = self._tables.state.timestamp
         self._index, self._term = self._tables.state.flushed
-        self._immutables: list[_Immutable] = []  # oldest first
-        self._begin_memtable()
-        self.readers = Readers()
-        self._pinned: Timestamp = MAX_TIMESTAMP if options.history else UNPINNED
-        self._flushing: Job | None = None
-        self._compacting: Job | None = None
-        self._due: Task | None = None  # asked for by compact()
+        self._memtables = Memtables()
+        self.readers = Readers(options.history)
+        self._work = LongWork(
+            self._tables, self._memtables, options, self.counts, self._past, self._secure
+        )
         self._pay_at = options.memtable_bytes  # bytes written to the memtable till a writer works
-        self._full = False  # whether long work found no space, and has not come to an end since
         # Why nothing more will be written:
         self._failure = "it was opened for reading only" if read_only else ""
         self._closed = False
@@ -208,11 +194,11 @@ class Tree(Readable):
             if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
                 self._check_writable()
                 check_row((key, 0, value))
-            if self._memtable.written >= self._pay_at:
+            if self._memtables.active.written >= self._pay_at:
                 self._pay()
             self.timestamp = timestamp = self.timestamp + 1
             self._index += 1
-            self._memtable.put((key, timestamp, value), self._pinned)
+            self._memtables.active.put((key, timestamp, value), self.readers.pinned)
             counts = self.counts
             counts.rows_put += 1
             counts.bytes_put += len(key) + len(value)
@@ -286,10 +272,10 @@ class Tree(Readable):
 
     def _take(self, rows: list[Row], ranges: list[Row], position: Position) -> None:
         for row in ranges:
-            self._memtable.delete_range(row, self._pinned)
-        self._memtable.update(rows, self._pinned)
+            self._memtables.active.delete_range(row, self.readers.pinned)
+        self._memtables.active.update(rows, self.readers.pinned)
         self._index, self._term = position
-        self.timestamp = max(self.timestamp, self._memtable.timestamp)
+        self.timestamp = max(self.timestamp, self._memtables.active.timestamp)
         counts = self.counts
         counts.rows_put += len(rows) + len(ranges)
         counts.bytes_put += sum(len(key) + len(value or b"") for key, _, value in rows)
@@ -304,18 +290,12 @@ class Tree(Readable):
         """
         with self._lock:
             self._check_open()
-            before = self._immutables[-1].through if self._immutables else self.flushed
+            waiting = self._memtables.frozen
+            before = waiting[-1].through if waiting else self.flushed
             if self.applied == before:
                 return
-            frozen = self._memtable
-            self._immutables.append(_Immutable(frozen, self.applied))
-            self._begin_memtable()
+            frozen = self._memtables.freeze(self.applied)
             self._report(MemtableFrozen(len(frozen), frozen.size, self._index))
-
-    def _begin_memtable(self) -> None:
-        self._memtable = Memtable()
-        frozen = (each.memtable for each in reversed(self._immutables))
-        self._memtables = (self._memtable, *frozen)  # newest first
 
     @property
     def has_work(self) -> bool:
@@ -323,10 +303,8 @@ class Tree(Readable):
         with self._lock:
             if self._failure or self._closed:
                 return False
-            self._settle()
-            if self._flushing is not None or self._compacting is not None or self._immutables:
-                return True
-            return (self._due or self._tables.task) is not None or self._tables.untidy
+            self.readers.settle()
+            return self._work.waits
 
     def work(self) -> bool:
         """Do one slice of long work; return whether there is more.
@@ -337,21 +315,11 @@ class Tree(Readable):
         """
         with self._lock:
             self._check_writable()
-            self._settle()
-            job = self._job()
+            self.readers.settle()
             try:
-                if job is None:
-                    self._tables.tidy()
-                else:
-                    self.counts.slices += 1
-                    if next(job, self) is self:
-                        self._finish(job)
+                self._work.step()
             except (OSError, Damage, Foreign) as error:
-                self._abandon(error)
-                if self._full and not isinstance(error, DiskFull):
-                    raise DiskFull("there is no space to flush or merge tables") from error
-                raise
-            self._full = self._full and self.has_work
+                self._give_up(error, "there is no space to flush or merge tables")
             return self.has_work
 
     def flush(self) -> None:
@@ -359,105 +327,84 @@ class Tree(Readable):
         with self._lock:
             self._check_writable()
             self.freeze()
-            while self._immutables:
+            while self._memtables.frozen:
                 self.work()
 
     def compact(self) -> None:
         """Flush, and merge all tables for good, now: what is hidden goes, and its tombstones."""
         with self._lock:
             self.flush()
-            while self._compacting is not None:
+            while self._work.compacting is not None:
                 self.work()
-            self._due = everything(self.tables, self.options.strategy)
+            self._work.asked = everything(self.tables, self.options.strategy)
             while self.has_work:
                 self.work()
 
-    def _job(self) -> Job | None:
-        """Return the job to go on with, begun if need be; ``None`` if there is only tidying."""
-        if self._tables.unsure:
-            return None
-        if self._flushing is None and self._immutables:
-            memtable, through = self._immutables[0]
-            self._secure(through)
-            self._flushing = self._tables.flush(memtable, through, self._keep(), self.horizon)
-        if self._flushing is not None:
-            return self._flushing
-        task = self._due or self._tables.task
-        if self._compacting is None and task is not None and not self._tables.untidy:
-            self._due = None
-            self._compacting = self._tables.compact(task, self._keep(), self.horizon)
-        return self._compacting
-
-    def _finish(self, job: Job) -> None:
-        """Let memory follow a job that came to its end."""
-        if job is self._flushing:
-            del self._immutables[0]
-            self._memtables = self._memtables[:-1]
-            self._flushing = None
-        else:
-            self._compacting = None
-        self._full = False
+    def _past(self) -> tuple[Keep, Timestamp]:
+        """Return who can read the past, and the horizon: what a merge may drop depends on both."""
+        return self.readers.keep(self.timestamp), self.horizon
 
     def _secure(self, through: Position) -> None:
         """See to it that the tables do not get ahead of the log: who has one does."""
 
-    def _abandon(self, error: Exception) -> None:
-        """Give up long work after ``error``; unless the disk was only full, give up writing."""
-        self._flushing = self._compacting = None
-        self._full = is_full(error)
-        if not self._full:
+    def _give_up(self, error: Exception, lack: str) -> NoReturn:
+        """Give up long work after ``error``, and raise it.
+
+        If the disk was only full, all is as before, and ``lack`` says what there was no space for.
+        After anything else nothing is written any more.
+        """
+        full = is_full(error)
+        self._work.drop(full=full)
+        if not full:
             self._failure = self._failure or str(error)
-        elif not self._tables.unsure:
+            raise error
+        if not self._tables.unsure:
             self._tables.remove_unknown()
+        if isinstance(error, DiskFull):
+            raise error
+        raise DiskFull(lack) from error
 
     # ── a writer's share of it ──────────────────────────────────────────────────────────────────
 
     def _pay(self) -> None:
-        """Do a share of long work, larger the more of it waits: so it always comes to an end.
+        """Do a writer's share of the long work (``pacing.py``), and see when the next one is due.
 
-        Before a write, so that where the disk fails the write can be refused.  Normally one slice
-        for every few KiB written.  When too much waits, every write does one,
-        and more of them the further it is beyond the limit, up to a bound.
+        It comes before the write, so that where the disk fails the write can be refused.
         """
         if self._should_freeze():
             self.freeze()
-        written = self._memtable.written
-        room = max(0, self.options.memtable_bytes - self._memtable.size)
+        written = self._memtables.active.written
+        room = max(0, self.options.memtable_bytes - self._memtables.active.size)
         if self.has_work:
             self._pay_at = 0  # should it fail, the next write has to try again
             pressure = self.pressure
             if pressure >= 1:
-                self._stall()
+                self._stall(slices(pressure))
             else:
                 self.work()
-            step = 4096 if pressure < 0.5 else 1024 if pressure < 1 else 0
-            self._pay_at = written + min(room, step)
-        else:
-            self._pay_at = written + room
+            room = min(room, room_after(pressure))
+        self._pay_at = written + room
 
     def _should_freeze(self) -> bool:
         """Whether the memtable has to make room for another one."""
         return self.full
 
-    def _stall(self) -> None:
+    def _stall(self, most: int) -> None:
+        """Do ``most`` slices while a writer waits; on a full disk, go on until there is space."""
         began = self._clock() if self._clock else 0.0
-        beyond = self.pressure - 1
-        for _ in range(min(1 + int(_SLICES_BEYOND * beyond), _MOST_SLICES)):
+        for _ in range(most):
             self.counts.stall_slices += 1
             if not self.work():
                 break
         self.counts.stalls += 1
         self.counts.stall_seconds += self._clock() - began if self._clock else 0.0
-        while self._full:  # once there is space this write is the last to wait: it sees to that
+        while self._work.full:  # once there is space, this write is the last to wait for it
             self.work()
 
     @property
     def pressure(self) -> float:
         """How much long work waits: from 1 on writers should be held back."""
-        waiting = len(self._immutables) / self.options.stall_memtables
-        if self._compacting is None and self._tables.task is None:
-            return waiting  # however many tables there are, nobody will make them fewer
-        return max(waiting, len(self._tables.levels.unsorted) / self.options.stall_tables)
+        return self._work.pressure
 
     # ── snapshots (Raft §7) ─────────────────────────────────────────────────────────────────────
 
@@ -491,24 +438,20 @@ class Tree(Readable):
             if contents.last.index <= self._index:
                 what = f"a snapshot through {contents.last} holds nothing new"
                 raise BadInput(f"{what}: everything through {self.applied} is applied")
-            self._flushing = self._compacting = self._due = None
-            self._settle()  # a file that nobody reads any more goes with the rest
+            self._work.drop(full=self._work.full)
+            self._work.asked = None
+            self.readers.settle()  # a file that nobody reads any more goes with the rest
             try:
                 self._follow(self._tables.install(contents))
                 self._tables.tidy()
                 self._tables.remove_unknown()
             except (OSError, Damage) as error:
-                self._abandon(error)
-                if self._full and not isinstance(error, DiskFull):
-                    raise DiskFull("there is no space for the tables of a snapshot") from error
-                raise
+                self._give_up(error, "there is no space for the tables of a snapshot")
 
     def _follow(self, state: State) -> None:
         """Let memory follow a snapshot that was installed."""
-        self._immutables = []
-        self._begin_memtable()
+        self._memtables.clear()
         self.readers.forget()
-        self._pinned = MAX_TIMESTAMP if self.options.history else UNPINNED
         self._index, self._term = state.flushed
         self.timestamp = max(self.timestamp, state.timestamp)
         self._report(Installed(self._index, tuple(info.number for info in state.tables)))
@@ -548,10 +491,9 @@ class Tree(Readable):
             if self._closed:
                 self._check_open()
             self.counts.gets += 1
-            row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
-        if row is None or row[1] < deleted or row[2] is None:
-            return default
-        return row[2]
+            time = MAX_TIMESTAMP if at is None else self._time(at)
+            row = find(self._memtables.newest_first, self._tables.levels, key, time)
+        return default if row is None or row[2] is None else row[2]
 
     def version(self, key: Buffer, *, at: Timestamp | None = None) -> Version | None:
         """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known.
@@ -561,35 +503,9 @@ class Tree(Readable):
         key = as_bytes(key, "a key")
         with self._lock:
             self._check_open()
-            row, deleted = self._find(key, MAX_TIMESTAMP if at is None else self._time(at))
-        if row is not None and row[1] >= deleted:
-            return Version(row[1], row[2])
-        return Version(deleted, None) if deleted != NONE else None
-
-    def _find(self, key: bytes, at: Timestamp) -> tuple[Row | None, Timestamp]:
-        """Return the newest row of ``key`` at a time, and when it was last deleted by a range."""
-        best: Row | None = None
-        newest = deleted = NONE  # newest is the higher of that of best and deleted
-        for memtable in self._memtables:
-            row = memtable.get(key, at)
-            if row is not None and row[1] > newest:
-                best, newest = row, row[1]
-            if memtable.ranges is not None:
-                deleted = max(deleted, memtable.ranges.newest(key, at))
-                newest = max(newest, deleted)
-        levels = self._tables.levels
-        if levels.newest <= newest:
-            return best, deleted
-        for table in levels.candidates(key):
-            # Once a version is found, older tables rarely have a chance.
-            if table.info.max_timestamp > newest:
-                row = table.get(key, at)
-                if row is not None and row[1] > newest:
-                    best, newest = row, row[1]
-                if table.ranges is not None:
-                    deleted = max(deleted, table.ranges.newest(key, at))
-                    newest = max(newest, deleted)
-        return best, deleted
+            time = MAX_TIMESTAMP if at is None else self._time(at)
+            row = find(self._memtables.newest_first, self._tables.levels, key, time)
+        return None if row is None else Version(row[1], row[2])
 
     def scan(
         self,
@@ -620,11 +536,11 @@ class Tree(Readable):
     def _pairs(
         self, start: bytes, stop: bytes | None, reverse: bool, at: Timestamp
     ) -> Generator[Pair, None, None]:
-        levels, memtables = self._tables.levels, self._memtables
-        reader = self._enter(at, levels)
+        levels, memtables = self._tables.levels, self._memtables.newest_first
+        reader = self.readers.enter(at, levels)
         try:
             yield b"", b""  # taken by scan
-            found = self._found(levels, memtables, start, stop, at, reverse)
+            found = scan(memtables, levels, start, stop, at, reverse=reverse)
             while True:
                 with self._lock:
                     self._check_open()
@@ -635,28 +551,6 @@ class Tree(Readable):
         finally:
             self.readers.leave(reader)
 
-    def _found(
-        self,
-        levels: Levels,
-        memtables: Sequence[Memtable],
-        start: bytes,
-        stop: bytes | None,
-        at: Timestamp,
-        reverse: bool,
-    ) -> Iterator[list[Pair]]:
-        """Yield keys and values, some at a time; each list in ascending order."""
-        runs = levels.runs(start, stop)
-        memtables = [memtable for memtable in memtables if memtable]
-        if not memtables and len(runs) == 1 and runs[0].plain and levels.newest <= at:
-            # Nothing to reconcile, nothing to hide: blocks are handed out as they are.
-            for block in runs[0].blocks_from(start, stop, reverse=reverse):
-                yield block.pairs(start, stop)
-            return
-        chunks = [run.chunks(start, stop, reverse=reverse) for run in (*memtables, *runs)]
-        ranges = _ranges(levels, memtables, start, stop)
-        for chunk in merge(chunks, reverse=reverse):
-            yield visible(chunk, at, ranges)
-
     def view(self, *, at: Timestamp | None = None) -> View:
         """Return a view of the tree as it is now, or was ``at`` a time; close it after use.
 
@@ -664,7 +558,8 @@ class Tree(Readable):
         """
         with self._lock:
             self._check_open()
-            return View(self, self._enter(self.timestamp if at is None else self._time(at)))
+            time = self.timestamp if at is None else self._time(at)
+            return View(self, self.readers.enter(time))
 
     @property
     def horizon(self) -> Timestamp:
@@ -676,27 +571,10 @@ class Tree(Readable):
         """Return ``at`` if it can be read at, else raise ``BadInput``."""
         if whole(at, "a time to read at", least=0) > self.timestamp:
             raise BadInput(f"{at} lies in the future: the newest timestamp is {self.timestamp}")
-        self._settle()
+        self.readers.settle()
         if at < self.horizon and at not in self.readers.pins:
             raise BadInput(f"versions at {at} may be gone: all are there from {self.horizon} on")
         return at
-
-    def _keep(self) -> Keep:
-        """Return who can read the past, to be asked before versions are dropped."""
-        self._settle()
-        history = self.options.history
-        floor = max(0, self.timestamp - history) if history else MAX_TIMESTAMP
-        return Keep(tuple(sorted(self.readers.pins)), floor)
-
-    def _enter(self, at: Timestamp, levels: Levels | None = None) -> Reader:
-        self._settle()
-        self._pinned = max(self._pinned, at)
-        return self.readers.enter(at, levels)
-
-    def _settle(self) -> None:
-        """Take note of the readers who left."""
-        if self.readers.settle() and not self.options.history:
-            self._pinned = max(self.readers.pins, default=UNPINNED)
 
     # ── looking at it ───────────────────────────────────────────────────────────────────────────
 
@@ -713,22 +591,22 @@ class Tree(Readable):
     @property
     def full(self) -> bool:
         """Whether the memtable has reached its size and should be frozen."""
-        return self._memtable.size >= self.options.memtable_bytes
+        return self._memtables.active.size >= self.options.memtable_bytes
 
     @property
     def waiting(self) -> int:
         """How many immutable memtables wait to be flushed."""
-        return len(self._immutables)
+        return len(self._memtables.frozen)
 
     @property
     def memtable_rows(self) -> int:
         """How many keys the memtable holds, tombstones included."""
-        return len(self._memtable)
+        return len(self._memtables.active)
 
     @property
     def memtable_size(self) -> int:
         """About how many bytes of table the memtable would fill."""
-        return self._memtable.size
+        return self._memtables.active.size
 
     @property
     def tables(self) -> tuple[TableInfo, ...]:
@@ -739,21 +617,13 @@ class Tree(Readable):
         """Return what was counted, and what there is; with ``live``, scan to see what is alive."""
         with self._lock:
             self._check_open()
-            infos = self.tables
-            depth = max((info.level for info in infos), default=-1) + 1
-            levels = [[info for info in infos if info.level == level] for level in range(depth)]
-            counts, cache = replace(self.counts), self._tables.cache
             alive = sum(len(key) + len(value) for key, value in self.scan()) if live else None
-            return Stats(
-                counts,
-                tables=tuple(len(level) for level in levels),
-                table_bytes=tuple(sum(info.size for info in level) for level in levels),
-                rows=sum(info.rows for info in infos),
-                memtable_bytes=sum(memtable.size for memtable in self._memtables),
+            return Stats.of(
+                self.counts,
+                self.tables,
+                self._tables.cache,
+                memtable_bytes=sum(memtable.size for memtable in self._memtables.newest_first),
                 waiting=self.waiting,
-                cache_bytes=cache.size,
-                cache_hits=cache.hits,
-                cache_misses=cache.misses,
                 live_bytes=alive,
             )
 
@@ -773,7 +643,7 @@ class Tree(Readable):
             if self._closed:
                 return
             self._closed = True
-            self._flushing = self._compacting = None
+            self._work.drop()
             try:
                 self._vouch_for_log()
             finally:
@@ -806,7 +676,7 @@ class Tree(Readable):
         """
         self._lock = RLock()
         self._closed, self._forked = True, why
-        self._flushing = self._compacting = None
+        self._work.drop()
 
     def __repr__(self) -> str:
         path = getattr(self._disk, "path", None)
@@ -836,14 +706,3 @@ class Tree(Readable):
             raise ReadOnly("nothing can be written: this was opened for reading only")
         if self._failure:
             raise Stopped(f"the tree stopped writing: {self._failure}")
-
-
-def _ranges(
-    levels: Levels, memtables: Sequence[Memtable], start: bytes, stop: bytes | None
-) -> Ranges | None:
-    """Return all range deletes in a range of keys, ``None`` if there are none."""
-    rows: list[Row] = levels.range_rows(start, stop) if levels.ranged else []
-    for memtable in memtables:
-        if memtable.ranges is not None:
-            rows += memtable.ranges.rows(start, stop or b"")
-    return Ranges(rows) if rows else None

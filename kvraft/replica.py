@@ -47,11 +47,12 @@ from kvraft.identity import claim
 from kvraft.inputs import instance, whole
 from kvraft.log import Log
 from kvraft.log_and_tree import check_disk, should_freeze, waiting_log
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.machine import CONFIGURATION_KEY, Ended, Machine
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
+from kvraft.options import TreeOptions
 from kvraft.pending import Pending, Waiter
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Raft, Ready, Received, Role

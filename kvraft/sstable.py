@@ -32,7 +32,7 @@ from kvraft.cache import BlockCache
 from kvraft.disk import Files
 from kvraft.errors import Damage
 from kvraft.filenames import table_name
-from kvraft.ranges import Ranges
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.table_format import Bounds, compare, decode_index, info_of, reach_of, read_footer
 from kvraft.tableinfo import TableInfo
@@ -220,7 +220,7 @@ class _Parts(NamedTuple):
     """What is in memory of an open table."""
 
     bloom: Bloom | None
-    ranges: Ranges | None
+    ranges: RangeTombstones | None
     properties: dict[str, Any]
     index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
 
@@ -243,7 +243,7 @@ def _read_parts(disk: Files, name: str, bounds: Bounds) -> _Parts:
         bloom = Bloom.from_bytes(packed) if packed else None
         at = bounds.ranges
         packed = body(bounds.ranges, bounds.properties)
-        ranges = Ranges(Block(packed).rows()) if packed else None
+        ranges = RangeTombstones(Block(packed).rows()) if packed else None
         at = bounds.index
         index = last_keys, starts = decode_index(body(bounds.index, bounds.footer))
     except ValueError as error:

@@ -14,9 +14,12 @@ Access Methods: The RUM Conjecture*, EDBT 2016.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
+from kvraft.cache import BlockCache
 from kvraft.sstable import ReadCounts
+from kvraft.tableinfo import TableInfo
 
 
 @dataclass(slots=True)
@@ -57,6 +60,33 @@ class Stats:
     cache_hits: int
     cache_misses: int
     live_bytes: int | None = None  # of keys and values that a scan sees, if that was asked for
+
+    @classmethod
+    def of(
+        cls,
+        counts: Counts,
+        tables: Sequence[TableInfo],
+        cache: BlockCache,
+        *,
+        memtable_bytes: int,
+        waiting: int,
+        live_bytes: int | None,
+    ) -> Stats:
+        """Return the statistics of these live ``tables``, with the counters as they are now."""
+        depth = max((info.level for info in tables), default=-1) + 1
+        levels = [[info for info in tables if info.level == level] for level in range(depth)]
+        return cls(
+            replace(counts),
+            tables=tuple(len(level) for level in levels),
+            table_bytes=tuple(sum(info.size for info in level) for level in levels),
+            rows=sum(info.rows for info in tables),
+            memtable_bytes=memtable_bytes,
+            waiting=waiting,
+            cache_bytes=cache.size,
+            cache_hits=cache.hits,
+            cache_misses=cache.misses,
+            live_bytes=live_bytes,
+        )
 
     @property
     def write_amplification(self) -> float:

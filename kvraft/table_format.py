@@ -12,8 +12,8 @@ Every part but the footer is a checksummed block (``block.py``); all integers ar
   all their versions.
 - The **filter** is a bloom filter of all keys, those of tombstones among them (``bloom.py``); of no
   bytes, without any block, if the table has none.
-- The **ranges** are its range deletes in fragments (``ranges.py``), as a block of rows; of no bytes
-  if there are none.
+- The **ranges** are its range tombstones in fragments (``range_tombstones.py``), as a block of
+  rows; of no bytes if there are none.
 - The **properties** are JSON: what can be known of the table without its data.  ``after`` and
   ``through`` are positions of the log, index and term: every row comes from an entry after the one
   and through the other (:class:`Reach`), so that tables without a manifest still tell how far they

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kvraft import codec
 from kvraft.block import pack_block, unpack_block
 from kvraft.errors import BadInput, Foreign
-from kvraft.lsm import TreeOptions
+from kvraft.options import TreeOptions
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table
 from tests.storage import write_table

@@ -13,9 +13,10 @@ from kvraft.compaction import Levelled, Task, Tiered, compact, everything, lasti
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Compacted, CompactionBegan, TableRemoved, TableWritten
 from kvraft.filenames import table_name
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.merge import Keep
-from kvraft.ranges import Ranges
+from kvraft.options import TreeOptions
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Position
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table
@@ -396,8 +397,8 @@ def test_a_range_delete_lasts_while_it_may_hide_anything(deleted, keep, elsewher
     others = [
         replace(info(n, start=a, stop=b), min_timestamp=t) for n, (a, t, b) in enumerate(elsewhere)
     ]
-    left = lasting(Ranges(deleted), keep, others)
-    unknown = lasting(Ranges(deleted), keep, None)
+    left = lasting(RangeTombstones(deleted), keep, others)
+    unknown = lasting(RangeTombstones(deleted), keep, None)
     readers = {NOW, *keep.pins, *range(min(keep.floor, NOW), NOW)}
     for key in KEYS:
         stamps = {t for a, t, b in deleted if holds(a, b, key)}

@@ -10,8 +10,9 @@ from kvraft import frame
 from kvraft.errors import BadInput, Damage, Forgotten
 from kvraft.filenames import is_segment
 from kvraft.identity import claim
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.manifest import load
+from kvraft.options import TreeOptions
 from kvraft.options import TreeOptions as Options
 from kvraft.real_disk import RealDisk
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries

@@ -30,7 +30,7 @@ from kvraft.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import Damage, Foreign
 from kvraft.filenames import table_name
-from kvraft.ranges import Ranges
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Row, label, survey_entries, unpack_writes
 from kvraft.segment import ENTRIES, SEAL, read_header
 from kvraft.table_format import Bounds, Reach, decode_index, reach_of, read_footer
@@ -86,7 +86,7 @@ def salvage_table(disk: Disk, number: int, info: TableInfo | None = None) -> Sal
     if bounds.ranges != bounds.properties:
         try:
             body = _body(name, data, bounds.ranges, bounds.properties)
-            found.ranges = Ranges(Block(body).rows()).rows()
+            found.ranges = RangeTombstones(Block(body).rows()).rows()
         except _UNREADABLE:
             found.lost.append(f"the range deletes of {name}: what they deleted may be there again")
     return found
