@@ -391,7 +391,7 @@ def test_other_owners_and_other_formats_are_foreign():
         load(disk, "cluster/you")
     header = json.dumps({"format": 3, "owner": ME}).encode()
     disk.truncate(name, 0)
-    disk.append(name, frame.encode(1, header, synced=0, seed=manifest._HEADER_SEED))
+    disk.append(name, frame.encode(1, header, synced=0, seed=manifest.HEADER_SEED))
     with pytest.raises(Foreign, match=f"{name} has format 3"):
         load(disk, ME)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import ranges as module
+from kvraft import range_tombstones as module
 from kvraft.range_tombstones import NONE, RangeTombstones
 from tests.storage import holds
 
