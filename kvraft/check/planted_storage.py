@@ -1,8 +1,8 @@
-"""Planted mistakes where consensus and storage meet: replicas that are wrong in one way each.
+"""Planted bugs where consensus and storage meet: replicas that are wrong in one way each.
 
 A check is worth what it catches.  Each class here breaks one rule of a log with two owners, of
 transactions, sessions or snapshots, as one easily could, and runs wherever
-:class:`~kvraft.replica.Replica` runs.  :data:`PLANTED_STORAGE` has them by name; the swarm
+:class:`~kvraft.replica.Replica` runs.  :data:`STORAGE_BUGS` has them by name; the swarm
 (``swarm.py``) must find each of them: ``kvraft swarm --planted NAME``.
 """
 
@@ -17,7 +17,6 @@ from typing import Any, cast
 from kvraft import clock
 from kvraft.cache import BlockCache
 from kvraft.disk import Disk
-from kvraft.errors import BadInput
 from kvraft.filenames import table_name
 from kvraft.machine import Machine
 from kvraft.membership import Configuration
@@ -33,7 +32,7 @@ from kvraft.sstable import Table
 from kvraft.stats import Counts
 from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter
-from kvraft.transaction import Complete, Gatherer, Refusal, Registered, Submit, Undo
+from kvraft.transaction import Complete, Gatherer, Refusal, Submit, Undo
 from kvraft.version_edit import State
 
 # ── who may cut the log ─────────────────────────────────────────────────────────────────────────
@@ -80,16 +79,18 @@ class AppliesWhatIsAppended(Replica):
 
     _through = 0
 
-    def _save(self, ready: Ready) -> None:
-        super()._save(ready)
+    def save(self, ready: Ready) -> None:
+        """Save it, and give the state machine what is new in it."""
+        super().save(ready)
         for entry in ready.entries:
             if entry.index > max(self._through, self.tree.applied.index):
                 self._through = entry.index
-                super()._take(entry)
+                super().take(entry)
 
-    def _take(self, entry: Entry) -> None:
+    def take(self, entry: Entry) -> None:
+        """Take a committed entry that was not taken yet."""
         if entry.index > max(self._through, self.tree.applied.index):
-            super()._take(entry)
+            super().take(entry)
 
 
 class _Forgiving(Gatherer):
@@ -103,9 +104,11 @@ class _Forgiving(Gatherer):
 class UndoesWhatItBegan(Replica):
     """Only the leader that appended a transaction knows, from memory, that it is to be undone."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        self.machine._gatherer = _Forgiving()
+    def new_machine(self) -> Machine:
+        """Return one that undoes nothing."""
+        machine = super().new_machine()
+        machine.gatherer = _Forgiving()
+        return machine
 
 
 class _Careless(Machine):
@@ -119,9 +122,9 @@ class _Careless(Machine):
 class ChecksBeforeAppending(Replica):
     """A leader checks what a transaction has read before it appends it; nobody does at apply."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        self.machine = _Careless(self.tree, clock.pack(self.options.session_millis), self._report)
+    def new_machine(self) -> Machine:
+        """Return one that finds no conflict."""
+        return _Careless(self.tree, clock.pack(self.options.session_millis), self.report)
 
     def submit(self, request: Submit) -> None:
         """Take a transaction if all that it has read is still so, as far as this member knows."""
@@ -129,7 +132,7 @@ class ChecksBeforeAppending(Replica):
         honest = Machine.conflict(self.machine, tuple(asked))
         if honest and self.raft.role is Role.LEADER:
             txn, why = request.transaction.id, "what it read was written since"
-            self._replies.append(Refusal(self.member, request.sender, txn, request.attempt, 0, why))
+            self.reply(Refusal(self.member, request.sender, txn, request.attempt, 0, why))
         else:
             super().submit(request)
 
@@ -142,7 +145,7 @@ class _TombstonesCount(Machine):
         for number, entry in enumerate(entries, 1):
             key, value = entry.record.key, entry.record.value
             if entry.record.kind is Kind.EXPECT:
-                found = self._tree.version(key)
+                found = self.tree.version(key)
                 if (found.timestamp if found else 0) != int.from_bytes(value, "little"):
                     return number
         return 0
@@ -151,10 +154,9 @@ class _TombstonesCount(Machine):
 class ExpectsTombstones(Replica):
     """A key that was deleted is not the same as one that never was, until its tombstone goes."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        life = clock.pack(self.options.session_millis)
-        self.machine = _TombstonesCount(self.tree, life, self._report)
+    def new_machine(self) -> Machine:
+        """Return one that looks at tombstones."""
+        return _TombstonesCount(self.tree, clock.pack(self.options.session_millis), self.report)
 
 
 class StampsNotRaised(Replica):
@@ -179,10 +181,11 @@ class _NoMemory(Sessions):
 class AppliesRetries(Replica):
     """A transaction that comes again is carried out again."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        life = clock.pack(self.options.session_millis)
-        self.machine.sessions = _NoMemory(self.tree.scan(prefix=SESSIONS), life)
+    def new_machine(self) -> Machine:
+        """Return one that knows of no transaction before."""
+        machine = super().new_machine()
+        machine.sessions = _NoMemory(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+        return machine
 
 
 class _ByTheClock(Sessions):
@@ -190,18 +193,21 @@ class _ByTheClock(Sessions):
 
     millis: Callable[[], int] | None = None
 
-    def _expire(self, now: Timestamp) -> list[str]:
-        return super()._expire(clock.pack(self.millis()) if self.millis else now)
+    def expire(self, now: Timestamp) -> list[str]:
+        """Forget what is too old by that clock."""
+        return super().expire(clock.pack(self.millis()) if self.millis else now)
 
 
 class ExpiresByItsClock(Replica):
     """A session is forgotten when a member's own clock says so."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        life = clock.pack(self.options.session_millis)
-        self.machine.sessions = _ByTheClock(self.tree.scan(prefix=SESSIONS), life)
-        self.machine.sessions.millis = self._millis
+    def new_machine(self) -> Machine:
+        """Return one whose sessions look at this member's clock."""
+        machine = super().new_machine()
+        sessions = _ByTheClock(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+        sessions.millis = self.millis
+        machine.sessions = sessions
+        return machine
 
 
 class CountsIncarnations(Replica):
@@ -209,12 +215,10 @@ class CountsIncarnations(Replica):
 
     _given = 0
 
-    def _settle_registration(self, entry: Entry) -> None:
+    def incarnation(self, entry: Entry) -> int:
+        """Return the next number."""
         self._given += 1
-        super()._settle_registration(entry)
-        said = self._replies[-1]
-        if isinstance(said, Registered):
-            self._replies[-1] = said._replace(incarnation=self._given)
+        return self._given
 
 
 # ── snapshots ───────────────────────────────────────────────────────────────────────────────────
@@ -328,7 +332,7 @@ class SnapshotsOffByOne(Replica):
         return _TooFar(self.tree, self.raft)
 
 
-PLANTED_STORAGE: dict[str, type[Replica]] = {
+STORAGE_BUGS: dict[str, type[Replica]] = {
     "cut by the flushed mark": CutsWhatIsFlushed,
     "cut before the manifest": CutsBeforeTheManifest,
     "apply on append": AppliesWhatIsAppended,
@@ -343,14 +347,7 @@ PLANTED_STORAGE: dict[str, type[Replica]] = {
     "snapshot without tombstones": SnapshotsWithoutTombstones,
     "snapshot off by one": SnapshotsOffByOne,
 }
-"""The planted mistakes by name."""
-
-
-def planted_storage(name: str) -> type[Replica]:
-    """Return the mistake called ``name``; raises :class:`~kvraft.errors.BadInput` for none."""
-    if name not in PLANTED_STORAGE:
-        raise BadInput(f"there is no planted mistake {name!r}: {', '.join(PLANTED_STORAGE)}")
-    return PLANTED_STORAGE[name]
+"""The planted bugs of storage by name."""
 
 
 def _finish(writer: TableWriter) -> TableInfo | None:
