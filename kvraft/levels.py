@@ -42,10 +42,6 @@ class Level:
         self._starts = [table.info.start for table in self.tables]
         self._span = span_of(table.info for table in self.tables)
 
-    def table_at(self, key: bytes) -> Table:
-        """Return the table that has ``key`` if any here has: the last one not to start after it."""
-        return self.tables[bisect_right(self._starts, key) - 1]
-
     def overlaps(self, start: bytes, stop: bytes) -> bool:
         """Return whether a key from ``start`` to ``stop`` (``b""``: no end) may be here."""
         return start < (self._span[1] or start + b"\0") and (not stop or self._span[0] < stop)
@@ -87,6 +83,7 @@ class Levels:
         begin = 1 if runs and runs[0][0].info.level == 0 else 0
         self.unsorted = tuple(runs[0]) if begin else ()
         self.deeper = tuple(Level(run) for run in runs[begin:])
+        self._bounds, self._guide = _guide(self.tables)
         self.ranged = tuple(table for table in self.tables if table.ranges is not None)
 
     @property
@@ -94,15 +91,9 @@ class Levels:
         """Whether somebody still reads them."""
         return self.readers > 0 or len(self.snapshots) > 0
 
-    def candidates(self, key: bytes) -> Iterator[Table]:
-        """Yield the tables whose spans cover ``key``: level 0 newest first, then down."""
-        for table in self.unsorted:
-            if table.info.covers(key):
-                yield table
-        for level in self.deeper:
-            table = level.table_at(key)
-            if table.info.covers(key):
-                yield table
+    def candidates(self, key: bytes) -> tuple[Table, ...]:
+        """Return the tables whose spans cover ``key``: level 0 newest first, then down."""
+        return self._guide[bisect_right(self._bounds, key) - 1]
 
     def runs(self, start: bytes, stop: bytes | None) -> list[Table | Level]:
         """Return the sorted runs that may have rows with ``start <= key < stop``."""
@@ -117,3 +108,24 @@ class Levels:
                 if before.info.overlaps(table.info.start, table.info.stop):
                     what = f"overlaps {before.name} on level {table.info.level}"
                     raise Damage(table.name, 0, what)
+
+
+def _guide(tables: Sequence[Table]) -> tuple[list[bytes], list[tuple[Table, ...]]]:
+    """Return where spans start or stop, and which tables cover the keys from each such place on.
+
+    One bisection then tells all that a key may be in, on however many levels.  One on each level
+    would be plainer; with three levels it was measured to take 1.1 µs a get instead of 0.3, which
+    is a ninth of what a get takes.
+    """
+    places: dict[bytes, tuple[list[int], list[int]]] = {b"": ([], [])}  # who starts, who stops
+    for rank, table in enumerate(tables):
+        places.setdefault(table.info.start, ([], []))[0].append(rank)
+        if table.info.stop:
+            places.setdefault(table.info.stop, ([], []))[1].append(rank)
+    bounds, guide = sorted(places), []
+    covering: list[int] = []  # ranks, in order
+    for bound in bounds:
+        starting, stopping = places[bound]
+        covering = sorted([rank for rank in covering if rank not in stopping] + starting)
+        guide.append(tuple(tables[rank] for rank in covering))
+    return bounds, guide
