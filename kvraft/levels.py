@@ -20,7 +20,7 @@ Source: LevelDB impl.md (levels), version_set (versions).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from weakref import WeakSet
 
