@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kvraft.errors import Damage
 from kvraft.levels import Level, Levels
+from kvraft.range_tombstones import gather
 from kvraft.sim.disk import SimDisk
 from kvraft.snapshot import TreeSnapshot
 from kvraft.sstable import Table
