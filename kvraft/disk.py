@@ -43,17 +43,11 @@ class Files(Protocol):
         """Return ``length`` bytes from ``offset`` on (to the end if ``None``); fewer at the end."""
 
 
-class Disk(Protocol):
+class Disk(Files, Protocol):
     """Named files in one flat directory.  Every method may raise ``OSError``."""
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted."""
-
-    def size(self, name: str) -> int:
-        """Return the size of a file in bytes; ``FileNotFoundError`` if there is none."""
-
-    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return ``length`` bytes from ``offset`` on (to the end if ``None``); fewer at the end."""
 
     def create(self, name: str) -> None:
         """Make an empty file; ``FileExistsError`` if the name is taken."""
