@@ -2,8 +2,8 @@
 
 A tree that is used alone has no thread of its own, so writers flush and compact, in slices.  How
 much waits is its **pressure**: 0 when nothing does, 1 when writers should be held back.  Below 1 a
-writer does one slice for every few KiB that are written, the more pressure the more often; from 1
-on every write does one or more, so that what waits always comes to an end.
+writer does one slice for every KiB that is written; from 1 on every write does one or more, so that
+what waits always comes to an end.
 
 Invariant: one write does a bounded number of slices, however much waits.
 
@@ -12,8 +12,8 @@ Source: LevelDB db_impl (MakeRoomForWrite), in slices instead of sleeps.
 
 from __future__ import annotations
 
-SLICE_BYTES = 4096
-"""How much may be written for each slice of long work while little of it waits."""
+SLICE_BYTES = 1024
+"""How much may be written for each slice of long work while the pressure is below 1."""
 
 MOST_SLICES = 64
 """How many slices one write does at the most."""
@@ -26,4 +26,4 @@ def slices(pressure: float) -> int:
 
 def room_after(pressure: float) -> int:
     """Return how many bytes may be written until the next slice is due."""
-    return int(SLICE_BYTES * max(0.0, 1 - pressure))
+    return SLICE_BYTES if pressure < 1 else 0
