@@ -532,9 +532,9 @@ def test_16_the_bytes_do_not_depend_on_the_hash_seed_and_the_interpreter_ends_in
     assert int(outputs.pop().split()[0]) > 3
 
 
-CORE = "batch block bloom cache codec compaction disk frame levels lsm manifest memtable merge"
-CORE += " options ranges readers record snapshot sstable stats store tableinfo tables tablewriter"
-CORE += " view wal"
+CORE = "batch block bloom cache codec compaction disk engine frame levels lsm manifest memtable"
+CORE += " long_work merge options range_tombstones readers record snapshot sstable stats store tableinfo tables tablewriter"
+CORE += " table_format tree_reads version_edit view wal"
 
 
 @pytest.mark.parametrize("name", CORE.split())
