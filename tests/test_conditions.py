@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from kvraft import clock
-from kvraft.client import Conflict, ReadFailed
+from kvraft.client import ReadFailed
 from kvraft.errors import BadInput
 from kvraft.events import Applied, Conflicted, Repeated, Sent, SessionExpired
 from kvraft.lsm import Tree
@@ -16,6 +16,7 @@ from kvraft.record import RESERVED
 from kvraft.replica import Options, Replica
 from kvraft.sim import World
 from kvraft.transaction import Answer, Stage
+from kvraft.writing import Conflict
 
 TINY = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000, reserve_bytes=0)
 
