@@ -347,7 +347,7 @@ def test_a_flush_that_finds_no_space_is_tried_again_and_loses_nothing():
 
 def test_a_leader_whose_flushes_lag_puts_writers_off_and_memory_stays_bounded(monkeypatch):
     """Slices are so rare here that nothing would ever be flushed in time."""
-    monkeypatch.setattr("kvraft.sim.world.SLICE", 400_000)
+    monkeypatch.setattr("kvraft.sim.seat.SLICE", 400_000)
     world = elected(options=TINY, seed=2)
     client = world.client("c")
     most = 0
