@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from kvraft import clock
 from kvraft.check.model import Effect, Model, Promise, unpacked
 from kvraft.check.properties import Property, Violation
-<<<<<<< HEAD
-from kvraft.check.transactions import Effect, Model, Promise, TransactionChecker, unpacked
-from kvraft.lsm import Tree
-=======
 from kvraft.check.transactions import TransactionChecker
 from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
->>>>>>> main
 from kvraft.machine import Machine
 from kvraft.options import TreeOptions
 from kvraft.record import (

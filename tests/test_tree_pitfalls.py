@@ -533,7 +533,8 @@ def test_16_the_bytes_do_not_depend_on_the_hash_seed_and_the_interpreter_ends_in
 
 
 CORE = "batch block bloom cache codec compaction disk engine frame levels lsm manifest memtable"
-CORE += " long_work merge options range_tombstones readers record snapshot sstable stats store tableinfo tables tablewriter"
+CORE += " long_work merge options range_tombstones readers record snapshot sstable stats store"
+CORE += " tableinfo tables tablewriter"
 CORE += " table_format tree_reads version_edit view wal"
 
 
