@@ -37,12 +37,9 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 
 from kvraft import codec
+from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.plural import counted
 from kvraft.record import MAX_TIMESTAMP, Kind, Row, Timestamp
-
-ROW_OVERHEAD = 4 + 4 + 8 + 1
-"""Bytes that a row takes besides key and value: so tombstones count for something."""
 
 _COUNT = struct.Struct("<I")
 _CRC = struct.Struct("<I")

@@ -31,8 +31,8 @@ from collections.abc import Iterable, Iterator
 
 from mmh3 import mmh3_x64_128_utupledigest as digest
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 
 MIN_BITS = 128
 """Below this a table of few keys would have far more false positives than the theory says."""

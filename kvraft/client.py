@@ -29,8 +29,8 @@ Invariants:
   is still on its way to an earlier client of the same name is ignored.
 - A transaction with reads is carried out only if each key still carries the timestamp that it
   read, at the one place in the log where it writes: else it is ABORTED, as a :class:`Conflict`.
-- A transaction is sent only when all those :data:`~kvraft.session.WINDOW` or more sequence numbers
-  before it are settled, so that the session of every replica still remembers it.
+- A transaction is sent only when all those :data:`~kvraft.transaction.WINDOW` or more sequence
+  numbers before it are settled, so that the session of every replica still remembers it.
 - APPLIED is reported only on a replica's word; ABORTED only if every copy that was sent is known
   to be refused or undone.  (A link may lose what it carries, but must not deliver it twice.)
 - A refusal for a clock is not the end of a write: it costs a round trip (skew.py has the bound).
@@ -47,12 +47,12 @@ from dataclasses import dataclass, field
 from random import Random
 
 from kvraft.clock import Clock
+from kvraft.display import counted
 from kvraft.draft import Draft
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
 from kvraft.host import Host
 from kvraft.inputs import instance, whole
-from kvraft.plural import counted
 from kvraft.reading import Reading
 from kvraft.record import (
     MAX_NAME_BYTES,
@@ -61,9 +61,9 @@ from kvraft.record import (
     TxnId,
     is_name,
 )
-from kvraft.session import WINDOW
 from kvraft.ticket import TIMEOUT_MILLIS, Errand, Ticket
 from kvraft.transaction import (
+    WINDOW,
     Answer,
     Later,
     Page,

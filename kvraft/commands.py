@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 from kvraft.tools.terminal import columns, say
 
 if TYPE_CHECKING:

@@ -104,7 +104,7 @@ class Levelled:
         else:
             chosen = [_least_overlap(level, tables)]
         below = _overlapping(tables, level + 1, *span_of(chosen))
-        move = not below and _disjoint(chosen)
+        move = not below and disjoint(chosen)
         return Task((*chosen, *below), level + 1, self.table_bytes, move)
 
     def _fullness(self, level: int, tables: Sequence[TableInfo]) -> float:
@@ -198,7 +198,8 @@ def _overlapping(
     return [table for table in tables if table.level == level and table.overlaps(start, stop)]
 
 
-def _disjoint(tables: Sequence[TableInfo]) -> bool:
+def disjoint(tables: Sequence[TableInfo]) -> bool:
+    """Return whether no two of ``tables`` may hold the same key."""
     ordered = sorted(tables, key=lambda table: table.start)
     return not any(before.overlaps(t.start, t.stop) for before, t in pairwise(ordered))
 
@@ -230,7 +231,7 @@ def compact(
     knows of.  Raises what reading raises, ``Damage`` above all: nothing unsound is ever rewritten.
     """
     ranges = Ranges(row for t in inputs if t.ranges is not None for row in t.ranges.rows())
-    droppable = _droppable([table.info for table in inputs], others)
+    may_go = droppable([table.info for table in inputs], others)
     left = Ranges(lasting(ranges, keep, others))
     outputs: list[TableInfo] = []
     reach = hull(table.reach for table in inputs)
@@ -238,7 +239,7 @@ def compact(
     start = b""  # where the span of the table that is being written may begin
     rows_in = rows_out = 0
     for chunk in merge(table.load_chunks() for table in inputs):
-        kept = retain(chunk, keep, ranges or None, droppable)
+        kept = retain(chunk, keep, ranges or None, may_go)
         rows_in += sum(row[2] is None for row in chunk)
         rows_out += sum(row[2] is None for row in kept)
         if kept and writer.size >= table_bytes:
@@ -253,16 +254,16 @@ def compact(
     return Merged(tuple(outputs), rows_in - rows_out)
 
 
-def _droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Droppable:
+def droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Droppable:
     """Return the rule by which a tombstone may go: nothing older of its key is anywhere else."""
     span = span_of(inputs)
     newest = max(table.max_timestamp for table in inputs)
     near = [other for other in others if other.overlaps(*span) and other.min_timestamp < newest]
 
-    def droppable(key: bytes, timestamp: Timestamp) -> bool:
+    def may_go(key: bytes, timestamp: Timestamp) -> bool:
         return not any(other.min_timestamp < timestamp and other.covers(key) for other in near)
 
-    return droppable
+    return may_go
 
 
 def lasting(ranges: Ranges, keep: Keep, others: Sequence[TableInfo] | None) -> list[Row]:

@@ -28,12 +28,11 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import NamedTuple
 
+from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, WrongType
 from kvraft.membership import Configuration
 from kvraft.messages import Message
-from kvraft.plural import counted
 from kvraft.record import Entry, HardState, Position
-from kvraft.table import html_table
 
 
 class Role(StrEnum):

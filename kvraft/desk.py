@@ -29,13 +29,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from kvraft.bounds import prefix_stop
 from kvraft.contract import ReadReady, Role
 from kvraft.errors import BadInput, NotLeader
 from kvraft.lsm import Tree
-from kvraft.merge import Pair
+from kvraft.mapping import prefix_stop
 from kvraft.raft import Raft
-from kvraft.record import RESERVED
+from kvraft.record import RESERVED, Pair
 from kvraft.transaction import PAGE_ROWS, Page, Read, ReadAnswer, Redirect, Scan
 from kvraft.view import View
 

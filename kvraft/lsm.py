@@ -59,19 +59,18 @@ from threading import RLock
 from typing import NamedTuple, Self
 
 from kvraft.batch import WriteBatch, as_value
-from kvraft.bounds import bounds
 from kvraft.compaction import Task, everything
 from kvraft.disk import Disk, RealDisk, belongs_here, is_full
+from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
 from kvraft.events import Installed, MemtableFrozen, Report, TreeOpened, ignore
-from kvraft.face import Readable
 from kvraft.inputs import instance, whole
 from kvraft.levels import Levels
-from kvraft.manifest import LogEnd, State
+from kvraft.manifest import State
+from kvraft.mapping import Readable, bounds
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
-from kvraft.merge import Keep, Pair, merge, visible
+from kvraft.merge import Keep, merge, visible
 from kvraft.options import TreeOptions
-from kvraft.plural import counted
 from kvraft.ranges import NONE, Ranges
 from kvraft.readers import Reader, Readers
 from kvraft.readonly import opened
@@ -79,6 +78,8 @@ from kvraft.record import (
     MAX_TIMESTAMP,
     MAX_VALUE_BYTES,
     Buffer,
+    LogEnd,
+    Pair,
     Position,
     Row,
     Timestamp,

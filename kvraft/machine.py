@@ -80,28 +80,29 @@ class Machine:
     """The state machine over ``tree``; ``lifetime`` is that of sessions, in units of timestamps."""
 
     def __init__(self, tree: Tree, lifetime: int, report: Report = ignore) -> None:
-        self._tree = tree
+        self.tree = tree
         self._report = report
-        self._gatherer = Gatherer()
+        self.gatherer = Gatherer()
+        """Puts the records of a transaction together."""
         self.sessions = Sessions(tree.scan(prefix=SESSIONS), lifetime)
 
     @property
     def open(self) -> tuple[Entry, ...]:
         """The entries of the transaction whose end has not been seen yet, if any."""
-        return self._gatherer.open
+        return self.gatherer.open
 
     def take(self, entry: Entry) -> Iterator[Ended]:
         """Take one committed entry; yield what it ends, each once it is done."""
-        for ended in self._gatherer.take(entry):
+        for ended in self.gatherer.take(entry):
             if isinstance(ended, Complete):
                 yield self.apply(ended.entries)
             else:
                 yield self.undo(ended.entries)
         if entry.record.kind in (Kind.NOOP, Kind.REGISTER):
-            self._tree.apply((), Position(entry.index, entry.term))
+            self.tree.apply((), Position(entry.index, entry.term))
         elif entry.record.kind is Kind.CONFIGURATION:
             row = (CONFIGURATION_KEY, entry.index, entry.record.value)
-            self._tree.apply((row,), Position(entry.index, entry.term))
+            self.tree.apply((row,), Position(entry.index, entry.term))
 
     def apply(self, entries: tuple[Entry, ...]) -> Ended:
         """Carry out a complete transaction, unless its session says that it was already."""
@@ -111,17 +112,17 @@ class Machine:
         session = self.sessions.find(txn, last.record.timestamp)
         outcome = session.outcome(txn.sequence)
         if outcome is not None and outcome.digest != asked:
-            self._tree.apply((), position)
+            self.tree.apply((), position)
             self._report(IdTaken(str(txn), last.index))
             return Ended(txn, entries[0].index, asked, None, taken=True)
         if outcome is not None or session.forgotten(txn.sequence):
-            self._tree.apply((), position)
+            self.tree.apply((), position)
             self._report(Repeated(str(txn), last.index))
         else:
             outcome = Outcome(last.index, last.record.timestamp, self.conflict(entries), asked)
             rows = [] if outcome.conflict else list(rows_of(entries))
             mine, expired = self.sessions.note(txn, outcome)
-            self._tree.apply([*rows, *mine], position)
+            self.tree.apply([*rows, *mine], position)
             self._report_applied(txn, outcome, entries, len(rows), expired)
         key = entries[outcome.conflict - 1].record.key if outcome and outcome.conflict else None
         return Ended(txn, entries[0].index, asked, outcome, key)
@@ -131,7 +132,7 @@ class Machine:
         for number, entry in enumerate(entries, 1):
             record = entry.record
             if record.kind is Kind.EXPECT:
-                found = self._tree.version(record.key)
+                found = self.tree.version(record.key)
                 # A tombstone may be gone on one replica and there on another: it says nothing.
                 carried = found.timestamp if found and found.value is not None else 0
                 if carried != expected_timestamp(record):
@@ -160,7 +161,7 @@ class Machine:
             key = label(entries[outcome.conflict - 1].record.key)
             self._report(Conflicted(str(txn), outcome.index, key))
         else:
-            tree = self._tree
+            tree = self.tree
             size = tree.memtable_size
             self._report(Applied(outcome.index, str(txn), rows, tree.memtable_rows, size))
 

@@ -35,28 +35,20 @@ that land although their sync failed).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from kvraft import frame
 from kvraft.disk import Disk, begin, check_written
 from kvraft.disk import replace as replace_file
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, other_format
 from kvraft.events import Report, TailCut, ignore
-from kvraft.record import ORIGIN, Position, Timestamp
-from kvraft.tableinfo import (
-    TableInfo,
-    integers,
-    pack_table,
-    read_order,
-    table_number,
-    unpack_table,
-)
+from kvraft.filenames import CURRENT, is_manifest, manifest_name, manifest_number, table_number
+from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp
+from kvraft.tableinfo import TableInfo, integers, pack_table, read_order, unpack_table
 
-CURRENT = "CURRENT"
 FORMAT = 2
 ROLL_BYTES = 64 << 10
 ROLL_FACTOR = 8
@@ -65,20 +57,6 @@ with: so all of its bytes are in proportion to the state, and so is the work."""
 
 _HEADER, _EDIT, _MARK = 1, 2, 3
 _HEADER_SEED = frame.seed_of("MANIFEST")
-_NAME = re.compile(r"MANIFEST-([0-9]{6,})")
-
-
-class LogEnd(NamedTuple):
-    """How far a log on the same disk was synced: through ``size`` bytes of its ``segment``.
-
-    It never goes back, whatever entries supersede others.  Without a log it is ``NO_LOG``.
-    """
-
-    segment: int
-    size: int
-
-
-NO_LOG = LogEnd(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +199,7 @@ class Manifest:
 
     def renew(self) -> None:
         """Write the state to a new file, switch to it, and remove the old one for good."""
-        self._name = _manifest_name(self.take_number())
+        self._name = manifest_name(self.take_number())
         self._seed = frame.seed_of(self._name, self._owner)
         self.state = replace(self.state, next_file=self._next_file)
         data = _opening(self._name, self._owner, self.state)
@@ -414,19 +392,7 @@ def _decode(payload: bytes) -> tuple[Edit, int]:
     return edit, next_file
 
 
-def _manifest_name(number: int) -> str:
-    return f"MANIFEST-{number:06d}"
-
-
-def is_manifest(name: str) -> bool:
-    """Return whether the file ``name`` is a manifest, the one that counts or another."""
-    return name.startswith("MANIFEST-") and _file_number(name) is not None
-
-
 def _file_number(name: str) -> int | None:
     """Return the number that the file ``name`` takes: a table's or a manifest's, or ``None``."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return table_number(name)
-    number = int(match[1])
-    return number if name == _manifest_name(number) else None
+    number = manifest_number(name)
+    return table_number(name) if number is None else number

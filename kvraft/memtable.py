@@ -28,10 +28,16 @@ from operator import itemgetter
 
 from sortedcontainers import SortedList
 
-from kvraft.block import ROW_OVERHEAD
 from kvraft.errors import BadInput, WrongType
 from kvraft.ranges import Ranges
-from kvraft.record import MAX_KEY_BYTES, MAX_TIMESTAMP, MAX_VALUE_BYTES, Row, Timestamp
+from kvraft.record import (
+    MAX_KEY_BYTES,
+    MAX_TIMESTAMP,
+    MAX_VALUE_BYTES,
+    ROW_OVERHEAD,
+    Row,
+    Timestamp,
+)
 
 UNPINNED: Timestamp = -1
 """Nobody reads at an earlier time: overwritten versions go at once."""

@@ -33,10 +33,9 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from kvraft.ranges import Ranges
-from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
+from kvraft.record import MAX_TIMESTAMP, Pair, Row, Timestamp
 
 Chunk = list[Row]
-Pair = tuple[bytes, bytes]
 
 _key = itemgetter(0)
 _place = itemgetter(0, 1)

@@ -16,8 +16,8 @@ import zlib
 from typing import NamedTuple
 
 from kvraft.admission import records_problem
+from kvraft.display import counted
 from kvraft.membership import Configuration
-from kvraft.plural import counted
 from kvraft.record import MAX_NUMBER, Entry, Position, is_name
 
 CLUSTER = "kvraft"

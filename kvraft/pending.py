@@ -1,11 +1,13 @@
 """What a leader has appended for its clients and not seen the end of yet.
 
 A transaction waits here from its append until the log decides about it: it is complete and
-committed, or it is undone, or another leader's entries are committed in its place.  The last is why
-places matter: the client of a transaction must be told that *this* copy is dead, and a copy is
-known by the index and the term of its first entry.
+committed, or another leader's entries are committed in the place of some of its own.  The latter is
+why places matter: the client of a transaction must learn that *this* copy is undone, and a copy is
+known by the index and the term of its first entry, as in
+:class:`~kvraft.contract.Decided`.
 
-Invariant: of one transaction at most one copy waits, the one appended last.
+Invariants: of one transaction at most one copy waits, the one appended last; at one place, which is
+an index and a term, at most one transaction waits, for a leader only appends.
 
 Source: Raft §8; hashicorp/raft's and etcd's lesson that a waiter must match on index and term.
 """
@@ -16,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kvraft.log import Log
-from kvraft.record import TxnId
+from kvraft.record import Position, TxnId
 
 
 @dataclass(slots=True)
@@ -39,8 +41,7 @@ class Pending:
 
     def __init__(self) -> None:
         self._by_txn: dict[TxnId, Waiter] = {}
-        # Several at one place: once this member was superseded and leads again.
-        self._by_place: dict[int, list[TxnId]] = {}
+        self._by_place: dict[Position, Waiter] = {}
 
     def __iter__(self) -> Iterator[Waiter]:
         return iter(list(self._by_txn.values()))
@@ -53,22 +54,18 @@ class Pending:
         """Let somebody wait; an earlier copy, which the log has lost, is waited for no more."""
         self.pop(waiter.txn)
         self._by_txn[waiter.txn] = waiter
-        self._by_place.setdefault(waiter.first, []).append(waiter.txn)
+        self._by_place[Position(waiter.first, waiter.term)] = waiter
 
     def pop(self, txn: TxnId) -> Waiter | None:
         """Let nobody wait for ``txn`` any more; return who did."""
         waiter = self._by_txn.pop(txn, None)
         if waiter is not None:
-            place = self._by_place[waiter.first]
-            place.remove(txn)
-            if not place:
-                del self._by_place[waiter.first]
+            del self._by_place[Position(waiter.first, waiter.term)]
         return waiter
 
-    def superseded(self, index: int, term: int) -> list[TxnId]:
-        """Return the transactions whose place was committed to an entry of another ``term``."""
-        txns = self._by_place.get(index)
-        return [txn for txn in txns if self._by_txn[txn].term != term] if txns else []
+    def at(self, first: int, term: int) -> Waiter | None:
+        """Return who waits for the copy that was appended from ``first`` on in ``term``."""
+        return self._by_place.get(Position(first, term))
 
     def held_by(self, log: Log, txn: TxnId) -> bool:
         """Return whether ``log`` still holds the copy of ``txn`` that is waited for."""

@@ -60,6 +60,7 @@ from kvraft.contract import (
     Role,
     Status,
 )
+from kvraft.display import counted
 from kvraft.errors import BadInput, Busy, NotLeader
 from kvraft.events import (
     Committed,
@@ -93,7 +94,6 @@ from kvraft.messages import (
     TimeoutNow,
     problem,
 )
-from kvraft.plural import counted
 from kvraft.reads import Asker, Asking, Waiting
 from kvraft.record import (
     ORIGIN,
@@ -589,9 +589,9 @@ class Raft:
                 self.fail_read(waiting)
             self.leading = None
         self._failed_reads += self._asking.give_up_asked()
-        self._become(Role.FOLLOWER, term, leader)
+        self.become(Role.FOLLOWER, term, leader)
 
-    def _become(self, role: Role, term: int, leader: str | None) -> None:
+    def become(self, role: Role, term: int, leader: str | None) -> None:
         """Change role, term or leader.  A vote is kept for as long as its term lasts."""
         if term != self.term:
             self.vote = None
@@ -620,7 +620,7 @@ class Raft:
     def _ask_first(self) -> None:
         """Ask whether an election could be won, and enter no new term before (thesis §9.6)."""
         self._failed_reads += self._asking.give_up_asked()
-        self._become(Role.PRE_CANDIDATE, self.term, None)
+        self.become(Role.PRE_CANDIDATE, self.term, None)
         self._elapsed, self._timeout = 0, self._draw_timeout()
         last = self.log.last
         self._messages += [
@@ -634,7 +634,7 @@ class Raft:
     def _campaign(self, *, transfer: bool = False) -> None:
         """Begin an election for the next term, with this member's own vote."""
         self._failed_reads += self._asking.give_up_asked()
-        self._become(Role.CANDIDATE, self.term + 1, None)
+        self.become(Role.CANDIDATE, self.term + 1, None)
         self._vote_for(self.member)
         self._elapsed, self._timeout = 0, self._draw_timeout()
         last = self.log.last
@@ -687,11 +687,11 @@ class Raft:
     def _count_votes(self) -> None:
         result = vote_result(self.configuration, self._votes)
         if result is False:  # the timer runs on
-            self._become(Role.FOLLOWER, self.term, None)
+            self.become(Role.FOLLOWER, self.term, None)
         elif result and self.role is Role.PRE_CANDIDATE:
             self._campaign()
         elif result:
-            self._become(Role.LEADER, self.term, self.member)
+            self.become(Role.LEADER, self.term, self.member)
             self._elapsed = 0
             self.leading = Leader(self)
 
@@ -731,7 +731,7 @@ class Raft:
             index = log.last_not_above(append.prev_term, min(previous, log.last_index))
             self._reply_append(append, success=False, hint=Position(index, log.term(index)))
             return
-        if not self._take_entries(append):
+        if not self.take_entries(append):
             return
         match = previous + len(append.entries)
         self.note_replicated(min(append.replicated, match))
@@ -746,7 +746,7 @@ class Raft:
             return True
         return False
 
-    def _take_entries(self, append: AppendEntries) -> bool:
+    def take_entries(self, append: AppendEntries) -> bool:
         """Append what is new.  Drop ours only where it conflicts: the message may be an old one."""
         entries, log = append.entries, self.log
         new = max(0, log.first_index - append.prev_index - 1)  # what is older was cut off
@@ -767,12 +767,12 @@ class Raft:
             return False
         configurations = _configurations_of(entries)
         if entries[0].index <= log.last_index:
-            self._supersede(entries[0].index)
+            self.supersede(entries[0].index)
         log.append(entries)
         self._adopt(configurations)
         return True
 
-    def _supersede(self, index: int) -> None:
+    def supersede(self, index: int) -> None:
         """Drop the entry at ``index`` and all behind it: the leader's log differs."""
         self.report(Superseded(index, self.log.last_index))
         self.log.truncate_from(index)

@@ -19,12 +19,10 @@ from abc import abstractmethod
 from collections.abc import Generator
 from typing import overload
 
-from kvraft.bounds import bounds
 from kvraft.errors import BadInput
-from kvraft.face import Readable
 from kvraft.inputs import flag, whole
-from kvraft.merge import Pair
-from kvraft.record import MAX_KEY_BYTES, Buffer, Timestamp
+from kvraft.mapping import Readable, bounds
+from kvraft.record import MAX_KEY_BYTES, Buffer, Pair, Timestamp
 from kvraft.ticket import TIMEOUT_MILLIS
 from kvraft.transaction import PAGE_ROWS, Page, Read, ReadAnswer, Scan, check_key
 

@@ -33,10 +33,8 @@ from typing import NoReturn, TypeVar
 
 from kvraft.disk import LOCK, OPEN_FILES, TEMPORARY, Disk, RealDisk, lock, open_to_read, pread
 from kvraft.errors import BadInput, Changed, Damage, Locked, WrongType
+from kvraft.filenames import CURRENT, is_manifest, is_segment, table_number
 from kvraft.inputs import shown
-from kvraft.manifest import CURRENT, is_manifest
-from kvraft.segment import is_segment
-from kvraft.tableinfo import table_number
 
 HELD = OPEN_FILES
 """How many files are held open, so that they can be read to the end whatever the writer does."""

@@ -209,6 +209,19 @@ ORIGIN = Position(0, 0)
 """The place before the first entry of an empty log; the first entry has index 1."""
 
 
+class LogEnd(NamedTuple):
+    """How far a log was synced: through ``size`` bytes of its ``segment`` (log → manifest).
+
+    It never goes back, whatever entries supersede others.  Without a log it is ``NO_LOG``.
+    """
+
+    segment: int
+    size: int
+
+
+NO_LOG = LogEnd(0, 0)
+
+
 class HardState(NamedTuple):
     """What a member must remember besides its log (Raft Figure 2, "persistent state")."""
 
@@ -231,6 +244,12 @@ Row = tuple[bytes, Timestamp, bytes | None]
 
 Sorted runs are made of them, by key and then by timestamp.  A plain tuple, for the storage engine
 handles them by the million.  A range delete is a row, too: start, timestamp, stop."""
+
+ROW_OVERHEAD = 4 + 4 + 8 + 1
+"""Bytes that a row takes in a table besides key and value: so tombstones count for something."""
+
+Pair = tuple[bytes, bytes]
+"""What a reader gets of a row: a key and the value that it has."""
 
 
 _ENTRY = struct.Struct("<QQQQQIIHBB")

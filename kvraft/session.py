@@ -57,12 +57,11 @@ digest, each 8 bytes little-endian, in rising order of sequence.  Its key ends i
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from kvraft.record import RESERVED, Row, Timestamp, TxnId
-
-WINDOW = 32
+from kvraft.transaction import WINDOW
 
 SESSIONS = RESERVED + b"session/"
 """The prefix of the keys under which the tree keeps sessions."""
@@ -143,6 +142,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sessions)
+
     def find(self, txn: TxnId, now: Timestamp) -> Session:
         """Return the session of ``txn``, an empty one if there is none that lives ``now``."""
         session = self._sessions.get(txn.session)
@@ -158,7 +160,7 @@ class Sessions:
         The rows carry the timestamp of the outcome, as the transaction's own do.
         """
         now = outcome.timestamp
-        expired = self._expire(now)
+        expired = self.expire(now)
         mine = txn.session
         session = self._sessions.pop(mine, None) or Session()
         session.add(txn.sequence, outcome)
@@ -167,7 +169,8 @@ class Sessions:
         rows.append((session_key(mine), now, session.to_bytes()))
         return rows, expired
 
-    def _expire(self, now: Timestamp) -> list[str]:
+    def expire(self, now: Timestamp) -> list[str]:
+        """Forget the sessions that nobody has used for a lifetime; return their names."""
         expired: list[str] = []
         for name, session in self._sessions.items():
             if now - session.used <= self.lifetime:

@@ -24,7 +24,7 @@ Invariants:
 
 How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
 never a mixture, is told where it is done: :meth:`kvraft.lsm.Tree.install`,
-:meth:`kvraft.wal.Wal.reset`, :func:`kvraft.segment.recover`.
+:meth:`kvraft.wal.Wal.reset`, :func:`kvraft.log_recovery.recover`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ from typing import NamedTuple, Protocol
 
 from kvraft import frame
 from kvraft.disk import Disk, is_full
+from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign
+from kvraft.filenames import table_name
 from kvraft.manifest import State
-from kvraft.plural import counted
 from kvraft.record import Position, Timestamp
 from kvraft.sstable import PART_BYTES, Table, is_table
-from kvraft.tableinfo import TableInfo, integers, pack_table, table_name, unpack_table
+from kvraft.tableinfo import TableInfo, integers, pack_table, unpack_table
 
 FORMAT = 2
 STREAM = "snapshot"

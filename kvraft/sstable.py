@@ -69,12 +69,13 @@ from kvraft.block import Block, unseal
 from kvraft.bloom import Bloom
 from kvraft.cache import BlockCache
 from kvraft.disk import Files
+from kvraft.display import counted
 from kvraft.errors import Damage, other_format
-from kvraft.plural import counted
+from kvraft.filenames import table_name
 from kvraft.ranges import Ranges
 from kvraft.record import MAX_TIMESTAMP, ORIGIN, Position, Row, Timestamp
 from kvraft.stats import Counts
-from kvraft.tableinfo import TableInfo, integers, table_name
+from kvraft.tableinfo import TableInfo, integers
 
 FORMAT = 2
 MAGIC = b"kvSSTbl1"

@@ -17,7 +17,7 @@ Invariants:
   is in it.  A batch is there whole or not at all.
 - The tables never get ahead of the log: it is synced before a flush is.
 - A log segment goes once all of it is in durable tables.  How much log waits for that is bounded
-  (``pacing.py``), whatever is written.
+  (``log_and_tree.py``), whatever is written.
 
 >>> import tempfile
 >>> directory = tempfile.TemporaryDirectory()
@@ -39,18 +39,16 @@ from typing import Self
 
 from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
-from kvraft.errors import BadInput, Damage, WrongType
+from kvraft.display import counted, html_table
+from kvraft.errors import BadInput, WrongType
 from kvraft.events import Report, ignore
 from kvraft.inputs import instance, shown, whole
+from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
 from kvraft.lsm import Tree, TreeOptions
-from kvraft.manifest import CURRENT, load
 from kvraft.memtable import check_row
-from kvraft.pacing import LOG_BYTES, should_freeze, waiting_log
-from kvraft.plural import counted
 from kvraft.readonly import opened
 from kvraft.record import (
     MAX_VALUE_BYTES,
-    ORIGIN,
     Buffer,
     Kind,
     Position,
@@ -59,9 +57,7 @@ from kvraft.record import (
     pack_write,
     unpack_writes,
 )
-from kvraft.segment import Recovery, recover
 from kvraft.snapshot import Source
-from kvraft.table import html_table
 from kvraft.wal import SEGMENT_BYTES, Durability, Wal
 
 OWNER = "kvraft/store"
@@ -317,28 +313,3 @@ def _pack(first: int, rows: list[Row], ranges: list[Row]) -> bytes:
         pack_write(kind, first + at, timestamp, key, value or b"", commit=at == last)
         for at, (kind, key, timestamp, value) in enumerate(writes)
     )
-
-
-def check_disk(disk: Disk, owner: str) -> Recovery:
-    """Return what the log of ``owner`` holds, if log and tables fit together; write nothing.
-
-    Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign`.
-    """
-    state = load(disk, owner)
-    log = recover(disk, owner, state.flushed if state.installed else ORIGIN)
-    flushed = state.flushed.index
-    if not log.segments and not log.void:
-        if CURRENT in disk.names():
-            raise Damage(CURRENT, 0, "there is a manifest, but the log that belongs to it is gone")
-        return log
-    if log.base.index > flushed:
-        what = f"the log begins after index {log.base.index}, but the tables end at {flushed}"
-        raise Damage(log.segments[0].name, 0, what)
-    if log.last.index < flushed:
-        what = f"the log ends at index {log.last.index}, but the tables hold all through {flushed}"
-        raise Damage(log.segments[-1].name, log.segments[-1].size, what)
-    newest = log.segments[-1] if log.segments else None
-    if newest is not None and (newest.id, newest.size) < state.log:
-        what = f"the log ends here, but it was synced through byte {state.log.size} of segment"
-        raise Damage(newest.name, newest.size, f"{what} {state.log.segment}")
-    return log

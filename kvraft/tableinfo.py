@@ -15,14 +15,12 @@ JSON was.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from kvraft.record import Timestamp
 
-_NAME = re.compile(r"([0-9]{6,})\.sst")
 _KEYS = ("start", "stop")
 
 
@@ -75,17 +73,6 @@ def read_order(tables: Iterable[TableInfo]) -> tuple[TableInfo, ...]:
         (table for table in tables if table.level > 0), key=lambda table: (table.level, table.start)
     )
     return (*newest_first, *deeper)
-
-
-def table_name(number: int) -> str:
-    """Return the name of the file of table ``number``."""
-    return f"{number:06d}.sst"
-
-
-def table_number(name: str) -> int | None:
-    """Return the number of the table in the file ``name``, ``None`` if that is no table's name."""
-    match = _NAME.fullmatch(name)
-    return int(match[1]) if match and table_name(int(match[1])) == name else None
 
 
 def pack_table(table: TableInfo) -> dict[str, Any]:

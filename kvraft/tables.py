@@ -44,16 +44,17 @@ from kvraft.events import (
     TableRemoved,
     TableWritten,
 )
+from kvraft.filenames import table_name, table_number
 from kvraft.levels import Levels
-from kvraft.manifest import NO_LOG, Edit, LogEnd, Manifest, State
+from kvraft.manifest import Edit, Manifest, State
 from kvraft.memtable import Memtable
 from kvraft.merge import Keep, retain
 from kvraft.options import TreeOptions
-from kvraft.record import ORIGIN, Position, Timestamp, label
+from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
 from kvraft.snapshot import Contents, TreeSnapshot
 from kvraft.sstable import Reach, Table
 from kvraft.stats import Counts
-from kvraft.tableinfo import TableInfo, table_name, table_number
+from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter, check_table
 
 Job = Generator[None, None, None]

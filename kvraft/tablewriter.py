@@ -28,11 +28,12 @@ from operator import add
 from typing import Any, NamedTuple
 
 from kvraft import codec
-from kvraft.block import ROW_OVERHEAD, Block, seal
+from kvraft.block import Block, seal
 from kvraft.bloom import Bloom, Builder
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
-from kvraft.record import Row, Timestamp
+from kvraft.filenames import table_name
+from kvraft.record import ROW_OVERHEAD, Row, Timestamp
 from kvraft.sstable import (
     Bounds,
     Reach,
@@ -43,7 +44,7 @@ from kvraft.sstable import (
     info_of,
     pack_footer,
 )
-from kvraft.tableinfo import TableInfo, table_name
+from kvraft.tableinfo import TableInfo
 
 _KEYS_PER_SLICE = 1000  # when the filter is built
 _NO_LOG = Reach()

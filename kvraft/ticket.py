@@ -89,7 +89,10 @@ class Ticket(Errand):
     def advice(self) -> str:
         """What to do about a ticket that ended other than APPLIED, in words; ``""`` for others."""
         if self.stage is Stage.UNKNOWN:
-            return "it may have happened or not, and client.retry(ticket) is safe: it cannot twice"
+            return (
+                "it may have happened or not, and client.retry(ticket) is safe: "
+                "it cannot happen twice"
+            )
         if self.stage is not Stage.ABORTED:
             return ""
         if self.conflict is not None:

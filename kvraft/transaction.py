@@ -186,6 +186,12 @@ class Gatherer:
 
 # ── what client and replica say to each other ───────────────────────────────────────────────────
 
+WINDOW = 32
+"""How many transactions of one client may be under way, counted from the oldest that is.
+
+A client sends no later one, for a session remembers no more of them (session.py).
+"""
+
 
 class Stage(StrEnum):
     """How far a write has come, as its client knows it (see client.py)."""

@@ -13,10 +13,9 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from kvraft.errors import BadInput
-from kvraft.face import Readable
-from kvraft.merge import Pair
+from kvraft.mapping import Readable
 from kvraft.readers import Reader
-from kvraft.record import Buffer, Timestamp
+from kvraft.record import Buffer, Pair, Timestamp
 
 if TYPE_CHECKING:
     from kvraft.lsm import Tree

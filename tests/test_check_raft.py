@@ -365,6 +365,7 @@ def test_what_a_crash_hid_of_a_change_is_told_from_disks(says):
     show.seen["n1"] = show.seen["n1"]._replace(raft=None)
     if not wrong:
         show.step("n1", [first, second])
+        show.step(others[0], [first, second])  # n1 leads again, and sends what it saved
         return
     with pytest.raises(Violation, match="takes up configuration 2 before 1 is committed"):
         show.step("n1", [first, second])

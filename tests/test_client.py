@@ -7,9 +7,9 @@ import pytest
 
 from kvraft.client import MAX_REDIRECTS, Client, WriteFailed
 from kvraft.errors import BadInput
-from kvraft.session import WINDOW
 from kvraft.sim import World
 from kvraft.transaction import (
+    WINDOW,
     Answer,
     Read,
     ReadAnswer,

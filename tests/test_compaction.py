@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from kvraft.compaction import Levelled, Task, Tiered, compact, everything, lasting
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Compacted, CompactionBegan, TableRemoved, TableWritten
+from kvraft.filenames import table_name
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.merge import Keep
 from kvraft.ranges import Ranges
 from kvraft.record import MAX_TIMESTAMP, Position
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table
-from kvraft.tableinfo import TableInfo, read_order, span_of, table_name
+from kvraft.tableinfo import TableInfo, read_order, span_of
 from kvraft.tablewriter import Format, check_table
 from tests.storage import finish, holds, seen, write_table
 

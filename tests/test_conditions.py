@@ -155,9 +155,10 @@ def test_transfers_never_change_the_sum_whoever_crashes():
 class ChecksAtTheLeader(Replica):
     """Decides about expectations when it appends, and not where the log puts the transaction."""
 
-    def _begin_machine(self):
-        super()._begin_machine()
-        self.machine.conflict = lambda entries: 0
+    def new_machine(self):
+        machine = super().new_machine()
+        machine.conflict = lambda entries: 0
+        return machine
 
     def submit(self, request):
         record = request.transaction.records[0]

@@ -34,7 +34,7 @@ def test_the_situations_could_be_those_of_a_tree():
     for tables in exercises.SITUATIONS.values():
         assert len({table.number for table in tables}) == len(tables)
         for level in {table.level for table in tables} - {0}:
-            assert compaction._disjoint([table for table in tables if table.level == level])
+            assert compaction.disjoint([table for table in tables if table.level == level])
 
 
 # ── a strategy ──────────────────────────────────────────────────────────────────────────────────
@@ -128,11 +128,11 @@ def test_a_rule_that_never_lets_go_is_found_out_by_a_real_tree(capsys, monkeypat
 
 
 def test_a_planted_rule_is_gone_afterwards():
-    before = compaction._droppable
+    before = compaction.droppable
     with suppress(ZeroDivisionError), dropping_by(solutions.always):
-        assert compaction._droppable is not before
+        assert compaction.droppable is not before
         raise ZeroDivisionError
-    assert compaction._droppable is before
+    assert compaction.droppable is before
 
 
 # ── the load ────────────────────────────────────────────────────────────────────────────────────

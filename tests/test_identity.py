@@ -10,13 +10,12 @@ from kvraft.cli import main
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten, TimedOut
 from kvraft.events import Crashed
+from kvraft.filenames import is_segment, table_number
 from kvraft.identity import ASIDE, MEMBER, claim, set_aside, successor
 from kvraft.membership import Configuration
 from kvraft.raft import Role
 from kvraft.replica import Options, Replica
-from kvraft.segment import is_segment
 from kvraft.sim import PowerCut, SimDisk, World
-from kvraft.tableinfo import table_number
 from kvraft.transaction import Stage
 
 TINY = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)

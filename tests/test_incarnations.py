@@ -21,6 +21,7 @@ from kvraft.transaction import (
     Stage,
     build,
 )
+from kvraft.writes import WriteDesk
 from tests.test_client import Hand
 from tests.test_replica import Member
 
@@ -265,33 +266,37 @@ def test_who_waits_for_one_copy_is_not_told_of_another_under_the_same_id():
 class Unnamed(Replica):
     """Gives every client the same incarnation: that is what a name alone amounts to."""
 
-    def _settle_registration(self, entry):
-        _, request = self._registering.pop(entry.index)
-        self._replies.append(Registered(self.member, request.sender, request.number, 1))
+    def incarnation(self, entry):
+        return 1
 
 
 class _NoDigest(Machine):
     def apply(self, entries):
         last = entries[-1].record
-        outcome = self.sessions.find(last.txn, last.timestamp).outcome(last.txn.sequence)
+        session = self.sessions.find(last.txn, last.timestamp)
+        outcome = session.outcome(last.txn.sequence)
         if outcome is not None:
             asked = digest(entry.record for entry in entries)
-            session = self.sessions._sessions[last.txn.session]
-            session._outcomes[last.txn.sequence] = outcome._replace(digest=asked)
+            session.add(last.txn.sequence, outcome._replace(digest=asked))
         return super().apply(entries)
+
+
+class _NoDigestAsked(WriteDesk):
+    def answer_known(self, request, asked):
+        txn = request.transaction.id
+        outcome = self.rules.machine.sessions.find(txn, self.log_time).outcome(txn.sequence)
+        return super().answer_known(request, outcome.digest if outcome else asked)
 
 
 class Trusting(Unnamed):
     """Knows a transaction by its id alone, besides."""
 
-    def _begin_machine(self):
-        super()._begin_machine()
-        self.machine.__class__ = _NoDigest
+    write_desk = _NoDigestAsked
 
-    def _answer_from_session(self, request, asked):
-        session = self.machine.sessions.find(request.transaction.id, self._stamp)
-        outcome = session.outcome(request.transaction.id.sequence)
-        return super()._answer_from_session(request, outcome.digest if outcome else asked)
+    def new_machine(self):
+        machine = super().new_machine()
+        machine.__class__ = _NoDigest
+        return machine
 
 
 def life(seed, replica=Replica, steps=30):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from kvraft import frame, manifest
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError
 from kvraft.events import TailCut
-from kvraft.manifest import CURRENT, Edit, Manifest, State, load
+from kvraft.filenames import CURRENT
+from kvraft.manifest import Edit, Manifest, State, load
 from kvraft.record import Position
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.tableinfo import TableInfo

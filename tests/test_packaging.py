@@ -1,5 +1,6 @@
 """What setting up asks for, platform by platform: nothing that would have to be compiled there."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from kvraft import __version__
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -71,3 +74,19 @@ def test_make_installs_what_the_target_needs(target, extra, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     (install,) = (line for line in done.stdout.splitlines() if "pip install" in line)
     assert install.endswith(f"--editable '.[{extra}]'")
+
+
+def test_what_is_cited_is_what_is_here():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.*)$", cited, re.MULTILINE) == [__version__]
+    assert re.findall(r"^license: (.*)$", cited, re.MULTILINE) == [PROJECT["license"]]
+
+
+def test_the_workflow_tests_every_python_and_names_files_that_are_there():
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    (pythons,) = re.findall(r"^ +python: \[(.*)\]$", workflow, re.MULTILINE)
+    assert tuple(pythons.replace('"', "").split(", ")) == PYTHONS
+    named = re.findall(r"tests/\S+", workflow)
+    assert named
+    for file in named:
+        assert (ROOT / file).exists(), file

@@ -9,12 +9,13 @@ import pytest
 from kvraft import frame
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Forgotten
+from kvraft.filenames import is_segment
 from kvraft.identity import claim
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.manifest import load
 from kvraft.options import TreeOptions as Options
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
-from kvraft.segment import ENTRIES, is_segment, read_header
+from kvraft.segment import ENTRIES, read_header
 from kvraft.sstable import Reach, Table
 from kvraft.store import OWNER, Store
 from kvraft.tools.repair import INTACT, repair
@@ -122,8 +123,8 @@ def test_a_table_without_one_of_its_parts_yields_its_rows(tmp_path, part):
             tree.put(b"%03d" % number, b"v" * 20)
         tree.flush()
         [info] = tree.tables
+    from kvraft.filenames import table_name
     from kvraft.sstable import read_footer
-    from kvraft.tableinfo import table_name
 
     disk, name = RealDisk(tmp_path), table_name(info.number)
     bounds, _ = read_footer(disk, name, info.size)

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.session import WINDOW, Outcome, Session
+from kvraft.session import Outcome, Session
+from kvraft.transaction import WINDOW
 
 
 @given(st.lists(st.integers(0, WINDOW - 1), max_size=120))

@@ -14,6 +14,7 @@ from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError, Stopped
 from kvraft.events import Installed, TableWritten
 from kvraft.identity import claim
+from kvraft.log_and_tree import check_disk
 from kvraft.lsm import Tree
 from kvraft.manifest import load
 from kvraft.record import (
@@ -28,7 +29,6 @@ from kvraft.record import (
 )
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.snapshot import STREAM, InMemory, unpack
-from kvraft.store import check_disk
 from kvraft.wal import Wal
 
 KEYS = [b"", b"\x00", b"a", b"ab", b"b", b"\xff"]

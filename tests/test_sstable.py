@@ -16,10 +16,10 @@ from kvraft.block import Block
 from kvraft.bloom import Bloom, Builder
 from kvraft.cache import BlockCache
 from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.filenames import table_name, table_number
 from kvraft.record import Version
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sstable import MAGIC, Table, is_table
-from kvraft.tableinfo import table_name, table_number
 from kvraft.tablewriter import Format, Summary, TableWriter, check_table
 from tests.storage import holds, in_order, write_table
 

@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kvraft import lsm
 from kvraft.batch import WriteBatch
-from kvraft.bounds import prefix_stop
 from kvraft.compaction import Levelled, Tiered
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Locked
@@ -26,6 +25,7 @@ from kvraft.events import (
     TreeOpened,
 )
 from kvraft.lsm import Tree, TreeOptions
+from kvraft.mapping import prefix_stop
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, ORIGIN, Position, Version
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store

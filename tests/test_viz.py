@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import events
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
     Appended,
@@ -50,7 +51,6 @@ from kvraft.events import (
     TreeOpened,
     Undone,
 )
-from kvraft.plural import counted
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
 from kvraft.viz.panels import cluster_view, disk_view, log_view
@@ -177,7 +177,7 @@ def samples() -> dict[type[Event], Event]:
     }
     return {
         kind: kind(*(values[str(field.type)] for field in fields(kind)))
-        for kind in events._KINDS.values()
+        for kind in events.KINDS.values()
         if kind is not Event
     }
 

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from random import Random
 from statistics import median
 
+from kvraft.display import counted
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntries, Message
-from kvraft.plural import counted
 from kvraft.raft import Raft
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 

@@ -24,8 +24,8 @@ from typing import Any
 
 from kvraft import codec
 from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed, missing
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 
 RECORDS = 100_000
 """Records in a database; a fiftieth of it is synced one by one, a fiftieth of it are seeks."""

@@ -45,8 +45,8 @@ from kvraft.check.moves import Do, Step
 from kvraft.check.properties import Violation
 from kvraft.check.space import Bounds, Space
 from kvraft.contract import Options
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 from kvraft.sim.cluster import Cluster
 
 __all__ = ["NO_TIME", "Bounds", "Do", "Report", "Step", "explore"]

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kvraft.contract import ReadReady, Ready, Role
-from kvraft.errors import BadInput
+from kvraft.contract import Ready, Role
+from kvraft.errors import BadInput, NotLeader
 from kvraft.log import Log
 from kvraft.membership import Configuration, committed_index
-from kvraft.messages import AppendEntries, RequestVote, RequestVoteReply
+from kvraft.messages import AppendEntries, Message, RequestVote, RequestVoteReply
 from kvraft.raft import Raft
+from kvraft.reads import Waiting
 from kvraft.record import HardState, Position, configuration_record
 
 
@@ -46,8 +47,9 @@ class TermNotSaved(Raft):
 class VoteReset(Raft):
     """A member that becomes a follower forgets its vote, though the term is still the same."""
 
-    def _become(self, role: Role, term: int, leader: str | None) -> None:
-        super()._become(role, term, leader)
+    def become(self, role: Role, term: int, leader: str | None) -> None:
+        """Change role, and forget the vote."""
+        super().become(role, term, leader)
         if role is Role.FOLLOWER:
             self.vote = None
 
@@ -55,8 +57,11 @@ class VoteReset(Raft):
 class OldVotesCounted(Raft):
     """A candidate counts replies that answer an election of an earlier term."""
 
-    def _on_vote_reply(self, reply: RequestVoteReply) -> None:
-        super()._on_vote_reply(reply._replace(term=self.term))
+    def step(self, message: Message) -> None:
+        """Take a reply of an earlier term for one of this term."""
+        if isinstance(message, RequestVoteReply) and message.term < self.term:
+            message = message._replace(term=self.term)
+        super().step(message)
 
 
 class OlderTermsCounted(Raft):
@@ -104,32 +109,41 @@ class VotesTwice(Raft):
 class RepliesCounted(Raft):
     """A candidate counts replies, not voters: one that comes twice counts twice (§5.2)."""
 
-    def _on_vote_reply(self, reply: RequestVoteReply) -> None:
-        before = sum(self._votes.values())
-        super()._on_vote_reply(reply)
-        if self.role is Role.CANDIDATE and reply.granted and sum(self._votes.values()) == before:
-            silent = [name for name in self.configuration.voting if name not in self._votes]
-            super()._on_vote_reply(reply._replace(sender=silent[0]))
+    def step(self, message: Message) -> None:
+        """Take a second vote of a member for one of a member that has not replied."""
+        before = self.status().votes
+        super().step(message)
+        if isinstance(message, RequestVoteReply) and message.granted:
+            votes = self.status().votes
+            if self.role is Role.CANDIDATE and sum(votes.values()) == sum(before.values()):
+                silent = [name for name in self.configuration.voting if name not in votes]
+                super().step(message._replace(sender=silent[0]))
 
 
 class TruncatesAlways(Raft):
     """A follower cuts its log behind what an append covers, even where they agree (Figure 2)."""
 
-    def _take_entries(self, append: AppendEntries) -> bool:
-        taken = super()._take_entries(append)
+    def take_entries(self, append: AppendEntries) -> bool:
+        """Append what is new, and drop what the message does not cover."""
+        taken = super().take_entries(append)
         end = append.prev_index + len(append.entries)
         if taken and self.commit_index <= end < self.log.last_index:
-            self._supersede(end + 1)
+            self.supersede(end + 1)
         return taken
 
 
 class CommitsOwnTail(Raft):
     """A follower commits what its leader did, though only a part is known to match (Figure 2)."""
 
-    def _on_append_entries(self, append: AppendEntries) -> None:
-        super()._on_append_entries(append)
-        if self.leader == append.sender and self.log.holds(append.prev_index, append.prev_term):
-            self.commit_through(min(append.commit, self.log.last_index))
+    def step(self, message: Message) -> None:
+        """Commit as far as an append says, up to the end of this log."""
+        super().step(message)
+        if (
+            isinstance(message, AppendEntries)
+            and self.leader == message.sender
+            and self.log.holds(message.prev_index, message.prev_term)
+        ):
+            self.commit_through(min(message.commit, self.log.last_index))
 
 
 class ReadsUnconfirmed(Raft):
@@ -140,7 +154,7 @@ class ReadsUnconfirmed(Raft):
         if self.leading is None:
             super().read_index(token)
         else:
-            self._ready_reads.append(ReadReady(token, self.commit_index))
+            self.serve(Waiting(token, self.commit_index, 0, self.ticks))
 
 
 class ChangesAtOnce(Raft):
@@ -148,7 +162,8 @@ class ChangesAtOnce(Raft):
 
     def propose_change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Append the new configuration, whatever the old one is."""
-        self._check_leads()
+        if self.leading is None:
+            raise NotLeader(self.member, self.leader)
         new = Configuration(tuple(voters), (), tuple(learners))
         return self.append_own([configuration_record(new.to_bytes())])[0]
 

@@ -18,6 +18,7 @@ from kvraft import clock
 from kvraft.cache import BlockCache
 from kvraft.disk import Disk
 from kvraft.errors import BadInput
+from kvraft.filenames import table_name
 from kvraft.machine import Machine
 from kvraft.manifest import State
 from kvraft.membership import Configuration
@@ -31,9 +32,9 @@ from kvraft.sim.disk import SimDisk
 from kvraft.snapshot import TreeSnapshot, unpack
 from kvraft.sstable import Table
 from kvraft.stats import Counts
-from kvraft.tableinfo import TableInfo, table_name
+from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter
-from kvraft.transaction import Complete, Gatherer, Refusal, Registered, Submit, Undo
+from kvraft.transaction import Complete, Gatherer, Refusal, Submit, Undo
 
 # ── who may cut the log ─────────────────────────────────────────────────────────────────────────
 
@@ -79,16 +80,18 @@ class AppliesWhatIsAppended(Replica):
 
     _through = 0
 
-    def _save(self, ready: Ready) -> None:
-        super()._save(ready)
+    def save(self, ready: Ready) -> None:
+        """Save it, and give the state machine what is new in it."""
+        super().save(ready)
         for entry in ready.entries:
             if entry.index > max(self._through, self.tree.applied.index):
                 self._through = entry.index
-                super()._take(entry)
+                super().take(entry)
 
-    def _take(self, entry: Entry) -> None:
+    def take(self, entry: Entry) -> None:
+        """Take a committed entry that was not taken yet."""
         if entry.index > max(self._through, self.tree.applied.index):
-            super()._take(entry)
+            super().take(entry)
 
 
 class _Forgiving(Gatherer):
@@ -102,9 +105,11 @@ class _Forgiving(Gatherer):
 class UndoesWhatItBegan(Replica):
     """Only the leader that appended a transaction knows, from memory, that it is to be undone."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        self.machine._gatherer = _Forgiving()
+    def new_machine(self) -> Machine:
+        """Return one that undoes nothing."""
+        machine = super().new_machine()
+        machine.gatherer = _Forgiving()
+        return machine
 
 
 class _Careless(Machine):
@@ -118,9 +123,9 @@ class _Careless(Machine):
 class ChecksBeforeAppending(Replica):
     """A leader checks what a transaction has read before it appends it; nobody does at apply."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        self.machine = _Careless(self.tree, clock.pack(self.options.session_millis), self._report)
+    def new_machine(self) -> Machine:
+        """Return one that finds no conflict."""
+        return _Careless(self.tree, clock.pack(self.options.session_millis), self.report)
 
     def submit(self, request: Submit) -> None:
         """Take a transaction if all that it has read is still so, as far as this member knows."""
@@ -128,7 +133,7 @@ class ChecksBeforeAppending(Replica):
         honest = Machine.conflict(self.machine, tuple(asked))
         if honest and self.raft.role is Role.LEADER:
             txn, why = request.transaction.id, "what it read was written since"
-            self._replies.append(Refusal(self.member, request.sender, txn, request.attempt, 0, why))
+            self.reply(Refusal(self.member, request.sender, txn, request.attempt, 0, why))
         else:
             super().submit(request)
 
@@ -141,7 +146,7 @@ class _TombstonesCount(Machine):
         for number, entry in enumerate(entries, 1):
             key, value = entry.record.key, entry.record.value
             if entry.record.kind is Kind.EXPECT:
-                found = self._tree.version(key)
+                found = self.tree.version(key)
                 if (found.timestamp if found else 0) != int.from_bytes(value, "little"):
                     return number
         return 0
@@ -150,10 +155,9 @@ class _TombstonesCount(Machine):
 class ExpectsTombstones(Replica):
     """A key that was deleted is not the same as one that never was, until its tombstone goes."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        life = clock.pack(self.options.session_millis)
-        self.machine = _TombstonesCount(self.tree, life, self._report)
+    def new_machine(self) -> Machine:
+        """Return one that looks at tombstones."""
+        return _TombstonesCount(self.tree, clock.pack(self.options.session_millis), self.report)
 
 
 class StampsNotRaised(Replica):
@@ -178,10 +182,11 @@ class _NoMemory(Sessions):
 class AppliesRetries(Replica):
     """A transaction that comes again is carried out again."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        life = clock.pack(self.options.session_millis)
-        self.machine.sessions = _NoMemory(self.tree.scan(prefix=SESSIONS), life)
+    def new_machine(self) -> Machine:
+        """Return one that knows of no transaction before."""
+        machine = super().new_machine()
+        machine.sessions = _NoMemory(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+        return machine
 
 
 class _ByTheClock(Sessions):
@@ -189,18 +194,21 @@ class _ByTheClock(Sessions):
 
     millis: Callable[[], int] | None = None
 
-    def _expire(self, now: Timestamp) -> list[str]:
-        return super()._expire(clock.pack(self.millis()) if self.millis else now)
+    def expire(self, now: Timestamp) -> list[str]:
+        """Forget what is too old by that clock."""
+        return super().expire(clock.pack(self.millis()) if self.millis else now)
 
 
 class ExpiresByItsClock(Replica):
     """A session is forgotten when a member's own clock says so."""
 
-    def _begin_machine(self) -> None:
-        super()._begin_machine()
-        life = clock.pack(self.options.session_millis)
-        self.machine.sessions = _ByTheClock(self.tree.scan(prefix=SESSIONS), life)
-        self.machine.sessions.millis = self._millis
+    def new_machine(self) -> Machine:
+        """Return one whose sessions look at this member's clock."""
+        machine = super().new_machine()
+        sessions = _ByTheClock(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+        sessions.millis = self.millis
+        machine.sessions = sessions
+        return machine
 
 
 class CountsIncarnations(Replica):
@@ -208,12 +216,10 @@ class CountsIncarnations(Replica):
 
     _given = 0
 
-    def _settle_registration(self, entry: Entry) -> None:
+    def incarnation(self, entry: Entry) -> int:
+        """Return the next number."""
         self._given += 1
-        super()._settle_registration(entry)
-        said = self._replies[-1]
-        if isinstance(said, Registered):
-            self._replies[-1] = said._replace(incarnation=self._given)
+        return self._given
 
 
 # ── snapshots ───────────────────────────────────────────────────────────────────────────────────

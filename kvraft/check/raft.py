@@ -89,6 +89,7 @@ class RaftChecker:
         self._names = names
         self._past: dict[str, _Past] = {}
         self._known: dict[tuple[int, int], tuple[Entry, int]] = {}
+        self._committed_in_a_crash: set[tuple[int, int]] = set()  # configurations: index, term
         self._leader_of: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
         self._asked: dict[tuple[str, int], int] = {}
@@ -372,7 +373,7 @@ class RaftChecker:
             found.append((entry.index, after))
             if past.raft is None:  # it stood there when the member was first seen
                 continue
-            if index > self.committed and not self._committed_unseen(name, past, raft, found[-2]):
+            if index > self.committed and not self._committed_unseen(past, raft, found[-2]):
                 what = f"takes up configuration {entry.index} before {index} is committed"
             elif not _overlap(before, after):
                 what = f"goes from members {before} to {after} at once"
@@ -385,24 +386,28 @@ class RaftChecker:
             what = f"{name} acts on {raft.configuration}, but its log says {newest} at {index}"
             self._fail(Property.ONE_CHANGE, (name,), what)
 
-    def _committed_unseen(
-        self, name: str, past: _Past, raft: Raft, place: tuple[int, Configuration]
-    ) -> bool:
-        """Whether a configuration may have been committed in a step that nobody saw the end of.
+    def _committed_unseen(self, past: _Past, raft: Raft, place: tuple[int, Configuration]) -> bool:
+        """Return whether a configuration was committed in a step that nobody saw the end of.
 
         A member that crashes in the middle of a step may have learned that one is committed, and
-        taken up and saved the next; what it had learned is gone.  Its disk tells: what is committed
-        is on the disks of a majority of each half.
+        taken up and saved the next; what it had learned is gone.  The disks know: what is committed
+        is on those of a majority of each half.  They are asked when the member starts again, and
+        the answer is remembered for the members that it then sends the next configuration to.
         """
         index, configuration = place
-        if raft is past.raft or index <= raft.log.base.index:
+        if index <= raft.log.base.index:
             return False
         entry = _at(raft.log, index)
-        return all(
+        if (entry.index, entry.term) in self._committed_in_a_crash:
+            return True
+        seen = raft is not past.raft and all(
             2 * sum(self._on_disk(voter, entry) for voter in voters) > len(voters)
             for voters in (configuration.voters, configuration.outgoing)
             if voters
         )
+        if seen:
+            self._committed_in_a_crash.add((entry.index, entry.term))
+        return seen
 
     # ── everything ──────────────────────────────────────────────────────────────────────────────
 

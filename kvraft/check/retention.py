@@ -31,6 +31,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from kvraft.check.properties import Violation
+from kvraft.display import counted
 from kvraft.events import (
     Appended,
     ConfigurationChanged,
@@ -48,7 +49,6 @@ from kvraft.events import (
     Started,
     Trace,
 )
-from kvraft.plural import counted
 
 __all__ = ["CutChecker", "Retention"]
 

@@ -29,16 +29,15 @@ from kvraft.check.properties import Violation
 from kvraft.check.usage import DISK, MEMORY, Trend, Usage, trend, usage_of
 from kvraft.client import Client
 from kvraft.compaction import Levelled
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
-from kvraft.plural import counted
 from kvraft.record import Kind
 from kvraft.replica import Options, Replica
-from kvraft.session import WINDOW
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.world import MILLI, World
 from kvraft.ticket import Ticket
-from kvraft.transaction import Stage
+from kvraft.transaction import WINDOW, Stage
 
 SMALL = Options(
     memtable_bytes=16 << 10,

@@ -40,6 +40,7 @@ from kvraft.check.retention import CutChecker
 from kvraft.check.transactions import Effect, TransactionChecker
 from kvraft.client import Client, ReadFailed
 from kvraft.compaction import Levelled, Tiered
+from kvraft.display import counted
 from kvraft.draft import Draft
 from kvraft.errors import BadInput, Busy, Forgotten, NotLeader
 from kvraft.events import (
@@ -58,7 +59,6 @@ from kvraft.events import (
     TailCut,
     Trace,
 )
-from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import Timestamp
 from kvraft.replica import Options, Replica

@@ -34,7 +34,7 @@ from typing import NamedTuple
 
 from kvraft import clock
 from kvraft.check.properties import Property, Violation
-from kvraft.plural import counted
+from kvraft.display import counted
 from kvraft.record import RESERVED, Entry, Kind, Timestamp, TxnId
 from kvraft.replica import Replica
 from kvraft.sim.world import World

@@ -26,13 +26,12 @@ from random import Random
 from statistics import fmean, linear_regression
 from typing import NamedTuple
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
+from kvraft.filenames import is_segment, table_number
 from kvraft.record import entry_size
 from kvraft.replica import Replica
-from kvraft.segment import is_segment
 from kvraft.sim.disk import SimDisk
-from kvraft.tableinfo import table_number
 
 FLAT = 0.05
 """What climbs by no more than this share of its level over half a soak does not grow."""

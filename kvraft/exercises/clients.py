@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
-from kvraft import clock
 from kvraft.events import Applied
 from kvraft.lesson import unanswered
+from kvraft.machine import Machine
 from kvraft.record import Timestamp, TxnId
 from kvraft.replica import Replica
-from kvraft.session import SESSIONS, WINDOW, Outcome, Session, Sessions
+from kvraft.session import SESSIONS, Outcome, Session, Sessions
 from kvraft.sim.alone import Alone
 from kvraft.sim.outages import begun, lost_updates
-from kvraft.transaction import Submit, build
+from kvraft.transaction import WINDOW, Submit, build
 
 COPIES = ("refused", "undone", "silent", "applied")
 """What a client can know of one copy of its transaction.
@@ -100,9 +100,11 @@ def stamped_by(raised: Raised) -> type[Replica]:
 
     class Stamped(Replica):
         def raised(self, timestamp: Timestamp) -> Timestamp:
-            stamp = asked(timestamp, self._stamp)
+            stamp = asked(timestamp, self.log_time)
             if type(stamp) is not int or stamp < 0:
-                raise _WrongStamp(f"raised({timestamp}, {self._stamp}) gives {stamp!r}: no stamp.")
+                raise _WrongStamp(
+                    f"raised({timestamp}, {self.log_time}) gives {stamp!r}: no stamp."
+                )
             return stamp
 
     return Stamped
@@ -171,10 +173,10 @@ def remembering(carry_out: CarryOut) -> type[Replica]:
             return _Judged(super().find(txn, now), carry_out)
 
     class Remembering(Replica):
-        def _begin_machine(self) -> None:
-            super()._begin_machine()
-            life = clock.pack(self.options.session_millis)
-            self.machine.sessions = Asking(self.tree.scan(prefix=SESSIONS), life)
+        def new_machine(self) -> Machine:
+            machine = super().new_machine()
+            machine.sessions = Asking(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+            return machine
 
     return Remembering
 

@@ -154,7 +154,7 @@ def _impossible(task: object, tables: Sequence[TableInfo]) -> str:
         return f"it asks for level {level!r}: levels are 0 to {DEEPEST} here."
     if type(task.table_bytes) is not int or task.table_bytes < KIB:
         return "table_bytes is not a whole number from 1024 on."
-    if task.move and (level == 0 or not compaction._disjoint(inputs)):
+    if task.move and (level == 0 or not compaction.disjoint(inputs)):
         return "tables can be moved to a level below 0 only, and if their spans do not overlap."
     start, stop = span_of(inputs)
     for other in tables if level else ():
@@ -222,7 +222,7 @@ class Situation(NamedTuple):
     def right(self) -> bool:
         """Whether the tombstone may go, by the rule in place."""
         merged = replace(_other(0, b"k", b"k\0", TIMESTAMP, TIMESTAMP), tombstones=1)
-        return compaction._droppable([merged], self.others)(KEY, TIMESTAMP)
+        return compaction.droppable([merged], self.others)(KEY, TIMESTAMP)
 
     def __str__(self) -> str:
         if not self.others:
@@ -270,7 +270,7 @@ def dropping_by(rule: Rule) -> Iterator[None]:
     def droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Callable[..., bool]:
         return lambda key, timestamp: rule(key, timestamp, others)
 
-    with mock.patch.object(compaction, "_droppable", droppable):
+    with mock.patch.object(compaction, "droppable", droppable):
         yield
 
 

@@ -27,11 +27,11 @@ from kvraft.check.planted import OlderTermsCounted
 from kvraft.check.properties import Violation
 from kvraft.check.raft import watch
 from kvraft.contract import Role
+from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError, NotLeader
 from kvraft.events import Delivered
 from kvraft.lesson import unanswered
 from kvraft.messages import RequestVote
-from kvraft.plural import counted
 from kvraft.raft import Raft
 from kvraft.record import ORIGIN, HardState, Position
 from kvraft.sim.cluster import Cluster

@@ -38,6 +38,7 @@ from typing import Protocol, Unpack
 
 from kvraft import inputs
 from kvraft.contract import Options, ReadReady, Role
+from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, TimedOut
 from kvraft.events import (
     Crashed,
@@ -56,14 +57,12 @@ from kvraft.events import (
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import Message
-from kvraft.plural import counted
 from kvraft.raft import Raft
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.sim.mail import Letter, Mail, Pick
 from kvraft.sim.member import Member, appended, past
 from kvraft.sim.network import describe
 from kvraft.sim.world import TICK
-from kvraft.table import html_table
 
 MOMENT = 1_000
 """Microseconds that pass with each input by hand."""

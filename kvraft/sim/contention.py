@@ -19,10 +19,10 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.client import Client
+from kvraft.display import counted
 from kvraft.draft import Draft
 from kvraft.errors import BadInput
 from kvraft.inputs import whole
-from kvraft.plural import counted
 from kvraft.record import Timestamp
 from kvraft.replica import Options, Replica
 from kvraft.sim.world import World

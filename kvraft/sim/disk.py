@@ -47,8 +47,8 @@ from random import Random
 from kvraft import disk as files
 from kvraft import inputs
 from kvraft.disk import Disk
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 
 WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "sync_dir")
 """The kinds of calls that change something; ``read`` is the only other one that can be broken."""

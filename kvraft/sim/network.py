@@ -14,6 +14,7 @@ from collections.abc import Collection
 from random import Random
 from typing import NamedTuple
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.inputs import flag, probability, whole
 from kvraft.messages import (
@@ -30,7 +31,6 @@ from kvraft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from kvraft.plural import counted
 from kvraft.record import label
 from kvraft.transaction import (
     Answer,

@@ -29,6 +29,7 @@ from random import Random
 from kvraft import inputs
 from kvraft.client import Client
 from kvraft.disk import Disk
+from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, Busy, NotLeader, Stopped, TimedOut
 from kvraft.events import (
     Crashed,
@@ -45,12 +46,10 @@ from kvraft.events import (
 )
 from kvraft.identity import MEMBER, own_files, set_aside, successor
 from kvraft.membership import Configuration
-from kvraft.plural import counted
 from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage, Envelope, Network, describe
-from kvraft.table import html_table
 from kvraft.transaction import (
     Answer,
     Later,

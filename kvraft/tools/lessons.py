@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kvraft import __version__
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 
 RECORD = ".kvraft-lessons.json"
 FIRST = "00_tour.ipynb"

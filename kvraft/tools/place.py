@@ -11,10 +11,8 @@ from pathlib import Path
 
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput
-from kvraft.manifest import CURRENT
+from kvraft.filenames import CURRENT, is_segment, table_number
 from kvraft.readonly import ReadOnlyDisk
-from kvraft.segment import is_segment
-from kvraft.tableinfo import table_number
 
 
 def open_place(directory: Path) -> RealDisk:

@@ -43,27 +43,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kvraft.disk import RealDisk
+from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten
+from kvraft.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
 from kvraft.identity import MEMBER
+from kvraft.log_recovery import Recovery, recover
 from kvraft.lsm import Tree
-from kvraft.manifest import (
-    CURRENT,
-    NO_LOG,
-    LogEnd,
-    Manifest,
-    State,
-    edits,
-    is_manifest,
-    load,
-    owner_of,
-    torn_tail,
-)
-from kvraft.plural import counted
-from kvraft.record import ORIGIN, HardState, Position, label
-from kvraft.segment import Recovery, is_segment, read_header, recover
+from kvraft.manifest import Manifest, State, edits, load, owner_of, torn_tail
+from kvraft.record import NO_LOG, ORIGIN, HardState, LogEnd, Position, label
+from kvraft.segment import read_header
 from kvraft.sstable import Reach, Table
 from kvraft.store import OWNER
-from kvraft.tableinfo import TableInfo, table_name, table_number
+from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter, check_table
 from kvraft.tools.place import open_place
 from kvraft.tools.progress import progress

@@ -27,13 +27,14 @@ from typing import Any
 from kvraft import frame
 from kvraft.block import TRAILER_BYTES, Block, unseal
 from kvraft.disk import Disk
+from kvraft.display import counted
 from kvraft.errors import Damage, Foreign
-from kvraft.plural import counted
+from kvraft.filenames import table_name
 from kvraft.ranges import Ranges
 from kvraft.record import Row, label, survey_entries, unpack_writes
 from kvraft.segment import ENTRIES, SEAL, read_header
 from kvraft.sstable import Bounds, Reach, decode_index, reach_of, read_footer
-from kvraft.tableinfo import TableInfo, table_name
+from kvraft.tableinfo import TableInfo
 
 _UNREADABLE = (Damage, Foreign, ValueError)
 _SOUND = zlib.crc32(bytes(4))

@@ -18,13 +18,13 @@ from typing import Any
 from kvraft.batch import WriteBatch
 from kvraft.disk import Disk, RealDisk
 from kvraft.errors import BadInput
+from kvraft.filenames import CURRENT, is_segment
+from kvraft.log_and_tree import check_disk
 from kvraft.lsm import Tree
-from kvraft.manifest import CURRENT
 from kvraft.manifest import owner_of as owner_of_tree
 from kvraft.record import RESERVED
-from kvraft.segment import is_segment
 from kvraft.segment import owner_of as owner_of_log
-from kvraft.store import OWNER, Store, check_disk
+from kvraft.store import OWNER, Store
 from kvraft.tools.place import look_into, unsure
 from kvraft.tools.progress import progress
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, NamedTuple
 
 from kvraft.disk import Disk
+from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import (
     Flushed,
@@ -27,7 +28,6 @@ from kvraft.events import (
     Voted,
 )
 from kvraft.messages import AppendEntries
-from kvraft.plural import counted
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import RESERVED, TxnId
 from kvraft.replica import Options

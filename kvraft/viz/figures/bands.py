@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from kvraft.display import counted
 from kvraft.events import SegmentDropped, Trace
-from kvraft.plural import counted
 from kvraft.segment import Segment
 from kvraft.sim.lag import CatchUp
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled

@@ -23,8 +23,8 @@ from matplotlib.patches import Patch
 
 from kvraft import frame
 from kvraft.errors import Damage, Foreign
+from kvraft.log_recovery import Recovery, recover
 from kvraft.record import Entry, HardState, unpack_entries
-from kvraft.segment import Recovery, recover
 from kvraft.sim.disk import SimDisk
 from kvraft.viz.figures.style import one_panel, some, titled
 from kvraft.viz.panels import dissect, segments_of

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, Marks, Trace
-from kvraft.plural import counted
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, stacked, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, fill_of
 from kvraft.viz.trace import series

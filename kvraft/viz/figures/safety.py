@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from kvraft.plural import counted
+from kvraft.display import counted
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from kvraft.check.soak import Outage, Sample, points, trends
 from kvraft.check.usage import second_half, trend
-from kvraft.plural import counted
+from kvraft.display import counted
 from kvraft.viz.figures.style import MEMBER_LINES, titled
 from kvraft.viz.svg import BLACK, GREY, ORANGE
 

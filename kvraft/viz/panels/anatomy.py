@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 from kvraft import frame
 from kvraft.disk import Disk
+from kvraft.display import counted
 from kvraft.errors import BadInput, Damage
 from kvraft.frame import Frame
-from kvraft.plural import counted
 from kvraft.record import ENTRY_OVERHEAD, Entry, entry_size, label, unpack_entries
-from kvraft.segment import _HEADER_SEED, CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
+from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, HEADER_SEED, SEAL
 
 FRAME_NAMES = {
     HEADER: "header",
@@ -125,7 +125,7 @@ def dissect_segment(data: bytes, owner: str, name: str, *, sealed: bool = False)
     pieces: list[Piece] = []
     at = 0
     while at < len(data):
-        found = frame.decode(data, at, seed=_HEADER_SEED if at == 0 else seed)
+        found = frame.decode(data, at, seed=HEADER_SEED if at == 0 else seed)
         if isinstance(found, Frame):
             pieces.append(_sound(data, found))
         else:

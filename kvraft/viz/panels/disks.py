@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvraft.plural import counted
+from kvraft.display import counted
 from kvraft.viz import svg
 from kvraft.viz.trace import History, Member, summary
 

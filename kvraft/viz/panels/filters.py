@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kvraft.bloom import Bloom, positions
-from kvraft.plural import counted
+from kvraft.display import counted
 from kvraft.record import label
 from kvraft.viz import svg
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
     Appended,
@@ -39,7 +40,6 @@ from kvraft.events import (
     Superseded,
     Trace,
 )
-from kvraft.plural import counted
 from kvraft.viz import svg
 from kvraft.viz.trace import members_of
 

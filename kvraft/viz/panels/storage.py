@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from kvraft.display import counted
 from kvraft.events import (
     Applied,
     Compacted,
@@ -28,7 +29,6 @@ from kvraft.events import (
     Trace,
     TreeOpened,
 )
-from kvraft.plural import counted
 from kvraft.viz import svg
 from kvraft.viz.trace import EMPTY, History, Segment
 

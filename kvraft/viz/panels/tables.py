@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from kvraft.block import Block
 from kvraft.disk import Disk
-from kvraft.plural import counted
+from kvraft.display import counted
+from kvraft.filenames import table_name
 from kvraft.record import label
 from kvraft.sstable import Table, read_footer
-from kvraft.tableinfo import table_name
 from kvraft.viz import svg
 
 _COLOURS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvraft.display import counted
 from kvraft.events import (
     Appended,
     Applied,
@@ -52,7 +53,6 @@ from kvraft.events import (
     Undone,
     Voted,
 )
-from kvraft.plural import counted
 
 
 def interesting(trace: Trace) -> list[int]:

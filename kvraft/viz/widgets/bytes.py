@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 from kvraft.disk import Disk
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 from kvraft.viz import svg
 from kvraft.viz.panels import (
     HEXDUMP_HEIGHT,

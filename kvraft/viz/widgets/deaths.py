@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import ipywidgets as widgets
 
 from kvraft.check.torn import Death, End
+from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.plural import counted
 from kvraft.viz.panels import lanes_view
 from kvraft.viz.trace import History
 from kvraft.viz.widgets.slider import Slider, line

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 
+from kvraft.display import counted
 from kvraft.events import Crashed
-from kvraft.plural import counted
 from kvraft.sim.outages import Outage
 from kvraft.viz.panels import spacetime
 from kvraft.viz.widgets.slider import Slider

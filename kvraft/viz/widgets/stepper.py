@@ -10,9 +10,9 @@ from functools import partial
 
 import ipywidgets as widgets
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, RoleChanged, SegmentDropped, Step, Trace
-from kvraft.plural import counted
 from kvraft.viz.panels import cluster_view, disk_view, log_view
 from kvraft.viz.trace import History, View, interesting, story_line, summary
 from kvraft.viz.widgets.slider import Slider, button, line

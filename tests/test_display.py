@@ -1,10 +1,12 @@
-"""What a notebook shows of worlds, clusters and consensus modules that are looked at."""
+"""How counts are shown, and what a notebook shows of worlds, clusters and consensus modules."""
 
 from html.parser import HTMLParser
 
+import pytest
+
+from kvraft.display import counted, html_table
 from kvraft.sim import World
 from kvraft.sim.cluster import Cluster
-from kvraft.table import html_table
 
 
 class Cells(HTMLParser):
@@ -85,3 +87,16 @@ def test_a_cluster_and_a_status_show_what_there_is():
     assert shown["log"] == "1 to 1"
     others = [name for name in cluster.members if name != leader]
     assert all(shown[name].endswith("match 1") for name in others)
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [
+        (0, "table", "0 tables"), (1, "table", "1 table"), (2, "table", "2 tables"),
+        (1, "entry", "1 entry"), (3, "entry", "3 entries"), (2, "key", "2 keys"),
+        (2, "flush", "2 flushes"), (2, "log segment", "2 log segments"),
+        (1234, "row", "1,234 rows"), (2, "life", "2 lives"),
+    ],
+)  # fmt: skip
+def test_one_is_not_many(number, noun, said):
+    assert counted(number, noun) == said

@@ -1,9 +1,12 @@
-"""The face of a store, a tree, a view and a client: what they have of a Python mapping.
+"""What a store, a tree, a view and a client have of a Python mapping, and the bounds of a scan.
 
 Only what costs what it looks like: there is no ``len()``, for nobody knows how many keys there are
 without reading them all; ``sum(1 for _ in store)`` does that, and looks like it.  Iteration goes
 over keys in their order, and like a scan it sees one moment; what a client's scan sees, reading.py
 says.
+
+A scan goes over the keys with ``start <= key < stop``, where ``None`` is no end; a prefix is short
+for the two bounds of all keys that begin with it.
 
 Invariant: everything here is said in terms of ``get`` and ``scan``, and knows nothing of trees.
 """
@@ -13,8 +16,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 
-from kvraft.merge import Pair
-from kvraft.record import Buffer
+from kvraft.errors import BadInput
+from kvraft.record import Buffer, Pair, as_bytes
 
 
 class Readable(ABC):
@@ -67,3 +70,28 @@ class Readable(ABC):
     def items(self) -> Generator[Pair, None, None]:
         """Return an iterator over keys and values: :meth:`scan` of everything."""
         return self.scan()
+
+
+def prefix_stop(prefix: bytes) -> bytes | None:
+    r"""Return the ``stop`` that ends a scan from ``prefix`` behind its last key; ``None``: no end.
+
+    >>> prefix_stop(b"user/"), prefix_stop(b"a\xff"), prefix_stop(b"\xff")
+    (b'user0', b'b', None)
+    """
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
+
+
+def bounds(start: Buffer, stop: Buffer | None, prefix: Buffer | None) -> tuple[bytes, bytes | None]:
+    """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
+    if prefix is not None:
+        if start != b"" or stop is not None:
+            raise BadInput("a scan has a prefix or bounds, not both")
+        prefix = as_bytes(prefix, "the prefix of a scan")
+        return prefix, prefix_stop(prefix)
+    start = as_bytes(start, "the start of a scan")
+    if stop is not None:
+        stop = as_bytes(stop, "the stop of a scan")
+        if start > stop:
+            raise BadInput(f"a scan must not start behind its stop: {start!r} is above {stop!r}")
+    return start, stop

@@ -1,0 +1,54 @@
+"""How counts and small tables are shown to a reader, in messages, in a terminal and in a notebook.
+
+It lies below all that speaks, so that every message and every output says it in one way.  Tables
+are text and nothing else, without pictures or colours, so that they look as the notebook does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_ES = ("sh", "ch", "s", "x")
+_LEFT = "style='text-align:left'"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``number`` with commas and ``noun``, in the plural unless there is one.
+
+    >>> counted(1, "table"), counted(0, "entry"), counted(1707, "key")
+    ('1 table', '0 entries', '1,707 keys')
+    """
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of ``noun``; the last word of several is the one that changes.
+
+    >>> plural("range delete"), plural("flush"), plural("history"), plural("day"), plural("life")
+    ('range deletes', 'flushes', 'histories', 'days', 'lives')
+    """
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    if noun.endswith("fe"):
+        return noun[:-2] + "ves"
+    return noun + ("es" if noun.endswith(_ES) else "s")
+
+
+def html_table(caption: str, rows: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> str:
+    """Return a table: a caption, the names of its ``columns``, if any, and its rows.
+
+    The first cell of a row says what the row is about.  Cells are shown as ``str`` shows them.
+    """
+    head = "".join(f"<th {_LEFT}>{escape(column)}</th>" for column in columns)
+    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+    lines = f"<tr>{head}</tr>{body}" if columns else body
+    return f"<table><caption>{escape(caption)}</caption>{lines}</table>"
+
+
+def _cells(row: Sequence[object]) -> str:
+    kinds = ("th", *("td",) * (len(row) - 1))
+    return "".join(
+        f"<{kind} {_LEFT}>{escape(str(cell))}</{kind}>"
+        for kind, cell in zip(kinds, row, strict=True)
+    )

@@ -1,0 +1,111 @@
+"""What consensus reports: roles, votes, commitment, members, and the marks (Raft §5, §6, §7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvraft.events.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChanged(Event):
+    """A member has a new role, term or leader.  ``leader`` is ``""`` while none is known."""
+
+    role: str  # "follower", "candidate" or "leader"
+    term: int
+    leader: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voted(Event):
+    """A member gave its one vote of ``term`` to ``candidate``, maybe itself."""
+
+    term: int
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Event):
+    """A member learned that the log is committed through ``index``."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanged(Event):
+    """A member acts on another configuration: the one of log entry ``index`` (Raft §6).
+
+    That may be an older one again, if the newer was superseded.
+    """
+
+    index: int
+    voters: tuple[str, ...]
+    outgoing: tuple[str, ...]
+    learners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressChanged(Event):
+    """A leader sends to ``member`` in another way: "probe", "replicate" or "snapshot"."""
+
+    member: str
+    state: str
+    next: int
+    match: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferBegan(Event):
+    """A leader is handing over to ``member`` and takes no proposals meanwhile (thesis §3.10)."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferEnded(Event):
+    """A leader no longer hands over to ``member``, and says ``why``: it takes proposals again."""
+
+    member: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLost(Event):
+    """A leader found that ``member`` lost entries that it had acknowledged as durable.
+
+    It had acknowledged the log through ``acknowledged``; of that it holds no more than through
+    ``holds``.  It is sent nothing that would hide this, and counts for nothing new.
+    """
+
+    member: str
+    acknowledged: int
+    holds: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken(Event):
+    """A member's log was replaced by a leader's snapshot of everything through ``index`` (§7)."""
+
+    index: int
+    term: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """A member ignored a message of ``sender`` that nobody sound would send."""
+
+    kind: str
+    sender: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marks(Event):
+    """The five marks of a replica, reported whenever one moves."""
+
+    first: int
+    flushed: int
+    applied: int
+    committed: int
+    last: int

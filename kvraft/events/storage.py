@@ -1,0 +1,260 @@
+"""What log, tree and state machine report: segments, transactions, memtables and tables.
+
+Sizes are in bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvraft.events.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Appended(Event):
+    """Entries were written to the log, from index ``first`` on, one a list position.
+
+    They are synced, but where a store without consensus asked for less (``wal.Durability``).
+
+    ``keys`` are labels; a no-op has key ``""`` and transaction ``""``.  ``ends`` is the commit
+    mark of each entry.
+    """
+
+    segment: int
+    first: int
+    terms: tuple[int, ...]
+    keys: tuple[str, ...]
+    txns: tuple[str, ...]
+    ends: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded(Event):
+    """The entries ``first`` … ``last`` conflict with the leader's; what is appended next wins."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOpened(Event):
+    """A log segment was begun; its first entry will be ``first``."""
+
+    segment: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSealed(Event):
+    """A log segment is complete and will never be written again."""
+
+    segment: int
+    first: int
+    last: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HoldsChanged(Event):
+    """Somebody who holds the log came, went, or now needs it from another segment on.
+
+    ``holders`` and ``needs`` go together: the oldest index that each holder still needs.
+    """
+
+    holders: tuple[str, ...]
+    needs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CutDecided(Event):
+    """Segments wholly below ``floor`` may go: each holder no longer needs them.
+
+    ``holders`` and ``needs`` go together: the oldest index that each holder still needs.
+    """
+
+    floor: int
+    holders: tuple[str, ...]
+    needs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDropped(Event):
+    """A sealed segment was removed from disk."""
+
+    segment: int
+    first: int
+    last: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TailCut(Event):
+    """A torn write, never acknowledged, was cut off the end of a file.
+
+    The log keeps the bytes in a file of their own (``log_recovery.py``).
+    """
+
+    file: str
+    offset: int
+    size: int  # bytes cut
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFilled(Event):
+    """There was no space for what the log had to write, as ``what`` says; reads go on."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceFound(Event):
+    """There is space again: the log takes writes as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogReset(Event):
+    """All entries were dropped: the log goes on behind ``index``, where a snapshot ends (§7)."""
+
+    index: int
+    term: int
+
+
+# ── the tree ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Event):
+    """A complete transaction reached the memtable, its last entry at ``index``."""
+
+    index: int
+    txn: str
+    records: int
+    memtable_rows: int
+    memtable_size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Undone(Event):
+    """The entries ``first`` … ``last`` of a transaction that never completed were dropped."""
+
+    txn: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated(Event):
+    """A transaction that was applied before came again at ``index`` and changed nothing."""
+
+    txn: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdTaken(Event):
+    """The transaction that ends at ``index`` did nothing: ``txn`` is the id of another one."""
+
+    txn: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicted(Event):
+    """The transaction that ends at ``index`` did nothing: it had read ``key``, written since."""
+
+    txn: str
+    index: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionExpired(Event):
+    """A session was deleted at ``index``, as nobody had used it for long by log time.
+
+    ``client`` is whose it was, as ``name.incarnation``.
+    """
+
+    client: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemtableFrozen(Event):
+    """A memtable takes no more writes and waits to be flushed."""
+
+    rows: int
+    size: int  # bytes
+    through: int  # the last log index it holds
+
+
+@dataclass(frozen=True, slots=True)
+class TableWritten(Event):
+    """An SSTable is complete and synced, but not yet live."""
+
+    table: int
+    rows: int
+    size: int  # bytes
+    first_key: str
+    last_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed(Event):
+    """The manifest says: everything through log index ``through`` is in live SSTables.
+
+    ``table`` is the number of the table that was added, 0 if there was nothing to write.
+    """
+
+    through: int
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionBegan(Event):
+    """The SSTables ``inputs`` are being merged into new ones of ``level``."""
+
+    inputs: tuple[int, ...]
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted(Event):
+    """The manifest says: ``outputs``, of ``level``, took the place of ``inputs``.
+
+    Where both are the same, the tables moved to that level as they are.  ``read`` and ``written``
+    are in bytes; ``tombstones`` is how many went for good.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    level: int
+    read: int
+    written: int
+    tombstones: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableRemoved(Event):
+    """The file of an SSTable is gone: it was live no more, and nobody read it."""
+
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreeOpened(Event):
+    """A tree was opened with these live SSTables, in the order in which they are read."""
+
+    tables: tuple[int, ...]
+    levels: tuple[int, ...]
+    sizes: tuple[int, ...]  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Installed(Event):
+    """The manifest says: the tables of a snapshot through index ``through`` replaced all others.
+
+    ``tables`` are their numbers, newest first; memtables are empty.
+    """
+
+    through: int
+    tables: tuple[int, ...]

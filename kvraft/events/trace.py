@@ -1,0 +1,132 @@
+"""Traces: histories of what happened, step by step, which are saved and loaded as lines of JSON.
+
+Invariant: a trace is written one step a line with keys in a fixed order: the same history gives the
+same bytes, on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from kvraft.errors import BadInput
+from kvraft.events import consensus, storage, world
+from kvraft.events.event import Event
+
+__all__ = ["KINDS", "Step", "Trace"]
+
+
+class Step(NamedTuple):
+    """One event, filed: at ``at`` microseconds of the world's time, by ``who``."""
+
+    at: int
+    who: str
+    event: Event
+
+
+class Trace:
+    """A history: steps in the order in which they happened.  Reads like a sequence of steps."""
+
+    def __init__(self, steps: Iterable[Step] = ()) -> None:
+        self._steps = list(steps)
+
+    def file(self, at: int, who: str, event: Event) -> None:
+        """Add one event at the end."""
+        self._steps.append(Step(at, who, event))
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._steps)
+
+    @typing.overload
+    def __getitem__(self, at: int) -> Step: ...
+    @typing.overload
+    def __getitem__(self, at: slice) -> Trace: ...
+    def __getitem__(self, at: int | slice) -> Step | Trace:
+        return Trace(self._steps[at]) if isinstance(at, slice) else self._steps[at]
+
+    def of(self, *kinds: type[Event], who: str | None = None) -> list[Step]:
+        """Return the steps whose event is one of ``kinds``, by ``who`` if given."""
+        return [
+            step
+            for step in self._steps
+            if isinstance(step.event, kinds) and who in (None, step.who)
+        ]
+
+    def lines(self) -> Iterator[str]:
+        """Yield each step as one line of JSON, without the line's end."""
+        for step in self._steps:
+            line = {"at": step.at, "who": step.who, "event": type(step.event).__name__}
+            yield json.dumps(line | asdict(step.event))
+
+    def save(self, file: IO[str]) -> None:
+        """Write the trace as JSON lines."""
+        for line in self.lines():
+            file.write(line + "\n")
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the saved trace: the same digest means the same history."""
+        digest = hashlib.sha256()
+        for line in self.lines():
+            digest.update(line.encode() + b"\n")
+        return digest.hexdigest()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Read a trace that :meth:`save` wrote; ``BadInput`` names the first line that is none."""
+        trace = cls()
+        try:
+            with Path(path).open(encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):
+                    trace._steps.append(_parse(line, f"{path}, line {number}"))
+        except UnicodeDecodeError:
+            raise BadInput(f"{path} is not text in UTF-8") from None
+        return trace
+
+
+KINDS: dict[str, type[Event]] = {
+    name: kind
+    for module in (consensus, storage, world)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+}
+"""The kinds of events, by name."""
+_TYPES: dict[type[Event], dict[str, Any]] = {
+    kind: typing.get_type_hints(kind) for kind in KINDS.values()
+}
+
+
+def _parse(line: str, where: str) -> Step:
+    try:
+        data = json.loads(line)
+    except ValueError:
+        raise BadInput(f"{where}: not a line of JSON") from None
+    if not isinstance(data, dict) or not isinstance(data.get("at"), int):
+        raise BadInput(f"{where}: a step needs a whole number 'at'")
+    kind = KINDS.get(data.get("event", ""))
+    if kind is None:
+        raise BadInput(f"{where}: there is no event {data.get('event')!r}")
+    values = {}
+    for field in fields(kind):
+        value = data.get(field.name)
+        values[field.name] = _as(_TYPES[kind][field.name], value, f"{where}: {field.name}")
+    return Step(data["at"], str(data.get("who", "")), kind(**values))
+
+
+def _as(hint: Any, value: Any, where: str) -> Any:
+    """Return ``value`` from JSON as ``hint``, an ``int``, ``str``, ``bool`` or tuple of one."""
+    if isinstance(hint, types.GenericAlias):
+        if not isinstance(value, list):
+            raise BadInput(f"{where} must be a list, not {value!r}")
+        return tuple(_as(typing.get_args(hint)[0], item, where) for item in value)
+    if type(value) is not hint:
+        raise BadInput(f"{where} must be {hint.__name__}, not {value!r}")
+    return value

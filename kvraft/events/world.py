@@ -1,0 +1,93 @@
+"""What a world and its clients report: messages, faults, and how far writes have come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvraft.events.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Event):
+    """A message left for ``to``.  ``first`` … ``last`` are the entries it carries, 0 if none."""
+
+    id: int
+    kind: str
+    to: str
+    term: int
+    first: int
+    last: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered(Event):
+    """Message ``id`` reached its receiver."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Event):
+    """Message ``id`` will never arrive."""
+
+    id: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """A member opened its disk and runs; the marks say what it found there."""
+
+    term: int
+    first: int
+    flushed: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed(Event):
+    """A member lost its memory and every byte that was not synced."""
+
+    lost: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """A member stopped by itself, for the reason given."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioned(Event):
+    """The network was cut into groups, each written as names with spaces between."""
+
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Healed(Event):
+    """The network is whole again."""
+
+
+# ── the client ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class TicketMoved(Event):
+    """A client's write reached another stage; ``index`` is its last log index, 0 if unknown."""
+
+    txn: str
+    stage: str
+    member: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected(Event):
+    """A client was told to ask another member, ``""`` if the one asked knew none."""
+
+    txn: str
+    asked: str
+    leader: str
