@@ -55,7 +55,6 @@ from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
 from kvraft.viz.panels import cluster_view, disk_view, log_view
 from kvraft.viz.trace import (
-    CHECKPOINT,
     Cell,
     History,
     Member,
@@ -67,6 +66,7 @@ from kvraft.viz.trace import (
     take,
     text,
 )
+from kvraft.viz.trace.state import CHECKPOINT
 
 VIEWS = (cluster_view, log_view, disk_view)
 SMALL = Options(memtable_bytes=1_200, segment_bytes=700)
