@@ -127,6 +127,17 @@ def _sentence(who: str, event: Event) -> str:
                 f"{who}: first {event.first}, flushed {event.flushed}, applied {event.applied}, "
                 f"committed {event.committed}, last {event.last}"
             )
+        case _:
+            return (
+                _txn_sentence(who, event)
+                or _member_sentence(who, event)
+                or _disk_sentence(who, event)
+                or _world_sentence(who, event)
+            )
+
+
+def _txn_sentence(who: str, event: Event) -> str:
+    match event:
         case Applied():
             return (
                 f"{who} applies {event.txn}: {counted(event.records, 'record')}, "
@@ -153,12 +164,7 @@ def _sentence(who: str, event: Event) -> str:
             return f"client {who}: {event.txn} is {event.stage}{where}"
         case Redirected():
             return f"client {who}: {event.asked} says to ask {event.leader or 'somebody else'}"
-        case _:
-            return (
-                _member_sentence(who, event)
-                or _disk_sentence(who, event)
-                or _world_sentence(who, event)
-            )
+    return ""
 
 
 def _member_sentence(who: str, event: Event) -> str:
