@@ -235,7 +235,7 @@ def test_a_false_answer_is_found():
         put(world, checker, b"k", b"1")
         checker.check()
         if message is ReadAnswer:
-            world._send(Read("c", world.leader(), 99, 1, b"k"))
+            world.send(Read("c", world.leader(), 99, 1, b"k"))
             checker.check()
         else:
             world.client("c").submit({b"k": b"2"})

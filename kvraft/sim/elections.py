@@ -25,7 +25,7 @@ from kvraft.contract import Options, Role
 from kvraft.errors import BadInput
 from kvraft.raft import Raft
 from kvraft.sim.cluster import Cluster
-from kvraft.sim.world import TICK
+from kvraft.sim.timeline import TICK
 
 LIMIT = 2_000
 """When a trial is given up, in milliseconds."""

@@ -34,6 +34,10 @@ class TablePart(NamedTuple):
     start: int
     end: int
 
+    def __str__(self) -> str:
+        """Return it in words: what it is and from where to where."""
+        return f"{self.name} at {self.start} to {self.end - 1}"
+
 
 def parts_of(disk: Disk, number: int) -> list[TablePart]:
     """Return the parts of table ``number`` from its first byte to its last."""
