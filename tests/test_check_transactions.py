@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import clock
+from kvraft.check.model import Effect, Model, Promise, unpacked
 from kvraft.check.properties import Property, Violation
-from kvraft.check.transactions import Effect, Model, Promise, TransactionChecker, unpacked
+from kvraft.check.transactions import TransactionChecker
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import Machine
 from kvraft.record import (

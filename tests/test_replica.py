@@ -12,7 +12,8 @@ from zlib import crc32
 
 import pytest
 
-from kvraft.check.invariants import Checker, Violation
+from kvraft.check.invariants import Checker
+from kvraft.check.properties import Violation
 from kvraft.errors import Stopped
 from kvraft.events import CutDecided, MemtableFrozen, Repeated, SegmentDropped, Undone
 from kvraft.log import Log

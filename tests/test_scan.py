@@ -4,7 +4,9 @@ from random import Random
 
 import pytest
 
-from kvraft.check.transactions import Promise, TransactionChecker, Violation
+from kvraft.check.model import Promise
+from kvraft.check.properties import Violation
+from kvraft.check.transactions import TransactionChecker
 from kvraft.client import ReadFailed
 from kvraft.desk import PAGE_BYTES, Desk
 from kvraft.errors import BadInput, WrongType

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.invariants import Checker, Violation, WorldChecker
+from kvraft.check.invariants import Checker, WorldChecker
+from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
 from kvraft.client import WriteFailed
 from kvraft.errors import BadInput, Damage, Foreign, TimedOut
