@@ -227,7 +227,7 @@ class Replica:
         self.stamp = self.tree.timestamp
         """The highest timestamp in this member's log, or in its tree."""
         self._note_stamps(entries)
-        self.raft.snapshot = self.offer()
+        self.raft.compact(self.wal.base.index, self.offer())
         self._led = False
         self.waits_for_space = ""
         self._told_holds: tuple[tuple[str, int], ...] = ()
@@ -242,7 +242,7 @@ class Replica:
         self._full = False
         self._look_for_space()
         self._skew.tick()
-        self.raft.tick()
+        self.raft.tick(full=bool(self._low))
 
     def receive(self, message: Message) -> None:
         """Take a message from another member; one that waits for space on its disk hears none."""
@@ -499,10 +499,9 @@ class Replica:
         """Return who still needs which part of the log, and why (retention.py)."""
         segments, budget = self.wal.segments, self.options.retain_bytes
         reach, tree = reach_of(segments, budget), tree_hold(self.tree.flushed.index)
-        leading = self.raft.leading
-        if leading is not None:
+        if self.raft.role is Role.LEADER:
             far, base = reach_of(segments, 2 * budget), self.wal.base.index
-            return Holds((tree, *follower_holds(leading.followers(), base, reach, far)))
+            return Holds((tree, *follower_holds(self.raft.followers, base, reach, far)))
         if self.raft.configuration.members == (self.member,):
             return Holds((tree,))
         return Holds((tree, members_hold(self.raft.replicated, reach)))
@@ -672,7 +671,6 @@ class Replica:
             self._low = ""
         else:
             self._low = f"the disk of {self.member} is full: {counted(free, 'byte')} free"
-        self.raft.full = bool(self._low)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 

@@ -1,5 +1,7 @@
 """What a leader takes is what a follower takes: one rule, wherever entries enter."""
 
+from random import Random
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -198,8 +200,8 @@ def started(**changes):
         "member": "n1",
         "configuration": sound.configuration,
         "log": Log(),
-        "hard_state": sound._saved,
-        "random": sound._random,
+        "hard_state": HardState(sound.term, sound.vote),
+        "random": Random(0),
         "incarnation": 1,
     }
     return Raft(**(given | changes))

@@ -387,7 +387,7 @@ def test_the_newest_configuration_is_in_force():
     show = Show()
     show.put("n1", [])
     new = Configuration(("n4",), NAMES)
-    show.seen["n1"].raft._configurations.append((0, new))
+    show.seen["n1"].raft._core.configurations.append((0, new))
     with pytest.raises(Violation, match="n1 acts on n4, outgoing n1 n2 n3, but its log says"):
         show.checker.stepped("n1")
 
