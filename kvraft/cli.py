@@ -1,7 +1,7 @@
-"""The command line: what can be asked of ``kvraft``, and how every command ends.
+"""The command line: the commands and options of ``kvraft``, and how every command ends.
 
-An error that kvraft raises on purpose, or the system for a file, is printed as one sentence.  What
-can be known to be wrong before a command starts is refused before it starts: numbers, and where its
+An error that kvraft raises on purpose, or that the system raises for a file, is printed as one
+sentence.  What can be checked before a command starts is checked then: numbers, and where its
 output is to go.  Exit statuses:
 
 === ============================================================================================
@@ -33,6 +33,11 @@ STATUSES = (
     "Exit status: 0 done, and nothing was found; 1 something was found, such as damage or a broken "
     "rule; 2 wrong usage, bad input, no such file, or in use; 130 ended by Ctrl-C."
 )
+KEY_HELP = {
+    "prefix": "only keys that begin so",
+    "start": "only keys from this one on",
+    "stop": "only keys before this one",
+}
 WIDEST = 100
 """Columns of the widest help, for long lines are hard to read."""
 
@@ -41,11 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` (the process's, by default) name; return its status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without our signs shows others
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal that lacks a sign of ours shows another
     options = parser().parse_args(arguments)
     try:
         status: int | None = options.run(options)
-        if sys.stdout is not None:  # as it is where it was closed
+        if sys.stdout is not None:  # it is if the caller closed it
             sys.stdout.flush()
     except KvraftError as error:
         say(f"kvraft: {error}", sys.stderr)
@@ -59,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status or 0
 
 
-# ── what options may say ────────────────────────────────────────────────────────────────────────
+# ── values of options ────────────────────────────────────────────────────────────────────────────
 
 
 def _whole(least: int, what: str) -> Callable[[str], int]:
@@ -91,7 +98,7 @@ def _range(text: str) -> range:
 
 
 def _output(text: str) -> Path:
-    """Return the path of a file that is to be written, if it can be: known before hours of work."""
+    """Return the path of a file to write; refuse it now, not after hours of work."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a directory: name a file")
@@ -110,7 +117,7 @@ def _figure(text: str) -> Path:
 
 
 def _folder(text: str) -> Path:
-    """Return the path of a folder that output goes to; the command makes it if it is not there."""
+    """Return the path of a folder for output; the command makes it if it is not there."""
     path = Path(text)
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not there.is_dir():
@@ -120,11 +127,11 @@ def _folder(text: str) -> Path:
     return path
 
 
-# ── what can be asked ───────────────────────────────────────────────────────────────────────────
+# ── commands and their options ──────────────────────────────────────────────────────────────────
 
 
 class _Help(argparse.HelpFormatter):
-    """Help as wide as the terminal, but no wider than can be read, and on a narrow one, folded."""
+    """Help as wide as the terminal, but no wider than is easy to read."""
 
     def __init__(self, prog: str) -> None:
         width = min(shutil.get_terminal_size().columns, WIDEST) - 2
@@ -161,9 +168,9 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
     """Add what needs no files: lessons, and clusters that live for one command."""
     lab = adders.add_parser(
         "lab",
-        help="copy the lessons to a folder of yours and open them in JupyterLab",
-        description="Copy the lessons to a folder of yours and open the first in JupyterLab. What "
-        "you changed there is never written over.",
+        help="copy the lessons to your own folder and open them in JupyterLab",
+        description="Copy the lessons to your own folder and open the first in JupyterLab. What "
+        "you changed there is never overwritten.",
     )
     lab.add_argument(
         "directory",
@@ -171,12 +178,12 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
         nargs="?",
         default=Path("kvraft-lessons"),
         metavar="DIR",
-        help="where you want them (kvraft-lessons)",
+        help="the folder to copy to (kvraft-lessons)",
     )
     lab.add_argument(
         "--update",
         action="store_true",
-        help="bring newer versions, too: in place of lessons that you did not change, and beside "
+        help="copy newer versions, too: in place of lessons that you did not change, and beside "
         "those that you did",
     )
     lab.add_argument("--no-open", action="store_true", help="only copy")
@@ -191,18 +198,21 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
 
     tour = adders.add_parser(
         "tour",
-        help="replay real earthquakes into a cluster that is made to fail, and tell the story",
+        help="replay real earthquakes into a cluster that is made to fail, and tell what happens",
         description="Replay 1,707 real earthquakes into three simulated members: an election, "
-        "commits, a dead leader, an undone transaction, flushes, log cuts, a crash, a recovery.",
+        "commits, a dead leader, an undone transaction, flushes, log truncation, a crash, a "
+        "recovery.",
     )
     tour.add_argument(
         "--seed",
         type=_whole(0, "a seed"),
         default=1,
         metavar="N",
-        help="another seed, another history (1)",
+        help="another seed gives another history (1)",
     )
-    tour.add_argument("--save", type=_folder, metavar="DIR", help="write pictures and trace there")
+    tour.add_argument(
+        "--save", type=_folder, metavar="DIR", help="save the pictures and the trace there"
+    )
     tour.add_argument("--file", type=Path, metavar="CSV", help="replay this catalogue instead")
     tour.add_argument(
         "--data",
@@ -214,33 +224,38 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
 
     play = adders.add_parser(
         "play",
-        help="play a scenario, such as figure_8, and tell what happens line by line",
-        description="Play a situation of data/scenarios, or a file of your own, in a cluster of "
+        help="play a scenario, such as figure_8, and show what happens line by line",
+        description="Play a scenario of data/scenarios, or a file of your own, in a cluster of "
         "consensus modules, with every safety property checked after each step.",
     )
-    play.add_argument("scenario", nargs="?", help="a name, or a file .txt; none lists all names")
-    play.add_argument("--planted", metavar="BUG", help="give all members this bug, and see")
+    play.add_argument(
+        "scenario", nargs="?", help="a name, or a .txt file; without it, all names are listed"
+    )
+    play.add_argument("--planted", metavar="BUG", help="plant this bug in all members")
     play.set_defaults(run=commands.play)
 
     swarm = adders.add_parser(
         "swarm",
-        help="live random lives of small clusters, with everything checked after each step",
+        help="make random runs of small clusters, with everything checked after each step",
         description="Try to break a cluster: clients write and read while members crash, disks "
-        "fail and fill up, messages are lost and clocks go wrong. A seed is one life. Ends with "
+        "fail and fill up, messages are lost and clocks go wrong. A seed is one run. Ends with "
         "status 1 if anything was found.",
     )
     swarm.add_argument(
-        "--seeds", type=_range, default=range(1, 21), metavar="A-B", help="which lives (1-20)"
+        "--seeds", type=_range, default=range(1, 21), metavar="A-B", help="which runs (1-20)"
     )
-    swarm.add_argument("--planted", metavar="MISTAKE", help="give all members this mistake")
-    swarm.add_argument("--trace", type=_output, metavar="FILE", help="of one life: write it there")
+    swarm.add_argument("--planted", metavar="BUG", help="plant this bug in all members")
+    swarm.add_argument(
+        "--trace", type=_output, metavar="FILE", help="write the trace of one run there"
+    )
     swarm.set_defaults(run=commands.swarm)
 
     soak = adders.add_parser(
         "soak",
-        help="transactions without end, to see that disk and memory stay bounded",
-        description="Let three members with tiny segments and memtables take transactions without "
-        "end, while they crash and clients come and go, and measure their disks and memory.",
+        help="run many transactions, to see that disk and memory stay bounded",
+        description="Let three members with tiny segments and memtables take very many "
+        "transactions, while they crash and clients come and go, and measure their disks and "
+        "memory.",
     )
     soak.add_argument(
         "--transactions",
@@ -254,12 +269,14 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
         type=_whole(0, "a seed"),
         default=1,
         metavar="N",
-        help="another seed, another history (1)",
+        help="another seed gives another history (1)",
     )
     soak.add_argument(
-        "--out", type=_output, metavar="FILE", help="write all samples there, as JSON"
+        "--out", type=_output, metavar="FILE", help="write all samples to this file, as JSON"
     )
-    soak.add_argument("--figure", type=_figure, metavar="FILE", help="draw them: .png or .svg")
+    soak.add_argument(
+        "--figure", type=_figure, metavar="FILE", help="draw the samples: .png or .svg"
+    )
     soak.set_defaults(run=commands.soak)
 
 
@@ -272,14 +289,16 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     verify.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     verify.add_argument(
-        "--owner", metavar="NAME", help="refuse any directory but that of this CLUSTER/MEMBER"
+        "--owner",
+        metavar="NAME",
+        help="refuse a directory that belongs to any other CLUSTER/MEMBER",
     )
     verify.set_defaults(run=commands.verify)
 
     look = adders.add_parser(
         "inspect",
         help="print what the bytes of a log, of tables, of a manifest or of a tree mean",
-        description="Look into the files of a member, a store or a tree, sound or damaged.",
+        description="Print what is in the files of a member, a store or a tree, valid or damaged.",
     )
     look.add_argument(
         "what",
@@ -289,27 +308,27 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     look.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     look.add_argument(
-        "--number", type=_whole(1, "a table's number"), metavar="N", help="of one table (all)"
+        "--number", type=_whole(1, "a table's number"), metavar="N", help="only this table (all)"
     )
-    look.add_argument("--rows", action="store_true", help="every row of a table, too")
-    look.add_argument("--json", action="store_true", help="one JSON document")
+    look.add_argument("--rows", action="store_true", help="print every row of a table, too")
+    look.add_argument("--json", action="store_true", help="print one JSON document")
     look.set_defaults(run=commands.inspect)
 
     repair = adders.add_parser(
         "repair",
         help="make a new manifest for tables whose manifest is lost or damaged",
-        description="Rebuild a manifest from the tables that are sound, and put the rest aside.",
+        description="Rebuild a manifest from the valid tables, and set the rest aside.",
     )
     repair.add_argument("directory", type=Path, metavar="DIR", help="where the tables are")
-    repair.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    repair.add_argument("--dry-run", action="store_true", help="only print what would be done")
     repair.set_defaults(run=commands.repair)
 
     rebuild = adders.add_parser(
         "rebuild",
         help="set a member's files aside, so that another member can begin there",
-        description="Set aside all files of a member whose disk forgot what it promised: damaged, "
-        "wiped in part, or an old copy. Nothing is deleted. The member comes back under another "
-        "name, by a change of members.",
+        description="Set aside all files of a member whose disk no longer holds what it promised "
+        "to keep: damaged, partly wiped, or an old copy. Nothing is deleted. The member comes back "
+        "under another name, by a change of members.",
     )
     rebuild.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     rebuild.set_defaults(run=commands.rebuild)
@@ -317,21 +336,23 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     dump = adders.add_parser(
         "dump",
         help="write keys and values as lines of JSON",
-        description="Write what a tree or store holds, a line a key; see load.",
+        description="Write what a tree or a store holds, one line per key, as load reads it.",
     )
     dump.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
-    dump.add_argument("--out", type=_output, metavar="FILE", help="write there instead of here")
-    for name in ("prefix", "start", "stop"):
-        dump.add_argument(f"--{name}", type=os.fsencode, metavar="KEY", help=f"{name} of the keys")
     dump.add_argument(
-        "--at", type=_whole(0, "a timestamp"), metavar="TIMESTAMP", help="as it was then"
+        "--out", type=_output, metavar="FILE", help="write to this file, not to standard output"
+    )
+    for name in ("prefix", "start", "stop"):
+        dump.add_argument(f"--{name}", type=os.fsencode, metavar="KEY", help=KEY_HELP[name])
+    dump.add_argument(
+        "--at", type=_whole(0, "a timestamp"), metavar="TIMESTAMP", help="as it was at this time"
     )
     dump.set_defaults(run=commands.dump)
 
     fill = adders.add_parser(
         "load",
         help="put lines of JSON into a store",
-        description="Put what dump wrote into the store in DIR, a new one if there is none.",
+        description="Put what dump wrote into the store in DIR; make a new one if there is none.",
     )
     fill.add_argument("directory", type=_folder, metavar="DIR", help="where the store is")
     fill.add_argument("file", type=Path, metavar="FILE", help="lines of JSON; - for standard input")
@@ -342,8 +363,9 @@ def _add_bench(adders: argparse._SubParsersAction[_Parser]) -> None:
     """Add what measures."""
     bench = adders.add_parser(
         "bench",
-        help="measure a part, beside a peer measured in the same run",
-        description="Measure a part of kvraft and print medians, and ratios to a peer.",
+        help="measure a part, and a peer beside it",
+        description="Measure a part of kvraft and print medians, and ratios to a peer measured "
+        "in the same run.",
     )
     bench.add_argument(
         "part", choices=["consensus", "storage"], metavar="PART", help="consensus or storage"
@@ -353,12 +375,12 @@ def _add_bench(adders: argparse._SubParsersAction[_Parser]) -> None:
         type=_whole(1, "rounds"),
         default=5,
         metavar="N",
-        help="how often, for a median (5)",
+        help="how many rounds, for a median (5)",
     )
     bench.add_argument(
         "--records",
         type=_whole(100, "records"),
         metavar="N",
-        help="how many there are, for storage (100,000)",
+        help="how many records, for storage (100,000)",
     )
     bench.set_defaults(run=commands.bench)

@@ -42,14 +42,14 @@ def lab(options: argparse.Namespace) -> int:
 def play(options: argparse.Namespace) -> None:
     """Play a scenario, or list all."""
     from kvraft.check import scenario
-    from kvraft.check.planted import planted
+    from kvraft.check.registry import planted_consensus
     from kvraft.viz.words import story_line
 
     if options.scenario is None:
         for name in scenario.names():
             say(f"{name:30} {scenario.load(name).title}")
         return
-    consensus = planted(options.planted) if options.planted else None
+    consensus = planted_consensus(options.planted) if options.planted else None
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
     told = 0
@@ -68,17 +68,19 @@ def play(options: argparse.Namespace) -> None:
 
 
 def swarm(options: argparse.Namespace) -> int:
-    """Live random lives, and say what was found in them."""
-    from kvraft.check.planted_storage import planted_storage
-    from kvraft.check.swarm import live, tell
-    from kvraft.replica import Replica
+    """Make random runs of small clusters, and say what was found in them."""
+    from kvraft.check.registry import Bug, planted
+    from kvraft.check.swarm import run_seed, summary
 
-    replica = planted_storage(options.planted) if options.planted else Replica
+    bug = planted(options.planted) if options.planted else Bug("none")
     if options.trace is not None and options.seeds[0] != options.seeds[-1]:
-        raise BadInput("a trace is of one life: name one seed")
-    results = (live(seed, replica=replica, trace=options.trace) for seed in options.seeds)
+        raise BadInput("a trace is of one run: name one seed")
+    results = (
+        run_seed(seed, replica=bug.replica, consensus=bug.consensus, trace=options.trace)
+        for seed in options.seeds
+    )
     found = False
-    for line in tell(results, planted=options.planted or ""):
+    for line in summary(results, planted=options.planted or ""):
         found |= line.startswith("seed")
         say(line)
     return int(found)

@@ -1,8 +1,8 @@
 """Which frame holds an entry of the log, and of which term it is, without holding the entries.
 
 A log is read by index, but its files are rows of frames, and a later frame may supersede what an
-earlier one holds.  This is the table in memory that both recovery (``segment.py``) and the open log
-(``wal.py``) keep::
+earlier one holds.  This is the table in memory that both recovery (``log_recovery.py``) and the
+open log (``wal.py``) keep::
 
     batches     frame of 1 … 64 │ frame of 65 … 80 │ frame of 81 … 150      where entries are
     turns       term 1 from 1 on        │ term 3 from 70 on                 of which term they are
@@ -17,13 +17,10 @@ Invariants:
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kvraft.record import ORIGIN, Entry, Position, slice_entries
-
-READ_BYTES = 1 << 20
-"""What is read in one go, unless a frame is larger."""
 
 
 class Batch(NamedTuple):
@@ -85,6 +82,19 @@ class LogIndex:
         within = self.base.index <= place.index <= self.last
         return within and self.term_at(place.index) == place.term
 
+    def check_follows(self, turns: Sequence[Position]) -> None:
+        """Raise ``ValueError`` unless entries that begin at ``turns[0]`` can stand in this log.
+
+        They come after those they follow and in the place of those they supersede.  Once older
+        segments are gone, a frame may begin at or below ``base``, for it superseded some of what
+        they held; the term of the entry before it is then unknown, and taken for 0.
+        """
+        first, term = turns[0]
+        if not 1 <= first <= self.last + 1:
+            raise ValueError(f"entry {first} follows entry {self.last}")
+        if term < (before := self.term_at(first - 1)):
+            raise ValueError(f"entry {first} is of term {term}, after term {before}")
+
     def extend(self, turns: Sequence[Position], last: int) -> None:
         """Take in entries through ``last``, which supersede what is from their first one on.
 
@@ -143,19 +153,3 @@ def turns_of(entries: Sequence[Entry]) -> list[Position]:
             turns.append(Position(index, term))
         expected, newest = index + 1, term
     return turns
-
-
-def stretches(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
-    """Yield ``batches`` in lists of such as lie in one file, near each other and in order."""
-    stretch: list[Batch] = []
-    for batch in batches:
-        if stretch and (
-            batch.file != stretch[-1].file
-            or batch.offset < stretch[-1].offset
-            or batch.offset + batch.length - stretch[0].offset > READ_BYTES
-        ):
-            yield stretch
-            stretch = []
-        stretch.append(batch)
-    if stretch:
-        yield stretch

@@ -57,7 +57,7 @@ digest, each 8 bytes little-endian, in rising order of sequence.  Its key ends i
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from kvraft.record import RESERVED, Row, Timestamp, TxnId
@@ -141,6 +141,9 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sessions)
 
     def find(self, txn: TxnId, now: Timestamp) -> Session:
         """Return the session of ``txn``, an empty one if there is none that lives ``now``."""

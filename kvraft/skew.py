@@ -68,7 +68,8 @@ class Skew:
         self._allowed = allowed
         self._patience = patience
         self._ticks = 0
-        self._heard: dict[str, tuple[int, int]] = {}  # milliseconds, and the tick that heard it
+        self.heard: dict[str, tuple[int, int]] = {}
+        """The last reading of each other member's clock: milliseconds, and the tick it came in."""
 
     def tick(self) -> None:
         """Let one tick pass."""
@@ -87,13 +88,13 @@ class Skew:
     def hear(self, member: str, millis: int) -> None:
         """Take note of what another member's clock said, in milliseconds; 0 for no clock."""
         if millis:
-            self._heard[member] = millis, self._ticks
+            self.heard[member] = millis, self._ticks
 
     def readings(self, members: Collection[str]) -> dict[str, int]:
         """Return what is known of the clocks of ``members`` now, by name, this member's own too."""
         known = {
             name: millis
-            for name, (millis, tick) in self._heard.items()
+            for name, (millis, tick) in self.heard.items()
             if name in members and self._ticks - tick <= self._patience
         }
         return known if self._millis is None else {**known, self._member: self.wall()}

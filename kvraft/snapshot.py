@@ -24,7 +24,7 @@ Invariants:
 
 How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
 never a mixture, is told where it is done: :meth:`kvraft.lsm.Tree.install`,
-:meth:`kvraft.wal.Wal.reset`, :func:`kvraft.segment.recover`.
+:meth:`kvraft.wal.Wal.reset`, :func:`kvraft.log_recovery.recover`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Opening them mends what a crash may legally leave behind (a torn tail, an unfinished table).
 Verifying only looks, writes nothing, and says what opening would find and do.  That the newest log
 entries may not be durable is said if no file vouches for them; what can be known of a log that
-became shorter is told in ``segment.py``.
+became shorter is told in ``log_recovery.py``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from kvraft.filenames import CURRENT, is_manifest, is_segment, table_name, table
 from kvraft.identity import ASIDE, MEMBER, REBUILD, check_member
 from kvraft.levels import Levels
 from kvraft.log_and_tree import check_disk
+from kvraft.log_recovery import Recovery
 from kvraft.manifest import State, load, torn_tail
 from kvraft.manifest import owner_of as owner_of_tree
-from kvraft.segment import Recovery, owner_of
+from kvraft.segment import owner_of
 from kvraft.snapshot import Spool
 from kvraft.sstable import Table
 from kvraft.store import OWNER

@@ -40,7 +40,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
-from typing import NoReturn
 
 from kvraft import disk as files
 from kvraft import frame
@@ -59,7 +58,8 @@ from kvraft.events import (
     ignore,
 )
 from kvraft.inputs import instance, whole
-from kvraft.logindex import Batch, LogIndex, stretches, turns_of
+from kvraft.log_recovery import Recovery, recover, repair
+from kvraft.logindex import Batch, LogIndex, turns_of
 from kvraft.record import (
     NO_LOG,
     Entry,
@@ -72,20 +72,14 @@ from kvraft.record import (
 )
 from kvraft.segment import (
     CLOSED,
-    ENTRIES,
     HARD_STATE,
     SEAL,
-    Recovery,
     Segment,
-    check_follows,
-    mend,
     pack_hard_state,
     pack_header,
-    recover,
+    read_frames,
 )
 from kvraft.tail import Piece, Tail, pieces_of
-
-__all__ = ["Durability", "Recovery", "Segment", "Wal", "recover"]
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
@@ -195,13 +189,14 @@ class Wal:
 
     def _make_durable(self, found: Recovery) -> None:
         torn = found.torn
-        mend(self._disk, found)
+        repair(self._disk, found)
         if torn is not None:
             self._report(TailCut(torn.file, torn.offset, torn.size))
         if found.segments and not found.segments[-1].sealed:
             self._tail = Tail(self._disk, self._owner, found.segments[-1], closed=found.closed)
         else:
-            self._begin_segment()
+            self._make_segment(self._index.end, continues=False)
+            self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
         if found.void:
             self._remove(found.void)
             self._report(LogReset(*found.base))
@@ -326,11 +321,12 @@ class Wal:
         if self._stopped or self._found is not None:
             self._check_running()
         index, tail = self._index, self._tail
-        fits = len(payload) <= frame.MAX_PAYLOAD_BYTES
-        if not (first == index.last + 1 <= last and fits):
-            self._refuse(first, last, payload)
-        if not tail.held:
-            self._begin_term(first)
+        if not first == index.last + 1 <= last:
+            raise BadInput(f"entries {first} to {last} do not follow entry {index.last}")
+        if len(payload) > frame.MAX_PAYLOAD_BYTES:
+            raise BadInput(f"{len(payload)} bytes are too many for a frame of the log")
+        if not tail.held and index.newest_term < (term := self._hard_state.term):
+            index.extend([Position(first, term)], first)
         waiting = tail.hold(first, last, payload)
         index.last = last
         if durability is not _BUFFERED or waiting >= BUFFER_BYTES:
@@ -467,17 +463,12 @@ class Wal:
         """Return where terms begin in ``entries``; ``BadInput`` if the log cannot take them."""
         try:
             turns = turns_of(entries)
-            check_follows(self._index, turns)
+            self._index.check_follows(turns)
         except ValueError as error:
             raise BadInput(str(error)) from None
         if turns[0].index <= self.base.index:
             raise BadInput(f"the log begins behind {self.base}: it has no place for {turns[0]}")
         return turns
-
-    def _refuse(self, first: int, last: int, payload: bytes) -> NoReturn:
-        if len(payload) > frame.MAX_PAYLOAD_BYTES:
-            raise BadInput(f"{len(payload)} bytes are too many for a frame of the log")
-        raise BadInput(f"entries {first} to {last} do not follow entry {self.last_index}")
 
     def _stored(self, first: int, last: int) -> Iterator[tuple[Batch, bytes]]:
         """Yield the entries ``first`` … ``last`` packed, with the batch that each part is from."""
@@ -487,28 +478,13 @@ class Wal:
             raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
         if first > last:
             return
-        for stretch in stretches(self._index.covering(first, last)):
-            # Neighbours are read together: a log of single writes has very many small frames.
-            start, end = stretch[0].offset, stretch[-1].offset + stretch[-1].length
-            data = self._disk.read(stretch[0].file, start, end - start)
-            seed = frame.seed_of(self._owner, stretch[0].file)
-            for batch in stretch:
-                at = batch.offset - start
-                part = data[at : at + batch.length]
-                payload = frame.payload_of(part, ENTRIES, synced=batch.synced, seed=seed)
-                if payload is None:
-                    what = "a frame is no longer what was written"
-                    raise Damage(batch.file, batch.offset, what)
-                yield batch, batch.part(payload, first, last)
+        batches = self._index.covering(first, last)
+        for batch, payload in read_frames(self._disk, self._owner, batches):
+            yield batch, batch.part(payload, first, last)
         if self._tail.held:
             batch, payload = self._tail.waiting()
             if batch.first <= last:
                 yield batch, batch.part(payload, first, last)
-
-    def _begin_term(self, first: int) -> None:
-        """Let the entry ``first`` be of the hard state's term, if that is above the last one's."""
-        if self._index.newest_term < (term := self._hard_state.term):
-            self._index.extend([Position(first, term)], first)
 
     def _buffer(self, piece: Piece) -> None:
         """Let entries wait."""
@@ -580,11 +556,6 @@ class Wal:
         sealed = full.segment._replace(sealed=True)
         self._sealed.append(sealed)
         self._report(SegmentSealed(sealed.id, sealed.low, sealed.high, sealed.size))
-        self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
-
-    def _begin_segment(self) -> None:
-        """Make the very first segment, or the first one behind a snapshot."""
-        self._make_segment(self._index.end, continues=False)
         self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
 
     def _make_segment(self, before: Position, *, continues: bool) -> None:

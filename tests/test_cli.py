@@ -139,7 +139,7 @@ def test_a_directory_that_may_not_be_read_is_refused_in_a_sentence(
         ("swarm --seeds=-5", "-5 is neither a seed"),
         ("swarm --seeds " + "9" * 5000, "is neither a seed"),
         ("swarm --planted nonsense", "nonsense"),
-        ("swarm --seeds 1-99999999999999999999999 --trace {0}/t", "a trace is of one life"),
+        ("swarm --seeds 1-99999999999999999999999 --trace {0}/t", "a trace is of one run"),
         ("soak --transactions -5", "transactions must be at least 1, not -5"),
         ("soak --transactions 1e6", "1e6 is not a whole number"),
         ("inspect nonsense {0}", "invalid choice"),

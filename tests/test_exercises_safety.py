@@ -4,8 +4,8 @@ import pytest
 
 from kvraft import rules
 from kvraft.check.explorer import Bounds, explore
-from kvraft.check.planted import planted
 from kvraft.check.properties import Property
+from kvraft.check.registry import planted
 from kvraft.contract import Options, Role
 from kvraft.errors import BadInput
 from kvraft.exercises import safety
@@ -171,4 +171,4 @@ def test_the_winners_are_those_of_the_module(case, holders):
 
 def test_the_start_is_that_of_the_figure():
     assert [[e.term for e in m.log.slice(1)] for m in start().members.values()] == [[1], [], [2]]
-    assert start(planted("votes twice"), trace=False).leader() is None
+    assert start(planted("votes twice").consensus, trace=False).leader() is None

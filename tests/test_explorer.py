@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kvraft.check.explorer import NO_TIME, Bounds, Do, Step, explore
 from kvraft.check.fork import ASIDE, CHANGING, IGNORED, LEAST, fork, freeze
 from kvraft.check.moves import Member, move
-from kvraft.check.planted import PLANTED
+from kvraft.check.planted import CONSENSUS_BUGS
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import watch
 from kvraft.check.space import Space
@@ -155,7 +155,7 @@ FOUND = [
 
 @pytest.mark.parametrize(("bug", "bounds", "start", "but", "broken"), FOUND)
 def test_a_bug_is_found_and_its_trace_breaks_a_cluster_too(bug, bounds, start, but, broken):
-    consensus = PLANTED[bug] if isinstance(bug, str) else bug
+    consensus = CONSENSUS_BUGS[bug] if isinstance(bug, str) else bug
     report = explore(cluster(consensus, **start), bounds, but=but)
     assert report.violation is not None, str(report)
     assert report.violation.property == broken
@@ -178,7 +178,7 @@ def test_the_sound_module_passes_where_a_bug_was_found(bug, bounds, start, but):
 
 
 def test_the_shortest_trace_reads_well():
-    report = explore(cluster(PLANTED["vote not saved"]), Bounds(crashes=1), but=DISK)
+    report = explore(cluster(CONSENSUS_BUGS["vote not saved"]), Bounds(crashes=1), but=DISK)
     assert [str(step) for step in report.trace] == [
         "n1 times out",
         "n2 times out",
@@ -195,7 +195,7 @@ def test_the_shortest_trace_reads_well():
 
 def test_a_step_is_worth_as_much_as_any_other_it_takes_the_shortest_way():
     """Breadth first: without the last step of the trace, a search that deep finds nothing."""
-    start, bounds = cluster(PLANTED["any log elected"]), Bounds(timeouts=2)
+    start, bounds = cluster(CONSENSUS_BUGS["any log elected"]), Bounds(timeouts=2)
     report = explore(start, bounds)
     space = Space(start, bounds, but=(), symmetry=False)
     level, seen = [space.first], {space.first}

@@ -21,6 +21,7 @@ from kvraft.transaction import (
     Stage,
     build,
 )
+from kvraft.writes import WriteDesk
 from tests.test_client import Hand
 from tests.test_replica import Member
 
@@ -272,26 +273,30 @@ class Unnamed(Replica):
 class _NoDigest(Machine):
     def apply(self, entries):
         last = entries[-1].record
-        outcome = self.sessions.find(last.txn, last.timestamp).outcome(last.txn.sequence)
+        session = self.sessions.find(last.txn, last.timestamp)
+        outcome = session.outcome(last.txn.sequence)
         if outcome is not None:
             asked = digest(entry.record for entry in entries)
-            session = self.sessions._sessions[last.txn.session]
-            session._outcomes[last.txn.sequence] = outcome._replace(digest=asked)
+            session.add(last.txn.sequence, outcome._replace(digest=asked))
         return super().apply(entries)
+
+
+class _NoDigestAsked(WriteDesk):
+    def answer_known(self, request, asked):
+        txn = request.transaction.id
+        outcome = self.rules.machine.sessions.find(txn, self.log_time).outcome(txn.sequence)
+        return super().answer_known(request, outcome.digest if outcome else asked)
 
 
 class Trusting(Unnamed):
     """Knows a transaction by its id alone, besides."""
 
+    write_desk = _NoDigestAsked
+
     def new_machine(self):
         machine = super().new_machine()
         machine.__class__ = _NoDigest
         return machine
-
-    def _answer_from_session(self, request, asked):
-        session = self.machine.sessions.find(request.transaction.id, self.stamp)
-        outcome = session.outcome(request.transaction.id.sequence)
-        return super()._answer_from_session(request, outcome.digest if outcome else asked)
 
 
 def life(seed, replica=Replica, steps=30):

@@ -163,8 +163,8 @@ def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life):
         straight.take(entry.record)
     assert world.all() == straight.all()
     last = world.machine.sessions, straight.machine.sessions
-    assert last[0]._sessions.keys() == last[1]._sessions.keys()
-    assert list(last[0]._sessions) == list(last[1]._sessions), "the order decides who expires next"
+    assert set(last[0]) == set(last[1])
+    assert list(last[0]) == list(last[1]), "the order decides who expires next"
     world.restart()
     assert world.all() == straight.all()
 

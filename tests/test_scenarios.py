@@ -3,7 +3,7 @@
 import pytest
 
 from kvraft.check import scenario
-from kvraft.check.planted import PLANTED
+from kvraft.check.planted import CONSENSUS_BUGS
 from kvraft.check.properties import Property, Violation
 from kvraft.check.scenario import Unmet, load, names, parse
 from kvraft.cli import main
@@ -42,13 +42,13 @@ def test_what_breaks_with_the_bug_does_not_break_without(name):
     assert not isinstance(caught.value, Violation)
 
 
-@pytest.mark.parametrize("bug", PLANTED)
+@pytest.mark.parametrize("bug", CONSENSUS_BUGS)
 def test_every_planted_bug_is_caught_by_a_scenario_of_its_own(bug):
-    shown = [name for name in BREAKING if load(name).setup.consensus is PLANTED[bug]]
+    shown = [name for name in BREAKING if load(name).setup.consensus is CONSENSUS_BUGS[bug]]
     assert shown, "no scenario shows what it breaks"
 
 
-@pytest.mark.parametrize("bug", PLANTED)
+@pytest.mark.parametrize("bug", CONSENSUS_BUGS)
 def test_every_planted_bug_fails_a_scenario_that_was_not_made_for_it_or_breaks_only_safety(bug):
     """A sound scenario says what every member should do: a bug that changes it does not pass."""
     failed = []
@@ -56,7 +56,7 @@ def test_every_planted_bug_fails_a_scenario_that_was_not_made_for_it_or_breaks_o
         if name in BREAKING:
             continue
         try:
-            load(name).play(consensus=PLANTED[bug])
+            load(name).play(consensus=CONSENSUS_BUGS[bug])
         except (Unmet, BadInput, Violation):
             failed.append(name)
     assert failed

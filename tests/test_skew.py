@@ -42,7 +42,7 @@ def refusals(world):
 
 def log_ahead(world):
     """Return how many milliseconds log time is ahead of the world's."""
-    return clock.unpack(world.replicas[world.leader()].stamp)[0] - world.millis()
+    return clock.unpack(world.replicas[world.leader()].log_time)[0] - world.millis()
 
 
 def push_log_ahead(world, millis):
@@ -353,11 +353,11 @@ def test_the_limit_is_the_later_of_log_time_and_cluster_time():
 def test_a_reading_that_nobody_sound_would_send_is_ignored():
     world = elected()
     leader = world.leader()
-    replica, before = world.replicas[leader], dict(world.replicas[leader]._skew._heard)
+    replica, before = world.replicas[leader], dict(world.replicas[leader].skew.heard)
     sender = next(name for name in world.members if name != leader)
     for wall in (-1, 1.5, "noon", 2**63, True, None):
         reply = AppendEntriesReply(sender, leader, replica.raft.term, True, 0, wall=wall)
         replica.receive(reply)
         assert world.trace.of(Refused)[-1].event.why.startswith("wall should be a whole number")
     replica.receive(AppendEntriesReply("n9", leader, 1, True, 0, cluster="other", wall=7))
-    assert replica._skew._heard == before
+    assert replica.skew.heard == before

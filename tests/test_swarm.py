@@ -1,18 +1,20 @@
-"""Random lives of clusters: nothing may be found in them, and every planted mistake must be."""
+"""Random runs of clusters: nothing may be found in them, and every planted bug must be."""
 
 import json
 from collections import Counter
 
 import pytest
 
-from kvraft.check.planted_storage import PLANTED_STORAGE, planted_storage
+from kvraft.check.planted_storage import STORAGE_BUGS
 from kvraft.check.properties import Violation
-from kvraft.check.swarm import ACCOUNTS, LARGE, REACHED, Life, Result, check_rows, live, tell
+from kvraft.check.registry import planted
+from kvraft.check.swarm import REACHED, Result, SwarmRun, run_seed, summary
+from kvraft.check.swarm_clients import ACCOUNTS, LARGE, check_rows
 from kvraft.cli import main
 from kvraft.errors import BadInput
 from kvraft.events import Trace
 
-RARE = {  # less than once in every other life
+RARE = {  # less than once in every other run
     "transactions repeated",
     "giant transactions applied",
     "losses noticed",
@@ -22,17 +24,17 @@ RARE = {  # less than once in every other life
 }
 
 ONCE_FOUND = (20163, 20226, 20236, 20487, 20667, 30118, 30321, 30512)
-"""Lives in which something was found.
+"""Runs in which something was found.
 
 Each has a small test of its own where the cause was; what a seed draws changes with the code.
 """
 
 
-def test_nothing_is_found_in_lives_in_which_everything_happens():
-    """Lives in which nothing happens would find nothing, too."""
+def test_nothing_is_found_in_runs_in_which_everything_happens():
+    """Runs in which nothing happens would find nothing, too."""
     total = Counter()
     for seed in range(1, 9):
-        result = live(seed, acts=100)
+        result = run_seed(seed, acts=100)
         assert result.found is None, result.again
         total += result.tally
     assert [name for name in REACHED if not total[name] and name not in RARE] == []
@@ -40,36 +42,36 @@ def test_nothing_is_found_in_lives_in_which_everything_happens():
 
 @pytest.mark.parametrize("seed", ONCE_FOUND)
 def test_what_was_found_once_is_found_no_more(seed):
-    result = live(seed)
+    result = run_seed(seed)
     assert result.found is None, result.again
 
 
 def test_who_loses_its_disk_while_its_power_was_to_be_cut_gets_a_whole_one():
-    life = Life(3)
-    life._begin()
-    name = next(each for each in life.world.members if each != life.world.leader())
-    life.world.crash(name)
-    life._disk(name).fail_at(1)
-    life._losses, life._victim = 1, lambda: name
-    life._forget()
-    assert life._gone == [name]
-    assert life.tally["losses noticed"] == 1
-    assert f"{name}.2" in life.world.replicas
+    run = SwarmRun(3)
+    run.begin()
+    name = next(each for each in run.world.members if each != run.world.leader())
+    run.world.crash(name)
+    run.faults.disk(name).fail_at(1)
+    run.faults.losses, run.faults.victim = 1, lambda: name
+    run.faults.lose_disk()
+    assert run.faults.gone == [name]
+    assert run.tally["losses noticed"] == 1
+    assert f"{name}.2" in run.world.replicas
 
 
-def test_the_same_seed_is_the_same_life():
-    one, two = (Life(5, acts=30) for _ in range(2))
-    for life in (one, two):
-        life.run()
+def test_the_same_seed_is_the_same_run():
+    one, two = (SwarmRun(5, acts=30) for _ in range(2))
+    for run in (one, two):
+        run.run()
     assert one.trace.digest() == two.trace.digest()
     assert one.tally == two.tally
 
 
-@pytest.mark.parametrize("name", PLANTED_STORAGE)
-def test_a_planted_mistake_is_found(name):
-    """Within a few lives; and it is what was planted that is found, not the harness that breaks."""
-    lives = (live(seed, replica=planted_storage(name), acts=80) for seed in range(10, 32))
-    found = next((life.found for life in lives if life.found), None)
+@pytest.mark.parametrize("name", STORAGE_BUGS)
+def test_a_planted_bug_is_found(name):
+    """Within a few runs; and it is what was planted that is found, not the harness that breaks."""
+    runs = (run_seed(seed, replica=planted(name).replica, acts=80) for seed in range(10, 32))
+    found = next((run.found for run in runs if run.found), None)
     assert found is not None
     assert found.startswith(("Violation: ", "Damage: ")), found
 
@@ -91,41 +93,41 @@ def test_what_needs_no_model_is_found_in_rows():
 
 def test_what_was_found_is_told_with_what_shows_it_again():
     sound, sick = Result(1, None, Counter(crashes=2)), Result(2, "what", Counter(crashes=3))
-    lines = list(tell([sound, sick, sound]))
+    lines = list(summary([sound, sick, sound]))
     assert lines[0] == "seed 2: what\n    see it again: kvraft swarm --seeds 2"
-    assert lines[1] == "3 lives, 1 with a finding"
+    assert lines[1] == "3 runs, 1 with a finding"
     assert any(line.split() == ["7", "crashes"] for line in lines)
     assert len(lines) == 2 + len(REACHED)
-    lines = list(tell(iter([sick, sick]), planted="x y"))
+    lines = list(summary(iter([sick, sick]), planted="x y"))
     assert lines[0].endswith('--seeds 2 --planted "x y"')
-    assert lines[1] == "1 life, 1 with a finding"
+    assert lines[1] == "1 run, 1 with a finding"
 
 
-def test_a_long_range_that_never_comes_by_something_is_told():
+def test_a_long_range_that_never_reaches_something_is_told():
     full = Counter(dict.fromkeys(REACHED, 1))
-    lines = list(tell([Result(1, None, full)] + [Result(2, None, Counter())] * 99))
-    assert lines[0] == "100 lives, 0 with a finding"
+    lines = list(summary([Result(1, None, full)] + [Result(2, None, Counter())] * 99))
+    assert lines[0] == "100 runs, 0 with a finding"
     del full["partitions"]
-    lines = list(tell([Result(1, None, full)] * 100))
-    assert lines[0] == "seeds: no life came by partitions"
+    lines = list(summary([Result(1, None, full)] * 100))
+    assert lines[0] == "seeds: no run reached partitions"
 
 
-def test_a_life_that_breaks_down_is_a_finding():
-    class Broken(planted_storage("apply on append")):
+def test_a_run_that_breaks_down_is_a_finding():
+    class Broken(planted("apply on append").replica):
         def tick(self):
             raise ZeroDivisionError("in the middle")
 
-    assert live(1, replica=Broken).found == "ZeroDivisionError: in the middle"
+    assert run_seed(1, replica=Broken).found == "ZeroDivisionError: in the middle"
 
 
 def test_the_command(capsys, tmp_path):
     file = tmp_path / "trace.jsonl"
-    planted = "snapshot off by one"
-    assert main(["swarm", "--seeds", "1-9", "--planted", planted]) == 1
+    bug = "snapshot off by one"
+    assert main(["swarm", "--seeds", "1-9", "--planted", bug]) == 1
     said = capsys.readouterr().out
-    assert f'--planted "{planted}"' in said
+    assert f'--planted "{bug}"' in said
     seed = said.split()[1].rstrip(":")
-    assert main(["swarm", "--seeds", seed, "--planted", planted, "--trace", str(file)]) == 1
+    assert main(["swarm", "--seeds", seed, "--planted", bug, "--trace", str(file)]) == 1
     assert capsys.readouterr().out.splitlines()[0] == said.splitlines()[0]
     assert len(Trace.load(file)) == sum(1 for _ in file.open())
     assert json.loads(file.open().readline())["event"]
@@ -133,7 +135,7 @@ def test_the_command(capsys, tmp_path):
         with pytest.raises(SystemExit, match="2"):
             main(["swarm", "--seeds", wrong])
     assert main(["swarm", "--seeds", "1", "--planted", "nothing"]) == 2
-    assert "there is no planted mistake 'nothing'" in capsys.readouterr().err
+    assert "there is no planted bug 'nothing'" in capsys.readouterr().err
     assert main(["swarm", "--seeds", "1-2", "--trace", str(file)]) == 2
     with pytest.raises(BadInput):
-        planted_storage("")
+        planted("")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from kvraft import frame
 from kvraft.errors import BadInput
 from kvraft.exercises.log import put
+from kvraft.log_recovery import recover
 from kvraft.record import HardState
-from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL, recover
+from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
 from kvraft.sim.disk import SimDisk
 from kvraft.viz.anatomy import NAMES, Part, dissect, field_at, piece_at, segments_of
 from kvraft.viz.bytestepper import ByteStepper

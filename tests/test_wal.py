@@ -23,6 +23,7 @@ import kvraft.wal
 from kvraft import events, frame
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError, Stopped
 from kvraft.events import Event
+from kvraft.log_recovery import recover
 from kvraft.record import (
     NO_TXN,
     NOOP,
@@ -36,9 +37,9 @@ from kvraft.record import (
     pack_entries,
     unpack_entries,
 )
-from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, SEAL, owner_of, pack_header
+from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, SEAL, Segment, owner_of, pack_header
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.wal import Segment, Wal, recover
+from kvraft.wal import Wal
 
 ME = "n1"
 SMALL = 300  # bytes of a segment, for tests that want many

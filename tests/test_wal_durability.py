@@ -23,8 +23,9 @@ from kvraft import events, frame
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Stopped
 from kvraft.events import Event
+from kvraft.log_recovery import recover
 from kvraft.record import HardState, pack_entries
-from kvraft.segment import CLOSED, SEAL, recover
+from kvraft.segment import CLOSED, SEAL
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.wal import Durability, Wal
 from tests.test_wal import ME, Model, check_segments, entry, reopened, run

@@ -19,11 +19,11 @@ from kvraft import events
 from kvraft.disk import RealDisk
 from kvraft.errors import Damage, DiskFull, Stopped
 from kvraft.events import Event
+from kvraft.log_recovery import KEPT_ASIDE, recover
 from kvraft.record import HardState, Kind, Position, pack_write
-from kvraft.segment import KEPT_ASIDE
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.verify import verify
-from kvraft.wal import Durability, Wal, recover
+from kvraft.wal import Durability, Wal
 from tests.test_wal import (
     ME,
     SMALL,

@@ -25,8 +25,8 @@ Not explored: time (a tick never passes, so leases and check-quorum make no diff
 heard a leader refuses pre-votes until its own timer runs out), reads, transfers, changes of
 members, snapshots.
 
->>> from kvraft.check.planted import planted
->>> cluster = Cluster(3, options=NO_TIME, consensus=planted("votes twice"))
+>>> from kvraft.check.registry import planted
+>>> cluster = Cluster(3, options=NO_TIME, consensus=planted("votes twice").consensus)
 >>> print(explore(cluster, Bounds(timeouts=2)).violation)
 one vote a term: n2 votes for n2 and for n1 in term 1
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, get_args
 
 from kvraft.check.expect import NONE, Expectation, Unmet, expect_leader, read_expectations
-from kvraft.check.planted import planted
 from kvraft.check.properties import Property, named
+from kvraft.check.registry import planted_consensus
 from kvraft.check.words import Words
 from kvraft.contract import Options
 from kvraft.errors import BadInput, Busy, KvraftError, NotLeader
@@ -161,7 +161,7 @@ class _Reader:
 
     def do_planted(self, words: Words) -> None:
         try:
-            self.setup.consensus = planted(" ".join(words.until()))
+            self.setup.consensus = planted_consensus(" ".join(words.until()))
         except BadInput as error:
             raise words.wrong(str(error)) from None
 

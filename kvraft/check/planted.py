@@ -2,8 +2,8 @@
 
 A check is worth what it catches.  Each class here breaks one rule of the paper, as somebody did
 once or easily could, and runs wherever :class:`~kvraft.raft.Raft` runs: in a cluster by hand, in
-a simulated world, in the explorer.  :data:`PLANTED` has them by name, for scenarios; a scenario
-shows a situation in which each does harm, and which property that breaks.
+a simulated world, in the explorer.  :data:`CONSENSUS_BUGS` has them by name, for scenarios; a
+scenario shows a situation in which each does harm, and which property that breaks.
 
 The first four were in a well-known teaching implementation for six years, and were found by
 checking it from outside.
@@ -15,7 +15,6 @@ from collections.abc import Mapping
 
 from kvraft.contract import Ready, Role
 from kvraft.core import Core
-from kvraft.errors import BadInput
 from kvraft.follower import Follower
 from kvraft.leader import Leader
 from kvraft.log import Log
@@ -191,7 +190,7 @@ class VoteNotSaved(Raft):
         return ready if state is None else ready._replace(hard_state=HardState(state.term, None))
 
 
-PLANTED: dict[str, type[Raft]] = {
+CONSENSUS_BUGS: dict[str, type[Raft]] = {
     "candidacy not saved": CandidacyNotSaved,
     "term not saved": TermNotSaved,
     "vote reset": VoteReset,
@@ -207,11 +206,4 @@ PLANTED: dict[str, type[Raft]] = {
     "reads unconfirmed": ReadsUnconfirmed,
     "changes at once": ChangesAtOnce,
 }
-"""The planted bugs by name."""
-
-
-def planted(name: str) -> type[Raft]:
-    """Return the bug called ``name``; raises :class:`~kvraft.errors.BadInput` for none."""
-    if name not in PLANTED:
-        raise BadInput(f"there is no planted bug {name!r}: {', '.join(PLANTED)}")
-    return PLANTED[name]
+"""The planted bugs of consensus by name."""

@@ -1,8 +1,8 @@
-"""Planted mistakes where consensus and storage meet: replicas that are wrong in one way each.
+"""Planted bugs where consensus and storage meet: replicas that are wrong in one way each.
 
 A check is worth what it catches.  Each class here breaks one rule of a log with two owners, of
 transactions, sessions or snapshots, as one easily could, and runs wherever
-:class:`~kvraft.replica.Replica` runs.  :data:`PLANTED_STORAGE` has them by name; the swarm
+:class:`~kvraft.replica.Replica` runs.  :data:`STORAGE_BUGS` has them by name; the swarm
 (``swarm.py``) must find each of them: ``kvraft swarm --planted NAME``.
 """
 
@@ -17,7 +17,6 @@ from typing import Any, cast
 from kvraft import clock
 from kvraft.cache import BlockCache
 from kvraft.disk import Disk
-from kvraft.errors import BadInput
 from kvraft.filenames import table_name
 from kvraft.machine import Machine
 from kvraft.manifest import State
@@ -333,7 +332,7 @@ class SnapshotsOffByOne(Replica):
         return _TooFar(self.tree, self.raft)
 
 
-PLANTED_STORAGE: dict[str, type[Replica]] = {
+STORAGE_BUGS: dict[str, type[Replica]] = {
     "cut by the flushed mark": CutsWhatIsFlushed,
     "cut before the manifest": CutsBeforeTheManifest,
     "apply on append": AppliesWhatIsAppended,
@@ -348,14 +347,7 @@ PLANTED_STORAGE: dict[str, type[Replica]] = {
     "snapshot without tombstones": SnapshotsWithoutTombstones,
     "snapshot off by one": SnapshotsOffByOne,
 }
-"""The planted mistakes by name."""
-
-
-def planted_storage(name: str) -> type[Replica]:
-    """Return the mistake called ``name``; raises :class:`~kvraft.errors.BadInput` for none."""
-    if name not in PLANTED_STORAGE:
-        raise BadInput(f"there is no planted mistake {name!r}: {', '.join(PLANTED_STORAGE)}")
-    return PLANTED_STORAGE[name]
+"""The planted bugs of storage by name."""
 
 
 def _finish(writer: TableWriter) -> TableInfo | None:

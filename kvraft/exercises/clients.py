@@ -100,9 +100,11 @@ def stamped_by(raised: Raised) -> type[Replica]:
 
     class Stamped(Replica):
         def raised(self, timestamp: Timestamp) -> Timestamp:
-            stamp = asked(timestamp, self.stamp)
+            stamp = asked(timestamp, self.log_time)
             if type(stamp) is not int or stamp < 0:
-                raise _WrongStamp(f"raised({timestamp}, {self.stamp}) gives {stamp!r}: no stamp.")
+                raise _WrongStamp(
+                    f"raised({timestamp}, {self.log_time}) gives {stamp!r}: no stamp."
+                )
             return stamp
 
     return Stamped

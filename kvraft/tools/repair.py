@@ -47,10 +47,11 @@ from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten
 from kvraft.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
 from kvraft.identity import MEMBER
+from kvraft.log_recovery import Recovery, recover
 from kvraft.lsm import Tree
 from kvraft.manifest import Manifest, State, edits, load, owner_of, torn_tail
 from kvraft.record import NO_LOG, ORIGIN, HardState, LogEnd, Position, label
-from kvraft.segment import Recovery, read_header, recover
+from kvraft.segment import read_header
 from kvraft.sstable import Reach, Table
 from kvraft.store import OWNER
 from kvraft.tableinfo import TableInfo

@@ -23,8 +23,8 @@ from matplotlib.patches import Patch
 
 from kvraft import frame
 from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.log_recovery import Recovery, recover
 from kvraft.record import Entry, HardState, unpack_entries
-from kvraft.segment import Recovery, recover
 from kvraft.sim.disk import SimDisk
 from kvraft.viz.anatomy import dissect, segments_of
 from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, titled

@@ -1,0 +1,251 @@
+"""The faults in a run of the swarm: everything the environment does to members and their messages.
+
+Members crash, also in the middle of a write; disks fail, fill up and are lost; messages are lost,
+the network is partitioned, clocks go wrong.  A fault is planned for a time of the world, and so is
+its end.  Whatever was done to a member, :meth:`Faults.restart` makes it run again on a whole disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from kvraft.check.properties import Violation
+from kvraft.errors import BadInput, Busy, Forgotten, NotLeader
+from kvraft.sim.disk import SimDisk
+from kvraft.sim.world import MILLI, World
+from kvraft.transaction import Answer
+
+
+@dataclass(order=True, slots=True)
+class _Due:
+    """Something to be done at a time of the world."""
+
+    at: int
+    number: int
+    what: Callable[[], None]
+
+
+class Faults:
+    """The faults of one world whose clients are called ``names``.
+
+    ``beheadings`` is how often a leader dies in the middle of a large transaction, ``losses`` how
+    often a member loses its disk.  ``tally`` counts what the events of the world do not tell.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        random: Random,
+        names: list[str],
+        tally: Counter[str],
+        beheadings: int,
+        losses: int,
+    ) -> None:
+        self._world, self._random, self._names, self._tally = world, random, names, tally
+        self._beheadings = beheadings
+        self.losses = losses
+        """How many disks may still be lost."""
+        self.gone: list[str] = []
+        """Members that lost their disks, and came back as others."""
+        self._due: list[_Due] = []
+        self._planned = 0
+
+    @property
+    def members(self) -> list[str]:
+        """The members that have not lost their disks."""
+        return [name for name in self._world.members if name not in self.gone]
+
+    def draw(self) -> tuple[Callable[[], None], ...]:
+        """Return the kinds of faults of a run: not all of them, so that each gets its turn."""
+        kinds = (
+            self._crash,
+            self._stay_away,
+            self._cut_power,
+            self._break_disk,
+            self._fill_disk,
+            self._partition,
+            self._lose_messages,
+            self._lose_answers,
+            self._set_clock,
+            self._transfer_leadership,
+        )
+        return tuple(self._random.sample(kinds, self._random.randint(3, len(kinds))))
+
+    # ── when ────────────────────────────────────────────────────────────────────────────────────
+
+    def plan(self, fastest: int, slowest: int, what: Callable[[], None]) -> None:
+        """Plan ``what`` for a moment between so many milliseconds from now."""
+        at = self._world.now + self._random.randint(fastest, slowest) * MILLI
+        self._planned += 1
+        heapq.heappush(self._due, _Due(at, self._planned, what))
+
+    def do_due(self) -> None:
+        """Do what is due: faults that begin, and faults that end."""
+        while self._due and self._due[0].at <= self._world.now:
+            heapq.heappop(self._due).what()
+
+    def end_all(self) -> None:
+        """Do all that is planned, now; then repair whatever is broken."""
+        while self._due:
+            heapq.heappop(self._due).what()
+        self._world.heal()
+        self._world.network.loss = 0.0
+        for name in self.members:
+            self._repair(name)
+            self._world.set_clock(name, 0)
+            self.restart(name)
+
+    # ── members that crash ──────────────────────────────────────────────────────────────────────
+
+    def victim(self) -> str:
+        """Return a member, the leader more often than not."""
+        leader = self._world.leader()
+        if leader is not None and self._random.random() < 0.5:
+            return leader
+        return self._random.choice(self.members)
+
+    def _kill(self, name: str) -> None:
+        if name in self._world.replicas:
+            self._world.crash(name)
+            self._tally["crashes between calls"] += 1
+
+    def _crash(self, fastest: int = 20, slowest: int = 600) -> None:
+        name = self.victim()
+        self._kill(name)
+        self.plan(fastest, slowest, lambda: self.restart(name))
+
+    def _stay_away(self) -> None:
+        self._crash(1_500, 3_000)
+
+    def behead(self, write_large: Callable[[], None]) -> None:
+        """Kill the leader when a follower has a large transaction in part."""
+        leader = self._world.leader()
+        if leader is None or not self._beheadings:
+            return
+        self._beheadings -= 1
+        write_large()
+        for _ in range(200):
+            self._world.step()
+            others = [r.raft.log for name, r in self._world.replicas.items() if name != leader]
+            logs = [log for log in others if log.last_index >= log.first_index]
+            with self._world.undisturbed():
+                ends = [log.slice(log.last_index)[0] for log in logs]
+            if any(end.record.kind.is_data and not end.record.commit for end in ends):
+                break
+        if leader in self._world.replicas:
+            self._kill(leader)
+            self._world.drop(lambda message: message.sender == leader)
+            self.plan(20, 600, lambda: self.restart(leader))
+
+    def restart(self, name: str) -> None:
+        """Start a member on a whole disk, if it does not run."""
+        if name in self.gone:
+            return
+        self._repair(name)
+        if name in self._world.replicas:
+            return
+        disk = self.disk(name)
+        if self._random.random() < 0.5:
+            reorder = self._random.random() < 0.5
+            disk.crash(self._random, reorder=reorder)  # the machine was off, not only the process
+        if self._random.random() < 0.2:
+            disk.fail_at(self._random.randint(1, 12), self._random)
+        if not self._world.restart(name):
+            self._tally["power cuts during a start"] += 1
+            self.restart(name)
+
+    # ── disks ───────────────────────────────────────────────────────────────────────────────────
+
+    def disk(self, name: str) -> SimDisk:
+        """Return the disk of a member."""
+        disk = self._world.disk(name)
+        assert isinstance(disk, SimDisk)
+        return disk
+
+    def _repair(self, name: str) -> None:
+        disk = self.disk(name)
+        disk.mend()
+        disk.capacity = None
+        if name in self._world.replicas:
+            disk.restore()  # the power that was to be cut never was
+
+    def _cut_power(self) -> None:
+        """Cut the power in the middle of one of the next calls to a disk."""
+        name = self.victim()
+        self.disk(name).fail_at(self._random.randint(1, 30), self._random)
+        self.plan(100, 600, lambda: self.restart(name))
+
+    def _break_disk(self) -> None:
+        """Let one of the next calls to a disk fail; the process dies of it, and maybe its host."""
+        name, random = self.victim(), self._random
+        self.disk(name).break_at(random.randint(1, 30), error=errno.EIO, random=random)
+        self.plan(100, 600, lambda: self.restart(name))
+
+    def _fill_disk(self) -> None:
+        name = self.victim()
+        disk = self.disk(name)
+        used = sum(disk.size(file) for file in disk.names())
+        disk.capacity = used + self._random.choice((0, 500, 4_000))
+        self.plan(200, 1_500, lambda: self.restart(name))
+
+    def lose_disk(self) -> None:
+        """Let a member lose its disk: it must notice, and comes back as another member."""
+        name = self.victim()
+        if not self.losses or name == self._world.leader():
+            return
+        self.losses -= 1
+        self._kill(name)
+        self._repair(name)
+        disk = self.disk(name)
+        disk.restore()  # another disk takes its place: what was to happen to the old one does not
+        disk.wipe()
+        try:
+            self._world.restart(name)
+        except Forgotten:
+            self._tally["losses noticed"] += 1
+        else:
+            raise Violation("nothing is forgotten", (name,), f"{name} starts with an empty disk")
+        self.gone.append(name)
+        self._world.replace(name, self._world.rebuild(name))
+
+    # ── network, clocks, leadership ─────────────────────────────────────────────────────────────
+
+    def _partition(self) -> None:
+        members = self.members
+        some = self._random.sample(members, self._random.randint(1, len(members) - 1))
+        client = self._random.choice(self._names)
+        self._world.client(client)
+        self._world.partition(some + ([client] if self._random.random() < 0.3 else []))
+        self.plan(100, 1_200, self._world.heal)
+
+    def _lose_messages(self) -> None:
+        self._world.network.loss = self._random.choice((0.05, 0.3))
+        self.plan(100, 1_000, self._lose_no_more)
+
+    def _lose_no_more(self) -> None:
+        self._world.network.loss = 0.0
+
+    def _lose_answers(self) -> None:
+        """Lose whatever is on its way to a client, for a while again and again."""
+        self._world.drop(lambda message: isinstance(message, Answer))
+        if self._random.random() < 0.95:
+            self.plan(1, 3, self._lose_answers)
+
+    def _set_clock(self) -> None:
+        name = self._random.choice((*self.members, *self._names))
+        if name in self._names:
+            self._world.client(name)
+        self._world.set_clock(name, self._random.choice((-2_000, -300, 100, 450, 2_000)))
+        usual = self._random.choice((-100, 0, 200))
+        self.plan(100, 800, lambda: self._world.set_clock(name, usual))
+
+    def _transfer_leadership(self) -> None:
+        try:
+            self._world.transfer(self._random.choice(self.members))
+        except (NotLeader, Busy, BadInput):
+            self._tally["transfers refused"] += 1
