@@ -232,7 +232,7 @@ def test_what_a_start_is_given_is_looked_at(changes):
 
 def test_each_start_must_be_given_an_incarnation():
     with pytest.raises(TypeError, match="incarnation"):
-        Raft("n1", Configuration(("n1",)), Log(), member()._saved, random=member()._random)
+        Raft("n1", Configuration(("n1",)), Log(), HardState(), random=Random(0))
 
 
 # ── a whole member ──────────────────────────────────────────────────────────────────────────────
