@@ -57,7 +57,7 @@ class Show:
             options=PAPER,
             committed=log.base.index,
         )
-        raft.commit_index, raft.role = max(commit, log.base.index), role
+        raft._core.commit_index, raft._core.role = max(commit, log.base.index), role
         before = self.seen.get(name)
         if before is not None and before.raft is not None:
             before.raft.__dict__.update(raft.__dict__)  # the same member, a moment later
