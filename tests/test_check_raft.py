@@ -429,7 +429,7 @@ def test_a_watched_cluster_is_checked_from_the_first_step():
     assert checker.committed == cluster.rafts["n1"].commit_index == 3
     assert [checker.ledger[i] for i in (1, 2, 3)] == cluster.members["n1"].applied
     checker.check_everything()
-    cluster.rafts["n1"].commit_index = 1
+    cluster.rafts["n1"]._core.commit_index = 1
     with pytest.raises(Violation, match="commit index of n1 falls from 3 to 1"):
         cluster.tick("n1")
 
