@@ -52,10 +52,14 @@ class Checker:
         """Look at every running member; raise :class:`Violation` if something cannot be."""
         with self._world.undisturbed():
             for name, replica in self._world.replicas.items():
-                self._check_marks(name, replica)
-                self._check_term_and_vote(name, replica)
-                self._check_committed(name, replica)
-                self._check_leader(name, replica)
+                self.check_member(name, replica)
+
+    def check_member(self, name: str, replica: Replica) -> None:
+        """Look at one running member, whose disk does not fail meanwhile."""
+        self._check_marks(name, replica)
+        self._check_term_and_vote(name, replica)
+        self._check_committed(name, replica)
+        self._check_leader(name, replica)
 
     def _check_marks(self, name: str, replica: Replica) -> None:
         m = replica.marks
@@ -124,7 +128,8 @@ class Checker:
 class WorldChecker:
     """Watches one world, disks and messages included, for everything that must hold.
 
-    :meth:`check` is to be called after each step of the world.
+    :meth:`check` is to be called after each step of the world.  A step moves one member, as a rule,
+    so a member is looked at when anything moved that a property is about.
     """
 
     def __init__(self, world: World) -> None:
@@ -133,22 +138,33 @@ class WorldChecker:
         self._raft = RaftChecker(lambda name: self._seen[name], lambda: self._seen)
         self._seen: dict[str, Seen] = {}
         self._last_id = 0
+        self._moves: dict[str, tuple[object, ...]] = {}
 
     def check(self) -> None:
         """Look at every member and at what was sent; raise :class:`Violation` if that cannot be."""
-        self._marks.check()
         with self._world.undisturbed():
-            self._check_raft()
+            replicas = self._world.replicas
+            moved = [name for name in replicas if self._has_moved(name, replicas[name])]
+            for name in moved:
+                self._marks.check_member(name, replicas[name])
+            self._seen = {name: self._see(name, replicas.get(name)) for name in self._world.members}
+            self._check_messages()
+            for name in moved:
+                self._raft.stepped(name)
 
-    def _check_raft(self) -> None:
-        replicas = self._world.replicas
-        self._seen = {name: self._see(name, replicas.get(name)) for name in self._world.members}
+    def _has_moved(self, name: str, replica: Replica) -> bool:
+        raft, wal, log = replica.raft, replica.wal, replica.raft.log
+        place = (raft, raft.term, raft.vote, raft.role, raft.commit_index, raft.lease)
+        ends = (log.base, log.last_index, log.last_term, raft.configuration_index)
+        now = (*place, *ends, wal.hard_state, wal.last_index, replica.marks)
+        before, self._moves[name] = self._moves.get(name), now
+        return now != before
+
+    def _check_messages(self) -> None:
         for id, _, message in self._world.in_flight:
             if id > self._last_id and isinstance(message, get_args(Message)):
                 self._raft.sent(message)
         self._last_id = max([self._last_id, *self._world.network.in_flight])
-        for name in replicas:
-            self._raft.stepped(name)
 
     def _see(self, name: str, replica: Replica | None) -> Seen:
         """Return what there is of a member; of one that is down, what its disk held last."""
