@@ -421,7 +421,7 @@ def disturb(raft, random):
     """Change everything that is said to make no difference."""
     fixed = ("report", "_random", "options", "_options", "cluster", "_batch", "_ticks")
     for thing in changeable(raft, {}).values():
-        for kind in CHANGING:
+        for kind in CHANGING if isinstance(thing, CHANGING) else ():
             names = attributes(thing) if kind in ASIDE else IGNORED.get(kind, ())
             for name in names if isinstance(thing, kind) else ():
                 value = getattr(thing, name)
