@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from kvraft.check.properties import Property, Violation, named
-from kvraft.check.raft import RaftChecker, Seen, watch
+from kvraft.check.raft import RaftChecker, watch
+from kvraft.check.raft_seen import Seen
 from kvraft.contract import Options, ReadReady, Role
 from kvraft.errors import BadInput
 from kvraft.log import Log

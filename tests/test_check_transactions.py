@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import clock
+from kvraft.check.model import Effect, Model, Promise, unpacked
 from kvraft.check.properties import Property, Violation
-from kvraft.check.transactions import Effect, Model, Promise, TransactionChecker, unpacked
+from kvraft.check.transactions import TransactionChecker
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.machine import Machine
 from kvraft.record import (
@@ -235,7 +236,7 @@ def test_a_false_answer_is_found():
         put(world, checker, b"k", b"1")
         checker.check()
         if message is ReadAnswer:
-            world._send(Read("c", world.leader(), 99, 1, b"k"))
+            world.send(Read("c", world.leader(), 99, 1, b"k"))
             checker.check()
         else:
             world.client("c").submit({b"k": b"2"})

@@ -14,7 +14,7 @@ from kvraft.membership import Configuration
 from kvraft.messages import AppendEntries, RequestVote, RequestVoteReply
 from kvraft.record import HardState
 from kvraft.sim.cluster import MOMENT, Cluster
-from kvraft.sim.world import TICK
+from kvraft.sim.timeline import TICK
 from kvraft.viz.state import History
 from kvraft.viz.views import cluster_view, log_view
 

@@ -265,7 +265,7 @@ def test_an_old_copy_is_refused_even_if_it_is_sound():
     world.client("c").put(b"k", b"newer")
     world.settle()
     world.crash(name)
-    world._seats[name].disk = old
+    world.seats[name].disk = old
     with pytest.raises(Forgotten, match="copy"):
         world.restart(name)
 
@@ -304,7 +304,7 @@ def test_why_a_member_that_forgot_must_not_go_on_as_if_nothing_had_happened():
     assert client.put(b"k", b"acknowledged").stage is Stage.APPLIED  # by leader and forgets
     world.crash(forgets)
     world.disk(forgets).wipe()
-    world._seats[forgets].new = True  # a lie: the rule is switched off
+    world.seats[forgets].new = True  # a lie: the rule is switched off
     world.crash(leader)
     world.restart(forgets)
     world.restart(keeps)

@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from kvraft.check.raft import Property, Violation, watch
+from kvraft.check.properties import Property, Violation
+from kvraft.check.raft import watch
 from kvraft.contract import Fate, Options
 from kvraft.errors import BadInput, Busy, NotLeader
 from kvraft.leader import Leader

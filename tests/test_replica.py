@@ -12,7 +12,8 @@ from zlib import crc32
 
 import pytest
 
-from kvraft.check.invariants import Checker, Violation
+from kvraft.check.invariants import Checker
+from kvraft.check.properties import Violation
 from kvraft.errors import Stopped
 from kvraft.events import CutDecided, MemtableFrozen, Repeated, SegmentDropped, Undone
 from kvraft.log import Log
@@ -578,13 +579,13 @@ class Probe:
         self.world, self.key = world, key
         self.asked = {}
         self.heard = []  # (asked, answered, member, value)
-        world._clients["probe"] = self
+        world.clients["probe"] = self
 
     def ask(self):
         for name in self.world.members:
             number = len(self.asked) + 1
             self.asked[number] = self.world.now
-            self.world._send(Read("probe", name, number, 1, self.key))
+            self.world.send(Read("probe", name, number, 1, self.key))
 
     def receive(self, reply):
         if isinstance(reply, ReadAnswer):
@@ -682,7 +683,7 @@ def test_a_member_that_restarted_has_one_clock_and_an_empty_inbox():
     world = World(3, seed=1)
     world.run_until(lambda: world.leader() is not None)
     name = next(n for n in world.members if n != world.leader())
-    seat = world._seats[name]
+    seat = world.seats[name]
     for i in range(20):
         world.client(f"c{i}").submit({b"%d" % i: b"v" * 100})
     world.run_until(lambda: seat.inbox)  # its disk is busy
@@ -705,7 +706,7 @@ def test_a_message_for_a_member_that_is_down_is_not_kept_for_it():
     world.crash(name)
     world.run_for(300)
     world.restart(name)
-    assert world._seats[name].inbox == []
+    assert world.seats[name].inbox == []
     assert not any(e.message.sender == name for e in world.in_flight)
 
 

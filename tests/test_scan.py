@@ -4,7 +4,9 @@ from random import Random
 
 import pytest
 
-from kvraft.check.transactions import Promise, TransactionChecker, Violation
+from kvraft.check.model import Promise
+from kvraft.check.properties import Violation
+from kvraft.check.transactions import TransactionChecker
 from kvraft.client import ReadFailed
 from kvraft.desk import PAGE_BYTES, Desk
 from kvraft.errors import BadInput, WrongType
@@ -228,7 +230,7 @@ def test_a_leader_that_was_deposed_answers_no_page():
     client.put(b"k00", b"newer")
     asked = len(world.trace)
     for number in range(50):
-        world._send(Scan("c", old, 10_000 + number, 1, b"", None, 5))
+        world.send(Scan("c", old, 10_000 + number, 1, b"", None, 5))
         world.run_for(20)
     world.run_for(1_000)
     world.heal()
@@ -249,7 +251,7 @@ def test_a_deposed_leader_that_clients_still_reach_answers_no_page():
     world.run_until(lambda: world.leader() not in (None, old))
     asked = len(world.trace)
     for number in range(30):
-        world._send(Scan("c", old, 10_000 + number, 1, b"", None, 5))
+        world.send(Scan("c", old, 10_000 + number, 1, b"", None, 5))
         world.run_for(20)
     said = [s.event for s in world.trace[asked:] if isinstance(s.event, Sent) and s.who == old]
     assert "Redirect" in {event.kind for event in said}
@@ -380,8 +382,8 @@ def scanned(desk):
             number += 1_000
             ask = Scan("c", world.leader(), number, 1, *bounds, 2, reverse, at=time)
             heard = []
-            world._clients["c"].receive = heard.append
-            world._send(ask)
+            world.clients["c"].receive = heard.append
+            world.send(ask)
             checker.check()
             run(lambda heard=heard: any(isinstance(r, Page) for r in heard))
             page = next(r for r in heard if isinstance(r, Page))
@@ -419,7 +421,7 @@ def test_a_member_that_answers_without_being_sure_is_found():
     run(lambda: world.leader() not in (None, old))
     ticket = world.client("c").submit({b"k": b"v"})
     run(lambda: ticket.done)
-    world._send(Scan("c", old, 99_999, 1, b"", None, 5))
+    world.send(Scan("c", old, 99_999, 1, b"", None, 5))
     checker.check()
     with pytest.raises(Violation, match="was there when it was asked"):
         run(lambda: False)

@@ -3,6 +3,7 @@
 import pytest
 
 from kvraft.check import torn
+from kvraft.check.model import Effect
 from kvraft.check.planted_storage import AppliesRetries, UndoesWhatItBegan
 from kvraft.check.torn import (
     End,
@@ -14,7 +15,7 @@ from kvraft.check.torn import (
     restart_all,
     steps_of,
 )
-from kvraft.check.transactions import Effect, TransactionChecker
+from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import BadInput
 from kvraft.events import SnapshotTaken, Undone
 from kvraft.raft import Options as RaftOptions

@@ -2,16 +2,15 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.invariants import Checker, Violation, WorldChecker
+from kvraft.check.invariants import Checker, WorldChecker
+from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
-from kvraft.client import WriteFailed
 from kvraft.errors import BadInput, Damage, Foreign, TimedOut
 from kvraft.events import (
     Appended,
@@ -31,8 +30,10 @@ from kvraft.raft import Role
 from kvraft.record import RESERVED
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
-from kvraft.sim.world import TICK
+from kvraft.sim.seat import Seat
+from kvraft.sim.timeline import TICK
 from kvraft.transaction import Answer, Stage, Submit
+from kvraft.writing import WriteFailed
 
 TINY = Options(
     memtable_bytes=1_500,
@@ -134,7 +135,7 @@ def test_a_minority_cannot_write_and_catches_up_when_healed():
     stuck = world.client("stuck")
     stuck.put(b"k", b"before")
     world.partition([old], rest)
-    stuck._members = (old,)  # it knows of no other member
+    stuck.route.members = (old,)  # it knows of no other member
     stuck.leader = old
     ticket = stuck.submit({b"k": b"lost?"}, timeout=1_500)
     world.run_until(lambda: ticket.done)
@@ -472,7 +473,7 @@ def test_a_session_outlives_flushes_and_crashes():
     client.put(b"k", b"last")
     restart(world)
     last = world.replicas["n1"].marks.last
-    world._send(Submit("c", "n1", ticket.transaction, 99))
+    world.send(Submit("c", "n1", ticket.transaction, 99))
     world.run_for(50)
     assert world.replicas["n1"].marks.last == last
     assert client.get(b"k") == b"last"
@@ -494,7 +495,7 @@ def test_a_deposed_leader_tells_that_its_copy_is_dead():
     old = world.leader()
     stuck = world.client("stuck")
     stuck.put(b"k", b"before")
-    stuck._members = (old,)
+    stuck.route.members = (old,)
     world.partition([old])
     ticket = stuck.submit({b"k": b"v"}, timeout=60_000)
     world.client("c").put(b"other", b"takes its place in the log")
@@ -551,7 +552,7 @@ def storm(seed, members=3, steps=40):
 
     def pass_time(millis):
         until = world.now + millis * 1_000
-        while world._queue and world._queue[0][0] <= until:
+        while world.time.next is not None and world.time.next <= until:
             world.step()
             checker.check()
 
@@ -689,26 +690,34 @@ def test_after_looking_undisturbed_a_fault_is_there_again_whatever_happened():
 LEASES = Options(raft=RaftOptions(lease_ticks=10))
 
 
+class _LosesTicks(Seat):
+    def tick(self):
+        if self.time.now < self.paused_until:
+            self.plan(self.time.now + TICK, self.tick)
+        else:
+            super().tick()
+
+
+class _TicksLast(Seat):
+    def wake(self):
+        waiting = [message for message in self.inbox if message is not None]
+        if self.time.now >= self.paused_until and waiting:
+            self.inbox, missed = waiting, [None] * (len(self.inbox) - len(waiting))
+            super().wake()
+            self.inbox[:0] = missed
+        super().wake()
+
+
 class LosesTicks(World):
     """A world whose members never hear of the time that passed while they stood still."""
 
-    def _tick(self, seat, incarnation):
-        if self.now < seat.paused_until:
-            self._plan(self.now + TICK, partial(self._tick, seat, incarnation))
-        else:
-            super()._tick(seat, incarnation)
+    seat = _LosesTicks
 
 
 class TicksLast(World):
     """A world whose members take what waited for them before the ticks that they missed."""
 
-    def _wake(self, seat, incarnation):
-        waiting = [message for message in seat.inbox if message is not None]
-        if self.now >= seat.paused_until and waiting and seat.replica is not None:
-            seat.inbox, missed = waiting, [None] * (len(seat.inbox) - len(waiting))
-            super()._wake(seat, incarnation)
-            seat.inbox[:0] = missed
-        super()._wake(seat, incarnation)
+    seat = _TicksLast
 
 
 def read_after_a_pause(world):
@@ -747,7 +756,7 @@ def test_without_catching_up_on_ticks_first_that_read_is_stale(rule):
 def test_ticks_that_came_while_a_disk_was_busy_are_taken_before_all_else():
     world = elected()
     name = world.leader()
-    seat, given = world._seats[name], []
+    seat, given = world.seats[name], []
     seat.replica.raft.tick = lambda **_: given.append("tick")
     seat.replica.receive = lambda message: given.append("message")
     world.run_for(20)

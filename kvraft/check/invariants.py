@@ -22,15 +22,14 @@ from __future__ import annotations
 from typing import get_args
 
 from kvraft.check.properties import Property, Violation
-from kvraft.check.raft import RaftChecker, Seen
+from kvraft.check.raft import RaftChecker
+from kvraft.check.raft_seen import Seen
 from kvraft.log import Log
 from kvraft.messages import Message
 from kvraft.raft import Role
 from kvraft.record import Entry, HardState
 from kvraft.replica import Replica
 from kvraft.sim.world import World
-
-__all__ = ["Checker", "Violation", "WorldChecker"]
 
 MARKS = "the five marks"
 

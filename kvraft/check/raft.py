@@ -13,59 +13,25 @@ Two logs that end in one entry are therefore the same log, and a log is followed
 end only: a check costs as much as what changed, however long the log.  What no step has touched is
 compared by :meth:`RaftChecker.check_everything`, once at the end.
 
-What the properties are, and where they come from, stands in ``properties.py``.
+Messages are checked in ``raft_messages.py``, changes of members in ``raft_changes.py``; what the
+properties are, and where they come from, stands in ``properties.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from kvraft.check.properties import Property, Violation
+from kvraft.check.properties import Property
+from kvraft.check.raft_changes import ChangeChecker
+from kvraft.check.raft_messages import MessageChecker
+from kvraft.check.raft_seen import Members, Past, Seen, covers, entry_at, place
 from kvraft.contract import ReadReady, Role
 from kvraft.log import Log
 from kvraft.membership import Configuration
-from kvraft.messages import (
-    AppendEntries,
-    AppendEntriesReply,
-    InstallSnapshot,
-    InstallSnapshotReply,
-    Message,
-    PreVote,
-    PreVoteReply,
-    RequestVote,
-    RequestVoteReply,
-    TimeoutNow,
-)
+from kvraft.messages import Message
 from kvraft.raft import Raft
-from kvraft.record import Entry, HardState, Kind, Position
+from kvraft.record import Entry, Kind, Position
 from kvraft.sim.cluster import Cluster
-
-__all__ = ["Property", "RaftChecker", "Seen", "Violation", "watch"]
-
-
-class Seen(NamedTuple):
-    """A member at one moment."""
-
-    raft: Raft | None  # none while it is down
-    hard_state: HardState  # on its disk
-    log: Log  # on its disk, through ``durable``
-    durable: int
-    applied: Sequence[Entry] = ()  # all of them, from index 1 on; or nothing, if that is not seen
-
-
-@dataclass(slots=True)
-class _Past:
-    """A member as it was when it was last looked at."""
-
-    raft: Raft | None = None
-    log: Log = field(default_factory=Log)
-    hard_state: HardState = field(default_factory=HardState)
-    commit: int = 0
-    led: int = 0  # the term that it led, 0 if none
-    configurations: list[tuple[int, Configuration]] = field(default_factory=list)
-    new: list[Entry] = field(default_factory=list)  # configurations not looked at yet
 
 
 class RaftChecker:
@@ -73,8 +39,8 @@ class RaftChecker:
 
     It is told of each message that leaves (:meth:`sent`), of reads (:meth:`asked`,
     :meth:`served`), and after each step of a member (:meth:`stepped`); all of these raise
-    :class:`Violation`.  :func:`watch` connects one to a cluster.  The properties in ``but`` are let
-    pass: breaking one often breaks another a little later, and that may be what is to be seen.
+    :class:`~kvraft.check.properties.Violation`.  :func:`watch` connects one to a cluster.  The
+    properties in ``but`` may be broken.
     """
 
     def __init__(
@@ -84,14 +50,11 @@ class RaftChecker:
         *,
         but: Sequence[Property] = (),
     ) -> None:
-        self._but = but
-        self._look = look
-        self._names = names
-        self._past: dict[str, _Past] = {}
+        self._members = Members(look, names, but)
+        self._messages = MessageChecker(self._members)
+        self._changes = ChangeChecker(self._members)
+        self._past: dict[str, Past] = {}
         self._known: dict[tuple[int, int], tuple[Entry, int]] = {}
-        self._committed_in_a_crash: set[tuple[int, int]] = set()  # configurations: index, term
-        self._leader_of: dict[int, str] = {}
-        self._votes: dict[tuple[str, int], str] = {}
         self._asked: dict[tuple[str, int], int] = {}
         self._through: dict[int, int] = {}  # term → the last index that its leader committed
         self._configuration: Configuration | None = None  # the newest that is committed
@@ -104,59 +67,7 @@ class RaftChecker:
 
     def sent(self, message: Message) -> None:
         """``message`` leaves: its sender's disk must bear it out (Figure 2)."""
-        name, term = message.sender, message.term
-        seen = self._look(name)
-        if isinstance(message, AppendEntries | InstallSnapshot | TimeoutNow):
-            self._leads(name, term)
-        asks_ahead = isinstance(message, PreVote) or (
-            isinstance(message, PreVoteReply) and message.granted
-        )
-        if term > seen.hard_state.term and not asks_ahead:
-            self._fail_durable(name, f"speaks of term {term}", f"term {seen.hard_state.term}")
-        if term < seen.hard_state.term:  # nothing said in that term can be taken back any more
-            return
-        match message:
-            case RequestVote():
-                self._check_vote(name, seen, term, name)
-            case RequestVoteReply(granted=True):
-                self._check_vote(name, seen, term, message.to)
-            case AppendEntriesReply(success=True):
-                self._check_acknowledged(name, seen, message.match)
-            case InstallSnapshotReply(done=True):
-                self._check_acknowledged(name, seen, message.last_index)
-
-    def _check_vote(self, name: str, seen: Seen, term: int, candidate: str) -> None:
-        first = self._votes.setdefault((name, term), candidate)
-        if first != candidate:
-            what = f"{name} votes for {first} and for {candidate} in term {term}"
-            self._fail(Property.ONE_VOTE, (name,), what)
-        if seen.hard_state != (term, candidate):
-            holds = f"vote {seen.hard_state.vote} in term {seen.hard_state.term}"
-            self._fail_durable(name, f"votes for {candidate} in term {term}", holds)
-
-    def _check_acknowledged(self, name: str, seen: Seen, match: int) -> None:
-        """What is acknowledged must be on disk, and be what the leader has there."""
-        if seen.durable < match:
-            self._fail_durable(name, f"acknowledges entry {match}", f"the log to {seen.durable}")
-        leader = self._leader_of.get(seen.hard_state.term)
-        led = self._look(leader).raft if leader else None
-        if led is None or led.role is not Role.LEADER or led.term != seen.hard_state.term:
-            return
-        if match > led.log.last_index:
-            what = f"acknowledges entry {match}, but the log of {leader} ends at"
-            self._fail(Property.DURABLE_FIRST, (name,), f"{name} {what} {led.log.last_index}")
-        elif match > max(led.log.base.index, seen.log.base.index):
-            mine, its = seen.log.term(match), led.log.term(match)
-            if mine != its:
-                what = f"acknowledges entry {match} of {leader}, of term {its}"
-                self._fail_durable(name, what, f"one of term {mine}")
-
-    def _fail(self, property: Property, members: Sequence[str], what: str) -> None:
-        if property not in self._but:
-            raise Violation(property, members, what)
-
-    def _fail_durable(self, name: str, says: str, holds: str) -> None:
-        self._fail(Property.DURABLE_FIRST, (name,), f"{name} {says}, but its disk holds {holds}")
+        self._messages.sent(message)
 
     def asked(self, name: str, token: int) -> None:
         """A read is asked of a member: from here on, it must see what is committed by now."""
@@ -170,13 +81,13 @@ class RaftChecker:
                 f"{name} serves read {read.token} as of entry {read.index}, "
                 f"but {least} was committed when it was asked"
             )
-            self._fail(Property.FRESH_READS, (name,), what)
+            self._members.fail(Property.FRESH_READS, (name,), what)
 
     # ── after each step ─────────────────────────────────────────────────────────────────────────
 
     def stepped(self, name: str) -> None:
         """A running member has taken a step: check everything that it may have changed."""
-        seen = self._look(name)
+        seen = self._members.look(name)
         raft = seen.raft
         if raft is None:
             return
@@ -186,7 +97,7 @@ class RaftChecker:
         self._check_going_back(name, past, seen)
         self._follow_log(name, past, raft)
         self._check_commit(name, raft)
-        self._check_configuration(name, past, raft)
+        self._changes.check(name, past, raft, self.committed)
         self._check_leader(name, past, raft)
         self._check_lease(name, raft)
         if seen.applied:
@@ -194,16 +105,16 @@ class RaftChecker:
         past.raft, past.hard_state, past.commit = raft, seen.hard_state, raft.commit_index
         past.led = raft.term if raft.role is Role.LEADER else 0
 
-    def _meet(self, raft: Raft) -> _Past:
+    def _meet(self, raft: Raft) -> Past:
         """Take what a member begins with as it is: nobody was watching when it came about."""
         base = raft.log.base
-        past = _Past(log=Log(base))
+        past = Past(log=Log(base))
         past.configurations.append((base.index, raft.configuration_at(base.index)))
         if self._configuration is None:
             self._configuration = past.configurations[0][1]
         return past
 
-    def _check_going_back(self, name: str, past: _Past, seen: Seen) -> None:
+    def _check_going_back(self, name: str, past: Past, seen: Seen) -> None:
         (term, vote), (before, voted) = seen.hard_state, past.hard_state
         assert seen.raft is not None
         base, commit = seen.raft.log.base.index, seen.raft.commit_index
@@ -217,11 +128,11 @@ class RaftChecker:
             what = f"the commit index of {name} falls from {past.commit} to {commit}"
         else:
             return
-        self._fail(Property.NOTHING_GOES_BACK, (name,), what)
+        self._members.fail(Property.NOTHING_GOES_BACK, (name,), what)
 
     # ── logs ────────────────────────────────────────────────────────────────────────────────────
 
-    def _follow_log(self, name: str, past: _Past, raft: Raft) -> None:
+    def _follow_log(self, name: str, past: Past, raft: Raft) -> None:
         """Find what was dropped and what is new, from the end of the log backwards."""
         old, new = past.log, raft.log
         if new.base.index > old.base.index and not old.holds(*new.base):
@@ -229,7 +140,7 @@ class RaftChecker:
         else:
             floor = max(old.base.index, new.base.index)
             meet = min(old.last_index, new.last_index)
-            while meet > floor and _at(old, meet) != _at(new, meet):
+            while meet > floor and entry_at(old, meet) != entry_at(new, meet):
                 meet -= 1
         if meet < old.last_index:
             self._check_dropped(name, past, raft, old.slice(meet + 1))
@@ -255,21 +166,21 @@ class RaftChecker:
                 f"the log of {name} begins behind entry {base.index} of term {base.term}, "
                 f"but one of term {committed.term} is committed there"
             )
-            self._fail(Property.STATE_MACHINE_SAFETY, (name,), what)
+            self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
     def _check_known(self, name: str, entry: Entry, before: int) -> None:
         """An entry is new in a log: it must be what it is in any other, with all before it."""
         known = self._known.setdefault((entry.index, entry.term), (entry, before))
         if known != (entry, before):
             what = f"entry {entry.index} of term {entry.term} at {name} is {_show(entry, before)}, "
-            self._fail(Property.LOG_MATCHING, (name,), what + f"elsewhere {_show(*known)}")
+            self._members.fail(Property.LOG_MATCHING, (name,), what + f"elsewhere {_show(*known)}")
 
-    def _check_dropped(self, name: str, past: _Past, raft: Raft, dropped: Sequence[Entry]) -> None:
+    def _check_dropped(self, name: str, past: Past, raft: Raft, dropped: Sequence[Entry]) -> None:
         """Entries are gone from a log: never a leader's, nor one that a quorum is to hold."""
         first, last = dropped[0].index, dropped[-1].index
         if past.led and past.raft is raft and (raft.role, raft.term) == (Role.LEADER, past.led):
             what = f"{name}, leader of term {raft.term}, drops entries {first} to {last}"
-            self._fail(Property.LEADER_APPEND_ONLY, (name,), what)
+            self._members.fail(Property.LEADER_APPEND_ONLY, (name,), what)
         lost = [entry for entry in dropped if self.ledger.get(entry.index) == entry]
         if lost and self._configuration is not None:
             self._check_held(lost[-1], (self._configuration.voters,), f"{name} drops it")
@@ -280,10 +191,10 @@ class RaftChecker:
         """Compare the end of what a member takes for committed, and enter what is new."""
         log, commit = raft.log, raft.commit_index
         at = min(commit, self.committed)
-        if at > log.base.index and (entry := _at(log, at)) != self.ledger.get(at, entry):
+        if at > log.base.index and (entry := entry_at(log, at)) != self.ledger.get(at, entry):
             other = self.ledger[at]
             what = f"entry {at} is committed as one of term {other.term}, and at {name} as one of "
-            self._fail(Property.STATE_MACHINE_SAFETY, (name,), f"{what}{entry.term}")
+            self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), f"{what}{entry.term}")
         new = log.slice(max(self.committed, log.base.index) + 1, commit)
         if not new:
             return
@@ -294,45 +205,33 @@ class RaftChecker:
         self.committed, self._through[raft.term] = commit, commit
         halves = (raft.configuration.voters, raft.configuration.outgoing)
         self._check_held(new[-1], halves, f"{name} takes it for committed")
-        for leader in self._running():
+        for leader in self._members.running():
             if leader.role is Role.LEADER and leader.term > raft.term:
                 self._check_complete(leader, new[-1])
 
     def _check_held(self, entry: Entry, halves: Iterable[Sequence[str]], why: str) -> None:
         """Check that ``entry`` is on the disks of a majority of each of ``halves``."""
         for voters in halves:
-            holders = [name for name in voters if self._on_disk(name, entry)]
+            holders = [name for name in voters if self._members.holds(name, entry)]
             if voters and 2 * len(holders) <= len(voters):
-                what = f"{_place(entry)} is on the disks of {' '.join(holders) or 'nobody'} only, "
-                self._fail(Property.COMMITTED_KEPT, voters, f"{what}of {' '.join(voters)}: {why}")
-
-    def _on_disk(self, name: str, entry: Entry) -> bool:
-        """Return whether a member's disk holds ``entry``, and the member, if up, stands by it."""
-        if name not in self._names():
-            return False
-        seen = self._look(name)
-        held = entry.index <= seen.durable and _covers(seen.log, entry)
-        return held and (seen.raft is None or _covers(seen.raft.log, entry))
+                what = f"{place(entry)} is on the disks of {' '.join(holders) or 'nobody'} only, "
+                self._members.fail(
+                    Property.COMMITTED_KEPT, voters, f"{what}of {' '.join(voters)}: {why}"
+                )
 
     def _check_applied(self, name: str, applied: Sequence[Entry]) -> None:
         """Compare the last entry applied, and that none was left out."""
         last = applied[-1]
         if last.index != len(applied) or self.ledger.get(last.index) != last:
-            what = f"{name} applied {_place(last)} as the {len(applied)}. one, committed is another"
-            self._fail(Property.STATE_MACHINE_SAFETY, (name,), what)
+            what = f"{name} applied {place(last)} as the {len(applied)}. one, committed is another"
+            self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
     # ── leaders ─────────────────────────────────────────────────────────────────────────────────
 
-    def _leads(self, name: str, term: int) -> None:
-        first = self._leader_of.setdefault(term, name)
-        if first != name:
-            what = f"{first} and {name} both lead term {term}"
-            self._fail(Property.ELECTION_SAFETY, (first, name), what)
-
-    def _check_leader(self, name: str, past: _Past, raft: Raft) -> None:
+    def _check_leader(self, name: str, past: Past, raft: Raft) -> None:
         if raft.role is not Role.LEADER:
             return
-        self._leads(name, raft.term)
+        self._messages.leads(name, raft.term)
         if past.led == raft.term:
             return
         earlier = [index for term, index in self._through.items() if term < raft.term]
@@ -340,81 +239,31 @@ class RaftChecker:
             self._check_complete(raft, self.ledger[max(earlier)])
 
     def _check_complete(self, leader: Raft, committed: Entry) -> None:
-        if not _covers(leader.log, committed):
+        if not covers(leader.log, committed):
             what = (
-                f"{leader.member} leads term {leader.term} without {_place(committed)}, "
+                f"{leader.member} leads term {leader.term} without {place(committed)}, "
                 "which is committed"
             )
-            self._fail(Property.LEADER_COMPLETENESS, (leader.member,), what)
+            self._members.fail(Property.LEADER_COMPLETENESS, (leader.member,), what)
 
     def _check_lease(self, name: str, raft: Raft) -> None:
         if raft.role is not Role.LEADER:
             return
-        for other in self._running():
+        for other in self._members.running():
             older, newer = (raft, other) if raft.term < other.term else (other, raft)
             if older.lease and newer.role is Role.LEADER and older.term < newer.term:
                 what = (
                     f"{older.member} holds a lease in term {older.term}, "
                     f"but {newer.member} leads term {newer.term}"
                 )
-                self._fail(Property.ONE_LEASE, (older.member, newer.member), what)
-
-    def _running(self) -> list[Raft]:
-        return [raft for name in self._names() if (raft := self._look(name).raft) is not None]
-
-    # ── configurations ──────────────────────────────────────────────────────────────────────────
-
-    def _check_configuration(self, name: str, past: _Past, raft: Raft) -> None:
-        """Each configuration follows on the one before it (§6), and the newest is in force."""
-        found = past.configurations
-        for entry in past.new:
-            index, before = found[-1]
-            after = Configuration.from_bytes(entry.record.value)
-            found.append((entry.index, after))
-            if past.raft is None:  # it stood there when the member was first seen
-                continue
-            if index > self.committed and not self._committed_unseen(past, raft, found[-2]):
-                what = f"takes up configuration {entry.index} before {index} is committed"
-            elif not _overlap(before, after):
-                what = f"goes from members {before} to {after} at once"
-            else:
-                continue
-            self._fail(Property.ONE_CHANGE, (name,), f"{name} {what}")
-        past.new = []
-        index, newest = found[-1]
-        if raft.configuration != newest:
-            what = f"{name} acts on {raft.configuration}, but its log says {newest} at {index}"
-            self._fail(Property.ONE_CHANGE, (name,), what)
-
-    def _committed_unseen(self, past: _Past, raft: Raft, place: tuple[int, Configuration]) -> bool:
-        """Return whether a configuration was committed in a step that nobody saw the end of.
-
-        A member that crashes in the middle of a step may have learned that one is committed, and
-        taken up and saved the next; what it had learned is gone.  The disks know: what is committed
-        is on those of a majority of each half.  They are asked when the member starts again, and
-        the answer is remembered for the members that it then sends the next configuration to.
-        """
-        index, configuration = place
-        if index <= raft.log.base.index:
-            return False
-        entry = _at(raft.log, index)
-        if (entry.index, entry.term) in self._committed_in_a_crash:
-            return True
-        seen = raft is not past.raft and all(
-            2 * sum(self._on_disk(voter, entry) for voter in voters) > len(voters)
-            for voters in (configuration.voters, configuration.outgoing)
-            if voters
-        )
-        if seen:
-            self._committed_in_a_crash.add((entry.index, entry.term))
-        return seen
+                self._members.fail(Property.ONE_LEASE, (older.member, newer.member), what)
 
     # ── everything ──────────────────────────────────────────────────────────────────────────────
 
     def check_everything(self) -> None:
         """Compare every entry of every log, and everything applied; this costs what it costs."""
-        for name in self._names():
-            seen = self._look(name)
+        for name in self._members.names():
+            seen = self._members.look(name)
             before = seen.log.base.term
             for entry in seen.log.slice(seen.log.first_index, seen.durable):
                 self._check_known(name, entry, before)
@@ -425,15 +274,15 @@ class RaftChecker:
             commit = seen.raft.commit_index if seen.raft else seen.log.base.index
             for entry in seen.log.slice(seen.log.first_index, min(commit, seen.durable)):
                 if self.ledger[entry.index] != entry:
-                    what = f"{_place(entry)} of {name} is not what is committed"
-                    self._fail(Property.STATE_MACHINE_SAFETY, (name,), what)
+                    what = f"{place(entry)} of {name} is not what is committed"
+                    self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
 
 def watch(cluster: Cluster, *, but: Sequence[Property] = ()) -> RaftChecker:
     """Have everything that happens in ``cluster`` from now on checked; return who checks it.
 
     From then on whatever breaks a property, other than those in ``but``, raises
-    :class:`Violation`.
+    :class:`~kvraft.check.properties.Violation`.
     """
 
     def look(name: str) -> Seen:
@@ -446,27 +295,6 @@ def watch(cluster: Cluster, *, but: Sequence[Property] = ()) -> RaftChecker:
     for name in cluster.members:
         checker.stepped(name)
     return checker
-
-
-def _at(log: Log, index: int) -> Entry:
-    return log.slice(index, index)[0]
-
-
-def _covers(log: Log, entry: Entry) -> bool:
-    """Return whether ``log`` holds ``entry``, or begins behind its place."""
-    return entry.index <= log.base.index or log.holds(entry.index, entry.term)
-
-
-def _overlap(before: Configuration, after: Configuration) -> bool:
-    """Return whether each quorum of ``before`` meets each of ``after``, by the rules of §6."""
-    if before.joint:
-        return not after.joint and sorted(after.voters) == sorted(before.voters)
-    kept = after.outgoing if after.joint else after.voters
-    return sorted(kept) == sorted(before.voters)
-
-
-def _place(entry: Entry) -> str:
-    return f"entry {entry.index} of term {entry.term}"
 
 
 def _show(entry: Entry, before: int) -> str:

@@ -45,6 +45,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ from kvraft.sim.cluster import Cluster
 
 __all__ = ["Played", "Scenario", "Unmet", "load", "names", "parse"]
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(str(files("kvraft"))).resolve()
 _INSTALLED = _PACKAGE / "data" / "scenarios"
 FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data" / "scenarios"
 """Where the scenarios lie that come with kvraft: in the package, or beside it in a checkout."""

@@ -35,7 +35,8 @@ from kvraft.events import Event, Trace
 from kvraft.record import Kind
 from kvraft.replica import Options, Replica
 from kvraft.sim.disk import SimDisk
-from kvraft.sim.world import MILLI, World
+from kvraft.sim.timeline import MILLI
+from kvraft.sim.world import World
 from kvraft.ticket import Ticket
 from kvraft.transaction import WINDOW, Stage
 

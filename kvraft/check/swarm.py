@@ -27,11 +27,12 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.check.invariants import WorldChecker
+from kvraft.check.model import Effect
 from kvraft.check.properties import Violation
 from kvraft.check.retention import CutChecker
 from kvraft.check.swarm_clients import Clients, check_rows
 from kvraft.check.swarm_faults import Faults
-from kvraft.check.transactions import Effect, TransactionChecker
+from kvraft.check.transactions import TransactionChecker
 from kvraft.compaction import Levelled, Tiered
 from kvraft.display import counted
 from kvraft.events import (

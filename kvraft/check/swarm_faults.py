@@ -17,7 +17,8 @@ from random import Random
 from kvraft.check.properties import Violation
 from kvraft.errors import BadInput, Busy, Forgotten, NotLeader
 from kvraft.sim.disk import SimDisk
-from kvraft.sim.world import MILLI, World
+from kvraft.sim.timeline import MILLI
+from kvraft.sim.world import World
 from kvraft.transaction import Answer
 
 

@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from kvraft import clock
-from kvraft.check.transactions import Effect, Fate, Model
+from kvraft.check.model import Effect, Fate, Model
 from kvraft.errors import BadInput
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import Entry, Record, entry_size

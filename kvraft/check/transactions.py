@@ -1,14 +1,7 @@
-"""What every member should hold: transactions carried out one by one, and a judge of members.
+"""A judge of members: what they hold and answer must be what the log makes of it.
 
-:class:`Model` is a second state machine, written apart from ``machine.py`` and in the simplest way:
-it takes the committed entries in log order and never forgets anything.  Of each key it keeps all
-versions, so it knows the whole map after every index and at every timestamp::
-
-    key      versions: (index, timestamp, value)            rows(index=17, at=None) ─► b"2"
-    b"a"     (4, t4, b"1")  (17, t17, b"2")  (30, t30, ∅)   rows(index=30, at=t17)  ─► b"2"
-
-:class:`TransactionChecker` feeds it from the members of a world and compares.  What it holds them
-to has names:
+:class:`TransactionChecker` feeds the sequential model (``model.py``) from the members of a world
+and compares.  What it holds them to has names:
 
 - **one state machine**: what a member has applied is what the model makes of the log through the
   same entry: every key, every session, the configuration, at every time that can be read; so no
@@ -25,261 +18,18 @@ Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
 
 from __future__ import annotations
 
-import struct
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
-from hashlib import blake2b
 from typing import NamedTuple
 
 from kvraft import clock
+from kvraft.check.model import Effect, Fate, Model, Promise, Remembered, asked_for, unpacked
 from kvraft.check.properties import Property, Violation
 from kvraft.display import counted
-from kvraft.record import RESERVED, Entry, Kind, Timestamp, TxnId
+from kvraft.record import Entry, Timestamp
 from kvraft.replica import Replica
 from kvraft.sim.world import World
 from kvraft.ticket import Ticket
 from kvraft.transaction import Answer, Page, Read, ReadAnswer, Registered, Scan, Stage
-
-__all__ = ["Effect", "Fate", "Model", "Promise", "Remembered", "TransactionChecker"]
-
-_REMEMBERED = 32  # outcomes that a session keeps, and how far back it can tell
-_CONFIGURATION = RESERVED + b"configuration"
-_SESSION = RESERVED + b"session/"
-_SESSION_HEAD = struct.Struct("<Q")
-_SESSION_ROW = struct.Struct("<QQQQQ")
-
-
-class Promise(StrEnum):
-    """What the database promises about transactions, by name."""
-
-    ONE_STATE_MACHINE = "one state machine"
-    EXACTLY_ONCE = "exactly once"
-    ONE_ID_ONE_CLIENT = "one id, one client"
-    TIMESTAMPS_RISE = "timestamps rise"
-    TRUE_ANSWERS = "true answers"
-
-
-# ── the model ───────────────────────────────────────────────────────────────────────────────────
-
-
-class Remembered(NamedTuple):
-    """A session: its newest sequence number, and how transactions ended.
-
-    That is sequence, index, stamp, conflict, and a digest of what was asked for.
-    """
-
-    newest: int
-    outcomes: tuple[tuple[int, int, Timestamp, int, int], ...]
-
-
-Value = bytes | Remembered | None
-"""What a key holds; ``None`` is nothing."""
-
-
-class _Version(NamedTuple):
-    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
-    timestamp: Timestamp
-    value: Value
-
-
-class Effect(StrEnum):
-    """What came of one copy of a transaction in the log."""
-
-    APPLIED = "applied"
-    CONFLICT = "conflict"
-    REPEATED = "repeated"
-    TAKEN = "refused, for its id is taken"
-    UNDONE = "undone"
-
-
-class Fate(NamedTuple):
-    """What came of the copy that ends at ``index``; ``conflict`` numbers the failed expectation."""
-
-    effect: Effect
-    index: int  # type: ignore[assignment]
-    timestamp: Timestamp
-    conflict: int = 0
-
-
-def _asked(entries: Iterable[Entry]) -> bytes:
-    """Return what a client asked for, whatever its stamp: the bytes that a digest is made of."""
-    asked = b""
-    for entry in entries:
-        kind, key, value = entry.record[:3]
-        asked += bytes((kind,))
-        asked += len(key).to_bytes(4, "little") + len(value).to_bytes(4, "little") + key + value
-    return asked
-
-
-class Model:
-    """The map that a log leads to; sessions live for ``lifetime``, in units of timestamps."""
-
-    def __init__(self, lifetime: Timestamp) -> None:
-        self.entries: list[Entry] = []
-        """All entries taken; the one with index 1 comes first."""
-        self.fates: dict[TxnId, list[Fate]] = {}
-        """What came of each copy of each transaction, in log order."""
-        self.registered: dict[int, str] = {}
-        """Who was registered at which index."""
-        self._lifetime = lifetime
-        self._versions: dict[bytes, list[_Version]] = {}
-        self._marks = [0]  # by index: through which entry all is applied then
-        self._open: list[Entry] = []
-        self._stamps: list[tuple[int, Timestamp]] = []  # of what took effect, by index
-
-    @property
-    def last(self) -> int:
-        """The index of the last entry taken."""
-        return len(self.entries)
-
-    def mark(self, committed: int) -> int:
-        """Return through which entry all is applied once the log is committed through there."""
-        return self._marks[committed]
-
-    def take(self, entry: Entry) -> None:
-        """Take the next committed entry; :class:`Violation` if it cannot be the next."""
-        if entry.index != self.last + 1:
-            raise ValueError(f"entry {entry.index} does not follow entry {self.last}")
-        self.entries.append(entry)
-        record, applied = entry.record, self._marks[-1]
-        if self._open and self._open[0].record.txn != record.txn:
-            self._note(Effect.UNDONE, self._open)
-            self._open = []
-        if record.kind in (Kind.NOOP, Kind.CONFIGURATION, Kind.REGISTER):
-            applied = entry.index
-            if record.kind is Kind.REGISTER:
-                self.registered[entry.index] = record.key.decode()
-            if record.kind is Kind.CONFIGURATION:
-                self._put(_CONFIGURATION, _Version(entry.index, entry.index, record.value))
-        else:
-            self._check_stamp(entry)
-            self._open.append(entry)
-            if record.commit:
-                self._carry_out(self._open)
-                self._open, applied = [], entry.index
-        self._marks.append(applied)
-
-    def _check_stamp(self, entry: Entry) -> None:
-        """Check a stamp against what took effect before; what did not may be forgotten with it."""
-        stamp = entry.record.timestamp
-        if self._open and stamp != self._open[0].record.timestamp:
-            what = f"entry {entry.index} has another stamp than the rest of {entry.record.txn}"
-            raise Violation(Promise.TIMESTAMPS_RISE, (), what)
-        index, before = self._stamps[-1] if self._stamps else (0, 0)
-        if stamp <= before:
-            what = f"entry {entry.index}, of {entry.record.txn}, is stamped {clock.show(stamp)}, "
-            what += f"and what took effect at {index}, {clock.show(before)}"
-            raise Violation(Promise.TIMESTAMPS_RISE, (), what)
-
-    def _carry_out(self, entries: list[Entry]) -> None:
-        last, txn = entries[-1], entries[-1].record.txn
-        now = last.record.timestamp
-        session = self._session(txn, now)
-        digest = int.from_bytes(blake2b(_asked(entries), digest_size=8).digest(), "little")
-        told = [outcome[-1] for outcome in session.outcomes if outcome[0] == txn.sequence]
-        if told and told != [digest]:
-            self._note(Effect.TAKEN, entries)
-            return
-        if told or txn.sequence <= session.newest - _REMEMBERED:
-            self._note(Effect.REPEATED, entries)
-            return
-        conflict = self._conflict(entries)
-        self._note(Effect.CONFLICT if conflict else Effect.APPLIED, entries, conflict)
-        for entry in () if conflict else entries:
-            record = entry.record
-            if record.kind in (Kind.PUT, Kind.DELETE):
-                value = record.value if record.kind is Kind.PUT else None
-                self._put(record.key, _Version(last.index, now, value))
-        self._expire(last.index, now)
-        newest = max(session.newest, txn.sequence)
-        kept = [each for each in session.outcomes if each[0] > newest - _REMEMBERED]
-        kept.append((txn.sequence, last.index, now, conflict, digest))
-        after = Remembered(newest, tuple(sorted(kept)))
-        self._put(_session_key(txn), _Version(last.index, now, after))
-        self._stamps.append((last.index, now))
-
-    def _conflict(self, entries: list[Entry]) -> int:
-        for number, entry in enumerate(entries, 1):
-            record = entry.record
-            if record.kind is Kind.EXPECT:
-                found = self.version(record.key, self.last)
-                carried = found.timestamp if found and found.value is not None else 0
-                if record.value != struct.pack("<Q", carried):
-                    return number
-        return 0
-
-    def _session(self, txn: TxnId, now: Timestamp) -> Remembered:
-        """Return the session of ``txn``, an empty one if it has none that lives ``now``."""
-        found = self._versions.get(_session_key(txn))
-        if found and isinstance(found[-1].value, Remembered):
-            version = found[-1]
-            if now - version.timestamp <= self._lifetime:
-                return found[-1].value
-        return Remembered(0, ())
-
-    def _expire(self, index: int, now: Timestamp) -> None:
-        for key, versions in self._versions.items():
-            newest = versions[-1]
-            alive = isinstance(newest.value, Remembered)
-            if alive and now - newest.timestamp > self._lifetime:
-                self._put(key, _Version(index, now, None))
-
-    def _note(self, effect: Effect, entries: list[Entry], conflict: int = 0) -> None:
-        last, txn = entries[-1], entries[0].record.txn
-        fates = self.fates.setdefault(txn, [])
-        took = (Effect.APPLIED, Effect.CONFLICT)
-        if effect in took and any(fate.effect in took for fate in fates):
-            before = next(fate for fate in fates if fate.effect in took)
-            what = f"{txn} is {effect} at {last.index}, and was {before.effect} at {before.index}"
-            raise Violation(Promise.EXACTLY_ONCE, (), what)
-        fates.append(Fate(effect, last.index, last.record.timestamp, conflict))
-
-    def _put(self, key: bytes, version: _Version) -> None:
-        self._versions.setdefault(key, []).append(version)
-
-    # ── asking it ───────────────────────────────────────────────────────────────────────────────
-
-    def version(self, key: bytes, index: int, at: Timestamp | None = None) -> _Version | None:
-        """Return what ``key`` holds after entry ``index``, as of the time ``at`` if given."""
-        versions = self._versions.get(key, [])
-        found = bisect_right(versions, index, key=lambda version: version.index)
-        while found and at is not None and versions[found - 1].timestamp > at:
-            found -= 1
-        return versions[found - 1] if found else None
-
-    def rows(self, index: int, at: Timestamp | None = None) -> dict[bytes, bytes | Remembered]:
-        """Return the whole map after entry ``index``, as of the time ``at`` if given."""
-        found = ((key, self.version(key, index, at)) for key in self._versions)
-        return {key: v.value for key, v in found if v is not None and v.value is not None}
-
-    def span(
-        self, start: bytes, stop: bytes | None, index: int, at: Timestamp | None = None
-    ) -> list[tuple[bytes, bytes]]:
-        """Return what a client may see of ``rows`` with ``start <= key < stop``, by key."""
-        keys = [k for k in self._versions if start <= k and (stop is None or k < stop)]
-        rows: list[tuple[bytes, bytes]] = []
-        for key in sorted(k for k in keys if not k.startswith(RESERVED)):
-            found = self.version(key, index, at)
-            if found is not None and isinstance(found.value, bytes):
-                rows.append((key, found.value))
-        return rows
-
-    def stamps(self, index: int) -> list[Timestamp]:
-        """Return the timestamps of all that was carried out through entry ``index``."""
-        return [stamp for place, stamp in self._stamps if place <= index]
-
-    def effect(self, txn: TxnId) -> Fate | None:
-        """Return how ``txn`` ended, applied or in conflict, ``None`` if it did not."""
-        took = (Effect.APPLIED, Effect.CONFLICT)
-        return next((fate for fate in self.fates.get(txn, ()) if fate.effect in took), None)
-
-
-def _session_key(txn: TxnId) -> bytes:
-    return _SESSION + b"%s.%d" % (txn.client.encode(), txn.incarnation)
-
-
-# ── the judge ───────────────────────────────────────────────────────────────────────────────────
 
 
 class _Asked(NamedTuple):
@@ -439,7 +189,7 @@ class TransactionChecker:
 
     def _check_answer(self, answer: Answer) -> None:
         """Check a last answer: it must be what the log decided."""
-        effect = self.model.effect(answer.txn)
+        effect = self.model.outcome(answer.txn)
         if answer.stage is Stage.APPLIED:
             says = Fate(Effect.APPLIED, answer.index, answer.timestamp)
         elif answer.stage is Stage.ABORTED and answer.conflict is not None:
@@ -498,7 +248,7 @@ class TransactionChecker:
     def check_tickets(self, tickets: Iterable[Ticket]) -> None:
         """Compare what clients were told in the end with what happened."""
         for ticket in tickets:
-            effect, says = self.model.effect(ticket.txn), ticket.stage
+            effect, says = self.model.outcome(ticket.txn), ticket.stage
             told = Fate(Effect.APPLIED, ticket.index, ticket.timestamp)
             if says is Stage.APPLIED:
                 right = effect == told and self._wrote(ticket)
@@ -519,7 +269,7 @@ class TransactionChecker:
         entries = self.model.entries[max(0, fate.index - count) : fate.index]
         asked = [Entry(0, 0, record) for record in ticket.transaction.records]
         alike = {entry.record.txn for entry in entries} == {ticket.txn}
-        return alike and _asked(entries) == _asked(asked)
+        return alike and asked_for(entries) == asked_for(asked)
 
     def _wrote(self, ticket: Ticket) -> bool:
         """Whether the log holds, right before the index of the ticket, what the client wrote."""
@@ -530,14 +280,3 @@ class TransactionChecker:
     @staticmethod
     def _key_of(ticket: Ticket, fate: Fate | None) -> bytes | None:
         return ticket.transaction.records[fate.conflict - 1].key if fate else None
-
-
-def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes | Remembered]]:
-    """Yield keys and values as the model has them: sessions taken apart, without session.py."""
-    for key, value in rows:
-        if key.startswith(_SESSION):
-            (newest,) = _SESSION_HEAD.unpack_from(value)
-            outcomes = _SESSION_ROW.iter_unpack(value[_SESSION_HEAD.size :])
-            yield key, Remembered(newest, tuple((s, i, t, c, d) for s, i, t, c, d in outcomes))
-        else:
-            yield key, value

@@ -62,7 +62,7 @@ from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.sim.mail import Letter, Mail, Pick
 from kvraft.sim.member import Member, appended, past
 from kvraft.sim.network import describe
-from kvraft.sim.world import TICK
+from kvraft.sim.timeline import TICK
 
 MOMENT = 1_000
 """Microseconds that pass with each input by hand."""

@@ -19,7 +19,8 @@ from kvraft.inputs import whole
 from kvraft.messages import AppendEntries, InstallSnapshot
 from kvraft.record import entry_size
 from kvraft.replica import Options
-from kvraft.sim.world import MILLI, World
+from kvraft.sim.timeline import MILLI
+from kvraft.sim.world import World
 
 KEYS = 100
 VALUE_BYTES = 40

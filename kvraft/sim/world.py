@@ -4,91 +4,37 @@ Time is an integer of microseconds that jumps from one event to the next.  Every
 differ between two runs comes from random streams derived from one seed, one stream a concern, so
 the same seed and the same calls give the same trace, byte for byte, on every machine.
 
-What is simulated, and how:
-
-- A member that is busy syncing its disk takes no input; what arrives meanwhile waits and is taken
-  together afterwards: group commit comes by itself.
-- Ticks that a member missed, since it was busy or its process stood still (:meth:`World.pause`),
-  are caught up before it takes anything else.
-- A crash loses a member's memory and whatever its disk had not synced
-  (:class:`~kvraft.sim.disk.SimDisk`); what it sent before is still on its way.
-- Slices of long work (flushes) are done between messages, one at a time.
-
-Events of the world's queue are ordered by time, then by the order in which they were planned.
+Its parts: a timeline of what is going to happen (timeline.py), a seat for each member, at which it
+works, crashes and starts again (seat.py), hosts of clients (hosting.py), and a network with what
+carries messages through it (network.py, carrier.py).
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import TypeVar
 
 from kvraft import inputs
 from kvraft.client import Client
 from kvraft.disk import Disk
 from kvraft.display import counted, html_table
-from kvraft.errors import BadInput, Busy, NotLeader, Stopped, TimedOut
-from kvraft.events import (
-    Crashed,
-    Delivered,
-    Event,
-    Failed,
-    Healed,
-    Lost,
-    Marks,
-    Partitioned,
-    Sent,
-    Trace,
-    ignore,
-)
-from kvraft.identity import MEMBER, own_files, set_aside, successor
+from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
+from kvraft.events import Event, Healed, Marks, Partitioned, Report, Trace, ignore
+from kvraft.identity import set_aside, successor
 from kvraft.membership import Configuration
 from kvraft.raft import Raft, Role
 from kvraft.replica import Options, Replica
+from kvraft.sim.carrier import Carrier
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sim.network import AnyMessage, Envelope, Network, describe
-from kvraft.transaction import (
-    Answer,
-    Later,
-    Page,
-    Read,
-    ReadAnswer,
-    Redirect,
-    Refusal,
-    Register,
-    Registered,
-    Request,
-    Scan,
-    Submit,
-)
+from kvraft.sim.hosting import Hosting, SimHost
+from kvraft.sim.network import AnyMessage, Envelope, Network
+from kvraft.sim.seat import Seat
+from kvraft.sim.timeline import EPOCH_MILLIS, MILLI, Timeline
 
-MILLI = 1_000
-TICK = 10 * MILLI
-SYNC = 500
-"""Microseconds that a sync of a member's disk takes."""
-SLICE = 300
-"""Microseconds between two slices of long work."""
-EPOCH_MILLIS = 1_517_356_800_000
-"""The wall time at which every world begins: 31 January 2018, 00:00 UTC."""
-
-
-@dataclass(slots=True)
-class _Seat:
-    """A member's place in the world: its disk stays, its replica comes and goes."""
-
-    name: str
-    disk: Disk
-    replica: Replica | None = None
-    new: bool = True  # until it was started for the first time, on a disk that nobody had used
-    incarnation: int = 0
-    inbox: list[AnyMessage | None] = field(default_factory=list)  # None is a tick
-    waking: bool = False
-    working: bool = False
-    busy_until: int = 0
-    paused_until: int = 0
+T = TypeVar("T")
 
 
 class World:
@@ -102,6 +48,9 @@ class World:
     Raises :class:`~kvraft.errors.BadInput` here and everywhere for what makes no sense, of which
     :class:`~kvraft.errors.WrongType` is a kind.
     """
+
+    seat = Seat
+    """What a member's place is."""
 
     def __init__(
         self,
@@ -120,42 +69,56 @@ class World:
     ) -> None:
         names = inputs.members(members)
         self.seed = inputs.whole(seed, "a seed")
-        self.now = 0
-        """Microseconds since the world began."""
+        self.time = Timeline()
         self.trace = Trace()
         """Everything that happened; empty if no trace was asked for, which saves much."""
         self._traced = inputs.flag(trace, "trace")
         self.network = Network(
-            self._stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
+            self.stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
+        )
+        self._carrier = Carrier(
+            self.network,
+            self.time,
+            deliver=self._deliver,
+            why_gone=self._why_gone,
+            report=self.report if self._traced else None,
         )
         self._configuration = Configuration(names)
         self._cluster = inputs.text(cluster, "the name of a cluster")
         options = Options() if options is None else options
         self._options = inputs.instance(options, Options, "the options of a world")
-        self._clients: dict[str, Client] = {}
-        self._ticking: dict[str, bool] = {}
+        self._hosting = Hosting(self)
         self._ahead: dict[str, int] = {}  # milliseconds, by member or client
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
-        self._planned = 0
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._replica = inputs.subclass(replica, Replica, "replica")
         self._disk = inputs.function(disk, "disk")
-        self._requests = 0  # the numbers given to clients
-        self._seats = {name: _Seat(name, disk(name)) for name in self._configuration.voters}
-        for name in self._seats:
+        voters = self._configuration.voters
+        self.seats = {name: self.seat(self, name, disk(name)) for name in voters}
+        """The places of all members there ever were, by name."""
+        for name in self.seats:
             self.restart(name)
 
     # ── looking at it ───────────────────────────────────────────────────────────────────────────
 
     @property
+    def now(self) -> int:
+        """Microseconds since the world began."""
+        return self.time.now
+
+    @property
+    def clients(self) -> dict[str, Client]:
+        """The clients that were not dismissed, by name."""
+        return self._hosting.clients
+
+    @property
     def members(self) -> tuple[str, ...]:
         """The names of all members there ever were, running or not."""
-        return tuple(self._seats)
+        return tuple(self.seats)
 
     @property
     def replicas(self) -> dict[str, Replica]:
         """The members that run, by name."""
-        return {name: s.replica for name, s in self._seats.items() if s.replica is not None}
+        return {name: s.replica for name, s in self.seats.items() if s.replica is not None}
 
     @property
     def in_flight(self) -> list[Envelope]:
@@ -163,7 +126,7 @@ class World:
         return list(self.network.in_flight.values())
 
     def __repr__(self) -> str:
-        up, all_members = len(self.replicas), counted(len(self._seats), "member")
+        up, all_members = len(self.replicas), counted(len(self.seats), "member")
         return (
             f"<World of {all_members}, {up} running, leader {self.leader() or 'unknown'}, "
             f"{self.now / MILLI:,.1f} ms, seed {self.seed}>"
@@ -172,7 +135,7 @@ class World:
     def _repr_html_(self) -> str:
         """Return a small table for a notebook: what each member is, and its five marks."""
         rows: list[tuple[str, ...]] = []
-        for name, seat in self._seats.items():
+        for name, seat in self.seats.items():
             if seat.replica is None:
                 rows.append((name, "down", *("",) * 6))
             else:
@@ -198,26 +161,25 @@ class World:
 
     def step(self) -> None:
         """Let the next event of the world happen."""
-        if not self._queue:
+        if self.time.next is None:
             raise TimedOut("nothing will ever happen: no member runs and no client waits")
-        self.now, _, action = heapq.heappop(self._queue)
-        action()
+        self.time.step()
 
     def run_until(self, condition: Callable[[], bool], *, limit: int = 60_000) -> None:
         """Step until ``condition`` holds; :class:`~kvraft.errors.TimedOut` after ``limit`` ms."""
         inputs.function(condition, "what is waited for")
         until = self.now + inputs.whole(limit, "the limit", least=0) * MILLI
         while not condition():
-            if not self._queue or self._queue[0][0] > until:
+            if self.time.next is None or self.time.next > until:
                 raise TimedOut(f"what was waited for did not happen within {limit} ms")
             self.step()
 
     def run_for(self, millis: int) -> None:
         """Let ``millis`` milliseconds pass."""
         until = self.now + inputs.whole(millis, "a time to run for", least=0) * MILLI
-        while self._queue and self._queue[0][0] <= until:
+        while self.time.next is not None and self.time.next <= until:
             self.step()
-        self.now = until
+        self.time.now = until
 
     def settle(self, *, limit: int = 60_000) -> None:
         """Run until all running members the leader knows have applied all, and no flush waits."""
@@ -242,7 +204,7 @@ class World:
         that were ordered are kept for the members' own calls.
         """
         with ExitStack() as stack:
-            for seat in self._seats.values():
+            for seat in self.seats.values():
                 if isinstance(seat.disk, SimDisk) and seat.disk.may_fail:  # few disks, seldom
                     stack.enter_context(seat.disk.undisturbed())
             yield
@@ -252,25 +214,24 @@ class World:
     def client(self, name: str) -> Client:
         """Return the client called ``name``, made on first use."""
         inputs.text(name, "the name of a client")
-        if name in self._seats:
+        if name in self.seats:
             raise BadInput(f"{name} is a member, so it cannot be a client")
-        if name not in self._clients:
-            self._clients[name] = Client(
+        if name not in self.clients:
+            self.clients[name] = Client(
                 name,
                 self.members,
-                host=_Host(self, name),
-                random=self._stream(f"client/{name}"),
-                report=partial(self._report, name) if self._traced else ignore,
+                host=SimHost(self._hosting, name),
+                random=self.stream(f"client/{name}"),
+                report=self._reporter(name),
             )
-        return self._clients[name]
+        return self.clients[name]
 
     def dismiss(self, name: str) -> None:
         """Let a client go that waits for nothing any more: the world forgets it."""
         inputs.text(name, "the name of a client")
-        if name not in self._clients or self._clients[name].busy:
+        if name not in self.clients or self.clients[name].busy:
             raise BadInput(f"there is no client called {name} that waits for nothing")
-        del self._clients[name]
-        self._ticking.pop(name, None)
+        self._hosting.forget(name)
         self._ahead.pop(name, None)
         self.network.forget(name)
 
@@ -291,28 +252,11 @@ class World:
         self._known(name)
         self._ahead[name] = inputs.whole(ahead, "how far a clock is ahead")
 
-    def _keep_ticking(self, name: str) -> None:
-        if not self._ticking.get(name):
-            self._ticking[name] = True
-            self._plan(self.now + TICK, partial(self._tick_client, name))
-
-    def _tick_client(self, name: str) -> None:
-        client = self._clients.get(name)
-        if client is None:
-            return  # it was dismissed
-        self._ticking[name] = client.busy
-        if client.busy:
-            client.tick()
-            self._plan(self.now + TICK, partial(self._tick_client, name))
-
     # ── faults ──────────────────────────────────────────────────────────────────────────────────
 
     def crash(self, name: str) -> None:
         """Cut the power of a member: its memory and its unsynced bytes are gone."""
-        seat = self._seat(name)
-        if seat.replica is None:
-            raise BadInput(f"{name} does not run")
-        self._cut_power(seat)
+        self._running(name).cut_power()
 
     def pause(self, name: str, millis: int) -> None:
         """Let a member's process stand still for ``millis`` milliseconds: it does nothing at all.
@@ -320,12 +264,8 @@ class World:
         What arrives meanwhile waits for it.  Then it first catches up on the ticks that it missed,
         as everybody who owns a consensus module must (contract.py).
         """
-        seat = self._seat(name)
-        if seat.replica is None:
-            raise BadInput(f"{name} does not run")
-        until = self.now + inputs.whole(millis, "the length of a pause", least=0) * MILLI
-        seat.paused_until = max(seat.paused_until, until)
-        seat.busy_until = max(seat.busy_until, until)
+        seat = self._running(name)
+        seat.pause(self.now + inputs.whole(millis, "the length of a pause", least=0) * MILLI)
 
     def restart(self, name: str) -> bool:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
@@ -336,41 +276,38 @@ class World:
         seat = self._seat(name)
         if seat.replica is not None:
             raise BadInput(f"{name} runs already")
-        files = own_files(seat.disk)
-        if seat.incarnation == 0:
-            seat.new = MEMBER not in files
-        seat.incarnation += 1
-        try:
-            seat.replica = self._replica(
-                name,
-                self._configuration,
-                seat.disk,
-                random=self._stream(f"raft/{name}/{seat.incarnation}"),
-                incarnation=seat.incarnation,
-                cluster=self._cluster,
-                options=self._options,
-                consensus=self._consensus,
-                new=seat.new and files in ([], [MEMBER]),  # else a first start came further
-                millis=partial(self.millis, name),
-                report=partial(self._report, name) if self._traced else ignore,
-            )
-        except PowerCut:
-            self._cut_power(seat)
-            return False
-        seat.new = False
-        self._plan(self.now + TICK, partial(self._tick, seat, seat.incarnation))
-        return True
+        return seat.start(self._make)
+
+    def _make(self, seat: Seat, new: bool) -> Replica:
+        """Make the replica of a seat."""
+        return self._replica(
+            seat.name,
+            self._configuration,
+            seat.disk,
+            random=self.stream(f"raft/{seat.name}/{seat.incarnation}"),
+            incarnation=seat.incarnation,
+            cluster=self._cluster,
+            options=self._options,
+            consensus=self._consensus,
+            new=new,
+            millis=partial(self.millis, seat.name),
+            report=self._reporter(seat.name),
+        )
 
     def add(self, name: str) -> None:
         """Start a new member with an empty disk, which belongs to no configuration yet.
 
         Should its power go at that, it is to be started again: see :meth:`restart`.
         """
-        if inputs.text(name, "the name of a member") in (*self._seats, *self._clients):
+        if inputs.text(name, "the name of a member") in (*self.seats, *self.clients):
             raise BadInput(f"there is somebody called {name} already")
-        self._seats[name] = _Seat(name, self._disk(name))
+        self._seat_new(name, self._disk(name))
+
+    def _seat_new(self, name: str, disk: Disk) -> None:
+        """Start a new member on a disk, and let the clients know of it."""
+        self.seats[name] = self.seat(self, name, disk)
         self.restart(name)
-        for client in self._clients.values():
+        for client in self.clients.values():
             client.meet(name)
 
     def rebuild(self, name: str) -> str:
@@ -385,13 +322,10 @@ class World:
         try:
             set_aside(seat.disk)
         except PowerCut:  # it comes back, and the operator goes on
-            self._cut_power(seat)
+            seat.cut_power()
             set_aside(seat.disk)
         heir = successor(name)
-        self._seats[heir] = _Seat(heir, seat.disk)
-        self.restart(heir)
-        for client in self._clients.values():
-            client.meet(heir)
+        self._seat_new(heir, seat.disk)
         return heir
 
     def replace(self, old: str, new: str, *, limit: int = 60_000) -> None:
@@ -431,25 +365,24 @@ class World:
 
         Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
         """
-        seat = self._leader_seat()
-        assert seat.replica is not None
-        index = seat.replica.change(voters, learners)
-        self._plan(max(self.now, seat.busy_until), partial(self._wake, seat, seat.incarnation))
-        return index
+        return self._ask_leader(lambda leader: leader.change(voters, learners))
 
     def transfer(self, to: str) -> None:
         """Ask the leader to hand over to ``to``; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
-        seat = self._leader_seat()
-        assert seat.replica is not None
-        seat.replica.transfer(to)
-        self._plan(max(self.now, seat.busy_until), partial(self._wake, seat, seat.incarnation))
+        self._ask_leader(lambda leader: leader.transfer(to))
 
     def cancel_transfer(self) -> None:
         """Ask the leader to keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
-        seat = self._leader_seat()
-        assert seat.replica is not None
-        seat.replica.cancel_transfer()
-        self._plan(max(self.now, seat.busy_until), partial(self._wake, seat, seat.incarnation))
+        self._ask_leader(Replica.cancel_transfer)
+
+    def _ask_leader(self, what: Callable[[Replica], T]) -> T:
+        """Ask the leader for something, and let it do what follows; return its answer."""
+        name = self.leader()
+        if name is None:
+            raise NotLeader("nobody", None)
+        answer = what(self.replicas[name])
+        self.seats[name].wake_soon()
+        return answer
 
     def partition(self, *groups: Sequence[str]) -> None:
         """Cut the network into ``groups``; members in none of them form one more group.
@@ -460,222 +393,67 @@ class World:
         rest = [name for name in self.members if name not in named]
         whole = [sorted(group) for group in groups] + ([rest] if rest else [])
         self.network.partition(whole)
-        self._report("", Partitioned(tuple(" ".join(group) for group in whole)))
+        self.report("", Partitioned(tuple(" ".join(group) for group in whole)))
 
     def heal(self) -> None:
         """Make the network whole again."""
         self.network.heal()
-        self._report("", Healed())
+        self.report("", Healed())
 
     def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
         """Lose messages in flight: one by its id, or all that ``which`` says.  Return how many."""
-        if not isinstance(which, int):
-            inputs.function(which, "what is to be lost, if not the number of a message,")
-        doomed = [
-            envelope.id
-            for envelope in self.in_flight
-            if (envelope.id == which if isinstance(which, int) else which(envelope.message))
-        ]
-        for id in doomed:
-            self._lose(self.network.in_flight.pop(id), "dropped")
-        return len(doomed)
+        return self._carrier.drop(which)
 
     def close(self) -> None:
         """Stop all members, in good order if their disks let them, and let go of the disks."""
-        for seat in self._seats.values():
-            if seat.replica is not None:
-                try:
-                    seat.replica.close()
-                except (OSError, PowerCut) as error:
-                    self._fail(seat, error)
-                seat.replica = None
-            seat.disk.close()
+        for seat in self.seats.values():
+            seat.close()
 
-    # ── members at work ─────────────────────────────────────────────────────────────────────────
+    # ── messages ────────────────────────────────────────────────────────────────────────────────
 
-    def _tick(self, seat: _Seat, incarnation: int) -> None:
-        if seat.replica is not None and seat.incarnation == incarnation:
-            self._hand(seat, None)
-            self._plan(self.now + TICK, partial(self._tick, seat, incarnation))
+    def send(self, message: AnyMessage, after: int = 0) -> None:
+        """Put a message on its way, ``after`` so many microseconds, as if its sender had."""
+        self._carrier.send(message, after)
 
-    def _hand(self, seat: _Seat, message: AnyMessage | None) -> None:
-        """Put a message or a tick before a member, which takes it when its disk is idle."""
-        seat.inbox.append(message)
-        if seat.busy_until <= self.now:
-            self._wake(seat, seat.incarnation)
-        elif not seat.waking:
-            seat.waking = True
-            self._plan(seat.busy_until, partial(self._wake, seat, seat.incarnation))
+    def _why_gone(self, name: str) -> str:
+        """Return why nothing can be delivered to ``name``, ``""`` if it can."""
+        if name in self.seats:
+            return "" if self.seats[name].replica is not None else f"{name} is down"
+        return "" if name in self.clients else f"{name} is gone"
 
-    def _wake(self, seat: _Seat, incarnation: int) -> None:
-        """Let a member take its inbox, do what follows from it, and send."""
-        if seat.replica is None or seat.incarnation != incarnation:
-            return
-        if self.now < seat.paused_until:
-            self._plan(seat.paused_until, partial(self._wake, seat, incarnation))
-            return
-        seat.waking = False
-        replica = seat.replica
-        # Ticks first: what it knows of the time must be true before it acts on anything (a lease).
-        inbox = sorted(seat.inbox, key=lambda message: message is not None)
-        seat.inbox = []
-        try:
-            for message in inbox:
-                _give(replica, message)
-            drained = replica.drain()
-        except (Stopped, PowerCut) as error:
-            self._fail(seat, error)
-            return
-        if drained.synced:
-            seat.busy_until = self.now + SYNC
-        for early in drained.early:  # these did not wait for the disk
-            self._send(early)
-        for out in (*drained.messages, *drained.replies):
-            self._send(out, after=SYNC if drained.synced else 0)
-        self._plan_work(seat)
-
-    def _plan_work(self, seat: _Seat) -> None:
-        if seat.replica is not None and seat.replica.has_work and not seat.working:
-            seat.working = True
-            self._plan(self.now + SLICE, partial(self._work, seat, seat.incarnation))
-
-    def _work(self, seat: _Seat, incarnation: int) -> None:
-        if seat.replica is None or seat.incarnation != incarnation:
-            return
-        if self.now < seat.paused_until:
-            self._plan(seat.paused_until, partial(self._work, seat, incarnation))
-            return
-        seat.working = False
-        try:
-            seat.replica.work()
-        except (Stopped, PowerCut) as error:
-            self._fail(seat, error)
-            return
-        self._plan_work(seat)
-
-    def _fail(self, seat: _Seat, error: Exception) -> None:
-        if isinstance(error, PowerCut):
-            self._cut_power(seat)
+    def _deliver(self, message: AnyMessage) -> None:
+        if message.to in self.seats:
+            self.seats[message.to].hand(message)
         else:
-            self._take_down(seat)
-            self._report(seat.name, Failed(str(error)))
-
-    def _cut_power(self, seat: _Seat) -> None:
-        self._take_down(seat)
-        lost = 0
-        if isinstance(seat.disk, SimDisk):
-            lost = seat.disk.crash(self._stream(f"crash/{seat.name}/{seat.incarnation}"))
-        self._report(seat.name, Crashed(lost))
-
-    def _take_down(self, seat: _Seat) -> None:
-        seat.replica = None
-        seat.inbox = []
-        seat.waking = seat.working = False
-        seat.busy_until = seat.paused_until = 0
-
-    # ── messages on their way ───────────────────────────────────────────────────────────────────
-
-    def _send(self, message: AnyMessage, after: int = 0) -> None:
-        envelope = self.network.post(message, self.now + after)
-        if self._traced:
-            term, first, last, note = describe(message)
-            sent = Sent(envelope.id, type(message).__name__, message.to, term, first, last, note)
-            self._report(message.sender, sent)
-        why = self.network.why_lost(message)
-        if why:
-            self._lose(self.network.in_flight.pop(envelope.id), why)
-        else:
-            self._plan(envelope.arrives, partial(self._arrive, envelope.id))
-
-    def _arrive(self, id: int) -> None:
-        envelope = self.network.in_flight.pop(id, None)
-        if envelope is None:
-            return  # dropped on its way
-        message = envelope.message
-        if self.network.cut(message):
-            self._lose(envelope, "partition")
-            return
-        seat, client = self._seats.get(message.to), self._clients.get(message.to)
-        if seat is None and client is None:
-            self._lose(envelope, f"{message.to} is gone")
-        elif seat is None:
-            self._report(message.to, Delivered(id))
-            assert client is not None
-            client.receive(message)  # type: ignore[arg-type]
-        elif seat.replica is None:
-            self._lose(envelope, f"{seat.name} is down")
-        else:
-            self._report(message.to, Delivered(id))
-            self._hand(seat, message)
-
-    def _lose(self, envelope: Envelope, why: str) -> None:
-        self._report(envelope.message.to, Lost(envelope.id, why))
+            self.clients[message.to].receive(message)  # type: ignore[arg-type]
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
-    def _plan(self, at: int, action: Callable[[], None]) -> None:
-        self._planned += 1
-        heapq.heappush(self._queue, (at, self._planned, action))
-
-    def _report(self, who: str, event: Event) -> None:
+    def report(self, who: str, event: Event) -> None:
+        """File an event, unless no trace was asked for."""
         if self._traced:
             self.trace.file(self.now, who, event)
 
-    def _stream(self, concern: str) -> Random:
+    def _reporter(self, who: str) -> Report:
+        """Return what files the events of ``who``."""
+        return partial(self.report, who) if self._traced else ignore
+
+    def stream(self, concern: str) -> Random:
+        """Return the stream of random numbers for a concern, from its beginning."""
         return Random(f"{self.seed}/{concern}")
 
     def _known(self, name: str) -> None:
         """Check that there is somebody of that name."""
-        if inputs.text(name, "a name") not in (*self._seats, *self._clients):
+        if inputs.text(name, "a name") not in (*self.seats, *self.clients):
             raise BadInput(f"there is neither a member nor a client called {name}")
 
-    def _seat(self, name: str) -> _Seat:
-        if inputs.text(name, "the name of a member") not in self._seats:
+    def _seat(self, name: str) -> Seat:
+        if inputs.text(name, "the name of a member") not in self.seats:
             raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
-        return self._seats[name]
+        return self.seats[name]
 
-    def _leader_seat(self) -> _Seat:
-        name = self.leader()
-        if name is None:
-            raise NotLeader("nobody", None)
-        return self._seats[name]
-
-
-class _Host:
-    """The world as one of its clients sees it."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self._world = world
-        self._name = name
-        self.millis = world.millis
-        self.wall_millis = partial(world.millis, name)
-
-    def number(self) -> int:
-        self._world._requests += 1
-        return self._world._requests
-
-    def send(self, request: Request) -> None:
-        self._world._send(request)
-        self._world._keep_ticking(self._name)
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        self._world.run_until(condition)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        self._world.run_until(condition)
-
-
-def _give(replica: Replica, message: AnyMessage | None) -> None:
-    match message:
-        case None:
-            replica.tick()
-        case Register():
-            replica.register(message)
-        case Submit():
-            replica.submit(message)
-        case Read() | Scan():
-            replica.read(message)
-        case Registered() | Answer() | Redirect() | Later() | Refusal() | ReadAnswer() | Page():
-            raise BadInput(f"{message} is for a client, not for a member")
-        case _:
-            replica.receive(message)
+    def _running(self, name: str) -> Seat:
+        seat = self._seat(name)
+        if seat.replica is None:
+            raise BadInput(f"{name} does not run")
+        return seat

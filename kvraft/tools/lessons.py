@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ class Copied(NamedTuple):
 
 def lessons_path() -> Path:
     """Return the folder with the lessons that come with kvraft: in the package or beside it."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(str(files("kvraft"))).resolve()
     for folder in (package / "notebooks", package.parent / "notebooks"):
         if (folder / FIRST).exists():
             return folder

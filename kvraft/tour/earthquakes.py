@@ -21,6 +21,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ class Report(NamedTuple):
 
 def catalogue_path() -> Path:
     """Return where the catalogue lies that comes with kvraft: in the package or beside it."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(str(files("kvraft"))).resolve()
     for folder in (package / "data", package.parent / "data"):
         if (folder / "earthquakes.csv").exists():
             return folder / "earthquakes.csv"

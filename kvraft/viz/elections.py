@@ -29,7 +29,7 @@ from kvraft.contract import Options, Role
 from kvraft.errors import BadInput
 from kvraft.raft import Raft
 from kvraft.sim.cluster import Cluster
-from kvraft.sim.world import TICK
+from kvraft.sim.timeline import TICK
 from kvraft.viz.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, titled
 
 LIMIT = 2_000

@@ -1,0 +1,83 @@
+"""The clients of a simulated world: each has a host, which carries what it sends and ticks.
+
+Clients tick only while they wait for something, so that a world in which nobody does can come to
+rest.
+
+Invariant: no request number is given twice in a world, whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from kvraft.client import Client
+from kvraft.sim.seat import Surroundings
+from kvraft.sim.timeline import TICK
+from kvraft.transaction import Request
+
+
+class Hosting:
+    """The clients of ``world`` by name, and what they have in common."""
+
+    def __init__(self, world: Surroundings) -> None:
+        self.clients: dict[str, Client] = {}
+        self.world = world
+        self._numbers = 0
+        self._ticking: set[str] = set()
+
+    def number(self) -> int:
+        """Return a number for a request: a new one each time."""
+        self._numbers += 1
+        return self._numbers
+
+    def forget(self, name: str) -> None:
+        """Let a client go."""
+        del self.clients[name]
+        self._ticking.discard(name)
+
+    def keep_ticking(self, name: str) -> None:
+        """Let a client hear of the time, for as long as it waits for anything."""
+        if name not in self._ticking:
+            self._ticking.add(name)
+            self._plan(name)
+
+    def _plan(self, name: str) -> None:
+        time = self.world.time
+        time.plan(time.now + TICK, partial(self._tick, name))
+
+    def _tick(self, name: str) -> None:
+        client = self.clients.get(name)
+        if client is None:
+            return  # it was dismissed
+        if client.busy:
+            self._ticking.add(name)
+            client.tick()
+            self._plan(name)
+        else:
+            self._ticking.discard(name)
+
+
+class SimHost:
+    """The world as one of its clients sees it: a :class:`~kvraft.host.Host`."""
+
+    def __init__(self, hosting: Hosting, name: str) -> None:
+        self._hosting = hosting
+        self._world = hosting.world
+        self._name = name
+        self.number = hosting.number
+        self.millis = hosting.world.millis
+        self.wall_millis = partial(hosting.world.millis, name)
+
+    def send(self, request: Request) -> None:
+        """Carry a request to the member it is for."""
+        self._world.send(request)
+        self._hosting.keep_ticking(self._name)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Let time pass until ``condition`` holds."""
+        self._world.run_until(condition)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let time pass until ``condition`` holds."""
+        self._world.run_until(condition)

@@ -1,0 +1,243 @@
+"""A member at work in a simulated world: when it takes what has come, and what it costs in time.
+
+A :class:`Seat` is a member's place: its disk stays, its replica comes and goes::
+
+    ticks, messages ──► inbox ──► (once the disk is idle) ──► a drain ──► what may be sent
+                                                                │
+                                  slices of long work ◄─────────╯  between messages, one at a time
+
+- A member that is busy syncing its disk takes no input; what arrives meanwhile waits and is taken
+  together afterwards: group commit comes by itself.
+- Ticks that it missed, since it was busy or its process stood still, are caught up before it takes
+  anything else.
+- A crash loses its memory and whatever its disk had not synced
+  (:class:`~kvraft.sim.disk.SimDisk`); what it sent before is still on its way.
+
+Invariant: what a member had planned before it went down never happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Protocol
+
+from kvraft.disk import Disk
+from kvraft.errors import BadInput, Stopped
+from kvraft.events import Crashed, Event, Failed
+from kvraft.identity import MEMBER, own_files
+from kvraft.replica import Replica
+from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim.network import AnyMessage
+from kvraft.sim.timeline import TICK, Timeline
+from kvraft.transaction import (
+    Answer,
+    Later,
+    Page,
+    Read,
+    ReadAnswer,
+    Redirect,
+    Refusal,
+    Register,
+    Registered,
+    Scan,
+    Submit,
+)
+
+SYNC = 500
+"""Microseconds that a sync of a member's disk takes."""
+SLICE = 300
+"""Microseconds between two slices of long work."""
+
+
+class Surroundings(Protocol):
+    """What a member or a client needs of the world it is in."""
+
+    time: Timeline
+
+    def send(self, message: AnyMessage, after: int = 0) -> None:
+        """Put a message on its way, ``after`` so many microseconds."""
+
+    def report(self, who: str, event: Event) -> None:
+        """File an event of ``who``."""
+
+    def stream(self, concern: str) -> Random:
+        """Return the stream of random numbers for a concern."""
+
+    def millis(self, name: str = "") -> int:
+        """Return the wall time in milliseconds, as the clock of ``name`` tells it."""
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        """Let time pass until ``condition`` holds."""
+
+
+class Seat:
+    """A member's place in the world: its disk stays, its replica comes and goes.
+
+    ``replica`` is ``None`` while it is down.  What waits for it is in ``inbox``, where ``None`` is
+    a tick.  It takes nothing before ``busy_until``, in microseconds, and does nothing at all before
+    ``paused_until``.
+    """
+
+    def __init__(self, world: Surroundings, name: str, disk: Disk) -> None:
+        self.name = name
+        self.disk = disk
+        self.replica: Replica | None = None
+        self.new = True
+        """Until it was started for the first time, on a disk that nobody had used."""
+        self.incarnation = 0
+        self.inbox: list[AnyMessage | None] = []
+        self.busy_until = 0
+        self.paused_until = 0
+        self._world = world
+        self.time = world.time
+        self._waking = False
+        self._working = False
+
+    # ── up and down ─────────────────────────────────────────────────────────────────────────────
+
+    def start(self, make: Callable[[Seat, bool], Replica]) -> bool:
+        """Start it from what its disk holds; return whether it runs: not if the power goes.
+
+        ``make(seat, new)`` makes the replica; ``new`` says whether it may begin with nothing.
+        """
+        files = own_files(self.disk)
+        if self.incarnation == 0:
+            self.new = MEMBER not in files
+        self.incarnation += 1
+        new = self.new and files in ([], [MEMBER])  # else a first start came further
+        try:
+            self.replica = make(self, new)
+        except PowerCut:
+            self.cut_power()
+            return False
+        self.new = False
+        self.plan(self.time.now + TICK, self.tick)
+        return True
+
+    def pause(self, until: int) -> None:
+        """Let it stand still until then."""
+        self.paused_until = max(self.paused_until, until)
+        self.busy_until = max(self.busy_until, until)
+
+    def cut_power(self) -> None:
+        """Take away its memory and its unsynced bytes."""
+        self._take_down()
+        lost = 0
+        if isinstance(self.disk, SimDisk):
+            lost = self.disk.crash(self._world.stream(f"crash/{self.name}/{self.incarnation}"))
+        self._world.report(self.name, Crashed(lost))
+
+    def fail(self, error: Exception) -> None:
+        """Take it down for what it raised."""
+        if isinstance(error, PowerCut):
+            self.cut_power()
+        else:
+            self._take_down()
+            self._world.report(self.name, Failed(str(error)))
+
+    def close(self) -> None:
+        """Stop it, in good order if its disk lets it, and let go of the disk."""
+        if self.replica is not None:
+            try:
+                self.replica.close()
+            except (OSError, PowerCut) as error:
+                self.fail(error)
+            self.replica = None
+        self.disk.close()
+
+    def _take_down(self) -> None:
+        self.replica = None
+        self.inbox = []
+        self._waking = self._working = False
+        self.busy_until = self.paused_until = 0
+
+    # ── at work ─────────────────────────────────────────────────────────────────────────────────
+
+    def plan(self, at: int, action: Callable[[], None]) -> None:
+        """Let it do something at a time, unless it has gone down by then."""
+        self.time.plan(at, partial(self._do, self.incarnation, action))
+
+    def _do(self, incarnation: int, action: Callable[[], None]) -> None:
+        if self.replica is not None and self.incarnation == incarnation:
+            action()
+
+    def tick(self) -> None:
+        """Let it hear that a tick has passed."""
+        self.hand(None)
+        self.plan(self.time.now + TICK, self.tick)
+
+    def hand(self, message: AnyMessage | None) -> None:
+        """Put a message or a tick before it, which it takes when its disk is idle."""
+        self.inbox.append(message)
+        if self.busy_until <= self.time.now:
+            self._do(self.incarnation, self.wake)
+        elif not self._waking:
+            self._waking = True
+            self.plan(self.busy_until, self.wake)
+
+    def wake_soon(self) -> None:
+        """Let it do what follows from something it was asked directly, once its disk is idle."""
+        self.plan(max(self.time.now, self.busy_until), self.wake)
+
+    def wake(self) -> None:
+        """Let it take its inbox, do what follows from it, and send."""
+        if self.time.now < self.paused_until:
+            self.plan(self.paused_until, self.wake)
+            return
+        self._waking = False
+        replica = self.replica
+        assert replica is not None
+        # Ticks first: what it knows of the time must be true before it acts on anything (a lease).
+        inbox = sorted(self.inbox, key=lambda message: message is not None)
+        self.inbox = []
+        try:
+            for message in inbox:
+                _give(replica, message)
+            drained = replica.drain()
+        except (Stopped, PowerCut) as error:
+            self.fail(error)
+            return
+        if drained.synced:
+            self.busy_until = self.time.now + SYNC
+        for early in drained.early:  # these did not wait for the disk
+            self._world.send(early)
+        for out in (*drained.messages, *drained.replies):
+            self._world.send(out, after=SYNC if drained.synced else 0)
+        self._plan_work(replica)
+
+    def _plan_work(self, replica: Replica) -> None:
+        if replica.has_work and not self._working:
+            self._working = True
+            self.plan(self.time.now + SLICE, self._work)
+
+    def _work(self) -> None:
+        if self.time.now < self.paused_until:
+            self.plan(self.paused_until, self._work)
+            return
+        self._working = False
+        replica = self.replica
+        assert replica is not None
+        try:
+            replica.work()
+        except (Stopped, PowerCut) as error:
+            self.fail(error)
+            return
+        self._plan_work(replica)
+
+
+def _give(replica: Replica, message: AnyMessage | None) -> None:
+    match message:
+        case None:
+            replica.tick()
+        case Register():
+            replica.register(message)
+        case Submit():
+            replica.submit(message)
+        case Read() | Scan():
+            replica.read(message)
+        case Registered() | Answer() | Redirect() | Later() | Refusal() | ReadAnswer() | Page():
+            raise BadInput(f"{message} is for a client, not for a member")
+        case _:
+            replica.receive(message)
