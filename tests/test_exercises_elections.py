@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from kvraft import rules
 from kvraft.check import scenario
 from kvraft.check.properties import Violation
-from kvraft.contract import Role
 from kvraft.errors import BadInput, TimedOut
 from kvraft.exercises import elections
 from kvraft.exercises.elections import check_grant_vote, check_range, situations
@@ -18,7 +17,6 @@ from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.elections import (
     LIMIT,
-    Patient,
     Trial,
     crashed,
     failed_first,
@@ -322,16 +320,3 @@ def test_the_votes_are_those_of_the_module():
         cluster.settle()
         assert (cluster.leader() == name) is (counted[name] >= 3)
     assert counted == RIGHT["votes"]
-
-
-def test_a_patient_member_is_a_member():
-    """It is in no hurry as a follower, and leads like any other."""
-    cluster = Cluster(3, consensus=Patient, options=options_for(20, 20))
-    raft = cluster.rafts["n1"]
-    assert raft.idle_ticks == 19
-    raft.skip(19)
-    assert (raft.idle_ticks, raft.role) == (0, Role.FOLLOWER)
-    cluster.tick("n1")
-    assert raft.role is Role.CANDIDATE
-    cluster.settle()
-    assert (raft.role, raft.idle_ticks) == (Role.LEADER, 0)

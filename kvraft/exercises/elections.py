@@ -23,7 +23,7 @@ from kvraft import rules
 from kvraft.check import scenario
 from kvraft.check.properties import Violation
 from kvraft.check.raft import watch
-from kvraft.contract import Options
+from kvraft.contract import Options, Role
 from kvraft.lesson import unanswered
 from kvraft.messages import RequestVote
 from kvraft.raft import Raft
@@ -182,7 +182,8 @@ def storm(rule: Rule, seed: int) -> int:
     led: list[int] = []
     for _ in range(MOVES):
         _move(cluster, random)
-        led += [r.term for r in cluster.rafts.values() if r.leading and r.term not in led]
+        rafts = cluster.rafts.values()
+        led += [r.term for r in rafts if r.role is Role.LEADER and r.term not in led]
     for name in cluster.members:
         if name not in cluster.rafts:
             cluster.restart(name)

@@ -68,43 +68,35 @@ def options_for(low: int, high: int, heartbeat: int | None = None) -> Options:
     )
 
 
-class Patient(Raft):
-    """A consensus module that can let many ticks pass at once, as long as nothing is due."""
-
-    @property
-    def idle_ticks(self) -> int:
-        """How many ticks may pass at once without anything happening."""
-        return 0 if self.leading is not None else self._timeout - self._elapsed - 1
-
-    def skip(self, ticks: int) -> None:
-        """Let as many ticks pass; not more than are idle, and no read may be waiting."""
-        self.ticks += ticks
-        self._elapsed += ticks
-
-
 class LeapingCluster(Cluster):
-    """A cluster of :class:`Patient` members whose clock can leap to when something is due."""
+    """A cluster whose clock can leap to when something is due: nobody may lead, or read."""
 
     def leap(self) -> None:
         """Do what :meth:`run` does, for as many ticks as it takes until something is due."""
-        members = [raft for raft in self.rafts.values() if isinstance(raft, Patient)]
+        members = list(self.rafts.values())
         letters = self.in_flight
-        ticks = 1 + min([raft.idle_ticks for raft in members])
+        ticks = min([_until_timeout(raft) for raft in members])
         if letters:
             first = min([letter.due for letter in letters])
             ticks = min(ticks, max(1, -((self.now - first) // TICK)))
         self.now += ticks * TICK
         for raft in members:
-            raft.skip(ticks - 1)
+            for _ in range(ticks - 1):
+                raft.tick()
         due = [letter for letter in letters if letter.due <= self.now]
         for letter in sorted(due, key=lambda letter: letter.due):
             self._arrive(letter)
         for raft in members:
-            if raft.idle_ticks:
-                raft.skip(1)
-            else:
-                raft.tick()
-                self._work(raft.member)
+            raft.tick()
+            self._work(raft.member)
+
+
+def _until_timeout(raft: Raft) -> int:
+    """Return after how many ticks the next thing happens of itself."""
+    if raft.role is Role.LEADER:
+        return 1
+    status = raft.status()
+    return status.timeout - status.elapsed
 
 
 def outage(options: Options, seed: int, *, equal: bool = False, limit: int = LIMIT) -> Trial:
@@ -134,7 +126,6 @@ def crashed(options: Options, seed: int, random: Random, *, equal: bool = False)
         MEMBERS,
         seed=seed,
         options=options,
-        consensus=Patient,
         logs=dict(zip(MEMBERS, logs, strict=True)),
         latency=LATENCY,
         trace=False,
