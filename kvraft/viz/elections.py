@@ -105,13 +105,13 @@ class LeapingCluster(Cluster):
             raft.skip(ticks - 1)
         due = [letter for letter in letters if letter.due <= self.now]
         for letter in sorted(due, key=lambda letter: letter.due):
-            self._arrive(letter)
+            self.arrive(letter)
         for raft in members:
             if raft.idle_ticks:
                 raft.skip(1)
             else:
                 raft.tick()
-                self._work(raft.member)
+                self.work(raft.member)
 
 
 def outage(options: Options, seed: int, *, equal: bool = False, limit: int = LIMIT) -> Outage:
