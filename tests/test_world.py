@@ -757,7 +757,7 @@ def test_ticks_that_came_while_a_disk_was_busy_are_taken_before_all_else():
     world = elected()
     name = world.leader()
     seat, given = world.seats[name], []
-    seat.replica.raft.tick = lambda: given.append("tick")
+    seat.replica.raft.tick = lambda **_: given.append("tick")
     seat.replica.receive = lambda message: given.append("message")
     world.run_for(20)
     seat.busy_until = world.now + 55_000  # a sync that takes long

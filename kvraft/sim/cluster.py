@@ -344,7 +344,7 @@ class Cluster:
             committed=log.base.index,
             report=partial(self._file, name) if self._traced else ignore,
         )
-        member.raft.snapshot = member.snapshot
+        member.raft.compact(log.base.index, member.snapshot)
         term, flushed = member.hard_state.term, log.base.index
         self._file(name, Started(term, log.first_index, flushed, log.last_index))
         if entries and member.starts == 1 and self._traced:
@@ -366,7 +366,7 @@ class Cluster:
                 self._file(name, appended(ready.entries))
             self._send(ready.messages)
             if ready.snapshot is not None:
-                raft.snapshot = member.snapshot
+                raft.compact(raft.log.base.index, member.snapshot)
             member.take(ready)
             for watcher in self.watchers:
                 for read in ready.reads:
