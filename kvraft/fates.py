@@ -39,13 +39,16 @@ class Fates:
         while heap and heap[0][0] <= commit_index:
             _, last, term = proposal = heapq.heappop(heap)
             reached = min(last, commit_index)
+            # Terms never fall along a log (§5.3): if the last entry that commitment has reached is of
+            # the proposal's term, so are all before it, and they are the proposal's own, for a
+            # leader puts one entry in each place.  If it is of another, that leader's entries won.
             if reached <= log.base.index and log.base.term != term:
-                decided.append(Decided(*proposal, Fate.UNKNOWN))
+                decided.append(Decided(*proposal, Fate.UNKNOWN))  # what stood there is cut off
             elif log.term(max(reached, log.base.index)) != term:
                 decided.append(Decided(*proposal, Fate.SUPERSEDED))
             elif reached == last:
                 decided.append(Decided(*proposal, Fate.COMMITTED))
-            else:
+            else:  # the rest may yet be committed, or superseded
                 open_still.append(proposal)
         for proposal in open_still:
             heapq.heappush(heap, proposal)
