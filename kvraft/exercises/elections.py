@@ -29,7 +29,7 @@ from kvraft.messages import RequestVote
 from kvraft.raft import Raft
 from kvraft.record import ORIGIN, Position
 from kvraft.sim.cluster import Cluster
-from kvraft.viz.elections import LATENCY, failed_first, middle, options_for, outages
+from kvraft.sim.elections import LATENCY, failed_first, middle, options_for, outages
 
 Rule = Callable[[RequestVote, int, str | None, Position], bool]
 """``grant_vote(ask, term, vote, last)``."""
