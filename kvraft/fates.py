@@ -39,9 +39,9 @@ class Fates:
         while heap and heap[0][0] <= commit_index:
             _, last, term = proposal = heapq.heappop(heap)
             reached = min(last, commit_index)
-            # Terms never fall along a log (§5.3): if the last entry that commitment has reached is of
-            # the proposal's term, so are all before it, and they are the proposal's own, for a
-            # leader puts one entry in each place.  If it is of another, that leader's entries won.
+            # Log Matching (§5.3): if the last entry that commitment has reached is of the
+            # proposal's term, the log up to it is the one that this leader had then, with the
+            # proposal in it.  If it is of another term, another leader's entries won the place.
             if reached <= log.base.index and log.base.term != term:
                 decided.append(Decided(*proposal, Fate.UNKNOWN))  # what stood there is cut off
             elif log.term(max(reached, log.base.index)) != term:

@@ -120,8 +120,8 @@ class Progress:
         if self.state is State.PROBE and prev_index != self.next - 1:
             return False  # it answers an earlier probe; heeded, ``next`` would go back twice
         self.begin(State.PROBE)
-        # "Decrement nextIndex and retry" (§5.3), by more than one where the hint allows it; at least
-        # by one, so that probing ends; never below what is known to match.
+        # "Decrement nextIndex and retry" (§5.3): by more than one where the hint allows it, at
+        # least by one, so that probing ends, and never below what is known to match.
         self.next = max(self.match, min(meet, prev_index - 1)) + 1
         return True
 
