@@ -256,7 +256,7 @@ def _written_whole(path: Path) -> Iterator[TextIO]:
 
 def _real_disks(folder: Path) -> Callable[[str], Disk]:
     """Return a maker of real disks, one folder a member, all below a folder that is empty now."""
-    from kvraft.disk import RealDisk
+    from kvraft.real_disk import RealDisk
 
     if folder.exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} is not empty, and nothing is written over")

@@ -42,24 +42,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kvraft.disk import RealDisk
 from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten
 from kvraft.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
 from kvraft.identity import MEMBER
 from kvraft.log_recovery import Recovery, recover
 from kvraft.lsm import Tree
-from kvraft.manifest import Manifest, State, edits, load, owner_of, torn_tail
+from kvraft.manifest import Manifest, edits, load, owner_of, torn_tail
+from kvraft.real_disk import RealDisk
 from kvraft.record import NO_LOG, ORIGIN, HardState, LogEnd, Position, label
 from kvraft.segment import read_header
-from kvraft.sstable import Reach, Table
+from kvraft.sstable import Table
 from kvraft.store import OWNER
+from kvraft.table_format import Reach
 from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter, check_table
 from kvraft.tools.place import open_place
 from kvraft.tools.progress import progress
 from kvraft.tools.salvage import Salvaged, SalvagedLog, salvage_log, salvage_table
 from kvraft.verify import check
+from kvraft.version_edit import State
 from kvraft.wal import Wal
 
 LOST = "lost"
