@@ -29,6 +29,7 @@ from kvraft.record import (
     is_name,
 )
 
+_PROPOSED = frozenset((Kind.PUT, Kind.DELETE, Kind.EXPECT))
 _PARTICULAR = frozenset((Kind.EXPECT, Kind.CONFIGURATION, Kind.REGISTER))
 
 
@@ -85,6 +86,21 @@ def _kinds_problem(kinds: Sequence[Kind], keys: Sequence[bytes], values: Sequenc
             except BadInput as error:
                 return str(error)
     return ""
+
+
+def check_proposal(records: object) -> None:
+    """Raise ``BadInput`` unless ``records`` are what a client may propose."""
+    if not isinstance(records, list | tuple):
+        raise wrong("a proposal is a list or tuple of records", records, list)
+    why = records_problem(records)
+    if why:
+        raise BadInput(f"no follower would take this proposal: {why}")
+    kinds = {record.kind for record in records}
+    alone = kinds == {Kind.REGISTER} and len(records) == 1
+    if not ((kinds and kinds <= _PROPOSED) or alone):
+        raise BadInput(
+            "a proposal needs records of a client's data, or the registration of a client alone"
+        )
 
 
 def wrong(rule: str, value: object, kind: type) -> BadInput:

@@ -9,9 +9,10 @@ sight of it at any of them, so :meth:`Client.submit` returns a :class:`Ticket`::
                 │    ╲──────┴─► UNKNOWN    given up, and the client cannot tell
                 └── UNDONE ◄┘              that copy is dead: sent again by itself
 
-:meth:`Client.put` and its like wait for the ticket.  While a ticket is open the client sends it
-again, always under the same transaction id, to the leader it was told of or to the next member in
-turn, with a growing, jittered pause.  Reads and scans are asked for in the same way (reading.py).
+:meth:`Client.put` and its like wait for the ticket (writing.py).  While it is open the client sends
+it again, always under the same transaction id, to the leader it was told of or to the next member
+in turn (route.py), with a growing, jittered pause.  Reads are asked for in the same way
+(reading.py).
 
 Before it sends its first transaction a client registers (session.py): what is submitted meanwhile
 waits QUEUED, without a number that tells it from an earlier client of the same name.  Reads need no
@@ -27,41 +28,30 @@ Invariants:
   refusal for it, and only if no copy can be anywhere: each was refused or undone.
 - A reply is taken only for what was asked for: a number or an id that nobody else ever had.  What
   is still on its way to an earlier client of the same name is ignored.
-- A transaction with reads is carried out only if each key still carries the timestamp that it
-  read, at the one place in the log where it writes: else it is ABORTED, as a :class:`Conflict`.
 - A transaction is sent only when all those :data:`~kvraft.transaction.WINDOW` or more sequence
   numbers before it are settled, so that the session of every replica still remembers it.
 - APPLIED is reported only on a replica's word; ABORTED only if every copy that was sent is known
   to be refused or undone.  (A link may lose what it carries, but must not deliver it twice.)
 - A refusal for a clock is not the end of a write: it costs a round trip (skew.py has the bound).
 
-Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries); Kung and Robinson, *On
-Optimistic Methods for Concurrency Control*, TODS 1981 (transactions that are validated at commit).
+Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from random import Random
 
 from kvraft.clock import Clock
 from kvraft.display import counted
-from kvraft.draft import Draft
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Redirected, Report, TicketMoved, ignore
 from kvraft.host import Host
 from kvraft.inputs import instance, whole
-from kvraft.reading import Reading
-from kvraft.record import (
-    MAX_NAME_BYTES,
-    Buffer,
-    Timestamp,
-    TxnId,
-    is_name,
-)
-from kvraft.ticket import TIMEOUT_MILLIS, Errand, Ticket
+from kvraft.record import MAX_NAME_BYTES, Timestamp, TxnId, is_name
+from kvraft.route import Route
+from kvraft.ticket import TIMEOUT_MILLIS, Question, Registration, Ticket
 from kvraft.transaction import (
     WINDOW,
     Answer,
@@ -80,6 +70,7 @@ from kvraft.transaction import (
     Writes,
     build,
 )
+from kvraft.writing import Writing
 
 RETRY_MILLIS = 150
 """How long a client waits for news of a request before it sends it again, at first."""
@@ -91,39 +82,11 @@ MAX_REDIRECTS = 3
 _RANK = {Stage.SENT: 0, Stage.APPENDED: 1, Stage.COMMITTED: 2, Stage.APPLIED: 3}
 
 
-class WriteFailed(KvraftError):
-    """A write that somebody waited for ended ABORTED or UNKNOWN; ``ticket`` tells more."""
-
-    def __init__(self, ticket: Ticket) -> None:
-        super().__init__(str(ticket))
-        self.ticket = ticket
-
-
-class Conflict(WriteFailed):
-    """A transaction had no effect, for a key that it read was written meanwhile: begin it anew."""
-
-
 class ReadFailed(KvraftError):
     """A read got no answer before its deadline, or asks for a time that cannot be read."""
 
 
-@dataclass(slots=True, eq=False)
-class _Question(Errand):
-    """A read or a page of a scan; ``request`` is what is asked, but for whom and how often."""
-
-    request: Read | Scan = field(kw_only=True)
-    member: str | None = None  # that is to answer, if not the leader
-    answer: ReadAnswer | Page | None = None
-    failed: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Registration(Errand):
-    number: int = 0
-    put_off: str = ""  # why a leader did not take it when it was asked last
-
-
-class Client(Reading):
+class Client(Writing):
     """A client of the cluster whose members are ``members``; ``random`` gives the jitter."""
 
     def __init__(
@@ -140,21 +103,31 @@ class Client(Reading):
             raise BadInput(f"a client needs {what}, not {name!r:.60} and {tuple(members)}")
         self.name = name
         self.clock = Clock(host.wall_millis)
-        self.leader: str | None = None
-        """The member that answered as leader last, or was named as such."""
-        self._heard = 0  # milliseconds: when it said anything last
-        self._members = tuple(members)
-        self._turn = random.randrange(len(self._members))
+        self.route = Route(tuple(members), random.randrange(len(members)))
         self._host = host
         self._millis = host.millis
         self._random = random
         self._report = report
         self._incarnation = 0  # not registered
-        self._registration: _Registration | None = None
+        self._registration: Registration | None = None
         self._sequence = 0
         self._queue: deque[Ticket] = deque()
         self._open: dict[int, Ticket] = {}  # by sequence
-        self._reads: dict[int, _Question] = {}
+        self._reads: dict[int, Question] = {}
+
+    @property
+    def leader(self) -> str | None:
+        """The member that answered as leader last, or was named as such."""
+        return self.route.leader
+
+    @leader.setter
+    def leader(self, member: str | None) -> None:
+        self.route.leader = member
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The members it knows of."""
+        return self.route.members
 
     # ── what a user calls ───────────────────────────────────────────────────────────────────────
 
@@ -180,9 +153,16 @@ class Client(Reading):
         ``timeout`` milliseconds the client gives up: the ticket is then ABORTED or UNKNOWN.  Raises
         :class:`~kvraft.errors.BadInput` for writes that :func:`~kvraft.transaction.build` refuses.
         """
-        return self._submit(writes, None, timeout)
+        return self.submit_if({}, writes, timeout=timeout)
 
-    def _submit(self, writes: Writes, reads: dict[bytes, Timestamp] | None, timeout: int) -> Ticket:
+    def submit_if(
+        self, reads: dict[bytes, Timestamp], writes: Writes, *, timeout: int = TIMEOUT_MILLIS
+    ) -> Ticket:
+        """Begin to carry out ``writes`` if ``reads`` still hold then; see :meth:`submit`.
+
+        ``reads`` gives for each key that was read the timestamp that it carried, 0 if it held
+        nothing.
+        """
         deadline = self._millis() + whole(timeout, "a timeout", least=0)
         txn = TxnId(self.name, 0, self._sequence + 1)
         transaction = build(txn, writes, self.clock.now(), reads)
@@ -215,45 +195,6 @@ class Client(Reading):
             self._open[ticket.txn.sequence] = ticket
             self._send(ticket)
 
-    def write(self, writes: Writes) -> Ticket:
-        """Carry out ``writes`` as one transaction and wait for it; return its ticket.
-
-        Raises :class:`WriteFailed` if it ends ABORTED or UNKNOWN.
-        """
-        return self.wait_for(self.submit(writes))
-
-    def wait_for(self, ticket: Ticket) -> Ticket:
-        """Wait for a ticket and return it; raises :class:`WriteFailed` unless it is APPLIED."""
-        self._host.wait(lambda: ticket.done)
-        if ticket.conflict is not None:
-            raise Conflict(ticket)
-        if ticket.stage is not Stage.APPLIED:
-            raise WriteFailed(ticket)
-        return ticket
-
-    def transaction(self) -> Draft:
-        """Begin a transaction with reads, to be used in a ``with`` statement: a :class:`Draft`."""
-        return Draft(self, self._submit)
-
-    def put(self, key: Buffer, value: Buffer) -> Ticket:
-        """Store ``value`` under ``key`` and wait for it; see :meth:`write`."""
-        return self.write([(key, value)])
-
-    def delete(self, key: Buffer) -> Ticket:
-        """Delete ``key``, whether it holds anything or not, and wait; see :meth:`write`."""
-        return self.write([(key, None)])
-
-    def __setitem__(self, key: Buffer, value: Buffer) -> None:
-        """Store ``value`` under ``key`` and wait for it, as :meth:`put` does."""
-        self.put(key, value)
-
-    def __delitem__(self, key: Buffer) -> None:
-        """Delete ``key`` and wait; ``KeyError`` if it held nothing when that was decided."""
-        with self.transaction() as draft:
-            if draft.get(key) is None:
-                raise KeyError(key)
-            draft.delete(key)
-
     def __repr__(self) -> str:
         name = f"{self.name}.{self._incarnation}" if self._incarnation else self.name
         leader = f"leader {self.leader}" if self.leader else "no leader known"
@@ -265,7 +206,7 @@ class Client(Reading):
     ) -> ReadAnswer | Page:
         deadline = self._millis() + timeout
         request = request._replace(sender=self.name, number=self._host.number())
-        question = _Question(deadline, RETRY_MILLIS, request=request, member=member)
+        question = Question(deadline, RETRY_MILLIS, request=request, member=member)
         self._reads[request.number] = question
         self._send(question)
         self._host.wait(lambda: question.answer is not None or question.failed)
@@ -278,8 +219,8 @@ class Client(Reading):
 
     def meet(self, member: str) -> None:
         """Learn of a member that was added."""
-        if member not in self._members:
-            self._members += (member,)
+        if member not in self.members:
+            self.route.members += (member,)
 
     # ── what a world calls ──────────────────────────────────────────────────────────────────────
 
@@ -296,14 +237,14 @@ class Client(Reading):
             self._settle(ticket, Stage.ABORTED, self._why_not_sent())
         if not self._queue and self._registration and now >= self._registration.deadline:
             self._registration = None
-        errands: list[Ticket | _Question | _Registration] = [*self._open.values()]
+        errands: list[Ticket | Question | Registration] = [*self._open.values()]
         errands += self._reads.values()
         errands += [self._registration] if self._registration else []
         for errand in errands:
-            if not isinstance(errand, _Registration) and now >= errand.deadline:
+            if not isinstance(errand, Registration) and now >= errand.deadline:
                 self._give_up(errand)
             elif now >= errand.retry_at:
-                self._lose_faith(errand)
+                self.route.suspect(errand.asked, now, RETRY_MILLIS)
                 self._send(errand)
         self._send_queued()
 
@@ -318,15 +259,14 @@ class Client(Reading):
         elif isinstance(reply, ReadAnswer | Page):
             if (read := self._reads.get(reply.number)) is not None:
                 read.answer = reply
-                self.leader = self.leader if read.member else reply.sender
+                self.route.leader = self.leader if read.member else reply.sender
         elif isinstance(reply, Later):
             self._put_off(reply)
         elif isinstance(reply, Refusal):
             self._refused(reply)
         elif (ticket := self._ticket(reply.txn)) is not None:
             self._answered(ticket, reply)
-        if reply.sender == self.leader:
-            self._heard = self._millis()
+        self.route.heard(reply.sender, self._millis())
         self._send_queued()
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
@@ -352,7 +292,7 @@ class Client(Reading):
         registration = self._registration
         if registration is None:
             number = self._host.number()
-            registration = _Registration(until, RETRY_MILLIS, number=number)
+            registration = Registration(until, RETRY_MILLIS, number=number)
             self._registration = registration
             self._send(registration)
         else:
@@ -366,10 +306,10 @@ class Client(Reading):
         why = f": {put_off}" if put_off else ""
         return f"no leader registered {self.name!r}, so it was never sent{why}"
 
-    def _send(self, errand: Ticket | _Question | _Registration) -> None:
+    def _send(self, errand: Ticket | Question | Registration) -> None:
         """Send a request, for the first time or again, to whoever seems to lead."""
-        to = self.leader or self._members[self._turn % len(self._members)]
-        if isinstance(errand, _Question) and errand.member:
+        to = self.route.next
+        if isinstance(errand, Question) and errand.member:
             to = errand.member
         errand.attempts += 1
         errand.asked = to
@@ -379,28 +319,13 @@ class Client(Reading):
             errand.live.add(errand.attempts)
             self._move(errand, Stage.SENT, to)
             self._host.send(Submit(self.name, to, errand.transaction, errand.attempts))
-        elif isinstance(errand, _Registration):
+        elif isinstance(errand, Registration):
             self._host.send(Register(self.name, to, errand.number, errand.attempts))
         else:
             self._host.send(errand.request._replace(to=to, attempt=errand.attempts))
 
-    def _lose_faith(self, errand: Errand) -> None:
-        """The member that was asked is silent: turn to the next one.
-
-        Unless it leads and answered something else just now: it is only this errand that it lost,
-        maybe long ago, before it crashed.  With many open, somebody would doubt it all the time.
-        """
-        silent = self._millis() - self._heard >= RETRY_MILLIS
-        if self.leader is None or (self.leader == errand.asked and silent):
-            self._turn_from(errand.asked)
-
-    def _turn_from(self, member: str) -> None:
-        """No leader is known: ask the one after ``member`` next."""
-        self.leader = None
-        self._turn = self._members.index(member) + 1
-
-    def _give_up(self, errand: Ticket | _Question) -> None:
-        if isinstance(errand, _Question):
+    def _give_up(self, errand: Ticket | Question) -> None:
+        if isinstance(errand, Question):
             errand.failed = True
             del self._reads[errand.request.number]
         elif errand.live:
@@ -419,7 +344,7 @@ class Client(Reading):
                 self._move(ticket, Stage.UNDONE, answer.sender)
                 self._send(ticket)
             return
-        self.leader = answer.sender
+        self.route.leader = answer.sender
         if answer.stage is Stage.UNKNOWN:
             self._settle(ticket, Stage.UNKNOWN, answer.reason)
         elif answer.stage is Stage.ABORTED:  # decided by the log, for all copies there are
@@ -436,7 +361,7 @@ class Client(Reading):
                 self._move(ticket, answer.stage, answer.sender)
 
     def _redirected(self, reply: Redirect) -> None:
-        errand: Ticket | _Question | _Registration | None
+        errand: Ticket | Question | Registration | None
         if isinstance(reply.request, TxnId):
             errand = self._ticket(reply.request)
             if errand is not None and not reply.live:
@@ -446,7 +371,7 @@ class Client(Reading):
             errand = self._reads.get(reply.request) or self._registering(reply.request)
         if errand is None or reply.attempt != errand.attempts:
             return  # settled, or sent again since: that sending has its own answer coming
-        if isinstance(errand, _Question) and errand.member:
+        if isinstance(errand, Question) and errand.member:
             errand.retry_at = self._millis() + self._random.randrange(20, 60)
             return
         errand.redirects += 1
@@ -455,12 +380,12 @@ class Client(Reading):
             self._send(errand)
         else:  # no leader, or members that name each other: let an election take its time
             errand.redirects = 0
-            self._turn_from(errand.asked)
+            self.route.turn_from(errand.asked)
             errand.retry_at = self._millis() + self._random.randrange(20, 60)
 
     def _put_off(self, reply: Later) -> None:
         """The leader has too much to do: this copy was not taken, send another one later."""
-        errand: Ticket | _Registration | None
+        errand: Ticket | Registration | None
         if isinstance(reply.request, TxnId):
             errand = self._ticket(reply.request)
             if errand is not None:
@@ -511,7 +436,7 @@ class Client(Reading):
         ticket = self._open.get(txn.sequence)
         return ticket if ticket is not None and ticket.txn == txn else None
 
-    def _registering(self, number: int) -> _Registration | None:
+    def _registering(self, number: int) -> Registration | None:
         """Return the registration that is under way, if that is its number."""
         registration = self._registration
         return registration if registration and registration.number == number else None

@@ -43,7 +43,7 @@ def play(options: argparse.Namespace) -> None:
     """Play a scenario, or list all."""
     from kvraft.check import scenario
     from kvraft.check.registry import planted_consensus
-    from kvraft.viz.words import story_line
+    from kvraft.viz.trace import story_line
 
     if options.scenario is None:
         for name in scenario.names():
@@ -105,8 +105,7 @@ def soak(options: argparse.Namespace) -> None:
         with _written_whole(options.out) as file:
             file.write(json.dumps(soak.to_dict(), separators=(",", ":")) + "\n")
     if options.figure is not None:
-        from kvraft.viz.picture import save
-        from kvraft.viz.soak import plot_soak
+        from kvraft.viz.figures import plot_soak, save
 
         save(plot_soak(soak.world.members, soak.samples, soak.outages), options.figure)
         say(f"The figure is in {options.figure}.")
@@ -213,7 +212,7 @@ def tour(options: argparse.Namespace) -> None:
     """Tell the tour."""
     from kvraft.sim import SimDisk
     from kvraft.tour import Tour, load
-    from kvraft.viz import text
+    from kvraft.viz.trace import text
 
     quakes = load(options.file)
     if options.save is not None:
@@ -257,7 +256,7 @@ def _written_whole(path: Path) -> Iterator[TextIO]:
 
 def _real_disks(folder: Path) -> Callable[[str], Disk]:
     """Return a maker of real disks, one folder a member, all below a folder that is empty now."""
-    from kvraft.disk import RealDisk
+    from kvraft.real_disk import RealDisk
 
     if folder.exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} is not empty, and nothing is written over")
@@ -278,8 +277,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _save(folder: Path, trace: Trace) -> None:
-    from kvraft.viz import plots
-    from kvraft.viz.picture import save
+    from kvraft.viz.figures import plots, save
 
     for name, plot in plots.ALL.items():
         save(plot(trace), folder / f"{name}.png")

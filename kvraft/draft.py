@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 from kvraft.errors import BadInput
 from kvraft.record import Buffer, Timestamp
 from kvraft.ticket import TIMEOUT_MILLIS, Ticket
-from kvraft.transaction import Writes, check_key, check_write
+from kvraft.transaction import ReadAnswer, Writes, check_key, check_write
 
-if TYPE_CHECKING:
-    from kvraft.client import Client
 
-_Submit = Callable[[Writes, dict[bytes, Timestamp], int], Ticket]
-"""Sends writes that depend on reads, and gives up after so many milliseconds."""
+class SubmitIf(Protocol):
+    """What sends writes that depend on reads."""
+
+    def __call__(
+        self, reads: dict[bytes, Timestamp], writes: Writes, *, timeout: int = TIMEOUT_MILLIS
+    ) -> Ticket:
+        """Send them; give up after ``timeout`` milliseconds."""
 
 
 class Draft:
@@ -35,14 +38,20 @@ class Draft:
             txn.put(b"ann", b"%d" % (balance - 5))
 
     At the end of the block it is sent, and waited for.  It is carried out only if no key that was
-    read has been written meanwhile by anybody; else :class:`~kvraft.client.Conflict` is raised, and
-    nothing happened.  A block that ends with an exception sends nothing.  Outside of a ``with``
+    read has been written meanwhile by anybody; else :class:`~kvraft.writing.Conflict` is raised,
+    and nothing happened.  A block that ends with an exception sends nothing.  Outside of a ``with``
     statement, :meth:`submit` sends it and returns its ticket at once.
     """
 
-    def __init__(self, client: Client, submit: _Submit) -> None:
-        self._client = client
+    def __init__(
+        self,
+        read: Callable[[bytes], ReadAnswer],
+        submit: SubmitIf,
+        wait_for: Callable[[Ticket], Ticket],
+    ) -> None:
+        self._ask = read
         self._submit = submit
+        self._wait_for = wait_for
         self._reads: dict[bytes, Timestamp] = {}
         self._read: dict[bytes, bytes | None] = {}
         self._writes: dict[bytes, bytes | None] = {}
@@ -60,7 +69,7 @@ class Draft:
         if key in self._writes:
             return self._writes[key]
         if key not in self._read:
-            answer = self._client.read(key)
+            answer = self._ask(key)
             self._read[key], self._reads[key] = answer.value, answer.timestamp
         return self._read[key]
 
@@ -80,7 +89,7 @@ class Draft:
     def submit(self, *, timeout: int = TIMEOUT_MILLIS) -> Ticket:
         """Send it and return its ticket at once; see :meth:`~kvraft.client.Client.submit`."""
         self._check_open()
-        self.ticket = self._submit(self._writes, self._reads, timeout)
+        self.ticket = self._submit(self._reads, self._writes, timeout=timeout)
         return self.ticket
 
     def _check_open(self) -> None:
@@ -97,4 +106,4 @@ class Draft:
         traceback: TracebackType | None,
     ) -> None:
         if kind is None and self.ticket is None and (self._reads or self._writes):
-            self._client.wait_for(self.submit())
+            self._wait_for(self.submit())

@@ -30,7 +30,10 @@ from kvraft.transaction import PAGE_ROWS, Page, Read, ReadAnswer, Scan, check_ke
 class Reading(Readable):
     """What a client can ask for without changing anything."""
 
-    _members: tuple[str, ...]
+    @property
+    @abstractmethod
+    def members(self) -> tuple[str, ...]:
+        """The members it knows of."""
 
     @abstractmethod
     def _ask(
@@ -194,8 +197,8 @@ class Reading(Readable):
         self, at: Timestamp | None, member: str | None, stale: bool, timeout: int
     ) -> None:
         """Check what reads and scans have in common."""
-        if member is not None and member not in self._members:
-            raise BadInput(f"there is no member called {member}: {', '.join(self._members)}")
+        if member is not None and member not in self.members:
+            raise BadInput(f"there is no member called {member}: {', '.join(self.members)}")
         if stale and member is None:
             raise BadInput("a stale read needs to be told at which member")
         if at is not None:

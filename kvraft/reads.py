@@ -19,6 +19,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 from kvraft.contract import ReadReady
@@ -54,10 +55,6 @@ class Reads:
         """Let a read wait."""
         self._waiting.append(waiting)
 
-    def want(self, round: int) -> bool:
-        """Return whether a read waits for a later round than ``round``."""
-        return bool(self._waiting) and self._waiting[-1].round > round  # rounds never fall
-
     def release(self, answered: int, commit_index: int) -> list[Waiting]:
         """Return the reads that may be served, and wait for them no more."""
         free: list[Waiting] = []
@@ -73,6 +70,44 @@ class Reads:
         late = [waiting for waiting in self._waiting if waiting.since <= since]
         self._waiting = [waiting for waiting in self._waiting if waiting.since > since]
         return late
+
+
+class Lease:
+    """For how long nobody else can have been elected: ``ticks`` from when a round began that a
+    quorum answered (thesis §6.4.1).
+
+    Whoever answered it listens to no candidate for an election timeout, and ``ticks`` is less.
+    """
+
+    def __init__(self, ticks: int) -> None:
+        self._ticks = ticks
+        self._since: int | None = None  # when the latest answered round began
+        self._rounds: deque[tuple[int, int]] = deque()  # those not answered, and when they began
+
+    @property
+    def waits(self) -> bool:
+        """Whether answers to a round would extend it."""
+        return bool(self._rounds)
+
+    def began(self, round: int, tick: int) -> None:
+        """A round of heartbeats began: the lease counts from then, not from when it is answered."""
+        if self._ticks:
+            self._rounds.append((round, tick))
+
+    def answered(self, round: int) -> None:
+        """A quorum has answered all rounds through ``round``."""
+        while self._rounds and self._rounds[0][0] <= round:
+            self._since = self._rounds.popleft()[1]
+
+    def holds(self, tick: int) -> bool:
+        """Return whether it holds in ``tick``."""
+        return self._since is not None and tick - self._since < self._ticks
+
+    def end(self) -> None:
+        """End it for this term: an election that its leader ordered heeds none, however late."""
+        self._since = None
+        self._rounds.clear()
+        self._ticks = 0
 
 
 class Asking:

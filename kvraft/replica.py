@@ -52,12 +52,13 @@ from kvraft.identity import claim
 from kvraft.inputs import instance, whole
 from kvraft.log import Log
 from kvraft.log_and_tree import check_disk, should_freeze
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.machine import CONFIGURATION_KEY, Machine
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
-from kvraft.raft import Fate, Raft, Ready, Received
+from kvraft.options import TreeOptions
+from kvraft.raft import Fate, Raft, Ready, Received, Role
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import Entry, Timestamp
 from kvraft.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
@@ -184,7 +185,7 @@ class Replica:
         self.waits_for_space = ""
         self._make_parts(disk)
         self.writes.note_stamps(entries)
-        self.raft.snapshot = self.offer()
+        self.raft.compact(self.wal.base.index, self.offer())
         self._marks = self.marks
         report(Started(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last))
         report(self._marks)
@@ -220,7 +221,7 @@ class Replica:
         """Let one tick of time pass."""
         self._upkeep.tick()
         self.skew.tick()
-        self.raft.tick()
+        self.raft.tick(full=bool(self._upkeep.low))
 
     def receive(self, message: Message) -> None:
         """Take a message from another member; one that waits for space on its disk hears none."""
@@ -423,10 +424,9 @@ class Replica:
         """Return who still needs which part of the log, and why (retention.py)."""
         segments, budget = self.wal.segments, self.options.retain_bytes
         reach, tree = reach_of(segments, budget), tree_hold(self.tree.flushed.index)
-        leading = self.raft.leading
-        if leading is not None:
+        if self.raft.role is Role.LEADER:
             far, base = reach_of(segments, 2 * budget), self.wal.base.index
-            return Holds((tree, *follower_holds(leading.followers(), base, reach, far)))
+            return Holds((tree, *follower_holds(self.raft.followers, base, reach, far)))
         if self.raft.configuration.members == (self.member,):
             return Holds((tree,))
         return Holds((tree, members_hold(self.raft.replicated, reach)))

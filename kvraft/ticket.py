@@ -19,7 +19,7 @@ from typing import Self
 from kvraft.clock import show
 from kvraft.host import Host
 from kvraft.record import Timestamp, TxnId
-from kvraft.transaction import Stage, Transaction
+from kvraft.transaction import Page, Read, ReadAnswer, Scan, Stage, Transaction
 
 TIMEOUT_MILLIS = 10_000
 """After how many milliseconds a client gives up, unless it is asked to sooner or later."""
@@ -38,6 +38,24 @@ class Errand:
     asked: str = ""  # the member it was sent to last
     retry_at: int = 0
     redirects: int = 0  # in a row
+
+
+@dataclass(slots=True, eq=False)
+class Question(Errand):
+    """A read or a page of a scan; ``request`` is what is asked, but for whom and how often."""
+
+    request: Read | Scan = field(kw_only=True)
+    member: str | None = None  # that is to answer, if not the leader
+    answer: ReadAnswer | Page | None = None
+    failed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Registration(Errand):
+    """A client's wish to be registered: ``number`` names the request."""
+
+    number: int = 0
+    put_off: str = ""  # why a leader did not take it when it was asked last
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -88,7 +88,6 @@ class Upkeep:
             self.low = ""
         else:
             self.low = f"the disk of {self._member} is full: {counted(free, 'byte')} free"
-        self._raft.full = bool(self.low)
 
     @property
     def has_work(self) -> bool:

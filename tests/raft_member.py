@@ -5,7 +5,7 @@ from random import Random
 
 from kvraft.log import Log
 from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, AppendEntriesReply, RequestVoteReply
+from kvraft.messages import AppendEntries, AppendEntriesReply, PreVoteReply, RequestVoteReply
 from kvraft.raft import Options, Raft, Role
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, configuration_record
 
@@ -103,12 +103,18 @@ def lead(raft):
     """Make the member leader of its next term by the votes of a majority."""
     raft.timeout()
     if raft.role is Role.PRE_CANDIDATE:
-        raft._campaign()
+        grant_pre_votes(raft)
     finish(raft)
     for voter in raft.configuration.voters[1 : raft.configuration.quorum]:
         raft.step(RequestVoteReply(voter, "n1", raft.term, True))
     assert raft.role is Role.LEADER
     return raft
+
+
+def grant_pre_votes(raft):
+    """Let a majority answer that it would vote for the member."""
+    for voter in raft.configuration.voters[1 : raft.configuration.quorum]:
+        raft.step(PreVoteReply(voter, "n1", raft.term + 1, True))
 
 
 def leader(*acknowledged, **keywords):
@@ -126,6 +132,11 @@ def append(terms=(), after=(0, 0), term=1, commit=0, sender="n2", replicated=0, 
     index, previous = after
     made = entries(terms, index + 1)
     return AppendEntries(sender, "n1", term, index, previous, made, commit, replicated, round)
+
+
+def round_of(raft):
+    """The latest round of heartbeats that the leader began."""
+    return raft._leader._replication.round
 
 
 def ack(raft, sender, match=None, round=1, term=None):

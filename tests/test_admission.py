@@ -1,5 +1,7 @@
 """What a leader takes is what a follower takes: one rule, wherever entries enter."""
 
+from random import Random
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -198,8 +200,8 @@ def started(**changes):
         "member": "n1",
         "configuration": sound.configuration,
         "log": Log(),
-        "hard_state": sound._saved,
-        "random": sound._random,
+        "hard_state": HardState(sound.term, sound.vote),
+        "random": Random(0),
         "incarnation": 1,
     }
     return Raft(**(given | changes))
@@ -230,7 +232,7 @@ def test_what_a_start_is_given_is_looked_at(changes):
 
 def test_each_start_must_be_given_an_incarnation():
     with pytest.raises(TypeError, match="incarnation"):
-        Raft("n1", Configuration(("n1",)), Log(), member()._saved, random=member()._random)
+        Raft("n1", Configuration(("n1",)), Log(), HardState(), random=Random(0))
 
 
 # ── a whole member ──────────────────────────────────────────────────────────────────────────────

@@ -58,7 +58,7 @@ class Show:
             options=PAPER,
             committed=log.base.index,
         )
-        raft.commit_index, raft.role = max(commit, log.base.index), role
+        raft._core.commit_index, raft._core.role = max(commit, log.base.index), role
         before = self.seen.get(name)
         if before is not None and before.raft is not None:
             before.raft.__dict__.update(raft.__dict__)  # the same member, a moment later
@@ -388,7 +388,7 @@ def test_the_newest_configuration_is_in_force():
     show = Show()
     show.put("n1", [])
     new = Configuration(("n4",), NAMES)
-    show.seen["n1"].raft._configurations.append((0, new))
+    show.seen["n1"].raft._core.configurations.append((0, new))
     with pytest.raises(Violation, match="n1 acts on n4, outgoing n1 n2 n3, but its log says"):
         show.checker.stepped("n1")
 
@@ -430,7 +430,7 @@ def test_a_watched_cluster_is_checked_from_the_first_step():
     assert checker.committed == cluster.rafts["n1"].commit_index == 3
     assert [checker.ledger[i] for i in (1, 2, 3)] == cluster.members["n1"].applied
     checker.check_everything()
-    cluster.rafts["n1"].commit_index = 1
+    cluster.rafts["n1"]._core.commit_index = 1
     with pytest.raises(Violation, match="commit index of n1 falls from 3 to 1"):
         cluster.tick("n1")
 

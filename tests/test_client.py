@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from kvraft.client import MAX_REDIRECTS, Client, WriteFailed
+from kvraft.client import MAX_REDIRECTS, Client
 from kvraft.errors import BadInput
 from kvraft.sim import World
 from kvraft.transaction import (
@@ -19,6 +19,7 @@ from kvraft.transaction import (
     Stage,
     Submit,
 )
+from kvraft.writing import WriteFailed
 
 
 class Hand:

@@ -15,8 +15,8 @@ from kvraft.messages import AppendEntries, RequestVote, RequestVoteReply
 from kvraft.record import HardState
 from kvraft.sim.cluster import MOMENT, Cluster
 from kvraft.sim.timeline import TICK
-from kvraft.viz.state import History
-from kvraft.viz.views import cluster_view, log_view
+from kvraft.viz.panels import cluster_view, log_view
+from kvraft.viz.trace import History
 
 PAPER = Options(pre_vote=False, check_quorum=False)
 HASTY = Options(election_ticks=5, spread_ticks=5, heartbeat_ticks=2, max_batch_bytes=150)

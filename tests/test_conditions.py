@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from kvraft import clock
-from kvraft.client import Conflict, ReadFailed
+from kvraft.client import ReadFailed
 from kvraft.errors import BadInput
 from kvraft.events import Applied, Conflicted, Repeated, Sent, SessionExpired
 from kvraft.lsm import Tree
@@ -16,6 +16,7 @@ from kvraft.record import RESERVED
 from kvraft.replica import Options, Replica
 from kvraft.sim import World
 from kvraft.transaction import Answer, Stage
+from kvraft.writing import Conflict
 
 TINY = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000, reserve_bytes=0)
 
@@ -346,7 +347,7 @@ def test_a_flush_that_finds_no_space_is_tried_again_and_loses_nothing():
 
 def test_a_leader_whose_flushes_lag_puts_writers_off_and_memory_stays_bounded(monkeypatch):
     """Slices are so rare here that nothing would ever be flushed in time."""
-    monkeypatch.setattr("kvraft.sim.world.SLICE", 400_000)
+    monkeypatch.setattr("kvraft.sim.seat.SLICE", 400_000)
     world = elected(options=TINY, seed=2)
     client = world.client("c")
     most = 0

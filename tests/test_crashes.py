@@ -12,8 +12,7 @@ from kvraft.check.crashes import (
     crash_everywhere,
     states,
 )
-from kvraft.viz.crashes import plot_careless, plot_levels, plot_matrix
-from kvraft.viz.picture import title_of
+from kvraft.viz.figures import plot_careless, plot_levels, plot_matrix, title_of
 from kvraft.wal import Durability
 
 

@@ -10,27 +10,22 @@ from hypothesis import strategies as st
 from kvraft import rules
 from kvraft.check import scenario
 from kvraft.check.properties import Violation
-from kvraft.contract import Role
 from kvraft.errors import BadInput, TimedOut
 from kvraft.exercises import elections
 from kvraft.exercises.elections import check_grant_vote, check_range, situations
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
-from kvraft.viz.elections import (
+from kvraft.sim.elections import (
     LIMIT,
-    Outage,
-    Patient,
+    Trial,
     crashed,
     failed_first,
     middle,
     options_for,
     outage,
     outages,
-    plot_failed,
-    plot_outages,
-    plot_terms,
 )
-from kvraft.viz.picture import title_of
+from kvraft.viz.figures import plot_failed, plot_terms, plot_trials, title_of
 from tests.solutions.s01_elections import (
     RIGHT,
     WRONG,
@@ -128,13 +123,13 @@ def test_lone_time_outs_are_the_shortest_outage_and_given_up_ones_are_told():
 
 
 def test_middle_and_share_count_what_was_given_up_as_the_worst():
-    trials = [Outage(100, 1), Outage(2000, 20, False), Outage(200, 1), Outage(150, 2)]
-    assert middle(trials) == Outage(150, 2)
-    assert middle(trials[:2]) == Outage(100, 1)
-    assert middle([Outage(2000, 9, False), Outage(2000, 9)]).elected
+    trials = [Trial(100, 1), Trial(2000, 20, False), Trial(200, 1), Trial(150, 2)]
+    assert middle(trials) == Trial(150, 2)
+    assert middle(trials[:2]) == Trial(100, 1)
+    assert middle([Trial(2000, 9, False), Trial(2000, 9)]).elected
     assert not middle([trials[1], trials[1], trials[0]]).elected
     assert failed_first(trials) == 0.5
-    assert failed_first([Outage(2000, 1, False)]) == 1
+    assert failed_first([Trial(2000, 1, False)]) == 1
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 5), (10, 9)])
@@ -148,10 +143,10 @@ def test_nonsense_is_refused(low, high):
 
 def test_a_curve_rises_to_the_share_that_was_elected():
     measured = {
-        (10, 20): [Outage(30, 1), Outage(10, 1), Outage(20, 1), Outage(40, 1)],
-        (10, 10): [Outage(2000, 9, False), Outage(50, 3), Outage(2000, 9, False), Outage(60, 3)],
+        (10, 20): [Trial(30, 1), Trial(10, 1), Trial(20, 1), Trial(40, 1)],
+        (10, 10): [Trial(2000, 9, False), Trial(50, 3), Trial(2000, 9, False), Trial(60, 3)],
     }
-    figure = plot_outages(measured)
+    figure = plot_trials(measured)
     first, second = figure.axes[0].lines
     assert list(first.get_xdata()) == [10, 10, 20, 30, 40]
     assert list(first.get_ydata()) == [0, 0.25, 0.5, 0.75, 1]
@@ -160,15 +155,15 @@ def test_a_curve_rises_to_the_share_that_was_elected():
     assert title_of(figure) == (
         "Half of the outages end within 20 ms (10 to 20), within 60 ms (10 to 10)"
     )
-    worse = {(1, 2): [Outage(9, 1)], (3, 3): [Outage(2000, 9, False)]}
-    assert title_of(plot_outages(worse)).endswith("not within 2,000 ms (3 to 3)")
-    never, half = [Outage(2000, 9, False)] * 2, [Outage(2000, 9, False)] * 2 + [Outage(50, 1)]
-    title = title_of(plot_outages({(1, 1): never, (1, 2): half, (1, 9): [Outage(9, 1)]}))
+    worse = {(1, 2): [Trial(9, 1)], (3, 3): [Trial(2000, 9, False)]}
+    assert title_of(plot_trials(worse)).endswith("not within 2,000 ms (3 to 3)")
+    never, half = [Trial(2000, 9, False)] * 2, [Trial(2000, 9, False)] * 2 + [Trial(50, 1)]
+    title = title_of(plot_trials({(1, 1): never, (1, 2): half, (1, 9): [Trial(9, 1)]}))
     assert title.endswith("within 9 ms (1 to 9), not within 2,000 ms (1 to 1)")
 
 
 def test_bars_and_terms_are_titled_by_what_was_measured():
-    bars = {(10, 10): [Outage(50, 2), Outage(40, 2)], (10, 20): [Outage(20, 1), Outage(40, 2)]}
+    bars = {(10, 10): [Trial(50, 2), Trial(40, 2)], (10, 20): [Trial(20, 1), Trial(40, 2)]}
     figure = plot_failed(bars)
     assert [bar.get_height() for bar in figure.axes[0].patches] == [1, 0.5]
     assert title_of(figure) == (
@@ -178,7 +173,7 @@ def test_bars_and_terms_are_titled_by_what_was_measured():
     assert title_of(figure) == "After 20 ms of being cut off, a: term 5, b: term 1"
 
 
-@pytest.mark.parametrize("call", [plot_outages, plot_failed, middle, failed_first])
+@pytest.mark.parametrize("call", [plot_trials, plot_failed, middle, failed_first])
 def test_nothing_measured_is_told(call):
     with pytest.raises(BadInput, match="nothing was measured"):
         call({})
@@ -325,16 +320,3 @@ def test_the_votes_are_those_of_the_module():
         cluster.settle()
         assert (cluster.leader() == name) is (counted[name] >= 3)
     assert counted == RIGHT["votes"]
-
-
-def test_a_patient_member_is_a_member():
-    """It is in no hurry as a follower, and leads like any other."""
-    cluster = Cluster(3, consensus=Patient, options=options_for(20, 20))
-    raft = cluster.rafts["n1"]
-    assert raft.idle_ticks == 19
-    raft.skip(19)
-    assert (raft.idle_ticks, raft.role) == (0, Role.FOLLOWER)
-    cluster.tick("n1")
-    assert raft.role is Role.CANDIDATE
-    cluster.settle()
-    assert (raft.role, raft.idle_ticks) == (Role.LEADER, 0)

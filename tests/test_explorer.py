@@ -8,17 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.check.explorer import NO_TIME, Bounds, Do, Step, explore
-from kvraft.check.fork import IGNORED, LEAST, fork, freeze
+from kvraft.check.fork import ASIDE, CHANGING, IGNORED, LEAST, fork, freeze
 from kvraft.check.moves import Member, move
 from kvraft.check.planted import CONSENSUS_BUGS
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import watch
 from kvraft.check.space import Space
+from kvraft.core import Core
 from kvraft.errors import BadInput
 from kvraft.events import ignore
-from kvraft.leader import Leader
-from kvraft.log import Log
-from kvraft.progress import Progress
+from kvraft.messages import RequestVoteReply
 from kvraft.raft import Raft, Role
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
@@ -69,12 +68,16 @@ def test_figure_8_is_safe_far_beyond_where_its_rule_is_missed():
 # ── it finds bugs ───────────────────────────────────────────────────────────────────────────────
 
 
-class CountsUnsaved(Raft):
-    """A leader counts itself before its own disk has the entry."""
-
+class _Hasty(Core):
     @property
     def durable_index(self):
         return self.log.last_index
+
+
+class CountsUnsaved(Raft):
+    """A leader counts itself before its own disk has the entry."""
+
+    core_type = _Hasty
 
 
 class AnswersFirst(Raft):
@@ -90,7 +93,7 @@ class ChangesOwn(Raft):
 
     def timeout(self):
         super().timeout()
-        if self.leading is not None:
+        if self.role is Role.LEADER:
             last = self.log.slice(self.log.last_index)[0]
             self.log.truncate_from(last.index)
             self.log.append([last._replace(record=last.record._replace(value=b"other"))])
@@ -99,9 +102,10 @@ class ChangesOwn(Raft):
 class Raises(Raft):
     """A refused vote raises."""
 
-    def _on_vote_reply(self, reply):
-        if not reply.granted:
-            raise KeyError(reply.sender)
+    def step(self, message):
+        if isinstance(message, RequestVoteReply) and not message.granted:
+            raise KeyError(message.sender)
+        super().step(message)
 
 
 FOUND = [
@@ -328,8 +332,6 @@ def test_what_is_not_explored_is_refused():
 
 # ── copies ──────────────────────────────────────────────────────────────────────────────────────
 
-KNOWN = (Raft, Leader, Log, Progress)
-
 
 def some_members(seed, steps=25):
     """Return members in the middle of something, and messages that are on their way to them."""
@@ -362,7 +364,7 @@ def changeable(thing, found):
             changeable(item, found)
     elif type(thing).__module__.startswith("kvraft") and not type(thing).__hash__:
         found[id(thing)] = thing
-    if isinstance(thing, KNOWN) or type(thing).__name__ in ("Reads", "Asking", "Fates"):
+    if isinstance(thing, CHANGING):
         found[id(thing)] = thing
         for value in attributes(thing).values():
             changeable(value, found)
@@ -373,7 +375,7 @@ def shown(thing, seen=()):
     """Return everything that hangs from a thing, as text."""
     if id(thing) in seen:
         return "…"
-    if isinstance(thing, KNOWN) or type(thing).__name__ in ("Reads", "Asking", "Fates"):
+    if isinstance(thing, CHANGING):
         inner = {k: shown(v, (*seen, id(thing))) for k, v in attributes(thing).items()}
         return f"{type(thing).__name__}{sorted(inner.items())}"
     if isinstance(thing, dict):
@@ -392,7 +394,8 @@ def test_a_copy_is_complete_and_independent(seed):
         original = fork(member.raft)
         assert shown(copy) == shown(original)
         assert not set(changeable(copy, {})) & set(changeable(original, {}))
-        assert copy.leading is None or copy.leading._raft is copy
+        parts = (copy._election, copy._follower, copy._leader)
+        assert all(part is None or part.core is copy._core for part in parts)
         before = shown(original)
         for message in letters:
             copy.step(message)
@@ -416,9 +419,10 @@ def test_an_attribute_of_an_unknown_type_is_refused():
 
 def disturb(raft, random):
     """Change everything that is said to make no difference."""
-    fixed = ("report", "_random", "options", "_options", "cluster", "_batch", "_lease_ticks")
+    fixed = ("report", "_random", "options", "_options", "cluster", "_batch", "_ticks")
     for thing in changeable(raft, {}).values():
-        for kind, names in IGNORED.items():
+        for kind in CHANGING if isinstance(thing, CHANGING) else ():
+            names = attributes(thing) if kind in ASIDE else IGNORED.get(kind, ())
             for name in names if isinstance(thing, kind) else ():
                 value = getattr(thing, name)
                 if name in fixed:
@@ -430,7 +434,7 @@ def disturb(raft, random):
                 elif isinstance(value, list):
                     value.clear()
                 elif name == "_told":
-                    raft._told = (Role.FOLLOWER, 0, None)
+                    thing._told = (Role.FOLLOWER, 0, None)
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)

@@ -8,19 +8,19 @@ from kvraft.events import RoleChanged, TicketMoved
 from kvraft.exercises.clients import check_carry_out, check_raised, check_verdict
 from kvraft.sim.outages import begun, lost_updates, outage, pauses, steps_of_a_write
 from kvraft.transaction import Stage
-from kvraft.viz.clients import (
+from kvraft.viz.figures import (
     DONE,
     DOWN,
     LOG,
-    OutageSlider,
     life_of,
+    outage_story,
     plot_life,
     plot_lost_updates,
     plot_outages,
     plot_pauses,
-    told,
+    title_of,
 )
-from kvraft.viz.picture import title_of
+from kvraft.viz.widgets import OutageSlider
 from tests.solutions import s10_clients as solutions
 
 STEPS = range(steps_of_a_write() + 1)
@@ -81,7 +81,7 @@ def test_an_outage_is_the_same_each_time_and_told_from_its_sending_on(patient):
     again = outage(6)
     assert again.trace.digest() == patient[6].trace.digest()
     assert isinstance(again.trace[again.first].event, TicketMoved)
-    lines = told(again)
+    lines = outage_story(again)
     assert "ann: SENT" in lines[0]
     assert any("crashed" in line for line in lines)
     with pytest.raises(BadInput, match="cannot die -1 steps"):

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvraft.check.hunt import happen, hunt
 from kvraft.check.planted import CONSENSUS_BUGS, OlderTermsCounted
-from kvraft.check.properties import Property, Violation
+from kvraft.check.properties import FIGURE_3, Property, Violation
 from kvraft.check.raft import watch
 from kvraft.check.scenario import load
 from kvraft.contract import Options
@@ -17,10 +18,9 @@ from kvraft.errors import BadInput
 from kvraft.exercises.safety import start
 from kvraft.raft import Raft
 from kvraft.sim.cluster import Cluster
-from kvraft.viz.panels import FIGURE_3, Lamps, Moment, moment, panel, panels
-from kvraft.viz.picture import title_of
-from kvraft.viz.safety import happen, hunt, plot_hunts
-from kvraft.viz.state import History
+from kvraft.viz.figures import plot_hunts, title_of
+from kvraft.viz.panels import Lamps, Moment, moment, panel, panels
+from kvraft.viz.trace import History
 
 HAND = Options(pre_vote=False, check_quorum=False, max_batch_bytes=1)
 SVG = "{http://www.w3.org/2000/svg}"

@@ -153,7 +153,6 @@ def check_it_still_works(raft):
     finish(raft)
     end = raft.log.last
     term = max(raft.term, 9) + 1
-    raft.options = Options(check_quorum=False)
     new = entries([term], end.index + 1)
     raft.step(AppendEntries("n2", "n1", term, *end, new, end.index + 1, 0, 1))
     finish(raft)

@@ -1,5 +1,7 @@
 """Members come and go, and leadership is handed over (Raft §6; thesis §3.10, §4)."""
 
+from random import Random
+
 import pytest
 
 from kvraft.errors import BadInput, Busy, NotLeader
@@ -7,7 +9,7 @@ from kvraft.events import TransferBegan, TransferEnded
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntries, RequestVote, TimeoutNow
 from kvraft.raft import Options, Role
-from kvraft.record import Kind
+from kvraft.record import HardState, Kind
 from tests.raft_member import (
     FIVE,
     PAPER,
@@ -30,7 +32,7 @@ def settled(raft, *names):
         last = raft.log.last_index
         finish(raft)
         for name in names:
-            if raft.leading is not None:
+            if raft.role is Role.LEADER:
                 ack(raft, name, last)
         done = finish(raft)
         if raft.log.last_index == last:
@@ -243,8 +245,8 @@ def test_a_configuration_in_the_log_is_in_force_after_a_restart():
         "n1",
         Configuration(THREE),
         raft.log,
-        raft._saved,
-        random=raft._random,
+        HardState(raft.term, raft.vote),
+        random=Random(0),
         incarnation=2,
         committed=2,
     )

@@ -19,6 +19,7 @@ from tests.raft_member import (
     member,
     record,
     refuse,
+    round_of,
     ticks,
 )
 
@@ -310,7 +311,7 @@ def test_a_read_at_a_leader_that_can_confirm_nothing_fails_in_an_election_timeou
     done = finish(raft)
     assert done.failed == [7]
     assert done.of(ReadIndexReply) == [ReadIndexReply("n1", "n3", 1, 5, 70, -1)]
-    ack(raft, "n2", 1, round=raft.leading._round)
+    ack(raft, "n2", 1, round=round_of(raft))
     assert not finish(raft).reads
 
 

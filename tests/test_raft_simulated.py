@@ -12,9 +12,10 @@ import pytest
 
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import watch
-from kvraft.contract import Fate, Options, ReadReady
+from kvraft.contract import Fate, Options
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.raft import Raft
+from kvraft.leader import Leader
+from kvraft.raft import Raft, Role
 from kvraft.sim.cluster import Cluster
 
 PLAIN = Options(
@@ -233,11 +234,18 @@ class VotesTwice(Raft):
         return ask.term == term and (ask.last_term, ask.last_index) >= (last.term, last.index)
 
 
+class _WithoutARound(Leader):
+    def read(self, who):
+        self.core.serve(who, self.core.commit_index)
+
+
 class ReadsWithoutARound(Raft):
+    leader_type = _WithoutARound
+
     def read_index(self, token):
-        if self.leading is None:
+        if self.role is not Role.LEADER:
             raise NotLeader(self.member, None)
-        self._ready_reads.append(ReadReady(token, self.commit_index))
+        super().read_index(token)
 
 
 FINDS = {

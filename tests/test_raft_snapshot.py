@@ -21,7 +21,7 @@ from kvraft.record import Position
 from kvraft.sim.member import Held
 from tests.raft_member import PAPER, THREE, ack, append, at, entries, finish, leader, member, ticks
 
-from tests.raft_member import record, refuse, terms_of  # isort: skip
+from tests.raft_member import record, refuse, round_of, terms_of  # isort: skip
 
 CHUNKS = replace(PAPER, max_batch_bytes=4)
 SNAPSHOT = Held(Position(8, 1), Configuration(THREE), b"0123456789")
@@ -149,7 +149,7 @@ def test_a_snapshot_that_ends_before_the_log_begins_helps_nobody():
         raft.compact(9, SNAPSHOT)
     raft.compact(9)
     with pytest.raises(BadInput, match="the log begins after 9"):
-        raft.snapshot = SNAPSHOT
+        raft.compact(raft.log.base.index, SNAPSHOT)
     finish(raft)
     refuse(raft, "n3", 9, (0, 0))
     assert not finish(raft).to("n3")
@@ -160,7 +160,7 @@ def test_a_snapshot_of_what_is_not_committed_is_none():
     raft.propose([record()])
     finish(raft)
     with pytest.raises(BadInput, match="committed through 1"):
-        raft.snapshot = Held(Position(2, 1), Configuration(THREE), b"x")
+        raft.compact(0, Held(Position(2, 1), Configuration(THREE), b"x"))
     assert raft.snapshot is None
 
 
@@ -382,7 +382,7 @@ def test_a_snapshot_goes_on_where_it_was_after_the_connection_was_lost_for_long(
         ack(raft, "n2", 9)
         finish(raft)
     assert raft.status().progress["n3"].snapshot == 8
-    raft.step(AppendEntriesReply("n3", "n1", raft.term, True, 0, 0, round=raft.leading._round))
+    raft.step(AppendEntriesReply("n3", "n1", raft.term, True, 0, 0, round=round_of(raft)))
     (sent,) = [m for m in finish(raft).to("n3") if isinstance(m, InstallSnapshot)]
     assert sent.offset == 4
 
@@ -398,7 +398,7 @@ def test_a_follower_that_stays_silent_pins_nothing_and_is_sent_a_newer_one_later
     newer = Held(Position(9, 1), Configuration(THREE), b"newer")
     raft.compact(9, newer)
     assert not [m for m in finish(raft).to("n3") if isinstance(m, InstallSnapshot)]
-    raft.step(AppendEntriesReply("n3", "n1", raft.term, True, 0, 0, round=raft.leading._round))
+    raft.step(AppendEntriesReply("n3", "n1", raft.term, True, 0, 0, round=round_of(raft)))
     (sent,) = [m for m in finish(raft).to("n3") if isinstance(m, InstallSnapshot)]
     assert (sent.last_index, sent.offset, sent.data) == (9, 0, b"newe")
 

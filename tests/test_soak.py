@@ -22,8 +22,7 @@ from kvraft.record import Kind
 from kvraft.replica import Replica
 from kvraft.session import Sessions
 from kvraft.sim.world import World
-from kvraft.viz.picture import svg
-from kvraft.viz.soak import plot_soak, title
+from kvraft.viz.figures import plot_soak, soak_title, svg
 
 TINY = replace(
     SMALL,
@@ -243,7 +242,7 @@ def test_the_figure_shows_the_samples_and_says_what_they_amount_to(soak):
     assert len(lanes.lines) == len(soak.outages)
     assert len(lanes.patches) == sum(outage.long for outage in soak.outages)
     most = max(usage.disk for sample in soak.samples for usage in sample.members)
-    assert title(members, soak.samples).startswith(
+    assert soak_title(members, soak.samples).startswith(
         f"{LENGTH:,} transactions: no disk ever holds more"
     )
     assert f"more than {-(-most // 1024):,} KiB" in figure.get_suptitle()

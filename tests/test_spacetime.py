@@ -12,7 +12,7 @@ from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Crashed, Delivered, Lost, Sent, Started, Trace
 from kvraft.sim import World
 from kvraft.sim.cluster import Cluster
-from kvraft.viz.spacetime import spacetime
+from kvraft.viz.panels import spacetime
 
 SVG = "{http://www.w3.org/2000/svg}"
 STORY = re.compile(r"message (\d+), (\S+) to (\S+), (lost|delivered|on its way): (\w+)")

@@ -53,10 +53,20 @@ from kvraft.events import (
 )
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
-from kvraft.viz import series, text
-from kvraft.viz.state import CHECKPOINT, Cell, History, Member, State, take
-from kvraft.viz.views import cluster_view, disk_view, log_view, summary
-from kvraft.viz.words import interesting, story_line
+from kvraft.viz.panels import cluster_view, disk_view, log_view
+from kvraft.viz.trace import (
+    Cell,
+    History,
+    Member,
+    State,
+    interesting,
+    series,
+    story_line,
+    summary,
+    take,
+    text,
+)
+from kvraft.viz.trace.state import CHECKPOINT
 
 VIEWS = (cluster_view, log_view, disk_view)
 SMALL = Options(memtable_bytes=1_200, segment_bytes=700)
@@ -673,7 +683,7 @@ def test_an_overview_of_nothing_is_four_titles() -> None:
 
 
 def titles(trace: Trace) -> dict[str, str]:
-    from kvraft.viz import picture, plots
+    from kvraft.viz.figures import picture, plots
 
     return {name: picture.title_of(plot(trace)) for name, plot in plots.ALL.items()}
 
@@ -711,7 +721,7 @@ def test_titles_of_a_long_trace_agree_with_the_members(world: World) -> None:
 
 
 def test_figures_have_a_lane_or_panel_a_member_units_and_labels(world: World) -> None:
-    from kvraft.viz import plots
+    from kvraft.viz.figures import plots
 
     figure = plots.plot_leaders(world.trace)
     lanes = [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -728,7 +738,7 @@ def test_figures_have_a_lane_or_panel_a_member_units_and_labels(world: World) ->
 
 
 def test_a_figure_of_nothing_or_nobody_says_so(world: World) -> None:
-    from kvraft.viz import plots
+    from kvraft.viz.figures import plots
 
     for plot in plots.ALL.values():
         with pytest.raises(BadInput, match="nothing to draw"):
@@ -739,7 +749,7 @@ def test_a_figure_of_nothing_or_nobody_says_so(world: World) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_figures_are_drawn_without_a_warning_even_of_a_single_moment(world: World) -> None:
-    from kvraft.viz import picture, plots
+    from kvraft.viz.figures import picture, plots
 
     for trace in (world.trace, world.trace[:3], world.trace[1_500:]):
         for plot in plots.ALL.values():
@@ -750,7 +760,7 @@ def test_figures_are_drawn_without_a_warning_even_of_a_single_moment(world: Worl
 
 
 def test_a_digest_changes_with_the_data_and_with_nothing_else() -> None:
-    from kvraft.viz.picture import digest
+    from kvraft.viz.figures import digest
 
     data = [("n1", 1, 0.1 + 0.2), Marks(1, 2, 3, 4, 5), {"b": 1, "a": None}]
     assert re.fullmatch(r"[0-9a-f]{12}", digest(data))
@@ -771,7 +781,7 @@ def test_a_digest_changes_with_the_data_and_with_nothing_else() -> None:
 def test_a_digest_tells_any_two_numbers_apart_down_to_nine_digits(
     numbers: list[float], data: st.DataObject
 ) -> None:
-    from kvraft.viz.picture import digest
+    from kvraft.viz.figures import digest
 
     at = data.draw(st.integers(0, len(numbers) - 1))
     other = list(numbers)
@@ -787,7 +797,7 @@ def test_show_displays_once_and_prints_the_digest(
 ) -> None:
     import IPython.display
 
-    from kvraft.viz import picture, plots
+    from kvraft.viz.figures import picture, plots
 
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(IPython.display, "display", lambda bundle, raw: shown.append(bundle))
@@ -803,13 +813,14 @@ def test_show_displays_once_and_prints_the_digest(
 
 def test_each_library_is_loaded_by_the_module_that_needs_it_only() -> None:
     heavy = "matplotlib ipywidgets IPython"
-    for modules, loads in (
-        ("series state views words text picture", ""),
-        ("plots", "matplotlib"),
+    for rooms, loads in (
+        ("", ""),
+        (".trace .panels", ""),
+        (".figures", "matplotlib"),
     ):
         program = (
-            f"import sys, importlib\nfor m in {modules.split()!r}:\n"
-            f"    importlib.import_module('kvraft.viz.' + m)\n"
+            f"import sys, importlib\nfor room in {['', *rooms.split()]!r}:\n"
+            f"    importlib.import_module('kvraft.viz' + room)\n"
             f"print(*[m for m in {heavy.split()!r} if m in sys.modules])\n"
             "print('matplotlib.pyplot' in sys.modules)"
         )
@@ -836,7 +847,7 @@ def assert_shows(stepper: Any, history: History, step: int) -> None:
 
 
 def test_slider_and_buttons_move_to_stops(history: History) -> None:
-    from kvraft.viz.stepper import Stepper
+    from kvraft.viz.widgets import Stepper
 
     stops = [700, 50, 900, 50]
     stepper = Stepper(history.trace, stops=stops)
@@ -863,7 +874,7 @@ def test_slider_and_buttons_move_to_stops(history: History) -> None:
 def test_jumps_visit_every_such_event_in_order(
     name: str, kind: type[Event], history: History
 ) -> None:
-    from kvraft.viz.stepper import Stepper
+    from kvraft.viz.widgets import Stepper
 
     trace = history.trace
     wanted = [
@@ -881,7 +892,7 @@ def test_jumps_visit_every_such_event_in_order(
 
 
 def test_without_a_kernel_there_are_words_and_a_still_picture(history: History) -> None:
-    from kvraft.viz.stepper import Stepper
+    from kvraft.viz.widgets import Stepper
 
     stepper = Stepper(history.trace)
     stepper.go(9)
@@ -895,7 +906,7 @@ def test_without_a_kernel_there_are_words_and_a_still_picture(history: History) 
 
 
 def test_positions_beyond_the_ends_mean_the_ends(history: History) -> None:
-    from kvraft.viz.stepper import Stepper
+    from kvraft.viz.widgets import Stepper
 
     stepper = Stepper(history.trace, stops=[50])
     stepper.go(10**6)
@@ -910,8 +921,8 @@ def test_what_a_notebook_stores_is_the_same_in_any_process(world: World, tmp_pat
     program = (
         "import sys\n"
         "from kvraft.events import Trace\n"
-        "from kvraft.viz import plots\n"
-        "from kvraft.viz.stepper import Stepper\n"
+        "from kvraft.viz.figures import plots\n"
+        "from kvraft.viz.widgets import Stepper\n"
         f"trace = Trace.load({str(tmp_path / 'trace')!r})\n"
         "bundle = Stepper(trace)._repr_mimebundle_()\n"
         "print(sorted(bundle), bundle['text/plain'], bundle['image/svg+xml'])\n"
@@ -939,7 +950,7 @@ def test_what_a_notebook_stores_is_the_same_in_any_process(world: World, tmp_pat
 def test_every_control_is_named_and_none_is_an_output(history: History) -> None:
     import ipywidgets
 
-    from kvraft.viz.stepper import Stepper
+    from kvraft.viz.widgets import Stepper
 
     def walk(widget: Any) -> Any:
         yield widget
@@ -955,7 +966,7 @@ def test_every_control_is_named_and_none_is_an_output(history: History) -> None:
 
 
 def test_text_beside_the_picture_is_escaped() -> None:
-    from kvraft.viz.stepper import Stepper
+    from kvraft.viz.widgets import Stepper
 
     trace = told((0, "n1", Started(0, 1, 0, 0)), (1, "n1", Failed("<script>&")))
     stepper = Stepper(trace)
@@ -965,7 +976,7 @@ def test_text_beside_the_picture_is_escaped() -> None:
 
 
 def test_a_stepper_needs_steps_and_stops_within_them(history: History) -> None:
-    from kvraft.viz.stepper import Stepper
+    from kvraft.viz.widgets import Stepper
 
     with pytest.raises(BadInput, match="the trace is empty"):
         Stepper(Trace())

@@ -11,10 +11,11 @@ from kvraft.errors import BadInput
 from kvraft.events import Compacted, CompactionBegan, Flushed
 from kvraft.exercises.compaction import SITUATIONS
 from kvraft.sim.load import SMALL, Cost, Load, Never, Sample, cost_of, drive, runs_of, writes_of
-from kvraft.viz import compaction as viz
-from kvraft.viz.picture import png
-from kvraft.viz.state import History
-from kvraft.viz.stepper import Stepper
+from kvraft.viz import figures
+from kvraft.viz import panels as viz
+from kvraft.viz.figures import png
+from kvraft.viz.trace import History
+from kvraft.viz.widgets import Stepper
 
 STRATEGIES = {
     "levelled": Levelled(tables=3, level_bytes=4096, fanout=3, table_bytes=2048),
@@ -32,7 +33,7 @@ def loaded(strategy, count=400):
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 def test_the_tables_shown_are_those_of_the_tree_after_every_write(strategy):
     load = Load(replace(SMALL, memtable_bytes=1024, strategy=strategy))
-    shelf, taken = viz.Shelf(), 0
+    shelf, taken = viz.TreeTables(), 0
     compacted = 0
     for key, value in writes_of(3, 400, 120):
         load.write(key, value, slices=2)
@@ -54,15 +55,15 @@ def test_tables_that_are_no_neighbours_in_age_become_as_new_as_the_newest():
     load = loaded(Never())
     first, _, third, *_ = load.tree.tables
     load.merge([first.number, third.number], level=0)
-    shown = viz.shelves(load.trace)[-1].live
+    shown = viz.tables_over_time(load.trace)[-1].live
     assert shown == [viz.box_of(info) for info in load.tree.tables]
 
 
 def test_a_moment_shows_what_is_merged_and_what_came_of_it():
     trace = loaded(STRATEGIES["levelled"]).trace
     history = History(trace)
-    found = viz.shelves(trace)
-    steps = viz.stops(trace)
+    found = viz.tables_over_time(trace)
+    steps = viz.level_stops(trace)
     heights = set()
     for step in steps:
         picture, event = viz.levels_view(history, step), trace[step].event
@@ -110,13 +111,17 @@ def test_a_span_without_an_end_reaches_to_the_edge():
 def test_a_stepper_over_a_tree_jumps_from_pick_to_pick():
     trace = loaded(STRATEGIES["tiered"]).trace
     stepper = Stepper(
-        trace, views=(viz.levels_view,), stops=viz.stops(trace), jumps=viz.JUMPS, says=viz.summary
+        trace,
+        views=(viz.levels_view,),
+        stops=viz.level_stops(trace),
+        jumps=viz.LEVEL_JUMPS,
+        says=viz.level_summary,
     )
     for name, kind in (("next pick", CompactionBegan), ("next result", Compacted)):
         stepper.jumps[name].click()
         assert isinstance(trace[stepper.step].event, kind)
-    assert set(stepper.jumps) == set(viz.JUMPS)
-    assert str(viz.shelves(trace)[-1]) in repr(stepper)
+    assert set(stepper.jumps) == set(viz.LEVEL_JUMPS)
+    assert str(viz.tables_over_time(trace)[-1]) in repr(stepper)
     assert "level 0" in stepper.svg()
 
 
@@ -131,11 +136,13 @@ def runs():
 
 
 def test_a_timeline_draws_each_run_and_each_cost(runs):
-    figure = viz.plot_timeline(runs)
+    figure = figures.plot_timeline(runs)
     bands, lines = figure.axes[:3], figure.axes[3:]
     for axes, samples in zip(bands, runs.values(), strict=True):
         tops = [path.vertices[:, 1].max() for path in axes.collections[0].get_paths()]
-        assert max(tops) == pytest.approx(max(viz._total(sample) for sample in samples))
+        assert max(tops) == pytest.approx(
+            max(sum(size for _, size in sample.runs) / 1024 for sample in samples)
+        )
         seen = [sample.runs for sample in samples]
         layouts = [now for now, before in zip(seen, [None, *seen], strict=False) if now != before]
         assert len(tops) == sum(map(len, layouts))
@@ -184,19 +191,19 @@ def test_runs_are_levels_and_the_tables_of_level_0():
 
 def test_a_triangle_says_who_is_lowest(runs):
     costs = {name: cost_of(samples) for name, samples in runs.items()}
-    title = viz.plot_triangle(costs).get_suptitle()
+    title = figures.plot_triangle(costs).get_suptitle()
     assert title.startswith("None is lowest in all three. Lowest write: never; read: ")
     small, large = Cost(1, 1, 1), Cost(2, 2, 2)
-    figure = viz.plot_triangle({"large": large, "small": small})
+    figure = figures.plot_triangle({"large": large, "small": small})
     assert figure.get_suptitle() == "small is lowest in all three"
     corners = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_label()[0] != "_"]
     assert corners == [pytest.approx(1), pytest.approx(0.5)]
 
 
 def test_there_is_something_to_draw_or_it_is_said():
-    for plot in (viz.plot_timeline, viz.plot_triangle):
+    for plot in (figures.plot_timeline, figures.plot_triangle):
         with pytest.raises(BadInput, match="nothing to draw"):
             plot({})
     for samples in ([], [Sample(20, (), 0.0, 0.0, 0.0, 0.0, 0)]):
         with pytest.raises(BadInput, match="nothing to draw"):
-            viz.plot_timeline({"one": samples})
+            figures.plot_timeline({"one": samples})

@@ -22,18 +22,9 @@ from kvraft.events import (
 from kvraft.replica import Options
 from kvraft.sim import World
 from kvraft.sim.alone import Alone, Gauge
-from kvraft.viz.flush import (
-    FLUSHED,
-    NEEDED,
-    flush_view,
-    plot_calls,
-    plot_paces,
-    plot_pressure,
-    plot_saw_tooth,
-    shelves,
-)
-from kvraft.viz.picture import title_of
-from kvraft.viz.state import History
+from kvraft.viz.figures import plot_calls, plot_paces, plot_pressure, plot_saw_tooth, title_of
+from kvraft.viz.panels import FLUSHED, NEEDED, flush_view, storage_at
+from kvraft.viz.trace import History
 
 SMALL = Options(
     stall_memtables=100,
@@ -58,7 +49,7 @@ def test_a_shelf_holds_what_the_member_holds(seed):
             member.work(random.randrange(9))
         if random.random() < 0.02:
             member.crash(random)
-        shelf, tree = shelves(member.trace, len(member.trace) - 1)["n1"], member.replica.tree
+        shelf, tree = storage_at(member.trace, len(member.trace) - 1)["n1"], member.replica.tree
         gauge = member.gauge()
         assert len(shelf.frozen) == gauge.waiting
         assert sum(size for size, _ in shelf.frozen) == gauge.frozen
@@ -82,14 +73,14 @@ def test_a_flush_between_two_slices_of_a_compaction_does_not_lose_the_size_of_it
         Compacted((3,), (3,), 2, 0, 0, 0),
     ):
         trace.file(0, "n1", event)
-    assert shelves(trace, 4)["n1"].tables == [(4, 0, 40), (3, 1, 25)]
-    assert shelves(trace, 5)["n1"].tables == [(4, 0, 40), (3, 2, 25)]
+    assert storage_at(trace, 4)["n1"].tables == [(4, 0, 40), (3, 1, 25)]
+    assert storage_at(trace, 5)["n1"].tables == [(4, 0, 40), (3, 2, 25)]
 
 
 def test_frozen_memtables_are_named_by_where_they_end():
     member = Alone(SMALL)
     member.drive([(b"k%d" % n, b"v" * 40) for n in range(100)], slices=0)
-    frozen = shelves(member.trace, len(member.trace) - 1)["n1"].frozen
+    frozen = storage_at(member.trace, len(member.trace) - 1)["n1"].frozen
     assert len(frozen) >= 3
     member.work()
     through = [step.event.through for step in member.trace.of(Flushed)]

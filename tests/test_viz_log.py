@@ -16,10 +16,8 @@ from kvraft.log_recovery import recover
 from kvraft.record import HardState
 from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
 from kvraft.sim.disk import SimDisk
-from kvraft.viz.anatomy import NAMES, Part, dissect, field_at, piece_at, segments_of
-from kvraft.viz.bytestepper import ByteStepper
-from kvraft.viz.durability import (
-    FATES,
+from kvraft.viz.figures import (
+    FATE_COLOURS,
     Fate,
     cuts,
     flips,
@@ -27,9 +25,20 @@ from kvraft.viz.durability import (
     plot_cuts,
     plot_flips,
     plot_group_commits,
+    title_of,
 )
-from kvraft.viz.log import COLOURS, inspector, strip
-from kvraft.viz.picture import title_of
+from kvraft.viz.panels import (
+    FRAME_COLOURS,
+    FRAME_NAMES,
+    Part,
+    dissect,
+    field_at,
+    inspector,
+    piece_at,
+    segments_of,
+    strip,
+)
+from kvraft.viz.widgets import ByteStepper
 from kvraft.wal import Wal
 
 
@@ -264,7 +273,7 @@ def test_a_cut_where_no_frame_ends_would_be_seen(monkeypatch):
             found.torn = found.torn._replace(offset=found.torn.offset + 1)
         return found
 
-    monkeypatch.setattr("kvraft.viz.durability.recover", careless)
+    monkeypatch.setattr("kvraft.viz.figures.durability.recover", careless)
     fates = {each.fate for each in cuts(log((1, 1, 1)), "n1")}
     assert fates == {Fate.REFUSED, Fate.SAME, Fate.WRONG}
 
@@ -288,5 +297,5 @@ def test_nothing_measured_is_nothing_to_draw(draw, nothing):
 
 
 def test_every_kind_and_every_fate_has_a_colour():
-    assert set(FATES) == set(Fate)
-    assert set(COLOURS) == set(NAMES) == {HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL}
+    assert set(FATE_COLOURS) == set(Fate)
+    assert set(FRAME_COLOURS) == set(FRAME_NAMES) == {HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL}

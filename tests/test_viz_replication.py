@@ -3,14 +3,7 @@
 import pytest
 
 from kvraft.errors import BadInput
-from kvraft.viz.picture import title_of
-from kvraft.viz.replication import (
-    BackUp,
-    Held,
-    plot_back_up,
-    plot_matches,
-    plot_windows,
-)
+from kvraft.viz.figures import BackUp, Held, plot_back_up, plot_matches, plot_windows, title_of
 
 
 def test_the_rank_of_the_commit_index_is_counted_not_claimed():

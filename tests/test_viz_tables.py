@@ -8,18 +8,9 @@ from kvraft.bloom import Bloom, positions
 from kvraft.record import label
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table
-from kvraft.viz.filterslider import FilterSlider
-from kvraft.viz.picture import title_of
-from kvraft.viz.tables import (
-    Rate,
-    bits_view,
-    block_map,
-    measure,
-    parts_of,
-    plot_k,
-    plot_rates,
-    table_map,
-)
+from kvraft.viz.figures import plot_k, plot_rates, title_of
+from kvraft.viz.panels import Rate, bits_view, block_map, measure, parts_of, table_map
+from kvraft.viz.widgets import FilterSlider
 from tests.storage import write_table
 
 ROWS = [(b"a<%02d" % at, at, None if at % 5 == 0 else b"v" * at) for at in range(30)]

@@ -10,19 +10,10 @@ from kvraft.check.torn import End, kill_at, kill_everywhere
 from kvraft.errors import BadInput
 from kvraft.events import Appended, Started, Step, Trace, Undone
 from kvraft.sim.contention import Contest
-from kvraft.viz.deathslider import DeathSlider
-from kvraft.viz.picture import title_of
-from kvraft.viz.state import Cell, History
-from kvraft.viz.transactions import (
-    colours_of,
-    data_of,
-    lanes_view,
-    plot_conflicts,
-    plot_deaths,
-    plot_totals,
-    runs_of,
-    words,
-)
+from kvraft.viz.figures import data_of, plot_conflicts, plot_deaths, plot_totals, title_of
+from kvraft.viz.panels import colours_of, lanes_view, lanes_words, runs_of
+from kvraft.viz.trace import Cell, History
+from kvraft.viz.widgets import DeathSlider
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -75,8 +66,9 @@ def test_a_member_that_restarted_does_not_know_yet_what_was_undone(torn):
     assert any(cell.undone for cell in now.log)
     prefix = torn.world.trace.of(Undone)[0].event
     count = prefix.last - prefix.first + 1
-    assert f"{name}, follower of term 2: registration of ann, {count} of ann.4#1 open" in words(
-        history, len(world.trace) - 1
+    assert (
+        f"{name}, follower of term 2: registration of ann, {count} of ann.4#1 open"
+        in lanes_words(history, len(world.trace) - 1)
     )
     svg = lanes_view(history, len(world.trace) - 1)
     assert svg.count('stroke-width="3"') == 2 * count
@@ -87,9 +79,9 @@ def test_a_picture_tells_itself_in_words_and_is_the_same_each_time(torn):
     for step in (0, torn.moment, len(history.trace) - 1):
         svg = lanes_view(history, step)
         assert svg == lanes_view(History(torn.world.trace), step)
-        assert ET.fromstring(svg).get("aria-label") == words(history, step)
-    assert "n1, down" in words(history, torn.moment)
-    assert "No ticket" in words(history, 0)
+        assert ET.fromstring(svg).get("aria-label") == lanes_words(history, step)
+    assert "n1, down" in lanes_words(history, torn.moment)
+    assert "No ticket" in lanes_words(history, 0)
 
 
 def test_names_and_keys_from_outside_do_not_break_the_picture():
@@ -128,7 +120,7 @@ def test_the_slider_shows_the_life_it_says(deaths, torn):
     slider.slider.value = deaths[-1].step
     assert slider.death is deaths[-1]
     assert f"step {deaths[-1].step}: " in slider._picture.value
-    then, now = slider.svg()
+    then, now = slider.pictures()
     assert then != now
     bundle = slider._repr_mimebundle_()
     assert bundle["image/svg+xml"] == now

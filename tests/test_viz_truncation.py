@@ -24,11 +24,16 @@ from kvraft.events import (
 from kvraft.exercises.truncation import LIMITS
 from kvraft.sim import World
 from kvraft.sim.lag import CatchUp, a_follower, write
-from kvraft.viz import series
-from kvraft.viz.bands import bands, last_holders, plot_bands, plot_catching_up, plot_log_bytes
-from kvraft.viz.picture import title_of
-from kvraft.viz.state import History
-from kvraft.viz.truncation import COLOURS, between, held_by, holds_over_time, strip_view
+from kvraft.viz.figures import (
+    bands,
+    last_holders,
+    plot_bands,
+    plot_catching_up,
+    plot_log_bytes,
+    title_of,
+)
+from kvraft.viz.panels import HOLDER_COLOURS, strip_view
+from kvraft.viz.trace import History, between, held_by, holds_over_time, series
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -169,7 +174,7 @@ def test_the_strip_has_a_flag_for_each_hold_on_each_sealed_segment():
         assert sorted(flags(root)) == sorted(wanted)
         assert len(wanted) > 5
         fills = [rect.get("fill") for rect in root.iter(f"{SVG}rect") if len(rect)]
-        for kind, colour in COLOURS.items():
+        for kind, colour in HOLDER_COLOURS.items():
             count = sum(held_by([h.holder for h in holds.of(s)]) == kind for s in sealed)
             assert fills.count(colour) == count
         marks = replica.marks

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from kvraft.check.invariants import Checker, WorldChecker
 from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
-from kvraft.client import WriteFailed
 from kvraft.errors import BadInput, Damage, Foreign, TimedOut
 from kvraft.events import (
     Appended,
@@ -34,6 +33,7 @@ from kvraft.sim import SimDisk, World
 from kvraft.sim.seat import Seat
 from kvraft.sim.timeline import TICK
 from kvraft.transaction import Answer, Stage, Submit
+from kvraft.writing import WriteFailed
 
 TINY = Options(
     memtable_bytes=1_500,
@@ -135,7 +135,7 @@ def test_a_minority_cannot_write_and_catches_up_when_healed():
     stuck = world.client("stuck")
     stuck.put(b"k", b"before")
     world.partition([old], rest)
-    stuck._members = (old,)  # it knows of no other member
+    stuck.route.members = (old,)  # it knows of no other member
     stuck.leader = old
     ticket = stuck.submit({b"k": b"lost?"}, timeout=1_500)
     world.run_until(lambda: ticket.done)
@@ -495,7 +495,7 @@ def test_a_deposed_leader_tells_that_its_copy_is_dead():
     old = world.leader()
     stuck = world.client("stuck")
     stuck.put(b"k", b"before")
-    stuck._members = (old,)
+    stuck.route.members = (old,)
     world.partition([old])
     ticket = stuck.submit({b"k": b"v"}, timeout=60_000)
     world.client("c").put(b"other", b"takes its place in the log")
@@ -757,7 +757,7 @@ def test_ticks_that_came_while_a_disk_was_busy_are_taken_before_all_else():
     world = elected()
     name = world.leader()
     seat, given = world.seats[name], []
-    seat.replica.raft.tick = lambda: given.append("tick")
+    seat.replica.raft.tick = lambda **_: given.append("tick")
     seat.replica.receive = lambda message: given.append("message")
     world.run_for(20)
     seat.busy_until = world.now + 55_000  # a sync that takes long

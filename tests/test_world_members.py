@@ -10,6 +10,7 @@ from kvraft.errors import BadInput, Busy
 from kvraft.events import ConfigurationChanged, Installed, Redirected, SnapshotTaken, TicketMoved
 from kvraft.messages import AppendEntriesReply, InstallSnapshot
 from kvraft.raft import Options as RaftOptions
+from kvraft.raft import Role
 from kvraft.replica import Options
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Stage
@@ -149,7 +150,7 @@ def test_a_leader_without_a_quorum_steps_down_and_tells_its_clients():
     world.run_until(lambda: world.replicas[old].marks.last > last)
     world.partition([old], rest)
     world.drop(lambda message: isinstance(message, AppendEntriesReply))
-    world.run_until(lambda: world.replicas[old].raft.leading is None, limit=400)
+    world.run_until(lambda: world.replicas[old].raft.role is not Role.LEADER, limit=400)
     world.run_until(lambda: ticket.done)
     world.run_for(10)  # what it said is on its way
     told = [s.event.asked for s in world.trace.of(Redirected) if s.event.txn == str(ticket.txn)]

@@ -22,22 +22,27 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 from random import Random
-from types import NoneType
+from types import FunctionType, NoneType
 from typing import Any, TypeVar, get_args
 
 from kvraft.contract import Decided, Options, ReadReady, Ready, Role
+from kvraft.core import Core, Timer
+from kvraft.election import Election
 from kvraft.errors import BadInput
 from kvraft.events import ignore
 from kvraft.fates import Fates
+from kvraft.follower import Follower
 from kvraft.incoming import Incoming
 from kvraft.leader import Leader
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import Message
+from kvraft.outbox import Outbox
 from kvraft.progress import Progress, State
 from kvraft.raft import Raft
-from kvraft.reads import Asker, Asking, Reads, Waiting
+from kvraft.reads import Asker, Asking, Lease, Reads, Waiting
 from kvraft.record import Entry, HardState, Position
+from kvraft.replication import Replication
 
 T = TypeVar("T")
 
@@ -56,30 +61,33 @@ class Least(Random):
 
 LEAST = Least()
 
-PLAIN = (NoneType, bool, int, float, str, bytes, Role, State, Options, Entry, Position)
+PLAIN = (
+    *(NoneType, bool, int, float, str, bytes, FunctionType),
+    *(Role, State, Options, Entry, Position),
+)
 """What never changes and names no member."""
 NAMING = (*get_args(Message), HardState, Ready, Decided, ReadReady, Asker, Waiting, Incoming)
 """What never changes, a tuple of fields in which members may be named."""
 SHARED = frozenset((*PLAIN, *NAMING, Configuration))
 """What copies and originals have in common."""
-CHANGING = (Raft, Leader, Log, Progress, Reads, Asking, Fates)
-"""What changes; subclasses count."""
+PARTS = (Raft, Core, Election, Follower, Leader, Replication, Outbox, Log, Progress)
+"""What changes, and makes a difference to what a module does; subclasses count."""
+ASIDE = (Timer, Asking, Fates, Reads, Lease)
+"""What changes, and makes none: timers without ticks, reads, and who is told of proposals."""
+CHANGING = PARTS + ASIDE
 
 REPLACED: dict[str, object] = {"report": ignore, "_random": LEAST}
 """Attributes that copies do not take over."""
 
 IGNORED: dict[type, tuple[str, ...]] = {
-    Raft: (
-        *("report", "_random", "options", "cluster", "_told"),  # nothing decides by these
-        *("_elapsed", "_timeout"),  # only a tick looks at a timer
-        *("incarnation", "_asking"),  # readers are told, nobody else
-        *("_fates", "_decided"),  # and so are proposers
+    Core: (
+        *("report", "options", "cluster", "_told", "incarnation"),  # nothing decides by these
         "replicated",  # only who cuts a log asks
     ),
-    Leader: (
-        *("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only a tick looks
-        *("_round", "_round_ticks", "_lease_ticks", "_leased_at"),  # only reads wait for a round
-        *("_round_commit", "_members"),  # only a change of members asks, or makes a difference
+    Outbox: ("decided",),  # proposers are told, nobody else
+    Leader: ("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only a tick looks
+    Replication: (
+        *("round", "round_commit", "members"),  # only reads and a change of members ask
         *("_looked", "_snapshots"),  # check-quorum, snapshots
     ),
     Log: ("_batch",),  # it may be worked out again
@@ -87,7 +95,6 @@ IGNORED: dict[type, tuple[str, ...]] = {
         *("heard", "round", "sent_round", "number"),  # check-quorum, reads, snapshots
         *("match_round", "lost"),  # told of, and asked by a change of members
     ),
-    Reads: (),
 }
 """Attributes that make no difference to what a module does without ticks, reads and cuts."""
 
@@ -193,12 +200,14 @@ def _freeze(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Froze
         return tuple(tuple(sorted(names.get(name, name) for name in part)) for part in parts)
     if kind in NAMING:
         return _freeze_fields(thing, names, seen)
-    if not issubclass(kind, CHANGING):
+    if issubclass(kind, ASIDE):
+        return None
+    if not issubclass(kind, PARTS):
         raise BadInput(f"there is a {kind.__name__}: say in fork.py how to freeze that")
     if id(thing) in seen:
         return ("as before", seen[id(thing)])
     seen[id(thing)] = len(seen)
-    ignored = next(some for base, some in IGNORED.items() if issubclass(kind, base))
+    ignored = next((some for base, some in IGNORED.items() if issubclass(kind, base)), ())
     telling = [name for name in _attributes(thing) if name not in ignored]
     return (kind.__name__, *[_freeze(getattr(thing, name), names, seen) for name in telling])
 

@@ -11,15 +11,17 @@ checking it from outside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from kvraft.contract import Ready, Role
-from kvraft.errors import NotLeader
+from kvraft.core import Core
+from kvraft.follower import Follower
+from kvraft.leader import Leader
 from kvraft.log import Log
 from kvraft.membership import Configuration, committed_index
 from kvraft.messages import AppendEntries, Message, RequestVote, RequestVoteReply
 from kvraft.raft import Raft
-from kvraft.reads import Waiting
+from kvraft.reads import Asker
 from kvraft.record import HardState, Position, configuration_record
 
 
@@ -44,14 +46,17 @@ class TermNotSaved(Raft):
         return ready
 
 
-class VoteReset(Raft):
-    """A member that becomes a follower forgets its vote, though the term is still the same."""
-
+class _ForgetsItsVote(Core):
     def become(self, role: Role, term: int, leader: str | None) -> None:
-        """Change role, and forget the vote."""
         super().become(role, term, leader)
         if role is Role.FOLLOWER:
             self.vote = None
+
+
+class VoteReset(Raft):
+    """A member that becomes a follower forgets its vote, though the term is still the same."""
+
+    core_type = _ForgetsItsVote
 
 
 class OldVotesCounted(Raft):
@@ -120,52 +125,59 @@ class RepliesCounted(Raft):
                 super().step(message._replace(sender=silent[0]))
 
 
+class _DropsTheRest(Follower):
+    def take_entries(self, append: AppendEntries) -> bool:
+        taken = super().take_entries(append)
+        end = append.prev_index + len(append.entries)
+        if taken and self.core.commit_index <= end < self.core.log.last_index:
+            self.core.supersede(end + 1)
+        return taken
+
+
 class TruncatesAlways(Raft):
     """A follower cuts its log behind what an append covers, even where they agree (Figure 2)."""
 
-    def take_entries(self, append: AppendEntries) -> bool:
-        """Append what is new, and drop what the message does not cover."""
-        taken = super().take_entries(append)
-        end = append.prev_index + len(append.entries)
-        if taken and self.commit_index <= end < self.log.last_index:
-            self.supersede(end + 1)
-        return taken
+    follower_type = _DropsTheRest
+
+
+class _BelievesTheCommitIndex(Follower):
+    def on_append_entries(self, append: AppendEntries) -> None:
+        super().on_append_entries(append)
+        core = self.core
+        if core.leader == append.sender and core.log.holds(append.prev_index, append.prev_term):
+            core.commit_through(min(append.commit, core.log.last_index))
 
 
 class CommitsOwnTail(Raft):
     """A follower commits what its leader did, though only a part is known to match (Figure 2)."""
 
-    def step(self, message: Message) -> None:
-        """Commit as far as an append says, up to the end of this log."""
-        super().step(message)
-        if (
-            isinstance(message, AppendEntries)
-            and self.leader == message.sender
-            and self.log.holds(message.prev_index, message.prev_term)
-        ):
-            self.commit_through(min(message.commit, self.log.last_index))
+    follower_type = _BelievesTheCommitIndex
+
+
+class _ServesAtOnce(Leader):
+    def read(self, who: int | Asker) -> None:
+        if isinstance(who, Asker):
+            super().read(who)
+        else:
+            self.core.serve(who, self.core.commit_index)
 
 
 class ReadsUnconfirmed(Raft):
     """A leader serves reads at once, without a sign that it still leads (§8)."""
 
-    def read_index(self, token: int) -> None:
-        """Serve a read as of the commit index, as a leader; a follower asks its leader."""
-        if self.leading is None:
-            super().read_index(token)
-        else:
-            self.serve(Waiting(token, self.commit_index, 0, self.ticks))
+    leader_type = _ServesAtOnce
+
+
+class _SkipsTheJointStep(Leader):
+    def propose_change(self, voters: tuple[str, ...], learners: tuple[str, ...]) -> int:
+        new = Configuration(voters, (), learners)
+        return self.append([configuration_record(new.to_bytes())])[0]
 
 
 class ChangesAtOnce(Raft):
     """A leader takes up new voters without a joint configuration between (§6)."""
 
-    def propose_change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
-        """Append the new configuration, whatever the old one is."""
-        if self.leading is None:
-            raise NotLeader(self.member, self.leader)
-        new = Configuration(tuple(voters), (), tuple(learners))
-        return self.append_own([configuration_record(new.to_bytes())])[0]
+    leader_type = _SkipsTheJointStep
 
 
 class VoteNotSaved(Raft):

@@ -40,6 +40,16 @@ class Property(StrEnum):
     """A read sees everything that was committed when it was asked for (§8)."""
 
 
+FIGURE_3 = (
+    Property.ELECTION_SAFETY,
+    Property.LEADER_APPEND_ONLY,
+    Property.LOG_MATCHING,
+    Property.LEADER_COMPLETENESS,
+    Property.STATE_MACHINE_SAFETY,
+)
+"""The five properties of Figure 3, in its order."""
+
+
 class Violation(KvraftError):
     """A property that must always hold does not.
 

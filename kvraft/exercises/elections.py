@@ -23,13 +23,13 @@ from kvraft import rules
 from kvraft.check import scenario
 from kvraft.check.properties import Violation
 from kvraft.check.raft import watch
-from kvraft.contract import Options
+from kvraft.contract import Options, Role
 from kvraft.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.messages import RequestVote
 from kvraft.raft import Raft
 from kvraft.record import ORIGIN, Position
 from kvraft.sim.cluster import Cluster
-from kvraft.viz.elections import LATENCY, failed_first, middle, options_for, outages
+from kvraft.sim.elections import LATENCY, failed_first, middle, options_for, outages
 
 Rule = Callable[[RequestVote, int, str | None, Position], bool]
 """``grant_vote(ask, term, vote, last)``."""
@@ -166,7 +166,8 @@ def storm(rule: Rule, seed: int) -> int:
     led: list[int] = []
     for _ in range(MOVES):
         _move(cluster, random)
-        led += [r.term for r in cluster.rafts.values() if r.leading and r.term not in led]
+        rafts = cluster.rafts.values()
+        led += [r.term for r in rafts if r.role is Role.LEADER and r.term not in led]
     for name in cluster.members:
         if name not in cluster.rafts:
             cluster.restart(name)

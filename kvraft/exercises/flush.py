@@ -19,12 +19,13 @@ from typing import NamedTuple
 
 from kvraft.events import MemtableFrozen
 from kvraft.lesson import Wrong, agrees, called, error_text, unanswered, yes_or_no
-from kvraft.lsm import Tree, View
+from kvraft.lsm import Tree
 from kvraft.merge import Keep, retain
 from kvraft.record import Row, Timestamp
 from kvraft.replica import Options, Replica
 from kvraft.sim.alone import Alone, Gauge
 from kvraft.sim.disk import SimDisk
+from kvraft.view import View
 
 # ── when to freeze ──────────────────────────────────────────────────────────────────────────────
 

@@ -14,7 +14,6 @@ from itertools import product
 from random import Random
 from typing import NamedTuple
 
-from kvraft.client import Conflict
 from kvraft.draft import Draft
 from kvraft.lesson import Wrong, agrees, called, unanswered, yes_or_no
 from kvraft.lsm import Tree
@@ -35,6 +34,7 @@ from kvraft.record import (
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.world import World
 from kvraft.transaction import Complete, Gatherer
+from kvraft.writing import Conflict
 
 # ── the undo rule ───────────────────────────────────────────────────────────────────────────────
 

@@ -23,6 +23,7 @@ from kvraft.errors import BadInput, Damage, KvraftError, TimedOut
 from kvraft.events import Marks, SnapshotTaken
 from kvraft.lesson import UNANSWERED, Wrong, error_text, unanswered
 from kvraft.raft import Options as RaftOptions
+from kvraft.raft import Role
 from kvraft.replica import Options, Replica
 from kvraft.segment import Segment
 from kvraft.sim.lag import KEYS, a_follower, write, write_for
@@ -85,12 +86,12 @@ def matches_of(replica: Replica) -> list[int]:
     Left out is who cannot be helped by the log any more, and is sent a snapshot.  One that does not
     lead knows one number for all.
     """
-    if replica.raft.leading is None:
+    if replica.raft.role is not Role.LEADER:
         return [replica.raft.replicated]
     base = replica.wal.base.index
     return [
         max(follower.match, base)
-        for follower in replica.raft.leading.followers().values()
+        for follower in replica.raft.followers.values()
         if follower.reach > base
     ] or [replica.wal.last_index]
 

@@ -21,7 +21,7 @@ from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.filenames import CURRENT, is_segment, table_name, table_number
 from kvraft.log_recovery import recover
-from kvraft.manifest import State, edits, load
+from kvraft.manifest import edits, load
 from kvraft.manifest import owner_of as owner_of_tree
 from kvraft.readonly import ReadOnlyDisk
 from kvraft.record import ORIGIN, label, unpack_entries
@@ -29,6 +29,7 @@ from kvraft.segment import ENTRIES, HARD_STATE, kind_name, owner_of, read_header
 from kvraft.sstable import Table
 from kvraft.tableinfo import TableInfo
 from kvraft.tools.place import unsure
+from kvraft.version_edit import State
 
 Document = dict[str, Any]
 

@@ -41,12 +41,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from kvraft.disk import RealDisk
 from kvraft.errors import Damage, Foreign, Forgotten
 from kvraft.filenames import CURRENT, is_manifest, is_segment, table_number
 from kvraft.identity import MEMBER
 from kvraft.lsm import Tree
-from kvraft.manifest import Manifest, State
+from kvraft.manifest import Manifest
+from kvraft.real_disk import RealDisk
 from kvraft.record import HardState
 from kvraft.store import OWNER
 from kvraft.tableinfo import TableInfo
@@ -55,6 +55,7 @@ from kvraft.tools.place import open_place
 from kvraft.tools.repair_plan import LOST, Plan, find_owner, make_plan
 from kvraft.tools.salvage import Salvaged, SalvagedLog
 from kvraft.verify import check
+from kvraft.version_edit import State
 from kvraft.wal import Wal
 
 INTACT = "Nothing is wrong here, and nothing was changed."

@@ -1,13 +1,17 @@
-"""Pictures of what happened, drawn from a trace and nothing else.
+"""Pictures of what happened, drawn from a trace, from bytes, or from what was measured.
 
-============== ===========================================================================
-series.py      a trace as plain series: who led when, marks, segments, sizes
-plots.py       those series as figures (needs matplotlib)
-picture.py     showing and saving a figure, with a digest of its data
-text.py        those series as a few lines of text
-state.py       the state of the whole cluster after any step of a trace
-views.py       that state as pictures in SVG
-words.py       each event as a sentence, and which steps are worth a stop
-stepper.py     moving through a trace with a slider and buttons (needs ipywidgets)
-============== ===========================================================================
+::
+
+    widgets      sliders over pictures, for notebooks       needs ipywidgets
+       │
+       │    figures     plots of what was measured          needs matplotlib
+       ├──────┤
+     panels      one moment as SVG, each a pure function of a history and a step
+       ├──────┐
+      svg   trace       how to draw; what a trace says
+
+Pictures are imported from the room that draws them (``from kvraft.viz.panels import log_view``).
+This package alone loads none of them, and neither matplotlib nor ipywidgets.
+
+Invariant: a picture is a function of its arguments, so equal runs give equal pictures.
 """

@@ -1,0 +1,118 @@
+"""Figures that say what was measured or what a run did (needs matplotlib).
+
+::
+
+    plots         the tour's four: leaders, marks, segments, sizes
+    bands         a log over time, by who holds it           crashes       what came back
+    clients       one write, many writes                     durability    a log cut, and flipped
+    compaction    what a strategy costs                      elections     time without a leader
+    filters       false positives                            flush         memory and log, in turns
+    replication   match, backing up, windows                 safety        bugs found by chance
+    soak          what a long run uses                       transactions  torn, in conflict, sums
+        │
+      style       panels, lines, titles      picture    to show and save one; a digest of its data
+
+Invariants:
+
+- A figure is titled by its conclusion, with numbers computed from the data that it draws.
+- What colour says, a label, a hatch or a line's style says too.
+- No clock and no chance: equal data gives an equal figure, and :func:`show` prints its digest.
+"""
+
+from kvraft.viz.figures import plots
+from kvraft.viz.figures.bands import (
+    bands,
+    last_holders,
+    plot_bands,
+    plot_catching_up,
+    plot_log_bytes,
+)
+from kvraft.viz.figures.clients import (
+    DONE,
+    DOWN,
+    LOG,
+    life_of,
+    outage_story,
+    plot_life,
+    plot_lost_updates,
+    plot_outages,
+    plot_pauses,
+)
+from kvraft.viz.figures.compaction import plot_timeline, plot_triangle
+from kvraft.viz.figures.crashes import plot_careless, plot_levels, plot_matrix
+from kvraft.viz.figures.durability import (
+    FATE_COLOURS,
+    Fate,
+    cuts,
+    flips,
+    group_commits,
+    plot_cuts,
+    plot_flips,
+    plot_group_commits,
+)
+from kvraft.viz.figures.elections import plot_failed, plot_terms, plot_trials
+from kvraft.viz.figures.filters import plot_k, plot_rates
+from kvraft.viz.figures.flush import plot_calls, plot_paces, plot_pressure, plot_saw_tooth
+from kvraft.viz.figures.picture import digest, png, save, show, svg, title_of
+from kvraft.viz.figures.replication import BackUp, Held, plot_back_up, plot_matches, plot_windows
+from kvraft.viz.figures.safety import plot_hunts
+from kvraft.viz.figures.soak import plot_soak, soak_title
+from kvraft.viz.figures.transactions import data_of, plot_conflicts, plot_deaths, plot_totals
+
+__all__ = [
+    "DONE",
+    "DOWN",
+    "FATE_COLOURS",
+    "LOG",
+    "BackUp",
+    "Fate",
+    "Held",
+    "bands",
+    "cuts",
+    "data_of",
+    "digest",
+    "flips",
+    "group_commits",
+    "last_holders",
+    "life_of",
+    "outage_story",
+    "plot_back_up",
+    "plot_bands",
+    "plot_calls",
+    "plot_careless",
+    "plot_catching_up",
+    "plot_conflicts",
+    "plot_cuts",
+    "plot_deaths",
+    "plot_failed",
+    "plot_flips",
+    "plot_group_commits",
+    "plot_hunts",
+    "plot_k",
+    "plot_levels",
+    "plot_life",
+    "plot_log_bytes",
+    "plot_lost_updates",
+    "plot_matches",
+    "plot_matrix",
+    "plot_outages",
+    "plot_paces",
+    "plot_pauses",
+    "plot_pressure",
+    "plot_rates",
+    "plot_saw_tooth",
+    "plot_soak",
+    "plot_terms",
+    "plot_timeline",
+    "plot_totals",
+    "plot_trials",
+    "plot_triangle",
+    "plot_windows",
+    "plots",
+    "png",
+    "save",
+    "show",
+    "soak_title",
+    "svg",
+    "title_of",
+]

@@ -1,0 +1,251 @@
+"""The log over time: what became of each segment, who held it last, and what that costs.
+
+:func:`plot_bands` draws time against index, a band for each segment::
+
+    index │                     ┌──────        ┆ last
+          │             ┌───────┤▓▓▓▓▓▓▓▓▓▓    white: being written
+          │     ┌───────┤▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓      then the colour of who holds it
+          │─────┤▓▓▓▓▓▓▓▓▓▓▓▓▓▓░░░░░░░         until it is gone
+          └───────────────────────────────── time
+
+:func:`plot_log_bytes` draws how many bytes that is, beside the budget; :func:`plot_catching_up`
+what it costs to bring a follower back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from kvraft.display import counted
+from kvraft.events import SegmentDropped, Trace
+from kvraft.segment import Segment
+from kvraft.sim.lag import CatchUp
+from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
+from kvraft.viz.panels import HOLDER_COLOURS
+from kvraft.viz.svg import BLACK, BLUE, RED
+from kvraft.viz.trace import (
+    HOLDER_KINDS,
+    MEMBERS,
+    NOBODY,
+    TREE,
+    HeldFrom,
+    held_by,
+    holds_over_time,
+    sealed_sizes,
+    series,
+)
+
+
+class Band(NamedTuple):
+    """A segment between two moments: who held it, or that it was written, or that nobody knows.
+
+    ``holders`` is ``None`` while the member is down; a segment that is written belongs to nobody.
+    """
+
+    segment: int
+    first: int
+    last: int
+    start: int
+    end: int
+    holders: tuple[str, ...] | None
+    active: bool = False
+
+
+def bands(trace: Trace, member: str) -> list[Band]:
+    """Return the life of each log segment of ``member``, a band for each change of its holders."""
+    end = series.end_of(trace)
+    changes = [*holds_over_time(trace, member), HeldFrom(end, None)]
+    found: list[Band] = []
+    for life in series.segments(trace, member):
+        number, first, last, opened, sealed, dropped = life
+        gone = end if dropped is None else dropped
+        sealed = gone if sealed is None else sealed
+        found.append(Band(number, first, last, opened, sealed, (), active=True))
+        segment = Segment(number, first, first, last, 0, sealed=True)
+        for (at, holds), (until, _) in pairwise(changes):
+            start, stop = max(at, sealed), min(until, gone)
+            if start < stop:
+                who = None if holds is None else tuple(h.holder for h in holds.of(segment))
+                if found[-1].holders == who and not found[-1].active:
+                    found[-1] = found[-1]._replace(end=stop)
+                else:
+                    found.append(Band(number, first, last, start, stop, who))
+    return found
+
+
+def last_holders(trace: Trace, member: str) -> dict[int, tuple[str, ...]]:
+    """Return who held each segment last that was dropped; nobody if it went as it was sealed."""
+    dropped = {e.segment for _, _, e in trace.of(SegmentDropped, who=member)}  # type: ignore[attr-defined]
+    found: dict[int, tuple[str, ...]] = dict.fromkeys(sorted(dropped), ())
+    for band in bands(trace, member):
+        if band.segment in dropped and band.holders:
+            found[band.segment] = band.holders
+    return found
+
+
+# ── over time ───────────────────────────────────────────────────────────────────────────────────
+
+
+def plot_bands(trace: Trace, member: str, follower: str = "") -> Figure:
+    """Draw the segments of ``member`` over time, with its marks and the log end of ``follower``."""
+    found = bands(trace, member)
+    some(found, f"{member} reports no log segments")
+    figure, axes = one_panel(4.4)
+    for band in found:
+        _draw_band(axes, band)
+    end = series.end_of(trace)
+    _draw_mark(axes, trace, member, "last", BLACK, "-", end)
+    _draw_mark(axes, trace, member, "flushed", BLUE, "-", end)
+    if follower:
+        _draw_mark(axes, trace, follower, "last", RED, "--", end)
+        for down in series.downtimes(trace):
+            if down.member == follower:
+                axes.axvspan(down.start / 1e6, down.end / 1e6, color=BLACK, alpha=0.07, zorder=0)
+    axes.set_xlim(0, max(end, 1) / 1e6)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("virtual time (s)")
+    axes.set_ylabel(f"log of {member} (index)")
+    _legend(axes, found, member, follower)
+    return titled(figure, _who_was_last(trace, member))
+
+
+def _draw_band(axes: Axes, band: Band) -> None:
+    colour, hatch = "#FFFFFF", None
+    if band.holders is None:
+        hatch = "////"
+    elif not band.active:
+        colour = HOLDER_COLOURS[held_by(band.holders)]
+    axes.barh(
+        (band.first + band.last) / 2,
+        (band.end - band.start) / 1e6,
+        left=band.start / 1e6,
+        height=max(band.last - band.first + 1, 1),
+        color=colour,
+        edgecolor="#777777" if band.active or hatch else "white",
+        linewidth=0.4,
+        hatch=hatch,
+    )
+
+
+def _draw_mark(
+    axes: Axes, trace: Trace, member: str, mark: str, colour: str, style: str, end: int
+) -> None:
+    """Draw one mark of a member; while it is down, where its disk has it."""
+    times: list[float] = []
+    values: list[int] = []
+    for at, marks in series.marks(trace, member):
+        if marks is not None:
+            times.append(at / 1e6)
+            values.append(getattr(marks, mark))
+    if values:
+        xs, ys = [*times, end / 1e6], [*values, values[-1]]
+        axes.step(xs, ys, where="post", color=colour, linestyle=style, linewidth=1.4)
+
+
+def _legend(axes: Axes, found: Sequence[Band], member: str, follower: str) -> None:
+    kinds = {held_by(band.holders) for band in found if band.holders is not None}
+    key: list[Patch | Line2D] = [Patch(facecolor="white", edgecolor="#777777", label="written")]
+    for kind, colour in HOLDER_COLOURS.items():
+        if kind in kinds and kind != NOBODY:
+            key.append(Patch(color=colour, label=f"held: {kind}"))
+    if any(band.holders is None for band in found):
+        key.append(Patch(facecolor="none", edgecolor="#777777", hatch="////", label="down"))
+    key.append(Line2D([], [], color=BLACK, label=f"last of {member}"))
+    key.append(Line2D([], [], color=BLUE, label=f"flushed of {member}"))
+    if follower:
+        key.append(Line2D([], [], color=RED, linestyle="--", label=f"last of {follower}"))
+        key.append(Patch(color=BLACK, alpha=0.07, label=f"{follower} is down"))
+    axes.legend(handles=key, loc="upper left", fontsize="small", framealpha=1)
+
+
+def _who_was_last(trace: Trace, member: str) -> str:
+    """Return how many segments went, and by whom they were held last."""
+    counts: dict[str, int] = {}
+    held = last_holders(trace, member)
+    for who in held.values():
+        counts[held_by(who)] = counts.get(held_by(who), 0) + 1
+    words = [f"{counts[kind]} by {_the(kind)}" for kind in HOLDER_KINDS if kind in counts]
+    said = f": held last {', '.join(words)}" if words else ""
+    return f"{counted(len(held), 'log segment')} of {member} went{said}"
+
+
+def _the(kind: str) -> str:
+    return {TREE: "the tree", MEMBERS: "the members"}.get(kind, kind)
+
+
+def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
+    """Draw the bytes of sealed log on ``member``, by the hardest hold, beside the ``budget``."""
+    found = [band for band in bands(trace, member) if not band.active]
+    some(found, f"{member} sealed no log segment")
+    sizes = sealed_sizes(trace, member)
+    times = sorted({at for band in found for at in (band.start, band.end)})
+    kinds = [kind for kind in HOLDER_KINDS if kind in {held_by(b.holders or ()) for b in found}]
+    layers = {kind: [0.0] * len(times) for kind in kinds}
+    for band in found:
+        layer = layers[held_by(band.holders or ())]
+        for number in range(times.index(band.start), times.index(band.end)):
+            layer[number] += sizes.get(band.segment, 0) / 1024
+    figure, axes = one_panel(3.6)
+    low = [0.0] * len(times)
+    seconds = [at / 1e6 for at in times]
+    for kind in kinds:
+        high = [a + b for a, b in zip(low, layers[kind], strict=True)]
+        label = f"held: {kind}" if kind != NOBODY else "free to go"
+        axes.fill_between(
+            seconds, low, high, step="post", color=HOLDER_COLOURS[kind], label=label, linewidth=0
+        )
+        low = high
+    axes.axhline(budget / 1024, color=RED, linestyle="--", label="retain_bytes")
+    axes.set_xlim(0, max(series.end_of(trace), 1) / 1e6)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("virtual time (s)")
+    axes.set_ylabel(f"sealed log of {member} (KiB)")
+    axes.legend(loc="upper left", fontsize="small", framealpha=1)
+    peak = f"{max(low):.1f} KiB of sealed log at the most"
+    return titled(figure, f"{member}: {peak}; the budget is {budget / 1024:.1f} KiB")
+
+
+def plot_catching_up(measured: Mapping[str, Sequence[CatchUp]]) -> Figure:
+    """Draw what a follower is sent that comes back, over how long it was away.
+
+    ``measured`` has a line for each name; the title compares the first with the last.
+    """
+    some(measured and all(measured.values()), "no follower came back")
+    figure, axes = one_panel(3.8)
+    for (name, costs), (colour, style) in zip(measured.items(), MEMBER_LINES, strict=False):
+        away = [cost.away / 1000 for cost in costs]
+        sent = [cost.sent / 1024 for cost in costs]
+        axes.plot(away, sent, color=colour, linestyle=style, label=name)
+        for cost in costs:
+            marker = "s" if cost.snapshot else "o"
+            axes.plot(cost.away / 1000, cost.sent / 1024, marker, color=colour, markersize=6)
+    axes.set_xlabel("away (s of virtual time)")
+    axes.set_ylabel("sent to bring it back (KiB)")
+    axes.set_ylim(bottom=0)
+    handles, _ = axes.get_legend_handles_labels()
+    for marker, label in (("o", "entries only"), ("s", "with a snapshot")):
+        handles.append(Line2D([], [], color="#555555", marker=marker, linestyle="", label=label))
+    axes.legend(handles=handles, loc="upper left", fontsize="small", framealpha=1)
+    return titled(figure, _cheaper(measured))
+
+
+def _cheaper(measured: Mapping[str, Sequence[CatchUp]]) -> str:
+    """Return from when on the last line lies below the first, for good."""
+    names = list(measured)
+    pairs = list(zip(measured[names[0]], measured[names[-1]], strict=True))
+    since: CatchUp | None = None
+    for one, other in pairs:
+        if other.sent >= one.sent:
+            since = None
+        elif since is None:
+            since = one
+    if since is None:
+        return f"{names[0]} is never dearer in the end than {names[-1]}"
+    return f"From {since.away / 1000:.1f} s away on, {names[-1]} is cheaper than {names[0]}"

@@ -1,0 +1,143 @@
+"""What a strategy of compaction costs, as figures of what :mod:`kvraft.sim.load` measured.
+
+:func:`plot_timeline` draws it write by write, :func:`plot_triangle` as three costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from kvraft.sim.load import Cost, Sample, cost_of
+from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
+from kvraft.viz.panels import LEVEL_COLOURS
+from kvraft.viz.svg import GREY
+
+
+def plot_timeline(runs: Mapping[str, Sequence[Sample]]) -> Figure:
+    """Draw for each run its sorted runs over time, and below them the three amplifications of all.
+
+    A band is a sorted run, as high as its bytes, the oldest lowest.  Raises ``BadInput`` if there
+    is nothing to draw.
+    """
+    tables = [any(sample.runs for sample in samples) for samples in runs.values()]
+    some(tables and all(tables), "there never was a table")
+    figure = Figure(figsize=(9, 4.6 + 1.7 * len(runs)), layout="constrained")
+    heights = [1.4] * len(runs) + [1] * 3
+    axes = figure.subplots(len(runs) + 3, 1, sharex=True, height_ratios=heights)
+    most = max(_total(sample) for samples in runs.values() for sample in samples)
+    for panel, (name, samples) in zip(axes, runs.items(), strict=False):
+        for part in _bands(samples):
+            panel.add_collection(part)
+        panel.set(ylabel=f"{name}\ntables (KiB)", ylim=(0, 1.05 * most))
+    levels = max(level for samples in runs.values() for each in samples for level, _ in each.runs)
+    key = [Patch(color=LEVEL_COLOURS[level], label=f"level {level}") for level in range(levels + 1)]
+    axes[0].legend(handles=key, loc="upper left", ncols=levels + 1, fontsize="small")
+    for panel, cost in zip(axes[len(runs) :], Cost._fields, strict=True):
+        for (name, samples), (colour, style) in zip(runs.items(), MEMBER_LINES * 9, strict=False):
+            times, values = _line(samples, cost)
+            panel.plot(times, values, color=colour, ls=style, lw=1.2, label=name)
+        panel.set(ylabel=f"{cost}\namplification", ylim=(0, None))
+        panel.grid(alpha=0.3)
+    axes[len(runs)].legend(loc="lower right", fontsize="small", ncols=len(runs))
+    axes[-1].set(xlabel="writes", xlim=(0, max(each[-1].writes for each in runs.values())))
+    return titled(figure, _ends(runs))
+
+
+def _line(samples: Sequence[Sample], cost: str) -> tuple[list[int], list[float]]:
+    """Return times and values of one amplification, from when there was a table on."""
+    full = [sample for sample in samples if sample.runs]
+    return [sample.writes for sample in full], [getattr(sample, cost) for sample in full]
+
+
+def _total(sample: Sample) -> float:
+    return sum(size for _, size in sample.runs) / 1024
+
+
+def _bands(samples: Sequence[Sample]) -> tuple[PolyCollection, LineCollection]:
+    """Return the sorted runs over time, and the lines on top of them.
+
+    A table of level 0 is the darker the larger it is.
+    """
+    shapes, lines, colours = [], [], []
+    smallest = min((size for each in samples for _, size in each.runs), default=1)
+    ends = [sample.writes for sample in samples[1:]] + [samples[-1].writes]
+    for runs, group in groupby(zip(samples, ends, strict=True), lambda pair: pair[0].runs):
+        pairs = list(group)
+        left, right, low = pairs[0][0].writes, pairs[-1][1], 0.0
+        for level, size in runs:
+            high = low + size / 1024
+            shapes.append([(left, low), (left, high), (right, high), (right, low)])
+            lines.append([(left, high), (right, high)])
+            dark = 1.0 if level else min(0.35 + 0.13 * math.log2(size / smallest), 1.0)
+            colours.append(to_rgba(LEVEL_COLOURS[level % len(LEVEL_COLOURS)], dark))
+            low = high
+    return (
+        PolyCollection(shapes, facecolors=colours, edgecolors="none"),
+        LineCollection(lines, colors="#000000", linewidths=0.5),
+    )
+
+
+def _ends(runs: Mapping[str, Sequence[Sample]]) -> str:
+    """Say what each run cost."""
+    told = []
+    for name, samples in runs.items():
+        cost = cost_of(samples)
+        told.append(
+            f"{name}: {cost.write:.1f} bytes written for each put in, {cost.read:.1f} blocks a "
+            f"read, {cost.space:.1f} bytes held for each alive"
+        )
+    return "\n".join(told)
+
+
+def plot_triangle(costs: Mapping[str, Cost]) -> Figure:
+    """Draw the three amplifications of each run as a triangle: the smaller, the better.
+
+    Each corner lies as far out as the worst of all runs, the middle is 0.
+    """
+    some(costs)
+    figure, axes = one_panel(5.6, grid=False)
+    worst = [max(cost[at] for cost in costs.values()) or 1.0 for at in range(3)]
+    spokes = [math.radians(angle) for angle in (90, 210, 330)]
+    for at, (name, angle) in enumerate(zip(Cost._fields, spokes, strict=True)):
+        x, y = math.cos(angle), math.sin(angle)
+        axes.plot([0, x], [0, y], color=GREY, lw=1)
+        for part in (0.5, 1.0):  # beside the spoke
+            side, ends = (-0.06, "right") if x < -0.1 else (0.06, "left")
+            where = part * x + side, part * y + 0.04
+            text = axes.text(*where, f"{part * worst[at]:.1f}", va="center", ha=ends, zorder=9)
+            text.set(fontsize="small", bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 1})
+        axes.text(x, 1.1 * y - 0.07 * (y < 0), f"{name} amplification", ha="center", weight="bold")
+    for (name, cost), (colour, style) in zip(costs.items(), MEMBER_LINES * 9, strict=False):
+        _triangle(axes, cost, worst, spokes, colour=colour, style=style, name=name)
+    axes.set(xlim=(-1.4, 1.4), ylim=(-0.75, 1.2), aspect="equal")
+    axes.axis("off")
+    axes.legend(loc="upper right")
+    best = [min(costs, key=lambda name: costs[name][at]) for at in range(3)]
+    if len(set(best)) == 1:
+        return titled(figure, f"{best[0]} is lowest in all three")
+    told = [f"{cost}: {name}" for cost, name in zip(Cost._fields, best, strict=True)]
+    return titled(figure, f"None is lowest in all three. Lowest {'; '.join(told)}")
+
+
+def _triangle(
+    axes: Axes,
+    cost: Cost,
+    worst: Sequence[float],
+    spokes: Sequence[float],
+    *,
+    colour: str,
+    style: str,
+    name: str,
+) -> None:
+    shares = [value / most for value, most in zip(cost, worst, strict=True)]
+    corners = [(s * math.cos(a), s * math.sin(a)) for s, a in zip(shares, spokes, strict=True)]
+    xs, ys = zip(*corners, corners[0], strict=True)
+    axes.plot(xs, ys, color=colour, ls=style, lw=2, label=name, marker="o", ms=4)

@@ -1,0 +1,301 @@
+"""What a log survives, and what that costs: measured by doing it, and drawn.
+
+- :func:`cuts` ends a log after each of its bytes, and :func:`flips` turns over each of its bits,
+  one at a time.  After each the log is read as :meth:`kvraft.wal.Wal.open` reads it, and what that
+  gives is compared with what was written.
+- :func:`group_commits` saves the same entries in batches of several sizes and counts syncs.
+
+The truth that outcomes are judged by is the log's own history: what it said when only the frames
+up to some offset had been written.  Counts, never times, so every machine finds the same.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from kvraft import frame
+from kvraft.errors import Damage, Foreign
+from kvraft.log_recovery import Recovery, recover
+from kvraft.record import Entry, HardState, unpack_entries
+from kvraft.sim.disk import SimDisk
+from kvraft.viz.figures.style import one_panel, some, titled
+from kvraft.viz.panels import dissect, segments_of
+from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED
+from kvraft.wal import Wal
+
+_HEADER = "the header of this segment is unsound: "
+
+_CRC_BYTES = 4  # behind the payload of a frame
+
+State = tuple[HardState, list[Entry]]
+"""What a log says: the hard state, and the entries that count."""
+
+
+class Fate(StrEnum):
+    """What came of a log that was changed behind its back."""
+
+    SAME = "not noticed, nothing lost"
+    CUT = "cut as a torn tail"
+    REFUSED = "refused"
+    WRONG = "opened with wrong contents"
+
+
+# ── every cut ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Cut(NamedTuple):
+    """The newest segment ended after ``size`` bytes: how many ``entries`` were found then."""
+
+    size: int
+    entries: int
+    fate: Fate
+
+
+def cuts(disk: SimDisk, owner: str) -> list[Cut]:
+    """End the newest segment of the log of ``owner`` after each of its bytes, and read the log."""
+    name, history = segments_of(disk)[-1], _history(disk, owner)
+    copy = disk.copy()
+    found: list[Cut] = []
+    for size in reversed(range(disk.size(name) + 1)):
+        copy.truncate(name, size)
+        entries, fate, _, _ = _read(copy, owner, history)
+        found.append(Cut(size, entries, fate))
+    return found[::-1]
+
+
+def plot_cuts(found: Sequence[Cut]) -> Figure:
+    """Draw how many entries are there after a cut, over the number of bytes that are left."""
+    some(found)
+    figure, axes = one_panel(3.2)
+    kept = [cut for cut in found if cut.fate != Fate.REFUSED]
+    refused = [cut.size for cut in found if cut.fate == Fate.REFUSED]
+    sizes, entries = [cut.size for cut in kept], [cut.entries for cut in kept]
+    axes.step(sizes, entries, where="post", color=BLUE, lw=2)
+    whole = [cut for cut in kept if cut.fate == Fate.SAME]
+    sizes, entries = [cut.size for cut in whole], [cut.entries for cut in whole]
+    axes.plot(sizes, entries, "o", color=BLACK, label="a frame ends here: nothing to cut")
+    if refused:
+        ends, label = (min(refused) - 0.5, max(refused) + 0.5), "within the header: refused"
+        axes.axvspan(*ends, facecolor=RED, alpha=0.25, hatch="///", label=label)
+    axes.set(xlabel="bytes of the segment that are left", ylabel="entries found", xlim=(0, None))
+    axes.legend(loc="lower right", fontsize="small")
+    fates = Counter(cut.fate for cut in found)
+    return titled(
+        figure,
+        f"Of {len(found):,} cuts {fates[Fate.CUT]:,} leave a torn tail and "
+        f"{fates[Fate.WRONG]} wrong contents",
+    )
+
+
+# ── every bit ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Flip(NamedTuple):
+    """One bit was turned over: ``at`` is the offset that was cut from, or refused, and ``why``."""
+
+    offset: int
+    bit: int
+    fate: Fate
+    at: int
+    why: str
+
+
+class Flips(NamedTuple):
+    """All flips of the segment ``name``, and where each frame begins and what it is."""
+
+    name: str
+    flips: list[Flip]
+    frames: list[tuple[int, str]]
+
+    @property
+    def fates(self) -> dict[str, int]:
+        """How many flips came to each end."""
+        return {str(fate): n for fate, n in Counter(flip.fate for flip in self.flips).items()}
+
+
+def flips(disk: SimDisk, owner: str, bits: Iterable[int] = range(8)) -> Flips:
+    """Turn over each bit of the newest segment of the log of ``owner``, one at a time.
+
+    ``bits`` says which bits of each byte.  The log is as it was when this returns.
+    """
+    name, history = segments_of(disk)[-1], _history(disk, owner)
+    copy, wanted = disk.copy(), list(bits)
+    found: list[Flip] = []
+    for offset in range(disk.size(name)):
+        for bit in wanted:
+            copy.corrupt(name, offset, 1 << bit)
+            _, fate, at, why = _read(copy, owner, history)
+            found.append(Flip(offset, bit, fate, at, why))
+            copy.corrupt(name, offset, 1 << bit)
+    frames = [(piece.start, piece.short) for piece in dissect(disk, owner)[name]]
+    return Flips(name, found, frames)
+
+
+FATE_COLOURS = {Fate.REFUSED: BLUE, Fate.CUT: ORANGE, Fate.SAME: GREY, Fate.WRONG: RED}
+
+
+def plot_flips(maps: Mapping[str, Flips]) -> Figure:
+    """Draw over the offset of each flipped bit what the log said: a panel for each log, by name."""
+    some(maps)
+    reasons = sorted({flip.why for found in maps.values() for flip in found.flips}, reverse=True)
+    figure = Figure(figsize=(9, 1 + (0.8 + 0.36 * len(reasons)) * len(maps)), layout="constrained")
+    panels = figure.subplots(len(maps), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, (name, found) in zip(panels, maps.items(), strict=True):
+        _map(axes, found, reasons)
+        axes.set_title(f"{name}\n", loc="left", fontsize="medium", fontweight="bold")
+    panels[-1].set_xlabel("offset of the flipped bit in the file (bytes)")
+    total = Counter(flip.fate for found in maps.values() for flip in found.flips)
+    key = [
+        Patch(color=FATE_COLOURS[fate], label=fate.value) for fate in FATE_COLOURS if total[fate]
+    ]
+    figure.legend(handles=key, loc="outside lower left", ncols=len(key), fontsize="small")
+    return titled(
+        figure,
+        f"{sum(total.values()):,} bits flipped, one at a time: {total[Fate.REFUSED]:,} refused, "
+        f"{total[Fate.CUT]:,} cut, {total[Fate.WRONG]} wrong",
+    )
+
+
+def _map(axes: Axes, found: Flips, reasons: Sequence[str]) -> None:
+    """Draw a bar over every offset where a flip came to an end, in the row of what was said."""
+    for row, why in enumerate(reasons):
+        for fate, colour in FATE_COLOURS.items():
+            offsets = {flip.offset for flip in found.flips if (flip.why, flip.fate) == (why, fate)}
+            spans = [(offset, 1) for offset in sorted(offsets)]
+            height = 0.84 if fate != Fate.CUT else 0.5
+            axes.broken_barh(spans, (row - height / 2, height), color=colour, linewidth=0)
+    axes.set_yticks(range(len(reasons)), [textwrap.fill(why, 28) for why in reasons])
+    axes.tick_params(axis="y", labelsize="small")
+    axes.set_ylim(-0.6, len(reasons) - 0.4)
+    axes.set_xlim(0, max(flip.offset for flip in found.flips) + 1)
+    for start, label in found.frames:
+        axes.axvline(start, color=BLACK, lw=1)
+        axes.text(start, len(reasons) - 0.3, label, fontsize="x-small", va="bottom")
+
+
+# ── syncs ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class GroupCommit(NamedTuple):
+    """``entries`` entries were saved ``batch`` at a time: what that took, and how many bytes."""
+
+    batch: int
+    entries: int
+    syncs: int
+    size: int
+
+
+class Tally(SimDisk):
+    """A simulated disk that counts ``syncs`` of files, and the bytes ``written`` to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs = self.written = 0
+
+    def append(self, name: str, data: bytes) -> None:
+        """Write ``data`` at the end of a file."""
+        super().append(name, data)
+        self.written += len(data)
+
+    def sync(self, name: str) -> None:
+        """Make the bytes of a file durable."""
+        super().sync(name)
+        self.syncs += 1
+
+
+def group_commits(entries: Sequence[Entry], batches: Iterable[int]) -> list[GroupCommit]:
+    """Save ``entries`` anew for each size of batch, and count the syncs and bytes it takes."""
+    found = []
+    for batch in batches:
+        disk = Tally()
+        wal = Wal.open(disk, "n1")
+        disk.syncs = disk.written = 0
+        for start in range(0, len(entries), batch):
+            wal.save(None, entries[start : start + batch])
+        found.append(GroupCommit(batch, len(entries), disk.syncs, disk.written))
+    return found
+
+
+def plot_group_commits(found: Sequence[GroupCommit]) -> Figure:
+    """Draw syncs an entry and bytes an entry against the size of a batch."""
+    some(found)
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    sizes = [row.batch for row in found]
+    syncs = [row.syncs / row.entries for row in found]
+    left.plot(sizes, syncs, color=BLUE, marker="o", label="counted")
+    left.plot(sizes, [1 / size for size in sizes], color=BLACK, ls=":", label="1 / batch")
+    left.set(xscale="log", yscale="log", ylabel="syncs an entry")
+    left.legend(fontsize="small")
+    bytes_each = [row.size / row.entries for row in found]
+    right.plot(sizes, bytes_each, color=GREEN, marker="s", ls="--")
+    right.set(xscale="log", ylabel="bytes written an entry")
+    right.set_ylim(bottom=0)
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.set_xlabel("entries a save")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
+        axes.minorticks_off()
+    least, most = min(found), max(found)
+    less = 1 - most.size / least.size
+    return titled(
+        figure,
+        f"{least.entries:,} entries: {least.syncs:,} syncs in saves of {least.batch}, "
+        f"{most.syncs:,} in saves of {most.batch:,}, and {less:.0%} fewer bytes",
+    )
+
+
+# ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _said(disk: SimDisk, owner: str) -> State:
+    found = recover(disk, owner)
+    return found.hard_state, _entries(disk, found)
+
+
+def _entries(disk: SimDisk, found: Recovery) -> list[Entry]:
+    """Return the entries that count, read from where recovery found them."""
+    entries: list[Entry] = []
+    for batch in found.index.batches:
+        data = disk.read(batch.file, batch.offset, batch.length)
+        payload = data[frame.OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
+        entries += unpack_entries(batch.part(payload, batch.first, batch.last))
+    return entries
+
+
+def _history(disk: SimDisk, owner: str) -> dict[int, State]:
+    """Return what the log said when the newest segment ended at each frame's end, by that end."""
+    name = segments_of(disk)[-1]
+    ends = [piece.end for piece in dissect(disk, owner)[name] if piece.kind]
+    copy = disk.copy()
+    history: dict[int, State] = {}
+    for end in reversed(ends):
+        copy.truncate(name, end)
+        history[end] = _said(copy, owner)
+    return history
+
+
+def _read(disk: SimDisk, owner: str, history: dict[int, State]) -> tuple[int, Fate, int, str]:
+    """Read a log that was changed: how many entries, the fate, and where it befell it, and why."""
+    name = segments_of(disk)[-1]
+    try:
+        found = recover(disk, owner)
+    except Damage as damage:
+        return 0, Fate.REFUSED, damage.offset, damage.what.removeprefix(_HEADER)
+    except Foreign:
+        return 0, Fate.REFUSED, 0, "this log is another's"
+    end = found.torn.offset if found.torn else disk.size(name)
+    entries = _entries(disk, found)
+    if (found.hard_state, entries) != history.get(end):
+        fate = Fate.WRONG
+    else:
+        fate = Fate.CUT if found.torn else Fate.SAME
+    return len(entries), fate, end, found.torn.why if found.torn else "nothing"

@@ -1,0 +1,120 @@
+"""Pictures in SVG, each a pure function of what it shows.
+
+A *view* draws the state after one step of a history, ``(history, step) -> str``::
+
+    cluster    members on a ring, messages on their way    levels     tables, level by level
+    logs       the ends of all logs, entry by entry        lanes      transactions in the logs
+    disks      segments, memtable, tables of each member   holders    who holds a log
+    storage    the same, to follow a flush                 lamps      Raft's five properties
+
+The others draw a stretch of a trace, or bytes::
+
+    space_time     who sent what to whom
+    moments        chosen moments side by side
+    segments       a log's bytes, taken apart by anatomy
+    tables         a table's bytes
+    filters        a filter's bits, and how often it errs
+
+Invariants:
+
+- Equal input gives equal text, on every machine.
+- What colour says, text or shape says too, and a picture's ``aria-label`` tells it in words.
+- Nothing here needs more than the core: no matplotlib, no widgets.
+"""
+
+from kvraft.viz.panels.anatomy import (
+    FRAME_NAMES,
+    Field,
+    Part,
+    Piece,
+    dissect,
+    field_at,
+    piece_at,
+    segments_of,
+)
+from kvraft.viz.panels.cluster import cluster_view
+from kvraft.viz.panels.disks import disk_view
+from kvraft.viz.panels.filters import Rate, bits_view, measure
+from kvraft.viz.panels.holders import HOLDER_COLOURS, strip_view
+from kvraft.viz.panels.lamps import Lamps
+from kvraft.viz.panels.lanes import colours_of, lanes_view, lanes_words, runs_of
+from kvraft.viz.panels.levels import (
+    LEVEL_COLOURS,
+    LEVEL_JUMPS,
+    TreeTables,
+    box_of,
+    level_stops,
+    level_summary,
+    levels_svg,
+    levels_view,
+    tables_over_time,
+)
+from kvraft.viz.panels.logs import log_view
+from kvraft.viz.panels.moments import Moment, Panel, moment, panel, panels
+from kvraft.viz.panels.segments import (
+    FRAME_COLOURS,
+    HEXDUMP_HEIGHT,
+    MARGIN,
+    hexdump,
+    inspector,
+    strip,
+    strip_parts,
+)
+from kvraft.viz.panels.space_time import spacetime
+from kvraft.viz.panels.storage import FLUSHED, NEEDED, Storage, flush_view, storage_at
+from kvraft.viz.panels.tables import TablePart, block_map, parts_of, table_map
+
+__all__ = [
+    "FLUSHED",
+    "FRAME_COLOURS",
+    "FRAME_NAMES",
+    "HEXDUMP_HEIGHT",
+    "HOLDER_COLOURS",
+    "LEVEL_COLOURS",
+    "LEVEL_JUMPS",
+    "MARGIN",
+    "NEEDED",
+    "Field",
+    "Lamps",
+    "Moment",
+    "Panel",
+    "Part",
+    "Piece",
+    "Rate",
+    "Storage",
+    "TablePart",
+    "TreeTables",
+    "bits_view",
+    "block_map",
+    "box_of",
+    "cluster_view",
+    "colours_of",
+    "disk_view",
+    "dissect",
+    "field_at",
+    "flush_view",
+    "hexdump",
+    "inspector",
+    "lanes_view",
+    "lanes_words",
+    "level_stops",
+    "level_summary",
+    "levels_svg",
+    "levels_view",
+    "log_view",
+    "measure",
+    "moment",
+    "panel",
+    "panels",
+    "parts_of",
+    "piece_at",
+    "runs_of",
+    "segments_of",
+    "spacetime",
+    "storage_at",
+    "strip",
+    "strip_parts",
+    "strip_view",
+    "table_map",
+    "tables_over_time",
+]

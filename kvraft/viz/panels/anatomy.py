@@ -1,0 +1,272 @@
+"""Every byte of a log segment, named as ``frame.py``, ``segment.py`` and ``record.py`` name it.
+
+:func:`dissect` takes a segment apart into *pieces*, each a frame or a stretch that is no sound
+frame, and every piece into *fields*::
+
+    segment   │ header │ hard state │ entries │ entries │ … │ torn │          pieces
+    frame     │ magic kind length synced crc32 │ term … key value │ crc32 │   fields
+               └──────────── head ────────────┘ └─── payload ────┘ checksum
+
+Invariant: the pieces cover the file from its first byte to its last, and fields cover their piece.
+
+Nothing here decides what is sound: that is asked of :mod:`kvraft.frame`, byte for byte the code
+that opens a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from kvraft import frame
+from kvraft.disk import Disk
+from kvraft.display import counted
+from kvraft.errors import BadInput, Damage
+from kvraft.frame import Frame
+from kvraft.record import ENTRY_OVERHEAD, Entry, entry_size, label, unpack_entries
+from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, HEADER_SEED, SEAL
+
+FRAME_NAMES = {
+    HEADER: "header",
+    HARD_STATE: "hard state",
+    ENTRIES: "entries",
+    CLOSED: "closed",
+    SEAL: "seal",
+}
+"""The kinds of frames in words; a piece that is no frame has kind 0."""
+
+
+class Part(StrEnum):
+    """Which part of its piece a field belongs to."""
+
+    HEAD = "head"
+    PAYLOAD = "payload"
+    CHECK = "checksum"
+    UNSOUND = "unsound"
+
+
+class Field(NamedTuple):
+    """The bytes ``start`` … ``end - 1`` of a file: a ``name``, and what they say as text."""
+
+    start: int
+    end: int
+    part: Part
+    name: str
+    value: str
+    meaning: str
+
+
+class Placed(NamedTuple):
+    """An entry and where its bytes are; ``superseded`` if a later frame took its place."""
+
+    entry: Entry
+    start: int
+    end: int
+    superseded: bool = False
+
+
+class Piece(NamedTuple):
+    """A frame of one ``kind``, or bytes that are none (kind 0); ``why`` says what they are then."""
+
+    kind: int
+    start: int
+    end: int
+    fields: tuple[Field, ...]
+    entries: tuple[Placed, ...] = ()
+    why: str = ""
+
+    def __str__(self) -> str:
+        """Return it in words: what it is and from where to where."""
+        return f"{self.label} at {self.start} to {self.end - 1}"
+
+    @property
+    def label(self) -> str:
+        """What it is, with the indexes of its entries."""
+        if not self.entries:
+            return self.why or FRAME_NAMES.get(self.kind, f"kind {self.kind}")
+        first, last = self.entries[0].entry.index, self.entries[-1].entry.index
+        return f"entry {first}" if first == last else f"entries {first} to {last}"
+
+    @property
+    def short(self) -> str:
+        """The same where there is little room."""
+        return self.label.removeprefix("entries ").removeprefix("hard ").replace(" to ", "-")
+
+
+def segments_of(disk: Disk) -> list[str]:
+    """Return the names of the log segments on ``disk``, oldest first."""
+    return [name for name in disk.names() if name.endswith(".wal")]
+
+
+def dissect(disk: Disk, owner: str) -> dict[str, list[Piece]]:
+    """Return the pieces of every segment of the log of ``owner``, by file, oldest first.
+
+    Entries that a later frame supersedes are marked.  Raises
+    :class:`~kvraft.errors.BadInput` if there is no log on ``disk``.
+    """
+    names = segments_of(disk)
+    if not names:
+        raise BadInput("there is nothing to draw: no log segment is on this disk")
+    found = {
+        name: dissect_segment(disk.read(name), owner, name, sealed=name != names[-1])
+        for name in names
+    }
+    return _marked(found)
+
+
+def dissect_segment(data: bytes, owner: str, name: str, *, sealed: bool = False) -> list[Piece]:
+    """Return the pieces of the segment ``name`` that holds ``data``.
+
+    What is not sound is called *torn* if it would be cut, else *damaged*; in a ``sealed`` segment
+    nothing is cut.
+    """
+    seed = frame.seed_of(owner, name)
+    pieces: list[Piece] = []
+    at = 0
+    while at < len(data):
+        found = frame.decode(data, at, seed=HEADER_SEED if at == 0 else seed)
+        if isinstance(found, Frame):
+            pieces.append(_sound(data, found))
+        else:
+            torn = at > 0 and not sealed and _is_torn(data, at, name, seed)
+            end = len(data) if torn else _next_sound(data, at, seed)
+            pieces.append(_unsound(data, at, end, "torn" if torn else "damaged", found))
+        at = pieces[-1].end
+    return pieces
+
+
+def piece_at(pieces: Sequence[Piece], offset: int) -> Piece:
+    """Return the piece that holds the byte at ``offset``; raises ``BadInput`` if there is none."""
+    for piece in pieces:
+        if piece.start <= offset < piece.end:
+            return piece
+    size = pieces[-1].end if pieces else 0
+    raise BadInput(f"there is no byte {offset} in a segment of {counted(size, 'byte')}")
+
+
+def field_at(pieces: Sequence[Piece], offset: int) -> Field:
+    """Return the field that holds the byte at ``offset``; raises ``BadInput`` if there is none."""
+    fields = piece_at(pieces, offset).fields
+    return next(field for field in fields if field.start <= offset < field.end)
+
+
+# ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_torn(data: bytes, at: int, name: str, seed: int) -> bool:
+    try:
+        frame.scan(data, name=name, seed=seed, start=at)
+    except Damage:
+        return False
+    return True
+
+
+def _next_sound(data: bytes, at: int, seed: int) -> int:
+    """Return where the next sound frame behind ``at`` begins, else the end of the file."""
+    found = data.find(frame.MAGIC, at + 1)
+    while found >= 0:
+        if isinstance(frame.decode(data, found, seed=seed), Frame):
+            return found
+        found = data.find(frame.MAGIC, found + 1)
+    return len(data)
+
+
+def _marked(found: dict[str, list[Piece]]) -> dict[str, list[Piece]]:
+    """Mark as superseded what a later frame, in whatever file, begins at or below."""
+    lowest: float = float("inf")  # the lowest index that a later frame begins at
+    for name in reversed(found):
+        for number in reversed(range(len(found[name]))):
+            piece = found[name][number]
+            if piece.entries:
+                marked = [p._replace(superseded=p.entry.index >= lowest) for p in piece.entries]
+                found[name][number] = piece._replace(entries=tuple(marked))
+                lowest = min(lowest, piece.entries[0].entry.index)
+    return found
+
+
+def _unsound(data: bytes, start: int, end: int, what: str, why: str) -> Piece:
+    field = Field(start, end, Part.UNSOUND, what, f"{counted(end - start, 'byte')}", why)
+    return Piece(0, start, end, (field,), why=what)
+
+
+def _sound(data: bytes, found: Frame) -> Piece:
+    payload_at = found.end - 4 - len(found.payload)
+    fields = [*_head(data, found)]
+    placed: list[Placed] = []
+    if found.kind == ENTRIES:
+        at = payload_at
+        for entry in unpack_entries(found.payload):
+            placed.append(Placed(entry, at, at + entry_size(entry)))
+            fields += _entry(data, entry, at)
+            at = placed[-1].end
+    elif found.kind == HARD_STATE:
+        fields += _hard_state(data, payload_at, found.end - 4)
+    elif found.payload:
+        text = label(found.payload)
+        meaning = "owner, first index, and what was true before it, as JSON"
+        fields.append(Field(payload_at, found.end - 4, Part.PAYLOAD, "header", text, meaning))
+    stored = f"{_int(data, found.end - 4, 4):08x}"
+    fields.append(Field(found.end - 4, found.end, Part.CHECK, "crc32", stored, "of the payload"))
+    return Piece(found.kind, found.offset, found.end, tuple(fields), tuple(placed))
+
+
+def _head(data: bytes, found: Frame) -> Iterator[Field]:
+    kind = f"{found.kind}: {FRAME_NAMES.get(found.kind, 'unknown')}"
+    crc = f"{_int(data, found.offset + 20, 4):08x}"
+    rows = (
+        ("magic", 4, label(frame.MAGIC), "a frame begins here"),
+        ("kind", 4, kind, "what the payload is"),
+        ("length", 4, str(len(found.payload)), "bytes of payload"),
+        ("synced", 8, str(found.synced), "all bytes below this offset were synced before"),
+        ("crc32", 4, crc, "of the 20 bytes above"),
+    )
+    at = found.offset
+    for name, size, value, meaning in rows:
+        yield Field(at, at + size, Part.HEAD, name, value, meaning)
+        at += size
+
+
+def _hard_state(data: bytes, at: int, end: int) -> Iterator[Field]:
+    voted = data[at + 8] == 1
+    yield Field(at, at + 8, Part.PAYLOAD, "term", str(_int(data, at, 8)), "the current term")
+    yield Field(at + 8, at + 9, Part.PAYLOAD, "voted", str(int(voted)), "whether a vote follows")
+    if end > at + 9:
+        vote = label(data[at + 9 : end])
+        yield Field(at + 9, end, Part.PAYLOAD, "vote", vote, "for whom, in this term")
+
+
+_ENTRY_HEAD = (
+    ("term", 8, "in which a leader wrote the entry"),
+    ("index", 8, "its place in the log"),
+    ("timestamp", 8, "of its transaction"),
+    ("incarnation", 8, "log index at which the client was registered"),
+    ("sequence", 8, "number of the client's transaction"),
+    ("key length", 4, "bytes"),
+    ("value length", 4, "bytes"),
+    ("client length", 2, "bytes"),
+    ("kind", 1, "1 put, 2 delete, 3 no-op, 4 configuration, 6 expectation, 7 registration"),
+    ("commit", 1, "1 on the last record of a transaction"),
+)
+
+
+def _entry(data: bytes, entry: Entry, at: int) -> Iterator[Field]:
+    start = at
+    for name, size, meaning in _ENTRY_HEAD:
+        yield Field(at, at + size, Part.PAYLOAD, name, str(_int(data, at, size)), meaning)
+        at += size
+    assert at == start + ENTRY_OVERHEAD
+    record = entry.record
+    for name, stored, meaning in (
+        ("client", record.txn.client.encode(), "who asked"),
+        ("key", record.key, "what the storage engine sorts by"),
+        ("value", record.value, "what it keeps"),
+    ):
+        if stored:
+            end = at + len(stored)
+            yield Field(at, end, Part.PAYLOAD, name, label(stored), meaning)
+            at = end
+
+
+def _int(data: bytes, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "little")

@@ -1,0 +1,285 @@
+"""The state of a whole cluster after any step of a trace, folded from its events.
+
+:class:`History` is what pictures look at.  It keeps a copy of the state every
+few hundred steps, so that jumping to any step of a long trace costs a short replay and no more.
+
+What is shown is exactly what the events say; nothing here knows the simulator.  What they leave out
+(a slice of a trace, a disk that was in use before, a power cut between a deed and its report) is
+taken up as soon as a later event shows it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from kvraft.events import (
+    Appended,
+    Applied,
+    Committed,
+    Compacted,
+    Crashed,
+    Delivered,
+    Event,
+    Failed,
+    Flushed,
+    Healed,
+    Installed,
+    LogReset,
+    Lost,
+    Marks,
+    MemtableFrozen,
+    Partitioned,
+    RoleChanged,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    Sent,
+    SnapshotTaken,
+    Started,
+    Superseded,
+    TableWritten,
+    Trace,
+    TreeOpened,
+    Undone,
+    Voted,
+)
+from kvraft.viz.trace.series import live_tables, members_of
+
+CHECKPOINT = 500
+"""Steps between two kept copies of the state."""
+
+LOG_SHOWN = 64
+"""How many entries of a log's end are kept for the pictures."""
+
+
+EMPTY = Marks(1, 0, 0, 0, 0)
+"""The marks of a member that holds nothing."""
+
+
+class Cell(NamedTuple):
+    """One log entry as a picture shows it."""
+
+    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
+    term: int
+    key: str
+    txn: str
+    end: bool  # carries the commit mark
+    undone: bool = False
+
+
+class Segment(NamedTuple):
+    """One log segment as a picture shows it; ``last`` is known once it is sealed."""
+
+    number: int
+    first: int
+    last: int | None
+
+
+@dataclass(slots=True)
+class Member:
+    """One member as its own events tell."""
+
+    running: bool = False
+    role: str = "follower"
+    term: int = 0
+    leader: str = ""
+    vote: str = ""
+    marks: Marks = EMPTY
+    log: list[Cell] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    memtable_rows: int = 0
+    memtable_size: int = 0
+    waiting: int = 0  # frozen memtables
+    tables: list[tuple[int, int]] = field(default_factory=list)  # number, bytes; oldest first
+    written: list[tuple[int, int]] = field(default_factory=list)  # tables that are not live yet
+
+
+@dataclass(slots=True)
+class State:
+    """A cluster at one moment, ``at`` in microseconds."""
+
+    at: int = 0
+    members: dict[str, Member] = field(default_factory=dict)
+    in_flight: dict[int, tuple[str, Sent]] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+
+    def copy(self) -> State:
+        """Return a state that later events will not change."""
+        members = {name: copy.copy(member) for name, member in self.members.items()}
+        for member in members.values():
+            member.log = list(member.log)
+            member.segments = list(member.segments)
+            member.tables = list(member.tables)
+            member.written = list(member.written)
+        return State(self.at, members, dict(self.in_flight), self.groups)
+
+
+class History:
+    """A trace with the state after each of its steps, 0 … ``len(trace) - 1``."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.names = members_of(trace)
+        """The members."""
+        self.memtable_peak = max(
+            (e.memtable_size for _, _, e in trace if isinstance(e, Applied)), default=0
+        )
+        """The largest memtable there ever was, in bytes."""
+        self._kept: dict[int, State] = {}
+        self._running = State(members={name: Member() for name in self.names})
+        self._next = 0
+
+    def at(self, step: int) -> State:
+        """Return the state after ``step``; do not change it."""
+        if not 0 <= step < len(self.trace):
+            raise IndexError(f"the trace has steps 0 to {len(self.trace) - 1}, not {step}")
+        while self._next <= step:
+            if self._next % CHECKPOINT == 0:
+                self._kept[self._next] = self._running.copy()
+            take(self._running, self.trace, self._next)
+            self._next += 1
+        start = step - step % CHECKPOINT
+        state = self._kept[start].copy()
+        for number in range(start, step + 1):
+            take(state, self.trace, number)
+        return state
+
+
+View = Callable[[History, int], str]
+"""What shows, or says, the state after one step: a pure function."""
+
+
+def summary(history: History, step: int) -> str:
+    """Return the state after ``step`` in a sentence: who leads, who is down, where the logs are."""
+    state = history.at(step)
+    parts = []
+    for name, member in state.members.items():
+        marks = member.marks
+        role = f"{member.role} in term {member.term}" if member.running else "down"
+        log = f"log {marks.first} to {marks.last}" if marks.first <= marks.last else "log empty"
+        parts.append(f"{name} {role}, {log}")
+    return f"{state.at / 1000:.1f} ms: {'; '.join(parts)}."
+
+
+def take(state: State, trace: Trace, number: int) -> None:
+    """Change ``state`` by step ``number`` of ``trace``."""
+    at, who, event = trace[number]
+    state.at = at
+    match event:
+        case Sent():
+            state.in_flight[event.id] = (who, event)
+        case Delivered() | Lost():
+            state.in_flight.pop(event.id, None)
+        case Partitioned():
+            state.groups = event.groups
+        case Healed():
+            state.groups = ()
+        case _:
+            if who in state.members:
+                _take_member(state.members[who], event)
+
+
+def _take_member(member: Member, event: Event) -> None:
+    """Change one member by one of its own events."""
+    match event:
+        case Started():
+            member.running, member.role, member.leader = True, "follower", ""
+            member.term = event.term
+            _recover(member, event)
+        case Crashed() | Failed():
+            member.running, member.role, member.leader = False, "follower", ""
+            member.memtable_rows = member.memtable_size = member.waiting = 0
+            flushed = member.marks.flushed  # what lies above was known to memory only
+            member.marks = replace(member.marks, applied=flushed, committed=flushed)
+        case RoleChanged():
+            if event.term != member.term:
+                member.vote = ""
+            member.running = True
+            member.role, member.term, member.leader = event.role, event.term, event.leader
+        case Voted():
+            member.vote = event.candidate
+        case Marks():
+            member.running, member.marks = True, event
+        case Committed():  # the marks follow only when the member has done all it has to
+            member.marks = replace(member.marks, committed=event.index)
+        case _:
+            _take_storage(member, event)
+
+
+def _take_storage(member: Member, event: Event) -> None:
+    """Change what a member has on disk and in its memtables."""
+    match event:
+        case Appended():
+            _begin(member, event.segment, event.first)
+            _append(member, event)
+        case Superseded():
+            member.log = [cell for cell in member.log if cell.index < event.first]
+        case SnapshotTaken() | LogReset():
+            member.log = []
+        case Undone():
+            member.log = [
+                cell._replace(undone=True) if event.first <= cell.index <= event.last else cell
+                for cell in member.log
+            ]
+        case SegmentOpened():
+            _begin(member, event.segment, event.first)
+        case SegmentSealed():
+            _begin(member, event.segment, event.first)
+            member.segments[-1] = member.segments[-1]._replace(last=event.last)
+        case SegmentDropped():
+            member.segments = [s for s in member.segments if s.number != event.segment]
+        case Applied():
+            member.memtable_rows, member.memtable_size = event.memtable_rows, event.memtable_size
+            member.marks = replace(member.marks, applied=event.index)
+        case MemtableFrozen():
+            member.memtable_rows = member.memtable_size = 0
+            member.waiting += 1
+        case TableWritten():
+            member.written.append((event.table, event.size))
+        case TreeOpened():
+            member.written = list(zip(event.tables, event.sizes, strict=True))
+            _change_tables(member, event)
+        case Flushed():
+            member.waiting = max(member.waiting - 1, 0)
+            _change_tables(member, event)
+        case Compacted():
+            _change_tables(member, event)
+        case Installed():
+            member.memtable_rows = member.memtable_size = member.waiting = 0
+            _change_tables(member, event)
+
+
+def _change_tables(member: Member, event: TreeOpened | Flushed | Compacted | Installed) -> None:
+    """Let other tables be live, of the sizes with which they were written."""
+    sizes = dict([*member.tables, *member.written])
+    live = live_tables([table for table, _ in member.tables], event)
+    member.tables = [(table, sizes.get(table, 0)) for table in live]
+    member.written = [(table, size) for table, size in member.written if table not in live]
+
+
+def _begin(member: Member, number: int, first: int) -> None:
+    """Add a segment unless it is known.  Only the newest is written, so those before are sealed."""
+    if member.segments and member.segments[-1].number >= number:
+        return
+    if member.segments and member.segments[-1].last is None:
+        member.segments[-1] = member.segments[-1]._replace(last=first - 1)
+    member.segments.append(Segment(number, first, None))
+
+
+def _recover(member: Member, event: Started) -> None:
+    """Take from what a member found on its disk what a power cut kept from being told."""
+    member.segments = [s for s in member.segments if s.last is None or s.last >= event.first]
+
+
+def _append(member: Member, event: Appended) -> None:
+    """Add the entries, over those that they supersede, and forget what no picture shows."""
+    last = event.first + len(event.terms) - 1
+    member.marks = replace(member.marks, last=last)
+    kept = [cell for cell in member.log if cell.index < event.first]
+    for offset, term in enumerate(event.terms):
+        index = event.first + offset
+        kept.append(Cell(index, term, event.keys[offset], event.txns[offset], event.ends[offset]))
+    member.log = kept[-LOG_SHOWN:]

@@ -1,0 +1,288 @@
+"""A trace in words: one sentence for each event, and the steps that are worth a stop."""
+
+from __future__ import annotations
+
+from kvraft.display import counted
+from kvraft.events import (
+    Appended,
+    Applied,
+    Committed,
+    Compacted,
+    CompactionBegan,
+    ConfigurationChanged,
+    Conflicted,
+    Crashed,
+    CutDecided,
+    Delivered,
+    DiskFilled,
+    Event,
+    Failed,
+    Flushed,
+    Healed,
+    HoldsChanged,
+    IdTaken,
+    Installed,
+    LogLost,
+    LogReset,
+    Lost,
+    Marks,
+    MemtableFrozen,
+    Partitioned,
+    ProgressChanged,
+    Redirected,
+    Refused,
+    Repeated,
+    RoleChanged,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    Sent,
+    SessionExpired,
+    SnapshotTaken,
+    SpaceFound,
+    Started,
+    Superseded,
+    TableRemoved,
+    TableWritten,
+    TailCut,
+    TicketMoved,
+    Trace,
+    TransferBegan,
+    TransferEnded,
+    TreeOpened,
+    Undone,
+    Voted,
+)
+
+
+def interesting(trace: Trace) -> list[int]:
+    """Return the steps worth stopping at: everything but messages and the daily work."""
+    kinds = (
+        Compacted,
+        Conflicted,
+        Crashed,
+        CutDecided,
+        DiskFilled,
+        Failed,
+        Flushed,
+        Healed,
+        IdTaken,
+        MemtableFrozen,
+        Partitioned,
+        Repeated,
+        RoleChanged,
+        SegmentDropped,
+        SegmentSealed,
+        SessionExpired,
+        SpaceFound,
+        Started,
+        Superseded,
+        TailCut,
+        Undone,
+    )
+    return [number for number, step in enumerate(trace) if isinstance(step.event, kinds)]
+
+
+def story_line(trace: Trace, step: int) -> str:
+    """Return what happened in ``step``, as a sentence."""
+    at, who, event = trace[step]
+    if isinstance(event, Delivered | Lost):
+        sentence = _arrival(trace, step, who, event)
+    else:
+        sentence = _sentence(who, event)
+    return f"{at / 1000:,.1f} ms  {sentence}"
+
+
+def _arrival(trace: Trace, step: int, who: str, event: Delivered | Lost) -> str:
+    """Say which message it is, in the words in which it was sent, not long ago."""
+    what, sender = "message", "?"
+    for before in range(step - 1, -1, -1):
+        _, name, sent = trace[before]
+        if isinstance(sent, Sent) and sent.id == event.id:
+            what, sender = sent.kind, name
+            break
+    if isinstance(event, Delivered):
+        return f"{who} receives {what} {event.id} from {sender}"
+    return f"{what} {event.id} from {sender} to {who} is lost: {event.why}"
+
+
+def _sentence(who: str, event: Event) -> str:
+    match event:
+        case RoleChanged(role="follower"):
+            whom = f" of {event.leader}" if event.leader else ", no leader known"
+            return f"{who} is a follower{whom} in term {event.term}"
+        case RoleChanged(role="pre-candidate"):
+            return f"{who} hears from no leader and asks whether it could win term {event.term + 1}"
+        case RoleChanged(role="candidate"):
+            return f"{who} stands for election in term {event.term}"
+        case RoleChanged():
+            return f"{who} becomes leader of term {event.term}"
+        case Voted():
+            whom = "itself" if event.candidate == who else event.candidate
+            return f"{who} votes for {whom} in term {event.term}"
+        case Committed():
+            return f"{who} knows the log to be committed through {event.index}"
+        case Marks():
+            return (
+                f"{who}: first {event.first}, flushed {event.flushed}, applied {event.applied}, "
+                f"committed {event.committed}, last {event.last}"
+            )
+        case _:
+            return (
+                _txn_sentence(who, event)
+                or _member_sentence(who, event)
+                or _disk_sentence(who, event)
+                or _world_sentence(who, event)
+            )
+
+
+def _txn_sentence(who: str, event: Event) -> str:
+    match event:
+        case Applied():
+            return (
+                f"{who} applies {event.txn}: {counted(event.records, 'record')}, "
+                f"through index {event.index}"
+            )
+        case Undone():
+            return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
+        case Repeated():
+            return f"{who} has applied {event.txn} before: its copy at {event.index} does nothing"
+        case IdTaken():
+            return (
+                f"{who} knows another transaction as {event.txn}: this copy, which ends at "
+                f"{event.index}, does nothing"
+            )
+        case Conflicted():
+            return (
+                f"{who} finds that {event.key} was written after {event.txn} read it: the "
+                f"transaction that ends at {event.index} does nothing"
+            )
+        case SessionExpired():
+            return f"{who} forgets the session of {event.client} at index {event.index}"
+        case TicketMoved():
+            where = f" ({event.member})" if event.member else ""
+            return f"client {who}: {event.txn} is {event.stage}{where}"
+        case Redirected():
+            return f"client {who}: {event.asked} says to ask {event.leader or 'somebody else'}"
+    return ""
+
+
+def _member_sentence(who: str, event: Event) -> str:
+    match event:
+        case ConfigurationChanged():
+            text = f"{who} acts on the members of entry {event.index}: {_and(event.voters)} vote"
+            text += f", and so do the old ones, {_and(event.outgoing)}" if event.outgoing else ""
+            return text + (f"; {_and(event.learners)} learn" if event.learners else "")
+        case ProgressChanged(state="replicate"):
+            return f"{who} finds {event.member} in step through {event.match}: it sends on and on"
+        case ProgressChanged(state="snapshot"):
+            return f"{who} no longer has what {event.member} needs and sends a snapshot"
+        case ProgressChanged():
+            return f"{who} looks for where the log of {event.member} meets its own"
+        case TransferBegan():
+            return f"{who} hands leadership over to {event.member}"
+        case TransferEnded():
+            return f"{who} no longer hands over to {event.member}: {event.why}"
+        case LogLost():
+            return (
+                f"{who} finds that {event.member} lost entries: it acknowledged all through "
+                f"{event.acknowledged} and holds no more than {event.holds}"
+            )
+        case SnapshotTaken():
+            return (
+                f"{who} takes a snapshot of all through {event.index}, "
+                f"{counted(event.size, 'byte')}"
+            )
+        case Refused():
+            return f"{who} ignores a {event.kind} of {event.sender or 'nobody'}: {event.why}"
+    return ""
+
+
+def _and(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _disk_sentence(who: str, event: Event) -> str:
+    match event:
+        case Appended():
+            last = event.first + len(event.terms) - 1
+            return f"{who} writes entries {event.first} to {last} to its log and syncs"
+        case Superseded():
+            return f"{who} drops entries {event.first} to {event.last}: the leader's log differs"
+        case SegmentOpened():
+            return f"{who} begins log segment {event.segment} at index {event.first}"
+        case SegmentSealed():
+            return f"{who} seals log segment {event.segment}, entries {event.first} to {event.last}"
+        case CutDecided():
+            needs = zip(event.holders, event.needs, strict=True)
+            says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
+            return f"{who} may cut its log below {event.floor}: needed are {says}"
+        case HoldsChanged():
+            needs = zip(event.holders, event.needs, strict=True)
+            says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
+            return f"{who} keeps its log: needed are {says}"
+        case SegmentDropped():
+            return f"{who} drops log segment {event.segment}, entries {event.first} to {event.last}"
+        case TailCut():
+            return f"{who} cuts {event.size} torn bytes off {event.file}"
+        case DiskFilled():
+            return f"{who} takes no writes: {event.what}"
+        case SpaceFound():
+            return f"{who} has space again, and takes writes"
+        case MemtableFrozen():
+            return f"{who} freezes a memtable of {counted(event.rows, 'row')}"
+        case TableWritten():
+            return (
+                f"{who} writes table {event.table}: {counted(event.rows, 'row')}, "
+                f"{counted(event.size, 'byte')}"
+            )
+        case LogReset():
+            return f"{who} drops its whole log: it goes on behind {event.index}"
+        case Installed():
+            return f"{who} has everything through {event.through} in the tables of a snapshot"
+        case Flushed():
+            return f"{who} has everything through index {event.through} in tables"
+        case CompactionBegan():
+            return f"{who} begins to merge {_tables(event.inputs)} into level {event.level}"
+        case Compacted():
+            return _compacted(who, event)
+        case TableRemoved():
+            return f"{who} removes the file of table {event.table}, which nobody reads any more"
+        case TreeOpened():
+            return f"{who} opens its tree: {_tables(event.tables) or 'no tables'}"
+    return ""
+
+
+def _compacted(who: str, event: Compacted) -> str:
+    if event.outputs == event.inputs:
+        whole = "as they are" if len(event.inputs) > 1 else "as it is"
+        return f"{who} moves {_tables(event.inputs)} to level {event.level} {whole}"
+    made = _tables(event.outputs) or "nothing"
+    gone = "; 1 tombstone is gone" if event.tombstones == 1 else ""
+    gone = f"; {event.tombstones:,} tombstones are gone" if event.tombstones > 1 else gone
+    return f"{who} has merged {_tables(event.inputs)} into {made}, on level {event.level}{gone}"
+
+
+def _tables(numbers: tuple[int, ...]) -> str:
+    names = tuple(str(number) for number in numbers)
+    return f"table{'s' * (len(names) > 1)} {_and(names)}" if names else ""
+
+
+def _world_sentence(who: str, event: Event) -> str:
+    match event:
+        case Sent():
+            what = f" with entries {event.first} to {event.last}" if event.first else ""
+            return f"{who} sends {event.kind} {event.id} to {event.to}{what} ({event.note})"
+        case Started():
+            return (
+                f"{who} starts: tables through {event.flushed}, log {event.first} to {event.last}"
+            )
+        case Crashed():
+            return f"{who} crashes and loses {event.lost} unsynced bytes"
+        case Failed():
+            return f"{who} stops: {event.why}"
+        case Partitioned():
+            return f"the network is cut: {' | '.join(event.groups)}"
+        case Healed():
+            return "the network is whole again"
+    return f"{who}: {type(event).__name__}"

@@ -1,0 +1,34 @@
+"""Widgets for notebooks: each a slider over pictures (needs ipywidgets).
+
+::
+
+    stepper    bytes    deaths    filters    outages
+    a trace,   a log,   a leader  a bloom    a write whose
+    stop by    byte by  killed at filter by  leader dies
+    stop       byte     each step its size   after each step
+        └────────┴─────────┴─────────┴──────────┘
+                         slider         words above, a picture below
+
+Invariants:
+
+- A widget only holds pictures that :mod:`kvraft.viz.panels` draws.
+- Nothing of its state is saved: without a kernel a notebook shows one still picture and its words.
+- Everything can be reached by keyboard.
+"""
+
+from kvraft.viz.widgets.bytes import ByteStepper
+from kvraft.viz.widgets.deaths import DeathSlider
+from kvraft.viz.widgets.filters import FilterSlider
+from kvraft.viz.widgets.outages import OutageSlider
+from kvraft.viz.widgets.slider import Slider
+from kvraft.viz.widgets.stepper import JUMPS, Stepper
+
+__all__ = [
+    "JUMPS",
+    "ByteStepper",
+    "DeathSlider",
+    "FilterSlider",
+    "OutageSlider",
+    "Slider",
+    "Stepper",
+]

@@ -1,0 +1,58 @@
+"""A slider over the step at which a leader dies: the logs when it dies, and when all is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ipywidgets as widgets
+
+from kvraft.check.torn import Death, End
+from kvraft.display import counted
+from kvraft.errors import BadInput
+from kvraft.viz.panels import lanes_view
+from kvraft.viz.trace import History
+from kvraft.viz.widgets.slider import Slider, line
+
+
+class DeathSlider(Slider):
+    """Shows one of ``deaths``, at first the one after ``start`` steps, else one that was undone."""
+
+    def __init__(self, deaths: Sequence[Death], start: int | None = None) -> None:
+        if not deaths:
+            raise BadInput("there is nothing to show: no leader was killed")
+        self._deaths = list(deaths)
+        steps = [death.step for death in self._deaths]
+        undone = [death.step for death in self._deaths if death.end is End.UNDONE]
+        chosen = start if start is not None else (undone or steps)[0]
+        if chosen not in steps:
+            raise BadInput(f"no leader was killed after {counted(chosen, 'step')}")
+        super().__init__(
+            widgets.SelectionSlider(options=steps, value=chosen, description="dies after")
+        )
+
+    @property
+    def death(self) -> Death:
+        """The life that is shown."""
+        return next(death for death in self._deaths if death.step == self.slider.value)
+
+    def words(self) -> str:
+        """Return what is shown, in a line."""
+        return f"{self.death.leader} dies after {self.death}"
+
+    def pictures(self) -> tuple[str, str]:
+        """Return the logs at the death, and at the end."""
+        history = History(self.death.world.trace)
+        last = len(history.trace) - 1
+        return lanes_view(history, self.death.moment), lanes_view(history, last)
+
+    def html(self) -> str:
+        """Return what is shown: words, and both pictures."""
+        then, now = self.pictures()
+        return f"{line(self.words())}<div>when it dies:</div>{then}<div>in the end:</div>{now}"
+
+    def svg(self) -> str:
+        """Return the logs at the end."""
+        return self.pictures()[1]
+
+    def __repr__(self) -> str:
+        return f"DeathSlider: {len(self._deaths)} deaths; run this cell to move it. {self.words()}"

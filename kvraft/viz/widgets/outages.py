@@ -1,0 +1,52 @@
+"""A slider over the step at which a leader dies: what became of the write that it was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ipywidgets as widgets
+
+from kvraft.display import counted
+from kvraft.events import Crashed
+from kvraft.sim.outages import Outage
+from kvraft.viz.panels import spacetime
+from kvraft.viz.widgets.slider import Slider
+
+
+class OutageSlider(Slider):
+    """Shows the write whose leader died after as many steps as the slider says."""
+
+    def __init__(self, outages: Sequence[Outage], start: int = 0) -> None:
+        self._outages = {each.step: each for each in outages}
+        low, high = min(self._outages), max(self._outages)
+        super().__init__(widgets.IntSlider(start, low, high, description="steps"))
+
+    @property
+    def shown(self) -> Outage:
+        """The outage that is shown."""
+        return self._outages[int(self.slider.value)]
+
+    def words(self) -> str:
+        """Return what is shown, in a line."""
+        each = self.shown
+        times = {0: "not carried out", 1: "carried out once"}
+        done = times.get(each.effects, f"carried out {each.effects} times")
+        return (
+            f"the leader dies {counted(each.step, 'step')} after the write was sent, when "
+            f"{counted(each.logs, 'log')} have it and its client knows it to be {each.stage}: "
+            f"after {counted(each.attempts, 'sending')} the client says {each.says}, "
+            f"and the write is {done}"
+        )
+
+    def svg(self) -> str:
+        """Return a space-time diagram from the sending to the death of the leader."""
+        each = self.shown
+        died = next(
+            n
+            for n in range(each.first, len(each.trace))
+            if isinstance(each.trace[n].event, Crashed)
+        )
+        return spacetime(each.trace, each.first, min(died + 3, len(each.trace) - 1))
+
+    def __repr__(self) -> str:
+        return f"OutageSlider: run this cell to move it. Shown: {self.words()}"
