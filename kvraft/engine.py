@@ -8,15 +8,15 @@
                                  highest timestamp wins
 
 The engine has no log of its own.  Whoever applies rows names the position in *their* log after
-which the rows hold; after a crash they apply again whatever lies above :attr:`Engine.flushed`.  In
-kvraft that log is Raft's, and applying stops at complete transactions.
+which the rows hold; after a crash they apply again whatever lies above ``flushed``.  In kvraft that
+log is Raft's, and applying stops at complete transactions.
 
-Flushes and compactions are long work, done in slices (:meth:`Engine.work`) by whoever has time.
+Flushes and compactions are long work, done in slices (``work``) by whoever has time.
 
 Many threads may use one engine: each call, each slice of work and each piece of a scan is done
-under one lock.  :meth:`Engine.flush` and :meth:`Engine.compact` hold it to their end; who wants
-others to go on meanwhile calls :meth:`Engine.work` again and again.  An iterator is for one thread
-at a time, as any in Python.  An engine belongs to the process that opened it (``real_disk.py``).
+under one lock.  ``flush`` and ``compact`` hold it to their end; who wants others to go on meanwhile
+calls ``work`` again and again.  An iterator is for one thread at a time, as any in Python.  An
+engine belongs to the process that opened it (``real_disk.py``).
 
 Invariants:
 
@@ -70,7 +70,7 @@ from kvraft.version_edit import State
 from kvraft.view import View
 
 
-class Engine(Readable):
+class StorageEngine(Readable):
     """A log-structured merge-tree on one disk, which it may share with the log.
 
     ``timestamp`` is the highest one ever applied, ``counts`` what was counted since it was opened;

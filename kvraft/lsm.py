@@ -32,7 +32,7 @@ from typing import Self
 
 from kvraft.batch import WriteBatch, as_value
 from kvraft.disk import Disk
-from kvraft.engine import Engine
+from kvraft.engine import StorageEngine
 from kvraft.events import Report, TreeOpened, ignore
 from kvraft.inputs import instance
 from kvraft.memtable import check_row
@@ -47,7 +47,7 @@ from kvraft.record import (
 )
 
 
-class Tree(Engine):
+class Tree(StorageEngine):
     """A log-structured merge-tree on one disk.  Made by :meth:`open`, usable in a ``with``."""
 
     def __init__(
