@@ -121,7 +121,7 @@ def verify(options: argparse.Namespace) -> None:
 
 def inspect(options: argparse.Namespace) -> int:
     """Say what the bytes of files mean."""
-    from kvraft.tools import inspect
+    from kvraft.tools import inspect, inspect_text
     from kvraft.tools.place import look_into
 
     disk = look_into(options.directory)
@@ -132,7 +132,7 @@ def inspect(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(document, indent=2))
     else:
-        for line in inspect.lines(document):
+        for line in inspect_text.lines(document):
             say(line)
     return int(inspect.damaged(document))
 
