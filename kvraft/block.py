@@ -51,7 +51,7 @@ _PUT, _DELETE = int(Kind.PUT), int(Kind.DELETE)
 _KEY_OBJECT_BYTES = 57  # what a key takes besides its bytes, once it is cut out
 
 
-def seal(body: bytes, offset: int, number: int = codec.NONE) -> bytes:
+def pack_block(body: bytes, offset: int, number: int = codec.NONE) -> bytes:
     """Return ``body`` as it is written at ``offset`` of its file: packed by a codec, and checked.
 
     ``number`` is the codec's; a body that would not become smaller is left as it is.
@@ -63,11 +63,11 @@ def seal(body: bytes, offset: int, number: int = codec.NONE) -> bytes:
     return block + _CRC.pack(zlib.crc32(block, offset & 0xFFFFFFFF))
 
 
-def unseal(data: bytes, length: int, offset: int, name: str) -> bytes:
+def unpack_block(data: bytes, length: int, offset: int, name: str) -> bytes:
     """Return the body of the block of ``length`` bytes that was read at ``offset`` of ``name``.
 
-    Raises :class:`~kvraft.errors.Damage` if the bytes are not what :func:`seal` wrote there, and
-    :class:`~kvraft.errors.Foreign` if they need a codec that is not here.
+    Raises :class:`~kvraft.errors.Damage` if the bytes are not what :func:`pack_block` wrote there,
+    and :class:`~kvraft.errors.Foreign` if they need a codec that is not here.
     """
     if len(data) != length or length < TRAILER_BYTES:
         raise Damage(

@@ -19,12 +19,13 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from kvraft import __version__, commands
 from kvraft.errors import BadInput, Changed, KvraftError, Locked
+from kvraft.option_values import figure_file, output_file, output_folder, seeds, whole
 from kvraft.tools.terminal import say
 
 FOUND, REFUSED, INTERRUPTED = 1, 2, 130
@@ -66,67 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status or 0
 
 
-# ── values of options ────────────────────────────────────────────────────────────────────────────
-
-
-def _whole(least: int, what: str) -> Callable[[str], int]:
-    """Return a reader of whole numbers of at least ``least``; ``what`` names them."""
-
-    def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text:.40} is not a whole number") from None
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{what} must be at least {least}, not {number}")
-        return number
-
-    return read
-
-
-def _range(text: str) -> range:
-    first, _, last = text.partition("-")
-    try:
-        start, stop = int(first), int(last or first)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text:.40} is neither a seed, such as 7, nor a range, such as 1-9"
-        ) from None
-    if start > stop:
-        raise argparse.ArgumentTypeError(f"{text:.40} runs backwards: write {stop}-{start}")
-    return range(start, stop + 1)
-
-
-def _output(text: str) -> Path:
-    """Return the path of a file to write; refuse it now, not after hours of work."""
-    path = Path(text)
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is a directory: name a file")
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{path.parent} is not a directory")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{path} cannot be written: no permission")
-    return path
-
-
-def _figure(text: str) -> Path:
-    path = _output(text)
-    if path.suffix not in (".png", ".svg"):
-        raise argparse.ArgumentTypeError(f"a figure is a .png or a .svg, not {path.name}")
-    return path
-
-
-def _folder(text: str) -> Path:
-    """Return the path of a folder for output; the command makes it if it is not there."""
-    path = Path(text)
-    there = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not there.is_dir():
-        raise argparse.ArgumentTypeError(f"{there} is not a directory")
-    if not os.access(there, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{there} cannot be written to: no permission")
-    return path
-
-
 # ── commands and their options ──────────────────────────────────────────────────────────────────
 
 
@@ -159,13 +99,16 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"kvraft {__version__}")
     whole.set_defaults(run=lambda options: whole.print_help())
     adders = whole.add_subparsers(metavar="COMMAND", title="commands")
-    for add in (_add_worlds, _add_files, _add_bench):
+    for add in _COMMANDS:
         add(adders)
     return whole
 
 
-def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
-    """Add what needs no files: lessons, and clusters that live for one command."""
+_Adders: TypeAlias = "argparse._SubParsersAction[_Parser]"
+"""What argparse adds commands to; generic for mypy only."""
+
+
+def _add_lab(adders: _Adders) -> None:
     lab = adders.add_parser(
         "lab",
         help="copy the lessons to your own folder and open them in JupyterLab",
@@ -174,7 +117,7 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     lab.add_argument(
         "directory",
-        type=_folder,
+        type=output_folder,
         nargs="?",
         default=Path("kvraft-lessons"),
         metavar="DIR",
@@ -196,6 +139,8 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     lab.set_defaults(run=commands.lab)
 
+
+def _add_tour(adders: _Adders) -> None:
     tour = adders.add_parser(
         "tour",
         help="replay real earthquakes into a cluster that is made to fail, and tell what happens",
@@ -205,23 +150,25 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     tour.add_argument(
         "--seed",
-        type=_whole(0, "a seed"),
+        type=whole(0, "a seed"),
         default=1,
         metavar="N",
         help="another seed gives another history (1)",
     )
     tour.add_argument(
-        "--save", type=_folder, metavar="DIR", help="save the pictures and the trace there"
+        "--save", type=output_folder, metavar="DIR", help="save the pictures and the trace there"
     )
     tour.add_argument("--file", type=Path, metavar="CSV", help="replay this catalogue instead")
     tour.add_argument(
         "--data",
-        type=_folder,
+        type=output_folder,
         metavar="DIR",
         help="keep the members' real files in this new folder",
     )
     tour.set_defaults(run=commands.tour)
 
+
+def _add_play(adders: _Adders) -> None:
     play = adders.add_parser(
         "play",
         help="play a scenario, such as figure_8, and show what happens line by line",
@@ -234,6 +181,8 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
     play.add_argument("--planted", metavar="BUG", help="plant this bug in all members")
     play.set_defaults(run=commands.play)
 
+
+def _add_swarm(adders: _Adders) -> None:
     swarm = adders.add_parser(
         "swarm",
         help="make random runs of small clusters, with everything checked after each step",
@@ -242,14 +191,16 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
         "status 1 if anything was found.",
     )
     swarm.add_argument(
-        "--seeds", type=_range, default=range(1, 21), metavar="A-B", help="which runs (1-20)"
+        "--seeds", type=seeds, default=range(1, 21), metavar="A-B", help="which runs (1-20)"
     )
     swarm.add_argument("--planted", metavar="BUG", help="plant this bug in all members")
     swarm.add_argument(
-        "--trace", type=_output, metavar="FILE", help="write the trace of one run there"
+        "--trace", type=output_file, metavar="FILE", help="write the trace of one run there"
     )
     swarm.set_defaults(run=commands.swarm)
 
+
+def _add_soak(adders: _Adders) -> None:
     soak = adders.add_parser(
         "soak",
         help="run many transactions, to see that disk and memory stay bounded",
@@ -259,29 +210,28 @@ def _add_worlds(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     soak.add_argument(
         "--transactions",
-        type=_whole(1, "transactions"),
+        type=whole(1, "transactions"),
         default=100_000,
         metavar="N",
         help="how many (100,000)",
     )
     soak.add_argument(
         "--seed",
-        type=_whole(0, "a seed"),
+        type=whole(0, "a seed"),
         default=1,
         metavar="N",
         help="another seed gives another history (1)",
     )
     soak.add_argument(
-        "--out", type=_output, metavar="FILE", help="write all samples to this file, as JSON"
+        "--out", type=output_file, metavar="FILE", help="write all samples to this file, as JSON"
     )
     soak.add_argument(
-        "--figure", type=_figure, metavar="FILE", help="draw the samples: .png or .svg"
+        "--figure", type=figure_file, metavar="FILE", help="draw the samples: .png or .svg"
     )
     soak.set_defaults(run=commands.soak)
 
 
-def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
-    """Add what looks into the files of a member, a store or a tree, and what writes them."""
+def _add_verify(adders: _Adders) -> None:
     verify = adders.add_parser(
         "verify",
         help="check every checksum of a data directory, and say what it holds",
@@ -295,6 +245,8 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     verify.set_defaults(run=commands.verify)
 
+
+def _add_inspect(adders: _Adders) -> None:
     look = adders.add_parser(
         "inspect",
         help="print what the bytes of a log, of tables, of a manifest or of a tree mean",
@@ -308,12 +260,17 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     look.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     look.add_argument(
-        "--number", type=_whole(1, "a table's number"), metavar="N", help="only this table (all)"
+        "--number",
+        type=whole(1, "a table's number"),
+        metavar="N",
+        help="only this table (all)",
     )
     look.add_argument("--rows", action="store_true", help="print every row of a table, too")
     look.add_argument("--json", action="store_true", help="print one JSON document")
     look.set_defaults(run=commands.inspect)
 
+
+def _add_repair(adders: _Adders) -> None:
     repair = adders.add_parser(
         "repair",
         help="make a new manifest for tables whose manifest is lost or damaged",
@@ -323,6 +280,8 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     repair.add_argument("--dry-run", action="store_true", help="only print what would be done")
     repair.set_defaults(run=commands.repair)
 
+
+def _add_rebuild(adders: _Adders) -> None:
     rebuild = adders.add_parser(
         "rebuild",
         help="set a member's files aside, so that another member can begin there",
@@ -333,6 +292,8 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     rebuild.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     rebuild.set_defaults(run=commands.rebuild)
 
+
+def _add_dump(adders: _Adders) -> None:
     dump = adders.add_parser(
         "dump",
         help="write keys and values as lines of JSON",
@@ -340,27 +301,31 @@ def _add_files(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     dump.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     dump.add_argument(
-        "--out", type=_output, metavar="FILE", help="write to this file, not to standard output"
+        "--out", type=output_file, metavar="FILE", help="write to this file, not to standard output"
     )
     for name in ("prefix", "start", "stop"):
         dump.add_argument(f"--{name}", type=os.fsencode, metavar="KEY", help=KEY_HELP[name])
     dump.add_argument(
-        "--at", type=_whole(0, "a timestamp"), metavar="TIMESTAMP", help="as it was at this time"
+        "--at",
+        type=whole(0, "a timestamp"),
+        metavar="TIMESTAMP",
+        help="as it was at this time",
     )
     dump.set_defaults(run=commands.dump)
 
+
+def _add_load(adders: _Adders) -> None:
     fill = adders.add_parser(
         "load",
         help="put lines of JSON into a store",
         description="Put what dump wrote into the store in DIR; make a new one if there is none.",
     )
-    fill.add_argument("directory", type=_folder, metavar="DIR", help="where the store is")
+    fill.add_argument("directory", type=output_folder, metavar="DIR", help="where the store is")
     fill.add_argument("file", type=Path, metavar="FILE", help="lines of JSON; - for standard input")
     fill.set_defaults(run=commands.load)
 
 
-def _add_bench(adders: argparse._SubParsersAction[_Parser]) -> None:
-    """Add what measures."""
+def _add_bench(adders: _Adders) -> None:
     bench = adders.add_parser(
         "bench",
         help="measure a part, and a peer beside it",
@@ -372,15 +337,32 @@ def _add_bench(adders: argparse._SubParsersAction[_Parser]) -> None:
     )
     bench.add_argument(
         "--rounds",
-        type=_whole(1, "rounds"),
+        type=whole(1, "rounds"),
         default=5,
         metavar="N",
         help="how many rounds, for a median (5)",
     )
     bench.add_argument(
         "--records",
-        type=_whole(100, "records"),
+        type=whole(100, "records"),
         metavar="N",
         help="how many records, for storage (100,000)",
     )
     bench.set_defaults(run=commands.bench)
+
+
+_COMMANDS = (
+    _add_lab,
+    _add_tour,
+    _add_play,
+    _add_swarm,
+    _add_soak,
+    _add_verify,
+    _add_inspect,
+    _add_repair,
+    _add_rebuild,
+    _add_dump,
+    _add_load,
+    _add_bench,
+)
+"""What adds each command, in the order of the help: what needs no files comes first."""

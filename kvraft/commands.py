@@ -121,7 +121,7 @@ def verify(options: argparse.Namespace) -> None:
 
 def inspect(options: argparse.Namespace) -> int:
     """Say what the bytes of files mean."""
-    from kvraft.tools import inspect
+    from kvraft.tools import inspect, inspect_text
     from kvraft.tools.place import look_into
 
     disk = look_into(options.directory)
@@ -132,7 +132,7 @@ def inspect(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(document, indent=2))
     else:
-        for line in inspect.lines(document):
+        for line in inspect_text.lines(document):
             say(line)
     return int(inspect.damaged(document))
 
@@ -256,7 +256,7 @@ def _written_whole(path: Path) -> Iterator[TextIO]:
 
 def _real_disks(folder: Path) -> Callable[[str], Disk]:
     """Return a maker of real disks, one folder a member, all below a folder that is empty now."""
-    from kvraft.disk import RealDisk
+    from kvraft.real_disk import RealDisk
 
     if folder.exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} is not empty, and nothing is written over")

@@ -36,9 +36,10 @@ from kvraft.disk import Disk
 from kvraft.errors import WrongType
 from kvraft.inputs import number, shown, whole
 from kvraft.merge import Droppable, Keep, merge, retain
-from kvraft.ranges import Ranges
-from kvraft.record import Row, Timestamp
-from kvraft.sstable import Table, hull
+from kvraft.range_tombstones import RangeTombstones
+from kvraft.record import Timestamp
+from kvraft.sstable import Table
+from kvraft.table_format import hull
 from kvraft.tableinfo import TableInfo, span_of
 from kvraft.tablewriter import Format, TableWriter
 
@@ -230,9 +231,13 @@ def compact(
     Each table that comes out is durable.  A job that is dropped half-way leaves files that nobody
     knows of.  Raises what reading raises, ``Damage`` above all: nothing unsound is ever rewritten.
     """
-    ranges = Ranges(row for t in inputs if t.ranges is not None for row in t.ranges.rows())
+    ranges = RangeTombstones(row for t in inputs if t.ranges is not None for row in t.ranges.rows())
     may_go = droppable([table.info for table in inputs], others)
-    left = Ranges(lasting(ranges, keep, others))
+
+    def hides(start: bytes, stop: bytes, timestamp: Timestamp) -> bool:
+        return any(o.min_timestamp < timestamp and o.overlaps(start, stop) for o in others)
+
+    left = RangeTombstones(ranges.lasting(keep.needs, hides))
     outputs: list[TableInfo] = []
     reach = hull(table.reach for table in inputs)
     writer = TableWriter(disk, take_number(), owner, form, reach)
@@ -264,27 +269,3 @@ def droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Dropp
         return not any(other.min_timestamp < timestamp and other.covers(key) for other in near)
 
     return may_go
-
-
-def lasting(ranges: Ranges, keep: Keep, others: Sequence[TableInfo] | None) -> list[Row]:
-    """Return those of the range deletes in a merge that still hide something, or may.
-
-    Of several that cover the same keys the newest hides what the others do, but for readers of the
-    past.  It goes too once all that it could hide was merged away: ``others`` are the tables that
-    may still hold any of it, ``None`` if that is not known.
-    """
-    rows: list[Row] = []
-    fragments: dict[tuple[bytes, bytes], list[Row]] = {}
-    for row in ranges.rows():
-        fragments.setdefault((row[0], row[2] or b""), []).append(row)
-    for (start, stop), stamps in fragments.items():
-        untils = [row[1] for row in stamps[1:]]
-        for row, until in zip(stamps, [*untils, None], strict=True):
-            if until is not None and not keep.needs(row[1], until):
-                continue
-            hides = others is None or any(
-                other.min_timestamp < row[1] and other.overlaps(start, stop) for other in others
-            )
-            if hides or keep.needs(0, row[1]):
-                rows.append(row)
-    return rows

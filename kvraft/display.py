@@ -22,6 +22,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural(noun)}"
 
 
+def listed(things: Iterable[object]) -> str:
+    """Return one or more things as text, with "and" before the last.
+
+    >>> listed([1]), listed(["n1", "n2", "n3"])
+    ('1', 'n1, n2 and n3')
+    """
+    *some, last = map(str, things)
+    return f"{', '.join(some)} and {last}" if some else last
+
+
 def plural(noun: str) -> str:
     """Return the plural of ``noun``; the last word of several is the one that changes.
 

@@ -39,13 +39,16 @@ class Fates:
         while heap and heap[0][0] <= commit_index:
             _, last, term = proposal = heapq.heappop(heap)
             reached = min(last, commit_index)
+            # Log Matching (§5.3): if the last entry that commitment has reached is of the
+            # proposal's term, the log up to it is the one that this leader had then, with the
+            # proposal in it.  If it is of another term, another leader's entries won the place.
             if reached <= log.base.index and log.base.term != term:
-                decided.append(Decided(*proposal, Fate.UNKNOWN))
+                decided.append(Decided(*proposal, Fate.UNKNOWN))  # what stood there is cut off
             elif log.term(max(reached, log.base.index)) != term:
                 decided.append(Decided(*proposal, Fate.SUPERSEDED))
             elif reached == last:
                 decided.append(Decided(*proposal, Fate.COMMITTED))
-            else:
+            else:  # the rest may yet be committed, or superseded
                 open_still.append(proposal)
         for proposal in open_still:
             heapq.heappush(heap, proposal)

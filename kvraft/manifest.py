@@ -37,7 +37,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kvraft import frame
@@ -46,8 +46,7 @@ from kvraft.disk import replace as replace_file
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign, other_format
 from kvraft.events import Report, TailCut, ignore
 from kvraft.filenames import CURRENT, is_manifest, manifest_name, manifest_number, table_number
-from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp
-from kvraft.tableinfo import TableInfo, integers, pack_table, read_order, unpack_table
+from kvraft.version_edit import Edit, State, decode_edit, encode_edit
 
 FORMAT = 2
 ROLL_BYTES = 64 << 10
@@ -56,65 +55,7 @@ ROLL_FACTOR = 8
 with: so all of its bytes are in proportion to the state, and so is the work."""
 
 _HEADER, _EDIT, _MARK = 1, 2, 3
-_HEADER_SEED = frame.seed_of("MANIFEST")
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """One atomic change.  What is left out stays as it is."""
-
-    add: tuple[TableInfo, ...] = ()
-    remove: tuple[int, ...] = ()
-    flushed: Position = ORIGIN
-    timestamp: Timestamp = 0
-    horizon: Timestamp = 0
-    installed: bool = False
-    log: LogEnd = NO_LOG
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the manifest says.
-
-    ``tables`` are in the order in which they are read (:func:`~kvraft.tableinfo.read_order`);
-    ``flushed`` is the last log position whose rows are all in them; ``timestamp`` is the highest
-    among those rows; ``next_file`` is a number that no file ever had.  Versions that only a reader
-    before ``horizon`` could see may be gone.
-    ``installed`` says that ``flushed`` comes from an installed snapshot and no flush has moved it
-    since: only then may the log on the same disk not know of it yet (Raft §7).
-    ``log`` is how far the log on the same disk was synced when this was last written: one that ends
-    earlier has lost something, however sound its last frame is.
-    """
-
-    tables: tuple[TableInfo, ...] = ()
-    flushed: Position = ORIGIN
-    timestamp: Timestamp = 0
-    horizon: Timestamp = 0
-    next_file: int = 1
-    installed: bool = False
-    log: LogEnd = NO_LOG
-
-    def after(self, edit: Edit, next_file: int) -> State:
-        """Return the state that ``edit`` makes of this one; ``BadInput`` if it cannot."""
-        live = {table.number for table in self.tables}
-        if not live.issuperset(edit.remove):
-            raise BadInput(f"an edit removes tables {edit.remove}, but {sorted(live)} are live")
-        live.difference_update(edit.remove)
-        added = [table.number for table in edit.add]
-        if len({*live, *added}) != len(live) + len(added) or next_file <= max(added, default=0):
-            raise BadInput(f"an edit adds tables {added}, but their numbers are not new")
-        if next_file < self.next_file:
-            raise BadInput(f"file numbers cannot go back from {self.next_file} to {next_file}")
-        kept = tuple(table for table in self.tables if table.number not in edit.remove)
-        return State(
-            tables=read_order(edit.add + kept),
-            flushed=max(self.flushed, edit.flushed),
-            timestamp=max(self.timestamp, edit.timestamp),
-            horizon=max(self.horizon, edit.horizon),
-            next_file=next_file,
-            installed=edit.installed if edit.flushed > self.flushed else self.installed,
-            log=max(self.log, edit.log),
-        )
+HEADER_SEED = frame.seed_of("MANIFEST")
 
 
 class Manifest:
@@ -182,7 +123,7 @@ class Manifest:
             self.renew()
         state = self.state.after(edit, self._next_file)
         self.sure = False
-        self._append(_EDIT, _encode(edit, self._next_file))
+        self._append(_EDIT, encode_edit(edit, self._next_file))
         self._disk.sync(self._name)
         check_written(self._disk, self._name, self._size - len(self._unread), self._unread)
         self._unread = b""
@@ -241,13 +182,7 @@ def owner_of(disk: Disk) -> str:
     name = disk.read(CURRENT).decode("latin-1").strip()
     if name not in disk.names():
         raise Damage(CURRENT, 0, f"names {name!r}, which does not exist")
-    header = frame.decode(disk.read(name), 0, seed=_HEADER_SEED)
-    try:
-        if isinstance(header, str):
-            raise ValueError(header)
-        return str(json.loads(header.payload)["owner"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Damage(name, 0, f"the header of a manifest makes no sense: {error}") from None
+    return str(_read_header(name, disk.read(name))[1])
 
 
 def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -256,10 +191,8 @@ def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, An
     Raises ``Damage`` where the manifest cannot be read on.
     """
     data = disk.read(name)
-    header = frame.decode(data, 0, seed=_HEADER_SEED)
-    if isinstance(header, str):
-        raise Damage(name, 0, header)
-    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=header.end)
+    _, _, start = _read_header(name, data)
+    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=start)
     for part in found.frames:
         if part.kind == _EDIT:
             try:
@@ -307,19 +240,19 @@ def _holds_nothing(disk: Disk, name: str, owner: str) -> bool:
 
 def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
     data = disk.read(name)
-    header = frame.decode(data, 0, seed=_HEADER_SEED)
-    if isinstance(header, str):
-        raise Damage(name, 0, header)
-    _check_header(header, name, owner)
-    seed = frame.seed_of(name, owner)
-    found = frame.scan(data, name=name, seed=seed, start=header.end)
+    version, theirs, start = _read_header(name, data)
+    if version != FORMAT:
+        raise other_format(name, version, FORMAT)
+    if theirs != owner:
+        raise Foreign(f"{name} belongs to {theirs!r}, not to {owner!r}")
+    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=start)
     if not found.frames:
-        raise Damage(name, header.end, "the state that a manifest begins with is not sound")
+        raise Damage(name, start, "the state that a manifest begins with is not sound")
     state = State()
     for part in found.frames:
         if part.kind == _EDIT:
             try:
-                state = state.after(*_decode(part.payload))
+                state = state.after(*decode_edit(part.payload))
             except (ValueError, BadInput) as error:
                 raise Damage(name, part.offset, f"an edit makes no sense: {error}") from None
         elif part.kind != _MARK or part.payload:
@@ -331,65 +264,22 @@ def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
 def _opening(name: str, owner: str, state: State) -> bytes:
     """Return what the manifest ``name`` begins with: its header, and the whole ``state``."""
     header = json.dumps({"format": FORMAT, "owner": owner}).encode()
-    edit = Edit(
-        state.tables,
-        (),
-        state.flushed,
-        state.timestamp,
-        state.horizon,
-        state.installed,
-        state.log,
-    )
-    body = _encode(edit, state.next_file)
-    return frame.encode(_HEADER, header, synced=0, seed=_HEADER_SEED) + frame.encode(
+    body = encode_edit(state.whole(), state.next_file)
+    return frame.encode(_HEADER, header, synced=0, seed=HEADER_SEED) + frame.encode(
         _EDIT, body, synced=0, seed=frame.seed_of(name, owner)
     )
 
 
-def _check_header(header: frame.Frame, name: str, owner: str) -> None:
+def _read_header(name: str, data: bytes) -> tuple[Any, Any, int]:
+    """Return the format and the owner that a manifest's header names, and where the header ends."""
+    header = frame.decode(data, 0, seed=HEADER_SEED)
+    if isinstance(header, str):
+        raise Damage(name, 0, header)
     try:
-        found = json.loads(header.payload)
-        version, theirs = found["format"], found["owner"]
+        says = json.loads(header.payload)
+        return says["format"], says["owner"], header.end
     except (ValueError, KeyError, TypeError):
         raise Damage(name, 0, "the header of a manifest makes no sense") from None
-    if version != FORMAT:
-        raise other_format(name, version, FORMAT)
-    if theirs != owner:
-        raise Foreign(f"{name} belongs to {theirs!r}, not to {owner!r}")
-
-
-def _encode(edit: Edit, next_file: int) -> bytes:
-    """Return ``edit`` as JSON."""
-    whole = {
-        "add": [pack_table(table) for table in edit.add],
-        "remove": edit.remove,
-        "flushed": edit.flushed,
-        "timestamp": edit.timestamp,
-        "horizon": edit.horizon,
-        "installed": edit.installed,
-        "log": edit.log,
-        "next_file": next_file,
-    }
-    return json.dumps(whole).encode()
-
-
-def _decode(payload: bytes) -> tuple[Edit, int]:
-    """Return the edit and the next file number; ``ValueError`` if the bytes make none."""
-    try:
-        whole = json.loads(payload)
-        index, term = integers(whole["flushed"])
-        numbers = (whole["timestamp"], whole["horizon"], whole["next_file"])
-        timestamp, horizon, next_file = integers(numbers)
-        if type(installed := whole["installed"]) is not bool:
-            raise ValueError(f"true or false is expected, not {installed!r}")
-        tables = tuple(unpack_table(values) for values in whole["add"])
-        flushed = Position(index, term)
-        removed = integers(whole["remove"])
-        log = LogEnd(*integers(whole["log"]))
-        edit = Edit(tables, removed, flushed, timestamp, horizon, installed, log)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"an edit lacks something: {error}") from None
-    return edit, next_file
 
 
 def _file_number(name: str) -> int | None:

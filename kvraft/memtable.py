@@ -14,7 +14,7 @@ Invariants:
   with the same timestamp the later wins, for they are two records of one transaction.
 - Older versions stay only where somebody may still read at their time: the caller says up to which
   timestamp (``pinned``).
-- Range deletes hide what is older, whatever is put in later (``ranges.py``).
+- Range deletes hide what is older, whatever is put in later (``range_tombstones.py``).
 
 Source: LevelDB impl.md (memtable); Chang et al., *Bigtable*, OSDI 2006, §5.3.
 """
@@ -25,16 +25,18 @@ from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
+from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
 from kvraft.errors import BadInput, WrongType
-from kvraft.ranges import Ranges
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import (
     MAX_KEY_BYTES,
     MAX_TIMESTAMP,
     MAX_VALUE_BYTES,
     ROW_OVERHEAD,
+    Position,
     Row,
     Timestamp,
 )
@@ -68,7 +70,7 @@ class Memtable:
         self.written = 0
         self._hidden = 0  # of the bytes written, those that are here no more
         self.timestamp: Timestamp = 0
-        self.ranges: Ranges | None = None
+        self.ranges: RangeTombstones | None = None
         self._newest: dict[bytes, Row] = {}
         self._older: dict[bytes, list[Row]] = {}  # oldest first
         self._keys: SortedList[bytes] = SortedList()
@@ -125,7 +127,7 @@ class Memtable:
         """
         start, timestamp, stop = row
         if self.ranges is None:
-            self.ranges = Ranges()
+            self.ranges = RangeTombstones()
         self.ranges.add(row, pinned)
         self.written += ROW_OVERHEAD + len(start) + len(stop or b"")
         self.timestamp = max(self.timestamp, timestamp)
@@ -211,6 +213,48 @@ class Memtable:
         if not older:
             return [newest[key] for key in keys]
         return [row for key in keys for row in (*older.get(key, ()), newest[key])]
+
+
+class Frozen(NamedTuple):
+    """A frozen memtable, and the log position whose rows it ends with."""
+
+    memtable: Memtable
+    through: Position
+
+
+class Memtables:
+    """The memtables of one tree: the ``active`` one, and those ``frozen``, oldest first.
+
+    ``newest_first`` are all of them, in the order in which they are read; it is never changed, but
+    replaced, so that a reader keeps those that it began with.
+    """
+
+    newest_first: tuple[Memtable, ...]
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew, with an empty memtable."""
+        self.frozen: list[Frozen] = []
+        self._begin()
+
+    def freeze(self, through: Position) -> Memtable:
+        """Begin a new memtable, and return the one that waits now, complete ``through`` there."""
+        frozen = self.active
+        self.frozen.append(Frozen(frozen, through))
+        self._begin()
+        return frozen
+
+    def drop_oldest(self) -> None:
+        """Let go of the frozen memtable that has waited longest: it is in a table now."""
+        del self.frozen[0]
+        self.newest_first = self.newest_first[:-1]
+
+    def _begin(self) -> None:
+        self.active = Memtable()
+        frozen = (each.memtable for each in reversed(self.frozen))
+        self.newest_first = (self.active, *frozen)
 
 
 def check_row(row: Row) -> None:

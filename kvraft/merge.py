@@ -32,7 +32,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from kvraft.ranges import Ranges
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Pair, Row, Timestamp
 
 Chunk = list[Row]
@@ -106,7 +106,9 @@ def in_order(parts: Iterable[Chunk]) -> Chunk:
 # ── for a reader ────────────────────────────────────────────────────────────────────────────────
 
 
-def visible(rows: Chunk, at: Timestamp = MAX_TIMESTAMP, ranges: Ranges | None = None) -> list[Pair]:
+def visible(
+    rows: Chunk, at: Timestamp = MAX_TIMESTAMP, ranges: RangeTombstones | None = None
+) -> list[Pair]:
     """Return key and value of each key that has one at ``at``, in the order of ``rows``.
 
     >>> visible([(b"a", 1, b"1"), (b"a", 5, None), (b"b", 2, b"2")])
@@ -146,7 +148,10 @@ Droppable = Callable[[bytes, Timestamp], bool]
 
 
 def retain(
-    rows: Chunk, keep: Keep, ranges: Ranges | None = None, droppable: Droppable | None = None
+    rows: Chunk,
+    keep: Keep,
+    ranges: RangeTombstones | None = None,
+    droppable: Droppable | None = None,
 ) -> Chunk:
     """Return those of ``rows`` that some reader can see, now or later.
 

@@ -64,7 +64,12 @@ class Progress:
     sent_round: int = 0  # the round in which the chunk was sent
 
     def paused(self, window: int) -> bool:
-        """Return whether nothing with content may be sent until an answer comes."""
+        """Return whether nothing with content may be sent until an answer comes.
+
+        While it is not known where the logs meet, whatever follows the first append would be
+        refused like it, and a chunk of a snapshot can be lost: so one at a time.  A follower that
+        keeps up is not waited for, but a slow one is not flooded either (thesis §10.2.1).
+        """
         if self.state is State.REPLICATE:
             return len(self.in_flight) >= window
         return bool(self.in_flight)
@@ -77,7 +82,9 @@ class Progress:
     def sent(self, last: int) -> None:
         """Note that an append with entries through ``last`` is on its way."""
         self.in_flight.append(last)
-        if self.state is State.REPLICATE:  # take for granted that it arrives
+        if self.state is State.REPLICATE:
+            # Take for granted that it arrives, and go on after it.  If it is lost, the next one
+            # fails the consistency check, and the refusal leads back to PROBE (§5.3).
             self.next = last + 1
 
     def heard_since(self, tick: int) -> bool:
@@ -86,10 +93,11 @@ class Progress:
 
     def matched(self, index: int, round: int) -> None:
         """The follower holds everything through ``index``, as its leader learns in ``round``."""
-        if index > self.match:
+        if index > self.match:  # an older answer may come later, and tells nothing new
             self.match, self.match_round = index, round
-        if self.state is State.PROBE:
+        if self.state is State.PROBE:  # the logs meet: no need to ask one by one any more
             self.begin(State.REPLICATE)
+        # An answer covers all appends up to its index: those whose own answers were lost, too.
         while self.in_flight and self.in_flight[0] <= index:
             self.in_flight.popleft()
         self.next = max(self.next, self.match + 1)
@@ -108,10 +116,12 @@ class Progress:
         Return whether that is news: an answer that was overtaken by a later one is none.
         """
         if prev_index <= self.match or self.state is State.SNAPSHOT:
-            return False
+            return False  # it has acknowledged that place since, or is being sent all of it
         if self.state is State.PROBE and prev_index != self.next - 1:
-            return False
+            return False  # it answers an earlier probe; heeded, ``next`` would go back twice
         self.begin(State.PROBE)
+        # "Decrement nextIndex and retry" (§5.3): by more than one where the hint allows it, at
+        # least by one, so that probing ends, and never below what is known to match.
         self.next = max(self.match, min(meet, prev_index - 1)) + 1
         return True
 

@@ -20,7 +20,9 @@ from collections import deque
 from typing import NamedTuple
 
 from kvraft.levels import Levels
-from kvraft.record import Timestamp
+from kvraft.memtable import UNPINNED
+from kvraft.merge import Keep
+from kvraft.record import MAX_TIMESTAMP, Timestamp
 
 Pins = dict[Timestamp, int]
 
@@ -34,19 +36,24 @@ class Reader(NamedTuple):
 
 
 class Readers:
-    """The readers of one tree.  ``pins`` tells how many there are at which time.
+    """The readers of one tree, which keeps all versions of the last ``history`` timestamps anyway.
+
+    ``pins`` tells how many there are at which time.  ``pinned`` is the highest timestamp at which a
+    version that is overwritten may still be seen.
 
     The tree calls all methods under its lock, but for :meth:`leave`, which is safe anywhere.
     """
 
-    __slots__ = ("_left", "pins")
-
-    def __init__(self) -> None:
-        self.pins: Pins = {}
+    def __init__(self, history: Timestamp = 0) -> None:
+        self.pinned: Timestamp
+        self._history = history
         self._left: deque[Reader] = deque()
+        self.forget()
 
     def enter(self, at: Timestamp, levels: Levels | None = None) -> Reader:
         """Keep what can be seen ``at`` a time, and the files of ``levels``, until it is left."""
+        self.settle()
+        self.pinned = max(self.pinned, at)
         self.pins[at] = self.pins.get(at, 0) + 1
         if levels is not None:
             levels.readers += 1
@@ -56,19 +63,30 @@ class Readers:
         """Let go of what ``reader`` held, soon: in any thread, in a finalizer, at any moment."""
         self._left.append(reader)
 
-    def settle(self) -> bool:
-        """Count those who left; return whether there were any."""
-        found = False
+    def settle(self) -> None:
+        """Count those who left."""
+        if not self._left:
+            return
         while self._left:
             pins, at, levels = self._left.popleft()
-            found = True
             if levels is not None:
                 levels.readers -= 1
             pins[at] -= 1
             if not pins[at]:
                 del pins[at]
-        return found
+        if not self._history:
+            self.pinned = max(self.pins, default=UNPINNED)
+
+    def keep(self, newest: Timestamp) -> Keep:
+        """Return who can read the past of a tree whose ``newest`` timestamp that is.
+
+        To be asked before versions are dropped.
+        """
+        self.settle()
+        floor = max(0, newest - self._history) if self._history else MAX_TIMESTAMP
+        return Keep(tuple(sorted(self.pins)), floor)
 
     def forget(self) -> None:
         """Begin anew: what readers of a past time saw is gone, for a snapshot took its place."""
-        self.pins = {}
+        self.pins: Pins = {}
+        self.pinned = MAX_TIMESTAMP if self._history else UNPINNED

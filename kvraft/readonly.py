@@ -31,10 +31,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from kvraft.disk import LOCK, OPEN_FILES, TEMPORARY, Disk, RealDisk, lock, open_to_read, pread
+from kvraft.disk import TEMPORARY, Disk
 from kvraft.errors import BadInput, Changed, Damage, Locked, WrongType
 from kvraft.filenames import CURRENT, is_manifest, is_segment, table_number
 from kvraft.inputs import shown
+from kvraft.real_disk import LOCK, OPEN_FILES, RealDisk, lock, open_to_read, pread
 
 HELD = OPEN_FILES
 """How many files are held open, so that they can be read to the end whatever the writer does."""
@@ -144,42 +145,13 @@ class ReadOnlyDisk:
             os.close(self._lock)
             self._lock = -1
 
-    def create(self, name: str) -> None:
-        """Refuse, as every other write below does: ``OSError`` with ``EROFS``."""
-        self._refuse(name)
+    def create(self, *names: object, **_: object) -> NoReturn:
+        """Refuse, as every other write does: ``OSError`` with ``EROFS``."""
+        raise OSError(errno.EROFS, "it was opened for reading only", str((*names, self.path)[0]))
 
-    def append(self, name: str, data: bytes) -> None:
-        """Refuse."""
-        self._refuse(name)
-
-    def truncate(self, name: str, size: int) -> None:
-        """Refuse."""
-        self._refuse(name)
-
-    def sync(self, name: str) -> None:
-        """Refuse."""
-        self._refuse(name)
-
-    def rename(self, old: str, new: str) -> None:
-        """Refuse."""
-        self._refuse(old)
-
-    def remove(self, name: str) -> None:
-        """Refuse."""
-        self._refuse(name)
-
-    def link(self, name: str, target: Disk) -> None:
-        """Refuse."""
-        self._refuse(name)
-
-    def sync_dir(self) -> None:
-        """Refuse."""
-        self._refuse(str(self.path))
+    append = truncate = sync = rename = remove = link = sync_dir = create
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
-
-    def _refuse(self, name: str) -> NoReturn:
-        raise OSError(errno.EROFS, "it was opened for reading only", name)
 
     def _list(self) -> list[str]:
         """Return the names of all finished files, in the order in which to measure them."""

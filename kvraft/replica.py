@@ -52,11 +52,12 @@ from kvraft.identity import claim
 from kvraft.inputs import instance, whole
 from kvraft.log import Log
 from kvraft.log_and_tree import check_disk, should_freeze
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.machine import CONFIGURATION_KEY, Machine
 from kvraft.membership import Configuration
 from kvraft.messages import AppendEntriesReply, Message, problem
 from kvraft.offer import Tables
+from kvraft.options import TreeOptions
 from kvraft.raft import Fate, Raft, Ready, Received, Role
 from kvraft.raft import Options as RaftOptions
 from kvraft.record import Entry, Timestamp

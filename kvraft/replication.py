@@ -153,15 +153,16 @@ class Replication:
 
     def _has_news(self, name: str, progress: Progress) -> bool:
         """Return whether there is something to send to a follower, and it may be sent now."""
-        log, snapshot = self.core.log, self.core.snapshot
-        reach = max(progress.next, progress.last_sent + 1)
-        if progress.state is not State.SNAPSHOT and reach <= log.base.index:
+        log, base = self.core.log, self.core.log.base
+        gone = progress.next <= base.index and progress.last_sent < base.index
+        if gone and progress.state is not State.SNAPSHOT:
             # The next entry is gone: whatever is on its way, only a snapshot can follow on it (§7).
             # It is opened once the follower is heard, for it keeps tables from being removed.  Who
             # has left is sent none: it is let go before it could have all of it.
             if name not in self.members:
                 return False
-            return self._active(progress) and snapshot is not None and snapshot.last >= log.base
+            snapshot = self.core.snapshot
+            return self._active(progress) and snapshot is not None and snapshot.last >= base
         if progress.paused(self.core.options.window):
             return False
         return progress.state is State.SNAPSHOT or progress.next <= log.last_index

@@ -18,8 +18,8 @@ Invariants:
 
 - The same tables make the same bytes, and reading some of them loads no others.
 - A stream is checked to its last byte before anything is done with it: the header has a checksum,
-  and tells the digest of each table (sstable.py).  However large it is, only parts of it are in
-  memory: what arrives goes to a file (:class:`Spool`), and is installed from there.
+  and tells the digest of each table (table_format.py).  However large it is, only parts of it are
+  in memory: what arrives goes to a file (:class:`Spool`), and is installed from there.
 - Tables of another cluster are refused; those of another member are what this is for.
 
 How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
@@ -41,10 +41,11 @@ from kvraft.disk import Disk, is_full
 from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, DiskFull, Foreign
 from kvraft.filenames import table_name
-from kvraft.manifest import State
 from kvraft.record import Position, Timestamp
-from kvraft.sstable import PART_BYTES, Table, is_table
+from kvraft.sstable import Table
+from kvraft.table_format import PART_BYTES, is_table
 from kvraft.tableinfo import TableInfo, integers, pack_table, unpack_table
+from kvraft.version_edit import State
 
 FORMAT = 2
 STREAM = "snapshot"

@@ -14,12 +14,20 @@ Access Methods: The RUM Conjecture*, EDBT 2016.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from kvraft.cache import BlockCache
+from kvraft.sstable import ReadCounts
+from kvraft.tableinfo import TableInfo
 
 
 @dataclass(slots=True)
-class Counts:
-    """What a tree counts while it works.  Bytes are of rows or of files, as it says."""
+class Counts(ReadCounts):
+    """What a tree counts while it works, and its tables while they are read.
+
+    Bytes are of rows or of files, as it says.
+    """
 
     rows_put: int = 0
     bytes_put: int = 0  # of keys and values that were written to the tree
@@ -32,11 +40,6 @@ class Counts:
     tombstones_dropped: int = 0
     gets: int = 0
     scans: int = 0
-    tables_asked: int = 0  # for a key, in a get
-    filter_denied: int = 0  # … and the filter said: certainly not here
-    filter_wrong: int = 0  # … and a block was looked at in vain
-    blocks_read: int = 0  # from disk
-    bytes_read: int = 0
     slices: int = 0  # of long work
     stalls: int = 0  # writes that had to do more than their share of it
     stall_slices: int = 0
@@ -57,6 +60,33 @@ class Stats:
     cache_hits: int
     cache_misses: int
     live_bytes: int | None = None  # of keys and values that a scan sees, if that was asked for
+
+    @classmethod
+    def of(
+        cls,
+        counts: Counts,
+        tables: Sequence[TableInfo],
+        cache: BlockCache,
+        *,
+        memtable_bytes: int,
+        waiting: int,
+        live_bytes: int | None,
+    ) -> Stats:
+        """Return the statistics of these live ``tables``, with the counters as they are now."""
+        depth = max((info.level for info in tables), default=-1) + 1
+        levels = [[info for info in tables if info.level == level] for level in range(depth)]
+        return cls(
+            replace(counts),
+            tables=tuple(len(level) for level in levels),
+            table_bytes=tuple(sum(info.size for info in level) for level in levels),
+            rows=sum(info.rows for info in tables),
+            memtable_bytes=memtable_bytes,
+            waiting=waiting,
+            cache_bytes=cache.size,
+            cache_hits=cache.hits,
+            cache_misses=cache.misses,
+            live_bytes=live_bytes,
+        )
 
     @property
     def write_amplification(self) -> float:

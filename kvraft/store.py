@@ -44,8 +44,9 @@ from kvraft.errors import BadInput, WrongType
 from kvraft.events import Report, ignore
 from kvraft.inputs import instance, shown, whole
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.memtable import check_row
+from kvraft.options import TreeOptions
 from kvraft.readonly import opened
 from kvraft.record import (
     MAX_VALUE_BYTES,
@@ -68,7 +69,7 @@ class Store(Tree):
 
     ``durability`` is that of every write; :meth:`sync` makes all before it durable at any time.
 
-    Any number of threads may use it, and no other process: see ``lsm.py`` and ``disk.py``.
+    Any number of threads may use it, and no other process: see ``lsm.py`` and ``real_disk.py``.
     """
 
     wal: Wal
@@ -200,14 +201,14 @@ class Store(Tree):
             if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
                 self._check_writable()
                 check_row((key, 0, value))
-            if self._memtable.written >= self._pay_at:
+            if self._memtables.active.written >= self._pay_at:
                 self._pay()
             index, timestamp = self._index + 1, self.timestamp + 1
             payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
             if self.wal.append(index, index, payload, self.durability):
                 self._pay_at, self._log_grew = 0, True
             self._index, self.timestamp = index, timestamp
-            self._memtable.put((key, timestamp, value), self._pinned)
+            self._memtables.active.put((key, timestamp, value), self.readers.pinned)
             counts = self.counts
             counts.rows_put += 1
             counts.bytes_put += len(key) + len(value)
@@ -281,7 +282,7 @@ class Store(Tree):
             return self.full
         held = waiting_log(self.wal.segments, self.flushed.index)
         self._log_grew = held > self.log_bytes
-        full_at, size = self.options.memtable_bytes, self._memtable.size
+        full_at, size = self.options.memtable_bytes, self._memtables.active.size
         return should_freeze(size, held, self.waiting, full_at=full_at, log_limit=self.log_bytes)
 
     def _secure(self, through: Position) -> None:

@@ -42,7 +42,7 @@ class TableInfo:
     stop: bytes
     min_timestamp: Timestamp
     max_timestamp: Timestamp
-    digest: int  # of the bytes, see sstable.py
+    digest: int  # of the bytes, see table_format.py
 
     def covers(self, key: bytes) -> bool:
         """Return whether ``key`` lies in the table's span."""

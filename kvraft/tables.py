@@ -33,7 +33,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from kvraft.cache import BlockCache
-from kvraft.compaction import Task, compact, lasting
+from kvraft.compaction import Task, compact
 from kvraft.disk import Disk, misread
 from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.events import (
@@ -46,16 +46,19 @@ from kvraft.events import (
 )
 from kvraft.filenames import table_name, table_number
 from kvraft.levels import Levels
-from kvraft.manifest import Edit, Manifest, State
+from kvraft.manifest import Manifest
 from kvraft.memtable import Memtable
 from kvraft.merge import Keep, retain
 from kvraft.options import TreeOptions
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
 from kvraft.snapshot import Contents, TreeSnapshot
-from kvraft.sstable import Reach, Table
+from kvraft.sstable import Table
 from kvraft.stats import Counts
+from kvraft.table_format import Reach
 from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter, check_table
+from kvraft.version_edit import Edit, State
 
 Job = Generator[None, None, None]
 """Long work: each step is a slice of it.  One that is dropped half-way changes nothing."""
@@ -144,7 +147,9 @@ class Tables:
             if kept := retain(chunk, keep, memtable.ranges):
                 writer.add(kept)
             yield
-        ranges = lasting(memtable.ranges, keep, None) if memtable.ranges else []
+        # What is older than its range tombstones may lie in any table, which nobody looks for here.
+        tombstones = memtable.ranges or RangeTombstones()
+        ranges = tombstones.lasting(keep.needs, lambda *_: True)
         info = yield from writer.finish(ranges)
         fresh: list[Table] = []
         if info is not None:
@@ -154,7 +159,7 @@ class Tables:
             yield
         add = () if info is None else (info,)
         newest = max(memtable.timestamp, self.state.timestamp)
-        # Nothing newer was looked at, so for readers behind the newest all is there.
+        # Nothing newer was looked at, so for readers before the newest all is there.
         horizon = min(horizon, newest)
         self._commit(Edit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh)
         self._counts.flushes += 1

@@ -14,7 +14,7 @@ Invariants:
   table.
 - The table is on disk, synced, its directory too, before :meth:`TableWriter.finish` returns.
 
-What the bytes are is told in ``sstable.py``.
+What the bytes are is told in ``table_format.py``.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from operator import add
 from typing import Any, NamedTuple
 
 from kvraft import codec
-from kvraft.block import Block, seal
+from kvraft.block import Block, pack_block
 from kvraft.bloom import Bloom, Builder
 from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage
 from kvraft.filenames import table_name
 from kvraft.record import ROW_OVERHEAD, Row, Timestamp
-from kvraft.sstable import (
+from kvraft.sstable import Table
+from kvraft.table_format import (
     Bounds,
     Reach,
-    Table,
     digest_of,
     encode_index,
     hash_of,
@@ -127,14 +127,14 @@ class TableWriter:
         summary = self.summary
         bloom = yield from self._build_filter()
         summary.add_ranges(ranges)
-        filter_at = self._append(seal(bloom.to_bytes(), self.size) if bloom else b"")
-        ranges_at = self._append(seal(Block.encode(ranges), self.size) if ranges else b"")
+        filter_at = self._append(pack_block(bloom.to_bytes(), self.size) if bloom else b"")
+        ranges_at = self._append(pack_block(Block.encode(ranges), self.size) if ranges else b"")
         properties = (
             summary.properties(self.number, self._owner, self._form) | self._reach._asdict()
         )
-        properties_at = self._append(seal(json.dumps(properties).encode(), self.size))
+        properties_at = self._append(pack_block(json.dumps(properties).encode(), self.size))
         index = encode_index(self._last_keys, self._starts)
-        index_at = self._append(seal(index, self.size, self._codec))
+        index_at = self._append(pack_block(index, self.size, self._codec))
         bounds = Bounds(filter_at, ranges_at, properties_at, index_at, self.size)
         digest = digest_of(self._hash)
         self._append(pack_footer(bounds, digest))
@@ -156,7 +156,7 @@ class TableWriter:
 
     def _add_block(self, rows: list[Row]) -> None:
         self.summary.add(rows)
-        self._append(seal(Block.encode(rows), self.size, self._codec))
+        self._append(pack_block(Block.encode(rows), self.size, self._codec))
         self._last_keys.append(rows[-1][0])
         self._starts.append(self.size)
 

@@ -18,7 +18,7 @@ from kvraft.identity import ASIDE, MEMBER, REBUILD, check_member
 from kvraft.levels import Levels
 from kvraft.log_and_tree import check_disk
 from kvraft.log_recovery import Recovery
-from kvraft.manifest import State, load, torn_tail
+from kvraft.manifest import load, torn_tail
 from kvraft.manifest import owner_of as owner_of_tree
 from kvraft.segment import owner_of
 from kvraft.snapshot import Spool
@@ -27,6 +27,7 @@ from kvraft.store import OWNER
 from kvraft.tablewriter import check_table
 from kvraft.tools.place import look_into, unsure
 from kvraft.tools.progress import progress
+from kvraft.version_edit import State
 
 
 def verify(directory: Path, owner: str | None = None) -> list[str]:

@@ -10,15 +10,34 @@ refuses.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from kvraft.errors import BadInput
 from kvraft.mapping import Readable
-from kvraft.readers import Reader
+from kvraft.readers import Reader, Readers
 from kvraft.record import Buffer, Pair, Timestamp
 
-if TYPE_CHECKING:
-    from kvraft.lsm import Tree
+
+class HasPast(Protocol):
+    """What a view looks at: a tree, which can be read as it was at a time."""
+
+    readers: Readers
+
+    def get(
+        self, key: Buffer, default: bytes | None = None, *, at: Timestamp | None = None
+    ) -> bytes | None:
+        """Return the value of ``key`` ``at`` a time."""
+
+    def scan(
+        self,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+        at: Timestamp | None = None,
+    ) -> Generator[Pair, None, None]:
+        """Return an iterator over what was there ``at`` a time."""
 
 
 class View(Readable):
@@ -28,9 +47,9 @@ class View(Readable):
     is closed.
     """
 
-    def __init__(self, tree: Tree, reader: Reader) -> None:
+    def __init__(self, tree: HasPast, reader: Reader) -> None:
         self.timestamp: Timestamp = reader.at
-        self._tree: Tree | None = tree
+        self._tree: HasPast | None = tree
         self._readers = tree.readers
         self._reader = reader
 
@@ -56,7 +75,7 @@ class View(Readable):
         if tree is not None:
             self._readers.leave(self._reader)
 
-    def _open(self) -> Tree:
+    def _open(self) -> HasPast:
         if self._tree is None:
             raise BadInput("the view is closed")
         if self._reader.pins is not self._readers.pins:

@@ -41,9 +41,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
 
-from kvraft import disk as files
 from kvraft import frame
-from kvraft.disk import Disk, belongs_here
+from kvraft.disk import Disk
 from kvraft.errors import BadInput, Damage, DiskFull, Locked, Stopped
 from kvraft.events import (
     Appended,
@@ -58,8 +57,10 @@ from kvraft.events import (
     ignore,
 )
 from kvraft.inputs import instance, whole
+from kvraft.log_files import LogFiles
 from kvraft.log_recovery import Recovery, recover, repair
 from kvraft.logindex import Batch, LogIndex, turns_of
+from kvraft.real_disk import belongs_here
 from kvraft.record import (
     NO_LOG,
     Entry,
@@ -73,13 +74,11 @@ from kvraft.record import (
 from kvraft.segment import (
     CLOSED,
     HARD_STATE,
-    SEAL,
     Segment,
     pack_hard_state,
-    pack_header,
     read_frames,
 )
-from kvraft.tail import Piece, Tail, pieces_of
+from kvraft.tail import Piece, pieces_of
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
@@ -118,19 +117,14 @@ class Wal:
         self._owner = owner
         self._segment_bytes = segment_bytes
         self._report = report
-        self._sealed = [segment for segment in found.segments if segment.sealed]
+        self._files = LogFiles(disk, owner, found)
         self._index = found.index
         self._synced_index = found.durable
         self._hard_state = found.hard_state
-        self._next_id = found.next_id
         self._stopped = ""
         self._failed = False
         self._found: Recovery | None = found  # until all of it is durable
         self.lacks_space = ""
-        first = found.last.index + 1  # of a segment that would be made now, if there is none
-        newest = [segment for segment in found.segments if not segment.sealed]
-        segment = newest[-1] if newest else Segment(found.next_id, first, first, first - 1, 0)
-        self._tail = Tail(disk, owner, segment)
         self._forked = ""  # why this process may not use it, if it is the child of one that may
         belongs_here(self, disk)
 
@@ -193,12 +187,12 @@ class Wal:
         if torn is not None:
             self._report(TailCut(torn.file, torn.offset, torn.size))
         if found.segments and not found.segments[-1].sealed:
-            self._tail = Tail(self._disk, self._owner, found.segments[-1], closed=found.closed)
+            self._files.tail.closed = found.closed
         else:
-            self._make_segment(self._index.end, continues=False)
-            self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
+            self._files.begin(self._index.end, self._hard_state, continues=False)
+            self._report(SegmentOpened(self._files.tail.segment.id, self._files.tail.segment.first))
         if found.void:
-            self._remove(found.void)
+            self._files.remove(found.void)
             self._report(LogReset(*found.base))
 
     # ── what it holds ───────────────────────────────────────────────────────────────────────────
@@ -228,7 +222,7 @@ class Wal:
         """How many bytes of which segment survive a power loss; ``NO_LOG`` if that is unknown."""
         if self._found is not None or self._failed:
             return NO_LOG
-        return LogEnd(self._tail.segment.id, self._tail.synced)
+        return LogEnd(self._files.tail.segment.id, self._files.tail.synced)
 
     @property
     def hard_state(self) -> HardState:
@@ -238,7 +232,7 @@ class Wal:
     @property
     def segments(self) -> list[Segment]:
         """All segments, oldest first; the last one is active.  Sizes are what was handed over."""
-        return [*self._sealed, self._tail.segment]
+        return self._files.all
 
     def term(self, index: int) -> int:
         """Return the term of the entry at ``index``, or of ``base``."""
@@ -297,7 +291,7 @@ class Wal:
         elif not pieces:
             return
         if durability is _BUFFERED:
-            if self._tail.held >= BUFFER_BYTES or entries[0].index <= self.last_index:
+            if self._files.tail.held >= BUFFER_BYTES or entries[0].index <= self.last_index:
                 self._settle(sync=False)  # a frame supersedes nothing of itself
             for piece in pieces:
                 self._buffer(piece)
@@ -305,7 +299,7 @@ class Wal:
         self._write(pieces, turns, sync=durability is Durability.SYNC)
         self._hard_state = hard_state or self._hard_state
         if entries and self._report is not ignore:
-            self._report(_appended(self._tail.segment, entries))
+            self._report(_appended(self._files.tail.segment, entries))
         self._rotate_if_full()
 
     def append(
@@ -320,7 +314,7 @@ class Wal:
         """
         if self._stopped or self._found is not None:
             self._check_running()
-        index, tail = self._index, self._tail
+        index, tail = self._index, self._files.tail
         if not first == index.last + 1 <= last:
             raise BadInput(f"entries {first} to {last} do not follow entry {index.last}")
         if len(payload) > frame.MAX_PAYLOAD_BYTES:
@@ -336,7 +330,7 @@ class Wal:
                 tail.drop(first)
                 index.last = first - 1
                 raise
-        return tail is not self._tail
+        return tail is not self._files.tail
 
     def flush(self) -> None:
         """Hand everything over to the operating system: from now on it survives this process."""
@@ -362,13 +356,10 @@ class Wal:
         if whole(floor, "an index of the log") > self.last_index + 1:
             raise BadInput(f"the log ends at {self.last_index}: it cannot be cut below {floor}")
         dropped: list[Segment] = []
-        while self._sealed and self._sealed[0].high < floor and len(dropped) != most:
-            oldest, following = self.segments[:2]
+        while self._files.sealed and self._files.sealed[0].high < floor and len(dropped) != most:
             with self._writing():
-                self._disk.remove(oldest.name)
-                self._disk.sync_dir()  # before the next one goes: a crash leaves no hole
-            del self._sealed[0]
-            self._index.cut(max(self.base.index, following.first - 1))
+                oldest = self._files.drop_oldest()
+            self._index.cut(max(self.base.index, self.segments[0].first - 1))
             dropped.append(oldest)
             self._report(SegmentDropped(oldest.id, oldest.low, oldest.high, oldest.size))
         return dropped
@@ -392,10 +383,11 @@ class Wal:
             return
         with self._writing():
             void = self.segments
-            self._make_segment(place, continues=False)
-            self._sealed, self._index, self._synced_index = [], LogIndex(place), place.index
-            self._remove([old.name for old in void])
-        self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
+            self._files.begin(place, self._hard_state, continues=False)
+            self._files.sealed, self._index = [], LogIndex(place)
+            self._synced_index = place.index
+            self._files.remove([old.name for old in void])
+        self._report(SegmentOpened(self._files.tail.segment.id, self._files.tail.segment.first))
         for old in void:
             self._report(SegmentDropped(old.id, old.low, old.high, old.size))
         self._report(LogReset(*place))
@@ -410,7 +402,7 @@ class Wal:
             self._found, self._stopped = None, self._stopped or "it was closed"
             return
         self._write(sync=True)
-        if not self._tail.closed:
+        if not self._files.tail.closed:
             with suppress(DiskFull):
                 self._write([Piece(CLOSED)], sync=True)
         self._stopped = "it was closed"
@@ -481,8 +473,8 @@ class Wal:
         batches = self._index.covering(first, last)
         for batch, payload in read_frames(self._disk, self._owner, batches):
             yield batch, batch.part(payload, first, last)
-        if self._tail.held:
-            batch, payload = self._tail.waiting()
+        if self._files.tail.held:
+            batch, payload = self._files.tail.waiting()
             if batch.first <= last:
                 yield batch, batch.part(payload, first, last)
 
@@ -490,7 +482,7 @@ class Wal:
         """Let entries wait."""
         turns, last = survey_entries(piece.payload)
         self._extend(turns, last)
-        if self._tail.hold(piece.first, last, piece.payload) >= BUFFER_BYTES:
+        if self._files.tail.hold(piece.first, last, piece.payload) >= BUFFER_BYTES:
             with suppress(DiskFull):  # then they wait on, and no more are taken
                 self._settle(sync=False)
 
@@ -499,9 +491,9 @@ class Wal:
         self._synced_index = min(self._synced_index, turns[0].index - 1)
 
     def _settle(self, *, sync: bool) -> None:
-        if self._tail.held and not sync and self._report is ignore:  # the way of every put
+        if self._files.tail.held and not sync and self._report is ignore:  # the way of every put
             try:
-                self._index.batches.append(self._tail.hand_over())
+                self._index.batches.append(self._files.tail.hand_over())
             except DiskFull as error:
                 self._note_space(str(error))
                 raise
@@ -518,7 +510,7 @@ class Wal:
         self, pieces: Sequence[Piece] = (), turns: Sequence[Position] = (), *, sync: bool
     ) -> None:
         """Write what waits and then ``pieces``, whose entries have ``turns``, and take note."""
-        tail, waits = self._tail, self._tail.held > 0
+        tail, waits = self._files.tail, self._files.tail.held > 0
         waited = tail.waiting()[1] if waits and self._report is not ignore else b""
         with self._writing():
             batches = tail.write(pieces, sync=sync)
@@ -536,41 +528,14 @@ class Wal:
             self._report(_appended(tail.segment, unpack_entries(waited)))
 
     def _rotate_if_full(self) -> None:
-        if self._tail.size < self._segment_bytes:
+        if self._files.tail.size < self._segment_bytes:
             return
         self._write(sync=True)  # so that the seal vouches for all before it
         with suppress(DiskFull):  # then this one goes on growing, until there is space
-            self._rotate()
-
-    def _rotate(self) -> None:
-        full = self._tail
-        with self._writing():
-            # The next one first: then a log that ends in a sealed segment has lost one.
-            self._make_segment(self._index.end, continues=True)
-            try:
-                full.write([Piece(SEAL)], sync=True)
-            except DiskFull:
-                self._remove([self._tail.name])
-                self._tail, self._next_id = full, self._next_id - 1
-                raise
-        sealed = full.segment._replace(sealed=True)
-        self._sealed.append(sealed)
-        self._report(SegmentSealed(sealed.id, sealed.low, sealed.high, sealed.size))
-        self._report(SegmentOpened(self._tail.segment.id, self._tail.segment.first))
-
-    def _make_segment(self, before: Position, *, continues: bool) -> None:
-        """Write the file of a new segment, with nothing but a header that holds the hard state."""
-        number, first = self._next_id, before.index + 1
-        header = pack_header(self._owner, number, before, self._hard_state, continues=continues)
-        segment = Segment(number, first, first, first - 1, len(header))
-        files.replace(self._disk, segment.name, header)
-        self._next_id += 1
-        self._tail = Tail(self._disk, self._owner, segment)
-
-    def _remove(self, names: Sequence[str]) -> None:
-        for name in names:
-            self._disk.remove(name)
-        self._disk.sync_dir()
+            with self._writing():
+                full = self._files.rotate(self._index.end, self._hard_state)
+            self._report(SegmentSealed(full.id, full.low, full.high, full.size))
+            self._report(SegmentOpened(self._files.tail.segment.id, self._files.tail.segment.first))
 
 
 def _appended(segment: Segment, entries: Sequence[Entry]) -> Appended:

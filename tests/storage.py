@@ -4,7 +4,7 @@
 never works like that.
 """
 
-from kvraft.ranges import Ranges
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
 from kvraft.tablewriter import Format, TableWriter
 
@@ -37,7 +37,7 @@ def write_table(disk, number, rows, ranges=(), owner="me", **form):
     writer = TableWriter(disk, number, owner, Format(**form))
     for part in whole_keys(in_order(rows)):
         writer.add(part)
-    return finish(writer.finish(Ranges(ranges).rows()))
+    return finish(writer.finish(RangeTombstones(ranges).rows()))
 
 
 def holds(start, stop, key):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import codec
-from kvraft.block import TRAILER_BYTES, Block, seal, unseal
+from kvraft.block import TRAILER_BYTES, Block, pack_block, unpack_block
 from kvraft.errors import Damage, Foreign
 from kvraft.record import MAX_TIMESTAMP
 
@@ -56,36 +56,36 @@ def test_the_format_is_the_same_for_ever():
     head = struct.pack("<I4I4I3Q3B", 3, 63, 63, 64, 65, 65, 65, 65, 70, 9, 3, 1 << 63, 1, 2, 1)
     assert head + b"aa" + b"three" == BODY
     block = BODY + b"\0"
-    assert seal(BODY, 7) == block + struct.pack("<I", zlib.crc32(block, 7))
-    assert seal(b"", 0) == b"\0" + struct.pack("<I", zlib.crc32(b"\0"))
+    assert pack_block(BODY, 7) == block + struct.pack("<I", zlib.crc32(block, 7))
+    assert pack_block(b"", 0) == b"\0" + struct.pack("<I", zlib.crc32(b"\0"))
 
 
 @given(st.binary(max_size=200), st.integers(0, 1 << 40))
 @quick
 def test_what_is_sealed_is_unsealed_at_its_place_and_nowhere_else(body, offset):
-    block = seal(body, offset)
+    block = pack_block(body, offset)
     assert len(block) == len(body) + TRAILER_BYTES
-    assert unseal(block, len(block), offset, "t") == body
+    assert unpack_block(block, len(block), offset, "t") == body
     with pytest.raises(Damage, match=f"t, offset {offset + 1}: a block does not match"):
-        unseal(block, len(block), offset + 1, "t")
+        unpack_block(block, len(block), offset + 1, "t")
 
 
 @pytest.mark.parametrize("name", codec.NUMBERS)
 def test_a_flip_or_a_cut_of_any_byte_is_found(name):
     if name != "none":
         pytest.importorskip({"zstd": "zstandard", "lz4": "lz4.block"}[name])
-    block = seal(BODY * 3, 99, codec.number_of(name))
+    block = pack_block(BODY * 3, 99, codec.number_of(name))
     for at in range(len(block)):
         for mask in (0x01, 0x80, 0xFF):
             flipped = block[:at] + bytes((block[at] ^ mask,)) + block[at + 1 :]
             with pytest.raises(Damage, match="t, offset 99: a block does not match its checksum"):
-                unseal(flipped, len(block), 99, "t")
+                unpack_block(flipped, len(block), 99, "t")
         with pytest.raises(Damage, match="t, offset 99: a block is cut short"):
-            unseal(block[:at], len(block), 99, "t")  # the file ends early
+            unpack_block(block[:at], len(block), 99, "t")  # the file ends early
         with pytest.raises(Damage):
-            unseal(block[:at], at, 99, "t")  # an index that ends it early
+            unpack_block(block[:at], at, 99, "t")  # an index that ends it early
     with pytest.raises(Damage, match="does not match"):
-        unseal(block + b"\0", len(block) + 1, 99, "t")
+        unpack_block(block + b"\0", len(block) + 1, 99, "t")
 
 
 def sealed_as(body, number):
@@ -98,12 +98,12 @@ def test_a_sound_checksum_over_what_cannot_be_unpacked():
         block = sealed_as(BODY, number)
         says = f"t, offset 0: a block needs a codec: there is no codec number {number}"
         with pytest.raises(Foreign, match=says):
-            unseal(block, len(block), 0, "t")
+            unpack_block(block, len(block), 0, "t")
     for number, library in ((1, "zstandard"), (2, "lz4.block")):
         pytest.importorskip(library)
         block = sealed_as(b"nonsense, whatever the codec", number)
         with pytest.raises(Damage, match="t, offset 0: a block cannot be unpacked"):
-            unseal(block, len(block), 0, "t")
+            unpack_block(block, len(block), 0, "t")
 
 
 @given(st.binary(max_size=80), st.integers(0, 3), st.binary(max_size=3))

@@ -10,8 +10,9 @@ from kvraft import clock
 from kvraft.check.model import Effect, Model, Promise, unpacked
 from kvraft.check.properties import Property, Violation
 from kvraft.check.transactions import TransactionChecker
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.machine import Machine
+from kvraft.options import TreeOptions
 from kvraft.record import (
     NOOP,
     Entry,
@@ -249,10 +250,13 @@ def test_a_false_answer_is_found():
 
 def test_a_member_that_holds_something_else_is_found():
     for change, what in (
-        (lambda tree: tree._memtable.put((b"k", 1 << 62, b"else"), 0), "b'k'"),
-        (lambda tree: tree._memtable.put((b"x", 1 << 62, b"more"), 0), "b'x'"),
-        (lambda tree: tree._memtable.put((b"k", 1 << 62, b"1"), 0), "carries"),
-        (lambda tree: tree._memtable.put((SESSIONS + b"c.2", 1 << 62, None), 0), "session/c"),
+        (lambda tree: tree._memtables.active.put((b"k", 1 << 62, b"else"), 0), "b'k'"),
+        (lambda tree: tree._memtables.active.put((b"x", 1 << 62, b"more"), 0), "b'x'"),
+        (lambda tree: tree._memtables.active.put((b"k", 1 << 62, b"1"), 0), "carries"),
+        (
+            lambda tree: tree._memtables.active.put((SESSIONS + b"c.2", 1 << 62, None), 0),
+            "session/c",
+        ),
     ):
         world, checker = watched()
         put(world, checker, b"k", b"1")

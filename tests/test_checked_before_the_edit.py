@@ -13,7 +13,8 @@ import pytest
 
 from kvraft.disk import check_written, copy, replace
 from kvraft.errors import Stopped
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.record import Position
 from kvraft.sim.disk import LIES, SimDisk
 from kvraft.store import Store

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import codec
-from kvraft.block import seal, unseal
+from kvraft.block import pack_block, unpack_block
 from kvraft.errors import BadInput, Foreign
-from kvraft.lsm import TreeOptions
+from kvraft.options import TreeOptions
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table
 from tests.storage import write_table
@@ -130,13 +130,13 @@ def test_numbers_are_the_same_for_ever_and_names_are_checked():
 def test_a_body_that_would_not_shrink_is_stored_as_it_is(name):
     number = codec.number_of(name)
     dense, loose = bytes(range(256)), bytes(256)
-    assert seal(dense, 7, number)[:-5] == dense
-    assert seal(dense, 7, number)[-5] == codec.NONE
-    assert len(seal(loose, 7, number)) < len(loose)
-    assert seal(loose, 7, number)[-5] == number
+    assert pack_block(dense, 7, number)[:-5] == dense
+    assert pack_block(dense, 7, number)[-5] == codec.NONE
+    assert len(pack_block(loose, 7, number)) < len(loose)
+    assert pack_block(loose, 7, number)[-5] == number
     for body in (dense, loose):
-        block = seal(body, 7, number)
-        assert unseal(block, len(block), 7, "t") == body
+        block = pack_block(body, 7, number)
+        assert unpack_block(block, len(block), 7, "t") == body
 
 
 def test_a_table_of_each_codec_reads_the_same(name):

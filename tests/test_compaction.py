@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.compaction import Levelled, Task, Tiered, compact, everything, lasting
+from kvraft.compaction import Levelled, Task, Tiered, compact, everything
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Compacted, CompactionBegan, TableRemoved, TableWritten
 from kvraft.filenames import table_name
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.merge import Keep
-from kvraft.ranges import Ranges
+from kvraft.options import TreeOptions
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Position
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table
@@ -396,8 +397,12 @@ def test_a_range_delete_lasts_while_it_may_hide_anything(deleted, keep, elsewher
     others = [
         replace(info(n, start=a, stop=b), min_timestamp=t) for n, (a, t, b) in enumerate(elsewhere)
     ]
-    left = lasting(Ranges(deleted), keep, others)
-    unknown = lasting(Ranges(deleted), keep, None)
+
+    def hides(start, stop, timestamp):
+        return any(o.min_timestamp < timestamp and o.overlaps(start, stop) for o in others)
+
+    left = RangeTombstones(deleted).lasting(keep.needs, hides)
+    unknown = RangeTombstones(deleted).lasting(keep.needs, lambda *_: True)
     readers = {NOW, *keep.pins, *range(min(keep.floor, NOW), NOW)}
     for key in KEYS:
         stamps = {t for a, t, b in deleted if holds(a, b, key)}

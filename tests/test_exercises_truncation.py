@@ -125,7 +125,7 @@ def test_a_rule_that_differs_and_does_no_harm_is_right(capsys):
         return segment.sealed and segment.high <= marks.flushed and not needed
 
     words = said(capsys, check_may_drop, roomier)
-    assert words.startswith("Right. In 7 situations, the last of them 4 lives full of"), words
+    assert words.startswith("Right. In 7 situations, the last of them 4 runs full of"), words
 
 
 # ── the budget ──────────────────────────────────────────────────────────────────────────────────

@@ -455,3 +455,17 @@ def test_what_is_left_out_makes_no_difference(seed):
             assert one.after.freeze({}) == two.after.freeze({})
             assert [freeze(m, {}) for m in one.sent] == [freeze(m, {}) for m in two.sent]
             assert (one.committed, one.broken) == (two.committed, two.broken)
+
+
+def test_a_rule_may_be_overridden_by_a_method():
+    """It looks at its own member, in a copy as in the original."""
+
+    class Once(Raft):
+        def grant_vote(self, ask, term, vote, last):
+            return self.vote is None and ask.term == term and ask.last_index >= last.index
+
+    raft = cluster(Once).rafts["n1"]
+    copy = fork(fork(raft))
+    assert copy._election._grant_vote.__self__ is copy
+    assert freeze(copy, {}) == freeze(raft, {})
+    assert explore(cluster(Once), Bounds(timeouts=1)).violation is None

@@ -2,13 +2,13 @@
 
 import pytest
 
-from kvraft import identity, manifest, segment, sstable
-from kvraft.disk import RealDisk
+from kvraft import identity, manifest, segment, table_format
 from kvraft.errors import Foreign
+from kvraft.real_disk import RealDisk
 from kvraft.store import Store
 
 
-@pytest.mark.parametrize("kind", [identity, manifest, segment, sstable])
+@pytest.mark.parametrize("kind", [identity, manifest, segment, table_format])
 def test_another_format_is_refused_with_how_to_move(kind, tmp_path, monkeypatch):
     with Store.open(tmp_path) as store:
         store.put(b"k", b"v")

@@ -13,8 +13,9 @@ from kvraft.check.invariants import WorldChecker
 from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import DiskFull, Stopped
 from kvraft.events import DiskFilled, Event, SpaceFound
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.messages import RequestVote
+from kvraft.options import TreeOptions
 from kvraft.replica import Options
 from kvraft.sim import World
 from kvraft.sim.disk import SimDisk

@@ -7,13 +7,13 @@ import pytest
 
 from kvraft.check.invariants import WorldChecker
 from kvraft.cli import main
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten, TimedOut
 from kvraft.events import Crashed
 from kvraft.filenames import is_segment, table_number
 from kvraft.identity import ASIDE, MEMBER, claim, set_aside, successor
 from kvraft.membership import Configuration
 from kvraft.raft import Role
+from kvraft.real_disk import RealDisk
 from kvraft.replica import Options, Replica
 from kvraft.sim import PowerCut, SimDisk, World
 from kvraft.transaction import Stage

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from kvraft.errors import Damage
 from kvraft.levels import Level, Levels
-from kvraft.manifest import State
+from kvraft.range_tombstones import gather
 from kvraft.sim.disk import SimDisk
 from kvraft.snapshot import TreeSnapshot
 from kvraft.sstable import Table
 from kvraft.stats import Counts
+from kvraft.version_edit import State
 from tests.storage import holds, in_order, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=120)
@@ -90,7 +91,7 @@ def test_the_candidates_for_a_key_are_the_tables_whose_spans_hold_it_in_reading_
                 assert not any(holds(a, b, key) for a, _, b in ranges)
     assert levels.newest == max(stamp.values(), default=-1)
     assert levels.numbers == {table.info.number for table in layout.tables}
-    assert levels.ranged == any(layout.ranges.values())
+    assert bool(levels.ranged) == any(layout.ranges.values())
     levels.check()
 
 
@@ -142,7 +143,8 @@ def blocks_between(table, start, stop):
 @given(layouts(), keys, st.none() | keys)
 @quick
 def test_range_deletes_between_two_keys_are_those_of_all_tables(layout, start, stop):
-    rows = Levels(layout.tables).range_rows(start, stop)
+    found = gather([table.ranges for table in Levels(layout.tables).ranged], start, stop)
+    rows = found.rows() if found else []
     every = [each for ranges in layout.ranges.values() for each in ranges]
     for key in PROBES:
         if start <= key and (stop is None or key < stop):
@@ -197,6 +199,6 @@ def test_levels_are_in_use_while_they_are_read_or_a_snapshot_of_them_is_held():
 
 def test_no_tables_are_no_levels():
     levels = Levels()
-    assert (levels.newest, levels.numbers, levels.ranged) == (-1, frozenset(), False)
+    assert (levels.newest, levels.numbers, levels.ranged) == (-1, frozenset(), ())
     assert (levels.candidates(b"a"), levels.runs(b"", None)) == ((), [])
     levels.check()

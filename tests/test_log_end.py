@@ -9,9 +9,9 @@ import pytest
 from kvraft import frame
 from kvraft.errors import Damage, Foreign
 from kvraft.filenames import is_segment
-from kvraft.lsm import TreeOptions
 from kvraft.manifest import load
 from kvraft.membership import Configuration
+from kvraft.options import TreeOptions
 from kvraft.replica import Replica
 from kvraft.segment import read_header
 from kvraft.sim.disk import SimDisk

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from kvraft import lsm
 from kvraft.batch import WriteBatch
 from kvraft.compaction import Levelled, Tiered
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Stopped
 from kvraft.events import Flushed, MemtableFrozen, TableRemoved, TableWritten, TreeOpened
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.mapping import prefix_stop
+from kvraft.options import TreeOptions
+from kvraft.real_disk import RealDisk
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, ORIGIN, Position, Version
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sstable import Table

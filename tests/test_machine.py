@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from kvraft import clock
 from kvraft.errors import BadInput
 from kvraft.events import Applied, Conflicted, Repeated, SessionExpired, Undone
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.machine import Machine
+from kvraft.options import TreeOptions
 from kvraft.record import NOOP, RESERVED, Entry, Kind, TxnId
 from kvraft.session import SESSIONS, WINDOW
 from kvraft.sim import SimDisk

@@ -12,10 +12,11 @@ from kvraft import frame, manifest
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError
 from kvraft.events import TailCut
 from kvraft.filenames import CURRENT
-from kvraft.manifest import Edit, Manifest, State, load
+from kvraft.manifest import Manifest, load
 from kvraft.record import Position
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.tableinfo import TableInfo
+from kvraft.version_edit import Edit, State, encode_edit
 
 ME = "cluster/me"
 
@@ -390,7 +391,7 @@ def test_other_owners_and_other_formats_are_foreign():
         load(disk, "cluster/you")
     header = json.dumps({"format": 3, "owner": ME}).encode()
     disk.truncate(name, 0)
-    disk.append(name, frame.encode(1, header, synced=0, seed=manifest._HEADER_SEED))
+    disk.append(name, frame.encode(1, header, synced=0, seed=manifest.HEADER_SEED))
     with pytest.raises(Foreign, match=f"{name} has format 3"):
         load(disk, ME)
 
@@ -407,7 +408,7 @@ FIELDS += TableInfo.__slots__
 @given(st.sampled_from(FIELDS), st.none() | json_values)
 @settings(deadline=None, derandomize=True, max_examples=300)
 def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
-    table = json.loads(manifest._encode(Edit((info(2),)), 3))["add"][0]
+    table = json.loads(encode_edit(Edit((info(2),)), 3))["add"][0]
     whole = {"add": [table], "remove": [], "flushed": [1, 1], "timestamp": 1, "next_file": 3}
     whole |= {"installed": False, "horizon": 0}
     target = table if field in table else whole

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kvraft import memtable as module
 from kvraft.errors import BadInput
 from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
-from kvraft.ranges import NONE
+from kvraft.range_tombstones import NONE
 from kvraft.record import MAX_KEY_BYTES, MAX_TIMESTAMP, MAX_VALUE_BYTES, ROW_OVERHEAD
 
 keys = st.sampled_from([b"", b"\x00", b"a", b"a\x00", b"ab", b"b", b"\xff", b"\xff\xff"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kvraft import merge as module
 from kvraft.merge import Keep, merge, retain, visible
-from kvraft.ranges import Ranges
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
 
 quick = settings(deadline=None, derandomize=True, max_examples=300)
@@ -70,7 +70,7 @@ def test_a_value_and_a_tombstone_of_one_timestamp_do_not_stop_a_merge():
 
 
 def build(found):
-    return Ranges((start, stamp, stop) for (start, stop), stamp in found)
+    return RangeTombstones((start, stamp, stop) for (start, stop), stamp in found)
 
 
 def seen(rows, deleted, at):

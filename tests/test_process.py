@@ -7,9 +7,9 @@ import pickle
 
 import pytest
 
-from kvraft.disk import RealDisk
 from kvraft.errors import Locked, WrongType
 from kvraft.lsm import Tree
+from kvraft.real_disk import RealDisk
 from kvraft.record import Entry, Kind, Record, TxnId, pack_entries
 from kvraft.sim.disk import SimDisk
 from kvraft.snapshot import Spool

@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import ranges as module
-from kvraft.ranges import NONE, Ranges
+from kvraft import range_tombstones as module
+from kvraft.range_tombstones import NONE, RangeTombstones
 from tests.storage import holds
 
 quick = settings(deadline=None, derandomize=True, max_examples=300)
@@ -31,7 +31,7 @@ def test_the_example_in_the_docstring_holds():
 @given(st.lists(asked, max_size=8), st.integers(0, 7))
 @quick
 def test_every_key_is_covered_by_what_was_asked_for_in_whatever_order(wanted, at):
-    ranges, other_way_round = Ranges(wanted), Ranges(wanted[::-1])
+    ranges, other_way_round = RangeTombstones(wanted), RangeTombstones(wanted[::-1])
     assert bool(ranges) == bool(wanted)
     for key in PROBES:
         stamps = stamps_of(wanted, key)
@@ -46,7 +46,7 @@ def test_rows_between_two_keys_cover_these_and_no_others(wanted, start, stop):
     """As compaction clips them where a table ends: what lies outside is another table's."""
     if stop and start > stop:
         start, stop = stop, start
-    rows = Ranges(wanted).rows(start, stop)
+    rows = RangeTombstones(wanted).rows(start, stop)
     for key in PROBES:
         inside = stamps_of(wanted, key) if holds(start, stop, key) else []
         assert stamps_of(rows, key) == inside
@@ -55,21 +55,25 @@ def test_rows_between_two_keys_cover_these_and_no_others(wanted, start, stop):
     for (_, end), (begin, _) in pairwise(spans):  # fragments never overlap
         assert end
         assert end <= begin
-    assert Ranges(rows).rows() == rows
+    assert RangeTombstones(rows).rows() == rows
     assert len({(begin, t) for begin, t, _ in rows}) == len(rows)
 
 
 @given(st.lists(asked, max_size=6), st.lists(edges, max_size=3))
 @quick
 def test_ranges_cut_anywhere_are_the_same_when_put_together(wanted, cuts):
-    ranges = Ranges(wanted)
+    ranges = RangeTombstones(wanted)
     bounds = [b"", *sorted({cut for cut in cuts if cut}), b""]
     pieces = [ranges.rows(low, high) for low, high in pairwise(bounds)]
-    together = Ranges(row for piece in pieces for row in piece)
+    together = RangeTombstones(row for piece in pieces for row in piece)
     for key in PROBES:
         assert together.covering(key) == ranges.covering(key)
 
 
 def test_no_range_deletes_nothing():
-    assert not Ranges()
-    assert (Ranges().rows(), Ranges().covering(b""), Ranges().newest(b"a")) == ([], (), NONE)
+    assert not RangeTombstones()
+    assert (
+        RangeTombstones().rows(),
+        RangeTombstones().covering(b""),
+        RangeTombstones().newest(b"a"),
+    ) == ([], (), NONE)

@@ -14,10 +14,11 @@ from random import Random
 import pytest
 
 import kvraft.readonly
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Changed, Damage, ReadOnly
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.readonly import ReadOnlyDisk
+from kvraft.real_disk import RealDisk
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
 from kvraft.wal import Durability
@@ -246,7 +247,7 @@ def test_a_directory_that_never_stands_still_is_given_up_on(tmp_path, monkeypatc
 
 WRITER = """
 import sys
-from kvraft.lsm import TreeOptions
+from kvraft.options import TreeOptions
 from kvraft.store import Store
 
 store = Store.open(sys.argv[1], options=TreeOptions(memtable_bytes=4000), segment_bytes=3000)

@@ -7,17 +7,19 @@ from typing import NamedTuple
 import pytest
 
 from kvraft import frame
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Forgotten
 from kvraft.filenames import is_segment
 from kvraft.identity import claim
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.manifest import load
+from kvraft.options import TreeOptions
 from kvraft.options import TreeOptions as Options
+from kvraft.real_disk import RealDisk
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
 from kvraft.segment import ENTRIES, read_header
-from kvraft.sstable import Reach, Table
+from kvraft.sstable import Table
 from kvraft.store import OWNER, Store
+from kvraft.table_format import Reach
 from kvraft.tools.repair import INTACT, repair
 from kvraft.verify import verify
 from kvraft.wal import Wal
@@ -124,7 +126,7 @@ def test_a_table_without_one_of_its_parts_yields_its_rows(tmp_path, part):
         tree.flush()
         [info] = tree.tables
     from kvraft.filenames import table_name
-    from kvraft.sstable import read_footer
+    from kvraft.table_format import read_footer
 
     disk, name = RealDisk(tmp_path), table_name(info.number)
     bounds, _ = read_footer(disk, name, info.size)

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import frame, snapshot, verify
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError, Stopped
 from kvraft.events import Installed, TableWritten
 from kvraft.identity import claim
 from kvraft.log_and_tree import check_disk
 from kvraft.lsm import Tree
 from kvraft.manifest import load
+from kvraft.real_disk import RealDisk
 from kvraft.record import (
     ORIGIN,
     Entry,

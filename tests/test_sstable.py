@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import sstable, tablewriter
+from kvraft import table_format, tablewriter
 from kvraft.block import Block
 from kvraft.bloom import Bloom, Builder
 from kvraft.cache import BlockCache
@@ -19,7 +19,8 @@ from kvraft.errors import BadInput, Damage, Foreign
 from kvraft.filenames import table_name, table_number
 from kvraft.record import Version
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sstable import MAGIC, Table, is_table
+from kvraft.sstable import Table
+from kvraft.table_format import MAGIC, is_table
 from kvraft.tablewriter import Format, Summary, TableWriter, check_table
 from tests.storage import holds, in_order, write_table
 
@@ -343,7 +344,7 @@ def test_foreign_tables_are_told_from_damaged_ones():
 def test_a_sound_checksum_over_nonsense_is_still_no_crash(data, count):
     """A parser that trusts its lengths would raise from deep inside, or allocate gigabytes."""
     for body in (data, struct.pack("<I", count) + data, b"\xff\xff\xff\xff" + data):
-        for parse in (Block, sstable.decode_index):
+        for parse in (Block, table_format.decode_index):
             try:
                 parsed = parse(body)
             except ValueError:
@@ -378,7 +379,7 @@ def test_verify_finds_what_no_checksum_can(monkeypatch):
         with pytest.raises(Damage, match=says):
             check_table(Table.open(disk, 1))
 
-    add, encode, index = Builder.add, Block.encode, sstable.encode_index
+    add, encode, index = Builder.add, Block.encode, table_format.encode_index
     properties = Summary.properties
     planted(Builder, "add", lambda self, keys: add(self, keys[1:]), "not in the filter")
     planted(Block, "encode", lambda rows: encode(rows[::-1]), "must ascend")

@@ -5,7 +5,8 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.sim.disk import SimDisk
 from kvraft.stats import Counts, Stats
 

@@ -9,7 +9,8 @@ from kvraft import store as module
 from kvraft.batch import WriteBatch
 from kvraft.compaction import Levelled, Tiered
 from kvraft.errors import BadInput, Damage, Foreign, Locked, Stopped
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.record import Kind, Position, pack_entries, pack_write, unpack_entries, unpack_writes
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.store import OWNER, Store
@@ -285,7 +286,7 @@ def test_a_range_that_is_deleted_again_and_again_costs_no_more_each_time():
     for _ in range(300):
         store.delete_range(b"a", b"m")
         store.delete_range(b"f", b"z")
-    assert len(store._memtable.ranges.rows()) == 3
+    assert len(store._memtables.active.ranges.rows()) == 3
     with store.view() as view:
         store.put(b"g", b"1")
         store.delete_range(b"f", b"z")

@@ -9,7 +9,8 @@ import pytest
 
 from kvraft.batch import WriteBatch
 from kvraft.compaction import Levelled
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
 from kvraft.wal import Durability
@@ -203,7 +204,7 @@ def test_a_reader_that_is_forgotten_waits_for_no_lock():
     assert together(hold, forget) == []
     store.put(b"a", b"2")
     assert store.stats().rows == 0
-    assert store._keep().pins == ()
+    assert store.readers.keep(store.timestamp).pins == ()
 
 
 def test_closing_while_others_work_leaves_what_was_acknowledged(tmp_path):

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import cli
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
+from kvraft.real_disk import RealDisk
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.store import Store
 from kvraft.tools import inspect, transfer
@@ -418,7 +419,7 @@ def test_documents_hold_what_json_can_hold(store):
 KEYS = 300
 WRITER = f"""
 import sys
-from kvraft.lsm import TreeOptions
+from kvraft.options import TreeOptions
 from kvraft.store import Store
 
 store = Store.open(sys.argv[1], options=TreeOptions(memtable_bytes=4000), segment_bytes=3000)

@@ -7,9 +7,8 @@ import zlib
 
 import pytest
 
-from kvraft import cli, frame, identity, manifest, segment, sstable
+from kvraft import cli, frame, identity, manifest, segment, table_format
 from kvraft.check.invariants import Checker
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput
 from kvraft.events import (
     Appended,
@@ -25,6 +24,7 @@ from kvraft.events import (
     Trace,
     Undone,
 )
+from kvraft.real_disk import RealDisk
 from kvraft.record import RESERVED
 from kvraft.tour import Tour, catalogue_path, load
 from kvraft.tour.story import OPTIONS, TourFailed
@@ -225,13 +225,13 @@ def test_verify_names_file_and_offset_of_damage_and_changes_nothing(capsys, data
 
 def of_another_format(kind, good):
     """Return the bytes of a file of this kind as a version of format 99 would have written them."""
-    if kind is sstable:
-        *rest, now = sstable._FOOTER.unpack_from(good, len(good) - sstable.FOOTER_BYTES)
+    if kind is table_format:
+        *rest, now = table_format._FOOTER.unpack_from(good, len(good) - table_format.FOOTER_BYTES)
         assert now == kind.FORMAT
-        head = sstable._FOOTER.pack(*rest, 99)
-        end = sstable._END.pack(zlib.crc32(head), sstable.MAGIC)
-        return good[: -sstable.FOOTER_BYTES] + head + end
-    seed = identity._SEED if kind is identity else kind._HEADER_SEED
+        head = table_format._FOOTER.pack(*rest, 99)
+        end = table_format._END.pack(zlib.crc32(head), table_format.MAGIC)
+        return good[: -table_format.FOOTER_BYTES] + head + end
+    seed = identity._SEED if kind is identity else kind.HEADER_SEED
     head = frame.decode(good, 0, seed=seed)
     says = json.loads(head.payload)
     assert says["format"] == kind.FORMAT
@@ -241,7 +241,7 @@ def of_another_format(kind, good):
 
 @pytest.mark.parametrize(
     ("pattern", "kind"),
-    [("*.wal", segment), ("MANIFEST-*", manifest), ("*.sst", sstable), ("MEMBER", identity)],
+    [("*.wal", segment), ("MANIFEST-*", manifest), ("*.sst", table_format), ("MEMBER", identity)],
 )
 def test_verify_refuses_another_format_version(capsys, data, pattern, kind):
     path = sorted((data / "n1").glob(pattern))[0]

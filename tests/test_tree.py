@@ -13,7 +13,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kvraft import lsm
 from kvraft.batch import WriteBatch
 from kvraft.compaction import Levelled, Tiered
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Locked
 from kvraft.events import (
     Compacted,
@@ -24,8 +23,10 @@ from kvraft.events import (
     TableWritten,
     TreeOpened,
 )
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
 from kvraft.mapping import prefix_stop
+from kvraft.options import TreeOptions
+from kvraft.real_disk import RealDisk
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, ORIGIN, Position, Version
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
@@ -112,7 +113,7 @@ class Life(RuleBasedStateMachine):
             then, *between_, reverse=reverse
         )
         self.views.append((tree.view(at=at), then))
-        if low > 0 and low - 1 not in tree._keep().pins:
+        if low > 0 and low - 1 not in tree.readers.keep(tree.timestamp).pins:
             with pytest.raises(BadInput, match="may be gone"):
                 tree.get(b"", at=low - 1)
         with pytest.raises(BadInput, match="lies in the future"):

@@ -12,7 +12,8 @@ import pytest
 from kvraft import manifest
 from kvraft.compaction import Levelled, Tiered
 from kvraft.errors import BadInput, Damage, Stopped
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.record import ORIGIN, Position
 from kvraft.sim.disk import WRITES, PowerCut, SimDisk
 from kvraft.store import Store

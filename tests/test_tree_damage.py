@@ -11,7 +11,8 @@ import pytest
 
 from kvraft.compaction import Levelled
 from kvraft.errors import Damage, Foreign
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.record import ORIGIN
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table

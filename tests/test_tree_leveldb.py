@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from kvraft.compaction import Levelled, Tiered
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.store import Store
 from tests.tree_model import do
 

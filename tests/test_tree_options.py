@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 from kvraft.compaction import Levelled, Tiered
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table
 from tests.tree_model import after, assert_same, between, do, random_write

@@ -20,7 +20,8 @@ from kvraft.batch import WriteBatch
 from kvraft.cache import BlockCache
 from kvraft.compaction import Levelled, Task, Tiered
 from kvraft.errors import BadInput, Damage, Stopped
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.record import MAX_KEY_BYTES, Position
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import Table
@@ -226,11 +227,11 @@ def test_9_a_flush_that_ends_during_a_compaction_keeps_its_newer_table(strategy)
         tree.flush()
     for _ in range(3):
         tree.work()
-    assert tree._compacting is not None
+    assert tree._work.compacting is not None
     tree.put(b"a", b"newer")
     tree.delete(b"m")
     tree.flush()
-    assert tree._compacting is not None  # it went on waiting meanwhile
+    assert tree._work.compacting is not None  # it went on waiting meanwhile
     model = dict.fromkeys(KEYS, b"1") | {b"a": b"newer"}
     del model[b"m"]
     assert_same(tree, model)
@@ -357,7 +358,7 @@ def test_12_an_abandoned_iterator_lets_go(forget):
         gc.collect()
     settle(tree)
     assert table_files(disk) == live_files(tree)
-    assert tree._keep().pins == ()
+    assert tree.readers.keep(tree.timestamp).pins == ()
 
 
 def test_12_closing_with_an_iterator_open_is_clean(tmp_path):
@@ -497,7 +498,8 @@ def test_15_a_batch_larger_than_the_memtable_is_one_batch():
 SCRIPT = """
 import hashlib, sys
 from random import Random
-from kvraft.lsm import Tree, TreeOptions
+from kvraft.lsm import Tree
+from kvraft.options import TreeOptions
 from kvraft.compaction import Levelled
 from kvraft.sim.disk import SimDisk
 from tests.tree_model import do, random_write
@@ -530,9 +532,10 @@ def test_16_the_bytes_do_not_depend_on_the_hash_seed_and_the_interpreter_ends_in
     assert int(outputs.pop().split()[0]) > 3
 
 
-CORE = "batch block bloom cache codec compaction disk frame levels lsm manifest memtable merge"
-CORE += " options ranges readers record snapshot sstable stats store tableinfo tables tablewriter"
-CORE += " view wal"
+CORE = "batch block bloom cache codec compaction disk engine frame levels lsm manifest memtable"
+CORE += " long_work merge options range_tombstones readers record snapshot sstable stats store"
+CORE += " tableinfo tables tablewriter"
+CORE += " table_format tree_reads version_edit view wal"
 
 
 @pytest.mark.parametrize("name", CORE.split())

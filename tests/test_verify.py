@@ -3,12 +3,12 @@
 import pytest
 
 from kvraft import frame
-from kvraft.disk import RealDisk
 from kvraft.errors import Damage, Foreign, Forgotten
 from kvraft.filenames import table_name
 from kvraft.identity import claim
 from kvraft.lsm import Tree
 from kvraft.manifest import load
+from kvraft.real_disk import RealDisk
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId
 from kvraft.store import Store
 from kvraft.verify import verify

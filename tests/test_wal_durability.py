@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 import kvraft.tail
 import kvraft.wal
 from kvraft import events, frame
-from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Damage, Stopped
 from kvraft.events import Event
 from kvraft.log_recovery import recover
+from kvraft.real_disk import RealDisk
 from kvraft.record import HardState, pack_entries
 from kvraft.segment import CLOSED, SEAL
 from kvraft.sim.disk import PowerCut, SimDisk
@@ -195,7 +195,8 @@ def test_appends_that_wait_share_a_frame_and_cost_the_disk_nothing() -> None:
 
 def test_what_the_system_has_survives_a_process_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from kvraft.disk import RealDisk; from kvraft.wal import Wal, Durability;"
+        "import os, sys; from kvraft.wal import Wal, Durability;"
+        "from kvraft.real_disk import RealDisk;"
         "from tests.test_wal import ME, run; wal = Wal.open(RealDisk(sys.argv[1]), ME);"
         "wal.save(None, run(1, 1, 3), Durability.OS);"
         "wal.save(None, run(1, 4, 5), Durability.BUFFERED); os._exit(9)"

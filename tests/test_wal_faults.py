@@ -16,10 +16,10 @@ from random import Random
 import pytest
 
 from kvraft import events
-from kvraft.disk import RealDisk
 from kvraft.errors import Damage, DiskFull, Stopped
 from kvraft.events import Event
 from kvraft.log_recovery import KEPT_ASIDE, recover
+from kvraft.real_disk import RealDisk
 from kvraft.record import HardState, Kind, Position, pack_write
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.verify import verify

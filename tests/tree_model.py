@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kvraft.batch import WriteBatch
 from kvraft.compaction import Levelled, Tiered
 from kvraft.filenames import table_name, table_number
-from kvraft.lsm import TreeOptions
+from kvraft.options import TreeOptions
 
 KEYS = [b"", b"\x00", b"a", b"a\x00", b"ab", b"b", b"m", b"n", b"\xc3", b"\xff", b"\xff\xff"]
 

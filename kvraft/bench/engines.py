@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kvraft.batch import WriteBatch
-from kvraft.lsm import TreeOptions
+from kvraft.options import TreeOptions
 from kvraft.store import Store
 from kvraft.wal import Durability
 

@@ -24,7 +24,7 @@ from kvraft.batch import WriteBatch
 from kvraft.errors import Damage
 from kvraft.events import Event, TailCut
 from kvraft.identity import MEMBER
-from kvraft.lsm import TreeOptions
+from kvraft.options import TreeOptions
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.store import Store
 from kvraft.wal import Durability

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 from random import Random
-from types import FunctionType, NoneType
+from types import FunctionType, MethodType, NoneType
 from typing import Any, TypeVar, get_args
 
 from kvraft.contract import Decided, Options, ReadReady, Ready, Role
@@ -126,6 +126,11 @@ def _fork_bytes(thing: bytearray, copies: dict[int, Any], where: str) -> bytearr
     return bytearray(thing)
 
 
+def _fork_method(thing: MethodType, copies: dict[int, Any], where: str) -> MethodType:
+    """Bind a method of the original, a rule that was overridden, to the copy."""
+    return MethodType(thing.__func__, _fork(thing.__self__, copies, where))
+
+
 def _fork_row(thing: Any, copies: dict[int, Any], where: str) -> Any:
     return type(thing)([_fork(item, copies, where) for item in thing])
 
@@ -159,6 +164,8 @@ def _way(kind: type) -> Callable[[Any, dict[int, Any], str], Any] | None:
         return _fork_dict
     if kind is bytearray:
         return _fork_bytes
+    if kind is MethodType:
+        return _fork_method
     return _fork_object if issubclass(kind, CHANGING) else None
 
 
@@ -195,6 +202,8 @@ def _freeze(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Froze
         return tuple(sorted(items, key=itemgetter(0)))
     if kind is bytearray:
         return bytes(thing)
+    if kind is MethodType:
+        return thing.__func__
     if kind is Configuration:  # in which order members are named makes no difference
         parts = (thing.voters, thing.outgoing, thing.learners)
         return tuple(tuple(sorted(names.get(name, name) for name in part)) for part in parts)

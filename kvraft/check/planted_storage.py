@@ -19,7 +19,6 @@ from kvraft.cache import BlockCache
 from kvraft.disk import Disk
 from kvraft.filenames import table_name
 from kvraft.machine import Machine
-from kvraft.manifest import State
 from kvraft.membership import Configuration
 from kvraft.offer import Shipped, Tables
 from kvraft.raft import Ready, Role
@@ -34,6 +33,7 @@ from kvraft.stats import Counts
 from kvraft.tableinfo import TableInfo
 from kvraft.tablewriter import Format, TableWriter
 from kvraft.transaction import Complete, Gatherer, Refusal, Submit, Undo
+from kvraft.version_edit import State
 
 # ── who may cut the log ─────────────────────────────────────────────────────────────────────────
 

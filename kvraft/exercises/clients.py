@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 from kvraft.events import Applied
-from kvraft.lesson import unanswered
+from kvraft.lesson import Wrong, error_text, unanswered
 from kvraft.machine import Machine
 from kvraft.record import Timestamp, TxnId
 from kvraft.replica import Replica
@@ -41,7 +41,7 @@ def check_verdict(verdict: Verdict) -> None:
         try:
             said = verdict(list(copies))
         except Exception as error:  # a learner's function may raise anything
-            print(f"Not yet. For {list(copies)} it raised {type(error).__name__}: {error}")
+            print(f"Not yet. For {list(copies)} it raised {error_text(error)}")
             return
         wrong = _wrong(copies, said)
         if wrong:
@@ -79,19 +79,15 @@ def check_raised(raised: Raised) -> None:
         return
     try:
         wrong = _judge(raised)
-    except _WrongStamp as error:
+    except Wrong as error:
         wrong = str(error)
     except Exception as error:
-        wrong = f"it raised {type(error).__name__}: {error}"
+        wrong = f"it raised {error_text(error)}"
     print(
         f"Not yet. {wrong}"
         if wrong
         else "Right. However far one clock is ahead or behind, no acknowledged write is lost."
     )
-
-
-class _WrongStamp(Exception):
-    """A stamp that can be judged on the spot."""
 
 
 def stamped_by(raised: Raised) -> type[Replica]:
@@ -102,9 +98,7 @@ def stamped_by(raised: Raised) -> type[Replica]:
         def raised(self, timestamp: Timestamp) -> Timestamp:
             stamp = asked(timestamp, self.log_time)
             if type(stamp) is not int or stamp < 0:
-                raise _WrongStamp(
-                    f"raised({timestamp}, {self.log_time}) gives {stamp!r}: no stamp."
-                )
+                raise Wrong(f"raised({timestamp}, {self.log_time}) gives {stamp!r}: no stamp.")
             return stamp
 
     return Stamped
@@ -136,10 +130,6 @@ def _judge(raised: Raised) -> str:
 # ── sessions ────────────────────────────────────────────────────────────────────────────────────
 
 
-class _NoDecision(Exception):
-    """What a learner's ``carry_out`` returned, when it is neither True nor False."""
-
-
 class _Judged(Session):
     """A session whose decisions are a learner's."""
 
@@ -153,7 +143,8 @@ class _Judged(Session):
         known = [number for number in numbers if self._session.outcome(number)]
         passes = self._carry_out(sequence, self.newest, list(known))
         if not isinstance(passes, bool):
-            raise _NoDecision(f"carry_out({sequence}, {self.newest}, {known}) gives {passes!r}")
+            asked = f"carry_out({sequence}, {self.newest}, {known})"
+            raise Wrong(f"{asked} gives {passes!r}: say True or False.")
         return passes
 
     def outcome(self, sequence: int) -> Outcome | None:
@@ -189,10 +180,10 @@ def check_carry_out(carry_out: CarryOut) -> None:
     for arrivals in _arrivals():
         try:
             wrong = _misdone(members, arrivals)
-        except _NoDecision as error:
-            wrong = f"{error}: say True or False."
+        except Wrong as error:
+            wrong = str(error)
         except Exception as error:  # a learner's function may raise anything
-            wrong = f"{_when(arrivals)}, it raised {type(error).__name__}: {error}"
+            wrong = f"{_when(arrivals)}, it raised {error_text(error)}"
         if wrong:
             print(f"Not yet. {wrong}")
             return

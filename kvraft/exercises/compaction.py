@@ -27,7 +27,7 @@ from unittest import mock
 from kvraft import compaction
 from kvraft.compaction import Levelled, Task, Tiered
 from kvraft.errors import KvraftError
-from kvraft.lesson import unanswered
+from kvraft.lesson import agrees, error_text, unanswered, yes_or_no
 from kvraft.record import Timestamp, label
 from kvraft.sim.load import SMALL, Load, cost_of, writes_of
 from kvraft.tableinfo import TableInfo, read_order, span_of
@@ -127,7 +127,7 @@ class Asked:
             task = self._pick(tables)
             self.wrong = "" if task is None else _impossible(task, tables)
         except Exception as error:
-            self.wrong = f"it raised {type(error).__name__}: {error}"
+            self.wrong = f"it raised {error_text(error)}"
         if self.wrong:
             self.wrong = f"For {_listed(tables)} {self.wrong}"
             return None
@@ -225,14 +225,15 @@ class Situation(NamedTuple):
         return compaction.droppable([merged], self.others)(KEY, TIMESTAMP)
 
     def __str__(self) -> str:
+        begins = f"A tombstone of {KEY.decode()}, timestamp {TIMESTAMP}."
         if not self.others:
-            return "There are no other tables."
+            return f"{begins} There are no other tables."
         tables = [
             f"one on level {each.level} with keys {_span(each)}, timestamps "
             f"{each.min_timestamp} to {each.max_timestamp}"
             for each in self.others
         ]
-        return f"Other tables: {'; '.join(tables)}."
+        return f"{begins} Other tables: {'; '.join(tables)}."
 
 
 def _span(info: TableInfo) -> str:
@@ -278,33 +279,26 @@ def check_may_drop(rule: Rule) -> None:
     """Print whether ``rule`` lets tombstones go when they may, else where not."""
     if unanswered(lambda: rule(KEY, TIMESTAMP, ())):
         return
-    cases = situations()
-    for case in cases:
-        if wrong := _compare(rule, case):
-            print(f"Not yet. A tombstone of k, timestamp {TIMESTAMP}. {case} {wrong}")
-            return
+    count = agrees(situations(), lambda case: _compare(rule, case))
+    if count is None:
+        return
     try:
         wrong, gone = _merged_by(rule)
     except Exception as error:
-        print(f"Not yet. In a real tree your rule raised {type(error).__name__}: {error}")
+        print(f"Not yet. In a real tree your rule raised {error_text(error)}")
         return
     if wrong:
         print(f"Not yet. In a real tree {wrong}")
         return
     print(
-        f"Right. It agrees in all {len(cases)} situations; in real trees it let {gone:,} "
+        f"Right. It agrees in all {count} situations; in real trees it let {gone:,} "
         "tombstones go, and nothing came back."
     )
 
 
 def _compare(rule: Rule, case: Situation) -> str:
     """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
-    try:
-        said = rule(KEY, TIMESTAMP, case.others)
-    except Exception as error:
-        return f"Your rule raised {type(error).__name__}: {error}"
-    if not isinstance(said, bool):
-        return f"Your rule gives {said!r}: give True or False."
+    said = yes_or_no(lambda: rule(KEY, TIMESTAMP, case.others))
     if said == case.right:
         return ""
     if said:

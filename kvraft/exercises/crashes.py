@@ -28,7 +28,7 @@ from kvraft.check.crashes import (
     states,
 )
 from kvraft.errors import Damage
-from kvraft.lsm import TreeOptions
+from kvraft.options import TreeOptions
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
 from kvraft.wal import Durability

@@ -24,7 +24,7 @@ from kvraft.check import scenario
 from kvraft.check.properties import Violation
 from kvraft.check.raft import watch
 from kvraft.contract import Options, Role
-from kvraft.lesson import unanswered
+from kvraft.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.messages import RequestVote
 from kvraft.raft import Raft
 from kvraft.record import ORIGIN, Position
@@ -67,13 +67,9 @@ class Situation:
     def __str__(self) -> str:
         voted = f"voted for {self.vote} there" if self.vote else "has not voted there"
         return (
-            f"A member is in term {self.term} and {voted}; its log {_ends(self.ours)}. "
-            f"n1 asks for a vote in term {self.asked}; its log {_ends(self.theirs)}."
+            f"A member is in term {self.term} and {voted}; its log {ends(self.ours)}. "
+            f"n1 asks for a vote in term {self.asked}; its log {ends(self.theirs)}."
         )
-
-
-def _ends(last: Position) -> str:
-    return f"ends with entry {last.index} of term {last.term}" if last.index else "is empty"
 
 
 def situations() -> list[Situation]:
@@ -82,10 +78,10 @@ def situations() -> list[Situation]:
 
 
 def _situations() -> Iterator[Situation]:
-    ends = [ORIGIN, *(Position(*end) for end in product(range(1, 4), range(1, 4)))]
+    last = [ORIGIN, *(Position(*end) for end in product(range(1, 4), range(1, 4)))]
     for term in range(1, 5):
         for asked, vote, ours, theirs in product(
-            range(1, term + 1), (None, "n1", "n2"), ends, ends
+            range(1, term + 1), (None, "n1", "n2"), last, last
         ):
             if ours.term <= term and theirs.term < asked:
                 yield Situation(term, vote, ours, asked, theirs)
@@ -95,12 +91,9 @@ def check_grant_vote(rule: Rule) -> None:
     """Print whether ``rule`` is Raft's rule of voting, else where it goes wrong."""
     if unanswered(lambda: Situation(1, None, ORIGIN, 1, ORIGIN).ask(rule)):
         return
-    tried = situations()
-    for situation in tried:
-        wrong = _compare(rule, situation)
-        if wrong:
-            print(f"Not yet. {situation} {wrong}")
-            return
+    tried = agrees(situations(), lambda situation: _compare(rule, situation))
+    if tried is None:
+        return
     known = [scenario.load(name) for name in SITUATIONS]
     try:
         leaders = sum(storm(rule, seed) for seed in range(STORMS))
@@ -110,28 +103,19 @@ def check_grant_vote(rule: Rule) -> None:
         print(f"Not yet. In a cluster with faults it breaks a promise: {violation}")
         return
     except Exception as error:
-        print(f"Not yet. In a cluster with faults, your rule raised {_told(error)}")
+        print(f"Not yet. In a cluster with faults, your rule raised {error_text(error)}")
         return
     print(
-        f"Right. It agrees with Raft in {len(tried):,} situations; it elected {leaders:,} leaders "
+        f"Right. It agrees with Raft in {tried:,} situations; it elected {leaders:,} leaders "
         f"in {STORMS} clusters with faults, never two in a term; and it held in the "
         f"{len(SITUATIONS)} situations in which another implementation did not."
     )
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
 def _compare(rule: Rule, situation: Situation) -> str:
     """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
     right = situation.ask(rules.grant_vote)
-    try:
-        said = situation.ask(rule)
-    except Exception as error:
-        return f"Your rule raised {_told(error)}"
-    if not isinstance(said, bool):
-        return f"Your rule gives {said!r}: give True or False."
+    said = yes_or_no(lambda: situation.ask(rule))
     if said == right:
         return ""
     does, does_not = ("gives", "does not") if said else ("refuses", "gives it")

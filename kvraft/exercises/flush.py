@@ -18,13 +18,14 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.events import MemtableFrozen
-from kvraft.lesson import unanswered
-from kvraft.lsm import Tree, View
+from kvraft.lesson import Wrong, agrees, called, error_text, unanswered, yes_or_no
+from kvraft.lsm import Tree
 from kvraft.merge import Keep, retain
 from kvraft.record import Row, Timestamp
 from kvraft.replica import Options, Replica
 from kvraft.sim.alone import Alone, Gauge
 from kvraft.sim.disk import SimDisk
+from kvraft.view import View
 
 # ── when to freeze ──────────────────────────────────────────────────────────────────────────────
 
@@ -74,25 +75,19 @@ class Outcome(NamedTuple):
     frozen: list[MemtableFrozen]
 
 
-class NoAnswer(Exception):
-    """A learner's function returned something that is no answer; the text says what."""
-
-
 def run(load: Load, trigger: Trigger | None = None) -> Outcome:
     """Let a member live through ``load`` under ``trigger``, its own rule if ``None``.
 
-    Then it crashes, and must hold what was written.  Raises :class:`NoAnswer` for what is neither
-    ``True`` nor ``False``, and whatever the trigger raises.
+    Then it crashes, and must hold what was written.  Raises
+    :class:`~kvraft.lesson.Wrong` if the trigger raises, or gives neither ``True`` nor ``False``.
     """
 
     class Triggered(Replica):
         def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
             if trigger is None:
                 return super().should_freeze(memtable_bytes, log_bytes, waiting)
-            answer = trigger(memtable_bytes, log_bytes, waiting)
-            if not isinstance(answer, bool):
-                raise NoAnswer(f"gives {answer!r}: give True or False")
-            return answer
+            asked = trigger
+            return yes_or_no(lambda: asked(memtable_bytes, log_bytes, waiting), "your rule")
 
     member = Alone(LIMITS, replica=Triggered)
     gauges = member.drive(load.pairs(), load.slices)
@@ -111,11 +106,8 @@ def check_should_freeze(trigger: Trigger) -> None:
     for load in LOADS:
         try:
             outcome = run(load, trigger)
-        except NoAnswer as error:
-            print(f"Not yet. In {load.says} your rule {error}.")
-            return
-        except Exception as error:
-            print(f"Not yet. In {load.says} your rule raised {type(error).__name__}: {error}")
+        except Wrong as error:
+            print(f"Not yet. In {load.says} {error}")
             return
         wrong = _judge(load, outcome)
         if wrong:
@@ -181,10 +173,10 @@ class Case(NamedTuple):
         return [(timestamp, value) for _, timestamp, value in retain(rows, Keep(self.views))]
 
     def ask(self, rule: Rule) -> Versions:
-        """Return what ``rule`` keeps, or raise :class:`NoAnswer` if that is no list of versions."""
-        answer = rule(list(self.versions), list(self.views))
+        """Return what ``rule`` keeps; raises ``Wrong`` if that is not a list of versions."""
+        answer = called(lambda: rule(list(self.versions), list(self.views)))
         if not isinstance(answer, list | tuple) or any(v not in self.versions for v in answer):
-            raise NoAnswer(f"gives {answer!r}: give a list of some of the versions")
+            raise Wrong(f"Your rule gives {answer!r}: give a list of some of the versions.")
         return list(answer)
 
     def __str__(self) -> str:
@@ -211,17 +203,13 @@ def check_kept(rule: Rule) -> None:
     """Print whether ``rule`` keeps what somebody can still see, and nothing else."""
     if unanswered(lambda: rule([(1, b"v")], [])):
         return
-    count = 0
-    for case in cases():
-        wrong = _compare(rule, case)
-        if wrong:
-            print(f"Not yet. {case} {wrong}")
-            return
-        count += 1
+    count = agrees(cases(), lambda case: _compare(rule, case))
+    if count is None:
+        return
     try:
         rows = sum(_beside_a_tree(rule, seed) for seed in range(ROUNDS))
     except Exception as error:
-        print(f"Not yet. Beside a tree your rule raised {type(error).__name__}: {error}")
+        print(f"Not yet. Beside a tree your rule raised {error_text(error)}")
         return
     print(
         f"Right. It agrees with the module in {count:,} situations, and {ROUNDS} trees with open "
@@ -231,13 +219,7 @@ def check_kept(rule: Rule) -> None:
 
 def _compare(rule: Rule, case: Case) -> str:
     """Return what is wrong with what ``rule`` keeps, ``""`` if nothing is."""
-    right = case.right()
-    try:
-        said = case.ask(rule)
-    except NoAnswer as error:
-        return f"Your rule {error}."
-    except Exception as error:
-        return f"Your rule raised {type(error).__name__}: {error}"
+    right, said = case.right(), case.ask(rule)
     missing = [timestamp for timestamp, value in right if (timestamp, value) not in said]
     spare = [timestamp for timestamp, value in said if (timestamp, value) not in right]
     if missing and missing[-1] == right[-1][0]:

@@ -10,14 +10,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 from kvraft import frame
+from kvraft.display import listed
 from kvraft.errors import Damage
 from kvraft.frame import MAGIC, Frame
-from kvraft.lesson import unanswered
+from kvraft.lesson import agrees, called, unanswered
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.sim.disk import SimDisk
 from kvraft.wal import Wal
@@ -140,6 +141,9 @@ class Bytes(NamedTuple):
     says: str
     data: bytes
 
+    def __str__(self) -> str:
+        return f"{self.says}:"
+
 
 def rows() -> list[bytes]:
     """Return files of no frame, one frame, and so on, all sound; each goes on where one ends."""
@@ -188,23 +192,14 @@ def check_scan(scanner: Scanner) -> None:
     """Print whether ``scanner`` finds what ``kvraft.frame.scan`` finds, else where it does not."""
     if unanswered(lambda: scanner(b"", SEED), "function"):
         return
-    count = 0
-    for case in files():
-        count += 1
-        wrong = _compare(scanner, case)
-        if wrong:
-            print(f"Not yet. {case.says}: {wrong}")
-            return
-    print(f"Right. It agrees with kvraft.frame.scan on all {count:,} files.")
+    if (count := agrees(files(), lambda case: _compare(scanner, case))) is not None:
+        print(f"Right. It agrees with kvraft.frame.scan on all {count:,} files.")
 
 
 def _compare(scanner: Scanner, case: Bytes) -> str:
     """Return what is wrong with what ``scanner`` finds in a file, ``""`` if nothing is."""
     right = sound(case.data)
-    try:
-        said: Any = scanner(case.data, SEED)
-    except Exception as error:
-        return f"your function raised {type(error).__name__}: {error}"
+    said: Any = called(lambda: scanner(case.data, SEED), "your function")
     if not (isinstance(said, tuple) and len(said) == 2):
         return f"your function gives {_shown(said)}: give two things, a list of offsets and the end"
     if (list(said[0]) if isinstance(said[0], list | tuple) else said[0], said[1]) == right:
@@ -236,6 +231,9 @@ class Situation(NamedTuple):
     after: list[Frame]
     offset: int
     right: str
+
+    def __str__(self) -> str:
+        return f"{self.says}."
 
 
 def situations() -> Iterator[Situation]:
@@ -291,29 +289,20 @@ def check_torn_or_damage(judge: Judge) -> None:
     """Print whether ``judge`` tells torn tails from damage as ``kvraft.frame.scan`` does."""
     if unanswered(lambda: judge([], 0)):
         return
-    count = 0
-    for case in situations():
-        count += 1
-        wrong = _misjudged(judge, case)
-        if wrong:
-            print(f"Not yet. {case.says}. {wrong}")
-            return
-    print(f"Right. It agrees with kvraft.frame.scan on all {count} logs.")
+    if (count := agrees(situations(), lambda case: _misjudged(judge, case))) is not None:
+        print(f"Right. It agrees with kvraft.frame.scan on all {count} logs.")
 
 
 def _misjudged(judge: Judge, case: Situation) -> str:
     """Return what is wrong with what ``judge`` says of a bad frame, ``""`` if nothing is."""
-    try:
-        said: Any = judge(list(case.after), case.offset)
-    except Exception as error:
-        return f"Your rule raised {type(error).__name__}: {error}"
+    said: Any = called(lambda: judge(list(case.after), case.offset))
     if not isinstance(said, str) or said not in WORDS:
         return f'Your rule gives {_shown(said)}: give "torn" or "damage".'
     if said == case.right:
         return ""
     behind = "No sound frame is behind it"
     if case.after:
-        behind = f"The sound frames behind it have synced {_listed(f.synced for f in case.after)}"
+        behind = f"The sound frames behind it have synced {listed(f.synced for f in case.after)}"
     which = "one was" if case.right == "damage" else "none was"
     return (
         f"{behind}. Your rule says {said!r}, right is {case.right!r}: {which} written after a sync "
@@ -324,9 +313,4 @@ def _misjudged(judge: Judge, case: Situation) -> str:
 def _told(shape: Sequence[int]) -> str:
     saves = "one save" if len(shape) == 1 else f"{len(shape)} saves, each synced,"
     frames = "frame" if shape[-1] == 1 else "frames"
-    return f"A log of {saves} of {_listed(shape)} {frames}"
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    *some, last = map(str, numbers)
-    return f"{', '.join(some)} and {last}" if some else last
+    return f"A log of {saves} of {listed(shape)} {frames}"

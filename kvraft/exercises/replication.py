@@ -20,7 +20,7 @@ from kvraft.check.properties import Violation
 from kvraft.check.raft import watch
 from kvraft.contract import Options
 from kvraft.errors import KvraftError
-from kvraft.lesson import unanswered
+from kvraft.lesson import agrees, called, error_text, unanswered
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.raft import Raft
@@ -79,29 +79,21 @@ def check_advance_commit(rule: Rule) -> None:
     """Print whether ``rule`` is Raft's rule of commitment, else where it goes wrong."""
     if unanswered(lambda: Situation(1, 0, (1,), (1,)).ask(rule)):
         return
-    count = 0
-    for situation in _situations():
-        wrong = _compare(rule, situation)
-        if wrong:
-            print(f"Not yet. {situation} {wrong}")
-            return
-        count += 1
+    count = agrees(_situations(), lambda situation: _compare(rule, situation))
+    if count is None:
+        return
     try:
         committed = sum(_run(rule, seed) for seed in SEEDS)
     except Violation as violation:
         print(f"Not yet. In a cluster with faults it breaks a promise: {violation}")
         return
     except Exception as error:
-        print(f"Not yet. Leading a cluster with faults, your rule raised {_told(error)}")
+        print(f"Not yet. Leading a cluster with faults, your rule raised {error_text(error)}")
         return
     print(
         f"Right. It agrees with Raft in {count:,} situations, and led {len(SEEDS)} clusters "
         f"through crashes, partitions and loss: {committed:,} entries committed, none lost."
     )
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 # ── situations ──────────────────────────────────────────────────────────────────────────────────
@@ -134,10 +126,7 @@ def _draw(random: Random) -> Situation:
 def _compare(rule: Rule, situation: Situation) -> str:
     """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
     right = situation.ask(rules.advance_commit)
-    try:
-        said = situation.ask(rule)
-    except Exception as error:
-        return f"Your rule raised {_told(error)}"
+    said = called(lambda: situation.ask(rule))
     if type(said) is not int:
         return f"Your rule gives {said!r}, which is not a number: give the commit index."
     if said == right:

@@ -30,7 +30,7 @@ from kvraft.contract import Role
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError, NotLeader
 from kvraft.events import Delivered
-from kvraft.lesson import unanswered
+from kvraft.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.messages import RequestVote
 from kvraft.raft import Raft
 from kvraft.record import ORIGIN, HardState, Position
@@ -162,17 +162,13 @@ class Logs(NamedTuple):
         return rule(RequestVote("n1", "n2", term, *self.theirs), self.ours)
 
     def __str__(self) -> str:
-        return f"The candidate's log {_ends(self.theirs)}, the voter's {_ends(self.ours)}."
-
-
-def _ends(last: Position) -> str:
-    return f"ends with entry {last.index} of term {last.term}" if last.index else "is empty"
+        return f"The candidate's log {ends(self.theirs)}, the voter's {ends(self.ours)}."
 
 
 def situations() -> list[Logs]:
     """Return all pairs of short logs' ends, those of the shortest logs first."""
-    ends = [ORIGIN, *(Position(*end) for end in product(range(1, 5), range(1, 5)))]
-    pairs = [Logs(theirs, ours) for theirs, ours in product(ends, ends)]
+    last = [ORIGIN, *(Position(*end) for end in product(range(1, 5), range(1, 5)))]
+    pairs = [Logs(theirs, ours) for theirs, ours in product(last, last)]
     return sorted(pairs, key=lambda pair: sum(pair.theirs) + sum(pair.ours))
 
 
@@ -225,20 +221,17 @@ def check_up_to_date(rule: Rule) -> None:
     """Print whether ``rule`` compares logs as Raft does, else where it goes wrong and to what."""
     if unanswered(lambda: Logs(ORIGIN, ORIGIN).ask(rule)):
         return
-    pairs = situations()
-    for pair in pairs:
-        wrong = _compare(rule, pair)
-        if wrong:
-            print(f"Not yet. {pair} {wrong}")
-            _print_consequence(rule)
-            return
+    pairs = agrees(situations(), lambda pair: _compare(rule, pair))
+    if pairs is None:
+        _print_consequence(rule)
+        return
     try:
         reports = explored(rule)
     except NotLeader:
         print("Not yet. In a cluster nobody is elected, though all logs are empty.")
         return
     except Exception as error:
-        print(f"Not yet. In a cluster your rule raised {type(error).__name__}: {error}")
+        print(f"Not yet. In a cluster your rule raised {error_text(error)}")
         return
     for report in reports:
         if report.violation is not None:
@@ -246,7 +239,7 @@ def check_up_to_date(rule: Rule) -> None:
             return
     states = sum(report.states for report in reports)
     print(
-        f"Right. It agrees with Raft on all {len(pairs)} pairs of logs, and nothing broke in "
+        f"Right. It agrees with Raft on all {pairs} pairs of logs, and nothing broke in "
         f"{states:,} states that a cluster with it can come to."
     )
 
@@ -254,12 +247,7 @@ def check_up_to_date(rule: Rule) -> None:
 def _compare(rule: Rule, pair: Logs) -> str:
     """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
     right = pair.ask(rules.up_to_date)
-    try:
-        said = pair.ask(rule)
-    except Exception as error:
-        return f"Your rule raised {type(error).__name__}: {error}"
-    if not isinstance(said, bool):
-        return f"Your rule gives {said!r}: give True or False."
+    said = yes_or_no(lambda: pair.ask(rule))
     if said == right:
         return ""
     return f"Your rule says {said}, Raft {right}: {_reason(pair)}."

@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.draft import Draft
-from kvraft.lesson import unanswered
+from kvraft.lesson import Wrong, agrees, called, unanswered, yes_or_no
 from kvraft.lsm import Tree
 from kvraft.machine import Machine
 from kvraft.record import (
@@ -46,10 +46,6 @@ GatherRule = Callable[[list[Entry]], Split]
 WRITERS = (TxnId("ann", 0, 1), TxnId("ann", 0, 2), TxnId("bob", 0, 1))
 SHORT = 4
 LONG_LOGS = 150
-
-
-class WrongAnswer(Exception):
-    """What a learner's function gave is no answer; the text says what it did."""
 
 
 def _record(txn: TxnId, commit: bool) -> Record:
@@ -97,12 +93,13 @@ def told(entries: Sequence[Entry]) -> str:
 
 
 def _split(rule: GatherRule, entries: list[Entry]) -> Split:
-    answer = rule(list(entries))
+    answer = called(lambda: rule(list(entries)), "your rule")
     try:
         complete, undone = ([list(each) for each in part] for part in answer)
     except (TypeError, ValueError):
-        raise WrongAnswer(
-            f"gives {answer!r:.80}: give two lists of lists of indexes, complete and undone"
+        raise Wrong(
+            f"your rule gives {answer!r:.80}: give two lists of lists of indexes, complete and "
+            "undone."
         ) from None
     return complete, undone
 
@@ -116,12 +113,8 @@ def check_gather(rule: GatherRule) -> None:
         right = right_split(entries)
         try:
             said = _split(rule, entries)
-        except WrongAnswer as error:
-            print(f"Not yet. For a log of {told(entries)}, your rule {error}.")
-            return
-        except Exception as error:
-            what = f"{type(error).__name__}: {error}"
-            print(f"Not yet. For a log of {told(entries)}, your rule raised {what}")
+        except Wrong as error:
+            print(f"Not yet. For a log of {told(entries)}, {error}")
             return
         if said != right:
             print(f"Not yet. A log of {told(entries)}: {_difference(said, right, entries)}")
@@ -214,22 +207,14 @@ def check_holds(rule: HoldsRule) -> None:
     """Print whether ``rule`` lets a transaction take effect exactly if what it read still holds."""
     if unanswered(lambda: rule({}, {}), "condition"):
         return
-    count = 0
-    for case in cases():
+
+    def wrong_in(case: Case) -> str:
+        said = yes_or_no(lambda: rule(dict(case.reads), dict(case.versions)))
         right = right_holds(case)
-        try:
-            said = rule(dict(case.reads), dict(case.versions))
-        except Exception as error:
-            print(f"Not yet. {case} Your rule raised {type(error).__name__}: {error}")
-            return
-        if not isinstance(said, bool):
-            print(f"Not yet. {case} Your rule gives {said!r:.60}: give True or False.")
-            return
-        if said is not right:
-            print(f"Not yet. {case} {_why(case, right)}")
-            return
-        count += 1
-    print(f"Right. It decides as the state machine does in {count} situations.")
+        return "" if said is right else _why(case, right)
+
+    if (count := agrees(cases(), wrong_in)) is not None:
+        print(f"Right. It decides as the state machine does in {count} situations.")
 
 
 def _why(case: Case, right: bool) -> str:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from kvraft.compaction import Levelled
 from kvraft.errors import BadInput, Damage, KvraftError, TimedOut
 from kvraft.events import Marks, SnapshotTaken
-from kvraft.lesson import UNANSWERED, unanswered
+from kvraft.lesson import UNANSWERED, Wrong, error_text, unanswered
 from kvraft.raft import Options as RaftOptions
 from kvraft.raft import Role
 from kvraft.replica import Options, Replica
@@ -47,10 +47,6 @@ Rule = Callable[[Segment, Marks, list[int], int], bool]
 """``may_drop(segment, marks, matches, retained)``."""
 
 
-class WrongRule(Exception):
-    """A learner's rule did something that can be judged on the spot; the text says what."""
-
-
 class Trial(NamedTuple):
     """A world to try a rule in: what it ``says``, and what is wrong with what came of it."""
 
@@ -61,8 +57,8 @@ class Trial(NamedTuple):
 def ruled(rule: Rule | None) -> type[Replica]:
     """Return members that cut their logs by ``rule``, by their own if it is ``None``.
 
-    They look after a snapshot in flight themselves.  They raise :class:`WrongRule` where a rule
-    gives no answer, or would remove the file that is being written.
+    They look after a snapshot in flight themselves.  They raise :class:`~kvraft.lesson.Wrong` where
+    a rule gives no answer, or would remove the file that is being written.
     """
     if rule is None:
         return Replica
@@ -72,9 +68,9 @@ def ruled(rule: Rule | None) -> type[Replica]:
         def may_drop(self, segment: Segment) -> bool:
             answer = asked(segment, self.marks, matches_of(self), retained_from(self, segment))
             if not isinstance(answer, bool):
-                raise WrongRule(f"gives {answer!r}: give True or False")
+                raise Wrong(f"gives {answer!r}: give True or False")
             if answer and not segment.sealed:
-                raise WrongRule(
+                raise Wrong(
                     "lets the active segment go: it is being written, and has an end only when it "
                     "is sealed"
                 )
@@ -116,7 +112,7 @@ def check_may_drop(rule: Rule) -> None:
             print(f"Not yet. {trial.says}: {wrong}")
             return
     print(
-        f"Right. In {len(TRIALS)} situations, the last of them {ROUNDS} lives full of crashes, no "
+        f"Right. In {len(TRIALS)} situations, the last of them {ROUNDS} runs full of crashes, no "
         "write was lost, no snapshot was sent needlessly, and no log was kept for ever."
     )
 
@@ -125,7 +121,7 @@ def judge(trial: Trial, rule: Rule) -> str:
     """Return what is wrong with what came of ``rule`` in ``trial``, ``""`` if nothing is."""
     try:
         return trial.run(rule)
-    except WrongRule as error:
+    except Wrong as error:
         return f"your rule {error}."
     except BadInput as error:
         return f"a member cannot go on, for it still needs entries that are gone ({error})."
@@ -139,10 +135,10 @@ def judge(trial: Trial, rule: Rule) -> str:
     except KvraftError as error:
         return f"the cluster stopped: {error}."
     except Exception as error:
-        return f"your rule raised {type(error).__name__}: {error}."
+        return f"your rule raised {error_text(error)}."
 
 
-class _Life:
+class _Run:
     """A world whose members cut their logs by ``rule``, and what was written to it."""
 
     def __init__(self, rule: Rule | None, seed: int = 9) -> None:
@@ -185,29 +181,29 @@ def _sealed_bytes(replica: Replica) -> int:
 
 
 def _crash(rule: Rule) -> str:
-    life = _Life(rule)
-    life.write(130)
-    life.crash_all()
-    return life.lost()
+    run = _Run(rule)
+    run.write(130)
+    run.crash_all()
+    return run.lost()
 
 
 def _few_keys(rule: Rule) -> str:
-    life = _Life(rule)
-    life.write(150, keys=4)
-    life.crash_all()
-    return life.lost()
+    run = _Run(rule)
+    run.write(150, keys=4)
+    run.crash_all()
+    return run.lost()
 
 
 def _back_in_time(rule: Rule) -> str:
-    life = _Life(rule)
-    life.write(110)
-    away = life.lose_one(70)
-    life.world.restart(away)
-    return life.lost() or _needless(life, away)
+    run = _Run(rule)
+    run.write(110)
+    away = run.lose_one(70)
+    run.world.restart(away)
+    return run.lost() or _needless(run, away)
 
 
-def _needless(life: _Life, away: str) -> str:
-    if not life.world.trace.of(SnapshotTaken):
+def _needless(run: _Run, away: str) -> str:
+    if not run.world.trace.of(SnapshotTaken):
         return ""
     return (
         f"{away} came back, the log since then was well within the budget, and yet it had to be "
@@ -216,45 +212,45 @@ def _needless(life: _Life, away: str) -> str:
 
 
 def _another_leader(rule: Rule) -> str:
-    life = _Life(rule)
-    world = life.world
-    life.write(110)
-    away = life.lose_one(70)
+    run = _Run(rule)
+    world = run.world
+    run.write(110)
+    away = run.lose_one(70)
     other = next(name for name in world.replicas if name != world.leader())
     world.transfer(other)
     world.run_until(lambda: world.leader() == other)
     world.restart(away)
-    life.write(1)
-    return life.lost() or _needless(life, away)
+    run.write(1)
+    return run.lost() or _needless(run, away)
 
 
 def _away_for_good(rule: Rule) -> str:
-    life = _Life(rule)
-    life.write(110)
-    away = life.lose_one(20)
+    run = _Run(rule)
+    run.write(110)
+    away = run.lose_one(20)
     most = 0
     for _ in range(14):
-        life.write(20)
-        most = max(most, life.sealed_bytes())
+        run.write(20)
+        most = max(most, run.sealed_bytes())
     if most > RETAIN_BYTES + 4 * LIMITS.segment_bytes:
         return (
             f"a member held {most:,} bytes of sealed log. Log behind an absent member's back is "
             f"kept only while no more than {RETAIN_BYTES:,} bytes are retained."
         )
-    life.world.restart(away)
-    return life.lost()
+    run.world.restart(away)
+    return run.lost()
 
 
 def _at_rest(rule: Rule) -> str:
-    life = _Life(rule)
-    life.write(100)
-    while any(r.wal.segments[-1].high >= r.wal.segments[-1].first for r in _all(life)):
-        life.write(1)  # until all newest segments are empty
-    life.world.settle()
-    for replica in _all(life):
+    run = _Run(rule)
+    run.write(100)
+    while any(r.wal.segments[-1].high >= r.wal.segments[-1].first for r in _all(run)):
+        run.write(1)  # until all newest segments are empty
+    run.world.settle()
+    for replica in _all(run):
         replica.tree.freeze()
-    life.world.run_for(200)  # flushes and cuts are done, and heartbeats told what is on all members
-    for replica in _all(life):
+    run.world.run_for(200)  # flushes and cuts are done, and heartbeats told what is on all members
+    for replica in _all(run):
         left = [segment for segment in replica.wal.segments if segment.sealed]
         if left:
             plural = "" if len(left) == 1 else "s"
@@ -263,28 +259,28 @@ def _at_rest(rule: Rule) -> str:
                 f"{replica.member} still has {len(left)} sealed segment{plural}, the last one "
                 f"through entry {left[-1].high}."
             )
-    return life.lost()
+    return run.lost()
 
 
-def _all(life: _Life) -> list[Replica]:
-    return list(life.world.replicas.values())
+def _all(run: _Run) -> list[Replica]:
+    return list(run.world.replicas.values())
 
 
 def _by_chance(rule: Rule) -> str:
     for seed in range(ROUNDS):
         random = Random(f"truncation/{seed}")
-        life = _Life(rule, seed)
-        life.write(20)
+        run = _Run(rule, seed)
+        run.write(20)
         for _ in range(7):
-            name = random.choice(life.world.members)
-            life.world.crash(name)
+            name = random.choice(run.world.members)
+            run.world.crash(name)
             if random.random() < 0.7:
-                life.write(random.randrange(5, 60))
-            life.world.restart(name)
+                run.write(random.randrange(5, 60))
+            run.world.restart(name)
             if random.random() < 0.5:
-                life.write(random.randrange(1, 20))
-        life.crash_all()
-        lost = life.lost()
+                run.write(random.randrange(1, 20))
+        run.crash_all()
+        lost = run.lost()
         if lost:
             return lost
     return ""

@@ -34,54 +34,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Protocol, Unpack
+from typing import Unpack
 
 from kvraft import inputs
-from kvraft.contract import Options, ReadReady, Role
+from kvraft.contract import Options, Role
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, TimedOut
-from kvraft.events import (
-    Crashed,
-    Delivered,
-    Event,
-    Healed,
-    LogReset,
-    Lost,
-    Marks,
-    Partitioned,
-    Sent,
-    Started,
-    Trace,
-    ignore,
-)
+from kvraft.events import Crashed, Delivered, Event, LogReset, Marks, Started, Trace, ignore
 from kvraft.log import Log
 from kvraft.membership import Configuration
 from kvraft.messages import Message
 from kvraft.raft import Raft
-from kvraft.record import Entry, HardState, Kind, Record, TxnId
-from kvraft.sim.mail import Letter, Mail, Pick
-from kvraft.sim.member import Member, appended, past
+from kvraft.record import Entry, HardState, Record
+from kvraft.sim.mail import Letter, Mail, Pick, check_latency
+from kvraft.sim.member import Member, Watcher, appended, past, proposed
 from kvraft.sim.network import describe
 from kvraft.sim.timeline import TICK
 
 MOMENT = 1_000
 """Microseconds that pass with each input by hand."""
-
-
-class Watcher(Protocol):
-    """Somebody who looks at a cluster while it works, such as a checker of invariants."""
-
-    def sent(self, message: Message) -> None:
-        """A member sends this now, and has made durable what it has made durable."""
-
-    def asked(self, name: str, token: int) -> None:
-        """A read is about to be asked of a member."""
-
-    def served(self, name: str, read: ReadReady) -> None:
-        """A member serves a read now."""
-
-    def stepped(self, name: str) -> None:
-        """A member has taken an input, or was started, and has done all that follows from it."""
 
 
 class Cluster:
@@ -108,10 +79,7 @@ class Cluster:
         latency: tuple[int, int] = (1, 1),
         trace: bool = True,
     ) -> None:
-        inputs.instance(latency, tuple, "a latency, the least and the most ticks,")
-        least, most = (inputs.whole(ticks, "a latency in ticks") for ticks in (*latency, 0, 0)[:2])
-        if len(latency) != 2 or not 1 <= least <= most:
-            raise BadInput(f"a latency of {' to '.join(map(str, latency))} ticks makes no sense")
+        check_latency(latency)
         if not isinstance(members, Configuration):
             members = Configuration(inputs.members(members))
         self.seed = inputs.whole(seed, "a seed")
@@ -119,17 +87,16 @@ class Cluster:
         self.options = inputs.instance(options, Options, "the options of a cluster")
         self.now = 0
         """Microseconds since the cluster began."""
-        self._loss = 0.0
         self.trace = Trace()
         self.watchers: list[Watcher] = []
         self.members = {name: Member(name, members) for name in members.members}
         """All members there ever were, by name, running or not."""
         self._first_configuration = members
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
-        self._latency = latency
         self._traced = inputs.flag(trace, "trace")
-        self._random = Random(f"{seed}/network")
-        self._mail = Mail()
+        self._mail = Mail(
+            Random(f"{seed}/network"), latency, report=self._file if self._traced else None
+        )
         self._proposals = 0
         self._told: dict[str, Marks] = {}
         for name, log in (logs or {}).items():
@@ -151,11 +118,11 @@ class Cluster:
     @property
     def loss(self) -> float:
         """The probability with which a message is lost as it is sent."""
-        return self._loss
+        return self._mail.loss
 
     @loss.setter
     def loss(self, share: float) -> None:
-        self._loss = inputs.probability(share, "the probability of a loss")
+        self._mail.loss = inputs.probability(share, "the probability of a loss")
 
     @property
     def in_flight(self) -> list[Letter]:
@@ -205,7 +172,7 @@ class Cluster:
         found = self._mail.some(**pick)
         for letter in found:
             self.now += MOMENT
-            self._arrive(letter)
+            self.arrive(letter)
         return len(found)
 
     def find(self, **pick: Unpack[Pick]) -> list[Letter]:
@@ -216,14 +183,14 @@ class Cluster:
         """Lose messages, picked as :meth:`deliver` picks them."""
         found = self._mail.some(**pick)
         for letter in found:
-            self._lose(letter, "dropped")
+            self._mail.lose(letter, "dropped")
         return len(found)
 
     def duplicate(self, **pick: Unpack[Pick]) -> int:
         """Put messages on their way once more, picked as :meth:`deliver` picks them."""
         found = self._mail.some(**pick)
         for letter in found:
-            self._post(letter.message)
+            self._mail.post(letter.message, self.now)
         return len(found)
 
     def settle(self) -> None:
@@ -236,12 +203,12 @@ class Cluster:
     def tick(self, name: str) -> None:
         """Let a tick of time pass for one member."""
         self._input(name).tick()
-        self._work(name)
+        self.work(name)
 
     def timeout(self, name: str) -> None:
         """Let the timer of a member run out: an election, or a leader's heartbeats."""
         self._input(name).timeout()
-        self._work(name)
+        self.work(name)
 
     def propose(self, name: str, *what: str | bytes | Record) -> tuple[int, int]:
         """Propose keys (to be put in one transaction) or records; return first and last index.
@@ -250,25 +217,25 @@ class Cluster:
         """
         raft = self._input(name)
         self._proposals += 1
-        place = raft.propose(_records(what, self._proposals))
-        self._work(name)
+        place = raft.propose(proposed(what, self._proposals))
+        self.work(name)
         return place
 
     def propose_change(self, name: str, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Begin a change of members; see :meth:`~kvraft.raft.Raft.propose_change`."""
         index = self._input(name).propose_change(voters, learners)
-        self._work(name)
+        self.work(name)
         return index
 
     def transfer(self, name: str, to: str) -> None:
         """Let a leader hand over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self._input(name).transfer_leader(to)
-        self._work(name)
+        self.work(name)
 
     def cancel_transfer(self, name: str) -> None:
         """Let a leader keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
         self._input(name).cancel_transfer()
-        self._work(name)
+        self.work(name)
 
     def read(self, name: str, token: int) -> None:
         """Ask for a read; see :meth:`~kvraft.raft.Raft.read_index`."""
@@ -276,13 +243,13 @@ class Cluster:
         for watcher in self.watchers:
             watcher.asked(name, token)
         raft.read_index(token)
-        self._work(name)
+        self.work(name)
 
     def cut_log(self, name: str, index: int) -> None:
         """Let a member take a snapshot of what it applied through ``index``, and cut its log."""
         inputs.whole(index, "where a log is cut")
         self._member(name).cut_log(self._input(name), index)
-        self._work(name)
+        self.work(name)
 
     def crash(self, name: str) -> None:
         """Stop a member: its memory is gone.  What it sent is still on its way."""
@@ -320,16 +287,14 @@ class Cluster:
         rest = [name for name in self.members if name not in named]
         whole = [list(group) for group in groups] + ([rest] if rest else [])
         self._mail.partition(whole)
-        self._file("", Partitioned(tuple(" ".join(group) for group in whole)))
 
     def cut_link(self, sender: str, to: str) -> None:
         """Cut a link in one direction: what ``sender`` sends to ``to`` is lost."""
         self._mail.cut_link(self._member(sender).name, self._member(to).name)
 
     def heal(self) -> None:
-        """Mend all links."""
+        """Make all links whole again."""
         self._mail.heal()
-        self._file("", Healed())
 
     # ── by clock ────────────────────────────────────────────────────────────────────────────────
 
@@ -344,23 +309,22 @@ class Cluster:
         Raises :class:`~kvraft.errors.TimedOut` after ``limit`` ticks.
         """
         inputs.function(condition, "what is waited for")
-        for ticks in range(inputs.whole(limit, "the limit", least=0)):
+        for ticks in range(inputs.whole(limit, "the limit", least=0) + 1):
             if condition():
                 return ticks
-            self._pass_tick()
-        if condition():
-            return limit
+            if ticks < limit:
+                self._pass_tick()
         raise TimedOut(f"what was waited for did not happen within {counted(limit, 'tick')}")
 
     def _pass_tick(self) -> None:
         self.now += TICK
         due = [letter for letter in self._mail.in_flight.values() if letter.due <= self.now]
         for letter in sorted(due, key=lambda letter: letter.due):
-            self._arrive(letter)
+            self.arrive(letter)
         for name, member in self.members.items():
             if member.raft is not None:
                 member.raft.tick()
-                self._work(name)
+                self.work(name)
 
     # ── members at work ─────────────────────────────────────────────────────────────────────────
 
@@ -385,9 +349,9 @@ class Cluster:
         self._file(name, Started(term, log.first_index, flushed, log.last_index))
         if entries and member.starts == 1 and self._traced:
             self._file(name, appended(entries))  # what it begins with is to be seen
-        self._work(name)
+        self.work(name)
 
-    def _work(self, name: str) -> None:
+    def work(self, name: str) -> None:
         """Do all that follows from an input, as the contract in raft.py says."""
         member = self.members[name]
         raft = member.raft
@@ -418,38 +382,21 @@ class Cluster:
         for message in messages:
             for watcher in self.watchers:
                 watcher.sent(message)
-            self._post(message)
+            self._mail.post(message, self.now)
 
-    def _post(self, message: Message) -> None:
-        least, most = self._latency
-        ticks = least if least == most else self._random.randint(least, most)
-        letter = self._mail.post(message, self.now + ticks * TICK)
-        if self._traced:
-            term, first, last, note = describe(message)
-            kind = type(message).__name__
-            self._file(message.sender, Sent(letter.id, kind, message.to, term, first, last, note))
-        why = self._mail.why_cut(message)
-        if why:
-            self._lose(letter, why)
-        elif self._loss and self._random.random() < self._loss:
-            self._lose(letter, "loss")
-
-    def _arrive(self, letter: Letter) -> None:
-        id, _, message = letter
-        member = self.members.get(message.to)
+    def arrive(self, letter: Letter) -> None:
+        """Let a message arrive, as far as it can."""
+        to = letter.message.to
+        member = self.members.get(to)
         raft = member.raft if member else None
-        why = self._mail.why_cut(message) or ("" if raft else f"{message.to} is down")
+        why = self._mail.why_cut(letter.message) or ("" if raft else f"{to} is down")
         if raft is None or why:
-            self._lose(letter, why)
+            self._mail.lose(letter, why)
             return
-        del self._mail.in_flight[id]
-        self._file(message.to, Delivered(id))
-        raft.step(message)
-        self._work(message.to)
-
-    def _lose(self, letter: Letter, why: str) -> None:
         del self._mail.in_flight[letter.id]
-        self._file(letter.message.to, Lost(letter.id, why))
+        self._file(to, Delivered(letter.id))
+        raft.step(letter.message)
+        self.work(to)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
@@ -469,15 +416,3 @@ class Cluster:
     def _file(self, who: str, event: Event) -> None:
         if self._traced:
             self.trace.file(self.now, who, event)
-
-
-def _records(what: Sequence[str | bytes | Record], number: int) -> list[Record]:
-    """Return records as they are, and keys as the puts of transaction ``number``."""
-    txn = TxnId("hand", 0, number)
-    records = []
-    for at, item in enumerate(what, 1):
-        if not isinstance(item, Record):
-            key = item.encode() if isinstance(item, str) else item
-            item = Record(Kind.PUT, key, b"", number, txn, commit=at == len(what))
-        records.append(item)
-    return records

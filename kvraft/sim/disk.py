@@ -49,6 +49,7 @@ from kvraft import inputs
 from kvraft.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import BadInput
+from kvraft.sim.file import SimFile
 
 WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "sync_dir")
 """The kinds of calls that change something; ``read`` is the only other one that can be broken."""
@@ -65,59 +66,7 @@ class PowerCut(Exception):
     """
 
 
-class _File:
-    """The bytes of one file: ``data[:stable] + cut`` is what the last sync made durable."""
-
-    __slots__ = ("cut", "data", "doubt", "number", "stable")
-
-    def __init__(self, number: int = 0) -> None:
-        self.number = number
-        self.data = bytearray()
-        self.stable = 0
-        self.cut = b""  # durable bytes that an unsynced truncation took away
-        self.doubt: list[tuple[int, int]] = []  # stretches that a failed sync left, from … to
-
-    def truncate(self, size: int) -> None:
-        if size < self.stable:
-            self.cut = bytes(self.data[size : self.stable]) + self.cut
-            self.stable = size
-        del self.data[size:]
-        self.doubt = [(start, min(end, size)) for start, end in self.doubt if start < size]
-
-    def sync(self) -> None:
-        self.stable = len(self.data)
-        self.cut = b""
-
-    def fail_to_sync(self) -> None:
-        start = max([self.stable, *(end for _, end in self.doubt)])
-        if start < len(self.data):
-            self.doubt.append((start, len(self.data)))
-
-    def crash(self, random: Random) -> None:
-        """Become what a power loss leaves, and make that durable."""
-        unsynced = len(self.data) - self.stable
-        if self.cut and random.random() < 0.5:
-            self.data[self.stable :] = self.cut
-        elif unsynced:
-            kept = random.choice((0, random.randint(0, unsynced), unsynced))
-            del self.data[self.stable + kept :]
-            if kept and random.random() < 0.3:
-                self._garble(random, self.stable, len(self.data))
-        for start, end in self.doubt:
-            end = min(end, len(self.data))
-            if start < end and random.random() < 0.5:
-                self._garble(random, start, end)
-        self.doubt = []
-        self.sync()
-
-    def _garble(self, random: Random, low: int, high: int) -> None:
-        start = random.randrange(low, high)
-        length = random.randint(1, high - start)
-        stretch = bytes(length) if random.random() < 0.5 else random.randbytes(length)
-        self.data[start : start + length] = stretch
-
-
-_Change = tuple[tuple[str, _File | None], ...]
+_Change = tuple[tuple[str, SimFile | None], ...]
 """One change of the directory, all or nothing: what each name stands for after it."""
 
 
@@ -144,8 +93,8 @@ class SimDisk:
         self.operations = 0
         self._capacity: int | None = None
         self._created = 0
-        self._files: dict[str, _File] = {}
-        self._durable: dict[str, _File] = {}  # the directory at the last sync_dir
+        self._files: dict[str, SimFile] = {}
+        self._durable: dict[str, SimFile] = {}  # the directory at the last sync_dir
         self._changes: list[_Change] = []  # of the directory since then
         self._until_cut: int | None = None  # operations until the power goes; below 1: it is gone
         self._random: Random | None = None
@@ -176,7 +125,7 @@ class SimDisk:
         if self.capacity is not None and self._used() >= self.capacity:
             raise _error(errno.ENOSPC, name)
         self._created += 1
-        self._change("create", (name, _File(number=self._created)))
+        self._change("create", (name, SimFile(number=self._created)))
 
     def append(self, name: str, data: bytes) -> None:
         """Write ``data`` at the end of a file."""
@@ -389,7 +338,7 @@ class SimDisk:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
-    def _file(self, name: str) -> _File:
+    def _file(self, name: str) -> SimFile:
         try:
             return self._files[name]
         except KeyError:
@@ -437,7 +386,7 @@ class SimDisk:
             self._fault = None
         return fault
 
-    def _change(self, kind: str, *change: tuple[str, _File | None]) -> None:
+    def _change(self, kind: str, *change: tuple[str, SimFile | None]) -> None:
         fault = self._begin(kind)
         if _takes_effect(fault):
             self._changes.append(change)
@@ -446,7 +395,7 @@ class SimDisk:
             raise _error(fault.error, change[0][0])
 
 
-def _apply(directory: dict[str, _File], change: _Change) -> None:
+def _apply(directory: dict[str, SimFile], change: _Change) -> None:
     for name, file in change:
         if file is None:
             directory.pop(name, None)  # it may not be there if an earlier change did not survive

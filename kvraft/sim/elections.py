@@ -85,10 +85,10 @@ class LeapingCluster(Cluster):
                 raft.tick()
         due = [letter for letter in letters if letter.due <= self.now]
         for letter in sorted(due, key=lambda letter: letter.due):
-            self._arrive(letter)
+            self.arrive(letter)
         for raft in members:
             raft.tick()
-            self._work(raft.member)
+            self.work(raft.member)
 
 
 def _until_timeout(raft: Raft) -> int:

@@ -8,11 +8,16 @@ Invariant: what is in flight is delivered or lost once, unless it was put on its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from random import Random
 from typing import NamedTuple, TypedDict, Unpack
 
 from kvraft.errors import BadInput
+from kvraft.events import Event, Healed, Lost, Partitioned, Sent
+from kvraft.inputs import instance, whole
 from kvraft.messages import Message
+from kvraft.sim.network import describe
+from kvraft.sim.timeline import TICK
 
 
 class Letter(NamedTuple):
@@ -33,21 +38,51 @@ class Pick(TypedDict, total=False):
 
 
 class Mail:
-    """The messages in flight, and the links that are cut."""
+    """The messages in flight, and the links that are cut.
 
-    def __init__(self) -> None:
+    A message takes ``latency`` ticks, the least and the most, as ``random`` draws it.  Nothing is
+    reported where ``report`` is ``None``.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        latency: tuple[int, int],
+        *,
+        report: Callable[[str, Event], None] | None,
+    ) -> None:
+        self.loss = 0.0
+        """The probability with which a message is lost as it is sent."""
+        self._random = random
+        self._latency = latency
+        self._report = report
         self.in_flight: dict[int, Letter] = {}
         """In the order in which they were sent."""
         self._last_id = 0
         self._group_of: dict[str, int] = {}
         self._cut_links: list[tuple[str, str]] = []
 
-    def post(self, message: Message, due: int) -> Letter:
-        """Put a message on its way."""
+    def post(self, message: Message, now: int) -> None:
+        """Put a message on its way, at ``now`` in microseconds."""
+        least, most = self._latency
+        ticks = least if least == most else self._random.randint(least, most)
         self._last_id += 1
-        letter = Letter(self._last_id, due, message)
+        letter = Letter(self._last_id, now + ticks * TICK, message)
         self.in_flight[letter.id] = letter
-        return letter
+        if self._report is not None:
+            kind, (term, first, last, note) = type(message).__name__, describe(message)
+            sent = Sent(letter.id, kind, message.to, term, first, last, note)
+            self._report(message.sender, sent)
+        if why := self.why_cut(message):
+            self.lose(letter, why)
+        elif self.loss and self._random.random() < self.loss:
+            self.lose(letter, "loss")
+
+    def lose(self, letter: Letter, why: str) -> None:
+        """Let a message never arrive."""
+        del self.in_flight[letter.id]
+        if self._report is not None:
+            self._report(letter.message.to, Lost(letter.id, why))
 
     def find(self, **pick: Unpack[Pick]) -> list[Letter]:
         """Return the messages in flight that are what is asked for, in the order sent."""
@@ -89,11 +124,23 @@ class Mail:
     def partition(self, groups: Sequence[Sequence[str]]) -> None:
         """Cut all links between different groups.  Who is in no group talks to everybody."""
         self._group_of = {name: number for number, group in enumerate(groups) for name in group}
+        if self._report is not None:
+            self._report("", Partitioned(tuple(" ".join(group) for group in groups)))
 
     def cut_link(self, sender: str, to: str) -> None:
         """Cut a link in one direction."""
         self._cut_links.append((sender, to))
 
     def heal(self) -> None:
-        """Mend all links."""
+        """Make all links whole again."""
         self._group_of, self._cut_links = {}, []
+        if self._report is not None:
+            self._report("", Healed())
+
+
+def check_latency(latency: tuple[int, int]) -> None:
+    """Raise :class:`~kvraft.errors.BadInput` unless this is a least and a most number of ticks."""
+    instance(latency, tuple, "a latency, the least and the most ticks,")
+    least, most = (whole(ticks, "a latency in ticks") for ticks in (*latency, 0, 0)[:2])
+    if len(latency) != 2 or not 1 <= least <= most:
+        raise BadInput(f"a latency of {' to '.join(map(str, latency))} ticks makes no sense")

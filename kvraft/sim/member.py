@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from kvraft.contract import Decided, ReadReady, Ready
 from kvraft.errors import BadInput
 from kvraft.events import Appended, Marks
 from kvraft.log import Log
 from kvraft.membership import Configuration
+from kvraft.messages import Message
 from kvraft.raft import Raft
 from kvraft.record import (
     Entry,
@@ -30,6 +32,22 @@ from kvraft.record import (
     pack_entries,
     unpack_entries,
 )
+
+
+class Watcher(Protocol):
+    """Somebody who looks at a cluster while it works, such as a checker of invariants."""
+
+    def sent(self, message: Message) -> None:
+        """A member sends this now, and has made durable what it has made durable."""
+
+    def asked(self, name: str, token: int) -> None:
+        """A read is about to be asked of a member."""
+
+    def served(self, name: str, read: ReadReady) -> None:
+        """A member serves a read now."""
+
+    def stepped(self, name: str) -> None:
+        """A member has taken an input, or was started, and has done all that follows from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +180,15 @@ def appended(entries: Sequence[Entry]) -> Appended:
         tuple(str(e.record.txn) if e.record.kind.is_data else "" for e in entries),
         tuple(entry.record.commit for entry in entries),
     )
+
+
+def proposed(what: Sequence[str | bytes | Record], number: int) -> list[Record]:
+    """Return records as they are, and keys as the puts of transaction ``number``."""
+    txn = TxnId("hand", 0, number)
+    records = []
+    for at, item in enumerate(what, 1):
+        if not isinstance(item, Record):
+            key = item.encode() if isinstance(item, str) else item
+            item = Record(Kind.PUT, key, b"", number, txn, commit=at == len(what))
+        records.append(item)
+    return records

@@ -25,15 +25,15 @@ from itertools import pairwise
 from typing import Any
 
 from kvraft import frame
-from kvraft.block import TRAILER_BYTES, Block, unseal
+from kvraft.block import TRAILER_BYTES, Block, unpack_block
 from kvraft.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import Damage, Foreign
 from kvraft.filenames import table_name
-from kvraft.ranges import Ranges
+from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Row, label, survey_entries, unpack_writes
 from kvraft.segment import ENTRIES, SEAL, read_header
-from kvraft.sstable import Bounds, Reach, decode_index, reach_of, read_footer
+from kvraft.table_format import Bounds, Reach, decode_index, reach_of, read_footer
 from kvraft.tableinfo import TableInfo
 
 _UNREADABLE = (Damage, Foreign, ValueError)
@@ -86,14 +86,14 @@ def salvage_table(disk: Disk, number: int, info: TableInfo | None = None) -> Sal
     if bounds.ranges != bounds.properties:
         try:
             body = _body(name, data, bounds.ranges, bounds.properties)
-            found.ranges = Ranges(Block(body).rows()).rows()
+            found.ranges = RangeTombstones(Block(body).rows()).rows()
         except _UNREADABLE:
             found.lost.append(f"the range deletes of {name}: what they deleted may be there again")
     return found
 
 
 def _body(name: str, data: bytes, start: int, end: int) -> bytes:
-    return unseal(data[start:end], end - start, start, name)
+    return unpack_block(data[start:end], end - start, start, name)
 
 
 def _properties(name: str, data: bytes, bounds: Bounds | None) -> dict[str, Any]:

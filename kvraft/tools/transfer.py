@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from kvraft.batch import WriteBatch
-from kvraft.disk import Disk, RealDisk
+from kvraft.disk import Disk
 from kvraft.errors import BadInput
 from kvraft.filenames import CURRENT, is_segment
 from kvraft.log_and_tree import check_disk
 from kvraft.lsm import Tree
 from kvraft.manifest import owner_of as owner_of_tree
+from kvraft.real_disk import RealDisk
 from kvraft.record import RESERVED
 from kvraft.segment import owner_of as owner_of_log
 from kvraft.store import OWNER, Store

@@ -7,11 +7,11 @@ figures taken from the trace and from the members themselves.  The acts belong i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 from kvraft.disk import Disk
-from kvraft.display import counted
+from kvraft.display import counted, listed
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import (
     Flushed,
@@ -117,7 +117,7 @@ class Tour:
         votes = [s.who for s in self.trace.of(Voted) if s.event == Voted(term, leader)]
         return [
             f"{leader} becomes leader of term {term} after {_ms(world.now)}, "
-            f"with the votes of {_and(votes)}."
+            f"with the votes of {listed(sorted(votes))}."
         ]
 
     def first_report(self) -> list[str]:
@@ -162,11 +162,11 @@ class Tour:
         leader = self._leader()
         takeover = self._takeover(leader, died)
         undone = self._undone(torn.txn)
-        event = next(iter(undone.values()))
+        event, who = next(iter(undone.values())), listed(sorted(undone))
         return [
             *lines,
             f"{leader} takes over {_ms(takeover - died)} later. The no-op of its term ends the "
-            f"open transaction: {_and(undone)} undo entries {event.first} to {event.last}.",
+            f"open transaction: {who} undo entries {event.first} to {event.last}.",
             f"The client sends {ticket.txn} again under the same id ({ticket.attempts} sendings "
             f"in all): it is {ticket.stage} at index {ticket.index}.",
         ]
@@ -260,7 +260,7 @@ class Tour:
             f"After {world.now / 1e6:.1f} s of virtual time all {self.applied:,} transactions are "
             f"applied, in {len(trace.of(Flushed)):,} flushes; {len(trace.of(SegmentSealed)):,} log "
             f"segments were sealed, {len(trace.of(SegmentDropped)):,} are cut.",
-            f"{_and(world.members)} hold the same {len(self.catalogue.map):,} keys, equal to a "
+            f"{listed(world.members)} hold the same {len(self.catalogue.map):,} keys, equal to a "
             f"plain dict that replayed the same file.",
         ]
 
@@ -397,8 +397,3 @@ def _carries_more(message: object, last: int) -> bool:
 
 def _ms(microseconds: int) -> str:
     return f"{microseconds / 1000:,.0f} ms"
-
-
-def _and(names: Iterable[str]) -> str:
-    *most, last = sorted(names)
-    return f"{', '.join(most)} and {last}" if most else last

@@ -13,7 +13,8 @@ from kvraft.disk import Disk
 from kvraft.display import counted
 from kvraft.filenames import table_name
 from kvraft.record import label
-from kvraft.sstable import Table, read_footer
+from kvraft.sstable import Table
+from kvraft.table_format import read_footer
 from kvraft.viz import svg
 
 _COLOURS = {

@@ -1,0 +1,71 @@
+"""Readers of the values of options: each refuses what can be known to be wrong beforehand.
+
+They raise what argparse prints as one sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def whole(least: int, what: str) -> Callable[[str], int]:
+    """Return a reader of whole numbers of at least ``least``; ``what`` names them."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text:.40} is not a whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{what} must be at least {least}, not {number}")
+        return number
+
+    return read
+
+
+def seeds(text: str) -> range:
+    """Return the seeds that ``text`` names: one, or a range such as 1-9."""
+    first, _, last = text.partition("-")
+    try:
+        start, stop = int(first), int(last or first)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text:.40} is neither a seed, such as 7, nor a range, such as 1-9"
+        ) from None
+    if start > stop:
+        raise argparse.ArgumentTypeError(f"{text:.40} runs backwards: write {stop}-{start}")
+    return range(start, stop + 1)
+
+
+def output_file(text: str) -> Path:
+    """Return the path of a file to write; refuse it now, not after hours of work."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a directory: name a file")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.parent} is not a directory")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{path} cannot be written: no permission")
+    return path
+
+
+def figure_file(text: str) -> Path:
+    """Return the path of a picture to write, a .png or a .svg."""
+    path = output_file(text)
+    if path.suffix not in (".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"a figure is a .png or a .svg, not {path.name}")
+    return path
+
+
+def output_folder(text: str) -> Path:
+    """Return the path of a folder for output; the command makes it if it is not there."""
+    path = Path(text)
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise argparse.ArgumentTypeError(f"{there} is not a directory")
+    if not os.access(there, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{there} cannot be written to: no permission")
+    return path

@@ -1,0 +1,29 @@
+"""Back-pressure: how much of the long work each writer has to do.
+
+A tree that is used alone has no thread of its own, so writers flush and compact, in slices.  How
+much waits is its **pressure**: 0 when nothing does, 1 when writers should be held back.  Below 1 a
+writer does one slice for every KiB that is written; from 1 on every write does one or more, so that
+what waits always comes to an end.
+
+Invariant: one write does a bounded number of slices, however much waits.
+
+Source: LevelDB db_impl (MakeRoomForWrite), in slices instead of sleeps.
+"""
+
+from __future__ import annotations
+
+SLICE_BYTES = 1024
+"""How much may be written for each slice of long work while the pressure is below 1."""
+
+MOST_SLICES = 64
+"""How many slices one write does at the most."""
+
+
+def slices(pressure: float) -> int:
+    """Return how many slices of long work a write does: one, or more from a pressure of 1 on."""
+    return min(1 + int(16 * max(0.0, pressure - 1)), MOST_SLICES)
+
+
+def room_after(pressure: float) -> int:
+    """Return how many bytes may be written until the next slice is due."""
+    return SLICE_BYTES if pressure < 1 else 0
