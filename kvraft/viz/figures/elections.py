@@ -47,6 +47,7 @@ def plot_failed(measured: Mapping[Range, Sequence[Trial]]) -> Figure:
     """Draw for each range in which share of its trials the first election elected nobody."""
     some(measured)
     figure, axes = one_panel(3.0)
+    axes.set_axisbelow(True)
     shares = [failed_first(trials) for trials in measured.values()]
     bars = axes.bar(range(len(shares)), shares, color=BLUE, width=0.6)
     axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=2)
@@ -71,6 +72,7 @@ def plot_terms(terms: Mapping[str, Sequence[int]], cut: tuple[int, int], step: i
     """
     some(terms)
     figure, axes = one_panel(3.0)
+    axes.set_axisbelow(True)
     axes.axvspan(*cut, facecolor="none", edgecolor=GREY, hatch="//", lw=0)
     styles = ((RED, "--"), (BLUE, "-")) * len(terms)
     for (label, values), (colour, style) in zip(terms.items(), styles, strict=False):
