@@ -3,15 +3,15 @@
 One idea sets it apart: **the Raft log and the storage engine's write-ahead log are the same
 file**.  Follow a write down the stack and you have read the package::
 
-    client.py            {key: value, ...}      names and stamps a transaction
+    client/client.py            {key: value, ...}      names and stamps a transaction
     transaction.py       all of it or none      n records, the last carries the commit mark
-    raft.py              <term, key, value>     orders, replicates, commits
-    wal.py               <term, key, value>     segments on disk: this *is* the Raft log
+    raft/raft.py              <term, key, value>     orders, replicates, commits
+    wal/wal.py               <term, key, value>     segments on disk: this *is* the Raft log
     memtable.py          <key, value>           sorted, in memory
-    sstable.py           <key, value>           sorted, on disk, immutable
+    sstable/reader.py           <key, value>           sorted, on disk, immutable
     bloom.py             <key>                  'certainly not here'
 
-``replica.py`` joins them into one member, ``kvraft.sim`` runs a whole cluster of members in one
+``replica/replica.py`` joins them into one member, ``kvraft.sim`` runs a whole cluster of members in one
 process under one seed, and ``kvraft.viz`` draws what happened from the events they report.
 
 Six names are at hand as ``from kvraft import World``, each loaded when it is first asked for:
@@ -32,9 +32,9 @@ and nobody who wants a store loads a simulator.
 TYPE_CHECKING = False  # what type checkers take for typing's; loading that would cost 10 ms
 
 if TYPE_CHECKING:
-    from kvraft.client import Client
-    from kvraft.lsm import Tree
-    from kvraft.raft import Raft
+    from kvraft.client.client import Client
+    from kvraft.lsm.tree import Tree
+    from kvraft.raft.raft import Raft
     from kvraft.sim.cluster import Cluster
     from kvraft.sim.world import World
     from kvraft.store import Store
@@ -43,11 +43,11 @@ __version__ = "0.1.0"
 __all__ = ["Client", "Cluster", "Raft", "Store", "Tree", "World"]
 
 _HOMES = {
-    "Client": "kvraft.client",
+    "Client": "kvraft.client.client",
     "Cluster": "kvraft.sim.cluster",
-    "Raft": "kvraft.raft",
+    "Raft": "kvraft.raft.raft",
     "Store": "kvraft.store",
-    "Tree": "kvraft.lsm",
+    "Tree": "kvraft.lsm.tree",
     "World": "kvraft.sim.world",
 }
 

@@ -1,4 +1,4 @@
-"""Where the command ``kvraft`` and ``python -m kvraft`` begin: see cli.py.
+"""Where the command ``kvraft`` and ``python -m kvraft`` begin: see cli/cli.py.
 
 Ctrl-C is answered from here on, for loading what a command needs takes a moment, too.
 """
@@ -9,7 +9,7 @@ import sys
 def main() -> int:
     """Run the command line; return its exit status."""
     try:
-        from kvraft import cli
+        from kvraft.cli import cli
 
         return cli.main()
     except KeyboardInterrupt:

@@ -64,7 +64,7 @@ def other_format(file: str, found: object, reads: int) -> Foreign:
 class Forgotten(KvraftError):
     """A member's disk does not hold what the member promised: it must not take part as if it did.
 
-    It can come back as another member; see identity.py.
+    It can come back as another member; see disk/identity.py.
     """
 
 

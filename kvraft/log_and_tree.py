@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvraft.disk import Disk
+from kvraft.disk.disk import Disk
+from kvraft.disk.filenames import CURRENT
 from kvraft.errors import Damage
-from kvraft.filenames import CURRENT
-from kvraft.log_recovery import Recovery, recover
-from kvraft.manifest import load
+from kvraft.lsm.manifest import load
 from kvraft.record import ORIGIN
-from kvraft.segment import Segment
+from kvraft.wal.recovery import Recovery, recover
+from kvraft.wal.segment import Segment
 
 LOG_BYTES = 8 << 20
 """How much sealed log may wait for the memtable of a store: twice what its memtable may hold, so

@@ -2,7 +2,7 @@
 
 Only what costs what it looks like: there is no ``len()``, for nobody knows how many keys there are
 without reading them all; ``sum(1 for _ in store)`` does that, and looks like it.  Iteration goes
-over keys in their order, and like a scan it sees one moment; what a client's scan sees, reading.py
+over keys in their order, and like a scan it sees one moment; what a client's scan sees, client/reading.py
 says.
 
 A scan goes over the keys with ``start <= key < stop``, where ``None`` is no end; a prefix is short

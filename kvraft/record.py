@@ -19,7 +19,7 @@ Invariants:
 - An expectation writes nothing: its transaction takes effect only if the key still carries the
   timestamp in its value (8 bytes; 0 if it is to hold nothing).
 - A registration holds the name of a client in its key, and neither data nor time: what counts is
-  its place, for a committed log index is given out once and never again (session.py).
+  its place, for a committed log index is given out once and never again (replica/sessions.py).
 - Along one log, timestamps of transactions that take effect rise, so no two share one.
 
 Entries as bytes, in the log on disk and (later) on the wire, little-endian, one after another::
@@ -146,7 +146,7 @@ NOOP = Record(Kind.NOOP, b"", b"", 0, NO_TXN)
 def put_record(key: bytes, value: bytes, timestamp: Timestamp = 0, txn: TxnId = NO_TXN) -> Record:
     """Return the record that lets ``key`` hold ``value``: a transaction of this one write.
 
-    It is what :meth:`~kvraft.raft.Raft.propose` takes a list of.  A state machine of one's own may
+    It is what :meth:`~kvraft.raft.raft.Raft.propose` takes a list of.  A state machine of one's own may
     read key and value as it likes, and needs neither ``timestamp`` nor ``txn``.
     """
     return Record(Kind.PUT, key, value, timestamp, txn, commit=True)

@@ -6,12 +6,12 @@
              └── replayed above `flushed` ──►      … and opening fills it again from the log
 
 It is what a key/value database on one machine is, and what this project's tree is measured as,
-beside LevelDB and others.  A member of a cluster (``replica.py``) joins the same log and the same
+beside LevelDB and others.  A member of a cluster (``replica/replica.py``) joins the same log and the same
 tree in the same way, with consensus in between.
 
 Invariants:
 
-- A write is in the log, as durable as its :class:`~kvraft.wal.Durability` says, before it is in the
+- A write is in the log, as durable as its :class:`~kvraft.wal.wal.Durability` says, before it is in the
   memtable, and before the call returns.
 - After a crash the store is as it was after some prefix of all writes; every write that was synced
   is in it.  A batch is there whole or not at all.
@@ -37,17 +37,18 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from kvraft.batch import WriteBatch, as_value
-from kvraft.disk import Disk
+from kvraft.disk.disk import Disk
+from kvraft.disk.read_only import opened
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import Report, ignore
 from kvraft.inputs import instance, shown, whole
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
-from kvraft.lsm import Tree
+from kvraft.lsm.batch import WriteBatch, as_value
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.snapshot import Source
+from kvraft.lsm.tree import Tree
 from kvraft.memtable import check_row
-from kvraft.options import TreeOptions
-from kvraft.readonly import opened
 from kvraft.record import (
     MAX_VALUE_BYTES,
     Buffer,
@@ -58,8 +59,7 @@ from kvraft.record import (
     pack_write,
     unpack_writes,
 )
-from kvraft.snapshot import Source
-from kvraft.wal import SEGMENT_BYTES, Durability, Wal
+from kvraft.wal.wal import SEGMENT_BYTES, Durability, Wal
 
 OWNER = "kvraft/store"
 
@@ -69,7 +69,7 @@ class Store(Tree):
 
     ``durability`` is that of every write; :meth:`sync` makes all before it durable at any time.
 
-    Any number of threads may use it, and no other process: see ``lsm.py`` and ``real_disk.py``.
+    Any number of threads may use it, and no other process: see ``lsm/tree.py`` and ``disk/real.py``.
     """
 
     wal: Wal

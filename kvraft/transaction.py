@@ -189,12 +189,12 @@ class Gatherer:
 WINDOW = 32
 """How many transactions of one client may be under way, counted from the oldest that is.
 
-A client sends no later one, for a session remembers no more of them (session.py).
+A client sends no later one, for a session remembers no more of them (replica/sessions.py).
 """
 
 
 class Stage(StrEnum):
-    """How far a write has come, as its client knows it (see client.py)."""
+    """How far a write has come, as its client knows it (see client/client.py)."""
 
     QUEUED = "QUEUED"
     SENT = "SENT"

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from random import Random
 
-from kvraft.log import Log
-from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, AppendEntriesReply, PreVoteReply, RequestVoteReply
-from kvraft.raft import Options, Raft, Role
+from kvraft.raft.log import Log
+from kvraft.raft.messages import AppendEntries, AppendEntriesReply, PreVoteReply, RequestVoteReply
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Options, Raft, Role
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, configuration_record
 
 THREE = ("n1", "n2", "n3")

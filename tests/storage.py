@@ -6,7 +6,7 @@ never works like that.
 
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
-from kvraft.tablewriter import Format, TableWriter
+from kvraft.sstable.writer import Format, TableWriter
 
 
 def finish(job):

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kvraft.admission import records_problem
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import Refused
-from kvraft.log import Log
-from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, problem
-from kvraft.raft import Raft
+from kvraft.raft.admission import records_problem
+from kvraft.raft.log import Log
+from kvraft.raft.messages import AppendEntries, problem
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
 from kvraft.record import (
     MAX_KEY_BYTES,
     MAX_NAME_BYTES,
@@ -26,7 +26,7 @@ from kvraft.record import (
     pack_entries,
     unpack_entries,
 )
-from kvraft.replica import Options as ReplicaOptions
+from kvraft.replica.replica import Options as ReplicaOptions
 from kvraft.sim import World
 from kvraft.transaction import Refusal, Submit, Transaction
 from tests.raft_member import ack, append, finish, leader, member, record

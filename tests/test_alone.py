@@ -9,9 +9,9 @@ import pytest
 
 from kvraft.events import Flushed, SegmentDropped
 from kvraft.record import RESERVED
-from kvraft.replica import Options, Replica
-from kvraft.sim import alone
-from kvraft.sim.alone import Alone
+from kvraft.replica.replica import Options, Replica
+from kvraft.sim import single_member as alone
+from kvraft.sim.single_member import Alone
 
 SMALL = Options(memtable_bytes=2_000, segment_bytes=900, log_bytes=4_000)
 

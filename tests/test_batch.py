@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import batch as module
-from kvraft.batch import WriteBatch
 from kvraft.errors import BadInput
+from kvraft.lsm import batch as module
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.merge import visible
 from kvraft.memtable import Memtable
-from kvraft.merge import visible
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Kind
 from tests.storage import holds
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from kvraft import cli
 from kvraft.bench import consensus, engines, storage
+from kvraft.cli import cli
 
 
 def test_the_consensus_benchmark_reports_every_size_beside_its_floor(monkeypatch, capsys):

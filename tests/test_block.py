@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import codec
-from kvraft.block import TRAILER_BYTES, Block, pack_block, unpack_block
 from kvraft.errors import Damage, Foreign
 from kvraft.record import MAX_TIMESTAMP
+from kvraft.sstable import codec
+from kvraft.sstable.block import TRAILER_BYTES, Block, pack_block, unpack_block
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
 

@@ -9,13 +9,12 @@ from random import Random
 import pytest
 
 from kvraft.check.properties import Property, Violation, named
-from kvraft.check.raft import RaftChecker, watch
-from kvraft.check.raft_seen import Seen
-from kvraft.contract import Options, ReadReady, Role
+from kvraft.check.raft.checker import RaftChecker, watch
+from kvraft.check.raft.seen import Seen
 from kvraft.errors import BadInput
-from kvraft.log import Log
-from kvraft.membership import Configuration
-from kvraft.messages import (
+from kvraft.raft.interface import Options, ReadReady, Role
+from kvraft.raft.log import Log
+from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     PreVote,
@@ -23,7 +22,8 @@ from kvraft.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from kvraft.raft import Raft
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
 from kvraft.record import HardState, Position, configuration_record
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.member import past

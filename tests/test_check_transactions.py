@@ -10,9 +10,8 @@ from kvraft import clock
 from kvraft.check.model import Effect, Model, Promise, unpacked
 from kvraft.check.properties import Property, Violation
 from kvraft.check.transactions import TransactionChecker
-from kvraft.lsm import Tree
-from kvraft.machine import Machine
-from kvraft.options import TreeOptions
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.record import (
     NOOP,
     Entry,
@@ -23,8 +22,9 @@ from kvraft.record import (
     expectation,
     registration,
 )
-from kvraft.replica import Options
-from kvraft.session import SESSIONS, WINDOW
+from kvraft.replica.replica import Options
+from kvraft.replica.sessions import SESSIONS, WINDOW
+from kvraft.replica.state_machine import Machine
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Answer, Read, ReadAnswer, Stage
 

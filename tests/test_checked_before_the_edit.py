@@ -11,14 +11,14 @@ from random import Random
 
 import pytest
 
-from kvraft.disk import check_written, copy, replace
+from kvraft.disk.disk import check_written, copy, replace
 from kvraft.errors import Stopped
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.record import Position
 from kvraft.sim.disk import LIES, SimDisk
 from kvraft.store import Store
-from kvraft.wal import Durability
+from kvraft.wal.wal import Durability
 
 OPTIONS = TreeOptions(memtable_bytes=100_000, block_bytes=256)
 ROWS = {b"%03d" % i: b"v%d" % i * 9 for i in range(80)}

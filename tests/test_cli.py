@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from kvraft import cli, codec
 from kvraft.bench import engines, storage
+from kvraft.cli import cli, terminal
 from kvraft.errors import Damage, Foreign, Forgotten, Locked, NotLeader
+from kvraft.sstable import codec
 from kvraft.store import Store
-from kvraft.tools import terminal
 
 COMMANDS = ["lab", "tour", "play", "swarm", "soak", "verify", "inspect", "repair", "rebuild"]
 COMMANDS += ["dump", "load", "bench"]
@@ -290,12 +290,12 @@ def test_ctrl_c_during_a_run_is_a_clear_end():
 
 
 def test_ctrl_c_while_it_still_loads_is_a_clear_end():
-    """The import of cli.py is where it comes: a module in its place raises what a signal does."""
+    """The import of cli/cli.py is where it comes: a module in its place raises what a signal does."""
     code = (
         "import sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, *rest):\n"
-        "        if name == 'kvraft.cli': raise KeyboardInterrupt\n"
+        "        if name == 'kvraft.cli.cli': raise KeyboardInterrupt\n"
         "sys.meta_path.insert(0, Finder())\n"
         "from kvraft.__main__ import main\n"
         "sys.exit(main())"

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from kvraft.client import MAX_REDIRECTS, Client
+from kvraft.client.client import MAX_REDIRECTS, Client
+from kvraft.client.writing import WriteFailed
 from kvraft.errors import BadInput
 from kvraft.sim import World
 from kvraft.transaction import (
@@ -19,7 +20,6 @@ from kvraft.transaction import (
     Stage,
     Submit,
 )
-from kvraft.writing import WriteFailed
 
 
 class Hand:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.contract import Options
 from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
 from kvraft.events import Appended, Crashed, Delivered, Healed, Lost, Partitioned, Sent, Started
-from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, RequestVote, RequestVoteReply
+from kvraft.raft.interface import Options
+from kvraft.raft.messages import AppendEntries, RequestVote, RequestVoteReply
+from kvraft.raft.quorum import Configuration
 from kvraft.record import HardState
 from kvraft.sim.cluster import MOMENT, Cluster
 from kvraft.sim.timeline import TICK

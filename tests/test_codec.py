@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import codec
-from kvraft.block import pack_block, unpack_block
 from kvraft.errors import BadInput, Foreign
-from kvraft.options import TreeOptions
+from kvraft.lsm.options import TreeOptions
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable import Table
+from kvraft.sstable import codec
+from kvraft.sstable.block import pack_block, unpack_block
+from kvraft.sstable.reader import Table
 from tests.storage import write_table
 
 LIBRARIES = {"zstd": ("zstandard", "compression.zstd"), "lz4": ("lz4.block",)}
@@ -173,8 +173,8 @@ def test_a_table_whose_codec_is_missing_says_which_block_of_which_file(name, req
 
 def test_no_library_is_imported_before_it_is_needed():
     program = (
-        "import sys, kvraft.lsm\n"
-        "kvraft.lsm.TreeOptions()\n"
+        "import sys, kvraft.lsm.tree\n"
+        "kvraft.lsm.tree.TreeOptions()\n"
         "print([m for m in ('zstandard', 'lz4', 'compression') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.compaction import Levelled, Task, Tiered, compact, everything
+from kvraft.disk.filenames import table_name
 from kvraft.errors import BadInput, Damage
 from kvraft.events import Compacted, CompactionBegan, TableRemoved, TableWritten
-from kvraft.filenames import table_name
-from kvraft.lsm import Tree
-from kvraft.merge import Keep
-from kvraft.options import TreeOptions
+from kvraft.lsm.compaction import Levelled, Task, Tiered, compact, everything
+from kvraft.lsm.merge import Keep
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Position
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable import Table
-from kvraft.tableinfo import TableInfo, read_order, span_of
-from kvraft.tablewriter import Format, check_table
+from kvraft.sstable.properties import TableInfo, read_order, span_of
+from kvraft.sstable.reader import Table
+from kvraft.sstable.writer import Format, check_table
 from tests.storage import finish, holds, seen, write_table
 
 # ── which tables ────────────────────────────────────────────────────────────────────────────────

@@ -7,16 +7,16 @@ from random import Random
 import pytest
 
 from kvraft import clock
-from kvraft.client import ReadFailed
+from kvraft.client.client import ReadFailed
+from kvraft.client.writing import Conflict
 from kvraft.errors import BadInput
 from kvraft.events import Applied, Conflicted, Repeated, Sent, SessionExpired
-from kvraft.lsm import Tree
-from kvraft.raft import Role
+from kvraft.lsm.tree import Tree
+from kvraft.raft.raft import Role
 from kvraft.record import RESERVED
-from kvraft.replica import Options, Replica
+from kvraft.replica.replica import Options, Replica
 from kvraft.sim import World
 from kvraft.transaction import Answer, Stage
-from kvraft.writing import Conflict
 
 TINY = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000, reserve_bytes=0)
 

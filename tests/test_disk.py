@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import kvraft.real_disk
-from kvraft.disk import Disk, replace
+import kvraft.disk.real
+from kvraft.disk.disk import Disk, replace
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Locked
-from kvraft.real_disk import RealDisk
 from kvraft.sim.disk import PowerCut, SimDisk
 
 NAMES = st.sampled_from(["a", "b", "c.wal"])
@@ -83,7 +83,7 @@ def test_both_disks_do_the_same(operations: list[tuple[Any, ...]]) -> None:
 
 def test_a_directory_has_one_process_at_a_time(tmp_path: Path) -> None:
     script = (
-        "import sys; from kvraft.real_disk import RealDisk; disk = RealDisk(sys.argv[1]);"
+        "import sys; from kvraft.disk.real import RealDisk; disk = RealDisk(sys.argv[1]);"
         "print('open', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -194,7 +194,7 @@ def test_few_files_are_open_but_none_with_unsynced_bytes_is_closed(
     real: RealDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failed write is told to whoever has the file open: a new descriptor may not hear of it."""
-    monkeypatch.setattr(kvraft.real_disk, "OPEN_FILES", 4)
+    monkeypatch.setattr(kvraft.disk.real, "OPEN_FILES", 4)
     real.create("log")
     real.append("log", b"unsynced")
     log = real._open["log"]
@@ -217,7 +217,7 @@ def test_few_files_are_open_but_none_with_unsynced_bytes_is_closed(
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit to be set")
 def test_a_process_that_may_open_few_files_still_reaches_all(tmp_path: Path) -> None:
     script = (
-        "import resource, sys; from kvraft.real_disk import RealDisk; disk = RealDisk(sys.argv[1]);"
+        "import resource, sys; from kvraft.disk.real import RealDisk; disk = RealDisk(sys.argv[1]);"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
         "for n in range(60): disk.create(str(n)); disk.append(str(n), b'x'); disk.sync(str(n))\n"
         "disk.sync_dir(); print(sum(disk.read(str(n)) == b'x' for n in range(60)))"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from kvraft.course.tour.earthquakes import Catalogue, Quake, catalogue_path, load, reports
 from kvraft.errors import BadInput
-from kvraft.tour.earthquakes import Catalogue, Quake, catalogue_path, load, reports
 
 HEADER = ",".join(Quake._fields)
 LINE = '1000,2000,uw1,uw,reviewed,0.31,ml,earthquake,-122.1,46.2,3.28,"37km NNE of Amboy"'

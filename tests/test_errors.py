@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from kvraft import errors
-from kvraft.batch import WriteBatch
 from kvraft.errors import BadInput, DiskFull, KvraftError, WrongType
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.options import TreeOptions
 from kvraft.memtable import check_range, check_row
-from kvraft.options import TreeOptions
 from kvraft.transaction import check_key, check_write
 
 WRONG_TYPES: list[Callable[[], object]] = [

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from kvraft import compaction
-from kvraft.compaction import Task, Tiered
-from kvraft.exercises import compaction as exercises
-from kvraft.exercises.compaction import check_may_drop, check_pick, dropping_by
+from kvraft.course.exercises import compaction as exercises
+from kvraft.course.exercises.compaction import check_may_drop, check_pick, dropping_by
+from kvraft.lsm import compaction
+from kvraft.lsm.compaction import Task, Tiered
 from kvraft.sim.load import SMALL, Load, Never, drive, writes_of
 from tests.solutions import s08_compaction as solutions
 

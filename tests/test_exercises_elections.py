@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import rules
-from kvraft.check import scenario
 from kvraft.check.properties import Violation
+from kvraft.check.scenario import scenario
+from kvraft.course.exercises import elections
+from kvraft.course.exercises.elections import check_grant_vote, check_range, situations
 from kvraft.errors import BadInput, TimedOut
-from kvraft.exercises import elections
-from kvraft.exercises.elections import check_grant_vote, check_range, situations
+from kvraft.raft import safety as rules
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.elections import (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kvraft.exercises import flush
-from kvraft.exercises.flush import (
+from kvraft.course.exercises import flush
+from kvraft.course.exercises.flush import (
     LOADS,
     LOG_BYTES,
     MEMTABLE_BYTES,
@@ -13,7 +13,7 @@ from kvraft.exercises.flush import (
     check_should_freeze,
     run,
 )
-from kvraft.lsm import Tree
+from kvraft.lsm.tree import Tree
 from kvraft.sim import SimDisk
 from tests.solutions import s06_memtable_and_flush as solutions
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from kvraft import frame
+from kvraft.course.exercises import log
+from kvraft.course.exercises.log import check_scan, check_torn_or_damage, damaged, files, situations
+from kvraft.course.lesson import digest
+from kvraft.disk import frame
+from kvraft.disk.frame import Frame
 from kvraft.errors import KvraftError
-from kvraft.exercises import log
-from kvraft.exercises.log import check_scan, check_torn_or_damage, damaged, files, situations
-from kvraft.frame import Frame
-from kvraft.lesson import digest
-from kvraft.wal import Wal
+from kvraft.wal.wal import Wal
 from tests.solutions import s04_the_log as solutions
 
 
@@ -78,7 +78,9 @@ def by_decode(data, seed):
 @pytest.mark.parametrize("scanner", [solutions.scan_segment, by_decode])
 def test_a_right_scan_is_told_so(capsys, scanner):
     words = said(capsys, check_scan, scanner)
-    assert words.startswith(f"Right. It agrees with kvraft.frame.scan on all {len([*files()])} ")
+    assert words.startswith(
+        f"Right. It agrees with kvraft.disk.frame.scan on all {len([*files()])} "
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_files_are_cut_and_flipped_at_every_byte_and_grow():
 def test_a_right_rule_is_told_so(capsys):
     words = said(capsys, check_torn_or_damage, solutions.torn_or_damage)
     assert words.startswith(
-        f"Right. It agrees with kvraft.frame.scan on all {len([*situations()])}"
+        f"Right. It agrees with kvraft.disk.frame.scan on all {len([*situations()])}"
     )
 
 

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from kvraft import rules
 from kvraft.check.properties import Violation
-from kvraft.contract import Options
+from kvraft.course.exercises import replication
+from kvraft.course.exercises.replication import Situation, check_advance_commit
 from kvraft.events import Sent
-from kvraft.exercises import replication
-from kvraft.exercises.replication import Situation, check_advance_commit
-from kvraft.messages import AppendEntries, AppendEntriesReply
+from kvraft.raft import safety as rules
+from kvraft.raft.interface import Options
+from kvraft.raft.messages import AppendEntries, AppendEntriesReply
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
 from tests.solutions.s02_replication_and_commit import (

@@ -2,15 +2,15 @@
 
 import pytest
 
-from kvraft import rules
-from kvraft.check.explorer import Bounds, explore
+from kvraft.check.bugs.registry import planted
+from kvraft.check.explore.explorer import Bounds, explore
 from kvraft.check.properties import Property
-from kvraft.check.registry import planted
-from kvraft.contract import Options, Role
+from kvraft.course.exercises import safety
+from kvraft.course.exercises.safety import check_schedule, check_up_to_date, replay, start
 from kvraft.errors import BadInput
-from kvraft.exercises import safety
-from kvraft.exercises.safety import check_schedule, check_up_to_date, replay, start
-from kvraft.raft import Raft
+from kvraft.raft import safety as rules
+from kvraft.raft.interface import Options, Role
+from kvraft.raft.raft import Raft
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
 from tests.solutions import s03_safety as solutions

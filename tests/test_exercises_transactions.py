@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvraft.exercises.transactions import (
+from kvraft.course.exercises.transactions import (
     INTERLEAVINGS,
     cases,
     check_gather,

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from kvraft.contract import FollowerStatus
-from kvraft.exercises import truncation
-from kvraft.exercises.truncation import (
+from kvraft.course.exercises import truncation
+from kvraft.course.exercises.truncation import (
     LIMITS,
     RETAIN_BYTES,
     TRIALS,
@@ -16,11 +15,12 @@ from kvraft.exercises.truncation import (
     matches_of,
     retained_from,
 )
-from kvraft.replica import Replica
-from kvraft.retention import Holds, follower_holds, tree_hold
-from kvraft.segment import Segment
+from kvraft.raft.interface import FollowerStatus
+from kvraft.replica.replica import Replica
+from kvraft.replica.retention import Holds, follower_holds, tree_hold
 from kvraft.sim import World
 from kvraft.sim.lag import a_follower, write
+from kvraft.wal.segment import Segment
 from tests.solutions import s09_truncation as solutions
 
 

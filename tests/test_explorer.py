@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.explorer import NO_TIME, Bounds, Do, Step, explore
-from kvraft.check.fork import ASIDE, CHANGING, IGNORED, LEAST, fork, freeze
-from kvraft.check.moves import Member, move
-from kvraft.check.planted import CONSENSUS_BUGS
+from kvraft.check.bugs.consensus import CONSENSUS_BUGS
+from kvraft.check.explore.clone import ASIDE, CHANGING, IGNORED, LEAST, fork, freeze
+from kvraft.check.explore.explorer import NO_TIME, Bounds, Do, Step, explore
+from kvraft.check.explore.state_space import Space
+from kvraft.check.explore.transitions import Member, move
 from kvraft.check.properties import Property, Violation
-from kvraft.check.raft import watch
-from kvraft.check.space import Space
-from kvraft.core import Core
+from kvraft.check.raft.checker import watch
 from kvraft.errors import BadInput
 from kvraft.events import ignore
-from kvraft.messages import RequestVoteReply
-from kvraft.raft import Raft, Role
+from kvraft.raft.core import Core
+from kvraft.raft.messages import RequestVoteReply
+from kvraft.raft.raft import Raft, Role
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
 

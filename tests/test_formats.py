@@ -2,10 +2,13 @@
 
 import pytest
 
-from kvraft import identity, manifest, segment, table_format
+from kvraft.disk import identity
+from kvraft.disk.real import RealDisk
 from kvraft.errors import Foreign
-from kvraft.real_disk import RealDisk
+from kvraft.lsm import manifest
+from kvraft.sstable import format as table_format
 from kvraft.store import Store
+from kvraft.wal import segment
 
 
 @pytest.mark.parametrize("kind", [identity, manifest, segment, table_format])

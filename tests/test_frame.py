@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import frame
+from kvraft.disk import frame
 from kvraft.errors import Damage
 
 SEED = frame.seed_of("n1", "some.wal")

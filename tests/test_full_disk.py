@@ -13,15 +13,15 @@ from kvraft.check.invariants import WorldChecker
 from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import DiskFull, Stopped
 from kvraft.events import DiskFilled, Event, SpaceFound
-from kvraft.lsm import Tree
-from kvraft.messages import RequestVote
-from kvraft.options import TreeOptions
-from kvraft.replica import Options
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
+from kvraft.raft.messages import RequestVote
+from kvraft.replica.replica import Options
 from kvraft.sim import World
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
 from kvraft.transaction import Read, Stage
-from kvraft.wal import Durability
+from kvraft.wal.wal import Durability
 
 SMALL = TreeOptions(memtable_bytes=3000, block_bytes=256)
 

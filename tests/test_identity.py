@@ -6,15 +6,15 @@ from random import Random
 import pytest
 
 from kvraft.check.invariants import WorldChecker
-from kvraft.cli import main
+from kvraft.cli.cli import main
+from kvraft.disk.filenames import is_segment, table_number
+from kvraft.disk.identity import ASIDE, MEMBER, claim, set_aside, successor
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Forgotten, TimedOut
 from kvraft.events import Crashed
-from kvraft.filenames import is_segment, table_number
-from kvraft.identity import ASIDE, MEMBER, claim, set_aside, successor
-from kvraft.membership import Configuration
-from kvraft.raft import Role
-from kvraft.real_disk import RealDisk
-from kvraft.replica import Options, Replica
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Role
+from kvraft.replica.replica import Options, Replica
 from kvraft.sim import PowerCut, SimDisk, World
 from kvraft.transaction import Stage
 

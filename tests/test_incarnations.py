@@ -8,20 +8,12 @@ from hypothesis import strategies as st
 
 from kvraft.errors import BadInput
 from kvraft.events import IdTaken
-from kvraft.machine import Machine
 from kvraft.record import Kind, Record, TxnId, digest
-from kvraft.replica import Options, Replica
+from kvraft.replica.replica import Options, Replica
+from kvraft.replica.state_machine import Machine
+from kvraft.replica.writes import WriteDesk
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import (
-    Answer,
-    Later,
-    ReadAnswer,
-    Redirect,
-    Registered,
-    Stage,
-    build,
-)
-from kvraft.writes import WriteDesk
+from kvraft.transaction import Answer, Later, ReadAnswer, Redirect, Registered, Stage, build
 from tests.test_client import Hand
 from tests.test_replica import Member
 

@@ -5,14 +5,14 @@ from random import Random
 import pytest
 
 from kvraft import inputs
-from kvraft.compaction import Levelled, Tiered
 from kvraft.errors import BadInput, WrongType
-from kvraft.lsm import Tree
-from kvraft.membership import Configuration
-from kvraft.options import TreeOptions
-from kvraft.raft import Options as RaftOptions
-from kvraft.raft import Raft
-from kvraft.replica import Options, Replica
+from kvraft.lsm.compaction import Levelled, Tiered
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import Raft
+from kvraft.replica.replica import Options, Replica
 from kvraft.sim import Alone, SimDisk, World
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.contention import contest
@@ -21,7 +21,7 @@ from kvraft.sim.load import Load, drive, writes_of
 from kvraft.sim.network import Network
 from kvraft.sim.outages import lost_updates, outage, pauses
 from kvraft.store import Store
-from kvraft.wal import Wal
+from kvraft.wal.wal import Wal
 
 WORLD = World(3, seed=1)
 WORLD.client("c")

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from kvraft.course.exercises.truncation import LIMITS
 from kvraft.errors import BadInput
-from kvraft.exercises.truncation import LIMITS
 from kvraft.record import entry_size
 from kvraft.sim import World
 from kvraft.sim.lag import a_follower, catch_up, write, write_for

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kvraft import __version__, cli
+from kvraft import __version__
+from kvraft.cli import cli
+from kvraft.course import copies as lessons
+from kvraft.course.copies import RECORD, copy_lessons, lessons_path, report
 from kvraft.errors import BadInput
-from kvraft.tools import lessons
-from kvraft.tools.lessons import RECORD, copy_lessons, lessons_path, report
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import Damage
-from kvraft.levels import Level, Levels
+from kvraft.lsm.levels import Level, Levels
+from kvraft.lsm.snapshot import TreeSnapshot
+from kvraft.lsm.stats import Counts
+from kvraft.lsm.version_edit import State
 from kvraft.range_tombstones import gather
 from kvraft.sim.disk import SimDisk
-from kvraft.snapshot import TreeSnapshot
-from kvraft.sstable import Table
-from kvraft.stats import Counts
-from kvraft.version_edit import State
+from kvraft.sstable.reader import Table
 from tests.storage import holds, in_order, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=120)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput
-from kvraft.log import Log
+from kvraft.raft.log import Log
 from kvraft.record import NOOP, ORIGIN, Entry, Kind, Position, Record, TxnId, entry_size
 
 ops = st.lists(

@@ -6,17 +6,17 @@ from random import Random
 
 import pytest
 
-from kvraft import frame
+from kvraft.disk import frame
+from kvraft.disk.filenames import is_segment
 from kvraft.errors import Damage, Foreign
-from kvraft.filenames import is_segment
-from kvraft.manifest import load
-from kvraft.membership import Configuration
-from kvraft.options import TreeOptions
-from kvraft.replica import Replica
-from kvraft.segment import read_header
+from kvraft.lsm.manifest import load
+from kvraft.lsm.options import TreeOptions
+from kvraft.raft.quorum import Configuration
+from kvraft.replica.replica import Replica
 from kvraft.sim.disk import SimDisk
 from kvraft.store import OWNER, Store
-from kvraft.wal import Durability
+from kvraft.wal.segment import read_header
+from kvraft.wal.wal import Durability
 
 OPTIONS = TreeOptions(memtable_bytes=1 << 20)
 
@@ -153,7 +153,7 @@ def test_a_checkpoint_knows_nothing_of_the_log_that_it_was_made_from():
 
 def test_a_manifest_of_the_format_before_is_refused_and_says_how_to_move(monkeypatch):
     disk = SimDisk()
-    monkeypatch.setattr("kvraft.manifest.FORMAT", 1)
+    monkeypatch.setattr("kvraft.lsm.manifest.FORMAT", 1)
     open_store(disk).close()
     monkeypatch.undo()
     with pytest.raises(Foreign, match=r"format 1.*dump"):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.logindex import Batch, LogIndex, turns_of
 from kvraft.record import NOOP, Entry, Position
+from kvraft.wal.index import Batch, LogIndex, turns_of
 
 
 def entries(first: int, terms: list[int]) -> list[Entry]:

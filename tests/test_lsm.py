@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import lsm
-from kvraft.batch import WriteBatch
-from kvraft.compaction import Levelled, Tiered
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Stopped
 from kvraft.events import Flushed, MemtableFrozen, TableRemoved, TableWritten, TreeOpened
-from kvraft.lsm import Tree
+from kvraft.lsm import tree as lsm
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.compaction import Levelled, Tiered
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.mapping import prefix_stop
-from kvraft.options import TreeOptions
-from kvraft.real_disk import RealDisk
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, ORIGIN, Position, Version
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sstable import Table
+from kvraft.sstable.reader import Table
 
 KEYS = [b"", b"\x00", b"\xff", b"\xff\xff", b"a", b"a\x00", b"ab"]
 KEYS += [b"k%02d" % number for number in range(16)]
@@ -433,7 +433,7 @@ def test_bad_calls_are_refused_in_one_sentence_and_the_tree_stays_usable():
         "None means no end": lambda: tree.delete_range(b"", b""),
         "must not start behind its stop": lambda: tree.scan(b"b", b"a"),
         "a prefix or bounds, not both": lambda: tree.scan(b"b", prefix=b"a"),
-        "a batch must be kvraft.batch.WriteBatch": lambda: tree.write([(b"a", b"1")]),
+        "a batch must be kvraft.lsm.batch.WriteBatch": lambda: tree.write([(b"a", b"1")]),
         "needs an empty place": lambda: tree.checkpoint(tree._disk),
     }
     for says, call in calls.items():

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from kvraft import clock
 from kvraft.errors import BadInput
 from kvraft.events import Applied, Conflicted, Repeated, SessionExpired, Undone
-from kvraft.lsm import Tree
-from kvraft.machine import Machine
-from kvraft.options import TreeOptions
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.record import NOOP, RESERVED, Entry, Kind, TxnId
-from kvraft.session import SESSIONS, WINDOW
+from kvraft.replica.sessions import SESSIONS, WINDOW
+from kvraft.replica.state_machine import Machine
 from kvraft.sim import SimDisk
 from kvraft.transaction import build
 

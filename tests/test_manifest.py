@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import frame, manifest
+from kvraft.disk import frame
+from kvraft.disk.filenames import CURRENT
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError
 from kvraft.events import TailCut
-from kvraft.filenames import CURRENT
-from kvraft.manifest import Manifest, load
+from kvraft.lsm import manifest
+from kvraft.lsm.manifest import Manifest, load
+from kvraft.lsm.version_edit import Edit, State, encode_edit
 from kvraft.record import Position
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.tableinfo import TableInfo
-from kvraft.version_edit import Edit, State, encode_edit
+from kvraft.sstable.properties import TableInfo
 
 ME = "cluster/me"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from kvraft.batch import WriteBatch
 from kvraft.errors import BadInput, WrongType
-from kvraft.lsm import Tree
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.tree import Tree
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
 

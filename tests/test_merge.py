@@ -5,8 +5,8 @@ import doctest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import merge as module
-from kvraft.merge import Keep, merge, retain, visible
+from kvraft.lsm import merge as module
+from kvraft.lsm.merge import Keep, merge, retain, visible
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from kvraft.lesson import check, digest
+from kvraft.course.lesson import check, digest
 
 ROOT = Path(__file__).parent.parent
 BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -194,11 +194,11 @@ def nbval(path: Path, home: Path) -> subprocess.CompletedProcess[str]:
 def test_nbval_would_see_a_changed_output(tmp_path):
     """The comparison is alive: a notebook whose stored output is false must fail."""
     book = nbformat.v4.new_notebook()
-    source = "from kvraft.frame import seed_of\nprint(seed_of('n1'))"
+    source = "from kvraft.disk.frame import seed_of\nprint(seed_of('n1'))"
     truth = nbformat.v4.new_output("stream", name="stdout", text="1661408474\n")
     book.cells = [nbformat.v4.new_code_cell(source, outputs=[truth], execution_count=1)]
     path = tmp_path / "book.ipynb"
-    from kvraft.frame import seed_of
+    from kvraft.disk.frame import seed_of
 
     for number, passes in ((seed_of("n1"), True), (seed_of("n1") + 1, False)):
         book.cells[0].outputs[0].text = f"{number}\n"

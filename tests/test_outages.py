@@ -2,10 +2,10 @@
 
 import pytest
 
-from kvraft.check.planted_storage import AppliesRetries, StampsNotRaised
+from kvraft.check.bugs.storage import AppliesRetries, StampsNotRaised
+from kvraft.course.exercises.clients import check_carry_out, check_raised, check_verdict
 from kvraft.errors import BadInput
 from kvraft.events import RoleChanged, TicketMoved
-from kvraft.exercises.clients import check_carry_out, check_raised, check_verdict
 from kvraft.sim.outages import begun, lost_updates, outage, pauses, steps_of_a_write
 from kvraft.transaction import Stage
 from kvraft.viz.figures import (

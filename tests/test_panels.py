@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.hunt import happen, hunt
-from kvraft.check.planted import CONSENSUS_BUGS, OlderTermsCounted
+from kvraft.check.bugs.consensus import CONSENSUS_BUGS, OlderTermsCounted
 from kvraft.check.properties import FIGURE_3, Property, Violation
-from kvraft.check.raft import watch
-from kvraft.check.scenario import load
-from kvraft.contract import Options
+from kvraft.check.raft.checker import watch
+from kvraft.check.scenario.scenario import load
+from kvraft.check.sweep.hunt import happen, hunt
+from kvraft.course.exercises.safety import start
 from kvraft.errors import BadInput
-from kvraft.exercises.safety import start
-from kvraft.raft import Raft
+from kvraft.raft.interface import Options
+from kvraft.raft.raft import Raft
 from kvraft.sim.cluster import Cluster
 from kvraft.viz.figures import plot_hunts, title_of
 from kvraft.viz.panels import Lamps, Moment, moment, panel, panels

@@ -13,18 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.contract import FollowerStatus
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.events import (
-    Committed,
-    ProgressChanged,
-    Refused,
-    RoleChanged,
-    Superseded,
-    Voted,
-)
-from kvraft.membership import Configuration
-from kvraft.messages import (
+from kvraft.events import Committed, ProgressChanged, Refused, RoleChanged, Superseded, Voted
+from kvraft.raft.interface import FollowerStatus
+from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
@@ -36,7 +28,8 @@ from kvraft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from kvraft.raft import Options, Role
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Options, Role
 from kvraft.record import NOOP, Entry, entry_size
 from tests.raft_member import (
     FIVE,

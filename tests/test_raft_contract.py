@@ -1,12 +1,12 @@
-"""What an owner may count on, and what it cannot get wrong without being told (contract.py)."""
+"""What an owner may count on, and what it cannot get wrong without being told (raft/interface.py)."""
 
 import pytest
 
-from kvraft.contract import Decided, Fate
 from kvraft.errors import BadInput, Busy, WrongType
 from kvraft.events import LogLost
-from kvraft.membership import Configuration
-from kvraft.raft import Options, Role
+from kvraft.raft.interface import Decided, Fate
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Options, Role
 from kvraft.record import Kind, Position
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.member import Held

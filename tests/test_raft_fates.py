@@ -4,9 +4,9 @@ from zlib import crc32
 
 import pytest
 
-from kvraft.contract import Decided, Fate
-from kvraft.membership import Configuration
-from kvraft.messages import InstallSnapshot
+from kvraft.raft.interface import Decided, Fate
+from kvraft.raft.messages import InstallSnapshot
+from kvraft.raft.quorum import Configuration
 from tests.raft_member import THREE, ack, append, finish, lead, leader, member, record
 
 

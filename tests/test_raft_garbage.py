@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.events import Refused
-from kvraft.membership import Configuration
-from kvraft.messages import (
+from kvraft.raft.messages import (
     CLUSTER,
     AppendEntries,
     AppendEntriesReply,
@@ -30,7 +29,8 @@ from kvraft.messages import (
     TimeoutNow,
     problem,
 )
-from kvraft.raft import Options, Role
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Options, Role
 from kvraft.record import Entry, Kind, Record, TxnId
 from tests.raft_member import THREE, change, entries, finish, lead, member
 

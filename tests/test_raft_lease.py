@@ -2,9 +2,8 @@
 
 from random import Random
 
-from kvraft.log import Log
-from kvraft.membership import Configuration
-from kvraft.messages import (
+from kvraft.raft.log import Log
+from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     PreVote,
@@ -12,7 +11,8 @@ from kvraft.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from kvraft.raft import Options, Raft
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Options, Raft
 from kvraft.record import HardState
 
 OPTIONS = Options(election_ticks=10, heartbeat_ticks=2, lease_ticks=8)

@@ -6,9 +6,9 @@ import pytest
 
 from kvraft.errors import BadInput, Busy, NotLeader
 from kvraft.events import TransferBegan, TransferEnded
-from kvraft.membership import Configuration
-from kvraft.messages import AppendEntries, RequestVote, TimeoutNow
-from kvraft.raft import Options, Role
+from kvraft.raft.messages import AppendEntries, RequestVote, TimeoutNow
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Options, Role
 from kvraft.record import HardState, Kind
 from tests.raft_member import (
     FIVE,

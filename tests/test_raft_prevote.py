@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from kvraft.messages import (
+from kvraft.raft.messages import (
     AppendEntriesReply,
     PreVote,
     PreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
-from kvraft.raft import Options, Role
+from kvraft.raft.raft import Options, Role
 from tests.raft_member import FIVE, PAPER, ack, append, finish, lead, leader, member, record, ticks
 
 PRE_VOTE = replace(PAPER, pre_vote=True)

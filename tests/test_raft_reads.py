@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from kvraft.contract import ReadReady
 from kvraft.errors import BadInput, NotLeader
-from kvraft.messages import ReadIndex, ReadIndexReply
-from kvraft.raft import Options, Role
+from kvraft.raft.interface import ReadReady
+from kvraft.raft.messages import ReadIndex, ReadIndexReply
+from kvraft.raft.raft import Options, Role
 from tests.raft_member import (
     FIVE,
     PAPER,

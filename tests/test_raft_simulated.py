@@ -11,11 +11,11 @@ from random import Random
 import pytest
 
 from kvraft.check.properties import Property, Violation
-from kvraft.check.raft import watch
-from kvraft.contract import Fate, Options
+from kvraft.check.raft.checker import watch
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.leader import Leader
-from kvraft.raft import Raft, Role
+from kvraft.raft.interface import Fate, Options
+from kvraft.raft.leader import Leader
+from kvraft.raft.raft import Raft, Role
 from kvraft.sim.cluster import Cluster
 
 PLAIN = Options(

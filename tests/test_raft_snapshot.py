@@ -5,11 +5,10 @@ from zlib import crc32
 
 import pytest
 
-from kvraft.contract import Chunk, ReadReady, Received, Role
 from kvraft.errors import BadInput
 from kvraft.events import Refused, SnapshotTaken
-from kvraft.membership import Configuration
-from kvraft.messages import (
+from kvraft.raft.interface import Chunk, ReadReady, Received, Role
+from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
@@ -17,6 +16,7 @@ from kvraft.messages import (
     ReadIndex,
     ReadIndexReply,
 )
+from kvraft.raft.quorum import Configuration
 from kvraft.record import Position
 from kvraft.sim.member import Held
 from tests.raft_member import PAPER, THREE, ack, append, at, entries, finish, leader, member, ticks

@@ -13,15 +13,15 @@ from random import Random
 
 import pytest
 
-import kvraft.readonly
+import kvraft.disk.read_only
+from kvraft.disk.read_only import ReadOnlyDisk
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Changed, Damage, ReadOnly
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
-from kvraft.readonly import ReadOnlyDisk
-from kvraft.real_disk import RealDisk
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
-from kvraft.wal import Durability
+from kvraft.wal.wal import Durability
 
 SMALL = TreeOptions(memtable_bytes=2000)
 
@@ -207,7 +207,7 @@ def test_it_sees_one_moment_whatever_the_writer_does_later(tmp_path):
 
 
 def test_a_table_that_is_gone_is_a_change_and_no_damage(tmp_path, monkeypatch):
-    monkeypatch.setattr(kvraft.readonly, "HELD", 3)  # CURRENT, the manifest, one segment
+    monkeypatch.setattr(kvraft.disk.read_only, "HELD", 3)  # CURRENT, the manifest, one segment
     with Store.open(tmp_path / "s", options=SMALL, segment_bytes=1500) as writer:
         fill(writer, 100)
         writer.flush()
@@ -247,7 +247,7 @@ def test_a_directory_that_never_stands_still_is_given_up_on(tmp_path, monkeypatc
 
 WRITER = """
 import sys
-from kvraft.options import TreeOptions
+from kvraft.lsm.options import TreeOptions
 from kvraft.store import Store
 
 store = Store.open(sys.argv[1], options=TreeOptions(memtable_bytes=4000), segment_bytes=3000)

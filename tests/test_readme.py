@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from kvraft import cli
+from kvraft.cli import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.logindex import turns_of
 from kvraft.record import (
     NO_TXN,
     NOOP,
@@ -22,6 +21,7 @@ from kvraft.record import (
     survey_entries,
     unpack_entries,
 )
+from kvraft.wal.index import turns_of
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
 

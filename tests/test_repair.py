@@ -6,23 +6,23 @@ from typing import NamedTuple
 
 import pytest
 
-from kvraft import frame
+from kvraft.disk import frame
+from kvraft.disk.filenames import is_segment
+from kvraft.disk.identity import claim
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Damage, Forgotten
-from kvraft.filenames import is_segment
-from kvraft.identity import claim
-from kvraft.lsm import Tree
-from kvraft.manifest import load
-from kvraft.options import TreeOptions
-from kvraft.options import TreeOptions as Options
-from kvraft.real_disk import RealDisk
+from kvraft.lsm.manifest import load
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.options import TreeOptions as Options
+from kvraft.lsm.tree import Tree
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
-from kvraft.segment import ENTRIES, read_header
-from kvraft.sstable import Table
+from kvraft.sstable.format import Reach
+from kvraft.sstable.reader import Table
 from kvraft.store import OWNER, Store
-from kvraft.table_format import Reach
 from kvraft.tools.repair import INTACT, repair
-from kvraft.verify import verify
-from kvraft.wal import Wal
+from kvraft.tools.verify import verify
+from kvraft.wal.segment import ENTRIES, read_header
+from kvraft.wal.wal import Wal
 
 SMALL = Options(memtable_bytes=2000, block_bytes=200)
 
@@ -125,8 +125,8 @@ def test_a_table_without_one_of_its_parts_yields_its_rows(tmp_path, part):
             tree.put(b"%03d" % number, b"v" * 20)
         tree.flush()
         [info] = tree.tables
-    from kvraft.filenames import table_name
-    from kvraft.table_format import read_footer
+    from kvraft.disk.filenames import table_name
+    from kvraft.sstable.format import read_footer
 
     disk, name = RealDisk(tmp_path), table_name(info.number)
     bounds, _ = read_footer(disk, name, info.size)

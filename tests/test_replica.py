@@ -16,9 +16,8 @@ from kvraft.check.invariants import Checker
 from kvraft.check.properties import Violation
 from kvraft.errors import Stopped
 from kvraft.events import CutDecided, MemtableFrozen, Repeated, SegmentDropped, Undone
-from kvraft.log import Log
-from kvraft.membership import Configuration
-from kvraft.messages import (
+from kvraft.raft.log import Log
+from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
@@ -26,10 +25,11 @@ from kvraft.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from kvraft.raft import Role
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Role
 from kvraft.record import NOOP, Entry, HardState, Kind, Position, Record, TxnId
-from kvraft.replica import Options, Replica
-from kvraft.session import WINDOW
+from kvraft.replica.replica import Options, Replica
+from kvraft.replica.sessions import WINDOW
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Register, Stage, Submit, build
 from tests.test_client import Hand

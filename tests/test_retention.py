@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.contract import FollowerStatus
-from kvraft.retention import Hold, Holds, follower_holds, members_hold, reach_of, tree_hold
-from kvraft.segment import Segment
+from kvraft.raft.interface import FollowerStatus
+from kvraft.replica.retention import Hold, Holds, follower_holds, members_hold, reach_of, tree_hold
+from kvraft.wal.segment import Segment
 
 
 def row(*sizes):

@@ -7,12 +7,12 @@ import pytest
 from kvraft.check.model import Promise
 from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
-from kvraft.client import ReadFailed
-from kvraft.desk import PAGE_BYTES, Desk
+from kvraft.client.client import ReadFailed
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import Sent
 from kvraft.record import MAX_KEY_BYTES, RESERVED
-from kvraft.replica import Options, Replica
+from kvraft.replica.desk import PAGE_BYTES, Desk
+from kvraft.replica.replica import Options, Replica
 from kvraft.sim import World
 from kvraft.transaction import PAGE_ROWS, Page, Scan
 

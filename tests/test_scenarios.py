@@ -2,13 +2,13 @@
 
 import pytest
 
-from kvraft.check import scenario
-from kvraft.check.planted import CONSENSUS_BUGS
+from kvraft.check.bugs.consensus import CONSENSUS_BUGS
 from kvraft.check.properties import Property, Violation
-from kvraft.check.scenario import Unmet, load, names, parse
-from kvraft.cli import main
+from kvraft.check.scenario import scenario
+from kvraft.check.scenario.scenario import Unmet, load, names, parse
+from kvraft.cli.cli import main
 from kvraft.errors import BadInput
-from kvraft.raft import Raft
+from kvraft.raft.raft import Raft
 
 ALL = names()
 BREAKING = [name for name in ALL if load(name).violation is not None]

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.session import Outcome, Session
+from kvraft.replica.sessions import Outcome, Session
 from kvraft.transaction import WINDOW
 
 

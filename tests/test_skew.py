@@ -1,4 +1,4 @@
-"""Clocks that jump, drift and return: one that is wrong stops nobody (kvraft/skew.py)."""
+"""Clocks that jump, drift and return: one that is wrong stops nobody (kvraft/replica/skew.py)."""
 
 from random import Random
 
@@ -6,10 +6,10 @@ import pytest
 
 from kvraft import clock
 from kvraft.events import Applied, Refused, Sent, SessionExpired
-from kvraft.messages import AppendEntriesReply
-from kvraft.replica import Options
+from kvraft.raft.messages import AppendEntriesReply
+from kvraft.replica.replica import Options
+from kvraft.replica.skew import COUNTS, Skew
 from kvraft.sim import World
-from kvraft.skew import COUNTS, Skew
 from kvraft.transaction import Answer, Refusal, Stage, Submit
 
 MEMBERS = ("n1", "n2", "n3")

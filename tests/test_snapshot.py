@@ -9,27 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import frame, snapshot, verify
+from kvraft.disk import frame
+from kvraft.disk.identity import claim
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError, Stopped
 from kvraft.events import Installed, TableWritten
-from kvraft.identity import claim
 from kvraft.log_and_tree import check_disk
-from kvraft.lsm import Tree
-from kvraft.manifest import load
-from kvraft.real_disk import RealDisk
-from kvraft.record import (
-    ORIGIN,
-    Entry,
-    HardState,
-    Kind,
-    Position,
-    Record,
-    TxnId,
-    Version,
-)
+from kvraft.lsm import snapshot
+from kvraft.lsm.manifest import load
+from kvraft.lsm.snapshot import STREAM, InMemory, unpack
+from kvraft.lsm.tree import Tree
+from kvraft.record import ORIGIN, Entry, HardState, Kind, Position, Record, TxnId, Version
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.snapshot import STREAM, InMemory, unpack
-from kvraft.wal import Wal
+from kvraft.tools import verify
+from kvraft.wal.wal import Wal
 
 KEYS = [b"", b"\x00", b"a", b"ab", b"b", b"\xff"]
 

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.check.properties import Violation
-from kvraft.check.soak import SMALL, Soak, Tally, points
-from kvraft.check.usage import DISK, MEMORY, held, trend
-from kvraft.cli import main
+from kvraft.check.sweep.soak import SMALL, Soak, Tally, points
+from kvraft.check.sweep.usage import DISK, MEMORY, held, trend
+from kvraft.cli.cli import main
 from kvraft.errors import BadInput
 from kvraft.record import Kind
-from kvraft.replica import Replica
-from kvraft.session import Sessions
+from kvraft.replica.replica import Replica
+from kvraft.replica.sessions import Sessions
 from kvraft.sim.world import World
 from kvraft.viz.figures import plot_soak, soak_title, svg
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.contract import Options
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Crashed, Delivered, Lost, Sent, Started, Trace
+from kvraft.raft.interface import Options
 from kvraft.sim import World
 from kvraft.sim.cluster import Cluster
 from kvraft.viz.panels import spacetime

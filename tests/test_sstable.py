@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import table_format, tablewriter
-from kvraft.block import Block
 from kvraft.bloom import Bloom, Builder
-from kvraft.cache import BlockCache
+from kvraft.disk.filenames import table_name, table_number
 from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.filenames import table_name, table_number
 from kvraft.record import Version
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sstable import Table
-from kvraft.table_format import MAGIC, is_table
-from kvraft.tablewriter import Format, Summary, TableWriter, check_table
+from kvraft.sstable import format as table_format
+from kvraft.sstable import writer as tablewriter
+from kvraft.sstable.block import Block
+from kvraft.sstable.cache import BlockCache
+from kvraft.sstable.format import MAGIC, is_table
+from kvraft.sstable.reader import Table
+from kvraft.sstable.writer import Format, Summary, TableWriter, check_table
 from tests.storage import holds, in_order, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=100)

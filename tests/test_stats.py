@@ -5,10 +5,10 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.stats import Counts, Stats
+from kvraft.lsm.tree import Tree
 from kvraft.sim.disk import SimDisk
-from kvraft.stats import Counts, Stats
 
 
 def stats(live_bytes=None, **counted):

@@ -6,15 +6,15 @@ from random import Random
 import pytest
 
 from kvraft import store as module
-from kvraft.batch import WriteBatch
-from kvraft.compaction import Levelled, Tiered
 from kvraft.errors import BadInput, Damage, Foreign, Locked, Stopped
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.compaction import Levelled, Tiered
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.record import Kind, Position, pack_entries, pack_write, unpack_entries, unpack_writes
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.store import OWNER, Store
-from kvraft.wal import Durability
+from kvraft.wal.wal import Durability
 
 KEYS = [b"", b"\x00", b"\xff", b"a", b"a\x00", b"ab"] + [b"k%02d" % n for n in range(16)]
 
@@ -187,7 +187,7 @@ def test_bad_calls_are_refused_and_the_store_stays_usable():
     calls = {
         "a key must be bytes": lambda: store.put("a", b""),
         "a value of 67108865 bytes": lambda: store.put(b"a", bytes((64 << 20) + 1)),
-        "a batch must be kvraft.batch.WriteBatch": lambda: store.write({}),
+        "a batch must be kvraft.lsm.batch.WriteBatch": lambda: store.write({}),
         "writes its own log: use put": lambda: store.apply((), Position(1, 1)),
         "a snapshot cannot take its place": lambda: store.install(b""),
         "SYNC, OS or BUFFERED": lambda: Store.open(SimDisk(), durability="sync"),

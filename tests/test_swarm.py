@@ -5,12 +5,12 @@ from collections import Counter
 
 import pytest
 
-from kvraft.check.planted_storage import STORAGE_BUGS
+from kvraft.check.bugs.registry import planted
+from kvraft.check.bugs.storage import STORAGE_BUGS
 from kvraft.check.properties import Violation
-from kvraft.check.registry import planted
-from kvraft.check.swarm import REACHED, Result, SwarmRun, run_seed, summary
-from kvraft.check.swarm_clients import ACCOUNTS, LARGE, check_rows
-from kvraft.cli import main
+from kvraft.check.sweep.clients import ACCOUNTS, LARGE, check_rows
+from kvraft.check.sweep.swarm import REACHED, Result, SwarmRun, run_seed, summary
+from kvraft.cli.cli import main
 from kvraft.errors import BadInput
 from kvraft.events import Trace
 

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import cli
+from kvraft.cli import cli
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Damage
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
-from kvraft.real_disk import RealDisk
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.store import Store
 from kvraft.tools import inspect, transfer
 from kvraft.tools.repair import repair
-from kvraft.verify import verify
-from kvraft.wal import Wal
+from kvraft.tools.verify import verify
+from kvraft.wal.wal import Wal
 
 
 @pytest.fixture
@@ -186,12 +186,12 @@ def _look_as_nobody(store):
     (store / "LOCK").chmod(0o600)
     before = sorted(path.name for path in store.iterdir())
     code = (
-        "import contextlib, io, os, sys, kvraft.cli\n"
+        "import contextlib, io, os, sys, kvraft.cli.cli\n"
         "with contextlib.redirect_stdout(io.StringIO()):\n"
-        "    kvraft.cli.main(sys.argv[1:])  # loads what nobody may not be able to\n"
+        "    kvraft.cli.cli.main(sys.argv[1:])  # loads what nobody may not be able to\n"
         "os.setegid(65534); os.seteuid(65534)\n"
         "assert not os.access(sys.argv[-1], os.W_OK, effective_ids=True)\n"
-        "sys.exit(kvraft.cli.main(sys.argv[1:]))"
+        "sys.exit(kvraft.cli.cli.main(sys.argv[1:]))"
     )
     for command in ("verify", "dump", "inspect log", "inspect tree", "inspect table"):
         done = subprocess.run(
@@ -419,7 +419,7 @@ def test_documents_hold_what_json_can_hold(store):
 KEYS = 300
 WRITER = f"""
 import sys
-from kvraft.options import TreeOptions
+from kvraft.lsm.options import TreeOptions
 from kvraft.store import Store
 
 store = Store.open(sys.argv[1], options=TreeOptions(memtable_bytes=4000), segment_bytes=3000)

@@ -3,8 +3,8 @@
 import pytest
 
 from kvraft.check import torn
+from kvraft.check.bugs.storage import AppliesRetries, UndoesWhatItBegan
 from kvraft.check.model import Effect
-from kvraft.check.planted_storage import AppliesRetries, UndoesWhatItBegan
 from kvraft.check.torn import (
     End,
     flush_all,
@@ -18,8 +18,8 @@ from kvraft.check.torn import (
 from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import BadInput
 from kvraft.events import SnapshotTaken, Undone
-from kvraft.raft import Options as RaftOptions
-from kvraft.replica import Options
+from kvraft.raft.raft import Options as RaftOptions
+from kvraft.replica.replica import Options
 from kvraft.sim.contention import accounts, balances, contest, open_bank, stamps, transfers
 from kvraft.transaction import Stage
 

@@ -7,8 +7,12 @@ import zlib
 
 import pytest
 
-from kvraft import cli, frame, identity, manifest, segment, table_format
 from kvraft.check.invariants import Checker
+from kvraft.cli import cli
+from kvraft.course.tour import Tour, catalogue_path, load
+from kvraft.course.tour.story import OPTIONS, TourFailed
+from kvraft.disk import frame, identity
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput
 from kvraft.events import (
     Appended,
@@ -24,10 +28,10 @@ from kvraft.events import (
     Trace,
     Undone,
 )
-from kvraft.real_disk import RealDisk
+from kvraft.lsm import manifest
 from kvraft.record import RESERVED
-from kvraft.tour import Tour, catalogue_path, load
-from kvraft.tour.story import OPTIONS, TourFailed
+from kvraft.sstable import format as table_format
+from kvraft.wal import segment
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +302,7 @@ def test_wrong_usage_exits_with_2():
 def test_kvraft_is_light():
     """Neither plots nor widgets are loaded, whatever of the core is imported."""
     code = (
-        "import sys, kvraft, kvraft.cli, kvraft.sim, kvraft.tour, kvraft.lsm, kvraft.verify;"
+        "import sys, kvraft, kvraft.cli.cli, kvraft.sim, kvraft.course.tour, kvraft.lsm.tree, kvraft.tools.verify;"
         "print([m for m in ('matplotlib', 'ipywidgets', 'IPython', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

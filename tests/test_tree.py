@@ -10,9 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kvraft import lsm
-from kvraft.batch import WriteBatch
-from kvraft.compaction import Levelled, Tiered
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Damage, Foreign, Locked
 from kvraft.events import (
     Compacted,
@@ -23,10 +21,12 @@ from kvraft.events import (
     TableWritten,
     TreeOpened,
 )
-from kvraft.lsm import Tree
+from kvraft.lsm import tree as lsm
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.compaction import Levelled, Tiered
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.mapping import prefix_stop
-from kvraft.options import TreeOptions
-from kvraft.real_disk import RealDisk
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, ORIGIN, Position, Version
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
@@ -310,7 +310,7 @@ def bad_calls():
         "range to b''": (lambda t: t.delete_range(b"", b""), "None means no end"),
         "batch": (
             lambda t: t.write([("put", b"a", b"")]),
-            "a batch must be kvraft.batch.Wri",
+            "a batch must be kvraft.lsm.batch.Wri",
         ),
         "get": (lambda t: t.get("a"), "a key must be bytes, not str"),
         "version": (lambda t: t.version(None), "a key must be bytes, not NoneType"),

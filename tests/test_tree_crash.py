@@ -9,15 +9,15 @@ from random import Random
 
 import pytest
 
-from kvraft import manifest
-from kvraft.compaction import Levelled, Tiered
 from kvraft.errors import BadInput, Damage, Stopped
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm import manifest
+from kvraft.lsm.compaction import Levelled, Tiered
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.record import ORIGIN, Position
 from kvraft.sim.disk import WRITES, PowerCut, SimDisk
 from kvraft.store import Store
-from kvraft.wal import Durability
+from kvraft.wal.wal import Durability
 from tests.tree_model import after, assert_same, between, do, live_files, random_write, table_files
 
 KEYS = [b"", b"\x00", b"a", b"b", b"c", b"d", b"\xff"]

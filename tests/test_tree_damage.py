@@ -9,13 +9,13 @@ from random import Random
 
 import pytest
 
-from kvraft.compaction import Levelled
 from kvraft.errors import Damage, Foreign
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm.compaction import Levelled
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.record import ORIGIN
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable import Table
+from kvraft.sstable.reader import Table
 from kvraft.store import Store
 from tests.tree_model import after, between, do, random_write
 

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from kvraft.compaction import Levelled, Tiered
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm.compaction import Levelled, Tiered
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.store import Store
 from tests.tree_model import do
 

@@ -5,11 +5,11 @@ from random import Random
 
 import pytest
 
-from kvraft.compaction import Levelled, Tiered
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm.compaction import Levelled, Tiered
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable import Table
+from kvraft.sstable.reader import Table
 from tests.tree_model import after, assert_same, between, do, random_write
 
 SMALL = TreeOptions(memtable_bytes=600, block_bytes=200, strategy=Levelled(2, 500, 2, 300))

@@ -16,15 +16,15 @@ from random import Random
 import pytest
 
 import kvraft
-from kvraft.batch import WriteBatch
-from kvraft.cache import BlockCache
-from kvraft.compaction import Levelled, Task, Tiered
 from kvraft.errors import BadInput, Damage, Stopped
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.compaction import Levelled, Task, Tiered
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.record import MAX_KEY_BYTES, Position
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable import Table
+from kvraft.sstable.cache import BlockCache
+from kvraft.sstable.reader import Table
 from tests.tree_model import KEYS, assert_same, between, live_files, table_files
 
 NEVER = Levelled(tables=10**6)  # compacts only when told to
@@ -498,9 +498,9 @@ def test_15_a_batch_larger_than_the_memtable_is_one_batch():
 SCRIPT = """
 import hashlib, sys
 from random import Random
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
-from kvraft.compaction import Levelled
+from kvraft.lsm.tree import Tree
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.compaction import Levelled
 from kvraft.sim.disk import SimDisk
 from tests.tree_model import do, random_write
 disk, random = SimDisk(), Random(1)

@@ -2,17 +2,17 @@
 
 import pytest
 
-from kvraft import frame
+from kvraft.disk import frame
+from kvraft.disk.filenames import table_name
+from kvraft.disk.identity import claim
+from kvraft.disk.real import RealDisk
 from kvraft.errors import Damage, Foreign, Forgotten
-from kvraft.filenames import table_name
-from kvraft.identity import claim
-from kvraft.lsm import Tree
-from kvraft.manifest import load
-from kvraft.real_disk import RealDisk
+from kvraft.lsm.manifest import load
+from kvraft.lsm.tree import Tree
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId
 from kvraft.store import Store
-from kvraft.verify import verify
-from kvraft.wal import Durability, Wal
+from kvraft.tools.verify import verify
+from kvraft.wal.wal import Durability, Wal
 
 OWNER = "c/n1"
 
@@ -114,7 +114,7 @@ def harmless(member, newest, manifest):
 @pytest.mark.parametrize("died", [False, True], ids=["closed", "died"])
 @pytest.mark.parametrize("how", ["flip", "shorten"])
 def test_every_damaged_byte_is_seen_and_blamed_on_its_own_file(tmp_path, how, died):
-    """What a file lacks is missed, but for what nobody can know (``segment.py``): see harmless."""
+    """What a file lacks is missed, but for what nobody can know (``wal/segment.py``): see harmless."""
     member = a_member(tmp_path, died=died)
     names, newest = kinds(member)
     [manifest] = [name for name in names if name.startswith("MANIFEST")]

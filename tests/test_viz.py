@@ -51,7 +51,7 @@ from kvraft.events import (
     TreeOpened,
     Undone,
 )
-from kvraft.replica import Options
+from kvraft.replica.replica import Options
 from kvraft.sim import SimDisk, World
 from kvraft.viz.panels import cluster_view, disk_view, log_view
 from kvraft.viz.trace import (

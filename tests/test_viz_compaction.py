@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from kvraft.compaction import Levelled, Tiered
+from kvraft.course.exercises.compaction import SITUATIONS
 from kvraft.errors import BadInput
 from kvraft.events import Compacted, CompactionBegan, Flushed
-from kvraft.exercises.compaction import SITUATIONS
+from kvraft.lsm.compaction import Levelled, Tiered
 from kvraft.sim.load import SMALL, Cost, Load, Never, Sample, cost_of, drive, runs_of, writes_of
 from kvraft.viz import figures
 from kvraft.viz import panels as viz

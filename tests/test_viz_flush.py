@@ -7,7 +7,6 @@ from random import Random
 import pytest
 
 from kvraft.check.crashes import Recorder
-from kvraft.compaction import Levelled
 from kvraft.errors import BadInput
 from kvraft.events import (
     Compacted,
@@ -19,9 +18,10 @@ from kvraft.events import (
     Trace,
     TreeOpened,
 )
-from kvraft.replica import Options
+from kvraft.lsm.compaction import Levelled
+from kvraft.replica.replica import Options
 from kvraft.sim import World
-from kvraft.sim.alone import Alone, Gauge
+from kvraft.sim.single_member import Alone, Gauge
 from kvraft.viz.figures import plot_calls, plot_paces, plot_pressure, plot_saw_tooth, title_of
 from kvraft.viz.panels import FLUSHED, NEEDED, flush_view, storage_at
 from kvraft.viz.trace import History

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft import frame
+from kvraft.course.exercises.log import put
+from kvraft.disk import frame
 from kvraft.errors import BadInput
-from kvraft.exercises.log import put
-from kvraft.log_recovery import recover
 from kvraft.record import HardState
-from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
 from kvraft.sim.disk import SimDisk
 from kvraft.viz.figures import (
     FATE_COLOURS,
@@ -39,7 +37,9 @@ from kvraft.viz.panels import (
     strip,
 )
 from kvraft.viz.widgets import ByteStepper
-from kvraft.wal import Wal
+from kvraft.wal.recovery import recover
+from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
+from kvraft.wal.wal import Wal
 
 
 def log(*saves, segment_bytes=1 << 20):
@@ -260,7 +260,7 @@ def test_every_cut_and_every_flip_is_judged():
 def test_a_reader_that_believes_damaged_payloads_would_be_seen(monkeypatch):
     """The fate *wrong* is alive: with checksums switched off, flips bring wrong contents."""
     blind = SimpleNamespace(crc32=lambda *_: frame._SOUND)
-    monkeypatch.setattr("kvraft.frame.zlib", blind)
+    monkeypatch.setattr("kvraft.disk.frame.zlib", blind)
     found = flips(log((1, 1, 1)), "n1", bits=[0])
     assert str(Fate.WRONG) in found.fates
     assert not title_of(plot_flips({"blind": found})).endswith(" 0 wrong")

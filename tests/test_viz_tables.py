@@ -7,7 +7,7 @@ import pytest
 from kvraft.bloom import Bloom, positions
 from kvraft.record import label
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable import Table
+from kvraft.sstable.reader import Table
 from kvraft.viz.figures import plot_k, plot_rates, title_of
 from kvraft.viz.panels import Rate, bits_view, block_map, measure, parts_of, table_map
 from kvraft.viz.widgets import FilterSlider

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from kvraft.check.planted_storage import UndoesWhatItBegan
+from kvraft.check.bugs.storage import UndoesWhatItBegan
 from kvraft.check.torn import End, kill_at, kill_everywhere
 from kvraft.errors import BadInput
 from kvraft.events import Appended, Started, Step, Trace, Undone

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from kvraft.course.exercises.truncation import LIMITS
 from kvraft.errors import BadInput
 from kvraft.events import (
     Crashed,
@@ -21,7 +22,6 @@ from kvraft.events import (
     Started,
     Trace,
 )
-from kvraft.exercises.truncation import LIMITS
 from kvraft.sim import World
 from kvraft.sim.lag import CatchUp, a_follower, write
 from kvraft.viz.figures import (

@@ -17,13 +17,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-import kvraft.segment
-import kvraft.tail
-import kvraft.wal
-from kvraft import events, frame
+import kvraft.wal.segment
+import kvraft.wal.wal
+import kvraft.wal.writer
+from kvraft import events
+from kvraft.disk import frame
 from kvraft.errors import BadInput, Damage, Foreign, KvraftError, Stopped
 from kvraft.events import Event
-from kvraft.log_recovery import recover
 from kvraft.record import (
     NO_TXN,
     NOOP,
@@ -37,9 +37,10 @@ from kvraft.record import (
     pack_entries,
     unpack_entries,
 )
-from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, SEAL, Segment, owner_of, pack_header
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.wal import Wal
+from kvraft.wal.recovery import recover
+from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, SEAL, Segment, owner_of, pack_header
+from kvraft.wal.wal import Wal
 
 ME = "n1"
 SMALL = 300  # bytes of a segment, for tests that want many
@@ -363,7 +364,7 @@ def play(disk: SimDisk) -> tuple[Model, list[Model], bool]:
 @pytest.fixture
 def tiny_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves of several entries make several frames, so that a crash can come between them."""
-    monkeypatch.setattr(kvraft.tail, "FRAME_BYTES", 130)
+    monkeypatch.setattr(kvraft.wal.writer, "FRAME_BYTES", 130)
 
 
 def power_cuts() -> Iterator[tuple[int, SimDisk, list[Model]]]:
@@ -643,7 +644,7 @@ def test_a_log_of_another_member_or_format_is_refused(monkeypatch: pytest.Monkey
     with pytest.raises(Foreign, match=f"{name} is the log of member 'n1', not of 'n2'"):
         Wal.open(disk, "n2")
     name = wal.segments[-1].name
-    monkeypatch.setattr(kvraft.segment, "FORMAT", 3)
+    monkeypatch.setattr(kvraft.wal.segment, "FORMAT", 3)
     with pytest.raises(Foreign, match=f"{name} has format 2; .* reads format 3: dump it"):
         opened(disk)
     assert before == {name: disk.read(name) for name in disk.names()}
@@ -930,7 +931,7 @@ def test_a_save_is_one_append_and_one_sync() -> None:
 
 
 def test_a_large_save_makes_frames_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvraft.tail, "FRAME_BYTES", 200)
+    monkeypatch.setattr(kvraft.wal.writer, "FRAME_BYTES", 200)
     disk = SimDisk()
     wal = Wal.open(disk, ME)
     entries = [entry(1, index, 500 if index == 4 else 20) for index in range(1, 9)]
@@ -1103,7 +1104,7 @@ def test_every_step_is_reported() -> None:
 
 
 def test_no_event_is_built_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvraft.wal, "_appended", None)
+    monkeypatch.setattr(kvraft.wal.wal, "_appended", None)
     Wal.open(SimDisk(), ME).save(None, run(1, 1, 2))
 
 

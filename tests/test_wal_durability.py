@@ -17,17 +17,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import kvraft.tail
-import kvraft.wal
-from kvraft import events, frame
+import kvraft.wal.wal
+import kvraft.wal.writer
+from kvraft import events
+from kvraft.disk import frame
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput, Damage, Stopped
 from kvraft.events import Event
-from kvraft.log_recovery import recover
-from kvraft.real_disk import RealDisk
 from kvraft.record import HardState, pack_entries
-from kvraft.segment import CLOSED, SEAL
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.wal import Durability, Wal
+from kvraft.wal.recovery import recover
+from kvraft.wal.segment import CLOSED, SEAL
+from kvraft.wal.wal import Durability, Wal
 from tests.test_wal import ME, Model, check_segments, entry, reopened, run
 
 SYNC, OS, BUFFERED = Durability.SYNC, Durability.OS, Durability.BUFFERED
@@ -131,8 +132,8 @@ class Story:
 @given(st.data())
 def test_each_level_survives_what_it_says_and_a_crash_leaves_a_prefix(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kvraft.wal, "BUFFER_BYTES", 300)
-        patch.setattr(kvraft.tail, "FRAME_BYTES", 150)
+        patch.setattr(kvraft.wal.wal, "BUFFER_BYTES", 300)
+        patch.setattr(kvraft.wal.writer, "FRAME_BYTES", 150)
         story = Story()
         for _ in range(data.draw(st.integers(1, 12), "steps")):
             what = data.draw(st.sampled_from("wwwwwwfscpk"), "what")
@@ -171,7 +172,9 @@ def test_appends_that_wait_share_a_frame_and_cost_the_disk_nothing() -> None:
     for each in entries:
         wal.append(each.index, each.index, pack_entries([each]), BUFFERED)
     assert disk.size(name) == wal.segments[-1].size
-    assert disk.operations == done + len(pack_entries(entries)) // kvraft.wal.BUFFER_BYTES == done
+    assert (
+        disk.operations == done + len(pack_entries(entries)) // kvraft.wal.wal.BUFFER_BYTES == done
+    )
     assert (disk.size(name), wal.last_index, wal.synced_index) == (size, 1000, 0)
     assert wal.read(400, 402) == entries[399:402]
     wal.flush()
@@ -185,7 +188,7 @@ def test_appends_that_wait_share_a_frame_and_cost_the_disk_nothing() -> None:
     many = run(3, 1001, 5000)
     for each in many:
         wal.append(each.index, each.index, pack_entries([each]), BUFFERED)
-    frames = len(pack_entries(many)) // kvraft.wal.BUFFER_BYTES
+    frames = len(pack_entries(many)) // kvraft.wal.wal.BUFFER_BYTES
     assert frames > 2
     assert disk.operations == done + 2 + frames
     wal.save(HardState(4, "n1"), run(4, 5001, 5001))  # all of it in one append and one sync
@@ -195,8 +198,8 @@ def test_appends_that_wait_share_a_frame_and_cost_the_disk_nothing() -> None:
 
 def test_what_the_system_has_survives_a_process_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from kvraft.wal import Wal, Durability;"
-        "from kvraft.real_disk import RealDisk;"
+        "import os, sys; from kvraft.wal.wal import Wal, Durability;"
+        "from kvraft.disk.real import RealDisk;"
         "from tests.test_wal import ME, run; wal = Wal.open(RealDisk(sys.argv[1]), ME);"
         "wal.save(None, run(1, 1, 3), Durability.OS);"
         "wal.save(None, run(1, 4, 5), Durability.BUFFERED); os._exit(9)"

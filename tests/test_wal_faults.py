@@ -16,14 +16,14 @@ from random import Random
 import pytest
 
 from kvraft import events
+from kvraft.disk.real import RealDisk
 from kvraft.errors import Damage, DiskFull, Stopped
 from kvraft.events import Event
-from kvraft.log_recovery import KEPT_ASIDE, recover
-from kvraft.real_disk import RealDisk
 from kvraft.record import HardState, Kind, Position, pack_write
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.verify import verify
-from kvraft.wal import Durability, Wal
+from kvraft.tools.verify import verify
+from kvraft.wal.recovery import KEPT_ASIDE, recover
+from kvraft.wal.wal import Durability, Wal
 from tests.test_wal import (
     ME,
     SMALL,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kvraft.check.invariants import Checker, WorldChecker
 from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
+from kvraft.client.writing import WriteFailed
 from kvraft.errors import BadInput, Damage, Foreign, TimedOut
 from kvraft.events import (
     Appended,
@@ -24,16 +25,15 @@ from kvraft.events import (
     Trace,
     Undone,
 )
-from kvraft.messages import AppendEntries, AppendEntriesReply
-from kvraft.raft import Options as RaftOptions
-from kvraft.raft import Role
+from kvraft.raft.messages import AppendEntries, AppendEntriesReply
+from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import Role
 from kvraft.record import RESERVED
-from kvraft.replica import Options
+from kvraft.replica.replica import Options
 from kvraft.sim import SimDisk, World
 from kvraft.sim.seat import Seat
 from kvraft.sim.timeline import TICK
 from kvraft.transaction import Answer, Stage, Submit
-from kvraft.writing import WriteFailed
 
 TINY = Options(
     memtable_bytes=1_500,

@@ -5,13 +5,13 @@ from random import Random
 import pytest
 
 from kvraft.check.invariants import Checker
-from kvraft.client import ReadFailed
+from kvraft.client.client import ReadFailed
 from kvraft.errors import BadInput, Busy
 from kvraft.events import ConfigurationChanged, Installed, Redirected, SnapshotTaken, TicketMoved
-from kvraft.messages import AppendEntriesReply, InstallSnapshot
-from kvraft.raft import Options as RaftOptions
-from kvraft.raft import Role
-from kvraft.replica import Options
+from kvraft.raft.messages import AppendEntriesReply, InstallSnapshot
+from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import Role
+from kvraft.replica.replica import Options
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Stage
 from tests.test_world import TINY, elected, user_map

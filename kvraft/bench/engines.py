@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from kvraft.batch import WriteBatch
-from kvraft.options import TreeOptions
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.options import TreeOptions
 from kvraft.store import Store
-from kvraft.wal import Durability
+from kvraft.wal.wal import Durability
 
 
 class Engine(Protocol):

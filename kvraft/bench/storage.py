@@ -22,10 +22,10 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from kvraft import codec
 from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed, missing
 from kvraft.display import counted
 from kvraft.errors import BadInput
+from kvraft.sstable import codec
 
 RECORDS = 100_000
 """Records in a database; a fiftieth of it is synced one by one, a fiftieth of it are seeks."""

@@ -20,14 +20,14 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from kvraft.batch import WriteBatch
+from kvraft.disk.identity import MEMBER
 from kvraft.errors import Damage
 from kvraft.events import Event, TailCut
-from kvraft.identity import MEMBER
-from kvraft.options import TreeOptions
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.options import TreeOptions
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.store import Store
-from kvraft.wal import Durability
+from kvraft.wal.wal import Durability
 
 Write = Mapping[bytes, bytes | None]
 Step = Write | str

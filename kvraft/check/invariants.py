@@ -22,13 +22,13 @@ from __future__ import annotations
 from typing import get_args
 
 from kvraft.check.properties import Property, Violation
-from kvraft.check.raft import RaftChecker
-from kvraft.check.raft_seen import Seen
-from kvraft.log import Log
-from kvraft.messages import Message
-from kvraft.raft import Role
+from kvraft.check.raft.checker import RaftChecker
+from kvraft.check.raft.seen import Seen
+from kvraft.raft.log import Log
+from kvraft.raft.messages import Message
+from kvraft.raft.raft import Role
 from kvraft.record import Entry, HardState
-from kvraft.replica import Replica
+from kvraft.replica.replica import Replica
 from kvraft.sim.world import World
 
 MARKS = "the five marks"

@@ -1,6 +1,6 @@
 """The sequential model of a cluster: transactions carried out one by one.
 
-:class:`Model` is a second state machine, written apart from ``machine.py`` and in the simplest way:
+:class:`Model` is a second state machine, written apart from ``replica/state_machine.py`` and in the simplest way:
 it takes the committed entries in log order and never forgets anything.  Of each key it keeps all
 versions, so it knows the whole map after every index and at every timestamp::
 
@@ -261,7 +261,7 @@ def _session_key(txn: TxnId) -> bytes:
 
 
 def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes | Remembered]]:
-    """Yield keys and values as the model has them: sessions taken apart, without session.py."""
+    """Yield keys and values as the model has them: sessions taken apart, without replica/sessions.py."""
     for key, value in rows:
         if key.startswith(_SESSION):
             (newest,) = _SESSION_HEAD.unpack_from(value)

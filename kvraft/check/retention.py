@@ -1,6 +1,6 @@
 """Was every segment free that a member dropped?  Judged from the trace alone.
 
-Nothing here asks a member or uses the code of its rule (``retention.py``).  From the events of a
+Nothing here asks a member or uses the code of its rule (``replica/retention.py``).  From the events of a
 history :class:`CutChecker` keeps, for each member, what is durable on its disk, and judges each
 :class:`~kvraft.events.SegmentDropped` when it reads it::
 

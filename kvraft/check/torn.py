@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 
 from kvraft import clock
 from kvraft.check.model import Effect, Fate, Model
+from kvraft.client.ticket import Ticket
 from kvraft.errors import BadInput
-from kvraft.raft import Options as RaftOptions
+from kvraft.raft.raft import Options as RaftOptions
 from kvraft.record import Entry, Record, entry_size
-from kvraft.replica import Options, Replica
+from kvraft.replica.replica import Options, Replica
 from kvraft.sim.world import World
-from kvraft.ticket import Ticket
 
 SEED = 10
 RECORDS = 5

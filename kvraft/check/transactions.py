@@ -24,11 +24,11 @@ from typing import NamedTuple
 from kvraft import clock
 from kvraft.check.model import Effect, Fate, Model, Promise, Remembered, asked_for, unpacked
 from kvraft.check.properties import Property, Violation
+from kvraft.client.ticket import Ticket
 from kvraft.display import counted
 from kvraft.record import Entry, Timestamp
-from kvraft.replica import Replica
+from kvraft.replica.replica import Replica
 from kvraft.sim.world import World
-from kvraft.ticket import Ticket
 from kvraft.transaction import Answer, Page, Read, ReadAnswer, Registered, Scan, Stage
 
 

@@ -91,7 +91,7 @@ class SegmentDropped(Event):
 class TailCut(Event):
     """A torn write, never acknowledged, was cut off the end of a file.
 
-    The log keeps the bytes in a file of their own (``log_recovery.py``).
+    The log keeps the bytes in a file of their own (``wal/recovery.py``).
     """
 
     file: str

@@ -10,9 +10,9 @@
 {'n1': b'hello', 'n2': b'hello', 'n3': b'hello'}
 """
 
-from kvraft.sim.alone import Alone
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import Envelope
+from kvraft.sim.single_member import Alone
 from kvraft.sim.world import World
 
 __all__ = ["Alone", "Envelope", "PowerCut", "SimDisk", "World"]

@@ -1,7 +1,7 @@
 """Consensus modules alone, with their durable state in memory: a cluster to drive by hand.
 
 A :class:`~kvraft.sim.World` runs whole members, and time decides what happens next.  A
-:class:`Cluster` runs nothing but :class:`~kvraft.raft.Raft`, and *you* decide: which message
+:class:`Cluster` runs nothing but :class:`~kvraft.raft.raft.Raft`, and *you* decide: which message
 arrives, which is lost or comes twice, whose timer runs out, who crashes.  Or a clock decides::
 
     by hand      deliver  drop  duplicate  settle      tick  timeout  crash  restart
@@ -9,7 +9,7 @@ arrives, which is lost or comes twice, whose timer runs out, who crashes.  Or a 
                  partition  cut_link  heal
     by clock     run(ticks)  run_until(condition)
 
-After each input the member's Ready is worked off as the contract in raft.py says, before the call
+After each input the member's Ready is worked off as the contract in raft/raft.py says, before the call
 returns; disks are instant.  What a member made durable is in its
 :class:`~kvraft.sim.member.Member`, with what it applied and answered.
 
@@ -19,7 +19,7 @@ that no two are at one time.
 
 Invariant: the same seed and the same calls give the same trace.
 
->>> from kvraft.messages import RequestVote
+>>> from kvraft.raft.messages import RequestVote
 >>> cluster = Cluster(3, options=Options(pre_vote=False))
 >>> cluster.timeout("n1")
 >>> cluster.drop(kind=RequestVote, to="n3")
@@ -37,14 +37,14 @@ from random import Random
 from typing import Unpack
 
 from kvraft import inputs
-from kvraft.contract import Options, Role
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, TimedOut
 from kvraft.events import Crashed, Delivered, Event, LogReset, Marks, Started, Trace, ignore
-from kvraft.log import Log
-from kvraft.membership import Configuration
-from kvraft.messages import Message
-from kvraft.raft import Raft
+from kvraft.raft.interface import Options, Role
+from kvraft.raft.log import Log
+from kvraft.raft.messages import Message
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
 from kvraft.record import Entry, HardState, Record
 from kvraft.sim.mail import Letter, Mail, Pick, check_latency
 from kvraft.sim.member import Member, Watcher, appended, past, proposed
@@ -213,7 +213,7 @@ class Cluster:
     def propose(self, name: str, *what: str | bytes | Record) -> tuple[int, int]:
         """Propose keys (to be put in one transaction) or records; return first and last index.
 
-        Raises what :meth:`~kvraft.raft.Raft.propose` raises.
+        Raises what :meth:`~kvraft.raft.raft.Raft.propose` raises.
         """
         raft = self._input(name)
         self._proposals += 1
@@ -222,23 +222,23 @@ class Cluster:
         return place
 
     def propose_change(self, name: str, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
-        """Begin a change of members; see :meth:`~kvraft.raft.Raft.propose_change`."""
+        """Begin a change of members; see :meth:`~kvraft.raft.raft.Raft.propose_change`."""
         index = self._input(name).propose_change(voters, learners)
         self.work(name)
         return index
 
     def transfer(self, name: str, to: str) -> None:
-        """Let a leader hand over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
+        """Let a leader hand over; see :meth:`~kvraft.raft.raft.Raft.transfer_leader`."""
         self._input(name).transfer_leader(to)
         self.work(name)
 
     def cancel_transfer(self, name: str) -> None:
-        """Let a leader keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        """Let a leader keep leadership; see :meth:`~kvraft.raft.raft.Raft.cancel_transfer`."""
         self._input(name).cancel_transfer()
         self.work(name)
 
     def read(self, name: str, token: int) -> None:
-        """Ask for a read; see :meth:`~kvraft.raft.Raft.read_index`."""
+        """Ask for a read; see :meth:`~kvraft.raft.raft.Raft.read_index`."""
         raft = self._input(name)
         for watcher in self.watchers:
             watcher.asked(name, token)
@@ -352,7 +352,7 @@ class Cluster:
         self.work(name)
 
     def work(self, name: str) -> None:
-        """Do all that follows from an input, as the contract in raft.py says."""
+        """Do all that follows from an input, as the contract in raft/raft.py says."""
         member = self.members[name]
         raft = member.raft
         assert raft is not None

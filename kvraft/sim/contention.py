@@ -18,15 +18,15 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from kvraft.client import Client
+from kvraft.client.client import Client
+from kvraft.client.draft import Draft
+from kvraft.client.ticket import Ticket
 from kvraft.display import counted
-from kvraft.draft import Draft
 from kvraft.errors import BadInput
 from kvraft.inputs import whole
 from kvraft.record import Timestamp
-from kvraft.replica import Options, Replica
+from kvraft.replica.replica import Options, Replica
 from kvraft.sim.world import World
-from kvraft.ticket import Ticket
 
 BALANCE = 100
 """What each account holds at first."""

@@ -44,9 +44,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
-from kvraft import disk as files
 from kvraft import inputs
-from kvraft.disk import Disk
+from kvraft.disk import disk as files
+from kvraft.disk.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.sim.file import SimFile
@@ -82,7 +82,7 @@ class _Fault:
 
 
 class SimDisk:
-    """A :class:`kvraft.disk.Disk` in memory that can lose power, during any call or between two.
+    """A :class:`kvraft.disk.disk.Disk` in memory that can lose power, during any call or between two.
 
     ``operations`` counts the calls that change something, or failed to: create, append, truncate,
     sync, rename, remove, link and sync_dir.  ``capacity`` is the number of bytes that all its files
@@ -101,7 +101,7 @@ class SimDisk:
         self._fault: _Fault | None = None
         self._until_lie, self._lie = 0, ""  # appends until it lies, 0 if it never does; and how
 
-    # ── kvraft.disk.Disk ────────────────────────────────────────────────────────────────────────
+    # ── kvraft.disk.disk.Disk ────────────────────────────────────────────────────────────────────────
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted."""

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from kvraft.contract import Options, Role
 from kvraft.errors import BadInput
-from kvraft.raft import Raft
+from kvraft.raft.interface import Options, Role
+from kvraft.raft.raft import Raft
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.timeline import TICK
 

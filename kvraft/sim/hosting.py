@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from kvraft.client import Client
+from kvraft.client.client import Client
 from kvraft.sim.seat import Surroundings
 from kvraft.sim.timeline import TICK
 from kvraft.transaction import Request
@@ -59,7 +59,7 @@ class Hosting:
 
 
 class SimHost:
-    """The world as one of its clients sees it: a :class:`~kvraft.host.Host`."""
+    """The world as one of its clients sees it: a :class:`~kvraft.client.host.Host`."""
 
     def __init__(self, hosting: Hosting, name: str) -> None:
         self._hosting = hosting

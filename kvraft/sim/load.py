@@ -22,13 +22,13 @@ from statistics import fmean
 from typing import NamedTuple
 
 from kvraft import inputs
-from kvraft.compaction import Task
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
-from kvraft.lsm import Tree
-from kvraft.options import TreeOptions
+from kvraft.lsm.compaction import Task
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.tree import Tree
 from kvraft.sim.disk import SimDisk
-from kvraft.tableinfo import TableInfo
+from kvraft.sstable.properties import TableInfo
 
 SMALL = TreeOptions(memtable_bytes=4096, block_bytes=512, bits_per_key=0)
 """A tree that shows after a hundred writes what others show after a million; without filters."""

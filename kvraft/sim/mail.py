@@ -15,7 +15,7 @@ from typing import NamedTuple, TypedDict, Unpack
 from kvraft.errors import BadInput
 from kvraft.events import Event, Healed, Lost, Partitioned, Sent
 from kvraft.inputs import instance, whole
-from kvraft.messages import Message
+from kvraft.raft.messages import Message
 from kvraft.sim.network import describe
 from kvraft.sim.timeline import TICK
 

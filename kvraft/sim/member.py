@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kvraft.contract import Decided, ReadReady, Ready
 from kvraft.errors import BadInput
 from kvraft.events import Appended, Marks
-from kvraft.log import Log
-from kvraft.membership import Configuration
-from kvraft.messages import Message
-from kvraft.raft import Raft
+from kvraft.raft.interface import Decided, ReadReady, Ready
+from kvraft.raft.log import Log
+from kvraft.raft.messages import Message
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
 from kvraft.record import (
     Entry,
     HardState,
@@ -52,7 +52,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A snapshot whose bytes are in memory (a :class:`~kvraft.log.Snapshot`, ever open)."""
+    """A snapshot whose bytes are in memory (a :class:`~kvraft.raft.log.Snapshot`, ever open)."""
 
     last: Position
     configuration: Configuration

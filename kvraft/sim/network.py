@@ -17,7 +17,7 @@ from typing import NamedTuple
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.inputs import flag, probability, whole
-from kvraft.messages import (
+from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from kvraft.errors import BadInput
 from kvraft.events import Appended, Applied, Committed, Event, Repeated, Trace
 from kvraft.inputs import whole
-from kvraft.replica import Options, Replica
+from kvraft.replica.replica import Options, Replica
 from kvraft.sim.world import World
 from kvraft.transaction import Stage
 

@@ -23,11 +23,11 @@ from functools import partial
 from random import Random
 from typing import Protocol
 
-from kvraft.disk import Disk
+from kvraft.disk.disk import Disk
+from kvraft.disk.identity import MEMBER, own_files
 from kvraft.errors import BadInput, Stopped
 from kvraft.events import Crashed, Event, Failed
-from kvraft.identity import MEMBER, own_files
-from kvraft.replica import Replica
+from kvraft.replica.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage
 from kvraft.sim.timeline import TICK, Timeline

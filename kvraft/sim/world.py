@@ -18,15 +18,15 @@ from random import Random
 from typing import TypeVar
 
 from kvraft import inputs
-from kvraft.client import Client
-from kvraft.disk import Disk
+from kvraft.client.client import Client
+from kvraft.disk.disk import Disk
+from kvraft.disk.identity import set_aside, successor
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
 from kvraft.events import Event, Healed, Marks, Partitioned, Report, Trace, ignore
-from kvraft.identity import set_aside, successor
-from kvraft.membership import Configuration
-from kvraft.raft import Raft, Role
-from kvraft.replica import Options, Replica
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft, Role
+from kvraft.replica.replica import Options, Replica
 from kvraft.sim.carrier import Carrier
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.hosting import Hosting, SimHost
@@ -262,7 +262,7 @@ class World:
         """Let a member's process stand still for ``millis`` milliseconds: it does nothing at all.
 
         What arrives meanwhile waits for it.  Then it first catches up on the ticks that it missed,
-        as everybody who owns a consensus module must (contract.py).
+        as everybody who owns a consensus module must (raft/interface.py).
         """
         seat = self._running(name)
         seat.pause(self.now + inputs.whole(millis, "the length of a pause", least=0) * MILLI)
@@ -271,7 +271,7 @@ class World:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
 
         It does not if the power goes meanwhile: that is a crash like any other.  Raises what
-        :class:`~kvraft.replica.Replica` raises, and ``OSError`` if the disk fails; it is down then.
+        :class:`~kvraft.replica.replica.Replica` raises, and ``OSError`` if the disk fails; it is down then.
         """
         seat = self._seat(name)
         if seat.replica is not None:
@@ -363,16 +363,16 @@ class World:
     def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Ask the leader to make these the members; return the entry's index.
 
-        Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
+        Raises what :meth:`~kvraft.raft.raft.Raft.propose_change` raises.
         """
         return self._ask_leader(lambda leader: leader.change(voters, learners))
 
     def transfer(self, to: str) -> None:
-        """Ask the leader to hand over to ``to``; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
+        """Ask the leader to hand over to ``to``; see :meth:`~kvraft.raft.raft.Raft.transfer_leader`."""
         self._ask_leader(lambda leader: leader.transfer(to))
 
     def cancel_transfer(self) -> None:
-        """Ask the leader to keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        """Ask the leader to keep leadership; see :meth:`~kvraft.raft.raft.Raft.cancel_transfer`."""
         self._ask_leader(Replica.cancel_transfer)
 
     def _ask_leader(self, what: Callable[[Replica], T]) -> T:

@@ -16,20 +16,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from kvraft import frame
-from kvraft.disk import Disk
+from kvraft.disk import frame
+from kvraft.disk.disk import Disk
+from kvraft.disk.filenames import CURRENT, is_segment, table_name, table_number
+from kvraft.disk.read_only import ReadOnlyDisk
 from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.filenames import CURRENT, is_segment, table_name, table_number
-from kvraft.log_recovery import recover
-from kvraft.manifest import edits, load
-from kvraft.manifest import owner_of as owner_of_tree
-from kvraft.readonly import ReadOnlyDisk
+from kvraft.lsm.manifest import edits, load
+from kvraft.lsm.manifest import owner_of as owner_of_tree
+from kvraft.lsm.version_edit import State
 from kvraft.record import ORIGIN, label, unpack_entries
-from kvraft.segment import ENTRIES, HARD_STATE, kind_name, owner_of, read_header, unpack_hard_state
-from kvraft.sstable import Table
-from kvraft.tableinfo import TableInfo
+from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.reader import Table
 from kvraft.tools.place import unsure
-from kvraft.version_edit import State
+from kvraft.wal.recovery import recover
+from kvraft.wal.segment import (
+    ENTRIES,
+    HARD_STATE,
+    kind_name,
+    owner_of,
+    read_header,
+    unpack_hard_state,
+)
 
 Document = dict[str, Any]
 
@@ -40,7 +47,7 @@ def look(
     """Return the document ``what``: log, table, manifest or tree, as it was at one moment.
 
     ``number`` and ``rows`` are for :func:`table`.  What is called damaged was so twice, and not
-    only while another process wrote: see :meth:`~kvraft.readonly.ReadOnlyDisk.settled`.
+    only while another process wrote: see :meth:`~kvraft.disk.read_only.ReadOnlyDisk.settled`.
     """
     latest: list[Document] = []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+from kvraft.disk.filenames import CURRENT
 from kvraft.display import counted
-from kvraft.filenames import CURRENT
 from kvraft.tools.inspect import Document
 
 WIDTH = 60

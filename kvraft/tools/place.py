@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kvraft.disk.filenames import CURRENT, is_segment, table_number
+from kvraft.disk.read_only import ReadOnlyDisk
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput
-from kvraft.filenames import CURRENT, is_segment, table_number
-from kvraft.readonly import ReadOnlyDisk
-from kvraft.real_disk import RealDisk
 
 
 def open_place(directory: Path) -> RealDisk:

@@ -25,7 +25,7 @@ What repair cannot know, and so may bring back:
   had written, may leave no trace: the log entries that it held are named only if no other table
   reaches over them.
 
-**A member of a cluster** must never take part with less than it promised (``identity.py``), and
+**A member of a cluster** must never take part with less than it promised (``disk/identity.py``), and
 nobody can prove from what is left that nothing is missing.  So repair refuses the directory of a
 member that is damaged: its cluster has the data, and it comes back as another (``kvraft rebuild``).
 A copy of the directory without ``MEMBER`` can be repaired: it can be dumped, and never runs again.
@@ -41,22 +41,22 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_number
+from kvraft.disk.identity import MEMBER
+from kvraft.disk.real import RealDisk
 from kvraft.errors import Damage, Foreign, Forgotten
-from kvraft.filenames import CURRENT, is_manifest, is_segment, table_number
-from kvraft.identity import MEMBER
-from kvraft.lsm import Tree
-from kvraft.manifest import Manifest
-from kvraft.real_disk import RealDisk
+from kvraft.lsm.manifest import Manifest
+from kvraft.lsm.tree import Tree
+from kvraft.lsm.version_edit import State
 from kvraft.record import HardState
+from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.writer import Format, TableWriter
 from kvraft.store import OWNER
-from kvraft.tableinfo import TableInfo
-from kvraft.tablewriter import Format, TableWriter
 from kvraft.tools.place import open_place
 from kvraft.tools.repair_plan import LOST, Plan, find_owner, make_plan
 from kvraft.tools.salvage import Salvaged, SalvagedLog
-from kvraft.verify import check
-from kvraft.version_edit import State
-from kvraft.wal import Wal
+from kvraft.tools.verify import check
+from kvraft.wal.wal import Wal
 
 INTACT = "Nothing is wrong here, and nothing was changed."
 

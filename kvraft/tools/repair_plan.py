@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
+from kvraft.disk.real import RealDisk
 from kvraft.display import counted
 from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
-from kvraft.log_recovery import Recovery, recover
-from kvraft.manifest import edits, load, owner_of, torn_tail
-from kvraft.real_disk import RealDisk
+from kvraft.lsm.manifest import edits, load, owner_of, torn_tail
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, label
-from kvraft.segment import read_header
-from kvraft.sstable import Table
+from kvraft.sstable.format import Reach
+from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.reader import Table
+from kvraft.sstable.writer import check_table
 from kvraft.store import OWNER
-from kvraft.table_format import Reach
-from kvraft.tableinfo import TableInfo
-from kvraft.tablewriter import check_table
 from kvraft.tools.progress import progress
 from kvraft.tools.salvage import Salvaged, SalvagedLog, salvage_log, salvage_table
+from kvraft.wal.recovery import Recovery, recover
+from kvraft.wal.segment import read_header
 
 LOST = "lost"
 """The directory in which repair puts what it does not keep."""

@@ -24,21 +24,21 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from kvraft import frame
-from kvraft.block import TRAILER_BYTES, Block, unpack_block
-from kvraft.disk import Disk
+from kvraft.disk import frame
+from kvraft.disk.disk import Disk
+from kvraft.disk.filenames import table_name
 from kvraft.display import counted
 from kvraft.errors import Damage, Foreign
-from kvraft.filenames import table_name
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Row, label, survey_entries, unpack_writes
-from kvraft.segment import ENTRIES, SEAL, read_header
-from kvraft.table_format import Bounds, Reach, decode_index, reach_of, read_footer
-from kvraft.tableinfo import TableInfo
+from kvraft.sstable.block import TRAILER_BYTES, Block, unpack_block
+from kvraft.sstable.format import Bounds, Reach, decode_index, reach_of, read_footer
+from kvraft.sstable.properties import TableInfo
+from kvraft.wal.segment import ENTRIES, SEAL, read_header
 
 _UNREADABLE = (Damage, Foreign, ValueError)
 _SOUND = zlib.crc32(bytes(4))
-"""What the checksum of anything that ends in its own checksum comes to (block.py)."""
+"""What the checksum of anything that ends in its own checksum comes to (sstable/block.py)."""
 
 
 @dataclass

@@ -15,19 +15,19 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kvraft.batch import WriteBatch
-from kvraft.disk import Disk
+from kvraft.disk.disk import Disk
+from kvraft.disk.filenames import CURRENT, is_segment
+from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput
-from kvraft.filenames import CURRENT, is_segment
 from kvraft.log_and_tree import check_disk
-from kvraft.lsm import Tree
-from kvraft.manifest import owner_of as owner_of_tree
-from kvraft.real_disk import RealDisk
+from kvraft.lsm.batch import WriteBatch
+from kvraft.lsm.manifest import owner_of as owner_of_tree
+from kvraft.lsm.tree import Tree
 from kvraft.record import RESERVED
-from kvraft.segment import owner_of as owner_of_log
 from kvraft.store import OWNER, Store
 from kvraft.tools.place import look_into, unsure
 from kvraft.tools.progress import progress
+from kvraft.wal.segment import owner_of as owner_of_log
 
 BATCH = 1000
 _NAMES = ("key", "key64", "value", "value64")

@@ -3,7 +3,7 @@
 from struct import unpack_from
 from zlib import crc32
 
-from kvraft.frame import MAGIC, OVERHEAD
+from kvraft.disk.frame import MAGIC, OVERHEAD
 
 
 def scan_segment(data, seed):

@@ -1,6 +1,6 @@
 """Answers to notebooks/05_crash_recovery.ipynb."""
 
-from kvraft.exercises.crashes import STEPS
+from kvraft.course.exercises.crashes import STEPS
 
 
 def promised(past, durable, acknowledged, found):

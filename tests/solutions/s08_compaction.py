@@ -1,6 +1,6 @@
 """Answers to notebooks/08_compaction.ipynb."""
 
-from kvraft.compaction import Levelled, Task
+from kvraft.lsm.compaction import Levelled, Task
 
 ONE_TABLE = 1 << 62
 

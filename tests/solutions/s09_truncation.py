@@ -1,6 +1,6 @@
 """Answers to the exercises of lesson 09, right and plausibly wrong."""
 
-from kvraft.exercises.truncation import RETAIN_BYTES
+from kvraft.course.exercises.truncation import RETAIN_BYTES
 
 
 def may_drop(segment, marks, matches, retained):

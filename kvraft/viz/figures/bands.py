@@ -25,7 +25,6 @@ from matplotlib.patches import Patch
 
 from kvraft.display import counted
 from kvraft.events import SegmentDropped, Trace
-from kvraft.segment import Segment
 from kvraft.sim.lag import CatchUp
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.panels import HOLDER_COLOURS
@@ -41,6 +40,7 @@ from kvraft.viz.trace import (
     sealed_sizes,
     series,
 )
+from kvraft.wal.segment import Segment
 
 
 class Band(NamedTuple):

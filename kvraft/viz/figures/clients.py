@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from kvraft.client import MAX_RETRY_MILLIS, RETRY_MILLIS
+from kvraft.client.client import MAX_RETRY_MILLIS, RETRY_MILLIS
 from kvraft.errors import BadInput
 from kvraft.events import (
     Appended,

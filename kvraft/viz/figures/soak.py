@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from kvraft.check.soak import Outage, Sample, points, trends
-from kvraft.check.usage import second_half, trend
+from kvraft.check.sweep.soak import Outage, Sample, points, trends
+from kvraft.check.sweep.usage import second_half, trend
 from kvraft.display import counted
 from kvraft.viz.figures.style import MEMBER_LINES, titled
 from kvraft.viz.svg import BLACK, GREY, ORANGE
@@ -24,7 +24,7 @@ PANELS = (
     ("other", "other files\n(KiB)"),
     ("memory", "in memory\n(KiB)"),
 )
-"""What is drawn: a name in :class:`~kvraft.check.usage.Usage`, and its label."""
+"""What is drawn: a name in :class:`~kvraft.check.sweep.usage.Usage`, and its label."""
 
 
 def plot_soak(

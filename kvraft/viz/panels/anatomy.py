@@ -1,4 +1,4 @@
-"""Every byte of a log segment, named as ``frame.py``, ``segment.py`` and ``record.py`` name it.
+"""Every byte of a log segment, named as ``disk/frame.py``, ``wal/segment.py`` and ``record.py`` name it.
 
 :func:`dissect` takes a segment apart into *pieces*, each a frame or a stretch that is no sound
 frame, and every piece into *fields*::
@@ -9,7 +9,7 @@ frame, and every piece into *fields*::
 
 Invariant: the pieces cover the file from its first byte to its last, and fields cover their piece.
 
-Nothing here decides what is sound: that is asked of :mod:`kvraft.frame`, byte for byte the code
+Nothing here decides what is sound: that is asked of :mod:`kvraft.disk.frame`, byte for byte the code
 that opens a log.
 """
 
@@ -19,13 +19,13 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from kvraft import frame
-from kvraft.disk import Disk
+from kvraft.disk import frame
+from kvraft.disk.disk import Disk
+from kvraft.disk.frame import Frame
 from kvraft.display import counted
 from kvraft.errors import BadInput, Damage
-from kvraft.frame import Frame
 from kvraft.record import ENTRY_OVERHEAD, Entry, entry_size, label, unpack_entries
-from kvraft.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, HEADER_SEED, SEAL
+from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, HEADER_SEED, SEAL
 
 FRAME_NAMES = {
     HEADER: "header",

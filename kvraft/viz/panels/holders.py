@@ -1,7 +1,7 @@
 """Who holds the log at one moment: one member's segments as a strip.
 
 :func:`strip_view` makes a picture of one moment, to be stepped through; a row for each holder, a
-flag over each segment that it still needs (:meth:`~kvraft.retention.Holds.of`)::
+flag over each segment that it still needs (:meth:`~kvraft.replica.retention.Holds.of`)::
 
     tree              ·     ·     ·     ⚑     ⚑
     n3                ·     ⚑     ⚑     ⚑     ⚑
@@ -19,8 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from kvraft.errors import BadInput
 from kvraft.events import Crashed, Failed, HoldsChanged, Marks, RoleChanged, Started, Trace
-from kvraft.retention import Holds
-from kvraft.segment import Segment
+from kvraft.replica.retention import Holds
 from kvraft.viz import svg
 from kvraft.viz.trace import (
     EMPTY,
@@ -39,6 +38,7 @@ from kvraft.viz.trace import (
     sealed_sizes,
     series,
 )
+from kvraft.wal.segment import Segment
 
 HOLDER_COLOURS = {
     TREE: svg.SKY,

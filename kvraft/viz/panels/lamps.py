@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kvraft.check.properties import FIGURE_3, Property, Violation
-from kvraft.check.raft import RaftChecker, watch
-from kvraft.contract import ReadReady
-from kvraft.messages import Message
+from kvraft.check.raft.checker import RaftChecker, watch
+from kvraft.raft.interface import ReadReady
+from kvraft.raft.messages import Message
 from kvraft.sim.cluster import Cluster
 from kvraft.viz import svg
 from kvraft.viz.trace import History

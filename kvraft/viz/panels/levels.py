@@ -31,7 +31,7 @@ from kvraft.events import (
     Trace,
 )
 from kvraft.record import label
-from kvraft.tableinfo import TableInfo
+from kvraft.sstable.properties import TableInfo
 from kvraft.viz import svg
 from kvraft.viz.trace import History
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvraft.block import Block
-from kvraft.disk import Disk
+from kvraft.disk.disk import Disk
+from kvraft.disk.filenames import table_name
 from kvraft.display import counted
-from kvraft.filenames import table_name
 from kvraft.record import label
-from kvraft.sstable import Table
-from kvraft.table_format import read_footer
+from kvraft.sstable.block import Block
+from kvraft.sstable.format import read_footer
+from kvraft.sstable.reader import Table
 from kvraft.viz import svg
 
 _COLOURS = {

@@ -31,17 +31,7 @@ from kvraft.viz.trace.holders import (
     sealed_sizes,
 )
 from kvraft.viz.trace.series import members_of
-from kvraft.viz.trace.state import (
-    EMPTY,
-    Cell,
-    History,
-    Member,
-    Segment,
-    State,
-    View,
-    summary,
-    take,
-)
+from kvraft.viz.trace.state import EMPTY, Cell, History, Member, Segment, State, View, summary, take
 from kvraft.viz.trace.words import interesting, story_line
 
 __all__ = [

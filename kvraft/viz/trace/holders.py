@@ -1,6 +1,6 @@
 """Who held a member's log, and when: folded from its events.
 
-What a holder needs is asked of :class:`~kvraft.retention.Holds`, so a picture says what the rule
+What a holder needs is asked of :class:`~kvraft.replica.retention.Holds`, so a picture says what the rule
 says.
 """
 
@@ -20,7 +20,7 @@ from kvraft.events import (
     Step,
     Trace,
 )
-from kvraft.retention import Hold, Holds
+from kvraft.replica.retention import Hold, Holds
 
 TREE, FOLLOWER, SNAPSHOT, MEMBERS, NOBODY = "tree", "a follower", "a snapshot", "members", "nobody"
 HOLDER_KINDS = (TREE, FOLLOWER, SNAPSHOT, MEMBERS, NOBODY)

@@ -1,0 +1,209 @@
+"""Planted bugs: consensus modules that are wrong in one way each.
+
+A check is worth what it catches.  Each class here breaks one rule of the paper, as somebody did
+once or easily could, and runs wherever :class:`~kvraft.raft.raft.Raft` runs: in a cluster by hand, in
+a simulated world, in the explorer.  :data:`CONSENSUS_BUGS` has them by name, for scenarios; a
+scenario shows a situation in which each does harm, and which property that breaks.
+
+The first four were in a well-known teaching implementation for six years, and were found by
+checking it from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kvraft.raft.core import Core
+from kvraft.raft.follower import Follower
+from kvraft.raft.interface import Ready, Role
+from kvraft.raft.leader import Leader
+from kvraft.raft.log import Log
+from kvraft.raft.messages import AppendEntries, Message, RequestVote, RequestVoteReply
+from kvraft.raft.quorum import Configuration, committed_index
+from kvraft.raft.raft import Raft
+from kvraft.raft.reads import Asker
+from kvraft.record import HardState, Position, configuration_record
+
+
+class CandidacyNotSaved(Raft):
+    """A candidate does not save its new term and the vote for itself (Figure 2)."""
+
+    def ready(self) -> Ready:
+        """Hand out everything but the hard state of a candidate."""
+        ready = super().ready()
+        return ready._replace(hard_state=None) if self.role is Role.CANDIDATE else ready
+
+
+class TermNotSaved(Raft):
+    """A follower does not save a term that it learns of, only the votes it gives (Figure 2)."""
+
+    def ready(self) -> Ready:
+        """Hand out everything but a follower's term without a vote."""
+        ready = super().ready()
+        state = ready.hard_state
+        if self.role is Role.FOLLOWER and state is not None and state.vote is None:
+            return ready._replace(hard_state=None)
+        return ready
+
+
+class _ForgetsItsVote(Core):
+    def become(self, role: Role, term: int, leader: str | None) -> None:
+        super().become(role, term, leader)
+        if role is Role.FOLLOWER:
+            self.vote = None
+
+
+class VoteReset(Raft):
+    """A member that becomes a follower forgets its vote, though the term is still the same."""
+
+    core_type = _ForgetsItsVote
+
+
+class OldVotesCounted(Raft):
+    """A candidate counts replies that answer an election of an earlier term."""
+
+    def step(self, message: Message) -> None:
+        """Take a reply of an earlier term for one of this term."""
+        if isinstance(message, RequestVoteReply) and message.term < self.term:
+            message = message._replace(term=self.term)
+        super().step(message)
+
+
+class OlderTermsCounted(Raft):
+    """A leader commits entries of older terms by counting who holds them (§5.4.2, Figure 8)."""
+
+    @staticmethod
+    def advance_commit(
+        commit_index: int,
+        term: int,
+        match: Mapping[str, int],
+        configuration: Configuration,
+        log: Log,
+    ) -> int:
+        """Return the index that a quorum holds, whatever the term of its entry."""
+        return max(commit_index, committed_index(configuration, match))
+
+
+class AnyLogElected(Raft):
+    """A member votes without comparing logs (§5.4.1)."""
+
+    @staticmethod
+    def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
+        """Return whether the vote is still to be had."""
+        return ask.term == term and vote in (None, ask.sender)
+
+
+class LongerLogElected(Raft):
+    """A member compares only the lengths of logs, not the terms of their ends (§5.4.1)."""
+
+    @staticmethod
+    def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
+        """Return whether the vote is still to be had, and the log is not shorter."""
+        return ask.term == term and vote in (None, ask.sender) and ask.last_index >= last.index
+
+
+class VotesTwice(Raft):
+    """A member votes for every good candidate of a term (§5.2)."""
+
+    @staticmethod
+    def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
+        """Return whether the candidate's log is good enough."""
+        return ask.term == term and (ask.last_term, ask.last_index) >= (last.term, last.index)
+
+
+class RepliesCounted(Raft):
+    """A candidate counts replies, not voters: one that comes twice counts twice (§5.2)."""
+
+    def step(self, message: Message) -> None:
+        """Take a second vote of a member for one of a member that has not replied."""
+        before = self.status().votes
+        super().step(message)
+        if isinstance(message, RequestVoteReply) and message.granted:
+            votes = self.status().votes
+            if self.role is Role.CANDIDATE and sum(votes.values()) == sum(before.values()):
+                silent = [name for name in self.configuration.voting if name not in votes]
+                super().step(message._replace(sender=silent[0]))
+
+
+class _DropsTheRest(Follower):
+    def take_entries(self, append: AppendEntries) -> bool:
+        taken = super().take_entries(append)
+        end = append.prev_index + len(append.entries)
+        if taken and self.core.commit_index <= end < self.core.log.last_index:
+            self.core.supersede(end + 1)
+        return taken
+
+
+class TruncatesAlways(Raft):
+    """A follower cuts its log behind what an append covers, even where they agree (Figure 2)."""
+
+    follower_type = _DropsTheRest
+
+
+class _BelievesTheCommitIndex(Follower):
+    def on_append_entries(self, append: AppendEntries) -> None:
+        super().on_append_entries(append)
+        core = self.core
+        if core.leader == append.sender and core.log.holds(append.prev_index, append.prev_term):
+            core.commit_through(min(append.commit, core.log.last_index))
+
+
+class CommitsOwnTail(Raft):
+    """A follower commits what its leader did, though only a part is known to match (Figure 2)."""
+
+    follower_type = _BelievesTheCommitIndex
+
+
+class _ServesAtOnce(Leader):
+    def read(self, who: int | Asker) -> None:
+        if isinstance(who, Asker):
+            super().read(who)
+        else:
+            self.core.serve(who, self.core.commit_index)
+
+
+class ReadsUnconfirmed(Raft):
+    """A leader serves reads at once, without a sign that it still leads (§8)."""
+
+    leader_type = _ServesAtOnce
+
+
+class _SkipsTheJointStep(Leader):
+    def propose_change(self, voters: tuple[str, ...], learners: tuple[str, ...]) -> int:
+        new = Configuration(voters, (), learners)
+        return self.append([configuration_record(new.to_bytes())])[0]
+
+
+class ChangesAtOnce(Raft):
+    """A leader takes up new voters without a joint configuration between (§6)."""
+
+    leader_type = _SkipsTheJointStep
+
+
+class VoteNotSaved(Raft):
+    """A member forgets over a restart whom it voted for: the vote was never saved (Figure 2)."""
+
+    def ready(self) -> Ready:
+        """Hand out the term without the vote."""
+        ready = super().ready()
+        state = ready.hard_state
+        return ready if state is None else ready._replace(hard_state=HardState(state.term, None))
+
+
+CONSENSUS_BUGS: dict[str, type[Raft]] = {
+    "candidacy not saved": CandidacyNotSaved,
+    "term not saved": TermNotSaved,
+    "vote reset": VoteReset,
+    "old votes counted": OldVotesCounted,
+    "vote not saved": VoteNotSaved,
+    "votes twice": VotesTwice,
+    "any log elected": AnyLogElected,
+    "longer log elected": LongerLogElected,
+    "replies counted": RepliesCounted,
+    "older terms counted": OlderTermsCounted,
+    "truncates always": TruncatesAlways,
+    "commits own tail": CommitsOwnTail,
+    "reads unconfirmed": ReadsUnconfirmed,
+    "changes at once": ChangesAtOnce,
+}
+"""The planted bugs of consensus by name."""

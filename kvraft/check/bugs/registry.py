@@ -1,0 +1,49 @@
+"""All planted bugs by name, those of consensus (``planted.py``) and of storage together.
+
+>>> planted("votes twice").consensus.__name__, planted("retries applied").replica.__name__
+('VotesTwice', 'AppliesRetries')
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvraft.check.bugs.consensus import CONSENSUS_BUGS
+from kvraft.check.bugs.storage import STORAGE_BUGS
+from kvraft.errors import BadInput
+from kvraft.raft.raft import Raft
+from kvraft.replica.replica import Replica
+
+
+class Bug(NamedTuple):
+    """A planted bug: what every member runs for a consensus module and for a replica.
+
+    One of the two has the bug, the other is as it should be.
+    """
+
+    name: str
+    consensus: type[Raft] = Raft
+    replica: type[Replica] = Replica
+
+
+BUGS = {name: Bug(name, consensus=made) for name, made in CONSENSUS_BUGS.items()} | {
+    name: Bug(name, replica=made) for name, made in STORAGE_BUGS.items()
+}
+"""The planted bugs by name."""
+
+
+def planted(name: str) -> Bug:
+    """Return the bug called ``name``; raises :class:`~kvraft.errors.BadInput` if there is none."""
+    if name not in BUGS:
+        raise BadInput(f"there is no planted bug {name!r}: {', '.join(BUGS)}")
+    return BUGS[name]
+
+
+def planted_consensus(name: str) -> type[Raft]:
+    """Return the consensus module with the bug called ``name``.
+
+    Raises :class:`~kvraft.errors.BadInput` if there is none, and for a bug of storage.
+    """
+    if name in STORAGE_BUGS:
+        raise BadInput(f"the planted bug {name!r} is in storage, and here is only consensus")
+    return planted(name).consensus

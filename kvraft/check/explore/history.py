@@ -1,0 +1,113 @@
+"""What to remember of a run, and what must hold among members and their past (Raft Figure 3).
+
+A property such as "at most one leader a term" speaks of a whole run: a leader that crashed counts,
+too.  A :class:`Past` is the least that must be remembered so that the properties can be seen in one
+state alone, for whatever is remembered tells states apart: who led which term, and what was
+committed, and in which term.
+
+The leader who commits an entry is the first to know.  So the term in which somebody first knows an
+entry to be committed is the term in which it was committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from kvraft.check.explore.transitions import Member, Moved
+from kvraft.check.properties import Property, Violation
+from kvraft.raft.quorum import committed_index
+from kvraft.record import Entry
+
+Log = tuple[Entry, ...]
+
+
+class Past(NamedTuple):
+    """What is remembered."""
+
+    leaders: tuple[tuple[int, str], ...]
+    """Terms, with who led them."""
+    ledger: tuple[tuple[Entry, int], ...]
+    """What is committed, from entry 1 on, with the term in which it was."""
+
+
+def beginning(members: Sequence[Member]) -> Past:
+    """Return what there is to remember of members that nobody has watched before."""
+    leaders = sorted((member.leads, member.raft.member) for member in members if member.leads)
+    rafts = [member.raft for member in members]
+    most = max(rafts, key=lambda raft: raft.commit_index)
+    ledger = [
+        (entry, min(raft.term for raft in rafts if raft.commit_index >= entry.index))
+        for entry in most.log.slice(1, most.commit_index)
+    ]
+    return Past(tuple(leaders), tuple(ledger))
+
+
+def extend(past: Past, moved: Moved, but: Collection[str]) -> Past:
+    """Return what is to be remembered after a step; raises what the step breaks by itself."""
+    if moved.broken is not None:
+        raise moved.broken
+    name, term = moved.step.member, moved.after.raft.term
+    leaders, ledger = dict(past.leaders), list(past.ledger)
+    if moved.after.leads:
+        first = leaders.setdefault(term, name)
+        if first != name:
+            what = f"{first} and {name} both lead term {term}"
+            _fail(Property.ELECTION_SAFETY, (first, name), what, but)
+    for entry in moved.committed:
+        if entry.index == len(ledger) + 1:
+            ledger.append((entry, term))
+        elif entry.index > len(ledger) or ledger[entry.index - 1][0] != entry:
+            what = f"{name} commits {_say(entry)} where another entry is committed"
+            _fail(Property.STATE_MACHINE_SAFETY, (name,), what, but)
+    return Past(tuple(sorted(leaders.items())), tuple(ledger))
+
+
+def compare(members: Sequence[Member], past: Past, but: Collection[str]) -> None:
+    """Compare members with each other and with the past; raises what is broken."""
+    logs = [(member.raft.member, member.raft.log.slice(1)) for member in members]
+    for at, one in enumerate(logs):
+        for other in logs[:at]:
+            _check_match(other, one, but)
+    held = {  # on disk; and a member that dropped it from memory will overwrite it there
+        member.raft.member: min(_agree(member.log, past), _agree(log, past))
+        for member, (_, log) in zip(members, logs, strict=True)
+    }
+    through = committed_index(members[0].configuration, held)
+    if through < len(past.ledger):
+        what = f"{_say(past.ledger[through][0])} is committed, but no quorum holds it"
+        _fail(Property.COMMITTED_KEPT, tuple(held), what, but)
+    for member in members:
+        name, leads = member.raft.member, member.leads
+        for entry, term in past.ledger:
+            if term < leads and not member.raft.log.holds(entry.index, entry.term):
+                what = f"{name} leads term {leads} without {_say(entry)}, committed in term {term}"
+                _fail(Property.LEADER_COMPLETENESS, (name,), what, but)
+
+
+def _check_match(one: tuple[str, Log], other: tuple[str, Log], but: Collection[str]) -> None:
+    """Logs that hold an entry of one index and term are the same through it."""
+    differ = False
+    for its, mine in zip(one[1], other[1], strict=False):
+        differ = differ or its != mine
+        if differ and its.term == mine.term:
+            names = (one[0], other[0])
+            what = f"{' and '.join(names)} hold {_say(mine)}, but not the same log through it"
+            _fail(Property.LOG_MATCHING, names, what, but)
+
+
+def _agree(log: Log, past: Past) -> int:
+    """Return through which index a log agrees with what is committed."""
+    for mine, (entry, _) in zip(log, past.ledger, strict=False):
+        if mine != entry:
+            return entry.index - 1
+    return min(len(log), len(past.ledger))
+
+
+def _fail(property: Property, members: tuple[str, ...], what: str, but: Collection[str]) -> None:
+    if property not in but:
+        raise Violation(property, members, what)
+
+
+def _say(entry: Entry) -> str:
+    return f"entry {entry.index} of term {entry.term}"

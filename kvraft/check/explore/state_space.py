@@ -1,0 +1,380 @@
+"""The states of a whole cluster, as numbers, and what follows on each: the explorer's map.
+
+A state is a few numbers::
+
+    ((17, 4, 9), 3, 12, (2, 5, 5, 31))
+      │          │  │    └ the messages in flight, sorted: here 5 is in flight twice
+      │          │  └ what the bounds still allow
+      │          └ what is to be remembered of the past
+      └ what state each member is in, with its disk
+
+Each number names a value that is looked up in a table, and equal values have one number.  What a
+member does next depends on its own state and the input alone, so the consensus module is asked
+once for each such pair, however many states of the cluster share it.
+
+Invariant: the tables only grow, and what is in them never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterator
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Generic, NamedTuple, TypeVar
+
+from kvraft.check.explore.clone import fork, freeze
+from kvraft.check.explore.history import Past, beginning, compare, extend
+from kvraft.check.explore.transitions import Do, Member, Moved, Step, move
+from kvraft.check.properties import Violation
+from kvraft.errors import BadInput
+from kvraft.raft.messages import Message
+from kvraft.record import Entry, Kind
+from kvraft.sim.cluster import Cluster
+
+K = TypeVar("K", bound=Hashable)
+State = tuple[tuple[int, ...], int, int, tuple[int, ...]]
+
+
+class Bounds(NamedTuple):
+    """How often each kind of step may happen in one run; deliveries and losses are free.
+
+    ``timeouts`` are elections (or pre-votes) begun, ``heartbeats`` rounds of them beside what a
+    leader has to send anyway, ``copies`` how often a message arrives and stays in flight, ``lags``
+    how often a disk is slow.
+    """
+
+    timeouts: int = 2
+    heartbeats: int = 0
+    proposals: int = 0
+    crashes: int = 0
+    copies: int = 0
+    lags: int = 0
+
+    def __str__(self) -> str:
+        return ", ".join(f"{n} {what}" for what, n in self._asdict().items() if n) or "deliveries"
+
+
+_FIELD = {Do.TIMEOUT: 0, Do.HEARTBEAT: 1, Do.PROPOSE: 2, Do.CRASH: 3}
+_COPIES, _LAGS = 4, 5
+
+
+class Numbers(Generic[K]):
+    """Gives equal values one number, counted from 0."""
+
+    def __init__(self) -> None:
+        self.values: list[K] = []
+        self._number_of: dict[K, int] = {}
+
+    def of(self, value: K) -> int:
+        """Return the number of ``value``."""
+        number = self._number_of.setdefault(value, len(self.values))
+        if number == len(self.values):
+            self.values.append(value)
+        return number
+
+
+@dataclass(slots=True, eq=False)
+class Effect:
+    """What a step does to one member, in numbers.  ``quiet``: nobody else need be looked at."""
+
+    step: Step
+    after: int
+    sent: tuple[int, ...]
+    moved: Moved
+    quiet: bool
+
+
+@dataclass(slots=True, eq=False)
+class Local:
+    """A state of one member, and what is known to follow on it."""
+
+    member: Member
+    name: str
+    looks: int  # the same for all states that differ by names only
+    log: int  # in memory
+    disk: int
+    own: tuple[Do, ...]  # what may happen to it of itself
+    effects: dict[object, Effect | None]  # by input; none, if there is no effect
+    lagging: dict[object, Effect | None]
+
+
+class Space:
+    """All that may follow on ``start`` within ``bounds``; explorer.py walks through it.
+
+    ``first`` is the state that ``start`` is in.
+    """
+
+    def __init__(
+        self, start: Cluster, bounds: Bounds, *, but: Collection[str], symmetry: bool
+    ) -> None:
+        self.asked = 0
+        """How often the consensus module was asked."""
+        self._but = but
+        self._names = tuple(start.members)
+        self._place = {name: place for place, name in enumerate(self._names)}
+        self._bounds = bounds
+        self._logs: Numbers[tuple[Entry, ...]] = Numbers()
+        self._states: Numbers[object] = Numbers()  # of members, frozen
+        self._locals: dict[int, Local] = {}
+        self._letters: Numbers[object] = Numbers()  # messages, frozen
+        self._messages: dict[int, Message] = {}
+        self._to: dict[int, int] = {}
+        self._pasts: Numbers[Past] = Numbers()
+        self._lefts: Numbers[Bounds] = Numbers()
+        self._spent: dict[tuple[int, int], int] = {}
+        self._futures: dict[tuple[int, Effect], int | Violation] = {}
+        self._judged: dict[object, Violation | None] = {}
+        for name in start.members:
+            _check_start(start, name)
+        self._renamings = _renamings(start) if symmetry else [tuple(range(len(self._names)))]
+        self._mappings = [
+            {self._names[who]: name for who, name in zip(order, self._names, strict=True)}
+            for order in self._renamings
+        ]
+        self._renamed_locals: list[dict[int, int]] = [{} for _ in self._renamings]
+        self._renamed_letters: list[dict[int, int]] = [{} for _ in self._renamings]
+        self._renamed_pasts: list[dict[int, int]] = [{} for _ in self._renamings]
+        self._ways: dict[tuple[int, ...], list[int]] = {}
+        self.first = self._begin(start)
+
+    def _begin(self, start: Cluster) -> State:
+        members = []
+        for m in start.members.values():
+            assert m.raft is not None
+            log = m.log.slice(1)
+            members.append(Member(fork(m.raft), m.configuration, m.hard_state, log))
+        flying = sorted(self._letter(letter.message) for letter in start.in_flight)
+        return (
+            tuple(self._local(member) for member in members),
+            self._pasts.of(beginning(members)),
+            self._lefts.of(self._bounds),
+            tuple(flying),
+        )
+
+    # ── numbers ─────────────────────────────────────────────────────────────────────────────────
+
+    def _local(self, member: Member) -> int:
+        number = self._states.of(member.freeze({}))
+        if number not in self._locals:
+            own = [Do.CRASH]
+            own += [Do.HEARTBEAT, Do.PROPOSE] if member.leads else [Do.TIMEOUT]
+            if member.writing is not None:
+                own.append(Do.SYNC)
+            local = Local(
+                member,
+                member.raft.member,
+                0,
+                self._logs.of(member.raft.log.slice(1)),
+                self._logs.of(member.log),
+                tuple(own),
+                {},
+                {},
+            )
+            self._locals[number] = local
+            local.looks = min(self._rename_local(way, number) for way in range(len(self._mappings)))
+        return number
+
+    def _letter(self, message: Message) -> int:
+        number = self._letters.of(freeze(message, {}))
+        if number not in self._messages:
+            self._messages[number] = message
+            self._to[number] = self._place[message.to]
+        return number
+
+    def _spend(self, left: int, field: int) -> int:
+        """Return what is left after one more step of a kind, -1 if that would be too much."""
+        found = self._spent.get((left, field))
+        if found is None:
+            have = self._lefts.values[left]
+            less = [n - (at == field) for at, n in enumerate(have)]
+            found = self._lefts.of(Bounds(*less)) if have[field] else -1
+            self._spent[left, field] = found
+        return found
+
+    # ── what follows ────────────────────────────────────────────────────────────────────────────
+
+    def following(self, state: State) -> Iterator[tuple[Step, State | Violation]]:
+        """Yield each step that may be next, with the state it leads to, or what it breaks."""
+        members, _, left, flying = state
+        for number in members:
+            local = self._locals[number]
+            for do in local.own:
+                after = left if do is Do.SYNC else self._spend(left, _FIELD[do])
+                if after >= 0:
+                    proposed = self._bounds.proposals - self._lefts.values[left].proposals
+                    key = (do, proposed + 1) if do is Do.PROPOSE else do
+                    yield from self._apply(state, local, key, after, flying)
+        before = -1
+        more = self._spend(left, _COPIES)
+        for at, letter in enumerate(flying):
+            if letter != before:
+                before = letter
+                local = self._locals[members[self._to[letter]]]
+                yield from self._apply(state, local, letter, left, flying[:at] + flying[at + 1 :])
+                if more >= 0:
+                    yield from self._apply(state, local, letter, more, flying, copy=True)
+
+    def _apply(
+        self,
+        state: State,
+        local: Local,
+        key: object,
+        left: int,
+        flying: tuple[int, ...],
+        *,
+        copy: bool = False,
+    ) -> Iterator[tuple[Step, State | Violation]]:
+        effect = local.effects[key] if key in local.effects else self._ask(local, key, lags=False)
+        if effect is None:
+            return
+        yield self._reach(state, effect, left, flying, copy)
+        if effect.moved.saved and local.member.writing is None:
+            left = self._spend(left, _LAGS)
+            if left >= 0:
+                known = local.lagging
+                effect = known[key] if key in known else self._ask(local, key, lags=True)
+                if effect is not None:
+                    yield self._reach(state, effect, left, flying, copy)
+
+    def _ask(self, local: Local, key: object, *, lags: bool) -> Effect | None:
+        """Have the consensus module itself take an input that this state has not seen before."""
+        self.asked += 1
+        if isinstance(key, int):
+            step = Step(Do.RECEIVE, local.name, self._messages[key], lags=lags)
+        elif isinstance(key, tuple):
+            step = Step(Do.PROPOSE, local.name, number=key[1], lags=lags)
+        else:
+            assert isinstance(key, Do)
+            step = Step(key, local.name, lags=lags)
+        moved = move(local.member, step, self._but)
+        number = self._local(moved.after)
+        after = self._locals[number]
+        sent = tuple(self._letter(message) for message in moved.sent)
+        effect: Effect | None = None
+        if after is not local or sent or moved.broken:
+            leads = after.member.leads not in (0, local.member.leads)
+            changed = (after.log, after.disk) != (local.log, local.disk)
+            quiet = not (leads or changed or moved.committed or moved.broken)
+            effect = Effect(step, number, sent, moved, quiet)
+        (local.lagging if lags else local.effects)[key] = effect
+        return effect
+
+    def _reach(
+        self, state: State, effect: Effect, left: int, flying: tuple[int, ...], copy: bool
+    ) -> tuple[Step, State | Violation]:
+        members, past, _, _ = state
+        place = self._place[effect.step.member]
+        members = (*members[:place], effect.after, *members[place + 1 :])
+        step = effect.step._replace(copy=True) if copy else effect.step
+        if not effect.quiet:
+            now = self._remember(past, effect)
+            broken = now if isinstance(now, Violation) else self._judge(members, now)
+            if isinstance(now, Violation) or broken is not None:
+                assert isinstance(broken, Violation)
+                return step, broken
+            past = now
+        if effect.sent:
+            flying = tuple(sorted(flying + effect.sent))
+        return step, (members, past, left, flying)
+
+    # ── what must hold among members ────────────────────────────────────────────────────────────
+
+    def _remember(self, past: int, effect: Effect) -> int | Violation:
+        """Return what is to be remembered after a step, or what it breaks by itself."""
+        found = self._futures.get((past, effect))
+        if found is None:
+            try:
+                found = self._pasts.of(extend(self._pasts.values[past], effect.moved, self._but))
+            except Violation as violation:
+                found = violation
+            self._futures[past, effect] = found
+        return found
+
+    def _judge(self, members: tuple[int, ...], past: int) -> Violation | None:
+        """Compare the members with each other and with the past."""
+        locals_ = [self._locals[number] for number in members]
+        key = (past, *[(local.log, local.disk, local.member.leads) for local in locals_])
+        if key not in self._judged:
+            try:
+                compare([local.member for local in locals_], self._pasts.values[past], self._but)
+                self._judged[key] = None
+            except Violation as violation:
+                self._judged[key] = violation
+        return self._judged[key]
+
+    # ── names ───────────────────────────────────────────────────────────────────────────────────
+
+    def canonical(self, state: State) -> State:
+        """Return one state for all that differ from ``state`` by the names of members only.
+
+        The members that look least come first.  Where they look alike, both ways are tried.
+        """
+        members, past, left, flying = state
+        looks = [self._locals[number].looks for number in members]
+        ranks = sorted(looks)
+        pattern = tuple([ranks.index(look) for look in looks])
+        ways = self._ways.get(pattern)
+        if ways is None:
+            sorted_by = [tuple(pattern[who] for who in order) for order in self._renamings]
+            ways = [way for way, ranks_ in enumerate(sorted_by) if ranks_ == min(sorted_by)]
+            self._ways[pattern] = ways
+        if len(ways) == 1:
+            return self._rename(ways[0], members, past, left, flying)
+        return min(self._rename(way, members, past, left, flying) for way in ways)
+
+    def _rename(
+        self, way: int, members: tuple[int, ...], past: int, left: int, flying: tuple[int, ...]
+    ) -> State:
+        known, letters = self._renamed_locals[way], self._renamed_letters[way]
+        pasts = self._renamed_pasts[way]
+        if past not in pasts:
+            pasts[past] = self._rename_past(way, past)
+        for letter in flying:
+            if letter not in letters:
+                letters[letter] = self._rename_letter(way, letter)
+        return (
+            tuple([known[members[who]] for who in self._renamings[way]]),
+            pasts[past],
+            left,
+            tuple(sorted([letters[letter] for letter in flying])),
+        )
+
+    def _rename_local(self, way: int, number: int) -> int:
+        renamed = self._states.of(self._locals[number].member.freeze(self._mappings[way]))
+        self._renamed_locals[way][number] = renamed
+        return renamed
+
+    def _rename_letter(self, way: int, letter: int) -> int:
+        names, message = self._mappings[way], self._messages[letter]
+        return self._letter(message._replace(sender=names[message.sender], to=names[message.to]))
+
+    def _rename_past(self, way: int, past: int) -> int:
+        names, (leaders, ledger) = self._mappings[way], self._pasts.values[past]
+        renamed = tuple(sorted((term, names[name]) for term, name in leaders))
+        return self._pasts.of(Past(renamed, ledger))
+
+
+def _check_start(start: Cluster, name: str) -> None:
+    """Raise ``BadInput`` if a member is in a state that is not explored."""
+    member = start.members[name]
+    if member.raft is None:
+        raise BadInput(f"{name} is down: restart it, for one that is down only looks slow")
+    if member.log.base.index:
+        raise BadInput(f"the log of {name} was cut at {member.log.base.index}: not explored")
+    if any(entry.record.kind is Kind.CONFIGURATION for entry in member.log.slice(1)):
+        raise BadInput(f"the log of {name} holds a change of members: not explored")
+
+
+def _renamings(start: Cluster) -> list[tuple[int, ...]]:
+    """Return the orders of members after which every configuration means the same."""
+    names = tuple(start.members)
+    parts = [
+        [names.index(name) for name in part]
+        for m in start.members.values()
+        for part in (m.configuration.voters, m.configuration.outgoing, m.configuration.learners)
+    ]
+    return [
+        order
+        for order in permutations(range(len(names)))
+        if all(sorted(order[who] for who in part) == sorted(part) for part in parts)
+    ]

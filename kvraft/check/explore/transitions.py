@@ -1,0 +1,289 @@
+"""What one member can do next, and what that brings about: the local half of the explorer.
+
+A :class:`Member` is a consensus module with its disk.  :func:`move` gives it one input, works off
+the Ready that follows as the contract in raft/raft.py says, and returns what was sent and committed.  An
+input happens at once, but for the disk: it may *lag*.  Then what the member sends early has left,
+and nothing else has happened, until it is done writing or crashes.
+
+Invariants checked here need one member only: what it says is on its disk before (Figure 2), terms
+and votes never go back, a leader only appends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from kvraft.check.explore.clone import LEAST, Frozen, fork, freeze
+from kvraft.check.properties import Property, Violation
+from kvraft.errors import Busy, NotLeader
+from kvraft.raft.interface import Ready, Role
+from kvraft.raft.log import Log
+from kvraft.raft.messages import (
+    AppendEntriesReply,
+    Message,
+    PreVote,
+    PreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
+from kvraft.record import ORIGIN, Entry, HardState, Kind, Record, TxnId
+from kvraft.sim.network import describe
+
+NO_EXCEPTION = "nothing raises"
+"""The promise of raft/raft.py that no input makes it raise, as a property that can break."""
+
+
+class Do(StrEnum):
+    """The kinds of input."""
+
+    TIMEOUT = "timeout"
+    HEARTBEAT = "heartbeat"
+    PROPOSE = "propose"
+    CRASH = "crash"
+    RECEIVE = "receive"
+    SYNC = "sync"
+
+
+class Step(NamedTuple):
+    """One thing that happens.  ``str`` says it in words.
+
+    ``number`` counts proposals.  ``copy``: the message stays in flight, to come again.  ``lags``:
+    the member's disk has not written anything of it yet; ``SYNC`` is when it has.
+    """
+
+    do: Do
+    member: str
+    message: Message | None = None
+    number: int = 0
+    copy: bool = False
+    lags: bool = False
+
+    @property
+    def record(self) -> Record:
+        """What is proposed."""
+        n = self.number
+        return Record(Kind.PUT, b"x%d" % n, b"", n, TxnId("explorer", 0, n), True)
+
+    def __str__(self) -> str:
+        return f"{self.member} {self._what()}{', and its disk lags' if self.lags else ''}"
+
+    def _what(self) -> str:
+        match self.do:
+            case Do.TIMEOUT:
+                return "times out"
+            case Do.HEARTBEAT:
+                return "sends heartbeats"
+            case Do.PROPOSE:
+                return f"takes proposal x{self.number}"
+            case Do.CRASH:
+                return "crashes and restarts"
+            case Do.SYNC:
+                return "is done writing to its disk"
+            case Do.RECEIVE:
+                assert self.message is not None
+                return f"receives {'a copy of ' if self.copy else ''}{letter(self.message)}"
+
+
+def letter(message: Message) -> str:
+    """Return a message in words."""
+    term, first, last, note = describe(message)
+    entries = f"entries {first} to {last} " if last > first else f"entry {first} " if last else ""
+    return f"{type(message).__name__} of term {term} from {message.sender} ({entries}{note})"
+
+
+@dataclass(slots=True)
+class Member:
+    """A consensus module with its disk: ``hard_state`` and ``log``, all of it from entry 1 on.
+
+    ``writing`` is what the disk has been asked to write and has not written yet.
+    """
+
+    raft: Raft
+    configuration: Configuration
+    hard_state: HardState
+    log: tuple[Entry, ...]
+    writing: Ready | None = None
+
+    def fork(self) -> Member:
+        """Return an independent copy."""
+        raft = fork(self.raft)
+        return Member(raft, self.configuration, self.hard_state, self.log, self.writing)
+
+    def freeze(self, names: dict[str, str]) -> Frozen:
+        """Return what state it is in, with members called what ``names`` says."""
+        term, vote = self.hard_state
+        vote = names.get(vote, vote) if vote else None
+        return (freeze(self.raft, names), term, vote, self.log, freeze(self.writing, names))
+
+    def restart(self) -> None:
+        """Lose everything but the disk, and start again from there."""
+        old = self.raft
+        self.writing = None
+        self.raft = type(old)(
+            old.member,
+            self.configuration,
+            Log(ORIGIN, self.log),
+            self.hard_state,
+            random=LEAST,
+            incarnation=0,  # nobody reads here, so nobody asks
+            options=old.options,
+            cluster=old.cluster,
+        )
+
+    @property
+    def leads(self) -> int:
+        """The term that this member leads, 0 for none."""
+        return self.raft.term if self.raft.role is Role.LEADER else 0
+
+
+@dataclass(slots=True)
+class Moved:
+    """What a step brought about: the member ``after`` it, and ``broken`` if that broke something.
+
+    ``committed`` are entries that this member now knows, or says, to be committed.  ``saved``: the
+    step wrote to the disk, so the disk might have lagged.
+    """
+
+    step: Step
+    after: Member
+    sent: list[Message]
+    committed: list[Entry]
+    saved: bool = False
+    broken: Violation | None = None
+
+
+def move(before: Member, step: Step, but: Collection[str] = ()) -> Moved:
+    """Let ``step`` happen to a copy of ``before``; let pass what breaks a property in ``but``."""
+    moved = Moved(step, before.fork(), [], [])
+    try:
+        if step.do is Do.CRASH:
+            moved.after.restart()
+        else:
+            _give(moved.after, step)
+        _work(moved, but)
+        _check_going_on(before, moved, but)
+    except Violation as violation:
+        moved.broken = violation
+    except Exception as error:
+        what = f"{step.member} raises {type(error).__name__}: {error}"
+        if NO_EXCEPTION not in but:
+            moved.broken = Violation(NO_EXCEPTION, (step.member,), what)
+    raft, known = moved.after.raft, 0 if step.do is Do.CRASH else before.raft.commit_index
+    if moved.broken is None and raft.commit_index > known:
+        moved.committed += raft.log.slice(known + 1, raft.commit_index)
+    return moved
+
+
+def _give(member: Member, step: Step) -> None:
+    """Hand the input to the consensus module."""
+    raft = member.raft
+    match step.do:
+        case Do.TIMEOUT | Do.HEARTBEAT:
+            raft.timeout()
+        case Do.PROPOSE:
+            try:
+                raft.propose([step.record])
+            except (Busy, NotLeader):
+                return
+        case Do.RECEIVE:
+            assert step.message is not None
+            raft.step(step.message)
+
+
+def _work(moved: Moved, but: Collection[str]) -> None:
+    """Work off what follows, unless the disk is busy, or has begun to lag."""
+    member = moved.after
+    if moved.step.do is Do.SYNC and member.writing is not None:
+        ready, member.writing = member.writing, None
+        _finish(moved, ready, but)
+    while member.writing is None and member.raft.has_ready():
+        ready = member.raft.ready()
+        _send(moved, ready.early, but)
+        saves = bool(ready.hard_state or ready.entries)
+        moved.saved = moved.saved or saves
+        if saves and moved.step.lags:
+            member.writing = ready._replace(early=())
+        else:
+            _finish(moved, ready, but)
+
+
+def _finish(moved: Moved, ready: Ready, but: Collection[str]) -> None:
+    """Save, then send, then apply."""
+    member = moved.after
+    if ready.hard_state is not None:
+        _check_hard_state(member, ready.hard_state, but)
+        member.hard_state = ready.hard_state
+    if ready.entries:
+        member.log = member.log[: ready.entries[0].index - 1] + ready.entries
+    _send(moved, ready.messages, but)
+    moved.committed += ready.committed
+    member.raft.advance()
+
+
+# ── what one member must keep to ────────────────────────────────────────────────────────────────
+
+
+def _send(moved: Moved, messages: Sequence[Message], but: Collection[str]) -> None:
+    for message in messages:
+        if Property.DURABLE_FIRST not in but:
+            _check_durable(moved.after, message)
+        moved.sent.append(message)
+
+
+def _check_durable(member: Member, message: Message) -> None:
+    """``message`` leaves now: the disk must bear it out (Figure 2)."""
+    name, (term, vote) = member.raft.member, member.hard_state
+    asks_ahead = isinstance(message, PreVote) or (
+        isinstance(message, PreVoteReply) and message.granted
+    )
+    says, holds = "", f"vote {vote or 'none'} in term {term}"
+    if message.term > term and not asks_ahead:
+        says = f"speaks of term {message.term}"
+    match message:
+        case RequestVote() if message.term == term and vote != name:
+            says = f"votes for itself in term {term}"
+        case RequestVoteReply(granted=True) if message.term == term and vote != message.to:
+            says = f"votes for {message.to} in term {term}"
+        case AppendEntriesReply(success=True) if message.match > len(member.log):
+            says, holds = f"acknowledges entry {message.match}", f"the log to {len(member.log)}"
+    if says:
+        what = f"{name} {says}, but its disk holds {holds}"
+        raise Violation(Property.DURABLE_FIRST, (name,), what)
+
+
+def _check_hard_state(member: Member, new: HardState, but: Collection[str]) -> None:
+    """Terms never fall; with the disk borne out, a vote that stays is one vote a term (§5.2)."""
+    name, old = member.raft.member, member.hard_state
+    if new.term < old.term:
+        what = f"the term on the disk of {name} falls from {old.term} to {new.term}"
+    elif new.term > old.term or old.vote in (None, new.vote):
+        return
+    elif new.vote is None:
+        what = f"{name} forgets on its disk that it voted for {old.vote} in term {old.term}"
+    else:
+        what = f"{name} votes for {old.vote} and for {new.vote} in term {old.term}"
+        if Property.ONE_VOTE not in but:
+            raise Violation(Property.ONE_VOTE, (name,), what)
+        return
+    if Property.NOTHING_GOES_BACK not in but:
+        raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
+
+
+def _check_going_on(before: Member, moved: Moved, but: Collection[str]) -> None:
+    """A commit index never falls, and a leader only appends (Figure 3); a crash ends all that."""
+    if moved.step.do is Do.CRASH:
+        return
+    old, new, name = before.raft, moved.after.raft, before.raft.member
+    if new.commit_index < old.commit_index and Property.NOTHING_GOES_BACK not in but:
+        what = f"the commit index of {name} falls from {old.commit_index} to {new.commit_index}"
+        raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
+    if before.leads and before.leads == moved.after.leads:
+        had, has = old.log.slice(1), new.log.slice(1)
+        if has[: len(had)] != had and Property.LEADER_APPEND_ONLY not in but:
+            what = f"{name} leads term {new.term} and drops or changes entries of its log"
+            raise Violation(Property.LEADER_APPEND_ONLY, (name,), what)

@@ -1,0 +1,302 @@
+"""What must hold among consensus modules after every step, looked at from outside.
+
+:class:`RaftChecker` sees members' roles, terms, logs and commit indexes, what is on their disks,
+and each message as it leaves; it knows nothing of why.  From what it saw it keeps its own record:
+
+============ ==============================================================================
+``known``    every entry that ever stood in a log, by index and term, with its predecessor's
+             term: by induction, index and term then name a whole log (Figure 3, log matching)
+``ledger``   every entry that was ever committed, and in which leader's term it was
+============ ==============================================================================
+
+Two logs that end in one entry are therefore the same log, and a log is followed by looking at its
+end only: a check costs as much as what changed, however long the log.  What no step has touched is
+compared by :meth:`RaftChecker.check_everything`, once at the end.
+
+Messages are checked in ``raft_messages.py``, changes of members in ``raft_changes.py``; what the
+properties are, and where they come from, stands in ``properties.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from kvraft.check.properties import Property
+from kvraft.check.raft.changes import ChangeChecker
+from kvraft.check.raft.messages import MessageChecker
+from kvraft.check.raft.seen import Members, Past, Seen, covers, entry_at, place
+from kvraft.raft.interface import ReadReady, Role
+from kvraft.raft.log import Log
+from kvraft.raft.messages import Message
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
+from kvraft.record import Entry, Kind, Position
+from kvraft.sim.cluster import Cluster
+
+
+class RaftChecker:
+    """Watches the members that ``look`` shows; ``names`` are all there are, up or down.
+
+    It is told of each message that leaves (:meth:`sent`), of reads (:meth:`asked`,
+    :meth:`served`), and after each step of a member (:meth:`stepped`); all of these raise
+    :class:`~kvraft.check.properties.Violation`.  :func:`watch` connects one to a cluster.  The
+    properties in ``but`` may be broken.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[str], Seen],
+        names: Callable[[], Iterable[str]],
+        *,
+        but: Sequence[Property] = (),
+    ) -> None:
+        self._members = Members(look, names, but)
+        self._messages = MessageChecker(self._members)
+        self._changes = ChangeChecker(self._members)
+        self._past: dict[str, Past] = {}
+        self._known: dict[tuple[int, int], tuple[Entry, int]] = {}
+        self._asked: dict[tuple[str, int], int] = {}
+        self._through: dict[int, int] = {}  # term → the last index that its leader committed
+        self._configuration: Configuration | None = None  # the newest that is committed
+        self.ledger: dict[int, Entry] = {}
+        """Every entry that is known to be committed, by index."""
+        self.committed = 0
+        """The highest of these indexes."""
+
+    # ── messages and reads ──────────────────────────────────────────────────────────────────────
+
+    def sent(self, message: Message) -> None:
+        """``message`` leaves: its sender's disk must bear it out (Figure 2)."""
+        self._messages.sent(message)
+
+    def asked(self, name: str, token: int) -> None:
+        """A read is asked of a member: from here on, it must see what is committed by now."""
+        self._asked[name, token] = self.committed
+
+    def served(self, name: str, read: ReadReady) -> None:
+        """A member serves a read."""
+        least = self._asked.pop((name, read.token), 0)
+        if read.index < least:
+            what = (
+                f"{name} serves read {read.token} as of entry {read.index}, "
+                f"but {least} was committed when it was asked"
+            )
+            self._members.fail(Property.FRESH_READS, (name,), what)
+
+    # ── after each step ─────────────────────────────────────────────────────────────────────────
+
+    def stepped(self, name: str) -> None:
+        """A running member has taken a step: check everything that it may have changed."""
+        seen = self._members.look(name)
+        raft = seen.raft
+        if raft is None:
+            return
+        past = self._past.get(name)
+        if past is None:
+            past = self._past[name] = self._meet(raft)
+        self._check_going_back(name, past, seen)
+        self._follow_log(name, past, raft)
+        self._check_commit(name, raft)
+        self._changes.check(name, past, raft, self.committed)
+        self._check_leader(name, past, raft)
+        self._check_lease(name, raft)
+        if seen.applied:
+            self._check_applied(name, seen.applied)
+        past.raft, past.hard_state, past.commit = raft, seen.hard_state, raft.commit_index
+        past.led = raft.term if raft.role is Role.LEADER else 0
+
+    def _meet(self, raft: Raft) -> Past:
+        """Take what a member begins with as it is: nobody was watching when it came about."""
+        base = raft.log.base
+        past = Past(log=Log(base))
+        past.configurations.append((base.index, raft.configuration_at(base.index)))
+        if self._configuration is None:
+            self._configuration = past.configurations[0][1]
+        return past
+
+    def _check_going_back(self, name: str, past: Past, seen: Seen) -> None:
+        (term, vote), (before, voted) = seen.hard_state, past.hard_state
+        assert seen.raft is not None
+        base, commit = seen.raft.log.base.index, seen.raft.commit_index
+        if term < before:
+            what = f"the term on the disk of {name} falls from {before} to {term}"
+        elif term == before and voted not in (None, vote):
+            what = f"the vote on the disk of {name} changes from {voted} to {vote} in term {term}"
+        elif seen.raft is past.raft and base < past.log.base.index:
+            what = f"the log of {name} began behind {past.log.base.index}, now behind {base}"
+        elif seen.raft is past.raft and commit < past.commit:
+            what = f"the commit index of {name} falls from {past.commit} to {commit}"
+        else:
+            return
+        self._members.fail(Property.NOTHING_GOES_BACK, (name,), what)
+
+    # ── logs ────────────────────────────────────────────────────────────────────────────────────
+
+    def _follow_log(self, name: str, past: Past, raft: Raft) -> None:
+        """Find what was dropped and what is new, from the end of the log backwards."""
+        old, new = past.log, raft.log
+        if new.base.index > old.base.index and not old.holds(*new.base):
+            meet = new.base.index  # a snapshot took the place of all there was
+        else:
+            floor = max(old.base.index, new.base.index)
+            meet = min(old.last_index, new.last_index)
+            while meet > floor and entry_at(old, meet) != entry_at(new, meet):
+                meet -= 1
+        if meet < old.last_index:
+            self._check_dropped(name, past, raft, old.slice(meet + 1))
+            old.truncate_from(meet + 1)
+            past.configurations = [c for c in past.configurations if c[0] <= meet]
+        if not old.holds(*new.base):
+            old.reset(new.base)
+            meet = new.base.index
+            past.configurations = [(new.base.index, raft.configuration_at(new.base.index))]
+        elif new.base.index > old.base.index:
+            old.drop_through(new.base.index)
+        self._check_base(name, new.base)
+        for entry in new.slice(meet + 1):
+            self._check_known(name, entry, old.last_term)
+            old.append((entry,))
+            if entry.record.kind is Kind.CONFIGURATION:
+                past.new.append(entry)
+
+    def _check_base(self, name: str, base: Position) -> None:
+        committed = self.ledger.get(base.index)
+        if committed is not None and committed.term != base.term:
+            what = (
+                f"the log of {name} begins behind entry {base.index} of term {base.term}, "
+                f"but one of term {committed.term} is committed there"
+            )
+            self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
+
+    def _check_known(self, name: str, entry: Entry, before: int) -> None:
+        """An entry is new in a log: it must be what it is in any other, with all before it."""
+        known = self._known.setdefault((entry.index, entry.term), (entry, before))
+        if known != (entry, before):
+            what = f"entry {entry.index} of term {entry.term} at {name} is {_show(entry, before)}, "
+            self._members.fail(Property.LOG_MATCHING, (name,), what + f"elsewhere {_show(*known)}")
+
+    def _check_dropped(self, name: str, past: Past, raft: Raft, dropped: Sequence[Entry]) -> None:
+        """Entries are gone from a log: never a leader's, nor one that a quorum is to hold."""
+        first, last = dropped[0].index, dropped[-1].index
+        if past.led and past.raft is raft and (raft.role, raft.term) == (Role.LEADER, past.led):
+            what = f"{name}, leader of term {raft.term}, drops entries {first} to {last}"
+            self._members.fail(Property.LEADER_APPEND_ONLY, (name,), what)
+        lost = [entry for entry in dropped if self.ledger.get(entry.index) == entry]
+        if lost and self._configuration is not None:
+            self._check_held(lost[-1], (self._configuration.voters,), f"{name} drops it")
+
+    # ── commitment ──────────────────────────────────────────────────────────────────────────────
+
+    def _check_commit(self, name: str, raft: Raft) -> None:
+        """Compare the end of what a member takes for committed, and enter what is new."""
+        log, commit = raft.log, raft.commit_index
+        at = min(commit, self.committed)
+        if at > log.base.index and (entry := entry_at(log, at)) != self.ledger.get(at, entry):
+            other = self.ledger[at]
+            what = f"entry {at} is committed as one of term {other.term}, and at {name} as one of "
+            self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), f"{what}{entry.term}")
+        new = log.slice(max(self.committed, log.base.index) + 1, commit)
+        if not new:
+            return
+        for entry in new:
+            self.ledger[entry.index] = entry
+            if entry.record.kind is Kind.CONFIGURATION:
+                self._configuration = Configuration.from_bytes(entry.record.value)
+        self.committed, self._through[raft.term] = commit, commit
+        halves = (raft.configuration.voters, raft.configuration.outgoing)
+        self._check_held(new[-1], halves, f"{name} takes it for committed")
+        for leader in self._members.running():
+            if leader.role is Role.LEADER and leader.term > raft.term:
+                self._check_complete(leader, new[-1])
+
+    def _check_held(self, entry: Entry, halves: Iterable[Sequence[str]], why: str) -> None:
+        """Check that ``entry`` is on the disks of a majority of each of ``halves``."""
+        for voters in halves:
+            holders = [name for name in voters if self._members.holds(name, entry)]
+            if voters and 2 * len(holders) <= len(voters):
+                what = f"{place(entry)} is on the disks of {' '.join(holders) or 'nobody'} only, "
+                self._members.fail(
+                    Property.COMMITTED_KEPT, voters, f"{what}of {' '.join(voters)}: {why}"
+                )
+
+    def _check_applied(self, name: str, applied: Sequence[Entry]) -> None:
+        """Compare the last entry applied, and that none was left out."""
+        last = applied[-1]
+        if last.index != len(applied) or self.ledger.get(last.index) != last:
+            what = f"{name} applied {place(last)} as the {len(applied)}. one, committed is another"
+            self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
+
+    # ── leaders ─────────────────────────────────────────────────────────────────────────────────
+
+    def _check_leader(self, name: str, past: Past, raft: Raft) -> None:
+        if raft.role is not Role.LEADER:
+            return
+        self._messages.leads(name, raft.term)
+        if past.led == raft.term:
+            return
+        earlier = [index for term, index in self._through.items() if term < raft.term]
+        if earlier:
+            self._check_complete(raft, self.ledger[max(earlier)])
+
+    def _check_complete(self, leader: Raft, committed: Entry) -> None:
+        if not covers(leader.log, committed):
+            what = (
+                f"{leader.member} leads term {leader.term} without {place(committed)}, "
+                "which is committed"
+            )
+            self._members.fail(Property.LEADER_COMPLETENESS, (leader.member,), what)
+
+    def _check_lease(self, name: str, raft: Raft) -> None:
+        if raft.role is not Role.LEADER:
+            return
+        for other in self._members.running():
+            older, newer = (raft, other) if raft.term < other.term else (other, raft)
+            if older.lease and newer.role is Role.LEADER and older.term < newer.term:
+                what = (
+                    f"{older.member} holds a lease in term {older.term}, "
+                    f"but {newer.member} leads term {newer.term}"
+                )
+                self._members.fail(Property.ONE_LEASE, (older.member, newer.member), what)
+
+    # ── everything ──────────────────────────────────────────────────────────────────────────────
+
+    def check_everything(self) -> None:
+        """Compare every entry of every log, and everything applied; this costs what it costs."""
+        for name in self._members.names():
+            seen = self._members.look(name)
+            before = seen.log.base.term
+            for entry in seen.log.slice(seen.log.first_index, seen.durable):
+                self._check_known(name, entry, before)
+                before = entry.term
+            for index, entry in enumerate(seen.applied, 1):
+                if self.ledger[index] != entry:
+                    self._check_applied(name, seen.applied[:index])
+            commit = seen.raft.commit_index if seen.raft else seen.log.base.index
+            for entry in seen.log.slice(seen.log.first_index, min(commit, seen.durable)):
+                if self.ledger[entry.index] != entry:
+                    what = f"{place(entry)} of {name} is not what is committed"
+                    self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
+
+
+def watch(cluster: Cluster, *, but: Sequence[Property] = ()) -> RaftChecker:
+    """Have everything that happens in ``cluster`` from now on checked; return who checks it.
+
+    From then on whatever breaks a property, other than those in ``but``, raises
+    :class:`~kvraft.check.properties.Violation`.
+    """
+
+    def look(name: str) -> Seen:
+        member = cluster.members[name]
+        log = member.log
+        return Seen(member.raft, member.hard_state, log, log.last_index, member.applied)
+
+    checker = RaftChecker(look, lambda: cluster.members, but=but)
+    cluster.watchers.append(checker)
+    for name in cluster.members:
+        checker.stepped(name)
+    return checker
+
+
+def _show(entry: Entry, before: int) -> str:
+    record = entry.record
+    return f"{record.kind.name} {record.key!r} of {record.txn} after term {before}"

@@ -1,0 +1,86 @@
+"""What the checkers of consensus look at: members at one moment, and as they were before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kvraft.check.properties import Property, Violation
+from kvraft.raft.log import Log
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
+from kvraft.record import Entry, HardState
+
+
+class Seen(NamedTuple):
+    """A member at one moment."""
+
+    raft: Raft | None  # none while it is down
+    hard_state: HardState  # on its disk
+    log: Log  # on its disk, through ``durable``
+    durable: int
+    applied: Sequence[Entry] = ()  # all of them, from index 1 on; or nothing, if that is not seen
+
+
+@dataclass(slots=True)
+class Past:
+    """A member as it was when it was last looked at."""
+
+    raft: Raft | None = None
+    log: Log = field(default_factory=Log)
+    hard_state: HardState = field(default_factory=HardState)
+    commit: int = 0
+    led: int = 0  # the term that it led, 0 if none
+    configurations: list[tuple[int, Configuration]] = field(default_factory=list)
+    new: list[Entry] = field(default_factory=list)  # configurations not looked at yet
+
+
+class Members:
+    """The members that ``look`` shows; ``names`` are all there are, up or down.
+
+    The properties in ``but`` may be broken: breaking one often breaks another a little later, and
+    that may be what is to be seen.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[str], Seen],
+        names: Callable[[], Iterable[str]],
+        but: Sequence[Property],
+    ) -> None:
+        self.look = look
+        self.names = names
+        self._but = but
+
+    def fail(self, property: Property, members: Sequence[str], what: str) -> None:
+        """Raise :class:`Violation`, unless the property may be broken."""
+        if property not in self._but:
+            raise Violation(property, members, what)
+
+    def running(self) -> list[Raft]:
+        """Return the modules of all members that run."""
+        return [raft for name in self.names() if (raft := self.look(name).raft) is not None]
+
+    def holds(self, name: str, entry: Entry) -> bool:
+        """Return whether a member's disk holds ``entry``, and the member, if up, agrees."""
+        if name not in self.names():
+            return False
+        seen = self.look(name)
+        held = entry.index <= seen.durable and covers(seen.log, entry)
+        return held and (seen.raft is None or covers(seen.raft.log, entry))
+
+
+def entry_at(log: Log, index: int) -> Entry:
+    """Return the entry at ``index``, which ``log`` must hold."""
+    return log.slice(index, index)[0]
+
+
+def covers(log: Log, entry: Entry) -> bool:
+    """Return whether ``log`` holds ``entry``, or begins after its place."""
+    return entry.index <= log.base.index or log.holds(entry.index, entry.term)
+
+
+def place(entry: Entry) -> str:
+    """Return how an entry is named in a text."""
+    return f"entry {entry.index} of term {entry.term}"

@@ -1,0 +1,336 @@
+"""Reading a scenario: from lines of text to what a cluster is to do.
+
+The language is described in ``scenario.py``.  Each line of it is read by the function named after
+its first word; a step becomes an action, which is a function of a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, get_args
+
+from kvraft.check.bugs.registry import planted_consensus
+from kvraft.check.properties import Property, named
+from kvraft.check.scenario.expect import NONE, Expectation, Unmet, expect_leader, read_expectations
+from kvraft.check.scenario.words import Words
+from kvraft.errors import BadInput, Busy, KvraftError, NotLeader
+from kvraft.raft.interface import Options
+from kvraft.raft.messages import Message
+from kvraft.raft.raft import Raft
+from kvraft.record import HardState
+from kvraft.sim.cluster import Cluster
+from kvraft.sim.mail import Pick
+
+Action = Callable[[Cluster], object]
+
+KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Message)}
+REFUSALS: dict[str, type[KvraftError]] = {
+    error.__name__: error for error in (BadInput, Busy, NotLeader)
+}
+
+
+@dataclass(slots=True)
+class Setup:
+    """What a scenario begins with."""
+
+    members: list[str] = field(default_factory=list)
+    learners: list[str] = field(default_factory=list)
+    options: Options = field(default_factory=Options)
+    logs: dict[str, list[int]] = field(default_factory=dict)
+    hard_states: dict[str, HardState] = field(default_factory=dict)
+    consensus: type[Raft] = Raft
+    unwatched: list[Property] = field(default_factory=list)
+    seed: int = 0
+
+
+class Line(NamedTuple):
+    """One step or expectation."""
+
+    number: int
+    text: str
+    action: Action
+
+
+def read(text: str, file: str) -> tuple[str, str, Setup, tuple[Line, ...], Property | None]:
+    """Return title, prose, set-up, steps, and the property that the last step breaks.
+
+    Raises :class:`~kvraft.errors.BadInput` naming file and line for anything wrong.
+    """
+    title, *rest = text.splitlines() or [""]
+    if not title.strip() or title.startswith("#"):
+        raise BadInput(f"{file}, line 1: a scenario begins with its title")
+    reader = _Reader(file)
+    for number, line in enumerate(rest, 2):
+        if line.strip():
+            reader.read(number, line.strip())
+    if not reader.lines:
+        raise BadInput(f"{file}: nothing happens in this scenario")
+    prose = " ".join(reader.prose)
+    return title.strip(), prose, reader.setup, tuple(reader.lines), reader.violation
+
+
+class _Reader:
+    """Reads one file; ``members`` are those that there are by the line that is being read."""
+
+    def __init__(self, file: str) -> None:
+        self.setup = Setup()
+        self.prose: list[str] = []
+        self.lines: list[Line] = []
+        self.violation: Property | None = None
+        self.members: list[str] = []
+        self._file = file
+
+    def read(self, number: int, text: str) -> None:
+        if text.startswith("#"):
+            if not self.lines:
+                self.prose.append(text.lstrip("# "))
+            return
+        words = Words(self._file, number, text)
+        verb = words.take("a step")
+        if self.violation is not None:
+            raise words.wrong("nothing can follow on a violation")
+        if verb == "violation":
+            if not self.lines:
+                raise words.wrong("there is no step before this that could break anything")
+            self.violation = self._property(words)
+        elif verb in _SETUP:
+            if self.lines:
+                raise words.wrong(f"{verb!r} belongs before the first step")
+            _SETUP[verb](self, words)
+        else:
+            if not self.members:
+                raise words.wrong("the members must be named before anything happens")
+            self.lines.append(Line(number, text, self._step(verb, words)))
+        words.end()
+
+    def _step(self, verb: str, words: Words) -> Action:
+        if verb not in _STEPS:
+            raise words.wrong(f"there is no step {verb!r}: {', '.join(_STEPS)}")
+        return _STEPS[verb](self, words)
+
+    # ── set-up ──────────────────────────────────────────────────────────────────────────────────
+
+    def _property(self, words: Words) -> Property:
+        try:
+            return named(" ".join(words.until()))
+        except BadInput as error:
+            raise words.wrong(str(error)) from None
+
+    def do_members(self, words: Words) -> None:
+        self.setup.members = [words.take("a name"), *words.until()]
+        self.members = [*self.setup.members, *self.setup.learners]
+
+    def do_learners(self, words: Words) -> None:
+        self.setup.learners = [words.take("a name"), *words.until()]
+        self.members = [*self.setup.members, *self.setup.learners]
+
+    def do_options(self, words: Words) -> None:
+        kinds = {f.name: f.type for f in fields(Options)}
+        given: dict[str, Any] = {}
+        for word in words.until():
+            name, _, value = word.partition("=")
+            if name not in kinds:
+                raise words.wrong(f"there is no option {name!r}: {', '.join(kinds)}")
+            if kinds[name] == "bool" and value in ("yes", "no"):
+                given[name] = value == "yes"
+            elif kinds[name] == "int" and value.isdecimal():
+                given[name] = int(value)
+            else:
+                raise words.wrong(f"the option {name} cannot be {value!r}")
+        try:
+            self.setup.options = Options(**given)
+        except BadInput as error:
+            raise words.wrong(str(error)) from None
+
+    def do_log(self, words: Words) -> None:
+        name, terms = words.member(self.members), []
+        while words.next:
+            terms.append(words.count("a term"))
+        if terms != sorted(terms) or 0 in terms:
+            raise words.wrong("the terms of a log begin at 1 and never fall")
+        self.setup.logs[name] = terms
+
+    def do_term(self, words: Words) -> None:
+        name, term = words.member(self.members), words.count("a term")
+        vote = None
+        if words.skip(","):
+            words.must("vote")
+            vote = words.member(self.members)
+        self.setup.hard_states[name] = HardState(term, vote)
+
+    def do_planted(self, words: Words) -> None:
+        try:
+            self.setup.consensus = planted_consensus(" ".join(words.until()))
+        except BadInput as error:
+            raise words.wrong(str(error)) from None
+
+    def do_unwatched(self, words: Words) -> None:
+        self.setup.unwatched.append(self._property(words))
+
+    def do_seed(self, words: Words) -> None:
+        self.setup.seed = words.count("a seed")
+
+    # ── steps ───────────────────────────────────────────────────────────────────────────────────
+
+    def _pick(self, words: Words) -> Pick:
+        pick: Pick = {}
+        if words.next in KINDS:
+            pick["kind"] = KINDS[words.take("a kind")]
+        while words.next:
+            match words.take("which"):
+                case "from":
+                    pick["sender"] = words.member(self.members)
+                case "to":
+                    pick["to"] = words.member(self.members)
+                case "number":
+                    pick["id"] = words.count("a number")
+                case other:
+                    raise words.wrong(f"{other!r} does not say which messages are meant")
+        return pick
+
+    def do_deliver(self, words: Words) -> Action:
+        pick = self._pick(words)
+        return lambda cluster: cluster.deliver(**pick)
+
+    def do_drop(self, words: Words) -> Action:
+        pick = self._pick(words)
+        return lambda cluster: cluster.drop(**pick)
+
+    def do_duplicate(self, words: Words) -> Action:
+        pick = self._pick(words)
+        return lambda cluster: cluster.duplicate(**pick)
+
+    def do_settle(self, words: Words) -> Action:
+        return lambda cluster: cluster.settle()
+
+    def do_timeout(self, words: Words) -> Action:
+        name = words.member(self.members)
+        return lambda cluster: cluster.timeout(name)
+
+    def do_tick(self, words: Words) -> Action:
+        name = words.member(self.members)
+        times = words.count("a number of ticks") if words.next else 1
+
+        def tick(cluster: Cluster) -> None:
+            for _ in range(times):
+                cluster.tick(name)
+
+        return tick
+
+    def do_run(self, words: Words) -> Action:
+        ticks = words.count("a number of ticks")
+        return lambda cluster: cluster.run(ticks)
+
+    def do_crash(self, words: Words) -> Action:
+        name = words.member(self.members)
+        return lambda cluster: cluster.crash(name)
+
+    def do_restart(self, words: Words) -> Action:
+        name = words.member(self.members)
+        return lambda cluster: cluster.restart(name)
+
+    def do_add(self, words: Words) -> Action:
+        name = words.take("a name")
+        self.members.append(name)
+        return lambda cluster: cluster.add(name)
+
+    def do_propose(self, words: Words) -> Action:
+        name = words.member(self.members)
+        keys = [words.take("a key"), *words.until()]
+        return lambda cluster: cluster.propose(name, *keys)
+
+    def do_change(self, words: Words) -> Action:
+        name = words.member(self.members)
+        words.must("to")
+        voters = words.until("learners")
+        learners = words.until() if words.skip("learners") else []
+        return lambda cluster: cluster.propose_change(name, voters, learners)
+
+    def do_transfer(self, words: Words) -> Action:
+        name = words.member(self.members)
+        words.must("to")
+        to = words.member(self.members)
+        return lambda cluster: cluster.transfer(name, to)
+
+    def do_read(self, words: Words) -> Action:
+        name, token = words.member(self.members), words.count("a number")
+        return lambda cluster: cluster.read(name, token)
+
+    def do_snapshot(self, words: Words) -> Action:
+        name, index = words.member(self.members), words.count("an index")
+        return lambda cluster: cluster.cut_log(name, index)
+
+    def do_partition(self, words: Words) -> Action:
+        groups: list[list[str]] = [[]]
+        while words.next:
+            if words.skip("|"):
+                groups.append([])
+            else:
+                groups[-1].append(words.member(self.members))
+        return lambda cluster: cluster.partition(*groups)
+
+    def do_sever(self, words: Words) -> Action:
+        sender = words.member(self.members)
+        words.must("to")
+        to = words.member(self.members)
+        return lambda cluster: cluster.cut_link(sender, to)
+
+    def do_heal(self, words: Words) -> Action:
+        return lambda cluster: cluster.heal()
+
+    def do_refuse(self, words: Words) -> Action:
+        name = words.take("an error")
+        error = REFUSALS.get(name)
+        if error is None:
+            raise words.wrong(f"there is no error {name!r}: {', '.join(REFUSALS)}")
+        action = self._step(words.take("a step"), words)
+
+        def refused(cluster: Cluster) -> None:
+            try:
+                action(cluster)
+            except error:
+                return
+            raise Unmet(f"expected this to be refused as {name}")
+
+        return refused
+
+    # ── expectations ────────────────────────────────────────────────────────────────────────────
+
+    def do_expect(self, words: Words) -> Action:
+        if words.skip("leader"):
+            name = NONE if words.skip(NONE) else words.member(self.members)
+            return lambda cluster: expect_leader(cluster, name)
+        wanted = not words.skip("not")
+        if not wanted or words.next == "flying":
+            words.must("flying")
+            return self._expect_flying(self._pick(words), wanted)
+        member = words.member(self.members)
+        expected = read_expectations(words, self.members)
+        return lambda cluster: _expect(cluster, member, expected)
+
+    def _expect_flying(self, pick: Pick, wanted: bool) -> Action:
+        def expect(cluster: Cluster) -> None:
+            if bool(cluster.find(**pick)) is not wanted:
+                raise Unmet(f"expected this {'to be' if wanted else 'not to be'} in flight")
+
+        return expect
+
+
+def _expect(cluster: Cluster, member: str, expected: list[Expectation]) -> None:
+    for expectation in expected:
+        expectation.check(cluster, member)
+
+
+def _named(*names: str) -> dict[str, Any]:
+    return {name: getattr(_Reader, f"do_{name}") for name in names}
+
+
+_SETUP: dict[str, Callable[[_Reader, Words], None]] = _named(
+    "members", "learners", "options", "log", "term", "planted", "unwatched", "seed"
+)
+_STEPS: dict[str, Callable[[_Reader, Words], Action]] = _named(
+    *("deliver", "drop", "duplicate", "settle", "timeout", "tick", "run", "crash", "restart"),
+    *("add", "propose", "change", "transfer", "read", "snapshot", "partition", "sever", "heal"),
+    *("refuse", "expect"),
+)

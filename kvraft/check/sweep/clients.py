@@ -1,0 +1,190 @@
+"""What clients do in a run of the swarm: writes, reads and transactions drawn by chance.
+
+Clients write, delete and read, move money between accounts, count, and overwrite forty keys at
+once.  Three things then hold at any moment, and need no model to be checked (:func:`check_rows`,
+:meth:`Clients.check_counter`): the sum of all accounts never changes, a large transaction is there
+whole or not at all, and the counter counts what its clients were told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+
+from kvraft.check.properties import Violation
+from kvraft.client.client import Client, ReadFailed
+from kvraft.client.draft import Draft
+from kvraft.client.ticket import Ticket
+from kvraft.errors import BadInput
+from kvraft.record import Timestamp
+from kvraft.sim.world import World
+from kvraft.transaction import Stage
+from kvraft.wal.writer import FRAME_BYTES
+
+ACCOUNTS = tuple(b"account/%d" % number for number in range(4))
+BALANCE = 100
+LARGE = tuple(b"large/%02d" % number for number in range(40))
+COUNTER = b"counter"
+KEYS = tuple(b"key/%d" % number for number in range(10))
+
+
+class Clients:
+    """The clients of one world, called ``names``: each method is one thing that one of them does.
+
+    ``giants`` is how many transactions they write that are larger than a frame of the log;
+    ``members`` returns who can be asked; ``tally`` counts what only the clients know.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        random: Random,
+        names: list[str],
+        tally: Counter[str],
+        giants: int,
+        members: Callable[[], list[str]],
+    ) -> None:
+        self._world, self._random, self._names, self._tally = world, random, names, tally
+        self._giants, self._members = giants, members
+        self.tickets: list[tuple[str, Ticket]] = []
+        """Every transaction sent, and what it was for."""
+        self._drafts: list[tuple[str, Draft]] = []
+        self._stamps: list[Timestamp] = [0]  # times that can be asked for
+
+    def begin(self) -> None:
+        """Fill the accounts."""
+        self._world.client("bank").write(dict.fromkeys(ACCOUNTS, b"%d" % BALANCE))
+
+    def acts(self) -> tuple[Callable[[], None], ...]:
+        """Return what clients do, as often as it is to be likely."""
+        many = (self._write,) * 5 + (self._begin_draft,) * 4 + (self._end_draft,) * 4
+        return (*many, self._read, self._scan, self.write_large, self._retry, self._guest)
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+
+    def _client(self) -> Client:
+        return self._world.client(self._random.choice(self._names))
+
+    def _patience(self) -> int:
+        return self._random.choice((300, 1_500, 10_000))
+
+    def _submitted(self, kind: str, ticket: Ticket) -> None:
+        self.tickets.append((kind, ticket))
+        self._stamps.append(ticket.timestamp)
+
+    def _write(self) -> None:
+        random, writes = self._random, {}
+        for key in random.sample(KEYS, random.randint(1, 4)):
+            value = b"%d" % random.randrange(1_000) * random.choice((1, 1, 30))
+            writes[key] = None if random.random() < 0.3 else value
+        self._submitted("write", self._client().submit(writes, timeout=self._patience()))
+
+    def write_large(self) -> None:
+        """Write a transaction that is larger than a message, a segment or a memtable may be.
+
+        A giant is larger than a frame of the log, too.
+        """
+        times = self._random.choice((5, 40))
+        if self._giants and self._random.random() < 0.1:
+            self._giants, times = 0, 10_000
+        writes = dict.fromkeys(LARGE, b"%03d" % len(self.tickets) * times)
+        self._submitted("large", self._client().submit(writes, timeout=self._patience()))
+
+    def _guest(self) -> None:
+        """Use a name that others had before, write once, and never come again."""
+        name = f"guest{self._random.randint(1, 3)}"
+        with suppress(BadInput):  # nobody has that name, or its owner is not done yet
+            self._world.dismiss(name)
+        ticket = self._world.client(name).submit({self._random.choice(KEYS): b"guest"})
+        self._submitted("guest", ticket)
+
+    def _retry(self) -> None:
+        ended = (Stage.ABORTED, Stage.UNKNOWN)
+        failed = [t for kind, t in self.tickets if t.stage in ended and kind != "guest"]
+        if failed:
+            ticket = self._random.choice(failed)
+            self._world.client(ticket.txn.client).retry(ticket, timeout=self._patience())
+
+    # ── transactions that depend on what they read ──────────────────────────────────────────────
+
+    def _begin_draft(self) -> None:
+        """Read what a transaction is to depend on; it is sent some time later."""
+        draft = self._client().transaction()
+        kind = self._random.choice(("count", "transfer", "transfer", "touch"))
+        try:
+            if kind == "count":
+                draft.put(COUNTER, b"%d" % (int(draft.get(COUNTER) or 0) + 1))
+            elif kind == "touch":
+                key = self._random.choice(KEYS)
+                draft.put(key, b"touched") if draft.get(key) is None else draft.delete(key)
+            else:
+                self._transfer(draft)
+        except ReadFailed:
+            return
+        self._drafts.append((kind, draft))
+
+    def _transfer(self, draft: Draft) -> None:
+        source, target = self._random.sample(ACCOUNTS, 2)
+        amount = self._random.randint(1, 9)
+        draft.put(source, b"%d" % (int(draft.get(source) or 0) - amount))
+        draft.put(target, b"%d" % (int(draft.get(target) or 0) + amount))
+
+    def _end_draft(self) -> None:
+        if self._drafts:
+            at = self._random.randrange(len(self._drafts))
+            kind, draft = self._drafts.pop(at)
+            self._submitted(kind, draft.submit(timeout=self._patience()))
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+    def _read(self) -> None:
+        random, client = self._random, self._client()
+        member = random.choice((None, *self._members()))
+        at = random.choice(self._stamps[-20:]) if random.random() < 0.3 else None
+        stale = member is not None and random.random() < 0.3
+        key = random.choice((*KEYS, COUNTER, *ACCOUNTS))
+        try:
+            client.read(key, at=at, member=member, stale=stale, timeout=400)
+        except ReadFailed:
+            self._tally["reads without an answer"] += 1
+
+    def _scan(self) -> None:
+        """Read all there is, a few keys a page, while everything goes on."""
+        member = self._random.choice((None, *self._members()))
+        rows = self._random.choice((2, 5, 99))
+        reverse, client = self._random.random() < 0.3, self._client()
+        with suppress(ReadFailed):
+            list(client.scan(reverse=reverse, member=member, page_rows=rows, timeout=400))
+
+    # ── afterwards ──────────────────────────────────────────────────────────────────────────────
+
+    def check_counter(self) -> None:
+        """Check that each member counted every increment that a client was told of, and no more."""
+        stages = [ticket.stage for kind, ticket in self.tickets if kind == "count"]
+        surely, maybe = stages.count(Stage.APPLIED), stages.count(Stage.UNKNOWN)
+        for name, replica in self._world.replicas.items():
+            value = int(replica.tree.get(COUNTER) or 0)
+            if not surely <= value <= surely + maybe:
+                what = f"{name} counted {value}, where {surely} increments were acknowledged and "
+                what += f"{maybe} ended unknown"
+                raise Violation("exactly once", (name,), what)
+
+    def count_large(self) -> None:
+        """Count the large transactions that were applied."""
+        large = [t for kind, t in self.tickets if kind == "large" and t.stage is Stage.APPLIED]
+        sizes = [sum(len(record.value) for record in t.transaction.records) for t in large]
+        self._tally["large transactions applied"] += len(large)
+        self._tally["giant transactions applied"] += sum(size > FRAME_BYTES for size in sizes)
+
+
+def check_rows(name: str, rows: dict[bytes, bytes]) -> None:
+    """Check what needs no model, in all rows of the member ``name`` at one moment."""
+    balances = [int(rows[key]) for key in ACCOUNTS if key in rows]
+    if balances and (len(balances) < len(ACCOUNTS) or sum(balances) != BALANCE * len(ACCOUNTS)):
+        raise Violation("all or none", (name,), f"the accounts of {name} hold {balances}")
+    large = {rows.get(key) for key in LARGE}
+    if len(large) > 1:
+        what = f"{name} holds {len(large)} different values of one large transaction"
+        raise Violation("all or none", (name,), what)

@@ -1,0 +1,286 @@
+"""What each command of ``kvraft`` does, once cli/cli.py has read its options.
+
+Each function is one command: it takes its options, prints, and returns its exit status, nothing for
+0.  It imports what it needs when it runs, so that no command waits for the parts of another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from kvraft.cli.terminal import columns, say
+from kvraft.display import counted
+from kvraft.errors import BadInput
+
+if TYPE_CHECKING:
+    from kvraft.disk.disk import Disk
+    from kvraft.events import Trace
+    from kvraft.sim.cluster import Cluster
+
+
+def lab(options: argparse.Namespace) -> int:
+    """Copy the lessons, and open them."""
+    from kvraft.course import copies as lessons
+
+    if not options.no_open:
+        lessons.need_jupyterlab()
+    copied = lessons.copy_lessons(options.directory, update=options.update)
+    for line in lessons.report(options.directory, copied):
+        say(line)
+    return 0 if options.no_open else lessons.open_lessons(options.directory, options.jupyter)
+
+
+def play(options: argparse.Namespace) -> None:
+    """Play a scenario, or list all."""
+    from kvraft.check.bugs.registry import planted_consensus
+    from kvraft.check.scenario import scenario
+    from kvraft.viz.trace import story_line
+
+    if options.scenario is None:
+        for name in scenario.names():
+            say(f"{name:30} {scenario.load(name).title}")
+        return
+    consensus = planted_consensus(options.planted) if options.planted else None
+    chosen = scenario.load(options.scenario)
+    say(f"{chosen.title}\n\n{chosen.prose}")
+    told = 0
+
+    def tell(cluster: Cluster, line: str) -> None:
+        nonlocal told
+        say(f"\n{line or 'To begin with'}")
+        for step in range(told, len(cluster.trace)):
+            say(f"    {story_line(cluster.trace, step)}")
+        told = len(cluster.trace)
+
+    played = chosen.play(consensus=consensus, tell=tell)
+    say(f"\n{played.cluster}")
+    if played.violation is not None:
+        say(f"\nAs expected, this breaks {played.violation}.")
+
+
+def swarm(options: argparse.Namespace) -> int:
+    """Make random runs of small clusters, and say what was found in them."""
+    from kvraft.check.bugs.registry import Bug, planted
+    from kvraft.check.sweep.swarm import run_seed, summary
+
+    bug = planted(options.planted) if options.planted else Bug("none")
+    if options.trace is not None and options.seeds[0] != options.seeds[-1]:
+        raise BadInput("a trace is of one run: name one seed")
+    results = (
+        run_seed(seed, replica=bug.replica, consensus=bug.consensus, trace=options.trace)
+        for seed in options.seeds
+    )
+    found = False
+    for line in summary(results, planted=options.planted or ""):
+        found |= line.startswith("seed")
+        say(line)
+    return int(found)
+
+
+def soak(options: argparse.Namespace) -> None:
+    """Let transactions run without end, and say what grew."""
+    from kvraft.check.sweep.soak import Soak
+    from kvraft.tools.progress import progress
+
+    if options.figure is not None:
+        _need_matplotlib()
+    soak = Soak(options.transactions, options.seed)
+    began = time.perf_counter()
+    for _ in progress(soak.run(), "samples", options.transactions // soak.every):
+        pass
+    seconds = time.perf_counter() - began
+    for line in soak.lines():
+        say(line)
+    say(f"{soak.applied / seconds:,.0f} transactions a second, {seconds:,.0f} s in all")
+    if options.out is not None:
+        with _written_whole(options.out) as file:
+            file.write(json.dumps(soak.to_dict(), separators=(",", ":")) + "\n")
+    if options.figure is not None:
+        from kvraft.viz.figures import plot_soak, save
+
+        save(plot_soak(soak.world.members, soak.samples, soak.outages), options.figure)
+        say(f"The figure is in {options.figure}.")
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Check a data directory."""
+    from kvraft.tools.verify import verify
+
+    for line in verify(options.directory, options.owner):
+        say(line)
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Say what the bytes of files mean."""
+    from kvraft.tools import inspect, inspect_text
+    from kvraft.tools.place import look_into
+
+    disk = look_into(options.directory)
+    try:
+        document = inspect.look(disk, options.what, options.number, rows=options.rows)
+    finally:
+        disk.close()
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        for line in inspect_text.lines(document):
+            say(line)
+    return int(inspect.damaged(document))
+
+
+def repair(options: argparse.Namespace) -> None:
+    """Make a new manifest."""
+    from kvraft.tools.repair import repair
+
+    for line in repair(options.directory, dry_run=options.dry_run):
+        say(line)
+
+
+def rebuild(options: argparse.Namespace) -> None:
+    """Set a member's files aside."""
+    from kvraft.disk.identity import ASIDE, set_aside
+    from kvraft.tools.place import open_place
+
+    disk = open_place(options.directory)
+    try:
+        aside = set_aside(disk)
+    finally:
+        disk.close()
+    say(f"{options.directory}: {counted(len(aside), 'file')} set aside, as {ASIDE}…")
+    say("What they promised is forgotten, so their member must not come back under its old name:")
+    say("let a new one begin here, by a change of members that removes the old.")
+
+
+def dump(options: argparse.Namespace) -> None:
+    """Write keys and values as lines of JSON."""
+    from kvraft.tools.transfer import dump
+
+    lines = dump(
+        options.directory,
+        prefix=options.prefix,
+        start=options.start or b"",
+        stop=options.stop,
+        at=options.at,
+        notice=lambda text: say(f"kvraft: {text}", sys.stderr),
+    )
+    if options.out is None:
+        for line in lines:
+            print(line)
+        return
+    with _written_whole(options.out) as file:
+        count = sum(file.write(f"{line}\n") > 0 for line in lines)
+    say(f"{options.out} has {counted(count, 'key')}.")
+
+
+def load(options: argparse.Namespace) -> None:
+    """Put lines of JSON into a store."""
+    from kvraft.tools.transfer import load
+
+    not_text = "surrogateescape"  # what is not UTF-8: load names its line
+    if str(options.file) == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors=not_text)
+        count = load(options.directory, sys.stdin)
+    else:
+        with options.file.open(encoding="utf-8", errors=not_text) as file:
+            count = load(options.directory, file)
+    say(f"{counted(count, 'key')} put into {options.directory}.")
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Measure."""
+    from kvraft.bench import consensus, storage
+
+    if options.part == "consensus":
+        lines = consensus.run(options.rounds)
+    else:
+        lines = storage.run(options.rounds, options.records)
+    for line in lines:
+        print(line, flush=True)
+
+
+def tour(options: argparse.Namespace) -> None:
+    """Tell the tour."""
+    from kvraft.course.tour import Tour, load
+    from kvraft.sim import SimDisk
+    from kvraft.viz.trace import text
+
+    quakes = load(options.file)
+    if options.save is not None:
+        _prepare(options.save)
+    disk = _real_disks(options.data) if options.data is not None else lambda member: SimDisk()
+    began = time.perf_counter()
+    tour = Tour(quakes, seed=options.seed, disk=disk)
+    say(f"{counted(len(quakes), 'earthquake')}, seed {options.seed}")
+    for title, lines in tour.run():
+        say(f"\n{title}")
+        for line in lines:
+            say(f"  {line}")
+    seconds = time.perf_counter() - began
+    tour.world.close()
+    rate = tour.applied / seconds
+    say(f"\n{counted(tour.applied, 'transaction')} in {seconds:.1f} s: {rate:,.0f} a second.")
+    say(f"Trace: {counted(len(tour.trace), 'event')}, sha256 {tour.trace.digest()}\n")
+    width = columns()
+    say(text.overview(tour.trace, text.WIDTH if width is None else min(text.WIDTH, width - 6)))
+    if options.save is not None:
+        _save(options.save, tour.trace)
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[TextIO]:
+    """Give a file to write that is at ``path`` once all of it is written, and not before.
+
+    What was there stays if the writing fails.  A device or a pipe is written as it is.
+    """
+    special = path.exists() and not path.is_file()
+    half = path if special else path.with_name(f"{path.name}.part")
+    try:
+        with half.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        if not special:
+            os.replace(half, path)
+    finally:
+        if not special:
+            half.unlink(missing_ok=True)
+
+
+def _real_disks(folder: Path) -> Callable[[str], Disk]:
+    """Return a maker of real disks, one folder a member, all below a folder that is empty now."""
+    from kvraft.disk.real import RealDisk
+
+    if folder.exists() and any(folder.iterdir()):
+        raise BadInput(f"{folder} is not empty, and nothing is written over")
+    return lambda member: RealDisk(folder / member)
+
+
+def _need_matplotlib() -> None:
+    try:
+        import matplotlib as _  # noqa: F401
+    except ImportError:
+        raise BadInput("pictures need matplotlib: pip install 'kvraft[plot]'") from None
+
+
+def _prepare(folder: Path) -> None:
+    """Find out before the tour, not after it, whether its pictures can be drawn and saved."""
+    _need_matplotlib()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _save(folder: Path, trace: Trace) -> None:
+    from kvraft.viz.figures import plots, save
+
+    for name, plot in plots.ALL.items():
+        save(plot(trace), folder / f"{name}.png")
+    with (folder / "trace.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+        trace.save(file)
+    say(f"\nSaved {', '.join(plots.ALL)} (.png) and trace.jsonl in {folder}.")

@@ -1,0 +1,232 @@
+"""Lesson 10: what a client may say, how a leader stamps, what a session lets pass, judged.
+
+A learner's ``verdict`` is asked about every combination of copies that a client can be left with.
+A learner's ``raised`` stamps every write of members in simulated worlds whose clients' clocks
+disagree.  A learner's ``carry_out`` decides for a member what it does with transactions that come
+late, twice or in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any
+
+from kvraft.course.lesson import Wrong, error_text, unanswered
+from kvraft.events import Applied
+from kvraft.record import Timestamp, TxnId
+from kvraft.replica.replica import Replica
+from kvraft.replica.sessions import SESSIONS, Outcome, Session, Sessions
+from kvraft.replica.state_machine import Machine
+from kvraft.sim.outages import begun, lost_updates
+from kvraft.sim.single_member import Alone
+from kvraft.transaction import WINDOW, Submit, build
+
+COPIES = ("refused", "undone", "silent", "applied")
+"""What a client can know of one copy of its transaction.
+
+A leader refused it, or said that it is undone, or that it was applied; or nobody said anything.
+"""
+
+Verdict = Callable[[list[str]], str]
+Raised = Callable[[Timestamp, Timestamp], Timestamp]
+CarryOut = Callable[[int, int, list[int]], bool]
+
+
+def check_verdict(verdict: Verdict) -> None:
+    """Print whether a client that says ``verdict(copies)`` never says what it cannot know."""
+    if unanswered(lambda: verdict(["silent"]), "decision"):
+        return
+    for copies in _lists():
+        try:
+            said = verdict(list(copies))
+        except Exception as error:  # a learner's function may raise anything
+            print(f"Not yet. For {list(copies)} it raised {error_text(error)}")
+            return
+        wrong = _wrong(copies, said)
+        if wrong:
+            print(f"Not yet. For {list(copies)} it says {said!r}: {wrong}")
+            return
+    count = sum(1 for _ in _lists())
+    print(f"Right. In all {count} combinations it says what is certain, and no more.")
+
+
+def _lists() -> Iterator[tuple[str, ...]]:
+    for length in range(1, 5):
+        yield from product(COPIES, repeat=length)
+
+
+def _wrong(copies: Sequence[str], said: Any) -> str:
+    """Return what is wrong with saying so, ``""`` if nothing is."""
+    if said not in ("APPLIED", "ABORTED", "UNKNOWN"):
+        return "say APPLIED, ABORTED or UNKNOWN."
+    if said == "APPLIED" and "applied" not in copies:
+        return "nobody said that it was applied."
+    if said == "ABORTED" and "applied" in copies:
+        return "one copy was applied, so the transaction took effect."
+    if said == "ABORTED" and "silent" in copies:
+        return "a copy that nobody answered for may still take effect."
+    if said == "UNKNOWN" and "applied" in copies:
+        return "it is known: one copy was applied, and no other can be, too."
+    if said == "UNKNOWN" and "silent" not in copies:
+        return "every copy is known to be dead, so it certainly did not happen."
+    return ""
+
+
+def check_raised(raised: Raised) -> None:
+    """Print whether members that stamp writes by ``raised(stamp, last)`` lose none of them."""
+    if unanswered(lambda: raised(7, 3)):
+        return
+    try:
+        wrong = _judge(raised)
+    except Wrong as error:
+        wrong = str(error)
+    except Exception as error:
+        wrong = f"it raised {error_text(error)}"
+    print(
+        f"Not yet. {wrong}"
+        if wrong
+        else "Right. However far one clock is ahead or behind, no acknowledged write is lost."
+    )
+
+
+def stamped_by(raised: Raised) -> type[Replica]:
+    """Return members that stamp by ``raised``; they raise for what is no stamp."""
+    asked = raised
+
+    class Stamped(Replica):
+        def raised(self, timestamp: Timestamp) -> Timestamp:
+            stamp = asked(timestamp, self.log_time)
+            if type(stamp) is not int or stamp < 0:
+                raise Wrong(f"raised({timestamp}, {self.log_time}) gives {stamp!r}: no stamp.")
+            return stamp
+
+    return Stamped
+
+
+def _judge(raised: Raised) -> str:
+    members = stamped_by(raised)
+    for ahead in (0, 300, -300):
+        lost = lost_updates(ahead, replica=members, rounds=6)
+        if lost:
+            where = "ahead" if ahead > 0 else "behind"
+            how = f"with one clock {abs(ahead)} ms {where}" if ahead else "with equal clocks"
+            return f"{how.capitalize()}, {lost} of 12 acknowledged writes are lost."
+    world, last = begun(replica=members), 0
+    clients = [world.client(name) for name in ("fast", "slow")]
+    world.set_clock("fast", 300)
+    for number in range(6):
+        ticket = clients[number % 2].put(b"stock", b"%d" % number)
+        own, stamp = ticket.transaction.timestamp, ticket.timestamp
+        if stamp <= last:
+            return f"A write gets the stamp {stamp}, and one before it has {last}: not above it."
+        if own > last and stamp != own:
+            return f"A stamp {own}, above all before it, is changed to {stamp}, for nothing."
+        last = stamp
+        world.run_for(40)
+    return ""
+
+
+# ── sessions ────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Judged(Session):
+    """A session whose decisions are a learner's."""
+
+    def __init__(self, session: Session, carry_out: CarryOut) -> None:
+        super().__init__(session.newest)
+        self._session = session
+        self._carry_out = carry_out
+
+    def _passes(self, sequence: int) -> bool:
+        numbers = range(max(1, self.newest - WINDOW + 1), self.newest + 1)
+        known = [number for number in numbers if self._session.outcome(number)]
+        passes = self._carry_out(sequence, self.newest, list(known))
+        if not isinstance(passes, bool):
+            asked = f"carry_out({sequence}, {self.newest}, {known})"
+            raise Wrong(f"{asked} gives {passes!r}: say True or False.")
+        return passes
+
+    def outcome(self, sequence: int) -> Outcome | None:
+        """Return what is known of a transaction that is not carried out."""
+        return None if self._passes(sequence) else self._session.outcome(sequence)
+
+    def forgotten(self, sequence: int) -> bool:
+        """Return whether it is not carried out."""
+        return not self._passes(sequence)
+
+
+def remembering(carry_out: CarryOut) -> type[Replica]:
+    """Return members that carry out what ``carry_out(sequence, newest, known)`` lets pass."""
+
+    class Asking(Sessions):
+        def find(self, txn: TxnId, now: Timestamp) -> Session:
+            return _Judged(super().find(txn, now), carry_out)
+
+    class Remembering(Replica):
+        def new_machine(self) -> Machine:
+            machine = super().new_machine()
+            machine.sessions = Asking(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+            return machine
+
+    return Remembering
+
+
+def check_carry_out(carry_out: CarryOut) -> None:
+    """Print whether a member that decides by ``carry_out`` carries out each transaction once."""
+    if unanswered(lambda: carry_out(1, 0, []), "decision"):
+        return
+    members = remembering(carry_out)
+    for arrivals in _arrivals():
+        try:
+            wrong = _misdone(members, arrivals)
+        except Wrong as error:
+            wrong = str(error)
+        except Exception as error:  # a learner's function may raise anything
+            wrong = f"{_when(arrivals)}, it raised {error_text(error)}"
+        if wrong:
+            print(f"Not yet. {wrong}")
+            return
+    print("Right. Late, twice or in any order: what is new is carried out, and nothing twice.")
+
+
+def _arrivals() -> Iterator[tuple[int, ...]]:
+    """Yield sequence numbers as they may arrive, the shortest first; some span the window."""
+    for length in range(1, 5):
+        yield from product((1, 2, 3), repeat=length)
+    for newest in (WINDOW, WINDOW + 1):
+        yield (*range(1, newest + 1), 1)
+        yield (*range(2, newest + 1), 1)
+        yield (*range(2, newest + 1), 2)
+
+
+def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
+    """Return what a member does wrong with transactions that arrive so, ``""`` if nothing."""
+    alone, due, newest = Alone(replica=members), set[int](), 0
+    incarnation = alone.register("ann")
+    for attempt, number in enumerate(arrivals, 1):
+        transaction = build(TxnId("ann", incarnation, number), {b"stock": b"%d" % number}, number)
+        alone.replica.submit(Submit("ann", "n1", transaction, attempt))
+        alone.replica.drain()
+        if number > newest - WINDOW:
+            due.add(number)
+        newest = max(newest, number)
+    done = [getattr(step.event, "txn", "") for step in alone.trace.of(Applied)]
+    for number in sorted(set(arrivals)):
+        times = done.count(str(TxnId("ann", incarnation, number)))
+        said = f"{_when(arrivals)}, number {number} is"
+        if times > 1:
+            return f"{said} carried out {times} times."
+        if times and number not in due:
+            return f"{said} carried out, though nobody can know any more whether it was before."
+        if not times and number in due:
+            return f"{said} never carried out."
+    return ""
+
+
+def _when(arrivals: Sequence[int]) -> str:
+    if len(arrivals) == 1:
+        return f"When number {arrivals[0]} arrives"
+    if len(arrivals) < WINDOW:
+        return f"When {', '.join(map(str, arrivals))} arrive in this order"
+    return f"When {arrivals[0]} to {arrivals[-2]} and then {arrivals[-1]} arrive"

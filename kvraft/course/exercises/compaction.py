@@ -1,0 +1,324 @@
+"""Lesson 08: what is merged next, a learner's ``pick``, and a learner's rule for tombstones.
+
+:data:`SITUATIONS` are tables to look at; what :data:`LEVELLED` picks from them is the answer.
+
+A learner's ``pick`` is the strategy of a real tree under load.  What it returns is looked at before
+the tree does it: a strategy can ask for tables that are not there, or for two that overlap on one
+level.  The rest is measured.
+
+A learner's ``may_drop`` is first asked in small situations, those with the fewest tables first, and
+compared with the rule of ``lsm/compaction.py``.  Then it takes that rule's place (:func:`dropping_by`),
+and real trees are merged with it.
+
+Source: Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020, §2.2; LevelDB impl.md
+(compactions, "obsolete" tombstones).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
+from random import Random
+from typing import NamedTuple
+from unittest import mock
+
+from kvraft.course.lesson import agrees, error_text, unanswered, yes_or_no
+from kvraft.errors import KvraftError
+from kvraft.lsm import compaction
+from kvraft.lsm.compaction import Levelled, Task, Tiered
+from kvraft.record import Timestamp, label
+from kvraft.sim.load import SMALL, Load, cost_of, writes_of
+from kvraft.sstable.properties import TableInfo, read_order, span_of
+
+KIB = 1024
+
+
+def table(number: int, level: int, first: str, last: str, kib: float = 4) -> TableInfo:
+    """Return a table with the keys ``first`` to ``last``, of so many KiB; the higher the newer."""
+    size, stop = round(kib * KIB), last.encode() + b"\0"
+    start, stamps = first.encode(), (10 * number, 10 * number + 9)
+    return TableInfo(number, level, 60, 60, 0, 0, size, start, stop, *stamps, digest=number)
+
+
+# ── what is merged next ─────────────────────────────────────────────────────────────────────────
+
+LEVELLED = Levelled(tables=4, level_bytes=40 * KIB, fanout=10, table_bytes=16 * KIB)
+"""Level 0 is full with four tables, level 1 with 40 KiB, level 2 with 400 KiB."""
+
+SITUATIONS: dict[str, tuple[TableInfo, ...]] = {
+    "A": read_order(
+        [
+            table(9, 0, "f", "p"),
+            table(8, 0, "c", "k"),
+            table(7, 0, "e", "m"),
+            table(6, 0, "d", "l"),
+            table(1, 1, "a", "b", 6),
+            table(2, 1, "c", "h", 8),
+            table(3, 1, "i", "n", 8),
+            table(4, 1, "q", "t", 8),
+            table(5, 1, "u", "z", 8),
+        ]
+    ),
+    "B": read_order(
+        [
+            table(19, 0, "b", "x"),
+            table(18, 0, "a", "y"),
+            table(17, 0, "c", "z"),
+            table(11, 1, "a", "f", 12),
+            table(12, 1, "g", "k", 18),
+            table(13, 1, "l", "s", 12),
+            table(14, 1, "t", "z", 9),
+            table(1, 2, "a", "c", 14),
+            table(2, 2, "d", "g", 12),
+            table(3, 2, "m", "n", 12),
+            table(4, 2, "o", "q", 12),
+            table(5, 2, "u", "y", 9),
+        ]
+    ),
+    "C": read_order(
+        [
+            table(29, 0, "b", "x"),
+            table(28, 0, "a", "y"),
+            table(27, 0, "c", "z"),
+            table(26, 0, "d", "w"),
+            table(21, 1, "a", "g", 16),
+            table(22, 1, "h", "l", 16),
+            table(23, 1, "m", "r", 16),
+            table(24, 1, "s", "z", 16),
+            table(1, 2, "b", "i", 15),
+            table(2, 2, "k", "k", 10),
+            table(3, 2, "t", "u", 10),
+        ]
+    ),
+}
+"""Tables, by the name of the situation."""
+
+
+# ── a strategy ──────────────────────────────────────────────────────────────────────────────────
+
+Pick = Callable[[Sequence[TableInfo]], Task | None]
+"""``pick(tables)``, as in :class:`~kvraft.lsm.compaction.Strategy`."""
+
+WRITES, KEYS = 5_000, 2_000
+MOST_WRITTEN, MOST_READ = 8.0, 5.0
+"""The bounds: bytes written for each byte put in, blocks looked at for each key asked for."""
+AT_REST = 40
+"""Within so many compactions a tree that is left alone comes to rest."""
+DEEPEST = 9
+
+
+class Asked:
+    """The strategy of a tree that asks a learner's ``pick``.
+
+    ``wrong`` says what it did that no tree can do; from then on nothing is merged.
+    """
+
+    def __init__(self, pick: Pick) -> None:
+        self.wrong = ""
+        self._pick = pick
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return what the learner's ``pick`` does, if it can be done."""
+        if self.wrong:
+            return None
+        try:
+            task = self._pick(tables)
+            self.wrong = "" if task is None else _impossible(task, tables)
+        except Exception as error:
+            self.wrong = f"it raised {error_text(error)}"
+        if self.wrong:
+            self.wrong = f"For {_listed(tables)} {self.wrong}"
+            return None
+        return task and task._replace(inputs=tuple(task.inputs))
+
+
+def _listed(tables: Sequence[TableInfo]) -> str:
+    if not tables:
+        return "no tables at all"
+    shown = [f"{t.number} (level {t.level}, {t.size / KIB:.1f} KiB)" for t in tables[:6]]
+    return f"the tables {', '.join(shown)}{' and more' if len(tables) > 6 else ''},"
+
+
+def _impossible(task: object, tables: Sequence[TableInfo]) -> str:
+    """Return why a tree cannot do ``task``, ``""`` if it can."""
+    if not isinstance(task, Task):
+        return f"it gives a {type(task).__name__}: give a Task, or None."
+    inputs, level = list(task.inputs), task.level
+    if not inputs or any(each not in tables for each in inputs):
+        return "it asks for tables that are not there, or for none."
+    if len(set(inputs)) < len(inputs):
+        return "it asks for one table twice."
+    if level not in range(DEEPEST + 1):
+        return f"it asks for level {level!r}: levels are 0 to {DEEPEST} here."
+    if type(task.table_bytes) is not int or task.table_bytes < KIB:
+        return "table_bytes is not a whole number from 1024 on."
+    if task.move and (level == 0 or not compaction.disjoint(inputs)):
+        return "tables can be moved to a level below 0 only, and if their spans do not overlap."
+    start, stop = span_of(inputs)
+    for other in tables if level else ():
+        if other.level == level and other not in inputs and other.overlaps(start, stop):
+            return f"the result may overlap table {other.number} of level {level}."
+    return ""
+
+
+def check_pick(pick: Pick) -> None:
+    """Print whether a tree with ``pick`` for its strategy comes to rest, and at what cost."""
+    strategy = Asked(pick)
+    if unanswered(lambda: pick(()), "strategy"):
+        return
+    try:
+        says = strategy.wrong or _tried(strategy)
+    except KvraftError as error:
+        says = f"The tree stopped: {error}"
+    print(f"Not yet. {says}" if not says.startswith("Right") else says)
+
+
+def _tried(strategy: Asked) -> str:
+    """Put a tree with ``strategy`` under load; return what to say of it."""
+    load, random, samples = Load(replace(SMALL, strategy=strategy)), Random("probes"), []
+    for key, value in writes_of(8, WRITES, KEYS):
+        load.write(key, value)
+        if load.writes % 20 == 0:
+            samples.append(load.sample(random))
+        if strategy.wrong:
+            return strategy.wrong
+    begun = load.tree.counts.compactions
+    while load.tree.has_work:
+        load.tree.work()
+        if load.tree.counts.compactions > begun + AT_REST:
+            return (
+                "When writes stop, it goes on merging for ever: when are tables good as they are?"
+            )
+    load.tree.verify()
+    cost = cost_of(samples)
+    if strategy.wrong:
+        return strategy.wrong
+    if any(sample.wrong for sample in samples):
+        return "The tree gave a wrong answer: please report that!"
+    told = f"{cost.write:.1f} bytes written for each put in, {cost.read:.1f} blocks for a read"
+    if cost.read > MOST_READ:
+        return f"{told}: reads may cost {MOST_READ:.0f}. Too many tables are left to ask."
+    if cost.write > MOST_WRITTEN:
+        return f"{told}: writes may cost {MOST_WRITTEN:.0f}. Large tables are rewritten too often."
+    return f"Right. {WRITES:,} writes, at rest in the end: {told}, {cost.space:.1f} bytes held."
+
+
+# ── a rule for tombstones ───────────────────────────────────────────────────────────────────────
+
+Rule = Callable[[bytes, Timestamp, Sequence[TableInfo]], bool]
+"""``may_drop(key, timestamp, others)``."""
+
+KEY, TIMESTAMP = b"k", 5
+
+
+class Situation(NamedTuple):
+    """A tombstone of :data:`KEY` at :data:`TIMESTAMP` is merged; ``others`` take no part."""
+
+    others: tuple[TableInfo, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether the tombstone may go, by the rule in place."""
+        merged = replace(_other(0, b"k", b"k\0", TIMESTAMP, TIMESTAMP), tombstones=1)
+        return compaction.droppable([merged], self.others)(KEY, TIMESTAMP)
+
+    def __str__(self) -> str:
+        begins = f"A tombstone of {KEY.decode()}, timestamp {TIMESTAMP}."
+        if not self.others:
+            return f"{begins} There are no other tables."
+        tables = [
+            f"one on level {each.level} with keys {_span(each)}, timestamps "
+            f"{each.min_timestamp} to {each.max_timestamp}"
+            for each in self.others
+        ]
+        return f"{begins} Other tables: {'; '.join(tables)}."
+
+
+def _span(info: TableInfo) -> str:
+    return f"from {label(info.start)} on{f', below {label(info.stop)}' if info.stop else ''}"
+
+
+def _other(level: int, start: bytes, stop: bytes, oldest: int, newest: int) -> TableInfo:
+    return TableInfo(level + 1, level, 2, 2, 0, 0, 100, start, stop, oldest, newest, 0)
+
+
+OTHERS = (
+    _other(2, b"a", b"z", 1, 3),  # older, and may hold k
+    _other(1, b"a", b"z", 1, 3),
+    _other(0, b"a", b"z", 1, 3),
+    _other(1, b"a", b"z", 3, 8),  # in part older
+    _other(0, b"a", b"z", 6, 9),  # newer
+    _other(1, b"a", b"z", 6, 9),
+    _other(2, b"k", b"k\0", 4, 4),  # just k
+    _other(1, b"a", b"k", 1, 3),  # stops before k
+    _other(2, b"l", b"z", 1, 3),  # starts behind k
+    _other(1, b"a", b"", 1, 3),  # without an end
+)
+
+
+def situations() -> list[Situation]:
+    """Return small situations, those with the fewest tables first."""
+    pairs = [pair for pair in product(OTHERS, OTHERS) if pair[0] is not pair[1]]
+    return [Situation(()), *(Situation((each,)) for each in OTHERS), *map(Situation, pairs)]
+
+
+@contextmanager
+def dropping_by(rule: Rule) -> Iterator[None]:
+    """Let ``rule`` decide which tombstones a merge drops, for as long as this lasts."""
+
+    def droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Callable[..., bool]:
+        return lambda key, timestamp: rule(key, timestamp, others)
+
+    with mock.patch.object(compaction, "droppable", droppable):
+        yield
+
+
+def check_may_drop(rule: Rule) -> None:
+    """Print whether ``rule`` lets tombstones go when they may, else where not."""
+    if unanswered(lambda: rule(KEY, TIMESTAMP, ())):
+        return
+    count = agrees(situations(), lambda case: _compare(rule, case))
+    if count is None:
+        return
+    try:
+        wrong, gone = _merged_by(rule)
+    except Exception as error:
+        print(f"Not yet. In a real tree your rule raised {error_text(error)}")
+        return
+    if wrong:
+        print(f"Not yet. In a real tree {wrong}")
+        return
+    print(
+        f"Right. It agrees in all {count} situations; in real trees it let {gone:,} "
+        "tombstones go, and nothing came back."
+    )
+
+
+def _compare(rule: Rule, case: Situation) -> str:
+    """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
+    said = yes_or_no(lambda: rule(KEY, TIMESTAMP, case.others))
+    if said == case.right:
+        return ""
+    if said:
+        return "Your rule drops it. An older value of k may lie there, and would come back."
+    return "Your rule keeps it. Nothing older of k can be there, so what would it hide?"
+
+
+def _merged_by(rule: Rule) -> tuple[str, int]:
+    """Merge real trees with ``rule``: return what came back, and how many tombstones went."""
+    gone = 0
+    for strategy in (Levelled(2, 2 * KIB, 2, KIB), Tiered(2)):
+        load = Load(replace(SMALL, memtable_bytes=512, strategy=strategy))
+        with dropping_by(rule):
+            for key, value in writes_of(5, 600, 40, deletes=0.5):
+                load.write(key, value, slices=4)
+            load.tree.compact()
+        gone += load.tree.counts.tombstones_dropped
+        for key, value in load.model.items():
+            if value is None and load.tree.get(key) is not None:
+                return f"the deleted key {label(key)} came back.", gone
+        if sum(info.tombstones for info in load.tree.tables):
+            return "tombstones are left when all tables are one.", gone
+    return "", gone

@@ -1,0 +1,191 @@
+"""Lesson 05: a learner's promise judges real crashes, a learner's order of a flush is carried out.
+
+A **promise** says of what was found after a crash whether it may be.  It is asked about crashes of
+a real store at all three levels of durability, and about losses that never happened to one.
+
+An **order** of the five steps of a flush is carried out for real: the calls of a flush are
+recorded, and made again in that order, with a crash after each of them and nothing unsynced
+surviving; then the store is opened.
+
+Source: Pillai et al., *All File Systems Are Not Created Equal*, OSDI 2014.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from kvraft.check.crashes import (
+    WORKLOAD,
+    Call,
+    Recorder,
+    State,
+    Step,
+    Worst,
+    crash_everywhere,
+    do,
+    reopen,
+    states,
+)
+from kvraft.errors import Damage
+from kvraft.lsm.options import TreeOptions
+from kvraft.sim.disk import SimDisk
+from kvraft.store import Store
+from kvraft.wal.wal import Durability
+
+# ── the promise ─────────────────────────────────────────────────────────────────────────────────
+
+Promise = Callable[[list[State], int, int, State], bool]
+"""``promised(past, durable, acknowledged, found)``."""
+
+
+class Case(NamedTuple):
+    """What was found after a crash, and whether that may be; ``what`` says it in words."""
+
+    past: list[State]
+    durable: int
+    acknowledged: int
+    found: State
+    right: bool
+    what: str
+
+
+_SMALL: tuple[Step, ...] = ({b"a": b"1"}, {b"b": b"1", b"c": b"1"}, {b"a": None}, {b"b": b"2"})
+
+
+def cases() -> list[Case]:
+    """Return all cases, those in which little happened first."""
+    past = states(_SMALL)
+    found = [
+        Case(past, 2, 3, past[1], False, "a write that was durable is gone"),
+        Case(past, 0, 1, {}, True, "one was acknowledged, none was durable, none is there"),
+        Case(past, 3, 3, past[3], True, "all that was acknowledged is there, and no more"),
+        Case(past, 1, 1, past[2], True, "the write under way is there, though not acknowledged"),
+        Case(past, 1, 1, past[3], False, "a write is there that nobody had made yet"),
+        Case(past, 1, 2, {b"a": b"1", b"b": b"1"}, False, "half of a batch is there"),
+        Case(past, 1, 3, {b"b": b"1", b"c": b"1", b"z": b"9"}, False, "a key is there out of thin"
+             " air"),
+        Case(past, 3, 4, {**past[4], b"a": b"1"}, False, "a deleted key is back"),
+        Case(past, 0, 4, {b"b": b"2"}, False, "a later write is there, an earlier one is not"),
+        Case(past, 4, 4, {}, False, "nothing is there of four durable writes"),
+        Case(past, 4, 4, past[3], False, "a key has an older value"),
+        Case(past, 0, 0, {}, True, "nothing was written, nothing is there"),
+    ]  # fmt: skip
+    past = states(WORKLOAD)
+    for level in Durability:
+        for power in (False, True):
+            for out in crash_everywhere(durability=level, power=power):
+                what = f"a crash during call {out.call.number}, {out.call}, at {level.name}"
+                held = past[out.found]
+                found.append(Case(past, out.durable, out.acknowledged, held, True, what))
+    return found
+
+
+def check_promise(promised: Promise) -> None:
+    """Print whether ``promised`` judges every case as it should, else the first it does not."""
+    for case in cases():
+        copies = [dict(state) for state in case.past]
+        try:
+            said: Any = promised(copies, case.durable, case.acknowledged, dict(case.found))
+        except Exception as error:
+            print(f"Not yet. It raised {type(error).__name__}: {error}. The case: {_told(case)}")
+            return
+        if said is ...:
+            print("Not answered yet: write the promise in place of the three dots.")
+            return
+        if not isinstance(said, bool):
+            print(f"Not yet. It should return True or False, not {said!r}.")
+            return
+        if said is not case.right:
+            verdict = "keeps the promise" if case.right else "breaks it"
+            print(f"Not yet. This {verdict}, but your function says the opposite: {_told(case)}")
+            return
+    print(f"Right. It judges {len(cases())} crashes and losses as they deserve.")
+
+
+def _told(case: Case) -> str:
+    return (
+        f"{case.what}; durable {case.durable}, acknowledged {case.acknowledged}, "
+        f"found {case.found}."
+    )
+
+
+# ── the order of a flush ────────────────────────────────────────────────────────────────────────
+
+STEPS = (
+    "write the table",
+    "sync the table",
+    "sync the directory",
+    "commit to the manifest",
+    "drop the log",
+)
+"""What a flush does, in the order in which it does it."""
+
+_BIG = b"x" * 300
+_LOAD: tuple[Step, ...] = ({b"a": _BIG}, {b"b": _BIG}, {b"c": _BIG}, {b"a": None}, {b"d": b"4"})
+_Do = tuple[str, tuple[Any, ...]]
+"""A call: the method of a disk, and its arguments."""
+
+
+def _recorded() -> tuple[SimDisk, dict[str, list[_Do]], State]:
+    """Return a disk before a flush, the calls of that flush step by step, and what it holds."""
+    disk = Recorder()
+    options = TreeOptions(memtable_bytes=1 << 20)
+    store = Store.open(disk, options=options, durability=Durability.SYNC, segment_bytes=500)
+    for step in _LOAD:
+        do(store, step)
+    before = disk.copy()
+    began = len(disk.done)
+    store.flush()
+    steps: dict[str, list[_Do]] = {name: [] for name in STEPS}
+    for call, doing in zip(disk.calls[began:], disk.done[began:], strict=True):
+        steps[_step_of(call, bool(steps["commit to the manifest"]))].append(doing)
+    return before, steps, states(_LOAD)[-1]
+
+
+def _step_of(call: Call, committed: bool) -> str:
+    if call.part == "table":
+        return STEPS[1] if call.kind == "sync" else STEPS[0]
+    if call.part == "manifest":
+        return STEPS[3]
+    return STEPS[4] if call.part == "log" or committed else STEPS[2]
+
+
+def check_order(order: Any) -> None:
+    """Print whether a flush in this order of :data:`STEPS` survives a crash after every call."""
+    if order is ...:
+        print("Not answered yet: put a list of the five steps in place of the three dots.")
+        return
+    if not isinstance(order, list | tuple) or sorted(map(str, order)) != sorted(STEPS):
+        print(f"Not yet. Each of these once, please: {', '.join(STEPS)}.")
+        return
+    before, steps, held = _recorded()
+    todo = [(name, doing) for name in order for doing in steps[name]]
+    for count in range(len(todo) + 1):
+        problem = _carry_out(before.copy(), todo[:count], held)
+        if problem:
+            name = todo[count - 1][0]
+            print(f"Not yet. {problem.format(repr(name))}")
+            return
+    print(f"Right. Crashed after each of its {len(todo)} calls, the flush lost nothing.")
+
+
+def _carry_out(disk: SimDisk, todo: Sequence[tuple[str, _Do]], held: State) -> str:
+    """Make these calls, lose power, open the store; return what is wrong then."""
+    for name, (method, arguments) in todo:
+        try:
+            getattr(disk, method)(*arguments)
+        except FileNotFoundError:
+            return f"There is nothing yet to {name.split()[0]} when it comes to {{}}."
+    disk.crash(Worst())
+    try:
+        store = reopen(disk)
+        found = dict(store.scan())
+    except Damage as damage:
+        return (
+            f"A crash in {{}}, or right behind it, leaves a store that cannot be opened: {damage}"
+        )
+    if found != held:
+        gone = sorted(key.decode() for key in held if found.get(key) != held[key])
+        return f"A crash in {{}}, or right behind it, loses {', '.join(gone)}."
+    return ""

@@ -1,0 +1,273 @@
+"""Lesson 01: a learner's ``grant_vote`` and a learner's time-outs are tried out.
+
+A rule is first asked in all small situations, from the smallest on, so that the one that is told is
+the shortest in which it is wrong.  What passes votes in :data:`STORMS` clusters, where messages get
+lost, come twice and overtake each other, and members crash, with a
+:class:`~kvraft.check.raft.checker.RaftChecker` looking on; and then in the four situations in which a
+well-known teaching implementation could have had two leaders in one term.
+
+A range of time-outs is run: a hundred crashes of a leader, and hiccups of the network that a leader
+is to survive.
+
+The rule to be found is that of Raft §5.2 and §5.4.1; what time-outs are good for, §5.6 and §9.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from random import Random
+
+from kvraft.check.properties import Violation
+from kvraft.check.raft.checker import watch
+from kvraft.check.scenario import scenario
+from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
+from kvraft.raft import safety as rules
+from kvraft.raft.interface import Options, Role
+from kvraft.raft.messages import RequestVote
+from kvraft.raft.raft import Raft
+from kvraft.record import ORIGIN, Position
+from kvraft.sim.cluster import Cluster
+from kvraft.sim.elections import LATENCY, failed_first, middle, options_for, outages
+
+Rule = Callable[[RequestVote, int, str | None, Position], bool]
+"""``grant_vote(ask, term, vote, last)``."""
+
+STORMS = 200
+MOVES = 120
+
+SITUATIONS = ("candidacy_not_saved", "term_not_saved", "vote_reset", "old_votes_counted")
+"""Scenarios of four bugs that were found in one implementation; here they are played without."""
+
+
+# ── a rule ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """n3, in ``term``, is asked for its vote by n1; ``theirs`` and ``ours`` are the logs' ends."""
+
+    term: int
+    vote: str | None
+    ours: Position
+    asked: int  # the term of the request
+    theirs: Position
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """What makes one situation simpler than another."""
+        return self.term, self.ours.index + self.theirs.index, self.vote is not None
+
+    def ask(self, rule: Rule) -> bool:
+        """Return what ``rule`` says here."""
+        request = RequestVote("n1", "n3", self.asked, *self.theirs)
+        return rule(request, self.term, self.vote, self.ours)
+
+    def __str__(self) -> str:
+        voted = f"voted for {self.vote} there" if self.vote else "has not voted there"
+        return (
+            f"A member is in term {self.term} and {voted}; its log {ends(self.ours)}. "
+            f"n1 asks for a vote in term {self.asked}; its log {ends(self.theirs)}."
+        )
+
+
+def situations() -> list[Situation]:
+    """Return every small situation that the module can get into, the smallest first."""
+    return sorted(_situations(), key=lambda situation: situation.size)
+
+
+def _situations() -> Iterator[Situation]:
+    last = [ORIGIN, *(Position(*end) for end in product(range(1, 4), range(1, 4)))]
+    for term in range(1, 5):
+        for asked, vote, ours, theirs in product(
+            range(1, term + 1), (None, "n1", "n2"), last, last
+        ):
+            if ours.term <= term and theirs.term < asked:
+                yield Situation(term, vote, ours, asked, theirs)
+
+
+def check_grant_vote(rule: Rule) -> None:
+    """Print whether ``rule`` is Raft's rule of voting, else where it goes wrong."""
+    if unanswered(lambda: Situation(1, None, ORIGIN, 1, ORIGIN).ask(rule)):
+        return
+    tried = agrees(situations(), lambda situation: _compare(rule, situation))
+    if tried is None:
+        return
+    known = [scenario.load(name) for name in SITUATIONS]
+    try:
+        leaders = sum(storm(rule, seed) for seed in range(STORMS))
+        for story in known:
+            play_soundly(story, rule)
+    except Violation as violation:
+        print(f"Not yet. In a cluster with faults it breaks a promise: {violation}")
+        return
+    except Exception as error:
+        print(f"Not yet. In a cluster with faults, your rule raised {error_text(error)}")
+        return
+    print(
+        f"Right. It agrees with Raft in {tried:,} situations; it elected {leaders:,} leaders "
+        f"in {STORMS} clusters with faults, never two in a term; and it held in the "
+        f"{len(SITUATIONS)} situations in which another implementation did not."
+    )
+
+
+def _compare(rule: Rule, situation: Situation) -> str:
+    """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
+    right = situation.ask(rules.grant_vote)
+    said = yes_or_no(lambda: situation.ask(rule))
+    if said == right:
+        return ""
+    does, does_not = ("gives", "does not") if said else ("refuses", "gives it")
+    return f"Your rule {does} the vote, and Raft {does_not}: {_reason(situation)}."
+
+
+def _reason(situation: Situation) -> str:
+    """Say which part of the rule decides here."""
+    ours, theirs = situation.ours, situation.theirs
+    if situation.asked < situation.term:
+        return f"that is an election of term {situation.asked}, which is over here"
+    if situation.vote == "n2":
+        return "the vote of this term is given away"
+    if theirs.term < ours.term:
+        return "its last entry is of an older term, so its log is the less complete one"
+    if theirs.term > ours.term:
+        return "the term of the last entry decides before the length, and its is higher"
+    if theirs.index < ours.index:
+        return "both logs end in the same term, and its is shorter"
+    if situation.vote == "n1":
+        return "n1 has the vote already, and may have missed the answer"
+    return "the vote is to be had, and its log is as complete"
+
+
+def ruled(rule: Rule) -> type[Raft]:
+    """Return the consensus module with ``rule`` for voting."""
+
+    class Ruled(Raft):
+        @staticmethod
+        def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
+            return rule(ask, term, vote, last)
+
+    return Ruled
+
+
+def storm(rule: Rule, seed: int) -> int:
+    """Let a cluster of 3 or 5 vote under ``rule`` and faults; return how many leaders it had.
+
+    Raises :class:`~kvraft.check.properties.Violation` if it breaks what Raft promises, and whatever
+    the rule raises.
+    """
+    random = Random(f"grant_vote/{seed}")
+    options = Options(pre_vote=False, check_quorum=False)
+    cluster = Cluster(
+        3 + 2 * (seed % 2), seed=seed, options=options, consensus=ruled(rule), trace=False
+    )
+    checker = watch(cluster)
+    led: list[int] = []
+    for _ in range(MOVES):
+        _move(cluster, random)
+        rafts = cluster.rafts.values()
+        led += [r.term for r in rafts if r.role is Role.LEADER and r.term not in led]
+    for name in cluster.members:
+        if name not in cluster.rafts:
+            cluster.restart(name)
+    cluster.settle()
+    checker.check_everything()
+    return len(led)
+
+
+def _move(cluster: Cluster, random: Random) -> None:
+    """Do one thing that may happen: mostly, a message arrives."""
+    up = list(cluster.rafts)
+    down = [name for name in cluster.members if name not in up]
+    letters = cluster.in_flight
+    kinds = ("arrive",) * 24 + ("time out", "lose", "repeat", "crash", "restart", "propose")
+    match random.choice(kinds):
+        case "arrive" if letters:
+            cluster.deliver(id=random.choice(letters).id)
+        case "lose" if letters:
+            cluster.drop(id=random.choice(letters).id)
+        case "repeat" if letters:
+            cluster.duplicate(id=random.choice(letters).id)
+        case "crash" if up:
+            cluster.crash(random.choice(up))
+        case "restart" if down:
+            cluster.restart(random.choice(down))
+        case "propose" if (leader := cluster.leader()) is not None:
+            cluster.propose(leader, "key")
+        case _ if up:
+            cluster.timeout(random.choice(up))
+
+
+def play_soundly(story: scenario.Scenario, rule: Rule) -> None:
+    """Let the steps of a scenario happen to members that have ``rule`` and no planted bug.
+
+    Raises :class:`~kvraft.check.properties.Violation` as :func:`storm` does.
+    """
+    cluster = story.cluster(consensus=ruled(rule), trace=False)
+    watch(cluster)
+    for line in story.lines:
+        if not line.text.startswith(("expect", "violation")):
+            line.action(cluster)
+
+
+# ── a range of time-outs ────────────────────────────────────────────────────────────────────────
+
+TRIALS = 200
+HEARTBEAT = 40
+"""How often a leader is heard, in milliseconds."""
+HICCUP = 60
+"""How long the network fails, in milliseconds."""
+HICCUPS = 20
+
+MEDIAN = 170
+FAILED = 0.08
+"""What the range is to achieve: half of the outages end within so many milliseconds; so many first
+elections fail at the most.  In a thousand crashes 130 to 280 ms gives 157 ms and 4.4%: far enough
+from both limits that it is the range that decides, not which two hundred crashes are drawn."""
+
+
+def check_range(low: object, high: object) -> None:
+    """Print whether time-outs from ``low`` to ``high`` milliseconds do what is asked for."""
+    if low is ... or high is ...:
+        print("Not answered yet: put two numbers in place of the dots.")
+        return
+    if not (isinstance(low, int) and isinstance(high, int) and HEARTBEAT < low <= high <= 2_000):
+        print(f"Not yet. Give whole milliseconds, {HEARTBEAT} < low ≤ high ≤ 2,000.")
+        return
+    trials = outages(options_for(low, high, HEARTBEAT), TRIALS, equal=True)
+    half, failed = middle(trials), failed_first(trials)
+    deposed = hiccups(low, high)
+    found = (
+        f"half of the outages end within {half.millis} ms, {failed:.1%} of the first elections "
+        f"fail, and {deposed} of {HICCUPS} hiccups depose the leader"
+    )
+    if deposed:
+        hint = f"How long is it from one heartbeat to the next, if {HICCUP} ms of them are lost?"
+    elif failed > FAILED:
+        hint = "Too many candidates wake within one broadcast of each other."
+    elif half.millis > MEDIAN or not half.elected:
+        hint = "The members wait for longer than they need to."
+    else:
+        print(f"Right. With {low} to {high} ms, {found}.")
+        return
+    print(f"Not yet. With {low} to {high} ms, {found}. {hint}")
+
+
+def hiccups(low: int, high: int) -> int:
+    """Return in how many of :data:`HICCUPS` a leader that worked well is deposed."""
+    return sum(_deposed(low, high, seed) for seed in range(HICCUPS))
+
+
+def _deposed(low: int, high: int, seed: int) -> bool:
+    """Cut a leader off for a moment, at another point of its heartbeats with each seed."""
+    options = options_for(low, high, HEARTBEAT)
+    cluster = Cluster(5, seed=seed, options=options, latency=LATENCY, trace=False)
+    cluster.timeout("n1")
+    cluster.settle()
+    cluster.run(low + seed * options.heartbeat_ticks // HICCUPS)
+    cluster.partition(["n1"])
+    cluster.run(HICCUP)
+    cluster.heal()
+    cluster.run(low)
+    return max(raft.term for raft in cluster.rafts.values()) > 1

@@ -1,0 +1,274 @@
+"""Lesson 06: a learner's flush trigger runs inside members, a learner's ``kept`` beside the module.
+
+A trigger is not compared with the real one, for many are right.  It decides in a whole member
+(:class:`~kvraft.sim.single_member.Alone`) under four loads, and is judged by what comes of it: how large
+memtables grow, how much log is held while there is time for work, and how many memtables there are
+compared with the member's own rule.
+
+``kept`` says which versions of a key a flush has to write.  It is asked in all small situations,
+the smallest first, and compared with :func:`kvraft.lsm.merge.retain`; then beside trees with open
+views, whose flushes must write as many rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from random import Random
+from typing import NamedTuple
+
+from kvraft.course.lesson import Wrong, agrees, called, error_text, unanswered, yes_or_no
+from kvraft.events import MemtableFrozen
+from kvraft.lsm.merge import Keep, retain
+from kvraft.lsm.tree import Tree
+from kvraft.lsm.view import View
+from kvraft.record import Row, Timestamp
+from kvraft.replica.replica import Options, Replica
+from kvraft.sim.disk import SimDisk
+from kvraft.sim.single_member import Alone, Gauge
+
+# ── when to freeze ──────────────────────────────────────────────────────────────────────────────
+
+Trigger = Callable[[int, int, int], bool]
+"""``should_freeze(memtable_bytes, log_bytes, waiting)``."""
+
+MEMTABLE_BYTES = 8 * 1024
+LOG_BYTES = 16 * 1024
+LIMITS = Options(
+    memtable_bytes=MEMTABLE_BYTES,
+    segment_bytes=2 * 1024,
+    log_bytes=LOG_BYTES,
+    stall_memtables=1_000,  # a rule that freezes too often is to be seen doing so
+)
+
+SLACK = 6 * 1024
+"""How much log above the limit may come together while one memtable is being flushed."""
+
+
+class Load(NamedTuple):
+    """``writes`` writes to ``keys`` keys in turn, each followed by so many ``slices`` of work."""
+
+    says: str
+    writes: int
+    keys: int
+    value_bytes: int
+    slices: int
+
+    def pairs(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield what is written."""
+        for number in range(self.writes):
+            yield b"key %04d" % (number % self.keys), b"%d" % number + b"." * self.value_bytes
+
+
+LOADS = (
+    Load("300 writes under ever new keys", 300, 300, 200, 1),
+    Load("500 writes to the same 4 keys", 500, 4, 60, 1),
+    Load("250 writes to the same 4 keys, and no time for long work", 250, 4, 60, 0),
+    Load("200 writes under ever new keys, and no time for long work", 200, 200, 200, 0),
+)
+
+
+class Outcome(NamedTuple):
+    """What came of a load: a gauge after each write, and the memtables that were frozen."""
+
+    gauges: list[Gauge]
+    frozen: list[MemtableFrozen]
+
+
+def run(load: Load, trigger: Trigger | None = None) -> Outcome:
+    """Let a member live through ``load`` under ``trigger``, its own rule if ``None``.
+
+    Then it crashes, and must hold what was written.  Raises
+    :class:`~kvraft.course.lesson.Wrong` if the trigger raises, or gives neither ``True`` nor ``False``.
+    """
+
+    class Triggered(Replica):
+        def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
+            if trigger is None:
+                return super().should_freeze(memtable_bytes, log_bytes, waiting)
+            asked = trigger
+            return yes_or_no(lambda: asked(memtable_bytes, log_bytes, waiting), "your rule")
+
+    member = Alone(LIMITS, replica=Triggered)
+    gauges = member.drive(load.pairs(), load.slices)
+    frozen = [step.event for step in member.trace.of(MemtableFrozen)]
+    member.crash()
+    for key, value in dict(load.pairs()).items():
+        assert member.get(key) == value
+    return Outcome(gauges, [event for event in frozen if isinstance(event, MemtableFrozen)])
+
+
+def check_should_freeze(trigger: Trigger) -> None:
+    """Print whether ``trigger`` keeps memory and log within bounds, without many small tables."""
+    if unanswered(lambda: trigger(0, 0, 0)):
+        return
+    longest = count = 0
+    for load in LOADS:
+        try:
+            outcome = run(load, trigger)
+        except Wrong as error:
+            print(f"Not yet. In {load.says} {error}")
+            return
+        wrong = _judge(load, outcome)
+        if wrong:
+            print(f"Not yet. In {load.says}, {wrong}")
+            return
+        count += len(outcome.frozen)
+        if load.slices:
+            longest = max(longest, *(gauge.log for gauge in outcome.gauges))
+    print(
+        f"Right. Under {len(LOADS)} loads the member froze {count} memtables, and held at most "
+        f"{longest:,} bytes of log while there was time to flush."
+    )
+
+
+def _judge(load: Load, outcome: Outcome) -> str:
+    """Return what is wrong with what came of a load, ``""`` if nothing is."""
+    largest = max(gauge.memtable for gauge in outcome.gauges)
+    if largest > MEMTABLE_BYTES + 1024:
+        return (
+            f"the memtable grew to {largest:,} bytes: from {MEMTABLE_BYTES:,} on it is full, "
+            "whatever else is going on."
+        )
+    count, needed = len(outcome.frozen), len(run(load).frozen)
+    if count > needed + needed // 2:
+        smallest = min(event.size for event in outcome.frozen)
+        waited = max(gauge.waiting for gauge in outcome.gauges)
+        many = f"it froze {count} memtables where {needed} would do, the smallest of {smallest:,}"
+        if waited > 1:
+            return (
+                f"{many} bytes, and up to {waited} waited at a time. One that waits already will "
+                "release the log when it is flushed: another small one behind it does not help."
+            )
+        return f"{many} bytes. Each becomes a table, which readers have to look into."
+    log = max(gauge.log for gauge in outcome.gauges)
+    if load.slices and log > LOG_BYTES + SLACK:
+        return (
+            f"the member held {log:,} bytes of log: beyond {LOG_BYTES:,} the memtable must go to a "
+            "table, however small it is."
+        )
+    return ""
+
+
+# ── which versions to keep ──────────────────────────────────────────────────────────────────────
+
+Versions = list[tuple[Timestamp, bytes | None]]
+"""The versions of one key, oldest first: timestamp and value, ``None`` for a tombstone."""
+
+Rule = Callable[[Versions, list[Timestamp]], Versions]
+"""``kept(versions, views)``."""
+
+ROUNDS = 12
+
+
+class Case(NamedTuple):
+    """The versions of one key, and the times at which views are open, ascending."""
+
+    versions: tuple[tuple[Timestamp, bytes | None], ...]
+    views: tuple[Timestamp, ...]
+
+    def right(self) -> Versions:
+        """Return what the real module keeps."""
+        rows: list[Row] = [(b"k", timestamp, value) for timestamp, value in self.versions]
+        return [(timestamp, value) for _, timestamp, value in retain(rows, Keep(self.views))]
+
+    def ask(self, rule: Rule) -> Versions:
+        """Return what ``rule`` keeps; raises ``Wrong`` if that is not a list of versions."""
+        answer = called(lambda: rule(list(self.versions), list(self.views)))
+        if not isinstance(answer, list | tuple) or any(v not in self.versions for v in answer):
+            raise Wrong(f"Your rule gives {answer!r}: give a list of some of the versions.")
+        return list(answer)
+
+    def __str__(self) -> str:
+        told = ", ".join(
+            f"{timestamp} {'tombstone' if value is None else 'value'}"
+            for timestamp, value in self.versions
+        )
+        views = ", ".join(map(str, self.views))
+        return f"Versions {told}; {f'views open at {views}' if views else 'no view is open'}."
+
+
+def cases() -> Iterator[Case]:
+    """Yield every small situation, the smallest first."""
+    for count in range(1, 5):
+        for open_ in range(4):
+            for times in combinations(range(1, 6), count):
+                for views in combinations(range(7), open_):
+                    for dead in (None, count - 1, 0):
+                        versions = [(t, None if n == dead else b"v") for n, t in enumerate(times)]
+                        yield Case(tuple(versions), views)
+
+
+def check_kept(rule: Rule) -> None:
+    """Print whether ``rule`` keeps what somebody can still see, and nothing else."""
+    if unanswered(lambda: rule([(1, b"v")], [])):
+        return
+    count = agrees(cases(), lambda case: _compare(rule, case))
+    if count is None:
+        return
+    try:
+        rows = sum(_beside_a_tree(rule, seed) for seed in range(ROUNDS))
+    except Exception as error:
+        print(f"Not yet. Beside a tree your rule raised {error_text(error)}")
+        return
+    print(
+        f"Right. It agrees with the module in {count:,} situations, and {ROUNDS} trees with open "
+        f"views flushed as many rows as it says: {rows:,}."
+    )
+
+
+def _compare(rule: Rule, case: Case) -> str:
+    """Return what is wrong with what ``rule`` keeps, ``""`` if nothing is."""
+    right, said = case.right(), case.ask(rule)
+    missing = [timestamp for timestamp, value in right if (timestamp, value) not in said]
+    spare = [timestamp for timestamp, value in said if (timestamp, value) not in right]
+    if missing and missing[-1] == right[-1][0]:
+        end = " It is a tombstone, and hides what tables hold." if right[-1][1] is None else ""
+        return f"Your rule drops {missing[-1]}, which is the newest: all new readers see it.{end}"
+    if missing:
+        view = next(view for view in case.views if view >= missing[0])
+        return f"Your rule drops {missing[0]}: it is what the view at {view} sees."
+    if spare:
+        return f"Your rule keeps {spare[0]}, which nobody can see any more."
+    if said != right:
+        return "Your rule keeps the right versions in another order, or one of them twice."
+    return ""
+
+
+def _beside_a_tree(rule: Rule, seed: int) -> int:
+    """Let a tree with views take writes and flush them; return how many rows it wrote.
+
+    Raises ``AssertionError`` if ``rule`` would have written another number, or if what it keeps
+    does not tell each view what the tree tells it.
+    """
+    random = Random(f"kept/{seed}")
+    tree = Tree.open(SimDisk())
+    history: dict[bytes, Versions] = {}
+    views: list[View] = []
+    for _ in range(60):
+        key = random.choice((b"a", b"b", b"c"))
+        value = None if random.random() < 0.3 else b"%d" % tree.timestamp
+        if value is None:
+            tree.delete(key)
+        else:
+            tree.put(key, value)
+        history.setdefault(key, []).append((tree.timestamp, value))
+        if random.random() < 0.15:
+            views.append(tree.view())
+        if views and random.random() < 0.1:
+            views.pop(random.randrange(len(views))).close()
+    times = sorted({view.timestamp for view in views})
+    tree.flush()
+    rows = 0
+    for key, versions in history.items():
+        found = Case(tuple(versions), tuple(times)).ask(rule)
+        rows += len(found)
+        for view in views:
+            assert view.get(key) == _seen(found, view.timestamp), "a view would read another value"
+    written = sum(info.rows for info in tree.tables)
+    assert rows == written, f"a flush writes {written} rows, your rule {rows}"
+    return rows
+
+
+def _seen(versions: Sequence[tuple[Timestamp, bytes | None]], at: Timestamp) -> bytes | None:
+    return next((value for timestamp, value in reversed(versions) if timestamp <= at), None)

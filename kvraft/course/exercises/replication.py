@@ -1,0 +1,225 @@
+"""Lesson 02: a learner's ``advance_commit`` is tried in situations, then in a cluster with faults.
+
+All small situations are tried first, from the smallest on, so that the one that is told is the
+shortest in which the rule is wrong; then larger ones drawn from a seed.  What passes leads real
+clusters (:class:`~kvraft.sim.cluster.Cluster`) through crashes, partitions and loss, with a
+:class:`~kvraft.check.raft.checker.RaftChecker` looking on.
+
+The rule to be found is that of Raft §5.3 and §5.4.2 (Figure 2, "rules for leaders").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations_with_replacement, product
+from random import Random
+
+from kvraft.check.properties import Violation
+from kvraft.check.raft.checker import watch
+from kvraft.course.lesson import agrees, called, error_text, unanswered
+from kvraft.errors import KvraftError
+from kvraft.raft import safety as rules
+from kvraft.raft.interface import Options
+from kvraft.raft.log import Log
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
+from kvraft.record import Position
+from kvraft.sim.cluster import Cluster
+from kvraft.sim.member import past
+
+Rule = Callable[[int, int, Mapping[str, int], Configuration, Log], int]
+"""``advance_commit(commit_index, term, match, configuration, log)``."""
+
+SEEDS = range(6)
+ROUNDS = 40
+DRAWN = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a leader of ``term`` knows.  ``terms`` are those of its log behind ``base``."""
+
+    term: int
+    commit: int
+    terms: tuple[int, ...]
+    match: tuple[int, ...]  # of the voters n1, n2, …
+    base: int = 0  # the log was cut through here
+    learner: int | None = None  # what a learner holds
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """The names of the voters; the first is the leader."""
+        return tuple(f"n{number}" for number in range(1, len(self.match) + 1))
+
+    def ask(self, rule: Rule) -> int:
+        """Return what ``rule`` says here."""
+        match = dict(zip(self.voters, self.match, strict=True))
+        learners: tuple[str, ...] = ()
+        if self.learner is not None:
+            match["learner"], learners = self.learner, ("learner",)
+        base = Position(self.base, self.terms[0] if self.base else 0)
+        log = Log(base, [past(term, n) for n, term in enumerate(self.terms, self.base + 1)])
+        return rule(self.commit, self.term, match, Configuration(self.voters, (), learners), log)
+
+    def __str__(self) -> str:
+        held = ", ".join(
+            f"{name} {index}" for name, index in zip(self.voters, self.match, strict=True)
+        )
+        if self.learner is not None:
+            held += f", and a learner {self.learner}"
+        first = f"from entry {self.base + 1} on " if self.base else ""
+        return (
+            f"A leader of term {self.term} has commit index {self.commit} and {first}the entries' "
+            f"terms {' '.join(map(str, self.terms))}; match: {held}."
+        )
+
+
+def check_advance_commit(rule: Rule) -> None:
+    """Print whether ``rule`` is Raft's rule of commitment, else where it goes wrong."""
+    if unanswered(lambda: Situation(1, 0, (1,), (1,)).ask(rule)):
+        return
+    count = agrees(_situations(), lambda situation: _compare(rule, situation))
+    if count is None:
+        return
+    try:
+        committed = sum(_run(rule, seed) for seed in SEEDS)
+    except Violation as violation:
+        print(f"Not yet. In a cluster with faults it breaks a promise: {violation}")
+        return
+    except Exception as error:
+        print(f"Not yet. Leading a cluster with faults, your rule raised {error_text(error)}")
+        return
+    print(
+        f"Right. It agrees with Raft in {count:,} situations, and led {len(SEEDS)} clusters "
+        f"through crashes, partitions and loss: {committed:,} entries committed, none lost."
+    )
+
+
+# ── situations ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _situations() -> Iterator[Situation]:
+    """Yield every small situation, the smallest first, then larger ones drawn from a seed."""
+    for length in range(1, 4):
+        for voters in range(1, 4):
+            for terms in combinations_with_replacement((1, 2), length):
+                for match in product(range(length + 1), repeat=voters):
+                    for commit in range(length + 1):
+                        yield Situation(2, commit, terms, match)
+    random = Random("advance_commit")
+    for _ in range(DRAWN):
+        yield _draw(random)
+
+
+def _draw(random: Random) -> Situation:
+    length, base = random.randint(1, 9), random.choice((0, 0, random.randint(1, 5)))
+    terms = tuple(sorted(random.randint(1, 5) for _ in range(length)))
+    last = base + length
+    match = tuple(random.randint(0, last) for _ in range(random.randint(2, 7)))
+    learner = random.choice((None, random.randint(0, last)))
+    return Situation(
+        random.randint(terms[-1], 5), random.randint(base, last), terms, match, base, learner
+    )
+
+
+def _compare(rule: Rule, situation: Situation) -> str:
+    """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
+    right = situation.ask(rules.advance_commit)
+    said = called(lambda: situation.ask(rule))
+    if type(said) is not int:
+        return f"Your rule gives {said!r}, which is not a number: give the commit index."
+    if said == right:
+        return ""
+    return f"Your rule says {said}, and Raft {right}: {_reason(situation, said, right)}."
+
+
+def _reason(situation: Situation, said: int, right: int) -> str:
+    """Say which part of the rule tells ``said`` from ``right``."""
+    voters, term = len(situation.match), situation.term
+    if said < situation.commit:
+        return "the commit index never falls"
+    if said > situation.base + len(situation.terms):
+        return "there is no such entry"
+    holders = sum(index >= said for index in situation.match)
+    if said > right and 2 * holders <= voters:
+        not_learner = ", and a learner does not count" if situation.learner is not None else ""
+        return f"{holders} of {voters} voters hold entry {said}, which is no majority{not_learner}"
+    if said > right:
+        old = situation.terms[said - situation.base - 1]
+        return (
+            f"entry {said} is of term {old}, and by counting a leader commits only entries of its "
+            f"own term, {term}"
+        )
+    return f"a majority holds entry {right}, which is of the leader's own term"
+
+
+# ── a cluster with faults ───────────────────────────────────────────────────────────────────────
+
+
+def _run(rule: Rule, seed: int) -> int:
+    """Let a cluster of 3 or 5 work under ``rule`` and faults; return how much it committed.
+
+    Raises :class:`~kvraft.check.properties.Violation` if it breaks what Raft promises, and whatever
+    the rule raises.
+    """
+
+    class Ruled(Raft):
+        @staticmethod
+        def advance_commit(
+            commit_index: int,
+            term: int,
+            match: Mapping[str, int],
+            configuration: Configuration,
+            log: Log,
+        ) -> int:
+            return rule(commit_index, term, match, configuration, log)
+
+    random = Random(f"advance_commit/{seed}")
+    cluster = Cluster(
+        3 + 2 * (seed % 2),
+        seed=seed,
+        options=Options(max_batch_bytes=100, window=4),
+        consensus=Ruled,
+        latency=(1, 4),
+        trace=False,
+    )
+    checker = watch(cluster)
+    cluster.loss = 0.05
+    for number in range(ROUNDS):
+        _fault(cluster, random)
+        for _ in range(4):
+            _propose(cluster, f"{number}")
+            cluster.run(random.randint(1, 12))
+    cluster.loss = 0.0
+    cluster.heal()
+    for name in cluster.members:
+        if name not in cluster.rafts:
+            cluster.restart(name)
+    cluster.run(200)
+    checker.check_everything()
+    return checker.committed
+
+
+def _fault(cluster: Cluster, random: Random) -> None:
+    names, down = list(cluster.rafts), [n for n in cluster.members if n not in cluster.rafts]
+    match random.choice(("crash leader", "crash", "restart", "restart", "cut", "heal", "calm")):
+        case "crash leader" if (leader := cluster.leader()) is not None:
+            cluster.crash(leader)
+        case "crash" if names:
+            cluster.crash(random.choice(names))
+        case "restart" if down:
+            cluster.restart(random.choice(down))
+        case "cut" if names:
+            cluster.partition([random.choice(names)])
+        case "heal":
+            cluster.heal()
+
+
+def _propose(cluster: Cluster, key: str) -> None:
+    """Propose at every member that thinks that it leads: an old leader may be among them."""
+    for name in cluster.rafts:
+        try:
+            cluster.propose(name, key)
+        except KvraftError:
+            continue

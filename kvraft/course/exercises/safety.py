@@ -1,0 +1,295 @@
+"""Lesson 03: a learner's schedule is replayed, and a learner's ``up_to_date`` elects leaders.
+
+A schedule is a text in the language of scenarios (``check/scenario.py``), steps only.  It is played
+with members that commit entries of older terms by counting, and a
+:class:`~kvraft.check.raft.checker.RaftChecker` says whether it did harm.  Its length is the number of
+events: a message that arrives, a time-out, a crash, a restart, a proposal.  What is lost costs
+nothing, since a message may as well be on its way for ever.
+
+A rule is first asked about all small pairs of logs, from the smallest on.  Where it is wrong, the
+explorer looks for a shortest run in which that does harm.  What passes is explored, too: everything
+that may happen from the situations in :data:`STARTS`.
+
+Source: Raft §5.4.1 (whose log is at least as up-to-date), §5.4.2 and Figure 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple
+
+from kvraft.check.bugs.consensus import OlderTermsCounted
+from kvraft.check.explore.explorer import NO_TIME, Bounds, Report, explore
+from kvraft.check.properties import Violation
+from kvraft.check.raft.checker import watch
+from kvraft.check.scenario import scenario
+from kvraft.check.scenario.grammar import Line
+from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
+from kvraft.display import counted
+from kvraft.errors import BadInput, KvraftError, NotLeader
+from kvraft.events import Delivered
+from kvraft.raft import safety as rules
+from kvraft.raft.interface import Role
+from kvraft.raft.messages import RequestVote
+from kvraft.raft.raft import Raft
+from kvraft.record import ORIGIN, HardState, Position
+from kvraft.sim.cluster import Cluster
+
+# ── a schedule ──────────────────────────────────────────────────────────────────────────────────
+
+START = """Figure 8 (b), without the two members that take no part
+members n1 n2 n3
+options pre_vote=no check_quorum=no max_batch_bytes=1
+log n1: 1
+log n3: 2
+term n1: 2
+term n2: 2, vote n3
+"""
+"""n1 led term 1, and n3 term 2; each wrote an entry that nobody else got."""
+
+EVENTS = ("timeout", "crash", "restart", "propose")
+STEPS = ("deliver", "drop", "duplicate", "settle", *EVENTS)
+MOST = 12
+"""How many events a schedule may take."""
+
+
+def start(consensus: type[Raft] = OlderTermsCounted, *, trace: bool = True) -> Cluster:
+    """Return the three members in the situation that a schedule begins with."""
+    return scenario.parse(f"{START}settle", "start").cluster(consensus=consensus, trace=trace)
+
+
+class Replay(NamedTuple):
+    """How a schedule went, up to the step that did harm, if any did."""
+
+    cluster: Cluster
+    events: int
+    violation: Violation | None
+
+
+def replay(schedule: str, consensus: type[Raft] = OlderTermsCounted) -> Replay:
+    """Play ``schedule``, one step a line; raises :class:`~kvraft.errors.BadInput` for a bad one."""
+    cluster, done = start(consensus), 0
+    watch(cluster)
+    for number, text in enumerate(schedule.splitlines(), 1):
+        if not (text := text.partition("#")[0].strip()):
+            continue
+        step = _read(number, text)
+        done += text.split()[0] in EVENTS
+        try:
+            step.action(cluster)
+        except Violation as violation:
+            return Replay(cluster, done + _arrived(cluster), violation)
+        except KvraftError as error:
+            raise BadInput(f"line {number} cannot be done: {error} (in: {text})") from error
+    return Replay(cluster, done + _arrived(cluster), None)
+
+
+def _read(number: int, text: str) -> Line:
+    if text.split()[0] not in STEPS:
+        raise BadInput(f"line {number} begins with none of {', '.join(STEPS)} (in: {text})")
+    try:
+        return scenario.parse(START + text).lines[0]
+    except BadInput as error:
+        raise BadInput(f"line {number}: {str(error).partition(': ')[2]}") from error
+
+
+def _arrived(cluster: Cluster) -> int:
+    return len(cluster.trace.of(Delivered))
+
+
+def check_schedule(schedule: str) -> None:
+    """Print whether ``schedule`` does harm in at most :data:`MOST` events."""
+    if schedule is ...:  # type: ignore[comparison-overlap]
+        print("Not answered yet: write a schedule in place of the three dots, one step a line.")
+        return
+    if not isinstance(schedule, str):
+        print("Not yet. Give a text with one step a line.")
+        return
+    try:
+        went = replay(schedule)
+    except BadInput as error:
+        print(f"Not yet. In your schedule {error}.")
+        return
+    if went.violation is None:
+        print(
+            f"Not yet. {counted(went.events, 'event')}, and no property is broken. "
+            f"{_missing(went.cluster)}"
+        )
+    elif went.events > MOST:
+        print(
+            f"Not yet. It does break {went.violation.property}, but in "
+            f"{counted(went.events, 'event')}."
+        )
+    elif replay(schedule, Raft).violation is not None:
+        print("Not yet. It breaks a promise with the rule in place, too: please report that!")
+    else:
+        print(
+            f"Right. {counted(went.events, 'event')}: {went.violation}. With the rule, "
+            "nothing breaks."
+        )
+
+
+def _missing(cluster: Cluster) -> str:
+    """Say how far a schedule has come that did no harm."""
+    rafts = cluster.rafts.values()
+    known = max((raft.commit_index for raft in rafts), default=0)
+    if not known and not any(raft.role is Role.LEADER for raft in rafts):
+        return "Nobody leads at its end."
+    if not known:
+        return "No entry is committed: whose entry of an older term can a majority come to hold?"
+    return f"Entry {known} is committed: who lacks it, and can be elected all the same?"
+
+
+# ── a rule ──────────────────────────────────────────────────────────────────────────────────────
+
+Rule = Callable[[RequestVote, Position], bool]
+"""``up_to_date(ask, last)``."""
+
+LIMIT = 20_000
+"""With so many states an exploration ends."""
+
+
+class Logs(NamedTuple):
+    """The ends of two logs: the candidate's and the voter's."""
+
+    theirs: Position
+    ours: Position
+
+    def ask(self, rule: Rule) -> bool:
+        """Return what ``rule`` says of them."""
+        term = max(self.theirs.term, self.ours.term) + 1
+        return rule(RequestVote("n1", "n2", term, *self.theirs), self.ours)
+
+    def __str__(self) -> str:
+        return f"The candidate's log {ends(self.theirs)}, the voter's {ends(self.ours)}."
+
+
+def situations() -> list[Logs]:
+    """Return all pairs of short logs' ends, those of the shortest logs first."""
+    last = [ORIGIN, *(Position(*end) for end in product(range(1, 5), range(1, 5)))]
+    pairs = [Logs(theirs, ours) for theirs, ours in product(last, last)]
+    return sorted(pairs, key=lambda pair: sum(pair.theirs) + sum(pair.ours))
+
+
+def ruled(rule: Rule) -> type[Raft]:
+    """Return the consensus module with ``rule`` for comparing logs; a vote is still given once."""
+
+    class Ruled(Raft):
+        @staticmethod
+        def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
+            return ask.term == term and vote in (None, ask.sender) and rule(ask, last)
+
+    return Ruled
+
+
+def committed_without_n3(consensus: type[Raft]) -> Cluster:
+    """n1 leads, and what n3 never got is committed."""
+    cluster = Cluster(3, options=NO_TIME, consensus=consensus)
+    cluster.timeout("n1")
+    cluster.settle()
+    cluster.propose("n1", "x")
+    cluster.deliver(to="n2")
+    cluster.drop(to="n3")
+    cluster.deliver(to="n1")
+    return cluster
+
+
+def long_log_of_an_old_term(consensus: type[Raft]) -> Cluster:
+    """n3 has three entries of term 1, and n1 has one of term 2; nothing is committed."""
+    return Cluster(
+        3,
+        options=NO_TIME,
+        consensus=consensus,
+        logs={"n1": [2], "n3": [1, 1, 1]},
+        hard_states={name: HardState(2) for name in ("n1", "n2", "n3")},
+    )
+
+
+STARTS: tuple[tuple[Callable[[type[Raft]], Cluster], Bounds, str], ...] = (
+    (committed_without_n3, Bounds(timeouts=1), "n1 has committed entry 2, which n3 never got"),
+    (
+        long_log_of_an_old_term,
+        Bounds(timeouts=2),
+        "n3 has three entries of term 1, n1 has one of term 2, and n2 has none",
+    ),
+)
+"""Where an exploration begins, within which bounds, and the same in words."""
+
+
+def check_up_to_date(rule: Rule) -> None:
+    """Print whether ``rule`` compares logs as Raft does, else where it goes wrong and to what."""
+    if unanswered(lambda: Logs(ORIGIN, ORIGIN).ask(rule)):
+        return
+    pairs = agrees(situations(), lambda pair: _compare(rule, pair))
+    if pairs is None:
+        _print_consequence(rule)
+        return
+    try:
+        reports = explored(rule)
+    except NotLeader:
+        print("Not yet. In a cluster nobody is elected, though all logs are empty.")
+        return
+    except Exception as error:
+        print(f"Not yet. In a cluster your rule raised {error_text(error)}")
+        return
+    for report in reports:
+        if report.violation is not None:
+            print(f"Not yet. In a cluster it breaks a promise: {report.violation}")
+            return
+    states = sum(report.states for report in reports)
+    print(
+        f"Right. It agrees with Raft on all {pairs} pairs of logs, and nothing broke in "
+        f"{states:,} states that a cluster with it can come to."
+    )
+
+
+def _compare(rule: Rule, pair: Logs) -> str:
+    """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
+    right = pair.ask(rules.up_to_date)
+    said = yes_or_no(lambda: pair.ask(rule))
+    if said == right:
+        return ""
+    return f"Your rule says {said}, Raft {right}: {_reason(pair)}."
+
+
+def _reason(pair: Logs) -> str:
+    """Say which part of the rule decides here."""
+    theirs, ours = pair
+    if theirs == ours:
+        return "of two logs that end alike, neither is behind"
+    if theirs.term != ours.term:
+        which = "higher" if theirs.term > ours.term else "lower"
+        return f"the term of its last entry is the {which} one, and that decides before any length"
+    which = "longer" if theirs.index > ours.index else "shorter"
+    return f"both end in the same term, and its is the {which} one"
+
+
+def explored(rule: Rule) -> list[Report]:
+    """Explore what may happen under ``rule``; stop at the first that does harm.
+
+    Raises :class:`~kvraft.errors.NotLeader` if nobody is elected where all logs are empty.
+    """
+    reports: list[Report] = []
+    for begin, bounds, _ in STARTS:
+        reports.append(explore(begin(ruled(rule)), bounds, limit=LIMIT))
+        if reports[-1].violation is not None:
+            break
+    return reports
+
+
+def _print_consequence(rule: Rule) -> None:
+    """Print a shortest run in which a wrong rule does harm, if one is found."""
+    try:
+        reports = explored(rule)
+    except NotLeader:
+        print("What comes of it: three members with empty logs elect nobody.")
+        return
+    except Exception:
+        return  # it raises there, too, and that was said already
+    report, (_, _, where) = reports[-1], STARTS[len(reports) - 1]
+    if report.violation is not None:
+        print(f"What can come of it, where {where}:")
+        for number, step in enumerate(report.trace, 1):
+            print(f"{number:4}. {step}")
+        print(f"Then {report.violation}")

@@ -1,0 +1,264 @@
+"""Lesson 12: a learner's undo rule and condition, run beside the module; interleavings to predict.
+
+``gather`` is asked about every short log, the shortest first, and then about long ones drawn by a
+seed, and is compared with :class:`~kvraft.transaction.Gatherer`.  ``holds`` is asked about every
+small situation, and compared with what :class:`~kvraft.replica.state_machine.Machine` decides over a real tree.
+So a learner is always told the shortest situation in which a rule fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import product
+from random import Random
+from typing import NamedTuple
+
+from kvraft.client.draft import Draft
+from kvraft.client.writing import Conflict
+from kvraft.course.lesson import Wrong, agrees, called, unanswered, yes_or_no
+from kvraft.lsm.tree import Tree
+from kvraft.record import (
+    NOOP,
+    Entry,
+    Kind,
+    Position,
+    Record,
+    Row,
+    Timestamp,
+    TxnId,
+    Version,
+    configuration_record,
+    expectation,
+)
+from kvraft.replica.state_machine import Machine
+from kvraft.sim.disk import SimDisk
+from kvraft.sim.world import World
+from kvraft.transaction import Complete, Gatherer
+
+# ── the undo rule ───────────────────────────────────────────────────────────────────────────────
+
+Split = tuple[list[list[int]], list[list[int]]]
+"""The transactions that are complete, and those that were undone, each a list of its indexes."""
+
+GatherRule = Callable[[list[Entry]], Split]
+
+WRITERS = (TxnId("ann", 0, 1), TxnId("ann", 0, 2), TxnId("bob", 0, 1))
+SHORT = 4
+LONG_LOGS = 150
+
+
+def _record(txn: TxnId, commit: bool) -> Record:
+    return Record(Kind.PUT, b"key", b"", 1, txn, commit)
+
+
+LETTERS: tuple[Record, ...] = (
+    *(_record(txn, commit) for txn in WRITERS for commit in (False, True)),
+    NOOP,
+    configuration_record(b"members"),
+)
+
+
+def logs() -> Iterator[list[Entry]]:
+    """Yield every log of up to :data:`SHORT` entries, the shortest first, then long ones."""
+    for length in range(SHORT + 1):
+        for records in product(LETTERS, repeat=length):
+            yield _log(records)
+    random = Random("gather")
+    for _ in range(LONG_LOGS):
+        yield _log([random.choice(LETTERS) for _ in range(random.randrange(5, 40))])
+
+
+def _log(records: Sequence[Record]) -> list[Entry]:
+    return [Entry(1, index, record) for index, record in enumerate(records, 1)]
+
+
+def right_split(entries: Sequence[Entry]) -> Split:
+    """Return what the real module makes of a log."""
+    gatherer = Gatherer()
+    complete: list[list[int]] = []
+    undone: list[list[int]] = []
+    for entry in entries:
+        for ended in gatherer.take(entry):
+            found = complete if isinstance(ended, Complete) else undone
+            found.append([each.index for each in ended.entries])
+    return complete, undone
+
+
+def told(entries: Sequence[Entry]) -> str:
+    """Return a log in words; a star is the commit mark."""
+    names = {Kind.NOOP: "no-op", Kind.CONFIGURATION: "configuration"}
+    parts = [names.get(e.record.kind, f"{e.record.txn}{'*' * e.record.commit}") for e in entries]
+    return ", ".join(parts) or "nothing"
+
+
+def _split(rule: GatherRule, entries: list[Entry]) -> Split:
+    answer = called(lambda: rule(list(entries)), "your rule")
+    try:
+        complete, undone = ([list(each) for each in part] for part in answer)
+    except (TypeError, ValueError):
+        raise Wrong(
+            f"your rule gives {answer!r:.80}: give two lists of lists of indexes, complete and "
+            "undone."
+        ) from None
+    return complete, undone
+
+
+def check_gather(rule: GatherRule) -> None:
+    """Print whether ``rule`` says what is complete and what is undone in every log."""
+    if unanswered(lambda: rule([])):
+        return
+    count = undone = 0
+    for entries in logs():
+        right = right_split(entries)
+        try:
+            said = _split(rule, entries)
+        except Wrong as error:
+            print(f"Not yet. For a log of {told(entries)}, {error}")
+            return
+        if said != right:
+            print(f"Not yet. A log of {told(entries)}: {_difference(said, right, entries)}")
+            return
+        count, undone = count + 1, undone + len(right[1])
+    print(f"Right. It agrees with the module about {count:,} logs and {undone:,} undone prefixes.")
+
+
+def _difference(said: Split, right: Split, entries: Sequence[Entry]) -> str:
+    for name, mine, due in zip(("complete", "undone"), said, right, strict=True):
+        if mine != due:
+            hint = ""
+            if not due and not right[1] and entries and not entries[-1].record.commit:
+                hint = " What nothing has ended yet is open: neither complete nor undone."
+            return f"{due or 'nothing'} is {name}, and your rule says {mine or 'nothing'}.{hint}"
+    return ""
+
+
+# ── the condition ───────────────────────────────────────────────────────────────────────────────
+
+Reads = dict[bytes, Timestamp]
+Versions = dict[bytes, Version]
+HoldsRule = Callable[[Reads, Versions], bool]
+"""``holds(reads, versions)``."""
+
+STATES: tuple[Version | None, ...] = (
+    None,
+    Version(5, b"1"),
+    Version(5, None),
+    Version(7, b"1"),
+    Version(7, None),
+)
+READ: tuple[Timestamp | None, ...] = (None, 0, 5, 7)
+"""What may have been read: not at all, nothing, or the version of that time."""
+
+
+class Case(NamedTuple):
+    """What a transaction read of two keys, and what they hold when it is applied."""
+
+    reads: tuple[tuple[bytes, Timestamp], ...]
+    versions: tuple[tuple[bytes, Version], ...]
+
+    def __str__(self) -> str:
+        read = [f"{k.decode()} at {t}" if t else f"nothing of {k.decode()}" for k, t in self.reads]
+        held = [
+            f"{k.decode()} {'was deleted' if v.value is None else 'was written'} at {v.timestamp}"
+            for k, v in self.versions
+        ]
+        return f"Read: {', '.join(read) or 'nothing'}. Now: {', '.join(held) or 'no key is there'}."
+
+
+def cases() -> Iterator[Case]:
+    """Yield every situation with up to two keys, those with fewer reads first."""
+    found = []
+    for states in product(STATES, repeat=2):
+        for reads in product(READ, repeat=2):
+            keys = (b"a", b"b")
+            if not all(_possible(*both) for both in zip(reads, states, strict=True)):
+                continue
+            read = tuple((k, r) for k, r in zip(keys, reads, strict=True) if r is not None)
+            held = tuple((k, v) for k, v in zip(keys, states, strict=True) if v is not None)
+            found.append(Case(read, held))
+    yield from sorted(found, key=_size)
+
+
+def _possible(read: Timestamp | None, version: Version | None) -> bool:
+    """Whether a key can be so after it was read so: timestamps only rise, and none comes twice."""
+    if not read or version is None:
+        return True
+    return version.timestamp > read or (version.timestamp == read and version.value is not None)
+
+
+def _size(case: Case) -> tuple[int, list[bytes]]:
+    keys = [key for key, _ in (*case.reads, *case.versions)]
+    return len(keys), keys
+
+
+def right_holds(case: Case) -> bool:
+    """Return what the real state machine decides, over a tree with these versions."""
+    tree = Tree.open(SimDisk())
+    rows: list[Row] = [(key, version.timestamp, version.value) for key, version in case.versions]
+    if rows:
+        tree.apply(rows, Position(1, 1))
+    txn = TxnId("ann", 0, 1)
+    asked = [Entry(1, 2 + n, expectation(k, at, 99, txn)) for n, (k, at) in enumerate(case.reads)]
+    return Machine(tree, lifetime=1).conflict(tuple(asked)) == 0
+
+
+def check_holds(rule: HoldsRule) -> None:
+    """Print whether ``rule`` lets a transaction take effect exactly if what it read still holds."""
+    if unanswered(lambda: rule({}, {}), "condition"):
+        return
+
+    def wrong_in(case: Case) -> str:
+        said = yes_or_no(lambda: rule(dict(case.reads), dict(case.versions)))
+        right = right_holds(case)
+        return "" if said is right else _why(case, right)
+
+    if (count := agrees(cases(), wrong_in)) is not None:
+        print(f"Right. It decides as the state machine does in {count} situations.")
+
+
+def _why(case: Case, right: bool) -> str:
+    held = dict(case.versions)
+    if right:
+        gone = any(at == 0 and key in held for key, at in case.reads)
+        more = " A key that was deleted holds nothing, as one that never was." if gone else ""
+        return f"Nothing that it read has changed, and your rule says that it has.{more}"
+    for key, at in case.reads:
+        version = held.get(key)
+        if version is not None and version.value is not None and version.timestamp != at:
+            same = " The value may be the same: somebody wrote it all the same." if at else ""
+            return f"{key.decode()} was written since, and your rule does not see it.{same}"
+    return "What it read is not there any more, and your rule does not see it."
+
+
+# ── interleavings ───────────────────────────────────────────────────────────────────────────────
+
+INTERLEAVINGS = (
+    "ann reads, ann commits, bob reads, bob commits",
+    "ann reads, bob reads, ann commits, bob commits",
+    "ann reads, bob reads, bob commits, ann commits",
+    "bob reads, bob commits, ann reads, ann commits",
+    "ann reads, eve writes x, ann commits",
+    "ann reads, eve writes y, ann commits",
+)
+"""Orders of events, each of which begins with x = 1 and y = 1."""
+
+
+def play(order: str) -> list[int]:
+    """Let a simulated cluster live one of :data:`INTERLEAVINGS`; return what x and y hold then."""
+    world = World(3, seed=3)
+    world.client("start").write({b"x": b"1", b"y": b"1"})
+    plans = {"ann": (b"x", b"y", 10), "bob": (b"y", b"x", 100)}
+    drafts: dict[str, Draft] = {}
+    for step in order.split(", "):
+        who, does, *what = step.split()
+        if does == "writes":
+            world.client(who).put(what[0].encode(), b"5")
+        elif does == "reads":
+            source, target, more = plans[who]
+            draft = drafts[who] = world.client(who).transaction()
+            draft.put(target, b"%d" % (int(draft.get(source) or b"0") + more))
+        else:
+            with suppress(Conflict):  # then it had no effect
+                world.client(who).wait_for(drafts[who].submit())
+    return [int(world.client("start").get(key) or b"0") for key in (b"x", b"y")]

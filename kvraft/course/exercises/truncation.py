@@ -1,0 +1,368 @@
+"""Lesson 09: a learner's ``may_drop`` and budget run inside members of simulated clusters.
+
+A rule is not compared with the real one.  It decides for every member of a cluster what goes, and
+is judged by what comes of it, in the order in which mistakes are easiest to understand:
+
+- **crash**: all members lose their memory; whatever was acknowledged must be there again;
+- **few keys**: the same, with much log that is in no table, for the memtable does not fill;
+- **back in time**: a follower was away for less than the budget, and must need no snapshot;
+- **another leader**: so it must be if somebody else leads when it comes back;
+- **away for good**: log behind an absent member's back must not grow beyond the budget;
+- **at rest**: when all is in tables and on every member, no sealed segment may be left;
+- **chance**: crashes and absences drawn by a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, NamedTuple
+
+from kvraft.course.lesson import UNANSWERED, Wrong, error_text, unanswered
+from kvraft.errors import BadInput, Damage, KvraftError, TimedOut
+from kvraft.events import Marks, SnapshotTaken
+from kvraft.lsm.compaction import Levelled
+from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import Role
+from kvraft.replica.replica import Options, Replica
+from kvraft.sim.lag import KEYS, a_follower, write, write_for
+from kvraft.sim.world import World
+from kvraft.wal.segment import Segment
+
+RETAIN_BYTES = 12 * 1024
+LIMITS = Options(
+    memtable_bytes=4 * 1024,
+    segment_bytes=1024,
+    retain_bytes=RETAIN_BYTES,
+    strategy=Levelled(tables=2, level_bytes=32 * 1024, table_bytes=16 * 1024),
+    raft=RaftOptions(max_batch_bytes=4 * 1024),
+)
+"""Small segments and memtables, so that a second of writing fills dozens of them."""
+
+ROUNDS = 4
+
+# ── a rule for dropping segments ────────────────────────────────────────────────────────────────
+
+Rule = Callable[[Segment, Marks, list[int], int], bool]
+"""``may_drop(segment, marks, matches, retained)``."""
+
+
+class Trial(NamedTuple):
+    """A world to try a rule in: what it ``says``, and what is wrong with what came of it."""
+
+    says: str
+    run: Callable[[Rule], str]
+
+
+def ruled(rule: Rule | None) -> type[Replica]:
+    """Return members that cut their logs by ``rule``, by their own if it is ``None``.
+
+    They look after a snapshot in flight themselves.  They raise :class:`~kvraft.course.lesson.Wrong` where
+    a rule gives no answer, or would remove the file that is being written.
+    """
+    if rule is None:
+        return Replica
+    asked = rule
+
+    class Ruled(Replica):
+        def may_drop(self, segment: Segment) -> bool:
+            answer = asked(segment, self.marks, matches_of(self), retained_from(self, segment))
+            if not isinstance(answer, bool):
+                raise Wrong(f"gives {answer!r}: give True or False")
+            if answer and not segment.sealed:
+                raise Wrong(
+                    "lets the active segment go: it is being written, and has an end only when it "
+                    "is sealed"
+                )
+            flying = [h for h in self.holds() if h.holder.startswith("snapshot for ")]
+            return answer and not any(hold.needs <= segment.high for hold in flying)
+
+    return Ruled
+
+
+def matches_of(replica: Replica) -> list[int]:
+    """Return through which index each other member has the log, as far as ``replica`` knows.
+
+    Left out is who cannot be helped by the log any more, and is sent a snapshot.  One that does not
+    lead knows one number for all.
+    """
+    if replica.raft.role is not Role.LEADER:
+        return [replica.raft.replicated]
+    base = replica.wal.base.index
+    return [
+        max(follower.match, base)
+        for follower in replica.raft.followers.values()
+        if follower.reach > base
+    ] or [replica.wal.last_index]
+
+
+def retained_from(replica: Replica, segment: Segment) -> int:
+    """Return the bytes of sealed log from ``segment`` on."""
+    return sum(s.size for s in replica.wal.segments if s.sealed and s.id >= segment.id)
+
+
+def check_may_drop(rule: Rule) -> None:
+    """Print whether members that cut their logs by ``rule`` lose nothing, and keep no more."""
+    empty = Segment(1, 1, 1, 8, 1024, sealed=True)
+    if unanswered(lambda: rule(empty, Marks(1, 0, 0, 0, 8), [8, 8], 1024)):
+        return
+    for trial in TRIALS:
+        wrong = judge(trial, rule)
+        if wrong:
+            print(f"Not yet. {trial.says}: {wrong}")
+            return
+    print(
+        f"Right. In {len(TRIALS)} situations, the last of them {ROUNDS} runs full of crashes, no "
+        "write was lost, no snapshot was sent needlessly, and no log was kept for ever."
+    )
+
+
+def judge(trial: Trial, rule: Rule) -> str:
+    """Return what is wrong with what came of ``rule`` in ``trial``, ``""`` if nothing is."""
+    try:
+        return trial.run(rule)
+    except Wrong as error:
+        return f"your rule {error}."
+    except BadInput as error:
+        return f"a member cannot go on, for it still needs entries that are gone ({error})."
+    except Damage as error:
+        return (
+            "after a crash a member cannot start, for rows are gone that were neither in a table "
+            f"nor in the log any more ({error})."
+        )
+    except TimedOut:
+        return "the cluster cannot go on: nobody leads, or a member never catches up."
+    except KvraftError as error:
+        return f"the cluster stopped: {error}."
+    except Exception as error:
+        return f"your rule raised {error_text(error)}."
+
+
+class _Run:
+    """A world whose members cut their logs by ``rule``, and what was written to it."""
+
+    def __init__(self, rule: Rule | None, seed: int = 9) -> None:
+        self.world = World(3, seed=seed, options=LIMITS, replica=ruled(rule))
+        self.written: dict[bytes, bytes] = {}
+
+    def write(self, count: int, keys: int = KEYS) -> None:
+        self.written |= write(self.world, count, keys=keys)
+
+    def lose_one(self, writes: int) -> str:
+        """Crash a follower, and write on without it; return its name."""
+        away = a_follower(self.world)
+        self.world.crash(away)
+        self.write(writes)
+        return away
+
+    def crash_all(self) -> None:
+        for name in self.world.members:
+            self.world.crash(name)
+        for name in self.world.members:
+            self.world.restart(name)
+        self.write(1)
+
+    def lost(self) -> str:
+        """Return which of the values that were written is missing on a running member."""
+        self.world.settle()
+        for name, replica in self.world.replicas.items():
+            for key, value in self.written.items():
+                if replica.tree.get(key) != value:
+                    return f"{name} has lost what was written to {key.decode()}."
+        return ""
+
+    def sealed_bytes(self) -> int:
+        """Return how much sealed log the running member holds that has most."""
+        return max(map(_sealed_bytes, self.world.replicas.values()))
+
+
+def _sealed_bytes(replica: Replica) -> int:
+    return sum(segment.size for segment in replica.wal.segments if segment.sealed)
+
+
+def _crash(rule: Rule) -> str:
+    run = _Run(rule)
+    run.write(130)
+    run.crash_all()
+    return run.lost()
+
+
+def _few_keys(rule: Rule) -> str:
+    run = _Run(rule)
+    run.write(150, keys=4)
+    run.crash_all()
+    return run.lost()
+
+
+def _back_in_time(rule: Rule) -> str:
+    run = _Run(rule)
+    run.write(110)
+    away = run.lose_one(70)
+    run.world.restart(away)
+    return run.lost() or _needless(run, away)
+
+
+def _needless(run: _Run, away: str) -> str:
+    if not run.world.trace.of(SnapshotTaken):
+        return ""
+    return (
+        f"{away} came back, the log since then was well within the budget, and yet it had to be "
+        "sent a snapshot: what it lacks must stay."
+    )
+
+
+def _another_leader(rule: Rule) -> str:
+    run = _Run(rule)
+    world = run.world
+    run.write(110)
+    away = run.lose_one(70)
+    other = next(name for name in world.replicas if name != world.leader())
+    world.transfer(other)
+    world.run_until(lambda: world.leader() == other)
+    world.restart(away)
+    run.write(1)
+    return run.lost() or _needless(run, away)
+
+
+def _away_for_good(rule: Rule) -> str:
+    run = _Run(rule)
+    run.write(110)
+    away = run.lose_one(20)
+    most = 0
+    for _ in range(14):
+        run.write(20)
+        most = max(most, run.sealed_bytes())
+    if most > RETAIN_BYTES + 4 * LIMITS.segment_bytes:
+        return (
+            f"a member held {most:,} bytes of sealed log. Log behind an absent member's back is "
+            f"kept only while no more than {RETAIN_BYTES:,} bytes are retained."
+        )
+    run.world.restart(away)
+    return run.lost()
+
+
+def _at_rest(rule: Rule) -> str:
+    run = _Run(rule)
+    run.write(100)
+    while any(r.wal.segments[-1].high >= r.wal.segments[-1].first for r in _all(run)):
+        run.write(1)  # until all newest segments are empty
+    run.world.settle()
+    for replica in _all(run):
+        replica.tree.freeze()
+    run.world.run_for(200)  # flushes and cuts are done, and heartbeats told what is on all members
+    for replica in _all(run):
+        left = [segment for segment in replica.wal.segments if segment.sealed]
+        if left:
+            plural = "" if len(left) == 1 else "s"
+            return (
+                f"all members hold entries 1 to {replica.marks.last}, in tables, too; and yet "
+                f"{replica.member} still has {len(left)} sealed segment{plural}, the last one "
+                f"through entry {left[-1].high}."
+            )
+    return run.lost()
+
+
+def _all(run: _Run) -> list[Replica]:
+    return list(run.world.replicas.values())
+
+
+def _by_chance(rule: Rule) -> str:
+    for seed in range(ROUNDS):
+        random = Random(f"truncation/{seed}")
+        run = _Run(rule, seed)
+        run.write(20)
+        for _ in range(7):
+            name = random.choice(run.world.members)
+            run.world.crash(name)
+            if random.random() < 0.7:
+                run.write(random.randrange(5, 60))
+            run.world.restart(name)
+            if random.random() < 0.5:
+                run.write(random.randrange(1, 20))
+        run.crash_all()
+        lost = run.lost()
+        if lost:
+            return lost
+    return ""
+
+
+TRIALS = (
+    Trial("All members crash in the middle of their work", _crash),
+    Trial("The same four keys are overwritten 150 times, and all members crash", _few_keys),
+    Trial("A follower is away while 70 entries are written", _back_in_time),
+    Trial("Another member leads when a follower comes back", _another_leader),
+    Trial("A follower is away for good", _away_for_good),
+    Trial("Nothing is left to do", _at_rest),
+    Trial("Members come and go by chance", _by_chance),
+)
+
+# ── a budget ────────────────────────────────────────────────────────────────────────────────────
+
+BREAK_MILLIS = 800
+"""How long a restart takes: who is back by then should need no snapshot."""
+LOG_BYTES = 28 * 1024
+"""How much sealed log the leader's disk has room for."""
+
+
+def check_retain_bytes(retain_bytes: Any) -> None:
+    """Print whether this budget spares a restart the snapshot, and the disk a flood of log."""
+    if retain_bytes is UNANSWERED:
+        print("Not answered yet: put your answer in place of the three dots.")
+        return
+    if not isinstance(retain_bytes, int) or isinstance(retain_bytes, bool) or retain_bytes < 0:
+        print("Not yet. A budget is a whole number of bytes, 0 or more.")
+        return
+    snapshots = after_a_break(retain_bytes)
+    if snapshots:
+        print(
+            f"Not yet. After {BREAK_MILLIS} ms the follower came back and had to be sent a "
+            f"snapshot: {retain_bytes:,} bytes are less log than was written meanwhile."
+        )
+        return
+    most = log_while_away(retain_bytes)
+    if most > LOG_BYTES:
+        print(
+            f"Not yet. While a follower was away for long, the leader held {most:,} bytes of "
+            f"sealed log, and there is room for {LOG_BYTES:,}."
+        )
+        return
+    print(
+        f"Right. A follower that is back within {BREAK_MILLIS} ms needs no snapshot, and the "
+        f"leader never held more than {most:,} bytes of sealed log."
+    )
+
+
+def after_a_break(retain_bytes: int) -> int:
+    """Return how many snapshots are sent to a follower that is away for a short while."""
+    world = _budgeted(retain_bytes)
+    away = a_follower(world)
+    world.crash(away)
+    write_for(world, BREAK_MILLIS)
+    world.restart(away)
+    world.settle()
+    return len(world.trace.of(SnapshotTaken))
+
+
+def log_while_away(retain_bytes: int) -> int:
+    """Return the most bytes of sealed log on the leader while a follower is away for long."""
+    world = _budgeted(retain_bytes)
+    leader = world.replicas[world.leader() or ""]
+    world.crash(a_follower(world))
+    most = 0
+    for _ in range(60):
+        write_for(world, BREAK_MILLIS // 10)
+        most = max(most, _sealed_bytes(leader))
+    return most
+
+
+def _budgeted(retain_bytes: int) -> World:
+    options = Options(
+        memtable_bytes=LIMITS.memtable_bytes,
+        segment_bytes=LIMITS.segment_bytes,
+        retain_bytes=retain_bytes,
+        strategy=LIMITS.strategy,
+        raft=LIMITS.raft,
+    )
+    world = World(3, seed=9, options=options)
+    write(world, 110)
+    return world

@@ -1,0 +1,312 @@
+"""The disk that is a directory of the operating system.
+
+A directory belongs to one process.  Another one that opens it is refused by the lock file, and so
+is the child of a fork, which gets copies of everything open without asking: in it each disk, and
+what was opened on it (:func:`belongs_here`), refuses all further use, lets go of its files without
+writing to them, and leaves the lock to its parent.  That is done once, at the fork, so it costs the
+calls nothing; it takes Python's own ways to fork (``os.fork``, ``multiprocessing``).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from threading import RLock
+from typing import NoReturn, Protocol
+from weakref import WeakSet
+
+from kvraft.disk.disk import Disk, copy
+from kvraft.errors import BadInput, Locked, WrongType
+
+LOCK = "LOCK"
+OPEN_FILES = 128
+"""How many files a :class:`RealDisk` holds open: some systems allow a process no more than 256."""
+
+
+class Owned(Protocol):
+    """What must not be used by a process that did not open it."""
+
+    def disown(self, why: str) -> None:
+        """Refuse all further use with ``why``, and touch no file: called in the child of a fork."""
+
+
+_owned: WeakSet[Owned] = WeakSet()
+
+
+def belongs_here(thing: Owned, disk: Disk) -> None:
+    """Let ``thing``, which was opened on ``disk``, refuse to be used in a child of this process.
+
+    A disk in memory is copied by a fork and shared with nobody: what is on it may be used on.
+    """
+    if isinstance(disk, RealDisk):
+        _owned.add(thing)
+
+
+def _disown_all() -> None:
+    why = (
+        f"this was opened by process {os.getppid()}, of which process {os.getpid()} is a fork: "
+        "open it in the process that uses it, after the fork and in one at a time"
+    )
+    for thing in list(_owned):
+        thing.disown(why)
+    _owned.clear()
+
+
+if hasattr(os, "register_at_fork"):  # where there is none, there is no fork
+    os.register_at_fork(after_in_child=_disown_all)
+
+
+class RealDisk:
+    """A directory of the operating system, made if missing, locked against a second process.
+
+    It may be used by several threads, and by no process but the one that made it.
+
+    It may hold more files than a process can open: those used last stay open, ``OPEN_FILES`` at the
+    most.  A file with unsynced bytes is not closed for that, since the system tells of a failed
+    write whoever has the file open then, and perhaps nobody who opens it later.
+
+    Raises :class:`~kvraft.errors.Locked` if another process holds it, and
+    :class:`~kvraft.errors.BadInput` if ``path`` is not a directory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise BadInput(f"{self.path} is not a directory") from None
+        self._mutex = RLock()  # or a thread would close the file that another one reads
+        self._forked = ""  # why this process may not use it, if it is the child of one that may
+        self._open: OrderedDict[str, int] = OrderedDict()  # the one used last is at the end
+        self._unsynced: dict[str, None] = {}  # names of open files with bytes nobody synced yet
+        self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            lock(self._lock)
+        except OSError:
+            os.close(self._lock)
+            raise Locked(f"{self.path} is in use by another process") from None
+        belongs_here(self, self)
+
+    def names(self) -> list[str]:
+        """Return the names of all files, sorted; the lock file is not one of them."""
+        self._check_owned()
+        with os.scandir(self.path) as found:
+            return sorted(f.name for f in found if f.is_file() and f.name != LOCK)
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes."""
+        self._check_owned()
+        return (self.path / name).stat().st_size
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer where the file ends before."""
+        if length is None:
+            length = max(self.size(name) - offset, 0)
+        with self._mutex:
+            return pread(self._descriptor(name), length, offset)
+
+    def create(self, name: str) -> None:
+        """Make an empty file."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY
+        with self._mutex:
+            self._keep(name, lambda: os.open(self.path / name, flags, 0o644))
+
+    def append(self, name: str, data: bytes) -> None:
+        """Write all of ``data`` at the end: a short write of the system is continued."""
+        with self._mutex:
+            descriptor = self._descriptor(name)
+            self._unsynced[name] = None
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, memoryview(data)[written:])
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut a file down to its first ``size`` bytes."""
+        with self._mutex:
+            os.truncate(self._descriptor(name), size)
+
+    def sync(self, name: str) -> None:
+        """Make the bytes of a file, and the size needed to read them, durable."""
+        with self._mutex:
+            _datasync(self._descriptor(name))
+            self._unsynced.pop(name, None)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, atomically."""
+        with self._mutex:
+            self._check_owned()
+            self._let_go(old)
+            self._let_go(new)
+            os.replace(self.path / old, self.path / new)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        with self._mutex:
+            self._check_owned()
+            self._let_go(name)
+            os.remove(self.path / name)
+
+    def link(self, name: str, target: Disk) -> None:
+        """Make a hard link on ``target``, or a synced copy where the system cannot."""
+        self._check_owned()
+        if isinstance(target, RealDisk):
+            target._check_owned()
+            try:
+                os.link(self.path / name, target.path / name)
+            except (FileExistsError, FileNotFoundError):
+                raise
+            except OSError as error:  # another file system, or one without links
+                if error.errno in (errno.EIO, errno.ENOSPC, errno.EROFS):
+                    raise
+            else:
+                return
+        copy(self, name, target)
+
+    def sync_dir(self) -> None:
+        """Make the directory itself durable; Windows has no such call and needs none."""
+        if sys.platform == "win32":
+            return
+        with self._mutex:
+            self._check_owned()
+            descriptor = self._spare(lambda: os.open(self.path, os.O_RDONLY))
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def forget(self, name: str) -> None:
+        """Let go of the pages that the system holds of a file; not every system can be told to."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor(name), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def identity(self, name: str) -> str:
+        """Return the number of the file on its file system, which a copy does not share."""
+        self._check_owned()
+        number = (self.path / name).stat().st_ino
+        return str(number) if number else ""
+
+    def free(self) -> int | None:
+        """Return what the file system has left."""
+        self._check_owned()
+        return shutil.disk_usage(self.path).free
+
+    def close(self) -> None:
+        """Close every file and release the lock."""
+        with self._mutex:
+            for name in list(self._open):
+                self._let_go(name)
+            if self._lock >= 0:
+                os.close(self._lock)  # which unlocks it, unless a child of a fork has it open, too
+                self._lock = -1
+
+    def disown(self, why: str) -> None:
+        """Refuse all further use, and close this process's copies of what is open.
+
+        No more: to unlock the file here would unlock it for the parent, and to keep it open would
+        keep it locked when the parent has closed it.
+        """
+        self._mutex = RLock()  # who held the old one is a thread of the parent
+        self._forked = why
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: the numbers of open files mean others elsewhere."""
+        what = f"a disk cannot be copied or sent to another process: open {self.path} there instead"
+        raise WrongType(what)
+
+    def _check_owned(self) -> None:
+        if self._forked:
+            raise Locked(f"{self.path}: {self._forked}")
+
+    def _descriptor(self, name: str) -> int:
+        descriptor = self._open.get(name)
+        if descriptor is None:
+            flags = os.O_RDWR | os.O_APPEND | _BINARY
+            return self._keep(name, lambda: os.open(self.path / name, flags))
+        self._open.move_to_end(name)
+        return descriptor
+
+    def _keep(self, name: str, open_file: Callable[[], int]) -> int:
+        """Open a file and hold it open, letting go of the one unused for longest if need be."""
+        self._check_owned()
+        if len(self._open) >= OPEN_FILES:
+            self._let_go_oldest()
+        descriptor = self._open[name] = self._spare(open_file)
+        return descriptor
+
+    def _spare(self, open_file: Callable[[], int]) -> int:
+        """Open a file, at the cost of those held open where the system allows no more."""
+        while True:
+            try:
+                return open_file()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._let_go_oldest():
+                    raise
+
+    def _let_go_oldest(self) -> bool:
+        """Close the synced file that was unused for longest; return whether there was one."""
+        for name in self._open:
+            if name not in self._unsynced:
+                self._let_go(name)
+                return True
+        return False
+
+    def _let_go(self, name: str) -> None:
+        self._unsynced.pop(name, None)
+        if name in self._open:
+            os.close(self._open.pop(name))
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+def open_to_read(path: str | os.PathLike[str]) -> int:
+    """Return the descriptor of a file, opened without any right to write."""
+    return os.open(path, os.O_RDONLY | _BINARY)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _datasync = os.fsync
+
+    def lock(descriptor: int) -> None:
+        """Keep every other process from locking this file; ``OSError`` if one has."""
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        """Return ``length`` bytes of an open file from ``offset`` on, fewer where it ends."""
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        parts: list[bytes] = []
+        while length > 0 and (part := os.read(descriptor, length)):
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
+
+else:
+    import fcntl
+
+    if sys.platform == "darwin":
+
+        def _datasync(descriptor: int) -> None:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync leaves bytes in the drive's cache
+    else:
+        _datasync = os.fdatasync
+
+    def lock(descriptor: int) -> None:
+        """Keep every other process from locking this file; ``OSError`` if one has."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        """Return ``length`` bytes of an open file from ``offset`` on, fewer where it ends."""
+        data = os.pread(descriptor, length, offset)
+        while len(data) < length and (
+            part := os.pread(descriptor, length - len(data), offset + len(data))
+        ):
+            data += part
+        return data

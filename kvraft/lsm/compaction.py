@@ -1,0 +1,271 @@
+"""Compaction: which tables to merge, and the merge.
+
+Flushes only ever add tables.  Every read would have to ask more and more of them, and what was
+overwritten or deleted would stay for ever; so tables are merged, in slices, while nobody waits.
+
+**Which** tables is a matter of taste, and behind one seam, :class:`Strategy`:
+
+- :class:`Levelled`: each level is one sorted run, ten times the size of the one above.  Few tables
+  to ask and little space wasted, at the price of rewriting (LevelDB, RocksDB).
+- :class:`Tiered`: tables of about the same size are merged into one larger table.  Little is
+  rewritten, at the price of more tables to ask and more space (Cassandra; Bigtable's merging
+  compaction).
+
+**The merge** (:func:`compact`) is the same for both.
+
+Invariants:
+
+- What a reader sees never changes, whatever is merged with whatever.
+- A tombstone goes only if no table outside the merge may hold anything older of its key; a range
+  delete only if that is so for its whole range, and nobody reads at an earlier time.
+- Spans of the tables that come out do not overlap: a range delete is clipped where one ends.
+- Inputs stay as they are until the manifest says otherwise.
+
+Sources: LevelDB impl.md (compactions); Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020,
+§2.2 (levelling, tiering); RocksDB (least overlap first, compensated sizes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+from kvraft.disk.disk import Disk
+from kvraft.errors import WrongType
+from kvraft.inputs import number, shown, whole
+from kvraft.lsm.merge import Droppable, Keep, merge, retain
+from kvraft.range_tombstones import RangeTombstones
+from kvraft.record import Timestamp
+from kvraft.sstable.format import hull
+from kvraft.sstable.properties import TableInfo, span_of
+from kvraft.sstable.reader import Table
+from kvraft.sstable.writer import Format, TableWriter
+
+# ── which tables ────────────────────────────────────────────────────────────────────────────────
+
+
+class Task(NamedTuple):
+    """What to do: merge ``inputs`` into tables of ``level``, each of about ``table_bytes``.
+
+    With ``move`` their spans do not overlap: they only change level, and nothing is rewritten.
+    """
+
+    inputs: tuple[TableInfo, ...]
+    level: int
+    table_bytes: int
+    move: bool = False
+
+
+class Strategy(Protocol):
+    """Decides what to merge next."""
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return what to do to these live tables, ``None`` if they are fine as they are.
+
+        They are in the order of :func:`~kvraft.sstable.properties.read_order`.  What it returns must bring
+        the tables nearer to a state in which it returns ``None``.
+        """
+
+
+def check_strategy(value: object) -> None:
+    """Raise :class:`~kvraft.errors.WrongType` for what is not a :class:`Strategy`."""
+    if isinstance(value, type) or not callable(getattr(value, "pick", None)):
+        raise WrongType(f"strategy must be a kvraft.lsm.compaction.Strategy, not {shown(value)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Levelled:
+    """Each level one sorted run, ``fanout`` times the size of the one above it.
+
+    Level 0 is full with ``tables`` tables, level 1 with ``level_bytes``.
+    """
+
+    tables: int = 4
+    level_bytes: int = 10 << 20
+    fanout: int = 10
+    table_bytes: int = 2 << 20
+
+    def __post_init__(self) -> None:
+        """Raise ``BadInput`` for options that make no sense."""
+        for name in ("tables", "level_bytes", "table_bytes"):
+            whole(getattr(self, name), name, least=1)
+        whole(self.fanout, "fanout", least=2)
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return the work of the level that is fullest beyond its limit, if any is."""
+        levels = {table.level for table in tables}
+        fullness = {level: self._fullness(level, tables) for level in levels}
+        level = max(sorted(levels), key=fullness.__getitem__, default=0)
+        if fullness.get(level, 0) < 1:
+            return None
+        if level == 0:
+            chosen = [table for table in tables if table.level == 0]
+        else:
+            chosen = [_least_overlap(level, tables)]
+        below = _overlapping(tables, level + 1, *span_of(chosen))
+        move = not below and disjoint(chosen)
+        return Task((*chosen, *below), level + 1, self.table_bytes, move)
+
+    def _fullness(self, level: int, tables: Sequence[TableInfo]) -> float:
+        here = [table for table in tables if table.level == level]
+        if level == 0:
+            return len(here) / self.tables
+        # One table is never too much: there is nothing to be won from pushing it down for ever.
+        limit: int = self.level_bytes * self.fanout ** (level - 1)
+        row = _row_below(level, tables)
+        return sum(_weight(table, row) for table in here) / limit if len(here) > 1 else 0.0
+
+
+def _least_overlap(level: int, tables: Sequence[TableInfo]) -> TableInfo:
+    """Return the table that drags the fewest bytes of the next level along for what it weighs.
+
+    So each byte that is rewritten makes the most room (RocksDB, kMinOverlappingRatio).
+    """
+    row = _row_below(level, tables)
+
+    def cost(table: TableInfo) -> float:
+        below = _overlapping(tables, level + 1, table.start, table.stop)
+        return sum(each.size for each in below) / _weight(table, row)
+
+    return min((table for table in tables if table.level == level), key=cost)
+
+
+def _weight(table: TableInfo, row: float) -> float:
+    """Return the bytes of ``table`` and those that its tombstones hide, a ``row`` each.
+
+    By their own bytes, tables of tombstones would be the last to move, and what they hide would
+    pile up (RocksDB, compensated sizes).
+    """
+    return table.size + table.tombstones * row
+
+
+def _row_below(level: int, tables: Iterable[TableInfo]) -> float:
+    """Return the mean size of a row on the level below ``level``, 0 if there is none."""
+    below = [table for table in tables if table.level == level + 1]
+    return sum(table.size for table in below) / max(1, sum(table.rows for table in below))
+
+
+@dataclass(frozen=True, slots=True)
+class Tiered:
+    """Every table a sorted run of its own; ``tables`` of about the same size become one.
+
+    Of the same size is the next older one if it is no larger than ``ratio`` times all those before
+    it together, divided by their number.
+    """
+
+    tables: int = 4
+    ratio: float = 1.5
+
+    def __post_init__(self) -> None:
+        """Raise ``BadInput`` for options that make no sense."""
+        whole(self.tables, "tables", least=2)
+        number(self.ratio, "ratio", least=1)
+
+    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+        """Return the newest group of neighbours in age that are of about the same size."""
+        runs = list(tables)
+        for first in range(len(runs) - self.tables + 1):
+            group = runs[first : first + 1]
+            for table in runs[first + 1 :]:
+                if table.size * len(group) > self.ratio * sum(each.size for each in group):
+                    break
+                group.append(table)
+            if len(group) >= self.tables:
+                return Task(tuple(group), 0, 1 << 62)
+        return None
+
+
+def everything(tables: Sequence[TableInfo], strategy: Strategy) -> Task | None:
+    """Return the task that merges all ``tables`` for good, ``None`` if there is nothing to merge.
+
+    The result lies where ``strategy`` would leave it: on the deepest level, or in one table.
+    """
+    if not tables:
+        return None
+    if not isinstance(strategy, Levelled):
+        return Task(tuple(tables), 0, 1 << 62)
+    level = max(1, *(table.level for table in tables))
+    size = sum(table.size for table in tables)
+    while size >= strategy.level_bytes * strategy.fanout ** (level - 1):
+        level += 1
+    return Task(tuple(tables), level, strategy.table_bytes)
+
+
+def _overlapping(
+    tables: Iterable[TableInfo], level: int, start: bytes, stop: bytes
+) -> list[TableInfo]:
+    return [table for table in tables if table.level == level and table.overlaps(start, stop)]
+
+
+def disjoint(tables: Sequence[TableInfo]) -> bool:
+    """Return whether no two of ``tables`` may hold the same key."""
+    ordered = sorted(tables, key=lambda table: table.start)
+    return not any(before.overlaps(t.start, t.stop) for before, t in pairwise(ordered))
+
+
+# ── the merge ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Merged(NamedTuple):
+    """What a merge made: tables, not yet live, and how many tombstones went for good."""
+
+    tables: tuple[TableInfo, ...]
+    tombstones: int
+
+
+def compact(
+    disk: Disk,
+    inputs: Sequence[Table],
+    others: Sequence[TableInfo],
+    keep: Keep,
+    take_number: Callable[[], int],
+    *,
+    owner: str,
+    form: Format,
+    table_bytes: int,
+) -> Generator[None, None, Merged]:
+    """Merge ``inputs`` in slices; ``others`` are all live tables besides them.
+
+    Each table that comes out is durable.  A job that is dropped half-way leaves files that nobody
+    knows of.  Raises what reading raises, ``Damage`` above all: nothing unsound is ever rewritten.
+    """
+    ranges = RangeTombstones(row for t in inputs if t.ranges is not None for row in t.ranges.rows())
+    may_go = droppable([table.info for table in inputs], others)
+
+    def hides(start: bytes, stop: bytes, timestamp: Timestamp) -> bool:
+        return any(o.min_timestamp < timestamp and o.overlaps(start, stop) for o in others)
+
+    left = RangeTombstones(ranges.lasting(keep.needs, hides))
+    outputs: list[TableInfo] = []
+    reach = hull(table.reach for table in inputs)
+    writer = TableWriter(disk, take_number(), owner, form, reach)
+    start = b""  # where the span of the table that is being written may begin
+    rows_in = rows_out = 0
+    for chunk in merge(table.load_chunks() for table in inputs):
+        kept = retain(chunk, keep, ranges or None, may_go)
+        rows_in += sum(row[2] is None for row in chunk)
+        rows_out += sum(row[2] is None for row in kept)
+        if kept and writer.size >= table_bytes:
+            info = yield from writer.finish(left.rows(start, kept[0][0]))
+            outputs += [info] if info else []
+            writer, start = TableWriter(disk, take_number(), owner, form, reach), kept[0][0]
+        if kept:
+            writer.add(kept)
+        yield
+    info = yield from writer.finish(left.rows(start))
+    outputs += [info] if info else []
+    return Merged(tuple(outputs), rows_in - rows_out)
+
+
+def droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Droppable:
+    """Return the rule by which a tombstone may go: nothing older of its key is anywhere else."""
+    span = span_of(inputs)
+    newest = max(table.max_timestamp for table in inputs)
+    near = [other for other in others if other.overlaps(*span) and other.min_timestamp < newest]
+
+    def may_go(key: bytes, timestamp: Timestamp) -> bool:
+        return not any(other.min_timestamp < timestamp and other.covers(key) for other in near)
+
+    return may_go

@@ -1,0 +1,131 @@
+"""Levels: the live tables as they are read.
+
+::
+
+    level 0   [c────────q] [a───────k] [e─────────z]      newest first; spans may overlap
+    level 1   [a──d] [e────h] [i──────p] [q─────z]        one sorted run: spans never overlap
+    level 2   [a─b] [c──d] [e─f] [g───────────m] …        one sorted run, older than level 1
+
+A key lies in any number of tables of level 0, and in one table at most of each deeper level.
+
+Invariants:
+
+- What is here never changes: a flush or a compaction makes new levels, and readers of the old ones
+  go on with what they have.
+- Files of tables that are live no more are removed when nobody reads their levels.
+
+Source: LevelDB impl.md (levels), version_set (versions).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
+from weakref import WeakSet
+
+from kvraft.errors import Damage
+from kvraft.lsm.merge import Chunk
+from kvraft.lsm.snapshot import TreeSnapshot
+from kvraft.sstable.block import Block
+from kvraft.sstable.properties import read_order, span_of
+from kvraft.sstable.reader import Table
+
+
+class Level:
+    """One sorted run of tables whose spans do not overlap; ``plain`` if each of them is."""
+
+    def __init__(self, tables: Iterable[Table]) -> None:
+        """Take ``tables``, ordered by their spans."""
+        self.tables = tuple(tables)
+        self.plain = all(table.plain for table in self.tables)
+        self._starts = [table.info.start for table in self.tables]
+        self._span = span_of(table.info for table in self.tables)
+
+    def overlaps(self, start: bytes, stop: bytes) -> bool:
+        """Return whether a key from ``start`` to ``stop`` (``b""``: no end) may be here."""
+        return start < (self._span[1] or start + b"\0") and (not stop or self._span[0] < stop)
+
+    def blocks_from(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[Block]:
+        """Yield the blocks that may have rows with ``start <= key < stop``: see ``Table``."""
+        first = max(0, bisect_right(self._starts, start) - 1)
+        end = len(self.tables) if stop is None else bisect_left(self._starts, stop)
+        for at in range(end - 1, first - 1, -1) if reverse else range(first, end):
+            yield from self.tables[at].blocks_from(start, stop, reverse=reverse)
+
+    def chunks(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[Chunk]:
+        """Yield the rows with ``start <= key < stop`` block by block, each in ascending order."""
+        for block in self.blocks_from(start, stop, reverse=reverse):
+            yield block.rows(start, stop)
+
+
+class Levels:
+    """The tables of a tree at one moment, in the order in which they are read.
+
+    ``newest`` is the highest timestamp in any of them, -1 if there are no tables; ``numbers`` are
+    those of the tables, ``ranged`` the tables with range tombstones.  ``readers`` counts open scans
+    and views, ``snapshots`` are those that somebody still holds.
+    """
+
+    def __init__(self, tables: Iterable[Table] = ()) -> None:
+        by_number = {table.info.number: table for table in tables}
+        infos = read_order(table.info for table in by_number.values())
+        self.readers = 0
+        self.snapshots: WeakSet[TreeSnapshot] = WeakSet()
+        self.tables = tuple(by_number[info.number] for info in infos)
+        self.numbers = frozenset(by_number)
+        self.newest = max((info.max_timestamp for info in infos), default=-1)
+        runs = [list(run) for _, run in groupby(self.tables, lambda table: table.info.level)]
+        begin = 1 if runs and runs[0][0].info.level == 0 else 0
+        self.unsorted = tuple(runs[0]) if begin else ()
+        self.deeper = tuple(Level(run) for run in runs[begin:])
+        self._bounds, self._guide = _guide(self.tables)
+        self.ranged = tuple(table for table in self.tables if table.ranges is not None)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody still reads them."""
+        return self.readers > 0 or len(self.snapshots) > 0
+
+    def candidates(self, key: bytes) -> tuple[Table, ...]:
+        """Return the tables whose spans cover ``key``: level 0 newest first, then down."""
+        return self._guide[bisect_right(self._bounds, key) - 1]
+
+    def runs(self, start: bytes, stop: bytes | None) -> list[Table | Level]:
+        """Return the sorted runs that may have rows with ``start <= key < stop``."""
+        end = stop or b""
+        found: list[Table | Level] = [t for t in self.unsorted if t.info.overlaps(start, end)]
+        return found + [level for level in self.deeper if level.overlaps(start, end)]
+
+    def check(self) -> None:
+        """Raise ``Damage`` if spans of a level overlap that must not."""
+        for level in self.deeper:
+            for before, table in pairwise(level.tables):
+                if before.info.overlaps(table.info.start, table.info.stop):
+                    what = f"overlaps {before.name} on level {table.info.level}"
+                    raise Damage(table.name, 0, what)
+
+
+def _guide(tables: Sequence[Table]) -> tuple[list[bytes], list[tuple[Table, ...]]]:
+    """Return where spans start or stop, and which tables cover the keys from each such place on.
+
+    One bisection then tells all that a key may be in, on however many levels.  One on each level
+    would be plainer; with three levels it was measured to take 1.1 µs a get instead of 0.3, which
+    is a ninth of what a get takes.
+    """
+    places: dict[bytes, tuple[list[int], list[int]]] = {b"": ([], [])}  # who starts, who stops
+    for rank, table in enumerate(tables):
+        places.setdefault(table.info.start, ([], []))[0].append(rank)
+        if table.info.stop:
+            places.setdefault(table.info.stop, ([], []))[1].append(rank)
+    bounds, guide = sorted(places), []
+    covering: list[int] = []  # ranks, in order
+    for bound in bounds:
+        starting, stopping = places[bound]
+        covering = sorted([rank for rank in covering if rank not in stopping] + starting)
+        guide.append(tuple(tables[rank] for rank in covering))
+    return bounds, guide

@@ -1,0 +1,288 @@
+"""The manifest: which tables are live, and how far into the log they reach.  Changes are atomic.
+
+It is a log of edits in the framing of ``disk/frame.py``, payloads in JSON.  One file of it counts, the
+one whose name ``CURRENT`` holds::
+
+    CURRENT             MANIFEST-000007
+    "MANIFEST-000007\\n"  ┌────────┬────────────┬──────┬──────┬──────┬──────┐
+                         │ header │ whole state│ edit │ mark │ edit │ mark │ …
+                         └────────┴────────────┴──────┴──────┴──────┴──────┘
+
+- **header** (kind 1): format version and owner, with a seed that every manifest shares, so that a
+  foreign one is recognised as such; later frames are seeded with the file's name and its owner;
+- **edit** (kind 2): tables added and removed (one that is both moves to another level), the flushed
+  mark and whether an installed snapshot set it, the highest timestamp, the horizon, the next file
+  number, and how far the log on the same disk was synced then.  The whole state is an edit to an
+  empty one;
+- **mark** (kind 3): empty, and not synced.  Its *synced* field vouches for the edit before it, so
+  that damage to an edit that was committed is never taken for a torn write.
+
+Every open writes a new manifest with the whole state, so that nobody ever appends behind bytes of
+unknown standing, such as those of an edit whose sync failed.  So does a manifest that grew long.
+
+Invariants:
+
+- A manifest counts from the moment ``CURRENT`` is renamed, and has no edits before; the old one is
+  removed for good before the next edit.  Two manifests on a disk never say different things.
+- Nothing follows from an edit, or from a new manifest, before it was synced and read back.
+- Every file number is used once, for a table or for a manifest.
+- An empty disk is a new tree.  Tables without ``CURRENT`` are damage, never an empty tree.
+
+Sources: LevelDB impl.md (manifest, CURRENT); Pebble record (the mark); RocksDB issue 7621 (bytes
+that land although their sync failed).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from kvraft.disk import frame
+from kvraft.disk.disk import Disk, begin, check_written
+from kvraft.disk.disk import replace as replace_file
+from kvraft.disk.filenames import CURRENT, is_manifest, manifest_name, manifest_number, table_number
+from kvraft.errors import BadInput, Damage, DiskFull, Foreign, other_format
+from kvraft.events import Report, TailCut, ignore
+from kvraft.lsm.version_edit import Edit, State, decode_edit, encode_edit
+
+FORMAT = 2
+ROLL_BYTES = 64 << 10
+ROLL_FACTOR = 8
+"""A manifest is written anew when it exceeds both ``ROLL_BYTES`` and so many times what it began
+with: so all of its bytes are in proportion to the state, and so is the work."""
+
+_HEADER, _EDIT, _MARK = 1, 2, 3
+HEADER_SEED = frame.seed_of("MANIFEST")
+
+
+class Manifest:
+    """The live manifest.  ``state`` is what it durably says.
+
+    ``sure`` is false from an edit that failed on: nobody knows whether it holds, until the state is
+    written anew.  So it is of a manifest that was only read.
+    """
+
+    def __init__(self, disk: Disk, owner: str, state: State, *, write: bool = True) -> None:
+        """Write ``state`` to a new manifest and make it the one that counts; unless told not to."""
+        self.state = state
+        self._disk = disk
+        self._owner = owner
+        self._next_file = state.next_file
+        self._name = ""
+        self._seed = 0
+        self._size = self._synced = self._whole = 0  # bytes; the last: those it began with
+        self._unread = b""  # the end of the file that nobody has read back yet
+        self.sure = False
+        if write:
+            self.renew()
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        owner: str,
+        report: Report = ignore,
+        *,
+        read_only: bool = False,
+    ) -> Manifest:
+        """Read the state, or begin an empty one on an empty disk, and write it anew.
+
+        With ``read_only`` nothing is written; nor is it where there is no space, but then the next
+        :meth:`commit` or :meth:`renew` will.
+        Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` as :func:`load`
+        does.  A torn last edit is reported, and gone.
+        """
+        state, torn = _find(disk, owner)
+        if torn is not None:
+            report(torn)
+        used = [number for name in disk.names() if (number := _file_number(name)) is not None]
+        next_file = max(state.next_file, max(used, default=0) + 1)
+        manifest = cls(disk, owner, replace(state, next_file=next_file), write=False)
+        if not read_only:
+            with suppress(DiskFull):
+                manifest.renew()
+        return manifest
+
+    def take_number(self) -> int:
+        """Return a number for a new file: one that no file ever had."""
+        number = self._next_file
+        self._next_file += 1
+        return number
+
+    def commit(self, edit: Edit) -> State:
+        """Make ``edit`` durable and return the new state.
+
+        Raises ``BadInput`` if the edit does not fit the state, and ``OSError`` if the disk fails:
+        then nobody knows whether the edit holds, and the manifest must be opened again; or, if the
+        disk was only full, written anew (:meth:`renew`) before a file goes that the edit needs.
+        """
+        if not self.sure or self._size > max(ROLL_BYTES, ROLL_FACTOR * self._whole):
+            self.renew()
+        state = self.state.after(edit, self._next_file)
+        self.sure = False
+        self._append(_EDIT, encode_edit(edit, self._next_file))
+        self._disk.sync(self._name)
+        check_written(self._disk, self._name, self._size - len(self._unread), self._unread)
+        self._unread = b""
+        self._synced = self._size
+        self._append(_MARK, b"")
+        self.state, self.sure = state, True
+        return state
+
+    def _append(self, kind: int, payload: bytes) -> None:
+        data = frame.encode(kind, payload, synced=self._synced, seed=self._seed)
+        self._disk.append(self._name, data)
+        self._size += len(data)
+        self._unread += data
+
+    def renew(self) -> None:
+        """Write the state to a new file, switch to it, and remove the old one for good."""
+        self._name = manifest_name(self.take_number())
+        self._seed = frame.seed_of(self._name, self._owner)
+        self.state = replace(self.state, next_file=self._next_file)
+        data = _opening(self._name, self._owner, self.state)
+        begin(self._disk, self._name, data)
+        self._disk.sync(self._name)
+        check_written(self._disk, self._name, 0, data)
+        self._disk.sync_dir()
+        replace_file(self._disk, CURRENT, self._name.encode() + b"\n")
+        self._size = self._synced = self._whole = len(data)
+        self._unread = b""
+        for name in self._disk.names():
+            if is_manifest(name) and name != self._name:
+                self._disk.remove(name)
+        self._disk.sync_dir()
+        self.sure = True
+
+
+def load(disk: Disk, owner: str) -> State:
+    """Return what the manifest on ``disk`` says, and write nothing.
+
+    An empty disk has the empty state.  Raises :class:`~kvraft.errors.Damage` if what was committed
+    is not there, and :class:`~kvraft.errors.Foreign` if it has another owner or format.
+    """
+    return _find(disk, owner)[0]
+
+
+def torn_tail(disk: Disk, owner: str) -> TailCut | None:
+    """Return what is torn at the end of the live manifest, if anything; raises as :func:`load`."""
+    return _find(disk, owner)[1]
+
+
+def owner_of(disk: Disk) -> str:
+    """Return whose tree is on ``disk``, as the manifest says that ``CURRENT`` names.
+
+    Raises ``BadInput`` if there is no ``CURRENT``, and ``Damage`` if what it names cannot be read.
+    """
+    if CURRENT not in disk.names():
+        raise BadInput("there is no manifest here that could name its owner")
+    name = disk.read(CURRENT).decode("latin-1").strip()
+    if name not in disk.names():
+        raise Damage(CURRENT, 0, f"names {name!r}, which does not exist")
+    return str(_read_header(name, disk.read(name))[1])
+
+
+def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield where each edit of the manifest ``name`` begins, and what it says, as JSON has it.
+
+    Raises ``Damage`` where the manifest cannot be read on.
+    """
+    data = disk.read(name)
+    _, _, start = _read_header(name, data)
+    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=start)
+    for part in found.frames:
+        if part.kind == _EDIT:
+            try:
+                yield part.offset, json.loads(part.payload)
+            except ValueError:
+                raise Damage(name, part.offset, "an edit is no JSON") from None
+
+
+def _find(disk: Disk, owner: str) -> tuple[State, TailCut | None]:
+    """Return the state on ``disk``, and what is torn at the end of its manifest."""
+    names = disk.names()
+    if CURRENT not in names:
+        _check_new(disk, names, owner)
+        return State(), None
+    line = disk.read(CURRENT)
+    name = line.decode("latin-1").removesuffix("\n")
+    if not line.endswith(b"\n") or not is_manifest(name):
+        what = "is empty" if not line else f"holds {line!r}"
+        raise Damage(CURRENT, 0, f"should be one line with the name of a manifest, but {what}")
+    if name not in names:
+        raise Damage(CURRENT, 0, f"names {name}, which does not exist")
+    return _read(disk, name, owner)
+
+
+def _check_new(disk: Disk, names: list[str], owner: str) -> None:
+    """Raise ``Damage`` unless a disk without ``CURRENT`` never had one."""
+    for name in names:
+        if table_number(name) is not None or (
+            is_manifest(name) and not _holds_nothing(disk, name, owner)
+        ):
+            raise Damage(CURRENT, 0, f"is missing, although there is {name}")
+
+
+def _holds_nothing(disk: Disk, name: str, owner: str) -> bool:
+    """Return whether a manifest is what a crash leaves while the very first one is written.
+
+    That is the empty state, or as many bytes at the most of which nothing can be read.
+    """
+    try:
+        state, _ = _read(disk, name, owner)
+    except Damage:
+        return disk.size(name) <= len(_opening(name, owner, State(next_file=10**6)))
+    return replace(state, next_file=1) == State()
+
+
+def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
+    data = disk.read(name)
+    version, theirs, start = _read_header(name, data)
+    if version != FORMAT:
+        raise other_format(name, version, FORMAT)
+    if theirs != owner:
+        raise Foreign(f"{name} belongs to {theirs!r}, not to {owner!r}")
+    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=start)
+    if not found.frames:
+        raise Damage(name, start, "the state that a manifest begins with is not sound")
+    state = State()
+    for part in found.frames:
+        if part.kind == _EDIT:
+            try:
+                state = state.after(*decode_edit(part.payload))
+            except (ValueError, BadInput) as error:
+                raise Damage(name, part.offset, f"an edit makes no sense: {error}") from None
+        elif part.kind != _MARK or part.payload:
+            raise Damage(name, part.offset, f"a frame of kind {part.kind} has no place here")
+    torn = TailCut(name, found.end, len(data) - found.end) if found.torn else None
+    return state, torn
+
+
+def _opening(name: str, owner: str, state: State) -> bytes:
+    """Return what the manifest ``name`` begins with: its header, and the whole ``state``."""
+    header = json.dumps({"format": FORMAT, "owner": owner}).encode()
+    body = encode_edit(state.whole(), state.next_file)
+    return frame.encode(_HEADER, header, synced=0, seed=HEADER_SEED) + frame.encode(
+        _EDIT, body, synced=0, seed=frame.seed_of(name, owner)
+    )
+
+
+def _read_header(name: str, data: bytes) -> tuple[Any, Any, int]:
+    """Return the format and the owner that a manifest's header names, and where the header ends."""
+    header = frame.decode(data, 0, seed=HEADER_SEED)
+    if isinstance(header, str):
+        raise Damage(name, 0, header)
+    try:
+        says = json.loads(header.payload)
+        return says["format"], says["owner"], header.end
+    except (ValueError, KeyError, TypeError):
+        raise Damage(name, 0, "the header of a manifest makes no sense") from None
+
+
+def _file_number(name: str) -> int | None:
+    """Return the number that the file ``name`` takes: a table's or a manifest's, or ``None``."""
+    number = manifest_number(name)
+    return table_number(name) if number is None else number

@@ -1,0 +1,43 @@
+"""The options of a tree: sizes in bytes, and the choices that change speed and never an answer.
+
+Invariant: options that cannot work are refused when they are made, and the wrong one is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kvraft.inputs import whole
+from kvraft.lsm.compaction import Levelled, Strategy, check_strategy
+from kvraft.record import Timestamp
+from kvraft.sstable.codec import number_of
+
+
+@dataclass(frozen=True, slots=True)
+class TreeOptions:
+    """How a tree is kept.  Files written with other options stay good.
+
+    ``memtable_bytes`` is the size from which a memtable is full; ``block_bytes``, ``bits_per_key``
+    (0: no filter) and ``codec`` are of new tables; ``cache_bytes`` is what the block cache may
+    hold.  ``history`` is how far back readers can look without a view, in units of timestamps.
+    ``stall_tables`` is how many tables level 0 may have, and ``stall_memtables`` how many memtables
+    may wait, before a writer has to work them off.
+    """
+
+    memtable_bytes: int = 4 << 20
+    block_bytes: int = 4096
+    bits_per_key: int = 10
+    codec: str = "none"
+    cache_bytes: int = 32 << 20
+    strategy: Strategy = field(default_factory=Levelled)
+    history: Timestamp = 0
+    stall_tables: int = 12
+    stall_memtables: int = 2
+
+    def __post_init__(self) -> None:
+        """Raise ``BadInput`` for options that make no sense here."""
+        least_one = ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables")
+        for name in (*least_one, "bits_per_key", "cache_bytes", "history"):
+            whole(getattr(self, name), name, least=int(name in least_one))
+        number_of(self.codec)
+        check_strategy(self.strategy)

@@ -1,0 +1,289 @@
+"""Snapshots: everything that was replicated, as of one position of the log, as a stream of bytes.
+
+A member that needs entries which nobody keeps any more is sent the state that they led to (Raft
+§7; thesis §5).  Here that state is on disk already, in tables that never change: a snapshot *is*
+the live tables at the flushed mark.  Nothing is serialised again; the tables travel as they are::
+
+    offset  size
+         0     …  header, one frame (disk/frame.py) of kind 1, payload in JSON:
+                  format     of this stream and of the tables in it
+                  owner      the member whose tables these are, as "cluster/member"
+                  flushed    index and term: the snapshot holds everything through there
+                  timestamp  the highest in it
+                  horizon    versions that only a reader before it could see may be gone
+                  tables     each as the manifest knows it (sstable/properties.py)
+         …     …  the files of the tables, in the same order, one right behind the other
+
+Invariants:
+
+- The same tables make the same bytes, and reading some of them loads no others.
+- A stream is checked to its last byte before anything is done with it: the header has a checksum,
+  and tells the digest of each table (sstable/format.py).  However large it is, only parts of it are
+  in memory: what arrives goes to a file (:class:`Spool`), and is installed from there.
+- Tables of another cluster are refused; those of another member are what this is for.
+
+How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
+never a mixture, is told where it is done: :meth:`kvraft.lsm.tree.Tree.install`,
+:meth:`kvraft.wal.wal.Wal.reset`, :func:`kvraft.wal.recovery.recover`.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple, Protocol
+
+from kvraft.disk import frame
+from kvraft.disk.disk import Disk, is_full
+from kvraft.disk.filenames import table_name
+from kvraft.display import counted
+from kvraft.errors import BadInput, Damage, DiskFull, Foreign
+from kvraft.lsm.version_edit import State
+from kvraft.record import Position, Timestamp
+from kvraft.sstable.format import PART_BYTES, is_table
+from kvraft.sstable.properties import TableInfo, integers, pack_table, unpack_table
+from kvraft.sstable.reader import Table
+
+FORMAT = 2
+STREAM = "snapshot"
+"""Stands for the name of the file in a :class:`~kvraft.errors.Damage` that is in a stream."""
+
+_HEADER = 1
+_SEED = frame.seed_of("kvraft snapshot")
+
+
+class TreeSnapshot:
+    """The tables of one tree at its flushed mark, to be read as one stream of ``size`` bytes.
+
+    ``last`` is the last log position that it covers.  Its tables stay for as long as somebody holds
+    it; :meth:`kvraft.lsm.tree.Tree.snapshot` makes it.
+    """
+
+    def __init__(self, disk: Disk, owner: str, state: State) -> None:
+        self.last: Position = state.flushed
+        self._disk = disk
+        self._header = _pack_header(owner, state)
+        self._names = [table_name(info.number) for info in state.tables]
+        sizes = [len(self._header), *(info.size for info in state.tables)]
+        self._ends = list(accumulate(sizes))
+        self.size = self._ends[-1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end.
+
+        Raises ``BadInput`` if its tree was opened anew since, ``Damage`` if a
+        table is shorter than it was, and ``OSError`` if the disk fails.
+        """
+        if offset < 0 or length < 0:
+            raise BadInput(f"a snapshot has no {counted(length, 'byte')} at {offset}")
+        return b"".join(self._parts(offset, min(offset + length, self.size)))
+
+    def _parts(self, offset: int, end: int) -> Iterator[bytes]:
+        while offset < end:
+            at = bisect_right(self._ends, offset)
+            stop = min(end, self._ends[at])
+            if at == 0:
+                yield self._header[offset:stop]
+            else:
+                yield self._read(self._names[at - 1], offset - self._ends[at - 1], stop - offset)
+            offset = stop
+
+    def _read(self, name: str, offset: int, length: int) -> bytes:
+        try:
+            data = self._disk.read(name, offset, length)
+        except FileNotFoundError:
+            raise BadInput(f"the snapshot at {self.last} is gone: {name} was removed") from None
+        if len(data) != length:
+            raise Damage(
+                name,
+                offset,
+                f"the file has {counted(len(data), 'byte')} here where {length} were written",
+            )
+        return data
+
+
+class Source(Protocol):
+    """A stream that can be read again and again, in parts: a file, or bytes in memory."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+
+
+class Spool:
+    """A snapshot on its way: its chunks, as they come, in a file.
+
+    Nothing in it is synced, for a member that crashes begins anew; nor is it looked at before it is
+    whole.  ``size`` is how much came so far, in bytes.
+    """
+
+    NAME = "snapshot.part"
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.size = 0
+        self._torn = False  # whether a chunk may be there in part
+        self.drop()
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Take the chunk at ``offset``; one at 0 begins another stream.
+
+        Raises ``OSError``, which is :class:`~kvraft.errors.DiskFull` if there is no space: then the
+        same chunk, or one before it, may come again.
+        """
+        try:
+            if offset == 0:
+                self.drop()
+                self._disk.create(self.NAME)
+            elif self.size != offset or self._torn:
+                self._disk.truncate(self.NAME, offset)
+            self._torn = True
+            self._disk.append(self.NAME, data)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            what = f"there is no space for {len(data)} bytes of a snapshot that comes"
+            raise DiskFull(what) from error
+        self.size, self._torn = offset + len(data), False
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+        return self._disk.read(self.NAME, offset, length)
+
+    def drop(self) -> None:
+        """Remove what came, or what a crash left of it."""
+        if self.NAME in self._disk.names():
+            self._disk.remove(self.NAME)
+        self.size = 0
+
+
+class InMemory:
+    """A stream whose bytes are in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+        return self._data[offset : offset + length]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in a stream: everything through ``last``, and each table with where it begins.
+
+    ``timestamp`` is the highest there is, ``horizon`` how far back readers can look; tables are
+    numbered as they were where they come from.
+    """
+
+    last: Position
+    timestamp: Timestamp
+    horizon: Timestamp
+    tables: tuple[tuple[TableInfo, int], ...]
+    source: Source
+
+    def parts(self, info: TableInfo, start: int) -> Iterator[bytes]:
+        """Yield the bytes of a table that begins at ``start``, some at a time."""
+        for offset in range(0, info.size, PART_BYTES):
+            yield self.source.read(start + offset, min(PART_BYTES, info.size - offset))
+
+
+def unpack(source: Source, owner: str) -> Contents:
+    """Return what is in the stream, for the tree of ``owner``: sound to the last byte.
+
+    Raises :class:`~kvraft.errors.Damage` if a byte is missing, wrong or too many, and
+    :class:`~kvraft.errors.Foreign` if the stream has another format or is of another cluster.
+    """
+    header = _read_header(source)
+    last, timestamp, horizon, infos = _unpack_header(header, owner)
+    starts = list(accumulate((info.size for info in infos), initial=header.end))
+    if starts[-1] != source.size:
+        what = (
+            f"the stream has {counted(source.size, 'byte')} where its header promises {starts[-1]}"
+        )
+        raise Damage(STREAM, min(starts[-1], source.size), what)
+    tables = tuple(zip(infos, starts, strict=False))
+    for info, start in tables:
+        if not is_table(_from(source, start), info.size, info.digest):
+            raise Damage(STREAM, start, f"table {info.number} does not match its digest")
+        try:  # what the header says of a table, the table must say, too
+            Table.open(_OneTable(source, start, info.size), info)
+        except Damage as error:
+            what = f"table {info.number} is not what the header says of it ({error.what})"
+            raise Damage(STREAM, start, what) from None
+    return Contents(last, timestamp, horizon, tables, source)
+
+
+class _OneTable(NamedTuple):
+    """A table in a stream, as a file that can be read under any name."""
+
+    source: Source
+    start: int
+    length: int
+
+    def size(self, name: str) -> int:
+        return self.length
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        most = self.length - offset
+        length = most if length is None else min(length, most)
+        return self.source.read(self.start + offset, length)
+
+
+def _from(source: Source, start: int) -> Callable[[int, int], bytes]:
+    """Return what reads the part of a stream that begins at ``start``."""
+    return lambda offset, length: source.read(start + offset, length)
+
+
+def _read_header(source: Source) -> frame.Frame:
+    """Return the first frame, reading little more of the stream than that."""
+    size = PART_BYTES
+    while isinstance(header := frame.decode(source.read(0, size), 0, seed=_SEED), str):
+        if size >= source.size:
+            raise Damage(STREAM, 0, header)
+        size *= 4
+    return header
+
+
+def _pack_header(owner: str, state: State) -> bytes:
+    says = {
+        "format": FORMAT,
+        "owner": owner,
+        "flushed": state.flushed,
+        "timestamp": state.timestamp,
+        "horizon": state.horizon,
+        "tables": [pack_table(info) for info in state.tables],
+    }
+    return frame.encode(_HEADER, json.dumps(says).encode(), synced=0, seed=_SEED)
+
+
+def _unpack_header(
+    header: frame.Frame, owner: str
+) -> tuple[Position, Timestamp, Timestamp, list[TableInfo]]:
+    try:
+        says = json.loads(header.payload if header.kind == _HEADER else b"")
+        if (found := says["format"]) != FORMAT:
+            raise Foreign(
+                f"a snapshot has format {found}; this version of kvraft reads format {FORMAT}: "
+                "the members of a cluster must all run the same version"
+            )
+        theirs = str(says["owner"])
+        numbers = (*says["flushed"], says["timestamp"], says["horizon"])
+        index, term, timestamp, horizon = integers(numbers)
+        infos = [unpack_table(values) for values in says["tables"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Damage(STREAM, 0, "the header of a snapshot makes no sense") from None
+    if _cluster(theirs) != _cluster(owner):
+        raise Foreign(f"a snapshot of {theirs!r} is not for {owner!r}: the clusters differ")
+    return Position(index, term), timestamp, horizon, infos
+
+
+def _cluster(owner: str) -> str:
+    return owner.rpartition("/")[0]

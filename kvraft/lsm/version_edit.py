@@ -1,0 +1,124 @@
+"""The state of a tree's tables, and one atomic change to it: what a manifest is made of.
+
+::
+
+    State  ──after(Edit)──►  State  ──after(Edit)──►  …          the whole state is an edit, too
+
+Invariant: an edit that does not fit the state it is made to is refused (``State.after``), whether
+it was just made or read from a file.
+
+Source: LevelDB version_edit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from kvraft.errors import BadInput
+from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp
+from kvraft.sstable.properties import TableInfo, integers, pack_table, read_order, unpack_table
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One atomic change.  What is left out stays as it is."""
+
+    add: tuple[TableInfo, ...] = ()
+    remove: tuple[int, ...] = ()
+    flushed: Position = ORIGIN
+    timestamp: Timestamp = 0
+    horizon: Timestamp = 0
+    installed: bool = False
+    log: LogEnd = NO_LOG
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the manifest says.
+
+    ``tables`` are in the order in which they are read (:func:`~kvraft.sstable.properties.read_order`);
+    ``flushed`` is the last log position whose rows are all in them; ``timestamp`` is the highest
+    among those rows; ``next_file`` is a number that no file ever had.  Versions that only a reader
+    before ``horizon`` could see may be gone.
+    ``installed`` says that ``flushed`` comes from an installed snapshot and no flush has moved it
+    since: only then may the log on the same disk not know of it yet (Raft §7).
+    ``log`` is how far the log on the same disk was synced when this was last written: one that ends
+    earlier has lost something, however valid its last frame is.
+    """
+
+    tables: tuple[TableInfo, ...] = ()
+    flushed: Position = ORIGIN
+    timestamp: Timestamp = 0
+    horizon: Timestamp = 0
+    next_file: int = 1
+    installed: bool = False
+    log: LogEnd = NO_LOG
+
+    def whole(self) -> Edit:
+        """Return the edit that makes this state of an empty one."""
+        return Edit(
+            self.tables,
+            (),
+            self.flushed,
+            self.timestamp,
+            self.horizon,
+            self.installed,
+            self.log,
+        )
+
+    def after(self, edit: Edit, next_file: int) -> State:
+        """Return the state that ``edit`` makes of this one; ``BadInput`` if it cannot."""
+        live = {table.number for table in self.tables}
+        if not live.issuperset(edit.remove):
+            raise BadInput(f"an edit removes tables {edit.remove}, but {sorted(live)} are live")
+        live.difference_update(edit.remove)
+        added = [table.number for table in edit.add]
+        if len({*live, *added}) != len(live) + len(added) or next_file <= max(added, default=0):
+            raise BadInput(f"an edit adds tables {added}, but their numbers are not new")
+        if next_file < self.next_file:
+            raise BadInput(f"file numbers cannot go back from {self.next_file} to {next_file}")
+        kept = tuple(table for table in self.tables if table.number not in edit.remove)
+        return State(
+            tables=read_order(edit.add + kept),
+            flushed=max(self.flushed, edit.flushed),
+            timestamp=max(self.timestamp, edit.timestamp),
+            horizon=max(self.horizon, edit.horizon),
+            next_file=next_file,
+            installed=edit.installed if edit.flushed > self.flushed else self.installed,
+            log=max(self.log, edit.log),
+        )
+
+
+def encode_edit(edit: Edit, next_file: int) -> bytes:
+    """Return ``edit`` and the next file number as JSON."""
+    whole = {
+        "add": [pack_table(table) for table in edit.add],
+        "remove": edit.remove,
+        "flushed": edit.flushed,
+        "timestamp": edit.timestamp,
+        "horizon": edit.horizon,
+        "installed": edit.installed,
+        "log": edit.log,
+        "next_file": next_file,
+    }
+    return json.dumps(whole).encode()
+
+
+def decode_edit(payload: bytes) -> tuple[Edit, int]:
+    """Return the edit and the next file number; ``ValueError`` if the bytes make none."""
+    try:
+        whole = json.loads(payload)
+        index, term = integers(whole["flushed"])
+        numbers = (whole["timestamp"], whole["horizon"], whole["next_file"])
+        timestamp, horizon, next_file = integers(numbers)
+        if type(installed := whole["installed"]) is not bool:
+            raise ValueError(f"true or false is expected, not {installed!r}")
+        tables = tuple(unpack_table(values) for values in whole["add"])
+        flushed = Position(index, term)
+        removed = integers(whole["remove"])
+        log = LogEnd(*integers(whole["log"]))
+        edit = Edit(tables, removed, flushed, timestamp, horizon, installed, log)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an edit lacks something: {error}") from None
+    return edit, next_file

@@ -1,0 +1,305 @@
+"""The tables of a tree: which are live, how they change, and when a file may go.
+
+::
+
+    memtable ──flush──► ┌───────────────┐ ──edit──► manifest ──► levels ◄── readers
+    tables ──compact──► │ new tables,   │                         past levels ◄── older readers
+    snapshot ─install─► │ not yet live  │                          └─ tidy: files nobody reads
+                        └───────────────┘
+
+A memtable that is flushed, tables that are merged and a snapshot that is installed all end in the
+same way: with one edit of the manifest, and new :class:`~kvraft.lsm.levels.Levels`.
+
+Invariants:
+
+- Durable in this order: tables, their directory entries, the manifest.  Then memory follows.  A
+  crash in between leaves files that nobody knows of; :meth:`Tables.remove_unknown` removes them.
+- A new table is opened and read to its last byte before the manifest's edit makes it count, and the
+  edit before anything goes on its strength: a log segment, or a table that was merged.  So a write
+  that the disk swallowed fails a flush, and no more.  (What cannot be seen is a *sync* that the
+  disk swallowed: it shows with the next loss of power.)
+- Levels never change.  Readers keep those they began with, and the files in them, until they let
+  go; only then :meth:`Tables.tidy` removes what is live no more.
+- Once an edit failed nobody knows what the manifest says (:attr:`Tables.unsure`).  Until it was
+  written anew no file goes, for either state of the tables may be the one that counts.
+
+Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from kvraft.disk.disk import Disk, misread
+from kvraft.disk.filenames import table_name, table_number
+from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.events import Compacted, CompactionBegan, Flushed, Report, TableRemoved, TableWritten
+from kvraft.lsm.compaction import Task, compact
+from kvraft.lsm.levels import Levels
+from kvraft.lsm.manifest import Manifest
+from kvraft.lsm.merge import Keep, retain
+from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.snapshot import Contents, TreeSnapshot
+from kvraft.lsm.stats import Counts
+from kvraft.lsm.version_edit import Edit, State
+from kvraft.memtable import Memtable
+from kvraft.range_tombstones import RangeTombstones
+from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
+from kvraft.sstable.cache import BlockCache
+from kvraft.sstable.format import Reach
+from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.reader import Table
+from kvraft.sstable.writer import Format, TableWriter, check_table
+
+Job = Generator[None, None, None]
+"""Long work: each step is a slice of it.  One that is dropped half-way changes nothing."""
+
+
+_T = TypeVar("_T")
+
+
+def finish(job: Generator[None, None, _T]) -> _T:
+    """Do all that is left of a job in one go, and return what it returns."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
+
+
+class Tables:
+    """The tables on one disk: ``levels`` are the live ones, ``task`` is what to merge next."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        owner: str,
+        options: TreeOptions,
+        report: Report,
+        counts: Counts,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        """Open what is on ``disk``; raises what :meth:`Manifest.open` and :meth:`Table.open` do."""
+        self.cache = BlockCache(options.cache_bytes)
+        self._disk = disk
+        self._owner = owner
+        self._options = options
+        self._form = Format(options.block_bytes, options.bits_per_key, options.codec)
+        self._report = report
+        self._counts = counts
+        self.log_end: Callable[[], LogEnd] = lambda: NO_LOG  # how far the log is synced now
+        self._manifest = Manifest.open(disk, owner, report, read_only=read_only)
+        self.levels = Levels(self._open(info) for info in self.state.tables)
+        self.levels.check()
+        self._past: list[Levels] = []  # some of whose files may still be read
+        self.task = options.strategy.pick(self.state.tables)
+
+    @property
+    def state(self) -> State:
+        """What the manifest says."""
+        return self._manifest.state
+
+    @property
+    def unsure(self) -> bool:
+        """Whether an edit of the manifest failed, so that it may hold or not."""
+        return not self._manifest.sure
+
+    def _open(self, info: TableInfo) -> Table:
+        return Table.open(self._disk, info, self.cache, self._counts)
+
+    def _check(self, info: TableInfo) -> Generator[None, None, Table]:
+        """Open a table that was just written, and read all of it, in slices.
+
+        Raises ``OSError`` unless it is, to the last byte, what was written.
+        """
+        name = table_name(info.number)
+        try:
+            self._disk.forget(name)
+            table = self._open(info)
+            yield from table.verify_slices()
+        except (Damage, Foreign, FileNotFoundError) as error:
+            raise misread(name, str(error)) from error
+        return table
+
+    # ── changing ────────────────────────────────────────────────────────────────────────────────
+
+    def flush(self, memtable: Memtable, through: Position, keep: Keep, horizon: Timestamp) -> Job:
+        """Write ``memtable`` to a table that is live in the end, in slices.
+
+        With it everything through the log position ``through`` is in tables, but for versions that
+        only a reader before ``horizon`` who is not in ``keep`` could see.
+        """
+        number = self._manifest.take_number()
+        reach = Reach(min(self._reached(), through), through)  # repair replays what tables have
+        writer = TableWriter(self._disk, number, self._owner, self._form, reach)
+        for chunk in memtable.drain():
+            if kept := retain(chunk, keep, memtable.ranges):
+                writer.add(kept)
+            yield
+        # What is older than its range tombstones may lie in any table, which nobody looks for here.
+        tombstones = memtable.ranges or RangeTombstones()
+        ranges = tombstones.lasting(keep.needs, lambda *_: True)
+        info = yield from writer.finish(ranges)
+        fresh: list[Table] = []
+        if info is not None:
+            fresh.append((yield from self._check(info)))
+            self._report_written(info)
+            self._counts.bytes_flushed += info.size
+            yield
+        add = () if info is None else (info,)
+        newest = max(memtable.timestamp, self.state.timestamp)
+        # Nothing newer was looked at, so for readers before the newest all is there.
+        horizon = min(horizon, newest)
+        self._commit(Edit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh)
+        self._counts.flushes += 1
+        self._report(Flushed(through.index, info.number if info else 0))
+
+    def _reached(self) -> Position:
+        """Return the log position through which the live tables reach, as they tell themselves."""
+        return max((table.reach.through for table in self.levels.tables), default=ORIGIN)
+
+    def compact(self, task: Task, keep: Keep, horizon: Timestamp) -> Job:
+        """Do ``task`` in slices: see :meth:`flush`."""
+        numbers = tuple(info.number for info in task.inputs)
+        self._report(CompactionBegan(numbers, task.level))
+        outputs, dropped, read = task.inputs, 0, 0
+        fresh: list[Table] = []
+        if not task.move:
+            outputs, dropped = yield from compact(
+                self._disk,
+                [table for table in self.levels.tables if table.info.number in numbers],
+                [info for info in self.state.tables if info.number not in numbers],
+                keep,
+                self._manifest.take_number,
+                owner=self._owner,
+                form=self._form,
+                table_bytes=task.table_bytes,
+            )
+            read = sum(info.size for info in task.inputs)
+            for info in outputs:
+                fresh.append((yield from self._check(info)))
+                self._report_written(info)
+        add = tuple(replace(info, level=task.level) for info in outputs)
+        horizon = 0 if task.move else min(horizon, self.state.timestamp)
+        self._commit(Edit(add, numbers, horizon=horizon), fresh)
+        written = 0 if task.move else sum(info.size for info in add)
+        self._count_compaction(task, read, written, dropped)
+        made = tuple(info.number for info in add)
+        self._report(Compacted(numbers, made, task.level, read, written, dropped))
+
+    def _count_compaction(self, task: Task, read: int, written: int, dropped: int) -> None:
+        counts = self._counts
+        counts.compactions += 1
+        counts.bytes_merged += read
+        counts.bytes_compacted += written
+        counts.tombstones_dropped += dropped
+        counts.tables_moved += len(task.inputs) if task.move else 0
+
+    def install(self, contents: Contents) -> State:
+        """Let the tables of a snapshot take the place of all there are."""
+        infos: list[TableInfo] = []
+        for info, start in reversed(contents.tables):  # newer ones get higher numbers
+            info = replace(info, number=self._manifest.take_number())
+            name = table_name(info.number)
+            self._disk.create(name)
+            for part in contents.parts(info, start):
+                self._disk.append(name, part)
+            self._disk.sync(name)
+            infos.append(info)
+            self._report_written(info)
+        self._disk.sync_dir()
+        fresh = [finish(self._check(info)) for info in infos]
+        return self._commit(
+            Edit(
+                add=tuple(infos),
+                remove=tuple(info.number for info in self.state.tables),
+                flushed=contents.last,
+                timestamp=contents.timestamp,
+                horizon=contents.horizon,
+                installed=True,
+            ),
+            fresh,
+        )
+
+    def _commit(self, edit: Edit, fresh: Sequence[Table]) -> State:
+        """Let the manifest say so, and then memory follow; ``fresh`` are the tables that are new.
+
+        After the edit nothing is read any more, so nothing can go wrong.
+        """
+        state = self._manifest.commit(replace(edit, log=self.log_end()))
+        known = {table.info.number: table for table in (*self.levels.tables, *fresh)}
+        tables = [known[info.number].at_level(info.level) for info in state.tables]
+        self._past.append(self.levels)
+        self.levels = Levels(tables)
+        self.task = self._options.strategy.pick(state.tables)
+        return state
+
+    def vouch_for_log(self) -> None:
+        """Write down how far the log is synced, if that is not known yet."""
+        if self.log_end() > self.state.log:
+            self._manifest.commit(Edit(log=self.log_end()))
+
+    def _report_written(self, info: TableInfo) -> None:
+        first, last = label(info.start), label(info.stop.removesuffix(b"\0"))
+        self._report(TableWritten(info.number, info.rows, info.size, first, last))
+
+    # ── files that go ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def untidy(self) -> bool:
+        """Whether :meth:`tidy` has anything to do."""
+        return self.unsure or any(not levels.in_use for levels in self._past)
+
+    def tidy(self) -> None:
+        """Remove the files of tables that are live no more and that nobody reads.
+
+        If an edit of the manifest failed, write down first what counts, and remove what does not.
+        """
+        if self.unsure:
+            self._manifest.renew()
+            self.remove_unknown()
+        idle = [levels.numbers for levels in self._past if not levels.in_use]
+        self._past = [levels for levels in self._past if levels.in_use]
+        gone = set().union(*idle) - self._needed()
+        self.cache.forget(gone)
+        for number in sorted(gone):
+            self._disk.remove(table_name(number))
+            self._report(TableRemoved(number))
+
+    def remove_unknown(self) -> None:
+        """Remove the tables that nobody knows of: what a crash or a full disk left unfinished."""
+        needed = self._needed()
+        for name in self._disk.names():
+            number = table_number(name)
+            if number is not None and number not in needed:
+                self._disk.remove(name)
+
+    def _needed(self) -> frozenset[int]:
+        return self.levels.numbers.union(*(levels.numbers for levels in self._past))
+
+    # ── for others ──────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self) -> TreeSnapshot:
+        """Return the live tables as a stream; they stay for as long as it is held (Raft §7)."""
+        snapshot = TreeSnapshot(self._disk, self._owner, self.state)
+        self.levels.snapshots.add(snapshot)
+        return snapshot
+
+    def checkpoint(self, target: Disk) -> None:
+        """Make of the empty disk ``target`` a tree with the same tables."""
+        if target.names():
+            raise BadInput("a checkpoint needs an empty place, and there are files already")
+        for info in self.state.tables:
+            self._disk.link(table_name(info.number), target)
+        target.sync_dir()
+        Manifest(target, self._owner, replace(self.state, log=NO_LOG))
+
+    def verify(self) -> None:
+        """Read every live table; raises :class:`~kvraft.errors.Damage` at the first defect."""
+        self.levels.check()
+        for table in self.levels.tables:
+            check_table(table)

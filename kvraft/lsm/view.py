@@ -1,0 +1,96 @@
+"""Views: a tree as it was at one moment, for as long as somebody looks at it.
+
+A view copies nothing.  It is a time, and a pin that keeps the versions which were the newest then
+(``lsm/readers.py``), in memory and on disk.
+
+Invariant: a view answers the same for as long as it is open, whatever is written meanwhile; or it
+refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Protocol
+
+from kvraft.errors import BadInput
+from kvraft.lsm.readers import Reader, Readers
+from kvraft.mapping import Readable
+from kvraft.record import Buffer, Pair, Timestamp
+
+
+class HasPast(Protocol):
+    """What a view looks at: a tree, which can be read as it was at a time."""
+
+    readers: Readers
+
+    def get(
+        self, key: Buffer, default: bytes | None = None, *, at: Timestamp | None = None
+    ) -> bytes | None:
+        """Return the value of ``key`` ``at`` a time."""
+
+    def scan(
+        self,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+        at: Timestamp | None = None,
+    ) -> Generator[Pair, None, None]:
+        """Return an iterator over what was there ``at`` a time."""
+
+
+class View(Readable):
+    """A tree as it was at one moment, ``timestamp``.  Made by :meth:`kvraft.lsm.tree.Tree.view`.
+
+    Usable in a ``with`` statement, and in any thread.  One that is forgotten lets go like one that
+    is closed.
+    """
+
+    def __init__(self, tree: HasPast, reader: Reader) -> None:
+        self.timestamp: Timestamp = reader.at
+        self._tree: HasPast | None = tree
+        self._readers = tree.readers
+        self._reader = reader
+
+    def get(self, key: Buffer, default: bytes | None = None) -> bytes | None:
+        """Return the value that ``key`` had, ``default`` if it had none."""
+        return self._open().get(key, default, at=self.timestamp)
+
+    def scan(
+        self,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        reverse: bool = False,
+    ) -> Generator[Pair, None, None]:
+        """Return an iterator over what was there: see :meth:`kvraft.lsm.tree.Tree.scan`."""
+        tree = self._open()
+        return tree.scan(start, stop, prefix=prefix, reverse=reverse, at=self.timestamp)
+
+    def close(self) -> None:
+        """Let go of what it sees."""
+        tree, self._tree = self._tree, None
+        if tree is not None:
+            self._readers.leave(self._reader)
+
+    def _open(self) -> HasPast:
+        if self._tree is None:
+            raise BadInput("the view is closed")
+        if self._reader.pins is not self._readers.pins:
+            raise BadInput("what the view saw is gone: a snapshot took the place of all there was")
+        return self._tree
+
+    def __repr__(self) -> str:
+        what = "closed" if self._tree is None else f"of {self._tree!r}"
+        return f"<View at timestamp {self.timestamp}, {what}>"
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()

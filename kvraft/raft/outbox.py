@@ -1,0 +1,119 @@
+"""What the next Ready hands out, and how far the ones before it have come.
+
+Three marks divide the log between what the disk holds, what the owner is saving, and what the next
+Ready asks it to save; two divide what is committed::
+
+       durable            saving                last
+     ─────┴──────────────────┴────────────────────┘
+      on this  with the owner:    entries of the
+      disk     advance() makes    next Ready
+               it durable
+
+            handed out                 commit index
+     ───────────┴───────────────────────────┘
+      committed entries        committed entries
+      of earlier Readies       of the next Ready
+
+- ``durable`` counts: a member acknowledges, and a leader counts for itself, nothing beyond it;
+- ``saving`` ends what the last Ready handed out for saving.  The next one begins after it;
+- ``handed_out`` ends the committed entries that the owner has got.
+
+Invariants: ``durable <= saving <= last``, ``handed_out <= commit index``.  :meth:`Outbox.ready`
+moves ``saving`` and ``handed_out`` to the right end, :meth:`Outbox.advance` moves ``durable`` to
+``saving``.  Only a truncation moves a mark to the left: what takes the place of a dropped entry is
+not durable, though something at that index was; so it is saved, and counted, anew.
+
+Source: thesis §10.2.1 (what may leave before the disk is done); the Ready of etcd's raft.
+"""
+
+from __future__ import annotations
+
+from kvraft.errors import BadInput
+from kvraft.raft.interface import Chunk, Decided, ReadReady, Ready, Received
+from kvraft.raft.log import Log
+from kvraft.raft.messages import Message
+from kvraft.record import HardState
+
+
+class Outbox:
+    """Gathers what the owner is to do; ``state`` and ``last`` are what its disk holds."""
+
+    def __init__(self, state: HardState, last: int, committed: int) -> None:
+        self.durable = self.saving = last
+        self.handed_out = committed
+        self.early: list[Message] = []
+        """What does not depend on this member's own disk."""
+        self.messages: list[Message] = []
+        """What may leave once everything else in the same Ready is durable."""
+        self.chunks: list[Chunk] = []
+        self.received: Received | None = None
+        self.decided: list[Decided] = []
+        self.reads: list[ReadReady] = []
+        self.failed_reads: list[int] = []
+        self._saved = state
+        self._busy = False  # whether the owner still works at what it was handed last
+
+    def waits(self, log: Log, state: tuple[int, str | None], commit_index: int) -> bool:
+        """Return whether :meth:`ready` would hand out anything."""
+        return bool(
+            self.messages
+            or self.early
+            or self.saving < log.last_index
+            or self.handed_out < commit_index
+            or self._saved != state
+            or self.chunks
+            or self.received
+            or self.decided
+            or self.reads
+            or self.failed_reads
+        )
+
+    def check_free(self) -> None:
+        """Raise ``BadInput`` if the last Ready is not done yet."""
+        if self._busy:
+            raise BadInput("what ready() handed out last is not done yet: advance() comes first")
+
+    def ready(self, log: Log, state: HardState, commit_index: int) -> Ready:
+        """Hand everything out, and begin to gather anew."""
+        self._busy = True
+        changed = state != self._saved
+        if changed:
+            # "Updated on stable storage before responding to RPCs" (Figure 2): a term must be
+            # durable before anything says that it was entered, an early message included.
+            self.messages = self.early + self.messages
+            self.early = []
+        last = log.last_index
+        ready = Ready(
+            tuple(self.early),
+            state if changed else None,
+            tuple(self.chunks),
+            self.received,
+            log.slice(self.saving + 1) if self.saving < last else (),
+            tuple(self.messages),
+            log.slice(self.handed_out + 1, commit_index) if self.handed_out < commit_index else (),
+            tuple(self.decided),
+            tuple(self.reads),
+            tuple(self.failed_reads),
+        )
+        self._saved, self.saving, self.handed_out = state, last, commit_index
+        self.received, self.chunks = None, []
+        self.early, self.messages, self.decided = [], [], []
+        self.reads, self.failed_reads = [], []
+        return ready
+
+    def advance(self) -> None:
+        """What was handed out last is done; ``BadInput`` if nothing was."""
+        if not self._busy:
+            raise BadInput("nothing was handed out that could be done: ready() comes first")
+        self._busy = False
+        self.durable = self.saving
+
+    def truncated(self, index: int) -> None:
+        """The log lost the entry at ``index`` and all after it, perhaps while they are saved."""
+        self.saving = min(self.saving, index - 1)
+        self.durable = min(self.durable, index - 1)
+
+    def replaced(self, snapshot: Received) -> None:
+        """``snapshot`` stands for the whole log: there is nothing of it to save or to apply."""
+        self.durable = self.saving = self.handed_out = snapshot.last.index
+        self.received = snapshot

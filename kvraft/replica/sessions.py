@@ -1,0 +1,181 @@
+"""Sessions: how every replica knows which transactions of a client it has carried out already.
+
+A client that hears nothing sends its transaction again under the same id.  If the first copy took
+effect after all, the second must change nothing and get the first one's answer.  So for each client
+the replicated state holds a *session*: how its latest transactions ended.  Sessions are rows of the
+tree under a reserved key prefix, written together with the transaction itself: they are flushed,
+recovered, replicated and sent in snapshots as everything else is.
+
+A name is not enough to know a client by: it may be used again, by a program that was restarted and
+counts from 1 as the one before did.  So a client registers: the leader appends an entry for it, and
+once that is committed its log index is the client's *incarnation*, a part of every id.  A committed
+index is given out once, ever: also across restarts, snapshots and changes of leader, and whatever
+clocks and random numbers do.  Nothing else needs to be kept of a registration.
+
+An id names one transaction.  Should another one come under it all the same, from a client that was
+restored from a backup, say, then the *digest* of what was asked for tells: it is refused, and never
+given the outcome of the first.
+
+A session remembers a window of sequence numbers::
+
+                     newest - WINDOW                newest
+    ────────────────────────┤░░░░░░░░░░░░░░░░░░░░░░░░│
+       settled long ago:     outcome known, or not    not seen yet:
+       never applied again   applied: apply it now    apply it now
+
+Clients come and go, so sessions expire; by *log time*, for clocks differ and the log does not.
+Log time at an entry is its timestamp, which never falls along the log.  With a lifetime *L*::
+
+            s: stamped by its client          T: log time now
+    ────────┼─────────────────────────────────┼──────►
+            ├──────── no more than L ─────────┤           else a leader refuses to append it
+                 ├── no more than L since ────┤           else the session is deleted
+                 last used, not before s
+
+A leader gives a transaction a stamp of *T* or above.  Had a copy of it been applied before, then
+at *s* or later; so a session that would know of it cannot have expired yet.  Hence nothing that was
+forgotten can be applied again, without a clock.
+
+Invariants:
+
+- A transaction is applied at most once: if its outcome is known, or its sequence number lies below
+  the window, it is not applied.
+- No two clients ever have the same session, whatever they are called.
+- An outcome is told only to who asked for that very transaction.
+- A client sends a transaction only if all its transactions ``WINDOW`` or more numbers below are
+  settled (client/client.py), so no transaction that somebody still waits for falls out of the window.
+- Which sessions there are after an entry depends on the log through that entry and on nothing else.
+
+Source: Raft §8, thesis §6.3 (linearizable semantics, registration through the log, sessions that
+expire by log time; here with a bounded window, and with nothing kept until the first transaction).
+
+A session as bytes: newest sequence number, then per outcome sequence, index, timestamp, conflict,
+digest, each 8 bytes little-endian, in rising order of sequence.  Its key ends in
+``client.incarnation``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from kvraft.record import RESERVED, Row, Timestamp, TxnId
+from kvraft.transaction import WINDOW
+
+SESSIONS = RESERVED + b"session/"
+"""The prefix of the keys under which the tree keeps sessions."""
+_NUMBER = struct.Struct("<Q")
+_OUTCOME = struct.Struct("<QQQQQ")
+
+
+class Outcome(NamedTuple):
+    """How a transaction ended: its last log index, its timestamp, and whether it took effect.
+
+    It did if ``conflict`` is 0; else that is the number, from 1, of the first of its records whose
+    expectation failed.  ``digest`` is that of its records (:func:`~kvraft.record.digest`).
+    """
+
+    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
+    timestamp: Timestamp
+    conflict: int = 0
+    digest: int = 0
+
+
+def session_key(session: str) -> bytes:
+    """Return the key under which the tree keeps the session called so, as ``alice.7``."""
+    return SESSIONS + session.encode()
+
+
+class Session:
+    """What is known of the transactions of one client in one incarnation."""
+
+    def __init__(self, newest: int = 0, outcomes: dict[int, Outcome] | None = None) -> None:
+        self.newest = newest
+        self._outcomes = dict(outcomes or {})
+        self.used: Timestamp = max((o.timestamp for o in self._outcomes.values()), default=0)
+        """Log time when it was used last, 0 if it never was."""
+
+    def outcome(self, sequence: int) -> Outcome | None:
+        """Return how transaction ``sequence`` ended, if it did and is remembered."""
+        return self._outcomes.get(sequence)
+
+    def forgotten(self, sequence: int) -> bool:
+        """Return whether ``sequence`` lies below the window, so that it must not be applied."""
+        return sequence <= self.newest - WINDOW
+
+    def add(self, sequence: int, outcome: Outcome) -> None:
+        """Remember an outcome, and forget those that fall out of the window."""
+        self.newest = max(self.newest, sequence)
+        self.used = max(self.used, outcome.timestamp)
+        self._outcomes[sequence] = outcome
+        for old in [seq for seq in self._outcomes if self.forgotten(seq)]:
+            del self._outcomes[old]
+
+    def to_bytes(self) -> bytes:
+        """Return the session as the tree keeps it."""
+        parts = [_NUMBER.pack(self.newest)]
+        parts += [_OUTCOME.pack(seq, *self._outcomes[seq]) for seq in sorted(self._outcomes)]
+        return b"".join(parts)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | None) -> Session:
+        """Return the session that :meth:`to_bytes` gave; an empty one for ``None``."""
+        if data is None:
+            return cls()
+        (newest,) = _NUMBER.unpack_from(data)
+        rows = _OUTCOME.iter_unpack(data[_NUMBER.size :])
+        return cls(newest, {seq: Outcome(*outcome) for seq, *outcome in rows})
+
+
+class Sessions:
+    """All sessions, by ``client.incarnation``, the one unused for longest first.
+
+    ``rows`` are what the tree holds of them, ``lifetime`` is *L*, in units of timestamps.
+    """
+
+    def __init__(self, rows: Iterable[tuple[bytes, bytes]], lifetime: int) -> None:
+        self.lifetime = lifetime
+        found = [(key[len(SESSIONS) :].decode(), Session.from_bytes(data)) for key, data in rows]
+        self._sessions = dict(sorted(found, key=lambda item: item[1].used))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sessions)
+
+    def find(self, txn: TxnId, now: Timestamp) -> Session:
+        """Return the session of ``txn``, an empty one if there is none that lives ``now``."""
+        session = self._sessions.get(txn.session)
+        return session if session and now - session.used <= self.lifetime else Session()
+
+    def too_old(self, stamped: Timestamp, now: Timestamp) -> bool:
+        """Return whether what was ``stamped`` then may be of a session that expired by ``now``."""
+        return now - stamped > self.lifetime
+
+    def note(self, txn: TxnId, outcome: Outcome) -> tuple[list[Row], list[str]]:
+        """Remember how ``txn`` ended; return the rows to write for it, and the sessions forgotten.
+
+        The rows carry the timestamp of the outcome, as the transaction's own do.
+        """
+        now = outcome.timestamp
+        expired = self.expire(now)
+        mine = txn.session
+        session = self._sessions.pop(mine, None) or Session()
+        session.add(txn.sequence, outcome)
+        self._sessions[mine] = session  # used last
+        rows: list[Row] = [(session_key(name), now, None) for name in expired if name != mine]
+        rows.append((session_key(mine), now, session.to_bytes()))
+        return rows, expired
+
+    def expire(self, now: Timestamp) -> list[str]:
+        """Forget the sessions that nobody has used for a lifetime; return their names."""
+        expired: list[str] = []
+        for name, session in self._sessions.items():
+            if now - session.used <= self.lifetime:
+                break  # and so are all that follow
+            expired.append(name)
+        for name in expired:
+            del self._sessions[name]
+        return expired

@@ -1,0 +1,57 @@
+"""What a member could send to a follower that needs more than the log still holds: its tables.
+
+Consensus knows a snapshot as bytes with a place in the log and a configuration (``raft/log.py``); the
+tree knows it as its live tables at the flushed mark (``lsm/snapshot.py``).  Here the two meet.  A
+snapshot is opened only when a follower needs one, for while it is open its tables cannot go.
+
+Source: Raft §7; thesis §5.2 (snapshots of state that is on disk already).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvraft.lsm.snapshot import TreeSnapshot
+from kvraft.lsm.tree import Tree
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Raft
+from kvraft.record import Position
+
+
+class Tables:
+    """A member's tables as they are on disk: the :class:`~kvraft.raft.log.Offer` for its followers."""
+
+    def __init__(self, tree: Tree, raft: Raft) -> None:
+        self._tree, self._raft = tree, raft
+
+    @property
+    def last(self) -> Position:
+        """The log position through which everything is in tables."""
+        return self._tree.flushed
+
+    def open(self) -> Shipped:
+        """Return them as a snapshot, which keeps them from being removed."""
+        tables = self._tree.snapshot()
+        return Shipped(tables, self._raft.configuration_at(tables.last.index))
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A member's tables as the :class:`~kvraft.raft.log.Snapshot` that a follower is sent."""
+
+    tables: TreeSnapshot
+    configuration: Configuration
+
+    @property
+    def last(self) -> Position:
+        """The last log position that they cover."""
+        return self.tables.last
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
+        return self.tables.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset`` on, fewer at the end."""
+        return self.tables.read(offset, length)

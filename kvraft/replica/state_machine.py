@@ -1,0 +1,175 @@
+"""The replicated state machine: what every replica does alike with the entries that are committed.
+
+Entries come in log order, one by one; what happens follows from them and from the tree alone, never
+from a clock, from who leads or from what this member remembers otherwise.  So any two replicas that
+took the same entries hold the same::
+
+    entry ──► gather ──► complete ──► known to its session? ──► nothing: it was carried out before
+                │                          │ no              (another one under its id: refused)
+                │                          ▼
+                │                     do its expectations hold? ──► no: a conflict, remembered
+                │                          │ yes
+                ▼                          ▼
+             undone                   its rows, all at once, with the row of its session
+
+Invariants:
+
+- The tree is given whole transactions only, each at its last entry: so the applied mark stops short
+  of an open one, and so does every flush, every snapshot and every cut of the log.
+- The session row is written with the rows of the transaction, so that neither is ever there alone.
+- Another transaction under an id that is taken has no effect, on any replica.
+- An entry taken again after a restart does what it did before: the tree begins where it had
+  flushed, and everything since is taken again.
+
+Source: Raft §5.3 (apply), §8 (exactly once); Schneider, *Implementing Fault-Tolerant Services Using
+the State Machine Approach*, 1990.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kvraft.events import (
+    Applied,
+    Conflicted,
+    IdTaken,
+    Repeated,
+    Report,
+    SessionExpired,
+    Undone,
+    ignore,
+)
+from kvraft.lsm.tree import Tree
+from kvraft.record import (
+    RESERVED,
+    Entry,
+    Kind,
+    Position,
+    Row,
+    TxnId,
+    digest,
+    expected_timestamp,
+    label,
+)
+from kvraft.replica.sessions import SESSIONS, Outcome, Sessions
+from kvraft.transaction import Complete, Gatherer
+
+CONFIGURATION_KEY = RESERVED + b"configuration"
+"""Where the tree keeps the latest configuration applied."""
+
+
+class Ended(NamedTuple):
+    """A copy of a transaction, from log index ``first`` on, that an entry brought to its end.
+
+    ``digest`` tells what it asked for.  ``outcome`` is ``None`` if it was undone (``undone``), if
+    its id is that of another transaction (``taken``), or if its session no longer knows what became
+    of it.
+    """
+
+    txn: TxnId
+    first: int
+    digest: int
+    outcome: Outcome | None
+    conflict: bytes | None = None
+    undone: bool = False
+    taken: bool = False
+
+
+class Machine:
+    """The state machine over ``tree``; ``lifetime`` is that of sessions, in units of timestamps."""
+
+    def __init__(self, tree: Tree, lifetime: int, report: Report = ignore) -> None:
+        self.tree = tree
+        self._report = report
+        self.gatherer = Gatherer()
+        """Puts the records of a transaction together."""
+        self.sessions = Sessions(tree.scan(prefix=SESSIONS), lifetime)
+
+    @property
+    def open(self) -> tuple[Entry, ...]:
+        """The entries of the transaction whose end has not been seen yet, if any."""
+        return self.gatherer.open
+
+    def take(self, entry: Entry) -> Iterator[Ended]:
+        """Take one committed entry; yield what it ends, each once it is done."""
+        for ended in self.gatherer.take(entry):
+            if isinstance(ended, Complete):
+                yield self.apply(ended.entries)
+            else:
+                yield self.undo(ended.entries)
+        if entry.record.kind in (Kind.NOOP, Kind.REGISTER):
+            self.tree.apply((), Position(entry.index, entry.term))
+        elif entry.record.kind is Kind.CONFIGURATION:
+            row = (CONFIGURATION_KEY, entry.index, entry.record.value)
+            self.tree.apply((row,), Position(entry.index, entry.term))
+
+    def apply(self, entries: tuple[Entry, ...]) -> Ended:
+        """Carry out a complete transaction, unless its session says that it was already."""
+        last = entries[-1]
+        txn, position = last.record.txn, Position(last.index, last.term)
+        asked = digest(entry.record for entry in entries)
+        session = self.sessions.find(txn, last.record.timestamp)
+        outcome = session.outcome(txn.sequence)
+        if outcome is not None and outcome.digest != asked:
+            self.tree.apply((), position)
+            self._report(IdTaken(str(txn), last.index))
+            return Ended(txn, entries[0].index, asked, None, taken=True)
+        if outcome is not None or session.forgotten(txn.sequence):
+            self.tree.apply((), position)
+            self._report(Repeated(str(txn), last.index))
+        else:
+            outcome = Outcome(last.index, last.record.timestamp, self.conflict(entries), asked)
+            rows = [] if outcome.conflict else list(rows_of(entries))
+            mine, expired = self.sessions.note(txn, outcome)
+            self.tree.apply([*rows, *mine], position)
+            self._report_applied(txn, outcome, entries, len(rows), expired)
+        key = entries[outcome.conflict - 1].record.key if outcome and outcome.conflict else None
+        return Ended(txn, entries[0].index, asked, outcome, key)
+
+    def conflict(self, entries: tuple[Entry, ...]) -> int:
+        """Return the number of the first record whose expectation fails, 0 if all of them hold."""
+        for number, entry in enumerate(entries, 1):
+            record = entry.record
+            if record.kind is Kind.EXPECT:
+                found = self.tree.version(record.key)
+                # A tombstone may be gone on one replica and there on another: it says nothing.
+                carried = found.timestamp if found and found.value is not None else 0
+                if carried != expected_timestamp(record):
+                    return number
+        return 0
+
+    def undo(self, entries: tuple[Entry, ...]) -> Ended:
+        """Drop the records of a transaction that ended without its commit mark."""
+        txn = entries[0].record.txn
+        self._report(Undone(str(txn), entries[0].index, entries[-1].index))
+        return Ended(txn, entries[0].index, 0, None, undone=True)
+
+    def _report_applied(
+        self,
+        txn: TxnId,
+        outcome: Outcome,
+        entries: tuple[Entry, ...],
+        rows: int,
+        expired: list[str],
+    ) -> None:
+        if self._report is ignore:
+            return
+        for client in expired:
+            self._report(SessionExpired(client, outcome.index))
+        if outcome.conflict:
+            key = label(entries[outcome.conflict - 1].record.key)
+            self._report(Conflicted(str(txn), outcome.index, key))
+        else:
+            tree = self.tree
+            size = tree.memtable_size
+            self._report(Applied(outcome.index, str(txn), rows, tree.memtable_rows, size))
+
+
+def rows_of(entries: tuple[Entry, ...]) -> Iterator[Row]:
+    """Yield what a transaction writes."""
+    for _, _, record in entries:
+        if record.kind is Kind.PUT:
+            yield record.key, record.timestamp, record.value
+        elif record.kind is Kind.DELETE:
+            yield record.key, record.timestamp, None

@@ -1,0 +1,325 @@
+"""The desk of a member for registrations and transactions: what becomes of each is answered once.
+
+A leader appends what a client asks for; everybody else says who leads.  Then the log decides, maybe
+after this member has ceased to lead, and maybe about another copy than the one that it appended::
+
+    asked ──► under way? ──► known to its session? ──► stamp refused? ──► appended ──► waits
+                 │                  │                       │                │
+                 ╰─ waits           ╰─ the same answer      ╰─ Refusal       ╰─ Redirect, Later
+
+    committed ──► in the place of what waits?    ──► UNDONE: that copy will never take effect
+    ended     ──► applied, in conflict, too late ──► APPLIED, ABORTED, UNKNOWN
+
+Invariants:
+
+- Timestamp order is log order: a leader raises a stamp that is not above *log time*, the highest
+  in its log (:attr:`WriteDesk.log_time`).
+- APPLIED is said of a transaction only once it was applied here, or an installed snapshot holds it.
+- A transaction that waits is told of its end, or its client is sent on: it never waits for nothing.
+
+Source: Raft §8, thesis §6.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from kvraft import clock
+from kvraft.errors import BadInput, Busy, KvraftError, NotLeader
+from kvraft.raft.raft import Decided, Raft, Role
+from kvraft.record import Entry, Position, Timestamp, TxnId, digest, registration
+from kvraft.replica.pending import Pending, Waiter
+from kvraft.replica.sessions import Outcome
+from kvraft.replica.skew import Skew
+from kvraft.replica.state_machine import Ended, Machine
+from kvraft.transaction import (
+    Answer,
+    Later,
+    Redirect,
+    Refusal,
+    Register,
+    Registered,
+    Reply,
+    Stage,
+    Submit,
+)
+
+
+class WriteRules(Protocol):
+    """What the desk asks its member."""
+
+    machine: Machine
+
+    def raised(self, timestamp: Timestamp) -> Timestamp:
+        """Return the stamp that a transaction gets which its client stamped ``timestamp``."""
+
+    def incarnation(self, entry: Entry) -> int:
+        """Return the incarnation that a committed registration gives."""
+
+    def why_busy(self) -> str:
+        """Return why a leader takes no writes for now, ``""`` if it does."""
+
+
+class WriteDesk:
+    """Takes requests to write, by the ``rules`` of its member, and gives answers to ``reply``."""
+
+    def __init__(
+        self,
+        member: str,
+        raft: Raft,
+        skew: Skew,
+        *,
+        rules: WriteRules,
+        log_time: Timestamp,
+        reply: Callable[[Reply], None],
+    ) -> None:
+        self.log_time = log_time
+        """The highest timestamp in the log, or in the tables if they hold a higher one."""
+        self._member = member
+        self._raft = raft
+        self._skew = skew
+        self.rules = rules
+        self._reply = reply
+        self._pending = Pending()
+        self._registering: dict[int, tuple[int, Register]] = {}  # by index, with the term
+        self._led = False
+
+    # ── requests ────────────────────────────────────────────────────────────────────────────────
+
+    def register(self, request: Register) -> None:
+        """Take a client's wish to be registered: append an entry for it if this member leads.
+
+        Its index is the answer once it is committed.  A client that asks again may get several,
+        from several members, and takes one.
+        """
+        try:
+            self._check_pace()
+            index, _ = self._raft.propose([registration(request.sender)])
+        except (NotLeader, Busy, BadInput) as refusal:
+            self._turn_away(request.sender, request.number, request.attempt, refusal)
+        else:
+            self._registering[index] = (self._raft.term, request)
+
+    def submit(self, request: Submit) -> None:
+        """Take a client's transaction: append it if this member leads, else say who does."""
+        transaction = request.transaction
+        txn, asked = transaction.id, digest(transaction.records)
+        if self._is_under_way(request, asked) or self.answer_known(request, asked):
+            return
+        stamp = self.rules.raised(transaction.timestamp)
+        if why := self._why_refused(txn, transaction.timestamp, stamp):
+            better = max(self.log_time, self._skew.now(self._raft.configuration.members))
+            self._refuse(request, better, why)
+            return
+        try:
+            self._check_pace()
+            first, last = self._raft.propose(transaction.stamped(stamp).records)
+        except BadInput as error:  # no follower would take it, now or ever
+            self._refuse(request, 0, str(error))
+        except (NotLeader, Busy) as refusal:
+            self._turn_away(request.sender, txn, request.attempt, refusal)
+        else:
+            self.log_time = max(self.log_time, stamp)
+            attempts = [request.attempt]
+            # In the place of an earlier copy, if any: this log has lost that one.
+            self._pending.add(Waiter(request.sender, txn, asked, first, self._raft.term, attempts))
+            self._answer(request.sender, txn, attempts, Stage.APPENDED, Outcome(last, stamp))
+
+    def _is_under_way(self, request: Submit, asked: int) -> bool:
+        """Return whether a transaction of this id waits for the log to decide; note who asks."""
+        txn = request.transaction.id
+        waiter = self._pending.get(txn)
+        if waiter is None or self._raft.role is not Role.LEADER:
+            return False
+        if not self._pending.held_by(self._raft.log, txn):
+            return False
+        if waiter.digest == asked:
+            waiter.attempts.append(request.attempt)
+        else:  # which of the two it will be is not decided yet
+            busy = Busy(f"another transaction is on its way as {txn}")
+            self._turn_away(request.sender, txn, request.attempt, busy)
+        return True
+
+    def answer_known(self, request: Submit, asked: int) -> bool:
+        """Answer a transaction whose end its session knows; return whether it does.
+
+        ``asked`` is the digest of its records: another transaction under an old id is not carried
+        out.
+        """
+        transaction, client, attempts = request.transaction, request.sender, (request.attempt,)
+        txn = transaction.id
+        session = self.rules.machine.sessions.find(txn, self.log_time)
+        outcome = session.outcome(txn.sequence)
+        if outcome is None:
+            if not session.forgotten(txn.sequence):
+                return False
+            self._answer(client, txn, attempts, Stage.UNKNOWN, None, _too_late(txn))
+        elif outcome.digest != asked:
+            self._answer(client, txn, attempts, Stage.ABORTED, None, _taken(txn))
+        elif outcome.conflict:
+            key = transaction.records[outcome.conflict - 1].key
+            self._answer(client, txn, attempts, Stage.ABORTED, outcome, _conflict(key), key)
+        else:
+            self._answer(client, txn, attempts, Stage.APPLIED, outcome)
+        return True
+
+    def _why_refused(self, txn: TxnId, stamped: Timestamp, stamp: Timestamp) -> str:
+        """Return why this leader refuses a transaction for its stamp, ``""`` if it does not."""
+        if self._raft.role is not Role.LEADER:
+            return ""
+        sessions = self.rules.machine.sessions
+        if sessions.too_old(stamped, stamp):
+            return (
+                f"{txn} was stamped {clock.show(stamped)}, more than "
+                f"{clock.unpack(sessions.lifetime)[0]} ms before log time: if it was carried out, "
+                f"its session has expired since"
+            )
+        too_far = self._skew.too_far(stamped, self.log_time, self._raft.configuration.members)
+        return f"{txn} {too_far}" if too_far else ""
+
+    def _check_pace(self) -> None:
+        if self._raft.role is Role.LEADER and (why := self.rules.why_busy()):
+            raise Busy(why)
+
+    # ── what becomes of them ────────────────────────────────────────────────────────────────────
+
+    def note_stamps(self, entries: Sequence[Entry]) -> None:
+        """Take note of entries that were appended: the newest that has a stamp has the highest."""
+        for entry in reversed(entries):
+            if entry.record.kind.is_data:
+                self.log_time = max(self.log_time, entry.record.timestamp)
+                return
+
+    def superseded(self, lost: list[Decided], entry: Entry) -> list[Decided]:
+        """Tell those who wait for one of the ``lost`` proposals that ``entry`` supersedes.
+
+        To be asked of the committed entries in order; returns the proposals that are left.
+        """
+        gone = [it for it in lost if it.first <= entry.index and it.term != entry.term]
+        for first, last, term, _ in gone:
+            if first == entry.index:
+                why = "another leader's entries took its place"
+            else:
+                why = "its leader died before all of it was copied"
+            if waiter := self._pending.at(first, term):
+                self._settle(waiter.txn, Stage.UNDONE, None, why)
+            if first == last and self._registering.get(first, (0,))[0] == term:
+                _, request = self._registering.pop(first)
+                self._send_on(request)
+        return [proposal for proposal in lost if proposal not in gone]
+
+    def committed(self, entry: Entry) -> None:
+        """Tell who waits for the registration that this entry is."""
+        if entry.index in self._registering:
+            _, request = self._registering.pop(entry.index)
+            given = self.rules.incarnation(entry)
+            self._reply(Registered(self._member, request.sender, request.number, given))
+
+    def ended(self, ended: Ended) -> None:
+        """Tell those who wait for a transaction that the state machine has done with."""
+        waiter = self._pending.get(ended.txn)
+        if ended.undone or waiter is None or waiter.digest != ended.digest:
+            return  # it is superseded, or decided where it is itself
+        if ended.taken:
+            self._settle(ended.txn, Stage.ABORTED, None, _taken(ended.txn))
+        elif ended.outcome is None:
+            self._settle(ended.txn, Stage.UNKNOWN, None, _too_late(ended.txn))
+        elif ended.conflict is None:
+            self._settle(ended.txn, Stage.APPLIED, ended.outcome)
+        else:
+            why = _conflict(ended.conflict)
+            self._settle(ended.txn, Stage.ABORTED, ended.outcome, why, ended.conflict)
+
+    def installed(self, last: Position, stamp: Timestamp) -> None:
+        """Tell those who wait for what a snapshot through ``last`` covers, as far as is known.
+
+        ``stamp`` is its highest timestamp.  Of anything else the clients were sent on when this
+        member ceased to lead, and they will ask again.
+        """
+        self.log_time = max(self.log_time, stamp)
+        for waiter in self._pending:
+            if waiter.first <= last.index:
+                session = self.rules.machine.sessions.find(waiter.txn, self.log_time)
+                outcome = session.outcome(waiter.txn.sequence)
+                if outcome and outcome.digest == waiter.digest and not outcome.conflict:
+                    self._settle(waiter.txn, Stage.APPLIED, outcome)
+                else:
+                    self._pending.pop(waiter.txn)
+        for index in [index for index in self._registering if index <= last.index]:
+            del self._registering[index]
+
+    def note_role(self) -> None:
+        """Send clients on if this member led and does not: what they wait for may still happen."""
+        leads = self._raft.role is Role.LEADER
+        if self._led and not leads:
+            leader = self._raft.leader
+            for waiter in self._pending:
+                last = waiter.attempts[-1]
+                self._reply(
+                    Redirect(self._member, waiter.client, waiter.txn, last, leader, live=True)
+                )
+            for _, request in self._registering.values():  # they are answered yet if committed
+                self._send_on(request)
+        self._led = leads
+
+    def _settle(
+        self,
+        txn: TxnId,
+        stage: Stage,
+        outcome: Outcome | None,
+        reason: str = "",
+        conflict: bytes | None = None,
+    ) -> None:
+        """Answer the client of a pending transaction for the last time, if it is ours."""
+        waiter = self._pending.pop(txn)
+        if waiter is not None:
+            self._answer(waiter.client, txn, waiter.attempts, stage, outcome, reason, conflict)
+
+    # ── answers ─────────────────────────────────────────────────────────────────────────────────
+
+    def _answer(
+        self,
+        client: str,
+        txn: TxnId,
+        attempts: Iterable[int],
+        stage: Stage,
+        outcome: Outcome | None,
+        reason: str = "",
+        conflict: bytes | None = None,
+    ) -> None:
+        index, stamp = (outcome.index, outcome.timestamp) if outcome else (0, 0)
+        sent = tuple(attempts)
+        self._reply(Answer(self._member, client, txn, sent, stage, index, stamp, reason, conflict))
+
+    def _refuse(self, request: Submit, better: Timestamp, why: str) -> None:
+        """Refuse a transaction under its stamp; ``better`` is one that would do, 0 if none."""
+        txn = request.transaction.id
+        self._reply(Refusal(self._member, request.sender, txn, request.attempt, better, why))
+
+    def _turn_away(
+        self, client: str, request: TxnId | int, attempt: int, refusal: KvraftError
+    ) -> None:
+        """Tell a client of what was not taken where, or when, to ask again."""
+        self._reply(
+            Redirect(self._member, client, request, attempt, refusal.leader)
+            if isinstance(refusal, NotLeader)
+            else Later(self._member, client, request, attempt, str(refusal))
+        )
+
+    def _send_on(self, request: Register) -> None:
+        """Send a client that wants to be registered to whoever leads."""
+        leader = NotLeader(self._member, self._raft.leader)
+        self._turn_away(request.sender, request.number, request.attempt, leader)
+
+
+def _too_late(txn: TxnId) -> str:
+    return f"{txn} is too old: its session no longer knows whether it was applied"
+
+
+def _taken(txn: TxnId) -> str:
+    return f"another transaction was carried out as {txn}, so this one never will be under that id"
+
+
+def _conflict(key: bytes) -> str:
+    return f"conflict: {key!r:.60} was written after it was read"

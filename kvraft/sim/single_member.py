@@ -1,0 +1,196 @@
+"""One member by itself: a cluster of one, driven write by write.
+
+A :class:`~kvraft.sim.World` lets time decide what happens next.  Here *you* decide: each write is
+in the log, committed and applied when :meth:`Alone.write` returns, and long work is done when
+:meth:`Alone.work` is called, and never by itself::
+
+    write ──► log ──► memtable      at once
+    work ───► tables, manifest, and the log is cut      slice by slice, when you say so
+
+It is a whole :class:`~kvraft.replica.replica.Replica`, consensus included; a majority of one is quickly
+found.  A write takes a millisecond of its time, so the trace and all pictures made of it count
+writes.
+
+>>> member = Alone()
+>>> member.put(b"k", b"v")
+>>> member.crash()
+>>> member.get(b"k")
+b'v'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import NamedTuple
+
+from kvraft import inputs
+from kvraft.disk.disk import Disk
+from kvraft.events import Crashed, Event, Trace
+from kvraft.raft.quorum import Configuration
+from kvraft.raft.raft import Role
+from kvraft.record import TxnId
+from kvraft.replica.replica import Options, Replica
+from kvraft.sim.disk import SimDisk
+from kvraft.transaction import Answer, Register, Registered, Stage, Submit, Writes, build
+
+MILLI = 1_000
+
+
+class Gauge(NamedTuple):
+    """What a member holds after ``writes`` writes, in bytes but for the last three.
+
+    ``sealed`` and ``active`` are of its log.
+    """
+
+    writes: int
+    memtable: int
+    frozen: int
+    sealed: int
+    active: int
+    waiting: int  # memtables
+    tables: int
+    flushed: int  # log index
+
+    @property
+    def log(self) -> int:
+        """The bytes of log that are held."""
+        return self.sealed + self.active
+
+
+def gauge(replica: Replica, writes: int) -> Gauge:
+    """Return what ``replica`` holds now."""
+    tree, segments = replica.tree, replica.wal.segments
+    memtable = tree.memtable_size
+    return Gauge(
+        writes,
+        memtable,
+        tree.stats().memtable_bytes - memtable,
+        sum(segment.size for segment in segments if segment.sealed),
+        segments[-1].size,
+        tree.waiting,
+        len(tree.tables),
+        tree.flushed.index,
+    )
+
+
+class Alone:
+    """The only member of its cluster, ``n1``, elected and ready.
+
+    ``writes`` counts what was written, by a client that was registered when this was made;
+    ``trace`` holds all events.  ``replica`` is what the member runs: another class to try another
+    rule.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        disk: Disk | None = None,
+        replica: type[Replica] = Replica,
+    ) -> None:
+        if options is not None:
+            inputs.instance(options, Options, "the options of a member")
+        self.disk = SimDisk() if disk is None else disk
+        self.trace = Trace()
+        self.writes = 0
+        self._options = options
+        self._class = inputs.subclass(replica, Replica, "replica")
+        self._starts = 0
+        self.start()
+        self._incarnation = self.register("c")
+
+    def start(self) -> None:
+        """Open what the disk holds, and let the member elect itself."""
+        self._starts += 1
+        self.replica = self._class(
+            "n1",
+            Configuration(("n1",)),
+            self.disk,
+            random=Random(self._starts),
+            incarnation=self._starts,
+            options=self._options,
+            new=self._starts == 1,
+            report=self._report,
+        )
+        while self.replica.raft.role is not Role.LEADER:
+            self.replica.tick()
+        self.replica.drain()
+
+    def register(self, client: str) -> int:
+        """Register ``client`` with the member and return its incarnation."""
+        self.replica.register(Register(client, "n1", 1, 1))
+        (registered,) = self.replica.drain().replies
+        assert isinstance(registered, Registered)
+        return registered.incarnation
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Let ``key`` hold ``value``."""
+        self.write({key: value})
+
+    def delete(self, key: bytes) -> None:
+        """Let ``key`` hold nothing."""
+        self.write({key: None})
+
+    def write(self, writes: Writes) -> None:
+        """Carry out one transaction: it is applied on return.
+
+        Should the member be held up by long work, it does a slice of it and is asked again.
+        """
+        self.writes += 1
+        transaction = build(TxnId("c", self._incarnation, self.writes), writes, self.writes)
+        stages: list[Stage] = []
+        while Stage.APPLIED not in stages:
+            self.replica.submit(Submit("c", "n1", transaction, 1))
+            replies = self.replica.drain().replies
+            stages = [reply.stage for reply in replies if isinstance(reply, Answer)]
+            if not stages:
+                self.replica.work()
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of ``key``, ``None`` if it has none."""
+        return self.replica.tree.get(key)
+
+    def work(self, slices: int | None = None) -> int:
+        """Do up to ``slices`` slices of long work, all there is if ``None``; return how many."""
+        if slices is not None:
+            inputs.whole(slices, "a number of slices", least=0)
+        done = 0
+        while self.replica.has_work and done != slices:
+            self.replica.work()
+            done += 1
+        return done
+
+    def drive(
+        self, pairs: Iterable[tuple[bytes, bytes | None]], slices: float = 1.0
+    ) -> list[Gauge]:
+        """Write ``pairs``, each followed by ``slices`` slices of work; return a gauge after each.
+
+        With a quarter of a slice one is done after every fourth write.  Slices that found nothing
+        to do are not saved up.
+        """
+        gauges: list[Gauge] = []
+        credit, slices = 0.0, inputs.number(slices, "slices of work after each write", least=0)
+        for pair in pairs:
+            self.write([pair])
+            credit += slices
+            while credit >= 1:
+                self.work(1)
+                credit -= 1
+            gauges.append(self.gauge())
+        return gauges
+
+    def gauge(self) -> Gauge:
+        """Return what the member holds now."""
+        return gauge(self.replica, self.writes)
+
+    def crash(self, random: Random | None = None) -> None:
+        """Lose memory and unsynced bytes, as ``random`` has it, and start again."""
+        lost = 0
+        if isinstance(self.disk, SimDisk):
+            lost = self.disk.crash(random or Random(self.writes))
+        self._report(Crashed(lost))
+        self.start()
+
+    def _report(self, event: Event) -> None:
+        self.trace.file(self.writes * MILLI, "n1", event)

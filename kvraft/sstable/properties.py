@@ -1,0 +1,101 @@
+"""What is known of a table without opening it: what the manifest and the head of a snapshot say.
+
+:class:`TableInfo` as JSON is an object with its fields as they are, the keys in hexadecimal::
+
+    {"number": 7, "level": 0, "rows": 2, …, "start": "61", "stop": "6b00", …, "digest": …}
+
+A table's **span** is from ``start`` on and below ``stop``: all its keys, and all that its range
+deletes cover.  Behind key *k* the smallest possible key is *k* and a zero byte, so a table of the
+keys ``a`` … ``k`` stops at ``k\\0``.  No span stops at ``b""``, which stands for a span without an
+end.
+
+Invariant: what :func:`unpack_table` returns has the types that its fields promise, whatever the
+JSON was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kvraft.record import Timestamp
+
+_KEYS = ("start", "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """One table: enough to choose tables without opening one, and to know the right one.
+
+    ``number`` and ``level`` are its place in one tree; the rest is the same wherever it goes.
+    """
+
+    number: int
+    level: int
+    rows: int  # versions of keys
+    keys: int
+    tombstones: int
+    ranges: int  # range deletes, in fragments
+    size: int  # bytes
+    start: bytes
+    stop: bytes
+    min_timestamp: Timestamp
+    max_timestamp: Timestamp
+    digest: int  # of the bytes, see sstable/format.py
+
+    def covers(self, key: bytes) -> bool:
+        """Return whether ``key`` lies in the table's span."""
+        return self.start <= key and (not self.stop or key < self.stop)
+
+    def overlaps(self, start: bytes, stop: bytes) -> bool:
+        """Return whether the table's span and that from ``start`` to ``stop`` share a key."""
+        return (not stop or self.start < stop) and (not self.stop or start < self.stop)
+
+
+def span_of(tables: Iterable[TableInfo]) -> tuple[bytes, bytes]:
+    """Return the smallest span that holds those of ``tables``, at least one."""
+    tables = list(tables)
+    endless = any(not table.stop for table in tables)
+    stop = b"" if endless else max(table.stop for table in tables)
+    return min(table.start for table in tables), stop
+
+
+def read_order(tables: Iterable[TableInfo]) -> tuple[TableInfo, ...]:
+    """Return ``tables`` level by level: level 0 newest first, deeper ones by key."""
+    tables = list(tables)
+    newest_first = sorted(
+        (table for table in tables if table.level == 0),
+        key=lambda table: (table.max_timestamp, table.number),
+        reverse=True,
+    )
+    deeper = sorted(
+        (table for table in tables if table.level > 0), key=lambda table: (table.level, table.start)
+    )
+    return (*newest_first, *deeper)
+
+
+def pack_table(table: TableInfo) -> dict[str, Any]:
+    """Return ``table`` as what JSON can hold."""
+    values = asdict(table)
+    return values | {name: values[name].hex() for name in _KEYS}
+
+
+def unpack_table(values: dict[str, Any]) -> TableInfo:
+    """Return what :func:`pack_table` took apart.
+
+    Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` if it is none.
+    """
+    keys = {name: bytes.fromhex(values[name]) for name in _KEYS}
+    if keys["stop"] and keys["start"] >= keys["stop"]:
+        raise ValueError("a table stops before it starts")
+    integers(value for name, value in values.items() if name not in _KEYS)
+    return TableInfo(**(values | keys))
+
+
+def integers(values: Iterable[Any]) -> tuple[int, ...]:
+    """Return ``values`` if all are whole numbers and none is negative, else ``ValueError``."""
+    numbers = tuple(values)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError(f"whole numbers are expected, not {numbers}")
+    return numbers

@@ -1,0 +1,256 @@
+"""SSTables, read: sorted runs on disk, written once, never changed.
+
+What the bytes are is told in ``sstable/format.py``; ``sstable/writer.py`` writes them.  A reader starts
+at the end of the file, keeps filter, range tombstones and index in memory, and reads a data block
+when a key in it is asked for::
+
+    get ──► filter: certainly not here
+              └─ maybe ─► index: which block ─► cache, or disk and checksum ─► row
+
+Invariants:
+
+- Rows ascend by key and timestamp; no key is in two blocks.
+- Every checksum is verified on every read from disk.  What does not add up is
+  :class:`~kvraft.errors.Damage`; the data blocks are read only when asked for.
+
+Source: LevelDB table_format.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Generator, Iterator
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from kvraft.bloom import Bloom
+from kvraft.disk.disk import Files
+from kvraft.disk.filenames import table_name
+from kvraft.errors import Damage
+from kvraft.range_tombstones import RangeTombstones
+from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
+from kvraft.sstable.block import Block, unpack_block
+from kvraft.sstable.cache import BlockCache
+from kvraft.sstable.format import Bounds, compare, decode_index, info_of, reach_of, read_footer
+from kvraft.sstable.properties import TableInfo
+
+
+@dataclass(slots=True)
+class ReadCounts:
+    """What is counted while tables are read."""
+
+    tables_asked: int = 0  # for a key, in a get
+    filter_denied: int = 0  # … and the filter said: certainly not here
+    filter_wrong: int = 0  # … and a block was looked at in vain
+    blocks_read: int = 0  # from disk
+    bytes_read: int = 0
+
+
+class Table:
+    """One table, open: its index and its filter are in memory, its data on disk.
+
+    ``bloom`` is ``None`` if it has no filter, ``ranges`` if it has no range deletes;
+    ``properties`` are as they were written, ``reach`` is the log they name; ``plain`` means one
+    version a key, and no deletes.
+    """
+
+    def __init__(self, disk: Files, info: TableInfo, parts: _Parts, cache: BlockCache) -> None:
+        """Wrap the parts of a table: use :meth:`open`."""
+        self.info = info
+        self.name = table_name(info.number)
+        self.bloom, self.ranges, self.properties, (self._last_keys, self._starts) = parts
+        self.reach = reach_of(self.properties)
+        self.plain = self.ranges is None and info.rows == info.keys and not info.tombstones
+        self.counts = ReadCounts()
+        self._disk = disk
+        self._cache = cache
+
+    @classmethod
+    def open(
+        cls,
+        disk: Files,
+        table: TableInfo | int,
+        cache: BlockCache | None = None,
+        counts: ReadCounts | None = None,
+    ) -> Table:
+        """Open a table by its number, or as the manifest knows it.
+
+        Blocks that were read go into ``cache``; what reading costs is counted in ``counts``.
+
+        Raises :class:`~kvraft.errors.Damage` if the file is missing, is not sound or is not the
+        table that the manifest means, and :class:`~kvraft.errors.Foreign` if it is sound but has
+        another format.  Data blocks are not looked at.
+        """
+        number = table if isinstance(table, int) else table.number
+        name = table_name(number)
+        try:
+            size = disk.size(name)
+        except FileNotFoundError:
+            raise Damage(name, 0, "the table is missing") from None
+        bounds, digest = read_footer(disk, name, size)
+        if isinstance(table, TableInfo) and table.digest != digest:
+            raise Damage(name, 0, "this is not the table that the manifest means")
+        parts = _read_parts(disk, name, bounds)
+        try:
+            info = info_of(parts.properties, number, size, digest)
+            reach_of(parts.properties)
+        except ValueError as error:
+            raise Damage(name, bounds.properties, str(error)) from None
+        if isinstance(table, TableInfo):
+            if replace(info, level=table.level) != table:
+                raise Damage(name, 0, "the table is not what the manifest says of it")
+            info = table
+        opened = cls(disk, info, parts, BlockCache(0) if cache is None else cache)
+        opened.counts = opened.counts if counts is None else counts
+        return opened
+
+    @property
+    def blocks(self) -> int:
+        """How many data blocks the table has."""
+        return len(self._last_keys)
+
+    @property
+    def last_keys(self) -> list[bytes]:
+        """The last key of each data block."""
+        return self._last_keys
+
+    def extent(self, at: int) -> tuple[int, int]:
+        """Return where in the file data block ``at`` begins, and how many bytes it has."""
+        return self._starts[at], self._starts[at + 1] - self._starts[at]
+
+    def may_contain(self, key: bytes) -> bool:
+        """Return whether a row of ``key`` may be here; ``False`` is certain and reads nothing."""
+        return self.info.covers(key) and (self.bloom is None or key in self.bloom)
+
+    def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
+        """Return the newest version of ``key`` at ``at``, maybe a tombstone; ``None`` if none.
+
+        Range deletes are not looked at.
+        """
+        counts = self.counts
+        counts.tables_asked += 1
+        if self.bloom is not None and key not in self.bloom:
+            counts.filter_denied += 1
+            return None
+        block = bisect_left(self._last_keys, key)
+        row = None if block == len(self._last_keys) else self.read_block(block).get(key, at)
+        if row is None:
+            counts.filter_wrong += 1
+        return row
+
+    def blocks_from(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[Block]:
+        """Yield the blocks that may have rows with ``start <= key < stop``; no ``stop``, no end.
+
+        With ``reverse`` the last block comes first.
+        """
+        last_keys = self._last_keys
+        first = bisect_left(last_keys, start) if start else 0
+        end = len(last_keys)
+        if stop is not None:
+            end = min(end, bisect_left(last_keys, stop) + 1)
+        for at in range(end - 1, first - 1, -1) if reverse else range(first, end):
+            yield self.read_block(at)
+
+    def chunks(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[list[Row]]:
+        """Yield the rows with ``start <= key < stop`` block by block, each in ascending order."""
+        for block in self.blocks_from(start, stop, reverse=reverse):
+            yield block.rows(start, stop)
+
+    def scan(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[Row]:
+        """Yield the rows with ``start <= key < stop`` one by one, in ascending order."""
+        for chunk in self.chunks(start, stop):
+            yield from chunk
+
+    def at_level(self, level: int) -> Table:
+        """Return this table as one of ``level``; the file is the same."""
+        if level == self.info.level:
+            return self
+        other = copy(self)
+        other.info = replace(self.info, level=level)
+        return other
+
+    def read_block(self, at: int) -> Block:
+        """Return the data block ``at``, counted from 0: from the cache, or read and checked."""
+        place = self.info.number, at
+        block = self._cache.get(place)
+        if block is None:
+            block = self.load_block(at)
+            self._cache.put(place, block)
+        return block
+
+    def load_chunks(self) -> Iterator[list[Row]]:
+        """Yield all rows block by block, past the cache: for compaction."""
+        for at in range(self.blocks):
+            yield self.load_block(at).rows()
+
+    def load_block(self, at: int) -> Block:
+        """Read and check the data block ``at``, counted from 0, past the cache."""
+        start = self._starts[at]
+        length = self._starts[at + 1] - start
+        data = self._disk.read(self.name, start, length)
+        self.counts.blocks_read += 1
+        self.counts.bytes_read += length
+        try:
+            return Block(unpack_block(data, length, start, self.name))
+        except ValueError as error:
+            raise Damage(self.name, start, str(error)) from None
+
+    def verify_bytes(self) -> None:
+        """Check every byte against the digest, whatever the bytes mean."""
+        for _ in self.verify_slices():
+            pass
+
+    def verify_slices(self) -> Generator[None, None, None]:
+        """Do what :meth:`verify_bytes` does, in slices."""
+        size = self._disk.size(self.name)
+        for sound in compare(partial(self._disk.read, self.name), size, self.info.digest):
+            if not sound:
+                raise Damage(self.name, 0, "the table does not match its digest")
+            yield
+
+
+class _Parts(NamedTuple):
+    """What is in memory of an open table."""
+
+    bloom: Bloom | None
+    ranges: RangeTombstones | None
+    properties: dict[str, Any]
+    index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
+
+
+def _read_parts(disk: Files, name: str, bounds: Bounds) -> _Parts:
+    """Read all that lies between data and footer, in one go."""
+    tail = disk.read(name, bounds.filter, bounds.footer - bounds.filter)
+
+    def body(start: int, end: int) -> bytes:
+        if start == end:
+            return b""
+        part = tail[start - bounds.filter : end - bounds.filter]
+        return unpack_block(part, end - start, start, name)
+
+    at = bounds.properties
+    try:
+        properties = json.loads(body(bounds.properties, bounds.index))
+        at = bounds.filter
+        packed = body(bounds.filter, bounds.ranges)
+        bloom = Bloom.from_bytes(packed) if packed else None
+        at = bounds.ranges
+        packed = body(bounds.ranges, bounds.properties)
+        ranges = RangeTombstones(Block(packed).rows()) if packed else None
+        at = bounds.index
+        index = last_keys, starts = decode_index(body(bounds.index, bounds.footer))
+    except ValueError as error:
+        raise Damage(name, at, str(error)) from None
+    if not isinstance(properties, dict):
+        raise Damage(name, bounds.properties, "the properties of a table make no sense")
+    sound = starts[-1] == bounds.filter and list(starts) == sorted(starts)
+    if not sound or last_keys != sorted(last_keys):
+        raise Damage(name, bounds.index, "the index does not cover the data blocks")
+    return _Parts(bloom, ranges, properties, index)

@@ -1,0 +1,261 @@
+"""Writing a table: rows go in by chunks, blocks go out, the rest follows at the end.
+
+::
+
+    rows ──add──► pending ──a block's worth──► data block ──► file
+                     └─ keys ──────────────────────────────► filter     ┐
+                     └─ counts, span, timestamps ──────────► properties ├─ finish
+                     └─ last key and offset of each block ─► index      ┘
+
+Invariants:
+
+- A block ends between two keys, never between two versions of one.
+- Nothing is in a file before there is something to put in; no rows and no range deletes make no
+  table.
+- The table is on disk, synced, its directory too, before :meth:`TableWriter.finish` returns.
+
+What the bytes are is told in ``sstable/format.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Generator
+from dataclasses import replace
+from itertools import accumulate, pairwise, repeat
+from operator import add
+from typing import Any, NamedTuple
+
+from kvraft.bloom import Bloom, Builder
+from kvraft.disk.disk import Disk
+from kvraft.disk.filenames import table_name
+from kvraft.errors import BadInput, Damage
+from kvraft.record import ROW_OVERHEAD, Row, Timestamp
+from kvraft.sstable import codec
+from kvraft.sstable.block import Block, pack_block
+from kvraft.sstable.format import (
+    Bounds,
+    Reach,
+    digest_of,
+    encode_index,
+    hash_of,
+    info_of,
+    pack_footer,
+)
+from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.reader import Table
+
+_KEYS_PER_SLICE = 1000  # when the filter is built
+_NO_LOG = Reach()
+
+
+class Format(NamedTuple):
+    """How tables are written: about ``block_bytes`` of rows a block, the filter's ``bits_per_key``
+    (0: no filter), and the ``codec`` by name.
+    """
+
+    block_bytes: int = 4096
+    bits_per_key: int = 10
+    codec: str = "none"
+
+
+class TableWriter:
+    """A table that is being written.  ``size`` is how many bytes its file has so far."""
+
+    def __init__(
+        self, disk: Disk, number: int, owner: str, form: Format, reach: Reach = _NO_LOG
+    ) -> None:
+        """Begin table ``number`` of ``owner``; the file is made with the first block.
+
+        ``reach`` says which part of the log its rows come from.
+        Raises ``BadInput`` for a codec that is not here.
+        """
+        self.number = number
+        self.name = table_name(number)
+        self.size = 0
+        self.summary = Summary()
+        self._disk = disk
+        self._owner = owner
+        self._form = form
+        self._reach = reach
+        self._codec = codec.number_of(form.codec)
+        self._pending: list[Row] = []
+        self._hash = hash_of()
+        self._last_keys: list[bytes] = []
+        self._starts = [0]  # of each data block, and of what comes next
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything was added at all."""
+        return bool(self._pending or self.size)
+
+    def add(self, rows: list[Row]) -> None:
+        """Add ``rows``, at least one: behind those before, in order, all versions of a key at once.
+
+        Raises ``BadInput`` if they are out of order, ``OSError`` if the disk fails and
+        ``FileExistsError`` if the number was used before.
+        """
+        self._pending += rows
+        keys, _, values = zip(*self._pending, strict=True)
+        if None in values:
+            values = tuple([value or b"" for value in values])
+        sizes = map(add, map(len, keys), map(len, values))
+        ends = list(accumulate(map(add, sizes, repeat(ROW_OVERHEAD))))
+        cut = 0
+        while ends[-1] - (base := ends[cut - 1] if cut else 0) >= self._form.block_bytes:
+            end = bisect_left(ends, base + self._form.block_bytes) + 1
+            while end < len(ends) and self._pending[end][0] == self._pending[end - 1][0]:
+                end += 1
+            self._add_block(self._pending[cut:end])
+            cut = end
+            if cut == len(ends):
+                break
+        del self._pending[:cut]
+
+    def finish(self, ranges: list[Row]) -> Generator[None, None, TableInfo | None]:
+        """Write the rest in slices, range deletes included, and make the table durable.
+
+        Returns what the manifest is to know of it, at level 0; ``None`` if there is no table.
+        """
+        if self._pending:
+            self._add_block(self._pending)
+            self._pending = []
+            yield
+        if not self._last_keys and not ranges:
+            return None
+        summary = self.summary
+        bloom = yield from self._build_filter()
+        summary.add_ranges(ranges)
+        filter_at = self._append(pack_block(bloom.to_bytes(), self.size) if bloom else b"")
+        ranges_at = self._append(pack_block(Block.encode(ranges), self.size) if ranges else b"")
+        properties = (
+            summary.properties(self.number, self._owner, self._form) | self._reach._asdict()
+        )
+        properties_at = self._append(pack_block(json.dumps(properties).encode(), self.size))
+        index = encode_index(self._last_keys, self._starts)
+        index_at = self._append(pack_block(index, self.size, self._codec))
+        bounds = Bounds(filter_at, ranges_at, properties_at, index_at, self.size)
+        digest = digest_of(self._hash)
+        self._append(pack_footer(bounds, digest))
+        yield
+        self._disk.sync(self.name)
+        self._disk.sync_dir()
+        return info_of(properties, self.number, self.size, digest)
+
+    def _build_filter(self) -> Generator[None, None, Bloom | None]:
+        keys = self.summary.keys
+        if not self._form.bits_per_key or not keys:
+            return None
+        builder = Builder(len(keys), self._form.bits_per_key)
+        for at in range(0, len(keys), _KEYS_PER_SLICE):
+            builder.add(keys[at : at + _KEYS_PER_SLICE])
+            yield
+        yield from builder.fold()
+        return builder.bloom
+
+    def _add_block(self, rows: list[Row]) -> None:
+        self.summary.add(rows)
+        self._append(pack_block(Block.encode(rows), self.size, self._codec))
+        self._last_keys.append(rows[-1][0])
+        self._starts.append(self.size)
+
+    def _append(self, data: bytes) -> int:
+        """Add ``data`` and return the offset at which it begins."""
+        offset = self.size
+        if not data:
+            return offset
+        if offset == 0:
+            self._disk.create(self.name)
+        self._disk.append(self.name, data)
+        self.size += len(data)
+        self._hash.update(data)
+        return offset
+
+
+class Summary:
+    """What is gathered while blocks go by: ``keys`` for the filter, and the properties."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self._rows = 0
+        self._tombstones = 0
+        self._ranges: list[Row] = []
+        self._raw_bytes = 0
+        self._stamps: list[Timestamp] = []  # the lowest and the highest of each block
+
+    def add(self, rows: list[Row]) -> None:
+        """Take note of the rows of one block; ``BadInput`` if they are out of order."""
+        keys, stamps, values = zip(*rows, strict=True)
+        new = list(dict.fromkeys(keys))
+        if self.keys and new[0] <= self.keys[-1]:
+            raise BadInput(f"keys must ascend: {new[0]!r} comes after {self.keys[-1]!r}")
+        if len(new) != len(keys) or sorted(new) != new:
+            _check_order(rows)
+        self.keys += new
+        self._rows += len(rows)
+        self._tombstones += values.count(None)
+        self._raw_bytes += sum(map(len, keys)) + sum(map(len, filter(None, values)))
+        self._stamps += (min(stamps), max(stamps))
+
+    def add_ranges(self, ranges: list[Row]) -> None:
+        """Take note of the range deletes of the table."""
+        self._ranges = ranges
+        self._raw_bytes += sum(len(start) + len(stop or b"") for start, _, stop in ranges)
+        self._stamps += [timestamp for _, timestamp, _ in ranges]
+
+    def properties(self, number: int, owner: str, form: Format) -> dict[str, Any]:
+        """Return the properties block; keys are written in hexadecimal."""
+        starts = [row[0] for row in self._ranges[:1]] + self.keys[:1]
+        stops = [row[2] or b"" for row in self._ranges[-1:]]
+        stops += [key + b"\0" for key in self.keys[-1:]]
+        return {
+            "number": number,
+            "owner": owner,
+            "rows": self._rows,
+            "keys": len(self.keys),
+            "tombstones": self._tombstones,
+            "ranges": len(self._ranges),
+            "start": min(starts).hex(),
+            "stop": (max(stops) if all(stops) else b"").hex(),
+            "min_timestamp": min(self._stamps),
+            "max_timestamp": max(self._stamps),
+            "raw_bytes": self._raw_bytes,
+            "block_bytes": form.block_bytes,
+            "bits_per_key": form.bits_per_key,
+            "codec": form.codec,
+        }
+
+
+def _check_order(rows: list[Row]) -> None:
+    for before, row in pairwise(rows):
+        if row[:2] <= before[:2]:
+            raise BadInput(f"rows must ascend: {row[:2]!r} comes after {before[:2]!r}")
+
+
+def check_table(table: Table) -> None:
+    """Read every byte of ``table``, and check order, index, filter and properties against its rows.
+
+    Raises :class:`~kvraft.errors.Damage` at the first defect.
+    """
+    summary = Summary()
+    for at, last_key in enumerate(table.last_keys):
+        offset = table.extent(at)[0]
+        rows = table.load_block(at).rows()
+        try:
+            summary.add(rows)
+        except BadInput as error:
+            raise Damage(table.name, offset, str(error)) from None
+        if rows[-1][0] != last_key:
+            raise Damage(table.name, offset, "a block does not end where the index says")
+        if table.bloom is not None and not all(row[0] in table.bloom for row in rows):
+            raise Damage(table.name, offset, "a block has a key that is not in the filter")
+    info = table.info
+    ranges = table.ranges.rows() if table.ranges is not None else []
+    if not summary.keys and not ranges:
+        raise Damage(table.name, 0, "the table is empty")
+    summary.add_ranges(ranges)
+    found = info_of(summary.properties(0, "", Format()), info.number, info.size, info.digest)
+    if replace(found, level=info.level) != info:
+        raise Damage(table.name, 0, "the properties do not describe the rows")
+    table.verify_bytes()

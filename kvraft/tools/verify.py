@@ -1,0 +1,154 @@
+"""Looking at the files of a member, a store or a tree: every checksum, every invariant.
+
+Opening them mends what a crash may legally leave behind (a torn tail, an unfinished table).
+Verifying only looks, writes nothing, and says what opening would find and do.  That the newest log
+entries may not be durable is said if no file vouches for them; what can be known of a log that
+became shorter is told in ``wal/recovery.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvraft.disk.disk import TEMPORARY, Disk
+from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
+from kvraft.disk.identity import ASIDE, MEMBER, REBUILD, check_member
+from kvraft.display import counted
+from kvraft.errors import Damage, Foreign, Forgotten
+from kvraft.log_and_tree import check_disk
+from kvraft.lsm.levels import Levels
+from kvraft.lsm.manifest import load, torn_tail
+from kvraft.lsm.manifest import owner_of as owner_of_tree
+from kvraft.lsm.snapshot import Spool
+from kvraft.lsm.version_edit import State
+from kvraft.sstable.reader import Table
+from kvraft.sstable.writer import check_table
+from kvraft.store import OWNER
+from kvraft.tools.place import look_into, unsure
+from kvraft.tools.progress import progress
+from kvraft.wal.recovery import Recovery
+from kvraft.wal.segment import owner_of
+
+
+def verify(directory: Path, owner: str | None = None) -> list[str]:
+    """Check the files in ``directory`` and return what they hold, in sentences.
+
+    Nothing is written, and no permission to write is needed.  Another process may have the files
+    open: then they are looked at as they were at one moment, and if the newest log entries may not
+    be durable yet, a sentence says so.
+
+    Raises :class:`~kvraft.errors.Damage` that names all defects, :class:`~kvraft.errors.Foreign`
+    if the files are not those of ``owner`` (the one they name themselves, if not given) or of
+    another format, :class:`~kvraft.errors.Forgotten` if a member is a copy or lacks its ``MEMBER``
+    file, :class:`~kvraft.errors.Changed` if a writer was too fast, and
+    :class:`~kvraft.errors.BadInput` if ``directory`` holds neither a log nor a tree.
+    """
+    disk = look_into(directory)
+    try:
+        return disk.settled(lambda: verify_disk(disk, owner))
+    finally:
+        disk.close()
+
+
+def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
+    """Check what is on ``disk``: see :func:`verify`."""
+    has_log = any(is_segment(name) for name in disk.names())
+    if owner is None:
+        owner = owner_of(disk) if has_log else owner_of_tree(disk)
+    lines = check(disk, owner)
+    if MEMBER in disk.names():
+        check_member(disk, owner)
+    elif has_log and owner != OWNER:
+        raise Forgotten(f"{MEMBER} is missing: {REBUILD}")
+    live = {table_name(info.number) for info in load(disk, owner).tables}
+    unnamed = [n for n in disk.names() if table_number(n) is not None and n not in live]
+    if unnamed:
+        lines.append(
+            f"The manifest does not name, and the next opening removes: {', '.join(unnamed)}."
+        )
+    strange = [name for name in disk.names() if not _known(name)]
+    if strange:
+        lines.append(f"Not kvraft's, and left alone: {', '.join(strange)}.")
+    return [*lines, "Every checksum and invariant holds."]
+
+
+def check(disk: Disk, owner: str) -> list[str]:
+    """Check the log and the tree of ``owner``, but not whose disk it is; return what they hold."""
+    torn = torn_tail(disk, owner)
+    if torn is None:
+        return _check_contents(disk, owner)
+    lost = f"its last {counted(torn.size, 'byte')} are not sound"
+    try:
+        lines = _check_contents(disk, owner)
+    except Damage as error:
+        raise Damage(torn.file, torn.offset, f"{lost}, and without them: {error}") from None
+    return [*lines, f"Torn tail, to be dropped, of {torn.file} from {torn.offset} on: {lost}."]
+
+
+def _check_contents(disk: Disk, owner: str) -> list[str]:
+    if not any(is_segment(name) for name in disk.names()):
+        lines = [f"A tree of {owner or 'nobody in particular'}, without a log."]
+        return [*lines, _check_tables(disk, load(disk, owner))]
+    log = check_disk(disk, owner)
+    state = load(disk, owner)
+    lines = [*_log_lines(log, owner), _check_tables(disk, state)]
+    if log.void:
+        segments = counted(len(log.void), "log segment")
+        lines.append(f"Put out of force by that snapshot, to be removed: {segments}.")
+    if said := unsure(max(log.durable, state.flushed.index), log.last.index):
+        lines.append(said)
+    if log.torn is not None:
+        name, offset, size, why = log.torn
+        lines.append(
+            f"Torn tail, to be cut: {counted(size, 'byte')} of {name} from {offset} on ({why})."
+        )
+    return lines
+
+
+def _known(name: str) -> bool:
+    """Return whether kvraft itself makes files of this name: others are the reader's own."""
+    return (
+        name in (CURRENT, MEMBER, Spool.NAME)
+        or name.startswith(ASIDE)
+        or name.endswith((TEMPORARY, ".torn"))
+        or is_segment(name)
+        or is_manifest(name)
+        or table_number(name) is not None
+    )
+
+
+def _log_lines(log: Recovery, owner: str) -> list[str]:
+    term, vote = log.hard_state
+    sealed = sum(segment.size for segment in log.segments)
+    first, last = log.base.index + 1, log.last.index
+    held = f"entries {first} to {last}" if last >= first else f"no entries after {first - 1}"
+    return [
+        f"{owner}: term {term}, voted for {vote or 'nobody'}.",
+        f"Log: {held} in {counted(len(log.segments), 'segment')}, {counted(sealed, 'byte')}.",
+    ]
+
+
+def _check_tables(disk: Disk, state: State) -> str:
+    """Check every live table and return what there is; raise ``Damage`` that names all defects."""
+    defects: list[Damage] = []
+    tables: list[Table] = []
+    for info in progress(state.tables, "tables", len(state.tables)):
+        try:
+            tables.append(Table.open(disk, info))
+            check_table(tables[-1])
+        except (Damage, Foreign) as error:
+            foreign = Damage(table_name(info.number), 0, str(error))
+            defects.append(error if isinstance(error, Damage) else foreign)
+    try:
+        Levels(tables).check()
+    except Damage as error:
+        defects.append(error)
+    if defects:
+        first, *others = defects
+        more = "".join(f"\n{other}" for other in others)
+        raise Damage(first.file, first.offset, first.what + more)
+    rows = sum(info.rows for info in state.tables)
+    return (
+        f"Tables: {len(state.tables)} with {counted(rows, 'row')}, everything through log index "
+        f"{state.flushed.index}{', from a snapshot' if state.installed else ''}."
+    )
