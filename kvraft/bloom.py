@@ -42,7 +42,7 @@ _MAX_K = 30
 _FOLD_BYTES = 1 << 16
 
 
-class Bloom:
+class BloomFilter:
     """A filter of ``m`` bits of which each key sets ``k``.
 
     >>> bloom = Bloom.build([b"here", b"deleted, but its tombstone is here"])
@@ -51,13 +51,13 @@ class Bloom:
     """
 
     def __init__(self, k: int, m: int, bits: bytearray) -> None:
-        """Wrap ``m`` bits, one a byte: use :meth:`build` or :meth:`from_bytes`."""
+        """Wrap ``m`` bits, one a byte: use :meth:`build_transaction` or :meth:`from_bytes`."""
         self.k = k
         self.m = m
         self._bits = bits
 
     @classmethod
-    def sized(cls, keys: int, bits_per_key: int = 10) -> Bloom:
+    def sized(cls, keys: int, bits_per_key: int = 10) -> BloomFilter:
         """Return an empty filter with room for that many ``keys``."""
         if bits_per_key < 1:
             raise BadInput(f"a filter needs at least 1 bit a key, not {bits_per_key}")
@@ -67,10 +67,10 @@ class Bloom:
         return cls(k, m, bytearray(m))
 
     @classmethod
-    def build(cls, keys: Iterable[bytes], bits_per_key: int = 10) -> Bloom:
+    def build(cls, keys: Iterable[bytes], bits_per_key: int = 10) -> BloomFilter:
         """Return the filter of ``keys``; those of tombstones belong among them."""
         keys = list(keys)
-        builder = Builder(len(keys), bits_per_key)
+        builder = BloomFilterBuilder(len(keys), bits_per_key)
         builder.add(keys)
         for _ in builder.fold():
             pass
@@ -118,7 +118,7 @@ class Bloom:
         return _HEAD.pack(self.k, self.m) + packed.to_bytes(-(-self.m // 8), "little")
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Bloom:
+    def from_bytes(cls, data: bytes) -> BloomFilter:
         """Return the filter that :meth:`to_bytes` wrote.
 
         Raises ``ValueError`` if the bytes make none: the caller, who knows the file, says where.
@@ -146,8 +146,8 @@ def positions(key: bytes, k: int, m: int) -> list[int]:
     return [(h + step * d) % m for step in range(k)]
 
 
-class Builder:
-    """Makes the filter that :meth:`Bloom.add` would make, of many keys, in half the time.
+class BloomFilterBuilder:
+    """Makes the filter that :meth:`BloomFilter.add` would make, of many keys, in half the time.
 
     All *k* steps of a key are one assignment, without a turn at *m*: into *k* rows of *m* bits.  In
     the end the rows are laid over one another.  :attr:`bloom` is the filter, once it is folded.
@@ -155,7 +155,7 @@ class Builder:
 
     def __init__(self, keys: int, bits_per_key: int) -> None:
         """Begin a filter with room for that many ``keys``."""
-        self.bloom = Bloom.sized(keys, bits_per_key)
+        self.bloom = BloomFilter.sized(keys, bits_per_key)
         self._rows = bytearray(self.bloom.k * self.bloom.m)
 
     def add(self, keys: Iterable[bytes]) -> None:

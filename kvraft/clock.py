@@ -44,7 +44,7 @@ def show(stamp: Timestamp) -> str:
     return f"{millis}ms+{counter}" if counter else f"{millis}ms"
 
 
-class Clock:
+class HybridClock:
     """A hybrid logical clock over ``millis``, a function that tells milliseconds since the epoch.
 
     >>> clock = Clock(lambda: 7)

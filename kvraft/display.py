@@ -19,7 +19,7 @@ def counted(number: int, noun: str) -> str:
     >>> counted(1, "table"), counted(0, "entry"), counted(1707, "key")
     ('1 table', '0 entries', '1,707 keys')
     """
-    return f"{number:,} {noun if number == 1 else plural(noun)}"
+    return f"{number:,} {noun if number == 1 else plural_of(noun)}"
 
 
 def listed(things: Iterable[object]) -> str:
@@ -32,7 +32,7 @@ def listed(things: Iterable[object]) -> str:
     return f"{', '.join(some)} and {last}" if some else last
 
 
-def plural(noun: str) -> str:
+def plural_of(noun: str) -> str:
     """Return the plural of ``noun``; the last word of several is the one that changes.
 
     >>> plural("range delete"), plural("flush"), plural("history"), plural("day"), plural("life")

@@ -6,8 +6,8 @@ that.  Which one to raise:
 
 * the caller is wrong: :class:`WrongType` for a value of the wrong type, :class:`BadInput` for one
   of the right type that cannot be meant (too long, negative, unknown, out of order);
-* the files are wrong: :class:`Damage`, :class:`Foreign`, :class:`Forgotten`;
-* nobody is wrong, but not here or not now: :class:`Locked`, :class:`Changed`, :class:`ReadOnly`,
+* the files are wrong: :class:`Corruption`, :class:`ForeignFile`, :class:`StateLost`;
+* nobody is wrong, but not here or not now: :class:`Locked`, :class:`FilesChanged`, :class:`ReadOnly`,
   :class:`DiskFull`, :class:`NotLeader`, :class:`Busy`, :class:`Stopped`, :class:`TimedOut`.
 
 The caller's mistakes are what Python itself calls them, too: ``except ValueError`` catches both
@@ -33,7 +33,7 @@ class WrongType(BadInput, TypeError):
     """The caller handed in something of the wrong type, such as a ``str`` for a key."""
 
 
-class Damage(KvraftError):
+class Corruption(KvraftError):
     """Bytes that were promised are not what was written.  Nothing is guessed, nothing shortened.
 
     ``file`` and ``offset`` (bytes from its start) say where, ``what`` says what was found.
@@ -46,22 +46,22 @@ class Damage(KvraftError):
         self.what = what
 
 
-class Foreign(KvraftError):
+class ForeignFile(KvraftError):
     """A file is sound but not ours: it belongs to another member or to another format version."""
 
 
-def other_format(file: str, found: object, reads: int) -> Foreign:
+def format_mismatch(file: str, found: object, reads: int) -> ForeignFile:
     """Return the refusal of ``file``, written in format ``found`` where ``reads`` is the one known.
 
     Every kind of file is refused in these words, which say how its contents can be moved.
     """
-    return Foreign(
+    return ForeignFile(
         f"{file} has format {found}; this version of kvraft reads format {reads}: dump it with "
         "the version that wrote it (kvraft dump) and load it with this one (kvraft load)"
     )
 
 
-class Forgotten(KvraftError):
+class StateLost(KvraftError):
     """A member's disk does not hold what the member promised: it must not take part as if it did.
 
     It can come back as another member; see disk/identity.py.
@@ -72,7 +72,7 @@ class Locked(KvraftError):
     """Another process has this data directory open."""
 
 
-class Changed(KvraftError):
+class FilesChanged(KvraftError):
     """Files that were only read went while another process wrote: opened again, they can be read.
 
     Nothing is wrong with them.

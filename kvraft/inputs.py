@@ -20,28 +20,28 @@ T = TypeVar("T")
 F = TypeVar("F")
 
 
-def whole(value: object, what: str, *, least: int | None = None) -> int:
+def whole_number(value: object, what: str, *, minimum: int | None = None) -> int:
     """Return ``value``, a whole number and no less than ``least``."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise WrongType(f"{what} must be a whole number, not {shown(value)}")
-    if least is not None and value < least:
-        raise BadInput(f"{what} must be at least {least}, not {value}")
+        raise WrongType(f"{what} must be a whole number, not {describe_value(value)}")
+    if minimum is not None and value < minimum:
+        raise BadInput(f"{what} must be at least {minimum}, not {value}")
     return value
 
 
-def number(value: object, what: str, *, least: float | None = None) -> float:
+def number(value: object, what: str, *, minimum: float | None = None) -> float:
     """Return ``value``, a number, whole or not, and no less than ``least``."""
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongType(f"{what} must be a number, not {shown(value)}")
-    if not isfinite(value) or (least is not None and value < least):
-        raise BadInput(f"{what} must be at least {least}, not {value}")
+        raise WrongType(f"{what} must be a number, not {describe_value(value)}")
+    if not isfinite(value) or (minimum is not None and value < minimum):
+        raise BadInput(f"{what} must be at least {minimum}, not {value}")
     return value
 
 
 def probability(value: object, what: str) -> float:
     """Return ``value``, a number from 0 to 1."""
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongType(f"{what} must be a number from 0 to 1, not {shown(value)}")
+        raise WrongType(f"{what} must be a number from 0 to 1, not {describe_value(value)}")
     if not 0 <= value <= 1:
         raise BadInput(f"{what} must be from 0 to 1, not {value}")
     return value
@@ -50,14 +50,14 @@ def probability(value: object, what: str) -> float:
 def flag(value: object, what: str) -> bool:
     """Return ``value``, true or false."""
     if not isinstance(value, bool):
-        raise WrongType(f"{what} must be True or False, not {shown(value)}")
+        raise WrongType(f"{what} must be True or False, not {describe_value(value)}")
     return value
 
 
 def text(value: object, what: str) -> str:
     """Return ``value``, text of at least one character."""
     if not isinstance(value, str):
-        raise WrongType(f"{what} must be text, not {shown(value)}")
+        raise WrongType(f"{what} must be text, not {describe_value(value)}")
     if not value:
         raise BadInput(f"{what} must not be empty")
     return value
@@ -66,7 +66,7 @@ def text(value: object, what: str) -> str:
 def instance(value: object, kind: type[T], what: str) -> T:
     """Return ``value``, which is of ``kind``."""
     if not isinstance(value, kind):
-        raise WrongType(f"{what} must be {_full_name(kind)}, not {shown(value)}")
+        raise WrongType(f"{what} must be {_full_name(kind)}, not {describe_value(value)}")
     return value
 
 
@@ -82,7 +82,7 @@ def subclass(value: type[T], kind: type[T], what: str) -> type[T]:
 def function(value: F, what: str) -> F:
     """Return ``value``, which can be called."""
     if not callable(value):
-        raise WrongType(f"{what} must be a function, not {shown(value)}")
+        raise WrongType(f"{what} must be a function, not {describe_value(value)}")
     return value
 
 
@@ -92,7 +92,7 @@ def names(value: object, what: str) -> tuple[str, ...]:
     Text is not a list of names, though Python would take it for one of single letters.
     """
     if isinstance(value, str | bytes) or not isinstance(value, Collection):
-        raise WrongType(f"{what} must be a list of names, not {shown(value)}")
+        raise WrongType(f"{what} must be a list of names, not {describe_value(value)}")
     found = [text(name, f"a name in {what}") for name in value]
     return tuple(sorted(found) if isinstance(value, set | frozenset) else found)
 
@@ -105,7 +105,7 @@ def members(value: object) -> tuple[str, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
         return tuple(f"n{i + 1}" for i in range(value))
     if isinstance(value, bool | float | str | bytes) or not isinstance(value, Sequence):
-        raise WrongType(f"members must be a number or a list of names, not {shown(value)}")
+        raise WrongType(f"members must be a number or a list of names, not {describe_value(value)}")
     return names(value, "members")
 
 
@@ -127,7 +127,7 @@ def groups(
     return found
 
 
-def shown(value: object) -> str:
+def describe_value(value: object) -> str:
     """Return a value and its type, in short, for a message."""
     return f"{value!r:.60} ({type(value).__name__})"
 

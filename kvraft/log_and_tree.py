@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 from kvraft.disk.disk import Disk
 from kvraft.disk.filenames import CURRENT
-from kvraft.errors import Damage
+from kvraft.errors import Corruption
 from kvraft.lsm.manifest import load
 from kvraft.record import ORIGIN
 from kvraft.wal.recovery import Recovery, recover
@@ -50,23 +50,23 @@ def waiting_log(segments: Iterable[Segment], flushed: int) -> int:
 def check_disk(disk: Disk, owner: str) -> Recovery:
     """Return what the log of ``owner`` holds, if log and tables fit together; write nothing.
 
-    Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign`.
+    Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile`.
     """
     state = load(disk, owner)
     log = recover(disk, owner, state.flushed if state.installed else ORIGIN)
     flushed = state.flushed.index
-    if not log.segments and not log.void:
+    if not log.segments and not log.obsolete:
         if CURRENT in disk.names():
-            raise Damage(CURRENT, 0, "there is a manifest, but the log that belongs to it is gone")
+            raise Corruption(CURRENT, 0, "there is a manifest, but the log that belongs to it is gone")
         return log
     if log.base.index > flushed:
         what = f"the log begins after index {log.base.index}, but the tables end at {flushed}"
-        raise Damage(log.segments[0].name, 0, what)
+        raise Corruption(log.segments[0].name, 0, what)
     if log.last.index < flushed:
         what = f"the log ends at index {log.last.index}, but the tables hold all through {flushed}"
-        raise Damage(log.segments[-1].name, log.segments[-1].size, what)
+        raise Corruption(log.segments[-1].name, log.segments[-1].size, what)
     newest = log.segments[-1] if log.segments else None
     if newest is not None and (newest.id, newest.size) < state.log:
         what = f"the log ends here, but it was synced through byte {state.log.size} of segment"
-        raise Damage(newest.name, newest.size, f"{what} {state.log.segment}")
+        raise Corruption(newest.name, newest.size, f"{what} {state.log.segment}")
     return log

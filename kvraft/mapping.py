@@ -17,10 +17,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 
 from kvraft.errors import BadInput
-from kvraft.record import Buffer, Pair, as_bytes
+from kvraft.record import Buffer, KeyValue, as_bytes
 
 
-class Readable(ABC):
+class ReadableMapping(ABC):
     """Keys and values in the order of keys, read like a ``dict``."""
 
     @abstractmethod
@@ -35,7 +35,7 @@ class Readable(ABC):
         *,
         prefix: Buffer | None = None,
         reverse: bool = False,
-    ) -> Generator[Pair, None, None]:
+    ) -> Generator[KeyValue, None, None]:
         """Return an iterator over keys and values with ``start <= key < stop``."""
 
     def __getitem__(self, key: Buffer) -> bytes:
@@ -67,7 +67,7 @@ class Readable(ABC):
         pairs = self.scan()
         return (value for _, value in pairs)
 
-    def items(self) -> Generator[Pair, None, None]:
+    def items(self) -> Generator[KeyValue, None, None]:
         """Return an iterator over keys and values: :meth:`scan` of everything."""
         return self.scan()
 
@@ -82,7 +82,7 @@ def prefix_stop(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
-def bounds(start: Buffer, stop: Buffer | None, prefix: Buffer | None) -> tuple[bytes, bytes | None]:
+def scan_bounds(start: Buffer, stop: Buffer | None, prefix: Buffer | None) -> tuple[bytes, bytes | None]:
     """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
     if prefix is not None:
         if start != b"" or stop is not None:

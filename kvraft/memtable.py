@@ -52,8 +52,8 @@ _timestamp = itemgetter(1)
 class Memtable:
     """A sorted map from key to its newest version, and older ones while someone can see them.
 
-    ``written`` is how many bytes of table all that was put in would fill, had nothing been
-    overwritten, ``timestamp`` the highest timestamp put into it (0 while there is none), ``ranges``
+    ``bytes_written`` is how many bytes of table all that was put in would fill, had nothing been
+    overwritten, ``timestamp`` the highest timestamp put into it (0 while there is none), ``range_tombstones``
     its range deletes if it has any, ``len()`` the number of keys, tombstones included.
 
     >>> memtable = Memtable()
@@ -67,10 +67,10 @@ class Memtable:
     """
 
     def __init__(self) -> None:
-        self.written = 0
+        self.bytes_written = 0
         self._hidden = 0  # of the bytes written, those that are here no more
         self.timestamp: Timestamp = 0
-        self.ranges: RangeTombstones | None = None
+        self.range_tombstones: RangeTombstones | None = None
         self._newest: dict[bytes, Row] = {}
         self._older: dict[bytes, list[Row]] = {}  # oldest first
         self._keys: SortedList[bytes] = SortedList()
@@ -82,10 +82,10 @@ class Memtable:
     @property
     def size(self) -> int:
         """About how many bytes of table it would fill."""
-        return self.written - self._hidden
+        return self.bytes_written - self._hidden
 
     def __bool__(self) -> bool:
-        return bool(self._newest or self.ranges)
+        return bool(self._newest or self.range_tombstones)
 
     def put(self, row: Row, pinned: Timestamp = UNPINNED) -> None:
         """Put in one row, as :meth:`update` does."""
@@ -95,7 +95,7 @@ class Memtable:
             return
         self._newest[key] = row
         self._fresh.append(key)
-        self.written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+        self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
         if timestamp > self.timestamp:
             self.timestamp = timestamp
 
@@ -111,7 +111,7 @@ class Memtable:
             if old is None:
                 newest[key] = row
                 self._fresh.append(key)
-                self.written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+                self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
             elif old[1] <= timestamp:
                 newest[key] = row
                 self._replace(old, row, pinned)
@@ -126,14 +126,14 @@ class Memtable:
         An earlier one of the same keys stays only if its timestamp is at most ``pinned``.
         """
         start, timestamp, stop = row
-        if self.ranges is None:
-            self.ranges = RangeTombstones()
-        self.ranges.add(row, pinned)
-        self.written += ROW_OVERHEAD + len(start) + len(stop or b"")
+        if self.range_tombstones is None:
+            self.range_tombstones = RangeTombstones()
+        self.range_tombstones.add(row, pinned)
+        self.bytes_written += ROW_OVERHEAD + len(start) + len(stop or b"")
         self.timestamp = max(self.timestamp, timestamp)
 
     def _replace(self, old: Row, new: Row, pinned: Timestamp) -> None:
-        self.written += ROW_OVERHEAD + len(new[0]) + len(new[2] or b"")
+        self.bytes_written += ROW_OVERHEAD + len(new[0]) + len(new[2] or b"")
         if old[1] <= pinned and old[1] < new[1]:
             self._keep(old, counted=True)
         else:
@@ -142,7 +142,7 @@ class Memtable:
     def _keep(self, row: Row, *, counted: bool = False) -> None:
         insort(self._older.setdefault(row[0], []), row, key=_timestamp)
         if not counted:
-            self.written += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")
+            self.bytes_written += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
         """Return the newest version of ``key`` at ``at``, maybe a tombstone, ``None`` if none.
@@ -281,7 +281,7 @@ def check_key(key: bytes) -> None:
         raise BadInput(f"a key of {len(key)} bytes is above the limit of {MAX_KEY_BYTES}")
 
 
-def check_range(row: Row) -> None:
+def check_range_tombstone(row: Row) -> None:
     """Raise ``BadInput`` unless ``row`` is a range delete: start, timestamp, stop."""
     check_row(row)
     start, _, stop = row

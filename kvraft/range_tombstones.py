@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterable
 
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 
-NONE = -1
+NEVER_DELETED = -1
 """Below every timestamp: nothing deletes this key."""
 
 
@@ -89,11 +89,11 @@ class RangeTombstones:
         return self._stamps[bisect_right(self._bounds, key) - 1]
 
     def newest(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Timestamp:
-        """Return the newest timestamp, at most ``at``, that covers ``key``, else :data:`NONE`."""
+        """Return the newest timestamp, at most ``at``, that covers ``key``, else :data:`NEVER_DELETED`."""
         for timestamp in self._stamps[bisect_right(self._bounds, key) - 1]:
             if timestamp <= at:
                 return timestamp
-        return NONE
+        return NEVER_DELETED
 
     def rows(self, start: bytes = b"", stop: bytes = b"") -> list[Row]:
         """Return what lies in ``start`` … ``stop`` as rows, by start and then by timestamp."""
@@ -106,7 +106,7 @@ class RangeTombstones:
                 rows += [(low, timestamp, high) for timestamp in reversed(stamps)]
         return rows
 
-    def lasting(
+    def surviving(
         self,
         needs: Callable[[Timestamp, Timestamp], bool],
         hides: Callable[[bytes, bytes, Timestamp], bool],

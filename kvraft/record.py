@@ -63,7 +63,7 @@ MAX_NAME_BYTES = 64 * 1024 - 1
 MAX_NUMBER = 2**63 - 1
 """The highest term, index, time or sequence: what a disk or another language can hold, too."""
 
-RESERVED = b"\x00kvraft/"
+RESERVED_PREFIX = b"\x00kvraft/"
 """Keys under this prefix hold the replicated state of kvraft itself (the session table)."""
 
 
@@ -248,7 +248,7 @@ handles them by the million.  A range delete is a row, too: start, timestamp, st
 ROW_OVERHEAD = 4 + 4 + 8 + 1
 """Bytes that a row takes in a table besides key and value: so tombstones count for something."""
 
-Pair = tuple[bytes, bytes]
+KeyValue = tuple[bytes, bytes]
 """What a reader gets of a row: a key and the value that it has."""
 
 
@@ -340,7 +340,7 @@ def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:
     return rows[:whole_rows], ranges[:whole_ranges], whole
 
 
-def survey_entries(data: bytes) -> tuple[list[Position], int]:
+def summarize_entries(data: bytes) -> tuple[list[Position], int]:
     """Return where a term begins in packed entries, the first entry's place before all, and the
     last index.
 

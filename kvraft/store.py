@@ -38,15 +38,15 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from kvraft.disk.disk import Disk
-from kvraft.disk.read_only import opened
+from kvraft.disk.read_only import open_on
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, WrongType
-from kvraft.events import Report, ignore
-from kvraft.inputs import instance, shown, whole
+from kvraft.events import EventSink, ignore
+from kvraft.inputs import instance, describe_value, whole_number
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
 from kvraft.lsm.batch import WriteBatch, as_value
 from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.snapshot import Source
+from kvraft.lsm.snapshot import ByteSource
 from kvraft.lsm.tree import Tree
 from kvraft.memtable import check_row
 from kvraft.record import (
@@ -84,7 +84,7 @@ class Store(Tree):
         *,
         owner: str = OWNER,
         options: TreeOptions | None = None,
-        report: Report = ignore,
+        report: EventSink = ignore,
         clock: Callable[[], float] | None = None,
         durability: Durability = Durability.OS,
         segment_bytes: int = SEGMENT_BYTES,
@@ -104,14 +104,14 @@ class Store(Tree):
         that, the store can be read, and says so (:attr:`lacks_space`, the event ``DiskFilled``):
         writes raise :class:`~kvraft.errors.DiskFull` until there is.
 
-        Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a
+        Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` rather than open a
         store that lacks anything that was durable.
         """
         if not isinstance(durability, Durability):
             kinds = "Durability.SYNC, OS or BUFFERED"
-            raise WrongType(f"durability must be {kinds}, not {shown(durability)}")
-        whole(log_bytes, "log_bytes", least=0)
-        store = opened(
+            raise WrongType(f"durability must be {kinds}, not {describe_value(durability)}")
+        whole_number(log_bytes, "log_bytes", minimum=0)
+        store = open_on(
             where,
             lambda disk: cls._begin(
                 disk, owner, options, report, clock, durability, segment_bytes, log_bytes, read_only
@@ -127,7 +127,7 @@ class Store(Tree):
         disk: Disk,
         owner: str,
         options: TreeOptions | None,
-        report: Report,
+        report: EventSink,
         clock: Callable[[], float] | None,
         durability: Durability,
         segment_bytes: int,
@@ -147,7 +147,7 @@ class Store(Tree):
         store = super().open(
             disk, owner=owner, options=options, report=report, clock=clock, read_only=read_only
         )
-        store.follow_log(lambda: wal.synced_end)
+        store.record_log_end(lambda: wal.synced_end)
         store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
         store._pay_at = 0  # the log may be too long by now
         store._replay()
@@ -159,7 +159,7 @@ class Store(Tree):
 
         Reads go on; each write tries again, and succeeds as soon as there is space.
         """
-        return self.wal.lacks_space
+        return self.wal.out_of_space
 
     @property
     def durable_index(self) -> int:
@@ -181,7 +181,7 @@ class Store(Tree):
             if taken:  # of a batch without its end nobody was told
                 index += taken
                 self._take(rows, ranges, Position(index, 0))
-            if self.full:
+            if self.memtable_full:
                 self.freeze()
         self._index = last
 
@@ -201,7 +201,7 @@ class Store(Tree):
             if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
                 self._check_writable()
                 check_row((key, 0, value))
-            if self._memtables.active.written >= self._pay_at:
+            if self._memtables.active.bytes_written >= self._pay_at:
                 self._pay()
             index, timestamp = self._index + 1, self.timestamp + 1
             payload = pack_write(Kind.PUT, index, timestamp, key, value, commit=True)
@@ -240,7 +240,7 @@ class Store(Tree):
                 "memtable",
                 f"{counted(self.memtable_rows, 'key')}, {counted(self.memtable_size, 'byte')}",
             ),
-            ("waiting to be flushed", counted(stats.waiting, "memtable")),
+            ("waiting to be flushed", counted(stats.immutable_memtables, "memtable")),
             *(
                 (f"level {level}", f"{counted(tables, 'table')}, {counted(size, 'byte')}")
                 for level, (tables, size) in enumerate(
@@ -262,7 +262,7 @@ class Store(Tree):
         """Refuse: the positions of a store are those of its own log."""
         raise BadInput("a store writes its own log: use put, delete, delete_range or write")
 
-    def install(self, stream: Source | bytes) -> None:
+    def install(self, stream: ByteSource | bytes) -> None:
         """Refuse: a snapshot of another tree would have to take the place of the log, too."""
         raise BadInput("a store writes its own log: a snapshot cannot take its place")
 
@@ -279,11 +279,11 @@ class Store(Tree):
 
     def _should_freeze(self) -> bool:
         if not self._log_grew:
-            return self.full
+            return self.memtable_full
         held = waiting_log(self.wal.segments, self.flushed.index)
         self._log_grew = held > self.log_bytes
         full_at, size = self.options.memtable_bytes, self._memtables.active.size
-        return should_freeze(size, held, self.waiting, full_at=full_at, log_limit=self.log_bytes)
+        return should_freeze(size, held, self.immutable_memtables, full_at=full_at, log_limit=self.log_bytes)
 
     def _secure(self, through: Position) -> None:
         if self.wal.synced_index < through.index:

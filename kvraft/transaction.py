@@ -17,7 +17,7 @@ Invariants:
 
 - The records of a transaction have one id, one timestamp and pairwise different keys, so that no
   two versions of a key ever tie.
-- :class:`Gatherer` hands out a transaction whole or not at all.
+- :class:`TransactionAssembler` hands out a transaction whole or not at all.
 
 A transaction may depend on what it read: before its writes it then carries *expectations*, one for
 each key, with the timestamp that the key carried.  If any key carries another one when the
@@ -39,7 +39,7 @@ from kvraft.errors import BadInput, WrongType
 from kvraft.record import (
     MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
-    RESERVED,
+    RESERVED_PREFIX,
     Buffer,
     Entry,
     Kind,
@@ -65,17 +65,17 @@ class Transaction(NamedTuple):
         """The one stamp of all its records."""
         return self.records[0].timestamp
 
-    def stamped(self, timestamp: Timestamp) -> Transaction:
+    def with_timestamp(self, timestamp: Timestamp) -> Transaction:
         """Return the same transaction under another timestamp."""
         records = tuple(record._replace(timestamp=timestamp) for record in self.records)
         return Transaction(self.id, records)
 
-    def named(self, txn: TxnId) -> Transaction:
+    def with_id(self, txn: TxnId) -> Transaction:
         """Return the same transaction under another id."""
         return Transaction(txn, tuple(record._replace(txn=txn) for record in self.records))
 
 
-def build(
+def build_transaction(
     txn: TxnId,
     writes: Writes,
     timestamp: Timestamp,
@@ -114,8 +114,8 @@ def check_key(given: object) -> bytes:
     key = as_bytes(given, "a key")
     if len(key) > MAX_KEY_BYTES:
         raise BadInput(f"a key of {len(key)} bytes is longer than {MAX_KEY_BYTES}")
-    if key.startswith(RESERVED):
-        raise BadInput(f"keys that begin with {RESERVED!r} are reserved, so not {key!r:.60}")
+    if key.startswith(RESERVED_PREFIX):
+        raise BadInput(f"keys that begin with {RESERVED_PREFIX!r} are reserved, so not {key!r:.60}")
     return key
 
 
@@ -146,19 +146,19 @@ def _pairs(writes: Any) -> Iterable[tuple[bytes, bytes | None]]:
 # ── gathering ───────────────────────────────────────────────────────────────────────────────────
 
 
-class Complete(NamedTuple):
+class CompleteTransaction(NamedTuple):
     """A transaction whose commit mark was reached; its entries, first to last."""
 
     entries: tuple[Entry, ...]
 
 
-class Undo(NamedTuple):
+class UndoneTransaction(NamedTuple):
     """A transaction that ended without its commit mark; the entries that have no effect."""
 
     entries: tuple[Entry, ...]
 
 
-class Gatherer:
+class TransactionAssembler:
     """Puts transactions together from committed entries, taken one by one in log order."""
 
     def __init__(self) -> None:
@@ -169,24 +169,24 @@ class Gatherer:
         """The entries of the transaction whose end has not been seen yet, if any."""
         return tuple(self._open)
 
-    def take(self, entry: Entry) -> list[Complete | Undo]:
+    def take(self, entry: Entry) -> list[CompleteTransaction | UndoneTransaction]:
         """Return the transactions that ``entry`` ends: none, one undone, one complete, or both."""
-        ended: list[Complete | Undo] = []
+        ended: list[CompleteTransaction | UndoneTransaction] = []
         record = entry.record
         if self._open and record.txn != self._open[0].record.txn:
-            ended.append(Undo(tuple(self._open)))
+            ended.append(UndoneTransaction(tuple(self._open)))
             self._open = []
         if record.kind.is_data:
             self._open.append(entry)
             if record.commit:
-                ended.append(Complete(tuple(self._open)))
+                ended.append(CompleteTransaction(tuple(self._open)))
                 self._open = []
         return ended
 
 
 # ── what client and replica say to each other ───────────────────────────────────────────────────
 
-WINDOW = 32
+SESSION_WINDOW = 32
 """How many transactions of one client may be under way, counted from the oldest that is.
 
 A client sends no later one, for a session remembers no more of them (replica/sessions.py).
@@ -233,7 +233,7 @@ class Submit(NamedTuple):
     attempt: int
 
 
-class Answer(NamedTuple):
+class WriteReply(NamedTuple):
     """Replica → client: the write reached ``stage``.
 
     ``index`` is the transaction's last log index and ``timestamp`` its stamp, as raised by the
@@ -256,7 +256,7 @@ class Answer(NamedTuple):
 class Redirect(NamedTuple):
     """Replica → client: I am not the leader; ``leader`` is, as far as I know.
 
-    Nothing was done, unless ``live``: then I led when I appended the transaction, and it may still
+    Nothing was done, unless ``may_still_apply``: then I led when I appended the transaction, and it may still
     take effect.
     """
 
@@ -265,10 +265,10 @@ class Redirect(NamedTuple):
     request: TxnId | int
     attempt: int
     leader: str | None
-    live: bool = False
+    may_still_apply: bool = False
 
 
-class Later(NamedTuple):
+class Overloaded(NamedTuple):
     """Replica → client: not taken, for now, for this ``reason``; ask me again a little later."""
 
     sender: str
@@ -278,7 +278,7 @@ class Later(NamedTuple):
     reason: str
 
 
-class Refusal(NamedTuple):
+class Rejected(NamedTuple):
     """Replica → client: not taken, and under this stamp it will not be for now, or never.
 
     ``timestamp`` is a stamp that the leader would take, 0 if none would do.
@@ -295,7 +295,7 @@ class Refusal(NamedTuple):
 class Read(NamedTuple):
     """Client → replica: what does ``key`` hold?  ``number`` names the request, and no other.
 
-    ``here`` asks this member to answer whether it leads or not: with what the cluster has, or, if
+    ``follower_read`` asks this member to answer whether it leads or not: with what the cluster has, or, if
     ``stale``, with what this member has, which may be old.  ``at`` is a time to read at.
     """
 
@@ -304,15 +304,15 @@ class Read(NamedTuple):
     number: int
     attempt: int
     key: bytes
-    here: bool = False
+    follower_read: bool = False
     stale: bool = False
     at: Timestamp | None = None
 
 
-class ReadAnswer(NamedTuple):
+class ReadReply(NamedTuple):
     """Replica → client: the value of the key, ``None`` if it holds none, at a log index.
 
-    ``timestamp`` is what the value carries, 0 if there is none.  ``refused`` says why there is no
+    ``timestamp`` is what the value carries, 0 if there is none.  ``error`` says why there is no
     answer: the time asked for cannot be read.
     """
 
@@ -322,7 +322,7 @@ class ReadAnswer(NamedTuple):
     value: bytes | None
     index: int  # type: ignore[assignment]
     timestamp: Timestamp = 0
-    refused: str = ""
+    error: str = ""
 
 
 PAGE_ROWS = 1_000
@@ -344,18 +344,18 @@ class Scan(NamedTuple):
     stop: bytes | None
     limit: int
     reverse: bool = False
-    here: bool = False
+    follower_read: bool = False
     stale: bool = False
     at: Timestamp | None = None
 
 
-class Page(NamedTuple):
+class ScanPage(NamedTuple):
     """Replica → client: a page of a scan, ``pairs`` in the order asked for, at a log index.
 
     ``next`` is where the next page begins, its ``start``, or with ``reverse`` its ``stop``; it is
     ``None`` if this is the last one.  As far as ``next`` the page is complete: no key is there that
     it does not show, but kvraft's own.  It shows what was there at the time ``timestamp``, and the
-    next page can be asked ``at`` that time if its member keeps history (``kept``).  ``refused``
+    next page can be asked ``at`` that time if its member keeps history (``history_kept``).  ``error``
     says why there is no answer: the time asked for cannot be read.
     """
 
@@ -366,9 +366,9 @@ class Page(NamedTuple):
     next: bytes | None
     index: int  # type: ignore[assignment]
     timestamp: Timestamp = 0
-    kept: bool = False
-    refused: str = ""
+    history_kept: bool = False
+    error: str = ""
 
 
 Request = Register | Submit | Read | Scan
-Reply = Registered | Answer | Redirect | Later | Refusal | ReadAnswer | Page
+Reply = Registered | WriteReply | Redirect | Overloaded | Rejected | ReadReply | ScanPage

@@ -6,12 +6,12 @@ from random import Random
 from kvraft.raft.log import Log
 from kvraft.raft.messages import AppendEntries, AppendEntriesReply, PreVoteReply, RequestVoteReply
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Options, Raft, Role
+from kvraft.raft.raft import RaftOptions, Raft, Role
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, configuration_record
 
 THREE = ("n1", "n2", "n3")
 FIVE = ("n1", "n2", "n3", "n4", "n5")
-PAPER = Options(pre_vote=False, check_quorum=False)
+PAPER = RaftOptions(pre_vote=False, check_quorum=False)
 """Raft as in the paper's Figure 2."""
 
 

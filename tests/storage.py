@@ -6,7 +6,7 @@ never works like that.
 
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
-from kvraft.sstable.writer import Format, TableWriter
+from kvraft.sstable.writer import TableFormat, TableWriter
 
 
 def finish(job):
@@ -34,7 +34,7 @@ def in_order(rows):
 
 def write_table(disk, number, rows, ranges=(), owner="me", **form):
     """Write a table of ``rows`` in any order and of range deletes; return what is known of it."""
-    writer = TableWriter(disk, number, owner, Format(**form))
+    writer = TableWriter(disk, number, owner, TableFormat(**form))
     for part in whole_keys(in_order(rows)):
         writer.add(part)
     return finish(writer.finish(RangeTombstones(ranges).rows()))

@@ -7,10 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, WrongType
-from kvraft.events import Refused
-from kvraft.raft.admission import records_problem
+from kvraft.events import MessageRejected
+from kvraft.raft.admission import inadmissible_reason
 from kvraft.raft.log import Log
-from kvraft.raft.messages import AppendEntries, problem
+from kvraft.raft.messages import AppendEntries, malformed_reason
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Raft
 from kvraft.record import (
@@ -26,9 +26,9 @@ from kvraft.record import (
     pack_entries,
     unpack_entries,
 )
-from kvraft.replica.replica import Options as ReplicaOptions
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim import World
-from kvraft.transaction import Refusal, Submit, Transaction
+from kvraft.transaction import Rejected, Submit, Transaction
 from tests.raft_member import ack, append, finish, leader, member, record
 
 bounded = settings(deadline=None, derandomize=True, max_examples=500)
@@ -117,8 +117,8 @@ junk_records = st.builds(
 @given(st.lists(mostly(junk_records), min_size=1, max_size=4))
 @example([PUT._replace(kind=Kind.PUT, commit=True)])
 def test_a_leader_takes_exactly_what_a_follower_takes(records):
-    assert leader_takes(records) == follower_takes(records) == (not records_problem(records))
-    if not records_problem(records):  # then it can be written down, and is read back equal
+    assert leader_takes(records) == follower_takes(records) == (not inadmissible_reason(records))
+    if not inadmissible_reason(records):  # then it can be written down, and is read back equal
         sent = [Entry(1, index, record) for index, record in enumerate(records, 1)]
         assert unpack_entries(pack_entries(sent)) == sent
 
@@ -131,7 +131,7 @@ def test_a_member_does_not_start_from_a_log_that_no_follower_would_take(records)
         made = member(log=kept)
     except BadInput:
         made = None
-    assert (made is None) is bool(records_problem(records))
+    assert (made is None) is bool(inadmissible_reason(records))
 
 
 @pytest.mark.parametrize("records", [None, 7, "ab", b"ab", PUT, {1: PUT}, iter([PUT]), {1}])
@@ -168,14 +168,14 @@ def test_a_name_is_one_for_everybody_or_for_nobody(name):
             started(**{what: name})
     with pytest.raises(BadInput):
         leader("n2").transfer_leader(name)
-    assert problem(append(sender=name), "n1", "kvraft")
+    assert malformed_reason(append(sender=name), "n1", "kvraft")
 
 
 def test_the_longest_name_is_one_everywhere():
     longest = "n" * MAX_NAME_BYTES
     assert Configuration.from_bytes(Configuration((longest,)).to_bytes()).voters == (longest,)
     assert leader_takes([named(longest)])
-    assert not problem(append(sender=longest), "n1", "kvraft")
+    assert not malformed_reason(append(sender=longest), "n1", "kvraft")
     started(member=longest)
 
 
@@ -244,11 +244,11 @@ def test_a_member_answers_a_client_who_hands_in_such_a_thing(unfit):
     client = world.client("ann")
     client.put(b"k", b"1")
     replica = world.replicas[world.leader()]
-    broken = UNFIT[unfit]._replace(timestamp=replica.raised(0))
+    broken = UNFIT[unfit]._replace(timestamp=replica.raised_timestamp(0))
     transaction = Transaction(broken.txn, (broken,))
     replica.submit(Submit("ann", replica.member, transaction, 1))
     (reply,) = replica.drain().replies
-    assert isinstance(reply, Refusal)
+    assert isinstance(reply, Rejected)
     assert "no follower would take" in reply.reason
     client.put(b"k", b"2")
     assert client.get(b"k") == b"2"
@@ -259,5 +259,5 @@ def test_what_is_refused_is_reported_and_changes_nothing():
     raft = member(report=events.append)
     bad = Entry(1, 1, NOOP._replace(kind=Kind.CONFIGURATION, value=b'{"voters": "abc"}'))
     raft.step(AppendEntries("n2", "n1", 1, 0, 0, (bad,), 0, 0, 1))
-    assert [type(event) for event in events[-1:]] == [Refused]
+    assert [type(event) for event in events[-1:]] == [MessageRejected]
     assert raft.term == 0

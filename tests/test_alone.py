@@ -8,16 +8,16 @@ from random import Random
 import pytest
 
 from kvraft.events import Flushed, SegmentDropped
-from kvraft.record import RESERVED
-from kvraft.replica.replica import Options, Replica
+from kvraft.record import RESERVED_PREFIX
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim import single_member as alone
-from kvraft.sim.single_member import Alone
+from kvraft.sim.single_member import SingleMember
 
-SMALL = Options(memtable_bytes=2_000, segment_bytes=900, log_bytes=4_000)
+SMALL = ReplicaOptions(memtable_bytes=2_000, segment_bytes=900, log_bytes=4_000)
 
 
 def user_map(member):
-    return {k: v for k, v in member.replica.tree.scan() if not k.startswith(RESERVED)}
+    return {k: v for k, v in member.replica.tree.scan() if not k.startswith(RESERVED_PREFIX)}
 
 
 def test_the_example_in_the_docstring_holds():
@@ -29,7 +29,7 @@ def test_the_example_in_the_docstring_holds():
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_a_dict_through_work_and_crashes(seed):
     random, model = Random(seed), {}
-    member = Alone(SMALL)
+    member = SingleMember(SMALL)
     for number in range(250):
         key = b"k%d" % random.randrange(40)
         if random.random() < 0.2:
@@ -50,13 +50,13 @@ def test_it_is_a_dict_through_work_and_crashes(seed):
 
 
 def test_a_gauge_counts_what_is_there():
-    member = Alone(replace(SMALL, stall_memtables=100))  # no write has to wait for a flush
+    member = SingleMember(replace(SMALL, stall_memtables=100))  # no write has to wait for a flush
     member.drive([(b"k%d" % n, b"v" * 40) for n in range(60)], slices=0)
     gauge, tree, segments = member.gauge(), member.replica.tree, member.replica.wal.segments
     sizes = {s.name: member.disk.size(s.name) for s in segments}
     assert gauge.log == sum(sizes.values())
     assert gauge.active == sizes[segments[-1].name]
-    assert (gauge.writes, gauge.waiting, gauge.tables, gauge.flushed) == (60, tree.waiting, 0, 0)
+    assert (gauge.writes, gauge.waiting, gauge.tables, gauge.flushed) == (60, tree.immutable_memtables, 0, 0)
     assert gauge.waiting >= 2
     assert gauge.frozen >= gauge.waiting * 2_000
     assert gauge.memtable == tree.memtable_size < 2_000
@@ -79,7 +79,7 @@ def test_work_is_done_at_the_pace_that_is_asked_for(monkeypatch):
     pairs = [(b"k%d" % n, b"v" * 40) for n in range(100)]
     for pace, least in ((2, 12), (1, 10), (0.25, 5)):
         done.clear()
-        Alone(SMALL).drive(pairs, pace)
+        SingleMember(SMALL).drive(pairs, pace)
         assert len(done) >= least
         most = max(done.count(index) for index in done)
         assert most == max(1, int(pace))
@@ -88,12 +88,12 @@ def test_work_is_done_at_the_pace_that_is_asked_for(monkeypatch):
 
 
 def test_slices_that_found_nothing_to_do_are_not_saved_up():
-    member = Alone(SMALL)
+    member = SingleMember(SMALL)
     member.drive([(b"k", b"v")] * 5, slices=100)
     member.replica.tree.freeze()
     before = member.replica.tree.counts.slices
     member.drive([(b"k", b"v")], slices=0.5)
     assert member.replica.tree.counts.slices == before
     member.drive([(b"k", b"v")], slices=1)
-    assert member.replica.tree.waiting == 1  # one slice is not enough for a flush
+    assert member.replica.tree.immutable_memtables == 1  # one slice is not enough for a flush
     assert member.work() > 1

@@ -53,7 +53,7 @@ def test_a_batch_does_what_its_writes_do_one_after_the_other(before, steps):
         memtable.delete_range(row)
     memtable.update(rows)
     chunks = [row for chunk in memtable.chunks() for row in chunk]
-    assert dict(visible(chunks, ranges=memtable.ranges)) == model
+    assert dict(visible(chunks, ranges=memtable.range_tombstones)) == model
     assert batch.rows(6) == (
         [(key, 6, value) for key, _, value in rows],
         [(start, 6, stop) for start, _, stop in ranges],

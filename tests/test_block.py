@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.errors import Damage, Foreign
+from kvraft.errors import Corruption, ForeignFile
 from kvraft.record import MAX_TIMESTAMP
 from kvraft.sstable import codec
 from kvraft.sstable.block import TRAILER_BYTES, Block, pack_block, unpack_block
@@ -66,7 +66,7 @@ def test_what_is_sealed_is_unsealed_at_its_place_and_nowhere_else(body, offset):
     block = pack_block(body, offset)
     assert len(block) == len(body) + TRAILER_BYTES
     assert unpack_block(block, len(block), offset, "t") == body
-    with pytest.raises(Damage, match=f"t, offset {offset + 1}: a block does not match"):
+    with pytest.raises(Corruption, match=f"t, offset {offset + 1}: a block does not match"):
         unpack_block(block, len(block), offset + 1, "t")
 
 
@@ -78,13 +78,13 @@ def test_a_flip_or_a_cut_of_any_byte_is_found(name):
     for at in range(len(block)):
         for mask in (0x01, 0x80, 0xFF):
             flipped = block[:at] + bytes((block[at] ^ mask,)) + block[at + 1 :]
-            with pytest.raises(Damage, match="t, offset 99: a block does not match its checksum"):
+            with pytest.raises(Corruption, match="t, offset 99: a block does not match its checksum"):
                 unpack_block(flipped, len(block), 99, "t")
-        with pytest.raises(Damage, match="t, offset 99: a block is cut short"):
+        with pytest.raises(Corruption, match="t, offset 99: a block is cut short"):
             unpack_block(block[:at], len(block), 99, "t")  # the file ends early
-        with pytest.raises(Damage):
+        with pytest.raises(Corruption):
             unpack_block(block[:at], at, 99, "t")  # an index that ends it early
-    with pytest.raises(Damage, match="does not match"):
+    with pytest.raises(Corruption, match="does not match"):
         unpack_block(block + b"\0", len(block) + 1, 99, "t")
 
 
@@ -97,12 +97,12 @@ def test_a_sound_checksum_over_what_cannot_be_unpacked():
     for number in (3, 255):
         block = sealed_as(BODY, number)
         says = f"t, offset 0: a block needs a codec: there is no codec number {number}"
-        with pytest.raises(Foreign, match=says):
+        with pytest.raises(ForeignFile, match=says):
             unpack_block(block, len(block), 0, "t")
     for number, library in ((1, "zstandard"), (2, "lz4.block")):
         pytest.importorskip(library)
         block = sealed_as(b"nonsense, whatever the codec", number)
-        with pytest.raises(Damage, match="t, offset 0: a block cannot be unpacked"):
+        with pytest.raises(Corruption, match="t, offset 0: a block cannot be unpacked"):
             unpack_block(block, len(block), 0, "t")
 
 

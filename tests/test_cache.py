@@ -25,7 +25,7 @@ def test_it_holds_the_blocks_used_last_and_never_more_than_its_bytes(steps, capa
     cache, held, hits, misses = BlockCache(capacity), [], 0, 0  # held: longest unused first
     for step in steps:
         if len(step) < 2 or not isinstance(step[0], tuple):
-            cache.forget(step)
+            cache.evict(step)
             held = [each for each in held if each[0][0] not in step]
             assert (cache.size, len(cache)) == (sum(b.memory for _, b in held), len(held))
             continue

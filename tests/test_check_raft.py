@@ -10,9 +10,9 @@ import pytest
 
 from kvraft.check.properties import Property, Violation, named
 from kvraft.check.raft.checker import RaftChecker, watch
-from kvraft.check.raft.seen import Seen
+from kvraft.check.raft.seen import ObservedMember
 from kvraft.errors import BadInput
-from kvraft.raft.interface import Options, ReadReady, Role
+from kvraft.raft.interface import RaftOptions, ReadReady, Role
 from kvraft.raft.log import Log
 from kvraft.raft.messages import (
     AppendEntries,
@@ -26,10 +26,10 @@ from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Raft
 from kvraft.record import HardState, Position, configuration_record
 from kvraft.sim.cluster import Cluster
-from kvraft.sim.member import past
+from kvraft.sim.member import entry_of_term
 
 NAMES = ("n1", "n2", "n3")
-PAPER = Options(pre_vote=False, check_quorum=False)
+PAPER = RaftOptions(pre_vote=False, check_quorum=False)
 
 
 class Show:
@@ -46,7 +46,7 @@ class Show:
     def put(self, name, terms, *, hard=None, commit=0, role=Role.FOLLOWER, durable=None, base=None):
         """Show ``name`` with a log of ``terms`` (or entries) that is durable, by default whole."""
         log = Log(base or Position(0, 0))
-        log.append([past(term, index) for index, term in enumerate(terms, log.first_index)])
+        log.append([entry_of_term(term, index) for index, term in enumerate(terms, log.first_index)])
         state = hard or HardState(log.last_term)
         raft = Raft(
             name,
@@ -63,7 +63,7 @@ class Show:
         if before is not None and before.raft is not None:
             before.raft.__dict__.update(raft.__dict__)  # the same member, a moment later
             raft = before.raft
-        self.seen[name] = Seen(raft, state, log, log.last_index if durable is None else durable)
+        self.seen[name] = ObservedMember(raft, state, log, log.last_index if durable is None else durable)
 
     def step(self, name, terms, **how):
         """Show it, and have it checked."""
@@ -127,7 +127,7 @@ def test_logs_that_agree_at_an_entry_and_not_before_it():
 
 
 def test_two_entries_of_one_index_and_term():
-    other = past(1, 2)
+    other = entry_of_term(1, 2)
     other = other._replace(record=other.record._replace(value=b"other"))
     expect(
         Property.LOG_MATCHING,
@@ -176,13 +176,13 @@ def test_a_member_that_applies_something_else():
         show.seen["n2"] = show.seen["n2"]._replace(applied=entries)
         show.checker.stepped("n2")
 
-    right = (past(1, 1), past(1, 2))
+    right = (entry_of_term(1, 1), entry_of_term(1, 2))
     expect(
         Property.STATE_MACHINE_SAFETY,
         "n2 applied entry 2 of term 2 as the 2. one",
         held_by_two,
         lambda s: applies(s, *right),
-        lambda s: applies(s, right[0], past(2, 2)),
+        lambda s: applies(s, right[0], entry_of_term(2, 2)),
     )
     expect(
         Property.STATE_MACHINE_SAFETY,
@@ -335,7 +335,7 @@ CHANGES = {
 def test_members_change_one_step_at_a_time(says):
     show = Show()
     entries = [
-        past(1, index)._replace(record=configuration_record(configuration.to_bytes()))
+        entry_of_term(1, index)._replace(record=configuration_record(configuration.to_bytes()))
         for index, configuration in enumerate(CHANGES[says], 1)
     ]
     if "before" not in says:
@@ -358,7 +358,7 @@ def test_what_a_crash_hid_of_a_change_is_told_from_disks(says):
     show = Show()
     change = (Configuration(("n1", "n2"), NAMES), Configuration(("n1", "n2")))
     first, second = [
-        past(1, index)._replace(record=configuration_record(configuration.to_bytes()))
+        entry_of_term(1, index)._replace(record=configuration_record(configuration.to_bytes()))
         for index, configuration in enumerate(change, 1)
     ]
     for name in ("n1", *others):
@@ -376,7 +376,7 @@ def test_a_crash_hides_nothing_of_a_member_that_did_not_crash():
     show = Show()
     change = (Configuration(("n1", "n2"), NAMES), Configuration(("n1", "n2")))
     first, second = [
-        past(1, index)._replace(record=configuration_record(configuration.to_bytes()))
+        entry_of_term(1, index)._replace(record=configuration_record(configuration.to_bytes()))
         for index, configuration in enumerate(change, 1)
     ]
     show.step("n2", [first])
@@ -414,7 +414,7 @@ def test_the_last_look_finds_what_no_step_has_touched():
     show = Show()
     show.step("n1", [1, 1, 2])
     log = Log()
-    log.append([past(1, 1), past(2, 2), past(2, 3)])
+    log.append([entry_of_term(1, 1), entry_of_term(2, 2), entry_of_term(2, 3)])
     show.seen["n2"] = show.seen["n2"]._replace(raft=None, log=log, durable=3)
     with pytest.raises(Violation, match="entry 3 of term 2 at n2 is"):
         show.checker.check_everything()

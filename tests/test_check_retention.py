@@ -3,20 +3,20 @@
 import pytest
 
 from kvraft.check.properties import Violation
-from kvraft.check.retention import CutChecker, Retention
+from kvraft.check.retention import RetentionChecker, RetentionProperty
 from kvraft.events import (
-    Appended,
+    EntriesAppended,
     ConfigurationChanged,
     Flushed,
-    Installed,
+    SnapshotInstalled,
     LogReset,
     ProgressChanged,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    Sent,
-    Started,
+    MessageSent,
+    MemberStarted,
     Trace,
 )
 
@@ -29,9 +29,9 @@ class History:
 
     def __init__(self):
         self.trace = Trace()
-        self.checker = CutChecker(self.trace, MEMBERS, BUDGET)
+        self.checker = RetentionChecker(self.trace, MEMBERS, BUDGET)
         for name in MEMBERS:
-            self.add(name, Started(0, 1, 0, 0), SegmentOpened(0, 1))
+            self.add(name, MemberStarted(0, 1, 0, 0), SegmentOpened(0, 1))
 
     def add(self, who, *events):
         for event in events:
@@ -41,7 +41,7 @@ class History:
         count = last - first + 1
         text = ("",) * count
         segment = (first - 1) // 10
-        self.add(who, Appended(segment, first, (term,) * count, text, text, (True,) * count))
+        self.add(who, EntriesAppended(segment, first, (term,) * count, text, text, (True,) * count))
 
     def fill(self, who, last, flushed=0):
         """Let a member have a log through ``last``, a multiple of ten, and flush."""
@@ -63,7 +63,7 @@ class History:
         note = f"through {through}, bytes to 9 of 99"
         self.add(who, RoleChanged("leader", 1, who))
         self.add(who, ProgressChanged(to, "snapshot", 1, 0))
-        self.add(who, Sent(1, "InstallSnapshot", to, 1, 0, 0, note))
+        self.add(who, MessageSent(1, "InstallSnapshot", to, 1, 0, 0, note))
 
 
 def all_have(last, flushed=0):
@@ -83,19 +83,19 @@ def test_what_is_in_tables_and_everywhere_may_go():
     history = all_have(40, flushed=25)
     history.drop("n1", 0, 1)
     assert history.checker.cuts == 2
-    assert found(history, "n1", 2) is Retention.TABLES  # 21 … 30, and 25 is flushed
+    assert found(history, "n1", 2) is RetentionProperty.TABLES  # 21 … 30, and 25 is flushed
 
 
 def test_to_the_entry():
     history = all_have(40, flushed=29)
     history.drop("n1", 0, 1)
-    assert found(history, "n1", 2) is Retention.TABLES
+    assert found(history, "n1", 2) is RetentionProperty.TABLES
     history = all_have(40, flushed=30)
     history.drop("n1", 0, 1, 2)
 
 
 def test_a_hole_is_found():
-    assert found(all_have(40, flushed=40), "n1", 1) is Retention.KEPT
+    assert found(all_have(40, flushed=40), "n1", 1) is RetentionProperty.KEPT
 
 
 def behind(last, lacks):
@@ -113,14 +113,14 @@ def test_what_one_member_lacks_is_kept_within_the_budget_and_no_longer():
     history.drop("n1", 1)  # 300 bytes from there on: more than the budget
     history = behind(30, 10)
     history.drop("n1", 0)
-    assert found(history, "n1", 1) is Retention.FOLLOWERS  # 200 bytes
+    assert found(history, "n1", 1) is RetentionProperty.FOLLOWERS  # 200 bytes
 
 
 def test_what_another_log_holds_there_is_not_the_same_if_its_term_is_another():
     history = behind(30, 10)
     history.append("n3", 11, 20, term=2)
     history.drop("n1", 0)
-    assert found(history, "n1", 1) is Retention.FOLLOWERS
+    assert found(history, "n1", 1) is RetentionProperty.FOLLOWERS
 
 
 def test_one_that_is_behind_the_log_already_needs_nothing_of_it():
@@ -136,13 +136,13 @@ def test_a_member_that_is_no_member_needs_nothing():
     history.drop("n1", 0)
     history = behind(20, 0)
     history.add("n1", ConfigurationChanged(5, ("n1", "n2"), (), ("n3",)))
-    assert found(history, "n1", 0) is Retention.FOLLOWERS
+    assert found(history, "n1", 0) is RetentionProperty.FOLLOWERS
 
 
 def test_tables_hold_what_a_log_held():
     """And a log that makes place for a snapshot drops all it has, what lies behind it too."""
     history = behind(20, 0)
-    history.add("n3", Installed(20, (1,)), SegmentOpened(7, 21), SegmentDropped(0, 1, 30, 30))
+    history.add("n3", SnapshotInstalled(20, (1,)), SegmentOpened(7, 21), SegmentDropped(0, 1, 30, 30))
     history.add("n3", LogReset(20, 1))
     history.drop("n1", 0, 1)
 
@@ -151,11 +151,11 @@ def test_a_snapshot_on_its_way_holds_what_follows_it_and_twice_the_budget():
     history = behind(60, 0)
     history.snapshot("n1", "n3", 20)
     history.drop("n1", 0, 1)  # the snapshot has it
-    assert found(history, "n1", 2) is Retention.SNAPSHOTS  # 400 bytes, of 500 that may be
+    assert found(history, "n1", 2) is RetentionProperty.SNAPSHOTS  # 400 bytes, of 500 that may be
     history = behind(80, 0)
     history.snapshot("n1", "n3", 20)
     history.drop("n1", 0, 1, 2)  # 600 bytes
-    assert found(history, "n1", 3) is Retention.SNAPSHOTS
+    assert found(history, "n1", 3) is RetentionProperty.SNAPSHOTS
     for over in (ProgressChanged("n3", "replicate", 21, 20), RoleChanged("follower", 2, "n2")):
         history = behind(60, 0)
         history.snapshot("n1", "n3", 20)
@@ -169,7 +169,7 @@ def test_a_snapshot_for_one_that_was_removed_holds_nothing():
     history = behind(60, 0)
     history.snapshot("n1", "n3", 20)
     history.add("n1", ConfigurationChanged(5, ("n1", "n2"), (), ()))
-    history.add("n1", Sent(2, "InstallSnapshot", "n3", 1, 0, 0, "through 20, bytes to 99 of 99"))
+    history.add("n1", MessageSent(2, "InstallSnapshot", "n3", 1, 0, 0, "through 20, bytes to 99 of 99"))
     history.drop("n1", 0, 1, 2)
 
 
@@ -192,25 +192,25 @@ def test_a_segment_that_went_unreported_is_not_missed():
     """The disk failed when the removal was to be synced."""
     history = all_have(40, flushed=30)
     history.drop("n1", 0)
-    history.add("n1", Started(1, 21, 30, 40))
+    history.add("n1", MemberStarted(1, 21, 30, 40))
     history.drop("n1", 2)
-    assert found(history, "n1", 3) is Retention.TABLES
+    assert found(history, "n1", 3) is RetentionProperty.TABLES
 
 
 def test_what_a_crash_took_is_held_no_more():
     history = behind(30, 30)
-    history.add("n3", Started(1, 1, 0, 10))
+    history.add("n3", MemberStarted(1, 1, 0, 10))
     history.drop("n1", 0)
-    assert found(history, "n1", 1) is Retention.FOLLOWERS
+    assert found(history, "n1", 1) is RetentionProperty.FOLLOWERS
 
 
 def test_the_flushed_mark_and_the_log_outlive_a_crash():
     history = all_have(40, flushed=30)
-    history.add("n1", Started(1, 1, 20, 40))
+    history.add("n1", MemberStarted(1, 1, 20, 40))
     with pytest.raises(Violation, match="only through 20"):
         history.checker.check()
     history = all_have(40, flushed=30)
-    history.add("n1", Started(1, 32, 30, 40))
+    history.add("n1", MemberStarted(1, 32, 30, 40))
     with pytest.raises(Violation, match="a log from 32"):
         history.checker.check()
 
@@ -218,10 +218,10 @@ def test_the_flushed_mark_and_the_log_outlive_a_crash():
 def test_what_was_found_after_a_crash_counts_though_nobody_told_its_terms():
     """The power went when the entries were synced, before anybody could say so."""
     history = behind(20, 10)
-    history.add("n3", Started(1, 1, 0, 20))
+    history.add("n3", MemberStarted(1, 1, 0, 20))
     history.drop("n1", 0, 1)
     history = behind(20, 10)
-    history.add("n3", Started(1, 1, 0, 20))
+    history.add("n3", MemberStarted(1, 1, 0, 20))
     history.append("n3", 12, 20, term=9)  # others took their place
     history.drop("n1", 0)
-    assert found(history, "n1", 1) is Retention.FOLLOWERS
+    assert found(history, "n1", 1) is RetentionProperty.FOLLOWERS

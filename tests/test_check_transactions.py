@@ -22,11 +22,11 @@ from kvraft.record import (
     expectation,
     registration,
 )
-from kvraft.replica.replica import Options
-from kvraft.replica.sessions import SESSIONS, WINDOW
-from kvraft.replica.state_machine import Machine
+from kvraft.replica.replica import ReplicaOptions
+from kvraft.replica.sessions import SESSION_PREFIX, SESSION_WINDOW
+from kvraft.replica.state_machine import StateMachine
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import Answer, Read, ReadAnswer, Stage
+from kvraft.transaction import WriteReply, Read, ReadReply, Stage
 
 LIFE = 100
 
@@ -64,10 +64,10 @@ def random_log(random, length):
             continue
         stamp += random.choice((1, 1, 5, LIFE // 2, LIFE, LIFE + 1))
         mine = incarnation[client]
-        before = max(1, newest[client] - random.choice((0, 1, WINDOW - 1, WINDOW)))
+        before = max(1, newest[client] - random.choice((0, 1, SESSION_WINDOW - 1, SESSION_WINDOW)))
         txn = TxnId(client, mine, before)
         if random.random() < 0.6 or stamp - ended.get(txn, 0) > LIFE:
-            newest[client] += random.choice((1, 1, 2, WINDOW))
+            newest[client] += random.choice((1, 1, 2, SESSION_WINDOW))
             txn = TxnId(client, mine, newest[client])
         newest[client] = max(newest[client], txn.sequence)
         keys = random.sample([b"k%d" % n for n in range(5)], random.randint(1, 4))
@@ -93,12 +93,12 @@ def test_state_machine_and_model_agree_after_every_entry_and_at_every_time(seed,
     random = Random(seed)
     options = TreeOptions(memtable_bytes=300, history=history)
     tree, model = Tree.open(SimDisk(), options=options), Model(LIFE)
-    machine = Machine(tree, LIFE)
+    machine = StateMachine(tree, LIFE)
     for entry in random_log(random, 60):
         model.take(entry)
         list(machine.take(entry))
         assert tree.applied.index == model.mark(entry.index)
-        if tree.full:
+        if tree.memtable_full:
             tree.freeze()
         while tree.has_work and random.random() < 0.7:
             tree.work()
@@ -164,10 +164,10 @@ def test_a_session_lives_as_long_as_log_time_says_to_the_moment():
 
 
 def test_a_session_remembers_as_much_as_the_members_do():
-    model = fed(*(one(n, 10 + n) for n in range(1, WINDOW + 2)), one(1, 90), one(2, 91))
+    model = fed(*(one(n, 10 + n) for n in range(1, SESSION_WINDOW + 2)), one(1, 90), one(2, 91))
     assert effects(model, 1) == effects(model, 2) == [Effect.APPLIED, Effect.REPEATED]
     session = model.rows(model.last)[b"\x00kvraft/session/a.1"]
-    assert [row[0] for row in session.outcomes] == list(range(2, WINDOW + 2))
+    assert [row[0] for row in session.outcomes] == list(range(2, SESSION_WINDOW + 2))
 
 
 def test_twice_is_found_even_where_the_session_has_expired():
@@ -227,16 +227,16 @@ def forge(world, message, **changes):
 
 def test_a_false_answer_is_found():
     for message, changes, property in (
-        (ReadAnswer, {"value": b"2"}, Promise.TRUE_ANSWERS),
-        (ReadAnswer, {"timestamp": 7}, Promise.TRUE_ANSWERS),
-        (ReadAnswer, {"index": 0}, Property.FRESH_READS),
-        (Answer, {"stage": Stage.APPLIED, "index": 1}, Promise.TRUE_ANSWERS),
-        (Answer, {"stage": Stage.ABORTED}, Promise.TRUE_ANSWERS),
+        (ReadReply, {"value": b"2"}, Promise.TRUE_ANSWERS),
+        (ReadReply, {"timestamp": 7}, Promise.TRUE_ANSWERS),
+        (ReadReply, {"index": 0}, Property.FRESH_READS),
+        (WriteReply, {"stage": Stage.APPLIED, "index": 1}, Promise.TRUE_ANSWERS),
+        (WriteReply, {"stage": Stage.ABORTED}, Promise.TRUE_ANSWERS),
     ):
         world, checker = watched()
         put(world, checker, b"k", b"1")
         checker.check()
-        if message is ReadAnswer:
+        if message is ReadReply:
             world.send(Read("c", world.leader(), 99, 1, b"k"))
             checker.check()
         else:
@@ -254,7 +254,7 @@ def test_a_member_that_holds_something_else_is_found():
         (lambda tree: tree._memtables.active.put((b"x", 1 << 62, b"more"), 0), "b'x'"),
         (lambda tree: tree._memtables.active.put((b"k", 1 << 62, b"1"), 0), "carries"),
         (
-            lambda tree: tree._memtables.active.put((SESSIONS + b"c.2", 1 << 62, None), 0),
+            lambda tree: tree._memtables.active.put((SESSION_PREFIX + b"c.2", 1 << 62, None), 0),
             "session/c",
         ),
     ):
@@ -319,7 +319,7 @@ def test_members_that_commit_different_entries_are_found():
 
 def test_an_entry_that_no_log_holds_is_missed():
     """So it is when the judge comes too late to have seen it."""
-    world = World(1, options=Options(memtable_bytes=1, segment_bytes=1, retain_bytes=0))
+    world = World(1, options=ReplicaOptions(memtable_bytes=1, segment_bytes=1, retain_bytes=0))
     world.run_until(lambda: world.leader() is not None)
     world.client("c").put(b"k", b"1")
     world.settle()

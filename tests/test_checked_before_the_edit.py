@@ -11,12 +11,12 @@ from random import Random
 
 import pytest
 
-from kvraft.disk.disk import check_written, copy, replace
+from kvraft.disk.disk import verify_written, copy, replace
 from kvraft.errors import Stopped
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
 from kvraft.record import Position
-from kvraft.sim.disk import LIES, SimDisk
+from kvraft.sim.disk import SILENT_WRITE_FAULTS, SimDisk
 from kvraft.store import Store
 from kvraft.wal.wal import Durability
 
@@ -57,7 +57,7 @@ def appends_of(job, flushes: int) -> int:
 
 
 def check_everything_is_there(disk: SimDisk, seed: int) -> None:
-    disk.mend()
+    disk.repair()
     disk.crash(Random(seed))
     with open_store(disk) as store:
         assert dict(store.scan()) == ROWS
@@ -68,7 +68,7 @@ def check_everything_is_there(disk: SimDisk, seed: int) -> None:
         assert dict(store.scan()) == ROWS | {b"more": b"x"}
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", SILENT_WRITE_FAULTS)
 @pytest.mark.parametrize(
     ("job", "flushes"), [(Store.flush, 0), (Store.flush, 2), (Store.compact, 3)]
 )
@@ -92,7 +92,7 @@ def test_a_lie_about_any_append_of_a_flush_or_compaction_loses_nothing(lie, job,
     assert appends - 2 <= caught < appends
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", SILENT_WRITE_FAULTS)
 def test_a_lie_about_the_mark_of_an_edit_is_found_before_the_next_edit_counts(lie):
     disk, store = filled(1)
     table = appends_of(Store.flush, 1)
@@ -106,7 +106,7 @@ def test_a_lie_about_the_mark_of_an_edit_is_found_before_the_next_edit_counts(li
         assert dict(again.scan()) == ROWS | {b"000": b"new"}
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", SILENT_WRITE_FAULTS)
 def test_a_lie_while_a_store_is_opened_loses_nothing(lie):
     """The newest segment and the manifest are written anew, and the old ones go."""
     for n in range(1, 30):
@@ -126,7 +126,7 @@ def test_a_lie_while_a_store_is_opened_loses_nothing(lie):
         pytest.fail("a store is opened with fewer appends")
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", SILENT_WRITE_FAULTS)
 def test_a_lie_about_an_installed_snapshot_leaves_the_old_tables(lie):
     source = Tree.open(SimDisk(), options=OPTIONS)
     for key, value in ROWS.items():
@@ -151,7 +151,7 @@ def test_a_lie_about_an_installed_snapshot_leaves_the_old_tables(lie):
     assert n > 1
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", SILENT_WRITE_FAULTS)
 def test_a_file_that_is_replaced_or_copied_stays_what_it_was(lie):
     disk, other = SimDisk(), SimDisk()
     replace(disk, "a", b"before")
@@ -168,7 +168,7 @@ def test_what_was_written_and_a_bit_more_is_not_what_was_written():
     disk = SimDisk()
     disk.create("a")
     disk.append("a", b"12345")
-    check_written(disk, "a", 2, b"345")
+    verify_written(disk, "a", 2, b"345")
     for wrong in (b"34", b"346", b"3456"):
         with pytest.raises(OSError, match="not what was just written"):
-            check_written(disk, "a", 2, wrong)
+            verify_written(disk, "a", 2, wrong)

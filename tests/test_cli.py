@@ -13,7 +13,7 @@ import pytest
 
 from kvraft.bench import engines, storage
 from kvraft.cli import cli, terminal
-from kvraft.errors import Damage, Foreign, Forgotten, Locked, NotLeader
+from kvraft.errors import Corruption, ForeignFile, StateLost, Locked, NotLeader
 from kvraft.sstable import codec
 from kvraft.store import Store
 
@@ -51,9 +51,9 @@ def refused(capsys, line, *paths):
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (Damage("1.wal", 7, "rotten"), 1),
-        (Foreign("another member's"), 1),
-        (Forgotten("it lacks files"), 1),
+        (Corruption("1.wal", 7, "rotten"), 1),
+        (ForeignFile("another member's"), 1),
+        (StateLost("it lacks files"), 1),
         (NotLeader("n1", None), 1),
         (Locked("in use"), 2),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "x"), 2),

@@ -10,10 +10,10 @@ from kvraft.client.writing import WriteFailed
 from kvraft.errors import BadInput
 from kvraft.sim import World
 from kvraft.transaction import (
-    WINDOW,
-    Answer,
+    SESSION_WINDOW,
+    WriteReply,
     Read,
-    ReadAnswer,
+    ReadReply,
     Redirect,
     Register,
     Registered,
@@ -33,7 +33,7 @@ class Hand:
         self.sent = []
         self.numbers = 0
         self.registers = registers
-        self.client = Client("c", ["n1", "n2", "n3"], host=self, random=Random(1))
+        self.client = Client("c", ["n1", "n2", "n3"], runtime=self, random=Random(1))
 
     def millis(self):
         return self.now
@@ -64,7 +64,7 @@ class Hand:
     def answer(self, submit: Submit, stage: Stage, index=9, stamp=0, attempts=None, sender=""):
         attempts = (submit.attempt,) if attempts is None else attempts
         txn = submit.transaction.id
-        reply = Answer(sender or submit.to, "c", txn, attempts, stage, index, stamp, "because")
+        reply = WriteReply(sender or submit.to, "c", txn, attempts, stage, index, stamp, "because")
         self.client.receive(reply)
 
     def redirect(self, request, leader, sender=""):
@@ -149,7 +149,7 @@ def test_a_leader_that_answers_others_is_not_left_for_one_it_did_not(hand):
     """With a full window some errand is always overdue: each would send all others astray."""
     lost = hand.client.submit({b"lost": b""})
     hand.redirect(hand.sent[-1], "n2")
-    for _ in range(WINDOW - 2):
+    for _ in range(SESSION_WINDOW - 2):
         ticket = hand.client.submit({b"k": b"v"})
         submit = hand.sent[-1]
         assert submit.to == "n2"
@@ -207,13 +207,13 @@ def test_an_unknown_write_can_be_taken_up_again_under_its_id(hand):
 
 
 def test_it_keeps_to_the_window_that_sessions_remember(hand):
-    tickets = [hand.client.submit({b"%d" % i: b""}) for i in range(WINDOW + 5)]
-    assert len(hand.sent) == WINDOW
-    assert tickets[WINDOW].stage is Stage.QUEUED
+    tickets = [hand.client.submit({b"%d" % i: b""}) for i in range(SESSION_WINDOW + 5)]
+    assert len(hand.sent) == SESSION_WINDOW
+    assert tickets[SESSION_WINDOW].stage is Stage.QUEUED
     hand.answer(hand.sent[1], Stage.APPLIED)  # not the oldest: the window stays where it is
-    assert len(hand.sent) == WINDOW
+    assert len(hand.sent) == SESSION_WINDOW
     hand.answer(hand.sent[0], Stage.APPLIED)
-    assert [s.transaction.id.sequence for s in hand.sent[WINDOW:]] == [WINDOW + 1, WINDOW + 2]
+    assert [s.transaction.id.sequence for s in hand.sent[SESSION_WINDOW:]] == [SESSION_WINDOW + 1, SESSION_WINDOW + 2]
 
 
 def test_stamps_follow_what_the_leader_raised(hand):
@@ -236,7 +236,7 @@ def test_waiting_for_a_write_that_fails_says_how(hand):
 
 
 def test_a_read_finds_the_leader_and_returns_the_value(hand):
-    answers = {"n1": None, "n2": ReadAnswer("n2", "c", 1, b"v", 5), "n3": None}
+    answers = {"n1": None, "n2": ReadReply("n2", "c", 1, b"v", 5), "n3": None}
 
     def send(request):
         hand.sent.append(request)
@@ -323,4 +323,4 @@ def test_a_ticket_says_in_words_why_it_ended_so_and_what_to_do(hand):
 @pytest.mark.parametrize("name", ["", "x" * 65_536, "\ud800", 7])
 def test_a_name_that_cannot_be_written_down_is_refused(name):
     with pytest.raises(BadInput, match="a client needs a name"):
-        Client(name, ["n1"], host=Hand(), random=Random(1))
+        Client(name, ["n1"], runtime=Hand(), random=Random(1))

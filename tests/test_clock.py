@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import clock as module
-from kvraft.clock import Clock, pack, show, unpack
+from kvraft.clock import HybridClock, pack, show, unpack
 
 
 def test_the_example_in_the_docstring_holds():
@@ -23,7 +23,7 @@ steps = st.lists(st.tuples(times, st.none() | st.integers(0, 1 << 60)), max_size
 @settings(deadline=None, derandomize=True, max_examples=200)
 def test_every_stamp_is_above_all_given_or_observed_before(steps):
     at = [0]
-    clock = Clock(lambda: at[0])
+    clock = HybridClock(lambda: at[0])
     highest = 0
     for millis, observed in steps:
         at[0] = millis  # wall time may jump either way
@@ -47,7 +47,7 @@ def test_a_stamp_holds_milliseconds_and_counter_in_64_bits(millis, counter):
 
 
 def test_a_counter_that_overflows_carries_into_the_milliseconds():
-    clock = Clock(lambda: 7)
+    clock = HybridClock(lambda: 7)
     clock.observe(pack(7, (1 << 16) - 1))
     assert show(clock.now()) == "8ms"
     assert show(clock.now()) == "8ms+1"

@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
-from kvraft.events import Appended, Crashed, Delivered, Healed, Lost, Partitioned, Sent, Started
-from kvraft.raft.interface import Options
+from kvraft.events import EntriesAppended, MemberCrashed, MessageDelivered, NetworkHealed, MessageLost, NetworkPartitioned, MessageSent, MemberStarted
+from kvraft.raft.interface import RaftOptions
 from kvraft.raft.messages import AppendEntries, RequestVote, RequestVoteReply
 from kvraft.raft.quorum import Configuration
 from kvraft.record import HardState
 from kvraft.sim.cluster import MOMENT, Cluster
 from kvraft.sim.timeline import TICK
 from kvraft.viz.panels import cluster_view, log_view
-from kvraft.viz.trace import History
+from kvraft.viz.trace import TraceHistory
 
-PAPER = Options(pre_vote=False, check_quorum=False)
-HASTY = Options(election_ticks=5, spread_ticks=5, heartbeat_ticks=2, max_batch_bytes=150)
+PAPER = RaftOptions(pre_vote=False, check_quorum=False)
+HASTY = RaftOptions(election_ticks=5, spread_ticks=5, heartbeat_ticks=2, max_batch_bytes=150)
 
 
 def storm(seed: int, steps: int = 200, *, trace: bool = True) -> Cluster:
@@ -75,25 +75,25 @@ def test_every_message_is_sent_once_and_delivered_or_lost_at_most_once(seed):
     copies = set()
     for _, who, event in cluster.trace:
         match event:
-            case Sent():
+            case MessageSent():
                 assert event.id not in sender, "a number was used twice"
                 copy = (who, replace(event, id=0))
                 assert who not in down or copy in copies, "said by a member that is down"
                 copies.add(copy)
                 open_[event.id], sender[event.id] = event.to, who
-            case Delivered():
+            case MessageDelivered():
                 assert open_.pop(event.id) == who
                 assert who not in down
                 assert groups.get(sender[event.id]) == groups.get(who), "through a partition"
-            case Lost():
+            case MessageLost():
                 assert open_.pop(event.id) == who
-            case Partitioned():
+            case NetworkPartitioned():
                 groups = {n: i for i, group in enumerate(event.groups) for n in group.split()}
-            case Healed():
+            case NetworkHealed():
                 groups = {}
-            case Crashed():
+            case MemberCrashed():
                 down.add(who)
-            case Started():
+            case MemberStarted():
                 down.discard(who)
     assert open_ == {letter.id: letter.message.to for letter in cluster.in_flight}
 
@@ -103,7 +103,7 @@ def test_every_message_is_sent_once_and_delivered_or_lost_at_most_once(seed):
 def test_the_pictures_show_what_is_there(seed):
     """What the trace tells, folded by the viewer's own code, is the state of the cluster."""
     cluster = storm(seed)
-    history = History(cluster.trace)
+    history = TraceHistory(cluster.trace)
     last = len(cluster.trace) - 1
     state = history.at(last)
     for name, member in cluster.members.items():
@@ -157,7 +157,7 @@ def test_only_what_is_picked_arrives_in_the_order_sent():
     cluster.timeout("n1")
     cluster.timeout("n2")
     assert cluster.deliver(kind=RequestVote, to="n3") == 2
-    assert [step.event.id for step in cluster.trace.of(Delivered)] == [2, 4]
+    assert [step.event.id for step in cluster.trace.of(MessageDelivered)] == [2, 4]
     assert cluster.members["n3"].hard_state == HardState(1, "n1"), "the first asked first"
     assert [m.to for _, _, m in cluster.find(kind=RequestVoteReply)] == ["n1", "n2"]
     assert cluster.drop(sender="n3", to="n1") == 1
@@ -171,7 +171,7 @@ def test_by_hand_no_two_inputs_are_at_one_time():
     cluster = Cluster(3, options=PAPER)
     cluster.timeout("n1")
     cluster.settle()
-    times = [step.at for step in cluster.trace.of(Delivered)]
+    times = [step.at for step in cluster.trace.of(MessageDelivered)]
     assert times == sorted(set(times))
     assert cluster.now == MOMENT * (1 + len(times))
 
@@ -179,7 +179,7 @@ def test_by_hand_no_two_inputs_are_at_one_time():
 def test_logs_and_terms_to_begin_with_are_shown_and_used():
     logs = {"n1": [1, 1, 2], "n2": [1]}
     cluster = Cluster(3, options=PAPER, logs=logs, hard_states={"n3": HardState(4, "n2")})
-    first = cluster.trace.of(Appended, who="n1")[0].event
+    first = cluster.trace.of(EntriesAppended, who="n1")[0].event
     assert first.terms == (1, 1, 2)
     assert cluster.rafts["n3"].vote == "n2"
     assert cluster.rafts["n1"].term == 2
@@ -265,20 +265,20 @@ def test_what_makes_no_sense_is_said(says):
 def test_messages_take_their_time(latency):
     cluster = Cluster(3, seed=1, latency=latency)
     cluster.run(200)
-    sent = {step.event.id: step.at for step in cluster.trace.of(Sent)}
-    took = [step.at - sent[step.event.id] for step in cluster.trace.of(Delivered)]
+    sent = {step.event.id: step.at for step in cluster.trace.of(MessageSent)}
+    took = [step.at - sent[step.event.id] for step in cluster.trace.of(MessageDelivered)]
     assert {t // TICK for t in took} == set(range(latency[0], latency[1] + 1))
-    assert not cluster.trace.of(Lost)
+    assert not cluster.trace.of(MessageLost)
 
 
 def test_loss_is_a_share_of_what_is_sent():
     cluster = Cluster(3, seed=1)
     cluster.run_until(lambda: cluster.leader() is not None)
     cluster.loss = 0.25
-    before = len(cluster.trace.of(Sent))
+    before = len(cluster.trace.of(MessageSent))
     cluster.run(2_000)
-    sent = len(cluster.trace.of(Sent)) - before
-    assert 0.2 < len(cluster.trace.of(Lost)) / sent < 0.3
+    sent = len(cluster.trace.of(MessageSent)) - before
+    assert 0.2 < len(cluster.trace.of(MessageLost)) / sent < 0.3
 
 
 def test_waiting_ends_at_once_at_the_limit_or_never():
@@ -296,6 +296,6 @@ def test_heartbeats_come_by_the_clock():
     cluster.run(10)
     before = len(cluster.trace)
     cluster.run(50)
-    appends = cluster.trace[before:].of(Sent)
+    appends = cluster.trace[before:].of(MessageSent)
     kinds = [step.event.kind for step in appends if step.event.kind == AppendEntries.__name__]
     assert len(kinds) == 2 * 50 // cluster.options.heartbeat_ticks

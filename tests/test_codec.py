@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.errors import BadInput, Foreign
+from kvraft.errors import BadInput, ForeignFile
 from kvraft.lsm.options import TreeOptions
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable import codec
@@ -167,7 +167,7 @@ def test_a_table_whose_codec_is_missing_says_which_block_of_which_file(name, req
     info = write_table(disk, 1, ROWS, codec=name)
     request.getfixturevalue("bare")
     says = f"000001.sst, offset [0-9]+: a block needs a codec: {name} is not installed"
-    with pytest.raises(Foreign, match=says):
+    with pytest.raises(ForeignFile, match=says):
         Table.open(disk, info)
 
 

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.disk.filenames import table_name
-from kvraft.errors import BadInput, Damage
-from kvraft.events import Compacted, CompactionBegan, TableRemoved, TableWritten
-from kvraft.lsm.compaction import Levelled, Task, Tiered, compact, everything
-from kvraft.lsm.merge import Keep
+from kvraft.errors import BadInput, Corruption
+from kvraft.events import Compacted, CompactionStarted, TableRemoved, TableWritten
+from kvraft.lsm.compaction import Levelled, CompactionTask, Tiered, compact, full_compaction
+from kvraft.lsm.merge import RetainedTimes
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Position
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable.properties import TableInfo, read_order, span_of
+from kvraft.sstable.properties import TableMetadata, read_order, span_of
 from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import Format, check_table
+from kvraft.sstable.writer import TableFormat, check_table
 from tests.storage import finish, holds, seen, write_table
 
 # ── which tables ────────────────────────────────────────────────────────────────────────────────
@@ -39,7 +39,7 @@ STRATEGIES = [
 
 def info(number, level=0, size=100, start=b"a", stop=b"z", newest=None):
     newest = number if newest is None else newest
-    return TableInfo(number, level, 1, 1, 0, 0, size, start, stop, newest, newest, 0)
+    return TableMetadata(number, level, 1, 1, 0, 0, size, start, stop, newest, newest, 0)
 
 
 def point(number):
@@ -131,7 +131,7 @@ def test_every_pick_can_be_done_and_brings_the_end_nearer(strategy, sizes, seed,
             limit = strategy.level_bytes * strategy.fanout ** (level - 1)
             assert full < limit or levels[level] == 1
     # With all in one task the result lies where the strategy leaves it.
-    task = everything(model.tables, strategy)
+    task = full_compaction(model.tables, strategy)
     assert set(task.inputs) == set(model.tables)
     model.do(task)
     assert strategy.pick(model.tables) is None
@@ -139,13 +139,13 @@ def test_every_pick_can_be_done_and_brings_the_end_nearer(strategy, sizes, seed,
 
 def test_all_tables_go_to_a_level_that_has_room_for_them():
     strategy = Levelled(level_bytes=1000, fanout=10)
-    assert everything((), strategy) is None
-    assert everything((), Tiered()) is None
+    assert full_compaction((), strategy) is None
+    assert full_compaction((), Tiered()) is None
     for size, level in ((900, 1), (999, 1), (1000, 2), (1001, 2), (100_000, 4)):
         tables = [info(1, size=size // 2), info(2, size=size - size // 2)]
-        assert everything(tables, strategy).level == level
-    assert everything([info(1, level=3, size=5)], strategy).level == 3  # never up again
-    assert everything([info(1, size=1 << 40)], Tiered()) == Task(
+        assert full_compaction(tables, strategy).level == level
+    assert full_compaction([info(1, level=3, size=5)], strategy).level == 3  # never up again
+    assert full_compaction([info(1, size=1 << 40)], Tiered()) == CompactionTask(
         (info(1, size=1 << 40),), 0, 1 << 62
     )
 
@@ -160,7 +160,7 @@ def test_levelled_takes_all_of_level_0_and_what_lies_under_it():
     ]
     beside = [info(4, 1, start=b"z", stop=b""), info(5, 2, start=b"a", stop=b"")]
     tables = read_order([low, high, *under, *beside])
-    assert strategy.pick(tables) == Task((high, low, *under), 1, 77)
+    assert strategy.pick(tables) == CompactionTask((high, low, *under), 1, 77)
     assert strategy.pick(read_order([low, *under, *beside])) is None  # one table is not full
 
 
@@ -189,7 +189,7 @@ def test_levelled_takes_the_fullest_level_and_its_table_that_costs_least():
         info(6, 2, 600, b"e", b"g"),
     ]
     tables = read_order([*three, *level_1, *level_2])
-    assert strategy.pick(tables) == Task((level_1[2], level_2[2]), 2, strategy.table_bytes)
+    assert strategy.pick(tables) == CompactionTask((level_1[2], level_2[2]), 2, strategy.table_bytes)
     fuller = [info(n, 0) for n in range(80, 90)]  # 10 of 4 there, 1,600 of 1,000 bytes here
     assert strategy.pick(read_order([*tables, *fuller])).level == 1
 
@@ -203,7 +203,7 @@ def test_levelled_counts_a_tombstone_as_what_it_will_free():
         replace(info(4, 2, 6000, b"c", b"e"), rows=40),  # … but most of these 40 rows will go
     ]
     tables = read_order([plain, full, *below])
-    assert strategy.pick(tables) == Task((full, below[1]), 2, strategy.table_bytes)
+    assert strategy.pick(tables) == CompactionTask((full, below[1]), 2, strategy.table_bytes)
     few = replace(full, tombstones=5)  # 6,000 / (600 + 5 * 175) is more than 4
     assert strategy.pick(read_order([plain, few, *below])).inputs[0] == plain
 
@@ -297,12 +297,12 @@ def open_all(disk, contents, first=1):
 
 def merge_all(disk, inputs, others, keep, table_bytes=1 << 62, block_bytes=60):
     numbers = count(100)
-    form = Format(block_bytes=block_bytes)
+    form = TableFormat(block_bytes=block_bytes)
     return finish(
         compact(
             disk,
             inputs,
-            [table.info for table in others],
+            [table.metadata for table in others],
             keep,
             lambda: next(numbers),
             owner="me",
@@ -321,7 +321,7 @@ def ranges_of(tables):
 
 
 keeps = st.builds(
-    lambda pins, floor: Keep(tuple(sorted(pins)), floor),
+    lambda pins, floor: RetainedTimes(tuple(sorted(pins)), floor),
     st.sets(st.integers(0, 9), max_size=3),
     st.just(MAX_TIMESTAMP) | st.integers(0, 10),
 )
@@ -346,7 +346,7 @@ def test_a_merge_takes_nothing_from_any_reader_and_leaves_nothing_that_none_can_
     for table in outputs:
         check_table(table)
     for before, after in pairwise(outputs):
-        assert not before.info.overlaps(after.info.start, after.info.stop)
+        assert not before.metadata.overlaps(after.metadata.start, after.metadata.stop)
 
     left, lasting_ranges = rows_of(outputs), ranges_of(outputs)
     there, hiding = left + rows_of(others), lasting_ranges + ranges_of(others)
@@ -370,7 +370,7 @@ def assert_needed(row, rows, ranges, others, readers):
     assert any(stamp <= at < until for at in readers)
     if value is None:
         older = [r for r in rows if r[0] == key and r[1] < stamp]
-        elsewhere = [t for t in others if t.info.covers(key) and t.info.min_timestamp < stamp]
+        elsewhere = [t for t in others if t.metadata.covers(key) and t.metadata.min_timestamp < stamp]
         assert older or elsewhere
 
 
@@ -383,7 +383,7 @@ def test_at_the_bottom_only_what_is_alive_is_left(contents, table_bytes):
         return
     rows = [row for each, _ in contents for row in each]
     ranges = [row for _, each in contents for row in each]
-    merged = merge_all(disk, inputs, [], Keep(), table_bytes)
+    merged = merge_all(disk, inputs, [], RetainedTimes(), table_bytes)
     outputs = [Table.open(disk, each) for each in merged.tables]
     assert [(row[0], row[2]) for row in rows_of(outputs)] == seen(rows, ranges)
     assert not ranges_of(outputs)
@@ -401,8 +401,8 @@ def test_a_range_delete_lasts_while_it_may_hide_anything(deleted, keep, elsewher
     def hides(start, stop, timestamp):
         return any(o.min_timestamp < timestamp and o.overlaps(start, stop) for o in others)
 
-    left = RangeTombstones(deleted).lasting(keep.needs, hides)
-    unknown = RangeTombstones(deleted).lasting(keep.needs, lambda *_: True)
+    left = RangeTombstones(deleted).surviving(keep.needs, hides)
+    unknown = RangeTombstones(deleted).surviving(keep.needs, lambda *_: True)
     readers = {NOW, *keep.pins, *range(min(keep.floor, NOW), NOW)}
     for key in KEYS:
         stamps = {t for a, t, b in deleted if holds(a, b, key)}
@@ -427,13 +427,13 @@ def test_a_range_delete_is_clipped_where_a_table_ends_and_reaches_as_far_as_befo
     rows = [(bytes((65 + n,)), 9, b"x" * 50) for n in range(10)]  # A … J
     inputs = open_all(disk, [(rows, [(b"", 5, b"E"), (b"G", 7, b"")])])
     others = open_all(disk, [([(b"0", 1, b""), (b"z", 1, b"")], [])], first=2)
-    merged = merge_all(disk, inputs, others, Keep(), table_bytes=150, block_bytes=1)
+    merged = merge_all(disk, inputs, others, RetainedTimes(), table_bytes=150, block_bytes=1)
     outputs = [Table.open(disk, each) for each in merged.tables]
     assert len(outputs) > 3
-    assert outputs[0].info.start == b""
-    assert outputs[-1].info.stop == b""
+    assert outputs[0].metadata.start == b""
+    assert outputs[-1].metadata.stop == b""
     for before, after in pairwise(outputs):
-        assert before.info.stop <= after.info.start
+        assert before.metadata.stop <= after.metadata.start
     left = ranges_of(outputs)
     for key in (b"", b"0", b"A", b"DD", b"E", b"F\xff", b"G", b"J", b"z", b"\xff\xff"):
         wanted = {5} if key < b"E" else {7} if key >= b"G" else set()
@@ -444,7 +444,7 @@ def test_tables_come_out_at_about_the_size_that_was_asked_for():
     disk = SimDisk()
     rows = [(b"%05d" % n, 1, bytes(100)) for n in range(1000)]
     inputs = open_all(disk, [(rows[::2], []), (rows[1::2], [])])
-    merged = merge_all(disk, inputs, [], Keep(), table_bytes=20_000, block_bytes=1000)
+    merged = merge_all(disk, inputs, [], RetainedTimes(), table_bytes=20_000, block_bytes=1000)
     assert [row for table in merged.tables for row in rows_of([Table.open(disk, table)])] == rows
     *full, _ = (table.size for table in merged.tables)
     assert len(full) in (5, 6)
@@ -461,10 +461,10 @@ def test_a_merge_goes_in_slices_and_one_dropped_half_way_changes_nothing():
         disk,
         inputs,
         [],
-        Keep(),
+        RetainedTimes(),
         lambda: next(numbers),
         owner="me",
-        form=Format(block_bytes=1000),
+        form=TableFormat(block_bytes=1000),
         table_bytes=5000,
     )
     read = inputs[0].counts.blocks_read + inputs[1].counts.blocks_read
@@ -485,8 +485,8 @@ def test_nothing_unsound_is_ever_rewritten():
     rows = [(b"%05d" % n, 1, bytes(100)) for n in range(40)]
     inputs = open_all(disk, [(rows, [])])
     disk.corrupt(inputs[0].name, inputs[0].extent(inputs[0].blocks - 1)[0] + 30)
-    with pytest.raises(Damage, match=r"000001\.sst, offset [0-9]+: a block does not match"):
-        merge_all(disk, inputs, [], Keep())
+    with pytest.raises(Corruption, match=r"000001\.sst, offset [0-9]+: a block does not match"):
+        merge_all(disk, inputs, [], RetainedTimes())
 
 
 # ── in a tree ───────────────────────────────────────────────────────────────────────────────────
@@ -512,7 +512,7 @@ def test_a_move_rewrites_nothing():
     assert [t.start for t in tree.tables] == [b"a", b"m", b"x"]
     assert tree.tables == tuple(replace(before[t.number], level=1) for t in tree.tables)
     began, done = events
-    assert isinstance(began, CompactionBegan)
+    assert isinstance(began, CompactionStarted)
     assert done == Compacted(began.inputs, began.inputs, 1, 0, 0, 0)
     assert (tree.counts.tables_moved, tree.counts.bytes_compacted) == (3, 0)
     again = Tree.open(disk)
@@ -532,7 +532,7 @@ def test_a_merge_is_told_in_this_order_and_its_inputs_go_last():
         pass
     (table,) = tree.tables
     assert events == [
-        CompactionBegan(inputs, 1),
+        CompactionStarted(inputs, 1),
         TableWritten(table.number, 1, table.size, "b", "b"),
         Compacted(inputs, (table.number,), 1, sizes, table.size, 1),
         *(TableRemoved(number) for number in sorted(inputs)),

@@ -10,15 +10,15 @@ from kvraft import clock
 from kvraft.client.client import ReadFailed
 from kvraft.client.writing import Conflict
 from kvraft.errors import BadInput
-from kvraft.events import Applied, Conflicted, Repeated, Sent, SessionExpired
+from kvraft.events import TransactionApplied, TransactionConflicted, TransactionRepeated, MessageSent, SessionExpired
 from kvraft.lsm.tree import Tree
 from kvraft.raft.raft import Role
-from kvraft.record import RESERVED
-from kvraft.replica.replica import Options, Replica
+from kvraft.record import RESERVED_PREFIX
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim import World
-from kvraft.transaction import Answer, Stage
+from kvraft.transaction import WriteReply, Stage
 
-TINY = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000, reserve_bytes=0)
+TINY = ReplicaOptions(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000, reserve_bytes=0)
 
 
 def elected(seed=1, members=3, **kwargs):
@@ -28,7 +28,7 @@ def elected(seed=1, members=3, **kwargs):
 
 
 def user_rows(tree):
-    return {key: value for key, value in tree.scan() if not key.startswith(RESERVED)}
+    return {key: value for key, value in tree.scan() if not key.startswith(RESERVED_PREFIX)}
 
 
 # ── transactions with reads ─────────────────────────────────────────────────────────────────────
@@ -67,7 +67,7 @@ def test_a_lost_update_is_a_conflict_and_every_member_decides_alike():
     (loser,) = [ticket for ticket in tickets if ticket.stage is Stage.ABORTED]
     assert loser.conflict == b"n"
     assert "conflict" in loser.reason
-    told = {(s.who, s.event.txn) for s in world.trace.of(Conflicted)}
+    told = {(s.who, s.event.txn) for s in world.trace.of(TransactionConflicted)}
     assert told == {(name, str(loser.txn)) for name in world.members}
     assert ann.get(b"n") == b"1"
 
@@ -99,7 +99,7 @@ def test_a_block_that_raises_sends_nothing_and_a_draft_is_sent_once():
         pass
     assert txn.ticket is None
     with pytest.raises(BadInput, match="reserved"), client.transaction() as txn:
-        txn.get(RESERVED)
+        txn.get(RESERVED_PREFIX)
 
 
 def test_a_conflict_is_the_answer_to_every_retry():
@@ -114,7 +114,7 @@ def test_a_conflict_is_the_answer_to_every_retry():
     ticket = draft.submit()
 
     def lose(message):
-        return isinstance(message, Answer) and message.to == "c" and message.stage is Stage.ABORTED
+        return isinstance(message, WriteReply) and message.to == "c" and message.stage is Stage.ABORTED
 
     world.run_until(lambda: world.drop(lose) > 0)
     other.delete(b"none")  # now the expectation would hold
@@ -204,7 +204,7 @@ def test_a_stamp_from_far_ahead_or_behind_is_no_reason_to_fail_a_write():
 class PlainClocks(Replica):
     """Takes the clients' stamps as they are."""
 
-    def raised(self, timestamp):
+    def raised_timestamp(self, timestamp):
         return timestamp
 
 
@@ -220,7 +220,7 @@ def test_plain_client_clocks_lose_an_update_and_the_rule_prevents_it(rule):
 
 
 def test_reads_at_a_time_give_the_same_answer_for_ever_on_every_member():
-    world = elected(options=Options(memtable_bytes=1_500, history_millis=600_000))
+    world = elected(options=ReplicaOptions(memtable_bytes=1_500, history_millis=600_000))
     client = world.client("c")
     then = {}
     for n in range(60):
@@ -251,12 +251,12 @@ def test_a_time_that_is_not_kept_is_refused_and_not_guessed():
 
 
 def test_an_expired_retry_is_refused_and_not_carried_out_a_second_time():
-    world = elected(options=Options(session_millis=2_000))
+    world = elected(options=ReplicaOptions(session_millis=2_000))
     client, other = world.client("c"), world.client("o")
     ticket = client.submit({b"n": b"mine"}, timeout=1_000)
 
     def answers(message):
-        return isinstance(message, Answer) and message.to == "c"
+        return isinstance(message, WriteReply) and message.to == "c"
 
     while not ticket.done:
         world.drop(answers)
@@ -273,9 +273,9 @@ def test_an_expired_retry_is_refused_and_not_carried_out_a_second_time():
     assert "session has expired" in ticket.reason
     assert other.get(b"n") == b"theirs"
     assert client.put(b"n", b"anew").stage is Stage.APPLIED, "a new transaction is welcome"
-    first = [s for s in world.trace.of(Applied) if s.event.txn == str(ticket.txn)]
+    first = [s for s in world.trace.of(TransactionApplied) if s.event.txn == str(ticket.txn)]
     assert len(first) == 3, "once on each member"
-    assert not world.trace.of(Repeated)
+    assert not world.trace.of(TransactionRepeated)
 
 
 def test_a_ticket_can_be_awaited():
@@ -300,7 +300,7 @@ def fill(world, name, left):
 
 @pytest.mark.parametrize("who", ["leader", "follower"])
 def test_a_full_disk_refuses_writes_serves_reads_and_recovers(who):
-    options = Options(memtable_bytes=4_000, segment_bytes=2_000, reserve_bytes=20_000)
+    options = ReplicaOptions(memtable_bytes=4_000, segment_bytes=2_000, reserve_bytes=20_000)
     world = elected(options=options, seed=4)
     client = world.client("c")
     client.put(b"k", b"v")
@@ -367,12 +367,12 @@ def test_a_leader_whose_flushes_lag_puts_writers_off_and_memory_stays_bounded(mo
 )
 def test_options_that_make_no_sense_are_named(options, why):
     with pytest.raises(BadInput, match=why):
-        Options(**options)
+        ReplicaOptions(**options)
 
 
 def test_long_work_in_a_replica_cuts_one_segment_at_a_time():
     """So an append waits for the removal of one directory entry at most."""
-    world = elected(members=1, options=Options(memtable_bytes=1 << 20, segment_bytes=300))
+    world = elected(members=1, options=ReplicaOptions(memtable_bytes=1 << 20, segment_bytes=300))
     client = world.client("c")
     for n in range(60):
         client.put(b"k%d" % n, b"v" * 60)
@@ -397,7 +397,7 @@ def test_long_work_in_a_replica_cuts_one_segment_at_a_time():
 
 def test_a_full_follower_does_not_make_its_leader_send_without_end():
     """It is silent about what it cannot store: an answer would have it sent again at once."""
-    world = elected(options=Options(reserve_bytes=20_000), seed=4)
+    world = elected(options=ReplicaOptions(reserve_bytes=20_000), seed=4)
     client, leader = world.client("c"), world.leader()
     name = next(m for m in world.members if m != leader)
     fill(world, name, 19_000)
@@ -405,7 +405,7 @@ def test_a_full_follower_does_not_make_its_leader_send_without_end():
     client.put(b"k", b"v")
     before, now = len(world.trace), world.now
     world.run_for(1_000)
-    heard = [s for s in world.trace[before:].of(Sent, who=leader) if s.event.to == name]
+    heard = [s for s in world.trace[before:].of(MessageSent, who=leader) if s.event.to == name]
     assert world.now - now == 1_000_000
     assert len(heard) < 60
     assert world.leader() == leader

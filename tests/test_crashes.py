@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from kvraft.check.crashes import WORKLOAD, Outcome, calls, crash_during, crash_everywhere, states
+from kvraft.check.crashes import WORKLOAD, CrashOutcome, calls, crash_during, crash_everywhere, states
 from kvraft.viz.figures import plot_careless, plot_levels, plot_matrix, title_of
 from kvraft.wal.wal import Durability
 
@@ -46,7 +46,7 @@ def test_the_calls_are_those_that_were_made():
 
 def outcome(acknowledged, durable, found, damage=""):
     (call,) = calls([{b"a": b"1"}])[:1]
-    return Outcome(call, 0, acknowledged, durable, found, damage=damage)
+    return CrashOutcome(call, 0, acknowledged, durable, found, damage=damage)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from kvraft import errors
 from kvraft.errors import BadInput, DiskFull, KvraftError, WrongType
 from kvraft.lsm.batch import WriteBatch
 from kvraft.lsm.options import TreeOptions
-from kvraft.memtable import check_range, check_row
+from kvraft.memtable import check_range_tombstone, check_row
 from kvraft.transaction import check_key, check_write
 
 WRONG_TYPES: list[Callable[[], object]] = [
@@ -18,7 +18,7 @@ WRONG_TYPES: list[Callable[[], object]] = [
     lambda: check_row((b"k", 1.0, b"v")),  # type: ignore[arg-type]
     lambda: check_row((b"k", 1, "v")),  # type: ignore[arg-type]
     lambda: check_row([b"k", 1, b"v"]),  # type: ignore[arg-type]
-    lambda: check_range((b"k", 1, None)),
+    lambda: check_range_tombstone((b"k", 1, None)),
     lambda: WriteBatch().put("k", b"v"),  # type: ignore[arg-type]
     lambda: WriteBatch().put(b"k", None),  # type: ignore[arg-type]
     lambda: TreeOptions(block_bytes="4096"),  # type: ignore[arg-type]
@@ -27,7 +27,7 @@ WRONG_TYPES: list[Callable[[], object]] = [
 WRONG_VALUES: list[Callable[[], object]] = [
     lambda: check_key(bytes(70_000)),
     lambda: check_row((b"k", -1, b"v")),
-    lambda: check_range((b"k", 1, b"a")),
+    lambda: check_range_tombstone((b"k", 1, b"a")),
 ]
 
 

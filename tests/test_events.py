@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kvraft import events
 from kvraft.errors import BadInput
-from kvraft.events import Event, Flushed, Healed, Lost, Partitioned, Step, Trace
+from kvraft.events import Event, Flushed, NetworkHealed, MessageLost, NetworkPartitioned, TraceStep, Trace
 
 KINDS = [kind for kind in vars(events).values() if isinstance(kind, type)]
 KINDS = [kind for kind in KINDS if issubclass(kind, Event) and kind is not Event]
@@ -30,7 +30,7 @@ def any_event(kind):
 
 
 steps = st.builds(
-    Step, st.integers(0), st.text(max_size=3), st.sampled_from(KINDS).flatmap(any_event)
+    TraceStep, st.integers(0), st.text(max_size=3), st.sampled_from(KINDS).flatmap(any_event)
 )
 
 
@@ -64,27 +64,27 @@ def test_the_digest_tells_histories_apart():
         Trace(steps).digest()
         for steps in (
             [],
-            [Step(1, "n1", Healed())],
-            [Step(2, "n1", Healed())],
-            [Step(1, "n2", Healed())],
-            [Step(1, "n1", Flushed(1, 2))],
-            [Step(1, "n1", Flushed(2, 1))],
+            [TraceStep(1, "n1", NetworkHealed())],
+            [TraceStep(2, "n1", NetworkHealed())],
+            [TraceStep(1, "n2", NetworkHealed())],
+            [TraceStep(1, "n1", Flushed(1, 2))],
+            [TraceStep(1, "n1", Flushed(2, 1))],
         )
     }
     assert len(digests) == 6
 
 
 def test_a_line_has_its_keys_in_a_fixed_order():
-    line = next(Trace([Step(215000, "n2", Partitioned(("n1 n2", "n3")))]).lines())
+    line = next(Trace([TraceStep(215000, "n2", NetworkPartitioned(("n1 n2", "n3")))]).lines())
     assert line == (
         '{"at": 215000, "who": "n2", "event": "Partitioned", "groups": ["n1 n2", "n3"]}'
     )
 
 
 def test_steps_can_be_chosen_by_kind_and_by_who():
-    trace = Trace([Step(1, "a", Healed()), Step(2, "b", Healed()), Step(3, "a", Lost(1, "x"))])
-    assert [step.at for step in trace.of(Healed)] == [1, 2]
-    assert [step.at for step in trace.of(Healed, Lost, who="a")] == [1, 3]
+    trace = Trace([TraceStep(1, "a", NetworkHealed()), TraceStep(2, "b", NetworkHealed()), TraceStep(3, "a", MessageLost(1, "x"))])
+    assert [step.at for step in trace.of(NetworkHealed)] == [1, 2]
+    assert [step.at for step in trace.of(NetworkHealed, MessageLost, who="a")] == [1, 3]
 
 
 GOOD = {"at": 1, "who": "n1", "event": "Flushed", "through": 3, "table": 0}
@@ -124,4 +124,4 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
 
 
 def test_reporting_to_nobody_is_fine():
-    assert events.ignore(Healed()) is None
+    assert events.ignore(NetworkHealed()) is None

@@ -8,8 +8,8 @@ import pytest
 from kvraft.course.exercises import compaction as exercises
 from kvraft.course.exercises.compaction import check_may_drop, check_pick, dropping_by
 from kvraft.lsm import compaction
-from kvraft.lsm.compaction import Task, Tiered
-from kvraft.sim.load import SMALL, Load, Never, drive, writes_of
+from kvraft.lsm.compaction import CompactionTask, Tiered
+from kvraft.sim.load import SMALL, TreeLoad, NoCompaction, drive, writes_of
 from tests.solutions import s08_compaction as solutions
 
 
@@ -72,11 +72,11 @@ def test_what_is_wrong_with_a_strategy_is_said(capsys, pick, hint):
 @pytest.mark.parametrize(
     ("make", "hint"),
     [
-        (lambda tables: Task((*tables, tables[0]), 0, 4096), "one table twice"),
-        (lambda tables: Task(tables, True, 4096, move=True), "can be moved"),
-        (lambda tables: Task(tables, "1", 4096), "level '1'"),
-        (lambda tables: Task(exercises.SITUATIONS["A"], 1, 4096), "not there"),
-        (lambda tables: Task(5, 1, 4096), "raised TypeError"),
+        (lambda tables: CompactionTask((*tables, tables[0]), 0, 4096), "one table twice"),
+        (lambda tables: CompactionTask(tables, True, 4096, move=True), "can be moved"),
+        (lambda tables: CompactionTask(tables, "1", 4096), "level '1'"),
+        (lambda tables: CompactionTask(exercises.SITUATIONS["A"], 1, 4096), "not there"),
+        (lambda tables: CompactionTask(5, 1, 4096), "raised TypeError"),
     ],
 )
 def test_what_no_tree_can_do_is_not_tried(capsys, make, hint):
@@ -147,7 +147,7 @@ def test_wrong_answers_of_a_tree_are_counted():
 
 
 def test_a_merge_by_hand_does_what_it_is_told_and_keeps_what_was_written():
-    load = Load(replace(SMALL, strategy=Never()))
+    load = TreeLoad(replace(SMALL, strategy=NoCompaction()))
     for key, value in writes_of(1, 300, 200):
         load.write(key, value)
     newest, *_ = load.tree.tables

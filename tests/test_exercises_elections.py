@@ -257,13 +257,13 @@ def test_a_rule_that_passes_the_situations_is_caught_in_a_storm(capsys, monkeypa
 
 def test_the_four_situations_are_sound_with_the_rule():
     for name in elections.SITUATIONS:
-        elections.play_soundly(scenario.load(name), rules.grant_vote)
+        elections.play_with_rule(scenario.load(name), rules.grant_vote)
 
 
 @pytest.mark.parametrize("name", ["candidacy_not_saved", "vote_reset"])
 def test_the_situations_are_watched(name):
     with pytest.raises(Violation):
-        elections.play_soundly(scenario.load(name), for_everybody)
+        elections.play_with_rule(scenario.load(name), for_everybody)
 
 
 # ── the time-outs ───────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from kvraft.course.exercises.flush import (
     LOADS,
     LOG_BYTES,
     MEMTABLE_BYTES,
-    Case,
+    VersionsCase,
     cases,
     check_kept,
     check_should_freeze,
@@ -134,7 +134,7 @@ def test_a_rule_that_passes_the_situations_is_caught_beside_a_tree(capsys, monke
 
 
 def test_a_situation_cannot_be_changed_by_a_rule():
-    case = Case(((1, b"v"), (2, None)), (1,))
+    case = VersionsCase(((1, b"v"), (2, None)), (1,))
     assert case.ask(lambda versions, views: [versions.pop(0), *versions]) == case.right()
     assert len(case.versions) == 2
 
@@ -157,10 +157,10 @@ def test_the_prediction_is_what_a_tree_does():
     tree.delete(b"b")
     tree.freeze()
     tree.put(b"c", b"5")
-    while tree.waiting == 2:
+    while tree.immutable_memtables == 2:
         tree.work()
     tree.put(b"a", b"6")
-    before, last, waiting = tree.memtable_rows, tree.applied.index, tree.waiting
+    before, last, waiting = tree.memtable_rows, tree.applied.index, tree.immutable_memtables
     tree = Tree.open(disk)
     found = [waiting, before, tree.flushed.index, last - tree.flushed.index, int(tree.get(b"a"))]
     tree.put(b"a", b"3")

@@ -45,7 +45,7 @@ def test_what_happened_to_each_is_what_is_said():
     logs = {letter: case.disk.read(case.disk.names()[0]) for letter, case in damaged().items()}
     assert logs["a"] == good[:-5]
     assert logs["f"] == good + bytes(100)
-    pieces = [frame.decode(good, at, seed=frame.seed_of("n1", name)) for at in starts]
+    pieces = [frame.decode(good, at, seed=frame.checksum_seed("n1", name)) for at in starts]
     assert all(isinstance(each, Frame) for each in pieces)
     hard_state_end = pieces[5].end
     for letter, low, high in (
@@ -56,7 +56,7 @@ def test_what_happened_to_each_is_what_is_said():
     ):
         (changed,) = [at for at in range(len(good)) if logs[letter][at] != good[at]]
         assert low <= changed < high, letter
-    assert len(logs["d"]) == len(good) + frame.OVERHEAD
+    assert len(logs["d"]) == len(good) + frame.FRAME_OVERHEAD
     split, _ = log.saved(log.SMALL)
     assert logs["g"] == split.read(split.names()[0])[:-5]
     left = damaged()["h"].disk.names()
@@ -107,7 +107,7 @@ def test_a_wrong_scan_is_told_the_shortest_file(capsys, scanner, hint):
 
 
 def test_files_are_cut_and_flipped_at_every_byte_and_grow():
-    says = [case.says for case in files()]
+    says = [case.description for case in files()]
     whole = log.rows()
     counts = [int(text.split()[3]) for text in says[1:]]
     assert counts == sorted(counts)

@@ -6,10 +6,10 @@ import pytest
 
 from kvraft.check.properties import Violation
 from kvraft.course.exercises import replication
-from kvraft.course.exercises.replication import Situation, check_advance_commit
-from kvraft.events import Sent
+from kvraft.course.exercises.replication import CommitSituation, check_advance_commit
+from kvraft.events import MessageSent
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import Options
+from kvraft.raft.interface import RaftOptions
 from kvraft.raft.messages import AppendEntries, AppendEntriesReply
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
@@ -115,10 +115,10 @@ def _counted(method, calls):
 
 def test_the_commit_indexes_are_those_of_the_rule():
     situations = [
-        Situation(2, 2, (1, 1, 2, 2, 2, 2, 2), (7, 5, 3)),
-        Situation(3, 1, (1, 1, 3, 3, 3, 3), (6, 2, 4, 6, 3)),
-        Situation(2, 0, (2, 2, 2, 2), (4, 4, 3, 1)),
-        Situation(3, 2, (1, 1, 2, 2, 3), (5, 4, 4, 2, 1)),
+        CommitSituation(2, 2, (1, 1, 2, 2, 2, 2, 2), (7, 5, 3)),
+        CommitSituation(3, 1, (1, 1, 3, 3, 3, 3), (6, 2, 4, 6, 3)),
+        CommitSituation(2, 0, (2, 2, 2, 2), (4, 4, 3, 1)),
+        CommitSituation(3, 2, (1, 1, 2, 2, 3), (5, 4, 4, 2, 1)),
     ]
     assert [s.ask(rules.advance_commit) for s in situations] == RIGHT["commit_indexes"]
 
@@ -137,7 +137,7 @@ FIGURE_7 = {
 def test_the_next_indexes_are_those_of_the_module():
     cluster = Cluster(
         list(FIGURE_7),
-        options=Options(pre_vote=False, check_quorum=False),
+        options=RaftOptions(pre_vote=False, check_quorum=False),
         logs=FIGURE_7,
         hard_states={"leader": HardState(7)},
     )
@@ -155,5 +155,5 @@ def test_the_next_indexes_are_those_of_the_module():
     followers = cluster.rafts["leader"].status().progress
     assert {name: followers[name].next for name in sorted(refused)} == RIGHT["next_indexes"]
     cluster.settle()
-    again = [s for s in cluster.trace.of(Sent) if s.event.note.startswith("mismatch")]
+    again = [s for s in cluster.trace.of(MessageSent) if s.event.note.startswith("mismatch")]
     assert len(again) == len(refused)  # one round trip is enough for each of them

@@ -2,14 +2,14 @@
 
 import pytest
 
-from kvraft.check.bugs.registry import planted
-from kvraft.check.explore.explorer import Bounds, explore
+from kvraft.check.bugs.registry import find_bug
+from kvraft.check.explore.explorer import ExplorationBounds, explore
 from kvraft.check.properties import Property
 from kvraft.course.exercises import safety
 from kvraft.course.exercises.safety import check_schedule, check_up_to_date, replay, start
 from kvraft.errors import BadInput
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import Options, Role
+from kvraft.raft.interface import RaftOptions, Role
 from kvraft.raft.raft import Raft
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
@@ -29,7 +29,7 @@ def test_the_schedule_is_as_short_as_can_be_and_harmless_with_the_rule(capsys):
     went = replay(solutions.SCHEDULE)
     assert (went.events, went.violation.property) == (11, Property.LEADER_COMPLETENESS)
     assert replay(solutions.SCHEDULE, Raft).violation is None
-    report = explore(start(), Bounds(timeouts=2))
+    report = explore(start(), ExplorationBounds(timeouts=2))
     assert len(report.trace) == 11 < safety.MOST  # breadth first: there is none shorter
     words = said(capsys, check_schedule, solutions.SCHEDULE)
     assert words.startswith("Right. 11 events: leader completeness: n3 leads term 4"), words
@@ -37,7 +37,7 @@ def test_the_schedule_is_as_short_as_can_be_and_harmless_with_the_rule(capsys):
 
 def test_what_the_explorer_finds_is_counted_as_it_counts():
     cluster = start()
-    report = explore(cluster, Bounds(timeouts=2))
+    report = explore(cluster, ExplorationBounds(timeouts=2))
     lines = []
     for step in report.trace:
         message = step.message
@@ -157,7 +157,7 @@ def test_the_winners_are_those_of_the_module(case, holders):
     for name in "abcdef":
         cluster = Cluster(
             list(logs),
-            options=Options(pre_vote=False, check_quorum=False),
+            options=RaftOptions(pre_vote=False, check_quorum=False),
             logs=logs,
             hard_states={member: HardState(8) for member in logs},
         )
@@ -171,4 +171,4 @@ def test_the_winners_are_those_of_the_module(case, holders):
 
 def test_the_start_is_that_of_the_figure():
     assert [[e.term for e in m.log.slice(1)] for m in start().members.values()] == [[1], [], [2]]
-    assert start(planted("votes twice").consensus, trace=False).leader() is None
+    assert start(find_bug("votes twice").consensus, trace=False).leader() is None

@@ -11,7 +11,7 @@ from kvraft.course.exercises.transactions import (
     play,
     right_holds,
     right_split,
-    told,
+    log_words,
 )
 from tests.solutions import s12_transactions as solutions
 
@@ -106,7 +106,7 @@ def test_the_yardsticks():
     assert sum(bool(complete and undone) for complete, undone in splits) > 300
     for entries, (complete, undone) in zip(logs(), splits, strict=True):
         places = [index for part in (*complete, *undone) for index in part]
-        assert len(places) == len(set(places)), told(entries)
+        assert len(places) == len(set(places)), log_words(entries)
         assert all(entries[part[-1] - 1].record.commit for part in complete)
         assert not any(entries[index - 1].record.commit for part in undone for index in part)
 

@@ -17,7 +17,7 @@ from kvraft.course.exercises.truncation import (
 )
 from kvraft.raft.interface import FollowerStatus
 from kvraft.replica.replica import Replica
-from kvraft.replica.retention import Holds, follower_holds, tree_hold
+from kvraft.replica.retention import Pins, follower_pins, tree_pin
 from kvraft.sim import World
 from kvraft.sim.lag import a_follower, write
 from kvraft.wal.segment import Segment
@@ -35,9 +35,9 @@ def test_the_answer_of_the_first_exercise_is_what_the_rule_says():
         "n3": FollowerStatus("replicate", 21, 20, 0, False),
         "n4": FollowerStatus("snapshot", 25, 3, 1, True, snapshot=24),
     }
-    holds = Holds((tree_hold(30), *follower_holds(followers, 0, 0, 0)))
+    holds = Pins((tree_pin(30), *follower_pins(followers, 0, 0, 0)))
     segments = [Segment(n, 10 * n + 1, 10 * n + 1, 10 * n + 10, 900, sealed=True) for n in range(4)]
-    names = [[h.holder.removeprefix("snapshot for ") for h in holds.of(s)] for s in segments]
+    names = [[h.pinned_by.removeprefix("snapshot for ") for h in holds.of(s)] for s in segments]
     assert names == solutions.RIGHT["holders"]
 
 
@@ -52,8 +52,8 @@ def test_what_a_rule_is_told_suffices_to_say_what_the_member_says():
         def may_drop(self, segment):
             own = super().may_drop(segment)
             told = (segment, self.marks, matches_of(self), retained_from(self, segment))
-            if not any(hold.holder.startswith("snapshot") for hold in self.holds()):
-                assert solutions.may_drop(*told) is own, (told, self.holds())
+            if not any(hold.pinned_by.startswith("snapshot") for hold in self.pins()):
+                assert solutions.may_drop(*told) is own, (told, self.pins())
                 asked[own] += 1
             return own
 

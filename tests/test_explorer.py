@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.check.bugs.consensus import CONSENSUS_BUGS
-from kvraft.check.explore.clone import ASIDE, CHANGING, IGNORED, LEAST, fork, freeze
-from kvraft.check.explore.explorer import NO_TIME, Bounds, Do, Step, explore
-from kvraft.check.explore.state_space import Space
-from kvraft.check.explore.transitions import Member, move
+from kvraft.check.explore.clone import ASIDE, CHANGING, IGNORED, LEAST, clone, fingerprint
+from kvraft.check.explore.explorer import NO_TIME, ExplorationBounds, Action, Transition, explore
+from kvraft.check.explore.state_space import StateSpace
+from kvraft.check.explore.transitions import ExploredMember, take_transition
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft.checker import watch
 from kvraft.errors import BadInput
@@ -41,11 +41,11 @@ def cluster(consensus=Raft, **start):
 @pytest.mark.parametrize(
     ("bounds", "start", "states", "depth"),
     [
-        (Bounds(timeouts=2, proposals=1), {}, 67_000, 23),
-        (Bounds(timeouts=2, crashes=1), {}, 46_000, 20),
-        (Bounds(timeouts=1, heartbeats=1, proposals=1, copies=1), {}, 29_000, 17),
-        (Bounds(timeouts=1, proposals=1, crashes=2, lags=2), {}, 8_400, 17),
-        (Bounds(timeouts=1, crashes=2), {"options": replace(NO_TIME, pre_vote=True)}, 700, 13),
+        (ExplorationBounds(timeouts=2, proposals=1), {}, 67_000, 23),
+        (ExplorationBounds(timeouts=2, crashes=1), {}, 46_000, 20),
+        (ExplorationBounds(timeouts=1, heartbeats=1, proposals=1, copies=1), {}, 29_000, 17),
+        (ExplorationBounds(timeouts=1, proposals=1, crashes=2, lags=2), {}, 8_400, 17),
+        (ExplorationBounds(timeouts=1, crashes=2), {"options": replace(NO_TIME, pre_vote=True)}, 700, 13),
     ],
     ids=str,
 )
@@ -59,7 +59,7 @@ def test_nothing_breaks_within_bounds_that_are_exhausted(bounds, start, states, 
 
 def test_figure_8_is_safe_far_beyond_where_its_rule_is_missed():
     """To its end it takes 296,233 states, too many for here."""
-    report = explore(cluster(**FIGURE_8), Bounds(timeouts=2), limit=50_000)
+    report = explore(cluster(**FIGURE_8), ExplorationBounds(timeouts=2), limit=50_000)
     assert report.violation is None, str(report)
     assert not report.complete
     assert report.depth >= 14
@@ -109,47 +109,47 @@ class Raises(Raft):
 
 
 FOUND = [
-    ("older terms counted", Bounds(timeouts=2), FIGURE_8, (), Property.LEADER_COMPLETENESS),
-    ("vote not saved", Bounds(timeouts=2, crashes=1), {}, (), Property.DURABLE_FIRST),
-    ("vote not saved", Bounds(timeouts=2, crashes=1), {}, DISK, Property.ELECTION_SAFETY),
-    ("candidacy not saved", Bounds(timeouts=1), {}, (), Property.DURABLE_FIRST),
-    ("term not saved", Bounds(timeouts=2), {}, (), Property.DURABLE_FIRST),
-    ("vote reset", Bounds(timeouts=2), {}, (), Property.NOTHING_GOES_BACK),
-    ("votes twice", Bounds(timeouts=2), {}, (), Property.ONE_VOTE),
-    ("votes twice", Bounds(timeouts=2), {}, DISK, Property.ELECTION_SAFETY),
+    ("older terms counted", ExplorationBounds(timeouts=2), FIGURE_8, (), Property.LEADER_COMPLETENESS),
+    ("vote not saved", ExplorationBounds(timeouts=2, crashes=1), {}, (), Property.DURABLE_FIRST),
+    ("vote not saved", ExplorationBounds(timeouts=2, crashes=1), {}, DISK, Property.ELECTION_SAFETY),
+    ("candidacy not saved", ExplorationBounds(timeouts=1), {}, (), Property.DURABLE_FIRST),
+    ("term not saved", ExplorationBounds(timeouts=2), {}, (), Property.DURABLE_FIRST),
+    ("vote reset", ExplorationBounds(timeouts=2), {}, (), Property.NOTHING_GOES_BACK),
+    ("votes twice", ExplorationBounds(timeouts=2), {}, (), Property.ONE_VOTE),
+    ("votes twice", ExplorationBounds(timeouts=2), {}, DISK, Property.ELECTION_SAFETY),
     (
         "old votes counted",
-        Bounds(timeouts=3),
+        ExplorationBounds(timeouts=3),
         {"hard_states": {"n3": HardState(1)}},
         (),
         Property.ELECTION_SAFETY,
     ),
-    ("any log elected", Bounds(timeouts=2), {}, (), Property.LEADER_COMPLETENESS),
+    ("any log elected", ExplorationBounds(timeouts=2), {}, (), Property.LEADER_COMPLETENESS),
     (
         "longer log elected",
-        Bounds(timeouts=2),
+        ExplorationBounds(timeouts=2),
         {"logs": {"n1": [1, 1], "n2": [2], "n3": [2]}, "hard_states": {"n1": HardState(2)}},
         (),
         Property.LEADER_COMPLETENESS,
     ),
     (
         "truncates always",
-        Bounds(timeouts=1, proposals=1, copies=1),
+        ExplorationBounds(timeouts=1, proposals=1, copies=1),
         {},
         (),
         Property.COMMITTED_KEPT,
     ),
     (
         "commits own tail",
-        Bounds(timeouts=1, heartbeats=1),
+        ExplorationBounds(timeouts=1, heartbeats=1),
         {"logs": {"n1": [2, 2], "n2": [1], "n3": [2, 2]}, "hard_states": {"n2": HardState(2)}},
         (),
         Property.STATE_MACHINE_SAFETY,
     ),
-    (CountsUnsaved, Bounds(timeouts=1, lags=1), {}, (), Property.COMMITTED_KEPT),
-    (AnswersFirst, Bounds(timeouts=1), {}, (), Property.DURABLE_FIRST),
-    (ChangesOwn, Bounds(timeouts=1, heartbeats=1), {}, (), Property.LEADER_APPEND_ONLY),
-    (Raises, Bounds(timeouts=2), {}, (), "nothing raises"),
+    (CountsUnsaved, ExplorationBounds(timeouts=1, lags=1), {}, (), Property.COMMITTED_KEPT),
+    (AnswersFirst, ExplorationBounds(timeouts=1), {}, (), Property.DURABLE_FIRST),
+    (ChangesOwn, ExplorationBounds(timeouts=1, heartbeats=1), {}, (), Property.LEADER_APPEND_ONLY),
+    (Raises, ExplorationBounds(timeouts=2), {}, (), "nothing raises"),
 ]
 
 
@@ -178,7 +178,7 @@ def test_the_sound_module_passes_where_a_bug_was_found(bug, bounds, start, but):
 
 
 def test_the_shortest_trace_reads_well():
-    report = explore(cluster(CONSENSUS_BUGS["vote not saved"]), Bounds(crashes=1), but=DISK)
+    report = explore(cluster(CONSENSUS_BUGS["vote not saved"]), ExplorationBounds(crashes=1), but=DISK)
     assert [str(step) for step in report.trace] == [
         "n1 times out",
         "n2 times out",
@@ -189,15 +189,15 @@ def test_the_shortest_trace_reads_well():
         "n1 receives RequestVoteReply of term 1 from n3 (granted)",
     ]
     assert "election safety: n2 and n1 both lead term 1\n   1. n1 times out" in str(report)
-    lagging = explore(cluster(CountsUnsaved), Bounds(timeouts=1, lags=1)).trace
+    lagging = explore(cluster(CountsUnsaved), ExplorationBounds(timeouts=1, lags=1)).trace
     assert "and its disk lags" in " ".join(map(str, lagging))
 
 
 def test_a_step_is_worth_as_much_as_any_other_it_takes_the_shortest_way():
     """Breadth first: without the last step of the trace, a search that deep finds nothing."""
-    start, bounds = cluster(CONSENSUS_BUGS["any log elected"]), Bounds(timeouts=2)
+    start, bounds = cluster(CONSENSUS_BUGS["any log elected"]), ExplorationBounds(timeouts=2)
     report = explore(start, bounds)
-    space = Space(start, bounds, but=(), symmetry=False)
+    space = StateSpace(start, bounds, but=(), symmetry=False)
     level, seen = [space.first], {space.first}
     for _ in range(report.depth - 1):
         following = []
@@ -216,7 +216,7 @@ def test_a_step_is_worth_as_much_as_any_other_it_takes_the_shortest_way():
 
 def everything(start, bounds, symmetry=False):
     """Return the space and all states in it, one by one, with no regard to names."""
-    space = Space(start, bounds, but=(), symmetry=symmetry)
+    space = StateSpace(start, bounds, but=(), symmetry=symmetry)
     seen, todo = {space.first}, [space.first]
     while todo:
         for _, after in space.following(todo.pop()):
@@ -227,13 +227,13 @@ def everything(start, bounds, symmetry=False):
 
 
 def states_of(members):
-    return tuple(Member(m.raft, m.configuration, m.hard_state, m.log.slice(1)) for m in members)
+    return tuple(ExploredMember(m.raft, m.configuration, m.hard_state, m.log.slice(1)) for m in members)
 
 
 @pytest.fixture(scope="module")
 def met():
     """Every state in which the members can be together within BOUNDS, by the explorer."""
-    space, seen = everything(cluster(), Bounds(timeouts=1, proposals=1, crashes=1, copies=1))
+    space, seen = everything(cluster(), ExplorationBounds(timeouts=1, proposals=1, crashes=1, copies=1))
     return {tuple(space._states.values[number] for number in state[0]) for state in seen}
 
 
@@ -258,7 +258,7 @@ def test_whatever_is_done_to_a_cluster_by_hand_was_explored(met, seed):
             hand.crash(name)
             hand.restart(name)
         elif what == "propose" and leader:
-            hand.propose(leader, Step(Do.PROPOSE, leader, number=1).record)
+            hand.propose(leader, Transition(Action.PROPOSE, leader, number=1).record)
         elif what == "copy":
             hand.duplicate(id=id)
         elif what == "drop":
@@ -268,7 +268,7 @@ def test_whatever_is_done_to_a_cluster_by_hand_was_explored(met, seed):
         assert tuple(m.freeze({}) for m in states_of(hand.members.values())) in met
 
 
-@pytest.mark.parametrize("bounds", [Bounds(timeouts=1, crashes=1, lags=1), Bounds(1, 1, 1)])
+@pytest.mark.parametrize("bounds", [ExplorationBounds(timeouts=1, crashes=1, lags=1), ExplorationBounds(1, 1, 1)])
 def test_symmetry_keeps_one_state_of_each_kind(bounds):
     """The states that renaming leads to each other are counted by hand, one state by one."""
     space, seen = everything(cluster(), bounds, symmetry=True)
@@ -281,14 +281,14 @@ def test_symmetry_keeps_one_state_of_each_kind(bounds):
 def test_members_that_differ_are_not_taken_for_each_other():
     start = Cluster(3, options=NO_TIME)
     start.add("n4")
-    assert len(Space(start, Bounds(), but=(), symmetry=True)._renamings) == 6  # n4 votes nowhere
+    assert len(StateSpace(start, ExplorationBounds(), but=(), symmetry=True)._renamings) == 6  # n4 votes nowhere
 
 
 def test_it_begins_with_any_situation_and_leaves_it_alone():
     start = cluster()
     start.timeout("n1")
     before = str(start), [m.freeze({}) for m in states_of(start.members.values())]
-    report = explore(start, Bounds(timeouts=0))
+    report = explore(start, ExplorationBounds(timeouts=0))
     assert report.complete
     assert report.states > 20  # what is in flight arrives, and elects n1
     assert (str(start), [m.freeze({}) for m in states_of(start.members.values())]) == before
@@ -298,36 +298,36 @@ def test_of_two_equal_messages_one_stays_in_flight():
     start = cluster()
     start.timeout("n1")
     start.duplicate(to="n2")
-    space = Space(start, Bounds(timeouts=0), but=(), symmetry=False)
+    space = StateSpace(start, ExplorationBounds(timeouts=0), but=(), symmetry=False)
     to_n2 = max(space.first[3], key=space.first[3].count)
     arrived = {step.member: after[3] for step, after in space.following(space.first)}
     assert [arrived[name].count(to_n2) for name in ("n2", "n3")] == [1, 2]
 
 
 def test_a_limit_ends_it():
-    report = explore(cluster(), Bounds(timeouts=2), limit=100)
+    report = explore(cluster(), ExplorationBounds(timeouts=2), limit=100)
     assert (report.states, report.complete, report.violation) == (100, False, None)
     assert "there is more to explore" in str(report)
 
 
 def test_the_same_search_gives_the_same_report():
-    assert explore(cluster(), Bounds(1, 1, 1)) == explore(cluster(), Bounds(1, 1, 1))
+    assert explore(cluster(), ExplorationBounds(1, 1, 1)) == explore(cluster(), ExplorationBounds(1, 1, 1))
 
 
 def test_what_is_not_explored_is_refused():
     down, cut, changed = cluster(), cluster(), cluster()
     down.crash("n2")
     with pytest.raises(BadInput, match="n2 is down"):
-        explore(down, Bounds())
+        explore(down, ExplorationBounds())
     for start in (cut, changed):
         start.timeout("n1")
         start.settle()
     cut.cut_log("n1", 1)
     with pytest.raises(BadInput, match="the log of n1 was cut at 1"):
-        explore(cut, Bounds())
+        explore(cut, ExplorationBounds())
     changed.propose_change("n1", ["n1", "n2", "n3"], ["n4"])
     with pytest.raises(BadInput, match="the log of n1 holds a change of members"):
-        explore(changed, Bounds())
+        explore(changed, ExplorationBounds())
 
 
 # ── copies ──────────────────────────────────────────────────────────────────────────────────────
@@ -390,8 +390,8 @@ def shown(thing, seen=()):
 def test_a_copy_is_complete_and_independent(seed):
     members, letters = some_members(seed)
     for member in members:
-        copy = fork(fork(member.raft))  # the first no longer reports or draws
-        original = fork(member.raft)
+        copy = clone(clone(member.raft))  # the first no longer reports or draws
+        original = clone(member.raft)
         assert shown(copy) == shown(original)
         assert not set(changeable(copy, {})) & set(changeable(original, {}))
         parts = (copy._election, copy._follower, copy._leader)
@@ -412,9 +412,9 @@ def test_an_attribute_of_an_unknown_type_is_refused():
             self.extra = {"n1"}
 
     with pytest.raises(BadInput, match=r"Extra\.extra is a set"):
-        explore(cluster(Extra), Bounds())
+        explore(cluster(Extra), ExplorationBounds())
     with pytest.raises(BadInput, match="there is a set"):
-        freeze([set()], {})
+        fingerprint([set()], {})
 
 
 def disturb(raft, random):
@@ -445,15 +445,15 @@ def test_what_is_left_out_makes_no_difference(seed):
     random = Random(seed)
     for member in members:
         name = member.raft.member
-        other = member.fork()
+        other = member.clone()
         disturb(other.raft, random)
         assert other.freeze({}) == member.freeze({})
-        steps = [Step(Do.TIMEOUT, name), Step(Do.CRASH, name), Step(Do.PROPOSE, name, number=1)]
-        steps += [Step(Do.RECEIVE, name, letter) for letter in letters if letter.to == name]
+        steps = [Transition(Action.TIMEOUT, name), Transition(Action.CRASH, name), Transition(Action.PROPOSE, name, number=1)]
+        steps += [Transition(Action.RECEIVE, name, letter) for letter in letters if letter.to == name]
         for step in steps + [step._replace(lags=True) for step in steps]:
-            one, two = move(member, step), move(other, step)
-            assert one.after.freeze({}) == two.after.freeze({})
-            assert [freeze(m, {}) for m in one.sent] == [freeze(m, {}) for m in two.sent]
+            one, two = take_transition(member, step), take_transition(other, step)
+            assert one.after.fingerprint({}) == two.after.fingerprint({})
+            assert [fingerprint(m, {}) for m in one.sent] == [fingerprint(m, {}) for m in two.sent]
             assert (one.committed, one.broken) == (two.committed, two.broken)
 
 
@@ -465,7 +465,7 @@ def test_a_rule_may_be_overridden_by_a_method():
             return self.vote is None and ask.term == term and ask.last_index >= last.index
 
     raft = cluster(Once).rafts["n1"]
-    copy = fork(fork(raft))
+    copy = clone(clone(raft))
     assert copy._election._grant_vote.__self__ is copy
-    assert freeze(copy, {}) == freeze(raft, {})
-    assert explore(cluster(Once), Bounds(timeouts=1)).violation is None
+    assert fingerprint(copy, {}) == fingerprint(raft, {})
+    assert explore(cluster(Once), ExplorationBounds(timeouts=1)).violation is None

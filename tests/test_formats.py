@@ -4,7 +4,7 @@ import pytest
 
 from kvraft.disk import identity
 from kvraft.disk.real import RealDisk
-from kvraft.errors import Foreign
+from kvraft.errors import ForeignFile
 from kvraft.lsm import manifest
 from kvraft.sstable import format as table_format
 from kvraft.store import Store
@@ -23,7 +23,7 @@ def test_another_format_is_refused_with_how_to_move(kind, tmp_path, monkeypatch)
         identity.claim(disk, "c/n1", new=True)
     reads = kind.FORMAT + 7
     monkeypatch.setattr(kind, "FORMAT", reads)
-    with pytest.raises(Foreign) as found:
+    with pytest.raises(ForeignFile) as found:
         identity.claim(disk, "c/n1", new=False) if kind is identity else Store.open(disk).close()
     disk.close()
     file, _, rest = str(found.value).partition(" has format ")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.disk import frame
-from kvraft.errors import Damage
+from kvraft.errors import Corruption
 
-SEED = frame.seed_of("n1", "some.wal")
+SEED = frame.checksum_seed("n1", "some.wal")
 PAYLOADS = [b"first", b"", b"\x00" * 40, frame.MAGIC * 3, b"the last one"]
 
 
@@ -25,11 +25,11 @@ def build(payloads: list[bytes], *, seed: int = SEED) -> tuple[bytes, list[int]]
     return data, starts
 
 
-def scan(data: bytes, *, sealed: bool = False) -> frame.Scan:
+def scan(data: bytes, *, sealed: bool = False) -> frame.FrameScan:
     return frame.scan(data, name="some.wal", seed=SEED, sealed=sealed)
 
 
-def payloads(found: frame.Scan) -> list[bytes]:
+def payloads(found: frame.FrameScan) -> list[bytes]:
     return [each.payload for each in found.frames]
 
 
@@ -55,7 +55,7 @@ def test_a_file_cut_at_any_byte_is_torn_and_keeps_the_exact_prefix() -> None:
         assert found.end == ([0, *ends])[whole]
         assert bool(found.torn) == (found.end < cut)
         if found.torn:
-            with pytest.raises(Damage) as caught:
+            with pytest.raises(Corruption) as caught:
                 scan(data[:cut], sealed=True)
             assert (caught.value.file, caught.value.offset) == ("some.wal", found.end)
 
@@ -73,7 +73,7 @@ def test_a_flip_is_damage_but_in_the_last_frame_where_it_looks_torn(mask: int) -
             assert found.end == owner
             assert found.torn
         else:
-            with pytest.raises(Damage) as caught:
+            with pytest.raises(Corruption) as caught:
                 scan(bytes(bad))
             assert (caught.value.file, caught.value.offset) == ("some.wal", owner)
 
@@ -84,11 +84,11 @@ def test_an_empty_frame_behind_it_shields_the_last_one() -> None:
         bad = bytearray(data)
         bad[at] ^= 0xFF
         if at < starts[-1]:
-            with pytest.raises(Damage):
+            with pytest.raises(Corruption):
                 scan(bytes(bad))
         else:
             assert payloads(scan(bytes(bad))) == PAYLOADS
-        with pytest.raises(Damage):
+        with pytest.raises(Corruption):
             scan(bytes(bad), sealed=True)
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_length_never_shortens_the_file(length: int, which: int) -> No
     bad[starts[which] + 8 : starts[which] + 12] = length.to_bytes(4, "little")
     if bytes(bad) == data:
         return
-    with pytest.raises(Damage) as caught:
+    with pytest.raises(Corruption) as caught:
         scan(bytes(bad))
     assert caught.value.offset == starts[which]
 
@@ -114,7 +114,7 @@ def test_writes_of_one_sync_may_reach_the_disk_in_any_order(lost: int) -> None:
     torn = before + b"".join(parts)
     assert payloads(scan(torn)) == [b"synced", b"a", b"bb"][: lost + 1]
     later = frame.encode(1, b"d", synced=len(torn), seed=SEED)
-    with pytest.raises(Damage):  # but not once somebody was told that all of it was there
+    with pytest.raises(Corruption):  # but not once somebody was told that all of it was there
         scan(torn + later)
 
 
@@ -130,7 +130,7 @@ def test_zeros_and_garbage_behind_the_end_are_torn(tail: bytes) -> None:
 def test_a_frame_of_another_file_is_never_taken_for_one_of_this_file() -> None:
     data, _ = build(PAYLOADS)
     for names in [("n2", "some.wal"), ("n1", "other.wal"), ("n1some.wal",)]:
-        foreign = frame.encode(1, b"stale", synced=len(data), seed=frame.seed_of(*names))
+        foreign = frame.encode(1, b"stale", synced=len(data), seed=frame.checksum_seed(*names))
         assert payloads(scan(data + foreign)) == PAYLOADS
         assert scan(data + foreign).torn
         assert scan(foreign).frames == []
@@ -176,4 +176,4 @@ def test_the_layout_is_the_documented_one() -> None:
     head = b"kvF1" + (7).to_bytes(4, "little") + (7).to_bytes(4, "little") + b"\x03" + bytes(7)
     crc = [zlib.crc32(part, SEED).to_bytes(4, "little") for part in (head, b"payload")]
     assert data == head + crc[0] + b"payload" + crc[1]
-    assert len(data) == frame.OVERHEAD + 7
+    assert len(data) == frame.FRAME_OVERHEAD + 7

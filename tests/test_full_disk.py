@@ -12,11 +12,11 @@ import pytest
 from kvraft.check.invariants import WorldChecker
 from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import DiskFull, Stopped
-from kvraft.events import DiskFilled, Event, SpaceFound
+from kvraft.events import DiskFilled, Event, SpaceRecovered
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
 from kvraft.raft.messages import RequestVote
-from kvraft.replica.replica import Options
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim import World
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
@@ -115,7 +115,7 @@ def test_a_store_opens_on_a_full_disk_says_so_and_writes_again_by_itself():
     store = open_store(disk, Durability.SYNC, events.append)
     disk.capacity = None
     store.put(b"k", b"v")
-    assert SpaceFound() in events
+    assert SpaceRecovered() in events
     assert not store.lacks_space
     store.compact()
     store.close()
@@ -157,7 +157,7 @@ def test_an_error_that_is_not_for_space_still_stops_the_store(kind):
 
 
 # Without a reserve, a member meets the end of its disk only when it writes.
-NO_RESERVE = Options(memtable_bytes=3000, segment_bytes=2000, reserve_bytes=0)
+NO_RESERVE = ReplicaOptions(memtable_bytes=3000, segment_bytes=2000, reserve_bytes=0)
 
 
 def elected(seed: int) -> World:

@@ -8,17 +8,17 @@ import pytest
 from kvraft.check.invariants import WorldChecker
 from kvraft.cli.cli import main
 from kvraft.disk.filenames import is_segment, table_number
-from kvraft.disk.identity import ASIDE, MEMBER, claim, set_aside, successor
+from kvraft.disk.identity import ASIDE, MEMBER, claim, set_aside, replacement_name
 from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, Damage, Foreign, Forgotten, TimedOut
-from kvraft.events import Crashed
+from kvraft.errors import BadInput, Corruption, ForeignFile, StateLost, TimedOut
+from kvraft.events import MemberCrashed
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Role
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim import PowerCut, SimDisk, World
 from kvraft.transaction import Stage
 
-TINY = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
+TINY = ReplicaOptions(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
 
 
 def opened(disk, *, new, name="n1", voters=("n1",)):
@@ -44,15 +44,15 @@ def used(writes=40, seed=1, members=3):
 
 def test_only_a_new_member_begins_with_nothing_and_it_is_new_once():
     disk = SimDisk()
-    with pytest.raises(Forgotten, match=r"empty, though it has run before.*rebuild"):
+    with pytest.raises(StateLost, match=r"empty, though it has run before.*rebuild"):
         opened(disk, new=False)
     assert disk.names() == []
     opened(disk, new=True).close()
-    with pytest.raises(Forgotten, match="said to be new, but it has run before"):
+    with pytest.raises(StateLost, match="said to be new, but it has run before"):
         opened(disk, new=True)
     opened(disk, new=False).close()
     disk.wipe()
-    with pytest.raises(Forgotten, match="empty"):
+    with pytest.raises(StateLost, match="empty"):
         opened(disk, new=False)
 
 
@@ -60,7 +60,7 @@ def test_a_copy_is_refused_and_the_original_is_not():
     disk = SimDisk()
     opened(disk, new=True).close()
     for copy in (disk.backup(), disk.backup().backup()):
-        with pytest.raises(Forgotten, match="is a copy, and so maybe an old one"):
+        with pytest.raises(StateLost, match="is a copy, and so maybe an old one"):
             opened(copy, new=False)
     opened(disk, new=False)
 
@@ -78,9 +78,9 @@ def test_files_of_the_system_are_told_from_their_copies(tmp_path):
     for name in disk.names():
         twin.create(name)
         twin.append(name, disk.read(name))
-    with pytest.raises(Forgotten, match="is a copy"):
+    with pytest.raises(StateLost, match="is a copy"):
         claim(twin, "c/n1", new=False)
-    with pytest.raises(Foreign, match=r"'c/n1', not of 'c/n2'"):
+    with pytest.raises(ForeignFile, match=r"'c/n1', not of 'c/n2'"):
         claim(disk, "c/n2", new=False)
     disk.close()
     twin.close()
@@ -93,16 +93,16 @@ def test_the_member_file_is_checked_to_the_last_bit():
     for offset in range(len(whole)):
         for mask in (1, 0x80):
             disk.corrupt(MEMBER, offset, mask)
-            with pytest.raises(Damage, match=MEMBER):
+            with pytest.raises(Corruption, match=MEMBER):
                 opened(disk, new=False)
             disk.corrupt(MEMBER, offset, mask)
     for size in range(len(whole)):
         twin = disk.copy()
         twin.truncate(MEMBER, size)
-        with pytest.raises(Damage, match=MEMBER):
+        with pytest.raises(Corruption, match=MEMBER):
             opened(twin, new=False)
     disk.remove(MEMBER)
-    with pytest.raises(Forgotten, match="its MEMBER file is gone"):
+    with pytest.raises(StateLost, match="its MEMBER file is gone"):
         opened(disk, new=False)
 
 
@@ -120,7 +120,7 @@ def test_a_first_start_that_was_cut_short_can_be_made_again(seed):
             break
         try:
             opened(disk, new=True)
-        except Forgotten as error:
+        except StateLost as error:
             assert "start it as it is" in str(error)
             opened(disk, new=False)
     assert step > 10
@@ -147,7 +147,7 @@ def test_no_file_can_go_unnoticed_nor_any_of_the_newest():
             twin.remove(each)
         try:
             again = opened(twin, new=False, name=name, voters=world.members)
-        except (Damage, Forgotten):
+        except (Corruption, StateLost):
             refused += 1
             continue
         # What went was in tables, and was kept for others only.
@@ -182,7 +182,7 @@ def test_the_power_may_go_at_any_step_of_a_rebuild(seed):
         world.disk(name).create("lost+found")
         world.disk(name).fail_at(step, Random(seed))
         heir = world.rebuild(name)
-        _, *cuts = (crash.who for crash in world.trace.of(Crashed))
+        _, *cuts = (crash.who for crash in world.trace.of(MemberCrashed))
         if not cuts:
             break
         if heir not in world.replicas:
@@ -197,7 +197,7 @@ def test_the_power_may_go_at_any_step_of_a_rebuild(seed):
 
 
 def test_names_count_on():
-    assert [successor(n) for n in ("n2", "n2.2", "n2.9", "a.b")] == [
+    assert [replacement_name(n) for n in ("n2", "n2.2", "n2.9", "a.b")] == [
         "n2.2",
         "n2.3",
         "n2.10",
@@ -240,7 +240,7 @@ def test_a_member_that_forgot_comes_back_as_another_and_votes_once_it_has_caught
     name = next(n for n in world.members if n != world.leader())
     world.crash(name)
     harm(world.disk(name))
-    with pytest.raises((Damage, Forgotten)):
+    with pytest.raises((Corruption, StateLost)):
         world.restart(name)
     heir = world.rebuild(name)
     assert heir == f"{name}.2"
@@ -266,7 +266,7 @@ def test_an_old_copy_is_refused_even_if_it_is_sound():
     world.settle()
     world.crash(name)
     world.seats[name].disk = old
-    with pytest.raises(Forgotten, match="copy"):
+    with pytest.raises(StateLost, match="copy"):
         world.restart(name)
 
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput
-from kvraft.events import IdTaken
+from kvraft.events import TransactionIdTaken
 from kvraft.record import Kind, Record, TxnId, digest
-from kvraft.replica.replica import Options, Replica
-from kvraft.replica.state_machine import Machine
+from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.replica.state_machine import StateMachine
 from kvraft.replica.writes import WriteDesk
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import Answer, Later, ReadAnswer, Redirect, Registered, Stage, build
+from kvraft.transaction import WriteReply, Overloaded, ReadReply, Redirect, Registered, Stage, build_transaction
 from tests.test_client import Hand
 from tests.test_replica import Member
 
@@ -47,7 +47,7 @@ def test_a_cluster_opened_again_from_its_disks_knows_its_clients_apart(seeds):
 
 
 def test_what_a_member_forgot_of_a_snapshot_or_a_restart_it_still_knows_a_retry():
-    world = World(3, seed=4, options=Options(memtable_bytes=200, segment_bytes=200))
+    world = World(3, seed=4, options=ReplicaOptions(memtable_bytes=200, segment_bytes=200))
     client = world.client("a")
     first = client.put(b"k", b"1")
     away = next(name for name in world.members if name != world.leader())
@@ -90,7 +90,7 @@ def test_a_registration_is_asked_for_again_and_elsewhere():
     leader = next(name for name in ("n1", "n2", "n3") if name != first.to)
     hand.client.receive(Redirect(first.to, "c", first.number, first.attempt, leader))
     assert [sent.to for sent in hand.sent] == [first.to, leader]
-    hand.client.receive(Later(leader, "c", first.number, 2, "its disk is full"))
+    hand.client.receive(Overloaded(leader, "c", first.number, 2, "its disk is full"))
     hand.pass_time(3_000)
     assert len(hand.sent) > 3
     assert {sent.number for sent in hand.sent} == {first.number}
@@ -100,7 +100,7 @@ def test_what_was_never_sent_is_aborted_and_says_why_and_a_retry_has_a_new_numbe
     hand = Hand(registers=False)
     ticket = hand.client.submit({b"k": b"v"}, timeout=500)
     register = hand.sent[0]
-    hand.client.receive(Later(register.to, "c", register.number, 1, "its disk is full"))
+    hand.client.receive(Overloaded(register.to, "c", register.number, 1, "its disk is full"))
     hand.pass_time(600)
     assert ticket.stage is Stage.ABORTED
     assert ticket.reason == "no leader registered 'c', so it was never sent: its disk is full"
@@ -119,13 +119,13 @@ def test_what_is_on_its_way_to_an_earlier_client_of_the_name_is_ignored():
     ticket = hand.client.submit({b"k": b"v"})
     old = TxnId("c", 3, 1)
     for reply in (
-        Answer("n1", "c", old, (1,), Stage.APPLIED, 9, 9, ""),
+        WriteReply("n1", "c", old, (1,), Stage.APPLIED, 9, 9, ""),
         Redirect("n1", "c", old, 1, "n3"),
-        Later("n1", "c", old, 1, "busy"),
-        ReadAnswer("n1", "c", 99, b"old", 9),
+        Overloaded("n1", "c", old, 1, "busy"),
+        ReadReply("n1", "c", 99, b"old", 9),
     ):
         hand.client.receive(reply)
-    assert (ticket.stage, ticket.live, len(hand.sent)) == (Stage.SENT, {1}, 1)
+    assert (ticket.stage, ticket.live_attempts, len(hand.sent)) == (Stage.SENT, {1}, 1)
     failed = Hand().client.submit({b"k": b"v"})
     failed.stage = Stage.UNKNOWN
     with pytest.raises(BadInput, match="by another client than this 'c'"):
@@ -141,7 +141,7 @@ def test_a_read_is_not_answered_with_what_an_earlier_client_asked_for():
     sent, carry = [], world.send
     world.send = lambda message, after=0: (sent.append(message), carry(message, after))
     first.get(b"old")
-    late = ReadAnswer(world.leader(), "a", sent[0].number, b"1", 3)
+    late = ReadReply(world.leader(), "a", sent[0].snapshot_number, b"1", 3)
     world.dismiss("a")
     world.send(late)
     assert world.client("a").get(b"new") == b"2"
@@ -164,13 +164,13 @@ def test_a_registration_that_another_leader_superseded_is_not_answered_with_its_
 
 
 def test_a_full_disk_puts_registrations_off():
-    member = Member(options=Options(reserve_bytes=1 << 40), voters=1)
+    member = Member(options=ReplicaOptions(reserve_bytes=1 << 40), voters=1)
     member.disk.capacity = 1 << 20
     member.elect()
     member.replica.tick()
     member.register("a", 4)
     (later,) = member.drain()
-    assert isinstance(later, Later)
+    assert isinstance(later, Overloaded)
     assert later.request == 4
 
 
@@ -179,15 +179,15 @@ def test_a_full_disk_puts_registrations_off():
 
 def test_a_digest_is_of_what_was_asked_for_and_of_nothing_else():
     txn = TxnId("a", 4, 1)
-    asked = build(txn, [(b"a", b"1"), (b"b", None)], 7, {b"r": 3})
-    assert digest(asked.records) == digest(asked.stamped(9).named(TxnId("z", 1, 8)).records)
+    asked = build_transaction(txn, [(b"a", b"1"), (b"b", None)], 7, {b"r": 3})
+    assert digest(asked.records) == digest(asked.with_timestamp(9).with_id(TxnId("z", 1, 8)).records)
     assert digest(asked.records) == 4786643945507076440, "on every machine, for ever"
     others = [
-        build(txn, [(b"a", b"1"), (b"b", b"")], 7, {b"r": 3}),
-        build(txn, [(b"a", b"1"), (b"b", None)], 7, {b"r": 4}),
-        build(txn, [(b"b", None), (b"a", b"1")], 7, {b"r": 3}),
-        build(txn, [(b"a1", b""), (b"b", None)], 7, {b"r": 3}),
-        build(txn, [(b"a", b"1")], 7, {b"r": 3}),
+        build_transaction(txn, [(b"a", b"1"), (b"b", b"")], 7, {b"r": 3}),
+        build_transaction(txn, [(b"a", b"1"), (b"b", None)], 7, {b"r": 4}),
+        build_transaction(txn, [(b"b", None), (b"a", b"1")], 7, {b"r": 3}),
+        build_transaction(txn, [(b"a1", b""), (b"b", None)], 7, {b"r": 3}),
+        build_transaction(txn, [(b"a", b"1")], 7, {b"r": 3}),
     ]
     assert len({digest(t.records) for t in (asked, *others)}) == 6
 
@@ -210,7 +210,7 @@ def test_it_waits_at_the_door_while_the_first_is_not_decided():
     member.acknowledge("n2")
     member.submit("c", 1, {b"k": b"1"})
     member.submit("c", 1, {b"k": b"2"})
-    later = [r for r in member.drain() if isinstance(r, Later)]
+    later = [r for r in member.drain() if isinstance(r, Overloaded)]
     assert [r.reason for r in later] == ["another transaction is on its way as c.1#1"]
     (applied,) = member.acknowledge("n2")
     assert (applied.stage, applied.attempts) == (Stage.APPLIED, (1,))
@@ -231,7 +231,7 @@ def test_another_transaction_under_an_old_id_does_nothing_at_any_replica(flush):
     leader.raft.propose([first.record._replace(value=b"2", timestamp=stamp)])
     world.run_for(300)
     assert {replica.tree.get(b"k") for replica in world.replicas.values()} == {b"1"}
-    assert {(s.who, s.event.txn) for s in world.trace.of(IdTaken)} == {
+    assert {(s.who, s.event.txn) for s in world.trace.of(TransactionIdTaken)} == {
         (name, str(first.record.txn)) for name in world.members
     }
 
@@ -245,10 +245,10 @@ def test_who_waits_for_one_copy_is_not_told_of_another_under_the_same_id():
     member.submit("c", 1, {b"k": b"mine"})
     member.drain()
     term, place = member.raft.term, member.raft.log.last_index - 1
-    other = build(TxnId("c", 1, 1), {b"k": b"other"}, 1 << 40).records
+    other = build_transaction(TxnId("c", 1, 1), {b"k": b"other"}, 1 << 40).records
     member.append("n2", term + 1, place - 1, *other, commit=place)
     assert member.replica.tree.get(b"k") == b"other"
-    mine = [r for r in member.replies if isinstance(r, Answer) and r.txn.client == "c"]
+    mine = [r for r in member.replies if isinstance(r, WriteReply) and r.txn.client == "c"]
     assert Stage.APPLIED not in [answer.stage for answer in mine]
 
 
@@ -262,7 +262,7 @@ class Unnamed(Replica):
         return 1
 
 
-class _NoDigest(Machine):
+class _NoDigest(StateMachine):
     def apply(self, entries):
         last = entries[-1].record
         session = self.sessions.find(last.txn, last.timestamp)
@@ -298,7 +298,7 @@ def life(seed, replica=Replica, steps=30):
     """
     random = Random(seed)
     disks = {name: SimDisk() for name in ("n1", "n2", "n3")}
-    options = Options(memtable_bytes=600, segment_bytes=400, retain_bytes=0)
+    options = ReplicaOptions(memtable_bytes=600, segment_bytes=400, retain_bytes=0)
     ids, should = [], {}
     for _ in range(random.randint(2, 3)):
         world = World(3, seed=1, options=options, disk=disks.__getitem__, replica=replica)

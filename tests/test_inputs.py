@@ -10,14 +10,14 @@ from kvraft.lsm.compaction import Levelled, Tiered
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import RaftOptions
 from kvraft.raft.raft import Raft
-from kvraft.replica.replica import Options, Replica
-from kvraft.sim import Alone, SimDisk, World
+from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.sim import SingleMember, SimDisk, World
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.contention import contest
 from kvraft.sim.lag import catch_up, write
-from kvraft.sim.load import Load, drive, writes_of
+from kvraft.sim.load import TreeLoad, drive, writes_of
 from kvraft.sim.network import Network
 from kvraft.sim.outages import lost_updates, outage, pauses
 from kvraft.store import Store
@@ -83,7 +83,7 @@ WRONG_TYPE = {
     "network": lambda: Network(Random(1), fastest=None, slowest=2),
     "cluster of text": lambda: Cluster("abc"),
     "cluster of numbers": lambda: Cluster([1, 2]),
-    "cluster options": lambda: Cluster(3, options=Options()),
+    "cluster options": lambda: Cluster(3, options=ReplicaOptions()),
     "cluster consensus": lambda: Cluster(3, consensus=object),
     "latency": lambda: Cluster(3, latency=2),
     "latency in fractions": lambda: Cluster(3, latency=(1, 1.5)),
@@ -96,13 +96,13 @@ WRONG_TYPE = {
     "voters": lambda: CLUSTER.add("n4", voters="n1"),
     "cluster group": lambda: CLUSTER.partition("n1"),
     "where to cut": lambda: CLUSTER.cut_log("n1", "1"),
-    "alone options": lambda: Alone(RaftOptions()),
-    "alone replica": lambda: Alone(replica=Raft),
-    "slices": lambda: Alone().work("all"),
-    "a pace": lambda: Alone().drive([], "fast"),
-    "load options": lambda: Load(Options()),
-    "load slices": lambda: Load().write(b"k", b"v", 0.5),
-    "a table": lambda: Load().merge(["1"], 1),
+    "alone options": lambda: SingleMember(RaftOptions()),
+    "alone replica": lambda: SingleMember(replica=Raft),
+    "slices": lambda: SingleMember().work("all"),
+    "a pace": lambda: SingleMember().drive([], "fast"),
+    "load options": lambda: TreeLoad(ReplicaOptions()),
+    "load slices": lambda: TreeLoad().write(b"k", b"v", 0.5),
+    "a table": lambda: TreeLoad().merge(["1"], 1),
     "writes": lambda: list(writes_of(1, "3", 2)),
     "every": lambda: drive(TreeOptions(), [], every="write"),
     "a call": lambda: SimDisk().fail_at("1"),
@@ -110,7 +110,7 @@ WRONG_TYPE = {
     "an error": lambda: SimDisk().break_at(1, error=OSError),
     "a capacity": lambda: setattr(SimDisk(), "capacity", 1e6),
     "an offset": lambda: DISK.corrupt("file", "0"),
-    "away": lambda: catch_up("1", Options()),
+    "away": lambda: catch_up("1", ReplicaOptions()),
     "a step": lambda: outage(1.5),
     "a batch": lambda: Tree.open(SimDisk()).write([(b"a", b"1")]),
     "a batch of a store": lambda: Store.open(SimDisk()).write({}),
@@ -121,7 +121,7 @@ WRONG_TYPE = {
     "a time of a client": lambda: WORLD.client("c").get(b"k", at=2.0),
     "durability": lambda: Store.open(SimDisk(), durability="sync"),
     "options of a tree": lambda: Tree.open(SimDisk(), options={}),
-    "options of a store": lambda: Store.open(SimDisk(), options=Options()),
+    "options of a store": lambda: Store.open(SimDisk(), options=ReplicaOptions()),
     "a size of the log": lambda: Store.open(SimDisk(), log_bytes="1 MB"),
     "a size of segments": lambda: Store.open(SimDisk(), segment_bytes=1e6),
     "a place": lambda: Store.open(3),
@@ -131,11 +131,11 @@ WRONG_TYPE = {
     "a codec": lambda: TreeOptions(codec=["zstd"]),
     "a size": lambda: TreeOptions(memtable_bytes=1e6),
     "a strategy": lambda: TreeOptions(strategy="levelled"),
-    "a strategy of a member": lambda: Options(strategy=Levelled),
+    "a strategy of a member": lambda: ReplicaOptions(strategy=Levelled),
     "a fanout": lambda: Levelled(fanout="10"),
     "a ratio": lambda: Tiered(ratio="2"),
-    "a size of a member": lambda: Options(retain_bytes="1 MB"),
-    "raft": lambda: Options(raft=Options()),
+    "a size of a member": lambda: ReplicaOptions(retain_bytes="1 MB"),
+    "raft": lambda: ReplicaOptions(raft=ReplicaOptions()),
     "clients": lambda: contest("2", 2, 1),
 }  # fmt: skip
 
@@ -181,9 +181,9 @@ WRONG_VALUE = {
     "a latency of 1 to 2 to 3": lambda: Cluster(3, latency=(1, 2, 3)),
     "a number of ticks must be at least 0": lambda: CLUSTER.run(-1),
     "picked by id, sender, to, kind, not by receiver": lambda: CLUSTER.deliver(receiver="n1"),
-    "a number of slices must be at least 0": lambda: Alone().work(-1),
-    "slices of work after each write must be at least 0": lambda: Alone().drive([], -0.5),
-    "not inf": lambda: Alone().drive([], float("inf")),
+    "a number of slices must be at least 0": lambda: SingleMember().work(-1),
+    "slices of work after each write must be at least 0": lambda: SingleMember().drive([], -0.5),
+    "not inf": lambda: SingleMember().drive([], float("inf")),
     "the number of keys must be at least 1": lambda: list(writes_of(1, 1, 0)),
     "the share of deletes must be from 0 to 1": lambda: list(writes_of(1, 1, 1, deletes=2)),
     "how often a sample is taken, in writes, must be at least 1": lambda: drive(TreeOptions(), [], every=0),  # noqa: E501
@@ -194,7 +194,7 @@ WRONG_VALUE = {
     "file has 3 bytes, and none at 3": lambda: DISK.corrupt("file", 3),
     "file has 3 bytes, and none at -1": lambda: DISK.corrupt("file", -1),
     "a mask of 256 flips no bit": lambda: DISK.corrupt("file", 0, 256),
-    "nobody is away for -1 ms": lambda: catch_up(-1, Options()),
+    "nobody is away for -1 ms": lambda: catch_up(-1, ReplicaOptions()),
     "a number of writes must be at least 0": lambda: write(WORLD, -1),
     "a leader cannot die -1 steps": lambda: outage(-1),
     "a number of pauses must be at least 0": lambda: pauses(-1),

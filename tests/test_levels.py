@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.errors import Damage
+from kvraft.errors import Corruption
 from kvraft.lsm.levels import Level, Levels
 from kvraft.lsm.snapshot import TreeSnapshot
-from kvraft.lsm.stats import Counts
+from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.version_edit import State
 from kvraft.range_tombstones import gather
 from kvraft.sim.disk import SimDisk
@@ -28,7 +28,7 @@ class Layout:
     """Tables on a disk, level by level, and what is in each, by its number."""
 
     def __init__(self):
-        self.disk, self.counts = SimDisk(), Counts()
+        self.disk, self.counts = SimDisk(), TreeCounters()
         self.tables, self.rows, self.ranges = [], {}, {}
 
     def add(self, level, rows, ranges=()):
@@ -75,23 +75,23 @@ def layouts(draw):
 @quick
 def test_the_candidates_for_a_key_are_the_tables_whose_spans_hold_it_in_reading_order(layout):
     levels = Levels(layout.tables)
-    stamp = {table: table.info.max_timestamp for table in layout.tables}
+    stamp = {table: table.metadata.max_timestamp for table in layout.tables}
     for key in PROBES:
         found = levels.candidates(key)
-        assert set(found) == {table for table in layout.tables if table.info.covers(key)}
-        deep = [table.info.level for table in found]
+        assert set(found) == {table for table in layout.tables if table.metadata.covers(key)}
+        deep = [table.metadata.level for table in found]
         assert deep == sorted(deep)
         assert all(deep.count(level) <= 1 for level in deep if level > 0)
-        newest_first = [stamp[table] for table in found if table.info.level == 0]
+        newest_first = [stamp[table] for table in found if table.metadata.level == 0]
         assert newest_first == sorted(newest_first, reverse=True)
         for table in layout.tables:  # what a table says of a key it says as a candidate
             if table not in found:
-                assert not any(row[0] == key for row in layout.rows[table.info.number])
-                ranges = layout.ranges[table.info.number]
+                assert not any(row[0] == key for row in layout.rows[table.metadata.number])
+                ranges = layout.ranges[table.metadata.number]
                 assert not any(holds(a, b, key) for a, _, b in ranges)
     assert levels.newest == max(stamp.values(), default=-1)
-    assert levels.numbers == {table.info.number for table in layout.tables}
-    assert bool(levels.ranged) == any(layout.ranges.values())
+    assert levels.numbers == {table.metadata.number for table in layout.tables}
+    assert bool(levels.has_range_tombstones) == any(layout.ranges.values())
     levels.check()
 
 
@@ -112,7 +112,7 @@ def test_the_runs_between_two_keys_hold_all_rows_there_and_read_no_block_too_man
     for run in runs:
         tables = run.tables if isinstance(run, Level) else [run]
         met += tables
-        expected = [row for table in tables for row in inside[table.info.number]]
+        expected = [row for table in tables for row in inside[table.metadata.number]]
         wanted = sum(blocks_between(table, start, stop) for table in tables)
         before = layout.counts.blocks_read
         chunks = list(run.chunks(start, stop))
@@ -127,23 +127,23 @@ def test_the_runs_between_two_keys_hold_all_rows_there_and_read_no_block_too_man
         ]
     assert len(met) == len(set(met))
     for table in layout.tables:
-        assert table in met or not inside[table.info.number]
+        assert table in met or not inside[table.metadata.number]
 
 
 def blocks_between(table, start, stop):
     """Count the blocks that may have a row in a range, as far as the index can tell."""
-    firsts = [table.info.start, *table.last_keys[:-1]]  # the key before each block, or its own
+    firsts = [table.metadata.start, *table.last_keys[:-1]]  # the key before each block, or its own
     return sum(
         last >= start and (stop is None or before < stop)
         for n, (before, last) in enumerate(zip(firsts, table.last_keys, strict=False))
-        if n > 0 or stop is None or table.info.start < stop
+        if n > 0 or stop is None or table.metadata.start < stop
     )
 
 
 @given(layouts(), keys, st.none() | keys)
 @quick
 def test_range_deletes_between_two_keys_are_those_of_all_tables(layout, start, stop):
-    found = gather([table.ranges for table in Levels(layout.tables).ranged], start, stop)
+    found = gather([table.range_tombstones for table in Levels(layout.tables).has_range_tombstones], start, stop)
     rows = found.rows() if found else []
     every = [each for ranges in layout.ranges.values() for each in ranges]
     for key in PROBES:
@@ -175,12 +175,12 @@ def test_spans_that_overlap_where_they_must_not_are_damage():
     layout.add(1, [(b"a", 0, b""), (b"c", 0, b"")])
     Levels(layout.tables).check()
     layout.add(1, [(b"c", 0, b"")])
-    with pytest.raises(Damage, match=r"000004\.sst, offset 0: overlaps 000003\.sst on level 1"):
+    with pytest.raises(Corruption, match=r"000004\.sst, offset 0: overlaps 000003\.sst on level 1"):
         Levels(layout.tables).check()
     layout = Layout()  # the last key of one is the first of the next; then a range reaches too far
     layout.add(2, [(b"a", 1, b"")], [(b"a", 1, b"")])
     layout.add(2, [(b"x", 1, b"")])
-    with pytest.raises(Damage, match="on level 2"):
+    with pytest.raises(Corruption, match="on level 2"):
         Levels(layout.tables).check()
 
 
@@ -199,6 +199,6 @@ def test_levels_are_in_use_while_they_are_read_or_a_snapshot_of_them_is_held():
 
 def test_no_tables_are_no_levels():
     levels = Levels()
-    assert (levels.newest, levels.numbers, levels.ranged) == (-1, frozenset(), ())
+    assert (levels.newest, levels.numbers, levels.has_range_tombstones) == (-1, frozenset(), ())
     assert (levels.candidates(b"a"), levels.runs(b"", None)) == ((), [])
     levels.check()

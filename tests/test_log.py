@@ -49,12 +49,12 @@ def test_a_log_is_a_list_without_its_front(operations, other, budget):
     assert [log.term(n) for n in range(base, len(model) + 1)] == terms[base:]
     assert log.last == (len(model), terms[-1])
     for n in range(len(model) + 2):
-        assert log.holds(n, 1) == (base <= n <= len(model) and terms[n] == 1)
+        assert log.has(n, 1) == (base <= n <= len(model) and terms[n] == 1)
     assert log.slice(base + 1) == tuple(model[base:])
     for term in range(terms[-1] + 2):
         index = min(max(base, other), len(model))
         below = [n for n in range(base, index + 1) if terms[n] <= term]
-        assert log.last_not_above(term, index) == max(below, default=base)
+        assert log.find_conflict_by_term(term, index) == max(below, default=base)
     if base < len(model):
         first = base + 1 + other % (len(model) - base)
         some = log.batch(first, budget)
@@ -145,7 +145,7 @@ def test_a_log_answers_alike_whether_its_front_is_in_memory_or_on_disk(shape, da
             for budget in (0, 100, 300):
                 assert log.batch(index, budget) == whole.batch(index, budget)
             for least in range(term + 1):
-                assert log.last_not_above(least, index) == whole.last_not_above(least, index)
+                assert log.find_conflict_by_term(least, index) == whole.find_conflict_by_term(least, index)
         with pytest.raises(BadInput, match="for good"):
             log.truncate_from(held)
         log.drop_through(cut)

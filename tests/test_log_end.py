@@ -8,7 +8,7 @@ import pytest
 
 from kvraft.disk import frame
 from kvraft.disk.filenames import is_segment
-from kvraft.errors import Damage, Foreign
+from kvraft.errors import Corruption, ForeignFile
 from kvraft.lsm.manifest import load
 from kvraft.lsm.options import TreeOptions
 from kvraft.raft.quorum import Configuration
@@ -39,7 +39,7 @@ def frame_starts(disk: SimDisk, owner: str = OWNER) -> list[int]:
     name = newest(disk)
     data = disk.read(name)
     found = frame.scan(
-        data, name=name, seed=frame.seed_of(owner, name), start=read_header(name, data)[1]
+        data, name=name, seed=frame.checksum_seed(owner, name), start=read_header(name, data)[1]
     )
     return [each.offset for each in found.frames]
 
@@ -58,7 +58,7 @@ def damaged(disk: SimDisk, offsets: list[int]) -> SimDisk:
 
 
 def is_refused(disk: SimDisk) -> None:
-    with pytest.raises(Damage, match=r"\.wal, offset \d+: the log ends here, but it was synced"):
+    with pytest.raises(Corruption, match=r"\.wal, offset \d+: the log ends here, but it was synced"):
         open_store(disk)
 
 
@@ -96,7 +96,7 @@ def test_what_was_synced_before_a_flush_is_known_after_it():
     assert starts[-2] == known
     for start in starts:
         if start < known:
-            with pytest.raises(Damage):
+            with pytest.raises(Corruption):
                 open_store(shortened(disk, start))
         else:  # of what came later nobody knows but the log itself
             assert len(list(open_store(shortened(disk, start)).scan())) in (12, 13)
@@ -139,7 +139,7 @@ def test_a_member_refuses_a_log_that_became_shorter():
     replica.close()
     starts = frame_starts(disk, "kvraft/n1")
     disk.truncate(newest(disk), starts[-2])
-    with pytest.raises(Damage, match="the log ends here, but it was synced"):
+    with pytest.raises(Corruption, match="the log ends here, but it was synced"):
         start(new=False)
 
 
@@ -156,5 +156,5 @@ def test_a_manifest_of_the_format_before_is_refused_and_says_how_to_move(monkeyp
     monkeypatch.setattr("kvraft.lsm.manifest.FORMAT", 1)
     open_store(disk).close()
     monkeypatch.undo()
-    with pytest.raises(Foreign, match=r"format 1.*dump"):
+    with pytest.raises(ForeignFile, match=r"format 1.*dump"):
         open_store(disk)

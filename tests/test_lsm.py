@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, Damage, Foreign, Stopped
+from kvraft.errors import BadInput, Corruption, ForeignFile, Stopped
 from kvraft.events import Flushed, MemtableFrozen, TableRemoved, TableWritten, TreeOpened
 from kvraft.lsm import tree as lsm
 from kvraft.lsm.batch import WriteBatch
@@ -223,7 +223,7 @@ def test_one_key_in_every_place_the_highest_timestamp_wins():
                 tree.freeze()
             if index < 3:
                 flush_oldest(tree)
-        assert (len(tree.tables), tree.waiting, tree.memtable_rows) == (2, 1, 2)
+        assert (len(tree.tables), tree.immutable_memtables, tree.memtable_rows) == (2, 1, 2)
         assert tree.version(b"k") == Version(4, None)
         assert b"k" not in dict(tree.scan())
         assert b"k" not in dict(tree.scan(reverse=True))
@@ -279,7 +279,7 @@ def test_a_value_above_the_memtable_and_the_block():
     tree = Tree.open(SimDisk(), options=TreeOptions(memtable_bytes=100))
     big = b"\x00\xff" * (1 << 19)
     tree.apply([(b"big", 1, big), (b"b", 1, b"")], Position(1, 1))
-    assert tree.full
+    assert tree.memtable_full
     tree.flush()
     assert list(tree.scan()) == [(b"b", b""), (b"big", big)]
 
@@ -525,13 +525,13 @@ def test_no_ops_move_the_flushed_mark_without_a_table():
     disk, events = SimDisk(), []
     tree = Tree.open(disk, report=events.append)
     tree.freeze()
-    assert tree.waiting == 0
+    assert tree.immutable_memtables == 0
     tree.apply((), Position(1, 1))
     tree.freeze()
-    assert tree.waiting == 1
+    assert tree.immutable_memtables == 1
     flush_oldest(tree)
     tree.freeze()
-    assert (tree.waiting, tree.flushed, tree.tables) == (0, Position(1, 1), ())
+    assert (tree.immutable_memtables, tree.flushed, tree.tables) == (0, Position(1, 1), ())
     assert events[1:] == [MemtableFrozen(0, 0, 1), Flushed(1, 0)]
     assert Tree.open(disk).flushed == Position(1, 1)
 
@@ -602,13 +602,13 @@ def test_statistics_add_up():
     assert (counts.rows_put, counts.bytes_put, counts.gets) == (300, 300 * 33, 200)
     assert sum(stats.tables) == len(tree.tables)
     assert sum(stats.table_bytes) == sum(info.size for info in tree.tables)
-    assert (stats.rows, stats.live_bytes, stats.waiting) == (100, 100 * 33, 0)
+    assert (stats.rows, stats.live_bytes, stats.immutable_memtables) == (100, 100 * 33, 0)
     assert stats.write_amplification == pytest.approx(
         (counts.bytes_flushed + counts.bytes_compacted) / 9900
     )
     assert stats.write_amplification > 1 < stats.space_amplification
-    assert counts.tables_asked == counts.filter_denied + counts.filter_wrong + 100
-    assert stats.read_amplification == (100 + counts.filter_wrong) / 200
+    assert counts.tables_probed == counts.filter_negatives + counts.filter_false_positives + 100
+    assert stats.read_amplification == (100 + counts.filter_false_positives) / 200
     assert 0.9 < stats.filter_hit_rate <= 1
     assert 0 < stats.cache_hit_rate < 1
     assert stats.cache_bytes > 0
@@ -726,10 +726,10 @@ def test_an_error_at_any_call_is_told_and_what_is_on_disk_stays_right(kind):
             if error.errno != errno.EIO:
                 raise
         else:
-            disk.mend()
+            disk.repair()
             tree.verify()
             break
-        disk.mend()
+        disk.repair()
         tree = Tree.open(disk)
         assert tree.flushed >= acknowledged[-1]
         assert dict(tree.scan()) == model_at(tree.flushed)
@@ -788,11 +788,11 @@ def test_a_missing_or_foreign_table_is_refused_and_nothing_is_deleted():
     tree = work(disk, lambda _: None)
     name = f"{tree.tables[0].number:06d}.sst"
     names = set(disk.names())
-    with pytest.raises(Foreign):
+    with pytest.raises(ForeignFile):
         Tree.open(disk, owner="another")
     assert set(disk.names()) == names
     disk.remove(name)
-    with pytest.raises(Damage, match=f"{name}, offset 0: the table is missing"):
+    with pytest.raises(Corruption, match=f"{name}, offset 0: the table is missing"):
         Tree.open(disk)
     assert {gone for gone in names - set(disk.names()) if gone.endswith(".sst")} == {name}
 
@@ -805,7 +805,7 @@ def test_a_merge_stops_at_damage_and_never_writes_it_anew():
         tree.flush()
     before = tree.tables
     disk.corrupt(f"{before[1].number:06d}.sst", 30)
-    with pytest.raises(Damage, match="does not match its checksum"):
+    with pytest.raises(Corruption, match="does not match its checksum"):
         settle(tree)
     assert tree.tables == before
     assert tree.get(b"k") == b"2" * 50

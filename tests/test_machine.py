@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from kvraft import clock
 from kvraft.errors import BadInput
-from kvraft.events import Applied, Conflicted, Repeated, SessionExpired, Undone
+from kvraft.events import TransactionApplied, TransactionConflicted, TransactionRepeated, SessionExpired, TransactionUndone
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
-from kvraft.record import NOOP, RESERVED, Entry, Kind, TxnId
-from kvraft.replica.sessions import SESSIONS, WINDOW
-from kvraft.replica.state_machine import Machine
+from kvraft.record import NOOP, RESERVED_PREFIX, Entry, Kind, TxnId
+from kvraft.replica.sessions import SESSION_PREFIX, SESSION_WINDOW
+from kvraft.replica.state_machine import StateMachine
 from kvraft.sim import SimDisk
-from kvraft.transaction import build
+from kvraft.transaction import build_transaction
 
 LIFETIME = 100
 
@@ -30,7 +30,7 @@ class World:
     def open(self):
         options = TreeOptions(memtable_bytes=1 << 20, block_bytes=256)
         self.tree = Tree.open(self.disk, owner="o", options=options)
-        self.machine = Machine(self.tree, self.lifetime, self.events.append)
+        self.machine = StateMachine(self.tree, self.lifetime, self.events.append)
         return [
             e for entry in self.log[self.tree.flushed.index :] for e in self.machine.take(entry)
         ]
@@ -48,13 +48,13 @@ class World:
         return ended
 
     def carry_out(self, client, sequence, writes, stamp, reads=None):
-        return self.take(*build(TxnId(client, 1, sequence), writes, stamp, reads).records)[-1]
+        return self.take(*build_transaction(TxnId(client, 1, sequence), writes, stamp, reads).records)[-1]
 
     def all(self):
         return dict(self.tree.scan())
 
     def sessions(self):
-        return {key[len(SESSIONS) :].decode() for key, _ in self.tree.scan(prefix=SESSIONS)}
+        return {key[len(SESSION_PREFIX) :].decode() for key, _ in self.tree.scan(prefix=SESSION_PREFIX)}
 
 
 def told(world, *kinds):
@@ -70,7 +70,7 @@ def test_a_transaction_depends_on_what_it_read_and_a_retry_gets_the_first_answer
     assert (fine.outcome.conflict, late.outcome.conflict, late.conflict) == (0, 1, b"k")
     assert again.outcome == late.outcome
     assert (world.tree.get(b"k"), world.tree.get(b"other")) == (b"2", None)
-    assert told(world, Applied, Conflicted, Repeated) == [
+    assert told(world, TransactionApplied, TransactionConflicted, TransactionRepeated) == [
         "Applied",
         "Applied",
         "Conflicted",
@@ -114,7 +114,7 @@ def test_a_session_that_is_used_again_after_it_expired_begins_anew():
     ended = world.carry_out("ann", 2, {b"k": b"2"}, 500)  # far below the window of before
     assert ended.outcome.conflict == 0
     assert world.machine.sessions.find(TxnId("ann", 1, 2), 500).newest == 2
-    rows = [value for key, value in world.tree.scan(prefix=SESSIONS)]
+    rows = [value for key, value in world.tree.scan(prefix=SESSION_PREFIX)]
     assert len(rows) == 1
 
 
@@ -156,7 +156,7 @@ def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life):
             stamp += later
             stamps = [0, *stamps[-2:], stamp]
             expected = {key: stamps[which] for key, which in reads.items()}
-            records = build(TxnId(client, 1, sequence), writes, stamp, expected).records
+            records = build_transaction(TxnId(client, 1, sequence), writes, stamp, expected).records
             world.take(*(records[:-1] if kind == "torn" else records))
     world.take(NOOP)
     straight = World()
@@ -172,32 +172,32 @@ def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life):
 
 def test_a_torn_transaction_is_undone_by_whatever_comes_next_expectations_and_all():
     world = World()
-    records = build(TxnId("ann", 1, 1), {b"k": b"1"}, 10, {b"r": 0}).records
+    records = build_transaction(TxnId("ann", 1, 1), {b"k": b"1"}, 10, {b"r": 0}).records
     (undone,) = world.take(records[0], NOOP)
     assert undone.undone
     assert (undone.first, world.machine.open) == (1, ())
     assert world.all() == {}
-    assert told(world, Undone) == ["Undone"]
+    assert told(world, TransactionUndone) == ["Undone"]
     assert world.take(*records)[0].outcome.conflict == 0
 
 
 def test_no_transaction_forgotten_is_carried_out_twice():
     """The window: what lies below it is refused, remembered or not."""
     world = World()
-    for sequence in range(1, WINDOW + 3):
+    for sequence in range(1, SESSION_WINDOW + 3):
         world.carry_out("ann", sequence, {b"k": b"%d" % sequence}, 10 + sequence)
     ended = world.carry_out("ann", 1, {b"k": b"again"}, 90)
     assert ended.outcome is None
-    assert world.tree.get(b"k") == b"%d" % (WINDOW + 2)
+    assert world.tree.get(b"k") == b"%d" % (SESSION_WINDOW + 2)
 
 
 def test_reserved_keys_cannot_be_read_or_written_by_a_client():
     with pytest.raises(BadInput, match="reserved"):
-        build(TxnId("ann", 1, 1), {RESERVED + b"session/bob": b""}, 1)
+        build_transaction(TxnId("ann", 1, 1), {RESERVED_PREFIX + b"session/bob": b""}, 1)
 
 
 def test_expectations_are_data_and_write_nothing():
     world = World()
     world.carry_out("ann", 1, {}, clock.pack(1), {b"nothing": 0})
     assert [entry.record.kind for entry in world.log] == [Kind.EXPECT]
-    assert {key for key in world.all() if not key.startswith(RESERVED)} == set()
+    assert {key for key in world.all() if not key.startswith(RESERVED_PREFIX)} == set()

@@ -10,26 +10,26 @@ from hypothesis import strategies as st
 
 from kvraft.disk import frame
 from kvraft.disk.filenames import CURRENT
-from kvraft.errors import BadInput, Damage, Foreign, KvraftError
-from kvraft.events import TailCut
+from kvraft.errors import BadInput, Corruption, ForeignFile, KvraftError
+from kvraft.events import TailTruncated
 from kvraft.lsm import manifest
 from kvraft.lsm.manifest import Manifest, load
-from kvraft.lsm.version_edit import Edit, State, encode_edit
+from kvraft.lsm.version_edit import VersionEdit, State, encode_edit
 from kvraft.record import Position
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.properties import TableMetadata
 
 ME = "cluster/me"
 
 
 def info(number, key=b"k\xff"):
-    return TableInfo(number, 0, 5, 5, 1, 0, 700, b"", key, 3, 1 << 63, 0xC0FFEE)
+    return TableMetadata(number, 0, 5, 5, 1, 0, 700, b"", key, 3, 1 << 63, 0xC0FFEE)
 
 
 def flush(man, index, key=b"k\xff"):
     """Commit what a flush would: one new table, through log index ``index``."""
-    number = man.take_number()
-    return man.commit(Edit((info(number, key),), flushed=Position(index, 1), timestamp=index))
+    number = man.new_file_number()
+    return man.commit(VersionEdit((info(number, key),), flushed=Position(index, 1), timestamp=index))
 
 
 def seen(state):
@@ -61,22 +61,22 @@ def test_what_was_committed_is_what_is_read(steps, roll_bytes):
                 man = Manifest.open(disk, ME)
             elif step == "no-op":
                 flushed, installed = Position(index, 2), False
-                man.commit(Edit(flushed=flushed))
+                man.commit(VersionEdit(flushed=flushed))
             elif step == "flush":
-                number = man.take_number()
+                number = man.new_file_number()
                 flushed, timestamp, installed = Position(index, 2), index, False
-                man.commit(Edit((info(number),), flushed=flushed, timestamp=timestamp))
+                man.commit(VersionEdit((info(number),), flushed=flushed, timestamp=timestamp))
                 tables = (info(number), *tables)
             elif step == "install":
-                number, old = man.take_number(), tuple(table.number for table in tables)
+                number, old = man.new_file_number(), tuple(table.number for table in tables)
                 flushed, timestamp, installed = Position(index, 2), index, True
-                edit = Edit((info(number),), old, flushed, timestamp, installed=installed)
+                edit = VersionEdit((info(number),), old, flushed, timestamp, installed=installed)
                 man.commit(edit)
                 tables = (info(number),)
             elif len(tables) > 1:
-                number = man.take_number()
+                number = man.new_file_number()
                 gone, horizon = tuple(t.number for t in tables[1:]), index
-                man.commit(Edit((info(number),), remove=gone, horizon=horizon))
+                man.commit(VersionEdit((info(number),), remove=gone, horizon=horizon))
                 tables = (info(number), tables[0])
             model = (tables, flushed, timestamp, horizon, installed)
             assert seen(man.state) == seen(load(disk, ME)) == model
@@ -90,27 +90,27 @@ def test_what_was_committed_is_what_is_read(steps, roll_bytes):
 def test_a_number_is_given_once_whatever_happens():
     disk = SimDisk()
     man = Manifest.open(disk, ME)
-    given_out = [man.take_number(), man.take_number()]
+    given_out = [man.new_file_number(), man.new_file_number()]
     disk.create("000040.sst")  # left by a flush that the manifest never heard of
     disk.create("MANIFEST-000050")
     man = Manifest.open(disk, ME)
-    assert man.take_number() > int(live(disk)[9:]) > 50 > max(given_out)
+    assert man.new_file_number() > int(live(disk)[9:]) > 50 > max(given_out)
 
 
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        (Edit(remove=(77,)), r"removes tables \(77,\)"),
-        (Edit(add=(info(2),)), "their numbers are not new"),  # live already
-        (Edit(add=(info(3), info(3))), "their numbers are not new"),
-        (Edit(add=(info(99),)), "their numbers are not new"),  # never given out
+        (VersionEdit(remove=(77,)), r"removes tables \(77,\)"),
+        (VersionEdit(add=(info(2),)), "their numbers are not new"),  # live already
+        (VersionEdit(add=(info(3), info(3))), "their numbers are not new"),
+        (VersionEdit(add=(info(99),)), "their numbers are not new"),  # never given out
     ],
 )
 def test_an_edit_that_does_not_fit_changes_nothing(edit, says):
     disk = SimDisk()
     man = Manifest.open(disk, ME)
     state = flush(man, 1)
-    man.take_number()
+    man.new_file_number()
     before = disk.operations
     with pytest.raises(BadInput, match=says):
         man.commit(edit)
@@ -123,29 +123,29 @@ def test_a_table_that_is_removed_and_added_moves():
     flush(man, 1)
     (one,) = flush(man, 2).tables[:1]
     lower = replace(one, level=2)
-    state = man.commit(Edit((lower,), remove=(one.number,)))
+    state = man.commit(VersionEdit((lower,), remove=(one.number,)))
     assert [(table.number, table.level) for table in state.tables] == [(2, 0), (3, 2)]
     assert load(disk, ME) == state
 
 
 def test_tables_are_told_in_the_order_in_which_they_are_read():
     man = Manifest.open(SimDisk(), ME)
-    made = [man.take_number() for _ in range(6)]
+    made = [man.new_file_number() for _ in range(6)]
     places = [(0, 5), (1, 9), (0, 7), (2, 1), (1, 3), (0, 7)]  # level, and newest timestamp
     tables = [
         replace(info(number, b"%d" % (9 - number)), level=level, max_timestamp=newest,
                 start=b"%d" % (8 - number))
         for number, (level, newest) in zip(made, places, strict=True)
     ]  # fmt: skip
-    state = man.commit(Edit(tuple(tables)))
+    state = man.commit(VersionEdit(tuple(tables)))
     assert [table.number for table in state.tables] == [made[n] for n in (5, 2, 0, 4, 1, 3)]
 
 
 def test_marks_never_go_back():
     man = Manifest.open(SimDisk(), ME)
     flush(man, 9)
-    man.commit(Edit(flushed=Position(1, 1), horizon=4))
-    man.commit(Edit(flushed=Position(5, 1), timestamp=5, horizon=3))
+    man.commit(VersionEdit(flushed=Position(1, 1), horizon=4))
+    man.commit(VersionEdit(flushed=Position(5, 1), timestamp=5, horizon=3))
     assert (man.state.flushed, man.state.timestamp, man.state.horizon) == (Position(9, 1), 9, 4)
 
 
@@ -241,7 +241,7 @@ def test_the_order_of_a_switch_trusts_no_disk_to_keep_the_order_of_its_directory
     man = Manifest.open(disk, ME)
     disk.done.clear()
     man = Manifest.open(disk, ME)
-    man.commit(Edit(flushed=Position(1, 1)))
+    man.commit(VersionEdit(flushed=Position(1, 1)))
     new = "MANIFEST-000002"
     assert disk.done == [
         f"append {new}",
@@ -297,12 +297,12 @@ def test_a_flip_of_any_byte_is_found_unless_it_changes_nothing():
     man = Manifest.open(disk, ME)
     states = [flush(man, index) for index in (1, 2)]
     name = live(disk)
-    mark = disk.size(name) - frame.OVERHEAD  # the last frame vouches for all before it
+    mark = disk.size(name) - frame.FRAME_OVERHEAD  # the last frame vouches for all before it
     for offset in range(disk.size(name)):
         for mask in (0x01, 0x80, 0xFF):
             disk.corrupt(name, offset, mask)
             if offset < mark:
-                with pytest.raises(Damage) as found:
+                with pytest.raises(Corruption) as found:
                     load(disk, ME)
                 assert (found.value.file, found.value.offset <= offset) == (name, True)
             else:
@@ -311,7 +311,7 @@ def test_a_flip_of_any_byte_is_found_unless_it_changes_nothing():
     for offset in range(disk.size(CURRENT)):
         for mask in (0x01, 0x80, 0xFF):
             disk.corrupt(CURRENT, offset, mask)
-            with pytest.raises(Damage, match=CURRENT):
+            with pytest.raises(Corruption, match=CURRENT):
                 load(disk, ME)
             disk.corrupt(CURRENT, offset, mask)
     assert load(disk, ME) == states[-1]
@@ -325,13 +325,13 @@ def test_a_cut_at_any_byte_leaves_a_state_that_once_held():
     ends = []
     data, at = disk.read(name), start
     while at < len(data):
-        at = frame.decode(data, at, seed=frame.seed_of(name, ME)).end
+        at = frame.decode(data, at, seed=frame.checksum_seed(name, ME)).end
         ends.append(at)
     edit_1, mark_1, edit_2, mark_2 = ends
     for size in range(len(data)):
         disk.truncate(name, size)
         if size < start:
-            with pytest.raises(Damage):
+            with pytest.raises(Corruption):
                 load(disk, ME)
         else:
             torn = []
@@ -340,7 +340,7 @@ def test_a_cut_at_any_byte_leaves_a_state_that_once_held():
             opened = disk.copy()
             assert seen(Manifest.open(opened, ME, torn.append).state) == seen(found)
             whole = max(end for end in (start, *ends) if end <= size)
-            expected = [TailCut(name, whole, size - whole)] if size > whole else []
+            expected = [TailTruncated(name, whole, size - whole)] if size > whole else []
             assert torn == expected
         disk.truncate(name, 0)
         disk.append(name, data)
@@ -365,22 +365,22 @@ def test_a_current_that_names_nothing_is_damage(line, says):
     disk.truncate(CURRENT, 0)
     disk.append(CURRENT, line)
     for look in (load, Manifest.open):
-        with pytest.raises(Damage, match=f"CURRENT, offset 0: .*{says}"):
+        with pytest.raises(Corruption, match=f"CURRENT, offset 0: .*{says}"):
             look(disk, ME)
 
 
 def test_a_lost_current_is_never_an_empty_tree():
     disk = SimDisk()
-    Manifest.open(disk, ME).commit(Edit(flushed=Position(1, 1)))
+    Manifest.open(disk, ME).commit(VersionEdit(flushed=Position(1, 1)))
     for number in (1, 2):  # with an edit; then opened anew, as short as a first one
         lost = disk.copy()
         lost.remove(CURRENT)
-        with pytest.raises(Damage, match=f"is missing, although there is MANIFEST-00000{number}"):
+        with pytest.raises(Corruption, match=f"is missing, although there is MANIFEST-00000{number}"):
             Manifest.open(lost, ME)
         Manifest.open(disk, ME)
     disk = SimDisk()
     disk.create("000003.sst")
-    with pytest.raises(Damage, match=r"is missing, although there is 000003\.sst"):
+    with pytest.raises(Corruption, match=r"is missing, although there is 000003\.sst"):
         Manifest.open(disk, ME)
 
 
@@ -388,12 +388,12 @@ def test_other_owners_and_other_formats_are_foreign():
     disk = SimDisk()
     Manifest.open(disk, ME)
     name = live(disk)
-    with pytest.raises(Foreign, match=f"{name} belongs to 'cluster/me', not to 'cluster/you'"):
+    with pytest.raises(ForeignFile, match=f"{name} belongs to 'cluster/me', not to 'cluster/you'"):
         load(disk, "cluster/you")
     header = json.dumps({"format": 3, "owner": ME}).encode()
     disk.truncate(name, 0)
     disk.append(name, frame.encode(1, header, synced=0, seed=manifest.HEADER_SEED))
-    with pytest.raises(Foreign, match=f"{name} has format 3"):
+    with pytest.raises(ForeignFile, match=f"{name} has format 3"):
         load(disk, ME)
 
 
@@ -403,13 +403,13 @@ json_values = st.recursive(
     max_leaves=4,
 )
 FIELDS = ["add", "remove", "flushed", "timestamp", "horizon", "installed", "next_file"]
-FIELDS += TableInfo.__slots__
+FIELDS += TableMetadata.__slots__
 
 
 @given(st.sampled_from(FIELDS), st.none() | json_values)
 @settings(deadline=None, derandomize=True, max_examples=300)
 def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
-    table = json.loads(encode_edit(Edit((info(2),)), 3))["add"][0]
+    table = json.loads(encode_edit(VersionEdit((info(2),)), 3))["add"][0]
     whole = {"add": [table], "remove": [], "flushed": [1, 1], "timestamp": 1, "next_file": 3}
     whole |= {"installed": False, "horizon": 0}
     target = table if field in table else whole
@@ -421,7 +421,7 @@ def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
     Manifest.open(disk, ME)
     name = live(disk)
     payload = json.dumps(whole).encode()
-    seed = frame.seed_of(name, ME)
+    seed = frame.checksum_seed(name, ME)
     disk.append(name, frame.encode(2, payload, synced=0, seed=seed))
     try:
         state = load(disk, ME)
@@ -433,7 +433,7 @@ def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
         other = SimDisk()
         Manifest.open(other, ME)
         other.append(name, frame.encode(kind, payload, synced=0, seed=seed))
-        with pytest.raises(Damage, match=name):
+        with pytest.raises(Corruption, match=name):
             load(other, ME)
 
 
@@ -441,14 +441,14 @@ def test_a_manifest_and_its_work_stay_in_proportion_to_the_state(monkeypatch):
     monkeypatch.setattr(manifest, "ROLL_BYTES", 2_000)
     disk = SimDisk()
     man = Manifest.open(disk, ME)
-    numbers = [man.take_number() for _ in range(20)]
-    man.commit(Edit(tuple(info(number) for number in numbers)))
-    man.renew()
+    numbers = [man.new_file_number() for _ in range(20)]
+    man.commit(VersionEdit(tuple(info(number) for number in numbers)))
+    man.rewrite()
     whole = disk.size(live(disk))
     names, most = set(), 0
     for _ in range(1_000):
-        number = man.take_number()
-        man.commit(Edit((info(number),), remove=(numbers.pop(0),)))
+        number = man.new_file_number()
+        man.commit(VersionEdit((info(number),), remove=(numbers.pop(0),)))
         numbers.append(number)
         names.add(live(disk))
         most = max(most, disk.size(live(disk)))

@@ -114,7 +114,7 @@ def test_a_change_of_voters_is_joint_and_is_left_for_the_new_ones():
     old = Configuration(("n1", "n2", "n3"), (), ("n4",))
     joint = old.change_to(("n3", "n4"), ("n1",))
     assert joint == Configuration(("n3", "n4"), ("n1", "n2", "n3"), ("n1",))
-    assert joint.leave() == Configuration(("n3", "n4"), (), ("n1",))
+    assert joint.leave_joint() == Configuration(("n3", "n4"), (), ("n1",))
     with pytest.raises(BadInput, match="under way"):
         joint.change_to(("n1",))
 

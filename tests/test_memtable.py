@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from kvraft import memtable as module
 from kvraft.errors import BadInput
-from kvraft.memtable import UNPINNED, Memtable, check_range, check_row
-from kvraft.range_tombstones import NONE
+from kvraft.memtable import UNPINNED, Memtable, check_range_tombstone, check_row
+from kvraft.range_tombstones import NEVER_DELETED
 from kvraft.record import MAX_KEY_BYTES, MAX_TIMESTAMP, MAX_VALUE_BYTES, ROW_OVERHEAD
 
 keys = st.sampled_from([b"", b"\x00", b"a", b"a\x00", b"ab", b"b", b"\xff", b"\xff\xff"])
@@ -105,8 +105,8 @@ def test_range_deletes_count_and_are_kept_for_the_reader():
     assert not memtable
     memtable.delete_range((b"a", 5, b"m"))
     assert memtable
-    assert memtable.ranges.newest(b"b") == 5
-    assert memtable.ranges.newest(b"m") == NONE
+    assert memtable.range_tombstones.newest(b"b") == 5
+    assert memtable.range_tombstones.newest(b"m") == NEVER_DELETED
     assert memtable.timestamp == 5
     assert memtable.size > ROW_OVERHEAD
 
@@ -144,13 +144,13 @@ def test_a_bad_row_is_told_what_is_wrong_with_it(row, says):
 )
 def test_a_bad_range_is_told_what_is_wrong_with_it(row, says):
     with pytest.raises(BadInput, match=says):
-        check_range(row)
+        check_range_tombstone(row)
 
 
 def test_the_largest_key_and_timestamp_are_good():
     row = (bytes(MAX_KEY_BYTES), MAX_TIMESTAMP, None)
     check_row(row)
-    check_range((b"", MAX_TIMESTAMP, b""))
+    check_range_tombstone((b"", MAX_TIMESTAMP, b""))
     memtable = Memtable()
     memtable.update([row])
     assert memtable.timestamp == MAX_TIMESTAMP

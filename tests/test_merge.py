@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.lsm import merge as module
-from kvraft.lsm.merge import Keep, merge, retain, visible
+from kvraft.lsm.merge import RetainedTimes, merge, retain, visible
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
 
@@ -98,7 +98,7 @@ def test_nothing_that_somebody_can_see_is_dropped_and_nothing_else_is_kept(
     dicts, deleted, pins, floor, history
 ):
     rows = sorted((row for run in distinct(dicts) for row in run), key=lambda row: row[:2])
-    keep = Keep(tuple(sorted(set(pins))), floor if history else MAX_TIMESTAMP)
+    keep = RetainedTimes(tuple(sorted(set(pins))), floor if history else MAX_TIMESTAMP)
     ranges = build(deleted) if deleted else None
     kept = retain(rows, keep, ranges)
     assert [row for row in rows if row in kept] == kept
@@ -116,7 +116,7 @@ def test_nothing_that_somebody_can_see_is_dropped_and_nothing_else_is_kept(
 @quick
 def test_tombstones_go_only_where_nothing_older_is_kept_and_the_caller_agrees(dicts, pins):
     rows = sorted((row for run in distinct(dicts) for row in run), key=lambda row: row[:2])
-    keep = Keep(tuple(sorted(set(pins))))
+    keep = RetainedTimes(tuple(sorted(set(pins))))
     asked = []
 
     def droppable(key, timestamp):

@@ -198,9 +198,9 @@ def test_nbval_would_see_a_changed_output(tmp_path):
     truth = nbformat.v4.new_output("stream", name="stdout", text="1661408474\n")
     book.cells = [nbformat.v4.new_code_cell(source, outputs=[truth], execution_count=1)]
     path = tmp_path / "book.ipynb"
-    from kvraft.disk.frame import seed_of
+    from kvraft.disk.frame import checksum_seed
 
-    for number, passes in ((seed_of("n1"), True), (seed_of("n1") + 1, False)):
+    for number, passes in ((checksum_seed("n1"), True), (checksum_seed("n1") + 1, False)):
         book.cells[0].outputs[0].text = f"{number}\n"
         path.write_text(json.dumps(book), encoding="utf-8")
         done = nbval(path, tmp_path)

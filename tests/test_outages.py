@@ -12,9 +12,9 @@ from kvraft.viz.figures import (
     DONE,
     DOWN,
     LOG,
-    life_of,
+    spans_of,
     outage_story,
-    plot_life,
+    plot_transaction,
     plot_lost_updates,
     plot_outages,
     plot_pauses,
@@ -61,7 +61,7 @@ def test_a_write_lives_if_a_follower_has_it_and_what_is_committed_always_does(hu
 @pytest.mark.parametrize("seed", [1, 3])
 def test_a_second_copy_in_the_log_is_found_to_be_one(seed):
     runs = [outage(s, patience=60, again=True, seed=seed) for s in range(steps_of_a_write(seed))]
-    assert all((run.says, run.effects) == (Stage.APPLIED, 1) for run in runs)
+    assert all((run.reported, run.effects) == (Stage.APPLIED, 1) for run in runs)
     assert {run.repeats for run in runs} == {0, 1}
     assert all(run.logs >= 2 for run in runs if run.repeats)
 
@@ -70,7 +70,7 @@ def test_a_second_copy_in_the_log_is_found_to_be_one(seed):
 def test_a_patient_one_gets_each_write_carried_out_once(seed):
     for step in range(steps_of_a_write(seed) + 1):
         run = outage(step, seed=seed)
-        assert (run.says, run.effects) == (Stage.APPLIED, 1)
+        assert (run.reported, run.effects) == (Stage.APPLIED, 1)
 
 
 def test_without_sessions_some_are_carried_out_twice():
@@ -114,7 +114,7 @@ def test_the_life_of_a_write_is_told_by_its_client_and_by_each_member():
     world = begun()
     ticket = world.client("ann").submit({b"stock": b"2"})
     world.run_for(100)
-    life = life_of(world.trace, str(ticket.txn))
+    life = spans_of(world.trace, str(ticket.txn))
     known = [(span.start // 1000, span.state) for span in life if span.who == "ann"]
     begin = ticket.history[0][0] - known[0][0]
     assert known == [
@@ -125,20 +125,20 @@ def test_the_life_of_a_write_is_told_by_its_client_and_by_each_member():
     held = sorted(span.start for span in life if span.state == LOG)
     after = (held[1] - life[0].start) / 1000
     assert f"a majority of disks after {after:.1f} ms" in title_of(
-        plot_life(world.trace, str(ticket.txn))
+        plot_transaction(world.trace, str(ticket.txn))
     )
     with pytest.raises(BadInput, match="nobody sent a transaction ann#9"):
-        life_of(world.trace, "ann#9")
+        spans_of(world.trace, "ann#9")
 
 
 def test_a_copy_that_is_superseded_is_in_no_log_any_more_and_a_crash_keeps_the_log(hurried):
     alone = next(run for run in hurried if run.logs == 1)
-    life = [span for span in life_of(alone.trace, alone.txn) if span.who != "ann"]
+    life = [span for span in spans_of(alone.trace, alone.txn) if span.who != "ann"]
     assert {span.who for span in life} == {"n1"}
     assert [span.state for span in life] == [LOG, DOWN, LOG, ""]
-    assert title_of(plot_life(alone.trace, alone.txn)).startswith("Never on a majority")
+    assert title_of(plot_transaction(alone.trace, alone.txn)).startswith("Never on a majority")
     late = next(run for run in hurried if run.committed)
-    states = [span.state for span in life_of(late.trace, late.txn) if span.who == "n1"]
+    states = [span.state for span in spans_of(late.trace, late.txn) if span.who == "n1"]
     assert states == [LOG, DONE, DOWN, LOG, DONE]
 
 
@@ -146,10 +146,10 @@ def test_a_majority_has_one_and_the_same_copy(hurried):
     """The dead leader's copy does not count beside the one that was sent again."""
     step = next(run.step for run in hurried if run.logs == 1)
     run = outage(step)
-    life = life_of(run.trace, run.txn)
+    life = spans_of(run.trace, run.txn)
     again = sorted(s.start for s in life if s.state == LOG and s.who != "n1")
     after = (again[1] - life[0].start) / 1000
-    assert f"a majority of disks after {after:.1f} ms" in title_of(plot_life(run.trace, run.txn))
+    assert f"a majority of disks after {after:.1f} ms" in title_of(plot_transaction(run.trace, run.txn))
 
 
 def test_the_slider_shows_the_outage_that_it_is_set_to(hurried):

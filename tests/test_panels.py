@@ -15,14 +15,14 @@ from kvraft.check.scenario.scenario import load
 from kvraft.check.sweep.hunt import happen, hunt
 from kvraft.course.exercises.safety import start
 from kvraft.errors import BadInput
-from kvraft.raft.interface import Options
+from kvraft.raft.interface import RaftOptions
 from kvraft.raft.raft import Raft
 from kvraft.sim.cluster import Cluster
 from kvraft.viz.figures import plot_hunts, title_of
 from kvraft.viz.panels import Lamps, Moment, moment, panel, panels
-from kvraft.viz.trace import History
+from kvraft.viz.trace import TraceHistory
 
-HAND = Options(pre_vote=False, check_quorum=False, max_batch_bytes=1)
+HAND = RaftOptions(pre_vote=False, check_quorum=False, max_batch_bytes=1)
 SVG = "{http://www.w3.org/2000/svg}"
 MODULES = [Raft, OlderTermsCounted, CONSENSUS_BUGS["any log elected"]]
 
@@ -154,7 +154,7 @@ def test_nothing_is_drawn_outside_and_columns_do_not_overlap():
 
 def test_the_view_of_the_lamps_goes_with_the_step():
     cluster, lamps, _ = figure_8()
-    history = History(cluster.trace)
+    history = TraceHistory(cluster.trace)
     step, violation = lamps.broken[Property.LEADER_COMPLETENESS]
     before, after = lamps.view(history, step - 1), lamps.view(history, step)
     assert before.count("✓") == 5

@@ -9,7 +9,7 @@ import pytest
 
 from kvraft.disk.real import RealDisk
 from kvraft.errors import Locked, WrongType
-from kvraft.lsm.snapshot import Spool
+from kvraft.lsm.snapshot import SnapshotSpool
 from kvraft.lsm.tree import Tree
 from kvraft.record import Entry, Kind, Record, TxnId, pack_entries
 from kvraft.sim.disk import SimDisk
@@ -99,7 +99,7 @@ def entry(index):
 def test_a_child_is_refused_whatever_it_uses(tmp_path):
     store, tree, disk, wal = open_all(tmp_path)
     wal.append(1, 1, pack_entries([entry(1)]), Durability.BUFFERED)
-    spool = Spool(disk)
+    spool = SnapshotSpool(disk)
     spool.write(0, b"chunk")
     view, scan, snapshot = store.view(), store.scan(), tree.snapshot()
 
@@ -115,7 +115,7 @@ def test_a_child_is_refused_whatever_it_uses(tmp_path):
             *(lambda: spool.write(5, b"more"), lambda: spool.read(0, 1), spool.drop),
             *(disk.names, lambda: disk.size("a"), lambda: disk.read("a"), disk.sync_dir),
             *(lambda: disk.create("a"), lambda: disk.append("a", b"x"), lambda: disk.sync("a")),
-            *(lambda: disk.truncate("a", 0), lambda: disk.rename("a", "b"), disk.free),
+            *(lambda: disk.truncate("a", 0), lambda: disk.rename("a", "b"), disk.free_bytes),
             *(lambda: disk.remove("a"), lambda: disk.link("a", SimDisk())),
             lambda: disk.identity("a"),
         )

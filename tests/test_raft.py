@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.events import Committed, ProgressChanged, Refused, RoleChanged, Superseded, Voted
+from kvraft.events import CommitAdvanced, ProgressChanged, MessageRejected, RoleChanged, EntriesSuperseded, VoteGranted
 from kvraft.raft.interface import FollowerStatus
 from kvraft.raft.messages import (
     AppendEntries,
@@ -29,7 +29,7 @@ from kvraft.raft.messages import (
     TimeoutNow,
 )
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Options, Role
+from kvraft.raft.raft import RaftOptions, Role
 from kvraft.record import NOOP, Entry, entry_size
 from tests.raft_member import (
     FIVE,
@@ -365,7 +365,7 @@ def test_who_says_it_holds_more_than_there_is_is_not_believed():
     finish(raft)
     ack(raft, "n2", 4)
     ack(raft, "n2", 3, round=2)
-    assert [type(event) for event in events[-2:]] == [Refused, Refused]
+    assert [type(event) for event in events[-2:]] == [MessageRejected, MessageRejected]
     assert (raft.commit_index, at(raft, "n2")) == (0, (3, 0))
 
 
@@ -435,7 +435,7 @@ def test_a_conflict_supersedes_the_tail_and_hands_it_out_to_be_saved_again():
     assert terms_of(raft) == [1, 1, 3]
     assert done.entries == list(entries([3], 3))
     assert done.messages[0].match == 3
-    assert Superseded(3, 4) in events
+    assert EntriesSuperseded(3, 4) in events
 
 
 def test_committed_entries_are_never_superseded():
@@ -444,7 +444,7 @@ def test_committed_entries_are_never_superseded():
     raft.step(append(after=(2, 1), commit=2))
     finish(raft)
     raft.step(append([3], after=(1, 1), term=3))
-    assert isinstance(events[-1], Refused)
+    assert isinstance(events[-1], MessageRejected)
     assert terms_of(raft) == [1, 1]
     assert not finish(raft).of(AppendEntriesReply)
 
@@ -455,7 +455,7 @@ def test_of_two_leaders_in_one_term_the_second_is_refused():
     raft.step(append(after=(2, 1), term=2, sender="n2"))
     finish(raft)
     raft.step(append([2], after=(2, 1), term=2, sender="n3"))
-    assert isinstance(events[-1], Refused)
+    assert isinstance(events[-1], MessageRejected)
     assert (terms_of(raft), raft.leader) == ([1, 1], "n2")
 
 
@@ -490,7 +490,7 @@ def test_an_append_that_cannot_follow_on_the_place_of_the_cut_is_refused():
     events = []
     raft = member([1, 1, 3, 3], base=4, committed=4, term=9, report=events.append)
     raft.step(append([1, 1, 1], after=(2, 1), term=9))
-    assert isinstance(events[-1], Refused)
+    assert isinstance(events[-1], MessageRejected)
     assert raft.log.last_index == 4
 
 
@@ -665,7 +665,7 @@ def test_a_stranger_may_lead_or_ask_for_a_vote_for_our_configuration_may_be_old(
 )
 def test_options_that_cannot_be_meant_are_refused(options):
     with pytest.raises(BadInput):
-        Options(**options)
+        RaftOptions(**options)
 
 
 @pytest.mark.parametrize("base", [0, 1])
@@ -700,12 +700,12 @@ def test_every_change_is_reported_once():
         raft.step(append([2], after=(1, 1), term=2, sender="n3", commit=2))
     assert events == [
         RoleChanged("candidate", 1, ""),
-        Voted(1, "n1"),
+        VoteGranted(1, "n1"),
         RoleChanged("leader", 1, "n1"),
         ProgressChanged("n2", "replicate", 2, 1),
-        Committed(1),
+        CommitAdvanced(1),
         RoleChanged("follower", 2, "n3"),
-        Committed(2),
+        CommitAdvanced(2),
     ]
 
 

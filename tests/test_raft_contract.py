@@ -3,13 +3,13 @@
 import pytest
 
 from kvraft.errors import BadInput, Busy, WrongType
-from kvraft.events import LogLost
-from kvraft.raft.interface import Decided, Fate
+from kvraft.events import AcknowledgedEntriesLost
+from kvraft.raft.interface import DecidedProposal, ProposalOutcome
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Options, Role
+from kvraft.raft.raft import RaftOptions, Role
 from kvraft.record import Kind, Position
 from kvraft.sim.cluster import Cluster
-from kvraft.sim.member import Held
+from kvraft.sim.member import InMemorySnapshot
 from tests.raft_member import (
     PAPER,
     THREE,
@@ -81,7 +81,7 @@ def test_only_what_was_proposed_has_a_fate():
     decided += finish(raft).decided
     assert raft.commit_index == index + 1
     assert raft.log.slice(index + 1)[0].record.kind is Kind.CONFIGURATION
-    assert decided == [Decided(index, index, 1, Fate.COMMITTED)]
+    assert decided == [DecidedProposal(index, index, 1, ProposalOutcome.COMMITTED)]
 
 
 # ── a follower that lost its log ────────────────────────────────────────────────────────────────
@@ -95,7 +95,7 @@ def losing(**keywords):
 
 
 def lost(events):
-    return [event for event in events if isinstance(event, LogLost)]
+    return [event for event in events if isinstance(event, AcknowledgedEntriesLost)]
 
 
 def test_a_follower_that_lost_what_it_acknowledged_is_reported_once_and_counts_for_nothing_new():
@@ -105,7 +105,7 @@ def test_a_follower_that_lost_what_it_acknowledged_is_reported_once_and_counts_f
         (sent,) = finish(raft).to("n2")
         assert (sent.prev_index, sent.round) == (5, round)
         refuse(raft, "n2", 5, (0, 0), round=round)
-    assert lost(events) == [LogLost("n2", 5, 0)]
+    assert lost(events) == [AcknowledgedEntriesLost("n2", 5, 0)]
     assert raft.status().progress["n2"].lost
     assert "lost its log" in str(raft.status())
     assert at(raft, "n2") == (6, 5), "a majority may rest on what it said"
@@ -146,8 +146,8 @@ def test_in_a_cluster_a_disk_that_was_wiped_is_noticed_by_its_leader():
     member.log.truncate_from(1)
     cluster.restart("n3")
     cluster.run(30)
-    (step,) = cluster.trace.of(LogLost)
-    assert (step.who, step.event) == ("n1", LogLost("n3", 2, 0))
+    (step,) = cluster.trace.of(AcknowledgedEntriesLost)
+    assert (step.who, step.event) == ("n1", AcknowledgedEntriesLost("n3", 2, 0))
     assert not cluster.rafts["n3"].log.last_index, "nothing hides it"
 
 
@@ -165,7 +165,7 @@ def test_who_never_lost_anything_is_never_said_to_have():
             cluster.restart("n2")
         for letter in cluster.in_flight[::2]:
             cluster.duplicate(id=letter.id)
-    assert not cluster.trace.of(LogLost)
+    assert not cluster.trace.of(AcknowledgedEntriesLost)
     assert cluster.rafts[cluster.leader()].commit_index > 10
 
 
@@ -189,7 +189,7 @@ def test_who_never_lost_anything_is_never_said_to_have():
 )
 def test_options_of_a_wrong_type_are_refused_by_name(options):
     with pytest.raises(WrongType, match=next(iter(options))):
-        Options(**options)
+        RaftOptions(**options)
 
 
 # ── changes of members, and silence ─────────────────────────────────────────────────────────────
@@ -233,7 +233,7 @@ def test_no_change_leaves_the_cluster_to_members_that_are_silent():
 
 def test_a_learner_whose_snapshot_is_on_its_way_does_not_become_a_voter():
     raft = leader("n2", terms=[1] * 9, committed=9, learners=("n4",))
-    raft.compact(10, Held(Position(10, 2), Configuration(THREE, (), ("n4",)), b"snapshot"))
+    raft.compact(10, InMemorySnapshot(Position(10, 2), Configuration(THREE, (), ("n4",)), b"snapshot"))
     finish(raft)
     refuse(raft, "n4", 10, (0, 0))
     finish(raft)

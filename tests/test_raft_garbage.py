@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.events import Refused
+from kvraft.events import MessageRejected
 from kvraft.raft.messages import (
-    CLUSTER,
+    DEFAULT_CLUSTER,
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
@@ -27,10 +27,10 @@ from kvraft.raft.messages import (
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
-    problem,
+    malformed_reason,
 )
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Options, Role
+from kvraft.raft.raft import RaftOptions, Role
 from kvraft.record import Entry, Kind, Record, TxnId
 from tests.raft_member import THREE, change, entries, finish, lead, member
 
@@ -88,7 +88,7 @@ def anything(kind):
         Configuration: st.sampled_from([Configuration(THREE), Configuration(("n2",), ("n1",))]),
         tuple[Entry, ...]: st.lists(loose, max_size=3).map(tuple),
     }
-    special = {"sender": senders, "to": st.just("n1"), "cluster": st.just(CLUSTER)}
+    special = {"sender": senders, "to": st.just("n1"), "cluster": st.just(DEFAULT_CLUSTER)}
     return st.builds(
         kind,
         **{
@@ -121,7 +121,7 @@ def state(raft):
 @bounded
 @given(
     st.sampled_from(["follower", "candidate", "leader", "cut"]),
-    st.sampled_from([Options(), Options(pre_vote=False, check_quorum=False, window=1)]),
+    st.sampled_from([RaftOptions(), RaftOptions(pre_vote=False, check_quorum=False, window=1)]),
     st.lists(st.tuples(messages, st.integers(0, 3)), max_size=12),
 )
 def test_nothing_that_comes_in_stops_a_member_or_changes_what_is_committed(how, options, arrivals):
@@ -130,10 +130,10 @@ def test_nothing_that_comes_in_stops_a_member_or_changes_what_is_committed(how, 
         committed = raft.log.slice(raft.log.first_index, raft.commit_index)
         before, told = state(raft), len(events)
         raft.step(message)
-        if problem(message, "n1", CLUSTER):
+        if malformed_reason(message, "n1", DEFAULT_CLUSTER):
             assert state(raft) == before
-            assert [type(event) for event in events[told:]] == [Refused]
-        elif Refused in map(type, events[told:]):
+            assert [type(event) for event in events[told:]] == [MessageRejected]
+        elif MessageRejected in map(type, events[told:]):
             assert raft.log.slice(raft.log.first_index) == before[2]
         now = raft.log.slice(raft.log.first_index)
         assert all(
@@ -163,15 +163,15 @@ def check_it_still_works(raft):
 @bounded
 @given(st.lists(messages, max_size=6))
 def test_what_is_wrong_is_told_as_one_line_that_can_be_written_down(arrivals):
-    raft, events = prepared("follower", Options())
+    raft, events = prepared("follower", RaftOptions())
     for message in arrivals:
         raft.step(message)
         finish(raft)
     for event in events:
-        if isinstance(event, Refused):
-            assert event.why
-            assert "\n" not in event.why
-            assert len(event.why) < 500
+        if isinstance(event, MessageRejected):
+            assert event.reason
+            assert "\n" not in event.reason
+            assert len(event.reason) < 500
 
 
 ENDLESS = functools.reduce(lambda inner, _: [inner], range(5000), [])
@@ -194,18 +194,18 @@ SOUND = [
 @pytest.mark.parametrize("nonsense", [10**9999, ENDLESS, object()], ids=["long", "deep", "odd"])
 @pytest.mark.parametrize("sound", SOUND, ids=lambda message: type(message).__name__)
 def test_what_cannot_even_be_shown_is_refused_in_any_place(sound, nonsense):
-    raft, events = prepared("follower", Options())
+    raft, events = prepared("follower", RaftOptions())
     before, told = state(raft), len(events)
     for name in sound._fields:
         raft.step(sound._replace(**{name: nonsense}))
-    assert [type(event) for event in events[told:]] == [Refused] * len(sound)
+    assert [type(event) for event in events[told:]] == [MessageRejected] * len(sound)
     assert state(raft) == before
     assert all(len(event.why) < 200 for event in events[told:])
 
 
 @pytest.mark.parametrize("message", [None, 7, (), ("n2", "n1", 9), object(), RequestVote])
 def test_what_is_no_message_is_refused(message):
-    raft, events = prepared("leader", Options())
+    raft, events = prepared("leader", RaftOptions())
     told = len(events)
     raft.step(message)
-    assert [type(event) for event in events[told:]] == [Refused]
+    assert [type(event) for event in events[told:]] == [MessageRejected]

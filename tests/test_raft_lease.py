@@ -12,10 +12,10 @@ from kvraft.raft.messages import (
     RequestVoteReply,
 )
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Options, Raft
+from kvraft.raft.raft import RaftOptions, Raft
 from kvraft.record import HardState
 
-OPTIONS = Options(election_ticks=10, heartbeat_ticks=2, lease_ticks=8)
+OPTIONS = RaftOptions(election_ticks=10, heartbeat_ticks=2, lease_ticks=8)
 
 
 def follower(ticks=10):

@@ -5,10 +5,10 @@ from random import Random
 import pytest
 
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.events import TransferBegan, TransferEnded
+from kvraft.events import TransferStarted, TransferEnded
 from kvraft.raft.messages import AppendEntries, RequestVote, TimeoutNow
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Options, Role
+from kvraft.raft.raft import RaftOptions, Role
 from kvraft.record import HardState, Kind
 from tests.raft_member import (
     FIVE,
@@ -315,7 +315,7 @@ def test_it_is_given_up_when_the_other_does_not_take_it():
 
 
 def changes(events):
-    return [event for event in events if isinstance(event, TransferBegan | TransferEnded)]
+    return [event for event in events if isinstance(event, TransferStarted | TransferEnded)]
 
 
 def test_it_can_be_called_off():
@@ -324,7 +324,7 @@ def test_it_can_be_called_off():
     raft.propose([record()])
     raft.transfer_leader("n2")
     raft.cancel_transfer()
-    assert changes(events) == [TransferBegan("n2"), TransferEnded("n2", "it was called off")]
+    assert changes(events) == [TransferStarted("n2"), TransferEnded("n2", "it was called off")]
     assert raft.status().transfer is None
     raft.propose([record()])
     ack(raft, "n2", raft.log.last_index)
@@ -409,14 +409,14 @@ def test_who_does_not_lead_has_nothing_to_hand_over():
 
 
 def test_who_is_told_to_stands_at_once_and_everybody_listens():
-    raft = member([1], options=Options())
+    raft = member([1], options=RaftOptions())
     raft.step(append(after=(1, 1)))
     finish(raft)
     raft.step(TimeoutNow("n2", "n1", 1))
     done = finish(raft)
     assert (raft.role, raft.term) == (Role.CANDIDATE, 2)
     assert done.messages == [RequestVote("n1", to, 2, 1, 1, True) for to in ("n2", "n3")]
-    other = member([1], options=Options())
+    other = member([1], options=RaftOptions())
     other.step(append(after=(1, 1)))
     other.step(done.to("n3")[0]._replace(sender="n3", to="n1"))
     assert finish(other).messages[-1].granted

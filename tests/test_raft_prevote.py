@@ -11,11 +11,11 @@ from kvraft.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from kvraft.raft.raft import Options, Role
+from kvraft.raft.raft import RaftOptions, Role
 from tests.raft_member import FIVE, PAPER, ack, append, finish, lead, leader, member, record, ticks
 
 PRE_VOTE = replace(PAPER, pre_vote=True)
-CHECKING = Options(pre_vote=False)
+CHECKING = RaftOptions(pre_vote=False)
 """With check-quorum."""
 
 
@@ -111,7 +111,7 @@ def test_a_cluster_of_one_need_not_ask():
 # ── check-quorum (thesis §4.2.3, §6.2) ──────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("options", [CHECKING, Options()])
+@pytest.mark.parametrize("options", [CHECKING, RaftOptions()])
 @pytest.mark.parametrize("ask", [PreVote, RequestVote])
 def test_who_hears_from_a_leader_listens_to_no_candidate(ask, options):
     """Figure 4.7: a member that the leader's messages no longer reach must not depose it."""
@@ -159,10 +159,10 @@ def test_the_answer_of_a_learner_keeps_nobody_in_office():
 
 def test_who_went_on_to_a_later_term_alone_is_found_by_the_leader_and_joins_again():
     """It answers appends with its own term: else leader and member would wait for each other."""
-    ahead = member([1], term=7, options=Options())
+    ahead = member([1], term=7, options=RaftOptions())
     ahead.step(append(after=(1, 1), term=1))
     (reply,) = finish(ahead).of(AppendEntriesReply)
     assert (reply.term, reply.success) == (7, False)
-    leading = lead(member([1], options=Options()))
+    leading = lead(member([1], options=RaftOptions()))
     leading.step(reply._replace(sender="n2", to="n1"))
     assert (leading.role, leading.term) == (Role.FOLLOWER, 7)

@@ -7,7 +7,7 @@ import pytest
 from kvraft.errors import BadInput, NotLeader
 from kvraft.raft.interface import ReadReady
 from kvraft.raft.messages import ReadIndex, ReadIndexReply
-from kvraft.raft.raft import Options, Role
+from kvraft.raft.raft import RaftOptions, Role
 from tests.raft_member import (
     FIVE,
     PAPER,
@@ -23,7 +23,7 @@ from tests.raft_member import (
     ticks,
 )
 
-LEASE = Options(lease_ticks=10, election_ticks=15)
+LEASE = RaftOptions(lease_ticks=10, election_ticks=15)
 
 
 def reading(**keywords):
@@ -229,7 +229,7 @@ def following(**keywords):
 
 
 def answer(ask, index, **changes):
-    reply = ReadIndexReply(ask.to, ask.sender, ask.term, ask.asker, ask.token, index)
+    reply = ReadIndexReply(ask.to, ask.sender, ask.term, ask.incarnation, ask.token, index)
     return reply._replace(**changes)
 
 
@@ -277,7 +277,7 @@ def test_an_answer_that_comes_late_is_none_to_a_later_question_under_the_same_to
 
 def test_a_read_at_a_follower_that_hears_no_more_fails_in_two_election_timeouts():
     """It was removed, or cut off: it has an answer, but never comes so far."""
-    raft, ask = following(options=Options(spread_ticks=1000), seed=3)
+    raft, ask = following(options=RaftOptions(spread_ticks=1000), seed=3)
     ticks(raft, 14)
     raft.step(answer(ask, 3))
     ticks(raft, 14)
@@ -334,7 +334,7 @@ def test_a_read_at_a_follower_fails_with_its_leader_and_when_no_answer_comes():
     raft, _ = following()
     raft.step(append(after=(3, 1), term=2, sender="n3"))
     assert finish(raft).failed == [7]
-    raft, ask = following(options=replace(Options(), spread_ticks=100), seed=3)
+    raft, ask = following(options=replace(RaftOptions(), spread_ticks=100), seed=3)
     ticks(raft, 14)
     assert not finish(raft).failed
     ticks(raft, 1)

@@ -13,12 +13,12 @@ import pytest
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft.checker import watch
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.raft.interface import Fate, Options
-from kvraft.raft.leader import Leader
+from kvraft.raft.interface import ProposalOutcome, RaftOptions
+from kvraft.raft.leader import Leadership
 from kvraft.raft.raft import Raft, Role
 from kvraft.sim.cluster import Cluster
 
-PLAIN = Options(
+PLAIN = RaftOptions(
     election_ticks=6, spread_ticks=6, heartbeat_ticks=2, max_batch_bytes=150, window=3,
     max_uncommitted=8, pre_vote=False, check_quorum=False,
 )  # fmt: skip
@@ -185,10 +185,10 @@ class Storm:
             told = [(d.first, d.term) for d in member.decided]
             assert len(told) == len(set(told))
             for first, last, term, fate in member.decided:
-                if fate is Fate.UNKNOWN or last > len(applied):
+                if fate is ProposalOutcome.UNKNOWN or last > len(applied):
                     continue
                 kept = all(applied[index - 1].term == term for index in range(first, last + 1))
-                assert kept is (fate is Fate.COMMITTED), (name, first, last, term, fate)
+                assert kept is (fate is ProposalOutcome.COMMITTED), (name, first, last, term, fate)
             if member.raft is None:
                 continue
             for (who, start, first, term), last in self.proposed.items():
@@ -207,12 +207,12 @@ def test_safe_after_every_step_and_live_in_the_end(options, members):
             seen[act] = seen.get(act, 0) + count
         for member in storm.cluster.members.values():
             for decided in member.decided:
-                seen[decided.fate] = seen.get(decided.fate, 0) + 1
+                seen[decided.outcome] = seen.get(decided.outcome, 0) + 1
             seen["served"] = seen.get("served", 0) + len(member.reads)
     # A storm in which these never come about would prove nothing.
     for act in ("crash", "restart", "change", "cut_log", "propose", "read", "served"):
         assert seen.get(act, 0) > SEEDS // 4, (act, seen)
-    assert seen.get(Fate.COMMITTED, 0) > SEEDS
+    assert seen.get(ProposalOutcome.COMMITTED, 0) > SEEDS
     assert seen.get("transfer", 0) > 0
 
 
@@ -234,7 +234,7 @@ class VotesTwice(Raft):
         return ask.term == term and (ask.last_term, ask.last_index) >= (last.term, last.index)
 
 
-class _WithoutARound(Leader):
+class _WithoutARound(Leadership):
     def read(self, who):
         self.core.serve(who, self.core.commit_index)
 

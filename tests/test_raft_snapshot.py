@@ -6,8 +6,8 @@ from zlib import crc32
 import pytest
 
 from kvraft.errors import BadInput
-from kvraft.events import Refused, SnapshotTaken
-from kvraft.raft.interface import Chunk, ReadReady, Received, Role
+from kvraft.events import MessageRejected, SnapshotReceived
+from kvraft.raft.interface import SnapshotChunk, ReadReady, ReceivedSnapshot, Role
 from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -18,13 +18,13 @@ from kvraft.raft.messages import (
 )
 from kvraft.raft.quorum import Configuration
 from kvraft.record import Position
-from kvraft.sim.member import Held
+from kvraft.sim.member import InMemorySnapshot
 from tests.raft_member import PAPER, THREE, ack, append, at, entries, finish, leader, member, ticks
 
 from tests.raft_member import record, refuse, round_of, terms_of  # isort: skip
 
 CHUNKS = replace(PAPER, max_batch_bytes=4)
-SNAPSHOT = Held(Position(8, 1), Configuration(THREE), b"0123456789")
+SNAPSHOT = InMemorySnapshot(Position(8, 1), Configuration(THREE), b"0123456789")
 
 
 def behind(**keywords):
@@ -48,7 +48,7 @@ def chunk(offset, data, *, last=(8, 1), size=10, term=1, sender="n2", voters=THR
 def test_one_that_said_nothing_yet_is_asked_whether_it_can_go_on_behind_the_cut():
     """It may hold all that is gone; a snapshot is for one that says it does not."""
     raft = leader("n2", terms=[1] * 9, committed=9, options=CHUNKS)
-    raft.compact(10, Held(Position(10, raft.log.term(10)), Configuration(THREE), b"01234567"))
+    raft.compact(10, InMemorySnapshot(Position(10, raft.log.term(10)), Configuration(THREE), b"01234567"))
     ticks(raft, CHUNKS.heartbeat_ticks)
     assert [(type(m), m.prev_index) for m in finish(raft).to("n3")] == [(AppendEntries, 10)]
     refuse(raft, "n3", 10, (4, 1))
@@ -160,7 +160,7 @@ def test_a_snapshot_of_what_is_not_committed_is_none():
     raft.propose([record()])
     finish(raft)
     with pytest.raises(BadInput, match="committed through 1"):
-        raft.compact(0, Held(Position(2, 1), Configuration(THREE), b"x"))
+        raft.compact(0, InMemorySnapshot(Position(2, 1), Configuration(THREE), b"x"))
     assert raft.snapshot is None
 
 
@@ -192,7 +192,7 @@ def test_what_a_majority_of_others_committed_is_not_forgotten_before_it_is_durab
 def test_a_snapshot_under_way_is_finished_when_a_newer_one_is_there():
     raft = behind()
     finish(raft)
-    raft.compact(10, Held(Position(10, 2), Configuration(THREE), b"new"))
+    raft.compact(10, InMemorySnapshot(Position(10, 2), Configuration(THREE), b"new"))
     take(raft, 4)
     (sent,) = finish(raft).to("n3")
     assert (sent.last_index, sent.offset) == (8, 4)
@@ -213,15 +213,15 @@ def test_a_snapshot_stands_in_for_the_log_once_it_is_whole():
     assert done.messages == [InstallSnapshotReply("n1", "n2", 1, 8, 5, False)]
     raft.step(chunk(5, b"56789", voters=("n2", "n3")))
     ready = raft.ready()
-    assert ready.chunks == (Chunk(5, b"56789"),)
-    assert ready.snapshot == Received(Position(8, 1), Configuration(("n2", "n3")), 10)
+    assert ready.chunks == (SnapshotChunk(5, b"56789"),)
+    assert ready.snapshot == ReceivedSnapshot(Position(8, 1), Configuration(("n2", "n3")), 10)
     assert ready.messages == (InstallSnapshotReply("n1", "n2", 1, 8, 10, True),)
     assert (ready.early, ready.committed, ready.entries) == ((), (), ())
     raft.advance()
     assert (raft.log.base, raft.log.last_index, raft.commit_index) == (Position(8, 1), 8, 8)
     assert raft.durable_index == 8
     assert raft.configuration.voters == ("n2", "n3")
-    assert SnapshotTaken(8, 1, 10) in events
+    assert SnapshotReceived(8, 1, 10) in events
     raft.step(append([1], after=(8, 1), commit=9))
     assert [e.index for e in finish(raft).committed] == [9]
 
@@ -267,7 +267,7 @@ def test_a_leader_numbers_the_snapshots_that_it_begins_to_send():
     (first,) = finish(raft).to("n3")
     take(raft, 10, done=True)
     raft.step(AppendEntriesReply("n3", "n1", raft.term, False, 10, 0, 0, 0, 1))
-    raft.compact(10, Held(Position(10, 2), Configuration(THREE), b"new"))
+    raft.compact(10, InMemorySnapshot(Position(10, 2), Configuration(THREE), b"new"))
     (second,) = finish(raft).to("n3")
     assert (first.number, second.number) == (1, 2)
 
@@ -328,7 +328,7 @@ def test_a_read_that_waits_for_what_a_snapshot_brings_is_served():
     raft.step(append(after=(0, 0)))
     raft.read_index(7)
     (ask,) = finish(raft).of(ReadIndex)
-    raft.step(ReadIndexReply("n2", "n1", 1, ask.asker, ask.token, 8))
+    raft.step(ReadIndexReply("n2", "n1", 1, ask.incarnation, ask.token, 8))
     raft.step(chunk(0, SNAPSHOT.data))
     assert finish(raft).reads == [ReadReady(7, 8)]
 
@@ -364,12 +364,12 @@ def test_a_chunk_whose_bytes_are_not_what_was_sent_is_refused_and_sent_again():
     raft.step(chunk(4, b"4567")._replace(data=b"4x67"))
     done = finish(raft)
     assert (done.messages, done.snapshots) == ([], [])
-    assert [e.why for e in events if isinstance(e, Refused)] == [
+    assert [e.reason for e in events if isinstance(e, MessageRejected)] == [
         "the bytes of the chunk at 4 do not match their checksum"
     ]
     raft.step(chunk(4, b"4567"))
     raft.step(chunk(8, b"89"))
-    assert finish(raft).snapshots == [Received(Position(8, 1), Configuration(THREE), 10)]
+    assert finish(raft).snapshots == [ReceivedSnapshot(Position(8, 1), Configuration(THREE), 10)]
 
 
 def test_a_snapshot_goes_on_where_it_was_after_the_connection_was_lost_for_long():
@@ -395,7 +395,7 @@ def test_a_follower_that_stays_silent_pins_nothing_and_is_sent_a_newer_one_later
         ack(raft, "n2", 9)
         finish(raft)
     assert raft.status().progress["n3"].snapshot == 0
-    newer = Held(Position(9, 1), Configuration(THREE), b"newer")
+    newer = InMemorySnapshot(Position(9, 1), Configuration(THREE), b"newer")
     raft.compact(9, newer)
     assert not [m for m in finish(raft).to("n3") if isinstance(m, InstallSnapshot)]
     raft.step(AppendEntriesReply("n3", "n1", raft.term, True, 0, 0, round=round_of(raft)))
@@ -465,7 +465,7 @@ def test_two_snapshots_that_come_before_the_first_is_taken_are_not_mixed_up():
     raft.step(chunk(0, SNAPSHOT.data))
     raft.step(chunk(0, b"abc", last=(9, 2), term=2, size=3, sender="n3"))
     ready = raft.ready()
-    assert (ready.chunks, ready.snapshot.last) == ((Chunk(0, SNAPSHOT.data),), (8, 1))
+    assert (ready.chunks, ready.snapshot.last) == ((SnapshotChunk(0, SNAPSHOT.data),), (8, 1))
     raft.advance()
     raft.step(chunk(0, b"abc", last=(9, 2), term=2, size=3, sender="n3"))
     assert finish(raft).snapshots[0].last == (9, 2)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import range_tombstones as module
-from kvraft.range_tombstones import NONE, RangeTombstones
+from kvraft.range_tombstones import NEVER_DELETED, RangeTombstones
 from tests.storage import holds
 
 quick = settings(deadline=None, derandomize=True, max_examples=300)
@@ -36,8 +36,8 @@ def test_every_key_is_covered_by_what_was_asked_for_in_whatever_order(wanted, at
     for key in PROBES:
         stamps = stamps_of(wanted, key)
         assert list(ranges.covering(key)) == list(other_way_round.covering(key)) == stamps
-        assert ranges.newest(key) == max(stamps, default=NONE)
-        assert ranges.newest(key, at) == max((t for t in stamps if t <= at), default=NONE)
+        assert ranges.newest(key) == max(stamps, default=NEVER_DELETED)
+        assert ranges.newest(key, at) == max((t for t in stamps if t <= at), default=NEVER_DELETED)
 
 
 @given(st.lists(asked, max_size=6), edges, edges)
@@ -76,4 +76,4 @@ def test_no_range_deletes_nothing():
         RangeTombstones().rows(),
         RangeTombstones().covering(b""),
         RangeTombstones().newest(b"a"),
-    ) == ([], (), NONE)
+    ) == ([], (), NEVER_DELETED)

@@ -16,7 +16,7 @@ import pytest
 import kvraft.disk.read_only
 from kvraft.disk.read_only import ReadOnlyDisk
 from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, Changed, Damage, ReadOnly
+from kvraft.errors import BadInput, FilesChanged, Corruption, ReadOnly
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
 from kvraft.sim.disk import SimDisk
@@ -111,7 +111,7 @@ def test_a_disk_that_is_only_read_refuses_every_write(tmp_path):
     assert disk.read("a", 3, 9) == b"45"
     assert disk.read("a", 7) == b""
     assert disk.names() == ["a"]
-    assert disk.free() == 0
+    assert disk.free_bytes() == 0
     assert disk.identity("a") == str((tmp_path / "d" / "a").stat().st_ino)
     with pytest.raises(FileNotFoundError):
         disk.size("b")
@@ -215,7 +215,7 @@ def test_a_table_that_is_gone_is_a_change_and_no_damage(tmp_path, monkeypatch):
             for i in range(100):
                 writer.put(key(i), b"later")
             writer.compact()
-            with pytest.raises(Changed, match=r"changed while it was read .*open it again"):
+            with pytest.raises(FilesChanged, match=r"changed while it was read .*open it again"):
                 list(reader.scan())
         with Store.open(tmp_path / "s", read_only=True) as reader:
             assert reader.get(key(3)) == b"later"
@@ -225,10 +225,10 @@ def test_real_damage_is_still_damage(tmp_path):
     a_store(tmp_path / "s")
     table = min((tmp_path / "s").glob("*.sst"))
     table.write_bytes(table.read_bytes()[:-1])
-    with pytest.raises(Damage, match=r"000\d+\.sst"):
+    with pytest.raises(Corruption, match=r"000\d+\.sst"):
         Store.open(tmp_path / "s", read_only=True)
     table.unlink()
-    with pytest.raises(Damage, match="is missing"):
+    with pytest.raises(Corruption, match="is missing"):
         Store.open(tmp_path / "s", read_only=True)
 
 
@@ -241,7 +241,7 @@ def test_a_directory_that_never_stands_still_is_given_up_on(tmp_path, monkeypatc
         return sorted(file.name for file in (tmp_path / "s").iterdir())
 
     monkeypatch.setattr(ReadOnlyDisk, "_list", list_and_change)
-    with pytest.raises(Changed, match="open it again"):
+    with pytest.raises(FilesChanged, match="open it again"):
         Store.open(tmp_path / "s", read_only=True)
 
 
@@ -276,7 +276,7 @@ def test_beside_a_process_that_writes_flushes_compacts_and_truncates(tmp_path):
                 with Store.open(path, read_only=True) as store:
                     keys = [int(k) for k, _ in store.scan()]
                     store.verify()
-            except Changed:
+            except FilesChanged:
                 changed += 1
                 continue
             assert keys == list(range(len(keys))), "what is seen is a prefix of what was written"

@@ -18,10 +18,10 @@ from kvraft.record import (
     pack_entries,
     put_record,
     slice_entries,
-    survey_entries,
+    summarize_entries,
     unpack_entries,
 )
-from kvraft.wal.index import turns_of
+from kvraft.wal.index import term_starts
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
 
@@ -74,17 +74,17 @@ rows = st.builds(
 @quick
 def test_a_survey_of_packed_entries_says_what_a_look_at_each_would(entries):
     data = pack_entries(entries)
-    assert survey_entries(data) == (turns_of(entries), entries[-1].index)
+    assert summarize_entries(data) == (term_starts(entries), entries[-1].index)
     for start in range(len(entries) + 1):
         for stop in range(start, len(entries) + 1):
             assert slice_entries(data, start, stop) == pack_entries(entries[start:stop])
     whole = {len(pack_entries(entries[:n])) for n in range(1, len(entries) + 1)}
     for size in range(len(data)):
         if size in whole:
-            survey_entries(data[:size])
+            summarize_entries(data[:size])
         else:
             with pytest.raises(ValueError, match=r"cut short|no entry"):
-                survey_entries(data[:size])
+                summarize_entries(data[:size])
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_a_survey_of_packed_entries_says_what_a_look_at_each_would(entries):
 )
 def test_a_survey_refuses_entries_that_are_no_part_of_a_log(wrong, says):
     with pytest.raises(ValueError, match=says):
-        survey_entries(pack_entries(wrong))
+        summarize_entries(pack_entries(wrong))
 
 
 @pytest.mark.parametrize("kind", [0, 8, 255])
 def test_an_unknown_kind_is_refused(kind):
     data = bytearray(pack_entries(row(1, [1])))
     data[50] = kind
-    for read in (survey_entries, unpack_entries):
+    for read in (summarize_entries, unpack_entries):
         with pytest.raises(ValueError, match=f"entry 1 is of kind {kind}"):
             read(bytes(data))
 

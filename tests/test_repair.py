@@ -10,13 +10,13 @@ from kvraft.disk import frame
 from kvraft.disk.filenames import is_segment
 from kvraft.disk.identity import claim
 from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, Damage, Forgotten
+from kvraft.errors import BadInput, Corruption, StateLost
 from kvraft.lsm.manifest import load
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.options import TreeOptions as Options
 from kvraft.lsm.tree import Tree
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
-from kvraft.sstable.format import Reach
+from kvraft.sstable.format import LogRange
 from kvraft.sstable.reader import Table
 from kvraft.store import OWNER, Store
 from kvraft.tools.repair import INTACT, repair
@@ -55,7 +55,7 @@ def written(directory, seed, writes=400):
 def reaches(directory):
     disk = RealDisk(directory)
     with Tree.open(disk, owner="kvraft/store") as tree:
-        found = [Table.open(disk, info).reach for info in tree.tables]
+        found = [Table.open(disk, info).log_range for info in tree.tables]
     disk.close()
     return found
 
@@ -69,11 +69,11 @@ def test_flushes_follow_on_and_a_compaction_has_the_hull(tmp_path):
             tree.apply([(b"%d" % index, index, b"v")], Position(index, 2))
             tree.flush()
         disk = tree._disk
-        found = [Table.open(disk, info).reach for info in tree.tables]
+        found = [Table.open(disk, info).log_range for info in tree.tables]
         at = [Position(0, 0), Position(3, 2), Position(7, 2), Position(9, 2)]
-        assert found == [Reach(at[2], at[3]), Reach(at[1], at[2]), Reach(at[0], at[1])]
+        assert found == [LogRange(at[2], at[3]), LogRange(at[1], at[2]), LogRange(at[0], at[1])]
         tree.compact()
-        assert [Table.open(disk, info).reach for info in tree.tables] == [Reach(at[0], at[3])]
+        assert [Table.open(disk, info).log_range for info in tree.tables] == [LogRange(at[0], at[3])]
 
 
 def test_the_manifest_lost_after_the_log_was_cut(tmp_path):
@@ -148,7 +148,7 @@ def test_a_rotten_frame_of_the_log_costs_its_own_entries(tmp_path):
     [segment] = tmp_path.glob("*.wal")
     size = segment.stat().st_size
     flip(segment, size // 2)
-    with pytest.raises(Damage):
+    with pytest.raises(Corruption):
         Store.open(tmp_path)
     said = repair(tmp_path)
     [named] = [line for line in said if line.startswith("LOST: log entries")]
@@ -185,7 +185,7 @@ def places_of(directory):
                 found.append(Place(table.name, offset, offset + size, *row))
     for name in filter(is_segment, disk.names()):
         data = disk.read(name)
-        seed, at = frame.seed_of(OWNER, name), read_header(name, data)[1]
+        seed, at = frame.checksum_seed(OWNER, name), read_header(name, data)[1]
         while at < len(data):
             each = frame.decode(data, at, seed=seed)
             for entry in unpack_entries(each.payload) if each.kind == ENTRIES else ():
@@ -301,7 +301,7 @@ def test_a_member_that_lost_anything_is_refused_and_its_copy_can_be_dumped(tmp_p
     assert repair(tmp_path) == [INTACT]
     (tmp_path / "CURRENT").unlink()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(Forgotten, match=r"kvraft rebuild.*without its MEMBER file can be repaired"):
+    with pytest.raises(StateLost, match=r"kvraft rebuild.*without its MEMBER file can be repaired"):
         repair(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     (tmp_path / "MEMBER").unlink()
@@ -310,6 +310,6 @@ def test_a_member_that_lost_anything_is_refused_and_its_copy_can_be_dumped(tmp_p
 
     assert len(list(dump(tmp_path))) == 2
     disk = RealDisk(tmp_path)
-    with pytest.raises(Forgotten):
+    with pytest.raises(StateLost):
         claim(disk, "c/n1", new=False)
     disk.close()

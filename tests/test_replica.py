@@ -12,10 +12,10 @@ from zlib import crc32
 
 import pytest
 
-from kvraft.check.invariants import Checker
+from kvraft.check.invariants import MarksChecker
 from kvraft.check.properties import Violation
 from kvraft.errors import Stopped
-from kvraft.events import CutDecided, MemtableFrozen, Repeated, SegmentDropped, Undone
+from kvraft.events import TruncationDecided, MemtableFrozen, TransactionRepeated, SegmentDropped, TransactionUndone
 from kvraft.raft.log import Log
 from kvraft.raft.messages import (
     AppendEntries,
@@ -28,13 +28,13 @@ from kvraft.raft.messages import (
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Role
 from kvraft.record import NOOP, Entry, HardState, Kind, Position, Record, TxnId
-from kvraft.replica.replica import Options, Replica
-from kvraft.replica.sessions import WINDOW
+from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.replica.sessions import SESSION_WINDOW
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import Answer, Read, ReadAnswer, Redirect, Register, Stage, Submit, build
+from kvraft.transaction import WriteReply, Read, ReadReply, Redirect, Register, Stage, Submit, build_transaction
 from tests.test_client import Hand
 
-SMALL = Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
+SMALL = ReplicaOptions(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
 
 
 class Member:
@@ -113,7 +113,7 @@ class Member:
 
     def submit(self, client, sequence, writes, stamp=1):
         self.attempt += 1
-        transaction = build(TxnId(client, 1, sequence), writes, stamp)
+        transaction = build_transaction(TxnId(client, 1, sequence), writes, stamp)
         self.replica.submit(Submit(client, "n1", transaction, self.attempt))
 
     def register(self, client, number):
@@ -123,15 +123,15 @@ class Member:
     def write(self, client, sequence, writes, stamp=1):
         """Carry out a transaction, on a cluster of one: return its answers."""
         self.submit(client, sequence, writes, stamp)
-        return [a for a in self.drain() if isinstance(a, Answer)]
+        return [a for a in self.drain() if isinstance(a, WriteReply)]
 
 
 def stages(replies):
-    return [(str(reply.txn), reply.stage) for reply in replies if isinstance(reply, Answer)]
+    return [(str(reply.txn), reply.stage) for reply in replies if isinstance(reply, WriteReply)]
 
 
 def records(client, sequence, *keys, stamp):
-    return build(TxnId(client, 1, sequence), [(key, b"v") for key in keys], stamp).records
+    return build_transaction(TxnId(client, 1, sequence), [(key, b"v") for key in keys], stamp).records
 
 
 # ── what a client is told ───────────────────────────────────────────────────────────────────────
@@ -161,7 +161,7 @@ def test_all_attempts_that_made_one_copy_are_told_that_it_is_dead():
     (answer,) = [
         reply
         for reply in member.append("n2", 7, 1, NOOP, commit=2)
-        if isinstance(reply, Answer) and reply.stage is Stage.UNDONE
+        if isinstance(reply, WriteReply) and reply.stage is Stage.UNDONE
     ]
     assert answer.attempts == (1, 2, 3)
 
@@ -189,7 +189,7 @@ def test_the_end_of_another_leaders_copy_says_nothing_of_the_own_one():
     member.submit("c", 1, {b"a": b"v", b"b": b"v"}, stamp=9)
     member.drain()
     assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
-    assert [(e.first, e.last) for e in member.events if isinstance(e, Undone)] == [(2, 2)]
+    assert [(e.first, e.last) for e in member.events if isinstance(e, TransactionUndone)] == [(2, 2)]
 
 
 def test_a_vote_is_remembered_over_a_crash_although_no_entry_came_with_it():
@@ -260,7 +260,7 @@ def test_what_fell_out_of_the_session_is_refused_and_changes_nothing():
     member = Member()
     member.elect()
     member.write("c", 1, {b"k": b"old"})
-    member.write("c", 1 + WINDOW, {b"k": b"new"})
+    member.write("c", 1 + SESSION_WINDOW, {b"k": b"new"})
     last = member.replica.marks.last
     (answer,) = member.write("c", 1, {b"k": b"old"})
     assert answer.stage is Stage.UNKNOWN
@@ -271,7 +271,7 @@ def test_what_fell_out_of_the_session_is_refused_and_changes_nothing():
 def test_a_copy_in_the_log_that_fell_out_of_the_session_is_not_applied_nor_said_to_be():
     """A new leader does not know yet that the session has moved on, so it appends the copy."""
     member = Member(voters=3)
-    newer = records("c", 1 + WINDOW, b"k", stamp=50)
+    newer = records("c", 1 + SESSION_WINDOW, b"k", stamp=50)
     member.append("n2", 1, 0, NOOP, *newer, commit=0)
     member.elect()
     member.submit("c", 1, {b"k": b"old"})  # never applied, and given up long ago
@@ -279,7 +279,7 @@ def test_a_copy_in_the_log_that_fell_out_of_the_session_is_not_applied_nor_said_
     said = member.acknowledge("n2")
     assert stages(said) == [("c.1#1", Stage.UNKNOWN)]
     assert member.replica.tree.get(b"k") == b"v"
-    assert [e for e in member.events if isinstance(e, Repeated)]
+    assert [e for e in member.events if isinstance(e, TransactionRepeated)]
 
 
 def test_the_newest_session_row_is_the_one_that_a_restart_finds():
@@ -302,7 +302,7 @@ def test_the_newest_session_row_is_the_one_that_a_restart_finds():
 
 
 def test_a_member_whose_disk_failed_does_nothing_any_more(monkeypatch):
-    member = Member(options=Options(memtable_bytes=1))
+    member = Member(options=ReplicaOptions(memtable_bytes=1))
     member.elect()
     member.submit("c", 1, {b"k": b"v"})
     member.drain(work=False)
@@ -342,7 +342,7 @@ def test_a_disk_that_fails_where_a_snapshot_is_given_up_stops_the_member():
 
 def test_a_disk_that_fails_under_a_stale_read_stops_the_member():
     member = broken("read")
-    read = Read("c", "n1", 1, 1, b"k", here=True, stale=True)
+    read = Read("c", "n1", 1, 1, b"k", follower_read=True, stale=True)
     with pytest.raises(Stopped, match="disk failed"):
         member.replica.read(read)
     with pytest.raises(Stopped):
@@ -395,7 +395,7 @@ def test_stamps_rise_however_often_a_member_restarts_and_whatever_the_clocks_say
 
 
 def test_stamps_rise_when_only_the_tables_remember_the_highest():
-    member = Member(options=Options(memtable_bytes=1, segment_bytes=200))
+    member = Member(options=ReplicaOptions(memtable_bytes=1, segment_bytes=200))
     member.elect()
     member.write("c", 1, {b"k": b"old"}, stamp=1 << 37)
     while stamps(member):
@@ -426,7 +426,7 @@ def sealed(member):
 
 def test_the_log_stays_short_although_the_memtable_never_fills():
     """One key written again and again: small in memory, long in the log."""
-    member = Member(options=Options(memtable_bytes=1 << 20, segment_bytes=900, log_bytes=4_000))
+    member = Member(options=ReplicaOptions(memtable_bytes=1 << 20, segment_bytes=900, log_bytes=4_000))
     member.elect()
     longest = 0
     for sequence in range(1, 150):
@@ -436,19 +436,19 @@ def test_the_log_stays_short_although_the_memtable_never_fills():
 
 
 def test_a_long_log_freezes_one_memtable_and_waits_for_it():
-    member = Member(options=Options(memtable_bytes=1 << 20, segment_bytes=900, log_bytes=4_000))
+    member = Member(options=ReplicaOptions(memtable_bytes=1 << 20, segment_bytes=900, log_bytes=4_000))
     member.elect()
     for sequence in range(1, 100):
         member.submit("c", sequence, {b"k": b"v" * 50})
         member.drain(work=False)
     assert sealed(member) > 8_000
-    assert member.replica.tree.waiting == 1
+    assert member.replica.tree.immutable_memtables == 1
 
 
 def test_a_log_held_for_a_member_that_is_away_does_not_hurry_the_memtable():
     """Else every write behind its back would be a table of its own."""
     member = Member(
-        voters=3, options=Options(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
+        voters=3, options=ReplicaOptions(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
     )
     member.elect()
     for sequence in range(1, 150):  # n3 acknowledges nothing
@@ -464,12 +464,12 @@ def test_a_log_held_for_a_member_that_is_away_does_not_hurry_the_memtable():
 
 def test_a_member_that_applies_much_at_once_still_freezes_by_size():
     """As when it starts again and learns how far its log is committed."""
-    member = Member(options=Options(memtable_bytes=1 << 20))
+    member = Member(options=ReplicaOptions(memtable_bytes=1 << 20))
     member.elect()
     for sequence in range(1, 150):
         member.submit("c", sequence, {b"k%d" % sequence: b"v" * 50})
         member.drain()
-    member._options = Options(memtable_bytes=1_500)
+    member._options = ReplicaOptions(memtable_bytes=1_500)
     member.events.clear()
     member.start()
     member.elect()
@@ -483,7 +483,7 @@ def test_a_member_that_applies_much_at_once_still_freezes_by_size():
 
 
 def test_no_ops_alone_do_not_pin_the_log():
-    member = Member(options=Options(segment_bytes=200, log_bytes=600))
+    member = Member(options=ReplicaOptions(segment_bytes=200, log_bytes=600))
     for _ in range(30):
         member.crash(Random(1))
         member.elect()
@@ -493,7 +493,7 @@ def test_no_ops_alone_do_not_pin_the_log():
 
 def test_the_log_is_cut_exactly_below_what_tree_and_followers_need():
     """Each segment is cut when the last entry of it is on all members, and not one entry before."""
-    member = Member(voters=3, options=Options(memtable_bytes=1, segment_bytes=1))
+    member = Member(voters=3, options=ReplicaOptions(memtable_bytes=1, segment_bytes=1))
     member.elect()
     for sequence in range(1, 8):
         member.submit("c", sequence, {b"k": b"v"})
@@ -505,14 +505,14 @@ def test_the_log_is_cut_exactly_below_what_tree_and_followers_need():
         member.acknowledge("n3", through=through)
         assert member.replica.marks.first == through + 1
         assert member.raft.log.first_index == through + 1
-        holds = {hold.holder: hold.needs for hold in member.replica.holds()}
+        holds = {hold.pinned_by: hold.needed_from for hold in member.replica.pins()}
         assert holds == {"tree": 9, "n2": 9, "n3": through + 1}
-    cuts = [e for e in member.events if isinstance(e, CutDecided)]
+    cuts = [e for e in member.events if isinstance(e, TruncationDecided)]
     assert [cut.floor for cut in cuts] == list(range(1, 10))  # none cuts nothing
 
 
 def test_the_log_is_not_cut_above_what_is_flushed():
-    member = Member(options=Options(segment_bytes=1))
+    member = Member(options=ReplicaOptions(segment_bytes=1))
     member.elect()
     member.write("c", 1, {b"a": b"1"})
     member.replica.tree.freeze()
@@ -526,7 +526,7 @@ def test_the_log_is_not_cut_above_what_is_flushed():
 
 def test_an_open_transaction_stays_above_the_flushed_mark_and_survives():
     """All is flushed while its second record is missing; after a crash it comes together."""
-    member = Member(voters=3, options=Options(memtable_bytes=1, segment_bytes=1))
+    member = Member(voters=3, options=ReplicaOptions(memtable_bytes=1, segment_bytes=1))
     first, second = records("c", 1, b"a", b"b", stamp=9)
     member.append("n2", 1, 0, NOOP)
     member.append("n2", 1, 1, first, commit=2, replicated=2)
@@ -543,7 +543,7 @@ def test_an_open_transaction_stays_above_the_flushed_mark_and_survives():
 
 
 def values(replies):
-    return [(r.number, r.value, r.index) for r in replies if isinstance(r, ReadAnswer)]
+    return [(r.number, r.value, r.index) for r in replies if isinstance(r, ReadReply)]
 
 
 def test_a_read_sees_what_commits_with_its_own_confirmation():
@@ -558,7 +558,7 @@ def test_a_read_sees_what_commits_with_its_own_confirmation():
     member.replica.receive(confirmed)
     said = member.drain()
     assert values(said) == [(1, b"v", 2), (1, b"v", 2)]
-    assert [r.to for r in said if isinstance(r, ReadAnswer)] == ["c", "d"]
+    assert [r.to for r in said if isinstance(r, ReadReply)] == ["c", "d"]
 
 
 def test_reads_without_leadership_are_redirected_to_who_has_it():
@@ -588,7 +588,7 @@ class Probe:
             self.world.send(Read("probe", name, number, 1, self.key))
 
     def receive(self, reply):
-        if isinstance(reply, ReadAnswer):
+        if isinstance(reply, ReadReply):
             value = int(reply.value or 0)
             asked = self.asked[reply.number]
             self.heard.append((asked, self.world.now, reply.sender, value))
@@ -752,7 +752,7 @@ BROKEN = {
 @pytest.mark.parametrize("says", BROKEN)
 def test_the_checker_finds_each_property_broken(says):
     world = SimpleNamespace(undisturbed=nullcontext, replicas={})
-    checker = Checker(world)
+    checker = MarksChecker(world)
     *good, bad = BROKEN[says]
     for replicas in good:
         world.replicas = replicas
@@ -767,7 +767,7 @@ def test_the_log_of_a_member_is_never_longer_at_its_front_while_it_runs():
     runs = shown((1, 1), base=3, commit=5, first=4, flushed=4, applied=5)
     again = shown((1, 1, 1), base=2, commit=5, first=3, flushed=4, applied=5)
     world = SimpleNamespace(undisturbed=nullcontext, replicas={"n1": runs})
-    checker = Checker(world)
+    checker = MarksChecker(world)
     checker.check()
     world.replicas = {"n1": again}
     checker.check()
@@ -783,7 +783,7 @@ def test_the_checker_lets_pass_what_is_allowed():
         undisturbed=nullcontext,
         replicas={"n1": shown(role=LEADER, vote="n1"), "n2": shown(vote="n1")},
     )
-    checker = Checker(world)
+    checker = MarksChecker(world)
     checker.check()
     world.replicas = {
         "n1": shown((1, 1, 1, 2), commit=2, vote="n2"),  # restarted: its commit mark went back
@@ -815,7 +815,7 @@ def test_only_what_is_not_in_tables_is_held_in_memory_and_a_follower_is_served_f
 
 
 def test_a_start_reads_back_what_was_not_flushed_and_no_more():
-    member = Member(options=Options(memtable_bytes=1 << 20, segment_bytes=900))
+    member = Member(options=ReplicaOptions(memtable_bytes=1 << 20, segment_bytes=900))
     member.elect()
     for sequence in range(1, 60):
         member.write("c", sequence, {b"k%d" % sequence: b"v" * 40})

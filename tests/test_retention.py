@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.raft.interface import FollowerStatus
-from kvraft.replica.retention import Hold, Holds, follower_holds, members_hold, reach_of, tree_hold
+from kvraft.replica.retention import Pin, Pins, follower_pins, members_pin, oldest_within_budget, tree_pin
 from kvraft.wal.segment import Segment
 
 
@@ -21,29 +21,29 @@ def follower(match, *, next=None, state="replicate", snapshot=0, sent=0):
 
 
 def holds_of(followers, base=0, reach=0, far=0):
-    return {h.holder: h.needs for h in follower_holds(followers, base, reach, far)}
+    return {h.pinned_by: h.needed_from for h in follower_pins(followers, base, reach, far)}
 
 
 def test_a_segment_may_go_when_nobody_needs_any_of_it_and_it_is_sealed():
-    holds = Holds((tree_hold(25), Hold("n2", 18, "")))
+    holds = Pins((tree_pin(25), Pin("n2", 18, "")))
     zero, one, two, active = row(1, 1, 1, 1)
     assert [holds.frees(s) for s in (zero, one, two, active)] == [True, False, False, False]
-    assert [h.holder for h in holds.of(one)] == ["n2"]
-    assert [h.holder for h in holds.of(two)] == ["tree", "n2"]
-    assert not Holds((tree_hold(100),)).frees(active)
+    assert [h.pinned_by for h in holds.of(one)] == ["n2"]
+    assert [h.pinned_by for h in holds.of(two)] == ["tree", "n2"]
+    assert not Pins((tree_pin(100),)).frees(active)
 
 
 def test_the_boundaries_are_exact():
     one = row(1, 1, 1)[1]  # 11 … 20
-    assert Holds((tree_hold(20),)).frees(one)
-    assert not Holds((tree_hold(19),)).frees(one)
+    assert Pins((tree_pin(20),)).frees(one)
+    assert not Pins((tree_pin(19),)).frees(one)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(0, 200))
 def test_the_budget_reaches_as_far_back_as_whole_sealed_segments_fit(sizes, budget):
     segments = row(*sizes)
-    reach = reach_of(segments, budget)
+    reach = oldest_within_budget(segments, budget)
     kept = [s for s in segments if s.sealed and s.high >= reach]
     assert sum(s.size for s in kept) <= budget
     more = [s for s in segments if s.sealed and s.high < reach]
@@ -90,10 +90,10 @@ def test_a_snapshot_in_flight_holds_what_follows_it_and_twice_the_budget():
 
 
 def test_a_member_that_does_not_lead_keeps_the_same_budget():
-    assert members_hold(30, 0).needs == 31
-    assert members_hold(3, 21).needs == 21
+    assert members_pin(30, 0).needed_from == 31
+    assert members_pin(3, 21).needed_from == 21
 
 
 def test_an_empty_log_is_held_by_nobody():
     empty = Segment(0, 1, 1, 0, 100, True)
-    assert Holds((tree_hold(0),)).frees(empty)
+    assert Pins((tree_pin(0),)).frees(empty)

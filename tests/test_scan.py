@@ -9,14 +9,14 @@ from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
 from kvraft.client.client import ReadFailed
 from kvraft.errors import BadInput, WrongType
-from kvraft.events import Sent
-from kvraft.record import MAX_KEY_BYTES, RESERVED
-from kvraft.replica.desk import PAGE_BYTES, Desk
-from kvraft.replica.replica import Options, Replica
+from kvraft.events import MessageSent
+from kvraft.record import MAX_KEY_BYTES, RESERVED_PREFIX
+from kvraft.replica.desk import PAGE_BYTES, ReadDesk
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim import World
-from kvraft.transaction import PAGE_ROWS, Page, Scan
+from kvraft.transaction import PAGE_ROWS, ScanPage, Scan
 
-KEPT = Options(history_millis=600_000)
+KEPT = ReplicaOptions(history_millis=600_000)
 
 
 def elected(seed=1, **options):
@@ -42,7 +42,7 @@ def pages_of(client, **options):
 
 
 def test_a_scan_shows_what_a_dict_would_between_any_bounds_in_pages_of_any_size():
-    world = elected(options=Options(memtable_bytes=1_500))
+    world = elected(options=ReplicaOptions(memtable_bytes=1_500))
     client, random, model = world.client("c"), Random(7), {}
     keys = [bytes((a, b)) for a in b"abc\xff" for b in b"\x00xy\xff"] + [b"", b"\x00", b"\x00m"]
     for turn in range(30):
@@ -103,14 +103,14 @@ def test_what_is_kvrafts_own_is_never_shown_on_whichever_side_a_scan_meets_it():
     client = world.client("c")
     around = [b"", b"\x00", b"\x00kvraft", b"\x00kvraft0", b"\x01"]
     client.write(dict.fromkeys(around, b"v"))
-    assert list(world.replicas[world.leader()].tree.scan(prefix=RESERVED))
+    assert list(world.replicas[world.leader()].tree.scan(prefix=RESERVED_PREFIX))
     for rows in (1, 100):
         assert list(client.scan(page_rows=rows)) == [(key, b"v") for key in around]
         backwards = list(client.scan(page_rows=rows, reverse=True))
         assert [key for key, _ in backwards] == around[::-1]
-    assert list(client.scan(RESERVED, RESERVED + b"z")) == []
-    assert [key for key, _ in client.scan(RESERVED + b"s")] == [b"\x00kvraft0", b"\x01"]
-    assert [key for key, _ in client.scan(b"", RESERVED + b"s")] == around[:3]
+    assert list(client.scan(RESERVED_PREFIX, RESERVED_PREFIX + b"z")) == []
+    assert [key for key, _ in client.scan(RESERVED_PREFIX + b"s")] == [b"\x00kvraft0", b"\x01"]
+    assert [key for key, _ in client.scan(b"", RESERVED_PREFIX + b"s")] == around[:3]
 
 
 def test_a_client_is_iterated_like_a_store():
@@ -133,7 +133,7 @@ def test_bounds_that_make_no_sense_are_refused_at_the_call():
         (BadInput, "number of keys in a page must be at least 1", {"page_rows": 0}),
         (BadInput, "a prefix or bounds, not both", {"prefix": b"k", "stop": b"l"}),
         (BadInput, "must not start behind its stop", {"start": b"b", "stop": b"a"}),
-        (BadInput, "are reserved", {"prefix": RESERVED + b"session/"}),
+        (BadInput, "are reserved", {"prefix": RESERVED_PREFIX + b"session/"}),
         (BadInput, "longer than any key", {"stop": b"k" * (MAX_KEY_BYTES + 1)}),
         (BadInput, "a time to read at must be at least 0", {"at": -1}),
         (BadInput, "no member called n9", {"member": "n9"}),
@@ -183,7 +183,7 @@ def test_where_none_is_kept_each_page_says_which_moment_it_shows():
 
 
 def test_a_scan_that_takes_longer_than_history_is_kept_fails_and_does_not_guess():
-    world, client, _ = filled(options=Options(history_millis=100))
+    world, client, _ = filled(options=ReplicaOptions(history_millis=100))
     pages = client.pages(page_rows=2)
     next(pages)
     world.run_for(1_000)
@@ -196,7 +196,7 @@ def test_a_scan_that_takes_longer_than_history_is_kept_fails_and_does_not_guess(
         list(client.scan(at=1 << 60))
 
 
-@pytest.mark.parametrize("options", [Options(), KEPT])
+@pytest.mark.parametrize("options", [ReplicaOptions(), KEPT])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_scan_goes_on_at_the_next_leader(seed, options):
     world, client, rows = filled(seed=seed, options=options)
@@ -235,7 +235,7 @@ def test_a_leader_that_was_deposed_answers_no_page():
     world.run_for(1_000)
     world.heal()
     world.run_for(1_000)
-    sent = [step for step in world.trace[asked:] if isinstance(step.event, Sent)]
+    sent = [step for step in world.trace[asked:] if isinstance(step.event, MessageSent)]
     kinds = {step.event.kind for step in sent if step.who == old}
     assert "Page" not in kinds
     page = next(client.pages())
@@ -253,7 +253,7 @@ def test_a_deposed_leader_that_clients_still_reach_answers_no_page():
     for number in range(30):
         world.send(Scan("c", old, 10_000 + number, 1, b"", None, 5))
         world.run_for(20)
-    said = [s.event for s in world.trace[asked:] if isinstance(s.event, Sent) and s.who == old]
+    said = [s.event for s in world.trace[asked:] if isinstance(s.event, MessageSent) and s.who == old]
     assert "Redirect" in {event.kind for event in said}
     assert "Page" not in {event.kind for event in said}
 
@@ -278,7 +278,7 @@ def test_a_scan_nobody_answers_fails_in_time_and_one_that_is_lost_is_asked_again
 
     def lossy(message, now):
         envelope = post(message, now)
-        if isinstance(message, Scan | Page) and len(dropped) < 4:
+        if isinstance(message, Scan | ScanPage) and len(dropped) < 4:
             dropped.append(world.network.in_flight.pop(envelope.id).message)
         return envelope
 
@@ -300,7 +300,7 @@ def test_messages_of_a_scan_are_named():
     world, client, _ = filled(3)
     list(client.scan(b"a", page_rows=2))
     list(client.scan(reverse=True))
-    notes = [s.event.note for s in world.trace.of(Sent) if s.event.kind in ("Scan", "Page")]
+    notes = [s.event.note for s in world.trace.of(MessageSent) if s.event.kind in ("Scan", "Page")]
     assert notes[0] == "a to the end"
     assert notes[1].startswith("2 keys as of ")
     assert notes[1].endswith(", more to come")
@@ -311,37 +311,37 @@ def test_messages_of_a_scan_are_named():
 # ── what is wrong is found ──────────────────────────────────────────────────────────────────────
 
 
-class _LosesTheNext(Desk):
+class _LosesTheNext(ReadDesk):
     """The next page begins after the row that did not fit any more."""
 
-    def cut(self, request, rows):
-        pairs, after = super().cut(request, rows)
+    def fill_page(self, request, rows):
+        pairs, after = super().fill_page(request, rows)
         return pairs, after if after is None else after + b"\x00"
 
 
-class _LosesTheLast(Desk):
+class _LosesTheLast(ReadDesk):
     """The row that did not fit is taken for read."""
 
-    def cut(self, request, rows):
-        pairs, after = super().cut(request, rows)
+    def fill_page(self, request, rows):
+        pairs, after = super().fill_page(request, rows)
         return (pairs, after) if after is None else (pairs[:-1], after)
 
 
-class _Leaks(Desk):
+class _Leaks(ReadDesk):
     """Everything in the tree is shown."""
 
     def rows(self, request, view):
         return view.scan(request.start, request.stop, reverse=request.reverse)
 
 
-class _Unlimited(Desk):
+class _Unlimited(ReadDesk):
     """A page has all there is."""
 
-    def cut(self, request, rows):
+    def fill_page(self, request, rows):
         return tuple(rows), None
 
 
-class _ForgetsTheTime(Desk):
+class _ForgetsTheTime(ReadDesk):
     """A page says that it shows the time asked for, and shows what is there now."""
 
     def page(self, request):
@@ -349,7 +349,7 @@ class _ForgetsTheTime(Desk):
         return page if request.at is None else page._replace(timestamp=request.at)
 
 
-class _Unconfirmed(Desk):
+class _Unconfirmed(ReadDesk):
     """Whoever is asked answers at once."""
 
     def take(self, request):
@@ -385,8 +385,8 @@ def scanned(desk):
             world.clients["c"].receive = heard.append
             world.send(ask)
             checker.check()
-            run(lambda heard=heard: any(isinstance(r, Page) for r in heard))
-            page = next(r for r in heard if isinstance(r, Page))
+            run(lambda heard=heard: any(isinstance(r, ScanPage) for r in heard))
+            page = next(r for r in heard if isinstance(r, ScanPage))
             if page.next is None:
                 break
             bounds = (b"", page.next) if reverse else (page.next, None)
@@ -395,7 +395,7 @@ def scanned(desk):
 
 
 def test_the_checker_compares_every_page_with_its_model():
-    assert scanned(Desk).pages == 4 + 4 + 5
+    assert scanned(ReadDesk).pages == 4 + 4 + 5
 
 
 @pytest.mark.parametrize("desk", PLANTED)

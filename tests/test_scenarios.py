@@ -5,7 +5,7 @@ import pytest
 from kvraft.check.bugs.consensus import CONSENSUS_BUGS
 from kvraft.check.properties import Property, Violation
 from kvraft.check.scenario import scenario
-from kvraft.check.scenario.scenario import Unmet, load, names, parse
+from kvraft.check.scenario.scenario import UnmetExpectation, load, names, parse
 from kvraft.cli.cli import main
 from kvraft.errors import BadInput
 from kvraft.raft.raft import Raft
@@ -37,7 +37,7 @@ def test_what_breaks_with_the_bug_does_not_break_without(name):
     if load(name).setup.consensus is Raft:
         assert name == "lease_needs_clocks"
         return
-    with pytest.raises((Unmet, BadInput)) as caught:
+    with pytest.raises((UnmetExpectation, BadInput)) as caught:
         load(name).play(consensus=Raft)
     assert not isinstance(caught.value, Violation)
 
@@ -57,7 +57,7 @@ def test_every_planted_bug_fails_a_scenario_that_was_not_made_for_it_or_breaks_o
             continue
         try:
             load(name).play(consensus=CONSENSUS_BUGS[bug])
-        except (Unmet, BadInput, Violation):
+        except (UnmetExpectation, BadInput, Violation):
             failed.append(name)
     assert failed
 
@@ -85,7 +85,7 @@ WRONG = {
     HEAD + "violation one lease\n": "line 4: there is no step before this",
     HEAD + "timeout s1\nviolation murphy\n": "line 5: there is no property 'murphy'",
     HEAD + "timeout s1\nviolation one lease\nheal\n": "line 6: nothing can follow",
-    HEAD + "planted gremlin\n": "line 4: there is no planted bug 'gremlin'",
+    HEAD + "bug gremlin\n": "line 4: there is no planted bug 'gremlin'",
     HEAD + "options speed=3\n": "line 4: ",
     HEAD + "options election_ticks=soon\n": "line 4: ",
     HEAD + "options heartbeat_ticks=0\n": "line 4: ",
@@ -116,7 +116,7 @@ UNMET = {
 
 @pytest.mark.parametrize("text", UNMET)
 def test_what_is_not_as_expected_is_said_with_its_line_and_the_state(text):
-    with pytest.raises(Unmet) as caught:
+    with pytest.raises(UnmetExpectation) as caught:
         parse(HEAD + text, "mine.txt").play()
     assert "mine.txt" in str(caught.value)
     assert UNMET[text] in str(caught.value)
@@ -131,14 +131,14 @@ def test_a_step_that_cannot_be_done_is_said_with_its_line():
 
 
 def test_an_unexpected_violation_is_raised_with_its_line():
-    text = HEAD + "planted votes twice\ntimeout s1\ntimeout s2\nsettle\n"
+    text = HEAD + "bug votes twice\ntimeout s1\ntimeout s2\nsettle\n"
     with pytest.raises(
         Violation, match=r"votes for s2 and for s1 in term 1 .*line 7: set"
     ) as caught:
         parse(text).play()
     assert caught.value.property == Property.ONE_VOTE
     but = "unwatched one vote a term\nunwatched nothing goes back\n"
-    parse(text.replace("planted", but + "planted") + "violation election safety").play()
+    parse(text.replace("bug", but + "bug") + "violation election safety").play()
 
 
 def test_its_prose_is_what_stands_before_the_first_step():

@@ -92,7 +92,7 @@ def test_by_default_any_write_fails_but_no_read_and_a_fault_may_stay() -> None:
         disk.crash(Random(0))
         with pytest.raises(OSError, match="Input/output"):  # a new incarnation, the same disk
             CALLS[kind](disk)
-        disk.mend()
+        disk.repair()
         CALLS[kind](disk)
     with pytest.raises(ValueError, match="0"):
         SimDisk().break_at(0)

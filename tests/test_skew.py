@@ -5,12 +5,12 @@ from random import Random
 import pytest
 
 from kvraft import clock
-from kvraft.events import Applied, Refused, Sent, SessionExpired
+from kvraft.events import TransactionApplied, MessageRejected, MessageSent, SessionExpired
 from kvraft.raft.messages import AppendEntriesReply
-from kvraft.replica.replica import Options
-from kvraft.replica.skew import COUNTS, Skew
+from kvraft.replica.replica import ReplicaOptions
+from kvraft.replica.skew import MAX_COUNTS_AHEAD, ClusterClock
 from kvraft.sim import World
-from kvraft.transaction import Answer, Refusal, Stage, Submit
+from kvraft.transaction import WriteReply, Rejected, Stage, Submit
 
 MEMBERS = ("n1", "n2", "n3")
 HOUR = 3_600_000
@@ -37,7 +37,7 @@ def put(world, name, value=b"v"):
 
 
 def refusals(world):
-    return sum(step.event.kind == "Refusal" for step in world.trace.of(Sent))
+    return sum(step.event.kind == "Refusal" for step in world.trace.of(MessageSent))
 
 
 def log_ahead(world):
@@ -121,7 +121,7 @@ def test_one_member_by_itself_has_only_its_own_clock_and_costs_a_round_trip():
 
 @pytest.mark.parametrize("what", ["nothing", "transfer", "crash", "all crash"])
 def test_a_log_that_is_far_ahead_refuses_nobody_for_it(what):
-    world = elected(options=Options(session_millis=2_000))
+    world = elected(options=ReplicaOptions(session_millis=2_000))
     put(world, "early")
     push_log_ahead(world, HOUR)
     assert log_ahead(world) > HOUR - 500
@@ -151,14 +151,14 @@ def test_a_log_that_is_far_ahead_refuses_nobody_for_it(what):
 
 def test_an_answer_lost_while_the_log_jumps_ahead_is_not_carried_out_twice():
     for seed in range(10):
-        world = elected(seed=seed, options=Options(session_millis=2_000))
+        world = elected(seed=seed, options=ReplicaOptions(session_millis=2_000))
         client = world.client("c")
         ticket = client.submit({b"k": b"v"})
 
         def answers(message):
-            return isinstance(message, Answer) and message.to == "c"
+            return isinstance(message, WriteReply) and message.to == "c"
 
-        while len(world.trace.of(Applied)) < 3:
+        while len(world.trace.of(TransactionApplied)) < 3:
             world.drop(answers)
             world.step()
         world.drop(answers)
@@ -168,7 +168,7 @@ def test_an_answer_lost_while_the_log_jumps_ahead_is_not_carried_out_twice():
         assert "c" in gone
         assert ticket.stage is Stage.UNKNOWN
         put(world, "c", b"anew")
-        done = [s.event.txn for s in world.trace.of(Applied, who=world.leader())]
+        done = [s.event.txn for s in world.trace.of(TransactionApplied, who=world.leader())]
         assert done.count(str(ticket.txn)) == 1
         assert len(done) == len(set(done))
 
@@ -196,7 +196,7 @@ def test_no_clock_drags_log_time_past_the_members_clocks_by_more_than_is_allowed
 def test_whatever_one_clock_does_every_put_is_applied_within_the_bound(seed):
     """One clock at a time goes wrong, anybody's: at once, step by step, or to and fro."""
     random = Random(f"clocks/{seed}")
-    world = elected(seed=seed, options=Options(session_millis=random.choice((2_000, HOUR))))
+    world = elected(seed=seed, options=ReplicaOptions(session_millis=random.choice((2_000, HOUR))))
     clients = ("a", "b", "c")
     for name in clients:
         put(world, name)
@@ -231,7 +231,7 @@ def test_whatever_one_clock_does_every_put_is_applied_within_the_bound(seed):
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_all_clocks_did_together_is_over_once_they_are_right(seed):
     random = Random(f"all clocks/{seed}")
-    world = elected(seed=seed, options=Options(session_millis=random.choice((2_000, HOUR))))
+    world = elected(seed=seed, options=ReplicaOptions(session_millis=random.choice((2_000, HOUR))))
     clients = ("a", "b", "c", "d")
     for _ in range(6):
         for _ in range(8):
@@ -264,13 +264,13 @@ def test_a_client_far_ahead_is_refused_and_stamps_its_write_anew():
     assert refusals(world) == 1
     assert ticket.attempts <= 3
     names = ", ".join(MEMBERS)
-    assert ticket.put_off.startswith(tuple(f"{ticket.txn} was stamped {n}" for n in (59, 60)))
-    assert ticket.put_off.endswith(f"of the clocks of {names}, and 500 at most are allowed")
+    assert ticket.overloaded_reason.startswith(tuple(f"{ticket.txn} was stamped {n}" for n in (59, 60)))
+    assert ticket.overloaded_reason.endswith(f"of the clocks of {names}, and 500 at most are allowed")
     assert abs(clock.unpack(ticket.timestamp)[0] - world.millis()) < 20
     world.settle()
     log = world.replicas["n1"].raft.log.slice(1)
     stored = [e.record for e in log if e.record.txn == ticket.txn]
-    assert stored == list(ticket.transaction.stamped(ticket.timestamp).records)
+    assert stored == list(ticket.transaction.with_timestamp(ticket.timestamp).records)
 
 
 def test_while_a_copy_may_be_anywhere_a_write_keeps_its_stamp():
@@ -298,7 +298,7 @@ def test_a_refusal_that_offers_no_stamp_ends_a_write():
     client = world.client("c")
     put(world, "c")  # it is registered
     ticket = client.submit({b"k": b"v"})
-    client.receive(Refusal("n1", "c", ticket.txn, 1, 0, "never"))
+    client.receive(Rejected("n1", "c", ticket.txn, 1, 0, "never"))
     assert (ticket.stage, ticket.reason) == (Stage.ABORTED, "never")
 
 
@@ -306,9 +306,9 @@ def test_a_refusal_that_offers_no_stamp_ends_a_write():
 
 
 def skew(millis=1_000, **heard):
-    found = Skew("n1", lambda: millis, allowed=500, patience=15)
+    found = ClusterClock("n1", lambda: millis, allowed=500, patience=15)
     for name, reading in heard.items():
-        found.hear(name, reading)
+        found.note_reading(name, reading)
     return found
 
 
@@ -332,7 +332,7 @@ def test_a_reading_is_forgotten_after_an_election_timeout():
     found = skew(n2=9_000, n3=9_000)
     for _ in range(15):
         found.tick()
-    found.hear("n2", 8_000)
+    found.note_reading("n2", 8_000)
     assert found.readings(MEMBERS) == {"n1": 1_000, "n2": 8_000, "n3": 9_000}
     found.tick()
     assert found.readings(MEMBERS) == {"n1": 1_000, "n2": 8_000}
@@ -345,9 +345,9 @@ def test_the_limit_is_the_later_of_log_time_and_cluster_time():
         clock.pack(1_501), log, MEMBERS
     )
     log = clock.pack(70_000, 7)
-    assert not found.too_far(log + COUNTS, log, MEMBERS)
-    assert found.too_far(log + COUNTS + 1, log, MEMBERS)
-    assert not Skew("n1", None, allowed=0, patience=1).too_far(clock.pack(HOUR), 0, MEMBERS)
+    assert not found.too_far(log + MAX_COUNTS_AHEAD, log, MEMBERS)
+    assert found.too_far(log + MAX_COUNTS_AHEAD + 1, log, MEMBERS)
+    assert not ClusterClock("n1", None, allowed=0, patience=1).too_far(clock.pack(HOUR), 0, MEMBERS)
 
 
 def test_a_reading_that_nobody_sound_would_send_is_ignored():
@@ -356,8 +356,8 @@ def test_a_reading_that_nobody_sound_would_send_is_ignored():
     replica, before = world.replicas[leader], dict(world.replicas[leader].skew.heard)
     sender = next(name for name in world.members if name != leader)
     for wall in (-1, 1.5, "noon", 2**63, True, None):
-        reply = AppendEntriesReply(sender, leader, replica.raft.term, True, 0, wall=wall)
+        reply = AppendEntriesReply(sender, leader, replica.raft.term, True, 0, wall_millis=wall)
         replica.receive(reply)
-        assert world.trace.of(Refused)[-1].event.why.startswith("wall should be a whole number")
-    replica.receive(AppendEntriesReply("n9", leader, 1, True, 0, cluster="other", wall=7))
+        assert world.trace.of(MessageRejected)[-1].event.why.startswith("wall_millis should be a whole number")
+    replica.receive(AppendEntriesReply("n9", leader, 1, True, 0, cluster="other", wall_millis=7))
     assert replica.skew.heard == before

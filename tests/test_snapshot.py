@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from kvraft.disk import frame
 from kvraft.disk.identity import claim
 from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, Damage, Foreign, KvraftError, Stopped
-from kvraft.events import Installed, TableWritten
+from kvraft.errors import BadInput, Corruption, ForeignFile, KvraftError, Stopped
+from kvraft.events import SnapshotInstalled, TableWritten
 from kvraft.log_and_tree import check_disk
 from kvraft.lsm import snapshot
 from kvraft.lsm.manifest import load
-from kvraft.lsm.snapshot import STREAM, InMemory, unpack
+from kvraft.lsm.snapshot import STREAM, InMemorySource, unpack_snapshot
 from kvraft.lsm.tree import Tree
 from kvraft.record import ORIGIN, Entry, HardState, Kind, Position, Record, TxnId, Version
 from kvraft.sim.disk import PowerCut, SimDisk
@@ -94,7 +94,7 @@ class Member:
 
     def slices(self, number):
         for _ in range(number):
-            if self.tree.waiting:
+            if self.tree.immutable_memtables:
                 self.tree.work()
 
     def flush(self):
@@ -117,7 +117,7 @@ class Member:
         self.tree.install(data)
         mine, theirs = self.tree, sender.tree
         assert mine.applied == mine.flushed == flushed
-        assert (mine.waiting, mine.memtable_rows) == (0, 0)
+        assert (mine.immutable_memtables, mine.memtable_rows) == (0, 0)
         assert load(self.disk, self.owner).installed
         assert [replace(t, number=0) for t in mine.tables] == [
             replace(t, number=0) for t in theirs.tables
@@ -191,13 +191,13 @@ def test_members_that_flush_and_send_and_install_and_reopen_all_say_what_the_log
         check(member.tree, member.disk, log)
     for member in members:
         member.apply(log, len(log))
-        while member.tree.waiting or member.tree.applied != member.tree.flushed:
+        while member.tree.immutable_memtables or member.tree.applied != member.tree.flushed:
             member.tree.freeze()
             member.flush()
         member.reopen()
         check(member.tree, member.disk, log)
         assert member.tree.applied == log[-1][1]
-        assert not load(member.disk, member.owner).installed or member.tree.waiting == 0
+        assert not load(member.disk, member.owner).installed or member.tree.immutable_memtables == 0
 
 
 # ── the stream ──────────────────────────────────────────────────────────────────────────────────
@@ -282,13 +282,13 @@ def test_a_snapshot_whose_tables_went_says_so():
     found = damaged.snapshot()
     name = f"{damaged.tables[0].number:06d}.sst"
     disk.truncate(name, disk.size(name) - 1)
-    with pytest.raises(Damage, match=f"{name}, offset 0: .* bytes here where .* were written"):
+    with pytest.raises(Corruption, match=f"{name}, offset 0: .* bytes here where .* were written"):
         found.read(0, found.size)
 
 
 def test_the_format_is_the_same_for_ever():
     data = stream(sender())
-    head = frame.decode(data, 0, seed=frame.seed_of("kvraft snapshot"))
+    head = frame.decode(data, 0, seed=frame.checksum_seed("kvraft snapshot"))
     says = json.loads(head.payload)
     assert (head.kind, list(says)) == (
         1,
@@ -328,7 +328,7 @@ def test_a_flip_or_a_cut_of_any_byte_of_a_stream_is_found_and_nothing_is_touched
     for at in range(len(data)):
         wrong += [data[:at] + bytes((data[at] ^ mask,)) + data[at + 1 :] for mask in (1, 0x80)]
     for each in wrong:
-        with pytest.raises(Damage) as found:
+        with pytest.raises(Corruption) as found:
             tree.install(each)
         assert found.value.file == STREAM
         assert 0 <= found.value.offset <= len(each)
@@ -345,25 +345,25 @@ def test_damage_in_a_stream_is_said_to_be_in_the_part_that_it_is_in():
         at -= table.size
         for offset in (at, at + table.size - 1):
             flipped = data[:offset] + bytes((data[offset] ^ 1,)) + data[offset + 1 :]
-            with pytest.raises(Damage, match=f"{STREAM}, offset {at}: table {table.number} does"):
-                unpack(InMemory(flipped), "c/n2")
+            with pytest.raises(Corruption, match=f"{STREAM}, offset {at}: table {table.number} does"):
+                unpack_snapshot(InMemorySource(flipped), "c/n2")
 
 
 def test_streams_of_other_clusters_and_formats_are_foreign(monkeypatch):
     data = stream(sender())
     disk, tree = receiver()
     operations = disk.operations
-    with pytest.raises(Foreign, match="a snapshot of 'd/n1' is not for 'c/n2'"):
+    with pytest.raises(ForeignFile, match="a snapshot of 'd/n1' is not for 'c/n2'"):
         tree.install(stream(sender(owner="d/n1")))
     monkeypatch.setattr(snapshot, "FORMAT", 3)
-    with pytest.raises(Foreign, match=r"a snapshot has format 2; .* reads format 3: the members"):
+    with pytest.raises(ForeignFile, match=r"a snapshot has format 2; .* reads format 3: the members"):
         tree.install(data)
     assert disk.operations == operations
 
 
 def with_header(data, change):
     """Return a stream with another header, whose checksum is sound."""
-    seed = frame.seed_of("kvraft snapshot")
+    seed = frame.checksum_seed("kvraft snapshot")
     head = frame.decode(data, 0, seed=seed)
     says = json.loads(head.payload)
     change(says)
@@ -406,10 +406,10 @@ def test_a_header_of_nonsense_with_a_sound_checksum_never_makes_half_a_tree(fiel
 
 
 def test_frames_that_are_no_header_are_damage():
-    seed = frame.seed_of("kvraft snapshot")
+    seed = frame.checksum_seed("kvraft snapshot")
     for kind, payload in ((2, b"{}"), (1, b"[]"), (1, b"\xff"), (1, b"7"), (1, b"{}")):
-        with pytest.raises(Damage, match="the header of a snapshot makes no sense"):
-            unpack(InMemory(frame.encode(kind, payload, synced=0, seed=seed)), "c/n2")
+        with pytest.raises(Corruption, match="the header of a snapshot makes no sense"):
+            unpack_snapshot(InMemorySource(frame.encode(kind, payload, synced=0, seed=seed)), "c/n2")
 
 
 # ── installing ──────────────────────────────────────────────────────────────────────────────────
@@ -427,9 +427,9 @@ def test_an_install_over_memtables_and_a_flush_under_way_leaves_nothing_of_them(
     numbers = tuple(table.number for table in tree.tables)
     assert min(numbers) > max(old)
     assert list(numbers) == sorted(numbers, reverse=True)
-    assert [type(event) for event in events[:4]] == [TableWritten] * 3 + [Installed]
+    assert [type(event) for event in events[:4]] == [TableWritten] * 3 + [SnapshotInstalled]
     assert [event.table for event in events[:3]] == sorted(numbers)
-    assert events[3] == Installed(9, numbers)
+    assert events[3] == SnapshotInstalled(9, numbers)
     # Scans that were open go on with what there was, and hold on to its files until they end.
     assert set(sst(disk)) == {f"{number:06d}.sst" for number in (*old, *numbers)}
     assert list(scan) == [(b"%d" % at, b"old") for at in (1, 2, 3, 4)]
@@ -479,7 +479,7 @@ def test_a_file_in_the_place_of_an_installed_table_is_found():
     disk.rename(first, "aside")
     disk.rename(second, first)
     disk.rename("aside", second)
-    with pytest.raises(Damage, match="not the table that the manifest means"):
+    with pytest.raises(Corruption, match="not the table that the manifest means"):
         Tree.open(disk, owner="c/n2")
 
 
@@ -534,7 +534,7 @@ def test_a_disk_error_at_any_step_of_an_install_stops_writing_but_not_reading():
         check(again, disk, LOG)
     assert len(outcomes) == 2
     disk, tree = begin()
-    disk.rotten = f"{tree._tables._manifest.take_number() + 1:06d}.sst"
+    disk.rotten = f"{tree._tables._manifest.new_file_number() + 1:06d}.sst"
     why = f"not what was just written .{disk.rotten}, offset 0: the table does not match"
     with pytest.raises(OSError, match=why):
         tree.install(data)
@@ -667,7 +667,7 @@ def test_a_log_that_ends_before_the_tables_is_a_loss_unless_a_snapshot_was_insta
     assert load(disk, OWNER).flushed == lost
     [name] = [name for name in disk.names() if name.endswith(".wal")]
     disk.truncate(name, disk.size(name) - 1)
-    with pytest.raises(Damage, match="the log ends at index"):
+    with pytest.raises(Corruption, match="the log ends at index"):
         check_disk(disk, OWNER)
 
 
@@ -685,5 +685,5 @@ def test_verify_knows_an_installed_snapshot_and_a_reset_that_is_yet_to_come():
     assert len(lines) == 4
     name = f"{tree.tables[1].number:06d}.sst"
     disk.corrupt(name, 7)
-    with pytest.raises(Damage, match=name):
+    with pytest.raises(Corruption, match=name):
         verify.verify_disk(disk, OWNER)

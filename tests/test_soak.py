@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.check.properties import Violation
-from kvraft.check.sweep.soak import SMALL, Soak, Tally, points
+from kvraft.check.sweep.soak import SMALL, Soak, CountingTrace, points
 from kvraft.check.sweep.usage import DISK, MEMORY, held, trend
 from kvraft.cli.cli import main
 from kvraft.errors import BadInput
@@ -156,7 +156,7 @@ def test_the_same_seed_gives_the_same_samples_in_any_process(tmp_path):
 
 def test_counting_events_changes_nothing_about_what_happens():
     kept, counted = World(seed=5), World(seed=5)
-    counted.trace = tally = Tally(counted.trace)
+    counted.trace = tally = CountingTrace(counted.trace)
     for world in (kept, counted):
         world.client("c").put(b"k", b"v")
         world.crash(world.leader())

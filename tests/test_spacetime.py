@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, KvraftError
-from kvraft.events import Crashed, Delivered, Lost, Sent, Started, Trace
-from kvraft.raft.interface import Options
+from kvraft.events import MemberCrashed, MessageDelivered, MessageLost, MessageSent, MemberStarted, Trace
+from kvraft.raft.interface import RaftOptions
 from kvraft.sim import World
 from kvraft.sim.cluster import Cluster
 from kvraft.viz.panels import spacetime
@@ -20,7 +20,7 @@ STORY = re.compile(r"message (\d+), (\S+) to (\S+), (lost|delivered|on its way):
 
 def played(moves):
     """A cluster that went through ``moves``, numbers that choose what happens next."""
-    cluster = Cluster(3, options=Options(pre_vote=False, check_quorum=False))
+    cluster = Cluster(3, options=RaftOptions(pre_vote=False, check_quorum=False))
     deeds = [
         lambda n: cluster.timeout(n),
         lambda n: cluster.propose(n, "k"),
@@ -67,15 +67,15 @@ def test_every_message_of_the_window_is_drawn_once_with_its_fate(moves, data):
     trace = played([0, 6, 7, 8, 6, *moves])
     first = data.draw(st.integers(0, len(trace) - 1))
     last = data.draw(st.integers(first, len(trace) - 1))
-    sent = {s.event.id: (n, s) for n, s in enumerate(trace) if isinstance(s.event, Sent)}
+    sent = {s.event.id: (n, s) for n, s in enumerate(trace) if isinstance(s.event, MessageSent)}
     ends = {
-        s.event.id: (n, s) for n, s in enumerate(trace) if isinstance(s.event, Delivered | Lost)
+        s.event.id: (n, s) for n, s in enumerate(trace) if isinstance(s.event, MessageDelivered | MessageLost)
     }
     expected = {}
     for number, (start, (_, who, event)) in sent.items():
         end, step = ends.get(number, (len(trace), None))
         if start <= last and end >= first:
-            lost = end <= last and isinstance(step.event, Lost)
+            lost = end <= last and isinstance(step.event, MessageLost)
             fate = "lost" if lost else "delivered" if end <= last else "on its way"
             expected[number] = (who, event.to, fate, event.kind)
     svg = spacetime(trace, first, last)
@@ -107,8 +107,8 @@ def test_a_lane_is_dotted_just_while_its_member_is_down(moves, data):
         for number, (_, who, event) in enumerate(trace):
             if number == first:
                 states.append(down)
-            if who == name and isinstance(event, Crashed | Started):
-                now = isinstance(event, Crashed)
+            if who == name and isinstance(event, MemberCrashed | MemberStarted):
+                now = isinstance(event, MemberCrashed)
                 if number >= first and now is not down:
                     states.append(now)
                 down = now
@@ -121,7 +121,7 @@ def test_a_lane_is_dotted_just_while_its_member_is_down(moves, data):
 
 
 def test_it_tells_what_members_do_and_in_which_order():
-    cluster = Cluster(3, options=Options(pre_vote=False, check_quorum=False))
+    cluster = Cluster(3, options=RaftOptions(pre_vote=False, check_quorum=False))
     cluster.timeout("n1")
     cluster.settle()
     begin = len(cluster.trace)
@@ -168,7 +168,7 @@ def test_steps_that_are_not_there_are_refused_in_words():
 
 def test_what_leaves_before_the_disk_is_written_is_drawn_so():
     """A leader writes while its append travels; a follower answers after it wrote."""
-    cluster = Cluster(3, options=Options(pre_vote=False, check_quorum=False))
+    cluster = Cluster(3, options=RaftOptions(pre_vote=False, check_quorum=False))
     cluster.timeout("n1")
     cluster.settle()
     begin = len(cluster.trace)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.bloom import Bloom, Builder
+from kvraft.bloom import BloomFilter, BloomFilterBuilder
 from kvraft.disk.filenames import table_name, table_number
-from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.errors import BadInput, Corruption, ForeignFile
 from kvraft.record import Version
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sstable import format as table_format
@@ -22,7 +22,7 @@ from kvraft.sstable.block import Block
 from kvraft.sstable.cache import BlockCache
 from kvraft.sstable.format import MAGIC, is_table
 from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import Format, Summary, TableWriter, check_table
+from kvraft.sstable.writer import TableFormat, PropertiesCollector, TableWriter, check_table
 from tests.storage import holds, in_order, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=100)
@@ -59,7 +59,7 @@ def write(disk, versions, number=1, owner="me", ranges=(), **form):
 
 
 def write_rows(disk, rows, number=1, owner="me", ranges=(), **form):
-    writer = TableWriter(disk, number, owner, Format(**form))
+    writer = TableWriter(disk, number, owner, TableFormat(**form))
     for at in range(0, len(rows), 7):
         writer.add(rows[at : at + 7])
     return finish(writer.finish(list(ranges)))
@@ -94,7 +94,7 @@ def test_a_table_reads_like_the_rows_it_was_written_from(rows, block_bytes, star
     assert info.rows == info.keys == len(rows)
     assert table.plain == (not info.tombstones)
     assert info.tombstones == sum(version.value is None for version in rows.values())
-    assert Table.open(disk, 1).info == info
+    assert Table.open(disk, 1).metadata == info
 
 
 def test_the_format_is_the_same_for_ever():
@@ -111,7 +111,7 @@ def test_the_format_is_the_same_for_ever():
     filter_at, ranges_at, properties_at, index_at, footer_at = bounds
     assert filter_at == len(block) + 4
     assert ranges_at == properties_at
-    assert data[filter_at : ranges_at - 5] == Bloom.build(sorted(SMALL)).to_bytes()
+    assert data[filter_at : ranges_at - 5] == BloomFilter.build(sorted(SMALL)).to_bytes()
     index = data[index_at : footer_at - 5]
     assert index == struct.pack("<I2I2Q", 1, 28, 30, 0, filter_at) + b"ab"
     trailer = data[footer_at - 4 : footer_at]
@@ -137,7 +137,7 @@ def test_values_of_any_size():
 
 def test_a_block_is_written_as_soon_as_it_is_full():
     disk = SimDisk()
-    writer = TableWriter(disk, 1, "me", Format(block_bytes=500))
+    writer = TableWriter(disk, 1, "me", TableFormat(block_bytes=500))
     sizes = []
     for at in range(100):
         writer.add([(b"%03d" % at, at, bytes(100))])
@@ -191,7 +191,7 @@ def test_a_power_cut_at_any_step_leaves_the_table_or_none():
                 table = Table.open(disk, 1)
                 check_table(table)
                 assert scan(table) == rows_of(rows)
-            except Damage:
+            except Corruption:
                 assert not done
             assert done == (step == steps + 1)
 
@@ -215,7 +215,7 @@ def test_a_flip_of_any_byte_is_found(block_bytes):
     for offset in range(disk.size("000001.sst")):
         for mask in (0x01, 0x80, 0xFF):
             disk.corrupt("000001.sst", offset, mask)
-            with pytest.raises(Damage) as found:
+            with pytest.raises(Corruption) as found:
                 read_all(disk, SMALL)
             assert found.value.file == "000001.sst"
             assert found.value.offset <= offset
@@ -235,7 +235,7 @@ def test_a_cut_at_any_byte_is_found_and_so_is_anything_behind_the_end():
     write(disk, SMALL, block_bytes=1)
     data = disk.read("000001.sst")
     for other in [*(data[:at] for at in range(len(data))), data + b"\0", data + data]:
-        with pytest.raises(Damage):
+        with pytest.raises(Corruption):
             read_all(rewritten(other), SMALL)
 
 
@@ -247,7 +247,7 @@ def test_a_block_in_the_place_of_another_is_found():
     first, second, rest = data[:size], data[size : 2 * size], data[2 * size :]
     assert Table.open(rewritten(first + second + rest), 1).get(b"b") == (b"b", 2, b"2")
     for swapped in (second + first + rest, first + first + rest):
-        with pytest.raises(Damage, match="checksum"):
+        with pytest.raises(Corruption, match="checksum"):
             check_table(Table.open(rewritten(swapped), 1))
 
 
@@ -258,12 +258,12 @@ def test_opening_reads_no_data_and_a_damaged_block_spares_the_others():
     table = Table.open(disk, 1)
     assert table.get(b"ab") == (b"ab", *SMALL[b"ab"])
     assert scan(table, b"a") == rows_of(SMALL)[1:]
-    with pytest.raises(Damage, match=r"000001\.sst, offset 0: a block does not match its checksum"):
+    with pytest.raises(Corruption, match=r"000001\.sst, offset 0: a block does not match its checksum"):
         table.get(b"")
 
 
 def test_a_missing_table_is_damage():
-    with pytest.raises(Damage, match=r"000007\.sst, offset 0: the table is missing"):
+    with pytest.raises(Corruption, match=r"000007\.sst, offset 0: the table is missing"):
         Table.open(SimDisk(), 7)
 
 
@@ -279,7 +279,7 @@ def test_another_table_than_the_manifest_means_is_damage(owner, value):
         Table.open(other, info)
         return
     assert replace(swapped, digest=0, size=0) == replace(info, digest=0, size=0)
-    with pytest.raises(Damage, match="not the table that the manifest means"):
+    with pytest.raises(Corruption, match="not the table that the manifest means"):
         Table.open(other, info)
 
 
@@ -290,8 +290,8 @@ def test_a_table_is_the_same_under_any_number():
     table = Table.open(moved, replace(info, number=27))
     check_table(table)
     assert scan(table) == rows_of(SMALL)
-    assert Table.open(moved, 27).info == table.info
-    with pytest.raises(Damage, match="not what the manifest says of it"):
+    assert Table.open(moved, 27).metadata == table.metadata
+    with pytest.raises(Corruption, match="not what the manifest says of it"):
         Table.open(moved, replace(info, number=27, rows=4))
 
 
@@ -305,7 +305,7 @@ def test_a_block_of_another_table_in_its_place_is_found():
     table = Table.open(rewritten(mixed), info)
     assert table.get(b"ab") == (b"ab", 3, b"THREE")
     for check in (lambda: check_table(table), table.verify_bytes):
-        with pytest.raises(Damage, match="the table does not match its digest"):
+        with pytest.raises(Corruption, match="the table does not match its digest"):
             check()
 
 
@@ -331,12 +331,12 @@ def test_foreign_tables_are_told_from_damaged_ones():
     footer = bytearray(data[-64:])
     footer[48] = 1
     footer[52:56] = struct.pack("<I", zlib.crc32(footer[:52]))
-    with pytest.raises(Foreign, match=r"000001\.sst has format 1; .*dump it"):
+    with pytest.raises(ForeignFile, match=r"000001\.sst has format 1; .*dump it"):
         Table.open(rewritten(data[:-64] + footer), 1)
     codec = len(Block.encode(rows_of(SMALL)))
     block = data[:codec] + b"\x03"
     block += struct.pack("<I", zlib.crc32(block))
-    with pytest.raises(Foreign, match="there is no codec number 3"):
+    with pytest.raises(ForeignFile, match="there is no codec number 3"):
         Table.open(rewritten(block + data[len(block) :]), 1).get(b"")
 
 
@@ -377,12 +377,12 @@ def test_verify_finds_what_no_checksum_can(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, wrong)
             write(disk, rows, block_bytes=70)
-        with pytest.raises(Damage, match=says):
+        with pytest.raises(Corruption, match=says):
             check_table(Table.open(disk, 1))
 
-    add, encode, index = Builder.add, Block.encode, table_format.encode_index
-    properties = Summary.properties
-    planted(Builder, "add", lambda self, keys: add(self, keys[1:]), "not in the filter")
+    add, encode, index = BloomFilterBuilder.add, Block.encode, table_format.encode_index
+    properties = PropertiesCollector.properties
+    planted(BloomFilterBuilder, "add", lambda self, keys: add(self, keys[1:]), "not in the filter")
     planted(Block, "encode", lambda rows: encode(rows[::-1]), "must ascend")
     planted(
         tablewriter,
@@ -403,7 +403,7 @@ def test_verify_finds_what_no_checksum_can(monkeypatch):
         "the index does not cover the data blocks",
     )
     planted(
-        Summary,
+        PropertiesCollector,
         "properties",
         lambda self, *args: properties(self, *args) | {"tombstones": 1},
         "the properties do not describe the rows",
@@ -459,7 +459,7 @@ def test_any_versions_and_range_deletes_are_read_back_at_any_time(
             there = [row for row in rows if row[0] == key and row[1] <= at]
             assert table.get(key, at) == (there[-1] if there else None)
             deleted = [t for a, t, b in ranges if holds(a, b, key) and t <= at]
-            found = -1 if table.ranges is None else table.ranges.newest(key, at)
+            found = -1 if table.range_tombstones is None else table.range_tombstones.newest(key, at)
             assert found == max(deleted, default=-1)
         covered = any(row[0] == key for row in rows)
         covered = covered or any(holds(a, b, key) for a, _, b in ranges)
@@ -504,16 +504,16 @@ def test_range_deletes_are_part_of_a_table_and_of_its_span(versions, stop):
     info = write(disk, versions, ranges=ranges)
     table = Table.open(disk, info)
     check_table(table)
-    assert table.ranges.rows() == ranges
+    assert table.range_tombstones.rows() == ranges
     assert (info.start, info.stop) == (min([b"b", *versions]), stop)
     assert (info.ranges, info.rows, table.blocks) == (3, len(versions), len(versions) and 1)
     assert info.min_timestamp == min([4, *(version.timestamp for version in versions.values())])
-    assert table.ranges.newest(b"c") == 7
+    assert table.range_tombstones.newest(b"c") == 7
     assert info.covers(b"bb")
     assert info.covers(b"zz") == (stop == b"")
     for offset in range(disk.size("000001.sst")):
         disk.corrupt("000001.sst", offset)
-        with pytest.raises(Damage):
+        with pytest.raises(Corruption):
             check_table(Table.open(disk, 1))
         disk.corrupt("000001.sst", offset)
 
@@ -531,7 +531,7 @@ def test_a_codec_makes_a_table_smaller_and_changes_nothing_else(codec, library):
     assert scan(table) == rows_of(rows)
     for offset in range(0, info.size, 7):
         packed.corrupt("000001.sst", offset)
-        with pytest.raises(Damage):
+        with pytest.raises(Corruption):
             check_table(Table.open(packed, 1))
         packed.corrupt("000001.sst", offset)
     assert table.properties["codec"] == codec
@@ -547,7 +547,7 @@ def test_a_table_without_a_filter_is_asked_every_time():
     check_table(table)
     assert get(table, b"a") == (b"a", *SMALL[b"a"])
     assert get(table, b"aa") is None
-    assert (table.counts.tables_asked, table.counts.filter_wrong) == (2, 1)
+    assert (table.counts.tables_probed, table.counts.filter_false_positives) == (2, 1)
 
 
 def test_what_reading_costs_is_counted_and_the_cache_spares_it():
@@ -560,7 +560,7 @@ def test_what_reading_costs_is_counted_and_the_cache_spares_it():
         assert table.get(b"050") == (b"050", *rows[b"050"])
     assert table.get(b"nowhere") is None
     counts = table.counts
-    assert (counts.tables_asked, counts.filter_denied, counts.blocks_read) == (3, 1, 1)
+    assert (counts.tables_probed, counts.filter_negatives, counts.blocks_read) == (3, 1, 1)
     assert (cache.hits, cache.misses) == (1, 1)
     assert len(list(table.load_chunks())) == table.blocks
     assert (counts.blocks_read, len(cache)) == (1 + table.blocks, 1)

@@ -6,19 +6,19 @@ from dataclasses import asdict, fields
 import pytest
 
 from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.stats import Counts, Stats
+from kvraft.lsm.stats import TreeCounters, Stats
 from kvraft.lsm.tree import Tree
 from kvraft.sim.disk import SimDisk
 
 
 def stats(live_bytes=None, **counted):
     return Stats(
-        Counts(**counted),
+        TreeCounters(**counted),
         tables=(1, 2),
         table_bytes=(300, 700),
         rows=9,
         memtable_bytes=0,
-        waiting=0,
+        immutable_memtables=0,
         cache_bytes=0,
         cache_hits=3,
         cache_misses=1,
@@ -55,7 +55,7 @@ def test_nothing_done_is_nothing_divided():
 def test_all_of_it_is_in_the_json():
     found = stats(bytes_put=10, bytes_flushed=20, live_bytes=100)
     whole = json.loads(json.dumps(found.to_dict()))
-    for field in [*fields(Counts), *fields(Stats)]:
+    for field in [*fields(TreeCounters), *fields(Stats)]:
         assert field.name == "counts" or field.name in whole
     assert "counts" not in whole
     assert (whole["bytes_put"], whole["tables"], whole["rows"]) == (10, [1, 2], 9)
@@ -100,7 +100,7 @@ def test_reads_are_counted_by_what_they_cost(tree):
     begin = tree.stats().counts
     assert tree.get(b"100") == tree.get(b"100") == b"x" * 20
     counts = tree.stats().counts
-    assert (counts.gets - begin.gets, counts.tables_asked - begin.tables_asked) == (2, 2)
+    assert (counts.gets - begin.gets, counts.tables_probed - begin.tables_probed) == (2, 2)
     assert counts.blocks_read - begin.blocks_read == 1  # the second time it is in the cache
     assert (tree.stats().cache_hits, tree.stats().cache_misses) == (1, 1)
     assert tree.stats().cache_bytes > 200
@@ -108,8 +108,8 @@ def test_reads_are_counted_by_what_they_cost(tree):
         assert tree.get(b"%03d" % (2 * at + 1)) is None
     after = tree.stats().counts
     denied, wrong = (
-        after.filter_denied - begin.filter_denied,
-        after.filter_wrong - begin.filter_wrong,
+        after.filter_negatives - begin.filter_negatives,
+        after.filter_false_positives - begin.filter_false_positives,
     )
     assert denied + wrong == 99  # the last one is behind all there is: no table is asked
     assert denied > 90
@@ -128,9 +128,9 @@ def test_a_filter_that_passes_much_costs_blocks_looked_at_in_vain(bits_per_key):
     for at in range(99):
         assert tree.get(b"%03d" % (2 * at + 1)) is None
     now = tree.stats().counts
-    wrong = now.filter_wrong - before.filter_wrong
+    wrong = now.filter_false_positives - before.filter_false_positives
     assert now.blocks_read - before.blocks_read == wrong
-    assert now.filter_denied + wrong == 99
+    assert now.filter_negatives + wrong == 99
     assert wrong == 99 if bits_per_key == 0 else 30 < wrong < 90
     assert tree.stats().filter_hit_rate == (99 - wrong) / 99
 
@@ -147,7 +147,7 @@ def test_counters_never_fall_and_a_statistic_stays_as_it_was(tree):
         if round_ % 2:
             tree.compact()
         now = tree.stats()
-        for field in fields(Counts):
+        for field in fields(TreeCounters):
             assert getattr(now.counts, field.name) >= getattr(before.counts, field.name)
         before = now
     assert asdict(tree.stats()) != frozen

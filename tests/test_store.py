@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from kvraft import store as module
-from kvraft.errors import BadInput, Damage, Foreign, Locked, Stopped
+from kvraft.errors import BadInput, Corruption, ForeignFile, Locked, Stopped
 from kvraft.lsm.batch import WriteBatch
 from kvraft.lsm.compaction import Levelled, Tiered
 from kvraft.lsm.options import TreeOptions
@@ -162,7 +162,7 @@ def test_a_log_that_lost_what_tables_hold_is_refused():
     store.close()
     for name in [name for name in disk.names() if name.endswith(".wal")]:
         disk.remove(name)
-    with pytest.raises(Damage, match="the log that belongs to it is gone"):
+    with pytest.raises(Corruption, match="the log that belongs to it is gone"):
         Store.open(disk)
 
 
@@ -204,12 +204,12 @@ def test_directories_of_others_are_refused(tmp_path):
         store.put(b"a", b"1")
         with pytest.raises(Locked):
             Store.open(tmp_path / "one")
-    with pytest.raises(Foreign):
+    with pytest.raises(ForeignFile):
         Store.open(tmp_path / "one", owner="another")
     with Tree.open(tmp_path / "tree", owner=OWNER) as tree:
         tree.put(b"a", b"1")
         tree.flush()
-    with pytest.raises(Damage, match="the log that belongs to it is gone"):
+    with pytest.raises(Corruption, match="the log that belongs to it is gone"):
         Store.open(tmp_path / "tree")
     with Store.open(tmp_path / "one") as store:
         assert store.get(b"a") == b"1"
@@ -286,7 +286,7 @@ def test_a_range_that_is_deleted_again_and_again_costs_no_more_each_time():
     for _ in range(300):
         store.delete_range(b"a", b"m")
         store.delete_range(b"f", b"z")
-    assert len(store._memtables.active.ranges.rows()) == 3
+    assert len(store._memtables.active.range_tombstones.rows()) == 3
     with store.view() as view:
         store.put(b"g", b"1")
         store.delete_range(b"f", b"z")

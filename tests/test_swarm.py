@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
-from kvraft.check.bugs.registry import planted
+from kvraft.check.bugs.registry import find_bug
 from kvraft.check.bugs.storage import STORAGE_BUGS
 from kvraft.check.properties import Violation
 from kvraft.check.sweep.clients import ACCOUNTS, LARGE, check_rows
-from kvraft.check.sweep.swarm import REACHED, Result, SwarmRun, run_seed, summary
+from kvraft.check.sweep.swarm import REACHED, SwarmResult, SwarmRun, run_seed, summary
 from kvraft.cli.cli import main
 from kvraft.errors import BadInput
 from kvraft.events import Trace
@@ -70,7 +70,7 @@ def test_the_same_seed_is_the_same_run():
 @pytest.mark.parametrize("name", STORAGE_BUGS)
 def test_a_planted_bug_is_found(name):
     """Within a few runs; and it is what was planted that is found, not the harness that breaks."""
-    runs = (run_seed(seed, replica=planted(name).replica, acts=80) for seed in range(10, 32))
+    runs = (run_seed(seed, replica=find_bug(name).replica, acts=80) for seed in range(10, 32))
     found = next((run.found for run in runs if run.found), None)
     assert found is not None
     assert found.startswith(("Violation: ", "Damage: ")), found
@@ -92,7 +92,7 @@ def test_what_needs_no_model_is_found_in_rows():
 
 
 def test_what_was_found_is_told_with_what_shows_it_again():
-    sound, sick = Result(1, None, Counter(crashes=2)), Result(2, "what", Counter(crashes=3))
+    sound, sick = SwarmResult(1, None, Counter(crashes=2)), SwarmResult(2, "what", Counter(crashes=3))
     lines = list(summary([sound, sick, sound]))
     assert lines[0] == "seed 2: what\n    see it again: kvraft swarm --seeds 2"
     assert lines[1] == "3 runs, 1 with a finding"
@@ -105,15 +105,15 @@ def test_what_was_found_is_told_with_what_shows_it_again():
 
 def test_a_long_range_that_never_reaches_something_is_told():
     full = Counter(dict.fromkeys(REACHED, 1))
-    lines = list(summary([Result(1, None, full)] + [Result(2, None, Counter())] * 99))
+    lines = list(summary([SwarmResult(1, None, full)] + [SwarmResult(2, None, Counter())] * 99))
     assert lines[0] == "100 runs, 0 with a finding"
     del full["partitions"]
-    lines = list(summary([Result(1, None, full)] * 100))
+    lines = list(summary([SwarmResult(1, None, full)] * 100))
     assert lines[0] == "seeds: no run reached partitions"
 
 
 def test_a_run_that_breaks_down_is_a_finding():
-    class Broken(planted("apply on append").replica):
+    class Broken(find_bug("apply on append").replica):
         def tick(self):
             raise ZeroDivisionError("in the middle")
 
@@ -138,4 +138,4 @@ def test_the_command(capsys, tmp_path):
     assert "there is no planted bug 'nothing'" in capsys.readouterr().err
     assert main(["swarm", "--seeds", "1-2", "--trace", str(file)]) == 2
     with pytest.raises(BadInput):
-        planted("")
+        find_bug("")

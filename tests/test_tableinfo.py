@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.sstable.properties import TableInfo, pack_table, read_order, span_of, unpack_table
+from kvraft.sstable.properties import TableMetadata, pack_table, read_order, span_of, unpack_table
 from tests.storage import holds
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
@@ -19,7 +19,7 @@ spans = st.tuples(edges, edges).filter(lambda span: not span[1] or span[0] < spa
 
 
 def info(number=1, level=0, span=(b"a", b"b"), newest=5):
-    return TableInfo(number, level, 9, 8, 1, 2, 700, *span, 3, newest, 0xC0FFEE)
+    return TableMetadata(number, level, 9, 8, 1, 2, 700, *span, 3, newest, 0xC0FFEE)
 
 
 @given(spans, spans)
@@ -66,7 +66,7 @@ def test_what_is_packed_is_unpacked(number, span):
     assert unpack_table(json.loads(json.dumps(pack_table(table)))) == table
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(TableInfo)])
+@pytest.mark.parametrize("field", [field.name for field in fields(TableMetadata)])
 @pytest.mark.parametrize("value", [None, -1, 1.5, True, "zz", [], "a\u00e9"], ids=repr)
 def test_nonsense_in_any_field_is_refused(field, value):
     packed = pack_table(info())

@@ -204,7 +204,7 @@ def test_a_reader_that_is_forgotten_waits_for_no_lock():
     assert together(hold, forget) == []
     store.put(b"a", b"2")
     assert store.stats().rows == 0
-    assert store.readers.keep(store.timestamp).pins == ()
+    assert store.readers.keep(store.timestamp).times == ()
 
 
 def test_closing_while_others_work_leaves_what_was_acknowledged(tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kvraft.cli import cli
 from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, Damage
+from kvraft.errors import BadInput, Corruption
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
@@ -217,7 +217,7 @@ def test_verify_knows_trees_and_names_every_defect(tmp_path):
         data = bytearray((tmp_path / name).read_bytes())
         data[10] ^= 1
         (tmp_path / name).write_bytes(data)
-    with pytest.raises(Damage) as found:
+    with pytest.raises(Corruption) as found:
         verify(tmp_path)
     assert all(name in str(found.value) for name in names[:2])
     assert names[2] not in str(found.value)
@@ -241,7 +241,7 @@ def test_a_lost_manifest_is_made_anew_and_nothing_is_lost(store, loss):
             data = bytearray(manifest.read_bytes())
             data[80] ^= 1
             manifest.write_bytes(data)
-    with pytest.raises(Damage):
+    with pytest.raises(Corruption):
         Store.open(store)
     before = {path.name for path in store.iterdir()}
     planned = repair(store, dry_run=True)
@@ -293,7 +293,7 @@ def test_what_is_not_sound_goes_aside_and_what_was_replaced_stays_gone(tmp_path)
 def test_a_missing_table_is_repaired_by_doing_without_it(store):
     (first, *_) = sorted(store.glob("*.sst"))
     first.unlink()
-    with pytest.raises(Damage, match="missing"):
+    with pytest.raises(Corruption, match="missing"):
         Store.open(store)
     assert any(line.startswith(f"LOST: {first.name}: keys from key00") for line in repair(store))
     assert b"last" in pairs(store)
@@ -396,15 +396,15 @@ def test_a_member_can_be_dumped_but_only_its_cluster_may_write_to_it(tmp_path, c
 
 
 def test_a_progress_bar_shows_on_a_terminal_only(monkeypatch, capsys):
-    from kvraft.tools.progress import progress
+    from kvraft.tools.progress import progress_bar
 
-    assert list(progress(range(3), "things")) == [0, 1, 2]
+    assert list(progress_bar(range(3), "things")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert list(progress(range(3), "things", 3)) == [0, 1, 2]
+    assert list(progress_bar(range(3), "things", 3)) == [0, 1, 2]
     assert "things" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    assert list(progress(range(3), "things", 3)) == [0, 1, 2]
+    assert list(progress_bar(range(3), "things", 3)) == [0, 1, 2]
 
 
 def test_documents_hold_what_json_can_hold(store):

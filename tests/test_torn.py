@@ -6,7 +6,7 @@ from kvraft.check import torn
 from kvraft.check.bugs.storage import AppliesRetries, UndoesWhatItBegan
 from kvraft.check.model import Effect
 from kvraft.check.torn import (
-    End,
+    CopyEnd,
     flush_all,
     held_now,
     kill_at,
@@ -17,13 +17,13 @@ from kvraft.check.torn import (
 )
 from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import BadInput
-from kvraft.events import SnapshotTaken, Undone
-from kvraft.raft.raft import Options as RaftOptions
-from kvraft.replica.replica import Options
+from kvraft.events import SnapshotReceived, TransactionUndone
+from kvraft.raft.raft import RaftOptions
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim.contention import accounts, balances, contest, open_bank, stamps, transfers
 from kvraft.transaction import Stage
 
-TIGHT = Options(
+TIGHT = ReplicaOptions(
     memtable_bytes=1500, segment_bytes=600, retain_bytes=0, raft=RaftOptions(max_batch_bytes=70)
 )
 
@@ -38,11 +38,11 @@ def test_all_or_nothing_and_exactly_once_whenever_the_leader_dies(seed):
         assert held_now(death) == [5, 5, 5]
         assert death.applied == 1
         assert death.ticket.stage is Stage.APPLIED
-        undone = {step.who for step in death.world.trace.of(Undone)}
-        assert undone == (set(death.world.members) if death.end is End.UNDONE else set())
+        undone = {step.who for step in death.world.trace.of(TransactionUndone)}
+        assert undone == (set(death.world.members) if death.end is CopyEnd.UNDONE else set())
     ends = [death.end for death in deaths]
-    assert set(ends) == set(End)
-    order = list(End)  # the later it dies, the further it has come
+    assert set(ends) == set(CopyEnd)
+    order = list(CopyEnd)  # the later it dies, the further it has come
     assert ends == sorted(ends, key=order.index)
 
 
@@ -57,8 +57,8 @@ def test_all_or_nothing_and_exactly_once_whenever_the_leader_dies(seed):
 def test_what_happens_in_between_changes_nothing(hooks, options):
     deaths = kill_everywhere(range(0, 30, 3), options=options, **hooks)
     assert all(death.whole and death.applied == 1 for death in deaths)
-    assert any(death.end is End.UNDONE for death in deaths)
-    sent = [death.world.trace.of(SnapshotTaken, who=death.leader) for death in deaths]
+    assert any(death.end is CopyEnd.UNDONE for death in deaths)
+    sent = [death.world.trace.of(SnapshotReceived, who=death.leader) for death in deaths]
     assert [bool(each) for each in sent] == [hooks.get("after") is leave_behind] * len(deaths)
 
 

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from kvraft.check.invariants import Checker
+from kvraft.check.invariants import MarksChecker
 from kvraft.cli import cli
 from kvraft.course.tour import Tour, catalogue_path, load
 from kvraft.course.tour.story import OPTIONS, TourFailed
@@ -15,21 +15,21 @@ from kvraft.disk import frame, identity
 from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput
 from kvraft.events import (
-    Appended,
-    CutDecided,
+    EntriesAppended,
+    TruncationDecided,
     Flushed,
-    Installed,
+    SnapshotInstalled,
     Marks,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    Started,
+    MemberStarted,
     Trace,
-    Undone,
+    TransactionUndone,
 )
 from kvraft.lsm import manifest
-from kvraft.record import RESERVED
+from kvraft.record import RESERVED_PREFIX
 from kvraft.sstable import format as table_format
 from kvraft.wal import segment
 
@@ -72,13 +72,13 @@ def test_a_member_that_differs_in_one_byte_is_found(tour):
 
 
 def test_the_dead_leaders_transaction_was_torn_undone_and_applied_once(tour):
-    undone = tour.trace.of(Undone)
+    undone = tour.trace.of(TransactionUndone)
     txns = {step.event.txn for step in undone}
     assert len(txns) == 1
     assert {step.who for step in undone} == set(tour.world.members)  # on each replica alike
     assert len({(step.event.first, step.event.last) for step in undone}) == 1
     (txn,) = txns
-    events = [step.event for step in tour.trace.of(Appended)]
+    events = [step.event for step in tour.trace.of(EntriesAppended)]
     ends = [end for e in events for name, end in zip(e.txns, e.ends, strict=True) if name == txn]
     assert any(ends)
 
@@ -88,16 +88,16 @@ def test_segments_go_only_when_flushed_and_nobody_within_its_budget_lacks_them(t
     flushed, durable, sealed, over = {}, {}, {}, 0
     for step in tour.trace:
         event, who = step.event, step.who
-        if isinstance(event, Started):
+        if isinstance(event, MemberStarted):
             flushed[who] = event.flushed
         elif isinstance(event, Marks):
             durable[who] = event.last
-        elif isinstance(event, Flushed | Installed):
+        elif isinstance(event, Flushed | SnapshotInstalled):
             flushed[who] = event.through
         elif isinstance(event, SegmentSealed):
             sealed[who, event.segment] = event
-        elif isinstance(event, CutDecided):
-            assert event.floor == min(event.needs)
+        elif isinstance(event, TruncationDecided):
+            assert event.floor == min(event.needed_from)
         elif isinstance(event, SegmentDropped):
             gone = sealed.pop(
                 (who, event.segment), event
@@ -131,7 +131,7 @@ def test_another_seed_is_another_history_with_the_same_end(tour):
 @pytest.mark.parametrize("seed", range(3, 11))
 def test_short_tours_keep_every_invariant_at_every_step(seed):
     tour = Tour(load()[:60], seed=seed)
-    checker = Checker(tour.world)
+    checker = MarksChecker(tour.world)
     step = tour.world.step
 
     def checked_step():
@@ -310,4 +310,4 @@ def test_kvraft_is_light():
 
 
 def test_the_reserved_prefix_is_not_shown(tour):
-    assert not any(key.startswith(RESERVED) for key in tour.map_of("n1"))
+    assert not any(key.startswith(RESERVED_PREFIX) for key in tour.map_of("n1"))

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput
-from kvraft.record import NOOP, RESERVED, Entry, Kind, TxnId
-from kvraft.transaction import Complete, Gatherer, Undo, build
+from kvraft.record import NOOP, RESERVED_PREFIX, Entry, Kind, TxnId
+from kvraft.transaction import CompleteTransaction, TransactionAssembler, UndoneTransaction, build_transaction
 
 keys = st.binary(max_size=3)
 values = st.none() | st.binary(max_size=3)
@@ -15,7 +15,7 @@ values = st.none() | st.binary(max_size=3)
 @given(st.lists(st.tuples(keys, values), min_size=1))
 @settings(derandomize=True, deadline=None)
 def test_a_transaction_does_to_a_map_what_its_writes_do_one_by_one(writes):
-    records = build(TxnId("c", 1, 1), writes, 7).records
+    records = build_transaction(TxnId("c", 1, 1), writes, 7).records
     one_by_one: dict[bytes, bytes | None] = {}
     for key, value in writes:
         one_by_one[key] = value
@@ -26,7 +26,7 @@ def test_a_transaction_does_to_a_map_what_its_writes_do_one_by_one(writes):
 
 
 def test_an_empty_value_is_not_a_delete():
-    put, delete = build(TxnId("c", 1, 1), [(b"a", b""), (b"b", None)], 1).records
+    put, delete = build_transaction(TxnId("c", 1, 1), [(b"a", b""), (b"b", None)], 1).records
     assert (put.kind, delete.kind) == (Kind.PUT, Kind.DELETE)
 
 
@@ -43,13 +43,13 @@ def test_an_empty_value_is_not_a_delete():
         ([b"ab"], "a key and a value"),
         (b"ab", "key/value pairs, not bytes"),
         (None, "key/value pairs, not NoneType"),
-        ([(RESERVED + b"x", b"")], "reserved"),
+        ([(RESERVED_PREFIX + b"x", b"")], "reserved"),
         ([(b"k" * 70_000, b"")], "70000 bytes"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_sentence(writes, says):
     with pytest.raises(BadInput, match=says.replace("(", r"\(")) as refused:
-        build(TxnId("c", 1, 1), writes, 1)
+        build_transaction(TxnId("c", 1, 1), writes, 1)
     assert "\n" not in str(refused.value)
 
 
@@ -77,7 +77,7 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
             continue
         sequence += 1
         txn = TxnId("c", 1, sequence)
-        records = build(txn, [(b"%d" % i, b"") for i in range(size + 1)], sequence).records
+        records = build_transaction(txn, [(b"%d" % i, b"") for i in range(size + 1)], sequence).records
         if what == "whole":
             expected.append(("Complete", txn, size + 1))
         else:
@@ -89,21 +89,21 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
             add(NOOP)
         elif what == "part+other":  # ended by another transaction instead
             sequence += 1
-            (record,) = build(TxnId("d", 1, sequence), [(b"x", b"")], sequence).records
+            (record,) = build_transaction(TxnId("d", 1, sequence), [(b"x", b"")], sequence).records
             add(record)
             expected.append(("Complete", record.txn, 1))
-    gatherer = Gatherer()
+    gatherer = TransactionAssembler()
     ended = [outcome for entry in entries for outcome in gatherer.take(entry)]
     assert [(type(e).__name__, e.entries[0].record.txn, len(e.entries)) for e in ended] == expected
     assert gatherer.open == ()
 
 
 def test_a_retry_under_the_same_id_starts_afresh_after_the_noop():
-    records = build(TxnId("c", 1, 1), [(b"a", b"1"), (b"b", b"2")], 5).records
+    records = build_transaction(TxnId("c", 1, 1), [(b"a", b"1"), (b"b", b"2")], 5).records
     log = [records[0], NOOP, *records]
-    gatherer = Gatherer()
+    gatherer = TransactionAssembler()
     ended = [o for i, r in enumerate(log, 1) for o in gatherer.take(Entry(1, i, r))]
     assert ended == [
-        Undo((Entry(1, 1, records[0]),)),
-        Complete((Entry(1, 3, records[0]), Entry(1, 4, records[1]))),
+        UndoneTransaction((Entry(1, 1, records[0]),)),
+        CompleteTransaction((Entry(1, 3, records[0]), Entry(1, 4, records[1]))),
     ]

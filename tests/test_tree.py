@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, Damage, Foreign, Locked
+from kvraft.errors import BadInput, Corruption, ForeignFile, Locked
 from kvraft.events import (
     Compacted,
-    CompactionBegan,
+    CompactionStarted,
     Flushed,
     MemtableFrozen,
     TableRemoved,
@@ -454,7 +454,7 @@ def test_the_time_from_which_all_versions_are_there_is_never_in_the_future():
     tree.put(b"k", b"1")
     tree.freeze()
     tree.put(b"k", b"2")
-    while tree.waiting:
+    while tree.immutable_memtables:
         tree.work()
     tree = Tree.open(disk)
     assert (tree.timestamp, tree.horizon) == (1, 1)
@@ -520,10 +520,10 @@ def test_a_point_read_leaves_tables_alone_that_cannot_have_a_newer_version():
         tree.put(b"k", b"%d" % n)
         tree.flush()
     assert tree.get(b"k") == b"2"
-    assert (tree.counts.tables_asked, tree.counts.blocks_read) == (1, 1)
+    assert (tree.counts.tables_probed, tree.counts.blocks_read) == (1, 1)
     tree.put(b"k", b"3")
     assert tree.get(b"k") == b"3"
-    assert tree.counts.tables_asked == 1
+    assert tree.counts.tables_probed == 1
 
 
 # ── long work ───────────────────────────────────────────────────────────────────────────────────
@@ -556,7 +556,7 @@ def test_it_reports_what_it_does_in_order_and_a_listener_always_knows_the_live_t
         match event:
             case Flushed(_, table):
                 live[table] = 0
-            case CompactionBegan(inputs, _):
+            case CompactionStarted(inputs, _):
                 assert set(inputs) <= set(live)
             case Compacted(inputs, outputs, level):
                 live = {n: at for n, at in live.items() if n not in inputs}
@@ -564,20 +564,20 @@ def test_it_reports_what_it_does_in_order_and_a_listener_always_knows_the_live_t
             case TableRemoved(table):
                 assert table not in live
     assert live == {info.number: info.level for info in tree.tables}
-    assert {type(event) for event in events} >= {Flushed, CompactionBegan, Compacted, TableRemoved}
+    assert {type(event) for event in events} >= {Flushed, CompactionStarted, Compacted, TableRemoved}
 
 
 def test_no_ops_move_the_flushed_mark_without_a_table():
     disk, events = SimDisk(), []
     tree = Tree.open(disk, report=events.append)
     tree.freeze()
-    assert tree.waiting == 0
+    assert tree.immutable_memtables == 0
     tree.apply((), Position(1, 1))
     tree.freeze()
-    assert (tree.waiting, tree.has_work) == (1, True)
+    assert (tree.immutable_memtables, tree.has_work) == (1, True)
     tree.flush()
     tree.freeze()
-    assert (tree.waiting, tree.flushed, tree.tables) == (0, Position(1, 1), ())
+    assert (tree.immutable_memtables, tree.flushed, tree.tables) == (0, Position(1, 1), ())
     assert events[1:] == [MemtableFrozen(0, 0, 1), Flushed(1, 0)]
     assert Tree.open(disk).flushed == Position(1, 1)
 
@@ -593,7 +593,7 @@ def test_no_write_does_more_than_a_few_slices_and_yet_work_never_piles_up(strate
         slices = tree.counts.slices
         tree.put(b"%05d" % (n * 7919 % 3000), bytes(40))
         assert tree.counts.slices <= slices + 64
-        waiting = max(waiting, tree.waiting)
+        waiting = max(waiting, tree.immutable_memtables)
         tables = max(tables, len([info for info in tree.tables if info.level == 0]))
     assert waiting <= tree.options.stall_memtables + 1
     assert tables <= 2 * tree.options.stall_tables  # a merge of these small ones takes many slices
@@ -669,9 +669,9 @@ def test_the_statistics_add_up():
         tree.get(b"%03d-" % n)
     counts = tree.stats().counts
     assert counts.gets == before.counts.gets + 200
-    assert 0 < counts.filter_wrong < counts.filter_denied
-    asked = counts.tables_asked - counts.filter_denied
-    assert asked == len([n for n in range(100) if b"%03d" % n in live]) + counts.filter_wrong
+    assert 0 < counts.filter_false_positives < counts.filter_negatives
+    asked = counts.tables_probed - counts.filter_negatives
+    assert asked == len([n for n in range(100) if b"%03d" % n in live]) + counts.filter_false_positives
     stats = tree.stats()
     assert stats.cache_hits + stats.cache_misses - before.cache_hits - before.cache_misses == asked
     assert stats.to_dict()["read_amplification"] == asked / counts.gets
@@ -750,7 +750,7 @@ def test_trees_on_a_real_disk(tmp_path):
         with Tree.open(place) as tree:
             tree.verify()
             assert list(tree.scan()) == between(model)
-        with pytest.raises(Foreign, match="belongs to '', not to 'another'"):
+        with pytest.raises(ForeignFile, match="belongs to '', not to 'another'"):
             Tree.open(place, owner="another")
     disk = RealDisk(path)
     tree = Tree.open(disk)
@@ -769,6 +769,6 @@ def test_a_missing_table_is_damage_and_nothing_is_deleted_or_left_locked(tmp_pat
     (tmp_path / "000003.sst").unlink()
     names = sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".sst")
     for _ in range(2):
-        with pytest.raises(Damage, match=r"000003\.sst, offset 0: the table is missing"):
+        with pytest.raises(Corruption, match=r"000003\.sst, offset 0: the table is missing"):
             Tree.open(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".sst") == names

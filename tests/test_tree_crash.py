@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from kvraft.errors import BadInput, Damage, Stopped
+from kvraft.errors import BadInput, Corruption, Stopped
 from kvraft.lsm import manifest
 from kvraft.lsm.compaction import Levelled, Tiered
 from kvraft.lsm.options import TreeOptions
@@ -337,7 +337,7 @@ def test_writers_are_refused_while_the_disk_is_full_so_that_memory_stays_bounded
             refused += 1
         else:
             model = after(model, write)
-    assert tree.waiting <= tree.options.stall_memtables + 1
+    assert tree.immutable_memtables <= tree.options.stall_memtables + 1
     assert refused > 300
     assert list(tree.scan()) == between(model)
     disk.capacity = None
@@ -485,5 +485,5 @@ def test_a_store_refuses_a_tree_without_its_log():
         store.flush()
     for name in [name for name in disk.names() if name.endswith(".wal")]:
         disk.remove(name)
-    with pytest.raises(Damage, match="the log that belongs to it is gone"):
+    with pytest.raises(Corruption, match="the log that belongs to it is gone"):
         Store.open(disk)

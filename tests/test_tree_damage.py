@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from kvraft.errors import Damage, Foreign
+from kvraft.errors import Corruption, ForeignFile
 from kvraft.lsm.compaction import Levelled
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
@@ -102,7 +102,7 @@ def read_all(tree, model):
     for way in ways:
         try:
             assert way()
-        except (Damage, Foreign) as error:
+        except (Corruption, ForeignFile) as error:
             assert ".sst" in str(error)
             refused += 1
     return refused
@@ -112,7 +112,7 @@ def outcome(files, name, data):
     """Open a tree of which one file is other than it was; return what came of it."""
     try:
         tree = Tree.open(disk_of(files | {name: data}))
-    except (Damage, Foreign) as error:
+    except (Corruption, ForeignFile) as error:
         assert name in str(error) or name == "CURRENT" or name.startswith("MANIFEST"), error
         return "refused"
     if read_all(tree, TREE_STATES[tree.flushed]):
@@ -159,14 +159,14 @@ def test_a_table_that_is_missing_empty_or_another_is_found(name):
     others = [each for each in TREE if each.endswith(".sst") and each != name]
     for data in (b"", bytes(len(TREE[name])), *(TREE[other] for other in others)):
         assert outcome(TREE, name, data) == "refused"
-    with pytest.raises(Damage, match=name):
+    with pytest.raises(Corruption, match=name):
         Tree.open(disk_of({each: data for each, data in TREE.items() if each != name}))
 
 
 def store_outcome(files, name, data):
     try:
         store = Store.open(disk_of(files | {name: data}))
-    except (Damage, Foreign):
+    except (Corruption, ForeignFile):
         return None
     model = STORE_STATES[store.applied.index]
     return None if read_all(store, model) else store.applied.index

@@ -106,8 +106,8 @@ def test_the_options_do_what_they_say():
     assert max(info.level for info in trees["small"].tables) >= 2
     assert {info.level for info in trees["two tiers"].tables} == {0}
     assert len(trees["no compaction"].tables) > len(trees["two tiers"].tables)
-    assert counts("no filter").filter_denied == 0 < counts("small").filter_denied
-    assert counts("a filter that is often wrong").filter_wrong > counts("small").filter_wrong
+    assert counts("no filter").filter_negatives == 0 < counts("small").filter_negatives
+    assert counts("a filter that is often wrong").filter_false_positives > counts("small").filter_false_positives
     assert counts("no cache").blocks_read > counts("small").blocks_read
     assert trees["a cache of two blocks"].stats().cache_bytes <= 1500
     assert rows("small") < rows("some of history") < rows("all of history")

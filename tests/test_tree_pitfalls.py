@@ -16,9 +16,9 @@ from random import Random
 import pytest
 
 import kvraft
-from kvraft.errors import BadInput, Damage, Stopped
+from kvraft.errors import BadInput, Corruption, Stopped
 from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.compaction import Levelled, Task, Tiered
+from kvraft.lsm.compaction import Levelled, CompactionTask, Tiered
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
 from kvraft.record import MAX_KEY_BYTES, Position
@@ -67,7 +67,7 @@ class Sink:
 
     def pick(self, tables):
         top = tuple(table for table in tables if table.level == 0)
-        return Task(top, self.level, 1 << 20, move=True) if top else None
+        return CompactionTask(top, self.level, 1 << 20, move=True) if top else None
 
 
 def sink(disk, level):
@@ -280,7 +280,7 @@ def test_11_tombstones_are_in_the_filter():
         tree.delete(key)
     tree.flush()
     assert_same(tree, {})
-    assert tree.counts.filter_denied == 0
+    assert tree.counts.filter_negatives == 0
 
 
 def test_11_range_deletes_hide_keys_that_no_filter_knows():
@@ -302,7 +302,7 @@ def test_11_a_damaged_filter_is_an_error_and_never_a_no():
         info = tree.tables[0]
     start, size = Table.open(disk, info).extent(0)
     disk.corrupt("000002.sst", start + size + 20)
-    with pytest.raises(Damage, match=r"000002\.sst, offset \d+: a block does not match"):
+    with pytest.raises(Corruption, match=r"000002\.sst, offset \d+: a block does not match"):
         Tree.open(disk)
 
 
@@ -358,7 +358,7 @@ def test_12_an_abandoned_iterator_lets_go(forget):
         gc.collect()
     settle(tree)
     assert table_files(disk) == live_files(tree)
-    assert tree.readers.keep(tree.timestamp).pins == ()
+    assert tree.readers.keep(tree.timestamp).times == ()
 
 
 def test_12_closing_with_an_iterator_open_is_clean(tmp_path):
@@ -472,7 +472,7 @@ def test_15_compaction_goes_on_without_further_writes():
         tree.put(b"%03d" % n, b"")
     assert tree.has_work
     settle(tree)
-    assert (tree.pressure < 1, tree.waiting) == (True, 0)
+    assert (tree.pressure < 1, tree.immutable_memtables) == (True, 0)
     assert len(tables_of(tree, 0)) < 2
 
 
@@ -568,7 +568,7 @@ def test_17_a_compaction_stops_at_a_damaged_block_and_rewrites_nothing(strategy)
     damaged = f"{tree.tables[0].number:06d}.sst"
     at = disk.read(damaged).index(b"damaged")
     disk.corrupt(damaged, at)
-    with pytest.raises(Damage, match=damaged):
+    with pytest.raises(Corruption, match=damaged):
         tree.compact()
     with pytest.raises(Stopped, match=damaged):
         tree.put(b"d", b"")
@@ -577,9 +577,9 @@ def test_17_a_compaction_stops_at_a_damaged_block_and_rewrites_nothing(strategy)
     for _ in range(2):
         tree = Tree.open(disk, options=options)
         assert tree.get(b"a") == b"sound"
-        with pytest.raises(Damage, match=damaged):
+        with pytest.raises(Corruption, match=damaged):
             tree.get(b"b")
-        with pytest.raises(Damage, match=damaged):
+        with pytest.raises(Corruption, match=damaged):
             tree.verify()
         assert table_files(disk) == live_files(tree)
         disk.crash(Random(0))

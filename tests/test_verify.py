@@ -6,7 +6,7 @@ from kvraft.disk import frame
 from kvraft.disk.filenames import table_name
 from kvraft.disk.identity import claim
 from kvraft.disk.real import RealDisk
-from kvraft.errors import Damage, Foreign, Forgotten
+from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.lsm.manifest import load
 from kvraft.lsm.tree import Tree
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId
@@ -30,7 +30,7 @@ def a_member(directory, *, died=False):
     claim(disk, OWNER, new=True)
     wal = Wal.open(disk, OWNER, segment_bytes=800)
     tree = Tree.open(disk, owner=OWNER)
-    tree.follow_log(lambda: wal.synced_end)
+    tree.record_log_end(lambda: wal.synced_end)
     for index in range(1, 8):
         wal.save(HardState(1, "n1"), [entry(index)])
     for index in (2, 4):
@@ -62,7 +62,7 @@ def judged(directory):
     """Return what verify calls wrong, ``""`` for nothing, and whether it says an end is gone."""
     try:
         lines = verify(directory)
-    except (Damage, Foreign, Forgotten) as error:
+    except (Corruption, ForeignFile, StateLost) as error:
         return str(error), False
     return "", any("Torn" in line or "does not name" in line for line in lines)
 
@@ -76,8 +76,8 @@ def damaged(data, how, at):
 def ends_of(path):
     """Return where the frames of a sound file end, decoded one by one, whatever they mean."""
     data, at, ends = path.read_bytes(), 0, []
-    headers = [frame.seed_of("kvraft log segment"), frame.seed_of("MANIFEST")]
-    seeds = [*headers, frame.seed_of(OWNER, path.name), frame.seed_of(path.name, OWNER)]
+    headers = [frame.checksum_seed("kvraft log segment"), frame.checksum_seed("MANIFEST")]
+    seeds = [*headers, frame.checksum_seed(OWNER, path.name), frame.checksum_seed(path.name, OWNER)]
     while at < len(data):
         found = [frame.decode(data, at, seed=seed) for seed in seeds]
         at = next(each.end for each in found if isinstance(each, frame.Frame))
@@ -157,10 +157,10 @@ def test_a_member_without_its_member_file_and_a_copy_are_told(member):
     data = (member / "MEMBER").read_bytes()
     (member / "other").write_bytes(data)  # another number on the file system
     (member / "MEMBER").unlink()
-    with pytest.raises(Forgotten, match=r"MEMBER is missing: .*kvraft rebuild"):
+    with pytest.raises(StateLost, match=r"MEMBER is missing: .*kvraft rebuild"):
         verify(member)
     (member / "other").rename(member / "MEMBER")
-    with pytest.raises(Forgotten, match="is a copy"):
+    with pytest.raises(StateLost, match="is a copy"):
         verify(member)
 
 
@@ -174,7 +174,7 @@ def test_files_of_others_and_what_a_crash_leaves_are_told_apart(member):
 def test_the_name_of_a_table_is_in_what_is_said_of_it(member):
     path = member / table_name(2)
     path.write_bytes(b"")
-    with pytest.raises(Damage, match=path.name):
+    with pytest.raises(Corruption, match=path.name):
         verify(member)
 
 

@@ -21,42 +21,42 @@ from kvraft import events
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
-    Appended,
-    Applied,
+    EntriesAppended,
+    TransactionApplied,
     Compacted,
-    CompactionBegan,
-    Crashed,
-    Delivered,
+    CompactionStarted,
+    MemberCrashed,
+    MessageDelivered,
     Event,
-    Failed,
+    MemberStopped,
     Flushed,
-    Healed,
-    Installed,
-    Lost,
+    NetworkHealed,
+    SnapshotInstalled,
+    MessageLost,
     Marks,
     MemtableFrozen,
-    Partitioned,
+    NetworkPartitioned,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    Sent,
-    Started,
-    Step,
-    Superseded,
+    MessageSent,
+    MemberStarted,
+    TraceStep,
+    EntriesSuperseded,
     TableRemoved,
     TableWritten,
     TicketMoved,
     Trace,
     TreeOpened,
-    Undone,
+    TransactionUndone,
 )
-from kvraft.replica.replica import Options
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.viz.panels import cluster_view, disk_view, log_view
 from kvraft.viz.trace import (
-    Cell,
-    History,
+    EntryState,
+    TraceHistory,
     Member,
     State,
     interesting,
@@ -69,7 +69,7 @@ from kvraft.viz.trace import (
 from kvraft.viz.trace.state import CHECKPOINT
 
 VIEWS = (cluster_view, log_view, disk_view)
-SMALL = Options(memtable_bytes=1_200, segment_bytes=700)
+SMALL = ReplicaOptions(memtable_bytes=1_200, segment_bytes=700)
 ODD_KEY = "<&\"]]>'"
 
 
@@ -77,7 +77,7 @@ ODD_KEY = "<&\"]]>'"
 
 
 def told(*steps: tuple[int, str, Event]) -> Trace:
-    return Trace(Step(at, who, event) for at, who, event in steps)
+    return Trace(TraceStep(at, who, event) for at, who, event in steps)
 
 
 def leader(term: int, name: str) -> RoleChanged:
@@ -87,17 +87,17 @@ def leader(term: int, name: str) -> RoleChanged:
 def elections() -> Trace:
     """n1 leads 100-400 and crashes; n2 leads from 500, cut off; n3 from 700; n2 hears at 900."""
     return told(
-        *((0, name, Started(0, 1, 0, 0)) for name in ("n1", "n2", "n3")),
+        *((0, name, MemberStarted(0, 1, 0, 0)) for name in ("n1", "n2", "n3")),
         (100, "n1", leader(1, "n1")),
         (110, "n2", RoleChanged("follower", 1, "n1")),
-        (400, "n1", Crashed(7)),
+        (400, "n1", MemberCrashed(7)),
         (450, "n2", RoleChanged("candidate", 2, "")),
         (500, "n2", leader(2, "n2")),
-        (600, "n1", Started(1, 1, 0, 0)),
+        (600, "n1", MemberStarted(1, 1, 0, 0)),
         (700, "n3", leader(3, "n3")),
         (900, "n2", RoleChanged("follower", 3, "n3")),
-        (950, "n1", Failed("its disk failed")),
-        (1_000, "", Healed()),
+        (950, "n1", MemberStopped("its disk failed")),
+        (1_000, "", NetworkHealed()),
     )
 
 
@@ -105,32 +105,32 @@ def storage() -> Trace:
     """One member fills two segments, flushes, cuts, crashes and returns."""
     return told(
         (0, "n1", SegmentOpened(1, 1)),
-        (0, "n1", Started(0, 1, 0, 0)),
+        (0, "n1", MemberStarted(0, 1, 0, 0)),
         (0, "n1", Marks(1, 0, 0, 0, 0)),
-        (10, "n1", Appended(1, 1, (1, 1), ("a", "b"), ("c#1", "c#1"), (False, True))),
+        (10, "n1", EntriesAppended(1, 1, (1, 1), ("a", "b"), ("c#1", "c#1"), (False, True))),
         (10, "n1", SegmentSealed(1, 1, 2, 500)),
         (10, "n1", SegmentOpened(2, 3)),
-        (20, "n1", Applied(2, "c#1", 2, 2, 1_000)),
+        (20, "n1", TransactionApplied(2, "c#1", 2, 2, 1_000)),
         (20, "n1", Marks(1, 0, 2, 2, 2)),
         (30, "n1", MemtableFrozen(2, 1_000, 2)),
         (35, "n1", TableWritten(1, 2, 640, "a", "b")),
         (40, "n1", Flushed(2, 1)),
         (40, "n1", SegmentDropped(1, 1, 2, 500)),
         (40, "n1", Marks(3, 2, 2, 2, 2)),
-        (50, "n1", Appended(2, 3, (1,), ("d",), ("c#2",), (True,))),
-        (55, "n1", Applied(3, "c#2", 1, 1, 300)),
+        (50, "n1", EntriesAppended(2, 3, (1,), ("d",), ("c#2",), (True,))),
+        (55, "n1", TransactionApplied(3, "c#2", 1, 1, 300)),
         (55, "n1", Marks(3, 2, 3, 3, 3)),
-        (60, "n1", Crashed(0)),
-        (80, "n1", Started(1, 3, 2, 3)),
+        (60, "n1", MemberCrashed(0)),
+        (80, "n1", MemberStarted(1, 3, 2, 3)),
         (80, "n1", Marks(3, 2, 2, 2, 3)),
-        (90, "n1", Applied(3, "c#2", 1, 1, 300)),
+        (90, "n1", TransactionApplied(3, "c#2", 1, 1, 300)),
         (90, "n1", Marks(3, 2, 3, 3, 3)),
     )
 
 
 def lived() -> World:
     """A world where nearly everything happens: crash, partition, flushes, cuts, a lost tail."""
-    world = World(3, seed=1, options=Options(memtable_bytes=1_500, segment_bytes=900))
+    world = World(3, seed=1, options=ReplicaOptions(memtable_bytes=1_500, segment_bytes=900))
     client = world.client("alice")
     for i in range(40):
         client.write([(b"k%d" % i, b"v" * 20), (b"j%d" % i, b"w" * 20)])
@@ -161,8 +161,8 @@ def world() -> World:
 
 
 @pytest.fixture(scope="module")
-def history(world: World) -> History:
-    return History(world.trace)
+def history(world: World) -> TraceHistory:
+    return TraceHistory(world.trace)
 
 
 def samples() -> dict[type[Event], Event]:
@@ -223,18 +223,18 @@ def test_a_segment_begun_and_one_dropped_at_once_were_both_there() -> None:
 def test_a_segment_whose_end_was_never_told_is_gone_when_the_member_starts_without_it() -> None:
     trace = told(
         (0, "n1", SegmentOpened(1, 1)),
-        (0, "n1", Started(0, 1, 0, 0)),
+        (0, "n1", MemberStarted(0, 1, 0, 0)),
         (5, "n1", SegmentSealed(1, 1, 4, 10)),
         (5, "n1", SegmentOpened(2, 5)),
-        (6, "n1", Crashed(0)),  # the power went when segment 1 was off the disk already
-        (9, "n1", Started(1, 5, 4, 4)),
+        (6, "n1", MemberCrashed(0)),  # the power went when segment 1 was off the disk already
+        (9, "n1", MemberStarted(1, 5, 4, 4)),
     )
     lives = [(1, 1, 4, 0, 5, 9), (2, 5, 0, 5, None, None)]
     assert [
         life._replace(last=0) if n else life for n, life in enumerate(series.segments(trace, "n1"))
     ] == lives
-    assert [segment.number for segment in History(trace).at(4).members["n1"].segments] == [1, 2]
-    assert [segment.number for segment in History(trace).at(5).members["n1"].segments] == [2]
+    assert [segment.number for segment in TraceHistory(trace).at(4).members["n1"].segments] == [1, 2]
+    assert [segment.number for segment in TraceHistory(trace).at(5).members["n1"].segments] == [2]
 
 
 def test_sizes_fall_at_a_freeze_and_at_a_crash_but_tables_stay() -> None:
@@ -254,14 +254,14 @@ def test_a_table_counts_once_it_is_live_even_if_the_power_went_before_that_was_t
 ) -> None:
     numbers, sizes = (tuple(column) for column in zip(*tables, strict=True)) if tables else ((), ())
     trace = told(
-        (0, "n1", Started(0, 1, 0, 0)),
+        (0, "n1", MemberStarted(0, 1, 0, 0)),
         (0, "n1", Marks(1, 0, 9, 9, 9)),
         (10, "n1", TableWritten(4, 2, 70, "a", "b")),
-        (20, "n1", Crashed(0)),
+        (20, "n1", MemberCrashed(0)),
         (30, "n1", TreeOpened(numbers, tuple(0 for _ in numbers), sizes)),
-        (30, "n1", Started(1, 1, 9 * len(tables), 9)),
+        (30, "n1", MemberStarted(1, 1, 9 * len(tables), 9)),
     )
-    assert History(trace).at(5).members["n1"].tables == tables
+    assert TraceHistory(trace).at(5).members["n1"].tables == tables
     assert [size.tables for size in series.sizes(trace, "n1")][-1] == sum(b for _, b in tables)
 
 
@@ -269,8 +269,8 @@ def merges() -> Trace:
     """Tables 2 and 3 become 5 while 4 is flushed; 5 moves; the power goes in the next merge."""
     return told(
         (0, "n1", TreeOpened((3, 2), (0, 0), (30, 20))),
-        (0, "n1", Started(0, 1, 0, 0)),
-        (10, "n1", CompactionBegan((3, 2), 1)),
+        (0, "n1", MemberStarted(0, 1, 0, 0)),
+        (10, "n1", CompactionStarted((3, 2), 1)),
         (11, "n1", MemtableFrozen(2, 90, 5)),
         (12, "n1", TableWritten(5, 3, 45, "a", "b")),
         (12, "n1", TableWritten(4, 2, 40, "a", "b")),
@@ -278,21 +278,21 @@ def merges() -> Trace:
         (20, "n1", Compacted((3, 2), (5,), 1, 50, 45, 1)),
         (21, "n1", TableRemoved(2)),
         (21, "n1", TableRemoved(3)),
-        (30, "n1", CompactionBegan((5,), 2)),
+        (30, "n1", CompactionStarted((5,), 2)),
         (30, "n1", Compacted((5,), (5,), 2, 0, 0, 0)),
-        (40, "n1", CompactionBegan((4, 5), 2)),
+        (40, "n1", CompactionStarted((4, 5), 2)),
         (41, "n1", TableWritten(6, 3, 50, "a", "b")),
-        (42, "n1", Crashed(0)),
+        (42, "n1", MemberCrashed(0)),
         (50, "n1", TreeOpened((4, 5), (0, 2), (40, 45))),
-        (50, "n1", Started(0, 1, 5, 5)),
+        (50, "n1", MemberStarted(0, 1, 5, 5)),
         (60, "n1", TableWritten(8, 9, 80, "a", "z")),
         (60, "n1", TableWritten(9, 9, 90, "a", "z")),
-        (60, "n1", Installed(7, (9, 8))),
+        (60, "n1", SnapshotInstalled(7, (9, 8))),
     )
 
 
 def test_tables_are_those_that_are_live_whatever_becomes_of_them() -> None:
-    history = History(merges())
+    history = TraceHistory(merges())
     opened, merged = [(2, 20), (3, 30)], [(5, 45), (4, 40)]
     seen = [history.at(step).members["n1"].tables for step in range(len(merges()))]
     assert seen == [
@@ -318,7 +318,7 @@ def test_a_merge_of_tables_that_were_never_told_of_leaves_what_came_out() -> Non
     trace = merges()[4:8]
     trace.file(98, "n1", Flushed(9, 0))  # nothing was to be written: no table comes of it
     trace.file(99, "n1", Marks(1, 0, 0, 0, 0))
-    assert History(trace).at(5).members["n1"].tables == [(5, 45), (4, 40)]
+    assert TraceHistory(trace).at(5).members["n1"].tables == [(5, 45), (4, 40)]
     assert [size[2:] for size in series.sizes(trace, "n1")] == [(40, 1), (85, 2), (85, 2)]
 
 
@@ -334,7 +334,7 @@ def test_what_becomes_of_tables_in_words() -> None:
     nothing = "n1 has merged table 7 into nothing, on level 1; 2 tombstones are gone"
     assert story_line(trace, 1).endswith(nothing)
     assert [merges()[stop].event for stop in interesting(merges())] == [
-        step.event for step in merges().of(Started, MemtableFrozen, Flushed, Compacted, Crashed)
+        step.event for step in merges().of(MemberStarted, MemtableFrozen, Flushed, Compacted, MemberCrashed)
     ]
 
 
@@ -343,7 +343,7 @@ def test_tickets_and_undone() -> None:
         (1, "alice", TicketMoved("alice#1", "SENT", "n1", 0)),
         (2, "bob", TicketMoved("bob#1", "SENT", "n1", 0)),
         (3, "alice", TicketMoved("alice#1", "APPLIED", "n2", 5)),
-        (4, "n2", Undone("bob#1", 6, 8)),
+        (4, "n2", TransactionUndone("bob#1", 6, 8)),
     )
     assert series.tickets(trace) == [
         ("alice#1", "alice", ((1, "SENT", "n1"), (3, "APPLIED", "n2"))),
@@ -355,7 +355,7 @@ def test_tickets_and_undone() -> None:
 # ── the state: what a trace says against what there is ──────────────────────────────────────────
 
 
-def assert_true(world: World, history: History) -> None:
+def assert_true(world: World, history: TraceHistory) -> None:
     """The state after the last step is the state that the world is in."""
     state = history.at(len(world.trace) - 1)
     assert sorted(state.in_flight) == sorted(envelope.id for envelope in world.in_flight)
@@ -370,7 +370,7 @@ def assert_true(world: World, history: History) -> None:
             tree.memtable_rows,
             tree.memtable_size,
         )
-        assert member.waiting == tree.waiting
+        assert member.waiting == tree.immutable_memtables
         assert sorted(member.tables) == sorted((t.number, t.size) for t in tree.tables)
         flushed = [t.number for t in reversed(tree.tables) if t.level == 0]
         assert [number for number, _ in member.tables if number in flushed] == flushed
@@ -386,8 +386,8 @@ def assert_true(world: World, history: History) -> None:
         assert not entries or member.log[-1].index == max(entries)
 
 
-def test_the_state_is_what_the_world_is(world: World, history: History) -> None:
-    assert world.trace.of(Superseded)
+def test_the_state_is_what_the_world_is(world: World, history: TraceHistory) -> None:
+    assert world.trace.of(EntriesSuperseded)
     assert world.trace.of(SegmentDropped)
     assert world.trace.of(Compacted)
     assert_true(world, history)
@@ -414,7 +414,7 @@ def test_power_cuts_between_deed_and_report_leave_the_state_true(seed: int) -> N
                 world.restart(name)
     client.put(b"the", b"end")
     world.settle()
-    assert_true(world, History(world.trace))
+    assert_true(world, TraceHistory(world.trace))
 
 
 def test_a_trace_that_begins_on_used_disks_can_be_drawn() -> None:
@@ -428,7 +428,7 @@ def test_a_trace_that_begins_on_used_disks_can_be_drawn() -> None:
     for i in range(40):
         client.put(b"k%d" % i, b"v" * 60)
     world.settle()
-    state = History(world.trace).at(len(world.trace) - 1)
+    state = TraceHistory(world.trace).at(len(world.trace) - 1)
     for name, replica in world.replicas.items():
         there = [segment.id for segment in replica.wal.segments]
         assert [s.number for s in state.members[name].segments] == there
@@ -442,7 +442,7 @@ def test_a_trace_that_begins_on_used_disks_can_be_drawn() -> None:
 def test_any_slice_of_a_trace_can_be_drawn(begin: int, length: int) -> None:
     trace = WHOLE[begin : begin + length]
     text.overview(trace)
-    history = History(trace)
+    history = TraceHistory(trace)
     for view in VIEWS:
         ET.fromstring(view(history, len(trace) - 1))
     for name, member in history.at(len(trace) - 1).members.items():
@@ -454,7 +454,7 @@ def test_any_slice_of_a_trace_can_be_drawn(begin: int, length: int) -> None:
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_the_state_at_any_step_is_the_fold_of_all_steps_before_it(at: list[int]) -> None:
     assert len(WHOLE) > 3 * CHECKPOINT
-    history = History(WHOLE)
+    history = TraceHistory(WHOLE)
     for step in at:
         state = State(members={name: Member() for name in history.names})
         for number in range(step + 1):
@@ -463,7 +463,7 @@ def test_the_state_at_any_step_is_the_fold_of_all_steps_before_it(at: list[int])
 
 
 def test_a_state_once_given_stays_as_it_was() -> None:
-    history = History(WHOLE)
+    history = TraceHistory(WHOLE)
     order = list(range(0, len(WHOLE), 90))
     Random(3).shuffle(order)
     given_out = [(step, history.at(step)) for step in order]
@@ -481,7 +481,7 @@ def test_a_state_once_given_stays_as_it_was() -> None:
         assert history.at(step) == wanted
 
 
-def test_there_is_no_step_beyond_the_ends(history: History) -> None:
+def test_there_is_no_step_beyond_the_ends(history: TraceHistory) -> None:
     for step in (-1, len(history.trace)):
         with pytest.raises(IndexError, match=f"not {step}"):
             history.at(step)
@@ -497,17 +497,17 @@ def texts(svg: str) -> list[str]:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_is_an_image_that_says_the_state_in_words(view: Any, history: History) -> None:
+def test_a_view_is_an_image_that_says_the_state_in_words(view: Any, history: TraceHistory) -> None:
     for step in range(0, len(history.trace), 211):
         svg = view(history, step)
         root = ET.fromstring(svg)
         assert root.get("role") == "img"
         assert root.get("aria-label") == root[0].text == summary(history, step)
         assert " id=" not in svg  # several are shown in one page
-        assert svg == view(History(history.trace), step)
+        assert svg == view(TraceHistory(history.trace), step)
 
 
-def test_views_stay_well_formed_all_along(history: History) -> None:
+def test_views_stay_well_formed_all_along(history: TraceHistory) -> None:
     for step in range(0, len(history.trace), 20):
         says = summary(history, step)
         for view in VIEWS:
@@ -515,11 +515,11 @@ def test_views_stay_well_formed_all_along(history: History) -> None:
             assert (root.get("role"), root.get("aria-label")) == ("img", says)
 
 
-def test_a_key_is_shown_letter_for_letter(history: History) -> None:
+def test_a_key_is_shown_letter_for_letter(history: TraceHistory) -> None:
     step, event = next(
         (number, event)
         for number, (_, _, event) in enumerate(history.trace)
-        if isinstance(event, Appended) and any(ODD_KEY in key for key in event.keys)
+        if isinstance(event, EntriesAppended) and any(ODD_KEY in key for key in event.keys)
     )
     key = next(key for key in event.keys if ODD_KEY in key)
     svg = log_view(history, step)
@@ -532,24 +532,24 @@ def test_a_key_is_shown_letter_for_letter(history: History) -> None:
 def test_every_event_has_its_sentence_and_hard_text_does_not_break_a_view(
     kind: type[Event],
 ) -> None:
-    trace = told((0, "n1", Started(1, 1, 0, 0)), (0, "n1", Marks(1, 0, 0, 0, 0)))
+    trace = told((0, "n1", MemberStarted(1, 1, 0, 0)), (0, "n1", Marks(1, 0, 0, 0, 0)))
     trace.file(1, "n1", samples()[kind])
-    trace.file(2, "\x07\ud800 <client>", Sent(9, "Submit", "n1", 0, 0, 0, "<b>&\x00"))
+    trace.file(2, "\x07\ud800 <client>", MessageSent(9, "Submit", "n1", 0, 0, 0, "<b>&\x00"))
     sentence = story_line(trace, 2)
     assert kind.__name__ not in sentence
-    assert "n1" in sentence or kind in (Partitioned, Healed)
+    assert "n1" in sentence or kind in (NetworkPartitioned, NetworkHealed)
     for view in VIEWS:
-        ET.fromstring(view(History(trace), 3))
+        ET.fromstring(view(TraceHistory(trace), 3))
 
 
 def test_the_cluster_view_tells_roles_messages_and_partitions() -> None:
     trace = elections()
-    trace.file(1_000, "n3", Sent(1, "AppendEntries", "n2", 3, 4, 6, "after 3, commit 3"))
-    trace.file(1_000, "n3", Sent(2, "AppendEntries", "n1", 3, 0, 0, "after 3, commit 3"))
-    trace.file(1_001, "", Partitioned(("n3", "n1 n2")))
-    trace.file(1_002, "n2", Delivered(1))
-    trace.file(1_003, "n1", Lost(2, "n1 is down"))
-    history = History(trace)
+    trace.file(1_000, "n3", MessageSent(1, "AppendEntries", "n2", 3, 4, 6, "after 3, commit 3"))
+    trace.file(1_000, "n3", MessageSent(2, "AppendEntries", "n1", 3, 0, 0, "after 3, commit 3"))
+    trace.file(1_001, "", NetworkPartitioned(("n3", "n1 n2")))
+    trace.file(1_002, "n2", MessageDelivered(1))
+    trace.file(1_003, "n1", MessageLost(2, "n1 is down"))
+    history = TraceHistory(trace)
     both, last = (texts(cluster_view(history, len(trace) - n)) for n in (4, 1))
     assert "down" in both
     assert both.count("leader") == 1
@@ -563,37 +563,37 @@ def test_the_cluster_view_tells_roles_messages_and_partitions() -> None:
 
 def test_the_log_view_strikes_out_the_undone_and_dashes_the_uncommitted() -> None:
     trace = told(
-        (0, "n1", Started(0, 1, 0, 0)),
+        (0, "n1", MemberStarted(0, 1, 0, 0)),
         (
             1,
             "n1",
-            Appended(1, 1, (1, 1, 2), ("a", "b", ""), ("c#1", "c#1", ""), (False, False, False)),
+            EntriesAppended(1, 1, (1, 1, 2), ("a", "b", ""), ("c#1", "c#1", ""), (False, False, False)),
         ),
         (1, "n1", Marks(1, 0, 0, 1, 3)),
     )
-    before = log_view(History(trace), 2)
+    before = log_view(TraceHistory(trace), 2)
     assert before.count("stroke-dasharray") == 2
-    trace.file(2, "n1", Undone("c#1", 1, 2))
-    after = log_view(History(trace), 3)
+    trace.file(2, "n1", TransactionUndone("c#1", 1, 2))
+    after = log_view(TraceHistory(trace), 3)
     strike = 'stroke-width="2.5"'
     assert (before.count(strike), after.count(strike)) == (0, 2)
     assert "entry 2, term 1: b of c#1" in after
-    trace.file(3, "n1", Superseded(2, 3))
-    assert [cell.index for cell in History(trace).at(4).members["n1"].log] == [1]
+    trace.file(3, "n1", EntriesSuperseded(2, 3))
+    assert [cell.index for cell in TraceHistory(trace).at(4).members["n1"].log] == [1]
 
 
 def test_the_log_view_says_where_a_lagging_log_ends() -> None:
     many = tuple(range(100))
     trace = told(
-        (0, "n1", Started(0, 1, 0, 0)),
-        (0, "n2", Started(0, 1, 0, 0)),
-        (0, "n3", Started(0, 1, 0, 0)),
-        (1, "n1", Appended(1, 1, (1,) * 100, ("k",) * 100, ("c#1",) * 100, (True,) * len(many))),
+        (0, "n1", MemberStarted(0, 1, 0, 0)),
+        (0, "n2", MemberStarted(0, 1, 0, 0)),
+        (0, "n3", MemberStarted(0, 1, 0, 0)),
+        (1, "n1", EntriesAppended(1, 1, (1,) * 100, ("k",) * 100, ("c#1",) * 100, (True,) * len(many))),
         (1, "n1", Marks(1, 0, 0, 0, 100)),
-        (1, "n2", Appended(1, 1, (1,) * 7, ("k",) * 7, ("c#1",) * 7, (True,) * 7)),
+        (1, "n2", EntriesAppended(1, 1, (1,) * 7, ("k",) * 7, ("c#1",) * 7, (True,) * 7)),
         (1, "n2", Marks(1, 0, 0, 0, 7)),
     )
-    words = texts(log_view(History(trace), len(trace) - 1))
+    words = texts(log_view(TraceHistory(trace), len(trace) - 1))
     assert sum("ends at" in text for text in words) == 1
     assert "◂ ends at 7" in words
     assert "empty" in words
@@ -601,17 +601,17 @@ def test_the_log_view_says_where_a_lagging_log_ends() -> None:
 
 def test_a_log_keeps_only_its_end_and_what_overwrote_it() -> None:
     trace = told(
-        (0, "n1", Started(0, 1, 0, 0)),
-        (1, "n1", Appended(1, 1, (1,) * 3, ("a", "b", "c"), ("x",) * 3, (False,) * 3)),
-        (2, "n1", Appended(1, 2, (2,), ("z",), ("y",), (True,))),
+        (0, "n1", MemberStarted(0, 1, 0, 0)),
+        (1, "n1", EntriesAppended(1, 1, (1,) * 3, ("a", "b", "c"), ("x",) * 3, (False,) * 3)),
+        (2, "n1", EntriesAppended(1, 2, (2,), ("z",), ("y",), (True,))),
     )
-    assert History(trace).at(2).members["n1"].log == [
-        Cell(1, 1, "a", "x", False),
-        Cell(2, 2, "z", "y", True),
+    assert TraceHistory(trace).at(2).members["n1"].log == [
+        EntryState(1, 1, "a", "x", False),
+        EntryState(2, 2, "z", "y", True),
     ]
 
 
-def test_the_disk_view_shows_segments_marks_and_tables(world: World, history: History) -> None:
+def test_the_disk_view_shows_segments_marks_and_tables(world: World, history: TraceHistory) -> None:
     words = texts(disk_view(history, len(history.trace) - 1))
     titles = re.findall(r"<title>(segment \d+)", disk_view(history, len(history.trace) - 1))
     for replica in world.replicas.values():
@@ -631,14 +631,14 @@ def test_interesting_steps_are_the_rare_ones(world: World) -> None:
     kinds = {type(trace[stop].event) for stop in stops}
     assert kinds >= {
         RoleChanged,
-        Crashed,
-        Started,
+        MemberCrashed,
+        MemberStarted,
         Flushed,
         SegmentDropped,
-        Superseded,
-        Partitioned,
+        EntriesSuperseded,
+        NetworkPartitioned,
     }
-    assert not kinds & {Sent, Delivered, Lost, Marks, Applied, Appended, TicketMoved}
+    assert not kinds & {MessageSent, MessageDelivered, MessageLost, Marks, TransactionApplied, EntriesAppended, TicketMoved}
     assert sum(isinstance(trace[stop].event, RoleChanged) for stop in stops) == len(
         trace.of(RoleChanged)
     )
@@ -689,7 +689,7 @@ def titles(trace: Trace) -> dict[str, str]:
 
 
 def test_titles_state_what_was_counted() -> None:
-    trace = Trace(Step(at * 1_000, who, event) for at, who, event in elections())
+    trace = Trace(TraceStep(at * 1_000, who, event) for at, who, event in elections())
     assert titles(trace)["leaders"] == "3 leaderships in 3 terms: nobody led for 0.20 s of 1.0 s"
     said = titles(storage())
     assert said["marks"] == "The log grows to 3 entries, but no member ever keeps more than 2"
@@ -698,16 +698,16 @@ def test_titles_state_what_was_counted() -> None:
 
 
 def test_a_limit_is_never_rounded_below_what_was_reached() -> None:
-    trace = told((0, "n1", Started(0, 1, 0, 0)), (1, "n1", Applied(1, "c#1", 1, 1, 1_300)))
+    trace = told((0, "n1", MemberStarted(0, 1, 0, 0)), (1, "n1", TransactionApplied(1, "c#1", 1, 1, 1_300)))
     assert "above 2 KiB" in titles(trace)["sizes"]
 
 
 def test_a_partition_is_drawn_between_those_it_keeps_apart() -> None:
     trace = elections()
-    trace.file(1_001, "", Partitioned(("n3", "n1 n2")))
-    before, after = (texts(cluster_view(History(trace), len(trace) - n)) for n in (2, 1))
+    trace.file(1_001, "", NetworkPartitioned(("n3", "n1 n2")))
+    before, after = (texts(cluster_view(TraceHistory(trace), len(trace) - n)) for n in (2, 1))
     assert (before.count("✕"), after.count("✕")) == (0, 2)
-    assert "log empty" in summary(History(trace), 0)
+    assert "log empty" in summary(TraceHistory(trace), 0)
 
 
 def test_titles_of_a_long_trace_agree_with_the_members(world: World) -> None:
@@ -839,14 +839,14 @@ def picture_of(stepper: Any) -> str:
     return value
 
 
-def assert_shows(stepper: Any, history: History, step: int) -> None:
+def assert_shows(stepper: Any, history: TraceHistory, step: int) -> None:
     assert stepper.step == step
     shown = picture_of(stepper)
     assert shown.endswith("".join(view(history, step) for view in VIEWS))
     assert f"stop {stepper.slider.value + 1} of {len(stepper.stops)}" in shown
 
 
-def test_slider_and_buttons_move_to_stops(history: History) -> None:
+def test_slider_and_buttons_move_to_stops(history: TraceHistory) -> None:
     from kvraft.viz.widgets import Stepper
 
     stops = [700, 50, 900, 50]
@@ -872,7 +872,7 @@ def test_slider_and_buttons_move_to_stops(history: History) -> None:
     [("next leader", RoleChanged), ("next flush", Flushed), ("next cut", SegmentDropped)],
 )
 def test_jumps_visit_every_such_event_in_order(
-    name: str, kind: type[Event], history: History
+    name: str, kind: type[Event], history: TraceHistory
 ) -> None:
     from kvraft.viz.widgets import Stepper
 
@@ -891,7 +891,7 @@ def test_jumps_visit_every_such_event_in_order(
     assert_shows(stepper, history, wanted[-1])
 
 
-def test_without_a_kernel_there_are_words_and_a_still_picture(history: History) -> None:
+def test_without_a_kernel_there_are_words_and_a_still_picture(history: TraceHistory) -> None:
     from kvraft.viz.widgets import Stepper
 
     stepper = Stepper(history.trace)
@@ -905,7 +905,7 @@ def test_without_a_kernel_there_are_words_and_a_still_picture(history: History) 
     assert " at 0x" not in repr(stepper)
 
 
-def test_positions_beyond_the_ends_mean_the_ends(history: History) -> None:
+def test_positions_beyond_the_ends_mean_the_ends(history: TraceHistory) -> None:
     from kvraft.viz.widgets import Stepper
 
     stepper = Stepper(history.trace, stops=[50])
@@ -947,7 +947,7 @@ def test_what_a_notebook_stores_is_the_same_in_any_process(world: World, tmp_pat
     assert first.endswith("pyplot: False\n")
 
 
-def test_every_control_is_named_and_none_is_an_output(history: History) -> None:
+def test_every_control_is_named_and_none_is_an_output(history: TraceHistory) -> None:
     import ipywidgets
 
     from kvraft.viz.widgets import Stepper
@@ -968,14 +968,14 @@ def test_every_control_is_named_and_none_is_an_output(history: History) -> None:
 def test_text_beside_the_picture_is_escaped() -> None:
     from kvraft.viz.widgets import Stepper
 
-    trace = told((0, "n1", Started(0, 1, 0, 0)), (1, "n1", Failed("<script>&")))
+    trace = told((0, "n1", MemberStarted(0, 1, 0, 0)), (1, "n1", MemberStopped("<script>&")))
     stepper = Stepper(trace)
     stepper.go(1)
     assert "&lt;script&gt;&amp;" in picture_of(stepper)
     assert "<script>" not in picture_of(stepper)
 
 
-def test_a_stepper_needs_steps_and_stops_within_them(history: History) -> None:
+def test_a_stepper_needs_steps_and_stops_within_them(history: TraceHistory) -> None:
     from kvraft.viz.widgets import Stepper
 
     with pytest.raises(BadInput, match="the trace is empty"):

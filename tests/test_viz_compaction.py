@@ -8,13 +8,13 @@ import pytest
 
 from kvraft.course.exercises.compaction import SITUATIONS
 from kvraft.errors import BadInput
-from kvraft.events import Compacted, CompactionBegan, Flushed
+from kvraft.events import Compacted, CompactionStarted, Flushed
 from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.sim.load import SMALL, Cost, Load, Never, Sample, cost_of, drive, runs_of, writes_of
+from kvraft.sim.load import SMALL, Amplification, TreeLoad, NoCompaction, TreeSample, amplification_of, drive, runs_of, writes_of
 from kvraft.viz import figures
 from kvraft.viz import panels as viz
 from kvraft.viz.figures import png
-from kvraft.viz.trace import History
+from kvraft.viz.trace import TraceHistory
 from kvraft.viz.widgets import Stepper
 
 STRATEGIES = {
@@ -24,7 +24,7 @@ STRATEGIES = {
 
 
 def loaded(strategy, count=400):
-    load = Load(replace(SMALL, memtable_bytes=1024, strategy=strategy))
+    load = TreeLoad(replace(SMALL, memtable_bytes=1024, strategy=strategy))
     for key, value in writes_of(3, count, 120):
         load.write(key, value, slices=2)
     return load
@@ -32,7 +32,7 @@ def loaded(strategy, count=400):
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 def test_the_tables_shown_are_those_of_the_tree_after_every_write(strategy):
-    load = Load(replace(SMALL, memtable_bytes=1024, strategy=strategy))
+    load = TreeLoad(replace(SMALL, memtable_bytes=1024, strategy=strategy))
     shelf, taken = viz.TreeTables(), 0
     compacted = 0
     for key, value in writes_of(3, 400, 120):
@@ -52,7 +52,7 @@ def test_the_tables_shown_are_those_of_the_tree_after_every_write(strategy):
 
 
 def test_tables_that_are_no_neighbours_in_age_become_as_new_as_the_newest():
-    load = loaded(Never())
+    load = loaded(NoCompaction())
     first, _, third, *_ = load.tree.tables
     load.merge([first.number, third.number], level=0)
     shown = viz.tables_over_time(load.trace)[-1].live
@@ -61,7 +61,7 @@ def test_tables_that_are_no_neighbours_in_age_become_as_new_as_the_newest():
 
 def test_a_moment_shows_what_is_merged_and_what_came_of_it():
     trace = loaded(STRATEGIES["levelled"]).trace
-    history = History(trace)
+    history = TraceHistory(trace)
     found = viz.tables_over_time(trace)
     steps = viz.level_stops(trace)
     heights = set()
@@ -69,7 +69,7 @@ def test_a_moment_shows_what_is_merged_and_what_came_of_it():
         picture, event = viz.levels_view(history, step), trace[step].event
         marked = {sign: set(map(int, re.findall(rf">{sign}(\d+)<", picture))) for sign in "▼★"}
         heights.add(re.search(r'viewBox="[^"]*"', picture)[0])
-        if isinstance(event, CompactionBegan):
+        if isinstance(event, CompactionStarted):
             assert marked["▼"] <= set(event.inputs)
             assert f"merged into level {event.level}" in picture
             assert picture.count('stroke-width="3"') == len(event.inputs)
@@ -77,11 +77,11 @@ def test_a_moment_shows_what_is_merged_and_what_came_of_it():
             assert marked["★"] <= set(event.outputs)
             gone = len(set(event.inputs) - set(event.outputs))
             assert picture.count("stroke-dasharray") == len(found[step].dead) >= gone
-        assert picture == viz.levels_view(History(trace), step)
+        assert picture == viz.levels_view(TraceHistory(trace), step)
         assert f'aria-label="{found[step]}"' in picture
     assert len(heights) == 1
     kinds = {type(trace[step].event) for step in steps}
-    assert kinds == {Flushed, CompactionBegan, Compacted}
+    assert kinds == {Flushed, CompactionStarted, Compacted}
 
 
 def test_spans_are_drawn_where_the_keys_are():
@@ -117,7 +117,7 @@ def test_a_stepper_over_a_tree_jumps_from_pick_to_pick():
         jumps=viz.LEVEL_JUMPS,
         says=viz.level_summary,
     )
-    for name, kind in (("next pick", CompactionBegan), ("next result", Compacted)):
+    for name, kind in (("next pick", CompactionStarted), ("next result", Compacted)):
         stepper.jumps[name].click()
         assert isinstance(trace[stepper.step].event, kind)
     assert set(stepper.jumps) == set(viz.LEVEL_JUMPS)
@@ -131,7 +131,7 @@ def test_a_stepper_over_a_tree_jumps_from_pick_to_pick():
 @pytest.fixture(scope="module")
 def runs():
     writes = list(writes_of(8, 1200, 300))
-    names = {"never": Never()} | STRATEGIES
+    names = {"never": NoCompaction()} | STRATEGIES
     return {name: drive(replace(SMALL, strategy=each), writes) for name, each in names.items()}
 
 
@@ -146,7 +146,7 @@ def test_a_timeline_draws_each_run_and_each_cost(runs):
         seen = [sample.runs for sample in samples]
         layouts = [now for now, before in zip(seen, [None, *seen], strict=False) if now != before]
         assert len(tops) == sum(map(len, layouts))
-    for axes, cost in zip(lines, Cost._fields, strict=True):
+    for axes, cost in zip(lines, Amplification._fields, strict=True):
         assert axes.get_ylabel().startswith(cost)
         for line, samples in zip(axes.lines, runs.values(), strict=True):
             assert list(line.get_ydata()) == [getattr(s, cost) for s in samples if s.runs]
@@ -157,9 +157,9 @@ def test_a_timeline_draws_each_run_and_each_cost(runs):
 def test_costs_are_what_the_samples_say(runs):
     for name, samples in runs.items():
         assert not any(sample.wrong for sample in samples)
-        assert cost_of(samples)[0] == samples[-1].write > 1
+        assert amplification_of(samples)[0] == samples[-1].write > 1
         assert [sample.writes for sample in samples] == list(range(20, 1201, 20)), name
-    never, levelled, tiered = (cost_of(samples) for samples in runs.values())
+    never, levelled, tiered = (amplification_of(samples) for samples in runs.values())
     assert never.write < tiered.write < levelled.write
     assert never.read > max(tiered.read, levelled.read)
     assert never.space > max(tiered.space, levelled.space)
@@ -190,10 +190,10 @@ def test_runs_are_levels_and_the_tables_of_level_0():
 
 
 def test_a_triangle_says_who_is_lowest(runs):
-    costs = {name: cost_of(samples) for name, samples in runs.items()}
+    costs = {name: amplification_of(samples) for name, samples in runs.items()}
     title = figures.plot_triangle(costs).get_suptitle()
     assert title.startswith("None is lowest in all three. Lowest write: never; read: ")
-    small, large = Cost(1, 1, 1), Cost(2, 2, 2)
+    small, large = Amplification(1, 1, 1), Amplification(2, 2, 2)
     figure = figures.plot_triangle({"large": large, "small": small})
     assert figure.get_suptitle() == "small is lowest in all three"
     corners = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_label()[0] != "_"]
@@ -204,6 +204,6 @@ def test_there_is_something_to_draw_or_it_is_said():
     for plot in (figures.plot_timeline, figures.plot_triangle):
         with pytest.raises(BadInput, match="nothing to draw"):
             plot({})
-    for samples in ([], [Sample(20, (), 0.0, 0.0, 0.0, 0.0, 0)]):
+    for samples in ([], [TreeSample(20, (), 0.0, 0.0, 0.0, 0.0, 0)]):
         with pytest.raises(BadInput, match="nothing to draw"):
             figures.plot_timeline({"one": samples})

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from kvraft.check.crashes import Recorder
+from kvraft.check.crashes import RecordingDisk
 from kvraft.errors import BadInput
 from kvraft.events import (
     Compacted,
@@ -19,14 +19,14 @@ from kvraft.events import (
     TreeOpened,
 )
 from kvraft.lsm.compaction import Levelled
-from kvraft.replica.replica import Options
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim import World
-from kvraft.sim.single_member import Alone, Gauge
+from kvraft.sim.single_member import SingleMember, Gauge
 from kvraft.viz.figures import plot_calls, plot_paces, plot_pressure, plot_saw_tooth, title_of
 from kvraft.viz.panels import FLUSHED, NEEDED, flush_view, storage_at
-from kvraft.viz.trace import History
+from kvraft.viz.trace import TraceHistory
 
-SMALL = Options(
+SMALL = ReplicaOptions(
     stall_memtables=100,
     memtable_bytes=2_000,
     segment_bytes=900,
@@ -42,7 +42,7 @@ def there(replica):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_shelf_holds_what_the_member_holds(seed):
     random = Random(seed)
-    member = Alone(SMALL)
+    member = SingleMember(SMALL)
     for number in range(300):
         member.put(b"k%03d" % random.randrange(200), b"%d" % number * 12)
         if number // 50 % 2 and random.random() < 0.8:  # every other while there is no time
@@ -78,7 +78,7 @@ def test_a_flush_between_two_slices_of_a_compaction_does_not_lose_the_size_of_it
 
 
 def test_frozen_memtables_are_named_by_where_they_end():
-    member = Alone(SMALL)
+    member = SingleMember(SMALL)
     member.drive([(b"k%d" % n, b"v" * 40) for n in range(100)], slices=0)
     frozen = storage_at(member.trace, len(member.trace) - 1)["n1"].frozen
     assert len(frozen) >= 3
@@ -98,9 +98,9 @@ def test_the_view_shows_each_members_segments_in_the_colour_of_who_needs_them():
     world.crash(away)
     for number in range(70):
         client.put(b"k%03d" % number, b"v" * 40)
-    history, last = History(world.trace), len(world.trace) - 1
+    history, last = TraceHistory(world.trace), len(world.trace) - 1
     svg = flush_view(history, last)
-    assert svg == flush_view(History(world.trace), last)
+    assert svg == flush_view(TraceHistory(world.trace), last)
     root = ET.fromstring(svg)
     fills = [each.get("fill") for each in root.iter("{http://www.w3.org/2000/svg}rect")]
     grey = blue = 0
@@ -126,15 +126,15 @@ def test_a_segment_is_needed_until_its_last_entry_is_flushed(flushed, fill):
         Marks(1, flushed, 12, 12, 12),
     ):
         trace.file(0, "n1", event)
-    svg = flush_view(History(trace), 3)
+    svg = flush_view(TraceHistory(trace), 3)
     (found,) = re.findall(r'fill="(#\w+)" stroke="#000000"><title>segment 1: entries 1 to 10', svg)
     assert found == fill
 
 
 def test_the_view_draws_every_step_within_its_frame():
-    member = Alone(SMALL)
+    member = SingleMember(SMALL)
     member.drive([(b"k%03d" % n, b"v" * 40) for n in range(150)], slices=0.05)
-    history = History(member.trace)
+    history = TraceHistory(member.trace)
     for step in range(0, len(member.trace), 23):
         root = ET.fromstring(flush_view(history, step))
         width = float(root.get("width"))
@@ -147,7 +147,7 @@ def test_the_view_draws_every_step_within_its_frame():
 
 
 def test_the_title_of_the_calls_is_their_order():
-    member = Alone(SMALL, disk=Recorder())
+    member = SingleMember(SMALL, disk=RecordingDisk())
     for number in range(30):
         member.put(b"k%d" % number, b"v" * 40)
     before = len(member.disk.calls)

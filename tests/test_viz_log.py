@@ -17,10 +17,10 @@ from kvraft.sim.disk import SimDisk
 from kvraft.viz.figures import (
     FATE_COLOURS,
     Fate,
-    cuts,
+    truncations,
     flips,
     group_commits,
-    plot_cuts,
+    plot_truncations,
     plot_flips,
     plot_group_commits,
     title_of,
@@ -28,7 +28,7 @@ from kvraft.viz.figures import (
 from kvraft.viz.panels import (
     FRAME_COLOURS,
     FRAME_NAMES,
-    Part,
+    FramePart,
     dissect,
     field_at,
     inspector,
@@ -118,7 +118,7 @@ def test_fields_are_read_as_they_were_written():
             if field.name == "crc32":
                 assert int(field.value, 16).to_bytes(4, "little") == data[field.start : field.end]
     assert field_at(pieces, pieces[3].start + 12).name == "synced"
-    assert field_at(pieces, disk.size(name) - 1).part == Part.CHECK
+    assert field_at(pieces, disk.size(name) - 1).part == FramePart.CHECK
     state = {field.name: field.value for field in pieces[4].fields}
     assert (state["term"], state["voted"], "vote" in state) == ("2", "0", False)
 
@@ -237,14 +237,14 @@ def test_every_cut_and_every_flip_is_judged():
     disk = log(*PLAIN)
     (name,) = disk.names()
     before, pieces = disk.read(name), dissect(disk, "n1")[name]
-    found = cuts(disk, "n1")
+    found = truncations(disk, "n1")
     assert [each.size for each in found] == list(range(len(before) + 1))
     ends = {piece.end for piece in pieces}
     for each in found:
         torn = Fate.CUT if each.size > pieces[0].end else Fate.REFUSED
         assert each.fate == (Fate.SAME if each.size in ends else torn), each
     assert [found[piece.end].entries for piece in pieces] == [0, 0, 2, 3, 3, 4]
-    assert title_of(plot_cuts(found)).endswith("torn tail and 0 wrong contents")
+    assert title_of(plot_truncations(found)).endswith("torn tail and 0 wrong contents")
     turned = flips(disk, "n1")
     last_save = pieces[4].start
     for each in turned.flips:
@@ -259,7 +259,7 @@ def test_every_cut_and_every_flip_is_judged():
 
 def test_a_reader_that_believes_damaged_payloads_would_be_seen(monkeypatch):
     """The fate *wrong* is alive: with checksums switched off, flips bring wrong contents."""
-    blind = SimpleNamespace(crc32=lambda *_: frame._SOUND)
+    blind = SimpleNamespace(crc32=lambda *_: frame._CRC_RESIDUE)
     monkeypatch.setattr("kvraft.disk.frame.zlib", blind)
     found = flips(log((1, 1, 1)), "n1", bits=[0])
     assert str(Fate.WRONG) in found.fates
@@ -274,7 +274,7 @@ def test_a_cut_where_no_frame_ends_would_be_seen(monkeypatch):
         return found
 
     monkeypatch.setattr("kvraft.viz.figures.durability.recover", careless)
-    fates = {each.fate for each in cuts(log((1, 1, 1)), "n1")}
+    fates = {each.fate for each in truncations(log((1, 1, 1)), "n1")}
     assert fates == {Fate.REFUSED, Fate.SAME, Fate.WRONG}
 
 
@@ -289,7 +289,7 @@ def test_group_commits_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("draw", "nothing"), [(plot_cuts, []), (plot_flips, {}), (plot_group_commits, [])]
+    ("draw", "nothing"), [(plot_truncations, []), (plot_flips, {}), (plot_group_commits, [])]
 )
 def test_nothing_measured_is_nothing_to_draw(draw, nothing):
     with pytest.raises(BadInput, match="nothing was measured"):

@@ -3,22 +3,22 @@
 import pytest
 
 from kvraft.errors import BadInput
-from kvraft.viz.figures import BackUp, Held, plot_back_up, plot_matches, plot_windows, title_of
+from kvraft.viz.figures import BackUpSample, MatchSample, plot_back_up, plot_matches, plot_windows, title_of
 
 
 def test_the_rank_of_the_commit_index_is_counted_not_claimed():
     match = {"n1": 9, "n2": 4, "n3": 7, "n4": 7, "n5": 2}
-    moments = [Held(0, match, 7), Held(10, match, 7)]
+    moments = [MatchSample(0, match, 7), MatchSample(10, match, 7)]
     title = title_of(plot_matches(moments))
     assert title == "At all 2 moments the commit index is the third highest of 5 match indexes"
-    title = title_of(plot_matches([*moments, Held(20, match, 4)]))
+    title = title_of(plot_matches([*moments, MatchSample(20, match, 4)]))
     assert title == "At 2 of 3 moments the commit index is the third highest of 5 match indexes"
     four = {"n1": 4, "n2": 4, "n3": 3, "n4": 1}
-    assert "At all 1 moments" in title_of(plot_matches([Held(0, four, 3)]))
+    assert "At all 1 moments" in title_of(plot_matches([MatchSample(0, four, 3)]))
 
 
 def test_backing_up_and_windows_are_titled_by_what_was_measured():
-    rows = [BackUp(8, 2, 8), BackUp(4, 1, 4)]
+    rows = [BackUpSample(8, 2, 8), BackUpSample(4, 1, 4)]
     figure = plot_back_up(rows)
     assert title_of(figure) == "To back up over 8 entries costs 2 refusals with hints, 8 without"
     assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[8, 4], [2, 1]]

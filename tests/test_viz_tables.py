@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from kvraft.bloom import Bloom, positions
+from kvraft.bloom import BloomFilter, positions
 from kvraft.record import label
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable.reader import Table
 from kvraft.viz.figures import plot_k, plot_rates, title_of
-from kvraft.viz.panels import Rate, bits_view, block_map, measure, parts_of, table_map
+from kvraft.viz.panels import FalsePositiveRate, bits_view, block_map, measure, parts_of, table_map
 from kvraft.viz.widgets import FilterSlider
 from tests.storage import write_table
 
@@ -44,7 +44,7 @@ def test_a_block_is_shown_row_by_row():
 
 def test_the_bits_shown_are_those_of_the_filter():
     keys = [b"one", b"two", b"three"]
-    bloom = Bloom.build(keys)
+    bloom = BloomFilter.build(keys)
     picture = bits_view(bloom, keys, asked=b"four")
     shown = {int(bit) for bit in re.findall(r"bit (\d+): set by (?!nobody)", picture)}
     assert shown == {bit for key in keys for bit in positions(key, bloom.k, bloom.m)}
@@ -55,9 +55,9 @@ def test_the_bits_shown_are_those_of_the_filter():
 
 def test_positions_are_what_a_filter_sets():
     for bits in (1, 7, 10):
-        bloom = Bloom.sized(50, bits)
+        bloom = BloomFilter.sized(50, bits)
         bloom.add([b"key"])
-        again = Bloom.from_bytes(bloom.to_bytes())
+        again = BloomFilter.from_bytes(bloom.to_bytes())
         assert {bit for bit in range(bloom.m) if again._bits[bit]} == set(
             positions(b"key", bloom.k, bloom.m)
         )
@@ -66,7 +66,7 @@ def test_positions_are_what_a_filter_sets():
 def test_what_is_measured_is_near_the_theory_and_told_if_it_is_not():
     rates = [measure(500, bits, 4000) for bits in (4, 8)]
     assert title_of(plot_rates(rates)).startswith("2 of 2")
-    wrong = Rate(8, 5, 4000, 4000, 0.02)
+    wrong = FalsePositiveRate(8, 5, 4000, 4000, 0.02)
     assert title_of(plot_rates([rates[0], wrong])).startswith("1 of 2")
     assert measure(100, 10, 10, k=3).k == 3
     assert "k = 7 errs least" in title_of(plot_k([measure(500, 10, 10, k) for k in (1, 7, 12)]))

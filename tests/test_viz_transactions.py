@@ -6,13 +6,13 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from kvraft.check.bugs.storage import UndoesWhatItBegan
-from kvraft.check.torn import End, kill_at, kill_everywhere
+from kvraft.check.torn import CopyEnd, kill_at, kill_everywhere
 from kvraft.errors import BadInput
-from kvraft.events import Appended, Started, Step, Trace, Undone
-from kvraft.sim.contention import Contest
+from kvraft.events import EntriesAppended, MemberStarted, TraceStep, Trace, TransactionUndone
+from kvraft.sim.contention import ContentionResult
 from kvraft.viz.figures import data_of, plot_conflicts, plot_deaths, plot_totals, title_of
 from kvraft.viz.panels import colours_of, lanes_view, lanes_words, runs_of
-from kvraft.viz.trace import Cell, History
+from kvraft.viz.trace import EntryState, TraceHistory
 from kvraft.viz.widgets import DeathSlider
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -25,7 +25,7 @@ def deaths():
 
 @pytest.fixture(scope="module")
 def torn(deaths):
-    return next(death for death in deaths if death.end is End.UNDONE)
+    return next(death for death in deaths if death.end is CopyEnd.UNDONE)
 
 
 def titles(svg):
@@ -33,8 +33,8 @@ def titles(svg):
 
 
 def test_a_cell_for_each_entry_and_a_stroke_for_each_that_was_undone(torn):
-    history = History(torn.world.trace)
-    prefix = torn.world.trace.of(Undone)[0].event
+    history = TraceHistory(torn.world.trace)
+    prefix = torn.world.trace.of(TransactionUndone)[0].event
     for step in range(0, len(history.trace), 7):
         svg, state = lanes_view(history, step), history.at(step)
         cells = [cell for member in state.members.values() for cell in member.log]
@@ -50,7 +50,7 @@ def test_a_cell_for_each_entry_and_a_stroke_for_each_that_was_undone(torn):
 
 def test_thick_is_what_the_member_holds(torn):
     """At the death nobody holds any of it, in the end all five records are in effect on all."""
-    history = History(torn.world.trace)
+    history = TraceHistory(torn.world.trace)
     thick = re.compile(r'stroke-width="2\.6"[^>]*><title>[^<]* of ann\.4#1')
     assert not thick.findall(lanes_view(history, torn.moment))
     assert len(thick.findall(lanes_view(history, len(history.trace) - 1))) == 15
@@ -61,10 +61,10 @@ def test_a_member_that_restarted_does_not_know_yet_what_was_undone(torn):
     name = next(name for name in ("n2", "n3") if name != world.leader())
     world.crash(name)
     world.restart(name)
-    history = History(world.trace)
+    history = TraceHistory(world.trace)
     now = history.at(len(world.trace) - 1).members[name]
     assert any(cell.undone for cell in now.log)
-    prefix = torn.world.trace.of(Undone)[0].event
+    prefix = torn.world.trace.of(TransactionUndone)[0].event
     count = prefix.last - prefix.first + 1
     assert (
         f"{name}, follower of term 2: registration of ann, {count} of ann.4#1 open"
@@ -75,34 +75,34 @@ def test_a_member_that_restarted_does_not_know_yet_what_was_undone(torn):
 
 
 def test_a_picture_tells_itself_in_words_and_is_the_same_each_time(torn):
-    history = History(torn.world.trace)
+    history = TraceHistory(torn.world.trace)
     for step in (0, torn.moment, len(history.trace) - 1):
         svg = lanes_view(history, step)
-        assert svg == lanes_view(History(torn.world.trace), step)
+        assert svg == lanes_view(TraceHistory(torn.world.trace), step)
         assert ET.fromstring(svg).get("aria-label") == lanes_words(history, step)
     assert "n1, down" in lanes_words(history, torn.moment)
     assert "No ticket" in lanes_words(history, 0)
 
 
 def test_names_and_keys_from_outside_do_not_break_the_picture():
-    event = Appended(1, 1, (1, 1), ('<k>&"', "\x00long key"), ("<a>&#1", "<a>&#1"), (False, True))
-    trace = Trace([Step(0, "n1", Started(1, 1, 0, 0)), Step(1, "n1", event)])
-    svg = lanes_view(History(trace), 1)
+    event = EntriesAppended(1, 1, (1, 1), ('<k>&"', "\x00long key"), ("<a>&#1", "<a>&#1"), (False, True))
+    trace = Trace([TraceStep(0, "n1", MemberStarted(1, 1, 0, 0)), TraceStep(1, "n1", event)])
+    svg = lanes_view(TraceHistory(trace), 1)
     assert len(titles(svg)) == 2
     assert "lon" in svg or "\ufffd" in svg
 
 
 def test_a_copy_that_comes_again_is_a_run_of_its_own_in_the_same_colour(torn):
-    log = [Cell(1, 1, "k", "a#1", end=False), Cell(2, 2, "", "", end=False)]
-    log += [Cell(3, 2, "k", "a#1", end=True), Cell(4, 2, "k", "a#1", end=True)]
+    log = [EntryState(1, 1, "k", "a#1", end=False), EntryState(2, 2, "", "", end=False)]
+    log += [EntryState(3, 2, "k", "a#1", end=True), EntryState(4, 2, "k", "a#1", end=True)]
     assert [[c.index for c in run] for run in runs_of(log)] == [[1], [2], [3], [4]]
     assert list(colours_of(torn.world.trace)) == ["bob.2#1", "ann.4#1"]
     assert len(set(colours_of(torn.world.trace).values())) == 2
 
 
 def test_the_figure_of_deaths_says_if_any_was_seen_in_part(deaths):
-    undone = sum(death.end is End.UNDONE for death in deaths)
-    done = sum(death.end is End.COMPLETED for death in deaths)
+    undone = sum(death.end is CopyEnd.UNDONE for death in deaths)
+    done = sum(death.end is CopyEnd.COMPLETED for death in deaths)
     title = title_of(plot_deaths(deaths))
     told = f"Killed 16 times, at as many steps: {undone} undone, {done} completed"
     assert title == f"{told}, none in part"
@@ -132,7 +132,7 @@ def test_the_slider_shows_the_life_it_says(deaths, torn):
 
 
 def test_other_figures_are_titled_by_what_they_show():
-    contests = [Contest(c, k, 100, c * 64 // k) for k in (4, 64) for c in (2, 5)]
+    contests = [ContentionResult(c, k, 100, c * 64 // k) for k in (4, 64) for c in (2, 5)]
     title = "5 clients at once: 80 % conflict on 4 accounts, 5 % on 64"
     assert title_of(plot_conflicts(contests)) == title
     figure = plot_totals({"one": [400, 400], "two": [400, 399, 412]})

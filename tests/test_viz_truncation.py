@@ -10,30 +10,30 @@ import pytest
 from kvraft.course.exercises.truncation import LIMITS
 from kvraft.errors import BadInput
 from kvraft.events import (
-    Crashed,
-    Delivered,
-    HoldsChanged,
-    Lost,
+    MemberCrashed,
+    MessageDelivered,
+    PinsChanged,
+    MessageLost,
     Marks,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    Sent,
-    Started,
+    MessageSent,
+    MemberStarted,
     Trace,
 )
 from kvraft.sim import World
 from kvraft.sim.lag import CatchUp, a_follower, write
 from kvraft.viz.figures import (
     bands,
-    last_holders,
+    last_pins,
     plot_bands,
     plot_catching_up,
     plot_log_bytes,
     title_of,
 )
 from kvraft.viz.panels import HOLDER_COLOURS, strip_view
-from kvraft.viz.trace import History, between, held_by, holds_over_time, series
+from kvraft.viz.trace import TraceHistory, between, hardest_pin, pins_over_time, series
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -76,15 +76,15 @@ def test_events_say_of_each_sealed_segment_what_the_member_says(seed):
             world.crash(name)
         write(world, random.randrange(1, 15))
         for name, replica in world.replicas.items():
-            told = holds_over_time(world.trace, name)[-1].holds
+            told = pins_over_time(world.trace, name)[-1].pins
             if told is None:  # it has just started, and did nothing yet
                 continue
             lives = {life.segment: life for life in series.segments(world.trace, name)}
             for segment in replica.wal.segments:
                 assert lives[segment.id].dropped is None
                 if segment.sealed:
-                    own = [hold.holder for hold in replica.holds().of(segment)]
-                    assert [hold.holder for hold in told.of(segment)] == own
+                    own = [hold.pinned_by for hold in replica.pins().of(segment)]
+                    assert [hold.pinned_by for hold in told.of(segment)] == own
                     compared += bool(own)
     assert compared > 500
 
@@ -106,44 +106,44 @@ def test_who_held_a_segment_last_is_who_let_go_last():
         (0, SegmentOpened(1, 1)),
         (10, SegmentSealed(1, 1, 9, 900)),
         (10, SegmentOpened(2, 10)),
-        (10, HoldsChanged(("tree", "n2"), (1, 1))),
+        (10, PinsChanged(("tree", "n2"), (1, 1))),
         (20, SegmentSealed(2, 10, 19, 900)),
         (20, SegmentOpened(3, 20)),
-        (30, HoldsChanged(("tree", "n2"), (20, 5))),
-        (40, HoldsChanged(("tree", "n2"), (20, 10))),
+        (30, PinsChanged(("tree", "n2"), (20, 5))),
+        (40, PinsChanged(("tree", "n2"), (20, 10))),
         (50, SegmentDropped(1, 1, 9, 900)),
-        (60, HoldsChanged(("tree", "snapshot for n2"), (20, 12))),
-        (70, Crashed(0)),
-        (80, Started(1, 10, 19, 25)),
-        (80, HoldsChanged(("tree", "members"), (20, 20))),
+        (60, PinsChanged(("tree", "snapshot for n2"), (20, 12))),
+        (70, MemberCrashed(0)),
+        (80, MemberStarted(1, 10, 19, 25)),
+        (80, PinsChanged(("tree", "members"), (20, 20))),
         (90, SegmentDropped(2, 10, 19, 900)),
         (95, Marks(20, 19, 25, 25, 25)),
     )
-    assert last_holders(trace, "n1") == {1: ("n2",), 2: ("snapshot for n2",)}
-    one = [(b.start, b.end, b.holders) for b in bands(trace, "n1") if b.segment == 1]
+    assert last_pins(trace, "n1") == {1: ("n2",), 2: ("snapshot for n2",)}
+    one = [(b.start, b.end, b.pinned_by) for b in bands(trace, "n1") if b.segment == 1]
     both = ("tree", "n2")
     assert one == [(0, 10, ()), (10, 30, both), (30, 40, ("n2",)), (40, 50, ())]
-    two = [(b.start, b.end, b.holders) for b in bands(trace, "n1") if b.segment == 2]
+    two = [(b.start, b.end, b.pinned_by) for b in bands(trace, "n1") if b.segment == 2]
     assert two[-2:] == [(70, 80, None), (80, 90, ())]
 
 
 def test_the_hardest_hold_gives_the_colour():
-    assert held_by(("n3", "tree")) == "tree"
-    assert held_by(("members", "snapshot for n3", "n2")) == "a follower"
-    assert held_by(("snapshot for tree",)) == "a snapshot"
-    assert held_by(()) == "nobody"
+    assert hardest_pin(("n3", "tree")) == "tree"
+    assert hardest_pin(("members", "snapshot for n3", "n2")) == "a follower"
+    assert hardest_pin(("snapshot for tree",)) == "a snapshot"
+    assert hardest_pin(()) == "nobody"
 
 
 def test_between_keeps_what_two_do_and_say_to_each_other():
     trace = Trace()
     for who, event in (
-        ("n1", Sent(1, "A", "n2", 1, 0, 0, "")),
-        ("n1", Sent(2, "A", "n3", 1, 0, 0, "")),
-        ("n2", Delivered(1)),
-        ("n3", Delivered(2)),
-        ("n3", Sent(3, "B", "n1", 1, 0, 0, "")),
-        ("n1", Lost(3, "")),
-        ("n3", Crashed(0)),
+        ("n1", MessageSent(1, "A", "n2", 1, 0, 0, "")),
+        ("n1", MessageSent(2, "A", "n3", 1, 0, 0, "")),
+        ("n2", MessageDelivered(1)),
+        ("n3", MessageDelivered(2)),
+        ("n3", MessageSent(3, "B", "n1", 1, 0, 0, "")),
+        ("n1", MessageLost(3, "")),
+        ("n3", MemberCrashed(0)),
         ("n1", Marks(1, 0, 0, 0, 0)),
     ):
         trace.file(0, who, event)
@@ -163,24 +163,24 @@ def test_the_strip_has_a_flag_for_each_hold_on_each_sealed_segment():
     write(world, 100)
     world.crash(a_follower(world))
     write(world, 50)
-    history, last = History(world.trace), len(world.trace) - 1
+    history, last = TraceHistory(world.trace), len(world.trace) - 1
     for name, replica in world.replicas.items():
-        holds = replica.holds()
+        holds = replica.pins()
         sealed = [segment for segment in replica.wal.segments if segment.sealed]
-        wanted = [f"{h.holder} holds {s.id}" for s in sealed for h in holds.of(s)]
+        wanted = [f"{h.pinned_by} holds {s.id}" for s in sealed for h in holds.of(s)]
         svg = strip_view(name)(history, last)
-        assert svg == strip_view(name)(History(world.trace), last)
+        assert svg == strip_view(name)(TraceHistory(world.trace), last)
         root = ET.fromstring(svg)
         assert sorted(flags(root)) == sorted(wanted)
         assert len(wanted) > 5
         fills = [rect.get("fill") for rect in root.iter(f"{SVG}rect") if len(rect)]
         for kind, colour in HOLDER_COLOURS.items():
-            count = sum(held_by([h.holder for h in holds.of(s)]) == kind for s in sealed)
+            count = sum(hardest_pin([h.pinned_by for h in holds.of(s)]) == kind for s in sealed)
             assert fills.count(colour) == count
         marks = replica.marks
         label = root.get("aria-label")
         assert f"entries {marks.first} to {marks.last}, flushed {marks.flushed}." in label
-        assert f"tree needs {holds.needs('tree')} on" in label
+        assert f"tree needs {holds.needed_from('tree')} on" in label
 
 
 @pytest.mark.parametrize(("needs", "count"), [(10, 2), (11, 1), (20, 1), (21, 0)])
@@ -192,16 +192,16 @@ def test_a_segment_is_held_as_long_as_its_last_entry_is_needed(needs, count):
         (2, SegmentSealed(2, 11, 20, 900)),
         (2, SegmentOpened(3, 21)),
         (3, Marks(1, 9, 22, 22, 22)),
-        (4, HoldsChanged(("tree",), (needs,))),
+        (4, PinsChanged(("tree",), (needs,))),
     )
-    svg = strip_view("n1")(History(trace), 6)
+    svg = strip_view("n1")(TraceHistory(trace), 6)
     assert len(flags(ET.fromstring(svg))) == count
     assert f"tree needs {needs} on: {count} sealed segments." in svg
 
 
 def test_the_strip_draws_every_step_within_its_frame(story):
     world, away = story
-    history = History(world.trace)
+    history = TraceHistory(world.trace)
     for name in world.members:
         view = strip_view(name)
         for step in range(0, len(world.trace), 701):
@@ -213,7 +213,7 @@ def test_the_strip_draws_every_step_within_its_frame(story):
             for text in root.iter(f"{SVG}text"):
                 assert 0 <= float(text.get("x")) <= width
                 assert float(text.get("y")) < height
-    crashed = next(n for n, step in enumerate(world.trace) if isinstance(step.event, Crashed))
+    crashed = next(n for n, step in enumerate(world.trace) if isinstance(step.event, MemberCrashed))
     assert f"{away}: down" in strip_view(away)(history, crashed)
     with pytest.raises(BadInput, match="no member called n9"):
         strip_view("n9")(history, 0)
@@ -221,7 +221,7 @@ def test_the_strip_draws_every_step_within_its_frame(story):
 
 def test_marks_at_one_place_share_a_label_and_labels_do_not_overlap():
     trace = trace_of((0, SegmentOpened(1, 1)), (1, Marks(1, 18, 19, 21, 21)))
-    svg = strip_view("n1")(History(trace), 1)
+    svg = strip_view("n1")(TraceHistory(trace), 1)
     labels = {
         (float(x), float(y), text)
         for x, y, text in re.findall(r'<text x="([\d.]+)" y="([\d.]+)" [^>]*>([^<]+)', svg)
@@ -248,9 +248,9 @@ def test_the_title_of_the_bands_counts_who_let_go_last(story):
     )
     went, tree, follower = (int(number) for number in counts.groups())
     assert went == len(world.trace.of(SegmentDropped, who=leader))
-    held = list(last_holders(world.trace, leader).values())
+    held = list(last_pins(world.trace, leader).values())
     assert tree == sum("tree" in who for who in held) > 5
-    assert follower == sum(held_by(who) == "a follower" for who in held) > 5
+    assert follower == sum(hardest_pin(who) == "a follower" for who in held) > 5
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert {"held: tree", "held: a follower", f"last of {away}", f"{away} is down"} <= set(labels)
 
@@ -260,10 +260,10 @@ def test_the_bytes_drawn_are_the_bytes_held():
         (0, SegmentOpened(1, 1)),
         (10, SegmentSealed(1, 1, 9, 1024)),
         (10, SegmentOpened(2, 10)),
-        (10, HoldsChanged(("tree", "n2"), (1, 1))),
+        (10, PinsChanged(("tree", "n2"), (1, 1))),
         (20, SegmentSealed(2, 10, 19, 2048)),
         (20, SegmentOpened(3, 20)),
-        (30, HoldsChanged(("tree", "n2"), (10, 10))),
+        (30, PinsChanged(("tree", "n2"), (10, 10))),
         (40, SegmentDropped(1, 1, 9, 1024)),
         (50, Marks(10, 9, 19, 19, 19)),
     )
@@ -279,7 +279,7 @@ def test_the_sealed_bytes_of_a_world_are_its_members(story):
     world, _ = story
     for name, replica in world.replicas.items():
         sealed = [segment for segment in replica.wal.segments if segment.sealed]
-        svg = strip_view(name)(History(world.trace), len(world.trace) - 1)
+        svg = strip_view(name)(TraceHistory(world.trace), len(world.trace) - 1)
         size = sum(segment.size for segment in sealed)
         assert f"sealed segments: {len(sealed)}, in all {size:,} bytes" in svg
 

@@ -22,7 +22,7 @@ import kvraft.wal.wal
 import kvraft.wal.writer
 from kvraft import events
 from kvraft.disk import frame
-from kvraft.errors import BadInput, Damage, Foreign, KvraftError, Stopped
+from kvraft.errors import BadInput, Corruption, ForeignFile, KvraftError, Stopped
 from kvraft.events import Event
 from kvraft.record import (
     NO_TXN,
@@ -39,7 +39,7 @@ from kvraft.record import (
 )
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.wal.recovery import recover
-from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, SEAL, Segment, owner_of, pack_header
+from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, SEAL, Segment, log_owner, pack_header
 from kvraft.wal.wal import Wal
 
 ME = "n1"
@@ -122,14 +122,14 @@ def check_segments(wal: Wal, disk: SimDisk) -> None:
     assert all(disk.size(segment.name) == segment.size for segment in segments)
     found = recover(disk, ME)
     assert found.segments == segments
-    assert (found.torn, found.leftovers, found.void) == (None, [], [])
+    assert (found.torn, found.unfinished, found.obsolete) == (None, [], [])
     for segment in segments:
         held = [
             e.index
             for frame_ in frame.scan(
                 disk.read(segment.name),
                 name=segment.name,
-                seed=frame.seed_of(ME, segment.name),
+                seed=frame.checksum_seed(ME, segment.name),
                 start=len(header_of(disk, segment)),
             ).frames
             if frame_.kind == ENTRIES
@@ -142,7 +142,7 @@ def check_segments(wal: Wal, disk: SimDisk) -> None:
 def header_of(disk: SimDisk, segment: Segment) -> bytes:
     data = disk.read(segment.name)
     length = int.from_bytes(data[8:12], "little")
-    return data[: frame.OVERHEAD + length]
+    return data[: frame.FRAME_OVERHEAD + length]
 
 
 # ── against a model ─────────────────────────────────────────────────────────────────────────────
@@ -255,7 +255,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule()
     def close_and_open(self) -> None:
         self.wal.close()
-        assert recover(self.disk, ME).closed
+        assert recover(self.disk, ME).cleanly_closed
         self.wal = reopened(self.disk, Random(0))
 
     @precondition(lambda self: self.wal.last_index > self.wal.base.index)
@@ -464,10 +464,10 @@ def bytes_of(segments: list[Segment]) -> list[tuple[Segment, int]]:
     return [(segment, offset) for segment in segments for offset in range(segment.size)]
 
 
-def open_or_damage(disk: SimDisk) -> Wal | Damage:
+def open_or_damage(disk: SimDisk) -> Wal | Corruption:
     try:
         return opened(disk)
-    except Damage as error:
+    except Corruption as error:
         return error
 
 
@@ -481,12 +481,12 @@ def test_a_flip_of_any_byte_is_said_or_costs_the_last_frame(close: bool, mask: i
         victim = disk.copy()
         victim.corrupt(segment.name, offset, mask)
         found = open_or_damage(victim)
-        if isinstance(found, Damage):
+        if isinstance(found, Corruption):
             assert found.file == segment.name
             assert found.offset <= offset
         elif close:
             assert segment == wal.segments[-1]
-            assert offset >= segment.size - frame.OVERHEAD, "only the CLOSED frame may be cut"
+            assert offset >= segment.size - frame.FRAME_OVERHEAD, "only the CLOSED frame may be cut"
             assert model.matches(found)
         else:
             assert segment == wal.segments[-1]
@@ -508,7 +508,7 @@ def test_the_newest_segment_cut_at_any_byte_keeps_the_exact_prefix() -> None:
         victim.truncate(newest.name, size)
         reported: list[Event] = []
         if size < header:
-            with pytest.raises(Damage, match=f"{newest.name}, offset 0: .*header"):
+            with pytest.raises(Corruption, match=f"{newest.name}, offset 0: .*header"):
                 opened(victim)
             continue
         torn = recover(victim, ME).torn
@@ -516,11 +516,11 @@ def test_the_newest_segment_cut_at_any_byte_keeps_the_exact_prefix() -> None:
         at = next(i for i, state in enumerate(states) if state.matches(again))
         assert not seen or at in (seen[-1], seen[-1] + 1)
         seen.append(at)
-        cut = [event for event in reported if isinstance(event, events.TailCut)]
+        cut = [event for event in reported if isinstance(event, events.TailTruncated)]
         kept = again.segments[-1].size
         aside = f"{newest.name.removesuffix('.wal')}-{kept:016x}.torn"
         if size > kept:
-            assert cut == [events.TailCut(newest.name, kept, size - kept)]
+            assert cut == [events.TailTruncated(newest.name, kept, size - kept)]
             assert victim.read(aside) == disk.read(newest.name)[kept:size]
         else:
             assert cut == []
@@ -535,7 +535,7 @@ def test_a_sealed_segment_cut_at_any_byte_is_damage() -> None:
         for size in range(segment.size):
             victim = disk.copy()
             victim.truncate(segment.name, size)
-            with pytest.raises(Damage) as caught:
+            with pytest.raises(Corruption) as caught:
                 opened(victim)
             between_frames = caught.value.offset == size > 0
             assert caught.value.file == segment.name
@@ -547,20 +547,20 @@ def test_a_segment_without_a_seal_or_missing_or_swapped_is_damage() -> None:
     disk, wal, _ = small_log()
     first, second, third = (segment.name for segment in wal.segments)
     unsealed, missing, swapped, renamed = (disk.copy() for _ in range(4))
-    unsealed.truncate(second, disk.size(second) - frame.OVERHEAD)
-    with pytest.raises(Damage, match=f"{second}, offset {unsealed.size(second)}: .*not sealed"):
+    unsealed.truncate(second, disk.size(second) - frame.FRAME_OVERHEAD)
+    with pytest.raises(Corruption, match=f"{second}, offset {unsealed.size(second)}: .*not sealed"):
         opened(unsealed)
     missing.remove(second)
-    with pytest.raises(Damage, match=f"{third}, offset 0: .*missing"):
+    with pytest.raises(Corruption, match=f"{third}, offset 0: .*missing"):
         opened(missing)
     for name, other in ((first, second), (second, first)):
         swapped.remove(name)
         swapped.create(name)
         swapped.append(name, disk.read(other))
-    with pytest.raises(Damage, match=f"{second}, offset 0: .*under another name"):
+    with pytest.raises(Corruption, match=f"{second}, offset 0: .*under another name"):
         opened(swapped)
     renamed.rename(third, wal.segments[2]._replace(first=99).name)
-    with pytest.raises(Damage, match="under another name"):
+    with pytest.raises(Corruption, match="under another name"):
         opened(renamed)
 
 
@@ -582,13 +582,13 @@ def test_a_segment_that_does_not_continue_the_one_before_it_is_damage() -> None:
         name = f"{3:016x}-{before.index + 1:016x}.wal"
         disk.create(name)
         disk.append(name, pack_header(ME, 3, before, state, continues=True))
-        with pytest.raises(Damage, match=f"{name}, offset 0: .*does not continue"):
+        with pytest.raises(Corruption, match=f"{name}, offset 0: .*does not continue"):
             opened(disk)
 
 
 def sound(disk: SimDisk, name: str, kind: int, payload: bytes) -> None:
     """Put a frame with right checksums at the end of a file."""
-    seed = frame.seed_of(ME, name)
+    seed = frame.checksum_seed(ME, name)
     disk.append(name, frame.encode(kind, payload, synced=disk.size(name), seed=seed))
 
 
@@ -618,7 +618,7 @@ def test_a_sound_frame_that_cannot_have_been_written_is_damage(
     newest = wal.segments[-1]
     for kind, payload in frames:
         sound(disk, newest.name, kind, payload)
-    with pytest.raises(Damage) as caught:
+    with pytest.raises(Corruption) as caught:
         opened(disk)
     assert (caught.value.file, caught.value.offset) == (newest.name, newest.size)
 
@@ -633,7 +633,7 @@ def test_nothing_follows_a_seal(tail: str) -> None:
         sound(disk, newest.name, CLOSED, b"")
     else:
         disk.append(newest.name, b"garbage")
-    with pytest.raises(Damage, match=f"{newest.name}, offset {end}: .*seal"):
+    with pytest.raises(Corruption, match=f"{newest.name}, offset {end}: .*seal"):
         opened(disk)
 
 
@@ -641,19 +641,19 @@ def test_a_log_of_another_member_or_format_is_refused(monkeypatch: pytest.Monkey
     disk, wal, _ = small_log()
     name = wal.segments[0].name
     before = {name: disk.read(name) for name in disk.names()}
-    with pytest.raises(Foreign, match=f"{name} is the log of member 'n1', not of 'n2'"):
+    with pytest.raises(ForeignFile, match=f"{name} is the log of member 'n1', not of 'n2'"):
         Wal.open(disk, "n2")
     name = wal.segments[-1].name
     monkeypatch.setattr(kvraft.wal.segment, "FORMAT", 3)
-    with pytest.raises(Foreign, match=f"{name} has format 2; .* reads format 3: dump it"):
+    with pytest.raises(ForeignFile, match=f"{name} has format 2; .* reads format 3: dump it"):
         opened(disk)
     assert before == {name: disk.read(name) for name in disk.names()}
-    with pytest.raises(Foreign):
-        owner_of(disk)
+    with pytest.raises(ForeignFile):
+        log_owner(disk)
     monkeypatch.undo()
-    assert owner_of(disk) == "n1"
+    assert log_owner(disk) == "n1"
     with pytest.raises(BadInput):
-        owner_of(SimDisk())
+        log_owner(SimDisk())
 
 
 SOUND_HEADER = {"format": 2, "owner": "n1", "segment": 1, "first": 1, "term_before": 0} | {
@@ -686,11 +686,11 @@ def test_a_header_that_makes_no_sense_is_damage(says: bytes) -> None:
     disk = SimDisk()
     opened(disk)
     [name] = disk.names()
-    seed = frame.seed_of("kvraft log segment")
+    seed = frame.checksum_seed("kvraft log segment")
     rewrite(disk, name, frame.encode(1, json.dumps(SOUND_HEADER).encode(), synced=0, seed=seed))
     opened(disk)
     rewrite(disk, name, frame.encode(1, says, synced=0, seed=seed))
-    with pytest.raises(Damage, match=f"{name}, offset 0: .*header"):
+    with pytest.raises(Corruption, match=f"{name}, offset 0: .*header"):
         opened(disk)
 
 
@@ -701,12 +701,12 @@ def test_a_frame_that_rots_under_an_open_log_is_not_served() -> None:
         disk.corrupt(segment.name, offset)
         try:
             assert wal.entries() == list(model.log)  # no entry lives in the frame of this byte
-        except Damage as error:
+        except Corruption as error:
             damaged.add((segment.name, error.file, error.offset <= offset))
         disk.corrupt(segment.name, offset)
     assert sorted(damaged) == [(s.name, s.name, True) for s in wal.segments]
-    disk.corrupt(wal.segments[0].name, wal.segments[0].size - frame.OVERHEAD - 1)
-    with pytest.raises(Damage):
+    disk.corrupt(wal.segments[0].name, wal.segments[0].size - frame.FRAME_OVERHEAD - 1)
+    with pytest.raises(Corruption):
         wal.read(4, 4)
     assert wal.read(5, 12) == list(model.log[4:])
 
@@ -724,7 +724,7 @@ def test_looking_changes_nothing() -> None:
     assert disk.operations == before
     assert found.torn is not None
     assert found.torn[:3] == (newest.name, newest.size, 4)
-    assert found.leftovers == [newest.name + ".tmp"]
+    assert found.unfinished == [newest.name + ".tmp"]
 
 
 def test_only_leftovers_of_the_log_are_removed() -> None:
@@ -800,7 +800,7 @@ def test_void_segments_may_be_there_in_part_but_a_lost_one_is_damage() -> None:
                 left.create(name)
                 left.append(name, old.read(name)[: 70 * at])  # whatever: nobody reads it
         before = left.copy().names()
-        assert recover(left, ME).void == [name for name in void if name in before]
+        assert recover(left, ME).obsolete == [name for name in void if name in before]
         assert left.names() == before
         again = opened(left)
         assert model.matches(again)
@@ -809,7 +809,7 @@ def test_void_segments_may_be_there_in_part_but_a_lost_one_is_damage() -> None:
         torn = disk.copy()
         torn.remove(lost)
         if lost == second:
-            with pytest.raises(Damage, match="one is missing"):
+            with pytest.raises(Corruption, match="one is missing"):
                 opened(torn)
         else:  # whole files missing at the front look like a log that was cut
             assert opened(torn).base.index > 90
@@ -936,7 +936,7 @@ def test_a_large_save_makes_frames_of_bounded_size(monkeypatch: pytest.MonkeyPat
     wal = Wal.open(disk, ME)
     entries = [entry(1, index, 500 if index == 4 else 20) for index in range(1, 9)]
     wal.save(None, entries)
-    batches = recover(disk, ME).index.batches
+    batches = recover(disk, ME).index.frames
     assert [(batch.first, batch.last) for batch in batches] == [
         (1, 2),
         (3, 3),
@@ -1094,11 +1094,11 @@ def test_every_step_is_reported() -> None:
     Wal.open(disk, ME, report=reported.append)
     assert reported == [
         events.SegmentOpened(1, 1),
-        events.Appended(1, 1, (1, 1), ("", "k\\xff"), ("", "ann.1#4"), (False, True)),
+        events.EntriesAppended(1, 1, (1, 1), ("", "k\\xff"), ("", "ann.1#4"), (False, True)),
         events.SegmentSealed(1, 1, 2, size),
         events.SegmentOpened(2, 3),
         events.SegmentDropped(1, 1, 2, size),
-        events.TailCut(wal.segments[0].name, torn_at, 4),
+        events.TailTruncated(wal.segments[0].name, torn_at, 4),
     ]
     assert NOOP.txn == NO_TXN
 
@@ -1109,7 +1109,7 @@ def test_no_event_is_built_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_errors_are_of_the_family() -> None:
-    assert all(issubclass(kind, KvraftError) for kind in (Damage, Foreign, BadInput, Stopped))
+    assert all(issubclass(kind, KvraftError) for kind in (Corruption, ForeignFile, BadInput, Stopped))
 
 
 def test_a_start_may_find_entries_below_where_the_log_began_and_they_are_sound():

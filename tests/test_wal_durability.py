@@ -22,7 +22,7 @@ import kvraft.wal.writer
 from kvraft import events
 from kvraft.disk import frame
 from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, Damage, Stopped
+from kvraft.errors import BadInput, Corruption, Stopped
 from kvraft.events import Event
 from kvraft.record import HardState, pack_entries
 from kvraft.sim.disk import PowerCut, SimDisk
@@ -43,11 +43,11 @@ class Checking(SimDisk):
     def append(self, name: str, data: bytes) -> None:
         durable = self._file(name).stable
         if name.endswith(".wal"):
-            seed, at = frame.seed_of(ME, name), 0
+            seed, at = frame.checksum_seed(ME, name), 0
             while at < len(data):
                 # Offsets count from the start of the file, these bytes do not.
                 kind, length = (int.from_bytes(data[at + i : at + i + 4], "little") for i in (4, 8))
-                end = at + frame.OVERHEAD + length
+                end = at + frame.FRAME_OVERHEAD + length
                 whole = bytes(self.size(name)) + data[at:end]
                 found = frame.decode(whole, self.size(name), seed=seed)
                 assert isinstance(found, frame.Frame), found
@@ -184,7 +184,7 @@ def test_appends_that_wait_share_a_frame_and_cost_the_disk_nothing() -> None:
     assert (disk.operations, wal.synced_index) == (done + 2, 1000)
     wal.sync()
     assert disk.operations == done + 2
-    assert [(b.first, b.last) for b in recover(disk, ME).index.batches] == [(1, 1000)]
+    assert [(b.first, b.last) for b in recover(disk, ME).index.frames] == [(1, 1000)]
     many = run(3, 1001, 5000)
     for each in many:
         wal.append(each.index, each.index, pack_entries([each]), BUFFERED)
@@ -304,7 +304,7 @@ def test_entries_are_reported_when_they_are_handed_over() -> None:
     wal.append(2, 3, pack_entries(run(1, 2, 3)), BUFFERED)
     assert [type(event) for event in reported] == [events.SegmentOpened]
     wal.save(None, run(1, 4, 4), OS)
-    appended = [event for event in reported if isinstance(event, events.Appended)]
+    appended = [event for event in reported if isinstance(event, events.EntriesAppended)]
     assert [(event.first, len(event.terms)) for event in appended] == [(1, 3), (4, 1)]
     assert appended[0].keys == ("key",) * 3
 
@@ -347,12 +347,12 @@ def test_a_hole_between_unsynced_frames_is_torn_but_one_before_a_sync_is_damage(
     for index in (3, 4, 5):
         wal.save(None, run(1, index, index), OS)
     [name] = disk.names()
-    third = recover(disk, ME).index.batches[1]
+    third = recover(disk, ME).index.frames[1]
     torn = disk.copy()
     torn.corrupt(name, third.offset + 30)
     assert Wal.open(torn, ME).entries() == run(1, 1, 2)
     wal.sync()
     wal.save(None, run(1, 6, 6), OS)
     disk.corrupt(name, third.offset + 30)
-    with pytest.raises(Damage, match=f"offset {third.offset}"):
+    with pytest.raises(Corruption, match=f"offset {third.offset}"):
         Wal.open(disk, ME)

@@ -17,12 +17,12 @@ import pytest
 
 from kvraft import events
 from kvraft.disk.real import RealDisk
-from kvraft.errors import Damage, DiskFull, Stopped
+from kvraft.errors import Corruption, DiskFull, Stopped
 from kvraft.events import Event
 from kvraft.record import HardState, Kind, Position, pack_write
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.tools.verify import verify
-from kvraft.wal.recovery import KEPT_ASIDE, recover
+from kvraft.wal.recovery import TORN_COPIES_KEPT, recover
 from kvraft.wal.wal import Durability, Wal
 from tests.test_wal import (
     ME,
@@ -164,7 +164,7 @@ def test_a_full_disk_refuses_a_write_and_with_space_the_same_log_goes_on(seed: i
         except DiskFull as error:
             refused += 1
             assert "there is no space for" in str(error)
-            assert wal.lacks_space
+            assert wal.out_of_space
             assert before.matches(wal), "all is as it was"
             left = disk.copy()
             left.capacity = None
@@ -180,7 +180,7 @@ def test_a_full_disk_refuses_a_write_and_with_space_the_same_log_goes_on(seed: i
     assert refused > 10
     disk.capacity = None
     wal.save(None, [entry(99, wal.last_index + 1)])
-    assert not wal.lacks_space
+    assert not wal.out_of_space
     model = model.save(None, [entry(99, wal.last_index)])
     check_segments(wal, disk)
     disk.crash(random)
@@ -195,7 +195,7 @@ def test_a_log_is_opened_and_read_where_there_is_no_space_to_write_it_anew() -> 
         reported: list[Event] = []
         wal = Wal.open(disk, ME, segment_bytes=SMALL, report=reported.append)
         now = next(model for model in legal if model.matches(wal))
-        if not wal.lacks_space:
+        if not wal.out_of_space:
             continue  # nothing had to be written, or the torn end that went made room
         assert isinstance(reported[-1], events.DiskFilled)
         for _ in range(2):
@@ -204,7 +204,7 @@ def test_a_log_is_opened_and_read_where_there_is_no_space_to_write_it_anew() -> 
         assert now.matches(wal)
         disk.capacity = None
         wal.save(HardState(99), [])
-        assert events.SpaceFound() in reported
+        assert events.SpaceRecovered() in reported
         now = now.save(HardState(99), [])
         assert now.matches(wal)
         follow(wal, disk)
@@ -303,14 +303,14 @@ def test_what_a_tear_left_is_kept_aside_and_never_read() -> None:
         if torn is None:
             assert kept == {}
             continue
-        assert kept == {torn.aside: whole[torn.offset : size]}
+        assert kept == {torn.copy_name: whole[torn.offset : size]}
         log = again.entries()
         victim.crash(Random(size))
         assert torn_files(victim) == kept  # durable
         third = reopened(victim, Random(size))
         assert third.entries() == log
-        victim.truncate(torn.aside, 0)
-        victim.append(torn.aside, b"kvF1 whatever")
+        victim.truncate(torn.copy_name, 0)
+        victim.append(torn.copy_name, b"kvF1 whatever")
         assert opened(victim).entries() == log
         follow(opened(victim), victim)
         assert recover(victim, ME).torn is None
@@ -320,7 +320,7 @@ def test_the_same_tear_again_replaces_its_copy_and_only_the_newest_few_are_kept(
     disk = SimDisk()
     wal = opened(disk, segment_bytes=150)
     names: list[str] = []
-    for index in range(1, 3 * KEPT_ASIDE):
+    for index in range(1, 3 * TORN_COPIES_KEPT):
         wal = opened(disk, segment_bytes=150)
         wal.save(None, run(1, index, index))
         for data in (b"first", b"again %d" % index):
@@ -329,10 +329,10 @@ def test_the_same_tear_again_replaces_its_copy_and_only_the_newest_few_are_kept(
             disk.crash(Random(index))
             assert disk.read(name) == data
         names.append(name)
-        assert list(torn_files(disk)) == names[-KEPT_ASIDE:]
+        assert list(torn_files(disk)) == names[-TORN_COPIES_KEPT:]
         assert names == sorted(names)
     assert len({name[:33] for name in names}) > 3, "all tears were in one segment"
-    assert Wal.open(disk, ME).last_index == 3 * KEPT_ASIDE - 1
+    assert Wal.open(disk, ME).last_index == 3 * TORN_COPIES_KEPT - 1
 
 
 def test_a_crash_while_a_tear_is_put_aside_leaves_the_tear_or_the_copy() -> None:
@@ -388,7 +388,7 @@ def test_a_tail_of_anything_is_cut(tail: str) -> None:
         reported: list[Event] = []
         again = Wal.open(victim, ME, segment_bytes=SMALL, report=reported.append)
         assert model.matches(again)
-        cut = next(event for event in reported if isinstance(event, events.TailCut))
+        cut = next(event for event in reported if isinstance(event, events.TailTruncated))
         assert cut.size == min(size, len(data))
         follow(again, victim)
 
@@ -422,7 +422,7 @@ def test_an_old_segment_that_reappears_goes_on_into_the_log_or_is_refused() -> N
                 assert (again.last_index, again.hard_state) == (24, kept.hard_state)
             else:
                 oldest = kept.segments[0].name
-                with pytest.raises(Damage, match=f"{oldest}, offset 0: .*one is missing"):
+                with pytest.raises(Corruption, match=f"{oldest}, offset 0: .*one is missing"):
                     opened(back)
 
 

@@ -8,34 +8,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.invariants import Checker, WorldChecker
+from kvraft.check.invariants import MarksChecker, WorldChecker
 from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
 from kvraft.client.writing import WriteFailed
-from kvraft.errors import BadInput, Damage, Foreign, TimedOut
+from kvraft.errors import BadInput, Corruption, ForeignFile, TimedOut
 from kvraft.events import (
-    Appended,
-    Crashed,
-    Failed,
-    Lost,
-    Repeated,
+    EntriesAppended,
+    MemberCrashed,
+    MemberStopped,
+    MessageLost,
+    TransactionRepeated,
     SegmentDropped,
-    Sent,
-    Superseded,
+    MessageSent,
+    EntriesSuperseded,
     Trace,
-    Undone,
+    TransactionUndone,
 )
 from kvraft.raft.messages import AppendEntries, AppendEntriesReply
-from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import RaftOptions
 from kvraft.raft.raft import Role
-from kvraft.record import RESERVED
-from kvraft.replica.replica import Options
+from kvraft.record import RESERVED_PREFIX
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.sim.seat import Seat
 from kvraft.sim.timeline import TICK
-from kvraft.transaction import Answer, Stage, Submit
+from kvraft.transaction import WriteReply, Stage, Submit
 
-TINY = Options(
+TINY = ReplicaOptions(
     memtable_bytes=1_500,
     segment_bytes=1_200,
     log_bytes=6_000,
@@ -45,7 +45,7 @@ TINY = Options(
 
 def user_map(world, name):
     rows = world.replicas[name].tree.scan()
-    return {key: value for key, value in rows if not key.startswith(RESERVED)}
+    return {key: value for key, value in rows if not key.startswith(RESERVED_PREFIX)}
 
 
 def elected(seed=1, members=3, **kwargs):
@@ -145,7 +145,7 @@ def test_a_minority_cannot_write_and_catches_up_when_healed():
     world.heal()
     world.settle()
     assert all(user_map(world, name) == {b"k": b"v"} for name in world.members)
-    assert world.trace.of(Superseded, who=old)
+    assert world.trace.of(EntriesSuperseded, who=old)
 
 
 def test_a_retry_of_what_was_applied_changes_nothing():
@@ -156,7 +156,7 @@ def test_a_retry_of_what_was_applied_changes_nothing():
     ticket = first.submit({b"k": b"1"})
     while not any(replica.tree.get(b"k") == b"1" for replica in world.replicas.values()):
         world.step()
-    world.drop(lambda message: isinstance(message, Answer))
+    world.drop(lambda message: isinstance(message, WriteReply))
     world.crash(world.leader())
     second.put(b"k", b"2")
     world.run_until(lambda: ticket.done)
@@ -177,14 +177,14 @@ def test_a_transaction_that_is_in_the_log_twice_is_applied_once():
     world.crash(old)
 
     def copies():
-        return sum(step.event.txns.count("c.2#2") for step in world.trace.of(Appended))
+        return sum(step.event.txns.count("c.2#2") for step in world.trace.of(EntriesAppended))
 
     while copies() < 3 + 1:
         world.drop(lambda message: isinstance(message, AppendEntriesReply))
         world.step()
     world.run_until(lambda: ticket.done)
     world.settle()
-    (first, second) = world.trace.of(Repeated)
+    (first, second) = world.trace.of(TransactionRepeated)
     assert first.event == second.event
     assert first.event.txn == "c.2#2"
     assert first.event.index > 5  # after the first copy and a new leader's no-op
@@ -211,7 +211,7 @@ def test_a_transaction_of_which_only_a_part_was_copied_is_undone_then_applied_on
     world.drop(lambda message: message.sender == old)
     world.run_until(lambda: ticket.done)
     world.settle()
-    undone = world.trace.of(Undone)
+    undone = world.trace.of(TransactionUndone)
     assert {s.who for s in undone} == set(others)
     assert {s.event.txn for s in undone} == {"c.2#2"}
     assert ticket.stage is Stage.APPLIED
@@ -219,7 +219,7 @@ def test_a_transaction_of_which_only_a_part_was_copied_is_undone_then_applied_on
     world.settle()
     assert len({tuple(user_map(world, name).items()) for name in world.members}) == 1
     assert len(user_map(world, old)) == 7
-    assert not world.trace.of(Repeated)
+    assert not world.trace.of(TransactionRepeated)
 
 
 def test_the_log_is_kept_for_a_follower_that_is_away_and_cut_when_it_is_back():
@@ -243,7 +243,7 @@ def test_the_log_is_kept_for_a_follower_that_is_away_and_cut_when_it_is_back():
 
 
 def test_a_clock_that_runs_ahead_does_not_hide_later_writes():
-    world = elected(options=Options(skew_millis=3_000_000))
+    world = elected(options=ReplicaOptions(skew_millis=3_000_000))
     fast, slow = world.client("fast"), world.client("slow")
     world.set_clock("fast", 3_000_000)
     fast.put(b"k", b"from the future")
@@ -276,7 +276,7 @@ def test_a_member_that_lost_its_log_refuses_to_start_and_writes_nothing():
     for file in [file for file in disk.names() if file.endswith(".wal")]:
         disk.remove(file)
     before = files(disk)
-    with pytest.raises(Damage, match="CURRENT, offset 0: there is a manifest, but the log"):
+    with pytest.raises(Corruption, match="CURRENT, offset 0: there is a manifest, but the log"):
         world.restart(name)
     assert files(disk) == before
 
@@ -298,7 +298,7 @@ def test_an_old_copy_of_a_log_under_newer_tables_is_refused():
             disk.create(file)
             disk.append(file, data)
     before = files(disk)
-    with pytest.raises(Damage, match=r"the log ends at index \d+, but the tables hold all through"):
+    with pytest.raises(Corruption, match=r"the log ends at index \d+, but the tables hold all through"):
         world.restart(name)
     assert files(disk) == before
 
@@ -319,7 +319,7 @@ def test_a_log_that_begins_behind_the_tables_is_refused():
     assert len(logs) >= 3
     disk.remove(logs[0])
     before = files(disk)
-    with pytest.raises(Damage, match=r"the log begins after index \d+, but the tables end at 0"):
+    with pytest.raises(Corruption, match=r"the log begins after index \d+, but the tables end at 0"):
         world.restart(name)
     assert files(disk) == before
 
@@ -329,7 +329,7 @@ def test_a_member_does_not_start_on_the_disk_of_another():
     disk = world.disk(name)
     before = files(disk)
     for member, cluster in ((name, "other"), ("n9", "kvraft")):
-        with pytest.raises(Foreign, match=f"{cluster}/{member}"):
+        with pytest.raises(ForeignFile, match=f"{cluster}/{member}"):
             World([member], cluster=cluster, disk=lambda _: disk)
         assert files(disk) == before
 
@@ -366,7 +366,7 @@ def test_the_power_may_go_at_any_step_of_a_start(seed):
             break
         assert name not in world.replicas
         last = world.trace[-1]
-        assert (last.who, type(last.event)) == (name, Crashed)
+        assert (last.who, type(last.event)) == (name, MemberCrashed)
         assert world.restart(name)
         world.settle()
         assert user_map(world, name) == {b"k": b"%d" % step}
@@ -416,9 +416,9 @@ def test_whatever_disks_do_when_a_world_is_closed_all_of_them_are_let_go():
     world.close()
     assert closed == [world.disk(name) for name in world.members]
     assert world.replicas == {}
-    assert [(step.who, type(step.event)) for step in world.trace.of(Crashed, Failed)] == [
-        ("n1", Crashed),
-        ("n2", Failed),
+    assert [(step.who, type(step.event)) for step in world.trace.of(MemberCrashed, MemberStopped)] == [
+        ("n1", MemberCrashed),
+        ("n2", MemberStopped),
     ]
 
 
@@ -501,7 +501,7 @@ def test_a_deposed_leader_tells_that_its_copy_is_dead():
     world.client("c").put(b"other", b"takes its place in the log")
     world.heal()
     world.run_until(lambda: ticket.done)
-    said = [step.event.note for step in world.trace.of(Sent, who=old)]
+    said = [step.event.note for step in world.trace.of(MessageSent, who=old)]
     assert "stuck.2#2 UNDONE" in said
     assert ticket.stage is Stage.APPLIED
 
@@ -514,12 +514,12 @@ def test_what_is_on_its_way_meets_the_partition_and_the_crash():
     world.run_until(lambda: any(e.message.to == other for e in world.in_flight))
     world.partition([other])
     world.run_for(10)
-    lost = [step for step in world.trace.of(Lost) if step.who == other]
+    lost = [step for step in world.trace.of(MessageLost) if step.who == other]
     assert {step.event.why for step in lost} == {"partition"}
     world.heal()
     world.crash(other)
     world.run_for(100)
-    lost = [step for step in world.trace.of(Lost) if step.who == other]
+    lost = [step for step in world.trace.of(MessageLost) if step.who == other]
     assert lost[-1].event.why == f"{other} is down"
     log = world.disk(other).size(world.disk(other).names()[-1])
     world.run_for(100)
@@ -545,7 +545,7 @@ def storm(seed, members=3, steps=40):
     random = Random(f"storm/{seed}")
     raft = replace(TINY.raft, window=random.choice([1, 2, 16]))
     world = World(members, seed=seed, options=replace(TINY, raft=raft))
-    checker = Checker(world)
+    checker = MarksChecker(world)
     clients = [world.client(f"c{i}") for i in range(3)]
     history = {}  # ticket → writes
     counter = 0
@@ -656,7 +656,7 @@ def test_a_checker_does_not_meet_the_faults_that_are_meant_for_members():
     world, (transactions,) = flushed_world(TransactionChecker)
     for name in world.members:
         world.disk(name).break_at(1, kinds=("read",), stays=True)
-    Checker(world).check()
+    MarksChecker(world).check()
     WorldChecker(world).check()
     transactions.check()
     transactions.check_members()
@@ -669,7 +669,7 @@ def test_a_checker_does_not_use_up_the_calls_after_which_a_disk_is_to_fail():
     world, _ = flushed_world()
     disk = world.disk("n1")
     disk.break_at(2, kinds=("read",))
-    Checker(world).check()
+    MarksChecker(world).check()
     disk.read("MEMBER")
     with pytest.raises(OSError, match="Input/output error"):
         disk.read("MEMBER")
@@ -687,7 +687,7 @@ def test_after_looking_undisturbed_a_fault_is_there_again_whatever_happened():
 
 # ── a process that stood still ──────────────────────────────────────────────────────────────────
 
-LEASES = Options(raft=RaftOptions(lease_ticks=10))
+LEASES = ReplicaOptions(raft=RaftOptions(lease_ticks=10))
 
 
 class _LosesTicks(Seat):

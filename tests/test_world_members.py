@@ -4,14 +4,14 @@ from random import Random
 
 import pytest
 
-from kvraft.check.invariants import Checker
+from kvraft.check.invariants import MarksChecker
 from kvraft.client.client import ReadFailed
 from kvraft.errors import BadInput, Busy
-from kvraft.events import ConfigurationChanged, Installed, Redirected, SnapshotTaken, TicketMoved
+from kvraft.events import ConfigurationChanged, SnapshotInstalled, ClientRedirected, SnapshotReceived, TicketMoved
 from kvraft.raft.messages import AppendEntriesReply, InstallSnapshot
-from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import RaftOptions
 from kvraft.raft.raft import Role
-from kvraft.replica.replica import Options
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Stage
 from tests.test_world import TINY, elected, user_map
@@ -36,14 +36,14 @@ def configuration(world, name):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_newcomer_gets_a_snapshot_then_the_log_then_a_vote(seed):
     world, client = filled(seed)
-    checker = Checker(world)
+    checker = MarksChecker(world)
     world.add("n4")
     world.change(("n1", "n2", "n3"), ("n4",))
     with pytest.raises(Busy, match="under way"):
         world.change(("n1", "n2", "n3", "n4"))
     world.settle()
     checker.check()
-    assert [step.who for step in world.trace.of(SnapshotTaken, Installed)] == ["n4", "n4"]
+    assert [step.who for step in world.trace.of(SnapshotReceived, SnapshotInstalled)] == ["n4", "n4"]
     assert user_map(world, "n4") == user_map(world, world.leader())
     world.run_for(100)
     world.change(("n2", "n3", "n4"))
@@ -91,7 +91,7 @@ def test_a_power_cut_at_any_step_of_an_install_leaves_a_member_that_catches_up(s
     random = Random(seed)
     world, client = filled(seed)
     world.add("n4")
-    checker = Checker(world)
+    checker = MarksChecker(world)
     world.change(("n1", "n2", "n3"), ("n4",))
     cuts = 0
     for _ in range(24):
@@ -153,14 +153,14 @@ def test_a_leader_without_a_quorum_steps_down_and_tells_its_clients():
     world.run_until(lambda: world.replicas[old].raft.role is not Role.LEADER, limit=400)
     world.run_until(lambda: ticket.done)
     world.run_for(10)  # what it said is on its way
-    told = [s.event.asked for s in world.trace.of(Redirected) if s.event.txn == str(ticket.txn)]
+    told = [s.event.asked for s in world.trace.of(ClientRedirected) if s.event.txn == str(ticket.txn)]
     assert old in told
     assert ticket.stage is Stage.APPLIED
     assert client.get(b"k") == b"2"
 
 
 def test_too_many_proposals_are_put_off_and_all_are_applied_in_the_end():
-    options = Options(raft=RaftOptions(max_uncommitted=4))
+    options = ReplicaOptions(raft=RaftOptions(max_uncommitted=4))
     world = World(3, options=options)
     world.run_until(lambda: world.leader() is not None)
     clients = [world.client(f"c{number}") for number in range(12)]
@@ -201,7 +201,7 @@ def test_a_follower_answers_with_what_the_cluster_has_and_stale_reads_with_what_
 
 def test_a_lease_saves_a_read_its_round_trip():
     def read_time(lease):
-        options = Options(raft=RaftOptions(lease_ticks=lease))
+        options = ReplicaOptions(raft=RaftOptions(lease_ticks=lease))
         world = World(3, options=options, fastest=1_000, slowest=1_000)
         world.run_until(lambda: world.leader() is not None)
         client = world.client("c")
@@ -219,7 +219,7 @@ def test_a_lease_saves_a_read_its_round_trip():
 def test_members_come_and_go_under_crashes_and_nothing_acknowledged_is_lost(seed):
     random = Random(f"members/{seed}")
     world = World(3, seed=seed, options=TINY)
-    checker = Checker(world)
+    checker = MarksChecker(world)
     client = world.client("c")
     written = {}
     for number in range(40):

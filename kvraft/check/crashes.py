@@ -21,22 +21,22 @@ from random import Random
 from typing import Any, NamedTuple
 
 from kvraft.disk.identity import MEMBER
-from kvraft.errors import Damage
-from kvraft.events import Event, TailCut
+from kvraft.errors import Corruption
+from kvraft.events import Event, TailTruncated
 from kvraft.lsm.batch import WriteBatch
 from kvraft.lsm.options import TreeOptions
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.store import Store
 from kvraft.wal.wal import Durability
 
-Write = Mapping[bytes, bytes | None]
-Step = Write | str
-State = dict[bytes, bytes]
+StoreWrite = Mapping[bytes, bytes | None]
+WorkloadStep = StoreWrite | str
+StoreContents = dict[bytes, bytes]
 
 WORDS = ("sync", "flush", "compact")
 """What a step can be besides a write: see the methods of :class:`~kvraft.store.Store`."""
 
-WORKLOAD: tuple[Step, ...] = (
+WORKLOAD: tuple[WorkloadStep, ...] = (
     {b"a": b"1"},
     {b"b": b"2"},
     {b"a": b"3", b"c": b"3"},
@@ -60,7 +60,7 @@ class Call(NamedTuple):
         return f"{self.kind} {self.part}" if self.kind != "sync_dir" else "sync directory"
 
 
-class Recorder(SimDisk):
+class RecordingDisk(SimDisk):
     """A simulated disk that keeps in mind its calls, and can be careless about some syncs.
 
     ``done`` has the method and the arguments of each call.  ``careless`` names a part of whose
@@ -119,7 +119,7 @@ class Recorder(SimDisk):
         self.done.append((kind, arguments))
 
 
-class Worst(Random):
+class WorstCase(Random):
     """Chance at its worst: of what was not synced, nothing survives."""
 
     def random(self) -> float:
@@ -135,7 +135,7 @@ class Worst(Random):
         return options[0]
 
 
-class Outcome(NamedTuple):
+class CrashOutcome(NamedTuple):
     """What came back after a crash during ``call``, in the middle of step ``step`` of the workload.
 
     ``acknowledged`` writes had returned, ``durable`` of them were promised to survive.  ``found``
@@ -173,9 +173,9 @@ def part_of(name: str) -> str:
     return "table" if name.endswith(".sst") else "manifest"
 
 
-def states(workload: Sequence[Step]) -> list[State]:
+def states(workload: Sequence[WorkloadStep]) -> list[StoreContents]:
     """Return what a store holds after no write, after the first one, and so on."""
-    found: list[State] = [{}]
+    found: list[StoreContents] = [{}]
     for write in workload:
         if isinstance(write, Mapping):
             both = {**found[-1], **write}
@@ -184,7 +184,7 @@ def states(workload: Sequence[Step]) -> list[State]:
 
 
 def calls(
-    workload: Sequence[Step] = WORKLOAD, durability: Durability = Durability.SYNC
+    workload: Sequence[WorkloadStep] = WORKLOAD, durability: Durability = Durability.SYNC
 ) -> list[Call]:
     """Return the calls that reach the disk while ``workload`` runs, in order."""
     disk, store = _begin(durability)
@@ -195,22 +195,22 @@ def calls(
 
 def crash_during(
     call: int,
-    workload: Sequence[Step] = WORKLOAD,
+    workload: Sequence[WorkloadStep] = WORKLOAD,
     durability: Durability = Durability.SYNC,
     *,
     power: bool = True,
     random: Random | None = None,
     careless: str = "",
-) -> Outcome:
+) -> CrashOutcome:
     """Run ``workload`` until the machine dies during that call (from 1), and see what comes back.
 
     Without ``power`` only the process dies: what was handed to the system is still there.
     ``random`` decides what of the unsynced survives, nothing if it is not given; ``careless`` is
-    about the disk (:class:`Recorder`).
+    about the disk (:class:`RecordingDisk`).
     """
-    random = random or Worst()
+    random = random or WorstCase()
     disk, store = _begin(durability, careless)
-    disk.fail_at(call, None if isinstance(random, Worst) else random)
+    disk.fail_at(call, None if isinstance(random, WorstCase) else random)
     acknowledged = durable = at = 0
     try:
         for at, step in enumerate(workload):  # noqa: B007  # where it was is told, too
@@ -230,13 +230,13 @@ def crash_during(
 
 
 def crash_everywhere(
-    workload: Sequence[Step] = WORKLOAD,
+    workload: Sequence[WorkloadStep] = WORKLOAD,
     durability: Durability = Durability.SYNC,
     *,
     power: bool = True,
     random: Random | None = None,
     careless: str = "",
-) -> list[Outcome]:
+) -> list[CrashOutcome]:
     """Return the outcome of a crash during each call: see :func:`crash_during`."""
     count = len(calls(workload, durability))
     return [
@@ -245,7 +245,7 @@ def crash_everywhere(
     ]
 
 
-def do(store: Store, step: Step) -> None:
+def do(store: Store, step: WorkloadStep) -> None:
     """Do one step of a workload."""
     if isinstance(step, str):
         getattr(store, step)()
@@ -265,8 +265,8 @@ def reopen(disk: SimDisk, report: list[Event] | None = None) -> Store:
 _SEGMENT_BYTES = 500  # so that a small workload fills more than one
 
 
-def _begin(durability: Durability, careless: str = "") -> tuple[Recorder, Store]:
-    disk = Recorder()
+def _begin(durability: Durability, careless: str = "") -> tuple[RecordingDisk, Store]:
+    disk = RecordingDisk()
     options = TreeOptions(memtable_bytes=1 << 20)
     store = Store.open(disk, options=options, durability=durability, segment_bytes=_SEGMENT_BYTES)
     disk.sync_dir()
@@ -277,15 +277,15 @@ def _begin(durability: Durability, careless: str = "") -> tuple[Recorder, Store]
 
 
 def _come_back(
-    disk: Recorder, past: list[State], died: Call, counts: tuple[int, int, int]
-) -> Outcome:
+    disk: RecordingDisk, past: list[StoreContents], died: Call, counts: tuple[int, int, int]
+) -> CrashOutcome:
     events: list[Event] = []
     tables = {name for name in disk.names() if part_of(name) == "table"}
     try:
         store = reopen(disk, events)
         held = dict(store.scan())
-    except Damage as damage:
-        return Outcome(died, *counts, found=-1, damage=str(damage))
+    except Corruption as damage:
+        return CrashOutcome(died, *counts, found=-1, damage=str(damage))
     found = max((n for n, state in enumerate(past) if state == held), default=-1)
-    torn = sum(event.size for event in events if isinstance(event, TailCut))
-    return Outcome(died, *counts, found, torn, len(tables - set(disk.names())))
+    torn = sum(event.size for event in events if isinstance(event, TailTruncated))
+    return CrashOutcome(died, *counts, found, torn, len(tables - set(disk.names())))

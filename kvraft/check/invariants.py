@@ -1,7 +1,7 @@
 """What must hold in a cluster after every step, looked at from outside.
 
-:class:`Checker` looks at nothing but the members' states and remembers what it has seen.  Call
-:meth:`Checker.check` after each step of a world; it raises :class:`Violation` naming the property.
+:class:`MarksChecker` looks at nothing but the members' states and remembers what it has seen.  Call
+:meth:`MarksChecker.check` after each step of a world; it raises :class:`Violation` naming the property.
 :class:`WorldChecker` looks at disks and messages, too, and at everything in ``properties.py``.
 Both look past the faults of simulated disks: what is to fail is what a member does.
 
@@ -23,7 +23,7 @@ from typing import get_args
 
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft.checker import RaftChecker
-from kvraft.check.raft.seen import Seen
+from kvraft.check.raft.seen import ObservedMember
 from kvraft.raft.log import Log
 from kvraft.raft.messages import Message
 from kvraft.raft.raft import Role
@@ -34,7 +34,7 @@ from kvraft.sim.world import World
 MARKS = "the five marks"
 
 
-class Checker:
+class MarksChecker:
     """Watches one world.  The cost of a check does not grow with the length of the log."""
 
     def __init__(self, world: World) -> None:
@@ -133,9 +133,9 @@ class WorldChecker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._marks = Checker(world)
+        self._marks = MarksChecker(world)
         self._raft = RaftChecker(lambda name: self._seen[name], lambda: self._seen)
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, ObservedMember] = {}
         self._last_id = 0
         self._moves: dict[str, tuple[object, ...]] = {}
 
@@ -165,10 +165,10 @@ class WorldChecker:
                 self._raft.sent(message)
         self._last_id = max([self._last_id, *self._world.network.in_flight])
 
-    def _see(self, name: str, replica: Replica | None) -> Seen:
+    def _see(self, name: str, replica: Replica | None) -> ObservedMember:
         """Return what there is of a member; of one that is down, what its disk held last."""
         if replica is None:
             before = self._seen.get(name)
-            return before._replace(raft=None) if before else Seen(None, HardState(), Log(), 0)
+            return before._replace(raft=None) if before else ObservedMember(None, HardState(), Log(), 0)
         raft, wal = replica.raft, replica.wal
-        return Seen(raft, wal.hard_state, raft.log, wal.last_index)
+        return ObservedMember(raft, wal.hard_state, raft.log, wal.last_index)

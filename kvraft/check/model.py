@@ -24,11 +24,11 @@ from typing import NamedTuple
 
 from kvraft import clock
 from kvraft.check.properties import Violation
-from kvraft.record import RESERVED, Entry, Kind, Timestamp, TxnId
+from kvraft.record import RESERVED_PREFIX, Entry, Kind, Timestamp, TxnId
 
 _REMEMBERED = 32  # outcomes that a session keeps, and how far back it can tell
-_CONFIGURATION = RESERVED + b"configuration"
-_SESSION = RESERVED + b"session/"
+_CONFIGURATION = RESERVED_PREFIX + b"configuration"
+_SESSION = RESERVED_PREFIX + b"session/"
 _SESSION_HEAD = struct.Struct("<Q")
 _SESSION_ROW = struct.Struct("<QQQQQ")
 
@@ -43,7 +43,7 @@ class Promise(StrEnum):
     TRUE_ANSWERS = "true answers"
 
 
-class Remembered(NamedTuple):
+class ModelSession(NamedTuple):
     """A session: its newest sequence number, and how transactions ended.
 
     That is sequence, index, stamp, conflict, and a digest of what was asked for.
@@ -53,7 +53,7 @@ class Remembered(NamedTuple):
     outcomes: tuple[tuple[int, int, Timestamp, int, int], ...]
 
 
-Value = bytes | Remembered | None
+Value = bytes | ModelSession | None
 """What a key holds; ``None`` is nothing."""
 
 
@@ -177,7 +177,7 @@ class Model:
         newest = max(session.newest, txn.sequence)
         kept = [each for each in session.outcomes if each[0] > newest - _REMEMBERED]
         kept.append((txn.sequence, last.index, now, conflict, digest))
-        after = Remembered(newest, tuple(sorted(kept)))
+        after = ModelSession(newest, tuple(sorted(kept)))
         self._put(_session_key(txn), Version(last.index, now, after))
         self._stamps.append((last.index, now))
 
@@ -191,19 +191,19 @@ class Model:
                     return number
         return 0
 
-    def _session(self, txn: TxnId, now: Timestamp) -> Remembered:
+    def _session(self, txn: TxnId, now: Timestamp) -> ModelSession:
         """Return the session of ``txn``, an empty one if it has none that lives ``now``."""
         found = self._versions.get(_session_key(txn))
-        if found and isinstance(found[-1].value, Remembered):
+        if found and isinstance(found[-1].value, ModelSession):
             version = found[-1]
             if now - version.timestamp <= self._lifetime:
                 return found[-1].value
-        return Remembered(0, ())
+        return ModelSession(0, ())
 
     def _expire(self, index: int, now: Timestamp) -> None:
         for key, versions in self._versions.items():
             newest = versions[-1]
-            alive = isinstance(newest.value, Remembered)
+            alive = isinstance(newest.value, ModelSession)
             if alive and now - newest.timestamp > self._lifetime:
                 self._put(key, Version(index, now, None))
 
@@ -229,7 +229,7 @@ class Model:
             found -= 1
         return versions[found - 1] if found else None
 
-    def rows(self, index: int, at: Timestamp | None = None) -> dict[bytes, bytes | Remembered]:
+    def rows(self, index: int, at: Timestamp | None = None) -> dict[bytes, bytes | ModelSession]:
         """Return the whole map after entry ``index``, as of the time ``at`` if given."""
         found = ((key, self.version(key, index, at)) for key in self._versions)
         return {key: v.value for key, v in found if v is not None and v.value is not None}
@@ -240,7 +240,7 @@ class Model:
         """Return what a client may see of ``rows`` with ``start <= key < stop``, by key."""
         keys = [k for k in self._versions if start <= k and (stop is None or k < stop)]
         rows: list[tuple[bytes, bytes]] = []
-        for key in sorted(k for k in keys if not k.startswith(RESERVED)):
+        for key in sorted(k for k in keys if not k.startswith(RESERVED_PREFIX)):
             found = self.version(key, index, at)
             if found is not None and isinstance(found.value, bytes):
                 rows.append((key, found.value))
@@ -260,12 +260,12 @@ def _session_key(txn: TxnId) -> bytes:
     return _SESSION + b"%s.%d" % (txn.client.encode(), txn.incarnation)
 
 
-def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes | Remembered]]:
+def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes | ModelSession]]:
     """Yield keys and values as the model has them: sessions taken apart, without replica/sessions.py."""
     for key, value in rows:
         if key.startswith(_SESSION):
             (newest,) = _SESSION_HEAD.unpack_from(value)
             outcomes = _SESSION_ROW.iter_unpack(value[_SESSION_HEAD.size :])
-            yield key, Remembered(newest, tuple((s, i, t, c, d) for s, i, t, c, d in outcomes))
+            yield key, ModelSession(newest, tuple((s, i, t, c, d) for s, i, t, c, d in outcomes))
         else:
             yield key, value

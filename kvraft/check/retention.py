@@ -1,7 +1,7 @@
 """Was every segment free that a member dropped?  Judged from the trace alone.
 
 Nothing here asks a member or uses the code of its rule (``replica/retention.py``).  From the events of a
-history :class:`CutChecker` keeps, for each member, what is durable on its disk, and judges each
+history :class:`RetentionChecker` keeps, for each member, what is durable on its disk, and judges each
 :class:`~kvraft.events.SegmentDropped` when it reads it::
 
     Appended, Started           ──► which entries its log holds, by index and term
@@ -33,30 +33,30 @@ from itertools import pairwise
 from kvraft.check.properties import Violation
 from kvraft.display import counted
 from kvraft.events import (
-    Appended,
+    EntriesAppended,
     ConfigurationChanged,
-    Crashed,
-    Failed,
+    MemberCrashed,
+    MemberStopped,
     Flushed,
-    Installed,
+    SnapshotInstalled,
     LogReset,
     ProgressChanged,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    Sent,
-    Started,
+    MessageSent,
+    MemberStarted,
     Trace,
 )
 
-__all__ = ["CutChecker", "Retention"]
+__all__ = ["RetentionChecker", "RetentionProperty"]
 
 _THROUGH = re.compile(r"through (\d+),")
 _UNKNOWN = 1 << 62  # stands for the size of a segment that was never told
 
 
-class Retention(StrEnum):
+class RetentionProperty(StrEnum):
     """What is promised about the log that is kept, by name."""
 
     TABLES = "cut only what is in tables"
@@ -117,7 +117,7 @@ class _Member:
                 self.sealed.pop(number, None)
 
 
-class CutChecker:
+class RetentionChecker:
     """Reads ``trace`` as it grows; the cluster began with ``members``, each with ``budget`` bytes
     of sealed log to keep for the others."""
 
@@ -138,20 +138,20 @@ class CutChecker:
             self._read += 1
             if step.who:
                 member = self._members.get(step.who)
-                if member is None and isinstance(step.event, Started):
+                if member is None and isinstance(step.event, MemberStarted):
                     member = self._members[step.who] = _Member(self._first)
                 if member is not None:
                     self._take(step.who, member, step.event)
 
     def _take(self, name: str, member: _Member, event: object) -> None:
         match event:
-            case Started():
+            case MemberStarted():
                 self._start(name, member, event)
-            case Appended():
+            case EntriesAppended():
                 self._append(member, event)
             case Flushed(through=through):
                 member.flushed = max(member.flushed, through)
-            case Installed(through=through):
+            case SnapshotInstalled(through=through):
                 member.flushed = member.installed = through
             case SegmentOpened(segment=number, first=first):
                 member.opened[number], member.unsure = first, False
@@ -188,24 +188,24 @@ class CutChecker:
                 member.leads = role == "leader"
                 if not member.leads:
                     member.sending.clear()
-            case Crashed() | Failed():
+            case MemberCrashed() | MemberStopped():
                 member.leads = False
                 member.sending.clear()
             case ProgressChanged(member=to):  # where it ends is told by the first chunk
                 member.sending.pop(to, None)
-            case Sent(kind="InstallSnapshot", to=to, note=note):
+            case MessageSent(kind="InstallSnapshot", to=to, note=note):
                 # A chunk that leaves after its receiver was removed was made before.
                 if to in member.members and member.leads and (found := _THROUGH.match(note)):
                     member.sending[to] = int(found[1])
 
     @staticmethod
-    def _start(name: str, member: _Member, event: Started) -> None:
+    def _start(name: str, member: _Member, event: MemberStarted) -> None:
         if event.flushed < member.flushed:
             what = f"the tables of {name} reached through {member.flushed}, and after a restart "
-            raise Violation(Retention.KEPT, (name,), f"{what}only through {event.flushed}")
+            raise Violation(RetentionProperty.KEPT, (name,), f"{what}only through {event.flushed}")
         if event.first > event.flushed + 1:
             what = f"{name} starts with tables through {event.flushed} and a log from {event.first}"
-            raise Violation(Retention.KEPT, (name,), what)
+            raise Violation(RetentionProperty.KEPT, (name,), what)
         member.leads = member.resetting = False
         member.installed, member.unsure = 0, bool(member.opened)
         member.sending.clear()
@@ -216,7 +216,7 @@ class CutChecker:
         member.restart(event.first)
 
     @staticmethod
-    def _append(member: _Member, event: Appended) -> None:
+    def _append(member: _Member, event: EntriesAppended) -> None:
         member.opened.setdefault(event.segment, event.first)
         member.installed, member.unsure = 0, False
         member.last = event.first + len(event.terms) - 1
@@ -232,10 +232,10 @@ class CutChecker:
         what = f"{name} drops the entries {cut.first} to {cut.last}"
         if cut.last > member.flushed:
             what += f", and its tables reach only through {member.flushed}"
-            raise Violation(Retention.TABLES, (name,), what)
+            raise Violation(RetentionProperty.TABLES, (name,), what)
         if cut.first > member.base + 1:
             what += f", and its log begins at {member.base + 1}"
-            raise Violation(Retention.KEPT, (name,), what)
+            raise Violation(RetentionProperty.KEPT, (name,), what)
         member.sealed.setdefault(cut.segment, cut.size)
         kept = member.kept_from(cut.segment)
         # Who does not lead goes by what its leader tells of the others, as of its configuration.
@@ -247,7 +247,7 @@ class CutChecker:
             if cut.last > end and kept <= 2 * self._budget:
                 what += f", behind the snapshot through {end} that {to} is being sent; {kept} "
                 what += f"bytes of log were kept, and {2 * self._budget} might have been"
-                raise Violation(Retention.SNAPSHOTS, (name, to), what)
+                raise Violation(RetentionProperty.SNAPSHOTS, (name, to), what)
 
     def _judge_follower(
         self, name: str, member: _Member, other: str, cut: SegmentDropped, what: str
@@ -267,4 +267,4 @@ class CutChecker:
             f"{counted(kept, 'byte')} "
         )
         what += f"of log were kept, and {self._budget} might have been"
-        raise Violation(Retention.FOLLOWERS, (name, other), what)
+        raise Violation(RetentionProperty.FOLLOWERS, (name, other), what)

@@ -27,14 +27,14 @@ from kvraft import clock
 from kvraft.check.model import Effect, Fate, Model
 from kvraft.client.ticket import Ticket
 from kvraft.errors import BadInput
-from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import RaftOptions
 from kvraft.record import Entry, Record, entry_size
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.world import World
 
 SEED = 10
 RECORDS = 5
-OPTIONS = Options(raft=RaftOptions(max_batch_bytes=70))
+OPTIONS = ReplicaOptions(raft=RaftOptions(max_batch_bytes=70))
 """One record of the transaction fits into a message, and no two: so it is copied piece by piece."""
 
 Hook = Callable[[World, str], None]
@@ -45,7 +45,7 @@ def nothing(world: World, leader: str) -> None:
     """Do nothing."""
 
 
-class End(StrEnum):
+class CopyEnd(StrEnum):
     """What became of the copy that the dead leader had appended, or was to append."""
 
     NEVER = "never appended"
@@ -54,7 +54,7 @@ class End(StrEnum):
     COMPLETED = "completed"
 
 
-class Death(NamedTuple):
+class LeaderDeath(NamedTuple):
     """One life: the leader died after ``step`` steps of the transaction.
 
     - ``held``: how many of its entries were in the log of each member at that moment;
@@ -69,7 +69,7 @@ class Death(NamedTuple):
     leader: str
     held: tuple[tuple[str, int], ...]
     moment: int
-    end: End
+    end: CopyEnd
     fates: tuple[Fate, ...]
     seen: tuple[int, ...]
     ticket: Ticket
@@ -96,7 +96,7 @@ class Death(NamedTuple):
         return f"step {self.step}: {held}; {self.end}; sent {ticket.sent}, {ticket.stage}"
 
 
-class Witnessed(World):
+class WitnessedWorld(World):
     """A world that asks its members after each step how many of ``keys`` they hold."""
 
     keys: Sequence[bytes] = ()
@@ -132,12 +132,12 @@ class Witnessed(World):
 
 
 def _begin(
-    records: int, value: bytes, seed: int, options: Options, replica: type[Replica]
-) -> tuple[Witnessed, Ticket]:
+    records: int, value: bytes, seed: int, options: ReplicaOptions, replica: type[Replica]
+) -> tuple[WitnessedWorld, Ticket]:
     """Return a world in which ``ann`` has just submitted the transaction, and her ticket."""
     if records < 1:
         raise BadInput(f"a transaction has at least one record, not {records}")
-    world = Witnessed(3, seed=seed, options=options, replica=replica, slowest=4_000)
+    world = WitnessedWorld(3, seed=seed, options=options, replica=replica, slowest=4_000)
     world.run_until(lambda: world.leader() is not None)
     world.client("bob").put(b"b", b"1")
     world.client("ann").register()  # now she knows who leads
@@ -151,7 +151,7 @@ def steps_of(
     records: int = RECORDS,
     value: bytes = b"v",
     seed: int = SEED,
-    options: Options = OPTIONS,
+    options: ReplicaOptions = OPTIONS,
     replica: type[Replica] = Replica,
 ) -> int:
     """Return after how many steps the client knows that its transaction is applied."""
@@ -169,11 +169,11 @@ def kill_at(
     records: int = RECORDS,
     value: bytes = b"v",
     seed: int = SEED,
-    options: Options = OPTIONS,
+    options: ReplicaOptions = OPTIONS,
     replica: type[Replica] = Replica,
     before: Hook = nothing,
     after: Hook = nothing,
-) -> Death:
+) -> LeaderDeath:
     """Live until ``step`` steps after the transaction was submitted, kill the leader, and go on.
 
     ``before`` and ``after`` are called around its death.  The client retries by itself; the dead
@@ -198,10 +198,10 @@ def kill_at(
     fates = tuple(world.model.fates.get(ticket.txn, ()))
     end = _end(fates, dict(held)[leader], term, world.model)
     seen = tuple(sorted(world.seen))
-    return Death(step, leader, held, moment, end, fates, seen, ticket, world)
+    return LeaderDeath(step, leader, held, moment, end, fates, seen, ticket, world)
 
 
-def kill_everywhere(steps: Iterable[int] | None = None, **life: Any) -> list[Death]:
+def kill_everywhere(steps: Iterable[int] | None = None, **life: Any) -> list[LeaderDeath]:
     """Kill the leader at every step, or at those given; see :func:`kill_at` for ``life``."""
     if steps is None:
         given = {k: v for k, v in life.items() if k not in ("before", "after")}
@@ -209,7 +209,7 @@ def kill_everywhere(steps: Iterable[int] | None = None, **life: Any) -> list[Dea
     return [kill_at(step, **life) for step in steps]
 
 
-def held_now(death: Death) -> list[int]:
+def held_now(death: LeaderDeath) -> list[int]:
     """Return how many of the transaction's keys each running member holds now, by name."""
     world = death.world
     keys = [record.key for record in death.ticket.transaction.records]
@@ -226,14 +226,14 @@ def _caught_up(world: World, name: str) -> bool:
     return world.replicas[name].marks.applied == world.replicas[leader].marks.applied
 
 
-def _end(fates: Sequence[Fate], appended: int, term: int, model: Model) -> End:
+def _end(fates: Sequence[Fate], appended: int, term: int, model: Model) -> CopyEnd:
     """Say what became of the first copy: what was committed of it has the dead leader's term."""
     if not appended:
-        return End.NEVER
+        return CopyEnd.NEVER
     for fate in fates:
         if model.entries[fate.index - 1].term == term:
-            return End.UNDONE if fate.effect is Effect.UNDONE else End.COMPLETED
-    return End.LOST
+            return CopyEnd.UNDONE if fate.effect is Effect.UNDONE else CopyEnd.COMPLETED
+    return CopyEnd.LOST
 
 
 # ── what may happen around a death ──────────────────────────────────────────────────────────────

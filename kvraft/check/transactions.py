@@ -22,14 +22,14 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from kvraft import clock
-from kvraft.check.model import Effect, Fate, Model, Promise, Remembered, asked_for, unpacked
+from kvraft.check.model import Effect, Fate, Model, Promise, ModelSession, asked_for, unpacked
 from kvraft.check.properties import Property, Violation
 from kvraft.client.ticket import Ticket
 from kvraft.display import counted
 from kvraft.record import Entry, Timestamp
 from kvraft.replica.replica import Replica
 from kvraft.sim.world import World
-from kvraft.transaction import Answer, Page, Read, ReadAnswer, Registered, Scan, Stage
+from kvraft.transaction import WriteReply, ScanPage, Read, ReadReply, Registered, Scan, Stage
 
 
 class _Asked(NamedTuple):
@@ -39,7 +39,7 @@ class _Asked(NamedTuple):
     least: int
 
 
-_Heard = Read | ReadAnswer | Scan | Page | Answer | Registered
+_Heard = Read | ReadReply | Scan | ScanPage | WriteReply | Registered
 """What is looked at of what clients and members say to each other."""
 
 
@@ -112,11 +112,11 @@ class TransactionChecker:
                 least = 0 if unknown else self.model.mark(self.model.last)
                 asked = _Asked(message, least)
                 self._asked.setdefault((message.sender, message.number), asked)
-            elif isinstance(message, Page):
+            elif isinstance(message, ScanPage):
                 self._check_page(message)
-            elif isinstance(message, ReadAnswer):
+            elif isinstance(message, ReadReply):
                 self._check_read(message)
-            elif isinstance(message, Answer):
+            elif isinstance(message, WriteReply):
                 self._check_answer(message)
             elif isinstance(message, Registered):
                 self._check_registered(message)
@@ -132,9 +132,9 @@ class TransactionChecker:
                 fresh.append((id, message))
         yield from reversed(fresh)
 
-    def _check_read(self, answer: ReadAnswer) -> None:
+    def _check_read(self, answer: ReadReply) -> None:
         asked = self._asked.get((answer.to, answer.number))
-        if asked is None or answer.refused or not isinstance(read := asked.request, Read):
+        if asked is None or answer.error or not isinstance(read := asked.request, Read):
             return
         self.reads += 1
         who = f"the answer of {answer.sender} to the read of {read.key!r} by {answer.to}"
@@ -148,15 +148,15 @@ class TransactionChecker:
             raise Violation(Promise.TRUE_ANSWERS, (answer.sender,), what)
 
     @staticmethod
-    def _check_fresh(answer: ReadAnswer | Page, least: int, who: str) -> None:
+    def _check_fresh(answer: ReadReply | ScanPage, least: int, who: str) -> None:
         if answer.index < least:
             what = f"{who} is as of entry {answer.index}: {least} was there when it was asked"
             raise Violation(Property.FRESH_READS, (answer.sender,), what)
 
-    def _check_page(self, page: Page) -> None:
+    def _check_page(self, page: ScanPage) -> None:
         """Check a page: all that was there as far as its end, at its index and at its time."""
         asked = self._asked.get((page.to, page.number))
-        if asked is None or page.refused or not isinstance(scan := asked.request, Scan):
+        if asked is None or page.error or not isinstance(scan := asked.request, Scan):
             return
         self.pages += 1
         who = f"the page of {page.sender} for the scan from {scan.start!r} by {page.to}"
@@ -187,7 +187,7 @@ class TransactionChecker:
             what += "as somebody before" if told else f"which registered {client or 'nobody'}"
             raise Violation(Promise.ONE_ID_ONE_CLIENT, (registered.sender,), what)
 
-    def _check_answer(self, answer: Answer) -> None:
+    def _check_answer(self, answer: WriteReply) -> None:
         """Check a last answer: it must be what the log decided."""
         effect = self.model.outcome(answer.txn)
         if answer.stage is Stage.APPLIED:
@@ -234,7 +234,7 @@ class TransactionChecker:
         raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
 
     def _compare_stamps(
-        self, name: str, replica: Replica, index: int, should: dict[bytes, bytes | Remembered]
+        self, name: str, replica: Replica, index: int, should: dict[bytes, bytes | ModelSession]
     ) -> None:
         """Compare timestamps, too: what a transaction expects is a timestamp."""
         for key in sorted(should):
@@ -273,7 +273,7 @@ class TransactionChecker:
 
     def _wrote(self, ticket: Ticket) -> bool:
         """Whether the log holds, right before the index of the ticket, what the client wrote."""
-        records = ticket.transaction.stamped(ticket.timestamp).records
+        records = ticket.transaction.with_timestamp(ticket.timestamp).records
         stored = self.model.entries[ticket.index - len(records) : ticket.index]
         return tuple(entry.record for entry in stored) == records
 

@@ -27,7 +27,7 @@ from kvraft import __version__
 from kvraft.cli import commands
 from kvraft.cli.terminal import say
 from kvraft.cli.values import figure_file, output_file, output_folder, seeds, whole
-from kvraft.errors import BadInput, Changed, KvraftError, Locked
+from kvraft.errors import BadInput, FilesChanged, KvraftError, Locked
 
 FOUND, REFUSED, INTERRUPTED = 1, 2, 130
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except KvraftError as error:
         say(f"kvraft: {error}", sys.stderr)
-        return REFUSED if isinstance(error, BadInput | Locked | Changed) else FOUND
+        return REFUSED if isinstance(error, BadInput | Locked | FilesChanged) else FOUND
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -41,7 +41,7 @@ def lab(options: argparse.Namespace) -> int:
 
 def play(options: argparse.Namespace) -> None:
     """Play a scenario, or list all."""
-    from kvraft.check.bugs.registry import planted_consensus
+    from kvraft.check.bugs.registry import consensus_bug
     from kvraft.check.scenario import scenario
     from kvraft.viz.trace import story_line
 
@@ -49,7 +49,7 @@ def play(options: argparse.Namespace) -> None:
         for name in scenario.names():
             say(f"{name:30} {scenario.load(name).title}")
         return
-    consensus = planted_consensus(options.planted) if options.planted else None
+    consensus = consensus_bug(options.planted) if options.planted else None
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
     told = 0
@@ -61,7 +61,7 @@ def play(options: argparse.Namespace) -> None:
             say(f"    {story_line(cluster.trace, step)}")
         told = len(cluster.trace)
 
-    played = chosen.play(consensus=consensus, tell=tell)
+    played = chosen.play(consensus=consensus, on_line=tell)
     say(f"\n{played.cluster}")
     if played.violation is not None:
         say(f"\nAs expected, this breaks {played.violation}.")
@@ -69,10 +69,10 @@ def play(options: argparse.Namespace) -> None:
 
 def swarm(options: argparse.Namespace) -> int:
     """Make random runs of small clusters, and say what was found in them."""
-    from kvraft.check.bugs.registry import Bug, planted
+    from kvraft.check.bugs.registry import Bug, find_bug
     from kvraft.check.sweep.swarm import run_seed, summary
 
-    bug = planted(options.planted) if options.planted else Bug("none")
+    bug = find_bug(options.planted) if options.planted else Bug("none")
     if options.trace is not None and options.seeds[0] != options.seeds[-1]:
         raise BadInput("a trace is of one run: name one seed")
     results = (
@@ -89,13 +89,13 @@ def swarm(options: argparse.Namespace) -> int:
 def soak(options: argparse.Namespace) -> None:
     """Let transactions run without end, and say what grew."""
     from kvraft.check.sweep.soak import Soak
-    from kvraft.tools.progress import progress
+    from kvraft.tools.progress import progress_bar
 
     if options.figure is not None:
         _need_matplotlib()
     soak = Soak(options.transactions, options.seed)
     began = time.perf_counter()
-    for _ in progress(soak.run(), "samples", options.transactions // soak.every):
+    for _ in progress_bar(soak.run(), "samples", options.transactions // soak.every):
         pass
     seconds = time.perf_counter() - began
     for line in soak.lines():
@@ -122,9 +122,9 @@ def verify(options: argparse.Namespace) -> None:
 def inspect(options: argparse.Namespace) -> int:
     """Say what the bytes of files mean."""
     from kvraft.tools import inspect, inspect_text
-    from kvraft.tools.place import look_into
+    from kvraft.tools.place import inspect_directory
 
-    disk = look_into(options.directory)
+    disk = inspect_directory(options.directory)
     try:
         document = inspect.look(disk, options.what, options.number, rows=options.rows)
     finally:
@@ -148,9 +148,9 @@ def repair(options: argparse.Namespace) -> None:
 def rebuild(options: argparse.Namespace) -> None:
     """Set a member's files aside."""
     from kvraft.disk.identity import ASIDE, set_aside
-    from kvraft.tools.place import open_place
+    from kvraft.tools.place import open_directory
 
-    disk = open_place(options.directory)
+    disk = open_directory(options.directory)
     try:
         aside = set_aside(disk)
     finally:

@@ -18,7 +18,7 @@ Before it sends its first transaction a client registers (replica/sessions.py): 
 waits QUEUED, without a number that tells it from an earlier client of the same name.  Reads need no
 registration.
 
-A client has no thread and no socket: its :class:`Host`, the world it lives in, carries what it
+A client has no thread and no socket: its :class:`ClientRuntime`, the world it lives in, carries what it
 sends and hands it replies and ticks.
 
 Invariants:
@@ -28,7 +28,7 @@ Invariants:
   refusal for it, and only if no copy can be anywhere: each was refused or undone.
 - A reply is taken only for what was asked for: a number or an id that nobody else ever had.  What
   is still on its way to an earlier client of the same name is ignored.
-- A transaction is sent only when all those :data:`~kvraft.transaction.WINDOW` or more sequence
+- A transaction is sent only when all those :data:`~kvraft.transaction.SESSION_WINDOW` or more sequence
   numbers before it are settled, so that the session of every replica still remembers it.
 - APPLIED is reported only on a replica's word; ABORTED only if every copy that was sent is known
   to be refused or undone.  (A link may lose what it carries, but must not deliver it twice.)
@@ -43,25 +43,25 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random
 
-from kvraft.client.host import Host
+from kvraft.client.host import ClientRuntime
 from kvraft.client.route import Route
 from kvraft.client.ticket import TIMEOUT_MILLIS, Question, Registration, Ticket
 from kvraft.client.writing import Writing
-from kvraft.clock import Clock
+from kvraft.clock import HybridClock
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError, TimedOut
-from kvraft.events import Redirected, Report, TicketMoved, ignore
-from kvraft.inputs import instance, whole
+from kvraft.events import ClientRedirected, EventSink, TicketMoved, ignore
+from kvraft.inputs import instance, whole_number
 from kvraft.record import MAX_NAME_BYTES, Timestamp, TxnId, is_name
 from kvraft.transaction import (
-    WINDOW,
-    Answer,
-    Later,
-    Page,
+    SESSION_WINDOW,
+    WriteReply,
+    Overloaded,
+    ScanPage,
     Read,
-    ReadAnswer,
+    ReadReply,
     Redirect,
-    Refusal,
+    Rejected,
     Register,
     Registered,
     Reply,
@@ -69,7 +69,7 @@ from kvraft.transaction import (
     Stage,
     Submit,
     Writes,
-    build,
+    build_transaction,
 )
 
 RETRY_MILLIS = 150
@@ -94,18 +94,18 @@ class Client(Writing):
         name: str,
         members: Sequence[str],
         *,
-        host: Host,
+        runtime: ClientRuntime,
         random: Random,
-        report: Report = ignore,
+        report: EventSink = ignore,
     ) -> None:
         if not is_name(name) or not members:
             what = f"a name of at most {MAX_NAME_BYTES} bytes and a member to talk to"
             raise BadInput(f"a client needs {what}, not {name!r:.60} and {tuple(members)}")
         self.name = name
-        self.clock = Clock(host.wall_millis)
+        self.clock = HybridClock(runtime.wall_millis)
         self.route = Route(tuple(members), random.randrange(len(members)))
-        self._host = host
-        self._millis = host.millis
+        self._host = runtime
+        self._millis = runtime.millis
         self._random = random
         self._report = report
         self._incarnation = 0  # not registered
@@ -151,7 +151,7 @@ class Client(Writing):
 
         The transaction gets its number and its stamp here, and its whole id when it is sent.  After
         ``timeout`` milliseconds the client gives up: the ticket is then ABORTED or UNKNOWN.  Raises
-        :class:`~kvraft.errors.BadInput` for writes that :func:`~kvraft.transaction.build` refuses.
+        :class:`~kvraft.errors.BadInput` for writes that :func:`~kvraft.transaction.build_transaction` refuses.
         """
         return self.submit_if({}, writes, timeout=timeout)
 
@@ -163,11 +163,11 @@ class Client(Writing):
         ``reads`` gives for each key that was read the timestamp that it carried, 0 if it held
         nothing.
         """
-        deadline = self._millis() + whole(timeout, "a timeout", least=0)
+        deadline = self._millis() + whole_number(timeout, "a timeout", minimum=0)
         txn = TxnId(self.name, 0, self._sequence + 1)
-        transaction = build(txn, writes, self.clock.now(), reads)
+        transaction = build_transaction(txn, writes, self.clock.now(), reads)
         self._sequence += 1
-        ticket = Ticket(deadline, RETRY_MILLIS, transaction=transaction, host=self._host)
+        ticket = Ticket(deadline, RETRY_MILLIS, transaction=transaction, runtime=self._host)
         ticket.timestamp = transaction.timestamp
         self._queue.append(ticket)
         self._send_queued()
@@ -182,12 +182,12 @@ class Client(Writing):
         instance(ticket, Ticket, "a ticket")
         if ticket.stage not in (Stage.ABORTED, Stage.UNKNOWN):
             raise BadInput(f"{ticket.txn} is {ticket.stage}: there is nothing to retry")
-        if ticket.host is not self._host:
+        if ticket.runtime is not self._host:
             raise BadInput(f"{ticket.txn} was submitted by another client than this {self.name!r}")
-        ticket.deadline = self._millis() + whole(timeout, "a timeout", least=0)
+        ticket.deadline = self._millis() + whole_number(timeout, "a timeout", minimum=0)
         if not ticket.attempts:  # it waited in vain to be sent, and nobody has heard of it yet
             self._sequence += 1  # the window may have left its number behind
-            ticket.transaction = ticket.transaction.named(TxnId(self.name, 0, self._sequence))
+            ticket.transaction = ticket.transaction.with_id(TxnId(self.name, 0, self._sequence))
             ticket.stage = Stage.QUEUED
             self._queue.append(ticket)
             self._send_queued()
@@ -203,7 +203,7 @@ class Client(Writing):
 
     def _ask(
         self, request: Read | Scan, member: str | None, what: str, timeout: int
-    ) -> ReadAnswer | Page:
+    ) -> ReadReply | ScanPage:
         deadline = self._millis() + timeout
         request = request._replace(sender=self.name, number=self._host.number())
         question = Question(deadline, RETRY_MILLIS, request=request, member=member)
@@ -213,11 +213,11 @@ class Client(Writing):
         self._reads.pop(request.number, None)
         if question.answer is None:
             raise ReadFailed(f"nobody answered the {what} within {timeout} ms")
-        if refused := question.answer.refused:
+        if refused := question.answer.error:
             raise ReadFailed(f"{question.answer.sender} cannot answer the {what}: {refused}")
         return question.answer
 
-    def meet(self, member: str) -> None:
+    def add_member(self, member: str) -> None:
         """Learn of a member that was added."""
         if member not in self.members:
             self.route.members += (member,)
@@ -244,7 +244,7 @@ class Client(Writing):
             if not isinstance(errand, Registration) and now >= errand.deadline:
                 self._give_up(errand)
             elif now >= errand.retry_at:
-                self.route.suspect(errand.asked, now, RETRY_MILLIS)
+                self.route.suspect(errand.sent_to, now, RETRY_MILLIS)
                 self._send(errand)
         self._send_queued()
 
@@ -256,13 +256,13 @@ class Client(Writing):
             if self._registration is not None and reply.number == self._registration.number:
                 self._registration, self._incarnation = None, reply.incarnation
                 self.leader = reply.sender
-        elif isinstance(reply, ReadAnswer | Page):
+        elif isinstance(reply, ReadReply | ScanPage):
             if (read := self._reads.get(reply.number)) is not None:
                 read.answer = reply
                 self.route.leader = self.leader if read.member else reply.sender
-        elif isinstance(reply, Later):
+        elif isinstance(reply, Overloaded):
             self._put_off(reply)
-        elif isinstance(reply, Refusal):
+        elif isinstance(reply, Rejected):
             self._refused(reply)
         elif (ticket := self._ticket(reply.txn)) is not None:
             self._answered(ticket, reply)
@@ -279,12 +279,12 @@ class Client(Writing):
         while self._queue:
             ticket = self._queue[0]
             sequence = ticket.txn.sequence
-            if self._open and sequence - min(self._open) >= WINDOW:
+            if self._open and sequence - min(self._open) >= SESSION_WINDOW:
                 return
             self._queue.popleft()
             self._open[sequence] = ticket
             txn = TxnId(self.name, self._incarnation, sequence)
-            ticket.transaction = ticket.transaction.named(txn)
+            ticket.transaction = ticket.transaction.with_id(txn)
             self._send(ticket)
 
     def _register(self, until: int = 0) -> None:
@@ -302,7 +302,7 @@ class Client(Writing):
         """Return why a queued ticket was never sent."""
         if self._incarnation:
             return f"it waited for {len(self._open)} transactions before it, and was never sent"
-        put_off = self._registration.put_off if self._registration else ""
+        put_off = self._registration.overloaded_reason if self._registration else ""
         why = f": {put_off}" if put_off else ""
         return f"no leader registered {self.name!r}, so it was never sent{why}"
 
@@ -312,11 +312,11 @@ class Client(Writing):
         if isinstance(errand, Question) and errand.member:
             to = errand.member
         errand.attempts += 1
-        errand.asked = to
-        errand.retry_at = self._millis() + errand.pause + self._random.randrange(errand.pause // 2)
-        errand.pause = min(errand.pause * 2, MAX_RETRY_MILLIS)
+        errand.sent_to = to
+        errand.retry_at = self._millis() + errand.retry_pause + self._random.randrange(errand.retry_pause // 2)
+        errand.retry_pause = min(errand.retry_pause * 2, MAX_RETRY_MILLIS)
         if isinstance(errand, Ticket):
-            errand.live.add(errand.attempts)
+            errand.live_attempts.add(errand.attempts)
             self._move(errand, Stage.SENT, to)
             self._host.send(Submit(self.name, to, errand.transaction, errand.attempts))
         elif isinstance(errand, Registration):
@@ -328,19 +328,19 @@ class Client(Writing):
         if isinstance(errand, Question):
             errand.failed = True
             del self._reads[errand.request.number]
-        elif errand.live:
+        elif errand.live_attempts:
             self._settle(errand, Stage.UNKNOWN, "no final answer came before the deadline")
         else:
-            why = f"every copy was refused or undone{errand.put_off and ': ' + errand.put_off}"
+            why = f"every copy was refused or undone{errand.overloaded_reason and ': ' + errand.overloaded_reason}"
             self._settle(errand, Stage.ABORTED, why)
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
 
-    def _answered(self, ticket: Ticket, answer: Answer) -> None:
+    def _answered(self, ticket: Ticket, answer: WriteReply) -> None:
         self.clock.observe(answer.timestamp)
         if answer.stage is Stage.UNDONE:
-            ticket.live.difference_update(answer.attempts)
-            if not ticket.live:  # else another copy is on its way
+            ticket.live_attempts.difference_update(answer.attempts)
+            if not ticket.live_attempts:  # else another copy is on its way
                 self._move(ticket, Stage.UNDONE, answer.sender)
                 self._send(ticket)
             return
@@ -353,7 +353,7 @@ class Client(Writing):
             self._settle(ticket, Stage.ABORTED, answer.reason, answer.sender)
         elif _RANK[answer.stage] > _RANK[ticket.stage]:
             ticket.index, ticket.timestamp = answer.index, answer.timestamp
-            ticket.retry_at = self._millis() + ticket.pause
+            ticket.retry_at = self._millis() + ticket.retry_pause
             if answer.stage is Stage.APPLIED:
                 self._move(ticket, Stage.COMMITTED, answer.sender)
                 self._settle(ticket, Stage.APPLIED, "", answer.sender)
@@ -364,9 +364,9 @@ class Client(Writing):
         errand: Ticket | Question | Registration | None
         if isinstance(reply.request, TxnId):
             errand = self._ticket(reply.request)
-            if errand is not None and not reply.live:
-                errand.live.discard(reply.attempt)
-            self._report(Redirected(str(reply.request), reply.sender, reply.leader or ""))
+            if errand is not None and not reply.may_still_apply:
+                errand.live_attempts.discard(reply.attempt)
+            self._report(ClientRedirected(str(reply.request), reply.sender, reply.leader or ""))
         else:
             errand = self._reads.get(reply.request) or self._registering(reply.request)
         if errand is None or reply.attempt != errand.attempts:
@@ -380,24 +380,24 @@ class Client(Writing):
             self._send(errand)
         else:  # no leader, or members that name each other: let an election take its time
             errand.redirects = 0
-            self.route.turn_from(errand.asked)
+            self.route.turn_from(errand.sent_to)
             errand.retry_at = self._millis() + self._random.randrange(20, 60)
 
-    def _put_off(self, reply: Later) -> None:
+    def _put_off(self, reply: Overloaded) -> None:
         """The leader has too much to do: this copy was not taken, send another one later."""
         errand: Ticket | Registration | None
         if isinstance(reply.request, TxnId):
             errand = self._ticket(reply.request)
             if errand is not None:
-                errand.live.discard(reply.attempt)
+                errand.live_attempts.discard(reply.attempt)
         else:
             errand = self._registering(reply.request)
         if errand is not None:
-            errand.put_off = reply.reason
+            errand.overloaded_reason = reply.reason
             if reply.attempt == errand.attempts:
-                errand.retry_at = self._millis() + self._random.randrange(20, errand.pause)
+                errand.retry_at = self._millis() + self._random.randrange(20, errand.retry_pause)
 
-    def _refused(self, reply: Refusal) -> None:
+    def _refused(self, reply: Rejected) -> None:
         """The leader will not take this copy, whose stamp is too far ahead or behind.
 
         That is not the end of the write: if no copy of it can be anywhere, it gets the stamp that
@@ -405,22 +405,22 @@ class Client(Writing):
         behind by the leader's time, and one from ahead because what this clock gave so far counts
         no more once the wall clock was set right.
         """
-        self.clock = Clock(self._host.wall_millis)
+        self.clock = HybridClock(self._host.wall_millis)
         self.clock.observe(reply.timestamp)
         ticket = self._ticket(reply.request)
         if ticket is None:
             return
-        ticket.live.discard(reply.attempt)
-        ticket.put_off = reply.reason
+        ticket.live_attempts.discard(reply.attempt)
+        ticket.overloaded_reason = reply.reason
         if reply.attempt != ticket.attempts:
             return  # sent again since: that copy has its own answer coming
         self.leader = reply.sender
-        if not reply.timestamp or (ticket.live and reply.timestamp > ticket.transaction.timestamp):
+        if not reply.timestamp or (ticket.live_attempts and reply.timestamp > ticket.transaction.timestamp):
             # Nothing helps, or only a stamp that a copy which may be anywhere does not have.
-            stage = Stage.UNKNOWN if ticket.live else Stage.ABORTED
+            stage = Stage.UNKNOWN if ticket.live_attempts else Stage.ABORTED
             self._settle(ticket, stage, reply.reason, reply.sender)
-        elif not ticket.live:
-            ticket.transaction = ticket.transaction.stamped(reply.timestamp)
+        elif not ticket.live_attempts:
+            ticket.transaction = ticket.transaction.with_timestamp(reply.timestamp)
             ticket.timestamp = reply.timestamp
             ticket.redirects += 1
             if ticket.redirects <= MAX_REDIRECTS:

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 from kvraft.client.ticket import TIMEOUT_MILLIS, Ticket
 from kvraft.errors import BadInput
 from kvraft.record import Buffer, Timestamp
-from kvraft.transaction import ReadAnswer, Writes, check_key, check_write
+from kvraft.transaction import ReadReply, Writes, check_key, check_write
 
 
 class SubmitIf(Protocol):
@@ -27,7 +27,7 @@ class SubmitIf(Protocol):
         """Send them; give up after ``timeout`` milliseconds."""
 
 
-class Draft:
+class DraftTransaction:
     """A transaction that is being put together, with reads.  Made by
     :meth:`~kvraft.client.client.Client.transaction`.
 
@@ -45,7 +45,7 @@ class Draft:
 
     def __init__(
         self,
-        read: Callable[[bytes], ReadAnswer],
+        read: Callable[[bytes], ReadReply],
         submit: SubmitIf,
         wait_for: Callable[[Ticket], Ticket],
     ) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from kvraft.transaction import Request
 
 
-class Host(Protocol):
+class ClientRuntime(Protocol):
     """What a client needs of the world it lives in."""
 
     def wall_millis(self) -> int:

@@ -2,7 +2,7 @@
 
 A client reads what a cluster holds in the words in which a store is read (face.py).  What differs
 is what a network allows: each key is a request, and a scan is a request for each page, so that no
-answer is huge.  What the pages of a scan promise together is said at :meth:`Reading.pages`::
+answer is huge.  What the pages of a scan promise together is said at :meth:`ClientReads.pages`::
 
     Scan(start=b"")          ──►   Page(…, next=b"m", timestamp=17)
     Scan(start=b"m", at=17)  ──►   Page(…, next=None, timestamp=17)
@@ -21,13 +21,13 @@ from typing import overload
 
 from kvraft.client.ticket import TIMEOUT_MILLIS
 from kvraft.errors import BadInput
-from kvraft.inputs import flag, whole
-from kvraft.mapping import Readable, bounds
-from kvraft.record import MAX_KEY_BYTES, Buffer, Pair, Timestamp
-from kvraft.transaction import PAGE_ROWS, Page, Read, ReadAnswer, Scan, check_key
+from kvraft.inputs import flag, whole_number
+from kvraft.mapping import ReadableMapping, scan_bounds
+from kvraft.record import MAX_KEY_BYTES, Buffer, KeyValue, Timestamp
+from kvraft.transaction import PAGE_ROWS, ScanPage, Read, ReadReply, Scan, check_key
 
 
-class Reading(Readable):
+class ClientReads(ReadableMapping):
     """What a client can ask for without changing anything."""
 
     @property
@@ -38,7 +38,7 @@ class Reading(Readable):
     @abstractmethod
     def _ask(
         self, request: Read | Scan, member: str | None, what: str, timeout: int
-    ) -> ReadAnswer | Page:
+    ) -> ReadReply | ScanPage:
         """Return the answer to a request, whose sender and number are filled in here.
 
         Raises :class:`~kvraft.client.client.ReadFailed`, which calls it ``what``.
@@ -101,13 +101,13 @@ class Reading(Readable):
         member: str | None = None,
         stale: bool = False,
         timeout: int = TIMEOUT_MILLIS,
-    ) -> ReadAnswer:
+    ) -> ReadReply:
         """Return value, timestamp and place in the log of what ``key`` holds; see :meth:`get`."""
         key = check_key(key)
         self._check_reading(at, member, stale, timeout)
         request = Read("", "", 0, 0, key, member is not None, stale, at)
         answer = self._ask(request, member, f"read of {key!r:.60}", timeout)
-        assert isinstance(answer, ReadAnswer)
+        assert isinstance(answer, ReadReply)
         return answer
 
     def scan(
@@ -122,7 +122,7 @@ class Reading(Readable):
         stale: bool = False,
         page_rows: int = PAGE_ROWS,
         timeout: int = TIMEOUT_MILLIS,
-    ) -> Generator[Pair, None, None]:
+    ) -> Generator[KeyValue, None, None]:
         """Return an iterator over keys and values with ``start <= key < stop``, in order of keys.
 
         With ``prefix`` instead of bounds: over all keys that begin with it.  With ``reverse`` from
@@ -159,7 +159,7 @@ class Reading(Readable):
         stale: bool = False,
         page_rows: int = PAGE_ROWS,
         timeout: int = TIMEOUT_MILLIS,
-    ) -> Generator[Page, None, None]:
+    ) -> Generator[ScanPage, None, None]:
         """Return an iterator over the pages of a scan (:meth:`scan`), ``page_rows`` keys each.
 
         A member may make them shorter (replica/desk.py).  Each page is a linearizable read of its part of
@@ -175,21 +175,21 @@ class Reading(Readable):
         start, stop = _bounds(start, stop, prefix)
         self._check_reading(at, member, stale, timeout)
         flag(reverse, "reverse")
-        whole(page_rows, "the number of keys in a page", least=1)
+        whole_number(page_rows, "the number of keys in a page", minimum=1)
         here = member is not None
         first = Scan("", "", 0, 0, start, stop, page_rows, reverse, here, stale, at)
         return self._pages(first, member, timeout)
 
-    def _pages(self, scan: Scan, member: str | None, timeout: int) -> Generator[Page, None, None]:
+    def _pages(self, scan: Scan, member: str | None, timeout: int) -> Generator[ScanPage, None, None]:
         while True:
             stop = "the end" if scan.stop is None else f"{scan.stop!r:.60}"
             what = f"scan from {scan.start!r:.60} to {stop}"
             page = self._ask(scan, member, what, timeout)
-            assert isinstance(page, Page)
+            assert isinstance(page, ScanPage)
             yield page
             if page.next is None:
                 return
-            at = page.timestamp if page.kept else scan.at
+            at = page.timestamp if page.history_kept else scan.at
             ends = (scan.start, page.next) if scan.reverse else (page.next, scan.stop)
             scan = scan._replace(start=ends[0], stop=ends[1], at=at)
 
@@ -202,15 +202,15 @@ class Reading(Readable):
         if stale and member is None:
             raise BadInput("a stale read needs to be told at which member")
         if at is not None:
-            whole(at, "a time to read at", least=0)
-        whole(timeout, "a timeout", least=0)
+            whole_number(at, "a time to read at", minimum=0)
+        whole_number(timeout, "a timeout", minimum=0)
 
 
 def _bounds(
     start: Buffer, stop: Buffer | None, prefix: Buffer | None
 ) -> tuple[bytes, bytes | None]:
     """Return where a client's scan begins and stops; ``BadInput`` if it may not, or no key can."""
-    low, high = bounds(start, stop, prefix)
+    low, high = scan_bounds(start, stop, prefix)
     if prefix is not None:
         check_key(low)
     longest = max(len(low), len(high or b""))

@@ -1,6 +1,6 @@
 """Errands and tickets: what a client sends again and again, and how far one write has come.
 
-An :class:`Errand` is anything that is sent until there is news of it: a read, a scan's page, a
+An :class:`PendingRequest` is anything that is sent until there is news of it: a read, a scan's page, a
 registration, a write.  A :class:`Ticket` is the errand of a write, which its caller holds in hand::
 
     QUEUED ──► SENT ──► APPENDED ──► COMMITTED ──► APPLIED
@@ -16,50 +16,50 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Self
 
-from kvraft.client.host import Host
+from kvraft.client.host import ClientRuntime
 from kvraft.clock import show
 from kvraft.record import Timestamp, TxnId
-from kvraft.transaction import Page, Read, ReadAnswer, Scan, Stage, Transaction
+from kvraft.transaction import ScanPage, Read, ReadReply, Scan, Stage, Transaction
 
 TIMEOUT_MILLIS = 10_000
 """After how many milliseconds a client gives up, unless it is asked to sooner or later."""
 
 
 @dataclass(slots=True, eq=False)
-class Errand:
+class PendingRequest:
     """Something that is sent again and again until there is news of it.  Times in milliseconds.
 
-    ``pause`` is how long to wait for news before it is sent again; it grows with each sending.
+    ``retry_pause`` is how long to wait for news before it is sent again; it grows with each sending.
     """
 
     deadline: int
-    pause: int
+    retry_pause: int
     attempts: int = 0
-    asked: str = ""  # the member it was sent to last
+    sent_to: str = ""  # the member it was sent to last
     retry_at: int = 0
     redirects: int = 0  # in a row
 
 
 @dataclass(slots=True, eq=False)
-class Question(Errand):
+class Question(PendingRequest):
     """A read or a page of a scan; ``request`` is what is asked, but for whom and how often."""
 
     request: Read | Scan = field(kw_only=True)
     member: str | None = None  # that is to answer, if not the leader
-    answer: ReadAnswer | Page | None = None
+    answer: ReadReply | ScanPage | None = None
     failed: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class Registration(Errand):
+class Registration(PendingRequest):
     """A client's wish to be registered: ``number`` names the request."""
 
     number: int = 0
-    put_off: str = ""  # why a leader did not take it when it was asked last
+    overloaded_reason: str = ""  # why a leader did not take it when it was asked last
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Ticket(Errand):
+class Ticket(PendingRequest):
     """How far one write has come.  ``history`` lists (milliseconds, stage, member), in order.
 
     ``index`` is the transaction's last log index and ``timestamp`` the stamp of its records as
@@ -69,16 +69,16 @@ class Ticket(Errand):
     """
 
     transaction: Transaction = field(kw_only=True)
-    host: Host = field(kw_only=True)
+    runtime: ClientRuntime = field(kw_only=True)
     stage: Stage = Stage.QUEUED
     index: int = 0
     timestamp: Timestamp = 0
     reason: str = ""
     conflict: bytes | None = None
     history: list[tuple[int, Stage, str]] = field(default_factory=list)
-    put_off: str = ""
+    overloaded_reason: str = ""
     """Why a leader did not take it the last time that one did not, if ever."""
-    live: set[int] = field(default_factory=set)
+    live_attempts: set[int] = field(default_factory=set)
     """The attempts whose copy may still take effect, for all that is known."""
 
     @property
@@ -92,7 +92,7 @@ class Ticket(Errand):
         return self.stage in (Stage.APPLIED, Stage.ABORTED, Stage.UNKNOWN)
 
     def __await__(self) -> Generator[None, None, Self]:
-        yield from self.host.until(lambda: self.done).__await__()
+        yield from self.runtime.until(lambda: self.done).__await__()
         return self
 
     def __repr__(self) -> str:

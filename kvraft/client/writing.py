@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from kvraft.client.draft import Draft
-from kvraft.client.reading import Reading
+from kvraft.client.draft import DraftTransaction
+from kvraft.client.reading import ClientReads
 from kvraft.client.ticket import TIMEOUT_MILLIS, Ticket
 from kvraft.errors import KvraftError
 from kvraft.record import Buffer, Timestamp
@@ -38,7 +38,7 @@ class Conflict(WriteFailed):
     """A transaction had no effect, for a key that it read was written meanwhile: begin it anew."""
 
 
-class Writing(Reading):
+class Writing(ClientReads):
     """What a client can ask for."""
 
     @abstractmethod
@@ -60,16 +60,16 @@ class Writing(Reading):
 
     def wait_for(self, ticket: Ticket) -> Ticket:
         """Wait for a ticket and return it; raises :class:`WriteFailed` unless it is APPLIED."""
-        ticket.host.wait(lambda: ticket.done)
+        ticket.runtime.wait(lambda: ticket.done)
         if ticket.conflict is not None:
             raise Conflict(ticket)
         if ticket.stage is not Stage.APPLIED:
             raise WriteFailed(ticket)
         return ticket
 
-    def transaction(self) -> Draft:
-        """Begin a transaction with reads, to be used in a ``with`` statement: a :class:`Draft`."""
-        return Draft(self.read, self.submit_if, self.wait_for)
+    def transaction(self) -> DraftTransaction:
+        """Begin a transaction with reads, to be used in a ``with`` statement: a :class:`DraftTransaction`."""
+        return DraftTransaction(self.read, self.submit_if, self.wait_for)
 
     def put(self, key: Buffer, value: Buffer) -> Ticket:
         """Store ``value`` under ``key`` and wait for it; see :meth:`write`."""

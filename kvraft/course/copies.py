@@ -31,7 +31,7 @@ FIRST = "00_tour.ipynb"
 INSTALL = "pip install 'kvraft[lab]'"
 
 
-class Copied(NamedTuple):
+class CopiedLessons(NamedTuple):
     """What became of the lessons, by the names of their files.
 
     ``new`` were not there, ``updated`` were there in an older version, ``beside`` were written next
@@ -53,7 +53,7 @@ def lessons_path() -> Path:
     raise BadInput(f"the lessons are neither in {package / 'notebooks'} nor beside the package")
 
 
-def copy_lessons(folder: Path, *, update: bool = False, source: Path | None = None) -> Copied:
+def copy_lessons(folder: Path, *, update: bool = False, source: Path | None = None) -> CopiedLessons:
     """Copy every lesson that ``folder`` lacks; with ``update`` newer versions of the others, too.
 
     A lesson as it was copied is replaced by its newer version; beside one that was changed the
@@ -64,7 +64,7 @@ def copy_lessons(folder: Path, *, update: bool = False, source: Path | None = No
     source = source or lessons_path()
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is not a directory")
-    done = Copied([], [], [], [])
+    done = CopiedLessons([], [], [], [])
     if folder.resolve() == source.resolve():
         return done  # a reader who works in a clone has them already
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def copy_lessons(folder: Path, *, update: bool = False, source: Path | None = No
     return done
 
 
-def _copy(lesson: Path, folder: Path, record: dict[str, str], done: Copied, update: bool) -> None:
+def _copy(lesson: Path, folder: Path, record: dict[str, str], done: CopiedLessons, update: bool) -> None:
     """Bring one lesson into ``folder``, and note in ``record`` and ``done`` what was done."""
     data = lesson.read_bytes()
     ours, name = _digest(data), lesson.name
@@ -139,7 +139,7 @@ def _replace(path: Path, data: bytes) -> None:
     os.replace(half, path)
 
 
-def report(folder: Path, copied: Copied) -> list[str]:
+def report(folder: Path, copied: CopiedLessons) -> list[str]:
     """Return in words what :func:`copy_lessons` did to ``folder``."""
     lines = []
     if copied.new:

@@ -33,7 +33,7 @@ _COPY_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-class Files(Protocol):
+class ReadableFiles(Protocol):
     """Files that can be read by name: all that a table needs of a :class:`Disk`."""
 
     def size(self, name: str) -> int:
@@ -43,7 +43,7 @@ class Files(Protocol):
         """Return ``length`` bytes from ``offset`` on (to the end if ``None``); fewer at the end."""
 
 
-class Disk(Files, Protocol):
+class Disk(ReadableFiles, Protocol):
     """Named files in one flat directory.  Every method may raise ``OSError``."""
 
     def names(self) -> list[str]:
@@ -78,14 +78,14 @@ class Disk(Files, Protocol):
     def sync_dir(self) -> None:
         """Make creations, renames, removals and links durable."""
 
-    def forget(self, name: str) -> None:
+    def drop_cached(self, name: str) -> None:
         """Let what is read next of a synced file come from the device, where that can be had.
 
         A system that keeps in memory what was written would otherwise read that back, whatever
         became of it on the device.
         """
 
-    def free(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """Return how many bytes can still be written, ``None`` if there is no telling."""
 
     def identity(self, name: str) -> str:
@@ -101,20 +101,20 @@ class Disk(Files, Protocol):
 def replace(disk: Disk, name: str, data: bytes) -> None:
     """Make ``name`` hold ``data``, durably and atomically: the old bytes or the new, no mixture.
 
-    It counts only once it was read back: see :func:`check_written`.  Raises
+    It counts only once it was read back: see :func:`verify_written`.  Raises
     :class:`~kvraft.errors.DiskFull` if there is no space for it; then nothing has changed.
     """
     temporary = name + TEMPORARY
     if temporary in disk.names():  # left behind by a crash in the middle of this function
         disk.remove(temporary)
-    begin(disk, temporary, data)
+    create_with(disk, temporary, data)
     disk.sync(temporary)
-    check_written(disk, temporary, 0, data)
+    verify_written(disk, temporary, 0, data)
     disk.rename(temporary, name)
     disk.sync_dir()
 
 
-def begin(disk: Disk, name: str, data: bytes) -> None:
+def create_with(disk: Disk, name: str, data: bytes) -> None:
     """Make a file that begins with ``data``, not yet synced.
 
     Raises :class:`~kvraft.errors.DiskFull` if there is no space for it; then there is no file.
@@ -135,18 +135,18 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _FULL
 
 
-def check_written(disk: Disk, name: str, offset: int, data: bytes) -> None:
+def verify_written(disk: Disk, name: str, offset: int, data: bytes) -> None:
     """Read back what was written and synced, ``data`` from ``offset`` to the end of the file.
 
     Raises ``OSError`` with ``EIO`` if that is not what is there: a disk that swallows a write says
     that all is well.
     """
-    disk.forget(name)
+    disk.drop_cached(name)
     if disk.read(name, offset) != data:
-        raise misread(name)
+        raise write_mismatch(name)
 
 
-def misread(name: str, why: str = "") -> OSError:
+def write_mismatch(name: str, why: str = "") -> OSError:
     """Return the error for a file that is not what was just written to it."""
     what = "what is read back is not what was just written" + (f" ({why})" if why else "")
     return OSError(errno.EIO, what, name)
@@ -161,7 +161,7 @@ def copy(disk: Disk, name: str, target: Disk) -> None:
     for offset in range(0, disk.size(name), _COPY_BYTES):
         target.append(name, disk.read(name, offset, _COPY_BYTES))
     target.sync(name)
-    target.forget(name)
+    target.drop_cached(name)
     for offset in range(0, disk.size(name) + 1, _COPY_BYTES):
         if target.read(name, offset, _COPY_BYTES) != disk.read(name, offset, _COPY_BYTES):
-            raise misread(name)
+            raise write_mismatch(name)

@@ -35,16 +35,16 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from kvraft.errors import Damage
+from kvraft.errors import Corruption
 
 MAGIC = b"kvF1"
 MAX_PAYLOAD_BYTES = 1 << 30
 
 _HEAD = struct.Struct("<4sIIQ")
 _CRC = struct.Struct("<I")
-_SOUND = zlib.crc32(bytes(_CRC.size))
+_CRC_RESIDUE = zlib.crc32(bytes(_CRC.size))
 """What the checksum of anything that ends in its own checksum comes to, whatever the seed."""
-OVERHEAD = _HEAD.size + 2 * _CRC.size
+FRAME_OVERHEAD = _HEAD.size + 2 * _CRC.size
 
 
 class Frame(NamedTuple):
@@ -57,7 +57,7 @@ class Frame(NamedTuple):
     end: int
 
 
-class Scan(NamedTuple):
+class FrameScan(NamedTuple):
     """The frames of a file, and ``end``, the offset behind the last sound one.
 
     ``torn`` tells what is wrong with the bytes from ``end`` on, ``""`` if there are none.
@@ -68,7 +68,7 @@ class Scan(NamedTuple):
     torn: str
 
 
-def seed_of(*names: str) -> int:
+def checksum_seed(*names: str) -> int:
     """Return the checksum seed of a file that the given names tell apart from all others."""
     return zlib.crc32("\0".join(names).encode())
 
@@ -90,7 +90,7 @@ def decode(data: bytes, offset: int, *, seed: int) -> Frame | str:
     magic, kind, length, synced = _HEAD.unpack_from(data, offset)
     if magic != MAGIC:
         return "no frame begins here"
-    if zlib.crc32(data[offset:payload_at], seed) != _SOUND:
+    if zlib.crc32(data[offset:payload_at], seed) != _CRC_RESIDUE:
         return "the head of a frame does not match its checksum"
     if synced > offset or length > MAX_PAYLOAD_BYTES:
         return "the head of a frame makes no sense"
@@ -98,7 +98,7 @@ def decode(data: bytes, offset: int, *, seed: int) -> Frame | str:
     if len(data) < payload_end + _CRC.size:
         return "the payload of a frame is cut short"
     end = payload_end + _CRC.size
-    if zlib.crc32(memoryview(data)[payload_at:end], seed) != _SOUND:
+    if zlib.crc32(memoryview(data)[payload_at:end], seed) != _CRC_RESIDUE:
         return "the payload of a frame does not match its checksum"
     return Frame(kind, bytes(data[payload_at:payload_end]), synced, offset, end)
 
@@ -111,10 +111,10 @@ def payload_of(data: bytes, kind: int, *, synced: int, seed: int) -> bytes | Non
     return payload if encode(kind, payload, synced=synced, seed=seed) == data else None
 
 
-def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = False) -> Scan:
+def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = False) -> FrameScan:
     """Read the frames of the file ``name`` whose bytes are ``data``, from offset ``start`` on.
 
-    Raises :class:`~kvraft.errors.Damage` where bytes that were synced are not sound.  A ``sealed``
+    Raises :class:`~kvraft.errors.Corruption` where bytes that were synced are not sound.  A ``sealed``
     file was finished and synced, so in it every defect is damage.
     """
     frames: list[Frame] = []
@@ -123,11 +123,11 @@ def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = Fa
         frame = decode(data, at, seed=seed)
         if isinstance(frame, str):
             if sealed or _promised(data, at, seed):
-                raise Damage(name, at, frame)
-            return Scan(frames, at, frame)
+                raise Corruption(name, at, frame)
+            return FrameScan(frames, at, frame)
         frames.append(frame)
         at = frame.end
-    return Scan(frames, at, "")
+    return FrameScan(frames, at, "")
 
 
 def _promised(data: bytes, at: int, seed: int) -> bool:

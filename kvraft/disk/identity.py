@@ -34,7 +34,7 @@ import json
 
 from kvraft.disk import frame
 from kvraft.disk.disk import TEMPORARY, Disk
-from kvraft.errors import Damage, Foreign, Forgotten, other_format
+from kvraft.errors import Corruption, ForeignFile, StateLost, format_mismatch
 
 MEMBER = "MEMBER"
 ASIDE = "aside-"
@@ -42,28 +42,28 @@ ASIDE = "aside-"
 
 FORMAT = 1
 _KIND = 1
-_SEED = frame.seed_of("kvraft member")
+_SEED = frame.checksum_seed("kvraft member")
 
 
 def claim(disk: Disk, owner: str, *, new: bool) -> None:
     """See to it that ``disk`` is that of ``owner`` and has not forgotten; mark it if it is new.
 
     ``new`` says that this member never ran before: then its disk must be empty, but for what a
-    first start left that was cut short.  Raises :class:`~kvraft.errors.Forgotten`,
-    :class:`~kvraft.errors.Foreign` and :class:`~kvraft.errors.Damage`.
+    first start left that was cut short.  Raises :class:`~kvraft.errors.StateLost`,
+    :class:`~kvraft.errors.ForeignFile` and :class:`~kvraft.errors.Corruption`.
     """
     names = own_files(disk)
     if MEMBER in names:
         check_member(disk, owner)
         if new and len(names) > 1:
-            raise Forgotten(f"{owner} is said to be new, but it has run before: start it as it is")
+            raise StateLost(f"{owner} is said to be new, but it has run before: start it as it is")
         if not new and len(names) == 1:
-            raise Forgotten(f"all that {owner} had on its disk is gone: {REBUILD}")
+            raise StateLost(f"all that {owner} had on its disk is gone: {REBUILD}")
     elif names:
         what = f"the disk of {owner} holds {names[0]}, but its {MEMBER} file is gone: {REBUILD}"
-        raise Forgotten(what)
+        raise StateLost(what)
     elif not new:
-        raise Forgotten(f"the disk of {owner} is empty, though it has run before: {REBUILD}")
+        raise StateLost(f"the disk of {owner} is empty, though it has run before: {REBUILD}")
     else:
         _mark(disk, owner)
 
@@ -91,7 +91,7 @@ def set_aside(disk: Disk) -> list[str]:
     return aside
 
 
-def successor(member: str) -> str:
+def replacement_name(member: str) -> str:
     """Return the name under which ``member`` comes back: n2, n2.2, n2.3 and so on."""
     name, dot, number = member.rpartition(".")
     return f"{name}.{int(number) + 1}" if dot and number.isdigit() else f"{member}.2"
@@ -110,20 +110,20 @@ def check_member(disk: Disk, owner: str) -> None:
     """
     found = frame.decode(disk.read(MEMBER), 0, seed=_SEED)
     if isinstance(found, str):
-        raise Damage(MEMBER, 0, f"{found}: {REBUILD}")
+        raise Corruption(MEMBER, 0, f"{found}: {REBUILD}")
     try:
         says = json.loads(found.payload if found.kind == _KIND else b"")
         number, theirs, file = says["format"], str(says["owner"]), str(says["file"])
     except (ValueError, KeyError, TypeError):
-        raise Damage(MEMBER, 0, "it makes no sense") from None
+        raise Corruption(MEMBER, 0, "it makes no sense") from None
     if number != FORMAT:
-        raise other_format(MEMBER, number, FORMAT)
+        raise format_mismatch(MEMBER, number, FORMAT)
     if theirs != owner:
-        raise Foreign(f"{MEMBER} says that this is the disk of {theirs!r}, not of {owner!r}")
+        raise ForeignFile(f"{MEMBER} says that this is the disk of {theirs!r}, not of {owner!r}")
     here = disk.identity(MEMBER)
     if file and here and file != here:
         what = f"the disk of {owner} is a copy, and so maybe an old one"
-        raise Forgotten(f"{what}: {REBUILD}")
+        raise StateLost(f"{what}: {REBUILD}")
 
 
 def _mark(disk: Disk, owner: str) -> None:

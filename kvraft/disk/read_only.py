@@ -16,8 +16,8 @@ Why that is one state of a tree and its log, in spite of the writer (who never u
   edit says so: the log that is seen reaches at least as far as the tables.
 - The newest segment is measured before the one that it follows, which is sealed after it was made.
 
-A file that is held open can be read after it was removed.  As many as :data:`HELD` are; one beyond
-that, or one that was removed in between, is :class:`~kvraft.errors.Changed` when it is asked for.
+A file that is held open can be read after it was removed.  As many as :data:`FILES_HELD_OPEN` are; one beyond
+that, or one that was removed in between, is :class:`~kvraft.errors.FilesChanged` when it is asked for.
 Windows lets nobody remove a file that is open, so there a directory that somebody writes to cannot
 be read, and one that is being read cannot be written.
 """
@@ -34,10 +34,10 @@ from typing import NoReturn, TypeVar
 from kvraft.disk.disk import TEMPORARY, Disk
 from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_number
 from kvraft.disk.real import LOCK, OPEN_FILES, RealDisk, lock, open_to_read, pread
-from kvraft.errors import BadInput, Changed, Damage, Locked, WrongType
-from kvraft.inputs import shown
+from kvraft.errors import BadInput, FilesChanged, Corruption, Locked, WrongType
+from kvraft.inputs import describe_value
 
-HELD = OPEN_FILES
+FILES_HELD_OPEN = OPEN_FILES
 """How many files are held open, so that they can be read to the end whatever the writer does."""
 
 _TRIES = 100  # a writer that adds or removes files all the time is given up on after so many
@@ -48,10 +48,10 @@ _T = TypeVar("_T")
 class ReadOnlyDisk:
     """A :class:`~kvraft.disk.disk.Disk` on an existing directory that refuses every write.
 
-    What it shows does not move: see :meth:`look_again`.  Not for several threads at once.
+    What it shows does not move: see :meth:`refresh`.  Not for several threads at once.
 
     Raises :class:`~kvraft.errors.BadInput` if ``path`` is not a directory,
-    :class:`~kvraft.errors.Changed` if files came and went as fast as they could be listed, and on
+    :class:`~kvraft.errors.FilesChanged` if files came and went as fast as they could be listed, and on
     Windows :class:`~kvraft.errors.Locked` while another process has it open.
     """
 
@@ -65,12 +65,12 @@ class ReadOnlyDisk:
         if sys.platform == "win32":
             self._keep_writers_out()
         try:
-            self.look_again()
+            self.refresh()
         except BaseException:
             self.close()
             raise
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """Show the directory as it is now, no longer as it was."""
         for _ in range(_TRIES):
             self._let_go()
@@ -83,17 +83,17 @@ class ReadOnlyDisk:
         """Return what ``look`` returns, which reads here; with a writer nearby, call it again.
 
         What it calls damage must be there a second time, in the directory as it is then.  Raises
-        what ``look`` raises otherwise, and :class:`~kvraft.errors.Changed` if that takes too long.
+        what ``look`` raises otherwise, and :class:`~kvraft.errors.FilesChanged` if that takes too long.
         """
         before = ""
         for _ in range(_TRIES):
             try:
                 return look()
-            except (Changed, Damage) as error:
-                if isinstance(error, Damage) and str(error) == before:
+            except (FilesChanged, Corruption) as error:
+                if isinstance(error, Corruption) and str(error) == before:
                     raise
                 before = str(error)
-            self.look_again()
+            self.refresh()
         raise self._changed(f"what it holds does not fit together ({before})")
 
     # ── kvraft.disk.disk.Disk ────────────────────────────────────────────────────────────────────────
@@ -125,10 +125,10 @@ class ReadOnlyDisk:
         finally:
             os.close(descriptor)
 
-    def forget(self, name: str) -> None:
+    def drop_cached(self, name: str) -> None:
         """Do nothing: nothing was written."""
 
-    def free(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """Return 0: nothing can be written."""
         return 0
 
@@ -164,7 +164,7 @@ class ReadOnlyDisk:
         """Open ``names``, as many as may be held, and note sizes; ``False`` if one is gone."""
         for name in names:
             try:
-                if len(self._open) < HELD:
+                if len(self._open) < FILES_HELD_OPEN:
                     self._open[name] = open_to_read(self.path / name)
                     self._sizes[name] = os.fstat(self._open[name]).st_size
                 else:
@@ -188,11 +188,11 @@ class ReadOnlyDisk:
             self.close()
             raise Locked(f"{self.path} is in use by another process") from None
 
-    def _changed(self, what: str) -> Changed:
-        return Changed(f"{self.path} changed while it was read ({what}): open it again")
+    def _changed(self, what: str) -> FilesChanged:
+        return FilesChanged(f"{self.path} changed while it was read ({what}): open it again")
 
 
-def opened(
+def open_on(
     where: Disk | str | os.PathLike[str], begin: Callable[[Disk], _T], *, read_only: bool
 ) -> _T:
     """Return what ``begin`` makes of the disk or directory ``where``.
@@ -201,7 +201,7 @@ def opened(
     """
     if not isinstance(where, str | os.PathLike):
         if not callable(getattr(where, "names", None)):
-            raise WrongType(f"a place for files must be a directory or a disk, not {shown(where)}")
+            raise WrongType(f"a place for files must be a directory or a disk, not {describe_value(where)}")
         return begin(where)
     disk = ReadOnlyDisk(where) if read_only else RealDisk(where)
     try:

@@ -2,7 +2,7 @@
 
 A directory belongs to one process.  Another one that opens it is refused by the lock file, and so
 is the child of a fork, which gets copies of everything open without asking: in it each disk, and
-what was opened on it (:func:`belongs_here`), refuses all further use, lets go of its files without
+what was opened on it (:func:`refuse_after_fork`), refuses all further use, lets go of its files without
 writing to them, and leaves the lock to its parent.  That is done once, at the fork, so it costs the
 calls nothing; it takes Python's own ways to fork (``os.fork``, ``multiprocessing``).
 """
@@ -28,17 +28,17 @@ OPEN_FILES = 128
 """How many files a :class:`RealDisk` holds open: some systems allow a process no more than 256."""
 
 
-class Owned(Protocol):
+class ProcessOwned(Protocol):
     """What must not be used by a process that did not open it."""
 
-    def disown(self, why: str) -> None:
+    def disable(self, why: str) -> None:
         """Refuse all further use with ``why``, and touch no file: called in the child of a fork."""
 
 
-_owned: WeakSet[Owned] = WeakSet()
+_owned: WeakSet[ProcessOwned] = WeakSet()
 
 
-def belongs_here(thing: Owned, disk: Disk) -> None:
+def refuse_after_fork(thing: ProcessOwned, disk: Disk) -> None:
     """Let ``thing``, which was opened on ``disk``, refuse to be used in a child of this process.
 
     A disk in memory is copied by a fork and shared with nobody: what is on it may be used on.
@@ -53,7 +53,7 @@ def _disown_all() -> None:
         "open it in the process that uses it, after the fork and in one at a time"
     )
     for thing in list(_owned):
-        thing.disown(why)
+        thing.disable(why)
     _owned.clear()
 
 
@@ -90,7 +90,7 @@ class RealDisk:
         except OSError:
             os.close(self._lock)
             raise Locked(f"{self.path} is in use by another process") from None
-        belongs_here(self, self)
+        refuse_after_fork(self, self)
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted; the lock file is not one of them."""
@@ -179,7 +179,7 @@ class RealDisk:
             finally:
                 os.close(descriptor)
 
-    def forget(self, name: str) -> None:
+    def drop_cached(self, name: str) -> None:
         """Let go of the pages that the system holds of a file; not every system can be told to."""
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._descriptor(name), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -190,7 +190,7 @@ class RealDisk:
         number = (self.path / name).stat().st_ino
         return str(number) if number else ""
 
-    def free(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """Return what the file system has left."""
         self._check_owned()
         return shutil.disk_usage(self.path).free
@@ -204,7 +204,7 @@ class RealDisk:
                 os.close(self._lock)  # which unlocks it, unless a child of a fork has it open, too
                 self._lock = -1
 
-    def disown(self, why: str) -> None:
+    def disable(self, why: str) -> None:
         """Refuse all further use, and close this process's copies of what is open.
 
         No more: to unlock the file here would unlock it for the parent, and to keep it open would

@@ -17,7 +17,7 @@ class RoleChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Voted(Event):
+class VoteGranted(Event):
     """A member gave its one vote of ``term`` to ``candidate``, maybe itself."""
 
     term: int
@@ -25,7 +25,7 @@ class Voted(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Committed(Event):
+class CommitAdvanced(Event):
     """A member learned that the log is committed through ``index``."""
 
     index: int
@@ -55,7 +55,7 @@ class ProgressChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class TransferBegan(Event):
+class TransferStarted(Event):
     """A leader is handing over to ``member`` and takes no proposals meanwhile (thesis §3.10)."""
 
     member: str
@@ -63,27 +63,27 @@ class TransferBegan(Event):
 
 @dataclass(frozen=True, slots=True)
 class TransferEnded(Event):
-    """A leader no longer hands over to ``member``, and says ``why``: it takes proposals again."""
+    """A leader no longer hands over to ``member``, and says ``reason``: it takes proposals again."""
 
     member: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class LogLost(Event):
+class AcknowledgedEntriesLost(Event):
     """A leader found that ``member`` lost entries that it had acknowledged as durable.
 
-    It had acknowledged the log through ``acknowledged``; of that it holds no more than through
-    ``holds``.  It is sent nothing that would hide this, and counts for nothing new.
+    It had acknowledged the log through ``acknowledged_through``; of that it holds no more than through
+    ``held_through``.  It is sent nothing that would hide this, and counts for nothing new.
     """
 
     member: str
-    acknowledged: int
-    holds: int
+    acknowledged_through: int
+    held_through: int
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotTaken(Event):
+class SnapshotReceived(Event):
     """A member's log was replaced by a leader's snapshot of everything through ``index`` (§7)."""
 
     index: int
@@ -92,12 +92,12 @@ class SnapshotTaken(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(Event):
+class MessageRejected(Event):
     """A member ignored a message of ``sender`` that nobody sound would send."""
 
     kind: str
     sender: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

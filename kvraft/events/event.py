@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Event", "Report", "ignore"]
+__all__ = ["Event", "EventSink", "ignore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Event:
     """Base of all events."""
 
 
-Report = Callable[[Event], None]
+EventSink = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:

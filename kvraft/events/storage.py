@@ -11,12 +11,12 @@ from kvraft.events.event import Event
 
 
 @dataclass(frozen=True, slots=True)
-class Appended(Event):
+class EntriesAppended(Event):
     """Entries were written to the log, from index ``first`` on, one a list position.
 
     They are synced, but where a store without consensus asked for less (``wal.Durability``).
 
-    ``keys`` are labels; a no-op has key ``""`` and transaction ``""``.  ``ends`` is the commit
+    ``keys`` are labels; a no-op has key ``""`` and transaction ``""``.  ``commit_marks`` is the commit
     mark of each entry.
     """
 
@@ -25,11 +25,11 @@ class Appended(Event):
     terms: tuple[int, ...]
     keys: tuple[str, ...]
     txns: tuple[str, ...]
-    ends: tuple[bool, ...]
+    commit_marks: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Superseded(Event):
+class EntriesSuperseded(Event):
     """The entries ``first`` … ``last`` conflict with the leader's; what is appended next wins."""
 
     first: int
@@ -55,26 +55,26 @@ class SegmentSealed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class HoldsChanged(Event):
+class PinsChanged(Event):
     """Somebody who holds the log came, went, or now needs it from another segment on.
 
-    ``holders`` and ``needs`` go together: the oldest index that each holder still needs.
+    ``pinned_by`` and ``needed_from`` go together: the oldest index that each holder still needs.
     """
 
-    holders: tuple[str, ...]
-    needs: tuple[int, ...]
+    pinned_by: tuple[str, ...]
+    needed_from: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class CutDecided(Event):
+class TruncationDecided(Event):
     """Segments wholly below ``floor`` may go: each holder no longer needs them.
 
-    ``holders`` and ``needs`` go together: the oldest index that each holder still needs.
+    ``pinned_by`` and ``needed_from`` go together: the oldest index that each holder still needs.
     """
 
     floor: int
-    holders: tuple[str, ...]
-    needs: tuple[int, ...]
+    pinned_by: tuple[str, ...]
+    needed_from: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class SegmentDropped(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class TailCut(Event):
+class TailTruncated(Event):
     """A torn write, never acknowledged, was cut off the end of a file.
 
     The log keeps the bytes in a file of their own (``wal/recovery.py``).
@@ -107,7 +107,7 @@ class DiskFilled(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class SpaceFound(Event):
+class SpaceRecovered(Event):
     """There is space again: the log takes writes as before."""
 
 
@@ -123,7 +123,7 @@ class LogReset(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Applied(Event):
+class TransactionApplied(Event):
     """A complete transaction reached the memtable, its last entry at ``index``."""
 
     index: int
@@ -134,7 +134,7 @@ class Applied(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Undone(Event):
+class TransactionUndone(Event):
     """The entries ``first`` … ``last`` of a transaction that never completed were dropped."""
 
     txn: str
@@ -143,7 +143,7 @@ class Undone(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated(Event):
+class TransactionRepeated(Event):
     """A transaction that was applied before came again at ``index`` and changed nothing."""
 
     txn: str
@@ -151,7 +151,7 @@ class Repeated(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class IdTaken(Event):
+class TransactionIdTaken(Event):
     """The transaction that ends at ``index`` did nothing: ``txn`` is the id of another one."""
 
     txn: str
@@ -159,7 +159,7 @@ class IdTaken(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Conflicted(Event):
+class TransactionConflicted(Event):
     """The transaction that ends at ``index`` did nothing: it had read ``key``, written since."""
 
     txn: str
@@ -210,7 +210,7 @@ class Flushed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class CompactionBegan(Event):
+class CompactionStarted(Event):
     """The SSTables ``inputs`` are being merged into new ones of ``level``."""
 
     inputs: tuple[int, ...]
@@ -250,7 +250,7 @@ class TreeOpened(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Installed(Event):
+class SnapshotInstalled(Event):
     """The manifest says: the tables of a snapshot through index ``through`` replaced all others.
 
     ``tables`` are their numbers, newest first; memtables are empty.

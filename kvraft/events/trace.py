@@ -19,10 +19,10 @@ from kvraft.errors import BadInput
 from kvraft.events import consensus, storage, world
 from kvraft.events.event import Event
 
-__all__ = ["KINDS", "Step", "Trace"]
+__all__ = ["KINDS", "TraceStep", "Trace"]
 
 
-class Step(NamedTuple):
+class TraceStep(NamedTuple):
     """One event, filed: at ``at`` microseconds of the world's time, by ``who``."""
 
     at: int
@@ -33,27 +33,27 @@ class Step(NamedTuple):
 class Trace:
     """A history: steps in the order in which they happened.  Reads like a sequence of steps."""
 
-    def __init__(self, steps: Iterable[Step] = ()) -> None:
+    def __init__(self, steps: Iterable[TraceStep] = ()) -> None:
         self._steps = list(steps)
 
     def file(self, at: int, who: str, event: Event) -> None:
         """Add one event at the end."""
-        self._steps.append(Step(at, who, event))
+        self._steps.append(TraceStep(at, who, event))
 
     def __len__(self) -> int:
         return len(self._steps)
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[TraceStep]:
         return iter(self._steps)
 
     @typing.overload
-    def __getitem__(self, at: int) -> Step: ...
+    def __getitem__(self, at: int) -> TraceStep: ...
     @typing.overload
     def __getitem__(self, at: slice) -> Trace: ...
-    def __getitem__(self, at: int | slice) -> Step | Trace:
+    def __getitem__(self, at: int | slice) -> TraceStep | Trace:
         return Trace(self._steps[at]) if isinstance(at, slice) else self._steps[at]
 
-    def of(self, *kinds: type[Event], who: str | None = None) -> list[Step]:
+    def of(self, *kinds: type[Event], who: str | None = None) -> list[TraceStep]:
         """Return the steps whose event is one of ``kinds``, by ``who`` if given."""
         return [
             step
@@ -104,7 +104,7 @@ _TYPES: dict[type[Event], dict[str, Any]] = {
 }
 
 
-def _parse(line: str, where: str) -> Step:
+def _parse(line: str, where: str) -> TraceStep:
     try:
         data = json.loads(line)
     except ValueError:
@@ -118,7 +118,7 @@ def _parse(line: str, where: str) -> Step:
     for field in fields(kind):
         value = data.get(field.name)
         values[field.name] = _as(_TYPES[kind][field.name], value, f"{where}: {field.name}")
-    return Step(data["at"], str(data.get("who", "")), kind(**values))
+    return TraceStep(data["at"], str(data.get("who", "")), kind(**values))
 
 
 def _as(hint: Any, value: Any, where: str) -> Any:

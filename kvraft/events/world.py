@@ -8,7 +8,7 @@ from kvraft.events.event import Event
 
 
 @dataclass(frozen=True, slots=True)
-class Sent(Event):
+class MessageSent(Event):
     """A message left for ``to``.  ``first`` … ``last`` are the entries it carries, 0 if none."""
 
     id: int
@@ -21,22 +21,22 @@ class Sent(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered(Event):
+class MessageDelivered(Event):
     """Message ``id`` reached its receiver."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Lost(Event):
+class MessageLost(Event):
     """Message ``id`` will never arrive."""
 
     id: int
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Started(Event):
+class MemberStarted(Event):
     """A member opened its disk and runs; the marks say what it found there."""
 
     term: int
@@ -46,28 +46,28 @@ class Started(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Crashed(Event):
+class MemberCrashed(Event):
     """A member lost its memory and every byte that was not synced."""
 
-    lost: int  # bytes
+    lost_bytes: int  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Failed(Event):
+class MemberStopped(Event):
     """A member stopped by itself, for the reason given."""
 
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Partitioned(Event):
+class NetworkPartitioned(Event):
     """The network was cut into groups, each written as names with spaces between."""
 
     groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Healed(Event):
+class NetworkHealed(Event):
     """The network is whole again."""
 
 
@@ -85,7 +85,7 @@ class TicketMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Redirected(Event):
+class ClientRedirected(Event):
     """A client was told to ask another member, ``""`` if the one asked knew none."""
 
     txn: str

@@ -16,10 +16,10 @@ Invariants:
 from __future__ import annotations
 
 from kvraft.errors import BadInput, WrongType
-from kvraft.memtable import check_range, check_row
+from kvraft.memtable import check_range_tombstone, check_row
 from kvraft.record import Buffer, Kind, Row, Timestamp, as_bytes
 
-Write = tuple[Kind, bytes, bytes | None]
+BatchWrite = tuple[Kind, bytes, bytes | None]
 
 _SHOWN = 4  # writes at most that a batch shows one by one
 
@@ -31,7 +31,7 @@ class WriteBatch:
     """
 
     def __init__(self) -> None:
-        self.writes: list[Write] = []
+        self.writes: list[BatchWrite] = []
 
     def __len__(self) -> int:
         return len(self.writes)
@@ -59,7 +59,7 @@ class WriteBatch:
         """Add a delete of all keys from ``start`` on and below ``stop``; ``None``: no end."""
         start = as_bytes(start, "the start of a range")
         end = b"" if stop is None else as_bytes(stop, "the stop of a range")
-        check_range((start, 0, end))
+        check_range_tombstone((start, 0, end))
         if stop is not None and not end:
             raise BadInput("a range that stops at b'' holds nothing: None means no end")
         self.writes.append((Kind.DELETE_RANGE, start, end))
@@ -89,7 +89,7 @@ def as_value(value: object) -> bytes:
     return as_bytes(value, "a value")
 
 
-def _said(write: Write) -> str:
+def _said(write: BatchWrite) -> str:
     """Return the call that added ``write``."""
     kind, key, value = write
     if kind is Kind.DELETE:

@@ -3,7 +3,7 @@
 Flushes only ever add tables.  Every read would have to ask more and more of them, and what was
 overwritten or deleted would stay for ever; so tables are merged, in slices, while nobody waits.
 
-**Which** tables is a matter of taste, and behind one seam, :class:`Strategy`:
+**Which** tables is a matter of taste, and behind one seam, :class:`CompactionStrategy`:
 
 - :class:`Levelled`: each level is one sorted run, ten times the size of the one above.  Few tables
   to ask and little space wasted, at the price of rewriting (LevelDB, RocksDB).
@@ -34,34 +34,34 @@ from typing import NamedTuple, Protocol
 
 from kvraft.disk.disk import Disk
 from kvraft.errors import WrongType
-from kvraft.inputs import number, shown, whole
-from kvraft.lsm.merge import Droppable, Keep, merge, retain
+from kvraft.inputs import number, describe_value, whole_number
+from kvraft.lsm.merge import Droppable, RetainedTimes, merge, retain
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Timestamp
-from kvraft.sstable.format import hull
-from kvraft.sstable.properties import TableInfo, span_of
+from kvraft.sstable.format import covering_range
+from kvraft.sstable.properties import TableMetadata, span_of
 from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import Format, TableWriter
+from kvraft.sstable.writer import TableFormat, TableWriter
 
 # ── which tables ────────────────────────────────────────────────────────────────────────────────
 
 
-class Task(NamedTuple):
+class CompactionTask(NamedTuple):
     """What to do: merge ``inputs`` into tables of ``level``, each of about ``table_bytes``.
 
     With ``move`` their spans do not overlap: they only change level, and nothing is rewritten.
     """
 
-    inputs: tuple[TableInfo, ...]
+    inputs: tuple[TableMetadata, ...]
     level: int
     table_bytes: int
     move: bool = False
 
 
-class Strategy(Protocol):
+class CompactionStrategy(Protocol):
     """Decides what to merge next."""
 
-    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+    def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
         """Return what to do to these live tables, ``None`` if they are fine as they are.
 
         They are in the order of :func:`~kvraft.sstable.properties.read_order`.  What it returns must bring
@@ -70,9 +70,9 @@ class Strategy(Protocol):
 
 
 def check_strategy(value: object) -> None:
-    """Raise :class:`~kvraft.errors.WrongType` for what is not a :class:`Strategy`."""
+    """Raise :class:`~kvraft.errors.WrongType` for what is not a :class:`CompactionStrategy`."""
     if isinstance(value, type) or not callable(getattr(value, "pick", None)):
-        raise WrongType(f"strategy must be a kvraft.lsm.compaction.Strategy, not {shown(value)}")
+        raise WrongType(f"strategy must be a kvraft.lsm.compaction.Strategy, not {describe_value(value)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ class Levelled:
     def __post_init__(self) -> None:
         """Raise ``BadInput`` for options that make no sense."""
         for name in ("tables", "level_bytes", "table_bytes"):
-            whole(getattr(self, name), name, least=1)
-        whole(self.fanout, "fanout", least=2)
+            whole_number(getattr(self, name), name, minimum=1)
+        whole_number(self.fanout, "fanout", minimum=2)
 
-    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+    def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
         """Return the work of the level that is fullest beyond its limit, if any is."""
         levels = {table.level for table in tables}
         fullness = {level: self._fullness(level, tables) for level in levels}
@@ -106,9 +106,9 @@ class Levelled:
             chosen = [_least_overlap(level, tables)]
         below = _overlapping(tables, level + 1, *span_of(chosen))
         move = not below and disjoint(chosen)
-        return Task((*chosen, *below), level + 1, self.table_bytes, move)
+        return CompactionTask((*chosen, *below), level + 1, self.table_bytes, move)
 
-    def _fullness(self, level: int, tables: Sequence[TableInfo]) -> float:
+    def _fullness(self, level: int, tables: Sequence[TableMetadata]) -> float:
         here = [table for table in tables if table.level == level]
         if level == 0:
             return len(here) / self.tables
@@ -118,21 +118,21 @@ class Levelled:
         return sum(_weight(table, row) for table in here) / limit if len(here) > 1 else 0.0
 
 
-def _least_overlap(level: int, tables: Sequence[TableInfo]) -> TableInfo:
+def _least_overlap(level: int, tables: Sequence[TableMetadata]) -> TableMetadata:
     """Return the table that drags the fewest bytes of the next level along for what it weighs.
 
     So each byte that is rewritten makes the most room (RocksDB, kMinOverlappingRatio).
     """
     row = _row_below(level, tables)
 
-    def cost(table: TableInfo) -> float:
+    def cost(table: TableMetadata) -> float:
         below = _overlapping(tables, level + 1, table.start, table.stop)
         return sum(each.size for each in below) / _weight(table, row)
 
     return min((table for table in tables if table.level == level), key=cost)
 
 
-def _weight(table: TableInfo, row: float) -> float:
+def _weight(table: TableMetadata, row: float) -> float:
     """Return the bytes of ``table`` and those that its tombstones hide, a ``row`` each.
 
     By their own bytes, tables of tombstones would be the last to move, and what they hide would
@@ -141,7 +141,7 @@ def _weight(table: TableInfo, row: float) -> float:
     return table.size + table.tombstones * row
 
 
-def _row_below(level: int, tables: Iterable[TableInfo]) -> float:
+def _row_below(level: int, tables: Iterable[TableMetadata]) -> float:
     """Return the mean size of a row on the level below ``level``, 0 if there is none."""
     below = [table for table in tables if table.level == level + 1]
     return sum(table.size for table in below) / max(1, sum(table.rows for table in below))
@@ -160,10 +160,10 @@ class Tiered:
 
     def __post_init__(self) -> None:
         """Raise ``BadInput`` for options that make no sense."""
-        whole(self.tables, "tables", least=2)
-        number(self.ratio, "ratio", least=1)
+        whole_number(self.tables, "tables", minimum=2)
+        number(self.ratio, "ratio", minimum=1)
 
-    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+    def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
         """Return the newest group of neighbours in age that are of about the same size."""
         runs = list(tables)
         for first in range(len(runs) - self.tables + 1):
@@ -173,11 +173,11 @@ class Tiered:
                     break
                 group.append(table)
             if len(group) >= self.tables:
-                return Task(tuple(group), 0, 1 << 62)
+                return CompactionTask(tuple(group), 0, 1 << 62)
         return None
 
 
-def everything(tables: Sequence[TableInfo], strategy: Strategy) -> Task | None:
+def full_compaction(tables: Sequence[TableMetadata], strategy: CompactionStrategy) -> CompactionTask | None:
     """Return the task that merges all ``tables`` for good, ``None`` if there is nothing to merge.
 
     The result lies where ``strategy`` would leave it: on the deepest level, or in one table.
@@ -185,21 +185,21 @@ def everything(tables: Sequence[TableInfo], strategy: Strategy) -> Task | None:
     if not tables:
         return None
     if not isinstance(strategy, Levelled):
-        return Task(tuple(tables), 0, 1 << 62)
+        return CompactionTask(tuple(tables), 0, 1 << 62)
     level = max(1, *(table.level for table in tables))
     size = sum(table.size for table in tables)
     while size >= strategy.level_bytes * strategy.fanout ** (level - 1):
         level += 1
-    return Task(tuple(tables), level, strategy.table_bytes)
+    return CompactionTask(tuple(tables), level, strategy.table_bytes)
 
 
 def _overlapping(
-    tables: Iterable[TableInfo], level: int, start: bytes, stop: bytes
-) -> list[TableInfo]:
+    tables: Iterable[TableMetadata], level: int, start: bytes, stop: bytes
+) -> list[TableMetadata]:
     return [table for table in tables if table.level == level and table.overlaps(start, stop)]
 
 
-def disjoint(tables: Sequence[TableInfo]) -> bool:
+def disjoint(tables: Sequence[TableMetadata]) -> bool:
     """Return whether no two of ``tables`` may hold the same key."""
     ordered = sorted(tables, key=lambda table: table.start)
     return not any(before.overlaps(t.start, t.stop) for before, t in pairwise(ordered))
@@ -208,38 +208,38 @@ def disjoint(tables: Sequence[TableInfo]) -> bool:
 # ── the merge ───────────────────────────────────────────────────────────────────────────────────
 
 
-class Merged(NamedTuple):
+class CompactionResult(NamedTuple):
     """What a merge made: tables, not yet live, and how many tombstones went for good."""
 
-    tables: tuple[TableInfo, ...]
+    tables: tuple[TableMetadata, ...]
     tombstones: int
 
 
 def compact(
     disk: Disk,
     inputs: Sequence[Table],
-    others: Sequence[TableInfo],
-    keep: Keep,
+    others: Sequence[TableMetadata],
+    keep: RetainedTimes,
     take_number: Callable[[], int],
     *,
     owner: str,
-    form: Format,
+    form: TableFormat,
     table_bytes: int,
-) -> Generator[None, None, Merged]:
+) -> Generator[None, None, CompactionResult]:
     """Merge ``inputs`` in slices; ``others`` are all live tables besides them.
 
     Each table that comes out is durable.  A job that is dropped half-way leaves files that nobody
-    knows of.  Raises what reading raises, ``Damage`` above all: nothing unsound is ever rewritten.
+    knows of.  Raises what reading raises, ``Corruption`` above all: nothing unsound is ever rewritten.
     """
-    ranges = RangeTombstones(row for t in inputs if t.ranges is not None for row in t.ranges.rows())
-    may_go = droppable([table.info for table in inputs], others)
+    ranges = RangeTombstones(row for t in inputs if t.range_tombstones is not None for row in t.range_tombstones.rows())
+    may_go = droppable([table.metadata for table in inputs], others)
 
     def hides(start: bytes, stop: bytes, timestamp: Timestamp) -> bool:
         return any(o.min_timestamp < timestamp and o.overlaps(start, stop) for o in others)
 
-    left = RangeTombstones(ranges.lasting(keep.needs, hides))
-    outputs: list[TableInfo] = []
-    reach = hull(table.reach for table in inputs)
+    left = RangeTombstones(ranges.surviving(keep.needs, hides))
+    outputs: list[TableMetadata] = []
+    reach = covering_range(table.log_range for table in inputs)
     writer = TableWriter(disk, take_number(), owner, form, reach)
     start = b""  # where the span of the table that is being written may begin
     rows_in = rows_out = 0
@@ -256,10 +256,10 @@ def compact(
         yield
     info = yield from writer.finish(left.rows(start))
     outputs += [info] if info else []
-    return Merged(tuple(outputs), rows_in - rows_out)
+    return CompactionResult(tuple(outputs), rows_in - rows_out)
 
 
-def droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Droppable:
+def droppable(inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]) -> Droppable:
     """Return the rule by which a tombstone may go: nothing older of its key is anywhere else."""
     span = span_of(inputs)
     newest = max(table.max_timestamp for table in inputs)

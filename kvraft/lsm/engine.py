@@ -38,39 +38,39 @@ from threading import RLock
 from typing import NoReturn, Self
 
 from kvraft.disk.disk import Disk, is_full
-from kvraft.disk.real import RealDisk, belongs_here
+from kvraft.disk.real import RealDisk, refuse_after_fork
 from kvraft.display import counted
-from kvraft.errors import BadInput, Damage, DiskFull, Foreign, Locked, ReadOnly, Stopped
-from kvraft.events import Installed, MemtableFrozen, Report, ignore
-from kvraft.inputs import instance, whole
-from kvraft.lsm.compaction import everything
+from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, Locked, ReadOnly, Stopped
+from kvraft.events import SnapshotInstalled, MemtableFrozen, EventSink, ignore
+from kvraft.inputs import instance, whole_number
+from kvraft.lsm.compaction import full_compaction
 from kvraft.lsm.long_work import LongWork
-from kvraft.lsm.merge import Keep
+from kvraft.lsm.merge import RetainedTimes
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.readers import Readers
 from kvraft.lsm.reading import find, scan
-from kvraft.lsm.snapshot import InMemory, Source, TreeSnapshot, unpack
-from kvraft.lsm.stats import Counts, Stats
+from kvraft.lsm.snapshot import InMemorySource, ByteSource, TreeSnapshot, unpack_snapshot
+from kvraft.lsm.stats import TreeCounters, Stats
 from kvraft.lsm.version_edit import State
-from kvraft.lsm.versions import Tables
+from kvraft.lsm.versions import VersionSet
 from kvraft.lsm.view import View
-from kvraft.mapping import Readable, bounds
-from kvraft.memtable import Memtables, check_range, check_row
+from kvraft.mapping import ReadableMapping, scan_bounds
+from kvraft.memtable import Memtables, check_range_tombstone, check_row
 from kvraft.record import (
     MAX_TIMESTAMP,
     Buffer,
     LogEnd,
-    Pair,
+    KeyValue,
     Position,
     Row,
     Timestamp,
     Version,
     as_bytes,
 )
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.properties import TableMetadata
 
 
-class StorageEngine(Readable):
+class StorageEngine(ReadableMapping):
     """A log-structured merge-tree on one disk, which it may share with the log.
 
     ``timestamp`` is the highest one ever applied, ``counts`` what was counted since it was opened;
@@ -82,20 +82,20 @@ class StorageEngine(Readable):
         disk: Disk,
         owner: str,
         options: TreeOptions,
-        report: Report = ignore,
+        report: EventSink = ignore,
         *,
         read_only: bool = False,
     ) -> None:
         """Open what is on ``disk``: use :meth:`kvraft.lsm.tree.Tree.open`."""
         self.read_only = read_only
         self.options = options
-        self.counts = Counts()
+        self.counts = TreeCounters()
         self._disk = disk
         self._lock = RLock()
         self._disk_is_mine = False
         self._owner = owner
         self._report = report
-        self._tables = Tables(disk, owner, options, report, self.counts, read_only=read_only)
+        self._tables = VersionSet(disk, owner, options, report, self.counts, read_only=read_only)
         self.timestamp: Timestamp = self._tables.state.timestamp
         self._index, self._term = self._tables.state.flushed
         self._memtables = Memtables()
@@ -106,10 +106,10 @@ class StorageEngine(Readable):
         # Why nothing more will be written:
         self._failure = "it was opened for reading only" if read_only else ""
         self._closed = False
-        if not self._tables.unsure:  # or else what counts is first written down, by work()
-            self._tables.remove_unknown()
+        if not self._tables.manifest_unsure:  # or else what counts is first written down, by work()
+            self._tables.remove_orphans()
         self._forked = ""  # why this process may not use it, if it is the child of one that may
-        belongs_here(self, disk)
+        refuse_after_fork(self, disk)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
@@ -127,7 +127,7 @@ class StorageEngine(Readable):
             for row in rows:
                 check_row(row)
             for row in ranges:
-                check_range(row)
+                check_range_tombstone(row)
             instance(position, Position, "a position in the log")
             if position.index <= self._index:
                 raise BadInput(f"position {position} is not above {self.applied}, applied before")
@@ -181,7 +181,7 @@ class StorageEngine(Readable):
             self.readers.settle()
             try:
                 self._work.step()
-            except (OSError, Damage, Foreign) as error:
+            except (OSError, Corruption, ForeignFile) as error:
                 self._give_up(error, "there is no space to flush or merge tables")
             return self.has_work
 
@@ -199,11 +199,11 @@ class StorageEngine(Readable):
             self.flush()
             while self._work.compacting is not None:
                 self.work()
-            self._work.asked = everything(self.tables, self.options.strategy)
+            self._work.asked = full_compaction(self.tables, self.options.strategy)
             while self.has_work:
                 self.work()
 
-    def _past(self) -> tuple[Keep, Timestamp]:
+    def _past(self) -> tuple[RetainedTimes, Timestamp]:
         """Return who can read the past, and the horizon: what a merge may drop depends on both."""
         return self.readers.keep(self.timestamp), self.horizon
 
@@ -221,8 +221,8 @@ class StorageEngine(Readable):
         if not full:
             self._failure = self._failure or str(error)
             raise error
-        if not self._tables.unsure:
-            self._tables.remove_unknown()
+        if not self._tables.manifest_unsure:
+            self._tables.remove_orphans()
         if isinstance(error, DiskFull):
             raise error
         raise DiskFull(lack) from error
@@ -243,23 +243,23 @@ class StorageEngine(Readable):
             self._check_open()
             return self._tables.snapshot()
 
-    def install(self, stream: Source | bytes) -> None:
+    def install(self, stream: ByteSource | bytes) -> None:
         """Let the snapshot in ``stream`` take the place of all that this tree holds.
 
         Durable in this order: the tables under numbers of this tree, their directory entries, the
         manifest.  Then memory follows, and long work under way is abandoned.  Open scans go on with
         what they have; what views saw is gone, and they say so.
 
-        Nothing is written and nothing changes where this raises ``Damage`` that names
-        :data:`~kvraft.lsm.snapshot.STREAM` or :class:`~kvraft.errors.Foreign` for a stream that cannot
+        Nothing is written and nothing changes where this raises ``Corruption`` that names
+        :data:`~kvraft.lsm.snapshot.STREAM` or :class:`~kvraft.errors.ForeignFile` for a stream that cannot
         be meant, or ``BadInput`` for one that reaches no further than :attr:`applied`.  Raises
         ``OSError`` if the disk fails or does not give back what was written, and
         :class:`~kvraft.errors.Stopped` from then on.
         """
         with self._lock:
             self._check_writable()
-            contents = unpack(
-                InMemory(stream) if isinstance(stream, bytes) else stream, self._owner
+            contents = unpack_snapshot(
+                InMemorySource(stream) if isinstance(stream, bytes) else stream, self._owner
             )
             if contents.last.index <= self._index:
                 what = f"a snapshot through {contents.last} holds nothing new"
@@ -269,18 +269,18 @@ class StorageEngine(Readable):
             self.readers.settle()  # a file that nobody reads any more goes with the rest
             try:
                 self._follow(self._tables.install(contents))
-                self._tables.tidy()
-                self._tables.remove_unknown()
-            except (OSError, Damage) as error:
+                self._tables.remove_obsolete_files()
+                self._tables.remove_orphans()
+            except (OSError, Corruption) as error:
                 self._give_up(error, "there is no space for the tables of a snapshot")
 
     def _follow(self, state: State) -> None:
         """Let memory follow a snapshot that was installed."""
         self._memtables.clear()
-        self.readers.forget()
+        self.readers.reset()
         self._index, self._term = state.flushed
         self.timestamp = max(self.timestamp, state.timestamp)
-        self._report(Installed(self._index, tuple(info.number for info in state.tables)))
+        self._report(SnapshotInstalled(self._index, tuple(info.number for info in state.tables)))
 
     def checkpoint(self, target: Disk | str | os.PathLike[str]) -> None:
         """Flush, and make of the empty disk or directory ``target`` a tree with the same contents.
@@ -341,7 +341,7 @@ class StorageEngine(Readable):
         prefix: Buffer | None = None,
         reverse: bool = False,
         at: Timestamp | None = None,
-    ) -> Generator[Pair, None, None]:
+    ) -> Generator[KeyValue, None, None]:
         """Return an iterator over keys and values with ``start <= key < stop``, in order of keys.
 
         With ``prefix`` instead of bounds: over all keys that begin with it.  With ``reverse`` from
@@ -350,7 +350,7 @@ class StorageEngine(Readable):
 
         Raises ``BadInput`` for bounds that make no sense and for a time whose versions may be gone.
         """
-        start, stop = bounds(start, stop, prefix)
+        start, stop = scan_bounds(start, stop, prefix)
         with self._lock:
             self._check_open()
             self.counts.scans += 1
@@ -361,7 +361,7 @@ class StorageEngine(Readable):
 
     def _pairs(
         self, start: bytes, stop: bytes | None, reverse: bool, at: Timestamp
-    ) -> Generator[Pair, None, None]:
+    ) -> Generator[KeyValue, None, None]:
         levels, memtables = self._tables.levels, self._memtables.newest_first
         reader = self.readers.enter(at, levels)
         try:
@@ -395,10 +395,10 @@ class StorageEngine(Readable):
 
     def _time(self, at: Timestamp) -> Timestamp:
         """Return ``at`` if it can be read at, else raise ``BadInput``."""
-        if whole(at, "a time to read at", least=0) > self.timestamp:
+        if whole_number(at, "a time to read at", minimum=0) > self.timestamp:
             raise BadInput(f"{at} lies in the future: the newest timestamp is {self.timestamp}")
         self.readers.settle()
-        if at < self.horizon and at not in self.readers.pins:
+        if at < self.horizon and at not in self.readers.by_time:
             raise BadInput(f"versions at {at} may be gone: all are there from {self.horizon} on")
         return at
 
@@ -415,12 +415,12 @@ class StorageEngine(Readable):
         return self._tables.state.flushed
 
     @property
-    def full(self) -> bool:
+    def memtable_full(self) -> bool:
         """Whether the memtable has reached its size and should be frozen."""
         return self._memtables.active.size >= self.options.memtable_bytes
 
     @property
-    def waiting(self) -> int:
+    def immutable_memtables(self) -> int:
         """How many immutable memtables wait to be flushed."""
         return len(self._memtables.frozen)
 
@@ -435,7 +435,7 @@ class StorageEngine(Readable):
         return self._memtables.active.size
 
     @property
-    def tables(self) -> tuple[TableInfo, ...]:
+    def tables(self) -> tuple[TableMetadata, ...]:
         """The live tables: level 0 newest first, then each deeper level by key."""
         return self._tables.state.tables
 
@@ -449,12 +449,12 @@ class StorageEngine(Readable):
                 self.tables,
                 self._tables.cache,
                 memtable_bytes=sum(memtable.size for memtable in self._memtables.newest_first),
-                waiting=self.waiting,
+                waiting=self.immutable_memtables,
                 live_bytes=alive,
             )
 
     def verify(self) -> None:
-        """Read every live table; raises :class:`~kvraft.errors.Damage` at the first defect."""
+        """Read every live table; raises :class:`~kvraft.errors.Corruption` at the first defect."""
         with self._lock:
             self._check_open()
             self._tables.verify()
@@ -476,7 +476,7 @@ class StorageEngine(Readable):
                 if self._disk_is_mine:
                     self._disk.close()
 
-    def follow_log(self, log_end: Callable[[], LogEnd]) -> None:
+    def record_log_end(self, log_end: Callable[[], LogEnd]) -> None:
         """Keep in the manifest how far the log on the same disk is synced, as ``log_end`` says.
 
         It is written down now, at the close, and with whatever else is: a log that is shorter than
@@ -487,15 +487,15 @@ class StorageEngine(Readable):
 
     def _vouch_for_log(self) -> None:
         """Write down how far the log is synced, unless there is no space for that now."""
-        if self._failure or self._tables.unsure:
+        if self._failure or self._tables.manifest_unsure:
             return
         try:
-            self._tables.vouch_for_log()
+            self._tables.record_log_end()
         except OSError as error:
             if not is_full(error):
                 raise
 
-    def disown(self, why: str) -> None:
+    def disable(self, why: str) -> None:
         """Refuse all further use, and touch nothing: called in the child of a fork.
 
         The lock is a new one, for the thread that held the old one may not exist here.

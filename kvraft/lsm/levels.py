@@ -24,8 +24,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from weakref import WeakSet
 
-from kvraft.errors import Damage
-from kvraft.lsm.merge import Chunk
+from kvraft.errors import Corruption
+from kvraft.lsm.merge import RowChunk
 from kvraft.lsm.snapshot import TreeSnapshot
 from kvraft.sstable.block import Block
 from kvraft.sstable.properties import read_order, span_of
@@ -39,8 +39,8 @@ class Level:
         """Take ``tables``, ordered by their spans."""
         self.tables = tuple(tables)
         self.plain = all(table.plain for table in self.tables)
-        self._starts = [table.info.start for table in self.tables]
-        self._span = span_of(table.info for table in self.tables)
+        self._starts = [table.metadata.start for table in self.tables]
+        self._span = span_of(table.metadata for table in self.tables)
 
     def overlaps(self, start: bytes, stop: bytes) -> bool:
         """Return whether a key from ``start`` to ``stop`` (``b""``: no end) may be here."""
@@ -57,7 +57,7 @@ class Level:
 
     def chunks(
         self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
-    ) -> Iterator[Chunk]:
+    ) -> Iterator[RowChunk]:
         """Yield the rows with ``start <= key < stop`` block by block, each in ascending order."""
         for block in self.blocks_from(start, stop, reverse=reverse):
             yield block.rows(start, stop)
@@ -67,24 +67,24 @@ class Levels:
     """The tables of a tree at one moment, in the order in which they are read.
 
     ``newest`` is the highest timestamp in any of them, -1 if there are no tables; ``numbers`` are
-    those of the tables, ``ranged`` the tables with range tombstones.  ``readers`` counts open scans
+    those of the tables, ``has_range_tombstones`` the tables with range tombstones.  ``readers`` counts open scans
     and views, ``snapshots`` are those that somebody still holds.
     """
 
     def __init__(self, tables: Iterable[Table] = ()) -> None:
-        by_number = {table.info.number: table for table in tables}
-        infos = read_order(table.info for table in by_number.values())
+        by_number = {table.metadata.number: table for table in tables}
+        infos = read_order(table.metadata for table in by_number.values())
         self.readers = 0
         self.snapshots: WeakSet[TreeSnapshot] = WeakSet()
         self.tables = tuple(by_number[info.number] for info in infos)
         self.numbers = frozenset(by_number)
         self.newest = max((info.max_timestamp for info in infos), default=-1)
-        runs = [list(run) for _, run in groupby(self.tables, lambda table: table.info.level)]
-        begin = 1 if runs and runs[0][0].info.level == 0 else 0
+        runs = [list(run) for _, run in groupby(self.tables, lambda table: table.metadata.level)]
+        begin = 1 if runs and runs[0][0].metadata.level == 0 else 0
         self.unsorted = tuple(runs[0]) if begin else ()
         self.deeper = tuple(Level(run) for run in runs[begin:])
         self._bounds, self._guide = _guide(self.tables)
-        self.ranged = tuple(table for table in self.tables if table.ranges is not None)
+        self.has_range_tombstones = tuple(table for table in self.tables if table.range_tombstones is not None)
 
     @property
     def in_use(self) -> bool:
@@ -98,16 +98,16 @@ class Levels:
     def runs(self, start: bytes, stop: bytes | None) -> list[Table | Level]:
         """Return the sorted runs that may have rows with ``start <= key < stop``."""
         end = stop or b""
-        found: list[Table | Level] = [t for t in self.unsorted if t.info.overlaps(start, end)]
+        found: list[Table | Level] = [t for t in self.unsorted if t.metadata.overlaps(start, end)]
         return found + [level for level in self.deeper if level.overlaps(start, end)]
 
     def check(self) -> None:
-        """Raise ``Damage`` if spans of a level overlap that must not."""
+        """Raise ``Corruption`` if spans of a level overlap that must not."""
         for level in self.deeper:
             for before, table in pairwise(level.tables):
-                if before.info.overlaps(table.info.start, table.info.stop):
-                    what = f"overlaps {before.name} on level {table.info.level}"
-                    raise Damage(table.name, 0, what)
+                if before.metadata.overlaps(table.metadata.start, table.metadata.stop):
+                    what = f"overlaps {before.name} on level {table.metadata.level}"
+                    raise Corruption(table.name, 0, what)
 
 
 def _guide(tables: Sequence[Table]) -> tuple[list[bytes], list[tuple[Table, ...]]]:
@@ -119,9 +119,9 @@ def _guide(tables: Sequence[Table]) -> tuple[list[bytes], list[tuple[Table, ...]
     """
     places: dict[bytes, tuple[list[int], list[int]]] = {b"": ([], [])}  # who starts, who stops
     for rank, table in enumerate(tables):
-        places.setdefault(table.info.start, ([], []))[0].append(rank)
-        if table.info.stop:
-            places.setdefault(table.info.stop, ([], []))[1].append(rank)
+        places.setdefault(table.metadata.start, ([], []))[0].append(rank)
+        if table.metadata.stop:
+            places.setdefault(table.metadata.stop, ([], []))[1].append(rank)
     bounds, guide = sorted(places), []
     covering: list[int] = []  # ranks, in order
     for bound in bounds:

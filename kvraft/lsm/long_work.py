@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kvraft.lsm.compaction import Task
-from kvraft.lsm.merge import Keep
+from kvraft.lsm.compaction import CompactionTask
+from kvraft.lsm.merge import RetainedTimes
 from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.stats import Counts
-from kvraft.lsm.versions import Job, Tables
+from kvraft.lsm.stats import TreeCounters
+from kvraft.lsm.versions import Job, VersionSet
 from kvraft.memtable import Memtables
 from kvraft.record import Position, Timestamp
 
@@ -37,11 +37,11 @@ class LongWork:
 
     def __init__(
         self,
-        tables: Tables,
+        tables: VersionSet,
         memtables: Memtables,
         options: TreeOptions,
-        counts: Counts,
-        past: Callable[[], tuple[Keep, Timestamp]],
+        counts: TreeCounters,
+        past: Callable[[], tuple[RetainedTimes, Timestamp]],
         secure: Callable[[Position], None],
     ) -> None:
         """Begin with nothing under way.
@@ -57,7 +57,7 @@ class LongWork:
         self._secure = secure
         self._flushing: Job | None = None
         self.compacting: Job | None = None
-        self.asked: Task | None = None
+        self.asked: CompactionTask | None = None
         self.full = False
 
     @property
@@ -65,13 +65,13 @@ class LongWork:
         """Whether :meth:`step` has anything to do."""
         if self._flushing is not None or self.compacting is not None or self._memtables.frozen:
             return True
-        return (self.asked or self._tables.task) is not None or self._tables.untidy
+        return (self.asked or self._tables.next_task) is not None or self._tables.has_obsolete_files
 
     @property
     def pressure(self) -> float:
         """How much of it waits: from 1 on writers should be held back (``lsm/pacing.py``)."""
         waiting = len(self._memtables.frozen) / self._options.stall_memtables
-        if self.compacting is None and self._tables.task is None:
+        if self.compacting is None and self._tables.next_task is None:
             return waiting  # however many tables there are, nobody will make them fewer
         return max(waiting, len(self._tables.levels.unsorted) / self._options.stall_tables)
 
@@ -79,7 +79,7 @@ class LongWork:
         """Do one slice.  Raises what a job raises; then :meth:`drop` it."""
         job = self._job()
         if job is None:
-            self._tables.tidy()
+            self._tables.remove_obsolete_files()
         else:
             self._counts.slices += 1
             if next(job, self) is self:
@@ -93,7 +93,7 @@ class LongWork:
 
     def _job(self) -> Job | None:
         """Return the job to go on with, begun if need be; ``None`` if there is only tidying."""
-        if self._tables.unsure:
+        if self._tables.manifest_unsure:
             return None
         if self._flushing is None and self._memtables.frozen:
             memtable, through = self._memtables.frozen[0]
@@ -101,8 +101,8 @@ class LongWork:
             self._flushing = self._tables.flush(memtable, through, *self._past())
         if self._flushing is not None:
             return self._flushing
-        task = self.asked or self._tables.task
-        if self.compacting is None and task is not None and not self._tables.untidy:
+        task = self.asked or self._tables.next_task
+        if self.compacting is None and task is not None and not self._tables.has_obsolete_files:
             self.asked = None
             self.compacting = self._tables.compact(task, *self._past())
         return self.compacting

@@ -41,12 +41,12 @@ from dataclasses import replace
 from typing import Any
 
 from kvraft.disk import frame
-from kvraft.disk.disk import Disk, begin, check_written
+from kvraft.disk.disk import Disk, create_with, verify_written
 from kvraft.disk.disk import replace as replace_file
 from kvraft.disk.filenames import CURRENT, is_manifest, manifest_name, manifest_number, table_number
-from kvraft.errors import BadInput, Damage, DiskFull, Foreign, other_format
-from kvraft.events import Report, TailCut, ignore
-from kvraft.lsm.version_edit import Edit, State, decode_edit, encode_edit
+from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, format_mismatch
+from kvraft.events import EventSink, TailTruncated, ignore
+from kvraft.lsm.version_edit import VersionEdit, State, decode_edit, encode_edit
 
 FORMAT = 2
 ROLL_BYTES = 64 << 10
@@ -55,7 +55,7 @@ ROLL_FACTOR = 8
 with: so all of its bytes are in proportion to the state, and so is the work."""
 
 _HEADER, _EDIT, _MARK = 1, 2, 3
-HEADER_SEED = frame.seed_of("MANIFEST")
+HEADER_SEED = frame.checksum_seed("MANIFEST")
 
 
 class Manifest:
@@ -77,22 +77,22 @@ class Manifest:
         self._unread = b""  # the end of the file that nobody has read back yet
         self.sure = False
         if write:
-            self.renew()
+            self.rewrite()
 
     @classmethod
     def open(
         cls,
         disk: Disk,
         owner: str,
-        report: Report = ignore,
+        report: EventSink = ignore,
         *,
         read_only: bool = False,
     ) -> Manifest:
         """Read the state, or begin an empty one on an empty disk, and write it anew.
 
         With ``read_only`` nothing is written; nor is it where there is no space, but then the next
-        :meth:`commit` or :meth:`renew` will.
-        Raises :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` as :func:`load`
+        :meth:`commit` or :meth:`rewrite` will.
+        Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` as :func:`load`
         does.  A torn last edit is reported, and gone.
         """
         state, torn = _find(disk, owner)
@@ -103,29 +103,29 @@ class Manifest:
         manifest = cls(disk, owner, replace(state, next_file=next_file), write=False)
         if not read_only:
             with suppress(DiskFull):
-                manifest.renew()
+                manifest.rewrite()
         return manifest
 
-    def take_number(self) -> int:
+    def new_file_number(self) -> int:
         """Return a number for a new file: one that no file ever had."""
         number = self._next_file
         self._next_file += 1
         return number
 
-    def commit(self, edit: Edit) -> State:
+    def commit(self, edit: VersionEdit) -> State:
         """Make ``edit`` durable and return the new state.
 
         Raises ``BadInput`` if the edit does not fit the state, and ``OSError`` if the disk fails:
         then nobody knows whether the edit holds, and the manifest must be opened again; or, if the
-        disk was only full, written anew (:meth:`renew`) before a file goes that the edit needs.
+        disk was only full, written anew (:meth:`rewrite`) before a file goes that the edit needs.
         """
         if not self.sure or self._size > max(ROLL_BYTES, ROLL_FACTOR * self._whole):
-            self.renew()
+            self.rewrite()
         state = self.state.after(edit, self._next_file)
         self.sure = False
         self._append(_EDIT, encode_edit(edit, self._next_file))
         self._disk.sync(self._name)
-        check_written(self._disk, self._name, self._size - len(self._unread), self._unread)
+        verify_written(self._disk, self._name, self._size - len(self._unread), self._unread)
         self._unread = b""
         self._synced = self._size
         self._append(_MARK, b"")
@@ -138,15 +138,15 @@ class Manifest:
         self._size += len(data)
         self._unread += data
 
-    def renew(self) -> None:
+    def rewrite(self) -> None:
         """Write the state to a new file, switch to it, and remove the old one for good."""
-        self._name = manifest_name(self.take_number())
-        self._seed = frame.seed_of(self._name, self._owner)
+        self._name = manifest_name(self.new_file_number())
+        self._seed = frame.checksum_seed(self._name, self._owner)
         self.state = replace(self.state, next_file=self._next_file)
         data = _opening(self._name, self._owner, self.state)
-        begin(self._disk, self._name, data)
+        create_with(self._disk, self._name, data)
         self._disk.sync(self._name)
-        check_written(self._disk, self._name, 0, data)
+        verify_written(self._disk, self._name, 0, data)
         self._disk.sync_dir()
         replace_file(self._disk, CURRENT, self._name.encode() + b"\n")
         self._size = self._synced = self._whole = len(data)
@@ -161,47 +161,47 @@ class Manifest:
 def load(disk: Disk, owner: str) -> State:
     """Return what the manifest on ``disk`` says, and write nothing.
 
-    An empty disk has the empty state.  Raises :class:`~kvraft.errors.Damage` if what was committed
-    is not there, and :class:`~kvraft.errors.Foreign` if it has another owner or format.
+    An empty disk has the empty state.  Raises :class:`~kvraft.errors.Corruption` if what was committed
+    is not there, and :class:`~kvraft.errors.ForeignFile` if it has another owner or format.
     """
     return _find(disk, owner)[0]
 
 
-def torn_tail(disk: Disk, owner: str) -> TailCut | None:
+def torn_tail(disk: Disk, owner: str) -> TailTruncated | None:
     """Return what is torn at the end of the live manifest, if anything; raises as :func:`load`."""
     return _find(disk, owner)[1]
 
 
-def owner_of(disk: Disk) -> str:
+def manifest_owner(disk: Disk) -> str:
     """Return whose tree is on ``disk``, as the manifest says that ``CURRENT`` names.
 
-    Raises ``BadInput`` if there is no ``CURRENT``, and ``Damage`` if what it names cannot be read.
+    Raises ``BadInput`` if there is no ``CURRENT``, and ``Corruption`` if what it names cannot be read.
     """
     if CURRENT not in disk.names():
         raise BadInput("there is no manifest here that could name its owner")
     name = disk.read(CURRENT).decode("latin-1").strip()
     if name not in disk.names():
-        raise Damage(CURRENT, 0, f"names {name!r}, which does not exist")
+        raise Corruption(CURRENT, 0, f"names {name!r}, which does not exist")
     return str(_read_header(name, disk.read(name))[1])
 
 
 def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield where each edit of the manifest ``name`` begins, and what it says, as JSON has it.
 
-    Raises ``Damage`` where the manifest cannot be read on.
+    Raises ``Corruption`` where the manifest cannot be read on.
     """
     data = disk.read(name)
     _, _, start = _read_header(name, data)
-    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=start)
+    found = frame.scan(data, name=name, seed=frame.checksum_seed(name, owner), start=start)
     for part in found.frames:
         if part.kind == _EDIT:
             try:
                 yield part.offset, json.loads(part.payload)
             except ValueError:
-                raise Damage(name, part.offset, "an edit is no JSON") from None
+                raise Corruption(name, part.offset, "an edit is no JSON") from None
 
 
-def _find(disk: Disk, owner: str) -> tuple[State, TailCut | None]:
+def _find(disk: Disk, owner: str) -> tuple[State, TailTruncated | None]:
     """Return the state on ``disk``, and what is torn at the end of its manifest."""
     names = disk.names()
     if CURRENT not in names:
@@ -211,19 +211,19 @@ def _find(disk: Disk, owner: str) -> tuple[State, TailCut | None]:
     name = line.decode("latin-1").removesuffix("\n")
     if not line.endswith(b"\n") or not is_manifest(name):
         what = "is empty" if not line else f"holds {line!r}"
-        raise Damage(CURRENT, 0, f"should be one line with the name of a manifest, but {what}")
+        raise Corruption(CURRENT, 0, f"should be one line with the name of a manifest, but {what}")
     if name not in names:
-        raise Damage(CURRENT, 0, f"names {name}, which does not exist")
+        raise Corruption(CURRENT, 0, f"names {name}, which does not exist")
     return _read(disk, name, owner)
 
 
 def _check_new(disk: Disk, names: list[str], owner: str) -> None:
-    """Raise ``Damage`` unless a disk without ``CURRENT`` never had one."""
+    """Raise ``Corruption`` unless a disk without ``CURRENT`` never had one."""
     for name in names:
         if table_number(name) is not None or (
             is_manifest(name) and not _holds_nothing(disk, name, owner)
         ):
-            raise Damage(CURRENT, 0, f"is missing, although there is {name}")
+            raise Corruption(CURRENT, 0, f"is missing, although there is {name}")
 
 
 def _holds_nothing(disk: Disk, name: str, owner: str) -> bool:
@@ -233,31 +233,31 @@ def _holds_nothing(disk: Disk, name: str, owner: str) -> bool:
     """
     try:
         state, _ = _read(disk, name, owner)
-    except Damage:
+    except Corruption:
         return disk.size(name) <= len(_opening(name, owner, State(next_file=10**6)))
     return replace(state, next_file=1) == State()
 
 
-def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailCut | None]:
+def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailTruncated | None]:
     data = disk.read(name)
     version, theirs, start = _read_header(name, data)
     if version != FORMAT:
-        raise other_format(name, version, FORMAT)
+        raise format_mismatch(name, version, FORMAT)
     if theirs != owner:
-        raise Foreign(f"{name} belongs to {theirs!r}, not to {owner!r}")
-    found = frame.scan(data, name=name, seed=frame.seed_of(name, owner), start=start)
+        raise ForeignFile(f"{name} belongs to {theirs!r}, not to {owner!r}")
+    found = frame.scan(data, name=name, seed=frame.checksum_seed(name, owner), start=start)
     if not found.frames:
-        raise Damage(name, start, "the state that a manifest begins with is not sound")
+        raise Corruption(name, start, "the state that a manifest begins with is not sound")
     state = State()
     for part in found.frames:
         if part.kind == _EDIT:
             try:
                 state = state.after(*decode_edit(part.payload))
             except (ValueError, BadInput) as error:
-                raise Damage(name, part.offset, f"an edit makes no sense: {error}") from None
+                raise Corruption(name, part.offset, f"an edit makes no sense: {error}") from None
         elif part.kind != _MARK or part.payload:
-            raise Damage(name, part.offset, f"a frame of kind {part.kind} has no place here")
-    torn = TailCut(name, found.end, len(data) - found.end) if found.torn else None
+            raise Corruption(name, part.offset, f"a frame of kind {part.kind} has no place here")
+    torn = TailTruncated(name, found.end, len(data) - found.end) if found.torn else None
     return state, torn
 
 
@@ -266,7 +266,7 @@ def _opening(name: str, owner: str, state: State) -> bytes:
     header = json.dumps({"format": FORMAT, "owner": owner}).encode()
     body = encode_edit(state.whole(), state.next_file)
     return frame.encode(_HEADER, header, synced=0, seed=HEADER_SEED) + frame.encode(
-        _EDIT, body, synced=0, seed=frame.seed_of(name, owner)
+        _EDIT, body, synced=0, seed=frame.checksum_seed(name, owner)
     )
 
 
@@ -274,12 +274,12 @@ def _read_header(name: str, data: bytes) -> tuple[Any, Any, int]:
     """Return the format and the owner that a manifest's header names, and where the header ends."""
     header = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(header, str):
-        raise Damage(name, 0, header)
+        raise Corruption(name, 0, header)
     try:
         says = json.loads(header.payload)
         return says["format"], says["owner"], header.end
     except (ValueError, KeyError, TypeError):
-        raise Damage(name, 0, "the header of a manifest makes no sense") from None
+        raise Corruption(name, 0, "the header of a manifest makes no sense") from None
 
 
 def _file_number(name: str) -> int | None:

@@ -18,7 +18,7 @@ Invariants:
 - The highest timestamp wins, whichever run it lies in.
 - Tombstones go through a merge like any row.  A reader hides them; compaction drops one only where
   its caller vouches that nothing older is left to hide.
-- What some reader can still see stays (:class:`Keep`).
+- What some reader can still see stays (:class:`RetainedTimes`).
 
 Sources: O'Neil et al., *The Log-Structured Merge-Tree*, 1996, §2.1 (rolling merge); Peters,
 listsort.txt in CPython (galloping).
@@ -33,15 +33,15 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from kvraft.range_tombstones import RangeTombstones
-from kvraft.record import MAX_TIMESTAMP, Pair, Row, Timestamp
+from kvraft.record import MAX_TIMESTAMP, KeyValue, Row, Timestamp
 
-Chunk = list[Row]
+RowChunk = list[Row]
 
 _key = itemgetter(0)
 _place = itemgetter(0, 1)
 
 
-def merge(runs: Iterable[Iterator[Chunk]], *, reverse: bool = False) -> Iterator[Chunk]:
+def merge(runs: Iterable[Iterator[RowChunk]], *, reverse: bool = False) -> Iterator[RowChunk]:
     """Yield all rows of ``runs`` in chunks, each in ascending order of key and timestamp.
 
     With ``reverse`` the last chunk of each run comes first, and so it does in the result.
@@ -55,8 +55,8 @@ def merge(runs: Iterable[Iterator[Chunk]], *, reverse: bool = False) -> Iterator
     take = _take_high if reverse else _take_low
     heads = [(chunk, run) for run in runs for chunk in _next(run)]
     while len(heads) > 1:
-        parts: list[Chunk] = []
-        left: list[tuple[Chunk, Iterator[Chunk]]] = []
+        parts: list[RowChunk] = []
+        left: list[tuple[RowChunk, Iterator[RowChunk]]] = []
         edges = [chunk[0][0] if reverse else chunk[-1][0] for chunk, _ in heads]
         edge = max(edges) if reverse else min(edges)
         for chunk, run in heads:
@@ -71,7 +71,7 @@ def merge(runs: Iterable[Iterator[Chunk]], *, reverse: bool = False) -> Iterator
         yield from run
 
 
-def _next(run: Iterator[Chunk]) -> list[Chunk]:
+def _next(run: Iterator[RowChunk]) -> list[RowChunk]:
     """Return the next chunk of a run that is not empty, in a list; none at the end of the run."""
     for chunk in run:
         if chunk:
@@ -79,21 +79,21 @@ def _next(run: Iterator[Chunk]) -> list[Chunk]:
     return []
 
 
-def _take_low(chunk: Chunk, edge: bytes) -> tuple[Chunk, Chunk]:
+def _take_low(chunk: RowChunk, edge: bytes) -> tuple[RowChunk, RowChunk]:
     if chunk[-1][0] <= edge:
         return chunk, []
     cut = bisect_right(chunk, edge, key=_key)
     return chunk[:cut], chunk[cut:]
 
 
-def _take_high(chunk: Chunk, edge: bytes) -> tuple[Chunk, Chunk]:
+def _take_high(chunk: RowChunk, edge: bytes) -> tuple[RowChunk, RowChunk]:
     if chunk[0][0] >= edge:
         return chunk, []
     cut = bisect_left(chunk, edge, key=_key)
     return chunk[cut:], chunk[:cut]
 
 
-def in_order(parts: Iterable[Chunk]) -> Chunk:
+def in_order(parts: Iterable[RowChunk]) -> RowChunk:
     """Return the rows of ``parts`` by key and then by timestamp."""
     rows = [row for part in parts for row in part]
     try:
@@ -107,8 +107,8 @@ def in_order(parts: Iterable[Chunk]) -> Chunk:
 
 
 def visible(
-    rows: Chunk, at: Timestamp = MAX_TIMESTAMP, ranges: RangeTombstones | None = None
-) -> list[Pair]:
+    rows: RowChunk, at: Timestamp = MAX_TIMESTAMP, ranges: RangeTombstones | None = None
+) -> list[KeyValue]:
     """Return key and value of each key that has one at ``at``, in the order of ``rows``.
 
     >>> visible([(b"a", 1, b"1"), (b"a", 5, None), (b"b", 2, b"2")])
@@ -126,21 +126,21 @@ def visible(
 # ── for good ────────────────────────────────────────────────────────────────────────────────────
 
 
-class Keep(NamedTuple):
-    """Who can still read the past: at each of ``pins`` (ascending), and anywhere from ``floor`` on.
+class RetainedTimes(NamedTuple):
+    """Who can still read the past: at each of ``times`` (ascending), and anywhere from ``floor`` on.
 
     A floor at or above the newest timestamp means: nobody but at the pins.
     """
 
-    pins: tuple[Timestamp, ...] = ()
+    times: tuple[Timestamp, ...] = ()
     floor: Timestamp = MAX_TIMESTAMP
 
     def needs(self, since: Timestamp, until: Timestamp) -> bool:
         """Return whether anybody sees what was there from ``since`` on and before ``until``."""
         if until > self.floor:
             return True
-        at = bisect_left(self.pins, since)
-        return at < len(self.pins) and self.pins[at] < until
+        at = bisect_left(self.times, since)
+        return at < len(self.times) and self.times[at] < until
 
 
 Droppable = Callable[[bytes, Timestamp], bool]
@@ -148,11 +148,11 @@ Droppable = Callable[[bytes, Timestamp], bool]
 
 
 def retain(
-    rows: Chunk,
-    keep: Keep,
+    rows: RowChunk,
+    keep: RetainedTimes,
     ranges: RangeTombstones | None = None,
     droppable: Droppable | None = None,
-) -> Chunk:
+) -> RowChunk:
     """Return those of ``rows`` that some reader can see, now or later.
 
     A tombstone with nothing older left to hide goes where ``droppable`` says so; nowhere if that is
@@ -166,7 +166,7 @@ def retain(
     >>> retain(rows, Keep(), droppable=lambda key, timestamp: True)
     []
     """
-    if ranges is None and not keep.pins and keep.floor == MAX_TIMESTAMP:
+    if ranges is None and not keep.times and keep.floor == MAX_TIMESTAMP:
         # The usual case, at the speed of C: only the newest of each key counts.
         kept = list({row[0]: row for row in rows}.values())
     else:
@@ -178,12 +178,12 @@ def retain(
     return _without_last_tombstones(kept, droppable)
 
 
-def _retain_key(versions: Chunk, keep: Keep, deleted: tuple[Timestamp, ...]) -> Chunk:
+def _retain_key(versions: RowChunk, keep: RetainedTimes, deleted: tuple[Timestamp, ...]) -> RowChunk:
     """Return which versions of one key to keep; a range delete counts as a version of its own."""
     chain: list[tuple[Timestamp, int, Row | None]] = [(row[1], 1, row) for row in versions]
     chain += [(timestamp, 0, None) for timestamp in deleted]  # hides what is older, not the same
     chain.sort(key=itemgetter(0, 1), reverse=True)
-    kept: Chunk = []
+    kept: RowChunk = []
     until = MAX_TIMESTAMP + 1  # there the next newer version begins
     for timestamp, _, row in chain:
         if row is not None and (until > MAX_TIMESTAMP or keep.needs(timestamp, until)):
@@ -193,8 +193,8 @@ def _retain_key(versions: Chunk, keep: Keep, deleted: tuple[Timestamp, ...]) -> 
     return kept
 
 
-def _without_last_tombstones(rows: Chunk, droppable: Droppable) -> Chunk:
-    kept: Chunk = []
+def _without_last_tombstones(rows: RowChunk, droppable: Droppable) -> RowChunk:
+    kept: RowChunk = []
     for row in rows:
         oldest = not kept or kept[-1][0] != row[0]
         if not (row[2] is None and oldest and droppable(row[0], row[1])):

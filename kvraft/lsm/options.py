@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kvraft.inputs import whole
-from kvraft.lsm.compaction import Levelled, Strategy, check_strategy
+from kvraft.inputs import whole_number
+from kvraft.lsm.compaction import Levelled, CompactionStrategy, check_strategy
 from kvraft.record import Timestamp
 from kvraft.sstable.codec import number_of
 
@@ -29,7 +29,7 @@ class TreeOptions:
     bits_per_key: int = 10
     codec: str = "none"
     cache_bytes: int = 32 << 20
-    strategy: Strategy = field(default_factory=Levelled)
+    strategy: CompactionStrategy = field(default_factory=Levelled)
     history: Timestamp = 0
     stall_tables: int = 12
     stall_memtables: int = 2
@@ -38,6 +38,6 @@ class TreeOptions:
         """Raise ``BadInput`` for options that make no sense here."""
         least_one = ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables")
         for name in (*least_one, "bits_per_key", "cache_bytes", "history"):
-            whole(getattr(self, name), name, least=int(name in least_one))
+            whole_number(getattr(self, name), name, minimum=int(name in least_one))
         number_of(self.codec)
         check_strategy(self.strategy)

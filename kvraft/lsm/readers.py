@@ -20,17 +20,17 @@ from collections import deque
 from typing import NamedTuple
 
 from kvraft.lsm.levels import Levels
-from kvraft.lsm.merge import Keep
+from kvraft.lsm.merge import RetainedTimes
 from kvraft.memtable import UNPINNED
 from kvraft.record import MAX_TIMESTAMP, Timestamp
 
-Pins = dict[Timestamp, int]
+ReadersByTime = dict[Timestamp, int]
 
 
 class Reader(NamedTuple):
     """One reader: where its time is counted, the time, and the levels it reads, if it holds any."""
 
-    pins: Pins
+    by_time: ReadersByTime
     at: Timestamp
     levels: Levels | None
 
@@ -38,7 +38,7 @@ class Reader(NamedTuple):
 class Readers:
     """The readers of one tree, which keeps all versions of the last ``history`` timestamps anyway.
 
-    ``pins`` tells how many there are at which time.  ``pinned`` is the highest timestamp at which a
+    ``by_time`` tells how many there are at which time.  ``pinned`` is the highest timestamp at which a
     version that is overwritten may still be seen.
 
     The tree calls all methods under its lock, but for :meth:`leave`, which is safe anywhere.
@@ -48,16 +48,16 @@ class Readers:
         self.pinned: Timestamp
         self._history = history
         self._left: deque[Reader] = deque()
-        self.forget()
+        self.reset()
 
     def enter(self, at: Timestamp, levels: Levels | None = None) -> Reader:
         """Keep what can be seen ``at`` a time, and the files of ``levels``, until it is left."""
         self.settle()
         self.pinned = max(self.pinned, at)
-        self.pins[at] = self.pins.get(at, 0) + 1
+        self.by_time[at] = self.by_time.get(at, 0) + 1
         if levels is not None:
             levels.readers += 1
-        return Reader(self.pins, at, levels)
+        return Reader(self.by_time, at, levels)
 
     def leave(self, reader: Reader) -> None:
         """Let go of what ``reader`` held, soon: in any thread, in a finalizer, at any moment."""
@@ -75,18 +75,18 @@ class Readers:
             if not pins[at]:
                 del pins[at]
         if not self._history:
-            self.pinned = max(self.pins, default=UNPINNED)
+            self.pinned = max(self.by_time, default=UNPINNED)
 
-    def keep(self, newest: Timestamp) -> Keep:
+    def keep(self, newest: Timestamp) -> RetainedTimes:
         """Return who can read the past of a tree whose ``newest`` timestamp that is.
 
         To be asked before versions are dropped.
         """
         self.settle()
         floor = max(0, newest - self._history) if self._history else MAX_TIMESTAMP
-        return Keep(tuple(sorted(self.pins)), floor)
+        return RetainedTimes(tuple(sorted(self.by_time)), floor)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew: what readers of a past time saw is gone, for a snapshot took its place."""
-        self.pins: Pins = {}
+        self.by_time: ReadersByTime = {}
         self.pinned = MAX_TIMESTAMP if self._history else UNPINNED

@@ -23,8 +23,8 @@ from collections.abc import Iterator, Sequence
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.merge import merge, visible
 from kvraft.memtable import Memtable
-from kvraft.range_tombstones import NONE, gather
-from kvraft.record import Pair, Row, Timestamp
+from kvraft.range_tombstones import NEVER_DELETED, gather
+from kvraft.record import KeyValue, Row, Timestamp
 
 
 def find(memtables: Sequence[Memtable], levels: Levels, key: bytes, at: Timestamp) -> Row | None:
@@ -34,26 +34,26 @@ def find(memtables: Sequence[Memtable], levels: Levels, key: bytes, at: Timestam
     counts as one of its own.
     """
     best: Row | None = None
-    newest = deleted = NONE
+    newest = deleted = NEVER_DELETED
     for memtable in memtables:
         row = memtable.get(key, at)
         if row is not None and row[1] > newest:
             best, newest = row, row[1]
-        if memtable.ranges is not None:
-            deleted = max(deleted, memtable.ranges.newest(key, at))
-    for table in levels.ranged:
-        deleted = max(deleted, table.ranges.newest(key, at)) if table.ranges else deleted
+        if memtable.range_tombstones is not None:
+            deleted = max(deleted, memtable.range_tombstones.newest(key, at))
+    for table in levels.has_range_tombstones:
+        deleted = max(deleted, table.range_tombstones.newest(key, at)) if table.range_tombstones else deleted
     # A row as old as a range tombstone is of the same transaction, and stays.
     newest = max(newest, deleted - 1)
     if levels.newest > newest:
         for table in levels.candidates(key):
-            if table.info.max_timestamp > newest:
+            if table.metadata.max_timestamp > newest:
                 row = table.get(key, at)
                 if row is not None and row[1] > newest:
                     best, newest = row, row[1]
     if best is not None and best[1] >= deleted:
         return best
-    return None if deleted == NONE else (key, deleted, None)
+    return None if deleted == NEVER_DELETED else (key, deleted, None)
 
 
 def scan(
@@ -64,7 +64,7 @@ def scan(
     at: Timestamp,
     *,
     reverse: bool,
-) -> Iterator[list[Pair]]:
+) -> Iterator[list[KeyValue]]:
     """Yield keys and values with ``start <= key < stop`` at a time, some of them in each list.
 
     With ``reverse`` the last list comes first; each list is in ascending order.
@@ -77,7 +77,7 @@ def scan(
             yield block.pairs(start, stop)
         return
     chunks = [run.chunks(start, stop, reverse=reverse) for run in (*memtables, *runs)]
-    tombstones = [*(m.ranges for m in memtables), *(t.ranges for t in levels.ranged)]
+    tombstones = [*(m.range_tombstones for m in memtables), *(t.range_tombstones for t in levels.has_range_tombstones)]
     ranges = gather(tombstones, start, stop)
     for chunk in merge(chunks, reverse=reverse):
         yield visible(chunk, at, ranges)

@@ -19,7 +19,7 @@ Invariants:
 - The same tables make the same bytes, and reading some of them loads no others.
 - A stream is checked to its last byte before anything is done with it: the header has a checksum,
   and tells the digest of each table (sstable/format.py).  However large it is, only parts of it are
-  in memory: what arrives goes to a file (:class:`Spool`), and is installed from there.
+  in memory: what arrives goes to a file (:class:`SnapshotSpool`), and is installed from there.
 - Tables of another cluster are refused; those of another member are what this is for.
 
 How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
@@ -40,19 +40,19 @@ from kvraft.disk import frame
 from kvraft.disk.disk import Disk, is_full
 from kvraft.disk.filenames import table_name
 from kvraft.display import counted
-from kvraft.errors import BadInput, Damage, DiskFull, Foreign
+from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile
 from kvraft.lsm.version_edit import State
 from kvraft.record import Position, Timestamp
 from kvraft.sstable.format import PART_BYTES, is_table
-from kvraft.sstable.properties import TableInfo, integers, pack_table, unpack_table
+from kvraft.sstable.properties import TableMetadata, check_integers, pack_table, unpack_table
 from kvraft.sstable.reader import Table
 
 FORMAT = 2
 STREAM = "snapshot"
-"""Stands for the name of the file in a :class:`~kvraft.errors.Damage` that is in a stream."""
+"""Stands for the name of the file in a :class:`~kvraft.errors.Corruption` that is in a stream."""
 
 _HEADER = 1
-_SEED = frame.seed_of("kvraft snapshot")
+_SEED = frame.checksum_seed("kvraft snapshot")
 
 
 class TreeSnapshot:
@@ -74,7 +74,7 @@ class TreeSnapshot:
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end.
 
-        Raises ``BadInput`` if its tree was opened anew since, ``Damage`` if a
+        Raises ``BadInput`` if its tree was opened anew since, ``Corruption`` if a
         table is shorter than it was, and ``OSError`` if the disk fails.
         """
         if offset < 0 or length < 0:
@@ -97,7 +97,7 @@ class TreeSnapshot:
         except FileNotFoundError:
             raise BadInput(f"the snapshot at {self.last} is gone: {name} was removed") from None
         if len(data) != length:
-            raise Damage(
+            raise Corruption(
                 name,
                 offset,
                 f"the file has {counted(len(data), 'byte')} here where {length} were written",
@@ -105,7 +105,7 @@ class TreeSnapshot:
         return data
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """A stream that can be read again and again, in parts: a file, or bytes in memory."""
 
     @property
@@ -116,7 +116,7 @@ class Source(Protocol):
         """Return ``length`` bytes from ``offset`` on, fewer at the end."""
 
 
-class Spool:
+class SnapshotSpool:
     """A snapshot on its way: its chunks, as they come, in a file.
 
     Nothing in it is synced, for a member that crashes begins anew; nor is it looked at before it is
@@ -163,7 +163,7 @@ class Spool:
         self.size = 0
 
 
-class InMemory:
+class InMemorySource:
     """A stream whose bytes are in memory."""
 
     def __init__(self, data: bytes) -> None:
@@ -176,7 +176,7 @@ class InMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class SnapshotContents:
     """What is in a stream: everything through ``last``, and each table with where it begins.
 
     ``timestamp`` is the highest there is, ``horizon`` how far back readers can look; tables are
@@ -186,20 +186,20 @@ class Contents:
     last: Position
     timestamp: Timestamp
     horizon: Timestamp
-    tables: tuple[tuple[TableInfo, int], ...]
-    source: Source
+    tables: tuple[tuple[TableMetadata, int], ...]
+    source: ByteSource
 
-    def parts(self, info: TableInfo, start: int) -> Iterator[bytes]:
+    def parts(self, info: TableMetadata, start: int) -> Iterator[bytes]:
         """Yield the bytes of a table that begins at ``start``, some at a time."""
         for offset in range(0, info.size, PART_BYTES):
             yield self.source.read(start + offset, min(PART_BYTES, info.size - offset))
 
 
-def unpack(source: Source, owner: str) -> Contents:
+def unpack_snapshot(source: ByteSource, owner: str) -> SnapshotContents:
     """Return what is in the stream, for the tree of ``owner``: sound to the last byte.
 
-    Raises :class:`~kvraft.errors.Damage` if a byte is missing, wrong or too many, and
-    :class:`~kvraft.errors.Foreign` if the stream has another format or is of another cluster.
+    Raises :class:`~kvraft.errors.Corruption` if a byte is missing, wrong or too many, and
+    :class:`~kvraft.errors.ForeignFile` if the stream has another format or is of another cluster.
     """
     header = _read_header(source)
     last, timestamp, horizon, infos = _unpack_header(header, owner)
@@ -208,23 +208,23 @@ def unpack(source: Source, owner: str) -> Contents:
         what = (
             f"the stream has {counted(source.size, 'byte')} where its header promises {starts[-1]}"
         )
-        raise Damage(STREAM, min(starts[-1], source.size), what)
+        raise Corruption(STREAM, min(starts[-1], source.size), what)
     tables = tuple(zip(infos, starts, strict=False))
     for info, start in tables:
         if not is_table(_from(source, start), info.size, info.digest):
-            raise Damage(STREAM, start, f"table {info.number} does not match its digest")
+            raise Corruption(STREAM, start, f"table {info.number} does not match its digest")
         try:  # what the header says of a table, the table must say, too
             Table.open(_OneTable(source, start, info.size), info)
-        except Damage as error:
+        except Corruption as error:
             what = f"table {info.number} is not what the header says of it ({error.what})"
-            raise Damage(STREAM, start, what) from None
-    return Contents(last, timestamp, horizon, tables, source)
+            raise Corruption(STREAM, start, what) from None
+    return SnapshotContents(last, timestamp, horizon, tables, source)
 
 
 class _OneTable(NamedTuple):
     """A table in a stream, as a file that can be read under any name."""
 
-    source: Source
+    source: ByteSource
     start: int
     length: int
 
@@ -237,17 +237,17 @@ class _OneTable(NamedTuple):
         return self.source.read(self.start + offset, length)
 
 
-def _from(source: Source, start: int) -> Callable[[int, int], bytes]:
+def _from(source: ByteSource, start: int) -> Callable[[int, int], bytes]:
     """Return what reads the part of a stream that begins at ``start``."""
     return lambda offset, length: source.read(start + offset, length)
 
 
-def _read_header(source: Source) -> frame.Frame:
+def _read_header(source: ByteSource) -> frame.Frame:
     """Return the first frame, reading little more of the stream than that."""
     size = PART_BYTES
     while isinstance(header := frame.decode(source.read(0, size), 0, seed=_SEED), str):
         if size >= source.size:
-            raise Damage(STREAM, 0, header)
+            raise Corruption(STREAM, 0, header)
         size *= 4
     return header
 
@@ -266,22 +266,22 @@ def _pack_header(owner: str, state: State) -> bytes:
 
 def _unpack_header(
     header: frame.Frame, owner: str
-) -> tuple[Position, Timestamp, Timestamp, list[TableInfo]]:
+) -> tuple[Position, Timestamp, Timestamp, list[TableMetadata]]:
     try:
         says = json.loads(header.payload if header.kind == _HEADER else b"")
         if (found := says["format"]) != FORMAT:
-            raise Foreign(
+            raise ForeignFile(
                 f"a snapshot has format {found}; this version of kvraft reads format {FORMAT}: "
                 "the members of a cluster must all run the same version"
             )
         theirs = str(says["owner"])
         numbers = (*says["flushed"], says["timestamp"], says["horizon"])
-        index, term, timestamp, horizon = integers(numbers)
+        index, term, timestamp, horizon = check_integers(numbers)
         infos = [unpack_table(values) for values in says["tables"]]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Damage(STREAM, 0, "the header of a snapshot makes no sense") from None
+        raise Corruption(STREAM, 0, "the header of a snapshot makes no sense") from None
     if _cluster(theirs) != _cluster(owner):
-        raise Foreign(f"a snapshot of {theirs!r} is not for {owner!r}: the clusters differ")
+        raise ForeignFile(f"a snapshot of {theirs!r} is not for {owner!r}: the clusters differ")
     return Position(index, term), timestamp, horizon, infos
 
 

@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.properties import TableMetadata
 from kvraft.sstable.reader import ReadCounts
 
 
 @dataclass(slots=True)
-class Counts(ReadCounts):
+class TreeCounters(ReadCounts):
     """What a tree counts while it works, and its tables while they are read.
 
     Bytes are of rows or of files, as it says.
@@ -50,12 +50,12 @@ class Counts(ReadCounts):
 class Stats:
     """The counters of a tree at one moment, and what it holds."""
 
-    counts: Counts
+    counts: TreeCounters
     tables: tuple[int, ...]  # how many on each level
     table_bytes: tuple[int, ...]  # on each level
     rows: int  # in tables
     memtable_bytes: int
-    waiting: int  # memtables that wait to be flushed
+    immutable_memtables: int  # memtables that wait to be flushed
     cache_bytes: int
     cache_hits: int
     cache_misses: int
@@ -64,8 +64,8 @@ class Stats:
     @classmethod
     def of(
         cls,
-        counts: Counts,
-        tables: Sequence[TableInfo],
+        counts: TreeCounters,
+        tables: Sequence[TableMetadata],
         cache: BlockCache,
         *,
         memtable_bytes: int,
@@ -81,7 +81,7 @@ class Stats:
             table_bytes=tuple(sum(info.size for info in level) for level in levels),
             rows=sum(info.rows for info in tables),
             memtable_bytes=memtable_bytes,
-            waiting=waiting,
+            immutable_memtables=waiting,
             cache_bytes=cache.size,
             cache_hits=cache.hits,
             cache_misses=cache.misses,
@@ -97,7 +97,7 @@ class Stats:
     @property
     def read_amplification(self) -> float:
         """Blocks looked at for each key that was asked for."""
-        return _ratio(self.counts.tables_asked - self.counts.filter_denied, self.counts.gets)
+        return _ratio(self.counts.tables_probed - self.counts.filter_negatives, self.counts.gets)
 
     @property
     def space_amplification(self) -> float | None:
@@ -113,7 +113,7 @@ class Stats:
     def filter_hit_rate(self) -> float:
         """Which share of the tables asked in vain was ruled out by their filters."""
         counts = self.counts
-        return _ratio(counts.filter_denied, counts.filter_denied + counts.filter_wrong)
+        return _ratio(counts.filter_negatives, counts.filter_negatives + counts.filter_false_positives)
 
     def to_dict(self) -> dict[str, object]:
         """Return all of it, the ratios too, as what JSON can hold."""

@@ -31,8 +31,8 @@ from contextlib import contextmanager
 from typing import Self
 
 from kvraft.disk.disk import Disk
-from kvraft.disk.read_only import opened
-from kvraft.events import Report, TreeOpened, ignore
+from kvraft.disk.read_only import open_on
+from kvraft.events import EventSink, TreeOpened, ignore
 from kvraft.inputs import instance
 from kvraft.lsm.batch import WriteBatch, as_value
 from kvraft.lsm.engine import StorageEngine
@@ -50,7 +50,7 @@ class Tree(StorageEngine):
         disk: Disk,
         owner: str,
         options: TreeOptions,
-        report: Report = ignore,
+        report: EventSink = ignore,
         clock: Callable[[], float] | None = None,
         *,
         read_only: bool = False,
@@ -67,7 +67,7 @@ class Tree(StorageEngine):
         *,
         owner: str = "",
         options: TreeOptions | None = None,
-        report: Report = ignore,
+        report: EventSink = ignore,
         clock: Callable[[], float] | None = None,
         read_only: bool = False,
     ) -> Self:
@@ -80,14 +80,14 @@ class Tree(StorageEngine):
         written to the disk, not even to tidy up after a crash.  A directory must exist then; it may
         be written by another process meanwhile, for it is read as it was at one moment
         (``disk/read_only.py``).  Later reads see that moment, too, or raise
-        :class:`~kvraft.errors.Changed` if a table is gone that could not be held open.
+        :class:`~kvraft.errors.FilesChanged` if a table is gone that could not be held open.
 
         Removes tables that a crash left unfinished and no other file.  Raises
-        :class:`~kvraft.errors.Damage` and :class:`~kvraft.errors.Foreign` rather than open a tree
+        :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` rather than open a tree
         that lacks anything; data blocks are checked when they are read.
         """
         options = TreeOptions() if options is None else instance(options, TreeOptions, "options")
-        tree = opened(
+        tree = open_on(
             where,
             lambda disk: cls(disk, owner, options, report, clock, read_only=read_only),
             read_only=read_only,
@@ -116,7 +116,7 @@ class Tree(StorageEngine):
             if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
                 self._check_writable()
                 check_row((key, 0, value))
-            if self._memtables.active.written >= self._pay_at:
+            if self._memtables.active.bytes_written >= self._pay_at:
                 self._pay()
             self.timestamp = timestamp = self.timestamp + 1
             self._index += 1
@@ -181,7 +181,7 @@ class Tree(StorageEngine):
         """
         if self._should_freeze():
             self.freeze()
-        written = self._memtables.active.written
+        written = self._memtables.active.bytes_written
         room = max(0, self.options.memtable_bytes - self._memtables.active.size)
         if self.has_work:
             self._pay_at = 0  # should it fail, the next write has to try again
@@ -195,7 +195,7 @@ class Tree(StorageEngine):
 
     def _should_freeze(self) -> bool:
         """Whether the memtable has to make room for another one."""
-        return self.full
+        return self.memtable_full
 
     def _stall(self, most: int) -> None:
         """Do ``most`` slices while a writer waits; on a full disk, go on until there is space."""

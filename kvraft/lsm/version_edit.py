@@ -17,14 +17,14 @@ from dataclasses import dataclass
 
 from kvraft.errors import BadInput
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp
-from kvraft.sstable.properties import TableInfo, integers, pack_table, read_order, unpack_table
+from kvraft.sstable.properties import TableMetadata, check_integers, pack_table, read_order, unpack_table
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class VersionEdit:
     """One atomic change.  What is left out stays as it is."""
 
-    add: tuple[TableInfo, ...] = ()
+    add: tuple[TableMetadata, ...] = ()
     remove: tuple[int, ...] = ()
     flushed: Position = ORIGIN
     timestamp: Timestamp = 0
@@ -47,7 +47,7 @@ class State:
     earlier has lost something, however valid its last frame is.
     """
 
-    tables: tuple[TableInfo, ...] = ()
+    tables: tuple[TableMetadata, ...] = ()
     flushed: Position = ORIGIN
     timestamp: Timestamp = 0
     horizon: Timestamp = 0
@@ -55,9 +55,9 @@ class State:
     installed: bool = False
     log: LogEnd = NO_LOG
 
-    def whole(self) -> Edit:
+    def whole(self) -> VersionEdit:
         """Return the edit that makes this state of an empty one."""
-        return Edit(
+        return VersionEdit(
             self.tables,
             (),
             self.flushed,
@@ -67,7 +67,7 @@ class State:
             self.log,
         )
 
-    def after(self, edit: Edit, next_file: int) -> State:
+    def after(self, edit: VersionEdit, next_file: int) -> State:
         """Return the state that ``edit`` makes of this one; ``BadInput`` if it cannot."""
         live = {table.number for table in self.tables}
         if not live.issuperset(edit.remove):
@@ -90,7 +90,7 @@ class State:
         )
 
 
-def encode_edit(edit: Edit, next_file: int) -> bytes:
+def encode_edit(edit: VersionEdit, next_file: int) -> bytes:
     """Return ``edit`` and the next file number as JSON."""
     whole = {
         "add": [pack_table(table) for table in edit.add],
@@ -105,20 +105,20 @@ def encode_edit(edit: Edit, next_file: int) -> bytes:
     return json.dumps(whole).encode()
 
 
-def decode_edit(payload: bytes) -> tuple[Edit, int]:
+def decode_edit(payload: bytes) -> tuple[VersionEdit, int]:
     """Return the edit and the next file number; ``ValueError`` if the bytes make none."""
     try:
         whole = json.loads(payload)
-        index, term = integers(whole["flushed"])
+        index, term = check_integers(whole["flushed"])
         numbers = (whole["timestamp"], whole["horizon"], whole["next_file"])
-        timestamp, horizon, next_file = integers(numbers)
+        timestamp, horizon, next_file = check_integers(numbers)
         if type(installed := whole["installed"]) is not bool:
             raise ValueError(f"true or false is expected, not {installed!r}")
         tables = tuple(unpack_table(values) for values in whole["add"])
         flushed = Position(index, term)
-        removed = integers(whole["remove"])
-        log = LogEnd(*integers(whole["log"]))
-        edit = Edit(tables, removed, flushed, timestamp, horizon, installed, log)
+        removed = check_integers(whole["remove"])
+        log = LogEnd(*check_integers(whole["log"]))
+        edit = VersionEdit(tables, removed, flushed, timestamp, horizon, installed, log)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an edit lacks something: {error}") from None
     return edit, next_file

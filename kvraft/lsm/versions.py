@@ -13,14 +13,14 @@ same way: with one edit of the manifest, and new :class:`~kvraft.lsm.levels.Leve
 Invariants:
 
 - Durable in this order: tables, their directory entries, the manifest.  Then memory follows.  A
-  crash in between leaves files that nobody knows of; :meth:`Tables.remove_unknown` removes them.
+  crash in between leaves files that nobody knows of; :meth:`VersionSet.remove_orphans` removes them.
 - A new table is opened and read to its last byte before the manifest's edit makes it count, and the
   edit before anything goes on its strength: a log segment, or a table that was merged.  So a write
   that the disk swallowed fails a flush, and no more.  (What cannot be seen is a *sync* that the
   disk swallowed: it shows with the next loss of power.)
 - Levels never change.  Readers keep those they began with, and the files in them, until they let
-  go; only then :meth:`Tables.tidy` removes what is live no more.
-- Once an edit failed nobody knows what the manifest says (:attr:`Tables.unsure`).  Until it was
+  go; only then :meth:`VersionSet.remove_obsolete_files` removes what is live no more.
+- Once an edit failed nobody knows what the manifest says (:attr:`VersionSet.manifest_unsure`).  Until it was
   written anew no file goes, for either state of the tables may be the one that counts.
 
 Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
@@ -32,26 +32,26 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from kvraft.disk.disk import Disk, misread
+from kvraft.disk.disk import Disk, write_mismatch
 from kvraft.disk.filenames import table_name, table_number
-from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.events import Compacted, CompactionBegan, Flushed, Report, TableRemoved, TableWritten
-from kvraft.lsm.compaction import Task, compact
+from kvraft.errors import BadInput, Corruption, ForeignFile
+from kvraft.events import Compacted, CompactionStarted, Flushed, EventSink, TableRemoved, TableWritten
+from kvraft.lsm.compaction import CompactionTask, compact
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest
-from kvraft.lsm.merge import Keep, retain
+from kvraft.lsm.merge import RetainedTimes, retain
 from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.snapshot import Contents, TreeSnapshot
-from kvraft.lsm.stats import Counts
-from kvraft.lsm.version_edit import Edit, State
+from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
+from kvraft.lsm.stats import TreeCounters
+from kvraft.lsm.version_edit import VersionEdit, State
 from kvraft.memtable import Memtable
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
 from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.format import Reach
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.format import LogRange
+from kvraft.sstable.properties import TableMetadata
 from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import Format, TableWriter, check_table
+from kvraft.sstable.writer import TableFormat, TableWriter, check_table
 
 Job = Generator[None, None, None]
 """Long work: each step is a slice of it.  One that is dropped half-way changes nothing."""
@@ -70,16 +70,16 @@ def finish(job: Generator[None, None, _T]) -> _T:
             return result
 
 
-class Tables:
-    """The tables on one disk: ``levels`` are the live ones, ``task`` is what to merge next."""
+class VersionSet:
+    """The tables on one disk: ``levels`` are the live ones, ``next_task`` is what to merge next."""
 
     def __init__(
         self,
         disk: Disk,
         owner: str,
         options: TreeOptions,
-        report: Report,
-        counts: Counts,
+        report: EventSink,
+        counts: TreeCounters,
         *,
         read_only: bool = False,
     ) -> None:
@@ -88,7 +88,7 @@ class Tables:
         self._disk = disk
         self._owner = owner
         self._options = options
-        self._form = Format(options.block_bytes, options.bits_per_key, options.codec)
+        self._form = TableFormat(options.block_bytes, options.bits_per_key, options.codec)
         self._report = report
         self._counts = counts
         self.log_end: Callable[[], LogEnd] = lambda: NO_LOG  # how far the log is synced now
@@ -96,7 +96,7 @@ class Tables:
         self.levels = Levels(self._open(info) for info in self.state.tables)
         self.levels.check()
         self._past: list[Levels] = []  # some of whose files may still be read
-        self.task = options.strategy.pick(self.state.tables)
+        self.next_task = options.strategy.pick(self.state.tables)
 
     @property
     def state(self) -> State:
@@ -104,45 +104,45 @@ class Tables:
         return self._manifest.state
 
     @property
-    def unsure(self) -> bool:
+    def manifest_unsure(self) -> bool:
         """Whether an edit of the manifest failed, so that it may hold or not."""
         return not self._manifest.sure
 
-    def _open(self, info: TableInfo) -> Table:
+    def _open(self, info: TableMetadata) -> Table:
         return Table.open(self._disk, info, self.cache, self._counts)
 
-    def _check(self, info: TableInfo) -> Generator[None, None, Table]:
+    def _check(self, info: TableMetadata) -> Generator[None, None, Table]:
         """Open a table that was just written, and read all of it, in slices.
 
         Raises ``OSError`` unless it is, to the last byte, what was written.
         """
         name = table_name(info.number)
         try:
-            self._disk.forget(name)
+            self._disk.drop_cached(name)
             table = self._open(info)
             yield from table.verify_slices()
-        except (Damage, Foreign, FileNotFoundError) as error:
-            raise misread(name, str(error)) from error
+        except (Corruption, ForeignFile, FileNotFoundError) as error:
+            raise write_mismatch(name, str(error)) from error
         return table
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
-    def flush(self, memtable: Memtable, through: Position, keep: Keep, horizon: Timestamp) -> Job:
+    def flush(self, memtable: Memtable, through: Position, keep: RetainedTimes, horizon: Timestamp) -> Job:
         """Write ``memtable`` to a table that is live in the end, in slices.
 
         With it everything through the log position ``through`` is in tables, but for versions that
         only a reader before ``horizon`` who is not in ``keep`` could see.
         """
-        number = self._manifest.take_number()
-        reach = Reach(min(self._reached(), through), through)  # repair replays what tables have
+        number = self._manifest.new_file_number()
+        reach = LogRange(min(self._reached(), through), through)  # repair replays what tables have
         writer = TableWriter(self._disk, number, self._owner, self._form, reach)
         for chunk in memtable.drain():
-            if kept := retain(chunk, keep, memtable.ranges):
+            if kept := retain(chunk, keep, memtable.range_tombstones):
                 writer.add(kept)
             yield
         # What is older than its range tombstones may lie in any table, which nobody looks for here.
-        tombstones = memtable.ranges or RangeTombstones()
-        ranges = tombstones.lasting(keep.needs, lambda *_: True)
+        tombstones = memtable.range_tombstones or RangeTombstones()
+        ranges = tombstones.surviving(keep.needs, lambda *_: True)
         info = yield from writer.finish(ranges)
         fresh: list[Table] = []
         if info is not None:
@@ -154,27 +154,27 @@ class Tables:
         newest = max(memtable.timestamp, self.state.timestamp)
         # Nothing newer was looked at, so for readers before the newest all is there.
         horizon = min(horizon, newest)
-        self._commit(Edit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh)
+        self._commit(VersionEdit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh)
         self._counts.flushes += 1
         self._report(Flushed(through.index, info.number if info else 0))
 
     def _reached(self) -> Position:
         """Return the log position through which the live tables reach, as they tell themselves."""
-        return max((table.reach.through for table in self.levels.tables), default=ORIGIN)
+        return max((table.log_range.through for table in self.levels.tables), default=ORIGIN)
 
-    def compact(self, task: Task, keep: Keep, horizon: Timestamp) -> Job:
-        """Do ``task`` in slices: see :meth:`flush`."""
+    def compact(self, task: CompactionTask, keep: RetainedTimes, horizon: Timestamp) -> Job:
+        """Do ``next_task`` in slices: see :meth:`flush`."""
         numbers = tuple(info.number for info in task.inputs)
-        self._report(CompactionBegan(numbers, task.level))
+        self._report(CompactionStarted(numbers, task.level))
         outputs, dropped, read = task.inputs, 0, 0
         fresh: list[Table] = []
         if not task.move:
             outputs, dropped = yield from compact(
                 self._disk,
-                [table for table in self.levels.tables if table.info.number in numbers],
+                [table for table in self.levels.tables if table.metadata.number in numbers],
                 [info for info in self.state.tables if info.number not in numbers],
                 keep,
-                self._manifest.take_number,
+                self._manifest.new_file_number,
                 owner=self._owner,
                 form=self._form,
                 table_bytes=task.table_bytes,
@@ -185,13 +185,13 @@ class Tables:
                 self._report_written(info)
         add = tuple(replace(info, level=task.level) for info in outputs)
         horizon = 0 if task.move else min(horizon, self.state.timestamp)
-        self._commit(Edit(add, numbers, horizon=horizon), fresh)
+        self._commit(VersionEdit(add, numbers, horizon=horizon), fresh)
         written = 0 if task.move else sum(info.size for info in add)
         self._count_compaction(task, read, written, dropped)
         made = tuple(info.number for info in add)
         self._report(Compacted(numbers, made, task.level, read, written, dropped))
 
-    def _count_compaction(self, task: Task, read: int, written: int, dropped: int) -> None:
+    def _count_compaction(self, task: CompactionTask, read: int, written: int, dropped: int) -> None:
         counts = self._counts
         counts.compactions += 1
         counts.bytes_merged += read
@@ -199,11 +199,11 @@ class Tables:
         counts.tombstones_dropped += dropped
         counts.tables_moved += len(task.inputs) if task.move else 0
 
-    def install(self, contents: Contents) -> State:
+    def install(self, contents: SnapshotContents) -> State:
         """Let the tables of a snapshot take the place of all there are."""
-        infos: list[TableInfo] = []
+        infos: list[TableMetadata] = []
         for info, start in reversed(contents.tables):  # newer ones get higher numbers
-            info = replace(info, number=self._manifest.take_number())
+            info = replace(info, number=self._manifest.new_file_number())
             name = table_name(info.number)
             self._disk.create(name)
             for part in contents.parts(info, start):
@@ -214,7 +214,7 @@ class Tables:
         self._disk.sync_dir()
         fresh = [finish(self._check(info)) for info in infos]
         return self._commit(
-            Edit(
+            VersionEdit(
                 add=tuple(infos),
                 remove=tuple(info.number for info in self.state.tables),
                 flushed=contents.last,
@@ -225,52 +225,52 @@ class Tables:
             fresh,
         )
 
-    def _commit(self, edit: Edit, fresh: Sequence[Table]) -> State:
+    def _commit(self, edit: VersionEdit, fresh: Sequence[Table]) -> State:
         """Let the manifest say so, and then memory follow; ``fresh`` are the tables that are new.
 
         After the edit nothing is read any more, so nothing can go wrong.
         """
         state = self._manifest.commit(replace(edit, log=self.log_end()))
-        known = {table.info.number: table for table in (*self.levels.tables, *fresh)}
+        known = {table.metadata.number: table for table in (*self.levels.tables, *fresh)}
         tables = [known[info.number].at_level(info.level) for info in state.tables]
         self._past.append(self.levels)
         self.levels = Levels(tables)
-        self.task = self._options.strategy.pick(state.tables)
+        self.next_task = self._options.strategy.pick(state.tables)
         return state
 
-    def vouch_for_log(self) -> None:
+    def record_log_end(self) -> None:
         """Write down how far the log is synced, if that is not known yet."""
         if self.log_end() > self.state.log:
-            self._manifest.commit(Edit(log=self.log_end()))
+            self._manifest.commit(VersionEdit(log=self.log_end()))
 
-    def _report_written(self, info: TableInfo) -> None:
+    def _report_written(self, info: TableMetadata) -> None:
         first, last = label(info.start), label(info.stop.removesuffix(b"\0"))
         self._report(TableWritten(info.number, info.rows, info.size, first, last))
 
     # ── files that go ───────────────────────────────────────────────────────────────────────────
 
     @property
-    def untidy(self) -> bool:
-        """Whether :meth:`tidy` has anything to do."""
-        return self.unsure or any(not levels.in_use for levels in self._past)
+    def has_obsolete_files(self) -> bool:
+        """Whether :meth:`remove_obsolete_files` has anything to do."""
+        return self.manifest_unsure or any(not levels.in_use for levels in self._past)
 
-    def tidy(self) -> None:
+    def remove_obsolete_files(self) -> None:
         """Remove the files of tables that are live no more and that nobody reads.
 
         If an edit of the manifest failed, write down first what counts, and remove what does not.
         """
-        if self.unsure:
-            self._manifest.renew()
-            self.remove_unknown()
+        if self.manifest_unsure:
+            self._manifest.rewrite()
+            self.remove_orphans()
         idle = [levels.numbers for levels in self._past if not levels.in_use]
         self._past = [levels for levels in self._past if levels.in_use]
         gone = set().union(*idle) - self._needed()
-        self.cache.forget(gone)
+        self.cache.evict(gone)
         for number in sorted(gone):
             self._disk.remove(table_name(number))
             self._report(TableRemoved(number))
 
-    def remove_unknown(self) -> None:
+    def remove_orphans(self) -> None:
         """Remove the tables that nobody knows of: what a crash or a full disk left unfinished."""
         needed = self._needed()
         for name in self._disk.names():
@@ -299,7 +299,7 @@ class Tables:
         Manifest(target, self._owner, replace(self.state, log=NO_LOG))
 
     def verify(self) -> None:
-        """Read every live table; raises :class:`~kvraft.errors.Damage` at the first defect."""
+        """Read every live table; raises :class:`~kvraft.errors.Corruption` at the first defect."""
         self.levels.check()
         for table in self.levels.tables:
             check_table(table)

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from kvraft.errors import BadInput
 from kvraft.lsm.readers import Reader, Readers
-from kvraft.mapping import Readable
-from kvraft.record import Buffer, Pair, Timestamp
+from kvraft.mapping import ReadableMapping
+from kvraft.record import Buffer, KeyValue, Timestamp
 
 
 class HasPast(Protocol):
@@ -36,11 +36,11 @@ class HasPast(Protocol):
         prefix: Buffer | None = None,
         reverse: bool = False,
         at: Timestamp | None = None,
-    ) -> Generator[Pair, None, None]:
+    ) -> Generator[KeyValue, None, None]:
         """Return an iterator over what was there ``at`` a time."""
 
 
-class View(Readable):
+class View(ReadableMapping):
     """A tree as it was at one moment, ``timestamp``.  Made by :meth:`kvraft.lsm.tree.Tree.view`.
 
     Usable in a ``with`` statement, and in any thread.  One that is forgotten lets go like one that
@@ -64,7 +64,7 @@ class View(Readable):
         *,
         prefix: Buffer | None = None,
         reverse: bool = False,
-    ) -> Generator[Pair, None, None]:
+    ) -> Generator[KeyValue, None, None]:
         """Return an iterator over what was there: see :meth:`kvraft.lsm.tree.Tree.scan`."""
         tree = self._open()
         return tree.scan(start, stop, prefix=prefix, reverse=reverse, at=self.timestamp)
@@ -78,7 +78,7 @@ class View(Readable):
     def _open(self) -> HasPast:
         if self._tree is None:
             raise BadInput("the view is closed")
-        if self._reader.pins is not self._readers.pins:
+        if self._reader.by_time is not self._readers.by_time:
             raise BadInput("what the view saw is gone: a snapshot took the place of all there was")
         return self._tree
 

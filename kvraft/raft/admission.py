@@ -33,7 +33,7 @@ _PROPOSED = frozenset((Kind.PUT, Kind.DELETE, Kind.EXPECT))
 _PARTICULAR = frozenset((Kind.EXPECT, Kind.CONFIGURATION, Kind.REGISTER))
 
 
-def records_problem(records: Sequence[object]) -> str:
+def inadmissible_reason(records: Sequence[object]) -> str:
     """Return why ``records`` cannot stand in a replicated log, ``""`` if they can.
 
     Raises nothing, whatever they are.  Column by column, because the loops then run in C: this is
@@ -91,8 +91,8 @@ def _kinds_problem(kinds: Sequence[Kind], keys: Sequence[bytes], values: Sequenc
 def check_proposal(records: object) -> None:
     """Raise ``BadInput`` unless ``records`` are what a client may propose."""
     if not isinstance(records, list | tuple):
-        raise wrong("a proposal is a list or tuple of records", records, list)
-    why = records_problem(records)
+        raise wrong_value("a proposal is a list or tuple of records", records, list)
+    why = inadmissible_reason(records)
     if why:
         raise BadInput(f"no follower would take this proposal: {why}")
     kinds = {record.kind for record in records}
@@ -103,7 +103,7 @@ def check_proposal(records: object) -> None:
         )
 
 
-def wrong(rule: str, value: object, kind: type) -> BadInput:
+def wrong_value(rule: str, value: object, kind: type) -> BadInput:
     """Return the error for a ``value`` that breaks ``rule``: its type is another, or itself bad."""
     if isinstance(value, kind):
         return BadInput(f"{rule}, not {value!r:.60}")
@@ -114,4 +114,4 @@ def check_number(what: str, number: object) -> None:
     """Raise ``BadInput`` unless ``number`` is a whole number that anybody can write down."""
     if type(number) is not int or not 0 <= number <= MAX_NUMBER:
         rule = f"{what} should be a whole number from 0 to 2**63 - 1"
-        raise wrong(rule, number, int)
+        raise wrong_value(rule, number, int)

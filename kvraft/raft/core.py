@@ -26,30 +26,30 @@ from collections.abc import Sequence
 from random import Random
 
 from kvraft.events import (
-    Committed,
+    CommitAdvanced,
     ConfigurationChanged,
-    Refused,
-    Report,
+    MessageRejected,
+    EventSink,
     RoleChanged,
-    Superseded,
-    Voted,
+    EntriesSuperseded,
+    VoteGranted,
     ignore,
 )
-from kvraft.raft.fates import Fates
-from kvraft.raft.incoming import Incoming
-from kvraft.raft.interface import Options, ReadReady, Role
-from kvraft.raft.log import Log, Offer
+from kvraft.raft.fates import OpenProposals
+from kvraft.raft.incoming import IncomingSnapshot
+from kvraft.raft.interface import RaftOptions, ReadReady, Role
+from kvraft.raft.log import Log, SnapshotSource
 from kvraft.raft.messages import ReadIndexReply
 from kvraft.raft.outbox import Outbox
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.reads import Asker, Asking
+from kvraft.raft.reads import RemoteReader, ForwardedReads
 from kvraft.record import Entry, HardState, Kind
 
 
 class Timer:
     """The election timer, in ticks."""
 
-    def __init__(self, options: Options, random: Random) -> None:
+    def __init__(self, options: RaftOptions, random: Random) -> None:
         self._options = options
         self._random = random
         self.elapsed = 0
@@ -83,10 +83,10 @@ class Core:
         *,
         random: Random,
         incarnation: int,
-        options: Options,
+        options: RaftOptions,
         committed: int,
         cluster: str,
-        report: Report,
+        report: EventSink,
     ) -> None:
         self.member = member
         self.cluster = cluster
@@ -109,14 +109,14 @@ class Core:
         self.commit_index = committed
         self.replicated = 0
         """An index through which every member holds the log durably, as far as this one knows."""
-        self.snapshot: Offer | None = None
+        self.snapshot: SnapshotSource | None = None
         """What followers are sent that need more than the log still holds."""
-        self.incoming: Incoming | None = None
+        self.incoming: IncomingSnapshot | None = None
         """What a leader is sending to this member."""
         self.configurations = [(log.base.index, configuration)]
         self.outbox = Outbox(hard_state, log.last_index, committed)
-        self.asking = Asking()
-        self.fates = Fates()
+        self.asking = ForwardedReads()
+        self.fates = OpenProposals()
         self._told: tuple[Role, int, str | None] = (self.role, self.term, None)
         self._adopt(log.slice(log.released + 1))
 
@@ -160,7 +160,7 @@ class Core:
         """Give this term's vote."""
         if self.vote != candidate:
             self.vote = candidate
-            self.report(Voted(self.term, candidate))
+            self.report(VoteGranted(self.term, candidate))
 
     # ── the log and its configurations (Raft §5.3, §6) ──────────────────────────────────────────
 
@@ -175,7 +175,7 @@ class Core:
 
     def supersede(self, index: int) -> None:
         """Drop the entry at ``index`` and all after it: the leader's log differs (§5.3)."""
-        self.report(Superseded(index, self.log.last_index))
+        self.report(EntriesSuperseded(index, self.log.last_index))
         self.log.truncate_from(index)
         self.outbox.truncated(index)
         if self.configuration_index >= index:
@@ -234,7 +234,7 @@ class Core:
         if index > self.commit_index:
             self.commit_index = index
             if self.report is not ignore:
-                self.report(Committed(index))
+                self.report(CommitAdvanced(index))
             self.settle()
 
     def settle(self) -> None:
@@ -248,21 +248,21 @@ class Core:
         """Hand out the reads whose index is committed here by now."""
         self.outbox.reads += self.asking.release(self.commit_index)
 
-    def serve(self, who: int | Asker, index: int) -> None:
+    def serve(self, who: int | RemoteReader, index: int) -> None:
         """Let a read that this leader was asked for be served as of ``index``."""
-        if isinstance(who, Asker):
+        if isinstance(who, RemoteReader):
             self.answer(who, index)
         else:
             self.outbox.reads.append(ReadReady(who, index))
 
-    def fail(self, who: int | Asker) -> None:
+    def fail(self, who: int | RemoteReader) -> None:
         """Give a read up that this leader was asked for."""
-        if isinstance(who, Asker):
+        if isinstance(who, RemoteReader):
             self.answer(who, -1)
         else:
             self.outbox.failed_reads.append(who)
 
-    def answer(self, asker: Asker, index: int) -> None:
+    def answer(self, asker: RemoteReader, index: int) -> None:
         """Answer a follower's question; ``index`` is -1 if there is no answer."""
         to, start, token = asker
         self.outbox.messages.append(
@@ -274,4 +274,4 @@ class Core:
     def refuse(self, message: object, why: str) -> None:
         """Report a message that is ignored."""
         sender = getattr(message, "sender", "")
-        self.report(Refused(type(message).__name__, sender if type(sender) is str else "", why))
+        self.report(MessageRejected(type(message).__name__, sender if type(sender) is str else "", why))

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import heapq
 
-from kvraft.raft.interface import Decided, Fate
+from kvraft.raft.interface import DecidedProposal, ProposalOutcome
 from kvraft.raft.log import Log
 
 
-class Fates:
+class OpenProposals:
     """The proposals of one member that are open."""
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ class Fates:
         """Entries ``first`` … ``last`` of ``term`` have been proposed."""
         heapq.heappush(self._open, (first, last, term))
 
-    def decide(self, commit_index: int, log: Log) -> list[Decided]:
+    def decide(self, commit_index: int, log: Log) -> list[DecidedProposal]:
         """Return the proposals whose fate is known now that ``log`` is committed so far."""
-        decided: list[Decided] = []
+        decided: list[DecidedProposal] = []
         open_still: list[tuple[int, int, int]] = []
         heap = self._open
         while heap and heap[0][0] <= commit_index:
@@ -43,11 +43,11 @@ class Fates:
             # proposal's term, the log up to it is the one that this leader had then, with the
             # proposal in it.  If it is of another term, another leader's entries won the place.
             if reached <= log.base.index and log.base.term != term:
-                decided.append(Decided(*proposal, Fate.UNKNOWN))  # what stood there is cut off
+                decided.append(DecidedProposal(*proposal, ProposalOutcome.UNKNOWN))  # what stood there is cut off
             elif log.term(max(reached, log.base.index)) != term:
-                decided.append(Decided(*proposal, Fate.SUPERSEDED))
+                decided.append(DecidedProposal(*proposal, ProposalOutcome.SUPERSEDED))
             elif reached == last:
-                decided.append(Decided(*proposal, Fate.COMMITTED))
+                decided.append(DecidedProposal(*proposal, ProposalOutcome.COMMITTED))
             else:  # the rest may yet be committed, or superseded
                 open_still.append(proposal)
         for proposal in open_still:

@@ -18,10 +18,10 @@ Sources: Raft §5.3, §7, Figures 2 and 13; thesis §6.4 (reads at a follower).
 
 from __future__ import annotations
 
-from kvraft.events import SnapshotTaken
+from kvraft.events import SnapshotReceived
 from kvraft.raft.core import Core
-from kvraft.raft.incoming import take
-from kvraft.raft.interface import Received
+from kvraft.raft.incoming import take_chunk
+from kvraft.raft.interface import ReceivedSnapshot
 from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -56,17 +56,17 @@ class Follower:
         if not self._heeds(append):
             return
         log, previous = core.log, append.prev_index
-        if previous >= log.base.index and not log.holds(previous, append.prev_term):
+        if previous >= log.base.index and not log.has(previous, append.prev_term):
             # The consistency check: "reply false if log doesn't contain an entry at prevLogIndex
             # whose term matches prevLogTerm".  The hint lets the leader skip all entries of a term
             # at once instead of one a message (the optimisation at the end of §5.3).
-            index = log.last_not_above(append.prev_term, min(previous, log.last_index))
+            index = log.find_conflict_by_term(append.prev_term, min(previous, log.last_index))
             self._reply_append(append, success=False, hint=Position(index, log.term(index)))
             return
         if not self.take_entries(append):
             return
         match = previous + len(append.entries)
-        core.replicated = max(core.replicated, min(append.replicated, match))
+        core.replicated = max(core.replicated, min(append.all_replicated_index, match))
         # "commitIndex = min(leaderCommit, index of last new entry)": only what this message covers
         # is known to be the leader's.  What follows here may be of a leader that was deposed.
         core.commit_through(min(append.commit, match))
@@ -155,7 +155,7 @@ class Follower:
         last = Position(chunk.last_index, chunk.last_term)
         if core.outbox.received is not None or core.full:
             return  # its owner is to take the one before first, or has no space; it is sent again
-        if core.log.holds(*last):
+        if core.log.has(*last):
             # "If existing log entry has same index and term as snapshot's last included entry,
             # retain log entries following it" (Figure 13): all of it is here, so nothing is taken.
             core.commit_through(last.index)
@@ -163,24 +163,24 @@ class Follower:
             core.incoming = None
             self._reply_chunk(chunk, chunk.size, done=True)
             return
-        incoming, kept = take(core.incoming, chunk)
+        incoming, kept = take_chunk(core.incoming, chunk)
         if incoming is None:
             return
         core.incoming = incoming
         core.outbox.chunks += [] if kept is None else [kept]
-        self._reply_chunk(chunk, incoming.reached, done=incoming.whole)
+        self._reply_chunk(chunk, incoming.received, done=incoming.whole)
         if incoming.whole:
             core.incoming = None
-            self._take_snapshot(Received(last, chunk.configuration, chunk.size))
+            self._take_snapshot(ReceivedSnapshot(last, chunk.configuration, chunk.size))
 
-    def _take_snapshot(self, snapshot: Received) -> None:
+    def _take_snapshot(self, snapshot: ReceivedSnapshot) -> None:
         """Let a snapshot stand in for the whole log: "discard the entire log" (Figure 13)."""
         core = self.core
         index = snapshot.last.index
         core.log.reset(snapshot.last)
         core.commit_index = index
         core.outbox.replaced(snapshot)
-        core.report(SnapshotTaken(*snapshot.last, snapshot.size))
+        core.report(SnapshotReceived(*snapshot.last, snapshot.size))
         core.replace_configuration(index, snapshot.configuration)
         core.settle()
 
@@ -208,7 +208,7 @@ class Follower:
         Answers to another start of this member are not for any question of this one.
         """
         core = self.core
-        if reply.asker == core.incarnation:
+        if reply.incarnation == core.incarnation:
             failed = core.asking.answered(reply.token, reply.index, core.ticks)
             core.outbox.failed_reads += [] if failed is None else [failed]
             core.release_reads()

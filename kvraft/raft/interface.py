@@ -45,7 +45,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RaftOptions:
     """Times in ticks, sizes in bytes.  Raises :class:`~kvraft.errors.BadInput` for nonsense, and
     :class:`~kvraft.errors.WrongType` for anything but whole numbers and true or false.
 
@@ -112,7 +112,7 @@ class ReadReady(NamedTuple):
     index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
 
 
-class Fate(StrEnum):
+class ProposalOutcome(StrEnum):
     """What became of a proposal."""
 
     COMMITTED = "committed"
@@ -122,7 +122,7 @@ class Fate(StrEnum):
     """A snapshot covers its place, so this member cannot tell."""
 
 
-class Decided(NamedTuple):
+class DecidedProposal(NamedTuple):
     """What was proposed at ``first`` … ``last`` in ``term``, records or a change of members.
 
     What a leader appends of its own accord is not told here.
@@ -131,10 +131,10 @@ class Decided(NamedTuple):
     first: int
     last: int
     term: int
-    fate: Fate
+    outcome: ProposalOutcome
 
 
-class Chunk(NamedTuple):
+class SnapshotChunk(NamedTuple):
     """A part of a leader's snapshot, to be kept: ``data`` stands at ``offset``, in bytes.
 
     Chunks come in order, each where the one before it ends.  One at 0 begins a snapshot anew: what
@@ -145,7 +145,7 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-class Received(NamedTuple):
+class ReceivedSnapshot(NamedTuple):
     """The chunks handed out so far make a whole snapshot of ``size`` bytes."""
 
     last: Position
@@ -158,12 +158,12 @@ class Ready(NamedTuple):
 
     early: tuple[Message, ...]
     hard_state: HardState | None
-    chunks: tuple[Chunk, ...]
-    snapshot: Received | None
+    chunks: tuple[SnapshotChunk, ...]
+    snapshot: ReceivedSnapshot | None
     entries: tuple[Entry, ...]
     messages: tuple[Message, ...]
     committed: tuple[Entry, ...]
-    decided: tuple[Decided, ...]
+    decided: tuple[DecidedProposal, ...]
     reads: tuple[ReadReady, ...]
     failed_reads: tuple[int, ...]
 
@@ -176,7 +176,7 @@ class FollowerStatus:
     """A follower as its leader sees it.
 
     ``snapshot`` is the last index of one in flight, ``sent`` the last entry of the appends that are
-    not answered; either is 0 if there is none.  ``lost`` says that it lost entries that it had
+    not answered; either is 0 if there is none.  ``lost_entries`` says that it lost entries that it had
     acknowledged as durable.
     """
 
@@ -187,10 +187,10 @@ class FollowerStatus:
     active: bool
     snapshot: int = 0
     sent: int = 0
-    lost: bool = False
+    lost_entries: bool = False
 
     @property
-    def reach(self) -> int:
+    def next_unsent(self) -> int:
         """The first index that the follower lacks if every append on its way arrives."""
         return max(self.next, self.sent + 1)
 
@@ -211,7 +211,7 @@ class Status:
     durable_index: int
     last_index: int
     last_term: int
-    replicated: int
+    all_replicated_index: int
     elapsed: int  # ticks since the timer was reset
     timeout: int  # ticks
     lease: bool
@@ -242,7 +242,7 @@ class Status:
             f"voted for {self.vote or 'nobody'}",
             f"  log {self.first_index} to {self.last_index} of term {self.last_term}: durable "
             f"through {self.durable_index}, committed through {self.commit_index}, on every member "
-            f"through {self.replicated}",
+            f"through {self.all_replicated_index}",
             f"  members {self.configuration} (entry {self.configuration_index})",
             f"  timer {self.elapsed} of {counted(self.timeout, 'tick')}, "
             f"{counted(self.undecided, 'proposal')} "
@@ -255,6 +255,6 @@ class Status:
             lines.append(
                 f"  {name}: {follower.state}, match {follower.match}, next {follower.next}, "
                 f"{follower.in_flight} in flight{'' if follower.active else ', silent'}"
-                f"{', lost its log' if follower.lost else ''}"
+                f"{', lost its log' if follower.lost_entries else ''}"
             )
         return "\n".join(lines)

@@ -1,6 +1,6 @@
 """What a leader does: "volatile state on leaders, reinitialized after election", and its decisions.
 
-A :class:`Leader` is made when its member wins an election and dropped when it follows again, so
+A :class:`Leadership` is made when its member wins an election and dropped when it follows again, so
 that nothing of one leadership is ever mistaken for another's.  What outlives leadership (term, log,
 commit index, the fate of proposals) is in the :class:`~kvraft.raft.core.Core`.  A leader that steps down
 says so by the core's ``role``; whoever made it then drops it.
@@ -30,21 +30,21 @@ from collections.abc import Callable, Mapping, Sequence
 
 from kvraft.display import counted
 from kvraft.errors import BadInput, Busy
-from kvraft.events import TransferBegan, TransferEnded
-from kvraft.raft.admission import records_problem
+from kvraft.events import TransferStarted, TransferEnded
+from kvraft.raft.admission import inadmissible_reason
 from kvraft.raft.core import Core
 from kvraft.raft.interface import FollowerStatus, Role
 from kvraft.raft.log import Log
 from kvraft.raft.messages import AppendEntriesReply, InstallSnapshotReply, TimeoutNow
 from kvraft.raft.quorum import Configuration, committed_index, vote_result
-from kvraft.raft.reads import Asker, Lease, Reads, Waiting
+from kvraft.raft.reads import RemoteReader, Lease, WaitingReads, WaitingRead
 from kvraft.raft.replication import Replication
 from kvraft.record import NOOP, Entry, Record, configuration_record
 
 AdvanceCommit = Callable[[int, int, Mapping[str, int], Configuration, Log], int]
 
 
-class Leader:
+class Leadership:
     """The leadership of one member for one term."""
 
     def __init__(self, core: Core, advance_commit: AdvanceCommit) -> None:
@@ -52,7 +52,7 @@ class Leader:
         self._advance_commit = advance_commit
         self._options = core.options
         self._replication = Replication(core)
-        self._reads = Reads()
+        self._reads = WaitingReads()
         self._lease = Lease(core.options.lease_ticks)
         self._elapsed = 0  # ticks since the last heartbeat
         self._quiet_ticks = 0  # since it was checked that a quorum is heard
@@ -130,7 +130,7 @@ class Leader:
         change = configuration.change_to(voters, learners)
         self._check_change(change)
         record = configuration_record(change.to_bytes())
-        why = records_problem([record])
+        why = inadmissible_reason([record])
         if why:
             raise BadInput(f"no follower would take this change: {why}")
         index, _ = self.append([record])
@@ -173,7 +173,7 @@ class Leader:
             progress = replication.progress.get(name)
             if progress is None:
                 raise BadInput(f"{name} cannot vote before it caught up: add it as a learner first")
-            if progress.lost:
+            if progress.lost_entries:
                 raise BadInput(f"{name} cannot vote: it lost entries that it had acknowledged")
             if progress.match < max(1, replication.round_commit):
                 raise Busy(
@@ -267,7 +267,7 @@ class Leader:
             return
         configuration = core.configuration
         if configuration.joint:
-            self.append([configuration_record(configuration.leave().to_bytes())])
+            self.append([configuration_record(configuration.leave_joint().to_bytes())])
         elif core.member not in configuration.voters and not self._awaits_successor():
             self._leave(configuration)
 
@@ -296,7 +296,7 @@ class Leader:
     def begin_transfer(self, to: str) -> None:
         """Hand over to ``to`` as soon as it holds the whole log."""
         self.transfer, self._transfer_ticks = to, 0
-        self.core.report(TransferBegan(to))
+        self.core.report(TransferStarted(to))
         self._order_election(to)
 
     def cancel_transfer(self) -> None:
@@ -327,7 +327,7 @@ class Leader:
         core = self.core
         return self._lease.holds(core.ticks) and core.commit_index >= self._noop_index
 
-    def read(self, who: int | Asker) -> None:
+    def read(self, who: int | RemoteReader) -> None:
         """Serve a read now, under the lease, or once the next round is answered.
 
         To be overridden: a planted bug does.
@@ -339,7 +339,7 @@ class Leader:
         if self.lease:
             core.serve(who, index)
         else:
-            self._reads.add(Waiting(who, index, round + 1, core.ticks))
+            self._reads.add(WaitingRead(who, index, round + 1, core.ticks))
             self._replication.round_due = True
 
     def fail_reads(self) -> None:

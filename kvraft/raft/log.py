@@ -55,7 +55,7 @@ class Snapshot(Protocol):
         """Return ``length`` bytes from ``offset`` on, fewer at the end."""
 
 
-class Offer(Protocol):
+class SnapshotSource(Protocol):
     """What an owner could send to a follower, and opens only when one needs it."""
 
     @property
@@ -66,7 +66,7 @@ class Offer(Protocol):
         """Return the snapshot as it is now."""
 
 
-class Stored(Protocol):
+class LogStorage(Protocol):
     """A log on disk, from which entries can be read that are not in memory."""
 
     def read(self, first: int, last: int) -> Sequence[Entry]:
@@ -75,7 +75,7 @@ class Stored(Protocol):
     def term(self, index: int) -> int:
         """Return the term of the entry at ``index``."""
 
-    def last_not_above(self, term: int, index: int) -> int:
+    def find_conflict_by_term(self, term: int, index: int) -> int:
         """Return the last index, at most ``index``, whose entry's term is at most ``term``."""
 
 
@@ -91,7 +91,7 @@ class Log:
         base: Position = ORIGIN,
         entries: Sequence[Entry] = (),
         *,
-        stored: Stored | None = None,
+        stored: LogStorage | None = None,
         released: int = 0,
     ) -> None:
         self.base = base
@@ -137,7 +137,7 @@ class Log:
             raise BadInput(f"the log holds {self.first_index} to {self.last_index}, not {index}")
         return self._stored.term(index)
 
-    def holds(self, index: int, term: int) -> bool:
+    def has(self, index: int, term: int) -> bool:
         """Return whether there is an entry at ``index``, or the base, and its term is ``term``."""
         return self.base.index <= index <= self.last_index and self.term(index) == term
 
@@ -187,14 +187,14 @@ class Log:
             return self.slice(first, min(last, self._released))
         return self.slice(first, min(last, self.last_index))
 
-    def last_not_above(self, term: int, index: int) -> int:
+    def find_conflict_by_term(self, term: int, index: int) -> int:
         """Return the last index, at most ``index``, whose entry's term is at most ``term``.
 
         Terms never fall along a log, so a binary search finds it.
         """
         found = bisect_right(self._entries, term, key=_term_of)
         if not found and self._released > self.base.index and self._stored is not None:
-            return self._stored.last_not_above(term, min(index, self._released))
+            return self._stored.find_conflict_by_term(term, min(index, self._released))
         return min(self._released + found, index)
 
     def append(self, entries: Sequence[Entry]) -> None:

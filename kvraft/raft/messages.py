@@ -4,7 +4,7 @@ Requests and their replies are plain values, not calls: each may be lost, late, 
 overtaken, and the receiver must be right all the same.  Every message carries its sender's term
 and the name of its cluster.
 
-A message comes from outside, so it may be anything at all.  :func:`problem` says what is wrong with
+A message comes from outside, so it may be anything at all.  :func:`malformed_reason` says what is wrong with
 one, before anybody acts on it.
 
 Sources: Raft §5, §7, Figures 2 and 13; thesis §3.10 (TimeoutNow), §6.4 (ReadIndex), §9.6 (PreVote).
@@ -16,11 +16,11 @@ import zlib
 from typing import NamedTuple
 
 from kvraft.display import counted
-from kvraft.raft.admission import records_problem
+from kvraft.raft.admission import inadmissible_reason
 from kvraft.raft.quorum import Configuration
 from kvraft.record import MAX_NUMBER, Entry, Position, is_name
 
-CLUSTER = "kvraft"
+DEFAULT_CLUSTER = "kvraft"
 """The name of a cluster that was given no other."""
 
 
@@ -36,7 +36,7 @@ class RequestVote(NamedTuple):
     last_index: int
     last_term: int
     transfer: bool = False
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 class RequestVoteReply(NamedTuple):
@@ -46,7 +46,7 @@ class RequestVoteReply(NamedTuple):
     to: str
     term: int
     granted: bool
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 class PreVote(NamedTuple):
@@ -57,7 +57,7 @@ class PreVote(NamedTuple):
     term: int
     last_index: int
     last_term: int
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 class PreVoteReply(NamedTuple):
@@ -70,13 +70,13 @@ class PreVoteReply(NamedTuple):
     to: str
     term: int
     granted: bool
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 class AppendEntries(NamedTuple):
     """A leader sends entries that follow entry ``prev_index`` of ``prev_term``; or a heartbeat.
 
-    ``commit`` is its commit index.  ``replicated`` is an index through which every member has the
+    ``commit`` is its commit index.  ``all_replicated_index`` is an index through which every member has the
     log durably, so nobody will ever be sent it again.  ``round`` numbers the leader's heartbeats.
     """
 
@@ -87,9 +87,9 @@ class AppendEntries(NamedTuple):
     prev_term: int
     entries: tuple[Entry, ...]
     commit: int
-    replicated: int = 0
+    all_replicated_index: int = 0
     round: int = 0
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 class AppendEntriesReply(NamedTuple):
@@ -100,7 +100,7 @@ class AppendEntriesReply(NamedTuple):
     neither above it nor where the leader's term is higher.
     ``round`` is that of the message answered, or 0 if that one was of an older term: such a reply
     tells of the newer term and of nothing else.
-    ``wall`` is what the sender's clock says, in milliseconds since the Unix epoch, or 0 if it has
+    ``wall_millis`` is what the sender's clock says, in milliseconds since the Unix epoch, or 0 if it has
     none: for the owner of the consensus module, which itself never looks at it (replica/skew.py).
     """
 
@@ -113,14 +113,14 @@ class AppendEntriesReply(NamedTuple):
     hint_index: int = 0
     hint_term: int = 0
     round: int = 0
-    cluster: str = CLUSTER
-    wall: int = 0
+    cluster: str = DEFAULT_CLUSTER
+    wall_millis: int = 0
 
 
 class InstallSnapshot(NamedTuple):
     """One chunk of a snapshot: ``data`` is what stands at ``offset`` of its ``size`` bytes.
 
-    ``checksum`` is the CRC-32 of ``data``.  ``number`` counts the snapshots that a leader has begun
+    ``checksum`` is the CRC-32 of ``data``.  ``snapshot_number`` counts the snapshots that a leader has begun
     to send in its term, so that chunks of two are never mixed, however alike they are.  The
     snapshot replaces the log through ``last_index``, whose entry is of ``last_term``, and carries
     the ``configuration`` as of there.
@@ -136,8 +136,8 @@ class InstallSnapshot(NamedTuple):
     offset: int
     data: bytes
     checksum: int
-    number: int = 0
-    cluster: str = CLUSTER
+    snapshot_number: int = 0
+    cluster: str = DEFAULT_CLUSTER
 
 
 class InstallSnapshotReply(NamedTuple):
@@ -152,13 +152,13 @@ class InstallSnapshotReply(NamedTuple):
     last_index: int
     offset: int
     done: bool
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 class ReadIndex(NamedTuple):
     """A follower asks as of which index it may serve a read (thesis §6.4).
 
-    ``asker`` is the follower's incarnation, which differs from one start of it to the next, and
+    ``incarnation`` is the follower's incarnation, which differs from one start of it to the next, and
     ``token`` differs from one question of an incarnation to the next: so an answer is never taken
     for that to another question, from before a crash or after.
     """
@@ -166,9 +166,9 @@ class ReadIndex(NamedTuple):
     sender: str
     to: str
     term: int
-    asker: int
+    incarnation: int
     token: int
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 class ReadIndexReply(NamedTuple):
@@ -177,10 +177,10 @@ class ReadIndexReply(NamedTuple):
     sender: str
     to: str
     term: int
-    asker: int
+    incarnation: int
     token: int
     index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 class TimeoutNow(NamedTuple):
@@ -189,7 +189,7 @@ class TimeoutNow(NamedTuple):
     sender: str
     to: str
     term: int
-    cluster: str = CLUSTER
+    cluster: str = DEFAULT_CLUSTER
 
 
 Message = (
@@ -214,7 +214,7 @@ _NUMBERS: dict[type, tuple[str, ...]] = {
     RequestVoteReply: ("term",),
     PreVote: ("term", "last_index", "last_term"),
     PreVoteReply: ("term",),
-    AppendEntries: ("term", "prev_index", "prev_term", "commit", "replicated", "round"),
+    AppendEntries: ("term", "prev_index", "prev_term", "commit", "all_replicated_index", "round"),
     AppendEntriesReply: (
         "term",
         "prev_index",
@@ -222,12 +222,12 @@ _NUMBERS: dict[type, tuple[str, ...]] = {
         "hint_index",
         "hint_term",
         "round",
-        "wall",
+        "wall_millis",
     ),
-    InstallSnapshot: ("term", "last_index", "last_term", "size", "offset", "checksum", "number"),
+    InstallSnapshot: ("term", "last_index", "last_term", "size", "offset", "checksum", "snapshot_number"),
     InstallSnapshotReply: ("term", "last_index", "offset"),
-    ReadIndex: ("term", "asker", "token"),
-    ReadIndexReply: ("term", "asker", "token"),
+    ReadIndex: ("term", "incarnation", "token"),
+    ReadIndexReply: ("term", "incarnation", "token"),
     TimeoutNow: ("term",),
 }
 _PLACES = {
@@ -243,7 +243,7 @@ _FLAGS = {
 }
 
 
-def problem(message: object, member: str, cluster: str) -> str:
+def malformed_reason(message: object, member: str, cluster: str) -> str:
     """Return why ``member`` of ``cluster`` cannot take ``message``, ``""`` if it can.
 
     What is looked at is the message alone: types, signs, whether its parts fit together, and
@@ -297,7 +297,7 @@ def _append_problem(append: AppendEntries) -> str:
         return ""
     if not all(map(_is_entry, entries)):
         return "not all of its entries are entries"
-    why = records_problem([entry.record for entry in entries])
+    why = inadmissible_reason([entry.record for entry in entries])
     if why:
         return why
     first = append.prev_index + 1

@@ -29,7 +29,7 @@ Source: thesis §10.2.1 (what may leave before the disk is done); the Ready of e
 from __future__ import annotations
 
 from kvraft.errors import BadInput
-from kvraft.raft.interface import Chunk, Decided, ReadReady, Ready, Received
+from kvraft.raft.interface import SnapshotChunk, DecidedProposal, ReadReady, Ready, ReceivedSnapshot
 from kvraft.raft.log import Log
 from kvraft.raft.messages import Message
 from kvraft.record import HardState
@@ -45,9 +45,9 @@ class Outbox:
         """What does not depend on this member's own disk."""
         self.messages: list[Message] = []
         """What may leave once everything else in the same Ready is durable."""
-        self.chunks: list[Chunk] = []
-        self.received: Received | None = None
-        self.decided: list[Decided] = []
+        self.chunks: list[SnapshotChunk] = []
+        self.received: ReceivedSnapshot | None = None
+        self.decided: list[DecidedProposal] = []
         self.reads: list[ReadReady] = []
         self.failed_reads: list[int] = []
         self._saved = state
@@ -113,7 +113,7 @@ class Outbox:
         self.saving = min(self.saving, index - 1)
         self.durable = min(self.durable, index - 1)
 
-    def replaced(self, snapshot: Received) -> None:
+    def replaced(self, snapshot: ReceivedSnapshot) -> None:
         """``snapshot`` stands for the whole log: there is nothing of it to save or to apply."""
         self.durable = self.saving = self.handed_out = snapshot.last.index
         self.received = snapshot

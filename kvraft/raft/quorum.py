@@ -92,7 +92,7 @@ class Configuration:
             return Configuration(self.voters, (), learners)
         return Configuration(voters, self.voters, learners)
 
-    def leave(self) -> Configuration:
+    def leave_joint(self) -> Configuration:
         """Return the configuration that a joint one leads to."""
         return Configuration(self.voters, (), self.learners)
 

@@ -40,7 +40,7 @@ Invariants (Raft Figure 3 follows from them):
 - What a leader takes is what its followers take: one rule, ``raft/admission.py``, asked at the door.
 - A read is served, or has failed, within two election timeouts.
 - No message, whatever is in it, raises an exception; one that nobody sound would send changes
-  nothing and is reported as :class:`~kvraft.events.Refused`.
+  nothing and is reported as :class:`~kvraft.events.MessageRejected`.
 
 Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
 Version)*, 2014, here "Raft"; Ongaro, *Consensus: Bridging Theory and Practice*, 2014, here
@@ -53,28 +53,28 @@ from collections.abc import Sequence
 from random import Random
 
 from kvraft.errors import BadInput, NotLeader
-from kvraft.events import Report, ignore
+from kvraft.events import EventSink, ignore
 from kvraft.raft import safety as rules
-from kvraft.raft.admission import check_number, check_proposal, records_problem, wrong
+from kvraft.raft.admission import check_number, check_proposal, inadmissible_reason, wrong_value
 from kvraft.raft.core import Core
 from kvraft.raft.election import Election
 from kvraft.raft.follower import Follower
 from kvraft.raft.interface import (
-    Chunk,
-    Decided,
-    Fate,
+    SnapshotChunk,
+    DecidedProposal,
+    ProposalOutcome,
     FollowerStatus,
-    Options,
+    RaftOptions,
     ReadReady,
     Ready,
-    Received,
+    ReceivedSnapshot,
     Role,
     Status,
 )
-from kvraft.raft.leader import Leader
-from kvraft.raft.log import Log, Offer
+from kvraft.raft.leader import Leadership
+from kvraft.raft.log import Log, SnapshotSource
 from kvraft.raft.messages import (
-    CLUSTER,
+    DEFAULT_CLUSTER,
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
@@ -87,21 +87,21 @@ from kvraft.raft.messages import (
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
-    problem,
+    malformed_reason,
 )
 from kvraft.raft.quorum import Configuration, names_of
-from kvraft.raft.reads import Asker
+from kvraft.raft.reads import RemoteReader
 from kvraft.record import HardState, Record, is_name
 
 __all__ = [
-    "Chunk",
-    "Decided",
-    "Fate",
-    "Options",
+    "SnapshotChunk",
+    "DecidedProposal",
+    "ProposalOutcome",
+    "RaftOptions",
     "Raft",
     "ReadReady",
     "Ready",
-    "Received",
+    "ReceivedSnapshot",
     "Role",
     "Status",
 ]
@@ -126,7 +126,7 @@ class Raft:
     """The rule of voting.  To be overridden, by who wants to see what it is for."""
     advance_commit = staticmethod(rules.advance_commit)
     """The rule of commitment.  To be overridden likewise."""
-    core_type, follower_type, leader_type = Core, Follower, Leader
+    core_type, follower_type, leader_type = Core, Follower, Leadership
     """The classes of its parts.  A subclass may name others: planted bugs are made so."""
 
     def __init__(
@@ -138,21 +138,21 @@ class Raft:
         *,
         random: Random,
         incarnation: int,
-        options: Options | None = None,
+        options: RaftOptions | None = None,
         committed: int = 0,
-        cluster: str = CLUSTER,
-        report: Report = ignore,
+        cluster: str = DEFAULT_CLUSTER,
+        report: EventSink = ignore,
     ) -> None:
         for what, name in (("member", member), ("cluster", cluster)):
             if not is_name(name):
-                raise wrong(f"a {what} needs a name that can be written down", name, str)
+                raise wrong_value(f"a {what} needs a name that can be written down", name, str)
         parts = ((configuration, Configuration), (log, Log), (random, Random))
         for part, kind in (*parts, (hard_state, HardState)):
             if not isinstance(part, kind):
-                raise wrong(f"a member begins with a {kind.__name__}", part, kind)
+                raise wrong_value(f"a member begins with a {kind.__name__}", part, kind)
         check_number("incarnation", incarnation)
         check_number("a term", hard_state.term)
-        why = records_problem([entry.record for entry in log.slice(log.released + 1)])
+        why = inadmissible_reason([entry.record for entry in log.slice(log.released + 1)])
         if why:
             raise BadInput(f"the log of {member} holds what no follower would take: {why}")
         if hard_state.term < log.last_term:
@@ -166,21 +166,21 @@ class Raft:
             hard_state,
             random=random,
             incarnation=incarnation,
-            options=options or Options(),
+            options=options or RaftOptions(),
             committed=committed,
             cluster=cluster,
             report=report,
         )
         self._election = Election(self._core, self.grant_vote)
         self._follower = self.follower_type(self._core)
-        self._leader: Leader | None = None  # while this member leads
+        self._leader: Leadership | None = None  # while this member leads
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────
 
     def tick(self, *, full: bool = False) -> None:
         """Let one tick of time pass: elections time out, leaders send heartbeats (§5.2).
 
-        ``full`` says that the owner has no space: until it says otherwise, nothing is taken from a
+        ``disk_full`` says that the owner has no space: until it says otherwise, nothing is taken from a
         leader that has to be stored.
         """
         core = self._core
@@ -209,7 +209,7 @@ class Raft:
     def step(self, message: Message) -> None:
         """Take a message.  One that cannot be meant is reported and otherwise ignored."""
         core = self._core
-        why = problem(message, core.member, core.cluster)
+        why = malformed_reason(message, core.member, core.cluster)
         if why:
             core.refuse(message, why)
         elif message.term <= core.term or self._enter_term_of(message):
@@ -283,7 +283,7 @@ class Raft:
         else:
             self._follower.ask(self.leader, token)
 
-    def compact(self, index: int, snapshot: Offer | None = None) -> None:
+    def compact(self, index: int, snapshot: SnapshotSource | None = None) -> None:
         """Forget the entries through ``index``: they are gone from the log on disk.
 
         ``snapshot``, which reaches at least as far, is what followers are sent from now on that
@@ -343,7 +343,7 @@ class Raft:
 
     # ── which part takes an input ───────────────────────────────────────────────────────────────
 
-    def _leads(self) -> Leader:
+    def _leads(self) -> Leadership:
         if self._leader is None:
             raise NotLeader(self.member, self.leader)
         return self._leader
@@ -401,7 +401,7 @@ class Raft:
                 if leader is not None and message.term == self.term:
                     leader.on_snapshot_reply(message)
             case ReadIndex():
-                asker = Asker(message.sender, message.asker, message.token)
+                asker = RemoteReader(message.sender, message.incarnation, message.token)
                 if leader is not None:
                     leader.read(asker)
                 else:
@@ -424,7 +424,7 @@ class Raft:
         return self._core.cluster
 
     @property
-    def options(self) -> Options:
+    def options(self) -> RaftOptions:
         """What it was made with."""
         return self._core.options
 
@@ -464,7 +464,7 @@ class Raft:
         return self._core.durable_index
 
     @property
-    def replicated(self) -> int:
+    def all_replicated_index(self) -> int:
         """An index through which every member holds the log durably, as far as this one knows."""
         return self._core.replicated
 
@@ -483,7 +483,7 @@ class Raft:
         return self._core.configuration_at(index)
 
     @property
-    def snapshot(self) -> Offer | None:
+    def snapshot(self) -> SnapshotSource | None:
         """What followers are sent that need more than the log still holds (§7)."""
         return self._core.snapshot
 
@@ -518,7 +518,7 @@ class Raft:
             durable_index=core.durable_index,
             last_index=core.log.last_index,
             last_term=core.log.last_term,
-            replicated=core.replicated,
+            all_replicated_index=core.replicated,
             elapsed=core.timer.elapsed,
             timeout=core.timer.timeout,
             lease=self.lease,

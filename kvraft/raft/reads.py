@@ -2,8 +2,8 @@
 
 A leader may serve a read as of its commit index, provided that it still leads.  It cannot know by
 looking at itself; so it waits until a quorum has answered a heartbeat *round* that began after the
-read was asked for.  One round serves all reads that gathered before it (:class:`Reads`).  A
-follower asks its leader, and then waits until it holds what the leader held (:class:`Asking`)::
+read was asked for.  One round serves all reads that gathered before it (:class:`WaitingReads`).  A
+follower asks its leader, and then waits until it holds what the leader held (:class:`ForwardedReads`)::
 
     follower   ask ──► wait for the answer ──► wait for the index to be committed here ──► serve
     leader             wait for a round, and for its own term to commit ──► answer
@@ -25,47 +25,47 @@ from typing import NamedTuple
 from kvraft.raft.interface import ReadReady
 
 
-class Asker(NamedTuple):
-    """A follower that asked on behalf of its own reader; ``asker`` is its incarnation."""
+class RemoteReader(NamedTuple):
+    """A follower that asked on behalf of its own reader; ``incarnation`` is its incarnation."""
 
     member: str
-    asker: int
+    incarnation: int
     token: int
 
 
-class Waiting(NamedTuple):
+class WaitingRead(NamedTuple):
     """A read that waits for an answered ``round``, and for ``index`` to be committed."""
 
-    who: Asker | int  # an int is the token of a reader of the leader itself
+    who: RemoteReader | int  # an int is the token of a reader of the leader itself
     index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
     round: int
     since: int  # the tick in which it was asked for
 
 
-class Reads:
+class WaitingReads:
     """The reads that wait at a leader."""
 
     def __init__(self) -> None:
-        self._waiting: list[Waiting] = []
+        self._waiting: list[WaitingRead] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: WaitingRead) -> None:
         """Let a read wait."""
         self._waiting.append(waiting)
 
-    def release(self, answered: int, commit_index: int) -> list[Waiting]:
+    def release(self, answered: int, commit_index: int) -> list[WaitingRead]:
         """Return the reads that may be served, and wait for them no more."""
-        free: list[Waiting] = []
-        still: list[Waiting] = []
+        free: list[WaitingRead] = []
+        still: list[WaitingRead] = []
         for waiting in self._waiting:
             served = waiting.round <= answered and waiting.index <= commit_index
             (free if served else still).append(waiting)
         self._waiting = still
         return free
 
-    def give_up(self, since: int) -> list[Waiting]:
+    def give_up(self, since: int) -> list[WaitingRead]:
         """Return the reads asked for in tick ``since`` or before, and wait for them no more."""
         late = [waiting for waiting in self._waiting if waiting.since <= since]
         self._waiting = [waiting for waiting in self._waiting if waiting.since > since]
@@ -110,7 +110,7 @@ class Lease:
         self._ticks = 0
 
 
-class Asking:
+class ForwardedReads:
     """The reads that were asked for at a follower: those it asked its leader about, by number, and
     those that were answered and wait for their index.
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
-from kvraft.events import LogLost, ProgressChanged
+from kvraft.events import AcknowledgedEntriesLost, ProgressChanged
 from kvraft.raft.core import Core
 from kvraft.raft.interface import FollowerStatus
 from kvraft.raft.log import Snapshot
@@ -37,7 +37,7 @@ from kvraft.raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
 )
-from kvraft.raft.progress import Progress, State
+from kvraft.raft.progress import Progress, ProgressState
 from kvraft.raft.quorum import vote_result
 from kvraft.record import Entry
 
@@ -89,7 +89,7 @@ class Replication:
         for name, progress in before.items():
             left = name not in self.members
             behind = progress.match < core.configuration_index
-            if left and behind and progress.state is not State.SNAPSHOT:
+            if left and behind and progress.state is not ProgressState.SNAPSHOT:
                 self.progress[name] = progress
 
     def forget_if_left(self, name: str) -> None:
@@ -112,8 +112,8 @@ class Replication:
                 del self.progress[name]
         long_ago = core.ticks - _PATIENCE * core.options.election_ticks
         for progress in self.progress.values():
-            if progress.state is State.SNAPSHOT and not progress.heard_since(long_ago + 1):
-                progress.begin(State.PROBE)  # let go of it: it keeps log and tables
+            if progress.state is ProgressState.SNAPSHOT and not progress.heard_since(long_ago + 1):
+                progress.begin(ProgressState.PROBE)  # let go of it: it keeps log and tables
         self._looked = core.ticks
         return vote_result(core.configuration, heard) is True
 
@@ -155,7 +155,7 @@ class Replication:
         """Return whether there is something to send to a follower, and it may be sent now."""
         log, base = self.core.log, self.core.log.base
         gone = progress.next <= base.index and progress.last_sent < base.index
-        if gone and progress.state is not State.SNAPSHOT:
+        if gone and progress.state is not ProgressState.SNAPSHOT:
             # The next entry is gone: whatever is on its way, only a snapshot can follow on it (§7).
             # It is opened once the follower is heard, for it keeps tables from being removed.  Who
             # has left is sent none: it is let go before it could have all of it.
@@ -165,7 +165,7 @@ class Replication:
             return self._active(progress) and snapshot is not None and snapshot.last >= base
         if progress.paused(self.core.options.window):
             return False
-        return progress.state is State.SNAPSHOT or progress.next <= log.last_index
+        return progress.state is ProgressState.SNAPSHOT or progress.next <= log.last_index
 
     def _send_heartbeat(self, to: str, progress: Progress) -> None:
         """Send an append without entries.
@@ -178,8 +178,8 @@ class Replication:
     def _send_content(self, to: str, progress: Progress) -> None:
         """Send the next entries, or the next chunk of a snapshot if the log begins after them."""
         log, offer = self.core.log, self.core.snapshot
-        if progress.state is not State.SNAPSHOT and progress.next <= log.base.index and offer:
-            progress.begin(State.SNAPSHOT)
+        if progress.state is not ProgressState.SNAPSHOT and progress.next <= log.base.index and offer:
+            progress.begin(ProgressState.SNAPSHOT)
             progress.snapshot = offer.open()
             self._snapshots += 1
             progress.number = self._snapshots
@@ -236,7 +236,7 @@ class Replication:
         on; only one that refuses needs a snapshot.
         """
         for progress in self.progress.values():
-            if progress.state is State.PROBE and progress.match == 0:
+            if progress.state is ProgressState.PROBE and progress.match == 0:
                 progress.next = max(progress.next, base + 1)
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
@@ -252,17 +252,17 @@ class Replication:
             what = f"it holds {reply.match} in round {reply.round}, and I have {last}, {self.round}"
             core.refuse(reply, what)
             return None
-        progress.heard = core.ticks
+        progress.last_heard = core.ticks
         before, match = progress.state, progress.match
         if reply.success:  # "update nextIndex and matchIndex for follower" (Figure 2)
             progress.matched(reply.match, self.round)
-            if progress.state is State.SNAPSHOT:
+            if progress.state is ProgressState.SNAPSHOT:
                 self._nudge(progress, reply.round)
         else:  # "decrement nextIndex and retry"
             self._look_for_loss(reply, progress)
             # Skip all entries of a conflicting term at once, never below what is known to match.
-            meet = core.log.last_not_above(reply.hint_term, reply.hint_index)
-            progress.refused(reply.prev_index, meet)
+            meet = core.log.find_conflict_by_term(reply.hint_term, reply.hint_index)
+            progress.rejected(reply.prev_index, meet)
         if progress.state is not before:
             self._report(reply.sender, progress)
         answered = reply.round > progress.round
@@ -276,14 +276,14 @@ class Replication:
         Its match index stays: others were told that it holds this, and a majority may rest on it.
         As it refuses whatever follows, it counts for nothing new.
         """
-        if not progress.lost and progress.takes_back(reply.prev_index, reply.round):
-            progress.lost = True
-            self.core.report(LogLost(reply.sender, progress.match, reply.hint_index))
+        if not progress.lost_entries and progress.retracts_acknowledgement(reply.prev_index, reply.round):
+            progress.lost_entries = True
+            self.core.report(AcknowledgedEntriesLost(reply.sender, progress.match, reply.hint_index))
 
     def _nudge(self, progress: Progress, round: int) -> None:
         """A follower is alive.  If it has not answered a chunk from before, that one was lost."""
         if progress.match >= self.core.log.base.index:  # it caught up some other way
-            progress.begin(State.REPLICATE)
+            progress.begin(ProgressState.REPLICATE)
         elif progress.in_flight and round > progress.sent_round:
             progress.in_flight.clear()
 
@@ -292,12 +292,12 @@ class Replication:
         progress = self.progress.get(reply.sender)
         if progress is None:
             return False
-        progress.heard = self.core.ticks
+        progress.last_heard = self.core.ticks
         snapshot = progress.snapshot
         if snapshot is None or snapshot.last.index != reply.last_index:
             return False
         if reply.done:
-            progress.begin(State.REPLICATE)
+            progress.begin(ProgressState.REPLICATE)
             progress.matched(reply.last_index, self.round)
             self._report(reply.sender, progress)
             return True
@@ -333,7 +333,7 @@ class Replication:
                 self._active(p),
                 p.snapshot.last.index if p.snapshot else 0,
                 p.last_sent,
-                p.lost,
+                p.lost_entries,
             )
             for name, p in self.progress.items()
         }

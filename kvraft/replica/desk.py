@@ -35,16 +35,16 @@ from kvraft.lsm.view import View
 from kvraft.mapping import prefix_stop
 from kvraft.raft.interface import ReadReady, Role
 from kvraft.raft.raft import Raft
-from kvraft.record import RESERVED, Pair
-from kvraft.transaction import PAGE_ROWS, Page, Read, ReadAnswer, Redirect, Scan
+from kvraft.record import RESERVED_PREFIX, KeyValue
+from kvraft.transaction import PAGE_ROWS, ScanPage, Read, ReadReply, Redirect, Scan
 
 PAGE_BYTES = 1 << 20
 """How many bytes of keys and values a page has at most, unless its only pair has more."""
 
-_AFTER_RESERVED = prefix_stop(RESERVED) or b""
+_AFTER_RESERVED = prefix_stop(RESERVED_PREFIX) or b""
 
 
-class Desk:
+class ReadDesk:
     """Takes requests to read and gives answers to ``answer``, each one exactly once.
 
     ``kept`` says whether the tree keeps history, so that a later page can be asked at the time of
@@ -58,7 +58,7 @@ class Desk:
         tree: Tree,
         *,
         kept: bool,
-        answer: Callable[[ReadAnswer | Page | Redirect], None],
+        answer: Callable[[ReadReply | ScanPage | Redirect], None],
     ) -> None:
         self._member = member
         self._raft = raft
@@ -71,12 +71,12 @@ class Desk:
     def take(self, request: Read | Scan) -> None:
         """Take a request: answer it, let it wait or send its client on.
 
-        A stale one is read at once, and raises ``OSError`` or ``Damage`` if the disk fails.
+        A stale one is read at once, and raises ``OSError`` or ``Corruption`` if the disk fails.
         """
         if request.stale:
             self._serve(request)
             return
-        if self._raft.role is not Role.LEADER and not request.here:
+        if self._raft.role is not Role.LEADER and not request.follower_read:
             self._redirect(request, self._raft.leader)
             return
         token = self._next
@@ -100,7 +100,7 @@ class Desk:
         """Answer from the tree as it is: it may have come further than it had to wait for."""
         self._answer(self.page(request) if isinstance(request, Scan) else self.read(request))
 
-    def read(self, request: Read) -> ReadAnswer:
+    def read(self, request: Read) -> ReadReply:
         """Return what a key holds, or why that cannot be told."""
         refused, found, index = "", None, self._tree.applied.index
         try:
@@ -108,27 +108,27 @@ class Desk:
         except BadInput as error:
             refused = str(error)
         stamp, value = found if found and found.value is not None else (0, None)
-        return ReadAnswer(
+        return ReadReply(
             self._member, request.sender, request.number, value, index, stamp, refused
         )
 
-    def page(self, request: Scan) -> Page:
+    def page(self, request: Scan) -> ScanPage:
         """Return the page that a scan begins with, or why there is none."""
         index = self._tree.applied.index
         to, number = request.sender, request.number
         try:
             view = self._tree.view(at=request.at)
         except BadInput as error:
-            return Page(self._member, to, number, (), None, index, refused=str(error))
+            return ScanPage(self._member, to, number, (), None, index, error=str(error))
         with view:
-            pairs, after = self.cut(request, self.rows(request, view))
-        return Page(self._member, to, number, pairs, after, index, view.timestamp, self._kept)
+            pairs, after = self.fill_page(request, self.rows(request, view))
+        return ScanPage(self._member, to, number, pairs, after, index, view.timestamp, self._kept)
 
-    def rows(self, request: Scan, view: View) -> Iterator[Pair]:
+    def rows(self, request: Scan, view: View) -> Iterator[KeyValue]:
         """Return what a client may see between the bounds of a scan; kvraft's own keys are not."""
         start, stop = request.start, request.stop
         spans = (
-            (start, RESERVED if stop is None else min(stop, RESERVED)),
+            (start, RESERVED_PREFIX if stop is None else min(stop, RESERVED_PREFIX)),
             (max(start, _AFTER_RESERVED), stop),
         )
         found = [
@@ -138,10 +138,10 @@ class Desk:
         ]
         return chain.from_iterable(found)
 
-    def cut(self, request: Scan, rows: Iterator[Pair]) -> tuple[tuple[Pair, ...], bytes | None]:
+    def fill_page(self, request: Scan, rows: Iterator[KeyValue]) -> tuple[tuple[KeyValue, ...], bytes | None]:
         """Return the pairs of a page, and where the next page begins, ``None`` if nowhere."""
         limit = max(1, min(request.limit, PAGE_ROWS))
-        pairs: list[Pair] = []
+        pairs: list[KeyValue] = []
         size = 0
         for key, value in rows:
             size += len(key) + len(value)

@@ -19,12 +19,12 @@ Everything a replica does moves one of five marks, which never cross::
      │ oldest entry kept            │ in SSTables  │ in the     │ on a      │ in the
      │ in the log                   │ on disk      │ memtable   │ majority  │ log
 
-Neither owner of the log cuts it alone: :meth:`Replica.holds` tells who still needs what, by the
+Neither owner of the log cuts it alone: :meth:`Replica.pins` tells who still needs what, by the
 rule of replica/retention.py.  A member that needs what is gone is sent a snapshot: the tables at the
 flushed mark, as they are.
 
 Too much at once is refused, never lost.  A leader whose disk is nearly full, or whose flushes lag,
-takes no more writes (:class:`~kvraft.transaction.Later`); a follower with a full disk takes no more
+takes no more writes (:class:`~kvraft.transaction.Overloaded`); a follower with a full disk takes no more
 entries.  Heartbeats, elections and reads go on, and so do writes once there is space again.  A
 member whose disk has no byte left for a term or a vote falls silent until it has.
 
@@ -45,25 +45,25 @@ from typing import NamedTuple
 from kvraft import clock
 from kvraft.disk.disk import Disk
 from kvraft.disk.identity import claim
-from kvraft.errors import Damage, DiskFull, Stopped
-from kvraft.events import Marks, Report, Started, ignore
-from kvraft.inputs import instance, whole
+from kvraft.errors import Corruption, DiskFull, Stopped
+from kvraft.events import Marks, EventSink, MemberStarted, ignore
+from kvraft.inputs import instance, whole_number
 from kvraft.log_and_tree import check_disk, should_freeze
-from kvraft.lsm.compaction import Levelled, Strategy, check_strategy
+from kvraft.lsm.compaction import Levelled, CompactionStrategy, check_strategy
 from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.snapshot import Spool
+from kvraft.lsm.snapshot import SnapshotSpool
 from kvraft.lsm.tree import Tree
 from kvraft.raft.log import Log
-from kvraft.raft.messages import AppendEntriesReply, Message, problem
+from kvraft.raft.messages import AppendEntriesReply, Message, malformed_reason
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Fate, Raft, Ready, Received, Role
-from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import ProposalOutcome, Raft, Ready, ReceivedSnapshot, Role
+from kvraft.raft.raft import RaftOptions
 from kvraft.record import Entry, Timestamp
-from kvraft.replica.desk import Desk
-from kvraft.replica.retention import Holds, follower_holds, members_hold, reach_of, tree_hold
-from kvraft.replica.skew import Skew
-from kvraft.replica.snapshots import Tables
-from kvraft.replica.state_machine import CONFIGURATION_KEY, Machine
+from kvraft.replica.desk import ReadDesk
+from kvraft.replica.retention import Pins, follower_pins, members_pin, oldest_within_budget, tree_pin
+from kvraft.replica.skew import ClusterClock
+from kvraft.replica.snapshots import ReplicaSnapshotSource
+from kvraft.replica.state_machine import CONFIGURATION_KEY, StateMachine
 from kvraft.replica.upkeep import Upkeep
 from kvraft.replica.writes import WriteDesk
 from kvraft.transaction import Read, Register, Reply, Scan, Submit
@@ -72,7 +72,7 @@ from kvraft.wal.wal import Wal
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ReplicaOptions:
     """Sizes in bytes, times in milliseconds, and the timing of consensus in ticks.
 
     - ``log_bytes`` is how much sealed log may wait for a memtable that is slow to fill: beyond it
@@ -94,7 +94,7 @@ class Options:
     retain_bytes: int = 16 << 20
     reserve_bytes: int = 8 << 20
     stall_memtables: int = 4
-    strategy: Strategy = field(default_factory=Levelled)
+    strategy: CompactionStrategy = field(default_factory=Levelled)
     history_millis: int = 0
     session_millis: int = 3_600_000
     skew_millis: int = 500
@@ -103,9 +103,9 @@ class Options:
     def __post_init__(self) -> None:
         """Raise ``BadInput`` for options that make no sense here."""
         for name in ("log_bytes", "retain_bytes", "reserve_bytes", "history_millis", "skew_millis"):
-            whole(getattr(self, name), name, least=0)
+            whole_number(getattr(self, name), name, minimum=0)
         for name in ("memtable_bytes", "segment_bytes", "stall_memtables", "session_millis"):
-            whole(getattr(self, name), name, least=1)
+            whole_number(getattr(self, name), name, minimum=1)
         instance(self.raft, RaftOptions, "raft")
         check_strategy(self.strategy)
 
@@ -132,13 +132,13 @@ class Replica:
     nothing that must be alike on all members; without it none are refused.  ``random`` and
     ``incarnation``, a number that no earlier start of this member was given, are what
     :class:`~kvraft.raft.raft.Raft` says.  Raises
-    :class:`~kvraft.errors.Foreign` if the disk belongs to another member or cluster, and
-    :class:`~kvraft.errors.Damage` or :class:`~kvraft.errors.Forgotten` if what it promised to keep
+    :class:`~kvraft.errors.ForeignFile` if the disk belongs to another member or cluster, and
+    :class:`~kvraft.errors.Corruption` or :class:`~kvraft.errors.StateLost` if what it promised to keep
     is not there.  Only a member that is ``new``, and never ran before, may begin with nothing.
     ``waits_for_space`` says what there is no space for, ``""`` if nothing waits for that.
     """
 
-    desk = Desk
+    read_desk = ReadDesk
     """Who answers reads and scans."""
     write_desk = WriteDesk
     """Who answers registrations and transactions."""
@@ -152,13 +152,13 @@ class Replica:
         random: Random,
         incarnation: int,
         cluster: str = "kvraft",
-        options: Options | None = None,
+        options: ReplicaOptions | None = None,
         consensus: type[Raft] = Raft,
         new: bool = False,
         millis: Callable[[], int] | None = None,
-        report: Report = ignore,
+        report: EventSink = ignore,
     ) -> None:
-        options = options or Options()
+        options = options or ReplicaOptions()
         owner = f"{cluster}/{member}"
         self.member = member
         self.options = options
@@ -185,9 +185,9 @@ class Replica:
         self.waits_for_space = ""
         self._make_parts(disk)
         self.writes.note_stamps(entries)
-        self.raft.compact(self.wal.base.index, self.offer())
+        self.raft.compact(self.wal.base.index, self.snapshot_source())
         self._marks = self.marks
-        report(Started(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last))
+        report(MemberStarted(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last))
         report(self._marks)
 
     def _make_parts(self, disk: Disk) -> None:
@@ -196,11 +196,11 @@ class Replica:
         self._replies: list[Reply] = []
         self._held: Ready | None = None  # what was begun, and is not durable yet
         self._stopped = ""
-        self._spool = Spool(disk)
+        self._spool = SnapshotSpool(disk)
         patience = options.raft.election_ticks
-        self.skew = Skew(member, self.millis, allowed=options.skew_millis, patience=patience)
+        self.skew = ClusterClock(member, self.millis, allowed=options.skew_millis, patience=patience)
         kept = options.history_millis > 0
-        self.reads = self.desk(member, raft, tree, kept=kept, answer=self.reply)
+        self.reads = self.read_desk(member, raft, tree, kept=kept, answer=self.reply)
         self.writes = self.write_desk(
             member, raft, self.skew, rules=self, log_time=tree.timestamp, reply=self.reply
         )
@@ -228,10 +228,10 @@ class Replica:
         if self.waits_for_space:
             return  # nothing could rest on it, and what it says would be kept in memory
         self.raft.step(message)
-        if isinstance(message, AppendEntriesReply) and not problem(
+        if isinstance(message, AppendEntriesReply) and not malformed_reason(
             message, self.member, self.raft.cluster
         ):
-            self.skew.hear(message.sender, message.wall)
+            self.skew.note_reading(message.sender, message.wall_millis)
 
     def register(self, request: Register) -> None:
         """Take a client's wish to be registered; see :meth:`WriteDesk.register`."""
@@ -248,17 +248,17 @@ class Replica:
         """
         try:
             self.reads.take(request)
-        except (OSError, Damage) as error:
+        except (OSError, Corruption) as error:
             self._stop(error)
 
-    def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
+    def change_members(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Begin to make ``voters`` and ``learners`` the members; return the entry's index.
 
         Raises what :meth:`~kvraft.raft.raft.Raft.propose_change` raises.
         """
         return self.raft.propose_change(voters, learners)
 
-    def transfer(self, to: str) -> None:
+    def transfer_leadership(self, to: str) -> None:
         """Begin to hand leadership over; see :meth:`~kvraft.raft.raft.Raft.transfer_leader`."""
         self.raft.transfer_leader(to)
 
@@ -284,7 +284,7 @@ class Replica:
         messages: list[Message] = []
         synced = False
         try:
-            self.wal.begin()  # nothing is promised before what was found is durable
+            self.wal.finish_recovery()  # nothing is promised before what was found is durable
             while (ready := self.begin()) is not None:
                 # What comes after a sync may rest on it.
                 (messages if synced else early).extend(ready.early)
@@ -298,13 +298,13 @@ class Replica:
             self._upkeep.make_room()
         except DiskFull as error:
             self.waits_for_space = str(error)
-        except (OSError, Damage) as error:
+        except (OSError, Corruption) as error:
             self._stop(error)
         else:
             self.waits_for_space = ""
         self._report_marks()
         replies, self._replies = tuple(self._replies), []
-        sign = self.skew.sign
+        sign = self.skew.with_wall_time
         return Drained(tuple(map(sign, early)), tuple(map(sign, messages)), replies, synced)
 
     def begin(self) -> Ready | None:
@@ -321,7 +321,7 @@ class Replica:
     def save(self, ready: Ready) -> None:
         """Make durable what was begun: a term before whatever came in it.
 
-        Raises :class:`~kvraft.errors.DiskFull`, ``OSError`` and :class:`~kvraft.errors.Damage`.
+        Raises :class:`~kvraft.errors.DiskFull`, ``OSError`` and :class:`~kvraft.errors.Corruption`.
         """
         for chunk in ready.chunks:
             self._spool.write(chunk.offset, chunk.data)
@@ -337,7 +337,7 @@ class Replica:
     def finish(self, ready: Ready) -> None:
         """Apply what is committed, answer who waits for it, and tell consensus that all is done."""
         self._held = None
-        lost = [proposal for proposal in ready.decided if proposal.fate is Fate.SUPERSEDED]
+        lost = [proposal for proposal in ready.decided if proposal.outcome is ProposalOutcome.SUPERSEDED]
         for entry in ready.committed:
             lost = self.writes.superseded(lost, entry) if lost else lost
             self.take(entry)
@@ -352,14 +352,14 @@ class Replica:
         self.writes.committed(entry)
         for ended in self.machine.take(entry):
             self.writes.ended(ended)
-        if self.tree.full:  # in the middle of a drain, when a member catches up
+        if self.tree.memtable_full:  # in the middle of a drain, when a member catches up
             self._upkeep.make_room()
 
     def reply(self, reply: Reply) -> None:
         """Have a reply leave with the next drain."""
         self._replies.append(reply)
 
-    def _install(self, snapshot: Received) -> None:
+    def _install(self, snapshot: ReceivedSnapshot) -> None:
         """Let a leader's snapshot take the place of tables and log, in this order (Raft §7)."""
         if self.tree.flushed != snapshot.last:  # or else only the log lacked space, the last time
             self.tree.install(self._spool)
@@ -381,7 +381,7 @@ class Replica:
             return
         try:
             self._upkeep.work()
-        except (OSError, Damage) as error:
+        except (OSError, Corruption) as error:
             self._stop(error)
         self._report_marks()
 
@@ -390,7 +390,7 @@ class Replica:
         self.wal.close()
         self.tree.close()
 
-    def _stop(self, error: OSError | Damage) -> None:
+    def _stop(self, error: OSError | Corruption) -> None:
         self._stopped = f"{self.member} stopped: its disk failed ({error})"
         raise Stopped(self._stopped) from error
 
@@ -420,20 +420,20 @@ class Replica:
 
     # ── rules: each may be another in a subclass ────────────────────────────────────────────────
 
-    def holds(self) -> Holds:
+    def pins(self) -> Pins:
         """Return who still needs which part of the log, and why (replica/retention.py)."""
         segments, budget = self.wal.segments, self.options.retain_bytes
-        reach, tree = reach_of(segments, budget), tree_hold(self.tree.flushed.index)
+        reach, tree = oldest_within_budget(segments, budget), tree_pin(self.tree.flushed.index)
         if self.raft.role is Role.LEADER:
-            far, base = reach_of(segments, 2 * budget), self.wal.base.index
-            return Holds((tree, *follower_holds(self.raft.followers, base, reach, far)))
+            far, base = oldest_within_budget(segments, 2 * budget), self.wal.base.index
+            return Pins((tree, *follower_pins(self.raft.followers, base, reach, far)))
         if self.raft.configuration.members == (self.member,):
-            return Holds((tree,))
-        return Holds((tree, members_hold(self.raft.replicated, reach)))
+            return Pins((tree,))
+        return Pins((tree, members_pin(self.raft.all_replicated_index, reach)))
 
     def may_drop(self, segment: Segment) -> bool:
         """Whether ``segment``, the oldest, may go: it is sealed, and nobody needs it."""
-        return segment.sealed and self.holds().frees(segment)
+        return segment.sealed and self.pins().frees(segment)
 
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
         """Whether the memtable is to be frozen: see :func:`kvraft.log_and_tree.should_freeze`."""
@@ -445,10 +445,10 @@ class Replica:
     def why_busy(self) -> str:
         """Return why a leader takes no writes for now: the disk is full, or flushes lag."""
         tree = self.tree
-        slow = f"{self.member} has {tree.waiting} memtables to flush first"
+        slow = f"{self.member} has {tree.immutable_memtables} memtables to flush first"
         return self._upkeep.low or self.waits_for_space or (slow if tree.pressure >= 1 else "")
 
-    def raised(self, timestamp: Timestamp) -> Timestamp:
+    def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
         """Return the stamp that a transaction gets which its client stamped ``timestamp``.
 
         Timestamp order must be log order, whatever a client's clock says: the highest timestamp
@@ -460,19 +460,19 @@ class Replica:
         """Return the incarnation that a committed registration gives: its place in the log."""
         return entry.index
 
-    def offer(self) -> Tables:
+    def snapshot_source(self) -> ReplicaSnapshotSource:
         """Return what followers could be sent."""
-        return Tables(self.tree, self.raft)
+        return ReplicaSnapshotSource(self.tree, self.raft)
 
-    def new_machine(self) -> Machine:
+    def new_machine(self) -> StateMachine:
         """Return the state machine over the tree as it is: it begins anew with an open transaction.
 
         Called when this is opened, and whenever a snapshot was installed.
         """
-        return Machine(self.tree, clock.pack(self.options.session_millis), self.report)
+        return StateMachine(self.tree, clock.pack(self.options.session_millis), self.report)
 
 
-def _open(disk: Disk, owner: str, options: Options, report: Report) -> tuple[Wal, Tree]:
+def _open(disk: Disk, owner: str, options: ReplicaOptions, report: EventSink) -> tuple[Wal, Tree]:
     """Open log and tree.  The log first: a tree without a log is then never a crash, but a loss."""
     found = check_disk(disk, owner)
     wal = Wal.open(disk, owner, segment_bytes=options.segment_bytes, report=report, found=found)
@@ -483,7 +483,7 @@ def _open(disk: Disk, owner: str, options: Options, report: Report) -> tuple[Wal
         history=clock.pack(options.history_millis),
     )
     tree = Tree.open(disk, owner=owner, options=tree_options, report=report)
-    tree.follow_log(lambda: wal.synced_end)
+    tree.record_log_end(lambda: wal.synced_end)
     return wal, tree
 
 

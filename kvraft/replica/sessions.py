@@ -42,7 +42,7 @@ Invariants:
   the window, it is not applied.
 - No two clients ever have the same session, whatever they are called.
 - An outcome is told only to who asked for that very transaction.
-- A client sends a transaction only if all its transactions ``WINDOW`` or more numbers below are
+- A client sends a transaction only if all its transactions ``SESSION_WINDOW`` or more numbers below are
   settled (client/client.py), so no transaction that somebody still waits for falls out of the window.
 - Which sessions there are after an entry depends on the log through that entry and on nothing else.
 
@@ -60,16 +60,16 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from kvraft.record import RESERVED, Row, Timestamp, TxnId
-from kvraft.transaction import WINDOW
+from kvraft.record import RESERVED_PREFIX, Row, Timestamp, TxnId
+from kvraft.transaction import SESSION_WINDOW
 
-SESSIONS = RESERVED + b"session/"
+SESSION_PREFIX = RESERVED_PREFIX + b"session/"
 """The prefix of the keys under which the tree keeps sessions."""
 _NUMBER = struct.Struct("<Q")
 _OUTCOME = struct.Struct("<QQQQQ")
 
 
-class Outcome(NamedTuple):
+class TransactionOutcome(NamedTuple):
     """How a transaction ended: its last log index, its timestamp, and whether it took effect.
 
     It did if ``conflict`` is 0; else that is the number, from 1, of the first of its records whose
@@ -84,30 +84,30 @@ class Outcome(NamedTuple):
 
 def session_key(session: str) -> bytes:
     """Return the key under which the tree keeps the session called so, as ``alice.7``."""
-    return SESSIONS + session.encode()
+    return SESSION_PREFIX + session.encode()
 
 
 class Session:
     """What is known of the transactions of one client in one incarnation."""
 
-    def __init__(self, newest: int = 0, outcomes: dict[int, Outcome] | None = None) -> None:
+    def __init__(self, newest: int = 0, outcomes: dict[int, TransactionOutcome] | None = None) -> None:
         self.newest = newest
         self._outcomes = dict(outcomes or {})
-        self.used: Timestamp = max((o.timestamp for o in self._outcomes.values()), default=0)
+        self.last_used: Timestamp = max((o.timestamp for o in self._outcomes.values()), default=0)
         """Log time when it was used last, 0 if it never was."""
 
-    def outcome(self, sequence: int) -> Outcome | None:
+    def outcome(self, sequence: int) -> TransactionOutcome | None:
         """Return how transaction ``sequence`` ended, if it did and is remembered."""
         return self._outcomes.get(sequence)
 
     def forgotten(self, sequence: int) -> bool:
         """Return whether ``sequence`` lies below the window, so that it must not be applied."""
-        return sequence <= self.newest - WINDOW
+        return sequence <= self.newest - SESSION_WINDOW
 
-    def add(self, sequence: int, outcome: Outcome) -> None:
+    def add(self, sequence: int, outcome: TransactionOutcome) -> None:
         """Remember an outcome, and forget those that fall out of the window."""
         self.newest = max(self.newest, sequence)
-        self.used = max(self.used, outcome.timestamp)
+        self.last_used = max(self.last_used, outcome.timestamp)
         self._outcomes[sequence] = outcome
         for old in [seq for seq in self._outcomes if self.forgotten(seq)]:
             del self._outcomes[old]
@@ -125,7 +125,7 @@ class Session:
             return cls()
         (newest,) = _NUMBER.unpack_from(data)
         rows = _OUTCOME.iter_unpack(data[_NUMBER.size :])
-        return cls(newest, {seq: Outcome(*outcome) for seq, *outcome in rows})
+        return cls(newest, {seq: TransactionOutcome(*outcome) for seq, *outcome in rows})
 
 
 class Sessions:
@@ -136,8 +136,8 @@ class Sessions:
 
     def __init__(self, rows: Iterable[tuple[bytes, bytes]], lifetime: int) -> None:
         self.lifetime = lifetime
-        found = [(key[len(SESSIONS) :].decode(), Session.from_bytes(data)) for key, data in rows]
-        self._sessions = dict(sorted(found, key=lambda item: item[1].used))
+        found = [(key[len(SESSION_PREFIX) :].decode(), Session.from_bytes(data)) for key, data in rows]
+        self._sessions = dict(sorted(found, key=lambda item: item[1].last_used))
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -148,13 +148,13 @@ class Sessions:
     def find(self, txn: TxnId, now: Timestamp) -> Session:
         """Return the session of ``txn``, an empty one if there is none that lives ``now``."""
         session = self._sessions.get(txn.session)
-        return session if session and now - session.used <= self.lifetime else Session()
+        return session if session and now - session.last_used <= self.lifetime else Session()
 
     def too_old(self, stamped: Timestamp, now: Timestamp) -> bool:
         """Return whether what was ``stamped`` then may be of a session that expired by ``now``."""
         return now - stamped > self.lifetime
 
-    def note(self, txn: TxnId, outcome: Outcome) -> tuple[list[Row], list[str]]:
+    def record(self, txn: TxnId, outcome: TransactionOutcome) -> tuple[list[Row], list[str]]:
         """Remember how ``txn`` ended; return the rows to write for it, and the sessions forgotten.
 
         The rows carry the timestamp of the outcome, as the transaction's own do.
@@ -173,7 +173,7 @@ class Sessions:
         """Forget the sessions that nobody has used for a lifetime; return their names."""
         expired: list[str] = []
         for name, session in self._sessions.items():
-            if now - session.used <= self.lifetime:
+            if now - session.last_used <= self.lifetime:
                 break  # and so are all that follow
             expired.append(name)
         for name in expired:

@@ -48,11 +48,11 @@ from kvraft import clock
 from kvraft.raft.messages import AppendEntriesReply, Message
 from kvraft.record import Timestamp
 
-COUNTS = 1_024
+MAX_COUNTS_AHEAD = 1_024
 """How many stamps a client may have counted on from the newest that it heard of."""
 
 
-class Skew:
+class ClusterClock:
     """What one member knows of the members' clocks.
 
     ``millis`` tells its own, in milliseconds since the Unix epoch; without it there is no limit.
@@ -79,13 +79,13 @@ class Skew:
         """Return what this member's clock says, 0 if it has none."""
         return max(0, self._millis()) if self._millis is not None else 0
 
-    def sign(self, message: Message) -> Message:
+    def with_wall_time(self, message: Message) -> Message:
         """Return a message as it is to leave: an answer to a leader tells what this clock says."""
         if isinstance(message, AppendEntriesReply):
-            return message._replace(wall=self.wall())
+            return message._replace(wall_millis=self.wall())
         return message
 
-    def hear(self, member: str, millis: int) -> None:
+    def note_reading(self, member: str, millis: int) -> None:
         """Take note of what another member's clock said, in milliseconds; 0 for no clock."""
         if millis:
             self.heard[member] = millis, self._ticks
@@ -109,7 +109,7 @@ class Skew:
 
         The answer ends a sentence that begins with the transaction.
         """
-        if self._millis is None or stamped <= log + COUNTS:
+        if self._millis is None or stamped <= log + MAX_COUNTS_AHEAD:
             return ""
         ahead = clock.unpack(stamped)[0] - clock.unpack(self.now(members))[0]
         if ahead <= self._allowed:

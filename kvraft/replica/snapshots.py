@@ -18,8 +18,8 @@ from kvraft.raft.raft import Raft
 from kvraft.record import Position
 
 
-class Tables:
-    """A member's tables as they are on disk: the :class:`~kvraft.raft.log.Offer` for its followers."""
+class ReplicaSnapshotSource:
+    """A member's tables as they are on disk: the :class:`~kvraft.raft.log.SnapshotSource` for its followers."""
 
     def __init__(self, tree: Tree, raft: Raft) -> None:
         self._tree, self._raft = tree, raft
@@ -29,14 +29,14 @@ class Tables:
         """The log position through which everything is in tables."""
         return self._tree.flushed
 
-    def open(self) -> Shipped:
+    def open(self) -> ReplicaSnapshot:
         """Return them as a snapshot, which keeps them from being removed."""
         tables = self._tree.snapshot()
-        return Shipped(tables, self._raft.configuration_at(tables.last.index))
+        return ReplicaSnapshot(tables, self._raft.configuration_at(tables.last.index))
 
 
 @dataclass(frozen=True, slots=True)
-class Shipped:
+class ReplicaSnapshot:
     """A member's tables as the :class:`~kvraft.raft.log.Snapshot` that a follower is sent."""
 
     tables: TreeSnapshot

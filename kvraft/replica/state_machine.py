@@ -31,18 +31,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvraft.events import (
-    Applied,
-    Conflicted,
-    IdTaken,
-    Repeated,
-    Report,
+    TransactionApplied,
+    TransactionConflicted,
+    TransactionIdTaken,
+    TransactionRepeated,
+    EventSink,
     SessionExpired,
-    Undone,
+    TransactionUndone,
     ignore,
 )
 from kvraft.lsm.tree import Tree
 from kvraft.record import (
-    RESERVED,
+    RESERVED_PREFIX,
     Entry,
     Kind,
     Position,
@@ -52,49 +52,49 @@ from kvraft.record import (
     expected_timestamp,
     label,
 )
-from kvraft.replica.sessions import SESSIONS, Outcome, Sessions
-from kvraft.transaction import Complete, Gatherer
+from kvraft.replica.sessions import SESSION_PREFIX, TransactionOutcome, Sessions
+from kvraft.transaction import CompleteTransaction, TransactionAssembler
 
-CONFIGURATION_KEY = RESERVED + b"configuration"
+CONFIGURATION_KEY = RESERVED_PREFIX + b"configuration"
 """Where the tree keeps the latest configuration applied."""
 
 
-class Ended(NamedTuple):
+class EndedTransaction(NamedTuple):
     """A copy of a transaction, from log index ``first`` on, that an entry brought to its end.
 
     ``digest`` tells what it asked for.  ``outcome`` is ``None`` if it was undone (``undone``), if
-    its id is that of another transaction (``taken``), or if its session no longer knows what became
+    its id is that of another transaction (``id_taken``), or if its session no longer knows what became
     of it.
     """
 
     txn: TxnId
     first: int
     digest: int
-    outcome: Outcome | None
+    outcome: TransactionOutcome | None
     conflict: bytes | None = None
     undone: bool = False
-    taken: bool = False
+    id_taken: bool = False
 
 
-class Machine:
+class StateMachine:
     """The state machine over ``tree``; ``lifetime`` is that of sessions, in units of timestamps."""
 
-    def __init__(self, tree: Tree, lifetime: int, report: Report = ignore) -> None:
+    def __init__(self, tree: Tree, lifetime: int, report: EventSink = ignore) -> None:
         self.tree = tree
         self._report = report
-        self.gatherer = Gatherer()
+        self.gatherer = TransactionAssembler()
         """Puts the records of a transaction together."""
-        self.sessions = Sessions(tree.scan(prefix=SESSIONS), lifetime)
+        self.sessions = Sessions(tree.scan(prefix=SESSION_PREFIX), lifetime)
 
     @property
     def open(self) -> tuple[Entry, ...]:
         """The entries of the transaction whose end has not been seen yet, if any."""
         return self.gatherer.open
 
-    def take(self, entry: Entry) -> Iterator[Ended]:
+    def take(self, entry: Entry) -> Iterator[EndedTransaction]:
         """Take one committed entry; yield what it ends, each once it is done."""
         for ended in self.gatherer.take(entry):
-            if isinstance(ended, Complete):
+            if isinstance(ended, CompleteTransaction):
                 yield self.apply(ended.entries)
             else:
                 yield self.undo(ended.entries)
@@ -104,7 +104,7 @@ class Machine:
             row = (CONFIGURATION_KEY, entry.index, entry.record.value)
             self.tree.apply((row,), Position(entry.index, entry.term))
 
-    def apply(self, entries: tuple[Entry, ...]) -> Ended:
+    def apply(self, entries: tuple[Entry, ...]) -> EndedTransaction:
         """Carry out a complete transaction, unless its session says that it was already."""
         last = entries[-1]
         txn, position = last.record.txn, Position(last.index, last.term)
@@ -113,19 +113,19 @@ class Machine:
         outcome = session.outcome(txn.sequence)
         if outcome is not None and outcome.digest != asked:
             self.tree.apply((), position)
-            self._report(IdTaken(str(txn), last.index))
-            return Ended(txn, entries[0].index, asked, None, taken=True)
+            self._report(TransactionIdTaken(str(txn), last.index))
+            return EndedTransaction(txn, entries[0].index, asked, None, id_taken=True)
         if outcome is not None or session.forgotten(txn.sequence):
             self.tree.apply((), position)
-            self._report(Repeated(str(txn), last.index))
+            self._report(TransactionRepeated(str(txn), last.index))
         else:
-            outcome = Outcome(last.index, last.record.timestamp, self.conflict(entries), asked)
+            outcome = TransactionOutcome(last.index, last.record.timestamp, self.conflict(entries), asked)
             rows = [] if outcome.conflict else list(rows_of(entries))
-            mine, expired = self.sessions.note(txn, outcome)
+            mine, expired = self.sessions.record(txn, outcome)
             self.tree.apply([*rows, *mine], position)
             self._report_applied(txn, outcome, entries, len(rows), expired)
         key = entries[outcome.conflict - 1].record.key if outcome and outcome.conflict else None
-        return Ended(txn, entries[0].index, asked, outcome, key)
+        return EndedTransaction(txn, entries[0].index, asked, outcome, key)
 
     def conflict(self, entries: tuple[Entry, ...]) -> int:
         """Return the number of the first record whose expectation fails, 0 if all of them hold."""
@@ -139,16 +139,16 @@ class Machine:
                     return number
         return 0
 
-    def undo(self, entries: tuple[Entry, ...]) -> Ended:
+    def undo(self, entries: tuple[Entry, ...]) -> EndedTransaction:
         """Drop the records of a transaction that ended without its commit mark."""
         txn = entries[0].record.txn
-        self._report(Undone(str(txn), entries[0].index, entries[-1].index))
-        return Ended(txn, entries[0].index, 0, None, undone=True)
+        self._report(TransactionUndone(str(txn), entries[0].index, entries[-1].index))
+        return EndedTransaction(txn, entries[0].index, 0, None, undone=True)
 
     def _report_applied(
         self,
         txn: TxnId,
-        outcome: Outcome,
+        outcome: TransactionOutcome,
         entries: tuple[Entry, ...],
         rows: int,
         expired: list[str],
@@ -159,11 +159,11 @@ class Machine:
             self._report(SessionExpired(client, outcome.index))
         if outcome.conflict:
             key = label(entries[outcome.conflict - 1].record.key)
-            self._report(Conflicted(str(txn), outcome.index, key))
+            self._report(TransactionConflicted(str(txn), outcome.index, key))
         else:
             tree = self.tree
             size = tree.memtable_size
-            self._report(Applied(outcome.index, str(txn), rows, tree.memtable_rows, size))
+            self._report(TransactionApplied(outcome.index, str(txn), rows, tree.memtable_rows, size))
 
 
 def rows_of(entries: tuple[Entry, ...]) -> Iterator[Row]:

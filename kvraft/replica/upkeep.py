@@ -25,11 +25,11 @@ from typing import Protocol
 
 from kvraft.disk.disk import Disk, is_full
 from kvraft.display import counted
-from kvraft.events import CutDecided, HoldsChanged, Report, ignore
+from kvraft.events import TruncationDecided, PinsChanged, EventSink, ignore
 from kvraft.log_and_tree import waiting_log
 from kvraft.lsm.tree import Tree
 from kvraft.raft.raft import Raft
-from kvraft.replica.retention import Holds
+from kvraft.replica.retention import Pins
 from kvraft.wal.segment import Segment
 from kvraft.wal.wal import Wal
 
@@ -39,7 +39,7 @@ _PACE = 64  # slices of long work at most that a drain does for each memtable it
 class LogRules(Protocol):
     """What upkeep asks its member."""
 
-    def holds(self) -> Holds:
+    def pins(self) -> Pins:
         """Return who still needs which part of the log, and why."""
 
     def may_drop(self, segment: Segment) -> bool:
@@ -65,7 +65,7 @@ class Upkeep:
         *,
         rules: LogRules,
         reserve: int,
-        report: Report,
+        report: EventSink,
     ) -> None:
         self.low = ""
         """Why nothing new may be written, for the disk is nearly full; ``""`` if it is not."""
@@ -83,7 +83,7 @@ class Upkeep:
     def tick(self) -> None:
         """Let a tick pass: see how much of the disk is free, and try again what found it full."""
         self._full = False
-        free = self._disk.free()
+        free = self._disk.free_bytes()
         if free is None or free >= self._reserve:
             self.low = ""
         else:
@@ -106,7 +106,7 @@ class Upkeep:
         tree = self._tree
         # Log that only followers still need says nothing about the memtable.
         held = waiting_log(self._wal.segments, tree.flushed.index)
-        if self._rules.should_freeze(tree.memtable_size, held, tree.waiting):
+        if self._rules.should_freeze(tree.memtable_size, held, tree.immutable_memtables):
             tree.freeze()
         slices = _PACE
         while slices and tree.pressure >= 1 and self._tree_has_work:
@@ -131,8 +131,8 @@ class Upkeep:
 
     def _drop(self) -> None:
         """Drop the oldest segment, which nobody needs any more."""
-        holds = self._rules.holds()
-        self._report(CutDecided(holds.floor, *_columns(holds)))
+        holds = self._rules.pins()
+        self._report(TruncationDecided(holds.floor, *_columns(holds)))
         self._wal.drop_below(self._wal.segments[0].high + 1, 1)
         self._raft.compact(self._wal.base.index)
 
@@ -141,13 +141,13 @@ class Upkeep:
         if self._report is ignore:
             return
         firsts = [segment.first for segment in self._wal.segments]
-        holds = self._rules.holds()
-        now = tuple((hold.holder, bisect_right(firsts, hold.needs) - len(firsts)) for hold in holds)
+        holds = self._rules.pins()
+        now = tuple((hold.pinned_by, bisect_right(firsts, hold.needed_from) - len(firsts)) for hold in holds)
         if now != self._reported:
             self._reported = now
-            self._report(HoldsChanged(*_columns(holds)))
+            self._report(PinsChanged(*_columns(holds)))
 
 
-def _columns(holds: Holds) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _columns(holds: Pins) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return who holds the log, and from which index on each needs it."""
-    return tuple(hold.holder for hold in holds), tuple(hold.needs for hold in holds)
+    return tuple(hold.pinned_by for hold in holds), tuple(hold.needed_from for hold in holds)

@@ -5,7 +5,7 @@ after this member has ceased to lead, and maybe about another copy than the one 
 
     asked ──► under way? ──► known to its session? ──► stamp refused? ──► appended ──► waits
                  │                  │                       │                │
-                 ╰─ waits           ╰─ the same answer      ╰─ Refusal       ╰─ Redirect, Later
+                 ╰─ waits           ╰─ the same answer      ╰─ Rejected       ╰─ Redirect, Later
 
     committed ──► in the place of what waits?    ──► UNDONE: that copy will never take effect
     ended     ──► applied, in conflict, too late ──► APPLIED, ABORTED, UNKNOWN
@@ -27,17 +27,17 @@ from typing import Protocol
 
 from kvraft import clock
 from kvraft.errors import BadInput, Busy, KvraftError, NotLeader
-from kvraft.raft.raft import Decided, Raft, Role
+from kvraft.raft.raft import DecidedProposal, Raft, Role
 from kvraft.record import Entry, Position, Timestamp, TxnId, digest, registration
-from kvraft.replica.pending import Pending, Waiter
-from kvraft.replica.sessions import Outcome
-from kvraft.replica.skew import Skew
-from kvraft.replica.state_machine import Ended, Machine
+from kvraft.replica.pending import PendingTransactions, PendingTransaction
+from kvraft.replica.sessions import TransactionOutcome
+from kvraft.replica.skew import ClusterClock
+from kvraft.replica.state_machine import EndedTransaction, StateMachine
 from kvraft.transaction import (
-    Answer,
-    Later,
+    WriteReply,
+    Overloaded,
     Redirect,
-    Refusal,
+    Rejected,
     Register,
     Registered,
     Reply,
@@ -49,9 +49,9 @@ from kvraft.transaction import (
 class WriteRules(Protocol):
     """What the desk asks its member."""
 
-    machine: Machine
+    machine: StateMachine
 
-    def raised(self, timestamp: Timestamp) -> Timestamp:
+    def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
         """Return the stamp that a transaction gets which its client stamped ``timestamp``."""
 
     def incarnation(self, entry: Entry) -> int:
@@ -68,7 +68,7 @@ class WriteDesk:
         self,
         member: str,
         raft: Raft,
-        skew: Skew,
+        skew: ClusterClock,
         *,
         rules: WriteRules,
         log_time: Timestamp,
@@ -81,7 +81,7 @@ class WriteDesk:
         self._skew = skew
         self.rules = rules
         self._reply = reply
-        self._pending = Pending()
+        self._pending = PendingTransactions()
         self._registering: dict[int, tuple[int, Register]] = {}  # by index, with the term
         self._led = False
 
@@ -107,14 +107,14 @@ class WriteDesk:
         txn, asked = transaction.id, digest(transaction.records)
         if self._is_under_way(request, asked) or self.answer_known(request, asked):
             return
-        stamp = self.rules.raised(transaction.timestamp)
+        stamp = self.rules.raised_timestamp(transaction.timestamp)
         if why := self._why_refused(txn, transaction.timestamp, stamp):
             better = max(self.log_time, self._skew.now(self._raft.configuration.members))
             self._refuse(request, better, why)
             return
         try:
             self._check_pace()
-            first, last = self._raft.propose(transaction.stamped(stamp).records)
+            first, last = self._raft.propose(transaction.with_timestamp(stamp).records)
         except BadInput as error:  # no follower would take it, now or ever
             self._refuse(request, 0, str(error))
         except (NotLeader, Busy) as refusal:
@@ -123,8 +123,8 @@ class WriteDesk:
             self.log_time = max(self.log_time, stamp)
             attempts = [request.attempt]
             # In the place of an earlier copy, if any: this log has lost that one.
-            self._pending.add(Waiter(request.sender, txn, asked, first, self._raft.term, attempts))
-            self._answer(request.sender, txn, attempts, Stage.APPENDED, Outcome(last, stamp))
+            self._pending.add(PendingTransaction(request.sender, txn, asked, first, self._raft.term, attempts))
+            self._answer(request.sender, txn, attempts, Stage.APPENDED, TransactionOutcome(last, stamp))
 
     def _is_under_way(self, request: Submit, asked: int) -> bool:
         """Return whether a transaction of this id waits for the log to decide; note who asks."""
@@ -191,7 +191,7 @@ class WriteDesk:
                 self.log_time = max(self.log_time, entry.record.timestamp)
                 return
 
-    def superseded(self, lost: list[Decided], entry: Entry) -> list[Decided]:
+    def superseded(self, lost: list[DecidedProposal], entry: Entry) -> list[DecidedProposal]:
         """Tell those who wait for one of the ``lost`` proposals that ``entry`` supersedes.
 
         To be asked of the committed entries in order; returns the proposals that are left.
@@ -216,12 +216,12 @@ class WriteDesk:
             given = self.rules.incarnation(entry)
             self._reply(Registered(self._member, request.sender, request.number, given))
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: EndedTransaction) -> None:
         """Tell those who wait for a transaction that the state machine has done with."""
         waiter = self._pending.get(ended.txn)
         if ended.undone or waiter is None or waiter.digest != ended.digest:
             return  # it is superseded, or decided where it is itself
-        if ended.taken:
+        if ended.id_taken:
             self._settle(ended.txn, Stage.ABORTED, None, _taken(ended.txn))
         elif ended.outcome is None:
             self._settle(ended.txn, Stage.UNKNOWN, None, _too_late(ended.txn))
@@ -257,7 +257,7 @@ class WriteDesk:
             for waiter in self._pending:
                 last = waiter.attempts[-1]
                 self._reply(
-                    Redirect(self._member, waiter.client, waiter.txn, last, leader, live=True)
+                    Redirect(self._member, waiter.client, waiter.txn, last, leader, may_still_apply=True)
                 )
             for _, request in self._registering.values():  # they are answered yet if committed
                 self._send_on(request)
@@ -267,7 +267,7 @@ class WriteDesk:
         self,
         txn: TxnId,
         stage: Stage,
-        outcome: Outcome | None,
+        outcome: TransactionOutcome | None,
         reason: str = "",
         conflict: bytes | None = None,
     ) -> None:
@@ -284,18 +284,18 @@ class WriteDesk:
         txn: TxnId,
         attempts: Iterable[int],
         stage: Stage,
-        outcome: Outcome | None,
+        outcome: TransactionOutcome | None,
         reason: str = "",
         conflict: bytes | None = None,
     ) -> None:
         index, stamp = (outcome.index, outcome.timestamp) if outcome else (0, 0)
         sent = tuple(attempts)
-        self._reply(Answer(self._member, client, txn, sent, stage, index, stamp, reason, conflict))
+        self._reply(WriteReply(self._member, client, txn, sent, stage, index, stamp, reason, conflict))
 
     def _refuse(self, request: Submit, better: Timestamp, why: str) -> None:
         """Refuse a transaction under its stamp; ``better`` is one that would do, 0 if none."""
         txn = request.transaction.id
-        self._reply(Refusal(self._member, request.sender, txn, request.attempt, better, why))
+        self._reply(Rejected(self._member, request.sender, txn, request.attempt, better, why))
 
     def _turn_away(
         self, client: str, request: TxnId | int, attempt: int, refusal: KvraftError
@@ -304,7 +304,7 @@ class WriteDesk:
         self._reply(
             Redirect(self._member, client, request, attempt, refusal.leader)
             if isinstance(refusal, NotLeader)
-            else Later(self._member, client, request, attempt, str(refusal))
+            else Overloaded(self._member, client, request, attempt, str(refusal))
         )
 
     def _send_on(self, request: Register) -> None:

@@ -12,7 +12,7 @@
 
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import Envelope
-from kvraft.sim.single_member import Alone
+from kvraft.sim.single_member import SingleMember
 from kvraft.sim.world import World
 
-__all__ = ["Alone", "Envelope", "PowerCut", "SimDisk", "World"]
+__all__ = ["SingleMember", "Envelope", "PowerCut", "SimDisk", "World"]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kvraft import inputs
-from kvraft.events import Delivered, Event, Lost, Sent
+from kvraft.events import MessageDelivered, Event, MessageLost, MessageSent
 from kvraft.sim.network import AnyMessage, Envelope, Network, describe
 from kvraft.sim.timeline import Timeline
 
@@ -46,7 +46,7 @@ class Carrier:
         envelope = self._network.post(message, self._time.now + after)
         if self._report is not None:
             kind, (term, first, last, note) = type(message).__name__, describe(message)
-            sent = Sent(envelope.id, kind, message.to, term, first, last, note)
+            sent = MessageSent(envelope.id, kind, message.to, term, first, last, note)
             self._report(message.sender, sent)
         if why := self._network.why_lost(message):
             self._lose(envelope, why)
@@ -77,10 +77,10 @@ class Carrier:
             return
         del self._network.in_flight[id]
         if self._report is not None:
-            self._report(message.to, Delivered(id))
+            self._report(message.to, MessageDelivered(id))
         self._deliver(message)
 
     def _lose(self, envelope: Envelope, why: str) -> None:
         del self._network.in_flight[envelope.id]
         if self._report is not None:
-            self._report(envelope.message.to, Lost(envelope.id, why))
+            self._report(envelope.message.to, MessageLost(envelope.id, why))

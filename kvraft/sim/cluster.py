@@ -39,15 +39,15 @@ from typing import Unpack
 from kvraft import inputs
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, TimedOut
-from kvraft.events import Crashed, Delivered, Event, LogReset, Marks, Started, Trace, ignore
-from kvraft.raft.interface import Options, Role
+from kvraft.events import MemberCrashed, MessageDelivered, Event, LogReset, Marks, MemberStarted, Trace, ignore
+from kvraft.raft.interface import RaftOptions, Role
 from kvraft.raft.log import Log
 from kvraft.raft.messages import Message
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Raft
 from kvraft.record import Entry, HardState, Record
-from kvraft.sim.mail import Letter, Mail, Pick, check_latency
-from kvraft.sim.member import Member, Watcher, appended, past, proposed
+from kvraft.sim.mail import InFlightMessage, MessagesInFlight, MessageFilter, check_latency
+from kvraft.sim.member import Member, Watcher, appended, entry_of_term, proposed
 from kvraft.sim.network import describe
 from kvraft.sim.timeline import TICK
 
@@ -72,7 +72,7 @@ class Cluster:
         members: int | Sequence[str] | Configuration = 3,
         *,
         seed: int = 0,
-        options: Options | None = None,
+        options: RaftOptions | None = None,
         consensus: type[Raft] = Raft,
         logs: Mapping[str, Sequence[int | Entry]] | None = None,
         hard_states: Mapping[str, HardState] | None = None,
@@ -82,9 +82,9 @@ class Cluster:
         check_latency(latency)
         if not isinstance(members, Configuration):
             members = Configuration(inputs.members(members))
-        self.seed = inputs.whole(seed, "a seed")
-        options = Options() if options is None else options
-        self.options = inputs.instance(options, Options, "the options of a cluster")
+        self.seed = inputs.whole_number(seed, "a seed")
+        options = RaftOptions() if options is None else options
+        self.options = inputs.instance(options, RaftOptions, "the options of a cluster")
         self.now = 0
         """Microseconds since the cluster began."""
         self.trace = Trace()
@@ -94,14 +94,14 @@ class Cluster:
         self._first_configuration = members
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._traced = inputs.flag(trace, "trace")
-        self._mail = Mail(
+        self._mail = MessagesInFlight(
             Random(f"{seed}/network"), latency, report=self._file if self._traced else None
         )
         self._proposals = 0
         self._told: dict[str, Marks] = {}
         for name, log in (logs or {}).items():
             member = self._member(name)
-            member.log.append([past(entry, index) for index, entry in enumerate(log, 1)])
+            member.log.append([entry_of_term(entry, index) for index, entry in enumerate(log, 1)])
             member.hard_state = HardState(member.log.last_term)
         for name, hard_state in (hard_states or {}).items():
             self._member(name).hard_state = hard_state
@@ -125,7 +125,7 @@ class Cluster:
         self._mail.loss = inputs.probability(share, "the probability of a loss")
 
     @property
-    def in_flight(self) -> list[Letter]:
+    def in_flight(self) -> list[InFlightMessage]:
         """The messages on their way, in the order in which they were sent."""
         return list(self._mail.in_flight.values())
 
@@ -163,7 +163,7 @@ class Cluster:
 
     # ── by hand: messages ───────────────────────────────────────────────────────────────────────
 
-    def deliver(self, **pick: Unpack[Pick]) -> int:
+    def deliver(self, **pick: Unpack[MessageFilter]) -> int:
         """Let messages arrive, in the order sent: all that are in flight, or those picked.
 
         They are picked by ``id``, ``sender``, ``to``, ``kind`` (a class).  What they bring about is
@@ -175,18 +175,18 @@ class Cluster:
             self.arrive(letter)
         return len(found)
 
-    def find(self, **pick: Unpack[Pick]) -> list[Letter]:
+    def find(self, **pick: Unpack[MessageFilter]) -> list[InFlightMessage]:
         """Return the messages in flight that :meth:`deliver` would pick; there may be none."""
         return self._mail.find(**pick)
 
-    def drop(self, **pick: Unpack[Pick]) -> int:
+    def drop(self, **pick: Unpack[MessageFilter]) -> int:
         """Lose messages, picked as :meth:`deliver` picks them."""
         found = self._mail.some(**pick)
         for letter in found:
             self._mail.lose(letter, "dropped")
         return len(found)
 
-    def duplicate(self, **pick: Unpack[Pick]) -> int:
+    def duplicate(self, **pick: Unpack[MessageFilter]) -> int:
         """Put messages on their way once more, picked as :meth:`deliver` picks them."""
         found = self._mail.some(**pick)
         for letter in found:
@@ -247,15 +247,15 @@ class Cluster:
 
     def cut_log(self, name: str, index: int) -> None:
         """Let a member take a snapshot of what it applied through ``index``, and cut its log."""
-        inputs.whole(index, "where a log is cut")
-        self._member(name).cut_log(self._input(name), index)
+        inputs.whole_number(index, "where a log is cut")
+        self._member(name).truncate_log(self._input(name), index)
         self.work(name)
 
     def crash(self, name: str) -> None:
         """Stop a member: its memory is gone.  What it sent is still on its way."""
         self._input(name)
         self.members[name].forget()
-        self._file(name, Crashed(0))
+        self._file(name, MemberCrashed(0))
 
     def restart(self, name: str) -> None:
         """Start a member that does not run, from what is on its disk."""
@@ -300,7 +300,7 @@ class Cluster:
 
     def run(self, ticks: int) -> None:
         """Let time pass: in each tick what is due arrives, then every running member ticks."""
-        for _ in range(inputs.whole(ticks, "a number of ticks", least=0)):
+        for _ in range(inputs.whole_number(ticks, "a number of ticks", minimum=0)):
             self._pass_tick()
 
     def run_until(self, condition: Callable[[], bool], *, limit: int = 10_000) -> int:
@@ -309,7 +309,7 @@ class Cluster:
         Raises :class:`~kvraft.errors.TimedOut` after ``limit`` ticks.
         """
         inputs.function(condition, "what is waited for")
-        for ticks in range(inputs.whole(limit, "the limit", least=0) + 1):
+        for ticks in range(inputs.whole_number(limit, "the limit", minimum=0) + 1):
             if condition():
                 return ticks
             if ticks < limit:
@@ -346,7 +346,7 @@ class Cluster:
         )
         member.raft.compact(log.base.index, member.snapshot)
         term, flushed = member.hard_state.term, log.base.index
-        self._file(name, Started(term, log.first_index, flushed, log.last_index))
+        self._file(name, MemberStarted(term, log.first_index, flushed, log.last_index))
         if entries and member.starts == 1 and self._traced:
             self._file(name, appended(entries))  # what it begins with is to be seen
         self.work(name)
@@ -384,7 +384,7 @@ class Cluster:
                 watcher.sent(message)
             self._mail.post(message, self.now)
 
-    def arrive(self, letter: Letter) -> None:
+    def arrive(self, letter: InFlightMessage) -> None:
         """Let a message arrive, as far as it can."""
         to = letter.message.to
         member = self.members.get(to)
@@ -394,7 +394,7 @@ class Cluster:
             self._mail.lose(letter, why)
             return
         del self._mail.in_flight[letter.id]
-        self._file(to, Delivered(letter.id))
+        self._file(to, MessageDelivered(letter.id))
         raft.step(letter.message)
         self.work(to)
 

@@ -19,23 +19,23 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.client.client import Client
-from kvraft.client.draft import Draft
+from kvraft.client.draft import DraftTransaction
 from kvraft.client.ticket import Ticket
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.inputs import whole
+from kvraft.inputs import whole_number
 from kvraft.record import Timestamp
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.world import World
 
 BALANCE = 100
 """What each account holds at first."""
 
-HISTORY = Options(history_millis=3_600_000)
+HISTORY = ReplicaOptions(history_millis=3_600_000)
 """Members at which every time of an hour can be read."""
 
 
-class Contest(NamedTuple):
+class ContentionResult(NamedTuple):
     """So many ``clients`` made ``tried`` transfers among ``keys`` accounts."""
 
     clients: int
@@ -58,7 +58,7 @@ def open_bank(
     count: int,
     *,
     seed: int = 1,
-    options: Options = HISTORY,
+    options: ReplicaOptions = HISTORY,
     replica: type[Replica] = Replica,
 ) -> World:
     """Return a world of three members in which ``count`` accounts hold :data:`BALANCE` each."""
@@ -67,7 +67,7 @@ def open_bank(
     return world
 
 
-def transfer(client: Client, source: bytes, target: bytes, amount: int) -> Draft:
+def transfer(client: Client, source: bytes, target: bytes, amount: int) -> DraftTransaction:
     """Return the draft of a transfer: both accounts read, both written, not sent yet."""
     draft = client.transaction()
     left, right = (int(draft.get(key) or b"0") for key in (source, target))
@@ -81,8 +81,8 @@ def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int =
 
     Raises :class:`~kvraft.errors.BadInput` without clients, or with less than two accounts.
     """
-    whole(rounds, "a number of rounds", least=0)
-    if whole(clients, "a number of clients") < 1 or whole(keys, "a number of accounts") < 2:
+    whole_number(rounds, "a number of rounds", minimum=0)
+    if whole_number(clients, "a number of clients") < 1 or whole_number(keys, "a number of accounts") < 2:
         raise BadInput(
             f"{counted(clients, 'client')} and {counted(keys, 'account')}: there is "
             "nothing to transfer"
@@ -102,13 +102,13 @@ def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int =
     return tickets
 
 
-def contest(clients: int, keys: int, rounds: int, *, seed: int = 1) -> Contest:
+def contest(clients: int, keys: int, rounds: int, *, seed: int = 1) -> ContentionResult:
     """Return how often transfers conflict in a world of their own."""
-    whole(keys, "a number of accounts")
+    whole_number(keys, "a number of accounts")
     world = open_bank(keys, seed=seed)
     tickets = transfers(world, clients, keys, rounds, seed=seed)
     conflicts = sum(ticket.conflict is not None for ticket in tickets)
-    return Contest(clients, keys, len(tickets), conflicts)
+    return ContentionResult(clients, keys, len(tickets), conflicts)
 
 
 def balances(replica: Replica, count: int, at: Timestamp | None = None) -> list[int]:

@@ -55,7 +55,7 @@ WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "s
 """The kinds of calls that change something; ``read`` is the only other one that can be broken."""
 
 
-LIES = ("missing", "zeros", "short", "flipped")
+SILENT_WRITE_FAULTS = ("missing", "zeros", "short", "flipped")
 """What becomes of the bytes of an append about which the disk lies."""
 
 
@@ -191,10 +191,10 @@ class SimDisk:
         """Return the number of the file, which a copy does not share."""
         return str(self._file(name).number)
 
-    def forget(self, name: str) -> None:
+    def drop_cached(self, name: str) -> None:
         """Do nothing: what is read is what is on the disk."""
 
-    def free(self) -> int | None:
+    def free_bytes(self) -> int | None:
         """Return what is left of ``capacity``, ``None`` if there is none."""
         return None if self.capacity is None else max(0, self.capacity - self._used())
 
@@ -210,7 +210,7 @@ class SimDisk:
 
     @capacity.setter
     def capacity(self, size: int | None) -> None:
-        self._capacity = None if size is None else inputs.whole(size, "a capacity", least=0)
+        self._capacity = None if size is None else inputs.whole_number(size, "a capacity", minimum=0)
 
     def backup(self) -> SimDisk:
         """Return another disk with copies of all files, as they can be read now."""
@@ -258,7 +258,7 @@ class SimDisk:
         a random prefix of its bytes is written first.  Every operation after it raises too, until
         :meth:`crash` or :meth:`restore`.
         """
-        if inputs.whole(n, "the number of an operation") < 1:
+        if inputs.whole_number(n, "the number of an operation") < 1:
             raise BadInput(f"there is no operation {n} from now on: the next one is 1")
         self._until_cut, self._random = n, random
 
@@ -274,15 +274,15 @@ class SimDisk:
         """Let the ``n``-th call from now on that is of ``kinds`` fail: 1 is the next one.
 
         It raises ``OSError`` with the number ``error``; if the fault ``stays``, so does every later
-        one until :meth:`mend`.  The call has no effect; but if ``random`` is given, an append
+        one until :meth:`repair`.  The call has no effect; but if ``random`` is given, an append
         writes a random prefix, and any other call but a sync or a read has its whole effect or
         none.  A failed sync of a file leaves bytes in doubt, as told above; one of the directory
         leaves it as it was.  A second ``break_at`` takes the place of the first, and a crash
         changes nothing about it.
         """
-        if inputs.whole(n, "the number of a call") < 1:
+        if inputs.whole_number(n, "the number of a call") < 1:
             raise BadInput(f"there is no call {n} from now on: the next one is 1")
-        inputs.whole(error, "the number of an error", least=1)
+        inputs.whole_number(error, "the number of an error", minimum=1)
         kinds = inputs.names(kinds, "the kinds of calls that fail")
         if unknown := [kind for kind in kinds if kind not in (*WRITES, "read")]:
             raise BadInput(f"there are no calls {unknown} that could fail")
@@ -291,14 +291,14 @@ class SimDisk:
     def lie_at(self, n: int, lie: str) -> None:
         """Let the ``n``-th append from now on write something else and say that all is well.
 
-        ``lie`` is one of :data:`LIES`: nothing is written, zeros are, half of it is, or one bit in
+        ``lie`` is one of :data:`SILENT_WRITE_FAULTS`: nothing is written, zeros are, half of it is, or one bit in
         the middle is flipped.  Syncs after it make just that durable.
         """
-        if n < 1 or lie not in LIES:
-            raise ValueError(f"an append lies at call 1 or later, and in one of the ways {LIES}")
+        if n < 1 or lie not in SILENT_WRITE_FAULTS:
+            raise ValueError(f"an append lies at call 1 or later, and in one of the ways {SILENT_WRITE_FAULTS}")
         self._until_lie, self._lie = n, lie
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Let no further call fail or lie that :meth:`break_at` or :meth:`lie_at` asked for."""
         self._fault, self._until_lie = None, 0
 
@@ -326,9 +326,9 @@ class SimDisk:
     def corrupt(self, name: str, offset: int, mask: int = 0xFF) -> None:
         """Flip the bits of ``mask`` in one byte of a file, for good."""
         data = self._file(name).data
-        if not 0 <= inputs.whole(offset, "the offset of a byte") < len(data):
+        if not 0 <= inputs.whole_number(offset, "the offset of a byte") < len(data):
             raise BadInput(f"{name} has {counted(len(data), 'byte')}, and none at {offset}")
-        if not 1 <= inputs.whole(mask, "a mask of bits") <= 0xFF:
+        if not 1 <= inputs.whole_number(mask, "a mask of bits") <= 0xFF:
             raise BadInput(f"a mask of {mask} flips no bit of a byte: 1 to 255 would")
         data[offset] ^= mask
 

@@ -22,7 +22,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
-from kvraft.raft.interface import Options, Role
+from kvraft.raft.interface import RaftOptions, Role
 from kvraft.raft.raft import Raft
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.timeline import TICK
@@ -51,7 +51,7 @@ class Trial(NamedTuple):
     elected: bool = True
 
 
-def options_for(low: int, high: int, heartbeat: int | None = None) -> Options:
+def options_for(low: int, high: int, heartbeat: int | None = None) -> RaftOptions:
     """Return the plain Raft of the paper with time-outs from ``low`` to ``high`` milliseconds.
 
     A tick is a millisecond.  Heartbeats come every ``heartbeat`` of them, by default half the
@@ -59,7 +59,7 @@ def options_for(low: int, high: int, heartbeat: int | None = None) -> Options:
     """
     if not 2 <= low <= high:
         raise BadInput(f"time-outs from {low} to {high} ms make no sense")
-    return Options(
+    return RaftOptions(
         election_ticks=low,
         spread_ticks=high - low + 1,
         heartbeat_ticks=heartbeat or low // 2,
@@ -99,7 +99,7 @@ def _until_timeout(raft: Raft) -> int:
     return status.timeout - status.elapsed
 
 
-def outage(options: Options, seed: int, *, equal: bool = False, limit: int = LIMIT) -> Trial:
+def outage(options: RaftOptions, seed: int, *, equal: bool = False, limit: int = LIMIT) -> Trial:
     """Crash the leader of five members and return how long they were without one.
 
     With ``equal`` logs everybody can win.  After ``limit`` milliseconds the trial is given up.
@@ -118,7 +118,7 @@ def outage(options: Options, seed: int, *, equal: bool = False, limit: int = LIM
         cluster.leap()
 
 
-def crashed(options: Options, seed: int, random: Random, *, equal: bool = False) -> LeapingCluster:
+def crashed(options: RaftOptions, seed: int, random: Random, *, equal: bool = False) -> LeapingCluster:
     """Return a cluster at the moment at which its leader has sent its last heartbeat."""
     lengths = [1, 1, 1, 1] if equal else random.sample((1, 2, 3, 4), 4)
     logs = [[1] * length for length in (max(lengths), *lengths)]
@@ -141,7 +141,7 @@ def crashed(options: Options, seed: int, random: Random, *, equal: bool = False)
 
 
 def outages(
-    options: Options, trials: int = 1_000, *, equal: bool = False, limit: int = LIMIT
+    options: RaftOptions, trials: int = 1_000, *, equal: bool = False, limit: int = LIMIT
 ) -> list[Trial]:
     """Return ``trials`` outages, of seeds 0, 1, 2 …; see :func:`outage`."""
     return [outage(options, seed, equal=equal, limit=limit) for seed in range(trials)]

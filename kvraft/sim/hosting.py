@@ -59,7 +59,7 @@ class Hosting:
 
 
 class SimHost:
-    """The world as one of its clients sees it: a :class:`~kvraft.client.host.Host`."""
+    """The world as one of its clients sees it: a :class:`~kvraft.client.host.ClientRuntime`."""
 
     def __init__(self, hosting: Hosting, name: str) -> None:
         self._hosting = hosting

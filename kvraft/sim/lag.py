@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
-from kvraft.inputs import whole
+from kvraft.inputs import whole_number
 from kvraft.raft.messages import AppendEntries, InstallSnapshot
 from kvraft.record import entry_size
-from kvraft.replica.replica import Options
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim.timeline import MILLI
 from kvraft.sim.world import World
 
@@ -58,8 +58,8 @@ def write(
     Return what was written.  The keys go round, beginning where the log ends, so that writing on
     overwrites the oldest.
     """
-    whole(count, "a number of writes", least=0)
-    whole(keys, "the number of keys", least=1)
+    whole_number(count, "a number of writes", minimum=0)
+    whole_number(keys, "the number of keys", minimum=1)
     start = max(replica.marks.last for replica in world.replicas.values())
     written = {}
     for number in range(start, start + count):
@@ -71,18 +71,18 @@ def write(
 
 def write_for(world: World, millis: int, *, client: str = "alice", keys: int = KEYS) -> None:
     """Let ``client`` write for ``millis`` milliseconds, as fast as the cluster answers."""
-    until = world.now + whole(millis, "a time to write for", least=0) * MILLI
+    until = world.now + whole_number(millis, "a time to write for", minimum=0) * MILLI
     while world.now < until:
         write(world, 1, client=client, keys=keys)
 
 
-def catch_up(away: int, options: Options, *, seed: int = 0, keys: int = KEYS) -> CatchUp:
+def catch_up(away: int, options: ReplicaOptions, *, seed: int = 0, keys: int = KEYS) -> CatchUp:
     """Return what it takes to bring a follower back that was ``away`` milliseconds.
 
     Raises :class:`~kvraft.errors.BadInput` for a time below 0.
     """
-    whole(keys, "the number of keys", least=1)
-    if whole(away, "how long a follower is away, in ms,") < 0:
+    whole_number(keys, "the number of keys", minimum=1)
+    if whole_number(away, "how long a follower is away, in ms,") < 0:
         raise BadInput(f"nobody is away for {away} ms")
     world = World(3, seed=seed, options=options)
     write(world, 2 * keys, keys=keys)

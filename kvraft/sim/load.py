@@ -24,11 +24,11 @@ from typing import NamedTuple
 from kvraft import inputs
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
-from kvraft.lsm.compaction import Task
+from kvraft.lsm.compaction import CompactionTask
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.tree import Tree
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.properties import TableMetadata
 
 SMALL = TreeOptions(memtable_bytes=4096, block_bytes=512, bits_per_key=0)
 """A tree that shows after a hundred writes what others show after a million; without filters."""
@@ -38,31 +38,31 @@ PROBES = 40
 
 MILLI = 1_000
 
-Write = tuple[bytes, bytes | None]
+LoadWrite = tuple[bytes, bytes | None]
 """A key and its new value; ``None`` deletes it."""
 
 
-class Never:
+class NoCompaction:
     """The strategy that never merges anything."""
 
-    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+    def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
         """Return ``None``."""
         return None
 
 
-class These:
+class ChosenTables:
     """The strategy that merges these tables into that level, and after that nothing."""
 
     def __init__(self, numbers: Sequence[int], level: int) -> None:
         self._numbers, self._level = set(numbers), level
 
-    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+    def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
         """Return the task if the tables are there."""
         found = tuple(table for table in tables if table.number in self._numbers)
         if not found or len(found) < len(self._numbers):
             return None
         self._numbers = set()
-        return Task(found, self._level, 1 << 62)
+        return CompactionTask(found, self._level, 1 << 62)
 
 
 def key_of(number: int) -> bytes:
@@ -70,17 +70,17 @@ def key_of(number: int) -> bytes:
     return b"key %04d" % number
 
 
-def writes_of(seed: int, count: int, keys: int, deletes: float = 0.2) -> Iterator[Write]:
+def writes_of(seed: int, count: int, keys: int, deletes: float = 0.2) -> Iterator[LoadWrite]:
     """Yield ``count`` writes to random ones of ``keys`` keys, of which a share is deletes."""
-    inputs.whole(keys, "the number of keys", least=1)
+    inputs.whole_number(keys, "the number of keys", minimum=1)
     inputs.probability(deletes, "the share of deletes")
     random = Random(f"load/{seed}")
-    for number in range(inputs.whole(count, "the number of writes", least=0)):
+    for number in range(inputs.whole_number(count, "the number of writes", minimum=0)):
         key = key_of(random.randrange(keys))
         yield key, None if random.random() < deletes else b"%06d" % number * 6
 
 
-class Sample(NamedTuple):
+class TreeSample(NamedTuple):
     """What a tree costs after so many ``writes``.
 
     ``runs`` are level and bytes of its sorted runs, the oldest first: each level below 0 is one,
@@ -97,7 +97,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(slots=True)
-class Load:
+class TreeLoad:
     """A tree under load.  ``model`` is what it should hold, ``trace`` what it reported.
 
     ``model`` has ``None`` for keys that were deleted.  A write takes a millisecond of the trace's
@@ -121,7 +121,7 @@ class Load:
 
     def write(self, key: bytes, value: bytes | None, slices: int = 1) -> None:
         """Write, and then do as many slices of long work, if there is any."""
-        inputs.whole(slices, "a number of slices", least=0)
+        inputs.whole_number(slices, "a number of slices", minimum=0)
         self.writes += 1
         if value is None:
             self.tree.delete(key)
@@ -135,17 +135,17 @@ class Load:
     def merge(self, numbers: Sequence[int], level: int) -> None:
         """Merge the tables ``numbers`` into ``level``, now, whatever the strategy would do.
 
-        The tree is opened anew with :class:`These` for its strategy.  Raises ``BadInput`` if there
+        The tree is opened anew with :class:`ChosenTables` for its strategy.  Raises ``BadInput`` if there
         are no such tables.
         """
-        inputs.whole(level, "the level to merge into", least=0)
-        asked = {inputs.whole(number, "the number of a table") for number in numbers}
+        inputs.whole_number(level, "the level to merge into", minimum=0)
+        asked = {inputs.whole_number(number, "the number of a table") for number in numbers}
         missing = asked - {table.number for table in self.tree.tables}
         if missing or not numbers:
             raise BadInput(f"there are no tables {sorted(missing)} to merge")
         self.tree.flush()
         self.tree.close()
-        options = replace(self.options, strategy=These(numbers, level))
+        options = replace(self.options, strategy=ChosenTables(numbers, level))
         self.tree = Tree.open(self.disk, owner="tree", options=options, report=self._report)
         while self.tree.has_work:
             self.tree.work()
@@ -156,7 +156,7 @@ class Load:
         pairs = self.model.items()
         return sum(len(key) + len(value) for key, value in pairs if value is not None)
 
-    def sample(self, random: Random) -> Sample:
+    def sample(self, random: Random) -> TreeSample:
         """Return what the tree costs now; ``random`` draws the keys that it is asked for.
 
         They are among all that were ever written, those deleted since too.
@@ -165,10 +165,10 @@ class Load:
         asked = random.choices(list(self.model), k=PROBES)
         wrong = sum(tree.get(key) != self.model[key] for key in asked)
         stats = tree.stats()
-        looked = stats.counts.tables_asked - stats.counts.filter_denied
-        looked -= before.tables_asked - before.filter_denied
+        looked = stats.counts.tables_probed - stats.counts.filter_negatives
+        looked -= before.tables_probed - before.filter_negatives
         names = [name for name in self.disk.names() if name.endswith(".sst")]
-        return Sample(
+        return TreeSample(
             self.writes,
             runs_of(tree.tables),
             stats.write_amplification,
@@ -179,7 +179,7 @@ class Load:
         )
 
 
-def runs_of(tables: Sequence[TableInfo]) -> tuple[tuple[int, int], ...]:
+def runs_of(tables: Sequence[TableMetadata]) -> tuple[tuple[int, int], ...]:
     """Return level and bytes of the sorted runs that ``tables`` are, the oldest first."""
     runs: list[tuple[int, int]] = []
     for level, found in groupby(tables, lambda table: table.level):
@@ -189,11 +189,11 @@ def runs_of(tables: Sequence[TableInfo]) -> tuple[tuple[int, int], ...]:
 
 
 def drive(
-    options: TreeOptions, writes: Sequence[Write], *, slices: int = 1, every: int = 20
-) -> list[Sample]:
+    options: TreeOptions, writes: Sequence[LoadWrite], *, slices: int = 1, every: int = 20
+) -> list[TreeSample]:
     """Let a new tree take ``writes``; return a sample of after ``every`` few of them."""
-    inputs.whole(every, "how often a sample is taken, in writes,", least=1)
-    load, random, samples = Load(options), Random("probes"), []
+    inputs.whole_number(every, "how often a sample is taken, in writes,", minimum=1)
+    load, random, samples = TreeLoad(options), Random("probes"), []
     for key, value in writes:
         load.write(key, value, slices)
         if load.writes % every == 0:
@@ -201,7 +201,7 @@ def drive(
     return samples
 
 
-class Cost(NamedTuple):
+class Amplification(NamedTuple):
     """The three amplifications of a run: of writing at its end, of the others in the mean."""
 
     write: float
@@ -209,7 +209,7 @@ class Cost(NamedTuple):
     space: float
 
 
-def cost_of(samples: Sequence[Sample]) -> Cost:
+def amplification_of(samples: Sequence[TreeSample]) -> Amplification:
     """Return what a run cost of which there are these samples, at least one."""
     reads, spaces = [each.read for each in samples], [each.space for each in samples]
-    return Cost(samples[-1].write, fmean(reads), fmean(spaces))
+    return Amplification(samples[-1].write, fmean(reads), fmean(spaces))

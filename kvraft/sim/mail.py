@@ -13,14 +13,14 @@ from random import Random
 from typing import NamedTuple, TypedDict, Unpack
 
 from kvraft.errors import BadInput
-from kvraft.events import Event, Healed, Lost, Partitioned, Sent
-from kvraft.inputs import instance, whole
+from kvraft.events import Event, NetworkHealed, MessageLost, NetworkPartitioned, MessageSent
+from kvraft.inputs import instance, whole_number
 from kvraft.raft.messages import Message
 from kvraft.sim.network import describe
 from kvraft.sim.timeline import TICK
 
 
-class Letter(NamedTuple):
+class InFlightMessage(NamedTuple):
     """A message in flight; ``due`` is when a clock delivers it, in microseconds."""
 
     id: int
@@ -28,7 +28,7 @@ class Letter(NamedTuple):
     message: Message
 
 
-class Pick(TypedDict, total=False):
+class MessageFilter(TypedDict, total=False):
     """Which messages are meant: those for which all that is given holds."""
 
     id: int
@@ -37,7 +37,7 @@ class Pick(TypedDict, total=False):
     kind: type
 
 
-class Mail:
+class MessagesInFlight:
     """The messages in flight, and the links that are cut.
 
     A message takes ``latency`` ticks, the least and the most, as ``random`` draws it.  Nothing is
@@ -56,7 +56,7 @@ class Mail:
         self._random = random
         self._latency = latency
         self._report = report
-        self.in_flight: dict[int, Letter] = {}
+        self.in_flight: dict[int, InFlightMessage] = {}
         """In the order in which they were sent."""
         self._last_id = 0
         self._group_of: dict[str, int] = {}
@@ -67,27 +67,27 @@ class Mail:
         least, most = self._latency
         ticks = least if least == most else self._random.randint(least, most)
         self._last_id += 1
-        letter = Letter(self._last_id, now + ticks * TICK, message)
+        letter = InFlightMessage(self._last_id, now + ticks * TICK, message)
         self.in_flight[letter.id] = letter
         if self._report is not None:
             kind, (term, first, last, note) = type(message).__name__, describe(message)
-            sent = Sent(letter.id, kind, message.to, term, first, last, note)
+            sent = MessageSent(letter.id, kind, message.to, term, first, last, note)
             self._report(message.sender, sent)
         if why := self.why_cut(message):
             self.lose(letter, why)
         elif self.loss and self._random.random() < self.loss:
             self.lose(letter, "loss")
 
-    def lose(self, letter: Letter, why: str) -> None:
+    def lose(self, letter: InFlightMessage, why: str) -> None:
         """Let a message never arrive."""
         del self.in_flight[letter.id]
         if self._report is not None:
-            self._report(letter.message.to, Lost(letter.id, why))
+            self._report(letter.message.to, MessageLost(letter.id, why))
 
-    def find(self, **pick: Unpack[Pick]) -> list[Letter]:
+    def find(self, **pick: Unpack[MessageFilter]) -> list[InFlightMessage]:
         """Return the messages in flight that are what is asked for, in the order sent."""
-        if wrong := [word for word in pick if word not in Pick.__annotations__]:
-            known = ", ".join(Pick.__annotations__)
+        if wrong := [word for word in pick if word not in MessageFilter.__annotations__]:
+            known = ", ".join(MessageFilter.__annotations__)
             raise BadInput(f"messages are picked by {known}, not by {wrong[0]}")
         id, sender, to, kind = map(pick.get, ("id", "sender", "to", "kind"))
         return [
@@ -99,7 +99,7 @@ class Mail:
             and kind in (None, type(letter.message))
         ]
 
-    def some(self, **pick: Unpack[Pick]) -> list[Letter]:
+    def some(self, **pick: Unpack[MessageFilter]) -> list[InFlightMessage]:
         """Return what :meth:`find` finds; ``BadInput`` if that is nothing."""
         found = self.find(**pick)
         if not found:
@@ -125,7 +125,7 @@ class Mail:
         """Cut all links between different groups.  Who is in no group talks to everybody."""
         self._group_of = {name: number for number, group in enumerate(groups) for name in group}
         if self._report is not None:
-            self._report("", Partitioned(tuple(" ".join(group) for group in groups)))
+            self._report("", NetworkPartitioned(tuple(" ".join(group) for group in groups)))
 
     def cut_link(self, sender: str, to: str) -> None:
         """Cut a link in one direction."""
@@ -135,12 +135,12 @@ class Mail:
         """Make all links whole again."""
         self._group_of, self._cut_links = {}, []
         if self._report is not None:
-            self._report("", Healed())
+            self._report("", NetworkHealed())
 
 
 def check_latency(latency: tuple[int, int]) -> None:
     """Raise :class:`~kvraft.errors.BadInput` unless this is a least and a most number of ticks."""
     instance(latency, tuple, "a latency, the least and the most ticks,")
-    least, most = (whole(ticks, "a latency in ticks") for ticks in (*latency, 0, 0)[:2])
+    least, most = (whole_number(ticks, "a latency in ticks") for ticks in (*latency, 0, 0)[:2])
     if len(latency) != 2 or not 1 <= least <= most:
         raise BadInput(f"a latency of {' to '.join(map(str, latency))} ticks makes no sense")

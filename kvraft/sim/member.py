@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kvraft.errors import BadInput
-from kvraft.events import Appended, Marks
-from kvraft.raft.interface import Decided, ReadReady, Ready
+from kvraft.events import EntriesAppended, Marks
+from kvraft.raft.interface import DecidedProposal, ReadReady, Ready
 from kvraft.raft.log import Log
 from kvraft.raft.messages import Message
 from kvraft.raft.quorum import Configuration
@@ -51,7 +51,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class InMemorySnapshot:
     """A snapshot whose bytes are in memory (a :class:`~kvraft.raft.log.Snapshot`, ever open)."""
 
     last: Position
@@ -67,7 +67,7 @@ class Held:
         """Return ``length`` bytes from ``offset`` on, fewer at the end."""
         return self.data[offset : offset + length]
 
-    def open(self) -> Held:
+    def open(self) -> InMemorySnapshot:
         """Return it: its bytes never change."""
         return self
 
@@ -82,7 +82,7 @@ class Member:
     hard_state: HardState = field(default_factory=HardState)
     log: Log = field(default_factory=Log)
     """On disk; the one in memory is ``raft.log``."""
-    snapshot: Held | None = None
+    snapshot: InMemorySnapshot | None = None
     incoming: bytearray = field(default_factory=bytearray)
     """What came of a leader's snapshot so far."""
     starts: int = 0
@@ -90,7 +90,7 @@ class Member:
     """The consensus module; ``None`` while the member is down."""
     applied: list[Entry] = field(default_factory=list)
     """From index 1 on, as far as is known since the member was started."""
-    decided: list[Decided] = field(default_factory=list)
+    decided: list[DecidedProposal] = field(default_factory=list)
     reads: list[ReadReady] = field(default_factory=list)
     failed_reads: list[int] = field(default_factory=list)
 
@@ -103,7 +103,7 @@ class Member:
             self.incoming += chunk.data
         if ready.snapshot is not None:
             last, self.configuration, _ = ready.snapshot
-            self.snapshot = Held(last, self.configuration, bytes(self.incoming))
+            self.snapshot = InMemorySnapshot(last, self.configuration, bytes(self.incoming))
             self.log.reset(last)
         if ready.entries:
             if ready.entries[0].index <= self.log.last_index:
@@ -119,7 +119,7 @@ class Member:
         self.reads += ready.reads
         self.failed_reads += ready.failed_reads
 
-    def cut_log(self, raft: Raft, index: int) -> None:
+    def truncate_log(self, raft: Raft, index: int) -> None:
         """Take a snapshot of what is applied through ``index``, and cut the log there."""
         first, last = self.log.first_index, len(self.applied)
         if not first <= index <= last:
@@ -128,7 +128,7 @@ class Member:
         self.configuration = raft.configuration_at(index)
         place = Position(index, self.log.term(index))
         data = pack_entries(self.applied[:index])
-        self.snapshot = Held(place, self.configuration, data)
+        self.snapshot = InMemorySnapshot(place, self.configuration, data)
         self.log.drop_through(index)
         raft.compact(index, self.snapshot)
 
@@ -157,7 +157,7 @@ class Member:
         return f"{head} commit {commit:3} log {base}{terms}".rstrip()
 
 
-def past(entry: int | Entry, index: int) -> Entry:
+def entry_of_term(entry: int | Entry, index: int) -> Entry:
     """Return the entry at ``index`` of a log that is given by its entries' terms.
 
     Entries of one term and index are the same in all logs, as log matching wants (Raft §5.3).
@@ -170,9 +170,9 @@ def past(entry: int | Entry, index: int) -> Entry:
     return Entry(entry, index, Record(Kind.PUT, b"%d/%d" % (index, entry), b"", index, txn, True))
 
 
-def appended(entries: Sequence[Entry]) -> Appended:
+def appended(entries: Sequence[Entry]) -> EntriesAppended:
     """Return the event that tells of entries written to the log: all of it is one segment, 0."""
-    return Appended(
+    return EntriesAppended(
         0,
         entries[0].index,
         tuple(entry.term for entry in entries),

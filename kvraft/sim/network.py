@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.inputs import flag, probability, whole
+from kvraft.inputs import flag, probability, whole_number
 from kvraft.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -33,13 +33,13 @@ from kvraft.raft.messages import (
 )
 from kvraft.record import label
 from kvraft.transaction import (
-    Answer,
-    Later,
-    Page,
+    WriteReply,
+    Overloaded,
+    ScanPage,
     Read,
-    ReadAnswer,
+    ReadReply,
     Redirect,
-    Refusal,
+    Rejected,
     Register,
     Registered,
     Reply,
@@ -65,8 +65,8 @@ class Network:
     def __init__(
         self, random: Random, *, fastest: int, slowest: int, reorder: bool = False
     ) -> None:
-        whole(fastest, "the fastest delay")
-        whole(slowest, "the slowest delay")
+        whole_number(fastest, "the fastest delay")
+        whole_number(slowest, "the slowest delay")
         if not 0 <= fastest <= slowest:
             raise BadInput(f"a delay of {fastest} to {slowest} microseconds makes no sense")
         self._random = random
@@ -161,22 +161,22 @@ def describe(message: AnyMessage) -> tuple[int, int, int, str]:
         case Submit(transaction=transaction):
             count = len(transaction.records)
             return 0, 0, 0, f"{transaction.id}, {count} record{'s' if count > 1 else ''}"
-        case Answer():
+        case WriteReply():
             return 0, 0, 0, f"{message.txn} {message.stage}"
-        case Later():
+        case Overloaded():
             return 0, 0, 0, f"{message.request}: busy, ask again later"
-        case Refusal():
+        case Rejected():
             return 0, 0, 0, f"{message.request}: refused"
         case Redirect():
             return 0, 0, 0, f"{message.request}: ask {message.leader or 'somebody else'}"
         case Read():
             return 0, 0, 0, label(message.key)
-        case ReadAnswer():
+        case ReadReply():
             return 0, 0, 0, f"as of {message.index}"
         case Scan():
             stop = label(message.stop) if message.stop is not None else "the end"
             note = f"{label(message.start) or 'the beginning'} to {stop}"
             return 0, 0, 0, f"{note}, reversed" if message.reverse else note
-        case Page():
+        case ScanPage():
             more = ", more to come" if message.next is not None else ""
             return 0, 0, 0, f"{counted(len(message.pairs), 'key')} as of {message.index}{more}"

@@ -17,9 +17,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
-from kvraft.events import Appended, Applied, Committed, Event, Repeated, Trace
-from kvraft.inputs import whole
-from kvraft.replica.replica import Options, Replica
+from kvraft.events import EntriesAppended, TransactionApplied, CommitAdvanced, Event, TransactionRepeated, Trace
+from kvraft.inputs import whole_number
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.world import World
 from kvraft.transaction import Stage
 
@@ -27,12 +27,12 @@ PATIENCE = 10_000
 SEED = 252
 
 
-class Outage(NamedTuple):
+class WriteOutage(NamedTuple):
     """What came of a write whose leader died ``step`` steps of the world after it was sent.
 
     When it died, its client knew the write to be at ``stage``, ``logs`` members had it on their
     disks, and the leader knew whether it was ``committed``.  In the end the ticket of ``txn`` said
-    ``says``, after ``attempts`` sendings; the write was carried out ``effects`` times, and
+    ``reported``, after ``attempts`` sendings; the write was carried out ``effects`` times, and
     ``repeats`` times a second copy in the log was found to be one and changed nothing.  ``trace``
     is the whole history, ``first`` where in it the write was sent.
     """
@@ -42,7 +42,7 @@ class Outage(NamedTuple):
     stage: Stage
     logs: int
     committed: bool
-    says: Stage
+    reported: Stage
     attempts: int
     effects: int
     repeats: int
@@ -51,7 +51,7 @@ class Outage(NamedTuple):
 
 
 def begun(
-    seed: int = SEED, options: Options | None = None, replica: type[Replica] = Replica
+    seed: int = SEED, options: ReplicaOptions | None = None, replica: type[Replica] = Replica
 ) -> World:
     """Return a world of three members whose client ``ann`` has found the leader."""
     world = World(3, seed=seed, options=options, replica=replica)
@@ -78,7 +78,7 @@ def outage(
     again: bool = False,
     replica: type[Replica] = Replica,
     seed: int = SEED,
-) -> Outage:
+) -> WriteOutage:
     """Let the leader die ``step`` steps after a write was sent, and what it sent be lost with it.
 
     The client sends again and again for ``patience`` milliseconds.  With ``again`` one that has
@@ -86,7 +86,7 @@ def outage(
     told.  In the end the dead member is started again, so that whatever is on its disk has its
     effect.
     """
-    if whole(step, "a number of steps") < 0:
+    if whole_number(step, "a number of steps") < 0:
         raise BadInput(f"a leader cannot die {step} steps after a write")
     world = begun(seed, replica=replica)
     first, fallen, ann = len(world.trace), world.leader(), world.client("ann")
@@ -107,9 +107,9 @@ def outage(
     world.restart(fallen)
     world.settle()
     news, txn = world.trace[first:], str(ticket.txn)
-    effects, repeats = (_count(news, kind, txn, leader) for kind in (Applied, Repeated))
+    effects, repeats = (_count(news, kind, txn, leader) for kind in (TransactionApplied, TransactionRepeated))
     ends = ticket.stage, ticket.attempts, effects, repeats
-    return Outage(txn, step, stage, logs, committed, *ends, world.trace, first)
+    return WriteOutage(txn, step, stage, logs, committed, *ends, world.trace, first)
 
 
 def _come_to(news: Trace, txn: str) -> tuple[int, bool]:
@@ -117,12 +117,12 @@ def _come_to(news: Trace, txn: str) -> tuple[int, bool]:
     found = {
         who: event.first + event.txns.index(txn)
         for _, who, event in news
-        if isinstance(event, Appended) and txn in event.txns
+        if isinstance(event, EntriesAppended) and txn in event.txns
     }
     known = [
         event.index >= found[who]
         for _, who, event in news
-        if isinstance(event, Committed) and who in found
+        if isinstance(event, CommitAdvanced) and who in found
     ]
     return len(found), any(known)
 
@@ -133,7 +133,7 @@ def _count(news: Trace, kind: type[Event], txn: str, who: str | None) -> int:
 
 def pauses(count: int, seed: int = SEED) -> list[int]:
     """Return the pauses, in milliseconds, between ``count`` sendings of a write nobody answers."""
-    whole(count, "a number of pauses", least=0)
+    whole_number(count, "a number of pauses", minimum=0)
     world = World(3, seed=seed)
     client = world.client("ann")
     client.register()
@@ -153,8 +153,8 @@ def lost_updates(
     Two clients write to one key in turn, the one with the fast clock first.  A write is lost if a
     read right after it is acknowledged, before anybody else writes, gives another value.
     """
-    whole(rounds, "a number of rounds", least=0)
-    world = begun(seed, options=Options(skew_millis=10_000), replica=replica)
+    whole_number(rounds, "a number of rounds", minimum=0)
+    world = begun(seed, options=ReplicaOptions(skew_millis=10_000), replica=replica)
     fast, slow = world.client("fast"), world.client("slow")
     world.set_clock("fast", ahead)
     lost = 0

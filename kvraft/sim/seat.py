@@ -26,19 +26,19 @@ from typing import Protocol
 from kvraft.disk.disk import Disk
 from kvraft.disk.identity import MEMBER, own_files
 from kvraft.errors import BadInput, Stopped
-from kvraft.events import Crashed, Event, Failed
+from kvraft.events import MemberCrashed, Event, MemberStopped
 from kvraft.replica.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage
 from kvraft.sim.timeline import TICK, Timeline
 from kvraft.transaction import (
-    Answer,
-    Later,
-    Page,
+    WriteReply,
+    Overloaded,
+    ScanPage,
     Read,
-    ReadAnswer,
+    ReadReply,
     Redirect,
-    Refusal,
+    Rejected,
     Register,
     Registered,
     Scan,
@@ -127,7 +127,7 @@ class Seat:
         lost = 0
         if isinstance(self.disk, SimDisk):
             lost = self.disk.crash(self._world.stream(f"crash/{self.name}/{self.incarnation}"))
-        self._world.report(self.name, Crashed(lost))
+        self._world.report(self.name, MemberCrashed(lost))
 
     def fail(self, error: Exception) -> None:
         """Take it down for what it raised."""
@@ -135,7 +135,7 @@ class Seat:
             self.cut_power()
         else:
             self._take_down()
-            self._world.report(self.name, Failed(str(error)))
+            self._world.report(self.name, MemberStopped(str(error)))
 
     def close(self) -> None:
         """Stop it, in good order if its disk lets it, and let go of the disk."""
@@ -237,7 +237,7 @@ def _give(replica: Replica, message: AnyMessage | None) -> None:
             replica.submit(message)
         case Read() | Scan():
             replica.read(message)
-        case Registered() | Answer() | Redirect() | Later() | Refusal() | ReadAnswer() | Page():
+        case Registered() | WriteReply() | Redirect() | Overloaded() | Rejected() | ReadReply() | ScanPage():
             raise BadInput(f"{message} is for a client, not for a member")
         case _:
             replica.receive(message)

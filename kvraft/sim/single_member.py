@@ -1,8 +1,8 @@
 """One member by itself: a cluster of one, driven write by write.
 
 A :class:`~kvraft.sim.World` lets time decide what happens next.  Here *you* decide: each write is
-in the log, committed and applied when :meth:`Alone.write` returns, and long work is done when
-:meth:`Alone.work` is called, and never by itself::
+in the log, committed and applied when :meth:`SingleMember.write` returns, and long work is done when
+:meth:`SingleMember.work` is called, and never by itself::
 
     write ──► log ──► memtable      at once
     work ───► tables, manifest, and the log is cut      slice by slice, when you say so
@@ -26,13 +26,13 @@ from typing import NamedTuple
 
 from kvraft import inputs
 from kvraft.disk.disk import Disk
-from kvraft.events import Crashed, Event, Trace
+from kvraft.events import MemberCrashed, Event, Trace
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Role
 from kvraft.record import TxnId
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.disk import SimDisk
-from kvraft.transaction import Answer, Register, Registered, Stage, Submit, Writes, build
+from kvraft.transaction import WriteReply, Register, Registered, Stage, Submit, Writes, build_transaction
 
 MILLI = 1_000
 
@@ -68,13 +68,13 @@ def gauge(replica: Replica, writes: int) -> Gauge:
         tree.stats().memtable_bytes - memtable,
         sum(segment.size for segment in segments if segment.sealed),
         segments[-1].size,
-        tree.waiting,
+        tree.immutable_memtables,
         len(tree.tables),
         tree.flushed.index,
     )
 
 
-class Alone:
+class SingleMember:
     """The only member of its cluster, ``n1``, elected and ready.
 
     ``writes`` counts what was written, by a client that was registered when this was made;
@@ -84,13 +84,13 @@ class Alone:
 
     def __init__(
         self,
-        options: Options | None = None,
+        options: ReplicaOptions | None = None,
         *,
         disk: Disk | None = None,
         replica: type[Replica] = Replica,
     ) -> None:
         if options is not None:
-            inputs.instance(options, Options, "the options of a member")
+            inputs.instance(options, ReplicaOptions, "the options of a member")
         self.disk = SimDisk() if disk is None else disk
         self.trace = Trace()
         self.writes = 0
@@ -138,12 +138,12 @@ class Alone:
         Should the member be held up by long work, it does a slice of it and is asked again.
         """
         self.writes += 1
-        transaction = build(TxnId("c", self._incarnation, self.writes), writes, self.writes)
+        transaction = build_transaction(TxnId("c", self._incarnation, self.writes), writes, self.writes)
         stages: list[Stage] = []
         while Stage.APPLIED not in stages:
             self.replica.submit(Submit("c", "n1", transaction, 1))
             replies = self.replica.drain().replies
-            stages = [reply.stage for reply in replies if isinstance(reply, Answer)]
+            stages = [reply.stage for reply in replies if isinstance(reply, WriteReply)]
             if not stages:
                 self.replica.work()
 
@@ -154,7 +154,7 @@ class Alone:
     def work(self, slices: int | None = None) -> int:
         """Do up to ``slices`` slices of long work, all there is if ``None``; return how many."""
         if slices is not None:
-            inputs.whole(slices, "a number of slices", least=0)
+            inputs.whole_number(slices, "a number of slices", minimum=0)
         done = 0
         while self.replica.has_work and done != slices:
             self.replica.work()
@@ -170,7 +170,7 @@ class Alone:
         to do are not saved up.
         """
         gauges: list[Gauge] = []
-        credit, slices = 0.0, inputs.number(slices, "slices of work after each write", least=0)
+        credit, slices = 0.0, inputs.number(slices, "slices of work after each write", minimum=0)
         for pair in pairs:
             self.write([pair])
             credit += slices
@@ -189,7 +189,7 @@ class Alone:
         lost = 0
         if isinstance(self.disk, SimDisk):
             lost = self.disk.crash(random or Random(self.writes))
-        self._report(Crashed(lost))
+        self._report(MemberCrashed(lost))
         self.start()
 
     def _report(self, event: Event) -> None:

@@ -20,13 +20,13 @@ from typing import TypeVar
 from kvraft import inputs
 from kvraft.client.client import Client
 from kvraft.disk.disk import Disk
-from kvraft.disk.identity import set_aside, successor
+from kvraft.disk.identity import set_aside, replacement_name
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
-from kvraft.events import Event, Healed, Marks, Partitioned, Report, Trace, ignore
+from kvraft.events import Event, NetworkHealed, Marks, NetworkPartitioned, EventSink, Trace, ignore
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Raft, Role
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.carrier import Carrier
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.hosting import Hosting, SimHost
@@ -57,7 +57,7 @@ class World:
         members: int | Sequence[str] = 3,
         *,
         seed: int = 0,
-        options: Options | None = None,
+        options: ReplicaOptions | None = None,
         cluster: str = "kvraft",
         disk: Callable[[str], Disk] = lambda name: SimDisk(),
         fastest: int = 300,
@@ -68,7 +68,7 @@ class World:
         trace: bool = True,
     ) -> None:
         names = inputs.members(members)
-        self.seed = inputs.whole(seed, "a seed")
+        self.seed = inputs.whole_number(seed, "a seed")
         self.time = Timeline()
         self.trace = Trace()
         """Everything that happened; empty if no trace was asked for, which saves much."""
@@ -85,8 +85,8 @@ class World:
         )
         self._configuration = Configuration(names)
         self._cluster = inputs.text(cluster, "the name of a cluster")
-        options = Options() if options is None else options
-        self._options = inputs.instance(options, Options, "the options of a world")
+        options = ReplicaOptions() if options is None else options
+        self._options = inputs.instance(options, ReplicaOptions, "the options of a world")
         self._hosting = Hosting(self)
         self._ahead: dict[str, int] = {}  # milliseconds, by member or client
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
@@ -168,7 +168,7 @@ class World:
     def run_until(self, condition: Callable[[], bool], *, limit: int = 60_000) -> None:
         """Step until ``condition`` holds; :class:`~kvraft.errors.TimedOut` after ``limit`` ms."""
         inputs.function(condition, "what is waited for")
-        until = self.now + inputs.whole(limit, "the limit", least=0) * MILLI
+        until = self.now + inputs.whole_number(limit, "the limit", minimum=0) * MILLI
         while not condition():
             if self.time.next is None or self.time.next > until:
                 raise TimedOut(f"what was waited for did not happen within {limit} ms")
@@ -176,7 +176,7 @@ class World:
 
     def run_for(self, millis: int) -> None:
         """Let ``millis`` milliseconds pass."""
-        until = self.now + inputs.whole(millis, "a time to run for", least=0) * MILLI
+        until = self.now + inputs.whole_number(millis, "a time to run for", minimum=0) * MILLI
         while self.time.next is not None and self.time.next <= until:
             self.step()
         self.time.now = until
@@ -220,7 +220,7 @@ class World:
             self.clients[name] = Client(
                 name,
                 self.members,
-                host=SimHost(self._hosting, name),
+                runtime=SimHost(self._hosting, name),
                 random=self.stream(f"client/{name}"),
                 report=self._reporter(name),
             )
@@ -250,7 +250,7 @@ class World:
         It may lie behind, too.  No clock but this one goes wrong: all run at one speed.
         """
         self._known(name)
-        self._ahead[name] = inputs.whole(ahead, "how far a clock is ahead")
+        self._ahead[name] = inputs.whole_number(ahead, "how far a clock is ahead")
 
     # ── faults ──────────────────────────────────────────────────────────────────────────────────
 
@@ -265,7 +265,7 @@ class World:
         as everybody who owns a consensus module must (raft/interface.py).
         """
         seat = self._running(name)
-        seat.pause(self.now + inputs.whole(millis, "the length of a pause", least=0) * MILLI)
+        seat.pause(self.now + inputs.whole_number(millis, "the length of a pause", minimum=0) * MILLI)
 
     def restart(self, name: str) -> bool:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
@@ -308,7 +308,7 @@ class World:
         self.seats[name] = self.seat(self, name, disk)
         self.restart(name)
         for client in self.clients.values():
-            client.meet(name)
+            client.add_member(name)
 
     def rebuild(self, name: str) -> str:
         """Set aside the files of a member that is down, and start a new one there; return its name.
@@ -324,7 +324,7 @@ class World:
         except PowerCut:  # it comes back, and the operator goes on
             seat.cut_power()
             set_aside(seat.disk)
-        heir = successor(name)
+        heir = replacement_name(name)
         self._seat_new(heir, seat.disk)
         return heir
 
@@ -335,7 +335,7 @@ class World:
         votes (thesis §4.2.1).  Returns when that is so; raises :class:`~kvraft.errors.TimedOut` if
         it does not come to pass within ``limit`` milliseconds, as without a majority it cannot.
         """
-        until = self.now + inputs.whole(limit, "the limit", least=0) * MILLI
+        until = self.now + inputs.whole_number(limit, "the limit", minimum=0) * MILLI
         for learns in (True, False):
             while not self._changed(old, new, learns=learns):
                 if self.now > until:
@@ -365,11 +365,11 @@ class World:
 
         Raises what :meth:`~kvraft.raft.raft.Raft.propose_change` raises.
         """
-        return self._ask_leader(lambda leader: leader.change(voters, learners))
+        return self._ask_leader(lambda leader: leader.change_members(voters, learners))
 
     def transfer(self, to: str) -> None:
         """Ask the leader to hand over to ``to``; see :meth:`~kvraft.raft.raft.Raft.transfer_leader`."""
-        self._ask_leader(lambda leader: leader.transfer(to))
+        self._ask_leader(lambda leader: leader.transfer_leadership(to))
 
     def cancel_transfer(self) -> None:
         """Ask the leader to keep leadership; see :meth:`~kvraft.raft.raft.Raft.cancel_transfer`."""
@@ -393,12 +393,12 @@ class World:
         rest = [name for name in self.members if name not in named]
         whole = [sorted(group) for group in groups] + ([rest] if rest else [])
         self.network.partition(whole)
-        self.report("", Partitioned(tuple(" ".join(group) for group in whole)))
+        self.report("", NetworkPartitioned(tuple(" ".join(group) for group in whole)))
 
     def heal(self) -> None:
         """Make the network whole again."""
         self.network.heal()
-        self.report("", Healed())
+        self.report("", NetworkHealed())
 
     def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
         """Lose messages in flight: one by its id, or all that ``which`` says.  Return how many."""
@@ -434,7 +434,7 @@ class World:
         if self._traced:
             self.trace.file(self.now, who, event)
 
-    def _reporter(self, who: str) -> Report:
+    def _reporter(self, who: str) -> EventSink:
         """Return what files the events of ``who``."""
         return partial(self.report, who) if self._traced else ignore
 

@@ -37,7 +37,7 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 
 from kvraft.display import counted
-from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.errors import BadInput, Corruption, ForeignFile
 from kvraft.record import MAX_TIMESTAMP, Kind, Row, Timestamp
 from kvraft.sstable import codec
 
@@ -45,7 +45,7 @@ _COUNT = struct.Struct("<I")
 _CRC = struct.Struct("<I")
 _STAMP = struct.Struct("<Q")
 TRAILER_BYTES = 1 + _CRC.size
-_SOUND = zlib.crc32(bytes(4))
+_CRC_RESIDUE = zlib.crc32(bytes(4))
 """What the checksum of anything that ends in its own checksum comes to."""
 _PUT, _DELETE = int(Kind.PUT), int(Kind.DELETE)
 _KEY_OBJECT_BYTES = 57  # what a key takes besides its bytes, once it is cut out
@@ -66,24 +66,24 @@ def pack_block(body: bytes, offset: int, number: int = codec.NONE) -> bytes:
 def unpack_block(data: bytes, length: int, offset: int, name: str) -> bytes:
     """Return the body of the block of ``length`` bytes that was read at ``offset`` of ``name``.
 
-    Raises :class:`~kvraft.errors.Damage` if the bytes are not what :func:`pack_block` wrote there,
-    and :class:`~kvraft.errors.Foreign` if they need a codec that is not here.
+    Raises :class:`~kvraft.errors.Corruption` if the bytes are not what :func:`pack_block` wrote there,
+    and :class:`~kvraft.errors.ForeignFile` if they need a codec that is not here.
     """
     if len(data) != length or length < TRAILER_BYTES:
-        raise Damage(
+        raise Corruption(
             name, offset, f"a block is cut short: {counted(len(data), 'byte')} of {length}"
         )
-    if zlib.crc32(data, offset & 0xFFFFFFFF) != _SOUND:
-        raise Damage(name, offset, "a block does not match its checksum")
+    if zlib.crc32(data, offset & 0xFFFFFFFF) != _CRC_RESIDUE:
+        raise Corruption(name, offset, "a block does not match its checksum")
     body_end = length - TRAILER_BYTES
     if data[body_end] == codec.NONE:
         return data[:body_end]
     try:
         return codec.load(data[body_end]).unpack(data[:body_end])
     except BadInput as error:
-        raise Foreign(f"{name}, offset {offset}: a block needs a codec: {error}") from None
+        raise ForeignFile(f"{name}, offset {offset}: a block needs a codec: {error}") from None
     except ValueError as error:
-        raise Damage(name, offset, str(error)) from None
+        raise Corruption(name, offset, str(error)) from None
 
 
 class Block:

@@ -60,7 +60,7 @@ class BlockCache:
             _, oldest = self._blocks.popitem(last=False)
             self.size -= oldest.memory
 
-    def forget(self, tables: Collection[int]) -> None:
+    def evict(self, tables: Collection[int]) -> None:
         """Let go of all blocks of ``tables``, which are gone."""
         if not tables:
             return  # most of the time, and there are many blocks to look through

@@ -23,7 +23,7 @@ from functools import cache
 from typing import NamedTuple
 
 from kvraft.errors import BadInput, WrongType
-from kvraft.inputs import shown
+from kvraft.inputs import describe_value
 
 NONE = 0
 NUMBERS = {"none": NONE, "zstd": 1, "lz4": 2}
@@ -45,7 +45,7 @@ class Codec(NamedTuple):
 def number_of(name: str) -> int:
     """Return the number of the codec ``name``, which can be used here; else raise ``BadInput``."""
     if not isinstance(name, str):
-        raise WrongType(f"a codec must be a name, not {shown(name)}")
+        raise WrongType(f"a codec must be a name, not {describe_value(name)}")
     if name not in NUMBERS:
         raise BadInput(f"there is no codec {name!r}: choose one of {', '.join(NUMBERS)}")
     if NUMBERS[name] != NONE:

@@ -16,7 +16,7 @@ Every part but the footer is a checksummed block (``sstable/block.py``); all int
   rows; of no bytes if there are none.
 - The **properties** are JSON: what can be known of the table without its data.  ``after`` and
   ``through`` are positions of the log, index and term: every row comes from an entry after the one
-  and through the other (:class:`Reach`), so that tables without a manifest still tell how far they
+  and through the other (:class:`LogRange`), so that tables without a manifest still tell how far they
   reach.
 - The **index** has the last key of each of the *n* data blocks, and where in the file each begins,
   and the last one ends::
@@ -54,11 +54,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from kvraft.disk.disk import Files
+from kvraft.disk.disk import ReadableFiles
 from kvraft.display import counted
-from kvraft.errors import Damage, other_format
+from kvraft.errors import Corruption, format_mismatch
 from kvraft.record import ORIGIN, Position
-from kvraft.sstable.properties import TableInfo, integers
+from kvraft.sstable.properties import TableMetadata, check_integers
 
 FORMAT = 2
 MAGIC = b"kvSSTbl1"
@@ -81,7 +81,7 @@ class Bounds(NamedTuple):
     footer: int
 
 
-class Reach(NamedTuple):
+class LogRange(NamedTuple):
     """Which part of the log a table comes from: entries after ``after`` and through ``through``.
 
     Tables that were flushed one after another follow on: each begins where the newest before it
@@ -93,10 +93,10 @@ class Reach(NamedTuple):
     through: Position = ORIGIN
 
 
-def hull(reaches: Iterable[Reach]) -> Reach:
+def covering_range(reaches: Iterable[LogRange]) -> LogRange:
     """Return the smallest reach that holds all of ``reaches``, at least one."""
     afters, throughs = zip(*reaches, strict=True)
-    return Reach(min(afters), max(throughs))
+    return LogRange(min(afters), max(throughs))
 
 
 def hash_of(data: bytes | memoryview = b"") -> hashlib.blake2b:
@@ -140,27 +140,27 @@ def pack_footer(bounds: Bounds, digest: int) -> bytes:
     return head + _END.pack(zlib.crc32(head), MAGIC)
 
 
-def read_footer(disk: Files, name: str, size: int) -> tuple[Bounds, int]:
+def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[Bounds, int]:
     """Return where the parts of the table in the file ``name`` begin, and the table's digest.
 
-    Raises ``Damage`` if the last of its ``size`` bytes are no footer, ``Foreign`` if they are one
+    Raises ``Corruption`` if the last of its ``size`` bytes are no footer, ``ForeignFile`` if they are one
     of another format.
     """
     at = size - FOOTER_BYTES
     if at < 0:
-        raise Damage(name, 0, f"a file of {counted(size, 'byte')} is no table")
+        raise Corruption(name, 0, f"a file of {counted(size, 'byte')} is no table")
     data = disk.read(name, at, FOOTER_BYTES)
     if len(data) != FOOTER_BYTES or not data.endswith(MAGIC):
-        raise Damage(name, at, "the file does not end in a table's footer")
+        raise Corruption(name, at, "the file does not end in a table's footer")
     checksum, _ = _END.unpack_from(data, _FOOTER.size)
     if zlib.crc32(data[: _FOOTER.size]) != checksum:
-        raise Damage(name, at, "the footer does not match its checksum")
+        raise Corruption(name, at, "the footer does not match its checksum")
     *offsets, digest, version = _FOOTER.unpack_from(data)
     if version != FORMAT:
-        raise other_format(name, version, FORMAT)
+        raise format_mismatch(name, version, FORMAT)
     bounds = Bounds(*offsets)
     if list(bounds) != sorted(bounds) or bounds.footer != at:
-        raise Damage(name, at, "the footer makes no sense")
+        raise Corruption(name, at, "the footer makes no sense")
     return bounds, digest
 
 
@@ -184,10 +184,10 @@ def decode_index(body: bytes) -> tuple[list[bytes], tuple[int, ...]]:
     return [body[start:end] for start, end in pairwise(offsets)], starts
 
 
-def info_of(properties: dict[str, Any], number: int, size: int, digest: int) -> TableInfo:
+def metadata_of(properties: dict[str, Any], number: int, size: int, digest: int) -> TableMetadata:
     """Return ``properties`` as the manifest knows them; ``ValueError`` if they are none."""
     try:
-        return TableInfo(
+        return TableMetadata(
             number=number,
             level=0,
             rows=int(properties["rows"]),
@@ -205,12 +205,12 @@ def info_of(properties: dict[str, Any], number: int, size: int, digest: int) -> 
         raise ValueError(f"the properties lack something: {error}") from None
 
 
-def reach_of(properties: dict[str, Any]) -> Reach:
+def reach_of(properties: dict[str, Any]) -> LogRange:
     """Return which part of the log ``properties`` name; ``ValueError`` if they name none."""
     try:
-        after, through = (Position(*integers(properties[name])) for name in Reach._fields)
+        after, through = (Position(*check_integers(properties[name])) for name in LogRange._fields)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the properties lack log positions: {error}") from None
     if after > through:
         raise ValueError(f"the properties name log entries after {after} and through {through}")
-    return Reach(after, through)
+    return LogRange(after, through)

@@ -1,6 +1,6 @@
 """What is known of a table without opening it: what the manifest and the head of a snapshot say.
 
-:class:`TableInfo` as JSON is an object with its fields as they are, the keys in hexadecimal::
+:class:`TableMetadata` as JSON is an object with its fields as they are, the keys in hexadecimal::
 
     {"number": 7, "level": 0, "rows": 2, …, "start": "61", "stop": "6b00", …, "digest": …}
 
@@ -25,7 +25,7 @@ _KEYS = ("start", "stop")
 
 
 @dataclass(frozen=True, slots=True)
-class TableInfo:
+class TableMetadata:
     """One table: enough to choose tables without opening one, and to know the right one.
 
     ``number`` and ``level`` are its place in one tree; the rest is the same wherever it goes.
@@ -53,7 +53,7 @@ class TableInfo:
         return (not stop or self.start < stop) and (not self.stop or start < self.stop)
 
 
-def span_of(tables: Iterable[TableInfo]) -> tuple[bytes, bytes]:
+def span_of(tables: Iterable[TableMetadata]) -> tuple[bytes, bytes]:
     """Return the smallest span that holds those of ``tables``, at least one."""
     tables = list(tables)
     endless = any(not table.stop for table in tables)
@@ -61,7 +61,7 @@ def span_of(tables: Iterable[TableInfo]) -> tuple[bytes, bytes]:
     return min(table.start for table in tables), stop
 
 
-def read_order(tables: Iterable[TableInfo]) -> tuple[TableInfo, ...]:
+def read_order(tables: Iterable[TableMetadata]) -> tuple[TableMetadata, ...]:
     """Return ``tables`` level by level: level 0 newest first, deeper ones by key."""
     tables = list(tables)
     newest_first = sorted(
@@ -75,13 +75,13 @@ def read_order(tables: Iterable[TableInfo]) -> tuple[TableInfo, ...]:
     return (*newest_first, *deeper)
 
 
-def pack_table(table: TableInfo) -> dict[str, Any]:
+def pack_table(table: TableMetadata) -> dict[str, Any]:
     """Return ``table`` as what JSON can hold."""
     values = asdict(table)
     return values | {name: values[name].hex() for name in _KEYS}
 
 
-def unpack_table(values: dict[str, Any]) -> TableInfo:
+def unpack_table(values: dict[str, Any]) -> TableMetadata:
     """Return what :func:`pack_table` took apart.
 
     Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` if it is none.
@@ -89,11 +89,11 @@ def unpack_table(values: dict[str, Any]) -> TableInfo:
     keys = {name: bytes.fromhex(values[name]) for name in _KEYS}
     if keys["stop"] and keys["start"] >= keys["stop"]:
         raise ValueError("a table stops before it starts")
-    integers(value for name, value in values.items() if name not in _KEYS)
-    return TableInfo(**(values | keys))
+    check_integers(value for name, value in values.items() if name not in _KEYS)
+    return TableMetadata(**(values | keys))
 
 
-def integers(values: Iterable[Any]) -> tuple[int, ...]:
+def check_integers(values: Iterable[Any]) -> tuple[int, ...]:
     """Return ``values`` if all are whole numbers and none is negative, else ``ValueError``."""
     numbers = tuple(values)
     if not all(type(number) is int and number >= 0 for number in numbers):

@@ -11,7 +11,7 @@ Invariants:
 
 - Rows ascend by key and timestamp; no key is in two blocks.
 - Every checksum is verified on every read from disk.  What does not add up is
-  :class:`~kvraft.errors.Damage`; the data blocks are read only when asked for.
+  :class:`~kvraft.errors.Corruption`; the data blocks are read only when asked for.
 
 Source: LevelDB table_format.
 """
@@ -26,25 +26,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from kvraft.bloom import Bloom
-from kvraft.disk.disk import Files
+from kvraft.bloom import BloomFilter
+from kvraft.disk.disk import ReadableFiles
 from kvraft.disk.filenames import table_name
-from kvraft.errors import Damage
+from kvraft.errors import Corruption
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.sstable.block import Block, unpack_block
 from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.format import Bounds, compare, decode_index, info_of, reach_of, read_footer
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.format import Bounds, compare, decode_index, metadata_of, reach_of, read_footer
+from kvraft.sstable.properties import TableMetadata
 
 
 @dataclass(slots=True)
 class ReadCounts:
     """What is counted while tables are read."""
 
-    tables_asked: int = 0  # for a key, in a get
-    filter_denied: int = 0  # … and the filter said: certainly not here
-    filter_wrong: int = 0  # … and a block was looked at in vain
+    tables_probed: int = 0  # for a key, in a get
+    filter_negatives: int = 0  # … and the filter said: certainly not here
+    filter_false_positives: int = 0  # … and a block was looked at in vain
     blocks_read: int = 0  # from disk
     bytes_read: int = 0
 
@@ -52,18 +52,18 @@ class ReadCounts:
 class Table:
     """One table, open: its index and its filter are in memory, its data on disk.
 
-    ``bloom`` is ``None`` if it has no filter, ``ranges`` if it has no range deletes;
-    ``properties`` are as they were written, ``reach`` is the log they name; ``plain`` means one
+    ``bloom`` is ``None`` if it has no filter, ``range_tombstones`` if it has no range deletes;
+    ``properties`` are as they were written, ``log_range`` is the log they name; ``plain`` means one
     version a key, and no deletes.
     """
 
-    def __init__(self, disk: Files, info: TableInfo, parts: _Parts, cache: BlockCache) -> None:
+    def __init__(self, disk: ReadableFiles, info: TableMetadata, parts: _Parts, cache: BlockCache) -> None:
         """Wrap the parts of a table: use :meth:`open`."""
-        self.info = info
+        self.metadata = info
         self.name = table_name(info.number)
-        self.bloom, self.ranges, self.properties, (self._last_keys, self._starts) = parts
-        self.reach = reach_of(self.properties)
-        self.plain = self.ranges is None and info.rows == info.keys and not info.tombstones
+        self.bloom, self.range_tombstones, self.properties, (self._last_keys, self._starts) = parts
+        self.log_range = reach_of(self.properties)
+        self.plain = self.range_tombstones is None and info.rows == info.keys and not info.tombstones
         self.counts = ReadCounts()
         self._disk = disk
         self._cache = cache
@@ -71,8 +71,8 @@ class Table:
     @classmethod
     def open(
         cls,
-        disk: Files,
-        table: TableInfo | int,
+        disk: ReadableFiles,
+        table: TableMetadata | int,
         cache: BlockCache | None = None,
         counts: ReadCounts | None = None,
     ) -> Table:
@@ -80,8 +80,8 @@ class Table:
 
         Blocks that were read go into ``cache``; what reading costs is counted in ``counts``.
 
-        Raises :class:`~kvraft.errors.Damage` if the file is missing, is not sound or is not the
-        table that the manifest means, and :class:`~kvraft.errors.Foreign` if it is sound but has
+        Raises :class:`~kvraft.errors.Corruption` if the file is missing, is not sound or is not the
+        table that the manifest means, and :class:`~kvraft.errors.ForeignFile` if it is sound but has
         another format.  Data blocks are not looked at.
         """
         number = table if isinstance(table, int) else table.number
@@ -89,19 +89,19 @@ class Table:
         try:
             size = disk.size(name)
         except FileNotFoundError:
-            raise Damage(name, 0, "the table is missing") from None
+            raise Corruption(name, 0, "the table is missing") from None
         bounds, digest = read_footer(disk, name, size)
-        if isinstance(table, TableInfo) and table.digest != digest:
-            raise Damage(name, 0, "this is not the table that the manifest means")
+        if isinstance(table, TableMetadata) and table.digest != digest:
+            raise Corruption(name, 0, "this is not the table that the manifest means")
         parts = _read_parts(disk, name, bounds)
         try:
-            info = info_of(parts.properties, number, size, digest)
+            info = metadata_of(parts.properties, number, size, digest)
             reach_of(parts.properties)
         except ValueError as error:
-            raise Damage(name, bounds.properties, str(error)) from None
-        if isinstance(table, TableInfo):
+            raise Corruption(name, bounds.properties, str(error)) from None
+        if isinstance(table, TableMetadata):
             if replace(info, level=table.level) != table:
-                raise Damage(name, 0, "the table is not what the manifest says of it")
+                raise Corruption(name, 0, "the table is not what the manifest says of it")
             info = table
         opened = cls(disk, info, parts, BlockCache(0) if cache is None else cache)
         opened.counts = opened.counts if counts is None else counts
@@ -123,7 +123,7 @@ class Table:
 
     def may_contain(self, key: bytes) -> bool:
         """Return whether a row of ``key`` may be here; ``False`` is certain and reads nothing."""
-        return self.info.covers(key) and (self.bloom is None or key in self.bloom)
+        return self.metadata.covers(key) and (self.bloom is None or key in self.bloom)
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
         """Return the newest version of ``key`` at ``at``, maybe a tombstone; ``None`` if none.
@@ -131,14 +131,14 @@ class Table:
         Range deletes are not looked at.
         """
         counts = self.counts
-        counts.tables_asked += 1
+        counts.tables_probed += 1
         if self.bloom is not None and key not in self.bloom:
-            counts.filter_denied += 1
+            counts.filter_negatives += 1
             return None
         block = bisect_left(self._last_keys, key)
         row = None if block == len(self._last_keys) else self.read_block(block).get(key, at)
         if row is None:
-            counts.filter_wrong += 1
+            counts.filter_false_positives += 1
         return row
 
     def blocks_from(
@@ -170,15 +170,15 @@ class Table:
 
     def at_level(self, level: int) -> Table:
         """Return this table as one of ``level``; the file is the same."""
-        if level == self.info.level:
+        if level == self.metadata.level:
             return self
         other = copy(self)
-        other.info = replace(self.info, level=level)
+        other.metadata = replace(self.metadata, level=level)
         return other
 
     def read_block(self, at: int) -> Block:
         """Return the data block ``at``, counted from 0: from the cache, or read and checked."""
-        place = self.info.number, at
+        place = self.metadata.number, at
         block = self._cache.get(place)
         if block is None:
             block = self.load_block(at)
@@ -200,7 +200,7 @@ class Table:
         try:
             return Block(unpack_block(data, length, start, self.name))
         except ValueError as error:
-            raise Damage(self.name, start, str(error)) from None
+            raise Corruption(self.name, start, str(error)) from None
 
     def verify_bytes(self) -> None:
         """Check every byte against the digest, whatever the bytes mean."""
@@ -210,22 +210,22 @@ class Table:
     def verify_slices(self) -> Generator[None, None, None]:
         """Do what :meth:`verify_bytes` does, in slices."""
         size = self._disk.size(self.name)
-        for sound in compare(partial(self._disk.read, self.name), size, self.info.digest):
+        for sound in compare(partial(self._disk.read, self.name), size, self.metadata.digest):
             if not sound:
-                raise Damage(self.name, 0, "the table does not match its digest")
+                raise Corruption(self.name, 0, "the table does not match its digest")
             yield
 
 
 class _Parts(NamedTuple):
     """What is in memory of an open table."""
 
-    bloom: Bloom | None
+    bloom: BloomFilter | None
     ranges: RangeTombstones | None
     properties: dict[str, Any]
     index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
 
 
-def _read_parts(disk: Files, name: str, bounds: Bounds) -> _Parts:
+def _read_parts(disk: ReadableFiles, name: str, bounds: Bounds) -> _Parts:
     """Read all that lies between data and footer, in one go."""
     tail = disk.read(name, bounds.filter, bounds.footer - bounds.filter)
 
@@ -240,17 +240,17 @@ def _read_parts(disk: Files, name: str, bounds: Bounds) -> _Parts:
         properties = json.loads(body(bounds.properties, bounds.index))
         at = bounds.filter
         packed = body(bounds.filter, bounds.ranges)
-        bloom = Bloom.from_bytes(packed) if packed else None
+        bloom = BloomFilter.from_bytes(packed) if packed else None
         at = bounds.ranges
         packed = body(bounds.ranges, bounds.properties)
         ranges = RangeTombstones(Block(packed).rows()) if packed else None
         at = bounds.index
         index = last_keys, starts = decode_index(body(bounds.index, bounds.footer))
     except ValueError as error:
-        raise Damage(name, at, str(error)) from None
+        raise Corruption(name, at, str(error)) from None
     if not isinstance(properties, dict):
-        raise Damage(name, bounds.properties, "the properties of a table make no sense")
+        raise Corruption(name, bounds.properties, "the properties of a table make no sense")
     sound = starts[-1] == bounds.filter and list(starts) == sorted(starts)
     if not sound or last_keys != sorted(last_keys):
-        raise Damage(name, bounds.index, "the index does not cover the data blocks")
+        raise Corruption(name, bounds.index, "the index does not cover the data blocks")
     return _Parts(bloom, ranges, properties, index)

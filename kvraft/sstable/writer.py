@@ -27,30 +27,30 @@ from itertools import accumulate, pairwise, repeat
 from operator import add
 from typing import Any, NamedTuple
 
-from kvraft.bloom import Bloom, Builder
+from kvraft.bloom import BloomFilter, BloomFilterBuilder
 from kvraft.disk.disk import Disk
 from kvraft.disk.filenames import table_name
-from kvraft.errors import BadInput, Damage
+from kvraft.errors import BadInput, Corruption
 from kvraft.record import ROW_OVERHEAD, Row, Timestamp
 from kvraft.sstable import codec
 from kvraft.sstable.block import Block, pack_block
 from kvraft.sstable.format import (
     Bounds,
-    Reach,
+    LogRange,
     digest_of,
     encode_index,
     hash_of,
-    info_of,
+    metadata_of,
     pack_footer,
 )
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.properties import TableMetadata
 from kvraft.sstable.reader import Table
 
 _KEYS_PER_SLICE = 1000  # when the filter is built
-_NO_LOG = Reach()
+_NO_LOG = LogRange()
 
 
-class Format(NamedTuple):
+class TableFormat(NamedTuple):
     """How tables are written: about ``block_bytes`` of rows a block, the filter's ``bits_per_key``
     (0: no filter), and the ``codec`` by name.
     """
@@ -64,7 +64,7 @@ class TableWriter:
     """A table that is being written.  ``size`` is how many bytes its file has so far."""
 
     def __init__(
-        self, disk: Disk, number: int, owner: str, form: Format, reach: Reach = _NO_LOG
+        self, disk: Disk, number: int, owner: str, form: TableFormat, reach: LogRange = _NO_LOG
     ) -> None:
         """Begin table ``number`` of ``owner``; the file is made with the first block.
 
@@ -74,7 +74,7 @@ class TableWriter:
         self.number = number
         self.name = table_name(number)
         self.size = 0
-        self.summary = Summary()
+        self.collector = PropertiesCollector()
         self._disk = disk
         self._owner = owner
         self._form = form
@@ -113,7 +113,7 @@ class TableWriter:
                 break
         del self._pending[:cut]
 
-    def finish(self, ranges: list[Row]) -> Generator[None, None, TableInfo | None]:
+    def finish(self, ranges: list[Row]) -> Generator[None, None, TableMetadata | None]:
         """Write the rest in slices, range deletes included, and make the table durable.
 
         Returns what the manifest is to know of it, at level 0; ``None`` if there is no table.
@@ -124,7 +124,7 @@ class TableWriter:
             yield
         if not self._last_keys and not ranges:
             return None
-        summary = self.summary
+        summary = self.collector
         bloom = yield from self._build_filter()
         summary.add_ranges(ranges)
         filter_at = self._append(pack_block(bloom.to_bytes(), self.size) if bloom else b"")
@@ -141,13 +141,13 @@ class TableWriter:
         yield
         self._disk.sync(self.name)
         self._disk.sync_dir()
-        return info_of(properties, self.number, self.size, digest)
+        return metadata_of(properties, self.number, self.size, digest)
 
-    def _build_filter(self) -> Generator[None, None, Bloom | None]:
-        keys = self.summary.keys
+    def _build_filter(self) -> Generator[None, None, BloomFilter | None]:
+        keys = self.collector.keys
         if not self._form.bits_per_key or not keys:
             return None
-        builder = Builder(len(keys), self._form.bits_per_key)
+        builder = BloomFilterBuilder(len(keys), self._form.bits_per_key)
         for at in range(0, len(keys), _KEYS_PER_SLICE):
             builder.add(keys[at : at + _KEYS_PER_SLICE])
             yield
@@ -155,7 +155,7 @@ class TableWriter:
         return builder.bloom
 
     def _add_block(self, rows: list[Row]) -> None:
-        self.summary.add(rows)
+        self.collector.add(rows)
         self._append(pack_block(Block.encode(rows), self.size, self._codec))
         self._last_keys.append(rows[-1][0])
         self._starts.append(self.size)
@@ -173,7 +173,7 @@ class TableWriter:
         return offset
 
 
-class Summary:
+class PropertiesCollector:
     """What is gathered while blocks go by: ``keys`` for the filter, and the properties."""
 
     def __init__(self) -> None:
@@ -204,7 +204,7 @@ class Summary:
         self._raw_bytes += sum(len(start) + len(stop or b"") for start, _, stop in ranges)
         self._stamps += [timestamp for _, timestamp, _ in ranges]
 
-    def properties(self, number: int, owner: str, form: Format) -> dict[str, Any]:
+    def properties(self, number: int, owner: str, form: TableFormat) -> dict[str, Any]:
         """Return the properties block; keys are written in hexadecimal."""
         starts = [row[0] for row in self._ranges[:1]] + self.keys[:1]
         stops = [row[2] or b"" for row in self._ranges[-1:]]
@@ -236,26 +236,26 @@ def _check_order(rows: list[Row]) -> None:
 def check_table(table: Table) -> None:
     """Read every byte of ``table``, and check order, index, filter and properties against its rows.
 
-    Raises :class:`~kvraft.errors.Damage` at the first defect.
+    Raises :class:`~kvraft.errors.Corruption` at the first defect.
     """
-    summary = Summary()
+    summary = PropertiesCollector()
     for at, last_key in enumerate(table.last_keys):
         offset = table.extent(at)[0]
         rows = table.load_block(at).rows()
         try:
             summary.add(rows)
         except BadInput as error:
-            raise Damage(table.name, offset, str(error)) from None
+            raise Corruption(table.name, offset, str(error)) from None
         if rows[-1][0] != last_key:
-            raise Damage(table.name, offset, "a block does not end where the index says")
+            raise Corruption(table.name, offset, "a block does not end where the index says")
         if table.bloom is not None and not all(row[0] in table.bloom for row in rows):
-            raise Damage(table.name, offset, "a block has a key that is not in the filter")
-    info = table.info
-    ranges = table.ranges.rows() if table.ranges is not None else []
+            raise Corruption(table.name, offset, "a block has a key that is not in the filter")
+    info = table.metadata
+    ranges = table.range_tombstones.rows() if table.range_tombstones is not None else []
     if not summary.keys and not ranges:
-        raise Damage(table.name, 0, "the table is empty")
+        raise Corruption(table.name, 0, "the table is empty")
     summary.add_ranges(ranges)
-    found = info_of(summary.properties(0, "", Format()), info.number, info.size, info.digest)
+    found = metadata_of(summary.properties(0, "", TableFormat()), info.number, info.size, info.digest)
     if replace(found, level=info.level) != info:
-        raise Damage(table.name, 0, "the properties do not describe the rows")
+        raise Corruption(table.name, 0, "the properties do not describe the rows")
     table.verify_bytes()

@@ -20,20 +20,20 @@ from kvraft.disk import frame
 from kvraft.disk.disk import Disk
 from kvraft.disk.filenames import CURRENT, is_segment, table_name, table_number
 from kvraft.disk.read_only import ReadOnlyDisk
-from kvraft.errors import BadInput, Damage, Foreign
+from kvraft.errors import BadInput, Corruption, ForeignFile
 from kvraft.lsm.manifest import edits, load
-from kvraft.lsm.manifest import owner_of as owner_of_tree
+from kvraft.lsm.manifest import manifest_owner as owner_of_tree
 from kvraft.lsm.version_edit import State
 from kvraft.record import ORIGIN, label, unpack_entries
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.properties import TableMetadata
 from kvraft.sstable.reader import Table
-from kvraft.tools.place import unsure
+from kvraft.tools.place import unsynced_entries
 from kvraft.wal.recovery import recover
 from kvraft.wal.segment import (
     ENTRIES,
     HARD_STATE,
-    kind_name,
-    owner_of,
+    frame_kind_name,
+    log_owner,
     read_header,
     unpack_hard_state,
 )
@@ -55,12 +55,12 @@ def look(
         document = table(disk, number, rows=rows) if what == "table" else _LOOKS[what](disk)
         if defects := _defects(document):
             latest[:] = [document]
-            raise Damage(what, 0, " ".join(defects))
+            raise Corruption(what, 0, " ".join(defects))
         return document
 
     try:
         return disk.settled(once)
-    except Damage:
+    except Corruption:
         return latest[0]
 
 
@@ -89,14 +89,14 @@ def _as_a_whole(disk: Disk, segments: list[Document]) -> Document:
     """Return what no segment says alone: that one is missing, and which entries may not last."""
     if any("damage" in segment for segment in segments):
         return {}
-    owner, state = owner_of(disk), State()
-    with suppress(Damage, Foreign):  # of the manifest, which is not asked about here
+    owner, state = log_owner(disk), State()
+    with suppress(Corruption, ForeignFile):  # of the manifest, which is not asked about here
         state = load(disk, owner)
     try:
         whole = recover(disk, owner, state.flushed if state.installed else ORIGIN)
-    except (Damage, Foreign) as error:
+    except (Corruption, ForeignFile) as error:
         return {"damage": str(error)}
-    return {"unsure": unsure(max(whole.durable, state.flushed.index), whole.last.index)}
+    return {"unsure": unsynced_entries(max(whole.durable, state.flushed.index), whole.last.index)}
 
 
 def _segment(disk: Disk, name: str, *, newest: bool) -> Document:
@@ -104,7 +104,7 @@ def _segment(disk: Disk, name: str, *, newest: bool) -> Document:
     found: Document = {"file": name, "size": len(data), "header": {}, "frames": []}
     try:
         found["header"], end = read_header(name, data)
-        seed = frame.seed_of(str(found["header"].get("owner")), name)
+        seed = frame.checksum_seed(str(found["header"].get("owner")), name)
         while end < len(data):
             each = frame.decode(data, end, seed=seed)
             if isinstance(each, str):
@@ -113,7 +113,7 @@ def _segment(disk: Disk, name: str, *, newest: bool) -> Document:
                 break
             found["frames"].append(_frame(each, name))
             end = each.end
-    except (Damage, Foreign) as error:
+    except (Corruption, ForeignFile) as error:
         found["damage"] = str(error)
     return found
 
@@ -122,7 +122,7 @@ def _frame(each: frame.Frame, name: str) -> Document:
     says: Document = {
         "offset": each.offset,
         "bytes": each.end - each.offset,
-        "kind": kind_name(each.kind),
+        "kind": frame_kind_name(each.kind),
         "synced": each.synced,
         "entries": [],
     }
@@ -144,7 +144,7 @@ def _frame(each: frame.Frame, name: str) -> Document:
         elif each.kind == HARD_STATE:
             says["term"], says["vote"] = unpack_hard_state(each.payload)
     except ValueError as error:
-        raise Damage(name, each.offset, str(error)) from None
+        raise Corruption(name, each.offset, str(error)) from None
     return says
 
 
@@ -160,7 +160,7 @@ def table(disk: Disk, number: int | None = None, *, rows: bool = False) -> Docum
             raise BadInput(f"there is no table {number}: there are {numbers}")
         numbers = [number]
     tables = [_table(disk, each, rows) for each in numbers]
-    with suppress(BadInput, Damage, Foreign):  # of the manifest, which is not asked about here
+    with suppress(BadInput, Corruption, ForeignFile):  # of the manifest, which is not asked about here
         named = {info.number for info in load(disk, _owner(disk)).tables}
         for found, each in zip(tables, numbers, strict=True):
             if each not in named:
@@ -174,9 +174,9 @@ def _table(disk: Disk, number: int, rows: bool) -> Document:
     try:
         each = Table.open(disk, number)
         found["properties"] = each.properties
-        found["digest"] = f"{each.info.digest:016x}"
+        found["digest"] = f"{each.metadata.digest:016x}"
         if each.bloom is not None:
-            rate = each.bloom.expected_fpr(each.info.keys)
+            rate = each.bloom.expected_fpr(each.metadata.keys)
             found["filter"] = {"bits": each.bloom.m, "per_key": each.bloom.k, "expected_fpr": rate}
         found["ranges"] = _ranges(each)
         found["blocks"] = []
@@ -188,13 +188,13 @@ def _table(disk: Disk, number: int, rows: bool) -> Document:
             found["blocks"].append({"offset": offset, "bytes": size, "rows": len(block)} | keys)
             if rows:
                 found["rows"] += [_row(*row) for row in block.rows()]
-    except (Damage, Foreign) as error:
+    except (Corruption, ForeignFile) as error:
         found["damage"] = str(error)
     return found
 
 
 def _ranges(each: Table) -> list[Document]:
-    rows = each.ranges.rows() if each.ranges is not None else []
+    rows = each.range_tombstones.rows() if each.range_tombstones is not None else []
     return [
         {"start": label(start), "timestamp": timestamp, "stop": label(stop or b"")}
         for start, timestamp, stop in rows
@@ -216,11 +216,11 @@ def manifest(disk: Disk) -> Document:
     try:
         found["file"] = disk.read(CURRENT).decode("latin-1").strip()
         if found["file"] not in disk.names():
-            raise Damage(CURRENT, 0, f"names {found['file']!r}, which does not exist")
+            raise Corruption(CURRENT, 0, f"names {found['file']!r}, which does not exist")
         for offset, says in edits(disk, found["file"], owner):
             found["edits"].append({"offset": offset} | says)
         found["state"] = _state(disk, owner)
-    except (Damage, Foreign) as error:
+    except (Corruption, ForeignFile) as error:
         found["damage"] = str(error)
     return found
 
@@ -231,7 +231,7 @@ def tree(disk: Disk) -> Document:
     found: Document = {"what": "tree", "owner": owner, "levels": []}
     try:
         state = load(disk, owner)
-    except (Damage, Foreign) as error:
+    except (Corruption, ForeignFile) as error:
         return found | {"damage": str(error)}
     levels: dict[int, list[Document]] = {}
     for info in state.tables:
@@ -240,7 +240,7 @@ def tree(disk: Disk) -> Document:
     return found | {"state": _state(disk, owner)}
 
 
-def _info(info: TableInfo) -> Document:
+def _info(info: TableMetadata) -> Document:
     return {
         "table": info.number,
         "bytes": info.size,
@@ -273,7 +273,7 @@ _LOOKS: dict[str, Callable[[Disk], Document]] = {"log": log, "manifest": manifes
 def _owner(disk: Disk) -> str:
     """Return whose files these are, as the log or the manifest says."""
     if any(is_segment(name) for name in disk.names()):
-        return owner_of(disk)
+        return log_owner(disk)
     return owner_of_tree(disk)
 
 

@@ -2,7 +2,7 @@
 
 Rows in tables are durable whenever they can be read: a table is synced before the edit that counts
 it, and the log goes on holding its rows until that edit is.  Only the end of a log can be seen that
-may not last, beside the process that writes it or after that died (:func:`unsure`).
+may not last, beside the process that writes it or after that died (:func:`unsynced_entries`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput
 
 
-def open_place(directory: Path) -> RealDisk:
+def open_directory(directory: Path) -> RealDisk:
     """Open a directory with a log, a tree or at least tables, to change it; close it after use.
 
     Raises :class:`~kvraft.errors.BadInput` if it holds none of them, and leaves it untouched, and
@@ -25,16 +25,16 @@ def open_place(directory: Path) -> RealDisk:
     return RealDisk(directory)
 
 
-def look_into(directory: Path) -> ReadOnlyDisk:
+def inspect_directory(directory: Path) -> ReadOnlyDisk:
     """Open a directory only to look: no lock, no right to write; somebody may have it open.
 
-    Raises :class:`~kvraft.errors.BadInput` as :func:`open_place` does.
+    Raises :class:`~kvraft.errors.BadInput` as :func:`open_directory` does.
     """
     _check(directory)
     return ReadOnlyDisk(directory)
 
 
-def unsure(durable: int, last: int) -> str:
+def unsynced_entries(durable: int, last: int) -> str:
     """Return a sentence that names the log entries after ``durable`` through ``last``.
 
     They can be read, but no file says that they were synced.  ``""`` if there are none.

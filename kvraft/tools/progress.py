@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+def progress_bar(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yield ``items`` while a bar on stderr says how many there were; ``what`` is its title."""
     if not sys.stderr.isatty():
         yield from items

@@ -44,16 +44,16 @@ from pathlib import Path
 from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_number
 from kvraft.disk.identity import MEMBER
 from kvraft.disk.real import RealDisk
-from kvraft.errors import Damage, Foreign, Forgotten
+from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.lsm.manifest import Manifest
 from kvraft.lsm.tree import Tree
 from kvraft.lsm.version_edit import State
 from kvraft.record import HardState
-from kvraft.sstable.properties import TableInfo
-from kvraft.sstable.writer import Format, TableWriter
+from kvraft.sstable.properties import TableMetadata
+from kvraft.sstable.writer import TableFormat, TableWriter
 from kvraft.store import OWNER
-from kvraft.tools.place import open_place
-from kvraft.tools.repair_plan import LOST, Plan, find_owner, make_plan
+from kvraft.tools.place import open_directory
+from kvraft.tools.repair_plan import LOST, RepairPlan, find_owner, make_plan
 from kvraft.tools.salvage import Salvaged, SalvagedLog
 from kvraft.tools.verify import check
 from kvraft.wal.wal import Wal
@@ -66,17 +66,17 @@ def repair(directory: Path, *, dry_run: bool = False) -> list[str]:
 
     With ``dry_run`` nothing is written, and what is returned begins by saying so.  Raises
     :class:`~kvraft.errors.BadInput` if there is nothing to repair from,
-    :class:`~kvraft.errors.Forgotten` for the directory of a member that is damaged, and
+    :class:`~kvraft.errors.StateLost` for the directory of a member that is damaged, and
     :class:`~kvraft.errors.Locked` if somebody has it open.
     """
-    disk = open_place(directory)
+    disk = open_directory(directory)
     try:
         owner = find_owner(disk)
         wrong = _wrong(disk, owner)
         if not wrong:
             return [INTACT]
         if MEMBER in disk.names():
-            raise Forgotten(
+            raise StateLost(
                 f"{wrong}: and {owner} must not take part with less than it promised. Set its files"
                 " aside (kvraft rebuild) and let it join under another name; a copy without its "
                 f"{MEMBER} file can be repaired, to be dumped"
@@ -94,16 +94,16 @@ def _wrong(disk: RealDisk, owner: str) -> str:
     """Return what keeps the files from being opened and read to the end, ``""`` if nothing does."""
     try:
         if CURRENT not in disk.names() and not any(map(is_segment, disk.names())):
-            raise Damage(CURRENT, 0, "is missing")
+            raise Corruption(CURRENT, 0, "is missing")
         check(disk, owner)
-    except (Damage, Foreign) as error:
+    except (Corruption, ForeignFile) as error:
         return str(error)
     if owner == OWNER and not any(map(is_segment, disk.names())):
         return "the log of the store is gone"
     return ""
 
 
-def _carry_out(disk: RealDisk, directory: Path, plan: Plan) -> None:
+def _carry_out(disk: RealDisk, directory: Path, plan: RepairPlan) -> None:
     """Copy aside, write tables, let the manifest count, then the log, then take away."""
     old = [name for name in disk.names() if name == CURRENT or is_manifest(name)]
     _keep_aside(directory, [*plan.aside, *old])
@@ -112,7 +112,7 @@ def _carry_out(disk: RealDisk, directory: Path, plan: Plan) -> None:
     number = max([0, *used]) + 1
     tables = list(plan.kept)
     for saved in plan.saved.values():
-        writer = TableWriter(disk, number, plan.owner, Format(), saved.reach)
+        writer = TableWriter(disk, number, plan.owner, TableFormat(), saved.reach)
         for chunk in saved.chunks:
             writer.add(chunk)
         info = _ended(writer, saved)
@@ -136,18 +136,18 @@ def _carry_out(disk: RealDisk, directory: Path, plan: Plan) -> None:
     disk.sync_dir()
 
 
-def _ended(writer: TableWriter, saved: Salvaged) -> TableInfo | None:
+def _ended(writer: TableWriter, saved: Salvaged) -> TableMetadata | None:
     """Finish a table that was written in one go."""
     work = writer.finish(saved.ranges)
     while True:
         try:
             next(work)
         except StopIteration as end:
-            info: TableInfo | None = end.value
+            info: TableMetadata | None = end.value
             return info
 
 
-def _new_log(disk: RealDisk, plan: Plan, log: SalvagedLog) -> None:
+def _new_log(disk: RealDisk, plan: RepairPlan, log: SalvagedLog) -> None:
     """Put what was read of the old log into a table, and begin a new one after it."""
     with Tree.open(disk, owner=plan.owner) as tree:
         tree.apply(log.rows, plan.flushed, log.ranges)

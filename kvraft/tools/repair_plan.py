@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
 from kvraft.disk.real import RealDisk
 from kvraft.display import counted
-from kvraft.errors import BadInput, Damage, Foreign
-from kvraft.lsm.manifest import edits, load, owner_of, torn_tail
+from kvraft.errors import BadInput, Corruption, ForeignFile
+from kvraft.lsm.manifest import edits, load, manifest_owner, torn_tail
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, label
-from kvraft.sstable.format import Reach
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.format import LogRange
+from kvraft.sstable.properties import TableMetadata
 from kvraft.sstable.reader import Table
 from kvraft.sstable.writer import check_table
 from kvraft.store import OWNER
-from kvraft.tools.progress import progress
+from kvraft.tools.progress import progress_bar
 from kvraft.tools.salvage import Salvaged, SalvagedLog, salvage_log, salvage_table
 from kvraft.wal.recovery import Recovery, recover
 from kvraft.wal.segment import read_header
@@ -30,16 +30,16 @@ LOST = "lost"
 
 
 @dataclass
-class Plan:
+class RepairPlan:
     """What repair found and will do: tables to keep, parts to save, files to put aside."""
 
     owner: str
-    kept: list[TableInfo] = field(default_factory=list)
+    kept: list[TableMetadata] = field(default_factory=list)
     saved: dict[str, Salvaged] = field(default_factory=dict)  # by the name of the damaged table
     aside: dict[str, str] = field(default_factory=dict)  # why, by name
     notes: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    reaches: list[Reach] = field(default_factory=list)  # of the tables that are left
+    reaches: list[LogRange] = field(default_factory=list)  # of the tables that are left
     through: Position = ORIGIN  # how far the tables reach
     flushed: Position = ORIGIN
     horizon: int = 0
@@ -73,14 +73,14 @@ class Plan:
         return [*said, f"The new manifest: {tables} with {rows}, through log index {end}."]
 
 
-def make_plan(disk: RealDisk, owner: str, wrong: str) -> Plan:
+def make_plan(disk: RealDisk, owner: str, wrong: str) -> RepairPlan:
     """Return what a repair of the files of ``owner`` does; ``wrong`` says why one is needed."""
-    plan = Plan(owner, notes=[f"What is wrong: {wrong}."])
+    plan = RepairPlan(owner, notes=[f"What is wrong: {wrong}."])
     if owner != OWNER and any(map(is_segment, disk.names())):
         plan.notes.append(f"These were the files of {owner}: they can be dumped, never run again.")
     live, gone = _read_old(disk, plan)
     numbers = _tables(disk.names())
-    for number in progress(numbers, "tables", len(numbers)):
+    for number in progress_bar(numbers, "tables", len(numbers)):
         name = table_name(number)
         later = plan.torn and number >= plan.next_file  # than anything the old manifest knows of
         if number in gone or (live is not None and number not in live and not later):
@@ -98,13 +98,13 @@ def make_plan(disk: RealDisk, owner: str, wrong: str) -> Plan:
     return plan
 
 
-def _look_at_table(disk: RealDisk, plan: Plan, number: int, info: TableInfo | None) -> None:
+def _look_at_table(disk: RealDisk, plan: RepairPlan, number: int, info: TableMetadata | None) -> None:
     name = table_name(number)
     try:
         table = Table.open(disk, info or number)
         check_table(table)
         theirs = str(table.properties.get("owner"))
-    except Damage as error:
+    except Corruption as error:
         plan.aside[name] = f"it is not sound ({error})"
         saved = salvage_table(disk, number, info)
         theirs = plan.owner if saved.owner is None else saved.owner
@@ -113,15 +113,15 @@ def _look_at_table(disk: RealDisk, plan: Plan, number: int, info: TableInfo | No
             plan.lost += saved.lost
             plan.through = max(plan.through, saved.reach.through)
             plan.reaches.append(saved.reach)
-    except Foreign as error:
+    except ForeignFile as error:
         plan.aside[name] = str(error)
         plan.lost.append(f"all of {name}, for this version of kvraft")
         return
     else:
         if _same_cluster(theirs, plan.owner):
-            plan.kept.append(replace(table.info, level=0))
-            plan.through = max(plan.through, table.reach.through)
-            plan.reaches.append(table.reach)
+            plan.kept.append(replace(table.metadata, level=0))
+            plan.through = max(plan.through, table.log_range.through)
+            plan.reaches.append(table.log_range)
     if not _same_cluster(theirs, plan.owner):
         plan.aside[name] = f"it belongs to {theirs!r}"
 
@@ -131,7 +131,7 @@ def _same_cluster(one: str, other: str) -> bool:
     return one.rpartition("/")[0] == other.rpartition("/")[0]
 
 
-def _read_old(disk: RealDisk, plan: Plan) -> tuple[dict[int, TableInfo] | None, set[int]]:
+def _read_old(disk: RealDisk, plan: RepairPlan) -> tuple[dict[int, TableMetadata] | None, set[int]]:
     """Take from the old manifest what can be read.
 
     Returns the tables that are live if all of it can be, and those that it says are gone.
@@ -142,7 +142,7 @@ def _read_old(disk: RealDisk, plan: Plan) -> tuple[dict[int, TableInfo] | None, 
             plan.through, plan.horizon, plan.synced = state.flushed, state.horizon, state.log
             plan.next_file, plan.torn = state.next_file, torn_tail(disk, plan.owner) is not None
             return {info.number: info for info in state.tables}, set()
-    except (Damage, Foreign):
+    except (Corruption, ForeignFile):
         pass
     gone: set[int] = set()
     for name in filter(is_manifest, disk.names()):
@@ -152,12 +152,12 @@ def _read_old(disk: RealDisk, plan: Plan) -> tuple[dict[int, TableInfo] | None, 
                 gone = (gone | {int(number) for number in says["remove"]}) - added
                 plan.through = max(plan.through, Position(*map(int, says["flushed"])))
                 plan.horizon = max(plan.horizon, int(says["horizon"]))
-        except (Damage, KeyError, TypeError, ValueError):
+        except (Corruption, KeyError, TypeError, ValueError):
             plan.notes.append(f"{name} can be read only in part.")
     return None, gone
 
 
-def _name_gaps(plan: Plan) -> None:
+def _name_gaps(plan: RepairPlan) -> None:
     """Name the log entries that no table that is left says it holds, without a manifest."""
     end = 0
     for after, through in sorted(plan.reaches):
@@ -169,7 +169,7 @@ def _name_gaps(plan: Plan) -> None:
         end = max(end, through.index)
 
 
-def _look_at_log(disk: RealDisk, plan: Plan, *, sure: bool) -> None:
+def _look_at_log(disk: RealDisk, plan: RepairPlan, *, sure: bool) -> None:
     """Decide where the log goes on, and whether it can stay as it is.
 
     All of it is applied again unless it is ``sure`` that no table is missing.
@@ -179,7 +179,7 @@ def _look_at_log(disk: RealDisk, plan: Plan, *, sure: bool) -> None:
     log = Recovery()
     try:
         log = recover(disk, plan.owner)
-    except (Damage, Foreign) as error:
+    except (Corruption, ForeignFile) as error:
         plan.notes.append(f"The log cannot be used as it is: {error}.")
     if not log.segments:
         if plan.segments or plan.owner == OWNER:
@@ -200,7 +200,7 @@ def _look_at_log(disk: RealDisk, plan: Plan, *, sure: bool) -> None:
         plan.flushed = log.base if whole else max(plan.through, log.base)
 
 
-def _begin_log(disk: RealDisk, plan: Plan) -> None:
+def _begin_log(disk: RealDisk, plan: RepairPlan) -> None:
     plan.log = SalvagedLog()
     if plan.owner == OWNER:
         plan.log = salvage_log(disk, plan.owner, plan.segments)
@@ -216,7 +216,7 @@ def _begin_log(disk: RealDisk, plan: Plan) -> None:
     plan.flushed = Position(end, plan.through.term)
 
 
-def _lost_between(plan: Plan, base: int) -> None:
+def _lost_between(plan: RepairPlan, base: int) -> None:
     if (end := plan.through.index) < base:
         plan.lost.append(
             f"log entries {end + 1} to {base}, which are in no sound table and no longer in the log"
@@ -229,11 +229,11 @@ def find_owner(disk: RealDisk) -> str:
     for name in filter(is_segment, names):
         try:
             return str(read_header(name, disk.read(name))[0]["owner"])
-        except (Damage, KeyError):
+        except (Corruption, KeyError):
             continue
     try:
-        return owner_of(disk)
-    except (BadInput, Damage):
+        return manifest_owner(disk)
+    except (BadInput, Corruption):
         pass
     for number in _tables(names):
         owner = salvage_table(disk, number).owner

@@ -28,16 +28,16 @@ from kvraft.disk import frame
 from kvraft.disk.disk import Disk
 from kvraft.disk.filenames import table_name
 from kvraft.display import counted
-from kvraft.errors import Damage, Foreign
+from kvraft.errors import Corruption, ForeignFile
 from kvraft.range_tombstones import RangeTombstones
-from kvraft.record import Row, label, survey_entries, unpack_writes
+from kvraft.record import Row, label, summarize_entries, unpack_writes
 from kvraft.sstable.block import TRAILER_BYTES, Block, unpack_block
-from kvraft.sstable.format import Bounds, Reach, decode_index, reach_of, read_footer
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.format import Bounds, LogRange, decode_index, reach_of, read_footer
+from kvraft.sstable.properties import TableMetadata
 from kvraft.wal.segment import ENTRIES, SEAL, read_header
 
-_UNREADABLE = (Damage, Foreign, ValueError)
-_SOUND = zlib.crc32(bytes(4))
+_UNREADABLE = (Corruption, ForeignFile, ValueError)
+_CRC_RESIDUE = zlib.crc32(bytes(4))
 """What the checksum of anything that ends in its own checksum comes to (sstable/block.py)."""
 
 
@@ -48,7 +48,7 @@ class Salvaged:
     chunks: list[list[Row]] = field(default_factory=list)
     ranges: list[Row] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    reach: Reach = field(default_factory=Reach)
+    reach: LogRange = field(default_factory=LogRange)
     owner: str | None = None
 
     @property
@@ -60,8 +60,8 @@ class Salvaged:
 # ── a table ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def salvage_table(disk: Disk, number: int, info: TableInfo | None = None) -> Salvaged:
-    """Return what can be read of table ``number``; raises ``Foreign`` if its format is another.
+def salvage_table(disk: Disk, number: int, info: TableMetadata | None = None) -> Salvaged:
+    """Return what can be read of table ``number``; raises ``ForeignFile`` if its format is another.
 
     ``info`` is what the manifest says of it, if that can be read.
     """
@@ -70,7 +70,7 @@ def salvage_table(disk: Disk, number: int, info: TableInfo | None = None) -> Sal
     found = Salvaged()
     try:
         bounds: Bounds | None = read_footer(disk, name, len(data))[0]
-    except Damage:
+    except Corruption:
         bounds = None
     properties = _properties(name, data, bounds)
     try:
@@ -177,7 +177,7 @@ def _end_of(data: bytes, start: int) -> int:
     checksum = start & 0xFFFFFFFF
     for end in range(start + 1, len(data) + 1):
         checksum = zlib.crc32(data[end - 1 : end], checksum)
-        if checksum == _SOUND and end - start > TRAILER_BYTES:
+        if checksum == _CRC_RESIDUE and end - start > TRAILER_BYTES:
             return end
     return start
 
@@ -207,7 +207,7 @@ def salvage_log(disk: Disk, owner: str, names: list[str]) -> SalvagedLog:
             if each.kind != ENTRIES:
                 continue
             try:
-                turns, last = survey_entries(each.payload)
+                turns, last = summarize_entries(each.payload)
                 rows, ranges, _ = unpack_writes(each.payload)
             except ValueError:
                 continue  # the gap in the entries will be named
@@ -226,10 +226,10 @@ def salvage_log(disk: Disk, owner: str, names: list[str]) -> SalvagedLog:
 
 def _frames(owner: str, name: str, data: bytes, log: SalvagedLog) -> Iterator[frame.Frame]:
     """Yield the sound frames of a segment after its header, and say what lies between them."""
-    seed = frame.seed_of(owner, name)
+    seed = frame.checksum_seed(owner, name)
     try:
         at = read_header(name, data)[1]
-    except Damage:
+    except Corruption:
         at = 0
     while at < len(data):
         each = frame.decode(data, at, seed=seed)

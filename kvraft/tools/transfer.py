@@ -21,13 +21,13 @@ from kvraft.disk.real import RealDisk
 from kvraft.errors import BadInput
 from kvraft.log_and_tree import check_disk
 from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.manifest import owner_of as owner_of_tree
+from kvraft.lsm.manifest import manifest_owner as owner_of_tree
 from kvraft.lsm.tree import Tree
-from kvraft.record import RESERVED
+from kvraft.record import RESERVED_PREFIX
 from kvraft.store import OWNER, Store
-from kvraft.tools.place import look_into, unsure
-from kvraft.tools.progress import progress
-from kvraft.wal.segment import owner_of as owner_of_log
+from kvraft.tools.place import inspect_directory, unsynced_entries
+from kvraft.tools.progress import progress_bar
+from kvraft.wal.segment import log_owner as owner_of_log
 
 BATCH = 1000
 _NAMES = ("key", "key64", "value", "value64")
@@ -52,13 +52,13 @@ def dump(
     then this is what it held at one moment.  If the newest of it may not be durable yet, ``notice``
     is called with a sentence that says so, before the first line.
     """
-    disk = look_into(directory)
+    disk = inspect_directory(directory)
     try:
         tree = disk.settled(lambda: _reader(disk))
-        if isinstance(tree, Store) and (said := unsure(tree.durable_index, tree.wal.last_index)):
+        if isinstance(tree, Store) and (said := unsynced_entries(tree.durable_index, tree.wal.last_index)):
             notice(said)
-        for key, value in progress(tree.scan(start, stop, prefix=prefix, at=at), "keys"):
-            if not key.startswith(RESERVED):
+        for key, value in progress_bar(tree.scan(start, stop, prefix=prefix, at=at), "keys"):
+            if not key.startswith(RESERVED_PREFIX):
                 yield json.dumps(_packed("key", key) | _packed("value", value))
     finally:
         disk.close()
@@ -92,7 +92,7 @@ def load(directory: Path, lines: Iterable[str]) -> int:
         count = 0
         batch = WriteBatch()
         try:
-            for number, line in enumerate(progress(lines, "lines"), 1):
+            for number, line in enumerate(progress_bar(lines, "lines"), 1):
                 text = line.removeprefix("\ufeff") if number == 1 else line
                 if text.strip():
                     _take(batch, text, number)

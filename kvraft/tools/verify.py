@@ -14,20 +14,20 @@ from kvraft.disk.disk import TEMPORARY, Disk
 from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
 from kvraft.disk.identity import ASIDE, MEMBER, REBUILD, check_member
 from kvraft.display import counted
-from kvraft.errors import Damage, Foreign, Forgotten
+from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.log_and_tree import check_disk
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import load, torn_tail
-from kvraft.lsm.manifest import owner_of as owner_of_tree
-from kvraft.lsm.snapshot import Spool
+from kvraft.lsm.manifest import manifest_owner as owner_of_tree
+from kvraft.lsm.snapshot import SnapshotSpool
 from kvraft.lsm.version_edit import State
 from kvraft.sstable.reader import Table
 from kvraft.sstable.writer import check_table
 from kvraft.store import OWNER
-from kvraft.tools.place import look_into, unsure
-from kvraft.tools.progress import progress
+from kvraft.tools.place import inspect_directory, unsynced_entries
+from kvraft.tools.progress import progress_bar
 from kvraft.wal.recovery import Recovery
-from kvraft.wal.segment import owner_of
+from kvraft.wal.segment import log_owner
 
 
 def verify(directory: Path, owner: str | None = None) -> list[str]:
@@ -37,13 +37,13 @@ def verify(directory: Path, owner: str | None = None) -> list[str]:
     open: then they are looked at as they were at one moment, and if the newest log entries may not
     be durable yet, a sentence says so.
 
-    Raises :class:`~kvraft.errors.Damage` that names all defects, :class:`~kvraft.errors.Foreign`
+    Raises :class:`~kvraft.errors.Corruption` that names all defects, :class:`~kvraft.errors.ForeignFile`
     if the files are not those of ``owner`` (the one they name themselves, if not given) or of
-    another format, :class:`~kvraft.errors.Forgotten` if a member is a copy or lacks its ``MEMBER``
-    file, :class:`~kvraft.errors.Changed` if a writer was too fast, and
+    another format, :class:`~kvraft.errors.StateLost` if a member is a copy or lacks its ``MEMBER``
+    file, :class:`~kvraft.errors.FilesChanged` if a writer was too fast, and
     :class:`~kvraft.errors.BadInput` if ``directory`` holds neither a log nor a tree.
     """
-    disk = look_into(directory)
+    disk = inspect_directory(directory)
     try:
         return disk.settled(lambda: verify_disk(disk, owner))
     finally:
@@ -54,12 +54,12 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
     """Check what is on ``disk``: see :func:`verify`."""
     has_log = any(is_segment(name) for name in disk.names())
     if owner is None:
-        owner = owner_of(disk) if has_log else owner_of_tree(disk)
+        owner = log_owner(disk) if has_log else owner_of_tree(disk)
     lines = check(disk, owner)
     if MEMBER in disk.names():
         check_member(disk, owner)
     elif has_log and owner != OWNER:
-        raise Forgotten(f"{MEMBER} is missing: {REBUILD}")
+        raise StateLost(f"{MEMBER} is missing: {REBUILD}")
     live = {table_name(info.number) for info in load(disk, owner).tables}
     unnamed = [n for n in disk.names() if table_number(n) is not None and n not in live]
     if unnamed:
@@ -80,8 +80,8 @@ def check(disk: Disk, owner: str) -> list[str]:
     lost = f"its last {counted(torn.size, 'byte')} are not sound"
     try:
         lines = _check_contents(disk, owner)
-    except Damage as error:
-        raise Damage(torn.file, torn.offset, f"{lost}, and without them: {error}") from None
+    except Corruption as error:
+        raise Corruption(torn.file, torn.offset, f"{lost}, and without them: {error}") from None
     return [*lines, f"Torn tail, to be dropped, of {torn.file} from {torn.offset} on: {lost}."]
 
 
@@ -92,10 +92,10 @@ def _check_contents(disk: Disk, owner: str) -> list[str]:
     log = check_disk(disk, owner)
     state = load(disk, owner)
     lines = [*_log_lines(log, owner), _check_tables(disk, state)]
-    if log.void:
-        segments = counted(len(log.void), "log segment")
+    if log.obsolete:
+        segments = counted(len(log.obsolete), "log segment")
         lines.append(f"Put out of force by that snapshot, to be removed: {segments}.")
-    if said := unsure(max(log.durable, state.flushed.index), log.last.index):
+    if said := unsynced_entries(max(log.durable, state.flushed.index), log.last.index):
         lines.append(said)
     if log.torn is not None:
         name, offset, size, why = log.torn
@@ -108,7 +108,7 @@ def _check_contents(disk: Disk, owner: str) -> list[str]:
 def _known(name: str) -> bool:
     """Return whether kvraft itself makes files of this name: others are the reader's own."""
     return (
-        name in (CURRENT, MEMBER, Spool.NAME)
+        name in (CURRENT, MEMBER, SnapshotSpool.NAME)
         or name.startswith(ASIDE)
         or name.endswith((TEMPORARY, ".torn"))
         or is_segment(name)
@@ -129,24 +129,24 @@ def _log_lines(log: Recovery, owner: str) -> list[str]:
 
 
 def _check_tables(disk: Disk, state: State) -> str:
-    """Check every live table and return what there is; raise ``Damage`` that names all defects."""
-    defects: list[Damage] = []
+    """Check every live table and return what there is; raise ``Corruption`` that names all defects."""
+    defects: list[Corruption] = []
     tables: list[Table] = []
-    for info in progress(state.tables, "tables", len(state.tables)):
+    for info in progress_bar(state.tables, "tables", len(state.tables)):
         try:
             tables.append(Table.open(disk, info))
             check_table(tables[-1])
-        except (Damage, Foreign) as error:
-            foreign = Damage(table_name(info.number), 0, str(error))
-            defects.append(error if isinstance(error, Damage) else foreign)
+        except (Corruption, ForeignFile) as error:
+            foreign = Corruption(table_name(info.number), 0, str(error))
+            defects.append(error if isinstance(error, Corruption) else foreign)
     try:
         Levels(tables).check()
-    except Damage as error:
+    except Corruption as error:
         defects.append(error)
     if defects:
         first, *others = defects
         more = "".join(f"\n{other}" for other in others)
-        raise Damage(first.file, first.offset, first.what + more)
+        raise Corruption(first.file, first.offset, first.what + more)
     rows = sum(info.rows for info in state.tables)
     return (
         f"Tables: {len(state.tables)} with {counted(rows, 'row')}, everything through log index "

@@ -25,7 +25,7 @@ from kvraft.errors import DiskFull
 from kvraft.record import HardState, Position
 from kvraft.wal.recovery import Recovery
 from kvraft.wal.segment import SEAL, Segment, pack_header
-from kvraft.wal.writer import Piece, Tail
+from kvraft.wal.writer import FrameContents, SegmentWriter
 
 
 class LogFiles:
@@ -40,7 +40,7 @@ class LogFiles:
         first = found.last.index + 1
         newest = [segment for segment in found.segments if not segment.sealed]
         segment = newest[-1] if newest else Segment(found.next_id, first, first, first - 1, 0)
-        self.tail = Tail(disk, owner, segment)
+        self.tail = SegmentWriter(disk, owner, segment)
 
     @property
     def all(self) -> list[Segment]:
@@ -54,14 +54,14 @@ class LogFiles:
         segment = Segment(number, first, first, first - 1, len(header))
         replace(self._disk, segment.name, header)
         self._next_id += 1
-        self.tail = Tail(self._disk, self._owner, segment)
+        self.tail = SegmentWriter(self._disk, self._owner, segment)
 
     def rotate(self, before: Position, state: HardState) -> Segment:
         """Begin a new segment and seal the one before it, all of which is synced; return that."""
         full = self.tail
         self.begin(before, state, continues=True)
         try:
-            full.write([Piece(SEAL)], sync=True)
+            full.write([FrameContents(SEAL)], sync=True)
         except DiskFull:
             self.remove([self.tail.name])
             self.tail, self._next_id = full, self._next_id - 1

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from kvraft.record import ORIGIN, Entry, Position, slice_entries
 
 
-class Batch(NamedTuple):
+class FrameLocation(NamedTuple):
     """Where the entries ``first`` … ``last`` are: one frame, whose first entry is ``first``.
 
     Entries of the frame from ``last`` + 1 through ``written`` are superseded.  ``offset`` and
@@ -49,12 +49,12 @@ class Batch(NamedTuple):
 class LogIndex:
     """The entries behind ``base``, the place before the first one, through index ``last``."""
 
-    __slots__ = ("_turns", "base", "batches", "last")
+    __slots__ = ("_turns", "base", "frames", "last")
 
     def __init__(self, base: Position = ORIGIN) -> None:
         self.base = base
         self.last = base.index
-        self.batches: list[Batch] = []
+        self.frames: list[FrameLocation] = []
         self._turns = [base]
 
     @property
@@ -67,7 +67,7 @@ class LogIndex:
         at = bisect_right(self._turns, index, key=lambda turn: turn.index)
         return self._turns[at - 1].term if at else 0
 
-    def last_not_above(self, term: int, index: int) -> int:
+    def find_conflict_by_term(self, term: int, index: int) -> int:
         """Return the last index, at most ``index``, whose entry's term is at most ``term``.
 
         The place of ``base`` if there is none behind it.
@@ -77,8 +77,8 @@ class LogIndex:
             index = min(index, self._turns[at].index - 1)
         return max(index, self.base.index)
 
-    def holds(self, place: Position) -> bool:
-        """Return whether there is an entry at ``place``, or ``base`` is there."""
+    def has(self, place: Position) -> bool:
+        """Return whether there is an entry at ``add_frame``, or ``base`` is there."""
         within = self.base.index <= place.index <= self.last
         return within and self.term_at(place.index) == place.term
 
@@ -95,33 +95,33 @@ class LogIndex:
         if term < (before := self.term_at(first - 1)):
             raise ValueError(f"entry {first} is of term {term}, after term {before}")
 
-    def extend(self, turns: Sequence[Position], last: int) -> None:
+    def extend(self, term_starts: Sequence[Position], last: int) -> None:
         """Take in entries through ``last``, which supersede what is from their first one on.
 
         ``turns`` are the places where a term begins among them, the first entry's before all.
         """
-        first = turns[0].index
+        first = term_starts[0].index
         if first <= self.last:
             self._supersede(first)
-        self._turns += turns if self.newest_term < turns[0].term or not self._turns else turns[1:]
+        self._turns += term_starts if self.newest_term < term_starts[0].term or not self._turns else term_starts[1:]
         self.last = last
 
-    def place(self, batch: Batch) -> None:
-        """Say where entries are that :meth:`extend` took in."""
-        self.batches.append(batch)
+    def add_frame(self, batch: FrameLocation) -> None:
+        """Say where entries are that :meth:`extend_history` took in."""
+        self.frames.append(batch)
 
-    def covering(self, first: int, last: int) -> list[Batch]:
+    def covering(self, first: int, last: int) -> list[FrameLocation]:
         """Return the batches that hold entries of ``first`` … ``last``, in order."""
-        low = bisect_left(self.batches, first, key=lambda batch: batch.last)
-        high = bisect_right(self.batches, last, key=lambda batch: batch.first)
-        return self.batches[low:high]
+        low = bisect_left(self.frames, first, key=lambda batch: batch.last)
+        high = bisect_right(self.frames, last, key=lambda batch: batch.first)
+        return self.frames[low:high]
 
-    def cut(self, index: int) -> None:
+    def truncate_prefix(self, index: int) -> None:
         """Let go of all entries at or below ``index``: ``base`` is there then."""
         self.base = Position(index, self.term_at(index))
         after = bisect_right(self._turns, index, key=lambda turn: turn.index)
         self._turns[:after] = [self.base]
-        del self.batches[: bisect_left(self.batches, index + 1, key=lambda batch: batch.last)]
+        del self.frames[: bisect_left(self.frames, index + 1, key=lambda batch: batch.last)]
 
     @property
     def newest_term(self) -> int:
@@ -130,14 +130,14 @@ class LogIndex:
 
     def _supersede(self, first: int) -> None:
         del self._turns[bisect_left(self._turns, first, key=lambda turn: turn.index) :]
-        batches = self.batches
+        batches = self.frames
         while batches and batches[-1].first >= first:
             batches.pop()
         if batches and batches[-1].last >= first:
             batches[-1] = batches[-1]._replace(last=first - 1)
 
 
-def turns_of(entries: Sequence[Entry]) -> list[Position]:
+def term_starts(entries: Sequence[Entry]) -> list[Position]:
     """Return where a term begins in ``entries``, the first one's place before all.
 
     Raises ``ValueError`` unless indexes rise by one and terms never fall.

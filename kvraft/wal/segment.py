@@ -46,15 +46,15 @@ from typing import Any, NamedTuple
 from kvraft.disk import frame
 from kvraft.disk.disk import Disk
 from kvraft.disk.filenames import is_segment, segment_name
-from kvraft.errors import BadInput, Damage, Foreign, other_format
+from kvraft.errors import BadInput, Corruption, ForeignFile, format_mismatch
 from kvraft.record import HardState, Position
-from kvraft.wal.index import Batch
+from kvraft.wal.index import FrameLocation
 
 FORMAT = 2
 """2 since entries carry the incarnation of a client; 1 was that of kvraft 0.1 and earlier."""
 
 HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
-HEADER_SEED = frame.seed_of("kvraft log segment")
+HEADER_SEED = frame.checksum_seed("kvraft log segment")
 """The seed of a header's frame, the same for all: so it can be read whoever owns it."""
 
 READ_BYTES = 1 << 20
@@ -89,7 +89,7 @@ class Segment(NamedTuple):
         return self._replace(low=min(self.low, first), high=max(self.high, last))
 
 
-def owner_of(disk: Disk) -> str:
+def log_owner(disk: Disk) -> str:
     """Return the member that the log on ``disk`` says it belongs to.
 
     Raises ``BadInput`` if there is no log, else as :func:`read_header` does.
@@ -100,7 +100,7 @@ def owner_of(disk: Disk) -> str:
     return str(opening(disk, names[-1])[0].get("owner"))
 
 
-def kind_name(kind: int) -> str:
+def frame_kind_name(kind: int) -> str:
     """Return what a frame of ``kind`` is called."""
     names = {HARD_STATE: "hard state", ENTRIES: "entries", CLOSED: "closed", SEAL: "seal"}
     return names.get(kind, f"kind {kind}")
@@ -143,19 +143,19 @@ def pack_header(
 def read_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
     """Return the fields of a segment's header, not yet checked, and where it ends.
 
-    Raises ``Damage`` if the bytes of the file ``name`` do not begin with one, and ``Foreign`` if it
+    Raises ``Corruption`` if the bytes of the file ``name`` do not begin with one, and ``ForeignFile`` if it
     is of another format.
     """
     head = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(head, str):
-        raise Damage(name, 0, f"the header of this segment is unsound: {head}")
+        raise Corruption(name, 0, f"the header of this segment is unsound: {head}")
     says: Any = None
     with suppress(ValueError):
         says = json.loads(head.payload)
     if head.kind != HEADER or not isinstance(says, dict):
-        raise Damage(name, 0, "this segment does not begin with a header")
+        raise Corruption(name, 0, "this segment does not begin with a header")
     if (found := says.get("format")) != FORMAT:
-        raise other_format(name, found, FORMAT)
+        raise format_mismatch(name, found, FORMAT)
     return says, head.end
 
 
@@ -170,49 +170,49 @@ def opening(disk: Disk, name: str) -> tuple[dict[str, Any], int]:
 def check_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position, HardState]:
     """Return what a segment's header says: the segment, the place before it, the hard state.
 
-    Raises ``Damage`` and ``Foreign`` as :func:`read_header` does, also for another owner's.
+    Raises ``Corruption`` and ``ForeignFile`` as :func:`read_header` does, also for another owner's.
     """
     says, end = read_header(name, data)
     if says.get("owner") != owner:
-        raise Foreign(f"{name} is the log of member {says.get('owner')!r}, not of {owner!r}")
+        raise ForeignFile(f"{name} is the log of member {says.get('owner')!r}, not of {owner!r}")
     numbers = [says.get(key) for key in ("segment", "first", "term_before", "term")]
     number, first, term_before, term = (n if type(n) is int else -1 for n in numbers)
     vote = says.get("vote")
     whole = type(says.get("continues")) is bool and isinstance(vote, str | None)
     if min(number, first) < 1 or min(term_before, term) < 0 or not whole:
-        raise Damage(name, 0, "the header of this segment does not say all it must")
+        raise Corruption(name, 0, "the header of this segment does not say all it must")
     segment = Segment(number, first, first, first - 1, end)
     if segment.name != name:
-        raise Damage(name, 0, f"this is the file {segment.name} under another name")
+        raise Corruption(name, 0, f"this is the file {segment.name} under another name")
     return segment, Position(first - 1, term_before), HardState(term, vote)
 
 
 # ── entries ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_frames(disk: Disk, owner: str, batches: Sequence[Batch]) -> Iterator[tuple[Batch, bytes]]:
+def read_frames(disk: Disk, owner: str, batches: Sequence[FrameLocation]) -> Iterator[tuple[FrameLocation, bytes]]:
     """Yield each of ``batches`` with the packed entries of its frame, superseded ones included.
 
     Neighbours are read together: a log of single writes has very many small frames.  Raises
-    ``Damage`` where a frame is no longer what was written.
+    ``Corruption`` where a frame is no longer what was written.
     """
     for stretch in _stretches(batches):
         start, end = stretch[0].offset, stretch[-1].offset + stretch[-1].length
         data = disk.read(stretch[0].file, start, end - start)
-        seed = frame.seed_of(owner, stretch[0].file)
+        seed = frame.checksum_seed(owner, stretch[0].file)
         for batch in stretch:
             at = batch.offset - start
             part = data[at : at + batch.length]
             payload = frame.payload_of(part, ENTRIES, synced=batch.synced, seed=seed)
             if payload is None:
                 what = "a frame is no longer what was written"
-                raise Damage(batch.file, batch.offset, what)
+                raise Corruption(batch.file, batch.offset, what)
             yield batch, payload
 
 
-def _stretches(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
+def _stretches(batches: Sequence[FrameLocation]) -> Iterator[list[FrameLocation]]:
     """Yield ``batches`` in lists of such as lie in one file, near each other and in order."""
-    stretch: list[Batch] = []
+    stretch: list[FrameLocation] = []
     for batch in batches:
         if stretch and (
             batch.file != stretch[-1].file

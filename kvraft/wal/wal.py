@@ -43,21 +43,21 @@ from enum import Enum
 
 from kvraft.disk import frame
 from kvraft.disk.disk import Disk
-from kvraft.disk.real import belongs_here
-from kvraft.errors import BadInput, Damage, DiskFull, Locked, Stopped
+from kvraft.disk.real import refuse_after_fork
+from kvraft.errors import BadInput, Corruption, DiskFull, Locked, Stopped
 from kvraft.events import (
-    Appended,
+    EntriesAppended,
     DiskFilled,
     LogReset,
-    Report,
+    EventSink,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    SpaceFound,
-    TailCut,
+    SpaceRecovered,
+    TailTruncated,
     ignore,
 )
-from kvraft.inputs import instance, whole
+from kvraft.inputs import instance, whole_number
 from kvraft.record import (
     NO_LOG,
     Entry,
@@ -65,14 +65,14 @@ from kvraft.record import (
     LogEnd,
     Position,
     label,
-    survey_entries,
+    summarize_entries,
     unpack_entries,
 )
 from kvraft.wal.files import LogFiles
-from kvraft.wal.index import Batch, LogIndex, turns_of
-from kvraft.wal.recovery import Recovery, recover, repair
+from kvraft.wal.index import FrameLocation, LogIndex, term_starts
+from kvraft.wal.recovery import Recovery, recover, make_durable
 from kvraft.wal.segment import CLOSED, HARD_STATE, Segment, pack_hard_state, read_frames
-from kvraft.wal.writer import Piece, pieces_of
+from kvraft.wal.writer import FrameContents, frames_for
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
@@ -93,9 +93,9 @@ _BUFFERED = Durability.BUFFERED  # a global is found faster than a member of an 
 class Wal:
     """The log of one member, open for reading and writing.  Made by :meth:`open`.
 
-    ``lacks_space`` says what there was no space for, ``""`` since a write succeeded.
+    ``out_of_space`` says what there was no space for, ``""`` since a write succeeded.
 
-    Every method that reads may raise ``OSError``, and :class:`~kvraft.errors.Damage` if a frame is
+    Every method that reads may raise ``OSError``, and :class:`~kvraft.errors.Corruption` if a frame is
     no longer what was written.  A write or sync that fails raises what the disk raised, and from
     then on whatever would write raises :class:`~kvraft.errors.Stopped`: a failed sync is never
     retried (Rebello et al., ATC 2020), the file is read again by the next :meth:`open`.
@@ -105,7 +105,7 @@ class Wal:
     """
 
     def __init__(
-        self, disk: Disk, owner: str, segment_bytes: int, report: Report, found: Recovery
+        self, disk: Disk, owner: str, segment_bytes: int, report: EventSink, found: Recovery
     ) -> None:
         self._disk = disk
         self._owner = owner
@@ -118,9 +118,9 @@ class Wal:
         self._stopped = ""
         self._failed = False
         self._found: Recovery | None = found  # until all of it is durable
-        self.lacks_space = ""
+        self.out_of_space = ""
         self._forked = ""  # why this process may not use it, if it is the child of one that may
-        belongs_here(self, disk)
+        refuse_after_fork(self, disk)
 
     @classmethod
     def open(
@@ -129,7 +129,7 @@ class Wal:
         owner: str,
         *,
         segment_bytes: int = SEGMENT_BYTES,
-        report: Report = ignore,
+        report: EventSink = ignore,
         found: Recovery | None = None,
         read_only: bool = False,
     ) -> Wal:
@@ -144,20 +144,20 @@ class Wal:
         With ``read_only`` nothing is written, and whatever would write is refused; what was read
         may then not all be durable yet (:attr:`synced_index`).
 
-        Raises ``Damage`` and ``Foreign`` as :func:`recover` does, and ``BadInput`` for a size that
+        Raises ``Corruption`` and ``ForeignFile`` as :func:`recover` does, and ``BadInput`` for a size that
         is not a positive number.
         """
-        whole(segment_bytes, "segment_bytes", least=1)
+        whole_number(segment_bytes, "segment_bytes", minimum=1)
         wal = cls(disk, owner, segment_bytes, report, found or recover(disk, owner))
         if read_only:
             wal._stopped, wal._failed = "it was opened for reading only", True
             wal._found = None
             return wal
         with suppress(DiskFull):
-            wal.begin()
+            wal.finish_recovery()
         return wal
 
-    def begin(self) -> None:
+    def finish_recovery(self) -> None:
         """Make durable what was found, so that it can be built on; once that is done, nothing.
 
         Raises :class:`~kvraft.errors.DiskFull` if there is no space for that.  Until it succeeds,
@@ -177,16 +177,16 @@ class Wal:
 
     def _make_durable(self, found: Recovery) -> None:
         torn = found.torn
-        repair(self._disk, found)
+        make_durable(self._disk, found)
         if torn is not None:
-            self._report(TailCut(torn.file, torn.offset, torn.size))
+            self._report(TailTruncated(torn.file, torn.offset, torn.size))
         if found.segments and not found.segments[-1].sealed:
-            self._files.tail.closed = found.closed
+            self._files.tail.ends_empty = found.cleanly_closed
         else:
             self._files.begin(self._index.end, self._hard_state, continues=False)
             self._report(SegmentOpened(self._files.tail.segment.id, self._files.tail.segment.first))
-        if found.void:
-            self._files.remove(found.void)
+        if found.obsolete:
+            self._files.remove(found.obsolete)
             self._report(LogReset(*found.base))
 
     # ── what it holds ───────────────────────────────────────────────────────────────────────────
@@ -232,9 +232,9 @@ class Wal:
         """Return the term of the entry at ``index``, or of ``base``."""
         return self._index.term_at(index)
 
-    def last_not_above(self, term: int, index: int) -> int:
+    def find_conflict_by_term(self, term: int, index: int) -> int:
         """Return the last index, at most ``index``, whose entry's term is at most ``term``."""
-        return self._index.last_not_above(term, index)
+        return self._index.find_conflict_by_term(term, index)
 
     def entries(self) -> list[Entry]:
         """Return every entry behind ``base``, read from disk."""
@@ -250,7 +250,7 @@ class Wal:
             try:
                 entries += unpack_entries(payload)
             except ValueError as error:
-                raise Damage(batch.file, batch.offset, str(error)) from None
+                raise Corruption(batch.file, batch.offset, str(error)) from None
         return entries
 
     def payloads(self, first: int, last: int) -> Iterator[bytes]:
@@ -278,14 +278,14 @@ class Wal:
         """
         self._check_running()
         turns = self._check(entries) if entries else []
-        pieces = pieces_of(entries)
+        pieces = frames_for(entries)
         if hard_state is not None:
             durability = Durability.SYNC
-            pieces.insert(0, Piece(HARD_STATE, pack_hard_state(hard_state)))
+            pieces.insert(0, FrameContents(HARD_STATE, pack_hard_state(hard_state)))
         elif not pieces:
             return
         if durability is _BUFFERED:
-            if self._files.tail.held >= BUFFER_BYTES or entries[0].index <= self.last_index:
+            if self._files.tail.buffered_bytes >= BUFFER_BYTES or entries[0].index <= self.last_index:
                 self._settle(sync=False)  # a frame supersedes nothing of itself
             for piece in pieces:
                 self._buffer(piece)
@@ -313,15 +313,15 @@ class Wal:
             raise BadInput(f"entries {first} to {last} do not follow entry {index.last}")
         if len(payload) > frame.MAX_PAYLOAD_BYTES:
             raise BadInput(f"{len(payload)} bytes are too many for a frame of the log")
-        if not tail.held and index.newest_term < (term := self._hard_state.term):
+        if not tail.buffered_bytes and index.newest_term < (term := self._hard_state.term):
             index.extend([Position(first, term)], first)
-        waiting = tail.hold(first, last, payload)
+        waiting = tail.buffer(first, last, payload)
         index.last = last
         if durability is not _BUFFERED or waiting >= BUFFER_BYTES:
             try:
                 self._settle(sync=durability is Durability.SYNC)
             except DiskFull:
-                tail.drop(first)
+                tail.unbuffer(first)
                 index.last = first - 1
                 raise
         return tail is not self._files.tail
@@ -347,13 +347,13 @@ class Wal:
         Raises ``BadInput`` if ``floor`` is above ``last_index + 1``.
         """
         self._check_running()
-        if whole(floor, "an index of the log") > self.last_index + 1:
+        if whole_number(floor, "an index of the log") > self.last_index + 1:
             raise BadInput(f"the log ends at {self.last_index}: it cannot be cut below {floor}")
         dropped: list[Segment] = []
         while self._files.sealed and self._files.sealed[0].high < floor and len(dropped) != most:
             with self._writing():
                 oldest = self._files.drop_oldest()
-            self._index.cut(max(self.base.index, self.segments[0].first - 1))
+            self._index.truncate_prefix(max(self.base.index, self.segments[0].first - 1))
             dropped.append(oldest)
             self._report(SegmentDropped(oldest.id, oldest.low, oldest.high, oldest.size))
         return dropped
@@ -373,7 +373,7 @@ class Wal:
             raise BadInput(f"a log saved in term {term} cannot go on behind {place}")
         if place.index <= self.base.index and place != self.base:
             raise BadInput(f"the log begins behind {self.base}: it cannot begin behind {place}")
-        if self._index.holds(place):
+        if self._index.has(place):
             return
         with self._writing():
             void = self.segments
@@ -396,14 +396,14 @@ class Wal:
             self._found, self._stopped = None, self._stopped or "it was closed"
             return
         self._write(sync=True)
-        if not self._files.tail.closed:
+        if not self._files.tail.ends_empty:
             with suppress(DiskFull):
-                self._write([Piece(CLOSED)], sync=True)
+                self._write([FrameContents(CLOSED)], sync=True)
         self._stopped = "it was closed"
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
-    def disown(self, why: str) -> None:
+    def disable(self, why: str) -> None:
         """Refuse all further use, and never write what waits: called in the child of a fork."""
         self._stopped = self._forked = why
         self._found = None
@@ -415,7 +415,7 @@ class Wal:
     def _check_running(self) -> None:
         self._check_owned()
         if self._found is not None:
-            self.begin()
+            self.finish_recovery()
         if self._stopped:
             raise Stopped(f"the log of {self._owner} takes no more writes: {self._stopped}")
 
@@ -435,11 +435,11 @@ class Wal:
 
     def _note_space(self, lack: str) -> None:
         """Take note of what there is no space for, ``""`` if there is."""
-        if lack and not self.lacks_space:
+        if lack and not self.out_of_space:
             self._report(DiskFilled(lack))
-        elif self.lacks_space and not lack:
-            self._report(SpaceFound())
-        self.lacks_space = lack
+        elif self.out_of_space and not lack:
+            self._report(SpaceRecovered())
+        self.out_of_space = lack
 
     def _fail(self, error: BaseException) -> None:
         self._failed = True
@@ -448,7 +448,7 @@ class Wal:
     def _check(self, entries: Sequence[Entry]) -> list[Position]:
         """Return where terms begin in ``entries``; ``BadInput`` if the log cannot take them."""
         try:
-            turns = turns_of(entries)
+            turns = term_starts(entries)
             self._index.check_follows(turns)
         except ValueError as error:
             raise BadInput(str(error)) from None
@@ -456,7 +456,7 @@ class Wal:
             raise BadInput(f"the log begins behind {self.base}: it has no place for {turns[0]}")
         return turns
 
-    def _stored(self, first: int, last: int) -> Iterator[tuple[Batch, bytes]]:
+    def _stored(self, first: int, last: int) -> Iterator[tuple[FrameLocation, bytes]]:
         """Yield the entries ``first`` … ``last`` packed, with the batch that each part is from."""
         self._check_owned()
         if not self.first_index <= first <= last + 1 <= self.last_index + 1:
@@ -467,16 +467,16 @@ class Wal:
         batches = self._index.covering(first, last)
         for batch, payload in read_frames(self._disk, self._owner, batches):
             yield batch, batch.part(payload, first, last)
-        if self._files.tail.held:
-            batch, payload = self._files.tail.waiting()
+        if self._files.tail.buffered_bytes:
+            batch, payload = self._files.tail.buffered()
             if batch.first <= last:
                 yield batch, batch.part(payload, first, last)
 
-    def _buffer(self, piece: Piece) -> None:
+    def _buffer(self, piece: FrameContents) -> None:
         """Let entries wait."""
-        turns, last = survey_entries(piece.payload)
+        turns, last = summarize_entries(piece.payload)
         self._extend(turns, last)
-        if self._files.tail.hold(piece.first, last, piece.payload) >= BUFFER_BYTES:
+        if self._files.tail.buffer(piece.first, last, piece.payload) >= BUFFER_BYTES:
             with suppress(DiskFull):  # then they wait on, and no more are taken
                 self._settle(sync=False)
 
@@ -485,37 +485,37 @@ class Wal:
         self._synced_index = min(self._synced_index, turns[0].index - 1)
 
     def _settle(self, *, sync: bool) -> None:
-        if self._files.tail.held and not sync and self._report is ignore:  # the way of every put
+        if self._files.tail.buffered_bytes and not sync and self._report is ignore:  # the way of every put
             try:
-                self._index.batches.append(self._files.tail.hand_over())
+                self._index.frames.append(self._files.tail.flush_buffer())
             except DiskFull as error:
                 self._note_space(str(error))
                 raise
             except BaseException as error:
                 self._fail(error)
                 raise
-            if self.lacks_space:
+            if self.out_of_space:
                 self._note_space("")
         else:
             self._write(sync=sync)
         self._rotate_if_full()
 
     def _write(
-        self, pieces: Sequence[Piece] = (), turns: Sequence[Position] = (), *, sync: bool
+        self, pieces: Sequence[FrameContents] = (), turns: Sequence[Position] = (), *, sync: bool
     ) -> None:
         """Write what waits and then ``pieces``, whose entries have ``turns``, and take note."""
-        tail, waits = self._files.tail, self._files.tail.held > 0
-        waited = tail.waiting()[1] if waits and self._report is not ignore else b""
+        tail, waits = self._files.tail, self._files.tail.buffered_bytes > 0
+        waited = tail.buffered()[1] if waits and self._report is not ignore else b""
         with self._writing():
             batches = tail.write(pieces, sync=sync)
-        if self.lacks_space and (waits or pieces):
+        if self.out_of_space and (waits or pieces):
             self._note_space("")
         if waits:
-            self._index.place(batches.pop(0))
+            self._index.add_frame(batches.pop(0))
         if turns:
             self._extend(turns, pieces[-1].last)
         for batch in batches:
-            self._index.place(batch)
+            self._index.add_frame(batch)
         if sync:
             self._synced_index = self.last_index
         if waited:
@@ -532,9 +532,9 @@ class Wal:
             self._report(SegmentOpened(self._files.tail.segment.id, self._files.tail.segment.first))
 
 
-def _appended(segment: Segment, entries: Sequence[Entry]) -> Appended:
+def _appended(segment: Segment, entries: Sequence[Entry]) -> EntriesAppended:
     records = [entry.record for entry in entries]
-    return Appended(
+    return EntriesAppended(
         segment.id,
         entries[0].index,
         tuple(entry.term for entry in entries),

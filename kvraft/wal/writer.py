@@ -28,15 +28,15 @@ from kvraft.disk import frame
 from kvraft.disk.disk import Disk, is_full
 from kvraft.errors import DiskFull
 from kvraft.record import Entry, entry_size, pack_entries
-from kvraft.wal.index import Batch
+from kvraft.wal.index import FrameLocation
 from kvraft.wal.segment import CLOSED, ENTRIES, SEAL, Segment
 
 _EMPTY = (CLOSED, SEAL)
-FRAME_BYTES = 1024 * 1024
+MAX_ENTRIES_FRAME_BYTES = 1024 * 1024
 """A frame takes entries up to this many bytes, or one that is larger."""
 
 
-class Piece(NamedTuple):
+class FrameContents(NamedTuple):
     """The contents of one frame to be written; ``first`` … ``last`` are the entries in it."""
 
     kind: int
@@ -45,23 +45,23 @@ class Piece(NamedTuple):
     last: int = -1
 
 
-class Tail:
+class SegmentWriter:
     """The active segment of the log of ``owner``, all of which is durable at first.
 
-    ``size`` is how many bytes of it were handed over, ``synced`` how many are durable.  ``closed``
+    ``size`` is how many bytes of it were handed over, ``synced`` how many are durable.  ``ends_empty``
     says that its last frame is one without contents, which shields what is before it.
     """
 
-    def __init__(self, disk: Disk, owner: str, segment: Segment, *, closed: bool = True) -> None:
+    def __init__(self, disk: Disk, owner: str, segment: Segment, *, ends_empty: bool = True) -> None:
         self._disk = disk
-        self._seed = frame.seed_of(owner, segment.name)
+        self._seed = frame.checksum_seed(owner, segment.name)
         self._began = segment
         self.name = segment.name
         self.size = self.synced = segment.size
-        self.closed = closed
+        self.ends_empty = ends_empty
         self._low, self._high = segment.low, segment.high
         self._waiting: list[bytes] = []
-        self.held = 0  # bytes of entries that wait
+        self.buffered_bytes = 0  # bytes of entries that wait
         self._first = self._last = 0
 
     @property
@@ -69,31 +69,31 @@ class Tail:
         """The segment as it is now, without what waits."""
         return self._began._replace(low=self._low, high=self._high, size=self.size)
 
-    def hold(self, first: int, last: int, payload: bytes) -> int:
+    def buffer(self, first: int, last: int, payload: bytes) -> int:
         """Let packed entries wait behind those that do; return how many bytes wait now."""
         if not self._waiting:
             self._first = first
         self._waiting.append(payload)
         self._last = last
-        self.held += len(payload)
-        return self.held
+        self.buffered_bytes += len(payload)
+        return self.buffered_bytes
 
-    def waiting(self) -> tuple[Batch, bytes]:
+    def buffered(self) -> tuple[FrameLocation, bytes]:
         """Return the entries that wait, and where they will be."""
         payload, first, last = self._held()
-        return Batch(first, last, last, self.name, self.size, 0, self.synced), payload
+        return FrameLocation(first, last, last, self.name, self.size, 0, self.synced), payload
 
-    def hand_over(self) -> Batch:
+    def flush_buffer(self) -> FrameLocation:
         """Append what waits, as one frame, and return where it is.  Raises ``OSError``."""
         payload, first, last = self._held()
         data = frame.encode(ENTRIES, payload, synced=self.synced, seed=self._seed)
         self._put(data)
         size = len(data)
-        batch = Batch(first, last, last, self.name, self.size, size, self.synced)
+        batch = FrameLocation(first, last, last, self.name, self.size, size, self.synced)
         self._grow(first, last, size)
-        self.closed = False
+        self.ends_empty = False
         self._waiting.clear()
-        self.held = 0
+        self.buffered_bytes = 0
         return batch
 
     def _held(self) -> tuple[bytes, int, int]:
@@ -101,33 +101,33 @@ class Tail:
         payload = waiting[0] if len(waiting) == 1 else b"".join(waiting)
         return payload, self._first, self._last
 
-    def write(self, pieces: Sequence[Piece], *, sync: bool) -> list[Batch]:
+    def write(self, pieces: Sequence[FrameContents], *, sync: bool) -> list[FrameLocation]:
         """Append what waits and then ``pieces``, and make all that is here durable if asked.
 
         Return where the entries in it are.  Raises ``OSError``.
         """
-        batches: list[Batch] = []
+        batches: list[FrameLocation] = []
         if pieces:
-            waiting = [Piece(ENTRIES, *self._held())] if self._waiting else []
+            waiting = [FrameContents(ENTRIES, *self._held())] if self._waiting else []
             batches = self._append([*waiting, *pieces])
             self._waiting.clear()
-            self.held = 0
+            self.buffered_bytes = 0
         elif self._waiting:
-            batches = [self.hand_over()]
+            batches = [self.flush_buffer()]
         if sync and self.synced < self.size:
             self._disk.sync(self.name)
             self.synced = self.size
         return batches
 
-    def _append(self, pieces: Sequence[Piece]) -> list[Batch]:
+    def _append(self, pieces: Sequence[FrameContents]) -> list[FrameLocation]:
         """Append ``pieces`` in one go."""
         name, at, synced = self.name, self.size, self.synced
         parts: list[bytes] = []
-        batches: list[Batch] = []
+        batches: list[FrameLocation] = []
         for kind, payload, first, last in pieces:
             data = frame.encode(kind, payload, synced=synced, seed=self._seed)
             if kind == ENTRIES:
-                batches.append(Batch(first, last, last, name, at, len(data), synced))
+                batches.append(FrameLocation(first, last, last, name, at, len(data), synced))
             parts.append(data)
             at += len(data)
         data = b"".join(parts)
@@ -135,7 +135,7 @@ class Tail:
         for batch in batches:
             self._grow(batch.first, batch.last, 0)
         self.size += len(data)
-        self.closed = pieces[-1].kind in _EMPTY
+        self.ends_empty = pieces[-1].kind in _EMPTY
         return batches
 
     def _put(self, data: bytes) -> None:
@@ -149,9 +149,9 @@ class Tail:
             what = f"there is no space for {len(data)} bytes more in {self.name}"
             raise DiskFull(what) from error
 
-    def drop(self, first: int) -> None:
+    def unbuffer(self, first: int) -> None:
         """Let the entries from ``first`` on, which were the last to be held, wait no more."""
-        self.held -= len(self._waiting.pop())
+        self.buffered_bytes -= len(self._waiting.pop())
         self._last = first - 1
 
     def _grow(self, first: int, last: int, size: int) -> None:
@@ -163,18 +163,18 @@ class Tail:
         self.size += size
 
 
-def pieces_of(entries: Sequence[Entry]) -> list[Piece]:
-    """Return contiguous ``entries`` in pieces that each fit ``FRAME_BYTES``, or are one entry."""
-    pieces: list[Piece] = []
+def frames_for(entries: Sequence[Entry]) -> list[FrameContents]:
+    """Return contiguous ``entries`` in pieces that each fit ``MAX_ENTRIES_FRAME_BYTES``, or are one entry."""
+    pieces: list[FrameContents] = []
     start, size = 0, 0
     for at, entry in enumerate(entries):
         more = entry_size(entry)
-        if at > start and size + more > FRAME_BYTES:
+        if at > start and size + more > MAX_ENTRIES_FRAME_BYTES:
             pieces.append(_piece(entries[start:at]))
             start, size = at, 0
         size += more
     return [*pieces, _piece(entries[start:])] if entries else pieces
 
 
-def _piece(run: Sequence[Entry]) -> Piece:
-    return Piece(ENTRIES, pack_entries(run), run[0].index, run[-1].index)
+def _piece(run: Sequence[Entry]) -> FrameContents:
+    return FrameContents(ENTRIES, pack_entries(run), run[0].index, run[-1].index)

@@ -3,7 +3,7 @@
 from struct import unpack_from
 from zlib import crc32
 
-from kvraft.disk.frame import MAGIC, OVERHEAD
+from kvraft.disk.frame import MAGIC, FRAME_OVERHEAD
 
 
 def scan_segment(data, seed):
@@ -13,7 +13,7 @@ def scan_segment(data, seed):
         length, head_crc = unpack_from("<I", data, at + 8)[0], unpack_from("<I", data, at + 20)[0]
         if crc32(data[at : at + 20], seed) != head_crc:
             break
-        end = at + OVERHEAD + length
+        end = at + FRAME_OVERHEAD + length
         if end > len(data):
             break
         if crc32(data[at + 24 : end - 4], seed) != unpack_from("<I", data, end - 4)[0]:
@@ -27,7 +27,7 @@ def believes_lengths(data, seed):
     """Follows lengths and checks nothing."""
     offsets, at = [], 0
     while at + 24 <= len(data) and data[at : at + 4] == MAGIC:
-        end = at + OVERHEAD + unpack_from("<I", data, at + 8)[0]
+        end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
             break
         offsets.append(at)
@@ -39,7 +39,7 @@ def without_the_head(data, seed):
     """Checks only payloads: a flipped bit in a head's synced goes by."""
     offsets, at = [], 0
     while at + 24 <= len(data) and data[at : at + 4] == MAGIC:
-        end = at + OVERHEAD + unpack_from("<I", data, at + 8)[0]
+        end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
             break
         if crc32(data[at + 24 : end - 4], seed) != unpack_from("<I", data, end - 4)[0]:
@@ -55,7 +55,7 @@ def without_the_payload(data, seed):
     while at + 24 <= len(data) and data[at : at + 4] == MAGIC:
         if crc32(data[at : at + 20], seed) != unpack_from("<I", data, at + 20)[0]:
             break
-        end = at + OVERHEAD + unpack_from("<I", data, at + 8)[0]
+        end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
             break
         offsets.append(at)
@@ -100,7 +100,7 @@ def runs_off_the_end(data, seed):
         if unpack_from("<I", data, at + 20)[0] != crc32(data[at : at + 20], seed):
             break
         offsets.append(at)
-        at += OVERHEAD + length
+        at += FRAME_OVERHEAD + length
     return offsets, at
 
 

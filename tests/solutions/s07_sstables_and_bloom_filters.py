@@ -6,9 +6,9 @@ from bisect import bisect_left, bisect_right
 
 def bits_for(rate):
     """The size from the theory, and then whatever the rounding of k still asks for."""
-    from kvraft.bloom import Bloom
+    from kvraft.bloom import BloomFilter
 
-    return next(n for n in range(1, 41) if Bloom.sized(4000, n).expected_fpr(4000) <= rate)
+    return next(n for n in range(1, 41) if BloomFilter.sized(4000, n).expected_fpr(4000) <= rate)
 
 
 def too_few(rate):

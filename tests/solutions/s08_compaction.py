@@ -1,6 +1,6 @@
 """Answers to notebooks/08_compaction.ipynb."""
 
-from kvraft.lsm.compaction import Levelled, Task
+from kvraft.lsm.compaction import Levelled, CompactionTask
 
 ONE_TABLE = 1 << 62
 
@@ -11,7 +11,7 @@ def pick(tables):
         group = tables[first : first + 4]
         sizes = [table.size for table in group]
         if max(sizes) <= 2 * min(sizes):
-            return Task(tuple(group), 0, ONE_TABLE)
+            return CompactionTask(tuple(group), 0, ONE_TABLE)
     return None
 
 
@@ -26,28 +26,28 @@ def nothing(tables):
 
 def everything(tables):
     """Merges all there is whenever there is more than one."""
-    return Task(tuple(tables), 0, ONE_TABLE) if len(tables) > 1 else None
+    return CompactionTask(tuple(tables), 0, ONE_TABLE) if len(tables) > 1 else None
 
 
 def newest(tables):
     """Merges the newest two, into a table that grows and grows."""
-    return Task(tuple(tables[:2]), 0, ONE_TABLE) if len(tables) > 4 else None
+    return CompactionTask(tuple(tables[:2]), 0, ONE_TABLE) if len(tables) > 4 else None
 
 
 def oldest(tables):
     """Merges the oldest four, the largest of them each time."""
-    return Task(tuple(tables[-4:]), 0, ONE_TABLE) if len(tables) >= 4 else None
+    return CompactionTask(tuple(tables[-4:]), 0, ONE_TABLE) if len(tables) >= 4 else None
 
 
 def for_ever(tables):
     """Takes a single table for work."""
-    return Task(tuple(tables[:1]), 0, ONE_TABLE) if tables else None
+    return CompactionTask(tuple(tables[:1]), 0, ONE_TABLE) if tables else None
 
 
 def overlapping(tables):
     """Merges level 0 into level 1, and forgets what lies there."""
     full = [table for table in tables if table.level == 0]
-    return Task(tuple(full), 1, ONE_TABLE) if len(full) >= 4 else None
+    return CompactionTask(tuple(full), 1, ONE_TABLE) if len(full) >= 4 else None
 
 
 def returns_tables(tables):
@@ -57,22 +57,22 @@ def returns_tables(tables):
 
 def empty_task(tables):
     """Merges nothing into one."""
-    return Task((), 0, ONE_TABLE)
+    return CompactionTask((), 0, ONE_TABLE)
 
 
 def raises(tables):
     """Asks for the first table where there is none."""
-    return Task((tables[0], tables[1]), 0, ONE_TABLE)
+    return CompactionTask((tables[0], tables[1]), 0, ONE_TABLE)
 
 
 def bottomless(tables):
     """A level that nobody can count to."""
-    return Task(tuple(tables), 1 << 40, ONE_TABLE) if len(tables) >= 4 else None
+    return CompactionTask(tuple(tables), 1 << 40, ONE_TABLE) if len(tables) >= 4 else None
 
 
 def crumbs(tables):
     """Tables of a byte each."""
-    return Task(tuple(tables), 1, 1) if len(tables) >= 4 else None
+    return CompactionTask(tuple(tables), 1, 1) if len(tables) >= 4 else None
 
 
 def may_drop(key, timestamp, others):

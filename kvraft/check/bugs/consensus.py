@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from kvraft.raft.core import Core
 from kvraft.raft.follower import Follower
 from kvraft.raft.interface import Ready, Role
-from kvraft.raft.leader import Leader
+from kvraft.raft.leader import Leadership
 from kvraft.raft.log import Log
 from kvraft.raft.messages import AppendEntries, Message, RequestVote, RequestVoteReply
 from kvraft.raft.quorum import Configuration, committed_index
 from kvraft.raft.raft import Raft
-from kvraft.raft.reads import Asker
+from kvraft.raft.reads import RemoteReader
 from kvraft.record import HardState, Position, configuration_record
 
 
@@ -144,7 +144,7 @@ class _BelievesTheCommitIndex(Follower):
     def on_append_entries(self, append: AppendEntries) -> None:
         super().on_append_entries(append)
         core = self.core
-        if core.leader == append.sender and core.log.holds(append.prev_index, append.prev_term):
+        if core.leader == append.sender and core.log.has(append.prev_index, append.prev_term):
             core.commit_through(min(append.commit, core.log.last_index))
 
 
@@ -154,9 +154,9 @@ class CommitsOwnTail(Raft):
     follower_type = _BelievesTheCommitIndex
 
 
-class _ServesAtOnce(Leader):
-    def read(self, who: int | Asker) -> None:
-        if isinstance(who, Asker):
+class _ServesAtOnce(Leadership):
+    def read(self, who: int | RemoteReader) -> None:
+        if isinstance(who, RemoteReader):
             super().read(who)
         else:
             self.core.serve(who, self.core.commit_index)
@@ -168,7 +168,7 @@ class ReadsUnconfirmed(Raft):
     leader_type = _ServesAtOnce
 
 
-class _SkipsTheJointStep(Leader):
+class _SkipsTheJointStep(Leadership):
     def propose_change(self, voters: tuple[str, ...], learners: tuple[str, ...]) -> int:
         new = Configuration(voters, (), learners)
         return self.append([configuration_record(new.to_bytes())])[0]

@@ -32,18 +32,18 @@ BUGS = {name: Bug(name, consensus=made) for name, made in CONSENSUS_BUGS.items()
 """The planted bugs by name."""
 
 
-def planted(name: str) -> Bug:
+def find_bug(name: str) -> Bug:
     """Return the bug called ``name``; raises :class:`~kvraft.errors.BadInput` if there is none."""
     if name not in BUGS:
         raise BadInput(f"there is no planted bug {name!r}: {', '.join(BUGS)}")
     return BUGS[name]
 
 
-def planted_consensus(name: str) -> type[Raft]:
+def consensus_bug(name: str) -> type[Raft]:
     """Return the consensus module with the bug called ``name``.
 
     Raises :class:`~kvraft.errors.BadInput` if there is none, and for a bug of storage.
     """
     if name in STORAGE_BUGS:
         raise BadInput(f"the planted bug {name!r} is in storage, and here is only consensus")
-    return planted(name).consensus
+    return find_bug(name).consensus

@@ -17,33 +17,33 @@ from typing import Any, cast
 from kvraft import clock
 from kvraft.disk.disk import Disk
 from kvraft.disk.filenames import table_name
-from kvraft.lsm.snapshot import TreeSnapshot, unpack
-from kvraft.lsm.stats import Counts
+from kvraft.lsm.snapshot import TreeSnapshot, unpack_snapshot
+from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.version_edit import State
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Ready, Role
 from kvraft.record import Entry, Kind, Position, Row, Timestamp, TxnId
 from kvraft.replica.replica import Replica
-from kvraft.replica.retention import Holds, tree_hold
-from kvraft.replica.sessions import SESSIONS, Session, Sessions
-from kvraft.replica.snapshots import Shipped, Tables
-from kvraft.replica.state_machine import Machine
+from kvraft.replica.retention import Pins, tree_pin
+from kvraft.replica.sessions import SESSION_PREFIX, Session, Sessions
+from kvraft.replica.snapshots import ReplicaSnapshot, ReplicaSnapshotSource
+from kvraft.replica.state_machine import StateMachine
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.properties import TableMetadata
 from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import Format, TableWriter
-from kvraft.transaction import Complete, Gatherer, Refusal, Submit, Undo
+from kvraft.sstable.writer import TableFormat, TableWriter
+from kvraft.transaction import CompleteTransaction, TransactionAssembler, Rejected, Submit, UndoneTransaction
 
 # ── who may cut the log ─────────────────────────────────────────────────────────────────────────
 
 
-class CutsWhatIsFlushed(Replica):
-    """The log is cut by the flushed mark alone, whoever still needs it."""
+class TruncatesByFlushedMark(Replica):
+    """The log is truncates by the flushed mark alone, whoever still needs it."""
 
-    def holds(self) -> Holds:
+    def pins(self) -> Pins:
         """Return what the tree needs."""
-        return Holds((tree_hold(self.tree.flushed.index),))
+        return Pins((tree_pin(self.tree.flushed.index),))
 
 
 class _ManifestNotSynced:
@@ -61,7 +61,7 @@ class _ManifestNotSynced:
         return getattr(self._disk, name)
 
 
-class CutsBeforeTheManifest(Replica):
+class TruncatesBeforeManifest(Replica):
     """The log is cut when the manifest was written, before it was synced."""
 
     def __init__(
@@ -93,25 +93,25 @@ class AppliesWhatIsAppended(Replica):
             super().take(entry)
 
 
-class _Forgiving(Gatherer):
+class _Forgiving(TransactionAssembler):
     """Lets a torn transaction take effect as far as it came."""
 
-    def take(self, entry: Entry) -> list[Complete | Undo]:
+    def take(self, entry: Entry) -> list[CompleteTransaction | UndoneTransaction]:
         """Return what ``entry`` ends, all of it complete."""
-        return [Complete(ended.entries) for ended in super().take(entry)]
+        return [CompleteTransaction(ended.entries) for ended in super().take(entry)]
 
 
 class UndoesWhatItBegan(Replica):
     """Only the leader that appended a transaction knows, from memory, that it is to be undone."""
 
-    def new_machine(self) -> Machine:
+    def new_machine(self) -> StateMachine:
         """Return one that undoes nothing."""
         machine = super().new_machine()
         machine.gatherer = _Forgiving()
         return machine
 
 
-class _Careless(Machine):
+class _Careless(StateMachine):
     """Never finds that a key has changed."""
 
     def conflict(self, entries: tuple[Entry, ...]) -> int:
@@ -122,22 +122,22 @@ class _Careless(Machine):
 class ChecksBeforeAppending(Replica):
     """A leader checks what a transaction has read before it appends it; nobody does at apply."""
 
-    def new_machine(self) -> Machine:
+    def new_machine(self) -> StateMachine:
         """Return one that finds no conflict."""
         return _Careless(self.tree, clock.pack(self.options.session_millis), self.report)
 
     def submit(self, request: Submit) -> None:
         """Take a transaction if all that it has read is still so, as far as this member knows."""
         asked = [Entry(0, 0, record) for record in request.transaction.records]
-        honest = Machine.conflict(self.machine, tuple(asked))
+        honest = StateMachine.conflict(self.machine, tuple(asked))
         if honest and self.raft.role is Role.LEADER:
             txn, why = request.transaction.id, "what it read was written since"
-            self.reply(Refusal(self.member, request.sender, txn, request.attempt, 0, why))
+            self.reply(Rejected(self.member, request.sender, txn, request.attempt, 0, why))
         else:
             super().submit(request)
 
 
-class _TombstonesCount(Machine):
+class _TombstonesCount(StateMachine):
     """Takes the timestamp of a delete for what its key carries."""
 
     def conflict(self, entries: tuple[Entry, ...]) -> int:
@@ -154,7 +154,7 @@ class _TombstonesCount(Machine):
 class ExpectsTombstones(Replica):
     """A key that was deleted is not the same as one that never was, until its tombstone goes."""
 
-    def new_machine(self) -> Machine:
+    def new_machine(self) -> StateMachine:
         """Return one that looks at tombstones."""
         return _TombstonesCount(self.tree, clock.pack(self.options.session_millis), self.report)
 
@@ -162,7 +162,7 @@ class ExpectsTombstones(Replica):
 class StampsNotRaised(Replica):
     """A leader takes the stamps that clients give, whatever their clocks say."""
 
-    def raised(self, timestamp: Timestamp) -> Timestamp:
+    def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
         """Return the stamp as it is."""
         return timestamp
 
@@ -181,10 +181,10 @@ class _NoMemory(Sessions):
 class AppliesRetries(Replica):
     """A transaction that comes again is carried out again."""
 
-    def new_machine(self) -> Machine:
+    def new_machine(self) -> StateMachine:
         """Return one that knows of no transaction before."""
         machine = super().new_machine()
-        machine.sessions = _NoMemory(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+        machine.sessions = _NoMemory(self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime)
         return machine
 
 
@@ -201,10 +201,10 @@ class _ByTheClock(Sessions):
 class ExpiresByItsClock(Replica):
     """A session is forgotten when a member's own clock says so."""
 
-    def new_machine(self) -> Machine:
+    def new_machine(self) -> StateMachine:
         """Return one whose sessions look at this member's clock."""
         machine = super().new_machine()
-        sessions = _ByTheClock(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+        sessions = _ByTheClock(self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime)
         sessions.millis = self.millis
         machine.sessions = sessions
         return machine
@@ -226,15 +226,15 @@ class CountsIncarnations(Replica):
 
 def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) -> TreeSnapshot:
     """Return ``snapshot`` made anew, on a disk of its own, without the rows that get ``lost``."""
-    contents, disk = unpack(snapshot, owner), SimDisk()
-    infos: list[TableInfo] = []
+    contents, disk = unpack_snapshot(snapshot, owner), SimDisk()
+    infos: list[TableMetadata] = []
     for info, start in contents.tables:
         source = SimDisk()
         source.create(table_name(info.number))
         for part in contents.parts(info, start):
             source.append(table_name(info.number), part)
-        table = Table.open(source, info, BlockCache(0), Counts())
-        writer = TableWriter(disk, info.number, owner, Format())
+        table = Table.open(source, info, BlockCache(0), TreeCounters())
+        writer = TableWriter(disk, info.number, owner, TableFormat())
         for _key, versions in groupby(table.scan(), key=itemgetter(0)):
             if kept := [row for row in versions if not lost(row)]:
                 writer.add(kept)
@@ -251,10 +251,10 @@ def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) ->
     return TreeSnapshot(disk, owner, state)
 
 
-class _Lossy(Tables):
+class _Lossy(ReplicaSnapshotSource):
     """Offers the tables without some of their rows."""
 
-    def __init__(self, whole: Tables, owner: str, lost: Callable[[Row], bool]) -> None:
+    def __init__(self, whole: ReplicaSnapshotSource, owner: str, lost: Callable[[Row], bool]) -> None:
         self._whole, self._owner, self._lost = whole, owner, lost
 
     @property
@@ -262,7 +262,7 @@ class _Lossy(Tables):
         """Return what the tables cover."""
         return self._whole.last
 
-    def open(self) -> Shipped:
+    def open(self) -> ReplicaSnapshot:
         """Return what is left of them."""
         shipped = self._whole.open()
         return replace(shipped, tables=_without(shipped.tables, self._owner, self._lost))
@@ -276,9 +276,9 @@ class _LosesRows(Replica):
         """Return whether ``row`` is missing."""
         raise NotImplementedError
 
-    def offer(self) -> Tables:
+    def snapshot_source(self) -> ReplicaSnapshotSource:
         """Return the tables without what is lost."""
-        return _Lossy(super().offer(), f"kvraft/{self.member}", self.lost)
+        return _Lossy(super().snapshot_source(), f"kvraft/{self.member}", self.lost)
 
 
 class SnapshotsWithoutSessions(_LosesRows):
@@ -287,7 +287,7 @@ class SnapshotsWithoutSessions(_LosesRows):
     @staticmethod
     def lost(row: Row) -> bool:
         """Return whether ``row`` is of a session."""
-        return row[0].startswith(SESSIONS)
+        return row[0].startswith(SESSION_PREFIX)
 
 
 class SnapshotsWithoutTombstones(_LosesRows):
@@ -300,7 +300,7 @@ class SnapshotsWithoutTombstones(_LosesRows):
 
 
 @dataclass(frozen=True, slots=True)
-class _OneFurther(Shipped):
+class _OneFurther(ReplicaSnapshot):
     """Says of itself that it covers one entry more than it does."""
 
     end: Position
@@ -311,10 +311,10 @@ class _OneFurther(Shipped):
         return self.end
 
 
-class _TooFar(Tables):
+class _TooFar(ReplicaSnapshotSource):
     """Offers the tables as if they covered one entry more."""
 
-    def open(self) -> Shipped:
+    def open(self) -> ReplicaSnapshot:
         """Return the snapshot that claims too much."""
         shipped, log = super().open(), self._raft.log
         index = shipped.last.index + 1
@@ -327,14 +327,14 @@ class _TooFar(Tables):
 class SnapshotsOffByOne(Replica):
     """The log goes on one entry too far behind an installed snapshot."""
 
-    def offer(self) -> Tables:
+    def snapshot_source(self) -> ReplicaSnapshotSource:
         """Return the tables, which will claim too much."""
         return _TooFar(self.tree, self.raft)
 
 
 STORAGE_BUGS: dict[str, type[Replica]] = {
-    "cut by the flushed mark": CutsWhatIsFlushed,
-    "cut before the manifest": CutsBeforeTheManifest,
+    "truncates by the flushed mark": TruncatesByFlushedMark,
+    "truncates before the manifest": TruncatesBeforeManifest,
     "apply on append": AppliesWhatIsAppended,
     "undo from memory": UndoesWhatItBegan,
     "checked before appending": ChecksBeforeAppending,
@@ -350,11 +350,11 @@ STORAGE_BUGS: dict[str, type[Replica]] = {
 """The planted bugs of storage by name."""
 
 
-def _finish(writer: TableWriter) -> TableInfo | None:
+def _finish(writer: TableWriter) -> TableMetadata | None:
     job = writer.finish([])
     while True:
         try:
             next(job)
         except StopIteration as end:
-            made: TableInfo | None = end.value
+            made: TableMetadata | None = end.value
             return made

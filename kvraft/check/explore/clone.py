@@ -3,8 +3,8 @@
 A search over many states goes on from each of them more than once, so it needs copies; and it must
 know a state that it has met before.  Both walk through everything that hangs from an object:
 
-- :func:`fork` copies what can change and shares what cannot (numbers, names, messages, entries).
-- :func:`freeze` makes one hashable value of it, in which members may go by other names.
+- :func:`clone` copies what can change and shares what cannot (numbers, names, messages, entries).
+- :func:`fingerprint` makes one hashable value of it, in which members may go by other names.
 
 Invariants:
 
@@ -29,18 +29,18 @@ from kvraft.errors import BadInput
 from kvraft.events import ignore
 from kvraft.raft.core import Core, Timer
 from kvraft.raft.election import Election
-from kvraft.raft.fates import Fates
+from kvraft.raft.fates import OpenProposals
 from kvraft.raft.follower import Follower
-from kvraft.raft.incoming import Incoming
-from kvraft.raft.interface import Decided, Options, ReadReady, Ready, Role
-from kvraft.raft.leader import Leader
+from kvraft.raft.incoming import IncomingSnapshot
+from kvraft.raft.interface import DecidedProposal, RaftOptions, ReadReady, Ready, Role
+from kvraft.raft.leader import Leadership
 from kvraft.raft.log import Log
 from kvraft.raft.messages import Message
 from kvraft.raft.outbox import Outbox
-from kvraft.raft.progress import Progress, State
+from kvraft.raft.progress import Progress, ProgressState
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Raft
-from kvraft.raft.reads import Asker, Asking, Lease, Reads, Waiting
+from kvraft.raft.reads import RemoteReader, ForwardedReads, Lease, WaitingReads, WaitingRead
 from kvraft.raft.replication import Replication
 from kvraft.record import Entry, HardState, Position
 
@@ -63,16 +63,16 @@ LEAST = Least()
 
 PLAIN = (
     *(NoneType, bool, int, float, str, bytes, FunctionType),
-    *(Role, State, Options, Entry, Position),
+    *(Role, ProgressState, RaftOptions, Entry, Position),
 )
 """What never changes and names no member."""
-NAMING = (*get_args(Message), HardState, Ready, Decided, ReadReady, Asker, Waiting, Incoming)
+NAMING = (*get_args(Message), HardState, Ready, DecidedProposal, ReadReady, RemoteReader, WaitingRead, IncomingSnapshot)
 """What never changes, a tuple of fields in which members may be named."""
 SHARED = frozenset((*PLAIN, *NAMING, Configuration))
 """What copies and originals have in common."""
-PARTS = (Raft, Core, Election, Follower, Leader, Replication, Outbox, Log, Progress)
+PARTS = (Raft, Core, Election, Follower, Leadership, Replication, Outbox, Log, Progress)
 """What changes, and makes a difference to what a module does; subclasses count."""
-ASIDE = (Timer, Asking, Fates, Reads, Lease)
+ASIDE = (Timer, ForwardedReads, OpenProposals, WaitingReads, Lease)
 """What changes, and makes none: timers without ticks, reads, and who is told of proposals."""
 CHANGING = PARTS + ASIDE
 
@@ -82,30 +82,30 @@ REPLACED: dict[str, object] = {"report": ignore, "_random": LEAST}
 IGNORED: dict[type, tuple[str, ...]] = {
     Core: (
         *("report", "options", "cluster", "_told", "incarnation"),  # nothing decides by these
-        "replicated",  # only who cuts a log asks
+        "all_replicated_index",  # only who cuts a log asks
     ),
     Outbox: ("decided",),  # proposers are told, nobody else
-    Leader: ("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only a tick looks
+    Leadership: ("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only a tick looks
     Replication: (
         *("round", "round_commit", "members"),  # only reads and a change of members ask
         *("_looked", "_snapshots"),  # check-quorum, snapshots
     ),
     Log: ("_batch",),  # it may be worked out again
     Progress: (
-        *("heard", "round", "sent_round", "number"),  # check-quorum, reads, snapshots
-        *("match_round", "lost"),  # told of, and asked by a change of members
+        *("last_heard", "round", "sent_round", "number"),  # check-quorum, reads, snapshots
+        *("match_round", "lost_entries"),  # told of, and asked by a change of members
     ),
 }
 """Attributes that make no difference to what a module does without ticks, reads and cuts."""
 
-IGNORED_FIELDS = ("cluster", "replicated", "decided")
+IGNORED_FIELDS = ("cluster", "all_replicated_index", "decided")
 """Fields of messages and of a Ready, for the same reasons; of ``round``, only whether it is 0."""
 
 
 # ── copies ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def fork(whole: T) -> T:
+def clone(whole: T) -> T:
     """Return an independent copy of ``whole``; raises :class:`BadInput` for an unknown type."""
     copied: T = _fork(whole, {}, type(whole).__name__)
     return copied
@@ -177,11 +177,11 @@ def _attributes(thing: Any) -> tuple[str, ...]:
 
 # ── frozen values ───────────────────────────────────────────────────────────────────────────────
 
-Frozen = Any
+Fingerprint = Any
 """A hashable value: numbers, names and entries in nested tuples."""
 
 
-def freeze(whole: object, names: Mapping[str, str]) -> Frozen:
+def fingerprint(whole: object, names: Mapping[str, str]) -> Fingerprint:
     """Return what state ``whole`` is in, with each member called what ``names`` says, if anything.
 
     Raises :class:`BadInput` for an unknown type.
@@ -189,7 +189,7 @@ def freeze(whole: object, names: Mapping[str, str]) -> Frozen:
     return _freeze(whole, names, {})
 
 
-def _freeze(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Frozen:
+def _freeze(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Fingerprint:
     kind = type(thing)
     if kind is str:
         return names.get(thing, thing)
@@ -221,8 +221,8 @@ def _freeze(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Froze
     return (kind.__name__, *[_freeze(getattr(thing, name), names, seen) for name in telling])
 
 
-def _freeze_fields(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Frozen:
-    row: list[Frozen] = [type(thing).__name__]
+def _freeze_fields(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Fingerprint:
+    row: list[Fingerprint] = [type(thing).__name__]
     for name, value in zip(thing._fields, thing, strict=True):
         if name == "round":
             row.append(value > 0)

@@ -3,7 +3,7 @@
 :func:`explore` begins with a :class:`~kvraft.sim.Cluster` in any situation and tries everything
 that may happen next, and then next, breadth first: each message in flight arrives, a timer runs
 out, a leader sends heartbeats or takes a proposal, a member crashes and restarts, a disk lags.
-:class:`Bounds` says how often.  After each transition the properties of consensus are checked; the
+:class:`ExplorationBounds` says how often.  After each transition the properties of consensus are checked; the
 first that breaks ends the search with a shortest way there.
 
 What makes it feasible with the real :class:`~kvraft.raft.raft.Raft`, rather than a model of it:
@@ -40,23 +40,23 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from kvraft.check.explore.clone import freeze
-from kvraft.check.explore.state_space import Bounds, Space
-from kvraft.check.explore.transitions import Do, Step
+from kvraft.check.explore.clone import fingerprint
+from kvraft.check.explore.state_space import ExplorationBounds, StateSpace
+from kvraft.check.explore.transitions import Action, Transition
 from kvraft.check.properties import Violation
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.raft.interface import Options
+from kvraft.raft.interface import RaftOptions
 from kvraft.sim.cluster import Cluster
 
-__all__ = ["NO_TIME", "Bounds", "Do", "Report", "Step", "explore"]
+__all__ = ["NO_TIME", "ExplorationBounds", "Action", "ExplorationReport", "Transition", "explore"]
 
-NO_TIME = Options(pre_vote=False, check_quorum=False)
+NO_TIME = RaftOptions(pre_vote=False, check_quorum=False)
 """Options for a cluster to explore: nothing in it then depends on time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ExplorationReport:
     """How an exploration went; ``str`` says it in words.
 
     ``states`` are those met that differ by more than names, ``transitions`` what was tried in them,
@@ -64,13 +64,13 @@ class Report:
     within the bounds.  If there is a ``violation``, ``trace`` is a shortest way to it.
     """
 
-    bounds: Bounds
+    bounds: ExplorationBounds
     states: int
     transitions: int
     depth: int
     complete: bool
     violation: Violation | None
-    trace: tuple[Step, ...]
+    trace: tuple[Transition, ...]
     asked: int
     """How often the consensus module itself was given an input."""
     seconds: float = field(compare=False)
@@ -94,7 +94,7 @@ class Report:
             return f"{self.violation.property} is broken"
         return "nothing broke" + ("" if self.complete else ", but there is more to explore")
 
-    def play(self, cluster: Cluster) -> Iterator[Step]:
+    def play(self, cluster: Cluster) -> Iterator[Transition]:
         """Let ``trace`` happen in ``cluster``, which is as the explored one was; yield each step.
 
         A step is yielded when it has happened.  Raises :class:`~kvraft.errors.BadInput` where a
@@ -107,13 +107,13 @@ class Report:
 
 def explore(
     start: Cluster,
-    bounds: Bounds,
+    bounds: ExplorationBounds,
     *,
     but: Collection[str] = (),
     limit: int = 1_000_000,
     symmetry: bool = True,
     clock: Callable[[], float] = perf_counter,
-) -> Report:
+) -> ExplorationReport:
     """Try everything that may happen to ``start`` within ``bounds``; ``start`` is left as it is.
 
     The properties in ``but`` are let pass.  With ``limit`` states the search ends, incomplete.
@@ -123,12 +123,12 @@ def explore(
     or that holds a change of members, or has an attribute that cannot be copied.
     """
     began = clock()
-    space = Space(start, bounds, but=but, symmetry=symmetry)
+    space = StateSpace(start, bounds, but=but, symmetry=symmetry)
     seen = {space.canonical(space.first)}
-    came: list[tuple[int, Step | None]] = [(0, None)]  # from which state, by which step
+    came: list[tuple[int, Transition | None]] = [(0, None)]  # from which state, by which step
     level, number, depth, transitions = [space.first], 0, 0, 0
     broken: Violation | None = None
-    trace: tuple[Step, ...] = ()
+    trace: tuple[Transition, ...] = ()
     while level and broken is None and len(seen) < limit:
         following = []
         for state in level:
@@ -151,14 +151,14 @@ def explore(
         depth += bool(following) or broken is not None
     complete = broken is None and not level
     seconds = clock() - began
-    return Report(
+    return ExplorationReport(
         bounds, len(seen), transitions, depth, complete, broken, trace, space.asked, seconds
     )
 
 
-def _way_to(came: list[tuple[int, Step | None]], number: int) -> tuple[Step, ...]:
+def _way_to(came: list[tuple[int, Transition | None]], number: int) -> tuple[Transition, ...]:
     """Return the steps to the state of that number."""
-    steps: list[Step] = []
+    steps: list[Transition] = []
     while True:
         number, step = came[number]
         if step is None:
@@ -166,23 +166,23 @@ def _way_to(came: list[tuple[int, Step | None]], number: int) -> tuple[Step, ...
         steps.append(step)
 
 
-def _play(cluster: Cluster, step: Step) -> None:
+def _play(cluster: Cluster, step: Transition) -> None:
     """Let one step happen."""
     name, message = step.member, step.message
-    if step.lags or step.do is Do.SYNC:
+    if step.lags or step.do is Action.SYNC:
         raise BadInput(f"the disks of a cluster are instant: it cannot be that {step}")
     if message is not None:
         found = cluster.find(sender=message.sender, to=message.to, kind=type(message))
-        same = freeze(message, {})
-        ids = [letter.id for letter in found if freeze(letter.message, {}) == same]
+        same = fingerprint(message, {})
+        ids = [letter.id for letter in found if fingerprint(letter.message, {}) == same]
         if not ids:
             raise BadInput(f"no such message is in flight in that cluster: {step}")
         if step.copy:
             cluster.duplicate(id=ids[0])
         cluster.deliver(id=ids[0])
-    elif step.do is Do.PROPOSE:
+    elif step.do is Action.PROPOSE:
         cluster.propose(name, step.record)
-    elif step.do is Do.CRASH:
+    elif step.do is Action.CRASH:
         cluster.crash(name)
         cluster.restart(name)
     else:

@@ -1,7 +1,7 @@
 """What to remember of a run, and what must hold among members and their past (Raft Figure 3).
 
 A property such as "at most one leader a term" speaks of a whole run: a leader that crashed counts,
-too.  A :class:`Past` is the least that must be remembered so that the properties can be seen in one
+too.  A :class:`RunHistory` is the least that must be remembered so that the properties can be seen in one
 state alone, for whatever is remembered tells states apart: who led which term, and what was
 committed, and in which term.
 
@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from kvraft.check.explore.transitions import Member, Moved
+from kvraft.check.explore.transitions import ExploredMember, TransitionResult
 from kvraft.check.properties import Property, Violation
 from kvraft.raft.quorum import committed_index
 from kvraft.record import Entry
 
-Log = tuple[Entry, ...]
+LogEntries = tuple[Entry, ...]
 
 
-class Past(NamedTuple):
+class RunHistory(NamedTuple):
     """What is remembered."""
 
     leaders: tuple[tuple[int, str], ...]
@@ -31,7 +31,7 @@ class Past(NamedTuple):
     """What is committed, from entry 1 on, with the term in which it was."""
 
 
-def beginning(members: Sequence[Member]) -> Past:
+def initial_history(members: Sequence[ExploredMember]) -> RunHistory:
     """Return what there is to remember of members that nobody has watched before."""
     leaders = sorted((member.leads, member.raft.member) for member in members if member.leads)
     rafts = [member.raft for member in members]
@@ -40,10 +40,10 @@ def beginning(members: Sequence[Member]) -> Past:
         (entry, min(raft.term for raft in rafts if raft.commit_index >= entry.index))
         for entry in most.log.slice(1, most.commit_index)
     ]
-    return Past(tuple(leaders), tuple(ledger))
+    return RunHistory(tuple(leaders), tuple(ledger))
 
 
-def extend(past: Past, moved: Moved, but: Collection[str]) -> Past:
+def extend_history(past: RunHistory, moved: TransitionResult, but: Collection[str]) -> RunHistory:
     """Return what is to be remembered after a step; raises what the step breaks by itself."""
     if moved.broken is not None:
         raise moved.broken
@@ -60,10 +60,10 @@ def extend(past: Past, moved: Moved, but: Collection[str]) -> Past:
         elif entry.index > len(ledger) or ledger[entry.index - 1][0] != entry:
             what = f"{name} commits {_say(entry)} where another entry is committed"
             _fail(Property.STATE_MACHINE_SAFETY, (name,), what, but)
-    return Past(tuple(sorted(leaders.items())), tuple(ledger))
+    return RunHistory(tuple(sorted(leaders.items())), tuple(ledger))
 
 
-def compare(members: Sequence[Member], past: Past, but: Collection[str]) -> None:
+def check_history(members: Sequence[ExploredMember], past: RunHistory, but: Collection[str]) -> None:
     """Compare members with each other and with the past; raises what is broken."""
     logs = [(member.raft.member, member.raft.log.slice(1)) for member in members]
     for at, one in enumerate(logs):
@@ -80,12 +80,12 @@ def compare(members: Sequence[Member], past: Past, but: Collection[str]) -> None
     for member in members:
         name, leads = member.raft.member, member.leads
         for entry, term in past.ledger:
-            if term < leads and not member.raft.log.holds(entry.index, entry.term):
+            if term < leads and not member.raft.log.has(entry.index, entry.term):
                 what = f"{name} leads term {leads} without {_say(entry)}, committed in term {term}"
                 _fail(Property.LEADER_COMPLETENESS, (name,), what, but)
 
 
-def _check_match(one: tuple[str, Log], other: tuple[str, Log], but: Collection[str]) -> None:
+def _check_match(one: tuple[str, LogEntries], other: tuple[str, LogEntries], but: Collection[str]) -> None:
     """Logs that hold an entry of one index and term are the same through it."""
     differ = False
     for its, mine in zip(one[1], other[1], strict=False):
@@ -96,7 +96,7 @@ def _check_match(one: tuple[str, Log], other: tuple[str, Log], but: Collection[s
             _fail(Property.LOG_MATCHING, names, what, but)
 
 
-def _agree(log: Log, past: Past) -> int:
+def _agree(log: LogEntries, past: RunHistory) -> int:
     """Return through which index a log agrees with what is committed."""
     for mine, (entry, _) in zip(log, past.ledger, strict=False):
         if mine != entry:

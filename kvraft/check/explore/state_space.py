@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Generic, NamedTuple, TypeVar
 
-from kvraft.check.explore.clone import fork, freeze
-from kvraft.check.explore.history import Past, beginning, compare, extend
-from kvraft.check.explore.transitions import Do, Member, Moved, Step, move
+from kvraft.check.explore.clone import clone, fingerprint
+from kvraft.check.explore.history import RunHistory, initial_history, check_history, extend_history
+from kvraft.check.explore.transitions import Action, ExploredMember, TransitionResult, Transition, take_transition
 from kvraft.check.properties import Violation
 from kvraft.errors import BadInput
 from kvraft.raft.messages import Message
@@ -32,10 +32,10 @@ from kvraft.record import Entry, Kind
 from kvraft.sim.cluster import Cluster
 
 K = TypeVar("K", bound=Hashable)
-State = tuple[tuple[int, ...], int, int, tuple[int, ...]]
+ClusterStateKey = tuple[tuple[int, ...], int, int, tuple[int, ...]]
 
 
-class Bounds(NamedTuple):
+class ExplorationBounds(NamedTuple):
     """How often each kind of step may happen in one run; deliveries and losses are free.
 
     ``timeouts`` are elections (or pre-votes) begun, ``heartbeats`` rounds of them beside what a
@@ -54,11 +54,11 @@ class Bounds(NamedTuple):
         return ", ".join(f"{n} {what}" for what, n in self._asdict().items() if n) or "deliveries"
 
 
-_FIELD = {Do.TIMEOUT: 0, Do.HEARTBEAT: 1, Do.PROPOSE: 2, Do.CRASH: 3}
+_FIELD = {Action.TIMEOUT: 0, Action.HEARTBEAT: 1, Action.PROPOSE: 2, Action.CRASH: 3}
 _COPIES, _LAGS = 4, 5
 
 
-class Numbers(Generic[K]):
+class Interned(Generic[K]):
     """Gives equal values one number, counted from 0."""
 
     def __init__(self) -> None:
@@ -74,38 +74,38 @@ class Numbers(Generic[K]):
 
 
 @dataclass(slots=True, eq=False)
-class Effect:
+class LocalEffect:
     """What a step does to one member, in numbers.  ``quiet``: nobody else need be looked at."""
 
-    step: Step
+    step: Transition
     after: int
     sent: tuple[int, ...]
-    moved: Moved
+    moved: TransitionResult
     quiet: bool
 
 
 @dataclass(slots=True, eq=False)
-class Local:
+class LocalState:
     """A state of one member, and what is known to follow on it."""
 
-    member: Member
+    member: ExploredMember
     name: str
     looks: int  # the same for all states that differ by names only
     log: int  # in memory
     disk: int
-    own: tuple[Do, ...]  # what may happen to it of itself
-    effects: dict[object, Effect | None]  # by input; none, if there is no effect
-    lagging: dict[object, Effect | None]
+    own: tuple[Action, ...]  # what may happen to it of itself
+    effects: dict[object, LocalEffect | None]  # by input; none, if there is no effect
+    lagging: dict[object, LocalEffect | None]
 
 
-class Space:
+class StateSpace:
     """All that may follow on ``start`` within ``bounds``; explorer.py walks through it.
 
     ``first`` is the state that ``start`` is in.
     """
 
     def __init__(
-        self, start: Cluster, bounds: Bounds, *, but: Collection[str], symmetry: bool
+        self, start: Cluster, bounds: ExplorationBounds, *, but: Collection[str], symmetry: bool
     ) -> None:
         self.asked = 0
         """How often the consensus module was asked."""
@@ -113,16 +113,16 @@ class Space:
         self._names = tuple(start.members)
         self._place = {name: place for place, name in enumerate(self._names)}
         self._bounds = bounds
-        self._logs: Numbers[tuple[Entry, ...]] = Numbers()
-        self._states: Numbers[object] = Numbers()  # of members, frozen
-        self._locals: dict[int, Local] = {}
-        self._letters: Numbers[object] = Numbers()  # messages, frozen
+        self._logs: Interned[tuple[Entry, ...]] = Interned()
+        self._states: Interned[object] = Interned()  # of members, frozen
+        self._locals: dict[int, LocalState] = {}
+        self._letters: Interned[object] = Interned()  # messages, frozen
         self._messages: dict[int, Message] = {}
         self._to: dict[int, int] = {}
-        self._pasts: Numbers[Past] = Numbers()
-        self._lefts: Numbers[Bounds] = Numbers()
+        self._pasts: Interned[RunHistory] = Interned()
+        self._lefts: Interned[ExplorationBounds] = Interned()
         self._spent: dict[tuple[int, int], int] = {}
-        self._futures: dict[tuple[int, Effect], int | Violation] = {}
+        self._futures: dict[tuple[int, LocalEffect], int | Violation] = {}
         self._judged: dict[object, Violation | None] = {}
         for name in start.members:
             _check_start(start, name)
@@ -137,30 +137,30 @@ class Space:
         self._ways: dict[tuple[int, ...], list[int]] = {}
         self.first = self._begin(start)
 
-    def _begin(self, start: Cluster) -> State:
+    def _begin(self, start: Cluster) -> ClusterStateKey:
         members = []
         for m in start.members.values():
             assert m.raft is not None
             log = m.log.slice(1)
-            members.append(Member(fork(m.raft), m.configuration, m.hard_state, log))
+            members.append(ExploredMember(clone(m.raft), m.configuration, m.hard_state, log))
         flying = sorted(self._letter(letter.message) for letter in start.in_flight)
         return (
             tuple(self._local(member) for member in members),
-            self._pasts.of(beginning(members)),
+            self._pasts.of(initial_history(members)),
             self._lefts.of(self._bounds),
             tuple(flying),
         )
 
     # ── numbers ─────────────────────────────────────────────────────────────────────────────────
 
-    def _local(self, member: Member) -> int:
-        number = self._states.of(member.freeze({}))
+    def _local(self, member: ExploredMember) -> int:
+        number = self._states.of(member.fingerprint({}))
         if number not in self._locals:
-            own = [Do.CRASH]
-            own += [Do.HEARTBEAT, Do.PROPOSE] if member.leads else [Do.TIMEOUT]
+            own = [Action.CRASH]
+            own += [Action.HEARTBEAT, Action.PROPOSE] if member.leads else [Action.TIMEOUT]
             if member.writing is not None:
-                own.append(Do.SYNC)
-            local = Local(
+                own.append(Action.SYNC)
+            local = LocalState(
                 member,
                 member.raft.member,
                 0,
@@ -175,7 +175,7 @@ class Space:
         return number
 
     def _letter(self, message: Message) -> int:
-        number = self._letters.of(freeze(message, {}))
+        number = self._letters.of(fingerprint(message, {}))
         if number not in self._messages:
             self._messages[number] = message
             self._to[number] = self._place[message.to]
@@ -187,22 +187,22 @@ class Space:
         if found is None:
             have = self._lefts.values[left]
             less = [n - (at == field) for at, n in enumerate(have)]
-            found = self._lefts.of(Bounds(*less)) if have[field] else -1
+            found = self._lefts.of(ExplorationBounds(*less)) if have[field] else -1
             self._spent[left, field] = found
         return found
 
     # ── what follows ────────────────────────────────────────────────────────────────────────────
 
-    def following(self, state: State) -> Iterator[tuple[Step, State | Violation]]:
+    def following(self, state: ClusterStateKey) -> Iterator[tuple[Transition, ClusterStateKey | Violation]]:
         """Yield each step that may be next, with the state it leads to, or what it breaks."""
         members, _, left, flying = state
         for number in members:
             local = self._locals[number]
             for do in local.own:
-                after = left if do is Do.SYNC else self._spend(left, _FIELD[do])
+                after = left if do is Action.SYNC else self._spend(left, _FIELD[do])
                 if after >= 0:
                     proposed = self._bounds.proposals - self._lefts.values[left].proposals
-                    key = (do, proposed + 1) if do is Do.PROPOSE else do
+                    key = (do, proposed + 1) if do is Action.PROPOSE else do
                     yield from self._apply(state, local, key, after, flying)
         before = -1
         more = self._spend(left, _COPIES)
@@ -216,14 +216,14 @@ class Space:
 
     def _apply(
         self,
-        state: State,
-        local: Local,
+        state: ClusterStateKey,
+        local: LocalState,
         key: object,
         left: int,
         flying: tuple[int, ...],
         *,
         copy: bool = False,
-    ) -> Iterator[tuple[Step, State | Violation]]:
+    ) -> Iterator[tuple[Transition, ClusterStateKey | Violation]]:
         effect = local.effects[key] if key in local.effects else self._ask(local, key, lags=False)
         if effect is None:
             return
@@ -236,32 +236,32 @@ class Space:
                 if effect is not None:
                     yield self._reach(state, effect, left, flying, copy)
 
-    def _ask(self, local: Local, key: object, *, lags: bool) -> Effect | None:
+    def _ask(self, local: LocalState, key: object, *, lags: bool) -> LocalEffect | None:
         """Have the consensus module itself take an input that this state has not seen before."""
         self.asked += 1
         if isinstance(key, int):
-            step = Step(Do.RECEIVE, local.name, self._messages[key], lags=lags)
+            step = Transition(Action.RECEIVE, local.name, self._messages[key], lags=lags)
         elif isinstance(key, tuple):
-            step = Step(Do.PROPOSE, local.name, number=key[1], lags=lags)
+            step = Transition(Action.PROPOSE, local.name, number=key[1], lags=lags)
         else:
-            assert isinstance(key, Do)
-            step = Step(key, local.name, lags=lags)
-        moved = move(local.member, step, self._but)
+            assert isinstance(key, Action)
+            step = Transition(key, local.name, lags=lags)
+        moved = take_transition(local.member, step, self._but)
         number = self._local(moved.after)
         after = self._locals[number]
         sent = tuple(self._letter(message) for message in moved.sent)
-        effect: Effect | None = None
+        effect: LocalEffect | None = None
         if after is not local or sent or moved.broken:
             leads = after.member.leads not in (0, local.member.leads)
             changed = (after.log, after.disk) != (local.log, local.disk)
             quiet = not (leads or changed or moved.committed or moved.broken)
-            effect = Effect(step, number, sent, moved, quiet)
+            effect = LocalEffect(step, number, sent, moved, quiet)
         (local.lagging if lags else local.effects)[key] = effect
         return effect
 
     def _reach(
-        self, state: State, effect: Effect, left: int, flying: tuple[int, ...], copy: bool
-    ) -> tuple[Step, State | Violation]:
+        self, state: ClusterStateKey, effect: LocalEffect, left: int, flying: tuple[int, ...], copy: bool
+    ) -> tuple[Transition, ClusterStateKey | Violation]:
         members, past, _, _ = state
         place = self._place[effect.step.member]
         members = (*members[:place], effect.after, *members[place + 1 :])
@@ -279,12 +279,12 @@ class Space:
 
     # ── what must hold among members ────────────────────────────────────────────────────────────
 
-    def _remember(self, past: int, effect: Effect) -> int | Violation:
+    def _remember(self, past: int, effect: LocalEffect) -> int | Violation:
         """Return what is to be remembered after a step, or what it breaks by itself."""
         found = self._futures.get((past, effect))
         if found is None:
             try:
-                found = self._pasts.of(extend(self._pasts.values[past], effect.moved, self._but))
+                found = self._pasts.of(extend_history(self._pasts.values[past], effect.moved, self._but))
             except Violation as violation:
                 found = violation
             self._futures[past, effect] = found
@@ -296,7 +296,7 @@ class Space:
         key = (past, *[(local.log, local.disk, local.member.leads) for local in locals_])
         if key not in self._judged:
             try:
-                compare([local.member for local in locals_], self._pasts.values[past], self._but)
+                check_history([local.member for local in locals_], self._pasts.values[past], self._but)
                 self._judged[key] = None
             except Violation as violation:
                 self._judged[key] = violation
@@ -304,7 +304,7 @@ class Space:
 
     # ── names ───────────────────────────────────────────────────────────────────────────────────
 
-    def canonical(self, state: State) -> State:
+    def canonical(self, state: ClusterStateKey) -> ClusterStateKey:
         """Return one state for all that differ from ``state`` by the names of members only.
 
         The members that look least come first.  Where they look alike, both ways are tried.
@@ -324,7 +324,7 @@ class Space:
 
     def _rename(
         self, way: int, members: tuple[int, ...], past: int, left: int, flying: tuple[int, ...]
-    ) -> State:
+    ) -> ClusterStateKey:
         known, letters = self._renamed_locals[way], self._renamed_letters[way]
         pasts = self._renamed_pasts[way]
         if past not in pasts:
@@ -340,7 +340,7 @@ class Space:
         )
 
     def _rename_local(self, way: int, number: int) -> int:
-        renamed = self._states.of(self._locals[number].member.freeze(self._mappings[way]))
+        renamed = self._states.of(self._locals[number].member.fingerprint(self._mappings[way]))
         self._renamed_locals[way][number] = renamed
         return renamed
 
@@ -351,7 +351,7 @@ class Space:
     def _rename_past(self, way: int, past: int) -> int:
         names, (leaders, ledger) = self._mappings[way], self._pasts.values[past]
         renamed = tuple(sorted((term, names[name]) for term, name in leaders))
-        return self._pasts.of(Past(renamed, ledger))
+        return self._pasts.of(RunHistory(renamed, ledger))
 
 
 def _check_start(start: Cluster, name: str) -> None:

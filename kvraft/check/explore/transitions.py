@@ -1,6 +1,6 @@
 """What one member can do next, and what that brings about: the local half of the explorer.
 
-A :class:`Member` is a consensus module with its disk.  :func:`move` gives it one input, works off
+A :class:`ExploredMember` is a consensus module with its disk.  :func:`take_transition` gives it one input, works off
 the Ready that follows as the contract in raft/raft.py says, and returns what was sent and committed.  An
 input happens at once, but for the disk: it may *lag*.  Then what the member sends early has left,
 and nothing else has happened, until it is done writing or crashes.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from kvraft.check.explore.clone import LEAST, Frozen, fork, freeze
+from kvraft.check.explore.clone import LEAST, Fingerprint, clone, fingerprint
 from kvraft.check.properties import Property, Violation
 from kvraft.errors import Busy, NotLeader
 from kvraft.raft.interface import Ready, Role
@@ -38,7 +38,7 @@ NO_EXCEPTION = "nothing raises"
 """The promise of raft/raft.py that no input makes it raise, as a property that can break."""
 
 
-class Do(StrEnum):
+class Action(StrEnum):
     """The kinds of input."""
 
     TIMEOUT = "timeout"
@@ -49,14 +49,14 @@ class Do(StrEnum):
     SYNC = "sync"
 
 
-class Step(NamedTuple):
+class Transition(NamedTuple):
     """One thing that happens.  ``str`` says it in words.
 
     ``number`` counts proposals.  ``copy``: the message stays in flight, to come again.  ``lags``:
     the member's disk has not written anything of it yet; ``SYNC`` is when it has.
     """
 
-    do: Do
+    do: Action
     member: str
     message: Message | None = None
     number: int = 0
@@ -74,22 +74,22 @@ class Step(NamedTuple):
 
     def _what(self) -> str:
         match self.do:
-            case Do.TIMEOUT:
+            case Action.TIMEOUT:
                 return "times out"
-            case Do.HEARTBEAT:
+            case Action.HEARTBEAT:
                 return "sends heartbeats"
-            case Do.PROPOSE:
+            case Action.PROPOSE:
                 return f"takes proposal x{self.number}"
-            case Do.CRASH:
+            case Action.CRASH:
                 return "crashes and restarts"
-            case Do.SYNC:
+            case Action.SYNC:
                 return "is done writing to its disk"
-            case Do.RECEIVE:
+            case Action.RECEIVE:
                 assert self.message is not None
-                return f"receives {'a copy of ' if self.copy else ''}{letter(self.message)}"
+                return f"receives {'a copy of ' if self.copy else ''}{describe_message(self.message)}"
 
 
-def letter(message: Message) -> str:
+def describe_message(message: Message) -> str:
     """Return a message in words."""
     term, first, last, note = describe(message)
     entries = f"entries {first} to {last} " if last > first else f"entry {first} " if last else ""
@@ -97,7 +97,7 @@ def letter(message: Message) -> str:
 
 
 @dataclass(slots=True)
-class Member:
+class ExploredMember:
     """A consensus module with its disk: ``hard_state`` and ``log``, all of it from entry 1 on.
 
     ``writing`` is what the disk has been asked to write and has not written yet.
@@ -109,16 +109,16 @@ class Member:
     log: tuple[Entry, ...]
     writing: Ready | None = None
 
-    def fork(self) -> Member:
+    def clone(self) -> ExploredMember:
         """Return an independent copy."""
-        raft = fork(self.raft)
-        return Member(raft, self.configuration, self.hard_state, self.log, self.writing)
+        raft = clone(self.raft)
+        return ExploredMember(raft, self.configuration, self.hard_state, self.log, self.writing)
 
-    def freeze(self, names: dict[str, str]) -> Frozen:
+    def fingerprint(self, names: dict[str, str]) -> Fingerprint:
         """Return what state it is in, with members called what ``names`` says."""
         term, vote = self.hard_state
         vote = names.get(vote, vote) if vote else None
-        return (freeze(self.raft, names), term, vote, self.log, freeze(self.writing, names))
+        return (fingerprint(self.raft, names), term, vote, self.log, fingerprint(self.writing, names))
 
     def restart(self) -> None:
         """Lose everything but the disk, and start again from there."""
@@ -142,26 +142,26 @@ class Member:
 
 
 @dataclass(slots=True)
-class Moved:
+class TransitionResult:
     """What a step brought about: the member ``after`` it, and ``broken`` if that broke something.
 
     ``committed`` are entries that this member now knows, or says, to be committed.  ``saved``: the
     step wrote to the disk, so the disk might have lagged.
     """
 
-    step: Step
-    after: Member
+    step: Transition
+    after: ExploredMember
     sent: list[Message]
     committed: list[Entry]
     saved: bool = False
     broken: Violation | None = None
 
 
-def move(before: Member, step: Step, but: Collection[str] = ()) -> Moved:
+def take_transition(before: ExploredMember, step: Transition, but: Collection[str] = ()) -> TransitionResult:
     """Let ``step`` happen to a copy of ``before``; let pass what breaks a property in ``but``."""
-    moved = Moved(step, before.fork(), [], [])
+    moved = TransitionResult(step, before.clone(), [], [])
     try:
-        if step.do is Do.CRASH:
+        if step.do is Action.CRASH:
             moved.after.restart()
         else:
             _give(moved.after, step)
@@ -173,32 +173,32 @@ def move(before: Member, step: Step, but: Collection[str] = ()) -> Moved:
         what = f"{step.member} raises {type(error).__name__}: {error}"
         if NO_EXCEPTION not in but:
             moved.broken = Violation(NO_EXCEPTION, (step.member,), what)
-    raft, known = moved.after.raft, 0 if step.do is Do.CRASH else before.raft.commit_index
+    raft, known = moved.after.raft, 0 if step.do is Action.CRASH else before.raft.commit_index
     if moved.broken is None and raft.commit_index > known:
         moved.committed += raft.log.slice(known + 1, raft.commit_index)
     return moved
 
 
-def _give(member: Member, step: Step) -> None:
+def _give(member: ExploredMember, step: Transition) -> None:
     """Hand the input to the consensus module."""
     raft = member.raft
     match step.do:
-        case Do.TIMEOUT | Do.HEARTBEAT:
+        case Action.TIMEOUT | Action.HEARTBEAT:
             raft.timeout()
-        case Do.PROPOSE:
+        case Action.PROPOSE:
             try:
                 raft.propose([step.record])
             except (Busy, NotLeader):
                 return
-        case Do.RECEIVE:
+        case Action.RECEIVE:
             assert step.message is not None
             raft.step(step.message)
 
 
-def _work(moved: Moved, but: Collection[str]) -> None:
+def _work(moved: TransitionResult, but: Collection[str]) -> None:
     """Work off what follows, unless the disk is busy, or has begun to lag."""
     member = moved.after
-    if moved.step.do is Do.SYNC and member.writing is not None:
+    if moved.step.do is Action.SYNC and member.writing is not None:
         ready, member.writing = member.writing, None
         _finish(moved, ready, but)
     while member.writing is None and member.raft.has_ready():
@@ -212,7 +212,7 @@ def _work(moved: Moved, but: Collection[str]) -> None:
             _finish(moved, ready, but)
 
 
-def _finish(moved: Moved, ready: Ready, but: Collection[str]) -> None:
+def _finish(moved: TransitionResult, ready: Ready, but: Collection[str]) -> None:
     """Save, then send, then apply."""
     member = moved.after
     if ready.hard_state is not None:
@@ -228,14 +228,14 @@ def _finish(moved: Moved, ready: Ready, but: Collection[str]) -> None:
 # ── what one member must keep to ────────────────────────────────────────────────────────────────
 
 
-def _send(moved: Moved, messages: Sequence[Message], but: Collection[str]) -> None:
+def _send(moved: TransitionResult, messages: Sequence[Message], but: Collection[str]) -> None:
     for message in messages:
         if Property.DURABLE_FIRST not in but:
             _check_durable(moved.after, message)
         moved.sent.append(message)
 
 
-def _check_durable(member: Member, message: Message) -> None:
+def _check_durable(member: ExploredMember, message: Message) -> None:
     """``message`` leaves now: the disk must bear it out (Figure 2)."""
     name, (term, vote) = member.raft.member, member.hard_state
     asks_ahead = isinstance(message, PreVote) or (
@@ -256,7 +256,7 @@ def _check_durable(member: Member, message: Message) -> None:
         raise Violation(Property.DURABLE_FIRST, (name,), what)
 
 
-def _check_hard_state(member: Member, new: HardState, but: Collection[str]) -> None:
+def _check_hard_state(member: ExploredMember, new: HardState, but: Collection[str]) -> None:
     """Terms never fall; with the disk borne out, a vote that stays is one vote a term (§5.2)."""
     name, old = member.raft.member, member.hard_state
     if new.term < old.term:
@@ -274,9 +274,9 @@ def _check_hard_state(member: Member, new: HardState, but: Collection[str]) -> N
         raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
 
 
-def _check_going_on(before: Member, moved: Moved, but: Collection[str]) -> None:
+def _check_going_on(before: ExploredMember, moved: TransitionResult, but: Collection[str]) -> None:
     """A commit index never falls, and a leader only appends (Figure 3); a crash ends all that."""
-    if moved.step.do is Do.CRASH:
+    if moved.step.do is Action.CRASH:
         return
     old, new, name = before.raft, moved.after.raft, before.raft.member
     if new.commit_index < old.commit_index and Property.NOTHING_GOES_BACK not in but:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from kvraft.check.properties import Property
 from kvraft.check.raft.changes import ChangeChecker
 from kvraft.check.raft.messages import MessageChecker
-from kvraft.check.raft.seen import Members, Past, Seen, covers, entry_at, place
+from kvraft.check.raft.seen import Members, Past, ObservedMember, covers, entry_at, place
 from kvraft.raft.interface import ReadReady, Role
 from kvraft.raft.log import Log
 from kvraft.raft.messages import Message
@@ -45,7 +45,7 @@ class RaftChecker:
 
     def __init__(
         self,
-        look: Callable[[str], Seen],
+        look: Callable[[str], ObservedMember],
         names: Callable[[], Iterable[str]],
         *,
         but: Sequence[Property] = (),
@@ -114,7 +114,7 @@ class RaftChecker:
             self._configuration = past.configurations[0][1]
         return past
 
-    def _check_going_back(self, name: str, past: Past, seen: Seen) -> None:
+    def _check_going_back(self, name: str, past: Past, seen: ObservedMember) -> None:
         (term, vote), (before, voted) = seen.hard_state, past.hard_state
         assert seen.raft is not None
         base, commit = seen.raft.log.base.index, seen.raft.commit_index
@@ -135,7 +135,7 @@ class RaftChecker:
     def _follow_log(self, name: str, past: Past, raft: Raft) -> None:
         """Find what was dropped and what is new, from the end of the log backwards."""
         old, new = past.log, raft.log
-        if new.base.index > old.base.index and not old.holds(*new.base):
+        if new.base.index > old.base.index and not old.has(*new.base):
             meet = new.base.index  # a snapshot took the place of all there was
         else:
             floor = max(old.base.index, new.base.index)
@@ -146,7 +146,7 @@ class RaftChecker:
             self._check_dropped(name, past, raft, old.slice(meet + 1))
             old.truncate_from(meet + 1)
             past.configurations = [c for c in past.configurations if c[0] <= meet]
-        if not old.holds(*new.base):
+        if not old.has(*new.base):
             old.reset(new.base)
             meet = new.base.index
             past.configurations = [(new.base.index, raft.configuration_at(new.base.index))]
@@ -285,10 +285,10 @@ def watch(cluster: Cluster, *, but: Sequence[Property] = ()) -> RaftChecker:
     :class:`~kvraft.check.properties.Violation`.
     """
 
-    def look(name: str) -> Seen:
+    def look(name: str) -> ObservedMember:
         member = cluster.members[name]
         log = member.log
-        return Seen(member.raft, member.hard_state, log, log.last_index, member.applied)
+        return ObservedMember(member.raft, member.hard_state, log, log.last_index, member.applied)
 
     checker = RaftChecker(look, lambda: cluster.members, but=but)
     cluster.watchers.append(checker)

@@ -7,7 +7,7 @@ member votes once a term (§5.2); at most one speaks as the leader of a term (Fi
 from __future__ import annotations
 
 from kvraft.check.properties import Property
-from kvraft.check.raft.seen import Members, Seen
+from kvraft.check.raft.seen import Members, ObservedMember
 from kvraft.raft.interface import Role
 from kvraft.raft.messages import (
     AppendEntries,
@@ -61,7 +61,7 @@ class MessageChecker:
             case InstallSnapshotReply(done=True):
                 self._check_acknowledged(name, seen, message.last_index)
 
-    def _check_vote(self, name: str, seen: Seen, term: int, candidate: str) -> None:
+    def _check_vote(self, name: str, seen: ObservedMember, term: int, candidate: str) -> None:
         first = self._votes.setdefault((name, term), candidate)
         if first != candidate:
             what = f"{name} votes for {first} and for {candidate} in term {term}"
@@ -70,7 +70,7 @@ class MessageChecker:
             holds = f"vote {seen.hard_state.vote} in term {seen.hard_state.term}"
             self._fail_durable(name, f"votes for {candidate} in term {term}", holds)
 
-    def _check_acknowledged(self, name: str, seen: Seen, match: int) -> None:
+    def _check_acknowledged(self, name: str, seen: ObservedMember, match: int) -> None:
         """What is acknowledged must be on disk, and be what the leader has there."""
         if seen.durable < match:
             self._fail_durable(name, f"acknowledges entry {match}", f"the log to {seen.durable}")

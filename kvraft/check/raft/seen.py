@@ -13,7 +13,7 @@ from kvraft.raft.raft import Raft
 from kvraft.record import Entry, HardState
 
 
-class Seen(NamedTuple):
+class ObservedMember(NamedTuple):
     """A member at one moment."""
 
     raft: Raft | None  # none while it is down
@@ -45,7 +45,7 @@ class Members:
 
     def __init__(
         self,
-        look: Callable[[str], Seen],
+        look: Callable[[str], ObservedMember],
         names: Callable[[], Iterable[str]],
         but: Sequence[Property],
     ) -> None:
@@ -78,7 +78,7 @@ def entry_at(log: Log, index: int) -> Entry:
 
 def covers(log: Log, entry: Entry) -> bool:
     """Return whether ``log`` holds ``entry``, or begins after its place."""
-    return entry.index <= log.base.index or log.holds(entry.index, entry.term)
+    return entry.index <= log.base.index or log.has(entry.index, entry.term)
 
 
 def place(entry: Entry) -> str:

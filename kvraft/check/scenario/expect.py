@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import NamedTuple
 
-from kvraft.check.scenario.words import Words
+from kvraft.check.scenario.words import ScenarioLine
 from kvraft.errors import KvraftError
-from kvraft.events import Refused
+from kvraft.events import MessageRejected
 from kvraft.raft.interface import Role
 from kvraft.raft.log import Log
 from kvraft.record import label
@@ -20,7 +20,7 @@ from kvraft.sim.member import Member
 NONE = "none"
 
 
-class Unmet(KvraftError):
+class UnmetExpectation(KvraftError):
     """Something in a scenario is not as expected."""
 
 
@@ -32,14 +32,14 @@ class Expectation(NamedTuple):
     wanted: str
 
     def check(self, cluster: Cluster, name: str) -> None:
-        """Raise :class:`Unmet` if it is not."""
+        """Raise :class:`UnmetExpectation` if it is not."""
         found = LOOKS[self.key](cluster, cluster.members[name], self.argument)
         if found != self.wanted:
             what = f"{self.key} {self.argument}".strip()
-            raise Unmet(f"expected {what} of {name} to be {self.wanted}, but it is {found}")
+            raise UnmetExpectation(f"expected {what} of {name} to be {self.wanted}, but it is {found}")
 
 
-def read_expectations(words: Words, members: Container[str]) -> list[Expectation]:
+def read_expectations(words: ScenarioLine, members: Container[str]) -> list[Expectation]:
     """Read what is expected of one member, parts between commas, to the end of the line."""
     found = []
     while True:
@@ -122,7 +122,7 @@ def _lease(_: Cluster, member: Member, __: str) -> str:
 
 
 def _decided(_: Cluster, member: Member, place: str) -> str:
-    fates = [d.fate.value for d in member.decided if place in (f"{d.first}-{d.last}", str(d.first))]
+    fates = [d.outcome.value for d in member.decided if place in (f"{d.first}-{d.last}", str(d.first))]
     return " ".join(fates) or NONE
 
 
@@ -133,8 +133,8 @@ def _read(_: Cluster, member: Member, token: str) -> str:
 
 
 def _refused(cluster: Cluster, member: Member, _: str) -> str:
-    steps = cluster.trace.of(Refused, who=member.name)
-    kinds = {step.event.kind: None for step in steps if isinstance(step.event, Refused)}
+    steps = cluster.trace.of(MessageRejected, who=member.name)
+    kinds = {step.event.kind: None for step in steps if isinstance(step.event, MessageRejected)}
     return " ".join(kinds) or NONE
 
 
@@ -167,7 +167,7 @@ NAMED = ("vote", "knows", "voters", "outgoing", "learners")
 
 
 def expect_leader(cluster: Cluster, name: str) -> None:
-    """Raise :class:`Unmet` unless ``name``, or nobody, leads in the highest term."""
+    """Raise :class:`UnmetExpectation` unless ``name``, or nobody, leads in the highest term."""
     leader = cluster.leader() or NONE
     if leader != name:
-        raise Unmet(f"expected the leader to be {name}, but it is {leader}")
+        raise UnmetExpectation(f"expected the leader to be {name}, but it is {leader}")

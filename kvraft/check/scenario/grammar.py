@@ -10,19 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, get_args
 
-from kvraft.check.bugs.registry import planted_consensus
+from kvraft.check.bugs.registry import consensus_bug
 from kvraft.check.properties import Property, named
-from kvraft.check.scenario.expect import NONE, Expectation, Unmet, expect_leader, read_expectations
-from kvraft.check.scenario.words import Words
+from kvraft.check.scenario.expect import NONE, Expectation, UnmetExpectation, expect_leader, read_expectations
+from kvraft.check.scenario.words import ScenarioLine
 from kvraft.errors import BadInput, Busy, KvraftError, NotLeader
-from kvraft.raft.interface import Options
+from kvraft.raft.interface import RaftOptions
 from kvraft.raft.messages import Message
 from kvraft.raft.raft import Raft
 from kvraft.record import HardState
 from kvraft.sim.cluster import Cluster
-from kvraft.sim.mail import Pick
+from kvraft.sim.mail import MessageFilter
 
-Action = Callable[[Cluster], object]
+ScenarioAction = Callable[[Cluster], object]
 
 KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Message)}
 REFUSALS: dict[str, type[KvraftError]] = {
@@ -36,7 +36,7 @@ class Setup:
 
     members: list[str] = field(default_factory=list)
     learners: list[str] = field(default_factory=list)
-    options: Options = field(default_factory=Options)
+    options: RaftOptions = field(default_factory=RaftOptions)
     logs: dict[str, list[int]] = field(default_factory=dict)
     hard_states: dict[str, HardState] = field(default_factory=dict)
     consensus: type[Raft] = Raft
@@ -49,7 +49,7 @@ class Line(NamedTuple):
 
     number: int
     text: str
-    action: Action
+    action: ScenarioAction
 
 
 def read(text: str, file: str) -> tuple[str, str, Setup, tuple[Line, ...], Property | None]:
@@ -86,7 +86,7 @@ class _Reader:
             if not self.lines:
                 self.prose.append(text.lstrip("# "))
             return
-        words = Words(self._file, number, text)
+        words = ScenarioLine(self._file, number, text)
         verb = words.take("a step")
         if self.violation is not None:
             raise words.wrong("nothing can follow on a violation")
@@ -104,29 +104,29 @@ class _Reader:
             self.lines.append(Line(number, text, self._step(verb, words)))
         words.end()
 
-    def _step(self, verb: str, words: Words) -> Action:
+    def _step(self, verb: str, words: ScenarioLine) -> ScenarioAction:
         if verb not in _STEPS:
             raise words.wrong(f"there is no step {verb!r}: {', '.join(_STEPS)}")
         return _STEPS[verb](self, words)
 
     # ── set-up ──────────────────────────────────────────────────────────────────────────────────
 
-    def _property(self, words: Words) -> Property:
+    def _property(self, words: ScenarioLine) -> Property:
         try:
             return named(" ".join(words.until()))
         except BadInput as error:
             raise words.wrong(str(error)) from None
 
-    def do_members(self, words: Words) -> None:
+    def do_members(self, words: ScenarioLine) -> None:
         self.setup.members = [words.take("a name"), *words.until()]
         self.members = [*self.setup.members, *self.setup.learners]
 
-    def do_learners(self, words: Words) -> None:
+    def do_learners(self, words: ScenarioLine) -> None:
         self.setup.learners = [words.take("a name"), *words.until()]
         self.members = [*self.setup.members, *self.setup.learners]
 
-    def do_options(self, words: Words) -> None:
-        kinds = {f.name: f.type for f in fields(Options)}
+    def do_options(self, words: ScenarioLine) -> None:
+        kinds = {f.name: f.type for f in fields(RaftOptions)}
         given: dict[str, Any] = {}
         for word in words.until():
             name, _, value = word.partition("=")
@@ -139,11 +139,11 @@ class _Reader:
             else:
                 raise words.wrong(f"the option {name} cannot be {value!r}")
         try:
-            self.setup.options = Options(**given)
+            self.setup.options = RaftOptions(**given)
         except BadInput as error:
             raise words.wrong(str(error)) from None
 
-    def do_log(self, words: Words) -> None:
+    def do_log(self, words: ScenarioLine) -> None:
         name, terms = words.member(self.members), []
         while words.next:
             terms.append(words.count("a term"))
@@ -151,7 +151,7 @@ class _Reader:
             raise words.wrong("the terms of a log begin at 1 and never fall")
         self.setup.logs[name] = terms
 
-    def do_term(self, words: Words) -> None:
+    def do_term(self, words: ScenarioLine) -> None:
         name, term = words.member(self.members), words.count("a term")
         vote = None
         if words.skip(","):
@@ -159,22 +159,22 @@ class _Reader:
             vote = words.member(self.members)
         self.setup.hard_states[name] = HardState(term, vote)
 
-    def do_planted(self, words: Words) -> None:
+    def do_bug(self, words: ScenarioLine) -> None:
         try:
-            self.setup.consensus = planted_consensus(" ".join(words.until()))
+            self.setup.consensus = consensus_bug(" ".join(words.until()))
         except BadInput as error:
             raise words.wrong(str(error)) from None
 
-    def do_unwatched(self, words: Words) -> None:
+    def do_unwatched(self, words: ScenarioLine) -> None:
         self.setup.unwatched.append(self._property(words))
 
-    def do_seed(self, words: Words) -> None:
+    def do_seed(self, words: ScenarioLine) -> None:
         self.setup.seed = words.count("a seed")
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
-    def _pick(self, words: Words) -> Pick:
-        pick: Pick = {}
+    def _pick(self, words: ScenarioLine) -> MessageFilter:
+        pick: MessageFilter = {}
         if words.next in KINDS:
             pick["kind"] = KINDS[words.take("a kind")]
         while words.next:
@@ -189,26 +189,26 @@ class _Reader:
                     raise words.wrong(f"{other!r} does not say which messages are meant")
         return pick
 
-    def do_deliver(self, words: Words) -> Action:
+    def do_deliver(self, words: ScenarioLine) -> ScenarioAction:
         pick = self._pick(words)
         return lambda cluster: cluster.deliver(**pick)
 
-    def do_drop(self, words: Words) -> Action:
+    def do_drop(self, words: ScenarioLine) -> ScenarioAction:
         pick = self._pick(words)
         return lambda cluster: cluster.drop(**pick)
 
-    def do_duplicate(self, words: Words) -> Action:
+    def do_duplicate(self, words: ScenarioLine) -> ScenarioAction:
         pick = self._pick(words)
         return lambda cluster: cluster.duplicate(**pick)
 
-    def do_settle(self, words: Words) -> Action:
+    def do_settle(self, words: ScenarioLine) -> ScenarioAction:
         return lambda cluster: cluster.settle()
 
-    def do_timeout(self, words: Words) -> Action:
+    def do_timeout(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)
         return lambda cluster: cluster.timeout(name)
 
-    def do_tick(self, words: Words) -> Action:
+    def do_tick(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)
         times = words.count("a number of ticks") if words.next else 1
 
@@ -218,50 +218,50 @@ class _Reader:
 
         return tick
 
-    def do_run(self, words: Words) -> Action:
+    def do_run(self, words: ScenarioLine) -> ScenarioAction:
         ticks = words.count("a number of ticks")
         return lambda cluster: cluster.run(ticks)
 
-    def do_crash(self, words: Words) -> Action:
+    def do_crash(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)
         return lambda cluster: cluster.crash(name)
 
-    def do_restart(self, words: Words) -> Action:
+    def do_restart(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)
         return lambda cluster: cluster.restart(name)
 
-    def do_add(self, words: Words) -> Action:
+    def do_add(self, words: ScenarioLine) -> ScenarioAction:
         name = words.take("a name")
         self.members.append(name)
         return lambda cluster: cluster.add(name)
 
-    def do_propose(self, words: Words) -> Action:
+    def do_propose(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)
         keys = [words.take("a key"), *words.until()]
         return lambda cluster: cluster.propose(name, *keys)
 
-    def do_change(self, words: Words) -> Action:
+    def do_change(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)
         words.must("to")
         voters = words.until("learners")
         learners = words.until() if words.skip("learners") else []
         return lambda cluster: cluster.propose_change(name, voters, learners)
 
-    def do_transfer(self, words: Words) -> Action:
+    def do_transfer(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)
         words.must("to")
         to = words.member(self.members)
         return lambda cluster: cluster.transfer(name, to)
 
-    def do_read(self, words: Words) -> Action:
+    def do_read(self, words: ScenarioLine) -> ScenarioAction:
         name, token = words.member(self.members), words.count("a number")
         return lambda cluster: cluster.read(name, token)
 
-    def do_snapshot(self, words: Words) -> Action:
+    def do_snapshot(self, words: ScenarioLine) -> ScenarioAction:
         name, index = words.member(self.members), words.count("an index")
         return lambda cluster: cluster.cut_log(name, index)
 
-    def do_partition(self, words: Words) -> Action:
+    def do_partition(self, words: ScenarioLine) -> ScenarioAction:
         groups: list[list[str]] = [[]]
         while words.next:
             if words.skip("|"):
@@ -270,16 +270,16 @@ class _Reader:
                 groups[-1].append(words.member(self.members))
         return lambda cluster: cluster.partition(*groups)
 
-    def do_sever(self, words: Words) -> Action:
+    def do_sever(self, words: ScenarioLine) -> ScenarioAction:
         sender = words.member(self.members)
         words.must("to")
         to = words.member(self.members)
         return lambda cluster: cluster.cut_link(sender, to)
 
-    def do_heal(self, words: Words) -> Action:
+    def do_heal(self, words: ScenarioLine) -> ScenarioAction:
         return lambda cluster: cluster.heal()
 
-    def do_refuse(self, words: Words) -> Action:
+    def do_refuse(self, words: ScenarioLine) -> ScenarioAction:
         name = words.take("an error")
         error = REFUSALS.get(name)
         if error is None:
@@ -291,13 +291,13 @@ class _Reader:
                 action(cluster)
             except error:
                 return
-            raise Unmet(f"expected this to be refused as {name}")
+            raise UnmetExpectation(f"expected this to be refused as {name}")
 
         return refused
 
     # ── expectations ────────────────────────────────────────────────────────────────────────────
 
-    def do_expect(self, words: Words) -> Action:
+    def do_expect(self, words: ScenarioLine) -> ScenarioAction:
         if words.skip("leader"):
             name = NONE if words.skip(NONE) else words.member(self.members)
             return lambda cluster: expect_leader(cluster, name)
@@ -309,10 +309,10 @@ class _Reader:
         expected = read_expectations(words, self.members)
         return lambda cluster: _expect(cluster, member, expected)
 
-    def _expect_flying(self, pick: Pick, wanted: bool) -> Action:
+    def _expect_flying(self, pick: MessageFilter, wanted: bool) -> ScenarioAction:
         def expect(cluster: Cluster) -> None:
             if bool(cluster.find(**pick)) is not wanted:
-                raise Unmet(f"expected this {'to be' if wanted else 'not to be'} in flight")
+                raise UnmetExpectation(f"expected this {'to be' if wanted else 'not to be'} in flight")
 
         return expect
 
@@ -326,10 +326,10 @@ def _named(*names: str) -> dict[str, Any]:
     return {name: getattr(_Reader, f"do_{name}") for name in names}
 
 
-_SETUP: dict[str, Callable[[_Reader, Words], None]] = _named(
-    "members", "learners", "options", "log", "term", "planted", "unwatched", "seed"
+_SETUP: dict[str, Callable[[_Reader, ScenarioLine], None]] = _named(
+    "members", "learners", "options", "log", "term", "bug", "unwatched", "seed"
 )
-_STEPS: dict[str, Callable[[_Reader, Words], Action]] = _named(
+_STEPS: dict[str, Callable[[_Reader, ScenarioLine], ScenarioAction]] = _named(
     *("deliver", "drop", "duplicate", "settle", "timeout", "tick", "run", "crash", "restart"),
     *("add", "propose", "change", "transfer", "read", "snapshot", "partition", "sever", "heal"),
     *("refuse", "expect"),

@@ -7,7 +7,7 @@ title; lines that begin with ``#`` are prose.  Set-up comes first::
     options pre_vote=no         any of contract.Options; yes, no or a number
     log s1: 1 1 2               a log to begin with, as the terms of its entries
     term s1: 3, vote s2         a term, and perhaps a vote, to begin with
-    planted older terms counted a bug of planted.py that all members have
+    bug older terms counted     a bug of planted.py that all members have
     unwatched one vote a term   a property of properties.py that is let pass; one a line
     seed 7
 
@@ -51,14 +51,14 @@ from typing import NamedTuple
 
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft.checker import watch
-from kvraft.check.scenario.expect import Unmet
+from kvraft.check.scenario.expect import UnmetExpectation
 from kvraft.check.scenario.grammar import Line, Setup, read
 from kvraft.errors import BadInput, KvraftError
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Raft
 from kvraft.sim.cluster import Cluster
 
-__all__ = ["Played", "Scenario", "Unmet", "load", "names", "parse"]
+__all__ = ["PlayedScenario", "Scenario", "UnmetExpectation", "load", "names", "parse"]
 
 _PACKAGE = Path(str(files("kvraft"))).resolve()
 _INSTALLED = _PACKAGE / "data" / "scenarios"
@@ -66,7 +66,7 @@ FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data" / "scen
 """Where the scenarios lie that come with kvraft: in the package, or beside it in a checkout."""
 
 
-class Played(NamedTuple):
+class PlayedScenario(NamedTuple):
     """How a scenario went.
 
     ``violation`` is the one that was expected.  ``stops`` has for each line that was done the
@@ -107,40 +107,40 @@ class Scenario:
         self,
         *,
         consensus: type[Raft] | None = None,
-        tell: Callable[[Cluster, str], object] = lambda cluster, line: None,
-    ) -> Played:
+        on_line: Callable[[Cluster, str], object] = lambda cluster, line: None,
+    ) -> PlayedScenario:
         """Let it happen, perhaps with another consensus module.
 
         ``tell`` is called before the first line, with ``""``, and after each, with its text.
-        Raises :class:`Unmet` where something is not as expected,
+        Raises :class:`UnmetExpectation` where something is not as expected,
         :class:`~kvraft.check.properties.Violation` where a property is broken unexpectedly, and
         :class:`~kvraft.errors.BadInput` where a step cannot be done; each names file and line.
         """
         cluster = self.cluster(consensus=consensus)
         watch(cluster, but=self.setup.unwatched)
         stops: list[tuple[int, str]] = []
-        tell(cluster, "")
+        on_line(cluster, "")
         for line in self.lines:
             try:
                 broken = self._do(line, cluster)
             finally:
-                tell(cluster, line.text)
+                on_line(cluster, line.text)
             stops.append((len(cluster.trace) - 1, line.text))
             if broken is not None:
                 if line is not self.lines[-1] or broken.property != self.violation:
                     raise broken
-                return Played(cluster, broken, tuple(stops))
+                return PlayedScenario(cluster, broken, tuple(stops))
         if self.violation is not None:
-            raise Unmet(f"{self.name}: expected a violation of {self.violation}\n{cluster}")
-        return Played(cluster, None, tuple(stops))
+            raise UnmetExpectation(f"{self.name}: expected a violation of {self.violation}\n{cluster}")
+        return PlayedScenario(cluster, None, tuple(stops))
 
     def _do(self, line: Line, cluster: Cluster) -> Violation | None:
         """Do one line; return the violation, if that is what it brings about."""
         where = f"{self.name}, line {line.number}: {line.text}"
         try:
             line.action(cluster)
-        except Unmet as error:
-            raise Unmet(f"{where}\n{error}\n{cluster}") from None
+        except UnmetExpectation as error:
+            raise UnmetExpectation(f"{where}\n{error}\n{cluster}") from None
         except Violation as error:
             return Violation(error.property, error.members, f"{error.what} ({where})")
         except KvraftError as error:

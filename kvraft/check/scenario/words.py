@@ -10,7 +10,7 @@ from collections.abc import Container
 from kvraft.errors import BadInput
 
 
-class Words:
+class ScenarioLine:
     """The words of ``text``, which stands in line ``number`` of ``file``."""
 
     def __init__(self, file: str, number: int, text: str) -> None:

@@ -15,13 +15,13 @@ from random import Random
 
 from kvraft.check.properties import Violation
 from kvraft.client.client import Client, ReadFailed
-from kvraft.client.draft import Draft
+from kvraft.client.draft import DraftTransaction
 from kvraft.client.ticket import Ticket
 from kvraft.errors import BadInput
 from kvraft.record import Timestamp
 from kvraft.sim.world import World
 from kvraft.transaction import Stage
-from kvraft.wal.writer import FRAME_BYTES
+from kvraft.wal.writer import MAX_ENTRIES_FRAME_BYTES
 
 ACCOUNTS = tuple(b"account/%d" % number for number in range(4))
 BALANCE = 100
@@ -50,7 +50,7 @@ class Clients:
         self._giants, self._members = giants, members
         self.tickets: list[tuple[str, Ticket]] = []
         """Every transaction sent, and what it was for."""
-        self._drafts: list[tuple[str, Draft]] = []
+        self._drafts: list[tuple[str, DraftTransaction]] = []
         self._stamps: list[Timestamp] = [0]  # times that can be asked for
 
     def begin(self) -> None:
@@ -125,7 +125,7 @@ class Clients:
             return
         self._drafts.append((kind, draft))
 
-    def _transfer(self, draft: Draft) -> None:
+    def _transfer(self, draft: DraftTransaction) -> None:
         source, target = self._random.sample(ACCOUNTS, 2)
         amount = self._random.randint(1, 9)
         draft.put(source, b"%d" % (int(draft.get(source) or 0) - amount))
@@ -176,7 +176,7 @@ class Clients:
         large = [t for kind, t in self.tickets if kind == "large" and t.stage is Stage.APPLIED]
         sizes = [sum(len(record.value) for record in t.transaction.records) for t in large]
         self._tally["large transactions applied"] += len(large)
-        self._tally["giant transactions applied"] += sum(size > FRAME_BYTES for size in sizes)
+        self._tally["giant transactions applied"] += sum(size > MAX_ENTRIES_FRAME_BYTES for size in sizes)
 
 
 def check_rows(name: str, rows: dict[bytes, bytes]) -> None:

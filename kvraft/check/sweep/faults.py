@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from random import Random
 
 from kvraft.check.properties import Violation
-from kvraft.errors import BadInput, Busy, Forgotten, NotLeader
+from kvraft.errors import BadInput, Busy, StateLost, NotLeader
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.timeline import MILLI
 from kvraft.sim.world import World
-from kvraft.transaction import Answer
+from kvraft.transaction import WriteReply
 
 
 @dataclass(order=True, slots=True)
@@ -170,7 +170,7 @@ class Faults:
 
     def _repair(self, name: str) -> None:
         disk = self.disk(name)
-        disk.mend()
+        disk.repair()
         disk.capacity = None
         if name in self._world.replicas:
             disk.restore()  # the power that was to be cut never was
@@ -207,7 +207,7 @@ class Faults:
         disk.wipe()
         try:
             self._world.restart(name)
-        except Forgotten:
+        except StateLost:
             self._tally["losses noticed"] += 1
         else:
             raise Violation("nothing is forgotten", (name,), f"{name} starts with an empty disk")
@@ -233,7 +233,7 @@ class Faults:
 
     def _lose_answers(self) -> None:
         """Lose whatever is on its way to a client, for a while again and again."""
-        self._world.drop(lambda message: isinstance(message, Answer))
+        self._world.drop(lambda message: isinstance(message, WriteReply))
         if self._random.random() < 0.95:
             self.plan(1, 3, self._lose_answers)
 

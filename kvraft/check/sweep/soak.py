@@ -34,13 +34,13 @@ from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
 from kvraft.lsm.compaction import Levelled
 from kvraft.record import Kind
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.timeline import MILLI
 from kvraft.sim.world import World
-from kvraft.transaction import WINDOW, Stage
+from kvraft.transaction import SESSION_WINDOW, Stage
 
-SMALL = Options(
+SMALL = ReplicaOptions(
     memtable_bytes=16 << 10,
     segment_bytes=8 << 10,
     log_bytes=64 << 10,
@@ -63,7 +63,7 @@ _LEAST = 50  # bytes of log that a transaction takes, at least
 _MOMENT = 4  # milliseconds between two looks at what clients have to do
 
 
-class Sample(NamedTuple):
+class UsageSample(NamedTuple):
     """What all ``members`` use after so many ``transactions``, ``at`` microseconds of the world."""
 
     transactions: int
@@ -72,7 +72,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(slots=True)
-class Outage:
+class MemberOutage:
     """``member`` went down after ``since`` transactions, and runs again after ``until``."""
 
     member: str
@@ -82,7 +82,7 @@ class Outage:
     long: bool = False
 
 
-def points(samples: Sequence[Sample], member: int, kind: str) -> list[tuple[int, int]]:
+def points(samples: Sequence[UsageSample], member: int, kind: str) -> list[tuple[int, int]]:
     """Return (transactions, value) of what a :class:`Usage` names ``kind``.
 
     ``member`` is its number, from 0.  While it is down there are no values of its memory.
@@ -91,7 +91,7 @@ def points(samples: Sequence[Sample], member: int, kind: str) -> list[tuple[int,
     return [(x, getattr(usage, kind)) for x, usage in found if usage.up or kind in DISK]
 
 
-def trends(members: Sequence[str], samples: Sequence[Sample]) -> dict[tuple[str, str], Trend]:
+def trends(members: Sequence[str], samples: Sequence[UsageSample]) -> dict[tuple[str, str], Trend]:
     """Return the trend of each field of :class:`Usage` for each member, by both names."""
     return {
         (kind, name): trend(points(samples, number, kind))
@@ -100,7 +100,7 @@ def trends(members: Sequence[str], samples: Sequence[Sample]) -> dict[tuple[str,
     }
 
 
-class Tally(Trace):
+class CountingTrace(Trace):
     """A trace that keeps nothing but how many events of each kind there were: ``counts``."""
 
     def __init__(self, before: Trace) -> None:
@@ -134,7 +134,7 @@ class Soak:
         seed: int = 1,
         *,
         every: int | None = None,
-        options: Options = SMALL,
+        options: ReplicaOptions = SMALL,
         replica: type[Replica] = Replica,
     ) -> None:
         if transactions < 100:
@@ -146,13 +146,13 @@ class Soak:
         self.transactions, self.seed = transactions, seed
         self.every = every or max(1, transactions // SAMPLES)
         self.options = options
-        self.samples: list[Sample] = []
-        self.outages: list[Outage] = []
+        self.samples: list[UsageSample] = []
+        self.outages: list[MemberOutage] = []
         self.applied = 0
         self.ended: Counter[str] = Counter()
         """How transactions ended, and how many clients came."""
         self.world = World(3, seed=seed, options=options, replica=replica)
-        self._trace = self.world.trace = Tally(self.world.trace)
+        self._trace = self.world.trace = CountingTrace(self.world.trace)
         self._random = Random(f"soak/{seed}")
         self._visitors: list[_Visitor] = []
         self._model: dict[bytes, tuple[int, bytes | None]] = {}  # place and value of the latest
@@ -171,7 +171,7 @@ class Soak:
         text = json.dumps(self.samples, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def run(self) -> Iterator[Sample]:
+    def run(self) -> Iterator[UsageSample]:
         """Go on until all transactions are applied; yield each sample when it is taken.
 
         Raises :class:`~kvraft.check.properties.Violation` if in the end any member holds anything
@@ -210,7 +210,7 @@ class Soak:
             if not visitor.left and not visitor.tickets:
                 self.world.dismiss(visitor.client.name)
                 visitor = self._visitors[number] = self._visitor()
-            some = min(visitor.left, wanted, 2 * WINDOW - len(visitor.tickets))
+            some = min(visitor.left, wanted, 2 * SESSION_WINDOW - len(visitor.tickets))
             for _ in range(some):
                 visitor.tickets.append(self._submit(visitor.client))
             visitor.left -= some
@@ -291,7 +291,7 @@ class Soak:
         """Let a member crash, half of the time in the middle of one of its next writes."""
         random = self._random
         name = random.choice(self.world.members)
-        outage = Outage(name, self.applied, long=len(self.outages) % 4 == 0)
+        outage = MemberOutage(name, self.applied, long=len(self.outages) % 4 == 0)
         self.outages.append(outage)
         short = self.world.now + random.randint(*_SHORT) * MILLI
         enough = self.options.retain_bytes // _LEAST  # for the budget to be used up
@@ -322,12 +322,12 @@ class Soak:
 
     # ── measuring ───────────────────────────────────────────────────────────────────────────────
 
-    def _sample(self) -> Sample:
+    def _sample(self) -> UsageSample:
         running = self.world.replicas
         members = tuple(
             usage_of(self._disk(name), running.get(name)) for name in self.world.members
         )
-        self.samples.append(Sample(self.applied, self.world.now, members))
+        self.samples.append(UsageSample(self.applied, self.world.now, members))
         return self.samples[-1]
 
     def trends(self) -> dict[tuple[str, str], Trend]:

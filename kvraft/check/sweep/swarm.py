@@ -7,7 +7,7 @@ every so often, and at the end, when all is repaired::
 
     draw ──► act, act, act, … ──► repair ──► settle ──► last look
               │ faults come and go meanwhile
-              ╰─ every step: WorldChecker, TransactionChecker, CutChecker
+              ╰─ every step: WorldChecker, TransactionChecker, RetentionChecker
 
 Invariant: a run is a function of its seed and of the code, so what it found can be seen again.
 
@@ -29,31 +29,31 @@ from typing import NamedTuple
 from kvraft.check.invariants import WorldChecker
 from kvraft.check.model import Effect
 from kvraft.check.properties import Violation
-from kvraft.check.retention import CutChecker
+from kvraft.check.retention import RetentionChecker
 from kvraft.check.sweep.clients import Clients, check_rows
 from kvraft.check.sweep.faults import Faults
 from kvraft.check.transactions import TransactionChecker
 from kvraft.display import counted
 from kvraft.events import (
     Compacted,
-    Crashed,
+    MemberCrashed,
     Event,
-    Failed,
+    MemberStopped,
     Flushed,
-    Lost,
-    Partitioned,
+    MessageLost,
+    NetworkPartitioned,
     SegmentDropped,
-    Sent,
+    MessageSent,
     SessionExpired,
-    SnapshotTaken,
-    Superseded,
-    TailCut,
+    SnapshotReceived,
+    EntriesSuperseded,
+    TailTruncated,
     Trace,
 )
 from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import RaftOptions
 from kvraft.raft.raft import Raft
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.world import World
 from kvraft.transaction import Stage
 
@@ -90,16 +90,16 @@ ENOUGH = 100
 
 _EVENTS: dict[str, type[Event]] = {
     "sessions expired": SessionExpired,
-    "crashes": Crashed,
-    "disks that failed": Failed,
-    "partitions": Partitioned,
-    "messages lost": Lost,
-    "torn tails cut": TailCut,
-    "entries superseded": Superseded,
+    "crashes": MemberCrashed,
+    "disks that failed": MemberStopped,
+    "partitions": NetworkPartitioned,
+    "messages lost": MessageLost,
+    "torn tails cut": TailTruncated,
+    "entries superseded": EntriesSuperseded,
     "flushes": Flushed,
     "compactions": Compacted,
     "segments dropped": SegmentDropped,
-    "snapshots installed": SnapshotTaken,
+    "snapshots installed": SnapshotReceived,
 }
 _NAMES = {
     Effect.APPLIED: "transactions applied",
@@ -121,10 +121,10 @@ class _Watched(World):
             self.watch()
 
 
-def draw_options(random: Random) -> Options:
+def draw_options(random: Random) -> ReplicaOptions:
     """Return options that make much happen in a short run."""
     levelled = Levelled(tables=2, level_bytes=4_000, fanout=3, table_bytes=1_000)
-    return Options(
+    return ReplicaOptions(
         memtable_bytes=random.choice((500, 1_500, 5_000)),
         segment_bytes=random.choice((300, 1_000, 3_000)),
         log_bytes=random.choice((2_000, 6_000)),
@@ -176,7 +176,7 @@ class SwarmRun:
         self._world_checker = WorldChecker(self.world)
         self.transactions = TransactionChecker(self.world)
         budget = self.options.retain_bytes
-        self._truncations = CutChecker(self.world.trace, self.world.members, budget)
+        self._truncations = RetentionChecker(self.world.trace, self.world.members, budget)
         names = [f"c{number}" for number in range(random.randint(2, 4))]
         # Small chunks would take a giant for ever.
         giants = int(random.random() < 0.3 and self.options.raft.max_batch_bytes > 1_000)
@@ -273,8 +273,8 @@ class SwarmRun:
             tally[name] += len(self.trace.of(kind))
         others = tally["crashes between calls"] + tally["power cuts during a start"]
         tally["power cuts during a call"] = tally["crashes"] - others
-        kinds = Counter(step.event.kind for step in self.trace if isinstance(step.event, Sent))
-        tally["writes put off"], tally["stamps refused"] = kinds["Later"], kinds["Refusal"]
+        kinds = Counter(step.event.kind for step in self.trace if isinstance(step.event, MessageSent))
+        tally["writes put off"], tally["stamps refused"] = kinds["Overloaded"], kinds["Rejected"]
         self.clients.count_large()
         tally["reads compared"] += self.transactions.reads
         tally["pages compared"] += self.transactions.pages
@@ -283,7 +283,7 @@ class SwarmRun:
 # ── many runs ───────────────────────────────────────────────────────────────────────────────────
 
 
-class Result(NamedTuple):
+class SwarmResult(NamedTuple):
     """How the run under ``seed`` went: ``found`` is ``None`` or what was wrong."""
 
     seed: int
@@ -303,7 +303,7 @@ def run_seed(
     consensus: type[Raft] = Raft,
     acts: int = ACTS,
     trace: Path | None = None,
-) -> Result:
+) -> SwarmResult:
     """Run one seed and return how it went; whatever goes wrong in it is a finding.
 
     ``trace`` is a file to write all that happened to, as JSON lines.
@@ -316,10 +316,10 @@ def run_seed(
     if trace is not None:
         with trace.open("w", encoding="utf-8", newline="\n") as file:
             run.trace.save(file)
-    return Result(seed, found, run.tally)
+    return SwarmResult(seed, found, run.tally)
 
 
-def summary(results: Iterable[Result], *, planted: str = "") -> Iterator[str]:
+def summary(results: Iterable[SwarmResult], *, planted: str = "") -> Iterator[str]:
     """Yield lines about ``results``: what was found and how to see it again, and then totals.
 
     That :data:`ENOUGH` runs never reached something of :data:`REACHED` is a finding, too.

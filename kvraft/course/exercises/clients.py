@@ -13,14 +13,14 @@ from itertools import product
 from typing import Any
 
 from kvraft.course.lesson import Wrong, error_text, unanswered
-from kvraft.events import Applied
+from kvraft.events import TransactionApplied
 from kvraft.record import Timestamp, TxnId
 from kvraft.replica.replica import Replica
-from kvraft.replica.sessions import SESSIONS, Outcome, Session, Sessions
-from kvraft.replica.state_machine import Machine
+from kvraft.replica.sessions import SESSION_PREFIX, TransactionOutcome, Session, Sessions
+from kvraft.replica.state_machine import StateMachine
 from kvraft.sim.outages import begun, lost_updates
-from kvraft.sim.single_member import Alone
-from kvraft.transaction import WINDOW, Submit, build
+from kvraft.sim.single_member import SingleMember
+from kvraft.transaction import SESSION_WINDOW, Submit, build_transaction
 
 COPIES = ("refused", "undone", "silent", "applied")
 """What a client can know of one copy of its transaction.
@@ -95,7 +95,7 @@ def stamped_by(raised: Raised) -> type[Replica]:
     asked = raised
 
     class Stamped(Replica):
-        def raised(self, timestamp: Timestamp) -> Timestamp:
+        def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
             stamp = asked(timestamp, self.log_time)
             if type(stamp) is not int or stamp < 0:
                 raise Wrong(f"raised({timestamp}, {self.log_time}) gives {stamp!r}: no stamp.")
@@ -139,7 +139,7 @@ class _Judged(Session):
         self._carry_out = carry_out
 
     def _passes(self, sequence: int) -> bool:
-        numbers = range(max(1, self.newest - WINDOW + 1), self.newest + 1)
+        numbers = range(max(1, self.newest - SESSION_WINDOW + 1), self.newest + 1)
         known = [number for number in numbers if self._session.outcome(number)]
         passes = self._carry_out(sequence, self.newest, list(known))
         if not isinstance(passes, bool):
@@ -147,7 +147,7 @@ class _Judged(Session):
             raise Wrong(f"{asked} gives {passes!r}: say True or False.")
         return passes
 
-    def outcome(self, sequence: int) -> Outcome | None:
+    def outcome(self, sequence: int) -> TransactionOutcome | None:
         """Return what is known of a transaction that is not carried out."""
         return None if self._passes(sequence) else self._session.outcome(sequence)
 
@@ -164,9 +164,9 @@ def remembering(carry_out: CarryOut) -> type[Replica]:
             return _Judged(super().find(txn, now), carry_out)
 
     class Remembering(Replica):
-        def new_machine(self) -> Machine:
+        def new_machine(self) -> StateMachine:
             machine = super().new_machine()
-            machine.sessions = Asking(self.tree.scan(prefix=SESSIONS), machine.sessions.lifetime)
+            machine.sessions = Asking(self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime)
             return machine
 
     return Remembering
@@ -194,7 +194,7 @@ def _arrivals() -> Iterator[tuple[int, ...]]:
     """Yield sequence numbers as they may arrive, the shortest first; some span the window."""
     for length in range(1, 5):
         yield from product((1, 2, 3), repeat=length)
-    for newest in (WINDOW, WINDOW + 1):
+    for newest in (SESSION_WINDOW, SESSION_WINDOW + 1):
         yield (*range(1, newest + 1), 1)
         yield (*range(2, newest + 1), 1)
         yield (*range(2, newest + 1), 2)
@@ -202,16 +202,16 @@ def _arrivals() -> Iterator[tuple[int, ...]]:
 
 def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
     """Return what a member does wrong with transactions that arrive so, ``""`` if nothing."""
-    alone, due, newest = Alone(replica=members), set[int](), 0
+    alone, due, newest = SingleMember(replica=members), set[int](), 0
     incarnation = alone.register("ann")
     for attempt, number in enumerate(arrivals, 1):
-        transaction = build(TxnId("ann", incarnation, number), {b"stock": b"%d" % number}, number)
+        transaction = build_transaction(TxnId("ann", incarnation, number), {b"stock": b"%d" % number}, number)
         alone.replica.submit(Submit("ann", "n1", transaction, attempt))
         alone.replica.drain()
-        if number > newest - WINDOW:
+        if number > newest - SESSION_WINDOW:
             due.add(number)
         newest = max(newest, number)
-    done = [getattr(step.event, "txn", "") for step in alone.trace.of(Applied)]
+    done = [getattr(step.event, "txn", "") for step in alone.trace.of(TransactionApplied)]
     for number in sorted(set(arrivals)):
         times = done.count(str(TxnId("ann", incarnation, number)))
         said = f"{_when(arrivals)}, number {number} is"
@@ -227,6 +227,6 @@ def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
 def _when(arrivals: Sequence[int]) -> str:
     if len(arrivals) == 1:
         return f"When number {arrivals[0]} arrives"
-    if len(arrivals) < WINDOW:
+    if len(arrivals) < SESSION_WINDOW:
         return f"When {', '.join(map(str, arrivals))} arrive in this order"
     return f"When {arrivals[0]} to {arrivals[-2]} and then {arrivals[-1]} arrive"

@@ -27,19 +27,19 @@ from unittest import mock
 from kvraft.course.lesson import agrees, error_text, unanswered, yes_or_no
 from kvraft.errors import KvraftError
 from kvraft.lsm import compaction
-from kvraft.lsm.compaction import Levelled, Task, Tiered
+from kvraft.lsm.compaction import Levelled, CompactionTask, Tiered
 from kvraft.record import Timestamp, label
-from kvraft.sim.load import SMALL, Load, cost_of, writes_of
-from kvraft.sstable.properties import TableInfo, read_order, span_of
+from kvraft.sim.load import SMALL, TreeLoad, amplification_of, writes_of
+from kvraft.sstable.properties import TableMetadata, read_order, span_of
 
 KIB = 1024
 
 
-def table(number: int, level: int, first: str, last: str, kib: float = 4) -> TableInfo:
+def table(number: int, level: int, first: str, last: str, kib: float = 4) -> TableMetadata:
     """Return a table with the keys ``first`` to ``last``, of so many KiB; the higher the newer."""
     size, stop = round(kib * KIB), last.encode() + b"\0"
     start, stamps = first.encode(), (10 * number, 10 * number + 9)
-    return TableInfo(number, level, 60, 60, 0, 0, size, start, stop, *stamps, digest=number)
+    return TableMetadata(number, level, 60, 60, 0, 0, size, start, stop, *stamps, digest=number)
 
 
 # ── what is merged next ─────────────────────────────────────────────────────────────────────────
@@ -47,7 +47,7 @@ def table(number: int, level: int, first: str, last: str, kib: float = 4) -> Tab
 LEVELLED = Levelled(tables=4, level_bytes=40 * KIB, fanout=10, table_bytes=16 * KIB)
 """Level 0 is full with four tables, level 1 with 40 KiB, level 2 with 400 KiB."""
 
-SITUATIONS: dict[str, tuple[TableInfo, ...]] = {
+SITUATIONS: dict[str, tuple[TableMetadata, ...]] = {
     "A": read_order(
         [
             table(9, 0, "f", "p"),
@@ -98,8 +98,8 @@ SITUATIONS: dict[str, tuple[TableInfo, ...]] = {
 
 # ── a strategy ──────────────────────────────────────────────────────────────────────────────────
 
-Pick = Callable[[Sequence[TableInfo]], Task | None]
-"""``pick(tables)``, as in :class:`~kvraft.lsm.compaction.Strategy`."""
+PickRule = Callable[[Sequence[TableMetadata]], CompactionTask | None]
+"""``pick(tables)``, as in :class:`~kvraft.lsm.compaction.CompactionStrategy`."""
 
 WRITES, KEYS = 5_000, 2_000
 MOST_WRITTEN, MOST_READ = 8.0, 5.0
@@ -109,17 +109,17 @@ AT_REST = 40
 DEEPEST = 9
 
 
-class Asked:
+class LearnersStrategy:
     """The strategy of a tree that asks a learner's ``pick``.
 
     ``wrong`` says what it did that no tree can do; from then on nothing is merged.
     """
 
-    def __init__(self, pick: Pick) -> None:
+    def __init__(self, pick: PickRule) -> None:
         self.wrong = ""
         self._pick = pick
 
-    def pick(self, tables: Sequence[TableInfo]) -> Task | None:
+    def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
         """Return what the learner's ``pick`` does, if it can be done."""
         if self.wrong:
             return None
@@ -134,16 +134,16 @@ class Asked:
         return task and task._replace(inputs=tuple(task.inputs))
 
 
-def _listed(tables: Sequence[TableInfo]) -> str:
+def _listed(tables: Sequence[TableMetadata]) -> str:
     if not tables:
         return "no tables at all"
     shown = [f"{t.number} (level {t.level}, {t.size / KIB:.1f} KiB)" for t in tables[:6]]
     return f"the tables {', '.join(shown)}{' and more' if len(tables) > 6 else ''},"
 
 
-def _impossible(task: object, tables: Sequence[TableInfo]) -> str:
+def _impossible(task: object, tables: Sequence[TableMetadata]) -> str:
     """Return why a tree cannot do ``task``, ``""`` if it can."""
-    if not isinstance(task, Task):
+    if not isinstance(task, CompactionTask):
         return f"it gives a {type(task).__name__}: give a Task, or None."
     inputs, level = list(task.inputs), task.level
     if not inputs or any(each not in tables for each in inputs):
@@ -163,9 +163,9 @@ def _impossible(task: object, tables: Sequence[TableInfo]) -> str:
     return ""
 
 
-def check_pick(pick: Pick) -> None:
+def check_pick(pick: PickRule) -> None:
     """Print whether a tree with ``pick`` for its strategy comes to rest, and at what cost."""
-    strategy = Asked(pick)
+    strategy = LearnersStrategy(pick)
     if unanswered(lambda: pick(()), "strategy"):
         return
     try:
@@ -175,9 +175,9 @@ def check_pick(pick: Pick) -> None:
     print(f"Not yet. {says}" if not says.startswith("Right") else says)
 
 
-def _tried(strategy: Asked) -> str:
+def _tried(strategy: LearnersStrategy) -> str:
     """Put a tree with ``strategy`` under load; return what to say of it."""
-    load, random, samples = Load(replace(SMALL, strategy=strategy)), Random("probes"), []
+    load, random, samples = TreeLoad(replace(SMALL, strategy=strategy)), Random("probes"), []
     for key, value in writes_of(8, WRITES, KEYS):
         load.write(key, value)
         if load.writes % 20 == 0:
@@ -192,7 +192,7 @@ def _tried(strategy: Asked) -> str:
                 "When writes stop, it goes on merging for ever: when are tables good as they are?"
             )
     load.tree.verify()
-    cost = cost_of(samples)
+    cost = amplification_of(samples)
     if strategy.wrong:
         return strategy.wrong
     if any(sample.wrong for sample in samples):
@@ -207,16 +207,16 @@ def _tried(strategy: Asked) -> str:
 
 # ── a rule for tombstones ───────────────────────────────────────────────────────────────────────
 
-Rule = Callable[[bytes, Timestamp, Sequence[TableInfo]], bool]
+DropRule = Callable[[bytes, Timestamp, Sequence[TableMetadata]], bool]
 """``may_drop(key, timestamp, others)``."""
 
 KEY, TIMESTAMP = b"k", 5
 
 
-class Situation(NamedTuple):
+class TombstoneSituation(NamedTuple):
     """A tombstone of :data:`KEY` at :data:`TIMESTAMP` is merged; ``others`` take no part."""
 
-    others: tuple[TableInfo, ...]
+    others: tuple[TableMetadata, ...]
 
     @property
     def right(self) -> bool:
@@ -236,12 +236,12 @@ class Situation(NamedTuple):
         return f"{begins} Other tables: {'; '.join(tables)}."
 
 
-def _span(info: TableInfo) -> str:
+def _span(info: TableMetadata) -> str:
     return f"from {label(info.start)} on{f', below {label(info.stop)}' if info.stop else ''}"
 
 
-def _other(level: int, start: bytes, stop: bytes, oldest: int, newest: int) -> TableInfo:
-    return TableInfo(level + 1, level, 2, 2, 0, 0, 100, start, stop, oldest, newest, 0)
+def _other(level: int, start: bytes, stop: bytes, oldest: int, newest: int) -> TableMetadata:
+    return TableMetadata(level + 1, level, 2, 2, 0, 0, 100, start, stop, oldest, newest, 0)
 
 
 OTHERS = (
@@ -258,24 +258,24 @@ OTHERS = (
 )
 
 
-def situations() -> list[Situation]:
+def situations() -> list[TombstoneSituation]:
     """Return small situations, those with the fewest tables first."""
     pairs = [pair for pair in product(OTHERS, OTHERS) if pair[0] is not pair[1]]
-    return [Situation(()), *(Situation((each,)) for each in OTHERS), *map(Situation, pairs)]
+    return [TombstoneSituation(()), *(TombstoneSituation((each,)) for each in OTHERS), *map(TombstoneSituation, pairs)]
 
 
 @contextmanager
-def dropping_by(rule: Rule) -> Iterator[None]:
+def dropping_by(rule: DropRule) -> Iterator[None]:
     """Let ``rule`` decide which tombstones a merge drops, for as long as this lasts."""
 
-    def droppable(inputs: Sequence[TableInfo], others: Sequence[TableInfo]) -> Callable[..., bool]:
+    def droppable(inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]) -> Callable[..., bool]:
         return lambda key, timestamp: rule(key, timestamp, others)
 
     with mock.patch.object(compaction, "droppable", droppable):
         yield
 
 
-def check_may_drop(rule: Rule) -> None:
+def check_may_drop(rule: DropRule) -> None:
     """Print whether ``rule`` lets tombstones go when they may, else where not."""
     if unanswered(lambda: rule(KEY, TIMESTAMP, ())):
         return
@@ -296,7 +296,7 @@ def check_may_drop(rule: Rule) -> None:
     )
 
 
-def _compare(rule: Rule, case: Situation) -> str:
+def _compare(rule: DropRule, case: TombstoneSituation) -> str:
     """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
     said = yes_or_no(lambda: rule(KEY, TIMESTAMP, case.others))
     if said == case.right:
@@ -306,11 +306,11 @@ def _compare(rule: Rule, case: Situation) -> str:
     return "Your rule keeps it. Nothing older of k can be there, so what would it hide?"
 
 
-def _merged_by(rule: Rule) -> tuple[str, int]:
+def _merged_by(rule: DropRule) -> tuple[str, int]:
     """Merge real trees with ``rule``: return what came back, and how many tombstones went."""
     gone = 0
     for strategy in (Levelled(2, 2 * KIB, 2, KIB), Tiered(2)):
-        load = Load(replace(SMALL, memtable_bytes=512, strategy=strategy))
+        load = TreeLoad(replace(SMALL, memtable_bytes=512, strategy=strategy))
         with dropping_by(rule):
             for key, value in writes_of(5, 600, 40, deletes=0.5):
                 load.write(key, value, slices=4)

@@ -18,16 +18,16 @@ from typing import Any, NamedTuple
 from kvraft.check.crashes import (
     WORKLOAD,
     Call,
-    Recorder,
-    State,
-    Step,
-    Worst,
+    RecordingDisk,
+    StoreContents,
+    WorkloadStep,
+    WorstCase,
     crash_everywhere,
     do,
     reopen,
     states,
 )
-from kvraft.errors import Damage
+from kvraft.errors import Corruption
 from kvraft.lsm.options import TreeOptions
 from kvraft.sim.disk import SimDisk
 from kvraft.store import Store
@@ -35,41 +35,41 @@ from kvraft.wal.wal import Durability
 
 # ── the promise ─────────────────────────────────────────────────────────────────────────────────
 
-Promise = Callable[[list[State], int, int, State], bool]
+PromiseRule = Callable[[list[StoreContents], int, int, StoreContents], bool]
 """``promised(past, durable, acknowledged, found)``."""
 
 
-class Case(NamedTuple):
+class CrashCase(NamedTuple):
     """What was found after a crash, and whether that may be; ``what`` says it in words."""
 
-    past: list[State]
+    history: list[StoreContents]
     durable: int
     acknowledged: int
-    found: State
+    found: StoreContents
     right: bool
     what: str
 
 
-_SMALL: tuple[Step, ...] = ({b"a": b"1"}, {b"b": b"1", b"c": b"1"}, {b"a": None}, {b"b": b"2"})
+_SMALL: tuple[WorkloadStep, ...] = ({b"a": b"1"}, {b"b": b"1", b"c": b"1"}, {b"a": None}, {b"b": b"2"})
 
 
-def cases() -> list[Case]:
+def cases() -> list[CrashCase]:
     """Return all cases, those in which little happened first."""
     past = states(_SMALL)
     found = [
-        Case(past, 2, 3, past[1], False, "a write that was durable is gone"),
-        Case(past, 0, 1, {}, True, "one was acknowledged, none was durable, none is there"),
-        Case(past, 3, 3, past[3], True, "all that was acknowledged is there, and no more"),
-        Case(past, 1, 1, past[2], True, "the write under way is there, though not acknowledged"),
-        Case(past, 1, 1, past[3], False, "a write is there that nobody had made yet"),
-        Case(past, 1, 2, {b"a": b"1", b"b": b"1"}, False, "half of a batch is there"),
-        Case(past, 1, 3, {b"b": b"1", b"c": b"1", b"z": b"9"}, False, "a key is there out of thin"
+        CrashCase(past, 2, 3, past[1], False, "a write that was durable is gone"),
+        CrashCase(past, 0, 1, {}, True, "one was acknowledged, none was durable, none is there"),
+        CrashCase(past, 3, 3, past[3], True, "all that was acknowledged is there, and no more"),
+        CrashCase(past, 1, 1, past[2], True, "the write under way is there, though not acknowledged"),
+        CrashCase(past, 1, 1, past[3], False, "a write is there that nobody had made yet"),
+        CrashCase(past, 1, 2, {b"a": b"1", b"b": b"1"}, False, "half of a batch is there"),
+        CrashCase(past, 1, 3, {b"b": b"1", b"c": b"1", b"z": b"9"}, False, "a key is there out of thin"
              " air"),
-        Case(past, 3, 4, {**past[4], b"a": b"1"}, False, "a deleted key is back"),
-        Case(past, 0, 4, {b"b": b"2"}, False, "a later write is there, an earlier one is not"),
-        Case(past, 4, 4, {}, False, "nothing is there of four durable writes"),
-        Case(past, 4, 4, past[3], False, "a key has an older value"),
-        Case(past, 0, 0, {}, True, "nothing was written, nothing is there"),
+        CrashCase(past, 3, 4, {**past[4], b"a": b"1"}, False, "a deleted key is back"),
+        CrashCase(past, 0, 4, {b"b": b"2"}, False, "a later write is there, an earlier one is not"),
+        CrashCase(past, 4, 4, {}, False, "nothing is there of four durable writes"),
+        CrashCase(past, 4, 4, past[3], False, "a key has an older value"),
+        CrashCase(past, 0, 0, {}, True, "nothing was written, nothing is there"),
     ]  # fmt: skip
     past = states(WORKLOAD)
     for level in Durability:
@@ -77,14 +77,14 @@ def cases() -> list[Case]:
             for out in crash_everywhere(durability=level, power=power):
                 what = f"a crash during call {out.call.number}, {out.call}, at {level.name}"
                 held = past[out.found]
-                found.append(Case(past, out.durable, out.acknowledged, held, True, what))
+                found.append(CrashCase(past, out.durable, out.acknowledged, held, True, what))
     return found
 
 
-def check_promise(promised: Promise) -> None:
+def check_promise(promised: PromiseRule) -> None:
     """Print whether ``promised`` judges every case as it should, else the first it does not."""
     for case in cases():
-        copies = [dict(state) for state in case.past]
+        copies = [dict(state) for state in case.history]
         try:
             said: Any = promised(copies, case.durable, case.acknowledged, dict(case.found))
         except Exception as error:
@@ -103,7 +103,7 @@ def check_promise(promised: Promise) -> None:
     print(f"Right. It judges {len(cases())} crashes and losses as they deserve.")
 
 
-def _told(case: Case) -> str:
+def _told(case: CrashCase) -> str:
     return (
         f"{case.what}; durable {case.durable}, acknowledged {case.acknowledged}, "
         f"found {case.found}."
@@ -122,14 +122,14 @@ STEPS = (
 """What a flush does, in the order in which it does it."""
 
 _BIG = b"x" * 300
-_LOAD: tuple[Step, ...] = ({b"a": _BIG}, {b"b": _BIG}, {b"c": _BIG}, {b"a": None}, {b"d": b"4"})
+_LOAD: tuple[WorkloadStep, ...] = ({b"a": _BIG}, {b"b": _BIG}, {b"c": _BIG}, {b"a": None}, {b"d": b"4"})
 _Do = tuple[str, tuple[Any, ...]]
 """A call: the method of a disk, and its arguments."""
 
 
-def _recorded() -> tuple[SimDisk, dict[str, list[_Do]], State]:
+def _recorded() -> tuple[SimDisk, dict[str, list[_Do]], StoreContents]:
     """Return a disk before a flush, the calls of that flush step by step, and what it holds."""
-    disk = Recorder()
+    disk = RecordingDisk()
     options = TreeOptions(memtable_bytes=1 << 20)
     store = Store.open(disk, options=options, durability=Durability.SYNC, segment_bytes=500)
     for step in _LOAD:
@@ -170,18 +170,18 @@ def check_order(order: Any) -> None:
     print(f"Right. Crashed after each of its {len(todo)} calls, the flush lost nothing.")
 
 
-def _carry_out(disk: SimDisk, todo: Sequence[tuple[str, _Do]], held: State) -> str:
+def _carry_out(disk: SimDisk, todo: Sequence[tuple[str, _Do]], held: StoreContents) -> str:
     """Make these calls, lose power, open the store; return what is wrong then."""
     for name, (method, arguments) in todo:
         try:
             getattr(disk, method)(*arguments)
         except FileNotFoundError:
             return f"There is nothing yet to {name.split()[0]} when it comes to {{}}."
-    disk.crash(Worst())
+    disk.crash(WorstCase())
     try:
         store = reopen(disk)
         found = dict(store.scan())
-    except Damage as damage:
+    except Corruption as damage:
         return (
             f"A crash in {{}}, or right behind it, leaves a store that cannot be opened: {damage}"
         )

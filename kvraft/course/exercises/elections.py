@@ -24,14 +24,14 @@ from kvraft.check.raft.checker import watch
 from kvraft.check.scenario import scenario
 from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import Options, Role
+from kvraft.raft.interface import RaftOptions, Role
 from kvraft.raft.messages import RequestVote
 from kvraft.raft.raft import Raft
 from kvraft.record import ORIGIN, Position
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.elections import LATENCY, failed_first, middle, options_for, outages
 
-Rule = Callable[[RequestVote, int, str | None, Position], bool]
+VoteRule = Callable[[RequestVote, int, str | None, Position], bool]
 """``grant_vote(ask, term, vote, last)``."""
 
 STORMS = 200
@@ -45,7 +45,7 @@ SITUATIONS = ("candidacy_not_saved", "term_not_saved", "vote_reset", "old_votes_
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class VoteSituation:
     """n3, in ``term``, is asked for its vote by n1; ``theirs`` and ``ours`` are the logs' ends."""
 
     term: int
@@ -59,7 +59,7 @@ class Situation:
         """What makes one situation simpler than another."""
         return self.term, self.ours.index + self.theirs.index, self.vote is not None
 
-    def ask(self, rule: Rule) -> bool:
+    def ask(self, rule: VoteRule) -> bool:
         """Return what ``rule`` says here."""
         request = RequestVote("n1", "n3", self.asked, *self.theirs)
         return rule(request, self.term, self.vote, self.ours)
@@ -72,24 +72,24 @@ class Situation:
         )
 
 
-def situations() -> list[Situation]:
+def situations() -> list[VoteSituation]:
     """Return every small situation that the module can get into, the smallest first."""
     return sorted(_situations(), key=lambda situation: situation.size)
 
 
-def _situations() -> Iterator[Situation]:
+def _situations() -> Iterator[VoteSituation]:
     last = [ORIGIN, *(Position(*end) for end in product(range(1, 4), range(1, 4)))]
     for term in range(1, 5):
         for asked, vote, ours, theirs in product(
             range(1, term + 1), (None, "n1", "n2"), last, last
         ):
             if ours.term <= term and theirs.term < asked:
-                yield Situation(term, vote, ours, asked, theirs)
+                yield VoteSituation(term, vote, ours, asked, theirs)
 
 
-def check_grant_vote(rule: Rule) -> None:
+def check_grant_vote(rule: VoteRule) -> None:
     """Print whether ``rule`` is Raft's rule of voting, else where it goes wrong."""
-    if unanswered(lambda: Situation(1, None, ORIGIN, 1, ORIGIN).ask(rule)):
+    if unanswered(lambda: VoteSituation(1, None, ORIGIN, 1, ORIGIN).ask(rule)):
         return
     tried = agrees(situations(), lambda situation: _compare(rule, situation))
     if tried is None:
@@ -98,7 +98,7 @@ def check_grant_vote(rule: Rule) -> None:
     try:
         leaders = sum(storm(rule, seed) for seed in range(STORMS))
         for story in known:
-            play_soundly(story, rule)
+            play_with_rule(story, rule)
     except Violation as violation:
         print(f"Not yet. In a cluster with faults it breaks a promise: {violation}")
         return
@@ -112,7 +112,7 @@ def check_grant_vote(rule: Rule) -> None:
     )
 
 
-def _compare(rule: Rule, situation: Situation) -> str:
+def _compare(rule: VoteRule, situation: VoteSituation) -> str:
     """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
     right = situation.ask(rules.grant_vote)
     said = yes_or_no(lambda: situation.ask(rule))
@@ -122,7 +122,7 @@ def _compare(rule: Rule, situation: Situation) -> str:
     return f"Your rule {does} the vote, and Raft {does_not}: {_reason(situation)}."
 
 
-def _reason(situation: Situation) -> str:
+def _reason(situation: VoteSituation) -> str:
     """Say which part of the rule decides here."""
     ours, theirs = situation.ours, situation.theirs
     if situation.asked < situation.term:
@@ -140,7 +140,7 @@ def _reason(situation: Situation) -> str:
     return "the vote is to be had, and its log is as complete"
 
 
-def ruled(rule: Rule) -> type[Raft]:
+def ruled(rule: VoteRule) -> type[Raft]:
     """Return the consensus module with ``rule`` for voting."""
 
     class Ruled(Raft):
@@ -151,14 +151,14 @@ def ruled(rule: Rule) -> type[Raft]:
     return Ruled
 
 
-def storm(rule: Rule, seed: int) -> int:
+def storm(rule: VoteRule, seed: int) -> int:
     """Let a cluster of 3 or 5 vote under ``rule`` and faults; return how many leaders it had.
 
     Raises :class:`~kvraft.check.properties.Violation` if it breaks what Raft promises, and whatever
     the rule raises.
     """
     random = Random(f"grant_vote/{seed}")
-    options = Options(pre_vote=False, check_quorum=False)
+    options = RaftOptions(pre_vote=False, check_quorum=False)
     cluster = Cluster(
         3 + 2 * (seed % 2), seed=seed, options=options, consensus=ruled(rule), trace=False
     )
@@ -199,7 +199,7 @@ def _move(cluster: Cluster, random: Random) -> None:
             cluster.timeout(random.choice(up))
 
 
-def play_soundly(story: scenario.Scenario, rule: Rule) -> None:
+def play_with_rule(story: scenario.Scenario, rule: VoteRule) -> None:
     """Let the steps of a scenario happen to members that have ``rule`` and no planted bug.
 
     Raises :class:`~kvraft.check.properties.Violation` as :func:`storm` does.

@@ -1,7 +1,7 @@
 """Lesson 06: a learner's flush trigger runs inside members, a learner's ``kept`` beside the module.
 
 A trigger is not compared with the real one, for many are right.  It decides in a whole member
-(:class:`~kvraft.sim.single_member.Alone`) under four loads, and is judged by what comes of it: how large
+(:class:`~kvraft.sim.single_member.SingleMember`) under four loads, and is judged by what comes of it: how large
 memtables grow, how much log is held while there is time for work, and how many memtables there are
 compared with the member's own rule.
 
@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 from kvraft.course.lesson import Wrong, agrees, called, error_text, unanswered, yes_or_no
 from kvraft.events import MemtableFrozen
-from kvraft.lsm.merge import Keep, retain
+from kvraft.lsm.merge import RetainedTimes, retain
 from kvraft.lsm.tree import Tree
 from kvraft.lsm.view import View
 from kvraft.record import Row, Timestamp
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.disk import SimDisk
-from kvraft.sim.single_member import Alone, Gauge
+from kvraft.sim.single_member import SingleMember, Gauge
 
 # ── when to freeze ──────────────────────────────────────────────────────────────────────────────
 
@@ -34,7 +34,7 @@ Trigger = Callable[[int, int, int], bool]
 
 MEMTABLE_BYTES = 8 * 1024
 LOG_BYTES = 16 * 1024
-LIMITS = Options(
+LIMITS = ReplicaOptions(
     memtable_bytes=MEMTABLE_BYTES,
     segment_bytes=2 * 1024,
     log_bytes=LOG_BYTES,
@@ -45,10 +45,10 @@ SLACK = 6 * 1024
 """How much log above the limit may come together while one memtable is being flushed."""
 
 
-class Load(NamedTuple):
+class WriteLoad(NamedTuple):
     """``writes`` writes to ``keys`` keys in turn, each followed by so many ``slices`` of work."""
 
-    says: str
+    description: str
     writes: int
     keys: int
     value_bytes: int
@@ -61,21 +61,21 @@ class Load(NamedTuple):
 
 
 LOADS = (
-    Load("300 writes under ever new keys", 300, 300, 200, 1),
-    Load("500 writes to the same 4 keys", 500, 4, 60, 1),
-    Load("250 writes to the same 4 keys, and no time for long work", 250, 4, 60, 0),
-    Load("200 writes under ever new keys, and no time for long work", 200, 200, 200, 0),
+    WriteLoad("300 writes under ever new keys", 300, 300, 200, 1),
+    WriteLoad("500 writes to the same 4 keys", 500, 4, 60, 1),
+    WriteLoad("250 writes to the same 4 keys, and no time for long work", 250, 4, 60, 0),
+    WriteLoad("200 writes under ever new keys, and no time for long work", 200, 200, 200, 0),
 )
 
 
-class Outcome(NamedTuple):
+class LoadOutcome(NamedTuple):
     """What came of a load: a gauge after each write, and the memtables that were frozen."""
 
     gauges: list[Gauge]
     frozen: list[MemtableFrozen]
 
 
-def run(load: Load, trigger: Trigger | None = None) -> Outcome:
+def run(load: WriteLoad, trigger: Trigger | None = None) -> LoadOutcome:
     """Let a member live through ``load`` under ``trigger``, its own rule if ``None``.
 
     Then it crashes, and must hold what was written.  Raises
@@ -89,13 +89,13 @@ def run(load: Load, trigger: Trigger | None = None) -> Outcome:
             asked = trigger
             return yes_or_no(lambda: asked(memtable_bytes, log_bytes, waiting), "your rule")
 
-    member = Alone(LIMITS, replica=Triggered)
+    member = SingleMember(LIMITS, replica=Triggered)
     gauges = member.drive(load.pairs(), load.slices)
     frozen = [step.event for step in member.trace.of(MemtableFrozen)]
     member.crash()
     for key, value in dict(load.pairs()).items():
         assert member.get(key) == value
-    return Outcome(gauges, [event for event in frozen if isinstance(event, MemtableFrozen)])
+    return LoadOutcome(gauges, [event for event in frozen if isinstance(event, MemtableFrozen)])
 
 
 def check_should_freeze(trigger: Trigger) -> None:
@@ -107,11 +107,11 @@ def check_should_freeze(trigger: Trigger) -> None:
         try:
             outcome = run(load, trigger)
         except Wrong as error:
-            print(f"Not yet. In {load.says} {error}")
+            print(f"Not yet. In {load.description} {error}")
             return
         wrong = _judge(load, outcome)
         if wrong:
-            print(f"Not yet. In {load.says}, {wrong}")
+            print(f"Not yet. In {load.description}, {wrong}")
             return
         count += len(outcome.frozen)
         if load.slices:
@@ -122,7 +122,7 @@ def check_should_freeze(trigger: Trigger) -> None:
     )
 
 
-def _judge(load: Load, outcome: Outcome) -> str:
+def _judge(load: WriteLoad, outcome: LoadOutcome) -> str:
     """Return what is wrong with what came of a load, ``""`` if nothing is."""
     largest = max(gauge.memtable for gauge in outcome.gauges)
     if largest > MEMTABLE_BYTES + 1024:
@@ -152,27 +152,27 @@ def _judge(load: Load, outcome: Outcome) -> str:
 
 # ── which versions to keep ──────────────────────────────────────────────────────────────────────
 
-Versions = list[tuple[Timestamp, bytes | None]]
+VersionList = list[tuple[Timestamp, bytes | None]]
 """The versions of one key, oldest first: timestamp and value, ``None`` for a tombstone."""
 
-Rule = Callable[[Versions, list[Timestamp]], Versions]
+KeepRule = Callable[[VersionList, list[Timestamp]], VersionList]
 """``kept(versions, views)``."""
 
 ROUNDS = 12
 
 
-class Case(NamedTuple):
+class VersionsCase(NamedTuple):
     """The versions of one key, and the times at which views are open, ascending."""
 
     versions: tuple[tuple[Timestamp, bytes | None], ...]
     views: tuple[Timestamp, ...]
 
-    def right(self) -> Versions:
+    def right(self) -> VersionList:
         """Return what the real module keeps."""
         rows: list[Row] = [(b"k", timestamp, value) for timestamp, value in self.versions]
-        return [(timestamp, value) for _, timestamp, value in retain(rows, Keep(self.views))]
+        return [(timestamp, value) for _, timestamp, value in retain(rows, RetainedTimes(self.views))]
 
-    def ask(self, rule: Rule) -> Versions:
+    def ask(self, rule: KeepRule) -> VersionList:
         """Return what ``rule`` keeps; raises ``Wrong`` if that is not a list of versions."""
         answer = called(lambda: rule(list(self.versions), list(self.views)))
         if not isinstance(answer, list | tuple) or any(v not in self.versions for v in answer):
@@ -188,7 +188,7 @@ class Case(NamedTuple):
         return f"Versions {told}; {f'views open at {views}' if views else 'no view is open'}."
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[VersionsCase]:
     """Yield every small situation, the smallest first."""
     for count in range(1, 5):
         for open_ in range(4):
@@ -196,10 +196,10 @@ def cases() -> Iterator[Case]:
                 for views in combinations(range(7), open_):
                     for dead in (None, count - 1, 0):
                         versions = [(t, None if n == dead else b"v") for n, t in enumerate(times)]
-                        yield Case(tuple(versions), views)
+                        yield VersionsCase(tuple(versions), views)
 
 
-def check_kept(rule: Rule) -> None:
+def check_kept(rule: KeepRule) -> None:
     """Print whether ``rule`` keeps what somebody can still see, and nothing else."""
     if unanswered(lambda: rule([(1, b"v")], [])):
         return
@@ -217,7 +217,7 @@ def check_kept(rule: Rule) -> None:
     )
 
 
-def _compare(rule: Rule, case: Case) -> str:
+def _compare(rule: KeepRule, case: VersionsCase) -> str:
     """Return what is wrong with what ``rule`` keeps, ``""`` if nothing is."""
     right, said = case.right(), case.ask(rule)
     missing = [timestamp for timestamp, value in right if (timestamp, value) not in said]
@@ -235,7 +235,7 @@ def _compare(rule: Rule, case: Case) -> str:
     return ""
 
 
-def _beside_a_tree(rule: Rule, seed: int) -> int:
+def _beside_a_tree(rule: KeepRule, seed: int) -> int:
     """Let a tree with views take writes and flush them; return how many rows it wrote.
 
     Raises ``AssertionError`` if ``rule`` would have written another number, or if what it keeps
@@ -243,7 +243,7 @@ def _beside_a_tree(rule: Rule, seed: int) -> int:
     """
     random = Random(f"kept/{seed}")
     tree = Tree.open(SimDisk())
-    history: dict[bytes, Versions] = {}
+    history: dict[bytes, VersionList] = {}
     views: list[View] = []
     for _ in range(60):
         key = random.choice((b"a", b"b", b"c"))
@@ -261,7 +261,7 @@ def _beside_a_tree(rule: Rule, seed: int) -> int:
     tree.flush()
     rows = 0
     for key, versions in history.items():
-        found = Case(tuple(versions), tuple(times)).ask(rule)
+        found = VersionsCase(tuple(versions), tuple(times)).ask(rule)
         rows += len(found)
         for view in views:
             assert view.get(key) == _seen(found, view.timestamp), "a view would read another value"

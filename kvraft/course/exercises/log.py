@@ -18,7 +18,7 @@ from kvraft.course.lesson import agrees, called, unanswered
 from kvraft.disk import frame
 from kvraft.disk.frame import MAGIC, Frame
 from kvraft.display import listed
-from kvraft.errors import Damage
+from kvraft.errors import Corruption
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.sim.disk import SimDisk
 from kvraft.wal.wal import Wal
@@ -33,10 +33,10 @@ def put(term: int, index: int, key: bytes, value: bytes = b"ripe") -> Entry:
 # ── eight logs ──────────────────────────────────────────────────────────────────────────────────
 
 
-class Case(NamedTuple):
+class DamagedLog(NamedTuple):
     """A log of the member n1 that something happened to: what, and the disk it is on."""
 
-    says: str
+    description: str
     disk: SimDisk
 
 
@@ -62,7 +62,7 @@ def saved(segment_bytes: int = BIG, *, closed: bool = False) -> tuple[SimDisk, l
     return disk, starts
 
 
-def damaged() -> dict[str, Case]:
+def damaged() -> dict[str, DamagedLog]:
     """Return eight logs by letter: each held the entries 1 to 6 before something happened to it."""
     told = (
         ("the last 5 bytes of the only segment are missing", _shorter),
@@ -75,7 +75,7 @@ def damaged() -> dict[str, Case]:
         ("the second of several segments is missing", _missing),
     )
     return {
-        letter: Case(says, make()) for letter, (says, make) in zip("abcdefgh", told, strict=True)
+        letter: DamagedLog(says, make()) for letter, (says, make) in zip("abcdefgh", told, strict=True)
     }
 
 
@@ -131,18 +131,18 @@ def _flipped(log: tuple[SimDisk, list[int]], save: int, behind: int) -> SimDisk:
 
 Scanner = Callable[[bytes, int], tuple[list[int], int]]
 
-SEED = frame.seed_of("n1", "exercise")
-OTHER = frame.seed_of("n2", "exercise")
+SEED = frame.checksum_seed("n1", "exercise")
+OTHER = frame.checksum_seed("n2", "exercise")
 
 
-class Bytes(NamedTuple):
+class FrameFile(NamedTuple):
     """The bytes of a file, and in words how they came about."""
 
-    says: str
+    description: str
     data: bytes
 
     def __str__(self) -> str:
-        return f"{self.says}:"
+        return f"{self.description}:"
 
 
 def rows() -> list[bytes]:
@@ -155,35 +155,35 @@ def rows() -> list[bytes]:
     return found
 
 
-def files() -> Iterator[Bytes]:
+def files() -> Iterator[FrameFile]:
     """Yield the files that a scanner is tried on, those of few frames first."""
     found = rows()
-    yield Bytes("An empty file", b"")
+    yield FrameFile("An empty file", b"")
     for count, (before, data) in enumerate(pairwise(found), 1):
         what = f"A file of {count} frame{'s' * (count > 1)}, {len(data)} bytes"
-        yield Bytes(what, data)
+        yield FrameFile(what, data)
         for size in range(len(before) + 1, len(data)):
-            yield Bytes(f"{what}, cut after byte {size}", data[:size])
+            yield FrameFile(f"{what}, cut after byte {size}", data[:size])
         for at, mask in product(range(len(data)), (0x01, 0x80)):
-            yield Bytes(f"{what}, with a bit flipped at offset {at}", _flip(data, at, mask))
-        yield Bytes(f"{what}, and 64 zero bytes", data + bytes(64))
+            yield FrameFile(f"{what}, with a bit flipped at offset {at}", _flip(data, at, mask))
+        yield FrameFile(f"{what}, and 64 zero bytes", data + bytes(64))
         foreign = frame.encode(3, b"cherry", synced=len(data), seed=OTHER)
-        yield Bytes(f"{what}, and one with the seed of another file", data + foreign)
-        yield Bytes(f"{what}, and a stretch with no magic", data + b"?" * 64)
+        yield FrameFile(f"{what}, and one with the seed of another file", data + foreign)
+        yield FrameFile(f"{what}, and a stretch with no magic", data + b"?" * 64)
 
 
 def _flip(data: bytes, at: int, mask: int) -> bytes:
     return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
 
 
-def sound(data: bytes, seed: int = SEED) -> tuple[list[int], int]:
+def valid_frames(data: bytes, seed: int = SEED) -> tuple[list[int], int]:
     """Return where the frames in front of the first unsound one are, and where they end.
 
     It asks :func:`kvraft.disk.frame.scan`; damage, which that refuses, ends the row here as a tear does.
     """
     try:
         found = frame.scan(data, name="exercise", seed=seed)
-    except Damage as damage:
+    except Corruption as damage:
         found = frame.scan(data[: damage.offset], name="exercise", seed=seed)
     return [each.offset for each in found.frames], found.end
 
@@ -196,9 +196,9 @@ def check_scan(scanner: Scanner) -> None:
         print(f"Right. It agrees with kvraft.disk.frame.scan on all {count:,} files.")
 
 
-def _compare(scanner: Scanner, case: Bytes) -> str:
+def _compare(scanner: Scanner, case: FrameFile) -> str:
     """Return what is wrong with what ``scanner`` finds in a file, ``""`` if nothing is."""
-    right = sound(case.data)
+    right = valid_frames(case.data)
     said: Any = called(lambda: scanner(case.data, SEED), "your function")
     if not (isinstance(said, tuple) and len(said) == 2):
         return f"your function gives {_shown(said)}: give two things, a list of offsets and the end"
@@ -224,19 +224,19 @@ SHAPES = ((1,), (2,), (1, 1), (2, 1), (1, 2), (3,), (1, 1, 1), (2, 2), (1, 3, 1)
 """How many frames each save of a log has, one log after another."""
 
 
-class Situation(NamedTuple):
+class BadFrame(NamedTuple):
     """A bad frame at ``offset``, the sound ones behind it, and what the real module says of it."""
 
-    says: str
+    description: str
     after: list[Frame]
     offset: int
     right: str
 
     def __str__(self) -> str:
-        return f"{self.says}."
+        return f"{self.description}."
 
 
-def situations() -> Iterator[Situation]:
+def situations() -> Iterator[BadFrame]:
     """Yield a bad frame in every place of logs of several shapes, those of few frames first."""
     for shape in sorted(SHAPES, key=sum):
         for echo in (False, True):
@@ -247,7 +247,7 @@ def situations() -> Iterator[Situation]:
                     f"{_told(shape)}; frame {number}, at offset {at} in save {save}, is bad"
                     f"{', and the last value holds a copy of the first frame' * echo}"
                 )
-                yield Situation(says, _behind(bad, at), at, _verdict(bad))
+                yield BadFrame(says, _behind(bad, at), at, _verdict(bad))
 
 
 def _log(shape: Sequence[int], echo: bool) -> tuple[bytes, list[tuple[int, int]]]:
@@ -280,7 +280,7 @@ def _behind(data: bytes, at: int) -> list[Frame]:
 def _verdict(data: bytes) -> str:
     try:
         frame.scan(data, name="exercise", seed=SEED)
-    except Damage:
+    except Corruption:
         return "damage"
     return "torn"
 
@@ -293,7 +293,7 @@ def check_torn_or_damage(judge: Judge) -> None:
         print(f"Right. It agrees with kvraft.disk.frame.scan on all {count} logs.")
 
 
-def _misjudged(judge: Judge, case: Situation) -> str:
+def _misjudged(judge: Judge, case: BadFrame) -> str:
     """Return what is wrong with what ``judge`` says of a bad frame, ``""`` if nothing is."""
     said: Any = called(lambda: judge(list(case.after), case.offset))
     if not isinstance(said, str) or said not in WORDS:

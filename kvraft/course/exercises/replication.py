@@ -20,15 +20,15 @@ from kvraft.check.raft.checker import watch
 from kvraft.course.lesson import agrees, called, error_text, unanswered
 from kvraft.errors import KvraftError
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import Options
+from kvraft.raft.interface import RaftOptions
 from kvraft.raft.log import Log
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.raft import Raft
 from kvraft.record import Position
 from kvraft.sim.cluster import Cluster
-from kvraft.sim.member import past
+from kvraft.sim.member import entry_of_term
 
-Rule = Callable[[int, int, Mapping[str, int], Configuration, Log], int]
+CommitRule = Callable[[int, int, Mapping[str, int], Configuration, Log], int]
 """``advance_commit(commit_index, term, match, configuration, log)``."""
 
 SEEDS = range(6)
@@ -37,7 +37,7 @@ DRAWN = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class CommitSituation:
     """What a leader of ``term`` knows.  ``terms`` are those of its log behind ``base``."""
 
     term: int
@@ -52,14 +52,14 @@ class Situation:
         """The names of the voters; the first is the leader."""
         return tuple(f"n{number}" for number in range(1, len(self.match) + 1))
 
-    def ask(self, rule: Rule) -> int:
+    def ask(self, rule: CommitRule) -> int:
         """Return what ``rule`` says here."""
         match = dict(zip(self.voters, self.match, strict=True))
         learners: tuple[str, ...] = ()
         if self.learner is not None:
             match["learner"], learners = self.learner, ("learner",)
         base = Position(self.base, self.terms[0] if self.base else 0)
-        log = Log(base, [past(term, n) for n, term in enumerate(self.terms, self.base + 1)])
+        log = Log(base, [entry_of_term(term, n) for n, term in enumerate(self.terms, self.base + 1)])
         return rule(self.commit, self.term, match, Configuration(self.voters, (), learners), log)
 
     def __str__(self) -> str:
@@ -75,9 +75,9 @@ class Situation:
         )
 
 
-def check_advance_commit(rule: Rule) -> None:
+def check_advance_commit(rule: CommitRule) -> None:
     """Print whether ``rule`` is Raft's rule of commitment, else where it goes wrong."""
-    if unanswered(lambda: Situation(1, 0, (1,), (1,)).ask(rule)):
+    if unanswered(lambda: CommitSituation(1, 0, (1,), (1,)).ask(rule)):
         return
     count = agrees(_situations(), lambda situation: _compare(rule, situation))
     if count is None:
@@ -99,31 +99,31 @@ def check_advance_commit(rule: Rule) -> None:
 # ── situations ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _situations() -> Iterator[Situation]:
+def _situations() -> Iterator[CommitSituation]:
     """Yield every small situation, the smallest first, then larger ones drawn from a seed."""
     for length in range(1, 4):
         for voters in range(1, 4):
             for terms in combinations_with_replacement((1, 2), length):
                 for match in product(range(length + 1), repeat=voters):
                     for commit in range(length + 1):
-                        yield Situation(2, commit, terms, match)
+                        yield CommitSituation(2, commit, terms, match)
     random = Random("advance_commit")
     for _ in range(DRAWN):
         yield _draw(random)
 
 
-def _draw(random: Random) -> Situation:
+def _draw(random: Random) -> CommitSituation:
     length, base = random.randint(1, 9), random.choice((0, 0, random.randint(1, 5)))
     terms = tuple(sorted(random.randint(1, 5) for _ in range(length)))
     last = base + length
     match = tuple(random.randint(0, last) for _ in range(random.randint(2, 7)))
     learner = random.choice((None, random.randint(0, last)))
-    return Situation(
+    return CommitSituation(
         random.randint(terms[-1], 5), random.randint(base, last), terms, match, base, learner
     )
 
 
-def _compare(rule: Rule, situation: Situation) -> str:
+def _compare(rule: CommitRule, situation: CommitSituation) -> str:
     """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
     right = situation.ask(rules.advance_commit)
     said = called(lambda: situation.ask(rule))
@@ -134,7 +134,7 @@ def _compare(rule: Rule, situation: Situation) -> str:
     return f"Your rule says {said}, and Raft {right}: {_reason(situation, said, right)}."
 
 
-def _reason(situation: Situation, said: int, right: int) -> str:
+def _reason(situation: CommitSituation, said: int, right: int) -> str:
     """Say which part of the rule tells ``said`` from ``right``."""
     voters, term = len(situation.match), situation.term
     if said < situation.commit:
@@ -157,7 +157,7 @@ def _reason(situation: Situation, said: int, right: int) -> str:
 # ── a cluster with faults ───────────────────────────────────────────────────────────────────────
 
 
-def _run(rule: Rule, seed: int) -> int:
+def _run(rule: CommitRule, seed: int) -> int:
     """Let a cluster of 3 or 5 work under ``rule`` and faults; return how much it committed.
 
     Raises :class:`~kvraft.check.properties.Violation` if it breaks what Raft promises, and whatever
@@ -179,7 +179,7 @@ def _run(rule: Rule, seed: int) -> int:
     cluster = Cluster(
         3 + 2 * (seed % 2),
         seed=seed,
-        options=Options(max_batch_bytes=100, window=4),
+        options=RaftOptions(max_batch_bytes=100, window=4),
         consensus=Ruled,
         latency=(1, 4),
         trace=False,

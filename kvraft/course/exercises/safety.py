@@ -20,7 +20,7 @@ from itertools import product
 from typing import NamedTuple
 
 from kvraft.check.bugs.consensus import OlderTermsCounted
-from kvraft.check.explore.explorer import NO_TIME, Bounds, Report, explore
+from kvraft.check.explore.explorer import NO_TIME, ExplorationBounds, ExplorationReport, explore
 from kvraft.check.properties import Violation
 from kvraft.check.raft.checker import watch
 from kvraft.check.scenario import scenario
@@ -28,7 +28,7 @@ from kvraft.check.scenario.grammar import Line
 from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError, NotLeader
-from kvraft.events import Delivered
+from kvraft.events import MessageDelivered
 from kvraft.raft import safety as rules
 from kvraft.raft.interface import Role
 from kvraft.raft.messages import RequestVote
@@ -95,7 +95,7 @@ def _read(number: int, text: str) -> Line:
 
 
 def _arrived(cluster: Cluster) -> int:
-    return len(cluster.trace.of(Delivered))
+    return len(cluster.trace.of(MessageDelivered))
 
 
 def check_schedule(schedule: str) -> None:
@@ -143,7 +143,7 @@ def _missing(cluster: Cluster) -> str:
 
 # ── a rule ──────────────────────────────────────────────────────────────────────────────────────
 
-Rule = Callable[[RequestVote, Position], bool]
+UpToDateRule = Callable[[RequestVote, Position], bool]
 """``up_to_date(ask, last)``."""
 
 LIMIT = 20_000
@@ -156,7 +156,7 @@ class Logs(NamedTuple):
     theirs: Position
     ours: Position
 
-    def ask(self, rule: Rule) -> bool:
+    def ask(self, rule: UpToDateRule) -> bool:
         """Return what ``rule`` says of them."""
         term = max(self.theirs.term, self.ours.term) + 1
         return rule(RequestVote("n1", "n2", term, *self.theirs), self.ours)
@@ -172,7 +172,7 @@ def situations() -> list[Logs]:
     return sorted(pairs, key=lambda pair: sum(pair.theirs) + sum(pair.ours))
 
 
-def ruled(rule: Rule) -> type[Raft]:
+def ruled(rule: UpToDateRule) -> type[Raft]:
     """Return the consensus module with ``rule`` for comparing logs; a vote is still given once."""
 
     class Ruled(Raft):
@@ -206,18 +206,18 @@ def long_log_of_an_old_term(consensus: type[Raft]) -> Cluster:
     )
 
 
-STARTS: tuple[tuple[Callable[[type[Raft]], Cluster], Bounds, str], ...] = (
-    (committed_without_n3, Bounds(timeouts=1), "n1 has committed entry 2, which n3 never got"),
+STARTS: tuple[tuple[Callable[[type[Raft]], Cluster], ExplorationBounds, str], ...] = (
+    (committed_without_n3, ExplorationBounds(timeouts=1), "n1 has committed entry 2, which n3 never got"),
     (
         long_log_of_an_old_term,
-        Bounds(timeouts=2),
+        ExplorationBounds(timeouts=2),
         "n3 has three entries of term 1, n1 has one of term 2, and n2 has none",
     ),
 )
 """Where an exploration begins, within which bounds, and the same in words."""
 
 
-def check_up_to_date(rule: Rule) -> None:
+def check_up_to_date(rule: UpToDateRule) -> None:
     """Print whether ``rule`` compares logs as Raft does, else where it goes wrong and to what."""
     if unanswered(lambda: Logs(ORIGIN, ORIGIN).ask(rule)):
         return
@@ -244,7 +244,7 @@ def check_up_to_date(rule: Rule) -> None:
     )
 
 
-def _compare(rule: Rule, pair: Logs) -> str:
+def _compare(rule: UpToDateRule, pair: Logs) -> str:
     """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
     right = pair.ask(rules.up_to_date)
     said = yes_or_no(lambda: pair.ask(rule))
@@ -265,12 +265,12 @@ def _reason(pair: Logs) -> str:
     return f"both end in the same term, and its is the {which} one"
 
 
-def explored(rule: Rule) -> list[Report]:
+def explored(rule: UpToDateRule) -> list[ExplorationReport]:
     """Explore what may happen under ``rule``; stop at the first that does harm.
 
     Raises :class:`~kvraft.errors.NotLeader` if nobody is elected where all logs are empty.
     """
-    reports: list[Report] = []
+    reports: list[ExplorationReport] = []
     for begin, bounds, _ in STARTS:
         reports.append(explore(begin(ruled(rule)), bounds, limit=LIMIT))
         if reports[-1].violation is not None:
@@ -278,7 +278,7 @@ def explored(rule: Rule) -> list[Report]:
     return reports
 
 
-def _print_consequence(rule: Rule) -> None:
+def _print_consequence(rule: UpToDateRule) -> None:
     """Print a shortest run in which a wrong rule does harm, if one is found."""
     try:
         reports = explored(rule)

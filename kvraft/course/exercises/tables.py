@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kvraft.bloom import Bloom
+from kvraft.bloom import BloomFilter
 from kvraft.sim.disk import SimDisk
 from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import Format, TableWriter
+from kvraft.sstable.writer import TableFormat, TableWriter
 
 TARGETS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.001)
 KEYS = 4000
@@ -32,11 +32,11 @@ def check_bits_for(bits_for: Callable[[float], int]) -> None:
         if type(bits) is not int or not 1 <= bits <= 40:
             print(f"Not yet. For a rate of {target} it gives {bits!r}: a whole number, 1 to 40.")
             return
-        rate = Bloom.sized(KEYS, bits).expected_fpr(KEYS)
+        rate = BloomFilter.sized(KEYS, bits).expected_fpr(KEYS)
         if rate > target * 1.05:
             print(f"Not yet. {bits} bits a key err in {rate:.2%}, and {target:.2%} were allowed.")
             return
-        least = next(n for n in range(1, 41) if Bloom.sized(KEYS, n).expected_fpr(KEYS) <= target)
+        least = next(n for n in range(1, 41) if BloomFilter.sized(KEYS, n).expected_fpr(KEYS) <= target)
         if bits > least + 1:
             print(f"Not yet. For {target:.2%}, {bits} bits a key are too many: {least} will do.")
             return
@@ -46,7 +46,7 @@ def check_bits_for(bits_for: Callable[[float], int]) -> None:
 
 
 def _passed(bits: int) -> float:
-    bloom = Bloom.build([b"in %d" % number for number in range(KEYS)], bits)
+    bloom = BloomFilter.build([b"in %d" % number for number in range(KEYS)], bits)
     assert all(b"in %d" % number in bloom for number in range(KEYS))
     return sum(b"out %d" % number in bloom for number in range(20_000)) / 20_000
 
@@ -88,7 +88,7 @@ def _asked(table: Table, key: bytes) -> str:
 
 def _table(keys: list[bytes]) -> Table:
     disk = SimDisk()
-    writer = TableWriter(disk, 1, "", Format(block_bytes=1))
+    writer = TableWriter(disk, 1, "", TableFormat(block_bytes=1))
     writer.add([(key, 1, b"") for key in keys])
     for _ in writer.finish([]):
         pass

@@ -1,8 +1,8 @@
 """Lesson 12: a learner's undo rule and condition, run beside the module; interleavings to predict.
 
 ``gather`` is asked about every short log, the shortest first, and then about long ones drawn by a
-seed, and is compared with :class:`~kvraft.transaction.Gatherer`.  ``holds`` is asked about every
-small situation, and compared with what :class:`~kvraft.replica.state_machine.Machine` decides over a real tree.
+seed, and is compared with :class:`~kvraft.transaction.TransactionAssembler`.  ``holds`` is asked about every
+small situation, and compared with what :class:`~kvraft.replica.state_machine.StateMachine` decides over a real tree.
 So a learner is always told the shortest situation in which a rule fails.
 """
 
@@ -14,7 +14,7 @@ from itertools import product
 from random import Random
 from typing import NamedTuple
 
-from kvraft.client.draft import Draft
+from kvraft.client.draft import DraftTransaction
 from kvraft.client.writing import Conflict
 from kvraft.course.lesson import Wrong, agrees, called, unanswered, yes_or_no
 from kvraft.lsm.tree import Tree
@@ -31,10 +31,10 @@ from kvraft.record import (
     configuration_record,
     expectation,
 )
-from kvraft.replica.state_machine import Machine
+from kvraft.replica.state_machine import StateMachine
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.world import World
-from kvraft.transaction import Complete, Gatherer
+from kvraft.transaction import CompleteTransaction, TransactionAssembler
 
 # ── the undo rule ───────────────────────────────────────────────────────────────────────────────
 
@@ -75,17 +75,17 @@ def _log(records: Sequence[Record]) -> list[Entry]:
 
 def right_split(entries: Sequence[Entry]) -> Split:
     """Return what the real module makes of a log."""
-    gatherer = Gatherer()
+    gatherer = TransactionAssembler()
     complete: list[list[int]] = []
     undone: list[list[int]] = []
     for entry in entries:
         for ended in gatherer.take(entry):
-            found = complete if isinstance(ended, Complete) else undone
+            found = complete if isinstance(ended, CompleteTransaction) else undone
             found.append([each.index for each in ended.entries])
     return complete, undone
 
 
-def told(entries: Sequence[Entry]) -> str:
+def log_words(entries: Sequence[Entry]) -> str:
     """Return a log in words; a star is the commit mark."""
     names = {Kind.NOOP: "no-op", Kind.CONFIGURATION: "configuration"}
     parts = [names.get(e.record.kind, f"{e.record.txn}{'*' * e.record.commit}") for e in entries]
@@ -114,10 +114,10 @@ def check_gather(rule: GatherRule) -> None:
         try:
             said = _split(rule, entries)
         except Wrong as error:
-            print(f"Not yet. For a log of {told(entries)}, {error}")
+            print(f"Not yet. For a log of {log_words(entries)}, {error}")
             return
         if said != right:
-            print(f"Not yet. A log of {told(entries)}: {_difference(said, right, entries)}")
+            print(f"Not yet. A log of {log_words(entries)}: {_difference(said, right, entries)}")
             return
         count, undone = count + 1, undone + len(right[1])
     print(f"Right. It agrees with the module about {count:,} logs and {undone:,} undone prefixes.")
@@ -135,9 +135,9 @@ def _difference(said: Split, right: Split, entries: Sequence[Entry]) -> str:
 
 # ── the condition ───────────────────────────────────────────────────────────────────────────────
 
-Reads = dict[bytes, Timestamp]
-Versions = dict[bytes, Version]
-HoldsRule = Callable[[Reads, Versions], bool]
+ReadSet = dict[bytes, Timestamp]
+VersionMap = dict[bytes, Version]
+HoldsRule = Callable[[ReadSet, VersionMap], bool]
 """``holds(reads, versions)``."""
 
 STATES: tuple[Version | None, ...] = (
@@ -151,7 +151,7 @@ READ: tuple[Timestamp | None, ...] = (None, 0, 5, 7)
 """What may have been read: not at all, nothing, or the version of that time."""
 
 
-class Case(NamedTuple):
+class ConflictCase(NamedTuple):
     """What a transaction read of two keys, and what they hold when it is applied."""
 
     reads: tuple[tuple[bytes, Timestamp], ...]
@@ -166,7 +166,7 @@ class Case(NamedTuple):
         return f"Read: {', '.join(read) or 'nothing'}. Now: {', '.join(held) or 'no key is there'}."
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[ConflictCase]:
     """Yield every situation with up to two keys, those with fewer reads first."""
     found = []
     for states in product(STATES, repeat=2):
@@ -176,7 +176,7 @@ def cases() -> Iterator[Case]:
                 continue
             read = tuple((k, r) for k, r in zip(keys, reads, strict=True) if r is not None)
             held = tuple((k, v) for k, v in zip(keys, states, strict=True) if v is not None)
-            found.append(Case(read, held))
+            found.append(ConflictCase(read, held))
     yield from sorted(found, key=_size)
 
 
@@ -187,12 +187,12 @@ def _possible(read: Timestamp | None, version: Version | None) -> bool:
     return version.timestamp > read or (version.timestamp == read and version.value is not None)
 
 
-def _size(case: Case) -> tuple[int, list[bytes]]:
+def _size(case: ConflictCase) -> tuple[int, list[bytes]]:
     keys = [key for key, _ in (*case.reads, *case.versions)]
     return len(keys), keys
 
 
-def right_holds(case: Case) -> bool:
+def right_holds(case: ConflictCase) -> bool:
     """Return what the real state machine decides, over a tree with these versions."""
     tree = Tree.open(SimDisk())
     rows: list[Row] = [(key, version.timestamp, version.value) for key, version in case.versions]
@@ -200,7 +200,7 @@ def right_holds(case: Case) -> bool:
         tree.apply(rows, Position(1, 1))
     txn = TxnId("ann", 0, 1)
     asked = [Entry(1, 2 + n, expectation(k, at, 99, txn)) for n, (k, at) in enumerate(case.reads)]
-    return Machine(tree, lifetime=1).conflict(tuple(asked)) == 0
+    return StateMachine(tree, lifetime=1).conflict(tuple(asked)) == 0
 
 
 def check_holds(rule: HoldsRule) -> None:
@@ -208,7 +208,7 @@ def check_holds(rule: HoldsRule) -> None:
     if unanswered(lambda: rule({}, {}), "condition"):
         return
 
-    def wrong_in(case: Case) -> str:
+    def wrong_in(case: ConflictCase) -> str:
         said = yes_or_no(lambda: rule(dict(case.reads), dict(case.versions)))
         right = right_holds(case)
         return "" if said is right else _why(case, right)
@@ -217,7 +217,7 @@ def check_holds(rule: HoldsRule) -> None:
         print(f"Right. It decides as the state machine does in {count} situations.")
 
 
-def _why(case: Case, right: bool) -> str:
+def _why(case: ConflictCase, right: bool) -> str:
     held = dict(case.versions)
     if right:
         gone = any(at == 0 and key in held for key, at in case.reads)
@@ -249,7 +249,7 @@ def play(order: str) -> list[int]:
     world = World(3, seed=3)
     world.client("start").write({b"x": b"1", b"y": b"1"})
     plans = {"ann": (b"x", b"y", 10), "bob": (b"y", b"x", 100)}
-    drafts: dict[str, Draft] = {}
+    drafts: dict[str, DraftTransaction] = {}
     for step in order.split(", "):
         who, does, *what = step.split()
         if does == "writes":

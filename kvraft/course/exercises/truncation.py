@@ -19,18 +19,18 @@ from random import Random
 from typing import Any, NamedTuple
 
 from kvraft.course.lesson import UNANSWERED, Wrong, error_text, unanswered
-from kvraft.errors import BadInput, Damage, KvraftError, TimedOut
-from kvraft.events import Marks, SnapshotTaken
+from kvraft.errors import BadInput, Corruption, KvraftError, TimedOut
+from kvraft.events import Marks, SnapshotReceived
 from kvraft.lsm.compaction import Levelled
-from kvraft.raft.raft import Options as RaftOptions
+from kvraft.raft.raft import RaftOptions
 from kvraft.raft.raft import Role
-from kvraft.replica.replica import Options, Replica
+from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim.lag import KEYS, a_follower, write, write_for
 from kvraft.sim.world import World
 from kvraft.wal.segment import Segment
 
 RETAIN_BYTES = 12 * 1024
-LIMITS = Options(
+LIMITS = ReplicaOptions(
     memtable_bytes=4 * 1024,
     segment_bytes=1024,
     retain_bytes=RETAIN_BYTES,
@@ -43,18 +43,18 @@ ROUNDS = 4
 
 # ── a rule for dropping segments ────────────────────────────────────────────────────────────────
 
-Rule = Callable[[Segment, Marks, list[int], int], bool]
+TruncationRule = Callable[[Segment, Marks, list[int], int], bool]
 """``may_drop(segment, marks, matches, retained)``."""
 
 
 class Trial(NamedTuple):
-    """A world to try a rule in: what it ``says``, and what is wrong with what came of it."""
+    """A world to try a rule in: what it ``description``, and what is wrong with what came of it."""
 
-    says: str
-    run: Callable[[Rule], str]
+    description: str
+    run: Callable[[TruncationRule], str]
 
 
-def ruled(rule: Rule | None) -> type[Replica]:
+def ruled(rule: TruncationRule | None) -> type[Replica]:
     """Return members that cut their logs by ``rule``, by their own if it is ``None``.
 
     They look after a snapshot in flight themselves.  They raise :class:`~kvraft.course.lesson.Wrong` where
@@ -74,8 +74,8 @@ def ruled(rule: Rule | None) -> type[Replica]:
                     "lets the active segment go: it is being written, and has an end only when it "
                     "is sealed"
                 )
-            flying = [h for h in self.holds() if h.holder.startswith("snapshot for ")]
-            return answer and not any(hold.needs <= segment.high for hold in flying)
+            flying = [h for h in self.pins() if h.pinned_by.startswith("snapshot for ")]
+            return answer and not any(hold.needed_from <= segment.high for hold in flying)
 
     return Ruled
 
@@ -87,12 +87,12 @@ def matches_of(replica: Replica) -> list[int]:
     lead knows one number for all.
     """
     if replica.raft.role is not Role.LEADER:
-        return [replica.raft.replicated]
+        return [replica.raft.all_replicated_index]
     base = replica.wal.base.index
     return [
         max(follower.match, base)
         for follower in replica.raft.followers.values()
-        if follower.reach > base
+        if follower.next_unsent > base
     ] or [replica.wal.last_index]
 
 
@@ -101,7 +101,7 @@ def retained_from(replica: Replica, segment: Segment) -> int:
     return sum(s.size for s in replica.wal.segments if s.sealed and s.id >= segment.id)
 
 
-def check_may_drop(rule: Rule) -> None:
+def check_may_drop(rule: TruncationRule) -> None:
     """Print whether members that cut their logs by ``rule`` lose nothing, and keep no more."""
     empty = Segment(1, 1, 1, 8, 1024, sealed=True)
     if unanswered(lambda: rule(empty, Marks(1, 0, 0, 0, 8), [8, 8], 1024)):
@@ -109,7 +109,7 @@ def check_may_drop(rule: Rule) -> None:
     for trial in TRIALS:
         wrong = judge(trial, rule)
         if wrong:
-            print(f"Not yet. {trial.says}: {wrong}")
+            print(f"Not yet. {trial.description}: {wrong}")
             return
     print(
         f"Right. In {len(TRIALS)} situations, the last of them {ROUNDS} runs full of crashes, no "
@@ -117,7 +117,7 @@ def check_may_drop(rule: Rule) -> None:
     )
 
 
-def judge(trial: Trial, rule: Rule) -> str:
+def judge(trial: Trial, rule: TruncationRule) -> str:
     """Return what is wrong with what came of ``rule`` in ``trial``, ``""`` if nothing is."""
     try:
         return trial.run(rule)
@@ -125,7 +125,7 @@ def judge(trial: Trial, rule: Rule) -> str:
         return f"your rule {error}."
     except BadInput as error:
         return f"a member cannot go on, for it still needs entries that are gone ({error})."
-    except Damage as error:
+    except Corruption as error:
         return (
             "after a crash a member cannot start, for rows are gone that were neither in a table "
             f"nor in the log any more ({error})."
@@ -141,7 +141,7 @@ def judge(trial: Trial, rule: Rule) -> str:
 class _Run:
     """A world whose members cut their logs by ``rule``, and what was written to it."""
 
-    def __init__(self, rule: Rule | None, seed: int = 9) -> None:
+    def __init__(self, rule: TruncationRule | None, seed: int = 9) -> None:
         self.world = World(3, seed=seed, options=LIMITS, replica=ruled(rule))
         self.written: dict[bytes, bytes] = {}
 
@@ -180,21 +180,21 @@ def _sealed_bytes(replica: Replica) -> int:
     return sum(segment.size for segment in replica.wal.segments if segment.sealed)
 
 
-def _crash(rule: Rule) -> str:
+def _crash(rule: TruncationRule) -> str:
     run = _Run(rule)
     run.write(130)
     run.crash_all()
     return run.lost()
 
 
-def _few_keys(rule: Rule) -> str:
+def _few_keys(rule: TruncationRule) -> str:
     run = _Run(rule)
     run.write(150, keys=4)
     run.crash_all()
     return run.lost()
 
 
-def _back_in_time(rule: Rule) -> str:
+def _back_in_time(rule: TruncationRule) -> str:
     run = _Run(rule)
     run.write(110)
     away = run.lose_one(70)
@@ -203,7 +203,7 @@ def _back_in_time(rule: Rule) -> str:
 
 
 def _needless(run: _Run, away: str) -> str:
-    if not run.world.trace.of(SnapshotTaken):
+    if not run.world.trace.of(SnapshotReceived):
         return ""
     return (
         f"{away} came back, the log since then was well within the budget, and yet it had to be "
@@ -211,7 +211,7 @@ def _needless(run: _Run, away: str) -> str:
     )
 
 
-def _another_leader(rule: Rule) -> str:
+def _another_leader(rule: TruncationRule) -> str:
     run = _Run(rule)
     world = run.world
     run.write(110)
@@ -224,7 +224,7 @@ def _another_leader(rule: Rule) -> str:
     return run.lost() or _needless(run, away)
 
 
-def _away_for_good(rule: Rule) -> str:
+def _away_for_good(rule: TruncationRule) -> str:
     run = _Run(rule)
     run.write(110)
     away = run.lose_one(20)
@@ -241,7 +241,7 @@ def _away_for_good(rule: Rule) -> str:
     return run.lost()
 
 
-def _at_rest(rule: Rule) -> str:
+def _at_rest(rule: TruncationRule) -> str:
     run = _Run(rule)
     run.write(100)
     while any(r.wal.segments[-1].high >= r.wal.segments[-1].first for r in _all(run)):
@@ -266,7 +266,7 @@ def _all(run: _Run) -> list[Replica]:
     return list(run.world.replicas.values())
 
 
-def _by_chance(rule: Rule) -> str:
+def _by_chance(rule: TruncationRule) -> str:
     for seed in range(ROUNDS):
         random = Random(f"truncation/{seed}")
         run = _Run(rule, seed)
@@ -340,7 +340,7 @@ def after_a_break(retain_bytes: int) -> int:
     write_for(world, BREAK_MILLIS)
     world.restart(away)
     world.settle()
-    return len(world.trace.of(SnapshotTaken))
+    return len(world.trace.of(SnapshotReceived))
 
 
 def log_while_away(retain_bytes: int) -> int:
@@ -356,7 +356,7 @@ def log_while_away(retain_bytes: int) -> int:
 
 
 def _budgeted(retain_bytes: int) -> World:
-    options = Options(
+    options = ReplicaOptions(
         memtable_bytes=LIMITS.memtable_bytes,
         segment_bytes=LIMITS.segment_bytes,
         retain_bytes=retain_bytes,

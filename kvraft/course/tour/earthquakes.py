@@ -45,7 +45,7 @@ class Quake(NamedTuple):
     place: str
 
 
-class Report(NamedTuple):
+class QuakeReport(NamedTuple):
     """What the world learned at ``at_ms``: a quake as first recorded, or as revised."""
 
     at_ms: int
@@ -160,13 +160,13 @@ def _name(text: str, where: str) -> str:
     return text
 
 
-def reports(quakes: Iterable[Quake]) -> list[Report]:
+def reports(quakes: Iterable[Quake]) -> list[QuakeReport]:
     """Return two reports a quake, all in the order of their times."""
     both = []
     for quake in quakes:
         first = quake._replace(status="automatic", updated_ms=quake.time_ms)
-        both.append(Report(quake.time_ms, False, first))
-        both.append(Report(quake.updated_ms, True, quake))
+        both.append(QuakeReport(quake.time_ms, False, first))
+        both.append(QuakeReport(quake.updated_ms, True, quake))
     return sorted(both, key=lambda report: (report.at_ms, report.revised, report.quake.id))
 
 
@@ -179,7 +179,7 @@ class Catalogue:
         self.map: dict[bytes, bytes] = {}
         """The plain dict that a database which took every report must equal."""
 
-    def writes(self, report: Report) -> list[tuple[bytes, bytes | None]]:
+    def writes(self, report: QuakeReport) -> list[tuple[bytes, bytes | None]]:
         """Return the writes of the transaction for ``report``, and count it as reported."""
         quake = report.quake
         writes: dict[bytes, bytes | None] = {}

@@ -17,26 +17,26 @@ from kvraft.display import counted, listed
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import (
     Flushed,
-    Installed,
+    SnapshotInstalled,
     RoleChanged,
     SegmentDropped,
     SegmentSealed,
-    Sent,
-    SnapshotTaken,
-    Started,
-    Superseded,
+    MessageSent,
+    SnapshotReceived,
+    MemberStarted,
+    EntriesSuperseded,
     Trace,
-    Undone,
-    Voted,
+    TransactionUndone,
+    VoteGranted,
 )
 from kvraft.raft.messages import AppendEntries
-from kvraft.raft.raft import Options as RaftOptions
-from kvraft.record import RESERVED, TxnId
-from kvraft.replica.replica import Options
+from kvraft.raft.raft import RaftOptions
+from kvraft.record import RESERVED_PREFIX, TxnId
+from kvraft.replica.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Stage
 
-OPTIONS = Options(
+OPTIONS = ReplicaOptions(
     memtable_bytes=96 * 1024,
     segment_bytes=64 * 1024,
     log_bytes=512 * 1024,
@@ -50,7 +50,7 @@ class TourFailed(KvraftError):
     """The tour did not end as it must: a write was lost, or a member differs from the dict."""
 
 
-class Torn(NamedTuple):
+class TornTransaction(NamedTuple):
     """A transaction of which no follower has or will get more than the first ``count`` records."""
 
     txn: TxnId
@@ -114,7 +114,7 @@ class Tour:
         world.run_until(lambda: world.leader() is not None)
         leader = self._leader()
         term = world.replicas[leader].raft.term
-        votes = [s.who for s in self.trace.of(Voted) if s.event == Voted(term, leader)]
+        votes = [s.who for s in self.trace.of(VoteGranted) if s.event == VoteGranted(term, leader)]
         return [
             f"{leader} becomes leader of term {term} after {_ms(world.now)}, "
             f"with the votes of {listed(sorted(votes))}."
@@ -174,8 +174,8 @@ class Tour:
     def old_leader_returns(self) -> list[str]:
         """The dead leader starts from its own disk; what only it had is superseded."""
         lines = self._restart(self.fallen)
-        gone = self.trace.of(Superseded, who=self.fallen)
-        if gone and isinstance(event := gone[-1].event, Superseded):
+        gone = self.trace.of(EntriesSuperseded, who=self.fallen)
+        if gone and isinstance(event := gone[-1].event, EntriesSuperseded):
             count = event.last - event.first + 1
             lines.append(f"The last {count} of them had no majority: superseded.")
         return lines
@@ -189,7 +189,7 @@ class Tour:
         lines = [f"{self.away} crashes at {_ms(world.now)}; two of three go on."]
         lines += self._replay(len(self.reports) // 6)
         leader = world.replicas[self._leader()]
-        needs = leader.holds().needs(self.away) or 1
+        needs = leader.pins().needed_from(self.away) or 1
         return [
             *lines,
             f"{leader.member} has flushed through {leader.marks.flushed}, but keeps its log from "
@@ -217,7 +217,7 @@ class Tour:
         lines += self._replay(len(self.reports) // 4)
         leader = world.replicas[self._leader()]
         held = sum(segment.size for segment in leader.wal.segments)
-        needs = leader.holds().needs(self.away)
+        needs = leader.pins().needed_from(self.away)
         if needs is not None:  # a short tour
             return [*lines, f"The log from {needs} on is still kept for it."]
         return [
@@ -233,13 +233,13 @@ class Tour:
         before = len(self.trace)
         lines = self._restart(self.away)
         news = self.trace[before:]
-        chunks = [s for s in news.of(Sent) if getattr(s.event, "kind", "") == "InstallSnapshot"]
-        taken = [s.event for s in news.of(SnapshotTaken, who=self.away)]
-        installed = [s.event for s in news.of(Installed, who=self.away)]
+        chunks = [s for s in news.of(MessageSent) if getattr(s.event, "kind", "") == "InstallSnapshot"]
+        taken = [s.event for s in news.of(SnapshotReceived, who=self.away)]
+        installed = [s.event for s in news.of(SnapshotInstalled, who=self.away)]
         world.run_for(300)
         for one, other in zip(taken, installed, strict=True):
-            assert isinstance(one, SnapshotTaken)
-            assert isinstance(other, Installed)
+            assert isinstance(one, SnapshotReceived)
+            assert isinstance(other, SnapshotInstalled)
             lines.append(
                 f"It takes a snapshot of everything through {one.index}: {one.size:,} bytes in "
                 f"{counted(len(chunks), 'chunk')}, the "
@@ -277,7 +277,7 @@ class Tour:
     def map_of(self, name: str) -> dict[bytes, bytes]:
         """Return all that a running member holds, but for kvraft's own rows."""
         rows = self.world.replicas[name].tree.scan()
-        return {key: value for key, value in rows if not key.startswith(RESERVED)}
+        return {key: value for key, value in rows if not key.startswith(RESERVED_PREFIX)}
 
     # ── replaying ───────────────────────────────────────────────────────────────────────────────
 
@@ -339,7 +339,7 @@ class Tour:
         assert leader is not None, "the acts before this one end with a leader"
         return leader
 
-    def _torn(self) -> Torn | None:
+    def _torn(self) -> TornTransaction | None:
         """Return a transaction that would be torn if the leader died now, if there is one."""
         world = self.world
         leader = self._leader()
@@ -353,15 +353,15 @@ class Tour:
             return None
         uncommitted = longest.raft.log.slice(longest.marks.committed + 1, last)
         count = sum(entry.record.txn == newest.txn for entry in uncommitted)
-        return Torn(newest.txn, count, longest.member) if newest.txn.client else None
+        return TornTransaction(newest.txn, count, longest.member) if newest.txn.client else None
 
-    def _undone(self, txn: TxnId) -> dict[str, Undone]:
+    def _undone(self, txn: TxnId) -> dict[str, TransactionUndone]:
         """Return who has undone a copy of ``txn``."""
-        steps = self.trace.of(Undone)
+        steps = self.trace.of(TransactionUndone)
         return {
             step.who: step.event
             for step in steps
-            if isinstance(step.event, Undone) and step.event.txn == str(txn)
+            if isinstance(step.event, TransactionUndone) and step.event.txn == str(txn)
         }
 
     def _takeover(self, leader: str, after: int) -> int:
@@ -373,8 +373,8 @@ class Tour:
 
     def _restart(self, name: str) -> list[str]:
         self.world.restart(name)
-        found = self.trace.of(Started, who=name)[-1].event
-        assert isinstance(found, Started)
+        found = self.trace.of(MemberStarted, who=name)[-1].event
+        assert isinstance(found, MemberStarted)
         self.world.run_until(self._caught_up)
         return [
             f"{name} starts from its own disk: tables through index {found.flushed}, "

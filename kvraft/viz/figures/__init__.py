@@ -22,7 +22,7 @@ Invariants:
 from kvraft.viz.figures import plots
 from kvraft.viz.figures.bands import (
     bands,
-    last_holders,
+    last_pins,
     plot_bands,
     plot_catching_up,
     plot_log_bytes,
@@ -31,9 +31,9 @@ from kvraft.viz.figures.clients import (
     DONE,
     DOWN,
     LOG,
-    life_of,
+    spans_of,
     outage_story,
-    plot_life,
+    plot_transaction,
     plot_lost_updates,
     plot_outages,
     plot_pauses,
@@ -43,10 +43,10 @@ from kvraft.viz.figures.crashes import plot_careless, plot_levels, plot_matrix
 from kvraft.viz.figures.durability import (
     FATE_COLOURS,
     Fate,
-    cuts,
+    truncations,
     flips,
     group_commits,
-    plot_cuts,
+    plot_truncations,
     plot_flips,
     plot_group_commits,
 )
@@ -54,7 +54,7 @@ from kvraft.viz.figures.elections import plot_failed, plot_terms, plot_trials
 from kvraft.viz.figures.filters import plot_k, plot_rates
 from kvraft.viz.figures.flush import plot_calls, plot_paces, plot_pressure, plot_saw_tooth
 from kvraft.viz.figures.picture import digest, png, save, show, svg, title_of
-from kvraft.viz.figures.replication import BackUp, Held, plot_back_up, plot_matches, plot_windows
+from kvraft.viz.figures.replication import BackUpSample, MatchSample, plot_back_up, plot_matches, plot_windows
 from kvraft.viz.figures.safety import plot_hunts
 from kvraft.viz.figures.soak import plot_soak, soak_title
 from kvraft.viz.figures.transactions import data_of, plot_conflicts, plot_deaths, plot_totals
@@ -64,17 +64,17 @@ __all__ = [
     "DOWN",
     "FATE_COLOURS",
     "LOG",
-    "BackUp",
+    "BackUpSample",
     "Fate",
-    "Held",
+    "MatchSample",
     "bands",
-    "cuts",
+    "truncations",
     "data_of",
     "digest",
     "flips",
     "group_commits",
-    "last_holders",
-    "life_of",
+    "last_pins",
+    "spans_of",
     "outage_story",
     "plot_back_up",
     "plot_bands",
@@ -82,7 +82,7 @@ __all__ = [
     "plot_careless",
     "plot_catching_up",
     "plot_conflicts",
-    "plot_cuts",
+    "plot_truncations",
     "plot_deaths",
     "plot_failed",
     "plot_flips",
@@ -90,7 +90,7 @@ __all__ = [
     "plot_hunts",
     "plot_k",
     "plot_levels",
-    "plot_life",
+    "plot_transaction",
     "plot_log_bytes",
     "plot_lost_updates",
     "plot_matches",

@@ -32,21 +32,21 @@ from kvraft.viz.svg import BLACK, BLUE, RED
 from kvraft.viz.trace import (
     HOLDER_KINDS,
     MEMBERS,
-    NOBODY,
+    UNPINNED,
     TREE,
-    HeldFrom,
-    held_by,
-    holds_over_time,
+    PinnedFrom,
+    hardest_pin,
+    pins_over_time,
     sealed_sizes,
     series,
 )
 from kvraft.wal.segment import Segment
 
 
-class Band(NamedTuple):
+class SegmentBand(NamedTuple):
     """A segment between two moments: who held it, or that it was written, or that nobody knows.
 
-    ``holders`` is ``None`` while the member is down; a segment that is written belongs to nobody.
+    ``pinned_by`` is ``None`` while the member is down; a segment that is written belongs to nobody.
     """
 
     segment: int
@@ -54,39 +54,39 @@ class Band(NamedTuple):
     last: int
     start: int
     end: int
-    holders: tuple[str, ...] | None
+    pinned_by: tuple[str, ...] | None
     active: bool = False
 
 
-def bands(trace: Trace, member: str) -> list[Band]:
+def bands(trace: Trace, member: str) -> list[SegmentBand]:
     """Return the life of each log segment of ``member``, a band for each change of its holders."""
     end = series.end_of(trace)
-    changes = [*holds_over_time(trace, member), HeldFrom(end, None)]
-    found: list[Band] = []
+    changes = [*pins_over_time(trace, member), PinnedFrom(end, None)]
+    found: list[SegmentBand] = []
     for life in series.segments(trace, member):
         number, first, last, opened, sealed, dropped = life
         gone = end if dropped is None else dropped
         sealed = gone if sealed is None else sealed
-        found.append(Band(number, first, last, opened, sealed, (), active=True))
+        found.append(SegmentBand(number, first, last, opened, sealed, (), active=True))
         segment = Segment(number, first, first, last, 0, sealed=True)
         for (at, holds), (until, _) in pairwise(changes):
             start, stop = max(at, sealed), min(until, gone)
             if start < stop:
-                who = None if holds is None else tuple(h.holder for h in holds.of(segment))
-                if found[-1].holders == who and not found[-1].active:
+                who = None if holds is None else tuple(h.pinned_by for h in holds.of(segment))
+                if found[-1].pinned_by == who and not found[-1].active:
                     found[-1] = found[-1]._replace(end=stop)
                 else:
-                    found.append(Band(number, first, last, start, stop, who))
+                    found.append(SegmentBand(number, first, last, start, stop, who))
     return found
 
 
-def last_holders(trace: Trace, member: str) -> dict[int, tuple[str, ...]]:
+def last_pins(trace: Trace, member: str) -> dict[int, tuple[str, ...]]:
     """Return who held each segment last that was dropped; nobody if it went as it was sealed."""
     dropped = {e.segment for _, _, e in trace.of(SegmentDropped, who=member)}  # type: ignore[attr-defined]
     found: dict[int, tuple[str, ...]] = dict.fromkeys(sorted(dropped), ())
     for band in bands(trace, member):
-        if band.segment in dropped and band.holders:
-            found[band.segment] = band.holders
+        if band.segment in dropped and band.pinned_by:
+            found[band.segment] = band.pinned_by
     return found
 
 
@@ -116,12 +116,12 @@ def plot_bands(trace: Trace, member: str, follower: str = "") -> Figure:
     return titled(figure, _who_was_last(trace, member))
 
 
-def _draw_band(axes: Axes, band: Band) -> None:
+def _draw_band(axes: Axes, band: SegmentBand) -> None:
     colour, hatch = "#FFFFFF", None
-    if band.holders is None:
+    if band.pinned_by is None:
         hatch = "////"
     elif not band.active:
-        colour = HOLDER_COLOURS[held_by(band.holders)]
+        colour = HOLDER_COLOURS[hardest_pin(band.pinned_by)]
     axes.barh(
         (band.first + band.last) / 2,
         (band.end - band.start) / 1e6,
@@ -149,13 +149,13 @@ def _draw_mark(
         axes.step(xs, ys, where="post", color=colour, linestyle=style, linewidth=1.4)
 
 
-def _legend(axes: Axes, found: Sequence[Band], member: str, follower: str) -> None:
-    kinds = {held_by(band.holders) for band in found if band.holders is not None}
+def _legend(axes: Axes, found: Sequence[SegmentBand], member: str, follower: str) -> None:
+    kinds = {hardest_pin(band.pinned_by) for band in found if band.pinned_by is not None}
     key: list[Patch | Line2D] = [Patch(facecolor="white", edgecolor="#777777", label="written")]
     for kind, colour in HOLDER_COLOURS.items():
-        if kind in kinds and kind != NOBODY:
+        if kind in kinds and kind != UNPINNED:
             key.append(Patch(color=colour, label=f"held: {kind}"))
-    if any(band.holders is None for band in found):
+    if any(band.pinned_by is None for band in found):
         key.append(Patch(facecolor="none", edgecolor="#777777", hatch="////", label="down"))
     key.append(Line2D([], [], color=BLACK, label=f"last of {member}"))
     key.append(Line2D([], [], color=BLUE, label=f"flushed of {member}"))
@@ -168,9 +168,9 @@ def _legend(axes: Axes, found: Sequence[Band], member: str, follower: str) -> No
 def _who_was_last(trace: Trace, member: str) -> str:
     """Return how many segments went, and by whom they were held last."""
     counts: dict[str, int] = {}
-    held = last_holders(trace, member)
+    held = last_pins(trace, member)
     for who in held.values():
-        counts[held_by(who)] = counts.get(held_by(who), 0) + 1
+        counts[hardest_pin(who)] = counts.get(hardest_pin(who), 0) + 1
     words = [f"{counts[kind]} by {_the(kind)}" for kind in HOLDER_KINDS if kind in counts]
     said = f": held last {', '.join(words)}" if words else ""
     return f"{counted(len(held), 'log segment')} of {member} went{said}"
@@ -186,10 +186,10 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
     some(found, f"{member} sealed no log segment")
     sizes = sealed_sizes(trace, member)
     times = sorted({at for band in found for at in (band.start, band.end)})
-    kinds = [kind for kind in HOLDER_KINDS if kind in {held_by(b.holders or ()) for b in found}]
+    kinds = [kind for kind in HOLDER_KINDS if kind in {hardest_pin(b.pinned_by or ()) for b in found}]
     layers = {kind: [0.0] * len(times) for kind in kinds}
     for band in found:
-        layer = layers[held_by(band.holders or ())]
+        layer = layers[hardest_pin(band.pinned_by or ())]
         for number in range(times.index(band.start), times.index(band.end)):
             layer[number] += sizes.get(band.segment, 0) / 1024
     figure, axes = one_panel(3.6)
@@ -197,7 +197,7 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
     seconds = [at / 1e6 for at in times]
     for kind in kinds:
         high = [a + b for a, b in zip(low, layers[kind], strict=True)]
-        label = f"held: {kind}" if kind != NOBODY else "free to go"
+        label = f"held: {kind}" if kind != UNPINNED else "free to go"
         axes.fill_between(
             seconds, low, high, step="post", color=HOLDER_COLOURS[kind], label=label, linewidth=0
         )

@@ -1,6 +1,6 @@
 """Clients as pictures: what a client can know of its writes, and clocks that differ.
 
-:func:`plot_life` draws one write as seen from everywhere, a lane for its client and one for each
+:func:`plot_transaction` draws one write as seen from everywhere, a lane for its client and one for each
 member::
 
     ann │ SENT ────── APPENDED ───────────── APPLIED ────
@@ -21,18 +21,18 @@ from matplotlib.ticker import MaxNLocator
 from kvraft.client.client import MAX_RETRY_MILLIS, RETRY_MILLIS
 from kvraft.errors import BadInput
 from kvraft.events import (
-    Appended,
-    Applied,
-    Crashed,
+    EntriesAppended,
+    TransactionApplied,
+    MemberCrashed,
     Event,
-    Failed,
-    Repeated,
-    Started,
-    Superseded,
+    MemberStopped,
+    TransactionRepeated,
+    MemberStarted,
+    EntriesSuperseded,
     TicketMoved,
     Trace,
 )
-from kvraft.sim.outages import Outage
+from kvraft.sim.outages import WriteOutage
 from kvraft.transaction import Stage
 from kvraft.viz.figures.style import one_panel
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
@@ -58,7 +58,7 @@ _LANES = {
 }
 
 
-class Span(NamedTuple):
+class StateSpan(NamedTuple):
     """What a write was to somebody (its client, or a member) from ``start`` on, in microseconds.
 
     ``state`` is the stage that the client knows, or what the member has of it: nothing (``""``),
@@ -70,12 +70,12 @@ class Span(NamedTuple):
     state: str
 
 
-def life_of(trace: Trace, txn: str) -> list[Span]:
+def spans_of(trace: Trace, txn: str) -> list[StateSpan]:
     """Return what ``txn`` was to whom, from when on; the client first, then each member."""
     moved = [step for step in trace.of(TicketMoved) if getattr(step.event, "txn", "") == txn]
     if not moved:
         raise BadInput(f"nobody sent a transaction {txn} in this trace")
-    client = [Span(who, at, str(getattr(event, "stage", ""))) for at, who, event in moved]
+    client = [StateSpan(who, at, str(getattr(event, "stage", ""))) for at, who, event in moved]
     spans = [
         one for one, then in zip(client, [*client[1:], None], strict=True) if _lasts(one, then)
     ]
@@ -84,43 +84,43 @@ def life_of(trace: Trace, txn: str) -> list[Span]:
     return spans
 
 
-def _lasts(one: Span, then: Span | None) -> bool:
+def _lasts(one: StateSpan, then: StateSpan | None) -> bool:
     return then is None or one.start < then.start
 
 
-def _member_spans(trace: Trace, member: str, txn: str) -> Iterator[Span]:
+def _member_spans(trace: Trace, member: str, txn: str) -> Iterator[StateSpan]:
     """Yield what a member has of ``txn``; what is in its log is there again after a crash."""
     place, state = 0, ""  # the index of its last entry there, 0 for none
     for at, _, event in trace.of(
-        Started, Appended, Superseded, Applied, Crashed, Failed, who=member
+        MemberStarted, EntriesAppended, EntriesSuperseded, TransactionApplied, MemberCrashed, MemberStopped, who=member
     ):
         before, (place, state) = state, _after(event, txn, place, state)
         if state != before:
-            yield Span(member, at, state)
+            yield StateSpan(member, at, state)
 
 
 def _after(event: Event, txn: str, place: int, state: str) -> tuple[int, str]:
     """Return where a member has the transaction, and what of it, after ``event``."""
     match event:
-        case Appended() if txn in event.txns:
+        case EntriesAppended() if txn in event.txns:
             return event.first + _last(event, txn), state or LOG
-        case Superseded(first=first) if first <= place:
+        case EntriesSuperseded(first=first) if first <= place:
             return 0, ""
-        case Applied() if event.txn == txn:
+        case TransactionApplied() if event.txn == txn:
             return place, DONE
-        case Crashed() | Failed():
+        case MemberCrashed() | MemberStopped():
             return place, DOWN
-        case Started():
+        case MemberStarted():
             return place, LOG if place else ""
     return place, state
 
 
-def plot_life(trace: Trace, txn: str, beyond: int = 5) -> Figure:
+def plot_transaction(trace: Trace, txn: str, beyond: int = 5) -> Figure:
     """Draw one write as its client and as each member sees it, to ``beyond`` ms after it is told.
 
     Time runs from the moment at which it was sent first.
     """
-    spans = life_of(trace, txn)
+    spans = spans_of(trace, txn)
     names = [spans[0].who, *members_of(trace)]
     begin = spans[0].start
     told = max(span.start for span in spans if span.who == names[0])
@@ -151,7 +151,7 @@ def _draw_span(axes: Axes, lane: int, start: float, stop: float, state: str) -> 
         axes.text((start + stop) / 2, lane, state, ha="center", va="center", bbox=plate)
 
 
-def _safe_and_known(trace: Trace, txn: str, spans: Sequence[Span], told: int) -> str:
+def _safe_and_known(trace: Trace, txn: str, spans: Sequence[StateSpan], told: int) -> str:
     """Return when a majority had the write on disk, and when its client knew how it ended."""
     begin, safe = spans[0].start, _safe(trace, txn)
     said = [span.state for span in spans if span.who == spans[0].who][-1]
@@ -165,8 +165,8 @@ def _safe(trace: Trace, txn: str) -> int | None:
     """Return when one and the same copy of ``txn`` was on a majority of disks, if ever."""
     majority = len(members_of(trace)) // 2 + 1
     holders: dict[tuple[int, int], set[str]] = {}  # by index and term of its last entry
-    for at, who, event in trace.of(Appended):
-        if isinstance(event, Appended) and txn in event.txns:
+    for at, who, event in trace.of(EntriesAppended):
+        if isinstance(event, EntriesAppended) and txn in event.txns:
             last = _last(event, txn)
             place = event.first + last, event.terms[last]
             holders.setdefault(place, set()).add(who)
@@ -175,7 +175,7 @@ def _safe(trace: Trace, txn: str) -> int | None:
     return None
 
 
-def _last(event: Appended, txn: str) -> int:
+def _last(event: EntriesAppended, txn: str) -> int:
     """Return which of the entries that were written is the last one of ``txn``."""
     return max(number for number, each in enumerate(event.txns) if each == txn)
 
@@ -201,7 +201,7 @@ def plot_pauses(pauses: Sequence[int]) -> Figure:
     return figure
 
 
-def plot_outages(runs: Mapping[str, Sequence[Outage]]) -> Figure:
+def plot_outages(runs: Mapping[str, Sequence[WriteOutage]]) -> Figure:
     """Draw what clients said and what was carried out, by the step at which the leader died.
 
     The first row says how far the write had come by then, which is the same for all of ``runs``.
@@ -214,7 +214,7 @@ def plot_outages(runs: Mapping[str, Sequence[Outage]]) -> Figure:
     for name, outages in runs.items():
         for at, each in enumerate(outages):
             right = GREEN if each.effects == 1 else GREY if each.effects == 0 else RED
-            _cell(axes, len(names), at, _ENDS[each.says], _SAID[each.says])
+            _cell(axes, len(names), at, _ENDS[each.reported], _SAID[each.reported])
             _cell(axes, len(names) + 1, at, str(each.effects), right)
         names += [f"{name}: the client says", "carried out, times"]
     axes.set_yticks(range(len(names)), names)
@@ -226,7 +226,7 @@ def plot_outages(runs: Mapping[str, Sequence[Outage]]) -> Figure:
     handles = [
         Patch(facecolor=_SAID[s], edgecolor=BLACK, label=f"{_ENDS[s]} {s}")
         for s in _SAID
-        if any(each.says is s for outages in runs.values() for each in outages)
+        if any(each.reported is s for outages in runs.values() for each in outages)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.suptitle(_says(runs))
@@ -238,15 +238,15 @@ def _cell(axes: Axes, row: int, column: int, sign: str, colour: str) -> None:
     axes.text(column, row, sign, ha="center", va="center", fontweight="bold")
 
 
-def _says(runs: Mapping[str, Sequence[Outage]]) -> str:
+def _says(runs: Mapping[str, Sequence[WriteOutage]]) -> str:
     if len(runs) == 1:
         (said,) = map(_sums_up, runs.values())
         return said[0].upper() + said[1:]
     return "\n".join(f"{name}: {_sums_up(outages)}" for name, outages in runs.items())
 
 
-def _sums_up(outages: Sequence[Outage]) -> str:
-    unknown = [each for each in outages if each.says is Stage.UNKNOWN]
+def _sums_up(outages: Sequence[WriteOutage]) -> str:
+    unknown = [each for each in outages if each.reported is Stage.UNKNOWN]
     twice = sum(each.effects > 1 for each in outages)
     if twice:
         return f"{twice} of {len(outages)} writes were carried out twice"
@@ -275,18 +275,18 @@ def plot_lost_updates(counts: Mapping[str, Mapping[int, int]], of: int) -> Figur
     return figure
 
 
-def outage_story(outage: Outage) -> list[str]:
+def outage_story(outage: WriteOutage) -> list[str]:
     """Return what happened to the write, from its sending on: its ticket and its effects."""
     lines: list[str] = []
     for at, who, event in outage.trace[outage.first :]:
         what = ""
-        if isinstance(event, Crashed):
+        if isinstance(event, MemberCrashed):
             what = "crashed"
         elif getattr(event, "txn", "") == outage.txn:
             if isinstance(event, TicketMoved):
                 what = event.stage
-            elif isinstance(event, Applied | Repeated):
-                kind = "applied" if isinstance(event, Applied) else "is there already"
+            elif isinstance(event, TransactionApplied | TransactionRepeated):
+                kind = "applied" if isinstance(event, TransactionApplied) else "is there already"
                 what = f"index {event.index}: {kind}"
         if what:
             lines.append(f"{at / 1000:7.1f} ms  {who}: {what}")

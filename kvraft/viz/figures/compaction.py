@@ -15,13 +15,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kvraft.sim.load import Cost, Sample, cost_of
+from kvraft.sim.load import Amplification, TreeSample, amplification_of
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.panels import LEVEL_COLOURS
 from kvraft.viz.svg import GREY
 
 
-def plot_timeline(runs: Mapping[str, Sequence[Sample]]) -> Figure:
+def plot_timeline(runs: Mapping[str, Sequence[TreeSample]]) -> Figure:
     """Draw for each run its sorted runs over time, and below them the three amplifications of all.
 
     A band is a sorted run, as high as its bytes, the oldest lowest.  Raises ``BadInput`` if there
@@ -40,7 +40,7 @@ def plot_timeline(runs: Mapping[str, Sequence[Sample]]) -> Figure:
     levels = max(level for samples in runs.values() for each in samples for level, _ in each.runs)
     key = [Patch(color=LEVEL_COLOURS[level], label=f"level {level}") for level in range(levels + 1)]
     axes[0].legend(handles=key, loc="upper left", ncols=levels + 1, fontsize="small")
-    for panel, cost in zip(axes[len(runs) :], Cost._fields, strict=True):
+    for panel, cost in zip(axes[len(runs) :], Amplification._fields, strict=True):
         for (name, samples), (colour, style) in zip(runs.items(), MEMBER_LINES * 9, strict=False):
             times, values = _line(samples, cost)
             panel.plot(times, values, color=colour, ls=style, lw=1.2, label=name)
@@ -51,17 +51,17 @@ def plot_timeline(runs: Mapping[str, Sequence[Sample]]) -> Figure:
     return titled(figure, _ends(runs))
 
 
-def _line(samples: Sequence[Sample], cost: str) -> tuple[list[int], list[float]]:
+def _line(samples: Sequence[TreeSample], cost: str) -> tuple[list[int], list[float]]:
     """Return times and values of one amplification, from when there was a table on."""
     full = [sample for sample in samples if sample.runs]
     return [sample.writes for sample in full], [getattr(sample, cost) for sample in full]
 
 
-def _total(sample: Sample) -> float:
+def _total(sample: TreeSample) -> float:
     return sum(size for _, size in sample.runs) / 1024
 
 
-def _bands(samples: Sequence[Sample]) -> tuple[PolyCollection, LineCollection]:
+def _bands(samples: Sequence[TreeSample]) -> tuple[PolyCollection, LineCollection]:
     """Return the sorted runs over time, and the lines on top of them.
 
     A table of level 0 is the darker the larger it is.
@@ -85,11 +85,11 @@ def _bands(samples: Sequence[Sample]) -> tuple[PolyCollection, LineCollection]:
     )
 
 
-def _ends(runs: Mapping[str, Sequence[Sample]]) -> str:
+def _ends(runs: Mapping[str, Sequence[TreeSample]]) -> str:
     """Say what each run cost."""
     told = []
     for name, samples in runs.items():
-        cost = cost_of(samples)
+        cost = amplification_of(samples)
         told.append(
             f"{name}: {cost.write:.1f} bytes written for each put in, {cost.read:.1f} blocks a "
             f"read, {cost.space:.1f} bytes held for each alive"
@@ -97,7 +97,7 @@ def _ends(runs: Mapping[str, Sequence[Sample]]) -> str:
     return "\n".join(told)
 
 
-def plot_triangle(costs: Mapping[str, Cost]) -> Figure:
+def plot_triangle(costs: Mapping[str, Amplification]) -> Figure:
     """Draw the three amplifications of each run as a triangle: the smaller, the better.
 
     Each corner lies as far out as the worst of all runs, the middle is 0.
@@ -106,7 +106,7 @@ def plot_triangle(costs: Mapping[str, Cost]) -> Figure:
     figure, axes = one_panel(5.6, grid=False)
     worst = [max(cost[at] for cost in costs.values()) or 1.0 for at in range(3)]
     spokes = [math.radians(angle) for angle in (90, 210, 330)]
-    for at, (name, angle) in enumerate(zip(Cost._fields, spokes, strict=True)):
+    for at, (name, angle) in enumerate(zip(Amplification._fields, spokes, strict=True)):
         x, y = math.cos(angle), math.sin(angle)
         axes.plot([0, x], [0, y], color=GREY, lw=1)
         for part in (0.5, 1.0):  # beside the spoke
@@ -123,13 +123,13 @@ def plot_triangle(costs: Mapping[str, Cost]) -> Figure:
     best = [min(costs, key=lambda name: costs[name][at]) for at in range(3)]
     if len(set(best)) == 1:
         return titled(figure, f"{best[0]} is lowest in all three")
-    told = [f"{cost}: {name}" for cost, name in zip(Cost._fields, best, strict=True)]
+    told = [f"{cost}: {name}" for cost, name in zip(Amplification._fields, best, strict=True)]
     return titled(figure, f"None is lowest in all three. Lowest {'; '.join(told)}")
 
 
 def _triangle(
     axes: Axes,
-    cost: Cost,
+    cost: Amplification,
     worst: Sequence[float],
     spokes: Sequence[float],
     *,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from kvraft.check.crashes import Outcome
+from kvraft.check.crashes import CrashOutcome
 from kvraft.viz.figures.style import one_panel
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY
 
@@ -22,7 +22,7 @@ _SIGNS = ("", "", "+", "×")  # noqa: RUF001  # so that colour is not needed
 _LINES = ("-", "--", ":")
 
 
-def plot_matrix(outcomes: Sequence[Outcome], writes: int) -> Figure:
+def plot_matrix(outcomes: Sequence[CrashOutcome], writes: int) -> Figure:
     """Draw a line for each call during which it crashed, and in it what became of each write."""
     cells = [[_cell(outcome, write) for write in range(1, writes + 1)] for outcome in outcomes]
     figure, axes = one_panel(1.5 + 0.155 * len(outcomes), 6.4, grid=False)
@@ -53,13 +53,13 @@ def plot_matrix(outcomes: Sequence[Outcome], writes: int) -> Figure:
     return figure
 
 
-def _cell(outcome: Outcome, write: int) -> int:
+def _cell(outcome: CrashOutcome, write: int) -> int:
     if write <= outcome.acknowledged:
         return _THERE if write <= outcome.found else _GONE
     return _EXTRA if write <= outcome.found else _NOT_THERE
 
 
-def plot_levels(levels: Mapping[str, tuple[Sequence[Outcome], Sequence[Outcome]]]) -> Figure:
+def plot_levels(levels: Mapping[str, tuple[Sequence[CrashOutcome], Sequence[CrashOutcome]]]) -> Figure:
     """Draw how many acknowledged writes were lost, by level of durability.
 
     Each level has its outcomes where only the process died, and where the power failed.
@@ -84,7 +84,7 @@ def plot_levels(levels: Mapping[str, tuple[Sequence[Outcome], Sequence[Outcome]]
     return figure
 
 
-def plot_careless(parts: Mapping[str, Sequence[Outcome]]) -> Figure:
+def plot_careless(parts: Mapping[str, Sequence[CrashOutcome]]) -> Figure:
     """Draw what came of crashes where a disk only says that it synced: a bar for each part."""
     names = list(parts)
     kinds = ("kept its promise", "lost a write", "cannot be opened")

@@ -1,6 +1,6 @@
 """What a log survives, and what that costs: measured by doing it, and drawn.
 
-- :func:`cuts` ends a log after each of its bytes, and :func:`flips` turns over each of its bits,
+- :func:`truncations` ends a log after each of its bytes, and :func:`flips` turns over each of its bits,
   one at a time.  After each the log is read as :meth:`kvraft.wal.wal.Wal.open` reads it, and what that
   gives is compared with what was written.
 - :func:`group_commits` saves the same entries in batches of several sizes and counts syncs.
@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from kvraft.disk import frame
-from kvraft.errors import Damage, Foreign
+from kvraft.errors import Corruption, ForeignFile
 from kvraft.record import Entry, HardState, unpack_entries
 from kvraft.sim.disk import SimDisk
 from kvraft.viz.figures.style import one_panel, some, titled
@@ -51,7 +51,7 @@ class Fate(StrEnum):
 # ── every cut ───────────────────────────────────────────────────────────────────────────────────
 
 
-class Cut(NamedTuple):
+class Truncation(NamedTuple):
     """The newest segment ended after ``size`` bytes: how many ``entries`` were found then."""
 
     size: int
@@ -59,19 +59,19 @@ class Cut(NamedTuple):
     fate: Fate
 
 
-def cuts(disk: SimDisk, owner: str) -> list[Cut]:
+def truncations(disk: SimDisk, owner: str) -> list[Truncation]:
     """End the newest segment of the log of ``owner`` after each of its bytes, and read the log."""
     name, history = segments_of(disk)[-1], _history(disk, owner)
     copy = disk.copy()
-    found: list[Cut] = []
+    found: list[Truncation] = []
     for size in reversed(range(disk.size(name) + 1)):
         copy.truncate(name, size)
         entries, fate, _, _ = _read(copy, owner, history)
-        found.append(Cut(size, entries, fate))
+        found.append(Truncation(size, entries, fate))
     return found[::-1]
 
 
-def plot_cuts(found: Sequence[Cut]) -> Figure:
+def plot_truncations(found: Sequence[Truncation]) -> Figure:
     """Draw how many entries are there after a cut, over the number of bytes that are left."""
     some(found)
     figure, axes = one_panel(3.2)
@@ -193,7 +193,7 @@ class GroupCommit(NamedTuple):
     size: int
 
 
-class Tally(SimDisk):
+class CountingDisk(SimDisk):
     """A simulated disk that counts ``syncs`` of files, and the bytes ``written`` to them."""
 
     def __init__(self) -> None:
@@ -215,7 +215,7 @@ def group_commits(entries: Sequence[Entry], batches: Iterable[int]) -> list[Grou
     """Save ``entries`` anew for each size of batch, and count the syncs and bytes it takes."""
     found = []
     for batch in batches:
-        disk = Tally()
+        disk = CountingDisk()
         wal = Wal.open(disk, "n1")
         disk.syncs = disk.written = 0
         for start in range(0, len(entries), batch):
@@ -264,9 +264,9 @@ def _said(disk: SimDisk, owner: str) -> State:
 def _entries(disk: SimDisk, found: Recovery) -> list[Entry]:
     """Return the entries that count, read from where recovery found them."""
     entries: list[Entry] = []
-    for batch in found.index.batches:
+    for batch in found.index.frames:
         data = disk.read(batch.file, batch.offset, batch.length)
-        payload = data[frame.OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
+        payload = data[frame.FRAME_OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
         entries += unpack_entries(batch.part(payload, batch.first, batch.last))
     return entries
 
@@ -288,9 +288,9 @@ def _read(disk: SimDisk, owner: str, history: dict[int, State]) -> tuple[int, Fa
     name = segments_of(disk)[-1]
     try:
         found = recover(disk, owner)
-    except Damage as damage:
+    except Corruption as damage:
         return 0, Fate.REFUSED, damage.offset, damage.what.removeprefix(_HEADER)
-    except Foreign:
+    except ForeignFile:
         return 0, Fate.REFUSED, 0, "this log is another's"
     end = found.torn.offset if found.torn else disk.size(name)
     entries = _entries(disk, found)
@@ -298,4 +298,4 @@ def _read(disk: SimDisk, owner: str, history: dict[int, State]) -> tuple[int, Fa
         fate = Fate.WRONG
     else:
         fate = Fate.CUT if found.torn else Fate.SAME
-    return len(entries), fate, end, found.torn.why if found.torn else "nothing"
+    return len(entries), fate, end, found.torn.reason if found.torn else "nothing"

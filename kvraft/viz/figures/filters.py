@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from kvraft.viz.figures.style import one_panel
-from kvraft.viz.panels import Rate
+from kvraft.viz.panels import FalsePositiveRate
 from kvraft.viz.svg import BLACK, BLUE, ORANGE, SKY
 
 
-def plot_rates(rates: Sequence[Rate]) -> Figure:
+def plot_rates(rates: Sequence[FalsePositiveRate]) -> Figure:
     """Draw the measured rate of false positives over bits per key, on the band of the theory."""
     figure, axes = one_panel(4, 8)
     bits = [rate.bits_per_key for rate in rates]
@@ -32,7 +32,7 @@ def plot_rates(rates: Sequence[Rate]) -> Figure:
     return figure
 
 
-def plot_k(rates: Sequence[Rate]) -> Figure:
+def plot_k(rates: Sequence[FalsePositiveRate]) -> Figure:
     """Draw the rate over *k*, the bits that each key sets, at one number of bits per key."""
     figure, axes = one_panel(4, 8)
     axes.plot([rate.k for rate in rates], [rate.theory for rate in rates], color=BLUE,

@@ -1,4 +1,4 @@
-"""Flushes as figures, of numbers measured by :class:`~kvraft.sim.single_member.Alone`.
+"""Flushes as figures, of numbers measured by :class:`~kvraft.sim.single_member.SingleMember`.
 
 :func:`plot_calls` draws which calls to the disk a flush makes, in their order;
 :func:`plot_saw_tooth` what is held in memory and in the log, write by write; :func:`plot_paces` and

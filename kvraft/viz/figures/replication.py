@@ -17,7 +17,7 @@ from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, ORANGE, RED
 
 
-class Held(NamedTuple):
+class MatchSample(NamedTuple):
     """A moment of a leader: ``match`` is what each voter holds durably, itself included."""
 
     millis: int
@@ -25,7 +25,7 @@ class Held(NamedTuple):
     commit: int
 
 
-class BackUp(NamedTuple):
+class BackUpSample(NamedTuple):
     """How many appends were refused before two logs met, for a tail of ``entries`` conflicts."""
 
     entries: int
@@ -33,7 +33,7 @@ class BackUp(NamedTuple):
     one_by_one: int
 
 
-def plot_matches(moments: Sequence[Held]) -> Figure:
+def plot_matches(moments: Sequence[MatchSample]) -> Figure:
     """Draw the match index of every voter, nine at the most, and the commit index over time."""
     some(moments)
     figure, axes = _figure(3.6)
@@ -60,7 +60,7 @@ def plot_matches(moments: Sequence[Held]) -> Figure:
     )
 
 
-def plot_back_up(measured: Sequence[BackUp]) -> Figure:
+def plot_back_up(measured: Sequence[BackUpSample]) -> Figure:
     """Draw how many appends are refused against the length of a conflicting tail."""
     some(measured)
     figure, axes = _figure(3.2)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from kvraft.check.sweep.soak import Outage, Sample, points, trends
+from kvraft.check.sweep.soak import MemberOutage, UsageSample, points, trends
 from kvraft.check.sweep.usage import second_half, trend
 from kvraft.display import counted
 from kvraft.viz.figures.style import MEMBER_LINES, titled
@@ -28,7 +28,7 @@ PANELS = (
 
 
 def plot_soak(
-    members: Sequence[str], samples: Sequence[Sample], outages: Sequence[Outage]
+    members: Sequence[str], samples: Sequence[UsageSample], outages: Sequence[MemberOutage]
 ) -> Figure:
     """Draw disk and memory of each member over transactions; below, when it was down.
 
@@ -54,7 +54,7 @@ def plot_soak(
     return titled(figure, soak_title(members, samples))
 
 
-def soak_title(members: Sequence[str], samples: Sequence[Sample]) -> str:
+def soak_title(members: Sequence[str], samples: Sequence[UsageSample]) -> str:
     """Return the conclusion: how much a disk held at most, and what grows."""
     found = trends(members, samples)
     most = -(-max(found["disk", name].peak for name in members) // 1024)
@@ -77,7 +77,7 @@ def _draw(axes: Axes, values: Sequence[tuple[int, int]], number: int, name: str)
     axes.plot(ends, fitted, color=colour, linestyle=style, linewidth=2, label=name)
 
 
-def _draw_outages(axes: Axes, members: Sequence[str], outages: Sequence[Outage], end: int) -> None:
+def _draw_outages(axes: Axes, members: Sequence[str], outages: Sequence[MemberOutage], end: int) -> None:
     """Draw a lane a member: a tick for each crash, and a bar for as long as it stayed away."""
     for outage in outages:
         lane, until = members.index(outage.member), end if outage.until is None else outage.until

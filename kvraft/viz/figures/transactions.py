@@ -13,16 +13,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from kvraft.check.torn import Death, End
-from kvraft.sim.contention import Contest
+from kvraft.check.torn import LeaderDeath, CopyEnd
+from kvraft.sim.contention import ContentionResult
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.svg import BLACK, GREEN, GREY, PURPLE, RED, SKY
 
-FATES = {End.NEVER: GREY, End.LOST: PURPLE, End.UNDONE: RED, End.COMPLETED: GREEN}
-LETTERS = {End.NEVER: ".", End.LOST: "L", End.UNDONE: "U", End.COMPLETED: "C"}
+FATES = {CopyEnd.NEVER: GREY, CopyEnd.LOST: PURPLE, CopyEnd.UNDONE: RED, CopyEnd.COMPLETED: GREEN}
+LETTERS = {CopyEnd.NEVER: ".", CopyEnd.LOST: "L", CopyEnd.UNDONE: "U", CopyEnd.COMPLETED: "C"}
 
 
-def plot_deaths(deaths: Sequence[Death]) -> Figure:
+def plot_deaths(deaths: Sequence[LeaderDeath]) -> Figure:
     """Draw a column for each life: what the members held at the death, and what came of it.
 
     Raises :class:`~kvraft.errors.BadInput` if nobody died.
@@ -66,16 +66,16 @@ def _box(axes: Axes, x: float, y: float, colour: str, text: str, alpha: float = 
     axes.text(x, y, text, ha="center", va="center", fontsize=7.5)
 
 
-def _verdict(deaths: Sequence[Death]) -> str:
-    counts = {end: sum(death.end is end for death in deaths) for end in End}
+def _verdict(deaths: Sequence[LeaderDeath]) -> str:
+    counts = {end: sum(death.end is end for death in deaths) for end in CopyEnd}
     torn = sum(not death.whole for death in deaths)
-    told = f"Killed {len(deaths)} times, at as many steps: {counts[End.UNDONE]} undone"
+    told = f"Killed {len(deaths)} times, at as many steps: {counts[CopyEnd.UNDONE]} undone"
     if torn:
         return f"{told}, {torn} there in part"
-    return f"{told}, {counts[End.COMPLETED]} completed, none in part"
+    return f"{told}, {counts[CopyEnd.COMPLETED]} completed, none in part"
 
 
-def data_of(deaths: Sequence[Death]) -> list[list[object]]:
+def data_of(deaths: Sequence[LeaderDeath]) -> list[list[object]]:
     """Return what :func:`plot_deaths` draws, as plain data."""
     return [
         [d.step, [list(h) for h in d.held], str(d.end), d.ticket.attempts, list(d.seen)]
@@ -86,7 +86,7 @@ def data_of(deaths: Sequence[Death]) -> list[list[object]]:
 # ── transactions that want the same keys ────────────────────────────────────────────────────────
 
 
-def plot_conflicts(contests: Sequence[Contest]) -> Figure:
+def plot_conflicts(contests: Sequence[ContentionResult]) -> Figure:
     """Draw which part of the transfers conflicts over how many clients there are, a line a bank.
 
     Raises :class:`~kvraft.errors.BadInput` if there was no contest.

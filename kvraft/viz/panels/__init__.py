@@ -25,8 +25,8 @@ Invariants:
 from kvraft.viz.panels.anatomy import (
     FRAME_NAMES,
     Field,
-    Part,
-    Piece,
+    FramePart,
+    SegmentPiece,
     dissect,
     field_at,
     piece_at,
@@ -34,7 +34,7 @@ from kvraft.viz.panels.anatomy import (
 )
 from kvraft.viz.panels.cluster import cluster_view
 from kvraft.viz.panels.disks import disk_view
-from kvraft.viz.panels.filters import Rate, bits_view, measure
+from kvraft.viz.panels.filters import FalsePositiveRate, bits_view, measure
 from kvraft.viz.panels.holders import HOLDER_COLOURS, strip_view
 from kvraft.viz.panels.lamps import Lamps
 from kvraft.viz.panels.lanes import colours_of, lanes_view, lanes_words, runs_of
@@ -50,7 +50,7 @@ from kvraft.viz.panels.levels import (
     tables_over_time,
 )
 from kvraft.viz.panels.logs import log_view
-from kvraft.viz.panels.moments import Moment, Panel, moment, panel, panels
+from kvraft.viz.panels.moments import Moment, DrawnMoment, moment, panel, panels
 from kvraft.viz.panels.segments import (
     FRAME_COLOURS,
     HEXDUMP_HEIGHT,
@@ -77,10 +77,10 @@ __all__ = [
     "Field",
     "Lamps",
     "Moment",
-    "Panel",
-    "Part",
-    "Piece",
-    "Rate",
+    "DrawnMoment",
+    "FramePart",
+    "SegmentPiece",
+    "FalsePositiveRate",
     "Storage",
     "TablePart",
     "TreeTables",

@@ -23,7 +23,7 @@ from kvraft.disk import frame
 from kvraft.disk.disk import Disk
 from kvraft.disk.frame import Frame
 from kvraft.display import counted
-from kvraft.errors import BadInput, Damage
+from kvraft.errors import BadInput, Corruption
 from kvraft.record import ENTRY_OVERHEAD, Entry, entry_size, label, unpack_entries
 from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, HEADER_SEED, SEAL
 
@@ -37,7 +37,7 @@ FRAME_NAMES = {
 """The kinds of frames in words; a piece that is no frame has kind 0."""
 
 
-class Part(StrEnum):
+class FramePart(StrEnum):
     """Which part of its piece a field belongs to."""
 
     HEAD = "head"
@@ -51,13 +51,13 @@ class Field(NamedTuple):
 
     start: int
     end: int
-    part: Part
+    part: FramePart
     name: str
     value: str
     meaning: str
 
 
-class Placed(NamedTuple):
+class PlacedEntry(NamedTuple):
     """An entry and where its bytes are; ``superseded`` if a later frame took its place."""
 
     entry: Entry
@@ -66,14 +66,14 @@ class Placed(NamedTuple):
     superseded: bool = False
 
 
-class Piece(NamedTuple):
+class SegmentPiece(NamedTuple):
     """A frame of one ``kind``, or bytes that are none (kind 0); ``why`` says what they are then."""
 
     kind: int
     start: int
     end: int
     fields: tuple[Field, ...]
-    entries: tuple[Placed, ...] = ()
+    entries: tuple[PlacedEntry, ...] = ()
     why: str = ""
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ def segments_of(disk: Disk) -> list[str]:
     return [name for name in disk.names() if name.endswith(".wal")]
 
 
-def dissect(disk: Disk, owner: str) -> dict[str, list[Piece]]:
+def dissect(disk: Disk, owner: str) -> dict[str, list[SegmentPiece]]:
     """Return the pieces of every segment of the log of ``owner``, by file, oldest first.
 
     Entries that a later frame supersedes are marked.  Raises
@@ -115,14 +115,14 @@ def dissect(disk: Disk, owner: str) -> dict[str, list[Piece]]:
     return _marked(found)
 
 
-def dissect_segment(data: bytes, owner: str, name: str, *, sealed: bool = False) -> list[Piece]:
+def dissect_segment(data: bytes, owner: str, name: str, *, sealed: bool = False) -> list[SegmentPiece]:
     """Return the pieces of the segment ``name`` that holds ``data``.
 
     What is not sound is called *torn* if it would be cut, else *damaged*; in a ``sealed`` segment
     nothing is cut.
     """
-    seed = frame.seed_of(owner, name)
-    pieces: list[Piece] = []
+    seed = frame.checksum_seed(owner, name)
+    pieces: list[SegmentPiece] = []
     at = 0
     while at < len(data):
         found = frame.decode(data, at, seed=HEADER_SEED if at == 0 else seed)
@@ -136,7 +136,7 @@ def dissect_segment(data: bytes, owner: str, name: str, *, sealed: bool = False)
     return pieces
 
 
-def piece_at(pieces: Sequence[Piece], offset: int) -> Piece:
+def piece_at(pieces: Sequence[SegmentPiece], offset: int) -> SegmentPiece:
     """Return the piece that holds the byte at ``offset``; raises ``BadInput`` if there is none."""
     for piece in pieces:
         if piece.start <= offset < piece.end:
@@ -145,7 +145,7 @@ def piece_at(pieces: Sequence[Piece], offset: int) -> Piece:
     raise BadInput(f"there is no byte {offset} in a segment of {counted(size, 'byte')}")
 
 
-def field_at(pieces: Sequence[Piece], offset: int) -> Field:
+def field_at(pieces: Sequence[SegmentPiece], offset: int) -> Field:
     """Return the field that holds the byte at ``offset``; raises ``BadInput`` if there is none."""
     fields = piece_at(pieces, offset).fields
     return next(field for field in fields if field.start <= offset < field.end)
@@ -157,7 +157,7 @@ def field_at(pieces: Sequence[Piece], offset: int) -> Field:
 def _is_torn(data: bytes, at: int, name: str, seed: int) -> bool:
     try:
         frame.scan(data, name=name, seed=seed, start=at)
-    except Damage:
+    except Corruption:
         return False
     return True
 
@@ -172,7 +172,7 @@ def _next_sound(data: bytes, at: int, seed: int) -> int:
     return len(data)
 
 
-def _marked(found: dict[str, list[Piece]]) -> dict[str, list[Piece]]:
+def _marked(found: dict[str, list[SegmentPiece]]) -> dict[str, list[SegmentPiece]]:
     """Mark as superseded what a later frame, in whatever file, begins at or below."""
     lowest: float = float("inf")  # the lowest index that a later frame begins at
     for name in reversed(found):
@@ -185,19 +185,19 @@ def _marked(found: dict[str, list[Piece]]) -> dict[str, list[Piece]]:
     return found
 
 
-def _unsound(data: bytes, start: int, end: int, what: str, why: str) -> Piece:
-    field = Field(start, end, Part.UNSOUND, what, f"{counted(end - start, 'byte')}", why)
-    return Piece(0, start, end, (field,), why=what)
+def _unsound(data: bytes, start: int, end: int, what: str, why: str) -> SegmentPiece:
+    field = Field(start, end, FramePart.UNSOUND, what, f"{counted(end - start, 'byte')}", why)
+    return SegmentPiece(0, start, end, (field,), why=what)
 
 
-def _sound(data: bytes, found: Frame) -> Piece:
+def _sound(data: bytes, found: Frame) -> SegmentPiece:
     payload_at = found.end - 4 - len(found.payload)
     fields = [*_head(data, found)]
-    placed: list[Placed] = []
+    placed: list[PlacedEntry] = []
     if found.kind == ENTRIES:
         at = payload_at
         for entry in unpack_entries(found.payload):
-            placed.append(Placed(entry, at, at + entry_size(entry)))
+            placed.append(PlacedEntry(entry, at, at + entry_size(entry)))
             fields += _entry(data, entry, at)
             at = placed[-1].end
     elif found.kind == HARD_STATE:
@@ -205,10 +205,10 @@ def _sound(data: bytes, found: Frame) -> Piece:
     elif found.payload:
         text = label(found.payload)
         meaning = "owner, first index, and what was true before it, as JSON"
-        fields.append(Field(payload_at, found.end - 4, Part.PAYLOAD, "header", text, meaning))
+        fields.append(Field(payload_at, found.end - 4, FramePart.PAYLOAD, "header", text, meaning))
     stored = f"{_int(data, found.end - 4, 4):08x}"
-    fields.append(Field(found.end - 4, found.end, Part.CHECK, "crc32", stored, "of the payload"))
-    return Piece(found.kind, found.offset, found.end, tuple(fields), tuple(placed))
+    fields.append(Field(found.end - 4, found.end, FramePart.CHECK, "crc32", stored, "of the payload"))
+    return SegmentPiece(found.kind, found.offset, found.end, tuple(fields), tuple(placed))
 
 
 def _head(data: bytes, found: Frame) -> Iterator[Field]:
@@ -223,17 +223,17 @@ def _head(data: bytes, found: Frame) -> Iterator[Field]:
     )
     at = found.offset
     for name, size, value, meaning in rows:
-        yield Field(at, at + size, Part.HEAD, name, value, meaning)
+        yield Field(at, at + size, FramePart.HEAD, name, value, meaning)
         at += size
 
 
 def _hard_state(data: bytes, at: int, end: int) -> Iterator[Field]:
     voted = data[at + 8] == 1
-    yield Field(at, at + 8, Part.PAYLOAD, "term", str(_int(data, at, 8)), "the current term")
-    yield Field(at + 8, at + 9, Part.PAYLOAD, "voted", str(int(voted)), "whether a vote follows")
+    yield Field(at, at + 8, FramePart.PAYLOAD, "term", str(_int(data, at, 8)), "the current term")
+    yield Field(at + 8, at + 9, FramePart.PAYLOAD, "voted", str(int(voted)), "whether a vote follows")
     if end > at + 9:
         vote = label(data[at + 9 : end])
-        yield Field(at + 9, end, Part.PAYLOAD, "vote", vote, "for whom, in this term")
+        yield Field(at + 9, end, FramePart.PAYLOAD, "vote", vote, "for whom, in this term")
 
 
 _ENTRY_HEAD = (
@@ -253,7 +253,7 @@ _ENTRY_HEAD = (
 def _entry(data: bytes, entry: Entry, at: int) -> Iterator[Field]:
     start = at
     for name, size, meaning in _ENTRY_HEAD:
-        yield Field(at, at + size, Part.PAYLOAD, name, str(_int(data, at, size)), meaning)
+        yield Field(at, at + size, FramePart.PAYLOAD, name, str(_int(data, at, size)), meaning)
         at += size
     assert at == start + ENTRY_OVERHEAD
     record = entry.record
@@ -264,7 +264,7 @@ def _entry(data: bytes, entry: Entry, at: int) -> Iterator[Field]:
     ):
         if stored:
             end = at + len(stored)
-            yield Field(at, end, Part.PAYLOAD, name, label(stored), meaning)
+            yield Field(at, end, FramePart.PAYLOAD, name, label(stored), meaning)
             at = end
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from itertools import combinations
 
 from kvraft.viz import svg
-from kvraft.viz.trace import History, Member, State, summary
+from kvraft.viz.trace import TraceHistory, Member, State, summary
 
 CLIENTS = 6
 """How many clients are shown at most."""
 
 
-def cluster_view(history: History, step: int) -> str:
+def cluster_view(history: TraceHistory, step: int) -> str:
     """Draw the members on a ring and what is on its way between them.
 
     Colour is the term, a double ring a leader, dashes a member that is down.
@@ -61,7 +61,7 @@ def _pairs(state: State) -> dict[tuple[str, str], list[str]]:
             what += f" {sent.first}-{sent.last}"
         elif sent.kind == "AppendEntries":
             what = "heartbeat"
-        elif sent.kind.endswith("Reply") or sent.kind == "Answer":
+        elif sent.kind.endswith("Reply") and sent.kind != "ReadReply":
             what = sent.note
         pairs.setdefault((sender, sent.to), []).append(what)
     return pairs

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from kvraft.display import counted
 from kvraft.viz import svg
-from kvraft.viz.trace import History, Member, summary
+from kvraft.viz.trace import TraceHistory, Member, summary
 
 
-def disk_view(history: History, step: int) -> str:
+def disk_view(history: TraceHistory, step: int) -> str:
     """Draw what each member has on disk and in memory.
 
     Log segments are drawn to scale on one axis of log indexes, with the flushed mark as a flag.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kvraft.bloom import Bloom, positions
+from kvraft.bloom import BloomFilter, positions
 from kvraft.display import counted
 from kvraft.record import label
 from kvraft.viz import svg
@@ -19,7 +19,7 @@ LEFT = 12.0
 _Z = 1.96  # of a normal distribution, 95 % lie within so many standard deviations
 
 
-def bits_view(bloom: Bloom, keys: Sequence[bytes], asked: bytes | None = None) -> str:
+def bits_view(bloom: BloomFilter, keys: Sequence[bytes], asked: bytes | None = None) -> str:
     """Return a picture of the bits of a small filter: which keys set them, which one asks for."""
     across, side = 64, 13
     owners: dict[int, list[str]] = {}
@@ -63,7 +63,7 @@ def bits_view(bloom: Bloom, keys: Sequence[bytes], asked: bytes | None = None) -
     return svg.drawing(y + 28, said, drawn)
 
 
-class Rate(NamedTuple):
+class FalsePositiveRate(NamedTuple):
     """How often a filter said "maybe" for nothing: ``passed`` of ``probes``, and the theory."""
 
     bits_per_key: int
@@ -84,11 +84,11 @@ class Rate(NamedTuple):
         return self.theory - spread, self.theory + spread
 
 
-def measure(keys: int, bits_per_key: int, probes: int, k: int | None = None) -> Rate:
+def measure(keys: int, bits_per_key: int, probes: int, k: int | None = None) -> FalsePositiveRate:
     """Build a filter of so many ``keys`` and ask it for ``probes`` others; ``k`` may be given."""
-    bloom = Bloom.sized(keys, bits_per_key)
+    bloom = BloomFilter.sized(keys, bits_per_key)
     if k is not None:
-        bloom = Bloom(k, bloom.m, bytearray(bloom.m))
+        bloom = BloomFilter(k, bloom.m, bytearray(bloom.m))
     bloom.add(b"in %d" % number for number in range(keys))
     passed = sum(b"out %d" % number in bloom for number in range(probes))
-    return Rate(bits_per_key, bloom.k, probes, passed, bloom.expected_fpr(keys))
+    return FalsePositiveRate(bits_per_key, bloom.k, probes, passed, bloom.expected_fpr(keys))

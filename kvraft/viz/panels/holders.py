@@ -1,7 +1,7 @@
 """Who holds the log at one moment: one member's segments as a strip.
 
 :func:`strip_view` makes a picture of one moment, to be stepped through; a row for each holder, a
-flag over each segment that it still needs (:meth:`~kvraft.replica.retention.Holds.of`)::
+flag over each segment that it still needs (:meth:`~kvraft.replica.retention.Pins.of`)::
 
     tree              ·     ·     ·     ⚑     ⚑
     n3                ·     ⚑     ⚑     ⚑     ⚑
@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kvraft.errors import BadInput
-from kvraft.events import Crashed, Failed, HoldsChanged, Marks, RoleChanged, Started, Trace
-from kvraft.replica.retention import Holds
+from kvraft.events import MemberCrashed, MemberStopped, PinsChanged, Marks, RoleChanged, MemberStarted, Trace
+from kvraft.replica.retention import Pins
 from kvraft.viz import svg
 from kvraft.viz.trace import (
     EMPTY,
@@ -27,13 +27,13 @@ from kvraft.viz.trace import (
     HOLD_REASONS,
     HOLDER_KINDS,
     MEMBERS,
-    NOBODY,
+    UNPINNED,
     SNAPSHOT,
     TREE,
-    History,
+    TraceHistory,
     View,
-    held_by,
-    holds_over_time,
+    hardest_pin,
+    pins_over_time,
     kind_of,
     sealed_sizes,
     series,
@@ -45,7 +45,7 @@ HOLDER_COLOURS = {
     FOLLOWER: svg.ORANGE,
     SNAPSHOT: svg.PURPLE,
     MEMBERS: svg.GREEN,
-    NOBODY: svg.GREY,
+    UNPINNED: svg.GREY,
 }
 """In which colour a kind of holder is drawn."""
 
@@ -58,7 +58,7 @@ ROOM = 1.25
 def strip_view(member: str) -> View:
     """Return the view that draws the log of ``member``, its five marks and who holds it."""
 
-    def view(history: History, step: int) -> str:
+    def view(history: TraceHistory, step: int) -> str:
         return _strip(history.trace, member, step)
 
     return view
@@ -69,8 +69,8 @@ def _strip(trace: Trace, member: str, step: int) -> str:
         raise BadInput(f"there is no member called {member} in this trace")
     past = trace[: step + 1]
     lives = series.segments(past, member)
-    held = holds_over_time(past, member)
-    holds = held[-1].holds if held else None
+    held = pins_over_time(past, member)
+    holds = held[-1].pins if held else None
     marks = [e for _, _, e in past.of(Marks, who=member) if isinstance(e, Marks)]
     now = marks[-1] if marks else EMPTY
     scale = _Scale(trace, member, now.last)
@@ -106,19 +106,19 @@ class _Scale:
 
 
 def _role(past: Trace, member: str) -> str:
-    told = past.of(RoleChanged, Started, Crashed, Failed, who=member)
+    told = past.of(RoleChanged, MemberStarted, MemberCrashed, MemberStopped, who=member)
     for _, _, event in reversed(list(told)):
         match event:
             case RoleChanged():
                 return f"{event.role} of term {event.term}"
-            case Started():
+            case MemberStarted():
                 return f"starts in term {event.term}"
             case _:
                 return "down"
     return "not started"
 
 
-def _weighs(past: Trace, member: str, lives: Sequence[series.SegmentLife]) -> str:
+def _weighs(past: Trace, member: str, lives: Sequence[series.SegmentLifetime]) -> str:
     sizes = sealed_sizes(past, member)
     sealed = [life for life in lives if life.sealed is not None and life.dropped is None]
     total = sum(sizes.get(life.segment, 0) for life in sealed)
@@ -128,14 +128,14 @@ def _weighs(past: Trace, member: str, lives: Sequence[series.SegmentLife]) -> st
 
 def _holders(trace: Trace, member: str) -> list[str]:
     """Return all that ever hold this log, so that a row stays where it is."""
-    names = {h for _, _, e in trace.of(HoldsChanged, who=member) for h in e.holders}  # type: ignore[attr-defined]
+    names = {h for _, _, e in trace.of(PinsChanged, who=member) for h in e.holders}  # type: ignore[attr-defined]
     return sorted(names, key=lambda name: (HOLDER_KINDS.index(kind_of(name)), name))
 
 
 def _flags(
     name: str,
-    lives: Sequence[series.SegmentLife],
-    holds: Holds | None,
+    lives: Sequence[series.SegmentLifetime],
+    holds: Pins | None,
     scale: _Scale,
     top: float,
 ) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _flags(
     kind = kind_of(name)
     sealed = [life for life in lives if life.dropped is None and life.sealed is not None]
     held = [life for life in sealed if name in _who_holds(life, holds)]
-    listed = holds is not None and holds.needs(name) is not None
+    listed = holds is not None and holds.needed_from(name) is not None
     says = (
         HOLD_REASONS[kind]
         if held
@@ -158,7 +158,7 @@ def _flags(
         yield _flag(scale, life, top, HOLDER_COLOURS[kind], f"{name} holds {life.segment}")
 
 
-def _flag(scale: _Scale, life: series.SegmentLife, top: float, colour: str, says: str) -> str:
+def _flag(scale: _Scale, life: series.SegmentLifetime, top: float, colour: str, says: str) -> str:
     left, right = scale.x(life.first), scale.x(life.last + 1)
     x, wide = left + (right - left) * 0.3, max(min((right - left) * 0.55, 15), 4)
     cloth = svg.polygon(
@@ -167,16 +167,16 @@ def _flag(scale: _Scale, life: series.SegmentLife, top: float, colour: str, says
     return f"<g><title>{says}</title>{svg.line(x, top + 2, x, top + 24)}{cloth}</g>"
 
 
-def _who_holds(life: series.SegmentLife, holds: Holds | None) -> list[str]:
-    return [hold.holder for hold in holds.of(_as_segment(life))] if holds else []
+def _who_holds(life: series.SegmentLifetime, holds: Pins | None) -> list[str]:
+    return [hold.pinned_by for hold in holds.of(_as_segment(life))] if holds else []
 
 
-def _as_segment(life: series.SegmentLife) -> Segment:
+def _as_segment(life: series.SegmentLifetime) -> Segment:
     return Segment(life.segment, life.first, life.first, life.last, 0, life.sealed is not None)
 
 
 def _segment(
-    life: series.SegmentLife, holds: Holds | None, scale: _Scale, top: float, last: int
+    life: series.SegmentLifetime, holds: Pins | None, scale: _Scale, top: float, last: int
 ) -> Iterator[str]:
     """Draw one segment of the strip; of those that are gone only what is in sight."""
     end = last if life.sealed is None else life.last
@@ -189,8 +189,8 @@ def _segment(
         fill, says = "#F7F7F7", "gone"
     elif life.sealed is not None:
         who = _who_holds(life, holds)
-        fill = HOLDER_COLOURS[held_by(who)] if holds else svg.WHITE
-        says = f"held by {', '.join(who) or NOBODY}" if holds else "who holds it was not told"
+        fill = HOLDER_COLOURS[hardest_pin(who)] if holds else svg.WHITE
+        says = f"held by {', '.join(who) or UNPINNED}" if holds else "who holds it was not told"
     stroke, dashes = ("#999999", "3 3") if gone else (svg.BLACK, "")
     title = f"segment {life.segment}, entries {life.first} to {end}: {says}"
     yield svg.rect(left, top, right - left, STRIP, fill, stroke, dashes=dashes, title=title)
@@ -224,7 +224,7 @@ def _draw_marks(marks: Marks, scale: _Scale, strip: float) -> Iterator[str]:
 
 
 def _says(
-    member: str, lives: Sequence[series.SegmentLife], holds: Holds | None, marks: Marks
+    member: str, lives: Sequence[series.SegmentLifetime], holds: Pins | None, marks: Marks
 ) -> str:
     """Return the picture in words."""
     alive = [life for life in lives if life.dropped is None and life.sealed is not None]
@@ -233,5 +233,5 @@ def _says(
         return f"{words[0]} It is down, or has just started: who holds it was not told."
     for hold in holds:
         count = sum(hold in holds.of(_as_segment(life)) for life in alive)
-        words.append(f"{hold.holder} needs {hold.needs} on: {count} sealed segments.")
+        words.append(f"{hold.pinned_by} needs {hold.needed_from} on: {count} sealed segments.")
     return " ".join(words)

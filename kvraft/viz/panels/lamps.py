@@ -15,7 +15,7 @@ from kvraft.raft.interface import ReadReady
 from kvraft.raft.messages import Message
 from kvraft.sim.cluster import Cluster
 from kvraft.viz import svg
-from kvraft.viz.trace import History
+from kvraft.viz.trace import TraceHistory
 
 
 class Lamps:
@@ -79,7 +79,7 @@ class Lamps:
             lines.append(f"{sign} {property:21} {what}")
         return "\n".join(lines)
 
-    def view(self, history: History, step: int) -> str:
+    def view(self, history: TraceHistory, step: int) -> str:
         """Draw the lamps as they were after ``step``, as every view does."""
         states = self.at(step)
         parts, wide = [], svg.WIDTH / len(states)

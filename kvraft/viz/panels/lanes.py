@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from kvraft.events import Appended, TicketMoved, Trace
+from kvraft.events import EntriesAppended, TicketMoved, Trace
 from kvraft.viz import svg
-from kvraft.viz.trace import Cell, History, Member
+from kvraft.viz.trace import EntryState, TraceHistory, Member
 
 TXN_COLOURS = (svg.SKY, svg.ORANGE, svg.GREEN, svg.PURPLE, svg.YELLOW, svg.RED)
 """Colours of transactions, in the order in which they first appear in any log."""
@@ -28,7 +28,7 @@ CELLS = (svg.WIDTH - LEFT - 6) // CELL
 TICKETS = 3
 
 
-def lanes_view(history: History, step: int) -> str:
+def lanes_view(history: TraceHistory, step: int) -> str:
     """Draw the ends of all logs by transactions, and above them how far each ticket is."""
     state = history.at(step)
     past = history.trace
@@ -57,13 +57,13 @@ def lanes_view(history: History, step: int) -> str:
 def colours_of(trace: Trace) -> dict[str, str]:
     """Return the colour of each transaction of a trace."""
     names: dict[str, None] = {}
-    for _, _, event in trace.of(Appended):
-        assert isinstance(event, Appended)
+    for _, _, event in trace.of(EntriesAppended):
+        assert isinstance(event, EntriesAppended)
         names |= dict.fromkeys(txn for txn in event.txns if txn)
     return {txn: TXN_COLOURS[number % len(TXN_COLOURS)] for number, txn in enumerate(names)}
 
 
-def lanes_words(history: History, step: int) -> str:
+def lanes_words(history: TraceHistory, step: int) -> str:
     """Return the moment in words: the transactions in each log, and what became of them."""
     state = history.at(step)
     parts = []
@@ -75,9 +75,9 @@ def lanes_words(history: History, step: int) -> str:
     return f"{state.at / 1000:.1f} ms. {'. '.join(parts)}. {told or 'No ticket'}."
 
 
-def runs_of(log: Sequence[Cell]) -> list[list[Cell]]:
+def runs_of(log: Sequence[EntryState]) -> list[list[EntryState]]:
     """Return the entries of a log by copies of transactions; a no-op is a run of its own."""
-    runs: list[list[Cell]] = []
+    runs: list[list[EntryState]] = []
     for cell in log:
         before = runs[-1][-1] if runs else None
         if before and cell.txn and before.txn == cell.txn and not before.end:
@@ -87,14 +87,14 @@ def runs_of(log: Sequence[Cell]) -> list[list[Cell]]:
     return runs
 
 
-def _run_words(run: Sequence[Cell], member: Member) -> str:
+def _run_words(run: Sequence[EntryState], member: Member) -> str:
     first = run[0]
     if not first.txn:
         return f"registration of {first.key}" if first.key else f"no-op of term {first.term}"
     return f"{len(run)} of {first.txn} {_fate(run, member)}"
 
 
-def _fate(run: Sequence[Cell], member: Member) -> str:
+def _fate(run: Sequence[EntryState], member: Member) -> str:
     """Say what a copy is worth at this member now."""
     if _struck(run[0], member):
         return "undone"
@@ -103,7 +103,7 @@ def _fate(run: Sequence[Cell], member: Member) -> str:
     return "whole" if run[-1].end else "open"
 
 
-def _struck(cell: Cell, member: Member) -> bool:
+def _struck(cell: EntryState, member: Member) -> bool:
     """Whether it was undone, as far as the member knows: one that restarted knows no more."""
     return cell.undone and cell.index <= member.marks.committed
 
@@ -145,7 +145,7 @@ def _lane(
 
 
 def _cell(
-    cell: Cell,
+    cell: EntryState,
     member: Member,
     x: float,
     top: float,
@@ -183,7 +183,7 @@ def _cell(
 
 
 def _bracket(
-    run: Sequence[Cell], shown: Sequence[Cell], member: Member, low: int, top: float
+    run: Sequence[EntryState], shown: Sequence[EntryState], member: Member, low: int, top: float
 ) -> Iterator[str]:
     """Draw a line under a copy, with what it is worth where there is room for that."""
     left, right = _x(shown[0].index, low) + 3, _x(shown[-1].index, low) + CELL - 3

@@ -22,25 +22,25 @@ from typing import NamedTuple
 
 from kvraft.events import (
     Compacted,
-    CompactionBegan,
+    CompactionStarted,
     Event,
     Flushed,
-    Step,
+    TraceStep,
     TableRemoved,
     TableWritten,
     Trace,
 )
 from kvraft.record import label
-from kvraft.sstable.properties import TableInfo
+from kvraft.sstable.properties import TableMetadata
 from kvraft.viz import svg
-from kvraft.viz.trace import History
+from kvraft.viz.trace import TraceHistory
 
 LEVEL_COLOURS = (svg.ORANGE, svg.SKY, svg.GREEN, svg.PURPLE, svg.YELLOW)
 """Colours of levels; of tables of one level, colours of sizes."""
 
-LEVEL_JUMPS: dict[str, Callable[[Step], bool]] = {
+LEVEL_JUMPS: dict[str, Callable[[TraceStep], bool]] = {
     "next flush": lambda step: isinstance(step.event, Flushed),
-    "next pick": lambda step: isinstance(step.event, CompactionBegan),
+    "next pick": lambda step: isinstance(step.event, CompactionStarted),
     "next result": lambda step: isinstance(step.event, Compacted),
 }
 """Buttons for a :class:`~kvraft.viz.widgets.Stepper` over a tree's trace."""
@@ -48,14 +48,14 @@ LEVEL_JUMPS: dict[str, Callable[[Step], bool]] = {
 
 def level_stops(trace: Trace) -> list[int]:
     """Return the steps of a tree's trace at which its tables change."""
-    kinds = Flushed, CompactionBegan, Compacted
+    kinds = Flushed, CompactionStarted, Compacted
     return [number for number, step in enumerate(trace) if isinstance(step.event, kinds)]
 
 
 # ── which tables there are ──────────────────────────────────────────────────────────────────────
 
 
-class Box(NamedTuple):
+class TableBox(NamedTuple):
     """One table as a picture shows it; ``first`` and ``last`` are keys, as text."""
 
     number: int
@@ -65,10 +65,10 @@ class Box(NamedTuple):
     last: str
 
 
-def box_of(info: TableInfo) -> Box:
+def box_of(info: TableMetadata) -> TableBox:
     """Return the picture of a table."""
     last = label(info.stop.removesuffix(b"\0"))
-    return Box(info.number, info.level, info.size, label(info.start), last)
+    return TableBox(info.number, info.level, info.size, label(info.start), last)
 
 
 @dataclass(slots=True)
@@ -80,23 +80,23 @@ class TreeTables:
     more, but their files are there.
     """
 
-    live: list[Box] = field(default_factory=list)
+    live: list[TableBox] = field(default_factory=list)
     merging: tuple[int, ...] = ()
     into: int = -1
     fresh: tuple[int, ...] = ()
-    dead: list[Box] = field(default_factory=list)
-    written: dict[int, Box] = field(default_factory=dict)
+    dead: list[TableBox] = field(default_factory=list)
+    written: dict[int, TableBox] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
         """Change by one event."""
         match event:
             case TableWritten():
-                box = Box(event.table, 0, event.size, event.first_key, event.last_key)
+                box = TableBox(event.table, 0, event.size, event.first_key, event.last_key)
                 self.written[event.table] = box
             case Flushed(table=number) if number:
                 self.live.insert(0, self.written.pop(number))
                 self.fresh = (number,)
-            case CompactionBegan():
+            case CompactionStarted():
                 self.merging, self.into, self.fresh = event.inputs, event.level, ()
             case Compacted():
                 self._replace(event)
@@ -113,7 +113,7 @@ class TreeTables:
         self.dead += [box for box in gone if box.number not in event.outputs]
         self.merging, self.into, self.fresh, self.written = (), -1, event.outputs, {}
 
-    def rows(self) -> list[tuple[str, list[Box]]]:
+    def rows(self) -> list[tuple[str, list[TableBox]]]:
         """Return the rows of a picture, and what stands before each."""
         unsorted = [box for box in self.live if box.level == 0]
         rows = [("" if at else "level 0", [box]) for at, box in enumerate(unsorted)]
@@ -137,9 +137,9 @@ class TreeTables:
         return says + "."
 
 
-def _packed(boxes: Sequence[Box]) -> list[list[Box]]:
+def _packed(boxes: Sequence[TableBox]) -> list[list[TableBox]]:
     """Return ``boxes`` in as few rows as the first place that is free gives."""
-    rows: list[list[Box]] = []
+    rows: list[list[TableBox]] = []
     for box in sorted(boxes, key=lambda box: _key(box.first)):
         free = [row for row in rows if _key(row[-1].last) < _key(box.first)]
         if free:
@@ -149,7 +149,7 @@ def _packed(boxes: Sequence[Box]) -> list[list[Box]]:
     return rows
 
 
-def _place(box: Box) -> tuple[int, bytes]:
+def _place(box: TableBox) -> tuple[int, bytes]:
     return box.level, _key(box.first)
 
 
@@ -177,12 +177,12 @@ def tables_over_time(trace: Trace) -> list[TreeTables]:
 LEFT, WIDE = 66, 690
 
 
-def level_summary(history: History, step: int) -> str:
+def level_summary(history: TraceHistory, step: int) -> str:
     """Return in words what tables there are after ``step``."""
     return str(tables_over_time(history.trace)[step])
 
 
-def levels_view(history: History, step: int) -> str:
+def levels_view(history: TraceHistory, step: int) -> str:
     """Draw the tables of a tree after ``step`` of its trace; all steps are drawn to one scale."""
     found = tables_over_time(history.trace)
     written = [step.event for step in history.trace if isinstance(step.event, TableWritten)]
@@ -193,7 +193,7 @@ def levels_view(history: History, step: int) -> str:
     return _draw(found[step], sorted(keys), smallest, height)
 
 
-def levels_svg(tables: Sequence[TableInfo], merging: Sequence[int] = (), into: int = -1) -> str:
+def levels_svg(tables: Sequence[TableMetadata], merging: Sequence[int] = (), into: int = -1) -> str:
     """Draw live tables, in the order in which they are read, and which are to be merged."""
     shown = TreeTables([box_of(info) for info in tables], tuple(merging), into)
     keys = {_key(key) for box in shown.live for key in (box.first, box.last)}
@@ -205,7 +205,7 @@ def _height(tables: TreeTables, smallest: int) -> float:
     return 34 + sum(_tall(boxes, smallest) + 5 for _, boxes in tables.rows())
 
 
-def _tall(boxes: Sequence[Box], smallest: int) -> float:
+def _tall(boxes: Sequence[TableBox], smallest: int) -> float:
     """Return how high a row is: of one table more where it is larger, on a logarithmic scale."""
     if boxes[0].level or len(boxes) > 1:
         return 22
@@ -232,12 +232,12 @@ def _draw(tables: TreeTables, keys: list[bytes], smallest: int, height: float) -
     return svg.drawing(height, str(tables), parts)
 
 
-def _sign(box: Box, tables: TreeTables) -> str:
+def _sign(box: TableBox, tables: TreeTables) -> str:
     return "▼" if box.number in tables.merging else "★" if box.number in tables.fresh else ""
 
 
 def _box(
-    box: Box, ends: tuple[float, float], y: float, tall: float, sign: str, dead: bool
+    box: TableBox, ends: tuple[float, float], y: float, tall: float, sign: str, dead: bool
 ) -> list[str]:
     x, wide = ends[0] + 1, ends[1] - ends[0] - 2
     fill = svg.WHITE if dead else LEVEL_COLOURS[box.level % len(LEVEL_COLOURS)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from kvraft.viz import svg
-from kvraft.viz.trace import Cell, History, Member, summary
+from kvraft.viz.trace import EntryState, TraceHistory, Member, summary
 
 CELLS = 26
 CELL = 29
 
 
-def log_view(history: History, step: int) -> str:
+def log_view(history: TraceHistory, step: int) -> str:
     """Draw the ends of all logs, one row a member, one column an index.
 
     A cell holds the term; a bold corner is the commit mark of a transaction; a dashed border means
@@ -47,7 +47,7 @@ def _column(index: int, low: int) -> float:
     return 80 + CELL * (index - low)
 
 
-def _cell(cell: Cell, member: Member, x: float, top: float) -> str:
+def _cell(cell: EntryState, member: Member, x: float, top: float) -> str:
     dashes = "" if cell.index <= member.marks.committed else "3 3"
     sign = "®" if cell.key else "∅"
     shown = str(cell.term) if cell.txn else f"{sign}{cell.term}"
@@ -64,7 +64,7 @@ def _cell(cell: Cell, member: Member, x: float, top: float) -> str:
     return "".join(parts)
 
 
-def _name_of(cell: Cell) -> str:
+def _name_of(cell: EntryState) -> str:
     if not cell.txn:
         what = f"registration of {cell.key}" if cell.key else "no-op"
         return f"entry {cell.index}, term {cell.term}: {what}"
@@ -72,9 +72,9 @@ def _name_of(cell: Cell) -> str:
     return f"entry {cell.index}, term {cell.term}: {cell.key} of {cell.txn}{mark}"
 
 
-def _brackets(cells: list[Cell], low: int, top: float) -> list[str]:
+def _brackets(cells: list[EntryState], low: int, top: float) -> list[str]:
     """Draw a line under the entries of each transaction, with its name where there is room."""
-    runs: list[list[Cell]] = []
+    runs: list[list[EntryState]] = []
     for cell in cells:
         if runs and cell.txn and runs[-1][-1].txn == cell.txn and not runs[-1][-1].end:
             runs[-1].append(cell)

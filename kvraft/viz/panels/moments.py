@@ -27,28 +27,28 @@ from kvraft.events import Marks, Trace
 from kvraft.sim.cluster import Cluster
 from kvraft.viz import svg
 from kvraft.viz.panels.lamps import Lamps
-from kvraft.viz.trace import Cell, Member, State, members_of, take
+from kvraft.viz.trace import EntryState, Member, State, members_of, take
 
 
 class Moment(NamedTuple):
-    """The state after ``step`` of ``trace``, to be drawn under ``name`` and over what it ``says``.
+    """The state after ``step`` of ``trace``, to be drawn under ``name`` and over what it ``caption``.
 
     With ``lamps`` it is also said which properties had been broken by then.
     """
 
     name: str
-    says: str
+    caption: str
     trace: Trace
     step: int
     lamps: Lamps | None = None
 
 
-def moment(name: str, says: str, cluster: Cluster, lamps: Lamps | None = None) -> Moment:
+def moment(name: str, caption: str, cluster: Cluster, lamps: Lamps | None = None) -> Moment:
     """Return the moment that ``cluster`` is in now."""
-    return Moment(name, says, cluster.trace, len(cluster.trace) - 1, lamps)
+    return Moment(name, caption, cluster.trace, len(cluster.trace) - 1, lamps)
 
 
-class Panel(NamedTuple):
+class DrawnMoment(NamedTuple):
     """A moment worked out: the members, and what was ever committed, by index the term."""
 
     moment: Moment
@@ -90,7 +90,7 @@ def _role(member: Member) -> str:
     return f"{member.role} {member.term}" if member.running else "down"
 
 
-def panel(moment: Moment) -> Panel:
+def panel(moment: Moment) -> DrawnMoment:
     """Work out a moment; raises :class:`~kvraft.errors.BadInput` if its trace has no such step.
 
     Logs of up to 64 entries are seen whole.
@@ -107,7 +107,7 @@ def panel(moment: Moment) -> Panel:
             for cell in state.members[who].log:
                 if cell.index <= event.committed:
                     ledger.setdefault(cell.index, cell.term)
-    return Panel(moment, state, dict(sorted(ledger.items())))
+    return DrawnMoment(moment, state, dict(sorted(ledger.items())))
 
 
 ROW, HEAD, NAMES = 34, 24, 62
@@ -135,22 +135,22 @@ def panels(moments: Sequence[Moment], across: int = 5) -> str:
     return svg.drawing(top + 20, " | ".join(map(str, found)), parts)
 
 
-def _lines(each: Panel, wide: float) -> list[str]:
-    return textwrap.wrap(each.moment.says, int((wide - 12) / 5.8))
+def _lines(each: DrawnMoment, wide: float) -> list[str]:
+    return textwrap.wrap(each.moment.caption, int((wide - 12) / 5.8))
 
 
-def _broken(each: Panel) -> list[str]:
+def _broken(each: DrawnMoment) -> list[str]:
     """Return the properties that had been broken by then."""
     lamps = each.moment.lamps
     return [str(p) for p, v in lamps.at(each.moment.step).items() if v] if lamps else []
 
 
-def _height(each: Panel, wide: float) -> float:
+def _height(each: DrawnMoment, wide: float) -> float:
     told = max(len(_broken(each)), 1) if each.moment.lamps else 0
     return HEAD + ROW * (len(each.state.members) + 1) + 16 + 14 * (len(_lines(each, wide)) + told)
 
 
-def _draw(each: Panel, left: float, top: float, wide: float, cell: float) -> list[str]:
+def _draw(each: DrawnMoment, left: float, top: float, wide: float, cell: float) -> list[str]:
     parts = [svg.text(left + 6, top + 15, each.moment.name, 14, weight="bold")]
     y = top + HEAD
     for name, member in each.state.members.items():
@@ -184,14 +184,14 @@ def _row(name: str, member: Member, left: float, y: float, cell: float) -> list[
     return parts
 
 
-def _cell(cell: Cell, left: float, y: float, wide: float, *, dashed: bool) -> str:
+def _cell(cell: EntryState, left: float, y: float, wide: float, *, dashed: bool) -> str:
     x = left + NAMES + wide * (cell.index - 1)
     width, dashes = (None, "3 3") if dashed else (2, "")
     box = svg.rect(x + 1, y, wide - 2, 22, svg.fill_of(cell.term), width=width, dashes=dashes)
     return box + svg.text(x + wide / 2, y + 15, str(cell.term), 12, "middle")
 
 
-def _committed(each: Panel, left: float, y: float, wide: float, cell: float) -> list[str]:
+def _committed(each: DrawnMoment, left: float, y: float, wide: float, cell: float) -> list[str]:
     """Draw what was ever committed, and below each entry on how many disks it is."""
     parts = [
         svg.line(left + 6, y - 6, left + wide - 8, y - 6, "#777777"),
@@ -199,7 +199,7 @@ def _committed(each: Panel, left: float, y: float, wide: float, cell: float) -> 
     ]
     members = len(each.state.members)
     for index, term in each.ledger.items():
-        shown = Cell(index, term, "", "", True)
+        shown = EntryState(index, term, "", "", True)
         parts.append(_cell(shown, left, y, cell, dashed=False))
         x, lost = left + NAMES + cell * (index - 0.5), each.lost(index)
         count = f"{each.holders(index)}/{members}"

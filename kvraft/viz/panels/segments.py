@@ -20,7 +20,7 @@ from kvraft.disk.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.viz import svg
-from kvraft.viz.panels.anatomy import Field, Part, Piece, Placed, dissect, field_at, piece_at
+from kvraft.viz.panels.anatomy import Field, FramePart, SegmentPiece, PlacedEntry, dissect, field_at, piece_at
 from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
 
 FRAME_COLOURS = {
@@ -49,7 +49,7 @@ def strip(disk: Disk, owner: str) -> str:
 
 
 def strip_parts(
-    found: dict[str, list[Piece]], cursor: int | None = None
+    found: dict[str, list[SegmentPiece]], cursor: int | None = None
 ) -> tuple[list[str], float]:
     """Return the parts of that picture and its height; ``cursor`` points at one byte."""
     longest = max(pieces[-1].end for pieces in found.values())
@@ -68,14 +68,14 @@ def strip_parts(
     return parts, height + 24
 
 
-def _piece(piece: Piece, top: float, scale: float) -> Iterator[str]:
+def _piece(piece: SegmentPiece, top: float, scale: float) -> Iterator[str]:
     left, wide = MARGIN + scale * piece.start, scale * (piece.end - piece.start)
     if piece.kind == 0:
         yield svg.rect(left, top, wide, BAR, svg.WHITE, svg.RED, width=3, dashes="5 4")
     else:
         colour = FRAME_COLOURS.get(piece.kind, svg.RED)
         yield svg.rect(left, top, wide, BAR, colour, width=0.7, opacity=0.35)
-        for part in (Part.HEAD, Part.CHECK):
+        for part in (FramePart.HEAD, FramePart.CHECK):
             inside = [field for field in piece.fields if field.part == part]
             x, end = MARGIN + scale * inside[0].start, MARGIN + scale * inside[-1].end
             yield svg.rect(x, top, end - x, BAR, colour, width=0.7)
@@ -84,7 +84,7 @@ def _piece(piece: Piece, top: float, scale: float) -> Iterator[str]:
     yield from _labels(piece, left, wide, top)
 
 
-def _entry(placed: Placed, top: float, scale: float) -> Iterator[str]:
+def _entry(placed: PlacedEntry, top: float, scale: float) -> Iterator[str]:
     """Draw an entry in its frame: its index and term, hatched if it is superseded."""
     x, wide = MARGIN + scale * placed.start, scale * (placed.end - placed.start)
     yield svg.line(x + wide, top, x + wide, top + BAR, svg.BLACK, 0.7)
@@ -114,7 +114,7 @@ def _hatch(x: float, top: float, wide: float, gap: float = 7) -> Iterator[str]:
         start += gap
 
 
-def _labels(piece: Piece, left: float, wide: float, top: float) -> Iterator[str]:
+def _labels(piece: SegmentPiece, left: float, wide: float, top: float) -> Iterator[str]:
     """Write below a piece what it is and at which offset it begins, as far as there is room."""
     colour, weight = (svg.BLACK, "normal") if piece.kind else (svg.DARK_RED, "bold")
     for says in (piece.label, piece.short):
@@ -130,7 +130,7 @@ def _cursor(x: float, top: float) -> str:
     return here + f'<path d="M{svg.num(x - 6)} {svg.num(top - 10)}h12l-6 9z" fill="{svg.BLACK}"/>'
 
 
-def _legend(found: dict[str, list[Piece]], y: float) -> Iterator[str]:
+def _legend(found: dict[str, list[SegmentPiece]], y: float) -> Iterator[str]:
     pieces = [piece for each in found.values() for piece in each]
     says = ["dark: head and checksum of a frame", "light: its payload", "below: offset in the file"]
     if any(placed.superseded for piece in pieces for placed in piece.entries):
@@ -164,7 +164,7 @@ def inspector(disk: Disk, owner: str, name: str, offset: int) -> str:
     colour = FRAME_COLOURS.get(piece.kind, svg.RED)
     for row, field in enumerate(piece.fields):
         y = 26.0 + LINE * row
-        solid = field.part in (Part.HEAD, Part.CHECK)
+        solid = field.part in (FramePart.HEAD, FramePart.CHECK)
         parts += _field(field, data, y, colour, 1 if solid else 0.35)
     told = "; ".join(f"{field.name} {field.value}" for field in piece.fields)
     return svg.drawing(34 + LINE * len(piece.fields), f"{name}, {piece}: {told}", parts)
@@ -188,7 +188,7 @@ ACROSS, CELL, DOWN = 16, 36, 5
 HEXDUMP_HEIGHT = 32 * DOWN
 
 
-def hexdump(data: bytes, pieces: Sequence[Piece], offset: int, top: float) -> list[str]:
+def hexdump(data: bytes, pieces: Sequence[SegmentPiece], offset: int, top: float) -> list[str]:
     """Return the parts of a picture: the lines of bytes around ``offset``, from ``top`` down.
 
     Its field is framed, the byte itself filled, and printable bytes are shown as letters, too.

@@ -24,20 +24,20 @@ from dataclasses import dataclass, field
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
-    Appended,
-    Committed,
-    Crashed,
-    Delivered,
+    EntriesAppended,
+    CommitAdvanced,
+    MemberCrashed,
+    MessageDelivered,
     Event,
-    Failed,
-    Healed,
-    Lost,
-    Partitioned,
+    MemberStopped,
+    NetworkHealed,
+    MessageLost,
+    NetworkPartitioned,
     RoleChanged,
-    Sent,
-    SnapshotTaken,
-    Started,
-    Superseded,
+    MessageSent,
+    SnapshotReceived,
+    MemberStarted,
+    EntriesSuperseded,
     Trace,
 )
 from kvraft.viz import svg
@@ -53,7 +53,7 @@ WIDE = 220.0
 NAMES_BELOW = 16
 """With more rows than this the lanes are named at their lower ends, too."""
 
-_REPLIES = ("Answer", "Later", "Page", "ReadAnswer", "Redirect", "Registered")
+_REPLIES = ("Overloaded", "Redirect", "Registered", "ScanPage")
 _WORDS = {
     "RequestVote": "vote?",
     "RequestVoteReply": "vote",
@@ -73,7 +73,7 @@ class _Row:
     who: str
     arrived: int = 0
     notes: list[tuple[str, str]] = field(default_factory=list)  # text, colour
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[MessageSent] = field(default_factory=list)
     lost: list[_Line] = field(default_factory=list)  # as they were sent
     band: str = ""  # what happened to the whole network
     y: float = 0.0
@@ -93,7 +93,7 @@ class _Line:
     """A message: from a row to a row; none if it was sent before, or is still on its way."""
 
     sender: str
-    sent: Sent
+    sent: MessageSent
     start: _Row | None = None
     end: _Row | None = None
     lost: bool = False
@@ -145,27 +145,27 @@ def _fold(trace: Trace, first: int, last: int) -> tuple[list[_Row], list[_Line]]
     """Gather steps into rows, and find where each message begins and ends."""
     open_lines: dict[int, _Line] = {}
     for _, who, event in trace[:first]:
-        if isinstance(event, Sent):
+        if isinstance(event, MessageSent):
             open_lines[event.id] = _Line(who, event)
-        elif isinstance(event, Delivered | Lost):
+        elif isinstance(event, MessageDelivered | MessageLost):
             open_lines.pop(event.id, None)
     before = list(open_lines)
     rows: list[_Row] = []
     lines: list[_Line] = []
     for at, who, event in trace[first : last + 1]:
         match event:
-            case Sent():
+            case MessageSent():
                 row = _row_for(rows, at, who)
                 row.sent.append(event)
                 open_lines[event.id] = _Line(who, event, row)
                 lines.append(open_lines[event.id])
-            case Delivered() | Lost() if event.id in open_lines:
+            case MessageDelivered() | MessageLost() if event.id in open_lines:
                 line = open_lines.pop(event.id)
                 if line.start is None:
                     lines.append(line)
                 _end(rows, line, at, who, event)
-            case Partitioned() | Healed():
-                groups = event.groups if isinstance(event, Partitioned) else ()
+            case NetworkPartitioned() | NetworkHealed():
+                groups = event.groups if isinstance(event, NetworkPartitioned) else ()
                 rows.append(_Row(at, "", band=f"cut: {' | '.join(groups)}" if groups else "healed"))
             case _ if (note := _note(event))[0]:
                 _row_for(rows, at, who, note=True).notes.append(note)
@@ -173,9 +173,9 @@ def _fold(trace: Trace, first: int, last: int) -> tuple[list[_Row], list[_Line]]
     return rows, lines
 
 
-def _end(rows: list[_Row], line: _Line, at: int, who: str, event: Delivered | Lost) -> None:
+def _end(rows: list[_Row], line: _Line, at: int, who: str, event: MessageDelivered | MessageLost) -> None:
     """Let a message end: in a row of its own, or in its sender's if it is lost at once."""
-    line.lost = isinstance(event, Lost)
+    line.lost = isinstance(event, MessageLost)
     if line.lost and line.start is not None and line.start is rows[-1] and line.start.at == at:
         line.end = line.start
         line.start.lost.append(line)
@@ -198,21 +198,21 @@ def _row_for(rows: list[_Row], at: int, who: str, *, note: bool = False) -> _Row
 def _note(event: Event) -> tuple[str, str]:
     """Return what is written on a lane, and its colour; no text if nothing is."""
     match event:
-        case Appended(first=first, terms=terms):
+        case EntriesAppended(first=first, terms=terms):
             return f"writes {_span(first, first + len(terms) - 1)}", svg.WHITE
-        case Superseded():
+        case EntriesSuperseded():
             return f"drops {_span(event.first, event.last)}", PALE_GREY
-        case Committed():
+        case CommitAdvanced():
             return f"commit {event.index}", PALE_GREEN
         case RoleChanged(role="leader"):
             return f"leads term {event.term}", svg.fill_of(event.term)
         case RoleChanged(role="candidate"):
             return f"stands, term {event.term}", svg.fill_of(event.term)
-        case Crashed() | Failed():
-            return "✕ crashes" if isinstance(event, Crashed) else "✕ stops", PALE_GREY
-        case Started():
+        case MemberCrashed() | MemberStopped():
+            return "✕ crashes" if isinstance(event, MemberCrashed) else "✕ stops", PALE_GREY
+        case MemberStarted():
             return "starts", svg.WHITE
-        case SnapshotTaken():
+        case SnapshotReceived():
             return f"takes all to {event.index}", PALE_GREEN
     return "", ""
 
@@ -221,7 +221,7 @@ def _span(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def _words(sent: Sent, room: float = WIDE) -> str:
+def _words(sent: MessageSent, room: float = WIDE) -> str:
     """Return what a message says, in a few words; the commit index only where there is room."""
     if sent.kind == "AppendEntries":
         what = f"[{_span(sent.first, sent.last)}]" if sent.first else "heartbeat"
@@ -258,8 +258,8 @@ def _draw_names(x: dict[str, float], bottom: float | None) -> Iterator[str]:
 
 def _draw_lane(trace: Trace, first: int, name: str, x: float, rows: list[_Row]) -> Iterator[str]:
     """Draw a member's lane, dotted while it is down."""
-    changes = trace[:first].of(Started, Crashed, Failed, who=name)
-    down = bool(changes) and not isinstance(changes[-1].event, Started)
+    changes = trace[:first].of(MemberStarted, MemberCrashed, MemberStopped, who=name)
+    down = bool(changes) and not isinstance(changes[-1].event, MemberStarted)
     top = 26.0
     for row in rows:
         told = [says for says, _ in row.notes] if row.who == name else []
@@ -372,20 +372,20 @@ def _cross(x: float, y: float) -> str:
     return svg.text(x, y + 6, "✕", 17, "middle", weight="bold", colour=LOSS)
 
 
-def _colour(sent: Sent) -> str:
+def _colour(sent: MessageSent) -> str:
     return REPLY if _is_reply(sent) else REQUEST
 
 
-def _dark(sent: Sent) -> str:
+def _dark(sent: MessageSent) -> str:
     """Return the colour of its words."""
     return "#5C2700" if _is_reply(sent) else "#00456B"
 
 
-def _is_reply(sent: Sent) -> bool:
+def _is_reply(sent: MessageSent) -> bool:
     return sent.kind.endswith("Reply") or sent.kind in _REPLIES
 
 
-def _head(x1: float, y1: float, x2: float, y2: float, sent: Sent) -> str:
+def _head(x1: float, y1: float, x2: float, y2: float, sent: MessageSent) -> str:
     """Draw an arrow's head: full for a request, open for a reply."""
     corners = svg.arrow_head(x1, y1, x2, y2, half=4.5)
     if _is_reply(sent):
@@ -393,5 +393,5 @@ def _head(x1: float, y1: float, x2: float, y2: float, sent: Sent) -> str:
     return svg.polygon(corners, _colour(sent))
 
 
-def _stroke(x1: float, y1: float, x2: float, y2: float, sent: Sent) -> str:
+def _stroke(x1: float, y1: float, x2: float, y2: float, sent: MessageSent) -> str:
     return svg.line(x1, y1, x2, y2, _colour(sent), 1.5, "6 4" if _is_reply(sent) else "")

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 
 from kvraft.display import counted
 from kvraft.events import (
-    Applied,
+    TransactionApplied,
     Compacted,
-    Crashed,
+    MemberCrashed,
     Event,
-    Failed,
+    MemberStopped,
     Flushed,
-    Installed,
+    SnapshotInstalled,
     Marks,
     MemtableFrozen,
     TableWritten,
@@ -30,7 +30,7 @@ from kvraft.events import (
     TreeOpened,
 )
 from kvraft.viz import svg
-from kvraft.viz.trace import EMPTY, History, Segment
+from kvraft.viz.trace import EMPTY, TraceHistory, Segment
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Storage:
         match event:
             case Marks():
                 self.marks = event
-            case Applied():
+            case TransactionApplied():
                 self.rows, self.size = event.memtable_rows, event.memtable_size
                 self.marks = replace(self.marks, applied=event.index)
             case MemtableFrozen():
@@ -67,11 +67,11 @@ class Storage:
                 self._live((event.table,) if event.table else (), 0)
             case Compacted():
                 self._merge(event)
-            case Installed():
+            case SnapshotInstalled():
                 self._lose_memory()
                 self.tables = []
                 self._live(event.tables, 0)
-            case Crashed() | Failed():
+            case MemberCrashed() | MemberStopped():
                 self._lose_memory()
             case TreeOpened():
                 found = zip(event.tables, event.levels, event.sizes, strict=True)
@@ -115,7 +115,7 @@ LEFT, WIDE, TALL = 66, 770, 178
 FLUSHED, NEEDED, ACTIVE = svg.GREY, svg.SKY, svg.WHITE
 
 
-def flush_view(history: History, step: int) -> str:
+def flush_view(history: TraceHistory, step: int) -> str:
     """Draw log, memory and tables of each member after ``step``.
 
     Lengths are to scale over the whole history: the log in entries, memory in bytes.

@@ -1,6 +1,6 @@
 """Who held a member's log, and when: folded from its events.
 
-What a holder needs is asked of :class:`~kvraft.replica.retention.Holds`, so a picture says what the rule
+What a holder needs is asked of :class:`~kvraft.replica.retention.Pins`, so a picture says what the rule
 says.
 """
 
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kvraft.events import (
-    Crashed,
-    Delivered,
-    Failed,
-    HoldsChanged,
-    Lost,
+    MemberCrashed,
+    MessageDelivered,
+    MemberStopped,
+    PinsChanged,
+    MessageLost,
     SegmentSealed,
-    Sent,
-    Step,
+    MessageSent,
+    TraceStep,
     Trace,
 )
-from kvraft.replica.retention import Hold, Holds
+from kvraft.replica.retention import Pin, Pins
 
-TREE, FOLLOWER, SNAPSHOT, MEMBERS, NOBODY = "tree", "a follower", "a snapshot", "members", "nobody"
-HOLDER_KINDS = (TREE, FOLLOWER, SNAPSHOT, MEMBERS, NOBODY)
+TREE, FOLLOWER, SNAPSHOT, MEMBERS, UNPINNED = "tree", "a follower", "a snapshot", "members", "nobody"
+HOLDER_KINDS = (TREE, FOLLOWER, SNAPSHOT, MEMBERS, UNPINNED)
 """Who holds a segment, the hardest hold first."""
 
 HOLD_REASONS = {
@@ -41,43 +41,43 @@ def kind_of(holder: str) -> str:
     return SNAPSHOT if holder.startswith("snapshot for ") else FOLLOWER
 
 
-def held_by(holders: Sequence[str]) -> str:
+def hardest_pin(holders: Sequence[str]) -> str:
     """Return the hardest kind of hold among ``holders``, ``nobody`` if there are none."""
     kinds = {kind_of(holder) for holder in holders}
-    return next((kind for kind in HOLDER_KINDS if kind in kinds), NOBODY)
+    return next((kind for kind in HOLDER_KINDS if kind in kinds), UNPINNED)
 
 
-class HeldFrom(NamedTuple):
+class PinnedFrom(NamedTuple):
     """From ``at`` on these hold the log of a member; it does not run if they are ``None``."""
 
     at: int
-    holds: Holds | None
+    pins: Pins | None
 
 
-def holds_over_time(trace: Trace, member: str) -> list[HeldFrom]:
+def pins_over_time(trace: Trace, member: str) -> list[PinnedFrom]:
     """Return who holds the log of ``member``, one item a change.
 
     An index is that of the moment at which it was told, so it may lie behind by less than a
     segment: which segments are held is exact.
     """
     return [
-        HeldFrom(at, _holds(event) if isinstance(event, HoldsChanged) else None)
-        for at, _, event in trace.of(HoldsChanged, Crashed, Failed, who=member)
+        PinnedFrom(at, _holds(event) if isinstance(event, PinsChanged) else None)
+        for at, _, event in trace.of(PinsChanged, MemberCrashed, MemberStopped, who=member)
     ]
 
 
-def _holds(event: HoldsChanged) -> Holds:
-    told = zip(event.holders, event.needs, strict=True)
-    return Holds(tuple(Hold(who, needs, HOLD_REASONS[kind_of(who)]) for who, needs in told))
+def _holds(event: PinsChanged) -> Pins:
+    told = zip(event.pinned_by, event.needed_from, strict=True)
+    return Pins(tuple(Pin(who, needs, HOLD_REASONS[kind_of(who)]) for who, needs in told))
 
 
 def between(trace: Trace, *names: str) -> Trace:
     """Return what ``names`` did and the messages among them: for a diagram with few lanes."""
-    ids = {e.id for _, who, e in trace if isinstance(e, Sent) and who in names and e.to in names}
+    ids = {e.id for _, who, e in trace if isinstance(e, MessageSent) and who in names and e.to in names}
 
-    def kept(step: Step) -> bool:
+    def kept(step: TraceStep) -> bool:
         event = step.event
-        if isinstance(event, Sent | Delivered | Lost):
+        if isinstance(event, MessageSent | MessageDelivered | MessageLost):
             return event.id in ids
         return step.who in names
 

@@ -12,25 +12,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvraft.events import (
-    Appended,
-    Applied,
+    EntriesAppended,
+    TransactionApplied,
     Compacted,
-    Crashed,
-    Failed,
+    MemberCrashed,
+    MemberStopped,
     Flushed,
-    Installed,
+    SnapshotInstalled,
     Marks,
     MemtableFrozen,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    Started,
+    MemberStarted,
     TableWritten,
     TicketMoved,
     Trace,
     TreeOpened,
-    Undone,
+    TransactionUndone,
 )
 
 
@@ -58,7 +58,7 @@ class MarksAt(NamedTuple):
     marks: Marks | None
 
 
-class SegmentLife(NamedTuple):
+class SegmentLifetime(NamedTuple):
     """A log segment on one member's disk: entries ``first`` … ``last``, as far as is known.
 
     ``sealed`` and ``dropped`` are ``None`` if it never came to that.
@@ -72,7 +72,7 @@ class SegmentLife(NamedTuple):
     dropped: int | None
 
 
-class TicketLife(NamedTuple):
+class TicketStages(NamedTuple):
     """How far a client's transaction came: ``(at, stage, member)`` in order of time."""
 
     txn: str
@@ -106,14 +106,14 @@ def end_of(trace: Trace) -> int:
 
 def members_of(trace: Trace) -> list[str]:
     """Return the names of all members that report anything, sorted."""
-    return sorted({step.who for step in trace.of(Started, RoleChanged, Marks, Crashed, Failed)})
+    return sorted({step.who for step in trace.of(MemberStarted, RoleChanged, Marks, MemberCrashed, MemberStopped)})
 
 
 def leaderships(trace: Trace) -> list[Leadership]:
     """Return who led when, in order of time."""
     open_: dict[str, tuple[int, int]] = {}
     spans: list[Leadership] = []
-    for at, who, event in trace.of(RoleChanged, Crashed, Failed):
+    for at, who, event in trace.of(RoleChanged, MemberCrashed, MemberStopped):
         if who in open_:
             spans.append(Leadership(who, open_[who][0], open_.pop(who)[1], at))
         if isinstance(event, RoleChanged) and event.role == "leader":
@@ -136,8 +136,8 @@ def downtimes(trace: Trace) -> list[Downtime]:
     """Return which members did not run when, in order of time."""
     down: dict[str, int] = {}
     spans: list[Downtime] = []
-    for at, who, event in trace.of(Crashed, Failed, Started):
-        if isinstance(event, Started):
+    for at, who, event in trace.of(MemberCrashed, MemberStopped, MemberStarted):
+        if isinstance(event, MemberStarted):
             if who in down:
                 spans.append(Downtime(who, down.pop(who), at))
         else:
@@ -150,35 +150,35 @@ def marks(trace: Trace, member: str) -> list[MarksAt]:
     """Return the five marks of ``member`` over time, one item a change."""
     return [
         MarksAt(at, event if isinstance(event, Marks) else None)
-        for at, _, event in trace.of(Marks, Crashed, Failed, who=member)
+        for at, _, event in trace.of(Marks, MemberCrashed, MemberStopped, who=member)
     ]
 
 
-def segments(trace: Trace, member: str) -> list[SegmentLife]:
+def segments(trace: Trace, member: str) -> list[SegmentLifetime]:
     """Return the life of every log segment of ``member``, oldest first.
 
     A segment whose beginning was not told was there when the member started, at the latest.
     """
-    lives: dict[int, SegmentLife] = {}
+    lives: dict[int, SegmentLifetime] = {}
     last, since = 0, trace[0].at if len(trace) else 0
-    kinds = (Started, Appended, SegmentOpened, SegmentSealed, SegmentDropped, Marks)
+    kinds = (MemberStarted, EntriesAppended, SegmentOpened, SegmentSealed, SegmentDropped, Marks)
     for at, _, event in trace.of(*kinds, who=member):
         match event:
             case Marks():
                 last = event.last
-            case Started():
+            case MemberStarted():
                 since = at
                 _gone(lives, at, [life for life in lives.values() if life.last < event.first])
             case SegmentOpened():
                 _begun(lives, event.segment, event.first, at)
-            case Appended():
+            case EntriesAppended():
                 _begun(lives, event.segment, event.first, since)
             case SegmentSealed():
                 _begun(lives, event.segment, event.first, since)
                 lives[event.segment] = lives[event.segment]._replace(last=event.last, sealed=at)
             case SegmentDropped(segment=number):
                 if number not in lives:
-                    lives[number] = SegmentLife(number, event.first, event.last, since, since, None)
+                    lives[number] = SegmentLifetime(number, event.first, event.last, since, since, None)
                 _gone(lives, at, [lives[number]])
     return [
         life if life.sealed is not None else life._replace(last=last)
@@ -186,17 +186,17 @@ def segments(trace: Trace, member: str) -> list[SegmentLife]:
     ]
 
 
-def _begun(lives: dict[int, SegmentLife], number: int, first: int, at: int) -> None:
+def _begun(lives: dict[int, SegmentLifetime], number: int, first: int, at: int) -> None:
     """Add a segment unless it is known.  Only the newest is written, so those before are sealed."""
     if number in lives:
         return
     for life in lives.values():
         if life.sealed is None and life.segment < number:
             lives[life.segment] = life._replace(last=first - 1, sealed=at)
-    lives[number] = SegmentLife(number, first, first - 1, at, None, None)
+    lives[number] = SegmentLifetime(number, first, first - 1, at, None, None)
 
 
-def _gone(lives: dict[int, SegmentLife], at: int, which: list[SegmentLife]) -> None:
+def _gone(lives: dict[int, SegmentLifetime], at: int, which: list[SegmentLifetime]) -> None:
     """Note that sealed segments are on the disk no more."""
     for life in which:
         if life.sealed is not None and life.dropped is None:
@@ -225,20 +225,20 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
     sizes: dict[int, int] = {}  # of all tables that were ever told of
     live: list[int] = []
     series: list[SizeAt] = []
-    changing = (TreeOpened, Flushed, Compacted, Installed)
-    kinds = (Applied, MemtableFrozen, TableWritten, *changing, Crashed, Failed)
+    changing = (TreeOpened, Flushed, Compacted, SnapshotInstalled)
+    kinds = (TransactionApplied, MemtableFrozen, TableWritten, *changing, MemberCrashed, MemberStopped)
     for at, _, event in trace.of(*kinds, who=member):
         match event:
             case TableWritten():
                 sizes[event.table] = event.size
                 continue
-            case Applied():
+            case TransactionApplied():
                 memtable = event.memtable_size
-            case TreeOpened() | Flushed() | Compacted() | Installed():
+            case TreeOpened() | Flushed() | Compacted() | SnapshotInstalled():
                 live = live_tables(live, event)
                 if isinstance(event, TreeOpened):
                     sizes.update(zip(event.tables, event.sizes, strict=True))
-                elif isinstance(event, Installed):
+                elif isinstance(event, SnapshotInstalled):
                     memtable = 0
             case _:
                 memtable = 0
@@ -247,7 +247,7 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
     return series
 
 
-def live_tables(live: list[int], event: TreeOpened | Flushed | Compacted | Installed) -> list[int]:
+def live_tables(live: list[int], event: TreeOpened | Flushed | Compacted | SnapshotInstalled) -> list[int]:
     """Return which tables are live after ``event``, those with the oldest contents first.
 
     What came out of a merge takes the place of what went in.
@@ -255,19 +255,19 @@ def live_tables(live: list[int], event: TreeOpened | Flushed | Compacted | Insta
     match event:
         case Flushed():
             return live + [event.table] * (event.table > 0)
-        case TreeOpened() | Installed():  # which tell them as they are read
+        case TreeOpened() | SnapshotInstalled():  # which tell them as they are read
             return list(reversed(event.tables))
     kept = [table for table in live if table not in event.inputs]
     place = min((live.index(table) for table in event.inputs if table in live), default=0)
     return [*kept[:place], *reversed(event.outputs), *kept[place:]]
 
 
-def tickets(trace: Trace) -> list[TicketLife]:
+def tickets(trace: Trace) -> list[TicketStages]:
     """Return how far each transaction came, in the order in which they were first sent."""
-    lives: dict[str, TicketLife] = {}
+    lives: dict[str, TicketStages] = {}
     for at, who, event in trace.of(TicketMoved):
         if isinstance(event, TicketMoved):
-            life = lives.setdefault(event.txn, TicketLife(event.txn, who, ()))
+            life = lives.setdefault(event.txn, TicketStages(event.txn, who, ()))
             stage = (at, event.stage, event.member)
             lives[event.txn] = life._replace(stages=(*life.stages, stage))
     return list(lives.values())
@@ -277,6 +277,6 @@ def undone(trace: Trace) -> list[UndoneAt]:
     """Return which transactions were undone where, in order of time."""
     return [
         UndoneAt(at, who, event.txn, event.first, event.last)
-        for at, who, event in trace.of(Undone)
-        if isinstance(event, Undone)
+        for at, who, event in trace.of(TransactionUndone)
+        if isinstance(event, TransactionUndone)
     ]

@@ -1,6 +1,6 @@
 """The state of a whole cluster after any step of a trace, folded from its events.
 
-:class:`History` is what pictures look at.  It keeps a copy of the state every
+:class:`TraceHistory` is what pictures look at.  It keeps a copy of the state every
 few hundred steps, so that jumping to any step of a long trace costs a short replay and no more.
 
 What is shown is exactly what the events say; nothing here knows the simulator.  What they leave out
@@ -16,35 +16,35 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kvraft.events import (
-    Appended,
-    Applied,
-    Committed,
+    EntriesAppended,
+    TransactionApplied,
+    CommitAdvanced,
     Compacted,
-    Crashed,
-    Delivered,
+    MemberCrashed,
+    MessageDelivered,
     Event,
-    Failed,
+    MemberStopped,
     Flushed,
-    Healed,
-    Installed,
+    NetworkHealed,
+    SnapshotInstalled,
     LogReset,
-    Lost,
+    MessageLost,
     Marks,
     MemtableFrozen,
-    Partitioned,
+    NetworkPartitioned,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    Sent,
-    SnapshotTaken,
-    Started,
-    Superseded,
+    MessageSent,
+    SnapshotReceived,
+    MemberStarted,
+    EntriesSuperseded,
     TableWritten,
     Trace,
     TreeOpened,
-    Undone,
-    Voted,
+    TransactionUndone,
+    VoteGranted,
 )
 from kvraft.viz.trace.series import live_tables, members_of
 
@@ -59,7 +59,7 @@ EMPTY = Marks(1, 0, 0, 0, 0)
 """The marks of a member that holds nothing."""
 
 
-class Cell(NamedTuple):
+class EntryState(NamedTuple):
     """One log entry as a picture shows it."""
 
     index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
@@ -88,7 +88,7 @@ class Member:
     leader: str = ""
     vote: str = ""
     marks: Marks = EMPTY
-    log: list[Cell] = field(default_factory=list)
+    log: list[EntryState] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     memtable_rows: int = 0
     memtable_size: int = 0
@@ -103,7 +103,7 @@ class State:
 
     at: int = 0
     members: dict[str, Member] = field(default_factory=dict)
-    in_flight: dict[int, tuple[str, Sent]] = field(default_factory=dict)
+    in_flight: dict[int, tuple[str, MessageSent]] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
 
     def copy(self) -> State:
@@ -117,7 +117,7 @@ class State:
         return State(self.at, members, dict(self.in_flight), self.groups)
 
 
-class History:
+class TraceHistory:
     """A trace with the state after each of its steps, 0 … ``len(trace) - 1``."""
 
     def __init__(self, trace: Trace) -> None:
@@ -125,7 +125,7 @@ class History:
         self.names = members_of(trace)
         """The members."""
         self.memtable_peak = max(
-            (e.memtable_size for _, _, e in trace if isinstance(e, Applied)), default=0
+            (e.memtable_size for _, _, e in trace if isinstance(e, TransactionApplied)), default=0
         )
         """The largest memtable there ever was, in bytes."""
         self._kept: dict[int, State] = {}
@@ -148,11 +148,11 @@ class History:
         return state
 
 
-View = Callable[[History, int], str]
+View = Callable[[TraceHistory, int], str]
 """What shows, or says, the state after one step: a pure function."""
 
 
-def summary(history: History, step: int) -> str:
+def summary(history: TraceHistory, step: int) -> str:
     """Return the state after ``step`` in a sentence: who leads, who is down, where the logs are."""
     state = history.at(step)
     parts = []
@@ -169,13 +169,13 @@ def take(state: State, trace: Trace, number: int) -> None:
     at, who, event = trace[number]
     state.at = at
     match event:
-        case Sent():
+        case MessageSent():
             state.in_flight[event.id] = (who, event)
-        case Delivered() | Lost():
+        case MessageDelivered() | MessageLost():
             state.in_flight.pop(event.id, None)
-        case Partitioned():
+        case NetworkPartitioned():
             state.groups = event.groups
-        case Healed():
+        case NetworkHealed():
             state.groups = ()
         case _:
             if who in state.members:
@@ -185,11 +185,11 @@ def take(state: State, trace: Trace, number: int) -> None:
 def _take_member(member: Member, event: Event) -> None:
     """Change one member by one of its own events."""
     match event:
-        case Started():
+        case MemberStarted():
             member.running, member.role, member.leader = True, "follower", ""
             member.term = event.term
             _recover(member, event)
-        case Crashed() | Failed():
+        case MemberCrashed() | MemberStopped():
             member.running, member.role, member.leader = False, "follower", ""
             member.memtable_rows = member.memtable_size = member.waiting = 0
             flushed = member.marks.flushed  # what lies above was known to memory only
@@ -199,11 +199,11 @@ def _take_member(member: Member, event: Event) -> None:
                 member.vote = ""
             member.running = True
             member.role, member.term, member.leader = event.role, event.term, event.leader
-        case Voted():
+        case VoteGranted():
             member.vote = event.candidate
         case Marks():
             member.running, member.marks = True, event
-        case Committed():  # the marks follow only when the member has done all it has to
+        case CommitAdvanced():  # the marks follow only when the member has done all it has to
             member.marks = replace(member.marks, committed=event.index)
         case _:
             _take_storage(member, event)
@@ -212,14 +212,14 @@ def _take_member(member: Member, event: Event) -> None:
 def _take_storage(member: Member, event: Event) -> None:
     """Change what a member has on disk and in its memtables."""
     match event:
-        case Appended():
+        case EntriesAppended():
             _begin(member, event.segment, event.first)
             _append(member, event)
-        case Superseded():
+        case EntriesSuperseded():
             member.log = [cell for cell in member.log if cell.index < event.first]
-        case SnapshotTaken() | LogReset():
+        case SnapshotReceived() | LogReset():
             member.log = []
-        case Undone():
+        case TransactionUndone():
             member.log = [
                 cell._replace(undone=True) if event.first <= cell.index <= event.last else cell
                 for cell in member.log
@@ -231,7 +231,7 @@ def _take_storage(member: Member, event: Event) -> None:
             member.segments[-1] = member.segments[-1]._replace(last=event.last)
         case SegmentDropped():
             member.segments = [s for s in member.segments if s.number != event.segment]
-        case Applied():
+        case TransactionApplied():
             member.memtable_rows, member.memtable_size = event.memtable_rows, event.memtable_size
             member.marks = replace(member.marks, applied=event.index)
         case MemtableFrozen():
@@ -247,12 +247,12 @@ def _take_storage(member: Member, event: Event) -> None:
             _change_tables(member, event)
         case Compacted():
             _change_tables(member, event)
-        case Installed():
+        case SnapshotInstalled():
             member.memtable_rows = member.memtable_size = member.waiting = 0
             _change_tables(member, event)
 
 
-def _change_tables(member: Member, event: TreeOpened | Flushed | Compacted | Installed) -> None:
+def _change_tables(member: Member, event: TreeOpened | Flushed | Compacted | SnapshotInstalled) -> None:
     """Let other tables be live, of the sizes with which they were written."""
     sizes = dict([*member.tables, *member.written])
     live = live_tables([table for table, _ in member.tables], event)
@@ -269,17 +269,17 @@ def _begin(member: Member, number: int, first: int) -> None:
     member.segments.append(Segment(number, first, None))
 
 
-def _recover(member: Member, event: Started) -> None:
+def _recover(member: Member, event: MemberStarted) -> None:
     """Take from what a member found on its disk what a power cut kept from being told."""
     member.segments = [s for s in member.segments if s.last is None or s.last >= event.first]
 
 
-def _append(member: Member, event: Appended) -> None:
+def _append(member: Member, event: EntriesAppended) -> None:
     """Add the entries, over those that they supersede, and forget what no picture shows."""
     last = event.first + len(event.terms) - 1
     member.marks = replace(member.marks, last=last)
     kept = [cell for cell in member.log if cell.index < event.first]
     for offset, term in enumerate(event.terms):
         index = event.first + offset
-        kept.append(Cell(index, term, event.keys[offset], event.txns[offset], event.ends[offset]))
+        kept.append(EntryState(index, term, event.keys[offset], event.txns[offset], event.commit_marks[offset]))
     member.log = kept[-LOG_SHOWN:]

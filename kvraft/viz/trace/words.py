@@ -4,54 +4,54 @@ from __future__ import annotations
 
 from kvraft.display import counted
 from kvraft.events import (
-    Appended,
-    Applied,
-    Committed,
+    EntriesAppended,
+    TransactionApplied,
+    CommitAdvanced,
     Compacted,
-    CompactionBegan,
+    CompactionStarted,
     ConfigurationChanged,
-    Conflicted,
-    Crashed,
-    CutDecided,
-    Delivered,
+    TransactionConflicted,
+    MemberCrashed,
+    TruncationDecided,
+    MessageDelivered,
     DiskFilled,
     Event,
-    Failed,
+    MemberStopped,
     Flushed,
-    Healed,
-    HoldsChanged,
-    IdTaken,
-    Installed,
-    LogLost,
+    NetworkHealed,
+    PinsChanged,
+    TransactionIdTaken,
+    SnapshotInstalled,
+    AcknowledgedEntriesLost,
     LogReset,
-    Lost,
+    MessageLost,
     Marks,
     MemtableFrozen,
-    Partitioned,
+    NetworkPartitioned,
     ProgressChanged,
-    Redirected,
-    Refused,
-    Repeated,
+    ClientRedirected,
+    MessageRejected,
+    TransactionRepeated,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    Sent,
+    MessageSent,
     SessionExpired,
-    SnapshotTaken,
-    SpaceFound,
-    Started,
-    Superseded,
+    SnapshotReceived,
+    SpaceRecovered,
+    MemberStarted,
+    EntriesSuperseded,
     TableRemoved,
     TableWritten,
-    TailCut,
+    TailTruncated,
     TicketMoved,
     Trace,
-    TransferBegan,
+    TransferStarted,
     TransferEnded,
     TreeOpened,
-    Undone,
-    Voted,
+    TransactionUndone,
+    VoteGranted,
 )
 
 
@@ -59,26 +59,26 @@ def interesting(trace: Trace) -> list[int]:
     """Return the steps worth stopping at: everything but messages and the daily work."""
     kinds = (
         Compacted,
-        Conflicted,
-        Crashed,
-        CutDecided,
+        TransactionConflicted,
+        MemberCrashed,
+        TruncationDecided,
         DiskFilled,
-        Failed,
+        MemberStopped,
         Flushed,
-        Healed,
-        IdTaken,
+        NetworkHealed,
+        TransactionIdTaken,
         MemtableFrozen,
-        Partitioned,
-        Repeated,
+        NetworkPartitioned,
+        TransactionRepeated,
         RoleChanged,
         SegmentDropped,
         SegmentSealed,
         SessionExpired,
-        SpaceFound,
-        Started,
-        Superseded,
-        TailCut,
-        Undone,
+        SpaceRecovered,
+        MemberStarted,
+        EntriesSuperseded,
+        TailTruncated,
+        TransactionUndone,
     )
     return [number for number, step in enumerate(trace) if isinstance(step.event, kinds)]
 
@@ -86,24 +86,24 @@ def interesting(trace: Trace) -> list[int]:
 def story_line(trace: Trace, step: int) -> str:
     """Return what happened in ``step``, as a sentence."""
     at, who, event = trace[step]
-    if isinstance(event, Delivered | Lost):
+    if isinstance(event, MessageDelivered | MessageLost):
         sentence = _arrival(trace, step, who, event)
     else:
         sentence = _sentence(who, event)
     return f"{at / 1000:,.1f} ms  {sentence}"
 
 
-def _arrival(trace: Trace, step: int, who: str, event: Delivered | Lost) -> str:
+def _arrival(trace: Trace, step: int, who: str, event: MessageDelivered | MessageLost) -> str:
     """Say which message it is, in the words in which it was sent, not long ago."""
     what, sender = "message", "?"
     for before in range(step - 1, -1, -1):
         _, name, sent = trace[before]
-        if isinstance(sent, Sent) and sent.id == event.id:
+        if isinstance(sent, MessageSent) and sent.id == event.id:
             what, sender = sent.kind, name
             break
-    if isinstance(event, Delivered):
+    if isinstance(event, MessageDelivered):
         return f"{who} receives {what} {event.id} from {sender}"
-    return f"{what} {event.id} from {sender} to {who} is lost: {event.why}"
+    return f"{what} {event.id} from {sender} to {who} is lost: {event.reason}"
 
 
 def _sentence(who: str, event: Event) -> str:
@@ -117,10 +117,10 @@ def _sentence(who: str, event: Event) -> str:
             return f"{who} stands for election in term {event.term}"
         case RoleChanged():
             return f"{who} becomes leader of term {event.term}"
-        case Voted():
+        case VoteGranted():
             whom = "itself" if event.candidate == who else event.candidate
             return f"{who} votes for {whom} in term {event.term}"
-        case Committed():
+        case CommitAdvanced():
             return f"{who} knows the log to be committed through {event.index}"
         case Marks():
             return (
@@ -138,21 +138,21 @@ def _sentence(who: str, event: Event) -> str:
 
 def _txn_sentence(who: str, event: Event) -> str:
     match event:
-        case Applied():
+        case TransactionApplied():
             return (
                 f"{who} applies {event.txn}: {counted(event.records, 'record')}, "
                 f"through index {event.index}"
             )
-        case Undone():
+        case TransactionUndone():
             return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
-        case Repeated():
+        case TransactionRepeated():
             return f"{who} has applied {event.txn} before: its copy at {event.index} does nothing"
-        case IdTaken():
+        case TransactionIdTaken():
             return (
                 f"{who} knows another transaction as {event.txn}: this copy, which ends at "
                 f"{event.index}, does nothing"
             )
-        case Conflicted():
+        case TransactionConflicted():
             return (
                 f"{who} finds that {event.key} was written after {event.txn} read it: the "
                 f"transaction that ends at {event.index} does nothing"
@@ -162,7 +162,7 @@ def _txn_sentence(who: str, event: Event) -> str:
         case TicketMoved():
             where = f" ({event.member})" if event.member else ""
             return f"client {who}: {event.txn} is {event.stage}{where}"
-        case Redirected():
+        case ClientRedirected():
             return f"client {who}: {event.asked} says to ask {event.leader or 'somebody else'}"
     return ""
 
@@ -179,22 +179,22 @@ def _member_sentence(who: str, event: Event) -> str:
             return f"{who} no longer has what {event.member} needs and sends a snapshot"
         case ProgressChanged():
             return f"{who} looks for where the log of {event.member} meets its own"
-        case TransferBegan():
+        case TransferStarted():
             return f"{who} hands leadership over to {event.member}"
         case TransferEnded():
-            return f"{who} no longer hands over to {event.member}: {event.why}"
-        case LogLost():
+            return f"{who} no longer hands over to {event.member}: {event.reason}"
+        case AcknowledgedEntriesLost():
             return (
                 f"{who} finds that {event.member} lost entries: it acknowledged all through "
-                f"{event.acknowledged} and holds no more than {event.holds}"
+                f"{event.acknowledged_through} and holds no more than {event.held_through}"
             )
-        case SnapshotTaken():
+        case SnapshotReceived():
             return (
                 f"{who} takes a snapshot of all through {event.index}, "
                 f"{counted(event.size, 'byte')}"
             )
-        case Refused():
-            return f"{who} ignores a {event.kind} of {event.sender or 'nobody'}: {event.why}"
+        case MessageRejected():
+            return f"{who} ignores a {event.kind} of {event.sender or 'nobody'}: {event.reason}"
     return ""
 
 
@@ -204,30 +204,30 @@ def _and(names: tuple[str, ...]) -> str:
 
 def _disk_sentence(who: str, event: Event) -> str:
     match event:
-        case Appended():
+        case EntriesAppended():
             last = event.first + len(event.terms) - 1
             return f"{who} writes entries {event.first} to {last} to its log and syncs"
-        case Superseded():
+        case EntriesSuperseded():
             return f"{who} drops entries {event.first} to {event.last}: the leader's log differs"
         case SegmentOpened():
             return f"{who} begins log segment {event.segment} at index {event.first}"
         case SegmentSealed():
             return f"{who} seals log segment {event.segment}, entries {event.first} to {event.last}"
-        case CutDecided():
-            needs = zip(event.holders, event.needs, strict=True)
+        case TruncationDecided():
+            needs = zip(event.pinned_by, event.needed_from, strict=True)
             says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
             return f"{who} may cut its log below {event.floor}: needed are {says}"
-        case HoldsChanged():
-            needs = zip(event.holders, event.needs, strict=True)
+        case PinsChanged():
+            needs = zip(event.pinned_by, event.needed_from, strict=True)
             says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
             return f"{who} keeps its log: needed are {says}"
         case SegmentDropped():
             return f"{who} drops log segment {event.segment}, entries {event.first} to {event.last}"
-        case TailCut():
+        case TailTruncated():
             return f"{who} cuts {event.size} torn bytes off {event.file}"
         case DiskFilled():
             return f"{who} takes no writes: {event.what}"
-        case SpaceFound():
+        case SpaceRecovered():
             return f"{who} has space again, and takes writes"
         case MemtableFrozen():
             return f"{who} freezes a memtable of {counted(event.rows, 'row')}"
@@ -238,11 +238,11 @@ def _disk_sentence(who: str, event: Event) -> str:
             )
         case LogReset():
             return f"{who} drops its whole log: it goes on behind {event.index}"
-        case Installed():
+        case SnapshotInstalled():
             return f"{who} has everything through {event.through} in the tables of a snapshot"
         case Flushed():
             return f"{who} has everything through index {event.through} in tables"
-        case CompactionBegan():
+        case CompactionStarted():
             return f"{who} begins to merge {_tables(event.inputs)} into level {event.level}"
         case Compacted():
             return _compacted(who, event)
@@ -270,19 +270,19 @@ def _tables(numbers: tuple[int, ...]) -> str:
 
 def _world_sentence(who: str, event: Event) -> str:
     match event:
-        case Sent():
+        case MessageSent():
             what = f" with entries {event.first} to {event.last}" if event.first else ""
             return f"{who} sends {event.kind} {event.id} to {event.to}{what} ({event.note})"
-        case Started():
+        case MemberStarted():
             return (
                 f"{who} starts: tables through {event.flushed}, log {event.first} to {event.last}"
             )
-        case Crashed():
-            return f"{who} crashes and loses {event.lost} unsynced bytes"
-        case Failed():
-            return f"{who} stops: {event.why}"
-        case Partitioned():
+        case MemberCrashed():
+            return f"{who} crashes and loses {event.lost_bytes} unsynced bytes"
+        case MemberStopped():
+            return f"{who} stops: {event.reason}"
+        case NetworkPartitioned():
             return f"the network is cut: {' | '.join(event.groups)}"
-        case Healed():
+        case NetworkHealed():
             return "the network is whole again"
     return f"{who}: {type(event).__name__}"

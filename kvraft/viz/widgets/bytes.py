@@ -11,7 +11,7 @@ from kvraft.viz import svg
 from kvraft.viz.panels import (
     HEXDUMP_HEIGHT,
     MARGIN,
-    Part,
+    FramePart,
     dissect,
     field_at,
     hexdump,
@@ -66,7 +66,7 @@ class ByteStepper(Slider):
         field = field_at(self._pieces, at)
         count = field.end - field.start
         where = f"byte {at - field.start + 1} of {count}" if count > 1 else "the one byte"
-        if field.part == Part.UNSOUND:
+        if field.part == FramePart.UNSOUND:
             return f"offset {at}: {where} of what is {field.name}: {field.meaning}"
         part = f"{field.part} of {piece.label}"
         return f"offset {at}: {where} of {field.name} = {field.value} ({field.meaning}), {part}"

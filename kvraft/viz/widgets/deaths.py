@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 
-from kvraft.check.torn import Death, End
+from kvraft.check.torn import LeaderDeath, CopyEnd
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.viz.panels import lanes_view
-from kvraft.viz.trace import History
+from kvraft.viz.trace import TraceHistory
 from kvraft.viz.widgets.slider import Slider, line
 
 
 class DeathSlider(Slider):
     """Shows one of ``deaths``, at first the one after ``start`` steps, else one that was undone."""
 
-    def __init__(self, deaths: Sequence[Death], start: int | None = None) -> None:
+    def __init__(self, deaths: Sequence[LeaderDeath], start: int | None = None) -> None:
         if not deaths:
             raise BadInput("there is nothing to show: no leader was killed")
         self._deaths = list(deaths)
         steps = [death.step for death in self._deaths]
-        undone = [death.step for death in self._deaths if death.end is End.UNDONE]
+        undone = [death.step for death in self._deaths if death.end is CopyEnd.UNDONE]
         chosen = start if start is not None else (undone or steps)[0]
         if chosen not in steps:
             raise BadInput(f"no leader was killed after {counted(chosen, 'step')}")
@@ -31,7 +31,7 @@ class DeathSlider(Slider):
         )
 
     @property
-    def death(self) -> Death:
+    def death(self) -> LeaderDeath:
         """The life that is shown."""
         return next(death for death in self._deaths if death.step == self.slider.value)
 
@@ -41,7 +41,7 @@ class DeathSlider(Slider):
 
     def pictures(self) -> tuple[str, str]:
         """Return the logs at the death, and at the end."""
-        history = History(self.death.world.trace)
+        history = TraceHistory(self.death.world.trace)
         last = len(history.trace) - 1
         return lanes_view(history, self.death.moment), lanes_view(history, last)
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 
-from kvraft.bloom import Bloom
-from kvraft.viz.panels import Rate, bits_view
+from kvraft.bloom import BloomFilter
+from kvraft.viz.panels import FalsePositiveRate, bits_view
 from kvraft.viz.widgets.slider import Slider
 
 
 class FilterSlider(Slider):
     """Shows a filter of ``keys`` with as many bits a key as the slider says; ``rates`` measured."""
 
-    def __init__(self, keys: Sequence[bytes], rates: Sequence[Rate], start: int = 10) -> None:
+    def __init__(self, keys: Sequence[bytes], rates: Sequence[FalsePositiveRate], start: int = 10) -> None:
         self._keys = list(keys)
         self._rates = {rate.bits_per_key: rate for rate in rates}
         low, high = min(self._rates), max(self._rates)
@@ -30,7 +30,7 @@ class FilterSlider(Slider):
 
     def svg(self) -> str:
         """Return the picture: the bits of a filter of these keys."""
-        return bits_view(Bloom.build(self._keys, int(self.slider.value)), self._keys)
+        return bits_view(BloomFilter.build(self._keys, int(self.slider.value)), self._keys)
 
     def __repr__(self) -> str:
         return f"FilterSlider: run this cell to move it. Shown: {self.words()}"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import ipywidgets as widgets
 
 from kvraft.display import counted
-from kvraft.events import Crashed
-from kvraft.sim.outages import Outage
+from kvraft.events import MemberCrashed
+from kvraft.sim.outages import WriteOutage
 from kvraft.viz.panels import spacetime
 from kvraft.viz.widgets.slider import Slider
 
@@ -16,13 +16,13 @@ from kvraft.viz.widgets.slider import Slider
 class OutageSlider(Slider):
     """Shows the write whose leader died after as many steps as the slider says."""
 
-    def __init__(self, outages: Sequence[Outage], start: int = 0) -> None:
+    def __init__(self, outages: Sequence[WriteOutage], start: int = 0) -> None:
         self._outages = {each.step: each for each in outages}
         low, high = min(self._outages), max(self._outages)
         super().__init__(widgets.IntSlider(start, low, high, description="steps"))
 
     @property
-    def shown(self) -> Outage:
+    def shown(self) -> WriteOutage:
         """The outage that is shown."""
         return self._outages[int(self.slider.value)]
 
@@ -34,7 +34,7 @@ class OutageSlider(Slider):
         return (
             f"the leader dies {counted(each.step, 'step')} after the write was sent, when "
             f"{counted(each.logs, 'log')} have it and its client knows it to be {each.stage}: "
-            f"after {counted(each.attempts, 'sending')} the client says {each.says}, "
+            f"after {counted(each.attempts, 'sending')} the client says {each.reported}, "
             f"and the write is {done}"
         )
 
@@ -44,7 +44,7 @@ class OutageSlider(Slider):
         died = next(
             n
             for n in range(each.first, len(each.trace))
-            if isinstance(each.trace[n].event, Crashed)
+            if isinstance(each.trace[n].event, MemberCrashed)
         )
         return spacetime(each.trace, each.first, min(died + 3, len(each.trace) - 1))
 

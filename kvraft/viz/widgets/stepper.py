@@ -12,12 +12,12 @@ import ipywidgets as widgets
 
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.events import Flushed, RoleChanged, SegmentDropped, Step, Trace
+from kvraft.events import Flushed, RoleChanged, SegmentDropped, TraceStep, Trace
 from kvraft.viz.panels import cluster_view, disk_view, log_view
-from kvraft.viz.trace import History, View, interesting, story_line, summary
+from kvraft.viz.trace import TraceHistory, View, interesting, story_line, summary
 from kvraft.viz.widgets.slider import Slider, button, line
 
-Jump = Callable[[Step], bool]
+Jump = Callable[[TraceStep], bool]
 
 JUMPS: dict[str, Jump] = {
     "next leader": lambda step: isinstance(step.event, RoleChanged) and step.event.role == "leader",
@@ -53,7 +53,7 @@ class Stepper(Slider):
         for stop in self.stops:
             if not 0 <= stop < len(trace):
                 raise BadInput(f"the trace has steps 0 to {len(trace) - 1}, not {stop}")
-        self._history = History(trace)
+        self._history = TraceHistory(trace)
         self._views = tuple(views)
         self._jumps = dict(jumps)
         self._says = says
