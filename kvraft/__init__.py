@@ -11,8 +11,8 @@ file**.  Follow a write down the stack and you have read the package::
     sstable/reader.py           <key, value>           sorted, on disk, immutable
     bloom.py             <key>                  'certainly not here'
 
-``replica/replica.py`` joins them into one member, ``kvraft.sim`` runs a whole cluster of members in one
-process under one seed, and ``kvraft.viz`` draws what happened from the events they report.
+``replica/replica.py`` joins them into one member, ``kvraft.sim`` runs a whole cluster of members in
+one process under one seed, and ``kvraft.viz`` draws what happened from the events they report.
 
 Six names are at hand as ``from kvraft import World``, each loaded when it is first asked for:
 
@@ -32,11 +32,10 @@ and nobody who wants a store loads a simulator.
 TYPE_CHECKING = False  # what type checkers take for typing's; loading that would cost 10 ms
 
 if TYPE_CHECKING:
-    from kvraft.client.client import Client
-    from kvraft.lsm.tree import Tree
-    from kvraft.raft.raft import Raft
-    from kvraft.sim.cluster import Cluster
-    from kvraft.sim.world import World
+    from kvraft.client import Client
+    from kvraft.lsm import Tree
+    from kvraft.raft import Raft
+    from kvraft.sim import Cluster, World
     from kvraft.store import Store
 
 __version__ = "0.1.0"

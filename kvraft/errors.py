@@ -7,8 +7,9 @@ that.  Which one to raise:
 * the caller is wrong: :class:`WrongType` for a value of the wrong type, :class:`BadInput` for one
   of the right type that cannot be meant (too long, negative, unknown, out of order);
 * the files are wrong: :class:`Corruption`, :class:`ForeignFile`, :class:`StateLost`;
-* nobody is wrong, but not here or not now: :class:`Locked`, :class:`FilesChanged`, :class:`ReadOnly`,
-  :class:`DiskFull`, :class:`NotLeader`, :class:`Busy`, :class:`Stopped`, :class:`TimedOut`.
+* nobody is wrong, but not here or not now: :class:`Locked`, :class:`FilesChanged`,
+  :class:`ReadOnly`, :class:`DiskFull`, :class:`NotLeader`, :class:`Busy`, :class:`Stopped`,
+  :class:`TimedOut`.
 
 The caller's mistakes are what Python itself calls them, too: ``except ValueError`` catches both
 kinds, ``except TypeError`` a wrong type.  A full disk is the ``OSError`` that it was.  Nothing else

@@ -100,7 +100,7 @@ def names(value: object, what: str) -> tuple[str, ...]:
 def members(value: object) -> tuple[str, ...]:
     """Return the names of members: those listed, or ``n1`` to ``n3`` for 3.
 
-    Whether they make a configuration is for :class:`~kvraft.raft.quorum.Configuration` to say.
+    Whether they make a configuration is for :class:`~kvraft.raft.Configuration` to say.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return tuple(f"n{i + 1}" for i in range(value))

@@ -18,13 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvraft.disk.disk import Disk
-from kvraft.disk.filenames import CURRENT
+from kvraft.disk import CURRENT, Disk
 from kvraft.errors import Corruption
-from kvraft.lsm.manifest import load
+from kvraft.lsm import load
 from kvraft.record import ORIGIN
-from kvraft.wal.recovery import Recovery, recover
-from kvraft.wal.segment import Segment
+from kvraft.wal import Recovery, Segment, recover
 
 LOG_BYTES = 8 << 20
 """How much sealed log may wait for the memtable of a store: twice what its memtable may hold, so
@@ -57,7 +55,9 @@ def check_disk(disk: Disk, owner: str) -> Recovery:
     flushed = state.flushed.index
     if not log.segments and not log.obsolete:
         if CURRENT in disk.names():
-            raise Corruption(CURRENT, 0, "there is a manifest, but the log that belongs to it is gone")
+            raise Corruption(
+                CURRENT, 0, "there is a manifest, but the log that belongs to it is gone"
+            )
         return log
     if log.base.index > flushed:
         what = f"the log begins after index {log.base.index}, but the tables end at {flushed}"

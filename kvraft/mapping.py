@@ -2,8 +2,8 @@
 
 Only what costs what it looks like: there is no ``len()``, for nobody knows how many keys there are
 without reading them all; ``sum(1 for _ in store)`` does that, and looks like it.  Iteration goes
-over keys in their order, and like a scan it sees one moment; what a client's scan sees, client/reading.py
-says.
+over keys in their order, and like a scan it sees one moment; what a client's scan sees,
+client/reading.py says.
 
 A scan goes over the keys with ``start <= key < stop``, where ``None`` is no end; a prefix is short
 for the two bounds of all keys that begin with it.
@@ -82,7 +82,9 @@ def prefix_stop(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
-def scan_bounds(start: Buffer, stop: Buffer | None, prefix: Buffer | None) -> tuple[bytes, bytes | None]:
+def scan_bounds(
+    start: Buffer, stop: Buffer | None, prefix: Buffer | None
+) -> tuple[bytes, bytes | None]:
     """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
     if prefix is not None:
         if start != b"" or stop is not None:

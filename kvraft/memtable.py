@@ -53,8 +53,9 @@ class Memtable:
     """A sorted map from key to its newest version, and older ones while someone can see them.
 
     ``bytes_written`` is how many bytes of table all that was put in would fill, had nothing been
-    overwritten, ``timestamp`` the highest timestamp put into it (0 while there is none), ``range_tombstones``
-    its range deletes if it has any, ``len()`` the number of keys, tombstones included.
+    overwritten, ``timestamp`` the highest timestamp put into it (0 while there is none),
+    ``range_tombstones`` its range deletes if it has any, ``len()`` the number of keys, tombstones
+    included.
 
     >>> memtable = Memtable()
     >>> memtable.update([(b"k", 2, b"new")])

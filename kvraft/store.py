@@ -6,12 +6,12 @@
              └── replayed above `flushed` ──►      … and opening fills it again from the log
 
 It is what a key/value database on one machine is, and what this project's tree is measured as,
-beside LevelDB and others.  A member of a cluster (``replica/replica.py``) joins the same log and the same
-tree in the same way, with consensus in between.
+beside LevelDB and others.  A member of a cluster (``replica/replica.py``) joins the same log and
+the same tree in the same way, with consensus in between.
 
 Invariants:
 
-- A write is in the log, as durable as its :class:`~kvraft.wal.wal.Durability` says, before it is in the
+- A write is in the log, as durable as its :class:`~kvraft.wal.Durability` says, before it is in the
   memtable, and before the call returns.
 - After a crash the store is as it was after some prefix of all writes; every write that was synced
   is in it.  A batch is there whole or not at all.
@@ -37,17 +37,13 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from kvraft.disk.disk import Disk
-from kvraft.disk.read_only import open_on
+from kvraft.disk import Disk, open_on
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import EventSink, ignore
-from kvraft.inputs import instance, describe_value, whole_number
+from kvraft.inputs import describe_value, instance, whole_number
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
-from kvraft.lsm.batch import WriteBatch, as_value
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.snapshot import ByteSource
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import ByteSource, Tree, TreeOptions, WriteBatch, as_value
 from kvraft.memtable import check_row
 from kvraft.record import (
     MAX_VALUE_BYTES,
@@ -59,7 +55,7 @@ from kvraft.record import (
     pack_write,
     unpack_writes,
 )
-from kvraft.wal.wal import SEGMENT_BYTES, Durability, Wal
+from kvraft.wal import SEGMENT_BYTES, Durability, Wal
 
 OWNER = "kvraft/store"
 
@@ -69,7 +65,8 @@ class Store(Tree):
 
     ``durability`` is that of every write; :meth:`sync` makes all before it durable at any time.
 
-    Any number of threads may use it, and no other process: see ``lsm/tree.py`` and ``disk/real.py``.
+    Any number of threads may use it, and no other process: see ``lsm/tree.py`` and
+    ``disk/real.py``.
     """
 
     wal: Wal
@@ -104,8 +101,8 @@ class Store(Tree):
         that, the store can be read, and says so (:attr:`lacks_space`, the event ``DiskFilled``):
         writes raise :class:`~kvraft.errors.DiskFull` until there is.
 
-        Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` rather than open a
-        store that lacks anything that was durable.
+        Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` rather
+        than open a store that lacks anything that was durable.
         """
         if not isinstance(durability, Durability):
             kinds = "Durability.SYNC, OS or BUFFERED"
@@ -283,7 +280,9 @@ class Store(Tree):
         held = waiting_log(self.wal.segments, self.flushed.index)
         self._log_grew = held > self.log_bytes
         full_at, size = self.options.memtable_bytes, self._memtables.active.size
-        return should_freeze(size, held, self.immutable_memtables, full_at=full_at, log_limit=self.log_bytes)
+        return should_freeze(
+            size, held, self.immutable_memtables, full_at=full_at, log_limit=self.log_bytes
+        )
 
     def _secure(self, through: Position) -> None:
         if self.wal.synced_index < through.index:

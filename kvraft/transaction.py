@@ -256,8 +256,8 @@ class WriteReply(NamedTuple):
 class Redirect(NamedTuple):
     """Replica → client: I am not the leader; ``leader`` is, as far as I know.
 
-    Nothing was done, unless ``may_still_apply``: then I led when I appended the transaction, and it may still
-    take effect.
+    Nothing was done, unless ``may_still_apply``: then I led when I appended the transaction, and it
+    may still take effect.
     """
 
     sender: str
@@ -295,8 +295,8 @@ class Rejected(NamedTuple):
 class Read(NamedTuple):
     """Client → replica: what does ``key`` hold?  ``number`` names the request, and no other.
 
-    ``follower_read`` asks this member to answer whether it leads or not: with what the cluster has, or, if
-    ``stale``, with what this member has, which may be old.  ``at`` is a time to read at.
+    ``follower_read`` asks this member to answer whether it leads or not: with what the cluster has,
+    or, if ``stale``, with what this member has, which may be old.  ``at`` is a time to read at.
     """
 
     sender: str
@@ -355,8 +355,8 @@ class ScanPage(NamedTuple):
     ``next`` is where the next page begins, its ``start``, or with ``reverse`` its ``stop``; it is
     ``None`` if this is the last one.  As far as ``next`` the page is complete: no key is there that
     it does not show, but kvraft's own.  It shows what was there at the time ``timestamp``, and the
-    next page can be asked ``at`` that time if its member keeps history (``history_kept``).  ``error``
-    says why there is no answer: the time asked for cannot be read.
+    next page can be asked ``at`` that time if its member keeps history (``history_kept``).
+    ``error`` says why there is no answer: the time asked for cannot be read.
     """
 
     sender: str

@@ -3,10 +3,17 @@
 from dataclasses import dataclass, field
 from random import Random
 
-from kvraft.raft.log import Log
-from kvraft.raft.messages import AppendEntries, AppendEntriesReply, PreVoteReply, RequestVoteReply
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import RaftOptions, Raft, Role
+from kvraft.raft import (
+    AppendEntries,
+    AppendEntriesReply,
+    Configuration,
+    Log,
+    PreVoteReply,
+    Raft,
+    RaftOptions,
+    RequestVoteReply,
+    Role,
+)
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, configuration_record
 
 THREE = ("n1", "n2", "n3")

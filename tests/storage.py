@@ -6,7 +6,7 @@ never works like that.
 
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
-from kvraft.sstable.writer import TableFormat, TableWriter
+from kvraft.sstable import TableFormat, TableWriter
 
 
 def finish(job):

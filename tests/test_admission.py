@@ -8,11 +8,8 @@ from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import MessageRejected
+from kvraft.raft import AppendEntries, Configuration, Log, Raft, malformed_reason
 from kvraft.raft.admission import inadmissible_reason
-from kvraft.raft.log import Log
-from kvraft.raft.messages import AppendEntries, malformed_reason
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
 from kvraft.record import (
     MAX_KEY_BYTES,
     MAX_NAME_BYTES,
@@ -26,7 +23,7 @@ from kvraft.record import (
     pack_entries,
     unpack_entries,
 )
-from kvraft.replica.replica import ReplicaOptions
+from kvraft.replica import ReplicaOptions
 from kvraft.sim import World
 from kvraft.transaction import Rejected, Submit, Transaction
 from tests.raft_member import ack, append, finish, leader, member, record

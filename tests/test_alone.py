@@ -9,9 +9,9 @@ import pytest
 
 from kvraft.events import Flushed, SegmentDropped
 from kvraft.record import RESERVED_PREFIX
-from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.replica import Replica, ReplicaOptions
+from kvraft.sim import SingleMember
 from kvraft.sim import single_member as alone
-from kvraft.sim.single_member import SingleMember
 
 SMALL = ReplicaOptions(memtable_bytes=2_000, segment_bytes=900, log_bytes=4_000)
 
@@ -56,7 +56,12 @@ def test_a_gauge_counts_what_is_there():
     sizes = {s.name: member.disk.size(s.name) for s in segments}
     assert gauge.log == sum(sizes.values())
     assert gauge.active == sizes[segments[-1].name]
-    assert (gauge.writes, gauge.waiting, gauge.tables, gauge.flushed) == (60, tree.immutable_memtables, 0, 0)
+    assert (gauge.writes, gauge.waiting, gauge.tables, gauge.flushed) == (
+        60,
+        tree.immutable_memtables,
+        0,
+        0,
+    )
     assert gauge.waiting >= 2
     assert gauge.frozen >= gauge.waiting * 2_000
     assert gauge.memtable == tree.memtable_size < 2_000

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kvraft.errors import Corruption, ForeignFile
 from kvraft.record import MAX_TIMESTAMP
-from kvraft.sstable import codec
-from kvraft.sstable.block import TRAILER_BYTES, Block, pack_block, unpack_block
+from kvraft.sstable import TRAILER_BYTES, Block, codec, unpack_block
+from kvraft.sstable.block import pack_block
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
 
@@ -78,7 +78,9 @@ def test_a_flip_or_a_cut_of_any_byte_is_found(name):
     for at in range(len(block)):
         for mask in (0x01, 0x80, 0xFF):
             flipped = block[:at] + bytes((block[at] ^ mask,)) + block[at + 1 :]
-            with pytest.raises(Corruption, match="t, offset 99: a block does not match its checksum"):
+            with pytest.raises(
+                Corruption, match="t, offset 99: a block does not match its checksum"
+            ):
                 unpack_block(flipped, len(block), 99, "t")
         with pytest.raises(Corruption, match="t, offset 99: a block is cut short"):
             unpack_block(block[:at], len(block), 99, "t")  # the file ends early

@@ -5,11 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.block import Block
-from kvraft.sstable.cache import BlockCache
+from kvraft.lsm import Tree, TreeOptions
+from kvraft.sim import SimDisk
+from kvraft.sstable import Block, BlockCache
 
 BLOCKS = [Block(Block.encode([(b"k", 1, bytes(size))])) for size in (0, 10, 100, 150, 400)]
 UNIT = BLOCKS[0].memory

@@ -8,25 +8,26 @@ from random import Random
 
 import pytest
 
-from kvraft.check.properties import Property, Violation, named
-from kvraft.check.raft.checker import RaftChecker, watch
-from kvraft.check.raft.seen import ObservedMember
+from kvraft.check import Property, Violation
+from kvraft.check.properties import named
+from kvraft.check.raft import ObservedMember, RaftChecker, watch
 from kvraft.errors import BadInput
-from kvraft.raft.interface import RaftOptions, ReadReady, Role
-from kvraft.raft.log import Log
-from kvraft.raft.messages import (
+from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
+    Configuration,
+    Log,
     PreVote,
     PreVoteReply,
+    Raft,
+    RaftOptions,
+    ReadReady,
     RequestVote,
     RequestVoteReply,
+    Role,
 )
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
 from kvraft.record import HardState, Position, configuration_record
-from kvraft.sim.cluster import Cluster
-from kvraft.sim.member import entry_of_term
+from kvraft.sim import Cluster, entry_of_term
 
 NAMES = ("n1", "n2", "n3")
 PAPER = RaftOptions(pre_vote=False, check_quorum=False)
@@ -46,7 +47,9 @@ class Show:
     def put(self, name, terms, *, hard=None, commit=0, role=Role.FOLLOWER, durable=None, base=None):
         """Show ``name`` with a log of ``terms`` (or entries) that is durable, by default whole."""
         log = Log(base or Position(0, 0))
-        log.append([entry_of_term(term, index) for index, term in enumerate(terms, log.first_index)])
+        log.append(
+            [entry_of_term(term, index) for index, term in enumerate(terms, log.first_index)]
+        )
         state = hard or HardState(log.last_term)
         raft = Raft(
             name,
@@ -63,7 +66,9 @@ class Show:
         if before is not None and before.raft is not None:
             before.raft.__dict__.update(raft.__dict__)  # the same member, a moment later
             raft = before.raft
-        self.seen[name] = ObservedMember(raft, state, log, log.last_index if durable is None else durable)
+        self.seen[name] = ObservedMember(
+            raft, state, log, log.last_index if durable is None else durable
+        )
 
     def step(self, name, terms, **how):
         """Show it, and have it checked."""

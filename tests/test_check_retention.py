@@ -2,21 +2,21 @@
 
 import pytest
 
-from kvraft.check.properties import Violation
+from kvraft.check import Violation
 from kvraft.check.retention import RetentionChecker, RetentionProperty
 from kvraft.events import (
-    EntriesAppended,
     ConfigurationChanged,
+    EntriesAppended,
     Flushed,
-    SnapshotInstalled,
     LogReset,
+    MemberStarted,
+    MessageSent,
     ProgressChanged,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    MessageSent,
-    MemberStarted,
+    SnapshotInstalled,
     Trace,
 )
 
@@ -142,7 +142,9 @@ def test_a_member_that_is_no_member_needs_nothing():
 def test_tables_hold_what_a_log_held():
     """And a log that makes place for a snapshot drops all it has, what lies behind it too."""
     history = behind(20, 0)
-    history.add("n3", SnapshotInstalled(20, (1,)), SegmentOpened(7, 21), SegmentDropped(0, 1, 30, 30))
+    history.add(
+        "n3", SnapshotInstalled(20, (1,)), SegmentOpened(7, 21), SegmentDropped(0, 1, 30, 30)
+    )
     history.add("n3", LogReset(20, 1))
     history.drop("n1", 0, 1)
 
@@ -169,7 +171,9 @@ def test_a_snapshot_for_one_that_was_removed_holds_nothing():
     history = behind(60, 0)
     history.snapshot("n1", "n3", 20)
     history.add("n1", ConfigurationChanged(5, ("n1", "n2"), (), ()))
-    history.add("n1", MessageSent(2, "InstallSnapshot", "n3", 1, 0, 0, "through 20, bytes to 99 of 99"))
+    history.add(
+        "n1", MessageSent(2, "InstallSnapshot", "n3", 1, 0, 0, "through 20, bytes to 99 of 99")
+    )
     history.drop("n1", 0, 1, 2)
 
 

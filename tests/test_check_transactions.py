@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import clock
+from kvraft.check import Property, Violation
 from kvraft.check.model import Effect, Model, Promise, unpacked
-from kvraft.check.properties import Property, Violation
 from kvraft.check.transactions import TransactionChecker
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import (
     NOOP,
     Entry,
@@ -22,11 +21,9 @@ from kvraft.record import (
     expectation,
     registration,
 )
-from kvraft.replica.replica import ReplicaOptions
-from kvraft.replica.sessions import SESSION_PREFIX, SESSION_WINDOW
-from kvraft.replica.state_machine import StateMachine
+from kvraft.replica import SESSION_PREFIX, ReplicaOptions, StateMachine
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import WriteReply, Read, ReadReply, Stage
+from kvraft.transaction import SESSION_WINDOW, Read, ReadReply, Stage, WriteReply
 
 LIFE = 100
 

@@ -11,14 +11,15 @@ from random import Random
 
 import pytest
 
-from kvraft.disk.disk import verify_written, copy, replace
+from kvraft.disk import replace, verify_written
+from kvraft.disk.disk import copy
 from kvraft.errors import Stopped
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import Position
-from kvraft.sim.disk import SILENT_WRITE_FAULTS, SimDisk
+from kvraft.sim import SimDisk
+from kvraft.sim.disk import SILENT_WRITE_FAULTS
 from kvraft.store import Store
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 OPTIONS = TreeOptions(memtable_bytes=100_000, block_bytes=256)
 ROWS = {b"%03d" % i: b"v%d" % i * 9 for i in range(80)}

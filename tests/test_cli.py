@@ -13,7 +13,7 @@ import pytest
 
 from kvraft.bench import engines, storage
 from kvraft.cli import cli, terminal
-from kvraft.errors import Corruption, ForeignFile, StateLost, Locked, NotLeader
+from kvraft.errors import Corruption, ForeignFile, Locked, NotLeader, StateLost
 from kvraft.sstable import codec
 from kvraft.store import Store
 

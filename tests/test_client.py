@@ -5,13 +5,13 @@ from random import Random
 
 import pytest
 
-from kvraft.client.client import MAX_REDIRECTS, Client
+from kvraft.client import Client
+from kvraft.client.client import MAX_REDIRECTS
 from kvraft.client.writing import WriteFailed
 from kvraft.errors import BadInput
 from kvraft.sim import World
 from kvraft.transaction import (
     SESSION_WINDOW,
-    WriteReply,
     Read,
     ReadReply,
     Redirect,
@@ -19,6 +19,7 @@ from kvraft.transaction import (
     Registered,
     Stage,
     Submit,
+    WriteReply,
 )
 
 
@@ -213,7 +214,10 @@ def test_it_keeps_to_the_window_that_sessions_remember(hand):
     hand.answer(hand.sent[1], Stage.APPLIED)  # not the oldest: the window stays where it is
     assert len(hand.sent) == SESSION_WINDOW
     hand.answer(hand.sent[0], Stage.APPLIED)
-    assert [s.transaction.id.sequence for s in hand.sent[SESSION_WINDOW:]] == [SESSION_WINDOW + 1, SESSION_WINDOW + 2]
+    assert [s.transaction.id.sequence for s in hand.sent[SESSION_WINDOW:]] == [
+        SESSION_WINDOW + 1,
+        SESSION_WINDOW + 2,
+    ]
 
 
 def test_stamps_follow_what_the_leader_raised(hand):

@@ -8,12 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
-from kvraft.events import EntriesAppended, MemberCrashed, MessageDelivered, NetworkHealed, MessageLost, NetworkPartitioned, MessageSent, MemberStarted
-from kvraft.raft.interface import RaftOptions
-from kvraft.raft.messages import AppendEntries, RequestVote, RequestVoteReply
-from kvraft.raft.quorum import Configuration
+from kvraft.events import (
+    EntriesAppended,
+    MemberCrashed,
+    MemberStarted,
+    MessageDelivered,
+    MessageLost,
+    MessageSent,
+    NetworkHealed,
+    NetworkPartitioned,
+)
+from kvraft.raft import AppendEntries, Configuration, RaftOptions, RequestVote, RequestVoteReply
 from kvraft.record import HardState
-from kvraft.sim.cluster import MOMENT, Cluster
+from kvraft.sim import Cluster
+from kvraft.sim.cluster import MOMENT
 from kvraft.sim.timeline import TICK
 from kvraft.viz.panels import cluster_view, log_view
 from kvraft.viz.trace import TraceHistory

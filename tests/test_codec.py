@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, ForeignFile
-from kvraft.lsm.options import TreeOptions
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable import codec
-from kvraft.sstable.block import pack_block, unpack_block
-from kvraft.sstable.reader import Table
+from kvraft.lsm import TreeOptions
+from kvraft.sim import SimDisk
+from kvraft.sstable import Table, codec, unpack_block
+from kvraft.sstable.block import pack_block
 from tests.storage import write_table
 
 LIBRARIES = {"zstd": ("zstandard", "compression.zstd"), "lz4": ("lz4.block",)}

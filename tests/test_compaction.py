@@ -9,19 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.disk.filenames import table_name
+from kvraft.disk import table_name
 from kvraft.errors import BadInput, Corruption
 from kvraft.events import Compacted, CompactionStarted, TableRemoved, TableWritten
-from kvraft.lsm.compaction import Levelled, CompactionTask, Tiered, compact, full_compaction
-from kvraft.lsm.merge import RetainedTimes
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import CompactionTask, Levelled, RetainedTimes, Tiered, Tree, TreeOptions
+from kvraft.lsm.compaction import compact, full_compaction
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Position
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.properties import TableMetadata, read_order, span_of
-from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import TableFormat, check_table
+from kvraft.sim import SimDisk
+from kvraft.sstable import Table, TableFormat, TableMetadata, check_table, read_order, span_of
 from tests.storage import finish, holds, seen, write_table
 
 # ── which tables ────────────────────────────────────────────────────────────────────────────────
@@ -189,7 +185,9 @@ def test_levelled_takes_the_fullest_level_and_its_table_that_costs_least():
         info(6, 2, 600, b"e", b"g"),
     ]
     tables = read_order([*three, *level_1, *level_2])
-    assert strategy.pick(tables) == CompactionTask((level_1[2], level_2[2]), 2, strategy.table_bytes)
+    assert strategy.pick(tables) == CompactionTask(
+        (level_1[2], level_2[2]), 2, strategy.table_bytes
+    )
     fuller = [info(n, 0) for n in range(80, 90)]  # 10 of 4 there, 1,600 of 1,000 bytes here
     assert strategy.pick(read_order([*tables, *fuller])).level == 1
 
@@ -370,7 +368,9 @@ def assert_needed(row, rows, ranges, others, readers):
     assert any(stamp <= at < until for at in readers)
     if value is None:
         older = [r for r in rows if r[0] == key and r[1] < stamp]
-        elsewhere = [t for t in others if t.metadata.covers(key) and t.metadata.min_timestamp < stamp]
+        elsewhere = [
+            t for t in others if t.metadata.covers(key) and t.metadata.min_timestamp < stamp
+        ]
         assert older or elsewhere
 
 

@@ -7,16 +7,21 @@ from random import Random
 import pytest
 
 from kvraft import clock
-from kvraft.client.client import ReadFailed
-from kvraft.client.writing import Conflict
+from kvraft.client import Conflict, ReadFailed
 from kvraft.errors import BadInput
-from kvraft.events import TransactionApplied, TransactionConflicted, TransactionRepeated, MessageSent, SessionExpired
-from kvraft.lsm.tree import Tree
-from kvraft.raft.raft import Role
+from kvraft.events import (
+    MessageSent,
+    SessionExpired,
+    TransactionApplied,
+    TransactionConflicted,
+    TransactionRepeated,
+)
+from kvraft.lsm import Tree
+from kvraft.raft import Role
 from kvraft.record import RESERVED_PREFIX
-from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim import World
-from kvraft.transaction import WriteReply, Stage
+from kvraft.transaction import Stage, WriteReply
 
 TINY = ReplicaOptions(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000, reserve_bytes=0)
 
@@ -114,7 +119,9 @@ def test_a_conflict_is_the_answer_to_every_retry():
     ticket = draft.submit()
 
     def lose(message):
-        return isinstance(message, WriteReply) and message.to == "c" and message.stage is Stage.ABORTED
+        return (
+            isinstance(message, WriteReply) and message.to == "c" and message.stage is Stage.ABORTED
+        )
 
     world.run_until(lambda: world.drop(lose) > 0)
     other.delete(b"none")  # now the expectation would hold

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from kvraft.check.crashes import WORKLOAD, CrashOutcome, calls, crash_during, crash_everywhere, states
+from kvraft.check import WORKLOAD, CrashOutcome, calls, crash_during, crash_everywhere, states
 from kvraft.viz.figures import plot_careless, plot_levels, plot_matrix, title_of
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 
 @pytest.mark.parametrize("power", [True, False])

@@ -17,10 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kvraft.disk.real
-from kvraft.disk.disk import Disk, replace
-from kvraft.disk.real import RealDisk
+from kvraft.disk import Disk, RealDisk, replace
 from kvraft.errors import BadInput, Locked
-from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim import PowerCut, SimDisk
 
 NAMES = st.sampled_from(["a", "b", "c.wal"])
 OPERATIONS = st.one_of(

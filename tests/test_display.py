@@ -5,8 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from kvraft.display import counted, html_table
-from kvraft.sim import World
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster, World
 
 
 class Cells(HTMLParser):

@@ -6,8 +6,7 @@ import pytest
 
 from kvraft import errors
 from kvraft.errors import BadInput, DiskFull, KvraftError, WrongType
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.options import TreeOptions
+from kvraft.lsm import TreeOptions, WriteBatch
 from kvraft.memtable import check_range_tombstone, check_row
 from kvraft.transaction import check_key, check_write
 

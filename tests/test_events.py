@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from kvraft import events
 from kvraft.errors import BadInput
-from kvraft.events import Event, Flushed, NetworkHealed, MessageLost, NetworkPartitioned, TraceStep, Trace
+from kvraft.events import (
+    Event,
+    Flushed,
+    MessageLost,
+    NetworkHealed,
+    NetworkPartitioned,
+    Trace,
+    TraceStep,
+)
 
 KINDS = [kind for kind in vars(events).values() if isinstance(kind, type)]
 KINDS = [kind for kind in KINDS if issubclass(kind, Event) and kind is not Event]
@@ -82,7 +90,13 @@ def test_a_line_has_its_keys_in_a_fixed_order():
 
 
 def test_steps_can_be_chosen_by_kind_and_by_who():
-    trace = Trace([TraceStep(1, "a", NetworkHealed()), TraceStep(2, "b", NetworkHealed()), TraceStep(3, "a", MessageLost(1, "x"))])
+    trace = Trace(
+        [
+            TraceStep(1, "a", NetworkHealed()),
+            TraceStep(2, "b", NetworkHealed()),
+            TraceStep(3, "a", MessageLost(1, "x")),
+        ]
+    )
     assert [step.at for step in trace.of(NetworkHealed)] == [1, 2]
     assert [step.at for step in trace.of(NetworkHealed, MessageLost, who="a")] == [1, 3]
 

@@ -7,9 +7,8 @@ import pytest
 
 from kvraft.course.exercises import compaction as exercises
 from kvraft.course.exercises.compaction import check_may_drop, check_pick, dropping_by
-from kvraft.lsm import compaction
-from kvraft.lsm.compaction import CompactionTask, Tiered
-from kvraft.sim.load import SMALL, TreeLoad, NoCompaction, drive, writes_of
+from kvraft.lsm import CompactionTask, Tiered, compaction
+from kvraft.sim import SMALL, NoCompaction, TreeLoad, drive, writes_of
 from tests.solutions import s08_compaction as solutions
 
 

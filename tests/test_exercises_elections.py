@@ -7,24 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.properties import Violation
+from kvraft.check import Violation
 from kvraft.check.scenario import scenario
 from kvraft.course.exercises import elections
 from kvraft.course.exercises.elections import check_grant_vote, check_range, situations
 from kvraft.errors import BadInput, TimedOut
 from kvraft.raft import safety as rules
 from kvraft.record import HardState
-from kvraft.sim.cluster import Cluster
-from kvraft.sim.elections import (
-    LIMIT,
-    Trial,
-    crashed,
-    failed_first,
-    middle,
-    options_for,
-    outage,
-    outages,
-)
+from kvraft.sim import Cluster, Trial, failed_first, middle, options_for, outages
+from kvraft.sim.elections import LIMIT, crashed, outage
 from kvraft.viz.figures import plot_failed, plot_terms, plot_trials, title_of
 from tests.solutions.s01_elections import (
     RIGHT,

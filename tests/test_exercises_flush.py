@@ -13,7 +13,7 @@ from kvraft.course.exercises.flush import (
     check_should_freeze,
     run,
 )
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree
 from kvraft.sim import SimDisk
 from tests.solutions import s06_memtable_and_flush as solutions
 

@@ -5,10 +5,9 @@ import pytest
 from kvraft.course.exercises import log
 from kvraft.course.exercises.log import check_scan, check_torn_or_damage, damaged, files, situations
 from kvraft.course.lesson import digest
-from kvraft.disk import frame
-from kvraft.disk.frame import Frame
+from kvraft.disk import Frame, frame
 from kvraft.errors import KvraftError
-from kvraft.wal.wal import Wal
+from kvraft.wal import Wal
 from tests.solutions import s04_the_log as solutions
 
 

@@ -4,15 +4,14 @@ import re
 
 import pytest
 
-from kvraft.check.properties import Violation
+from kvraft.check import Violation
 from kvraft.course.exercises import replication
 from kvraft.course.exercises.replication import CommitSituation, check_advance_commit
 from kvraft.events import MessageSent
+from kvraft.raft import AppendEntries, AppendEntriesReply, RaftOptions
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import RaftOptions
-from kvraft.raft.messages import AppendEntries, AppendEntriesReply
 from kvraft.record import HardState
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster
 from tests.solutions.s02_replication_and_commit import (
     RIGHT,
     WRONG,

@@ -2,17 +2,16 @@
 
 import pytest
 
-from kvraft.check.bugs.registry import find_bug
-from kvraft.check.explore.explorer import ExplorationBounds, explore
-from kvraft.check.properties import Property
+from kvraft.check import Property
+from kvraft.check.bugs import find_bug
+from kvraft.check.explore import ExplorationBounds, explore
 from kvraft.course.exercises import safety
 from kvraft.course.exercises.safety import check_schedule, check_up_to_date, replay, start
 from kvraft.errors import BadInput
+from kvraft.raft import Raft, RaftOptions, Role
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import RaftOptions, Role
-from kvraft.raft.raft import Raft
 from kvraft.record import HardState
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster
 from tests.solutions import s03_safety as solutions
 from tests.test_exercises_replication import FIGURE_7
 

@@ -7,11 +7,11 @@ from kvraft.course.exercises.transactions import (
     cases,
     check_gather,
     check_holds,
+    log_words,
     logs,
     play,
     right_holds,
     right_split,
-    log_words,
 )
 from tests.solutions import s12_transactions as solutions
 

@@ -15,12 +15,11 @@ from kvraft.course.exercises.truncation import (
     matches_of,
     retained_from,
 )
-from kvraft.raft.interface import FollowerStatus
-from kvraft.replica.replica import Replica
-from kvraft.replica.retention import Pins, follower_pins, tree_pin
-from kvraft.sim import World
-from kvraft.sim.lag import a_follower, write
-from kvraft.wal.segment import Segment
+from kvraft.raft import FollowerStatus
+from kvraft.replica import Pins, Replica, tree_pin
+from kvraft.replica.retention import follower_pins
+from kvraft.sim import World, a_follower, write
+from kvraft.wal import Segment
 from tests.solutions import s09_truncation as solutions
 
 

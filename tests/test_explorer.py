@@ -7,20 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvraft.check import Property, Violation
 from kvraft.check.bugs.consensus import CONSENSUS_BUGS
+from kvraft.check.explore import NO_TIME, ExplorationBounds, explore
 from kvraft.check.explore.clone import ASIDE, CHANGING, IGNORED, LEAST, clone, fingerprint
-from kvraft.check.explore.explorer import NO_TIME, ExplorationBounds, Action, Transition, explore
+from kvraft.check.explore.explorer import Action, Transition
 from kvraft.check.explore.state_space import StateSpace
 from kvraft.check.explore.transitions import ExploredMember, take_transition
-from kvraft.check.properties import Property, Violation
-from kvraft.check.raft.checker import watch
+from kvraft.check.raft import watch
 from kvraft.errors import BadInput
 from kvraft.events import ignore
-from kvraft.raft.core import Core
-from kvraft.raft.messages import RequestVoteReply
-from kvraft.raft.raft import Raft, Role
+from kvraft.raft import Core, Raft, RequestVoteReply, Role
 from kvraft.record import HardState
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster
 
 ONE_BY_ONE = replace(NO_TIME, max_batch_bytes=1)
 FIGURE_8 = {  # (b), without the two members that take no part
@@ -45,7 +44,12 @@ def cluster(consensus=Raft, **start):
         (ExplorationBounds(timeouts=2, crashes=1), {}, 46_000, 20),
         (ExplorationBounds(timeouts=1, heartbeats=1, proposals=1, copies=1), {}, 29_000, 17),
         (ExplorationBounds(timeouts=1, proposals=1, crashes=2, lags=2), {}, 8_400, 17),
-        (ExplorationBounds(timeouts=1, crashes=2), {"options": replace(NO_TIME, pre_vote=True)}, 700, 13),
+        (
+            ExplorationBounds(timeouts=1, crashes=2),
+            {"options": replace(NO_TIME, pre_vote=True)},
+            700,
+            13,
+        ),
     ],
     ids=str,
 )
@@ -109,9 +113,21 @@ class Raises(Raft):
 
 
 FOUND = [
-    ("older terms counted", ExplorationBounds(timeouts=2), FIGURE_8, (), Property.LEADER_COMPLETENESS),
+    (
+        "older terms counted",
+        ExplorationBounds(timeouts=2),
+        FIGURE_8,
+        (),
+        Property.LEADER_COMPLETENESS,
+    ),
     ("vote not saved", ExplorationBounds(timeouts=2, crashes=1), {}, (), Property.DURABLE_FIRST),
-    ("vote not saved", ExplorationBounds(timeouts=2, crashes=1), {}, DISK, Property.ELECTION_SAFETY),
+    (
+        "vote not saved",
+        ExplorationBounds(timeouts=2, crashes=1),
+        {},
+        DISK,
+        Property.ELECTION_SAFETY,
+    ),
     ("candidacy not saved", ExplorationBounds(timeouts=1), {}, (), Property.DURABLE_FIRST),
     ("term not saved", ExplorationBounds(timeouts=2), {}, (), Property.DURABLE_FIRST),
     ("vote reset", ExplorationBounds(timeouts=2), {}, (), Property.NOTHING_GOES_BACK),
@@ -178,7 +194,9 @@ def test_the_sound_module_passes_where_a_bug_was_found(bug, bounds, start, but):
 
 
 def test_the_shortest_trace_reads_well():
-    report = explore(cluster(CONSENSUS_BUGS["vote not saved"]), ExplorationBounds(crashes=1), but=DISK)
+    report = explore(
+        cluster(CONSENSUS_BUGS["vote not saved"]), ExplorationBounds(crashes=1), but=DISK
+    )
     assert [str(step) for step in report.trace] == [
         "n1 times out",
         "n2 times out",
@@ -227,13 +245,17 @@ def everything(start, bounds, symmetry=False):
 
 
 def states_of(members):
-    return tuple(ExploredMember(m.raft, m.configuration, m.hard_state, m.log.slice(1)) for m in members)
+    return tuple(
+        ExploredMember(m.raft, m.configuration, m.hard_state, m.log.slice(1)) for m in members
+    )
 
 
 @pytest.fixture(scope="module")
 def met():
     """Every state in which the members can be together within BOUNDS, by the explorer."""
-    space, seen = everything(cluster(), ExplorationBounds(timeouts=1, proposals=1, crashes=1, copies=1))
+    space, seen = everything(
+        cluster(), ExplorationBounds(timeouts=1, proposals=1, crashes=1, copies=1)
+    )
     return {tuple(space._states.values[number] for number in state[0]) for state in seen}
 
 
@@ -268,7 +290,9 @@ def test_whatever_is_done_to_a_cluster_by_hand_was_explored(met, seed):
         assert tuple(m.freeze({}) for m in states_of(hand.members.values())) in met
 
 
-@pytest.mark.parametrize("bounds", [ExplorationBounds(timeouts=1, crashes=1, lags=1), ExplorationBounds(1, 1, 1)])
+@pytest.mark.parametrize(
+    "bounds", [ExplorationBounds(timeouts=1, crashes=1, lags=1), ExplorationBounds(1, 1, 1)]
+)
 def test_symmetry_keeps_one_state_of_each_kind(bounds):
     """The states that renaming leads to each other are counted by hand, one state by one."""
     space, seen = everything(cluster(), bounds, symmetry=True)
@@ -281,7 +305,9 @@ def test_symmetry_keeps_one_state_of_each_kind(bounds):
 def test_members_that_differ_are_not_taken_for_each_other():
     start = Cluster(3, options=NO_TIME)
     start.add("n4")
-    assert len(StateSpace(start, ExplorationBounds(), but=(), symmetry=True)._renamings) == 6  # n4 votes nowhere
+    assert (
+        len(StateSpace(start, ExplorationBounds(), but=(), symmetry=True)._renamings) == 6
+    )  # n4 votes nowhere
 
 
 def test_it_begins_with_any_situation_and_leaves_it_alone():
@@ -311,7 +337,9 @@ def test_a_limit_ends_it():
 
 
 def test_the_same_search_gives_the_same_report():
-    assert explore(cluster(), ExplorationBounds(1, 1, 1)) == explore(cluster(), ExplorationBounds(1, 1, 1))
+    assert explore(cluster(), ExplorationBounds(1, 1, 1)) == explore(
+        cluster(), ExplorationBounds(1, 1, 1)
+    )
 
 
 def test_what_is_not_explored_is_refused():
@@ -448,8 +476,14 @@ def test_what_is_left_out_makes_no_difference(seed):
         other = member.clone()
         disturb(other.raft, random)
         assert other.freeze({}) == member.freeze({})
-        steps = [Transition(Action.TIMEOUT, name), Transition(Action.CRASH, name), Transition(Action.PROPOSE, name, number=1)]
-        steps += [Transition(Action.RECEIVE, name, letter) for letter in letters if letter.to == name]
+        steps = [
+            Transition(Action.TIMEOUT, name),
+            Transition(Action.CRASH, name),
+            Transition(Action.PROPOSE, name, number=1),
+        ]
+        steps += [
+            Transition(Action.RECEIVE, name, letter) for letter in letters if letter.to == name
+        ]
         for step in steps + [step._replace(lags=True) for step in steps]:
             one, two = take_transition(member, step), take_transition(other, step)
             assert one.after.fingerprint({}) == two.after.fingerprint({})

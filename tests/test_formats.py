@@ -2,8 +2,7 @@
 
 import pytest
 
-from kvraft.disk import identity
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk, identity
 from kvraft.errors import ForeignFile
 from kvraft.lsm import manifest
 from kvraft.sstable import format as table_format

@@ -13,15 +13,13 @@ from kvraft.check.invariants import WorldChecker
 from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import DiskFull, Stopped
 from kvraft.events import DiskFilled, Event, SpaceRecovered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
-from kvraft.raft.messages import RequestVote
-from kvraft.replica.replica import ReplicaOptions
-from kvraft.sim import World
-from kvraft.sim.disk import SimDisk
+from kvraft.lsm import Tree, TreeOptions
+from kvraft.raft import RequestVote
+from kvraft.replica import ReplicaOptions
+from kvraft.sim import SimDisk, World
 from kvraft.store import Store
 from kvraft.transaction import Read, Stage
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 SMALL = TreeOptions(memtable_bytes=3000, block_bytes=256)
 

@@ -7,14 +7,20 @@ import pytest
 
 from kvraft.check.invariants import WorldChecker
 from kvraft.cli.cli import main
-from kvraft.disk.filenames import is_segment, table_number
-from kvraft.disk.identity import ASIDE, MEMBER, claim, set_aside, replacement_name
-from kvraft.disk.real import RealDisk
+from kvraft.disk import (
+    ASIDE,
+    MEMBER,
+    RealDisk,
+    claim,
+    is_segment,
+    replacement_name,
+    set_aside,
+    table_number,
+)
 from kvraft.errors import BadInput, Corruption, ForeignFile, StateLost, TimedOut
 from kvraft.events import MemberCrashed
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Role
-from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.raft import Configuration, Role
+from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim import PowerCut, SimDisk, World
 from kvraft.transaction import Stage
 

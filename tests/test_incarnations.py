@@ -9,11 +9,18 @@ from hypothesis import strategies as st
 from kvraft.errors import BadInput
 from kvraft.events import TransactionIdTaken
 from kvraft.record import Kind, Record, TxnId, digest
-from kvraft.replica.replica import ReplicaOptions, Replica
-from kvraft.replica.state_machine import StateMachine
+from kvraft.replica import Replica, ReplicaOptions, StateMachine
 from kvraft.replica.writes import WriteDesk
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import WriteReply, Overloaded, ReadReply, Redirect, Registered, Stage, build_transaction
+from kvraft.transaction import (
+    Overloaded,
+    ReadReply,
+    Redirect,
+    Registered,
+    Stage,
+    WriteReply,
+    build_transaction,
+)
 from tests.test_client import Hand
 from tests.test_replica import Member
 
@@ -180,7 +187,9 @@ def test_a_full_disk_puts_registrations_off():
 def test_a_digest_is_of_what_was_asked_for_and_of_nothing_else():
     txn = TxnId("a", 4, 1)
     asked = build_transaction(txn, [(b"a", b"1"), (b"b", None)], 7, {b"r": 3})
-    assert digest(asked.records) == digest(asked.with_timestamp(9).with_id(TxnId("z", 1, 8)).records)
+    assert digest(asked.records) == digest(
+        asked.with_timestamp(9).with_id(TxnId("z", 1, 8)).records
+    )
     assert digest(asked.records) == 4786643945507076440, "on every machine, for ever"
     others = [
         build_transaction(txn, [(b"a", b"1"), (b"b", b"")], 7, {b"r": 3}),

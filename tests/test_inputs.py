@@ -6,22 +6,27 @@ import pytest
 
 from kvraft import inputs
 from kvraft.errors import BadInput, WrongType
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import RaftOptions
-from kvraft.raft.raft import Raft
-from kvraft.replica.replica import ReplicaOptions, Replica
-from kvraft.sim import SingleMember, SimDisk, World
-from kvraft.sim.cluster import Cluster
-from kvraft.sim.contention import contest
-from kvraft.sim.lag import catch_up, write
-from kvraft.sim.load import TreeLoad, drive, writes_of
+from kvraft.lsm import Levelled, Tiered, Tree, TreeOptions
+from kvraft.raft import Configuration, Raft, RaftOptions
+from kvraft.replica import Replica, ReplicaOptions
+from kvraft.sim import (
+    Cluster,
+    SimDisk,
+    SingleMember,
+    TreeLoad,
+    World,
+    catch_up,
+    contest,
+    drive,
+    lost_updates,
+    outage,
+    pauses,
+    write,
+    writes_of,
+)
 from kvraft.sim.network import Network
-from kvraft.sim.outages import lost_updates, outage, pauses
 from kvraft.store import Store
-from kvraft.wal.wal import Wal
+from kvraft.wal import Wal
 
 WORLD = World(3, seed=1)
 WORLD.client("c")

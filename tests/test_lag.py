@@ -7,8 +7,7 @@ import pytest
 from kvraft.course.exercises.truncation import LIMITS
 from kvraft.errors import BadInput
 from kvraft.record import entry_size
-from kvraft.sim import World
-from kvraft.sim.lag import a_follower, catch_up, write, write_for
+from kvraft.sim import World, a_follower, catch_up, write, write_for
 
 WHOLE = replace(LIMITS, retain_bytes=1 << 30)
 

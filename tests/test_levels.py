@@ -7,13 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import Corruption
-from kvraft.lsm.levels import Level, Levels
-from kvraft.lsm.snapshot import TreeSnapshot
-from kvraft.lsm.stats import TreeCounters
-from kvraft.lsm.version_edit import State
+from kvraft.lsm import Levels, State, TreeCounters, TreeSnapshot
+from kvraft.lsm.levels import Level
 from kvraft.range_tombstones import gather
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.reader import Table
+from kvraft.sim import SimDisk
+from kvraft.sstable import Table
 from tests.storage import holds, in_order, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=120)
@@ -143,7 +141,11 @@ def blocks_between(table, start, stop):
 @given(layouts(), keys, st.none() | keys)
 @quick
 def test_range_deletes_between_two_keys_are_those_of_all_tables(layout, start, stop):
-    found = gather([table.range_tombstones for table in Levels(layout.tables).has_range_tombstones], start, stop)
+    found = gather(
+        [table.range_tombstones for table in Levels(layout.tables).has_range_tombstones],
+        start,
+        stop,
+    )
     rows = found.rows() if found else []
     every = [each for ranges in layout.ranges.values() for each in ranges]
     for key in PROBES:

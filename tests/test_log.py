@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput
-from kvraft.raft.log import Log
+from kvraft.raft import Log
 from kvraft.record import NOOP, ORIGIN, Entry, Kind, Position, Record, TxnId, entry_size
 
 ops = st.lists(
@@ -145,7 +145,9 @@ def test_a_log_answers_alike_whether_its_front_is_in_memory_or_on_disk(shape, da
             for budget in (0, 100, 300):
                 assert log.batch(index, budget) == whole.batch(index, budget)
             for least in range(term + 1):
-                assert log.find_conflict_by_term(least, index) == whole.find_conflict_by_term(least, index)
+                assert log.find_conflict_by_term(least, index) == whole.find_conflict_by_term(
+                    least, index
+                )
         with pytest.raises(BadInput, match="for good"):
             log.truncate_from(held)
         log.drop_through(cut)

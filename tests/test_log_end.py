@@ -6,17 +6,14 @@ from random import Random
 
 import pytest
 
-from kvraft.disk import frame
-from kvraft.disk.filenames import is_segment
+from kvraft.disk import frame, is_segment
 from kvraft.errors import Corruption, ForeignFile
-from kvraft.lsm.manifest import load
-from kvraft.lsm.options import TreeOptions
-from kvraft.raft.quorum import Configuration
-from kvraft.replica.replica import Replica
-from kvraft.sim.disk import SimDisk
+from kvraft.lsm import TreeOptions, load
+from kvraft.raft import Configuration
+from kvraft.replica import Replica
+from kvraft.sim import SimDisk
 from kvraft.store import OWNER, Store
-from kvraft.wal.segment import read_header
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability, read_header
 
 OPTIONS = TreeOptions(memtable_bytes=1 << 20)
 
@@ -58,7 +55,9 @@ def damaged(disk: SimDisk, offsets: list[int]) -> SimDisk:
 
 
 def is_refused(disk: SimDisk) -> None:
-    with pytest.raises(Corruption, match=r"\.wal, offset \d+: the log ends here, but it was synced"):
+    with pytest.raises(
+        Corruption, match=r"\.wal, offset \d+: the log ends here, but it was synced"
+    ):
         open_store(disk)
 
 

@@ -10,18 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Corruption, ForeignFile, Stopped
 from kvraft.events import Flushed, MemtableFrozen, TableRemoved, TableWritten, TreeOpened
+from kvraft.lsm import Levelled, Tiered, Tree, TreeOptions, WriteBatch
 from kvraft.lsm import tree as lsm
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
 from kvraft.mapping import prefix_stop
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, ORIGIN, Position, Version
-from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sstable.reader import Table
+from kvraft.sim import PowerCut, SimDisk
+from kvraft.sstable import Table
 
 KEYS = [b"", b"\x00", b"\xff", b"\xff\xff", b"a", b"a\x00", b"ab"]
 KEYS += [b"k%02d" % number for number in range(16)]

@@ -8,14 +8,18 @@ from hypothesis import strategies as st
 
 from kvraft import clock
 from kvraft.errors import BadInput
-from kvraft.events import TransactionApplied, TransactionConflicted, TransactionRepeated, SessionExpired, TransactionUndone
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.events import (
+    SessionExpired,
+    TransactionApplied,
+    TransactionConflicted,
+    TransactionRepeated,
+    TransactionUndone,
+)
+from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import NOOP, RESERVED_PREFIX, Entry, Kind, TxnId
-from kvraft.replica.sessions import SESSION_PREFIX, SESSION_WINDOW
-from kvraft.replica.state_machine import StateMachine
+from kvraft.replica import SESSION_PREFIX, StateMachine
 from kvraft.sim import SimDisk
-from kvraft.transaction import build_transaction
+from kvraft.transaction import SESSION_WINDOW, build_transaction
 
 LIFETIME = 100
 
@@ -48,13 +52,17 @@ class World:
         return ended
 
     def carry_out(self, client, sequence, writes, stamp, reads=None):
-        return self.take(*build_transaction(TxnId(client, 1, sequence), writes, stamp, reads).records)[-1]
+        return self.take(
+            *build_transaction(TxnId(client, 1, sequence), writes, stamp, reads).records
+        )[-1]
 
     def all(self):
         return dict(self.tree.scan())
 
     def sessions(self):
-        return {key[len(SESSION_PREFIX) :].decode() for key, _ in self.tree.scan(prefix=SESSION_PREFIX)}
+        return {
+            key[len(SESSION_PREFIX) :].decode() for key, _ in self.tree.scan(prefix=SESSION_PREFIX)
+        }
 
 
 def told(world, *kinds):

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.disk import frame
-from kvraft.disk.filenames import CURRENT
+from kvraft.disk import CURRENT, frame
 from kvraft.errors import BadInput, Corruption, ForeignFile, KvraftError
 from kvraft.events import TailTruncated
-from kvraft.lsm import manifest
-from kvraft.lsm.manifest import Manifest, load
-from kvraft.lsm.version_edit import VersionEdit, State, encode_edit
+from kvraft.lsm import Manifest, State, load, manifest
+from kvraft.lsm.version_edit import VersionEdit, encode_edit
 from kvraft.record import Position
-from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sstable.properties import TableMetadata
+from kvraft.sim import PowerCut, SimDisk
+from kvraft.sstable import TableMetadata
 
 ME = "cluster/me"
 
@@ -29,7 +27,9 @@ def info(number, key=b"k\xff"):
 def flush(man, index, key=b"k\xff"):
     """Commit what a flush would: one new table, through log index ``index``."""
     number = man.new_file_number()
-    return man.commit(VersionEdit((info(number, key),), flushed=Position(index, 1), timestamp=index))
+    return man.commit(
+        VersionEdit((info(number, key),), flushed=Position(index, 1), timestamp=index)
+    )
 
 
 def seen(state):
@@ -375,7 +375,9 @@ def test_a_lost_current_is_never_an_empty_tree():
     for number in (1, 2):  # with an edit; then opened anew, as short as a first one
         lost = disk.copy()
         lost.remove(CURRENT)
-        with pytest.raises(Corruption, match=f"is missing, although there is MANIFEST-00000{number}"):
+        with pytest.raises(
+            Corruption, match=f"is missing, although there is MANIFEST-00000{number}"
+        ):
             Manifest.open(lost, ME)
         Manifest.open(disk, ME)
     disk = SimDisk()

@@ -3,9 +3,8 @@
 import pytest
 
 from kvraft.errors import BadInput, WrongType
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.tree import Tree
-from kvraft.sim.disk import SimDisk
+from kvraft.lsm import Tree, WriteBatch
+from kvraft.sim import SimDisk
 from kvraft.store import Store
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput
-from kvraft.raft.quorum import Configuration, committed_index, vote_result
+from kvraft.raft import Configuration, committed_index
+from kvraft.raft.quorum import vote_result
 
 NAMES = ("n1", "n2", "n3", "n4", "n5", "n6", "n7")
 bounded = settings(deadline=None, derandomize=True, max_examples=300)

@@ -5,8 +5,9 @@ import doctest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvraft.lsm import RetainedTimes, merge, retain
 from kvraft.lsm import merge as module
-from kvraft.lsm.merge import RetainedTimes, merge, retain, visible
+from kvraft.lsm.merge import visible
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
 

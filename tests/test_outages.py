@@ -2,22 +2,22 @@
 
 import pytest
 
-from kvraft.check.bugs.storage import AppliesRetries, StampsNotRaised
+from kvraft.check.bugs import AppliesRetries, StampsNotRaised
 from kvraft.course.exercises.clients import check_carry_out, check_raised, check_verdict
 from kvraft.errors import BadInput
 from kvraft.events import RoleChanged, TicketMoved
-from kvraft.sim.outages import begun, lost_updates, outage, pauses, steps_of_a_write
+from kvraft.sim import begun, lost_updates, outage, pauses, steps_of_a_write
 from kvraft.transaction import Stage
 from kvraft.viz.figures import (
     DONE,
     DOWN,
     LOG,
-    spans_of,
     outage_story,
-    plot_transaction,
     plot_lost_updates,
     plot_outages,
     plot_pauses,
+    plot_transaction,
+    spans_of,
     title_of,
 )
 from kvraft.viz.widgets import OutageSlider
@@ -149,7 +149,9 @@ def test_a_majority_has_one_and_the_same_copy(hurried):
     life = spans_of(run.trace, run.txn)
     again = sorted(s.start for s in life if s.state == LOG and s.who != "n1")
     after = (again[1] - life[0].start) / 1000
-    assert f"a majority of disks after {after:.1f} ms" in title_of(plot_transaction(run.trace, run.txn))
+    assert f"a majority of disks after {after:.1f} ms" in title_of(
+        plot_transaction(run.trace, run.txn)
+    )
 
 
 def test_the_slider_shows_the_outage_that_it_is_set_to(hurried):

@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.bugs.consensus import CONSENSUS_BUGS, OlderTermsCounted
-from kvraft.check.properties import FIGURE_3, Property, Violation
-from kvraft.check.raft.checker import watch
-from kvraft.check.scenario.scenario import load
-from kvraft.check.sweep.hunt import happen, hunt
+from kvraft.check import FIGURE_3, Property, Violation
+from kvraft.check.bugs import OlderTermsCounted
+from kvraft.check.bugs.consensus import CONSENSUS_BUGS
+from kvraft.check.raft import watch
+from kvraft.check.scenario import load
+from kvraft.check.sweep import hunt
+from kvraft.check.sweep.hunt import happen
 from kvraft.course.exercises.safety import start
 from kvraft.errors import BadInput
-from kvraft.raft.interface import RaftOptions
-from kvraft.raft.raft import Raft
-from kvraft.sim.cluster import Cluster
+from kvraft.raft import Raft, RaftOptions
+from kvraft.sim import Cluster
 from kvraft.viz.figures import plot_hunts, title_of
 from kvraft.viz.panels import Lamps, Moment, moment, panel, panels
 from kvraft.viz.trace import TraceHistory

@@ -7,15 +7,14 @@ import pickle
 
 import pytest
 
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk
 from kvraft.errors import Locked, WrongType
-from kvraft.lsm.snapshot import SnapshotSpool
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import SnapshotSpool, Tree
 from kvraft.record import Entry, Kind, Record, TxnId, pack_entries
-from kvraft.sim.disk import SimDisk
+from kvraft.sim import SimDisk
 from kvraft.store import Store
-from kvraft.tools.verify import verify
-from kvraft.wal.wal import Durability, Wal
+from kvraft.tools import verify
+from kvraft.wal import Durability, Wal
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 KEYS = [b"%03d" % number for number in range(100)]

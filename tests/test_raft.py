@@ -14,22 +14,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.events import CommitAdvanced, ProgressChanged, MessageRejected, RoleChanged, EntriesSuperseded, VoteGranted
-from kvraft.raft.interface import FollowerStatus
-from kvraft.raft.messages import (
+from kvraft.events import (
+    CommitAdvanced,
+    EntriesSuperseded,
+    MessageRejected,
+    ProgressChanged,
+    RoleChanged,
+    VoteGranted,
+)
+from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
+    Configuration,
+    FollowerStatus,
     InstallSnapshot,
     InstallSnapshotReply,
     PreVoteReply,
+    RaftOptions,
     ReadIndex,
     ReadIndexReply,
     RequestVote,
     RequestVoteReply,
+    Role,
     TimeoutNow,
 )
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import RaftOptions, Role
 from kvraft.record import NOOP, Entry, entry_size
 from tests.raft_member import (
     FIVE,

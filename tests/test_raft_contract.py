@@ -4,11 +4,9 @@ import pytest
 
 from kvraft.errors import BadInput, Busy, WrongType
 from kvraft.events import AcknowledgedEntriesLost
-from kvraft.raft.interface import DecidedProposal, ProposalOutcome
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import RaftOptions, Role
+from kvraft.raft import Configuration, DecidedProposal, ProposalOutcome, RaftOptions, Role
 from kvraft.record import Kind, Position
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster
 from kvraft.sim.member import InMemorySnapshot
 from tests.raft_member import (
     PAPER,
@@ -233,7 +231,9 @@ def test_no_change_leaves_the_cluster_to_members_that_are_silent():
 
 def test_a_learner_whose_snapshot_is_on_its_way_does_not_become_a_voter():
     raft = leader("n2", terms=[1] * 9, committed=9, learners=("n4",))
-    raft.compact(10, InMemorySnapshot(Position(10, 2), Configuration(THREE, (), ("n4",)), b"snapshot"))
+    raft.compact(
+        10, InMemorySnapshot(Position(10, 2), Configuration(THREE, (), ("n4",)), b"snapshot")
+    )
     finish(raft)
     refuse(raft, "n4", 10, (0, 0))
     finish(raft)

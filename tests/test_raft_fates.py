@@ -4,9 +4,7 @@ from zlib import crc32
 
 import pytest
 
-from kvraft.raft.interface import DecidedProposal, ProposalOutcome
-from kvraft.raft.messages import InstallSnapshot
-from kvraft.raft.quorum import Configuration
+from kvraft.raft import Configuration, DecidedProposal, InstallSnapshot, ProposalOutcome
 from tests.raft_member import THREE, ack, append, finish, lead, leader, member, record
 
 

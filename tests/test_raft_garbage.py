@@ -13,24 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.events import MessageRejected
-from kvraft.raft.messages import (
-    DEFAULT_CLUSTER,
+from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
+    Configuration,
     InstallSnapshot,
     InstallSnapshotReply,
     Message,
     PreVote,
     PreVoteReply,
+    RaftOptions,
     ReadIndex,
     ReadIndexReply,
     RequestVote,
     RequestVoteReply,
+    Role,
     TimeoutNow,
     malformed_reason,
 )
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import RaftOptions, Role
+from kvraft.raft.messages import DEFAULT_CLUSTER
 from kvraft.record import Entry, Kind, Record, TxnId
 from tests.raft_member import THREE, change, entries, finish, lead, member
 

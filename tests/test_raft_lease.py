@@ -2,17 +2,18 @@
 
 from random import Random
 
-from kvraft.raft.log import Log
-from kvraft.raft.messages import (
+from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
+    Configuration,
+    Log,
     PreVote,
     PreVoteReply,
+    Raft,
+    RaftOptions,
     RequestVote,
     RequestVoteReply,
 )
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import RaftOptions, Raft
 from kvraft.record import HardState
 
 OPTIONS = RaftOptions(election_ticks=10, heartbeat_ticks=2, lease_ticks=8)

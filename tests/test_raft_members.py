@@ -5,10 +5,8 @@ from random import Random
 import pytest
 
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.events import TransferStarted, TransferEnded
-from kvraft.raft.messages import AppendEntries, RequestVote, TimeoutNow
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import RaftOptions, Role
+from kvraft.events import TransferEnded, TransferStarted
+from kvraft.raft import AppendEntries, Configuration, RaftOptions, RequestVote, Role, TimeoutNow
 from kvraft.record import HardState, Kind
 from tests.raft_member import (
     FIVE,

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from kvraft.raft.messages import (
+from kvraft.raft import (
     AppendEntriesReply,
     PreVote,
     PreVoteReply,
+    RaftOptions,
     RequestVote,
     RequestVoteReply,
+    Role,
 )
-from kvraft.raft.raft import RaftOptions, Role
 from tests.raft_member import FIVE, PAPER, ack, append, finish, lead, leader, member, record, ticks
 
 PRE_VOTE = replace(PAPER, pre_vote=True)

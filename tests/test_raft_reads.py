@@ -5,9 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kvraft.errors import BadInput, NotLeader
-from kvraft.raft.interface import ReadReady
-from kvraft.raft.messages import ReadIndex, ReadIndexReply
-from kvraft.raft.raft import RaftOptions, Role
+from kvraft.raft import RaftOptions, ReadIndex, ReadIndexReply, ReadReady, Role
 from tests.raft_member import (
     FIVE,
     PAPER,

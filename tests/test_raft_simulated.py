@@ -10,13 +10,11 @@ from random import Random
 
 import pytest
 
-from kvraft.check.properties import Property, Violation
-from kvraft.check.raft.checker import watch
+from kvraft.check import Property, Violation
+from kvraft.check.raft import watch
 from kvraft.errors import BadInput, Busy, NotLeader
-from kvraft.raft.interface import ProposalOutcome, RaftOptions
-from kvraft.raft.leader import Leadership
-from kvraft.raft.raft import Raft, Role
-from kvraft.sim.cluster import Cluster
+from kvraft.raft import Leadership, ProposalOutcome, Raft, RaftOptions, Role
+from kvraft.sim import Cluster
 
 PLAIN = RaftOptions(
     election_ticks=6, spread_ticks=6, heartbeat_ticks=2, max_batch_bytes=150, window=3,

@@ -7,16 +7,19 @@ import pytest
 
 from kvraft.errors import BadInput
 from kvraft.events import MessageRejected, SnapshotReceived
-from kvraft.raft.interface import SnapshotChunk, ReadReady, ReceivedSnapshot, Role
-from kvraft.raft.messages import (
+from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
+    Configuration,
     InstallSnapshot,
     InstallSnapshotReply,
     ReadIndex,
     ReadIndexReply,
+    ReadReady,
+    ReceivedSnapshot,
+    Role,
 )
-from kvraft.raft.quorum import Configuration
+from kvraft.raft.interface import SnapshotChunk
 from kvraft.record import Position
 from kvraft.sim.member import InMemorySnapshot
 from tests.raft_member import PAPER, THREE, ack, append, at, entries, finish, leader, member, ticks
@@ -48,7 +51,9 @@ def chunk(offset, data, *, last=(8, 1), size=10, term=1, sender="n2", voters=THR
 def test_one_that_said_nothing_yet_is_asked_whether_it_can_go_on_behind_the_cut():
     """It may hold all that is gone; a snapshot is for one that says it does not."""
     raft = leader("n2", terms=[1] * 9, committed=9, options=CHUNKS)
-    raft.compact(10, InMemorySnapshot(Position(10, raft.log.term(10)), Configuration(THREE), b"01234567"))
+    raft.compact(
+        10, InMemorySnapshot(Position(10, raft.log.term(10)), Configuration(THREE), b"01234567")
+    )
     ticks(raft, CHUNKS.heartbeat_ticks)
     assert [(type(m), m.prev_index) for m in finish(raft).to("n3")] == [(AppendEntries, 10)]
     refuse(raft, "n3", 10, (4, 1))

@@ -14,14 +14,12 @@ from random import Random
 import pytest
 
 import kvraft.disk.read_only
-from kvraft.disk.read_only import ReadOnlyDisk
-from kvraft.disk.real import RealDisk
-from kvraft.errors import BadInput, FilesChanged, Corruption, ReadOnly
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
-from kvraft.sim.disk import SimDisk
+from kvraft.disk import ReadOnlyDisk, RealDisk
+from kvraft.errors import BadInput, Corruption, FilesChanged, ReadOnly
+from kvraft.lsm import Tree, TreeOptions
+from kvraft.sim import SimDisk
 from kvraft.store import Store
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 SMALL = TreeOptions(memtable_bytes=2000)
 
@@ -247,7 +245,7 @@ def test_a_directory_that_never_stands_still_is_given_up_on(tmp_path, monkeypatc
 
 WRITER = """
 import sys
-from kvraft.lsm.options import TreeOptions
+from kvraft.lsm import TreeOptions
 from kvraft.store import Store
 
 store = Store.open(sys.argv[1], options=TreeOptions(memtable_bytes=4000), segment_bytes=3000)

@@ -6,23 +6,16 @@ from typing import NamedTuple
 
 import pytest
 
-from kvraft.disk import frame
-from kvraft.disk.filenames import is_segment
-from kvraft.disk.identity import claim
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk, claim, frame, is_segment
 from kvraft.errors import BadInput, Corruption, StateLost
-from kvraft.lsm.manifest import load
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.options import TreeOptions as Options
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree, TreeOptions, load
+from kvraft.lsm import TreeOptions as Options
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
-from kvraft.sstable.format import LogRange
-from kvraft.sstable.reader import Table
+from kvraft.sstable import LogRange, Table
 from kvraft.store import OWNER, Store
-from kvraft.tools.repair import INTACT, repair
-from kvraft.tools.verify import verify
-from kvraft.wal.segment import ENTRIES, read_header
-from kvraft.wal.wal import Wal
+from kvraft.tools import repair, verify
+from kvraft.tools.repair import INTACT
+from kvraft.wal import ENTRIES, Wal, read_header
 
 SMALL = Options(memtable_bytes=2000, block_bytes=200)
 
@@ -73,7 +66,9 @@ def test_flushes_follow_on_and_a_compaction_has_the_hull(tmp_path):
         at = [Position(0, 0), Position(3, 2), Position(7, 2), Position(9, 2)]
         assert found == [LogRange(at[2], at[3]), LogRange(at[1], at[2]), LogRange(at[0], at[1])]
         tree.compact()
-        assert [Table.open(disk, info).log_range for info in tree.tables] == [LogRange(at[0], at[3])]
+        assert [Table.open(disk, info).log_range for info in tree.tables] == [
+            LogRange(at[0], at[3])
+        ]
 
 
 def test_the_manifest_lost_after_the_log_was_cut(tmp_path):
@@ -125,8 +120,8 @@ def test_a_table_without_one_of_its_parts_yields_its_rows(tmp_path, part):
             tree.put(b"%03d" % number, b"v" * 20)
         tree.flush()
         [info] = tree.tables
-    from kvraft.disk.filenames import table_name
-    from kvraft.sstable.format import read_footer
+    from kvraft.disk import table_name
+    from kvraft.sstable import read_footer
 
     disk, name = RealDisk(tmp_path), table_name(info.number)
     bounds, _ = read_footer(disk, name, info.size)
@@ -306,7 +301,7 @@ def test_a_member_that_lost_anything_is_refused_and_its_copy_can_be_dumped(tmp_p
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     (tmp_path / "MEMBER").unlink()
     assert "These were the files of c/n1: they can be dumped, never run again." in repair(tmp_path)
-    from kvraft.tools.transfer import dump
+    from kvraft.tools import dump
 
     assert len(list(dump(tmp_path))) == 2
     disk = RealDisk(tmp_path)

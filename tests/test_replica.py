@@ -12,26 +12,41 @@ from zlib import crc32
 
 import pytest
 
+from kvraft.check import Violation
 from kvraft.check.invariants import MarksChecker
-from kvraft.check.properties import Violation
 from kvraft.errors import Stopped
-from kvraft.events import TruncationDecided, MemtableFrozen, TransactionRepeated, SegmentDropped, TransactionUndone
-from kvraft.raft.log import Log
-from kvraft.raft.messages import (
+from kvraft.events import (
+    MemtableFrozen,
+    SegmentDropped,
+    TransactionRepeated,
+    TransactionUndone,
+    TruncationDecided,
+)
+from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
+    Configuration,
     InstallSnapshot,
+    Log,
     PreVoteReply,
     RequestVote,
     RequestVoteReply,
+    Role,
 )
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Role
 from kvraft.record import NOOP, Entry, HardState, Kind, Position, Record, TxnId
-from kvraft.replica.replica import ReplicaOptions, Replica
-from kvraft.replica.sessions import SESSION_WINDOW
+from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim import SimDisk, World
-from kvraft.transaction import WriteReply, Read, ReadReply, Redirect, Register, Stage, Submit, build_transaction
+from kvraft.transaction import (
+    SESSION_WINDOW,
+    Read,
+    ReadReply,
+    Redirect,
+    Register,
+    Stage,
+    Submit,
+    WriteReply,
+    build_transaction,
+)
 from tests.test_client import Hand
 
 SMALL = ReplicaOptions(memtable_bytes=1_500, segment_bytes=900, log_bytes=4_000)
@@ -131,7 +146,9 @@ def stages(replies):
 
 
 def records(client, sequence, *keys, stamp):
-    return build_transaction(TxnId(client, 1, sequence), [(key, b"v") for key in keys], stamp).records
+    return build_transaction(
+        TxnId(client, 1, sequence), [(key, b"v") for key in keys], stamp
+    ).records
 
 
 # ── what a client is told ───────────────────────────────────────────────────────────────────────
@@ -189,7 +206,9 @@ def test_the_end_of_another_leaders_copy_says_nothing_of_the_own_one():
     member.submit("c", 1, {b"a": b"v", b"b": b"v"}, stamp=9)
     member.drain()
     assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
-    assert [(e.first, e.last) for e in member.events if isinstance(e, TransactionUndone)] == [(2, 2)]
+    assert [(e.first, e.last) for e in member.events if isinstance(e, TransactionUndone)] == [
+        (2, 2)
+    ]
 
 
 def test_a_vote_is_remembered_over_a_crash_although_no_entry_came_with_it():
@@ -426,7 +445,9 @@ def sealed(member):
 
 def test_the_log_stays_short_although_the_memtable_never_fills():
     """One key written again and again: small in memory, long in the log."""
-    member = Member(options=ReplicaOptions(memtable_bytes=1 << 20, segment_bytes=900, log_bytes=4_000))
+    member = Member(
+        options=ReplicaOptions(memtable_bytes=1 << 20, segment_bytes=900, log_bytes=4_000)
+    )
     member.elect()
     longest = 0
     for sequence in range(1, 150):
@@ -436,7 +457,9 @@ def test_the_log_stays_short_although_the_memtable_never_fills():
 
 
 def test_a_long_log_freezes_one_memtable_and_waits_for_it():
-    member = Member(options=ReplicaOptions(memtable_bytes=1 << 20, segment_bytes=900, log_bytes=4_000))
+    member = Member(
+        options=ReplicaOptions(memtable_bytes=1 << 20, segment_bytes=900, log_bytes=4_000)
+    )
     member.elect()
     for sequence in range(1, 100):
         member.submit("c", sequence, {b"k": b"v" * 50})

@@ -3,9 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.raft.interface import FollowerStatus
-from kvraft.replica.retention import Pin, Pins, follower_pins, members_pin, oldest_within_budget, tree_pin
-from kvraft.wal.segment import Segment
+from kvraft.raft import FollowerStatus
+from kvraft.replica import Pin, Pins, tree_pin
+from kvraft.replica.retention import follower_pins, members_pin, oldest_within_budget
+from kvraft.wal import Segment
 
 
 def row(*sizes):

@@ -4,17 +4,17 @@ from random import Random
 
 import pytest
 
+from kvraft.check import Violation
 from kvraft.check.model import Promise
-from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
-from kvraft.client.client import ReadFailed
+from kvraft.client import ReadFailed
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import MessageSent
 from kvraft.record import MAX_KEY_BYTES, RESERVED_PREFIX
+from kvraft.replica import Replica, ReplicaOptions
 from kvraft.replica.desk import PAGE_BYTES, ReadDesk
-from kvraft.replica.replica import ReplicaOptions, Replica
 from kvraft.sim import World
-from kvraft.transaction import PAGE_ROWS, ScanPage, Scan
+from kvraft.transaction import PAGE_ROWS, Scan, ScanPage
 
 KEPT = ReplicaOptions(history_millis=600_000)
 
@@ -253,7 +253,9 @@ def test_a_deposed_leader_that_clients_still_reach_answers_no_page():
     for number in range(30):
         world.send(Scan("c", old, 10_000 + number, 1, b"", None, 5))
         world.run_for(20)
-    said = [s.event for s in world.trace[asked:] if isinstance(s.event, MessageSent) and s.who == old]
+    said = [
+        s.event for s in world.trace[asked:] if isinstance(s.event, MessageSent) and s.who == old
+    ]
     assert "Redirect" in {event.kind for event in said}
     assert "Page" not in {event.kind for event in said}
 

@@ -2,13 +2,13 @@
 
 import pytest
 
+from kvraft.check import Property, Violation
 from kvraft.check.bugs.consensus import CONSENSUS_BUGS
-from kvraft.check.properties import Property, Violation
-from kvraft.check.scenario import scenario
-from kvraft.check.scenario.scenario import UnmetExpectation, load, names, parse
+from kvraft.check.scenario import load, scenario
+from kvraft.check.scenario.scenario import UnmetExpectation, names, parse
 from kvraft.cli.cli import main
 from kvraft.errors import BadInput
-from kvraft.raft.raft import Raft
+from kvraft.raft import Raft
 
 ALL = names()
 BREAKING = [name for name in ALL if load(name).violation is not None]

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.replica.sessions import TransactionOutcome, Session
+from kvraft.replica import Session, TransactionOutcome
 from kvraft.transaction import SESSION_WINDOW
 
 

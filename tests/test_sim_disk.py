@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from kvraft.sim.disk import WRITES, SimDisk
+from kvraft.sim import SimDisk
+from kvraft.sim.disk import WRITES
 
 Call = Callable[[SimDisk], object]
 

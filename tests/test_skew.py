@@ -5,12 +5,12 @@ from random import Random
 import pytest
 
 from kvraft import clock
-from kvraft.events import TransactionApplied, MessageRejected, MessageSent, SessionExpired
-from kvraft.raft.messages import AppendEntriesReply
-from kvraft.replica.replica import ReplicaOptions
+from kvraft.events import MessageRejected, MessageSent, SessionExpired, TransactionApplied
+from kvraft.raft import AppendEntriesReply
+from kvraft.replica import ReplicaOptions
 from kvraft.replica.skew import MAX_COUNTS_AHEAD, ClusterClock
 from kvraft.sim import World
-from kvraft.transaction import WriteReply, Rejected, Stage, Submit
+from kvraft.transaction import Rejected, Stage, Submit, WriteReply
 
 MEMBERS = ("n1", "n2", "n3")
 HOUR = 3_600_000
@@ -264,8 +264,12 @@ def test_a_client_far_ahead_is_refused_and_stamps_its_write_anew():
     assert refusals(world) == 1
     assert ticket.attempts <= 3
     names = ", ".join(MEMBERS)
-    assert ticket.overloaded_reason.startswith(tuple(f"{ticket.txn} was stamped {n}" for n in (59, 60)))
-    assert ticket.overloaded_reason.endswith(f"of the clocks of {names}, and 500 at most are allowed")
+    assert ticket.overloaded_reason.startswith(
+        tuple(f"{ticket.txn} was stamped {n}" for n in (59, 60))
+    )
+    assert ticket.overloaded_reason.endswith(
+        f"of the clocks of {names}, and 500 at most are allowed"
+    )
     assert abs(clock.unpack(ticket.timestamp)[0] - world.millis()) < 20
     world.settle()
     log = world.replicas["n1"].raft.log.slice(1)
@@ -358,6 +362,8 @@ def test_a_reading_that_nobody_sound_would_send_is_ignored():
     for wall in (-1, 1.5, "noon", 2**63, True, None):
         reply = AppendEntriesReply(sender, leader, replica.raft.term, True, 0, wall_millis=wall)
         replica.receive(reply)
-        assert world.trace.of(MessageRejected)[-1].event.why.startswith("wall_millis should be a whole number")
+        assert world.trace.of(MessageRejected)[-1].event.why.startswith(
+            "wall_millis should be a whole number"
+        )
     replica.receive(AppendEntriesReply("n9", leader, 1, True, 0, cluster="other", wall_millis=7))
     assert replica.skew.heard == before

@@ -9,20 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.disk import frame
-from kvraft.disk.identity import claim
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk, claim, frame
 from kvraft.errors import BadInput, Corruption, ForeignFile, KvraftError, Stopped
 from kvraft.events import SnapshotInstalled, TableWritten
 from kvraft.log_and_tree import check_disk
-from kvraft.lsm import snapshot
-from kvraft.lsm.manifest import load
-from kvraft.lsm.snapshot import STREAM, InMemorySource, unpack_snapshot
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree, load, snapshot, unpack_snapshot
+from kvraft.lsm.snapshot import STREAM, InMemorySource
 from kvraft.record import ORIGIN, Entry, HardState, Kind, Position, Record, TxnId, Version
-from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim import PowerCut, SimDisk
 from kvraft.tools import verify
-from kvraft.wal.wal import Wal
+from kvraft.wal import Wal
 
 KEYS = [b"", b"\x00", b"a", b"ab", b"b", b"\xff"]
 
@@ -345,7 +341,9 @@ def test_damage_in_a_stream_is_said_to_be_in_the_part_that_it_is_in():
         at -= table.size
         for offset in (at, at + table.size - 1):
             flipped = data[:offset] + bytes((data[offset] ^ 1,)) + data[offset + 1 :]
-            with pytest.raises(Corruption, match=f"{STREAM}, offset {at}: table {table.number} does"):
+            with pytest.raises(
+                Corruption, match=f"{STREAM}, offset {at}: table {table.number} does"
+            ):
                 unpack_snapshot(InMemorySource(flipped), "c/n2")
 
 
@@ -356,7 +354,9 @@ def test_streams_of_other_clusters_and_formats_are_foreign(monkeypatch):
     with pytest.raises(ForeignFile, match="a snapshot of 'd/n1' is not for 'c/n2'"):
         tree.install(stream(sender(owner="d/n1")))
     monkeypatch.setattr(snapshot, "FORMAT", 3)
-    with pytest.raises(ForeignFile, match=r"a snapshot has format 2; .* reads format 3: the members"):
+    with pytest.raises(
+        ForeignFile, match=r"a snapshot has format 2; .* reads format 3: the members"
+    ):
         tree.install(data)
     assert disk.operations == operations
 
@@ -409,7 +409,9 @@ def test_frames_that_are_no_header_are_damage():
     seed = frame.checksum_seed("kvraft snapshot")
     for kind, payload in ((2, b"{}"), (1, b"[]"), (1, b"\xff"), (1, b"7"), (1, b"{}")):
         with pytest.raises(Corruption, match="the header of a snapshot makes no sense"):
-            unpack_snapshot(InMemorySource(frame.encode(kind, payload, synced=0, seed=seed)), "c/n2")
+            unpack_snapshot(
+                InMemorySource(frame.encode(kind, payload, synced=0, seed=seed)), "c/n2"
+            )
 
 
 # ── installing ──────────────────────────────────────────────────────────────────────────────────

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.properties import Violation
-from kvraft.check.sweep.soak import SMALL, Soak, CountingTrace, points
-from kvraft.check.sweep.usage import DISK, MEMORY, held, trend
+from kvraft.check import Violation
+from kvraft.check.sweep import Soak, points, trend
+from kvraft.check.sweep.soak import SMALL, CountingTrace
+from kvraft.check.sweep.usage import DISK, MEMORY, held
 from kvraft.cli.cli import main
 from kvraft.errors import BadInput
 from kvraft.record import Kind
-from kvraft.replica.replica import Replica
-from kvraft.replica.sessions import Sessions
-from kvraft.sim.world import World
+from kvraft.replica import Replica, Sessions
+from kvraft.sim import World
 from kvraft.viz.figures import plot_soak, soak_title, svg
 
 TINY = replace(

@@ -8,10 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, KvraftError
-from kvraft.events import MemberCrashed, MessageDelivered, MessageLost, MessageSent, MemberStarted, Trace
-from kvraft.raft.interface import RaftOptions
-from kvraft.sim import World
-from kvraft.sim.cluster import Cluster
+from kvraft.events import (
+    MemberCrashed,
+    MemberStarted,
+    MessageDelivered,
+    MessageLost,
+    MessageSent,
+    Trace,
+)
+from kvraft.raft import RaftOptions
+from kvraft.sim import Cluster, World
 from kvraft.viz.panels import spacetime
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -69,7 +75,9 @@ def test_every_message_of_the_window_is_drawn_once_with_its_fate(moves, data):
     last = data.draw(st.integers(first, len(trace) - 1))
     sent = {s.event.id: (n, s) for n, s in enumerate(trace) if isinstance(s.event, MessageSent)}
     ends = {
-        s.event.id: (n, s) for n, s in enumerate(trace) if isinstance(s.event, MessageDelivered | MessageLost)
+        s.event.id: (n, s)
+        for n, s in enumerate(trace)
+        if isinstance(s.event, MessageDelivered | MessageLost)
     }
     expected = {}
     for number, (start, (_, who, event)) in sent.items():

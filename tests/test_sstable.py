@@ -12,17 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.bloom import BloomFilter, BloomFilterBuilder
-from kvraft.disk.filenames import table_name, table_number
+from kvraft.disk import table_name, table_number
 from kvraft.errors import BadInput, Corruption, ForeignFile
 from kvraft.record import Version
-from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim import PowerCut, SimDisk
+from kvraft.sstable import Block, BlockCache, Table, TableFormat, TableWriter, check_table, is_table
 from kvraft.sstable import format as table_format
 from kvraft.sstable import writer as tablewriter
-from kvraft.sstable.block import Block
-from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.format import MAGIC, is_table
-from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import TableFormat, PropertiesCollector, TableWriter, check_table
+from kvraft.sstable.format import MAGIC
+from kvraft.sstable.writer import PropertiesCollector
 from tests.storage import holds, in_order, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=100)
@@ -258,7 +256,9 @@ def test_opening_reads_no_data_and_a_damaged_block_spares_the_others():
     table = Table.open(disk, 1)
     assert table.get(b"ab") == (b"ab", *SMALL[b"ab"])
     assert scan(table, b"a") == rows_of(SMALL)[1:]
-    with pytest.raises(Corruption, match=r"000001\.sst, offset 0: a block does not match its checksum"):
+    with pytest.raises(
+        Corruption, match=r"000001\.sst, offset 0: a block does not match its checksum"
+    ):
         table.get(b"")
 
 

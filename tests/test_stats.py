@@ -5,10 +5,9 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.stats import TreeCounters, Stats
-from kvraft.lsm.tree import Tree
-from kvraft.sim.disk import SimDisk
+from kvraft.lsm import Tree, TreeCounters, TreeOptions
+from kvraft.lsm.stats import Stats
+from kvraft.sim import SimDisk
 
 
 def stats(live_bytes=None, **counted):

@@ -7,14 +7,11 @@ import pytest
 
 from kvraft import store as module
 from kvraft.errors import BadInput, Corruption, ForeignFile, Locked, Stopped
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Levelled, Tiered, Tree, TreeOptions, WriteBatch
 from kvraft.record import Kind, Position, pack_entries, pack_write, unpack_entries, unpack_writes
-from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim import PowerCut, SimDisk
 from kvraft.store import OWNER, Store
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 KEYS = [b"", b"\x00", b"\xff", b"a", b"a\x00", b"ab"] + [b"k%02d" % n for n in range(16)]
 

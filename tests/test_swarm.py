@@ -5,11 +5,12 @@ from collections import Counter
 
 import pytest
 
-from kvraft.check.bugs.registry import find_bug
+from kvraft.check import Violation
+from kvraft.check.bugs import find_bug
 from kvraft.check.bugs.storage import STORAGE_BUGS
-from kvraft.check.properties import Violation
+from kvraft.check.sweep import run_seed, summary
 from kvraft.check.sweep.clients import ACCOUNTS, LARGE, check_rows
-from kvraft.check.sweep.swarm import REACHED, SwarmResult, SwarmRun, run_seed, summary
+from kvraft.check.sweep.swarm import REACHED, SwarmResult, SwarmRun
 from kvraft.cli.cli import main
 from kvraft.errors import BadInput
 from kvraft.events import Trace
@@ -92,7 +93,10 @@ def test_what_needs_no_model_is_found_in_rows():
 
 
 def test_what_was_found_is_told_with_what_shows_it_again():
-    sound, sick = SwarmResult(1, None, Counter(crashes=2)), SwarmResult(2, "what", Counter(crashes=3))
+    sound, sick = (
+        SwarmResult(1, None, Counter(crashes=2)),
+        SwarmResult(2, "what", Counter(crashes=3)),
+    )
     lines = list(summary([sound, sick, sound]))
     assert lines[0] == "seed 2: what\n    see it again: kvraft swarm --seeds 2"
     assert lines[1] == "3 runs, 1 with a finding"

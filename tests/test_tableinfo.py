@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.sstable.properties import TableMetadata, pack_table, read_order, span_of, unpack_table
+from kvraft.sstable import TableMetadata, pack_table, read_order, span_of, unpack_table
 from tests.storage import holds
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)

@@ -7,13 +7,10 @@ from random import Random
 
 import pytest
 
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.compaction import Levelled
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
-from kvraft.sim.disk import SimDisk
+from kvraft.lsm import Levelled, Tree, TreeOptions, WriteBatch
+from kvraft.sim import SimDisk
 from kvraft.store import Store
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 SMALL = TreeOptions(memtable_bytes=6_000, block_bytes=500, strategy=Levelled(2, 8_000, 2, 4_000))
 

@@ -14,16 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.cli import cli
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Corruption
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 from kvraft.store import Store
-from kvraft.tools import inspect, transfer
-from kvraft.tools.repair import repair
-from kvraft.tools.verify import verify
-from kvraft.wal.wal import Wal
+from kvraft.tools import inspect, repair, transfer, verify
+from kvraft.wal import Wal
 
 
 @pytest.fixture
@@ -396,7 +393,7 @@ def test_a_member_can_be_dumped_but_only_its_cluster_may_write_to_it(tmp_path, c
 
 
 def test_a_progress_bar_shows_on_a_terminal_only(monkeypatch, capsys):
-    from kvraft.tools.progress import progress_bar
+    from kvraft.tools import progress_bar
 
     assert list(progress_bar(range(3), "things")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
@@ -419,7 +416,7 @@ def test_documents_hold_what_json_can_hold(store):
 KEYS = 300
 WRITER = f"""
 import sys
-from kvraft.lsm.options import TreeOptions
+from kvraft.lsm import TreeOptions
 from kvraft.store import Store
 
 store = Store.open(sys.argv[1], options=TreeOptions(memtable_bytes=4000), segment_bytes=3000)

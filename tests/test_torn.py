@@ -2,10 +2,7 @@
 
 import pytest
 
-from kvraft.check import torn
-from kvraft.check.bugs.storage import AppliesRetries, UndoesWhatItBegan
-from kvraft.check.model import Effect
-from kvraft.check.torn import (
+from kvraft.check import (
     CopyEnd,
     flush_all,
     held_now,
@@ -14,13 +11,17 @@ from kvraft.check.torn import (
     leave_behind,
     restart_all,
     steps_of,
+    torn,
 )
+from kvraft.check.bugs import AppliesRetries, UndoesWhatItBegan
+from kvraft.check.model import Effect
 from kvraft.check.transactions import TransactionChecker
 from kvraft.errors import BadInput
 from kvraft.events import SnapshotReceived, TransactionUndone
-from kvraft.raft.raft import RaftOptions
-from kvraft.replica.replica import ReplicaOptions
-from kvraft.sim.contention import accounts, balances, contest, open_bank, stamps, transfers
+from kvraft.raft import RaftOptions
+from kvraft.replica import ReplicaOptions
+from kvraft.sim import balances, contest, open_bank, stamps, transfers
+from kvraft.sim.contention import accounts
 from kvraft.transaction import Stage
 
 TIGHT = ReplicaOptions(

@@ -11,22 +11,21 @@ from kvraft.check.invariants import MarksChecker
 from kvraft.cli import cli
 from kvraft.course.tour import Tour, catalogue_path, load
 from kvraft.course.tour.story import OPTIONS, TourFailed
-from kvraft.disk import frame, identity
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk, frame, identity
 from kvraft.errors import BadInput
 from kvraft.events import (
     EntriesAppended,
-    TruncationDecided,
     Flushed,
-    SnapshotInstalled,
     Marks,
+    MemberStarted,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    MemberStarted,
+    SnapshotInstalled,
     Trace,
     TransactionUndone,
+    TruncationDecided,
 )
 from kvraft.lsm import manifest
 from kvraft.record import RESERVED_PREFIX

@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from kvraft.errors import BadInput
 from kvraft.record import NOOP, RESERVED_PREFIX, Entry, Kind, TxnId
-from kvraft.transaction import CompleteTransaction, TransactionAssembler, UndoneTransaction, build_transaction
+from kvraft.transaction import (
+    CompleteTransaction,
+    TransactionAssembler,
+    UndoneTransaction,
+    build_transaction,
+)
 
 keys = st.binary(max_size=3)
 values = st.none() | st.binary(max_size=3)
@@ -77,7 +82,9 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
             continue
         sequence += 1
         txn = TxnId("c", 1, sequence)
-        records = build_transaction(txn, [(b"%d" % i, b"") for i in range(size + 1)], sequence).records
+        records = build_transaction(
+            txn, [(b"%d" % i, b"") for i in range(size + 1)], sequence
+        ).records
         if what == "whole":
             expected.append(("Complete", txn, size + 1))
         else:

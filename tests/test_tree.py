@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Corruption, ForeignFile, Locked
 from kvraft.events import (
     Compacted,
@@ -21,14 +21,11 @@ from kvraft.events import (
     TableWritten,
     TreeOpened,
 )
+from kvraft.lsm import Levelled, Tiered, Tree, TreeOptions, WriteBatch
 from kvraft.lsm import tree as lsm
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
 from kvraft.mapping import prefix_stop
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, ORIGIN, Position, Version
-from kvraft.sim.disk import SimDisk
+from kvraft.sim import SimDisk
 from kvraft.store import Store
 from tests.tree_model import (
     KEYS,
@@ -564,7 +561,12 @@ def test_it_reports_what_it_does_in_order_and_a_listener_always_knows_the_live_t
             case TableRemoved(table):
                 assert table not in live
     assert live == {info.number: info.level for info in tree.tables}
-    assert {type(event) for event in events} >= {Flushed, CompactionStarted, Compacted, TableRemoved}
+    assert {type(event) for event in events} >= {
+        Flushed,
+        CompactionStarted,
+        Compacted,
+        TableRemoved,
+    }
 
 
 def test_no_ops_move_the_flushed_mark_without_a_table():
@@ -671,7 +673,9 @@ def test_the_statistics_add_up():
     assert counts.gets == before.counts.gets + 200
     assert 0 < counts.filter_false_positives < counts.filter_negatives
     asked = counts.tables_probed - counts.filter_negatives
-    assert asked == len([n for n in range(100) if b"%03d" % n in live]) + counts.filter_false_positives
+    assert (
+        asked == len([n for n in range(100) if b"%03d" % n in live]) + counts.filter_false_positives
+    )
     stats = tree.stats()
     assert stats.cache_hits + stats.cache_misses - before.cache_hits - before.cache_misses == asked
     assert stats.to_dict()["read_amplification"] == asked / counts.gets

@@ -10,14 +10,12 @@ from random import Random
 import pytest
 
 from kvraft.errors import BadInput, Corruption, Stopped
-from kvraft.lsm import manifest
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Levelled, Tiered, Tree, TreeOptions, manifest
 from kvraft.record import ORIGIN, Position
-from kvraft.sim.disk import WRITES, PowerCut, SimDisk
+from kvraft.sim import PowerCut, SimDisk
+from kvraft.sim.disk import WRITES
 from kvraft.store import Store
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 from tests.tree_model import after, assert_same, between, do, live_files, random_write, table_files
 
 KEYS = [b"", b"\x00", b"a", b"b", b"c", b"d", b"\xff"]

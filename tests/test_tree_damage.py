@@ -10,12 +10,10 @@ from random import Random
 import pytest
 
 from kvraft.errors import Corruption, ForeignFile
-from kvraft.lsm.compaction import Levelled
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Levelled, Tree, TreeOptions
 from kvraft.record import ORIGIN
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.reader import Table
+from kvraft.sim import SimDisk
+from kvraft.sstable import Table
 from kvraft.store import Store
 from tests.tree_model import after, between, do, random_write
 

@@ -4,9 +4,7 @@ from random import Random
 
 import pytest
 
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Levelled, Tiered, Tree, TreeOptions
 from kvraft.store import Store
 from tests.tree_model import do
 

@@ -5,11 +5,9 @@ from random import Random
 
 import pytest
 
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.reader import Table
+from kvraft.lsm import Levelled, Tiered, Tree, TreeOptions
+from kvraft.sim import SimDisk
+from kvraft.sstable import Table
 from tests.tree_model import after, assert_same, between, do, random_write
 
 SMALL = TreeOptions(memtable_bytes=600, block_bytes=200, strategy=Levelled(2, 500, 2, 300))
@@ -107,7 +105,10 @@ def test_the_options_do_what_they_say():
     assert {info.level for info in trees["two tiers"].tables} == {0}
     assert len(trees["no compaction"].tables) > len(trees["two tiers"].tables)
     assert counts("no filter").filter_negatives == 0 < counts("small").filter_negatives
-    assert counts("a filter that is often wrong").filter_false_positives > counts("small").filter_false_positives
+    assert (
+        counts("a filter that is often wrong").filter_false_positives
+        > counts("small").filter_false_positives
+    )
     assert counts("no cache").blocks_read > counts("small").blocks_read
     assert trees["a cache of two blocks"].stats().cache_bytes <= 1500
     assert rows("small") < rows("some of history") < rows("all of history")

@@ -17,14 +17,10 @@ import pytest
 
 import kvraft
 from kvraft.errors import BadInput, Corruption, Stopped
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.compaction import Levelled, CompactionTask, Tiered
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import CompactionTask, Levelled, Tiered, Tree, TreeOptions, WriteBatch
 from kvraft.record import MAX_KEY_BYTES, Position
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.reader import Table
+from kvraft.sim import SimDisk
+from kvraft.sstable import BlockCache, Table
 from tests.tree_model import KEYS, assert_same, between, live_files, table_files
 
 NEVER = Levelled(tables=10**6)  # compacts only when told to
@@ -498,10 +494,10 @@ def test_15_a_batch_larger_than_the_memtable_is_one_batch():
 SCRIPT = """
 import hashlib, sys
 from random import Random
-from kvraft.lsm.tree import Tree
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.compaction import Levelled
-from kvraft.sim.disk import SimDisk
+from kvraft.lsm import Tree
+from kvraft.lsm import TreeOptions
+from kvraft.lsm import Levelled
+from kvraft.sim import SimDisk
 from tests.tree_model import do, random_write
 disk, random = SimDisk(), Random(1)
 tree = Tree.open(disk, options=TreeOptions(memtable_bytes=300, strategy=Levelled(2, 400, 2, 200)))

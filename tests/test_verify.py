@@ -2,17 +2,13 @@
 
 import pytest
 
-from kvraft.disk import frame
-from kvraft.disk.filenames import table_name
-from kvraft.disk.identity import claim
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk, claim, frame, table_name
 from kvraft.errors import Corruption, ForeignFile, StateLost
-from kvraft.lsm.manifest import load
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree, load
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId
 from kvraft.store import Store
-from kvraft.tools.verify import verify
-from kvraft.wal.wal import Durability, Wal
+from kvraft.tools import verify
+from kvraft.wal import Durability, Wal
 
 OWNER = "c/n1"
 

@@ -21,44 +21,44 @@ from kvraft import events
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
-    EntriesAppended,
-    TransactionApplied,
     Compacted,
     CompactionStarted,
-    MemberCrashed,
-    MessageDelivered,
+    EntriesAppended,
+    EntriesSuperseded,
     Event,
-    MemberStopped,
     Flushed,
-    NetworkHealed,
-    SnapshotInstalled,
-    MessageLost,
     Marks,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
     MemtableFrozen,
+    MessageDelivered,
+    MessageLost,
+    MessageSent,
+    NetworkHealed,
     NetworkPartitioned,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    MessageSent,
-    MemberStarted,
-    TraceStep,
-    EntriesSuperseded,
+    SnapshotInstalled,
     TableRemoved,
     TableWritten,
     TicketMoved,
     Trace,
-    TreeOpened,
+    TraceStep,
+    TransactionApplied,
     TransactionUndone,
+    TreeOpened,
 )
-from kvraft.replica.replica import ReplicaOptions
+from kvraft.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.viz.panels import cluster_view, disk_view, log_view
 from kvraft.viz.trace import (
     EntryState,
-    TraceHistory,
     Member,
     State,
+    TraceHistory,
     interesting,
     series,
     story_line,
@@ -233,7 +233,10 @@ def test_a_segment_whose_end_was_never_told_is_gone_when_the_member_starts_witho
     assert [
         life._replace(last=0) if n else life for n, life in enumerate(series.segments(trace, "n1"))
     ] == lives
-    assert [segment.number for segment in TraceHistory(trace).at(4).members["n1"].segments] == [1, 2]
+    assert [segment.number for segment in TraceHistory(trace).at(4).members["n1"].segments] == [
+        1,
+        2,
+    ]
     assert [segment.number for segment in TraceHistory(trace).at(5).members["n1"].segments] == [2]
 
 
@@ -334,7 +337,8 @@ def test_what_becomes_of_tables_in_words() -> None:
     nothing = "n1 has merged table 7 into nothing, on level 1; 2 tombstones are gone"
     assert story_line(trace, 1).endswith(nothing)
     assert [merges()[stop].event for stop in interesting(merges())] == [
-        step.event for step in merges().of(MemberStarted, MemtableFrozen, Flushed, Compacted, MemberCrashed)
+        step.event
+        for step in merges().of(MemberStarted, MemtableFrozen, Flushed, Compacted, MemberCrashed)
     ]
 
 
@@ -567,7 +571,9 @@ def test_the_log_view_strikes_out_the_undone_and_dashes_the_uncommitted() -> Non
         (
             1,
             "n1",
-            EntriesAppended(1, 1, (1, 1, 2), ("a", "b", ""), ("c#1", "c#1", ""), (False, False, False)),
+            EntriesAppended(
+                1, 1, (1, 1, 2), ("a", "b", ""), ("c#1", "c#1", ""), (False, False, False)
+            ),
         ),
         (1, "n1", Marks(1, 0, 0, 1, 3)),
     )
@@ -588,7 +594,11 @@ def test_the_log_view_says_where_a_lagging_log_ends() -> None:
         (0, "n1", MemberStarted(0, 1, 0, 0)),
         (0, "n2", MemberStarted(0, 1, 0, 0)),
         (0, "n3", MemberStarted(0, 1, 0, 0)),
-        (1, "n1", EntriesAppended(1, 1, (1,) * 100, ("k",) * 100, ("c#1",) * 100, (True,) * len(many))),
+        (
+            1,
+            "n1",
+            EntriesAppended(1, 1, (1,) * 100, ("k",) * 100, ("c#1",) * 100, (True,) * len(many)),
+        ),
         (1, "n1", Marks(1, 0, 0, 0, 100)),
         (1, "n2", EntriesAppended(1, 1, (1,) * 7, ("k",) * 7, ("c#1",) * 7, (True,) * 7)),
         (1, "n2", Marks(1, 0, 0, 0, 7)),
@@ -638,7 +648,15 @@ def test_interesting_steps_are_the_rare_ones(world: World) -> None:
         EntriesSuperseded,
         NetworkPartitioned,
     }
-    assert not kinds & {MessageSent, MessageDelivered, MessageLost, Marks, TransactionApplied, EntriesAppended, TicketMoved}
+    assert not kinds & {
+        MessageSent,
+        MessageDelivered,
+        MessageLost,
+        Marks,
+        TransactionApplied,
+        EntriesAppended,
+        TicketMoved,
+    }
     assert sum(isinstance(trace[stop].event, RoleChanged) for stop in stops) == len(
         trace.of(RoleChanged)
     )
@@ -698,7 +716,9 @@ def test_titles_state_what_was_counted() -> None:
 
 
 def test_a_limit_is_never_rounded_below_what_was_reached() -> None:
-    trace = told((0, "n1", MemberStarted(0, 1, 0, 0)), (1, "n1", TransactionApplied(1, "c#1", 1, 1, 1_300)))
+    trace = told(
+        (0, "n1", MemberStarted(0, 1, 0, 0)), (1, "n1", TransactionApplied(1, "c#1", 1, 1, 1_300))
+    )
     assert "above 2 KiB" in titles(trace)["sizes"]
 
 

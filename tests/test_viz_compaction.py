@@ -9,8 +9,18 @@ import pytest
 from kvraft.course.exercises.compaction import SITUATIONS
 from kvraft.errors import BadInput
 from kvraft.events import Compacted, CompactionStarted, Flushed
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.sim.load import SMALL, Amplification, TreeLoad, NoCompaction, TreeSample, amplification_of, drive, runs_of, writes_of
+from kvraft.lsm import Levelled, Tiered
+from kvraft.sim import (
+    SMALL,
+    Amplification,
+    NoCompaction,
+    TreeLoad,
+    TreeSample,
+    amplification_of,
+    drive,
+    writes_of,
+)
+from kvraft.sim.load import runs_of
 from kvraft.viz import figures
 from kvraft.viz import panels as viz
 from kvraft.viz.figures import png

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from kvraft.check.crashes import RecordingDisk
+from kvraft.check import RecordingDisk
 from kvraft.errors import BadInput
 from kvraft.events import (
     Compacted,
@@ -18,10 +18,9 @@ from kvraft.events import (
     Trace,
     TreeOpened,
 )
-from kvraft.lsm.compaction import Levelled
-from kvraft.replica.replica import ReplicaOptions
-from kvraft.sim import World
-from kvraft.sim.single_member import SingleMember, Gauge
+from kvraft.lsm import Levelled
+from kvraft.replica import ReplicaOptions
+from kvraft.sim import Gauge, SingleMember, World
 from kvraft.viz.figures import plot_calls, plot_paces, plot_pressure, plot_saw_tooth, title_of
 from kvraft.viz.panels import FLUSHED, NEEDED, flush_view, storage_at
 from kvraft.viz.trace import TraceHistory

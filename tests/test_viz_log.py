@@ -13,17 +13,17 @@ from kvraft.course.exercises.log import put
 from kvraft.disk import frame
 from kvraft.errors import BadInput
 from kvraft.record import HardState
-from kvraft.sim.disk import SimDisk
+from kvraft.sim import SimDisk
 from kvraft.viz.figures import (
     FATE_COLOURS,
     Fate,
-    truncations,
     flips,
     group_commits,
-    plot_truncations,
     plot_flips,
     plot_group_commits,
+    plot_truncations,
     title_of,
+    truncations,
 )
 from kvraft.viz.panels import (
     FRAME_COLOURS,
@@ -37,9 +37,7 @@ from kvraft.viz.panels import (
     strip,
 )
 from kvraft.viz.widgets import ByteStepper
-from kvraft.wal.recovery import recover
-from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
-from kvraft.wal.wal import Wal
+from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL, Wal, recover
 
 
 def log(*saves, segment_bytes=1 << 20):

@@ -3,7 +3,14 @@
 import pytest
 
 from kvraft.errors import BadInput
-from kvraft.viz.figures import BackUpSample, MatchSample, plot_back_up, plot_matches, plot_windows, title_of
+from kvraft.viz.figures import (
+    BackUpSample,
+    MatchSample,
+    plot_back_up,
+    plot_matches,
+    plot_windows,
+    title_of,
+)
 
 
 def test_the_rank_of_the_commit_index_is_counted_not_claimed():

@@ -6,8 +6,8 @@ import pytest
 
 from kvraft.bloom import BloomFilter, positions
 from kvraft.record import label
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.reader import Table
+from kvraft.sim import SimDisk
+from kvraft.sstable import Table
 from kvraft.viz.figures import plot_k, plot_rates, title_of
 from kvraft.viz.panels import FalsePositiveRate, bits_view, block_map, measure, parts_of, table_map
 from kvraft.viz.widgets import FilterSlider

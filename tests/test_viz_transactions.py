@@ -5,11 +5,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from kvraft.check.bugs.storage import UndoesWhatItBegan
-from kvraft.check.torn import CopyEnd, kill_at, kill_everywhere
+from kvraft.check import CopyEnd, kill_at, kill_everywhere
+from kvraft.check.bugs import UndoesWhatItBegan
 from kvraft.errors import BadInput
-from kvraft.events import EntriesAppended, MemberStarted, TraceStep, Trace, TransactionUndone
-from kvraft.sim.contention import ContentionResult
+from kvraft.events import EntriesAppended, MemberStarted, Trace, TraceStep, TransactionUndone
+from kvraft.sim import ContentionResult
 from kvraft.viz.figures import data_of, plot_conflicts, plot_deaths, plot_totals, title_of
 from kvraft.viz.panels import colours_of, lanes_view, lanes_words, runs_of
 from kvraft.viz.trace import EntryState, TraceHistory
@@ -85,7 +85,9 @@ def test_a_picture_tells_itself_in_words_and_is_the_same_each_time(torn):
 
 
 def test_names_and_keys_from_outside_do_not_break_the_picture():
-    event = EntriesAppended(1, 1, (1, 1), ('<k>&"', "\x00long key"), ("<a>&#1", "<a>&#1"), (False, True))
+    event = EntriesAppended(
+        1, 1, (1, 1), ('<k>&"', "\x00long key"), ("<a>&#1", "<a>&#1"), (False, True)
+    )
     trace = Trace([TraceStep(0, "n1", MemberStarted(1, 1, 0, 0)), TraceStep(1, "n1", event)])
     svg = lanes_view(TraceHistory(trace), 1)
     assert len(titles(svg)) == 2

@@ -10,20 +10,19 @@ import pytest
 from kvraft.course.exercises.truncation import LIMITS
 from kvraft.errors import BadInput
 from kvraft.events import (
-    MemberCrashed,
-    MessageDelivered,
-    PinsChanged,
-    MessageLost,
     Marks,
+    MemberCrashed,
+    MemberStarted,
+    MessageDelivered,
+    MessageLost,
+    MessageSent,
+    PinsChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    MessageSent,
-    MemberStarted,
     Trace,
 )
-from kvraft.sim import World
-from kvraft.sim.lag import CatchUp, a_follower, write
+from kvraft.sim import CatchUp, World, a_follower, write
 from kvraft.viz.figures import (
     bands,
     last_pins,

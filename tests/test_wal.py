@@ -37,10 +37,9 @@ from kvraft.record import (
     pack_entries,
     unpack_entries,
 )
-from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.wal.recovery import recover
-from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, SEAL, Segment, log_owner, pack_header
-from kvraft.wal.wal import Wal
+from kvraft.sim import PowerCut, SimDisk
+from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, SEAL, Segment, Wal, log_owner, recover
+from kvraft.wal.segment import pack_header
 
 ME = "n1"
 SMALL = 300  # bytes of a segment, for tests that want many
@@ -1109,7 +1108,9 @@ def test_no_event_is_built_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_errors_are_of_the_family() -> None:
-    assert all(issubclass(kind, KvraftError) for kind in (Corruption, ForeignFile, BadInput, Stopped))
+    assert all(
+        issubclass(kind, KvraftError) for kind in (Corruption, ForeignFile, BadInput, Stopped)
+    )
 
 
 def test_a_start_may_find_entries_below_where_the_log_began_and_they_are_sound():

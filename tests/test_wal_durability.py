@@ -20,15 +20,12 @@ from hypothesis import strategies as st
 import kvraft.wal.wal
 import kvraft.wal.writer
 from kvraft import events
-from kvraft.disk import frame
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk, frame
 from kvraft.errors import BadInput, Corruption, Stopped
 from kvraft.events import Event
 from kvraft.record import HardState, pack_entries
-from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.wal.recovery import recover
-from kvraft.wal.segment import CLOSED, SEAL
-from kvraft.wal.wal import Durability, Wal
+from kvraft.sim import PowerCut, SimDisk
+from kvraft.wal import CLOSED, SEAL, Durability, Wal, recover
 from tests.test_wal import ME, Model, check_segments, entry, reopened, run
 
 SYNC, OS, BUFFERED = Durability.SYNC, Durability.OS, Durability.BUFFERED

@@ -16,14 +16,14 @@ from random import Random
 import pytest
 
 from kvraft import events
-from kvraft.disk.real import RealDisk
+from kvraft.disk import RealDisk
 from kvraft.errors import Corruption, DiskFull, Stopped
 from kvraft.events import Event
 from kvraft.record import HardState, Kind, Position, pack_write
-from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.tools.verify import verify
-from kvraft.wal.recovery import TORN_COPIES_KEPT, recover
-from kvraft.wal.wal import Durability, Wal
+from kvraft.sim import PowerCut, SimDisk
+from kvraft.tools import verify
+from kvraft.wal import Durability, Wal, recover
+from kvraft.wal.recovery import TORN_COPIES_KEPT
 from tests.test_wal import (
     ME,
     SMALL,

@@ -8,32 +8,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvraft.check import Violation
 from kvraft.check.invariants import MarksChecker, WorldChecker
-from kvraft.check.properties import Violation
 from kvraft.check.transactions import TransactionChecker
 from kvraft.client.writing import WriteFailed
 from kvraft.errors import BadInput, Corruption, ForeignFile, TimedOut
 from kvraft.events import (
     EntriesAppended,
+    EntriesSuperseded,
     MemberCrashed,
     MemberStopped,
     MessageLost,
-    TransactionRepeated,
-    SegmentDropped,
     MessageSent,
-    EntriesSuperseded,
+    SegmentDropped,
     Trace,
+    TransactionRepeated,
     TransactionUndone,
 )
-from kvraft.raft.messages import AppendEntries, AppendEntriesReply
-from kvraft.raft.raft import RaftOptions
-from kvraft.raft.raft import Role
+from kvraft.raft import AppendEntries, AppendEntriesReply, RaftOptions, Role
 from kvraft.record import RESERVED_PREFIX
-from kvraft.replica.replica import ReplicaOptions
+from kvraft.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.sim.seat import Seat
 from kvraft.sim.timeline import TICK
-from kvraft.transaction import WriteReply, Stage, Submit
+from kvraft.transaction import Stage, Submit, WriteReply
 
 TINY = ReplicaOptions(
     memtable_bytes=1_500,
@@ -298,7 +296,9 @@ def test_an_old_copy_of_a_log_under_newer_tables_is_refused():
             disk.create(file)
             disk.append(file, data)
     before = files(disk)
-    with pytest.raises(Corruption, match=r"the log ends at index \d+, but the tables hold all through"):
+    with pytest.raises(
+        Corruption, match=r"the log ends at index \d+, but the tables hold all through"
+    ):
         world.restart(name)
     assert files(disk) == before
 
@@ -319,7 +319,9 @@ def test_a_log_that_begins_behind_the_tables_is_refused():
     assert len(logs) >= 3
     disk.remove(logs[0])
     before = files(disk)
-    with pytest.raises(Corruption, match=r"the log begins after index \d+, but the tables end at 0"):
+    with pytest.raises(
+        Corruption, match=r"the log begins after index \d+, but the tables end at 0"
+    ):
         world.restart(name)
     assert files(disk) == before
 
@@ -416,7 +418,9 @@ def test_whatever_disks_do_when_a_world_is_closed_all_of_them_are_let_go():
     world.close()
     assert closed == [world.disk(name) for name in world.members]
     assert world.replicas == {}
-    assert [(step.who, type(step.event)) for step in world.trace.of(MemberCrashed, MemberStopped)] == [
+    assert [
+        (step.who, type(step.event)) for step in world.trace.of(MemberCrashed, MemberStopped)
+    ] == [
         ("n1", MemberCrashed),
         ("n2", MemberStopped),
     ]

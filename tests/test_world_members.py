@@ -5,13 +5,17 @@ from random import Random
 import pytest
 
 from kvraft.check.invariants import MarksChecker
-from kvraft.client.client import ReadFailed
+from kvraft.client import ReadFailed
 from kvraft.errors import BadInput, Busy
-from kvraft.events import ConfigurationChanged, SnapshotInstalled, ClientRedirected, SnapshotReceived, TicketMoved
-from kvraft.raft.messages import AppendEntriesReply, InstallSnapshot
-from kvraft.raft.raft import RaftOptions
-from kvraft.raft.raft import Role
-from kvraft.replica.replica import ReplicaOptions
+from kvraft.events import (
+    ClientRedirected,
+    ConfigurationChanged,
+    SnapshotInstalled,
+    SnapshotReceived,
+    TicketMoved,
+)
+from kvraft.raft import AppendEntriesReply, InstallSnapshot, RaftOptions, Role
+from kvraft.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Stage
 from tests.test_world import TINY, elected, user_map
@@ -43,7 +47,10 @@ def test_a_newcomer_gets_a_snapshot_then_the_log_then_a_vote(seed):
         world.change(("n1", "n2", "n3", "n4"))
     world.settle()
     checker.check()
-    assert [step.who for step in world.trace.of(SnapshotReceived, SnapshotInstalled)] == ["n4", "n4"]
+    assert [step.who for step in world.trace.of(SnapshotReceived, SnapshotInstalled)] == [
+        "n4",
+        "n4",
+    ]
     assert user_map(world, "n4") == user_map(world, world.leader())
     world.run_for(100)
     world.change(("n2", "n3", "n4"))
@@ -153,7 +160,9 @@ def test_a_leader_without_a_quorum_steps_down_and_tells_its_clients():
     world.run_until(lambda: world.replicas[old].raft.role is not Role.LEADER, limit=400)
     world.run_until(lambda: ticket.done)
     world.run_for(10)  # what it said is on its way
-    told = [s.event.asked for s in world.trace.of(ClientRedirected) if s.event.txn == str(ticket.txn)]
+    told = [
+        s.event.asked for s in world.trace.of(ClientRedirected) if s.event.txn == str(ticket.txn)
+    ]
     assert old in told
     assert ticket.stage is Stage.APPLIED
     assert client.get(b"k") == b"2"

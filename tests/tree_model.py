@@ -6,10 +6,8 @@ A write is a tuple: ``("put", key, value)``, ``("delete", key)``, ``("range", st
 
 from hypothesis import strategies as st
 
-from kvraft.disk.filenames import table_name, table_number
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.lsm.options import TreeOptions
+from kvraft.disk import table_name, table_number
+from kvraft.lsm import Levelled, Tiered, TreeOptions, WriteBatch
 
 KEYS = [b"", b"\x00", b"a", b"a\x00", b"ab", b"b", b"m", b"n", b"\xc3", b"\xff", b"\xff\xff"]
 

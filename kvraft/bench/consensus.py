@@ -18,10 +18,7 @@ from random import Random
 from statistics import median
 
 from kvraft.display import counted
-from kvraft.raft.log import Log
-from kvraft.raft.messages import AppendEntries, Message
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
+from kvraft.raft import AppendEntries, Configuration, Log, Message, Raft
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 
 ENTRIES = 32_768

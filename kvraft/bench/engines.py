@@ -14,10 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.options import TreeOptions
+from kvraft.lsm import TreeOptions, WriteBatch
 from kvraft.store import Store
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 
 class Engine(Protocol):

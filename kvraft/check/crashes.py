@@ -20,14 +20,13 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from kvraft.disk.identity import MEMBER
+from kvraft.disk import MEMBER
 from kvraft.errors import Corruption
 from kvraft.events import Event, TailTruncated
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.options import TreeOptions
-from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.lsm import TreeOptions, WriteBatch
+from kvraft.sim import PowerCut, SimDisk
 from kvraft.store import Store
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 StoreWrite = Mapping[bytes, bytes | None]
 WorkloadStep = StoreWrite | str

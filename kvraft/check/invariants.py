@@ -1,9 +1,10 @@
 """What must hold in a cluster after every step, looked at from outside.
 
 :class:`MarksChecker` looks at nothing but the members' states and remembers what it has seen.  Call
-:meth:`MarksChecker.check` after each step of a world; it raises :class:`Violation` naming the property.
-:class:`WorldChecker` looks at disks and messages, too, and at everything in ``properties.py``.
-Both look past the faults of simulated disks: what is to fail is what a member does.
+:meth:`MarksChecker.check` after each step of a world; it raises :class:`Violation` naming the
+property. :class:`WorldChecker` looks at disks and messages, too, and at everything in
+``properties.py``. Both look past the faults of simulated disks: what is to fail is what a member
+does.
 
 Raft's properties (Figure 3) and the storage engine's:
 
@@ -22,14 +23,11 @@ from __future__ import annotations
 from typing import get_args
 
 from kvraft.check.properties import Property, Violation
-from kvraft.check.raft.checker import RaftChecker
-from kvraft.check.raft.seen import ObservedMember
-from kvraft.raft.log import Log
-from kvraft.raft.messages import Message
-from kvraft.raft.raft import Role
+from kvraft.check.raft import ObservedMember, RaftChecker
+from kvraft.raft import Log, Message, Role
 from kvraft.record import Entry, HardState
-from kvraft.replica.replica import Replica
-from kvraft.sim.world import World
+from kvraft.replica import Replica
+from kvraft.sim import World
 
 MARKS = "the five marks"
 
@@ -169,6 +167,10 @@ class WorldChecker:
         """Return what there is of a member; of one that is down, what its disk held last."""
         if replica is None:
             before = self._seen.get(name)
-            return before._replace(raft=None) if before else ObservedMember(None, HardState(), Log(), 0)
+            return (
+                before._replace(raft=None)
+                if before
+                else ObservedMember(None, HardState(), Log(), 0)
+            )
         raft, wal = replica.raft, replica.wal
         return ObservedMember(raft, wal.hard_state, raft.log, wal.last_index)

@@ -1,8 +1,8 @@
 """The sequential model of a cluster: transactions carried out one by one.
 
-:class:`Model` is a second state machine, written apart from ``replica/state_machine.py`` and in the simplest way:
-it takes the committed entries in log order and never forgets anything.  Of each key it keeps all
-versions, so it knows the whole map after every index and at every timestamp::
+:class:`Model` is a second state machine, written apart from ``replica/state_machine.py`` and in the
+simplest way: it takes the committed entries in log order and never forgets anything.  Of each key
+it keeps all versions, so it knows the whole map after every index and at every timestamp::
 
     key      versions: (index, timestamp, value)            rows(index=17, at=None) ─► b"2"
     b"a"     (4, t4, b"1")  (17, t17, b"2")  (30, t30, ∅)   rows(index=30, at=t17)  ─► b"2"

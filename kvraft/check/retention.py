@@ -1,8 +1,8 @@
 """Was every segment free that a member dropped?  Judged from the trace alone.
 
-Nothing here asks a member or uses the code of its rule (``replica/retention.py``).  From the events of a
-history :class:`RetentionChecker` keeps, for each member, what is durable on its disk, and judges each
-:class:`~kvraft.events.SegmentDropped` when it reads it::
+Nothing here asks a member or uses the code of its rule (``replica/retention.py``).  From the events
+of a history :class:`RetentionChecker` keeps, for each member, what is durable on its disk, and
+judges each :class:`~kvraft.events.SegmentDropped` when it reads it::
 
     Appended, Started           ──► which entries its log holds, by index and term
     Flushed, Installed, Started ──► through where its tables reach
@@ -33,20 +33,20 @@ from itertools import pairwise
 from kvraft.check.properties import Violation
 from kvraft.display import counted
 from kvraft.events import (
-    EntriesAppended,
     ConfigurationChanged,
-    MemberCrashed,
-    MemberStopped,
+    EntriesAppended,
     Flushed,
-    SnapshotInstalled,
     LogReset,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
+    MessageSent,
     ProgressChanged,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    MessageSent,
-    MemberStarted,
+    SnapshotInstalled,
     Trace,
 )
 

@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 
 from kvraft import clock
 from kvraft.check.model import Effect, Fate, Model
-from kvraft.client.ticket import Ticket
+from kvraft.client import Ticket
 from kvraft.errors import BadInput
-from kvraft.raft.raft import RaftOptions
+from kvraft.raft import RaftOptions
 from kvraft.record import Entry, Record, entry_size
-from kvraft.replica.replica import ReplicaOptions, Replica
-from kvraft.sim.world import World
+from kvraft.replica import Replica, ReplicaOptions
+from kvraft.sim import World
 
 SEED = 10
 RECORDS = 5

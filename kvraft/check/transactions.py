@@ -22,14 +22,14 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from kvraft import clock
-from kvraft.check.model import Effect, Fate, Model, Promise, ModelSession, asked_for, unpacked
+from kvraft.check.model import Effect, Fate, Model, ModelSession, Promise, asked_for, unpacked
 from kvraft.check.properties import Property, Violation
-from kvraft.client.ticket import Ticket
+from kvraft.client import Ticket
 from kvraft.display import counted
 from kvraft.record import Entry, Timestamp
-from kvraft.replica.replica import Replica
-from kvraft.sim.world import World
-from kvraft.transaction import WriteReply, ScanPage, Read, ReadReply, Registered, Scan, Stage
+from kvraft.replica import Replica
+from kvraft.sim import World
+from kvraft.transaction import Read, ReadReply, Registered, Scan, ScanPage, Stage, WriteReply
 
 
 class _Asked(NamedTuple):

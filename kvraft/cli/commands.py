@@ -22,9 +22,9 @@ from kvraft.display import counted
 from kvraft.errors import BadInput
 
 if TYPE_CHECKING:
-    from kvraft.disk.disk import Disk
+    from kvraft.disk import Disk
     from kvraft.events import Trace
-    from kvraft.sim.cluster import Cluster
+    from kvraft.sim import Cluster
 
 
 def lab(options: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def lab(options: argparse.Namespace) -> int:
 
 def play(options: argparse.Namespace) -> None:
     """Play a scenario, or list all."""
-    from kvraft.check.bugs.registry import consensus_bug
+    from kvraft.check.bugs import consensus_bug
     from kvraft.check.scenario import scenario
     from kvraft.viz.trace import story_line
 
@@ -69,8 +69,8 @@ def play(options: argparse.Namespace) -> None:
 
 def swarm(options: argparse.Namespace) -> int:
     """Make random runs of small clusters, and say what was found in them."""
-    from kvraft.check.bugs.registry import Bug, find_bug
-    from kvraft.check.sweep.swarm import run_seed, summary
+    from kvraft.check.bugs import Bug, find_bug
+    from kvraft.check.sweep import run_seed, summary
 
     bug = find_bug(options.planted) if options.planted else Bug("none")
     if options.trace is not None and options.seeds[0] != options.seeds[-1]:
@@ -88,8 +88,8 @@ def swarm(options: argparse.Namespace) -> int:
 
 def soak(options: argparse.Namespace) -> None:
     """Let transactions run without end, and say what grew."""
-    from kvraft.check.sweep.soak import Soak
-    from kvraft.tools.progress import progress_bar
+    from kvraft.check.sweep import Soak
+    from kvraft.tools import progress_bar
 
     if options.figure is not None:
         _need_matplotlib()
@@ -113,7 +113,7 @@ def soak(options: argparse.Namespace) -> None:
 
 def verify(options: argparse.Namespace) -> None:
     """Check a data directory."""
-    from kvraft.tools.verify import verify
+    from kvraft.tools import verify
 
     for line in verify(options.directory, options.owner):
         say(line)
@@ -121,8 +121,7 @@ def verify(options: argparse.Namespace) -> None:
 
 def inspect(options: argparse.Namespace) -> int:
     """Say what the bytes of files mean."""
-    from kvraft.tools import inspect, inspect_text
-    from kvraft.tools.place import inspect_directory
+    from kvraft.tools import inspect, inspect_directory, inspect_text
 
     disk = inspect_directory(options.directory)
     try:
@@ -139,7 +138,7 @@ def inspect(options: argparse.Namespace) -> int:
 
 def repair(options: argparse.Namespace) -> None:
     """Make a new manifest."""
-    from kvraft.tools.repair import repair
+    from kvraft.tools import repair
 
     for line in repair(options.directory, dry_run=options.dry_run):
         say(line)
@@ -147,8 +146,8 @@ def repair(options: argparse.Namespace) -> None:
 
 def rebuild(options: argparse.Namespace) -> None:
     """Set a member's files aside."""
-    from kvraft.disk.identity import ASIDE, set_aside
-    from kvraft.tools.place import open_directory
+    from kvraft.disk import ASIDE, set_aside
+    from kvraft.tools import open_directory
 
     disk = open_directory(options.directory)
     try:
@@ -162,7 +161,7 @@ def rebuild(options: argparse.Namespace) -> None:
 
 def dump(options: argparse.Namespace) -> None:
     """Write keys and values as lines of JSON."""
-    from kvraft.tools.transfer import dump
+    from kvraft.tools import dump
 
     lines = dump(
         options.directory,
@@ -183,7 +182,7 @@ def dump(options: argparse.Namespace) -> None:
 
 def load(options: argparse.Namespace) -> None:
     """Put lines of JSON into a store."""
-    from kvraft.tools.transfer import load
+    from kvraft.tools import load
 
     not_text = "surrogateescape"  # what is not UTF-8: load names its line
     if str(options.file) == "-":
@@ -256,7 +255,7 @@ def _written_whole(path: Path) -> Iterator[TextIO]:
 
 def _real_disks(folder: Path) -> Callable[[str], Disk]:
     """Return a maker of real disks, one folder a member, all below a folder that is empty now."""
-    from kvraft.disk.real import RealDisk
+    from kvraft.disk import RealDisk
 
     if folder.exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} is not empty, and nothing is written over")

@@ -9,17 +9,17 @@ sight of it at any of them, so :meth:`Client.submit` returns a :class:`Ticket`::
                 │    ╲──────┴─► UNKNOWN    given up, and the client cannot tell
                 └── UNDONE ◄┘              that copy is dead: sent again by itself
 
-:meth:`Client.put` and its like wait for the ticket (client/writing.py).  While it is open the client sends
-it again, always under the same transaction id, to the leader it was told of or to the next member
-in turn (client/route.py), with a growing, jittered pause.  Reads are asked for in the same way
-(client/reading.py).
+:meth:`Client.put` and its like wait for the ticket (client/writing.py).  While it is open the
+client sends it again, always under the same transaction id, to the leader it was told of or to the
+next member in turn (client/route.py), with a growing, jittered pause.  Reads are asked for in the
+same way (client/reading.py).
 
-Before it sends its first transaction a client registers (replica/sessions.py): what is submitted meanwhile
-waits QUEUED, without a number that tells it from an earlier client of the same name.  Reads need no
-registration.
+Before it sends its first transaction a client registers (replica/sessions.py): what is submitted
+meanwhile waits QUEUED, without a number that tells it from an earlier client of the same name.
+Reads need no registration.
 
-A client has no thread and no socket: its :class:`ClientRuntime`, the world it lives in, carries what it
-sends and hands it replies and ticks.
+A client has no thread and no socket: its :class:`ClientRuntime`, the world it lives in, carries
+what it sends and hands it replies and ticks.
 
 Invariants:
 
@@ -28,11 +28,12 @@ Invariants:
   refusal for it, and only if no copy can be anywhere: each was refused or undone.
 - A reply is taken only for what was asked for: a number or an id that nobody else ever had.  What
   is still on its way to an earlier client of the same name is ignored.
-- A transaction is sent only when all those :data:`~kvraft.transaction.SESSION_WINDOW` or more sequence
-  numbers before it are settled, so that the session of every replica still remembers it.
+- A transaction is sent only when all those :data:`~kvraft.transaction.SESSION_WINDOW` or more
+  sequence numbers before it are settled, so that the session of every replica still remembers it.
 - APPLIED is reported only on a replica's word; ABORTED only if every copy that was sent is known
   to be refused or undone.  (A link may lose what it carries, but must not deliver it twice.)
-- A refusal for a clock is not the end of a write: it costs a round trip (replica/skew.py has the bound).
+- A refusal for a clock is not the end of a write: it costs a round trip (replica/skew.py has the
+  bound).
 
 Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries).
 """
@@ -55,19 +56,19 @@ from kvraft.inputs import instance, whole_number
 from kvraft.record import MAX_NAME_BYTES, Timestamp, TxnId, is_name
 from kvraft.transaction import (
     SESSION_WINDOW,
-    WriteReply,
     Overloaded,
-    ScanPage,
     Read,
     ReadReply,
     Redirect,
-    Rejected,
     Register,
     Registered,
+    Rejected,
     Reply,
     Scan,
+    ScanPage,
     Stage,
     Submit,
+    WriteReply,
     Writes,
     build_transaction,
 )
@@ -151,7 +152,8 @@ class Client(Writing):
 
         The transaction gets its number and its stamp here, and its whole id when it is sent.  After
         ``timeout`` milliseconds the client gives up: the ticket is then ABORTED or UNKNOWN.  Raises
-        :class:`~kvraft.errors.BadInput` for writes that :func:`~kvraft.transaction.build_transaction` refuses.
+        :class:`~kvraft.errors.BadInput` for writes that
+        :func:`~kvraft.transaction.build_transaction` refuses.
         """
         return self.submit_if({}, writes, timeout=timeout)
 
@@ -313,7 +315,9 @@ class Client(Writing):
             to = errand.member
         errand.attempts += 1
         errand.sent_to = to
-        errand.retry_at = self._millis() + errand.retry_pause + self._random.randrange(errand.retry_pause // 2)
+        errand.retry_at = (
+            self._millis() + errand.retry_pause + self._random.randrange(errand.retry_pause // 2)
+        )
         errand.retry_pause = min(errand.retry_pause * 2, MAX_RETRY_MILLIS)
         if isinstance(errand, Ticket):
             errand.live_attempts.add(errand.attempts)
@@ -415,7 +419,9 @@ class Client(Writing):
         if reply.attempt != ticket.attempts:
             return  # sent again since: that copy has its own answer coming
         self.leader = reply.sender
-        if not reply.timestamp or (ticket.live_attempts and reply.timestamp > ticket.transaction.timestamp):
+        if not reply.timestamp or (
+            ticket.live_attempts and reply.timestamp > ticket.transaction.timestamp
+        ):
             # Nothing helps, or only a stamp that a copy which may be anywhere does not have.
             stage = Stage.UNKNOWN if ticket.live_attempts else Stage.ABORTED
             self._settle(ticket, stage, reply.reason, reply.sender)

@@ -38,7 +38,7 @@ class DraftTransaction:
             txn.put(b"ann", b"%d" % (balance - 5))
 
     At the end of the block it is sent, and waited for.  It is carried out only if no key that was
-    read has been written meanwhile by anybody; else :class:`~kvraft.client.writing.Conflict` is raised,
+    read has been written meanwhile by anybody; else :class:`~kvraft.client.Conflict` is raised,
     and nothing happened.  A block that ends with an exception sends nothing.  Outside of a ``with``
     statement, :meth:`submit` sends it and returns its ticket at once.
     """

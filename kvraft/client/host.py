@@ -1,9 +1,9 @@
 """The host of a client: the world it lives in, which carries what it sends and lets time pass.
 
 A client has no thread, no socket and no clock of its own.  Its host hands it replies and ticks
-(:meth:`kvraft.client.client.Client.receive`, :meth:`~kvraft.client.client.Client.tick`), and is all that the
-client knows of networks and time: so the same client runs in a simulated world and by hand in a
-test.
+(:meth:`kvraft.client.client.Client.receive`, :meth:`~kvraft.client.client.Client.tick`), and is all
+that the client knows of networks and time: so the same client runs in a simulated world and by hand
+in a test.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from kvraft.errors import BadInput
 from kvraft.inputs import flag, whole_number
 from kvraft.mapping import ReadableMapping, scan_bounds
 from kvraft.record import MAX_KEY_BYTES, Buffer, KeyValue, Timestamp
-from kvraft.transaction import PAGE_ROWS, ScanPage, Read, ReadReply, Scan, check_key
+from kvraft.transaction import PAGE_ROWS, Read, ReadReply, Scan, ScanPage, check_key
 
 
 class ClientReads(ReadableMapping):
@@ -41,7 +41,7 @@ class ClientReads(ReadableMapping):
     ) -> ReadReply | ScanPage:
         """Return the answer to a request, whose sender and number are filled in here.
 
-        Raises :class:`~kvraft.client.client.ReadFailed`, which calls it ``what``.
+        Raises :class:`~kvraft.client.ReadFailed`, which calls it ``what``.
         """
 
     @overload
@@ -87,7 +87,7 @@ class ClientReads(ReadableMapping):
         With ``at``, a timestamp, it is what the key held then: everything stamped at or below it,
         and nothing later.  As stamps only rise along the log, asking again gives the same answer.
 
-        Raises :class:`~kvraft.client.client.ReadFailed` if nobody answers within ``timeout`` milliseconds,
+        Raises :class:`~kvraft.client.ReadFailed` if nobody answers within ``timeout`` milliseconds,
         or if what was ``at`` that time is not kept any more, or is not known yet.
         """
         value = self.read(key, at=at, member=member, stale=stale, timeout=timeout).value
@@ -132,7 +132,7 @@ class ClientReads(ReadableMapping):
         for each page.
 
         Raises :class:`~kvraft.errors.BadInput` at once for bounds that make no sense, and where it
-        has come to :class:`~kvraft.client.client.ReadFailed`, as :meth:`get` does.
+        has come to :class:`~kvraft.client.ReadFailed`, as :meth:`get` does.
         """
         pages = self.pages(
             start,
@@ -162,12 +162,12 @@ class ClientReads(ReadableMapping):
     ) -> Generator[ScanPage, None, None]:
         """Return an iterator over the pages of a scan (:meth:`scan`), ``page_rows`` keys each.
 
-        A member may make them shorter (replica/desk.py).  Each page is a linearizable read of its part of
-        the keys, unless ``stale``.  What they show together depends on whether the members keep
-        history (``history_millis``), which a page says (``kept``):
+        A member may make them shorter (replica/desk.py).  Each page is a linearizable read of its
+        part of the keys, unless ``stale``.  What they show together depends on whether the members
+        keep history (``history_millis``), which a page says (``kept``):
 
         - if they do, or with ``at``, all pages show one moment, the ``timestamp`` of the first.  A
-          scan that takes longer than history is kept ends with :class:`~kvraft.client.client.ReadFailed`;
+          scan that takes longer than history is kept ends with :class:`~kvraft.client.ReadFailed`;
         - if not, each page shows the moment at which it was read, its own ``timestamp``.  A
           transaction that commits between two pages may be seen in part.  No key is shown twice,
           and, unless ``stale``, none that was there all the time is missed.
@@ -180,7 +180,9 @@ class ClientReads(ReadableMapping):
         first = Scan("", "", 0, 0, start, stop, page_rows, reverse, here, stale, at)
         return self._pages(first, member, timeout)
 
-    def _pages(self, scan: Scan, member: str | None, timeout: int) -> Generator[ScanPage, None, None]:
+    def _pages(
+        self, scan: Scan, member: str | None, timeout: int
+    ) -> Generator[ScanPage, None, None]:
         while True:
             stop = "the end" if scan.stop is None else f"{scan.stop!r:.60}"
             what = f"scan from {scan.start!r:.60} to {stop}"

@@ -1,12 +1,13 @@
 """Errands and tickets: what a client sends again and again, and how far one write has come.
 
-An :class:`PendingRequest` is anything that is sent until there is news of it: a read, a scan's page, a
-registration, a write.  A :class:`Ticket` is the errand of a write, which its caller holds in hand::
+An :class:`PendingRequest` is anything that is sent until there is news of it: a read, a scan's
+page, a registration, a write.  A :class:`Ticket` is the errand of a write, which its caller holds
+in hand::
 
     QUEUED ──► SENT ──► APPENDED ──► COMMITTED ──► APPLIED
 
-client/client.py moves it, and has the whole picture of its stages.  A ticket moves no further once it is
-``done``, unless its client takes it up again (:meth:`kvraft.client.client.Client.retry`).
+client/client.py moves it, and has the whole picture of its stages.  A ticket moves no further once
+it is ``done``, unless its client takes it up again (:meth:`kvraft.client.client.Client.retry`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Self
 from kvraft.client.host import ClientRuntime
 from kvraft.clock import show
 from kvraft.record import Timestamp, TxnId
-from kvraft.transaction import ScanPage, Read, ReadReply, Scan, Stage, Transaction
+from kvraft.transaction import Read, ReadReply, Scan, ScanPage, Stage, Transaction
 
 TIMEOUT_MILLIS = 10_000
 """After how many milliseconds a client gives up, unless it is asked to sooner or later."""
@@ -29,7 +30,8 @@ TIMEOUT_MILLIS = 10_000
 class PendingRequest:
     """Something that is sent again and again until there is news of it.  Times in milliseconds.
 
-    ``retry_pause`` is how long to wait for news before it is sent again; it grows with each sending.
+    ``retry_pause`` is how long to wait for news before it is sent again; it grows with each
+    sending.
     """
 
     deadline: int

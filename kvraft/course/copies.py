@@ -53,7 +53,9 @@ def lessons_path() -> Path:
     raise BadInput(f"the lessons are neither in {package / 'notebooks'} nor beside the package")
 
 
-def copy_lessons(folder: Path, *, update: bool = False, source: Path | None = None) -> CopiedLessons:
+def copy_lessons(
+    folder: Path, *, update: bool = False, source: Path | None = None
+) -> CopiedLessons:
     """Copy every lesson that ``folder`` lacks; with ``update`` newer versions of the others, too.
 
     A lesson as it was copied is replaced by its newer version; beside one that was changed the
@@ -75,7 +77,9 @@ def copy_lessons(folder: Path, *, update: bool = False, source: Path | None = No
     return done
 
 
-def _copy(lesson: Path, folder: Path, record: dict[str, str], done: CopiedLessons, update: bool) -> None:
+def _copy(
+    lesson: Path, folder: Path, record: dict[str, str], done: CopiedLessons, update: bool
+) -> None:
     """Bring one lesson into ``folder``, and note in ``record`` and ``done`` what was done."""
     data = lesson.read_bytes()
     ours, name = _digest(data), lesson.name

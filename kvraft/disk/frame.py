@@ -114,8 +114,8 @@ def payload_of(data: bytes, kind: int, *, synced: int, seed: int) -> bytes | Non
 def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = False) -> FrameScan:
     """Read the frames of the file ``name`` whose bytes are ``data``, from offset ``start`` on.
 
-    Raises :class:`~kvraft.errors.Corruption` where bytes that were synced are not sound.  A ``sealed``
-    file was finished and synced, so in it every defect is damage.
+    Raises :class:`~kvraft.errors.Corruption` where bytes that were synced are not sound.  A
+    ``sealed`` file was finished and synced, so in it every defect is damage.
     """
     frames: list[Frame] = []
     at = start

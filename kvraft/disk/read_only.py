@@ -16,10 +16,10 @@ Why that is one state of a tree and its log, in spite of the writer (who never u
   edit says so: the log that is seen reaches at least as far as the tables.
 - The newest segment is measured before the one that it follows, which is sealed after it was made.
 
-A file that is held open can be read after it was removed.  As many as :data:`FILES_HELD_OPEN` are; one beyond
-that, or one that was removed in between, is :class:`~kvraft.errors.FilesChanged` when it is asked for.
-Windows lets nobody remove a file that is open, so there a directory that somebody writes to cannot
-be read, and one that is being read cannot be written.
+A file that is held open can be read after it was removed.  As many as :data:`FILES_HELD_OPEN` are;
+one beyond that, or one that was removed in between, is :class:`~kvraft.errors.FilesChanged` when it
+is asked for.  Windows lets nobody remove a file that is open, so there a directory that somebody
+writes to cannot be read, and one that is being read cannot be written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import NoReturn, TypeVar
 from kvraft.disk.disk import TEMPORARY, Disk
 from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_number
 from kvraft.disk.real import LOCK, OPEN_FILES, RealDisk, lock, open_to_read, pread
-from kvraft.errors import BadInput, FilesChanged, Corruption, Locked, WrongType
+from kvraft.errors import BadInput, Corruption, FilesChanged, Locked, WrongType
 from kvraft.inputs import describe_value
 
 FILES_HELD_OPEN = OPEN_FILES
@@ -46,13 +46,13 @@ _T = TypeVar("_T")
 
 
 class ReadOnlyDisk:
-    """A :class:`~kvraft.disk.disk.Disk` on an existing directory that refuses every write.
+    """A :class:`~kvraft.disk.Disk` on an existing directory that refuses every write.
 
     What it shows does not move: see :meth:`refresh`.  Not for several threads at once.
 
     Raises :class:`~kvraft.errors.BadInput` if ``path`` is not a directory,
-    :class:`~kvraft.errors.FilesChanged` if files came and went as fast as they could be listed, and on
-    Windows :class:`~kvraft.errors.Locked` while another process has it open.
+    :class:`~kvraft.errors.FilesChanged` if files came and went as fast as they could be listed, and
+    on Windows :class:`~kvraft.errors.Locked` while another process has it open.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -83,7 +83,8 @@ class ReadOnlyDisk:
         """Return what ``look`` returns, which reads here; with a writer nearby, call it again.
 
         What it calls damage must be there a second time, in the directory as it is then.  Raises
-        what ``look`` raises otherwise, and :class:`~kvraft.errors.FilesChanged` if that takes too long.
+        what ``look`` raises otherwise, and :class:`~kvraft.errors.FilesChanged` if that takes too
+        long.
         """
         before = ""
         for _ in range(_TRIES):
@@ -96,7 +97,7 @@ class ReadOnlyDisk:
             self.refresh()
         raise self._changed(f"what it holds does not fit together ({before})")
 
-    # ── kvraft.disk.disk.Disk ────────────────────────────────────────────────────────────────────────
+    # ── kvraft.disk.Disk ────────────────────────────────────────────────────────────────────────
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted, but for the lock and unfinished files."""
@@ -201,7 +202,9 @@ def open_on(
     """
     if not isinstance(where, str | os.PathLike):
         if not callable(getattr(where, "names", None)):
-            raise WrongType(f"a place for files must be a directory or a disk, not {describe_value(where)}")
+            raise WrongType(
+                f"a place for files must be a directory or a disk, not {describe_value(where)}"
+            )
         return begin(where)
     disk = ReadOnlyDisk(where) if read_only else RealDisk(where)
     try:

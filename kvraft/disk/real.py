@@ -2,9 +2,9 @@
 
 A directory belongs to one process.  Another one that opens it is refused by the lock file, and so
 is the child of a fork, which gets copies of everything open without asking: in it each disk, and
-what was opened on it (:func:`refuse_after_fork`), refuses all further use, lets go of its files without
-writing to them, and leaves the lock to its parent.  That is done once, at the fork, so it costs the
-calls nothing; it takes Python's own ways to fork (``os.fork``, ``multiprocessing``).
+what was opened on it (:func:`refuse_after_fork`), refuses all further use, lets go of its files
+without writing to them, and leaves the lock to its parent.  That is done once, at the fork, so it
+costs the calls nothing; it takes Python's own ways to fork (``os.fork``, ``multiprocessing``).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Plots, widgets, checkers, recorded traces and ``--json`` output all read this stream and nothing
 else.  A part says *what* happened by calling the ``report`` function it was given with an
-:class:`Event`; the world that runs the part knows *when* and *to whom*, and files a :class:`TraceStep`
-in its :class:`Trace`.
+:class:`Event`; the world that runs the part knows *when* and *to whom*, and files a
+:class:`TraceStep` in its :class:`Trace`.
 
 Invariants:
 

@@ -73,8 +73,8 @@ class TransferEnded(Event):
 class AcknowledgedEntriesLost(Event):
     """A leader found that ``member`` lost entries that it had acknowledged as durable.
 
-    It had acknowledged the log through ``acknowledged_through``; of that it holds no more than through
-    ``held_through``.  It is sent nothing that would hide this, and counts for nothing new.
+    It had acknowledged the log through ``acknowledged_through``; of that it holds no more than
+    through ``held_through``.  It is sent nothing that would hide this, and counts for nothing new.
     """
 
     member: str

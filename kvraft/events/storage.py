@@ -16,8 +16,8 @@ class EntriesAppended(Event):
 
     They are synced, but where a store without consensus asked for less (``wal.Durability``).
 
-    ``keys`` are labels; a no-op has key ``""`` and transaction ``""``.  ``commit_marks`` is the commit
-    mark of each entry.
+    ``keys`` are labels; a no-op has key ``""`` and transaction ``""``.  ``commit_marks`` is the
+    commit mark of each entry.
     """
 
     segment: int

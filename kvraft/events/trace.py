@@ -19,7 +19,7 @@ from kvraft.errors import BadInput
 from kvraft.events import consensus, storage, world
 from kvraft.events.event import Event
 
-__all__ = ["KINDS", "TraceStep", "Trace"]
+__all__ = ["KINDS", "Trace", "TraceStep"]
 
 
 class TraceStep(NamedTuple):

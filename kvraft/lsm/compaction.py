@@ -32,16 +32,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
-from kvraft.disk.disk import Disk
+from kvraft.disk import Disk
 from kvraft.errors import WrongType
-from kvraft.inputs import number, describe_value, whole_number
+from kvraft.inputs import describe_value, number, whole_number
 from kvraft.lsm.merge import Droppable, RetainedTimes, merge, retain
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Timestamp
-from kvraft.sstable.format import covering_range
-from kvraft.sstable.properties import TableMetadata, span_of
-from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import TableFormat, TableWriter
+from kvraft.sstable import Table, TableFormat, TableMetadata, TableWriter, covering_range, span_of
 
 # ── which tables ────────────────────────────────────────────────────────────────────────────────
 
@@ -64,7 +61,7 @@ class CompactionStrategy(Protocol):
     def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
         """Return what to do to these live tables, ``None`` if they are fine as they are.
 
-        They are in the order of :func:`~kvraft.sstable.properties.read_order`.  What it returns must bring
+        They are in the order of :func:`~kvraft.sstable.read_order`.  What it returns must bring
         the tables nearer to a state in which it returns ``None``.
         """
 
@@ -72,7 +69,9 @@ class CompactionStrategy(Protocol):
 def check_strategy(value: object) -> None:
     """Raise :class:`~kvraft.errors.WrongType` for what is not a :class:`CompactionStrategy`."""
     if isinstance(value, type) or not callable(getattr(value, "pick", None)):
-        raise WrongType(f"strategy must be a kvraft.lsm.compaction.Strategy, not {describe_value(value)}")
+        raise WrongType(
+            f"strategy must be a kvraft.lsm.compaction.Strategy, not {describe_value(value)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +176,9 @@ class Tiered:
         return None
 
 
-def full_compaction(tables: Sequence[TableMetadata], strategy: CompactionStrategy) -> CompactionTask | None:
+def full_compaction(
+    tables: Sequence[TableMetadata], strategy: CompactionStrategy
+) -> CompactionTask | None:
     """Return the task that merges all ``tables`` for good, ``None`` if there is nothing to merge.
 
     The result lies where ``strategy`` would leave it: on the deepest level, or in one table.
@@ -229,9 +230,12 @@ def compact(
     """Merge ``inputs`` in slices; ``others`` are all live tables besides them.
 
     Each table that comes out is durable.  A job that is dropped half-way leaves files that nobody
-    knows of.  Raises what reading raises, ``Corruption`` above all: nothing unsound is ever rewritten.
+    knows of.  Raises what reading raises, ``Corruption`` above all: nothing unsound is ever
+    rewritten.
     """
-    ranges = RangeTombstones(row for t in inputs if t.range_tombstones is not None for row in t.range_tombstones.rows())
+    ranges = RangeTombstones(
+        row for t in inputs if t.range_tombstones is not None for row in t.range_tombstones.rows()
+    )
     may_go = droppable([table.metadata for table in inputs], others)
 
     def hides(start: bytes, stop: bytes, timestamp: Timestamp) -> bool:

@@ -23,7 +23,8 @@ Invariants:
 - Reads see every applied row; of the versions of a key the one with the highest timestamp.  Scans
   and views see the tree as it was when they began, whatever happens meanwhile (``lsm/readers.py``).
 - On disk is the tree as it was at one position of the log, ``flushed``: never a mixture.
-- How tables change, and that a crash leaves the old ones or the new, is told in ``lsm/versions.py``.
+- How tables change, and that a crash leaves the old ones or the new, is told in
+  ``lsm/versions.py``.
 - A disk that is full stops long work until there is space; nothing is lost.  After any other disk
   error the tree serves reads and never writes again: it must be reopened.
 
@@ -37,11 +38,10 @@ from collections.abc import Callable, Generator, Iterable
 from threading import RLock
 from typing import NoReturn, Self
 
-from kvraft.disk.disk import Disk, is_full
-from kvraft.disk.real import RealDisk, refuse_after_fork
+from kvraft.disk import Disk, RealDisk, is_full, refuse_after_fork
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, Locked, ReadOnly, Stopped
-from kvraft.events import SnapshotInstalled, MemtableFrozen, EventSink, ignore
+from kvraft.events import EventSink, MemtableFrozen, SnapshotInstalled, ignore
 from kvraft.inputs import instance, whole_number
 from kvraft.lsm.compaction import full_compaction
 from kvraft.lsm.long_work import LongWork
@@ -49,8 +49,8 @@ from kvraft.lsm.merge import RetainedTimes
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.readers import Readers
 from kvraft.lsm.reading import find, scan
-from kvraft.lsm.snapshot import InMemorySource, ByteSource, TreeSnapshot, unpack_snapshot
-from kvraft.lsm.stats import TreeCounters, Stats
+from kvraft.lsm.snapshot import ByteSource, InMemorySource, TreeSnapshot, unpack_snapshot
+from kvraft.lsm.stats import Stats, TreeCounters
 from kvraft.lsm.version_edit import State
 from kvraft.lsm.versions import VersionSet
 from kvraft.lsm.view import View
@@ -59,15 +59,15 @@ from kvraft.memtable import Memtables, check_range_tombstone, check_row
 from kvraft.record import (
     MAX_TIMESTAMP,
     Buffer,
-    LogEnd,
     KeyValue,
+    LogEnd,
     Position,
     Row,
     Timestamp,
     Version,
     as_bytes,
 )
-from kvraft.sstable.properties import TableMetadata
+from kvraft.sstable import TableMetadata
 
 
 class StorageEngine(ReadableMapping):
@@ -251,9 +251,9 @@ class StorageEngine(ReadableMapping):
         what they have; what views saw is gone, and they say so.
 
         Nothing is written and nothing changes where this raises ``Corruption`` that names
-        :data:`~kvraft.lsm.snapshot.STREAM` or :class:`~kvraft.errors.ForeignFile` for a stream that cannot
-        be meant, or ``BadInput`` for one that reaches no further than :attr:`applied`.  Raises
-        ``OSError`` if the disk fails or does not give back what was written, and
+        :data:`~kvraft.lsm.snapshot.STREAM` or :class:`~kvraft.errors.ForeignFile` for a stream that
+        cannot be meant, or ``BadInput`` for one that reaches no further than :attr:`applied`.
+        Raises ``OSError`` if the disk fails or does not give back what was written, and
         :class:`~kvraft.errors.Stopped` from then on.
         """
         with self._lock:

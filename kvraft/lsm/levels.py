@@ -27,9 +27,7 @@ from weakref import WeakSet
 from kvraft.errors import Corruption
 from kvraft.lsm.merge import RowChunk
 from kvraft.lsm.snapshot import TreeSnapshot
-from kvraft.sstable.block import Block
-from kvraft.sstable.properties import read_order, span_of
-from kvraft.sstable.reader import Table
+from kvraft.sstable import Block, Table, read_order, span_of
 
 
 class Level:
@@ -67,8 +65,8 @@ class Levels:
     """The tables of a tree at one moment, in the order in which they are read.
 
     ``newest`` is the highest timestamp in any of them, -1 if there are no tables; ``numbers`` are
-    those of the tables, ``has_range_tombstones`` the tables with range tombstones.  ``readers`` counts open scans
-    and views, ``snapshots`` are those that somebody still holds.
+    those of the tables, ``has_range_tombstones`` the tables with range tombstones.  ``readers``
+    counts open scans and views, ``snapshots`` are those that somebody still holds.
     """
 
     def __init__(self, tables: Iterable[Table] = ()) -> None:
@@ -84,7 +82,9 @@ class Levels:
         self.unsorted = tuple(runs[0]) if begin else ()
         self.deeper = tuple(Level(run) for run in runs[begin:])
         self._bounds, self._guide = _guide(self.tables)
-        self.has_range_tombstones = tuple(table for table in self.tables if table.range_tombstones is not None)
+        self.has_range_tombstones = tuple(
+            table for table in self.tables if table.range_tombstones is not None
+        )
 
     @property
     def in_use(self) -> bool:

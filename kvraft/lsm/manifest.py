@@ -1,7 +1,7 @@
 """The manifest: which tables are live, and how far into the log they reach.  Changes are atomic.
 
-It is a log of edits in the framing of ``disk/frame.py``, payloads in JSON.  One file of it counts, the
-one whose name ``CURRENT`` holds::
+It is a log of edits in the framing of ``disk/frame.py``, payloads in JSON.  One file of it counts,
+the one whose name ``CURRENT`` holds::
 
     CURRENT             MANIFEST-000007
     "MANIFEST-000007\\n"  ┌────────┬────────────┬──────┬──────┬──────┬──────┐
@@ -40,13 +40,21 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from kvraft.disk import frame
-from kvraft.disk.disk import Disk, create_with, verify_written
-from kvraft.disk.disk import replace as replace_file
-from kvraft.disk.filenames import CURRENT, is_manifest, manifest_name, manifest_number, table_number
+from kvraft.disk import (
+    CURRENT,
+    Disk,
+    create_with,
+    frame,
+    is_manifest,
+    manifest_name,
+    manifest_number,
+    table_number,
+    verify_written,
+)
+from kvraft.disk import replace as replace_file
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, format_mismatch
 from kvraft.events import EventSink, TailTruncated, ignore
-from kvraft.lsm.version_edit import VersionEdit, State, decode_edit, encode_edit
+from kvraft.lsm.version_edit import State, VersionEdit, decode_edit, encode_edit
 
 FORMAT = 2
 ROLL_BYTES = 64 << 10
@@ -92,8 +100,8 @@ class Manifest:
 
         With ``read_only`` nothing is written; nor is it where there is no space, but then the next
         :meth:`commit` or :meth:`rewrite` will.
-        Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` as :func:`load`
-        does.  A torn last edit is reported, and gone.
+        Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` as
+        :func:`load` does.  A torn last edit is reported, and gone.
         """
         state, torn = _find(disk, owner)
         if torn is not None:
@@ -161,8 +169,9 @@ class Manifest:
 def load(disk: Disk, owner: str) -> State:
     """Return what the manifest on ``disk`` says, and write nothing.
 
-    An empty disk has the empty state.  Raises :class:`~kvraft.errors.Corruption` if what was committed
-    is not there, and :class:`~kvraft.errors.ForeignFile` if it has another owner or format.
+    An empty disk has the empty state.  Raises :class:`~kvraft.errors.Corruption` if what was
+    committed is not there, and :class:`~kvraft.errors.ForeignFile` if it has another owner or
+    format.
     """
     return _find(disk, owner)[0]
 
@@ -175,7 +184,8 @@ def torn_tail(disk: Disk, owner: str) -> TailTruncated | None:
 def manifest_owner(disk: Disk) -> str:
     """Return whose tree is on ``disk``, as the manifest says that ``CURRENT`` names.
 
-    Raises ``BadInput`` if there is no ``CURRENT``, and ``Corruption`` if what it names cannot be read.
+    Raises ``BadInput`` if there is no ``CURRENT``, and ``Corruption`` if what it names cannot be
+    read.
     """
     if CURRENT not in disk.names():
         raise BadInput("there is no manifest here that could name its owner")

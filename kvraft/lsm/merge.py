@@ -178,7 +178,9 @@ def retain(
     return _without_last_tombstones(kept, droppable)
 
 
-def _retain_key(versions: RowChunk, keep: RetainedTimes, deleted: tuple[Timestamp, ...]) -> RowChunk:
+def _retain_key(
+    versions: RowChunk, keep: RetainedTimes, deleted: tuple[Timestamp, ...]
+) -> RowChunk:
     """Return which versions of one key to keep; a range delete counts as a version of its own."""
     chain: list[tuple[Timestamp, int, Row | None]] = [(row[1], 1, row) for row in versions]
     chain += [(timestamp, 0, None) for timestamp in deleted]  # hides what is older, not the same

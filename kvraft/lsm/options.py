@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kvraft.inputs import whole_number
-from kvraft.lsm.compaction import Levelled, CompactionStrategy, check_strategy
+from kvraft.lsm.compaction import CompactionStrategy, Levelled, check_strategy
 from kvraft.record import Timestamp
-from kvraft.sstable.codec import number_of
+from kvraft.sstable import number_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ class Reader(NamedTuple):
 class Readers:
     """The readers of one tree, which keeps all versions of the last ``history`` timestamps anyway.
 
-    ``by_time`` tells how many there are at which time.  ``pinned`` is the highest timestamp at which a
-    version that is overwritten may still be seen.
+    ``by_time`` tells how many there are at which time.  ``pinned`` is the highest timestamp at
+    which a version that is overwritten may still be seen.
 
     The tree calls all methods under its lock, but for :meth:`leave`, which is safe anywhere.
     """

@@ -42,7 +42,11 @@ def find(memtables: Sequence[Memtable], levels: Levels, key: bytes, at: Timestam
         if memtable.range_tombstones is not None:
             deleted = max(deleted, memtable.range_tombstones.newest(key, at))
     for table in levels.has_range_tombstones:
-        deleted = max(deleted, table.range_tombstones.newest(key, at)) if table.range_tombstones else deleted
+        deleted = (
+            max(deleted, table.range_tombstones.newest(key, at))
+            if table.range_tombstones
+            else deleted
+        )
     # A row as old as a range tombstone is of the same transaction, and stays.
     newest = max(newest, deleted - 1)
     if levels.newest > newest:
@@ -77,7 +81,10 @@ def scan(
             yield block.pairs(start, stop)
         return
     chunks = [run.chunks(start, stop, reverse=reverse) for run in (*memtables, *runs)]
-    tombstones = [*(m.range_tombstones for m in memtables), *(t.range_tombstones for t in levels.has_range_tombstones)]
+    tombstones = [
+        *(m.range_tombstones for m in memtables),
+        *(t.range_tombstones for t in levels.has_range_tombstones),
+    ]
     ranges = gather(tombstones, start, stop)
     for chunk in merge(chunks, reverse=reverse):
         yield visible(chunk, at, ranges)

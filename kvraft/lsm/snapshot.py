@@ -24,7 +24,7 @@ Invariants:
 
 How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
 never a mixture, is told where it is done: :meth:`kvraft.lsm.tree.Tree.install`,
-:meth:`kvraft.wal.wal.Wal.reset`, :func:`kvraft.wal.recovery.recover`.
+:meth:`kvraft.wal.wal.Wal.reset`, :func:`kvraft.wal.recover`.
 """
 
 from __future__ import annotations
@@ -36,16 +36,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from kvraft.disk import frame
-from kvraft.disk.disk import Disk, is_full
-from kvraft.disk.filenames import table_name
+from kvraft.disk import Disk, frame, is_full, table_name
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile
 from kvraft.lsm.version_edit import State
 from kvraft.record import Position, Timestamp
-from kvraft.sstable.format import PART_BYTES, is_table
-from kvraft.sstable.properties import TableMetadata, check_integers, pack_table, unpack_table
-from kvraft.sstable.reader import Table
+from kvraft.sstable import (
+    PART_BYTES,
+    Table,
+    TableMetadata,
+    check_integers,
+    is_table,
+    pack_table,
+    unpack_table,
+)
 
 FORMAT = 2
 STREAM = "snapshot"

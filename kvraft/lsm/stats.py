@@ -17,9 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.properties import TableMetadata
-from kvraft.sstable.reader import ReadCounts
+from kvraft.sstable import BlockCache, ReadCounts, TableMetadata
 
 
 @dataclass(slots=True)
@@ -113,7 +111,9 @@ class Stats:
     def filter_hit_rate(self) -> float:
         """Which share of the tables asked in vain was ruled out by their filters."""
         counts = self.counts
-        return _ratio(counts.filter_negatives, counts.filter_negatives + counts.filter_false_positives)
+        return _ratio(
+            counts.filter_negatives, counts.filter_negatives + counts.filter_false_positives
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Return all of it, the ratios too, as what JSON can hold."""

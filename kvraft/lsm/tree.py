@@ -30,8 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from kvraft.disk.disk import Disk
-from kvraft.disk.read_only import open_on
+from kvraft.disk import Disk, open_on
 from kvraft.events import EventSink, TreeOpened, ignore
 from kvraft.inputs import instance
 from kvraft.lsm.batch import WriteBatch, as_value
@@ -83,8 +82,8 @@ class Tree(StorageEngine):
         :class:`~kvraft.errors.FilesChanged` if a table is gone that could not be held open.
 
         Removes tables that a crash left unfinished and no other file.  Raises
-        :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` rather than open a tree
-        that lacks anything; data blocks are checked when they are read.
+        :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` rather than open
+        a tree that lacks anything; data blocks are checked when they are read.
         """
         options = TreeOptions() if options is None else instance(options, TreeOptions, "options")
         tree = open_on(
@@ -161,7 +160,7 @@ class Tree(StorageEngine):
 
         If what is inside raises, nothing is written.
 
-        >>> from kvraft.sim.disk import SimDisk
+        >>> from kvraft.sim import SimDisk
         >>> tree = Tree.open(SimDisk())
         >>> with tree.batch() as batch:
         ...     _ = batch.put(b"a", b"1").put(b"b", b"2")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from kvraft.errors import BadInput
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp
-from kvraft.sstable.properties import TableMetadata, check_integers, pack_table, read_order, unpack_table
+from kvraft.sstable import TableMetadata, check_integers, pack_table, read_order, unpack_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class VersionEdit:
 class State:
     """What the manifest says.
 
-    ``tables`` are in the order in which they are read (:func:`~kvraft.sstable.properties.read_order`);
+    ``tables`` are in the order in which they are read (:func:`~kvraft.sstable.read_order`);
     ``flushed`` is the last log position whose rows are all in them; ``timestamp`` is the highest
     among those rows; ``next_file`` is a number that no file ever had.  Versions that only a reader
     before ``horizon`` could see may be gone.

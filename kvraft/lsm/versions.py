@@ -8,20 +8,21 @@
                         └───────────────┘
 
 A memtable that is flushed, tables that are merged and a snapshot that is installed all end in the
-same way: with one edit of the manifest, and new :class:`~kvraft.lsm.levels.Levels`.
+same way: with one edit of the manifest, and new :class:`~kvraft.lsm.Levels`.
 
 Invariants:
 
 - Durable in this order: tables, their directory entries, the manifest.  Then memory follows.  A
-  crash in between leaves files that nobody knows of; :meth:`VersionSet.remove_orphans` removes them.
+  crash in between leaves files that nobody knows of; :meth:`VersionSet.remove_orphans` removes
+  them.
 - A new table is opened and read to its last byte before the manifest's edit makes it count, and the
   edit before anything goes on its strength: a log segment, or a table that was merged.  So a write
   that the disk swallowed fails a flush, and no more.  (What cannot be seen is a *sync* that the
   disk swallowed: it shows with the next loss of power.)
 - Levels never change.  Readers keep those they began with, and the files in them, until they let
   go; only then :meth:`VersionSet.remove_obsolete_files` removes what is live no more.
-- Once an edit failed nobody knows what the manifest says (:attr:`VersionSet.manifest_unsure`).  Until it was
-  written anew no file goes, for either state of the tables may be the one that counts.
+- Once an edit failed nobody knows what the manifest says (:attr:`VersionSet.manifest_unsure`).
+  Until it was written anew no file goes, for either state of the tables may be the one that counts.
 
 Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
 """
@@ -32,10 +33,16 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from kvraft.disk.disk import Disk, write_mismatch
-from kvraft.disk.filenames import table_name, table_number
+from kvraft.disk import Disk, table_name, table_number, write_mismatch
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.events import Compacted, CompactionStarted, Flushed, EventSink, TableRemoved, TableWritten
+from kvraft.events import (
+    Compacted,
+    CompactionStarted,
+    EventSink,
+    Flushed,
+    TableRemoved,
+    TableWritten,
+)
 from kvraft.lsm.compaction import CompactionTask, compact
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest
@@ -43,15 +50,19 @@ from kvraft.lsm.merge import RetainedTimes, retain
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
 from kvraft.lsm.stats import TreeCounters
-from kvraft.lsm.version_edit import VersionEdit, State
+from kvraft.lsm.version_edit import State, VersionEdit
 from kvraft.memtable import Memtable
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
-from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.format import LogRange
-from kvraft.sstable.properties import TableMetadata
-from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import TableFormat, TableWriter, check_table
+from kvraft.sstable import (
+    BlockCache,
+    LogRange,
+    Table,
+    TableFormat,
+    TableMetadata,
+    TableWriter,
+    check_table,
+)
 
 Job = Generator[None, None, None]
 """Long work: each step is a slice of it.  One that is dropped half-way changes nothing."""
@@ -127,7 +138,9 @@ class VersionSet:
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
-    def flush(self, memtable: Memtable, through: Position, keep: RetainedTimes, horizon: Timestamp) -> Job:
+    def flush(
+        self, memtable: Memtable, through: Position, keep: RetainedTimes, horizon: Timestamp
+    ) -> Job:
         """Write ``memtable`` to a table that is live in the end, in slices.
 
         With it everything through the log position ``through`` is in tables, but for versions that
@@ -154,7 +167,9 @@ class VersionSet:
         newest = max(memtable.timestamp, self.state.timestamp)
         # Nothing newer was looked at, so for readers before the newest all is there.
         horizon = min(horizon, newest)
-        self._commit(VersionEdit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh)
+        self._commit(
+            VersionEdit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh
+        )
         self._counts.flushes += 1
         self._report(Flushed(through.index, info.number if info else 0))
 
@@ -191,7 +206,9 @@ class VersionSet:
         made = tuple(info.number for info in add)
         self._report(Compacted(numbers, made, task.level, read, written, dropped))
 
-    def _count_compaction(self, task: CompactionTask, read: int, written: int, dropped: int) -> None:
+    def _count_compaction(
+        self, task: CompactionTask, read: int, written: int, dropped: int
+    ) -> None:
         counts = self._counts
         counts.compactions += 1
         counts.bytes_merged += read

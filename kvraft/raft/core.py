@@ -1,8 +1,8 @@
 """What all parts of the consensus module share: "persistent" and "volatile state on all servers".
 
 A :class:`Core` holds term, vote and role, the log and the configurations in it, the commit index,
-the timer, and what the next Ready hands out (``raft/outbox.py``).  It has the few transitions that more
-than one part makes; *when* to make them is for the parts to say::
+the timer, and what the next Ready hands out (``raft/outbox.py``).  It has the few transitions that
+more than one part makes; *when* to make them is for the parts to say::
 
               raft/raft.py          what a user sees; which part takes a message
         ┌────────┼─────────┐
@@ -28,10 +28,10 @@ from random import Random
 from kvraft.events import (
     CommitAdvanced,
     ConfigurationChanged,
-    MessageRejected,
-    EventSink,
-    RoleChanged,
     EntriesSuperseded,
+    EventSink,
+    MessageRejected,
+    RoleChanged,
     VoteGranted,
     ignore,
 )
@@ -42,7 +42,7 @@ from kvraft.raft.log import Log, SnapshotSource
 from kvraft.raft.messages import ReadIndexReply
 from kvraft.raft.outbox import Outbox
 from kvraft.raft.quorum import Configuration
-from kvraft.raft.reads import RemoteReader, ForwardedReads
+from kvraft.raft.reads import ForwardedReads, RemoteReader
 from kvraft.record import Entry, HardState, Kind
 
 
@@ -72,7 +72,7 @@ class Timer:
 
 
 class Core:
-    """The state of one member; the arguments are those of :class:`~kvraft.raft.raft.Raft`."""
+    """The state of one member; the arguments are those of :class:`~kvraft.raft.Raft`."""
 
     def __init__(
         self,
@@ -274,4 +274,6 @@ class Core:
     def refuse(self, message: object, why: str) -> None:
         """Report a message that is ignored."""
         sender = getattr(message, "sender", "")
-        self.report(MessageRejected(type(message).__name__, sender if type(sender) is str else "", why))
+        self.report(
+            MessageRejected(type(message).__name__, sender if type(sender) is str else "", why)
+        )

@@ -16,7 +16,7 @@ Invariants:
 - It says nothing of a new term or vote before that is durable; the outbox sees to that.
 - Whoever hears a leader listens to no candidate, unless that leader ordered the election (§6).
 
-The part has no state of its own: it acts on the :class:`~kvraft.raft.core.Core`.
+The part has no state of its own: it acts on the :class:`~kvraft.raft.Core`.
 
 Sources: Raft §5.2, §5.4.1, §6; thesis §3.10, §4.2.2, §4.2.3, §6.4.1, §9.6.
 """

@@ -43,7 +43,9 @@ class OpenProposals:
             # proposal's term, the log up to it is the one that this leader had then, with the
             # proposal in it.  If it is of another term, another leader's entries won the place.
             if reached <= log.base.index and log.base.term != term:
-                decided.append(DecidedProposal(*proposal, ProposalOutcome.UNKNOWN))  # what stood there is cut off
+                decided.append(
+                    DecidedProposal(*proposal, ProposalOutcome.UNKNOWN)
+                )  # what stood there is cut off
             elif log.term(max(reached, log.base.index)) != term:
                 decided.append(DecidedProposal(*proposal, ProposalOutcome.SUPERSEDED))
             elif reached == last:

@@ -11,7 +11,7 @@ Invariants:
 - Committed is what the leader says, but only as far as this log is known to equal the leader's.
 - A snapshot is taken only if it tells anything new.
 
-The part has no state of its own: it acts on the :class:`~kvraft.raft.core.Core`.
+The part has no state of its own: it acts on the :class:`~kvraft.raft.Core`.
 
 Sources: Raft §5.3, §7, Figures 2 and 13; thesis §6.4 (reads at a follower).
 """

@@ -30,7 +30,9 @@ class IncomingSnapshot(NamedTuple):
         return self.received == self.size
 
 
-def take_chunk(before: IncomingSnapshot | None, chunk: InstallSnapshot) -> tuple[IncomingSnapshot | None, SnapshotChunk | None]:
+def take_chunk(
+    before: IncomingSnapshot | None, chunk: InstallSnapshot
+) -> tuple[IncomingSnapshot | None, SnapshotChunk | None]:
     """Return what has come once ``chunk`` has, and what of it is to be kept, if anything.
 
     The first chunk always begins anew; any other counts for its own snapshot only.  Nothing at all

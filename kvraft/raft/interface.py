@@ -1,8 +1,8 @@
 """What the consensus module and its owner hand each other, apart from messages and entries.
 
-The module is a state machine without I/O (raft/raft.py); whoever owns it does the I/O.  Its options go
-in when it is made; a :class:`Ready` comes out whenever there is something to do; a :class:`Status`
-can be looked at any time.
+The module is a state machine without I/O (raft/raft.py); whoever owns it does the I/O.  Its options
+go in when it is made; a :class:`Ready` comes out whenever there is something to do; a
+:class:`Status` can be looked at any time.
 
 The loop that an owner runs stands in raft/raft.py.  What else it has to see to, for safety:
 
@@ -176,8 +176,8 @@ class FollowerStatus:
     """A follower as its leader sees it.
 
     ``snapshot`` is the last index of one in flight, ``sent`` the last entry of the appends that are
-    not answered; either is 0 if there is none.  ``lost_entries`` says that it lost entries that it had
-    acknowledged as durable.
+    not answered; either is 0 if there is none.  ``lost_entries`` says that it lost entries that it
+    had acknowledged as durable.
     """
 
     state: str

@@ -2,7 +2,7 @@
 
 A :class:`Leadership` is made when its member wins an election and dropped when it follows again, so
 that nothing of one leadership is ever mistaken for another's.  What outlives leadership (term, log,
-commit index, the fate of proposals) is in the :class:`~kvraft.raft.core.Core`.  A leader that steps down
+commit index, the fate of proposals) is in the :class:`~kvraft.raft.Core`.  A leader that steps down
 says so by the core's ``role``; whoever made it then drops it.
 
 ::
@@ -30,14 +30,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from kvraft.display import counted
 from kvraft.errors import BadInput, Busy
-from kvraft.events import TransferStarted, TransferEnded
+from kvraft.events import TransferEnded, TransferStarted
 from kvraft.raft.admission import inadmissible_reason
 from kvraft.raft.core import Core
 from kvraft.raft.interface import FollowerStatus, Role
 from kvraft.raft.log import Log
 from kvraft.raft.messages import AppendEntriesReply, InstallSnapshotReply, TimeoutNow
 from kvraft.raft.quorum import Configuration, committed_index, vote_result
-from kvraft.raft.reads import RemoteReader, Lease, WaitingReads, WaitingRead
+from kvraft.raft.reads import Lease, RemoteReader, WaitingRead, WaitingReads
 from kvraft.raft.replication import Replication
 from kvraft.record import NOOP, Entry, Record, configuration_record
 

@@ -4,8 +4,8 @@ Requests and their replies are plain values, not calls: each may be lost, late, 
 overtaken, and the receiver must be right all the same.  Every message carries its sender's term
 and the name of its cluster.
 
-A message comes from outside, so it may be anything at all.  :func:`malformed_reason` says what is wrong with
-one, before anybody acts on it.
+A message comes from outside, so it may be anything at all.  :func:`malformed_reason` says what is
+wrong with one, before anybody acts on it.
 
 Sources: Raft §5, §7, Figures 2 and 13; thesis §3.10 (TimeoutNow), §6.4 (ReadIndex), §9.6 (PreVote).
 """
@@ -76,8 +76,9 @@ class PreVoteReply(NamedTuple):
 class AppendEntries(NamedTuple):
     """A leader sends entries that follow entry ``prev_index`` of ``prev_term``; or a heartbeat.
 
-    ``commit`` is its commit index.  ``all_replicated_index`` is an index through which every member has the
-    log durably, so nobody will ever be sent it again.  ``round`` numbers the leader's heartbeats.
+    ``commit`` is its commit index.  ``all_replicated_index`` is an index through which every member
+    has the log durably, so nobody will ever be sent it again.  ``round`` numbers the leader's
+    heartbeats.
     """
 
     sender: str
@@ -100,8 +101,9 @@ class AppendEntriesReply(NamedTuple):
     neither above it nor where the leader's term is higher.
     ``round`` is that of the message answered, or 0 if that one was of an older term: such a reply
     tells of the newer term and of nothing else.
-    ``wall_millis`` is what the sender's clock says, in milliseconds since the Unix epoch, or 0 if it has
-    none: for the owner of the consensus module, which itself never looks at it (replica/skew.py).
+    ``wall_millis`` is what the sender's clock says, in milliseconds since the Unix epoch, or 0 if
+    it has none: for the owner of the consensus module, which itself never looks at it
+    (replica/skew.py).
     """
 
     sender: str
@@ -120,10 +122,10 @@ class AppendEntriesReply(NamedTuple):
 class InstallSnapshot(NamedTuple):
     """One chunk of a snapshot: ``data`` is what stands at ``offset`` of its ``size`` bytes.
 
-    ``checksum`` is the CRC-32 of ``data``.  ``snapshot_number`` counts the snapshots that a leader has begun
-    to send in its term, so that chunks of two are never mixed, however alike they are.  The
-    snapshot replaces the log through ``last_index``, whose entry is of ``last_term``, and carries
-    the ``configuration`` as of there.
+    ``checksum`` is the CRC-32 of ``data``.  ``snapshot_number`` counts the snapshots that a leader
+    has begun to send in its term, so that chunks of two are never mixed, however alike they are.
+    The snapshot replaces the log through ``last_index``, whose entry is of ``last_term``, and
+    carries the ``configuration`` as of there.
     """
 
     sender: str
@@ -158,9 +160,9 @@ class InstallSnapshotReply(NamedTuple):
 class ReadIndex(NamedTuple):
     """A follower asks as of which index it may serve a read (thesis §6.4).
 
-    ``incarnation`` is the follower's incarnation, which differs from one start of it to the next, and
-    ``token`` differs from one question of an incarnation to the next: so an answer is never taken
-    for that to another question, from before a crash or after.
+    ``incarnation`` is the follower's incarnation, which differs from one start of it to the next,
+    and ``token`` differs from one question of an incarnation to the next: so an answer is never
+    taken for that to another question, from before a crash or after.
     """
 
     sender: str
@@ -224,7 +226,15 @@ _NUMBERS: dict[type, tuple[str, ...]] = {
         "round",
         "wall_millis",
     ),
-    InstallSnapshot: ("term", "last_index", "last_term", "size", "offset", "checksum", "snapshot_number"),
+    InstallSnapshot: (
+        "term",
+        "last_index",
+        "last_term",
+        "size",
+        "offset",
+        "checksum",
+        "snapshot_number",
+    ),
     InstallSnapshotReply: ("term", "last_index", "offset"),
     ReadIndex: ("term", "incarnation", "token"),
     ReadIndexReply: ("term", "incarnation", "token"),

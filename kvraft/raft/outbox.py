@@ -29,7 +29,7 @@ Source: thesis §10.2.1 (what may leave before the disk is done); the Ready of e
 from __future__ import annotations
 
 from kvraft.errors import BadInput
-from kvraft.raft.interface import SnapshotChunk, DecidedProposal, ReadReady, Ready, ReceivedSnapshot
+from kvraft.raft.interface import DecidedProposal, ReadReady, Ready, ReceivedSnapshot, SnapshotChunk
 from kvraft.raft.log import Log
 from kvraft.raft.messages import Message
 from kvraft.record import HardState

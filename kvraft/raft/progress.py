@@ -77,7 +77,9 @@ class Progress:
     @property
     def last_sent(self) -> int:
         """The last entry of the appends that are not answered, 0 if there is none."""
-        return self.in_flight[-1] if self.in_flight and self.state is not ProgressState.SNAPSHOT else 0
+        return (
+            self.in_flight[-1] if self.in_flight and self.state is not ProgressState.SNAPSHOT else 0
+        )
 
     def sent(self, last: int) -> None:
         """Note that an append with entries through ``last`` is on its way."""

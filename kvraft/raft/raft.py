@@ -37,7 +37,8 @@ Invariants (Raft Figure 3 follows from them):
   entries of the leader's own term are committed by counting (§5.4.2).
 - The configuration in force is the newest in the log, and a new one is not begun before the last
   one is committed (§6).
-- What a leader takes is what its followers take: one rule, ``raft/admission.py``, asked at the door.
+- What a leader takes is what its followers take: one rule, ``raft/admission.py``, asked at the
+  door.
 - A read is served, or has failed, within two election timeouts.
 - No message, whatever is in it, raises an exception; one that nobody sound would send changes
   nothing and is reported as :class:`~kvraft.events.MessageRejected`.
@@ -60,15 +61,15 @@ from kvraft.raft.core import Core
 from kvraft.raft.election import Election
 from kvraft.raft.follower import Follower
 from kvraft.raft.interface import (
-    SnapshotChunk,
     DecidedProposal,
-    ProposalOutcome,
     FollowerStatus,
+    ProposalOutcome,
     RaftOptions,
     ReadReady,
     Ready,
     ReceivedSnapshot,
     Role,
+    SnapshotChunk,
     Status,
 )
 from kvraft.raft.leader import Leadership
@@ -94,15 +95,15 @@ from kvraft.raft.reads import RemoteReader
 from kvraft.record import HardState, Record, is_name
 
 __all__ = [
-    "SnapshotChunk",
     "DecidedProposal",
     "ProposalOutcome",
-    "RaftOptions",
     "Raft",
+    "RaftOptions",
     "ReadReady",
     "Ready",
     "ReceivedSnapshot",
     "Role",
+    "SnapshotChunk",
     "Status",
 ]
 
@@ -115,8 +116,9 @@ class Raft:
     it may be waiting to be added.  ``log`` and ``hard_state`` are what its disk holds,
     ``committed`` is an index that is known to be committed (what the tree had flushed); entries
     above it are handed out as they commit.  ``incarnation`` is a number from 0 to 2**63 - 1 that no
-    earlier start of this member was given; ``random`` draws election timeouts (``raft/interface.py``
-    says more about both).  ``report`` is called with each event, within the call that caused it.
+    earlier start of this member was given; ``random`` draws election timeouts
+    (``raft/interface.py`` says more about both).  ``report`` is called with each event, within the
+    call that caused it.
 
     Raises :class:`~kvraft.errors.WrongType` and :class:`~kvraft.errors.BadInput` if these are not
     what they should be or do not fit together.  Not safe for threads.
@@ -180,8 +182,8 @@ class Raft:
     def tick(self, *, full: bool = False) -> None:
         """Let one tick of time pass: elections time out, leaders send heartbeats (§5.2).
 
-        ``disk_full`` says that the owner has no space: until it says otherwise, nothing is taken from a
-        leader that has to be stored.
+        ``disk_full`` says that the owner has no space: until it says otherwise, nothing is taken
+        from a leader that has to be stored.
         """
         core = self._core
         core.full = full
@@ -221,9 +223,9 @@ class Raft:
 
         What becomes of them is told in :attr:`Ready.decided`, unless this member crashes: then
         nobody can tell.  Raises :class:`~kvraft.errors.BadInput` for records that no follower would
-        take (``raft/admission.py``) or that are not a client's, :class:`~kvraft.errors.NotLeader` on any
-        other member, and :class:`~kvraft.errors.Busy` during a transfer of leadership and while
-        ``max_uncommitted`` entries wait already.
+        take (``raft/admission.py``) or that are not a client's, :class:`~kvraft.errors.NotLeader`
+        on any other member, and :class:`~kvraft.errors.Busy` during a transfer of leadership and
+        while ``max_uncommitted`` entries wait already.
         """
         check_proposal(records)
         return self._leads().propose(records)

@@ -3,7 +3,8 @@
 A leader may serve a read as of its commit index, provided that it still leads.  It cannot know by
 looking at itself; so it waits until a quorum has answered a heartbeat *round* that began after the
 read was asked for.  One round serves all reads that gathered before it (:class:`WaitingReads`).  A
-follower asks its leader, and then waits until it holds what the leader held (:class:`ForwardedReads`)::
+follower asks its leader, and then waits until it holds what the leader held
+(:class:`ForwardedReads`)::
 
     follower   ask ──► wait for the answer ──► wait for the index to be committed here ──► serve
     leader             wait for a round, and for its own term to commit ──► answer

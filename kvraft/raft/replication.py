@@ -178,7 +178,11 @@ class Replication:
     def _send_content(self, to: str, progress: Progress) -> None:
         """Send the next entries, or the next chunk of a snapshot if the log begins after them."""
         log, offer = self.core.log, self.core.snapshot
-        if progress.state is not ProgressState.SNAPSHOT and progress.next <= log.base.index and offer:
+        if (
+            progress.state is not ProgressState.SNAPSHOT
+            and progress.next <= log.base.index
+            and offer
+        ):
             progress.begin(ProgressState.SNAPSHOT)
             progress.snapshot = offer.open()
             self._snapshots += 1
@@ -276,9 +280,13 @@ class Replication:
         Its match index stays: others were told that it holds this, and a majority may rest on it.
         As it refuses whatever follows, it counts for nothing new.
         """
-        if not progress.lost_entries and progress.retracts_acknowledgement(reply.prev_index, reply.round):
+        if not progress.lost_entries and progress.retracts_acknowledgement(
+            reply.prev_index, reply.round
+        ):
             progress.lost_entries = True
-            self.core.report(AcknowledgedEntriesLost(reply.sender, progress.match, reply.hint_index))
+            self.core.report(
+                AcknowledgedEntriesLost(reply.sender, progress.match, reply.hint_index)
+            )
 
     def _nudge(self, progress: Progress, round: int) -> None:
         """A follower is alive.  If it has not answered a chunk from before, that one was lost."""

@@ -1,7 +1,7 @@
 """The two rules that make Raft safe, as pure functions: who gets a vote, and what is committed.
 
-Everything else in raft/raft.py makes progress; these two decide.  They are set apart so that they can be
-read alone, checked alone and replaced: a subclass of :class:`~kvraft.raft.raft.Raft` that gives
+Everything else in raft/raft.py makes progress; these two decide.  They are set apart so that they
+can be read alone, checked alone and replaced: a subclass of :class:`~kvraft.raft.Raft` that gives
 ``grant_vote`` or ``advance_commit`` another meaning runs in every world of this project, and what
 breaks then shows what the rule is for.
 

@@ -30,13 +30,11 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from kvraft.errors import BadInput, NotLeader
-from kvraft.lsm.tree import Tree
-from kvraft.lsm.view import View
+from kvraft.lsm import Tree, View
 from kvraft.mapping import prefix_stop
-from kvraft.raft.interface import ReadReady, Role
-from kvraft.raft.raft import Raft
+from kvraft.raft import Raft, ReadReady, Role
 from kvraft.record import RESERVED_PREFIX, KeyValue
-from kvraft.transaction import PAGE_ROWS, ScanPage, Read, ReadReply, Redirect, Scan
+from kvraft.transaction import PAGE_ROWS, Read, ReadReply, Redirect, Scan, ScanPage
 
 PAGE_BYTES = 1 << 20
 """How many bytes of keys and values a page has at most, unless its only pair has more."""
@@ -108,9 +106,7 @@ class ReadDesk:
         except BadInput as error:
             refused = str(error)
         stamp, value = found if found and found.value is not None else (0, None)
-        return ReadReply(
-            self._member, request.sender, request.number, value, index, stamp, refused
-        )
+        return ReadReply(self._member, request.sender, request.number, value, index, stamp, refused)
 
     def page(self, request: Scan) -> ScanPage:
         """Return the page that a scan begins with, or why there is none."""
@@ -138,7 +134,9 @@ class ReadDesk:
         ]
         return chain.from_iterable(found)
 
-    def fill_page(self, request: Scan, rows: Iterator[KeyValue]) -> tuple[tuple[KeyValue, ...], bytes | None]:
+    def fill_page(
+        self, request: Scan, rows: Iterator[KeyValue]
+    ) -> tuple[tuple[KeyValue, ...], bytes | None]:
         """Return the pairs of a page, and where the next page begins, ``None`` if nowhere."""
         limit = max(1, min(request.limit, PAGE_ROWS))
         pairs: list[KeyValue] = []

@@ -4,7 +4,7 @@ A transaction waits here from its append until the log decides about it: it is c
 committed, or another leader's entries are committed in the place of some of its own.  The latter is
 why places matter: the client of a transaction must learn that *this* copy is undone, and a copy is
 known by the index and the term of its first entry, as in
-:class:`~kvraft.raft.interface.DecidedProposal`.
+:class:`~kvraft.raft.DecidedProposal`.
 
 Invariants: of one transaction at most one copy waits, the one appended last; at one place, which is
 an index and a term, at most one transaction waits, for a leader only appends.
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kvraft.raft.log import Log
+from kvraft.raft import Log
 from kvraft.record import Position, TxnId
 
 

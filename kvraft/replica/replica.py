@@ -20,12 +20,12 @@ Everything a replica does moves one of five marks, which never cross::
      │ in the log                   │ on disk      │ memtable   │ majority  │ log
 
 Neither owner of the log cuts it alone: :meth:`Replica.pins` tells who still needs what, by the
-rule of replica/retention.py.  A member that needs what is gone is sent a snapshot: the tables at the
-flushed mark, as they are.
+rule of replica/retention.py.  A member that needs what is gone is sent a snapshot: the tables at
+the flushed mark, as they are.
 
 Too much at once is refused, never lost.  A leader whose disk is nearly full, or whose flushes lag,
-takes no more writes (:class:`~kvraft.transaction.Overloaded`); a follower with a full disk takes no more
-entries.  Heartbeats, elections and reads go on, and so do writes once there is space again.  A
+takes no more writes (:class:`~kvraft.transaction.Overloaded`); a follower with a full disk takes no
+more entries.  Heartbeats, elections and reads go on, and so do writes once there is space again.  A
 member whose disk has no byte left for a term or a vote falls silent until it has.
 
 Order of things, which makes an acknowledged write survive: hard state and entries are synced, then
@@ -43,32 +43,48 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft import clock
-from kvraft.disk.disk import Disk
-from kvraft.disk.identity import claim
+from kvraft.disk import Disk, claim
 from kvraft.errors import Corruption, DiskFull, Stopped
-from kvraft.events import Marks, EventSink, MemberStarted, ignore
+from kvraft.events import EventSink, Marks, MemberStarted, ignore
 from kvraft.inputs import instance, whole_number
 from kvraft.log_and_tree import check_disk, should_freeze
-from kvraft.lsm.compaction import Levelled, CompactionStrategy, check_strategy
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.snapshot import SnapshotSpool
-from kvraft.lsm.tree import Tree
-from kvraft.raft.log import Log
-from kvraft.raft.messages import AppendEntriesReply, Message, malformed_reason
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import ProposalOutcome, Raft, Ready, ReceivedSnapshot, Role
-from kvraft.raft.raft import RaftOptions
+from kvraft.lsm import (
+    CompactionStrategy,
+    Levelled,
+    SnapshotSpool,
+    Tree,
+    TreeOptions,
+    check_strategy,
+)
+from kvraft.raft import (
+    AppendEntriesReply,
+    Configuration,
+    Log,
+    Message,
+    ProposalOutcome,
+    Raft,
+    RaftOptions,
+    Ready,
+    ReceivedSnapshot,
+    Role,
+    malformed_reason,
+)
 from kvraft.record import Entry, Timestamp
 from kvraft.replica.desk import ReadDesk
-from kvraft.replica.retention import Pins, follower_pins, members_pin, oldest_within_budget, tree_pin
+from kvraft.replica.retention import (
+    Pins,
+    follower_pins,
+    members_pin,
+    oldest_within_budget,
+    tree_pin,
+)
 from kvraft.replica.skew import ClusterClock
 from kvraft.replica.snapshots import ReplicaSnapshotSource
 from kvraft.replica.state_machine import CONFIGURATION_KEY, StateMachine
 from kvraft.replica.upkeep import Upkeep
 from kvraft.replica.writes import WriteDesk
 from kvraft.transaction import Read, Register, Reply, Scan, Submit
-from kvraft.wal.segment import Segment
-from kvraft.wal.wal import Wal
+from kvraft.wal import Segment, Wal
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +99,9 @@ class ReplicaOptions:
     - ``stall_memtables`` is how many memtables may wait to be flushed before new writes have to;
     - ``strategy`` says which tables are merged;
     - ``history_millis`` is how far back one can read at a timestamp;
-    - ``session_millis`` is how long a session is kept that nobody uses, in log time (replica/sessions.py).
-      It **must be the same on every member**, for it decides what their state is;
+    - ``session_millis`` is how long a session is kept that nobody uses, in log time
+      (replica/sessions.py). It **must be the same on every member**, for it decides what their
+      state is;
     - ``skew_millis`` is how far ahead of the members' clocks a client's may be (replica/skew.py).
     """
 
@@ -128,14 +145,14 @@ class Replica:
 
     Opening it recovers what the disk holds: the tables' contents are applied, everything above
     their flushed mark waits in the log to be committed again.  ``millis`` tells the wall time in
-    milliseconds since the Unix epoch; it is used to refuse stamps from far ahead (replica/skew.py), and for
-    nothing that must be alike on all members; without it none are refused.  ``random`` and
+    milliseconds since the Unix epoch; it is used to refuse stamps from far ahead (replica/skew.py),
+    and for nothing that must be alike on all members; without it none are refused.  ``random`` and
     ``incarnation``, a number that no earlier start of this member was given, are what
-    :class:`~kvraft.raft.raft.Raft` says.  Raises
-    :class:`~kvraft.errors.ForeignFile` if the disk belongs to another member or cluster, and
-    :class:`~kvraft.errors.Corruption` or :class:`~kvraft.errors.StateLost` if what it promised to keep
-    is not there.  Only a member that is ``new``, and never ran before, may begin with nothing.
-    ``waits_for_space`` says what there is no space for, ``""`` if nothing waits for that.
+    :class:`~kvraft.raft.Raft` says.  Raises :class:`~kvraft.errors.ForeignFile` if the disk belongs
+    to another member or cluster, and :class:`~kvraft.errors.Corruption` or
+    :class:`~kvraft.errors.StateLost` if what it promised to keep is not there.  Only a member that
+    is ``new``, and never ran before, may begin with nothing.  ``waits_for_space`` says what there
+    is no space for, ``""`` if nothing waits for that.
     """
 
     read_desk = ReadDesk
@@ -187,7 +204,9 @@ class Replica:
         self.writes.note_stamps(entries)
         self.raft.compact(self.wal.base.index, self.snapshot_source())
         self._marks = self.marks
-        report(MemberStarted(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last))
+        report(
+            MemberStarted(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last)
+        )
         report(self._marks)
 
     def _make_parts(self, disk: Disk) -> None:
@@ -198,7 +217,9 @@ class Replica:
         self._stopped = ""
         self._spool = SnapshotSpool(disk)
         patience = options.raft.election_ticks
-        self.skew = ClusterClock(member, self.millis, allowed=options.skew_millis, patience=patience)
+        self.skew = ClusterClock(
+            member, self.millis, allowed=options.skew_millis, patience=patience
+        )
         kept = options.history_millis > 0
         self.reads = self.read_desk(member, raft, tree, kept=kept, answer=self.reply)
         self.writes = self.write_desk(
@@ -337,7 +358,9 @@ class Replica:
     def finish(self, ready: Ready) -> None:
         """Apply what is committed, answer who waits for it, and tell consensus that all is done."""
         self._held = None
-        lost = [proposal for proposal in ready.decided if proposal.outcome is ProposalOutcome.SUPERSEDED]
+        lost = [
+            proposal for proposal in ready.decided if proposal.outcome is ProposalOutcome.SUPERSEDED
+        ]
         for entry in ready.committed:
             lost = self.writes.superseded(lost, entry) if lost else lost
             self.take(entry)

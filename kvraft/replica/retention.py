@@ -34,9 +34,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kvraft.raft.interface import FollowerStatus
-from kvraft.raft.progress import ProgressState
-from kvraft.wal.segment import Segment
+from kvraft.raft import FollowerStatus, ProgressState
+from kvraft.wal import Segment
 
 
 class Pin(NamedTuple):

@@ -42,8 +42,9 @@ Invariants:
   the window, it is not applied.
 - No two clients ever have the same session, whatever they are called.
 - An outcome is told only to who asked for that very transaction.
-- A client sends a transaction only if all its transactions ``SESSION_WINDOW`` or more numbers below are
-  settled (client/client.py), so no transaction that somebody still waits for falls out of the window.
+- A client sends a transaction only if all its transactions ``SESSION_WINDOW`` or more numbers below
+  are settled (client/client.py), so no transaction that somebody still waits for falls out of the
+  window.
 - Which sessions there are after an entry depends on the log through that entry and on nothing else.
 
 Source: Raft §8, thesis §6.3 (linearizable semantics, registration through the log, sessions that
@@ -90,7 +91,9 @@ def session_key(session: str) -> bytes:
 class Session:
     """What is known of the transactions of one client in one incarnation."""
 
-    def __init__(self, newest: int = 0, outcomes: dict[int, TransactionOutcome] | None = None) -> None:
+    def __init__(
+        self, newest: int = 0, outcomes: dict[int, TransactionOutcome] | None = None
+    ) -> None:
         self.newest = newest
         self._outcomes = dict(outcomes or {})
         self.last_used: Timestamp = max((o.timestamp for o in self._outcomes.values()), default=0)
@@ -136,7 +139,9 @@ class Sessions:
 
     def __init__(self, rows: Iterable[tuple[bytes, bytes]], lifetime: int) -> None:
         self.lifetime = lifetime
-        found = [(key[len(SESSION_PREFIX) :].decode(), Session.from_bytes(data)) for key, data in rows]
+        found = [
+            (key[len(SESSION_PREFIX) :].decode(), Session.from_bytes(data)) for key, data in rows
+        ]
         self._sessions = dict(sorted(found, key=lambda item: item[1].last_used))
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ things are asked, and one wall alone decides nothing that could stop anybody::
   pushed ahead refuses nobody for it: writes go on at log time, until real time has caught up.
 - *Cluster time* is the median of the members' clocks, the later of the two in the middle if they
   are even in number.  Followers tell their leader what their clocks say with each
-  :class:`~kvraft.raft.messages.AppendEntriesReply`; who has been silent for an election timeout does not
+  :class:`~kvraft.raft.AppendEntriesReply`; who has been silent for an election timeout does not
   count.  So one clock that is wrong among three or more that are known decides nothing.
 
 A stamp past the limit, or one from so long before log time that the session it belongs to may have
@@ -45,7 +45,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from kvraft import clock
-from kvraft.raft.messages import AppendEntriesReply, Message
+from kvraft.raft import AppendEntriesReply, Message
 from kvraft.record import Timestamp
 
 MAX_COUNTS_AHEAD = 1_024

@@ -1,8 +1,8 @@
 """What a member could send to a follower that needs more than the log still holds: its tables.
 
-Consensus knows a snapshot as bytes with a place in the log and a configuration (``raft/log.py``); the
-tree knows it as its live tables at the flushed mark (``lsm/snapshot.py``).  Here the two meet.  A
-snapshot is opened only when a follower needs one, for while it is open its tables cannot go.
+Consensus knows a snapshot as bytes with a place in the log and a configuration (``raft/log.py``);
+the tree knows it as its live tables at the flushed mark (``lsm/snapshot.py``).  Here the two meet.
+A snapshot is opened only when a follower needs one, for while it is open its tables cannot go.
 
 Source: Raft §7; thesis §5.2 (snapshots of state that is on disk already).
 """
@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvraft.lsm.snapshot import TreeSnapshot
-from kvraft.lsm.tree import Tree
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
+from kvraft.lsm import Tree, TreeSnapshot
+from kvraft.raft import Configuration, Raft
 from kvraft.record import Position
 
 

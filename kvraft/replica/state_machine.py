@@ -31,16 +31,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvraft.events import (
+    EventSink,
+    SessionExpired,
     TransactionApplied,
     TransactionConflicted,
     TransactionIdTaken,
     TransactionRepeated,
-    EventSink,
-    SessionExpired,
     TransactionUndone,
     ignore,
 )
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree
 from kvraft.record import (
     RESERVED_PREFIX,
     Entry,
@@ -52,7 +52,7 @@ from kvraft.record import (
     expected_timestamp,
     label,
 )
-from kvraft.replica.sessions import SESSION_PREFIX, TransactionOutcome, Sessions
+from kvraft.replica.sessions import SESSION_PREFIX, Sessions, TransactionOutcome
 from kvraft.transaction import CompleteTransaction, TransactionAssembler
 
 CONFIGURATION_KEY = RESERVED_PREFIX + b"configuration"
@@ -63,8 +63,8 @@ class EndedTransaction(NamedTuple):
     """A copy of a transaction, from log index ``first`` on, that an entry brought to its end.
 
     ``digest`` tells what it asked for.  ``outcome`` is ``None`` if it was undone (``undone``), if
-    its id is that of another transaction (``id_taken``), or if its session no longer knows what became
-    of it.
+    its id is that of another transaction (``id_taken``), or if its session no longer knows what
+    became of it.
     """
 
     txn: TxnId
@@ -119,7 +119,9 @@ class StateMachine:
             self.tree.apply((), position)
             self._report(TransactionRepeated(str(txn), last.index))
         else:
-            outcome = TransactionOutcome(last.index, last.record.timestamp, self.conflict(entries), asked)
+            outcome = TransactionOutcome(
+                last.index, last.record.timestamp, self.conflict(entries), asked
+            )
             rows = [] if outcome.conflict else list(rows_of(entries))
             mine, expired = self.sessions.record(txn, outcome)
             self.tree.apply([*rows, *mine], position)
@@ -163,7 +165,9 @@ class StateMachine:
         else:
             tree = self.tree
             size = tree.memtable_size
-            self._report(TransactionApplied(outcome.index, str(txn), rows, tree.memtable_rows, size))
+            self._report(
+                TransactionApplied(outcome.index, str(txn), rows, tree.memtable_rows, size)
+            )
 
 
 def rows_of(entries: tuple[Entry, ...]) -> Iterator[Row]:

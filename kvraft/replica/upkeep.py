@@ -7,8 +7,8 @@
                                                          ╰──► the log's oldest segment may go
 
 Neither owner of the log truncates it alone.  Who still needs what the member's *rules* tell
-(replica/retention.py); here a segment is dropped once nobody does, one at a time: an append that waits for
-it waits for the removal of one directory entry.
+(replica/retention.py); here a segment is dropped once nobody does, one at a time: an append that
+waits for it waits for the removal of one directory entry.
 
 What is committed must be applied, whatever the disk does, so memory is bounded by working on what
 is frozen already before more is taken (:meth:`Upkeep.make_room`).  New writes are to wait before it
@@ -23,15 +23,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Protocol
 
-from kvraft.disk.disk import Disk, is_full
+from kvraft.disk import Disk, is_full
 from kvraft.display import counted
-from kvraft.events import TruncationDecided, PinsChanged, EventSink, ignore
+from kvraft.events import EventSink, PinsChanged, TruncationDecided, ignore
 from kvraft.log_and_tree import waiting_log
-from kvraft.lsm.tree import Tree
-from kvraft.raft.raft import Raft
+from kvraft.lsm import Tree
+from kvraft.raft import Raft
 from kvraft.replica.retention import Pins
-from kvraft.wal.segment import Segment
-from kvraft.wal.wal import Wal
+from kvraft.wal import Segment, Wal
 
 _PACE = 64  # slices of long work at most that a drain does for each memtable it fills
 
@@ -142,7 +141,9 @@ class Upkeep:
             return
         firsts = [segment.first for segment in self._wal.segments]
         holds = self._rules.pins()
-        now = tuple((hold.pinned_by, bisect_right(firsts, hold.needed_from) - len(firsts)) for hold in holds)
+        now = tuple(
+            (hold.pinned_by, bisect_right(firsts, hold.needed_from) - len(firsts)) for hold in holds
+        )
         if now != self._reported:
             self._reported = now
             self._report(PinsChanged(*_columns(holds)))

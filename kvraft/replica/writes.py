@@ -27,22 +27,22 @@ from typing import Protocol
 
 from kvraft import clock
 from kvraft.errors import BadInput, Busy, KvraftError, NotLeader
-from kvraft.raft.raft import DecidedProposal, Raft, Role
+from kvraft.raft import DecidedProposal, Raft, Role
 from kvraft.record import Entry, Position, Timestamp, TxnId, digest, registration
-from kvraft.replica.pending import PendingTransactions, PendingTransaction
+from kvraft.replica.pending import PendingTransaction, PendingTransactions
 from kvraft.replica.sessions import TransactionOutcome
 from kvraft.replica.skew import ClusterClock
 from kvraft.replica.state_machine import EndedTransaction, StateMachine
 from kvraft.transaction import (
-    WriteReply,
     Overloaded,
     Redirect,
-    Rejected,
     Register,
     Registered,
+    Rejected,
     Reply,
     Stage,
     Submit,
+    WriteReply,
 )
 
 
@@ -123,8 +123,12 @@ class WriteDesk:
             self.log_time = max(self.log_time, stamp)
             attempts = [request.attempt]
             # In the place of an earlier copy, if any: this log has lost that one.
-            self._pending.add(PendingTransaction(request.sender, txn, asked, first, self._raft.term, attempts))
-            self._answer(request.sender, txn, attempts, Stage.APPENDED, TransactionOutcome(last, stamp))
+            self._pending.add(
+                PendingTransaction(request.sender, txn, asked, first, self._raft.term, attempts)
+            )
+            self._answer(
+                request.sender, txn, attempts, Stage.APPENDED, TransactionOutcome(last, stamp)
+            )
 
     def _is_under_way(self, request: Submit, asked: int) -> bool:
         """Return whether a transaction of this id waits for the log to decide; note who asks."""
@@ -257,7 +261,9 @@ class WriteDesk:
             for waiter in self._pending:
                 last = waiter.attempts[-1]
                 self._reply(
-                    Redirect(self._member, waiter.client, waiter.txn, last, leader, may_still_apply=True)
+                    Redirect(
+                        self._member, waiter.client, waiter.txn, last, leader, may_still_apply=True
+                    )
                 )
             for _, request in self._registering.values():  # they are answered yet if committed
                 self._send_on(request)
@@ -290,7 +296,9 @@ class WriteDesk:
     ) -> None:
         index, stamp = (outcome.index, outcome.timestamp) if outcome else (0, 0)
         sent = tuple(attempts)
-        self._reply(WriteReply(self._member, client, txn, sent, stage, index, stamp, reason, conflict))
+        self._reply(
+            WriteReply(self._member, client, txn, sent, stage, index, stamp, reason, conflict)
+        )
 
     def _refuse(self, request: Submit, better: Timestamp, why: str) -> None:
         """Refuse a transaction under its stamp; ``better`` is one that would do, 0 if none."""

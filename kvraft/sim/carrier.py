@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kvraft import inputs
-from kvraft.events import MessageDelivered, Event, MessageLost, MessageSent
+from kvraft.events import Event, MessageDelivered, MessageLost, MessageSent
 from kvraft.sim.network import AnyMessage, Envelope, Network, describe
 from kvraft.sim.timeline import Timeline
 

@@ -1,7 +1,7 @@
 """Consensus modules alone, with their durable state in memory: a cluster to drive by hand.
 
 A :class:`~kvraft.sim.World` runs whole members, and time decides what happens next.  A
-:class:`Cluster` runs nothing but :class:`~kvraft.raft.raft.Raft`, and *you* decide: which message
+:class:`Cluster` runs nothing but :class:`~kvraft.raft.Raft`, and *you* decide: which message
 arrives, which is lost or comes twice, whose timer runs out, who crashes.  Or a clock decides::
 
     by hand      deliver  drop  duplicate  settle      tick  timeout  crash  restart
@@ -9,9 +9,9 @@ arrives, which is lost or comes twice, whose timer runs out, who crashes.  Or a 
                  partition  cut_link  heal
     by clock     run(ticks)  run_until(condition)
 
-After each input the member's Ready is worked off as the contract in raft/raft.py says, before the call
-returns; disks are instant.  What a member made durable is in its
-:class:`~kvraft.sim.member.Member`, with what it applied and answered.
+After each input the member's Ready is worked off as the contract in raft/raft.py says, before the
+call returns; disks are instant.  What a member made durable is in its :class:`~kvraft.sim.Member`,
+with what it applied and answered.
 
 Everything that happens is filed in ``trace``, as the events that a world files, so that the same
 pictures draw it.  By clock, a tick is as long as a world's; by hand, each input takes a moment, so
@@ -19,7 +19,7 @@ that no two are at one time.
 
 Invariant: the same seed and the same calls give the same trace.
 
->>> from kvraft.raft.messages import RequestVote
+>>> from kvraft.raft import RequestVote
 >>> cluster = Cluster(3, options=Options(pre_vote=False))
 >>> cluster.timeout("n1")
 >>> cluster.drop(kind=RequestVote, to="n3")
@@ -39,14 +39,19 @@ from typing import Unpack
 from kvraft import inputs
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, TimedOut
-from kvraft.events import MemberCrashed, MessageDelivered, Event, LogReset, Marks, MemberStarted, Trace, ignore
-from kvraft.raft.interface import RaftOptions, Role
-from kvraft.raft.log import Log
-from kvraft.raft.messages import Message
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
+from kvraft.events import (
+    Event,
+    LogReset,
+    Marks,
+    MemberCrashed,
+    MemberStarted,
+    MessageDelivered,
+    Trace,
+    ignore,
+)
+from kvraft.raft import Configuration, Log, Message, Raft, RaftOptions, Role
 from kvraft.record import Entry, HardState, Record
-from kvraft.sim.mail import InFlightMessage, MessagesInFlight, MessageFilter, check_latency
+from kvraft.sim.mail import InFlightMessage, MessageFilter, MessagesInFlight, check_latency
 from kvraft.sim.member import Member, Watcher, appended, entry_of_term, proposed
 from kvraft.sim.network import describe
 from kvraft.sim.timeline import TICK

@@ -18,14 +18,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from kvraft.client.client import Client
-from kvraft.client.draft import DraftTransaction
-from kvraft.client.ticket import Ticket
+from kvraft.client import Client, DraftTransaction, Ticket
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.inputs import whole_number
 from kvraft.record import Timestamp
-from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.world import World
 
 BALANCE = 100
@@ -82,7 +80,10 @@ def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int =
     Raises :class:`~kvraft.errors.BadInput` without clients, or with less than two accounts.
     """
     whole_number(rounds, "a number of rounds", minimum=0)
-    if whole_number(clients, "a number of clients") < 1 or whole_number(keys, "a number of accounts") < 2:
+    if (
+        whole_number(clients, "a number of clients") < 1
+        or whole_number(keys, "a number of accounts") < 2
+    ):
         raise BadInput(
             f"{counted(clients, 'client')} and {counted(keys, 'account')}: there is "
             "nothing to transfer"

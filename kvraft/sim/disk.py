@@ -45,8 +45,8 @@ from dataclasses import dataclass
 from random import Random
 
 from kvraft import inputs
+from kvraft.disk import Disk
 from kvraft.disk import disk as files
-from kvraft.disk.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.sim.file import SimFile
@@ -82,7 +82,7 @@ class _Fault:
 
 
 class SimDisk:
-    """A :class:`kvraft.disk.disk.Disk` in memory that can lose power, during any call or between two.
+    """A :class:`kvraft.disk.Disk` in memory that can lose power, during any call or between two.
 
     ``operations`` counts the calls that change something, or failed to: create, append, truncate,
     sync, rename, remove, link and sync_dir.  ``capacity`` is the number of bytes that all its files
@@ -101,7 +101,7 @@ class SimDisk:
         self._fault: _Fault | None = None
         self._until_lie, self._lie = 0, ""  # appends until it lies, 0 if it never does; and how
 
-    # ── kvraft.disk.disk.Disk ────────────────────────────────────────────────────────────────────────
+    # ── kvraft.disk.Disk ────────────────────────────────────────────────────────────────────────
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted."""
@@ -210,7 +210,9 @@ class SimDisk:
 
     @capacity.setter
     def capacity(self, size: int | None) -> None:
-        self._capacity = None if size is None else inputs.whole_number(size, "a capacity", minimum=0)
+        self._capacity = (
+            None if size is None else inputs.whole_number(size, "a capacity", minimum=0)
+        )
 
     def backup(self) -> SimDisk:
         """Return another disk with copies of all files, as they can be read now."""
@@ -291,11 +293,13 @@ class SimDisk:
     def lie_at(self, n: int, lie: str) -> None:
         """Let the ``n``-th append from now on write something else and say that all is well.
 
-        ``lie`` is one of :data:`SILENT_WRITE_FAULTS`: nothing is written, zeros are, half of it is, or one bit in
-        the middle is flipped.  Syncs after it make just that durable.
+        ``lie`` is one of :data:`SILENT_WRITE_FAULTS`: nothing is written, zeros are, half of it is,
+        or one bit in the middle is flipped.  Syncs after it make just that durable.
         """
         if n < 1 or lie not in SILENT_WRITE_FAULTS:
-            raise ValueError(f"an append lies at call 1 or later, and in one of the ways {SILENT_WRITE_FAULTS}")
+            raise ValueError(
+                f"an append lies at call 1 or later, and in one of the ways {SILENT_WRITE_FAULTS}"
+            )
         self._until_lie, self._lie = n, lie
 
     def repair(self) -> None:

@@ -22,8 +22,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
-from kvraft.raft.interface import RaftOptions, Role
-from kvraft.raft.raft import Raft
+from kvraft.raft import Raft, RaftOptions, Role
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.timeline import TICK
 
@@ -118,7 +117,9 @@ def outage(options: RaftOptions, seed: int, *, equal: bool = False, limit: int =
         cluster.leap()
 
 
-def crashed(options: RaftOptions, seed: int, random: Random, *, equal: bool = False) -> LeapingCluster:
+def crashed(
+    options: RaftOptions, seed: int, random: Random, *, equal: bool = False
+) -> LeapingCluster:
     """Return a cluster at the moment at which its leader has sent its last heartbeat."""
     lengths = [1, 1, 1, 1] if equal else random.sample((1, 2, 3, 4), 4)
     logs = [[1] * length for length in (max(lengths), *lengths)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from kvraft.client.client import Client
+from kvraft.client import Client
 from kvraft.sim.seat import Surroundings
 from kvraft.sim.timeline import TICK
 from kvraft.transaction import Request

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from kvraft.errors import BadInput
 from kvraft.inputs import whole_number
-from kvraft.raft.messages import AppendEntries, InstallSnapshot
+from kvraft.raft import AppendEntries, InstallSnapshot
 from kvraft.record import entry_size
-from kvraft.replica.replica import ReplicaOptions
+from kvraft.replica import ReplicaOptions
 from kvraft.sim.timeline import MILLI
 from kvraft.sim.world import World
 

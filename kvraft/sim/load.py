@@ -24,11 +24,9 @@ from typing import NamedTuple
 from kvraft import inputs
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
-from kvraft.lsm.compaction import CompactionTask
-from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import CompactionTask, Tree, TreeOptions
 from kvraft.sim.disk import SimDisk
-from kvraft.sstable.properties import TableMetadata
+from kvraft.sstable import TableMetadata
 
 SMALL = TreeOptions(memtable_bytes=4096, block_bytes=512, bits_per_key=0)
 """A tree that shows after a hundred writes what others show after a million; without filters."""
@@ -135,8 +133,8 @@ class TreeLoad:
     def merge(self, numbers: Sequence[int], level: int) -> None:
         """Merge the tables ``numbers`` into ``level``, now, whatever the strategy would do.
 
-        The tree is opened anew with :class:`ChosenTables` for its strategy.  Raises ``BadInput`` if there
-        are no such tables.
+        The tree is opened anew with :class:`ChosenTables` for its strategy.  Raises ``BadInput`` if
+        there are no such tables.
         """
         inputs.whole_number(level, "the level to merge into", minimum=0)
         asked = {inputs.whole_number(number, "the number of a table") for number in numbers}

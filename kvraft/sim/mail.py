@@ -13,9 +13,9 @@ from random import Random
 from typing import NamedTuple, TypedDict, Unpack
 
 from kvraft.errors import BadInput
-from kvraft.events import Event, NetworkHealed, MessageLost, NetworkPartitioned, MessageSent
+from kvraft.events import Event, MessageLost, MessageSent, NetworkHealed, NetworkPartitioned
 from kvraft.inputs import instance, whole_number
-from kvraft.raft.messages import Message
+from kvraft.raft import Message
 from kvraft.sim.network import describe
 from kvraft.sim.timeline import TICK
 

@@ -16,11 +16,7 @@ from typing import Protocol
 
 from kvraft.errors import BadInput
 from kvraft.events import EntriesAppended, Marks
-from kvraft.raft.interface import DecidedProposal, ReadReady, Ready
-from kvraft.raft.log import Log
-from kvraft.raft.messages import Message
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
+from kvraft.raft import Configuration, DecidedProposal, Log, Message, Raft, ReadReady, Ready
 from kvraft.record import (
     Entry,
     HardState,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.inputs import flag, probability, whole_number
-from kvraft.raft.messages import (
+from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
@@ -33,19 +33,19 @@ from kvraft.raft.messages import (
 )
 from kvraft.record import label
 from kvraft.transaction import (
-    WriteReply,
     Overloaded,
-    ScanPage,
     Read,
     ReadReply,
     Redirect,
-    Rejected,
     Register,
     Registered,
+    Rejected,
     Reply,
     Request,
     Scan,
+    ScanPage,
     Submit,
+    WriteReply,
 )
 
 AnyMessage = Message | Request | Reply

@@ -17,9 +17,16 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
-from kvraft.events import EntriesAppended, TransactionApplied, CommitAdvanced, Event, TransactionRepeated, Trace
+from kvraft.events import (
+    CommitAdvanced,
+    EntriesAppended,
+    Event,
+    Trace,
+    TransactionApplied,
+    TransactionRepeated,
+)
 from kvraft.inputs import whole_number
-from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.world import World
 from kvraft.transaction import Stage
 
@@ -107,7 +114,9 @@ def outage(
     world.restart(fallen)
     world.settle()
     news, txn = world.trace[first:], str(ticket.txn)
-    effects, repeats = (_count(news, kind, txn, leader) for kind in (TransactionApplied, TransactionRepeated))
+    effects, repeats = (
+        _count(news, kind, txn, leader) for kind in (TransactionApplied, TransactionRepeated)
+    )
     ends = ticket.stage, ticket.attempts, effects, repeats
     return WriteOutage(txn, step, stage, logs, committed, *ends, world.trace, first)
 

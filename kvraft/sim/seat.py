@@ -11,7 +11,7 @@ A :class:`Seat` is a member's place: its disk stays, its replica comes and goes:
 - Ticks that it missed, since it was busy or its process stood still, are caught up before it takes
   anything else.
 - A crash loses its memory and whatever its disk had not synced
-  (:class:`~kvraft.sim.disk.SimDisk`); what it sent before is still on its way.
+  (:class:`~kvraft.sim.SimDisk`); what it sent before is still on its way.
 
 Invariant: what a member had planned before it went down never happens.
 """
@@ -23,26 +23,25 @@ from functools import partial
 from random import Random
 from typing import Protocol
 
-from kvraft.disk.disk import Disk
-from kvraft.disk.identity import MEMBER, own_files
+from kvraft.disk import MEMBER, Disk, own_files
 from kvraft.errors import BadInput, Stopped
-from kvraft.events import MemberCrashed, Event, MemberStopped
-from kvraft.replica.replica import Replica
+from kvraft.events import Event, MemberCrashed, MemberStopped
+from kvraft.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage
 from kvraft.sim.timeline import TICK, Timeline
 from kvraft.transaction import (
-    WriteReply,
     Overloaded,
-    ScanPage,
     Read,
     ReadReply,
     Redirect,
-    Rejected,
     Register,
     Registered,
+    Rejected,
     Scan,
+    ScanPage,
     Submit,
+    WriteReply,
 )
 
 SYNC = 500
@@ -237,7 +236,15 @@ def _give(replica: Replica, message: AnyMessage | None) -> None:
             replica.submit(message)
         case Read() | Scan():
             replica.read(message)
-        case Registered() | WriteReply() | Redirect() | Overloaded() | Rejected() | ReadReply() | ScanPage():
+        case (
+            Registered()
+            | WriteReply()
+            | Redirect()
+            | Overloaded()
+            | Rejected()
+            | ReadReply()
+            | ScanPage()
+        ):
             raise BadInput(f"{message} is for a client, not for a member")
         case _:
             replica.receive(message)

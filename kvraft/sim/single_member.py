@@ -1,13 +1,13 @@
 """One member by itself: a cluster of one, driven write by write.
 
 A :class:`~kvraft.sim.World` lets time decide what happens next.  Here *you* decide: each write is
-in the log, committed and applied when :meth:`SingleMember.write` returns, and long work is done when
-:meth:`SingleMember.work` is called, and never by itself::
+in the log, committed and applied when :meth:`SingleMember.write` returns, and long work is done
+when :meth:`SingleMember.work` is called, and never by itself::
 
     write ──► log ──► memtable      at once
     work ───► tables, manifest, and the log is cut      slice by slice, when you say so
 
-It is a whole :class:`~kvraft.replica.replica.Replica`, consensus included; a majority of one is quickly
+It is a whole :class:`~kvraft.replica.Replica`, consensus included; a majority of one is quickly
 found.  A write takes a millisecond of its time, so the trace and all pictures made of it count
 writes.
 
@@ -25,14 +25,21 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft import inputs
-from kvraft.disk.disk import Disk
-from kvraft.events import MemberCrashed, Event, Trace
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Role
+from kvraft.disk import Disk
+from kvraft.events import Event, MemberCrashed, Trace
+from kvraft.raft import Configuration, Role
 from kvraft.record import TxnId
-from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.disk import SimDisk
-from kvraft.transaction import WriteReply, Register, Registered, Stage, Submit, Writes, build_transaction
+from kvraft.transaction import (
+    Register,
+    Registered,
+    Stage,
+    Submit,
+    WriteReply,
+    Writes,
+    build_transaction,
+)
 
 MILLI = 1_000
 
@@ -138,7 +145,9 @@ class SingleMember:
         Should the member be held up by long work, it does a slice of it and is asked again.
         """
         self.writes += 1
-        transaction = build_transaction(TxnId("c", self._incarnation, self.writes), writes, self.writes)
+        transaction = build_transaction(
+            TxnId("c", self._incarnation, self.writes), writes, self.writes
+        )
         stages: list[Stage] = []
         while Stage.APPLIED not in stages:
             self.replica.submit(Submit("c", "n1", transaction, 1))

@@ -18,15 +18,13 @@ from random import Random
 from typing import TypeVar
 
 from kvraft import inputs
-from kvraft.client.client import Client
-from kvraft.disk.disk import Disk
-from kvraft.disk.identity import set_aside, replacement_name
+from kvraft.client import Client
+from kvraft.disk import Disk, replacement_name, set_aside
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
-from kvraft.events import Event, NetworkHealed, Marks, NetworkPartitioned, EventSink, Trace, ignore
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft, Role
-from kvraft.replica.replica import ReplicaOptions, Replica
+from kvraft.events import Event, EventSink, Marks, NetworkHealed, NetworkPartitioned, Trace, ignore
+from kvraft.raft import Configuration, Raft, Role
+from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.carrier import Carrier
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.hosting import Hosting, SimHost
@@ -265,13 +263,15 @@ class World:
         as everybody who owns a consensus module must (raft/interface.py).
         """
         seat = self._running(name)
-        seat.pause(self.now + inputs.whole_number(millis, "the length of a pause", minimum=0) * MILLI)
+        seat.pause(
+            self.now + inputs.whole_number(millis, "the length of a pause", minimum=0) * MILLI
+        )
 
     def restart(self, name: str) -> bool:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
 
         It does not if the power goes meanwhile: that is a crash like any other.  Raises what
-        :class:`~kvraft.replica.replica.Replica` raises, and ``OSError`` if the disk fails; it is down then.
+        :class:`~kvraft.replica.Replica` raises, and ``OSError`` if the disk fails; it is down then.
         """
         seat = self._seat(name)
         if seat.replica is not None:

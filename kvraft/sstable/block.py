@@ -4,8 +4,8 @@
 
     body │ codec u8 │ crc32 u32
 
-The codec says how the body was made smaller, 0 if it was not (``sstable/codec.py``).  The checksum covers
-body and codec and starts from the block's offset in the file, so that a block which landed
+The codec says how the body was made smaller, 0 if it was not (``sstable/codec.py``).  The checksum
+covers body and codec and starts from the block's offset in the file, so that a block which landed
 elsewhere is not taken for sound.
 
 The body of a **block of rows** holds them in columns, for CPython packs and unpacks a whole column
@@ -66,8 +66,8 @@ def pack_block(body: bytes, offset: int, number: int = codec.NONE) -> bytes:
 def unpack_block(data: bytes, length: int, offset: int, name: str) -> bytes:
     """Return the body of the block of ``length`` bytes that was read at ``offset`` of ``name``.
 
-    Raises :class:`~kvraft.errors.Corruption` if the bytes are not what :func:`pack_block` wrote there,
-    and :class:`~kvraft.errors.ForeignFile` if they need a codec that is not here.
+    Raises :class:`~kvraft.errors.Corruption` if the bytes are not what :func:`pack_block` wrote
+    there, and :class:`~kvraft.errors.ForeignFile` if they need a codec that is not here.
     """
     if len(data) != length or length < TRAILER_BYTES:
         raise Corruption(

@@ -6,7 +6,8 @@
     │ data block │ data block │  …  │ filter │ ranges │ properties │ index │ footer │
     └────────────┴────────────┴─────┴────────┴────────┴────────────┴───────┴────────┘
 
-Every part but the footer is a checksummed block (``sstable/block.py``); all integers are little-endian.
+Every part but the footer is a checksummed block (``sstable/block.py``); all integers are
+little-endian.
 
 - A **data block** holds rows in ascending order: about ``block_bytes`` bytes, but whole keys, with
   all their versions.
@@ -16,8 +17,8 @@ Every part but the footer is a checksummed block (``sstable/block.py``); all int
   rows; of no bytes if there are none.
 - The **properties** are JSON: what can be known of the table without its data.  ``after`` and
   ``through`` are positions of the log, index and term: every row comes from an entry after the one
-  and through the other (:class:`LogRange`), so that tables without a manifest still tell how far they
-  reach.
+  and through the other (:class:`LogRange`), so that tables without a manifest still tell how far
+  they reach.
 - The **index** has the last key of each of the *n* data blocks, and where in the file each begins,
   and the last one ends::
 
@@ -37,10 +38,11 @@ Every part but the footer is a checksummed block (``sstable/block.py``); all int
           56     8  magic "kvSSTbl1"
 
 A table is known by what is in it, its **digest**.  Neither the number in the file's name nor the
-owner counts, so a snapshot can carry a table to another member, byte for byte (``lsm/snapshot.py``);
-the properties tell who wrote it first, and under which number.  The manifest names each table with
-its digest, so a file that took another's place is found out.  (A CRC over the file would not do: of
-bytes that end in their own CRC, as blocks do, it is the same whatever they are.)
+owner counts, so a snapshot can carry a table to another member, byte for byte
+(``lsm/snapshot.py``); the properties tell who wrote it first, and under which number.  The manifest
+names each table with its digest, so a file that took another's place is found out.  (A CRC over the
+file would not do: of bytes that end in their own CRC, as blocks do, it is the same whatever they
+are.)
 
 Source: LevelDB table_format (blocks, filter, footer).
 """
@@ -54,7 +56,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from kvraft.disk.disk import ReadableFiles
+from kvraft.disk import ReadableFiles
 from kvraft.display import counted
 from kvraft.errors import Corruption, format_mismatch
 from kvraft.record import ORIGIN, Position
@@ -143,8 +145,8 @@ def pack_footer(bounds: Bounds, digest: int) -> bytes:
 def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[Bounds, int]:
     """Return where the parts of the table in the file ``name`` begin, and the table's digest.
 
-    Raises ``Corruption`` if the last of its ``size`` bytes are no footer, ``ForeignFile`` if they are one
-    of another format.
+    Raises ``Corruption`` if the last of its ``size`` bytes are no footer, ``ForeignFile`` if they
+    are one of another format.
     """
     at = size - FOOTER_BYTES
     if at < 0:

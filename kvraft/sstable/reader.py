@@ -1,8 +1,8 @@
 """SSTables, read: sorted runs on disk, written once, never changed.
 
-What the bytes are is told in ``sstable/format.py``; ``sstable/writer.py`` writes them.  A reader starts
-at the end of the file, keeps filter, range tombstones and index in memory, and reads a data block
-when a key in it is asked for::
+What the bytes are is told in ``sstable/format.py``; ``sstable/writer.py`` writes them.  A reader
+starts at the end of the file, keeps filter, range tombstones and index in memory, and reads a data
+block when a key in it is asked for::
 
     get ──► filter: certainly not here
               └─ maybe ─► index: which block ─► cache, or disk and checksum ─► row
@@ -27,8 +27,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from kvraft.bloom import BloomFilter
-from kvraft.disk.disk import ReadableFiles
-from kvraft.disk.filenames import table_name
+from kvraft.disk import ReadableFiles, table_name
 from kvraft.errors import Corruption
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
@@ -57,13 +56,17 @@ class Table:
     version a key, and no deletes.
     """
 
-    def __init__(self, disk: ReadableFiles, info: TableMetadata, parts: _Parts, cache: BlockCache) -> None:
+    def __init__(
+        self, disk: ReadableFiles, info: TableMetadata, parts: _Parts, cache: BlockCache
+    ) -> None:
         """Wrap the parts of a table: use :meth:`open`."""
         self.metadata = info
         self.name = table_name(info.number)
         self.bloom, self.range_tombstones, self.properties, (self._last_keys, self._starts) = parts
         self.log_range = reach_of(self.properties)
-        self.plain = self.range_tombstones is None and info.rows == info.keys and not info.tombstones
+        self.plain = (
+            self.range_tombstones is None and info.rows == info.keys and not info.tombstones
+        )
         self.counts = ReadCounts()
         self._disk = disk
         self._cache = cache
@@ -81,8 +84,8 @@ class Table:
         Blocks that were read go into ``cache``; what reading costs is counted in ``counts``.
 
         Raises :class:`~kvraft.errors.Corruption` if the file is missing, is not sound or is not the
-        table that the manifest means, and :class:`~kvraft.errors.ForeignFile` if it is sound but has
-        another format.  Data blocks are not looked at.
+        table that the manifest means, and :class:`~kvraft.errors.ForeignFile` if it is sound but
+        has another format.  Data blocks are not looked at.
         """
         number = table if isinstance(table, int) else table.number
         name = table_name(number)

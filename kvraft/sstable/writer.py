@@ -28,8 +28,7 @@ from operator import add
 from typing import Any, NamedTuple
 
 from kvraft.bloom import BloomFilter, BloomFilterBuilder
-from kvraft.disk.disk import Disk
-from kvraft.disk.filenames import table_name
+from kvraft.disk import Disk, table_name
 from kvraft.errors import BadInput, Corruption
 from kvraft.record import ROW_OVERHEAD, Row, Timestamp
 from kvraft.sstable import codec
@@ -255,7 +254,9 @@ def check_table(table: Table) -> None:
     if not summary.keys and not ranges:
         raise Corruption(table.name, 0, "the table is empty")
     summary.add_ranges(ranges)
-    found = metadata_of(summary.properties(0, "", TableFormat()), info.number, info.size, info.digest)
+    found = metadata_of(
+        summary.properties(0, "", TableFormat()), info.number, info.size, info.digest
+    )
     if replace(found, level=info.level) != info:
         raise Corruption(table.name, 0, "the properties do not describe the rows")
     table.verify_bytes()

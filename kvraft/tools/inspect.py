@@ -16,25 +16,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from kvraft.disk import frame
-from kvraft.disk.disk import Disk
-from kvraft.disk.filenames import CURRENT, is_segment, table_name, table_number
-from kvraft.disk.read_only import ReadOnlyDisk
+from kvraft.disk import CURRENT, Disk, ReadOnlyDisk, frame, is_segment, table_name, table_number
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.lsm.manifest import edits, load
-from kvraft.lsm.manifest import manifest_owner as owner_of_tree
-from kvraft.lsm.version_edit import State
+from kvraft.lsm import State, edits, load
+from kvraft.lsm import manifest_owner as owner_of_tree
 from kvraft.record import ORIGIN, label, unpack_entries
-from kvraft.sstable.properties import TableMetadata
-from kvraft.sstable.reader import Table
+from kvraft.sstable import Table, TableMetadata
 from kvraft.tools.place import unsynced_entries
-from kvraft.wal.recovery import recover
-from kvraft.wal.segment import (
+from kvraft.wal import (
     ENTRIES,
     HARD_STATE,
     frame_kind_name,
     log_owner,
     read_header,
+    recover,
     unpack_hard_state,
 )
 
@@ -160,7 +155,9 @@ def table(disk: Disk, number: int | None = None, *, rows: bool = False) -> Docum
             raise BadInput(f"there is no table {number}: there are {numbers}")
         numbers = [number]
     tables = [_table(disk, each, rows) for each in numbers]
-    with suppress(BadInput, Corruption, ForeignFile):  # of the manifest, which is not asked about here
+    with suppress(
+        BadInput, Corruption, ForeignFile
+    ):  # of the manifest, which is not asked about here
         named = {info.number for info in load(disk, _owner(disk)).tables}
         for found, each in zip(tables, numbers, strict=True):
             if each not in named:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
-from kvraft.disk.filenames import CURRENT
+from kvraft.disk import CURRENT
 from kvraft.display import counted
 from kvraft.tools.inspect import Document
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvraft.disk.filenames import CURRENT, is_segment, table_number
-from kvraft.disk.read_only import ReadOnlyDisk
-from kvraft.disk.real import RealDisk
+from kvraft.disk import CURRENT, ReadOnlyDisk, RealDisk, is_segment, table_number
 from kvraft.errors import BadInput
 
 

@@ -25,10 +25,11 @@ What repair cannot know, and so may bring back:
   had written, may leave no trace: the log entries that it held are named only if no other table
   reaches over them.
 
-**A member of a cluster** must never take part with less than it promised (``disk/identity.py``), and
-nobody can prove from what is left that nothing is missing.  So repair refuses the directory of a
-member that is damaged: its cluster has the data, and it comes back as another (``kvraft rebuild``).
-A copy of the directory without ``MEMBER`` can be repaired: it can be dumped, and never runs again.
+**A member of a cluster** must never take part with less than it promised (``disk/identity.py``),
+and nobody can prove from what is left that nothing is missing.  So repair refuses the directory of
+a member that is damaged: its cluster has the data, and it comes back as another (``kvraft
+rebuild``).  A copy of the directory without ``MEMBER`` can be repaired: it can be dumped, and never
+runs again.
 
 What is replaced is first copied to ``lost``, durably; the new manifest counts from one rename on.
 If repair is cut short, it can be run again.  Source: LevelDB db/repair.
@@ -41,22 +42,17 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_number
-from kvraft.disk.identity import MEMBER
-from kvraft.disk.real import RealDisk
+from kvraft.disk import CURRENT, MEMBER, RealDisk, is_manifest, is_segment, table_number
 from kvraft.errors import Corruption, ForeignFile, StateLost
-from kvraft.lsm.manifest import Manifest
-from kvraft.lsm.tree import Tree
-from kvraft.lsm.version_edit import State
+from kvraft.lsm import Manifest, State, Tree
 from kvraft.record import HardState
-from kvraft.sstable.properties import TableMetadata
-from kvraft.sstable.writer import TableFormat, TableWriter
+from kvraft.sstable import TableFormat, TableMetadata, TableWriter
 from kvraft.store import OWNER
 from kvraft.tools.place import open_directory
 from kvraft.tools.repair_plan import LOST, RepairPlan, find_owner, make_plan
 from kvraft.tools.salvage import Salvaged, SalvagedLog
 from kvraft.tools.verify import check
-from kvraft.wal.wal import Wal
+from kvraft.wal import Wal
 
 INTACT = "Nothing is wrong here, and nothing was changed."
 

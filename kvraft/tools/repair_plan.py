@@ -9,21 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
-from kvraft.disk.real import RealDisk
+from kvraft.disk import CURRENT, RealDisk, is_manifest, is_segment, table_name, table_number
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.lsm.manifest import edits, load, manifest_owner, torn_tail
+from kvraft.lsm import edits, load, manifest_owner, torn_tail
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, label
-from kvraft.sstable.format import LogRange
-from kvraft.sstable.properties import TableMetadata
-from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import check_table
+from kvraft.sstable import LogRange, Table, TableMetadata, check_table
 from kvraft.store import OWNER
 from kvraft.tools.progress import progress_bar
 from kvraft.tools.salvage import Salvaged, SalvagedLog, salvage_log, salvage_table
-from kvraft.wal.recovery import Recovery, recover
-from kvraft.wal.segment import read_header
+from kvraft.wal import Recovery, read_header, recover
 
 LOST = "lost"
 """The directory in which repair puts what it does not keep."""
@@ -98,7 +93,9 @@ def make_plan(disk: RealDisk, owner: str, wrong: str) -> RepairPlan:
     return plan
 
 
-def _look_at_table(disk: RealDisk, plan: RepairPlan, number: int, info: TableMetadata | None) -> None:
+def _look_at_table(
+    disk: RealDisk, plan: RepairPlan, number: int, info: TableMetadata | None
+) -> None:
     name = table_name(number)
     try:
         table = Table.open(disk, info or number)

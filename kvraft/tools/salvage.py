@@ -24,17 +24,23 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from kvraft.disk import frame
-from kvraft.disk.disk import Disk
-from kvraft.disk.filenames import table_name
+from kvraft.disk import Disk, frame, table_name
 from kvraft.display import counted
 from kvraft.errors import Corruption, ForeignFile
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Row, label, summarize_entries, unpack_writes
-from kvraft.sstable.block import TRAILER_BYTES, Block, unpack_block
-from kvraft.sstable.format import Bounds, LogRange, decode_index, reach_of, read_footer
-from kvraft.sstable.properties import TableMetadata
-from kvraft.wal.segment import ENTRIES, SEAL, read_header
+from kvraft.sstable import (
+    TRAILER_BYTES,
+    Block,
+    Bounds,
+    LogRange,
+    TableMetadata,
+    decode_index,
+    reach_of,
+    read_footer,
+    unpack_block,
+)
+from kvraft.wal import ENTRIES, SEAL, read_header
 
 _UNREADABLE = (Corruption, ForeignFile, ValueError)
 _CRC_RESIDUE = zlib.crc32(bytes(4))

@@ -15,19 +15,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kvraft.disk.disk import Disk
-from kvraft.disk.filenames import CURRENT, is_segment
-from kvraft.disk.real import RealDisk
+from kvraft.disk import CURRENT, Disk, RealDisk, is_segment
 from kvraft.errors import BadInput
 from kvraft.log_and_tree import check_disk
-from kvraft.lsm.batch import WriteBatch
-from kvraft.lsm.manifest import manifest_owner as owner_of_tree
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree, WriteBatch
+from kvraft.lsm import manifest_owner as owner_of_tree
 from kvraft.record import RESERVED_PREFIX
 from kvraft.store import OWNER, Store
 from kvraft.tools.place import inspect_directory, unsynced_entries
 from kvraft.tools.progress import progress_bar
-from kvraft.wal.segment import log_owner as owner_of_log
+from kvraft.wal import log_owner as owner_of_log
 
 BATCH = 1000
 _NAMES = ("key", "key64", "value", "value64")
@@ -55,7 +52,9 @@ def dump(
     disk = inspect_directory(directory)
     try:
         tree = disk.settled(lambda: _reader(disk))
-        if isinstance(tree, Store) and (said := unsynced_entries(tree.durable_index, tree.wal.last_index)):
+        if isinstance(tree, Store) and (
+            said := unsynced_entries(tree.durable_index, tree.wal.last_index)
+        ):
             notice(said)
         for key, value in progress_bar(tree.scan(start, stop, prefix=prefix, at=at), "keys"):
             if not key.startswith(RESERVED_PREFIX):

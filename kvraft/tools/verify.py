@@ -10,24 +10,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvraft.disk.disk import TEMPORARY, Disk
-from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_name, table_number
-from kvraft.disk.identity import ASIDE, MEMBER, REBUILD, check_member
+from kvraft.disk import (
+    ASIDE,
+    CURRENT,
+    MEMBER,
+    REBUILD,
+    TEMPORARY,
+    Disk,
+    check_member,
+    is_manifest,
+    is_segment,
+    table_name,
+    table_number,
+)
 from kvraft.display import counted
 from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.log_and_tree import check_disk
-from kvraft.lsm.levels import Levels
-from kvraft.lsm.manifest import load, torn_tail
-from kvraft.lsm.manifest import manifest_owner as owner_of_tree
-from kvraft.lsm.snapshot import SnapshotSpool
-from kvraft.lsm.version_edit import State
-from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import check_table
+from kvraft.lsm import Levels, SnapshotSpool, State, load, torn_tail
+from kvraft.lsm import manifest_owner as owner_of_tree
+from kvraft.sstable import Table, check_table
 from kvraft.store import OWNER
 from kvraft.tools.place import inspect_directory, unsynced_entries
 from kvraft.tools.progress import progress_bar
-from kvraft.wal.recovery import Recovery
-from kvraft.wal.segment import log_owner
+from kvraft.wal import Recovery, log_owner
 
 
 def verify(directory: Path, owner: str | None = None) -> list[str]:
@@ -37,11 +42,11 @@ def verify(directory: Path, owner: str | None = None) -> list[str]:
     open: then they are looked at as they were at one moment, and if the newest log entries may not
     be durable yet, a sentence says so.
 
-    Raises :class:`~kvraft.errors.Corruption` that names all defects, :class:`~kvraft.errors.ForeignFile`
-    if the files are not those of ``owner`` (the one they name themselves, if not given) or of
-    another format, :class:`~kvraft.errors.StateLost` if a member is a copy or lacks its ``MEMBER``
-    file, :class:`~kvraft.errors.FilesChanged` if a writer was too fast, and
-    :class:`~kvraft.errors.BadInput` if ``directory`` holds neither a log nor a tree.
+    Raises :class:`~kvraft.errors.Corruption` that names all defects,
+    :class:`~kvraft.errors.ForeignFile` if the files are not those of ``owner`` (the one they name
+    themselves, if not given) or of another format, :class:`~kvraft.errors.StateLost` if a member is
+    a copy or lacks its ``MEMBER`` file, :class:`~kvraft.errors.FilesChanged` if a writer was too
+    fast, and :class:`~kvraft.errors.BadInput` if ``directory`` holds neither a log nor a tree.
     """
     disk = inspect_directory(directory)
     try:

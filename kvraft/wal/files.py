@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvraft.disk.disk import Disk, replace
+from kvraft.disk import Disk, replace
 from kvraft.errors import DiskFull
 from kvraft.record import HardState, Position
 from kvraft.wal.recovery import Recovery

@@ -103,7 +103,11 @@ class LogIndex:
         first = term_starts[0].index
         if first <= self.last:
             self._supersede(first)
-        self._turns += term_starts if self.newest_term < term_starts[0].term or not self._turns else term_starts[1:]
+        self._turns += (
+            term_starts
+            if self.newest_term < term_starts[0].term or not self._turns
+            else term_starts[1:]
+        )
         self.last = last
 
     def add_frame(self, batch: FrameLocation) -> None:

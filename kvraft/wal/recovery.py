@@ -34,11 +34,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from kvraft.disk import TEMPORARY, Disk, Frame, frame, is_segment, is_torn, torn_name
 from kvraft.disk import disk as files
-from kvraft.disk import frame
-from kvraft.disk.disk import TEMPORARY, Disk
-from kvraft.disk.filenames import is_segment, is_torn, torn_name
-from kvraft.disk.frame import Frame
 from kvraft.errors import Corruption
 from kvraft.record import ORIGIN, HardState, Position, summarize_entries
 from kvraft.wal.index import FrameLocation, LogIndex
@@ -75,13 +72,13 @@ class TornTail(NamedTuple):
 class Recovery:
     """What the files of a log say, read without writing anything.
 
-    ``index`` says where the live entries are, and of which term.  ``torn`` is what :func:`make_durable`
-    cuts, ``unfinished`` are the unfinished files it removes, ``kept_copies`` the torn ends kept already.
-    ``cleanly_closed`` says that no frame with contents is the last one of the newest segment.  The first
-    ``durable_segments`` segments are durable for certain, and so are ``synced`` bytes of the newest one, as it
-    says itself.  ``obsolete`` are the segments that an installed snapshot put out of force and
-    :meth:`Wal.open` removes; if there are such and no others, it also begins the log anew after
-    ``base``.
+    ``index`` says where the live entries are, and of which term.  ``torn`` is what
+    :func:`make_durable` cuts, ``unfinished`` are the unfinished files it removes, ``kept_copies``
+    the torn ends kept already.  ``cleanly_closed`` says that no frame with contents is the last one
+    of the newest segment.  The first ``durable_segments`` segments are durable for certain, and so
+    are ``synced`` bytes of the newest one, as it says itself.  ``obsolete`` are the segments that
+    an installed snapshot put out of force and :meth:`Wal.open` removes; if there are such and no
+    others, it also begins the log anew after ``base``.
     """
 
     segments: list[Segment] = field(default_factory=list)

@@ -43,9 +43,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from kvraft.disk import frame
-from kvraft.disk.disk import Disk
-from kvraft.disk.filenames import is_segment, segment_name
+from kvraft.disk import Disk, frame, is_segment, segment_name
 from kvraft.errors import BadInput, Corruption, ForeignFile, format_mismatch
 from kvraft.record import HardState, Position
 from kvraft.wal.index import FrameLocation
@@ -143,8 +141,8 @@ def pack_header(
 def read_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
     """Return the fields of a segment's header, not yet checked, and where it ends.
 
-    Raises ``Corruption`` if the bytes of the file ``name`` do not begin with one, and ``ForeignFile`` if it
-    is of another format.
+    Raises ``Corruption`` if the bytes of the file ``name`` do not begin with one, and
+    ``ForeignFile`` if it is of another format.
     """
     head = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(head, str):
@@ -190,7 +188,9 @@ def check_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position,
 # ── entries ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_frames(disk: Disk, owner: str, batches: Sequence[FrameLocation]) -> Iterator[tuple[FrameLocation, bytes]]:
+def read_frames(
+    disk: Disk, owner: str, batches: Sequence[FrameLocation]
+) -> Iterator[tuple[FrameLocation, bytes]]:
     """Yield each of ``batches`` with the packed entries of its frame, superseded ones included.
 
     Neighbours are read together: a log of single writes has very many small frames.  Raises

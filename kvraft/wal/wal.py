@@ -41,15 +41,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
 
-from kvraft.disk import frame
-from kvraft.disk.disk import Disk
-from kvraft.disk.real import refuse_after_fork
+from kvraft.disk import Disk, frame, refuse_after_fork
 from kvraft.errors import BadInput, Corruption, DiskFull, Locked, Stopped
 from kvraft.events import (
-    EntriesAppended,
     DiskFilled,
-    LogReset,
+    EntriesAppended,
     EventSink,
+    LogReset,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
@@ -70,7 +68,7 @@ from kvraft.record import (
 )
 from kvraft.wal.files import LogFiles
 from kvraft.wal.index import FrameLocation, LogIndex, term_starts
-from kvraft.wal.recovery import Recovery, recover, make_durable
+from kvraft.wal.recovery import Recovery, make_durable, recover
 from kvraft.wal.segment import CLOSED, HARD_STATE, Segment, pack_hard_state, read_frames
 from kvraft.wal.writer import FrameContents, frames_for
 
@@ -95,8 +93,8 @@ class Wal:
 
     ``out_of_space`` says what there was no space for, ``""`` since a write succeeded.
 
-    Every method that reads may raise ``OSError``, and :class:`~kvraft.errors.Corruption` if a frame is
-    no longer what was written.  A write or sync that fails raises what the disk raised, and from
+    Every method that reads may raise ``OSError``, and :class:`~kvraft.errors.Corruption` if a frame
+    is no longer what was written.  A write or sync that fails raises what the disk raised, and from
     then on whatever would write raises :class:`~kvraft.errors.Stopped`: a failed sync is never
     retried (Rebello et al., ATC 2020), the file is read again by the next :meth:`open`.
 
@@ -144,8 +142,8 @@ class Wal:
         With ``read_only`` nothing is written, and whatever would write is refused; what was read
         may then not all be durable yet (:attr:`synced_index`).
 
-        Raises ``Corruption`` and ``ForeignFile`` as :func:`recover` does, and ``BadInput`` for a size that
-        is not a positive number.
+        Raises ``Corruption`` and ``ForeignFile`` as :func:`recover` does, and ``BadInput`` for a
+        size that is not a positive number.
         """
         whole_number(segment_bytes, "segment_bytes", minimum=1)
         wal = cls(disk, owner, segment_bytes, report, found or recover(disk, owner))
@@ -285,7 +283,10 @@ class Wal:
         elif not pieces:
             return
         if durability is _BUFFERED:
-            if self._files.tail.buffered_bytes >= BUFFER_BYTES or entries[0].index <= self.last_index:
+            if (
+                self._files.tail.buffered_bytes >= BUFFER_BYTES
+                or entries[0].index <= self.last_index
+            ):
                 self._settle(sync=False)  # a frame supersedes nothing of itself
             for piece in pieces:
                 self._buffer(piece)
@@ -485,7 +486,9 @@ class Wal:
         self._synced_index = min(self._synced_index, turns[0].index - 1)
 
     def _settle(self, *, sync: bool) -> None:
-        if self._files.tail.buffered_bytes and not sync and self._report is ignore:  # the way of every put
+        if (
+            self._files.tail.buffered_bytes and not sync and self._report is ignore
+        ):  # the way of every put
             try:
                 self._index.frames.append(self._files.tail.flush_buffer())
             except DiskFull as error:

@@ -24,8 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kvraft.disk import frame
-from kvraft.disk.disk import Disk, is_full
+from kvraft.disk import Disk, frame, is_full
 from kvraft.errors import DiskFull
 from kvraft.record import Entry, entry_size, pack_entries
 from kvraft.wal.index import FrameLocation
@@ -48,11 +47,14 @@ class FrameContents(NamedTuple):
 class SegmentWriter:
     """The active segment of the log of ``owner``, all of which is durable at first.
 
-    ``size`` is how many bytes of it were handed over, ``synced`` how many are durable.  ``ends_empty``
-    says that its last frame is one without contents, which shields what is before it.
+    ``size`` is how many bytes of it were handed over, ``synced`` how many are durable.
+    ``ends_empty`` says that its last frame is one without contents, which shields what is before
+    it.
     """
 
-    def __init__(self, disk: Disk, owner: str, segment: Segment, *, ends_empty: bool = True) -> None:
+    def __init__(
+        self, disk: Disk, owner: str, segment: Segment, *, ends_empty: bool = True
+    ) -> None:
         self._disk = disk
         self._seed = frame.checksum_seed(owner, segment.name)
         self._began = segment

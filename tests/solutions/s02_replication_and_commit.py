@@ -1,6 +1,6 @@
 """Answers to notebooks/02_replication_and_commit.ipynb."""
 
-from kvraft.raft.quorum import committed_index
+from kvraft.raft import committed_index
 
 
 def advance_commit(commit_index, term, match, configuration, log):

@@ -3,7 +3,7 @@
 from struct import unpack_from
 from zlib import crc32
 
-from kvraft.disk.frame import MAGIC, FRAME_OVERHEAD
+from kvraft.disk import FRAME_OVERHEAD, MAGIC
 
 
 def scan_segment(data, seed):

@@ -1,6 +1,6 @@
 """Answers to notebooks/08_compaction.ipynb."""
 
-from kvraft.lsm.compaction import Levelled, CompactionTask
+from kvraft.lsm import CompactionTask, Levelled
 
 ONE_TABLE = 1 << 62
 

@@ -1,7 +1,7 @@
 """Planted bugs: consensus modules that are wrong in one way each.
 
 A check is worth what it catches.  Each class here breaks one rule of the paper, as somebody did
-once or easily could, and runs wherever :class:`~kvraft.raft.raft.Raft` runs: in a cluster by hand, in
+once or easily could, and runs wherever :class:`~kvraft.raft.Raft` runs: in a cluster by hand, in
 a simulated world, in the explorer.  :data:`CONSENSUS_BUGS` has them by name, for scenarios; a
 scenario shows a situation in which each does harm, and which property that breaks.
 
@@ -13,15 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvraft.raft.core import Core
-from kvraft.raft.follower import Follower
-from kvraft.raft.interface import Ready, Role
-from kvraft.raft.leader import Leadership
-from kvraft.raft.log import Log
-from kvraft.raft.messages import AppendEntries, Message, RequestVote, RequestVoteReply
-from kvraft.raft.quorum import Configuration, committed_index
-from kvraft.raft.raft import Raft
-from kvraft.raft.reads import RemoteReader
+from kvraft.raft import (
+    AppendEntries,
+    Configuration,
+    Core,
+    Follower,
+    Leadership,
+    Log,
+    Message,
+    Raft,
+    Ready,
+    RemoteReader,
+    RequestVote,
+    RequestVoteReply,
+    Role,
+    committed_index,
+)
 from kvraft.record import HardState, Position, configuration_record
 
 

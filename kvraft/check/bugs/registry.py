@@ -11,8 +11,8 @@ from typing import NamedTuple
 from kvraft.check.bugs.consensus import CONSENSUS_BUGS
 from kvraft.check.bugs.storage import STORAGE_BUGS
 from kvraft.errors import BadInput
-from kvraft.raft.raft import Raft
-from kvraft.replica.replica import Replica
+from kvraft.raft import Raft
+from kvraft.replica import Replica
 
 
 class Bug(NamedTuple):

@@ -2,7 +2,7 @@
 
 A check is worth what it catches.  Each class here breaks one rule of a log with two owners, of
 transactions, sessions or snapshots, as one easily could, and runs wherever
-:class:`~kvraft.replica.replica.Replica` runs.  :data:`STORAGE_BUGS` has them by name; the swarm
+:class:`~kvraft.replica.Replica` runs.  :data:`STORAGE_BUGS` has them by name; the swarm
 (``swarm.py``) must find each of them: ``kvraft swarm --planted NAME``.
 """
 
@@ -15,25 +15,30 @@ from operator import itemgetter
 from typing import Any, cast
 
 from kvraft import clock
-from kvraft.disk.disk import Disk
-from kvraft.disk.filenames import table_name
-from kvraft.lsm.snapshot import TreeSnapshot, unpack_snapshot
-from kvraft.lsm.stats import TreeCounters
-from kvraft.lsm.version_edit import State
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Ready, Role
+from kvraft.disk import Disk, table_name
+from kvraft.lsm import State, TreeCounters, TreeSnapshot, unpack_snapshot
+from kvraft.raft import Configuration, Ready, Role
 from kvraft.record import Entry, Kind, Position, Row, Timestamp, TxnId
-from kvraft.replica.replica import Replica
-from kvraft.replica.retention import Pins, tree_pin
-from kvraft.replica.sessions import SESSION_PREFIX, Session, Sessions
-from kvraft.replica.snapshots import ReplicaSnapshot, ReplicaSnapshotSource
-from kvraft.replica.state_machine import StateMachine
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.properties import TableMetadata
-from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import TableFormat, TableWriter
-from kvraft.transaction import CompleteTransaction, TransactionAssembler, Rejected, Submit, UndoneTransaction
+from kvraft.replica import (
+    SESSION_PREFIX,
+    Pins,
+    Replica,
+    ReplicaSnapshot,
+    ReplicaSnapshotSource,
+    Session,
+    Sessions,
+    StateMachine,
+    tree_pin,
+)
+from kvraft.sim import SimDisk
+from kvraft.sstable import BlockCache, Table, TableFormat, TableMetadata, TableWriter
+from kvraft.transaction import (
+    CompleteTransaction,
+    Rejected,
+    Submit,
+    TransactionAssembler,
+    UndoneTransaction,
+)
 
 # ── who may cut the log ─────────────────────────────────────────────────────────────────────────
 
@@ -184,7 +189,9 @@ class AppliesRetries(Replica):
     def new_machine(self) -> StateMachine:
         """Return one that knows of no transaction before."""
         machine = super().new_machine()
-        machine.sessions = _NoMemory(self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime)
+        machine.sessions = _NoMemory(
+            self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime
+        )
         return machine
 
 
@@ -254,7 +261,9 @@ def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) ->
 class _Lossy(ReplicaSnapshotSource):
     """Offers the tables without some of their rows."""
 
-    def __init__(self, whole: ReplicaSnapshotSource, owner: str, lost: Callable[[Row], bool]) -> None:
+    def __init__(
+        self, whole: ReplicaSnapshotSource, owner: str, lost: Callable[[Row], bool]
+    ) -> None:
         self._whole, self._owner, self._lost = whole, owner, lost
 
     @property

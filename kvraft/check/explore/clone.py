@@ -27,21 +27,33 @@ from typing import Any, TypeVar, get_args
 
 from kvraft.errors import BadInput
 from kvraft.events import ignore
-from kvraft.raft.core import Core, Timer
-from kvraft.raft.election import Election
-from kvraft.raft.fates import OpenProposals
-from kvraft.raft.follower import Follower
-from kvraft.raft.incoming import IncomingSnapshot
-from kvraft.raft.interface import DecidedProposal, RaftOptions, ReadReady, Ready, Role
-from kvraft.raft.leader import Leadership
-from kvraft.raft.log import Log
-from kvraft.raft.messages import Message
-from kvraft.raft.outbox import Outbox
-from kvraft.raft.progress import Progress, ProgressState
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
-from kvraft.raft.reads import RemoteReader, ForwardedReads, Lease, WaitingReads, WaitingRead
-from kvraft.raft.replication import Replication
+from kvraft.raft import (
+    Configuration,
+    Core,
+    DecidedProposal,
+    Election,
+    Follower,
+    ForwardedReads,
+    IncomingSnapshot,
+    Leadership,
+    Lease,
+    Log,
+    Message,
+    OpenProposals,
+    Outbox,
+    Progress,
+    ProgressState,
+    Raft,
+    RaftOptions,
+    ReadReady,
+    Ready,
+    RemoteReader,
+    Replication,
+    Role,
+    Timer,
+    WaitingRead,
+    WaitingReads,
+)
 from kvraft.record import Entry, HardState, Position
 
 T = TypeVar("T")
@@ -66,7 +78,16 @@ PLAIN = (
     *(Role, ProgressState, RaftOptions, Entry, Position),
 )
 """What never changes and names no member."""
-NAMING = (*get_args(Message), HardState, Ready, DecidedProposal, ReadReady, RemoteReader, WaitingRead, IncomingSnapshot)
+NAMING = (
+    *get_args(Message),
+    HardState,
+    Ready,
+    DecidedProposal,
+    ReadReady,
+    RemoteReader,
+    WaitingRead,
+    IncomingSnapshot,
+)
 """What never changes, a tuple of fields in which members may be named."""
 SHARED = frozenset((*PLAIN, *NAMING, Configuration))
 """What copies and originals have in common."""

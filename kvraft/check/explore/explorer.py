@@ -3,10 +3,10 @@
 :func:`explore` begins with a :class:`~kvraft.sim.Cluster` in any situation and tries everything
 that may happen next, and then next, breadth first: each message in flight arrives, a timer runs
 out, a leader sends heartbeats or takes a proposal, a member crashes and restarts, a disk lags.
-:class:`ExplorationBounds` says how often.  After each transition the properties of consensus are checked; the
-first that breaks ends the search with a shortest way there.
+:class:`ExplorationBounds` says how often.  After each transition the properties of consensus are
+checked; the first that breaks ends the search with a shortest way there.
 
-What makes it feasible with the real :class:`~kvraft.raft.raft.Raft`, rather than a model of it:
+What makes it feasible with the real :class:`~kvraft.raft.Raft`, rather than a model of it:
 
 - **Members are asked once.**  A state of the cluster is a few numbers (``space.py``), and what one
   member does with one input is worked out once (``moves.py``), on a copy (``fork.py``).
@@ -46,10 +46,10 @@ from kvraft.check.explore.transitions import Action, Transition
 from kvraft.check.properties import Violation
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.raft.interface import RaftOptions
-from kvraft.sim.cluster import Cluster
+from kvraft.raft import RaftOptions
+from kvraft.sim import Cluster
 
-__all__ = ["NO_TIME", "ExplorationBounds", "Action", "ExplorationReport", "Transition", "explore"]
+__all__ = ["NO_TIME", "Action", "ExplorationBounds", "ExplorationReport", "Transition", "explore"]
 
 NO_TIME = RaftOptions(pre_vote=False, check_quorum=False)
 """Options for a cluster to explore: nothing in it then depends on time."""

@@ -1,8 +1,8 @@
 """What to remember of a run, and what must hold among members and their past (Raft Figure 3).
 
 A property such as "at most one leader a term" speaks of a whole run: a leader that crashed counts,
-too.  A :class:`RunHistory` is the least that must be remembered so that the properties can be seen in one
-state alone, for whatever is remembered tells states apart: who led which term, and what was
+too.  A :class:`RunHistory` is the least that must be remembered so that the properties can be seen
+in one state alone, for whatever is remembered tells states apart: who led which term, and what was
 committed, and in which term.
 
 The leader who commits an entry is the first to know.  So the term in which somebody first knows an
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kvraft.check.explore.transitions import ExploredMember, TransitionResult
 from kvraft.check.properties import Property, Violation
-from kvraft.raft.quorum import committed_index
+from kvraft.raft import committed_index
 from kvraft.record import Entry
 
 LogEntries = tuple[Entry, ...]
@@ -63,7 +63,9 @@ def extend_history(past: RunHistory, moved: TransitionResult, but: Collection[st
     return RunHistory(tuple(sorted(leaders.items())), tuple(ledger))
 
 
-def check_history(members: Sequence[ExploredMember], past: RunHistory, but: Collection[str]) -> None:
+def check_history(
+    members: Sequence[ExploredMember], past: RunHistory, but: Collection[str]
+) -> None:
     """Compare members with each other and with the past; raises what is broken."""
     logs = [(member.raft.member, member.raft.log.slice(1)) for member in members]
     for at, one in enumerate(logs):
@@ -85,7 +87,9 @@ def check_history(members: Sequence[ExploredMember], past: RunHistory, but: Coll
                 _fail(Property.LEADER_COMPLETENESS, (name,), what, but)
 
 
-def _check_match(one: tuple[str, LogEntries], other: tuple[str, LogEntries], but: Collection[str]) -> None:
+def _check_match(
+    one: tuple[str, LogEntries], other: tuple[str, LogEntries], but: Collection[str]
+) -> None:
     """Logs that hold an entry of one index and term are the same through it."""
     differ = False
     for its, mine in zip(one[1], other[1], strict=False):

@@ -23,13 +23,19 @@ from itertools import permutations
 from typing import Generic, NamedTuple, TypeVar
 
 from kvraft.check.explore.clone import clone, fingerprint
-from kvraft.check.explore.history import RunHistory, initial_history, check_history, extend_history
-from kvraft.check.explore.transitions import Action, ExploredMember, TransitionResult, Transition, take_transition
+from kvraft.check.explore.history import RunHistory, check_history, extend_history, initial_history
+from kvraft.check.explore.transitions import (
+    Action,
+    ExploredMember,
+    Transition,
+    TransitionResult,
+    take_transition,
+)
 from kvraft.check.properties import Violation
 from kvraft.errors import BadInput
-from kvraft.raft.messages import Message
+from kvraft.raft import Message
 from kvraft.record import Entry, Kind
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster
 
 K = TypeVar("K", bound=Hashable)
 ClusterStateKey = tuple[tuple[int, ...], int, int, tuple[int, ...]]
@@ -193,7 +199,9 @@ class StateSpace:
 
     # ── what follows ────────────────────────────────────────────────────────────────────────────
 
-    def following(self, state: ClusterStateKey) -> Iterator[tuple[Transition, ClusterStateKey | Violation]]:
+    def following(
+        self, state: ClusterStateKey
+    ) -> Iterator[tuple[Transition, ClusterStateKey | Violation]]:
         """Yield each step that may be next, with the state it leads to, or what it breaks."""
         members, _, left, flying = state
         for number in members:
@@ -260,7 +268,12 @@ class StateSpace:
         return effect
 
     def _reach(
-        self, state: ClusterStateKey, effect: LocalEffect, left: int, flying: tuple[int, ...], copy: bool
+        self,
+        state: ClusterStateKey,
+        effect: LocalEffect,
+        left: int,
+        flying: tuple[int, ...],
+        copy: bool,
     ) -> tuple[Transition, ClusterStateKey | Violation]:
         members, past, _, _ = state
         place = self._place[effect.step.member]
@@ -284,7 +297,9 @@ class StateSpace:
         found = self._futures.get((past, effect))
         if found is None:
             try:
-                found = self._pasts.of(extend_history(self._pasts.values[past], effect.moved, self._but))
+                found = self._pasts.of(
+                    extend_history(self._pasts.values[past], effect.moved, self._but)
+                )
             except Violation as violation:
                 found = violation
             self._futures[past, effect] = found
@@ -296,7 +311,9 @@ class StateSpace:
         key = (past, *[(local.log, local.disk, local.member.leads) for local in locals_])
         if key not in self._judged:
             try:
-                check_history([local.member for local in locals_], self._pasts.values[past], self._but)
+                check_history(
+                    [local.member for local in locals_], self._pasts.values[past], self._but
+                )
                 self._judged[key] = None
             except Violation as violation:
                 self._judged[key] = violation

@@ -1,9 +1,9 @@
 """What one member can do next, and what that brings about: the local half of the explorer.
 
-A :class:`ExploredMember` is a consensus module with its disk.  :func:`take_transition` gives it one input, works off
-the Ready that follows as the contract in raft/raft.py says, and returns what was sent and committed.  An
-input happens at once, but for the disk: it may *lag*.  Then what the member sends early has left,
-and nothing else has happened, until it is done writing or crashes.
+A :class:`ExploredMember` is a consensus module with its disk.  :func:`take_transition` gives it one
+input, works off the Ready that follows as the contract in raft/raft.py says, and returns what was
+sent and committed.  An input happens at once, but for the disk: it may *lag*.  Then what the member
+sends early has left, and nothing else has happened, until it is done writing or crashes.
 
 Invariants checked here need one member only: what it says is on its disk before (Figure 2), terms
 and votes never go back, a leader only appends.
@@ -19,20 +19,21 @@ from typing import NamedTuple
 from kvraft.check.explore.clone import LEAST, Fingerprint, clone, fingerprint
 from kvraft.check.properties import Property, Violation
 from kvraft.errors import Busy, NotLeader
-from kvraft.raft.interface import Ready, Role
-from kvraft.raft.log import Log
-from kvraft.raft.messages import (
+from kvraft.raft import (
     AppendEntriesReply,
+    Configuration,
+    Log,
     Message,
     PreVote,
     PreVoteReply,
+    Raft,
+    Ready,
     RequestVote,
     RequestVoteReply,
+    Role,
 )
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
 from kvraft.record import ORIGIN, Entry, HardState, Kind, Record, TxnId
-from kvraft.sim.network import describe
+from kvraft.sim import describe
 
 NO_EXCEPTION = "nothing raises"
 """The promise of raft/raft.py that no input makes it raise, as a property that can break."""
@@ -86,7 +87,9 @@ class Transition(NamedTuple):
                 return "is done writing to its disk"
             case Action.RECEIVE:
                 assert self.message is not None
-                return f"receives {'a copy of ' if self.copy else ''}{describe_message(self.message)}"
+                return (
+                    f"receives {'a copy of ' if self.copy else ''}{describe_message(self.message)}"
+                )
 
 
 def describe_message(message: Message) -> str:
@@ -118,7 +121,13 @@ class ExploredMember:
         """Return what state it is in, with members called what ``names`` says."""
         term, vote = self.hard_state
         vote = names.get(vote, vote) if vote else None
-        return (fingerprint(self.raft, names), term, vote, self.log, fingerprint(self.writing, names))
+        return (
+            fingerprint(self.raft, names),
+            term,
+            vote,
+            self.log,
+            fingerprint(self.writing, names),
+        )
 
     def restart(self) -> None:
         """Lose everything but the disk, and start again from there."""
@@ -157,7 +166,9 @@ class TransitionResult:
     broken: Violation | None = None
 
 
-def take_transition(before: ExploredMember, step: Transition, but: Collection[str] = ()) -> TransitionResult:
+def take_transition(
+    before: ExploredMember, step: Transition, but: Collection[str] = ()
+) -> TransitionResult:
     """Let ``step`` happen to a copy of ``before``; let pass what breaks a property in ``but``."""
     moved = TransitionResult(step, before.clone(), [], [])
     try:

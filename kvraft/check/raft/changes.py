@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from kvraft.check.properties import Property
 from kvraft.check.raft.seen import Members, Past, entry_at
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
+from kvraft.raft import Configuration, Raft
 
 
 class ChangeChecker:

@@ -24,14 +24,10 @@ from collections.abc import Callable, Iterable, Sequence
 from kvraft.check.properties import Property
 from kvraft.check.raft.changes import ChangeChecker
 from kvraft.check.raft.messages import MessageChecker
-from kvraft.check.raft.seen import Members, Past, ObservedMember, covers, entry_at, place
-from kvraft.raft.interface import ReadReady, Role
-from kvraft.raft.log import Log
-from kvraft.raft.messages import Message
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
+from kvraft.check.raft.seen import Members, ObservedMember, Past, covers, entry_at, place
+from kvraft.raft import Configuration, Log, Message, Raft, ReadReady, Role
 from kvraft.record import Entry, Kind, Position
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster
 
 
 class RaftChecker:
@@ -39,7 +35,7 @@ class RaftChecker:
 
     It is told of each message that leaves (:meth:`sent`), of reads (:meth:`asked`,
     :meth:`served`), and after each step of a member (:meth:`stepped`); all of these raise
-    :class:`~kvraft.check.properties.Violation`.  :func:`watch` connects one to a cluster.  The
+    :class:`~kvraft.check.Violation`.  :func:`watch` connects one to a cluster.  The
     properties in ``but`` may be broken.
     """
 
@@ -282,7 +278,7 @@ def watch(cluster: Cluster, *, but: Sequence[Property] = ()) -> RaftChecker:
     """Have everything that happens in ``cluster`` from now on checked; return who checks it.
 
     From then on whatever breaks a property, other than those in ``but``, raises
-    :class:`~kvraft.check.properties.Violation`.
+    :class:`~kvraft.check.Violation`.
     """
 
     def look(name: str) -> ObservedMember:

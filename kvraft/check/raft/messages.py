@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from kvraft.check.properties import Property
 from kvraft.check.raft.seen import Members, ObservedMember
-from kvraft.raft.interface import Role
-from kvraft.raft.messages import (
+from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
@@ -19,6 +18,7 @@ from kvraft.raft.messages import (
     PreVoteReply,
     RequestVote,
     RequestVoteReply,
+    Role,
     TimeoutNow,
 )
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kvraft.check.properties import Property, Violation
-from kvraft.raft.log import Log
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
+from kvraft.raft import Configuration, Log, Raft
 from kvraft.record import Entry, HardState
 
 

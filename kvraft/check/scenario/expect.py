@@ -11,11 +11,9 @@ from typing import NamedTuple
 from kvraft.check.scenario.words import ScenarioLine
 from kvraft.errors import KvraftError
 from kvraft.events import MessageRejected
-from kvraft.raft.interface import Role
-from kvraft.raft.log import Log
+from kvraft.raft import Log, Role
 from kvraft.record import label
-from kvraft.sim.cluster import Cluster
-from kvraft.sim.member import Member
+from kvraft.sim import Cluster, Member
 
 NONE = "none"
 
@@ -36,7 +34,9 @@ class Expectation(NamedTuple):
         found = LOOKS[self.key](cluster, cluster.members[name], self.argument)
         if found != self.wanted:
             what = f"{self.key} {self.argument}".strip()
-            raise UnmetExpectation(f"expected {what} of {name} to be {self.wanted}, but it is {found}")
+            raise UnmetExpectation(
+                f"expected {what} of {name} to be {self.wanted}, but it is {found}"
+            )
 
 
 def read_expectations(words: ScenarioLine, members: Container[str]) -> list[Expectation]:
@@ -122,7 +122,9 @@ def _lease(_: Cluster, member: Member, __: str) -> str:
 
 
 def _decided(_: Cluster, member: Member, place: str) -> str:
-    fates = [d.outcome.value for d in member.decided if place in (f"{d.first}-{d.last}", str(d.first))]
+    fates = [
+        d.outcome.value for d in member.decided if place in (f"{d.first}-{d.last}", str(d.first))
+    ]
     return " ".join(fates) or NONE
 
 

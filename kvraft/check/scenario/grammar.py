@@ -10,17 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, get_args
 
-from kvraft.check.bugs.registry import consensus_bug
+from kvraft.check.bugs import consensus_bug
 from kvraft.check.properties import Property, named
-from kvraft.check.scenario.expect import NONE, Expectation, UnmetExpectation, expect_leader, read_expectations
+from kvraft.check.scenario.expect import (
+    NONE,
+    Expectation,
+    UnmetExpectation,
+    expect_leader,
+    read_expectations,
+)
 from kvraft.check.scenario.words import ScenarioLine
 from kvraft.errors import BadInput, Busy, KvraftError, NotLeader
-from kvraft.raft.interface import RaftOptions
-from kvraft.raft.messages import Message
-from kvraft.raft.raft import Raft
+from kvraft.raft import Message, Raft, RaftOptions
 from kvraft.record import HardState
-from kvraft.sim.cluster import Cluster
-from kvraft.sim.mail import MessageFilter
+from kvraft.sim import Cluster, MessageFilter
 
 ScenarioAction = Callable[[Cluster], object]
 
@@ -312,7 +315,9 @@ class _Reader:
     def _expect_flying(self, pick: MessageFilter, wanted: bool) -> ScenarioAction:
         def expect(cluster: Cluster) -> None:
             if bool(cluster.find(**pick)) is not wanted:
-                raise UnmetExpectation(f"expected this {'to be' if wanted else 'not to be'} in flight")
+                raise UnmetExpectation(
+                    f"expected this {'to be' if wanted else 'not to be'} in flight"
+                )
 
         return expect
 

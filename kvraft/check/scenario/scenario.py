@@ -37,8 +37,8 @@ Of a member may be expected its role (``leader``, ``follower`` … ``down``), ``
 2-3 committed``, ``read 1 served 4`` (``failed``, ``waiting``), ``refused KIND``, ``sends s2
 snapshot`` (how it sends to that follower).  ``none`` stands for nothing.
 
-Every step is watched (raft/raft.py).  A ``violation`` is expected of the step before it; it ends the
-scenario.
+Every step is watched (raft/raft.py).  A ``violation`` is expected of the step before it; it ends
+the scenario.
 """
 
 from __future__ import annotations
@@ -50,13 +50,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kvraft.check.properties import Property, Violation
-from kvraft.check.raft.checker import watch
+from kvraft.check.raft import watch
 from kvraft.check.scenario.expect import UnmetExpectation
 from kvraft.check.scenario.grammar import Line, Setup, read
 from kvraft.errors import BadInput, KvraftError
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
-from kvraft.sim.cluster import Cluster
+from kvraft.raft import Configuration, Raft
+from kvraft.sim import Cluster
 
 __all__ = ["PlayedScenario", "Scenario", "UnmetExpectation", "load", "names", "parse"]
 
@@ -113,7 +112,7 @@ class Scenario:
 
         ``tell`` is called before the first line, with ``""``, and after each, with its text.
         Raises :class:`UnmetExpectation` where something is not as expected,
-        :class:`~kvraft.check.properties.Violation` where a property is broken unexpectedly, and
+        :class:`~kvraft.check.Violation` where a property is broken unexpectedly, and
         :class:`~kvraft.errors.BadInput` where a step cannot be done; each names file and line.
         """
         cluster = self.cluster(consensus=consensus)
@@ -131,7 +130,9 @@ class Scenario:
                     raise broken
                 return PlayedScenario(cluster, broken, tuple(stops))
         if self.violation is not None:
-            raise UnmetExpectation(f"{self.name}: expected a violation of {self.violation}\n{cluster}")
+            raise UnmetExpectation(
+                f"{self.name}: expected a violation of {self.violation}\n{cluster}"
+            )
         return PlayedScenario(cluster, None, tuple(stops))
 
     def _do(self, line: Line, cluster: Cluster) -> Violation | None:

@@ -14,14 +14,12 @@ from contextlib import suppress
 from random import Random
 
 from kvraft.check.properties import Violation
-from kvraft.client.client import Client, ReadFailed
-from kvraft.client.draft import DraftTransaction
-from kvraft.client.ticket import Ticket
+from kvraft.client import Client, DraftTransaction, ReadFailed, Ticket
 from kvraft.errors import BadInput
 from kvraft.record import Timestamp
-from kvraft.sim.world import World
+from kvraft.sim import World
 from kvraft.transaction import Stage
-from kvraft.wal.writer import MAX_ENTRIES_FRAME_BYTES
+from kvraft.wal import MAX_ENTRIES_FRAME_BYTES
 
 ACCOUNTS = tuple(b"account/%d" % number for number in range(4))
 BALANCE = 100
@@ -176,7 +174,9 @@ class Clients:
         large = [t for kind, t in self.tickets if kind == "large" and t.stage is Stage.APPLIED]
         sizes = [sum(len(record.value) for record in t.transaction.records) for t in large]
         self._tally["large transactions applied"] += len(large)
-        self._tally["giant transactions applied"] += sum(size > MAX_ENTRIES_FRAME_BYTES for size in sizes)
+        self._tally["giant transactions applied"] += sum(
+            size > MAX_ENTRIES_FRAME_BYTES for size in sizes
+        )
 
 
 def check_rows(name: str, rows: dict[bytes, bytes]) -> None:

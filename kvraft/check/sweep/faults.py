@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from random import Random
 
 from kvraft.check.properties import Violation
-from kvraft.errors import BadInput, Busy, StateLost, NotLeader
-from kvraft.sim.disk import SimDisk
-from kvraft.sim.timeline import MILLI
-from kvraft.sim.world import World
+from kvraft.errors import BadInput, Busy, NotLeader, StateLost
+from kvraft.sim import MILLI, SimDisk, World
 from kvraft.transaction import WriteReply
 
 

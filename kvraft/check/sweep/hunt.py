@@ -8,8 +8,8 @@ from __future__ import annotations
 from random import Random
 
 from kvraft.check.properties import FIGURE_3, Property, Violation
-from kvraft.check.raft.checker import watch
-from kvraft.sim.cluster import Cluster
+from kvraft.check.raft import watch
+from kvraft.sim import Cluster
 
 KINDS = ("arrive",) * 16 + ("time out",) * 3 + ("lose", "crash", "restart", "restart")
 """What may happen next, each as likely as it is often in here."""

@@ -27,17 +27,14 @@ from typing import Any, NamedTuple
 
 from kvraft.check.properties import Violation
 from kvraft.check.sweep.usage import DISK, MEMORY, Trend, Usage, trend, usage_of
-from kvraft.client.client import Client
-from kvraft.client.ticket import Ticket
+from kvraft.client import Client, Ticket
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
-from kvraft.lsm.compaction import Levelled
+from kvraft.lsm import Levelled
 from kvraft.record import Kind
-from kvraft.replica.replica import ReplicaOptions, Replica
-from kvraft.sim.disk import SimDisk
-from kvraft.sim.timeline import MILLI
-from kvraft.sim.world import World
+from kvraft.replica import Replica, ReplicaOptions
+from kvraft.sim import MILLI, SimDisk, World
 from kvraft.transaction import SESSION_WINDOW, Stage
 
 SMALL = ReplicaOptions(
@@ -174,7 +171,7 @@ class Soak:
     def run(self) -> Iterator[UsageSample]:
         """Go on until all transactions are applied; yield each sample when it is taken.
 
-        Raises :class:`~kvraft.check.properties.Violation` if in the end any member holds anything
+        Raises :class:`~kvraft.check.Violation` if in the end any member holds anything
         but what a dict holds that took the same writes.
         """
         world = self.world

@@ -36,25 +36,24 @@ from kvraft.check.transactions import TransactionChecker
 from kvraft.display import counted
 from kvraft.events import (
     Compacted,
-    MemberCrashed,
+    EntriesSuperseded,
     Event,
-    MemberStopped,
     Flushed,
+    MemberCrashed,
+    MemberStopped,
     MessageLost,
+    MessageSent,
     NetworkPartitioned,
     SegmentDropped,
-    MessageSent,
     SessionExpired,
     SnapshotReceived,
-    EntriesSuperseded,
     TailTruncated,
     Trace,
 )
-from kvraft.lsm.compaction import Levelled, Tiered
-from kvraft.raft.raft import RaftOptions
-from kvraft.raft.raft import Raft
-from kvraft.replica.replica import ReplicaOptions, Replica
-from kvraft.sim.world import World
+from kvraft.lsm import Levelled, Tiered
+from kvraft.raft import Raft, RaftOptions
+from kvraft.replica import Replica, ReplicaOptions
+from kvraft.sim import World
 from kvraft.transaction import Stage
 
 ACTS = 150
@@ -195,7 +194,7 @@ class SwarmRun:
         return self.world.trace
 
     def run(self) -> None:
-        """Run; raise :class:`~kvraft.check.properties.Violation` for what a checker found.
+        """Run; raise :class:`~kvraft.check.Violation` for what a checker found.
 
         Any other error is a finding as well.
         """
@@ -273,7 +272,9 @@ class SwarmRun:
             tally[name] += len(self.trace.of(kind))
         others = tally["crashes between calls"] + tally["power cuts during a start"]
         tally["power cuts during a call"] = tally["crashes"] - others
-        kinds = Counter(step.event.kind for step in self.trace if isinstance(step.event, MessageSent))
+        kinds = Counter(
+            step.event.kind for step in self.trace if isinstance(step.event, MessageSent)
+        )
         tally["writes put off"], tally["stamps refused"] = kinds["Overloaded"], kinds["Rejected"]
         self.clients.count_large()
         tally["reads compared"] += self.transactions.reads

@@ -26,12 +26,12 @@ from random import Random
 from statistics import fmean, linear_regression
 from typing import NamedTuple
 
-from kvraft.disk.filenames import is_segment, table_number
+from kvraft.disk import is_segment, table_number
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.record import entry_size
-from kvraft.replica.replica import Replica
-from kvraft.sim.disk import SimDisk
+from kvraft.replica import Replica
+from kvraft.sim import SimDisk
 
 FLAT = 0.05
 """What climbs by no more than this share of its level over half a soak does not grow."""

@@ -15,11 +15,15 @@ from typing import Any
 from kvraft.course.lesson import Wrong, error_text, unanswered
 from kvraft.events import TransactionApplied
 from kvraft.record import Timestamp, TxnId
-from kvraft.replica.replica import Replica
-from kvraft.replica.sessions import SESSION_PREFIX, TransactionOutcome, Session, Sessions
-from kvraft.replica.state_machine import StateMachine
-from kvraft.sim.outages import begun, lost_updates
-from kvraft.sim.single_member import SingleMember
+from kvraft.replica import (
+    SESSION_PREFIX,
+    Replica,
+    Session,
+    Sessions,
+    StateMachine,
+    TransactionOutcome,
+)
+from kvraft.sim import SingleMember, begun, lost_updates
 from kvraft.transaction import SESSION_WINDOW, Submit, build_transaction
 
 COPIES = ("refused", "undone", "silent", "applied")
@@ -166,7 +170,9 @@ def remembering(carry_out: CarryOut) -> type[Replica]:
     class Remembering(Replica):
         def new_machine(self) -> StateMachine:
             machine = super().new_machine()
-            machine.sessions = Asking(self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime)
+            machine.sessions = Asking(
+                self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime
+            )
             return machine
 
     return Remembering
@@ -205,7 +211,9 @@ def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
     alone, due, newest = SingleMember(replica=members), set[int](), 0
     incarnation = alone.register("ann")
     for attempt, number in enumerate(arrivals, 1):
-        transaction = build_transaction(TxnId("ann", incarnation, number), {b"stock": b"%d" % number}, number)
+        transaction = build_transaction(
+            TxnId("ann", incarnation, number), {b"stock": b"%d" % number}, number
+        )
         alone.replica.submit(Submit("ann", "n1", transaction, attempt))
         alone.replica.drain()
         if number > newest - SESSION_WINDOW:

@@ -7,8 +7,8 @@ the tree does it: a strategy can ask for tables that are not there, or for two t
 level.  The rest is measured.
 
 A learner's ``may_drop`` is first asked in small situations, those with the fewest tables first, and
-compared with the rule of ``lsm/compaction.py``.  Then it takes that rule's place (:func:`dropping_by`),
-and real trees are merged with it.
+compared with the rule of ``lsm/compaction.py``.  Then it takes that rule's place
+(:func:`dropping_by`), and real trees are merged with it.
 
 Source: Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020, §2.2; LevelDB impl.md
 (compactions, "obsolete" tombstones).
@@ -26,11 +26,10 @@ from unittest import mock
 
 from kvraft.course.lesson import agrees, error_text, unanswered, yes_or_no
 from kvraft.errors import KvraftError
-from kvraft.lsm import compaction
-from kvraft.lsm.compaction import Levelled, CompactionTask, Tiered
+from kvraft.lsm import CompactionTask, Levelled, Tiered, compaction
 from kvraft.record import Timestamp, label
-from kvraft.sim.load import SMALL, TreeLoad, amplification_of, writes_of
-from kvraft.sstable.properties import TableMetadata, read_order, span_of
+from kvraft.sim import SMALL, TreeLoad, amplification_of, writes_of
+from kvraft.sstable import TableMetadata, read_order, span_of
 
 KIB = 1024
 
@@ -99,7 +98,7 @@ SITUATIONS: dict[str, tuple[TableMetadata, ...]] = {
 # ── a strategy ──────────────────────────────────────────────────────────────────────────────────
 
 PickRule = Callable[[Sequence[TableMetadata]], CompactionTask | None]
-"""``pick(tables)``, as in :class:`~kvraft.lsm.compaction.CompactionStrategy`."""
+"""``pick(tables)``, as in :class:`~kvraft.lsm.CompactionStrategy`."""
 
 WRITES, KEYS = 5_000, 2_000
 MOST_WRITTEN, MOST_READ = 8.0, 5.0
@@ -261,14 +260,20 @@ OTHERS = (
 def situations() -> list[TombstoneSituation]:
     """Return small situations, those with the fewest tables first."""
     pairs = [pair for pair in product(OTHERS, OTHERS) if pair[0] is not pair[1]]
-    return [TombstoneSituation(()), *(TombstoneSituation((each,)) for each in OTHERS), *map(TombstoneSituation, pairs)]
+    return [
+        TombstoneSituation(()),
+        *(TombstoneSituation((each,)) for each in OTHERS),
+        *map(TombstoneSituation, pairs),
+    ]
 
 
 @contextmanager
 def dropping_by(rule: DropRule) -> Iterator[None]:
     """Let ``rule`` decide which tombstones a merge drops, for as long as this lasts."""
 
-    def droppable(inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]) -> Callable[..., bool]:
+    def droppable(
+        inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]
+    ) -> Callable[..., bool]:
         return lambda key, timestamp: rule(key, timestamp, others)
 
     with mock.patch.object(compaction, "droppable", droppable):

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from kvraft.check.crashes import (
+from kvraft.check import (
     WORKLOAD,
     Call,
     RecordingDisk,
@@ -28,10 +28,10 @@ from kvraft.check.crashes import (
     states,
 )
 from kvraft.errors import Corruption
-from kvraft.lsm.options import TreeOptions
-from kvraft.sim.disk import SimDisk
+from kvraft.lsm import TreeOptions
+from kvraft.sim import SimDisk
 from kvraft.store import Store
-from kvraft.wal.wal import Durability
+from kvraft.wal import Durability
 
 # ── the promise ─────────────────────────────────────────────────────────────────────────────────
 
@@ -50,7 +50,12 @@ class CrashCase(NamedTuple):
     what: str
 
 
-_SMALL: tuple[WorkloadStep, ...] = ({b"a": b"1"}, {b"b": b"1", b"c": b"1"}, {b"a": None}, {b"b": b"2"})
+_SMALL: tuple[WorkloadStep, ...] = (
+    {b"a": b"1"},
+    {b"b": b"1", b"c": b"1"},
+    {b"a": None},
+    {b"b": b"2"},
+)
 
 
 def cases() -> list[CrashCase]:
@@ -122,7 +127,13 @@ STEPS = (
 """What a flush does, in the order in which it does it."""
 
 _BIG = b"x" * 300
-_LOAD: tuple[WorkloadStep, ...] = ({b"a": _BIG}, {b"b": _BIG}, {b"c": _BIG}, {b"a": None}, {b"d": b"4"})
+_LOAD: tuple[WorkloadStep, ...] = (
+    {b"a": _BIG},
+    {b"b": _BIG},
+    {b"c": _BIG},
+    {b"a": None},
+    {b"d": b"4"},
+)
 _Do = tuple[str, tuple[Any, ...]]
 """A call: the method of a disk, and its arguments."""
 

@@ -3,7 +3,7 @@
 A rule is first asked in all small situations, from the smallest on, so that the one that is told is
 the shortest in which it is wrong.  What passes votes in :data:`STORMS` clusters, where messages get
 lost, come twice and overtake each other, and members crash, with a
-:class:`~kvraft.check.raft.checker.RaftChecker` looking on; and then in the four situations in which a
+:class:`~kvraft.check.raft.RaftChecker` looking on; and then in the four situations in which a
 well-known teaching implementation could have had two leaders in one term.
 
 A range of time-outs is run: a hundred crashes of a leader, and hiccups of the network that a leader
@@ -19,17 +19,14 @@ from dataclasses import dataclass
 from itertools import product
 from random import Random
 
-from kvraft.check.properties import Violation
-from kvraft.check.raft.checker import watch
+from kvraft.check import Violation
+from kvraft.check.raft import watch
 from kvraft.check.scenario import scenario
 from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
+from kvraft.raft import Raft, RaftOptions, RequestVote, Role
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import RaftOptions, Role
-from kvraft.raft.messages import RequestVote
-from kvraft.raft.raft import Raft
 from kvraft.record import ORIGIN, Position
-from kvraft.sim.cluster import Cluster
-from kvraft.sim.elections import LATENCY, failed_first, middle, options_for, outages
+from kvraft.sim import LATENCY, Cluster, failed_first, middle, options_for, outages
 
 VoteRule = Callable[[RequestVote, int, str | None, Position], bool]
 """``grant_vote(ask, term, vote, last)``."""
@@ -154,7 +151,7 @@ def ruled(rule: VoteRule) -> type[Raft]:
 def storm(rule: VoteRule, seed: int) -> int:
     """Let a cluster of 3 or 5 vote under ``rule`` and faults; return how many leaders it had.
 
-    Raises :class:`~kvraft.check.properties.Violation` if it breaks what Raft promises, and whatever
+    Raises :class:`~kvraft.check.Violation` if it breaks what Raft promises, and whatever
     the rule raises.
     """
     random = Random(f"grant_vote/{seed}")
@@ -202,7 +199,7 @@ def _move(cluster: Cluster, random: Random) -> None:
 def play_with_rule(story: scenario.Scenario, rule: VoteRule) -> None:
     """Let the steps of a scenario happen to members that have ``rule`` and no planted bug.
 
-    Raises :class:`~kvraft.check.properties.Violation` as :func:`storm` does.
+    Raises :class:`~kvraft.check.Violation` as :func:`storm` does.
     """
     cluster = story.cluster(consensus=ruled(rule), trace=False)
     watch(cluster)

@@ -1,12 +1,12 @@
 """Lesson 06: a learner's flush trigger runs inside members, a learner's ``kept`` beside the module.
 
 A trigger is not compared with the real one, for many are right.  It decides in a whole member
-(:class:`~kvraft.sim.single_member.SingleMember`) under four loads, and is judged by what comes of it: how large
+(:class:`~kvraft.sim.SingleMember`) under four loads, and is judged by what comes of it: how large
 memtables grow, how much log is held while there is time for work, and how many memtables there are
 compared with the member's own rule.
 
 ``kept`` says which versions of a key a flush has to write.  It is asked in all small situations,
-the smallest first, and compared with :func:`kvraft.lsm.merge.retain`; then beside trees with open
+the smallest first, and compared with :func:`kvraft.lsm.retain`; then beside trees with open
 views, whose flushes must write as many rows.
 """
 
@@ -19,13 +19,10 @@ from typing import NamedTuple
 
 from kvraft.course.lesson import Wrong, agrees, called, error_text, unanswered, yes_or_no
 from kvraft.events import MemtableFrozen
-from kvraft.lsm.merge import RetainedTimes, retain
-from kvraft.lsm.tree import Tree
-from kvraft.lsm.view import View
+from kvraft.lsm import RetainedTimes, Tree, View, retain
 from kvraft.record import Row, Timestamp
-from kvraft.replica.replica import ReplicaOptions, Replica
-from kvraft.sim.disk import SimDisk
-from kvraft.sim.single_member import SingleMember, Gauge
+from kvraft.replica import Replica, ReplicaOptions
+from kvraft.sim import Gauge, SimDisk, SingleMember
 
 # ── when to freeze ──────────────────────────────────────────────────────────────────────────────
 
@@ -79,7 +76,8 @@ def run(load: WriteLoad, trigger: Trigger | None = None) -> LoadOutcome:
     """Let a member live through ``load`` under ``trigger``, its own rule if ``None``.
 
     Then it crashes, and must hold what was written.  Raises
-    :class:`~kvraft.course.lesson.Wrong` if the trigger raises, or gives neither ``True`` nor ``False``.
+    :class:`~kvraft.course.lesson.Wrong` if the trigger raises, or gives neither ``True`` nor
+    ``False``.
     """
 
     class Triggered(Replica):
@@ -170,7 +168,9 @@ class VersionsCase(NamedTuple):
     def right(self) -> VersionList:
         """Return what the real module keeps."""
         rows: list[Row] = [(b"k", timestamp, value) for timestamp, value in self.versions]
-        return [(timestamp, value) for _, timestamp, value in retain(rows, RetainedTimes(self.views))]
+        return [
+            (timestamp, value) for _, timestamp, value in retain(rows, RetainedTimes(self.views))
+        ]
 
     def ask(self, rule: KeepRule) -> VersionList:
         """Return what ``rule`` keeps; raises ``Wrong`` if that is not a list of versions."""

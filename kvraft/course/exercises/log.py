@@ -2,8 +2,8 @@
 
 - :func:`damaged` makes eight logs that something happened to.  Which of them open is found by
   opening them, here and nowhere else.
-- A learner's ``scan_segment`` is run against :func:`kvraft.disk.frame.scan` on rows of frames that were
-  cut at every byte, flipped at every byte, and worse, the shortest first.
+- A learner's ``scan_segment`` is run against :func:`kvraft.disk.frame.scan` on rows of frames that
+  were cut at every byte, flipped at every byte, and worse, the shortest first.
 - A learner's ``torn_or_damage`` is run against the same function on logs of several saves with one
   frame made bad: it is asked only about what stands behind that frame.
 """
@@ -15,13 +15,12 @@ from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 from kvraft.course.lesson import agrees, called, unanswered
-from kvraft.disk import frame
-from kvraft.disk.frame import MAGIC, Frame
+from kvraft.disk import MAGIC, Frame, frame
 from kvraft.display import listed
 from kvraft.errors import Corruption
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
-from kvraft.sim.disk import SimDisk
-from kvraft.wal.wal import Wal
+from kvraft.sim import SimDisk
+from kvraft.wal import Wal
 
 
 def put(term: int, index: int, key: bytes, value: bytes = b"ripe") -> Entry:
@@ -75,7 +74,8 @@ def damaged() -> dict[str, DamagedLog]:
         ("the second of several segments is missing", _missing),
     )
     return {
-        letter: DamagedLog(says, make()) for letter, (says, make) in zip("abcdefgh", told, strict=True)
+        letter: DamagedLog(says, make())
+        for letter, (says, make) in zip("abcdefgh", told, strict=True)
     }
 
 
@@ -179,7 +179,8 @@ def _flip(data: bytes, at: int, mask: int) -> bytes:
 def valid_frames(data: bytes, seed: int = SEED) -> tuple[list[int], int]:
     """Return where the frames in front of the first unsound one are, and where they end.
 
-    It asks :func:`kvraft.disk.frame.scan`; damage, which that refuses, ends the row here as a tear does.
+    It asks :func:`kvraft.disk.frame.scan`; damage, which that refuses, ends the row here as a tear
+    does.
     """
     try:
         found = frame.scan(data, name="exercise", seed=seed)

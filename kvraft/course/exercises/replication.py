@@ -2,8 +2,8 @@
 
 All small situations are tried first, from the smallest on, so that the one that is told is the
 shortest in which the rule is wrong; then larger ones drawn from a seed.  What passes leads real
-clusters (:class:`~kvraft.sim.cluster.Cluster`) through crashes, partitions and loss, with a
-:class:`~kvraft.check.raft.checker.RaftChecker` looking on.
+clusters (:class:`~kvraft.sim.Cluster`) through crashes, partitions and loss, with a
+:class:`~kvraft.check.raft.RaftChecker` looking on.
 
 The rule to be found is that of Raft §5.3 and §5.4.2 (Figure 2, "rules for leaders").
 """
@@ -15,18 +15,14 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
 from random import Random
 
-from kvraft.check.properties import Violation
-from kvraft.check.raft.checker import watch
+from kvraft.check import Violation
+from kvraft.check.raft import watch
 from kvraft.course.lesson import agrees, called, error_text, unanswered
 from kvraft.errors import KvraftError
+from kvraft.raft import Configuration, Log, Raft, RaftOptions
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import RaftOptions
-from kvraft.raft.log import Log
-from kvraft.raft.quorum import Configuration
-from kvraft.raft.raft import Raft
 from kvraft.record import Position
-from kvraft.sim.cluster import Cluster
-from kvraft.sim.member import entry_of_term
+from kvraft.sim import Cluster, entry_of_term
 
 CommitRule = Callable[[int, int, Mapping[str, int], Configuration, Log], int]
 """``advance_commit(commit_index, term, match, configuration, log)``."""
@@ -59,7 +55,9 @@ class CommitSituation:
         if self.learner is not None:
             match["learner"], learners = self.learner, ("learner",)
         base = Position(self.base, self.terms[0] if self.base else 0)
-        log = Log(base, [entry_of_term(term, n) for n, term in enumerate(self.terms, self.base + 1)])
+        log = Log(
+            base, [entry_of_term(term, n) for n, term in enumerate(self.terms, self.base + 1)]
+        )
         return rule(self.commit, self.term, match, Configuration(self.voters, (), learners), log)
 
     def __str__(self) -> str:
@@ -160,7 +158,7 @@ def _reason(situation: CommitSituation, said: int, right: int) -> str:
 def _run(rule: CommitRule, seed: int) -> int:
     """Let a cluster of 3 or 5 work under ``rule`` and faults; return how much it committed.
 
-    Raises :class:`~kvraft.check.properties.Violation` if it breaks what Raft promises, and whatever
+    Raises :class:`~kvraft.check.Violation` if it breaks what Raft promises, and whatever
     the rule raises.
     """
 

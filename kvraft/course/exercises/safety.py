@@ -2,7 +2,7 @@
 
 A schedule is a text in the language of scenarios (``check/scenario.py``), steps only.  It is played
 with members that commit entries of older terms by counting, and a
-:class:`~kvraft.check.raft.checker.RaftChecker` says whether it did harm.  Its length is the number of
+:class:`~kvraft.check.raft.RaftChecker` says whether it did harm.  Its length is the number of
 events: a message that arrives, a time-out, a crash, a restart, a proposal.  What is lost costs
 nothing, since a message may as well be on its way for ever.
 
@@ -19,22 +19,19 @@ from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple
 
-from kvraft.check.bugs.consensus import OlderTermsCounted
-from kvraft.check.explore.explorer import NO_TIME, ExplorationBounds, ExplorationReport, explore
-from kvraft.check.properties import Violation
-from kvraft.check.raft.checker import watch
-from kvraft.check.scenario import scenario
-from kvraft.check.scenario.grammar import Line
+from kvraft.check import Violation
+from kvraft.check.bugs import OlderTermsCounted
+from kvraft.check.explore import NO_TIME, ExplorationBounds, ExplorationReport, explore
+from kvraft.check.raft import watch
+from kvraft.check.scenario import Line, scenario
 from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError, NotLeader
 from kvraft.events import MessageDelivered
+from kvraft.raft import Raft, RequestVote, Role
 from kvraft.raft import safety as rules
-from kvraft.raft.interface import Role
-from kvraft.raft.messages import RequestVote
-from kvraft.raft.raft import Raft
 from kvraft.record import ORIGIN, HardState, Position
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster
 
 # ── a schedule ──────────────────────────────────────────────────────────────────────────────────
 
@@ -207,7 +204,11 @@ def long_log_of_an_old_term(consensus: type[Raft]) -> Cluster:
 
 
 STARTS: tuple[tuple[Callable[[type[Raft]], Cluster], ExplorationBounds, str], ...] = (
-    (committed_without_n3, ExplorationBounds(timeouts=1), "n1 has committed entry 2, which n3 never got"),
+    (
+        committed_without_n3,
+        ExplorationBounds(timeouts=1),
+        "n1 has committed entry 2, which n3 never got",
+    ),
     (
         long_log_of_an_old_term,
         ExplorationBounds(timeouts=2),

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kvraft.bloom import BloomFilter
-from kvraft.sim.disk import SimDisk
-from kvraft.sstable.reader import Table
-from kvraft.sstable.writer import TableFormat, TableWriter
+from kvraft.sim import SimDisk
+from kvraft.sstable import Table, TableFormat, TableWriter
 
 TARGETS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.001)
 KEYS = 4000
@@ -36,7 +35,9 @@ def check_bits_for(bits_for: Callable[[float], int]) -> None:
         if rate > target * 1.05:
             print(f"Not yet. {bits} bits a key err in {rate:.2%}, and {target:.2%} were allowed.")
             return
-        least = next(n for n in range(1, 41) if BloomFilter.sized(KEYS, n).expected_fpr(KEYS) <= target)
+        least = next(
+            n for n in range(1, 41) if BloomFilter.sized(KEYS, n).expected_fpr(KEYS) <= target
+        )
         if bits > least + 1:
             print(f"Not yet. For {target:.2%}, {bits} bits a key are too many: {least} will do.")
             return

@@ -1,9 +1,9 @@
 """Lesson 12: a learner's undo rule and condition, run beside the module; interleavings to predict.
 
 ``gather`` is asked about every short log, the shortest first, and then about long ones drawn by a
-seed, and is compared with :class:`~kvraft.transaction.TransactionAssembler`.  ``holds`` is asked about every
-small situation, and compared with what :class:`~kvraft.replica.state_machine.StateMachine` decides over a real tree.
-So a learner is always told the shortest situation in which a rule fails.
+seed, and is compared with :class:`~kvraft.transaction.TransactionAssembler`.  ``holds`` is asked
+about every small situation, and compared with what :class:`~kvraft.replica.StateMachine` decides
+over a real tree.  So a learner is always told the shortest situation in which a rule fails.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from itertools import product
 from random import Random
 from typing import NamedTuple
 
-from kvraft.client.draft import DraftTransaction
-from kvraft.client.writing import Conflict
+from kvraft.client import Conflict, DraftTransaction
 from kvraft.course.lesson import Wrong, agrees, called, unanswered, yes_or_no
-from kvraft.lsm.tree import Tree
+from kvraft.lsm import Tree
 from kvraft.record import (
     NOOP,
     Entry,
@@ -31,9 +30,8 @@ from kvraft.record import (
     configuration_record,
     expectation,
 )
-from kvraft.replica.state_machine import StateMachine
-from kvraft.sim.disk import SimDisk
-from kvraft.sim.world import World
+from kvraft.replica import StateMachine
+from kvraft.sim import SimDisk, World
 from kvraft.transaction import CompleteTransaction, TransactionAssembler
 
 # ── the undo rule ───────────────────────────────────────────────────────────────────────────────

@@ -21,13 +21,11 @@ from typing import Any, NamedTuple
 from kvraft.course.lesson import UNANSWERED, Wrong, error_text, unanswered
 from kvraft.errors import BadInput, Corruption, KvraftError, TimedOut
 from kvraft.events import Marks, SnapshotReceived
-from kvraft.lsm.compaction import Levelled
-from kvraft.raft.raft import RaftOptions
-from kvraft.raft.raft import Role
-from kvraft.replica.replica import ReplicaOptions, Replica
-from kvraft.sim.lag import KEYS, a_follower, write, write_for
-from kvraft.sim.world import World
-from kvraft.wal.segment import Segment
+from kvraft.lsm import Levelled
+from kvraft.raft import RaftOptions, Role
+from kvraft.replica import Replica, ReplicaOptions
+from kvraft.sim import KEYS, World, a_follower, write, write_for
+from kvraft.wal import Segment
 
 RETAIN_BYTES = 12 * 1024
 LIMITS = ReplicaOptions(
@@ -57,8 +55,9 @@ class Trial(NamedTuple):
 def ruled(rule: TruncationRule | None) -> type[Replica]:
     """Return members that cut their logs by ``rule``, by their own if it is ``None``.
 
-    They look after a snapshot in flight themselves.  They raise :class:`~kvraft.course.lesson.Wrong` where
-    a rule gives no answer, or would remove the file that is being written.
+    They look after a snapshot in flight themselves.  They raise
+    :class:`~kvraft.course.lesson.Wrong` where a rule gives no answer, or would remove the file that
+    is being written.
     """
     if rule is None:
         return Replica

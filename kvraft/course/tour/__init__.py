@@ -4,7 +4,14 @@
 acts.  ``kvraft tour`` and ``notebooks/00_tour.ipynb`` tell the same story from this code.
 """
 
-from kvraft.course.tour.earthquakes import Catalogue, Quake, QuakeReport, catalogue_path, load, reports
+from kvraft.course.tour.earthquakes import (
+    Catalogue,
+    Quake,
+    QuakeReport,
+    catalogue_path,
+    load,
+    reports,
+)
 from kvraft.course.tour.story import Tour
 
 __all__ = ["Catalogue", "Quake", "QuakeReport", "Tour", "catalogue_path", "load", "reports"]

@@ -10,29 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
-from kvraft.client.ticket import Ticket
+from kvraft.client import Ticket
 from kvraft.course.tour.earthquakes import Catalogue, Quake, reports
-from kvraft.disk.disk import Disk
+from kvraft.disk import Disk
 from kvraft.display import counted, listed
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import (
+    EntriesSuperseded,
     Flushed,
-    SnapshotInstalled,
+    MemberStarted,
+    MessageSent,
     RoleChanged,
     SegmentDropped,
     SegmentSealed,
-    MessageSent,
+    SnapshotInstalled,
     SnapshotReceived,
-    MemberStarted,
-    EntriesSuperseded,
     Trace,
     TransactionUndone,
     VoteGranted,
 )
-from kvraft.raft.messages import AppendEntries
-from kvraft.raft.raft import RaftOptions
+from kvraft.raft import AppendEntries, RaftOptions
 from kvraft.record import RESERVED_PREFIX, TxnId
-from kvraft.replica.replica import ReplicaOptions
+from kvraft.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import Stage
 
@@ -233,7 +232,9 @@ class Tour:
         before = len(self.trace)
         lines = self._restart(self.away)
         news = self.trace[before:]
-        chunks = [s for s in news.of(MessageSent) if getattr(s.event, "kind", "") == "InstallSnapshot"]
+        chunks = [
+            s for s in news.of(MessageSent) if getattr(s.event, "kind", "") == "InstallSnapshot"
+        ]
         taken = [s.event for s in news.of(SnapshotReceived, who=self.away)]
         installed = [s.event for s in news.of(SnapshotInstalled, who=self.away)]
         world.run_for(300)

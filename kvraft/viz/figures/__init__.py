@@ -31,30 +31,36 @@ from kvraft.viz.figures.clients import (
     DONE,
     DOWN,
     LOG,
-    spans_of,
     outage_story,
-    plot_transaction,
     plot_lost_updates,
     plot_outages,
     plot_pauses,
+    plot_transaction,
+    spans_of,
 )
 from kvraft.viz.figures.compaction import plot_timeline, plot_triangle
 from kvraft.viz.figures.crashes import plot_careless, plot_levels, plot_matrix
 from kvraft.viz.figures.durability import (
     FATE_COLOURS,
     Fate,
-    truncations,
     flips,
     group_commits,
-    plot_truncations,
     plot_flips,
     plot_group_commits,
+    plot_truncations,
+    truncations,
 )
 from kvraft.viz.figures.elections import plot_failed, plot_terms, plot_trials
 from kvraft.viz.figures.filters import plot_k, plot_rates
 from kvraft.viz.figures.flush import plot_calls, plot_paces, plot_pressure, plot_saw_tooth
 from kvraft.viz.figures.picture import digest, png, save, show, svg, title_of
-from kvraft.viz.figures.replication import BackUpSample, MatchSample, plot_back_up, plot_matches, plot_windows
+from kvraft.viz.figures.replication import (
+    BackUpSample,
+    MatchSample,
+    plot_back_up,
+    plot_matches,
+    plot_windows,
+)
 from kvraft.viz.figures.safety import plot_hunts
 from kvraft.viz.figures.soak import plot_soak, soak_title
 from kvraft.viz.figures.transactions import data_of, plot_conflicts, plot_deaths, plot_totals
@@ -68,13 +74,11 @@ __all__ = [
     "Fate",
     "MatchSample",
     "bands",
-    "truncations",
     "data_of",
     "digest",
     "flips",
     "group_commits",
     "last_pins",
-    "spans_of",
     "outage_story",
     "plot_back_up",
     "plot_bands",
@@ -82,7 +86,6 @@ __all__ = [
     "plot_careless",
     "plot_catching_up",
     "plot_conflicts",
-    "plot_truncations",
     "plot_deaths",
     "plot_failed",
     "plot_flips",
@@ -90,7 +93,6 @@ __all__ = [
     "plot_hunts",
     "plot_k",
     "plot_levels",
-    "plot_transaction",
     "plot_log_bytes",
     "plot_lost_updates",
     "plot_matches",
@@ -105,14 +107,18 @@ __all__ = [
     "plot_terms",
     "plot_timeline",
     "plot_totals",
+    "plot_transaction",
     "plot_trials",
     "plot_triangle",
+    "plot_truncations",
     "plot_windows",
     "plots",
     "png",
     "save",
     "show",
     "soak_title",
+    "spans_of",
     "svg",
     "title_of",
+    "truncations",
 ]

@@ -25,22 +25,22 @@ from matplotlib.patches import Patch
 
 from kvraft.display import counted
 from kvraft.events import SegmentDropped, Trace
-from kvraft.sim.lag import CatchUp
+from kvraft.sim import CatchUp
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.panels import HOLDER_COLOURS
 from kvraft.viz.svg import BLACK, BLUE, RED
 from kvraft.viz.trace import (
     HOLDER_KINDS,
     MEMBERS,
-    UNPINNED,
     TREE,
+    UNPINNED,
     PinnedFrom,
     hardest_pin,
     pins_over_time,
     sealed_sizes,
     series,
 )
-from kvraft.wal.segment import Segment
+from kvraft.wal import Segment
 
 
 class SegmentBand(NamedTuple):
@@ -186,7 +186,9 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
     some(found, f"{member} sealed no log segment")
     sizes = sealed_sizes(trace, member)
     times = sorted({at for band in found for at in (band.start, band.end)})
-    kinds = [kind for kind in HOLDER_KINDS if kind in {hardest_pin(b.pinned_by or ()) for b in found}]
+    kinds = [
+        kind for kind in HOLDER_KINDS if kind in {hardest_pin(b.pinned_by or ()) for b in found}
+    ]
     layers = {kind: [0.0] * len(times) for kind in kinds}
     for band in found:
         layer = layers[hardest_pin(band.pinned_by or ())]

@@ -1,7 +1,7 @@
 """Clients as pictures: what a client can know of its writes, and clocks that differ.
 
-:func:`plot_transaction` draws one write as seen from everywhere, a lane for its client and one for each
-member::
+:func:`plot_transaction` draws one write as seen from everywhere, a lane for its client and one for
+each member::
 
     ann │ SENT ────── APPENDED ───────────── APPLIED ────
     n1  │      in its log ──── applied ──────────────────
@@ -18,21 +18,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from kvraft.client.client import MAX_RETRY_MILLIS, RETRY_MILLIS
+from kvraft.client import MAX_RETRY_MILLIS, RETRY_MILLIS
 from kvraft.errors import BadInput
 from kvraft.events import (
     EntriesAppended,
-    TransactionApplied,
-    MemberCrashed,
-    Event,
-    MemberStopped,
-    TransactionRepeated,
-    MemberStarted,
     EntriesSuperseded,
+    Event,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
     TicketMoved,
     Trace,
+    TransactionApplied,
+    TransactionRepeated,
 )
-from kvraft.sim.outages import WriteOutage
+from kvraft.sim import WriteOutage
 from kvraft.transaction import Stage
 from kvraft.viz.figures.style import one_panel
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
@@ -92,7 +92,13 @@ def _member_spans(trace: Trace, member: str, txn: str) -> Iterator[StateSpan]:
     """Yield what a member has of ``txn``; what is in its log is there again after a crash."""
     place, state = 0, ""  # the index of its last entry there, 0 for none
     for at, _, event in trace.of(
-        MemberStarted, EntriesAppended, EntriesSuperseded, TransactionApplied, MemberCrashed, MemberStopped, who=member
+        MemberStarted,
+        EntriesAppended,
+        EntriesSuperseded,
+        TransactionApplied,
+        MemberCrashed,
+        MemberStopped,
+        who=member,
     ):
         before, (place, state) = state, _after(event, txn, place, state)
         if state != before:

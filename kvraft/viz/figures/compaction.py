@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kvraft.sim.load import Amplification, TreeSample, amplification_of
+from kvraft.sim import Amplification, TreeSample, amplification_of
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.panels import LEVEL_COLOURS
 from kvraft.viz.svg import GREY

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from kvraft.check.crashes import CrashOutcome
+from kvraft.check import CrashOutcome
 from kvraft.viz.figures.style import one_panel
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY
 
@@ -59,7 +59,9 @@ def _cell(outcome: CrashOutcome, write: int) -> int:
     return _EXTRA if write <= outcome.found else _NOT_THERE
 
 
-def plot_levels(levels: Mapping[str, tuple[Sequence[CrashOutcome], Sequence[CrashOutcome]]]) -> Figure:
+def plot_levels(
+    levels: Mapping[str, tuple[Sequence[CrashOutcome], Sequence[CrashOutcome]]],
+) -> Figure:
     """Draw how many acknowledged writes were lost, by level of durability.
 
     Each level has its outcomes where only the process died, and where the power failed.

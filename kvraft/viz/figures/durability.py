@@ -1,8 +1,8 @@
 """What a log survives, and what that costs: measured by doing it, and drawn.
 
-- :func:`truncations` ends a log after each of its bytes, and :func:`flips` turns over each of its bits,
-  one at a time.  After each the log is read as :meth:`kvraft.wal.wal.Wal.open` reads it, and what that
-  gives is compared with what was written.
+- :func:`truncations` ends a log after each of its bytes, and :func:`flips` turns over each of its
+  bits, one at a time.  After each the log is read as :meth:`kvraft.wal.wal.Wal.open` reads it, and
+  what that gives is compared with what was written.
 - :func:`group_commits` saves the same entries in batches of several sizes and counts syncs.
 
 The truth that outcomes are judged by is the log's own history: what it said when only the frames
@@ -24,12 +24,11 @@ from matplotlib.patches import Patch
 from kvraft.disk import frame
 from kvraft.errors import Corruption, ForeignFile
 from kvraft.record import Entry, HardState, unpack_entries
-from kvraft.sim.disk import SimDisk
+from kvraft.sim import SimDisk
 from kvraft.viz.figures.style import one_panel, some, titled
 from kvraft.viz.panels import dissect, segments_of
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED
-from kvraft.wal.recovery import Recovery, recover
-from kvraft.wal.wal import Wal
+from kvraft.wal import Recovery, Wal, recover
 
 _HEADER = "the header of this segment is unsound: "
 

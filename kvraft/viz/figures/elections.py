@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from kvraft.sim.elections import Range, Trial, failed_first, middle
+from kvraft.sim import Range, Trial, failed_first, middle
 from kvraft.viz.figures.style import one_panel, some, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 

@@ -1,4 +1,4 @@
-"""Flushes as figures, of numbers measured by :class:`~kvraft.sim.single_member.SingleMember`.
+"""Flushes as figures, of numbers measured by :class:`~kvraft.sim.SingleMember`.
 
 :func:`plot_calls` draws which calls to the disk a flush makes, in their order;
 :func:`plot_saw_tooth` what is held in memory and in the log, write by write; :func:`plot_paces` and
@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kvraft.check.crashes import Call
-from kvraft.sim.single_member import Gauge
+from kvraft.check import Call
+from kvraft.sim import Gauge
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, stacked, titled
 from kvraft.viz.svg import BLACK, BLUE, GREY, ORANGE, PURPLE, RED, SKY
 

@@ -13,8 +13,8 @@ from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 def plot_hunts(found: Mapping[str, Sequence[int | None]], events: int) -> Figure:
     """Draw the share of schedules that had done harm by each event, one line a module.
 
-    ``found[name]`` is what :func:`~kvraft.check.sweep.hunt.hunt` returned for each schedule of ``events``
-    events.  Raises :class:`~kvraft.errors.BadInput` if there are none.
+    ``found[name]`` is what :func:`~kvraft.check.sweep.hunt` returned for each schedule of
+    ``events`` events.  Raises :class:`~kvraft.errors.BadInput` if there are none.
     """
     some(found and all(found.values()), "no schedule was tried")
     figure, axes = one_panel(3.6)

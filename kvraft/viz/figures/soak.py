@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from kvraft.check.sweep.soak import MemberOutage, UsageSample, points, trends
-from kvraft.check.sweep.usage import second_half, trend
+from kvraft.check.sweep import MemberOutage, UsageSample, points, second_half, trend, trends
 from kvraft.display import counted
 from kvraft.viz.figures.style import MEMBER_LINES, titled
 from kvraft.viz.svg import BLACK, GREY, ORANGE
@@ -77,7 +76,9 @@ def _draw(axes: Axes, values: Sequence[tuple[int, int]], number: int, name: str)
     axes.plot(ends, fitted, color=colour, linestyle=style, linewidth=2, label=name)
 
 
-def _draw_outages(axes: Axes, members: Sequence[str], outages: Sequence[MemberOutage], end: int) -> None:
+def _draw_outages(
+    axes: Axes, members: Sequence[str], outages: Sequence[MemberOutage], end: int
+) -> None:
     """Draw a lane a member: a tick for each crash, and a bar for as long as it stayed away."""
     for outage in outages:
         lane, until = members.index(outage.member), end if outage.until is None else outage.until

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from kvraft.check.torn import LeaderDeath, CopyEnd
-from kvraft.sim.contention import ContentionResult
+from kvraft.check import CopyEnd, LeaderDeath
+from kvraft.sim import ContentionResult
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.svg import BLACK, GREEN, GREY, PURPLE, RED, SKY
 

@@ -50,7 +50,7 @@ from kvraft.viz.panels.levels import (
     tables_over_time,
 )
 from kvraft.viz.panels.logs import log_view
-from kvraft.viz.panels.moments import Moment, DrawnMoment, moment, panel, panels
+from kvraft.viz.panels.moments import DrawnMoment, Moment, moment, panel, panels
 from kvraft.viz.panels.segments import (
     FRAME_COLOURS,
     HEXDUMP_HEIGHT,
@@ -74,13 +74,13 @@ __all__ = [
     "LEVEL_JUMPS",
     "MARGIN",
     "NEEDED",
+    "DrawnMoment",
+    "FalsePositiveRate",
     "Field",
+    "FramePart",
     "Lamps",
     "Moment",
-    "DrawnMoment",
-    "FramePart",
     "SegmentPiece",
-    "FalsePositiveRate",
     "Storage",
     "TablePart",
     "TreeTables",

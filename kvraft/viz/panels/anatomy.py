@@ -9,8 +9,8 @@ frame, and every piece into *fields*::
 
 Invariant: the pieces cover the file from its first byte to its last, and fields cover their piece.
 
-Nothing here decides what is sound: that is asked of :mod:`kvraft.disk.frame`, byte for byte the code
-that opens a log.
+Nothing here decides what is sound: that is asked of :mod:`kvraft.disk.frame`, byte for byte the
+code that opens a log.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from kvraft.disk import frame
-from kvraft.disk.disk import Disk
-from kvraft.disk.frame import Frame
+from kvraft.disk import Disk, Frame, frame
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption
 from kvraft.record import ENTRY_OVERHEAD, Entry, entry_size, label, unpack_entries
-from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, HEADER_SEED, SEAL
+from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, HEADER, HEADER_SEED, SEAL
 
 FRAME_NAMES = {
     HEADER: "header",
@@ -115,7 +113,9 @@ def dissect(disk: Disk, owner: str) -> dict[str, list[SegmentPiece]]:
     return _marked(found)
 
 
-def dissect_segment(data: bytes, owner: str, name: str, *, sealed: bool = False) -> list[SegmentPiece]:
+def dissect_segment(
+    data: bytes, owner: str, name: str, *, sealed: bool = False
+) -> list[SegmentPiece]:
     """Return the pieces of the segment ``name`` that holds ``data``.
 
     What is not sound is called *torn* if it would be cut, else *damaged*; in a ``sealed`` segment
@@ -207,7 +207,9 @@ def _sound(data: bytes, found: Frame) -> SegmentPiece:
         meaning = "owner, first index, and what was true before it, as JSON"
         fields.append(Field(payload_at, found.end - 4, FramePart.PAYLOAD, "header", text, meaning))
     stored = f"{_int(data, found.end - 4, 4):08x}"
-    fields.append(Field(found.end - 4, found.end, FramePart.CHECK, "crc32", stored, "of the payload"))
+    fields.append(
+        Field(found.end - 4, found.end, FramePart.CHECK, "crc32", stored, "of the payload")
+    )
     return SegmentPiece(found.kind, found.offset, found.end, tuple(fields), tuple(placed))
 
 
@@ -230,7 +232,9 @@ def _head(data: bytes, found: Frame) -> Iterator[Field]:
 def _hard_state(data: bytes, at: int, end: int) -> Iterator[Field]:
     voted = data[at + 8] == 1
     yield Field(at, at + 8, FramePart.PAYLOAD, "term", str(_int(data, at, 8)), "the current term")
-    yield Field(at + 8, at + 9, FramePart.PAYLOAD, "voted", str(int(voted)), "whether a vote follows")
+    yield Field(
+        at + 8, at + 9, FramePart.PAYLOAD, "voted", str(int(voted)), "whether a vote follows"
+    )
     if end > at + 9:
         vote = label(data[at + 9 : end])
         yield Field(at + 9, end, FramePart.PAYLOAD, "vote", vote, "for whom, in this term")

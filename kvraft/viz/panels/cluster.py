@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import combinations
 
 from kvraft.viz import svg
-from kvraft.viz.trace import TraceHistory, Member, State, summary
+from kvraft.viz.trace import Member, State, TraceHistory, summary
 
 CLIENTS = 6
 """How many clients are shown at most."""

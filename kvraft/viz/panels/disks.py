@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kvraft.display import counted
 from kvraft.viz import svg
-from kvraft.viz.trace import TraceHistory, Member, summary
+from kvraft.viz.trace import Member, TraceHistory, summary
 
 
 def disk_view(history: TraceHistory, step: int) -> str:

@@ -18,8 +18,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kvraft.errors import BadInput
-from kvraft.events import MemberCrashed, MemberStopped, PinsChanged, Marks, RoleChanged, MemberStarted, Trace
-from kvraft.replica.retention import Pins
+from kvraft.events import (
+    Marks,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
+    PinsChanged,
+    RoleChanged,
+    Trace,
+)
+from kvraft.replica import Pins
 from kvraft.viz import svg
 from kvraft.viz.trace import (
     EMPTY,
@@ -27,18 +35,18 @@ from kvraft.viz.trace import (
     HOLD_REASONS,
     HOLDER_KINDS,
     MEMBERS,
-    UNPINNED,
     SNAPSHOT,
     TREE,
+    UNPINNED,
     TraceHistory,
     View,
     hardest_pin,
-    pins_over_time,
     kind_of,
+    pins_over_time,
     sealed_sizes,
     series,
 )
-from kvraft.wal.segment import Segment
+from kvraft.wal import Segment
 
 HOLDER_COLOURS = {
     TREE: svg.SKY,

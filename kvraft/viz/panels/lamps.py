@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kvraft.check.properties import FIGURE_3, Property, Violation
-from kvraft.check.raft.checker import RaftChecker, watch
-from kvraft.raft.interface import ReadReady
-from kvraft.raft.messages import Message
-from kvraft.sim.cluster import Cluster
+from kvraft.check import FIGURE_3, Property, Violation
+from kvraft.check.raft import RaftChecker, watch
+from kvraft.raft import Message, ReadReady
+from kvraft.sim import Cluster
 from kvraft.viz import svg
 from kvraft.viz.trace import TraceHistory
 
@@ -22,7 +21,7 @@ class Lamps:
     """Watches ``cluster`` from now on: a lamp for each of ``properties``.
 
     ``broken`` has for each property that no longer holds the step of the trace that broke it, and
-    the :class:`~kvraft.check.properties.Violation`.
+    the :class:`~kvraft.check.Violation`.
     """
 
     def __init__(self, cluster: Cluster, properties: Sequence[Property] = FIGURE_3) -> None:

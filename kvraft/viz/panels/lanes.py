@@ -18,7 +18,7 @@ from itertools import groupby
 
 from kvraft.events import EntriesAppended, TicketMoved, Trace
 from kvraft.viz import svg
-from kvraft.viz.trace import EntryState, TraceHistory, Member
+from kvraft.viz.trace import EntryState, Member, TraceHistory
 
 TXN_COLOURS = (svg.SKY, svg.ORANGE, svg.GREEN, svg.PURPLE, svg.YELLOW, svg.RED)
 """Colours of transactions, in the order in which they first appear in any log."""

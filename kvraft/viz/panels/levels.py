@@ -25,13 +25,13 @@ from kvraft.events import (
     CompactionStarted,
     Event,
     Flushed,
-    TraceStep,
     TableRemoved,
     TableWritten,
     Trace,
+    TraceStep,
 )
 from kvraft.record import label
-from kvraft.sstable.properties import TableMetadata
+from kvraft.sstable import TableMetadata
 from kvraft.viz import svg
 from kvraft.viz.trace import TraceHistory
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvraft.viz import svg
-from kvraft.viz.trace import EntryState, TraceHistory, Member, summary
+from kvraft.viz.trace import EntryState, Member, TraceHistory, summary
 
 CELLS = 26
 CELL = 29

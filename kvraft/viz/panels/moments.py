@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from kvraft.errors import BadInput
 from kvraft.events import Marks, Trace
-from kvraft.sim.cluster import Cluster
+from kvraft.sim import Cluster
 from kvraft.viz import svg
 from kvraft.viz.panels.lamps import Lamps
 from kvraft.viz.trace import EntryState, Member, State, members_of, take

@@ -16,12 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kvraft.disk.disk import Disk
+from kvraft.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.viz import svg
-from kvraft.viz.panels.anatomy import Field, FramePart, SegmentPiece, PlacedEntry, dissect, field_at, piece_at
-from kvraft.wal.segment import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
+from kvraft.viz.panels.anatomy import (
+    Field,
+    FramePart,
+    PlacedEntry,
+    SegmentPiece,
+    dissect,
+    field_at,
+    piece_at,
+)
+from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
 
 FRAME_COLOURS = {
     HEADER: svg.SKY,

@@ -24,20 +24,20 @@ from dataclasses import dataclass, field
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
-    EntriesAppended,
     CommitAdvanced,
-    MemberCrashed,
-    MessageDelivered,
+    EntriesAppended,
+    EntriesSuperseded,
     Event,
+    MemberCrashed,
+    MemberStarted,
     MemberStopped,
-    NetworkHealed,
+    MessageDelivered,
     MessageLost,
+    MessageSent,
+    NetworkHealed,
     NetworkPartitioned,
     RoleChanged,
-    MessageSent,
     SnapshotReceived,
-    MemberStarted,
-    EntriesSuperseded,
     Trace,
 )
 from kvraft.viz import svg
@@ -173,7 +173,9 @@ def _fold(trace: Trace, first: int, last: int) -> tuple[list[_Row], list[_Line]]
     return rows, lines
 
 
-def _end(rows: list[_Row], line: _Line, at: int, who: str, event: MessageDelivered | MessageLost) -> None:
+def _end(
+    rows: list[_Row], line: _Line, at: int, who: str, event: MessageDelivered | MessageLost
+) -> None:
     """Let a message end: in a row of its own, or in its sender's if it is lost at once."""
     line.lost = isinstance(event, MessageLost)
     if line.lost and line.start is not None and line.start is rows[-1] and line.start.at == at:

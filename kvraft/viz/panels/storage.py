@@ -16,21 +16,21 @@ from dataclasses import dataclass, field, replace
 
 from kvraft.display import counted
 from kvraft.events import (
-    TransactionApplied,
     Compacted,
-    MemberCrashed,
     Event,
-    MemberStopped,
     Flushed,
-    SnapshotInstalled,
     Marks,
+    MemberCrashed,
+    MemberStopped,
     MemtableFrozen,
+    SnapshotInstalled,
     TableWritten,
     Trace,
+    TransactionApplied,
     TreeOpened,
 )
 from kvraft.viz import svg
-from kvraft.viz.trace import EMPTY, TraceHistory, Segment
+from kvraft.viz.trace import EMPTY, Segment, TraceHistory
 
 
 @dataclass(slots=True)

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvraft.disk.disk import Disk
-from kvraft.disk.filenames import table_name
+from kvraft.disk import Disk, table_name
 from kvraft.display import counted
 from kvraft.record import label
-from kvraft.sstable.block import Block
-from kvraft.sstable.format import read_footer
-from kvraft.sstable.reader import Table
+from kvraft.sstable import Block, Table, read_footer
 from kvraft.viz import svg
 
 _COLOURS = {

@@ -1,6 +1,6 @@
 """Who held a member's log, and when: folded from its events.
 
-What a holder needs is asked of :class:`~kvraft.replica.retention.Pins`, so a picture says what the rule
+What a holder needs is asked of :class:`~kvraft.replica.Pins`, so a picture says what the rule
 says.
 """
 
@@ -11,18 +11,24 @@ from typing import NamedTuple
 
 from kvraft.events import (
     MemberCrashed,
-    MessageDelivered,
     MemberStopped,
-    PinsChanged,
+    MessageDelivered,
     MessageLost,
-    SegmentSealed,
     MessageSent,
-    TraceStep,
+    PinsChanged,
+    SegmentSealed,
     Trace,
+    TraceStep,
 )
-from kvraft.replica.retention import Pin, Pins
+from kvraft.replica import Pin, Pins
 
-TREE, FOLLOWER, SNAPSHOT, MEMBERS, UNPINNED = "tree", "a follower", "a snapshot", "members", "nobody"
+TREE, FOLLOWER, SNAPSHOT, MEMBERS, UNPINNED = (
+    "tree",
+    "a follower",
+    "a snapshot",
+    "members",
+    "nobody",
+)
 HOLDER_KINDS = (TREE, FOLLOWER, SNAPSHOT, MEMBERS, UNPINNED)
 """Who holds a segment, the hardest hold first."""
 
@@ -73,7 +79,9 @@ def _holds(event: PinsChanged) -> Pins:
 
 def between(trace: Trace, *names: str) -> Trace:
     """Return what ``names`` did and the messages among them: for a diagram with few lanes."""
-    ids = {e.id for _, who, e in trace if isinstance(e, MessageSent) and who in names and e.to in names}
+    ids = {
+        e.id for _, who, e in trace if isinstance(e, MessageSent) and who in names and e.to in names
+    }
 
     def kept(step: TraceStep) -> bool:
         event = step.event

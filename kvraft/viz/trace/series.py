@@ -12,25 +12,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvraft.events import (
-    EntriesAppended,
-    TransactionApplied,
     Compacted,
-    MemberCrashed,
-    MemberStopped,
+    EntriesAppended,
     Flushed,
-    SnapshotInstalled,
     Marks,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
     MemtableFrozen,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    MemberStarted,
+    SnapshotInstalled,
     TableWritten,
     TicketMoved,
     Trace,
-    TreeOpened,
+    TransactionApplied,
     TransactionUndone,
+    TreeOpened,
 )
 
 
@@ -106,7 +106,12 @@ def end_of(trace: Trace) -> int:
 
 def members_of(trace: Trace) -> list[str]:
     """Return the names of all members that report anything, sorted."""
-    return sorted({step.who for step in trace.of(MemberStarted, RoleChanged, Marks, MemberCrashed, MemberStopped)})
+    return sorted(
+        {
+            step.who
+            for step in trace.of(MemberStarted, RoleChanged, Marks, MemberCrashed, MemberStopped)
+        }
+    )
 
 
 def leaderships(trace: Trace) -> list[Leadership]:
@@ -178,7 +183,9 @@ def segments(trace: Trace, member: str) -> list[SegmentLifetime]:
                 lives[event.segment] = lives[event.segment]._replace(last=event.last, sealed=at)
             case SegmentDropped(segment=number):
                 if number not in lives:
-                    lives[number] = SegmentLifetime(number, event.first, event.last, since, since, None)
+                    lives[number] = SegmentLifetime(
+                        number, event.first, event.last, since, since, None
+                    )
                 _gone(lives, at, [lives[number]])
     return [
         life if life.sealed is not None else life._replace(last=last)
@@ -226,7 +233,14 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
     live: list[int] = []
     series: list[SizeAt] = []
     changing = (TreeOpened, Flushed, Compacted, SnapshotInstalled)
-    kinds = (TransactionApplied, MemtableFrozen, TableWritten, *changing, MemberCrashed, MemberStopped)
+    kinds = (
+        TransactionApplied,
+        MemtableFrozen,
+        TableWritten,
+        *changing,
+        MemberCrashed,
+        MemberStopped,
+    )
     for at, _, event in trace.of(*kinds, who=member):
         match event:
             case TableWritten():
@@ -247,7 +261,9 @@ def sizes(trace: Trace, member: str) -> list[SizeAt]:
     return series
 
 
-def live_tables(live: list[int], event: TreeOpened | Flushed | Compacted | SnapshotInstalled) -> list[int]:
+def live_tables(
+    live: list[int], event: TreeOpened | Flushed | Compacted | SnapshotInstalled
+) -> list[int]:
     """Return which tables are live after ``event``, those with the oldest contents first.
 
     What came out of a merge takes the place of what went in.

@@ -16,34 +16,34 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kvraft.events import (
-    EntriesAppended,
-    TransactionApplied,
     CommitAdvanced,
     Compacted,
-    MemberCrashed,
-    MessageDelivered,
+    EntriesAppended,
+    EntriesSuperseded,
     Event,
-    MemberStopped,
     Flushed,
-    NetworkHealed,
-    SnapshotInstalled,
     LogReset,
-    MessageLost,
     Marks,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
     MemtableFrozen,
+    MessageDelivered,
+    MessageLost,
+    MessageSent,
+    NetworkHealed,
     NetworkPartitioned,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
     SegmentSealed,
-    MessageSent,
+    SnapshotInstalled,
     SnapshotReceived,
-    MemberStarted,
-    EntriesSuperseded,
     TableWritten,
     Trace,
-    TreeOpened,
+    TransactionApplied,
     TransactionUndone,
+    TreeOpened,
     VoteGranted,
 )
 from kvraft.viz.trace.series import live_tables, members_of
@@ -252,7 +252,9 @@ def _take_storage(member: Member, event: Event) -> None:
             _change_tables(member, event)
 
 
-def _change_tables(member: Member, event: TreeOpened | Flushed | Compacted | SnapshotInstalled) -> None:
+def _change_tables(
+    member: Member, event: TreeOpened | Flushed | Compacted | SnapshotInstalled
+) -> None:
     """Let other tables be live, of the sizes with which they were written."""
     sizes = dict([*member.tables, *member.written])
     live = live_tables([table for table, _ in member.tables], event)
@@ -281,5 +283,9 @@ def _append(member: Member, event: EntriesAppended) -> None:
     kept = [cell for cell in member.log if cell.index < event.first]
     for offset, term in enumerate(event.terms):
         index = event.first + offset
-        kept.append(EntryState(index, term, event.keys[offset], event.txns[offset], event.commit_marks[offset]))
+        kept.append(
+            EntryState(
+                index, term, event.keys[offset], event.txns[offset], event.commit_marks[offset]
+            )
+        )
     member.log = kept[-LOG_SHOWN:]

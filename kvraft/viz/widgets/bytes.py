@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from kvraft.disk.disk import Disk
+from kvraft.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.viz import svg

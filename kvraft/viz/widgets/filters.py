@@ -14,7 +14,9 @@ from kvraft.viz.widgets.slider import Slider
 class FilterSlider(Slider):
     """Shows a filter of ``keys`` with as many bits a key as the slider says; ``rates`` measured."""
 
-    def __init__(self, keys: Sequence[bytes], rates: Sequence[FalsePositiveRate], start: int = 10) -> None:
+    def __init__(
+        self, keys: Sequence[bytes], rates: Sequence[FalsePositiveRate], start: int = 10
+    ) -> None:
         self._keys = list(keys)
         self._rates = {rate.bits_per_key: rate for rate in rates}
         low, high = min(self._rates), max(self._rates)

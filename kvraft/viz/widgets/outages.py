@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from kvraft.display import counted
 from kvraft.events import MemberCrashed
-from kvraft.sim.outages import WriteOutage
+from kvraft.sim import WriteOutage
 from kvraft.viz.panels import spacetime
 from kvraft.viz.widgets.slider import Slider
 

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.events import Flushed, RoleChanged, SegmentDropped, TraceStep, Trace
+from kvraft.events import Flushed, RoleChanged, SegmentDropped, Trace, TraceStep
 from kvraft.viz.panels import cluster_view, disk_view, log_view
 from kvraft.viz.trace import TraceHistory, View, interesting, story_line, summary
 from kvraft.viz.widgets.slider import Slider, button, line
