@@ -38,7 +38,7 @@ nbval: $(DEV)
 	$(BIN)/pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 60 notebooks
 
 notebooks: $(DEV)
-	$(BIN)/python -m tests.notebooks notebooks/*.ipynb
+	$(BIN)/python -m tests.helpers.notebooks notebooks/*.ipynb
 
 $(VENV)/.ready-%-$(VERSION): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kvraft import range_tombstones as module
 from kvraft.range_tombstones import NEVER_DELETED, RangeTombstones
-from tests.storage import holds
+from tests.helpers.storage import holds
 
 quick = settings(deadline=None, derandomize=True, max_examples=300)
 

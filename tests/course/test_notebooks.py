@@ -1,0 +1,208 @@
+"""What nbval does not look at: it passes a notebook that was never run, and compares no image."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from kvraft.course import check
+from kvraft.course.lesson import digest
+
+ROOT = Path(__file__).parents[2]
+BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+BANNED = re.compile(
+    r"\b(interact|interactive|interactive_output|Output|clear_output)\b|^\s*[%!]", re.MULTILINE
+)
+HEADINGS = ["What you will learn", "What to remember", "Exercise"]
+
+books = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str = "code"):
+    book = nbformat.read(path, as_version=4)
+    return [cell for cell in book.cells if cell.cell_type == kind]
+
+
+def test_there_are_notebooks():
+    numbers = [path.name[:2] for path in BOOKS]
+    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12"]
+
+
+@books
+def test_was_run_top_to_bottom_and_without_an_error(path):
+    code = cells(path)
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        tags = cell.metadata.get("tags", [])
+        assert "raises-exception" in tags or not any(o.output_type == "error" for o in cell.outputs)
+        assert not any(out.get("name") == "stderr" for out in cell.outputs)
+
+
+@books
+def test_is_stored_without_anything_that_differs_between_machines(path):
+    text = path.read_text(encoding="utf-8")
+    book = nbformat.read(path, as_version=4)
+    assert set(book.metadata) == {"kernelspec", "language_info"}
+    assert book.metadata.kernelspec.name == "python3"
+    assert not re.search(r"/(home|root|Users|work|tmp)/", text)
+    assert not re.search(r"\bat 0x[0-9a-f]{6,}", text)
+    assert len(text) < 1_000_000
+    assert [cell.id for cell in book.cells] == [f"cell-{n:03d}" for n in range(len(book.cells))]
+
+
+@books
+def test_uses_nothing_that_strict_comparison_cannot_bear(path):
+    for cell in cells(path):
+        assert not BANNED.search(cell.source), cell.source
+        assert not cell.source.rstrip().endswith(";"), cell.source
+        ast.parse(cell.source)
+
+
+@books
+def test_every_picture_has_a_digest_of_its_data(path):
+    for cell in cells(path):
+        images = sum("image/png" in out.get("data", {}) for out in cell.outputs)
+        printed = "".join(out.get("text", "") for out in cell.outputs)
+        assert printed.count("figure data sha256:") == images, cell.source
+
+
+@books
+def test_every_widget_has_a_still_picture_and_says_something_in_words(path):
+    for cell in cells(path):
+        for out in cell.outputs:
+            data = out.get("data", {})
+            if "application/vnd.jupyter.widget-view+json" in data:
+                assert "image/svg+xml" in data, cell.source
+                assert len(data["text/plain"]) > 40, cell.source
+
+
+@books
+def test_keeps_to_the_form_of_a_lesson(path):
+    code, prose = cells(path), cells(path, "markdown")
+    lines = [len([line for line in c.source.splitlines() if line.strip()]) for c in code]
+    words = [len(c.source.split()) for c in prose]
+    assert statistics.median(lines) <= 5
+    assert max(lines) <= 25
+    assert sum(lines) <= 350
+    assert max(words) <= 160
+    assert sum(words) >= 6 * sum(lines)
+    text = "\n".join(c.source for c in prose)
+    for heading in HEADINGS:
+        assert re.search(rf"^##+ .*{heading}", text, re.M), heading
+    assert sum("assert" in c.source or "check(" in c.source for c in code) >= 5
+
+
+@books
+def test_links_to_files_that_exist(path):
+    text = "\n".join(c.source for c in cells(path, "markdown"))
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+def exercises(path: Path):
+    """The exercise cells: imports, placeholders, and a call of a check as the last line."""
+    for cell in cells(path):
+        tree = ast.parse(cell.source)
+        names = [name for node in tree.body if (name := placeholder(node)) is not None]
+        if names:
+            yield cell, tree, names
+
+
+def placeholder(node: ast.stmt) -> str | None:
+    """The name that a learner is to fill in, if ``node`` leaves it open."""
+    if isinstance(node, ast.Assign) and is_open(node.value):
+        return node.targets[0].id
+    if isinstance(node, ast.FunctionDef):
+        last = node.body[-1]
+        if isinstance(last, ast.Return | ast.Expr) and last.value and is_open(last.value):
+            return node.name
+    return None
+
+
+def is_open(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is ...
+
+
+def attempt(path: Path, tree: ast.Module, answers: dict, capsys) -> str:
+    """Run an exercise cell with these answers in place of its placeholders; return what it says."""
+    imports = [
+        node
+        for cell in cells(path)
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    rest = [node for node in tree.body if placeholder(node) not in answers]
+    scope: dict = {}
+    exec(compile(ast.Module(imports, []), path.name, "exec"), scope)
+    scope.update(answers)  # last: an answer may have the name of something imported
+    capsys.readouterr()
+    exec(compile(ast.Module(rest, []), path.name, "exec"), scope)
+    return capsys.readouterr().out
+
+
+@books
+def test_the_exercises_can_be_solved_and_are_stored_unsolved(path, capsys):
+    solutions = importlib.import_module(f"tests.course.solutions.s{path.stem}")
+    found = []
+    for cell, tree, names in exercises(path):
+        found += names
+        stored = "".join(out.get("text", "") for out in cell.outputs)
+        assert "Not answered yet" in stored, cell.source
+        assert attempt(path, tree, {}, capsys).startswith("Not answered yet"), cell.source
+        right = {name: solutions.RIGHT[name] for name in names}
+        assert attempt(path, tree, right, capsys).startswith("Right"), names
+        for name in names:
+            for wrong in solutions.WRONG[name]:
+                said = attempt(path, tree, right | {name: wrong}, capsys)
+                assert said.startswith("Not yet"), (name, wrong, said)
+    assert sorted(found) == sorted(solutions.RIGHT)
+    assert len(found) >= 2
+
+
+def test_the_check_of_a_value_gives_nothing_away(capsys):
+    check("right", digest("right"))
+    check("wrong", digest("right"), hint="Think.")
+    check(..., digest("right"))
+    check(object(), digest("right"))
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["Right.", "Not yet. Think."]
+    assert said[2].startswith("Not answered yet")
+    assert said[3].startswith("A object is no answer")
+
+
+def nbval(path: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval"]
+    return subprocess.run(
+        [*command, "--nbval-current-env", "--rootdir", str(home), str(path)],
+        capture_output=True,
+        text=True,
+        cwd=home,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_nbval_would_see_a_changed_output(tmp_path):
+    """The comparison is alive: a notebook whose stored output is false must fail."""
+    book = nbformat.v4.new_notebook()
+    source = "from kvraft.disk.frame import seed_of\nprint(seed_of('n1'))"
+    truth = nbformat.v4.new_output("stream", name="stdout", text="1661408474\n")
+    book.cells = [nbformat.v4.new_code_cell(source, outputs=[truth], execution_count=1)]
+    path = tmp_path / "book.ipynb"
+    from kvraft.disk.frame import checksum_seed
+
+    for number, passes in ((checksum_seed("n1"), True), (checksum_seed("n1") + 1, False)):
+        book.cells[0].outputs[0].text = f"{number}\n"
+        path.write_text(json.dumps(book), encoding="utf-8")
+        done = nbval(path, tmp_path)
+        assert (done.returncode == 0) is passes, done.stdout
