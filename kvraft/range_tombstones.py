@@ -89,7 +89,7 @@ class RangeTombstones:
         return self._stamps[bisect_right(self._bounds, key) - 1]
 
     def newest(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Timestamp:
-        """Return the newest timestamp, at most ``at``, that covers ``key``, else :data:`NEVER_DELETED`."""
+        """Return the newest timestamp up to ``at`` that covers ``key``, or ``NEVER_DELETED``."""
         for timestamp in self._stamps[bisect_right(self._bounds, key) - 1]:
             if timestamp <= at:
                 return timestamp

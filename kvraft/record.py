@@ -146,7 +146,7 @@ NOOP = Record(Kind.NOOP, b"", b"", 0, NO_TXN)
 def put_record(key: bytes, value: bytes, timestamp: Timestamp = 0, txn: TxnId = NO_TXN) -> Record:
     """Return the record that lets ``key`` hold ``value``: a transaction of this one write.
 
-    It is what :meth:`~kvraft.raft.raft.Raft.propose` takes a list of.  A state machine of one's own
+    It is what :meth:`~kvraft.raft.Raft.propose` takes a list of.  A state machine of one's own
     may read key and value as it likes, and needs neither ``timestamp`` nor ``txn``.
     """
     return Record(Kind.PUT, key, value, timestamp, txn, commit=True)

@@ -261,7 +261,7 @@ def _session_key(txn: TxnId) -> bytes:
 
 
 def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes | ModelSession]]:
-    """Yield keys and values as the model has them: sessions taken apart, without replica/sessions.py."""
+    """Yield keys and values as the model has them, sessions decoded without the replica's code."""
     for key, value in rows:
         if key.startswith(_SESSION):
             (newest,) = _SESSION_HEAD.unpack_from(value)

@@ -41,8 +41,8 @@ def lab(options: argparse.Namespace) -> int:
 
 def play(options: argparse.Namespace) -> None:
     """Play a scenario, or list all."""
+    from kvraft.check import scenario
     from kvraft.check.bugs import consensus_bug
-    from kvraft.check.scenario import scenario
     from kvraft.viz.trace import story_line
 
     if options.scenario is None:

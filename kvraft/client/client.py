@@ -335,7 +335,8 @@ class Client(Writing):
         elif errand.live_attempts:
             self._settle(errand, Stage.UNKNOWN, "no final answer came before the deadline")
         else:
-            why = f"every copy was refused or undone{errand.overloaded_reason and ': ' + errand.overloaded_reason}"
+            cause = errand.overloaded_reason and f": {errand.overloaded_reason}"
+            why = f"every copy was refused or undone{cause}"
             self._settle(errand, Stage.ABORTED, why)
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────

@@ -29,7 +29,7 @@ class SubmitIf(Protocol):
 
 class DraftTransaction:
     """A transaction that is being put together, with reads.  Made by
-    :meth:`~kvraft.client.client.Client.transaction`.
+    :meth:`~kvraft.client.Client.transaction`.
 
     ::
 
@@ -62,7 +62,7 @@ class DraftTransaction:
         """Return what ``key`` holds, this transaction's own writes included.
 
         A key is read once: asking again gives the same answer.  Raises what
-        :meth:`~kvraft.client.client.Client.get` raises.
+        :meth:`~kvraft.client.Client.get` raises.
         """
         self._check_open()
         key = check_key(key)
@@ -87,7 +87,7 @@ class DraftTransaction:
         self._writes[key] = value
 
     def submit(self, *, timeout: int = TIMEOUT_MILLIS) -> Ticket:
-        """Send it and return its ticket at once; see :meth:`~kvraft.client.client.Client.submit`."""
+        """Send it and return its ticket at once; see :meth:`~kvraft.client.Client.submit`."""
         self._check_open()
         self.ticket = self._submit(self._reads, self._writes, timeout=timeout)
         return self.ticket

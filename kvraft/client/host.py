@@ -1,7 +1,7 @@
 """The host of a client: the world it lives in, which carries what it sends and lets time pass.
 
 A client has no thread, no socket and no clock of its own.  Its host hands it replies and ticks
-(:meth:`kvraft.client.client.Client.receive`, :meth:`~kvraft.client.client.Client.tick`), and is all
+(:meth:`kvraft.client.Client.receive`, :meth:`~kvraft.client.Client.tick`), and is all
 that the client knows of networks and time: so the same client runs in a simulated world and by hand
 in a test.
 """

@@ -7,7 +7,7 @@ in hand::
     QUEUED ──► SENT ──► APPENDED ──► COMMITTED ──► APPLIED
 
 client/client.py moves it, and has the whole picture of its stages.  A ticket moves no further once
-it is ``done``, unless its client takes it up again (:meth:`kvraft.client.client.Client.retry`).
+it is ``done``, unless its client takes it up again (:meth:`kvraft.client.Client.retry`).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Writing(ClientReads):
         return ticket
 
     def transaction(self) -> DraftTransaction:
-        """Begin a transaction with reads, to be used in a ``with`` statement: a :class:`DraftTransaction`."""
+        """Return a transaction that reads and writes, to be used in a ``with`` statement."""
         return DraftTransaction(self.read, self.submit_if, self.wait_for)
 
     def put(self, key: Buffer, value: Buffer) -> Ticket:

@@ -1,13 +1,14 @@
 """Room."""
 
-from kvraft.disk import disk, frame
+from kvraft.disk import frame
 from kvraft.disk.disk import (
     TEMPORARY,
     Disk,
     ReadableFiles,
+    copy_file,
     create_with,
     is_full,
-    replace,
+    replace_file,
     verify_written,
     write_mismatch,
 )
@@ -52,8 +53,8 @@ __all__ = [
     "RealDisk",
     "check_member",
     "claim",
+    "copy_file",
     "create_with",
-    "disk",
     "frame",
     "is_full",
     "is_manifest",
@@ -64,7 +65,7 @@ __all__ = [
     "open_on",
     "own_files",
     "refuse_after_fork",
-    "replace",
+    "replace_file",
     "replacement_name",
     "segment_name",
     "set_aside",

@@ -98,7 +98,7 @@ class Disk(ReadableFiles, Protocol):
         """Let go of everything held open.  Says nothing about durability."""
 
 
-def replace(disk: Disk, name: str, data: bytes) -> None:
+def replace_file(disk: Disk, name: str, data: bytes) -> None:
     """Make ``name`` hold ``data``, durably and atomically: the old bytes or the new, no mixture.
 
     It counts only once it was read back: see :func:`verify_written`.  Raises
@@ -152,7 +152,7 @@ def write_mismatch(name: str, why: str = "") -> OSError:
     return OSError(errno.EIO, what, name)
 
 
-def copy(disk: Disk, name: str, target: Disk) -> None:
+def copy_file(disk: Disk, name: str, target: Disk) -> None:
     """Make a synced copy of a file on another disk; the caller syncs the directory of ``target``.
 
     ``FileExistsError`` if the name is taken there, ``OSError`` if the copy is not one.

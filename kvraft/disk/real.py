@@ -20,7 +20,7 @@ from threading import RLock
 from typing import NoReturn, Protocol
 from weakref import WeakSet
 
-from kvraft.disk.disk import Disk, copy
+from kvraft.disk.disk import Disk, copy_file
 from kvraft.errors import BadInput, Locked, WrongType
 
 LOCK = "LOCK"
@@ -165,7 +165,7 @@ class RealDisk:
                     raise
             else:
                 return
-        copy(self, name, target)
+        copy_file(self, name, target)
 
     def sync_dir(self) -> None:
         """Make the directory itself durable; Windows has no such call and needs none."""

@@ -63,7 +63,7 @@ class TransferStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TransferEnded(Event):
-    """A leader no longer hands over to ``member``, and says ``reason``: it takes proposals again."""
+    """A leader no longer hands over to ``member``, for ``reason``: it takes proposals again."""
 
     member: str
     reason: str

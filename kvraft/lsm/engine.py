@@ -86,7 +86,7 @@ class StorageEngine(ReadableMapping):
         *,
         read_only: bool = False,
     ) -> None:
-        """Open what is on ``disk``: use :meth:`kvraft.lsm.tree.Tree.open`."""
+        """Open what is on ``disk``: use :meth:`kvraft.lsm.Tree.open`."""
         self.read_only = read_only
         self.options = options
         self.counts = TreeCounters()

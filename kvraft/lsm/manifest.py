@@ -48,10 +48,10 @@ from kvraft.disk import (
     is_manifest,
     manifest_name,
     manifest_number,
+    replace_file,
     table_number,
     verify_written,
 )
-from kvraft.disk import replace as replace_file
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, format_mismatch
 from kvraft.events import EventSink, TailTruncated, ignore
 from kvraft.lsm.version_edit import State, VersionEdit, decode_edit, encode_edit

@@ -127,7 +127,7 @@ def visible(
 
 
 class RetainedTimes(NamedTuple):
-    """Who can still read the past: at each of ``times`` (ascending), and anywhere from ``floor`` on.
+    """Who can still read the past: at each of ``times`` (ascending), and anywhere from ``floor``.
 
     A floor at or above the newest timestamp means: nobody but at the pins.
     """

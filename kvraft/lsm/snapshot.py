@@ -23,8 +23,8 @@ Invariants:
 - Tables of another cluster are refused; those of another member are what this is for.
 
 How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
-never a mixture, is told where it is done: :meth:`kvraft.lsm.tree.Tree.install`,
-:meth:`kvraft.wal.wal.Wal.reset`, :func:`kvraft.wal.recover`.
+never a mixture, is told where it is done: :meth:`kvraft.lsm.Tree.install`,
+:meth:`kvraft.wal.Wal.reset`, :func:`kvraft.wal.recover`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class TreeSnapshot:
     """The tables of one tree at its flushed mark, to be read as one stream of ``size`` bytes.
 
     ``last`` is the last log position that it covers.  Its tables stay for as long as somebody holds
-    it; :meth:`kvraft.lsm.tree.Tree.snapshot` makes it.
+    it; :meth:`kvraft.lsm.Tree.snapshot` makes it.
     """
 
     def __init__(self, disk: Disk, owner: str, state: State) -> None:

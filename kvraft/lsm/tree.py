@@ -174,7 +174,7 @@ class Tree(StorageEngine):
     # ── a writer's share of it ──────────────────────────────────────────────────────────────────
 
     def _pay(self) -> None:
-        """Do a writer's share of the long work (``lsm/pacing.py``), and see when the next one is due.
+        """Do a writer's share of the long work (``lsm/pacing.py``); see when the next is due.
 
         It comes before the write, so that where the disk fails the write can be refused.
         """

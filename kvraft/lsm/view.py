@@ -41,7 +41,7 @@ class HasPast(Protocol):
 
 
 class View(ReadableMapping):
-    """A tree as it was at one moment, ``timestamp``.  Made by :meth:`kvraft.lsm.tree.Tree.view`.
+    """A tree as it was at one moment, ``timestamp``.  Made by :meth:`kvraft.lsm.Tree.view`.
 
     Usable in a ``with`` statement, and in any thread.  One that is forgotten lets go like one that
     is closed.
@@ -65,7 +65,7 @@ class View(ReadableMapping):
         prefix: Buffer | None = None,
         reverse: bool = False,
     ) -> Generator[KeyValue, None, None]:
-        """Return an iterator over what was there: see :meth:`kvraft.lsm.tree.Tree.scan`."""
+        """Return an iterator over what was there: see :meth:`kvraft.lsm.Tree.scan`."""
         tree = self._open()
         return tree.scan(start, stop, prefix=prefix, reverse=reverse, at=self.timestamp)
 

@@ -14,7 +14,7 @@ The loop that an owner runs stands in raft/raft.py.  What else it has to see to,
   that slept, a machine that was moved) must be given all ticks that passed before it is given
   anything else, or a lease that has long run out looks valid: a stale read.
 - **One thread at a time.**  Nothing here locks; a tick and a step at once break anything.
-- **Whole rounds.**  :meth:`~kvraft.raft.raft.Raft.ready`, then :meth:`~kvraft.raft.raft.Raft.advance` once
+- **Whole rounds.**  :meth:`~kvraft.raft.Raft.ready`, then :meth:`~kvraft.raft.Raft.advance` once
   all of it is done; input may come in between.  An owner whose disk failed must not advance.
 
 And for progress only: ``random`` draws election timeouts and decides about nothing else.  Members
@@ -154,7 +154,7 @@ class ReceivedSnapshot(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """What the owner is to do now, in the order of the fields; see raft/raft.py for the contract."""
+    """What the owner must do now, in the order of the fields; see raft/raft.py."""
 
     early: tuple[Message, ...]
     hard_state: HardState | None

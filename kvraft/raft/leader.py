@@ -106,7 +106,7 @@ class Leadership:
     # ── proposals (Raft §5.3, §6) ───────────────────────────────────────────────────────────────
 
     def propose(self, records: Sequence[Record]) -> tuple[int, int]:
-        """Append a client's records; see :meth:`kvraft.raft.raft.Raft.propose`."""
+        """Append a client's records; see :meth:`kvraft.raft.Raft.propose`."""
         core = self.core
         self._check_no_transfer()
         waiting = core.log.last_index - core.commit_index
@@ -117,7 +117,7 @@ class Leadership:
         return first, last
 
     def propose_change(self, voters: tuple[str, ...], learners: tuple[str, ...]) -> int:
-        """Append the first step to other members; see :meth:`kvraft.raft.raft.Raft.propose_change`.
+        """Append the first step to other members; see :meth:`kvraft.raft.Raft.propose_change`.
 
         To be overridden: a planted bug does.
         """

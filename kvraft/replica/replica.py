@@ -275,16 +275,16 @@ class Replica:
     def change_members(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Begin to make ``voters`` and ``learners`` the members; return the entry's index.
 
-        Raises what :meth:`~kvraft.raft.raft.Raft.propose_change` raises.
+        Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
         """
         return self.raft.propose_change(voters, learners)
 
     def transfer_leadership(self, to: str) -> None:
-        """Begin to hand leadership over; see :meth:`~kvraft.raft.raft.Raft.transfer_leader`."""
+        """Begin to hand leadership over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self.raft.transfer_leader(to)
 
     def cancel_transfer(self) -> None:
-        """Call a transfer off; see :meth:`~kvraft.raft.raft.Raft.cancel_transfer`."""
+        """Call a transfer off; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
         self.raft.cancel_transfer()
 
     # ── a drain ─────────────────────────────────────────────────────────────────────────────────

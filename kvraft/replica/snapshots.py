@@ -17,7 +17,7 @@ from kvraft.record import Position
 
 
 class ReplicaSnapshotSource:
-    """A member's tables as they are on disk: the :class:`~kvraft.raft.log.SnapshotSource` for its followers."""
+    """A member's tables as they are on disk: the snapshot source for its followers."""
 
     def __init__(self, tree: Tree, raft: Raft) -> None:
         self._tree, self._raft = tree, raft

@@ -13,7 +13,15 @@
 from kvraft.sim.cluster import Cluster
 from kvraft.sim.contention import ContentionResult, balances, contest, open_bank, stamps, transfers
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sim.elections import LATENCY, Range, Trial, failed_first, middle, options_for, outages
+from kvraft.sim.elections import (
+    LATENCY,
+    Range,
+    Trial,
+    failed_first,
+    middle,
+    options_for,
+    run_trials,
+)
 from kvraft.sim.lag import KEYS, CatchUp, a_follower, catch_up, write, write_for
 from kvraft.sim.load import (
     SMALL,
@@ -71,8 +79,8 @@ __all__ = [
     "open_bank",
     "options_for",
     "outage",
-    "outages",
     "pauses",
+    "run_trials",
     "stamps",
     "steps_of_a_write",
     "transfers",

@@ -218,7 +218,7 @@ class Cluster:
     def propose(self, name: str, *what: str | bytes | Record) -> tuple[int, int]:
         """Propose keys (to be put in one transaction) or records; return first and last index.
 
-        Raises what :meth:`~kvraft.raft.raft.Raft.propose` raises.
+        Raises what :meth:`~kvraft.raft.Raft.propose` raises.
         """
         raft = self._input(name)
         self._proposals += 1
@@ -227,23 +227,23 @@ class Cluster:
         return place
 
     def propose_change(self, name: str, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
-        """Begin a change of members; see :meth:`~kvraft.raft.raft.Raft.propose_change`."""
+        """Begin a change of members; see :meth:`~kvraft.raft.Raft.propose_change`."""
         index = self._input(name).propose_change(voters, learners)
         self.work(name)
         return index
 
     def transfer(self, name: str, to: str) -> None:
-        """Let a leader hand over; see :meth:`~kvraft.raft.raft.Raft.transfer_leader`."""
+        """Let a leader hand over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self._input(name).transfer_leader(to)
         self.work(name)
 
     def cancel_transfer(self, name: str) -> None:
-        """Let a leader keep leadership; see :meth:`~kvraft.raft.raft.Raft.cancel_transfer`."""
+        """Let a leader keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
         self._input(name).cancel_transfer()
         self.work(name)
 
     def read(self, name: str, token: int) -> None:
-        """Ask for a read; see :meth:`~kvraft.raft.raft.Raft.read_index`."""
+        """Ask for a read; see :meth:`~kvraft.raft.Raft.read_index`."""
         raft = self._input(name)
         for watcher in self.watchers:
             watcher.asked(name, token)

@@ -45,8 +45,7 @@ from dataclasses import dataclass
 from random import Random
 
 from kvraft import inputs
-from kvraft.disk import Disk
-from kvraft.disk import disk as files
+from kvraft.disk import Disk, copy_file
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.sim.file import SimFile
@@ -178,7 +177,7 @@ class SimDisk:
             target._check_free(name)
             target._change("link", (name, file))
         else:
-            files.copy(self, name, target)
+            copy_file(self, name, target)
 
     def sync_dir(self) -> None:
         """Make creations, renames and removals durable."""

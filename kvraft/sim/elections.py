@@ -141,7 +141,7 @@ def crashed(
     return cluster
 
 
-def outages(
+def run_trials(
     options: RaftOptions, trials: int = 1_000, *, equal: bool = False, limit: int = LIMIT
 ) -> list[Trial]:
     """Return ``trials`` outages, of seeds 0, 1, 2 …; see :func:`outage`."""

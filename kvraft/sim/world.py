@@ -363,16 +363,16 @@ class World:
     def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Ask the leader to make these the members; return the entry's index.
 
-        Raises what :meth:`~kvraft.raft.raft.Raft.propose_change` raises.
+        Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
         """
         return self._ask_leader(lambda leader: leader.change_members(voters, learners))
 
     def transfer(self, to: str) -> None:
-        """Ask the leader to hand over to ``to``; see :meth:`~kvraft.raft.raft.Raft.transfer_leader`."""
+        """Ask the leader to hand over to ``to``; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self._ask_leader(lambda leader: leader.transfer_leadership(to))
 
     def cancel_transfer(self) -> None:
-        """Ask the leader to keep leadership; see :meth:`~kvraft.raft.raft.Raft.cancel_transfer`."""
+        """Ask the leader to keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
         self._ask_leader(Replica.cancel_transfer)
 
     def _ask_leader(self, what: Callable[[Replica], T]) -> T:

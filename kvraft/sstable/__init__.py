@@ -1,6 +1,5 @@
 """Room."""
 
-from kvraft.sstable import codec
 from kvraft.sstable.block import TRAILER_BYTES, Block, unpack_block
 from kvraft.sstable.cache import BlockCache
 from kvraft.sstable.codec import number_of
@@ -39,7 +38,6 @@ __all__ = [
     "TableWriter",
     "check_integers",
     "check_table",
-    "codec",
     "covering_range",
     "decode_index",
     "is_table",

@@ -42,7 +42,7 @@ def look(
     """Return the document ``what``: log, table, manifest or tree, as it was at one moment.
 
     ``number`` and ``rows`` are for :func:`table`.  What is called damaged was so twice, and not
-    only while another process wrote: see :meth:`~kvraft.disk.read_only.ReadOnlyDisk.settled`.
+    only while another process wrote: see :meth:`~kvraft.disk.ReadOnlyDisk.settled`.
     """
     latest: list[Document] = []
 

@@ -134,7 +134,7 @@ def _log_lines(log: Recovery, owner: str) -> list[str]:
 
 
 def _check_tables(disk: Disk, state: State) -> str:
-    """Check every live table and return what there is; raise ``Corruption`` that names all defects."""
+    """Check every live table and return their contents; raise ``Corruption`` naming all defects."""
     defects: list[Corruption] = []
     tables: list[Table] = []
     for info in progress_bar(state.tables, "tables", len(state.tables)):

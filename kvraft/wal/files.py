@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvraft.disk import Disk, replace
+from kvraft.disk import Disk, replace_file
 from kvraft.errors import DiskFull
 from kvraft.record import HardState, Position
 from kvraft.wal.recovery import Recovery
@@ -52,7 +52,7 @@ class LogFiles:
         number, first = self._next_id, before.index + 1
         header = pack_header(self._owner, number, before, state, continues=continues)
         segment = Segment(number, first, first, first - 1, len(header))
-        replace(self._disk, segment.name, header)
+        replace_file(self._disk, segment.name, header)
         self._next_id += 1
         self.tail = SegmentWriter(self._disk, self._owner, segment)
 

@@ -34,8 +34,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kvraft.disk import TEMPORARY, Disk, Frame, frame, is_segment, is_torn, torn_name
-from kvraft.disk import disk as files
+from kvraft.disk import TEMPORARY, Disk, Frame, frame, is_segment, is_torn, replace_file, torn_name
 from kvraft.errors import Corruption
 from kvraft.record import ORIGIN, HardState, Position, summarize_entries
 from kvraft.wal.index import FrameLocation, LogIndex
@@ -149,12 +148,12 @@ def make_durable(disk: Disk, log: Recovery) -> None:
     if log.torn:
         _set_aside(disk, log.torn, log.kept_copies)
     for segment in log.segments[log.durable_segments :]:
-        files.replace(disk, segment.name, disk.read(segment.name, 0, segment.size))
+        replace_file(disk, segment.name, disk.read(segment.name, 0, segment.size))
     log.torn, log.durable_segments = None, len(log.segments)
 
 
 def _set_aside(disk: Disk, torn: TornTail, before: list[str]) -> None:
-    files.replace(disk, torn.copy_name, disk.read(torn.file, torn.offset, torn.size))
+    replace_file(disk, torn.copy_name, disk.read(torn.file, torn.offset, torn.size))
     others = [name for name in before if name != torn.copy_name]
     for name in others[: max(0, len(others) + 1 - TORN_COPIES_KEPT)]:
         disk.remove(name)

@@ -166,7 +166,7 @@ class SegmentWriter:
 
 
 def frames_for(entries: Sequence[Entry]) -> list[FrameContents]:
-    """Return contiguous ``entries`` in pieces that each fit ``MAX_ENTRIES_FRAME_BYTES``, or are one entry."""
+    """Return contiguous ``entries`` in pieces of ``MAX_ENTRIES_FRAME_BYTES`` or of one entry."""
     pieces: list[FrameContents] = []
     start, size = 0, 0
     for at, entry in enumerate(entries):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from kvraft.check import Property, Violation
+from kvraft.check import Property, Violation, scenario
 from kvraft.check.bugs.consensus import CONSENSUS_BUGS
-from kvraft.check.scenario import load, scenario
+from kvraft.check.scenario import load
 from kvraft.check.scenario.scenario import UnmetExpectation, names, parse
 from kvraft.cli.cli import main
 from kvraft.errors import BadInput

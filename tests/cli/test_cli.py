@@ -290,7 +290,7 @@ def test_ctrl_c_during_a_run_is_a_clear_end():
 
 
 def test_ctrl_c_while_it_still_loads_is_a_clear_end():
-    """The import of cli/cli.py is where it comes: a module in its place raises what a signal does."""
+    """The import of cli/cli.py is where it comes: a module there raises what a signal does."""
     code = (
         "import sys\n"
         "class Finder:\n"

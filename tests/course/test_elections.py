@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check import Violation
-from kvraft.check.scenario import scenario
+from kvraft.check import Violation, scenario
 from kvraft.course.exercises import elections
 from kvraft.course.exercises.elections import check_grant_vote, check_range, situations
 from kvraft.errors import BadInput, TimedOut
 from kvraft.raft import safety as rules
 from kvraft.record import HardState
-from kvraft.sim import Cluster, Trial, failed_first, middle, options_for, outages
+from kvraft.sim import Cluster, Trial, failed_first, middle, options_for, run_trials
 from kvraft.sim.elections import LIMIT, crashed, outage
 from kvraft.viz.figures import plot_failed, plot_terms, plot_trials, title_of
 from tests.course.solutions.s01_elections import (
@@ -104,13 +103,13 @@ def _rank(cluster):
 
 
 def test_lone_time_outs_are_the_shortest_outage_and_given_up_ones_are_told():
-    trials = outages(options_for(150, 150), 20)
+    trials = run_trials(options_for(150, 150), 20)
     assert [t for t in trials if not t.elected], "identical time-outs split votes for ever"
     assert all(t.millis == LIMIT for t in trials if not t.elected)
-    trials = outages(options_for(150, 300), 60)
+    trials = run_trials(options_for(150, 300), 60)
     assert min(t.millis for t in trials) >= 150 - 75 + 5 + 10
     assert all(t.elected and t.elections >= 1 for t in trials)
-    assert outages(options_for(150, 300), 60) == trials
+    assert run_trials(options_for(150, 300), 60) == trials
 
 
 def test_middle_and_share_count_what_was_given_up_as_the_worst():

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kvraft.disk.real
-from kvraft.disk import Disk, RealDisk, replace
+from kvraft.disk import Disk, RealDisk, replace_file
 from kvraft.errors import BadInput, Locked
 from kvraft.sim import PowerCut, SimDisk
 
@@ -43,7 +43,7 @@ def outcome(disk: Disk, operation: tuple[Any, ...]) -> Any:
     name, *arguments = operation
     try:
         if name == "replace":
-            return replace(disk, *arguments)
+            return replace_file(disk, *arguments)
         if name == "truncate":  # only ever used to cut
             arguments[1] = min(arguments[1], disk.size(arguments[0]))
         return getattr(disk, name)(*arguments)
@@ -313,7 +313,7 @@ def test_what_survived_one_crash_survives_the_next() -> None:
 def test_replace_leaves_the_old_bytes_or_the_new_wherever_the_power_goes() -> None:
     disk = durable({"f": b"old"})
     whole = disk.copy()
-    replace(whole, "f", b"brand new")
+    replace_file(whole, "f", b"brand new")
     steps = whole.operations - disk.operations
     assert steps == 5
     for step in range(1, steps + 1):
@@ -321,10 +321,10 @@ def test_replace_leaves_the_old_bytes_or_the_new_wherever_the_power_goes() -> No
             victim = disk.copy()
             victim.fail_at(step, Random(seed))
             with pytest.raises(PowerCut):
-                replace(victim, "f", b"brand new")
+                replace_file(victim, "f", b"brand new")
             victim.crash(Random(seed))
             assert victim.read("f") in (b"old", b"brand new")
-            replace(victim, "f", b"third")  # in spite of what the first attempt left behind
+            replace_file(victim, "f", b"third")  # in spite of what the first attempt left behind
             assert contents(victim) == {"f": b"third"}
     victim = whole.copy()
     victim.crash(Random(0))

@@ -1,8 +1,8 @@
 """Run notebooks and store their outputs, the same bytes every time.
 
-``python -m tests.helpers.notebooks notebooks/*.ipynb`` (or ``make notebooks``).  What a run may add by
-itself (times, widget state, random cell ids) is left out, so a notebook changes on disk only if its
-cells or their outputs did.
+``python -m tests.helpers.notebooks notebooks/*.ipynb`` (or ``make notebooks``).  What a run may
+add by itself (times, widget state, random cell ids) is left out, so a
+notebook changes on disk only if its cells or their outputs did.
 """
 
 from __future__ import annotations

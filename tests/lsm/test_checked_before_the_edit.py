@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from kvraft.disk import replace, verify_written
+from kvraft.disk import replace_file, verify_written
 from kvraft.disk.disk import copy
 from kvraft.errors import Stopped
 from kvraft.lsm import Tree, TreeOptions
@@ -155,10 +155,10 @@ def test_a_lie_about_an_installed_snapshot_leaves_the_old_tables(lie):
 @pytest.mark.parametrize("lie", SILENT_WRITE_FAULTS)
 def test_a_file_that_is_replaced_or_copied_stays_what_it_was(lie):
     disk, other = SimDisk(), SimDisk()
-    replace(disk, "a", b"before")
+    replace_file(disk, "a", b"before")
     disk.lie_at(1, lie)
     with pytest.raises(OSError, match="not what was just written"):
-        replace(disk, "a", b"after")
+        replace_file(disk, "a", b"after")
     assert disk.read("a") == b"before"
     other.lie_at(1, lie)
     with pytest.raises(OSError, match="not what was just written"):

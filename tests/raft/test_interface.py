@@ -1,4 +1,4 @@
-"""What an owner may count on, and what it cannot get wrong without being told (raft/interface.py)."""
+"""What an owner may count on, and what it cannot get wrong unnoticed (raft/interface.py)."""
 
 import pytest
 

@@ -110,7 +110,7 @@ def harmless(member, newest, manifest):
 @pytest.mark.parametrize("died", [False, True], ids=["closed", "died"])
 @pytest.mark.parametrize("how", ["flip", "shorten"])
 def test_every_damaged_byte_is_seen_and_blamed_on_its_own_file(tmp_path, how, died):
-    """What a file lacks is missed, but for what nobody can know (``wal/segment.py``): see harmless."""
+    """What a file lacks is missed, but for what nobody can know (``wal/segment.py``)."""
     member = a_member(tmp_path, died=died)
     names, newest = kinds(member)
     [manifest] = [name for name in names if name.startswith("MANIFEST")]

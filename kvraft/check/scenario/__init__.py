@@ -1,7 +1,6 @@
 """Room."""
 
-from kvraft.check.scenario import scenario
 from kvraft.check.scenario.grammar import Line
-from kvraft.check.scenario.scenario import load
+from kvraft.check.scenario.scenario import Scenario, load, names, parse
 
-__all__ = ["Line", "load", "scenario"]
+__all__ = ["Line", "Scenario", "load", "names", "parse"]

@@ -65,11 +65,10 @@ def cases() -> list[CrashCase]:
         CrashCase(past, 2, 3, past[1], False, "a write that was durable is gone"),
         CrashCase(past, 0, 1, {}, True, "one was acknowledged, none was durable, none is there"),
         CrashCase(past, 3, 3, past[3], True, "all that was acknowledged is there, and no more"),
-        CrashCase(past, 1, 1, past[2], True, "the write under way is there, though not acknowledged"),
+        CrashCase(past, 1, 1, past[2], True, "the write under way is there, not acknowledged"),
         CrashCase(past, 1, 1, past[3], False, "a write is there that nobody had made yet"),
         CrashCase(past, 1, 2, {b"a": b"1", b"b": b"1"}, False, "half of a batch is there"),
-        CrashCase(past, 1, 3, {b"b": b"1", b"c": b"1", b"z": b"9"}, False, "a key is there out of thin"
-             " air"),
+        CrashCase(past, 1, 3, {b"b": b"1", b"c": b"1", b"z": b"9"}, False, "a key from nowhere"),
         CrashCase(past, 3, 4, {**past[4], b"a": b"1"}, False, "a deleted key is back"),
         CrashCase(past, 0, 4, {b"b": b"2"}, False, "a later write is there, an earlier one is not"),
         CrashCase(past, 4, 4, {}, False, "nothing is there of four durable writes"),

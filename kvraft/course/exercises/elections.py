@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from itertools import product
 from random import Random
 
-from kvraft.check import Violation
+from kvraft.check import Violation, scenario
 from kvraft.check.raft import watch
-from kvraft.check.scenario import scenario
 from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.raft import Raft, RaftOptions, RequestVote, Role
 from kvraft.raft import safety as rules
 from kvraft.record import ORIGIN, Position
-from kvraft.sim import LATENCY, Cluster, failed_first, middle, options_for, outages
+from kvraft.sim import LATENCY, Cluster, failed_first, middle, options_for, run_trials
 
 VoteRule = Callable[[RequestVote, int, str | None, Position], bool]
 """``grant_vote(ask, term, vote, last)``."""
@@ -232,7 +231,7 @@ def check_range(low: object, high: object) -> None:
     if not (isinstance(low, int) and isinstance(high, int) and HEARTBEAT < low <= high <= 2_000):
         print(f"Not yet. Give whole milliseconds, {HEARTBEAT} < low ≤ high ≤ 2,000.")
         return
-    trials = outages(options_for(low, high, HEARTBEAT), TRIALS, equal=True)
+    trials = run_trials(options_for(low, high, HEARTBEAT), TRIALS, equal=True)
     half, failed = middle(trials), failed_first(trials)
     deposed = hiccups(low, high)
     found = (

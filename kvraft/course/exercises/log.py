@@ -190,7 +190,7 @@ def valid_frames(data: bytes, seed: int = SEED) -> tuple[list[int], int]:
 
 
 def check_scan(scanner: Scanner) -> None:
-    """Print whether ``scanner`` finds what ``kvraft.disk.frame.scan`` finds, else where it does not."""
+    """Print whether ``scanner`` finds what ``frame.scan`` finds, else where it does not."""
     if unanswered(lambda: scanner(b"", SEED), "function"):
         return
     if (count := agrees(files(), lambda case: _compare(scanner, case))) is not None:

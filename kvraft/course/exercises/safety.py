@@ -19,11 +19,11 @@ from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple
 
-from kvraft.check import Violation
+from kvraft.check import Violation, scenario
 from kvraft.check.bugs import OlderTermsCounted
 from kvraft.check.explore import NO_TIME, ExplorationBounds, ExplorationReport, explore
 from kvraft.check.raft import watch
-from kvraft.check.scenario import Line, scenario
+from kvraft.check.scenario import Line
 from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError, NotLeader

@@ -1,7 +1,7 @@
 """What a log survives, and what that costs: measured by doing it, and drawn.
 
 - :func:`truncations` ends a log after each of its bytes, and :func:`flips` turns over each of its
-  bits, one at a time.  After each the log is read as :meth:`kvraft.wal.wal.Wal.open` reads it, and
+  bits, one at a time.  After each the log is read as :meth:`kvraft.wal.Wal.open` reads it, and
   what that gives is compared with what was written.
 - :func:`group_commits` saves the same entries in batches of several sizes and counts syncs.
 

@@ -1,4 +1,4 @@
-"""Every byte of a log segment, named as ``disk/frame.py``, ``wal/segment.py`` and ``record.py`` name it.
+"""Every byte of a log segment, named as ``frame.py``, ``segment.py`` and ``record.py`` do.
 
 :func:`dissect` takes a segment apart into *pieces*, each a frame or a stretch that is no sound
 frame, and every piece into *fields*::

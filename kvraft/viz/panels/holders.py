@@ -1,7 +1,7 @@
 """Who holds the log at one moment: one member's segments as a strip.
 
 :func:`strip_view` makes a picture of one moment, to be stepped through; a row for each holder, a
-flag over each segment that it still needs (:meth:`~kvraft.replica.retention.Pins.of`)::
+flag over each segment that it still needs (:meth:`~kvraft.replica.Pins.of`)::
 
     tree              ·     ·     ·     ⚑     ⚑
     n3                ·     ⚑     ⚑     ⚑     ⚑

@@ -31,7 +31,7 @@ from kvraft.viz.trace import EntryState, Member, State, members_of, take
 
 
 class Moment(NamedTuple):
-    """The state after ``step`` of ``trace``, to be drawn under ``name`` and over what it ``caption``.
+    """The state after ``step`` of ``trace``, drawn under ``name`` and above its ``caption``.
 
     With ``lamps`` it is also said which properties had been broken by then.
     """
