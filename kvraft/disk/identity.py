@@ -60,10 +60,8 @@ def claim_disk(disk: Disk, owner: str, *, new: bool) -> None:
         if not new and len(names) == 1:
             raise StateLost(f"all that {owner} had on its disk is gone: {REBUILD_ADVICE}")
     elif names:
-        what = (
-            f"the disk of {owner} holds {names[0]}, but its {MEMBER} file is gone: {REBUILD_ADVICE}"
-        )
-        raise StateLost(what)
+        what = f"the disk of {owner} holds {names[0]}, but its {MEMBER} file is gone"
+        raise StateLost(f"{what}: {REBUILD_ADVICE}")
     elif not new:
         raise StateLost(f"the disk of {owner} is empty, though it has run before: {REBUILD_ADVICE}")
     else:
@@ -72,11 +70,8 @@ def claim_disk(disk: Disk, owner: str, *, new: bool) -> None:
 
 def live_files(disk: Disk) -> list[str]:
     """Return the names of the files that count: neither those set aside nor unfinished ones."""
-    return [
-        n
-        for n in disk.names()
-        if not n.startswith(ASIDE_PREFIX) and not n.endswith(TEMPORARY_SUFFIX)
-    ]
+    names = [name for name in disk.names() if not name.startswith(ASIDE_PREFIX)]
+    return [name for name in names if not name.endswith(TEMPORARY_SUFFIX)]
 
 
 def set_aside(disk: Disk) -> list[str]:
@@ -86,11 +81,8 @@ def set_aside(disk: Disk) -> list[str]:
     again.
     """
     names = disk.names()
-    times = [
-        name.removeprefix(ASIDE_PREFIX).split("-")[0]
-        for name in names
-        if name.startswith(ASIDE_PREFIX)
-    ]
+    earlier = [name.removeprefix(ASIDE_PREFIX) for name in names if name.startswith(ASIDE_PREFIX)]
+    times = [name.split("-")[0] for name in earlier]
     number = 1 + max([int(time) for time in times if time.isdigit()], default=0)
     aside = []
     for name in names:
@@ -116,7 +108,7 @@ REBUILD_ADVICE = (
 def check_owner(disk: Disk, owner: str) -> None:
     """See whether ``MEMBER`` says that this is the disk of ``owner``, and no copy; write nothing.
 
-    Raises as :func:`claim` does.
+    Raises as :func:`claim_disk` does.
     """
     found = frame.decode(disk.read(MEMBER), 0, seed=_SEED)
     if isinstance(found, str):

@@ -120,8 +120,9 @@ def matches_digest(read: Callable[[int, int], bytes], size: int, digest: int) ->
 
 
 def compare(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterator[bool]:
-    """Do what :func:`matches_digest` does, part by part: yield ``False`` as soon as something is wrong,
-    ``True`` for every part until then.
+    """Compare as :func:`matches_digest` does, in slices.
+
+    Yield ``True`` after each part, and ``False`` as soon as something is wrong.
     """
     end = size - FOOTER_BYTES
     whole = hash_of(b"")

@@ -168,7 +168,7 @@ def opening(disk: Disk, name: str) -> tuple[dict[str, Any], int]:
 def check_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position, HardState]:
     """Return what a segment's header says: the segment, the place before it, the hard state.
 
-    Raises ``Corruption`` and ``ForeignFile`` as :func:`read_segment_header` does, also for another owner's.
+    Raises as :func:`read_segment_header` does, and ``ForeignFile`` for another owner's segment.
     """
     says, end = read_segment_header(name, data)
     if says.get("owner") != owner:
