@@ -302,7 +302,9 @@ def test_messages_of_a_scan_are_named():
     world, client, _ = filled(3)
     list(client.scan(b"a", page_rows=2))
     list(client.scan(reverse=True))
-    notes = [s.event.note for s in world.trace.of(MessageSent) if s.event.kind in ("Scan", "ScanPage")]
+    notes = [
+        s.event.note for s in world.trace.of(MessageSent) if s.event.kind in ("Scan", "ScanPage")
+    ]
     assert notes[0] == "a to the end"
     assert notes[1].startswith("2 keys as of ")
     assert notes[1].endswith(", more to come")

@@ -631,7 +631,13 @@ def test_a_storm_reaches_what_it_is_meant_to_test():
     for seed in range(6):
         world, _ = storm(seed)
         seen |= {type(step.event).__name__ for step in world.trace}
-    assert {"TransactionUndone", "EntriesSuperseded", "SegmentDropped", "TailTruncated", "Flushed"} <= seen
+    assert {
+        "TransactionUndone",
+        "EntriesSuperseded",
+        "SegmentDropped",
+        "TailTruncated",
+        "Flushed",
+    } <= seen
 
 
 def test_leaders_change_in_a_storm():
