@@ -103,7 +103,7 @@ REPLACED: dict[str, object] = {"report": ignore, "_random": LEAST}
 IGNORED: dict[type, tuple[str, ...]] = {
     Core: (
         *("report", "options", "cluster", "_told", "incarnation"),  # nothing decides by these
-        "all_replicated_index",  # only who cuts a log asks
+        "replicated",  # only who truncates a log asks
     ),
     Outbox: ("decided",),  # proposers are told, nobody else
     Leadership: ("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only a tick looks
