@@ -2,7 +2,6 @@
 
 import pytest
 
-from kvraft.check import torn
 from kvraft.check.bugs import AppliesRetries, UndoesWhatItBegan
 from kvraft.check.history import Effect, TransactionChecker
 from kvraft.check.storage import (
@@ -13,6 +12,7 @@ from kvraft.check.storage import (
     keys_held,
     kill_leader_at,
     kill_leader_everywhere,
+    leader_deaths,
     restart_others,
 )
 from kvraft.errors import BadInput
@@ -49,8 +49,8 @@ def test_all_or_nothing_and_exactly_once_whenever_the_leader_dies(seed):
 @pytest.mark.parametrize(
     ("hooks", "options"),
     [
-        ({"before": flush_all}, torn.OPTIONS),
-        ({"after": restart_others}, torn.OPTIONS),
+        ({"before": flush_all}, leader_deaths.OPTIONS),
+        ({"after": restart_others}, leader_deaths.OPTIONS),
         ({"before": flush_all, "after": force_snapshot}, TIGHT),
     ],
 )
