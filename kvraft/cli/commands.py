@@ -146,7 +146,7 @@ def repair(options: argparse.Namespace) -> None:
 
 def rebuild(options: argparse.Namespace) -> None:
     """Set a member's files aside."""
-    from kvraft.disk import ASIDE, set_aside
+    from kvraft.disk import ASIDE_PREFIX, set_aside
     from kvraft.tools import open_directory
 
     disk = open_directory(options.directory)
@@ -154,7 +154,7 @@ def rebuild(options: argparse.Namespace) -> None:
         aside = set_aside(disk)
     finally:
         disk.close()
-    say(f"{options.directory}: {counted(len(aside), 'file')} set aside, as {ASIDE}…")
+    say(f"{options.directory}: {counted(len(aside), 'file')} set aside, as {ASIDE_PREFIX}…")
     say("What they promised is forgotten, so their member must not come back under its old name:")
     say("let a new one begin here, by a change of members that removes the old.")
 

@@ -14,10 +14,10 @@ What a caller may rely on, and no more:
 - After an ``OSError`` from ``append``, ``sync`` or ``sync_dir`` nothing is known about the bytes
   that were on their way.  A sync is never retried (Rebello et al., *Can Applications Recover from
   fsync Failures?*, ATC 2020): the owner stops and recovers from what is on disk.
-- One error is not like that: where ``create`` or ``append`` finds no space (:func:`is_full`), what
-  it wrote of its bytes can be taken back by ``truncate`` or ``remove``, and all is as it was.  A
-  ``sync`` that finds none, as it can where space is given out late, is a failed sync like others.
-
+- A full disk is the exception.  Where ``create`` or ``append`` finds no space
+  (:func:`is_disk_full`), ``truncate`` or ``remove`` takes back what was written, and the file is
+  as it was.  A ``sync`` that finds no space, on a system that allocates late, is a failed sync like
+  any other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Protocol
 
 from kvraft.errors import DiskFull
 
-TEMPORARY = ".tmp"
+TEMPORARY_SUFFIX = ".tmp"
 _COPY_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
@@ -104,17 +104,17 @@ def replace_file(disk: Disk, name: str, data: bytes) -> None:
     It counts only once it was read back: see :func:`verify_written`.  Raises
     :class:`~kvraft.errors.DiskFull` if there is no space for it; then nothing has changed.
     """
-    temporary = name + TEMPORARY
+    temporary = name + TEMPORARY_SUFFIX
     if temporary in disk.names():  # left behind by a crash in the middle of this function
         disk.remove(temporary)
-    create_with(disk, temporary, data)
+    create_file(disk, temporary, data)
     disk.sync(temporary)
     verify_written(disk, temporary, 0, data)
     disk.rename(temporary, name)
     disk.sync_dir()
 
 
-def create_with(disk: Disk, name: str, data: bytes) -> None:
+def create_file(disk: Disk, name: str, data: bytes) -> None:
     """Make a file that begins with ``data``, not yet synced.
 
     Raises :class:`~kvraft.errors.DiskFull` if there is no space for it; then there is no file.
@@ -123,14 +123,14 @@ def create_with(disk: Disk, name: str, data: bytes) -> None:
         disk.create(name)
         disk.append(name, data)
     except OSError as error:
-        if not is_full(error):
+        if not is_disk_full(error):
             raise
         with suppress(FileNotFoundError):
             disk.remove(name)
         raise DiskFull(f"there is no space for {name}, of {len(data)} bytes") from error
 
 
-def is_full(error: BaseException) -> bool:
+def is_disk_full(error: BaseException) -> bool:
     """Return whether a call failed because there was no space or no quota left."""
     return isinstance(error, OSError) and error.errno in _FULL
 

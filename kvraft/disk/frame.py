@@ -37,7 +37,7 @@ from typing import NamedTuple
 
 from kvraft.errors import Corruption
 
-MAGIC = b"kvF1"
+FRAME_MAGIC = b"kvF1"
 MAX_PAYLOAD_BYTES = 1 << 30
 
 _HEAD = struct.Struct("<4sIIQ")
@@ -77,7 +77,7 @@ def encode(kind: int, payload: bytes, *, synced: int, seed: int) -> bytes:
     """Return the bytes of one frame.  ``synced`` is how much of the file was synced before it."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"a frame of {len(payload)} bytes is above {MAX_PAYLOAD_BYTES}")
-    head = _HEAD.pack(MAGIC, kind, len(payload), synced)
+    head = _HEAD.pack(FRAME_MAGIC, kind, len(payload), synced)
     head_crc = _CRC.pack(zlib.crc32(head, seed))
     return b"".join((head, head_crc, payload, _CRC.pack(zlib.crc32(payload, seed))))
 
@@ -88,7 +88,7 @@ def decode(data: bytes, offset: int, *, seed: int) -> Frame | str:
     if len(data) < payload_at:
         return "the head of a frame is cut short"
     magic, kind, length, synced = _HEAD.unpack_from(data, offset)
-    if magic != MAGIC:
+    if magic != FRAME_MAGIC:
         return "no frame begins here"
     if zlib.crc32(data[offset:payload_at], seed) != _CRC_RESIDUE:
         return "the head of a frame does not match its checksum"
@@ -132,10 +132,10 @@ def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = Fa
 
 def _promised(data: bytes, at: int, seed: int) -> bool:
     """Return whether a sound frame behind ``at`` says that the bytes at ``at`` were synced."""
-    found = data.find(MAGIC, at + 1)
+    found = data.find(FRAME_MAGIC, at + 1)
     while found >= 0:
         frame = decode(data, found, seed=seed)
         if isinstance(frame, Frame) and frame.synced > at:
             return True
-        found = data.find(MAGIC, found + 1)
+        found = data.find(FRAME_MAGIC, found + 1)
     return False

@@ -33,11 +33,11 @@ from __future__ import annotations
 import json
 
 from kvraft.disk import frame
-from kvraft.disk.disk import TEMPORARY, Disk
+from kvraft.disk.disk import TEMPORARY_SUFFIX, Disk
 from kvraft.errors import Corruption, ForeignFile, StateLost, format_mismatch
 
 MEMBER = "MEMBER"
-ASIDE = "aside-"
+ASIDE_PREFIX = "aside-"
 """What the names of files begin with that were set aside."""
 
 FORMAT = 1
@@ -45,32 +45,33 @@ _KIND = 1
 _SEED = frame.checksum_seed("kvraft member")
 
 
-def claim(disk: Disk, owner: str, *, new: bool) -> None:
+def claim_disk(disk: Disk, owner: str, *, new: bool) -> None:
     """See to it that ``disk`` is that of ``owner`` and has not forgotten; mark it if it is new.
 
     ``new`` says that this member never ran before: then its disk must be empty, but for what a
     first start left that was cut short.  Raises :class:`~kvraft.errors.StateLost`,
     :class:`~kvraft.errors.ForeignFile` and :class:`~kvraft.errors.Corruption`.
     """
-    names = own_files(disk)
+    names = live_files(disk)
     if MEMBER in names:
-        check_member(disk, owner)
+        check_owner(disk, owner)
         if new and len(names) > 1:
             raise StateLost(f"{owner} is said to be new, but it has run before: start it as it is")
         if not new and len(names) == 1:
-            raise StateLost(f"all that {owner} had on its disk is gone: {REBUILD}")
+            raise StateLost(f"all that {owner} had on its disk is gone: {REBUILD_ADVICE}")
     elif names:
-        what = f"the disk of {owner} holds {names[0]}, but its {MEMBER} file is gone: {REBUILD}"
-        raise StateLost(what)
+        what = f"the disk of {owner} holds {names[0]}, but its {MEMBER} file is gone"
+        raise StateLost(f"{what}: {REBUILD_ADVICE}")
     elif not new:
-        raise StateLost(f"the disk of {owner} is empty, though it has run before: {REBUILD}")
+        raise StateLost(f"the disk of {owner} is empty, though it has run before: {REBUILD_ADVICE}")
     else:
         _mark(disk, owner)
 
 
-def own_files(disk: Disk) -> list[str]:
+def live_files(disk: Disk) -> list[str]:
     """Return the names of the files that count: neither those set aside nor unfinished ones."""
-    return [n for n in disk.names() if not n.startswith(ASIDE) and not n.endswith(TEMPORARY)]
+    names = [name for name in disk.names() if not name.startswith(ASIDE_PREFIX)]
+    return [name for name in names if not name.endswith(TEMPORARY_SUFFIX)]
 
 
 def set_aside(disk: Disk) -> list[str]:
@@ -80,12 +81,13 @@ def set_aside(disk: Disk) -> list[str]:
     again.
     """
     names = disk.names()
-    times = [name.removeprefix(ASIDE).split("-")[0] for name in names if name.startswith(ASIDE)]
+    earlier = [name.removeprefix(ASIDE_PREFIX) for name in names if name.startswith(ASIDE_PREFIX)]
+    times = [name.split("-")[0] for name in earlier]
     number = 1 + max([int(time) for time in times if time.isdigit()], default=0)
     aside = []
     for name in names:
-        if not name.startswith(ASIDE):
-            aside.append(f"{ASIDE}{number}-{name}")
+        if not name.startswith(ASIDE_PREFIX):
+            aside.append(f"{ASIDE_PREFIX}{number}-{name}")
             disk.rename(name, aside[-1])
     disk.sync_dir()
     return aside
@@ -97,20 +99,20 @@ def replacement_name(member: str) -> str:
     return f"{name}.{int(number) + 1}" if dot and number.isdigit() else f"{member}.2"
 
 
-REBUILD = (
+REBUILD_ADVICE = (
     "what it promised is forgotten. Set its files aside (kvraft rebuild) and let it join under "
     "another name"
 )
 
 
-def check_member(disk: Disk, owner: str) -> None:
+def check_owner(disk: Disk, owner: str) -> None:
     """See whether ``MEMBER`` says that this is the disk of ``owner``, and no copy; write nothing.
 
-    Raises as :func:`claim` does.
+    Raises as :func:`claim_disk` does.
     """
     found = frame.decode(disk.read(MEMBER), 0, seed=_SEED)
     if isinstance(found, str):
-        raise Corruption(MEMBER, 0, f"{found}: {REBUILD}")
+        raise Corruption(MEMBER, 0, f"{found}: {REBUILD_ADVICE}")
     try:
         says = json.loads(found.payload if found.kind == _KIND else b"")
         number, theirs, file = says["format"], str(says["owner"]), str(says["file"])
@@ -123,12 +125,12 @@ def check_member(disk: Disk, owner: str) -> None:
     here = disk.identity(MEMBER)
     if file and here and file != here:
         what = f"the disk of {owner} is a copy, and so maybe an old one"
-        raise StateLost(f"{what}: {REBUILD}")
+        raise StateLost(f"{what}: {REBUILD_ADVICE}")
 
 
 def _mark(disk: Disk, owner: str) -> None:
     """Write ``MEMBER``, which a file must be made for before it can tell its own number."""
-    temporary = MEMBER + TEMPORARY
+    temporary = MEMBER + TEMPORARY_SUFFIX
     if temporary in disk.names():
         disk.remove(temporary)
     disk.create(temporary)

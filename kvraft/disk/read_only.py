@@ -31,7 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from kvraft.disk.disk import TEMPORARY, Disk
+from kvraft.disk.disk import TEMPORARY_SUFFIX, Disk
 from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_number
 from kvraft.disk.real import LOCK, OPEN_FILES, RealDisk, lock, open_to_read, pread
 from kvraft.errors import BadInput, Corruption, FilesChanged, Locked, WrongType
@@ -158,7 +158,7 @@ class ReadOnlyDisk:
         """Return the names of all finished files, in the order in which to measure them."""
         with os.scandir(self.path) as found:
             names = [entry.name for entry in found if entry.is_file() and entry.name != LOCK]
-        names = [name for name in names if not name.endswith(TEMPORARY)]
+        names = [name for name in names if not name.endswith(TEMPORARY_SUFFIX)]
         return sorted(names, key=lambda name: (_rank(name), name), reverse=True)
 
     def _measure(self, names: list[str]) -> bool:
@@ -193,7 +193,7 @@ class ReadOnlyDisk:
         return FilesChanged(f"{self.path} changed while it was read ({what}): open it again")
 
 
-def open_on(
+def open_on_disk(
     where: Disk | str | os.PathLike[str], begin: Callable[[Disk], _T], *, read_only: bool
 ) -> _T:
     """Return what ``begin`` makes of the disk or directory ``where``.

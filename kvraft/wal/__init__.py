@@ -11,7 +11,7 @@ from kvraft.wal.segment import (
     Segment,
     frame_kind_name,
     log_owner,
-    read_header,
+    read_segment_header,
     unpack_hard_state,
 )
 from kvraft.wal.wal import SEGMENT_BYTES, Durability, Wal
@@ -32,7 +32,7 @@ __all__ = [
     "Wal",
     "frame_kind_name",
     "log_owner",
-    "read_header",
+    "read_segment_header",
     "recover",
     "unpack_hard_state",
 ]

@@ -78,7 +78,7 @@ class LogIndex:
         return max(index, self.base.index)
 
     def has(self, place: Position) -> bool:
-        """Return whether there is an entry at ``add_frame``, or ``base`` is there."""
+        """Return whether there is an entry at ``place``, or ``base`` is there."""
         within = self.base.index <= place.index <= self.last
         return within and self.term_at(place.index) == place.term
 
@@ -111,7 +111,7 @@ class LogIndex:
         self.last = last
 
     def add_frame(self, batch: FrameLocation) -> None:
-        """Say where entries are that :meth:`extend_history` took in."""
+        """Say where entries are that :meth:`extend` took in."""
         self.frames.append(batch)
 
     def covering(self, first: int, last: int) -> list[FrameLocation]:

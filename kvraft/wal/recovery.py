@@ -34,7 +34,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kvraft.disk import TEMPORARY, Disk, Frame, frame, is_segment, is_torn, replace_file, torn_name
+from kvraft.disk import (
+    TEMPORARY_SUFFIX,
+    Disk,
+    Frame,
+    frame,
+    is_segment,
+    is_torn,
+    replace_file,
+    torn_name,
+)
 from kvraft.errors import Corruption
 from kvraft.record import ORIGIN, HardState, Position, summarize_entries
 from kvraft.wal.index import FrameLocation, LogIndex
@@ -163,7 +172,7 @@ def _read(disk: Disk, owner: str) -> Recovery:
     log = Recovery()
     names = disk.names()
     for name in names:
-        whole = name.removesuffix(TEMPORARY)
+        whole = name.removesuffix(TEMPORARY_SUFFIX)
         if whole != name and (is_segment(whole) or is_torn(whole)):
             log.unfinished.append(name)
     log.kept_copies = [name for name in names if is_torn(name)]

@@ -90,7 +90,7 @@ class Segment(NamedTuple):
 def log_owner(disk: Disk) -> str:
     """Return the member that the log on ``disk`` says it belongs to.
 
-    Raises ``BadInput`` if there is no log, else as :func:`read_header` does.
+    Raises ``BadInput`` if there is no log, else as :func:`read_segment_header` does.
     """
     names = [name for name in disk.names() if is_segment(name)]
     if not names:
@@ -138,7 +138,7 @@ def pack_header(
     return frame.encode(HEADER, json.dumps(says).encode(), synced=0, seed=HEADER_SEED)
 
 
-def read_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
+def read_segment_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
     """Return the fields of a segment's header, not yet checked, and where it ends.
 
     Raises ``Corruption`` if the bytes of the file ``name`` do not begin with one, and
@@ -158,19 +158,19 @@ def read_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
 
 
 def opening(disk: Disk, name: str) -> tuple[dict[str, Any], int]:
-    """Do what :func:`read_header` does, reading little more of the file than its header."""
+    """Do what :func:`read_segment_header` does, reading little more of the file than its header."""
     data = disk.read(name, 0, _OPENING_BYTES)
     if isinstance(frame.decode(data, 0, seed=HEADER_SEED), str):
         data = disk.read(name)
-    return read_header(name, data)
+    return read_segment_header(name, data)
 
 
 def check_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position, HardState]:
     """Return what a segment's header says: the segment, the place before it, the hard state.
 
-    Raises ``Corruption`` and ``ForeignFile`` as :func:`read_header` does, also for another owner's.
+    Raises as :func:`read_segment_header` does, and ``ForeignFile`` for another owner's segment.
     """
-    says, end = read_header(name, data)
+    says, end = read_segment_header(name, data)
     if says.get("owner") != owner:
         raise ForeignFile(f"{name} is the log of member {says.get('owner')!r}, not of {owner!r}")
     numbers = [says.get(key) for key in ("segment", "first", "term_before", "term")]

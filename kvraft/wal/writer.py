@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kvraft.disk import Disk, frame, is_full
+from kvraft.disk import Disk, frame, is_disk_full
 from kvraft.errors import DiskFull
 from kvraft.record import Entry, entry_size, pack_entries
 from kvraft.wal.index import FrameLocation
@@ -145,7 +145,7 @@ class SegmentWriter:
         try:
             self._disk.append(self.name, data)
         except OSError as error:
-            if not is_full(error):
+            if not is_disk_full(error):
                 raise
             self._disk.truncate(self.name, self.size)
             what = f"there is no space for {len(data)} bytes more in {self.name}"

@@ -363,7 +363,7 @@ def play(disk: SimDisk) -> tuple[Model, list[Model], bool]:
 @pytest.fixture
 def tiny_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves of several entries make several frames, so that a crash can come between them."""
-    monkeypatch.setattr(kvraft.wal.writer, "FRAME_BYTES", 130)
+    monkeypatch.setattr(kvraft.wal.writer, "MAX_ENTRIES_FRAME_BYTES", 130)
 
 
 def power_cuts() -> Iterator[tuple[int, SimDisk, list[Model]]]:
@@ -930,7 +930,7 @@ def test_a_save_is_one_append_and_one_sync() -> None:
 
 
 def test_a_large_save_makes_frames_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvraft.wal.writer, "FRAME_BYTES", 200)
+    monkeypatch.setattr(kvraft.wal.writer, "MAX_ENTRIES_FRAME_BYTES", 200)
     disk = SimDisk()
     wal = Wal.open(disk, ME)
     entries = [entry(1, index, 500 if index == 4 else 20) for index in range(1, 9)]
