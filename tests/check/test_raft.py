@@ -169,7 +169,7 @@ def test_a_leader_is_looked_at_again_when_something_older_is_committed_late():
 def test_two_members_that_take_different_entries_for_committed():
     expect(
         Property.STATE_MACHINE_SAFETY,
-        "entry 2 is committed as one of term 1, and at n3 as one of 2",
+        "n3 commits entry 2 of term 2, but the one of term 1 is committed",
         held_by_two,
         lambda s: s.step("n3", [1, 2], commit=2),
     )
@@ -405,7 +405,7 @@ def test_a_read_that_does_not_see_what_was_committed_when_it_was_asked():
 
     expect(
         Property.FRESH_READS,
-        "n3 serves read 7 as of entry 1, but 2 was committed when it was asked",
+        "n3 serves read 7 as of entry 1, but 2 was committed when it was requested",
         asked_late,
         lambda s: s.checker.served("n3", ReadReady(7, 1)),
     )
