@@ -64,7 +64,7 @@ def lost_sight(reads, versions):
     ("rule", "hint"),
     [
         (solutions.counts_tombstones, "Read: nothing of a. Now: a was deleted at 5. Nothing"),
-        (solutions.counts_tombstones, "A key that was deleted holds nothing"),
+        (solutions.counts_tombstones, "A deleted key has no value"),
         (solutions.not_later, "Read: a at 5. Now: no key is there. What it read is not there"),
         (solutions.any_key, "and your rule does not see it"),
         (solutions.forgets_keys_that_held_nothing, "nothing of a. Now: a was written at 5. a was"),
