@@ -242,7 +242,7 @@ class Replica:
         """Let one tick of time pass."""
         self._upkeep.tick()
         self.skew.tick()
-        self.raft.tick(full=bool(self._upkeep.low))
+        self.raft.tick(disk_full=bool(self._upkeep.low))
 
     def receive(self, message: Message) -> None:
         """Take a message from another member; one that waits for space on its disk hears none."""

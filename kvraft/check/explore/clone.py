@@ -102,18 +102,18 @@ REPLACED: dict[str, object] = {"report": ignore, "_random": LEAST}
 
 IGNORED: dict[type, tuple[str, ...]] = {
     Core: (
-        *("report", "options", "cluster", "_told", "incarnation"),  # nothing decides by these
-        "replicated",  # only who truncates a log asks
+        *("report", "options", "cluster", "_reported", "incarnation"),  # nothing decides by these
+        "all_replicated_index",  # only who truncates a log asks
     ),
     Outbox: ("decided",),  # proposers are told, nobody else
     Leadership: ("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only a tick looks
     Replication: (
         *("round", "round_commit", "members"),  # only reads and a change of members ask
-        *("_looked", "_snapshots"),  # check-quorum, snapshots
+        *("_quorum_checked", "_snapshots"),  # check-quorum, snapshots
     ),
     Log: ("_batch",),  # it may be worked out again
     Progress: (
-        *("last_heard", "round", "sent_round", "number"),  # check-quorum, reads, snapshots
+        *("last_heard", "round", "sent_round", "snapshot_number"),  # check-quorum, reads, snapshots
         *("match_round", "lost_entries"),  # told of, and asked by a change of members
     ),
 }
