@@ -19,8 +19,8 @@ that no two are at one time.
 
 Invariant: the same seed and the same calls give the same trace.
 
->>> from kvraft.raft import RequestVote
->>> cluster = Cluster(3, options=Options(pre_vote=False))
+>>> from kvraft.raft import RaftOptions, RequestVote
+>>> cluster = Cluster(3, options=RaftOptions(pre_vote=False))
 >>> cluster.timeout("n1")
 >>> cluster.drop(kind=RequestVote, to="n3")
 1

@@ -11,7 +11,7 @@ It is a whole :class:`~kvraft.replica.Replica`, consensus included; a majority o
 found.  A write takes a millisecond of its time, so the trace and all pictures made of it count
 writes.
 
->>> member = Alone()
+>>> member = SingleMember()
 >>> member.put(b"k", b"v")
 >>> member.crash()
 >>> member.get(b"k")
