@@ -1,7 +1,7 @@
 """Whole clusters in one process, under one seed: network, clocks and disks are simulated.
 
 There are two worlds.  In a :class:`World` members are complete, with a disk each, and simulated
-time decides what happens next.  In a :class:`Cluster` there is consensus alone, and *you* decide which
+time decides what happens next.  A :class:`Cluster` has consensus alone, and *you* decide which
 message arrives and whose timer runs out.  A :class:`SingleMember` is a cluster of one, driven write
 by write::
 

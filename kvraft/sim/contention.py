@@ -66,7 +66,7 @@ def open_bank(
 
 
 def transfer(client: Client, source: bytes, target: bytes, amount: int) -> DraftTransaction:
-    """Return the draft of a transfer, which has read and written both accounts, but not been sent."""
+    """Return a transfer that has read and written both accounts, but was not sent."""
     draft = client.transaction()
     left, right = (int(draft.get(key) or b"0") for key in (source, target))
     draft.put(source, b"%d" % (left - amount))

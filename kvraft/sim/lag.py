@@ -1,6 +1,6 @@
 """A follower that is away for a while, and what it takes to bring it back.
 
-A leader that still has the entries sends those; one that has truncated them sends a snapshot instead
+A leader that still has the entries sends those; one that has truncated them sends a snapshot
 (Raft §7).  :func:`measure_catch_up` measures both in bytes, in the same world each time::
 
     ──── writes ────┬─────────────── more writes ───────────────┬──── bytes sent to it ────
@@ -27,10 +27,10 @@ VALUE_BYTES = 40
 
 
 class CatchUp(NamedTuple):
-    """What it took to bring back a follower that was ``away`` for that many milliseconds.
+    """What it took to bring back a follower that was ``away`` milliseconds.
 
-    It lacked ``missed`` entries when it returned.  Then it was sent ``entries`` bytes of the log and
-    ``snapshot`` bytes of snapshots, and had everything ``took`` microseconds after its return.
+    It lacked ``missed`` entries when it returned.  Then it was sent ``entries`` bytes of the log
+    and ``snapshot`` bytes of snapshots, and had everything ``took`` microseconds after its return.
     """
 
     away: int

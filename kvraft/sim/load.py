@@ -116,7 +116,7 @@ class TreeLoad:
         self.trace.file(self.writes * MILLISECOND, "tree", event)
 
     def write(self, key: bytes, value: bytes | None, slices: int = 1) -> None:
-        """Set ``key`` to ``value``, or delete it, and then do up to ``slices`` slices of long work."""
+        """Set ``key`` to ``value``, or delete it; then do up to ``slices`` slices of long work."""
         inputs.whole_number(slices, "a number of slices", minimum=0)
         self.writes += 1
         if value is None:

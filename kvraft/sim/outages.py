@@ -142,7 +142,7 @@ def _count(news: Trace, kind: type[Event], txn: str, who: str | None) -> int:
 
 
 def retry_pauses(count: int, seed: int = SEED) -> list[int]:
-    """Return the first ``count`` pauses, in milliseconds, between sendings of an unanswered write."""
+    """Return ``count`` pauses, in milliseconds, between sendings of an unanswered write."""
     whole_number(count, "a number of pauses", minimum=0)
     world = World(3, seed=seed)
     client = world.client("ann")

@@ -2,7 +2,7 @@
 
 A :class:`~kvraft.sim.World` lets time decide what happens next.  Here *you* decide: each write is
 in the log, committed and applied when :meth:`SingleMember.write` returns, and long work is done
-when :meth:`SingleMember.work` is called, and never by itself::
+only when :meth:`SingleMember.work` is called::
 
     write ──► log ──► memtable      at once
     work ───► tables, manifest, truncation of the log    slice by slice, when you ask for it
@@ -173,8 +173,8 @@ class SingleMember:
     ) -> list[Gauge]:
         """Write ``pairs``, each followed by ``slices`` slices of work; return a gauge after each.
 
-        With a quarter of a slice, one is done after every fourth write.  Slices that find nothing to
-        do are not saved up.
+        With a quarter of a slice, one is done after every fourth write.  Slices that find nothing
+        to do are not saved up.
         """
         gauges: list[Gauge] = []
         credit, slices = 0.0, inputs.number(slices, "slices of work after each write", minimum=0)
