@@ -49,7 +49,7 @@ def play(options: argparse.Namespace) -> None:
         for name in scenario.names():
             say(f"{name:30} {scenario.load(name).title}")
         return
-    consensus = consensus_bug(options.planted) if options.planted else None
+    consensus = consensus_bug(options.bug) if options.bug else None
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
     told = 0
@@ -70,9 +70,9 @@ def play(options: argparse.Namespace) -> None:
 def swarm(options: argparse.Namespace) -> int:
     """Make random runs of small clusters, and say what was found in them."""
     from kvraft.check.bugs import Bug, find_bug
-    from kvraft.check.sweep import run_seed, summary
+    from kvraft.check.sweep import run_seed, summarize
 
-    bug = find_bug(options.planted) if options.planted else Bug("none")
+    bug = find_bug(options.bug) if options.bug else Bug("none")
     if options.trace is not None and options.seeds[0] != options.seeds[-1]:
         raise BadInput("a trace is of one run: name one seed")
     results = (
@@ -80,7 +80,7 @@ def swarm(options: argparse.Namespace) -> int:
         for seed in options.seeds
     )
     found = False
-    for line in summary(results, planted=options.planted or ""):
+    for line in summarize(results, bug=options.bug or ""):
         found |= line.startswith("seed")
         say(line)
     return int(found)

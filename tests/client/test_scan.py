@@ -5,8 +5,7 @@ from random import Random
 import pytest
 
 from kvraft.check import Violation
-from kvraft.check.model import Promise
-from kvraft.check.transactions import TransactionChecker
+from kvraft.check.history import Promise, TransactionChecker
 from kvraft.client import ReadFailed
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import MessageSent

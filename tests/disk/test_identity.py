@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from kvraft.check.invariants import WorldChecker
-from kvraft.cli.cli import main
+from kvraft.check import WorldChecker
+from kvraft.cli import main
 from kvraft.disk import (
     ASIDE_PREFIX,
     MEMBER,

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.check import Violation
-from kvraft.check.invariants import MarksChecker, WorldChecker
-from kvraft.check.transactions import TransactionChecker
+from kvraft.check import MarksChecker, Violation, WorldChecker
+from kvraft.check.history import TransactionChecker
 from kvraft.client.writing import WriteFailed
 from kvraft.errors import BadInput, Corruption, ForeignFile, TimedOut
 from kvraft.events import (

@@ -2,20 +2,19 @@
 
 import pytest
 
-from kvraft.check import (
-    CopyEnd,
-    flush_all,
-    held_now,
-    kill_at,
-    kill_everywhere,
-    leave_behind,
-    restart_all,
-    steps_of,
-    torn,
-)
 from kvraft.check.bugs import AppliesRetries, UndoesWhatItBegan
-from kvraft.check.model import Effect
-from kvraft.check.transactions import TransactionChecker
+from kvraft.check.history import Effect, TransactionChecker
+from kvraft.check.storage import (
+    CopyEnd,
+    count_steps,
+    flush_all,
+    force_snapshot,
+    keys_held,
+    kill_leader_at,
+    kill_leader_everywhere,
+    leader_deaths,
+    restart_others,
+)
 from kvraft.errors import BadInput
 from kvraft.events import SnapshotReceived, TransactionUndone
 from kvraft.raft import RaftOptions
@@ -37,12 +36,12 @@ TIGHT = ReplicaOptions(
 
 @pytest.mark.parametrize("seed", [1, 4, 9])
 def test_all_or_nothing_and_exactly_once_whenever_the_leader_dies(seed):
-    deaths = kill_everywhere(seed=seed)
-    assert len(deaths) == steps_of(seed=seed) + 1
+    deaths = kill_leader_everywhere(seed=seed)
+    assert len(deaths) == count_steps(seed=seed) + 1
     for death in deaths:
         assert death.whole
         assert death.seen == (0, 5)
-        assert held_now(death) == [5, 5, 5]
+        assert keys_held(death) == [5, 5, 5]
         assert death.applied == 1
         assert death.ticket.stage is Stage.APPLIED
         undone = {step.who for step in death.world.trace.of(TransactionUndone)}
@@ -56,17 +55,17 @@ def test_all_or_nothing_and_exactly_once_whenever_the_leader_dies(seed):
 @pytest.mark.parametrize(
     ("hooks", "options"),
     [
-        ({"before": flush_all}, torn.OPTIONS),
-        ({"after": restart_all}, torn.OPTIONS),
-        ({"before": flush_all, "after": leave_behind}, TIGHT),
+        ({"before": flush_all}, leader_deaths.OPTIONS),
+        ({"after": restart_others}, leader_deaths.OPTIONS),
+        ({"before": flush_all, "after": force_snapshot}, TIGHT),
     ],
 )
 def test_what_happens_in_between_changes_nothing(hooks, options):
-    deaths = kill_everywhere(range(0, 30, 3), options=options, **hooks)
+    deaths = kill_leader_everywhere(range(0, 30, 3), options=options, **hooks)
     assert all(death.whole and death.applied == 1 for death in deaths)
     assert any(death.end is CopyEnd.UNDONE for death in deaths)
     sent = [death.world.trace.of(SnapshotReceived, who=death.leader) for death in deaths]
-    assert [bool(each) for each in sent] == [hooks.get("after") is leave_behind] * len(deaths)
+    assert [bool(each) for each in sent] == [hooks.get("after") is force_snapshot] * len(deaths)
 
 
 def test_the_judge_that_is_written_apart_finds_nothing_in_such_a_life():
@@ -86,20 +85,20 @@ def test_the_judge_that_is_written_apart_finds_nothing_in_such_a_life():
         world.step = watched
 
     for number in (7, 11, 20):
-        death = kill_at(number, before=watch)
+        death = kill_leader_at(number, before=watch)
         checkers[-1].check_tickets([death.ticket])
     assert all(checker.model.last >= 8 for checker in checkers)
 
 
 def test_a_part_of_a_transaction_is_seen():
-    deaths = kill_everywhere(range(0, 30, 2), replica=UndoesWhatItBegan)
+    deaths = kill_leader_everywhere(range(0, 30, 2), replica=UndoesWhatItBegan)
     assert any(set(death.seen) - {0, 5} for death in deaths)
     assert not all(death.whole for death in deaths)
 
 
 def test_what_the_log_made_of_copies_is_told_by_the_model_and_not_by_the_member():
     """Members that apply retries again are wrong; the fates say what the log amounts to."""
-    for death in kill_everywhere(range(0, 30, 4), replica=AppliesRetries):
+    for death in kill_leader_everywhere(range(0, 30, 4), replica=AppliesRetries):
         effects = [fate.effect for fate in death.fates]
         assert effects.count(Effect.APPLIED) == 1
 
@@ -110,12 +109,12 @@ def test_a_life_is_the_same_each_time_and_the_hooks_are_told_who_leads():
     def note(world, leader):
         told.append((leader, leader in world.replicas))
 
-    first, again = kill_at(10, before=note, after=note), kill_at(10)
+    first, again = kill_leader_at(10, before=note, after=note), kill_leader_at(10)
     assert first.world.trace.digest() == again.world.trace.digest()
     assert told == [(first.leader, True), (first.leader, False)]
     assert str(first).startswith("step 10: n1 5, ")
     with pytest.raises(BadInput, match="at least one record"):
-        kill_at(1, records=0)
+        kill_leader_at(1, records=0)
 
 
 # ── the bank ────────────────────────────────────────────────────────────────────────────────────
