@@ -127,6 +127,27 @@ def groups(
     return found
 
 
+def as_bytes(data: object, what: str) -> bytes:
+    """Return ``data`` as ``bytes``; a ``bytearray`` or ``memoryview`` is copied.
+
+    Raises :class:`~kvraft.errors.WrongType`, which calls it ``what`` ("a key"), for anything else.
+
+    >>> as_bytes(bytearray(b"k"), "a key")
+    b'k'
+    >>> as_bytes("k", "a key")
+    Traceback (most recent call last):
+    kvraft.errors.WrongType: a key must be bytes, not str: write b'k', or use .encode()
+    """
+    if type(data) is bytes:
+        return data
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    if isinstance(data, str):
+        example = ascii(data) if data.isascii() and len(data) <= 40 else "'…'"
+        raise WrongType(f"{what} must be bytes, not str: write b{example}, or use .encode()")
+    raise WrongType(f"{what} must be bytes, not {type(data).__name__}")
+
+
 def describe_value(value: object) -> str:
     """Return ``value`` and its type as short text for a message."""
     return f"{value!r:.60} ({type(value).__name__})"

@@ -16,7 +16,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 
 from kvraft.errors import BadInput
-from kvraft.record import Buffer, KeyValue, as_bytes
+from kvraft.inputs import as_bytes
+from kvraft.record import Buffer, KeyValue
 
 
 class ReadableMapping(ABC):

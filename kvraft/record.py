@@ -46,8 +46,6 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
-from kvraft.errors import WrongType
-
 Timestamp = int
 """A hybrid logical timestamp packed into 64 bits; comparing the integers compares the times.
 
@@ -393,27 +391,6 @@ def _skip(data: bytes, at: int, count: int) -> int:
         _, _, k, v, c, _ = _HEAD.unpack_from(data, at)
         at += ENTRY_OVERHEAD + k + v + c
     return at
-
-
-def as_bytes(data: object, what: str) -> bytes:
-    """Return ``data`` as ``bytes``; a ``bytearray`` or ``memoryview`` is copied.
-
-    Raises :class:`~kvraft.errors.WrongType`, which calls it ``what`` ("a key"), for anything else.
-
-    >>> as_bytes(bytearray(b"k"), "a key")
-    b'k'
-    >>> as_bytes("k", "a key")
-    Traceback (most recent call last):
-    kvraft.errors.WrongType: a key must be bytes, not str: write b'k', or use .encode()
-    """
-    if type(data) is bytes:
-        return data
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data)
-    if isinstance(data, str):
-        example = ascii(data) if data.isascii() and len(data) <= 40 else "'…'"
-        raise WrongType(f"{what} must be bytes, not str: write b{example}, or use .encode()")
-    raise WrongType(f"{what} must be bytes, not {type(data).__name__}")
 
 
 def label(key: bytes) -> str:

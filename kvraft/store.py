@@ -37,11 +37,11 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from kvraft.disk import Disk, open_on
+from kvraft.disk import Disk, open_on_disk
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import EventSink, ignore
-from kvraft.inputs import describe_value, instance, whole_number
+from kvraft.inputs import as_bytes, describe_value, instance, whole_number
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
 from kvraft.lsm import ByteSource, Tree, TreeOptions, WriteBatch, as_value
 from kvraft.memtable import check_row
@@ -51,7 +51,6 @@ from kvraft.record import (
     Kind,
     Position,
     Row,
-    as_bytes,
     pack_write,
     unpack_writes,
 )
@@ -108,7 +107,7 @@ class Store(Tree):
             kinds = "Durability.SYNC, OS or BUFFERED"
             raise WrongType(f"durability must be {kinds}, not {describe_value(durability)}")
         whole_number(log_bytes, "log_bytes", minimum=0)
-        store = open_on(
+        store = open_on_disk(
             where,
             lambda disk: cls._begin(
                 disk, owner, options, report, clock, durability, segment_bytes, log_bytes, read_only

@@ -36,6 +36,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from kvraft.errors import BadInput, WrongType
+from kvraft.inputs import as_bytes
 from kvraft.record import (
     MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
@@ -46,7 +47,6 @@ from kvraft.record import (
     Record,
     Timestamp,
     TxnId,
-    as_bytes,
     expectation,
 )
 

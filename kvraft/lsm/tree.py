@@ -30,15 +30,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from kvraft.disk import Disk, open_on
+from kvraft.disk import Disk, open_on_disk
 from kvraft.events import EventSink, TreeOpened, ignore
-from kvraft.inputs import instance
+from kvraft.inputs import as_bytes, instance
 from kvraft.lsm.batch import WriteBatch, as_value
 from kvraft.lsm.engine import StorageEngine
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.pacing import room_after, slices
 from kvraft.memtable import check_row
-from kvraft.record import MAX_VALUE_BYTES, Buffer, Position, as_bytes
+from kvraft.record import MAX_VALUE_BYTES, Buffer, Position
 
 
 class Tree(StorageEngine):
@@ -86,7 +86,7 @@ class Tree(StorageEngine):
         a tree that lacks anything; data blocks are checked when they are read.
         """
         options = TreeOptions() if options is None else instance(options, TreeOptions, "options")
-        tree = open_on(
+        tree = open_on_disk(
             where,
             lambda disk: cls(disk, owner, options, report, clock, read_only=read_only),
             read_only=read_only,

@@ -1,52 +1,75 @@
-"""Room."""
+"""SSTables: sorted runs of rows on disk, written once and never changed.
 
-from kvraft.sstable.block import TRAILER_BYTES, Block, unpack_block
+::
+
+    writer        rows in, blocks out; then filter, properties, index and footer
+    │  reader     get, scan and verify one table, by its index and its filter
+    │  │  cache       blocks that were read recently
+    ▼  ▼  ▼
+    format        the bytes of a table: its parts, index, footer and digest
+    block         the unit that is read and checked: rows in columns, and a checksum
+    codec         how a block is compressed
+    metadata      what the manifest knows of a table without opening it
+
+Invariants:
+
+- Rows ascend by key and, for one key, by timestamp.  All versions of a key are in one block.
+- Each block is verified whenever it is read from disk; a defect is
+  :class:`~kvraft.errors.Corruption`, which names file and offset.
+- A table is identified by its digest, not by its number or owner, so another member can take it as
+  it is.
+- A table is durable, its directory entry too, before the manifest may name it.
+
+Sources: LevelDB table_format; Pebble colblk; O'Neil et al., *The Log-Structured Merge-Tree*, 1996.
+"""
+
+from kvraft.sstable.block import BLOCK_TRAILER_BYTES, Block, unpack_block
 from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.codec import number_of
+from kvraft.sstable.codec import codec_number
 from kvraft.sstable.format import (
-    PART_BYTES,
-    Bounds,
+    READ_CHUNK_BYTES,
     LogRange,
+    TableLayout,
     covering_range,
     decode_index,
-    is_table,
-    reach_of,
+    log_range_of,
+    matches_digest,
     read_footer,
 )
-from kvraft.sstable.properties import (
+from kvraft.sstable.metadata import (
     TableMetadata,
     check_integers,
-    pack_table,
+    pack_metadata,
     read_order,
     span_of,
-    unpack_table,
+    unpack_metadata,
 )
 from kvraft.sstable.reader import ReadCounts, Table
 from kvraft.sstable.writer import TableFormat, TableWriter, check_table
 
 __all__ = [
-    "PART_BYTES",
-    "TRAILER_BYTES",
+    "BLOCK_TRAILER_BYTES",
+    "READ_CHUNK_BYTES",
     "Block",
     "BlockCache",
-    "Bounds",
     "LogRange",
     "ReadCounts",
     "Table",
     "TableFormat",
+    "TableLayout",
     "TableMetadata",
     "TableWriter",
     "check_integers",
     "check_table",
+    "codec_number",
     "covering_range",
     "decode_index",
-    "is_table",
-    "number_of",
-    "pack_table",
-    "reach_of",
+    "log_range_of",
+    "matches_digest",
+    "pack_metadata",
     "read_footer",
     "read_order",
     "span_of",
     "unpack_block",
-    "unpack_table",
+    "unpack_metadata",
 ]
