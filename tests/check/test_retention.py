@@ -1,4 +1,4 @@
-"""The judge of cuts: histories made by hand, each a little beside the rule, and real ones."""
+"""The checker of truncations: traces made by hand, each one detail off the rule, and real ones."""
 
 import pytest
 

@@ -133,8 +133,8 @@ class ChecksBeforeAppending(Replica):
     def submit(self, request: Submit) -> None:
         """Accept a transaction if all its expectations hold in what this member has applied."""
         asked = [Entry(0, 0, record) for record in request.transaction.records]
-        honest = StateMachine.conflict(self.machine, tuple(asked))
-        if honest and self.raft.role is Role.LEADER:
+        conflict = StateMachine.conflict(self.machine, tuple(asked))
+        if conflict and self.raft.role is Role.LEADER:
             txn, why = request.transaction.id, "what it read was written since"
             self.reply(Rejected(self.member, request.sender, txn, request.attempt, 0, why))
         else:

@@ -114,7 +114,7 @@ class Model:
         self._open: list[Entry] = []
         self._stamps: list[
             tuple[int, Timestamp]
-        ] = []  # index and timestamp of each transaction that took effect
+        ] = []  # of those that took effect: index, timestamp
 
     @property
     def last(self) -> int:

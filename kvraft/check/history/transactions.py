@@ -183,10 +183,8 @@ class TransactionChecker:
                 what += f"{should!r:.200}"
                 raise Violation(Promise.TRUE_ANSWERS, (page.sender,), what)
         if len(page.pairs) > scan.limit or (page.next is not None and not page.pairs):
-            what = (
-                f"{who} has {counted(len(page.pairs), 'key')} of at most {scan.limit}, continued "
-            )
-            what += f"at {page.next!r}"
+            what = f"{who} has {counted(len(page.pairs), 'key')} of at most {scan.limit}, "
+            what += f"continued at {page.next!r}"
             raise Violation(Promise.TRUE_ANSWERS, (page.sender,), what)
 
     def _check_registered(self, registered: Registered) -> None:
@@ -197,9 +195,8 @@ class TransactionChecker:
         if client != registered.to or given:
             what = f"{registered.sender} gives {registered.to} the incarnation "
             what += f"{registered.incarnation}, "
-            what += (
-                "which was given before" if given else f"which registered {client or 'no client'}"
-            )
+            before = "was given before" if given else f"registered {client or 'no client'}"
+            what += f"which {before}"
             raise Violation(Promise.ONE_ID_ONE_CLIENT, (registered.sender,), what)
 
     def _check_answer(self, answer: WriteReply) -> None:
@@ -211,9 +208,7 @@ class TransactionChecker:
             conflict = effect.conflict if effect else 0  # check_tickets compares its key
             says = Fate(Effect.CONFLICT, answer.index, answer.timestamp, conflict)
         elif answer.stage is Stage.ABORTED and effect is None:
-            says = Fate(
-                Effect.TAKEN, answer.index, answer.timestamp
-            )  # by a transaction that is not known here
+            says = Fate(Effect.TAKEN, answer.index, answer.timestamp)  # by another one
         else:
             return
         if effect != says:
