@@ -54,7 +54,7 @@ def test_only_a_new_member_begins_with_nothing_and_it_is_new_once():
         opened(disk, new=False)
     assert disk.names() == []
     opened(disk, new=True).close()
-    with pytest.raises(StateLost, match="said to be new, but it has run before"):
+    with pytest.raises(StateLost, match="was started as new, but it has run before"):
         opened(disk, new=True)
     opened(disk, new=False).close()
     disk.wipe()
