@@ -196,7 +196,7 @@ def test_9_one_key_in_every_place(deleted):
         assert list(tree.scan(b"k", b"l")) == expected
         assert list(tree.scan(b"k", b"l", reverse=True)) == expected
     assert [info.level for info in tree.tables] == [0, 0, 1, 2]
-    assert (tree.waiting, tree.memtable_rows) == (1, 1)
+    assert (tree.immutable_memtables, tree.memtable_rows) == (1, 1)
     for step in (tree.flush, tree.compact):
         step()
         assert tree.get(b"k") == newest

@@ -159,11 +159,11 @@ def retain(
     ``None``.
 
     >>> rows = [(b"a", 1, b"1"), (b"a", 5, b"5"), (b"a", 7, None)]
-    >>> retain(rows, Keep())
+    >>> retain(rows, RetainedTimes())
     [(b'a', 7, None)]
-    >>> retain(rows, Keep(pins=(6,)))
+    >>> retain(rows, RetainedTimes((6,)))
     [(b'a', 5, b'5'), (b'a', 7, None)]
-    >>> retain(rows, Keep(), droppable=lambda key, timestamp: True)
+    >>> retain(rows, RetainedTimes(), droppable=lambda key, timestamp: True)
     []
     """
     if ranges is None and not keep.times and keep.floor == MAX_TIMESTAMP:
