@@ -28,6 +28,7 @@ lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 tests: $(DEV)
 	$(BIN)/pytest -n 2

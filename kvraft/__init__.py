@@ -3,16 +3,17 @@
 One idea sets it apart: **the Raft log and the storage engine's write-ahead log are the same
 file**.  Follow a write down the stack and you have read the package::
 
-    client/client.py            {key: value, ...}      names and stamps a transaction
+    client/              {key: value, ...}      names and stamps a transaction
     transaction.py       all of it or none      n records, the last carries the commit mark
-    raft/raft.py              <term, key, value>     orders, replicates, commits
-    wal/wal.py               <term, key, value>     segments on disk: this *is* the Raft log
+    raft/                <term, key, value>     orders, replicates, commits
+    wal/                 <term, key, value>     segments on disk: this *is* the Raft log
     memtable.py          <key, value>           sorted, in memory
-    sstable/reader.py           <key, value>           sorted, on disk, immutable
+    sstable/  lsm/       <key, value>           sorted, on disk, immutable; all of them as one tree
     bloom.py             <key>                  'certainly not here'
 
-``replica/replica.py`` joins them into one member, ``kvraft.sim`` runs a whole cluster of members in
-one process under one seed, and ``kvraft.viz`` draws what happened from the events they report.
+``replica/`` joins them into one member, ``sim/`` runs a whole cluster of members in one process
+under one seed, ``check/`` judges it, and ``viz/`` draws what happened from the events they report.
+``ARCHITECTURE.md``, next to this file, follows one write step by step.
 
 Six names are at hand as ``from kvraft import World``, each loaded when it is first asked for:
 

@@ -1,6 +1,6 @@
-"""Where the command ``kvraft`` and ``python -m kvraft`` begin: see cli/cli.py.
+"""The entry point of ``kvraft`` and ``python -m kvraft``; the commands are in ``cli/``.
 
-Ctrl-C is answered from here on, for loading what a command needs takes a moment, too.
+Ctrl-C is handled here already, because importing what a command needs takes a moment, too.
 """
 
 import sys
@@ -9,9 +9,9 @@ import sys
 def main() -> int:
     """Run the command line; return its exit status."""
     try:
-        from kvraft.cli import cli
+        from kvraft.cli import main as run_command
 
-        return cli.main()
+        return run_command()
     except KeyboardInterrupt:
         print("\nkvraft: interrupted", file=sys.stderr)
         return 130

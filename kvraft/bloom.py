@@ -45,13 +45,13 @@ _FOLD_BYTES = 1 << 16
 class BloomFilter:
     """A filter of ``m`` bits of which each key sets ``k``.
 
-    >>> bloom = Bloom.build([b"here", b"deleted, but its tombstone is here"])
+    >>> bloom = BloomFilter.build([b"here", b"deleted, but its tombstone is here"])
     >>> b"here" in bloom, b"elsewhere" in bloom
     (True, False)
     """
 
     def __init__(self, k: int, m: int, bits: bytearray) -> None:
-        """Wrap ``m`` bits, one a byte: use :meth:`build_transaction` or :meth:`from_bytes`."""
+        """Wrap ``m`` bits, one a byte: use :meth:`build` or :meth:`from_bytes`."""
         self.k = k
         self.m = m
         self._bits = bits

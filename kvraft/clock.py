@@ -47,7 +47,7 @@ def show(stamp: Timestamp) -> str:
 class HybridClock:
     """A hybrid logical clock over ``millis``, a function that tells milliseconds since the epoch.
 
-    >>> clock = Clock(lambda: 7)
+    >>> clock = HybridClock(lambda: 7)
     >>> [show(clock.now()) for _ in range(3)]
     ['7ms', '7ms+1', '7ms+2']
     """

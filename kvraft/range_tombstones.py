@@ -13,7 +13,7 @@ know no more than that a range tombstone is a row whose value is where it stops:
 
 - ``record.py`` and ``lsm/batch.py`` name the kind of write, and take the rows out of a log entry;
 - ``memtable.py``, ``sstable/reader.py`` and ``sstable/writer.py`` hold the tombstones of their
-  rows; the span of a table covers theirs (``sstable/properties.py``);
+  rows; the span of a table covers theirs (``sstable/metadata.py``);
 - ``lsm/merging.py`` asks what hides a row, ``lsm/reading.py`` what hides a key, and
   ``lsm/versions.py`` and ``lsm/compaction.py`` which of them outlast a flush and a merge.
 

@@ -37,7 +37,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from kvraft.disk import Disk, open_on
+from kvraft.disk import Disk, open_on_disk
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import EventSink, ignore
@@ -108,7 +108,7 @@ class Store(Tree):
             kinds = "Durability.SYNC, OS or BUFFERED"
             raise WrongType(f"durability must be {kinds}, not {describe_value(durability)}")
         whole_number(log_bytes, "log_bytes", minimum=0)
-        store = open_on(
+        store = open_on_disk(
             where,
             lambda disk: cls._begin(
                 disk, owner, options, report, clock, durability, segment_bytes, log_bytes, read_only

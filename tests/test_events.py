@@ -85,7 +85,7 @@ def test_the_digest_tells_histories_apart():
 def test_a_line_has_its_keys_in_a_fixed_order():
     line = next(Trace([TraceStep(215000, "n2", NetworkPartitioned(("n1 n2", "n3")))]).lines())
     assert line == (
-        '{"at": 215000, "who": "n2", "event": "Partitioned", "groups": ["n1 n2", "n3"]}'
+        '{"at": 215000, "who": "n2", "event": "NetworkPartitioned", "groups": ["n1 n2", "n3"]}'
     )
 
 
@@ -117,8 +117,14 @@ GOOD = {"at": 1, "who": "n1", "event": "Flushed", "through": 3, "table": 0}
         (json.dumps(GOOD | {"table": "0"}), "table must be int, not '0'"),
         (json.dumps(GOOD | {"table": True}), "table must be int, not True"),
         (json.dumps({"at": 1, "event": "Flushed", "table": 0}), "through must be int, not None"),
-        (json.dumps({"at": 1, "event": "Partitioned", "groups": "n1"}), "groups must be a list"),
-        (json.dumps({"at": 1, "event": "Partitioned", "groups": [1]}), "groups must be str, not 1"),
+        (
+            json.dumps({"at": 1, "event": "NetworkPartitioned", "groups": "n1"}),
+            "groups must be a list",
+        ),
+        (
+            json.dumps({"at": 1, "event": "NetworkPartitioned", "groups": [1]}),
+            "groups must be str, not 1",
+        ),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, says):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvraft.disk import RealDisk, identity
+from kvraft.disk import RealDisk, claim_disk, identity
 from kvraft.errors import ForeignFile
 from kvraft.lsm import manifest
 from kvraft.sstable import format as table_format
@@ -19,11 +19,11 @@ def test_another_format_is_refused_with_how_to_move(kind, tmp_path, monkeypatch)
     if kind is identity:
         for name in disk.names():
             disk.remove(name)
-        identity.claim(disk, "c/n1", new=True)
+        claim_disk(disk, "c/n1", new=True)
     reads = kind.FORMAT + 7
     monkeypatch.setattr(kind, "FORMAT", reads)
     with pytest.raises(ForeignFile) as found:
-        identity.claim(disk, "c/n1", new=False) if kind is identity else Store.open(disk).close()
+        claim_disk(disk, "c/n1", new=False) if kind is identity else Store.open(disk).close()
     disk.close()
     file, _, rest = str(found.value).partition(" has format ")
     assert (tmp_path / file).is_file()

@@ -86,10 +86,10 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
             txn, [(b"%d" % i, b"") for i in range(size + 1)], sequence
         ).records
         if what == "whole":
-            expected.append(("Complete", txn, size + 1))
+            expected.append(("CompleteTransaction", txn, size + 1))
         else:
             records = records[:-1]
-            expected.append(("Undo", txn, size))
+            expected.append(("UndoneTransaction", txn, size))
         for record in records:
             add(record)
         if what == "part+noop":
@@ -98,7 +98,7 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
             sequence += 1
             (record,) = build_transaction(TxnId("d", 1, sequence), [(b"x", b"")], sequence).records
             add(record)
-            expected.append(("Complete", record.txn, 1))
+            expected.append(("CompleteTransaction", record.txn, 1))
     gatherer = TransactionAssembler()
     ended = [outcome for entry in entries for outcome in gatherer.take(entry)]
     assert [(type(e).__name__, e.entries[0].record.txn, len(e.entries)) for e in ended] == expected

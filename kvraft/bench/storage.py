@@ -25,7 +25,7 @@ from typing import Any
 from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed, missing
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.sstable import number_of
+from kvraft.sstable import codec_number
 
 RECORDS = 100_000
 """Records in a database; a fiftieth of it is synced one by one, a fiftieth of it are seeks."""
@@ -44,7 +44,7 @@ def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
     count = RECORDS if records is None else records
     if count < 100:
         raise BadInput(f"nothing can be measured with {counted(count, 'record')}: take more")
-    number_of("zstd")  # what squeezes is asked for last, and would be missed after seconds
+    codec_number("zstd")  # what squeezes is asked for last, and would be missed after seconds
     engines = installed()
     yield from (f"{name} is left out: {module} is not installed" for name, module in missing())
     found: dict[str, dict[str, list[float]]] = {engine.name: {} for engine in engines}

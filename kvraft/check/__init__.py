@@ -1,63 +1,29 @@
-"""Looking at a cluster from outside: invariants that must hold after every step."""
+"""Judging a run from outside: nothing here takes part in the cluster that it looks at.
 
-from kvraft.check.crashes import (
-    WORKLOAD,
-    Call,
-    CrashOutcome,
-    RecordingDisk,
-    StoreContents,
-    WorkloadStep,
-    WorstCase,
-    calls,
-    crash_during,
-    crash_everywhere,
-    do,
-    reopen,
-    states,
-)
+A checker sees what members hold, what they send, or the trace of events, and compares that with
+what the papers and the database promise.  What it finds is a :class:`Violation`::
+
+    sweep/      runs drawn by chance: the swarm, the soak, the hunt
+    scenario/   situations written by hand, line by line
+    explore/    every future of a small cluster, within bounds
+      │         ↑ these drive clusters;   ↓ these judge them
+    invariants  a whole world after each step: the five marks, and all of raft/
+    storage/    crashes at each call, the death of a leader at each step, which log was dropped
+    history/    transactions against a sequential model of the log
+    raft/       the consensus modules: logs, votes, commits, messages
+    properties  the names of what must hold, and Violation
+    bugs/       planted in members: a checker that misses one is worth less than it seems
+
+Invariants:
+
+- A checker changes nothing: a run with it and a run without it have the same trace.
+- What it judges it works out by itself, never by the rule in the code that it judges.
+- A finding can be repeated: a run depends on its seed, its options and the code only.
+
+Sources: Raft Figure 3, §5.4, §6, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
+"""
+
+from kvraft.check.invariants import MarksChecker, WorldChecker
 from kvraft.check.properties import FIGURE_3, Property, Violation
-from kvraft.check.torn import (
-    OPTIONS,
-    SEED,
-    CopyEnd,
-    LeaderDeath,
-    bytes_of,
-    flush_all,
-    held_now,
-    kill_at,
-    kill_everywhere,
-    leave_behind,
-    restart_all,
-    steps_of,
-)
 
-__all__ = [
-    "FIGURE_3",
-    "OPTIONS",
-    "SEED",
-    "WORKLOAD",
-    "Call",
-    "CopyEnd",
-    "CrashOutcome",
-    "LeaderDeath",
-    "Property",
-    "RecordingDisk",
-    "StoreContents",
-    "Violation",
-    "WorkloadStep",
-    "WorstCase",
-    "bytes_of",
-    "calls",
-    "crash_during",
-    "crash_everywhere",
-    "do",
-    "flush_all",
-    "held_now",
-    "kill_at",
-    "kill_everywhere",
-    "leave_behind",
-    "reopen",
-    "restart_all",
-    "states",
-    "steps_of",
-]
+__all__ = ["FIGURE_3", "MarksChecker", "Property", "Violation", "WorldChecker"]

@@ -1,20 +1,19 @@
-"""What must hold in a cluster after every step, looked at from outside.
+"""What must hold in a world after every step.
 
-:class:`MarksChecker` looks at nothing but the members' states and remembers what it has seen.  Call
-:meth:`MarksChecker.check` after each step of a world; it raises :class:`Violation` naming the
-property. :class:`WorldChecker` looks at disks and messages, too, and at everything in
-``properties.py``. Both look past the faults of simulated disks: what is to fail is what a member
-does.
+:class:`MarksChecker` looks at the members' states only, and remembers what it has seen.
+:class:`WorldChecker` looks at disks and messages, too, and checks all of ``properties.py``.  Call
+``check()`` after each step of a world; it raises :class:`Violation`.  Both read disks without
+meeting, or using up, the faults that a simulated disk has in store for its member.
 
 Raft's properties (Figure 3) and the storage engine's:
 
 - **Election safety**: at most one leader a term.
-- **Log matching** and **state machine safety**: two members never hold different committed entries
-  at one index, and what was committed once stays.
+- **State-machine safety**: two members never hold different committed entries at one index, and
+  what was committed once stays.
 - **Leader completeness**: a leader of a later term holds every entry committed before.
 - **The five marks** never cross: ``first ≤ flushed + 1``, ``flushed ≤ applied ≤ committed ≤ last``.
-- **Nothing goes back**: term and flushed never fall, not even over a crash; nor does first while a
-  member runs, nor a vote change within its term.
+- **Nothing goes back**: term and flushed never fall, not even in a crash; first does not fall while
+  a member runs; a vote does not change within its term.
 - **The log is kept**: everything above the flushed mark is in the log on disk.
 """
 
@@ -33,7 +32,7 @@ MARKS = "the five marks"
 
 
 class MarksChecker:
-    """Watches one world.  The cost of a check does not grow with the length of the log."""
+    """Checks the members of one world, at a cost that does not grow with the length of the log."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -46,13 +45,13 @@ class MarksChecker:
         self._led: set[tuple[str, int]] = set()
 
     def check(self) -> None:
-        """Look at every running member; raise :class:`Violation` if something cannot be."""
+        """Check every running member; raise :class:`Violation` for the first broken property."""
         with self._world.undisturbed():
             for name, replica in self._world.replicas.items():
                 self.check_member(name, replica)
 
     def check_member(self, name: str, replica: Replica) -> None:
-        """Look at one running member, whose disk does not fail meanwhile."""
+        """Check one running member, whose disk must not fail meanwhile."""
         self._check_marks(name, replica)
         self._check_term_and_vote(name, replica)
         self._check_committed(name, replica)
@@ -64,18 +63,18 @@ class MarksChecker:
             raise Violation(MARKS, (name,), f"the marks of {name} cross: {m}")
         floor = (replica.wal.hard_state.term, m.flushed, m.first)
         runs, before = self._floors.get(name, (replica, floor))
-        if runs is not replica:  # a start may find entries again that were let go of
+        if runs is not replica:  # a restart may find segments that were about to be dropped
             before = (*before[:2], m.first)
         if any(now < then for now, then in zip(floor, before, strict=True)):
-            what = f"term, flushed or first of {name} went back: {before} to {floor}"
+            what = f"term, flushed or first of {name} went back, from {before} to {floor}"
             raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
         self._floors[name] = (replica, floor)
         if replica.raft.log.first_index > m.flushed + 1:
-            what = f"{name} misses log entries above its flushed mark {m.flushed}"
+            what = f"{name} lacks log entries above its flushed mark {m.flushed}"
             raise Violation(MARKS, (name,), what)
 
     def _check_term_and_vote(self, name: str, replica: Replica) -> None:
-        # What the disk did not take never left the member, which may forget it in a crash.
+        # The vote on disk counts: one that is not saved was not sent either, and a crash undoes it.
         term, vote = replica.wal.hard_state
         if vote is not None:
             first = self._votes.setdefault((name, term), vote)
@@ -86,7 +85,7 @@ class MarksChecker:
     def _check_committed(self, name: str, replica: Replica) -> None:
         log, commit = replica.raft.log, replica.raft.commit_index
         start = max(self._through.get(name, 0) + 1, log.first_index)
-        if start > commit:  # restarted: its commit index has legally gone back
+        if start > commit:  # it restarted, so its commit index may be lower
             self._through[name] = min(self._through.get(name, 0), commit)
             return
         for entry in log.slice(start, commit):
@@ -112,8 +111,8 @@ class MarksChecker:
     def _check_completeness(self, name: str, replica: Replica) -> None:
         log = replica.raft.log
         if log.last_index < self._highest:
-            what = f"ends at {log.last_index}, {self._highest} is committed"
-            what = f"the log of {name}, leader of term {replica.raft.term}, {what}"
+            what = f"the log of {name}, leader of term {replica.raft.term}, ends at "
+            what += f"{log.last_index}, but entry {self._highest} is committed"
             raise Violation(Property.LEADER_COMPLETENESS, (name,), what)
         for entry in log.slice(log.first_index, self._highest):
             committed = self._committed.get(entry.index, entry)
@@ -123,10 +122,10 @@ class MarksChecker:
 
 
 class WorldChecker:
-    """Watches one world, disks and messages included, for everything that must hold.
+    """Checks one world, with its disks and messages, for every property.
 
-    :meth:`check` is to be called after each step of the world.  A step moves one member, as a rule,
-    so a member is looked at when anything moved that a property is about.
+    Call :meth:`check` after each step of the world.  A step changes one member, as a rule, so a
+    member is checked when something changed that a property is about.
     """
 
     def __init__(self, world: World) -> None:
@@ -134,27 +133,27 @@ class WorldChecker:
         self._marks = MarksChecker(world)
         self._raft = RaftChecker(lambda name: self._seen[name], lambda: self._seen)
         self._seen: dict[str, ObservedMember] = {}
-        self._last_id = 0
-        self._moves: dict[str, tuple[object, ...]] = {}
+        self._last_id = 0  # of the messages checked
+        self._last: dict[str, tuple[object, ...]] = {}
 
     def check(self) -> None:
-        """Look at every member and at what was sent; raise :class:`Violation` if that cannot be."""
+        """Check every member that changed and every new message; raises :class:`Violation`."""
         with self._world.undisturbed():
             replicas = self._world.replicas
-            moved = [name for name in replicas if self._has_moved(name, replicas[name])]
-            for name in moved:
+            changed = [name for name in replicas if self._has_changed(name, replicas[name])]
+            for name in changed:
                 self._marks.check_member(name, replicas[name])
             self._seen = {name: self._see(name, replicas.get(name)) for name in self._world.members}
             self._check_messages()
-            for name in moved:
+            for name in changed:
                 self._raft.stepped(name)
 
-    def _has_moved(self, name: str, replica: Replica) -> bool:
+    def _has_changed(self, name: str, replica: Replica) -> bool:
         raft, wal, log = replica.raft, replica.wal, replica.raft.log
         place = (raft, raft.term, raft.vote, raft.role, raft.commit_index, raft.lease)
         ends = (log.base, log.last_index, log.last_term, raft.configuration_index)
         now = (*place, *ends, wal.hard_state, wal.last_index, replica.marks)
-        before, self._moves[name] = self._moves.get(name), now
+        before, self._last[name] = self._last.get(name), now
         return now != before
 
     def _check_messages(self) -> None:
@@ -164,7 +163,7 @@ class WorldChecker:
         self._last_id = max([self._last_id, *self._world.network.in_flight])
 
     def _see(self, name: str, replica: Replica | None) -> ObservedMember:
-        """Return what there is of a member; of one that is down, what its disk held last."""
+        """Return a member as it is now; one that is down, as its disk was last."""
         if replica is None:
             before = self._seen.get(name)
             return (

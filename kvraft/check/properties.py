@@ -1,4 +1,4 @@
-"""The properties of consensus that must always hold, by name, and what is raised when one does not.
+"""The properties of consensus, by name, and the error that is raised when one does not hold.
 
 Sources: Raft Figure 3 and §5.4.3 (the first five), §5.2, §6, §8; thesis §6.4.1 (leases).
 """
@@ -12,7 +12,7 @@ from kvraft.errors import BadInput, KvraftError
 
 
 class Property(StrEnum):
-    """What must always hold, by name."""
+    """A property that must always hold; its value is its name."""
 
     ELECTION_SAFETY = "election safety"
     """At most one leader a term (Figure 3)."""
@@ -31,13 +31,13 @@ class Property(StrEnum):
     DURABLE_FIRST = "durable before use"
     """A term, a vote or an entry is on disk before a message says so (Figure 2)."""
     NOTHING_GOES_BACK = "nothing goes back"
-    """Terms never fall, a vote stays; nor do cuts and the commit index, but over a crash."""
+    """Terms never fall and a vote stays; neither base nor commit index falls, but in a crash."""
     ONE_LEASE = "one lease"
-    """While one holds a lease, nobody leads a later term (thesis §6.4.1)."""
+    """While a leader holds a lease, no member leads a later term (thesis §6.4.1)."""
     ONE_CHANGE = "one change at a time"
-    """A change of members begins when the last is committed, and by overlapping majorities (§6)."""
+    """A change of members starts after the last is committed, by overlapping majorities (§6)."""
     FRESH_READS = "fresh reads"
-    """A read sees everything that was committed when it was asked for (§8)."""
+    """A read sees everything that was committed when it was requested (§8)."""
 
 
 FIGURE_3 = (
@@ -53,7 +53,7 @@ FIGURE_3 = (
 class Violation(KvraftError):
     """A property that must always hold does not.
 
-    ``property`` is its name, ``members`` are those who break it, ``what`` says how.
+    ``property`` is its name, ``members`` are the members that break it, ``what`` says how.
     """
 
     def __init__(self, property: str, members: Sequence[str], what: str) -> None:
@@ -64,7 +64,10 @@ class Violation(KvraftError):
 
 
 def named(text: str) -> Property:
-    """Return the property called ``text``; raises :class:`~kvraft.errors.BadInput` for none."""
+    """Return the property called ``text``.
+
+    Raises :class:`~kvraft.errors.BadInput` if there is no such property.
+    """
     try:
         return Property(text)
     except ValueError:

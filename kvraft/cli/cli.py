@@ -179,7 +179,7 @@ def _add_play(adders: _Adders) -> None:
     play.add_argument(
         "scenario", nargs="?", help="a name, or a .txt file; without it, all names are listed"
     )
-    play.add_argument("--planted", metavar="BUG", help="plant this bug in all members")
+    play.add_argument("--bug", metavar="NAME", help="plant this bug in all members")
     play.set_defaults(run=commands.play)
 
 
@@ -194,7 +194,7 @@ def _add_swarm(adders: _Adders) -> None:
     swarm.add_argument(
         "--seeds", type=seeds, default=range(1, 21), metavar="A-B", help="which runs (1-20)"
     )
-    swarm.add_argument("--planted", metavar="BUG", help="plant this bug in all members")
+    swarm.add_argument("--bug", metavar="NAME", help="plant this bug in all members")
     swarm.add_argument(
         "--trace", type=output_file, metavar="FILE", help="write the trace of one run there"
     )

@@ -49,7 +49,7 @@ def play(options: argparse.Namespace) -> None:
         for name in scenario.names():
             say(f"{name:30} {scenario.load(name).title}")
         return
-    consensus = consensus_bug(options.planted) if options.planted else None
+    consensus = consensus_bug(options.bug) if options.bug else None
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
     told = 0
@@ -70,9 +70,9 @@ def play(options: argparse.Namespace) -> None:
 def swarm(options: argparse.Namespace) -> int:
     """Make random runs of small clusters, and say what was found in them."""
     from kvraft.check.bugs import Bug, find_bug
-    from kvraft.check.sweep import run_seed, summary
+    from kvraft.check.sweep import run_seed, summarize
 
-    bug = find_bug(options.planted) if options.planted else Bug("none")
+    bug = find_bug(options.bug) if options.bug else Bug("none")
     if options.trace is not None and options.seeds[0] != options.seeds[-1]:
         raise BadInput("a trace is of one run: name one seed")
     results = (
@@ -80,7 +80,7 @@ def swarm(options: argparse.Namespace) -> int:
         for seed in options.seeds
     )
     found = False
-    for line in summary(results, planted=options.planted or ""):
+    for line in summarize(results, bug=options.bug or ""):
         found |= line.startswith("seed")
         say(line)
     return int(found)
@@ -146,7 +146,7 @@ def repair(options: argparse.Namespace) -> None:
 
 def rebuild(options: argparse.Namespace) -> None:
     """Set a member's files aside."""
-    from kvraft.disk import ASIDE, set_aside
+    from kvraft.disk import ASIDE_PREFIX, set_aside
     from kvraft.tools import open_directory
 
     disk = open_directory(options.directory)
@@ -154,7 +154,7 @@ def rebuild(options: argparse.Namespace) -> None:
         aside = set_aside(disk)
     finally:
         disk.close()
-    say(f"{options.directory}: {counted(len(aside), 'file')} set aside, as {ASIDE}…")
+    say(f"{options.directory}: {counted(len(aside), 'file')} set aside, as {ASIDE_PREFIX}…")
     say("What they promised is forgotten, so their member must not come back under its old name:")
     say("let a new one begin here, by a change of members that removes the old.")
 

@@ -38,7 +38,7 @@ from collections.abc import Callable, Generator, Iterable
 from threading import RLock
 from typing import NoReturn, Self
 
-from kvraft.disk import Disk, RealDisk, is_full, refuse_after_fork
+from kvraft.disk import Disk, RealDisk, is_disk_full, refuse_after_fork
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, Locked, ReadOnly, Stopped
 from kvraft.events import EventSink, MemtableFrozen, SnapshotInstalled, ignore
@@ -216,7 +216,7 @@ class StorageEngine(ReadableMapping):
         If the disk was only full, all is as before, and ``lack`` says what there was no space for.
         After anything else nothing is written any more.
         """
-        full = is_full(error)
+        full = is_disk_full(error)
         self._work.drop(full=full)
         if not full:
             self._failure = self._failure or str(error)
@@ -492,7 +492,7 @@ class StorageEngine(ReadableMapping):
         try:
             self._tables.record_log_end()
         except OSError as error:
-            if not is_full(error):
+            if not is_disk_full(error):
                 raise
 
     def disable(self, why: str) -> None:

@@ -43,7 +43,7 @@ from typing import Any
 from kvraft.disk import (
     CURRENT,
     Disk,
-    create_with,
+    create_file,
     frame,
     is_manifest,
     manifest_name,
@@ -152,7 +152,7 @@ class Manifest:
         self._seed = frame.checksum_seed(self._name, self._owner)
         self.state = replace(self.state, next_file=self._next_file)
         data = _opening(self._name, self._owner, self.state)
-        create_with(self._disk, self._name, data)
+        create_file(self._disk, self._name, data)
         self._disk.sync(self._name)
         verify_written(self._disk, self._name, 0, data)
         self._disk.sync_dir()

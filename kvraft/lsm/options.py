@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kvraft.inputs import whole_number
 from kvraft.lsm.compaction import CompactionStrategy, Levelled, check_strategy
 from kvraft.record import Timestamp
-from kvraft.sstable import number_of
+from kvraft.sstable import codec_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +39,5 @@ class TreeOptions:
         least_one = ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables")
         for name in (*least_one, "bits_per_key", "cache_bytes", "history"):
             whole_number(getattr(self, name), name, minimum=int(name in least_one))
-        number_of(self.codec)
+        codec_number(self.codec)
         check_strategy(self.strategy)

@@ -11,7 +11,7 @@ the live tables at the flushed mark.  Nothing is serialised again; the tables tr
                   flushed    index and term: the snapshot holds everything through there
                   timestamp  the highest in it
                   horizon    versions that only a reader before it could see may be gone
-                  tables     each as the manifest knows it (sstable/properties.py)
+                  tables     each as the manifest knows it (sstable/metadata.py)
          …     …  the files of the tables, in the same order, one right behind the other
 
 Invariants:
@@ -36,19 +36,19 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from kvraft.disk import Disk, frame, is_full, table_name
+from kvraft.disk import Disk, frame, is_disk_full, table_name
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile
 from kvraft.lsm.version_edit import State
 from kvraft.record import Position, Timestamp
 from kvraft.sstable import (
-    PART_BYTES,
+    READ_CHUNK_BYTES,
     Table,
     TableMetadata,
     check_integers,
-    is_table,
-    pack_table,
-    unpack_table,
+    matches_digest,
+    pack_metadata,
+    unpack_metadata,
 )
 
 FORMAT = 2
@@ -150,7 +150,7 @@ class SnapshotSpool:
             self._torn = True
             self._disk.append(self.NAME, data)
         except OSError as error:
-            if not is_full(error):
+            if not is_disk_full(error):
                 raise
             what = f"there is no space for {len(data)} bytes of a snapshot that comes"
             raise DiskFull(what) from error
@@ -195,8 +195,8 @@ class SnapshotContents:
 
     def parts(self, info: TableMetadata, start: int) -> Iterator[bytes]:
         """Yield the bytes of a table that begins at ``start``, some at a time."""
-        for offset in range(0, info.size, PART_BYTES):
-            yield self.source.read(start + offset, min(PART_BYTES, info.size - offset))
+        for offset in range(0, info.size, READ_CHUNK_BYTES):
+            yield self.source.read(start + offset, min(READ_CHUNK_BYTES, info.size - offset))
 
 
 def unpack_snapshot(source: ByteSource, owner: str) -> SnapshotContents:
@@ -215,7 +215,7 @@ def unpack_snapshot(source: ByteSource, owner: str) -> SnapshotContents:
         raise Corruption(STREAM, min(starts[-1], source.size), what)
     tables = tuple(zip(infos, starts, strict=False))
     for info, start in tables:
-        if not is_table(_from(source, start), info.size, info.digest):
+        if not matches_digest(_from(source, start), info.size, info.digest):
             raise Corruption(STREAM, start, f"table {info.number} does not match its digest")
         try:  # what the header says of a table, the table must say, too
             Table.open(_OneTable(source, start, info.size), info)
@@ -248,7 +248,7 @@ def _from(source: ByteSource, start: int) -> Callable[[int, int], bytes]:
 
 def _read_header(source: ByteSource) -> frame.Frame:
     """Return the first frame, reading little more of the stream than that."""
-    size = PART_BYTES
+    size = READ_CHUNK_BYTES
     while isinstance(header := frame.decode(source.read(0, size), 0, seed=_SEED), str):
         if size >= source.size:
             raise Corruption(STREAM, 0, header)
@@ -263,7 +263,7 @@ def _pack_header(owner: str, state: State) -> bytes:
         "flushed": state.flushed,
         "timestamp": state.timestamp,
         "horizon": state.horizon,
-        "tables": [pack_table(info) for info in state.tables],
+        "tables": [pack_metadata(info) for info in state.tables],
     }
     return frame.encode(_HEADER, json.dumps(says).encode(), synced=0, seed=_SEED)
 
@@ -281,7 +281,7 @@ def _unpack_header(
         theirs = str(says["owner"])
         numbers = (*says["flushed"], says["timestamp"], says["horizon"])
         index, term, timestamp, horizon = check_integers(numbers)
-        infos = [unpack_table(values) for values in says["tables"]]
+        infos = [unpack_metadata(values) for values in says["tables"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Corruption(STREAM, 0, "the header of a snapshot makes no sense") from None
     if _cluster(theirs) != _cluster(owner):

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from kvraft.disk import Disk, open_on
+from kvraft.disk import Disk, open_on_disk
 from kvraft.events import EventSink, TreeOpened, ignore
 from kvraft.inputs import instance
 from kvraft.lsm.batch import WriteBatch, as_value
@@ -86,7 +86,7 @@ class Tree(StorageEngine):
         a tree that lacks anything; data blocks are checked when they are read.
         """
         options = TreeOptions() if options is None else instance(options, TreeOptions, "options")
-        tree = open_on(
+        tree = open_on_disk(
             where,
             lambda disk: cls(disk, owner, options, report, clock, read_only=read_only),
             read_only=read_only,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from kvraft.errors import BadInput
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp
-from kvraft.sstable import TableMetadata, check_integers, pack_table, read_order, unpack_table
+from kvraft.sstable import TableMetadata, check_integers, pack_metadata, read_order, unpack_metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class State:
 def encode_edit(edit: VersionEdit, next_file: int) -> bytes:
     """Return ``edit`` and the next file number as JSON."""
     whole = {
-        "add": [pack_table(table) for table in edit.add],
+        "add": [pack_metadata(table) for table in edit.add],
         "remove": edit.remove,
         "flushed": edit.flushed,
         "timestamp": edit.timestamp,
@@ -114,7 +114,7 @@ def decode_edit(payload: bytes) -> tuple[VersionEdit, int]:
         timestamp, horizon, next_file = check_integers(numbers)
         if type(installed := whole["installed"]) is not bool:
             raise ValueError(f"true or false is expected, not {installed!r}")
-        tables = tuple(unpack_table(values) for values in whole["add"])
+        tables = tuple(unpack_metadata(values) for values in whole["add"])
         flushed = Position(index, term)
         removed = check_integers(whole["remove"])
         log = LogEnd(*check_integers(whole["log"]))

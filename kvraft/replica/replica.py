@@ -43,7 +43,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft import clock
-from kvraft.disk import Disk, claim
+from kvraft.disk import Disk, claim_disk
 from kvraft.errors import Corruption, DiskFull, Stopped
 from kvraft.events import EventSink, Marks, MemberStarted, ignore
 from kvraft.inputs import instance, whole_number
@@ -181,7 +181,7 @@ class Replica:
         self.options = options
         self.millis = millis
         self.report = report
-        claim(disk, owner, new=new)
+        claim_disk(disk, owner, new=new)
         self.wal, self.tree = _open(disk, owner, options, report)
         flushed = self.tree.flushed.index
         entries = self.wal.read(flushed + 1, self.wal.last_index)

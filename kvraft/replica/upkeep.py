@@ -23,7 +23,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Protocol
 
-from kvraft.disk import Disk, is_full
+from kvraft.disk import Disk, is_disk_full
 from kvraft.display import counted
 from kvraft.events import EventSink, PinsChanged, TruncationDecided, ignore
 from kvraft.log_and_tree import waiting_log
@@ -120,7 +120,7 @@ class Upkeep:
         try:
             self._tree.work()
         except OSError as error:
-            if not is_full(error):
+            if not is_disk_full(error):
                 raise
             self._full = True
         self._raft.log.release(self._tree.flushed.index)  # it is read back from disk if need be

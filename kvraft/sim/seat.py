@@ -23,7 +23,7 @@ from functools import partial
 from random import Random
 from typing import Protocol
 
-from kvraft.disk import MEMBER, Disk, own_files
+from kvraft.disk import MEMBER, Disk, live_files
 from kvraft.errors import BadInput, Stopped
 from kvraft.events import Event, MemberCrashed, MemberStopped
 from kvraft.replica import Replica
@@ -101,7 +101,7 @@ class Seat:
 
         ``make(seat, new)`` makes the replica; ``new`` says whether it may begin with nothing.
         """
-        files = own_files(self.disk)
+        files = live_files(self.disk)
         if self.incarnation == 0:
             self.new = MEMBER not in files
         self.incarnation += 1

@@ -44,7 +44,7 @@ from kvraft.sstable import codec
 _COUNT = struct.Struct("<I")
 _CRC = struct.Struct("<I")
 _STAMP = struct.Struct("<Q")
-TRAILER_BYTES = 1 + _CRC.size
+BLOCK_TRAILER_BYTES = 1 + _CRC.size
 _CRC_RESIDUE = zlib.crc32(bytes(4))
 """What the checksum of anything that ends in its own checksum comes to."""
 _PUT, _DELETE = int(Kind.PUT), int(Kind.DELETE)
@@ -69,13 +69,13 @@ def unpack_block(data: bytes, length: int, offset: int, name: str) -> bytes:
     Raises :class:`~kvraft.errors.Corruption` if the bytes are not what :func:`pack_block` wrote
     there, and :class:`~kvraft.errors.ForeignFile` if they need a codec that is not here.
     """
-    if len(data) != length or length < TRAILER_BYTES:
+    if len(data) != length or length < BLOCK_TRAILER_BYTES:
         raise Corruption(
             name, offset, f"a block is cut short: {counted(len(data), 'byte')} of {length}"
         )
     if zlib.crc32(data, offset & 0xFFFFFFFF) != _CRC_RESIDUE:
         raise Corruption(name, offset, "a block does not match its checksum")
-    body_end = length - TRAILER_BYTES
+    body_end = length - BLOCK_TRAILER_BYTES
     if data[body_end] == codec.NONE:
         return data[:body_end]
     try:

@@ -42,7 +42,7 @@ class Codec(NamedTuple):
     unpack: Callable[[bytes], bytes]
 
 
-def number_of(name: str) -> int:
+def codec_number(name: str) -> int:
     """Return the number of the codec ``name``, which can be used here; else raise ``BadInput``."""
     if not isinstance(name, str):
         raise WrongType(f"a codec must be a name, not {describe_value(name)}")

@@ -60,20 +60,20 @@ from kvraft.disk import ReadableFiles
 from kvraft.display import counted
 from kvraft.errors import Corruption, format_mismatch
 from kvraft.record import ORIGIN, Position
-from kvraft.sstable.properties import TableMetadata, check_integers
+from kvraft.sstable.metadata import TableMetadata, check_integers
 
 FORMAT = 2
 MAGIC = b"kvSSTbl1"
 
 _FOOTER = struct.Struct("<6QI")
 FOOTER_BYTES = 64
-PART_BYTES = 256 * 1024
+READ_CHUNK_BYTES = 256 * 1024
 """Whoever goes through a whole file reads so much of it at once."""
 _END = struct.Struct("<I8s")  # of the footer: its checksum and the magic
 _COUNT = struct.Struct("<I")
 
 
-class Bounds(NamedTuple):
+class TableLayout(NamedTuple):
     """Where in its file each part behind the data begins, and so where the one before it ends."""
 
     filter: int
@@ -111,7 +111,7 @@ def digest_of(whole: hashlib.blake2b) -> int:
     return int.from_bytes(whole.digest(), "little")
 
 
-def is_table(read: Callable[[int, int], bytes], size: int, digest: int) -> bool:
+def matches_digest(read: Callable[[int, int], bytes], size: int, digest: int) -> bool:
     """Return whether some ``size`` bytes are, to the last one, the table known by ``digest``.
 
     ``read`` returns so many of them from an offset on; no more than a part is asked for at once.
@@ -120,13 +120,14 @@ def is_table(read: Callable[[int, int], bytes], size: int, digest: int) -> bool:
 
 
 def compare(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterator[bool]:
-    """Do what :func:`is_table` does, part by part: yield ``False`` as soon as something is wrong,
-    ``True`` for every part until then.
+    """Compare as :func:`matches_digest` does, in slices.
+
+    Yield ``True`` after each part, and ``False`` as soon as something is wrong.
     """
     end = size - FOOTER_BYTES
     whole = hash_of(b"")
-    for offset in range(0, end, PART_BYTES):
-        whole.update(read(offset, min(PART_BYTES, end - offset)))
+    for offset in range(0, end, READ_CHUNK_BYTES):
+        whole.update(read(offset, min(READ_CHUNK_BYTES, end - offset)))
         yield True
     footer = read(end, FOOTER_BYTES) if end >= 0 else b""
     if digest_of(whole) != digest or len(footer) != FOOTER_BYTES:
@@ -136,13 +137,13 @@ def compare(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterat
     yield _FOOTER.unpack(head)[5] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
 
 
-def pack_footer(bounds: Bounds, digest: int) -> bytes:
+def pack_footer(bounds: TableLayout, digest: int) -> bytes:
     """Return the last bytes of a table."""
     head = _FOOTER.pack(*bounds, digest, FORMAT)
     return head + _END.pack(zlib.crc32(head), MAGIC)
 
 
-def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[Bounds, int]:
+def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[TableLayout, int]:
     """Return where the parts of the table in the file ``name`` begin, and the table's digest.
 
     Raises ``Corruption`` if the last of its ``size`` bytes are no footer, ``ForeignFile`` if they
@@ -160,7 +161,7 @@ def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[Bounds, int]
     *offsets, digest, version = _FOOTER.unpack_from(data)
     if version != FORMAT:
         raise format_mismatch(name, version, FORMAT)
-    bounds = Bounds(*offsets)
+    bounds = TableLayout(*offsets)
     if list(bounds) != sorted(bounds) or bounds.footer != at:
         raise Corruption(name, at, "the footer makes no sense")
     return bounds, digest
@@ -207,7 +208,7 @@ def metadata_of(properties: dict[str, Any], number: int, size: int, digest: int)
         raise ValueError(f"the properties lack something: {error}") from None
 
 
-def reach_of(properties: dict[str, Any]) -> LogRange:
+def log_range_of(properties: dict[str, Any]) -> LogRange:
     """Return which part of the log ``properties`` name; ``ValueError`` if they name none."""
     try:
         after, through = (Position(*check_integers(properties[name])) for name in LogRange._fields)

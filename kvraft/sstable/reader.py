@@ -33,8 +33,15 @@ from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.sstable.block import Block, unpack_block
 from kvraft.sstable.cache import BlockCache
-from kvraft.sstable.format import Bounds, compare, decode_index, metadata_of, reach_of, read_footer
-from kvraft.sstable.properties import TableMetadata
+from kvraft.sstable.format import (
+    TableLayout,
+    compare,
+    decode_index,
+    log_range_of,
+    metadata_of,
+    read_footer,
+)
+from kvraft.sstable.metadata import TableMetadata
 
 
 @dataclass(slots=True)
@@ -63,7 +70,7 @@ class Table:
         self.metadata = info
         self.name = table_name(info.number)
         self.bloom, self.range_tombstones, self.properties, (self._last_keys, self._starts) = parts
-        self.log_range = reach_of(self.properties)
+        self.log_range = log_range_of(self.properties)
         self.plain = (
             self.range_tombstones is None and info.rows == info.keys and not info.tombstones
         )
@@ -99,7 +106,7 @@ class Table:
         parts = _read_parts(disk, name, bounds)
         try:
             info = metadata_of(parts.properties, number, size, digest)
-            reach_of(parts.properties)
+            log_range_of(parts.properties)
         except ValueError as error:
             raise Corruption(name, bounds.properties, str(error)) from None
         if isinstance(table, TableMetadata):
@@ -228,7 +235,7 @@ class _Parts(NamedTuple):
     index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
 
 
-def _read_parts(disk: ReadableFiles, name: str, bounds: Bounds) -> _Parts:
+def _read_parts(disk: ReadableFiles, name: str, bounds: TableLayout) -> _Parts:
     """Read all that lies between data and footer, in one go."""
     tail = disk.read(name, bounds.filter, bounds.footer - bounds.filter)
 

@@ -34,15 +34,15 @@ from kvraft.record import ROW_OVERHEAD, Row, Timestamp
 from kvraft.sstable import codec
 from kvraft.sstable.block import Block, pack_block
 from kvraft.sstable.format import (
-    Bounds,
     LogRange,
+    TableLayout,
     digest_of,
     encode_index,
     hash_of,
     metadata_of,
     pack_footer,
 )
-from kvraft.sstable.properties import TableMetadata
+from kvraft.sstable.metadata import TableMetadata
 from kvraft.sstable.reader import Table
 
 _KEYS_PER_SLICE = 1000  # when the filter is built
@@ -78,7 +78,7 @@ class TableWriter:
         self._owner = owner
         self._form = form
         self._reach = reach
-        self._codec = codec.number_of(form.codec)
+        self._codec = codec.codec_number(form.codec)
         self._pending: list[Row] = []
         self._hash = hash_of()
         self._last_keys: list[bytes] = []
@@ -134,7 +134,7 @@ class TableWriter:
         properties_at = self._append(pack_block(json.dumps(properties).encode(), self.size))
         index = encode_index(self._last_keys, self._starts)
         index_at = self._append(pack_block(index, self.size, self._codec))
-        bounds = Bounds(filter_at, ranges_at, properties_at, index_at, self.size)
+        bounds = TableLayout(filter_at, ranges_at, properties_at, index_at, self.size)
         digest = digest_of(self._hash)
         self._append(pack_footer(bounds, digest))
         yield

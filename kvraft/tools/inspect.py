@@ -28,7 +28,7 @@ from kvraft.wal import (
     HARD_STATE,
     frame_kind_name,
     log_owner,
-    read_header,
+    read_segment_header,
     recover,
     unpack_hard_state,
 )
@@ -98,7 +98,7 @@ def _segment(disk: Disk, name: str, *, newest: bool) -> Document:
     data = disk.read(name)
     found: Document = {"file": name, "size": len(data), "header": {}, "frames": []}
     try:
-        found["header"], end = read_header(name, data)
+        found["header"], end = read_segment_header(name, data)
         seed = frame.checksum_seed(str(found["header"].get("owner")), name)
         while end < len(data):
             each = frame.decode(data, end, seed=seed)

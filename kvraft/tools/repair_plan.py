@@ -18,7 +18,7 @@ from kvraft.sstable import LogRange, Table, TableMetadata, check_table
 from kvraft.store import OWNER
 from kvraft.tools.progress import progress_bar
 from kvraft.tools.salvage import Salvaged, SalvagedLog, salvage_log, salvage_table
-from kvraft.wal import Recovery, read_header, recover
+from kvraft.wal import Recovery, read_segment_header, recover
 
 LOST = "lost"
 """The directory in which repair puts what it does not keep."""
@@ -225,7 +225,7 @@ def find_owner(disk: RealDisk) -> str:
     names = disk.names()
     for name in filter(is_segment, names):
         try:
-            return str(read_header(name, disk.read(name))[0]["owner"])
+            return str(read_segment_header(name, disk.read(name))[0]["owner"])
         except (Corruption, KeyError):
             continue
     try:

@@ -30,17 +30,17 @@ from kvraft.errors import Corruption, ForeignFile
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Row, label, summarize_entries, unpack_writes
 from kvraft.sstable import (
-    TRAILER_BYTES,
+    BLOCK_TRAILER_BYTES,
     Block,
-    Bounds,
     LogRange,
+    TableLayout,
     TableMetadata,
     decode_index,
-    reach_of,
+    log_range_of,
     read_footer,
     unpack_block,
 )
-from kvraft.wal import ENTRIES, SEAL, read_header
+from kvraft.wal import ENTRIES, SEAL, read_segment_header
 
 _UNREADABLE = (Corruption, ForeignFile, ValueError)
 _CRC_RESIDUE = zlib.crc32(bytes(4))
@@ -75,13 +75,13 @@ def salvage_table(disk: Disk, number: int, info: TableMetadata | None = None) ->
     data = disk.read(name)
     found = Salvaged()
     try:
-        bounds: Bounds | None = read_footer(disk, name, len(data))[0]
+        bounds: TableLayout | None = read_footer(disk, name, len(data))[0]
     except Corruption:
         bounds = None
     properties = _properties(name, data, bounds)
     try:
         found.owner = str(properties["owner"])
-        found.reach = reach_of(properties)
+        found.reach = log_range_of(properties)
     except (KeyError, ValueError):
         pass
     if bounds is None:
@@ -102,7 +102,7 @@ def _body(name: str, data: bytes, start: int, end: int) -> bytes:
     return unpack_block(data[start:end], end - start, start, name)
 
 
-def _properties(name: str, data: bytes, bounds: Bounds | None) -> dict[str, Any]:
+def _properties(name: str, data: bytes, bounds: TableLayout | None) -> dict[str, Any]:
     """Return the properties of a table, empty if they cannot be read."""
     start = data.rfind(b'{"number": ') if bounds is None else bounds.properties
     if start < 0:
@@ -115,7 +115,7 @@ def _properties(name: str, data: bytes, bounds: Bounds | None) -> dict[str, Any]
     return found if isinstance(found, dict) else {}
 
 
-def _read_blocks(name: str, data: bytes, bounds: Bounds, found: Salvaged) -> None:
+def _read_blocks(name: str, data: bytes, bounds: TableLayout, found: Salvaged) -> None:
     """Read the data blocks by the index, or one after another if that is lost."""
     try:
         last_keys, starts = decode_index(_body(name, data, bounds.index, bounds.footer))
@@ -183,7 +183,7 @@ def _end_of(data: bytes, start: int) -> int:
     checksum = start & 0xFFFFFFFF
     for end in range(start + 1, len(data) + 1):
         checksum = zlib.crc32(data[end - 1 : end], checksum)
-        if checksum == _CRC_RESIDUE and end - start > TRAILER_BYTES:
+        if checksum == _CRC_RESIDUE and end - start > BLOCK_TRAILER_BYTES:
             return end
     return start
 
@@ -234,7 +234,7 @@ def _frames(owner: str, name: str, data: bytes, log: SalvagedLog) -> Iterator[fr
     """Yield the sound frames of a segment after its header, and say what lies between them."""
     seed = frame.checksum_seed(owner, name)
     try:
-        at = read_header(name, data)[1]
+        at = read_segment_header(name, data)[1]
     except Corruption:
         at = 0
     while at < len(data):
@@ -243,9 +243,9 @@ def _frames(owner: str, name: str, data: bytes, log: SalvagedLog) -> Iterator[fr
             yield each
             at = each.end
             continue
-        following = data.find(frame.MAGIC, at + 1)
+        following = data.find(frame.FRAME_MAGIC, at + 1)
         while following >= 0 and isinstance(frame.decode(data, following, seed=seed), str):
-            following = data.find(frame.MAGIC, following + 1)
+            following = data.find(frame.FRAME_MAGIC, following + 1)
         if following < 0:
             size = counted(len(data) - at, "byte")
             log.lost.append(f"what the last {size} of {name} said, if they were ever synced")

@@ -11,13 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvraft.disk import (
-    ASIDE,
+    ASIDE_PREFIX,
     CURRENT,
     MEMBER,
-    REBUILD,
-    TEMPORARY,
+    REBUILD_ADVICE,
+    TEMPORARY_SUFFIX,
     Disk,
-    check_member,
+    check_owner,
     is_manifest,
     is_segment,
     table_name,
@@ -62,9 +62,9 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
         owner = log_owner(disk) if has_log else owner_of_tree(disk)
     lines = check(disk, owner)
     if MEMBER in disk.names():
-        check_member(disk, owner)
+        check_owner(disk, owner)
     elif has_log and owner != OWNER:
-        raise StateLost(f"{MEMBER} is missing: {REBUILD}")
+        raise StateLost(f"{MEMBER} is missing: {REBUILD_ADVICE}")
     live = {table_name(info.number) for info in load(disk, owner).tables}
     unnamed = [n for n in disk.names() if table_number(n) is not None and n not in live]
     if unnamed:
@@ -114,8 +114,8 @@ def _known(name: str) -> bool:
     """Return whether kvraft itself makes files of this name: others are the reader's own."""
     return (
         name in (CURRENT, MEMBER, SnapshotSpool.NAME)
-        or name.startswith(ASIDE)
-        or name.endswith((TEMPORARY, ".torn"))
+        or name.startswith(ASIDE_PREFIX)
+        or name.endswith((TEMPORARY_SUFFIX, ".torn"))
         or is_segment(name)
         or is_manifest(name)
         or table_number(name) is not None

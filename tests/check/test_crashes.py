@@ -4,7 +4,14 @@ from random import Random
 
 import pytest
 
-from kvraft.check import WORKLOAD, CrashOutcome, calls, crash_during, crash_everywhere, states
+from kvraft.check.storage import (
+    WORKLOAD,
+    CrashOutcome,
+    contents_after_each_write,
+    crash_during,
+    crash_everywhere,
+    disk_calls,
+)
 from kvraft.viz.figures import plot_careless, plot_levels, plot_matrix, title_of
 from kvraft.wal import Durability
 
@@ -15,7 +22,7 @@ from kvraft.wal import Durability
 def test_every_crash_of_a_store_leaves_a_prefix_with_all_that_was_durable(level, power, seed):
     random = None if seed is None else Random(seed)
     outcomes = crash_everywhere(durability=level, power=power, random=random)
-    assert len(outcomes) == len(calls(durability=level))
+    assert len(outcomes) == len(disk_calls(durability=level))
     broken = [outcome for outcome in outcomes if not outcome.kept]
     assert not broken
     assert {outcome.found for outcome in outcomes} >= {3, 5}
@@ -29,7 +36,7 @@ def test_a_disk_that_only_says_that_it_synced_is_found_out(part):
 
 
 def test_the_states_of_the_workload_differ_and_deletes_delete():
-    past = states(WORKLOAD)
+    past = contents_after_each_write(WORKLOAD)
     assert len(past) == 7
     assert len({tuple(sorted(state.items())) for state in past}) == 7
     assert b"b" in past[3]
@@ -37,7 +44,7 @@ def test_the_states_of_the_workload_differ_and_deletes_delete():
 
 
 def test_the_calls_are_those_that_were_made():
-    made = calls([{b"a": b"1"}, "sync", {b"b": None}])
+    made = disk_calls([{b"a": b"1"}, "sync", {b"b": None}])
     assert [str(call) for call in made] == ["append log", "sync log"] * 2
     assert [call.number for call in made] == [1, 2, 3, 4]
     out = crash_during(4, [{b"a": b"1"}, {b"b": b"2"}])
@@ -45,7 +52,7 @@ def test_the_calls_are_those_that_were_made():
 
 
 def outcome(acknowledged, durable, found, damage=""):
-    (call,) = calls([{b"a": b"1"}])[:1]
+    (call,) = disk_calls([{b"a": b"1"}])[:1]
     return CrashOutcome(call, 0, acknowledged, durable, found, damage=damage)
 
 

@@ -287,7 +287,7 @@ def test_whatever_is_done_to_a_cluster_by_hand_was_explored(met, seed):
             hand.drop(id=id)
         elif what == "deliver":
             hand.deliver(id=id)
-        assert tuple(m.freeze({}) for m in states_of(hand.members.values())) in met
+        assert tuple(m.fingerprint({}) for m in states_of(hand.members.values())) in met
 
 
 @pytest.mark.parametrize(
@@ -313,11 +313,11 @@ def test_members_that_differ_are_not_taken_for_each_other():
 def test_it_begins_with_any_situation_and_leaves_it_alone():
     start = cluster()
     start.timeout("n1")
-    before = str(start), [m.freeze({}) for m in states_of(start.members.values())]
+    before = str(start), [m.fingerprint({}) for m in states_of(start.members.values())]
     report = explore(start, ExplorationBounds(timeouts=0))
     assert report.complete
     assert report.states > 20  # what is in flight arrives, and elects n1
-    assert (str(start), [m.freeze({}) for m in states_of(start.members.values())]) == before
+    assert (str(start), [m.fingerprint({}) for m in states_of(start.members.values())]) == before
 
 
 def test_of_two_equal_messages_one_stays_in_flight():
@@ -351,7 +351,7 @@ def test_what_is_not_explored_is_refused():
         start.timeout("n1")
         start.settle()
     cut.cut_log("n1", 1)
-    with pytest.raises(BadInput, match="the log of n1 was cut at 1"):
+    with pytest.raises(BadInput, match="the log of n1 was truncated at 1"):
         explore(cut, ExplorationBounds())
     changed.propose_change("n1", ["n1", "n2", "n3"], ["n4"])
     with pytest.raises(BadInput, match="the log of n1 holds a change of members"):
@@ -475,7 +475,7 @@ def test_what_is_left_out_makes_no_difference(seed):
         name = member.raft.member
         other = member.clone()
         disturb(other.raft, random)
-        assert other.freeze({}) == member.freeze({})
+        assert other.fingerprint({}) == member.fingerprint({})
         steps = [
             Transition(Action.TIMEOUT, name),
             Transition(Action.CRASH, name),

@@ -169,7 +169,7 @@ def test_a_leader_is_looked_at_again_when_something_older_is_committed_late():
 def test_two_members_that_take_different_entries_for_committed():
     expect(
         Property.STATE_MACHINE_SAFETY,
-        "entry 2 is committed as one of term 1, and at n3 as one of 2",
+        "n3 commits entry 2 of term 2, but the one of term 1 is committed",
         held_by_two,
         lambda s: s.step("n3", [1, 2], commit=2),
     )
@@ -184,14 +184,14 @@ def test_a_member_that_applies_something_else():
     right = (entry_of_term(1, 1), entry_of_term(1, 2))
     expect(
         Property.STATE_MACHINE_SAFETY,
-        "n2 applied entry 2 of term 2 as the 2. one",
+        "n2 applied entry 2 of term 2 as its entry number 2",
         held_by_two,
         lambda s: applies(s, *right),
         lambda s: applies(s, right[0], entry_of_term(2, 2)),
     )
     expect(
         Property.STATE_MACHINE_SAFETY,
-        "n2 applied entry 2 of term 1 as the 1. one",
+        "n2 applied entry 2 of term 1 as its entry number 1",
         held_by_two,
         lambda s: applies(s, right[1]),
     )
@@ -200,7 +200,7 @@ def test_a_member_that_applies_something_else():
 def test_a_log_that_begins_behind_another_entry_than_the_committed():
     expect(
         Property.STATE_MACHINE_SAFETY,
-        "the log of n3 begins behind entry 2 of term 2",
+        "the log of n3 begins after entry 2 of term 2",
         held_by_two,
         lambda s: s.step("n3", [2], base=Position(2, 2)),
     )
@@ -209,7 +209,7 @@ def test_a_log_that_begins_behind_another_entry_than_the_committed():
 def test_what_is_committed_must_be_on_a_majority_of_disks():
     expect(
         Property.COMMITTED_KEPT,
-        "entry 2 of term 1 is on the disks of n1 only, of n1 n2 n3: n1 takes it for committed",
+        "entry 2 of term 1 is only on the disks of n1, out of n1 n2 n3, and n1 commits it",
         lambda s: s.step("n2", [1, 1], durable=1),
         lambda s: s.lead("n1", [1, 1], commit=2),
     )
@@ -218,7 +218,7 @@ def test_what_is_committed_must_be_on_a_majority_of_disks():
 def test_what_is_committed_must_stay_on_a_majority_of_disks():
     expect(
         Property.COMMITTED_KEPT,
-        "entry 2 of term 1 is on the disks of n1 only, of n1 n2 n3: n2 drops it",
+        "entry 2 of term 1 is only on the disks of n1, out of n1 n2 n3, and n2 drops it",
         held_by_two,
         lambda s: s.step("n2", [1]),
     )
@@ -281,7 +281,7 @@ def test_a_question_about_a_later_term_needs_no_disk():
     show = Show()
     show.checker.sent(PreVote("n3", "n1", 7, 0, 0))
     show.checker.sent(PreVoteReply("n3", "n1", 7, True))
-    with pytest.raises(Violation, match="speaks of term 7"):
+    with pytest.raises(Violation, match="sends term 7"):
         show.checker.sent(PreVoteReply("n3", "n1", 7, False))
 
 
@@ -298,7 +298,7 @@ BACK = {
         lambda s: s.step("n3", [], hard=HardState(3, "n1")),
         lambda s: s.step("n3", [], hard=HardState(3)),
     ),
-    "the log of n2 began behind 2, now behind 1": (
+    "the base of the log of n2 falls from 2 to 1": (
         held_by_two,
         lambda s: s.step("n2", [], base=Position(2, 1)),
         lambda s: s.step("n2", [1], base=Position(1, 1)),
@@ -324,12 +324,12 @@ def test_a_restarted_member_may_know_less_to_be_committed():
 
 
 CHANGES = {
-    "n1 goes from members n1 n2 n3 to n1 n2 n4 at once": [Configuration(("n1", "n2", "n4"))],
-    "n1 takes up configuration 2 before 1 is committed": [
+    "n1 changes from members n1 n2 n3 to n1 n2 n4 in one step": [Configuration(("n1", "n2", "n4"))],
+    "n1 adopts configuration 2 before 1 is committed": [
         Configuration(("n4",), NAMES),
         Configuration(("n4",)),
     ],
-    "n1 goes from members n4, outgoing n1 n2 n3 to n5 at once": [
+    "n1 changes from members n4, outgoing n1 n2 n3 to n5 in one step": [
         Configuration(("n4",), NAMES),
         Configuration(("n5",)),
     ],
@@ -373,7 +373,7 @@ def test_what_a_crash_hid_of_a_change_is_told_from_disks(says):
         show.step("n1", [first, second])
         show.step(others[0], [first, second])  # n1 leads again, and sends what it saved
         return
-    with pytest.raises(Violation, match="takes up configuration 2 before 1 is committed"):
+    with pytest.raises(Violation, match="adopts configuration 2 before 1 is committed"):
         show.step("n1", [first, second])
 
 
@@ -385,7 +385,7 @@ def test_a_crash_hides_nothing_of_a_member_that_did_not_crash():
         for index, configuration in enumerate(change, 1)
     ]
     show.step("n2", [first])
-    with pytest.raises(Violation, match="takes up configuration 2 before 1 is committed"):
+    with pytest.raises(Violation, match="adopts configuration 2 before 1 is committed"):
         show.step("n1", [first, second])
 
 
@@ -394,7 +394,7 @@ def test_the_newest_configuration_is_in_force():
     show.put("n1", [])
     new = Configuration(("n4",), NAMES)
     show.seen["n1"].raft._core.configurations.append((0, new))
-    with pytest.raises(Violation, match="n1 acts on n4, outgoing n1 n2 n3, but its log says"):
+    with pytest.raises(Violation, match="n1 uses n4, outgoing n1 n2 n3, but its log has"):
         show.checker.stepped("n1")
 
 
@@ -405,7 +405,7 @@ def test_a_read_that_does_not_see_what_was_committed_when_it_was_asked():
 
     expect(
         Property.FRESH_READS,
-        "n3 serves read 7 as of entry 1, but 2 was committed when it was asked",
+        "n3 serves read 7 as of entry 1, but 2 was committed when it was requested",
         asked_late,
         lambda s: s.checker.served("n3", ReadReady(7, 1)),
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from kvraft.check import Violation
-from kvraft.check.retention import RetentionChecker, RetentionProperty
+from kvraft.check.storage import RetentionChecker, RetentionProperty
 from kvraft.events import (
     ConfigurationChanged,
     EntriesAppended,

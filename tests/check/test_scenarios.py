@@ -6,7 +6,7 @@ from kvraft.check import Property, Violation, scenario
 from kvraft.check.bugs.consensus import CONSENSUS_BUGS
 from kvraft.check.scenario import load
 from kvraft.check.scenario.scenario import UnmetExpectation, names, parse
-from kvraft.cli.cli import main
+from kvraft.cli import main
 from kvraft.errors import BadInput
 from kvraft.raft import Raft
 
@@ -172,11 +172,11 @@ def test_the_command_lists_them_and_tells_one(capsys):
 
 
 def test_the_command_plants_a_bug_and_says_what_it_breaks(capsys):
-    assert main(["play", "election_restriction", "--planted", "any log elected"]) == 1
+    assert main(["play", "election_restriction", "--bug", "any log elected"]) == 1
     told, why = capsys.readouterr()
     assert told.rstrip().endswith("last 2"), "all that happened, to the end"
     assert why.startswith("kvraft: leader completeness: s3 leads term 2 without entry 2 of term 1")
-    assert main(["play", "figure_8", "--planted", "gremlin"]) == 2
+    assert main(["play", "figure_8", "--bug", "gremlin"]) == 2
     assert "there is no planted bug 'gremlin'" in capsys.readouterr().err
     assert main(["play", "nothing.txt"]) == 2
     assert "there is no scenario 'nothing.txt'" in capsys.readouterr().err

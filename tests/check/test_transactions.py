@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from kvraft import clock
 from kvraft.check import Property, Violation
-from kvraft.check.model import Effect, Model, Promise, unpacked
-from kvraft.check.transactions import TransactionChecker
+from kvraft.check.history import TransactionChecker
+from kvraft.check.history.model import Effect, Model, Promise, unpacked
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import (
     NOOP,

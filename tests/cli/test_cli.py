@@ -133,12 +133,12 @@ def test_a_directory_that_may_not_be_read_is_refused_in_a_sentence(
         ("tour --file {0}/nowhere.csv", "cannot be read"),
         ("play {0}", "{0}"),
         ("play nonsense", "there is no scenario 'nonsense'"),
-        ("play --planted nonsense figure_8", "nonsense"),
+        ("play --bug nonsense figure_8", "nonsense"),
         ("swarm --seeds 9-1", "9-1 runs backwards: write 1-9"),
         ("swarm --seeds x-y", "x-y is neither a seed, such as 7, nor a range, such as 1-9"),
         ("swarm --seeds=-5", "-5 is neither a seed"),
         ("swarm --seeds " + "9" * 5000, "is neither a seed"),
-        ("swarm --planted nonsense", "nonsense"),
+        ("swarm --bug nonsense", "nonsense"),
         ("swarm --seeds 1-99999999999999999999999 --trace {0}/t", "a trace is of one run"),
         ("soak --transactions -5", "transactions must be at least 1, not -5"),
         ("soak --transactions 1e6", "1e6 is not a whole number"),
@@ -337,7 +337,7 @@ def test_help_fits_into_forty_columns(capsys, monkeypatch, command):
 
 
 @pytest.mark.parametrize(
-    "line", ["play", "play figure_8", "swarm --seeds 1", "swarm --seeds 1 --planted nonsense"]
+    "line", ["play", "play figure_8", "swarm --seeds 1", "swarm --seeds 1 --bug nonsense"]
 )
 def test_prose_fits_into_forty_columns(capsys, monkeypatch, line):
     monkeypatch.setattr(terminal, "columns", lambda stream=None: 40)

@@ -5,8 +5,7 @@ from random import Random
 import pytest
 
 from kvraft.check import Violation
-from kvraft.check.model import Promise
-from kvraft.check.transactions import TransactionChecker
+from kvraft.check.history import Promise, TransactionChecker
 from kvraft.client import ReadFailed
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import MessageSent
@@ -162,7 +161,7 @@ def test_where_history_is_kept_all_pages_show_the_moment_of_the_first():
     seen += pages
     assert [pair for page in seen for pair in page.pairs] == sorted(rows.items())
     assert {page.timestamp for page in seen} == {seen[0].timestamp}
-    assert all(page.kept for page in seen)
+    assert all(page.history_kept for page in seen)
     assert dict(client.scan(at=seen[0].timestamp)) == rows
     assert dict(client)[b"k09"] == b"+1"
 
@@ -175,7 +174,7 @@ def test_where_none_is_kept_each_page_says_which_moment_it_shows():
     seen += pages
     first, later = seen[0], seen[1:]
     assert first.timestamp < later[0].timestamp == later[-1].timestamp
-    assert not any(page.kept for page in seen)
+    assert not any(page.history_kept for page in seen)
     assert first.pairs[0] == (b"k00", b"0")  # as it was before
     after = dict(pair for page in later for pair in page.pairs)
     assert after == {**dict(sorted(rows.items())[2:5]), **dict(sorted(rows.items())[6:]),
@@ -237,7 +236,7 @@ def test_a_leader_that_was_deposed_answers_no_page():
     world.run_for(1_000)
     sent = [step for step in world.trace[asked:] if isinstance(step.event, MessageSent)]
     kinds = {step.event.kind for step in sent if step.who == old}
-    assert "Page" not in kinds
+    assert "ScanPage" not in kinds
     page = next(client.pages())
     assert page.sender != old
     assert page.pairs[0] == (b"k00", b"newer")
@@ -257,7 +256,7 @@ def test_a_deposed_leader_that_clients_still_reach_answers_no_page():
         s.event for s in world.trace[asked:] if isinstance(s.event, MessageSent) and s.who == old
     ]
     assert "Redirect" in {event.kind for event in said}
-    assert "Page" not in {event.kind for event in said}
+    assert "ScanPage" not in {event.kind for event in said}
 
 
 def test_another_member_answers_with_what_the_cluster_has_and_a_stale_scan_with_what_it_has():
@@ -302,7 +301,9 @@ def test_messages_of_a_scan_are_named():
     world, client, _ = filled(3)
     list(client.scan(b"a", page_rows=2))
     list(client.scan(reverse=True))
-    notes = [s.event.note for s in world.trace.of(MessageSent) if s.event.kind in ("Scan", "Page")]
+    notes = [
+        s.event.note for s in world.trace.of(MessageSent) if s.event.kind in ("Scan", "ScanPage")
+    ]
     assert notes[0] == "a to the end"
     assert notes[1].startswith("2 keys as of ")
     assert notes[1].endswith(", more to come")
@@ -363,7 +364,7 @@ PLANTED = (_LosesTheNext, _LosesTheLast, _Leaks, _Unlimited, _ForgetsTheTime)
 
 def scanned(desk):
     """Let clients scan and write under the eyes of the checker, at members with this desk."""
-    rule = type("Planted", (Replica,), {"desk": desk})
+    rule = type("Planted", (Replica,), {"read_desk": desk})
     world = World(3, seed=1, options=KEPT, replica=rule)
     checker = TransactionChecker(world)
 
@@ -408,7 +409,7 @@ def test_a_desk_that_is_wrong_is_found(desk):
 
 
 def test_a_member_that_answers_without_being_sure_is_found():
-    rule = type("Planted", (Replica,), {"desk": _Unconfirmed})
+    rule = type("Planted", (Replica,), {"read_desk": _Unconfirmed})
     world = World(3, seed=1, replica=rule)
     checker = TransactionChecker(world)
 

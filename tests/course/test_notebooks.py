@@ -195,7 +195,7 @@ def nbval(path: Path, home: Path) -> subprocess.CompletedProcess[str]:
 def test_nbval_would_see_a_changed_output(tmp_path):
     """The comparison is alive: a notebook whose stored output is false must fail."""
     book = nbformat.v4.new_notebook()
-    source = "from kvraft.disk.frame import seed_of\nprint(seed_of('n1'))"
+    source = "from kvraft.disk.frame import checksum_seed\nprint(checksum_seed('n1'))"
     truth = nbformat.v4.new_output("stream", name="stdout", text="1661408474\n")
     book.cells = [nbformat.v4.new_code_cell(source, outputs=[truth], execution_count=1)]
     path = tmp_path / "book.ipynb"

@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from kvraft.check.invariants import MarksChecker
-from kvraft.cli import cli
+from kvraft import cli
+from kvraft.check import MarksChecker
 from kvraft.course.tour import Tour, catalogue_path, load
 from kvraft.course.tour.story import OPTIONS, TourFailed
 from kvraft.disk import RealDisk, frame, identity

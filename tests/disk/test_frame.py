@@ -13,7 +13,7 @@ from kvraft.disk import frame
 from kvraft.errors import Corruption
 
 SEED = frame.checksum_seed("n1", "some.wal")
-PAYLOADS = [b"first", b"", b"\x00" * 40, frame.MAGIC * 3, b"the last one"]
+PAYLOADS = [b"first", b"", b"\x00" * 40, frame.FRAME_MAGIC * 3, b"the last one"]
 
 
 def build(payloads: list[bytes], *, seed: int = SEED) -> tuple[bytes, list[int]]:

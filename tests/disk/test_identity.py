@@ -5,13 +5,13 @@ from random import Random
 
 import pytest
 
-from kvraft.check.invariants import WorldChecker
-from kvraft.cli.cli import main
+from kvraft.check import WorldChecker
+from kvraft.cli import main
 from kvraft.disk import (
-    ASIDE,
+    ASIDE_PREFIX,
     MEMBER,
     RealDisk,
-    claim,
+    claim_disk,
     is_segment,
     replacement_name,
     set_aside,
@@ -54,7 +54,7 @@ def test_only_a_new_member_begins_with_nothing_and_it_is_new_once():
         opened(disk, new=False)
     assert disk.names() == []
     opened(disk, new=True).close()
-    with pytest.raises(StateLost, match="said to be new, but it has run before"):
+    with pytest.raises(StateLost, match="was started as new, but it has run before"):
         opened(disk, new=True)
     opened(disk, new=False).close()
     disk.wipe()
@@ -73,21 +73,21 @@ def test_a_copy_is_refused_and_the_original_is_not():
 
 def test_files_of_the_system_are_told_from_their_copies(tmp_path):
     disk = RealDisk(tmp_path / "a")
-    claim(disk, "c/n1", new=True)
+    claim_disk(disk, "c/n1", new=True)
     disk.create("0000000000000001-0000000000000001.wal")
-    claim(disk, "c/n1", new=False)
+    claim_disk(disk, "c/n1", new=False)
     disk.close()
     moved = (tmp_path / "a").rename(tmp_path / "b")
     disk = RealDisk(moved)
-    claim(disk, "c/n1", new=False)
+    claim_disk(disk, "c/n1", new=False)
     twin = RealDisk(tmp_path / "copy")
     for name in disk.names():
         twin.create(name)
         twin.append(name, disk.read(name))
     with pytest.raises(StateLost, match="is a copy"):
-        claim(twin, "c/n1", new=False)
+        claim_disk(twin, "c/n1", new=False)
     with pytest.raises(ForeignFile, match=r"'c/n1', not of 'c/n2'"):
-        claim(disk, "c/n2", new=False)
+        claim_disk(disk, "c/n2", new=False)
     disk.close()
     twin.close()
 
@@ -172,7 +172,7 @@ def test_what_was_set_aside_is_kept_and_is_in_nobodys_way():
     assert [disk.read(name) for name in aside] == list(before.values())
     opened(disk, new=True, name="n1.2").close()
     again = set_aside(disk)
-    assert all(name.startswith(f"{ASIDE}2-") for name in again)
+    assert all(name.startswith(f"{ASIDE_PREFIX}2-") for name in again)
     assert set(aside) | set(again) == set(disk.names())
     opened(disk, new=True, name="n1.3").close()
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.disk import RealDisk, claim, frame
+from kvraft.disk import RealDisk, claim_disk, frame
 from kvraft.errors import BadInput, Corruption, ForeignFile, KvraftError, Stopped
 from kvraft.events import SnapshotInstalled, TableWritten
 from kvraft.log_and_tree import check_disk
@@ -582,7 +582,7 @@ def start(disk):
 def lagging(last, term):
     """A member whose log ends at ``last``, with the tables and the mark that go with it."""
     disk = SimDisk()
-    claim(disk, OWNER, new=True)
+    claim_disk(disk, OWNER, new=True)
     tree, wal = start(disk)
     wal.save(HardState(1, "n1"), [entry(1, index) for index in range(1, 4)])
     wal.save(HardState(3, "n2"), [])

@@ -201,7 +201,7 @@ def test_what_cannot_even_be_shown_is_refused_in_any_place(sound, nonsense):
         raft.step(sound._replace(**{name: nonsense}))
     assert [type(event) for event in events[told:]] == [MessageRejected] * len(sound)
     assert state(raft) == before
-    assert all(len(event.why) < 200 for event in events[told:])
+    assert all(len(event.reason) < 200 for event in events[told:])
 
 
 @pytest.mark.parametrize("message", [None, 7, (), ("n2", "n1", 9), object(), RequestVote])

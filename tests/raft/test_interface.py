@@ -104,7 +104,7 @@ def test_a_follower_that_lost_what_it_acknowledged_is_reported_once_and_counts_f
         assert (sent.prev_index, sent.round) == (5, round)
         refuse(raft, "n2", 5, (0, 0), round=round)
     assert lost(events) == [AcknowledgedEntriesLost("n2", 5, 0)]
-    assert raft.status().progress["n2"].lost
+    assert raft.status().progress["n2"].lost_entries
     assert "lost its log" in str(raft.status())
     assert at(raft, "n2") == (6, 5), "a majority may rest on what it said"
     raft.propose([record()])
@@ -117,7 +117,7 @@ def test_a_refusal_from_before_the_acknowledgement_is_no_loss():
     refuse(raft, "n2", 5, (4, 1), round=1)
     refuse(raft, "n2", 3, (2, 1), round=1)
     assert not lost(events)
-    assert not raft.status().progress["n2"].lost
+    assert not raft.status().progress["n2"].lost_entries
 
 
 def test_who_lost_its_log_does_not_become_a_voter():

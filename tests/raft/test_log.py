@@ -114,7 +114,7 @@ class Shelf:
     def term(self, index):
         return self.entries[index - 1].term
 
-    def last_not_above(self, term, index):
+    def find_conflict_by_term(self, term, index):
         found = [e.index for e in self.entries[:index] if e.term <= term]
         return max(found, default=0)
 

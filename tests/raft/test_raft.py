@@ -414,7 +414,8 @@ def test_an_append_of_an_older_term_changes_nothing_and_tells_the_term():
     raft = member([1, 2], term=5)
     raft.step(append([3, 3], after=(1, 1), term=4, commit=2, replicated=2))
     assert finish(raft).messages[0][:4] == ("n1", "n2", 5, False)
-    assert (terms_of(raft), raft.commit_index, raft.leader, raft.replicated) == ([1, 2], 0, None, 0)
+    assert (terms_of(raft), raft.commit_index) == ([1, 2], 0)
+    assert (raft.leader, raft.all_replicated_index) == (None, 0)
 
 
 @bounded
@@ -604,17 +605,17 @@ def test_replicated_is_what_the_last_member_has_and_everybody_is_told():
     finish(raft)
     ack(raft, "n2", 3)
     assert raft.commit_index == 3, "a learner counts for nothing else"
-    assert raft.replicated == 0
+    assert raft.all_replicated_index == 0
     ack(raft, "n3", 2)
-    assert raft.replicated == 2
+    assert raft.all_replicated_index == 2
     for _ in range(5):
         raft.tick()
-    assert {m.replicated for m in finish(raft).messages} == {2}
+    assert {m.all_replicated_index for m in finish(raft).messages} == {2}
     raft.step(append(after=(3, 2), term=9, replicated=1))
-    assert raft.replicated == 2
+    assert raft.all_replicated_index == 2
     other = member([1, 1, 1])
     other.step(append(after=(2, 1), replicated=9))
-    assert other.replicated == 2, "what follows is not known to be what they all have"
+    assert other.all_replicated_index == 2, "what follows is not known to be what they all have"
 
 
 # ── the contract ────────────────────────────────────────────────────────────────────────────────

@@ -285,7 +285,7 @@ def test_a_leader_numbers_the_snapshots_that_it_begins_to_send():
     raft.step(AppendEntriesReply("n3", "n1", raft.term, False, 10, 0, 0, 0, 1))
     raft.compact(10, InMemorySnapshot(Position(10, 2), Configuration(THREE), b"new"))
     (second,) = finish(raft).to("n3")
-    assert (first.number, second.number) == (1, 2)
+    assert (first.snapshot_number, second.snapshot_number) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_what_is_on_its_way_may_be_all_that_was_cut():
     (sent,) = finish(raft).to("n3")
     assert (sent.prev_index, len(sent.entries)) == (4, 6)  # 5 … 10: not answered yet
     raft.compact(8, SNAPSHOT)
-    assert raft.status().progress["n3"].reach == 11
+    assert raft.status().progress["n3"].next_unsent == 11
     assert not finish(raft).to("n3")
     ack(raft, "n3", 10)
     assert at(raft, "n3") == (11, 10)

@@ -345,7 +345,7 @@ def test_a_flush_that_finds_no_space_is_tried_again_and_loses_nothing():
     fill(world, "n1", 100)
     world.run_for(200)
     assert replica.marks.flushed == flushed
-    assert replica.tree.waiting == 1
+    assert replica.tree.immutable_memtables == 1
     world.disk("n1").capacity = None
     world.settle()
     assert replica.marks.flushed > flushed
@@ -360,7 +360,7 @@ def test_a_leader_whose_flushes_lag_puts_writers_off_and_memory_stays_bounded(mo
     most = 0
     for n in range(150):
         client.put(b"k%d" % (n % 50), b"v" * 80)
-        most = max(most, *(r.tree.waiting for r in world.replicas.values()))
+        most = max(most, *(r.tree.immutable_memtables for r in world.replicas.values()))
     assert most <= TINY.stall_memtables
 
 

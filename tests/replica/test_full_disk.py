@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from kvraft.check.invariants import WorldChecker
-from kvraft.check.transactions import TransactionChecker
+from kvraft.check import WorldChecker
+from kvraft.check.history import TransactionChecker
 from kvraft.errors import DiskFull, Stopped
 from kvraft.events import DiskFilled, Event, SpaceRecovered
 from kvraft.lsm import Tree, TreeOptions

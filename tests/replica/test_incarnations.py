@@ -148,7 +148,7 @@ def test_a_read_is_not_answered_with_what_an_earlier_client_asked_for():
     sent, carry = [], world.send
     world.send = lambda message, after=0: (sent.append(message), carry(message, after))
     first.get(b"old")
-    late = ReadReply(world.leader(), "a", sent[0].snapshot_number, b"1", 3)
+    late = ReadReply(world.leader(), "a", sent[0].number, b"1", 3)
     world.dismiss("a")
     world.send(late)
     assert world.client("a").get(b"new") == b"2"

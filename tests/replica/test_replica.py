@@ -12,8 +12,7 @@ from zlib import crc32
 
 import pytest
 
-from kvraft.check import Violation
-from kvraft.check.invariants import MarksChecker
+from kvraft.check import MarksChecker, Violation
 from kvraft.errors import Stopped
 from kvraft.events import (
     MemtableFrozen,
@@ -761,7 +760,7 @@ BROKEN = {
         {"n1": shown(flushed=2, applied=2)},
         {"n1": shown(flushed=1, applied=2)},
     ],
-    "misses log entries": [{"n1": shown(base=2, first=1, flushed=1, applied=2, commit=5)}],
+    "lacks log entries": [{"n1": shown(base=2, first=1, flushed=1, applied=2, commit=5)}],
     "voted for n2 and n3 in term 1": [{"n1": shown(vote="n2")}, {"n1": shown(vote="n3")}],
     "entry 1 was committed as": [{"n1": shown(), "n2": shown(key=b"other")}],
     "both lead term 1": [{"n1": shown(role=LEADER), "n2": shown(role=LEADER)}],

@@ -37,7 +37,7 @@ def put(world, name, value=b"v"):
 
 
 def refusals(world):
-    return sum(step.event.kind == "Refusal" for step in world.trace.of(MessageSent))
+    return sum(step.event.kind == "Rejected" for step in world.trace.of(MessageSent))
 
 
 def log_ahead(world):
@@ -362,7 +362,7 @@ def test_a_reading_that_nobody_sound_would_send_is_ignored():
     for wall in (-1, 1.5, "noon", 2**63, True, None):
         reply = AppendEntriesReply(sender, leader, replica.raft.term, True, 0, wall_millis=wall)
         replica.receive(reply)
-        assert world.trace.of(MessageRejected)[-1].event.why.startswith(
+        assert world.trace.of(MessageRejected)[-1].event.reason.startswith(
             "wall_millis should be a whole number"
         )
     replica.receive(AppendEntriesReply("n9", leader, 1, True, 0, cluster="other", wall_millis=7))

@@ -79,10 +79,10 @@ def test_a_transaction_depends_on_what_it_read_and_a_retry_gets_the_first_answer
     assert again.outcome == late.outcome
     assert (world.tree.get(b"k"), world.tree.get(b"other")) == (b"2", None)
     assert told(world, TransactionApplied, TransactionConflicted, TransactionRepeated) == [
-        "Applied",
-        "Applied",
-        "Conflicted",
-        "Repeated",
+        "TransactionApplied",
+        "TransactionApplied",
+        "TransactionConflicted",
+        "TransactionRepeated",
     ]
 
 
@@ -185,7 +185,7 @@ def test_a_torn_transaction_is_undone_by_whatever_comes_next_expectations_and_al
     assert undone.undone
     assert (undone.first, world.machine.open) == (1, ())
     assert world.all() == {}
-    assert told(world, TransactionUndone) == ["Undone"]
+    assert told(world, TransactionUndone) == ["TransactionUndone"]
     assert world.take(*records)[0].outcome.conflict == 0
 
 

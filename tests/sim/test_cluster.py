@@ -231,7 +231,7 @@ def test_a_severed_link_carries_nothing_one_way_until_it_is_mended():
     assert cluster.deliver() == 2
     assert cluster.rafts["n1"].vote == "n2"
     assert not cluster.in_flight, "the answer is lost"
-    assert cluster.trace[-1].event.why == "n1 does not reach n2"
+    assert cluster.trace[-1].event.reason == "n1 does not reach n2"
     cluster.heal()
     cluster.timeout("n2")
     cluster.settle()

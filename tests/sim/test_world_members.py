@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from kvraft.check.invariants import MarksChecker
+from kvraft.check import MarksChecker
 from kvraft.client import ReadFailed
 from kvraft.errors import BadInput, Busy
 from kvraft.events import (

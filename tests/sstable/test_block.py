@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kvraft.errors import Corruption, ForeignFile
 from kvraft.record import MAX_TIMESTAMP
-from kvraft.sstable import TRAILER_BYTES, Block, codec, unpack_block
+from kvraft.sstable import BLOCK_TRAILER_BYTES, Block, codec, unpack_block
 from kvraft.sstable.block import pack_block
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
@@ -64,7 +64,7 @@ def test_the_format_is_the_same_for_ever():
 @quick
 def test_what_is_sealed_is_unsealed_at_its_place_and_nowhere_else(body, offset):
     block = pack_block(body, offset)
-    assert len(block) == len(body) + TRAILER_BYTES
+    assert len(block) == len(body) + BLOCK_TRAILER_BYTES
     assert unpack_block(block, len(block), offset, "t") == body
     with pytest.raises(Corruption, match=f"t, offset {offset + 1}: a block does not match"):
         unpack_block(block, len(block), offset + 1, "t")
@@ -74,7 +74,7 @@ def test_what_is_sealed_is_unsealed_at_its_place_and_nowhere_else(body, offset):
 def test_a_flip_or_a_cut_of_any_byte_is_found(name):
     if name != "none":
         pytest.importorskip({"zstd": "zstandard", "lz4": "lz4.block"}[name])
-    block = pack_block(BODY * 3, 99, codec.number_of(name))
+    block = pack_block(BODY * 3, 99, codec.codec_number(name))
     for at in range(len(block)):
         for mask in (0x01, 0x80, 0xFF):
             flipped = block[:at] + bytes((block[at] ^ mask,)) + block[at + 1 :]

@@ -62,7 +62,7 @@ def bare(monkeypatch, _unloaded):
 def test_what_is_packed_is_unpacked(body):
     for name in LIBRARIES:
         try:
-            found = codec.load(codec.number_of(name))
+            found = codec.load(codec.codec_number(name))
         except BadInput:  # its library is not here
             continue
         assert found.unpack(found.pack(body)) == body
@@ -75,11 +75,11 @@ def test_the_libraries_of_the_extra_are_what_the_tests_run_with(name):
     elif name == "lz4":
         pytest.importorskip("lz4.block")
     body = b"again and again " * 100
-    assert len(codec.load(codec.number_of(name)).pack(body)) < len(body) / 4
+    assert len(codec.load(codec.codec_number(name)).pack(body)) < len(body) / 4
 
 
 def test_a_cut_packing_is_a_value_error_at_every_byte(name):
-    found = codec.load(codec.number_of(name))
+    found = codec.load(codec.codec_number(name))
     packed = found.pack(bytes(range(200)) * 3)
     for size in range(len(packed)):
         with pytest.raises(ValueError, match="a block cannot be unpacked"):
@@ -91,7 +91,7 @@ def test_a_cut_packing_is_a_value_error_at_every_byte(name):
 def test_nonsense_is_bytes_or_a_value_error(head, body, data):
     for name in LIBRARIES:
         try:
-            found = codec.load(codec.number_of(name))
+            found = codec.load(codec.codec_number(name))
         except BadInput:
             continue
         packed = bytearray(found.pack(body + body))
@@ -117,17 +117,17 @@ def test_a_head_that_promises_more_than_there_is_memory_for_is_a_value_error():
 
 def test_numbers_are_the_same_for_ever_and_names_are_checked():
     assert codec.NUMBERS == {"none": 0, "zstd": 1, "lz4": 2}
-    assert codec.number_of("none") == codec.NONE == 0
+    assert codec.codec_number("none") == codec.NONE == 0
     for wrong in ("snappy", "", "ZSTD"):
         with pytest.raises(BadInput, match=f"no codec '{wrong}': choose one of none, zstd, lz4"):
-            codec.number_of(wrong)
+            codec.codec_number(wrong)
     for number in (0, 3, 255):
         with pytest.raises(BadInput, match=f"there is no codec number {number}"):
             codec.load(number)
 
 
 def test_a_body_that_would_not_shrink_is_stored_as_it_is(name):
-    number = codec.number_of(name)
+    number = codec.codec_number(name)
     dense, loose = bytes(range(256)), bytes(256)
     assert pack_block(dense, 7, number)[:-5] == dense
     assert pack_block(dense, 7, number)[-5] == codec.NONE
@@ -155,7 +155,7 @@ def test_a_table_of_each_codec_reads_the_same(name):
 @pytest.mark.parametrize("wanted", LIBRARIES)
 def test_a_missing_library_is_named_where_it_is_asked_for(bare, wanted):
     says = rf"{wanted} is not installed: pip install 'kvraft\[codecs\]'"
-    for ask in (lambda: codec.number_of(wanted), lambda: TreeOptions(codec=wanted)):
+    for ask in (lambda: codec.codec_number(wanted), lambda: TreeOptions(codec=wanted)):
         with pytest.raises(BadInput, match=says):
             ask()
     assert TreeOptions(codec="none").codec == "none"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kvraft.disk import RealDisk, claim, frame, is_segment
+from kvraft.disk import RealDisk, claim_disk, frame, is_segment
 from kvraft.errors import BadInput, Corruption, StateLost
 from kvraft.lsm import Tree, TreeOptions, load
 from kvraft.lsm import TreeOptions as Options
@@ -15,7 +15,7 @@ from kvraft.sstable import LogRange, Table
 from kvraft.store import OWNER, Store
 from kvraft.tools import repair, verify
 from kvraft.tools.repair import INTACT
-from kvraft.wal import ENTRIES, Wal, read_header
+from kvraft.wal import ENTRIES, Wal, read_segment_header
 
 SMALL = Options(memtable_bytes=2000, block_bytes=200)
 
@@ -180,7 +180,7 @@ def places_of(directory):
                 found.append(Place(table.name, offset, offset + size, *row))
     for name in filter(is_segment, disk.names()):
         data = disk.read(name)
-        seed, at = frame.checksum_seed(OWNER, name), read_header(name, data)[1]
+        seed, at = frame.checksum_seed(OWNER, name), read_segment_header(name, data)[1]
         while at < len(data):
             each = frame.decode(data, at, seed=seed)
             for entry in unpack_entries(each.payload) if each.kind == ENTRIES else ():
@@ -283,7 +283,7 @@ def test_whatever_is_damaged_all_that_is_intact_comes_back_and_all_that_is_lost_
 
 def test_a_member_that_lost_anything_is_refused_and_its_copy_can_be_dumped(tmp_path):
     disk = RealDisk(tmp_path)
-    claim(disk, "c/n1", new=True)
+    claim_disk(disk, "c/n1", new=True)
     wal = Wal.open(disk, "c/n1")
     puts = [Record(Kind.PUT, b"%d" % at, b"v", at, TxnId("c", 1, at), True) for at in (1, 2)]
     entries = [Entry(1, at, put) for at, put in enumerate(puts, 1)]
@@ -306,5 +306,5 @@ def test_a_member_that_lost_anything_is_refused_and_its_copy_can_be_dumped(tmp_p
     assert len(list(dump(tmp_path))) == 2
     disk = RealDisk(tmp_path)
     with pytest.raises(StateLost):
-        claim(disk, "c/n1", new=False)
+        claim_disk(disk, "c/n1", new=False)
     disk.close()

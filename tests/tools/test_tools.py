@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.cli import cli
+from kvraft import cli
 from kvraft.disk import RealDisk
 from kvraft.errors import BadInput, Corruption
 from kvraft.lsm import Tree, TreeOptions

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvraft.disk import RealDisk, claim, frame, table_name
+from kvraft.disk import RealDisk, claim_disk, frame, table_name
 from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.lsm import Tree, load
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId
@@ -23,7 +23,7 @@ def a_member(directory, *, died=False):
     It was closed, or it ``died``: then it saved entries that the manifest does not know of.
     """
     disk = RealDisk(directory)
-    claim(disk, OWNER, new=True)
+    claim_disk(disk, OWNER, new=True)
     wal = Wal.open(disk, OWNER, segment_bytes=800)
     tree = Tree.open(disk, owner=OWNER)
     tree.record_log_end(lambda: wal.synced_end)

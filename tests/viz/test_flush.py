@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from kvraft.check import RecordingDisk
+from kvraft.check.storage import RecordingDisk
 from kvraft.errors import BadInput
 from kvraft.events import (
     Compacted,

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from kvraft.check import CopyEnd, kill_at, kill_everywhere
 from kvraft.check.bugs import UndoesWhatItBegan
+from kvraft.check.storage import CopyEnd, kill_leader_at, kill_leader_everywhere
 from kvraft.errors import BadInput
 from kvraft.events import EntriesAppended, MemberStarted, Trace, TraceStep, TransactionUndone
 from kvraft.sim import ContentionResult
@@ -20,7 +20,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def deaths():
-    return kill_everywhere(range(0, 31, 2))
+    return kill_leader_everywhere(range(0, 31, 2))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_thick_is_what_the_member_holds(torn):
 
 
 def test_a_member_that_restarted_does_not_know_yet_what_was_undone(torn):
-    world = kill_at(torn.step).world
+    world = kill_leader_at(torn.step).world
     name = next(name for name in ("n2", "n3") if name != world.leader())
     world.crash(name)
     world.restart(name)
@@ -108,7 +108,7 @@ def test_the_figure_of_deaths_says_if_any_was_seen_in_part(deaths):
     title = title_of(plot_deaths(deaths))
     told = f"Killed 16 times, at as many steps: {undone} undone, {done} completed"
     assert title == f"{told}, none in part"
-    bad = [kill_at(death.step, replica=UndoesWhatItBegan) for death in deaths]
+    bad = [kill_leader_at(death.step, replica=UndoesWhatItBegan) for death in deaths]
     assert title_of(plot_deaths(bad)).endswith(f"{undone} there in part")
     assert data_of(deaths) != data_of(bad)
     shown = [text.get_text() for text in plot_deaths(deaths).axes[0].texts]

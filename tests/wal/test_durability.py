@@ -130,7 +130,7 @@ class Story:
 def test_each_level_survives_what_it_says_and_a_crash_leaves_a_prefix(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kvraft.wal.wal, "BUFFER_BYTES", 300)
-        patch.setattr(kvraft.wal.writer, "FRAME_BYTES", 150)
+        patch.setattr(kvraft.wal.writer, "MAX_ENTRIES_FRAME_BYTES", 150)
         story = Story()
         for _ in range(data.draw(st.integers(1, 12), "steps")):
             what = data.draw(st.sampled_from("wwwwwwfscpk"), "what")

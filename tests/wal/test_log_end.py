@@ -13,7 +13,7 @@ from kvraft.raft import Configuration
 from kvraft.replica import Replica
 from kvraft.sim import SimDisk
 from kvraft.store import OWNER, Store
-from kvraft.wal import Durability, read_header
+from kvraft.wal import Durability, read_segment_header
 
 OPTIONS = TreeOptions(memtable_bytes=1 << 20)
 
@@ -36,7 +36,10 @@ def frame_starts(disk: SimDisk, owner: str = OWNER) -> list[int]:
     name = newest(disk)
     data = disk.read(name)
     found = frame.scan(
-        data, name=name, seed=frame.checksum_seed(owner, name), start=read_header(name, data)[1]
+        data,
+        name=name,
+        seed=frame.checksum_seed(owner, name),
+        start=read_segment_header(name, data)[1],
     )
     return [each.offset for each in found.frames]
 

@@ -363,7 +363,7 @@ def play(disk: SimDisk) -> tuple[Model, list[Model], bool]:
 @pytest.fixture
 def tiny_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves of several entries make several frames, so that a crash can come between them."""
-    monkeypatch.setattr(kvraft.wal.writer, "FRAME_BYTES", 130)
+    monkeypatch.setattr(kvraft.wal.writer, "MAX_ENTRIES_FRAME_BYTES", 130)
 
 
 def power_cuts() -> Iterator[tuple[int, SimDisk, list[Model]]]:
@@ -888,11 +888,11 @@ def test_a_log_does_not_go_where_no_snapshot_can_end() -> None:
     assert base.index > 1
     operations = disk.operations
     for place in (Position(base.index - 1, 1), Position(base.index, base.term + 1)):
-        with pytest.raises(BadInput, match=r"the log begins behind .*: it cannot begin behind"):
+        with pytest.raises(BadInput, match=r"the log begins after .*: it cannot begin after"):
             wal.reset(place)
         found = recover(disk, ME, place)
         assert Wal.open(disk.copy(), ME, found=found).entries() == wal.entries()
-    with pytest.raises(BadInput, match="a log saved in term 3 cannot go on behind"):
+    with pytest.raises(BadInput, match="a log saved in term 3 cannot continue after"):
         wal.reset(Position(50, 4))
     assert disk.operations == operations
     assert model.matches(wal)
@@ -930,7 +930,7 @@ def test_a_save_is_one_append_and_one_sync() -> None:
 
 
 def test_a_large_save_makes_frames_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvraft.wal.writer, "FRAME_BYTES", 200)
+    monkeypatch.setattr(kvraft.wal.writer, "MAX_ENTRIES_FRAME_BYTES", 200)
     disk = SimDisk()
     wal = Wal.open(disk, ME)
     entries = [entry(1, index, 500 if index == 4 else 20) for index in range(1, 9)]
@@ -1103,7 +1103,7 @@ def test_every_step_is_reported() -> None:
 
 
 def test_no_event_is_built_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvraft.wal.wal, "_appended", None)
+    monkeypatch.setattr(kvraft.wal.wal, "_entries_appended", None)
     Wal.open(SimDisk(), ME).save(None, run(1, 1, 2))
 
 

@@ -1,6 +1,6 @@
 """All planted bugs by name, those of consensus (``planted.py``) and of storage together.
 
->>> planted("votes twice").consensus.__name__, planted("retries applied").replica.__name__
+>>> find_bug("votes twice").consensus.__name__, find_bug("retries applied").replica.__name__
 ('VotesTwice', 'AppliesRetries')
 """
 

@@ -3,7 +3,7 @@
 A check is worth what it catches.  Each class here breaks one rule of a log with two owners, of
 transactions, sessions or snapshots, as one easily could, and runs wherever
 :class:`~kvraft.replica.Replica` runs.  :data:`STORAGE_BUGS` has them by name; the swarm
-(``swarm.py``) must find each of them: ``kvraft swarm --planted NAME``.
+(``swarm.py``) must find each of them: ``kvraft swarm --bug NAME``.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""Copies of a consensus module, and a value that says what state it is in.
+"""Copies of a consensus module, and fingerprints of its state.
 
-A search over many states goes on from each of them more than once, so it needs copies; and it must
-know a state that it has met before.  Both walk through everything that hangs from an object:
+A search over many states continues from each of them more than once, so it needs copies; and it
+must recognize a state that it has met before.  Both walk through everything an object refers to:
 
 - :func:`clone` copies what can change and shares what cannot (numbers, names, messages, entries).
-- :func:`fingerprint` makes one hashable value of it, in which members may go by other names.
+- :func:`fingerprint` makes one hashable value of it, in which members may be renamed.
 
 Invariants:
 
-- A copy and its original share nothing that can change.  What reports to the outside world, and
-  what draws random numbers, is replaced: a copy tells nobody and always draws the least.
-- Equal frozen values stand for states with equal futures, as long as no tick passes, nobody reads
-  and no log is cut.  :data:`IGNORED` has what is left out for that reason.
-- A type that is not named here is refused, never shared or skipped: whoever gives the consensus
-  module a new kind of attribute is told to decide here what it is.
+- A copy and its original share nothing that can change.  The event sink and the random numbers are
+  replaced: a copy reports nothing and always draws the least.
+- Equal fingerprints mean equal futures, as long as no tick passes, no member reads and no log is
+  truncated.  :data:`IGNORED` lists what is left out for that reason.
+- A type that is not listed here is refused, never shared or skipped: a new kind of attribute in the
+  consensus module needs a decision here.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ PLAIN = (
     *(NoneType, bool, int, float, str, bytes, FunctionType),
     *(Role, ProgressState, RaftOptions, Entry, Position),
 )
-"""What never changes and names no member."""
+"""Immutable types that name no member."""
 NAMING = (
     *get_args(Message),
     HardState,
@@ -88,39 +88,39 @@ NAMING = (
     WaitingRead,
     IncomingSnapshot,
 )
-"""What never changes, a tuple of fields in which members may be named."""
+"""Immutable tuples with fields that may name members."""
 SHARED = frozenset((*PLAIN, *NAMING, Configuration))
-"""What copies and originals have in common."""
+"""Types that copies share with their originals."""
 PARTS = (Raft, Core, Election, Follower, Leadership, Replication, Outbox, Log, Progress)
-"""What changes, and makes a difference to what a module does; subclasses count."""
+"""Mutable types that decide what a module does; subclasses count."""
 ASIDE = (Timer, ForwardedReads, OpenProposals, WaitingReads, Lease)
-"""What changes, and makes none: timers without ticks, reads, and who is told of proposals."""
+"""Mutable types that do not: timers without ticks, reads, and the waiting proposers."""
 CHANGING = PARTS + ASIDE
 
 REPLACED: dict[str, object] = {"report": ignore, "_random": LEAST}
-"""Attributes that copies do not take over."""
+"""Attributes that are replaced in copies, by these values."""
 
 IGNORED: dict[type, tuple[str, ...]] = {
     Core: (
-        *("report", "options", "cluster", "_told", "incarnation"),  # nothing decides by these
-        "all_replicated_index",  # only who cuts a log asks
+        *("report", "options", "cluster", "_told", "incarnation"),  # nothing depends on these
+        "replicated",  # only truncation uses it
     ),
-    Outbox: ("decided",),  # proposers are told, nobody else
-    Leadership: ("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only a tick looks
+    Outbox: ("decided",),  # only proposers see it
+    Leadership: ("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only ticks use them
     Replication: (
-        *("round", "round_commit", "members"),  # only reads and a change of members ask
+        *("round", "round_commit", "members"),  # only reads and changes of members use them
         *("_looked", "_snapshots"),  # check-quorum, snapshots
     ),
-    Log: ("_batch",),  # it may be worked out again
+    Log: ("_batch",),  # a cache
     Progress: (
         *("last_heard", "round", "sent_round", "number"),  # check-quorum, reads, snapshots
-        *("match_round", "lost_entries"),  # told of, and asked by a change of members
+        *("match_round", "lost_entries"),  # only reports and changes of members use them
     ),
 }
-"""Attributes that make no difference to what a module does without ticks, reads and cuts."""
+"""Attributes that make no difference as long as no tick, read or truncation comes."""
 
 IGNORED_FIELDS = ("cluster", "all_replicated_index", "decided")
-"""Fields of messages and of a Ready, for the same reasons; of ``round``, only whether it is 0."""
+"""Fields of messages and of a Ready that make no difference; of ``round``, only 0 or not does."""
 
 
 # ── copies ──────────────────────────────────────────────────────────────────────────────────────
@@ -128,39 +128,39 @@ IGNORED_FIELDS = ("cluster", "all_replicated_index", "decided")
 
 def clone(whole: T) -> T:
     """Return an independent copy of ``whole``; raises :class:`BadInput` for an unknown type."""
-    copied: T = _fork(whole, {}, type(whole).__name__)
+    copied: T = _copy(whole, {}, type(whole).__name__)
     return copied
 
 
-def _fork(thing: Any, copies: dict[int, Any], where: str) -> Any:
-    way = _way(type(thing))
-    if way is None:
-        raise BadInput(f"{where} is a {type(thing).__name__}: say in fork.py how to copy that")
-    return way(thing, copies, where)
+def _copy(thing: Any, copies: dict[int, Any], where: str) -> Any:
+    copier = _copier(type(thing))
+    if copier is None:
+        raise BadInput(f"{where} is a {type(thing).__name__}: say in clone.py how to copy it")
+    return copier(thing, copies, where)
 
 
 def _share(thing: Any, copies: dict[int, Any], where: str) -> Any:
     return thing
 
 
-def _fork_bytes(thing: bytearray, copies: dict[int, Any], where: str) -> bytearray:
+def _copy_bytes(thing: bytearray, copies: dict[int, Any], where: str) -> bytearray:
     return bytearray(thing)
 
 
-def _fork_method(thing: MethodType, copies: dict[int, Any], where: str) -> MethodType:
-    """Bind a method of the original, a rule that was overridden, to the copy."""
-    return MethodType(thing.__func__, _fork(thing.__self__, copies, where))
+def _copy_method(thing: MethodType, copies: dict[int, Any], where: str) -> MethodType:
+    """Bind an overridden rule, a method of the original, to the copy."""
+    return MethodType(thing.__func__, _copy(thing.__self__, copies, where))
 
 
-def _fork_row(thing: Any, copies: dict[int, Any], where: str) -> Any:
-    return type(thing)([_fork(item, copies, where) for item in thing])
+def _copy_row(thing: Any, copies: dict[int, Any], where: str) -> Any:
+    return type(thing)([_copy(item, copies, where) for item in thing])
 
 
-def _fork_dict(thing: dict[Any, Any], copies: dict[int, Any], where: str) -> dict[Any, Any]:
-    return {_fork(k, copies, where): _fork(v, copies, where) for k, v in thing.items()}
+def _copy_dict(thing: dict[Any, Any], copies: dict[int, Any], where: str) -> dict[Any, Any]:
+    return {_copy(k, copies, where): _copy(v, copies, where) for k, v in thing.items()}
 
 
-def _fork_object(thing: Any, copies: dict[int, Any], where: str) -> Any:
+def _copy_object(thing: Any, copies: dict[int, Any], where: str) -> Any:
     """Copy an object once, however many others refer to it."""
     known = copies.get(id(thing))
     if known is not None:
@@ -171,23 +171,23 @@ def _fork_object(thing: Any, copies: dict[int, Any], where: str) -> Any:
         if name in REPLACED:
             value = REPLACED[name]
         else:
-            value = _fork(getattr(thing, name), copies, f"{kind.__name__}.{name}")
+            value = _copy(getattr(thing, name), copies, f"{kind.__name__}.{name}")
         setattr(copy, name, value)
     return copy
 
 
-def _way(kind: type) -> Callable[[Any, dict[int, Any], str], Any] | None:
+def _copier(kind: type) -> Callable[[Any, dict[int, Any], str], Any] | None:
     if kind in SHARED:
         return _share
     if kind in (list, deque, tuple):
-        return _fork_row
+        return _copy_row
     if kind is dict:
-        return _fork_dict
+        return _copy_dict
     if kind is bytearray:
-        return _fork_bytes
+        return _copy_bytes
     if kind is MethodType:
-        return _fork_method
-    return _fork_object if issubclass(kind, CHANGING) else None
+        return _copy_method
+    return _copy_object if issubclass(kind, CHANGING) else None
 
 
 def _attributes(thing: Any) -> tuple[str, ...]:
@@ -196,14 +196,14 @@ def _attributes(thing: Any) -> tuple[str, ...]:
     return tuple(sorted(own)) if own is not None else tuple(thing.__slots__)
 
 
-# ── frozen values ───────────────────────────────────────────────────────────────────────────────
+# ── fingerprints ────────────────────────────────────────────────────────────────────────────────
 
 Fingerprint = Any
 """A hashable value: numbers, names and entries in nested tuples."""
 
 
 def fingerprint(whole: object, names: Mapping[str, str]) -> Fingerprint:
-    """Return what state ``whole`` is in, with each member called what ``names`` says, if anything.
+    """Return the state of ``whole`` as one value, with members renamed by ``names``.
 
     Raises :class:`BadInput` for an unknown type.
     """
@@ -225,7 +225,7 @@ def _freeze(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Finge
         return bytes(thing)
     if kind is MethodType:
         return thing.__func__
-    if kind is Configuration:  # in which order members are named makes no difference
+    if kind is Configuration:  # the order of members makes no difference
         parts = (thing.voters, thing.outgoing, thing.learners)
         return tuple(tuple(sorted(names.get(name, name) for name in part)) for part in parts)
     if kind in NAMING:
@@ -233,13 +233,13 @@ def _freeze(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Finge
     if issubclass(kind, ASIDE):
         return None
     if not issubclass(kind, PARTS):
-        raise BadInput(f"there is a {kind.__name__}: say in fork.py how to freeze that")
+        raise BadInput(f"there is a {kind.__name__}: say in clone.py how to freeze it")
     if id(thing) in seen:
         return ("as before", seen[id(thing)])
     seen[id(thing)] = len(seen)
     ignored = next((some for base, some in IGNORED.items() if issubclass(kind, base)), ())
-    telling = [name for name in _attributes(thing) if name not in ignored]
-    return (kind.__name__, *[_freeze(getattr(thing, name), names, seen) for name in telling])
+    used = [name for name in _attributes(thing) if name not in ignored]
+    return (kind.__name__, *[_freeze(getattr(thing, name), names, seen) for name in used])
 
 
 def _freeze_fields(thing: Any, names: Mapping[str, str], seen: dict[int, int]) -> Fingerprint:

@@ -1,33 +1,33 @@
 """Every future of a small cluster, within bounds: an exhaustive explorer of the real module.
 
-:func:`explore` begins with a :class:`~kvraft.sim.Cluster` in any situation and tries everything
-that may happen next, and then next, breadth first: each message in flight arrives, a timer runs
-out, a leader sends heartbeats or takes a proposal, a member crashes and restarts, a disk lags.
-:class:`ExplorationBounds` says how often.  After each transition the properties of consensus are
-checked; the first that breaks ends the search with a shortest way there.
+:func:`explore` starts from a :class:`~kvraft.sim.Cluster` in any situation and tries everything
+that may happen next, breadth first: a message in flight arrives, a timer runs out, a leader sends
+heartbeats or takes a proposal, a member crashes and restarts, a disk lags.
+:class:`ExplorationBounds` limits how often.  After each transition the properties of consensus are
+checked; the first that breaks ends the search, with a shortest path to it.
 
-What makes it feasible with the real :class:`~kvraft.raft.Raft`, rather than a model of it:
+Four things make this feasible with the real :class:`~kvraft.raft.Raft`, not a model of it:
 
-- **Members are asked once.**  A state of the cluster is a few numbers (``space.py``), and what one
-  member does with one input is worked out once (``moves.py``), on a copy (``fork.py``).
-- **Loss costs nothing.**  A message may stay in flight for ever, which to the members is the same
-  as being lost; so there is no step for it.  A state therefore covers those with less in flight,
-  and a delivery without any effect is left out.  A crash and a restart are one step, for a member
+- **Each input is computed once.**  A state of the cluster is a few numbers (``state_space.py``),
+  and what one member does with one input is computed once (``transitions.py``), on a copy
+  (``clone.py``).
+- **Loss costs nothing.**  To the members, a message that stays in flight is the same as a lost one,
+  so loss is not a step.  A state therefore covers those with fewer messages in flight, and a
+  delivery without any effect is left out.  A crash and a restart are one step, because a member
   that is down looks like one that is slow.
-- **Symmetry.**  Rename the members throughout a run, and it is again a run, as good or as bad.  So
-  of all states that differ by names only, the first met stands for all.  (That needs a module that
-  does not look at what a name is, nor at the order in which a configuration has them.  A bug in a
-  module that does may be missed, never made up.)
-- **What makes no difference is left out** of what is compared: timers, rounds of heartbeats, who
-  waits for what (``fork.py`` has the list, with reasons).
+- **Symmetry.**  A run with its members renamed is another valid run.  So one state represents all
+  that differ by names only.  (This needs a module that looks neither at what a name is nor at the
+  order of names in a configuration.  In a module that does, a bug may be missed, never invented.)
+- **What makes no difference is not compared**: timers, rounds of heartbeats, waiting reads
+  (``clone.py`` has the list, with reasons).
 
-Not explored: time (a tick never passes, so leases and check-quorum make no difference, and who
-heard a leader refuses pre-votes until its own timer runs out), reads, transfers, changes of
-members, snapshots.
+Not explored: time (no tick passes, so leases and check-quorum make no difference, and a member that
+has heard from a leader refuses pre-votes until its own timer runs out), reads, transfers, changes
+of members, snapshots.
 
->>> from kvraft.check.bugs.registry import planted
->>> cluster = Cluster(3, options=NO_TIME, consensus=planted("votes twice").consensus)
->>> print(explore(cluster, Bounds(timeouts=2)).violation)
+>>> from kvraft.check.bugs import find_bug
+>>> cluster = Cluster(3, options=NO_TIME, consensus=find_bug("votes twice").consensus)
+>>> print(explore(cluster, ExplorationBounds(timeouts=2)).violation)
 one vote a term: n2 votes for n2 and for n1 in term 1
 
 Method: explicit-state model checking, as in Holzmann, *The Model Checker SPIN*, 1997; Ip and Dill,
@@ -52,16 +52,16 @@ from kvraft.sim import Cluster
 __all__ = ["NO_TIME", "Action", "ExplorationBounds", "ExplorationReport", "Transition", "explore"]
 
 NO_TIME = RaftOptions(pre_vote=False, check_quorum=False)
-"""Options for a cluster to explore: nothing in it then depends on time."""
+"""Options for a cluster to explore: with them nothing depends on time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplorationReport:
-    """How an exploration went; ``str`` says it in words.
+    """How an exploration went; ``str`` returns it in words.
 
-    ``states`` are those met that differ by more than names, ``transitions`` what was tried in them,
-    ``depth`` how many steps away the farthest is.  ``complete`` says that there is nothing more
-    within the bounds.  If there is a ``violation``, ``trace`` is a shortest way to it.
+    ``states`` counts those that differ by more than names, ``transitions`` the steps tried in them;
+    ``depth`` is how many steps away the farthest is.  ``complete`` means that the bounds allow no
+    more.  If there is a ``violation``, ``trace`` is a shortest path to it.
     """
 
     bounds: ExplorationBounds
@@ -95,10 +95,10 @@ class ExplorationReport:
         return "nothing broke" + ("" if self.complete else ", but there is more to explore")
 
     def play(self, cluster: Cluster) -> Iterator[Transition]:
-        """Let ``trace`` happen in ``cluster``, which is as the explored one was; yield each step.
+        """Repeat ``trace`` in ``cluster``, which must be like the explored one; yield each step.
 
-        A step is yielded when it has happened.  Raises :class:`~kvraft.errors.BadInput` where a
-        disk lags, for those of a cluster are instant.
+        A step is yielded after it has happened.  Raises :class:`~kvraft.errors.BadInput` where a
+        disk lags, because the disks of a cluster are instant.
         """
         for step in self.trace:
             _play(cluster, step)
@@ -114,13 +114,13 @@ def explore(
     symmetry: bool = True,
     clock: Callable[[], float] = perf_counter,
 ) -> ExplorationReport:
-    """Try everything that may happen to ``start`` within ``bounds``; ``start`` is left as it is.
+    """Try everything that may happen to ``start`` within ``bounds``; ``start`` is not changed.
 
-    The properties in ``but`` are let pass.  With ``limit`` states the search ends, incomplete.
-    ``symmetry`` takes states that differ by names only for one.  ``clock`` tells seconds.
+    The properties in ``but`` may be broken.  At ``limit`` states the search ends, incomplete.
+    ``symmetry`` makes states that differ by names only one state.  ``clock`` returns seconds.
 
-    Raises :class:`~kvraft.errors.BadInput` if a member of ``start`` is down, has a log that was cut
-    or that holds a change of members, or has an attribute that cannot be copied.
+    Raises :class:`~kvraft.errors.BadInput` if a member of ``start`` is down, has a log that was
+    truncated or that holds a change of members, or has an attribute that cannot be copied.
     """
     began = clock()
     space = StateSpace(start, bounds, but=but, symmetry=symmetry)
@@ -136,7 +136,7 @@ def explore(
                 transitions += 1
                 known = len(seen)
                 if isinstance(after, Violation):
-                    broken, trace = after, (*_way_to(came, number), step)
+                    broken, trace = after, (*_path_to(came, number), step)
                 else:
                     seen.add(space.canonical(after))
                     if len(seen) > known:
@@ -156,8 +156,8 @@ def explore(
     )
 
 
-def _way_to(came: list[tuple[int, Transition | None]], number: int) -> tuple[Transition, ...]:
-    """Return the steps to the state of that number."""
+def _path_to(came: list[tuple[int, Transition | None]], number: int) -> tuple[Transition, ...]:
+    """Return the steps that lead to the state with that ``number``."""
     steps: list[Transition] = []
     while True:
         number, step = came[number]
@@ -167,10 +167,10 @@ def _way_to(came: list[tuple[int, Transition | None]], number: int) -> tuple[Tra
 
 
 def _play(cluster: Cluster, step: Transition) -> None:
-    """Let one step happen."""
+    """Make one step happen in ``cluster``."""
     name, message = step.member, step.message
     if step.lags or step.do is Action.SYNC:
-        raise BadInput(f"the disks of a cluster are instant: it cannot be that {step}")
+        raise BadInput(f"the disks of a cluster are instant, so this cannot happen: {step}")
     if message is not None:
         found = cluster.find(sender=message.sender, to=message.to, kind=type(message))
         same = fingerprint(message, {})

@@ -1,18 +1,18 @@
-"""The states of a whole cluster, as numbers, and what follows on each: the explorer's map.
+"""The states of a whole cluster, as numbers, and the states that follow each of them.
 
 A state is a few numbers::
 
     ((17, 4, 9), 3, 12, (2, 5, 5, 31))
-      │          │  │    └ the messages in flight, sorted: here 5 is in flight twice
+      │          │  │    └ the messages in flight, sorted: here message 5 is in flight twice
       │          │  └ what the bounds still allow
-      │          └ what is to be remembered of the past
-      └ what state each member is in, with its disk
+      │          └ the history of the run
+      └ the state of each member, with its disk
 
-Each number names a value that is looked up in a table, and equal values have one number.  What a
-member does next depends on its own state and the input alone, so the consensus module is asked
-once for each such pair, however many states of the cluster share it.
+Each number stands for a value in a table (:class:`Interned`), and equal values have one number.
+What a member does next depends on its own state and the input alone, so the consensus module
+computes each such pair once, however many states of the cluster share it.
 
-Invariant: the tables only grow, and what is in them never changes.
+Invariant: the tables only grow, and their values never change.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ ClusterStateKey = tuple[tuple[int, ...], int, int, tuple[int, ...]]
 
 
 class ExplorationBounds(NamedTuple):
-    """How often each kind of step may happen in one run; deliveries and losses are free.
+    """How often each kind of step may happen in one run; deliveries and losses are unlimited.
 
-    ``timeouts`` are elections (or pre-votes) begun, ``heartbeats`` rounds of them beside what a
-    leader has to send anyway, ``copies`` how often a message arrives and stays in flight, ``lags``
+    ``timeouts`` start elections (or pre-votes); ``heartbeats`` are rounds in addition to what a
+    leader must send anyway; ``copies`` is how often a message arrives and stays in flight, ``lags``
     how often a disk is slow.
     """
 
@@ -65,7 +65,7 @@ _COPIES, _LAGS = 4, 5
 
 
 class Interned(Generic[K]):
-    """Gives equal values one number, counted from 0."""
+    """A table of values: equal values have one number, counted from 0."""
 
     def __init__(self) -> None:
         self.values: list[K] = []
@@ -81,7 +81,7 @@ class Interned(Generic[K]):
 
 @dataclass(slots=True, eq=False)
 class LocalEffect:
-    """What a step does to one member, in numbers.  ``quiet``: nobody else need be looked at."""
+    """What a step does to one member, in numbers; if ``quiet``, no other member is affected."""
 
     step: Transition
     after: int
@@ -92,29 +92,29 @@ class LocalEffect:
 
 @dataclass(slots=True, eq=False)
 class LocalState:
-    """A state of one member, and what is known to follow on it."""
+    """A state of one member, and the effects that are known to follow."""
 
     member: ExploredMember
     name: str
-    looks: int  # the same for all states that differ by names only
+    shape: int  # the same for all states that differ by names only
     log: int  # in memory
     disk: int
-    own: tuple[Action, ...]  # what may happen to it of itself
-    effects: dict[object, LocalEffect | None]  # by input; none, if there is no effect
+    own: tuple[Action, ...]  # its actions that need no message
+    effects: dict[object, LocalEffect | None]  # by input; None if there is no effect
     lagging: dict[object, LocalEffect | None]
 
 
 class StateSpace:
-    """All that may follow on ``start`` within ``bounds``; explorer.py walks through it.
+    """All states that can follow ``start`` within ``bounds``; explorer.py walks through them.
 
-    ``first`` is the state that ``start`` is in.
+    ``first`` is the state of ``start``.
     """
 
     def __init__(
         self, start: Cluster, bounds: ExplorationBounds, *, but: Collection[str], symmetry: bool
     ) -> None:
         self.asked = 0
-        """How often the consensus module was asked."""
+        """How often the consensus module itself was given an input."""
         self._but = but
         self._names = tuple(start.members)
         self._place = {name: place for place, name in enumerate(self._names)}
@@ -157,7 +157,7 @@ class StateSpace:
             tuple(flying),
         )
 
-    # ── numbers ─────────────────────────────────────────────────────────────────────────────────
+    # ── values and their numbers ────────────────────────────────────────────────────────────────
 
     def _local(self, member: ExploredMember) -> int:
         number = self._states.of(member.fingerprint({}))
@@ -177,7 +177,7 @@ class StateSpace:
                 {},
             )
             self._locals[number] = local
-            local.looks = min(self._rename_local(way, number) for way in range(len(self._mappings)))
+            local.shape = min(self._rename_local(way, number) for way in range(len(self._mappings)))
         return number
 
     def _letter(self, message: Message) -> int:
@@ -188,7 +188,7 @@ class StateSpace:
         return number
 
     def _spend(self, left: int, field: int) -> int:
-        """Return what is left after one more step of a kind, -1 if that would be too much."""
+        """Return the bounds that are left after one more step of a kind, -1 if there are none."""
         found = self._spent.get((left, field))
         if found is None:
             have = self._lefts.values[left]
@@ -197,12 +197,12 @@ class StateSpace:
             self._spent[left, field] = found
         return found
 
-    # ── what follows ────────────────────────────────────────────────────────────────────────────
+    # ── the next states ─────────────────────────────────────────────────────────────────────────
 
     def following(
         self, state: ClusterStateKey
     ) -> Iterator[tuple[Transition, ClusterStateKey | Violation]]:
-        """Yield each step that may be next, with the state it leads to, or what it breaks."""
+        """Yield each possible next step, with the state it leads to or the property it breaks."""
         members, _, left, flying = state
         for number in members:
             local = self._locals[number]
@@ -245,7 +245,7 @@ class StateSpace:
                     yield self._reach(state, effect, left, flying, copy)
 
     def _ask(self, local: LocalState, key: object, *, lags: bool) -> LocalEffect | None:
-        """Have the consensus module itself take an input that this state has not seen before."""
+        """Give the consensus module an input that is new in this state; record the effect."""
         self.asked += 1
         if isinstance(key, int):
             step = Transition(Action.RECEIVE, local.name, self._messages[key], lags=lags)
@@ -290,10 +290,10 @@ class StateSpace:
             flying = tuple(sorted(flying + effect.sent))
         return step, (members, past, left, flying)
 
-    # ── what must hold among members ────────────────────────────────────────────────────────────
+    # ── properties of the whole cluster ─────────────────────────────────────────────────────────
 
     def _remember(self, past: int, effect: LocalEffect) -> int | Violation:
-        """Return what is to be remembered after a step, or what it breaks by itself."""
+        """Return the history after a step, or the property that the step breaks by itself."""
         found = self._futures.get((past, effect))
         if found is None:
             try:
@@ -306,7 +306,7 @@ class StateSpace:
         return found
 
     def _judge(self, members: tuple[int, ...], past: int) -> Violation | None:
-        """Compare the members with each other and with the past."""
+        """Return the property that is broken among members and history, if any."""
         locals_ = [self._locals[number] for number in members]
         key = (past, *[(local.log, local.disk, local.member.leads) for local in locals_])
         if key not in self._judged:
@@ -322,14 +322,15 @@ class StateSpace:
     # ── names ───────────────────────────────────────────────────────────────────────────────────
 
     def canonical(self, state: ClusterStateKey) -> ClusterStateKey:
-        """Return one state for all that differ from ``state`` by the names of members only.
+        """Return one representative of all states that differ from ``state`` by names only.
 
-        The members that look least come first.  Where they look alike, both ways are tried.
+        Members are ordered by shape, the lowest first.  Where shapes are equal, all orders are
+        tried, and the least state is taken.
         """
         members, past, left, flying = state
-        looks = [self._locals[number].looks for number in members]
-        ranks = sorted(looks)
-        pattern = tuple([ranks.index(look) for look in looks])
+        shapes = [self._locals[number].shape for number in members]
+        ranks = sorted(shapes)
+        pattern = tuple([ranks.index(shape) for shape in shapes])
         ways = self._ways.get(pattern)
         if ways is None:
             sorted_by = [tuple(pattern[who] for who in order) for order in self._renamings]
@@ -372,18 +373,18 @@ class StateSpace:
 
 
 def _check_start(start: Cluster, name: str) -> None:
-    """Raise ``BadInput`` if a member is in a state that is not explored."""
+    """Raise :class:`BadInput` if a member is in a state that cannot be explored."""
     member = start.members[name]
     if member.raft is None:
-        raise BadInput(f"{name} is down: restart it, for one that is down only looks slow")
+        raise BadInput(f"{name} is down: restart it; a member that is down only looks slow")
     if member.log.base.index:
-        raise BadInput(f"the log of {name} was cut at {member.log.base.index}: not explored")
+        raise BadInput(f"the log of {name} was truncated at {member.log.base.index}: not explored")
     if any(entry.record.kind is Kind.CONFIGURATION for entry in member.log.slice(1)):
         raise BadInput(f"the log of {name} holds a change of members: not explored")
 
 
 def _renamings(start: Cluster) -> list[tuple[int, ...]]:
-    """Return the orders of members after which every configuration means the same."""
+    """Return the orders of members that leave every configuration the same."""
     names = tuple(start.members)
     parts = [
         [names.index(name) for name in part]

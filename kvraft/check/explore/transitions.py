@@ -1,12 +1,12 @@
-"""What one member can do next, and what that brings about: the local half of the explorer.
+"""What one member can do next, and what follows: the local half of the explorer.
 
-A :class:`ExploredMember` is a consensus module with its disk.  :func:`take_transition` gives it one
-input, works off the Ready that follows as the contract in raft/raft.py says, and returns what was
-sent and committed.  An input happens at once, but for the disk: it may *lag*.  Then what the member
-sends early has left, and nothing else has happened, until it is done writing or crashes.
+An :class:`ExploredMember` is a consensus module with its disk.  :func:`take_transition` gives it
+one input, handles the Ready that follows by the rules of raft/raft.py, and returns what was sent
+and committed.  An input takes no time, except that the disk may *lag*: then the early messages have
+left, and nothing else has happened, until the disk has written or the member crashes.
 
-Invariants checked here need one member only: what it says is on its disk before (Figure 2), terms
-and votes never go back, a leader only appends.
+The invariants checked here concern one member only: what it says is on its disk before (Figure 2),
+terms and votes never go back, a leader only appends.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from kvraft.raft import (
     Role,
 )
 from kvraft.record import ORIGIN, Entry, HardState, Kind, Record, TxnId
-from kvraft.sim import describe
+from kvraft.sim import summarize_message
 
 NO_EXCEPTION = "nothing raises"
-"""The promise of raft/raft.py that no input makes it raise, as a property that can break."""
+"""The promise of raft/raft.py that no message makes it raise, as a property that can break."""
 
 
 class Action(StrEnum):
@@ -51,10 +51,10 @@ class Action(StrEnum):
 
 
 class Transition(NamedTuple):
-    """One thing that happens.  ``str`` says it in words.
+    """One thing that happens; ``str`` returns it in words.
 
-    ``number`` counts proposals.  ``copy``: the message stays in flight, to come again.  ``lags``:
-    the member's disk has not written anything of it yet; ``SYNC`` is when it has.
+    ``number`` counts proposals.  With ``copy`` the message stays in flight, to arrive again.  With
+    ``lags`` the member's disk has not written anything yet; ``SYNC`` is when it has.
     """
 
     do: Action
@@ -84,7 +84,7 @@ class Transition(NamedTuple):
             case Action.CRASH:
                 return "crashes and restarts"
             case Action.SYNC:
-                return "is done writing to its disk"
+                return "finishes writing to its disk"
             case Action.RECEIVE:
                 assert self.message is not None
                 return (
@@ -94,7 +94,7 @@ class Transition(NamedTuple):
 
 def describe_message(message: Message) -> str:
     """Return a message in words."""
-    term, first, last, note = describe(message)
+    term, first, last, note = summarize_message(message)
     entries = f"entries {first} to {last} " if last > first else f"entry {first} " if last else ""
     return f"{type(message).__name__} of term {term} from {message.sender} ({entries}{note})"
 
@@ -103,7 +103,7 @@ def describe_message(message: Message) -> str:
 class ExploredMember:
     """A consensus module with its disk: ``hard_state`` and ``log``, all of it from entry 1 on.
 
-    ``writing`` is what the disk has been asked to write and has not written yet.
+    ``writing`` is what the disk should write and has not written yet.
     """
 
     raft: Raft
@@ -118,7 +118,7 @@ class ExploredMember:
         return ExploredMember(raft, self.configuration, self.hard_state, self.log, self.writing)
 
     def fingerprint(self, names: dict[str, str]) -> Fingerprint:
-        """Return what state it is in, with members called what ``names`` says."""
+        """Return the fingerprint of its state, with members renamed by ``names``."""
         term, vote = self.hard_state
         vote = names.get(vote, vote) if vote else None
         return (
@@ -130,7 +130,7 @@ class ExploredMember:
         )
 
     def restart(self) -> None:
-        """Lose everything but the disk, and start again from there."""
+        """Lose everything except the disk, and start again from it."""
         old = self.raft
         self.writing = None
         self.raft = type(old)(
@@ -139,23 +139,23 @@ class ExploredMember:
             Log(ORIGIN, self.log),
             self.hard_state,
             random=LEAST,
-            incarnation=0,  # nobody reads here, so nobody asks
+            incarnation=0,  # only reads need it
             options=old.options,
             cluster=old.cluster,
         )
 
     @property
     def leads(self) -> int:
-        """The term that this member leads, 0 for none."""
+        """The term that this member leads, or 0."""
         return self.raft.term if self.raft.role is Role.LEADER else 0
 
 
 @dataclass(slots=True)
 class TransitionResult:
-    """What a step brought about: the member ``after`` it, and ``broken`` if that broke something.
+    """The outcome of a step: the member ``after`` it, and the property that it has ``broken``.
 
-    ``committed`` are entries that this member now knows, or says, to be committed.  ``saved``: the
-    step wrote to the disk, so the disk might have lagged.
+    ``committed`` are the entries that this member now knows, or reports, to be committed.  If it
+    ``saved``, the step wrote to the disk, so the disk might have lagged.
     """
 
     step: Transition
@@ -169,15 +169,15 @@ class TransitionResult:
 def take_transition(
     before: ExploredMember, step: Transition, but: Collection[str] = ()
 ) -> TransitionResult:
-    """Let ``step`` happen to a copy of ``before``; let pass what breaks a property in ``but``."""
+    """Return what ``step`` does to a copy of ``before``; properties in ``but`` may be broken."""
     moved = TransitionResult(step, before.clone(), [], [])
     try:
         if step.do is Action.CRASH:
             moved.after.restart()
         else:
             _give(moved.after, step)
-        _work(moved, but)
-        _check_going_on(before, moved, but)
+        _handle_ready(moved, but)
+        _check_progress(before, moved, but)
     except Violation as violation:
         moved.broken = violation
     except Exception as error:
@@ -191,7 +191,7 @@ def take_transition(
 
 
 def _give(member: ExploredMember, step: Transition) -> None:
-    """Hand the input to the consensus module."""
+    """Give the input to the consensus module."""
     raft = member.raft
     match step.do:
         case Action.TIMEOUT | Action.HEARTBEAT:
@@ -206,8 +206,8 @@ def _give(member: ExploredMember, step: Transition) -> None:
             raft.step(step.message)
 
 
-def _work(moved: TransitionResult, but: Collection[str]) -> None:
-    """Work off what follows, unless the disk is busy, or has begun to lag."""
+def _handle_ready(moved: TransitionResult, but: Collection[str]) -> None:
+    """Handle each Ready, until there is none, or the disk is busy or starts to lag."""
     member = moved.after
     if moved.step.do is Action.SYNC and member.writing is not None:
         ready, member.writing = member.writing, None
@@ -236,7 +236,7 @@ def _finish(moved: TransitionResult, ready: Ready, but: Collection[str]) -> None
     member.raft.advance()
 
 
-# ── what one member must keep to ────────────────────────────────────────────────────────────────
+# ── the properties of one member ────────────────────────────────────────────────────────────────
 
 
 def _send(moved: TransitionResult, messages: Sequence[Message], but: Collection[str]) -> None:
@@ -247,14 +247,14 @@ def _send(moved: TransitionResult, messages: Sequence[Message], but: Collection[
 
 
 def _check_durable(member: ExploredMember, message: Message) -> None:
-    """``message`` leaves now: the disk must bear it out (Figure 2)."""
+    """Check a ``message`` that leaves: the disk must hold what it says (Figure 2)."""
     name, (term, vote) = member.raft.member, member.hard_state
     asks_ahead = isinstance(message, PreVote) or (
         isinstance(message, PreVoteReply) and message.granted
     )
     says, holds = "", f"vote {vote or 'none'} in term {term}"
     if message.term > term and not asks_ahead:
-        says = f"speaks of term {message.term}"
+        says = f"sends term {message.term}"
     match message:
         case RequestVote() if message.term == term and vote != name:
             says = f"votes for itself in term {term}"
@@ -268,7 +268,7 @@ def _check_durable(member: ExploredMember, message: Message) -> None:
 
 
 def _check_hard_state(member: ExploredMember, new: HardState, but: Collection[str]) -> None:
-    """Terms never fall; with the disk borne out, a vote that stays is one vote a term (§5.2)."""
+    """Check that the term never falls and that a vote in a term stays (§5.2)."""
     name, old = member.raft.member, member.hard_state
     if new.term < old.term:
         what = f"the term on the disk of {name} falls from {old.term} to {new.term}"
@@ -285,8 +285,8 @@ def _check_hard_state(member: ExploredMember, new: HardState, but: Collection[st
         raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
 
 
-def _check_going_on(before: ExploredMember, moved: TransitionResult, but: Collection[str]) -> None:
-    """A commit index never falls, and a leader only appends (Figure 3); a crash ends all that."""
+def _check_progress(before: ExploredMember, moved: TransitionResult, but: Collection[str]) -> None:
+    """Check that the commit index never falls and a leader only appends, except in a crash."""
     if moved.step.do is Action.CRASH:
         return
     old, new, name = before.raft, moved.after.raft, before.raft.member

@@ -1,20 +1,20 @@
-"""What must hold among consensus modules after every step, looked at from outside.
+"""What must hold among consensus modules after every step.
 
-:class:`RaftChecker` sees members' roles, terms, logs and commit indexes, what is on their disks,
-and each message as it leaves; it knows nothing of why.  From what it saw it keeps its own record:
+:class:`RaftChecker` sees the members' roles, terms, logs and commit indexes, their disks, and each
+message that leaves.  It keeps its own record of what it saw:
 
 ============ ==============================================================================
-``known``    every entry that ever stood in a log, by index and term, with its predecessor's
+``known``    every entry that was ever in a log, by index and term, with its predecessor's
              term: by induction, index and term then name a whole log (Figure 3, log matching)
-``ledger``   every entry that was ever committed, and in which leader's term it was
+``ledger``   every entry that was ever committed, by index
 ============ ==============================================================================
 
-Two logs that end in one entry are therefore the same log, and a log is followed by looking at its
-end only: a check costs as much as what changed, however long the log.  What no step has touched is
-compared by :meth:`RaftChecker.check_everything`, once at the end.
+Two logs that end in the same entry are therefore the same log, and to follow a log it is enough to
+look at its end: a check costs as much as what changed, however long the log.
+:meth:`RaftChecker.check_everything` compares the rest, once at the end.
 
-Messages are checked in ``raft_messages.py``, changes of members in ``raft_changes.py``; what the
-properties are, and where they come from, stands in ``properties.py``.
+Messages are checked in ``messages.py``, changes of members in ``changes.py``; the properties and
+their sources are in ``check/properties.py``.
 """
 
 from __future__ import annotations
@@ -24,18 +24,25 @@ from collections.abc import Callable, Iterable, Sequence
 from kvraft.check.properties import Property
 from kvraft.check.raft.changes import ChangeChecker
 from kvraft.check.raft.messages import MessageChecker
-from kvraft.check.raft.seen import Members, ObservedMember, Past, covers, entry_at, place
+from kvraft.check.raft.observed import (
+    ObservedMember,
+    ObservedMembers,
+    PreviousState,
+    covers,
+    entry_at,
+    place,
+)
 from kvraft.raft import Configuration, Log, Message, Raft, ReadReady, Role
 from kvraft.record import Entry, Kind, Position
 from kvraft.sim import Cluster
 
 
 class RaftChecker:
-    """Watches the members that ``look`` shows; ``names`` are all there are, up or down.
+    """Checks all members: ``names`` returns their names, up or down, and ``look`` shows one.
 
-    It is told of each message that leaves (:meth:`sent`), of reads (:meth:`asked`,
-    :meth:`served`), and after each step of a member (:meth:`stepped`); all of these raise
-    :class:`~kvraft.check.Violation`.  :func:`watch` connects one to a cluster.  The
+    Call :meth:`sent` for each message that leaves, :meth:`asked` and :meth:`served` for reads, and
+    :meth:`stepped` after each step of a member; all of them raise
+    :class:`~kvraft.check.Violation`.  :func:`watch` connects a checker to a cluster.  The
     properties in ``but`` may be broken.
     """
 
@@ -46,14 +53,14 @@ class RaftChecker:
         *,
         but: Sequence[Property] = (),
     ) -> None:
-        self._members = Members(look, names, but)
+        self._members = ObservedMembers(look, names, but)
         self._messages = MessageChecker(self._members)
         self._changes = ChangeChecker(self._members)
-        self._past: dict[str, Past] = {}
+        self._past: dict[str, PreviousState] = {}
         self._known: dict[tuple[int, int], tuple[Entry, int]] = {}
         self._asked: dict[tuple[str, int], int] = {}
         self._through: dict[int, int] = {}  # term → the last index that its leader committed
-        self._configuration: Configuration | None = None  # the newest that is committed
+        self._configuration: Configuration | None = None  # the newest committed one
         self.ledger: dict[int, Entry] = {}
         """Every entry that is known to be committed, by index."""
         self.committed = 0
@@ -62,27 +69,27 @@ class RaftChecker:
     # ── messages and reads ──────────────────────────────────────────────────────────────────────
 
     def sent(self, message: Message) -> None:
-        """``message`` leaves: its sender's disk must bear it out (Figure 2)."""
+        """Check a ``message`` that leaves: its sender's disk must hold what it says (Figure 2)."""
         self._messages.sent(message)
 
     def asked(self, name: str, token: int) -> None:
-        """A read is asked of a member: from here on, it must see what is committed by now."""
+        """Record that a read starts at a member: it must see what is committed by now."""
         self._asked[name, token] = self.committed
 
     def served(self, name: str, read: ReadReady) -> None:
-        """A member serves a read."""
+        """Check a read that a member serves: its index covers what was committed at the start."""
         least = self._asked.pop((name, read.token), 0)
         if read.index < least:
             what = (
                 f"{name} serves read {read.token} as of entry {read.index}, "
-                f"but {least} was committed when it was asked"
+                f"but {least} was committed when it was requested"
             )
             self._members.fail(Property.FRESH_READS, (name,), what)
 
     # ── after each step ─────────────────────────────────────────────────────────────────────────
 
     def stepped(self, name: str) -> None:
-        """A running member has taken a step: check everything that it may have changed."""
+        """Check everything that a step of the member ``name`` may have changed."""
         seen = self._members.look(name)
         raft = seen.raft
         if raft is None:
@@ -101,16 +108,16 @@ class RaftChecker:
         past.raft, past.hard_state, past.commit = raft, seen.hard_state, raft.commit_index
         past.led = raft.term if raft.role is Role.LEADER else 0
 
-    def _meet(self, raft: Raft) -> Past:
-        """Take what a member begins with as it is: nobody was watching when it came about."""
+    def _meet(self, raft: Raft) -> PreviousState:
+        """Accept the state that a member starts with: how it came about was not observed."""
         base = raft.log.base
-        past = Past(log=Log(base))
+        past = PreviousState(log=Log(base))
         past.configurations.append((base.index, raft.configuration_at(base.index)))
         if self._configuration is None:
             self._configuration = past.configurations[0][1]
         return past
 
-    def _check_going_back(self, name: str, past: Past, seen: ObservedMember) -> None:
+    def _check_going_back(self, name: str, past: PreviousState, seen: ObservedMember) -> None:
         (term, vote), (before, voted) = seen.hard_state, past.hard_state
         assert seen.raft is not None
         base, commit = seen.raft.log.base.index, seen.raft.commit_index
@@ -119,7 +126,7 @@ class RaftChecker:
         elif term == before and voted not in (None, vote):
             what = f"the vote on the disk of {name} changes from {voted} to {vote} in term {term}"
         elif seen.raft is past.raft and base < past.log.base.index:
-            what = f"the log of {name} began behind {past.log.base.index}, now behind {base}"
+            what = f"the base of the log of {name} falls from {past.log.base.index} to {base}"
         elif seen.raft is past.raft and commit < past.commit:
             what = f"the commit index of {name} falls from {past.commit} to {commit}"
         else:
@@ -128,11 +135,11 @@ class RaftChecker:
 
     # ── logs ────────────────────────────────────────────────────────────────────────────────────
 
-    def _follow_log(self, name: str, past: Past, raft: Raft) -> None:
-        """Find what was dropped and what is new, from the end of the log backwards."""
+    def _follow_log(self, name: str, past: PreviousState, raft: Raft) -> None:
+        """Find the dropped and the new entries, from the end of the log backwards."""
         old, new = past.log, raft.log
         if new.base.index > old.base.index and not old.has(*new.base):
-            meet = new.base.index  # a snapshot took the place of all there was
+            meet = new.base.index  # a snapshot replaced the whole log
         else:
             floor = max(old.base.index, new.base.index)
             meet = min(old.last_index, new.last_index)
@@ -159,20 +166,22 @@ class RaftChecker:
         committed = self.ledger.get(base.index)
         if committed is not None and committed.term != base.term:
             what = (
-                f"the log of {name} begins behind entry {base.index} of term {base.term}, "
-                f"but one of term {committed.term} is committed there"
+                f"the log of {name} begins after entry {base.index} of term {base.term}, "
+                f"but the entry committed there is of term {committed.term}"
             )
             self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
     def _check_known(self, name: str, entry: Entry, before: int) -> None:
-        """An entry is new in a log: it must be what it is in any other, with all before it."""
+        """Check an entry that is new in a log: it and all before it are the same in every log."""
         known = self._known.setdefault((entry.index, entry.term), (entry, before))
         if known != (entry, before):
             what = f"entry {entry.index} of term {entry.term} at {name} is {_show(entry, before)}, "
             self._members.fail(Property.LOG_MATCHING, (name,), what + f"elsewhere {_show(*known)}")
 
-    def _check_dropped(self, name: str, past: Past, raft: Raft, dropped: Sequence[Entry]) -> None:
-        """Entries are gone from a log: never a leader's, nor one that a quorum is to hold."""
+    def _check_dropped(
+        self, name: str, past: PreviousState, raft: Raft, dropped: Sequence[Entry]
+    ) -> None:
+        """Check ``dropped`` entries: a leader drops none, and a committed one stays on a quorum."""
         first, last = dropped[0].index, dropped[-1].index
         if past.led and past.raft is raft and (raft.role, raft.term) == (Role.LEADER, past.led):
             what = f"{name}, leader of term {raft.term}, drops entries {first} to {last}"
@@ -184,13 +193,14 @@ class RaftChecker:
     # ── commitment ──────────────────────────────────────────────────────────────────────────────
 
     def _check_commit(self, name: str, raft: Raft) -> None:
-        """Compare the end of what a member takes for committed, and enter what is new."""
+        """Compare the last entry that a member knows to be committed; record the new ones."""
         log, commit = raft.log, raft.commit_index
         at = min(commit, self.committed)
         if at > log.base.index and (entry := entry_at(log, at)) != self.ledger.get(at, entry):
             other = self.ledger[at]
-            what = f"entry {at} is committed as one of term {other.term}, and at {name} as one of "
-            self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), f"{what}{entry.term}")
+            what = f"{name} commits entry {at} of term {entry.term}, but the one of term "
+            what += f"{other.term} is committed"
+            self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
         new = log.slice(max(self.committed, log.base.index) + 1, commit)
         if not new:
             return
@@ -200,7 +210,7 @@ class RaftChecker:
                 self._configuration = Configuration.from_bytes(entry.record.value)
         self.committed, self._through[raft.term] = commit, commit
         halves = (raft.configuration.voters, raft.configuration.outgoing)
-        self._check_held(new[-1], halves, f"{name} takes it for committed")
+        self._check_held(new[-1], halves, f"{name} commits it")
         for leader in self._members.running():
             if leader.role is Role.LEADER and leader.term > raft.term:
                 self._check_complete(leader, new[-1])
@@ -208,23 +218,23 @@ class RaftChecker:
     def _check_held(self, entry: Entry, halves: Iterable[Sequence[str]], why: str) -> None:
         """Check that ``entry`` is on the disks of a majority of each of ``halves``."""
         for voters in halves:
-            holders = [name for name in voters if self._members.holds(name, entry)]
-            if voters and 2 * len(holders) <= len(voters):
-                what = f"{place(entry)} is on the disks of {' '.join(holders) or 'nobody'} only, "
-                self._members.fail(
-                    Property.COMMITTED_KEPT, voters, f"{what}of {' '.join(voters)}: {why}"
-                )
+            hold = [name for name in voters if self._members.holds(name, entry)]
+            if voters and 2 * len(hold) <= len(voters):
+                what = f"{place(entry)} is only on the disks of {' '.join(hold) or 'no member'}, "
+                what += f"out of {' '.join(voters)}, and {why}"
+                self._members.fail(Property.COMMITTED_KEPT, voters, what)
 
     def _check_applied(self, name: str, applied: Sequence[Entry]) -> None:
-        """Compare the last entry applied, and that none was left out."""
+        """Compare the last applied entry with the committed one, and check that none is missing."""
         last = applied[-1]
         if last.index != len(applied) or self.ledger.get(last.index) != last:
-            what = f"{name} applied {place(last)} as the {len(applied)}. one, committed is another"
+            what = f"{name} applied {place(last)} as its entry number {len(applied)}, "
+            what += "where another one is committed"
             self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
     # ── leaders ─────────────────────────────────────────────────────────────────────────────────
 
-    def _check_leader(self, name: str, past: Past, raft: Raft) -> None:
+    def _check_leader(self, name: str, past: PreviousState, raft: Raft) -> None:
         if raft.role is not Role.LEADER:
             return
         self._messages.leads(name, raft.term)
@@ -257,7 +267,7 @@ class RaftChecker:
     # ── everything ──────────────────────────────────────────────────────────────────────────────
 
     def check_everything(self) -> None:
-        """Compare every entry of every log, and everything applied; this costs what it costs."""
+        """Compare every entry of every log, and everything applied; the cost grows with them."""
         for name in self._members.names():
             seen = self._members.look(name)
             before = seen.log.base.term
@@ -270,14 +280,14 @@ class RaftChecker:
             commit = seen.raft.commit_index if seen.raft else seen.log.base.index
             for entry in seen.log.slice(seen.log.first_index, min(commit, seen.durable)):
                 if self.ledger[entry.index] != entry:
-                    what = f"{place(entry)} of {name} is not what is committed"
+                    what = f"{place(entry)} in the log of {name} is not the committed one"
                     self._members.fail(Property.STATE_MACHINE_SAFETY, (name,), what)
 
 
 def watch(cluster: Cluster, *, but: Sequence[Property] = ()) -> RaftChecker:
-    """Have everything that happens in ``cluster`` from now on checked; return who checks it.
+    """Check everything that happens in ``cluster`` from now on; return the checker.
 
-    From then on whatever breaks a property, other than those in ``but``, raises
+    A step that breaks a property, other than those in ``but``, raises
     :class:`~kvraft.check.Violation`.
     """
 

@@ -1,13 +1,13 @@
-"""What leaves a member must be true: checked of every message as it is sent.
+"""Every message is checked when it leaves: what it says must be true of its sender.
 
 A term, a vote or an entry is on the sender's disk before a message says so (Raft Figure 2); a
-member votes once a term (§5.2); at most one speaks as the leader of a term (Figure 3).
+member votes once a term (§5.2); at most one member acts as the leader of a term (Figure 3).
 """
 
 from __future__ import annotations
 
 from kvraft.check.properties import Property
-from kvraft.check.raft.seen import Members, ObservedMember
+from kvraft.check.raft.observed import ObservedMember, ObservedMembers
 from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
@@ -24,22 +24,22 @@ from kvraft.raft import (
 
 
 class MessageChecker:
-    """Compares each message with its sender's disk, and remembers who voted and who led."""
+    """Compares each message with its sender's disk, and remembers votes and leaders."""
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: ObservedMembers) -> None:
         self._members = members
         self._leader_of: dict[int, str] = {}
         self._votes: dict[tuple[str, int], str] = {}
 
     def leads(self, name: str, term: int) -> None:
-        """A member acts as the leader of ``term``: nobody else may."""
+        """Record that ``name`` acts as the leader of ``term``; no other member may."""
         first = self._leader_of.setdefault(term, name)
         if first != name:
             what = f"{first} and {name} both lead term {term}"
             self._members.fail(Property.ELECTION_SAFETY, (first, name), what)
 
     def sent(self, message: Message) -> None:
-        """``message`` leaves: its sender's disk must bear it out (Figure 2)."""
+        """Check a ``message`` that leaves: its sender's disk must hold what it says (Figure 2)."""
         name, term = message.sender, message.term
         seen = self._members.look(name)
         if isinstance(message, AppendEntries | InstallSnapshot | TimeoutNow):
@@ -48,8 +48,8 @@ class MessageChecker:
             isinstance(message, PreVoteReply) and message.granted
         )
         if term > seen.hard_state.term and not asks_ahead:
-            self._fail_durable(name, f"speaks of term {term}", f"term {seen.hard_state.term}")
-        if term < seen.hard_state.term:  # nothing said in that term can be taken back any more
+            self._fail_durable(name, f"sends term {term}", f"term {seen.hard_state.term}")
+        if term < seen.hard_state.term:  # a vote in a term that is over does no harm
             return
         match message:
             case RequestVote():
@@ -71,7 +71,7 @@ class MessageChecker:
             self._fail_durable(name, f"votes for {candidate} in term {term}", holds)
 
     def _check_acknowledged(self, name: str, seen: ObservedMember, match: int) -> None:
-        """What is acknowledged must be on disk, and be what the leader has there."""
+        """Check that an acknowledged entry is on disk, and is the leader's."""
         if seen.durable < match:
             self._fail_durable(name, f"acknowledges entry {match}", f"the log to {seen.durable}")
         leader = self._leader_of.get(seen.hard_state.term)

@@ -1,19 +1,34 @@
-"""Room."""
+"""Many runs drawn by chance, and one very long one.
+
+::
+
+    swarm         a run per seed: drawn options, drawn faults, every checker at every step
+    ├─ clients    what clients do
+    └─ faults     what the environment does
+    soak          transactions without end: does disk or memory grow?
+    └─ usage      what a member uses, and whether a line through it climbs
+    hunt          a cluster of consensus modules driven at random, and how soon it breaks
+
+Invariant: a run is a function of its seed and of the code, so ``kvraft swarm --seeds N`` repeats
+what was found.
+
+Sources: Groce et al., *Swarm Testing*, ISSTA 2012; FoundationDB's simulation (Will Wilson, 2014).
+"""
 
 from kvraft.check.sweep.hunt import hunt
-from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, points, trends
-from kvraft.check.sweep.swarm import run_seed, summary
-from kvraft.check.sweep.usage import second_half, trend
+from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
+from kvraft.check.sweep.swarm import run_seed, summarize
+from kvraft.check.sweep.usage import fit_trend, second_half
 
 __all__ = [
     "MemberOutage",
     "Soak",
     "UsageSample",
+    "fit_trend",
     "hunt",
-    "points",
     "run_seed",
     "second_half",
-    "summary",
-    "trend",
-    "trends",
+    "summarize",
+    "usage_points",
+    "usage_trends",
 ]

@@ -1,9 +1,9 @@
 """What clients do in a run of the swarm: writes, reads and transactions drawn by chance.
 
-Clients write, delete and read, move money between accounts, count, and overwrite forty keys at
-once.  Three things then hold at any moment, and need no model to be checked (:func:`check_rows`,
+Clients write, delete and read, move money between accounts, increment a counter, and overwrite
+forty keys at once.  Three invariants need no model (:func:`check_rows`,
 :meth:`Clients.check_counter`): the sum of all accounts never changes, a large transaction is there
-whole or not at all, and the counter counts what its clients were told.
+in full or not at all, and the counter counts every acknowledged increment.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ KEYS = tuple(b"key/%d" % number for number in range(10))
 
 
 class Clients:
-    """The clients of one world, called ``names``: each method is one thing that one of them does.
+    """The clients ``names`` of one world; each act is something that one of them does.
 
     ``giants`` is how many transactions they write that are larger than a frame of the log;
-    ``members`` returns who can be asked; ``tally`` counts what only the clients know.
+    ``members`` returns the members that can be asked; ``tally`` counts what only clients know.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class Clients:
         self._world, self._random, self._names, self._tally = world, random, names, tally
         self._giants, self._members = giants, members
         self.tickets: list[tuple[str, Ticket]] = []
-        """Every transaction sent, and what it was for."""
+        """Every transaction submitted, with its kind."""
         self._drafts: list[tuple[str, DraftTransaction]] = []
-        self._stamps: list[Timestamp] = [0]  # times that can be asked for
+        self._stamps: list[Timestamp] = [0]  # timestamps that reads may ask for
 
-    def begin(self) -> None:
-        """Fill the accounts."""
+    def fill_accounts(self) -> None:
+        """Write the first balances."""
         self._world.client("bank").write(dict.fromkeys(ACCOUNTS, b"%d" % BALANCE))
 
     def acts(self) -> tuple[Callable[[], None], ...]:
-        """Return what clients do, as often as it is to be likely."""
+        """Return the acts of clients; one is the likelier, the more often it is listed."""
         many = (self._write,) * 5 + (self._begin_draft,) * 4 + (self._end_draft,) * 4
         return (*many, self._read, self._scan, self.write_large, self._retry, self._guest)
 
@@ -80,7 +80,7 @@ class Clients:
         self._submitted("write", self._client().submit(writes, timeout=self._patience()))
 
     def write_large(self) -> None:
-        """Write a transaction that is larger than a message, a segment or a memtable may be.
+        """Write a transaction larger than a message, a segment or a memtable may be.
 
         A giant is larger than a frame of the log, too.
         """
@@ -91,9 +91,9 @@ class Clients:
         self._submitted("large", self._client().submit(writes, timeout=self._patience()))
 
     def _guest(self) -> None:
-        """Use a name that others had before, write once, and never come again."""
+        """Take a name that other clients had before, write once, and leave."""
         name = f"guest{self._random.randint(1, 3)}"
-        with suppress(BadInput):  # nobody has that name, or its owner is not done yet
+        with suppress(BadInput):  # no client has that name, or it is not done yet
             self._world.dismiss(name)
         ticket = self._world.client(name).submit({self._random.choice(KEYS): b"guest"})
         self._submitted("guest", ticket)
@@ -108,7 +108,7 @@ class Clients:
     # ── transactions that depend on what they read ──────────────────────────────────────────────
 
     def _begin_draft(self) -> None:
-        """Read what a transaction is to depend on; it is sent some time later."""
+        """Read what a transaction depends on; it is sent some time later."""
         draft = self._client().transaction()
         kind = self._random.choice(("count", "transfer", "transfer", "touch"))
         try:
@@ -149,23 +149,23 @@ class Clients:
             self._tally["reads without an answer"] += 1
 
     def _scan(self) -> None:
-        """Read all there is, a few keys a page, while everything goes on."""
+        """Scan the whole map, a few keys a page, while other acts and faults go on."""
         member = self._random.choice((None, *self._members()))
         rows = self._random.choice((2, 5, 99))
         reverse, client = self._random.random() < 0.3, self._client()
         with suppress(ReadFailed):
             list(client.scan(reverse=reverse, member=member, page_rows=rows, timeout=400))
 
-    # ── afterwards ──────────────────────────────────────────────────────────────────────────────
+    # ── at the end ──────────────────────────────────────────────────────────────────────────────
 
     def check_counter(self) -> None:
-        """Check that each member counted every increment that a client was told of, and no more."""
+        """Check that each member counted every acknowledged increment once."""
         stages = [ticket.stage for kind, ticket in self.tickets if kind == "count"]
         surely, maybe = stages.count(Stage.APPLIED), stages.count(Stage.UNKNOWN)
         for name, replica in self._world.replicas.items():
             value = int(replica.tree.get(COUNTER) or 0)
             if not surely <= value <= surely + maybe:
-                what = f"{name} counted {value}, where {surely} increments were acknowledged and "
+                what = f"{name} counted {value}, but {surely} increments were acknowledged and "
                 what += f"{maybe} ended unknown"
                 raise Violation("exactly once", (name,), what)
 
@@ -180,7 +180,7 @@ class Clients:
 
 
 def check_rows(name: str, rows: dict[bytes, bytes]) -> None:
-    """Check what needs no model, in all rows of the member ``name`` at one moment."""
+    """Check the invariants that need no model on all ``rows`` of the member ``name``."""
     balances = [int(rows[key]) for key in ACCOUNTS if key in rows]
     if balances and (len(balances) < len(ACCOUNTS) or sum(balances) != BALANCE * len(ACCOUNTS)):
         raise Violation("all or none", (name,), f"the accounts of {name} hold {balances}")

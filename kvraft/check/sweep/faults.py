@@ -1,8 +1,8 @@
 """The faults in a run of the swarm: everything the environment does to members and their messages.
 
 Members crash, also in the middle of a write; disks fail, fill up and are lost; messages are lost,
-the network is partitioned, clocks go wrong.  A fault is planned for a time of the world, and so is
-its end.  Whatever was done to a member, :meth:`Faults.restart` makes it run again on a whole disk.
+the network is partitioned, clocks go wrong.  Each fault, and its end, is planned for a moment of
+world time.  :meth:`Faults.restart` makes a member run again on a working disk, whatever happened.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from random import Random
 
 from kvraft.check.properties import Violation
 from kvraft.errors import BadInput, Busy, NotLeader, StateLost
-from kvraft.sim import MILLI, SimDisk, World
+from kvraft.sim import MILLISECOND, SimDisk, World
 from kvraft.transaction import WriteReply
 
 
 @dataclass(order=True, slots=True)
 class _Due:
-    """Something to be done at a time of the world."""
+    """Something planned for a moment of world time."""
 
     at: int
     number: int
@@ -30,10 +30,10 @@ class _Due:
 
 
 class Faults:
-    """The faults of one world whose clients are called ``names``.
+    """The faults of one world with the clients ``names``.
 
     ``beheadings`` is how often a leader dies in the middle of a large transaction, ``losses`` how
-    often a member loses its disk.  ``tally`` counts what the events of the world do not tell.
+    often a member loses its disk.  ``tally`` counts what no event of the world reports.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Faults:
         self.losses = losses
         """How many disks may still be lost."""
         self.gone: list[str] = []
-        """Members that lost their disks, and came back as others."""
+        """Members that lost their disks and were replaced by new members."""
         self._due: list[_Due] = []
         self._planned = 0
 
@@ -60,7 +60,7 @@ class Faults:
         return [name for name in self._world.members if name not in self.gone]
 
     def draw(self) -> tuple[Callable[[], None], ...]:
-        """Return the kinds of faults of a run: not all of them, so that each gets its turn."""
+        """Return the kinds of faults of a run: a random subset, so that none hides another."""
         kinds = (
             self._crash,
             self._stay_away,
@@ -78,18 +78,18 @@ class Faults:
     # ── when ────────────────────────────────────────────────────────────────────────────────────
 
     def plan(self, fastest: int, slowest: int, what: Callable[[], None]) -> None:
-        """Plan ``what`` for a moment between so many milliseconds from now."""
-        at = self._world.now + self._random.randint(fastest, slowest) * MILLI
+        """Plan ``what`` for between ``fastest`` and ``slowest`` milliseconds from now."""
+        at = self._world.now + self._random.randint(fastest, slowest) * MILLISECOND
         self._planned += 1
         heapq.heappush(self._due, _Due(at, self._planned, what))
 
     def do_due(self) -> None:
-        """Do what is due: faults that begin, and faults that end."""
+        """Start the faults that are due, and end those that are over."""
         while self._due and self._due[0].at <= self._world.now:
             heapq.heappop(self._due).what()
 
     def end_all(self) -> None:
-        """Do all that is planned, now; then repair whatever is broken."""
+        """Do everything that is planned, now; then repair what is still broken."""
         while self._due:
             heapq.heappop(self._due).what()
         self._world.heal()
@@ -102,7 +102,7 @@ class Faults:
     # ── members that crash ──────────────────────────────────────────────────────────────────────
 
     def victim(self) -> str:
-        """Return a member, the leader more often than not."""
+        """Return a random member, more often than not the leader."""
         leader = self._world.leader()
         if leader is not None and self._random.random() < 0.5:
             return leader
@@ -122,7 +122,7 @@ class Faults:
         self._crash(1_500, 3_000)
 
     def behead(self, write_large: Callable[[], None]) -> None:
-        """Kill the leader when a follower has a large transaction in part."""
+        """Kill the leader when a follower's log ends inside a large transaction."""
         leader = self._world.leader()
         if leader is None or not self._beheadings:
             return
@@ -142,7 +142,7 @@ class Faults:
             self.plan(20, 600, lambda: self.restart(leader))
 
     def restart(self, name: str) -> None:
-        """Start a member on a whole disk, if it does not run."""
+        """Restart a member on a working disk, if it does not run."""
         if name in self.gone:
             return
         self._repair(name)
@@ -171,7 +171,7 @@ class Faults:
         disk.repair()
         disk.capacity = None
         if name in self._world.replicas:
-            disk.restore()  # the power that was to be cut never was
+            disk.restore()  # cancels a planned power cut that never came
 
     def _cut_power(self) -> None:
         """Cut the power in the middle of one of the next calls to a disk."""
@@ -180,7 +180,7 @@ class Faults:
         self.plan(100, 600, lambda: self.restart(name))
 
     def _break_disk(self) -> None:
-        """Let one of the next calls to a disk fail; the process dies of it, and maybe its host."""
+        """Make one of the next calls to a disk fail, of which the process dies, maybe its host."""
         name, random = self.victim(), self._random
         self.disk(name).break_at(random.randint(1, 30), error=errno.EIO, random=random)
         self.plan(100, 600, lambda: self.restart(name))
@@ -193,7 +193,7 @@ class Faults:
         self.plan(200, 1_500, lambda: self.restart(name))
 
     def lose_disk(self) -> None:
-        """Let a member lose its disk: it must notice, and comes back as another member."""
+        """Wipe a member's disk: it must notice, and a new member replaces it."""
         name = self.victim()
         if not self.losses or name == self._world.leader():
             return
@@ -201,7 +201,7 @@ class Faults:
         self._kill(name)
         self._repair(name)
         disk = self.disk(name)
-        disk.restore()  # another disk takes its place: what was to happen to the old one does not
+        disk.restore()  # a new disk: what was planned for the old one is cancelled
         disk.wipe()
         try:
             self._world.restart(name)
@@ -224,13 +224,13 @@ class Faults:
 
     def _lose_messages(self) -> None:
         self._world.network.loss = self._random.choice((0.05, 0.3))
-        self.plan(100, 1_000, self._lose_no_more)
+        self.plan(100, 1_000, self._stop_losing)
 
-    def _lose_no_more(self) -> None:
+    def _stop_losing(self) -> None:
         self._world.network.loss = 0.0
 
     def _lose_answers(self) -> None:
-        """Lose whatever is on its way to a client, for a while again and again."""
+        """Lose every answer that is in flight to a client, repeatedly for a while."""
         self._world.drop(lambda message: isinstance(message, WriteReply))
         if self._random.random() < 0.95:
             self.plan(1, 3, self._lose_answers)

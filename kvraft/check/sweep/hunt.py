@@ -1,7 +1,4 @@
-"""Hunting for bugs by chance: random schedules of a cluster, and how many of them end badly.
-
-:func:`hunt` lets things happen at random until one of Figure 3's properties is broken.
-"""
+"""Hunting for bugs by chance: a random schedule, until one of Figure 3's properties breaks."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from kvraft.check.raft import watch
 from kvraft.sim import Cluster
 
 KINDS = ("arrive",) * 16 + ("time out",) * 3 + ("lose", "crash", "restart", "restart")
-"""What may happen next, each as likely as it is often in here."""
+"""The kinds of events; one is the likelier, the more often it is listed."""
 
 
-def happen(cluster: Cluster, random: Random) -> None:
-    """Let one thing happen, drawn from ``random``; messages overtake each other."""
+def random_event(cluster: Cluster, random: Random) -> None:
+    """Make one event happen, drawn from ``random``; messages may overtake each other."""
     up = list(cluster.rafts)
     down = [name for name in cluster.members if name not in up]
     letters = cluster.in_flight
@@ -34,15 +31,15 @@ def happen(cluster: Cluster, random: Random) -> None:
 
 
 def hunt(cluster: Cluster, seed: int, events: int) -> int | None:
-    """Let up to ``events`` things happen by chance; return the number of the one that did harm.
+    """Make up to ``events`` random events happen; return the number of the one that did harm.
 
-    Harm is what breaks one of Figure 3's properties; ``None`` means that nothing did.
+    Harm is a broken property of Figure 3; ``None`` means that no event did any.
     """
     random = Random(f"hunt/{seed}")
     watch(cluster, but=[other for other in Property if other not in FIGURE_3])
     for number in range(1, events + 1):
         try:
-            happen(cluster, random)
+            random_event(cluster, random)
         except Violation:
             return number
     return None

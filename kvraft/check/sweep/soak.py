@@ -1,16 +1,16 @@
-"""A soak: an endless stream of transactions, and whether what a member uses grows.
+"""A soak: a long stream of transactions, and whether what a member uses grows.
 
-Three simulated members with tiny segments, memtables and budgets take transactions until so many
-are applied.  Clients come, keep their windows full, and leave for good; members crash, also in the
-middle of a write, and now and then one stays away until it needs a snapshot.  Every so often each
+Three simulated members with tiny segments, memtables and budgets take a given number of
+transactions.  Clients come, keep their windows full, and leave; members crash, also in the middle
+of a write, and now and then one stays down until it needs a snapshot.  At regular intervals each
 member is measured, on its disk and in its memory::
 
-    fill ──► run ──► collect ──► trouble ──► fill ──► …          every so many transactions
-                        │                                        a Sample: a Usage of each member
-                        ╰─ what was applied, into a dict
+    submit ──► run ──► collect ──► crash, restart ──► submit ──► …     every `every` transactions
+                          │                                            a UsageSample is taken
+                          ╰─ applied writes also go into a dict
 
-What is bounded has no trend (``usage.py``).  In the end every member must hold what a plain dict
-holds that took the same writes.
+What is bounded has no trend (``usage.py``).  At the end every member must hold what a plain dict
+with the same writes holds.
 
 Invariant: a soak is a function of its seed, its length and of the code: the same samples each time.
 """
@@ -26,7 +26,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from kvraft.check.properties import Violation
-from kvraft.check.sweep.usage import DISK, MEMORY, Trend, Usage, trend, usage_of
+from kvraft.check.sweep.usage import DISK, MEMORY, Trend, Usage, fit_trend, usage_of
 from kvraft.client import Client, Ticket
 from kvraft.display import counted
 from kvraft.errors import BadInput
@@ -34,7 +34,7 @@ from kvraft.events import Event, Trace
 from kvraft.lsm import Levelled
 from kvraft.record import Kind
 from kvraft.replica import Replica, ReplicaOptions
-from kvraft.sim import MILLI, SimDisk, World
+from kvraft.sim import MILLISECOND, SimDisk, World
 from kvraft.transaction import SESSION_WINDOW, Stage
 
 SMALL = ReplicaOptions(
@@ -53,15 +53,15 @@ CLIENTS = 8
 SAMPLES = 500
 """How many samples a soak takes, about."""
 
-_STAYS = (1, 1, 1, 1, 1, 1, 1, 1, 100, 1_000)  # how many transactions a client stays for
-_QUIET = (1_000, 4_000)  # transactions between two outages, from … to
+_STAYS = (1, 1, 1, 1, 1, 1, 1, 1, 100, 1_000)  # how many transactions a client submits
+_QUIET = (1_000, 4_000)  # transactions between two outages: minimum, maximum
 _SHORT = (20, 300)  # milliseconds
-_LEAST = 50  # bytes of log that a transaction takes, at least
-_MOMENT = 4  # milliseconds between two looks at what clients have to do
+_LEAST = 50  # bytes of log that any transaction takes
+_MOMENT = 4  # milliseconds of the world in which nothing is submitted or collected
 
 
 class UsageSample(NamedTuple):
-    """What all ``members`` use after so many ``transactions``, ``at`` microseconds of the world."""
+    """What all ``members`` use after ``transactions``, ``at`` microseconds of world time."""
 
     transactions: int
     at: int
@@ -70,7 +70,7 @@ class UsageSample(NamedTuple):
 
 @dataclass(slots=True)
 class MemberOutage:
-    """``member`` went down after ``since`` transactions, and runs again after ``until``."""
+    """``member`` crashed after ``since`` transactions, and runs again since ``until``."""
 
     member: str
     since: int
@@ -79,7 +79,7 @@ class MemberOutage:
     long: bool = False
 
 
-def points(samples: Sequence[UsageSample], member: int, kind: str) -> list[tuple[int, int]]:
+def usage_points(samples: Sequence[UsageSample], member: int, kind: str) -> list[tuple[int, int]]:
     """Return (transactions, value) of what a :class:`Usage` names ``kind``.
 
     ``member`` is its number, from 0.  While it is down there are no values of its memory.
@@ -88,17 +88,19 @@ def points(samples: Sequence[UsageSample], member: int, kind: str) -> list[tuple
     return [(x, getattr(usage, kind)) for x, usage in found if usage.up or kind in DISK]
 
 
-def trends(members: Sequence[str], samples: Sequence[UsageSample]) -> dict[tuple[str, str], Trend]:
+def usage_trends(
+    members: Sequence[str], samples: Sequence[UsageSample]
+) -> dict[tuple[str, str], Trend]:
     """Return the trend of each field of :class:`Usage` for each member, by both names."""
     return {
-        (kind, name): trend(points(samples, number, kind))
+        (kind, name): fit_trend(usage_points(samples, number, kind))
         for kind in (*DISK, *MEMORY)
         for number, name in enumerate(members)
     }
 
 
 class CountingTrace(Trace):
-    """A trace that keeps nothing but how many events of each kind there were: ``counts``."""
+    """A trace that keeps no event, only how many of each class there were: ``counts``."""
 
     def __init__(self, before: Trace) -> None:
         super().__init__()
@@ -111,7 +113,7 @@ class CountingTrace(Trace):
 
 @dataclass(slots=True)
 class _Visitor:
-    """A client with its open tickets; it stays for ``left`` more transactions."""
+    """A client with its open tickets; it will submit ``left`` more transactions."""
 
     client: Client
     left: int
@@ -119,10 +121,10 @@ class _Visitor:
 
 
 class Soak:
-    """A soak of so many ``transactions`` under ``seed``, measured after ``every`` few of them.
+    """A soak of ``transactions`` under ``seed``, with a sample after each ``every`` of them.
 
     ``replica`` is what every member runs.  ``samples``, ``outages`` and ``tally`` (counts of events
-    and of how transactions ended) grow while :meth:`run` goes on.
+    and of how transactions ended) grow during :meth:`run`.
     """
 
     def __init__(
@@ -136,10 +138,10 @@ class Soak:
     ) -> None:
         if transactions < 100:
             raise BadInput(
-                f"nothing can be seen in {counted(transactions, 'transaction')}: take 100 or more"
+                f"{counted(transactions, 'transaction')} show no trend: take 100 or more"
             )
         if every is not None and every < 1:
-            raise BadInput(f"a sample can be taken every transaction, not every {every}")
+            raise BadInput(f"a sample is taken after at least one transaction, not after {every}")
         self.transactions, self.seed = transactions, seed
         self.every = every or max(1, transactions // SAMPLES)
         self.options = options
@@ -147,13 +149,13 @@ class Soak:
         self.outages: list[MemberOutage] = []
         self.applied = 0
         self.ended: Counter[str] = Counter()
-        """How transactions ended, and how many clients came."""
+        """How many transactions ended in which stage, and how many clients there were."""
         self.world = World(3, seed=seed, options=options, replica=replica)
         self._trace = self.world.trace = CountingTrace(self.world.trace)
         self._random = Random(f"soak/{seed}")
         self._visitors: list[_Visitor] = []
         self._model: dict[bytes, tuple[int, bytes | None]] = {}  # place and value of the latest
-        self._maybe: set[tuple[bytes, bytes | None]] = set()  # … of those that nobody can tell of
+        self._maybe: set[tuple[bytes, bytes | None]] = set()  # writes that ended UNKNOWN
         self._submitted = 0
         self._next_outage = self._random.randint(*_QUIET)
 
@@ -164,15 +166,15 @@ class Soak:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of all samples: the same digest means the same history."""
+        """The SHA-256 of all samples: equal digests mean equal runs."""
         text = json.dumps(self.samples, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def run(self) -> Iterator[UsageSample]:
-        """Go on until all transactions are applied; yield each sample when it is taken.
+        """Run until all transactions are applied; yield each sample when it is taken.
 
-        Raises :class:`~kvraft.check.Violation` if in the end any member holds anything
-        but what a dict holds that took the same writes.
+        Raises :class:`~kvraft.check.Violation` if at the end a member does not hold
+        what a dict with the same writes holds.
         """
         world = self.world
         world.run_until(lambda: world.leader() is not None)
@@ -200,7 +202,7 @@ class Soak:
         return _Visitor(client, self._random.choice(_STAYS))
 
     def _fill(self) -> None:
-        """Let every client submit twice what it may have under way; the rest is queued there."""
+        """Make every client submit twice its window; the client queues what exceeds it."""
         wanted = self.transactions - self.applied
         wanted -= sum(len(visitor.tickets) for visitor in self._visitors)
         for number, visitor in enumerate(self._visitors):
@@ -232,7 +234,7 @@ class Soak:
         return b"key/%05d" % self._random.randrange(KEYS)
 
     def _collect(self) -> None:
-        """Take note of transactions that ended."""
+        """Record the transactions that ended."""
         for visitor in self._visitors:
             for ticket in visitor.tickets:
                 if ticket.done:
@@ -269,13 +271,15 @@ class Soak:
             )
             if wrong:
                 raise Violation(
-                    "the same map", (name,), f"{name} is wrong about {counted(wrong, 'key')}"
+                    "the same map",
+                    (name,),
+                    f"{name} has the wrong value for {counted(wrong, 'key')}",
                 )
 
     # ── what happens to members ─────────────────────────────────────────────────────────────────
 
     def _trouble(self) -> None:
-        """Begin the next outage, or end the one that there is."""
+        """Start the next outage, or end the current one, if it is due."""
         outage = self.outages[-1] if self.outages else None
         if outage is None or outage.until is not None:
             if self.applied >= self._next_outage:
@@ -285,12 +289,12 @@ class Soak:
             self._next_outage = self.applied + self._random.randint(*_QUIET)
 
     def _begin_outage(self) -> None:
-        """Let a member crash, half of the time in the middle of one of its next writes."""
+        """Crash a member, half of the time in the middle of one of its next disk calls."""
         random = self._random
         name = random.choice(self.world.members)
         outage = MemberOutage(name, self.applied, long=len(self.outages) % 4 == 0)
         self.outages.append(outage)
-        short = self.world.now + random.randint(*_SHORT) * MILLI
+        short = self.world.now + random.randint(*_SHORT) * MILLISECOND
         enough = self.options.retain_bytes // _LEAST  # for the budget to be used up
         outage.due = self.applied + enough if outage.long else short
         if random.random() < 0.5:
@@ -299,12 +303,12 @@ class Soak:
             self.world.crash(name)
 
     def _end_outage(self) -> None:
-        """Start the member that is down, if one is; now and then the power goes once more."""
+        """Restart the member that is down, if any; sometimes its power fails during the start."""
         if not self.outages or self.outages[-1].until is not None:
             return
         outage, random = self.outages[-1], self._random
         disk = self._disk(outage.member)
-        if outage.member in self.world.replicas:  # its disk had nothing to do meanwhile
+        if outage.member in self.world.replicas:  # no disk call came in which to crash
             self.world.crash(outage.member)
         if random.random() < 0.2:
             disk.fail_at(random.randint(1, 8), random)
@@ -329,10 +333,10 @@ class Soak:
 
     def trends(self) -> dict[tuple[str, str], Trend]:
         """Return the trend of each field of :class:`Usage` for each member, by both names."""
-        return trends(self.world.members, self.samples)
+        return usage_trends(self.world.members, self.samples)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all that was measured as what JSON can hold."""
+        """Return everything that was measured, as JSON values."""
         return {
             "seed": self.seed,
             "transactions": self.transactions,
@@ -351,7 +355,7 @@ class Soak:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield what was found as lines of text."""
+        """Yield the report, line by line."""
         events, ended = self._trace.counts, self.ended
         yield (
             f"{counted(self.applied, 'transaction')} of {counted(ended['clients'], 'client')}, "
@@ -359,8 +363,9 @@ class Soak:
             f"{self.world.now / 1e6:,.0f} s of world time"
         )
         yield (
-            f"{events['Crashed']:,} crashes, {sum(o.long for o in self.outages):,} of them long; "
-            f"{counted(events['SnapshotTaken'], 'snapshot')} installed"
+            f"{events['MemberCrashed']:,} crashes, "
+            f"{sum(outage.long for outage in self.outages):,} of them long; "
+            f"{counted(events['SnapshotReceived'], 'snapshot')} installed"
         )
         yield (
             f"{events['Flushed']:,} flushes, {events['Compacted']:,} compactions, "
@@ -373,5 +378,5 @@ class Soak:
                 f"{kind:12}{name:8}{found.peak:12,}{found.level:12,.0f}{found.slope:+14,.0f}"
                 f"{found.change:+9.1%} ± {found.noise:.1%}{': it grows' if found.grows else ''}"
             )
-        yield "\nAll members hold what a dict holds that took the same writes."
+        yield "\nAll members hold what a dict with the same writes holds."
         yield f"{counted(len(self.samples), 'sample')}, sha256 {self.digest}"

@@ -1,17 +1,17 @@
-"""The swarm: random runs of small clusters, under every fault there is.
+"""The swarm: random runs of small clusters, under every kind of fault.
 
 A run draws its options from its seed: three or five members, tiny segments, memtables, messages
-and budgets.  Clients act (``swarm_clients.py``) while faults come and go (``swarm_faults.py``).
-After each step of the world that reports anything all checkers look; what costs more is looked at
-every so often, and at the end, when all is repaired::
+and budgets.  Clients act (``clients.py``) while faults come and go (``faults.py``).  After each
+step of the world that reports an event, all checkers look; the expensive checks run after some of
+these steps, and at the end, when everything is repaired::
 
     draw ──► act, act, act, … ──► repair ──► settle ──► last look
-              │ faults come and go meanwhile
+              │ with faults
               ╰─ every step: WorldChecker, TransactionChecker, RetentionChecker
 
-Invariant: a run is a function of its seed and of the code, so what it found can be seen again.
+Invariant: a run is a function of its seed and of the code, so a finding can be repeated.
 
-A range of runs must reach what it is for: :data:`REACHED` names what none of may be missing.
+A long range of runs must reach everything in :data:`REACHED`, or the swarm itself is at fault.
 
 Sources: Groce et al., *Swarm Testing*, ISSTA 2012 (why options are drawn, too); Will Wilson on
 FoundationDB's simulation, 2014; Antithesis on "sometimes" assertions.
@@ -26,13 +26,12 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from kvraft.check.history import Effect, TransactionChecker
 from kvraft.check.invariants import WorldChecker
-from kvraft.check.model import Effect
 from kvraft.check.properties import Violation
-from kvraft.check.retention import RetentionChecker
+from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep.clients import Clients, check_rows
 from kvraft.check.sweep.faults import Faults
-from kvraft.check.transactions import TransactionChecker
 from kvraft.display import counted
 from kvraft.events import (
     Compacted,
@@ -72,20 +71,20 @@ REACHED = (
     "power cuts during a call",
     "disks that failed",
     "losses noticed",
-    "writes put off",
-    "stamps refused",
+    "writes refused as overloaded",
+    "writes refused for their stamp",
     "partitions",
     "messages lost",
-    "torn tails cut",
+    "torn tails truncated",
     "entries superseded",
     "flushes",
     "compactions",
     "segments dropped",
     "snapshots installed",
 )
-"""What runs count, and what some run of a longer range must reach."""
+"""What runs count; some run of a long range must reach each of them."""
 ENOUGH = 100
-"""How many runs are a longer range."""
+"""From how many runs on a range is long."""
 
 _EVENTS: dict[str, type[Event]] = {
     "sessions expired": SessionExpired,
@@ -93,7 +92,7 @@ _EVENTS: dict[str, type[Event]] = {
     "disks that failed": MemberStopped,
     "partitions": NetworkPartitioned,
     "messages lost": MessageLost,
-    "torn tails cut": TailTruncated,
+    "torn tails truncated": TailTruncated,
     "entries superseded": EntriesSuperseded,
     "flushes": Flushed,
     "compactions": Compacted,
@@ -109,19 +108,19 @@ _NAMES = {
 
 
 class _Watched(World):
-    """A world that is looked at after each step, whoever makes it."""
+    """A world that calls ``watch`` after each step, whoever makes it."""
 
     watch: Callable[[], None] | None = None
 
     def step(self) -> None:
-        """Let the next event happen, and look."""
+        """Process the next event, then call ``watch``."""
         super().step()
         if self.watch is not None:
             self.watch()
 
 
 def draw_options(random: Random) -> ReplicaOptions:
-    """Return options that make much happen in a short run."""
+    """Return random options, small enough that much happens in a short run."""
     levelled = Levelled(tables=2, level_bytes=4_000, fanout=3, table_bytes=1_000)
     return ReplicaOptions(
         memtable_bytes=random.choice((500, 1_500, 5_000)),
@@ -143,10 +142,10 @@ def draw_options(random: Random) -> ReplicaOptions:
 
 
 class SwarmRun:
-    """One run under ``seed``: clients do so many ``acts`` among faults; then all is repaired.
+    """One run under ``seed``: ``acts`` of clients among faults; then everything is repaired.
 
-    ``replica`` and ``consensus`` are what every member runs.  :meth:`run` raises what a checker
-    found; ``tally`` counts what the run reached.
+    Every member runs ``replica`` and ``consensus``.  :meth:`run` raises what a checker found;
+    ``tally`` counts what the run reached.
     """
 
     def __init__(
@@ -162,7 +161,7 @@ class SwarmRun:
         self.tally: Counter[str] = Counter()
         self._acts = acts
         self._trouble = random.choice((0.02, 0.05, 0.1))
-        """How likely a fault comes with each act."""
+        """The chance that a fault comes with an act."""
         self.options = draw_options(random)
         self.world = _Watched(
             random.choice((3, 3, 5)),
@@ -177,20 +176,20 @@ class SwarmRun:
         budget = self.options.retain_bytes
         self._truncations = RetentionChecker(self.world.trace, self.world.members, budget)
         names = [f"c{number}" for number in range(random.randint(2, 4))]
-        # Small chunks would take a giant for ever.
+        # With small chunks a giant would take too long.
         giants = int(random.random() < 0.3 and self.options.raft.max_batch_bytes > 1_000)
         beheadings, losses = random.choice((0, 2, 4)), random.choice((0, 0, 1, 2))
         shared = (self.world, random, names, self.tally)
         self.faults = Faults(*shared, beheadings, losses)
         self.clients = Clients(*shared, giants, lambda: self.faults.members)
-        self._steps = 0  # those in which anything was reported
-        self._seen = 0  # so much of the trace
+        self._steps = 0  # steps that reported an event
+        self._seen = 0  # events looked at
         self._every = 400 if giants else random.choice((50, 150, 400))
-        """After how many steps what costs more is looked at."""
+        """After how many steps the expensive checks run."""
 
     @property
     def trace(self) -> Trace:
-        """All that happened."""
+        """The events of the run."""
         return self.world.trace
 
     def run(self) -> None:
@@ -200,7 +199,7 @@ class SwarmRun:
         """
         self.world.watch = self._watch
         try:
-            self.begin()
+            self.start()
             kinds = self.faults.draw()
             for _ in range(self._acts):
                 if self._random.random() < self._trouble:
@@ -213,10 +212,10 @@ class SwarmRun:
             self._count()
             self.world.close()
 
-    def begin(self) -> None:
-        """Elect a leader, and write what clients begin with."""
+    def start(self) -> None:
+        """Wait for a leader, and write the first data."""
         self.world.run_until(lambda: self.world.leader() is not None)
-        self.clients.begin()
+        self.clients.fill_accounts()
 
     def _act(self) -> None:
         behead = partial(self.faults.behead, self.clients.write_large)
@@ -224,7 +223,7 @@ class SwarmRun:
         self._random.choice((*self.clients.acts(), *rare))()
 
     def _watch(self) -> None:
-        if len(self.trace) > self._seen:  # else time has passed, and nothing more
+        if len(self.trace) > self._seen:  # otherwise only time has passed
             self._seen = len(self.trace)
             self._steps += 1
             self._world_checker.check()
@@ -235,7 +234,7 @@ class SwarmRun:
         self.faults.do_due()
 
     def _look(self) -> None:
-        """Look at whole members."""
+        """Run the expensive checks, on everything that members hold."""
         self.transactions.check_members()
         with self.world.undisturbed():
             for name, replica in self.world.replicas.items():
@@ -244,26 +243,27 @@ class SwarmRun:
                     check_rows(name, dict(replica.tree.scan(b"a", b"z", at=at)))
 
     def _end(self) -> None:
-        """Repair all there is, wait for everyone, and look for the last time."""
+        """Repair everything, wait until the cluster has settled, and check a last time."""
         self.faults.end_all()
         world, tickets = self.world, [ticket for _, ticket in self.clients.tickets]
         world.run_until(lambda: all(ticket.done for ticket in tickets))
         last = world.client("last").submit({b"key/last": b"alive"})
         world.run_until(lambda: last.done)
         if last.stage is not Stage.APPLIED:
-            raise Violation("progress", (), f"all is repaired, and {last.txn} ended {last.reason}")
+            what = f"after all repairs, {last.txn} ended {last.reason}"
+            raise Violation("progress", (), what)
         world.settle()
         self._look()
         self.transactions.check_members(moments=6)
         self.transactions.check_tickets([*tickets, last])
         applied = {r.tree.applied for r in world.replicas.values()}
         if len(world.replicas) != len(self.faults.members) or len(applied) != 1:
-            what = f"all is repaired, and members are at {sorted(applied)}"
+            what = f"after all repairs, members have applied {sorted(applied)}"
             raise Violation("progress", (), what)
         self.clients.check_counter()
 
     def _count(self) -> None:
-        """Sum up what happened."""
+        """Count what happened in the run."""
         tally = self.tally
         for fates in self.transactions.model.fates.values():
             for fate in fates:
@@ -275,7 +275,8 @@ class SwarmRun:
         kinds = Counter(
             step.event.kind for step in self.trace if isinstance(step.event, MessageSent)
         )
-        tally["writes put off"], tally["stamps refused"] = kinds["Overloaded"], kinds["Rejected"]
+        tally["writes refused as overloaded"] = kinds["Overloaded"]
+        tally["writes refused for their stamp"] = kinds["Rejected"]
         self.clients.count_large()
         tally["reads compared"] += self.transactions.reads
         tally["pages compared"] += self.transactions.pages
@@ -285,15 +286,15 @@ class SwarmRun:
 
 
 class SwarmResult(NamedTuple):
-    """How the run under ``seed`` went: ``found`` is ``None`` or what was wrong."""
+    """How the run under ``seed`` went: ``found`` says what was wrong, if anything."""
 
     seed: int
     found: str | None
     tally: Counter[str]
 
     @property
-    def again(self) -> str:
-        """The command that shows it again."""
+    def command(self) -> str:
+        """The command that repeats the run."""
         return f"kvraft swarm --seeds {self.seed}"
 
 
@@ -305,9 +306,9 @@ def run_seed(
     acts: int = ACTS,
     trace: Path | None = None,
 ) -> SwarmResult:
-    """Run one seed and return how it went; whatever goes wrong in it is a finding.
+    """Run one seed and return how it went; any error in it is a finding.
 
-    ``trace`` is a file to write all that happened to, as JSON lines.
+    ``trace`` is a file to write the events to, as JSON lines.
     """
     run, found = SwarmRun(seed, replica=replica, consensus=consensus, acts=acts), None
     try:
@@ -320,12 +321,12 @@ def run_seed(
     return SwarmResult(seed, found, run.tally)
 
 
-def summary(results: Iterable[SwarmResult], *, planted: str = "") -> Iterator[str]:
-    """Yield lines about ``results``: what was found and how to see it again, and then totals.
+def summarize(results: Iterable[SwarmResult], *, bug: str = "") -> Iterator[str]:
+    """Yield a report of ``results``: the findings with commands that repeat them, then totals.
 
-    That :data:`ENOUGH` runs never reached something of :data:`REACHED` is a finding, too.
+    If :data:`ENOUGH` runs or more miss something in :data:`REACHED`, that is a finding, too.
 
-    With ``planted``, the name of a bug that every member has, stop where it is found.
+    With ``bug``, the name of a bug that every member has, stop at the first finding.
     """
     total: Counter[str] = Counter()
     runs = found = 0
@@ -334,9 +335,9 @@ def summary(results: Iterable[SwarmResult], *, planted: str = "") -> Iterator[st
         total += result.tally
         if result.found is not None:
             found += 1
-            again = result.again + (f' --planted "{planted}"' if planted else "")
-            yield f"seed {result.seed}: {result.found}\n    see it again: {again}"
-            if planted:
+            command = result.command + (f' --bug "{bug}"' if bug else "")
+            yield f"seed {result.seed}: {result.found}\n    repeat it: {command}"
+            if bug:
                 break
     missing = [name for name in REACHED if not total[name]]
     if missing and runs >= ENOUGH:

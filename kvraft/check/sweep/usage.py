@@ -1,18 +1,18 @@
 """What a member uses, on its disk and in its memory, and whether that grows.
 
-:func:`usage_of` measures one member at one moment.  :func:`trend` fits a line to what was measured
-while a number of transactions went by; what is bounded has none::
+:func:`usage_of` measures one member at one moment.  :func:`fit_trend` fits a line to measurements
+over a number of transactions; what is bounded has no trend::
 
     bytes │   ╭╮  ╭╮   ╭╮   ╭╮  ╭╮          level: the mean of the second half
-          │  ╭╯╰──╯╰─╌╌╯╰╌╌╌╯╰╌╌╯╰─╌        change: what the line climbs over it
+          │  ╭╯╰──╯╰─╌╌╯╰╌╌╌╯╰╌╌╯╰─╌        change: how far the line climbs over it
           │ ╭╯          ┊
           └─┴───────────┴──────────── transactions
-                        half: the key space, sessions and levels have long been full
+                        half: by then key space, sessions and levels are full
 
-``Usage.items`` is for leaks that nobody thought of: how much all lists, dicts and sets hold that
-can be reached from the member.
+``Usage.items`` finds leaks that nobody thought of: it counts the items of all lists, dicts and sets
+that can be reached from the member.
 
-Invariant: a usage depends on the member's state alone, so the same history measures the same.
+Invariant: a usage depends on the member's state alone, so equal runs measure the same.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from kvraft.replica import Replica
 from kvraft.sim import SimDisk
 
 FLAT = 0.05
-"""What climbs by no more than this share of its level over half a soak does not grow."""
+"""A value grows if it climbs by more than this share of its level over half a soak."""
 
 BATCHES = 12
-"""How many means a line is fitted to: samples in a row resemble each other, long means do not."""
+"""How many means a line is fitted to: neighbouring samples are correlated, long means hardly."""
 ERRORS = 4
-"""How many standard errors of a slope are put down to noise: chance exceeds it once in 400 times.
+"""How many standard errors of a slope count as noise: chance exceeds that once in 400 times.
 
 (Student's t with ``BATCHES - 2`` degrees of freedom.)
 """
 
 
 class Usage(NamedTuple):
-    """What one member uses.  In bytes, but for ``sessions`` and ``items``, which are counted.
+    """What one member uses, in bytes; ``sessions`` and ``items`` are counts.
 
-    A member that is down (not ``up``) uses its disk only.
+    A member that is not ``up`` uses only its disk.
     """
 
     up: bool
@@ -59,7 +59,7 @@ class Usage(NamedTuple):
     memtables: int
     cache: int  # blocks of tables
     sessions: int
-    items: int  # see held()
+    items: int  # see count_items()
 
     @property
     def disk(self) -> int:
@@ -68,14 +68,14 @@ class Usage(NamedTuple):
 
     @property
     def memory(self) -> int:
-        """Bytes of what is kept in memory."""
+        """Bytes in memory."""
         return self.entries + self.memtables + self.cache
 
 
 DISK = ("disk", "log", "tables", "other")
-"""The names in :class:`Usage` of what a crash leaves."""
+"""The fields of :class:`Usage` that survive a crash."""
 MEMORY = ("entries", "memtables", "cache", "sessions", "items")
-"""… and of what it does not."""
+"""The fields of :class:`Usage` that do not."""
 
 
 def usage_of(disk: SimDisk, replica: Replica | None) -> Usage:
@@ -96,16 +96,16 @@ def usage_of(disk: SimDisk, replica: Replica | None) -> Usage:
         stats.memtable_bytes,
         stats.cache_bytes,
         len(replica.machine.sessions),
-        held(replica),
+        count_items(replica),
     )
 
 
-def held(root: object) -> int:
-    """Return how much all containers hold that can be reached from ``root``, each counted once.
+def count_items(root: object) -> int:
+    """Return how many items all containers hold that can be reached from ``root``, each once.
 
     Not followed are classes, disks, and the values that records are made of.
     """
-    seen: dict[int, object] = {}  # the things themselves, so that no number is used twice
+    seen: dict[int, object] = {}  # keeps the objects, so that no id is reused
     count = 0
     todo: list[object] = [root]
     while todo:
@@ -137,7 +137,7 @@ def _contents(thing: object) -> Iterable[object]:
 
 
 class Trend(NamedTuple):
-    """The largest value of all samples; and of the second half the mean and what a line says.
+    """The largest value of all samples; of the second half, the mean and a line fitted to it.
 
     ``slope`` is per million transactions, ``change`` over the second half as a share of ``level``.
     ``noise`` is that for :data:`ERRORS` standard errors of the slope.  ``ends`` are the values of
@@ -153,24 +153,26 @@ class Trend(NamedTuple):
 
     @property
     def grows(self) -> bool:
-        """Whether it climbs by more than :data:`FLAT`, and by more than noise explains."""
+        """Whether it climbs by more than :data:`FLAT` and by more than noise explains."""
         return self.change > max(FLAT, self.noise)
 
 
 def second_half(points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return those of ``points`` from the middle of their transactions on, at least three."""
+    """Return the ``points`` of the second half of the transactions, at least three."""
     late = [point for point in points if 2 * point[0] >= points[-1][0]]
     return late if len(late) >= 3 else list(points[-3:])
 
 
-def trend(points: Sequence[tuple[int, int]]) -> Trend:
-    """Fit a line to the second half of ``points`` (transactions, value): to means, least squares.
+def fit_trend(points: Sequence[tuple[int, int]]) -> Trend:
+    """Return the trend of ``points`` (transactions, value): a line through their second half.
+
+    The line is fitted to means, by least squares.
 
     Raises :class:`~kvraft.errors.BadInput` for fewer than six.
     """
     if len(points) < 6:
         raise BadInput(
-            f"no trend can be seen in {counted(len(points), 'sample')}: take more of them"
+            f"no trend can be seen in {counted(len(points), 'sample')}: take at least six"
         )
     late = second_half(points)
     xs, ys = zip(*_means(late), strict=True)
@@ -186,7 +188,7 @@ def trend(points: Sequence[tuple[int, int]]) -> Trend:
 
 
 def _means(points: Sequence[tuple[int, int]]) -> Iterator[tuple[float, float]]:
-    """Yield the means of up to :data:`BATCHES` runs of ``points``, each about as long."""
+    """Yield the means of up to :data:`BATCHES` stretches of ``points``, of about equal length."""
     count = min(BATCHES, len(points))
     for at in range(count):
         xs, ys = zip(

@@ -15,17 +15,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from kvraft.check import (
+from kvraft.check.storage import (
     WORKLOAD,
     Call,
     RecordingDisk,
     StoreContents,
     WorkloadStep,
     WorstCase,
+    apply_step,
+    contents_after_each_write,
     crash_everywhere,
-    do,
-    reopen,
-    states,
+    reopen_store,
 )
 from kvraft.errors import Corruption
 from kvraft.lsm import TreeOptions
@@ -60,7 +60,7 @@ _SMALL: tuple[WorkloadStep, ...] = (
 
 def cases() -> list[CrashCase]:
     """Return all cases, those in which little happened first."""
-    past = states(_SMALL)
+    past = contents_after_each_write(_SMALL)
     found = [
         CrashCase(past, 2, 3, past[1], False, "a write that was durable is gone"),
         CrashCase(past, 0, 1, {}, True, "one was acknowledged, none was durable, none is there"),
@@ -75,7 +75,7 @@ def cases() -> list[CrashCase]:
         CrashCase(past, 4, 4, past[3], False, "a key has an older value"),
         CrashCase(past, 0, 0, {}, True, "nothing was written, nothing is there"),
     ]  # fmt: skip
-    past = states(WORKLOAD)
+    past = contents_after_each_write(WORKLOAD)
     for level in Durability:
         for power in (False, True):
             for out in crash_everywhere(durability=level, power=power):
@@ -143,14 +143,14 @@ def _recorded() -> tuple[SimDisk, dict[str, list[_Do]], StoreContents]:
     options = TreeOptions(memtable_bytes=1 << 20)
     store = Store.open(disk, options=options, durability=Durability.SYNC, segment_bytes=500)
     for step in _LOAD:
-        do(store, step)
+        apply_step(store, step)
     before = disk.copy()
     began = len(disk.done)
     store.flush()
     steps: dict[str, list[_Do]] = {name: [] for name in STEPS}
     for call, doing in zip(disk.calls[began:], disk.done[began:], strict=True):
         steps[_step_of(call, bool(steps["commit to the manifest"]))].append(doing)
-    return before, steps, states(_LOAD)[-1]
+    return before, steps, contents_after_each_write(_LOAD)[-1]
 
 
 def _step_of(call: Call, committed: bool) -> str:
@@ -189,7 +189,7 @@ def _carry_out(disk: SimDisk, todo: Sequence[tuple[str, _Do]], held: StoreConten
             return f"There is nothing yet to {name.split()[0]} when it comes to {{}}."
     disk.crash(WorstCase())
     try:
-        store = reopen(disk)
+        store = reopen_store(disk)
         found = dict(store.scan())
     except Corruption as damage:
         return (

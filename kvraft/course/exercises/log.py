@@ -15,7 +15,7 @@ from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 from kvraft.course.lesson import agrees, called, unanswered
-from kvraft.disk import MAGIC, Frame, frame
+from kvraft.disk import FRAME_MAGIC, Frame, frame
 from kvraft.display import listed
 from kvraft.errors import Corruption
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
@@ -269,12 +269,12 @@ def _log(shape: Sequence[int], echo: bool) -> tuple[bytes, list[tuple[int, int]]
 
 def _behind(data: bytes, at: int) -> list[Frame]:
     """Return every sound frame behind ``at``, wherever a magic is."""
-    frames, found = [], data.find(MAGIC, at + 1)
+    frames, found = [], data.find(FRAME_MAGIC, at + 1)
     while found >= 0:
         each = frame.decode(data, found, seed=SEED)
         if isinstance(each, Frame):
             frames.append(each)
-        found = data.find(MAGIC, found + 1)
+        found = data.find(FRAME_MAGIC, found + 1)
     return frames
 
 

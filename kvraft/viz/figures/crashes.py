@@ -1,4 +1,4 @@
-"""Crashes as figures: what came back after a crash during each I/O call (``check/crashes.py``).
+"""Crashes as figures: what a store holds after a crash during each disk call.
 
 Each function takes outcomes.
 """
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from kvraft.check import CrashOutcome
+from kvraft.check.storage import CrashOutcome
 from kvraft.viz.figures.style import one_panel
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY
 

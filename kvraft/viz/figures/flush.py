@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kvraft.check import Call
+from kvraft.check.storage import Call
 from kvraft.sim import Gauge
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, stacked, titled
 from kvraft.viz.svg import BLACK, BLUE, GREY, ORANGE, PURPLE, RED, SKY

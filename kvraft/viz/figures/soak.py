@@ -12,7 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from kvraft.check.sweep import MemberOutage, UsageSample, points, second_half, trend, trends
+from kvraft.check.sweep import (
+    MemberOutage,
+    UsageSample,
+    fit_trend,
+    second_half,
+    usage_points,
+    usage_trends,
+)
 from kvraft.display import counted
 from kvraft.viz.figures.style import MEMBER_LINES, titled
 from kvraft.viz.svg import BLACK, GREY, ORANGE
@@ -41,7 +48,7 @@ def plot_soak(
     end = samples[-1].transactions if samples else 0
     for axes, (kind, label) in zip(panels, PANELS, strict=False):
         for number, name in enumerate(members):
-            _draw(axes, points(samples, number, kind), number, name)
+            _draw(axes, usage_points(samples, number, kind), number, name)
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
@@ -55,7 +62,7 @@ def plot_soak(
 
 def soak_title(members: Sequence[str], samples: Sequence[UsageSample]) -> str:
     """Return the conclusion: how much a disk held at most, and what grows."""
-    found = trends(members, samples)
+    found = usage_trends(members, samples)
     most = -(-max(found["disk", name].peak for name in members) // 1024)
     growing = [f"{kind} of {name}" for (kind, name), each in found.items() if each.grows]
     return (
@@ -71,7 +78,7 @@ def _draw(axes: Axes, values: Sequence[tuple[int, int]], number: int, name: str)
     axes.plot(xs, ys, color=colour, linewidth=0.6, alpha=0.5)
     late = second_half(values)
     ends = [late[0][0], late[-1][0]]
-    fitted = [y / 1024 for y in trend(values).ends]
+    fitted = [y / 1024 for y in fit_trend(values).ends]
     axes.plot(ends, fitted, color="white", linewidth=4)
     axes.plot(ends, fitted, color=colour, linestyle=style, linewidth=2, label=name)
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from kvraft.check import CopyEnd, LeaderDeath
+from kvraft.check.storage import CopyEnd, LeaderDeath
 from kvraft.sim import ContentionResult
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.svg import BLACK, GREEN, GREY, PURPLE, RED, SKY

@@ -164,11 +164,11 @@ def _is_torn(data: bytes, at: int, name: str, seed: int) -> bool:
 
 def _next_sound(data: bytes, at: int, seed: int) -> int:
     """Return where the next sound frame behind ``at`` begins, else the end of the file."""
-    found = data.find(frame.MAGIC, at + 1)
+    found = data.find(frame.FRAME_MAGIC, at + 1)
     while found >= 0:
         if isinstance(frame.decode(data, found, seed=seed), Frame):
             return found
-        found = data.find(frame.MAGIC, found + 1)
+        found = data.find(frame.FRAME_MAGIC, found + 1)
     return len(data)
 
 
@@ -217,7 +217,7 @@ def _head(data: bytes, found: Frame) -> Iterator[Field]:
     kind = f"{found.kind}: {FRAME_NAMES.get(found.kind, 'unknown')}"
     crc = f"{_int(data, found.offset + 20, 4):08x}"
     rows = (
-        ("magic", 4, label(frame.MAGIC), "a frame begins here"),
+        ("magic", 4, label(frame.FRAME_MAGIC), "a frame begins here"),
         ("kind", 4, kind, "what the payload is"),
         ("length", 4, str(len(found.payload)), "bytes of payload"),
         ("synced", 8, str(found.synced), "all bytes below this offset were synced before"),

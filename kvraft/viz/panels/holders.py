@@ -136,7 +136,7 @@ def _weighs(past: Trace, member: str, lives: Sequence[series.SegmentLifetime]) -
 
 def _holders(trace: Trace, member: str) -> list[str]:
     """Return all that ever hold this log, so that a row stays where it is."""
-    names = {h for _, _, e in trace.of(PinsChanged, who=member) for h in e.holders}  # type: ignore[attr-defined]
+    names = {h for _, _, e in trace.of(PinsChanged, who=member) for h in e.pinned_by}  # type: ignore[attr-defined]
     return sorted(names, key=lambda name: (HOLDER_KINDS.index(kind_of(name)), name))
 
 

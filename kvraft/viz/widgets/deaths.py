@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 
-from kvraft.check import CopyEnd, LeaderDeath
+from kvraft.check.storage import CopyEnd, LeaderDeath
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.viz.panels import lanes_view

@@ -3,13 +3,13 @@
 from struct import unpack_from
 from zlib import crc32
 
-from kvraft.disk import FRAME_OVERHEAD, MAGIC
+from kvraft.disk import FRAME_MAGIC, FRAME_OVERHEAD
 
 
 def scan_segment(data, seed):
     """Frame by frame, each checked in the order in which its bytes can be trusted."""
     offsets, at = [], 0
-    while at + 24 <= len(data) and data[at : at + 4] == MAGIC:
+    while at + 24 <= len(data) and data[at : at + 4] == FRAME_MAGIC:
         length, head_crc = unpack_from("<I", data, at + 8)[0], unpack_from("<I", data, at + 20)[0]
         if crc32(data[at : at + 20], seed) != head_crc:
             break
@@ -26,7 +26,7 @@ def scan_segment(data, seed):
 def believes_lengths(data, seed):
     """Follows lengths and checks nothing."""
     offsets, at = [], 0
-    while at + 24 <= len(data) and data[at : at + 4] == MAGIC:
+    while at + 24 <= len(data) and data[at : at + 4] == FRAME_MAGIC:
         end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
             break
@@ -38,7 +38,7 @@ def believes_lengths(data, seed):
 def without_the_head(data, seed):
     """Checks only payloads: a flipped bit in a head's synced goes by."""
     offsets, at = [], 0
-    while at + 24 <= len(data) and data[at : at + 4] == MAGIC:
+    while at + 24 <= len(data) and data[at : at + 4] == FRAME_MAGIC:
         end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
             break
@@ -52,7 +52,7 @@ def without_the_head(data, seed):
 def without_the_payload(data, seed):
     """Checks only heads."""
     offsets, at = [], 0
-    while at + 24 <= len(data) and data[at : at + 4] == MAGIC:
+    while at + 24 <= len(data) and data[at : at + 4] == FRAME_MAGIC:
         if crc32(data[at : at + 20], seed) != unpack_from("<I", data, at + 20)[0]:
             break
         end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
@@ -71,7 +71,7 @@ def without_the_seed(data, seed):
 def takes_the_torn_one(data, seed):
     """Counts a frame that is cut short."""
     offsets, end = scan_segment(data, seed)
-    if data[end : end + 4] == MAGIC:
+    if data[end : end + 4] == FRAME_MAGIC:
         return [*offsets, end], len(data)
     return offsets, end
 
@@ -84,7 +84,7 @@ def ends_where_the_file_ends(data, seed):
 def skips_what_is_bad(data, seed):
     """Looks for the next magic and goes on, as some logs do: then entries are missing between."""
     offsets, at, end = [], 0, 0
-    while (at := data.find(MAGIC, at)) >= 0:
+    while (at := data.find(FRAME_MAGIC, at)) >= 0:
         more, size = scan_segment(data[at:], seed)
         offsets += [at + offset for offset in more]
         end = at + size if more else end

@@ -22,7 +22,15 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from kvraft import clock
-from kvraft.check.model import Effect, Fate, Model, ModelSession, Promise, asked_for, unpacked
+from kvraft.check.history.model import (
+    Effect,
+    Fate,
+    Model,
+    ModelSession,
+    Promise,
+    asked_for,
+    unpacked,
+)
 from kvraft.check.properties import Property, Violation
 from kvraft.client import Ticket
 from kvraft.display import counted

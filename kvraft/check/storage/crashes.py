@@ -2,7 +2,7 @@
 
 A *workload* is a list of steps: a dict is one write, its keys with their values or ``None`` for a
 delete, all or nothing; a word is long work or a sync (:data:`WORDS`).  It runs once undisturbed, to
-learn which calls reach the disk (:func:`calls`), and then once for each call, during which the
+learn which calls reach the disk (:func:`disk_calls`), and then once for each call, during which the
 machine or the process dies (:func:`crash_during`).
 
 The promise, for every crash:
@@ -172,7 +172,7 @@ def part_of(name: str) -> str:
     return "table" if name.endswith(".sst") else "manifest"
 
 
-def states(workload: Sequence[WorkloadStep]) -> list[StoreContents]:
+def contents_after_each_write(workload: Sequence[WorkloadStep]) -> list[StoreContents]:
     """Return what a store holds after no write, after the first one, and so on."""
     found: list[StoreContents] = [{}]
     for write in workload:
@@ -182,13 +182,13 @@ def states(workload: Sequence[WorkloadStep]) -> list[StoreContents]:
     return found
 
 
-def calls(
+def disk_calls(
     workload: Sequence[WorkloadStep] = WORKLOAD, durability: Durability = Durability.SYNC
 ) -> list[Call]:
     """Return the calls that reach the disk while ``workload`` runs, in order."""
     disk, store = _begin(durability)
     for step in workload:
-        do(store, step)
+        apply_step(store, step)
     return disk.calls
 
 
@@ -213,7 +213,7 @@ def crash_during(
     acknowledged = durable = at = 0
     try:
         for at, step in enumerate(workload):  # noqa: B007  # where it was is told, too
-            do(store, step)
+            apply_step(store, step)
             acknowledged += isinstance(step, Mapping)
             certain = durability is Durability.SYNC or not isinstance(step, Mapping)
             survives = not power and durability is Durability.OS
@@ -225,7 +225,7 @@ def crash_during(
         disk.crash(random)
     else:
         disk.restore()
-    return _come_back(disk, states(workload), died, (at, acknowledged, durable))
+    return _come_back(disk, contents_after_each_write(workload), died, (at, acknowledged, durable))
 
 
 def crash_everywhere(
@@ -237,14 +237,14 @@ def crash_everywhere(
     careless: str = "",
 ) -> list[CrashOutcome]:
     """Return the outcome of a crash during each call: see :func:`crash_during`."""
-    count = len(calls(workload, durability))
+    count = len(disk_calls(workload, durability))
     return [
         crash_during(n, workload, durability, power=power, random=random, careless=careless)
         for n in range(1, count + 1)
     ]
 
 
-def do(store: Store, step: WorkloadStep) -> None:
+def apply_step(store: Store, step: WorkloadStep) -> None:
     """Do one step of a workload."""
     if isinstance(step, str):
         getattr(store, step)()
@@ -255,7 +255,7 @@ def do(store: Store, step: WorkloadStep) -> None:
     store.write(batch)
 
 
-def reopen(disk: SimDisk, report: list[Event] | None = None) -> Store:
+def reopen_store(disk: SimDisk, report: list[Event] | None = None) -> Store:
     """Open the store on ``disk`` again; ``report`` gathers what happens."""
     events: list[Event] = [] if report is None else report
     return Store.open(disk, report=events.append, segment_bytes=_SEGMENT_BYTES)
@@ -281,7 +281,7 @@ def _come_back(
     events: list[Event] = []
     tables = {name for name in disk.names() if part_of(name) == "table"}
     try:
-        store = reopen(disk, events)
+        store = reopen_store(disk, events)
         held = dict(store.scan())
     except Corruption as damage:
         return CrashOutcome(died, *counts, found=-1, damage=str(damage))

@@ -9,7 +9,7 @@ deletes cover.  Behind key *k* the smallest possible key is *k* and a zero byte,
 keys ``a`` … ``k`` stops at ``k\\0``.  No span stops at ``b""``, which stands for a span without an
 end.
 
-Invariant: what :func:`unpack_table` returns has the types that its fields promise, whatever the
+Invariant: what :func:`unpack_metadata` returns has the types that its fields promise, whatever the
 JSON was.
 """
 
@@ -75,14 +75,14 @@ def read_order(tables: Iterable[TableMetadata]) -> tuple[TableMetadata, ...]:
     return (*newest_first, *deeper)
 
 
-def pack_table(table: TableMetadata) -> dict[str, Any]:
+def pack_metadata(table: TableMetadata) -> dict[str, Any]:
     """Return ``table`` as what JSON can hold."""
     values = asdict(table)
     return values | {name: values[name].hex() for name in _KEYS}
 
 
-def unpack_table(values: dict[str, Any]) -> TableMetadata:
-    """Return what :func:`pack_table` took apart.
+def unpack_metadata(values: dict[str, Any]) -> TableMetadata:
+    """Return what :func:`pack_metadata` took apart.
 
     Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` if it is none.
     """

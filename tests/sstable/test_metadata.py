@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.sstable import TableMetadata, pack_table, read_order, span_of, unpack_table
+from kvraft.sstable import TableMetadata, pack_metadata, read_order, span_of, unpack_metadata
 from tests.helpers.storage import holds
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
@@ -63,26 +63,26 @@ def test_tables_are_read_newest_first_and_then_level_by_level(order):
 @quick
 def test_what_is_packed_is_unpacked(number, span):
     table = info(number, 3, span)
-    assert unpack_table(json.loads(json.dumps(pack_table(table)))) == table
+    assert unpack_metadata(json.loads(json.dumps(pack_metadata(table)))) == table
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(TableMetadata)])
 @pytest.mark.parametrize("value", [None, -1, 1.5, True, "zz", [], "a\u00e9"], ids=repr)
 def test_nonsense_in_any_field_is_refused(field, value):
-    packed = pack_table(info())
+    packed = pack_metadata(info())
     with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
-        unpack_table(packed | {field: value})
+        unpack_metadata(packed | {field: value})
     del packed[field]
     with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
-        unpack_table(packed)
+        unpack_metadata(packed)
 
 
 def test_a_span_without_a_key_and_a_field_too_many_are_refused():
-    packed = pack_table(info())
+    packed = pack_metadata(info())
     with pytest.raises(ValueError, match="a table stops before it starts"):
-        unpack_table(packed | {"start": "62", "stop": "62"})
+        unpack_metadata(packed | {"start": "62", "stop": "62"})
     with pytest.raises(ValueError, match="a table stops before it starts"):
-        unpack_table(packed | {"start": "63", "stop": "62"})
-    assert unpack_table(packed | {"start": "63", "stop": ""}).covers(b"zz")
+        unpack_metadata(packed | {"start": "63", "stop": "62"})
+    assert unpack_metadata(packed | {"start": "63", "stop": ""}).covers(b"zz")
     with pytest.raises((ValueError, TypeError)):
-        unpack_table(packed | {"colour": 1})
+        unpack_metadata(packed | {"colour": 1})

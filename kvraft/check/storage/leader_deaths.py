@@ -1,20 +1,20 @@
 """One transaction, and a leader that is killed at every step of it: what becomes of the records.
 
-The world is deterministic, so it can be lived again and again, each time with the power cut a step
-later (:func:`kill_everywhere`)::
+The world is deterministic, so a run can be repeated, each time with the power cut one step later
+(:func:`kill_leader_everywhere`)::
 
-    begin ──► submit ──┬──┬──┬──┬──┬──┬──► applied        one life a step; with the leader goes
-                       ✕  ✕  ✕  ✕  ✕  ✕                   all that it had sent and that is on its
-                       │                                  way still
-                       └──► election ──► retry ──► the dead one is started again, all is settled
+    start ──► submit ──┬──┬──┬──┬──┬──┬──► applied      one run a step; every message of the dead
+                       ✕  ✕  ✕  ✕  ✕  ✕                 leader that is still in flight is lost
+                       │
+                       └──► election ──► retry ──► the dead leader restarts, the cluster settles
 
-After each step of each life every running member is asked how many of the transaction's keys it
-holds: for a transaction that is whole or not there at all, that is all of them or none.
+After each step of each run, every running member is asked how many of the transaction's keys it
+holds.  A transaction is there in full or not at all, so the answer must be all of them or none.
 
-What the log made of each copy is told by :class:`~kvraft.check.transactions.Model`, which is
-written apart from the members, so this works for members that are wrong, too.
+What the log made of each copy is worked out by :class:`~kvraft.check.history.Model`, which shares
+no code with the members, so this judges members with a bug, too.
 
-Source: Raft §5.4.2, §8; crash-at-every-point testing as in ALICE (Pillai et al., OSDI 2014).
+Sources: Raft §5.4.2, §8; crash-at-every-point testing as in ALICE (Pillai et al., OSDI 2014).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from kvraft import clock
-from kvraft.check.model import Effect, Fate, Model
+from kvraft.check.history import Effect, Fate, Model
 from kvraft.client import Ticket
 from kvraft.errors import BadInput
 from kvraft.raft import RaftOptions
@@ -35,10 +35,10 @@ from kvraft.sim import World
 SEED = 10
 RECORDS = 5
 OPTIONS = ReplicaOptions(raft=RaftOptions(max_batch_bytes=70))
-"""One record of the transaction fits into a message, and no two: so it is copied piece by piece."""
+"""A message has room for one record of the transaction, so it is replicated piece by piece."""
 
 Hook = Callable[[World, str], None]
-"""What is done to a world whose leader, the second argument, is about to die or has just died."""
+"""Called with a world and its leader, which is about to die or has just died."""
 
 
 def nothing(world: World, leader: str) -> None:
@@ -46,16 +46,16 @@ def nothing(world: World, leader: str) -> None:
 
 
 class CopyEnd(StrEnum):
-    """What became of the copy that the dead leader had appended, or was to append."""
+    """What became of the copy that the dead leader had appended, or would have."""
 
     NEVER = "never appended"
-    LOST = "lost"  # no other member had any of it, and another entry took its place
+    LOST = "lost"  # no other member had any of it, and another entry replaced it
     UNDONE = "undone"
     COMPLETED = "completed"
 
 
 class LeaderDeath(NamedTuple):
-    """One life: the leader died after ``step`` steps of the transaction.
+    """One run: the leader died after ``step`` steps of the transaction.
 
     - ``held``: how many of its entries were in the log of each member at that moment;
     - ``moment``: the number of that step in the trace of ``world``;
@@ -82,12 +82,12 @@ class LeaderDeath(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether it was there as a whole or not at all, always, and in the end as a whole."""
-        return set(self.seen) <= {0, self.records} and held_now(self) == [self.records] * 3
+        """Whether every member always held all of it or nothing, and in the end all."""
+        return set(self.seen) <= {0, self.records} and keys_held(self) == [self.records] * 3
 
     @property
     def applied(self) -> int:
-        """How many of its copies took effect."""
+        """How many of its copies took effect; exactly once means 1."""
         return sum(fate.effect is Effect.APPLIED for fate in self.fates)
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ class LeaderDeath(NamedTuple):
 
 
 class WitnessedWorld(World):
-    """A world that asks its members after each step how many of ``keys`` they hold."""
+    """A world that looks after each step how many of ``keys`` each member holds."""
 
     keys: Sequence[bytes] = ()
 
@@ -107,10 +107,10 @@ class WitnessedWorld(World):
         super().__init__(members, **options)
         lifetime = next(iter(self.replicas.values())).options.session_millis
         self.model = Model(clock.pack(lifetime))
-        """What the log leads to."""
+        """The state that the committed log leads to."""
 
     def step(self) -> None:
-        """Let the next event happen, and look."""
+        """Process the next event, then look at every member."""
         super().step()
         with self.undisturbed():
             self._look()
@@ -121,32 +121,32 @@ class WitnessedWorld(World):
             if committed > model.last >= log.first_index - 1:
                 for entry in log.slice(model.last + 1, committed):
                     model.take(entry)
-            # What a member holds changes when it applies something, or begins anew.
+            # What a member holds changes only when it applies something or restarts.
             now = id(replica), replica.tree.applied.index
             if self.keys and self._looked.get(name) != now:
                 self._looked[name] = now
                 self.seen.add(sum(replica.tree.get(key) is not None for key in self.keys))
 
 
-# ── lives ───────────────────────────────────────────────────────────────────────────────────────
+# ── runs ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def _begin(
     records: int, value: bytes, seed: int, options: ReplicaOptions, replica: type[Replica]
 ) -> tuple[WitnessedWorld, Ticket]:
-    """Return a world in which ``ann`` has just submitted the transaction, and her ticket."""
+    """Return a world in which client ``ann`` has just submitted the transaction, and the ticket."""
     if records < 1:
         raise BadInput(f"a transaction has at least one record, not {records}")
     world = WitnessedWorld(3, seed=seed, options=options, replica=replica, slowest=4_000)
     world.run_until(lambda: world.leader() is not None)
     world.client("bob").put(b"b", b"1")
-    world.client("ann").register()  # now she knows who leads
+    world.client("ann").register()  # now it knows the leader
     world.settle()
     world.keys = [b"k%d" % number for number in range(records)]
     return world, world.client("ann").submit([(key, value) for key in world.keys])
 
 
-def steps_of(
+def count_steps(
     *,
     records: int = RECORDS,
     value: bytes = b"v",
@@ -154,7 +154,7 @@ def steps_of(
     options: ReplicaOptions = OPTIONS,
     replica: type[Replica] = Replica,
 ) -> int:
-    """Return after how many steps the client knows that its transaction is applied."""
+    """Return how many steps it takes until the client knows that its transaction is applied."""
     world, ticket = _begin(records, value, seed, options, replica)
     count = 0
     while not ticket.done:
@@ -163,7 +163,7 @@ def steps_of(
     return count
 
 
-def kill_at(
+def kill_leader_at(
     step: int,
     *,
     records: int = RECORDS,
@@ -174,10 +174,11 @@ def kill_at(
     before: Hook = nothing,
     after: Hook = nothing,
 ) -> LeaderDeath:
-    """Live until ``step`` steps after the transaction was submitted, kill the leader, and go on.
+    """Kill the leader ``step`` steps after the transaction was submitted; return what came of it.
 
     ``before`` and ``after`` are called around its death.  The client retries by itself; the dead
-    member is started again when the client knows how its transaction ended.
+    member restarts when the client knows how its transaction ended.  Raises
+    :class:`~kvraft.errors.BadInput` if ``records`` is less than 1.
     """
     world, ticket = _begin(records, value, seed, options, replica)
     leader = world.leader() or ""
@@ -201,15 +202,18 @@ def kill_at(
     return LeaderDeath(step, leader, held, moment, end, fates, seen, ticket, world)
 
 
-def kill_everywhere(steps: Iterable[int] | None = None, **life: Any) -> list[LeaderDeath]:
-    """Kill the leader at every step, or at those given; see :func:`kill_at` for ``life``."""
+def kill_leader_everywhere(steps: Iterable[int] | None = None, **run: Any) -> list[LeaderDeath]:
+    """Kill the leader at each of ``steps``, by default at every one, in a run of its own.
+
+    ``run`` are options of :func:`kill_leader_at`.
+    """
     if steps is None:
-        given = {k: v for k, v in life.items() if k not in ("before", "after")}
-        steps = range(steps_of(**given) + 1)
-    return [kill_at(step, **life) for step in steps]
+        given = {k: v for k, v in run.items() if k not in ("before", "after")}
+        steps = range(count_steps(**given) + 1)
+    return [kill_leader_at(step, **run) for step in steps]
 
 
-def held_now(death: LeaderDeath) -> list[int]:
+def keys_held(death: LeaderDeath) -> list[int]:
     """Return how many of the transaction's keys each running member holds now, by name."""
     world = death.world
     keys = [record.key for record in death.ticket.transaction.records]
@@ -227,7 +231,7 @@ def _caught_up(world: World, name: str) -> bool:
 
 
 def _end(fates: Sequence[Fate], appended: int, term: int, model: Model) -> CopyEnd:
-    """Say what became of the first copy: what was committed of it has the dead leader's term."""
+    """Return what became of the first copy: its committed entries have the dead leader's term."""
     if not appended:
         return CopyEnd.NEVER
     for fate in fates:
@@ -240,28 +244,28 @@ def _end(fates: Sequence[Fate], appended: int, term: int, model: Model) -> CopyE
 
 
 def flush_all(world: World, leader: str) -> None:
-    """Let every member flush what it has in memory, and cut its log as far as it may."""
+    """Make every member flush its memtable and truncate its log as far as nothing pins it."""
     for replica in world.replicas.values():
         replica.tree.freeze()
         while replica.has_work:
             replica.work()
 
 
-def restart_all(world: World, leader: str) -> None:
-    """Cut the power of the other members, too, and start them again at once."""
+def restart_others(world: World, leader: str) -> None:
+    """Crash all other members, too, and restart them at once."""
     for name in list(world.replicas):
         world.crash(name)
         world.restart(name)
 
 
-def leave_behind(world: World, leader: str) -> None:
-    """Let the others write and flush so much that the dead leader must be sent a snapshot."""
+def force_snapshot(world: World, leader: str) -> None:
+    """Write and flush so much that the dead leader will need a snapshot."""
     for number in range(30):
         world.client("bob").put(b"more %d" % number, b"." * 60)
     world.settle()
     flush_all(world, leader)
 
 
-def bytes_of(records: Sequence[Record]) -> int:
+def log_bytes(records: Sequence[Record]) -> int:
     """Return how many bytes the entries of ``records`` take in the log."""
     return sum(entry_size(Entry(1, 1, record)) for record in records)

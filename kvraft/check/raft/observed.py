@@ -1,4 +1,4 @@
-"""What the checkers of consensus look at: members at one moment, and as they were before."""
+"""The members as the checkers of consensus see them: now, and when they were last checked."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from kvraft.record import Entry, HardState
 class ObservedMember(NamedTuple):
     """A member at one moment."""
 
-    raft: Raft | None  # none while it is down
+    raft: Raft | None  # None while it is down
     hard_state: HardState  # on its disk
     log: Log  # on its disk, through ``durable``
     durable: int
-    applied: Sequence[Entry] = ()  # all of them, from index 1 on; or nothing, if that is not seen
+    applied: Sequence[Entry] = ()  # every entry from index 1 on; empty where that is not observed
 
 
 @dataclass(slots=True)
-class Past:
-    """A member as it was when it was last looked at."""
+class PreviousState:
+    """A member as it was when it was last checked."""
 
     raft: Raft | None = None
     log: Log = field(default_factory=Log)
     hard_state: HardState = field(default_factory=HardState)
     commit: int = 0
-    led: int = 0  # the term that it led, 0 if none
+    led: int = 0  # the term that it led, or 0
     configurations: list[tuple[int, Configuration]] = field(default_factory=list)
-    new: list[Entry] = field(default_factory=list)  # configurations not looked at yet
+    new: list[Entry] = field(default_factory=list)  # configurations not checked yet
 
 
-class Members:
-    """The members that ``look`` shows; ``names`` are all there are, up or down.
+class ObservedMembers:
+    """All members: ``names`` returns their names, up or down, and ``look`` shows one of them.
 
-    The properties in ``but`` may be broken: breaking one often breaks another a little later, and
-    that may be what is to be seen.
+    The properties in ``but`` may be broken: a broken property often breaks another one a little
+    later, and that may be the one of interest.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Members:
             raise Violation(property, members, what)
 
     def running(self) -> list[Raft]:
-        """Return the modules of all members that run."""
+        """Return the consensus modules of all running members."""
         return [raft for name in self.names() if (raft := self.look(name).raft) is not None]
 
     def holds(self, name: str, entry: Entry) -> bool:
-        """Return whether a member's disk holds ``entry``, and the member, if up, agrees."""
+        """Return whether a member holds ``entry`` on disk and, if it runs, in its log."""
         if name not in self.names():
             return False
         seen = self.look(name)
@@ -80,5 +80,5 @@ def covers(log: Log, entry: Entry) -> bool:
 
 
 def place(entry: Entry) -> str:
-    """Return how an entry is named in a text."""
+    """Return how messages name an entry."""
     return f"entry {entry.index} of term {entry.term}"
