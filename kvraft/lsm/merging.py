@@ -155,20 +155,16 @@ def retain(
 ) -> RowChunk:
     """Return those of ``rows`` that some reader can see, now or later.
 
-        A tombstone with nothing older left to hide goes where ``droppable`` says so; nowhere if that is
-        ``None``.
+    A tombstone with nothing older left to hide is dropped if ``droppable`` allows it; ``None`` keeps
+    all of them.
 
-        >>> rows = [(b"a", 1, b"1"), (b"a", 5, b"5"), (b"a", 7, None)]
-        >>> retain(rows, RetainedTimes())
-        [(b'a', 7, None)]
-    <<<<<<< HEAD:kvraft/lsm/merging.py
-        >>> retain(rows, RetainedTimes((6,)))
-    =======
-        >>> retain(rows, RetainedTimes(times=(6,)))
-    >>>>>>> main:kvraft/lsm/merge.py
-        [(b'a', 5, b'5'), (b'a', 7, None)]
-        >>> retain(rows, RetainedTimes(), droppable=lambda key, timestamp: True)
-        []
+    >>> rows = [(b"a", 1, b"1"), (b"a", 5, b"5"), (b"a", 7, None)]
+    >>> retain(rows, RetainedTimes())
+    [(b'a', 7, None)]
+    >>> retain(rows, RetainedTimes(times=(6,)))
+    [(b'a', 5, b'5'), (b'a', 7, None)]
+    >>> retain(rows, RetainedTimes(), droppable=lambda key, timestamp: True)
+    []
     """
     if ranges is None and not keep.times and keep.floor == MAX_TIMESTAMP:
         # The usual case, at the speed of C: only the newest of each key counts.

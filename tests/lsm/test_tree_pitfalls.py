@@ -529,13 +529,10 @@ def test_16_the_bytes_do_not_depend_on_the_hash_seed_and_the_interpreter_ends_in
 
 
 PACKAGE = Path(kvraft.__file__).parent
-CORE = [*(PACKAGE / "lsm").glob("*.py"), *(PACKAGE / "sstable").glob("*.py")]
-CORE += [
-    *(PACKAGE / "wal").glob("*.py"),
-    PACKAGE / "disk" / "disk.py",
-    PACKAGE / "disk" / "frame.py",
-]
-CORE += [PACKAGE / f"{name}.py" for name in "bloom memtable range_tombstones record store".split()]
+CORE = [path for room in ("lsm", "sstable", "wal") for path in (PACKAGE / room).glob("*.py")]
+CORE += [PACKAGE / "disk" / f"{name}.py" for name in ("disk", "frame")]
+CORE += [PACKAGE / f"{name}.py" for name in ("memtable", "range_tombstones", "record", "store")]
+CORE += [PACKAGE / "bloom.py"]
 
 
 @pytest.mark.parametrize("path", sorted(CORE), ids=lambda path: path.stem)
