@@ -35,8 +35,8 @@ def listed(things: Iterable[object]) -> str:
 def plural_of(noun: str) -> str:
     """Return the plural of ``noun``; the last word of several is the one that changes.
 
-    >>> plural("range delete"), plural("flush"), plural("history"), plural("day"), plural("life")
-    ('range deletes', 'flushes', 'histories', 'days', 'lives')
+    >>> plural_of("log entry"), plural_of("flush"), plural_of("day"), plural_of("knife")
+    ('log entries', 'flushes', 'days', 'knives')
     """
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return noun[:-1] + "ies"
