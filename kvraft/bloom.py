@@ -1,26 +1,26 @@
 """The bloom filter: a set of keys that answers "certainly not here" or "maybe".
 
 It is an array of *m* bits.  Each key sets *k* of them; a key is certainly absent if one of its bits
-is not set.  Most reads of a table that lacks the key end here, without touching the disk.
+is not set.  Most reads of a table that does not have the key end here, without reading the disk.
 
 As bytes, little-endian::
 
     offset  size
-         0     4  k     bits a key sets
-         4     4  m     bits in all
+         0     4  k     bits per key
+         4     4  m     bits in total
          8     …  the bits, bit i in byte i // 8, lowest first; ceil(m / 8) bytes
 
 Invariants:
 
 - No false negatives: a key that was added is always "maybe".
-- The bits depend on the keys alone: one hash function for ever (murmur3, 128 bits, seed 0).
-- A reader takes *k* and *m* from the bytes, so that tables written with other settings stay good.
+- The bits depend only on the keys, through one hash function (murmur3, 128 bits, seed 0).
+- A reader takes *k* and *m* from the bytes, so tables written with other settings stay readable.
 
-In memory a bit takes a byte, for CPython reads and writes a byte of a ``bytearray`` several times
-faster than a bit in it; eight times the memory buys probes and additions at twice the speed.
+In memory each bit takes a byte, because CPython reads and writes a byte of a ``bytearray`` several
+times faster than a bit of it; for eight times the memory, probing and adding are twice as fast.
 
 The *k* positions are h, h + d, h + 2d, … modulo m, from two 64-bit halves of one hash (Kirsch and
-Mitzenmacher, *Less Hashing, Same Performance*, ESA 2006).  Source of the rest: LevelDB bloom.
+Mitzenmacher, *Less Hashing, Same Performance*, ESA 2006).  The rest is from LevelDB bloom.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from kvraft.display import counted
 from kvraft.errors import BadInput
 
 MIN_BITS = 128
-"""Below this a table of few keys would have far more false positives than the theory says."""
+"""With fewer bits, small tables would have far more false positives than in theory."""
 
 _HEAD = struct.Struct("<II")
 _MAX_K = 30
@@ -43,7 +43,7 @@ _FOLD_BYTES = 1 << 16
 
 
 class BloomFilter:
-    """A filter of ``m`` bits of which each key sets ``k``.
+    """A filter of ``m`` bits, of which each key sets ``k``.
 
     >>> bloom = BloomFilter.build([b"here", b"deleted, but its tombstone is here"])
     >>> b"here" in bloom, b"elsewhere" in bloom
@@ -51,14 +51,14 @@ class BloomFilter:
     """
 
     def __init__(self, k: int, m: int, bits: bytearray) -> None:
-        """Wrap ``m`` bits, one a byte: use :meth:`build` or :meth:`from_bytes`."""
+        """Wrap ``m`` bits, each in a byte; use :meth:`build` or :meth:`from_bytes`."""
         self.k = k
         self.m = m
         self._bits = bits
 
     @classmethod
     def sized(cls, keys: int, bits_per_key: int = 10) -> BloomFilter:
-        """Return an empty filter with room for that many ``keys``."""
+        """Return an empty filter sized for that many ``keys``."""
         if bits_per_key < 1:
             raise BadInput(f"a filter needs at least 1 bit a key, not {bits_per_key}")
         m = max(MIN_BITS, keys * bits_per_key)
@@ -68,7 +68,7 @@ class BloomFilter:
 
     @classmethod
     def build(cls, keys: Iterable[bytes], bits_per_key: int = 10) -> BloomFilter:
-        """Return the filter of ``keys``; those of tombstones belong among them."""
+        """Return the filter of ``keys``, which must include those of tombstones."""
         keys = list(keys)
         builder = BloomFilterBuilder(len(keys), bits_per_key)
         builder.add(keys)
@@ -77,7 +77,7 @@ class BloomFilter:
         return builder.bloom
 
     def add(self, keys: Iterable[bytes]) -> None:
-        """Add ``keys``.  More of them than the filter has room for raise its error rate."""
+        """Add ``keys``.  More keys than the filter is sized for raise its error rate."""
         m, k, bits = self.m, self.k, self._bits
         for key in keys:
             h, d = digest(key)
@@ -101,15 +101,15 @@ class BloomFilter:
         return True
 
     def expected_fpr(self, keys: int) -> float:
-        """Return the share of absent keys that the theory says pass a filter of ``keys`` keys.
+        """Return the expected share of absent keys that pass a filter of ``keys`` keys.
 
-        A bit stays unset with probability (1 - 1/m)^(k·keys); a false positive meets k set ones
+        A bit is unset with probability (1 - 1/m)^(k·keys), and a false positive finds k bits set
         (Bloom, CACM 1970).
         """
         return float((1 - (1 - 1 / self.m) ** (self.k * keys)) ** self.k)
 
     def to_bytes(self) -> bytes:
-        """Return the filter as bytes, in the layout of the module docstring."""
+        """Return the filter as bytes, in the layout above."""
         # Bit n of every byte at once.  A loop over the bits takes as long as all the hashing: for
         # 20,000 keys 120 ms, and this 2.
         packed = 0
@@ -121,7 +121,7 @@ class BloomFilter:
     def from_bytes(cls, data: bytes) -> BloomFilter:
         """Return the filter that :meth:`to_bytes` wrote.
 
-        Raises ``ValueError`` if the bytes make none: the caller, who knows the file, says where.
+        Raises ``ValueError`` if the bytes are not a filter.  The caller adds file and offset.
         """
         if len(data) < _HEAD.size:
             raise ValueError("the filter is cut short")
@@ -132,7 +132,7 @@ class BloomFilter:
             )
         packed, size = int.from_bytes(data[_HEAD.size :], "little"), -(-m // 8)
         if packed >> m:
-            raise ValueError(f"a filter has bits behind its {m} bits")
+            raise ValueError(f"a filter has bits set after its {m} bits")
         bits, ones = bytearray(8 * size), int.from_bytes(b"\1" * size, "little")
         for n in range(8):
             bits[n::8] = (packed >> n & ones).to_bytes(size, "little")
@@ -140,21 +140,21 @@ class BloomFilter:
 
 
 def positions(key: bytes, k: int, m: int) -> list[int]:
-    """Return which bits ``key`` sets in a filter of ``m`` bits, ``k`` steps from its two halves."""
+    """Return the ``k`` bits that ``key`` sets in a filter of ``m`` bits."""
     h, d = digest(key)
     h, d = h % m, d % m
     return [(h + step * d) % m for step in range(k)]
 
 
 class BloomFilterBuilder:
-    """Makes the filter that :meth:`BloomFilter.add` would make, of many keys, in half the time.
+    """Builds the filter that :meth:`BloomFilter.add` would, of many keys, in half the time.
 
-    All *k* steps of a key are one assignment, without a turn at *m*: into *k* rows of *m* bits.  In
-    the end the rows are laid over one another.  :attr:`bloom` is the filter, once it is folded.
+    It sets all *k* bits of a key by one slice assignment, into *k* rows of *m* bits, and so without
+    the wrap-around at *m*.  :meth:`fold` then ORs the rows; :attr:`bloom` is the result.
     """
 
     def __init__(self, keys: int, bits_per_key: int) -> None:
-        """Begin a filter with room for that many ``keys``."""
+        """Begin a filter sized for that many ``keys``."""
         self.bloom = BloomFilter.sized(keys, bits_per_key)
         self._rows = bytearray(self.bloom.k * self.bloom.m)
 
@@ -171,7 +171,7 @@ class BloomFilterBuilder:
                 rows[h] = 1
 
     def fold(self) -> Iterator[None]:
-        """Lay the rows over one another, in slices."""
+        """OR the rows into :attr:`bloom`, in slices."""
         m, bits = self.bloom.m, self.bloom._bits
         for at in range(0, m, _FOLD_BYTES):
             end = min(at + _FOLD_BYTES, m)

@@ -1,20 +1,21 @@
 """The memtable: the newest version of each key, sorted, in memory.
 
-Applied transactions land here first.  When it is full it is *frozen*: no more writes, reads go on,
-and a flush turns it into an SSTable.  It needs no log of its own, for whoever fills it has every
-row in a log until the table that replaces this memtable is durable.
+Applied transactions are written here first.  A full memtable is *frozen*: it takes no more writes
+but can be read, and a flush writes it to an SSTable.  It needs no log of its own, because every row
+is in the log until the table that replaces the memtable is durable.
 
-It is a plain ``dict`` beside a sorted list of its keys, and the list learns of new keys only when
-somebody wants them in order.  Most memtables are never scanned before they are flushed, and sorting
-once is several times cheaper than inserting each key in its place.
+It is a plain ``dict`` and a sorted list of its keys.  New keys enter the list only when they are
+needed in order.  Most memtables are never scanned before they are flushed, and sorting once is
+several times cheaper than inserting each key at its place.
 
 Invariants:
 
-- What counts is the version with the highest timestamp, in whatever order versions arrive.  Of two
-  with the same timestamp the later wins, for they are two records of one transaction.
-- Older versions stay only where somebody may still read at their time: the caller says up to which
-  timestamp (``pinned``).
-- Range deletes hide what is older, whatever is put in later (``range_tombstones.py``).
+- The version with the highest timestamp (LevelDB's sequence number) counts, in whatever order
+  versions arrive.  Of two with the same timestamp the later one counts: they are two records of one
+  transaction.
+- Older versions stay only if a reader may still need them: those up to the timestamp ``pinned``,
+  which the caller passes.
+- Range tombstones hide what is older, also rows that are put in later (``range_tombstones.py``).
 
 Source: LevelDB impl.md (memtable); Chang et al., *Bigtable*, OSDI 2006, §5.3.
 """
@@ -42,7 +43,7 @@ from kvraft.record import (
 )
 
 UNPINNED: Timestamp = -1
-"""Nobody reads at an earlier time: overwritten versions go at once."""
+"""There are no readers of earlier timestamps: an overwritten version is removed at once."""
 
 _FIRST_CHUNK, _LAST_CHUNK = 32, 256
 _SORTED_AT_ONCE = 4096
@@ -50,12 +51,12 @@ _timestamp = itemgetter(1)
 
 
 class Memtable:
-    """A sorted map from key to its newest version, and older ones while someone can see them.
+    """A sorted map from each key to its newest version, and to older ones that readers need.
 
-    ``bytes_written`` is how many bytes of table all that was put in would fill, had nothing been
-    overwritten, ``timestamp`` the highest timestamp put into it (0 while there is none),
-    ``range_tombstones`` its range deletes if it has any, ``len()`` the number of keys, tombstones
-    included.
+    - ``bytes_written`` is the size of a table of all that was put in, overwritten rows included.
+    - ``timestamp`` is the highest timestamp put in, 0 if there is none.
+    - ``range_tombstones`` is ``None`` if it has none.
+    - ``len()`` is the number of keys, tombstones included.
 
     >>> memtable = Memtable()
     >>> memtable.update([(b"k", 2, b"new")])
@@ -69,20 +70,20 @@ class Memtable:
 
     def __init__(self) -> None:
         self.bytes_written = 0
-        self._hidden = 0  # of the bytes written, those that are here no more
+        self._hidden = 0  # of the bytes written, those that are no longer here
         self.timestamp: Timestamp = 0
         self.range_tombstones: RangeTombstones | None = None
         self._newest: dict[bytes, Row] = {}
         self._older: dict[bytes, list[Row]] = {}  # oldest first
         self._keys: SortedList[bytes] = SortedList()
-        self._fresh: list[bytes] = []  # keys that are not in the sorted list yet
+        self._unsorted: list[bytes] = []  # keys that are not in the sorted list yet
 
     def __len__(self) -> int:
         return len(self._newest)
 
     @property
     def size(self) -> int:
-        """About how many bytes of table it would fill."""
+        """About how many bytes a table of its rows would have."""
         return self.bytes_written - self._hidden
 
     def __bool__(self) -> bool:
@@ -95,15 +96,15 @@ class Memtable:
             self.update((row,), pinned)
             return
         self._newest[key] = row
-        self._fresh.append(key)
+        self._unsorted.append(key)
         self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
         if timestamp > self.timestamp:
             self.timestamp = timestamp
 
     def update(self, rows: Iterable[Row], pinned: Timestamp = UNPINNED) -> None:
-        """Put in ``rows``, which :func:`check_row` finds nothing wrong with.
+        """Put in ``rows``, which the caller has checked (:func:`check_row`).
 
-        A version that is overwritten stays if its timestamp is at most ``pinned``.
+        An overwritten version stays if its timestamp is at most ``pinned``.
         """
         newest = self._newest
         for row in rows:
@@ -111,7 +112,7 @@ class Memtable:
             old = newest.get(key)
             if old is None:
                 newest[key] = row
-                self._fresh.append(key)
+                self._unsorted.append(key)
                 self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
             elif old[1] <= timestamp:
                 newest[key] = row
@@ -122,9 +123,9 @@ class Memtable:
                 self.timestamp = timestamp
 
     def delete_range(self, row: Row, pinned: Timestamp = UNPINNED) -> None:
-        """Put in one range delete: start, timestamp, stop (``b""``: no end).
+        """Put in one range tombstone: start, timestamp, stop (``b""``: no end).
 
-        An earlier one of the same keys stays only if its timestamp is at most ``pinned``.
+        An older one of the same keys stays only if its timestamp is at most ``pinned``.
         """
         start, timestamp, stop = row
         if self.range_tombstones is None:
@@ -146,9 +147,9 @@ class Memtable:
             self.bytes_written += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
-        """Return the newest version of ``key`` at ``at``, maybe a tombstone, ``None`` if none.
+        """Return the newest version of ``key`` up to ``at``, ``None`` if there is none.
 
-        Range deletes are not looked at.
+        It may be a tombstone.  Range tombstones are ignored.
         """
         row = self._newest.get(key)
         if row is None or row[1] <= at:
@@ -163,8 +164,8 @@ class Memtable:
     ) -> Iterator[list[Row]]:
         """Yield the rows with ``start <= key < stop`` in lists, each in ascending order.
 
-        All versions of a key are in one list.  With ``reverse`` the last list comes first.  What is
-        put in meanwhile may or may not be among them: a reader tells it by its timestamp.
+        All versions of a key are in one list.  With ``reverse`` the last list comes first.  Rows
+        that are put in during the scan may or may not appear; a reader ignores them by timestamp.
         """
         low, high, inclusive, count = start, stop, (True, False), _FIRST_CHUNK
         while True:
@@ -181,11 +182,11 @@ class Memtable:
             count = min(2 * count, _LAST_CHUNK)
 
     def drain(self) -> Iterator[list[Row]]:
-        """Yield all rows in order, in lists, each after a bounded amount of work; some are empty.
+        """Yield all rows in order, in lists, each after a bounded amount of work: for a flush.
 
-        For a flush.  Nothing may be put in before the last list was taken.
+        Some lists are empty.  Nothing may be put in before the last list was taken.
         """
-        fresh = list(self._fresh)
+        fresh = list(self._unsorted)
         runs = [list(self._keys)] if self._keys else []
         for at in range(0, len(fresh), _SORTED_AT_ONCE):
             runs.append(sorted(fresh[at : at + _SORTED_AT_ONCE]))
@@ -198,15 +199,15 @@ class Memtable:
             for n, (run, at) in enumerate(zip(runs, places, strict=True)):
                 places[n] = bisect_right(run, edge, at, min(at + share, len(run)))
                 keys += run[at : places[n]]
-            keys.sort()  # it gallops through what is in order already
+            keys.sort()  # Timsort: the runs are in order already
             left = [n for n, run in enumerate(runs) if places[n] < len(run)]
             runs, places = [runs[n] for n in left], [places[n] for n in left]
             yield self._rows(keys)
 
     def _sorted(self) -> SortedList[bytes]:
-        if self._fresh:
-            self._keys.update(self._fresh)
-            self._fresh.clear()
+        if self._unsorted:
+            self._keys.update(self._unsorted)
+            self._unsorted.clear()
         return self._keys
 
     def _rows(self, keys: list[bytes]) -> list[Row]:
@@ -217,7 +218,7 @@ class Memtable:
 
 
 class Frozen(NamedTuple):
-    """A frozen memtable, and the log position whose rows it ends with."""
+    """A frozen memtable, and the log position of its last rows."""
 
     memtable: Memtable
     through: Position
@@ -226,8 +227,8 @@ class Frozen(NamedTuple):
 class Memtables:
     """The memtables of one tree: the ``active`` one, and those ``frozen``, oldest first.
 
-    ``newest_first`` are all of them, in the order in which they are read; it is never changed, but
-    replaced, so that a reader keeps those that it began with.
+    ``newest_first`` has all of them, in the order in which they are read.  The tuple is replaced,
+    never changed, so a reader keeps the memtables that it began with.
     """
 
     newest_first: tuple[Memtable, ...]
@@ -236,19 +237,19 @@ class Memtables:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew, with an empty memtable."""
+        """Remove all memtables, and begin an empty one."""
         self.frozen: list[Frozen] = []
         self._begin()
 
     def freeze(self, through: Position) -> Memtable:
-        """Begin a new memtable, and return the one that waits now, complete ``through`` there."""
+        """Freeze the active memtable, whose last rows are of ``through``, and return it."""
         frozen = self.active
         self.frozen.append(Frozen(frozen, through))
         self._begin()
         return frozen
 
     def drop_oldest(self) -> None:
-        """Let go of the frozen memtable that has waited longest: it is in a table now."""
+        """Remove the oldest frozen memtable, whose rows are in a table now."""
         del self.frozen[0]
         self.newest_first = self.newest_first[:-1]
 
@@ -259,7 +260,7 @@ class Memtables:
 
 
 def check_row(row: Row) -> None:
-    """Raise ``BadInput`` unless ``row`` is a key, a timestamp and a value that a table can hold."""
+    """Raise ``BadInput`` unless ``row`` is a valid key, timestamp and value."""
     if not (isinstance(row, tuple) and len(row) == 3):
         raise WrongType(f"a row is a key, a timestamp and a value, not {row!r}")
     key, timestamp, value = row
@@ -275,7 +276,7 @@ def check_row(row: Row) -> None:
 
 
 def check_key(key: bytes) -> None:
-    """Raise ``BadInput`` unless ``key`` is one that a table can hold."""
+    """Raise ``BadInput`` unless ``key`` is valid."""
     if not isinstance(key, bytes):
         raise WrongType(f"a key must be bytes, not {type(key).__name__}")
     if len(key) > MAX_KEY_BYTES:
@@ -283,11 +284,11 @@ def check_key(key: bytes) -> None:
 
 
 def check_range_tombstone(row: Row) -> None:
-    """Raise ``BadInput`` unless ``row`` is a range delete: start, timestamp, stop."""
+    """Raise ``BadInput`` unless ``row`` is a valid range tombstone: start, timestamp, stop."""
     check_row(row)
     start, _, stop = row
     if stop is None:
-        raise WrongType("a range delete stops at a key, or at b'' for no end, not at None")
+        raise WrongType("a range tombstone stops at a key, or at b'' for no end, not at None")
     check_key(stop)
     if stop and start >= stop:
         raise BadInput(f"a range must start before it stops: {start!r} is not below {stop!r}")

@@ -1,28 +1,28 @@
-"""Range tombstones: which keys were deleted when, for any number of ranges that may overlap.
+"""Range tombstones: which keys were deleted when, for any number of ranges, which may overlap.
 
-A range delete is kept as it is asked for, one tombstone however many keys it covers: start,
-timestamp, stop.  To answer "what deletes this key" with one bisection, ranges are cut where they
-overlap into *fragments*, each with the timestamps of all tombstones that cover it::
+A ``delete_range`` is stored as one tombstone, however many keys it covers: start, timestamp, stop.
+So that one bisection finds what deletes a key, overlapping ranges are split into *fragments*, each
+with the timestamps of all tombstones that cover it::
 
-    asked for    a ─────── 5 ────── m              bounds  b""   a    f    m    t
+    ranges       a ─────── 5 ────── m              bounds  b""   a    f    m    t
                         f ──── 9 ──────── t        stamps        5   9,5   9
 
-It is a feature of the embedded engine (``Store``, ``Tree``), as RocksDB has it; a cluster refuses
-it.  What covers what, what hides what and what may go is decided here.  Others hand it through, and
-know no more than that a range tombstone is a row whose value is where it stops:
+This is a feature of the embedded engine (``Store``, ``Tree``), as in RocksDB; a cluster refuses it.
+This module decides what a tombstone covers, what it hides and when it may be removed.  For all
+other modules it is a row whose value is the stop:
 
-- ``record.py`` and ``lsm/batch.py`` name the kind of write, and take the rows out of a log entry;
-- ``memtable.py``, ``sstable/reader.py`` and ``sstable/writer.py`` hold the tombstones of their
-  rows; the span of a table covers theirs (``sstable/metadata.py``);
-- ``lsm/merge.py`` asks what hides a row, ``lsm/reading.py`` what hides a key, and
-  ``lsm/versions.py`` and ``lsm/compaction.py`` which of them outlast a flush and a merge.
+- ``record.py`` and ``lsm/batch.py`` define the kind of write, and decode its rows from a log entry;
+- ``memtable.py``, ``sstable/reader.py`` and ``sstable/writer.py`` store the tombstones next to
+  their rows; a table's span includes them (``sstable/metadata.py``);
+- ``lsm/merging.py`` and ``lsm/reading.py`` find out what hides a row or a key, ``lsm/versions.py``
+  and ``lsm/compaction.py`` which tombstones survive a flush or a merge.
 
 Invariants:
 
-- A range tombstone hides what is *older* than it.  A row of the same timestamp stays: it was
-  written by the same transaction, after the range delete.
-- Fragments meet end to end and cover all keys, from ``b""`` on without an end.
-- As rows (start, timestamp, stop) they go into a table; a stop of ``b""`` means no end.
+- A range tombstone hides rows that are *older*.  A row with the same timestamp stays visible: the
+  same transaction wrote it after the ``delete_range``.
+- Fragments are adjacent and cover all keys, from ``b""`` on without an end.
+- In a table they are rows (start, timestamp, stop); a stop of ``b""`` means no end.
 
 Source: RocksDB, *DeleteRange: A New Native RocksDB Operation*, 2018 (fragments).
 """
@@ -35,11 +35,11 @@ from collections.abc import Callable, Iterable
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 
 NEVER_DELETED = -1
-"""Below every timestamp: nothing deletes this key."""
+"""Lower than every timestamp: no tombstone covers the key."""
 
 
 class RangeTombstones:
-    """Range tombstones in fragments.  True if there is any.
+    """Range tombstones in fragments; true if there is any.
 
     >>> ranges = RangeTombstones([(b"a", 5, b"m"), (b"f", 9, b"t")])
     >>> ranges.newest(b"g"), ranges.newest(b"g", at=8), ranges.newest(b"t")
@@ -63,8 +63,8 @@ class RangeTombstones:
     def add(self, row: Row, pinned: Timestamp = MAX_TIMESTAMP) -> None:
         """Add one range tombstone: start, timestamp, stop (``b""``: no end).
 
-        Of the older ones that cover the same keys those above ``pinned`` go: nobody reads at a
-        time when they were the newest.
+        Older ones of the same keys are removed if they are above ``pinned``: no reader reads at a
+        timestamp at which they were the newest.
         """
         start, timestamp, stop = row
         first = self._split(start)
@@ -76,7 +76,7 @@ class RangeTombstones:
                 self._stamps[at] = tuple(sorted((*stamps, timestamp), reverse=True))
 
     def _split(self, key: bytes) -> int:
-        """Let a fragment begin at ``key``; return which one."""
+        """Split a fragment so that one begins at ``key``; return its number."""
         at = bisect_right(self._bounds, key) - 1
         if self._bounds[at] != key:
             at += 1
@@ -96,7 +96,7 @@ class RangeTombstones:
         return NEVER_DELETED
 
     def rows(self, start: bytes = b"", stop: bytes = b"") -> list[Row]:
-        """Return what lies in ``start`` … ``stop`` as rows, by start and then by timestamp."""
+        """Return the fragments within ``start`` … ``stop`` as rows, by start and then timestamp."""
         rows: list[Row] = []
         ends = [*self._bounds[1:], b""]
         for begin, end, stamps in zip(self._bounds, ends, self._stamps, strict=True):
@@ -111,18 +111,18 @@ class RangeTombstones:
         needs: Callable[[Timestamp, Timestamp], bool],
         hides: Callable[[bytes, bytes, Timestamp], bool],
     ) -> list[Row]:
-        """Return those that still hide something after a merge, or may.
+        """Return the tombstones that may still hide something after a merge.
 
-        Of several that cover the same keys the newest hides what the others do, but for readers of
-        the past: ``needs`` says whether anybody reads between two times.  The newest goes too once
-        all that it could hide was merged away: ``hides`` says whether anything older than a time
-        may be left between two keys.
+        Of several that cover the same keys the newest hides whatever the others do, except from
+        readers of older timestamps: ``needs`` says whether there is a reader between two
+        timestamps.  The newest is removed too, once nothing is left for it to hide: ``hides`` says
+        whether rows older than a timestamp may be left between two keys.
         """
         rows: list[Row] = []
         ends = [*self._bounds[1:], b""]
         for start, stop, stamps in zip(self._bounds, ends, self._stamps, strict=True):
             kept: list[Row] = []
-            until: Timestamp | None = None  # there the next newer one begins
+            until: Timestamp | None = None  # the timestamp of the next newer one
             for timestamp in stamps:
                 shows = until is None or needs(timestamp, until)
                 if shows and (hides(start, stop, timestamp) or needs(0, timestamp)):
@@ -135,6 +135,6 @@ class RangeTombstones:
 def gather(
     parts: Iterable[RangeTombstones | None], start: bytes, stop: bytes | None
 ) -> RangeTombstones | None:
-    """Return all of ``parts`` that lie in ``start`` … ``stop``, ``None`` if there are none."""
+    """Return the tombstones of ``parts`` in ``start`` … ``stop``, ``None`` without any."""
     rows = [row for part in parts if part is not None for row in part.rows(start, stop or b"")]
     return RangeTombstones(rows) if rows else None

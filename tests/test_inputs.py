@@ -15,14 +15,14 @@ from kvraft.sim import (
     SingleMember,
     TreeLoad,
     World,
-    catch_up,
-    contest,
-    drive,
     lost_updates,
-    outage,
-    pauses,
-    write,
-    writes_of,
+    measure_catch_up,
+    measure_conflicts,
+    measure_write_outage,
+    random_writes,
+    retry_pauses,
+    run_load,
+    write_values,
 )
 from kvraft.sim.network import Network
 from kvraft.store import Store
@@ -108,15 +108,15 @@ WRONG_TYPE = {
     "load options": lambda: TreeLoad(ReplicaOptions()),
     "load slices": lambda: TreeLoad().write(b"k", b"v", 0.5),
     "a table": lambda: TreeLoad().merge(["1"], 1),
-    "writes": lambda: list(writes_of(1, "3", 2)),
-    "every": lambda: drive(TreeOptions(), [], every="write"),
+    "writes": lambda: list(random_writes(1, "3", 2)),
+    "every": lambda: run_load(TreeOptions(), [], every="write"),
     "a call": lambda: SimDisk().fail_at("1"),
     "a kind of call": lambda: SimDisk().break_at(1, kinds="read"),
     "an error": lambda: SimDisk().break_at(1, error=OSError),
     "a capacity": lambda: setattr(SimDisk(), "capacity", 1e6),
     "an offset": lambda: DISK.corrupt("file", "0"),
-    "away": lambda: catch_up("1", ReplicaOptions()),
-    "a step": lambda: outage(1.5),
+    "away": lambda: measure_catch_up("1", ReplicaOptions()),
+    "a step": lambda: measure_write_outage(1.5),
     "a batch": lambda: Tree.open(SimDisk()).write([(b"a", b"1")]),
     "a batch of a store": lambda: Store.open(SimDisk()).write({}),
     "a position": lambda: Tree.open(SimDisk()).apply((), (4, 1)),
@@ -141,7 +141,7 @@ WRONG_TYPE = {
     "a ratio": lambda: Tiered(ratio="2"),
     "a size of a member": lambda: ReplicaOptions(retain_bytes="1 MB"),
     "raft": lambda: ReplicaOptions(raft=ReplicaOptions()),
-    "clients": lambda: contest("2", 2, 1),
+    "clients": lambda: measure_conflicts("2", 2, 1),
 }  # fmt: skip
 
 
@@ -178,7 +178,7 @@ WRONG_VALUE = {
     "n2 cannot be in two groups": lambda: CLUSTER.partition(["n1", "n2"], ["n2"]),
     "n3 cannot be in two groups": lambda: WORLD.partition(["n3", "n3"]),
     "a partition needs at least one group": lambda: WORLD.partition(),
-    "a partition needs at least one group with somebody": lambda: CLUSTER.partition([], []),
+    "a partition needs at least one group that is not empty": lambda: CLUSTER.partition([], []),
     "a timeout must be at least 0, not -1": lambda: WORLD.client("c").get(b"k", timeout=-1),
     "a timeout must be at least 0, not -2": lambda: WORLD.client("c").submit({b"k": b""}, timeout=-2),  # noqa: E501
     "a latency of 2 to 1": lambda: Cluster(3, latency=(2, 1)),
@@ -189,9 +189,9 @@ WRONG_VALUE = {
     "a number of slices must be at least 0": lambda: SingleMember().work(-1),
     "slices of work after each write must be at least 0": lambda: SingleMember().drive([], -0.5),
     "not inf": lambda: SingleMember().drive([], float("inf")),
-    "the number of keys must be at least 1": lambda: list(writes_of(1, 1, 0)),
-    "the share of deletes must be from 0 to 1": lambda: list(writes_of(1, 1, 1, deletes=2)),
-    "how often a sample is taken, in writes, must be at least 1": lambda: drive(TreeOptions(), [], every=0),  # noqa: E501
+    "the number of keys must be at least 1": lambda: list(random_writes(1, 1, 0)),
+    "the share of deletes must be from 0 to 1": lambda: list(random_writes(1, 1, 1, deletes=2)),
+    "how often a sample is taken, in writes, must be at least 1": lambda: run_load(TreeOptions(), [], every=0),  # noqa: E501
     "there is no operation 0": lambda: SimDisk().fail_at(0),
     "there is no call 0": lambda: SimDisk().break_at(0),
     "there are no calls": lambda: SimDisk().break_at(1, kinds=["reed"]),
@@ -199,10 +199,10 @@ WRONG_VALUE = {
     "file has 3 bytes, and none at 3": lambda: DISK.corrupt("file", 3),
     "file has 3 bytes, and none at -1": lambda: DISK.corrupt("file", -1),
     "a mask of 256 flips no bit": lambda: DISK.corrupt("file", 0, 256),
-    "nobody is away for -1 ms": lambda: catch_up(-1, ReplicaOptions()),
-    "a number of writes must be at least 0": lambda: write(WORLD, -1),
-    "a leader cannot die -1 steps": lambda: outage(-1),
-    "a number of pauses must be at least 0": lambda: pauses(-1),
+    "a follower cannot be away for -1 ms": lambda: measure_catch_up(-1, ReplicaOptions()),
+    "a number of writes must be at least 0": lambda: write_values(WORLD, -1),
+    "a leader cannot die -1 steps": lambda: measure_write_outage(-1),
+    "a number of pauses must be at least 0": lambda: retry_pauses(-1),
     "a number of rounds must be at least 0": lambda: lost_updates(0, rounds=-1),
 }  # fmt: skip
 

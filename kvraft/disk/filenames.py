@@ -1,19 +1,19 @@
-"""The names of files: what tells a table from a segment of the log in one flat directory.
+"""The names of files, which distinguish tables, manifests and segments in one flat directory.
 
 ::
 
     000012.sst                              a table, number 12
     MANIFEST-000013                         a manifest; table and manifest numbers are one sequence
-    CURRENT                                 holds the name of the manifest that counts
+    CURRENT                                 contains the name of the live manifest
     0000000000000004-0000000000000029.wal   segment 4 of the log, begun for index 0x29
     0000000000000004-0000000000000029-0000000000000a00.torn
-                                            bytes that a repair cut out of it, from offset 0xa00 on
+                                            its torn end, from offset 0xa00 on, kept aside
 
-All of them are here, since whoever looks at a directory from outside has to know them all; but the
-lock and unfinished files are the disk's own matter (``disk/disk.py``), the mark of a member is
-``disk/identity.py``'s.
+They are all in this module, because a tool that looks at a directory from outside must know them
+all.  Three more belong to their modules: the lock (``real.py``), unfinished files (``disk.py``) and
+the mark of a member (``identity.py``).
 
-Invariant: a name that looks nearly right (``12.sst``) is nobody's: it is never read or removed.
+Invariant: a file whose name is nearly right (``12.sst``) is never read or removed.
 
 Source: LevelDB filename.
 """
@@ -36,7 +36,7 @@ def table_name(number: int) -> str:
 
 
 def table_number(name: str) -> int | None:
-    """Return the number of the table in the file ``name``, ``None`` if that is no table's name."""
+    """Return the number of the table in the file ``name``, ``None`` if it is not a table."""
     match = _TABLE.fullmatch(name)
     return int(match[1]) if match and table_name(int(match[1])) == name else None
 
@@ -47,13 +47,13 @@ def manifest_name(number: int) -> str:
 
 
 def manifest_number(name: str) -> int | None:
-    """Return the number of the manifest in the file ``name``, ``None`` if it is not one's name."""
+    """Return the number of the manifest ``name``, ``None`` if it is not a manifest."""
     match = _MANIFEST.fullmatch(name)
     return int(match[1]) if match and manifest_name(int(match[1])) == name else None
 
 
 def is_manifest(name: str) -> bool:
-    """Return whether the file ``name`` is a manifest, the one that counts or another."""
+    """Return whether the file ``name`` is a manifest, live or not."""
     return manifest_number(name) is not None
 
 
@@ -68,10 +68,10 @@ def is_segment(name: str) -> bool:
 
 
 def torn_name(segment: str, offset: int) -> str:
-    """Return the name of the file that keeps what is cut out of a segment from ``offset`` on."""
+    """Return the name of the file that keeps the torn end of ``segment``, from ``offset`` on."""
     return f"{segment.removesuffix('.wal')}-{offset:016x}.torn"
 
 
 def is_torn(name: str) -> bool:
-    """Return whether the file ``name`` keeps bytes that were cut out of a segment."""
+    """Return whether the file ``name`` keeps the torn end of a segment."""
     return _TORN.fullmatch(name) is not None

@@ -1,6 +1,6 @@
-"""Frames: one way to put bytes into a file so that damage is seen, for log and manifest alike.
+"""Frames: how log and manifest write bytes so that damage is detected.
 
-A file is a row of frames.  Each carries a *kind*, which the file's owner gives a meaning, and a
+A file is a sequence of frames.  Each has a *kind*, whose meaning depends on the file, and a
 payload::
 
     offset  size
@@ -13,20 +13,21 @@ payload::
         24     …  payload
          …     4  crc32 of the payload
 
-Both checksums start from a *seed* made of the file's name and its owner's, so that a frame of
-another file, or one that lies inside a value, is never taken for one of this file.
+Both checksums start from a *seed* that is derived from the names of the file and its owner.  So a
+frame of another file, or one inside a value, is never accepted as a frame of this file.
 
-A crash may tear the last write, which nobody was told of; anything else that does not add up is
-damage.  The two are told apart by ``synced``: a bad frame at offset *o* is a **torn tail** only if
-no sound frame after it claims that the bytes at *o* were synced.  (A torn write can leave sound
-frames behind it, for a disk may write its sectors in any order.)  What remains undetected, from
-the file alone, is damage to its last frames, all of them from some offset on, and a file that ends
-early between two frames: both look like what a torn write leaves.  An empty frame at the end of a
-finished file, whose ``synced`` covers all before it, closes that hole where a file is sealed; for a
-file that still grows somebody else must know how long it was (``wal/segment.py``).
+A crash may tear the last write, which was not acknowledged yet; any other defect is damage.  The
+field ``synced`` distinguishes the two: a bad frame at offset *o* is a **torn tail** only if no
+valid frame after it says that the bytes at *o* were synced.  (A torn write can leave valid frames
+after the bad one, because a disk may write its sectors in any order.)
+
+Two kinds of damage look like a torn write and cannot be detected from the file alone: all frames
+from some offset on are bad, or the file ends early, between two frames.  In a finished file an
+empty last frame, whose ``synced`` covers everything before it, makes both visible.  The length of a
+file that still grows must be recorded elsewhere (``wal/recovery.py``).
 
 Sources: LevelDB log_format (checksums against foreign blocks), Pebble record (synced offset),
-Alagappan et al., *Protocol-Aware Recovery*, FAST 2018 (why the two must be told apart).
+Alagappan et al., *Protocol-Aware Recovery*, FAST 2018 (why crash and damage must be distinguished).
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ MAX_PAYLOAD_BYTES = 1 << 30
 _HEAD = struct.Struct("<4sIIQ")
 _CRC = struct.Struct("<I")
 _CRC_RESIDUE = zlib.crc32(bytes(_CRC.size))
-"""What the checksum of anything that ends in its own checksum comes to, whatever the seed."""
+"""The checksum of any bytes that end in their own checksum, whatever the seed."""
 FRAME_OVERHEAD = _HEAD.size + 2 * _CRC.size
 
 
 class Frame(NamedTuple):
-    """One sound frame: ``offset`` is where it starts in its file, ``end`` where the next would."""
+    """A valid frame; it begins at ``offset`` of its file and ends before ``end``."""
 
     kind: int
     payload: bytes
@@ -58,9 +59,9 @@ class Frame(NamedTuple):
 
 
 class FrameScan(NamedTuple):
-    """The frames of a file, and ``end``, the offset behind the last sound one.
+    """The valid frames of a file; ``end`` is the offset after the last one.
 
-    ``torn`` tells what is wrong with the bytes from ``end`` on, ``""`` if there are none.
+    ``torn`` says what is wrong with the bytes from ``end`` on; it is ``""`` if there are none.
     """
 
     frames: list[Frame]
@@ -69,12 +70,12 @@ class FrameScan(NamedTuple):
 
 
 def checksum_seed(*names: str) -> int:
-    """Return the checksum seed of a file that the given names tell apart from all others."""
+    """Return the checksum seed of the file that ``names`` together identify."""
     return zlib.crc32("\0".join(names).encode())
 
 
 def encode(kind: int, payload: bytes, *, synced: int, seed: int) -> bytes:
-    """Return the bytes of one frame.  ``synced`` is how much of the file was synced before it."""
+    """Return a frame as bytes; ``synced`` is how many bytes of the file are synced already."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"a frame of {len(payload)} bytes is above {MAX_PAYLOAD_BYTES}")
     head = _HEAD.pack(FRAME_MAGIC, kind, len(payload), synced)
@@ -83,7 +84,7 @@ def encode(kind: int, payload: bytes, *, synced: int, seed: int) -> bytes:
 
 
 def decode(data: bytes, offset: int, *, seed: int) -> Frame | str:
-    """Return the frame at ``offset`` of a file's bytes, or what is wrong with it in a few words."""
+    """Return the frame at ``offset`` of a file's bytes, or a short text that says what is wrong."""
     payload_at = offset + _HEAD.size + _CRC.size
     if len(data) < payload_at:
         return "the head of a frame is cut short"
@@ -104,25 +105,26 @@ def decode(data: bytes, offset: int, *, seed: int) -> Frame | str:
 
 
 def payload_of(data: bytes, kind: int, *, synced: int, seed: int) -> bytes | None:
-    """Return the payload of the frame that ``data`` is, ``None`` if :func:`encode` would not make
-    just these bytes of it: for one who knows already what the frame's head says.
+    """Return the payload of the frame ``data``, whose kind and ``synced`` the caller knows.
+
+    Returns ``None`` unless :func:`encode` would produce exactly these bytes.
     """
     payload = data[_HEAD.size + _CRC.size : -_CRC.size]
     return payload if encode(kind, payload, synced=synced, seed=seed) == data else None
 
 
 def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = False) -> FrameScan:
-    """Read the frames of the file ``name`` whose bytes are ``data``, from offset ``start`` on.
+    """Return the frames in ``data``, the bytes of the file ``name``, from offset ``start`` on.
 
-    Raises :class:`~kvraft.errors.Corruption` where bytes that were synced are not sound.  A
-    ``sealed`` file was finished and synced, so in it every defect is damage.
+    Raises :class:`~kvraft.errors.Corruption` if bytes that were synced are damaged.  A ``sealed``
+    file was finished and synced, so in it every defect is damage.
     """
     frames: list[Frame] = []
     at = start
     while at < len(data):
         frame = decode(data, at, seed=seed)
         if isinstance(frame, str):
-            if sealed or _promised(data, at, seed):
+            if sealed or _was_synced(data, at, seed):
                 raise Corruption(name, at, frame)
             return FrameScan(frames, at, frame)
         frames.append(frame)
@@ -130,8 +132,8 @@ def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = Fa
     return FrameScan(frames, at, "")
 
 
-def _promised(data: bytes, at: int, seed: int) -> bool:
-    """Return whether a sound frame behind ``at`` says that the bytes at ``at`` were synced."""
+def _was_synced(data: bytes, at: int, seed: int) -> bool:
+    """Return whether a valid frame after ``at`` says that the bytes at ``at`` were synced."""
     found = data.find(FRAME_MAGIC, at + 1)
     while found >= 0:
         frame = decode(data, found, seed=seed)

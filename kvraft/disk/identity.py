@@ -1,31 +1,31 @@
-"""A member that forgot is another member: how a disk says whose it is, and that it is no copy.
+"""Whose disk this is, and whether it may have forgotten: a member that forgot is another member.
 
-Raft rests on what members promised: votes, and entries that they said they hold.  A member whose
-disk forgot some of it and takes part all the same can elect two leaders in one term, or a leader
-that lacks what is committed; its neighbours cannot tell (Alagappan et al., *Protocol-Aware
-Recovery*, FAST 2018).  So whoever opens the disk of a member finds out first whether it can have
-forgotten, and refuses to start if so:
+Raft relies on what members promised: their votes, and the entries that they acknowledged.  If a
+member's disk has lost some of that and the member takes part nevertheless, two leaders may be
+elected in one term, or a leader without a committed entry; no other member can notice (Alagappan et
+al., *Protocol-Aware Recovery*, FAST 2018).  So a member first checks whether its disk may have
+forgotten, and does not start if so:
 
 - **Wiped**: the disk is empty, though the member is not ``new``.
-- **An old copy**: a small file, ``MEMBER``, says whose disk it is and which file it is itself: its
-  number on the file system, which a copy does not keep.
-- **Damaged**, or in part gone: log, tables and manifest say so themselves (``wal/segment.py``,
-  ``check_disk``); so does ``MEMBER``.
+- **An old copy**: a small file, ``MEMBER``, names the owner of the disk and its own file number on
+  the file system, which a copy does not share.
+- **Damaged** or incomplete: log, tables and manifest detect that themselves (``wal/recovery.py``,
+  ``log_and_tree.check_disk``), and so does ``MEMBER``.
 
-What a member forgot cannot be had again.  Its data can: :func:`set_aside` moves its files out of
-the way, and it comes back under *another name*, as a newcomer does: by a change of members (Raft
-§6) that removes the old name and adds the new one as a learner, which votes once it has caught up.
-Then nobody counts on what the old one promised any more, and that is all the proof there is to it.
+A lost promise cannot be restored, but the data can.  :func:`set_aside` renames the files, and the
+member joins again under *another name*, as a new member does: a change of members (Raft §6) removes
+the old name and adds the new one as a learner, which votes once it has caught up.  From then on no
+quorum depends on what the old member promised.
 
 ::
 
     MEMBER      one frame (disk/frame.py) of kind 1, payload in JSON:
                     format, owner ("cluster/member"), file (its own number; "" if there is none)
 
-Invariant: ``MEMBER`` is durable before the first file of the log is made, so a log without it has
-lost it.
+Invariant: ``MEMBER`` is durable before the first file of the log is created, so a log without it
+has lost it.
 
-Not noticed: an old copy put back into the very same files, as the snapshots of virtual machines do.
+Not detected: an old copy restored into the very same files, as snapshots of virtual machines do.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from kvraft.errors import Corruption, ForeignFile, StateLost, format_mismatch
 
 MEMBER = "MEMBER"
 ASIDE_PREFIX = "aside-"
-"""What the names of files begin with that were set aside."""
+"""The names of files that were set aside begin with this."""
 
 FORMAT = 1
 _KIND = 1
@@ -46,19 +46,19 @@ _SEED = frame.checksum_seed("kvraft member")
 
 
 def claim_disk(disk: Disk, owner: str, *, new: bool) -> None:
-    """See to it that ``disk`` is that of ``owner`` and has not forgotten; mark it if it is new.
+    """Check that ``disk`` belongs to ``owner`` and has not forgotten; mark it if it is new.
 
-    ``new`` says that this member never ran before: then its disk must be empty, but for what a
-    first start left that was cut short.  Raises :class:`~kvraft.errors.StateLost`,
+    ``new`` means that this member never ran before.  Its disk must then be empty, except for what
+    an interrupted first start left.  Raises :class:`~kvraft.errors.StateLost`,
     :class:`~kvraft.errors.ForeignFile` and :class:`~kvraft.errors.Corruption`.
     """
     names = live_files(disk)
     if MEMBER in names:
         check_owner(disk, owner)
         if new and len(names) > 1:
-            raise StateLost(f"{owner} is said to be new, but it has run before: start it as it is")
+            raise StateLost(f"{owner} was started as new, but it has run before: start it as it is")
         if not new and len(names) == 1:
-            raise StateLost(f"all that {owner} had on its disk is gone: {REBUILD_ADVICE}")
+            raise StateLost(f"everything that {owner} had on its disk is gone: {REBUILD_ADVICE}")
     elif names:
         what = f"the disk of {owner} holds {names[0]}, but its {MEMBER} file is gone"
         raise StateLost(f"{what}: {REBUILD_ADVICE}")
@@ -69,16 +69,15 @@ def claim_disk(disk: Disk, owner: str, *, new: bool) -> None:
 
 
 def live_files(disk: Disk) -> list[str]:
-    """Return the names of the files that count: neither those set aside nor unfinished ones."""
+    """Return the names of all files except those set aside and unfinished ones."""
     names = [name for name in disk.names() if not name.startswith(ASIDE_PREFIX)]
     return [name for name in names if not name.endswith(TEMPORARY_SUFFIX)]
 
 
 def set_aside(disk: Disk) -> list[str]:
-    """Rename all files, durably, so that a new member can begin here; return their new names.
+    """Rename all files, durably, so that a new member can start here; return their new names.
 
-    Those of an earlier time stay, under names of their own.  If it is interrupted, it can be called
-    again.
+    Files that were set aside earlier stay as they are.  After an interruption, call it again.
     """
     names = disk.names()
     earlier = [name.removeprefix(ASIDE_PREFIX) for name in names if name.startswith(ASIDE_PREFIX)]
@@ -94,19 +93,19 @@ def set_aside(disk: Disk) -> list[str]:
 
 
 def replacement_name(member: str) -> str:
-    """Return the name under which ``member`` comes back: n2, n2.2, n2.3 and so on."""
+    """Return the name under which ``member`` joins again: n2.2 after n2, then n2.3 and so on."""
     name, dot, number = member.rpartition(".")
     return f"{name}.{int(number) + 1}" if dot and number.isdigit() else f"{member}.2"
 
 
 REBUILD_ADVICE = (
-    "what it promised is forgotten. Set its files aside (kvraft rebuild) and let it join under "
+    "its promises are forgotten. Set its files aside (kvraft rebuild) and let it join under "
     "another name"
 )
 
 
 def check_owner(disk: Disk, owner: str) -> None:
-    """See whether ``MEMBER`` says that this is the disk of ``owner``, and no copy; write nothing.
+    """Check that ``MEMBER`` names ``owner`` and that the disk is not a copy; write nothing.
 
     Raises as :func:`claim_disk` does.
     """
@@ -114,14 +113,14 @@ def check_owner(disk: Disk, owner: str) -> None:
     if isinstance(found, str):
         raise Corruption(MEMBER, 0, f"{found}: {REBUILD_ADVICE}")
     try:
-        says = json.loads(found.payload if found.kind == _KIND else b"")
-        number, theirs, file = says["format"], str(says["owner"]), str(says["file"])
+        fields = json.loads(found.payload if found.kind == _KIND else b"")
+        number, named, file = fields["format"], str(fields["owner"]), str(fields["file"])
     except (ValueError, KeyError, TypeError):
-        raise Corruption(MEMBER, 0, "it makes no sense") from None
+        raise Corruption(MEMBER, 0, "its contents make no sense") from None
     if number != FORMAT:
         raise format_mismatch(MEMBER, number, FORMAT)
-    if theirs != owner:
-        raise ForeignFile(f"{MEMBER} says that this is the disk of {theirs!r}, not of {owner!r}")
+    if named != owner:
+        raise ForeignFile(f"{MEMBER} says that this is the disk of {named!r}, not of {owner!r}")
     here = disk.identity(MEMBER)
     if file and here and file != here:
         what = f"the disk of {owner} is a copy, and so maybe an old one"
@@ -129,13 +128,13 @@ def check_owner(disk: Disk, owner: str) -> None:
 
 
 def _mark(disk: Disk, owner: str) -> None:
-    """Write ``MEMBER``, which a file must be made for before it can tell its own number."""
+    """Write ``MEMBER``; its file must exist before its number is known."""
     temporary = MEMBER + TEMPORARY_SUFFIX
     if temporary in disk.names():
         disk.remove(temporary)
     disk.create(temporary)
-    says = {"format": FORMAT, "owner": owner, "file": disk.identity(temporary)}
-    disk.append(temporary, frame.encode(_KIND, json.dumps(says).encode(), synced=0, seed=_SEED))
+    fields = {"format": FORMAT, "owner": owner, "file": disk.identity(temporary)}
+    disk.append(temporary, frame.encode(_KIND, json.dumps(fields).encode(), synced=0, seed=_SEED))
     disk.sync(temporary)
     disk.rename(temporary, MEMBER)
     disk.sync_dir()

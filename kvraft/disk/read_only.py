@@ -1,25 +1,24 @@
-"""A directory that is only read, maybe while another process writes to it.
+"""A directory opened for reading only, while another process may write to it.
 
-Reading needs no lock and no permission to write, and leaves no trace: :class:`ReadOnlyDisk` makes,
-changes and removes nothing.  So that a writer next to it does no harm, it shows the directory as it
-was at one moment: which files there were, and how long each was::
+Reading needs no lock and no permission to write, and it changes nothing.  So that a writer does not
+disturb it, a :class:`ReadOnlyDisk` shows the directory as it was at one moment: its files, and how
+long each of them was::
 
     list names ─► open CURRENT and MANIFEST ─► open segments and tables, newest first ─► list again
         ▲                                                                                    │
         └──────────────────────────── again, if the names are not the same ──────────────────┘
 
-Why that is one state of a tree and its log, in spite of the writer (who never uses a name twice):
+Why that is one consistent state of a tree and its log (a writer never uses a name twice):
 
-- While the names stay the same nothing is removed, no table, manifest or segment begins.  Then the
-  writer only appends, and a file up to a size that it once had is a prefix of what was written.
+- While the names stay the same, no file is removed and no table, manifest or segment is begun.  The
+  writer only appends, so a file up to a size that it once had is a prefix of what was written.
 - The manifest is measured before the log, and the log is synced through the flushed mark before an
-  edit says so: the log that is seen reaches at least as far as the tables.
-- The newest segment is measured before the one that it follows, which is sealed after it was made.
+  edit records that mark.  So the log that is read reaches at least as far as the tables.
+- A segment is sealed after the next one exists, so the newest segment is measured first.
 
-A file that is held open can be read after it was removed.  As many as :data:`FILES_HELD_OPEN` are;
-one beyond that, or one that was removed in between, is :class:`~kvraft.errors.FilesChanged` when it
-is asked for.  Windows lets nobody remove a file that is open, so there a directory that somebody
-writes to cannot be read, and one that is being read cannot be written.
+An open file can be read after it was removed.  At most :data:`FILES_HELD_OPEN` files are kept open;
+reading any other file that has been removed raises :class:`~kvraft.errors.FilesChanged`.  Windows
+does not remove open files, so there a directory is either read or written, not both.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ from typing import NoReturn, TypeVar
 
 from kvraft.disk.disk import TEMPORARY_SUFFIX, Disk
 from kvraft.disk.filenames import CURRENT, is_manifest, is_segment, table_number
-from kvraft.disk.real import LOCK, OPEN_FILES, RealDisk, lock, open_to_read, pread
+from kvraft.disk.real import LOCK, OPEN_FILES, RealDisk, lock_file, open_to_read, read_at
 from kvraft.errors import BadInput, Corruption, FilesChanged, Locked, WrongType
 from kvraft.inputs import describe_value
 
 FILES_HELD_OPEN = OPEN_FILES
-"""How many files are held open, so that they can be read to the end whatever the writer does."""
+"""How many files are kept open, so that the writer can remove them while they are read."""
 
-_TRIES = 100  # a writer that adds or removes files all the time is given up on after so many
+_TRIES = 100  # then a writer that adds and removes files all the time has won
 
 _T = TypeVar("_T")
 
@@ -48,11 +47,11 @@ _T = TypeVar("_T")
 class ReadOnlyDisk:
     """A :class:`~kvraft.disk.Disk` on an existing directory that refuses every write.
 
-    What it shows does not move: see :meth:`refresh`.  Not for several threads at once.
+    What it shows changes only with :meth:`refresh`.  It is for one thread at a time.
 
     Raises :class:`~kvraft.errors.BadInput` if ``path`` is not a directory,
-    :class:`~kvraft.errors.FilesChanged` if files came and went as fast as they could be listed, and
-    on Windows :class:`~kvraft.errors.Locked` while another process has it open.
+    :class:`~kvraft.errors.FilesChanged` if files come and go faster than they can be listed, and on
+    Windows :class:`~kvraft.errors.Locked` while another process has it open.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -71,20 +70,19 @@ class ReadOnlyDisk:
             raise
 
     def refresh(self) -> None:
-        """Show the directory as it is now, no longer as it was."""
+        """Show the directory as it is now."""
         for _ in range(_TRIES):
-            self._let_go()
+            self._close_files()
             names = self._list()
-            if self._measure(names) and self._list() == names:
+            if self._measure_all(names) and self._list() == names:
                 return
         raise self._changed("its files come and go faster than they can be listed")
 
     def settled(self, look: Callable[[], _T]) -> _T:
-        """Return what ``look`` returns, which reads here; with a writer nearby, call it again.
+        """Return the result of ``look``, which reads this disk; retry it if a writer interferes.
 
-        What it calls damage must be there a second time, in the directory as it is then.  Raises
-        what ``look`` raises otherwise, and :class:`~kvraft.errors.FilesChanged` if that takes too
-        long.
+        Damage that it reports counts only if a :meth:`refresh` does not cure it.  Raises what
+        ``look`` raises, and :class:`~kvraft.errors.FilesChanged` after too many retries.
         """
         before = ""
         for _ in range(_TRIES):
@@ -100,11 +98,11 @@ class ReadOnlyDisk:
     # ── kvraft.disk.Disk ────────────────────────────────────────────────────────────────────────
 
     def names(self) -> list[str]:
-        """Return the names of all files, sorted, but for the lock and unfinished files."""
+        """Return the names of all files, sorted, without the lock and unfinished files."""
         return sorted(self._sizes)
 
     def size(self, name: str) -> int:
-        """Return the size that a file had in bytes; ``FileNotFoundError`` if there was none."""
+        """Return the size of a file in bytes; raise ``FileNotFoundError`` if it did not exist."""
         try:
             return self._sizes[name]
         except KeyError:
@@ -116,13 +114,13 @@ class ReadOnlyDisk:
         length = left if length is None else min(length, left)
         descriptor = self._open.get(name)
         if descriptor is not None:
-            return pread(descriptor, length, offset)
+            return read_at(descriptor, length, offset)
         try:
             descriptor = open_to_read(self.path / name)
         except FileNotFoundError:
             raise self._changed(f"{name} is gone") from None
         try:
-            return pread(descriptor, length, offset)
+            return read_at(descriptor, length, offset)
         finally:
             os.close(descriptor)
 
@@ -140,14 +138,14 @@ class ReadOnlyDisk:
         return str(number) if number else ""
 
     def close(self) -> None:
-        """Let go of every file."""
-        self._let_go()
+        """Close all files."""
+        self._close_files()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def create(self, *names: object, **_: object) -> NoReturn:
-        """Refuse, as every other write does: ``OSError`` with ``EROFS``."""
+        """Raise ``OSError`` with ``EROFS``, as every other write does."""
         raise OSError(errno.EROFS, "it was opened for reading only", str((*names, self.path)[0]))
 
     append = truncate = sync = rename = remove = link = sync_dir = create
@@ -161,8 +159,8 @@ class ReadOnlyDisk:
         names = [name for name in names if not name.endswith(TEMPORARY_SUFFIX)]
         return sorted(names, key=lambda name: (_rank(name), name), reverse=True)
 
-    def _measure(self, names: list[str]) -> bool:
-        """Open ``names``, as many as may be held, and note sizes; ``False`` if one is gone."""
+    def _measure_all(self, names: list[str]) -> bool:
+        """Note the sizes of ``names``, and open as many as allowed; ``False`` if one is gone."""
         for name in names:
             try:
                 if len(self._open) < FILES_HELD_OPEN:
@@ -174,7 +172,7 @@ class ReadOnlyDisk:
                 return False
         return True
 
-    def _let_go(self) -> None:
+    def _close_files(self) -> None:
         while self._open:
             os.close(self._open.popitem()[1])
         self._sizes.clear()
@@ -182,9 +180,9 @@ class ReadOnlyDisk:
     def _keep_writers_out(self) -> None:
         try:
             self._lock = open_to_read(self.path / LOCK)
-            lock(self._lock)
+            lock_file(self._lock)
         except FileNotFoundError:
-            return  # no process ever opened it to write
+            return  # no process has ever opened it for writing
         except OSError:
             self.close()
             raise Locked(f"{self.path} is in use by another process") from None
@@ -194,32 +192,32 @@ class ReadOnlyDisk:
 
 
 def open_on_disk(
-    where: Disk | str | os.PathLike[str], begin: Callable[[Disk], _T], *, read_only: bool
+    where: Disk | str | os.PathLike[str], open_there: Callable[[Disk], _T], *, read_only: bool
 ) -> _T:
-    """Return what ``begin`` makes of the disk or directory ``where``.
+    """Return what ``open_there`` returns for ``where``, a disk or a directory.
 
-    The disk that is made for a directory is closed again if it raises.
+    A directory gets a disk of its own, which is closed again if ``open_there`` raises.
     """
     if not isinstance(where, str | os.PathLike):
         if not callable(getattr(where, "names", None)):
             raise WrongType(
                 f"a place for files must be a directory or a disk, not {describe_value(where)}"
             )
-        return begin(where)
+        return open_there(where)
     disk = ReadOnlyDisk(where) if read_only else RealDisk(where)
     try:
         if isinstance(disk, RealDisk):
-            return begin(disk)
+            return open_there(disk)
         if not any(map(_rank, disk.names())):
             raise BadInput(f"{where} holds neither tables nor a log: there is nothing to read")
-        return disk.settled(lambda: begin(disk))
+        return disk.settled(lambda: open_there(disk))
     except BaseException:
         disk.close()
         raise
 
 
 def _rank(name: str) -> int:
-    """Return when a file is measured: first (3) what says how far others reach; 0 if any time."""
+    """Return when to measure a file: 3 first, for what says how far others reach; 0 last."""
     if name == CURRENT or is_manifest(name):
         return 3
     return 2 if is_segment(name) else int(table_number(name) is not None)

@@ -1,10 +1,10 @@
-"""The disk that is a directory of the operating system.
+"""A disk that is a directory of the operating system.
 
-A directory belongs to one process.  Another one that opens it is refused by the lock file, and so
-is the child of a fork, which gets copies of everything open without asking: in it each disk, and
-what was opened on it (:func:`refuse_after_fork`), refuses all further use, lets go of its files
-without writing to them, and leaves the lock to its parent.  That is done once, at the fork, so it
-costs the calls nothing; it takes Python's own ways to fork (``os.fork``, ``multiprocessing``).
+A directory belongs to one process; a lock file keeps others out.  A child process that was forked
+inherits everything that its parent has open.  In the child each disk, and what was opened on it
+(:func:`refuse_after_fork`), therefore refuses all further use and closes its files without writing
+to them; the lock stays with the parent.  This happens once, at the fork, so calls pay nothing for
+it.  It covers Python's own ways to fork (``os.fork``, ``multiprocessing``).
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from kvraft.errors import BadInput, Locked, WrongType
 
 LOCK = "LOCK"
 OPEN_FILES = 128
-"""How many files a :class:`RealDisk` holds open: some systems allow a process no more than 256."""
+"""How many files a :class:`RealDisk` keeps open: some systems allow a process only 256."""
 
 
 class ProcessOwned(Protocol):
-    """What must not be used by a process that did not open it."""
+    """Something that only the process which opened it may use."""
 
     def disable(self, why: str) -> None:
-        """Refuse all further use with ``why``, and touch no file: called in the child of a fork."""
+        """Refuse all further use, for the reason ``why``: called in the child of a fork."""
 
 
 _owned: WeakSet[ProcessOwned] = WeakSet()
 
 
 def refuse_after_fork(thing: ProcessOwned, disk: Disk) -> None:
-    """Let ``thing``, which was opened on ``disk``, refuse to be used in a child of this process.
+    """Disable ``thing``, which was opened on ``disk``, in every forked child of this process.
 
-    A disk in memory is copied by a fork and shared with nobody: what is on it may be used on.
+    A fork copies a disk in memory, so nothing is shared and ``thing`` stays usable in the child.
     """
     if isinstance(disk, RealDisk):
         _owned.add(thing)
@@ -57,20 +57,20 @@ def _disown_all() -> None:
     _owned.clear()
 
 
-if hasattr(os, "register_at_fork"):  # where there is none, there is no fork
+if hasattr(os, "register_at_fork"):  # a system without it cannot fork
     os.register_at_fork(after_in_child=_disown_all)
 
 
 class RealDisk:
-    """A directory of the operating system, made if missing, locked against a second process.
+    """A directory of the operating system, created if missing, locked against other processes.
 
-    It may be used by several threads, and by no process but the one that made it.
+    Several threads may use it, but only in the process that opened it.
 
-    It may hold more files than a process can open: those used last stay open, ``OPEN_FILES`` at the
-    most.  A file with unsynced bytes is not closed for that, since the system tells of a failed
-    write whoever has the file open then, and perhaps nobody who opens it later.
+    A directory may hold more files than a process can open, so only the ``OPEN_FILES`` used last
+    stay open.  A file with unsynced bytes is never closed to make room: the system reports a failed
+    write to those who have the file open at the time, and perhaps not to those who open it later.
 
-    Raises :class:`~kvraft.errors.Locked` if another process holds it, and
+    Raises :class:`~kvraft.errors.Locked` if another process has it open, and
     :class:`~kvraft.errors.BadInput` if ``path`` is not a directory.
     """
 
@@ -80,13 +80,13 @@ class RealDisk:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise BadInput(f"{self.path} is not a directory") from None
-        self._mutex = RLock()  # or a thread would close the file that another one reads
+        self._mutex = RLock()  # so that no thread closes the file that another one reads
         self._forked = ""  # why this process may not use it, if it is the child of one that may
-        self._open: OrderedDict[str, int] = OrderedDict()  # the one used last is at the end
-        self._unsynced: dict[str, None] = {}  # names of open files with bytes nobody synced yet
+        self._open: OrderedDict[str, int] = OrderedDict()  # the last one was used last
+        self._unsynced: dict[str, None] = {}  # names of open files with unsynced bytes
         self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            lock(self._lock)
+            lock_file(self._lock)
         except OSError:
             os.close(self._lock)
             raise Locked(f"{self.path} is in use by another process") from None
@@ -104,20 +104,20 @@ class RealDisk:
         return (self.path / name).stat().st_size
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return ``length`` bytes from ``offset`` on, fewer where the file ends before."""
+        """Return ``length`` bytes from ``offset`` on, fewer at the end of the file."""
         if length is None:
             length = max(self.size(name) - offset, 0)
         with self._mutex:
-            return pread(self._descriptor(name), length, offset)
+            return read_at(self._descriptor(name), length, offset)
 
     def create(self, name: str) -> None:
-        """Make an empty file."""
+        """Create an empty file."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY
         with self._mutex:
-            self._keep(name, lambda: os.open(self.path / name, flags, 0o644))
+            self._open_and_keep(name, lambda: os.open(self.path / name, flags, 0o644))
 
     def append(self, name: str, data: bytes) -> None:
-        """Write all of ``data`` at the end: a short write of the system is continued."""
+        """Append all of ``data``, continuing after a short write of the system."""
         with self._mutex:
             descriptor = self._descriptor(name)
             self._unsynced[name] = None
@@ -126,7 +126,7 @@ class RealDisk:
                 written += os.write(descriptor, memoryview(data)[written:])
 
     def truncate(self, name: str, size: int) -> None:
-        """Cut a file down to its first ``size`` bytes."""
+        """Truncate a file to its first ``size`` bytes."""
         with self._mutex:
             os.truncate(self._descriptor(name), size)
 
@@ -137,22 +137,22 @@ class RealDisk:
             self._unsynced.pop(name, None)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, atomically."""
+        """Rename a file, atomically."""
         with self._mutex:
             self._check_owned()
-            self._let_go(old)
-            self._let_go(new)
+            self._close(old)
+            self._close(new)
             os.replace(self.path / old, self.path / new)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
         with self._mutex:
             self._check_owned()
-            self._let_go(name)
+            self._close(name)
             os.remove(self.path / name)
 
     def link(self, name: str, target: Disk) -> None:
-        """Make a hard link on ``target``, or a synced copy where the system cannot."""
+        """Make a hard link on ``target``, or a synced copy if the system cannot link."""
         self._check_owned()
         if isinstance(target, RealDisk):
             target._check_owned()
@@ -168,30 +168,30 @@ class RealDisk:
         copy_file(self, name, target)
 
     def sync_dir(self) -> None:
-        """Make the directory itself durable; Windows has no such call and needs none."""
+        """Make the directory itself durable.  Windows has no such call and needs none."""
         if sys.platform == "win32":
             return
         with self._mutex:
             self._check_owned()
-            descriptor = self._spare(lambda: os.open(self.path, os.O_RDONLY))
+            descriptor = self._open_with_room(lambda: os.open(self.path, os.O_RDONLY))
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
 
     def drop_cached(self, name: str) -> None:
-        """Let go of the pages that the system holds of a file; not every system can be told to."""
+        """Ask the system to drop its cached pages of a file, if it has a call for that."""
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._descriptor(name), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def identity(self, name: str) -> str:
-        """Return the number of the file on its file system, which a copy does not share."""
+        """Return the file's number on its file system, which a copy does not share."""
         self._check_owned()
         number = (self.path / name).stat().st_ino
         return str(number) if number else ""
 
     def free_bytes(self) -> int | None:
-        """Return what the file system has left."""
+        """Return how many bytes the file system has free."""
         self._check_owned()
         return shutil.disk_usage(self.path).free
 
@@ -199,23 +199,23 @@ class RealDisk:
         """Close every file and release the lock."""
         with self._mutex:
             for name in list(self._open):
-                self._let_go(name)
+                self._close(name)
             if self._lock >= 0:
-                os.close(self._lock)  # which unlocks it, unless a child of a fork has it open, too
+                os.close(self._lock)  # unlocks it, unless a forked child has it open too
                 self._lock = -1
 
     def disable(self, why: str) -> None:
-        """Refuse all further use, and close this process's copies of what is open.
+        """Refuse all further use, and close this process's descriptors.
 
-        No more: to unlock the file here would unlock it for the parent, and to keep it open would
-        keep it locked when the parent has closed it.
+        Unlocking the lock file here would unlock it for the parent, and keeping it open would keep
+        it locked after the parent has closed it.
         """
-        self._mutex = RLock()  # who held the old one is a thread of the parent
+        self._mutex = RLock()  # a thread of the parent may hold the old one
         self._forked = why
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be copied or pickled: the numbers of open files mean others elsewhere."""
+        """Refuse to be copied or pickled: descriptors are valid in this process only."""
         what = f"a disk cannot be copied or sent to another process: open {self.path} there instead"
         raise WrongType(what)
 
@@ -227,36 +227,36 @@ class RealDisk:
         descriptor = self._open.get(name)
         if descriptor is None:
             flags = os.O_RDWR | os.O_APPEND | _BINARY
-            return self._keep(name, lambda: os.open(self.path / name, flags))
+            return self._open_and_keep(name, lambda: os.open(self.path / name, flags))
         self._open.move_to_end(name)
         return descriptor
 
-    def _keep(self, name: str, open_file: Callable[[], int]) -> int:
-        """Open a file and hold it open, letting go of the one unused for longest if need be."""
+    def _open_and_keep(self, name: str, open_file: Callable[[], int]) -> int:
+        """Open a file and keep it open; close the one unused for longest if there are too many."""
         self._check_owned()
         if len(self._open) >= OPEN_FILES:
-            self._let_go_oldest()
-        descriptor = self._open[name] = self._spare(open_file)
+            self._close_least_used()
+        descriptor = self._open[name] = self._open_with_room(open_file)
         return descriptor
 
-    def _spare(self, open_file: Callable[[], int]) -> int:
-        """Open a file, at the cost of those held open where the system allows no more."""
+    def _open_with_room(self, open_file: Callable[[], int]) -> int:
+        """Open a file; close others if the system allows no more open files."""
         while True:
             try:
                 return open_file()
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._let_go_oldest():
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._close_least_used():
                     raise
 
-    def _let_go_oldest(self) -> bool:
+    def _close_least_used(self) -> bool:
         """Close the synced file that was unused for longest; return whether there was one."""
         for name in self._open:
             if name not in self._unsynced:
-                self._let_go(name)
+                self._close(name)
                 return True
         return False
 
-    def _let_go(self, name: str) -> None:
+    def _close(self, name: str) -> None:
         self._unsynced.pop(name, None)
         if name in self._open:
             os.close(self._open.pop(name))
@@ -266,7 +266,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def open_to_read(path: str | os.PathLike[str]) -> int:
-    """Return the descriptor of a file, opened without any right to write."""
+    """Return the descriptor of a file, opened for reading only."""
     return os.open(path, os.O_RDONLY | _BINARY)
 
 
@@ -275,12 +275,12 @@ if sys.platform == "win32":
 
     _datasync = os.fsync
 
-    def lock(descriptor: int) -> None:
-        """Keep every other process from locking this file; ``OSError`` if one has."""
+    def lock_file(descriptor: int) -> None:
+        """Lock this file against every other process; raise ``OSError`` if one has locked it."""
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
-    def pread(descriptor: int, length: int, offset: int) -> bytes:
-        """Return ``length`` bytes of an open file from ``offset`` on, fewer where it ends."""
+    def read_at(descriptor: int, length: int, offset: int) -> bytes:
+        """Return ``length`` bytes of an open file from ``offset`` on, fewer at its end."""
         os.lseek(descriptor, offset, os.SEEK_SET)
         parts: list[bytes] = []
         while length > 0 and (part := os.read(descriptor, length)):
@@ -298,12 +298,12 @@ else:
     else:
         _datasync = os.fdatasync
 
-    def lock(descriptor: int) -> None:
-        """Keep every other process from locking this file; ``OSError`` if one has."""
+    def lock_file(descriptor: int) -> None:
+        """Lock this file against every other process; raise ``OSError`` if one has locked it."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def pread(descriptor: int, length: int, offset: int) -> bytes:
-        """Return ``length`` bytes of an open file from ``offset`` on, fewer where it ends."""
+    def read_at(descriptor: int, length: int, offset: int) -> bytes:
+        """Return ``length`` bytes of an open file from ``offset`` on, fewer at its end."""
         data = os.pread(descriptor, length, offset)
         while len(data) < length and (
             part := os.pread(descriptor, length - len(data), offset + len(data))

@@ -15,7 +15,7 @@ from functools import partial
 
 from kvraft import inputs
 from kvraft.events import Event, MessageDelivered, MessageLost, MessageSent
-from kvraft.sim.network import AnyMessage, Envelope, Network, describe
+from kvraft.sim.network import AnyMessage, Envelope, Network, summarize_message
 from kvraft.sim.timeline import Timeline
 
 
@@ -45,7 +45,7 @@ class Carrier:
         """Put a message on its way, ``after`` so many microseconds."""
         envelope = self._network.post(message, self._time.now + after)
         if self._report is not None:
-            kind, (term, first, last, note) = type(message).__name__, describe(message)
+            kind, (term, first, last, note) = type(message).__name__, summarize_message(message)
             sent = MessageSent(envelope.id, kind, message.to, term, first, last, note)
             self._report(message.sender, sent)
         if why := self._network.why_lost(message):

@@ -53,7 +53,7 @@ from kvraft.raft import Configuration, Log, Message, Raft, RaftOptions, Role
 from kvraft.record import Entry, HardState, Record
 from kvraft.sim.mail import InFlightMessage, MessageFilter, MessagesInFlight, check_latency
 from kvraft.sim.member import Member, Watcher, appended, entry_of_term, proposed
-from kvraft.sim.network import describe
+from kvraft.sim.network import summarize_message
 from kvraft.sim.timeline import TICK
 
 MOMENT = 1_000
@@ -162,7 +162,7 @@ class Cluster:
         """Return a line for each member, and one for each message in flight."""
         lines = [str(member) for member in self.members.values()]
         for id, _, message in self.in_flight:
-            kind, note = type(message).__name__, describe(message)[3]
+            kind, note = type(message).__name__, summarize_message(message)[3]
             lines.append(f"  {id}: {message.sender} → {message.to} {kind} ({note})")
         return "\n".join(lines)
 

@@ -1,6 +1,6 @@
 """Clients that want the same keys: a bank whose sum must never change, and how often they conflict.
 
-A transfer reads two accounts, takes an amount from one and gives it to the other.  In each round
+A transfer reads two accounts and moves an amount from one to the other.  In each round
 every client reads, then all submit at once::
 
     reads of all clients ──┬─► submit a ─┐
@@ -30,11 +30,11 @@ BALANCE = 100
 """What each account holds at first."""
 
 HISTORY = ReplicaOptions(history_millis=3_600_000)
-"""Members at which every time of an hour can be read."""
+"""Members that keep an hour of history."""
 
 
 class ContentionResult(NamedTuple):
-    """So many ``clients`` made ``tried`` transfers among ``keys`` accounts."""
+    """``clients`` clients tried ``tried`` transfers among ``keys`` accounts."""
 
     clients: int
     keys: int
@@ -66,7 +66,7 @@ def open_bank(
 
 
 def transfer(client: Client, source: bytes, target: bytes, amount: int) -> DraftTransaction:
-    """Return the draft of a transfer: both accounts read, both written, not sent yet."""
+    """Return a transfer that has read and written both accounts, but was not sent."""
     draft = client.transaction()
     left, right = (int(draft.get(key) or b"0") for key in (source, target))
     draft.put(source, b"%d" % (left - amount))
@@ -74,10 +74,12 @@ def transfer(client: Client, source: bytes, target: bytes, amount: int) -> Draft
     return draft
 
 
-def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int = 1) -> list[Ticket]:
-    """Let so many ``clients`` make a transfer each in every round; return all their tickets.
+def run_transfers(
+    world: World, clients: int, keys: int, rounds: int, *, seed: int = 1
+) -> list[Ticket]:
+    """Make one transfer by each of ``clients`` clients in every round; return all tickets.
 
-    Raises :class:`~kvraft.errors.BadInput` without clients, or with less than two accounts.
+    Raises :class:`~kvraft.errors.BadInput` without clients, or with fewer than two accounts.
     """
     whole_number(rounds, "a number of rounds", minimum=0)
     if (
@@ -103,20 +105,20 @@ def transfers(world: World, clients: int, keys: int, rounds: int, *, seed: int =
     return tickets
 
 
-def contest(clients: int, keys: int, rounds: int, *, seed: int = 1) -> ContentionResult:
+def measure_conflicts(clients: int, keys: int, rounds: int, *, seed: int = 1) -> ContentionResult:
     """Return how often transfers conflict in a world of their own."""
     whole_number(keys, "a number of accounts")
     world = open_bank(keys, seed=seed)
-    tickets = transfers(world, clients, keys, rounds, seed=seed)
+    tickets = run_transfers(world, clients, keys, rounds, seed=seed)
     conflicts = sum(ticket.conflict is not None for ticket in tickets)
     return ContentionResult(clients, keys, len(tickets), conflicts)
 
 
-def balances(replica: Replica, count: int, at: Timestamp | None = None) -> list[int]:
-    """Return what the accounts hold at a member, as of the time ``at`` if given."""
+def account_balances(replica: Replica, count: int, at: Timestamp | None = None) -> list[int]:
+    """Return the balances of the accounts at one member, as of the timestamp ``at`` if given."""
     return [int(replica.tree.get(key, at=at) or b"0") for key in accounts(count)]
 
 
-def stamps(tickets: Sequence[Ticket]) -> list[Timestamp]:
+def applied_timestamps(tickets: Sequence[Ticket]) -> list[Timestamp]:
     """Return the timestamps of the transactions that took effect, ascending."""
     return sorted(ticket.timestamp for ticket in tickets if ticket.stage == "APPLIED")

@@ -7,12 +7,14 @@ that a broadcast and its answers take about 15 ms, as in the paper (§9.3)::
     ──┬───────────────────────┬──────────────────────────────────┬─────► ms
       │◄─ up to half a ──────►│◄──────────── outage ────────────►│
       │   smallest time-out   │
-      └► reaches the followers at about the same time, and sets all their timers anew
+      └► reaches the followers at about the same time, and resets all their timers
 
 As there, the trial is made hard: the last heartbeat goes to all at one time, and no two logs end
-alike, so that only two of the four that are left can win at all.
+alike, so that only two of the remaining four can win at all.
 
-Time in which nothing is due is skipped; :func:`outage` gives what it would give tick by tick.
+Time in which nothing is due is skipped, with the same result as tick by tick.
+
+Source: Raft §9.3, Figure 16.
 """
 
 from __future__ import annotations
@@ -27,22 +29,22 @@ from kvraft.sim.cluster import Cluster
 from kvraft.sim.timeline import TICK
 
 LIMIT = 2_000
-"""When a trial is given up, in milliseconds."""
+"""How long a trial lasts at most, in milliseconds."""
 
-LATENCY = (5, 10)
+PAPER_LATENCY = (5, 10)
 """The least and the most milliseconds that a message takes one way."""
 
 MEMBERS = ("n1", "n2", "n3", "n4", "n5")
 """The first is the leader that crashes."""
 
-Range = tuple[int, int]
+TimeoutRange = tuple[int, int]
 """The shortest and the longest election time-out that may be drawn, in milliseconds."""
 
 
-class Trial(NamedTuple):
-    """How a trial went: after ``millis`` somebody led, at the ``elections``-th attempt.
+class OutageTrial(NamedTuple):
+    """How a trial went: after ``millis`` there was a leader, in the ``elections``-th election.
 
-    If nobody led by the end of the trial, ``millis`` is when it was given up, and not ``elected``.
+    If there was none by the end of the trial, ``elected`` is false and ``millis`` is its length.
     """
 
     millis: int
@@ -50,7 +52,7 @@ class Trial(NamedTuple):
     elected: bool = True
 
 
-def options_for(low: int, high: int, heartbeat: int | None = None) -> RaftOptions:
+def paper_options(low: int, high: int, heartbeat: int | None = None) -> RaftOptions:
     """Return the plain Raft of the paper with time-outs from ``low`` to ``high`` milliseconds.
 
     A tick is a millisecond.  Heartbeats come every ``heartbeat`` of them, by default half the
@@ -68,7 +70,7 @@ def options_for(low: int, high: int, heartbeat: int | None = None) -> RaftOption
 
 
 class LeapingCluster(Cluster):
-    """A cluster whose clock can leap to when something is due: nobody may lead, or read."""
+    """A cluster whose clock can leap to when something is due.  No member may lead, or read."""
 
     def leap(self) -> None:
         """Do what :meth:`run` does, for as many ticks as it takes until something is due."""
@@ -91,17 +93,19 @@ class LeapingCluster(Cluster):
 
 
 def _until_timeout(raft: Raft) -> int:
-    """Return after how many ticks the next thing happens of itself."""
+    """Return in how many ticks the timer of ``raft`` fires."""
     if raft.role is Role.LEADER:
         return 1
     status = raft.status()
     return status.timeout - status.elapsed
 
 
-def outage(options: RaftOptions, seed: int, *, equal: bool = False, limit: int = LIMIT) -> Trial:
+def measure_outage(
+    options: RaftOptions, seed: int, *, equal: bool = False, limit: int = LIMIT
+) -> OutageTrial:
     """Crash the leader of five members and return how long they were without one.
 
-    With ``equal`` logs everybody can win.  After ``limit`` milliseconds the trial is given up.
+    With ``equal`` logs every follower can win.  The trial ends after ``limit`` milliseconds.
     """
     random = Random(f"{seed}/outage")
     cluster = crashed(options, seed, random, equal=equal)
@@ -113,7 +117,7 @@ def outage(options: RaftOptions, seed: int, *, equal: bool = False, limit: int =
         leading = [raft for raft in followers if raft.role is Role.LEADER]
         if leading or millis >= limit:
             term = max(raft.term for raft in leading or followers)
-            return Trial(min(millis, limit), term - before, bool(leading))
+            return OutageTrial(min(millis, limit), term - before, bool(leading))
         cluster.leap()
 
 
@@ -128,40 +132,40 @@ def crashed(
         seed=seed,
         options=options,
         logs=dict(zip(MEMBERS, logs, strict=True)),
-        latency=LATENCY,
+        latency=PAPER_LATENCY,
         trace=False,
     )
     leader = MEMBERS[0]
     cluster.timeout(leader)
     cluster.deliver()  # its requests
-    cluster.deliver()  # the votes: it leads, and says so to everybody
+    cluster.deliver()  # the votes: it leads, and tells all followers
     # Between a heartbeat and the next, a leader that gets no proposals does nothing that a follower
-    # would notice: it may as well crash at once, and the outage be counted from later on.
+    # would notice: it may as well crash at once, and the outage is counted from later on.
     cluster.crash(leader)
     return cluster
 
 
-def run_trials(
+def run_election_trials(
     options: RaftOptions, trials: int = 1_000, *, equal: bool = False, limit: int = LIMIT
-) -> list[Trial]:
-    """Return ``trials`` outages, of seeds 0, 1, 2 …; see :func:`outage`."""
-    return [outage(options, seed, equal=equal, limit=limit) for seed in range(trials)]
+) -> list[OutageTrial]:
+    """Return ``trials`` outages, with seeds 0, 1, 2, …; see :func:`measure_outage`."""
+    return [measure_outage(options, seed, equal=equal, limit=limit) for seed in range(trials)]
 
 
-def middle(measured: Sequence[Trial]) -> Trial:
-    """Return the trial that half of the others do not outlast: the lower median."""
+def median_trial(measured: Sequence[OutageTrial]) -> OutageTrial:
+    """Return the lower median of the trials: half of them took no longer."""
     _some(measured)
     in_order = sorted(measured, key=lambda trial: (not trial.elected, trial.millis))
     return in_order[(len(in_order) - 1) // 2]
 
 
-def failed_first(measured: Sequence[Trial]) -> float:
-    """Return the share of trials in which the first election elected nobody."""
+def failed_first_share(measured: Sequence[OutageTrial]) -> float:
+    """Return the share of trials in which the first election elected no leader."""
     _some(measured)
     failed = [trial for trial in measured if trial.elections > 1 or not trial.elected]
     return len(failed) / len(measured)
 
 
-def _some(measured: Sequence[Trial]) -> None:
+def _some(measured: Sequence[OutageTrial]) -> None:
     if not measured:
         raise BadInput("nothing was measured")

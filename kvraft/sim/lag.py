@@ -1,13 +1,12 @@
 """A follower that is away for a while, and what it takes to bring it back.
 
-A leader that still has the entries sends those; one that has cut them sends a snapshot instead
-(Raft §7).  :func:`catch_up` measures both in bytes, in a world that is the same each time::
+A leader that still has the entries sends those; one that has truncated them sends a snapshot
+(Raft §7).  :func:`measure_catch_up` measures both in bytes, in the same world each time::
 
     ──── writes ────┬─────────────── more writes ───────────────┬──── bytes sent to it ────
                     follower crashes           it is started again            it has it all
 
-The map that is written has a fixed number of keys.  So what a snapshot weighs does not grow with
-time, and the log does.
+The number of keys is fixed, so the log grows with time and a snapshot does not.
 """
 
 from __future__ import annotations
@@ -19,18 +18,19 @@ from kvraft.inputs import whole_number
 from kvraft.raft import AppendEntries, InstallSnapshot
 from kvraft.record import entry_size
 from kvraft.replica import ReplicaOptions
-from kvraft.sim.timeline import MILLI
+from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
 
-KEYS = 100
+KEY_COUNT = 100
+"""How many keys are written, unless the caller asks for another number."""
 VALUE_BYTES = 40
 
 
 class CatchUp(NamedTuple):
-    """What became of a follower that was ``away`` so many milliseconds.
+    """What it took to bring back a follower that was ``away`` milliseconds.
 
-    It lacked ``missed`` entries when it came back.  From then on it was sent ``entries`` bytes of
-    the log and ``snapshot`` bytes of snapshots, and had everything after ``took`` microseconds.
+    It lacked ``missed`` entries when it returned.  Then it was sent ``entries`` bytes of the log
+    and ``snapshot`` bytes of snapshots, and had everything ``took`` microseconds after its return.
     """
 
     away: int
@@ -41,22 +41,22 @@ class CatchUp(NamedTuple):
 
     @property
     def sent(self) -> int:
-        """The bytes of content it was sent in all."""
+        """The bytes that it was sent in all."""
         return self.entries + self.snapshot
 
 
-def a_follower(world: World) -> str:
+def last_follower(world: World) -> str:
     """Return the running member with the highest name that does not lead."""
     return max(name for name in world.replicas if name != world.leader())
 
 
-def write(
-    world: World, count: int, *, client: str = "alice", keys: int = KEYS
+def write_values(
+    world: World, count: int, *, client: str = "alice", keys: int = KEY_COUNT
 ) -> dict[bytes, bytes]:
-    """Let ``client`` write ``count`` values, one after another, each applied before the next.
+    """Write ``count`` values by ``client``, each applied before the next; return keys and values.
 
-    Return what was written.  The keys go round, beginning where the log ends, so that writing on
-    overwrites the oldest.
+    The keys are used in turn, starting at the end of the log, so that later calls overwrite the
+    oldest values.
     """
     whole_number(count, "a number of writes", minimum=0)
     whole_number(keys, "the number of keys", minimum=1)
@@ -69,27 +69,31 @@ def write(
     return written
 
 
-def write_for(world: World, millis: int, *, client: str = "alice", keys: int = KEYS) -> None:
-    """Let ``client`` write for ``millis`` milliseconds, as fast as the cluster answers."""
-    until = world.now + whole_number(millis, "a time to write for", minimum=0) * MILLI
+def write_values_for(
+    world: World, millis: int, *, client: str = "alice", keys: int = KEY_COUNT
+) -> None:
+    """Write by ``client`` for ``millis`` milliseconds, as fast as the cluster answers."""
+    until = world.now + whole_number(millis, "a time to write for", minimum=0) * MILLISECOND
     while world.now < until:
-        write(world, 1, client=client, keys=keys)
+        write_values(world, 1, client=client, keys=keys)
 
 
-def catch_up(away: int, options: ReplicaOptions, *, seed: int = 0, keys: int = KEYS) -> CatchUp:
+def measure_catch_up(
+    away: int, options: ReplicaOptions, *, seed: int = 0, keys: int = KEY_COUNT
+) -> CatchUp:
     """Return what it takes to bring a follower back that was ``away`` milliseconds.
 
     Raises :class:`~kvraft.errors.BadInput` for a time below 0.
     """
     whole_number(keys, "the number of keys", minimum=1)
     if whole_number(away, "how long a follower is away, in ms,") < 0:
-        raise BadInput(f"nobody is away for {away} ms")
+        raise BadInput(f"a follower cannot be away for {away} ms")
     world = World(3, seed=seed, options=options)
-    write(world, 2 * keys, keys=keys)
+    write_values(world, 2 * keys, keys=keys)
     world.settle()
-    name = a_follower(world)
+    name = last_follower(world)
     world.crash(name)
-    write_for(world, away, keys=keys)
+    write_values_for(world, away, keys=keys)
     world.restart(name)
     leader = world.replicas[world.leader() or ""]
     goal, began = leader.marks.last, world.now

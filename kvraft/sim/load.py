@@ -1,12 +1,12 @@
-"""The same writes through a tree, whatever its strategy, measured as they go.
+"""The same writes through trees of different strategies, and what they cost.
 
-Time is counted in writes, and long work in slices: after each write the tree is given a few slices
-of it, so that a run is the same on every machine::
+Time is counted in writes, and long work in slices: after each write the tree does a few slices, so
+that a run is the same on every machine::
 
-    write, slices of work, write, slices of work, …        every so often a Sample
+    write, slices of work, write, slices of work, …        every so often a TreeSample
 
-What a tree *should* hold is kept beside it in a plain ``dict``, which tells how many bytes are
-alive and whether what it answers is true.
+A plain ``dict`` holds what the tree *should* hold.  From it follows how many bytes are alive, and
+whether the tree's answers are right.
 
 Sources: Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020, §2.3 (what is measured);
 Athanassoulis et al., *Designing Access Methods: The RUM Conjecture*, EDBT 2016.
@@ -26,22 +26,21 @@ from kvraft.errors import BadInput
 from kvraft.events import Event, Trace
 from kvraft.lsm import CompactionTask, Tree, TreeOptions
 from kvraft.sim.disk import SimDisk
+from kvraft.sim.timeline import MILLISECOND
 from kvraft.sstable import TableMetadata
 
-SMALL = TreeOptions(memtable_bytes=4096, block_bytes=512, bits_per_key=0)
-"""A tree that shows after a hundred writes what others show after a million; without filters."""
+SMALL_TREE = TreeOptions(memtable_bytes=4096, block_bytes=512, bits_per_key=0)
+"""Small memtables and blocks, without filters: a hundred writes show what else takes a million."""
 
 PROBES = 40
-"""How many random keys are asked for at each sample."""
-
-MILLI = 1_000
+"""How many random keys are read for each sample."""
 
 LoadWrite = tuple[bytes, bytes | None]
 """A key and its new value; ``None`` deletes it."""
 
 
 class NoCompaction:
-    """The strategy that never merges anything."""
+    """The strategy that never merges tables."""
 
     def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
         """Return ``None``."""
@@ -49,13 +48,13 @@ class NoCompaction:
 
 
 class ChosenTables:
-    """The strategy that merges these tables into that level, and after that nothing."""
+    """The strategy that merges the tables ``numbers`` into ``level`` once, and then no others."""
 
     def __init__(self, numbers: Sequence[int], level: int) -> None:
         self._numbers, self._level = set(numbers), level
 
     def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
-        """Return the task if the tables are there."""
+        """Return the task of merging the tables, if all of them are there."""
         found = tuple(table for table in tables if table.number in self._numbers)
         if not found or len(found) < len(self._numbers):
             return None
@@ -64,12 +63,12 @@ class ChosenTables:
 
 
 def key_of(number: int) -> bytes:
-    """Return the key ``number``: they are in the order of their numbers."""
+    """Return the key of a number; keys are in the order of their numbers."""
     return b"key %04d" % number
 
 
-def writes_of(seed: int, count: int, keys: int, deletes: float = 0.2) -> Iterator[LoadWrite]:
-    """Yield ``count`` writes to random ones of ``keys`` keys, of which a share is deletes."""
+def random_writes(seed: int, count: int, keys: int, deletes: float = 0.2) -> Iterator[LoadWrite]:
+    """Yield ``count`` writes to random keys out of ``keys``; the share ``deletes`` are deletes."""
     inputs.whole_number(keys, "the number of keys", minimum=1)
     inputs.probability(deletes, "the share of deletes")
     random = Random(f"load/{seed}")
@@ -79,30 +78,29 @@ def writes_of(seed: int, count: int, keys: int, deletes: float = 0.2) -> Iterato
 
 
 class TreeSample(NamedTuple):
-    """What a tree costs after so many ``writes``.
+    """What a tree costs after ``writes`` writes.
 
-    ``runs`` are level and bytes of its sorted runs, the oldest first: each level below 0 is one,
-    and each table of level 0.
+    ``runs`` are level and bytes of its sorted runs, the oldest first: each table of level 0 is one,
+    and each deeper level.
     """
 
     writes: int
     runs: tuple[tuple[int, int], ...]
-    write: float  # bytes written to tables since the beginning, for each byte put in
-    read: float  # blocks looked at, for each key asked for
-    space: float  # bytes of tables on disk, unfinished ones too, for each byte alive
+    write: float  # bytes written to tables so far, for each byte put
+    read: float  # blocks read, for each key read
+    space: float  # bytes of tables on disk, unfinished ones too, for each live byte
     pressure: float
-    wrong: int  # answers that were not true
+    wrong: int  # wrong answers
 
 
 @dataclass(slots=True)
 class TreeLoad:
     """A tree under load.  ``model`` is what it should hold, ``trace`` what it reported.
 
-    ``model`` has ``None`` for keys that were deleted.  A write takes a millisecond of the trace's
-    time.
+    ``model`` has ``None`` for deleted keys.  A write takes a millisecond of the trace's time.
     """
 
-    options: TreeOptions = SMALL
+    options: TreeOptions = SMALL_TREE
     disk: SimDisk = field(default_factory=SimDisk)
     model: dict[bytes, bytes | None] = field(default_factory=dict)
     trace: Trace = field(default_factory=Trace)
@@ -115,10 +113,10 @@ class TreeLoad:
         self.tree = Tree.open(self.disk, owner="tree", options=self.options, report=self._report)
 
     def _report(self, event: Event) -> None:
-        self.trace.file(self.writes * MILLI, "tree", event)
+        self.trace.file(self.writes * MILLISECOND, "tree", event)
 
     def write(self, key: bytes, value: bytes | None, slices: int = 1) -> None:
-        """Write, and then do as many slices of long work, if there is any."""
+        """Set ``key`` to ``value``, or delete it; then do up to ``slices`` slices of long work."""
         inputs.whole_number(slices, "a number of slices", minimum=0)
         self.writes += 1
         if value is None:
@@ -131,9 +129,9 @@ class TreeLoad:
                 self.tree.work()
 
     def merge(self, numbers: Sequence[int], level: int) -> None:
-        """Merge the tables ``numbers`` into ``level``, now, whatever the strategy would do.
+        """Merge the tables ``numbers`` into ``level`` now, whatever the strategy would do.
 
-        The tree is opened anew with :class:`ChosenTables` for its strategy.  Raises ``BadInput`` if
+        The tree is reopened with :class:`ChosenTables` as its strategy.  Raises ``BadInput`` if
         there are no such tables.
         """
         inputs.whole_number(level, "the level to merge into", minimum=0)
@@ -150,14 +148,14 @@ class TreeLoad:
 
     @property
     def alive(self) -> int:
-        """The bytes of all keys that have a value, and of their values."""
+        """The bytes of all live keys and their values."""
         pairs = self.model.items()
         return sum(len(key) + len(value) for key, value in pairs if value is not None)
 
     def sample(self, random: Random) -> TreeSample:
-        """Return what the tree costs now; ``random`` draws the keys that it is asked for.
+        """Return what the tree costs now; ``random`` draws the keys to read.
 
-        They are among all that were ever written, those deleted since too.
+        They are drawn from all keys that were ever written, deleted ones included.
         """
         tree, before = self.tree, self.tree.stats().counts
         asked = random.choices(list(self.model), k=PROBES)
@@ -178,7 +176,7 @@ class TreeLoad:
 
 
 def runs_of(tables: Sequence[TableMetadata]) -> tuple[tuple[int, int], ...]:
-    """Return level and bytes of the sorted runs that ``tables`` are, the oldest first."""
+    """Return level and bytes of each sorted run in ``tables``, the oldest first."""
     runs: list[tuple[int, int]] = []
     for level, found in groupby(tables, lambda table: table.level):
         sizes = [table.size for table in found]
@@ -186,10 +184,10 @@ def runs_of(tables: Sequence[TableMetadata]) -> tuple[tuple[int, int], ...]:
     return tuple(reversed(runs))
 
 
-def drive(
+def run_load(
     options: TreeOptions, writes: Sequence[LoadWrite], *, slices: int = 1, every: int = 20
 ) -> list[TreeSample]:
-    """Let a new tree take ``writes``; return a sample of after ``every`` few of them."""
+    """Apply ``writes`` to a new tree; return a sample after every ``every``-th of them."""
     inputs.whole_number(every, "how often a sample is taken, in writes,", minimum=1)
     load, random, samples = TreeLoad(options), Random("probes"), []
     for key, value in writes:
@@ -200,7 +198,7 @@ def drive(
 
 
 class Amplification(NamedTuple):
-    """The three amplifications of a run: of writing at its end, of the others in the mean."""
+    """The amplifications of a run: write at its end, read and space on average."""
 
     write: float
     read: float
@@ -208,6 +206,6 @@ class Amplification(NamedTuple):
 
 
 def amplification_of(samples: Sequence[TreeSample]) -> Amplification:
-    """Return what a run cost of which there are these samples, at least one."""
+    """Return what the run with these samples cost; there must be at least one."""
     reads, spaces = [each.read for each in samples], [each.space for each in samples]
     return Amplification(samples[-1].write, fmean(reads), fmean(spaces))

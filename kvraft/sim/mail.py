@@ -16,7 +16,7 @@ from kvraft.errors import BadInput
 from kvraft.events import Event, MessageLost, MessageSent, NetworkHealed, NetworkPartitioned
 from kvraft.inputs import instance, whole_number
 from kvraft.raft import Message
-from kvraft.sim.network import describe
+from kvraft.sim.network import summarize_message
 from kvraft.sim.timeline import TICK
 
 
@@ -70,7 +70,7 @@ class MessagesInFlight:
         letter = InFlightMessage(self._last_id, now + ticks * TICK, message)
         self.in_flight[letter.id] = letter
         if self._report is not None:
-            kind, (term, first, last, note) = type(message).__name__, describe(message)
+            kind, (term, first, last, note) = type(message).__name__, summarize_message(message)
             sent = MessageSent(letter.id, kind, message.to, term, first, last, note)
             self._report(message.sender, sent)
         if why := self.why_cut(message):

@@ -125,7 +125,7 @@ class Network:
         self._latest = {link: at for link, at in self._latest.items() if name not in link}
 
 
-def describe(message: AnyMessage) -> tuple[int, int, int, str]:
+def summarize_message(message: AnyMessage) -> tuple[int, int, int, str]:
     """Return term, first and last entry, and a few words, for the event of a message sent."""
     match message:
         case AppendEntries(entries=entries):

@@ -1,14 +1,14 @@
 """One write whose leader dies on the way, at every step of it; and writers whose clocks disagree.
 
-What a client can know of its write, and what became of it, are two things.  :func:`outage` lets the
-leader die so many steps after a write was sent and tells both, in a world that is the same each
-time::
+What a client can know of its write and what became of it are two things.
+:func:`measure_write_outage` crashes the leader a number of steps after a write was sent and returns
+both, in the same world each time::
 
     sent ──┬─ step ─ step ─┬─ … ─ done          client: APPLIED, ABORTED or UNKNOWN
-                           leader dies           log: carried out how often?
+                           leader dies           log: how often was it applied?
 
-:func:`lost_updates` counts the acknowledged writes that nobody can read, when one client's clock
-runs ahead of another's.
+:func:`lost_updates` counts the acknowledged writes that cannot be read when one client's clock runs
+ahead of another's.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ from kvraft.sim.world import World
 from kvraft.transaction import Stage
 
 PATIENCE = 10_000
+"""How many milliseconds a client keeps sending its write."""
+
 SEED = 252
 
 
 class WriteOutage(NamedTuple):
-    """What came of a write whose leader died ``step`` steps of the world after it was sent.
+    """What became of a write whose leader died ``step`` steps of the world after it was sent.
 
-    When it died, its client knew the write to be at ``stage``, ``logs`` members had it on their
-    disks, and the leader knew whether it was ``committed``.  In the end the ticket of ``txn`` said
-    ``reported``, after ``attempts`` sendings; the write was carried out ``effects`` times, and
-    ``repeats`` times a second copy in the log was found to be one and changed nothing.  ``trace``
-    is the whole history, ``first`` where in it the write was sent.
+    When the leader died, the client knew the write to be at ``stage``, ``logs`` members had it on
+    their disks, and the leader knew whether it was ``committed``.  In the end the ticket of ``txn``
+    reported ``reported`` after ``attempts`` sendings; the write was applied ``effects`` times, and
+    ``repeats`` times a second copy in the log was recognised and changed nothing.  ``trace`` has
+    all events of the world, from ``first`` on those after the write was sent.
     """
 
     txn: str
@@ -57,7 +59,7 @@ class WriteOutage(NamedTuple):
     first: int
 
 
-def begun(
+def world_with_client(
     seed: int = SEED, options: ReplicaOptions | None = None, replica: type[Replica] = Replica
 ) -> World:
     """Return a world of three members whose client ``ann`` has found the leader."""
@@ -68,9 +70,9 @@ def begun(
     return world
 
 
-def steps_of_a_write(seed: int = SEED) -> int:
-    """Return how many steps of the world it takes until a write is done, if nobody dies."""
-    world, steps = begun(seed), 0
+def count_write_steps(seed: int = SEED) -> int:
+    """Return how many steps of the world a write takes if no member crashes."""
+    world, steps = world_with_client(seed), 0
     ticket = world.client("ann").submit({b"stock": b"2"})
     while not ticket.done:
         world.step()
@@ -78,7 +80,7 @@ def steps_of_a_write(seed: int = SEED) -> int:
     return steps
 
 
-def outage(
+def measure_write_outage(
     step: int,
     *,
     patience: int = PATIENCE,
@@ -86,24 +88,23 @@ def outage(
     replica: type[Replica] = Replica,
     seed: int = SEED,
 ) -> WriteOutage:
-    """Let the leader die ``step`` steps after a write was sent, and what it sent be lost with it.
+    """Crash the leader ``step`` steps after a write was sent; what it had sent is lost, too.
 
-    The client sends again and again for ``patience`` milliseconds.  With ``again`` one that has
-    given up takes its write up again, at the moment at which there is a new leader, of whom it is
-    told.  In the end the dead member is started again, so that whatever is on its disk has its
-    effect.
+    The client keeps sending for ``patience`` milliseconds.  With ``again``, a client whose write
+    ended UNKNOWN retries it as soon as there is a new leader, whose name it is given.  In the end
+    the crashed member is restarted, so that whatever is on its disk takes effect.
     """
     if whole_number(step, "a number of steps") < 0:
         raise BadInput(f"a leader cannot die {step} steps after a write")
-    world = begun(seed, replica=replica)
-    first, fallen, ann = len(world.trace), world.leader(), world.client("ann")
-    assert fallen is not None
+    world = world_with_client(seed, replica=replica)
+    first, crashed, ann = len(world.trace), world.leader(), world.client("ann")
+    assert crashed is not None
     ticket = ann.submit({b"stock": b"2"}, timeout=patience)
     for _ in range(step):
         world.step()
-    stage, logs, committed = ticket.stage, *_come_to(world.trace[first:], str(ticket.txn))
-    world.crash(fallen)
-    world.drop(lambda message: message.sender == fallen)
+    stage, logs, committed = ticket.stage, *_progress(world.trace[first:], str(ticket.txn))
+    world.crash(crashed)
+    world.drop(lambda message: message.sender == crashed)
     world.run_until(lambda: ticket.done)
     world.run_until(lambda: world.leader() is not None)
     leader = world.leader()
@@ -111,7 +112,7 @@ def outage(
         ann.leader = leader
         ann.retry(ticket)
         world.run_until(lambda: ticket.done)
-    world.restart(fallen)
+    world.restart(crashed)
     world.settle()
     news, txn = world.trace[first:], str(ticket.txn)
     effects, repeats = (
@@ -121,8 +122,8 @@ def outage(
     return WriteOutage(txn, step, stage, logs, committed, *ends, world.trace, first)
 
 
-def _come_to(news: Trace, txn: str) -> tuple[int, bool]:
-    """Return how many members have ``txn`` on disk, and whether any knows it to be committed."""
+def _progress(news: Trace, txn: str) -> tuple[int, bool]:
+    """Return how many members have ``txn`` on disk, and whether one knows that it is committed."""
     found = {
         who: event.first + event.txns.index(txn)
         for _, who, event in news
@@ -140,8 +141,8 @@ def _count(news: Trace, kind: type[Event], txn: str, who: str | None) -> int:
     return sum(getattr(step.event, "txn", "") == txn for step in news.of(kind, who=who))
 
 
-def pauses(count: int, seed: int = SEED) -> list[int]:
-    """Return the pauses, in milliseconds, between ``count`` sendings of a write nobody answers."""
+def retry_pauses(count: int, seed: int = SEED) -> list[int]:
+    """Return ``count`` pauses, in milliseconds, between sendings of an unanswered write."""
     whole_number(count, "a number of pauses", minimum=0)
     world = World(3, seed=seed)
     client = world.client("ann")
@@ -157,13 +158,13 @@ def pauses(count: int, seed: int = SEED) -> list[int]:
 def lost_updates(
     ahead: int, *, replica: type[Replica] = Replica, rounds: int = 12, seed: int = SEED
 ) -> int:
-    """Return how many acknowledged writes of ``rounds`` were lost, one clock being ``ahead`` ms.
+    """Return how many acknowledged writes of ``rounds`` rounds are lost, one clock ``ahead`` ms.
 
     Two clients write to one key in turn, the one with the fast clock first.  A write is lost if a
-    read right after it is acknowledged, before anybody else writes, gives another value.
+    read right after its acknowledgement, before the next write, returns another value.
     """
     whole_number(rounds, "a number of rounds", minimum=0)
-    world = begun(seed, options=ReplicaOptions(skew_millis=10_000), replica=replica)
+    world = world_with_client(seed, options=ReplicaOptions(skew_millis=10_000), replica=replica)
     fast, slow = world.client("fast"), world.client("slow")
     world.set_clock("fast", ahead)
     lost = 0

@@ -2,14 +2,13 @@
 
 A :class:`~kvraft.sim.World` lets time decide what happens next.  Here *you* decide: each write is
 in the log, committed and applied when :meth:`SingleMember.write` returns, and long work is done
-when :meth:`SingleMember.work` is called, and never by itself::
+only when :meth:`SingleMember.work` is called::
 
     write ──► log ──► memtable      at once
-    work ───► tables, manifest, and the log is cut      slice by slice, when you say so
+    work ───► tables, manifest, truncation of the log    slice by slice, when you ask for it
 
-It is a whole :class:`~kvraft.replica.Replica`, consensus included; a majority of one is quickly
-found.  A write takes a millisecond of its time, so the trace and all pictures made of it count
-writes.
+It is a whole :class:`~kvraft.replica.Replica`, consensus included, whose majority is itself.  A
+write takes a millisecond of its time, so traces and the pictures made of them count writes.
 
 >>> member = SingleMember()
 >>> member.put(b"k", b"v")
@@ -31,6 +30,7 @@ from kvraft.raft import Configuration, Role
 from kvraft.record import TxnId
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.disk import SimDisk
+from kvraft.sim.timeline import MILLISECOND
 from kvraft.transaction import (
     Register,
     Registered,
@@ -41,13 +41,12 @@ from kvraft.transaction import (
     build_transaction,
 )
 
-MILLI = 1_000
-
 
 class Gauge(NamedTuple):
-    """What a member holds after ``writes`` writes, in bytes but for the last three.
+    """The sizes of a member after ``writes`` writes.
 
-    ``sealed`` and ``active`` are of its log.
+    In bytes: its ``memtable``, the ``frozen`` ones, and the ``sealed`` and ``active`` segments of
+    its log.
     """
 
     writes: int
@@ -55,18 +54,18 @@ class Gauge(NamedTuple):
     frozen: int
     sealed: int
     active: int
-    waiting: int  # memtables
-    tables: int
-    flushed: int  # log index
+    waiting: int  # frozen memtables
+    tables: int  # tables
+    flushed: int  # the flushed mark
 
     @property
     def log(self) -> int:
-        """The bytes of log that are held."""
+        """The bytes of its log."""
         return self.sealed + self.active
 
 
 def gauge(replica: Replica, writes: int) -> Gauge:
-    """Return what ``replica`` holds now."""
+    """Return the sizes of ``replica`` now."""
     tree, segments = replica.tree, replica.wal.segments
     memtable = tree.memtable_size
     return Gauge(
@@ -84,9 +83,8 @@ def gauge(replica: Replica, writes: int) -> Gauge:
 class SingleMember:
     """The only member of its cluster, ``n1``, elected and ready.
 
-    ``writes`` counts what was written, by a client that was registered when this was made;
-    ``trace`` holds all events.  ``replica`` is what the member runs: another class to try another
-    rule.
+    ``writes`` counts the writes, all by one client; ``trace`` holds all events.  ``replica`` is the
+    class of the member, a subclass to try another rule.
     """
 
     def __init__(
@@ -108,7 +106,7 @@ class SingleMember:
         self._incarnation = self.register("c")
 
     def start(self) -> None:
-        """Open what the disk holds, and let the member elect itself."""
+        """Open what the disk holds, and tick until the member has elected itself."""
         self._starts += 1
         self.replica = self._class(
             "n1",
@@ -132,17 +130,17 @@ class SingleMember:
         return registered.incarnation
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Let ``key`` hold ``value``."""
+        """Set ``key`` to ``value``."""
         self.write({key: value})
 
     def delete(self, key: bytes) -> None:
-        """Let ``key`` hold nothing."""
+        """Delete ``key``."""
         self.write({key: None})
 
     def write(self, writes: Writes) -> None:
-        """Carry out one transaction: it is applied on return.
+        """Write one transaction, which is applied on return.
 
-        Should the member be held up by long work, it does a slice of it and is asked again.
+        If the member is overloaded, it does a slice of long work and is asked again.
         """
         self.writes += 1
         transaction = build_transaction(
@@ -161,7 +159,7 @@ class SingleMember:
         return self.replica.tree.get(key)
 
     def work(self, slices: int | None = None) -> int:
-        """Do up to ``slices`` slices of long work, all there is if ``None``; return how many."""
+        """Do up to ``slices`` slices of long work, all if ``None``; return how many were done."""
         if slices is not None:
             inputs.whole_number(slices, "a number of slices", minimum=0)
         done = 0
@@ -175,7 +173,7 @@ class SingleMember:
     ) -> list[Gauge]:
         """Write ``pairs``, each followed by ``slices`` slices of work; return a gauge after each.
 
-        With a quarter of a slice one is done after every fourth write.  Slices that found nothing
+        With a quarter of a slice, one is done after every fourth write.  Slices that find nothing
         to do are not saved up.
         """
         gauges: list[Gauge] = []
@@ -190,11 +188,11 @@ class SingleMember:
         return gauges
 
     def gauge(self) -> Gauge:
-        """Return what the member holds now."""
+        """Return the sizes of the member now."""
         return gauge(self.replica, self.writes)
 
     def crash(self, random: Random | None = None) -> None:
-        """Lose memory and unsynced bytes, as ``random`` has it, and start again."""
+        """Lose memory and unsynced bytes, as ``random`` decides, and start again."""
         lost = 0
         if isinstance(self.disk, SimDisk):
             lost = self.disk.crash(random or Random(self.writes))
@@ -202,4 +200,4 @@ class SingleMember:
         self.start()
 
     def _report(self, event: Event) -> None:
-        self.trace.file(self.writes * MILLI, "n1", event)
+        self.trace.file(self.writes * MILLISECOND, "n1", event)

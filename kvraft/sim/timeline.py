@@ -9,9 +9,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
-MILLI = 1_000
+MILLISECOND = 1_000
 """Microseconds in a millisecond."""
-TICK = 10 * MILLI
+TICK = 10 * MILLISECOND
 """Microseconds between two ticks of a member or client."""
 EPOCH_MILLIS = 1_517_356_800_000
 """The wall time at which every world begins: 31 January 2018, 00:00 UTC."""

@@ -5,7 +5,7 @@ differ between two runs comes from random streams derived from one seed, one str
 the same seed and the same calls give the same trace, byte for byte, on every machine.
 
 Its parts: a timeline of what is going to happen (timeline.py), a seat for each member, at which it
-works, crashes and starts again (seat.py), hosts of clients (hosting.py), and a network with what
+works, crashes and starts again (seat.py), hosts of clients (clients.py), and a network with what
 carries messages through it (network.py, carrier.py).
 """
 
@@ -26,11 +26,11 @@ from kvraft.events import Event, EventSink, Marks, NetworkHealed, NetworkPartiti
 from kvraft.raft import Configuration, Raft, Role
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.carrier import Carrier
+from kvraft.sim.clients import ClientHosts, SimRuntime
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sim.hosting import Hosting, SimHost
 from kvraft.sim.network import AnyMessage, Envelope, Network
 from kvraft.sim.seat import Seat
-from kvraft.sim.timeline import EPOCH_MILLIS, MILLI, Timeline
+from kvraft.sim.timeline import EPOCH_MILLIS, MILLISECOND, Timeline
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class World:
         self._cluster = inputs.text(cluster, "the name of a cluster")
         options = ReplicaOptions() if options is None else options
         self._options = inputs.instance(options, ReplicaOptions, "the options of a world")
-        self._hosting = Hosting(self)
+        self._hosts = ClientHosts(self)
         self._ahead: dict[str, int] = {}  # milliseconds, by member or client
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._replica = inputs.subclass(replica, Replica, "replica")
@@ -106,7 +106,7 @@ class World:
     @property
     def clients(self) -> dict[str, Client]:
         """The clients that were not dismissed, by name."""
-        return self._hosting.clients
+        return self._hosts.clients
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class World:
         up, all_members = len(self.replicas), counted(len(self.seats), "member")
         return (
             f"<World of {all_members}, {up} running, leader {self.leader() or 'unknown'}, "
-            f"{self.now / MILLI:,.1f} ms, seed {self.seed}>"
+            f"{self.now / MILLISECOND:,.1f} ms, seed {self.seed}>"
         )
 
     def _repr_html_(self) -> str:
@@ -166,7 +166,7 @@ class World:
     def run_until(self, condition: Callable[[], bool], *, limit: int = 60_000) -> None:
         """Step until ``condition`` holds; :class:`~kvraft.errors.TimedOut` after ``limit`` ms."""
         inputs.function(condition, "what is waited for")
-        until = self.now + inputs.whole_number(limit, "the limit", minimum=0) * MILLI
+        until = self.now + inputs.whole_number(limit, "the limit", minimum=0) * MILLISECOND
         while not condition():
             if self.time.next is None or self.time.next > until:
                 raise TimedOut(f"what was waited for did not happen within {limit} ms")
@@ -174,7 +174,7 @@ class World:
 
     def run_for(self, millis: int) -> None:
         """Let ``millis`` milliseconds pass."""
-        until = self.now + inputs.whole_number(millis, "a time to run for", minimum=0) * MILLI
+        until = self.now + inputs.whole_number(millis, "a time to run for", minimum=0) * MILLISECOND
         while self.time.next is not None and self.time.next <= until:
             self.step()
         self.time.now = until
@@ -218,7 +218,7 @@ class World:
             self.clients[name] = Client(
                 name,
                 self.members,
-                runtime=SimHost(self._hosting, name),
+                runtime=SimRuntime(self._hosts, name),
                 random=self.stream(f"client/{name}"),
                 report=self._reporter(name),
             )
@@ -229,7 +229,7 @@ class World:
         inputs.text(name, "the name of a client")
         if name not in self.clients or self.clients[name].busy:
             raise BadInput(f"there is no client called {name} that waits for nothing")
-        self._hosting.forget(name)
+        self._hosts.forget(name)
         self._ahead.pop(name, None)
         self.network.forget(name)
 
@@ -240,7 +240,7 @@ class World:
         """
         if name:
             self._known(name)
-        return EPOCH_MILLIS + self.now // MILLI + self._ahead.get(name, 0)
+        return EPOCH_MILLIS + self.now // MILLISECOND + self._ahead.get(name, 0)
 
     def set_clock(self, name: str, ahead: int) -> None:
         """Set the wall clock of a member or client ``ahead`` milliseconds of the world's time.
@@ -264,7 +264,7 @@ class World:
         """
         seat = self._running(name)
         seat.pause(
-            self.now + inputs.whole_number(millis, "the length of a pause", minimum=0) * MILLI
+            self.now + inputs.whole_number(millis, "the length of a pause", minimum=0) * MILLISECOND
         )
 
     def restart(self, name: str) -> bool:
@@ -335,7 +335,7 @@ class World:
         votes (thesis §4.2.1).  Returns when that is so; raises :class:`~kvraft.errors.TimedOut` if
         it does not come to pass within ``limit`` milliseconds, as without a majority it cannot.
         """
-        until = self.now + inputs.whole_number(limit, "the limit", minimum=0) * MILLI
+        until = self.now + inputs.whole_number(limit, "the limit", minimum=0) * MILLISECOND
         for learns in (True, False):
             while not self._changed(old, new, learns=learns):
                 if self.now > until:

@@ -1,4 +1,27 @@
-"""Room."""
+"""SSTables: sorted runs of rows on disk, written once and never changed.
+
+::
+
+    writer        rows in, blocks out; then filter, properties, index and footer
+    │  reader     get, scan and verify one table, by its index and its filter
+    │  │  cache       blocks that were read recently
+    ▼  ▼  ▼
+    format        the bytes of a table: its parts, index, footer and digest
+    block         the unit that is read and checked: rows in columns, and a checksum
+    codec         how a block is compressed
+    metadata      what the manifest knows of a table without opening it
+
+Invariants:
+
+- Rows ascend by key and, for one key, by timestamp.  All versions of a key are in one block.
+- Each block is verified whenever it is read from disk; a defect is
+  :class:`~kvraft.errors.Corruption`, which names file and offset.
+- A table is identified by its digest, not by its number or owner, so another member can take it as
+  it is.
+- A table is durable, its directory entry too, before the manifest may name it.
+
+Sources: LevelDB table_format; Pebble colblk; O'Neil et al., *The Log-Structured Merge-Tree*, 1996.
+"""
 
 from kvraft.sstable.block import BLOCK_TRAILER_BYTES, Block, unpack_block
 from kvraft.sstable.cache import BlockCache

@@ -1,27 +1,27 @@
-"""Blocks: what a table is read and checked by.
+"""Blocks: the unit in which a table is read and checked.
 
-**Any block**, of rows or of something else, lies in its file as a body and a trailer::
+**Every block**, of rows or of something else, has a body and a trailer::
 
     body │ codec u8 │ crc32 u32
 
-The codec says how the body was made smaller, 0 if it was not (``sstable/codec.py``).  The checksum
-covers body and codec and starts from the block's offset in the file, so that a block which landed
-elsewhere is not taken for sound.
+The codec is the number of the compression, 0 for none (``sstable/codec.py``).  The checksum covers
+body and codec and starts from the block's offset in the file, so that a block at the wrong place is
+not valid.
 
-The body of a **block of rows** holds them in columns, for CPython packs and unpacks a whole column
-at the price of one step of a loop.  Integers are little-endian; offsets count from the start of the
-body, and each column of offsets is one longer than *n*, to end the last item::
+The body of a **block of rows** stores them in columns, because CPython packs and unpacks a whole
+column in the time of one step of a loop.  Integers are little-endian.  Offsets count from the start
+of the body; each column of offsets has *n* + 1 items, so that the last row has an end::
 
     offset       size
          0          4  n            rows, at least 1
          4     4(n+1)  key offsets
          …     4(n+1)  value offsets
          …         8n  timestamps
-         …          n  kinds        1 put, 2 delete: ``b""`` is a value like any other
+         …          n  kinds        1 put, 2 delete; ``b""`` is a value like any other
          …          …  keys
          …          …  values
 
-Rows are in order: by key, and the versions of one key by timestamp.
+Rows ascend by key, and the versions of one key by timestamp.
 
 Sources: LevelDB table_format (block trailer); Pebble colblk (columns).
 """
@@ -46,15 +46,15 @@ _CRC = struct.Struct("<I")
 _STAMP = struct.Struct("<Q")
 BLOCK_TRAILER_BYTES = 1 + _CRC.size
 _CRC_RESIDUE = zlib.crc32(bytes(4))
-"""What the checksum of anything that ends in its own checksum comes to."""
+"""The checksum of any bytes that end in their own checksum."""
 _PUT, _DELETE = int(Kind.PUT), int(Kind.DELETE)
-_KEY_OBJECT_BYTES = 57  # what a key takes besides its bytes, once it is cut out
+_KEY_OBJECT_BYTES = 57  # the memory of a key as an object, without its bytes
 
 
 def pack_block(body: bytes, offset: int, number: int = codec.NONE) -> bytes:
-    """Return ``body`` as it is written at ``offset`` of its file: packed by a codec, and checked.
+    """Return ``body`` as a block for ``offset`` of its file, compressed by codec ``number``.
 
-    ``number`` is the codec's; a body that would not become smaller is left as it is.
+    A body that would not become smaller is stored uncompressed.
     """
     if number != codec.NONE:
         packed = codec.load(number).pack(body)
@@ -67,7 +67,7 @@ def unpack_block(data: bytes, length: int, offset: int, name: str) -> bytes:
     """Return the body of the block of ``length`` bytes that was read at ``offset`` of ``name``.
 
     Raises :class:`~kvraft.errors.Corruption` if the bytes are not what :func:`pack_block` wrote
-    there, and :class:`~kvraft.errors.ForeignFile` if they need a codec that is not here.
+    there, and :class:`~kvraft.errors.ForeignFile` if their codec is not available.
     """
     if len(data) != length or length < BLOCK_TRAILER_BYTES:
         raise Corruption(
@@ -87,17 +87,17 @@ def unpack_block(data: bytes, length: int, offset: int, name: str) -> bytes:
 
 
 class Block:
-    """A block of rows, open.  Keys and values are cut out of it when asked for.
+    """A block of rows in memory.  Keys and values are extracted when they are needed.
 
-    ``memory`` is about how many bytes it takes, or will once its keys were cut out.
+    ``memory`` is about how many bytes it takes, the extracted keys included.
     """
 
-    __slots__ = ("_asked", "_body", "_keys", "_kinds_at", "_n", "_offsets", "_stamps_at", "memory")
+    __slots__ = ("_body", "_keys", "_kinds_at", "_n", "_offsets", "_probed", "_stamps_at", "memory")
 
     def __init__(self, body: bytes) -> None:
         """Parse ``body``.
 
-        Raises ``ValueError`` if it cannot be a block: the caller, who knows the file, says where.
+        Raises ``ValueError`` if it is not a block.  The caller adds file and offset.
         """
         n = _COUNT.unpack_from(body)[0] if len(body) >= 4 else 0
         head = _head_bytes(n)
@@ -112,7 +112,7 @@ class Block:
             raise ValueError("the columns of a block do not meet")
         self._body = body
         self._keys: list[bytes] | None = None
-        self._asked = False
+        self._probed = False
         self.memory = len(body) + head + n * _KEY_OBJECT_BYTES + offsets[n] - head
 
     def __len__(self) -> int:
@@ -120,7 +120,7 @@ class Block:
 
     @staticmethod
     def encode(rows: list[Row]) -> bytes:
-        """Return the body of a block of ``rows``, at least one."""
+        """Return the body of a block of ``rows``; at least one is required."""
         n = len(rows)
         keys, stamps, values = zip(*rows, strict=True)
         if None in values:
@@ -143,8 +143,8 @@ class Block:
         return self._keys
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
-        """Return the newest version of ``key`` at ``at``, ``None`` if there is none here."""
-        row = (bisect_right(self._keys or self.keys, key) if self._asked else self._find(key)) - 1
+        """Return the newest version of ``key`` up to ``at``, ``None`` if this block has none."""
+        row = (bisect_right(self._keys or self.keys, key) if self._probed else self._find(key)) - 1
         body, offsets = self._body, self._offsets
         while row >= 0 and body[offsets[row] : offsets[row + 1]] == key:
             (timestamp,) = _STAMP.unpack_from(body, self._stamps_at + 8 * row)
@@ -157,12 +157,12 @@ class Block:
         return None
 
     def _find(self, key: bytes) -> int:
-        """Return how many rows have a key that is at most ``key``.
+        """Return how many rows have a key that is at most ``key``, without extracting all keys.
 
-        For the first question only: most blocks are asked once before they leave the cache, and to
-        cut out all keys takes longer than to look at a few.
+        Only for the first probe: most blocks are probed once before they leave the cache, and
+        extracting all keys takes longer than looking at a few.
         """
-        self._asked = True
+        self._probed = True
         body, offsets = self._body, self._offsets
         low, high = 0, self._n
         while low < high:
@@ -174,9 +174,9 @@ class Block:
         return low
 
     def pairs(self, start: bytes = b"", stop: bytes | None = None) -> list[tuple[bytes, bytes]]:
-        """Return key and value of the rows with ``start <= key < stop``, none of them a tombstone.
+        """Return key and value of the rows with ``start <= key < stop``.
 
-        At the price of half of :meth:`rows`, for who knows that there are no others.
+        It takes half the time of :meth:`rows`; the block must not contain tombstones.
         """
         low, high = self._between(start, stop)
         return list(zip(self.keys[low:high], self._values(low, high), strict=True))
@@ -206,7 +206,7 @@ class Block:
 
 @lru_cache(maxsize=256)
 def _columns(n: int) -> struct.Struct:
-    """Return the columns of integers of a block of ``n`` rows, and the count before them."""
+    """Return the layout of the count and the integer columns of a block of ``n`` rows."""
     return struct.Struct(f"<I{2 * (n + 1)}I{n}Q")
 
 

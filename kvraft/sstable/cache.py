@@ -1,11 +1,11 @@
-"""The block cache: blocks that were read lately stay in memory, up to a number of bytes.
+"""The block cache: blocks that were read recently stay in memory, up to a number of bytes.
 
-The block that was not asked for the longest goes first (least recently used).  Blocks are known by
-their table's number and their place in it; as a number is never used twice, a block of a table that
-is gone is never mistaken for another's.  Nobody can ask for it either, so it goes with its table:
-else a cache that is larger than all tables together would fill up with the dead.
+The least recently used block is evicted first.  The key of a block is its table's number and its
+place in that table.  Numbers are never reused, so a block of a removed table is never taken for
+another table's.  It is evicted with its table; otherwise a cache that is larger than all tables
+together would fill up with blocks that no reader can ask for.
 
-Invariant: what is held never exceeds the capacity, counted in bytes of open blocks.
+Invariant: the cached blocks never exceed the capacity, counted in bytes of memory.
 
 Source: LevelDB util/cache; Mattson et al., *Evaluation techniques for storage hierarchies*, 1970.
 """
@@ -20,7 +20,7 @@ from kvraft.sstable.block import Block
 
 
 class BlockCache:
-    """Blocks by (table number, place), at most ``capacity`` bytes of them; 0 holds nothing.
+    """Blocks by (table number, place), at most ``capacity`` bytes; with 0 it caches nothing.
 
     ``hits`` and ``misses`` count calls of :meth:`get`; ``size`` is in bytes.
     """
@@ -38,7 +38,7 @@ class BlockCache:
         return len(self._blocks)
 
     def get(self, key: tuple[int, int]) -> Block | None:
-        """Return the block of that table and place, ``None`` if it is not here."""
+        """Return the cached block of ``key``, a table number and a place, or ``None``."""
         block = self._blocks.get(key)
         if block is None:
             self.misses += 1
@@ -48,7 +48,7 @@ class BlockCache:
         return block
 
     def put(self, key: tuple[int, int], block: Block) -> None:
-        """Hold ``block``, and let go of others for its sake; not at all if it is too large."""
+        """Cache ``block`` and evict others to make room; do nothing if it is too large."""
         if block.memory > self.capacity:
             return
         old = self._blocks.pop(key, None)
@@ -61,8 +61,8 @@ class BlockCache:
             self.size -= oldest.memory
 
     def evict(self, tables: Collection[int]) -> None:
-        """Let go of all blocks of ``tables``, which are gone."""
+        """Evict all blocks of ``tables``, which were removed."""
         if not tables:
-            return  # most of the time, and there are many blocks to look through
+            return  # the usual case, and looking through all blocks is slow
         for place in [place for place in self._blocks if place[0] in tables]:
             self.size -= self._blocks.pop(place).memory

@@ -1,4 +1,4 @@
-"""Codecs: how the body of a block is made smaller, and the number by which a block names its codec.
+"""Codecs: how the body of a block is compressed, and the number that names the codec in the block.
 
 ======  =====  ===========================================================
 number  name   needs
@@ -8,11 +8,10 @@ number  name   needs
 2       lz4    ``lz4`` (the extra ``codecs``)
 ======  =====  ===========================================================
 
-Which one new tables use is an option of the tree; which one a block uses is written in the block,
-so tables of different codecs live side by side.  A body that would not become smaller is stored as
-it is.
+The codec of new tables is an option of the tree.  Each block names its own codec, so tables with
+different codecs coexist.  A body that would not become smaller is stored uncompressed.
 
-Invariant: the libraries are imported when first needed, and a missing one is named.
+Invariant: a library is imported when it is first needed, and an error names a missing one.
 """
 
 from __future__ import annotations
@@ -30,20 +29,18 @@ NUMBERS = {"none": NONE, "zstd": 1, "lz4": 2}
 NAMES = {number: name for name, number in NUMBERS.items()}
 
 _ZSTD_LEVEL = 3
-"""Its own default: higher levels take several times as long for a per cent of the size."""
+"""zstd's default: higher levels take several times as long to save one per cent more."""
 
 
 class Codec(NamedTuple):
-    """Two functions from bytes to bytes; ``unpack`` raises ``ValueError`` for what ``pack`` cannot
-    have made.
-    """
+    """Two functions from bytes to bytes; ``unpack`` raises ``ValueError`` for invalid bytes."""
 
     pack: Callable[[bytes], bytes]
     unpack: Callable[[bytes], bytes]
 
 
 def codec_number(name: str) -> int:
-    """Return the number of the codec ``name``, which can be used here; else raise ``BadInput``."""
+    """Return the number of the codec ``name``; raise ``BadInput`` if it is not available here."""
     if not isinstance(name, str):
         raise WrongType(f"a codec must be a name, not {describe_value(name)}")
     if name not in NUMBERS:
@@ -55,7 +52,7 @@ def codec_number(name: str) -> int:
 
 @cache
 def load(number: int) -> Codec:
-    """Return the codec ``number``; ``BadInput`` if there is none or its library is missing."""
+    """Return the codec ``number``; raise ``BadInput`` if it or its library is missing."""
     name = NAMES.get(number)
     makers = {"zstd": _zstd, "lz4": _lz4}
     if name not in makers:
@@ -91,7 +88,7 @@ def _guarded(unpack: Callable[[bytes], bytes], error: type[Exception]) -> Callab
     def guarded(packed: bytes) -> bytes:
         try:
             return unpack(packed)
-        except (error, ValueError, MemoryError) as problem:  # nonsense may promise any size
+        except (error, ValueError, MemoryError) as problem:  # invalid bytes may state any size
             what = str(problem) or "there is not enough memory for it"
             raise ValueError(f"a block cannot be unpacked: {what}") from None
 

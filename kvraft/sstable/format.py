@@ -9,18 +9,18 @@
 Every part but the footer is a checksummed block (``sstable/block.py``); all integers are
 little-endian.
 
-- A **data block** holds rows in ascending order: about ``block_bytes`` bytes, but whole keys, with
-  all their versions.
-- The **filter** is a bloom filter of all keys, those of tombstones among them (``bloom.py``); of no
-  bytes, without any block, if the table has none.
-- The **ranges** are its range tombstones in fragments (``range_tombstones.py``), as a block of
-  rows; of no bytes if there are none.
-- The **properties** are JSON: what can be known of the table without its data.  ``after`` and
-  ``through`` are positions of the log, index and term: every row comes from an entry after the one
-  and through the other (:class:`LogRange`), so that tables without a manifest still tell how far
-  they reach.
-- The **index** has the last key of each of the *n* data blocks, and where in the file each begins,
-  and the last one ends::
+- A **data block** contains rows in ascending order: about ``block_bytes`` bytes, and all versions
+  of each of its keys.
+- The **filter** is a bloom filter of all keys, those of tombstones included (``bloom.py``); no
+  bytes if the table has none.
+- The **ranges** are the range tombstones in fragments (``range_tombstones.py``), as a block of
+  rows; no bytes if there are none.
+- The **properties** are JSON and describe the table without its data.  ``after`` and ``through``
+  are positions of the log, each an index and a term: every row comes from an entry after the first
+  and through the second (:class:`LogRange`).  So tables without a manifest still show how much of
+  the log they cover.
+- The **index** has the last key of each of the *n* data blocks, the offset of each in the file, and
+  the offset at which the last one ends::
 
       offset       size
            0          4  n
@@ -28,7 +28,7 @@ little-endian.
            …     8(n+1)  offsets of the data blocks in the file
            …          …  last keys
 
-- The **footer**, 64 bytes; its size and its last 16 bytes stay the same in every format to come::
+- The **footer** has 64 bytes; its size and its last 16 bytes stay the same in future formats::
 
       offset  size
            0    40  5 offsets: where filter, ranges, properties, index and footer begin
@@ -37,12 +37,11 @@ little-endian.
           52     4  crc32 of the 52 bytes above
           56     8  magic "kvSSTbl1"
 
-A table is known by what is in it, its **digest**.  Neither the number in the file's name nor the
-owner counts, so a snapshot can carry a table to another member, byte for byte
-(``lsm/snapshot.py``); the properties tell who wrote it first, and under which number.  The manifest
-names each table with its digest, so a file that took another's place is found out.  (A CRC over the
-file would not do: of bytes that end in their own CRC, as blocks do, it is the same whatever they
-are.)
+A table is identified by its **digest**, not by the number in its file name or by its owner.  So a
+snapshot can transfer a table to another member unchanged (``lsm/snapshot.py``); its properties keep
+the first owner and the first number.  The manifest records the digest of each table, so a wrong
+file under the right name is detected.  (A CRC over the file would not be enough: bytes that end in
+their own CRC, as blocks do, all have the same one.)
 
 Source: LevelDB table_format (blocks, filter, footer).
 """
@@ -68,13 +67,13 @@ MAGIC = b"kvSSTbl1"
 _FOOTER = struct.Struct("<6QI")
 FOOTER_BYTES = 64
 READ_CHUNK_BYTES = 256 * 1024
-"""Whoever goes through a whole file reads so much of it at once."""
+"""How many bytes to read at once when a whole file is read."""
 _END = struct.Struct("<I8s")  # of the footer: its checksum and the magic
 _COUNT = struct.Struct("<I")
 
 
 class TableLayout(NamedTuple):
-    """Where in its file each part behind the data begins, and so where the one before it ends."""
+    """The offset at which each part after the data begins, and so where the one before it ends."""
 
     filter: int
     ranges: int
@@ -84,42 +83,41 @@ class TableLayout(NamedTuple):
 
 
 class LogRange(NamedTuple):
-    """Which part of the log a table comes from: entries after ``after`` and through ``through``.
+    """The part of the log that a table comes from: entries after ``after`` and through ``through``.
 
-    Tables that were flushed one after another follow on: each begins where the newest before it
-    ends.  What a compaction wrote has the hull of what it read.  A table that was made by hand has
-    no log: both are the origin.
+    Each flushed table begins where the one flushed before it ends.  A compaction's output covers
+    the ranges of its inputs.  A table that was not made from a log has the origin in both fields.
     """
 
     after: Position = ORIGIN
     through: Position = ORIGIN
 
 
-def covering_range(reaches: Iterable[LogRange]) -> LogRange:
-    """Return the smallest reach that holds all of ``reaches``, at least one."""
-    afters, throughs = zip(*reaches, strict=True)
+def covering_range(ranges: Iterable[LogRange]) -> LogRange:
+    """Return the smallest range that contains all of ``ranges``; at least one is required."""
+    afters, throughs = zip(*ranges, strict=True)
     return LogRange(min(afters), max(throughs))
 
 
 def hash_of(data: bytes | memoryview = b"") -> hashlib.blake2b:
-    """Return the running hash whose end is a table's digest, begun with ``data``."""
+    """Return a running hash for a table's digest, begun with ``data``."""
     return hashlib.blake2b(data, digest_size=8)
 
 
 def digest_of(whole: hashlib.blake2b) -> int:
-    """Return the digest that is the end of the hash ``whole``."""
+    """Return the digest that the running hash ``whole`` has reached."""
     return int.from_bytes(whole.digest(), "little")
 
 
 def matches_digest(read: Callable[[int, int], bytes], size: int, digest: int) -> bool:
-    """Return whether some ``size`` bytes are, to the last one, the table known by ``digest``.
+    """Return whether ``size`` bytes are exactly the table that ``digest`` identifies.
 
-    ``read`` returns so many of them from an offset on; no more than a part is asked for at once.
+    ``read`` takes an offset and a length, and returns those bytes.
     """
-    return all(compare(read, size, digest))
+    return all(matches_in_slices(read, size, digest))
 
 
-def compare(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterator[bool]:
+def matches_in_slices(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterator[bool]:
     """Compare as :func:`matches_digest` does, in slices.
 
     Yield ``True`` after each part, and ``False`` as soon as something is wrong.
@@ -137,21 +135,21 @@ def compare(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterat
     yield _FOOTER.unpack(head)[5] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
 
 
-def pack_footer(bounds: TableLayout, digest: int) -> bytes:
-    """Return the last bytes of a table."""
-    head = _FOOTER.pack(*bounds, digest, FORMAT)
+def pack_footer(layout: TableLayout, digest: int) -> bytes:
+    """Return the footer of a table."""
+    head = _FOOTER.pack(*layout, digest, FORMAT)
     return head + _END.pack(zlib.crc32(head), MAGIC)
 
 
 def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[TableLayout, int]:
-    """Return where the parts of the table in the file ``name`` begin, and the table's digest.
+    """Return the layout and the digest of the table in the file ``name``, of ``size`` bytes.
 
-    Raises ``Corruption`` if the last of its ``size`` bytes are no footer, ``ForeignFile`` if they
-    are one of another format.
+    Raises ``Corruption`` if the file does not end in a footer, and ``ForeignFile`` for a footer of
+    another format.
     """
     at = size - FOOTER_BYTES
     if at < 0:
-        raise Corruption(name, 0, f"a file of {counted(size, 'byte')} is no table")
+        raise Corruption(name, 0, f"a file of {counted(size, 'byte')} is not a table")
     data = disk.read(name, at, FOOTER_BYTES)
     if len(data) != FOOTER_BYTES or not data.endswith(MAGIC):
         raise Corruption(name, at, "the file does not end in a table's footer")
@@ -161,21 +159,21 @@ def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[TableLayout,
     *offsets, digest, version = _FOOTER.unpack_from(data)
     if version != FORMAT:
         raise format_mismatch(name, version, FORMAT)
-    bounds = TableLayout(*offsets)
-    if list(bounds) != sorted(bounds) or bounds.footer != at:
+    layout = TableLayout(*offsets)
+    if list(layout) != sorted(layout) or layout.footer != at:
         raise Corruption(name, at, "the footer makes no sense")
-    return bounds, digest
+    return layout, digest
 
 
 def encode_index(last_keys: list[bytes], starts: list[int]) -> bytes:
-    """Return the body of an index: the last key of each block, and where blocks begin."""
+    """Return the body of an index of the last key of each block and the offsets of blocks."""
     n = len(last_keys)
     offsets = accumulate(map(len, last_keys), initial=4 + 12 * (n + 1))
     return b"".join((struct.pack(f"<I{n + 1}I{n + 1}Q", n, *offsets, *starts), *last_keys))
 
 
 def decode_index(body: bytes) -> tuple[list[bytes], tuple[int, ...]]:
-    """Return what :func:`encode_index` was given; ``ValueError`` if ``body`` is not sound."""
+    """Return the last keys and offsets in ``body``; raise ``ValueError`` if it is invalid."""
     try:
         (n,) = _COUNT.unpack_from(body)
         columns = struct.unpack_from(f"<{n + 1}I{n + 1}Q", body, _COUNT.size)
@@ -188,7 +186,7 @@ def decode_index(body: bytes) -> tuple[list[bytes], tuple[int, ...]]:
 
 
 def metadata_of(properties: dict[str, Any], number: int, size: int, digest: int) -> TableMetadata:
-    """Return ``properties`` as the manifest knows them; ``ValueError`` if they are none."""
+    """Return the metadata of a table with these properties; ``ValueError`` if they are invalid."""
     try:
         return TableMetadata(
             number=number,
@@ -205,11 +203,11 @@ def metadata_of(properties: dict[str, Any], number: int, size: int, digest: int)
             digest=digest,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the properties lack something: {error}") from None
+        raise ValueError(f"a property is missing or invalid: {error}") from None
 
 
 def log_range_of(properties: dict[str, Any]) -> LogRange:
-    """Return which part of the log ``properties`` name; ``ValueError`` if they name none."""
+    """Return the log range in ``properties``; raise ``ValueError`` if it is missing or invalid."""
     try:
         after, through = (Position(*check_integers(properties[name])) for name in LogRange._fields)
     except (KeyError, TypeError, ValueError) as error:

@@ -1,16 +1,14 @@
-"""What is known of a table without opening it: what the manifest and the head of a snapshot say.
+"""Table metadata: what the manifest and the head of a snapshot record about a table.
 
-:class:`TableMetadata` as JSON is an object with its fields as they are, the keys in hexadecimal::
+:class:`TableMetadata` is a JSON object of its fields, with keys in hexadecimal::
 
     {"number": 7, "level": 0, "rows": 2, …, "start": "61", "stop": "6b00", …, "digest": …}
 
-A table's **span** is from ``start`` on and below ``stop``: all its keys, and all that its range
-deletes cover.  Behind key *k* the smallest possible key is *k* and a zero byte, so a table of the
-keys ``a`` … ``k`` stops at ``k\\0``.  No span stops at ``b""``, which stands for a span without an
-end.
+A table's **span** contains all its keys and all that its range tombstones cover: ``start`` is in
+it, ``stop`` is not.  The smallest key after *k* is *k* and a zero byte, so a table with the keys
+``a`` … ``k`` stops at ``k\\0``.  A ``stop`` of ``b""`` means a span without an end.
 
-Invariant: what :func:`unpack_metadata` returns has the types that its fields promise, whatever the
-JSON was.
+Invariant: the result of :func:`unpack_metadata` has the declared types, whatever the JSON was.
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ _KEYS = ("start", "stop")
 
 @dataclass(frozen=True, slots=True)
 class TableMetadata:
-    """One table: enough to choose tables without opening one, and to know the right one.
+    """One table: enough to select tables for a read or a merge, and to recognise the right file.
 
-    ``number`` and ``level`` are its place in one tree; the rest is the same wherever it goes.
+    ``number`` and ``level`` are its place in one tree; the other fields are the same in every tree.
     """
 
     number: int
@@ -36,25 +34,25 @@ class TableMetadata:
     rows: int  # versions of keys
     keys: int
     tombstones: int
-    ranges: int  # range deletes, in fragments
+    ranges: int  # range tombstones, in fragments
     size: int  # bytes
     start: bytes
     stop: bytes
     min_timestamp: Timestamp
     max_timestamp: Timestamp
-    digest: int  # of the bytes, see sstable/format.py
+    digest: int  # of the bytes, see format.py
 
     def covers(self, key: bytes) -> bool:
-        """Return whether ``key`` lies in the table's span."""
+        """Return whether ``key`` is in the table's span."""
         return self.start <= key and (not self.stop or key < self.stop)
 
     def overlaps(self, start: bytes, stop: bytes) -> bool:
-        """Return whether the table's span and that from ``start`` to ``stop`` share a key."""
+        """Return whether the table's span and ``start`` … ``stop`` have a key in common."""
         return (not stop or self.start < stop) and (not self.stop or start < self.stop)
 
 
 def span_of(tables: Iterable[TableMetadata]) -> tuple[bytes, bytes]:
-    """Return the smallest span that holds those of ``tables``, at least one."""
+    """Return the smallest span that contains those of ``tables``; at least one is required."""
     tables = list(tables)
     endless = any(not table.stop for table in tables)
     stop = b"" if endless else max(table.stop for table in tables)
@@ -62,7 +60,7 @@ def span_of(tables: Iterable[TableMetadata]) -> tuple[bytes, bytes]:
 
 
 def read_order(tables: Iterable[TableMetadata]) -> tuple[TableMetadata, ...]:
-    """Return ``tables`` level by level: level 0 newest first, deeper ones by key."""
+    """Return ``tables`` level by level: level 0 newest first, deeper levels by key."""
     tables = list(tables)
     newest_first = sorted(
         (table for table in tables if table.level == 0),
@@ -76,15 +74,15 @@ def read_order(tables: Iterable[TableMetadata]) -> tuple[TableMetadata, ...]:
 
 
 def pack_metadata(table: TableMetadata) -> dict[str, Any]:
-    """Return ``table`` as what JSON can hold."""
+    """Return ``table`` as a dictionary for JSON."""
     values = asdict(table)
     return values | {name: values[name].hex() for name in _KEYS}
 
 
 def unpack_metadata(values: dict[str, Any]) -> TableMetadata:
-    """Return what :func:`pack_metadata` took apart.
+    """Return the metadata that :func:`pack_metadata` made into ``values``.
 
-    Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` if it is none.
+    Raises ``ValueError``, ``TypeError``, ``KeyError`` or ``AttributeError`` if they are invalid.
     """
     keys = {name: bytes.fromhex(values[name]) for name in _KEYS}
     if keys["stop"] and keys["start"] >= keys["stop"]:
@@ -94,7 +92,7 @@ def unpack_metadata(values: dict[str, Any]) -> TableMetadata:
 
 
 def check_integers(values: Iterable[Any]) -> tuple[int, ...]:
-    """Return ``values`` if all are whole numbers and none is negative, else ``ValueError``."""
+    """Return ``values``; raise ``ValueError`` unless all are whole numbers and not negative."""
     numbers = tuple(values)
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError(f"whole numbers are expected, not {numbers}")

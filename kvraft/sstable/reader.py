@@ -1,17 +1,16 @@
-"""SSTables, read: sorted runs on disk, written once, never changed.
+"""Reading a table: its filter and index are in memory, its data blocks on disk.
 
-What the bytes are is told in ``sstable/format.py``; ``sstable/writer.py`` writes them.  A reader
-starts at the end of the file, keeps filter, range tombstones and index in memory, and reads a data
-block when a key in it is asked for::
+:meth:`Table.open` reads the parts after the data (``sstable/format.py``), beginning with the footer
+at the end of the file.  A data block is read when a key may be in it::
 
     get ──► filter: certainly not here
               └─ maybe ─► index: which block ─► cache, or disk and checksum ─► row
 
 Invariants:
 
-- Rows ascend by key and timestamp; no key is in two blocks.
-- Every checksum is verified on every read from disk.  What does not add up is
-  :class:`~kvraft.errors.Corruption`; the data blocks are read only when asked for.
+- Every checksum is verified whenever its block is read from disk; a defect is
+  :class:`~kvraft.errors.Corruption`.
+- Data blocks are read only when they are needed.
 
 Source: LevelDB table_format.
 """
@@ -35,9 +34,9 @@ from kvraft.sstable.block import Block, unpack_block
 from kvraft.sstable.cache import BlockCache
 from kvraft.sstable.format import (
     TableLayout,
-    compare,
     decode_index,
     log_range_of,
+    matches_in_slices,
     metadata_of,
     read_footer,
 )
@@ -46,21 +45,21 @@ from kvraft.sstable.metadata import TableMetadata
 
 @dataclass(slots=True)
 class ReadCounts:
-    """What is counted while tables are read."""
+    """Counts of what reading tables costs."""
 
-    tables_probed: int = 0  # for a key, in a get
-    filter_negatives: int = 0  # … and the filter said: certainly not here
-    filter_false_positives: int = 0  # … and a block was looked at in vain
+    tables_probed: int = 0  # by a get, for one key
+    filter_negatives: int = 0  # … whose filter answered: certainly not here
+    filter_false_positives: int = 0  # … whose filter answered: maybe, though the key is not there
     blocks_read: int = 0  # from disk
     bytes_read: int = 0
 
 
 class Table:
-    """One table, open: its index and its filter are in memory, its data on disk.
+    """One open table.
 
-    ``bloom`` is ``None`` if it has no filter, ``range_tombstones`` if it has no range deletes;
-    ``properties`` are as they were written, ``log_range`` is the log they name; ``plain`` means one
-    version a key, and no deletes.
+    ``bloom`` is ``None`` if it has no filter, ``range_tombstones`` is ``None`` if it has none.
+    ``properties`` are as they were written; ``log_range`` is the part of the log that they name.
+    ``plain`` says that each key has one version, and that nothing is deleted.
     """
 
     def __init__(
@@ -86,13 +85,13 @@ class Table:
         cache: BlockCache | None = None,
         counts: ReadCounts | None = None,
     ) -> Table:
-        """Open a table by its number, or as the manifest knows it.
+        """Open a table by its number, or by the metadata that the manifest has of it.
 
-        Blocks that were read go into ``cache``; what reading costs is counted in ``counts``.
+        Blocks that are read go into ``cache``; reads are counted in ``counts``.
 
-        Raises :class:`~kvraft.errors.Corruption` if the file is missing, is not sound or is not the
-        table that the manifest means, and :class:`~kvraft.errors.ForeignFile` if it is sound but
-        has another format.  Data blocks are not looked at.
+        Raises :class:`~kvraft.errors.Corruption` if the file is missing, damaged or not the table
+        that the manifest names, and :class:`~kvraft.errors.ForeignFile` if it has another format.
+        Data blocks are not read.
         """
         number = table if isinstance(table, int) else table.number
         name = table_name(number)
@@ -100,15 +99,15 @@ class Table:
             size = disk.size(name)
         except FileNotFoundError:
             raise Corruption(name, 0, "the table is missing") from None
-        bounds, digest = read_footer(disk, name, size)
+        layout, digest = read_footer(disk, name, size)
         if isinstance(table, TableMetadata) and table.digest != digest:
             raise Corruption(name, 0, "this is not the table that the manifest means")
-        parts = _read_parts(disk, name, bounds)
+        parts = _read_parts(disk, name, layout)
         try:
             info = metadata_of(parts.properties, number, size, digest)
             log_range_of(parts.properties)
         except ValueError as error:
-            raise Corruption(name, bounds.properties, str(error)) from None
+            raise Corruption(name, layout.properties, str(error)) from None
         if isinstance(table, TableMetadata):
             if replace(info, level=table.level) != table:
                 raise Corruption(name, 0, "the table is not what the manifest says of it")
@@ -128,17 +127,17 @@ class Table:
         return self._last_keys
 
     def extent(self, at: int) -> tuple[int, int]:
-        """Return where in the file data block ``at`` begins, and how many bytes it has."""
+        """Return the offset of data block ``at`` in the file, and its size in bytes."""
         return self._starts[at], self._starts[at + 1] - self._starts[at]
 
     def may_contain(self, key: bytes) -> bool:
-        """Return whether a row of ``key`` may be here; ``False`` is certain and reads nothing."""
+        """Return whether the table may have ``key``; ``False`` is certain.  Reads nothing."""
         return self.metadata.covers(key) and (self.bloom is None or key in self.bloom)
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
-        """Return the newest version of ``key`` at ``at``, maybe a tombstone; ``None`` if none.
+        """Return the newest version of ``key`` up to ``at``, ``None`` if the table has none.
 
-        Range deletes are not looked at.
+        It may be a tombstone.  Range tombstones are ignored.
         """
         counts = self.counts
         counts.tables_probed += 1
@@ -154,7 +153,7 @@ class Table:
     def blocks_from(
         self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[Block]:
-        """Yield the blocks that may have rows with ``start <= key < stop``; no ``stop``, no end.
+        """Yield the blocks that may have rows with ``start <= key < stop``; ``None``: no end.
 
         With ``reverse`` the last block comes first.
         """
@@ -179,7 +178,7 @@ class Table:
             yield from chunk
 
     def at_level(self, level: int) -> Table:
-        """Return this table as one of ``level``; the file is the same."""
+        """Return this table at ``level``; the file is the same."""
         if level == self.metadata.level:
             return self
         other = copy(self)
@@ -187,7 +186,7 @@ class Table:
         return other
 
     def read_block(self, at: int) -> Block:
-        """Return the data block ``at``, counted from 0: from the cache, or read and checked."""
+        """Return data block ``at``, counted from 0, from the cache or else from disk."""
         place = self.metadata.number, at
         block = self._cache.get(place)
         if block is None:
@@ -196,12 +195,12 @@ class Table:
         return block
 
     def load_chunks(self) -> Iterator[list[Row]]:
-        """Yield all rows block by block, past the cache: for compaction."""
+        """Yield all rows block by block, without the cache: for compaction."""
         for at in range(self.blocks):
             yield self.load_block(at).rows()
 
     def load_block(self, at: int) -> Block:
-        """Read and check the data block ``at``, counted from 0, past the cache."""
+        """Read data block ``at``, counted from 0, from disk and check it."""
         start = self._starts[at]
         length = self._starts[at + 1] - start
         data = self._disk.read(self.name, start, length)
@@ -213,21 +212,21 @@ class Table:
             raise Corruption(self.name, start, str(error)) from None
 
     def verify_bytes(self) -> None:
-        """Check every byte against the digest, whatever the bytes mean."""
+        """Check every byte against the digest; raise ``Corruption`` if they do not match."""
         for _ in self.verify_slices():
             pass
 
     def verify_slices(self) -> Generator[None, None, None]:
-        """Do what :meth:`verify_bytes` does, in slices."""
-        size = self._disk.size(self.name)
-        for sound in compare(partial(self._disk.read, self.name), size, self.metadata.digest):
-            if not sound:
+        """Check as :meth:`verify_bytes` does, in slices."""
+        read, size = partial(self._disk.read, self.name), self._disk.size(self.name)
+        for matches in matches_in_slices(read, size, self.metadata.digest):
+            if not matches:
                 raise Corruption(self.name, 0, "the table does not match its digest")
             yield
 
 
 class _Parts(NamedTuple):
-    """What is in memory of an open table."""
+    """The parts of an open table that are kept in memory."""
 
     bloom: BloomFilter | None
     ranges: RangeTombstones | None
@@ -235,32 +234,32 @@ class _Parts(NamedTuple):
     index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
 
 
-def _read_parts(disk: ReadableFiles, name: str, bounds: TableLayout) -> _Parts:
-    """Read all that lies between data and footer, in one go."""
-    tail = disk.read(name, bounds.filter, bounds.footer - bounds.filter)
+def _read_parts(disk: ReadableFiles, name: str, layout: TableLayout) -> _Parts:
+    """Read everything between the data and the footer, with one read."""
+    tail = disk.read(name, layout.filter, layout.footer - layout.filter)
 
     def body(start: int, end: int) -> bytes:
         if start == end:
             return b""
-        part = tail[start - bounds.filter : end - bounds.filter]
+        part = tail[start - layout.filter : end - layout.filter]
         return unpack_block(part, end - start, start, name)
 
-    at = bounds.properties
+    at = layout.properties
     try:
-        properties = json.loads(body(bounds.properties, bounds.index))
-        at = bounds.filter
-        packed = body(bounds.filter, bounds.ranges)
+        properties = json.loads(body(layout.properties, layout.index))
+        at = layout.filter
+        packed = body(layout.filter, layout.ranges)
         bloom = BloomFilter.from_bytes(packed) if packed else None
-        at = bounds.ranges
-        packed = body(bounds.ranges, bounds.properties)
+        at = layout.ranges
+        packed = body(layout.ranges, layout.properties)
         ranges = RangeTombstones(Block(packed).rows()) if packed else None
-        at = bounds.index
-        index = last_keys, starts = decode_index(body(bounds.index, bounds.footer))
+        at = layout.index
+        index = last_keys, starts = decode_index(body(layout.index, layout.footer))
     except ValueError as error:
         raise Corruption(name, at, str(error)) from None
     if not isinstance(properties, dict):
-        raise Corruption(name, bounds.properties, "the properties of a table make no sense")
-    sound = starts[-1] == bounds.filter and list(starts) == sorted(starts)
-    if not sound or last_keys != sorted(last_keys):
-        raise Corruption(name, bounds.index, "the index does not cover the data blocks")
+        raise Corruption(name, layout.properties, "the properties of a table make no sense")
+    covers = starts[-1] == layout.filter and list(starts) == sorted(starts)
+    if not covers or last_keys != sorted(last_keys):
+        raise Corruption(name, layout.index, "the index does not cover the data blocks")
     return _Parts(bloom, ranges, properties, index)

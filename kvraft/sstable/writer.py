@@ -1,20 +1,19 @@
-"""Writing a table: rows go in by chunks, blocks go out, the rest follows at the end.
+"""Writing a table: rows come in by chunks, blocks go out, the other parts follow at the end.
 
 ::
 
-    rows ──add──► pending ──a block's worth──► data block ──► file
+    rows ──add──► pending ──enough for one───► data block ──► file
                      └─ keys ──────────────────────────────► filter     ┐
                      └─ counts, span, timestamps ──────────► properties ├─ finish
                      └─ last key and offset of each block ─► index      ┘
 
 Invariants:
 
-- A block ends between two keys, never between two versions of one.
-- Nothing is in a file before there is something to put in; no rows and no range deletes make no
-  table.
-- The table is on disk, synced, its directory too, before :meth:`TableWriter.finish` returns.
+- A block ends between two keys, never between two versions of one key.
+- The file is created with its first bytes; without rows and range tombstones there is no table.
+- File and directory are synced before :meth:`TableWriter.finish` returns.
 
-What the bytes are is told in ``sstable/format.py``.
+``sstable/format.py`` describes the bytes.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ from kvraft.sstable.format import (
 from kvraft.sstable.metadata import TableMetadata
 from kvraft.sstable.reader import Table
 
-_KEYS_PER_SLICE = 1000  # when the filter is built
+_KEYS_PER_SLICE = 1000  # while the filter is built
 _NO_LOG = LogRange()
 
 
 class TableFormat(NamedTuple):
-    """How tables are written: about ``block_bytes`` of rows a block, the filter's ``bits_per_key``
-    (0: no filter), and the ``codec`` by name.
+    """How tables are written: about ``block_bytes`` of rows per block, the filter's
+    ``bits_per_key`` (0: no filter), and the name of the ``codec``.
     """
 
     block_bytes: int = 4096
@@ -60,15 +59,15 @@ class TableFormat(NamedTuple):
 
 
 class TableWriter:
-    """A table that is being written.  ``size`` is how many bytes its file has so far."""
+    """Writes one table; ``size`` is how many bytes its file has so far."""
 
     def __init__(
-        self, disk: Disk, number: int, owner: str, form: TableFormat, reach: LogRange = _NO_LOG
+        self, disk: Disk, number: int, owner: str, form: TableFormat, log_range: LogRange = _NO_LOG
     ) -> None:
-        """Begin table ``number`` of ``owner``; the file is made with the first block.
+        """Begin table ``number`` of ``owner``; its file is created with the first block.
 
-        ``reach`` says which part of the log its rows come from.
-        Raises ``BadInput`` for a codec that is not here.
+        ``log_range`` is the part of the log that its rows come from.  Raises ``BadInput`` if the
+        codec is not available.
         """
         self.number = number
         self.name = table_name(number)
@@ -77,7 +76,7 @@ class TableWriter:
         self._disk = disk
         self._owner = owner
         self._form = form
-        self._reach = reach
+        self._log_range = log_range
         self._codec = codec.codec_number(form.codec)
         self._pending: list[Row] = []
         self._hash = hash_of()
@@ -86,14 +85,14 @@ class TableWriter:
 
     @property
     def pending(self) -> bool:
-        """Whether anything was added at all."""
+        """Whether any row was added."""
         return bool(self._pending or self.size)
 
     def add(self, rows: list[Row]) -> None:
-        """Add ``rows``, at least one: behind those before, in order, all versions of a key at once.
+        """Add ``rows``, at least one, in order; all versions of a key must come in one call.
 
-        Raises ``BadInput`` if they are out of order, ``OSError`` if the disk fails and
-        ``FileExistsError`` if the number was used before.
+        Raises ``BadInput`` if they do not follow the rows added before, ``FileExistsError`` if the
+        table's number was used before, and ``OSError`` if the disk fails.
         """
         self._pending += rows
         keys, _, values = zip(*self._pending, strict=True)
@@ -101,21 +100,21 @@ class TableWriter:
             values = tuple([value or b"" for value in values])
         sizes = map(add, map(len, keys), map(len, values))
         ends = list(accumulate(map(add, sizes, repeat(ROW_OVERHEAD))))
-        cut = 0
-        while ends[-1] - (base := ends[cut - 1] if cut else 0) >= self._form.block_bytes:
+        done = 0  # rows that are in a block
+        while ends[-1] - (base := ends[done - 1] if done else 0) >= self._form.block_bytes:
             end = bisect_left(ends, base + self._form.block_bytes) + 1
             while end < len(ends) and self._pending[end][0] == self._pending[end - 1][0]:
                 end += 1
-            self._add_block(self._pending[cut:end])
-            cut = end
-            if cut == len(ends):
+            self._add_block(self._pending[done:end])
+            done = end
+            if done == len(ends):
                 break
-        del self._pending[:cut]
+        del self._pending[:done]
 
     def finish(self, ranges: list[Row]) -> Generator[None, None, TableMetadata | None]:
-        """Write the rest in slices, range deletes included, and make the table durable.
+        """Write the remaining parts in slices, with the tombstones ``ranges``; sync the table.
 
-        Returns what the manifest is to know of it, at level 0; ``None`` if there is no table.
+        Returns the table's metadata for the manifest, at level 0; ``None`` if there is no table.
         """
         if self._pending:
             self._add_block(self._pending)
@@ -129,14 +128,14 @@ class TableWriter:
         filter_at = self._append(pack_block(bloom.to_bytes(), self.size) if bloom else b"")
         ranges_at = self._append(pack_block(Block.encode(ranges), self.size) if ranges else b"")
         properties = (
-            summary.properties(self.number, self._owner, self._form) | self._reach._asdict()
+            summary.properties(self.number, self._owner, self._form) | self._log_range._asdict()
         )
         properties_at = self._append(pack_block(json.dumps(properties).encode(), self.size))
         index = encode_index(self._last_keys, self._starts)
         index_at = self._append(pack_block(index, self.size, self._codec))
-        bounds = TableLayout(filter_at, ranges_at, properties_at, index_at, self.size)
+        layout = TableLayout(filter_at, ranges_at, properties_at, index_at, self.size)
         digest = digest_of(self._hash)
-        self._append(pack_footer(bounds, digest))
+        self._append(pack_footer(layout, digest))
         yield
         self._disk.sync(self.name)
         self._disk.sync_dir()
@@ -160,7 +159,7 @@ class TableWriter:
         self._starts.append(self.size)
 
     def _append(self, data: bytes) -> int:
-        """Add ``data`` and return the offset at which it begins."""
+        """Append ``data`` to the file and return the offset at which it begins."""
         offset = self.size
         if not data:
             return offset
@@ -173,7 +172,7 @@ class TableWriter:
 
 
 class PropertiesCollector:
-    """What is gathered while blocks go by: ``keys`` for the filter, and the properties."""
+    """Collects from each block the ``keys`` for the filter, and the properties."""
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
@@ -184,7 +183,7 @@ class PropertiesCollector:
         self._stamps: list[Timestamp] = []  # the lowest and the highest of each block
 
     def add(self, rows: list[Row]) -> None:
-        """Take note of the rows of one block; ``BadInput`` if they are out of order."""
+        """Count the rows of one block; raise ``BadInput`` if they are out of order."""
         keys, stamps, values = zip(*rows, strict=True)
         new = list(dict.fromkeys(keys))
         if self.keys and new[0] <= self.keys[-1]:
@@ -198,13 +197,13 @@ class PropertiesCollector:
         self._stamps += (min(stamps), max(stamps))
 
     def add_ranges(self, ranges: list[Row]) -> None:
-        """Take note of the range deletes of the table."""
+        """Count the range tombstones of the table."""
         self._ranges = ranges
         self._raw_bytes += sum(len(start) + len(stop or b"") for start, _, stop in ranges)
         self._stamps += [timestamp for _, timestamp, _ in ranges]
 
     def properties(self, number: int, owner: str, form: TableFormat) -> dict[str, Any]:
-        """Return the properties block; keys are written in hexadecimal."""
+        """Return the table's properties, with keys in hexadecimal."""
         starts = [row[0] for row in self._ranges[:1]] + self.keys[:1]
         stops = [row[2] or b"" for row in self._ranges[-1:]]
         stops += [key + b"\0" for key in self.keys[-1:]]
@@ -233,7 +232,7 @@ def _check_order(rows: list[Row]) -> None:
 
 
 def check_table(table: Table) -> None:
-    """Read every byte of ``table``, and check order, index, filter and properties against its rows.
+    """Read all of ``table``, and check order, index, filter and properties against its rows.
 
     Raises :class:`~kvraft.errors.Corruption` at the first defect.
     """

@@ -1,17 +1,17 @@
-"""Which frame holds an entry of the log, and of which term it is, without holding the entries.
+"""The log index: which frame contains an entry of the log, and its term.
 
-A log is read by index, but its files are rows of frames, and a later frame may supersede what an
-earlier one holds.  This is the table in memory that both recovery (``wal/recovery.py``) and the
-open log (``wal/wal.py``) keep::
+A log is read by index, but its files are sequences of frames, and a later frame may supersede
+entries of an earlier one.  Recovery (``wal/recovery.py``) and the open log (``wal/wal.py``) keep
+this table in memory; it does not contain the entries themselves::
 
-    batches     frame of 1 … 64 │ frame of 65 … 80 │ frame of 81 … 150      where entries are
-    turns       term 1 from 1 on        │ term 3 from 70 on                 of which term they are
+    frames         frame of 1 … 64 │ frame of 65 … 80 │ frame of 81 … 150      where entries are
+    term starts    term 1 from 1 on        │ term 3 from 70 on                 their terms
 
 Invariants:
 
-- Batches are in the order of their entries, and no two hold the same one.  The end of the log may
-  have no batch yet: it waits in memory to be written.
-- Turns rise in index and in term; the first of them is ``base``, or lies before it.
+- Frames are in the order of their entries, and no entry is in two of them.  The last entries may
+  have no frame yet: they are buffered in memory.
+- Term starts rise in index and in term; the first one is ``base``, or comes before it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from kvraft.record import ORIGIN, Entry, Position, slice_entries
 
 
 class FrameLocation(NamedTuple):
-    """Where the entries ``first`` … ``last`` are: one frame, whose first entry is ``first``.
+    """Where the entries ``first`` … ``last`` are: in one frame, which begins with ``first``.
 
-    Entries of the frame from ``last`` + 1 through ``written`` are superseded.  ``offset`` and
-    ``length`` are in bytes, ``synced`` is what the head of the frame says (``disk/frame.py``).
+    The frame's entries from ``last`` + 1 through ``written`` are superseded.  ``offset`` and
+    ``length`` are in bytes; ``synced`` is the field of the frame's head (``disk/frame.py``).
     """
 
     first: int
@@ -39,7 +39,7 @@ class FrameLocation(NamedTuple):
     synced: int
 
     def part(self, payload: bytes, first: int, last: int) -> bytes:
-        """Return of the frame's packed entries those that count, within ``first`` … ``last``."""
+        """Return the valid ones of the frame's packed entries, within ``first`` … ``last``."""
         first, last = max(first, self.first), min(last, self.last)
         if (first, last) == (self.first, self.written):
             return payload
@@ -47,106 +47,105 @@ class FrameLocation(NamedTuple):
 
 
 class LogIndex:
-    """The entries behind ``base``, the place before the first one, through index ``last``."""
+    """The entries after the position ``base``, through index ``last``."""
 
-    __slots__ = ("_turns", "base", "frames", "last")
+    __slots__ = ("_term_starts", "base", "frames", "last")
 
     def __init__(self, base: Position = ORIGIN) -> None:
         self.base = base
         self.last = base.index
         self.frames: list[FrameLocation] = []
-        self._turns = [base]
+        self._term_starts = [base]
 
     @property
     def end(self) -> Position:
-        """The place of the last entry, ``base`` if there is none."""
+        """The position of the last entry, ``base`` if there is none."""
         return Position(self.last, self.term_at(self.last))
 
     def term_at(self, index: int) -> int:
-        """Return the term of an entry of the log, or of ``base``; 0 for what is before it."""
-        at = bisect_right(self._turns, index, key=lambda turn: turn.index)
-        return self._turns[at - 1].term if at else 0
+        """Return the term of the entry at ``index``, or of ``base``; 0 before ``base``."""
+        at = bisect_right(self._term_starts, index, key=lambda start: start.index)
+        return self._term_starts[at - 1].term if at else 0
 
     def find_conflict_by_term(self, term: int, index: int) -> int:
         """Return the last index, at most ``index``, whose entry's term is at most ``term``.
 
-        The place of ``base`` if there is none behind it.
+        Returns the index of ``base`` if there is no such entry.
         """
-        at = bisect_right(self._turns, term, key=lambda turn: turn.term)
-        if at < len(self._turns):
-            index = min(index, self._turns[at].index - 1)
+        at = bisect_right(self._term_starts, term, key=lambda start: start.term)
+        if at < len(self._term_starts):
+            index = min(index, self._term_starts[at].index - 1)
         return max(index, self.base.index)
 
-    def has(self, place: Position) -> bool:
-        """Return whether there is an entry at ``place``, or ``base`` is there."""
-        within = self.base.index <= place.index <= self.last
-        return within and self.term_at(place.index) == place.term
+    def has(self, position: Position) -> bool:
+        """Return whether ``position`` is that of an entry, or ``base``."""
+        within = self.base.index <= position.index <= self.last
+        return within and self.term_at(position.index) == position.term
 
-    def check_follows(self, turns: Sequence[Position]) -> None:
-        """Raise ``ValueError`` unless entries that begin at ``turns[0]`` can stand in this log.
+    def check_follows(self, starts: Sequence[Position]) -> None:
+        """Raise ``ValueError`` unless entries that begin at ``starts[0]`` may be added to this log.
 
-        They come after those they follow and in the place of those they supersede.  Once older
-        segments are gone, a frame may begin at or below ``base``, for it superseded some of what
-        they held; the term of the entry before it is then unknown, and taken for 0.
+        They follow the entries before them and supersede those at and after their first index.  A
+        frame may begin at or below ``base``, if it superseded entries of segments that have been
+        removed since; the term of the entry before it is then unknown, and taken as 0.
         """
-        first, term = turns[0]
+        first, term = starts[0]
         if not 1 <= first <= self.last + 1:
             raise ValueError(f"entry {first} follows entry {self.last}")
         if term < (before := self.term_at(first - 1)):
             raise ValueError(f"entry {first} is of term {term}, after term {before}")
 
-    def extend(self, term_starts: Sequence[Position], last: int) -> None:
-        """Take in entries through ``last``, which supersede what is from their first one on.
+    def extend(self, starts: Sequence[Position], last: int) -> None:
+        """Add entries through ``last``, which supersede all from their first index on.
 
-        ``turns`` are the places where a term begins among them, the first entry's before all.
+        ``starts`` are the positions at which terms begin among them, the first entry's included.
         """
-        first = term_starts[0].index
+        first, term = starts[0]
         if first <= self.last:
             self._supersede(first)
-        self._turns += (
-            term_starts
-            if self.newest_term < term_starts[0].term or not self._turns
-            else term_starts[1:]
-        )
+        new_term = term > self.newest_term or not self._term_starts
+        self._term_starts += starts if new_term else starts[1:]
         self.last = last
 
-    def add_frame(self, batch: FrameLocation) -> None:
-        """Say where entries are that :meth:`extend` took in."""
-        self.frames.append(batch)
+    def add_frame(self, frame: FrameLocation) -> None:
+        """Record where entries are that :meth:`extend` added."""
+        self.frames.append(frame)
 
     def covering(self, first: int, last: int) -> list[FrameLocation]:
-        """Return the batches that hold entries of ``first`` … ``last``, in order."""
-        low = bisect_left(self.frames, first, key=lambda batch: batch.last)
-        high = bisect_right(self.frames, last, key=lambda batch: batch.first)
+        """Return the frames with entries of ``first`` … ``last``, in order."""
+        low = bisect_left(self.frames, first, key=lambda frame: frame.last)
+        high = bisect_right(self.frames, last, key=lambda frame: frame.first)
         return self.frames[low:high]
 
     def truncate_prefix(self, index: int) -> None:
-        """Let go of all entries at or below ``index``: ``base`` is there then."""
+        """Forget all entries at or below ``index``, which becomes the index of ``base``."""
         self.base = Position(index, self.term_at(index))
-        after = bisect_right(self._turns, index, key=lambda turn: turn.index)
-        self._turns[:after] = [self.base]
-        del self.frames[: bisect_left(self.frames, index + 1, key=lambda batch: batch.last)]
+        after = bisect_right(self._term_starts, index, key=lambda start: start.index)
+        self._term_starts[:after] = [self.base]
+        del self.frames[: bisect_left(self.frames, index + 1, key=lambda frame: frame.last)]
 
     @property
     def newest_term(self) -> int:
         """The term of the last entry, or of ``base``."""
-        return self._turns[-1].term if self._turns else 0
+        return self._term_starts[-1].term if self._term_starts else 0
 
     def _supersede(self, first: int) -> None:
-        del self._turns[bisect_left(self._turns, first, key=lambda turn: turn.index) :]
-        batches = self.frames
-        while batches and batches[-1].first >= first:
-            batches.pop()
-        if batches and batches[-1].last >= first:
-            batches[-1] = batches[-1]._replace(last=first - 1)
+        del self._term_starts[
+            bisect_left(self._term_starts, first, key=lambda start: start.index) :
+        ]
+        frames = self.frames
+        while frames and frames[-1].first >= first:
+            frames.pop()
+        if frames and frames[-1].last >= first:
+            frames[-1] = frames[-1]._replace(last=first - 1)
 
 
 def term_starts(entries: Sequence[Entry]) -> list[Position]:
-    """Return where a term begins in ``entries``, the first one's place before all.
+    """Return the positions at which terms begin in ``entries``, the first entry's included.
 
     Raises ``ValueError`` unless indexes rise by one and terms never fall.
     """
-    turns: list[Position] = []
+    starts: list[Position] = []
     expected, newest = entries[0].index, -1
     for term, index, _ in entries:
         if index != expected:
@@ -154,6 +153,6 @@ def term_starts(entries: Sequence[Entry]) -> list[Position]:
         if term < newest:
             raise ValueError(f"entry {index} is of term {term}, after term {newest}")
         if term > newest:
-            turns.append(Position(index, term))
+            starts.append(Position(index, term))
         expected, newest = index + 1, term
-    return turns
+    return starts

@@ -1,32 +1,34 @@
-"""Reading the log again after a crash: what its files say, and what can be known of its end.
+"""Recovery: reading the log after a crash, and what can be known of its end.
 
-The newest segment may end in a torn write, which was never acknowledged.  Everything else that does
-not add up is :class:`~kvraft.errors.Corruption`: a log that was promised is never quietly shortened
-(Alagappan et al., *Protocol-Aware Recovery*, FAST 2018).  An old segment that reappears is void, or
-goes on into the ones that are kept, or a segment between is missing and the log is refused.
-Segments missing at the older end are noticed by whoever knows where the tables end
-(``log_and_tree.check_disk``).
+The newest segment may end in a torn write, which was never acknowledged.  Any other defect is
+:class:`~kvraft.errors.Corruption`: a promised log is never shortened silently (Alagappan et al.,
+*Protocol-Aware Recovery*, FAST 2018).  An old segment that reappears is either void or continues
+into the segments that are kept; otherwise a segment between them is missing, and the log is
+refused.  Segments missing at the older end are detected by ``log_and_tree.check_disk``, which knows
+how far the tables reach.
 
-**What can be known of the newer end.**  The manifest keeps how far the log was synced when it was
-last written (``record.LogEnd``): at each opening, flush, compaction and close, at the price of no
-sync but one at a close.  A log that ends before that, or is damaged there, was shortened after it
-was promised, and is refused.  **What cannot**: of entries that were saved after that, by a process
-that then died, any number of the last ones can go without a trace, if the file is cut between two
-frames or all of it from some frame on is damaged: only a later frame vouches for an earlier one.
-To know more, each save would have to be synced in a second place.  (Nor is it known that a manifest
-lost a last edit that says nothing but this: it looks like the one before.)
+**What can be known of the newer end.**  The manifest records how far the log was synced
+(``record.LogEnd``) whenever it is written: at each opening, flush, compaction and close.  Only the
+close costs an extra sync.  A log that ends before that point, or is damaged before it, was
+shortened after it was promised, and is refused.
 
-:func:`recover` only looks.  :func:`make_durable` then makes durable what it found:
+**What cannot be known.**  Entries saved later, by a process that then died, may be lost without a
+trace from any one of them on, if the file ends between two frames or all of its last frames are
+damaged: only a later frame records that an earlier one was synced.  To detect that, each save
+would need a second sync, in another file.  (It is also not detected that a manifest has lost a last
+edit which recorded only this.)
 
-- The torn bytes are copied to a file of their own, never read again, for whoever wants to know what
-  was lost (``filenames.torn_name``).  The newest ``TORN_COPIES_KEPT`` of these stay.
-- The newest segment is written anew, without them, and renamed over the old one; if nothing is in
-  it yet, then so is the one before, whose seal may not have been synced.  A sync would not do:
-  after a failed one the operating system still shows the bytes to the next process, calls them
-  clean, and its next sync succeeds without writing them (Rebello et al., *Can Applications Recover
-  from fsync Failures?*, ATC 2020).
+:func:`recover` only reads.  :func:`make_durable` then makes durable what it found:
 
-Source: etcd wal (a copy of what a repair takes away).
+- The torn bytes are copied to a file of their own (``torn_name``), which is never read again; it
+  shows a person what was lost.  The newest ``TORN_COPIES_KEPT`` of these are kept.
+- The newest segment is rewritten without them and renamed over the old one.  If it is still empty,
+  so is the segment before it, whose seal may not have been synced.  A sync would not be enough:
+  after a failed one the operating system shows the bytes to the next process, considers them clean,
+  and its next sync succeeds without writing them (Rebello et al., *Can Applications Recover from
+  fsync Failures?*, ATC 2020).
+
+Source: etcd wal (a repair keeps a copy of what it truncates).
 """
 
 from __future__ import annotations
@@ -54,16 +56,16 @@ from kvraft.wal.segment import (
     SEAL,
     Segment,
     check_header,
-    opening,
+    read_opening,
     unpack_hard_state,
 )
 
 TORN_COPIES_KEPT = 4
-"""How many torn ends are kept, the newest: by segment, then by offset, as their names sort."""
+"""How many torn ends are kept: the newest, by segment and then by offset, as names sort."""
 
 
 class TornTail(NamedTuple):
-    """The torn end of the newest segment: ``size`` bytes from ``offset`` on, and what is wrong."""
+    """The torn end of the newest segment: ``size`` bytes from ``offset`` on, and why."""
 
     file: str
     offset: int
@@ -72,21 +74,21 @@ class TornTail(NamedTuple):
 
     @property
     def copy_name(self) -> str:
-        """The name of the file that keeps these bytes once they are cut."""
+        """The name of the file that keeps these bytes after the truncation."""
         return torn_name(self.file, self.offset)
 
 
 @dataclass(slots=True)
 class Recovery:
-    """What the files of a log say, read without writing anything.
+    """What the files of a log contain.
 
-    ``index`` says where the live entries are, and of which term.  ``torn`` is what
-    :func:`make_durable` cuts, ``unfinished`` are the unfinished files it removes, ``kept_copies``
-    the torn ends kept already.  ``cleanly_closed`` says that no frame with contents is the last one
-    of the newest segment.  The first ``durable_segments`` segments are durable for certain, and so
-    are ``synced`` bytes of the newest one, as it says itself.  ``obsolete`` are the segments that
-    an installed snapshot put out of force and :meth:`Wal.open` removes; if there are such and no
-    others, it also begins the log anew after ``base``.
+    - ``segments`` are the valid ones; ``index`` has the location and the term of each live entry.
+    - ``torn`` is what :func:`make_durable` truncates, ``unfinished`` are the files that it removes,
+      ``kept_copies`` the torn ends kept from earlier.
+    - ``obsolete`` are segments that an installed snapshot made void; :meth:`Wal.open` removes them.
+      If all segments are obsolete, it begins a new one after ``base``.
+    - The first ``durable_segments`` segments are certainly durable, and so are the first ``synced``
+      bytes of the newest one.  ``cleanly_closed`` says that its last frame has no contents.
     """
 
     segments: list[Segment] = field(default_factory=list)
@@ -96,37 +98,37 @@ class Recovery:
     unfinished: list[str] = field(default_factory=list)
     kept_copies: list[str] = field(default_factory=list)
     obsolete: list[str] = field(default_factory=list)
-    next_id: int = 1  # of a segment
+    next_id: int = 1  # the id of the next segment
     durable_segments: int = 0
     cleanly_closed: bool = True
     synced: int = 0
 
     @property
     def base(self) -> Position:
-        """The place before the first entry."""
+        """The position before the first entry."""
         return self.index.base
 
     @property
     def last(self) -> Position:
-        """The place of the last entry, ``base`` if there is none."""
+        """The position of the last entry, ``base`` if there is none."""
         return self.index.end
 
     @property
     def durable(self) -> int:
-        """The index through which entries are durable for certain; others may be, too."""
+        """The index through which entries are certainly durable; later ones may be."""
         newest = self.segments[-1].name if self.segments and not self.cleanly_closed else ""
-        for batch in self.index.frames:
-            if batch.file == newest and batch.offset + batch.length > self.synced:
-                return batch.first - 1
+        for location in self.index.frames:
+            if location.file == newest and location.offset + location.length > self.synced:
+                return location.first - 1
         return self.index.last
 
 
 def recover(disk: Disk, owner: str, installed: Position = ORIGIN) -> Recovery:
-    """Read the log of the member ``owner`` on ``disk``, without writing anything.
+    """Return what the log of the member ``owner`` on ``disk`` contains, without writing anything.
 
-    ``installed`` is where a snapshot ends that took the place of all tables, if no flush followed
-    it.  A log that neither holds that place nor begins behind it is then no loss: a crash came
-    between the manifest and :meth:`Wal.reset`.  It is read as the reset would have left it.
+    ``installed`` is the end of a snapshot that replaced all tables, if no flush followed it.  A log
+    that neither contains that position nor begins after it is then not damaged: the member crashed
+    between the manifest's edit and :meth:`Wal.reset`.  The result is what the reset would leave.
 
     Raises :class:`~kvraft.errors.Corruption`, which names file and offset, and
     :class:`~kvraft.errors.ForeignFile` for another member's log or another format version.
@@ -145,25 +147,25 @@ def recover(disk: Disk, owner: str, installed: Position = ORIGIN) -> Recovery:
 
 
 def make_durable(disk: Disk, log: Recovery) -> None:
-    """Make durable what :func:`recover` found, and take away what it left out.
+    """Make durable what :func:`recover` found, and remove unfinished files and the torn end.
 
-    A crash or a failure at any moment leaves a log of which :func:`recover` finds the same.  It
-    needs space for a copy of the newest segment: on a full disk it raises
-    :class:`~kvraft.errors.DiskFull`, and can be called again.
+    After a crash or failure at any point, :func:`recover` finds the same log again.  It needs space
+    for a copy of the newest segment: on a full disk it raises :class:`~kvraft.errors.DiskFull`, and
+    can be called again.
     """
     while log.unfinished:
         disk.remove(log.unfinished[-1])
         log.unfinished.pop()
     if log.torn:
-        _set_aside(disk, log.torn, log.kept_copies)
+        _keep_torn_copy(disk, log.torn, log.kept_copies)
     for segment in log.segments[log.durable_segments :]:
         replace_file(disk, segment.name, disk.read(segment.name, 0, segment.size))
     log.torn, log.durable_segments = None, len(log.segments)
 
 
-def _set_aside(disk: Disk, torn: TornTail, before: list[str]) -> None:
+def _keep_torn_copy(disk: Disk, torn: TornTail, earlier: list[str]) -> None:
     replace_file(disk, torn.copy_name, disk.read(torn.file, torn.offset, torn.size))
-    others = [name for name in before if name != torn.copy_name]
+    others = [name for name in earlier if name != torn.copy_name]
     for name in others[: max(0, len(others) + 1 - TORN_COPIES_KEPT)]:
         disk.remove(name)
 
@@ -177,7 +179,7 @@ def _read(disk: Disk, owner: str) -> Recovery:
             log.unfinished.append(name)
     log.kept_copies = [name for name in names if is_torn(name)]
     names = [name for name in names if is_segment(name)]
-    begin = _begin(disk, names)
+    begin = _first_live(disk, names)
     log.obsolete = names[:begin]
     _read_segments(log, disk, owner, names[begin:])
     if log.segments:
@@ -186,15 +188,15 @@ def _read(disk: Disk, owner: str) -> Recovery:
         newest = log.segments[-1]
         what = f"the log ends at entry {log.index.last}, before its base {log.base.index}"
         raise Corruption(newest.name, newest.size, what)
-    # The oldest header tells the term of the base as it was then; a later frame may have superseded
-    # that entry, and holds the one that won.
+    # The oldest header has the term of the base as it was then.  A later frame may have superseded
+    # that entry; then its entry is the one that counts.
     log.index.truncate_prefix(log.base.index)
     return log
 
 
 def _read_segments(log: Recovery, disk: Disk, owner: str, names: list[str]) -> None:
-    spare = ""  # the newest one, if nothing but a header is in it
-    if len(names) > 1 and opening(disk, names[-1])[1] == disk.size(names[-1]):
+    spare = ""  # the newest segment, if it contains only a header
+    if len(names) > 1 and read_opening(disk, names[-1])[1] == disk.size(names[-1]):
         spare = names.pop()
     for name in names:
         _read_segment(log, owner, name, disk.read(name), newest=name == names[-1])
@@ -205,10 +207,10 @@ def _read_segments(log: Recovery, disk: Disk, owner: str, names: list[str]) -> N
         _, before, hard_state = check_header(owner, spare, disk.read(spare))
         if (before, hard_state) != (log.last, log.hard_state):
             raise Corruption(spare, 0, "this segment does not continue the one before it")
-        log.unfinished.append(spare)  # the power went before the seal was written
+        log.unfinished.append(spare)  # the crash came before the seal was written
     elif not log.segments[-1].sealed:
         return
-    elif spare:  # nothing shows yet that the seal before it was synced
+    elif spare:  # nothing shows that the seal before it was synced
         _read_segment(log, owner, spare, disk.read(spare), newest=True)
     else:
         newest = log.segments[-1]
@@ -216,10 +218,10 @@ def _read_segments(log: Recovery, disk: Disk, owner: str, names: list[str]) -> N
         raise Corruption(newest.name, newest.size, what)
 
 
-def _begin(disk: Disk, names: list[str]) -> int:
-    """Return which of the segments ``names`` the log begins with: the last that continues none."""
+def _first_live(disk: Disk, names: list[str]) -> int:
+    """Return which of ``names`` the log begins with: the last segment that continues no other."""
     for at in range(len(names) - 1, 0, -1):
-        if opening(disk, names[at])[0].get("continues") is False:
+        if read_opening(disk, names[at])[0].get("continues") is False:
             return at
     return 0
 
@@ -252,18 +254,18 @@ def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: 
 
 
 def _replay(log: Recovery, name: str, found: Frame) -> None:
-    """Let one valid frame have its effect; one that cannot have been written is damage."""
+    """Apply one valid frame; a frame that cannot have been written here is damage."""
     segment = log.segments[-1]
     try:
         if segment.sealed:
             raise ValueError("a frame follows the seal")
         if found.kind == ENTRIES:
-            turns, last = summarize_entries(found.payload)
-            first, length = turns[0].index, found.end - found.offset
-            log.index.check_follows(turns)
-            log.index.extend(turns, last)
-            batch = FrameLocation(first, last, last, name, found.offset, length, found.synced)
-            log.index.add_frame(batch)
+            starts, last = summarize_entries(found.payload)
+            first, length = starts[0].index, found.end - found.offset
+            log.index.check_follows(starts)
+            log.index.extend(starts, last)
+            location = FrameLocation(first, last, last, name, found.offset, length, found.synced)
+            log.index.add_frame(location)
             log.segments[-1] = segment.grown(first, last)
         elif found.kind == HARD_STATE:
             log.hard_state = unpack_hard_state(found.payload)

@@ -1,38 +1,39 @@
-"""Segments: the files of the log on disk, and what their bytes mean.
+"""Segments: the files of the log on disk, and the meaning of their bytes.
 
-The log (``wal/wal.py``) is a row of files, each a row of frames (``disk/frame.py``)::
+The log (``wal/wal.py``) is a sequence of files, each a sequence of frames (``disk/frame.py``)::
 
     0000000000000004-0000000000000029.wal      sealed
     0000000000000005-0000000000000041.wal      sealed
     0000000000000006-0000000000000058.wal      active
     └── segment id ──┘ └─ first index ─┘       (hexadecimal)
 
-    HEADER      JSON: format, owner (cluster and member), segment, first; term_before, of the
-                entry before first; continues, whether this segment goes on where the one before
-                it ends; and term and vote so far, so that the segments before this one can go
+    HEADER      JSON: format; owner (cluster and member); segment; first; term_before, the term
+                of the entry before first; continues, whether this segment continues the one
+                before it; term and vote so far, so that older segments can be removed
     HARD_STATE  term (8 bytes, little-endian), whether a vote follows (1), the vote
     ENTRIES     entries, as record.py packs them
-    CLOSED      empty: the log was closed here; more may follow
-    SEAL        empty: nothing follows
+    CLOSED      empty: the log was closed here; more frames may follow
+    SEAL        empty: no frame follows
 
 Invariants:
 
 - Entries are contiguous and their terms never fall.  Entries that begin at or below the last index
-  supersede it and all after it (Raft §5.3): nothing is cut out of a file, the later frame wins.
-- Only the newest segment is active, each other one ends with a SEAL.  Ids have no gap.  Each
-  segment begins at the index after the last one of the log as it was then.
-- The next segment is durable before the SEAL is written.  So a log always ends in one that is not
-  sealed: where it does not, files are missing.  A crash in between leaves an empty segment after
-  one that is active; it is removed.
-- A segment that does not continue the one before it begins the log, the very first one or one
-  after an installed snapshot (Raft §7).  Segments before it are void: a crash kept them from being
-  removed, and nobody reads them.  So a hole that a snapshot leaves is told from a lost segment.
-- A segment file is made aside, synced and renamed, so it always has a whole header.
+  supersede all entries from there on (Raft §5.3).  The old frame stays; the later one counts.
+- Only the newest segment is active; each other one ends with a SEAL.  Ids have no gap.  Each
+  segment begins at the index after the last entry of the log at that time.
+- The next segment is durable before the SEAL is written.  So a log that ends in a sealed segment
+  has lost files.  A crash between the two leaves an empty segment after an active one; it is
+  removed.
+- A segment that does not continue the one before it is the beginning of the log: the very first
+  segment, or one begun after an installed snapshot (Raft §7).  Segments before it are void: a crash
+  prevented their removal, and they are not read.  This distinguishes the hole that a snapshot
+  leaves from a lost segment.
+- A segment is written to a temporary file, synced and renamed, so its header is always complete.
 
-How a log is read again after a crash is in ``wal/recovery.py``.  Space is not allocated ahead: it
-was measured to buy nothing clear, and leaves tails of zeros that would have to be told from damage.
+Space is not preallocated: measurements showed no clear benefit, and it leaves zeros at the end that
+would have to be distinguished from damage.
 
-Sources: etcd wal (superseding by index, hard state at the head of each segment, segment names).
+Sources: etcd wal (superseding by index, hard state in the header of each segment, names).
 """
 
 from __future__ import annotations
@@ -49,23 +50,23 @@ from kvraft.record import HardState, Position
 from kvraft.wal.index import FrameLocation
 
 FORMAT = 2
-"""2 since entries carry the incarnation of a client; 1 was that of kvraft 0.1 and earlier."""
+"""2 since entries carry the incarnation of a client; kvraft 0.1 and earlier wrote 1."""
 
 HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
 HEADER_SEED = frame.checksum_seed("kvraft log segment")
-"""The seed of a header's frame, the same for all: so it can be read whoever owns it."""
+"""The checksum seed of all headers, so that a header can be read whatever its owner is."""
 
 READ_BYTES = 1 << 20
-"""What is read of a segment in one go, unless a frame is larger."""
-_OPENING_BYTES = 4096  # enough for any header but one with very long names
+"""How many bytes of a segment are read at once, unless a frame is larger."""
+_OPENING_BYTES = 4096  # enough for any header without very long names
 _HARD_STATE = struct.Struct("<Q?")
 
 
 class Segment(NamedTuple):
-    """One file of the log.  It was begun for index ``first``, its sequence number is ``id``.
+    """One file of the log, with the sequence number ``id``, begun at index ``first``.
 
-    ``low`` and ``high`` are the smallest and the largest index in it, superseded entries included;
-    an empty one has ``low == first`` and ``high == first - 1``.  ``size`` is in bytes.
+    ``low`` and ``high`` are its smallest and largest index, superseded entries included; an empty
+    segment has ``low == first`` and ``high == first - 1``.  ``size`` is in bytes.
     """
 
     id: int
@@ -77,29 +78,29 @@ class Segment(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its file; names sort by id."""
+        """The name of its file.  Names sort by id."""
         return segment_name(self.id, self.first)
 
     def grown(self, first: int, last: int) -> Segment:
-        """Return this segment with the entries ``first`` … ``last`` in it, too."""
+        """Return this segment after the entries ``first`` … ``last`` were added."""
         if self.low > self.high:
             return self._replace(low=first, high=last)
         return self._replace(low=min(self.low, first), high=max(self.high, last))
 
 
 def log_owner(disk: Disk) -> str:
-    """Return the member that the log on ``disk`` says it belongs to.
+    """Return the owner that the log on ``disk`` names.
 
-    Raises ``BadInput`` if there is no log, else as :func:`read_segment_header` does.
+    Raises ``BadInput`` if there is no log, and as :func:`read_segment_header` does.
     """
     names = [name for name in disk.names() if is_segment(name)]
     if not names:
         raise BadInput("there is no log here that could name its owner")
-    return str(opening(disk, names[-1])[0].get("owner"))
+    return str(read_opening(disk, names[-1])[0].get("owner"))
 
 
 def frame_kind_name(kind: int) -> str:
-    """Return what a frame of ``kind`` is called."""
+    """Return the name of frames of ``kind``, for people."""
     names = {HARD_STATE: "hard state", ENTRIES: "entries", CLOSED: "closed", SEAL: "seal"}
     return names.get(kind, f"kind {kind}")
 
@@ -111,7 +112,7 @@ def pack_hard_state(state: HardState) -> bytes:
 
 
 def unpack_hard_state(payload: bytes) -> HardState:
-    """Return what :func:`pack_hard_state` wrote; ``ValueError`` if it is cut short."""
+    """Return the hard state in ``payload``; raise ``ValueError`` if it is too short."""
     if len(payload) < _HARD_STATE.size:
         raise ValueError("a hard state is cut short")
     term, voted = _HARD_STATE.unpack_from(payload)
@@ -121,11 +122,11 @@ def unpack_hard_state(payload: bytes) -> HardState:
 def pack_header(
     owner: str, number: int, before: Position, state: HardState, *, continues: bool
 ) -> bytes:
-    """Return the header of segment ``number``, a whole frame; entries will follow ``before``.
+    """Return the header frame of segment ``number``, whose entries will follow ``before``.
 
-    ``continues`` says whether the segment before it, if there is one, belongs to the same log.
+    ``continues`` says whether this segment continues the one before it, if there is one.
     """
-    says = {
+    fields = {
         "format": FORMAT,
         "owner": owner,
         "segment": number,
@@ -135,30 +136,30 @@ def pack_header(
         "term": state.term,
         "vote": state.vote,
     }
-    return frame.encode(HEADER, json.dumps(says).encode(), synced=0, seed=HEADER_SEED)
+    return frame.encode(HEADER, json.dumps(fields).encode(), synced=0, seed=HEADER_SEED)
 
 
 def read_segment_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
-    """Return the fields of a segment's header, not yet checked, and where it ends.
+    """Return the fields of a segment's header, unchecked, and the offset at which it ends.
 
-    Raises ``Corruption`` if the bytes of the file ``name`` do not begin with one, and
-    ``ForeignFile`` if it is of another format.
+    Raises ``Corruption`` if ``data``, the bytes of the file ``name``, does not begin with a header,
+    and ``ForeignFile`` if the header has another format.
     """
     head = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(head, str):
-        raise Corruption(name, 0, f"the header of this segment is unsound: {head}")
-    says: Any = None
+        raise Corruption(name, 0, f"the header of this segment is damaged: {head}")
+    fields: Any = None
     with suppress(ValueError):
-        says = json.loads(head.payload)
-    if head.kind != HEADER or not isinstance(says, dict):
+        fields = json.loads(head.payload)
+    if head.kind != HEADER or not isinstance(fields, dict):
         raise Corruption(name, 0, "this segment does not begin with a header")
-    if (found := says.get("format")) != FORMAT:
+    if (found := fields.get("format")) != FORMAT:
         raise format_mismatch(name, found, FORMAT)
-    return says, head.end
+    return fields, head.end
 
 
-def opening(disk: Disk, name: str) -> tuple[dict[str, Any], int]:
-    """Do what :func:`read_segment_header` does, reading little more of the file than its header."""
+def read_opening(disk: Disk, name: str) -> tuple[dict[str, Any], int]:
+    """Return what :func:`read_segment_header` does, reading little more than the header."""
     data = disk.read(name, 0, _OPENING_BYTES)
     if isinstance(frame.decode(data, 0, seed=HEADER_SEED), str):
         data = disk.read(name)
@@ -166,19 +167,19 @@ def opening(disk: Disk, name: str) -> tuple[dict[str, Any], int]:
 
 
 def check_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position, HardState]:
-    """Return what a segment's header says: the segment, the place before it, the hard state.
+    """Return the segment, the position before it, and the hard state in its header.
 
     Raises as :func:`read_segment_header` does, and ``ForeignFile`` for another owner's segment.
     """
-    says, end = read_segment_header(name, data)
-    if says.get("owner") != owner:
-        raise ForeignFile(f"{name} is the log of member {says.get('owner')!r}, not of {owner!r}")
-    numbers = [says.get(key) for key in ("segment", "first", "term_before", "term")]
+    fields, end = read_segment_header(name, data)
+    if fields.get("owner") != owner:
+        raise ForeignFile(f"{name} is the log of member {fields.get('owner')!r}, not of {owner!r}")
+    numbers = [fields.get(key) for key in ("segment", "first", "term_before", "term")]
     number, first, term_before, term = (n if type(n) is int else -1 for n in numbers)
-    vote = says.get("vote")
-    whole = type(says.get("continues")) is bool and isinstance(vote, str | None)
+    vote = fields.get("vote")
+    whole = type(fields.get("continues")) is bool and isinstance(vote, str | None)
     if min(number, first) < 1 or min(term_before, term) < 0 or not whole:
-        raise Corruption(name, 0, "the header of this segment does not say all it must")
+        raise Corruption(name, 0, "the header of this segment is incomplete")
     segment = Segment(number, first, first, first - 1, end)
     if segment.name != name:
         raise Corruption(name, 0, f"this is the file {segment.name} under another name")
@@ -189,38 +190,37 @@ def check_header(owner: str, name: str, data: bytes) -> tuple[Segment, Position,
 
 
 def read_frames(
-    disk: Disk, owner: str, batches: Sequence[FrameLocation]
+    disk: Disk, owner: str, frames: Sequence[FrameLocation]
 ) -> Iterator[tuple[FrameLocation, bytes]]:
-    """Yield each of ``batches`` with the packed entries of its frame, superseded ones included.
+    """Yield each of ``frames`` with its packed entries, superseded ones included.
 
-    Neighbours are read together: a log of single writes has very many small frames.  Raises
-    ``Corruption`` where a frame is no longer what was written.
+    Neighbours are read together, because a log of single writes has very many small frames.  Raises
+    ``Corruption`` if a frame is no longer what was written.
     """
-    for stretch in _stretches(batches):
+    for stretch in _stretches(frames):
         start, end = stretch[0].offset, stretch[-1].offset + stretch[-1].length
         data = disk.read(stretch[0].file, start, end - start)
         seed = frame.checksum_seed(owner, stretch[0].file)
-        for batch in stretch:
-            at = batch.offset - start
-            part = data[at : at + batch.length]
-            payload = frame.payload_of(part, ENTRIES, synced=batch.synced, seed=seed)
+        for each in stretch:
+            at = each.offset - start
+            part = data[at : at + each.length]
+            payload = frame.payload_of(part, ENTRIES, synced=each.synced, seed=seed)
             if payload is None:
-                what = "a frame is no longer what was written"
-                raise Corruption(batch.file, batch.offset, what)
-            yield batch, payload
+                raise Corruption(each.file, each.offset, "a frame is no longer what was written")
+            yield each, payload
 
 
-def _stretches(batches: Sequence[FrameLocation]) -> Iterator[list[FrameLocation]]:
-    """Yield ``batches`` in lists of such as lie in one file, near each other and in order."""
+def _stretches(frames: Sequence[FrameLocation]) -> Iterator[list[FrameLocation]]:
+    """Yield ``frames`` in lists: those of one file that ascend within ``READ_BYTES``."""
     stretch: list[FrameLocation] = []
-    for batch in batches:
+    for each in frames:
         if stretch and (
-            batch.file != stretch[-1].file
-            or batch.offset < stretch[-1].offset
-            or batch.offset + batch.length - stretch[0].offset > READ_BYTES
+            each.file != stretch[-1].file
+            or each.offset < stretch[-1].offset
+            or each.offset + each.length - stretch[0].offset > READ_BYTES
         ):
             yield stretch
             stretch = []
-        stretch.append(batch)
+        stretch.append(each)
     if stretch:
         yield stretch

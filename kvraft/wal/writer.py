@@ -1,22 +1,22 @@
-"""The growing end of the log: the active segment, and how far each byte of it has come.
+"""The segment writer: it appends to the active segment, and knows how far each byte has come.
 
 ::
 
-    ┌─ synced ──────────────┬─ handed over ─────────┐  ┌─ waiting ────────────┐
-    │ survives everything   │ the operating system  │  │ packed entries, the  │
+    ┌─ synced ──────────────┬─ handed over ─────────┐  ┌─ buffered ───────────┐
+    │ survives power loss   │ the operating system  │  │ packed entries, the  │
     │                       │ has it                │  │ payload of one frame │
     └───────────────────────┴───────────────────────┘  └──────────────────────┘
                             ▲ synced                ▲ size
 
-The log (``wal/wal.py``) decides how far they must come, this part moves them there.
+The log (``wal/wal.py``) decides how far they must come; the writer moves them there.
 
 Invariants:
 
-- The ``synced`` field of a frame is never more than was synced when the frame was handed over: by
-  it recovery tells a torn end from damage (``disk/frame.py``), whatever durability was asked for.
-- What is handed over at one time is one append, and waits no longer than until then.
-- After an ``OSError`` nothing here has changed, and nothing more may be written; unless it is
-  :class:`~kvraft.errors.DiskFull`: then the file ends again where it did, and all may go on.
+- The ``synced`` field of a frame never exceeds what was synced when the frame was handed over.  By
+  it recovery distinguishes a torn end from damage (``disk/frame.py``), at every durability.
+- Everything that is handed over together is one append.
+- An ``OSError`` leaves the writer's state unchanged, and nothing more may be written, except after
+  :class:`~kvraft.errors.DiskFull`: then the file is truncated to where it ended before.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from kvraft.wal.segment import CLOSED, ENTRIES, SEAL, Segment
 
 _EMPTY = (CLOSED, SEAL)
 MAX_ENTRIES_FRAME_BYTES = 1024 * 1024
-"""A frame takes entries up to this many bytes, or one that is larger."""
+"""A frame contains entries of at most this many bytes, or one larger entry."""
 
 
 class FrameContents(NamedTuple):
-    """The contents of one frame to be written; ``first`` … ``last`` are the entries in it."""
+    """The contents of a frame to write; ``first`` … ``last`` are the entries in it."""
 
     kind: int
     payload: bytes = b""
@@ -45,11 +45,11 @@ class FrameContents(NamedTuple):
 
 
 class SegmentWriter:
-    """The active segment of the log of ``owner``, all of which is durable at first.
+    """Appends to the active segment of the log of ``owner``, which is durable when it begins.
 
-    ``size`` is how many bytes of it were handed over, ``synced`` how many are durable.
-    ``ends_empty`` says that its last frame is one without contents, which shields what is before
-    it.
+    ``size`` is how many bytes of the segment were handed over, ``synced`` how many of them are
+    durable, ``buffered_bytes`` how many bytes of entries are buffered.  ``ends_empty`` says that
+    the last frame has no contents: it records that everything before it was synced.
     """
 
     def __init__(
@@ -62,86 +62,86 @@ class SegmentWriter:
         self.size = self.synced = segment.size
         self.ends_empty = ends_empty
         self._low, self._high = segment.low, segment.high
-        self._waiting: list[bytes] = []
-        self.buffered_bytes = 0  # bytes of entries that wait
+        self._buffer: list[bytes] = []
+        self.buffered_bytes = 0
         self._first = self._last = 0
 
     @property
     def segment(self) -> Segment:
-        """The segment as it is now, without what waits."""
+        """The segment as it is now, without what is buffered."""
         return self._began._replace(low=self._low, high=self._high, size=self.size)
 
     def buffer(self, first: int, last: int, payload: bytes) -> int:
-        """Let packed entries wait behind those that do; return how many bytes wait now."""
-        if not self._waiting:
+        """Add packed entries to the buffer; return how many bytes it holds."""
+        if not self._buffer:
             self._first = first
-        self._waiting.append(payload)
+        self._buffer.append(payload)
         self._last = last
         self.buffered_bytes += len(payload)
         return self.buffered_bytes
 
     def buffered(self) -> tuple[FrameLocation, bytes]:
-        """Return the entries that wait, and where they will be."""
-        payload, first, last = self._held()
+        """Return where the buffered entries will be, and the entries packed."""
+        payload, first, last = self._join_buffer()
         return FrameLocation(first, last, last, self.name, self.size, 0, self.synced), payload
 
     def flush_buffer(self) -> FrameLocation:
-        """Append what waits, as one frame, and return where it is.  Raises ``OSError``."""
-        payload, first, last = self._held()
+        """Append the buffer as one frame and return its location.  Raises ``OSError``."""
+        payload, first, last = self._join_buffer()
         data = frame.encode(ENTRIES, payload, synced=self.synced, seed=self._seed)
-        self._put(data)
+        self._append_bytes(data)
         size = len(data)
-        batch = FrameLocation(first, last, last, self.name, self.size, size, self.synced)
+        location = FrameLocation(first, last, last, self.name, self.size, size, self.synced)
         self._grow(first, last, size)
         self.ends_empty = False
-        self._waiting.clear()
+        self._buffer.clear()
         self.buffered_bytes = 0
-        return batch
+        return location
 
-    def _held(self) -> tuple[bytes, int, int]:
-        waiting = self._waiting
-        payload = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+    def _join_buffer(self) -> tuple[bytes, int, int]:
+        parts = self._buffer
+        payload = parts[0] if len(parts) == 1 else b"".join(parts)
         return payload, self._first, self._last
 
-    def write(self, pieces: Sequence[FrameContents], *, sync: bool) -> list[FrameLocation]:
-        """Append what waits and then ``pieces``, and make all that is here durable if asked.
+    def write(self, frames: Sequence[FrameContents], *, sync: bool) -> list[FrameLocation]:
+        """Append the buffer and then ``frames``; with ``sync``, make the whole segment durable.
 
-        Return where the entries in it are.  Raises ``OSError``.
+        Return the locations of the frames with entries.  Raises ``OSError``.
         """
-        batches: list[FrameLocation] = []
-        if pieces:
-            waiting = [FrameContents(ENTRIES, *self._held())] if self._waiting else []
-            batches = self._append([*waiting, *pieces])
-            self._waiting.clear()
+        locations: list[FrameLocation] = []
+        if frames:
+            buffered = [FrameContents(ENTRIES, *self._join_buffer())] if self._buffer else []
+            locations = self._append([*buffered, *frames])
+            self._buffer.clear()
             self.buffered_bytes = 0
-        elif self._waiting:
-            batches = [self.flush_buffer()]
+        elif self._buffer:
+            locations = [self.flush_buffer()]
         if sync and self.synced < self.size:
             self._disk.sync(self.name)
             self.synced = self.size
-        return batches
+        return locations
 
-    def _append(self, pieces: Sequence[FrameContents]) -> list[FrameLocation]:
-        """Append ``pieces`` in one go."""
+    def _append(self, frames: Sequence[FrameContents]) -> list[FrameLocation]:
+        """Append ``frames`` with one write."""
         name, at, synced = self.name, self.size, self.synced
         parts: list[bytes] = []
-        batches: list[FrameLocation] = []
-        for kind, payload, first, last in pieces:
+        locations: list[FrameLocation] = []
+        for kind, payload, first, last in frames:
             data = frame.encode(kind, payload, synced=synced, seed=self._seed)
             if kind == ENTRIES:
-                batches.append(FrameLocation(first, last, last, name, at, len(data), synced))
+                locations.append(FrameLocation(first, last, last, name, at, len(data), synced))
             parts.append(data)
             at += len(data)
         data = b"".join(parts)
-        self._put(data)
-        for batch in batches:
-            self._grow(batch.first, batch.last, 0)
+        self._append_bytes(data)
+        for location in locations:
+            self._grow(location.first, location.last, 0)
         self.size += len(data)
-        self.ends_empty = pieces[-1].kind in _EMPTY
-        return batches
+        self.ends_empty = frames[-1].kind in _EMPTY
+        return locations
 
-    def _put(self, data: bytes) -> None:
-        """Append ``data``, all of it or, where there is no space for all, nothing."""
+    def _append_bytes(self, data: bytes) -> None:
+        """Append all of ``data``, or nothing if there is no space for all of it."""
         try:
             self._disk.append(self.name, data)
         except OSError as error:
@@ -152,8 +152,8 @@ class SegmentWriter:
             raise DiskFull(what) from error
 
     def unbuffer(self, first: int) -> None:
-        """Let the entries from ``first`` on, which were the last to be held, wait no more."""
-        self.buffered_bytes -= len(self._waiting.pop())
+        """Take the entries from ``first`` on, which were buffered last, out of the buffer again."""
+        self.buffered_bytes -= len(self._buffer.pop())
         self._last = first - 1
 
     def _grow(self, first: int, last: int, size: int) -> None:
@@ -166,17 +166,17 @@ class SegmentWriter:
 
 
 def frames_for(entries: Sequence[Entry]) -> list[FrameContents]:
-    """Return contiguous ``entries`` in pieces of ``MAX_ENTRIES_FRAME_BYTES`` or of one entry."""
-    pieces: list[FrameContents] = []
+    """Return frames for contiguous ``entries``: ``MAX_ENTRIES_FRAME_BYTES`` or one entry each."""
+    frames: list[FrameContents] = []
     start, size = 0, 0
     for at, entry in enumerate(entries):
         more = entry_size(entry)
         if at > start and size + more > MAX_ENTRIES_FRAME_BYTES:
-            pieces.append(_piece(entries[start:at]))
+            frames.append(_entries_frame(entries[start:at]))
             start, size = at, 0
         size += more
-    return [*pieces, _piece(entries[start:])] if entries else pieces
+    return [*frames, _entries_frame(entries[start:])] if entries else frames
 
 
-def _piece(run: Sequence[Entry]) -> FrameContents:
+def _entries_frame(run: Sequence[Entry]) -> FrameContents:
     return FrameContents(ENTRIES, pack_entries(run), run[0].index, run[-1].index)

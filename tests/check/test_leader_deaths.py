@@ -19,7 +19,13 @@ from kvraft.errors import BadInput
 from kvraft.events import SnapshotReceived, TransactionUndone
 from kvraft.raft import RaftOptions
 from kvraft.replica import ReplicaOptions
-from kvraft.sim import balances, contest, open_bank, stamps, transfers
+from kvraft.sim import (
+    account_balances,
+    applied_timestamps,
+    measure_conflicts,
+    open_bank,
+    run_transfers,
+)
 from kvraft.sim.contention import accounts
 from kvraft.transaction import Stage
 
@@ -116,22 +122,24 @@ def test_a_life_is_the_same_each_time_and_the_hooks_are_told_who_leads():
 
 def test_the_sum_is_the_same_at_every_time_on_every_member():
     bank = open_bank(5, seed=7)
-    tickets = transfers(bank, clients=4, keys=5, rounds=8, seed=7)
+    tickets = run_transfers(bank, clients=4, keys=5, rounds=8, seed=7)
     assert len(tickets) == 32
     assert {t.stage for t in tickets} == {Stage.APPLIED, Stage.ABORTED}
     for replica in bank.replicas.values():
-        assert sum(balances(replica, 5)) == 500
-        assert balances(replica, 5, at=stamps(tickets)[0] - 1) == [100] * 5
-        assert {sum(balances(replica, 5, at=at)) for at in stamps(tickets)} == {500}
-    assert len(stamps(tickets)) == sum(t.stage is Stage.APPLIED for t in tickets)
+        assert sum(account_balances(replica, 5)) == 500
+        assert account_balances(replica, 5, at=applied_timestamps(tickets)[0] - 1) == [100] * 5
+        assert {sum(account_balances(replica, 5, at=at)) for at in applied_timestamps(tickets)} == {
+            500
+        }
+    assert len(applied_timestamps(tickets)) == sum(t.stage is Stage.APPLIED for t in tickets)
     assert len(set(accounts(5))) == 5
 
 
 def test_one_client_alone_never_conflicts_and_many_on_two_accounts_mostly_do():
-    assert contest(1, 2, rounds=5) == (1, 2, 5, 0)
-    crowd = contest(6, 2, rounds=5)
+    assert measure_conflicts(1, 2, rounds=5) == (1, 2, 5, 0)
+    crowd = measure_conflicts(6, 2, rounds=5)
     assert (crowd.tried, crowd.conflicts) == (30, 25)  # all want both: the first in each round wins
     assert crowd.rate == 25 / 30
     for clients, keys in ((0, 4), (2, 1)):
         with pytest.raises(BadInput, match="nothing to transfer"):
-            contest(clients, keys, rounds=1)
+            measure_conflicts(clients, keys, rounds=1)

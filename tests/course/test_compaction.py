@@ -8,7 +8,7 @@ import pytest
 from kvraft.course.exercises import compaction as exercises
 from kvraft.course.exercises.compaction import check_may_drop, check_pick, dropping_by
 from kvraft.lsm import CompactionTask, Tiered, compaction
-from kvraft.sim import SMALL, NoCompaction, TreeLoad, drive, writes_of
+from kvraft.sim import SMALL_TREE, NoCompaction, TreeLoad, random_writes, run_load
 from tests.course.solutions import s08_compaction as solutions
 
 
@@ -138,16 +138,16 @@ def test_a_planted_rule_is_gone_afterwards():
 
 
 def test_wrong_answers_of_a_tree_are_counted():
-    options = replace(SMALL, memtable_bytes=512, strategy=Tiered(2))
-    writes = list(writes_of(5, 600, 40, deletes=0.5))
-    assert not any(sample.wrong for sample in drive(options, writes))
+    options = replace(SMALL_TREE, memtable_bytes=512, strategy=Tiered(2))
+    writes = list(random_writes(5, 600, 40, deletes=0.5))
+    assert not any(sample.wrong for sample in run_load(options, writes))
     with dropping_by(solutions.always):
-        assert any(sample.wrong for sample in drive(options, writes))
+        assert any(sample.wrong for sample in run_load(options, writes))
 
 
 def test_a_merge_by_hand_does_what_it_is_told_and_keeps_what_was_written():
-    load = TreeLoad(replace(SMALL, strategy=NoCompaction()))
-    for key, value in writes_of(1, 300, 200):
+    load = TreeLoad(replace(SMALL_TREE, strategy=NoCompaction()))
+    for key, value in random_writes(1, 300, 200):
         load.write(key, value)
     newest, *_ = load.tree.tables
     load.merge([newest.number], level=3)

@@ -13,8 +13,15 @@ from kvraft.course.exercises.elections import check_grant_vote, check_range, sit
 from kvraft.errors import BadInput, TimedOut
 from kvraft.raft import safety as rules
 from kvraft.record import HardState
-from kvraft.sim import Cluster, Trial, failed_first, middle, options_for, run_trials
-from kvraft.sim.elections import LIMIT, crashed, outage
+from kvraft.sim import (
+    Cluster,
+    OutageTrial,
+    failed_first_share,
+    median_trial,
+    paper_options,
+    run_election_trials,
+)
+from kvraft.sim.elections import LIMIT, crashed, measure_outage
 from kvraft.viz.figures import plot_failed, plot_terms, plot_trials, title_of
 from tests.course.solutions.s01_elections import (
     RIGHT,
@@ -44,7 +51,7 @@ def seen(cluster):
 @given(st.integers(8, 60), st.integers(0, 60), st.integers(0, 10_000), st.booleans())
 def test_leaping_is_ticking(low, width, seed, equal):
     """A leap gives exactly what as many ticks give, at each of its stops, leaders included."""
-    options = options_for(low, low + width)
+    options = paper_options(low, low + width)
     quick = crashed(options, seed, Random(seed), equal=equal)
     slow = crashed(options, seed, Random(seed), equal=equal)
     for _ in range(60):
@@ -58,7 +65,7 @@ def test_leaping_is_ticking(low, width, seed, equal):
 @given(st.integers(10, 150), st.integers(0, 150), st.integers(0, 1000))
 def test_an_outage_is_what_a_leader_that_lives_until_its_crash_leaves_behind(low, width, seed):
     """The measurement crashes it early and counts from later on; here it crashes when it does."""
-    options, random = options_for(low, low + width), Random(f"{seed}/outage")
+    options, random = paper_options(low, low + width), Random(f"{seed}/outage")
     cluster = Cluster(
         5,
         seed=seed,
@@ -72,7 +79,7 @@ def test_an_outage_is_what_a_leader_that_lives_until_its_crash_leaves_behind(low
     cluster.deliver()
     cluster.run(random.randrange(options.heartbeat_ticks))
     cluster.crash("n1")
-    quick = outage(options, seed, equal=True)
+    quick = measure_outage(options, seed, equal=True)
     try:
         millis = cluster.run_until(lambda: cluster.leader() is not None, limit=LIMIT)
     except TimedOut:
@@ -81,7 +88,7 @@ def test_an_outage_is_what_a_leader_that_lives_until_its_crash_leaves_behind(low
 
 
 def test_the_trial_is_as_hard_as_it_says():
-    cluster = crashed(options_for(150, 300), 4, Random(4))
+    cluster = crashed(paper_options(150, 300), 4, Random(4))
     ends = sorted(raft.log.last_index for raft in cluster.rafts.values())
     assert ends == [1, 2, 3, 4]
     assert "n1" not in cluster.rafts
@@ -90,7 +97,7 @@ def test_the_trial_is_as_hard_as_it_says():
     assert len({letter.due for letter in cluster.in_flight}) > 1
     winners = set()
     for seed in range(40):
-        cluster = crashed(options_for(150, 300), seed, Random(seed))
+        cluster = crashed(paper_options(150, 300), seed, Random(seed))
         while cluster.leader() is None:
             cluster.leap()
         winners.add(_rank(cluster))
@@ -103,29 +110,34 @@ def _rank(cluster):
 
 
 def test_lone_time_outs_are_the_shortest_outage_and_given_up_ones_are_told():
-    trials = run_trials(options_for(150, 150), 20)
+    trials = run_election_trials(paper_options(150, 150), 20)
     assert [t for t in trials if not t.elected], "identical time-outs split votes for ever"
     assert all(t.millis == LIMIT for t in trials if not t.elected)
-    trials = run_trials(options_for(150, 300), 60)
+    trials = run_election_trials(paper_options(150, 300), 60)
     assert min(t.millis for t in trials) >= 150 - 75 + 5 + 10
     assert all(t.elected and t.elections >= 1 for t in trials)
-    assert run_trials(options_for(150, 300), 60) == trials
+    assert run_election_trials(paper_options(150, 300), 60) == trials
 
 
 def test_middle_and_share_count_what_was_given_up_as_the_worst():
-    trials = [Trial(100, 1), Trial(2000, 20, False), Trial(200, 1), Trial(150, 2)]
-    assert middle(trials) == Trial(150, 2)
-    assert middle(trials[:2]) == Trial(100, 1)
-    assert middle([Trial(2000, 9, False), Trial(2000, 9)]).elected
-    assert not middle([trials[1], trials[1], trials[0]]).elected
-    assert failed_first(trials) == 0.5
-    assert failed_first([Trial(2000, 1, False)]) == 1
+    trials = [
+        OutageTrial(100, 1),
+        OutageTrial(2000, 20, False),
+        OutageTrial(200, 1),
+        OutageTrial(150, 2),
+    ]
+    assert median_trial(trials) == OutageTrial(150, 2)
+    assert median_trial(trials[:2]) == OutageTrial(100, 1)
+    assert median_trial([OutageTrial(2000, 9, False), OutageTrial(2000, 9)]).elected
+    assert not median_trial([trials[1], trials[1], trials[0]]).elected
+    assert failed_first_share(trials) == 0.5
+    assert failed_first_share([OutageTrial(2000, 1, False)]) == 1
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 5), (10, 9)])
 def test_nonsense_is_refused(low, high):
     with pytest.raises(BadInput, match="make no sense"):
-        options_for(low, high)
+        paper_options(low, high)
 
 
 # ── the figures ─────────────────────────────────────────────────────────────────────────────────
@@ -133,8 +145,13 @@ def test_nonsense_is_refused(low, high):
 
 def test_a_curve_rises_to_the_share_that_was_elected():
     measured = {
-        (10, 20): [Trial(30, 1), Trial(10, 1), Trial(20, 1), Trial(40, 1)],
-        (10, 10): [Trial(2000, 9, False), Trial(50, 3), Trial(2000, 9, False), Trial(60, 3)],
+        (10, 20): [OutageTrial(30, 1), OutageTrial(10, 1), OutageTrial(20, 1), OutageTrial(40, 1)],
+        (10, 10): [
+            OutageTrial(2000, 9, False),
+            OutageTrial(50, 3),
+            OutageTrial(2000, 9, False),
+            OutageTrial(60, 3),
+        ],
     }
     figure = plot_trials(measured)
     first, second = figure.axes[0].lines
@@ -145,15 +162,21 @@ def test_a_curve_rises_to_the_share_that_was_elected():
     assert title_of(figure) == (
         "Half of the outages end within 20 ms (10 to 20), within 60 ms (10 to 10)"
     )
-    worse = {(1, 2): [Trial(9, 1)], (3, 3): [Trial(2000, 9, False)]}
+    worse = {(1, 2): [OutageTrial(9, 1)], (3, 3): [OutageTrial(2000, 9, False)]}
     assert title_of(plot_trials(worse)).endswith("not within 2,000 ms (3 to 3)")
-    never, half = [Trial(2000, 9, False)] * 2, [Trial(2000, 9, False)] * 2 + [Trial(50, 1)]
-    title = title_of(plot_trials({(1, 1): never, (1, 2): half, (1, 9): [Trial(9, 1)]}))
+    never, half = (
+        [OutageTrial(2000, 9, False)] * 2,
+        [OutageTrial(2000, 9, False)] * 2 + [OutageTrial(50, 1)],
+    )
+    title = title_of(plot_trials({(1, 1): never, (1, 2): half, (1, 9): [OutageTrial(9, 1)]}))
     assert title.endswith("within 9 ms (1 to 9), not within 2,000 ms (1 to 1)")
 
 
 def test_bars_and_terms_are_titled_by_what_was_measured():
-    bars = {(10, 10): [Trial(50, 2), Trial(40, 2)], (10, 20): [Trial(20, 1), Trial(40, 2)]}
+    bars = {
+        (10, 10): [OutageTrial(50, 2), OutageTrial(40, 2)],
+        (10, 20): [OutageTrial(20, 1), OutageTrial(40, 2)],
+    }
     figure = plot_failed(bars)
     assert [bar.get_height() for bar in figure.axes[0].patches] == [1, 0.5]
     assert title_of(figure) == (
@@ -163,7 +186,7 @@ def test_bars_and_terms_are_titled_by_what_was_measured():
     assert title_of(figure) == "After 20 ms of being cut off, a: term 5, b: term 1"
 
 
-@pytest.mark.parametrize("call", [plot_trials, plot_failed, middle, failed_first])
+@pytest.mark.parametrize("call", [plot_trials, plot_failed, median_trial, failed_first_share])
 def test_nothing_measured_is_told(call):
     with pytest.raises(BadInput, match="nothing was measured"):
         call({})
@@ -299,7 +322,7 @@ def test_the_votes_are_those_of_the_module():
     for name in logs:
         cluster = Cluster(
             list(logs),
-            options=options_for(10, 20),
+            options=paper_options(10, 20),
             logs=logs,
             hard_states=dict.fromkeys(logs, HardState(5)),
         )

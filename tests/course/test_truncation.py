@@ -18,7 +18,7 @@ from kvraft.course.exercises.truncation import (
 from kvraft.raft import FollowerStatus
 from kvraft.replica import Pins, Replica, tree_pin
 from kvraft.replica.retention import follower_pins
-from kvraft.sim import World, a_follower, write
+from kvraft.sim import World, last_follower, write_values
 from kvraft.wal import Segment
 from tests.course.solutions import s09_truncation as solutions
 
@@ -58,14 +58,14 @@ def test_what_a_rule_is_told_suffices_to_say_what_the_member_says():
 
     for seed in range(3):
         world = World(3, seed=seed, options=LIMITS, replica=Both)
-        write(world, 100)
-        away = a_follower(world)
+        write_values(world, 100)
+        away = last_follower(world)
         world.crash(away)
-        write(world, 60 * (1 + seed))
+        write_values(world, 60 * (1 + seed))
         world.transfer(next(name for name in world.replicas if name != world.leader()))
         world.run_for(50)
         world.restart(away)
-        write(world, 60)
+        write_values(world, 60)
         world.settle()
     assert asked[True] > 60
     assert asked[False] > 1000

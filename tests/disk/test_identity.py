@@ -54,7 +54,7 @@ def test_only_a_new_member_begins_with_nothing_and_it_is_new_once():
         opened(disk, new=False)
     assert disk.names() == []
     opened(disk, new=True).close()
-    with pytest.raises(StateLost, match="said to be new, but it has run before"):
+    with pytest.raises(StateLost, match="was started as new, but it has run before"):
         opened(disk, new=True)
     opened(disk, new=False).close()
     disk.wipe()
@@ -216,7 +216,7 @@ def test_the_command_sets_files_aside(tmp_path, capsys):
     opened(disk, new=True).close()
     disk.close()
     main(["rebuild", str(tmp_path / "n1")])
-    assert "must not come back under its old name" in capsys.readouterr().out
+    assert "must not return under its old name" in capsys.readouterr().out
     disk = RealDisk(tmp_path / "n1")
     opened(disk, new=True, name="n1.2").close()
     disk.close()

@@ -6,7 +6,13 @@ from kvraft.check.bugs import AppliesRetries, StampsNotRaised
 from kvraft.course.exercises.clients import check_carry_out, check_raised, check_verdict
 from kvraft.errors import BadInput
 from kvraft.events import RoleChanged, TicketMoved
-from kvraft.sim import begun, lost_updates, outage, pauses, steps_of_a_write
+from kvraft.sim import (
+    count_write_steps,
+    lost_updates,
+    measure_write_outage,
+    retry_pauses,
+    world_with_client,
+)
 from kvraft.transaction import Stage
 from kvraft.viz.figures import (
     DONE,
@@ -23,17 +29,17 @@ from kvraft.viz.figures import (
 from kvraft.viz.widgets import OutageSlider
 from tests.course.solutions import s10_clients as solutions
 
-STEPS = range(steps_of_a_write() + 1)
+STEPS = range(count_write_steps() + 1)
 
 
 @pytest.fixture(scope="module")
 def hurried():
-    return [outage(step, patience=60) for step in STEPS]
+    return [measure_write_outage(step, patience=60) for step in STEPS]
 
 
 @pytest.fixture(scope="module")
 def patient():
-    return [outage(step) for step in STEPS]
+    return [measure_write_outage(step) for step in STEPS]
 
 
 def test_a_client_in_a_hurry_never_says_what_it_cannot_know(hurried):
@@ -60,7 +66,10 @@ def test_a_write_lives_if_a_follower_has_it_and_what_is_committed_always_does(hu
 
 @pytest.mark.parametrize("seed", [1, 3])
 def test_a_second_copy_in_the_log_is_found_to_be_one(seed):
-    runs = [outage(s, patience=60, again=True, seed=seed) for s in range(steps_of_a_write(seed))]
+    runs = [
+        measure_write_outage(s, patience=60, again=True, seed=seed)
+        for s in range(count_write_steps(seed))
+    ]
     assert all((run.reported, run.effects) == (Stage.APPLIED, 1) for run in runs)
     assert {run.repeats for run in runs} == {0, 1}
     assert all(run.logs >= 2 for run in runs if run.repeats)
@@ -68,28 +77,28 @@ def test_a_second_copy_in_the_log_is_found_to_be_one(seed):
 
 @pytest.mark.parametrize("seed", [1, 2, 5])
 def test_a_patient_one_gets_each_write_carried_out_once(seed):
-    for step in range(steps_of_a_write(seed) + 1):
-        run = outage(step, seed=seed)
+    for step in range(count_write_steps(seed) + 1):
+        run = measure_write_outage(step, seed=seed)
         assert (run.reported, run.effects) == (Stage.APPLIED, 1)
 
 
 def test_without_sessions_some_are_carried_out_twice():
-    assert 2 in {outage(step, replica=AppliesRetries).effects for step in STEPS}
+    assert 2 in {measure_write_outage(step, replica=AppliesRetries).effects for step in STEPS}
 
 
 def test_an_outage_is_the_same_each_time_and_told_from_its_sending_on(patient):
-    again = outage(6)
+    again = measure_write_outage(6)
     assert again.trace.digest() == patient[6].trace.digest()
     assert isinstance(again.trace[again.first].event, TicketMoved)
     lines = outage_story(again)
     assert "ann: SENT" in lines[0]
     assert any("crashed" in line for line in lines)
     with pytest.raises(BadInput, match="cannot die -1 steps"):
-        outage(-1)
+        measure_write_outage(-1)
 
 
 def test_pauses_grow_up_to_a_bound():
-    found = pauses(8)
+    found = retry_pauses(8)
     assert len(found) == 8
     assert found[0] < found[1] < found[2] < found[3]
     assert max(found) < 1_820
@@ -111,7 +120,7 @@ def test_figures_are_titled_by_what_they_show(hurried, patient):
 
 
 def test_the_life_of_a_write_is_told_by_its_client_and_by_each_member():
-    world = begun()
+    world = world_with_client()
     ticket = world.client("ann").submit({b"stock": b"2"})
     world.run_for(100)
     life = spans_of(world.trace, str(ticket.txn))
@@ -145,7 +154,7 @@ def test_a_copy_that_is_superseded_is_in_no_log_any_more_and_a_crash_keeps_the_l
 def test_a_majority_has_one_and_the_same_copy(hurried):
     """The dead leader's copy does not count beside the one that was sent again."""
     step = next(run.step for run in hurried if run.logs == 1)
-    run = outage(step)
+    run = measure_write_outage(step)
     life = spans_of(run.trace, run.txn)
     again = sorted(s.start for s in life if s.state == LOG and s.who != "n1")
     after = (again[1] - life[0].start) / 1000

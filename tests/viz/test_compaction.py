@@ -11,14 +11,14 @@ from kvraft.errors import BadInput
 from kvraft.events import Compacted, CompactionStarted, Flushed
 from kvraft.lsm import Levelled, Tiered
 from kvraft.sim import (
-    SMALL,
+    SMALL_TREE,
     Amplification,
     NoCompaction,
     TreeLoad,
     TreeSample,
     amplification_of,
-    drive,
-    writes_of,
+    random_writes,
+    run_load,
 )
 from kvraft.sim.load import runs_of
 from kvraft.viz import figures
@@ -34,18 +34,18 @@ STRATEGIES = {
 
 
 def loaded(strategy, count=400):
-    load = TreeLoad(replace(SMALL, memtable_bytes=1024, strategy=strategy))
-    for key, value in writes_of(3, count, 120):
+    load = TreeLoad(replace(SMALL_TREE, memtable_bytes=1024, strategy=strategy))
+    for key, value in random_writes(3, count, 120):
         load.write(key, value, slices=2)
     return load
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 def test_the_tables_shown_are_those_of_the_tree_after_every_write(strategy):
-    load = TreeLoad(replace(SMALL, memtable_bytes=1024, strategy=strategy))
+    load = TreeLoad(replace(SMALL_TREE, memtable_bytes=1024, strategy=strategy))
     shelf, taken = viz.TreeTables(), 0
     compacted = 0
-    for key, value in writes_of(3, 400, 120):
+    for key, value in random_writes(3, 400, 120):
         load.write(key, value, slices=2)
         for _, _, event in load.trace[taken:]:
             shelf.take(event)
@@ -140,9 +140,11 @@ def test_a_stepper_over_a_tree_jumps_from_pick_to_pick():
 
 @pytest.fixture(scope="module")
 def runs():
-    writes = list(writes_of(8, 1200, 300))
+    writes = list(random_writes(8, 1200, 300))
     names = {"never": NoCompaction()} | STRATEGIES
-    return {name: drive(replace(SMALL, strategy=each), writes) for name, each in names.items()}
+    return {
+        name: run_load(replace(SMALL_TREE, strategy=each), writes) for name, each in names.items()
+    }
 
 
 def test_a_timeline_draws_each_run_and_each_cost(runs):

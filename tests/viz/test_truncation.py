@@ -22,7 +22,7 @@ from kvraft.events import (
     SegmentSealed,
     Trace,
 )
-from kvraft.sim import CatchUp, World, a_follower, write
+from kvraft.sim import CatchUp, World, last_follower, write_values
 from kvraft.viz.figures import (
     bands,
     last_pins,
@@ -41,11 +41,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 def story():
     """A follower goes away twice: too long, and then for a short while."""
     world = World(3, seed=3, options=LIMITS)
-    write(world, 100)
-    away = a_follower(world)
+    write_values(world, 100)
+    away = last_follower(world)
     for count in (200, 60):
         world.crash(away)
-        write(world, count)
+        write_values(world, count)
         world.restart(away)
         world.settle()
     return world, away
@@ -65,7 +65,7 @@ def trace_of(*steps):
 def test_events_say_of_each_sealed_segment_what_the_member_says(seed):
     random = Random(seed)
     world = World(3, seed=seed, options=LIMITS)
-    write(world, 5)
+    write_values(world, 5)
     compared = 0
     for _ in range(60):
         name = random.choice(world.members)
@@ -73,7 +73,7 @@ def test_events_say_of_each_sealed_segment_what_the_member_says(seed):
             world.restart(name)
         elif random.random() < 0.15 and len(world.replicas) == 3:
             world.crash(name)
-        write(world, random.randrange(1, 15))
+        write_values(world, random.randrange(1, 15))
         for name, replica in world.replicas.items():
             told = pins_over_time(world.trace, name)[-1].pins
             if told is None:  # it has just started, and did nothing yet
@@ -159,9 +159,9 @@ def flags(root):
 
 def test_the_strip_has_a_flag_for_each_hold_on_each_sealed_segment():
     world = World(3, seed=3, options=LIMITS)
-    write(world, 100)
-    world.crash(a_follower(world))
-    write(world, 50)
+    write_values(world, 100)
+    world.crash(last_follower(world))
+    write_values(world, 50)
     history, last = TraceHistory(world.trace), len(world.trace) - 1
     for name, replica in world.replicas.items():
         holds = replica.pins()

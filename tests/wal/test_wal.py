@@ -888,11 +888,11 @@ def test_a_log_does_not_go_where_no_snapshot_can_end() -> None:
     assert base.index > 1
     operations = disk.operations
     for place in (Position(base.index - 1, 1), Position(base.index, base.term + 1)):
-        with pytest.raises(BadInput, match=r"the log begins behind .*: it cannot begin behind"):
+        with pytest.raises(BadInput, match=r"the log begins after .*: it cannot begin after"):
             wal.reset(place)
         found = recover(disk, ME, place)
         assert Wal.open(disk.copy(), ME, found=found).entries() == wal.entries()
-    with pytest.raises(BadInput, match="a log saved in term 3 cannot go on behind"):
+    with pytest.raises(BadInput, match="a log saved in term 3 cannot continue after"):
         wal.reset(Position(50, 4))
     assert disk.operations == operations
     assert model.matches(wal)
@@ -1103,7 +1103,7 @@ def test_every_step_is_reported() -> None:
 
 
 def test_no_event_is_built_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvraft.wal.wal, "_appended", None)
+    monkeypatch.setattr(kvraft.wal.wal, "_entries_appended", None)
     Wal.open(SimDisk(), ME).save(None, run(1, 1, 2))
 
 

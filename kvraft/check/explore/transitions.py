@@ -33,7 +33,7 @@ from kvraft.raft import (
     Role,
 )
 from kvraft.record import ORIGIN, Entry, HardState, Kind, Record, TxnId
-from kvraft.sim import describe
+from kvraft.sim import summarize_message
 
 NO_EXCEPTION = "nothing raises"
 """The promise of raft/raft.py that no message makes it raise, as a property that can break."""
@@ -94,7 +94,7 @@ class Transition(NamedTuple):
 
 def describe_message(message: Message) -> str:
     """Return a message in words."""
-    term, first, last, note = describe(message)
+    term, first, last, note = summarize_message(message)
     entries = f"entries {first} to {last} " if last > first else f"entry {first} " if last else ""
     return f"{type(message).__name__} of term {term} from {message.sender} ({entries}{note})"
 

@@ -16,7 +16,7 @@ from random import Random
 
 from kvraft.check.properties import Violation
 from kvraft.errors import BadInput, Busy, NotLeader, StateLost
-from kvraft.sim import MILLI, SimDisk, World
+from kvraft.sim import MILLISECOND, SimDisk, World
 from kvraft.transaction import WriteReply
 
 
@@ -79,7 +79,7 @@ class Faults:
 
     def plan(self, fastest: int, slowest: int, what: Callable[[], None]) -> None:
         """Plan ``what`` for between ``fastest`` and ``slowest`` milliseconds from now."""
-        at = self._world.now + self._random.randint(fastest, slowest) * MILLI
+        at = self._world.now + self._random.randint(fastest, slowest) * MILLISECOND
         self._planned += 1
         heapq.heappush(self._due, _Due(at, self._planned, what))
 

@@ -34,7 +34,7 @@ from kvraft.events import Event, Trace
 from kvraft.lsm import Levelled
 from kvraft.record import Kind
 from kvraft.replica import Replica, ReplicaOptions
-from kvraft.sim import MILLI, SimDisk, World
+from kvraft.sim import MILLISECOND, SimDisk, World
 from kvraft.transaction import SESSION_WINDOW, Stage
 
 SMALL = ReplicaOptions(
@@ -294,7 +294,7 @@ class Soak:
         name = random.choice(self.world.members)
         outage = MemberOutage(name, self.applied, long=len(self.outages) % 4 == 0)
         self.outages.append(outage)
-        short = self.world.now + random.randint(*_SHORT) * MILLI
+        short = self.world.now + random.randint(*_SHORT) * MILLISECOND
         enough = self.options.retain_bytes // _LEAST  # for the budget to be used up
         outage.due = self.applied + enough if outage.long else short
         if random.random() < 0.5:

@@ -23,7 +23,7 @@ from kvraft.replica import (
     StateMachine,
     TransactionOutcome,
 )
-from kvraft.sim import SingleMember, begun, lost_updates
+from kvraft.sim import SingleMember, lost_updates, world_with_client
 from kvraft.transaction import SESSION_WINDOW, Submit, build_transaction
 
 COPIES = ("refused", "undone", "silent", "applied")
@@ -116,7 +116,7 @@ def _judge(raised: Raised) -> str:
             where = "ahead" if ahead > 0 else "behind"
             how = f"with one clock {abs(ahead)} ms {where}" if ahead else "with equal clocks"
             return f"{how.capitalize()}, {lost} of 12 acknowledged writes are lost."
-    world, last = begun(replica=members), 0
+    world, last = world_with_client(replica=members), 0
     clients = [world.client(name) for name in ("fast", "slow")]
     world.set_clock("fast", 300)
     for number in range(6):

@@ -28,7 +28,7 @@ from kvraft.course.lesson import agrees, error_text, unanswered, yes_or_no
 from kvraft.errors import KvraftError
 from kvraft.lsm import CompactionTask, Levelled, Tiered, compaction
 from kvraft.record import Timestamp, label
-from kvraft.sim import SMALL, TreeLoad, amplification_of, writes_of
+from kvraft.sim import SMALL_TREE, TreeLoad, amplification_of, random_writes
 from kvraft.sstable import TableMetadata, read_order, span_of
 
 KIB = 1024
@@ -176,8 +176,8 @@ def check_pick(pick: PickRule) -> None:
 
 def _tried(strategy: LearnersStrategy) -> str:
     """Put a tree with ``strategy`` under load; return the verdict."""
-    load, random, samples = TreeLoad(replace(SMALL, strategy=strategy)), Random("probes"), []
-    for key, value in writes_of(8, WRITES, KEYS):
+    load, random, samples = TreeLoad(replace(SMALL_TREE, strategy=strategy)), Random("probes"), []
+    for key, value in random_writes(8, WRITES, KEYS):
         load.write(key, value)
         if load.writes % 20 == 0:
             samples.append(load.sample(random))
@@ -318,9 +318,9 @@ def _merged_by(rule: DropRule) -> tuple[str, int]:
     """Merge real trees with ``rule``; return what went wrong, and how many tombstones went."""
     gone = 0
     for strategy in (Levelled(2, 2 * KIB, 2, KIB), Tiered(2)):
-        load = TreeLoad(replace(SMALL, memtable_bytes=512, strategy=strategy))
+        load = TreeLoad(replace(SMALL_TREE, memtable_bytes=512, strategy=strategy))
         with dropping_by(rule):
-            for key, value in writes_of(5, 600, 40, deletes=0.5):
+            for key, value in random_writes(5, 600, 40, deletes=0.5):
                 load.write(key, value, slices=4)
             load.tree.compact()
         gone += load.tree.counts.tombstones_dropped

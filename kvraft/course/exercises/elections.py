@@ -25,7 +25,14 @@ from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
 from kvraft.raft import Raft, RaftOptions, RequestVote, Role
 from kvraft.raft import safety as rules
 from kvraft.record import ORIGIN, Position
-from kvraft.sim import LATENCY, Cluster, failed_first, middle, options_for, run_trials
+from kvraft.sim import (
+    PAPER_LATENCY,
+    Cluster,
+    failed_first_share,
+    median_trial,
+    paper_options,
+    run_election_trials,
+)
 
 VoteRule = Callable[[RequestVote, int, str | None, Position], bool]
 """``grant_vote(ask, term, vote, last)``."""
@@ -231,8 +238,8 @@ def check_range(low: object, high: object) -> None:
     if not (isinstance(low, int) and isinstance(high, int) and HEARTBEAT < low <= high <= 2_000):
         print(f"Not yet. Give whole milliseconds, {HEARTBEAT} < low ≤ high ≤ 2,000.")
         return
-    trials = run_trials(options_for(low, high, HEARTBEAT), TRIALS, equal=True)
-    half, failed = middle(trials), failed_first(trials)
+    trials = run_election_trials(paper_options(low, high, HEARTBEAT), TRIALS, equal=True)
+    half, failed = median_trial(trials), failed_first_share(trials)
     deposed = hiccups(low, high)
     found = (
         f"half of the outages end within {half.millis} ms, {failed:.1%} of the first elections "
@@ -257,8 +264,8 @@ def hiccups(low: int, high: int) -> int:
 
 def _deposed(low: int, high: int, seed: int) -> bool:
     """Isolate a leader for :data:`HICCUP` ms; the seed sets the moment between two heartbeats."""
-    options = options_for(low, high, HEARTBEAT)
-    cluster = Cluster(5, seed=seed, options=options, latency=LATENCY, trace=False)
+    options = paper_options(low, high, HEARTBEAT)
+    cluster = Cluster(5, seed=seed, options=options, latency=PAPER_LATENCY, trace=False)
     cluster.timeout("n1")
     cluster.settle()
     cluster.run(low + seed * options.heartbeat_ticks // HICCUPS)

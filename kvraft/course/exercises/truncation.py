@@ -24,7 +24,7 @@ from kvraft.events import Marks, SnapshotReceived
 from kvraft.lsm import Levelled
 from kvraft.raft import RaftOptions, Role
 from kvraft.replica import Replica, ReplicaOptions
-from kvraft.sim import KEYS, World, a_follower, write, write_for
+from kvraft.sim import KEY_COUNT, World, last_follower, write_values, write_values_for
 from kvraft.wal import Segment
 
 RETAIN_BYTES = 12 * 1024
@@ -143,12 +143,12 @@ class _Run:
         self.world = World(3, seed=seed, options=LIMITS, replica=ruled(rule))
         self.written: dict[bytes, bytes] = {}
 
-    def write(self, count: int, keys: int = KEYS) -> None:
-        self.written |= write(self.world, count, keys=keys)
+    def write(self, count: int, keys: int = KEY_COUNT) -> None:
+        self.written |= write_values(self.world, count, keys=keys)
 
     def lose_one(self, writes: int) -> str:
         """Crash a follower, write without it, and return its name."""
-        away = a_follower(self.world)
+        away = last_follower(self.world)
         self.world.crash(away)
         self.write(writes)
         return away
@@ -335,9 +335,9 @@ def check_retain_bytes(retain_bytes: Any) -> None:
 def after_a_break(retain_bytes: int) -> int:
     """Return how many snapshots a follower is sent that was away for a short while."""
     world = _budgeted(retain_bytes)
-    away = a_follower(world)
+    away = last_follower(world)
     world.crash(away)
-    write_for(world, BREAK_MILLIS)
+    write_values_for(world, BREAK_MILLIS)
     world.restart(away)
     world.settle()
     return len(world.trace.of(SnapshotReceived))
@@ -347,10 +347,10 @@ def log_while_away(retain_bytes: int) -> int:
     """Return the most bytes of sealed log on the leader while a follower is away for long."""
     world = _budgeted(retain_bytes)
     leader = world.replicas[world.leader() or ""]
-    world.crash(a_follower(world))
+    world.crash(last_follower(world))
     most = 0
     for _ in range(60):
-        write_for(world, BREAK_MILLIS // 10)
+        write_values_for(world, BREAK_MILLIS // 10)
         most = max(most, _sealed_bytes(leader))
     return most
 
@@ -364,5 +364,5 @@ def _budgeted(retain_bytes: int) -> World:
         raft=LIMITS.raft,
     )
     world = World(3, seed=9, options=options)
-    write(world, 110)
+    write_values(world, 110)
     return world

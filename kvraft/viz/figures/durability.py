@@ -30,7 +30,7 @@ from kvraft.viz.panels import dissect, segments_of
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 from kvraft.wal import Recovery, Wal, recover
 
-_HEADER = "the header of this segment is unsound: "
+_HEADER = "the header of this segment is damaged: "
 
 _CRC_BYTES = 4  # after the payload of a frame
 

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from kvraft.sim import Range, Trial, failed_first, middle
+from kvraft.sim import OutageTrial, TimeoutRange, failed_first_share, median_trial
 from kvraft.viz.figures.style import one_panel, some, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 
 LINES = ((RED, ":"), (ORANGE, "--"), (PURPLE, "-."), (GREEN, "--"), (BLUE, "-."), (BLACK, "-"))
 
 
-def plot_trials(measured: Mapping[Range, Sequence[Trial]]) -> Figure:
+def plot_trials(measured: Mapping[TimeoutRange, Sequence[OutageTrial]]) -> Figure:
     """Draw for each range which share of its trials had a leader by when (Raft Figure 16)."""
     some(measured)
     figure, axes = one_panel(4.0)
@@ -33,7 +33,7 @@ def plot_trials(measured: Mapping[Range, Sequence[Trial]]) -> Figure:
     axes.set(xlabel="time without a leader (ms, logarithmic)", ylabel="share of trials")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure.legend(loc="outside right center", fontsize="small", title="time-outs drawn from")
-    halves = {span: middle(trials) for span, trials in measured.items()}
+    halves = {span: median_trial(trials) for span, trials in measured.items()}
     in_order = sorted(measured, key=lambda span: _rank(halves[span], measured[span]))
     best, worst = in_order[0], in_order[-1]
     return titled(
@@ -43,12 +43,12 @@ def plot_trials(measured: Mapping[Range, Sequence[Trial]]) -> Figure:
     )
 
 
-def plot_failed(measured: Mapping[Range, Sequence[Trial]]) -> Figure:
+def plot_failed(measured: Mapping[TimeoutRange, Sequence[OutageTrial]]) -> Figure:
     """Draw for each range in which share of its trials the first election elected nobody."""
     some(measured)
     figure, axes = one_panel(3.0)
     axes.set_axisbelow(True)
-    shares = [failed_first(trials) for trials in measured.values()]
+    shares = [failed_first_share(trials) for trials in measured.values()]
     bars = axes.bar(range(len(shares)), shares, color=BLUE, width=0.6)
     axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=2)
     axes.set_xticks(range(len(shares)), [_range(span) for span in measured])
@@ -100,14 +100,14 @@ def _log_axis(axes: Axes, shortest: int, longest: int) -> None:
     axes.set_ylim(0, 1.02)
 
 
-def _range(span: Range) -> str:
+def _range(span: TimeoutRange) -> str:
     return f"{span[0]} to {span[1]}"
 
 
-def _rank(half: Trial, trials: Sequence[Trial]) -> tuple[bool, int, float]:
+def _rank(half: OutageTrial, trials: Sequence[OutageTrial]) -> tuple[bool, int, float]:
     """Return what makes one range better than another: where half was, then who was given up."""
     return not half.elected, half.millis, sum(not t.elected for t in trials) / len(trials)
 
 
-def _took(trial: Trial) -> str:
+def _took(trial: OutageTrial) -> str:
     return f"{'' if trial.elected else 'not '}within {trial.millis:,} ms"

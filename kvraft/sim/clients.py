@@ -17,7 +17,7 @@ from kvraft.sim.timeline import TICK
 from kvraft.transaction import Request
 
 
-class Hosting:
+class ClientHosts:
     """The clients of ``world`` by name, and what they have in common."""
 
     def __init__(self, world: Surroundings) -> None:
@@ -58,21 +58,21 @@ class Hosting:
             self._ticking.discard(name)
 
 
-class SimHost:
+class SimRuntime:
     """The world as one of its clients sees it: a :class:`~kvraft.client.host.ClientRuntime`."""
 
-    def __init__(self, hosting: Hosting, name: str) -> None:
-        self._hosting = hosting
-        self._world = hosting.world
+    def __init__(self, hosts: ClientHosts, name: str) -> None:
+        self._hosts = hosts
+        self._world = hosts.world
         self._name = name
-        self.number = hosting.number
-        self.millis = hosting.world.millis
-        self.wall_millis = partial(hosting.world.millis, name)
+        self.number = hosts.number
+        self.millis = hosts.world.millis
+        self.wall_millis = partial(hosts.world.millis, name)
 
     def send(self, request: Request) -> None:
         """Carry a request to the member it is for."""
         self._world.send(request)
-        self._hosting.keep_ticking(self._name)
+        self._hosts.keep_ticking(self._name)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Let time pass until ``condition`` holds."""
