@@ -4,7 +4,7 @@
 
     plots         the tour's four: leaders, marks, segments, sizes
     bands         a log over time, by what pins it           crashes       what came back
-    clients       one write, many writes                     durability    a damaged log, group commit
+    clients       one write, many writes                     durability    damage, group commit
     compaction    what a strategy costs                      elections     time without a leader
     filters       false positives                            flush         memory and log, in turns
     replication   match, backing up, windows                 safety        bugs found by chance
