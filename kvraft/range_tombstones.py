@@ -14,7 +14,7 @@ other modules it is a row whose value is the stop:
 - ``record.py`` and ``lsm/batch.py`` define the kind of write, and decode its rows from a log entry;
 - ``memtable.py``, ``sstable/reader.py`` and ``sstable/writer.py`` store the tombstones next to
   their rows; a table's span includes them (``sstable/metadata.py``);
-- ``lsm/merge.py`` and ``lsm/reading.py`` find out what hides a row or a key, ``lsm/versions.py``
+- ``lsm/merging.py`` and ``lsm/reading.py`` find out what hides a row or a key, ``lsm/versions.py``
   and ``lsm/compaction.py`` which tombstones survive a flush or a merge.
 
 Invariants:

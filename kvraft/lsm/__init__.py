@@ -11,7 +11,7 @@ from kvraft.lsm.compaction import (
 )
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest, edits, load, manifest_owner, torn_tail
-from kvraft.lsm.merge import RetainedTimes, merge, retain
+from kvraft.lsm.merging import RetainedTimes, merge, retain
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.snapshot import ByteSource, SnapshotSpool, TreeSnapshot, unpack_snapshot
 from kvraft.lsm.stats import TreeCounters

@@ -35,7 +35,7 @@ from typing import NamedTuple, Protocol
 from kvraft.disk import Disk
 from kvraft.errors import WrongType
 from kvraft.inputs import describe_value, number, whole_number
-from kvraft.lsm.merge import Droppable, RetainedTimes, merge, retain
+from kvraft.lsm.merging import Droppable, RetainedTimes, merge, retain
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Timestamp
 from kvraft.sstable import Table, TableFormat, TableMetadata, TableWriter, covering_range, span_of

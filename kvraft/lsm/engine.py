@@ -45,7 +45,7 @@ from kvraft.events import EventSink, MemtableFrozen, SnapshotInstalled, ignore
 from kvraft.inputs import instance, whole_number
 from kvraft.lsm.compaction import full_compaction
 from kvraft.lsm.long_work import LongWork
-from kvraft.lsm.merge import RetainedTimes
+from kvraft.lsm.merging import RetainedTimes
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.readers import Readers
 from kvraft.lsm.reading import find, scan

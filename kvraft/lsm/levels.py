@@ -25,7 +25,7 @@ from itertools import groupby, pairwise
 from weakref import WeakSet
 
 from kvraft.errors import Corruption
-from kvraft.lsm.merge import RowChunk
+from kvraft.lsm.merging import RowChunk
 from kvraft.lsm.snapshot import TreeSnapshot
 from kvraft.sstable import Block, Table, read_order, span_of
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kvraft.lsm.compaction import CompactionTask
-from kvraft.lsm.merge import RetainedTimes
+from kvraft.lsm.merging import RetainedTimes
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.versions import Job, VersionSet

@@ -20,7 +20,7 @@ from collections import deque
 from typing import NamedTuple
 
 from kvraft.lsm.levels import Levels
-from kvraft.lsm.merge import RetainedTimes
+from kvraft.lsm.merging import RetainedTimes
 from kvraft.memtable import UNPINNED
 from kvraft.record import MAX_TIMESTAMP, Timestamp
 

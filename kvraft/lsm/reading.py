@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kvraft.lsm.levels import Levels
-from kvraft.lsm.merge import merge, visible
+from kvraft.lsm.merging import merge, visible
 from kvraft.memtable import Memtable
 from kvraft.range_tombstones import NEVER_DELETED, gather
 from kvraft.record import KeyValue, Row, Timestamp

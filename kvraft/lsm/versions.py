@@ -46,7 +46,7 @@ from kvraft.events import (
 from kvraft.lsm.compaction import CompactionTask, compact
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest
-from kvraft.lsm.merge import RetainedTimes, retain
+from kvraft.lsm.merging import RetainedTimes, retain
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
 from kvraft.lsm.stats import TreeCounters

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kvraft.errors import BadInput
 from kvraft.lsm import WriteBatch
 from kvraft.lsm import batch as module
-from kvraft.lsm.merge import visible
+from kvraft.lsm.merging import visible
 from kvraft.memtable import Memtable
 from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Kind
 from tests.helpers.storage import holds

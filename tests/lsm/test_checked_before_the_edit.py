@@ -11,8 +11,7 @@ from random import Random
 
 import pytest
 
-from kvraft.disk import replace_file, verify_written
-from kvraft.disk.disk import copy
+from kvraft.disk import copy_file, replace_file, verify_written
 from kvraft.errors import Stopped
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import Position
@@ -162,7 +161,7 @@ def test_a_file_that_is_replaced_or_copied_stays_what_it_was(lie):
     assert disk.read("a") == b"before"
     other.lie_at(1, lie)
     with pytest.raises(OSError, match="not what was just written"):
-        copy(disk, "a", other)
+        copy_file(disk, "a", other)
 
 
 def test_what_was_written_and_a_bit_more_is_not_what_was_written():

@@ -315,7 +315,8 @@ def rows_of(tables):
 
 
 def ranges_of(tables):
-    return [row for table in tables if table.ranges is not None for row in table.ranges.rows()]
+    tombstones = [table.range_tombstones for table in tables if table.range_tombstones is not None]
+    return [row for each in tombstones for row in each.rows()]
 
 
 keeps = st.builds(
@@ -348,7 +349,7 @@ def test_a_merge_takes_nothing_from_any_reader_and_leaves_nothing_that_none_can_
 
     left, lasting_ranges = rows_of(outputs), ranges_of(outputs)
     there, hiding = left + rows_of(others), lasting_ranges + ranges_of(others)
-    readers = {NOW, *keep.pins, *range(min(keep.floor, NOW), NOW)}
+    readers = {NOW, *keep.times, *range(min(keep.floor, NOW), NOW)}
     for at in readers:
         assert seen(there, hiding, at) == seen(rows, ranges, at), at
     put_in = rows_of(inputs)
@@ -403,7 +404,7 @@ def test_a_range_delete_lasts_while_it_may_hide_anything(deleted, keep, elsewher
 
     left = RangeTombstones(deleted).surviving(keep.needs, hides)
     unknown = RangeTombstones(deleted).surviving(keep.needs, lambda *_: True)
-    readers = {NOW, *keep.pins, *range(min(keep.floor, NOW), NOW)}
+    readers = {NOW, *keep.times, *range(min(keep.floor, NOW), NOW)}
     for key in KEYS:
         stamps = {t for a, t, b in deleted if holds(a, b, key)}
         mine = {t for a, t, b in left if holds(a, b, key)}

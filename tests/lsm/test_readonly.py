@@ -205,7 +205,8 @@ def test_it_sees_one_moment_whatever_the_writer_does_later(tmp_path):
 
 
 def test_a_table_that_is_gone_is_a_change_and_no_damage(tmp_path, monkeypatch):
-    monkeypatch.setattr(kvraft.disk.read_only, "HELD", 3)  # CURRENT, the manifest, one segment
+    # CURRENT, the manifest, one segment
+    monkeypatch.setattr(kvraft.disk.read_only, "FILES_HELD_OPEN", 3)
     with Store.open(tmp_path / "s", options=SMALL, segment_bytes=1500) as writer:
         fill(writer, 100)
         writer.flush()

@@ -17,7 +17,7 @@ from kvraft.lsm import Tree, load, snapshot, unpack_snapshot
 from kvraft.lsm.snapshot import STREAM, InMemorySource
 from kvraft.record import ORIGIN, Entry, HardState, Kind, Position, Record, TxnId, Version
 from kvraft.sim import PowerCut, SimDisk
-from kvraft.tools import verify
+from kvraft.tools.verify import verify_disk
 from kvraft.wal import Wal
 
 KEYS = [b"", b"\x00", b"a", b"ab", b"b", b"\xff"]
@@ -28,8 +28,8 @@ def put(tree, rows, position):
 
 
 def flush_oldest(tree):
-    waiting = tree.waiting
-    while waiting and tree.waiting == waiting:
+    waiting = tree.immutable_memtables
+    while waiting and tree.immutable_memtables == waiting:
         tree.work()
 
 
@@ -312,7 +312,7 @@ def receiver():
 
 
 def state_of(tree):
-    marks = tree.applied, tree.flushed, tree.timestamp, tree.tables, tree.waiting
+    marks = tree.applied, tree.flushed, tree.timestamp, tree.tables, tree.immutable_memtables
     return marks, list(tree.scan())
 
 
@@ -677,15 +677,15 @@ def test_verify_knows_an_installed_snapshot_and_a_reset_that_is_yet_to_come():
     disk, tree, wal = lagging(6, 1)
     tree.install(stream(sender()))
     before = disk.operations
-    lines = verify.verify_disk(disk, OWNER)
+    lines = verify_disk(disk, OWNER)
     assert disk.operations == before
     assert "everything through log index 9, from a snapshot." in lines[2]
     assert lines[3].startswith("Put out of force by that snapshot, to be removed: 3 log segments.")
     wal.reset(PLACE)
-    lines = verify.verify_disk(disk, OWNER)
+    lines = verify_disk(disk, OWNER)
     assert lines[1].startswith("Log: no entries after 9 in 1 segment,")
     assert len(lines) == 4
     name = f"{tree.tables[1].number:06d}.sst"
     disk.corrupt(name, 7)
     with pytest.raises(Corruption, match=name):
-        verify.verify_disk(disk, OWNER)
+        verify_disk(disk, OWNER)

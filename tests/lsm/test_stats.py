@@ -32,9 +32,9 @@ def test_the_ratios_by_hand():
         bytes_merged=999,  # read, not written
         bytes_compacted=250,
         gets=10,
-        tables_asked=35,
-        filter_denied=20,
-        filter_wrong=5,
+        tables_probed=35,
+        filter_negatives=20,
+        filter_false_positives=5,
         live_bytes=500,
     )
     assert found.write_amplification == 4

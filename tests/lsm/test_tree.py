@@ -110,7 +110,7 @@ class Life(RuleBasedStateMachine):
             then, *between_, reverse=reverse
         )
         self.views.append((tree.view(at=at), then))
-        if low > 0 and low - 1 not in tree.readers.keep(tree.timestamp).pins:
+        if low > 0 and low - 1 not in tree.readers.keep(tree.timestamp).times:
             with pytest.raises(BadInput, match="may be gone"):
                 tree.get(b"", at=low - 1)
         with pytest.raises(BadInput, match="lies in the future"):

@@ -38,8 +38,8 @@ def within(model, start=b"", stop=None):
 
 
 def flush_oldest(tree):
-    waiting = tree.waiting
-    while waiting and tree.waiting == waiting:
+    waiting = tree.immutable_memtables
+    while waiting and tree.immutable_memtables == waiting:
         tree.work()
 
 

@@ -320,7 +320,7 @@ def test_no_space_at_any_single_call_leaves_everything_as_it_was(kind):
                     crashed.crash(Random(seed))
                     assert_recovered(crashed, run)
                 assert_same(run.tree, run.model, KEYS)
-                assert run.tree.has_work or not run.tree.waiting
+                assert run.tree.has_work or not run.tree.immutable_memtables
                 run.step(step)
         if not failed:
             break

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.lsm import RetainedTimes, merge, retain
-from kvraft.lsm import merge as module
-from kvraft.lsm.merge import visible
+from kvraft.lsm import merging as module
+from kvraft.lsm.merging import visible
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
 

@@ -155,8 +155,8 @@ def retain(
 ) -> RowChunk:
     """Return those of ``rows`` that some reader can see, now or later.
 
-    A tombstone with nothing older left to hide goes where ``droppable`` says so; nowhere if that is
-    ``None``.
+    A tombstone with nothing older left to hide is dropped if ``droppable`` allows it; with ``None``
+    all are kept.
 
     >>> rows = [(b"a", 1, b"1"), (b"a", 5, b"5"), (b"a", 7, None)]
     >>> retain(rows, RetainedTimes())
