@@ -41,7 +41,7 @@ from kvraft.disk import Disk, open_on_disk
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, WrongType
 from kvraft.events import EventSink, ignore
-from kvraft.inputs import describe_value, instance, whole_number
+from kvraft.inputs import as_bytes, describe_value, instance, whole_number
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
 from kvraft.lsm import ByteSource, Tree, TreeOptions, WriteBatch, as_value
 from kvraft.memtable import check_row
@@ -51,7 +51,6 @@ from kvraft.record import (
     Kind,
     Position,
     Row,
-    as_bytes,
     pack_write,
     unpack_writes,
 )
