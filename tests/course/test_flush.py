@@ -126,9 +126,7 @@ def test_what_the_module_keeps_is_what_somebody_sees():
 def test_a_rule_that_passes_the_situations_is_caught_beside_a_tree(capsys, monkeypatch):
     monkeypatch.setattr(flush, "cases", lambda: iter(()))
     words = said(capsys, check_kept, solutions.everything)
-    assert words.startswith(
-        "Not yet. For a tree your rule raised AssertionError: a flush writes"
-    )
+    assert words.startswith("Not yet. For a tree your rule raised AssertionError: a flush writes")
     assert "a view would read another" in said(capsys, check_kept, solutions.newest)
     assert said(capsys, check_kept, solutions.kept).startswith("Right")
 
