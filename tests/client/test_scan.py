@@ -136,7 +136,7 @@ def test_bounds_that_make_no_sense_are_refused_at_the_call():
         (BadInput, "longer than any key", {"stop": b"k" * (MAX_KEY_BYTES + 1)}),
         (BadInput, "a time to read at must be at least 0", {"at": -1}),
         (BadInput, "no member called n9", {"member": "n9"}),
-        (BadInput, "at which member", {"stale": True}),
+        (BadInput, "the name of a member", {"stale": True}),
         (WrongType, "timeout must be a whole number", {"timeout": 1.5}),
     ):
         with pytest.raises(kind, match=match):
