@@ -167,7 +167,7 @@ def test_the_title_of_the_calls_is_their_order():
     drawn = sum(len(points.get_offsets()) for points in plot_calls(calls).axes[0].collections)
     assert drawn == len(calls)  # the directory's syncs, too
     assert title_of(plot_calls(calls[:2])) == "No table, no manifest and no truncation"
-    assert title_of(plot_calls(calls[-2:])).startswith("Log cut at call 1")
+    assert title_of(plot_calls(calls[-2:])).startswith("Log truncated at call 1")
 
 
 def gauge(writes, memtable=0, frozen=0, sealed=0, active=0, waiting=0, flushed=0):

@@ -3,9 +3,9 @@
 :class:`TraceHistory` is what pictures look at.  It keeps a copy of the state every
 few hundred steps, so that jumping to any step of a long trace costs a short replay only.
 
-The state is exactly what the events report; nothing here knows the simulator.  What they leave out
-(a slice of a trace, a disk that was in use before, a power cut before a report) is filled in as soon
-as a later event shows it.
+The state is what the events report; nothing here knows the simulator.  What they leave out (a slice
+of a trace, a disk that was in use before, a power cut before a report) is filled in as soon as a
+later event shows it.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ def _begin(member: MemberState, number: int, first: int) -> None:
 
 
 def _recover(member: MemberState, event: MemberStarted) -> None:
-    """Drop segments that a restart did not find: a power cut can prevent the report of a removal."""
+    """Drop segments that a restart did not find: a power cut can prevent the report."""
     member.segments = [s for s in member.segments if s.last is None or s.last >= event.first]
 
 

@@ -94,7 +94,7 @@ def story_line(trace: Trace, step: int) -> str:
 
 
 def _arrival(trace: Trace, step: int, who: str, event: MessageDelivered | MessageLost) -> str:
-    """Return the sentence for an arrival or a loss, with the kind and sender of the message."""
+    """Return the sentence for an arrival or a loss: which message, and from whom."""
     what, sender = "message", "?"
     for before in range(step - 1, -1, -1):
         _, name, sent = trace[before]
@@ -174,7 +174,7 @@ def _member_sentence(who: str, event: Event) -> str:
             text += f", and so do the old ones, {_and(event.outgoing)}" if event.outgoing else ""
             return text + (f"; {_and(event.learners)} learn" if event.learners else "")
         case ProgressChanged(state="replicate"):
-            return f"{who} finds {event.member} in step through {event.match}: it sends without waiting"
+            return f"{who} finds {event.member} in step through {event.match}, and pipelines"
         case ProgressChanged(state="snapshot"):
             return f"{who} no longer has what {event.member} needs and sends a snapshot"
         case ProgressChanged():
