@@ -1,13 +1,12 @@
 """The command line: the commands and options of ``kvraft``, and how every command ends.
 
 An error that kvraft raises on purpose, or that the system raises for a file, is printed as one
-sentence.  What can be checked before a command starts is checked then: numbers, and where its
-output is to go.  Exit statuses:
+sentence.  Numbers and the places of output are checked before a command starts.  Exit statuses:
 
 === ============================================================================================
 0   done, and nothing was found
 1   something was found: damage, a foreign file, a broken rule
-2   nothing was looked at: wrong usage, bad input, no such file, no permission, in use
+2   nothing was checked: wrong usage, bad input, no such file, no permission, in use
 130 ended by Ctrl-C
 === ============================================================================================
 """
@@ -26,7 +25,7 @@ from typing import NoReturn, TypeAlias
 from kvraft import __version__
 from kvraft.cli import commands
 from kvraft.cli.terminal import say
-from kvraft.cli.values import figure_file, output_file, output_folder, seeds, whole
+from kvraft.cli.values import figure_file, output_file, output_folder, seeds, whole_number
 from kvraft.errors import BadInput, FilesChanged, KvraftError, Locked
 
 FOUND, REFUSED, INTERRUPTED = 1, 2, 130
@@ -36,30 +35,28 @@ STATUSES = (
     "rule; 2 wrong usage, bad input, no such file, or in use; 130 ended by Ctrl-C."
 )
 KEY_HELP = {
-    "prefix": "only keys that begin so",
-    "start": "only keys from this one on",
+    "prefix": "only keys with this prefix",
+    "start": "only this key and those after it",
     "stop": "only keys before this one",
 }
 WIDEST = 100
-"""Columns of the widest help, for long lines are hard to read."""
+"""The most columns of help: longer lines are hard to read."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that ``arguments`` (the process's, by default) name; return its status."""
+    """Run the command in ``arguments`` (by default the process's); return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="replace"
-            )  # a terminal that lacks a sign of ours shows another
+            stream.reconfigure(errors="replace")  # for terminals that cannot show a character
     options = parser().parse_args(arguments)
     try:
         status: int | None = options.run(options)
-        if sys.stdout is not None:  # it is if the caller closed it
+        if sys.stdout is not None:  # None if the caller closed it
             sys.stdout.flush()
     except KvraftError as error:
         say(f"kvraft: {error}", sys.stderr)
         return REFUSED if isinstance(error, BadInput | Locked | FilesChanged) else FOUND
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -72,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Help(argparse.HelpFormatter):
-    """Help as wide as the terminal, but no wider than is easy to read."""
+    """Help as wide as the terminal, up to :data:`WIDEST`."""
 
     def __init__(self, prog: str) -> None:
         width = min(shutil.get_terminal_size().columns, WIDEST) - 2
@@ -80,41 +77,41 @@ class _Help(argparse.HelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one sentence and where to read on."""
+    """A parser whose errors are one sentence, with a pointer to ``--help``."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(formatter_class=_Help, epilog=STATUSES, **options)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
         """Print ``message`` as one sentence, and end with status 2."""
-        say(f"kvraft: {message} ({self.prog} --help says more)", sys.stderr)
+        say(f"kvraft: {message} (see {self.prog} --help)", sys.stderr)
         sys.exit(REFUSED)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    whole = _Parser(
+    kvraft = _Parser(
         prog="kvraft",
         description="A replicated key/value database to read, step through, break and run.",
     )
-    whole.add_argument("--version", action="version", version=f"kvraft {__version__}")
-    whole.set_defaults(run=lambda options: whole.print_help())
-    adders = whole.add_subparsers(metavar="COMMAND", title="commands")
+    kvraft.add_argument("--version", action="version", version=f"kvraft {__version__}")
+    kvraft.set_defaults(run=lambda options: kvraft.print_help())
+    adders = kvraft.add_subparsers(metavar="COMMAND", title="commands")
     for add in _COMMANDS:
         add(adders)
-    return whole
+    return kvraft
 
 
 _Adders: TypeAlias = "argparse._SubParsersAction[_Parser]"
-"""What argparse adds commands to; generic for mypy only."""
+"""What argparse adds commands to; it is generic for mypy only."""
 
 
 def _add_lab(adders: _Adders) -> None:
     lab = adders.add_parser(
         "lab",
         help="copy the lessons to your own folder and open them in JupyterLab",
-        description="Copy the lessons to your own folder and open the first in JupyterLab. What "
-        "you changed there is never overwritten.",
+        description="Copy the lessons to your own folder and open the first in JupyterLab. Your "
+        "changes there are never overwritten.",
     )
     lab.add_argument(
         "directory",
@@ -127,8 +124,8 @@ def _add_lab(adders: _Adders) -> None:
     lab.add_argument(
         "--update",
         action="store_true",
-        help="copy newer versions, too: in place of lessons that you did not change, and beside "
-        "those that you did",
+        help="also copy newer versions: they replace lessons that you did not change, and are put "
+        "next to those that you did",
     )
     lab.add_argument("--no-open", action="store_true", help="only copy")
     lab.add_argument(
@@ -136,7 +133,7 @@ def _add_lab(adders: _Adders) -> None:
         action="append",
         default=[],
         metavar="FLAG",
-        help="a flag for JupyterLab, such as --jupyter=--no-browser; as often as needed",
+        help="a flag for JupyterLab, such as --jupyter=--no-browser; may be repeated",
     )
     lab.set_defaults(run=commands.lab)
 
@@ -144,17 +141,17 @@ def _add_lab(adders: _Adders) -> None:
 def _add_tour(adders: _Adders) -> None:
     tour = adders.add_parser(
         "tour",
-        help="replay real earthquakes into a cluster that is made to fail, and tell what happens",
+        help="replay real earthquakes into a cluster that is made to fail, and narrate it",
         description="Replay 1,707 real earthquakes into three simulated members: an election, "
         "commits, a dead leader, an undone transaction, flushes, log truncation, a crash, a "
         "recovery.",
     )
     tour.add_argument(
         "--seed",
-        type=whole(0, "a seed"),
+        type=whole_number(0, "a seed"),
         default=1,
         metavar="N",
-        help="another seed gives another history (1)",
+        help="another seed gives another run (1)",
     )
     tour.add_argument(
         "--save", type=output_folder, metavar="DIR", help="save the pictures and the trace there"
@@ -179,24 +176,27 @@ def _add_play(adders: _Adders) -> None:
     play.add_argument(
         "scenario", nargs="?", help="a name, or a .txt file; without it, all names are listed"
     )
-    play.add_argument("--bug", metavar="NAME", help="plant this bug in all members")
+    play.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
     play.set_defaults(run=commands.play)
 
 
 def _add_swarm(adders: _Adders) -> None:
     swarm = adders.add_parser(
         "swarm",
-        help="make random runs of small clusters, with everything checked after each step",
+        help="run small clusters at random, with everything checked after each step",
         description="Try to break a cluster: clients write and read while members crash, disks "
-        "fail and fill up, messages are lost and clocks go wrong. A seed is one run. Ends with "
-        "status 1 if anything was found.",
+        "fail and fill up, messages are lost and clocks go wrong. Each seed is one run. The exit "
+        "status is 1 if anything was found.",
     )
     swarm.add_argument(
-        "--seeds", type=seeds, default=range(1, 21), metavar="A-B", help="which runs (1-20)"
+        "--seeds", type=seeds, default=range(1, 21), metavar="A-B", help="the seeds to run (1-20)"
     )
-    swarm.add_argument("--bug", metavar="NAME", help="plant this bug in all members")
+    swarm.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
     swarm.add_argument(
-        "--trace", type=output_file, metavar="FILE", help="write the trace of one run there"
+        "--trace",
+        type=output_file,
+        metavar="FILE",
+        help="write the trace there; needs a single seed",
     )
     swarm.set_defaults(run=commands.swarm)
 
@@ -205,23 +205,22 @@ def _add_soak(adders: _Adders) -> None:
     soak = adders.add_parser(
         "soak",
         help="run many transactions, to see that disk and memory stay bounded",
-        description="Let three members with tiny segments and memtables take very many "
-        "transactions, while they crash and clients come and go, and measure their disks and "
-        "memory.",
+        description="Run very many transactions on three members with tiny segments and memtables, "
+        "which crash while clients come and go, and measure their disks and memory.",
     )
     soak.add_argument(
         "--transactions",
-        type=whole(1, "transactions"),
+        type=whole_number(1, "transactions"),
         default=100_000,
         metavar="N",
         help="how many (100,000)",
     )
     soak.add_argument(
         "--seed",
-        type=whole(0, "a seed"),
+        type=whole_number(0, "a seed"),
         default=1,
         metavar="N",
-        help="another seed gives another history (1)",
+        help="another seed gives another run (1)",
     )
     soak.add_argument(
         "--out", type=output_file, metavar="FILE", help="write all samples to this file, as JSON"
@@ -235,8 +234,9 @@ def _add_soak(adders: _Adders) -> None:
 def _add_verify(adders: _Adders) -> None:
     verify = adders.add_parser(
         "verify",
-        help="check every checksum of a data directory, and say what it holds",
-        description="Check log, manifest and tables of a member, a store or a tree; write nothing.",
+        help="check every checksum of a data directory, and describe its contents",
+        description="Check log, manifest and tables of a member, a store or a tree. Nothing is "
+        "written.",
     )
     verify.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     verify.add_argument(
@@ -250,8 +250,9 @@ def _add_verify(adders: _Adders) -> None:
 def _add_inspect(adders: _Adders) -> None:
     look = adders.add_parser(
         "inspect",
-        help="print what the bytes of a log, of tables, of a manifest or of a tree mean",
-        description="Print what is in the files of a member, a store or a tree, valid or damaged.",
+        help="print the contents of a log, of tables, of a manifest or of a tree",
+        description="Print the contents of the files of a member, a store or a tree, whether valid "
+        "or damaged.",
     )
     look.add_argument(
         "what",
@@ -262,11 +263,11 @@ def _add_inspect(adders: _Adders) -> None:
     look.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     look.add_argument(
         "--number",
-        type=whole(1, "a table's number"),
+        type=whole_number(1, "a table's number"),
         metavar="N",
-        help="only this table (all)",
+        help="only this table (all tables)",
     )
-    look.add_argument("--rows", action="store_true", help="print every row of a table, too")
+    look.add_argument("--rows", action="store_true", help="also print every row of a table")
     look.add_argument("--json", action="store_true", help="print one JSON document")
     look.set_defaults(run=commands.inspect)
 
@@ -275,7 +276,7 @@ def _add_repair(adders: _Adders) -> None:
     repair = adders.add_parser(
         "repair",
         help="make a new manifest for tables whose manifest is lost or damaged",
-        description="Rebuild a manifest from the valid tables, and set the rest aside.",
+        description="Rebuild the manifest from the valid tables, and set all other files aside.",
     )
     repair.add_argument("directory", type=Path, metavar="DIR", help="where the tables are")
     repair.add_argument("--dry-run", action="store_true", help="only print what would be done")
@@ -285,10 +286,10 @@ def _add_repair(adders: _Adders) -> None:
 def _add_rebuild(adders: _Adders) -> None:
     rebuild = adders.add_parser(
         "rebuild",
-        help="set a member's files aside, so that another member can begin there",
+        help="set a member's files aside, so that a new member can start there",
         description="Set aside all files of a member whose disk no longer holds what it promised "
-        "to keep: damaged, partly wiped, or an old copy. Nothing is deleted. The member comes back "
-        "under another name, by a change of members.",
+        "to keep: because it is damaged, partly wiped, or an old copy. Nothing is deleted. The "
+        "member must return under another name, by a change of members.",
     )
     rebuild.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     rebuild.set_defaults(run=commands.rebuild)
@@ -298,7 +299,7 @@ def _add_dump(adders: _Adders) -> None:
     dump = adders.add_parser(
         "dump",
         help="write keys and values as lines of JSON",
-        description="Write what a tree or a store holds, one line per key, as load reads it.",
+        description="Write the contents of a tree or a store, one line per key, for load to read.",
     )
     dump.add_argument("directory", type=Path, metavar="DIR", help="where the files are")
     dump.add_argument(
@@ -308,9 +309,9 @@ def _add_dump(adders: _Adders) -> None:
         dump.add_argument(f"--{name}", type=os.fsencode, metavar="KEY", help=KEY_HELP[name])
     dump.add_argument(
         "--at",
-        type=whole(0, "a timestamp"),
+        type=whole_number(0, "a timestamp"),
         metavar="TIMESTAMP",
-        help="as it was at this time",
+        help="as of this timestamp",
     )
     dump.set_defaults(run=commands.dump)
 
@@ -319,7 +320,7 @@ def _add_load(adders: _Adders) -> None:
     fill = adders.add_parser(
         "load",
         help="put lines of JSON into a store",
-        description="Put what dump wrote into the store in DIR; make a new one if there is none.",
+        description="Put what dump wrote into the store in DIR, which is created if need be.",
     )
     fill.add_argument("directory", type=output_folder, metavar="DIR", help="where the store is")
     fill.add_argument("file", type=Path, metavar="FILE", help="lines of JSON; - for standard input")
@@ -329,8 +330,8 @@ def _add_load(adders: _Adders) -> None:
 def _add_bench(adders: _Adders) -> None:
     bench = adders.add_parser(
         "bench",
-        help="measure a part, and a peer beside it",
-        description="Measure a part of kvraft and print medians, and ratios to a peer measured "
+        help="measure a part of kvraft, next to a peer",
+        description="Measure a part of kvraft and print medians, with ratios to a peer measured "
         "in the same run.",
     )
     bench.add_argument(
@@ -338,14 +339,14 @@ def _add_bench(adders: _Adders) -> None:
     )
     bench.add_argument(
         "--rounds",
-        type=whole(1, "rounds"),
+        type=whole_number(1, "rounds"),
         default=5,
         metavar="N",
         help="how many rounds, for a median (5)",
     )
     bench.add_argument(
         "--records",
-        type=whole(100, "records"),
+        type=whole_number(100, "records"),
         metavar="N",
         help="how many records, for storage (100,000)",
     )
@@ -366,4 +367,4 @@ _COMMANDS = (
     _add_load,
     _add_bench,
 )
-"""What adds each command, in the order of the help: what needs no files comes first."""
+"""The functions that add the commands, in the order of the help: those without files first."""

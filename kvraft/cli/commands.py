@@ -1,7 +1,7 @@
-"""What each command of ``kvraft`` does, once cli/cli.py has read its options.
+"""What each command of ``kvraft`` does, with the options that cli/cli.py has read.
 
-Each function is one command: it takes its options, prints, and returns its exit status, nothing for
-0.  It imports what it needs when it runs, so that no command waits for the parts of another.
+Each function is one command: it takes its options, prints, and returns its exit status; ``None``
+means 0.  It imports what it needs when it runs, so that no command waits for what another needs.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from kvraft.cli.terminal import columns, say
+from kvraft.disk import Disk
 from kvraft.display import counted
 from kvraft.errors import BadInput
-
-if TYPE_CHECKING:
-    from kvraft.disk import Disk
-    from kvraft.events import Trace
-    from kvraft.sim import Cluster
+from kvraft.events import Trace
 
 
 def lab(options: argparse.Namespace) -> int:
@@ -40,9 +37,10 @@ def lab(options: argparse.Namespace) -> int:
 
 
 def play(options: argparse.Namespace) -> None:
-    """Play a scenario, or list all."""
+    """Play a scenario, or list them all."""
     from kvraft.check import scenario
     from kvraft.check.bugs import consensus_bug
+    from kvraft.sim import Cluster
     from kvraft.viz.trace import story_line
 
     if options.scenario is None:
@@ -52,29 +50,29 @@ def play(options: argparse.Namespace) -> None:
     consensus = consensus_bug(options.bug) if options.bug else None
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
-    told = 0
+    printed = 0
 
-    def tell(cluster: Cluster, line: str) -> None:
-        nonlocal told
-        say(f"\n{line or 'To begin with'}")
-        for step in range(told, len(cluster.trace)):
+    def print_line(cluster: Cluster, line: str) -> None:
+        nonlocal printed
+        say(f"\n{line or 'At the start'}")
+        for step in range(printed, len(cluster.trace)):
             say(f"    {story_line(cluster.trace, step)}")
-        told = len(cluster.trace)
+        printed = len(cluster.trace)
 
-    played = chosen.play(consensus=consensus, on_line=tell)
+    played = chosen.play(consensus=consensus, on_line=print_line)
     say(f"\n{played.cluster}")
     if played.violation is not None:
         say(f"\nAs expected, this breaks {played.violation}.")
 
 
 def swarm(options: argparse.Namespace) -> int:
-    """Make random runs of small clusters, and say what was found in them."""
+    """Run small clusters at random, and print what was found in them."""
     from kvraft.check.bugs import Bug, find_bug
     from kvraft.check.sweep import run_seed, summarize
 
     bug = find_bug(options.bug) if options.bug else Bug("none")
     if options.trace is not None and options.seeds[0] != options.seeds[-1]:
-        raise BadInput("a trace is of one run: name one seed")
+        raise BadInput("a trace is of one run: give a single seed")
     results = (
         run_seed(seed, replica=bug.replica, consensus=bug.consensus, trace=options.trace)
         for seed in options.seeds
@@ -87,7 +85,7 @@ def swarm(options: argparse.Namespace) -> int:
 
 
 def soak(options: argparse.Namespace) -> None:
-    """Let transactions run without end, and say what grew."""
+    """Run many transactions, and print what grew."""
     from kvraft.check.sweep import Soak
     from kvraft.tools import progress_bar
 
@@ -120,7 +118,7 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """Say what the bytes of files mean."""
+    """Print the contents of files."""
     from kvraft.tools import inspect, inspect_directory, inspect_text
 
     disk = inspect_directory(options.directory)
@@ -155,8 +153,8 @@ def rebuild(options: argparse.Namespace) -> None:
     finally:
         disk.close()
     say(f"{options.directory}: {counted(len(aside), 'file')} set aside, as {ASIDE_PREFIX}…")
-    say("What they promised is forgotten, so their member must not come back under its old name:")
-    say("let a new one begin here, by a change of members that removes the old.")
+    say("The member's promises went with them, so it must not return under its old name:")
+    say("start a new member here, and remove the old one by a change of members.")
 
 
 def dump(options: argparse.Namespace) -> None:
@@ -184,7 +182,7 @@ def load(options: argparse.Namespace) -> None:
     """Put lines of JSON into a store."""
     from kvraft.tools import load
 
-    not_text = "surrogateescape"  # what is not UTF-8: load names its line
+    not_text = "surrogateescape"  # load reports the line that is not UTF-8
     if str(options.file) == "-":
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(encoding="utf-8", errors=not_text)
@@ -196,7 +194,7 @@ def load(options: argparse.Namespace) -> None:
 
 
 def bench(options: argparse.Namespace) -> None:
-    """Measure."""
+    """Run a benchmark."""
     from kvraft.bench import consensus, storage
 
     if options.part == "consensus":
@@ -208,7 +206,7 @@ def bench(options: argparse.Namespace) -> None:
 
 
 def tour(options: argparse.Namespace) -> None:
-    """Tell the tour."""
+    """Run the tour, and print it chapter by chapter."""
     from kvraft.course.tour import Tour, load
     from kvraft.sim import SimDisk
     from kvraft.viz.trace import text
@@ -237,9 +235,9 @@ def tour(options: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _written_whole(path: Path) -> Iterator[TextIO]:
-    """Give a file to write that is at ``path`` once all of it is written, and not before.
+    """Yield a file to write that replaces ``path`` once it is complete.
 
-    What was there stays if the writing fails.  A device or a pipe is written as it is.
+    If writing fails, the old file stays.  A device or a pipe is written directly.
     """
     special = path.exists() and not path.is_file()
     half = path if special else path.with_name(f"{path.name}.part")
@@ -254,11 +252,11 @@ def _written_whole(path: Path) -> Iterator[TextIO]:
 
 
 def _real_disks(folder: Path) -> Callable[[str], Disk]:
-    """Return a maker of real disks, one folder a member, all below a folder that is empty now."""
+    """Return a function that makes a real disk for a member, in a subfolder of ``folder``."""
     from kvraft.disk import RealDisk
 
     if folder.exists() and any(folder.iterdir()):
-        raise BadInput(f"{folder} is not empty, and nothing is written over")
+        raise BadInput(f"{folder} is not empty, and nothing is overwritten")
     return lambda member: RealDisk(folder / member)
 
 
@@ -270,7 +268,7 @@ def _need_matplotlib() -> None:
 
 
 def _prepare(folder: Path) -> None:
-    """Find out before the tour, not after it, whether its pictures can be drawn and saved."""
+    """Check before the tour whether its pictures can be drawn and saved."""
     _need_matplotlib()
     folder.mkdir(parents=True, exist_ok=True)
 

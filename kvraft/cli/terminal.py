@@ -1,8 +1,8 @@
-"""How prose goes to a terminal: folded to its width, whole lines to anything else.
+"""How prose is printed: folded to the width of a terminal, in whole lines to a file or a pipe.
 
-Who reads a file or a pipe looks for whole lines, whatever ``COLUMNS`` says: readline leaves it in
-the environment of others.  Rows of a table, JSON and pictures are printed as they are: folded,
-nobody could read them.
+A program that reads a file or a pipe expects whole lines, whatever ``COLUMNS`` says (readline
+leaves it in the environment).  Rows of a table, JSON and pictures are never folded: that would make
+them unreadable.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ NARROWEST = 20
 
 
 def columns(stream: TextIO | None = None) -> int | None:
-    """Return how wide ``stream`` (standard output) is, in characters; ``None`` if it has no end."""
+    """Return the width of ``stream`` in characters, or ``None`` if it is not a terminal.
+
+    ``stream`` is standard output by default, here and in :func:`say`.
+    """
     stream = stream or sys.stdout
     if stream is None or not stream.isatty():
         return None
@@ -44,11 +47,11 @@ def _fold(line: str, width: int) -> str:
         width,
         initial_indent=indent,
         subsequent_indent=f"{indent}  ",
-        break_long_words=False,  # a path in two halves could not be copied
+        break_long_words=False,  # a broken path could not be copied
         break_on_hyphens=False,
     )
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print prose to ``stream`` (standard output) at once, as wide as it is."""
+    """Print prose to ``stream`` at once, folded to its width."""
     print(folded(text, columns(stream)), file=stream, flush=True)

@@ -1,6 +1,6 @@
-"""Readers of the values of options: each refuses what can be known to be wrong beforehand.
+"""Readers of option values: each rejects a wrong value before the command starts.
 
-They raise what argparse prints as one sentence.
+They raise :class:`argparse.ArgumentTypeError`, which argparse prints as one sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def whole(least: int, what: str) -> Callable[[str], int]:
+def whole_number(least: int, what: str) -> Callable[[str], int]:
     """Return a reader of whole numbers of at least ``least``; ``what`` names them."""
 
     def read(text: str) -> int:
@@ -41,7 +41,7 @@ def seeds(text: str) -> range:
 
 
 def output_file(text: str) -> Path:
-    """Return the path of a file to write; refuse it now, not after hours of work."""
+    """Return the path of a file to write; reject it now, not after hours of work."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a directory: name a file")
@@ -61,7 +61,7 @@ def figure_file(text: str) -> Path:
 
 
 def output_folder(text: str) -> Path:
-    """Return the path of a folder for output; the command makes it if it is not there."""
+    """Return the path of a folder for output; the command creates it if it is missing."""
     path = Path(text)
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not there.is_dir():

@@ -1,25 +1,25 @@
-"""The reading desk of a member: reads and scans that clients ask for, and who waits for what.
+"""The read desk of a member: the reads and scans that clients ask for, and their answers.
 
-A request is answered once this member knows how far it must have come: from its own leadership, if
-it is sure of it, or, if asked to answer in any case, from its leader (thesis §6.4)::
+A request is answered once this member has applied the log through the read index.  A leader that is
+sure to lead knows that index; for a follower read, the member asks its leader (thesis §6.4)::
 
-    asked here ──► leads? ──► consensus says how far ──► applied that far ──► answered from the tree
-                     ╰─ no ─► redirected, unless this member is to answer itself
+    asked here ──► leads? ──► read index known ──► applied through it ──► answered from the tree
+                     ╰─ no ─► redirected, unless it is a follower read
 
 A stale request is answered at once, with what this member has.
 
-A scan is answered page by page, and each page is a request like any other: it is linearizable by
-itself.  That all of them show one moment is for the client to see to, which asks for the later ones
-``at`` the time of the first; that works where history is kept (client/client.py).
+A scan is answered page by page, and each page is a request like any other, linearizable by itself.
+For all pages to show one moment, the client asks for the later ones ``at`` the time of the first;
+that works where history is kept (client/reading.py).
 
 Invariants:
 
-- Nothing is answered from the tree before consensus has said that it may be.
-- A page holds at most :data:`~kvraft.transaction.PAGE_ROWS` keys, and at most :data:`PAGE_BYTES`
-  of keys and values unless a single pair is longer; it holds one at least, if there is one, so that
-  a scan moves on.
-- Between its bounds and its ``next`` a page is complete, but for kvraft's own keys, which it never
-  shows.
+- Nothing but a stale request is answered from the tree before consensus has confirmed its index.
+- A page has at most :data:`~kvraft.transaction.PAGE_ROWS` keys, and at most :data:`PAGE_BYTES` of
+  keys and values unless a single pair is longer.  It has at least one pair if there is one, so that
+  a scan makes progress.
+- Between its bounds and its ``next`` a page is complete, except for kvraft's own keys, which it
+  never shows.
 
 Source: Raft §8, thesis §6.4.
 """
@@ -43,10 +43,10 @@ _AFTER_RESERVED = prefix_stop(RESERVED_PREFIX) or b""
 
 
 class ReadDesk:
-    """Takes requests to read and gives answers to ``answer``, each one exactly once.
+    """Takes requests to read and passes answers to ``answer``, one for each.
 
-    ``kept`` says whether the tree keeps history, so that a later page can be asked at the time of
-    an earlier one.
+    ``kept`` is whether the tree keeps history, so that a later page can be read at the time of an
+    earlier one.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ReadDesk:
         self._next = 1
 
     def take(self, request: Read | Scan) -> None:
-        """Take a request: answer it, let it wait or send its client on.
+        """Take a request: answer it, queue it or redirect its client.
 
         A stale one is read at once, and raises ``OSError`` or ``Corruption`` if the disk fails.
         """
@@ -87,29 +87,30 @@ class ReadDesk:
         self._waiting[token] = request
 
     def serve(self, ready: ReadReady) -> None:
-        """Answer the request whose index has been reached."""
+        """Answer the request whose read index has been applied."""
         self._serve(self._waiting.pop(ready.token))
 
     def fail(self, token: int) -> None:
-        """Send the client of a request on that consensus could not confirm."""
+        """Redirect the client of a request that consensus could not confirm."""
         self._redirect(self._waiting.pop(token), self._raft.leader)
 
     def _serve(self, request: Read | Scan) -> None:
-        """Answer from the tree as it is: it may have come further than it had to wait for."""
+        """Answer from the tree, which may have applied more than the read index."""
         self._answer(self.page(request) if isinstance(request, Scan) else self.read(request))
 
     def read(self, request: Read) -> ReadReply:
-        """Return what a key holds, or why that cannot be told."""
-        refused, found, index = "", None, self._tree.applied.index
+        """Return the value of a key with its timestamp, or why it cannot be read."""
+        problem, found, index = "", None, self._tree.applied.index
         try:
             found = self._tree.version(request.key, at=request.at)
         except BadInput as error:
-            refused = str(error)
+            problem = str(error)
         stamp, value = found if found and found.value is not None else (0, None)
-        return ReadReply(self._member, request.sender, request.number, value, index, stamp, refused)
+        to, number = request.sender, request.number
+        return ReadReply(self._member, to, number, value, index, stamp, problem)
 
     def page(self, request: Scan) -> ScanPage:
-        """Return the page that a scan begins with, or why there is none."""
+        """Return the first page of a scan, or why it cannot be read."""
         index = self._tree.applied.index
         to, number = request.sender, request.number
         try:
@@ -121,7 +122,7 @@ class ReadDesk:
         return ScanPage(self._member, to, number, pairs, after, index, view.timestamp, self._kept)
 
     def rows(self, request: Scan, view: View) -> Iterator[KeyValue]:
-        """Return what a client may see between the bounds of a scan; kvraft's own keys are not."""
+        """Return the pairs between the bounds of a scan, without kvraft's own keys."""
         start, stop = request.start, request.stop
         spans = (
             (start, RESERVED_PREFIX if stop is None else min(stop, RESERVED_PREFIX)),
@@ -137,7 +138,7 @@ class ReadDesk:
     def fill_page(
         self, request: Scan, rows: Iterator[KeyValue]
     ) -> tuple[tuple[KeyValue, ...], bytes | None]:
-        """Return the pairs of a page, and where the next page begins, ``None`` if nowhere."""
+        """Return the pairs of a page, and where the next one begins, ``None`` if it is the last."""
         limit = max(1, min(request.limit, PAGE_ROWS))
         pairs: list[KeyValue] = []
         size = 0

@@ -1,15 +1,14 @@
-"""What a leader has appended for its clients and not seen the end of yet.
+"""The transactions that a leader has appended for its clients and whose end is not decided yet.
 
-A transaction waits here from its append until the log decides about it: it is complete and
-committed, or another leader's entries are committed in the place of some of its own.  The latter is
-why places matter: the client of a transaction must learn that *this* copy is undone, and a copy is
-known by the index and the term of its first entry, as in
+A transaction waits here from its append until the log decides: it is complete and committed, or
+another leader's entries are committed at some of its indexes.  Then its client must learn that
+*this* copy is undone.  So a copy is identified by the index and the term of its first entry, as in
 :class:`~kvraft.raft.DecidedProposal`.
 
-Invariants: of one transaction at most one copy waits, the one appended last; at one place, which is
-an index and a term, at most one transaction waits, for a leader only appends.
+Invariants: at most one copy of a transaction waits, the one appended last; at most one transaction
+waits at one index and term, since a leader only appends.
 
-Source: Raft §8; hashicorp/raft's and etcd's lesson that a waiter must match on index and term.
+Source: Raft §8; hashicorp/raft and etcd, whose pendings match on index and term.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from kvraft.record import Position, TxnId
 
 @dataclass(slots=True)
 class PendingTransaction:
-    """One copy of a transaction, and who waits for it: its client, by these sendings.
+    """One copy of a transaction that ``client`` waits for, with the ``attempts`` that asked for it.
 
-    ``digest`` tells what was asked for: another transaction under the same id is not this one.
+    ``digest`` is that of its records: it distinguishes another transaction under the same id.
     """
 
     client: str
@@ -37,37 +36,37 @@ class PendingTransaction:
 
 
 class PendingTransactions:
-    """The transactions that wait, by id and by place."""
+    """The pending transactions, by id and by position."""
 
     def __init__(self) -> None:
         self._by_txn: dict[TxnId, PendingTransaction] = {}
-        self._by_place: dict[Position, PendingTransaction] = {}
+        self._by_position: dict[Position, PendingTransaction] = {}
 
     def __iter__(self) -> Iterator[PendingTransaction]:
         return iter(list(self._by_txn.values()))
 
     def get(self, txn: TxnId) -> PendingTransaction | None:
-        """Return who waits for ``txn``."""
+        """Return the pending copy of ``txn``."""
         return self._by_txn.get(txn)
 
-    def add(self, waiter: PendingTransaction) -> None:
-        """Let somebody wait; an earlier copy, which the log has lost, is waited for no more."""
-        self.pop(waiter.txn)
-        self._by_txn[waiter.txn] = waiter
-        self._by_place[Position(waiter.first, waiter.term)] = waiter
+    def add(self, pending: PendingTransaction) -> None:
+        """Add a copy; it replaces an earlier one, which is no longer in the log."""
+        self.pop(pending.txn)
+        self._by_txn[pending.txn] = pending
+        self._by_position[Position(pending.first, pending.term)] = pending
 
     def pop(self, txn: TxnId) -> PendingTransaction | None:
-        """Let nobody wait for ``txn`` any more; return who did."""
-        waiter = self._by_txn.pop(txn, None)
-        if waiter is not None:
-            del self._by_place[Position(waiter.first, waiter.term)]
-        return waiter
+        """Remove and return the pending copy of ``txn``."""
+        pending = self._by_txn.pop(txn, None)
+        if pending is not None:
+            del self._by_position[Position(pending.first, pending.term)]
+        return pending
 
     def at(self, first: int, term: int) -> PendingTransaction | None:
-        """Return who waits for the copy that was appended from ``first`` on in ``term``."""
-        return self._by_place.get(Position(first, term))
+        """Return the copy that was appended from index ``first`` on in ``term``."""
+        return self._by_position.get(Position(first, term))
 
-    def held_by(self, log: Log, txn: TxnId) -> bool:
-        """Return whether ``log`` still holds the copy of ``txn`` that is waited for."""
-        waiter = self._by_txn.get(txn)
-        return waiter is not None and log.has(waiter.first, waiter.term)
+    def is_in(self, log: Log, txn: TxnId) -> bool:
+        """Return whether the pending copy of ``txn`` is still in ``log``."""
+        pending = self._by_txn.get(txn)
+        return pending is not None and log.has(pending.first, pending.term)

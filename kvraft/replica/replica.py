@@ -1,61 +1,36 @@
-"""One member: consensus module, log and tree joined, and the rule for who may cut the log.
+"""One member: it joins consensus module, log and tree.
 
-A replica is synchronous and owns no time, thread or socket.  A world drives it: hand in ticks,
-messages and requests, then call :meth:`Replica.drain`, which makes durable what must be, applies
-what is committed, and returns what may now be sent.  Many inputs may precede one drain: they share
+A replica is synchronous and owns no time, thread or socket.  A world drives it: it hands in ticks,
+messages and requests, then calls :meth:`Replica.drain`, which makes durable what must be, applies
+what is committed, and returns what may now be sent.  Many inputs may precede one drain; they share
 one sync of the disk (group commit).  Long work is done in slices between drains
-(:meth:`Replica.work`).  Its parts, each in a module of its own::
+(:meth:`Replica.work`)::
 
-    requests ──► WriteDesk, Desk ──► answers         replica/writes.py, replica/desk.py
+    requests ──► WriteDesk, ReadDesk ──► replies     writes.py, desk.py
                       │
     messages ──► Raft ──► begin ──► save ──► finish  a drain: take what consensus wants done,
-                                     │         │     make it durable, apply it and answer
-                                    Wal     Machine ──► Tree
-                                     ╰── Upkeep ──────────╯   replica/upkeep.py: flushes, truncation
+                                     │         │     make it durable, apply it and reply
+                                    Wal    StateMachine ──► Tree
+                                     ╰── Upkeep ─────────────╯   upkeep.py: flushes, truncation
 
-Everything a replica does moves one of five marks, which never cross::
+Invariant, which makes an acknowledged write survive: hard state and entries are synced before
+messages leave; a table is synced before the directory, the directory before the manifest, and only
+then are log segments removed.
 
-     first ≤ flushed + 1            flushed ≤ applied ≤ committed ≤ last
-     │ oldest entry kept            │ in SSTables  │ in the     │ on a      │ in the
-     │ in the log                   │ on disk      │ memtable   │ majority  │ log
-
-Neither owner of the log cuts it alone: :meth:`Replica.pins` tells who still needs what, by the
-rule of replica/retention.py.  A member that needs what is gone is sent a snapshot: the tables at
-the flushed mark, as they are.
-
-Too much at once is refused, never lost.  A leader whose disk is nearly full, or whose flushes lag,
-takes no more writes (:class:`~kvraft.transaction.Overloaded`); a follower with a full disk takes no
-more entries.  Heartbeats, elections and reads go on, and so do writes once there is space again.  A
-member whose disk has no byte left for a term or a vote falls silent until it has.
-
-Order of things, which makes an acknowledged write survive: hard state and entries are synced, then
-messages leave; a table is synced, then the directory, then the manifest, and only then log
-segments go.
-
-Sources: Raft §5 and §7; Kudu's log anchors and all-replicated index for the holders.
+Source: Raft §5 and §7; etcd's ``Ready`` loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple
 
 from kvraft import clock
 from kvraft.disk import Disk, claim_disk
 from kvraft.errors import Corruption, DiskFull, Stopped
 from kvraft.events import EventSink, Marks, MemberStarted, ignore
-from kvraft.inputs import instance, whole_number
-from kvraft.log_and_tree import check_disk, should_freeze
-from kvraft.lsm import (
-    CompactionStrategy,
-    Levelled,
-    SnapshotSpool,
-    Tree,
-    TreeOptions,
-    check_strategy,
-)
+from kvraft.log_and_tree import should_freeze
+from kvraft.lsm import SnapshotSpool
 from kvraft.raft import (
     AppendEntriesReply,
     Configuration,
@@ -63,102 +38,44 @@ from kvraft.raft import (
     Message,
     ProposalOutcome,
     Raft,
-    RaftOptions,
     Ready,
     ReceivedSnapshot,
-    Role,
     malformed_reason,
 )
 from kvraft.record import Entry, Timestamp
 from kvraft.replica.desk import ReadDesk
-from kvraft.replica.retention import (
-    Pins,
-    follower_pins,
-    members_pin,
-    oldest_within_budget,
-    tree_pin,
-)
+from kvraft.replica.interface import Drained, ReplicaOptions
+from kvraft.replica.recovery import open_log_and_tree
+from kvraft.replica.retention import Pins, member_pins
 from kvraft.replica.skew import ClusterClock
 from kvraft.replica.snapshots import ReplicaSnapshotSource
 from kvraft.replica.state_machine import CONFIGURATION_KEY, StateMachine
 from kvraft.replica.upkeep import Upkeep
 from kvraft.replica.writes import WriteDesk
 from kvraft.transaction import Read, Register, Reply, Scan, Submit
-from kvraft.wal import Segment, Wal
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaOptions:
-    """Sizes in bytes, times in milliseconds, and the timing of consensus in ticks.
-
-    - ``log_bytes`` is how much sealed log may wait for a memtable that is slow to fill: beyond it
-      the memtable is flushed however small it is;
-    - ``retain_bytes`` is how much sealed log is kept for followers (replica/retention.py);
-    - ``reserve_bytes`` is how much of the disk must be free for new writes to be taken; it should
-      cover a flush and a segment, which is how space is won back;
-    - ``stall_memtables`` is how many memtables may wait to be flushed before new writes have to;
-    - ``strategy`` says which tables are merged;
-    - ``history_millis`` is how far back one can read at a timestamp;
-    - ``session_millis`` is how long a session is kept that nobody uses, in log time
-      (replica/sessions.py). It **must be the same on every member**, for it decides what their
-      state is;
-    - ``skew_millis`` is how far ahead of the members' clocks a client's may be (replica/skew.py).
-    """
-
-    memtable_bytes: int = 4 << 20
-    segment_bytes: int = 1 << 20
-    log_bytes: int = 16 << 20
-    retain_bytes: int = 16 << 20
-    reserve_bytes: int = 8 << 20
-    stall_memtables: int = 4
-    strategy: CompactionStrategy = field(default_factory=Levelled)
-    history_millis: int = 0
-    session_millis: int = 3_600_000
-    skew_millis: int = 500
-    raft: RaftOptions = field(default_factory=RaftOptions)
-
-    def __post_init__(self) -> None:
-        """Raise ``BadInput`` for options that make no sense here."""
-        for name in ("log_bytes", "retain_bytes", "reserve_bytes", "history_millis", "skew_millis"):
-            whole_number(getattr(self, name), name, minimum=0)
-        for name in ("memtable_bytes", "segment_bytes", "stall_memtables", "session_millis"):
-            whole_number(getattr(self, name), name, minimum=1)
-        instance(self.raft, RaftOptions, "raft")
-        check_strategy(self.strategy)
-
-
-class Drained(NamedTuple):
-    """What :meth:`Replica.drain` hands out: messages for members, replies for clients.
-
-    ``synced`` tells whether the disk was synced for it.  ``early`` are messages for members that
-    need not wait for that sync (thesis §10.2.1).
-    """
-
-    early: tuple[Message, ...]
-    messages: tuple[Message, ...]
-    replies: tuple[Reply, ...]
-    synced: bool
+from kvraft.wal import Segment
 
 
 class Replica:
     """One member of a cluster, on one disk.
 
-    Opening it recovers what the disk holds: the tables' contents are applied, everything above
-    their flushed mark waits in the log to be committed again.  ``millis`` tells the wall time in
-    milliseconds since the Unix epoch; it is used to refuse stamps from far ahead (replica/skew.py),
-    and for nothing that must be alike on all members; without it none are refused.  ``random`` and
-    ``incarnation``, a number that no earlier start of this member was given, are what
-    :class:`~kvraft.raft.Raft` says.  Raises :class:`~kvraft.errors.ForeignFile` if the disk belongs
-    to another member or cluster, and :class:`~kvraft.errors.Corruption` or
-    :class:`~kvraft.errors.StateLost` if what it promised to keep is not there.  Only a member that
-    is ``new``, and never ran before, may begin with nothing.  ``waits_for_space`` says what there
-    is no space for, ``""`` if nothing waits for that.
+    Opening it recovers what the disk holds: what is in tables is applied, and everything after
+    their flushed mark waits in the log to be committed again.  ``millis`` returns the wall time in
+    milliseconds since the Unix epoch; it serves to refuse timestamps from far ahead
+    (replica/skew.py), and for nothing that must be the same on all members; without it none are
+    refused.  ``random`` and ``incarnation``, a number that no earlier start of this member was
+    given, are passed to :class:`~kvraft.raft.Raft`.  Only a member that is ``new``, and never ran
+    before, may start with an empty disk.
+
+    Raises :class:`~kvraft.errors.ForeignFile` if the disk belongs to another member or cluster, and
+    :class:`~kvraft.errors.Corruption` or :class:`~kvraft.errors.StateLost` if something that was
+    promised is not there.
     """
 
     read_desk = ReadDesk
-    """Who answers reads and scans."""
+    """The class that answers reads and scans."""
     write_desk = WriteDesk
-    """Who answers registrations and transactions."""
+    """The class that answers registrations and transactions."""
 
     def __init__(
         self,
@@ -182,7 +99,7 @@ class Replica:
         self.millis = millis
         self.report = report
         claim_disk(disk, owner, new=new)
-        self.wal, self.tree = _open(disk, owner, options, report)
+        self.wal, self.tree = open_log_and_tree(disk, owner, options, report)
         flushed = self.tree.flushed.index
         entries = self.wal.read(flushed + 1, self.wal.last_index)
         stored = self.tree.get(CONFIGURATION_KEY)
@@ -200,54 +117,45 @@ class Replica:
         )
         self.machine = self.new_machine()
         self.waits_for_space = ""
+        """What the disk has no space for; ``""`` if nothing waits for space."""
         self._make_parts(disk)
         self.writes.note_stamps(entries)
         self.raft.compact(self.wal.base.index, self.snapshot_source())
-        self._marks = self.marks
-        report(
-            MemberStarted(self.raft.term, self._marks.first, self._marks.flushed, self._marks.last)
-        )
-        report(self._marks)
+        marks = self._marks = self.marks
+        report(MemberStarted(self.raft.term, marks.first, marks.flushed, marks.last))
+        report(marks)
 
     def _make_parts(self, disk: Disk) -> None:
-        """Make what stands around consensus, log and tree."""
+        """Make the parts around consensus, log and tree."""
         member, options, raft, tree = self.member, self.options, self.raft, self.tree
         self._replies: list[Reply] = []
-        self._held: Ready | None = None  # what was begun, and is not durable yet
+        self._unsaved: Ready | None = None  # begun, and not durable yet
         self._stopped = ""
         self._spool = SnapshotSpool(disk)
-        patience = options.raft.election_ticks
-        self.skew = ClusterClock(
-            member, self.millis, allowed=options.skew_millis, patience=patience
-        )
+        allowed, patience = options.skew_millis, options.raft.election_ticks
+        self.skew = ClusterClock(member, self.millis, allowed=allowed, patience=patience)
         kept = options.history_millis > 0
         self.reads = self.read_desk(member, raft, tree, kept=kept, answer=self.reply)
         self.writes = self.write_desk(
             member, raft, self.skew, rules=self, log_time=tree.timestamp, reply=self.reply
         )
+        reserve = options.reserve_bytes
         self._upkeep = Upkeep(
-            member,
-            disk,
-            self.wal,
-            tree,
-            raft,
-            rules=self,
-            reserve=options.reserve_bytes,
-            report=self.report,
+            member, disk, self.wal, tree, raft, rules=self, reserve=reserve, report=self.report
         )
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────
 
     def tick(self) -> None:
-        """Let one tick of time pass."""
+        """Advance time by one tick."""
         self._upkeep.tick()
         self.skew.tick()
         self.raft.tick(full=bool(self._upkeep.low))
 
     def receive(self, message: Message) -> None:
-        """Take a message from another member; one that waits for space on its disk hears none."""
+        """Take a message from another member; while the disk is full it is dropped."""
         if self.waits_for_space:
-            return  # nothing could rest on it, and what it says would be kept in memory
+            return  # it could not be made durable, and would pile up in memory
         self.raft.step(message)
         if isinstance(message, AppendEntriesReply) and not malformed_reason(
             message, self.member, self.raft.cluster
@@ -255,15 +163,15 @@ class Replica:
             self.skew.note_reading(message.sender, message.wall_millis)
 
     def register(self, request: Register) -> None:
-        """Take a client's wish to be registered; see :meth:`WriteDesk.register`."""
+        """Take a client's request to be registered; see :meth:`WriteDesk.register`."""
         self.writes.register(request)
 
     def submit(self, request: Submit) -> None:
-        """Take a client's transaction: append it if this member leads, else say who does."""
+        """Take a client's transaction: append it if this member leads, else redirect the client."""
         self.writes.submit(request)
 
     def read(self, request: Read | Scan) -> None:
-        """Take a client's read or scan; replica/desk.py says when it is answered, and by whom.
+        """Take a client's read or scan; see :class:`ReadDesk`.
 
         Raises :class:`~kvraft.errors.Stopped` if the disk fails.
         """
@@ -273,18 +181,18 @@ class Replica:
             self._stop(error)
 
     def change_members(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
-        """Begin to make ``voters`` and ``learners`` the members; return the entry's index.
+        """Start a change of the members to ``voters`` and ``learners``; return the entry's index.
 
         Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
         """
         return self.raft.propose_change(voters, learners)
 
     def transfer_leadership(self, to: str) -> None:
-        """Begin to hand leadership over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
+        """Start a transfer of leadership; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self.raft.transfer_leader(to)
 
     def cancel_transfer(self) -> None:
-        """Call a transfer off; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        """Cancel the transfer of leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
         self.raft.cancel_transfer()
 
     # ── a drain ─────────────────────────────────────────────────────────────────────────────────
@@ -292,12 +200,12 @@ class Replica:
     def drain(self) -> Drained:
         """Make durable, apply, and return what may be sent now.
 
-        Where there is no space to make something durable, nothing rests on it: no message leaves
-        and nothing is applied until there is (:attr:`waits_for_space`).  The member then is like
-        one that nobody hears, but it answers reads that need no consensus.
+        If the disk has no space for what must be durable, no message that depends on it leaves and
+        nothing is applied until there is space (:attr:`waits_for_space`).  The other members then
+        do not hear of this one, but it answers reads that need no consensus.
 
-        Raises :class:`~kvraft.errors.Stopped` for ever after the disk failed once: what it holds
-        is then unknown, and the member must be opened anew.
+        Raises :class:`~kvraft.errors.Stopped` from the first failure of the disk on: what the disk
+        holds is then unknown, and the member must be reopened.
         """
         if self._stopped:
             raise Stopped(self._stopped)
@@ -305,9 +213,9 @@ class Replica:
         messages: list[Message] = []
         synced = False
         try:
-            self.wal.finish_recovery()  # nothing is promised before what was found is durable
+            self.wal.finish_recovery()  # no promise before what was found is durable
             while (ready := self.begin()) is not None:
-                # What comes after a sync may rest on it.
+                # What is sent after a sync may depend on it.
                 (messages if synced else early).extend(ready.early)
                 self.save(ready)
                 synced = synced or _needs_sync(ready)
@@ -315,7 +223,7 @@ class Replica:
                 self.finish(ready)
             self.writes.note_role()
             if self._spool.size and not self.raft.receiving:
-                self._spool.drop()  # its leader leads no more
+                self._spool.drop()  # its sender no longer leads
             self._upkeep.make_room()
         except DiskFull as error:
             self.waits_for_space = str(error)
@@ -329,18 +237,19 @@ class Replica:
         return Drained(tuple(map(sign, early)), tuple(map(sign, messages)), replies, synced)
 
     def begin(self) -> Ready | None:
-        """Take what consensus wants done, ``None`` if nothing: its early messages may leave now.
+        """Return what consensus wants done, ``None`` if nothing; its early messages may leave now.
 
-        What had no space the last time comes first; its early messages left then.
+        What found the disk full the last time comes first, without the early messages, which have
+        left.
         """
-        if self._held is None and self.raft.has_ready():
+        if self._unsaved is None and self.raft.has_ready():
             ready = self.raft.ready()
-            self._held = ready._replace(early=())
+            self._unsaved = ready._replace(early=())
             return ready
-        return self._held
+        return self._unsaved
 
     def save(self, ready: Ready) -> None:
-        """Make durable what was begun: a term before whatever came in it.
+        """Make durable what was begun: a term before what came in it.
 
         Raises :class:`~kvraft.errors.DiskFull`, ``OSError`` and :class:`~kvraft.errors.Corruption`.
         """
@@ -356,35 +265,34 @@ class Replica:
         self.writes.note_stamps(ready.entries)
 
     def finish(self, ready: Ready) -> None:
-        """Apply what is committed, answer who waits for it, and tell consensus that all is done."""
-        self._held = None
-        lost = [
-            proposal for proposal in ready.decided if proposal.outcome is ProposalOutcome.SUPERSEDED
-        ]
+        """Apply what is committed, reply to the clients that wait for it, and advance consensus."""
+        self._unsaved = None
+        superseded = ProposalOutcome.SUPERSEDED
+        lost = [proposal for proposal in ready.decided if proposal.outcome is superseded]
         for entry in ready.committed:
             lost = self.writes.superseded(lost, entry) if lost else lost
             self.take(entry)
-        for read in ready.reads:  # their indexes are among what was just taken
+        for read in ready.reads:  # their indexes have just been applied
             self.reads.serve(read)
         for token in ready.failed_reads:
             self.reads.fail(token)
         self.raft.advance()
 
     def take(self, entry: Entry) -> None:
-        """Give the state machine one committed entry, and tell those who wait for what it ends."""
+        """Apply one committed entry, and reply to the clients whose transactions it ends."""
         self.writes.committed(entry)
         for ended in self.machine.take(entry):
             self.writes.ended(ended)
-        if self.tree.memtable_full:  # in the middle of a drain, when a member catches up
+        if self.tree.memtable_full:  # within one drain, when a member catches up
             self._upkeep.make_room()
 
     def reply(self, reply: Reply) -> None:
-        """Have a reply leave with the next drain."""
+        """Queue a reply, which leaves with the next drain."""
         self._replies.append(reply)
 
     def _install(self, snapshot: ReceivedSnapshot) -> None:
-        """Let a leader's snapshot take the place of tables and log, in this order (Raft §7)."""
-        if self.tree.flushed != snapshot.last:  # or else only the log lacked space, the last time
+        """Replace tables and log, in this order, by a leader's snapshot (Raft §7)."""
+        if self.tree.flushed != snapshot.last:  # else only the log lacked space the last time
             self.tree.install(self._spool)
         self.wal.reset(snapshot.last)
         self._spool.drop()
@@ -395,11 +303,11 @@ class Replica:
 
     @property
     def has_work(self) -> bool:
-        """Whether a slice of long work (a cut, a flush, a compaction) is waiting to be done."""
+        """Whether a slice of long work (truncation, flush, compaction) waits to be done."""
         return not self._stopped and self._upkeep.has_work
 
     def work(self) -> None:
-        """Do one slice of long work: remove one segment, or do a part of a flush or compaction."""
+        """Do one slice of long work: drop one segment, or do a part of a flush or compaction."""
         if not self.has_work:
             return
         try:
@@ -409,7 +317,7 @@ class Replica:
         self._report_marks()
 
     def close(self) -> None:
-        """Close log and tree in good order."""
+        """Close log and tree cleanly."""
         self.wal.close()
         self.tree.close()
 
@@ -426,7 +334,7 @@ class Replica:
             first=self.wal.first_index,
             flushed=self.tree.flushed.index,
             applied=self.tree.applied.index,
-            committed=min(self.raft.commit_index, self.wal.last_index),  # if it waits for space
+            committed=min(self.raft.commit_index, self.wal.last_index),  # while it waits for space
             last=self.wal.last_index,
         )
 
@@ -439,75 +347,53 @@ class Replica:
         if self._marks != (marks := self.marks):
             self._marks = marks
             self.report(marks)
-        self._upkeep.report_holds()
+        self._upkeep.report_pins()
 
-    # ── rules: each may be another in a subclass ────────────────────────────────────────────────
+    # ── rules, which a subclass may replace ─────────────────────────────────────────────────────
 
     def pins(self) -> Pins:
-        """Return who still needs which part of the log, and why (replica/retention.py)."""
-        segments, budget = self.wal.segments, self.options.retain_bytes
-        reach, tree = oldest_within_budget(segments, budget), tree_pin(self.tree.flushed.index)
-        if self.raft.role is Role.LEADER:
-            far, base = oldest_within_budget(segments, 2 * budget), self.wal.base.index
-            return Pins((tree, *follower_pins(self.raft.followers, base, reach, far)))
-        if self.raft.configuration.members == (self.member,):
-            return Pins((tree,))
-        return Pins((tree, members_pin(self.raft.all_replicated_index, reach)))
+        """Return what pins the log: who still needs which part of it, and why."""
+        return member_pins(self.raft, self.wal, self.tree.flushed.index, self.options.retain_bytes)
 
     def may_drop(self, segment: Segment) -> bool:
-        """Whether ``segment``, the oldest, may go: it is sealed, and nobody needs it."""
+        """Whether ``segment``, the oldest, may be dropped: it is sealed and not pinned."""
         return segment.sealed and self.pins().frees(segment)
 
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
-        """Whether the memtable is to be frozen: see :func:`kvraft.log_and_tree.should_freeze`."""
+        """Whether to freeze the memtable; see :func:`kvraft.log_and_tree.should_freeze`."""
         full_at, log_limit = self.options.memtable_bytes, self.options.log_bytes
         return should_freeze(
             memtable_bytes, log_bytes, waiting, full_at=full_at, log_limit=log_limit
         )
 
     def why_busy(self) -> str:
-        """Return why a leader takes no writes for now: the disk is full, or flushes lag."""
+        """Return why a leader takes no writes now: a full disk, slow flushes; ``""`` if it does."""
         tree = self.tree
         slow = f"{self.member} has {tree.immutable_memtables} memtables to flush first"
         return self._upkeep.low or self.waits_for_space or (slow if tree.pressure >= 1 else "")
 
     def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
-        """Return the stamp that a transaction gets which its client stamped ``timestamp``.
+        """Return ``timestamp``, raised above log time if it is not: what a transaction is given.
 
         Timestamp order must be log order, whatever a client's clock says: the highest timestamp
-        wins wherever two versions meet, so a stamp from behind would be a write that is lost.
+        wins wherever two versions meet, so a write with a lower one would be lost.
         """
         return max(timestamp, self.log_time + 1)
 
     def incarnation(self, entry: Entry) -> int:
-        """Return the incarnation that a committed registration gives: its place in the log."""
+        """Return the incarnation that a committed registration gives: its log index."""
         return entry.index
 
     def snapshot_source(self) -> ReplicaSnapshotSource:
-        """Return what followers could be sent."""
+        """Return the source of the snapshots that followers are sent."""
         return ReplicaSnapshotSource(self.tree, self.raft)
 
     def new_machine(self) -> StateMachine:
-        """Return the state machine over the tree as it is: it begins anew with an open transaction.
+        """Return a state machine over the tree as it is, without an open transaction.
 
-        Called when this is opened, and whenever a snapshot was installed.
+        Called when the member is opened, and after a snapshot was installed.
         """
         return StateMachine(self.tree, clock.pack(self.options.session_millis), self.report)
-
-
-def _open(disk: Disk, owner: str, options: ReplicaOptions, report: EventSink) -> tuple[Wal, Tree]:
-    """Open log and tree.  The log first: a tree without a log is then never a crash, but a loss."""
-    found = check_disk(disk, owner)
-    wal = Wal.open(disk, owner, segment_bytes=options.segment_bytes, report=report, found=found)
-    tree_options = TreeOptions(
-        memtable_bytes=options.memtable_bytes,
-        strategy=options.strategy,
-        stall_memtables=options.stall_memtables,
-        history=clock.pack(options.history_millis),
-    )
-    tree = Tree.open(disk, owner=owner, options=tree_options, report=report)
-    tree.record_log_end(lambda: wal.synced_end)
-    return wal, tree
 
 
 def _needs_sync(ready: Ready) -> bool:

@@ -1,8 +1,8 @@
-"""Who may cut the log: the one rule of a log with two owners.
+"""What pins the log: the one rule by which a log with two owners is truncated.
 
 Consensus reads the log for its followers, the tree to rebuild its memtables; neither may delete
-segments by itself.  Each *holder* names the oldest index that it still needs, and a sealed segment
-goes once all of it lies below every one of these::
+segments by itself.  Each *pin* names the oldest index that is still needed, and a sealed segment
+may be dropped once all of it lies below every pin::
 
     segments   ┌───────┐┌───────┐┌───────┐┌───────┐┌───────┐
                │ 1   9 ││10  19 ││20  29 ││30  39 ││40 ··  │ active: never
@@ -10,17 +10,17 @@ goes once all of it lies below every one of these::
                  free      n3       n3     n3, tree  n3, tree
                           ▲ n3 needs 12         ▲ the tree needs 34
 
-- **The tree** needs all above its flushed mark: after a crash that is all there is of it.  This
-  hold is hard, nothing bounds it but flushing.  An open transaction is not applied, so it lies
-  above that mark.
-- **A follower** needs all that is not on its disk.  This hold is soft: it reaches back no further
-  than ``budget`` bytes of sealed log.  One that needs more is sent a snapshot, so it holds nothing
-  until it has got that.  What is on its way to it counts as got, until it is known to be lost.  A
-  member that does not lead cannot tell the others apart; it knows through where all of them have
-  the log (AppendEntries.all_replicated_index), and keeps the same budget, for it may lead tomorrow.
-- **A snapshot in flight** needs all behind the place it was taken at, or its receiver could not go
-  on from there and would need the next one.  It gets twice the budget: were it no more than a
-  follower's, then one that takes its time would never be done with snapshots.
+- **The tree** needs everything above its flushed mark: after a crash, that exists nowhere else on
+  this disk.  Only a flush bounds this pin.  An open transaction is not applied, so it lies above
+  that mark.
+- **A follower** needs what is not on its disk, back to at most ``budget`` bytes of sealed log.  One
+  that needs more is sent a snapshot and pins nothing until it has that.  What is on its way to it
+  counts as received until it is known to be lost.  A member that does not lead cannot distinguish
+  the others; it knows through which index all of them have the log
+  (``AppendEntries.all_replicated_index``).  It keeps the same budget, since it may lead next.
+- **A snapshot in flight** needs everything after its position; otherwise its receiver could not
+  continue from there and would need the next one.  Its budget is twice a follower's: with the same
+  one, a slow receiver would be sent snapshots endlessly.
 
 Invariant: what :class:`Pins` frees is needed neither to recover this member, nor by a member
 within its budget.
@@ -34,8 +34,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kvraft.raft import FollowerStatus, ProgressState
-from kvraft.wal import Segment
+from kvraft.raft import FollowerStatus, ProgressState, Raft, Role
+from kvraft.wal import Segment, Wal
 
 
 class Pin(NamedTuple):
@@ -48,7 +48,7 @@ class Pin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """All that hold the log of one member at one moment."""
+    """All pins of one member's log at one moment."""
 
     pins: tuple[Pin, ...]
 
@@ -57,31 +57,45 @@ class Pins:
 
     @property
     def floor(self) -> int:
-        """The oldest index that anybody needs: what lies below it may go."""
-        return min(hold.needed_from for hold in self.pins)
+        """The oldest index that is pinned: what lies below it may be dropped."""
+        return min(pin.needed_from for pin in self.pins)
 
     def needed_from(self, pinned_by: str) -> int | None:
-        """Return the oldest index that ``holder`` needs, ``None`` if it holds nothing."""
-        return next((hold.needed_from for hold in self.pins if hold.pinned_by == pinned_by), None)
+        """Return the oldest index that ``pinned_by`` needs, ``None`` if it pins nothing."""
+        return next((pin.needed_from for pin in self.pins if pin.pinned_by == pinned_by), None)
 
     def of(self, segment: Segment) -> tuple[Pin, ...]:
-        """Return who still needs ``segment``; it may go once that is nobody and it is sealed."""
-        return tuple(hold for hold in self.pins if hold.needed_from <= segment.high)
+        """Return the pins on ``segment``; a sealed one without any may be dropped."""
+        return tuple(pin for pin in self.pins if pin.needed_from <= segment.high)
 
     def frees(self, segment: Segment) -> bool:
-        """Return whether ``segment`` may go."""
+        """Return whether ``segment`` may be dropped."""
         return segment.sealed and segment.high < self.floor
 
 
+def member_pins(raft: Raft, wal: Wal, flushed: int, budget: int) -> Pins:
+    """Return what pins ``wal`` in a member whose tables reach through index ``flushed``.
+
+    ``budget`` is how many bytes of sealed log are kept for others.
+    """
+    tree, reach = tree_pin(flushed), oldest_within_budget(wal.segments, budget)
+    if raft.role is Role.LEADER:
+        far_reach = oldest_within_budget(wal.segments, 2 * budget)
+        return Pins((tree, *follower_pins(raft.followers, wal.base.index, reach, far_reach)))
+    if raft.configuration.members == (raft.member,):
+        return Pins((tree,))
+    return Pins((tree, members_pin(raft.all_replicated_index, reach)))
+
+
 def tree_pin(flushed: int) -> Pin:
-    """Return what the tree holds whose tables reach through index ``flushed``."""
-    return Pin("tree", flushed + 1, "what lies behind is in no table yet")
+    """Return the pin of a tree whose tables reach through index ``flushed``."""
+    return Pin("tree", flushed + 1, "later entries are not in a table yet")
 
 
 def members_pin(replicated: int, reach: int) -> Pin:
-    """Return what a member that does not lead holds for the others.
+    """Return the pin that a member which does not lead keeps for the others.
 
-    All of them have the log through ``replicated``; ``reach`` is how far back the budget goes.
+    All of them have the log through ``replicated``; the budget goes back to index ``reach``.
     """
     if replicated + 1 >= reach:
         return Pin("members", replicated + 1, "not known to be on every member")
@@ -91,25 +105,25 @@ def members_pin(replicated: int, reach: int) -> Pin:
 def follower_pins(
     followers: Mapping[str, FollowerStatus], base: int, reach: int, far_reach: int
 ) -> Iterator[Pin]:
-    """Yield what the followers of a leader hold whose log begins behind index ``base``.
+    """Yield the pins of the followers of a leader whose log begins after index ``base``.
 
-    ``reach`` is how far back the budget goes for a follower, ``far_reach`` for a snapshot.
+    The budget goes back to index ``reach`` for a follower, to ``far_reach`` for a snapshot.
     """
     for name, follower in followers.items():
         if follower.state == ProgressState.SNAPSHOT:
             needs = max(follower.snapshot + 1, far_reach)
-            yield Pin(f"snapshot for {name}", needs, f"{name} goes on from there")
-        elif follower.next_unsent > base:  # it may lack nothing that is gone
+            yield Pin(f"snapshot for {name}", needs, f"{name} continues from there")
+        elif follower.next_unsent > base:  # it lacks no entry that was dropped
             known = max(follower.match, base) + 1
-            why = f"it is known to hold all through {follower.match}"
+            why = f"it is known to have all through {follower.match}"
             yield Pin(name, max(known, reach), why if reach <= known else f"{why}: over budget")
         # else it is sent a snapshot next, whatever the log still holds
 
 
 def oldest_within_budget(segments: Sequence[Segment], budget: int) -> int:
-    """Return the first index of the oldest sealed segment from which on ``budget`` bytes suffice.
+    """Return the first index of the sealed segments that fit into ``budget``, newest first.
 
-    That is 0 if they suffice for all of them.
+    It is 0 if all of them fit.
     """
     for segment in reversed(segments):
         if segment.sealed:

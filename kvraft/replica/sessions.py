@@ -1,4 +1,4 @@
-"""Sessions: how every replica knows which transactions of a client it has carried out already.
+"""Sessions: how every replica knows which transactions of a client it has applied already.
 
 A client that hears nothing sends its transaction again under the same id.  If the first copy took
 effect after all, the second must change nothing and get the first one's answer.  So for each client
@@ -6,15 +6,15 @@ the replicated state holds a *session*: how its latest transactions ended.  Sess
 tree under a reserved key prefix, written together with the transaction itself: they are flushed,
 recovered, replicated and sent in snapshots as everything else is.
 
-A name is not enough to know a client by: it may be used again, by a program that was restarted and
-counts from 1 as the one before did.  So a client registers: the leader appends an entry for it, and
-once that is committed its log index is the client's *incarnation*, a part of every id.  A committed
-index is given out once, ever: also across restarts, snapshots and changes of leader, and whatever
-clocks and random numbers do.  Nothing else needs to be kept of a registration.
+A name does not identify a client: a restarted program may use it again, and count from 1 again.  So
+a client registers: the leader appends an entry for it, and once that is committed its log index is
+the client's *incarnation*, a part of every id.  A committed index is given out only once, whatever
+restarts, snapshots, changes of leader, clocks and random numbers do.  Nothing else is kept of a
+registration.
 
-An id names one transaction.  Should another one come under it all the same, from a client that was
-restored from a backup, say, then the *digest* of what was asked for tells: it is refused, and never
-given the outcome of the first.
+An id names one transaction.  If another one comes under it, for example from a client that was
+restored from a backup, the *digest* of its records differs: it is rejected, and never given the
+outcome of the first.
 
 A session remembers a window of sequence numbers::
 
@@ -23,8 +23,9 @@ A session remembers a window of sequence numbers::
        settled long ago:     outcome known, or not    not seen yet:
        never applied again   applied: apply it now    apply it now
 
-Clients come and go, so sessions expire; by *log time*, for clocks differ and the log does not.
-Log time at an entry is its timestamp, which never falls along the log.  With a lifetime *L*::
+Clients come and go, so sessions expire.  They do so by *log time*, since clocks differ and the log
+does not.  Log time at an entry is its timestamp, which never falls along the log.  With a lifetime
+*L*::
 
             s: stamped by its client          T: log time now
     ────────┼─────────────────────────────────┼──────►
@@ -32,20 +33,20 @@ Log time at an entry is its timestamp, which never falls along the log.  With a 
                  ├── no more than L since ────┤           else the session is deleted
                  last used, not before s
 
-A leader gives a transaction a stamp of *T* or above.  Had a copy of it been applied before, then
-at *s* or later; so a session that would know of it cannot have expired yet.  Hence nothing that was
-forgotten can be applied again, without a clock.
+A leader gives a transaction a timestamp of *T* or above.  If a copy of it was applied before, that
+was at *s* or later, so the session that knows of it cannot have expired yet.  So nothing forgotten
+can be applied again, and no clock is needed for that.
 
 Invariants:
 
 - A transaction is applied at most once: if its outcome is known, or its sequence number lies below
   the window, it is not applied.
 - No two clients ever have the same session, whatever they are called.
-- An outcome is told only to who asked for that very transaction.
+- An outcome is reported only for the transaction that it belongs to.
 - A client sends a transaction only if all its transactions ``SESSION_WINDOW`` or more numbers below
-  are settled (client/client.py), so no transaction that somebody still waits for falls out of the
+  are settled (client/client.py), so no transaction that a client still waits for falls out of the
   window.
-- Which sessions there are after an entry depends on the log through that entry and on nothing else.
+- The sessions after an entry depend on the log through that entry and on nothing else.
 
 Source: Raft §8, thesis §6.3 (linearizable semantics, registration through the log, sessions that
 expire by log time; here with a bounded window, and with nothing kept until the first transaction).
@@ -65,7 +66,7 @@ from kvraft.record import RESERVED_PREFIX, Row, Timestamp, TxnId
 from kvraft.transaction import SESSION_WINDOW
 
 SESSION_PREFIX = RESERVED_PREFIX + b"session/"
-"""The prefix of the keys under which the tree keeps sessions."""
+"""The prefix of the sessions' keys in the tree."""
 _NUMBER = struct.Struct("<Q")
 _OUTCOME = struct.Struct("<QQQQQ")
 
@@ -73,7 +74,7 @@ _OUTCOME = struct.Struct("<QQQQQ")
 class TransactionOutcome(NamedTuple):
     """How a transaction ended: its last log index, its timestamp, and whether it took effect.
 
-    It did if ``conflict`` is 0; else that is the number, from 1, of the first of its records whose
+    It did if ``conflict`` is 0; else that is the number, from 1, of its first record whose
     expectation failed.  ``digest`` is that of its records (:func:`~kvraft.record.digest`).
     """
 
@@ -84,12 +85,12 @@ class TransactionOutcome(NamedTuple):
 
 
 def session_key(session: str) -> bytes:
-    """Return the key under which the tree keeps the session called so, as ``alice.7``."""
+    """Return the key in the tree of a session such as ``alice.7``."""
     return SESSION_PREFIX + session.encode()
 
 
 class Session:
-    """What is known of the transactions of one client in one incarnation."""
+    """The known outcomes of one client's transactions, in one incarnation."""
 
     def __init__(
         self, newest: int = 0, outcomes: dict[int, TransactionOutcome] | None = None
@@ -97,10 +98,10 @@ class Session:
         self.newest = newest
         self._outcomes = dict(outcomes or {})
         self.last_used: Timestamp = max((o.timestamp for o in self._outcomes.values()), default=0)
-        """Log time when it was used last, 0 if it never was."""
+        """Log time of its last use, 0 if there was none."""
 
     def outcome(self, sequence: int) -> TransactionOutcome | None:
-        """Return how transaction ``sequence`` ended, if it did and is remembered."""
+        """Return how transaction ``sequence`` ended, ``None`` if that is not known."""
         return self._outcomes.get(sequence)
 
     def forgotten(self, sequence: int) -> bool:
@@ -108,7 +109,7 @@ class Session:
         return sequence <= self.newest - SESSION_WINDOW
 
     def add(self, sequence: int, outcome: TransactionOutcome) -> None:
-        """Remember an outcome, and forget those that fall out of the window."""
+        """Record an outcome, and forget those that fall out of the window."""
         self.newest = max(self.newest, sequence)
         self.last_used = max(self.last_used, outcome.timestamp)
         self._outcomes[sequence] = outcome
@@ -116,14 +117,14 @@ class Session:
             del self._outcomes[old]
 
     def to_bytes(self) -> bytes:
-        """Return the session as the tree keeps it."""
+        """Return the session as bytes."""
         parts = [_NUMBER.pack(self.newest)]
         parts += [_OUTCOME.pack(seq, *self._outcomes[seq]) for seq in sorted(self._outcomes)]
         return b"".join(parts)
 
     @classmethod
     def from_bytes(cls, data: bytes | None) -> Session:
-        """Return the session that :meth:`to_bytes` gave; an empty one for ``None``."""
+        """Return the session that :meth:`to_bytes` packed; an empty one for ``None``."""
         if data is None:
             return cls()
         (newest,) = _NUMBER.unpack_from(data)
@@ -132,9 +133,9 @@ class Session:
 
 
 class Sessions:
-    """All sessions, by ``client.incarnation``, the one unused for longest first.
+    """All sessions, by ``client.incarnation``, the least recently used first.
 
-    ``rows`` are what the tree holds of them, ``lifetime`` is *L*, in units of timestamps.
+    ``rows`` are their keys and values in the tree; ``lifetime`` is *L*, in units of timestamps.
     """
 
     def __init__(self, rows: Iterable[tuple[bytes, bytes]], lifetime: int) -> None:
@@ -151,16 +152,16 @@ class Sessions:
         return iter(self._sessions)
 
     def find(self, txn: TxnId, now: Timestamp) -> Session:
-        """Return the session of ``txn``, an empty one if there is none that lives ``now``."""
+        """Return the session of ``txn``; an empty one if there is none or it expired by ``now``."""
         session = self._sessions.get(txn.session)
         return session if session and now - session.last_used <= self.lifetime else Session()
 
     def too_old(self, stamped: Timestamp, now: Timestamp) -> bool:
-        """Return whether what was ``stamped`` then may be of a session that expired by ``now``."""
+        """Return whether a session used at ``stamped`` may have expired by ``now``."""
         return now - stamped > self.lifetime
 
     def record(self, txn: TxnId, outcome: TransactionOutcome) -> tuple[list[Row], list[str]]:
-        """Remember how ``txn`` ended; return the rows to write for it, and the sessions forgotten.
+        """Record how ``txn`` ended; return the rows to write for it, and the expired sessions.
 
         The rows carry the timestamp of the outcome, as the transaction's own do.
         """
@@ -175,7 +176,7 @@ class Sessions:
         return rows, expired
 
     def expire(self, now: Timestamp) -> list[str]:
-        """Forget the sessions that nobody has used for a lifetime; return their names."""
+        """Forget the sessions that were not used for a lifetime; return their names."""
         expired: list[str] = []
         for name, session in self._sessions.items():
             if now - session.last_used <= self.lifetime:

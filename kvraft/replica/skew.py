@@ -1,43 +1,43 @@
-"""How far ahead a client's stamp may be: judged against the log and the clocks of all members.
+"""How far ahead a client's timestamp may be, judged by the log and by the clocks of all members.
 
-A leader raises stamps from behind the log, so a clock that is slow does no harm.  One that is a
-year fast would drag every later stamp a year ahead, and all sessions would expire at once; so there
-has to be a limit.  But any clock can be wrong, the leader's own as well as a client's.  Hence two
-things are asked, and one wall alone decides nothing that could stop anybody::
+A leader raises timestamps that are behind the log, so a slow clock does no harm.  A clock that is a
+year fast would push every later timestamp a year ahead, and all sessions would expire at once.  So
+there is a limit.  But any clock can be wrong, the leader's as well as a client's, so no single
+clock decides it::
 
                   log time                          cluster time
                   │ ≤ 1,024 counts │                │ ≤ skew_millis │
     ──────────────┼────────────────┼────────────────┼───────────────┼──────────►
      raised by the leader anyway     no longer ago                   ▲
-                                     than a clock says               limit, the later of both
+                                     than a clock says               limit: the later of both
 
-- *Log time* is the highest stamp in the leader's log.  What is stamped at or a few counts above it
-  moves it no further than any write does, whatever a clock says.  So a log that a fast clock once
-  pushed ahead refuses nobody for it: writes go on at log time, until real time has caught up.
-- *Cluster time* is the median of the members' clocks, the later of the two in the middle if they
-  are even in number.  Followers tell their leader what their clocks say with each
-  :class:`~kvraft.raft.AppendEntriesReply`; who has been silent for an election timeout does not
-  count.  So one clock that is wrong among three or more that are known decides nothing.
+- *Log time* is the highest timestamp in the leader's log.  A timestamp at log time, or a few counts
+  above it, moves log time no further than any write does, whatever a clock says.  So a log that a
+  fast clock once pushed ahead rejects no write for it: writes continue at log time until real time
+  has caught up.
+- *Cluster time* is the median of the members' clocks, the later of the middle two if their number
+  is even.  Followers report their clocks to the leader with each
+  :class:`~kvraft.raft.AppendEntriesReply`; a member that was silent for an election timeout does
+  not count.  So one wrong clock among three or more decides nothing.
 
-A stamp past the limit, or one from so long before log time that the session it belongs to may have
-expired, is refused together with a stamp that would do, and its client stamps the transaction anew
-(client/client.py).
+A timestamp past the limit is rejected, and so is one so far before log time that its session may
+have expired.  The rejection offers a timestamp that would do, which the client gives to the
+transaction (client/client.py).
 
 Invariants:
 
-- No clock pushes log time more than ``skew_millis`` past the latest cluster time so far, except
-  that a member which has not heard any other since it was elected has its own clock only.
-- Nothing is kept of a clock but its last reading, and of that nothing after an election timeout.
+- No clock pushes log time more than ``skew_millis`` past the latest cluster time so far.  (A leader
+  that has not heard from any other member since its election has only its own clock.)
+- Nothing is kept of a clock but its last reading, and that only for an election timeout.
 
-**The bound.**  A refusal costs a put one round trip to the leader and no more: what the refusal
-offers is at or below the limit until log or clocks say something else.  So while any one clock is
-wrong, however wrong, each put of every client is applied in the time it takes with right clocks
-plus one round trip; a client whose clock is right pays it once, if log time is ahead by the
-lifetime of a session, and else never.  A clock that was set right is forgotten with its next
-reading, one heartbeat later.
+**The bound.**  A rejection costs a put one round trip to the leader and no more, since what it
+offers is within the limit until log or clocks change.  So while one clock is wrong, however wrong,
+each put of every client takes one more round trip at most.  A client whose clock is right pays it
+once, if log time is ahead by the lifetime of a session, and otherwise never.  Once a clock is
+corrected, its error is forgotten with its next reading, one heartbeat later.
 
 Sources: Kulkarni et al., *Logical Physical Clocks*, OPODIS 2014; Marzullo and Owicki, *Maintaining
-the Time in a Distributed System*, PODC 1983 (a clock is judged by the others).
+the Time in a Distributed System*, PODC 1983 (clocks are judged by each other).
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ from kvraft.raft import AppendEntriesReply, Message
 from kvraft.record import Timestamp
 
 MAX_COUNTS_AHEAD = 1_024
-"""How many stamps a client may have counted on from the newest that it heard of."""
+"""How many timestamps above log time a client may have counted on to."""
 
 
 class ClusterClock:
     """What one member knows of the members' clocks.
 
-    ``millis`` tells its own, in milliseconds since the Unix epoch; without it there is no limit.
-    ``allowed`` is how many milliseconds ahead of cluster time a stamp may be, and ``patience`` for
-    how many ticks a reading of another's clock counts.
+    ``millis`` returns its own, in milliseconds since the Unix epoch; without it there is no limit.
+    ``allowed`` is how many milliseconds ahead of cluster time a timestamp may be; ``patience`` is
+    for how many ticks a reading of another clock counts.
     """
 
     def __init__(
@@ -72,26 +72,26 @@ class ClusterClock:
         """The last reading of each other member's clock: milliseconds, and the tick it came in."""
 
     def tick(self) -> None:
-        """Let one tick pass."""
+        """Advance time by one tick."""
         self._ticks += 1
 
     def wall(self) -> int:
-        """Return what this member's clock says, 0 if it has none."""
+        """Return the time of this member's clock in milliseconds, 0 if it has none."""
         return max(0, self._millis()) if self._millis is not None else 0
 
     def with_wall_time(self, message: Message) -> Message:
-        """Return a message as it is to leave: an answer to a leader tells what this clock says."""
+        """Return ``message``, with the time of this clock if it is a reply to a leader."""
         if isinstance(message, AppendEntriesReply):
             return message._replace(wall_millis=self.wall())
         return message
 
     def note_reading(self, member: str, millis: int) -> None:
-        """Take note of what another member's clock said, in milliseconds; 0 for no clock."""
+        """Record the time of another member's clock, in milliseconds; 0 means no clock."""
         if millis:
             self.heard[member] = millis, self._ticks
 
     def readings(self, members: Collection[str]) -> dict[str, int]:
-        """Return what is known of the clocks of ``members`` now, by name, this member's own too."""
+        """Return the known times of the clocks of ``members``, by name, this member's included."""
         known = {
             name: millis
             for name, (millis, tick) in self.heard.items()
@@ -100,14 +100,14 @@ class ClusterClock:
         return known if self._millis is None else {**known, self._member: self.wall()}
 
     def now(self, members: Collection[str]) -> Timestamp:
-        """Return cluster time: the median of what is known of the clocks of ``members``."""
+        """Return cluster time: the median of the known clocks of ``members``."""
         readings = sorted(self.readings(members).values())
         return clock.pack(readings[len(readings) // 2]) if readings else 0
 
     def too_far(self, stamped: Timestamp, log: Timestamp, members: Collection[str]) -> str:
-        """Return why what a client ``stamped`` so is refused at that ``log`` time, ``""`` if not.
+        """Return why timestamp ``stamped`` is rejected at log time ``log``; ``""`` if it is not.
 
-        The answer ends a sentence that begins with the transaction.
+        The result ends a sentence whose subject is the transaction.
         """
         if self._millis is None or stamped <= log + MAX_COUNTS_AHEAD:
             return ""

@@ -1,10 +1,11 @@
-"""What a member could send to a follower that needs more than the log still holds: its tables.
+"""The snapshot that a member sends to a follower that needs more than its log has: its tables.
 
-Consensus knows a snapshot as bytes with a place in the log and a configuration (``raft/log.py``);
+Consensus knows a snapshot as bytes with a log position and a configuration (``raft/log.py``);
 the tree knows it as its live tables at the flushed mark (``lsm/snapshot.py``).  Here the two meet.
-A snapshot is opened only when a follower needs one, for while it is open its tables cannot go.
+A snapshot is opened only when a follower needs one, since its tables cannot be removed while it is
+open.
 
-Source: Raft §7; thesis §5.2 (snapshots of state that is on disk already).
+Source: Raft §7; thesis §5.2 (snapshots of a state machine on disk).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class ReplicaSnapshotSource:
         return self._tree.flushed
 
     def open(self) -> ReplicaSnapshot:
-        """Return them as a snapshot, which keeps them from being removed."""
+        """Return the tables as a snapshot; they are not removed while it is open."""
         tables = self._tree.snapshot()
         return ReplicaSnapshot(tables, self._raft.configuration_at(tables.last.index))
 

@@ -1,10 +1,10 @@
-"""The replicated state machine: what every replica does alike with the entries that are committed.
+"""The replicated state machine: what every replica does alike with committed entries.
 
-Entries come in log order, one by one; what happens follows from them and from the tree alone, never
-from a clock, from who leads or from what this member remembers otherwise.  So any two replicas that
-took the same entries hold the same::
+Entries come in log order, one by one.  What happens follows from them and from the tree alone,
+never from a clock, from who leads or from other memory of this member.  So any two replicas that
+took the same entries have the same state::
 
-    entry ──► gather ──► complete ──► known to its session? ──► nothing: it was carried out before
+    entry ──► gather ──► complete ──► known to its session? ──► nothing: it was applied before
                 │                          │ no              (another one under its id: refused)
                 │                          ▼
                 │                     do its expectations hold? ──► no: a conflict, remembered
@@ -14,12 +14,12 @@ took the same entries hold the same::
 
 Invariants:
 
-- The tree is given whole transactions only, each at its last entry: so the applied mark stops short
-  of an open one, and so does every flush, every snapshot and every cut of the log.
-- The session row is written with the rows of the transaction, so that neither is ever there alone.
+- The tree is given whole transactions only, each at its last entry.  So the applied mark stops
+  short of an open one, and so does every flush, every snapshot and every truncation.
+- The session row is written with the rows of the transaction, so that neither ever exists alone.
 - Another transaction under an id that is taken has no effect, on any replica.
-- An entry taken again after a restart does what it did before: the tree begins where it had
-  flushed, and everything since is taken again.
+- An entry that is taken again after a restart has the same effect as before: the tree starts at its
+  flushed mark, and every entry after that is taken again.
 
 Source: Raft §5.3 (apply), §8 (exactly once); Schneider, *Implementing Fault-Tolerant Services Using
 the State Machine Approach*, 1990.
@@ -56,15 +56,15 @@ from kvraft.replica.sessions import SESSION_PREFIX, Sessions, TransactionOutcome
 from kvraft.transaction import CompleteTransaction, TransactionAssembler
 
 CONFIGURATION_KEY = RESERVED_PREFIX + b"configuration"
-"""Where the tree keeps the latest configuration applied."""
+"""The key of the latest applied configuration in the tree."""
 
 
 class EndedTransaction(NamedTuple):
-    """A copy of a transaction, from log index ``first`` on, that an entry brought to its end.
+    """A copy of a transaction, from log index ``first`` on, that an entry has ended.
 
-    ``digest`` tells what it asked for.  ``outcome`` is ``None`` if it was undone (``undone``), if
+    ``digest`` is that of its records.  ``outcome`` is ``None`` if it was undone (``undone``), if
     its id is that of another transaction (``id_taken``), or if its session no longer knows what
-    became of it.
+    became of it.  ``conflict`` is the key whose expectation failed, if one did.
     """
 
     txn: TxnId
@@ -77,13 +77,13 @@ class EndedTransaction(NamedTuple):
 
 
 class StateMachine:
-    """The state machine over ``tree``; ``lifetime`` is that of sessions, in units of timestamps."""
+    """The state machine over ``tree``; sessions live for ``lifetime``, in units of timestamps."""
 
     def __init__(self, tree: Tree, lifetime: int, report: EventSink = ignore) -> None:
         self.tree = tree
         self._report = report
         self.gatherer = TransactionAssembler()
-        """Puts the records of a transaction together."""
+        """Assembles the records of transactions."""
         self.sessions = Sessions(tree.scan(prefix=SESSION_PREFIX), lifetime)
 
     @property
@@ -92,7 +92,7 @@ class StateMachine:
         return self.gatherer.open
 
     def take(self, entry: Entry) -> Iterator[EndedTransaction]:
-        """Take one committed entry; yield what it ends, each once it is done."""
+        """Apply one committed entry; yield the transactions that it ends, each after its effect."""
         for ended in self.gatherer.take(entry):
             if isinstance(ended, CompleteTransaction):
                 yield self.apply(ended.entries)
@@ -105,7 +105,7 @@ class StateMachine:
             self.tree.apply((row,), Position(entry.index, entry.term))
 
     def apply(self, entries: tuple[Entry, ...]) -> EndedTransaction:
-        """Carry out a complete transaction, unless its session says that it was already."""
+        """Apply a complete transaction, unless its session knows it already."""
         last = entries[-1]
         txn, position = last.record.txn, Position(last.index, last.term)
         asked = digest(entry.record for entry in entries)
@@ -135,7 +135,7 @@ class StateMachine:
             record = entry.record
             if record.kind is Kind.EXPECT:
                 found = self.tree.version(record.key)
-                # A tombstone may be gone on one replica and there on another: it says nothing.
+                # A tombstone may be dropped on one replica and not on another: it must not count.
                 carried = found.timestamp if found and found.value is not None else 0
                 if carried != expected_timestamp(record):
                     return number
@@ -171,7 +171,7 @@ class StateMachine:
 
 
 def rows_of(entries: tuple[Entry, ...]) -> Iterator[Row]:
-    """Yield what a transaction writes."""
+    """Yield the rows that a transaction writes."""
     for _, _, record in entries:
         if record.kind is Kind.PUT:
             yield record.key, record.timestamp, record.value

@@ -4,16 +4,16 @@
 
     memtable full, or log waits for it ──► frozen ──► flushed ──► tables ──► compacted
                                                          │
-                                                         ╰──► the log's oldest segment may go
+                                                         ╰──► the log's oldest segment is dropped
 
-Neither owner of the log truncates it alone.  Who still needs what the member's *rules* tell
-(replica/retention.py); here a segment is dropped once nobody does, one at a time: an append that
-waits for it waits for the removal of one directory entry.
+Neither owner of the log truncates it alone.  The member's *rules* decide what pins it
+(replica/retention.py); here a segment that nothing pins is dropped.  That is done one at a time, so
+that an append waits for the removal of at most one directory entry.
 
-What is committed must be applied, whatever the disk does, so memory is bounded by working on what
-is frozen already before more is taken (:meth:`Upkeep.make_room`).  New writes are to wait before it
-comes to that, and while the disk is nearly full (:attr:`Upkeep.low`).  Work that meets a full disk
-loses nothing, and is tried again with the next tick.
+What is committed must be applied, whatever the disk does, so memory is bounded by flushing what is
+frozen before more is frozen (:meth:`Upkeep.make_room`).  New writes have to wait before it comes to
+that, and while the disk is nearly full (:attr:`Upkeep.low`).  Work that finds the disk full loses
+nothing, and is tried again with the next tick.
 
 Source: Kudu's log anchors; LevelDB's ``MakeRoomForWrite``.
 """
@@ -32,20 +32,20 @@ from kvraft.raft import Raft
 from kvraft.replica.retention import Pins
 from kvraft.wal import Segment, Wal
 
-_PACE = 64  # slices of long work at most that a drain does for each memtable it fills
+_PACE = 64  # how many slices of long work a drain does at most for each memtable it fills
 
 
 class LogRules(Protocol):
-    """What upkeep asks its member."""
+    """The decisions that upkeep leaves to its member."""
 
     def pins(self) -> Pins:
-        """Return who still needs which part of the log, and why."""
+        """Return what pins the log."""
 
     def may_drop(self, segment: Segment) -> bool:
-        """Return whether ``segment``, the oldest, may go."""
+        """Return whether ``segment``, the oldest, may be dropped."""
 
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
-        """Return whether the memtable is to be frozen."""
+        """Return whether to freeze the memtable."""
 
 
 class Upkeep:
@@ -67,7 +67,7 @@ class Upkeep:
         report: EventSink,
     ) -> None:
         self.low = ""
-        """Why nothing new may be written, for the disk is nearly full; ``""`` if it is not."""
+        """Why no new writes are taken: the disk is nearly full; ``""`` if it is not."""
         self._member = member
         self._disk = disk
         self._wal = wal
@@ -76,11 +76,11 @@ class Upkeep:
         self._rules = rules
         self._reserve = reserve
         self._report = report
-        self._full = False  # whether a slice met a full disk since the last tick
+        self._full = False  # whether a slice found the disk full since the last tick
         self._reported: tuple[tuple[str, int], ...] = ()
 
     def tick(self) -> None:
-        """Let a tick pass: see how much of the disk is free, and try again what found it full."""
+        """Measure the free space, and try again what found the disk full."""
         self._full = False
         free = self._disk.free_bytes()
         if free is None or free >= self._reserve:
@@ -90,22 +90,22 @@ class Upkeep:
 
     @property
     def has_work(self) -> bool:
-        """Whether a slice is waiting to be done."""
+        """Whether a slice waits to be done."""
         return self._may_drop() or self._tree_has_work
 
     def work(self) -> None:
-        """Do one slice of what there is: drop a segment, or do a part of a flush or compaction."""
+        """Do one slice: drop a segment, or do a part of a flush or compaction."""
         if self._may_drop():
             self._drop()
         else:
             self._work_tree()
 
     def make_room(self) -> None:
-        """Freeze the memtable if it is time, and keep up with what is frozen already."""
+        """Freeze the memtable if it is due, and flush frozen ones if too many wait."""
         tree = self._tree
-        # Log that only followers still need says nothing about the memtable.
-        held = waiting_log(self._wal.segments, tree.flushed.index)
-        if self._rules.should_freeze(tree.memtable_size, held, tree.immutable_memtables):
+        # Log that only followers still need does not count against the memtable.
+        waiting = waiting_log(self._wal.segments, tree.flushed.index)
+        if self._rules.should_freeze(tree.memtable_size, waiting, tree.immutable_memtables):
             tree.freeze()
         slices = _PACE
         while slices and tree.pressure >= 1 and self._tree_has_work:
@@ -123,32 +123,32 @@ class Upkeep:
             if not is_disk_full(error):
                 raise
             self._full = True
-        self._raft.log.release(self._tree.flushed.index)  # it is read back from disk if need be
+        self._raft.log.release(self._tree.flushed.index)  # from now on they are read from disk
 
     def _may_drop(self) -> bool:
         return self._rules.may_drop(self._wal.segments[0])
 
     def _drop(self) -> None:
-        """Drop the oldest segment, which nobody needs any more."""
-        holds = self._rules.pins()
-        self._report(TruncationDecided(holds.floor, *_columns(holds)))
+        """Drop the oldest segment, which nothing pins."""
+        pins = self._rules.pins()
+        self._report(TruncationDecided(pins.floor, *_columns(pins)))
         self._wal.drop_below(self._wal.segments[0].high + 1, 1)
         self._raft.compact(self._wal.base.index)
 
-    def report_holds(self) -> None:
-        """Report who holds the log whenever somebody needs it from another segment on."""
+    def report_pins(self) -> None:
+        """Report what pins the log, whenever a pin has moved to another segment."""
         if self._report is ignore:
             return
         firsts = [segment.first for segment in self._wal.segments]
-        holds = self._rules.pins()
+        pins = self._rules.pins()
         now = tuple(
-            (hold.pinned_by, bisect_right(firsts, hold.needed_from) - len(firsts)) for hold in holds
+            (pin.pinned_by, bisect_right(firsts, pin.needed_from) - len(firsts)) for pin in pins
         )
         if now != self._reported:
             self._reported = now
-            self._report(PinsChanged(*_columns(holds)))
+            self._report(PinsChanged(*_columns(pins)))
 
 
-def _columns(holds: Pins) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return who holds the log, and from which index on each needs it."""
-    return tuple(hold.pinned_by for hold in holds), tuple(hold.needed_from for hold in holds)
+def _columns(pins: Pins) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the pins as the columns of an event: who needs the log, and from which index on."""
+    return tuple(pin.pinned_by for pin in pins), tuple(pin.needed_from for pin in pins)

@@ -1,21 +1,21 @@
-"""The desk of a member for registrations and transactions: what becomes of each is answered once.
+"""The write desk of a member: requests to register and to write, each answered once.
 
-A leader appends what a client asks for; everybody else says who leads.  Then the log decides, maybe
-after this member has ceased to lead, and maybe about another copy than the one that it appended::
+A leader appends what a client asks for; another member redirects the client.  Then the log decides,
+maybe after this member has ceased to lead, and maybe about another copy than the one it appended::
 
     asked ──► under way? ──► known to its session? ──► stamp refused? ──► appended ──► waits
-                 │                  │                       │                │
-                 ╰─ waits           ╰─ the same answer      ╰─ Rejected       ╰─ Redirect, Later
+                 │                  │                       │             │
+                 ╰─ waits           ╰─ the same answer      ╰─ Rejected    ╰─ Redirect, Overloaded
 
-    committed ──► in the place of what waits?    ──► UNDONE: that copy will never take effect
+    committed ──► replaces what waits?           ──► UNDONE: that copy will never take effect
     ended     ──► applied, in conflict, too late ──► APPLIED, ABORTED, UNKNOWN
 
 Invariants:
 
 - Timestamp order is log order: a leader raises a stamp that is not above *log time*, the highest
   in its log (:attr:`WriteDesk.log_time`).
-- APPLIED is said of a transaction only once it was applied here, or an installed snapshot holds it.
-- A transaction that waits is told of its end, or its client is sent on: it never waits for nothing.
+- APPLIED is reported only for a transaction that was applied here or is in an installed snapshot.
+- Every waiting client is answered or redirected; none waits for nothing.
 
 Source: Raft §8, thesis §6.3.
 """
@@ -47,22 +47,22 @@ from kvraft.transaction import (
 
 
 class WriteRules(Protocol):
-    """What the desk asks its member."""
+    """The state and the decisions that the desk asks its member for."""
 
     machine: StateMachine
 
     def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
-        """Return the stamp that a transaction gets which its client stamped ``timestamp``."""
+        """Return ``timestamp``, raised above log time if it is not."""
 
     def incarnation(self, entry: Entry) -> int:
         """Return the incarnation that a committed registration gives."""
 
     def why_busy(self) -> str:
-        """Return why a leader takes no writes for now, ``""`` if it does."""
+        """Return why a leader takes no writes now, ``""`` if it does."""
 
 
 class WriteDesk:
-    """Takes requests to write, by the ``rules`` of its member, and gives answers to ``reply``."""
+    """Takes requests to write, by the ``rules`` of its member, and passes answers to ``reply``."""
 
     def __init__(
         self,
@@ -88,9 +88,9 @@ class WriteDesk:
     # ── requests ────────────────────────────────────────────────────────────────────────────────
 
     def register(self, request: Register) -> None:
-        """Take a client's wish to be registered: append an entry for it if this member leads.
+        """Take a client's request to be registered: append an entry for it if this member leads.
 
-        Its index is the answer once it is committed.  A client that asks again may get several,
+        The answer is its index, once it is committed.  A client that asks again may get several,
         from several members, and takes one.
         """
         try:
@@ -102,27 +102,27 @@ class WriteDesk:
             self._registering[index] = (self._raft.term, request)
 
     def submit(self, request: Submit) -> None:
-        """Take a client's transaction: append it if this member leads, else say who does."""
+        """Take a client's transaction: append it if this member leads, else redirect the client."""
         transaction = request.transaction
         txn, asked = transaction.id, digest(transaction.records)
-        if self._is_under_way(request, asked) or self.answer_known(request, asked):
+        if self._is_pending(request, asked) or self.answer_known(request, asked):
             return
         stamp = self.rules.raised_timestamp(transaction.timestamp)
-        if why := self._why_refused(txn, transaction.timestamp, stamp):
+        if why := self._why_rejected(txn, transaction.timestamp, stamp):
             better = max(self.log_time, self._skew.now(self._raft.configuration.members))
-            self._refuse(request, better, why)
+            self._reject(request, better, why)
             return
         try:
             self._check_pace()
             first, last = self._raft.propose(transaction.with_timestamp(stamp).records)
-        except BadInput as error:  # no follower would take it, now or ever
-            self._refuse(request, 0, str(error))
+        except BadInput as error:  # no follower would ever take it
+            self._reject(request, 0, str(error))
         except (NotLeader, Busy) as refusal:
             self._turn_away(request.sender, txn, request.attempt, refusal)
         else:
             self.log_time = max(self.log_time, stamp)
             attempts = [request.attempt]
-            # In the place of an earlier copy, if any: this log has lost that one.
+            # It replaces an earlier copy, which is no longer in this log.
             self._pending.add(
                 PendingTransaction(request.sender, txn, asked, first, self._raft.term, attempts)
             )
@@ -130,17 +130,17 @@ class WriteDesk:
                 request.sender, txn, attempts, Stage.APPENDED, TransactionOutcome(last, stamp)
             )
 
-    def _is_under_way(self, request: Submit, asked: int) -> bool:
-        """Return whether a transaction of this id waits for the log to decide; note who asks."""
+    def _is_pending(self, request: Submit, asked: int) -> bool:
+        """Return whether a transaction of this id waits for the log to decide; note the attempt."""
         txn = request.transaction.id
-        waiter = self._pending.get(txn)
-        if waiter is None or self._raft.role is not Role.LEADER:
+        pending = self._pending.get(txn)
+        if pending is None or self._raft.role is not Role.LEADER:
             return False
-        if not self._pending.held_by(self._raft.log, txn):
+        if not self._pending.is_in(self._raft.log, txn):
             return False
-        if waiter.digest == asked:
-            waiter.attempts.append(request.attempt)
-        else:  # which of the two it will be is not decided yet
+        if pending.digest == asked:
+            pending.attempts.append(request.attempt)
+        else:  # the log has not decided yet which of the two it will be
             busy = Busy(f"another transaction is on its way as {txn}")
             self._turn_away(request.sender, txn, request.attempt, busy)
         return True
@@ -148,8 +148,7 @@ class WriteDesk:
     def answer_known(self, request: Submit, asked: int) -> bool:
         """Answer a transaction whose end its session knows; return whether it does.
 
-        ``asked`` is the digest of its records: another transaction under an old id is not carried
-        out.
+        ``asked`` is the digest of its records: another transaction under an old id is rejected.
         """
         transaction, client, attempts = request.transaction, request.sender, (request.attempt,)
         txn = transaction.id
@@ -168,15 +167,15 @@ class WriteDesk:
             self._answer(client, txn, attempts, Stage.APPLIED, outcome)
         return True
 
-    def _why_refused(self, txn: TxnId, stamped: Timestamp, stamp: Timestamp) -> str:
-        """Return why this leader refuses a transaction for its stamp, ``""`` if it does not."""
+    def _why_rejected(self, txn: TxnId, stamped: Timestamp, stamp: Timestamp) -> str:
+        """Return why this leader rejects a transaction for its timestamp, ``""`` if it does not."""
         if self._raft.role is not Role.LEADER:
             return ""
         sessions = self.rules.machine.sessions
         if sessions.too_old(stamped, stamp):
             return (
                 f"{txn} was stamped {clock.show(stamped)}, more than "
-                f"{clock.unpack(sessions.lifetime)[0]} ms before log time: if it was carried out, "
+                f"{clock.unpack(sessions.lifetime)[0]} ms before log time: if it was applied, "
                 f"its session has expired since"
             )
         too_far = self._skew.too_far(stamped, self.log_time, self._raft.configuration.members)
@@ -189,16 +188,16 @@ class WriteDesk:
     # ── what becomes of them ────────────────────────────────────────────────────────────────────
 
     def note_stamps(self, entries: Sequence[Entry]) -> None:
-        """Take note of entries that were appended: the newest that has a stamp has the highest."""
+        """Raise log time to the newest timestamp in ``entries``, which were appended."""
         for entry in reversed(entries):
             if entry.record.kind.is_data:
                 self.log_time = max(self.log_time, entry.record.timestamp)
                 return
 
     def superseded(self, lost: list[DecidedProposal], entry: Entry) -> list[DecidedProposal]:
-        """Tell those who wait for one of the ``lost`` proposals that ``entry`` supersedes.
+        """Answer the clients of the ``lost`` proposals that ``entry`` supersedes; return the rest.
 
-        To be asked of the committed entries in order; returns the proposals that are left.
+        It must be called for the committed entries in order.
         """
         gone = [it for it in lost if it.first <= entry.index and it.term != entry.term]
         for first, last, term, _ in gone:
@@ -206,25 +205,25 @@ class WriteDesk:
                 why = "another leader's entries took its place"
             else:
                 why = "its leader died before all of it was copied"
-            if waiter := self._pending.at(first, term):
-                self._settle(waiter.txn, Stage.UNDONE, None, why)
+            if pending := self._pending.at(first, term):
+                self._settle(pending.txn, Stage.UNDONE, None, why)
             if first == last and self._registering.get(first, (0,))[0] == term:
                 _, request = self._registering.pop(first)
-                self._send_on(request)
+                self._redirect_registration(request)
         return [proposal for proposal in lost if proposal not in gone]
 
     def committed(self, entry: Entry) -> None:
-        """Tell who waits for the registration that this entry is."""
+        """Answer the client whose registration this entry is."""
         if entry.index in self._registering:
             _, request = self._registering.pop(entry.index)
             given = self.rules.incarnation(entry)
             self._reply(Registered(self._member, request.sender, request.number, given))
 
     def ended(self, ended: EndedTransaction) -> None:
-        """Tell those who wait for a transaction that the state machine has done with."""
-        waiter = self._pending.get(ended.txn)
-        if ended.undone or waiter is None or waiter.digest != ended.digest:
-            return  # it is superseded, or decided where it is itself
+        """Answer the client of a transaction that the state machine has ended."""
+        pending = self._pending.get(ended.txn)
+        if ended.undone or pending is None or pending.digest != ended.digest:
+            return  # it is answered as superseded, or when its own copy ends
         if ended.id_taken:
             self._settle(ended.txn, Stage.ABORTED, None, _taken(ended.txn))
         elif ended.outcome is None:
@@ -236,37 +235,33 @@ class WriteDesk:
             self._settle(ended.txn, Stage.ABORTED, ended.outcome, why, ended.conflict)
 
     def installed(self, last: Position, stamp: Timestamp) -> None:
-        """Tell those who wait for what a snapshot through ``last`` covers, as far as is known.
+        """Answer the clients of transactions that a snapshot through ``last`` is known to contain.
 
-        ``stamp`` is its highest timestamp.  Of anything else the clients were sent on when this
-        member ceased to lead, and they will ask again.
+        ``stamp`` is its highest timestamp.  The other clients were redirected when this member
+        ceased to lead, and will ask again.
         """
         self.log_time = max(self.log_time, stamp)
-        for waiter in self._pending:
-            if waiter.first <= last.index:
-                session = self.rules.machine.sessions.find(waiter.txn, self.log_time)
-                outcome = session.outcome(waiter.txn.sequence)
-                if outcome and outcome.digest == waiter.digest and not outcome.conflict:
-                    self._settle(waiter.txn, Stage.APPLIED, outcome)
+        for pending in self._pending:
+            if pending.first <= last.index:
+                session = self.rules.machine.sessions.find(pending.txn, self.log_time)
+                outcome = session.outcome(pending.txn.sequence)
+                if outcome and outcome.digest == pending.digest and not outcome.conflict:
+                    self._settle(pending.txn, Stage.APPLIED, outcome)
                 else:
-                    self._pending.pop(waiter.txn)
+                    self._pending.pop(pending.txn)
         for index in [index for index in self._registering if index <= last.index]:
             del self._registering[index]
 
     def note_role(self) -> None:
-        """Send clients on if this member led and does not: what they wait for may still happen."""
+        """Redirect clients if this member no longer leads; their writes may still take effect."""
         leads = self._raft.role is Role.LEADER
         if self._led and not leads:
             leader = self._raft.leader
-            for waiter in self._pending:
-                last = waiter.attempts[-1]
-                self._reply(
-                    Redirect(
-                        self._member, waiter.client, waiter.txn, last, leader, may_still_apply=True
-                    )
-                )
-            for _, request in self._registering.values():  # they are answered yet if committed
-                self._send_on(request)
+            for pending in self._pending:
+                client, txn, last = pending.client, pending.txn, pending.attempts[-1]
+                self._reply(Redirect(self._member, client, txn, last, leader, may_still_apply=True))
+            for _, request in self._registering.values():  # answered as well, if committed
+                self._redirect_registration(request)
         self._led = leads
 
     def _settle(
@@ -277,10 +272,10 @@ class WriteDesk:
         reason: str = "",
         conflict: bytes | None = None,
     ) -> None:
-        """Answer the client of a pending transaction for the last time, if it is ours."""
-        waiter = self._pending.pop(txn)
-        if waiter is not None:
-            self._answer(waiter.client, txn, waiter.attempts, stage, outcome, reason, conflict)
+        """Give the final answer to the client of ``txn``, if it is pending here."""
+        pending = self._pending.pop(txn)
+        if pending is not None:
+            self._answer(pending.client, txn, pending.attempts, stage, outcome, reason, conflict)
 
     # ── answers ─────────────────────────────────────────────────────────────────────────────────
 
@@ -300,23 +295,23 @@ class WriteDesk:
             WriteReply(self._member, client, txn, sent, stage, index, stamp, reason, conflict)
         )
 
-    def _refuse(self, request: Submit, better: Timestamp, why: str) -> None:
-        """Refuse a transaction under its stamp; ``better`` is one that would do, 0 if none."""
+    def _reject(self, request: Submit, better: Timestamp, why: str) -> None:
+        """Reject a transaction for its timestamp; ``better`` is one that would do, 0 if none."""
         txn = request.transaction.id
         self._reply(Rejected(self._member, request.sender, txn, request.attempt, better, why))
 
     def _turn_away(
         self, client: str, request: TxnId | int, attempt: int, refusal: KvraftError
     ) -> None:
-        """Tell a client of what was not taken where, or when, to ask again."""
+        """Tell a client whose request was not taken where to ask, or to ask again later."""
         self._reply(
             Redirect(self._member, client, request, attempt, refusal.leader)
             if isinstance(refusal, NotLeader)
             else Overloaded(self._member, client, request, attempt, str(refusal))
         )
 
-    def _send_on(self, request: Register) -> None:
-        """Send a client that wants to be registered to whoever leads."""
+    def _redirect_registration(self, request: Register) -> None:
+        """Redirect a client that wants to be registered to the leader."""
         leader = NotLeader(self._member, self._raft.leader)
         self._turn_away(request.sender, request.number, request.attempt, leader)
 
@@ -326,7 +321,7 @@ def _too_late(txn: TxnId) -> str:
 
 
 def _taken(txn: TxnId) -> str:
-    return f"another transaction was carried out as {txn}, so this one never will be under that id"
+    return f"another transaction was applied as {txn}, so this one never will be under that id"
 
 
 def _conflict(key: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The judge of cuts: histories made by hand, each a little beside the rule, and real ones."""
+"""The checker of truncations: traces made by hand, each one detail off the rule, and real ones."""
 
 import pytest
 
@@ -82,7 +82,7 @@ def found(history, who, *segments):
 def test_what_is_in_tables_and_everywhere_may_go():
     history = all_have(40, flushed=25)
     history.drop("n1", 0, 1)
-    assert history.checker.cuts == 2
+    assert history.checker.judged == 2
     assert found(history, "n1", 2) is RetentionProperty.TABLES  # 21 … 30, and 25 is flushed
 
 

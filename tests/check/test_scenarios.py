@@ -2,10 +2,10 @@
 
 import pytest
 
-from kvraft.check import Property, Violation, scenario
+from kvraft.check import Property, Violation
 from kvraft.check.bugs.consensus import CONSENSUS_BUGS
 from kvraft.check.scenario import load
-from kvraft.check.scenario.scenario import UnmetExpectation, names, parse
+from kvraft.check.scenario.scenario import FOLDER, UnmetExpectation, names, parse
 from kvraft.cli import main
 from kvraft.errors import BadInput
 from kvraft.raft import Raft
@@ -69,20 +69,20 @@ HEAD = "A title\nmembers s1 s2 s3\noptions pre_vote=no\n"
 WRONG = {
     "": "line 1: a scenario begins with its title",
     "# prose\n": "line 1: a scenario begins with its title",
-    "A title\nmembers s1\n": "nothing happens",
+    "A title\nmembers s1\n": "this scenario has no steps",
     "A title\ntimeout s1\n": "line 2: the members must be named before",
-    HEAD + "timeout\n": "line 4: here is a member missing",
+    HEAD + "timeout\n": "line 4: a member is missing",
     HEAD + "timeout s9\n": "line 4: there is no member 's9'",
-    HEAD + "timeout s1 s2\n": "line 4: nothing was expected behind this, but there is 's2'",
+    HEAD + "timeout s1 s2\n": "line 4: the line should end before 's2'",
     HEAD + "dance s1\n": "line 4: there is no step 'dance': deliver, drop",
-    HEAD + "timeout s1\nmembers s1\n": "line 5: 'members' belongs before the first step",
+    HEAD + "timeout s1\nmembers s1\n": "line 5: 'members' must come before the first step",
     HEAD + "run fast\n": "line 4: a number of ticks should be a whole number, not 'fast'",
     HEAD + "deliver maybe\n": "line 4: 'maybe' does not say which messages",
     HEAD + "deliver Telegram\n": "line 4: 'Telegram' does not say which messages",
     HEAD + "refuse Nothing timeout s1\n": "line 4: there is no error 'Nothing'",
-    HEAD + "expect s1 happy\n": "line 4: nothing called 'happy' can be expected",
+    HEAD + "expect s1 happy\n": "line 4: a member has no 'happy'",
     HEAD + "expect s1 vote s9\n": "line 4: there is no member 's9'",
-    HEAD + "violation one lease\n": "line 4: there is no step before this",
+    HEAD + "violation one lease\n": "line 4: no step before this",
     HEAD + "timeout s1\nviolation murphy\n": "line 5: there is no property 'murphy'",
     HEAD + "timeout s1\nviolation one lease\nheal\n": "line 6: nothing can follow",
     HEAD + "bug gremlin\n": "line 4: there is no planted bug 'gremlin'",
@@ -92,7 +92,7 @@ WRONG = {
     HEAD + "log s1: one\n": "line 4: ",
     HEAD + "log s1: 2 1\n": "line 4: ",
     HEAD + "term s1: 3, veto s2\n": "line 4: ",
-    HEAD + "transfer s1 s2\n": "line 4: here should be 'to', not 's2'",
+    HEAD + "transfer s1 s2\n": "line 4: expected 'to', not 's2'",
 }
 
 
@@ -109,7 +109,7 @@ UNMET = {
     "expect leader s1": "expected the leader to be s1, but it is none",
     "expect s1 follower, term 1": "expected term of s1 to be 1, but it is 0",
     "expect flying RequestVote": "expected this to be in flight",
-    "refuse NotLeader timeout s1": "expected this to be refused as NotLeader",
+    "refuse NotLeader timeout s1": "expected this to raise NotLeader",
     "timeout s1\nviolation one lease": "expected a violation of one lease",
 }
 
@@ -153,7 +153,7 @@ def test_an_unknown_name_is_answered_with_the_names_that_there_are(tmp_path):
     mine = tmp_path / "mine.txt"
     mine.write_text(HEAD + "timeout s1\nexpect s1 candidate\n")
     assert load(str(mine)).play().violation is None, "a file of one's own, too"
-    assert scenario.FOLDER.is_dir()
+    assert FOLDER.is_dir()
 
 
 # ── from the command line ───────────────────────────────────────────────────────────────────────

@@ -104,7 +104,7 @@ def wrong_method(kind, name, method):
 PLANTED = {
     "log": lambda monkeypatch: NeverCuts,
     "items": lambda monkeypatch: NeverLetsGo,
-    "sessions": wrong_method(Sessions, "_expire", lambda self, now: []),
+    "sessions": wrong_method(Sessions, "expire", lambda self, now: []),
 }
 
 
@@ -120,10 +120,10 @@ def test_what_grows_is_found(kind, monkeypatch):
 class Forgetful(Replica):
     """One member takes a few deletes for something else."""
 
-    def _take(self, entry):
+    def take(self, entry):
         if self.member == "n3" and entry.record.kind is Kind.DELETE and entry.index % 20 == 0:
             entry = entry._replace(record=entry.record._replace(kind=Kind.PUT, value=b"no"))
-        super()._take(entry)
+        super().take(entry)
 
 
 def test_a_member_that_holds_anything_else_is_found():

@@ -426,5 +426,5 @@ def test_a_member_that_answers_without_being_sure_is_found():
     run(lambda: ticket.done)
     world.send(Scan("c", old, 99_999, 1, b"", None, 5))
     checker.check()
-    with pytest.raises(Violation, match="was there when it was asked"):
+    with pytest.raises(Violation, match="was committed before the request"):
         run(lambda: False)

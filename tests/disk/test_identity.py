@@ -216,7 +216,7 @@ def test_the_command_sets_files_aside(tmp_path, capsys):
     opened(disk, new=True).close()
     disk.close()
     main(["rebuild", str(tmp_path / "n1")])
-    assert "must not come back under its old name" in capsys.readouterr().out
+    assert "must not return under its old name" in capsys.readouterr().out
     disk = RealDisk(tmp_path / "n1")
     opened(disk, new=True, name="n1.2").close()
     disk.close()

@@ -208,7 +208,7 @@ def test_another_transaction_under_an_old_id_is_refused_at_the_door():
     last = member.replica.marks.last
     (answer,) = member.write("c", 1, {b"k": b"2"})
     assert (answer.stage, answer.conflict) == (Stage.ABORTED, None)
-    assert "another transaction was carried out as c.1#1" in answer.reason
+    assert "another transaction was applied as c.1#1" in answer.reason
     assert member.replica.marks.last == last
     assert member.replica.tree.get(b"k") == b"1"
 

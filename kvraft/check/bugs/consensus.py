@@ -1,12 +1,12 @@
-"""Planted bugs: consensus modules that are wrong in one way each.
+"""Planted bugs of consensus: modules that break one rule of the paper each.
 
-A check is worth what it catches.  Each class here breaks one rule of the paper, as somebody did
-once or easily could, and runs wherever :class:`~kvraft.raft.Raft` runs: in a cluster by hand, in
-a simulated world, in the explorer.  :data:`CONSENSUS_BUGS` has them by name, for scenarios; a
-scenario shows a situation in which each does harm, and which property that breaks.
+A check is worth what it catches.  Each class has a bug that is easy to make, and runs wherever
+:class:`~kvraft.raft.Raft` runs: in a cluster by hand, in a simulated world, in the explorer.
+:data:`CONSENSUS_BUGS` has them by name.  For each there is a scenario in which it does harm, which
+names the property that it breaks.
 
-The first four were in a well-known teaching implementation for six years, and were found by
-checking it from outside.
+The first four were in a well-known teaching implementation for six years, until a checker like
+``check/raft`` was used on it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CandidacyNotSaved(Raft):
 
 
 class TermNotSaved(Raft):
-    """A follower does not save a term that it learns of, only the votes it gives (Figure 2)."""
+    """A follower does not save a term that it learns, only its votes (Figure 2)."""
 
     def ready(self) -> Ready:
         """Hand out everything but a follower's term without a vote."""
@@ -70,14 +70,14 @@ class OldVotesCounted(Raft):
     """A candidate counts replies that answer an election of an earlier term."""
 
     def step(self, message: Message) -> None:
-        """Take a reply of an earlier term for one of this term."""
+        """Handle a reply of an earlier term as one of this term."""
         if isinstance(message, RequestVoteReply) and message.term < self.term:
             message = message._replace(term=self.term)
         super().step(message)
 
 
 class OlderTermsCounted(Raft):
-    """A leader commits entries of older terms by counting who holds them (§5.4.2, Figure 8)."""
+    """A leader commits entries of older terms by counting replicas (§5.4.2, Figure 8)."""
 
     @staticmethod
     def advance_commit(
@@ -87,7 +87,7 @@ class OlderTermsCounted(Raft):
         configuration: Configuration,
         log: Log,
     ) -> int:
-        """Return the index that a quorum holds, whatever the term of its entry."""
+        """Return the highest index that a quorum holds, whatever the term of its entry."""
         return max(commit_index, committed_index(configuration, match))
 
 
@@ -96,7 +96,7 @@ class AnyLogElected(Raft):
 
     @staticmethod
     def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
-        """Return whether the vote is still to be had."""
+        """Return whether the vote is still free."""
         return ask.term == term and vote in (None, ask.sender)
 
 
@@ -105,24 +105,24 @@ class LongerLogElected(Raft):
 
     @staticmethod
     def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
-        """Return whether the vote is still to be had, and the log is not shorter."""
+        """Return whether the vote is still free, and the candidate's log is not shorter."""
         return ask.term == term and vote in (None, ask.sender) and ask.last_index >= last.index
 
 
 class VotesTwice(Raft):
-    """A member votes for every good candidate of a term (§5.2)."""
+    """A member votes for every candidate whose log is up to date (§5.2)."""
 
     @staticmethod
     def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
-        """Return whether the candidate's log is good enough."""
+        """Return whether the candidate's log is up to date."""
         return ask.term == term and (ask.last_term, ask.last_index) >= (last.term, last.index)
 
 
 class RepliesCounted(Raft):
-    """A candidate counts replies, not voters: one that comes twice counts twice (§5.2)."""
+    """A candidate counts replies, not voters: a reply that arrives twice counts twice (§5.2)."""
 
     def step(self, message: Message) -> None:
-        """Take a second vote of a member for one of a member that has not replied."""
+        """Count a second reply of a member as the vote of one that has not replied."""
         before = self.status().votes
         super().step(message)
         if isinstance(message, RequestVoteReply) and message.granted:
@@ -142,7 +142,7 @@ class _DropsTheRest(Follower):
 
 
 class TruncatesAlways(Raft):
-    """A follower cuts its log behind what an append covers, even where they agree (Figure 2)."""
+    """A follower drops its entries after those of an append without a conflict (Figure 2)."""
 
     follower_type = _DropsTheRest
 
@@ -156,7 +156,7 @@ class _BelievesTheCommitIndex(Follower):
 
 
 class CommitsOwnTail(Raft):
-    """A follower commits what its leader did, though only a part is known to match (Figure 2)."""
+    """A follower commits as far as its leader, past the entries known to match (Figure 2)."""
 
     follower_type = _BelievesTheCommitIndex
 
@@ -170,7 +170,7 @@ class _ServesAtOnce(Leadership):
 
 
 class ReadsUnconfirmed(Raft):
-    """A leader serves reads at once, without a sign that it still leads (§8)."""
+    """A leader serves reads at once, without confirming that it still leads (§8)."""
 
     leader_type = _ServesAtOnce
 
@@ -182,13 +182,13 @@ class _SkipsTheJointStep(Leadership):
 
 
 class ChangesAtOnce(Raft):
-    """A leader takes up new voters without a joint configuration between (§6)."""
+    """A leader adopts new voters without a joint configuration in between (§6)."""
 
     leader_type = _SkipsTheJointStep
 
 
 class VoteNotSaved(Raft):
-    """A member forgets over a restart whom it voted for: the vote was never saved (Figure 2)."""
+    """A member does not save its vote, and after a restart votes again (Figure 2)."""
 
     def ready(self) -> Ready:
         """Hand out the term without the vote."""

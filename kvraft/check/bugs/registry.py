@@ -1,4 +1,4 @@
-"""All planted bugs by name, those of consensus (``planted.py``) and of storage together.
+"""All planted bugs by name, those of consensus and those of storage.
 
 >>> find_bug("votes twice").consensus.__name__, find_bug("retries applied").replica.__name__
 ('VotesTwice', 'AppliesRetries')
@@ -16,9 +16,9 @@ from kvraft.replica import Replica
 
 
 class Bug(NamedTuple):
-    """A planted bug: what every member runs for a consensus module and for a replica.
+    """A planted bug: the consensus module and the replica that every member runs.
 
-    One of the two has the bug, the other is as it should be.
+    One of the two has the bug, the other is correct.
     """
 
     name: str
@@ -33,17 +33,17 @@ BUGS = {name: Bug(name, consensus=made) for name, made in CONSENSUS_BUGS.items()
 
 
 def find_bug(name: str) -> Bug:
-    """Return the bug called ``name``; raises :class:`~kvraft.errors.BadInput` if there is none."""
+    """Return the bug ``name``; raises :class:`~kvraft.errors.BadInput` if there is no such bug."""
     if name not in BUGS:
         raise BadInput(f"there is no planted bug {name!r}: {', '.join(BUGS)}")
     return BUGS[name]
 
 
 def consensus_bug(name: str) -> type[Raft]:
-    """Return the consensus module with the bug called ``name``.
+    """Return the consensus module with the bug ``name``.
 
-    Raises :class:`~kvraft.errors.BadInput` if there is none, and for a bug of storage.
+    Raises :class:`~kvraft.errors.BadInput` if there is no such bug, or if it is one of storage.
     """
     if name in STORAGE_BUGS:
-        raise BadInput(f"the planted bug {name!r} is in storage, and here is only consensus")
+        raise BadInput(f"the planted bug {name!r} is in storage, but only consensus runs here")
     return find_bug(name).consensus

@@ -1,9 +1,8 @@
 """Planted bugs where consensus and storage meet: replicas that are wrong in one way each.
 
-A check is worth what it catches.  Each class here breaks one rule of a log with two owners, of
-transactions, sessions or snapshots, as one easily could, and runs wherever
-:class:`~kvraft.replica.Replica` runs.  :data:`STORAGE_BUGS` has them by name; the swarm
-(``swarm.py``) must find each of them: ``kvraft swarm --bug NAME``.
+Each class breaks one rule of the shared log, of transactions, sessions or snapshots, in a way that
+is easy to get wrong, and runs wherever :class:`~kvraft.replica.Replica` runs.
+:data:`STORAGE_BUGS` has them by name; the swarm must find each: ``kvraft swarm --bug NAME``.
 """
 
 from __future__ import annotations
@@ -40,25 +39,25 @@ from kvraft.transaction import (
     UndoneTransaction,
 )
 
-# ── who may cut the log ─────────────────────────────────────────────────────────────────────────
+# ── log truncation ──────────────────────────────────────────────────────────────────────────────
 
 
 class TruncatesByFlushedMark(Replica):
-    """The log is truncates by the flushed mark alone, whoever still needs it."""
+    """The log is truncated at the flushed mark, though followers or snapshots may need it."""
 
     def pins(self) -> Pins:
-        """Return what the tree needs."""
+        """Return the pin of the tree only."""
         return Pins((tree_pin(self.tree.flushed.index),))
 
 
 class _ManifestNotSynced:
-    """A disk as its owner sees it who forgets to sync the manifest."""
+    """A disk that does not sync the manifest."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
 
     def sync(self, name: str) -> None:
-        """Sync any file but the manifest."""
+        """Sync any file except the manifest."""
         if not name.startswith("MANIFEST-"):
             self._disk.sync(name)
 
@@ -67,25 +66,25 @@ class _ManifestNotSynced:
 
 
 class TruncatesBeforeManifest(Replica):
-    """The log is cut when the manifest was written, before it was synced."""
+    """The log is truncated after the manifest is written and before it is synced."""
 
     def __init__(
         self, member: str, configuration: Configuration, disk: Disk, **options: Any
     ) -> None:
-        lazy = cast(Disk, _ManifestNotSynced(disk))
-        super().__init__(member, configuration, lazy, **options)
+        careless = cast(Disk, _ManifestNotSynced(disk))
+        super().__init__(member, configuration, careless, **options)
 
 
-# ── what is applied ─────────────────────────────────────────────────────────────────────────────
+# ── applying ────────────────────────────────────────────────────────────────────────────────────
 
 
 class AppliesWhatIsAppended(Replica):
-    """A record takes effect when it is in the log, not when it is committed."""
+    """A record takes effect when it is appended, not when it is committed."""
 
     _through = 0
 
     def save(self, ready: Ready) -> None:
-        """Save it, and give the state machine what is new in it."""
+        """Save ``ready``, and apply its new entries at once."""
         super().save(ready)
         for entry in ready.entries:
             if entry.index > max(self._through, self.tree.applied.index):
@@ -93,49 +92,49 @@ class AppliesWhatIsAppended(Replica):
                 super().take(entry)
 
     def take(self, entry: Entry) -> None:
-        """Take a committed entry that was not taken yet."""
+        """Apply a committed entry, unless it was applied when it was appended."""
         if entry.index > max(self._through, self.tree.applied.index):
             super().take(entry)
 
 
-class _Forgiving(TransactionAssembler):
-    """Lets a torn transaction take effect as far as it came."""
+class _NothingUndone(TransactionAssembler):
+    """Takes a torn transaction for a complete one."""
 
     def take(self, entry: Entry) -> list[CompleteTransaction | UndoneTransaction]:
-        """Return what ``entry`` ends, all of it complete."""
+        """Return the transactions that ``entry`` ends, all as complete ones."""
         return [CompleteTransaction(ended.entries) for ended in super().take(entry)]
 
 
 class UndoesWhatItBegan(Replica):
-    """Only the leader that appended a transaction knows, from memory, that it is to be undone."""
+    """Only the leader that appended a transaction knows, from memory, that it must be undone."""
 
     def new_machine(self) -> StateMachine:
-        """Return one that undoes nothing."""
+        """Return a state machine that undoes nothing."""
         machine = super().new_machine()
-        machine.gatherer = _Forgiving()
+        machine.gatherer = _NothingUndone()
         return machine
 
 
-class _Careless(StateMachine):
-    """Never finds that a key has changed."""
+class _NoConflicts(StateMachine):
+    """Finds no conflict."""
 
     def conflict(self, entries: tuple[Entry, ...]) -> int:
-        """Return 0: all is well."""
+        """Return 0, which means no conflict."""
         return 0
 
 
 class ChecksBeforeAppending(Replica):
-    """A leader checks what a transaction has read before it appends it; nobody does at apply."""
+    """A leader checks expectations before it appends, and no member checks them when it applies."""
 
     def new_machine(self) -> StateMachine:
-        """Return one that finds no conflict."""
-        return _Careless(self.tree, clock.pack(self.options.session_millis), self.report)
+        """Return a state machine that finds no conflict."""
+        return _NoConflicts(self.tree, clock.pack(self.options.session_millis), self.report)
 
     def submit(self, request: Submit) -> None:
-        """Take a transaction if all that it has read is still so, as far as this member knows."""
+        """Accept a transaction if all its expectations hold in what this member has applied."""
         asked = [Entry(0, 0, record) for record in request.transaction.records]
-        honest = StateMachine.conflict(self.machine, tuple(asked))
-        if honest and self.raft.role is Role.LEADER:
+        conflict = StateMachine.conflict(self.machine, tuple(asked))
+        if conflict and self.raft.role is Role.LEADER:
             txn, why = request.transaction.id, "what it read was written since"
             self.reply(Rejected(self.member, request.sender, txn, request.attempt, 0, why))
         else:
@@ -143,10 +142,10 @@ class ChecksBeforeAppending(Replica):
 
 
 class _TombstonesCount(StateMachine):
-    """Takes the timestamp of a delete for what its key carries."""
+    """Compares expectations with the timestamps of tombstones, too."""
 
     def conflict(self, entries: tuple[Entry, ...]) -> int:
-        """Return the number of the first expectation that fails against versions as they are."""
+        """Return the number of the first expectation that fails, where tombstones are versions."""
         for number, entry in enumerate(entries, 1):
             key, value = entry.record.key, entry.record.value
             if entry.record.kind is Kind.EXPECT:
@@ -157,26 +156,26 @@ class _TombstonesCount(StateMachine):
 
 
 class ExpectsTombstones(Replica):
-    """A key that was deleted is not the same as one that never was, until its tombstone goes."""
+    """A deleted key differs from one that never was, until compaction drops its tombstone."""
 
     def new_machine(self) -> StateMachine:
-        """Return one that looks at tombstones."""
+        """Return a state machine that looks at tombstones."""
         return _TombstonesCount(self.tree, clock.pack(self.options.session_millis), self.report)
 
 
 class StampsNotRaised(Replica):
-    """A leader takes the stamps that clients give, whatever their clocks say."""
+    """A leader appends the timestamps of clients unchanged, whatever their clocks say."""
 
     def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
-        """Return the stamp as it is."""
+        """Return ``timestamp``."""
         return timestamp
 
 
 # ── sessions ────────────────────────────────────────────────────────────────────────────────────
 
 
-class _NoMemory(Sessions):
-    """Remembers what happened, and never looks."""
+class _NoOutcomes(Sessions):
+    """Stores outcomes, and never finds one."""
 
     def find(self, txn: TxnId, now: Timestamp) -> Session:
         """Return an empty session."""
@@ -184,32 +183,32 @@ class _NoMemory(Sessions):
 
 
 class AppliesRetries(Replica):
-    """A transaction that comes again is carried out again."""
+    """A transaction that is sent again is applied again."""
 
     def new_machine(self) -> StateMachine:
-        """Return one that knows of no transaction before."""
+        """Return a state machine whose sessions find no earlier outcome."""
         machine = super().new_machine()
-        machine.sessions = _NoMemory(
+        machine.sessions = _NoOutcomes(
             self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime
         )
         return machine
 
 
 class _ByTheClock(Sessions):
-    """Sessions that expire by what a member's own clock says."""
+    """Sessions that expire by a member's own clock."""
 
     millis: Callable[[], int] | None = None
 
     def expire(self, now: Timestamp) -> list[str]:
-        """Forget what is too old by that clock."""
+        """Expire the sessions that are too old by that clock."""
         return super().expire(clock.pack(self.millis()) if self.millis else now)
 
 
 class ExpiresByItsClock(Replica):
-    """A session is forgotten when a member's own clock says so."""
+    """A session expires by the member's own clock, not by the timestamps of the log."""
 
     def new_machine(self) -> StateMachine:
-        """Return one whose sessions look at this member's clock."""
+        """Return a state machine whose sessions expire by this member's clock."""
         machine = super().new_machine()
         sessions = _ByTheClock(self.tree.scan(prefix=SESSION_PREFIX), machine.sessions.lifetime)
         sessions.millis = self.millis
@@ -218,7 +217,7 @@ class ExpiresByItsClock(Replica):
 
 
 class CountsIncarnations(Replica):
-    """A leader numbers the clients that register by itself, and not by their place in the log."""
+    """A leader numbers registered clients by a counter in memory, not by their log index."""
 
     _given = 0
 
@@ -232,7 +231,7 @@ class CountsIncarnations(Replica):
 
 
 def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) -> TreeSnapshot:
-    """Return ``snapshot`` made anew, on a disk of its own, without the rows that get ``lost``."""
+    """Return a copy of ``snapshot``, on a disk of its own, without the rows that are ``lost``."""
     contents, disk = unpack_snapshot(snapshot, owner), SimDisk()
     infos: list[TableMetadata] = []
     for info, start in contents.tables:
@@ -259,7 +258,7 @@ def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) ->
 
 
 class _Lossy(ReplicaSnapshotSource):
-    """Offers the tables without some of their rows."""
+    """A snapshot source whose tables lack some rows."""
 
     def __init__(
         self, whole: ReplicaSnapshotSource, owner: str, lost: Callable[[Row], bool]
@@ -268,30 +267,30 @@ class _Lossy(ReplicaSnapshotSource):
 
     @property
     def last(self) -> Position:
-        """Return what the tables cover."""
+        """Return the last position that the tables cover."""
         return self._whole.last
 
     def open(self) -> ReplicaSnapshot:
-        """Return what is left of them."""
+        """Open the snapshot without the lost rows."""
         shipped = self._whole.open()
         return replace(shipped, tables=_without(shipped.tables, self._owner, self._lost))
 
 
 class _LosesRows(Replica):
-    """What a snapshot does not hold, nobody gets from it."""
+    """Sends snapshots without the rows that are ``lost``."""
 
     @staticmethod
     def lost(row: Row) -> bool:
-        """Return whether ``row`` is missing."""
+        """Return whether ``row`` is left out."""
         raise NotImplementedError
 
     def snapshot_source(self) -> ReplicaSnapshotSource:
-        """Return the tables without what is lost."""
+        """Return a source without the lost rows."""
         return _Lossy(super().snapshot_source(), f"kvraft/{self.member}", self.lost)
 
 
 class SnapshotsWithoutSessions(_LosesRows):
-    """A snapshot holds what clients wrote, and not what is remembered of them."""
+    """A snapshot has no session rows."""
 
     @staticmethod
     def lost(row: Row) -> bool:
@@ -300,7 +299,7 @@ class SnapshotsWithoutSessions(_LosesRows):
 
 
 class SnapshotsWithoutTombstones(_LosesRows):
-    """A snapshot holds what there is, and not what was deleted."""
+    """A snapshot has no tombstones."""
 
     @staticmethod
     def lost(row: Row) -> bool:
@@ -309,36 +308,36 @@ class SnapshotsWithoutTombstones(_LosesRows):
 
 
 @dataclass(frozen=True, slots=True)
-class _OneFurther(ReplicaSnapshot):
-    """Says of itself that it covers one entry more than it does."""
+class _OneTooMany(ReplicaSnapshot):
+    """A snapshot that claims to cover one entry more than it does."""
 
     end: Position
 
     @property
     def last(self) -> Position:
-        """Return the place behind the last one."""
+        """Return the position after the last one that it covers."""
         return self.end
 
 
-class _TooFar(ReplicaSnapshotSource):
-    """Offers the tables as if they covered one entry more."""
+class _OffByOne(ReplicaSnapshotSource):
+    """A snapshot source that claims one entry too many."""
 
     def open(self) -> ReplicaSnapshot:
-        """Return the snapshot that claims too much."""
+        """Open a snapshot that claims one entry too many."""
         shipped, log = super().open(), self._raft.log
         index = shipped.last.index + 1
         if index > log.last_index:
             return shipped
         end = Position(index, log.term(index))
-        return _OneFurther(shipped.tables, shipped.configuration, end)
+        return _OneTooMany(shipped.tables, shipped.configuration, end)
 
 
 class SnapshotsOffByOne(Replica):
-    """The log goes on one entry too far behind an installed snapshot."""
+    """A snapshot claims to cover one entry more than it does, so the receiver lacks that entry."""
 
     def snapshot_source(self) -> ReplicaSnapshotSource:
-        """Return the tables, which will claim too much."""
-        return _TooFar(self.tree, self.raft)
+        """Return a source that claims one entry too many."""
+        return _OffByOne(self.tree, self.raft)
 
 
 STORAGE_BUGS: dict[str, type[Replica]] = {

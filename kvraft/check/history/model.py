@@ -1,13 +1,14 @@
-"""The sequential model of a cluster: transactions carried out one by one.
+"""The sequential model of a cluster: it applies transactions one by one.
 
-:class:`Model` is a second state machine, written apart from ``replica/state_machine.py`` and in the
-simplest way: it takes the committed entries in log order and never forgets anything.  Of each key
-it keeps all versions, so it knows the whole map after every index and at every timestamp::
+:class:`Model` is a second state machine that shares no code with ``replica/state_machine.py`` and
+is as simple as possible: it takes the committed entries in log order and never forgets anything.
+It keeps all versions of each key, so it knows the whole map after every index and at every
+timestamp::
 
     key      versions: (index, timestamp, value)            rows(index=17, at=None) ─► b"2"
     b"a"     (4, t4, b"1")  (17, t17, b"2")  (30, t30, ∅)   rows(index=30, at=t17)  ─► b"2"
 
-Two promises it finds broken by itself, for the log alone breaks them: **exactly once** and
+It checks two promises by itself, because the log alone can break them: **exactly once** and
 **timestamps rise** (:class:`Promise`).
 
 Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
@@ -26,7 +27,7 @@ from kvraft import clock
 from kvraft.check.properties import Violation
 from kvraft.record import RESERVED_PREFIX, Entry, Kind, Timestamp, TxnId
 
-_REMEMBERED = 32  # outcomes that a session keeps, and how far back it can tell
+_REMEMBERED = 32  # outcomes that a session keeps: of its newest sequence numbers
 _CONFIGURATION = RESERVED_PREFIX + b"configuration"
 _SESSION = RESERVED_PREFIX + b"session/"
 _SESSION_HEAD = struct.Struct("<Q")
@@ -34,7 +35,7 @@ _SESSION_ROW = struct.Struct("<QQQQQ")
 
 
 class Promise(StrEnum):
-    """What the database promises about transactions, by name."""
+    """A promise of the database about transactions; its value is its name."""
 
     ONE_STATE_MACHINE = "one state machine"
     EXACTLY_ONCE = "exactly once"
@@ -44,9 +45,9 @@ class Promise(StrEnum):
 
 
 class ModelSession(NamedTuple):
-    """A session: its newest sequence number, and how transactions ended.
+    """A session: its newest sequence number, and the outcomes of its transactions.
 
-    That is sequence, index, stamp, conflict, and a digest of what was asked for.
+    An outcome is sequence, index, timestamp, conflict, and a digest of the request.
     """
 
     newest: int
@@ -54,29 +55,32 @@ class ModelSession(NamedTuple):
 
 
 Value = bytes | ModelSession | None
-"""What a key holds; ``None`` is nothing."""
+"""What a key holds; ``None`` if it holds nothing."""
 
 
 class Version(NamedTuple):
-    """What a key holds from entry ``index`` on, ``None`` if it was deleted there."""
+    """The value of a key from entry ``index`` on, ``None`` if it was deleted there."""
 
-    index: int  # type: ignore[assignment]  # the field's word, at the price of tuple.index
+    index: int  # type: ignore[assignment]  # hides tuple.index
     timestamp: Timestamp
     value: Value
 
 
 class Effect(StrEnum):
-    """What came of one copy of a transaction in the log."""
+    """What one copy of a transaction in the log did."""
 
     APPLIED = "applied"
     CONFLICT = "conflict"
     REPEATED = "repeated"
-    TAKEN = "refused, for its id is taken"
+    TAKEN = "refused: its id is taken"
     UNDONE = "undone"
 
 
 class Fate(NamedTuple):
-    """What came of the copy that ends at ``index``; ``conflict`` numbers the failed expectation."""
+    """The effect of the copy that ends at ``index``.
+
+    ``conflict`` is the number of the expectation that failed, from 1, or 0.
+    """
 
     effect: Effect
     index: int  # type: ignore[assignment]
@@ -85,7 +89,7 @@ class Fate(NamedTuple):
 
 
 def asked_for(entries: Iterable[Entry]) -> bytes:
-    """Return what a client asked for, whatever its stamp: the bytes that a digest is made of."""
+    """Return what a client requested, without its timestamp: the bytes of the digest."""
     asked = b""
     for entry in entries:
         kind, key, value = entry.record[:3]
@@ -95,20 +99,22 @@ def asked_for(entries: Iterable[Entry]) -> bytes:
 
 
 class Model:
-    """The map that a log leads to; sessions live for ``lifetime``, in units of timestamps."""
+    """The map that a log leads to; sessions expire after ``lifetime``, in units of timestamps."""
 
     def __init__(self, lifetime: Timestamp) -> None:
         self.entries: list[Entry] = []
-        """All entries taken; the one with index 1 comes first."""
+        """All entries taken, from index 1 on."""
         self.fates: dict[TxnId, list[Fate]] = {}
-        """What came of each copy of each transaction, in log order."""
+        """The fates of all copies of each transaction, in log order."""
         self.registered: dict[int, str] = {}
-        """Who was registered at which index."""
+        """The client that was registered at each index."""
         self._lifetime = lifetime
         self._versions: dict[bytes, list[Version]] = {}
-        self._marks = [0]  # by index: through which entry all is applied then
+        self._marks = [0]  # by index: the applied mark once the log is committed through it
         self._open: list[Entry] = []
-        self._stamps: list[tuple[int, Timestamp]] = []  # of what took effect, by index
+        self._stamps: list[
+            tuple[int, Timestamp]
+        ] = []  # of those that took effect: index, timestamp
 
     @property
     def last(self) -> int:
@@ -116,11 +122,11 @@ class Model:
         return len(self.entries)
 
     def mark(self, committed: int) -> int:
-        """Return through which entry all is applied once the log is committed through there."""
+        """Return the applied mark once the log is committed through ``committed``."""
         return self._marks[committed]
 
     def take(self, entry: Entry) -> None:
-        """Take the next committed entry; :class:`Violation` if it cannot be the next."""
+        """Apply the next committed entry; raises :class:`Violation` if it breaks a promise."""
         if entry.index != self.last + 1:
             raise ValueError(f"entry {entry.index} does not follow entry {self.last}")
         self.entries.append(entry)
@@ -138,32 +144,32 @@ class Model:
             self._check_stamp(entry)
             self._open.append(entry)
             if record.commit:
-                self._carry_out(self._open)
+                self._apply(self._open)
                 self._open, applied = [], entry.index
         self._marks.append(applied)
 
     def _check_stamp(self, entry: Entry) -> None:
-        """Check a stamp against what took effect before; what did not may be forgotten with it."""
+        """Check that the timestamp is above that of every transaction that took effect."""
         stamp = entry.record.timestamp
         if self._open and stamp != self._open[0].record.timestamp:
-            what = f"entry {entry.index} has another stamp than the rest of {entry.record.txn}"
+            what = f"entry {entry.index} has another timestamp than the rest of {entry.record.txn}"
             raise Violation(Promise.TIMESTAMPS_RISE, (), what)
         index, before = self._stamps[-1] if self._stamps else (0, 0)
         if stamp <= before:
-            what = f"entry {entry.index}, of {entry.record.txn}, is stamped {clock.show(stamp)}, "
-            what += f"and what took effect at {index}, {clock.show(before)}"
+            what = f"entry {entry.index}, of {entry.record.txn}, has the timestamp "
+            what += f"{clock.show(stamp)}, but entry {index} took effect with {clock.show(before)}"
             raise Violation(Promise.TIMESTAMPS_RISE, (), what)
 
-    def _carry_out(self, entries: list[Entry]) -> None:
+    def _apply(self, entries: list[Entry]) -> None:
         last, txn = entries[-1], entries[-1].record.txn
         now = last.record.timestamp
         session = self._session(txn, now)
         digest = int.from_bytes(blake2b(asked_for(entries), digest_size=8).digest(), "little")
-        told = [outcome[-1] for outcome in session.outcomes if outcome[0] == txn.sequence]
-        if told and told != [digest]:
+        known = [outcome[-1] for outcome in session.outcomes if outcome[0] == txn.sequence]
+        if known and known != [digest]:
             self._note(Effect.TAKEN, entries)
             return
-        if told or txn.sequence <= session.newest - _REMEMBERED:
+        if known or txn.sequence <= session.newest - _REMEMBERED:
             self._note(Effect.REPEATED, entries)
             return
         conflict = self._conflict(entries)
@@ -192,7 +198,7 @@ class Model:
         return 0
 
     def _session(self, txn: TxnId, now: Timestamp) -> ModelSession:
-        """Return the session of ``txn``, an empty one if it has none that lives ``now``."""
+        """Return the session of ``txn``, an empty one if it has none or it has expired ``now``."""
         found = self._versions.get(_session_key(txn))
         if found and isinstance(found[-1].value, ModelSession):
             version = found[-1]
@@ -212,17 +218,17 @@ class Model:
         fates = self.fates.setdefault(txn, [])
         before = self.outcome(txn)
         if before is not None and effect in (Effect.APPLIED, Effect.CONFLICT):
-            what = f"{txn} is {effect} at {last.index}, and was {before.effect} at {before.index}"
+            what = f"{txn} is {effect} at {last.index}, but was {before.effect} at {before.index}"
             raise Violation(Promise.EXACTLY_ONCE, (), what)
         fates.append(Fate(effect, last.index, last.record.timestamp, conflict))
 
     def _put(self, key: bytes, version: Version) -> None:
         self._versions.setdefault(key, []).append(version)
 
-    # ── asking it ───────────────────────────────────────────────────────────────────────────────
+    # ── queries ─────────────────────────────────────────────────────────────────────────────────
 
     def version(self, key: bytes, index: int, at: Timestamp | None = None) -> Version | None:
-        """Return what ``key`` holds after entry ``index``, as of the time ``at`` if given."""
+        """Return the version of ``key`` after entry ``index``, as of the timestamp ``at``."""
         versions = self._versions.get(key, [])
         found = bisect_right(versions, index, key=lambda version: version.index)
         while found and at is not None and versions[found - 1].timestamp > at:
@@ -230,14 +236,14 @@ class Model:
         return versions[found - 1] if found else None
 
     def rows(self, index: int, at: Timestamp | None = None) -> dict[bytes, bytes | ModelSession]:
-        """Return the whole map after entry ``index``, as of the time ``at`` if given."""
+        """Return the whole map after entry ``index``, as of the timestamp ``at``."""
         found = ((key, self.version(key, index, at)) for key in self._versions)
         return {key: v.value for key, v in found if v is not None and v.value is not None}
 
     def span(
         self, start: bytes, stop: bytes | None, index: int, at: Timestamp | None = None
     ) -> list[tuple[bytes, bytes]]:
-        """Return what a client may see of ``rows`` with ``start <= key < stop``, by key."""
+        """Return the rows that a client may see with ``start <= key < stop``, by key."""
         keys = [k for k in self._versions if start <= k and (stop is None or k < stop)]
         rows: list[tuple[bytes, bytes]] = []
         for key in sorted(k for k in keys if not k.startswith(RESERVED_PREFIX)):
@@ -247,11 +253,11 @@ class Model:
         return rows
 
     def stamps(self, index: int) -> list[Timestamp]:
-        """Return the timestamps of all that was carried out through entry ``index``."""
+        """Return the timestamps of all transactions applied through entry ``index``."""
         return [stamp for place, stamp in self._stamps if place <= index]
 
     def outcome(self, txn: TxnId) -> Fate | None:
-        """Return how ``txn`` ended, applied or in conflict, ``None`` if it did not."""
+        """Return the fate that ``txn`` ended with, applied or in conflict, if any."""
         took = (Effect.APPLIED, Effect.CONFLICT)
         return next((fate for fate in self.fates.get(txn, ()) if fate.effect in took), None)
 
@@ -261,7 +267,7 @@ def _session_key(txn: TxnId) -> bytes:
 
 
 def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes | ModelSession]]:
-    """Yield keys and values as the model has them, sessions decoded without the replica's code."""
+    """Yield ``rows`` in the model's form; sessions are decoded without the replica's code."""
     for key, value in rows:
         if key.startswith(_SESSION):
             (newest,) = _SESSION_HEAD.unpack_from(value)

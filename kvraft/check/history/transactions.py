@@ -1,17 +1,18 @@
-"""A judge of members: what they hold and answer must be what the log makes of it.
+"""Transactions and reads, compared with the sequential model of the log.
 
-:class:`TransactionChecker` feeds the sequential model (``model.py``) from the members of a world
-and compares.  What it holds them to has names:
+:class:`TransactionChecker` feeds the model (``model.py``) from the members of a world and compares.
+It checks these promises:
 
 - **one state machine**: what a member has applied is what the model makes of the log through the
-  same entry: every key, every session, the configuration, at every time that can be read; so no
-  transaction is there in part, ever, and nothing is applied before it is committed;
+  same entry: every key, every session, the configuration, at every time that can be read.  So no
+  transaction is ever there in part, and nothing is applied before it is committed;
 - **exactly once**: no transaction takes effect twice, whatever the sessions say about it;
-- **one id, one client**: an incarnation is the index of a committed registration of that client and
-  is given to one client only; so no two tickets have one id, unless a client is made to forget;
-- **timestamps rise** from one that takes effect to the next, so that time order is log order;
-- **true answers**: what members answer, and what a ticket says in the end, is what happened;
-- **fresh reads**: a read, or a page of a scan, sees all that was committed when it was asked for.
+- **one id, one client**: an incarnation is the index of a committed registration of its client and
+  is given to one client only.  So no two tickets share an id, unless a client is made to forget;
+- **timestamps rise** from one transaction that takes effect to the next, so that time order is log
+  order;
+- **true answers**: what members answer, and how a ticket ends, is what the log decided;
+- **fresh reads**: a read, or a page of a scan, sees all that was committed when it was requested.
 
 Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
 """
@@ -41,20 +42,20 @@ from kvraft.transaction import Read, ReadReply, Registered, Scan, ScanPage, Stag
 
 
 class _Asked(NamedTuple):
-    """A read or scan on its way, and what was applied at least when it was asked."""
+    """A read or scan in flight, and the least index that its answer must cover."""
 
     request: Read | Scan
     least: int
 
 
 _Heard = Read | ReadReply | Scan | ScanPage | WriteReply | Registered
-"""What is looked at of what clients and members say to each other."""
+"""The messages between clients and members that are checked."""
 
 
 class TransactionChecker:
-    """Watches one world; all of its methods raise :class:`Violation`.
+    """Checks one world; all of its methods raise :class:`Violation`.
 
-    It must be there from the beginning, for it takes each entry when it is committed.
+    Create it when the world starts: it must see each entry when it is committed.
     """
 
     def __init__(self, world: World) -> None:
@@ -68,13 +69,13 @@ class TransactionChecker:
         self._compared: dict[str, int] = {}
         self._asked: dict[tuple[str, int], _Asked] = {}
         self._incarnations: set[int] = set()
-        self._heard = 0  # the last message looked at
+        self._heard = 0  # the last message checked
 
     def check(self) -> None:
-        """Take what was committed in this step, and look at marks and answers.
+        """Take the entries committed in this step; check applied marks and answers.
 
-        To be called after each step: what it costs does not grow with log or map.  The faults of
-        simulated disks are not met: they are meant for the members.
+        Call it after each step: its cost does not grow with the log or the map.  It does not meet
+        the faults of simulated disks, which are meant for the members.
         """
         with self._world.undisturbed():
             self._check()
@@ -86,36 +87,37 @@ class TransactionChecker:
             applied = replica.tree.applied.index
             committed = replica.raft.commit_index
             due = self.model.mark(committed)
-            # A member whose disk is full knows more to be committed than it could save and apply.
+            # A member whose disk is full may know more commits than it could save and apply.
             if applied > due or (applied < due and not replica.waits_for_space):
-                what = f"{name} has applied all through {applied}, where the log, committed "
-                what += f"through {committed}, asks for {due}"
+                what = f"{name} has applied entries through {applied}, but the log, committed "
+                what += f"through {committed}, requires {due}"
                 raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
         self._hear()
 
     def _take_committed(self, name: str, replica: Replica) -> None:
-        """Compare what a member newly takes for committed with the model's log, or lengthen it."""
+        """Compare the newly committed entries of a member with the model's, or add them to it."""
         model, log, committed = self.model, replica.raft.log, replica.raft.commit_index
         first = max(min(self._compared.get(name, 0), committed) + 1, log.first_index)
         self._compared[name] = committed
         if committed > model.last and first > model.last + 1:
-            what = f"{name} takes {committed} for committed, and no log holds {model.last + 1}"
+            what = f"{name} commits entry {committed}, but no log holds entry {model.last + 1}"
             raise Violation(Property.COMMITTED_KEPT, (name,), what)
         for entry in log.slice(first, committed) if first <= committed else ():
             if entry.index > model.last:
                 model.take(entry)
             elif entry != model.entries[entry.index - 1]:
                 known = model.entries[entry.index - 1]
-                what = f"{name} takes {entry} for committed, another member {known}"
+                what = f"{name} commits {entry}, but another member committed {known}"
                 raise Violation(Property.STATE_MACHINE_SAFETY, (name,), what)
 
-    # ── answers on their way ────────────────────────────────────────────────────────────────────
+    # ── requests and answers in flight ──────────────────────────────────────────────────────────
 
     def _hear(self) -> None:
         for id, message in self._new_messages():
             self._heard = max(self._heard, id)
             if isinstance(message, Read | Scan):
-                # One that was delivered at once is not seen, and when it was first asked not known.
+                # The first attempt may have been delivered before it was seen, so when a later one
+                # was first requested is not known.
                 unknown = message.stale or message.attempt > 1
                 least = 0 if unknown else self.model.mark(self.model.last)
                 asked = _Asked(message, least)
@@ -130,7 +132,7 @@ class TransactionChecker:
                 self._check_registered(message)
 
     def _new_messages(self) -> Iterator[tuple[int, _Heard]]:
-        """Yield what was sent to or by clients since the last look, if it was not lost at once."""
+        """Yield the messages to or from clients that are new in flight since the last check."""
         fresh: list[tuple[int, _Heard]] = []
         for id, envelope in reversed(self._world.network.in_flight.items()):
             if id <= self._heard:
@@ -151,18 +153,19 @@ class TransactionChecker:
         stamp = found.timestamp if found and found.value is not None else 0
         value = found.value if found else None
         if (answer.value, answer.timestamp) != (value, stamp):
-            what = f"{who} is {answer.value!r} of {answer.timestamp}, as of entry {answer.index}, "
-            what += f"where it held {value!r} of {stamp}"
+            what = f"{who} is {answer.value!r} with timestamp {answer.timestamp}, as of entry "
+            what += f"{answer.index}, where the key holds {value!r} with {stamp}"
             raise Violation(Promise.TRUE_ANSWERS, (answer.sender,), what)
 
     @staticmethod
     def _check_fresh(answer: ReadReply | ScanPage, least: int, who: str) -> None:
         if answer.index < least:
-            what = f"{who} is as of entry {answer.index}: {least} was there when it was asked"
+            what = f"{who} is as of entry {answer.index}, but entry {least} was committed before "
+            what += "the request"
             raise Violation(Property.FRESH_READS, (answer.sender,), what)
 
     def _check_page(self, page: ScanPage) -> None:
-        """Check a page: all that was there as far as its end, at its index and at its time."""
+        """Check that a page has all rows up to its end, as of its index and its timestamp."""
         asked = self._asked.get((page.to, page.number))
         if asked is None or page.error or not isinstance(scan := asked.request, Scan):
             return
@@ -175,46 +178,47 @@ class TransactionChecker:
         for at in (scan.at, page.timestamp):
             should = self.model.span(start, stop, page.index, at)
             if page.pairs != tuple(reversed(should) if scan.reverse else should):
-                what = f"{who} is {page.pairs!r:.200} and then {page.next!r}, as of entry "
-                what += f"{page.index} and time {clock.show(page.timestamp)}, where it is "
+                what = f"{who} is {page.pairs!r:.200}, continued at {page.next!r}, as of entry "
+                what += f"{page.index} and time {clock.show(page.timestamp)}, but should be "
                 what += f"{should!r:.200}"
                 raise Violation(Promise.TRUE_ANSWERS, (page.sender,), what)
         if len(page.pairs) > scan.limit or (page.next is not None and not page.pairs):
-            what = f"{who} has {counted(len(page.pairs), 'key')} of at most {scan.limit}, and then "
-            what += f"{page.next!r}"
+            what = f"{who} has {counted(len(page.pairs), 'key')} of at most {scan.limit}, "
+            what += f"continued at {page.next!r}"
             raise Violation(Promise.TRUE_ANSWERS, (page.sender,), what)
 
     def _check_registered(self, registered: Registered) -> None:
-        """Check that this index is that of a registration of this client, and told once."""
+        """Check that the incarnation is the index of this client's registration, given once."""
         client = self.model.registered.get(registered.incarnation)
-        told = registered.incarnation in self._incarnations
+        given = registered.incarnation in self._incarnations
         self._incarnations.add(registered.incarnation)
-        if client != registered.to or told:
+        if client != registered.to or given:
             what = f"{registered.sender} gives {registered.to} the incarnation "
             what += f"{registered.incarnation}, "
-            what += "as somebody before" if told else f"which registered {client or 'nobody'}"
+            before = "was given before" if given else f"registered {client or 'no client'}"
+            what += f"which {before}"
             raise Violation(Promise.ONE_ID_ONE_CLIENT, (registered.sender,), what)
 
     def _check_answer(self, answer: WriteReply) -> None:
-        """Check a last answer: it must be what the log decided."""
+        """Check a final answer: it must be what the log decided."""
         effect = self.model.outcome(answer.txn)
         if answer.stage is Stage.APPLIED:
             says = Fate(Effect.APPLIED, answer.index, answer.timestamp)
         elif answer.stage is Stage.ABORTED and answer.conflict is not None:
-            conflict = effect.conflict if effect else 0  # its key is looked at with the ticket
+            conflict = effect.conflict if effect else 0  # check_tickets compares its key
             says = Fate(Effect.CONFLICT, answer.index, answer.timestamp, conflict)
         elif answer.stage is Stage.ABORTED and effect is None:
-            says = Fate(Effect.TAKEN, answer.index, answer.timestamp)  # by whom?
+            says = Fate(Effect.TAKEN, answer.index, answer.timestamp)  # by another one
         else:
             return
         if effect != says:
-            what = f"{answer.sender} says of {answer.txn}: {says}; but the log says: {effect}"
+            what = f"{answer.sender} answers {says} for {answer.txn}, but the log decided {effect}"
             raise Violation(Promise.TRUE_ANSWERS, (answer.sender,), what)
 
-    # ── whole members ───────────────────────────────────────────────────────────────────────────
+    # ── everything that members hold ────────────────────────────────────────────────────────────
 
     def check_members(self, moments: int = 2) -> None:
-        """Compare all that every running member holds, now and at ``moments`` times gone by."""
+        """Compare everything that each running member holds, now and at ``moments`` past times."""
         with self._world.undisturbed():
             for name, replica in self._world.replicas.items():
                 self._check_member(name, replica, moments)
@@ -237,42 +241,44 @@ class TransactionChecker:
             return
         when = "" if at is None else f" at {clock.show(at)}"
         key = min(k for k in held.keys() | should.keys() if held.get(k) != should.get(k))
-        what = f"{name} has applied all through {index} and holds{when} {key!r} = "
-        what += f"{held.get(key)!r:.200}, where the log makes it {should.get(key)!r:.200}"
+        what = f"{name} has applied entries through {index} and holds{when} {key!r} = "
+        what += f"{held.get(key)!r:.200}, but the log makes it {should.get(key)!r:.200}"
         raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
 
     def _compare_stamps(
         self, name: str, replica: Replica, index: int, should: dict[bytes, bytes | ModelSession]
     ) -> None:
-        """Compare timestamps, too: what a transaction expects is a timestamp."""
+        """Compare timestamps, too, because they are what a transaction expects of a key."""
         for key in sorted(should):
             held, due = replica.tree.version(key), self.model.version(key, index)
             if held is not None and due is not None and held.timestamp != due.timestamp:
-                what = f"at {name} {key!r} carries {held.timestamp}, and not {due.timestamp}"
+                what = f"{name} holds {key!r} with timestamp {held.timestamp}, "
+                what += f"but it should be {due.timestamp}"
                 raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
 
-    # ── in the end ──────────────────────────────────────────────────────────────────────────────
+    # ── at the end ──────────────────────────────────────────────────────────────────────────────
 
     def check_tickets(self, tickets: Iterable[Ticket]) -> None:
-        """Compare what clients were told in the end with what happened."""
+        """Compare how the tickets of clients ended with what the log decided."""
         for ticket in tickets:
             effect, says = self.model.outcome(ticket.txn), ticket.stage
-            told = Fate(Effect.APPLIED, ticket.index, ticket.timestamp)
+            claim = Fate(Effect.APPLIED, ticket.index, ticket.timestamp)
             if says is Stage.APPLIED:
-                right = effect == told and self._wrote(ticket)
+                right = effect == claim and self._wrote(ticket)
             elif says is Stage.ABORTED and ticket.conflict is not None:
                 right = effect is not None and effect.effect is Effect.CONFLICT
                 right = right and self._key_of(ticket, effect) == ticket.conflict
             elif says is Stage.ABORTED:
                 right = effect is None or not self._is(ticket, effect)
-            else:  # it may have happened or not, but it is over
+            else:  # it may have taken effect or not
                 right = says is Stage.UNKNOWN
             if not right:
-                what = f"{ticket.txn} ended {says} ({ticket.reason or ticket.index}): {effect}"
+                what = f"{ticket.txn} ended {says} ({ticket.reason or ticket.index}), but the log "
+                what += f"decided {effect}"
                 raise Violation(Promise.TRUE_ANSWERS, (), what)
 
     def _is(self, ticket: Ticket, fate: Fate) -> bool:
-        """Whether what ended so is what the client asked for, and not another under its id."""
+        """Return whether ``fate`` is of this ticket's transaction, not of another with its id."""
         count = len(ticket.transaction.records)
         entries = self.model.entries[max(0, fate.index - count) : fate.index]
         asked = [Entry(0, 0, record) for record in ticket.transaction.records]
@@ -280,7 +286,7 @@ class TransactionChecker:
         return alike and asked_for(entries) == asked_for(asked)
 
     def _wrote(self, ticket: Ticket) -> bool:
-        """Whether the log holds, right before the index of the ticket, what the client wrote."""
+        """Return whether the log holds, through the index of the ticket, what the client wrote."""
         records = ticket.transaction.with_timestamp(ticket.timestamp).records
         stored = self.model.entries[ticket.index - len(records) : ticket.index]
         return tuple(entry.record for entry in stored) == records

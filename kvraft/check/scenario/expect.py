@@ -1,6 +1,6 @@
-"""What a scenario may expect of a member: read from words, compared with the member's state.
+"""What a scenario may expect of a member: parsed from words, compared with the member's state.
 
-An expectation is a pair of texts, what was written and what is there.
+Both sides are texts: what the scenario says, and what the member's state looks like.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NONE = "none"
 
 
 class UnmetExpectation(KvraftError):
-    """Something in a scenario is not as expected."""
+    """An expectation in a scenario is not met."""
 
 
 class Expectation(NamedTuple):
@@ -30,7 +30,7 @@ class Expectation(NamedTuple):
     wanted: str
 
     def check(self, cluster: Cluster, name: str) -> None:
-        """Raise :class:`UnmetExpectation` if it is not."""
+        """Raise :class:`UnmetExpectation` if the member ``name`` does not meet it."""
         found = LOOKS[self.key](cluster, cluster.members[name], self.argument)
         if found != self.wanted:
             what = f"{self.key} {self.argument}".strip()
@@ -40,7 +40,7 @@ class Expectation(NamedTuple):
 
 
 def read_expectations(words: ScenarioLine, members: Container[str]) -> list[Expectation]:
-    """Read what is expected of one member, parts between commas, to the end of the line."""
+    """Return the expectations of one member, separated by commas, to the end of the line."""
     found = []
     while True:
         key = words.take("what is expected")
@@ -54,7 +54,7 @@ def read_expectations(words: ScenarioLine, members: Container[str]) -> list[Expe
             wanted = words.until(",") or [words.take(f"a value of {key}")]
         else:
             known = ", ".join([*ROLES, *LOOKS])
-            raise words.wrong(f"nothing called {key!r} can be expected of a member ({known})")
+            raise words.wrong(f"a member has no {key!r}; expect one of: {known}")
         for name in wanted:
             if key in NAMED and name not in members and name != NONE:
                 raise words.wrong(f"there is no member {name!r}")
@@ -64,7 +64,7 @@ def read_expectations(words: ScenarioLine, members: Container[str]) -> list[Expe
             return found
 
 
-# ── how a member is looked at ───────────────────────────────────────────────────────────────────
+# ── the state of a member, as text ──────────────────────────────────────────────────────────────
 
 
 def _log(member: Member) -> Log:
@@ -169,7 +169,7 @@ NAMED = ("vote", "knows", "voters", "outgoing", "learners")
 
 
 def expect_leader(cluster: Cluster, name: str) -> None:
-    """Raise :class:`UnmetExpectation` unless ``name``, or nobody, leads in the highest term."""
+    """Raise :class:`UnmetExpectation` unless ``name`` leads the highest term (or no member)."""
     leader = cluster.leader() or NONE
     if leader != name:
         raise UnmetExpectation(f"expected the leader to be {name}, but it is {leader}")

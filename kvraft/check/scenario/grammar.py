@@ -1,7 +1,7 @@
-"""Reading a scenario: from lines of text to what a cluster is to do.
+"""Parsing a scenario: each line of text becomes an action on a cluster.
 
-The language is described in ``scenario.py``.  Each line of it is read by the function named after
-its first word; a step becomes an action, which is a function of a cluster.
+The language is described in ``scenario.py``.  A line is parsed by the method named after its first
+word; a step becomes an action, which is a function of a cluster.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REFUSALS: dict[str, type[KvraftError]] = {
 
 @dataclass(slots=True)
 class Setup:
-    """What a scenario begins with."""
+    """The situation in which a scenario starts."""
 
     members: list[str] = field(default_factory=list)
     learners: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Setup:
 
 
 class Line(NamedTuple):
-    """One step or expectation."""
+    """One step or expectation: its line number, its text, and the action it stands for."""
 
     number: int
     text: str
@@ -56,9 +56,9 @@ class Line(NamedTuple):
 
 
 def read(text: str, file: str) -> tuple[str, str, Setup, tuple[Line, ...], Property | None]:
-    """Return title, prose, set-up, steps, and the property that the last step breaks.
+    """Return title, prose, set-up, steps, and the property that the last step breaks, if any.
 
-    Raises :class:`~kvraft.errors.BadInput` naming file and line for anything wrong.
+    Raises :class:`~kvraft.errors.BadInput`, which names file and line, for anything wrong.
     """
     title, *rest = text.splitlines() or [""]
     if not title.strip() or title.startswith("#"):
@@ -68,13 +68,13 @@ def read(text: str, file: str) -> tuple[str, str, Setup, tuple[Line, ...], Prope
         if line.strip():
             reader.read(number, line.strip())
     if not reader.lines:
-        raise BadInput(f"{file}: nothing happens in this scenario")
+        raise BadInput(f"{file}: this scenario has no steps")
     prose = " ".join(reader.prose)
     return title.strip(), prose, reader.setup, tuple(reader.lines), reader.violation
 
 
 class _Reader:
-    """Reads one file; ``members`` are those that there are by the line that is being read."""
+    """Reads one file; ``members`` are those that exist by the current line."""
 
     def __init__(self, file: str) -> None:
         self.setup = Setup()
@@ -92,18 +92,18 @@ class _Reader:
         words = ScenarioLine(self._file, number, text)
         verb = words.take("a step")
         if self.violation is not None:
-            raise words.wrong("nothing can follow on a violation")
+            raise words.wrong("nothing can follow a violation")
         if verb == "violation":
             if not self.lines:
-                raise words.wrong("there is no step before this that could break anything")
+                raise words.wrong("no step before this line could break anything")
             self.violation = self._property(words)
         elif verb in _SETUP:
             if self.lines:
-                raise words.wrong(f"{verb!r} belongs before the first step")
+                raise words.wrong(f"{verb!r} must come before the first step")
             _SETUP[verb](self, words)
         else:
             if not self.members:
-                raise words.wrong("the members must be named before anything happens")
+                raise words.wrong("the members must be named before the first step")
             self.lines.append(Line(number, text, self._step(verb, words)))
         words.end()
 
@@ -189,7 +189,7 @@ class _Reader:
                 case "number":
                     pick["id"] = words.count("a number")
                 case other:
-                    raise words.wrong(f"{other!r} does not say which messages are meant")
+                    raise words.wrong(f"{other!r} does not say which messages")
         return pick
 
     def do_deliver(self, words: ScenarioLine) -> ScenarioAction:
@@ -294,7 +294,7 @@ class _Reader:
                 action(cluster)
             except error:
                 return
-            raise UnmetExpectation(f"expected this to be refused as {name}")
+            raise UnmetExpectation(f"expected this to raise {name}")
 
         return refused
 

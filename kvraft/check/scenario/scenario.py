@@ -1,18 +1,18 @@
 """Scenarios: situations in a cluster, written by hand in a text file, played and checked.
 
-A scenario is a story of one step a line, with what is expected in between.  The first line is its
-title; lines that begin with ``#`` are prose.  Set-up comes first::
+A scenario has one step a line, with expectations in between.  The first line is its title; lines
+that begin with ``#`` are prose.  Set-up comes first::
 
-    members s1 s2 s3            the voters; perhaps also: learners s4
-    options pre_vote=no         any of contract.Options; yes, no or a number
-    log s1: 1 1 2               a log to begin with, as the terms of its entries
-    term s1: 3, vote s2         a term, and perhaps a vote, to begin with
-    bug older terms counted     a bug of planted.py that all members have
-    unwatched one vote a term   a property of properties.py that is let pass; one a line
+    members s1 s2 s3            the voters; optionally also: learners s4
+    options pre_vote=no         any of RaftOptions; yes, no or a number
+    log s1: 1 1 2               an initial log, as the terms of its entries
+    term s1: 3, vote s2         an initial term, optionally with a vote
+    bug older terms counted     a bug of check/bugs/consensus.py that every member has
+    unwatched one vote a term   a property of check/properties.py that may break; one a line
     seed 7
 
-Then steps.  ``WHICH`` messages are meant is said by any of ``KIND``, ``from s1``, ``to s2`` and
-``number 5``; nothing means all that are in flight::
+Then come the steps.  ``WHICH`` selects messages in flight by any of ``KIND``, ``from s1``,
+``to s2`` and ``number 5``; without any, it selects all::
 
     timeout s1                  deliver WHICH           propose s1 x y
     tick s1 3                   drop WHICH              change s1 to s1 s2 s3 learners s4
@@ -22,23 +22,24 @@ Then steps.  ``WHICH`` messages are meant is said by any of ``KIND``, ``from s1`
     add s4                      sever s1 to s2          refuse NotLeader propose s2 x
                                 heal
 
-``run`` lets ticks pass for everybody; all else is by hand (sim/cluster.py).  ``sever`` cuts a link
-in one direction, ``snapshot`` cuts a log, and ``refuse`` is a step that raises that error.  What is
-expected::
+``run`` makes ticks pass for all members; everything else is by hand (sim/cluster.py).  ``sever``
+cuts a link in one direction, ``snapshot`` truncates a log, and ``refuse`` expects that its step
+raises that error.  Expectations::
 
-    expect leader s1            or none
-    expect flying WHICH         or: expect not flying WHICH
+    expect leader s1            or: expect leader none
+    expect flying WHICH         such messages are in flight; or: expect not flying WHICH
     expect s1 leader, term 3, log 1 1 2, commit 2
     violation leader completeness
 
-Of a member may be expected its role (``leader``, ``follower`` … ``down``), ``term 3``, ``vote s1``,
-``knows s1`` (as leader), ``log 1 1 2`` (terms), ``base 5`` (where its log was cut), ``commit 2``,
-``applied x y`` (keys), ``voters s1 s2``, ``outgoing …``, ``learners …``, ``lease yes``, ``decided
-2-3 committed``, ``read 1 served 4`` (``failed``, ``waiting``), ``refused KIND``, ``sends s2
-snapshot`` (how it sends to that follower).  ``none`` stands for nothing.
+Expectations of a member are its role (``leader``, ``follower`` … ``down``), ``term 3``, ``vote
+s1``, ``knows s1`` (as leader), ``log 1 1 2`` (terms), ``base 5`` (where its log was truncated),
+``commit 2``, ``applied x y`` (keys), ``voters s1 s2``, ``outgoing …``, ``learners …``, ``lease
+yes``, ``decided 2-3 committed``, ``read 1 served 4`` (or ``failed``, ``waiting``), ``refused KIND``
+(messages that it refused), ``sends s2 snapshot`` (how it sends to that follower).  ``none`` means
+an empty value.
 
-Every step is watched (raft/raft.py).  A ``violation`` is expected of the step before it; it ends
-the scenario.
+Every step is checked (``check/raft``).  ``violation`` expects that the step before it breaks a
+property; it ends the scenario.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ __all__ = ["PlayedScenario", "Scenario", "UnmetExpectation", "load", "names", "p
 _PACKAGE = Path(str(files("kvraft"))).resolve()
 _INSTALLED = _PACKAGE / "data" / "scenarios"
 FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data" / "scenarios"
-"""Where the scenarios lie that come with kvraft: in the package, or beside it in a checkout."""
+"""The folder of kvraft's own scenarios: in the package, or next to it in a checkout."""
 
 
 class PlayedScenario(NamedTuple):
     """How a scenario went.
 
-    ``violation`` is the one that was expected.  ``stops`` has for each line that was done the
-    number of the trace's last step by then, and the line.
+    ``violation`` is the expected one, if any.  ``stops`` has, for each line that was played, the
+    number of the last step of the trace by then, and the line.
     """
 
     cluster: Cluster
@@ -79,7 +80,7 @@ class PlayedScenario(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A scenario that was read; ``prose`` is what stands before its first step."""
+    """A parsed scenario; ``prose`` are the comments before its first step."""
 
     name: str
     title: str
@@ -90,7 +91,7 @@ class Scenario:
     """What the last line is expected to break."""
 
     def cluster(self, *, consensus: type[Raft] | None = None, trace: bool = True) -> Cluster:
-        """Return the cluster that it begins with, perhaps with another consensus module."""
+        """Return the cluster in which it starts, with another ``consensus`` module if given."""
         setup = self.setup
         return Cluster(
             Configuration(tuple(setup.members), (), tuple(setup.learners)),
@@ -108,12 +109,12 @@ class Scenario:
         consensus: type[Raft] | None = None,
         on_line: Callable[[Cluster, str], object] = lambda cluster, line: None,
     ) -> PlayedScenario:
-        """Let it happen, perhaps with another consensus module.
+        """Play it, with ``consensus`` in place of its own consensus module, if given.
 
-        ``tell`` is called before the first line, with ``""``, and after each, with its text.
-        Raises :class:`UnmetExpectation` where something is not as expected,
-        :class:`~kvraft.check.Violation` where a property is broken unexpectedly, and
-        :class:`~kvraft.errors.BadInput` where a step cannot be done; each names file and line.
+        ``on_line`` is called before the first line, with ``""``, and after each, with its text.
+        Raises :class:`UnmetExpectation` if an expectation is not met,
+        :class:`~kvraft.check.Violation` if a property breaks unexpectedly, and
+        :class:`~kvraft.errors.BadInput` if a step is impossible; each names file and line.
         """
         cluster = self.cluster(consensus=consensus)
         watch(cluster, but=self.setup.unwatched)
@@ -136,7 +137,7 @@ class Scenario:
         return PlayedScenario(cluster, None, tuple(stops))
 
     def _do(self, line: Line, cluster: Cluster) -> Violation | None:
-        """Do one line; return the violation, if that is what it brings about."""
+        """Play one line; return the violation that it causes, if any."""
         where = f"{self.name}, line {line.number}: {line.text}"
         try:
             line.action(cluster)
@@ -150,7 +151,10 @@ class Scenario:
 
 
 def parse(text: str, name: str = "scenario") -> Scenario:
-    """Read a scenario; raises :class:`~kvraft.errors.BadInput` naming ``name`` and the line."""
+    """Return the scenario in ``text``.
+
+    Raises :class:`~kvraft.errors.BadInput`, which names ``name`` and the line.
+    """
     return Scenario(name, *read(text, name))
 
 
@@ -160,9 +164,9 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Scenario:
-    """Read the scenario called ``name`` from ``data/scenarios``, or from the file of that path.
+    """Return the scenario ``name`` of ``data/scenarios``, or the one in the file ``name``.
 
-    Raises :class:`~kvraft.errors.BadInput` if there is none, or none such.
+    Raises :class:`~kvraft.errors.BadInput` if there is no such scenario, or if it is not valid.
     """
     path = Path(name) if name.endswith(".txt") else FOLDER / f"{name}.txt"
     try:
@@ -171,4 +175,4 @@ def load(name: str) -> Scenario:
         known = ", ".join(names())
         raise BadInput(f"there is no scenario {name!r}; in data/scenarios are: {known}") from None
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is no text in UTF-8") from None
+        raise BadInput(f"{path} is not text in UTF-8") from None

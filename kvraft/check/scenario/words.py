@@ -1,6 +1,6 @@
 """One line of a scenario, taken word by word.
 
-Whatever is wrong with it is raised as one sentence that names file and line.
+Anything wrong with it is one error that names file and line.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from kvraft.errors import BadInput
 
 
 class ScenarioLine:
-    """The words of ``text``, which stands in line ``number`` of ``file``."""
+    """The words of ``text``, which is line ``number`` of ``file``."""
 
     def __init__(self, file: str, number: int, text: str) -> None:
         self.file, self.number, self.text = file, number, text
         self._words = text.replace(",", " , ").replace(":", " ").split()
 
     def wrong(self, why: str) -> BadInput:
-        """Return the error that says what is wrong with this line."""
+        """Return an error that says ``why`` this line is wrong, and where it is."""
         return BadInput(f"{self.file}, line {self.number}: {why} (in: {self.text})")
 
     @property
     def next(self) -> str:
-        """The next word, ``""`` at the end; it is still to be taken."""
+        """The next word, which is not taken yet; ``""`` at the end of the line."""
         return self._words[0] if self._words else ""
 
     def take(self, what: str) -> str:
         """Take the next word, which should be ``what``."""
         if not self._words:
-            raise self.wrong(f"here is {what} missing")
+            raise self.wrong(f"{what} is missing")
         return self._words.pop(0)
 
     def skip(self, word: str) -> bool:
@@ -42,7 +42,7 @@ class ScenarioLine:
     def must(self, word: str) -> None:
         """Take ``word``."""
         if not self.skip(word):
-            raise self.wrong(f"here should be {word!r}, not {self.next!r}")
+            raise self.wrong(f"expected {word!r}, not {self.next!r}")
 
     def count(self, what: str) -> int:
         """Take a whole number."""
@@ -59,13 +59,13 @@ class ScenarioLine:
         return name
 
     def until(self, *stops: str) -> list[str]:
-        """Take the words before the next of ``stops``, or all."""
+        """Take the words before the next of ``stops``, or all that are left."""
         taken = []
         while self._words and self.next not in stops:
             taken.append(self._words.pop(0))
         return taken
 
     def end(self) -> None:
-        """Raise ``BadInput`` if there are more words."""
+        """Raise :class:`~kvraft.errors.BadInput` if any words are left."""
         if self._words:
-            raise self.wrong(f"nothing was expected behind this, but there is {self.next!r}")
+            raise self.wrong(f"the line should end before {self.next!r}")

@@ -1,15 +1,16 @@
-"""Crashing a store during every single I/O call, and comparing what comes back with what was said.
+"""A crash during every single disk call of a store: what is there afterwards?
 
-A *workload* is a list of steps: a dict is one write, its keys with their values or ``None`` for a
-delete, all or nothing; a word is long work or a sync (:data:`WORDS`).  It runs once undisturbed, to
-learn which calls reach the disk (:func:`disk_calls`), and then once for each call, during which the
-machine or the process dies (:func:`crash_during`).
+A *workload* is a list of steps.  A dict is one atomic write: keys with their values, or ``None``
+for a delete.  A word is long work or a sync (:data:`WORDS`).  The workload runs once undisturbed,
+to learn which calls reach the disk (:func:`disk_calls`), and then once for each call, during which
+the machine or the process dies (:func:`crash_during`).
 
 The promise, for every crash:
 
-- what is there is what was there after the first *n* writes, for some *n*: no holes, no halves;
-- *n* is at least the number of writes that were durable, and at most one more than were
-  acknowledged, for the one that was under way.
+- the store holds exactly the first *n* writes, for some *n*: none is missing, none is there in
+  part;
+- *n* is at least the number of durable writes, and at most one more than the number of
+  acknowledged ones, because one was in progress.
 
 Source: Pillai et al., *All File Systems Are Not Created Equal*, OSDI 2014 (crash at every call).
 """
@@ -33,7 +34,7 @@ WorkloadStep = StoreWrite | str
 StoreContents = dict[bytes, bytes]
 
 WORDS = ("sync", "flush", "compact")
-"""What a step can be besides a write: see the methods of :class:`~kvraft.store.Store`."""
+"""Steps other than writes; each is a method of :class:`~kvraft.store.Store`."""
 
 WORKLOAD: tuple[WorkloadStep, ...] = (
     {b"a": b"1"},
@@ -49,7 +50,7 @@ WORKLOAD: tuple[WorkloadStep, ...] = (
 
 
 class Call(NamedTuple):
-    """One call that changes something on disk: which one of all, what it is, and of which file."""
+    """One call that changes the disk: its number, its kind, and the part of the store it is for."""
 
     number: int
     kind: str
@@ -60,10 +61,10 @@ class Call(NamedTuple):
 
 
 class RecordingDisk(SimDisk):
-    """A simulated disk that keeps in mind its calls, and can be careless about some syncs.
+    """A simulated disk that records its calls, and can be careless about some syncs.
 
-    ``done`` has the method and the arguments of each call.  ``careless`` names a part of whose
-    syncs nothing comes: it says that they are done.
+    ``done`` has the method and the arguments of each call.  ``careless`` names a part whose syncs
+    do nothing, though they return as if done.
     """
 
     def __init__(self) -> None:
@@ -78,17 +79,17 @@ class RecordingDisk(SimDisk):
         super().create(name)
 
     def append(self, name: str, data: bytes) -> None:
-        """Write at the end of a file."""
+        """Append bytes to a file."""
         self._note("append", part_of(name), name, data)
         super().append(name, data)
 
     def truncate(self, name: str, size: int) -> None:
-        """Cut a file down."""
+        """Truncate a file."""
         self._note("truncate", part_of(name), name, size)
         super().truncate(name, size)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name."""
+        """Rename a file."""
         self._note("rename", part_of(new), old, new)
         super().rename(old, new)
 
@@ -98,7 +99,7 @@ class RecordingDisk(SimDisk):
         super().remove(name)
 
     def sync(self, name: str) -> None:
-        """Make the bytes of a file durable, or only say so."""
+        """Make the bytes of a file durable, unless this disk is careless about it."""
         self._note("sync", part_of(name), name)
         if part_of(name) == self.careless:
             self._operation()
@@ -106,7 +107,7 @@ class RecordingDisk(SimDisk):
             super().sync(name)
 
     def sync_dir(self) -> None:
-        """Make changes of the directory durable, or only say so."""
+        """Make changes of the directory durable, unless this disk is careless about it."""
         self._note("sync_dir", "directory")
         if self.careless == "directory":
             self._operation()
@@ -119,28 +120,27 @@ class RecordingDisk(SimDisk):
 
 
 class WorstCase(Random):
-    """Chance at its worst: of what was not synced, nothing survives."""
+    """The worst luck: nothing survives that was not synced."""
 
     def random(self) -> float:
-        """Return as good as 1."""
+        """Return almost 1."""
         return 0.999
 
     def randint(self, low: int, high: int) -> int:
-        """Return the lowest."""
+        """Return ``low``."""
         return low
 
     def choice(self, options: Any) -> Any:
-        """Return the first."""
+        """Return the first of ``options``."""
         return options[0]
 
 
 class CrashOutcome(NamedTuple):
-    """What came back after a crash during ``call``, in the middle of step ``step`` of the workload.
+    """What the store holds after a crash during ``call``, in step number ``step`` of the workload.
 
-    ``acknowledged`` writes had returned, ``durable`` of them were promised to survive.  ``found``
-    is after how many writes the store was as it is now; -1 if it never was, or cannot be opened
-    (``damage`` says why).  ``torn`` is how many bytes were cut off the log, ``orphans`` how many
-    unfinished tables were removed.
+    ``acknowledged`` writes had returned, and ``durable`` of them must survive.  The store holds the
+    first ``found`` writes; -1 means that it holds anything else, or cannot be opened (``damage``
+    says why).  ``torn`` bytes of the log were truncated, and ``orphans`` unfinished tables removed.
     """
 
     call: Call
@@ -154,17 +154,17 @@ class CrashOutcome(NamedTuple):
 
     @property
     def kept(self) -> bool:
-        """Whether the promise was."""
+        """Whether the promise was kept."""
         return self.durable <= self.found <= self.acknowledged + 1
 
     @property
     def lost(self) -> int:
-        """How many acknowledged writes are gone; all of them if the store cannot be opened."""
+        """How many acknowledged writes are lost; all of them if the store cannot be opened."""
         return self.acknowledged - min(max(self.found, 0), self.acknowledged)
 
 
 def part_of(name: str) -> str:
-    """Return what the file ``name`` is part of."""
+    """Return the part of a store that the file ``name`` belongs to."""
     if ".wal" in name or name.endswith(".torn"):
         return "log"
     if name.startswith(MEMBER):
@@ -173,7 +173,7 @@ def part_of(name: str) -> str:
 
 
 def contents_after_each_write(workload: Sequence[WorkloadStep]) -> list[StoreContents]:
-    """Return what a store holds after no write, after the first one, and so on."""
+    """Return the contents of a store before the first write, after the first, and so on."""
     found: list[StoreContents] = [{}]
     for write in workload:
         if isinstance(write, Mapping):
@@ -201,18 +201,18 @@ def crash_during(
     random: Random | None = None,
     careless: str = "",
 ) -> CrashOutcome:
-    """Run ``workload`` until the machine dies during that call (from 1), and see what comes back.
+    """Crash ``workload`` during call number ``call`` (from 1); return what the store holds then.
 
-    Without ``power`` only the process dies: what was handed to the system is still there.
-    ``random`` decides what of the unsynced survives, nothing if it is not given; ``careless`` is
-    about the disk (:class:`RecordingDisk`).
+    Without ``power`` only the process dies, and what it gave to the operating system survives.
+    ``random`` decides which unsynced bytes survive; by default none do.  ``careless`` names a part
+    whose syncs do nothing (:class:`RecordingDisk`).
     """
     random = random or WorstCase()
     disk, store = _begin(durability, careless)
     disk.fail_at(call, None if isinstance(random, WorstCase) else random)
     acknowledged = durable = at = 0
     try:
-        for at, step in enumerate(workload):  # noqa: B007  # where it was is told, too
+        for at, step in enumerate(workload):  # noqa: B007  # the outcome has it
             apply_step(store, step)
             acknowledged += isinstance(step, Mapping)
             certain = durability is Durability.SYNC or not isinstance(step, Mapping)
@@ -225,7 +225,7 @@ def crash_during(
         disk.crash(random)
     else:
         disk.restore()
-    return _come_back(disk, contents_after_each_write(workload), died, (at, acknowledged, durable))
+    return _outcome(disk, contents_after_each_write(workload), died, (at, acknowledged, durable))
 
 
 def crash_everywhere(
@@ -236,7 +236,7 @@ def crash_everywhere(
     random: Random | None = None,
     careless: str = "",
 ) -> list[CrashOutcome]:
-    """Return the outcome of a crash during each call: see :func:`crash_during`."""
+    """Return the outcome of a crash during each call; :func:`crash_during` has the options."""
     count = len(disk_calls(workload, durability))
     return [
         crash_during(n, workload, durability, power=power, random=random, careless=careless)
@@ -245,7 +245,7 @@ def crash_everywhere(
 
 
 def apply_step(store: Store, step: WorkloadStep) -> None:
-    """Do one step of a workload."""
+    """Apply one step of a workload to ``store``."""
     if isinstance(step, str):
         getattr(store, step)()
         return
@@ -256,7 +256,7 @@ def apply_step(store: Store, step: WorkloadStep) -> None:
 
 
 def reopen_store(disk: SimDisk, report: list[Event] | None = None) -> Store:
-    """Open the store on ``disk`` again; ``report`` gathers what happens."""
+    """Open the store on ``disk`` again; events are appended to ``report``."""
     events: list[Event] = [] if report is None else report
     return Store.open(disk, report=events.append, segment_bytes=_SEGMENT_BYTES)
 
@@ -275,7 +275,7 @@ def _begin(durability: Durability, careless: str = "") -> tuple[RecordingDisk, S
     return disk, store
 
 
-def _come_back(
+def _outcome(
     disk: RecordingDisk, past: list[StoreContents], died: Call, counts: tuple[int, int, int]
 ) -> CrashOutcome:
     events: list[Event] = []

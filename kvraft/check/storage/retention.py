@@ -1,25 +1,25 @@
-"""Was every segment free that a member dropped?  Judged from the trace alone.
+"""Was each log segment that a member dropped no longer needed?  Judged from the trace alone.
 
 Nothing here asks a member or uses the code of its rule (``replica/retention.py``).  From the events
-of a history :class:`RetentionChecker` keeps, for each member, what is durable on its disk, and
-judges each :class:`~kvraft.events.SegmentDropped` when it reads it::
+of a run :class:`RetentionChecker` works out what is durable on each member's disk, and judges each
+:class:`~kvraft.events.SegmentDropped`::
 
-    Appended, Started           ──► which entries its log holds, by index and term
-    Flushed, Installed, Started ──► through where its tables reach
-    SegmentSealed, …Dropped     ──► how many bytes of sealed log it keeps
-    ConfigurationChanged        ──► who the others are
-    ProgressChanged, Sent       ──► which snapshots are on their way, and where they end
+    EntriesAppended, MemberStarted            ──► the entries in its log, by index and term
+    Flushed, SnapshotInstalled, MemberStarted ──► how far its tables reach
+    SegmentSealed, SegmentDropped             ──► the bytes of sealed log that it keeps
+    ConfigurationChanged                      ──► the other members
+    ProgressChanged, MessageSent              ──► the snapshots in flight, and where they end
 
-A segment was free if
+A segment may be dropped if
 
-1. all of it was in durable tables, and nothing older was left; and
-2. every other member held all of it durably; or had fallen behind the log already; or a snapshot
-   that covers it was on its way there; or the sealed log from it on came to more than the budget;
-3. no snapshot on its way needed it to go on from, or that log came to more than twice the budget.
+1. all of it is in durable tables, and no older segment is left; and
+2. every other member holds all of it durably, or already needs older entries that are gone, or is
+   being sent a snapshot that covers it; or the sealed log from it on exceeds the budget; and
+3. no snapshot in flight needs it to continue from; or that log exceeds twice the budget.
 
-And whatever a crash does: the flushed mark never falls, and what lies above it is in the log.
+And through every crash: the flushed mark never falls, and the entries above it are in the log.
 
-Sources: Raft §7; DESIGN "Who may cut the log".
+Source: Raft §7; ``replica/retention.py`` has the rule that is judged.
 """
 
 from __future__ import annotations
@@ -53,39 +53,39 @@ from kvraft.events import (
 __all__ = ["RetentionChecker", "RetentionProperty"]
 
 _THROUGH = re.compile(r"through (\d+),")
-_UNKNOWN = 1 << 62  # stands for the size of a segment that was never told
+_UNKNOWN = 1 << 62  # the size of a segment that no event reported
 
 
 class RetentionProperty(StrEnum):
-    """What is promised about the log that is kept, by name."""
+    """A promise about the log that is kept; its value is its name."""
 
-    TABLES = "cut only what is in tables"
-    FOLLOWERS = "cut only what no member needs"
-    SNAPSHOTS = "cut only what no snapshot needs"
+    TABLES = "truncate only what is in tables"
+    FOLLOWERS = "truncate only what no member needs"
+    SNAPSHOTS = "truncate only what no snapshot needs"
     KEPT = "what is in no table is in the log"
 
 
 @dataclass(slots=True)
 class _Member:
-    """What the trace has told of one member so far; most of it is on its disk."""
+    """What the trace shows of one member so far; most of it is on its disk."""
 
     members: tuple[str, ...]
     flushed: int = 0
     last: int = 0
-    terms: dict[int, int] = field(default_factory=dict)  # by index, of what its log ever held
-    unsure: bool = False  # whether it has started and not said yet which segment it writes to
-    untold: int = 0  # the last entry found after a crash of which no term was ever told
-    base: int = 0  # behind which its log begins
+    terms: dict[int, int] = field(default_factory=dict)  # by index, of entries once in its log
+    unsure: bool = False  # whether it has started and not reported yet which segment it writes
+    untold: int = 0  # the last entry found after a crash whose term was never reported
+    base: int = 0  # its log begins after this index
     opened: dict[int, int] = field(default_factory=dict)  # first index of segments, by number
     sealed: dict[int, int] = field(default_factory=dict)  # bytes of those that are complete
     installed: int = 0  # where a snapshot ends that was just installed
-    resetting: bool = False  # its whole log makes place for one that goes on behind a snapshot
-    joined: dict[str, int] = field(default_factory=dict)  # by which entry, of those who came later
+    resetting: bool = False  # a log that continues after a snapshot replaces its whole log
+    joined: dict[str, int] = field(default_factory=dict)  # the entry by which each member joined
     leads: bool = False
-    sending: dict[str, int] = field(default_factory=dict)  # to whom: where the snapshot ends
+    sending: dict[str, int] = field(default_factory=dict)  # where the snapshot to a member ends
 
     def holds(self, index: int, term: int | None) -> bool:
-        """Return whether everything through the entry at ``index`` of ``term`` is on its disk."""
+        """Return whether its disk holds everything through the entry at ``index`` of ``term``."""
         if index <= self.flushed:
             return True
         if index > self.last:
@@ -93,24 +93,24 @@ class _Member:
         return index <= self.untold or term is None or self.terms.get(index) == term
 
     def kept_from(self, segment: int) -> int:
-        """Return how many bytes of sealed log there are from ``segment`` on."""
+        """Return how many bytes of sealed log it has from ``segment`` on."""
         newest = max(self.opened, default=segment)
         if self.unsure or any(
             segment <= number < newest and number not in self.sealed for number in self.opened
         ):
-            return _UNKNOWN  # one was sealed right before a crash, and nobody told its size
+            return _UNKNOWN  # a segment was sealed right before a crash, and its size not reported
         return sum(size for number, size in self.sealed.items() if number >= segment)
 
-    def drop(self, cut: SegmentDropped) -> None:
-        """Take note of a segment that is gone."""
-        self.sealed.pop(cut.segment, None)
-        self.opened.pop(cut.segment, None)
-        following = min((n for n in self.opened if n > cut.segment), default=None)
-        end = cut.last if following is None else self.opened[following] - 1
+    def drop(self, dropped: SegmentDropped) -> None:
+        """Record that a segment is removed."""
+        self.sealed.pop(dropped.segment, None)
+        self.opened.pop(dropped.segment, None)
+        following = min((n for n in self.opened if n > dropped.segment), default=None)
+        end = dropped.last if following is None else self.opened[following] - 1
         self.base = max(self.base, end)
 
     def restart(self, first: int) -> None:
-        """Forget segments below ``first``, where the log begins: they went and nobody said so."""
+        """Forget segments below ``first``, where the log begins: a crash hid their removal."""
         for number, following in pairwise(sorted(self.opened)):
             if self.opened[following] <= first:
                 self.opened.pop(number)
@@ -118,21 +118,23 @@ class _Member:
 
 
 class RetentionChecker:
-    """Reads ``trace`` as it grows; the cluster began with ``members``, each with ``budget`` bytes
-    of sealed log to keep for the others."""
+    """Reads ``trace`` as it grows; the cluster starts with ``members``.
+
+    ``budget`` is how many bytes of sealed log each member keeps for the others.
+    """
 
     def __init__(self, trace: Trace, members: Sequence[str], budget: int) -> None:
         self._trace = trace
         self._budget = budget
         self._first = tuple(members)
-        self._newest = (0, self._first)  # the configuration that came last: entry and members
+        self._newest = (0, self._first)  # the latest configuration: its entry and members
         self._read = 0
         self._members = {name: _Member(self._first) for name in members}
-        self.cuts = 0
+        self.judged = 0
         """How many dropped segments were judged."""
 
     def check(self) -> None:
-        """Read what is new; raise :class:`Violation` at the first segment that was not free."""
+        """Read the new events; raise :class:`Violation` at the first segment dropped too early."""
         while self._read < len(self._trace):
             step = self._trace[self._read]
             self._read += 1
@@ -182,7 +184,7 @@ class RetentionChecker:
 
     @staticmethod
     def _follow_leading(member: _Member, event: object) -> None:
-        """Keep track of the snapshots that a leader has on their way."""
+        """Keep track of the snapshots that a leader is sending."""
         match event:
             case RoleChanged(role=role):
                 member.leads = role == "leader"
@@ -191,17 +193,17 @@ class RetentionChecker:
             case MemberCrashed() | MemberStopped():
                 member.leads = False
                 member.sending.clear()
-            case ProgressChanged(member=to):  # where it ends is told by the first chunk
+            case ProgressChanged(member=to):  # its first chunk will report where it ends
                 member.sending.pop(to, None)
             case MessageSent(kind="InstallSnapshot", to=to, note=note):
-                # A chunk that leaves after its receiver was removed was made before.
+                # A chunk to a member that was removed was made before, and is ignored.
                 if to in member.members and member.leads and (found := _THROUGH.match(note)):
                     member.sending[to] = int(found[1])
 
     @staticmethod
     def _start(name: str, member: _Member, event: MemberStarted) -> None:
         if event.flushed < member.flushed:
-            what = f"the tables of {name} reached through {member.flushed}, and after a restart "
+            what = f"the tables of {name} reached through {member.flushed}, but after a restart "
             raise Violation(RetentionProperty.KEPT, (name,), f"{what}only through {event.flushed}")
         if event.first > event.flushed + 1:
             what = f"{name} starts with tables through {event.flushed} and a log from {event.first}"
@@ -227,44 +229,44 @@ class RetentionChecker:
 
     # ── the rule ────────────────────────────────────────────────────────────────────────────────
 
-    def _judge(self, name: str, member: _Member, cut: SegmentDropped) -> None:
-        self.cuts += 1
-        what = f"{name} drops the entries {cut.first} to {cut.last}"
-        if cut.last > member.flushed:
-            what += f", and its tables reach only through {member.flushed}"
+    def _judge(self, name: str, member: _Member, dropped: SegmentDropped) -> None:
+        self.judged += 1
+        what = f"{name} drops the entries {dropped.first} to {dropped.last}"
+        if dropped.last > member.flushed:
+            what += f", but its tables reach only through {member.flushed}"
             raise Violation(RetentionProperty.TABLES, (name,), what)
-        if cut.first > member.base + 1:
-            what += f", and its log begins at {member.base + 1}"
+        if dropped.first > member.base + 1:
+            what += f", but its log begins at {member.base + 1}"
             raise Violation(RetentionProperty.KEPT, (name,), what)
-        member.sealed.setdefault(cut.segment, cut.size)
-        kept = member.kept_from(cut.segment)
-        # Who does not lead goes by what its leader tells of the others, as of its configuration.
+        member.sealed.setdefault(dropped.segment, dropped.size)
+        kept = member.kept_from(dropped.segment)
+        # A follower knows the others only through its leader, as of the leader's configuration.
         others = member.members if member.leads else self._newest[1]
         for other in member.members:
             if other != name and other in others and kept <= self._budget:
-                self._judge_follower(name, member, other, cut, what)
+                self._judge_follower(name, member, other, dropped, what)
         for to, end in member.sending.items():
-            if cut.last > end and kept <= 2 * self._budget:
-                what += f", behind the snapshot through {end} that {to} is being sent; {kept} "
-                what += f"bytes of log were kept, and {2 * self._budget} might have been"
+            if dropped.last > end and kept <= 2 * self._budget:
+                what += f", after the snapshot through {end} that {to} is being sent; {kept} "
+                what += f"bytes of log were kept, but the budget allows {2 * self._budget}"
                 raise Violation(RetentionProperty.SNAPSHOTS, (name, to), what)
 
     def _judge_follower(
-        self, name: str, member: _Member, other: str, cut: SegmentDropped, what: str
+        self, name: str, member: _Member, other: str, dropped: SegmentDropped, what: str
     ) -> None:
         follower = self._members.get(other) or _Member(self._first)
-        if follower.holds(cut.last, member.terms.get(cut.last)):
+        if follower.holds(dropped.last, member.terms.get(dropped.last)):
             return
         if not follower.holds(member.base, member.terms.get(member.base)):
-            return  # it needs what is gone, and will be sent a snapshot
-        if member.sending.get(other, 0) >= cut.last:
+            return  # it needs older entries that are gone, and will be sent a snapshot
+        if member.sending.get(other, 0) >= dropped.last:
             return
-        if not member.leads and cut.last < member.joined.get(other, 0):
-            return  # all had it when it was told so, and only a leader knows each by name
-        kept = member.kept_from(cut.segment)
+        if not member.leads and dropped.last < member.joined.get(other, 0):
+            return  # the newcomer joined later, and only a leader knows how far each member is
+        kept = member.kept_from(dropped.segment)
         what += (
             f", which {other} does not hold (its log ends at {follower.last}); "
             f"{counted(kept, 'byte')} "
         )
-        what += f"of log were kept, and {self._budget} might have been"
+        what += f"of log were kept, but the budget allows {self._budget}"
         raise Violation(RetentionProperty.FOLLOWERS, (name, other), what)
