@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 from kvraft.disk import CURRENT, Disk
 from kvraft.errors import Corruption
-from kvraft.lsm import load
+from kvraft.lsm import load_manifest
 from kvraft.record import ORIGIN
 from kvraft.wal import Recovery, Segment, recover
 
@@ -50,7 +50,7 @@ def check_disk(disk: Disk, owner: str) -> Recovery:
 
     Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile`.
     """
-    state = load(disk, owner)
+    state = load_manifest(disk, owner)
     log = recover(disk, owner, state.flushed if state.installed else ORIGIN)
     flushed = state.flushed.index
     if not log.segments and not log.obsolete:

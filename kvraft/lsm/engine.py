@@ -52,7 +52,7 @@ from kvraft.lsm.readers import Readers
 from kvraft.lsm.reading import find, scan
 from kvraft.lsm.snapshot import ByteSource, InMemorySource, TreeSnapshot, unpack_snapshot
 from kvraft.lsm.stats import Stats, TreeCounters
-from kvraft.lsm.version_edit import State
+from kvraft.lsm.version_edit import ManifestState
 from kvraft.lsm.versions import VersionSet
 from kvraft.lsm.view import View
 from kvraft.mapping import ReadableMapping, scan_bounds
@@ -280,7 +280,7 @@ class StorageEngine(ReadableMapping):
             except (OSError, Corruption) as error:
                 self._stop_work(error, "there is no space for the tables of a snapshot")
 
-    def _follow(self, state: State) -> None:
+    def _follow(self, state: ManifestState) -> None:
         """Bring memory in line with a snapshot that was installed."""
         self.memtables.clear()
         self.readers.reset()

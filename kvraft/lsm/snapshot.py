@@ -39,7 +39,7 @@ from typing import NamedTuple, Protocol
 from kvraft.disk import Disk, frame, is_disk_full, table_name
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile
-from kvraft.lsm.version_edit import State
+from kvraft.lsm.version_edit import ManifestState
 from kvraft.record import Position, Timestamp
 from kvraft.sstable import (
     READ_CHUNK_BYTES,
@@ -66,7 +66,7 @@ class TreeSnapshot:
     it; :meth:`kvraft.lsm.Tree.snapshot` makes it.
     """
 
-    def __init__(self, disk: Disk, owner: str, state: State) -> None:
+    def __init__(self, disk: Disk, owner: str, state: ManifestState) -> None:
         self.last: Position = state.flushed
         self._disk = disk
         self._header = _pack_header(owner, state)
@@ -256,7 +256,7 @@ def _read_header(source: ByteSource) -> frame.Frame:
     return header
 
 
-def _pack_header(owner: str, state: State) -> bytes:
+def _pack_header(owner: str, state: ManifestState) -> bytes:
     says = {
         "format": FORMAT,
         "owner": owner,

@@ -50,7 +50,7 @@ from kvraft.lsm.merging import RetainedTimes, retain
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
 from kvraft.lsm.stats import TreeCounters
-from kvraft.lsm.version_edit import State, VersionEdit
+from kvraft.lsm.version_edit import ManifestState, VersionEdit
 from kvraft.memtable import Memtable
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
@@ -110,7 +110,7 @@ class VersionSet:
         self.next_task = options.strategy.pick(self.state.tables)
 
     @property
-    def state(self) -> State:
+    def state(self) -> ManifestState:
         """What the manifest says."""
         return self._manifest.state
 
@@ -216,7 +216,7 @@ class VersionSet:
         counts.tombstones_dropped += dropped
         counts.tables_moved += len(task.inputs) if task.move else 0
 
-    def install(self, contents: SnapshotContents) -> State:
+    def install(self, contents: SnapshotContents) -> ManifestState:
         """Let the tables of a snapshot take the place of all there are."""
         infos: list[TableMetadata] = []
         for info, start in reversed(contents.tables):  # newer ones get higher numbers
@@ -242,7 +242,7 @@ class VersionSet:
             fresh,
         )
 
-    def _commit(self, edit: VersionEdit, fresh: Sequence[Table]) -> State:
+    def _commit(self, edit: VersionEdit, fresh: Sequence[Table]) -> ManifestState:
         """Let the manifest say so, and then memory follow; ``fresh`` are the tables that are new.
 
         After the edit nothing is read any more, so nothing can go wrong.

@@ -18,7 +18,7 @@ from typing import Any
 
 from kvraft.disk import CURRENT, Disk, ReadOnlyDisk, frame, is_segment, table_name, table_number
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.lsm import State, edits, load
+from kvraft.lsm import ManifestState, load_manifest, read_edits
 from kvraft.lsm import manifest_owner as owner_of_tree
 from kvraft.record import ORIGIN, label, unpack_entries
 from kvraft.sstable import Table, TableMetadata
@@ -84,9 +84,9 @@ def _as_a_whole(disk: Disk, segments: list[Document]) -> Document:
     """Return what no segment says alone: that one is missing, and which entries may not last."""
     if any("damage" in segment for segment in segments):
         return {}
-    owner, state = log_owner(disk), State()
+    owner, state = log_owner(disk), ManifestState()
     with suppress(Corruption, ForeignFile):  # of the manifest, which is not asked about here
-        state = load(disk, owner)
+        state = load_manifest(disk, owner)
     try:
         whole = recover(disk, owner, state.flushed if state.installed else ORIGIN)
     except (Corruption, ForeignFile) as error:
@@ -158,7 +158,7 @@ def table(disk: Disk, number: int | None = None, *, rows: bool = False) -> Docum
     with suppress(
         BadInput, Corruption, ForeignFile
     ):  # of the manifest, which is not asked about here
-        named = {info.number for info in load(disk, _owner(disk)).tables}
+        named = {info.number for info in load_manifest(disk, _owner(disk)).tables}
         for found, each in zip(tables, numbers, strict=True):
             if each not in named:
                 found["unnamed"] = found.pop("damage", "it is sound")
@@ -214,7 +214,7 @@ def manifest(disk: Disk) -> Document:
         found["file"] = disk.read(CURRENT).decode("latin-1").strip()
         if found["file"] not in disk.names():
             raise Corruption(CURRENT, 0, f"names {found['file']!r}, which does not exist")
-        for offset, says in edits(disk, found["file"], owner):
+        for offset, says in read_edits(disk, found["file"], owner):
             found["edits"].append({"offset": offset} | says)
         found["state"] = _state(disk, owner)
     except (Corruption, ForeignFile) as error:
@@ -227,7 +227,7 @@ def tree(disk: Disk) -> Document:
     owner = _owner(disk)
     found: Document = {"what": "tree", "owner": owner, "levels": []}
     try:
-        state = load(disk, owner)
+        state = load_manifest(disk, owner)
     except (Corruption, ForeignFile) as error:
         return found | {"damage": str(error)}
     levels: dict[int, list[Document]] = {}
@@ -252,7 +252,7 @@ def _info(info: TableMetadata) -> Document:
 
 
 def _state(disk: Disk, owner: str) -> Document:
-    state = load(disk, owner)
+    state = load_manifest(disk, owner)
     return {
         "tables": [info.number for info in state.tables],
         "flushed_index": state.flushed.index,

@@ -44,7 +44,7 @@ from pathlib import Path
 
 from kvraft.disk import CURRENT, MEMBER, RealDisk, is_manifest, is_segment, table_number
 from kvraft.errors import Corruption, ForeignFile, StateLost
-from kvraft.lsm import Manifest, State, Tree
+from kvraft.lsm import Manifest, ManifestState, Tree
 from kvraft.record import HardState
 from kvraft.sstable import TableFormat, TableMetadata, TableWriter
 from kvraft.store import OWNER
@@ -116,7 +116,7 @@ def _carry_out(disk: RealDisk, directory: Path, plan: RepairPlan) -> None:
         number += 1
     newest = max((info.max_timestamp for info in tables), default=0)
     begins = plan.log is not None
-    state = State(
+    state = ManifestState(
         tables=tuple(tables),
         flushed=plan.through if begins else plan.flushed,
         timestamp=newest,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from kvraft.disk import CURRENT, RealDisk, is_manifest, is_segment, table_name, table_number
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.lsm import edits, load, manifest_owner, torn_tail
+from kvraft.lsm import load_manifest, manifest_owner, read_edits, torn_manifest_tail
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, label
 from kvraft.sstable import LogRange, Table, TableMetadata, check_table
 from kvraft.store import OWNER
@@ -135,16 +135,19 @@ def _read_old(disk: RealDisk, plan: RepairPlan) -> tuple[dict[int, TableMetadata
     """
     try:
         if CURRENT in disk.names():
-            state = load(disk, plan.owner)
+            state = load_manifest(disk, plan.owner)
             plan.through, plan.horizon, plan.synced = state.flushed, state.horizon, state.log
-            plan.next_file, plan.torn = state.next_file, torn_tail(disk, plan.owner) is not None
+            plan.next_file, plan.torn = (
+                state.next_file,
+                torn_manifest_tail(disk, plan.owner) is not None,
+            )
             return {info.number: info for info in state.tables}, set()
     except (Corruption, ForeignFile):
         pass
     gone: set[int] = set()
     for name in filter(is_manifest, disk.names()):
         try:
-            for _, says in edits(disk, name, plan.owner):
+            for _, says in read_edits(disk, name, plan.owner):
                 added = {int(table["number"]) for table in says["add"]}
                 gone = (gone | {int(number) for number in says["remove"]}) - added
                 plan.through = max(plan.through, Position(*map(int, says["flushed"])))

@@ -26,7 +26,7 @@ from kvraft.disk import (
 from kvraft.display import counted
 from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.log_and_tree import check_disk
-from kvraft.lsm import Levels, SnapshotSpool, State, load, torn_tail
+from kvraft.lsm import Levels, ManifestState, SnapshotSpool, load_manifest, torn_manifest_tail
 from kvraft.lsm import manifest_owner as owner_of_tree
 from kvraft.sstable import Table, check_table
 from kvraft.store import OWNER
@@ -65,7 +65,7 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
         check_owner(disk, owner)
     elif has_log and owner != OWNER:
         raise StateLost(f"{MEMBER} is missing: {REBUILD_ADVICE}")
-    live = {table_name(info.number) for info in load(disk, owner).tables}
+    live = {table_name(info.number) for info in load_manifest(disk, owner).tables}
     unnamed = [n for n in disk.names() if table_number(n) is not None and n not in live]
     if unnamed:
         lines.append(
@@ -79,7 +79,7 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
 
 def check(disk: Disk, owner: str) -> list[str]:
     """Check the log and the tree of ``owner``, but not whose disk it is; return what they hold."""
-    torn = torn_tail(disk, owner)
+    torn = torn_manifest_tail(disk, owner)
     if torn is None:
         return _check_contents(disk, owner)
     lost = f"its last {counted(torn.size, 'byte')} are not sound"
@@ -93,9 +93,9 @@ def check(disk: Disk, owner: str) -> list[str]:
 def _check_contents(disk: Disk, owner: str) -> list[str]:
     if not any(is_segment(name) for name in disk.names()):
         lines = [f"A tree of {owner or 'nobody in particular'}, without a log."]
-        return [*lines, _check_tables(disk, load(disk, owner))]
+        return [*lines, _check_tables(disk, load_manifest(disk, owner))]
     log = check_disk(disk, owner)
-    state = load(disk, owner)
+    state = load_manifest(disk, owner)
     lines = [*_log_lines(log, owner), _check_tables(disk, state)]
     if log.obsolete:
         segments = counted(len(log.obsolete), "log segment")
@@ -133,7 +133,7 @@ def _log_lines(log: Recovery, owner: str) -> list[str]:
     ]
 
 
-def _check_tables(disk: Disk, state: State) -> str:
+def _check_tables(disk: Disk, state: ManifestState) -> str:
     """Check every live table and return their contents; raise ``Corruption`` naming all defects."""
     defects: list[Corruption] = []
     tables: list[Table] = []
