@@ -1,19 +1,19 @@
-"""Hybrid logical clock: stamps that follow wall time, yet never repeat and never run backwards.
+"""Hybrid logical clock: timestamps that follow wall time, but never repeat and never run backwards.
 
-A stamp is 48 bits of milliseconds since the Unix epoch and 16 bits of a counter, packed into one
-integer, so comparing stamps is comparing integers::
+A timestamp is 48 bits of milliseconds since the Unix epoch and 16 bits of a counter, packed into
+one integer, so comparing timestamps is comparing integers::
 
     63                              16 15             0
     ┌─────────────────────────────────┬────────────────┐
     │ milliseconds                    │ counter        │
     └─────────────────────────────────┴────────────────┘
 
-Time itself comes from outside, as a function: a simulated world hands in virtual time.
+Wall time comes from a function that the caller gives: a simulated world passes virtual time.
 
 Invariants:
 
-- Every stamp a clock gives is greater than every stamp it gave or observed before.
-- A stamp runs ahead of the largest time seen by at most one millisecond per 65,536 stamps.
+- Every timestamp of a clock is greater than every one it gave or observed before.
+- A timestamp runs ahead of the largest time seen by at most one millisecond per 65,536 timestamps.
 
 Source: Kulkarni et al., *Logical Physical Clocks*, OPODIS 2014.
 """
@@ -29,7 +29,7 @@ _MAX_MILLIS = (1 << 48) - 1
 
 
 def pack(millis: int, counter: int = 0) -> Timestamp:
-    """Return the stamp for ``millis`` since the epoch and a ``counter`` below 65,536."""
+    """Return the timestamp for ``millis`` since the epoch and a ``counter`` below 65,536."""
     return millis << _COUNTER_BITS | counter
 
 
@@ -39,13 +39,13 @@ def unpack(stamp: Timestamp) -> tuple[int, int]:
 
 
 def show(stamp: Timestamp) -> str:
-    """Return ``stamp`` for people: milliseconds, and the counter where it is not zero."""
+    """Return ``stamp`` as text: milliseconds, and the counter if it is not zero."""
     millis, counter = unpack(stamp)
     return f"{millis}ms+{counter}" if counter else f"{millis}ms"
 
 
 class HybridClock:
-    """A hybrid logical clock over ``millis``, a function that tells milliseconds since the epoch.
+    """A hybrid logical clock over ``millis``, which returns milliseconds since the Unix epoch.
 
     >>> clock = HybridClock(lambda: 7)
     >>> [show(clock.now()) for _ in range(3)]
@@ -57,12 +57,12 @@ class HybridClock:
         self._last: Timestamp = 0
 
     def now(self) -> Timestamp:
-        """Return a stamp above every stamp given or observed before, at or after wall time."""
+        """Return a timestamp above all that were given or observed, not before wall time."""
         millis = min(max(self._millis(), 0), _MAX_MILLIS)
         # A counter that overflows carries into the milliseconds: still greater, still unique.
         self._last = max(pack(millis), self._last + 1)
         return self._last
 
     def observe(self, stamp: Timestamp) -> None:
-        """Take note of a stamp that somebody else gave: later stamps will be above it."""
+        """Raise the clock above ``stamp``, which another clock gave."""
         self._last = max(self._last, stamp)

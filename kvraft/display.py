@@ -1,7 +1,7 @@
-"""How counts and small tables are shown to a reader, in messages, in a terminal and in a notebook.
+"""How counts and small tables are shown, in messages, in a terminal and in a notebook.
 
-It lies below all that speaks, so that every message and every output says it in one way.  Tables
-are text and nothing else, without pictures or colours, so that they look as the notebook does.
+Every message and every output uses these functions, so that all look alike.  Tables are plain HTML
+without pictures or colours, so that they look like the notebook around them.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def plural_of(noun: str) -> str:
 
 
 def html_table(caption: str, rows: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> str:
-    """Return a table: a caption, the names of its ``columns``, if any, and its rows.
+    """Return a table as HTML: a caption, the names of its ``columns``, if any, and its rows.
 
-    The first cell of a row says what the row is about.  Cells are shown as ``str`` shows them.
+    The first cell of a row is its heading.  Cells are shown as ``str`` shows them.
     """
     head = "".join(f"<th {_LEFT}>{escape(column)}</th>" for column in columns)
     body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)

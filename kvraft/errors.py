@@ -1,20 +1,20 @@
 """The errors kvraft raises: one small family, one clear sentence each.
 
 Everything a caller may want to catch derives from :class:`KvraftError`.  The message says what was
-wrong, where, and what would be right, so that printing it is enough: the command line does just
-that.  Which one to raise:
+wrong, where, and what would be right, so that printing it is enough, which is what the command line
+does.  Which one to raise:
 
 * the caller is wrong: :class:`WrongType` for a value of the wrong type, :class:`BadInput` for one
-  of the right type that cannot be meant (too long, negative, unknown, out of order);
+  of the right type that is invalid (too long, negative, unknown, out of order);
 * the files are wrong: :class:`Corruption`, :class:`ForeignFile`, :class:`StateLost`;
-* nobody is wrong, but not here or not now: :class:`Locked`, :class:`FilesChanged`,
+* nothing is wrong, but it cannot be done here or now: :class:`Locked`, :class:`FilesChanged`,
   :class:`ReadOnly`, :class:`DiskFull`, :class:`NotLeader`, :class:`Busy`, :class:`Stopped`,
   :class:`TimedOut`.
 
-The caller's mistakes are what Python itself calls them, too: ``except ValueError`` catches both
-kinds, ``except TypeError`` a wrong type.  A full disk is the ``OSError`` that it was.  Nothing else
-is one of Python's: :class:`TimedOut` is not a ``TimeoutError``, for that is an ``OSError``, and
-those are taken for a disk that failed.
+A caller's errors are also those of Python: ``except ValueError`` catches both kinds, ``except
+TypeError`` a wrong type; and :class:`DiskFull` is an ``OSError``.  Nothing else derives from one of
+Python's: :class:`TimedOut` is not a ``TimeoutError``, because that is an ``OSError``, which kvraft
+treats as a failed disk.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class KvraftError(Exception):
 
 
 class BadInput(KvraftError, ValueError):
-    """The caller handed in something that cannot be meant: a wrong row, option, number or order."""
+    """The caller passed something invalid: a wrong row, option, number or order."""
 
 
 class WrongType(BadInput, TypeError):
-    """The caller handed in something of the wrong type, such as a ``str`` for a key."""
+    """The caller passed something of the wrong type, such as a ``str`` for a key."""
 
 
 class Corruption(KvraftError):
-    """Bytes that were promised are not what was written.  Nothing is guessed, nothing shortened.
+    """Bytes that were made durable are not what was written.  Nothing is guessed or dropped.
 
     ``file`` and ``offset`` (bytes from its start) say where, ``what`` says what was found.
     """
@@ -48,13 +48,13 @@ class Corruption(KvraftError):
 
 
 class ForeignFile(KvraftError):
-    """A file is sound but not ours: it belongs to another member or to another format version."""
+    """A file is intact but not ours: it belongs to another member or to another format version."""
 
 
 def format_mismatch(file: str, found: object, reads: int) -> ForeignFile:
-    """Return the refusal of ``file``, written in format ``found`` where ``reads`` is the one known.
+    """Return the error for ``file``, written in format ``found`` where ``reads`` is the known one.
 
-    Every kind of file is refused in these words, which say how its contents can be moved.
+    It is the same for every kind of file, and says how to move the contents.
     """
     return ForeignFile(
         f"{file} has format {found}; this version of kvraft reads format {reads}: dump it with "
@@ -63,9 +63,9 @@ def format_mismatch(file: str, found: object, reads: int) -> ForeignFile:
 
 
 class StateLost(KvraftError):
-    """A member's disk does not hold what the member promised: it must not take part as if it did.
+    """A member's disk does not hold what the member promised, so it must not take part.
 
-    It can come back as another member; see disk/identity.py.
+    It can return as another member; see disk/identity.py.
     """
 
 
@@ -74,14 +74,14 @@ class Locked(KvraftError):
 
 
 class FilesChanged(KvraftError):
-    """Files that were only read went while another process wrote: opened again, they can be read.
+    """Files that were open for reading changed because another process writes: open them again.
 
     Nothing is wrong with them.
     """
 
 
 class ReadOnly(KvraftError):
-    """What was opened for reading only takes no writes."""
+    """A write to something that was opened for reading only."""
 
 
 class DiskFull(KvraftError, OSError):
@@ -99,7 +99,7 @@ class DiskFull(KvraftError, OSError):
 
 
 class NotLeader(KvraftError):
-    """Only the leader can do this; ``leader`` is the member to ask instead, if one is known."""
+    """Only the leader can do this; ``leader`` is the member to ask instead, if it is known."""
 
     def __init__(self, member: str, leader: str | None) -> None:
         known = f"ask {leader}" if leader else "no leader is known"
@@ -108,12 +108,12 @@ class NotLeader(KvraftError):
 
 
 class Busy(KvraftError):
-    """Nothing was taken, because too much is under way already: try again a little later."""
+    """Nothing was done, because too much is under way already: try again a little later."""
 
 
 class Stopped(KvraftError):
-    """A member that met a failed write or a failed sync does nothing more until it is restarted."""
+    """A write or a sync failed, so this member does nothing more until it is restarted."""
 
 
 class TimedOut(KvraftError):
-    """What was waited for did not happen in the time allowed."""
+    """The expected result did not come in the time allowed."""

@@ -1,11 +1,11 @@
-"""Checks at the door: what a caller hands in is what it should be, or one sentence says what not.
+"""Checks of arguments: each value is what it should be, or one sentence says what is wrong with it.
 
-A wrong value that is let in is found much later, far from who made the mistake: a member called
-``3``, time that runs backwards, a client that waits for ever.  Each function here returns the value
-it was given, so that it can be checked and kept in one line.
+A wrong value that is accepted shows up much later, far from its cause: a member called ``3``, time
+that runs backwards, a client that waits forever.  Each function returns the value that it was
+given, so that it can be checked and stored in one line.
 
-They raise :class:`~kvraft.errors.WrongType` for a value of another type (``True`` is no number
-here), and :class:`~kvraft.errors.BadInput` for one that makes no sense.
+They raise :class:`~kvraft.errors.WrongType` for a value of another type (``True`` is not a number
+here), and :class:`~kvraft.errors.BadInput` for one that makes no sense.  Both call it ``what``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ F = TypeVar("F")
 
 
 def whole_number(value: object, what: str, *, minimum: int | None = None) -> int:
-    """Return ``value``, a whole number and no less than ``least``."""
+    """Return ``value``, a whole number of at least ``minimum``."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise WrongType(f"{what} must be a whole number, not {describe_value(value)}")
     if minimum is not None and value < minimum:
@@ -30,7 +30,7 @@ def whole_number(value: object, what: str, *, minimum: int | None = None) -> int
 
 
 def number(value: object, what: str, *, minimum: float | None = None) -> float:
-    """Return ``value``, a number, whole or not, and no less than ``least``."""
+    """Return ``value``, a number, whole or not, of at least ``minimum``."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise WrongType(f"{what} must be a number, not {describe_value(value)}")
     if not isfinite(value) or (minimum is not None and value < minimum):
@@ -87,9 +87,9 @@ def function(value: F, what: str) -> F:
 
 
 def names(value: object, what: str) -> tuple[str, ...]:
-    """Return the names that ``value`` lists, in their order, those of a set sorted.
+    """Return the names in ``value``, in their order, those of a set sorted.
 
-    Text is not a list of names, though Python would take it for one of single letters.
+    Text is not a list of names, though Python would iterate over its letters.
     """
     if isinstance(value, str | bytes) or not isinstance(value, Collection):
         raise WrongType(f"{what} must be a list of names, not {describe_value(value)}")
@@ -100,7 +100,7 @@ def names(value: object, what: str) -> tuple[str, ...]:
 def members(value: object) -> tuple[str, ...]:
     """Return the names of members: those listed, or ``n1`` to ``n3`` for 3.
 
-    Whether they make a configuration is for :class:`~kvraft.raft.Configuration` to say.
+    :class:`~kvraft.raft.Configuration` checks whether they make a configuration.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return tuple(f"n{i + 1}" for i in range(value))
@@ -112,23 +112,44 @@ def members(value: object) -> tuple[str, ...]:
 def groups(
     value: Sequence[Collection[str]], known: Callable[[str], object]
 ) -> list[tuple[str, ...]]:
-    """Return the groups of a partition: nobody is in two, and everybody is ``known``.
+    """Return the groups of a partition: each name is in one group, and ``known``.
 
     ``known`` raises for a name that is not.
     """
     found = [names(group, "a group") for group in value]
-    everybody = [name for group in found for name in group]
-    for name in everybody:
+    grouped = [name for group in found for name in group]
+    for name in grouped:
         known(name)
-        if everybody.count(name) > 1:
+        if grouped.count(name) > 1:
             raise BadInput(f"{name} cannot be in two groups of a partition")
-    if not everybody:
-        raise BadInput("a partition needs at least one group with somebody in it")
+    if not grouped:
+        raise BadInput("a partition needs at least one group that is not empty")
     return found
 
 
+def as_bytes(data: object, what: str) -> bytes:
+    """Return ``data`` as ``bytes``; a ``bytearray`` or ``memoryview`` is copied.
+
+    Raises :class:`~kvraft.errors.WrongType`, which calls it ``what`` ("a key"), for anything else.
+
+    >>> as_bytes(bytearray(b"k"), "a key")
+    b'k'
+    >>> as_bytes("k", "a key")
+    Traceback (most recent call last):
+    kvraft.errors.WrongType: a key must be bytes, not str: write b'k', or use .encode()
+    """
+    if type(data) is bytes:
+        return data
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    if isinstance(data, str):
+        example = ascii(data) if data.isascii() and len(data) <= 40 else "'…'"
+        raise WrongType(f"{what} must be bytes, not str: write b{example}, or use .encode()")
+    raise WrongType(f"{what} must be bytes, not {type(data).__name__}")
+
+
 def describe_value(value: object) -> str:
-    """Return a value and its type, in short, for a message."""
+    """Return ``value`` and its type as short text for a message."""
     return f"{value!r:.60} ({type(value).__name__})"
 
 

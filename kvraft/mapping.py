@@ -1,14 +1,13 @@
-"""What a store, a tree, a view and a client have of a Python mapping, and the bounds of a scan.
+"""The part of Python's mapping that a store, a tree, a view and a client have; bounds of a scan.
 
-Only what costs what it looks like: there is no ``len()``, for nobody knows how many keys there are
-without reading them all; ``sum(1 for _ in store)`` does that, and looks like it.  Iteration goes
-over keys in their order, and like a scan it sees one moment; what a client's scan sees,
-client/reading.py says.
+There is no ``len()``, because its cost would surprise: counting the keys means reading them all, as
+``sum(1 for _ in store)`` shows.  Iteration is over keys in their order, and sees one moment, like a
+scan; client/reading.py says what a client's scan sees.
 
-A scan goes over the keys with ``start <= key < stop``, where ``None`` is no end; a prefix is short
-for the two bounds of all keys that begin with it.
+A scan covers the keys with ``start <= key < stop``, where a stop of ``None`` means no end; a prefix
+is short for the two bounds of all keys that begin with it.
 
-Invariant: everything here is said in terms of ``get`` and ``scan``, and knows nothing of trees.
+Invariant: everything here is written in terms of ``get`` and ``scan``, and knows nothing of trees.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 
 from kvraft.errors import BadInput
-from kvraft.record import Buffer, KeyValue, as_bytes
+from kvraft.inputs import as_bytes
+from kvraft.record import Buffer, KeyValue
 
 
 class ReadableMapping(ABC):
@@ -73,7 +73,7 @@ class ReadableMapping(ABC):
 
 
 def prefix_stop(prefix: bytes) -> bytes | None:
-    r"""Return the ``stop`` that ends a scan from ``prefix`` behind its last key; ``None``: no end.
+    r"""Return the ``stop`` of a scan of all keys that begin with ``prefix``, ``None`` for no end.
 
     >>> prefix_stop(b"user/"), prefix_stop(b"a\xff"), prefix_stop(b"\xff")
     (b'user0', b'b', None)
@@ -85,7 +85,7 @@ def prefix_stop(prefix: bytes) -> bytes | None:
 def scan_bounds(
     start: Buffer, stop: Buffer | None, prefix: Buffer | None
 ) -> tuple[bytes, bytes | None]:
-    """Return where to begin and where to stop; ``BadInput`` if that makes no sense."""
+    """Return the start and the stop of a scan; raise ``BadInput`` if they make no sense."""
     if prefix is not None:
         if start != b"" or stop is not None:
             raise BadInput("a scan has a prefix or bounds, not both")
@@ -95,5 +95,5 @@ def scan_bounds(
     if stop is not None:
         stop = as_bytes(stop, "the stop of a scan")
         if start > stop:
-            raise BadInput(f"a scan must not start behind its stop: {start!r} is above {stop!r}")
+            raise BadInput(f"a scan must not start after its stop: {start!r} is above {stop!r}")
     return start, stop

@@ -4,22 +4,21 @@
 
     client ──Transaction of Records──► Raft ──Entry──► log ──Record──► memtable ──Row──► SSTable
 
-Each step down sheds what the layer below has no business knowing.  A :class:`Record` is one upsert
-or delete of one transaction.  Raft wraps it into an :class:`Entry` with a term and an index.  A
-memtable and an SSTable keep only a :data:`Row`, the part of a record that a reader of its key can
-see.
+Each step removes what the next layer does not need.  A :class:`Record` is one upsert or delete of
+one transaction.  Raft wraps it into an :class:`Entry` with a term and an index.  A memtable and an
+SSTable keep only a :data:`Row`, the part of a record that a reader of its key can see.
 
 Invariants:
 
 - One record is one entry.  The records of a transaction are contiguous entries, share one
   transaction id and one timestamp, and only the last of them carries the commit mark.
-- A delete is a kind of record, never an empty value: ``b""`` is a good key and a good value.
-- A range delete holds its range in key (where it starts) and value (where it stops, exclusive); as
-  no range stops at ``b""``, that stands for a range without an end.
+- A delete is a kind of record, never an empty value: ``b""`` is a valid key and a valid value.
+- A range tombstone has its range in key (start) and value (stop, exclusive); as no range stops at
+  ``b""``, that value means a range without an end.
 - An expectation writes nothing: its transaction takes effect only if the key still carries the
-  timestamp in its value (8 bytes; 0 if it is to hold nothing).
-- A registration holds the name of a client in its key, and neither data nor time: what counts is
-  its place, for a committed log index is given out once and never again (replica/sessions.py).
+  timestamp in its value (8 bytes; 0 for a key without a value).
+- A registration has the name of a client in its key, and neither data nor time: only its place
+  counts, because a committed log index is never given out again (replica/sessions.py).
 - Along one log, timestamps of transactions that take effect rise, so no two share one.
 
 Entries as bytes, in the log on disk and (later) on the wire, little-endian, one after another::
@@ -33,11 +32,10 @@ Entries as bytes, in the log on disk and (later) on the wire, little-endian, one
         40     4  length of key
         44     4  length of value
         48     2  length of client name
-        50     1  kind           1 put, 2 delete, 3 no-op, 4 configuration, 5 range delete,
+        50     1  kind           1 put, 2 delete, 3 no-op, 4 configuration, 5 range tombstone,
                               6 expectation, 7 registration
         51     1  commit mark    1 on the last record of a transaction
         52     …  client, key, value
-
 """
 
 from __future__ import annotations
@@ -48,27 +46,27 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
-from kvraft.errors import WrongType
-
 Timestamp = int
-"""A hybrid logical timestamp packed into 64 bits; comparing the integers compares the times."""
+"""A hybrid logical timestamp packed into 64 bits; comparing the integers compares the times.
+
+It orders the versions of a key, so it does the work of LevelDB's sequence number, too."""
 
 Buffer = bytes | bytearray | memoryview
-"""What a caller may hand in as a key or a value; inside there is only ``bytes``."""
+"""The types that a caller may pass as a key or a value; kvraft itself uses only ``bytes``."""
 
 MAX_KEY_BYTES = 64 * 1024
 MAX_VALUE_BYTES = 64 * 1024 * 1024
 MAX_NAME_BYTES = 64 * 1024 - 1
-"""The longest name of a client, member or cluster: what an entry's head can count."""
+"""The longest name of a client, member or cluster: an entry's head has 2 bytes for its length."""
 MAX_NUMBER = 2**63 - 1
-"""The highest term, index, time or sequence: what a disk or another language can hold, too."""
+"""The highest term, index, timestamp or sequence: a signed 64-bit integer holds it, too."""
 
 RESERVED_PREFIX = b"\x00kvraft/"
-"""Keys under this prefix hold the replicated state of kvraft itself (the session table)."""
+"""Keys with this prefix hold the replicated state of kvraft itself (the sessions)."""
 
 
 class Kind(IntEnum):
-    """What a record does."""
+    """The kinds of records; the numbers are those on disk."""
 
     PUT = 1
     DELETE = 2
@@ -80,15 +78,15 @@ class Kind(IntEnum):
 
     @property
     def is_data(self) -> bool:
-        """Whether it is part of a client's transaction, and not an entry of its own."""
+        """Whether records of this kind are part of a client's transaction."""
         return self <= Kind.DELETE or Kind.DELETE_RANGE <= self <= Kind.EXPECT
 
 
 class TxnId(NamedTuple):
-    """Names a transaction for ever: the ``sequence``-th one (from 1) of one client.
+    """Names a transaction permanently: the ``sequence``-th one (from 1) of one client.
 
-    ``incarnation`` is the log index of the client's registration, which tells it from everyone
-    else who ever had that name; 0 stands for a client that is not registered (yet).  As text it is
+    ``incarnation`` is the log index of the client's registration, which distinguishes it from all
+    other clients of that name; 0 is a client that is not registered (yet).  As text it is
     ``alice.7#3``, and ``alice#3`` before the registration.
     """
 
@@ -109,10 +107,10 @@ NO_TXN = TxnId("", 0, 0)
 
 
 def is_name(name: object) -> bool:
-    """Return whether ``name`` can be that of a client, a member or a cluster.
+    """Return whether ``name`` can be the name of a client, a member or a cluster.
 
-    It is text of at least one character and at most :data:`MAX_NAME_BYTES` bytes in UTF-8, without
-    half of a surrogate pair, so that it can be written down.
+    A name is text of at least one character and at most :data:`MAX_NAME_BYTES` bytes in UTF-8.
+    Half of a surrogate pair cannot be encoded, so no name has one.
     """
     if type(name) is not str or not 0 < len(name) <= MAX_NAME_BYTES:
         return False
@@ -124,7 +122,7 @@ def is_name(name: object) -> bool:
 
 EXPECTATION_BYTES = 8
 _NUMBER = struct.Struct("<Q")
-_DIGESTED = struct.Struct("<BII")  # before key and value: no two lists of records look alike
+_DIGESTED = struct.Struct("<BII")  # lengths come first, so that no two lists give the same bytes
 
 
 class Record(NamedTuple):
@@ -144,10 +142,10 @@ NOOP = Record(Kind.NOOP, b"", b"", 0, NO_TXN)
 
 
 def put_record(key: bytes, value: bytes, timestamp: Timestamp = 0, txn: TxnId = NO_TXN) -> Record:
-    """Return the record that lets ``key`` hold ``value``: a transaction of this one write.
+    """Return the record that sets ``key`` to ``value``, as a transaction of this one write.
 
-    It is what :meth:`~kvraft.raft.Raft.propose` takes a list of.  A state machine of one's own
-    may read key and value as it likes, and needs neither ``timestamp`` nor ``txn``.
+    :meth:`~kvraft.raft.Raft.propose` takes a list of records.  Your own state machine may use key
+    and value as it likes, and needs neither ``timestamp`` nor ``txn``.
     """
     return Record(Kind.PUT, key, value, timestamp, txn, commit=True)
 
@@ -155,13 +153,13 @@ def put_record(key: bytes, value: bytes, timestamp: Timestamp = 0, txn: TxnId = 
 def expectation(key: bytes, expected: Timestamp, timestamp: Timestamp, txn: TxnId) -> Record:
     """Return the record that makes ``txn`` depend on ``key`` carrying the timestamp ``expected``.
 
-    0 stands for a key that holds nothing.
+    0 is expected of a key without a value.
     """
     return Record(Kind.EXPECT, key, _NUMBER.pack(expected), timestamp, txn)
 
 
 def expected_timestamp(record: Record) -> Timestamp:
-    """Return the timestamp that the key of an expectation is to carry."""
+    """Return the timestamp that the key of an expectation must carry."""
     (expected,) = _NUMBER.unpack(record.value)
     return int(expected)
 
@@ -177,10 +175,10 @@ def configuration_record(value: bytes) -> Record:
 
 
 def digest(records: Iterable[Record]) -> int:
-    """Return 64 bits that tell what a client asked for from anything else, on every machine alike.
+    """Return a 64-bit hash of what a client asked for, the same on every machine.
 
-    They are of kinds, keys and values (so of expectations, too), in their order: not of the stamp,
-    which a leader may raise, nor of the id, to which they are to be compared.
+    It covers kinds, keys and values (so expectations, too) in their order; not the timestamp, which
+    a leader may raise, nor the id, because it shows whether one id is used for two transactions.
     """
     state = blake2b(digest_size=8)
     for kind, key, value, *_ in records:
@@ -199,7 +197,10 @@ class Entry(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A place in a log, named so that two logs can be compared: the index and the entry's term."""
+    """A place in a log: an index and the term of its entry.
+
+    Two logs with an entry at the same position are equal up to it (Log Matching, Raft §5.3).
+    """
 
     index: int  # type: ignore[assignment]
     term: int
@@ -212,7 +213,7 @@ ORIGIN = Position(0, 0)
 class LogEnd(NamedTuple):
     """How far a log was synced: through ``size`` bytes of its ``segment`` (log → manifest).
 
-    It never goes back, whatever entries supersede others.  Without a log it is ``NO_LOG``.
+    It never moves back, even if entries are superseded.  Without a log it is ``NO_LOG``.
     """
 
     segment: int
@@ -223,7 +224,7 @@ NO_LOG = LogEnd(0, 0)
 
 
 class HardState(NamedTuple):
-    """What a member must remember besides its log (Raft Figure 2, "persistent state")."""
+    """What a member must remember in addition to its log (Raft Figure 2, "persistent state")."""
 
     term: int = 0
     vote: str | None = None
@@ -233,7 +234,7 @@ MAX_TIMESTAMP: Timestamp = (1 << 64) - 1
 
 
 class Version(NamedTuple):
-    """What one key holds from ``timestamp`` on; ``None`` is a tombstone."""
+    """The value of one key from ``timestamp`` on; ``None`` is a tombstone."""
 
     timestamp: Timestamp
     value: bytes | None
@@ -242,25 +243,26 @@ class Version(NamedTuple):
 Row = tuple[bytes, Timestamp, bytes | None]
 """One version of one key (memtable → SSTable): key, timestamp, value; ``None`` is a tombstone.
 
-Sorted runs are made of them, by key and then by timestamp.  A plain tuple, for the storage engine
-handles them by the million.  A range delete is a row, too: start, timestamp, stop."""
+Sorted runs consist of rows, ordered by key and then by timestamp.  A row is a plain tuple because
+the storage engine handles them by the million.  A range tombstone is a row, too: start, timestamp,
+stop."""
 
 ROW_OVERHEAD = 4 + 4 + 8 + 1
-"""Bytes that a row takes in a table besides key and value: so tombstones count for something."""
+"""Bytes that a row takes in a table in addition to key and value; so tombstones have a size."""
 
 KeyValue = tuple[bytes, bytes]
-"""What a reader gets of a row: a key and the value that it has."""
+"""The part of a row that a reader gets: a key and its value."""
 
 
 _ENTRY = struct.Struct("<QQQQQIIHBB")
-_HEAD = struct.Struct("<QQ24xIIHBx")  # the same, without what only the record itself needs
-_WRITE = struct.Struct("<16xQ16xIIHBB")  # the same, of a log that has neither terms nor clients
+_HEAD = struct.Struct("<QQ24xIIHBx")  # the same, without the fields of the record itself
+_WRITE = struct.Struct("<16xQ16xIIHBB")  # the same, for a log that has neither terms nor clients
 _KINDS = {kind.value: kind for kind in Kind}
 ENTRY_OVERHEAD = _ENTRY.size
 
 
 def entry_size(entry: Entry) -> int:
-    """Return how many bytes :func:`pack_entries` spends on ``entry``."""
+    """Return how many bytes ``entry`` takes when packed by :func:`pack_entries`."""
     record = entry.record
     client = record.txn.client
     names = len(client) if client.isascii() else len(client.encode())
@@ -279,10 +281,10 @@ def pack_entries(entries: Iterable[Entry]) -> bytes:
 
 
 def unpack_entries(data: bytes) -> list[Entry]:
-    """Return the entries that :func:`pack_entries` wrote.
+    """Return the entries in ``data``, as :func:`pack_entries` wrote them.
 
-    Raises ``ValueError`` if ``data`` does not end where an entry ends or names no known kind: the
-    caller, who knows the file, says where.
+    Raises ``ValueError`` if ``data`` does not end where an entry ends or has an unknown kind: the
+    caller, which knows the file, adds where.
     """
     entries: list[Entry] = []
     unpack, kinds = _ENTRY.unpack_from, _KINDS
@@ -309,15 +311,18 @@ def unpack_entries(data: bytes) -> list[Entry]:
 def pack_write(
     kind: Kind, index: int, timestamp: Timestamp, key: bytes, value: bytes, *, commit: bool
 ) -> bytes:
-    """Return as bytes one entry of a log that has neither terms nor clients, without making it."""
+    """Return the bytes of one entry of a log that has neither terms nor clients.
+
+    They are those of :func:`pack_entries`, without an :class:`Entry` being made.
+    """
     head = _ENTRY.pack(0, index, timestamp, 0, 0, len(key), len(value), 0, kind, commit)
     return head + key + value
 
 
 def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:
-    """Return the rows and range deletes that packed entries amount to, and how many entries.
+    """Return the rows and range tombstones of packed entries, and the number of those entries.
 
-    What follows the last commit mark is left out.  ``data`` is sound, as a log found it.
+    Entries after the last commit mark are left out.  ``data`` is intact: a log has checked it.
     """
     rows: list[Row] = []
     ranges: list[Row] = []
@@ -341,14 +346,14 @@ def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:
 
 
 def summarize_entries(data: bytes) -> tuple[list[Position], int]:
-    """Return where a term begins in packed entries, the first entry's place before all, and the
-    last index.
+    """Return the term starts of packed entries, and their last index.
 
-    It reads heads only and makes no :class:`Entry`, so it is several times as fast as
+    A term start is the position of the first entry of a term; the first one is that of the first
+    entry.  Only heads are read and no :class:`Entry` is made, so this is several times as fast as
     :func:`unpack_entries`.  Raises ``ValueError`` if there is no entry, if ``data`` does not end
     where one ends, if indexes do not rise by one, if terms fall or a kind is unknown.
     """
-    turns: list[Position] = []
+    term_starts: list[Position] = []
     unpack, overhead = _HEAD.unpack_from, ENTRY_OVERHEAD
     newest, last = -1, -1
     at, end = 0, len(data)
@@ -356,11 +361,11 @@ def summarize_entries(data: bytes) -> tuple[list[Position], int]:
         while at < end:
             term, index, k, v, c, kind = unpack(data, at)
             if term != newest or index != last + 1:
-                if turns and index != last + 1:
+                if term_starts and index != last + 1:
                     raise ValueError(f"entry {index} follows entry {last}")
                 if term < newest:
                     raise ValueError(f"entry {index} is of term {term}, after term {newest}")
-                turns.append(Position(index, term))
+                term_starts.append(Position(index, term))
                 newest = term
             if kind not in _KINDS:
                 raise ValueError(f"entry {index} is of kind {kind}, which there is not")
@@ -370,9 +375,9 @@ def summarize_entries(data: bytes) -> tuple[list[Position], int]:
         raise ValueError("the last entry's head is cut short") from None
     if at != end:
         raise ValueError(f"entry {last} is cut short")
-    if not turns:
+    if not term_starts:
         raise ValueError("there is no entry")
-    return turns, last
+    return term_starts, last
 
 
 def slice_entries(data: bytes, start: int, stop: int) -> bytes:
@@ -388,27 +393,6 @@ def _skip(data: bytes, at: int, count: int) -> int:
     return at
 
 
-def as_bytes(data: object, what: str) -> bytes:
-    """Return ``data`` as ``bytes``: a ``bytearray`` or ``memoryview`` is copied, once, at the door.
-
-    Raises :class:`~kvraft.errors.WrongType`, which calls it ``what`` ("a key"), for anything else.
-
-    >>> as_bytes(bytearray(b"k"), "a key")
-    b'k'
-    >>> as_bytes("k", "a key")
-    Traceback (most recent call last):
-    kvraft.errors.WrongType: a key must be bytes, not str: write b'k', or use .encode()
-    """
-    if type(data) is bytes:
-        return data
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data)
-    if isinstance(data, str):
-        example = ascii(data) if data.isascii() and len(data) <= 40 else "'…'"
-        raise WrongType(f"{what} must be bytes, not str: write b{example}, or use .encode()")
-    raise WrongType(f"{what} must be bytes, not {type(data).__name__}")
-
-
 def label(key: bytes) -> str:
-    """Return ``key`` as text to show: printable ASCII as it is, the rest as escapes."""
+    """Return ``key`` as text to show: printable ASCII unchanged, the rest as escapes."""
     return key.decode("latin-1").encode("unicode_escape").decode("ascii")

@@ -1,8 +1,8 @@
-"""Transactions: building one at the client, gathering one from the log, undoing one that is torn.
+"""Transactions: building one at the client, assembling one from the log, undoing an incomplete one.
 
-A transaction of *n* records travels as *n* contiguous log entries, and only the last of them
-carries the commit mark.  A leader can die when only a first part of them is on its followers.  One
-rule settles the matter on every replica alike, from the log alone:
+A transaction of *n* records is *n* contiguous log entries, and only the last of them carries the
+commit mark.  A leader can crash when only the first few of them are on its followers.  One rule
+decides, from the log alone and so alike on every replica:
 
     **an open transaction ends when the next entry belongs to another transaction or is a new
     term's no-op; its records are dropped and never reach a memtable.**
@@ -21,12 +21,12 @@ Invariants:
 
 A transaction may depend on what it read: before its writes it then carries *expectations*, one for
 each key, with the timestamp that the key carried.  If any key carries another one when the
-transaction is applied, nothing of it takes effect.  That is decided from the log alone, at its
-place in the log, so it is decided alike on every replica; and as each transaction reads and writes
-as if at that one place, they are serialisable (Kung and Robinson, *On Optimistic Methods for
-Concurrency Control*, TODS 1981, backward validation).
+transaction is applied, nothing of it takes effect.  This, too, is decided from the log alone, at
+the transaction's place in the log; and as each transaction reads and writes as if at that one
+place, they are serialisable (Kung and Robinson, *On Optimistic Methods for Concurrency Control*,
+TODS 1981, backward validation).
 
-This module also holds what client and replica say to each other about a transaction.
+The second half of this module are the messages between client and replica.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from kvraft.errors import BadInput, WrongType
+from kvraft.inputs import as_bytes
 from kvraft.record import (
     MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
@@ -46,12 +47,11 @@ from kvraft.record import (
     Record,
     Timestamp,
     TxnId,
-    as_bytes,
     expectation,
 )
 
 Writes = Mapping[bytes, Buffer | None] | Iterable[tuple[Buffer, Buffer | None]]
-"""What a client asks for: keys with the values to store, ``None`` to delete the key."""
+"""The writes of a transaction: keys with the values to store, ``None`` to delete the key."""
 
 
 class Transaction(NamedTuple):
@@ -62,7 +62,7 @@ class Transaction(NamedTuple):
 
     @property
     def timestamp(self) -> Timestamp:
-        """The one stamp of all its records."""
+        """The one timestamp of all its records."""
         return self.records[0].timestamp
 
     def with_timestamp(self, timestamp: Timestamp) -> Transaction:
@@ -83,8 +83,8 @@ def build_transaction(
 ) -> Transaction:
     """Return the transaction ``txn`` that makes ``writes`` in their order, if ``reads`` still hold.
 
-    A key that is written more than once keeps its last write only.  ``reads`` gives for each key
-    that was read the timestamp that it carried, 0 if it held nothing.  Raises
+    A key that is written more than once keeps its last write only.  ``reads`` has, for each key
+    that was read, the timestamp that it carried, 0 if it had no value.  Raises
     :class:`~kvraft.errors.BadInput` for an empty transaction, a key or value of a wrong type or
     size, and a key that kvraft reserves for itself.
     """
@@ -107,7 +107,7 @@ def build_transaction(
 
 
 def check_key(given: object) -> bytes:
-    """Return the key that was ``given``, as bytes; a bytearray or memoryview is copied.
+    """Return the key ``given`` as bytes; a bytearray or memoryview is copied.
 
     Raises :class:`~kvraft.errors.BadInput` unless a client may use it.
     """
@@ -122,7 +122,7 @@ def check_key(given: object) -> bytes:
 def check_write(given: object, stored: object) -> tuple[bytes, bytes | None]:
     """Return the key and the value that were given, as bytes; the value ``None`` deletes the key.
 
-    Raises :class:`~kvraft.errors.BadInput` unless a client may write the one under the other.
+    Raises :class:`~kvraft.errors.BadInput` unless a client may write them.
     """
     key = check_key(given)
     value = None if stored is None else as_bytes(stored, f"the value of key {key!r:.60}")
@@ -133,7 +133,7 @@ def check_write(given: object, stored: object) -> tuple[bytes, bytes | None]:
 
 
 def _pairs(writes: Any) -> Iterable[tuple[bytes, bytes | None]]:
-    """Yield the pairs of whatever a caller handed in as writes, if that is what it is."""
+    """Yield the pairs of ``writes``; raise ``WrongType`` for anything that has none."""
     items = writes.items() if isinstance(writes, Mapping) else writes
     if not isinstance(items, Iterable) or isinstance(items, bytes | str):
         raise WrongType(f"writes must be key/value pairs, not {type(writes).__name__}")
@@ -143,34 +143,37 @@ def _pairs(writes: Any) -> Iterable[tuple[bytes, bytes | None]]:
         yield pair[0], pair[1]
 
 
-# ── gathering ───────────────────────────────────────────────────────────────────────────────────
+# ── assembling ──────────────────────────────────────────────────────────────────────────────────
 
 
 class CompleteTransaction(NamedTuple):
-    """A transaction whose commit mark was reached; its entries, first to last."""
+    """The entries of a transaction, from the first to the one with the commit mark."""
 
     entries: tuple[Entry, ...]
 
 
 class UndoneTransaction(NamedTuple):
-    """A transaction that ended without its commit mark; the entries that have no effect."""
+    """The entries of a transaction that ended without its commit mark: they have no effect."""
 
     entries: tuple[Entry, ...]
 
 
 class TransactionAssembler:
-    """Puts transactions together from committed entries, taken one by one in log order."""
+    """Assembles transactions from committed entries, taken one by one in log order."""
 
     def __init__(self) -> None:
         self._open: list[Entry] = []
 
     @property
     def open(self) -> tuple[Entry, ...]:
-        """The entries of the transaction whose end has not been seen yet, if any."""
+        """The entries of the open transaction, none if there is none."""
         return tuple(self._open)
 
     def take(self, entry: Entry) -> list[CompleteTransaction | UndoneTransaction]:
-        """Return the transactions that ``entry`` ends: none, one undone, one complete, or both."""
+        """Return the transactions that ``entry`` ends: none, one undone, one complete, or both.
+
+        Both are possible: a transaction of one record ends an open one, and itself.
+        """
         ended: list[CompleteTransaction | UndoneTransaction] = []
         record = entry.record
         if self._open and record.txn != self._open[0].record.txn:
@@ -184,17 +187,17 @@ class TransactionAssembler:
         return ended
 
 
-# ── what client and replica say to each other ───────────────────────────────────────────────────
+# ── messages between client and replica ─────────────────────────────────────────────────────────
 
 SESSION_WINDOW = 32
-"""How many transactions of one client may be under way, counted from the oldest that is.
+"""How many transactions of one client may be open, counted from the oldest open one.
 
-A client sends no later one, for a session remembers no more of them (replica/sessions.py).
+A client sends no later one, because a session remembers no more of them (replica/sessions.py).
 """
 
 
 class Stage(StrEnum):
-    """How far a write has come, as its client knows it (see client/client.py)."""
+    """How far a write has come, as its client knows it (client/ticket.py)."""
 
     QUEUED = "QUEUED"
     SENT = "SENT"
@@ -207,7 +210,7 @@ class Stage(StrEnum):
 
 
 class Register(NamedTuple):
-    """Client → replica: give me an incarnation.  ``number`` names the request."""
+    """Client → replica: assign me an incarnation.  ``number`` identifies the request."""
 
     sender: str
     to: str
@@ -216,7 +219,7 @@ class Register(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """Replica → client: your registration is committed, at this log index."""
+    """Replica → client: your registration is committed; its log index is your ``incarnation``."""
 
     sender: str
     to: str
@@ -225,7 +228,7 @@ class Registered(NamedTuple):
 
 
 class Submit(NamedTuple):
-    """Client → replica: carry out this transaction.  ``attempt`` counts the client's sendings."""
+    """Client → replica: apply this transaction.  ``attempt`` counts how often it was sent."""
 
     sender: str
     to: str
@@ -236,10 +239,10 @@ class Submit(NamedTuple):
 class WriteReply(NamedTuple):
     """Replica → client: the write reached ``stage``.
 
-    ``index`` is the transaction's last log index and ``timestamp`` its stamp, as raised by the
-    leader.  ``UNDONE`` says that the copy which ``attempts`` made will never take effect;
-    ``ABORTED`` that the transaction never will, since the key ``conflict`` had changed, or, if that
-    is ``None``, since its id is that of another transaction.
+    ``index`` is the transaction's last log index and ``timestamp`` its own, as raised by the
+    leader.  ``UNDONE``: the copy that ``attempts`` made will never take effect.  ``ABORTED``: the
+    transaction never will, because the key ``conflict`` had changed, or, if that is ``None``,
+    because its id is that of another transaction.
     """
 
     sender: str
@@ -256,8 +259,8 @@ class WriteReply(NamedTuple):
 class Redirect(NamedTuple):
     """Replica → client: I am not the leader; ``leader`` is, as far as I know.
 
-    Nothing was done, unless ``may_still_apply``: then I led when I appended the transaction, and it
-    may still take effect.
+    The request had no effect, unless ``may_still_apply``: then this replica led when it appended
+    the transaction, which may still take effect.
     """
 
     sender: str
@@ -269,7 +272,7 @@ class Redirect(NamedTuple):
 
 
 class Overloaded(NamedTuple):
-    """Replica → client: not taken, for now, for this ``reason``; ask me again a little later."""
+    """Replica → client: refused for now, for this ``reason``; ask again a little later."""
 
     sender: str
     to: str
@@ -279,9 +282,9 @@ class Overloaded(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """Replica → client: not taken, and under this stamp it will not be for now, or never.
+    """Replica → client: refused, and refused again if sent under the same timestamp.
 
-    ``timestamp`` is a stamp that the leader would take, 0 if none would do.
+    ``timestamp`` is one that the leader would take, 0 if there is none.
     """
 
     sender: str
@@ -293,10 +296,10 @@ class Rejected(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Client → replica: what does ``key`` hold?  ``number`` names the request, and no other.
+    """Client → replica: what is the value of ``key``?  ``number`` identifies the request.
 
-    ``follower_read`` asks this member to answer whether it leads or not: with what the cluster has,
-    or, if ``stale``, with what this member has, which may be old.  ``at`` is a time to read at.
+    With ``follower_read`` this member answers whether it leads or not: with the value in the
+    cluster, or, if ``stale``, with its own, which may be old.  ``at`` is a timestamp to read at.
     """
 
     sender: str
@@ -310,10 +313,10 @@ class Read(NamedTuple):
 
 
 class ReadReply(NamedTuple):
-    """Replica → client: the value of the key, ``None`` if it holds none, at a log index.
+    """Replica → client: the value of the key at a log index, ``None`` if there is none.
 
-    ``timestamp`` is what the value carries, 0 if there is none.  ``error`` says why there is no
-    answer: the time asked for cannot be read.
+    ``timestamp`` is that of the value, 0 if there is none.  ``error`` says why there is no answer:
+    the timestamp asked for cannot be read.
     """
 
     sender: str
@@ -326,11 +329,11 @@ class ReadReply(NamedTuple):
 
 
 PAGE_ROWS = 1_000
-"""How many keys a page has at most, whatever its client asks for."""
+"""The most keys in a page, whatever its client asks for."""
 
 
 class Scan(NamedTuple):
-    """Client → replica: what is there with ``start <= key < stop``?  A page of it, for a beginning.
+    """Client → replica: send the first page of the keys with ``start <= key < stop``.
 
     The page has at most ``limit`` keys, the first ones, or with ``reverse`` the last ones.  The
     other fields are those of :class:`Read`.
@@ -352,11 +355,11 @@ class Scan(NamedTuple):
 class ScanPage(NamedTuple):
     """Replica → client: a page of a scan, ``pairs`` in the order asked for, at a log index.
 
-    ``next`` is where the next page begins, its ``start``, or with ``reverse`` its ``stop``; it is
-    ``None`` if this is the last one.  As far as ``next`` the page is complete: no key is there that
-    it does not show, but kvraft's own.  It shows what was there at the time ``timestamp``, and the
-    next page can be asked ``at`` that time if its member keeps history (``history_kept``).
-    ``error`` says why there is no answer: the time asked for cannot be read.
+    ``next`` is where the next page begins: its ``start``, or with ``reverse`` its ``stop``; it is
+    ``None`` if this is the last one.  Up to ``next`` the page is complete: it has every key but
+    kvraft's own.  It shows the state as of ``timestamp``, and the next page can be read ``at`` that
+    timestamp if its member keeps history (``history_kept``).  ``error`` says why there is no
+    answer: the timestamp asked for cannot be read.
     """
 
     sender: str

@@ -178,7 +178,7 @@ WRONG_VALUE = {
     "n2 cannot be in two groups": lambda: CLUSTER.partition(["n1", "n2"], ["n2"]),
     "n3 cannot be in two groups": lambda: WORLD.partition(["n3", "n3"]),
     "a partition needs at least one group": lambda: WORLD.partition(),
-    "a partition needs at least one group with somebody": lambda: CLUSTER.partition([], []),
+    "a partition needs at least one group that is not empty": lambda: CLUSTER.partition([], []),
     "a timeout must be at least 0, not -1": lambda: WORLD.client("c").get(b"k", timeout=-1),
     "a timeout must be at least 0, not -2": lambda: WORLD.client("c").submit({b"k": b""}, timeout=-2),  # noqa: E501
     "a latency of 2 to 1": lambda: Cluster(3, latency=(2, 1)),

@@ -1,9 +1,11 @@
 """Drafts: transactions that are being put together, with what they read and what they will write.
 
-Nothing is locked meanwhile.  A draft remembers the timestamp that each key carried when it read it;
-whether those still hold is decided at the transaction's place in the log (transaction.py).
+Nothing is locked meanwhile.  A draft keeps the timestamp of each key that it reads.  Whether these
+are still current is decided at the transaction's place in the log (replica/state_machine.py).
 
-Invariants: a key is read once, and a draft that was sent does not change any more.
+Invariants: a key is read once, and a draft that was sent no longer changes.
+
+Source: Kung and Robinson, *On Optimistic Methods for Concurrency Control*, TODS 1981.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ from kvraft.transaction import ReadReply, Writes, check_key, check_write
 
 
 class SubmitIf(Protocol):
-    """What sends writes that depend on reads."""
+    """A call that submits writes that depend on reads."""
 
     def __call__(
         self, reads: dict[bytes, Timestamp], writes: Writes, *, timeout: int = TIMEOUT_MILLIS
     ) -> Ticket:
-        """Send them; give up after ``timeout`` milliseconds."""
+        """Submit them and return the ticket; give up after ``timeout`` milliseconds."""
 
 
 class DraftTransaction:
@@ -37,10 +39,10 @@ class DraftTransaction:
             balance = int(txn.get(b"ann") or b"0")
             txn.put(b"ann", b"%d" % (balance - 5))
 
-    At the end of the block it is sent, and waited for.  It is carried out only if no key that was
-    read has been written meanwhile by anybody; else :class:`~kvraft.client.Conflict` is raised,
-    and nothing happened.  A block that ends with an exception sends nothing.  Outside of a ``with``
-    statement, :meth:`submit` sends it and returns its ticket at once.
+    The end of the block sends it and waits for it.  It is applied only if no key that it read was
+    written meanwhile; otherwise it has no effect, and :class:`~kvraft.client.Conflict` is raised.
+    A block that ends with an exception sends nothing.  Outside a ``with`` statement,
+    :meth:`submit` sends it and returns its ticket at once.
     """
 
     def __init__(
@@ -59,9 +61,9 @@ class DraftTransaction:
         """The ticket, once it was sent."""
 
     def get(self, key: Buffer) -> bytes | None:
-        """Return what ``key`` holds, this transaction's own writes included.
+        """Return the value of ``key``, this transaction's own writes included.
 
-        A key is read once: asking again gives the same answer.  Raises what
+        A key is read once, so a second call returns the same.  Raises what
         :meth:`~kvraft.client.Client.get` raises.
         """
         self._check_open()
@@ -74,11 +76,11 @@ class DraftTransaction:
         return self._read[key]
 
     def put(self, key: Buffer, value: Buffer) -> None:
-        """Let ``key`` hold ``value`` if the transaction is carried out."""
+        """Set ``key`` to ``value`` if the transaction is applied."""
         self._write(key, value)
 
     def delete(self, key: Buffer) -> None:
-        """Let ``key`` hold nothing if the transaction is carried out."""
+        """Delete ``key`` if the transaction is applied."""
         self._write(key, None)
 
     def _write(self, given: Buffer, stored: Buffer | None) -> None:

@@ -1,14 +1,14 @@
-"""The reading half of a client: one key, or a scan page by page, and like a mapping.
+"""The reads of a client: one key, or a scan page by page.
 
-A client reads what a cluster holds in the words in which a store is read (face.py).  What differs
-is what a network allows: each key is a request, and a scan is a request for each page, so that no
-answer is huge.  What the pages of a scan promise together is said at :meth:`ClientReads.pages`::
+A client is read with the same calls as a store (mapping.py).  Over a network each key is a request,
+and each page of a scan is one, so that no reply is huge.  :meth:`ClientReads.pages` has what the
+pages of a scan guarantee together::
 
-    Scan(start=b"")          ──►   Page(…, next=b"m", timestamp=17)
-    Scan(start=b"m", at=17)  ──►   Page(…, next=None, timestamp=17)
+    Scan(start=b"")          ──►   ScanPage(…, next=b"m", timestamp=17)
+    Scan(start=b"m", at=17)  ──►   ScanPage(…, next=None, timestamp=17)
 
-Invariant: everything here is said in terms of one question that gets one answer (``_ask``), and
-knows nothing of leaders, retries and time.
+Invariant: the code here knows a request and its reply (``_ask``), and nothing of leaders, retries
+and time.
 
 Source: Raft §8, thesis §6.4 (linearizable reads).
 """
@@ -20,28 +20,32 @@ from collections.abc import Generator
 from typing import overload
 
 from kvraft.client.ticket import TIMEOUT_MILLIS
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, KvraftError
 from kvraft.inputs import flag, whole_number
 from kvraft.mapping import ReadableMapping, scan_bounds
 from kvraft.record import MAX_KEY_BYTES, Buffer, KeyValue, Timestamp
 from kvraft.transaction import PAGE_ROWS, Read, ReadReply, Scan, ScanPage, check_key
 
 
+class ReadFailed(KvraftError):
+    """A read got no answer before its deadline, or asks for a time that cannot be read."""
+
+
 class ClientReads(ReadableMapping):
-    """What a client can ask for without changing anything."""
+    """The calls of a client that read."""
 
     @property
     @abstractmethod
     def members(self) -> tuple[str, ...]:
-        """The members it knows of."""
+        """The members that the client knows."""
 
     @abstractmethod
     def _ask(
         self, request: Read | Scan, member: str | None, what: str, timeout: int
     ) -> ReadReply | ScanPage:
-        """Return the answer to a request, whose sender and number are filled in here.
+        """Return the reply to a request, whose sender and number are filled in here.
 
-        Raises :class:`~kvraft.client.ReadFailed`, which calls it ``what``.
+        Raises :class:`ReadFailed`, in whose message the request is called ``what``.
         """
 
     @overload
@@ -78,17 +82,18 @@ class ClientReads(ReadableMapping):
         stale: bool = False,
         timeout: int = TIMEOUT_MILLIS,
     ) -> bytes | None:
-        """Return what ``key`` holds, ``default`` if nothing: a linearizable read (thesis §6.4).
+        """Return the value of ``key``, ``default`` if it has none, by a linearizable read.
 
-        The leader answers, or ``member``, which asks the leader how far it must have come first.
-        With ``stale`` that member answers at once with what it has: the value may be old, and a
-        later read may find an older one yet.
+        The leader answers, or ``member``, which first asks the leader for the read index.  With
+        ``stale`` that member answers at once with what it has: the value may be old, and a later
+        read may return an even older one.
 
-        With ``at``, a timestamp, it is what the key held then: everything stamped at or below it,
-        and nothing later.  As stamps only rise along the log, asking again gives the same answer.
+        With ``at``, a timestamp, the value is the one of that time: of everything stamped at or
+        below it, and nothing later.  As timestamps only rise along the log, a second read returns
+        the same.
 
-        Raises :class:`~kvraft.client.ReadFailed` if nobody answers within ``timeout`` milliseconds,
-        or if what was ``at`` that time is not kept any more, or is not known yet.
+        Raises :class:`ReadFailed` if there is no reply within ``timeout`` milliseconds, or if the
+        value ``at`` that time is no longer kept, or not known yet.
         """
         value = self.read(key, at=at, member=member, stale=stale, timeout=timeout).value
         return default if value is None else value
@@ -102,7 +107,7 @@ class ClientReads(ReadableMapping):
         stale: bool = False,
         timeout: int = TIMEOUT_MILLIS,
     ) -> ReadReply:
-        """Return value, timestamp and place in the log of what ``key`` holds; see :meth:`get`."""
+        """Return the value of ``key`` with its timestamp and log index; see :meth:`get`."""
         key = check_key(key)
         self._check_reading(at, member, stale, timeout)
         request = Read("", "", 0, 0, key, member is not None, stale, at)
@@ -125,14 +130,13 @@ class ClientReads(ReadableMapping):
     ) -> Generator[KeyValue, None, None]:
         """Return an iterator over keys and values with ``start <= key < stop``, in order of keys.
 
-        With ``prefix`` instead of bounds: over all keys that begin with it.  With ``reverse`` from
-        the last key to the first.  What is there comes in pages, each asked for when the one before
-        it is used up; :meth:`pages` returns them as they are, and says what they promise together.
-        ``at``, ``member`` and ``stale`` mean what they mean for :meth:`get`, and ``timeout`` goes
-        for each page.
+        With ``prefix`` instead of bounds, it is over all keys with that prefix; with ``reverse``,
+        from the last key to the first.  The pairs come in pages, each read when the one before it
+        is used up; see :meth:`pages` for what they guarantee together.  ``at``, ``member`` and
+        ``stale`` mean the same as for :meth:`get`, and ``timeout`` is for each page.
 
-        Raises :class:`~kvraft.errors.BadInput` at once for bounds that make no sense, and where it
-        has come to :class:`~kvraft.client.ReadFailed`, as :meth:`get` does.
+        Raises :class:`~kvraft.errors.BadInput` at once for invalid bounds, and :class:`ReadFailed`
+        from the iterator, as :meth:`get` does.
         """
         pages = self.pages(
             start,
@@ -164,20 +168,20 @@ class ClientReads(ReadableMapping):
 
         A member may make them shorter (replica/desk.py).  Each page is a linearizable read of its
         part of the keys, unless ``stale``.  What they show together depends on whether the members
-        keep history (``history_millis``), which a page says (``kept``):
+        keep history (``history_millis``), which a page reports as ``history_kept``:
 
         - if they do, or with ``at``, all pages show one moment, the ``timestamp`` of the first.  A
-          scan that takes longer than history is kept ends with :class:`~kvraft.client.ReadFailed`;
+          scan that takes longer than history is kept ends with :class:`ReadFailed`;
         - if not, each page shows the moment at which it was read, its own ``timestamp``.  A
           transaction that commits between two pages may be seen in part.  No key is shown twice,
-          and, unless ``stale``, none that was there all the time is missed.
+          and, unless ``stale``, no key that had a value throughout is missed.
         """
         start, stop = _bounds(start, stop, prefix)
         self._check_reading(at, member, stale, timeout)
         flag(reverse, "reverse")
         whole_number(page_rows, "the number of keys in a page", minimum=1)
-        here = member is not None
-        first = Scan("", "", 0, 0, start, stop, page_rows, reverse, here, stale, at)
+        follower = member is not None
+        first = Scan("", "", 0, 0, start, stop, page_rows, reverse, follower, stale, at)
         return self._pages(first, member, timeout)
 
     def _pages(
@@ -198,11 +202,11 @@ class ClientReads(ReadableMapping):
     def _check_reading(
         self, at: Timestamp | None, member: str | None, stale: bool, timeout: int
     ) -> None:
-        """Check what reads and scans have in common."""
+        """Check the arguments that reads and scans have in common."""
         if member is not None and member not in self.members:
             raise BadInput(f"there is no member called {member}: {', '.join(self.members)}")
         if stale and member is None:
-            raise BadInput("a stale read needs to be told at which member")
+            raise BadInput("a stale read needs the name of a member")
         if at is not None:
             whole_number(at, "a time to read at", minimum=0)
         whole_number(timeout, "a timeout", minimum=0)
@@ -211,7 +215,7 @@ class ClientReads(ReadableMapping):
 def _bounds(
     start: Buffer, stop: Buffer | None, prefix: Buffer | None
 ) -> tuple[bytes, bytes | None]:
-    """Return where a client's scan begins and stops; ``BadInput`` if it may not, or no key can."""
+    """Return the bounds of a scan; ``BadInput`` if they are invalid, or longer than any key."""
     low, high = scan_bounds(start, stop, prefix)
     if prefix is not None:
         check_key(low)

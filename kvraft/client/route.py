@@ -1,4 +1,4 @@
-"""Whom a client asks: the member that leads, for all that it knows, or else each in turn.
+"""Which member a client asks: the leader as far as it knows one, otherwise each in turn.
 
 Source: thesis §6.2 (finding the leader).
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 
 class Route:
-    """The way to ``members``; without a leader the ``turn``-th is asked first."""
+    """The choice among ``members``; without a leader the ``turn``-th is asked first."""
 
     def __init__(self, members: tuple[str, ...], turn: int) -> None:
         self.members = members
         self.leader: str | None = None
-        """The member that answered as leader last, or was named as such."""
+        """The member that last answered as leader, or was named as leader."""
         self._turn = turn
-        self._heard = 0  # milliseconds: when the leader said anything last
+        self._last_heard = 0  # milliseconds: when the leader last answered
 
     @property
     def next(self) -> str:
@@ -22,22 +22,22 @@ class Route:
         return self.leader or self.members[self._turn % len(self.members)]
 
     def heard(self, member: str, now: int) -> None:
-        """Take note that a member said something, at ``now`` in milliseconds."""
+        """Record that a member has answered, at ``now`` in milliseconds."""
         if member == self.leader:
-            self._heard = now
+            self._last_heard = now
 
     def turn_from(self, member: str) -> None:
-        """No leader is known: ask the one after ``member`` next."""
+        """Forget the leader, and ask the one after ``member`` next."""
         self.leader = None
         self._turn = self.members.index(member) + 1
 
     def suspect(self, asked: str, now: int, patience: int) -> None:
-        """The member that was ``asked`` has not answered in time: turn to the next one.
+        """Turn to the next member, since the one that was ``asked`` has not answered in time.
 
-        Unless it leads and said something else less than ``patience`` milliseconds ago: then it is
-        only this request that it lost, maybe long ago, before it crashed.  With many under way,
-        somebody would doubt it all the time.
+        A leader that has answered something else less than ``patience`` milliseconds ago is kept:
+        it has only lost this request, maybe before a crash.  With many requests pending, one of
+        them would otherwise cast doubt on it all the time.
         """
-        silent = now - self._heard >= patience
+        silent = now - self._last_heard >= patience
         if self.leader is None or (self.leader == asked and silent):
             self.turn_from(asked)

@@ -1,13 +1,12 @@
-"""Errands and tickets: what a client sends again and again, and how far one write has come.
+"""Pending requests, which a client sends until there is a reply, and the ticket of a write.
 
-An :class:`PendingRequest` is anything that is sent until there is news of it: a read, a scan's
-page, a registration, a write.  A :class:`Ticket` is the errand of a write, which its caller holds
-in hand::
+A :class:`PendingRequest` is a read, a page of a scan, a registration or a write.  The one of a
+write is its :class:`Ticket`, which the caller gets::
 
     QUEUED ──► SENT ──► APPENDED ──► COMMITTED ──► APPLIED
 
-client/client.py moves it, and has the whole picture of its stages.  A ticket moves no further once
-it is ``done``, unless its client takes it up again (:meth:`kvraft.client.Client.retry`).
+client/client.py moves it; client/__init__.py draws all its stages.  A ticket that is ``done`` moves
+no further, unless its client reopens it (:meth:`kvraft.client.Client.retry`).
 """
 
 from __future__ import annotations
@@ -15,23 +14,27 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from html import escape
+from random import Random
 from typing import Self
 
-from kvraft.client.host import ClientRuntime
+from kvraft.client.runtime import ClientRuntime
 from kvraft.clock import show
 from kvraft.record import Timestamp, TxnId
 from kvraft.transaction import Read, ReadReply, Scan, ScanPage, Stage, Transaction
 
+MAX_RETRY_MILLIS = 1_200
+"""The longest pause before a request is sent again."""
+
 TIMEOUT_MILLIS = 10_000
-"""After how many milliseconds a client gives up, unless it is asked to sooner or later."""
+"""After how many milliseconds a client gives up, unless the caller sets another timeout."""
 
 
 @dataclass(slots=True, eq=False)
 class PendingRequest:
-    """Something that is sent again and again until there is news of it.  Times in milliseconds.
+    """A request that is sent until there is a reply.  Times are in milliseconds.
 
-    ``retry_pause`` is how long to wait for news before it is sent again; it grows with each
-    sending.
+    ``retry_pause`` is how long to wait for a reply before it is sent again; it doubles with each
+    sending, up to ``MAX_RETRY_MILLIS``.
     """
 
     deadline: int
@@ -41,33 +44,40 @@ class PendingRequest:
     retry_at: int = 0
     redirects: int = 0  # in a row
 
+    def note_sending(self, to: str, now: int, random: Random) -> None:
+        """Record that it is sent to member ``to``, and when to send it again."""
+        self.attempts += 1
+        self.sent_to = to
+        self.retry_at = now + self.retry_pause + random.randrange(self.retry_pause // 2)
+        self.retry_pause = min(self.retry_pause * 2, MAX_RETRY_MILLIS)
+
 
 @dataclass(slots=True, eq=False)
-class Question(PendingRequest):
-    """A read or a page of a scan; ``request`` is what is asked, but for whom and how often."""
+class PendingRead(PendingRequest):
+    """A read or a page of a scan; ``request`` lacks the member and the number of the attempt."""
 
     request: Read | Scan = field(kw_only=True)
-    member: str | None = None  # that is to answer, if not the leader
+    member: str | None = None  # the member that must answer, if not the leader
     answer: ReadReply | ScanPage | None = None
     failed: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class Registration(PendingRequest):
-    """A client's wish to be registered: ``number`` names the request."""
+class PendingRegistration(PendingRequest):
+    """A client's registration; ``number`` identifies the request."""
 
     number: int = 0
-    overloaded_reason: str = ""  # why a leader did not take it when it was asked last
+    overloaded_reason: str = ""  # why a leader did not take it the last time
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class Ticket(PendingRequest):
     """How far one write has come.  ``history`` lists (milliseconds, stage, member), in order.
 
-    ``index`` is the transaction's last log index and ``timestamp`` the stamp of its records as
-    the leader raised it, both once known; ``reason`` says why it ended other than APPLIED, and
-    ``conflict`` which key it had read that was written meanwhile, if that is why.  A ticket can be
-    awaited: ``await ticket`` gives the ticket itself once it is done.
+    ``index`` is the transaction's last log index, and ``timestamp`` the one that its records got
+    from the leader, both once known.  ``reason`` is why it did not end APPLIED, and ``conflict``
+    the key that was written after it was read, if that is why.  ``await ticket`` waits until the
+    ticket is done and returns it.
     """
 
     transaction: Transaction = field(kw_only=True)
@@ -79,18 +89,18 @@ class Ticket(PendingRequest):
     conflict: bytes | None = None
     history: list[tuple[int, Stage, str]] = field(default_factory=list)
     overloaded_reason: str = ""
-    """Why a leader did not take it the last time that one did not, if ever."""
+    """Why a leader last did not take it, ``""`` if that never happened."""
     live_attempts: set[int] = field(default_factory=set)
-    """The attempts whose copy may still take effect, for all that is known."""
+    """The attempts whose copy may still take effect, as far as the client knows."""
 
     @property
     def txn(self) -> TxnId:
-        """The id of the transaction; it is final once it was sent."""
+        """The id of the transaction; it is final from the first sending on."""
         return self.transaction.id
 
     @property
     def done(self) -> bool:
-        """Whether the ticket will not move any more."""
+        """Whether the ticket has reached its last stage."""
         return self.stage in (Stage.APPLIED, Stage.ABORTED, Stage.UNKNOWN)
 
     def __await__(self) -> Generator[None, None, Self]:
@@ -101,13 +111,13 @@ class Ticket(PendingRequest):
         return f"<Ticket {self.txn} {self.stage}, sent {self.sent}>"
 
     def __str__(self) -> str:
-        """Say how it stands, why, and what can be done about it."""
+        """Return its stage, the reason, and what to do about it, in words."""
         why = f": {self.reason}" if self.reason else ""
         return f"{self.txn} is {self.stage}{why}{self.advice and '; ' + self.advice}"
 
     @property
     def advice(self) -> str:
-        """What to do about a ticket that ended other than APPLIED, in words; ``""`` for others."""
+        """What to do about a ticket that did not end APPLIED, in words; ``""`` for others."""
         if self.stage is Stage.UNKNOWN:
             return (
                 "it may have happened or not, and client.retry(ticket) is safe: "
@@ -116,8 +126,8 @@ class Ticket(PendingRequest):
         if self.stage is not Stage.ABORTED:
             return ""
         if self.conflict is not None:
-            return "it did not happen: begin it anew, with what the key holds now"
-        return "it did not happen: submit it anew"
+            return "it did not happen: retry it with the current value of the key"
+        return "it did not happen: submit it again"
 
     def _repr_html_(self) -> str:
         """Return a small table, for notebooks."""

@@ -1,14 +1,13 @@
-"""The writing half of a client: one key, several at once, and transactions that read.
+"""The writes of a client: one key, several at once, and transactions with reads.
 
-Each write is a transaction, and each call here waits for it.  It ends APPLIED, or an exception
-tells how it ended, with the ticket that says more.
+Each write is a transaction, and each call here waits for it.  The call returns a ticket that is
+APPLIED, or raises an exception that has the ticket.
 
 Invariants:
 
-- Everything here is said in terms of what was submitted and its ticket, and knows nothing of
-  leaders, retries and time.
-- A transaction with reads is carried out only if each key still carries the timestamp that it
-  read, at the one place in the log where it writes: else it is ABORTED, as a :class:`Conflict`.
+- The code here knows tickets, and nothing of leaders, retries and time.
+- A transaction with reads is applied only if each key still has the timestamp that was read, at the
+  one log index where it writes.  Otherwise it is ABORTED, as a :class:`Conflict`.
 
 Source: thesis §6.3; Kung and Robinson, *On Optimistic Methods for Concurrency Control*, TODS 1981
 (transactions that are validated at commit).
@@ -27,7 +26,7 @@ from kvraft.transaction import Stage, Writes
 
 
 class WriteFailed(KvraftError):
-    """A write that somebody waited for ended ABORTED or UNKNOWN; ``ticket`` tells more."""
+    """A write ended ABORTED or UNKNOWN; ``ticket`` has the reason."""
 
     def __init__(self, ticket: Ticket) -> None:
         super().__init__(str(ticket))
@@ -35,24 +34,24 @@ class WriteFailed(KvraftError):
 
 
 class Conflict(WriteFailed):
-    """A transaction had no effect, for a key that it read was written meanwhile: begin it anew."""
+    """A transaction had no effect, since a key was written after it was read: retry it."""
 
 
-class Writing(ClientReads):
-    """What a client can ask for."""
+class ClientWrites(ClientReads):
+    """The calls of a client that write."""
 
     @abstractmethod
     def submit(self, writes: Writes, *, timeout: int = TIMEOUT_MILLIS) -> Ticket:
-        """Begin to carry out ``writes`` as one transaction and return its ticket at once."""
+        """Submit ``writes`` as one transaction and return its ticket at once."""
 
     @abstractmethod
     def submit_if(
         self, reads: dict[bytes, Timestamp], writes: Writes, *, timeout: int = TIMEOUT_MILLIS
     ) -> Ticket:
-        """Begin to carry out ``writes`` if ``reads`` still hold then; see :meth:`submit`."""
+        """Submit ``writes``, to be applied only if ``reads`` are still current."""
 
     def write(self, writes: Writes) -> Ticket:
-        """Carry out ``writes`` as one transaction and wait for it; return its ticket.
+        """Write ``writes`` as one transaction and wait for it; return its ticket.
 
         Raises :class:`WriteFailed` if it ends ABORTED or UNKNOWN.
         """
@@ -68,23 +67,23 @@ class Writing(ClientReads):
         return ticket
 
     def transaction(self) -> DraftTransaction:
-        """Return a transaction that reads and writes, to be used in a ``with`` statement."""
+        """Return a transaction with reads, for use in a ``with`` statement."""
         return DraftTransaction(self.read, self.submit_if, self.wait_for)
 
     def put(self, key: Buffer, value: Buffer) -> Ticket:
-        """Store ``value`` under ``key`` and wait for it; see :meth:`write`."""
+        """Set ``key`` to ``value`` and wait for it; see :meth:`write`."""
         return self.write([(key, value)])
 
     def delete(self, key: Buffer) -> Ticket:
-        """Delete ``key``, whether it holds anything or not, and wait; see :meth:`write`."""
+        """Delete ``key``, whether it has a value or not, and wait for it; see :meth:`write`."""
         return self.write([(key, None)])
 
     def __setitem__(self, key: Buffer, value: Buffer) -> None:
-        """Store ``value`` under ``key`` and wait for it, as :meth:`put` does."""
+        """Set ``key`` to ``value`` and wait for it; see :meth:`put`."""
         self.put(key, value)
 
     def __delitem__(self, key: Buffer) -> None:
-        """Delete ``key`` and wait; ``KeyError`` if it held nothing when that was decided."""
+        """Delete ``key`` and wait for it; ``KeyError`` if it had no value at that moment."""
         with self.transaction() as draft:
             if draft.get(key) is None:
                 raise KeyError(key)

@@ -1,4 +1,4 @@
-"""What consensus reports: roles, votes, commitment, members, and the marks (Raft §5, §6, §7)."""
+"""Events of consensus: roles, votes, commitment, members, and the marks (Raft §5, §6, §7)."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class CommitAdvanced(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationChanged(Event):
-    """A member acts on another configuration: the one of log entry ``index`` (Raft §6).
+    """A member uses another configuration: the one of log entry ``index`` (Raft §6).
 
-    That may be an older one again, if the newer was superseded.
+    It may be an older one again, if the newer was superseded.
     """
 
     index: int
@@ -56,7 +56,7 @@ class ProgressChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class TransferStarted(Event):
-    """A leader is handing over to ``member`` and takes no proposals meanwhile (thesis §3.10)."""
+    """A leader starts to hand over to ``member``, and takes no proposals (thesis §3.10)."""
 
     member: str
 
@@ -73,8 +73,8 @@ class TransferEnded(Event):
 class AcknowledgedEntriesLost(Event):
     """A leader found that ``member`` lost entries that it had acknowledged as durable.
 
-    It had acknowledged the log through ``acknowledged_through``; of that it holds no more than
-    through ``held_through``.  It is sent nothing that would hide this, and counts for nothing new.
+    It had acknowledged the log through ``acknowledged_through``, and holds it only through
+    ``held_through`` at most.  It counts for no entry after that.
     """
 
     member: str
@@ -93,7 +93,7 @@ class SnapshotReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class MessageRejected(Event):
-    """A member ignored a message of ``sender`` that nobody sound would send."""
+    """A member ignored a message of ``sender`` that no correct member would send."""
 
     kind: str
     sender: str

@@ -1,4 +1,4 @@
-"""The base of all events, and whom they are reported to."""
+"""The base of all events, and the function that takes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Event:
 
 
 EventSink = Callable[[Event], None]
+"""Takes each event, within the call that caused it."""
 
 
 def ignore(event: Event) -> None:
-    """Report to nobody: the default where nothing watches."""
+    """Drop ``event``: the default where nothing watches."""

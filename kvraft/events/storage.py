@@ -1,4 +1,4 @@
-"""What log, tree and state machine report: segments, transactions, memtables and tables.
+"""Events of log, state machine and tree: segments, transactions, memtables and tables.
 
 Sizes are in bytes.
 """
@@ -12,11 +12,11 @@ from kvraft.events.event import Event
 
 @dataclass(frozen=True, slots=True)
 class EntriesAppended(Event):
-    """Entries were written to the log, from index ``first`` on, one a list position.
+    """Entries were written to the log, from index ``first`` on; each tuple has one item per entry.
 
-    They are synced, but where a store without consensus asked for less (``wal.Durability``).
+    They are synced, unless a store without consensus asked for less (``wal.Durability``).
 
-    ``keys`` are labels; a no-op has key ``""`` and transaction ``""``.  ``commit_marks`` is the
+    ``keys`` are labels; a no-op has key ``""`` and transaction ``""``.  ``commit_marks`` has the
     commit mark of each entry.
     """
 
@@ -30,7 +30,7 @@ class EntriesAppended(Event):
 
 @dataclass(frozen=True, slots=True)
 class EntriesSuperseded(Event):
-    """The entries ``first`` … ``last`` conflict with the leader's; what is appended next wins."""
+    """The entries ``first`` … ``last`` conflict with the leader's, which replace them next."""
 
     first: int
     last: int
@@ -38,7 +38,7 @@ class EntriesSuperseded(Event):
 
 @dataclass(frozen=True, slots=True)
 class SegmentOpened(Event):
-    """A log segment was begun; its first entry will be ``first``."""
+    """A log segment was started; its first entry will be ``first``."""
 
     segment: int
     first: int
@@ -56,9 +56,9 @@ class SegmentSealed(Event):
 
 @dataclass(frozen=True, slots=True)
 class PinsChanged(Event):
-    """Somebody who holds the log came, went, or now needs it from another segment on.
+    """A pin on the log was added, removed, or moved to another segment.
 
-    ``pinned_by`` and ``needed_from`` go together: the oldest index that each holder still needs.
+    ``needed_from`` has the oldest index that each of ``pinned_by`` still needs.
     """
 
     pinned_by: tuple[str, ...]
@@ -67,9 +67,9 @@ class PinsChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class TruncationDecided(Event):
-    """Segments wholly below ``floor`` may go: each holder no longer needs them.
+    """Segments wholly below ``floor`` may be removed: nothing pins them any longer.
 
-    ``pinned_by`` and ``needed_from`` go together: the oldest index that each holder still needs.
+    ``needed_from`` has the oldest index that each of ``pinned_by`` still needs.
     """
 
     floor: int
@@ -89,19 +89,19 @@ class SegmentDropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class TailTruncated(Event):
-    """A torn write, never acknowledged, was cut off the end of a file.
+    """A torn write, never acknowledged, was truncated from the end of a file.
 
-    The log keeps the bytes in a file of their own (``wal/recovery.py``).
+    The log keeps the bytes in a separate file (``wal/recovery.py``).
     """
 
     file: str
     offset: int
-    size: int  # bytes cut
+    size: int  # bytes removed
 
 
 @dataclass(frozen=True, slots=True)
 class DiskFilled(Event):
-    """There was no space for what the log had to write, as ``what`` says; reads go on."""
+    """There was no space for ``what`` the log had to write; reads continue."""
 
     what: str
 
@@ -113,7 +113,7 @@ class SpaceRecovered(Event):
 
 @dataclass(frozen=True, slots=True)
 class LogReset(Event):
-    """All entries were dropped: the log goes on behind ``index``, where a snapshot ends (§7)."""
+    """All entries were dropped: the log continues after ``index``, where a snapshot ends (§7)."""
 
     index: int
     term: int
@@ -152,7 +152,7 @@ class TransactionRepeated(Event):
 
 @dataclass(frozen=True, slots=True)
 class TransactionIdTaken(Event):
-    """The transaction that ends at ``index`` did nothing: ``txn`` is the id of another one."""
+    """The transaction that ends at ``index`` had no effect: ``txn`` is the id of another one."""
 
     txn: str
     index: int
@@ -160,7 +160,7 @@ class TransactionIdTaken(Event):
 
 @dataclass(frozen=True, slots=True)
 class TransactionConflicted(Event):
-    """The transaction that ends at ``index`` did nothing: it had read ``key``, written since."""
+    """The transaction that ends at ``index`` had no effect: it read ``key``, written since."""
 
     txn: str
     index: int
@@ -169,9 +169,9 @@ class TransactionConflicted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionExpired(Event):
-    """A session was deleted at ``index``, as nobody had used it for long by log time.
+    """A session was deleted at ``index``, because it was unused for too long, by log time.
 
-    ``client`` is whose it was, as ``name.incarnation``.
+    ``client`` is its client, as ``name.incarnation``.
     """
 
     client: str
@@ -200,7 +200,7 @@ class TableWritten(Event):
 
 @dataclass(frozen=True, slots=True)
 class Flushed(Event):
-    """The manifest says: everything through log index ``through`` is in live SSTables.
+    """The manifest records that everything through log index ``through`` is in live SSTables.
 
     ``table`` is the number of the table that was added, 0 if there was nothing to write.
     """
@@ -219,10 +219,10 @@ class CompactionStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Compacted(Event):
-    """The manifest says: ``outputs``, of ``level``, took the place of ``inputs``.
+    """The manifest records that ``outputs``, of ``level``, replaced ``inputs``.
 
-    Where both are the same, the tables moved to that level as they are.  ``read`` and ``written``
-    are in bytes; ``tombstones`` is how many went for good.
+    If both are the same, the tables moved to that level unchanged.  ``read`` and ``written`` are in
+    bytes; ``tombstones`` is how many were removed permanently.
     """
 
     inputs: tuple[int, ...]
@@ -235,7 +235,7 @@ class Compacted(Event):
 
 @dataclass(frozen=True, slots=True)
 class TableRemoved(Event):
-    """The file of an SSTable is gone: it was live no more, and nobody read it."""
+    """The file of an SSTable was removed: it was no longer live, and no view read it."""
 
     table: int
 
@@ -251,7 +251,7 @@ class TreeOpened(Event):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInstalled(Event):
-    """The manifest says: the tables of a snapshot through index ``through`` replaced all others.
+    """The manifest records that a snapshot through index ``through`` replaced all tables.
 
     ``tables`` are their numbers, newest first; memtables are empty.
     """

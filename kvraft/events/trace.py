@@ -1,7 +1,7 @@
-"""Traces: histories of what happened, step by step, which are saved and loaded as lines of JSON.
+"""Traces: the events of a run in order, which are saved and loaded as lines of JSON.
 
-Invariant: a trace is written one step a line with keys in a fixed order: the same history gives the
-same bytes, on every machine.
+Invariant: each step is one line, with keys in a fixed order, so that the same history gives the
+same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["KINDS", "Trace", "TraceStep"]
 
 
 class TraceStep(NamedTuple):
-    """One event, filed: at ``at`` microseconds of the world's time, by ``who``."""
+    """One event, reported by ``who`` at ``at`` microseconds of the world's time."""
 
     at: int
     who: str
@@ -31,7 +31,7 @@ class TraceStep(NamedTuple):
 
 
 class Trace:
-    """A history: steps in the order in which they happened.  Reads like a sequence of steps."""
+    """A sequence of steps, in the order in which they happened."""
 
     def __init__(self, steps: Iterable[TraceStep] = ()) -> None:
         self._steps = list(steps)
@@ -54,7 +54,7 @@ class Trace:
         return Trace(self._steps[at]) if isinstance(at, slice) else self._steps[at]
 
     def of(self, *kinds: type[Event], who: str | None = None) -> list[TraceStep]:
-        """Return the steps whose event is one of ``kinds``, by ``who`` if given."""
+        """Return the steps whose event is of one of ``kinds``, and of ``who`` if given."""
         return [
             step
             for step in self._steps
@@ -81,7 +81,7 @@ class Trace:
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """Read a trace that :meth:`save` wrote; ``BadInput`` names the first line that is none."""
+        """Return the trace that :meth:`save` wrote; ``BadInput`` names the first invalid line."""
         trace = cls()
         try:
             with Path(path).open(encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What a world and its clients report: messages, faults, and how far writes have come."""
+"""Events of a world and its clients: messages, faults, and how far writes have come."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kvraft.events.event import Event
 
 @dataclass(frozen=True, slots=True)
 class MessageSent(Event):
-    """A message left for ``to``.  ``first`` … ``last`` are the entries it carries, 0 if none."""
+    """A message was sent to ``to``, with the entries ``first`` … ``last``, 0 if it has none."""
 
     id: int
     kind: str
@@ -22,7 +22,7 @@ class MessageSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class MessageDelivered(Event):
-    """Message ``id`` reached its receiver."""
+    """Message ``id`` was delivered to its receiver."""
 
     id: int
 
@@ -37,7 +37,7 @@ class MessageLost(Event):
 
 @dataclass(frozen=True, slots=True)
 class MemberStarted(Event):
-    """A member opened its disk and runs; the marks say what it found there."""
+    """A member opened its disk and runs, in the term and with the marks that it found there."""
 
     term: int
     first: int
@@ -49,19 +49,19 @@ class MemberStarted(Event):
 class MemberCrashed(Event):
     """A member lost its memory and every byte that was not synced."""
 
-    lost_bytes: int  # bytes
+    lost_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class MemberStopped(Event):
-    """A member stopped by itself, for the reason given."""
+    """A member stopped by itself, for ``reason``."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPartitioned(Event):
-    """The network was cut into groups, each written as names with spaces between."""
+    """The network was partitioned; each group is written as names with spaces between."""
 
     groups: tuple[str, ...]
 
@@ -86,7 +86,7 @@ class TicketMoved(Event):
 
 @dataclass(frozen=True, slots=True)
 class ClientRedirected(Event):
-    """A client was told to ask another member, ``""`` if the one asked knew none."""
+    """A member sent a client on to ``leader``, which is ``""`` if it knew none."""
 
     txn: str
     asked: str

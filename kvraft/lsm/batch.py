@@ -16,8 +16,9 @@ Invariants:
 from __future__ import annotations
 
 from kvraft.errors import BadInput, WrongType
+from kvraft.inputs import as_bytes
 from kvraft.memtable import check_range_tombstone, check_row
-from kvraft.record import Buffer, Kind, Row, Timestamp, as_bytes
+from kvraft.record import Buffer, Kind, Row, Timestamp
 
 BatchWrite = tuple[Kind, bytes, bytes | None]
 

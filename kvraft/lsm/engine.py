@@ -43,7 +43,7 @@ from kvraft.disk import Disk, RealDisk, is_disk_full, refuse_after_fork
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, Locked, ReadOnly, Stopped
 from kvraft.events import EventSink, MemtableFrozen, SnapshotInstalled, ignore
-from kvraft.inputs import instance, whole_number
+from kvraft.inputs import as_bytes, instance, whole_number
 from kvraft.lsm.compaction import full_compaction
 from kvraft.lsm.long_work import LongWork
 from kvraft.lsm.merging import RetainedTimes
@@ -66,7 +66,6 @@ from kvraft.record import (
     Row,
     Timestamp,
     Version,
-    as_bytes,
 )
 from kvraft.sstable import TableMetadata
 

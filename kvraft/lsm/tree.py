@@ -33,13 +33,13 @@ from typing import Self
 
 from kvraft.disk import Disk, open_on_disk
 from kvraft.events import EventSink, TreeOpened, ignore
-from kvraft.inputs import instance
+from kvraft.inputs import as_bytes, instance
 from kvraft.lsm.batch import WriteBatch, as_value
 from kvraft.lsm.engine import StorageEngine
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.pacing import room_after, slices
 from kvraft.memtable import check_row
-from kvraft.record import MAX_VALUE_BYTES, Buffer, Position, Row, as_bytes
+from kvraft.record import MAX_VALUE_BYTES, Buffer, Position, Row
 
 
 class Tree(StorageEngine):

@@ -1,15 +1,15 @@
-"""What may stand in a log: one rule, asked wherever entries enter.
+"""Which records may be in a log: one rule, checked wherever entries come in.
 
-A leader appends before anybody else has looked.  If it took what a follower refuses, that follower
-would refuse the append, and each one after it, for ever: nothing would commit any more.  So a
-leader asks the very question that its followers will ask, before it takes anything::
+A leader appends before any follower has seen the records.  If it took what a follower refuses, that
+follower would refuse the append and each one after it, and nothing would be committed any longer.
+So a leader applies the rule that its followers will apply, before it takes anything::
 
     propose, propose_change ──► admission ──► the leader's log
-    an append from a leader ──► admission ──► a follower's log      (messages.problem)
+    an append from a leader ──► admission ──► a follower's log      (malformed_reason)
     the log of a member that starts ──► admission                   (Raft's constructor)
 
-Invariants: the rule looks at the records alone, never at who asks or in which state he is; and
-whatever passes it can be written by ``record.pack_entries`` and is read back equal.
+Invariants: the rule depends on the records alone, never on a member or its state; and
+``record.pack_entries`` can write whatever passes it, and reads it back equal.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _PARTICULAR = frozenset((Kind.EXPECT, Kind.CONFIGURATION, Kind.REGISTER))
 
 
 def inadmissible_reason(records: Sequence[object]) -> str:
-    """Return why ``records`` cannot stand in a replicated log, ``""`` if they can.
+    """Return why ``records`` cannot be in a replicated log, ``""`` if they can.
 
-    Raises nothing, whatever they are.  Column by column, because the loops then run in C: this is
-    done for every entry that is proposed or received.
+    Raises nothing, whatever they are.  It works column by column, because the loops then run in C:
+    this is done for every entry that is proposed or received.
     """
     if not records:
         return ""
@@ -66,20 +66,20 @@ def inadmissible_reason(records: Sequence[object]) -> str:
         return "times and transactions should be numbered from 0 to 2**63 - 1"
     if not all(client == "" or is_name(client) for client in set(clients)):
         return "the client of a transaction should have a name that can be written down"
-    return _kinds_problem(kinds, keys, values)
+    return _content_problem(kinds, keys, values)
 
 
-def _kinds_problem(kinds: Sequence[Kind], keys: Sequence[bytes], values: Sequence[bytes]) -> str:
-    """Check what only some kinds of records promise about their key and value."""
+def _content_problem(kinds: Sequence[Kind], keys: Sequence[bytes], values: Sequence[bytes]) -> str:
+    """Return what is wrong with a key or value, by the rules of its kind of record."""
     if Kind.DELETE_RANGE in kinds:
-        return "range deletes are not replicated"
+        return "range tombstones are not replicated"
     if not _PARTICULAR.intersection(kinds):
         return ""
     for kind, key, value in zip(kinds, keys, values, strict=True):
         if kind is Kind.EXPECT and len(value) != EXPECTATION_BYTES:
             return f"an expectation is a timestamp of {EXPECTATION_BYTES} bytes"
         if kind is Kind.REGISTER and not is_name(key.decode(errors="surrogateescape")):
-            return "a registration holds the name of a client, which can be written down"
+            return "a registration has the name of a client, in UTF-8, as its key"
         if kind is Kind.CONFIGURATION:
             try:
                 Configuration.from_bytes(value)
@@ -92,26 +92,24 @@ def check_proposal(records: object) -> None:
     """Raise ``BadInput`` unless ``records`` are what a client may propose."""
     if not isinstance(records, list | tuple):
         raise wrong_value("a proposal is a list or tuple of records", records, list)
-    why = inadmissible_reason(records)
-    if why:
-        raise BadInput(f"no follower would take this proposal: {why}")
+    reason = inadmissible_reason(records)
+    if reason:
+        raise BadInput(f"no follower would take this proposal: {reason}")
     kinds = {record.kind for record in records}
-    alone = kinds == {Kind.REGISTER} and len(records) == 1
-    if not ((kinds and kinds <= _PROPOSED) or alone):
-        raise BadInput(
-            "a proposal needs records of a client's data, or the registration of a client alone"
-        )
+    registration = kinds == {Kind.REGISTER} and len(records) == 1
+    if not ((kinds and kinds <= _PROPOSED) or registration):
+        raise BadInput("a proposal needs records of a client's data, or one registration alone")
 
 
 def wrong_value(rule: str, value: object, kind: type) -> BadInput:
-    """Return the error for a ``value`` that breaks ``rule``: its type is another, or itself bad."""
+    """Return the error for a ``value`` that breaks ``rule``: ``WrongType`` if not of ``kind``."""
     if isinstance(value, kind):
         return BadInput(f"{rule}, not {value!r:.60}")
     return WrongType(f"{rule}, not of type {type(value).__name__}")
 
 
 def check_number(what: str, number: object) -> None:
-    """Raise ``BadInput`` unless ``number`` is a whole number that anybody can write down."""
+    """Raise ``BadInput`` unless ``number`` is a whole number from 0 to :data:`MAX_NUMBER`."""
     if type(number) is not int or not 0 <= number <= MAX_NUMBER:
         rule = f"{what} should be a whole number from 0 to 2**63 - 1"
         raise wrong_value(rule, number, int)

@@ -1,21 +1,15 @@
 """What all parts of the consensus module share: "persistent" and "volatile state on all servers".
 
 A :class:`Core` holds term, vote and role, the log and the configurations in it, the commit index,
-the timer, and what the next Ready hands out (``raft/outbox.py``).  It has the few transitions that
-more than one part makes; *when* to make them is for the parts to say::
-
-              raft/raft.py          what a user sees; which part takes a message
-        ┌────────┼─────────┐
-    election  follower  leader, replication
-        └────────┼─────────┘
-               core            and log, outbox, fates, reads
+the timer, and the next Ready (``raft/outbox.py``).  It makes the few transitions that more than one
+part needs; the parts decide when.
 
 Invariants:
 
 - The term never falls, and a vote lasts as long as its term (Figure 2).
 - The commit index never falls, and no entry at or below it is dropped.
 - The configuration in force is the newest in the log, committed or not (§6).
-- Whoever proposed or asked for a read here learns what became of it, unless the member restarts.
+- Each proposal and each read that was asked for here gets an outcome, unless the member restarts.
 
 Sources: Raft Figure 2 ("state"), §5.1, §6.
 """
@@ -35,12 +29,12 @@ from kvraft.events import (
     VoteGranted,
     ignore,
 )
-from kvraft.raft.fates import OpenProposals
 from kvraft.raft.incoming import IncomingSnapshot
 from kvraft.raft.interface import RaftOptions, ReadReady, Role
 from kvraft.raft.log import Log, SnapshotSource
 from kvraft.raft.messages import ReadIndexReply
 from kvraft.raft.outbox import Outbox
+from kvraft.raft.proposals import OpenProposals
 from kvraft.raft.quorum import Configuration
 from kvraft.raft.reads import ForwardedReads, RemoteReader
 from kvraft.record import Entry, HardState, Kind
@@ -57,11 +51,11 @@ class Timer:
         self.draw()
 
     def restart(self) -> None:
-        """Wait for as long again."""
+        """Start the same timeout again."""
         self.elapsed = 0
 
     def draw(self) -> None:
-        """Wait for a timeout drawn anew.
+        """Start a newly drawn timeout.
 
         "Election timeouts are chosen randomly from a fixed interval", each time, so that members
         that split a vote do not split the next one too (§5.2).
@@ -94,30 +88,30 @@ class Core:
         self.report = report
         self.incarnation = incarnation
         self.ticks = 0
-        """How much time has passed since the start."""
-        self.full = False
+        """How many ticks have passed since the start."""
+        self.disk_full = False
         """Whether the owner has no space: then nothing is taken that has to be stored."""
         self.role = Role.FOLLOWER
         self.term, self.vote = hard_state
         self.leader: str | None = None
         self.votes: dict[str, bool] = {}
-        """The answers to this member's own election."""
+        """The replies to this member's own election, or pre-vote, by voter."""
         self.heard_at: int | None = None
-        """The tick in which a leader was heard last."""
+        """The tick in which this member last heard from a leader."""
         self.timer = Timer(options, random)
         self.log = log
         self.commit_index = committed
-        self.replicated = 0
+        self.all_replicated_index = 0
         """An index through which every member holds the log durably, as far as this one knows."""
         self.snapshot: SnapshotSource | None = None
-        """What followers are sent that need more than the log still holds."""
+        """The source of what followers are sent that need more than the log still holds."""
         self.incoming: IncomingSnapshot | None = None
-        """What a leader is sending to this member."""
+        """The snapshot that a leader is sending to this member."""
         self.configurations = [(log.base.index, configuration)]
         self.outbox = Outbox(hard_state, log.last_index, committed)
-        self.asking = ForwardedReads()
-        self.fates = OpenProposals()
-        self._told: tuple[Role, int, str | None] = (self.role, self.term, None)
+        self.forwarded_reads = ForwardedReads()
+        self.proposals = OpenProposals()
+        self._reported: tuple[Role, int, str | None] = (self.role, self.term, None)
         self._adopt(log.slice(log.released + 1))
 
     @property
@@ -132,32 +126,34 @@ class Core:
         if self.role is Role.FOLLOWER and (term, leader) == (self.term, self.leader):
             return
         if self.role is Role.LEADER:
-            self.timer.draw()  # it stood still: now give whoever deposed this leader its time
-        self.forget_leader()
+            # A leader's timer does not run: without a new timeout, a deposed leader could stand at
+            # once, against the one that has just been elected.
+            self.timer.draw()
+        self.fail_asked_reads()
         self.become(Role.FOLLOWER, term, leader)
 
-    def forget_leader(self) -> None:
-        """Fail the reads that the leader so far was asked about: nobody else has their answer."""
-        self.outbox.failed_reads += self.asking.give_up_asked()
+    def fail_asked_reads(self) -> None:
+        """Fail the reads that wait for the previous leader's answer: no other member has it."""
+        self.outbox.failed_reads += self.forwarded_reads.fail_asked()
 
     def become(self, role: Role, term: int, leader: str | None) -> None:
-        """Change role, term or leader.  To be overridden: planted bugs do.
+        """Change role, term or leader.  Planted bugs override this.
 
-        A vote is kept for as long as its term lasts, whatever the role: or two candidates could get
-        it, and both win (§5.2).  A snapshot in part is dropped with the term of its leader, for
-        another one's chunks need not fit it.
+        A vote is kept for as long as its term lasts, whatever the role: otherwise two candidates
+        could get it, and both win (§5.2).  A snapshot in part is dropped with the term of its
+        leader, because the chunks of the next leader's snapshot need not fit it.
         """
         if term != self.term:
             self.vote = None
             self.incoming = None
         self.votes = {}
         self.role, self.term, self.leader = role, term, leader
-        if self._told != (now := (role, term, leader)):
-            self._told = now
+        if self._reported != (now := (role, term, leader)):
+            self._reported = now
             self.report(RoleChanged(role.value, term, leader or ""))
 
     def vote_for(self, candidate: str) -> None:
-        """Give this term's vote."""
+        """Give this term's vote to ``candidate``."""
         if self.vote != candidate:
             self.vote = candidate
             self.report(VoteGranted(self.term, candidate))
@@ -165,7 +161,7 @@ class Core:
     # ── the log and its configurations (Raft §5.3, §6) ──────────────────────────────────────────
 
     def append(self, entries: Sequence[Entry]) -> bool:
-        """Append ``entries``; the next Ready saves them.  Return whether they change the members.
+        """Append ``entries``, to be saved with the next Ready; return whether they change members.
 
         "A server always uses the latest configuration in its log, regardless of whether the entry
         is committed" (§6).
@@ -215,21 +211,21 @@ class Core:
         return next(found for at, found in reversed(self.configurations) if at <= index)
 
     def forget_configurations(self, index: int) -> None:
-        """The log begins after ``index`` now: only the newest configuration up to there counts."""
+        """Drop all configurations up to ``index`` but the newest: the log begins after it now."""
         while len(self.configurations) > 1 and self.configurations[1][0] <= index:
             del self.configurations[0]
 
     def replace_configuration(self, index: int, configuration: Configuration) -> None:
-        """Take over the ``configuration`` that a snapshot through ``index`` has."""
+        """Replace all configurations with that of a snapshot through ``index``."""
         self.configurations = [(index, configuration)]
         self._report_configuration()
 
     # ── commitment (Raft §5.3) ──────────────────────────────────────────────────────────────────
 
     def commit_through(self, index: int) -> None:
-        """Everything through ``index`` is committed: the leader says so, or this leader found it.
+        """Raise the commit index to ``index``, which never lowers it.
 
-        Whoever calls this vouches for it: the entries here must be the leader's through ``index``.
+        The caller must know that the entries here equal the leader's through ``index``.
         """
         if index > self.commit_index:
             self.commit_index = index
@@ -239,41 +235,43 @@ class Core:
 
     def settle(self) -> None:
         """Decide proposals and release reads that have waited for the commit index."""
-        self.outbox.decided += self.fates.decide(self.commit_index, self.log)
+        self.outbox.decided += self.proposals.decide(self.commit_index, self.log)
         self.release_reads()
 
     # ── reads (Raft §8; thesis §6.4) ────────────────────────────────────────────────────────────
 
     def release_reads(self) -> None:
         """Hand out the reads whose index is committed here by now."""
-        self.outbox.reads += self.asking.release(self.commit_index)
+        self.outbox.reads += self.forwarded_reads.release(self.commit_index)
 
     def serve(self, who: int | RemoteReader, index: int) -> None:
-        """Let a read that this leader was asked for be served as of ``index``."""
+        """Serve a read of this leader's as of ``index``: here, or by an answer to a follower."""
         if isinstance(who, RemoteReader):
             self.answer(who, index)
         else:
             self.outbox.reads.append(ReadReady(who, index))
 
     def fail(self, who: int | RemoteReader) -> None:
-        """Give a read up that this leader was asked for."""
+        """Fail a read that this leader was asked for."""
         if isinstance(who, RemoteReader):
             self.answer(who, -1)
         else:
             self.outbox.failed_reads.append(who)
 
-    def answer(self, asker: RemoteReader, index: int) -> None:
+    def answer(self, reader: RemoteReader, index: int) -> None:
         """Answer a follower's question; ``index`` is -1 if there is no answer."""
-        to, start, token = asker
+        to, incarnation, token = reader
         self.outbox.messages.append(
-            ReadIndexReply(self.member, to, self.term, start, token, index, cluster=self.cluster)
+            ReadIndexReply(
+                self.member, to, self.term, incarnation, token, index, cluster=self.cluster
+            )
         )
 
-    # ── small things ────────────────────────────────────────────────────────────────────────────
+    # ── malformed messages ──────────────────────────────────────────────────────────────────────
 
-    def refuse(self, message: object, why: str) -> None:
+    def reject(self, message: object, reason: str) -> None:
         """Report a message that is ignored."""
         sender = getattr(message, "sender", "")
         self.report(
-            MessageRejected(type(message).__name__, sender if type(sender) is str else "", why)
+            MessageRejected(type(message).__name__, sender if type(sender) is str else "", reason)
         )

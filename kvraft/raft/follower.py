@@ -1,15 +1,15 @@
-"""What every member does on a leader's word: take entries, take a snapshot, ask about reads.
+"""What a follower does: take a leader's entries, take its snapshot, ask it about reads.
 
-A leader's word is an AppendEntries or an InstallSnapshot of the current term: there is one leader a
-term, so whoever sends one *is* the leader, and a candidate that hears it gives up (§5.2).
+A term has at most one leader, so the sender of an AppendEntries or InstallSnapshot of the current
+term *is* the leader, and a candidate that hears it gives up (§5.2).
 
 Invariants:
 
 - Entries are dropped only where they conflict with the leader's, and never at or below the commit
   index (Figure 2, "AppendEntries RPC").
 - What is acknowledged equals the leader's log, and the answer waits for this member's disk.
-- Committed is what the leader says, but only as far as this log is known to equal the leader's.
-- A snapshot is taken only if it tells anything new.
+- The commit index follows the leader's, but only as far as this log is known to equal the leader's.
+- A snapshot is taken only if it covers more than this member knows to be committed.
 
 The part has no state of its own: it acts on the :class:`~kvraft.raft.Core`.
 
@@ -34,7 +34,7 @@ from kvraft.record import ORIGIN, Position
 
 
 class Follower:
-    """The part of one member that follows."""
+    """One member's part in following a leader."""
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -42,9 +42,9 @@ class Follower:
     # ── replication (Raft §5.3) ─────────────────────────────────────────────────────────────────
 
     def on_append_entries(self, append: AppendEntries) -> None:
-        """Take a leader's entries if they follow on ours, else say where ours and its may meet.
+        """Take a leader's entries if they follow on ours; else reply where the logs may meet.
 
-        To be overridden: planted bugs do.
+        Planted bugs override this.
         """
         core = self.core
         if append.term < core.term:
@@ -53,7 +53,7 @@ class Follower:
             # other rounds, and must not take it for an answer to an append of that term.
             self._reply_append(append, round=0, success=False)
             return
-        if not self._heeds(append):
+        if not self._follow_sender(append):
             return
         log, previous = core.log, append.prev_index
         if previous >= log.base.index and not log.has(previous, append.prev_term):
@@ -66,52 +66,56 @@ class Follower:
         if not self.take_entries(append):
             return
         match = previous + len(append.entries)
-        core.replicated = max(core.replicated, min(append.all_replicated_index, match))
+        everywhere = min(append.all_replicated_index, match)  # as with the commit index below
+        core.all_replicated_index = max(core.all_replicated_index, everywhere)
         # "commitIndex = min(leaderCommit, index of last new entry)": only what this message covers
-        # is known to be the leader's.  What follows here may be of a leader that was deposed.
+        # is known to be the leader's.  Later entries here may be of a leader that was deposed.
         core.commit_through(min(append.commit, match))
         self._reply_append(append, success=True, match=match)
 
-    def _heeds(self, message: AppendEntries | InstallSnapshot) -> bool:
-        """Follow the sender, which leads this term; refuse anybody else who claims to lead it.
+    def _follow_sender(self, message: AppendEntries | InstallSnapshot) -> bool:
+        """Follow the sender, which leads this term; return false if another member leads it.
 
-        Two leaders of a term cannot be (§5.2), so the claim is a fault or a lie.
+        There cannot be two leaders of a term (§5.2), so the second one is at fault or lies.
         """
         core = self.core
         if core.leader not in (None, message.sender) and message.term == core.term:
-            core.refuse(message, f"{core.leader} leads term {core.term}")
+            core.reject(message, f"{core.leader} leads term {core.term}")
             return False
+        # "If AppendEntries RPC received from new leader: convert to follower" (Figure 2), and
+        # restart the timer: a leader that is heard is not to be replaced.
         core.follow(message.term, message.sender)
         core.timer.restart()
         core.heard_at = core.ticks
         return True
 
     def take_entries(self, append: AppendEntries) -> bool:
-        """Append what is new in a leader's message; return whether it can be acknowledged.
+        """Append the new entries of a leader's message; return whether it can be acknowledged.
 
-        To be overridden: planted bugs do.  "If an existing entry conflicts with a new one (same
-        index but different terms), delete the existing entry and all that follow it".  *If*: the
-        message may be an old one, and what follows may have been acknowledged since.
+        Planted bugs override this.  "If an existing entry conflicts with a new one (same index but
+        different terms), delete the existing entry and all that follow it".  *If*: the message may
+        be an old one, and the entries that follow may have been acknowledged since.
         """
         core = self.core
         entries, log = append.entries, core.log
-        new = max(0, log.first_index - append.prev_index - 1)  # what is older was cut off
+        # Entries at or below the base are committed, so they equal the leader's.
+        new = max(0, log.first_index - append.prev_index - 1)
         while new < len(entries) and entries[new].index <= log.last_index:
             if log.term(entries[new].index) != entries[new].term:
                 break
             new += 1
         entries = entries[new:]
         if not entries:
-            return True
-        if core.full:  # no answer, which would only have them sent again at once
-            return False
+            return True  # a heartbeat, or a repeated message: all of it is here
+        if core.disk_full:
+            return False  # no reply: a refusal would only make the leader send them again at once
         # No leader sends the next two (Leader Completeness, §5.4.3; terms never fall along a log).
-        # Whoever does is at fault; obeying it would lose what a client was told is safe.
+        # Such a sender is at fault; obeying it would lose what a client takes for committed.
         if entries[0].index <= core.commit_index:
-            core.refuse(append, f"entry {entries[0].index} conflicts with a committed one")
+            core.reject(append, f"entry {entries[0].index} conflicts with a committed one")
             return False
         if entries[0].term < log.term(entries[0].index - 1):
-            core.refuse(append, f"entry {entries[0].index} is of an older term than the one before")
+            core.reject(append, f"entry {entries[0].index} is of an older term than the one before")
             return False
         if entries[0].index <= log.last_index:
             core.supersede(entries[0].index)
@@ -145,27 +149,30 @@ class Follower:
     # ── snapshots (Raft §7) ─────────────────────────────────────────────────────────────────────
 
     def on_install_snapshot(self, chunk: InstallSnapshot) -> None:
-        """Gather the chunks of a snapshot; take it once it is whole, if it tells anything new."""
+        """Gather the chunks of a snapshot; take it once it is whole, if it covers anything new."""
         core = self.core
         if chunk.term < core.term:  # "reply immediately if term < currentTerm" (Figure 13)
             self._reply_chunk(chunk, 0)
             return
-        if not self._heeds(chunk):
+        if not self._follow_sender(chunk):
             return
         last = Position(chunk.last_index, chunk.last_term)
-        if core.outbox.received is not None or core.full:
-            return  # its owner is to take the one before first, or has no space; it is sent again
+        if core.outbox.received is not None or core.disk_full:
+            # The owner must take the previous snapshot first, or has no space.  Without a reply the
+            # leader sends the chunk again later.
+            return
         if core.log.has(*last):
             # "If existing log entry has same index and term as snapshot's last included entry,
             # retain log entries following it" (Figure 13): all of it is here, so nothing is taken.
             core.commit_through(last.index)
-        if last.index <= core.commit_index:  # it would take the member back
+        if last.index <= core.commit_index:
+            # Taking it would undo committed entries; the leader learns that it need not send more.
             core.incoming = None
             self._reply_chunk(chunk, chunk.size, done=True)
             return
         incoming, kept = take_chunk(core.incoming, chunk)
         if incoming is None:
-            return
+            return  # a late chunk of a snapshot that its leader has given up
         core.incoming = incoming
         core.outbox.chunks += [] if kept is None else [kept]
         self._reply_chunk(chunk, incoming.received, done=incoming.whole)
@@ -174,7 +181,10 @@ class Follower:
             self._take_snapshot(ReceivedSnapshot(last, chunk.configuration, chunk.size))
 
     def _take_snapshot(self, snapshot: ReceivedSnapshot) -> None:
-        """Let a snapshot stand in for the whole log: "discard the entire log" (Figure 13)."""
+        """Replace the whole log with a snapshot: "discard the entire log" (Figure 13).
+
+        The log's own entries conflict with the snapshot, or it would have been found above.
+        """
         core = self.core
         index = snapshot.last.index
         core.log.reset(snapshot.last)
@@ -194,21 +204,22 @@ class Follower:
 
     # ── reads (Raft §8; thesis §6.4) ────────────────────────────────────────────────────────────
 
-    def ask(self, leader: str, token: int) -> None:
+    def ask_leader(self, leader: str, token: int) -> None:
         """Ask ``leader`` as of which index the read ``token`` may be served here."""
         core = self.core
-        number = core.asking.ask(token, core.ticks)
+        number = core.forwarded_reads.ask(token, core.ticks)
         core.outbox.messages.append(
             ReadIndex(core.member, leader, core.term, core.incarnation, number, core.cluster)
         )
 
     def on_read_index_reply(self, reply: ReadIndexReply) -> None:
-        """Take an answer: the read waits on, until its index is committed here.
+        """Take an answer: the read waits until its index is committed here.
 
-        Answers to another start of this member are not for any question of this one.
+        An answer to an earlier start of this member does not answer a question of this one, though
+        the tokens may be equal: it would serve a stale read.
         """
         core = self.core
         if reply.incarnation == core.incarnation:
-            failed = core.asking.answered(reply.token, reply.index, core.ticks)
+            failed = core.forwarded_reads.answered(reply.token, reply.index, core.ticks)
             core.outbox.failed_reads += [] if failed is None else [failed]
             core.release_reads()

@@ -1,8 +1,7 @@
-"""A leader's snapshot on its way to this member, chunk by chunk (Raft §7, Figure 13).
+"""A snapshot that a leader sends to this member, chunk by chunk (Raft §7, Figure 13).
 
-Chunks may be lost, come twice, late or out of order, and those of another snapshot may still be
-under way: of one that its leader has given up since, and which may be as long and end at the same
-entry.
+Chunks may be lost, come twice, late or out of order.  Chunks of another snapshot may still be in
+flight: of one that its leader has given up, and which may be as long and end at the same entry.
 
 Invariant: the chunks kept are those of one snapshot, from its first byte on, without a gap.
 """
@@ -17,7 +16,7 @@ from kvraft.record import Position
 
 
 class IncomingSnapshot(NamedTuple):
-    """A snapshot of which the first ``received`` bytes have come, all from one leader's term."""
+    """A snapshot of which the first ``received`` bytes have come, all in one leader's term."""
 
     number: int
     last: Position
@@ -33,10 +32,10 @@ class IncomingSnapshot(NamedTuple):
 def take_chunk(
     before: IncomingSnapshot | None, chunk: InstallSnapshot
 ) -> tuple[IncomingSnapshot | None, SnapshotChunk | None]:
-    """Return what has come once ``chunk`` has, and what of it is to be kept, if anything.
+    """Return the snapshot with ``chunk`` added, and what the owner must keep of it, if anything.
 
-    The first chunk always begins anew; any other counts for its own snapshot only.  Nothing at all
-    is returned for a chunk of a snapshot that its leader has given up.
+    Another snapshot starts again from its first byte; a chunk counts for its own snapshot only.
+    Returns ``(None, None)`` for a chunk of a snapshot that its leader has given up.
     """
     if before is not None and chunk.snapshot_number < before.number:
         return None, None

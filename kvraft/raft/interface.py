@@ -1,25 +1,26 @@
-"""What the consensus module and its owner hand each other, apart from messages and entries.
+"""What the consensus module and its owner exchange, apart from messages and entries.
 
-The module is a state machine without I/O (raft/raft.py); whoever owns it does the I/O.  Its options
-go in when it is made; a :class:`Ready` comes out whenever there is something to do; a
-:class:`Status` can be looked at any time.
+The module is a state machine without I/O; its owner does the I/O.  Options go in when the module is
+made; a :class:`Ready` comes out whenever there is something to do; a :class:`Status` can be read at
+any time.
 
-The loop that an owner runs stands in raft/raft.py.  What else it has to see to, for safety:
+The loop that an owner runs is in ``raft/raft.py``.  What else safety requires of it:
 
-- **An incarnation of its own for each start.**  A member that asks its leader about a read must not
-  take the answer to a question from before a crash, so each start is given a number that no
-  earlier start of this member was given: a counter on its disk, a boot count, or 64 bits from the
-  operating system's entropy; never from a generator with a seed.
-- **Ticks before input.**  Time is what ticks say.  A process that stood still (a debugger, a laptop
-  that slept, a machine that was moved) must be given all ticks that passed before it is given
-  anything else, or a lease that has long run out looks valid: a stale read.
-- **One thread at a time.**  Nothing here locks; a tick and a step at once break anything.
-- **Whole rounds.**  :meth:`~kvraft.raft.Raft.ready`, then :meth:`~kvraft.raft.Raft.advance` once
-  all of it is done; input may come in between.  An owner whose disk failed must not advance.
+- **A new incarnation for each start.**  A member that asks its leader about a read must not take
+  the answer to a question from before a crash, so each start needs a number that no earlier start
+  of this member was given: a counter on its disk, a boot count, or 64 bits from the operating
+  system's entropy; never from a generator with a seed.
+- **Ticks before input.**  The module knows time only from ticks.  A process that stood still (a
+  debugger, a laptop that slept, a machine that was moved) must be given all ticks that passed
+  before any other input, or a lease that has long expired looks valid: a stale read.
+- **One thread at a time.**  Nothing here takes a lock; a tick during a step breaks any invariant.
+- **Ready, then advance.**  After :meth:`~kvraft.raft.Raft.ready` comes
+  :meth:`~kvraft.raft.Raft.advance`, once all of it is done; input may come in between.  An owner
+  whose disk failed must not advance.
 
-And for progress only: ``random`` draws election timeouts and decides about nothing else.  Members
-whose generators have the same seed draw the same timeouts, stand together, and elect nobody for
-long: give each its own.
+And for progress only: ``random`` draws election timeouts and decides nothing else.  Members whose
+generators have the same seed draw the same timeouts, stand together, and elect no leader for long:
+give each its own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from kvraft.record import Entry, HardState, Position
 
 
 class Role(StrEnum):
-    """What a member is in its current term (Raft §5.1; thesis §9.6 for the pre-candidate)."""
+    """The role of a member in its current term (Raft §5.1; thesis §9.6 for the pre-candidate)."""
 
     FOLLOWER = "follower"
     PRE_CANDIDATE = "pre-candidate"
@@ -46,24 +47,26 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RaftOptions:
-    """Times in ticks, sizes in bytes.  Raises :class:`~kvraft.errors.BadInput` for nonsense, and
-    :class:`~kvraft.errors.WrongType` for anything but whole numbers and true or false.
+    """Options of a member.  Times are in ticks, sizes in bytes.
 
-    - ``election_ticks``, ``spread_ticks``: an election timeout is drawn anew each time, from the
-      first up to, not including, the sum of both (Raft §5.2).  A spread of 1 is none: members that
-      began together stand together, and split the vote again and again;
-    - ``heartbeat_ticks``: how often a leader is heard at the least;
+    - ``election_ticks``, ``spread_ticks``: each election timeout is drawn at random, from the first
+      up to, not including, the sum of both (Raft §5.2).  With a spread of 1 all timeouts are equal:
+      members that start together stand together, and split the vote again and again;
+    - ``heartbeat_ticks``: a leader sends at least one message in that time;
     - ``max_batch_bytes``: how many bytes of entries, or of a snapshot, one message takes; a single
       entry always fits;
-    - ``window``: how many appends may be on their way to a follower unanswered;
+    - ``window``: how many appends to a follower may be in flight;
     - ``max_uncommitted``: how many entries may wait to be committed before proposals are refused;
     - ``pre_vote``: ask whether an election could be won before entering a new term for it (thesis
       §9.6);
     - ``check_quorum``: a leader that has not heard from a quorum for ``election_ticks`` steps down,
       and members that hear from a leader do not listen to candidates (thesis §4.2.3, §6.2);
-    - ``lease_ticks``: for so long after it sent a heartbeat that a quorum answered, a leader serves
-      reads at once (thesis §6.4.1).  0, the default, for never.  This **assumes clocks**: no
+    - ``lease_ticks``: how long after it sent a heartbeat that a quorum answered a leader serves
+      reads at once (thesis §6.4.1); 0, the default, for never.  This **assumes clocks**: no
       member's clock may pass ``election_ticks - 1`` ticks while another's passes ``lease_ticks``.
+
+    Raises :class:`~kvraft.errors.WrongType` for anything but whole numbers and true or false, and
+    :class:`~kvraft.errors.BadInput` for values that make no sense.
     """
 
     election_ticks: int = 15
@@ -85,9 +88,8 @@ class RaftOptions:
                 )
         if not 1 <= self.heartbeat_ticks < self.election_ticks:
             raise BadInput(
-                f"a heartbeat every {counted(self.heartbeat_ticks, 'tick')} does not "
-                "keep members from an "
-                f"election after {self.election_ticks}"
+                f"a heartbeat every {counted(self.heartbeat_ticks, 'tick')} does not keep members "
+                f"from an election after {self.election_ticks}"
             )
         for name in ("spread_ticks", "max_batch_bytes", "window", "max_uncommitted"):
             if getattr(self, name) < 1:
@@ -95,8 +97,7 @@ class RaftOptions:
         if not 0 <= self.lease_ticks < self.election_ticks:
             raise BadInput(
                 f"a lease of {counted(self.lease_ticks, 'tick')} would outlast the "
-                f"{self.election_ticks} "
-                "ticks after which another member may be elected"
+                f"{self.election_ticks} ticks after which another member may be elected"
             )
         if self.lease_ticks and not self.check_quorum:
             raise BadInput("a lease needs check_quorum: without it, any candidate ends the lease")
@@ -113,19 +114,18 @@ class ReadReady(NamedTuple):
 
 
 class ProposalOutcome(StrEnum):
-    """What became of a proposal."""
+    """The outcome of a proposal."""
 
     COMMITTED = "committed"
     SUPERSEDED = "superseded"
-    """Another leader's entry was committed in the place of one of its entries: it is undone."""
+    """Another leader's entry was committed instead of one of its entries: it has no effect."""
     UNKNOWN = "unknown"
     """A snapshot covers its place, so this member cannot tell."""
 
 
 class DecidedProposal(NamedTuple):
-    """What was proposed at ``first`` … ``last`` in ``term``, records or a change of members.
-
-    What a leader appends of its own accord is not told here.
+    """The outcome of the proposal at ``first`` … ``last`` in ``term``: records, or a change of
+    members.  Entries that a leader appends by itself have none.
     """
 
     first: int
@@ -135,10 +135,10 @@ class DecidedProposal(NamedTuple):
 
 
 class SnapshotChunk(NamedTuple):
-    """A part of a leader's snapshot, to be kept: ``data`` stands at ``offset``, in bytes.
+    """A part of a leader's snapshot that the owner must keep: ``data`` at ``offset``, in bytes.
 
-    Chunks come in order, each where the one before it ends.  One at 0 begins a snapshot anew: what
-    was kept of it or of another is no use any more (Raft Figure 13).
+    Chunks come in order, each where the one before it ends.  A chunk at 0 starts a snapshot from
+    scratch: the chunks kept before it are of no use any longer (Raft Figure 13).
     """
 
     offset: int
@@ -168,16 +168,17 @@ class Ready(NamedTuple):
     failed_reads: tuple[int, ...]
 
 
-# ── what can be looked at ───────────────────────────────────────────────────────────────────────
+# ── the state that can be seen ──────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class FollowerStatus:
     """A follower as its leader sees it.
 
-    ``snapshot`` is the last index of one in flight, ``sent`` the last entry of the appends that are
-    not answered; either is 0 if there is none.  ``lost_entries`` says that it lost entries that it
-    had acknowledged as durable.
+    ``snapshot`` is the last index of the snapshot that it is being sent, ``sent`` the last entry of
+    the appends that are not answered; either is 0 if there is none.  ``active`` is whether it was
+    heard since the leader last checked its quorum.  With ``lost_entries`` it has lost entries that
+    it had acknowledged as durable.
     """
 
     state: str
@@ -191,13 +192,13 @@ class FollowerStatus:
 
     @property
     def next_unsent(self) -> int:
-        """The first index that the follower lacks if every append on its way arrives."""
+        """The first index that the follower lacks if every append in flight arrives."""
         return max(self.next, self.sent + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything there is to see of a consensus module at one moment.  ``str`` lays it out."""
+    """The state of a consensus module at one moment.  ``str`` shows all of it."""
 
     member: str
     role: Role
@@ -212,7 +213,7 @@ class Status:
     last_index: int
     last_term: int
     all_replicated_index: int
-    elapsed: int  # ticks since the timer was reset
+    elapsed: int  # ticks since the election timer was restarted
     timeout: int  # ticks
     lease: bool
     transfer: str | None
@@ -245,8 +246,8 @@ class Status:
             f"through {self.all_replicated_index}",
             f"  members {self.configuration} (entry {self.configuration_index})",
             f"  timer {self.elapsed} of {counted(self.timeout, 'tick')}, "
-            f"{counted(self.undecided, 'proposal')} "
-            f"undecided, {counted(self.waiting_reads, 'read')} waiting",
+            f"{counted(self.undecided, 'proposal')} undecided, "
+            f"{counted(self.waiting_reads, 'read')} waiting",
         ]
         if self.votes:
             votes = (f"{name} {'yes' if yes else 'no'}" for name, yes in self.votes.items())

@@ -2,8 +2,8 @@
 
 A :class:`Leadership` is made when its member wins an election and dropped when it follows again, so
 that nothing of one leadership is ever mistaken for another's.  What outlives leadership (term, log,
-commit index, the fate of proposals) is in the :class:`~kvraft.raft.Core`.  A leader that steps down
-says so by the core's ``role``; whoever made it then drops it.
+commit index, open proposals) is in the :class:`~kvraft.raft.Core`.  A leader that steps down
+changes the core's ``role``; ``raft/raft.py`` then drops its leadership.
 
 ::
 
@@ -18,7 +18,8 @@ Invariants:
 - Only entries of its own term are committed by counting (§5.4.2).
 - A read waits for a heartbeat round that begins after it was asked for, unless the lease holds, and
   no longer than ``election_ticks``.
-- Nobody becomes a voter, and no change of voters begins, on the word of members that are silent.
+- No change of voters begins unless the newcomers, and a majority of the new voters, were heard
+  recently.
 
 Sources: Raft Figure 2 ("rules for servers: leaders"), §5.3, §5.4.2, §6, §8; thesis §3.10, §4.2,
 §6.2, §6.4.
@@ -55,10 +56,10 @@ class Leadership:
         self._reads = WaitingReads()
         self._lease = Lease(core.options.lease_ticks)
         self._elapsed = 0  # ticks since the last heartbeat
-        self._quiet_ticks = 0  # since it was checked that a quorum is heard
-        self._transfer_ticks = 0
+        self._quiet_ticks = 0  # ticks since the last check that a quorum is heard
+        self._transfer_ticks = 0  # ticks since the transfer began
         self.transfer: str | None = None
-        """Whom leadership is being handed to."""
+        """The member that leadership is being transferred to."""
         self._replication.watch_members()
         # At the start of its term a leader does not know which older entries are committed, and may
         # not count them (§5.4.2).  "To find out, it needs to commit an entry from its term" (§8).
@@ -67,7 +68,7 @@ class Leadership:
     # ── time ────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self) -> None:
-        """Let one tick pass: heartbeats, and a look at whether a quorum still answers."""
+        """Advance time by one tick: send heartbeats, expire what waits, check the quorum."""
         core, shortest = self.core, self._options.election_ticks
         self._elapsed += 1
         self._quiet_ticks += 1
@@ -76,21 +77,23 @@ class Leadership:
             # "If leadership transfer does not complete after about an election timeout, the prior
             # leader aborts the transfer and resumes accepting client requests" (thesis §3.10).
             self._end_transfer("it was not elected in time")
-            if not self._leads:
+            if not self._leads:  # a change that had waited for the transfer removed this member
                 return
-        for waiting in self._reads.give_up(core.ticks - shortest):
+        for waiting in self._reads.expire(core.ticks - shortest):
             core.fail(waiting.who)
         if self._quiet_ticks >= shortest:
             self._quiet_ticks = 0
             if not self._replication.hears_quorum() and self._options.check_quorum:
-                # Others may lead by now, and clients wait here in vain (thesis §6.2).
+                # "A leader in Raft steps down if an election timeout elapses without a successful
+                # round of heartbeats to a majority of its cluster; this allows clients to retry
+                # their requests with another server" (thesis §6.2).
                 self.step_down()
                 return
         if self._elapsed >= self._options.heartbeat_ticks:
             self.heartbeat()
 
     def heartbeat(self) -> None:
-        """Begin a round of heartbeats with the next Ready, to prevent elections (§5.2)."""
+        """Make the next Ready begin a round of heartbeats, to prevent elections (§5.2)."""
         self._elapsed = 0
         self._replication.round_due = True
 
@@ -99,7 +102,7 @@ class Leadership:
         return self.core.role is Role.LEADER
 
     def step_down(self) -> None:
-        """Lead no more, and know of no leader."""
+        """Stop leading, and know of no leader."""
         self.fail_reads()
         self.core.follow(self.core.term, None)
 
@@ -111,15 +114,16 @@ class Leadership:
         self._check_no_transfer()
         waiting = core.log.last_index - core.commit_index
         if waiting >= self._options.max_uncommitted:
+            # A leader that is cut off from its quorum must not fill its memory and disk.
             raise Busy(f"{core.member} has {counted(waiting, 'entry')} waiting to be committed")
         first, last = self.append(records)
-        core.fates.add(first, last, core.term)
+        core.proposals.add(first, last, core.term)
         return first, last
 
     def propose_change(self, voters: tuple[str, ...], learners: tuple[str, ...]) -> int:
         """Append the first step to other members; see :meth:`kvraft.raft.Raft.propose_change`.
 
-        To be overridden: a planted bug does.
+        A planted bug overrides this.
         """
         core = self.core
         self._check_no_transfer()
@@ -130,15 +134,18 @@ class Leadership:
         change = configuration.change_to(voters, learners)
         self._check_change(change)
         record = configuration_record(change.to_bytes())
-        why = inadmissible_reason([record])
-        if why:
-            raise BadInput(f"no follower would take this change: {why}")
+        reason = inadmissible_reason([record])
+        if reason:
+            raise BadInput(f"no follower would take this change: {reason}")
         index, _ = self.append([record])
-        core.fates.add(index, index, core.term)
+        core.proposals.add(index, index, core.term)
         return index
 
     def append(self, records: Sequence[Record]) -> tuple[int, int]:
-        """Append to the leader's own log; it is sent and saved by the next Ready."""
+        """Append to the leader's own log; return first and last index (§5.3).
+
+        The next Ready sends the entries and has them saved.
+        """
         core = self.core
         first, term = core.log.last_index + 1, core.term
         entries = [Entry(term, first + n, record) for n, record in enumerate(records)]
@@ -148,7 +155,7 @@ class Leadership:
 
     def _check_no_transfer(self) -> None:
         """Raise ``Busy`` during a transfer: "the prior leader stops accepting new client requests",
-        or whom it hands over to might never hold the whole log (thesis §3.10).
+        or its successor might never hold the whole log (thesis §3.10).
         """
         if self.transfer:
             raise Busy(f"{self.core.member} is handing leadership over to {self.transfer}")
@@ -156,11 +163,11 @@ class Leadership:
     def _check_change(self, change: Configuration) -> None:
         """Raise :class:`~kvraft.errors.Busy` unless ``change`` may begin now.
 
-        Who is to vote must have caught up as a learner, or committing would wait for it (thesis
+        A new voter must have caught up as a learner, or commitment would wait for it (thesis
         §4.2.1): it must hold what was committed when the latest heartbeat was sent, and have been
-        heard within ``election_ticks``.  So must a majority of the new voters, or nothing could be
-        committed any more, this change included.  :class:`~kvraft.errors.BadInput` is raised for a
-        newcomer that is not a learner, or lost its log.
+        heard within ``election_ticks``.  A majority of the new voters must have been heard, too, or
+        nothing more could be committed, this change included.  Raises
+        :class:`~kvraft.errors.BadInput` for a newcomer that is not a learner, or lost its log.
         """
         core, replication = self.core, self._replication
         if core.commit_index < self._noop_index:
@@ -169,7 +176,7 @@ class Leadership:
             raise Busy(f"{core.member} leads term {core.term}, but has committed nothing in it yet")
         for name in change.voters:
             if name in change.outgoing or name in core.configuration.voters or name == core.member:
-                continue
+                continue  # it votes already
             progress = replication.progress.get(name)
             if progress is None:
                 raise BadInput(f"{name} cannot vote before it caught up: add it as a learner first")
@@ -180,9 +187,9 @@ class Leadership:
                     f"{name} cannot vote yet: it holds the log through {progress.match} of "
                     f"{replication.round_commit}"
                 )
-            if not replication.heard_lately(name):
+            if not replication.heard_recently(name):
                 raise Busy(f"{name} cannot vote yet: it has not been heard for a while")
-        heard = {name: replication.heard_lately(name) for name in change.voters}
+        heard = {name: replication.heard_recently(name) for name in change.voters}
         if not vote_result(Configuration(change.voters), heard):
             silent = " ".join(name for name in heard if not heard[name])
             raise Busy(
@@ -197,17 +204,17 @@ class Leadership:
         return self._replication.wants_to_send()
 
     def send(self) -> None:
-        """Send what is new to each follower; in a new round, send something to everybody."""
+        """Send news to each follower; in a new round, send at least a heartbeat to each (§5.2)."""
         replication = self._replication
         new_round = replication.round_due
         if new_round:  # one round serves all reads that gathered
             replication.begin_round()
             self._lease.began(replication.round, self.core.ticks)
-            self._confirm_round()
+            self._confirm_round()  # a single member needs no answers
         replication.send(to_all=new_round)
 
     def on_append_reply(self, reply: AppendEntriesReply) -> None:
-        """Act on what a follower says that it holds."""
+        """Act on a follower's reply: confirm reads, commit, hand over, forget a removed member."""
         news = self._replication.on_append_reply(reply)
         if news is None:
             return
@@ -218,33 +225,33 @@ class Leadership:
         self._replication.forget_if_left(reply.sender)
 
     def on_snapshot_reply(self, reply: InstallSnapshotReply) -> None:
-        """Act on what a follower says of a snapshot."""
+        """Act on a follower's reply to a chunk of a snapshot."""
         if self._replication.on_snapshot_reply(reply):
             self._on_progress(reply.sender)
 
     def _on_progress(self, name: str) -> None:
-        """A follower holds more than before."""
+        """Act on a follower's higher match index: it may complete a quorum, or a transfer."""
         self.count()
         if self._leads and name == self.transfer:
             self._order_election(name)
 
     def log_begins_after(self, base: int) -> None:
-        """Entries through ``base`` are gone."""
+        """Note that the entries through ``base`` are no longer in the log."""
         self._replication.log_begins_after(base)
 
     # ── commitment (Raft §5.3, §5.4.2) ──────────────────────────────────────────────────────────
 
     def count(self) -> None:
-        """Commit what a quorum holds, as far as the rule of commitment allows."""
+        """Commit what a quorum holds, as far as the rule of commitment allows (§5.4.2)."""
         core, replication = self.core, self._replication
         match = replication.match()
         everywhere = min(match[name] for name in replication.members)
-        core.replicated = max(core.replicated, everywhere)
+        core.all_replicated_index = max(core.all_replicated_index, everywhere)
         commit, term = core.commit_index, core.term
         index = self._advance_commit(commit, term, match, core.configuration, core.log)
         if index > commit:
             core.commit_through(index)
-            self._confirm_round()
+            self._confirm_round()  # reads may have waited for this index
             self._finish_change()
 
     # ── membership and transfer (Raft §6; thesis §3.10, §4) ─────────────────────────────────────
@@ -253,40 +260,39 @@ class Leadership:
         """Act on a configuration as soon as it is in the log."""
         self._replication.watch_members()
         if self.transfer is not None and self.transfer not in self.core.configuration.voting:
-            self._end_transfer("it is not a voter any more")
+            self._end_transfer("it is no longer a voter")  # so it could not win
 
     def _finish_change(self) -> None:
-        """Once a change is committed: leave the joint configuration; leave, if we were removed.
-
-        "Once C_old,new has been committed … it is now safe for the leader to create a log entry
-        describing C_new", and the leader "steps down (returns to follower state) once it has
-        committed the C_new log entry": until then it manages a cluster that it is not part of (§6).
-        """
+        """Take the next step of a change that is committed: end it, or step down when removed."""
         core = self.core
         if core.configuration_index > core.commit_index:
             return
         configuration = core.configuration
         if configuration.joint:
+            # "Once C_old,new has been committed … it is now safe for the leader to create a log
+            # entry describing C_new" (§6).
             self.append([configuration_record(configuration.leave_joint().to_bytes())])
         elif core.member not in configuration.voters and not self._awaits_successor():
-            self._leave(configuration)
+            # The leader "steps down (returns to follower state) once it has committed the C_new log
+            # entry": until then it manages a cluster that it is not part of (§6).
+            self._step_down_when_removed(configuration)
 
     def _awaits_successor(self) -> bool:
-        """Whether leadership is being handed to somebody who does not hold the whole log yet."""
+        """Whether leadership is being transferred to a member without the whole log yet."""
         return (
             self.transfer is not None
             and self._replication.progress[self.transfer].match < self.core.log.last_index
         )
 
-    def _leave(self, configuration: Configuration) -> None:
-        """Hand over and follow: this member votes no more (§6).
+    def _step_down_when_removed(self, configuration: Configuration) -> None:
+        """Hand over and follow: this member is no longer a voter (§6).
 
-        The successor is who was asked for, else the most complete voter.  Without an order the
-        cluster would be without a leader for a whole election timeout.
+        The successor is the one asked for, else the most complete voter.  Without the order to
+        stand, the cluster would have no leader for a whole election timeout.
         """
         progress = self._replication.progress
         self._replication.round_due = True
-        self.send()  # everybody may hear that this is committed
+        self.send()  # each member hears that the change is committed
         successor = self.transfer
         if successor is None:
             successor = max(configuration.voters, key=lambda name: progress[name].match)
@@ -300,22 +306,23 @@ class Leadership:
         self._order_election(to)
 
     def cancel_transfer(self) -> None:
-        """Hand over to nobody, if somebody is being handed over to."""
+        """End a pending transfer without success."""
         if self.transfer is not None:
-            self._end_transfer("it was called off")
+            self._end_transfer("it was cancelled")
 
-    def _end_transfer(self, why: str) -> None:
-        """Hand over no more, and take proposals again."""
+    def _end_transfer(self, reason: str) -> None:
+        """End the transfer without success, and take proposals again."""
         assert self.transfer is not None
         to, self.transfer = self.transfer, None
-        self.core.report(TransferEnded(to, why))
+        self.core.report(TransferEnded(to, reason))
         if self.core.commit_index >= self._noop_index:
             self._finish_change()  # which may have waited for this
 
     def _order_election(self, to: str) -> None:
-        """Tell ``to`` to begin an election, if it holds the whole log: else it could not win."""
+        """Order ``to`` to begin an election, if it holds the whole log: else it might not win."""
         core = self.core
         if self._replication.progress[to].match == core.log.last_index:
+            # Voters grant this election at once, so the lease no longer protects reads.
             self._lease.end()
             core.outbox.early.append(TimeoutNow(core.member, to, core.term, cluster=core.cluster))
 
@@ -323,32 +330,34 @@ class Leadership:
 
     @property
     def lease(self) -> bool:
-        """Whether reads may be served at once: nobody else can have been elected yet."""
+        """Whether reads may be served at once: no other member can have been elected yet."""
         core = self.core
         return self._lease.holds(core.ticks) and core.commit_index >= self._noop_index
 
     def read(self, who: int | RemoteReader) -> None:
         """Serve a read now, under the lease, or once the next round is answered.
 
-        To be overridden: a planted bug does.
+        A planted bug overrides this.
         """
-        # What was committed before this leader's no-op may be more than it knows: the no-op's
-        # index bounds it (§8).
+        # More may be committed from before this leader's no-op than it knows; the index of the
+        # no-op is at least as high (§8).
         core, round = self.core, self._replication.round
         index = max(core.commit_index, self._noop_index)
         if self.lease:
             core.serve(who, index)
         else:
+            # "A leader must check whether it has been deposed before processing a read-only
+            # request", by "heartbeat messages with a majority of the cluster" (§8).
             self._reads.add(WaitingRead(who, index, round + 1, core.ticks))
             self._replication.round_due = True
 
     def fail_reads(self) -> None:
-        """Give up all reads that wait: this leader cannot confirm them any more."""
-        for waiting in self._reads.give_up(self.core.ticks):
+        """Fail all waiting reads: this leader can no longer confirm them."""
+        for waiting in self._reads.expire(self.core.ticks):
             self.core.fail(waiting.who)
 
     def _confirm_round(self) -> None:
-        """See which rounds a quorum has answered: reads go out, the lease grows."""
+        """Serve the reads, and extend the lease, for the rounds that a quorum has answered."""
         if not self._reads and not self._lease.waits:
             return
         core = self.core
@@ -365,5 +374,5 @@ class Leadership:
         return len(self._reads)
 
     def followers(self) -> dict[str, FollowerStatus]:
-        """Return what is known of each follower."""
+        """Return what this leader knows of each follower."""
         return self._replication.followers()

@@ -1,16 +1,17 @@
-"""The Raft log, as the consensus module looks at it: the newest entries in memory, others on disk.
+"""The Raft log, as the consensus module sees it: the newest entries in memory, others on disk.
 
-All of it is on disk (wal/wal.py); what is in tables, too, is seldom looked at again, so only what
-follows is held in memory, and the rest is read back for a follower that needs it.  The front is cut
-off when its segments go; the place of the cut, the *base*, stays known by index and term, for the
-first entry behind it must still be checked against its predecessor (Raft §5.3, §7)::
+All of it is on disk (``wal/``).  Entries that are also in tables are seldom read again, so only the
+entries after them are held in memory; older ones are read back for a follower that needs them.  The
+oldest part is truncated with its segments; the last position of it, the *base*, stays known by
+index and term, because the first entry after it must still be checked against its predecessor
+(Raft §5.3, §7)::
 
-     cut off     base  first                    last
+     truncated   base  first                    last
     ╌╌╌╌╌╌╌╌╌╌╌╌╌┬────┬─────┬─────┬─────┬─────┬─────┐
                  │ 17 │ 18  │ 19  │ 20  │ 21  │ 22  │
     ╌╌╌╌╌╌╌╌╌╌╌╌╌┴────┴─────┴─────┴─────┴─────┴─────┘
                       ╰ on disk ╯╰──── in memory ───╯
-     a snapshot stands in for everything through the base, or further
+     a snapshot replaces everything through the base, or further
 
 Invariants: indexes are contiguous, terms never fall.  What is not in memory is durable and will
 never be superseded.  No operation but :meth:`Log.drop_through` and :meth:`Log.release` costs more
@@ -34,9 +35,9 @@ _READ_AHEAD = 64  # entries
 
 
 class Snapshot(Protocol):
-    """Everything replicated as of one place in the log, as bytes that its owner understands.
+    """Everything replicated as of one position, as bytes that only its owner can interpret.
 
-    What it is read from stays for as long as somebody holds it.
+    The files that it is read from stay for as long as there is a reference to it.
     """
 
     @property
@@ -45,29 +46,29 @@ class Snapshot(Protocol):
 
     @property
     def configuration(self) -> Configuration:
-        """The members as of there."""
+        """The configuration as of that position."""
 
     @property
     def size(self) -> int:
-        """How many bytes there are to read."""
+        """Its size in bytes."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end."""
 
 
 class SnapshotSource(Protocol):
-    """What an owner could send to a follower, and opens only when one needs it."""
+    """Where an owner gets a snapshot from, which is opened only when a follower needs it."""
 
     @property
     def last(self) -> Position:
         """The last log position that it covers now; a snapshot opened later covers no less."""
 
     def open(self) -> Snapshot:
-        """Return the snapshot as it is now."""
+        """Return the current snapshot."""
 
 
 class LogStorage(Protocol):
-    """A log on disk, from which entries can be read that are not in memory."""
+    """A log on disk, from which entries that are not in memory can be read."""
 
     def read(self, first: int, last: int) -> Sequence[Entry]:
         """Return the entries ``first`` … ``last``."""
@@ -80,10 +81,10 @@ class LogStorage(Protocol):
 
 
 class Log:
-    """The entries after ``base``, the place up to which the log was cut.
+    """The entries after ``base``, the position through which the log was truncated.
 
-    ``entries`` are those that are held in memory, all of them or the newest; then the others are in
-    ``stored``.
+    ``entries`` are those that are held in memory; entries through ``released`` are read from
+    ``stored`` instead.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Log:
 
     @property
     def first_index(self) -> int:
-        """The index of the first entry kept, whether or not it exists yet."""
+        """The index of the first entry after the base, whether or not it exists yet."""
         return self.base.index + 1
 
     @property
@@ -123,7 +124,7 @@ class Log:
 
     @property
     def last(self) -> Position:
-        """Where the log ends."""
+        """The position of the last entry, or the base if there is none."""
         return Position(self.last_index, self.last_term)
 
     def term(self, index: int) -> int:
@@ -157,9 +158,9 @@ class Log:
         return (*older, *newer)
 
     def batch(self, first: int, max_bytes: int) -> tuple[Entry, ...]:
-        """Return entries from ``first`` on, at most ``max_bytes`` of them but at least one.
+        """Return entries from ``first`` on: at most ``max_bytes``, but at least one entry.
 
-        Followers that keep up ask for the same batch one after another, so the latest is kept.
+        Followers that keep up need the same batch one after another, so the latest is cached.
         """
         key = (first, self.last_index, max_bytes)
         if self._batch[:3] != key:
@@ -171,7 +172,7 @@ class Log:
             raise BadInput(f"the log holds {self.first_index} to {self.last_index}, not {first}")
         taken: list[Entry] = []
         while first <= self.last_index:
-            some = self._some(first)
+            some = self._read_ahead(first)
             for entry in some:
                 max_bytes -= entry_size(entry)
                 if max_bytes < 0 and taken:
@@ -180,8 +181,8 @@ class Log:
             first += len(some)
         return tuple(taken)
 
-    def _some(self, first: int) -> Sequence[Entry]:
-        """Return entries from ``first`` on, as many as it is no waste to look at."""
+    def _read_ahead(self, first: int) -> Sequence[Entry]:
+        """Return a few entries from ``first`` on: a batch may be full after any of them."""
         last = first + _READ_AHEAD - 1
         if first <= self._released:
             return self.slice(first, min(last, self._released))
@@ -198,7 +199,7 @@ class Log:
         return min(self._released + found, index)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Add entries at the end; ``BadInput``, and no change, if they do not follow on."""
+        """Add entries at the end; raise ``BadInput`` and add none if they do not follow on."""
         if not entries:
             return
         first = self.last_index + 1
@@ -211,9 +212,9 @@ class Log:
         self._entries.extend(entries)
 
     def truncate_from(self, index: int) -> None:
-        """Drop the entry at ``index`` and all behind it; ``BadInput`` if it is there for good."""
+        """Drop the entry at ``index`` and all after it; raise ``BadInput`` if it is permanent."""
         if index <= self._released:
-            raise BadInput(f"entry {index} is there for good: all are through {self._released}")
+            raise BadInput(f"entry {index} is permanent, like all through {self._released}")
         del self._entries[index - self._released - 1 :]
         self._batch = (0, 0, 0, ())
 
@@ -223,13 +224,13 @@ class Log:
         self.release(index)
 
     def release(self, index: int) -> None:
-        """Hold the entries through ``index`` in memory no more: they are committed, and stored."""
+        """Stop holding the entries through ``index`` in memory: they are committed and stored."""
         if index > self._released:
             del self._entries[: index - self._released]
             self._released = index
 
     def reset(self, base: Position) -> None:
-        """Forget all entries: the log goes on behind ``base``, where a snapshot ends (§7)."""
+        """Forget all entries: the log continues after ``base``, where a snapshot ends (§7)."""
         self.base = base
         self._released = base.index
         self._entries.clear()

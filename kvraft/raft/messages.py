@@ -1,11 +1,11 @@
-"""What members say to each other, named as in the paper (Raft Figure 2 and Figure 13, "RPC").
+"""The messages between members, named as in the paper (Raft Figure 2 and Figure 13, "RPC").
 
 Requests and their replies are plain values, not calls: each may be lost, late, repeated or
-overtaken, and the receiver must be right all the same.  Every message carries its sender's term
-and the name of its cluster.
+overtaken, and the receiver must still be correct.  Every message carries its sender's term and the
+name of its cluster.
 
-A message comes from outside, so it may be anything at all.  :func:`malformed_reason` says what is
-wrong with one, before anybody acts on it.
+A message comes from outside, so it may be anything at all.  :func:`malformed_reason` returns what
+is wrong with one, before any part acts on it.
 
 Sources: Raft §5, §7, Figures 2 and 13; thesis §3.10 (TimeoutNow), §6.4 (ReadIndex), §9.6 (PreVote).
 """
@@ -25,9 +25,9 @@ DEFAULT_CLUSTER = "kvraft"
 
 
 class RequestVote(NamedTuple):
-    """A candidate asks for a vote; ``last_index``, ``last_term`` tell where its log ends.
+    """A candidate asks for a vote; its log ends at ``last_index`` with ``last_term``.
 
-    ``transfer`` says that the old leader asked for this election, so that nobody need shield it.
+    With ``transfer`` the old leader asked for this election, so that members need not protect it.
     """
 
     sender: str
@@ -74,10 +74,10 @@ class PreVoteReply(NamedTuple):
 
 
 class AppendEntries(NamedTuple):
-    """A leader sends entries that follow entry ``prev_index`` of ``prev_term``; or a heartbeat.
+    """A leader sends entries that follow entry ``prev_index`` of ``prev_term``, or a heartbeat.
 
-    ``commit`` is its commit index.  ``all_replicated_index`` is an index through which every member
-    has the log durably, so nobody will ever be sent it again.  ``round`` numbers the leader's
+    ``commit`` is its commit index.  Every member has the log durably through
+    ``all_replicated_index``, so none will need it sent again.  ``round`` numbers the leader's
     heartbeats.
     """
 
@@ -97,13 +97,13 @@ class AppendEntriesReply(NamedTuple):
     """The answer to the :class:`AppendEntries` that followed on entry ``prev_index``.
 
     On success the sender's log equals the leader's through ``match``.  Otherwise the hint says
-    where to go on: the sender's entry at ``hint_index`` is of ``hint_term``, and the logs can agree
-    neither above it nor where the leader's term is higher.
+    where to try next: the sender's entry at ``hint_index`` is of ``hint_term``, and the logs can
+    agree neither above it nor where the leader's term is higher.
+
     ``round`` is that of the message answered, or 0 if that one was of an older term: such a reply
-    tells of the newer term and of nothing else.
-    ``wall_millis`` is what the sender's clock says, in milliseconds since the Unix epoch, or 0 if
-    it has none: for the owner of the consensus module, which itself never looks at it
-    (replica/skew.py).
+    reports the newer term and nothing else.  ``wall_millis`` is the sender's wall clock, in
+    milliseconds since the Unix epoch, or 0 if it has none; it is for the owner of the consensus
+    module (replica/skew.py), which itself does not use it.
     """
 
     sender: str
@@ -120,12 +120,12 @@ class AppendEntriesReply(NamedTuple):
 
 
 class InstallSnapshot(NamedTuple):
-    """One chunk of a snapshot: ``data`` is what stands at ``offset`` of its ``size`` bytes.
+    """One chunk of a snapshot: the bytes ``data`` at ``offset`` of its ``size`` bytes.
 
     ``checksum`` is the CRC-32 of ``data``.  ``snapshot_number`` counts the snapshots that a leader
-    has begun to send in its term, so that chunks of two are never mixed, however alike they are.
-    The snapshot replaces the log through ``last_index``, whose entry is of ``last_term``, and
-    carries the ``configuration`` as of there.
+    has begun to send in its term, so that chunks of two snapshots are never mixed.  The snapshot
+    replaces the log through ``last_index``, whose entry is of ``last_term``; ``configuration`` is
+    the one as of that entry.
     """
 
     sender: str
@@ -143,9 +143,9 @@ class InstallSnapshot(NamedTuple):
 
 
 class InstallSnapshotReply(NamedTuple):
-    """The answer to :class:`InstallSnapshot`: the sender goes on at ``offset``.
+    """The answer to :class:`InstallSnapshot`: the sender needs the chunk at ``offset`` next.
 
-    ``done`` says that it holds everything through ``last_index``, by this snapshot or otherwise.
+    With ``done`` it holds everything through ``last_index``, by this snapshot or otherwise.
     """
 
     sender: str
@@ -160,9 +160,9 @@ class InstallSnapshotReply(NamedTuple):
 class ReadIndex(NamedTuple):
     """A follower asks as of which index it may serve a read (thesis §6.4).
 
-    ``incarnation`` is the follower's incarnation, which differs from one start of it to the next,
-    and ``token`` differs from one question of an incarnation to the next: so an answer is never
-    taken for that to another question, from before a crash or after.
+    ``incarnation`` is the follower's, and differs from one start of it to the next; ``token``
+    differs from one question of an incarnation to the next.  So an answer is never mistaken for the
+    answer to another question, from before a crash or after.
     """
 
     sender: str
@@ -174,7 +174,7 @@ class ReadIndex(NamedTuple):
 
 
 class ReadIndexReply(NamedTuple):
-    """The answer to :class:`ReadIndex`; ``index`` is -1 if the one asked does not lead."""
+    """The answer to :class:`ReadIndex`; ``index`` is -1 if the member asked does not lead."""
 
     sender: str
     to: str
@@ -186,7 +186,7 @@ class ReadIndexReply(NamedTuple):
 
 
 class TimeoutNow(NamedTuple):
-    """The leader hands over: the receiver is to begin an election at once (thesis §3.10)."""
+    """The leader hands over: the receiver must begin an election at once (thesis §3.10)."""
 
     sender: str
     to: str
@@ -256,9 +256,9 @@ _FLAGS = {
 def malformed_reason(message: object, member: str, cluster: str) -> str:
     """Return why ``member`` of ``cluster`` cannot take ``message``, ``""`` if it can.
 
-    What is looked at is the message alone: types, signs, whether its parts fit together, and
-    whether its entries may stand in a log, which is the rule of ``raft/admission.py``.  Whether it
-    fits the receiver's log is for the receiver to say.
+    Only the message itself is checked: types, signs, whether its parts fit together, and whether
+    its entries may be in a log, by the rule of ``raft/admission.py``.  Whether it fits the
+    receiver's log is checked later.
     """
     places = _PLACES.get(type(message))
     if places is None:
@@ -290,14 +290,14 @@ def malformed_reason(message: object, member: str, cluster: str) -> str:
 
 
 def _brief(value: object) -> str:
-    """Show a value of which nothing is known: its text may be endless, or fail to be made."""
+    """Return a short text for any value: its own ``repr`` may be endless, or raise."""
     if type(value) is int and value.bit_length() > 64:
         return f"one of {value.bit_length()} bits"
     return repr(value)[:60] if isinstance(value, int | float | str | None) else type(value).__name__
 
 
 def _append_problem(append: AppendEntries) -> str:
-    """Check that the entries follow on each other and on ``prev``, and are not of the future."""
+    """Return what is wrong with the entries: they must be consecutive, of terms up to its own."""
     entries = append.entries
     if append.prev_term > append.term:
         return f"a leader of term {append.term} cannot hold term {append.prev_term}"
@@ -307,9 +307,9 @@ def _append_problem(append: AppendEntries) -> str:
         return ""
     if not all(map(_is_entry, entries)):
         return "not all of its entries are entries"
-    why = inadmissible_reason([entry.record for entry in entries])
-    if why:
-        return why
+    reason = inadmissible_reason([entry.record for entry in entries])
+    if reason:
+        return reason
     first = append.prev_index + 1
     if [entry.index for entry in entries] != list(range(first, first + len(entries))):
         return f"its entries do not follow one by one on index {append.prev_index}"
@@ -329,7 +329,7 @@ def _snapshot_problem(chunk: InstallSnapshot) -> str:
     if zlib.crc32(chunk.data) != chunk.checksum:
         return f"the bytes of the chunk at {chunk.offset} do not match their checksum"
     if chunk.offset + len(chunk.data) > chunk.size:
-        return f"a chunk at {chunk.offset} ends behind the snapshot's {counted(chunk.size, 'byte')}"
+        return f"a chunk at {chunk.offset} ends after the snapshot's {counted(chunk.size, 'byte')}"
     if not (chunk.last_index >= 1 and 1 <= chunk.last_term <= chunk.term):
         what = Position(chunk.last_index, chunk.last_term)
         return f"a snapshot in term {chunk.term} cannot end at {what}"

@@ -1,4 +1,4 @@
-"""What the next Ready hands out, and how far the ones before it have come.
+"""The next Ready, and how far the owner has got with the Readies before it.
 
 Three marks divide the log between what the disk holds, what the owner is saving, and what the next
 Ready asks it to save; two divide what is committed::
@@ -14,14 +14,14 @@ Ready asks it to save; two divide what is committed::
       committed entries        committed entries
       of earlier Readies       of the next Ready
 
-- ``durable`` counts: a member acknowledges, and a leader counts for itself, nothing beyond it;
-- ``saving`` ends what the last Ready handed out for saving.  The next one begins after it;
-- ``handed_out`` ends the committed entries that the owner has got.
+- ``durable``: through here the disk holds the log.  A leader counts itself only so far;
+- ``saving``: the last entry that was handed out to be saved;
+- ``handed_out``: the last committed entry that was handed out.
 
 Invariants: ``durable <= saving <= last``, ``handed_out <= commit index``.  :meth:`Outbox.ready`
 moves ``saving`` and ``handed_out`` to the right end, :meth:`Outbox.advance` moves ``durable`` to
-``saving``.  Only a truncation moves a mark to the left: what takes the place of a dropped entry is
-not durable, though something at that index was; so it is saved, and counted, anew.
+``saving``.  Only superseded entries move a mark to the left: what replaces a dropped entry is not
+durable, though the entry that was at its index was; so it is saved, and counted, again.
 
 Source: thesis §10.2.1 (what may leave before the disk is done); the Ready of etcd's raft.
 """
@@ -36,24 +36,24 @@ from kvraft.record import HardState
 
 
 class Outbox:
-    """Gathers what the owner is to do; ``state`` and ``last`` are what its disk holds."""
+    """Gathers what the owner must do; ``state`` and ``last`` are what its disk holds."""
 
     def __init__(self, state: HardState, last: int, committed: int) -> None:
         self.durable = self.saving = last
         self.handed_out = committed
         self.early: list[Message] = []
-        """What does not depend on this member's own disk."""
+        """Messages that do not depend on this member's own disk."""
         self.messages: list[Message] = []
-        """What may leave once everything else in the same Ready is durable."""
+        """Messages that may leave once everything else in the same Ready is durable."""
         self.chunks: list[SnapshotChunk] = []
         self.received: ReceivedSnapshot | None = None
         self.decided: list[DecidedProposal] = []
         self.reads: list[ReadReady] = []
         self.failed_reads: list[int] = []
         self._saved = state
-        self._busy = False  # whether the owner still works at what it was handed last
+        self._busy = False  # whether the owner has not advanced past the last Ready yet
 
-    def waits(self, log: Log, state: tuple[int, str | None], commit_index: int) -> bool:
+    def has_output(self, log: Log, state: tuple[int, str | None], commit_index: int) -> bool:
         """Return whether :meth:`ready` would hand out anything."""
         return bool(
             self.messages
@@ -74,7 +74,7 @@ class Outbox:
             raise BadInput("what ready() handed out last is not done yet: advance() comes first")
 
     def ready(self, log: Log, state: HardState, commit_index: int) -> Ready:
-        """Hand everything out, and begin to gather anew."""
+        """Return everything gathered so far, and start to gather for the next Ready."""
         self._busy = True
         changed = state != self._saved
         if changed:
@@ -102,18 +102,18 @@ class Outbox:
         return ready
 
     def advance(self) -> None:
-        """What was handed out last is done; ``BadInput`` if nothing was."""
+        """Note that the last Ready is done; raise ``BadInput`` if there is none."""
         if not self._busy:
             raise BadInput("nothing was handed out that could be done: ready() comes first")
         self._busy = False
         self.durable = self.saving
 
     def truncated(self, index: int) -> None:
-        """The log lost the entry at ``index`` and all after it, perhaps while they are saved."""
+        """Note that the entry at ``index`` and all after it were dropped, saved or not."""
         self.saving = min(self.saving, index - 1)
         self.durable = min(self.durable, index - 1)
 
     def replaced(self, snapshot: ReceivedSnapshot) -> None:
-        """``snapshot`` stands for the whole log: there is nothing of it to save or to apply."""
+        """Note that ``snapshot`` replaced the whole log: no entry is left to save or to apply."""
         self.durable = self.saving = self.handed_out = snapshot.last.index
         self.received = snapshot

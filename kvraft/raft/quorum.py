@@ -1,20 +1,19 @@
-"""Who belongs to the cluster, who votes, and what their answers add up to.
+"""The members of the cluster, which of them vote, and what their answers add up to.
 
-A :class:`Configuration` travels in the log as an entry of its own, and a member acts on the newest
-one in its log, committed or not (Raft §6).  Voters cannot be exchanged in one step: for a moment
-two majorities could exist that do not meet.  So a change passes through a *joint* configuration, in
-which every decision needs a majority of the old voters and, separately, of the new ones::
+A :class:`Configuration` is replicated as a log entry, and a member uses the newest one in its log,
+committed or not (Raft §6).  Voters cannot be exchanged in one step: for a moment there could be two
+majorities without a common member.  So a change passes through a *joint* configuration, in which
+every decision needs a majority of the old voters and, separately, of the new ones::
 
     voters 1 2 3            voters 3 4 5
                             outgoing 1 2 3             voters 3 4 5
     ─────────── old ──────▲──────────── joint ───────▲──── new ─────►
                           │ appended                 │ appended once joint is committed
 
-*Learners* are sent the log and count nowhere, so that a newcomer can catch up before it votes
-(thesis §4.2.1).
+*Learners* are sent the log and do not vote, so that a newcomer can catch up first (thesis §4.2.1).
 
-Everything here is a pure function of configurations and answers, apart from the consensus module
-that calls it, so that each can be checked against brute force.
+Everything here is a pure function of configurations and answers, so that each can be checked
+against brute force.
 
 Source: Raft §5.2 (votes), §5.3 (commitment), §6 (joint consensus); thesis §4.
 """
@@ -33,11 +32,11 @@ from kvraft.record import is_name
 class Configuration:
     """The members of a cluster.  Names are kept in the order given.
 
-    ``outgoing`` are the voters of the old configuration while a change is under way, none
+    ``outgoing`` are the voters of the old configuration while a change is under way, empty
     otherwise.  One of ``learners`` may be in ``outgoing``: it votes until the change is complete.
     Raises :class:`~kvraft.errors.WrongType` for anything but tuples (or lists, which become tuples)
-    of text, and :class:`~kvraft.errors.BadInput` if there is no voter, a name is none
-    (:func:`~kvraft.record.is_name`) or given twice, or a voter is a learner, too.
+    of text, and :class:`~kvraft.errors.BadInput` if there is no voter, if a name is invalid
+    (:func:`~kvraft.record.is_name`) or given twice, or if a voter is also a learner.
     """
 
     voters: tuple[str, ...]
@@ -59,7 +58,7 @@ class Configuration:
 
     @property
     def joint(self) -> bool:
-        """Whether this is the middle of a change, with two majorities to ask."""
+        """Whether this is the middle of a change: decisions need two majorities."""
         return bool(self.outgoing)
 
     @property
@@ -69,19 +68,19 @@ class Configuration:
 
     @property
     def voting(self) -> tuple[str, ...]:
-        """Everyone whose vote counts, in either half."""
+        """Each member whose vote counts, in either half."""
         return self.voters + tuple(name for name in self.outgoing if name not in self.voters)
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Everyone who is sent the log."""
+        """Each member that is sent the log."""
         voting = self.voting
         return voting + tuple(name for name in self.learners if name not in voting)
 
     def change_to(self, voters: tuple[str, ...], learners: tuple[str, ...] = ()) -> Configuration:
         """Return the first step from here to ``voters`` and ``learners``.
 
-        It is joint if the voters differ, and final if only learners do: they decide nothing.
+        It is joint if the voters differ, and final if only learners do, who decide nothing.
         Raises ``BadInput`` if a change is under way already, or if this one changes nothing.
         """
         if self.joint:
@@ -103,15 +102,18 @@ class Configuration:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Configuration:
-        """Return what :meth:`to_bytes` made bytes of; ``BadInput`` if that is none."""
+        """Return the configuration in ``data``, as :meth:`to_bytes` wrote it.
+
+        Raises :class:`~kvraft.errors.BadInput` for any other bytes.
+        """
         try:
             whole = json.loads(data)
             halves = [whole["voters"], whole.get("outgoing", []), whole.get("learners", [])]
             if not all(type(names) is list for names in halves):
-                raise ValueError  # a text has members, too: its letters
+                raise ValueError  # a string would pass for a list of its letters
             return cls(*map(tuple, halves))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise BadInput(f"{data[:80]!r} is no configuration") from None
+            raise BadInput(f"{data[:80]!r} is not a configuration") from None
 
     def __str__(self) -> str:
         text = " ".join(self.voters)
@@ -123,11 +125,11 @@ class Configuration:
 
 
 def names_of(what: str, names: object) -> tuple[str, ...]:
-    """Return ``names``, a tuple or list of members' names, as a tuple; ``what`` they are is named.
+    """Return ``names``, a tuple or list of members' names, as a tuple.
 
-    Raises :class:`~kvraft.errors.WrongType` for anything else (a text is not taken for its
-    letters, nor a set, which has no order), and :class:`~kvraft.errors.BadInput` for text that
-    cannot be a name.
+    Raises :class:`~kvraft.errors.WrongType` for anything else (a string is not a list of letters,
+    and a set has no order), and :class:`~kvraft.errors.BadInput` for text that cannot be a name.
+    Both errors call the names ``what``.
     """
     if not isinstance(names, tuple | list):
         kind = type(names).__name__
@@ -144,7 +146,7 @@ def names_of(what: str, names: object) -> tuple[str, ...]:
 def committed_index(configuration: Configuration, match: Mapping[str, int]) -> int:
     """Return the highest index that a quorum holds, given each voter's match index.
 
-    A voter missing from ``match`` holds nothing.  A joint configuration needs a majority of either
+    A voter missing from ``match`` holds nothing.  A joint configuration needs a majority of each
     half (Raft §5.3, §6; Figure 2, "rules for leaders").
     """
     index = _majority_index(configuration.voters, match)
@@ -154,10 +156,10 @@ def committed_index(configuration: Configuration, match: Mapping[str, int]) -> i
 
 
 def vote_result(configuration: Configuration, votes: Mapping[str, bool]) -> bool | None:
-    """Return whether an election is won or lost, or ``None`` while it is open (Raft §5.2, §6).
+    """Return whether an election is won (true) or lost, ``None`` while it is open (Raft §5.2, §6).
 
-    ``votes`` holds at most one answer a voter: a repeated reply cannot count twice.  In a joint
-    configuration both halves must be won, and either can lose.
+    ``votes`` has at most one answer for each voter: a repeated reply cannot count twice.  In a
+    joint configuration an election must be won in both halves, and is lost with either.
     """
     results = [_majority_vote(configuration.voters, votes)]
     if configuration.outgoing:

@@ -1,10 +1,9 @@
 """Linearizable reads: which ones wait, and for what (Raft §8, thesis §6.4).
 
-A leader may serve a read as of its commit index, provided that it still leads.  It cannot know by
-looking at itself; so it waits until a quorum has answered a heartbeat *round* that began after the
-read was asked for.  One round serves all reads that gathered before it (:class:`WaitingReads`).  A
-follower asks its leader, and then waits until it holds what the leader held
-(:class:`ForwardedReads`)::
+A leader may serve a read as of its commit index if it still leads.  Its own state does not tell it;
+so it waits until a quorum has answered a heartbeat *round* that began after the read was asked for.
+One round serves all reads that gathered before it (:class:`WaitingReads`).  A follower asks its
+leader, and then waits until it holds what the leader held (:class:`ForwardedReads`)::
 
     follower   ask ──► wait for the answer ──► wait for the index to be committed here ──► serve
     leader             wait for a round, and for its own term to commit ──► answer
@@ -13,8 +12,8 @@ Invariants:
 
 - A read waits for a round that had not begun when it was asked for, or that begins with it; answers
   to an earlier round never count.
-- An answer is taken by the one question that it answers: a question is named by its member, the
-  member's incarnation and a number that is used once in it.
+- An answer counts for one question only: a question is named by its member, the member's
+  incarnation and a number that is used once in it.
 - Each wait above ends after ``election_ticks``: then the read has failed.
 """
 
@@ -27,7 +26,7 @@ from kvraft.raft.interface import ReadReady
 
 
 class RemoteReader(NamedTuple):
-    """A follower that asked on behalf of its own reader; ``incarnation`` is its incarnation."""
+    """A follower that asked for one of its own readers; ``incarnation`` is the follower's."""
 
     member: str
     incarnation: int
@@ -53,11 +52,14 @@ class WaitingReads:
         return len(self._waiting)
 
     def add(self, waiting: WaitingRead) -> None:
-        """Let a read wait."""
+        """Queue a read."""
         self._waiting.append(waiting)
 
     def release(self, answered: int, commit_index: int) -> list[WaitingRead]:
-        """Return the reads that may be served, and wait for them no more."""
+        """Remove and return the reads that may be served.
+
+        ``answered`` is the latest round that a quorum has answered.
+        """
         free: list[WaitingRead] = []
         still: list[WaitingRead] = []
         for waiting in self._waiting:
@@ -66,18 +68,19 @@ class WaitingReads:
         self._waiting = still
         return free
 
-    def give_up(self, since: int) -> list[WaitingRead]:
-        """Return the reads asked for in tick ``since`` or before, and wait for them no more."""
+    def expire(self, since: int) -> list[WaitingRead]:
+        """Remove and return the reads that were asked for in tick ``since`` or before."""
         late = [waiting for waiting in self._waiting if waiting.since <= since]
         self._waiting = [waiting for waiting in self._waiting if waiting.since > since]
         return late
 
 
 class Lease:
-    """For how long nobody else can have been elected: ``ticks`` from when a round began that a
-    quorum answered (thesis §6.4.1).
+    """The time in which no other leader can have been elected: ``ticks`` from the start of the
+    latest round that a quorum answered (thesis §6.4.1).
 
-    Whoever answered it listens to no candidate for an election timeout, and ``ticks`` is less.
+    A member that answered it listens to no candidate for an election timeout, and ``ticks`` is
+    less.
     """
 
     def __init__(self, ticks: int) -> None:
@@ -91,31 +94,35 @@ class Lease:
         return bool(self._rounds)
 
     def began(self, round: int, tick: int) -> None:
-        """A round of heartbeats began: the lease counts from then, not from when it is answered."""
+        """Note that a round began in ``tick``.
+
+        The lease counts from there: followers may have answered right after, and count from then.
+        """
         if self._ticks:
             self._rounds.append((round, tick))
 
     def answered(self, round: int) -> None:
-        """A quorum has answered all rounds through ``round``."""
+        """Extend the lease: a quorum has answered all rounds through ``round``."""
         while self._rounds and self._rounds[0][0] <= round:
             self._since = self._rounds.popleft()[1]
 
     def holds(self, tick: int) -> bool:
-        """Return whether it holds in ``tick``."""
+        """Return whether the lease is valid in ``tick``."""
         return self._since is not None and tick - self._since < self._ticks
 
     def end(self) -> None:
-        """End it for this term: an election that its leader ordered heeds none, however late."""
+        """End it for this term: the voters grant an election that the leader ordered at any time.
+
+        The order may arrive late, so no later round can renew the lease either.
+        """
         self._since = None
         self._rounds.clear()
         self._ticks = 0
 
 
 class ForwardedReads:
-    """The reads that were asked for at a follower: those it asked its leader about, by number, and
+    """The reads of a follower's own clients: those that it asked its leader about, by number, and
     those that were answered and wait for their index.
-
-    Ticks say since when each waits.
     """
 
     def __init__(self) -> None:
@@ -127,15 +134,15 @@ class ForwardedReads:
         return len(self._asked) + len(self._answered)
 
     def ask(self, token: int, tick: int) -> int:
-        """Let the read ``token`` wait for an answer; return the number to ask under."""
+        """Queue the read ``token``, which waits for an answer; return the number to ask under."""
         self._number += 1
         self._asked[self._number] = (token, tick)
         return self._number
 
     def answered(self, number: int, index: int, tick: int) -> int | None:
-        """Take an answer, ``index`` being -1 if there is none; return the token if that fails it.
+        """Take an answer; return the token of the read that fails, if ``index`` is -1.
 
-        Nothing is done for a number that is not waited for.
+        An answer with a number that no read waits under changes nothing.
         """
         token, _ = self._asked.pop(number, (None, 0))
         if token is not None and index >= 0:
@@ -144,23 +151,23 @@ class ForwardedReads:
         return token
 
     def release(self, commit_index: int) -> list[ReadReady]:
-        """Return the reads that may be served, and wait for them no more."""
+        """Remove and return the reads whose index is committed here."""
         if not self._answered:
             return []
         free = [read for read, _ in self._answered if read.index <= commit_index]
         self._answered = [wait for wait in self._answered if wait[0].index > commit_index]
         return free
 
-    def give_up_asked(self) -> list[int]:
-        """Return the tokens of all reads that have no answer, and wait for none any more."""
+    def fail_asked(self) -> list[int]:
+        """Remove all reads that have no answer, and return their tokens."""
         tokens = [token for token, _ in self._asked.values()]
         self._asked.clear()
         return tokens
 
-    def give_up(self, since: int) -> list[int]:
-        """Return the tokens of reads whose wait began in tick ``since`` or before; wait no more.
+    def expire(self, since: int) -> list[int]:
+        """Remove the reads whose wait began in tick ``since`` or before; return their tokens.
 
-        One wait is for the answer, the next for the index: who is removed, or cut off, hears of
+        One wait is for the answer, the next for the index: a member that is removed or cut off gets
         neither.
         """
         if not self:

@@ -1,23 +1,23 @@
-"""How a leader copies its log to the others: who is sent what, and what their answers tell.
+"""How a leader copies its log to the others: what each is sent, and what their answers mean.
 
 ::
 
     log ──► send: appends, window by window, or a snapshot ──► followers
                                                                   │
-            who holds how much, who was heard, in which round ◄───┘ answers
+     match indexes, who was heard, rounds that are answered ◄─────┘ answers
 
-Every message of a leader names the *round* of heartbeats in which it left, and an answer repeats
-it: so the leader knows which of its messages an answer came after, whatever the network did.
+Every append names the *round* of heartbeats in which it left, and the answer repeats it: so the
+leader knows which of its messages an answer came after, whatever the network did.
 
 Invariants:
 
 - ``next index > match index`` for every follower; match indexes never fall (``raft/progress.py``).
 - A follower that lacks what is no longer in the log is sent a snapshot, and only while it is heard.
-- In a new round everybody is sent something, if only a heartbeat.
-- Whoever leaves the configuration is sent the log until it knows that, or falls silent.
+- In a new round every member is sent something, if only a heartbeat.
+- A member that leaves the configuration is sent the log until it knows that, or falls silent.
 
-What follows from the answers (commitment, reads, changes of members) is for ``raft/leader.py``; the
-methods here return what is new.
+``raft/leader.py`` draws the conclusions (commitment, reads, changes of members) from what the
+methods here return.
 
 Sources: Raft §5.3, §7, Figures 2 and 13; thesis §4.2.2, §10.2.1.
 """
@@ -41,11 +41,11 @@ from kvraft.raft.progress import Progress, ProgressState
 from kvraft.raft.quorum import vote_result
 from kvraft.record import Entry
 
-_PATIENCE = 20  # election timeouts that a snapshot in part waits for a silent follower
+_SNAPSHOT_PATIENCE = 20  # election timeouts for which a snapshot waits for a silent follower
 
 
 class News(NamedTuple):
-    """What an answer told: a later ``round`` is answered, the follower ``holds_more``."""
+    """What is new in an answer: a later ``round`` is answered, the follower ``holds_more``."""
 
     round: bool
     holds_more: bool
@@ -58,23 +58,23 @@ class Replication:
         self.core = core
         self.members: tuple[str, ...] = ()
         self.progress: dict[str, Progress] = {}
-        """Of everyone who is sent the log; a few of them may have left already."""
+        """Each member that is sent the log, some of which may have left the configuration."""
         self.round = 0
         """The latest round of heartbeats; the first is 1."""
         self.round_due = True
-        """Whether a round is to begin with the next Ready.  Everybody is to hear a new leader."""
+        """Whether the next Ready begins a round: so the others hear of a new leader at once."""
         self.round_commit = 0
         """The commit index when the latest round began."""
-        self._looked = core.ticks  # when it was checked last that a quorum is heard
-        self._snapshots = 0  # how many were begun to be sent
+        self._quorum_checked = core.ticks  # the tick of the last check that a quorum is heard
+        self._snapshots = 0  # how many snapshots this leadership began to send
 
     def watch_members(self) -> None:
-        """Keep track of everyone in the configuration in force.
+        """Track the members of the configuration in force, and for a while those who left it.
 
-        Who leaves is sent the log for a little longer, so that it hears of it: else it would take
-        the silence for a dead leader, and ask for votes for ever (§6).  One that needs a snapshot
-        first would not have it in that time, and is let go at once, with the tables and the log
-        that the snapshot keeps.
+        A member that leaves is sent the log a little longer, so that it learns that it left:
+        otherwise it would take the silence for a dead leader, and ask for votes again and again
+        (§6).  One that needs a snapshot first would not get it in that time; it is dropped at once,
+        which releases the tables and the log that the snapshot pins.
         """
         core, before = self.core, self.progress
         self.members = core.configuration.members
@@ -85,15 +85,15 @@ class Replication:
             if name != core.member
         }
         if not before.keys() >= self.progress.keys():
-            self.round_due = True  # newcomers are to hear at once
+            self.round_due = True  # newcomers hear from their leader at once
         for name, progress in before.items():
             left = name not in self.members
-            behind = progress.match < core.configuration_index
-            if left and behind and progress.state is not ProgressState.SNAPSHOT:
+            unaware = progress.match < core.configuration_index
+            if left and unaware and progress.state is not ProgressState.SNAPSHOT:
                 self.progress[name] = progress
 
     def forget_if_left(self, name: str) -> None:
-        """Send ``name`` no more if it has left, and holds the entry that says so."""
+        """Stop sending to ``name`` if it has left, and holds the entry that removed it."""
         progress = self.progress.get(name)
         if progress is None or name in self.members:
             return
@@ -103,30 +103,35 @@ class Replication:
     # ── who is heard (thesis §6.2) ──────────────────────────────────────────────────────────────
 
     def hears_quorum(self) -> bool:
-        """Return whether a quorum was heard since this was last asked."""
+        """Return whether a quorum was heard since the last call; drop what is no longer worth it.
+
+        That is members that left, and snapshots for followers that have long been silent.  The
+        leader calls this once in an election timeout.
+        """
         core = self.core
         heard = {name: self._active(progress) for name, progress in self.progress.items()}
         heard[core.member] = True
         for name in list(self.progress):
-            if name not in self.members:  # it left, and had time to hear so
+            if name not in self.members:  # it had an election timeout to learn that it left
                 del self.progress[name]
-        long_ago = core.ticks - _PATIENCE * core.options.election_ticks
+        long_ago = core.ticks - _SNAPSHOT_PATIENCE * core.options.election_ticks
         for progress in self.progress.values():
             if progress.state is ProgressState.SNAPSHOT and not progress.heard_since(long_ago + 1):
-                progress.begin(ProgressState.PROBE)  # let go of it: it keeps log and tables
-        self._looked = core.ticks
+                # Close the snapshot: an open one keeps log and tables from being removed.
+                progress.begin(ProgressState.PROBE)
+        self._quorum_checked = core.ticks
         return vote_result(core.configuration, heard) is True
 
-    def heard_lately(self, name: str) -> bool:
-        """Whether a member was heard within an election timeout; this one always is."""
+    def heard_recently(self, name: str) -> bool:
+        """Return whether a member was heard within an election timeout; this one always is."""
         core = self.core
         since = core.ticks - core.options.election_ticks + 1
         progress = self.progress.get(name)
         return name == core.member or (progress is not None and progress.heard_since(since))
 
     def _active(self, progress: Progress) -> bool:
-        """Whether a follower was heard since this was last checked of a quorum."""
-        return progress.heard_since(self._looked)
+        """Whether a follower was heard since the last check of the quorum."""
+        return progress.heard_since(self._quorum_checked)
 
     # ── sending (Raft §5.3, §7; thesis §10.2) ───────────────────────────────────────────────────
 
@@ -137,13 +142,13 @@ class Replication:
         )
 
     def begin_round(self) -> None:
-        """Begin a round of heartbeats: all that is sent from now on belongs to it."""
+        """Begin a round of heartbeats: everything sent from now on belongs to it."""
         self.round += 1
         self.round_due = False
         self.round_commit = self.core.commit_index
 
     def send(self, *, to_all: bool) -> None:
-        """Send what is new to each follower; and ``to_all`` the others a heartbeat."""
+        """Send news to each follower, and a heartbeat to the others if ``to_all``."""
         for name, progress in self.progress.items():
             if self._has_news(name, progress):
                 while self._has_news(name, progress):
@@ -156,9 +161,9 @@ class Replication:
         log, base = self.core.log, self.core.log.base
         gone = progress.next <= base.index and progress.last_sent < base.index
         if gone and progress.state is not ProgressState.SNAPSHOT:
-            # The next entry is gone: whatever is on its way, only a snapshot can follow on it (§7).
-            # It is opened once the follower is heard, for it keeps tables from being removed.  Who
-            # has left is sent none: it is let go before it could have all of it.
+            # The next entry is gone: whatever is in flight, only a snapshot can follow on it (§7).
+            # It is opened once the follower is heard, because it keeps tables from being removed.
+            # A member that left is sent none: it is dropped before it could receive all of it.
             if name not in self.members:
                 return False
             snapshot = self.core.snapshot
@@ -168,25 +173,24 @@ class Replication:
         return progress.state is ProgressState.SNAPSHOT or progress.next <= log.last_index
 
     def _send_heartbeat(self, to: str, progress: Progress) -> None:
-        """Send an append without entries.
+        """Send an append without entries, which shows that this leader is alive (§5.2).
 
-        It follows on the last entry sent: if that one was lost, the answer will tell.
+        It follows on the last entry sent: if that entry was lost, the follower refuses.
         """
         in_log = progress.next > self.core.log.base.index
         self._send_append(to, progress.next - 1 if in_log else 0, ())
 
     def _send_content(self, to: str, progress: Progress) -> None:
         """Send the next entries, or the next chunk of a snapshot if the log begins after them."""
-        log, offer = self.core.log, self.core.snapshot
-        if (
-            progress.state is not ProgressState.SNAPSHOT
-            and progress.next <= log.base.index
-            and offer
-        ):
+        log, source = self.core.log, self.core.snapshot
+        gone = progress.next <= log.base.index
+        if gone and source and progress.state is not ProgressState.SNAPSHOT:
+            # "The leader must occasionally send snapshots to followers that lag behind", which
+            # happens "when the leader has already discarded the next log entry" (§7).
             progress.begin(ProgressState.SNAPSHOT)
-            progress.snapshot = offer.open()
+            progress.snapshot = source.open()
             self._snapshots += 1
-            progress.number = self._snapshots
+            progress.snapshot_number = self._snapshots
             self._report(to, progress)
         if progress.snapshot is not None:
             self._send_chunk(to, progress, progress.snapshot)
@@ -205,7 +209,7 @@ class Replication:
             core.log.term(previous) if previous else 0,
             entries,
             core.commit_index,
-            core.replicated,
+            core.all_replicated_index,
             self.round,
             core.cluster,
         )
@@ -226,7 +230,7 @@ class Replication:
             progress.offset,
             data,
             zlib.crc32(data),
-            progress.number,
+            progress.snapshot_number,
             core.cluster,
         )
         core.outbox.early.append(chunk)
@@ -234,10 +238,10 @@ class Replication:
         progress.sent_round = self.round
 
     def log_begins_after(self, base: int) -> None:
-        """Entries through ``base`` are gone.
+        """Note that the entries through ``base`` are no longer in the log.
 
-        A follower that has said nothing yet may hold all that is gone, so it is asked from there
-        on; only one that refuses needs a snapshot.
+        A follower that has not answered yet may hold all of them, so it is probed after ``base``;
+        only one that refuses needs a snapshot.
         """
         for progress in self.progress.values():
             if progress.state is ProgressState.PROBE and progress.match == 0:
@@ -246,24 +250,28 @@ class Replication:
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
 
     def on_append_reply(self, reply: AppendEntriesReply) -> News | None:
-        """Note what a follower has, or where to try next (§5.3); ``None`` if that means nothing."""
+        """Record what a follower holds, or where to try next (§5.3); return what is new.
+
+        ``None`` is returned for a reply that means nothing.
+        """
         core, progress = self.core, self.progress.get(reply.sender)
-        if progress is None or reply.round == 0:  # a stranger; or it answers an older term
-            return None
+        if progress is None or reply.round == 0:
+            return None  # no member, or an answer to an append of an older term (see follower.py)
         last = core.log.last_index
         if max(reply.match, reply.prev_index) > last or reply.round > self.round:
-            # Nobody holds what this leader never had.  Counted, it would commit what nobody saved.
+            # No follower holds what this leader never had.  If the reply counted, entries would be
+            # committed that no member saved.
             what = f"it holds {reply.match} in round {reply.round}, and I have {last}, {self.round}"
-            core.refuse(reply, what)
+            core.reject(reply, what)
             return None
         progress.last_heard = core.ticks
         before, match = progress.state, progress.match
         if reply.success:  # "update nextIndex and matchIndex for follower" (Figure 2)
             progress.matched(reply.match, self.round)
             if progress.state is ProgressState.SNAPSHOT:
-                self._nudge(progress, reply.round)
-        else:  # "decrement nextIndex and retry"
-            self._look_for_loss(reply, progress)
+                self._resume_snapshot(progress, reply.round)
+        else:  # "if AppendEntries fails …: decrement nextIndex and retry" (Figure 2)
+            self._detect_loss(reply, progress)
             # Skip all entries of a conflicting term at once, never below what is known to match.
             meet = core.log.find_conflict_by_term(reply.hint_term, reply.hint_index)
             progress.rejected(reply.prev_index, meet)
@@ -274,11 +282,11 @@ class Replication:
             progress.round = reply.round
         return News(answered, progress.match > match)
 
-    def _look_for_loss(self, reply: AppendEntriesReply, progress: Progress) -> None:
+    def _detect_loss(self, reply: AppendEntriesReply, progress: Progress) -> None:
         """Report, once, a follower that no longer holds what it acknowledged as durable.
 
-        Its match index stays: others were told that it holds this, and a majority may rest on it.
-        As it refuses whatever follows, it counts for nothing new.
+        Its match index stays: entries may have been committed because of it.  As it refuses
+        whatever follows, it counts for nothing new.
         """
         if not progress.lost_entries and progress.retracts_acknowledgement(
             reply.prev_index, reply.round
@@ -288,38 +296,41 @@ class Replication:
                 AcknowledgedEntriesLost(reply.sender, progress.match, reply.hint_index)
             )
 
-    def _nudge(self, progress: Progress, round: int) -> None:
-        """A follower is alive.  If it has not answered a chunk from before, that one was lost."""
-        if progress.match >= self.core.log.base.index:  # it caught up some other way
+    def _resume_snapshot(self, progress: Progress, round: int) -> None:
+        """Send a chunk again if it was lost: its follower answered a later heartbeat, but not it.
+
+        A follower that caught up some other way needs no snapshot any longer.
+        """
+        if progress.match >= self.core.log.base.index:
             progress.begin(ProgressState.REPLICATE)
         elif progress.in_flight and round > progress.sent_round:
             progress.in_flight.clear()
 
     def on_snapshot_reply(self, reply: InstallSnapshotReply) -> bool:
-        """A follower took a chunk, or all of them (§7); return whether it holds more now."""
+        """Record that a follower took a chunk, or all (§7); return whether it holds more now."""
         progress = self.progress.get(reply.sender)
         if progress is None:
             return False
         progress.last_heard = self.core.ticks
         snapshot = progress.snapshot
         if snapshot is None or snapshot.last.index != reply.last_index:
-            return False
+            return False  # it answers a chunk of a snapshot that is over
         if reply.done:
             progress.begin(ProgressState.REPLICATE)
             progress.matched(reply.last_index, self.round)
             self._report(reply.sender, progress)
             return True
         if progress.in_flight and reply.offset == progress.offset:
-            return False  # the chunk is on its way: this answers one that was sent twice
+            return False  # the chunk at this offset is in flight: the one before it came twice
         if reply.offset <= snapshot.size:
-            progress.offset = reply.offset  # where it wants to go on, whatever we thought
+            progress.offset = reply.offset  # the follower knows best: it may have restarted
             progress.in_flight.clear()
         return False
 
     # ── looking at it ───────────────────────────────────────────────────────────────────────────
 
     def match(self) -> dict[str, int]:
-        """Return the index through which each member's disk holds the log, this one's included."""
+        """Return the index through which each member holds the log durably, this one included."""
         match = {name: progress.match for name, progress in self.progress.items()}
         match[self.core.member] = self.core.durable_index
         return match
@@ -331,7 +342,7 @@ class Replication:
         return rounds
 
     def followers(self) -> dict[str, FollowerStatus]:
-        """Return what is known of each follower."""
+        """Return what this leader knows of each follower."""
         return {
             name: FollowerStatus(
                 p.state.value,

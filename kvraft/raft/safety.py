@@ -1,9 +1,9 @@
 """The two rules that make Raft safe, as pure functions: who gets a vote, and what is committed.
 
-Everything else in raft/raft.py makes progress; these two decide.  They are set apart so that they
-can be read alone, checked alone and replaced: a subclass of :class:`~kvraft.raft.Raft` that gives
-``grant_vote`` or ``advance_commit`` another meaning runs in every world of this project, and what
-breaks then shows what the rule is for.
+The rest of ``raft/`` makes progress; these two decide what is safe.  They stand alone so that they
+can be read, checked and replaced alone: a subclass of :class:`~kvraft.raft.Raft` that overrides
+``grant_vote`` or ``advance_commit`` runs in every world of this project, and what then breaks shows
+what the rule prevents.
 
 Source: Raft §5.4.1 (election restriction), §5.4.2 and Figure 8 (commitment).
 """
@@ -21,7 +21,7 @@ from kvraft.record import Position
 def up_to_date(ask: RequestVote | PreVote, last: Position) -> bool:
     """Return whether the candidate's log is at least as complete as one that ends at ``last``.
 
-    The log whose last entry has the higher term is; with equal terms, the longer one (§5.4.1).
+    A log whose last entry has a higher term is; with equal terms, a log at least as long (§5.4.1).
     """
     return (ask.last_term, ask.last_index) >= (last.term, last.index)
 
@@ -29,8 +29,9 @@ def up_to_date(ask: RequestVote | PreVote, last: Position) -> bool:
 def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) -> bool:
     """Return whether a member in ``term``, whose vote there went to ``vote``, votes for ``ask``.
 
-    Once a term, so that there is one leader at most; and only for a log that is as complete as its
-    own, which ends at ``last``, so that a leader holds everything committed (§5.2, §5.4.1).
+    It votes once a term, so that there is at most one leader; and only for a log at least as
+    complete as its own, which ends at ``last``, so that a leader holds everything committed (§5.2,
+    §5.4.1).
     """
     return ask.term == term and vote in (None, ask.sender) and up_to_date(ask, last)
 

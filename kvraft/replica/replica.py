@@ -150,7 +150,7 @@ class Replica:
         """Advance time by one tick."""
         self._upkeep.tick()
         self.skew.tick()
-        self.raft.tick(full=bool(self._upkeep.low))
+        self.raft.tick(disk_full=bool(self._upkeep.low))
 
     def receive(self, message: Message) -> None:
         """Take a message from another member; while the disk is full it is dropped."""

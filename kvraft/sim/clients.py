@@ -59,7 +59,7 @@ class ClientHosts:
 
 
 class SimRuntime:
-    """The world as one of its clients sees it: a :class:`~kvraft.client.host.ClientRuntime`."""
+    """The world as one of its clients sees it: a :class:`~kvraft.client.runtime.ClientRuntime`."""
 
     def __init__(self, hosts: ClientHosts, name: str) -> None:
         self._hosts = hosts

@@ -24,8 +24,7 @@ from kvraft.record import ORIGIN, label, unpack_entries
 from kvraft.sstable import Table, TableMetadata
 from kvraft.tools.place import unsynced_entries
 from kvraft.wal import (
-    ENTRIES,
-    HARD_STATE,
+    FrameKind,
     frame_kind_name,
     log_owner,
     read_segment_header,
@@ -122,7 +121,7 @@ def _frame(each: frame.Frame, name: str) -> Document:
         "entries": [],
     }
     try:
-        if each.kind == ENTRIES:
+        if each.kind == FrameKind.ENTRIES:
             shown["entries"] = [
                 {
                     "index": entry.index,
@@ -136,7 +135,7 @@ def _frame(each: frame.Frame, name: str) -> Document:
                 }
                 for entry in unpack_entries(each.payload)
             ]
-        elif each.kind == HARD_STATE:
+        elif each.kind == FrameKind.HARD_STATE:
             shown["term"], shown["vote"] = unpack_hard_state(each.payload)
     except ValueError as error:
         raise Corruption(name, each.offset, str(error)) from None

@@ -41,7 +41,7 @@ from kvraft.sstable import (
     read_footer,
     unpack_block,
 )
-from kvraft.wal import ENTRIES, SEAL, read_segment_header
+from kvraft.wal import FrameKind, read_segment_header
 
 _UNREADABLE = (Corruption, ForeignFile, ValueError)
 _CRC_RESIDUE = zlib.crc32(bytes(4))
@@ -210,8 +210,8 @@ def salvage_log(disk: Disk, owner: str, names: list[str]) -> SalvagedLog:
     for name in names:
         data = disk.read(name)
         for each in _frames(owner, name, data, log):
-            sealed = each.kind == SEAL
-            if each.kind != ENTRIES:
+            sealed = each.kind == FrameKind.SEAL
+            if each.kind != FrameKind.ENTRIES:
                 continue
             try:
                 term_starts, last = summarize_entries(each.payload)

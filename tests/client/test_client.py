@@ -321,7 +321,7 @@ def test_a_ticket_says_in_words_why_it_ended_so_and_what_to_do(hand):
     hand.redirect(hand.sent[-1], None)
     hand.now += 200
     hand.client.tick()
-    assert dead.advice == "it did not happen: submit it anew"
+    assert dead.advice == "it did not happen: submit it again"
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65_536, "\ud800", 7])

@@ -131,12 +131,12 @@ def test_bounds_that_make_no_sense_are_refused_at_the_call():
         (WrongType, "number of keys in a page must be a whole number", {"page_rows": None}),
         (BadInput, "number of keys in a page must be at least 1", {"page_rows": 0}),
         (BadInput, "a prefix or bounds, not both", {"prefix": b"k", "stop": b"l"}),
-        (BadInput, "must not start behind its stop", {"start": b"b", "stop": b"a"}),
+        (BadInput, "must not start after its stop", {"start": b"b", "stop": b"a"}),
         (BadInput, "are reserved", {"prefix": RESERVED_PREFIX + b"session/"}),
         (BadInput, "longer than any key", {"stop": b"k" * (MAX_KEY_BYTES + 1)}),
         (BadInput, "a time to read at must be at least 0", {"at": -1}),
         (BadInput, "no member called n9", {"member": "n9"}),
-        (BadInput, "at which member", {"stale": True}),
+        (BadInput, "the name of a member", {"stale": True}),
         (WrongType, "timeout must be a whole number", {"timeout": 1.5}),
     ):
         with pytest.raises(kind, match=match):

@@ -428,7 +428,7 @@ def test_bad_calls_are_refused_in_one_sentence_and_the_tree_stays_usable():
         "a value of 67108865 bytes": lambda: tree.put(b"a", bytes(MAX_VALUE_BYTES + 1)),
         "must start before it stops": lambda: tree.delete_range(b"b", b"a"),
         "None means no end": lambda: tree.delete_range(b"", b""),
-        "must not start behind its stop": lambda: tree.scan(b"b", b"a"),
+        "must not start after its stop": lambda: tree.scan(b"b", b"a"),
         "a prefix or bounds, not both": lambda: tree.scan(b"b", prefix=b"a"),
         "a batch must be kvraft.lsm.batch.WriteBatch": lambda: tree.write([(b"a", b"1")]),
         "needs an empty place": lambda: tree.checkpoint(tree._disk),

@@ -148,7 +148,7 @@ def test_a_log_answers_alike_whether_its_front_is_in_memory_or_on_disk(shape, da
                 assert log.find_conflict_by_term(least, index) == whole.find_conflict_by_term(
                     least, index
                 )
-        with pytest.raises(BadInput, match="for good"):
+        with pytest.raises(BadInput, match="is permanent"):
             log.truncate_from(held)
         log.drop_through(cut)
         assert (log.base, log.last) == ((cut, whole.term(cut)), whole.last)

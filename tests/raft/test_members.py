@@ -322,7 +322,7 @@ def test_it_can_be_called_off():
     raft.propose([record()])
     raft.transfer_leader("n2")
     raft.cancel_transfer()
-    assert changes(events) == [TransferStarted("n2"), TransferEnded("n2", "it was called off")]
+    assert changes(events) == [TransferStarted("n2"), TransferEnded("n2", "it was cancelled")]
     assert raft.status().transfer is None
     raft.propose([record()])
     ack(raft, "n2", raft.log.last_index)
@@ -342,7 +342,7 @@ def test_it_ends_when_the_other_does_not_vote_any_more():
     ack(raft, "n2", 2)
     assert raft.configuration == Configuration(("n1", "n2"))
     assert raft.status().transfer is None
-    assert changes(events)[-1] == TransferEnded("n3", "it is not a voter any more")
+    assert changes(events)[-1] == TransferEnded("n3", "it is no longer a voter")
     raft.propose([record()])
     ack(raft, "n3", raft.log.last_index)
     assert not finish(raft).of(TimeoutNow)
@@ -381,7 +381,7 @@ def test_who_leaves_waits_for_the_one_that_was_asked_for():
     assert [message.to for message in finish(raft).of(TimeoutNow)] == ["n4"]
 
 
-@pytest.mark.parametrize("end", ["time", "called off"])
+@pytest.mark.parametrize("end", ["time", "cancelled"])
 def test_but_not_for_ever(end):
     raft, _ = leaving("n4")
     if end == "time":

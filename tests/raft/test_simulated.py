@@ -159,7 +159,7 @@ class Storm:
                 except Busy:
                     return False
             members = raft.configuration.members
-            for name in members:  # who was away for good belongs to it again
+            for name in members:  # who was away permanently belongs to it again
                 if name not in cluster.rafts:
                     cluster.restart(name)
             return not raft.configuration.joint and all(

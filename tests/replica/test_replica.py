@@ -764,7 +764,9 @@ BROKEN = {
     "voted for n2 and n3 in term 1": [{"n1": shown(vote="n2")}, {"n1": shown(vote="n3")}],
     "entry 1 was committed as": [{"n1": shown(), "n2": shown(key=b"other")}],
     "both lead term 1": [{"n1": shown(role=LEADER), "n2": shown(role=LEADER)}],
-    "ends at 2, 3 is committed": [{"n1": shown(), "n2": shown((1, 2), commit=0, role=LEADER)}],
+    "ends at 2, but entry 3 is committed": [
+        {"n1": shown(), "n2": shown((1, 2), commit=0, role=LEADER)}
+    ],
     "but .* is committed$": [
         {"n1": shown(), "n2": shown((1, 1, 2), commit=0, role=LEADER)},
     ],

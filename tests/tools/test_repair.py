@@ -15,7 +15,7 @@ from kvraft.sstable import LogRange, Table
 from kvraft.store import OWNER, Store
 from kvraft.tools import repair, verify
 from kvraft.tools.repair import INTACT
-from kvraft.wal import ENTRIES, Wal, read_segment_header
+from kvraft.wal import FrameKind, Wal, read_segment_header
 
 SMALL = Options(memtable_bytes=2000, block_bytes=200)
 
@@ -183,7 +183,7 @@ def places_of(directory):
         seed, at = frame.checksum_seed(OWNER, name), read_segment_header(name, data)[1]
         while at < len(data):
             each = frame.decode(data, at, seed=seed)
-            for entry in unpack_entries(each.payload) if each.kind == ENTRIES else ():
+            for entry in unpack_entries(each.payload) if each.kind == FrameKind.ENTRIES else ():
                 put = entry.record
                 value = put.value if put.kind is Kind.PUT else None
                 found.append(Place(name, at, each.end, put.key, put.timestamp, value, entry.index))

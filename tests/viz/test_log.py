@@ -37,7 +37,7 @@ from kvraft.viz.panels import (
     strip,
 )
 from kvraft.viz.widgets import ByteStepper
-from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL, Wal, recover
+from kvraft.wal import FrameKind, Wal, recover
 
 
 def log(*saves, segment_bytes=1 << 20):
@@ -103,8 +103,13 @@ def test_fields_are_read_as_they_were_written():
     (name,) = disk.names()
     pieces = dissect(disk, "n1")[name]
     assert [piece.kind for piece in pieces] == [
-        HEADER, HARD_STATE, ENTRIES, ENTRIES, HARD_STATE, ENTRIES,
-    ]  # fmt: skip
+        FrameKind.HEADER,
+        FrameKind.HARD_STATE,
+        FrameKind.ENTRIES,
+        FrameKind.ENTRIES,
+        FrameKind.HARD_STATE,
+        FrameKind.ENTRIES,
+    ]
     fields = {field.name: field.value for field in pieces[3].fields}
     assert (fields["magic"], fields["synced"]) == ("kvF1", str(pieces[3].start))
     assert (fields["term"], fields["index"]) == ("1", "3")
@@ -296,4 +301,4 @@ def test_nothing_measured_is_nothing_to_draw(draw, nothing):
 
 def test_every_kind_and_every_fate_has_a_colour():
     assert set(FATE_COLOURS) == set(Fate)
-    assert set(FRAME_COLOURS) == set(FRAME_NAMES) == {HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL}
+    assert set(FRAME_COLOURS) == set(FRAME_NAMES) == set(FrameKind)

@@ -38,7 +38,7 @@ from kvraft.record import (
     unpack_entries,
 )
 from kvraft.sim import PowerCut, SimDisk
-from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, SEAL, Segment, Wal, log_owner, recover
+from kvraft.wal import FrameKind, Segment, Wal, log_owner, recover
 from kvraft.wal.segment import pack_header
 
 ME = "n1"
@@ -131,7 +131,7 @@ def check_segments(wal: Wal, disk: SimDisk) -> None:
                 seed=frame.checksum_seed(ME, segment.name),
                 start=len(header_of(disk, segment)),
             ).frames
-            if frame_.kind == ENTRIES
+            if frame_.kind == FrameKind.ENTRIES
             for e in unpack_entries(frame_.payload)
         ]
         low, high = (min(held), max(held)) if held else (segment.first, segment.first - 1)
@@ -592,20 +592,22 @@ def sound(disk: SimDisk, name: str, kind: int, payload: bytes) -> None:
 
 
 IMPOSSIBLE = {
-    "a gap": [(ENTRIES, pack_entries(run(3, 14, 15)))],
-    "a gap inside": [(ENTRIES, pack_entries([entry(3, 13), entry(3, 15)]))],
-    "a falling term": [(ENTRIES, pack_entries(run(2, 13, 13)))],
-    "a falling term inside": [(ENTRIES, pack_entries([entry(4, 13), entry(3, 14)]))],
-    "a falling term after a superseding": [(ENTRIES, pack_entries(run(1, 6, 7)))],
-    "index 0": [(ENTRIES, pack_entries(run(3, 0, 1)))],
-    "no entry": [(ENTRIES, b"")],
-    "half an entry": [(ENTRIES, pack_entries(run(3, 13, 13))[:-1])],
-    "an unknown record": [(ENTRIES, pack_entries([entry(3, 13)])[:42] + b"\x09" + bytes(10))],
+    "a gap": [(FrameKind.ENTRIES, pack_entries(run(3, 14, 15)))],
+    "a gap inside": [(FrameKind.ENTRIES, pack_entries([entry(3, 13), entry(3, 15)]))],
+    "a falling term": [(FrameKind.ENTRIES, pack_entries(run(2, 13, 13)))],
+    "a falling term inside": [(FrameKind.ENTRIES, pack_entries([entry(4, 13), entry(3, 14)]))],
+    "a falling term after a superseding": [(FrameKind.ENTRIES, pack_entries(run(1, 6, 7)))],
+    "index 0": [(FrameKind.ENTRIES, pack_entries(run(3, 0, 1)))],
+    "no entry": [(FrameKind.ENTRIES, b"")],
+    "half an entry": [(FrameKind.ENTRIES, pack_entries(run(3, 13, 13))[:-1])],
+    "an unknown record": [
+        (FrameKind.ENTRIES, pack_entries([entry(3, 13)])[:42] + b"\x09" + bytes(10))
+    ],
     "an unknown frame": [(99, b"")],
     "a second header": [(1, b"{}")],
-    "a seal with contents": [(SEAL, b"x")],
-    "half a hard state": [(HARD_STATE, bytes(8))],
-    "a vote that is no text": [(HARD_STATE, bytes(8) + b"\x01\xff")],
+    "a seal with contents": [(FrameKind.SEAL, b"x")],
+    "half a hard state": [(FrameKind.HARD_STATE, bytes(8))],
+    "a vote that is no text": [(FrameKind.HARD_STATE, bytes(8) + b"\x01\xff")],
 }
 
 
@@ -626,10 +628,10 @@ def test_a_sound_frame_that_cannot_have_been_written_is_damage(
 def test_nothing_follows_a_seal(tail: str) -> None:
     disk, wal, _ = small_log()
     newest = wal.segments[-1]
-    sound(disk, newest.name, SEAL, b"")
+    sound(disk, newest.name, FrameKind.SEAL, b"")
     end = disk.size(newest.name)
     if tail == "a frame":
-        sound(disk, newest.name, CLOSED, b"")
+        sound(disk, newest.name, FrameKind.CLOSED, b"")
     else:
         disk.append(newest.name, b"garbage")
     with pytest.raises(Corruption, match=f"{newest.name}, offset {end}: .*seal"):

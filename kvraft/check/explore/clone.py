@@ -102,18 +102,18 @@ REPLACED: dict[str, object] = {"report": ignore, "_random": LEAST}
 
 IGNORED: dict[type, tuple[str, ...]] = {
     Core: (
-        *("report", "options", "cluster", "_told", "incarnation"),  # nothing depends on these
-        "replicated",  # only truncation uses it
+        *("report", "options", "cluster", "_reported", "incarnation"),  # nothing depends on these
+        "all_replicated_index",  # only truncation uses it
     ),
     Outbox: ("decided",),  # only proposers see it
     Leadership: ("_options", "_elapsed", "_quiet_ticks", "_transfer_ticks"),  # only ticks use them
     Replication: (
         *("round", "round_commit", "members"),  # only reads and changes of members use them
-        *("_looked", "_snapshots"),  # check-quorum, snapshots
+        *("_quorum_checked", "_snapshots"),  # check-quorum, snapshots
     ),
     Log: ("_batch",),  # a cache
     Progress: (
-        *("last_heard", "round", "sent_round", "number"),  # check-quorum, reads, snapshots
+        *("last_heard", "round", "sent_round", "snapshot_number"),  # check-quorum, reads, snapshots
         *("match_round", "lost_entries"),  # only reports and changes of members use them
     ),
 }

@@ -88,7 +88,7 @@ class Fate(NamedTuple):
     conflict: int = 0
 
 
-def asked_for(entries: Iterable[Entry]) -> bytes:
+def request_bytes(entries: Iterable[Entry]) -> bytes:
     """Return what a client requested, without its timestamp: the bytes of the digest."""
     asked = b""
     for entry in entries:
@@ -164,7 +164,7 @@ class Model:
         last, txn = entries[-1], entries[-1].record.txn
         now = last.record.timestamp
         session = self._session(txn, now)
-        digest = int.from_bytes(blake2b(asked_for(entries), digest_size=8).digest(), "little")
+        digest = int.from_bytes(blake2b(request_bytes(entries), digest_size=8).digest(), "little")
         known = [outcome[-1] for outcome in session.outcomes if outcome[0] == txn.sequence]
         if known and known != [digest]:
             self._note(Effect.TAKEN, entries)

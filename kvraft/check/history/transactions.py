@@ -29,7 +29,7 @@ from kvraft.check.history.model import (
     Model,
     ModelSession,
     Promise,
-    asked_for,
+    request_bytes,
     unpacked,
 )
 from kvraft.check.properties import Property, Violation
@@ -48,7 +48,7 @@ class _Asked(NamedTuple):
     least: int
 
 
-_Heard = Read | ReadReply | Scan | ScanPage | WriteReply | Registered
+_ClientMessage = Read | ReadReply | Scan | ScanPage | WriteReply | Registered
 """The messages between clients and members that are checked."""
 
 
@@ -69,7 +69,7 @@ class TransactionChecker:
         self._compared: dict[str, int] = {}
         self._asked: dict[tuple[str, int], _Asked] = {}
         self._incarnations: set[int] = set()
-        self._heard = 0  # the last message checked
+        self._seen_through = 0  # the last message checked
 
     def check(self) -> None:
         """Take the entries committed in this step; check applied marks and answers.
@@ -92,7 +92,7 @@ class TransactionChecker:
                 what = f"{name} has applied entries through {applied}, but the log, committed "
                 what += f"through {committed}, requires {due}"
                 raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
-        self._hear()
+        self._check_messages()
 
     def _take_committed(self, name: str, replica: Replica) -> None:
         """Compare the newly committed entries of a member with the model's, or add them to it."""
@@ -112,9 +112,9 @@ class TransactionChecker:
 
     # ── requests and answers in flight ──────────────────────────────────────────────────────────
 
-    def _hear(self) -> None:
+    def _check_messages(self) -> None:
         for id, message in self._new_messages():
-            self._heard = max(self._heard, id)
+            self._seen_through = max(self._seen_through, id)
             if isinstance(message, Read | Scan):
                 # The first attempt may have been delivered before it was seen, so when a later one
                 # was first requested is not known.
@@ -131,14 +131,14 @@ class TransactionChecker:
             elif isinstance(message, Registered):
                 self._check_registered(message)
 
-    def _new_messages(self) -> Iterator[tuple[int, _Heard]]:
+    def _new_messages(self) -> Iterator[tuple[int, _ClientMessage]]:
         """Yield the messages to or from clients that are new in flight since the last check."""
-        fresh: list[tuple[int, _Heard]] = []
+        fresh: list[tuple[int, _ClientMessage]] = []
         for id, envelope in reversed(self._world.network.in_flight.items()):
-            if id <= self._heard:
+            if id <= self._seen_through:
                 break
             message = envelope.message
-            if isinstance(message, _Heard):
+            if isinstance(message, _ClientMessage):
                 fresh.append((id, message))
         yield from reversed(fresh)
 
@@ -283,7 +283,7 @@ class TransactionChecker:
         entries = self.model.entries[max(0, fate.index - count) : fate.index]
         asked = [Entry(0, 0, record) for record in ticket.transaction.records]
         alike = {entry.record.txn for entry in entries} == {ticket.txn}
-        return alike and asked_for(entries) == asked_for(asked)
+        return alike and request_bytes(entries) == request_bytes(asked)
 
     def _wrote(self, ticket: Ticket) -> bool:
         """Return whether the log holds, through the index of the ticket, what the client wrote."""

@@ -73,8 +73,8 @@ class _Member:
     flushed: int = 0
     last: int = 0
     terms: dict[int, int] = field(default_factory=dict)  # by index, of entries once in its log
-    unsure: bool = False  # whether it has started and not reported yet which segment it writes
-    untold: int = 0  # the last entry found after a crash whose term was never reported
+    writing_unknown: bool = False  # after a start, until it appends
+    unknown_through: int = 0  # the last entry found after a crash whose term was never reported
     base: int = 0  # its log begins after this index
     opened: dict[int, int] = field(default_factory=dict)  # first index of segments, by number
     sealed: dict[int, int] = field(default_factory=dict)  # bytes of those that are complete
@@ -90,12 +90,12 @@ class _Member:
             return True
         if index > self.last:
             return False
-        return index <= self.untold or term is None or self.terms.get(index) == term
+        return index <= self.unknown_through or term is None or self.terms.get(index) == term
 
     def kept_from(self, segment: int) -> int:
         """Return how many bytes of sealed log it has from ``segment`` on."""
         newest = max(self.opened, default=segment)
-        if self.unsure or any(
+        if self.writing_unknown or any(
             segment <= number < newest and number not in self.sealed for number in self.opened
         ):
             return _UNKNOWN  # a segment was sealed right before a crash, and its size not reported
@@ -156,7 +156,7 @@ class RetentionChecker:
             case SnapshotInstalled(through=through):
                 member.flushed = member.installed = through
             case SegmentOpened(segment=number, first=first):
-                member.opened[number], member.unsure = first, False
+                member.opened[number], member.writing_unknown = first, False
                 member.resetting = member.installed == first - 1
             case SegmentSealed(segment=number, size=size):
                 member.sealed[number] = size
@@ -209,10 +209,10 @@ class RetentionChecker:
             what = f"{name} starts with tables through {event.flushed} and a log from {event.first}"
             raise Violation(RetentionProperty.KEPT, (name,), what)
         member.leads = member.resetting = False
-        member.installed, member.unsure = 0, bool(member.opened)
+        member.installed, member.writing_unknown = 0, bool(member.opened)
         member.sending.clear()
         if event.last > member.last:
-            member.untold = event.last
+            member.unknown_through = event.last
         member.last, member.flushed = event.last, event.flushed
         member.base = event.first - 1
         member.restart(event.first)
@@ -220,9 +220,9 @@ class RetentionChecker:
     @staticmethod
     def _append(member: _Member, event: EntriesAppended) -> None:
         member.opened.setdefault(event.segment, event.first)
-        member.installed, member.unsure = 0, False
+        member.installed, member.writing_unknown = 0, False
         member.last = event.first + len(event.terms) - 1
-        member.untold = min(member.untold, event.first - 1)
+        member.unknown_through = min(member.unknown_through, event.first - 1)
         for index in range(member.last + 1, max(member.terms, default=0) + 1):
             member.terms.pop(index, None)
         member.terms.update(enumerate(event.terms, event.first))

@@ -1,11 +1,11 @@
-"""What became of proposals: the promise that their proposer is told once, and the truth.
+"""Proposals whose outcome is open, and how it is decided: truthfully, and once.
 
-A proposal is a few entries in a row, of the term in which its member led.  Its fate is known once
-commitment has passed its place, whoever leads by then: its entries stand there, or another leader's
-do, or a snapshot hides what stands there.
+A proposal is a few consecutive entries of the term in which its member led.  Its outcome is known
+once the commit index has passed its place, whichever member leads by then: the log has its entries
+there, or another leader's, or a snapshot covers the place.
 
-Invariants: only what was proposed has a fate (a leader's own entries have none); each proposal has
-exactly one, unless its member is restarted before: then nobody is told.
+Invariants: only proposals have an outcome (a leader's own entries have none); each has exactly one,
+and is reported once, unless its member restarts before.
 
 Source: Raft §5.3, §5.4 (what is committed stays).
 """
@@ -19,7 +19,7 @@ from kvraft.raft.log import Log
 
 
 class OpenProposals:
-    """The proposals of one member that are open."""
+    """The proposals of one member whose outcome is open."""
 
     def __init__(self) -> None:
         self._open: list[tuple[int, int, int]] = []  # first, last, term: a heap
@@ -28,11 +28,11 @@ class OpenProposals:
         return len(self._open)
 
     def add(self, first: int, last: int, term: int) -> None:
-        """Entries ``first`` … ``last`` of ``term`` have been proposed."""
+        """Add a proposal: the entries ``first`` … ``last`` of ``term``."""
         heapq.heappush(self._open, (first, last, term))
 
     def decide(self, commit_index: int, log: Log) -> list[DecidedProposal]:
-        """Return the proposals whose fate is known now that ``log`` is committed so far."""
+        """Return the proposals whose outcome ``log``, committed to ``commit_index``, decides."""
         decided: list[DecidedProposal] = []
         open_still: list[tuple[int, int, int]] = []
         heap = self._open
@@ -41,11 +41,10 @@ class OpenProposals:
             reached = min(last, commit_index)
             # Log Matching (§5.3): if the last entry that commitment has reached is of the
             # proposal's term, the log up to it is the one that this leader had then, with the
-            # proposal in it.  If it is of another term, another leader's entries won the place.
+            # proposal in it.  If it is of another term, another leader's entries replaced it.
             if reached <= log.base.index and log.base.term != term:
-                decided.append(
-                    DecidedProposal(*proposal, ProposalOutcome.UNKNOWN)
-                )  # what stood there is cut off
+                # A snapshot, or truncation, removed the entries that would tell.
+                decided.append(DecidedProposal(*proposal, ProposalOutcome.UNKNOWN))
             elif log.term(max(reached, log.base.index)) != term:
                 decided.append(DecidedProposal(*proposal, ProposalOutcome.SUPERSEDED))
             elif reached == last:
