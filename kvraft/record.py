@@ -301,7 +301,7 @@ def unpack_entries(data: bytes) -> list[Entry]:
             raise ValueError(f"entry {index} is cut short")
         txn = TxnId(data[client_at:key_at].decode(), incarnation, sequence)
         if kind not in kinds:
-            raise ValueError(f"entry {index} is of kind {kind}, which there is not")
+            raise ValueError(f"entry {index} has the unknown kind {kind}")
         key, value = data[key_at:value_at], data[value_at:at]
         record = Record(kinds[kind], key, value, timestamp, txn, commit == 1)
         entries.append(Entry(term, index, record))
@@ -368,7 +368,7 @@ def summarize_entries(data: bytes) -> tuple[list[Position], int]:
                 term_starts.append(Position(index, term))
                 newest = term
             if kind not in _KINDS:
-                raise ValueError(f"entry {index} is of kind {kind}, which there is not")
+                raise ValueError(f"entry {index} has the unknown kind {kind}")
             last = index
             at += overhead + k + v + c
     except struct.error:

@@ -166,7 +166,7 @@ class TransactionAssembler:
 
     @property
     def open(self) -> tuple[Entry, ...]:
-        """The entries of the open transaction, none if there is none."""
+        """The entries of the open transaction, ``()`` without one."""
         return tuple(self._open)
 
     def take(self, entry: Entry) -> list[CompleteTransaction | UndoneTransaction]:

@@ -105,7 +105,7 @@ def test_an_unknown_kind_is_refused(kind):
     data = bytearray(pack_entries(row(1, [1])))
     data[50] = kind
     for read in (summarize_entries, unpack_entries):
-        with pytest.raises(ValueError, match=f"entry 1 is of kind {kind}"):
+        with pytest.raises(ValueError, match=f"entry 1 has the unknown kind {kind}"):
             read(bytes(data))
 
 

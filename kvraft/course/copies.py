@@ -1,12 +1,12 @@
-"""The lessons, copied to where a reader works on them: never over the reader's own work.
+"""Copy the lessons to where a reader works on them, and never overwrite the reader's own work.
 
 Invariant: a file that does not hold what was copied there is the reader's, and is not written to.
-What was copied is known by its digest, in ``.kvraft-lessons.json`` beside the lessons::
+The digest of each copied file is recorded in ``.kvraft-lessons.json``, next to the lessons::
 
     {"00_tour.ipynb": "<sha256 of the file as it was copied>", ...}
 
-A reader who only ran a cell has changed the lesson, for JupyterLab saves what came out of it.  The
-record may be lost: then every lesson that differs from ours counts as changed.
+A reader who only ran a cell has changed the lesson, because JupyterLab saves the outputs.  If the
+record is lost, every lesson that differs from ours counts as changed.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ INSTALL = "pip install 'kvraft[lab]'"
 
 
 class CopiedLessons(NamedTuple):
-    """What became of the lessons, by the names of their files.
+    """What :func:`copy_lessons` did with each lesson, by file name.
 
-    ``new`` were not there, ``updated`` were there in an older version, ``beside`` were written next
-    to a lesson that the reader has changed, and ``older`` could be brought up to date.
+    ``new`` lessons did not exist, ``updated`` ones existed in an older version, ``beside`` were
+    written next to a lesson that the reader has changed, and ``older`` could be updated.
     """
 
     new: list[str]
@@ -45,23 +45,23 @@ class CopiedLessons(NamedTuple):
 
 
 def lessons_path() -> Path:
-    """Return the folder with the lessons that come with kvraft: in the package or beside it."""
+    """Return the folder with the lessons that come with kvraft: in the package or next to it."""
     package = Path(str(files("kvraft"))).resolve()
     for folder in (package / "notebooks", package.parent / "notebooks"):
         if (folder / FIRST).exists():
             return folder
-    raise BadInput(f"the lessons are neither in {package / 'notebooks'} nor beside the package")
+    raise BadInput(f"the lessons are neither in {package / 'notebooks'} nor next to the package")
 
 
 def copy_lessons(
     folder: Path, *, update: bool = False, source: Path | None = None
 ) -> CopiedLessons:
-    """Copy every lesson that ``folder`` lacks; with ``update`` newer versions of the others, too.
+    """Copy every lesson that ``folder`` lacks; with ``update`` also newer versions of the others.
 
-    A lesson as it was copied is replaced by its newer version; beside one that was changed the
-    newer version is written under another name, once.  ``source`` is where the lessons are, those
-    that come with kvraft by default.  Raises :class:`~kvraft.errors.BadInput` if ``folder`` is a
-    file.
+    An unchanged copy is replaced by the newer version.  Next to a changed one, the newer version is
+    written once, under another name.  ``source`` is the folder to copy from, by default that of
+    the lessons that come with kvraft; folders inside it are not copied.  Raises
+    :class:`~kvraft.errors.BadInput` if ``folder`` is a file.
     """
     source = source or lessons_path()
     if folder.exists() and not folder.is_dir():
@@ -80,11 +80,11 @@ def copy_lessons(
 def _copy(
     lesson: Path, folder: Path, record: dict[str, str], done: CopiedLessons, update: bool
 ) -> None:
-    """Bring one lesson into ``folder``, and note in ``record`` and ``done`` what was done."""
+    """Copy one lesson to ``folder`` if it may be; note the result in ``record`` and ``done``."""
     data = lesson.read_bytes()
     ours, name = _digest(data), lesson.name
     path = folder / name
-    brought = ours in record.values()  # in this version, under this name or another
+    copied_before = ours in record.values()  # this version, under this name or another
     there = _digest(path.read_bytes()) if path.exists() else None
     if there is None:
         _create(path, data)
@@ -92,8 +92,8 @@ def _copy(
         done.new.append(name)
     elif there == ours:
         record[name] = ours
-    elif brought:
-        pass  # and changed since: it stays as it is
+    elif copied_before:
+        pass  # and changed since: it stays unchanged
     elif not update:
         done.older.append(name)
     elif there == record.get(name):
@@ -132,19 +132,19 @@ def _digest(data: bytes) -> str:
 
 
 def _create(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:  # x: whoever put a file there meanwhile keeps it
+    with path.open("xb") as file:  # x: a file that appeared meanwhile is kept
         file.write(data)
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write ``path`` anew so that no crash leaves half of it."""
+    """Replace ``path`` atomically, so that no crash leaves half of it."""
     half = path.with_name(f"{path.name}.new")
     half.write_bytes(data)
     os.replace(half, path)
 
 
 def report(folder: Path, copied: CopiedLessons) -> list[str]:
-    """Return in words what :func:`copy_lessons` did to ``folder``."""
+    """Return what :func:`copy_lessons` did to ``folder``, as lines of text."""
     lines = []
     if copied.new:
         lines.append(f"{counted(len(copied.new), 'lesson')} copied to {folder}.")
@@ -152,13 +152,13 @@ def report(folder: Path, copied: CopiedLessons) -> list[str]:
         lines.append(f"Replaced by a newer version: {', '.join(copied.updated)}.")
     if copied.beside:
         lines.append(
-            f"Newer versions of lessons that you changed are beside them: "
+            f"Newer versions of lessons that you changed are next to them: "
             f"{', '.join(copied.beside)}."
         )
     if copied.older:
         lines.append(
-            f"There are newer versions of {', '.join(copied.older)}: --update brings them, "
-            f"and leaves alone what you changed."
+            f"There are newer versions of {', '.join(copied.older)}: --update copies them, "
+            f"and keeps what you changed."
         )
     return lines or [f"The lessons are in {folder}."]
 
@@ -173,7 +173,7 @@ def need_jupyterlab() -> None:
 
 def jupyterlab(folder: Path, flags: Sequence[str]) -> list[str]:
     """Return the command that opens the first lesson of ``folder``; ``flags`` are JupyterLab's."""
-    # JupyterLab refuses to run as root unless told to: containers often have no other user.
+    # JupyterLab refuses to run as root without this flag; containers often have no other user.
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     place = f"--ServerApp.root_dir={folder.resolve()}"
     return [sys.executable, "-m", "jupyterlab", place, *root, *flags, str(folder.resolve() / FIRST)]
@@ -186,4 +186,4 @@ def open_lessons(folder: Path, flags: Sequence[str]) -> int:
         try:
             return server.wait()
         except KeyboardInterrupt:
-            pass  # the server got it as well, and asks whether it is meant
+            pass  # the server got it as well, and asks for confirmation

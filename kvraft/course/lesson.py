@@ -1,8 +1,8 @@
-"""Exercises that check themselves, without giving the answer away.
+"""Exercises that check themselves without giving the answer away.
 
-A notebook holds the digest of the right answer, not the answer.  An answer is any plain value:
-numbers, strings, lists, dicts.  Where a learner writes a function, it is tried in one case after
-another, the smallest first, and the first in which it is wrong is printed (:func:`agrees`).
+A notebook contains the digest of the right answer, not the answer.  An answer is any plain value:
+numbers, strings, lists, dicts.  A function that a learner writes is tried in one case after
+another, the smallest first, and the first wrong one is printed (:func:`agrees`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from kvraft.record import Position
 T = TypeVar("T")
 
 UNANSWERED = ...
-"""What stands where a learner's answer belongs."""
+"""The placeholder for a learner's answer."""
 
 
 def unanswered(ask: Callable[[], object], what: str = "rule") -> bool:
-    """Return whether a learner's function still answers with three dots, and say so if it does.
+    """Return whether a learner's function still returns three dots, and print so if it does.
 
-    ``ask`` calls it with any arguments; what it raises is for the check itself to tell.
+    ``ask`` calls it with any arguments; the check itself reports what it raises.
     """
     try:
         answer = ask()
@@ -36,16 +36,16 @@ def unanswered(ask: Callable[[], object], what: str = "rule") -> bool:
 
 
 class Wrong(Exception):
-    """A learner's function did something that can be judged on the spot; the text says what."""
+    """A learner's function did something that is certainly wrong; the text says what."""
 
 
 def error_text(error: Exception) -> str:
-    """Return how an error that a learner's function raised is printed."""
+    """Return the text that is printed for an error of a learner's function."""
     return f"{type(error).__name__}: {error}"
 
 
 def called(ask: Callable[[], T], what: str = "Your rule") -> T:
-    """Return what ``ask`` does; raises :class:`Wrong`, which names ``what``, if it raises."""
+    """Return what ``ask`` returns; raises :class:`Wrong`, which names ``what``, if it raises."""
     try:
         return ask()
     except Wrong:
@@ -55,7 +55,7 @@ def called(ask: Callable[[], T], what: str = "Your rule") -> T:
 
 
 def yes_or_no(ask: Callable[[], object], what: str = "Your rule") -> bool:
-    """Return what ``ask`` does; raises :class:`Wrong` if that is neither true nor false."""
+    """Return what ``ask`` returns; raises :class:`Wrong` if that is not a ``bool``."""
     answer = called(ask, what)
     if not isinstance(answer, bool):
         raise Wrong(f"{what} gives {answer!r:.80}: give True or False.")
@@ -63,7 +63,7 @@ def yes_or_no(ask: Callable[[], object], what: str = "Your rule") -> bool:
 
 
 def agrees(cases: Iterable[T], wrong_in: Callable[[T], str]) -> int | None:
-    """Return how many cases there are if nothing is wrong in them, else print the first that is.
+    """Return the number of cases if all are right; otherwise print the first wrong one.
 
     ``wrong_in`` returns what is wrong in a case, ``""`` if nothing is, or raises :class:`Wrong`.
     """
@@ -81,24 +81,24 @@ def agrees(cases: Iterable[T], wrong_in: Callable[[T], str]) -> int | None:
 
 
 def ends(last: Position) -> str:
-    """Return in words where a log ends."""
+    """Return where a log ends, as text: "ends with entry 3 of term 2", "is empty"."""
     return f"ends with entry {last.index} of term {last.term}" if last.index else "is empty"
 
 
 def digest(answer: Any) -> str:
-    """Return 12 hexadecimal digits by which an answer is known."""
+    """Return 12 hexadecimal digits that identify an answer."""
     text = json.dumps(answer, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def check(answer: Any, right: str, hint: str = "") -> None:
-    """Print whether ``answer`` is the one whose digest is ``right``, and a hint if it is not."""
+    """Print whether the digest of ``answer`` is ``right``, and ``hint`` if it is not."""
     if answer is UNANSWERED:
         print("Not answered yet: put your answer in place of the three dots.")
         return
     try:
         found = digest(answer)
     except TypeError:
-        print(f"A {type(answer).__name__} is no answer: give numbers, text or a list of them.")
+        print(f"A {type(answer).__name__} is not an answer: give numbers, text or a list of them.")
         return
     print("Right." if found == right else f"Not yet. {hint}".rstrip())

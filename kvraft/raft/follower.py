@@ -183,7 +183,8 @@ class Follower:
     def _take_snapshot(self, snapshot: ReceivedSnapshot) -> None:
         """Replace the whole log with a snapshot: "discard the entire log" (Figure 13).
 
-        The log's own entries conflict with the snapshot, or it would have been found above.
+        This log ends before the snapshot's last entry, or has another entry there: no part of it is
+        known to be worth keeping.
         """
         core = self.core
         index = snapshot.last.index

@@ -171,8 +171,8 @@ class Leadership:
         """
         core, replication = self.core, self._replication
         if core.commit_index < self._noop_index:
-            # Else a change of an older leader, neither committed nor known here, could be under way
-            # (Ongaro's correction of single-server changes, raft-dev, 2015).
+            # Otherwise a change of an older leader, neither committed nor known here, could be
+            # under way (Ongaro's correction of single-server changes, raft-dev, 2015).
             raise Busy(f"{core.member} leads term {core.term}, but has committed nothing in it yet")
         for name in change.voters:
             if name in change.outgoing or name in core.configuration.voters or name == core.member:

@@ -71,7 +71,7 @@ class Outbox:
     def check_free(self) -> None:
         """Raise ``BadInput`` if the last Ready is not done yet."""
         if self._busy:
-            raise BadInput("what ready() handed out last is not done yet: advance() comes first")
+            raise BadInput("the last ready() is not done yet: advance() comes first")
 
     def ready(self, log: Log, state: HardState, commit_index: int) -> Ready:
         """Return everything gathered so far, and start to gather for the next Ready."""
@@ -104,7 +104,7 @@ class Outbox:
     def advance(self) -> None:
         """Note that the last Ready is done; raise ``BadInput`` if there is none."""
         if not self._busy:
-            raise BadInput("nothing was handed out that could be done: ready() comes first")
+            raise BadInput("there is nothing to advance past: ready() comes first")
         self._busy = False
         self.durable = self.saving
 

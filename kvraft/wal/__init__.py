@@ -28,12 +28,8 @@ et al., FAST 2018.
 
 from kvraft.wal.recovery import Recovery, recover
 from kvraft.wal.segment import (
-    CLOSED,
-    ENTRIES,
-    HARD_STATE,
-    HEADER,
     HEADER_SEED,
-    SEAL,
+    FrameKind,
     Segment,
     frame_kind_name,
     log_owner,
@@ -44,15 +40,11 @@ from kvraft.wal.wal import SEGMENT_BYTES, Durability, Wal
 from kvraft.wal.writer import MAX_ENTRIES_FRAME_BYTES
 
 __all__ = [
-    "CLOSED",
-    "ENTRIES",
-    "HARD_STATE",
-    "HEADER",
     "HEADER_SEED",
     "MAX_ENTRIES_FRAME_BYTES",
-    "SEAL",
     "SEGMENT_BYTES",
     "Durability",
+    "FrameKind",
     "Recovery",
     "Segment",
     "Wal",

@@ -24,7 +24,7 @@ from kvraft.disk import Disk, replace_file
 from kvraft.errors import DiskFull
 from kvraft.record import HardState, Position
 from kvraft.wal.recovery import Recovery
-from kvraft.wal.segment import SEAL, Segment, pack_header
+from kvraft.wal.segment import FrameKind, Segment, pack_header
 from kvraft.wal.writer import FrameContents, SegmentWriter
 
 
@@ -61,7 +61,7 @@ class LogFiles:
         full = self.writer
         self.begin_segment(before, state, continues=True)
         try:
-            full.write([FrameContents(SEAL)], sync=True)
+            full.write([FrameContents(FrameKind.SEAL)], sync=True)
         except DiskFull:
             self.remove([self.writer.name])
             self.writer, self._next_id = full, self._next_id - 1

@@ -49,16 +49,7 @@ from kvraft.disk import (
 from kvraft.errors import Corruption
 from kvraft.record import ORIGIN, HardState, Position, summarize_entries
 from kvraft.wal.index import FrameLocation, LogIndex
-from kvraft.wal.segment import (
-    CLOSED,
-    ENTRIES,
-    HARD_STATE,
-    SEAL,
-    Segment,
-    check_header,
-    read_opening,
-    unpack_hard_state,
-)
+from kvraft.wal.segment import FrameKind, Segment, check_header, read_opening, unpack_hard_state
 
 TORN_COPIES_KEPT = 4
 """How many torn ends are kept: the newest, by segment and then by offset, as names sort."""
@@ -259,7 +250,7 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
     try:
         if segment.sealed:
             raise ValueError("a frame follows the seal")
-        if found.kind == ENTRIES:
+        if found.kind == FrameKind.ENTRIES:
             starts, last = summarize_entries(found.payload)
             first, length = starts[0].index, found.end - found.offset
             log.index.check_follows(starts)
@@ -267,12 +258,12 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
             location = FrameLocation(first, last, last, name, found.offset, length, found.synced)
             log.index.add_frame(location)
             log.segments[-1] = segment.grown(first, last)
-        elif found.kind == HARD_STATE:
+        elif found.kind == FrameKind.HARD_STATE:
             log.hard_state = unpack_hard_state(found.payload)
-        elif found.kind in (CLOSED, SEAL) and not found.payload:
-            log.segments[-1] = segment._replace(sealed=found.kind == SEAL)
+        elif found.kind in (FrameKind.CLOSED, FrameKind.SEAL) and not found.payload:
+            log.segments[-1] = segment._replace(sealed=found.kind == FrameKind.SEAL)
         else:
             raise ValueError(f"a frame of kind {found.kind} does not belong here")
     except ValueError as error:
         raise Corruption(name, found.offset, str(error)) from None
-    log.cleanly_closed = found.kind in (CLOSED, SEAL)
+    log.cleanly_closed = found.kind in (FrameKind.CLOSED, FrameKind.SEAL)

@@ -42,6 +42,7 @@ import json
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from kvraft.disk import Disk, frame, is_segment, segment_name
@@ -52,7 +53,17 @@ from kvraft.wal.index import FrameLocation
 FORMAT = 2
 """2 since entries carry the incarnation of a client; kvraft 0.1 and earlier wrote 1."""
 
-HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL = range(1, 6)
+
+class FrameKind(IntEnum):
+    """What a frame of the log contains; the number is the frame's kind on disk."""
+
+    HEADER = 1
+    HARD_STATE = 2
+    ENTRIES = 3
+    CLOSED = 4
+    SEAL = 5
+
+
 HEADER_SEED = frame.checksum_seed("kvraft log segment")
 """The checksum seed of all headers, so that a header can be read whatever its owner is."""
 
@@ -101,7 +112,12 @@ def log_owner(disk: Disk) -> str:
 
 def frame_kind_name(kind: int) -> str:
     """Return the name of frames of ``kind``, for people."""
-    names = {HARD_STATE: "hard state", ENTRIES: "entries", CLOSED: "closed", SEAL: "seal"}
+    names: dict[int, str] = {
+        FrameKind.HARD_STATE: "hard state",
+        FrameKind.ENTRIES: "entries",
+        FrameKind.CLOSED: "closed",
+        FrameKind.SEAL: "seal",
+    }
     return names.get(kind, f"kind {kind}")
 
 
@@ -136,7 +152,7 @@ def pack_header(
         "term": state.term,
         "vote": state.vote,
     }
-    return frame.encode(HEADER, json.dumps(fields).encode(), synced=0, seed=HEADER_SEED)
+    return frame.encode(FrameKind.HEADER, json.dumps(fields).encode(), synced=0, seed=HEADER_SEED)
 
 
 def read_segment_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
@@ -151,7 +167,7 @@ def read_segment_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
     fields: Any = None
     with suppress(ValueError):
         fields = json.loads(head.payload)
-    if head.kind != HEADER or not isinstance(fields, dict):
+    if head.kind != FrameKind.HEADER or not isinstance(fields, dict):
         raise Corruption(name, 0, "this segment does not begin with a header")
     if (found := fields.get("format")) != FORMAT:
         raise format_mismatch(name, found, FORMAT)
@@ -204,7 +220,7 @@ def read_frames(
         for each in stretch:
             at = each.offset - start
             part = data[at : at + each.length]
-            payload = frame.payload_of(part, ENTRIES, synced=each.synced, seed=seed)
+            payload = frame.payload_of(part, FrameKind.ENTRIES, synced=each.synced, seed=seed)
             if payload is None:
                 raise Corruption(each.file, each.offset, "a frame is no longer what was written")
             yield each, payload

@@ -68,7 +68,7 @@ from kvraft.record import (
 from kvraft.wal.files import LogFiles
 from kvraft.wal.index import FrameLocation, LogIndex, term_starts
 from kvraft.wal.recovery import Recovery, make_durable, recover
-from kvraft.wal.segment import CLOSED, HARD_STATE, Segment, pack_hard_state, read_frames
+from kvraft.wal.segment import FrameKind, Segment, pack_hard_state, read_frames
 from kvraft.wal.writer import FrameContents, frames_for
 
 SEGMENT_BYTES = 4 * 1024 * 1024
@@ -280,7 +280,7 @@ class Wal:
         frames = frames_for(entries)
         if hard_state is not None:
             durability = Durability.SYNC
-            frames.insert(0, FrameContents(HARD_STATE, pack_hard_state(hard_state)))
+            frames.insert(0, FrameContents(FrameKind.HARD_STATE, pack_hard_state(hard_state)))
         elif not frames:
             return
         if durability is _BUFFERED:
@@ -400,15 +400,15 @@ class Wal:
         self._write(sync=True)
         if not self._files.writer.ends_empty:
             with suppress(DiskFull):
-                self._write([FrameContents(CLOSED)], sync=True)
+                self._write([FrameContents(FrameKind.CLOSED)], sync=True)
         self._stopped = "it was closed"
-
-    # ── private ─────────────────────────────────────────────────────────────────────────────────
 
     def disable(self, why: str) -> None:
         """Refuse all further use, and never write the buffer: called in the child of a fork."""
         self._stopped = self._forked = why
         self._recovery = None
+
+    # ── private ─────────────────────────────────────────────────────────────────────────────────
 
     def _check_owned(self) -> None:
         if self._forked:

@@ -25,6 +25,8 @@ def source(tmp_path):
     for name in ("00_tour", "01_elections", "02_replication"):
         (folder / f"{name}.ipynb").write_text(f"{name}, first version\n")
     (folder / "notes.txt").write_text("no lesson")
+    (folder / "book").mkdir()  # the source of the book stays in the package
+    (folder / "book" / "glossary.md").write_text("no lesson")
     return folder
 
 
@@ -39,7 +41,7 @@ def publish(source, *names):
 
 
 def contents(folder):
-    return {path.name: path.read_text() for path in folder.iterdir() if path.name != RECORD}
+    return {path.name: path.read_text() for path in folder.glob("*.*") if path.name != RECORD}
 
 
 def test_all_lessons_are_copied_and_nothing_else(source, mine):

@@ -54,12 +54,12 @@ def test_each_load_is_needed():
 @pytest.mark.parametrize(
     ("rule", "hint"),
     [
-        (solutions.when_full, "bytes of log: beyond 16,384 the memtable must go"),
+        (solutions.when_full, "bytes of log: beyond 16,384 the memtable must be flushed"),
         (solutions.when_the_log_is_long, "from 8,192 on it is full"),
-        (solutions.whatever_waits, "waited at a time. One that waits already"),
+        (solutions.whatever_waits, "waited at a time. The one that waits"),
         (solutions.one_at_a_time, "no time for long work, the memtable grew to"),
         (solutions.early, "Each becomes a table"),
-        (solutions.always, "it froze 302 memtables where 9 would do"),
+        (solutions.always, "it froze 302 memtables where 9 are enough"),
         (solutions.forgets_to_return, "gives None: give True or False"),
         (solutions.wrong_name, "raised TypeError"),
         (lambda *sizes: 1, "gives 1: give True or False"),
@@ -93,11 +93,11 @@ def test_the_right_rule_is_told_so(capsys):
     ("rule", "hint"),
     [
         (solutions.newest, "Versions 1 value, 2 value; views open at 1. Your rule drops 1: it is"),
-        (solutions.everything, "no view is open. Your rule keeps 1, which nobody can see"),
+        (solutions.everything, "no view is open. Your rule keeps 1, which no reader can see"),
         (solutions.up_to_the_last_view, "views open at 2. Your rule keeps 1"),
         (solutions.at_the_views, "Your rule drops 1: it is what the view at 2 sees"),
         (solutions.without_the_newest, "drops 1, which is the newest: all new readers see it.\n"),
-        (solutions.without_tombstones, "It is a tombstone, and hides what tables hold"),
+        (solutions.without_tombstones, "It is a tombstone, and hides versions in tables"),
         (solutions.newest_first, "in another order"),
         (solutions.timestamps, "gives [1]: give a list of some of the versions"),
         (solutions.nothing, "gives None"),
@@ -126,9 +126,7 @@ def test_what_the_module_keeps_is_what_somebody_sees():
 def test_a_rule_that_passes_the_situations_is_caught_beside_a_tree(capsys, monkeypatch):
     monkeypatch.setattr(flush, "cases", lambda: iter(()))
     words = said(capsys, check_kept, solutions.everything)
-    assert words.startswith(
-        "Not yet. Beside a tree your rule raised AssertionError: a flush writes"
-    )
+    assert words.startswith("Not yet. For a tree your rule raised AssertionError: a flush writes")
     assert "a view would read another" in said(capsys, check_kept, solutions.newest)
     assert said(capsys, check_kept, solutions.kept).startswith("Right")
 

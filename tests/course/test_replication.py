@@ -46,7 +46,7 @@ def test_a_wrong_rule_is_told_where_it_goes_wrong(capsys, rule):
     ("rule", "reason"),
     [
         (of_any_term, "only entries of its own term, 2"),
-        (upper_median, "1 of 2 voters hold entry 1, which is no majority"),
+        (upper_median, "1 of 2 voters have entry 1, which is not a majority"),
         (with_learners, "a learner does not count"),
         (looks_below_the_log, "raised BadInput: the log holds"),
     ],

@@ -54,13 +54,13 @@ def test_what_the_explorer_finds_is_counted_as_it_counts():
     ("schedule", "hint"),
     [
         (solutions.WITH_CRASHES, "leader completeness, but in 14 events"),
-        ("", "0 events, and no property is broken. Nobody leads"),
+        ("", "0 events, and no property is broken. No member leads"),
         ("timeout n1\n\ndeliver everything", "line 3: 'everything' does not say which"),
         ("timeout n4", "line 1: there is no member 'n4'"),
-        ("deliver to n1", "line 1 cannot be done: no such message is in flight"),
-        ("crash n1\ncrash n1", "line 2 cannot be done: n1 does not run"),
+        ("deliver to n1", "line 1 cannot be executed: no such message is in flight"),
+        ("crash n1\ncrash n1", "line 2 cannot be executed: n1 does not run"),
         ("violation leader completeness", "line 1 begins with none of deliver"),
-        ("propose n1 x", "line 1 cannot be done: n1 is not the leader"),
+        ("propose n1 x", "line 1 cannot be executed: n1 is not the leader"),
         (
             "timeout n1\ndeliver to n2\ndeliver from n2\nsettle",
             "Entry 2 is committed: who lacks it",
@@ -110,7 +110,7 @@ def test_a_wrong_rule_is_told_the_shortest_pair(capsys, rule):
 )
 def test_the_harm_is_shown_in_a_shortest_run(capsys, rule, steps):
     words = said(capsys, check_up_to_date, rule)
-    assert "What can come of it, where " in words
+    assert "What can happen where " in words
     assert f"\n{steps:4}. " in words
     assert f"\n{steps + 1:4}. " not in words
     assert "\nThen leader completeness: n3 leads" in words
@@ -118,13 +118,13 @@ def test_the_harm_is_shown_in_a_shortest_run(capsys, rule, steps):
 
 def test_length_first_does_harm_too(capsys):
     words = said(capsys, check_up_to_date, solutions.length_first)
-    assert "What can come of it, where n3 has three entries of term 1" in words
+    assert "What can happen where n3 has three entries of term 1" in words
 
 
 def test_a_rule_that_is_too_strict_elects_nobody(capsys):
     words = said(capsys, check_up_to_date, solutions.strictly)
     assert "neither is behind" in words
-    assert "three members with empty logs elect nobody" in words
+    assert "three members with empty logs elect no leader" in words
 
 
 def test_no_answer_and_a_broken_one(capsys):
@@ -139,9 +139,9 @@ def test_no_answer_and_a_broken_one(capsys):
 def test_a_rule_that_passes_the_pairs_is_caught_by_the_explorer(capsys, monkeypatch):
     monkeypatch.setattr(safety, "situations", list)
     words = said(capsys, check_up_to_date, solutions.longer)
-    assert words.startswith("Not yet. In a cluster it breaks a promise: leader completeness")
+    assert words.startswith("Not yet. In a cluster it breaks a property: leader completeness")
     words = said(capsys, check_up_to_date, solutions.strictly)
-    assert words.startswith("Not yet. In a cluster nobody is elected"), words
+    assert words.startswith("Not yet. In a cluster no member is elected"), words
     assert said(capsys, check_up_to_date, solutions.raises).startswith("Not yet. In a cluster")
 
 

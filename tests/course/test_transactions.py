@@ -64,8 +64,8 @@ def lost_sight(reads, versions):
     ("rule", "hint"),
     [
         (solutions.counts_tombstones, "Read: nothing of a. Now: a was deleted at 5. Nothing"),
-        (solutions.counts_tombstones, "A key that was deleted holds nothing"),
-        (solutions.not_later, "Read: a at 5. Now: no key is there. What it read is not there"),
+        (solutions.counts_tombstones, "A deleted key has no value"),
+        (solutions.not_later, "Read: a at 5. Now: no key is there. What it read no longer exists"),
         (solutions.any_key, "and your rule does not see it"),
         (solutions.forgets_keys_that_held_nothing, "nothing of a. Now: a was written at 5. a was"),
         (solutions.all_must_be_there, "your rule says that it has"),
@@ -74,7 +74,7 @@ def lost_sight(reads, versions):
         (solutions.gives_none, "gives None: give True or False"),
         (solutions.key_error, "raised KeyError"),
         (lambda reads, versions: 1, "gives 1: give True"),
-        (lost_sight, "Now: a was deleted at 7. What it read is not there any more"),
+        (lost_sight, "Now: a was deleted at 7. What it read no longer exists"),
     ],
 )
 def test_a_wrong_condition_is_told_the_shortest_situation(capsys, rule, hint):

@@ -101,9 +101,9 @@ def test_for_each_trial_there_is_a_rule_that_it_is_the_first_to_catch(rule, firs
 @pytest.mark.parametrize(
     ("rule", "hint"),
     [
-        (solutions.applied, "nor in the log any more"),
+        (solutions.applied, "longer in the log"),
         (solutions.below_flushed, "still has 1 sealed segment, the last one through entry"),
-        (solutions.active, "lets the active segment go"),
+        (solutions.active, "drops the active segment"),
         (solutions.sealed, "it still needs entries that are gone"),
         (solutions.forgets_to_return, "gives None: give True or False"),
         (solutions.wrong_name, "raised AttributeError"),
@@ -132,7 +132,7 @@ def test_a_rule_that_differs_and_does_no_harm_is_right(capsys):
 
 def test_a_budget_has_a_lower_and_an_upper_end(capsys):
     words = {kib: said(capsys, check_retain_bytes, kib * 1024) for kib in (8, 24, 64)}
-    assert "had to be sent a snapshot: 8,192 bytes are less log" in words[8]
+    assert "had to be sent a snapshot: 8,192 bytes are less than the log" in words[8]
     assert words[24].startswith("Right. A follower that is back within 800 ms needs no snapshot")
     assert "bytes of sealed log, and there is room for 28,672." in words[64]
 

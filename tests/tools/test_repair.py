@@ -8,14 +8,14 @@ import pytest
 
 from kvraft.disk import RealDisk, claim_disk, frame, is_segment
 from kvraft.errors import BadInput, Corruption, StateLost
-from kvraft.lsm import Tree, TreeOptions, load
+from kvraft.lsm import Tree, TreeOptions, load_manifest
 from kvraft.lsm import TreeOptions as Options
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
 from kvraft.sstable import LogRange, Table
 from kvraft.store import OWNER, Store
 from kvraft.tools import repair, verify
 from kvraft.tools.repair import INTACT
-from kvraft.wal import ENTRIES, Wal, read_segment_header
+from kvraft.wal import FrameKind, Wal, read_segment_header
 
 SMALL = Options(memtable_bytes=2000, block_bytes=200)
 
@@ -172,7 +172,7 @@ def places_of(directory):
     """Return every version that tables and log of an undamaged store hold, block by block."""
     disk = RealDisk(directory)
     found = []
-    for info in load(disk, OWNER).tables:
+    for info in load_manifest(disk, OWNER).tables:
         table = Table.open(disk, info)
         for at in range(table.blocks):
             offset, size = table.extent(at)
@@ -183,7 +183,7 @@ def places_of(directory):
         seed, at = frame.checksum_seed(OWNER, name), read_segment_header(name, data)[1]
         while at < len(data):
             each = frame.decode(data, at, seed=seed)
-            for entry in unpack_entries(each.payload) if each.kind == ENTRIES else ():
+            for entry in unpack_entries(each.payload) if each.kind == FrameKind.ENTRIES else ():
                 put = entry.record
                 value = put.value if put.kind is Kind.PUT else None
                 found.append(Place(name, at, each.end, put.key, put.timestamp, value, entry.index))

@@ -15,8 +15,8 @@ from kvraft.errors import BadInput
 from kvraft.record import HardState
 from kvraft.sim import SimDisk
 from kvraft.viz.figures import (
-    FATE_COLOURS,
-    Fate,
+    OUTCOME_COLOURS,
+    FileOutcome,
     flips,
     group_commits,
     plot_flips,
@@ -37,7 +37,7 @@ from kvraft.viz.panels import (
     strip,
 )
 from kvraft.viz.widgets import ByteStepper
-from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL, Wal, recover
+from kvraft.wal import FrameKind, Wal, recover
 
 
 def log(*saves, segment_bytes=1 << 20):
@@ -103,8 +103,13 @@ def test_fields_are_read_as_they_were_written():
     (name,) = disk.names()
     pieces = dissect(disk, "n1")[name]
     assert [piece.kind for piece in pieces] == [
-        HEADER, HARD_STATE, ENTRIES, ENTRIES, HARD_STATE, ENTRIES,
-    ]  # fmt: skip
+        FrameKind.HEADER,
+        FrameKind.HARD_STATE,
+        FrameKind.ENTRIES,
+        FrameKind.ENTRIES,
+        FrameKind.HARD_STATE,
+        FrameKind.ENTRIES,
+    ]
     fields = {field.name: field.value for field in pieces[3].fields}
     assert (fields["magic"], fields["synced"]) == ("kvF1", str(pieces[3].start))
     assert (fields["term"], fields["index"]) == ("1", "3")
@@ -239,16 +244,18 @@ def test_every_cut_and_every_flip_is_judged():
     assert [each.size for each in found] == list(range(len(before) + 1))
     ends = {piece.end for piece in pieces}
     for each in found:
-        torn = Fate.CUT if each.size > pieces[0].end else Fate.REFUSED
-        assert each.fate == (Fate.SAME if each.size in ends else torn), each
+        torn = FileOutcome.TRUNCATED if each.size > pieces[0].end else FileOutcome.REFUSED
+        assert each.outcome == (FileOutcome.SAME if each.size in ends else torn), each
     assert [found[piece.end].entries for piece in pieces] == [0, 0, 2, 3, 3, 4]
     assert title_of(plot_truncations(found)).endswith("torn tail and 0 wrong contents")
     turned = flips(disk, "n1")
     last_save = pieces[4].start
     for each in turned.flips:
-        assert each.fate == (Fate.CUT if each.offset >= last_save else Fate.REFUSED), each
+        assert each.outcome == (
+            FileOutcome.TRUNCATED if each.offset >= last_save else FileOutcome.REFUSED
+        ), each
         assert each.at == piece_at(pieces, each.offset).start
-    assert sum(turned.fates.values()) == 8 * len(before)
+    assert sum(turned.outcomes.values()) == 8 * len(before)
     assert disk.read(name) == before
     title = title_of(plot_flips({"one": turned, "again": turned}))
     assert title.startswith(f"{16 * len(before):,} bits flipped")
@@ -256,11 +263,11 @@ def test_every_cut_and_every_flip_is_judged():
 
 
 def test_a_reader_that_believes_damaged_payloads_would_be_seen(monkeypatch):
-    """The fate *wrong* is alive: with checksums switched off, flips bring wrong contents."""
+    """The outcome *wrong* is alive: with checksums switched off, flips bring wrong contents."""
     blind = SimpleNamespace(crc32=lambda *_: frame._CRC_RESIDUE)
     monkeypatch.setattr("kvraft.disk.frame.zlib", blind)
     found = flips(log((1, 1, 1)), "n1", bits=[0])
-    assert str(Fate.WRONG) in found.fates
+    assert str(FileOutcome.WRONG) in found.outcomes
     assert not title_of(plot_flips({"blind": found})).endswith(" 0 wrong")
 
 
@@ -272,8 +279,8 @@ def test_a_cut_where_no_frame_ends_would_be_seen(monkeypatch):
         return found
 
     monkeypatch.setattr("kvraft.viz.figures.durability.recover", careless)
-    fates = {each.fate for each in truncations(log((1, 1, 1)), "n1")}
-    assert fates == {Fate.REFUSED, Fate.SAME, Fate.WRONG}
+    outcomes = {each.outcome for each in truncations(log((1, 1, 1)), "n1")}
+    assert outcomes == {FileOutcome.REFUSED, FileOutcome.SAME, FileOutcome.WRONG}
 
 
 def test_group_commits_are_counted():
@@ -295,5 +302,5 @@ def test_nothing_measured_is_nothing_to_draw(draw, nothing):
 
 
 def test_every_kind_and_every_fate_has_a_colour():
-    assert set(FATE_COLOURS) == set(Fate)
-    assert set(FRAME_COLOURS) == set(FRAME_NAMES) == {HEADER, HARD_STATE, ENTRIES, CLOSED, SEAL}
+    assert set(OUTCOME_COLOURS) == set(FileOutcome)
+    assert set(FRAME_COLOURS) == set(FRAME_NAMES) == set(FrameKind)

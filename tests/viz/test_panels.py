@@ -14,7 +14,7 @@ from kvraft.check.bugs.consensus import CONSENSUS_BUGS
 from kvraft.check.raft import watch
 from kvraft.check.scenario import load
 from kvraft.check.sweep import hunt
-from kvraft.check.sweep.hunt import happen
+from kvraft.check.sweep.hunt import random_event
 from kvraft.course.exercises.safety import start
 from kvraft.errors import BadInput
 from kvraft.raft import Raft, RaftOptions
@@ -50,7 +50,7 @@ def test_a_panel_shows_what_is_on_the_disks_and_what_was_ever_applied(seed, modu
     cluster = Cluster(3, options=HAND, consensus=module)
     random, model = Random(seed), Ledger(cluster)
     for _ in range(events):
-        happen(cluster, random)
+        random_event(cluster, random)
         model.look()
     found = panel(moment("now", "", cluster))
     for name, member in cluster.members.items():
@@ -72,14 +72,14 @@ def test_lamps_go_out_where_a_checker_of_that_property_alone_would_raise(seed, m
     cluster = start(module)
     lamps, random = Lamps(cluster), Random(seed)
     for _ in range(120):
-        happen(cluster, random)
+        random_event(cluster, random)
     for property in FIGURE_3:
         again, random = start(module), Random(seed)
         watch(again, but=[other for other in Property if other is not property])
         step = None
         for _ in range(120):
             try:
-                happen(again, random)
+                random_event(again, random)
             except Violation as violation:
                 step, what = len(again.trace) - 1, violation.what
                 break
@@ -171,7 +171,7 @@ def test_lamps_leave_a_cluster_as_it_would_be_without_them():
     for cluster in (plain, lit):
         random = Random(5)
         for _ in range(150):
-            happen(cluster, random)
+            random_event(cluster, random)
     assert plain.trace.digest() == lit.trace.digest()
 
 

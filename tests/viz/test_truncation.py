@@ -31,7 +31,7 @@ from kvraft.viz.figures import (
     plot_log_bytes,
     title_of,
 )
-from kvraft.viz.panels import HOLDER_COLOURS, strip_view
+from kvraft.viz.panels import PIN_COLOURS, strip_view
 from kvraft.viz.trace import TraceHistory, between, hardest_pin, pins_over_time, series
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -154,7 +154,7 @@ def test_between_keeps_what_two_do_and_say_to_each_other():
 
 def flags(root):
     titles = [each.text for each in root.iter(f"{SVG}title")]
-    return [title for title in titles if re.fullmatch(r".+ holds \d+", title)]
+    return [title for title in titles if re.fullmatch(r".+ pins \d+", title)]
 
 
 def test_the_strip_has_a_flag_for_each_hold_on_each_sealed_segment():
@@ -166,14 +166,14 @@ def test_the_strip_has_a_flag_for_each_hold_on_each_sealed_segment():
     for name, replica in world.replicas.items():
         holds = replica.pins()
         sealed = [segment for segment in replica.wal.segments if segment.sealed]
-        wanted = [f"{h.pinned_by} holds {s.id}" for s in sealed for h in holds.of(s)]
+        wanted = [f"{h.pinned_by} pins {s.id}" for s in sealed for h in holds.of(s)]
         svg = strip_view(name)(history, last)
         assert svg == strip_view(name)(TraceHistory(world.trace), last)
         root = ET.fromstring(svg)
         assert sorted(flags(root)) == sorted(wanted)
         assert len(wanted) > 5
         fills = [rect.get("fill") for rect in root.iter(f"{SVG}rect") if len(rect)]
-        for kind, colour in HOLDER_COLOURS.items():
+        for kind, colour in PIN_COLOURS.items():
             count = sum(hardest_pin([h.pinned_by for h in holds.of(s)]) == kind for s in sealed)
             assert fills.count(colour) == count
         marks = replica.marks
@@ -242,7 +242,8 @@ def test_the_title_of_the_bands_counts_who_let_go_last(story):
     leader = world.leader()
     figure = plot_bands(world.trace, leader, away)
     counts = re.match(
-        rf"(\d+) log segments of {leader} went: held last (\d+) by the tree, (\d+) by a follower",
+        rf"(\d+) log segments of {leader} dropped: pinned last (\d+) by the tree, "
+        r"(\d+) by a follower",
         title_of(figure),
     )
     went, tree, follower = (int(number) for number in counts.groups())
@@ -251,7 +252,9 @@ def test_the_title_of_the_bands_counts_who_let_go_last(story):
     assert tree == sum("tree" in who for who in held) > 5
     assert follower == sum(hardest_pin(who) == "a follower" for who in held) > 5
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert {"held: tree", "held: a follower", f"last of {away}", f"{away} is down"} <= set(labels)
+    assert {"pinned: tree", "pinned: a follower", f"last of {away}", f"{away} is down"} <= set(
+        labels
+    )
 
 
 def test_the_bytes_drawn_are_the_bytes_held():
@@ -267,11 +270,11 @@ def test_the_bytes_drawn_are_the_bytes_held():
         (50, Marks(10, 9, 19, 19, 19)),
     )
     figure = plot_log_bytes(trace, "n1", 1024)
-    assert title_of(figure) == ("n1: 3.0 KiB of sealed log at the most; the budget is 1.0 KiB")
+    assert title_of(figure) == ("n1: 3.0 KiB of sealed log at most; the budget is 1.0 KiB")
     axes = figure.axes[0]
     assert [line.get_ydata()[0] for line in axes.lines] == [1.0]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["held: tree", "free to go", "retain_bytes"]
+    assert labels == ["pinned: tree", "not pinned", "retain_bytes"]
 
 
 def test_the_sealed_bytes_of_a_world_are_its_members(story):

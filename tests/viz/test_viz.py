@@ -55,9 +55,9 @@ from kvraft.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
 from kvraft.viz.panels import cluster_view, disk_view, log_view
 from kvraft.viz.trace import (
+    ClusterState,
     EntryState,
-    Member,
-    State,
+    MemberState,
     TraceHistory,
     interesting,
     series,
@@ -460,7 +460,7 @@ def test_the_state_at_any_step_is_the_fold_of_all_steps_before_it(at: list[int])
     assert len(WHOLE) > 3 * CHECKPOINT
     history = TraceHistory(WHOLE)
     for step in at:
-        state = State(members={name: Member() for name in history.names})
+        state = ClusterState(members={name: MemberState() for name in history.names})
         for number in range(step + 1):
             take(state, WHOLE, number)
         assert history.at(step) == state

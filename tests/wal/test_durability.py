@@ -25,7 +25,7 @@ from kvraft.errors import BadInput, Corruption, Stopped
 from kvraft.events import Event
 from kvraft.record import HardState, pack_entries
 from kvraft.sim import PowerCut, SimDisk
-from kvraft.wal import CLOSED, SEAL, Durability, Wal, recover
+from kvraft.wal import Durability, FrameKind, Wal, recover
 from tests.wal.test_wal import ME, Model, check_segments, entry, reopened, run
 
 SYNC, OS, BUFFERED = Durability.SYNC, Durability.OS, Durability.BUFFERED
@@ -49,7 +49,7 @@ class Checking(SimDisk):
                 found = frame.decode(whole, self.size(name), seed=seed)
                 assert isinstance(found, frame.Frame), found
                 assert found.synced == durable
-                assert kind not in (CLOSED, SEAL) or durable == self.size(name)
+                assert kind not in (FrameKind.CLOSED, FrameKind.SEAL) or durable == self.size(name)
                 at = end
         super().append(name, data)
 
@@ -306,7 +306,7 @@ def test_entries_are_reported_when_they_are_handed_over() -> None:
     assert appended[0].keys == ("key",) * 3
 
 
-# 16: what the caller does with its objects afterwards is no business of the log
+# 16: what the caller does with its objects afterwards does not affect the log
 def test_a_list_that_changes_after_a_save_changes_nothing() -> None:
     wal = Wal.open(SimDisk(), ME)
     entries = run(1, 1, 3)

@@ -1,8 +1,8 @@
-"""Lesson 10: what a client may say, how a leader stamps, what a session lets pass, judged.
+"""Lesson 10: what a client may report, how a leader stamps, what a session admits.
 
-A learner's ``verdict`` is asked about every combination of copies that a client can be left with.
+A learner's ``verdict`` is called for every combination of copies that a client can be left with.
 A learner's ``raised`` stamps every write of members in simulated worlds whose clients' clocks
-disagree.  A learner's ``carry_out`` decides for a member what it does with transactions that come
+disagree.  A learner's ``carry_out`` decides for a member whether it applies transactions that come
 late, twice or in another order.
 """
 
@@ -29,7 +29,7 @@ from kvraft.transaction import SESSION_WINDOW, Submit, build_transaction
 COPIES = ("refused", "undone", "silent", "applied")
 """What a client can know of one copy of its transaction.
 
-A leader refused it, or said that it is undone, or that it was applied; or nobody said anything.
+A leader refused it, reported it as undone or as applied, or no answer came.
 """
 
 Verdict = Callable[[list[str]], str]
@@ -38,18 +38,18 @@ CarryOut = Callable[[int, int, list[int]], bool]
 
 
 def check_verdict(verdict: Verdict) -> None:
-    """Print whether a client that says ``verdict(copies)`` never says what it cannot know."""
+    """Print whether a client that reports ``verdict(copies)`` never reports what it cannot know."""
     if unanswered(lambda: verdict(["silent"]), "decision"):
         return
     for copies in _lists():
         try:
-            said = verdict(list(copies))
+            answer = verdict(list(copies))
         except Exception as error:  # a learner's function may raise anything
             print(f"Not yet. For {list(copies)} it raised {error_text(error)}")
             return
-        wrong = _wrong(copies, said)
+        wrong = _wrong(copies, answer)
         if wrong:
-            print(f"Not yet. For {list(copies)} it says {said!r}: {wrong}")
+            print(f"Not yet. For {list(copies)} it says {answer!r}: {wrong}")
             return
     count = sum(1 for _ in _lists())
     print(f"Right. In all {count} combinations it says what is certain, and no more.")
@@ -60,19 +60,19 @@ def _lists() -> Iterator[tuple[str, ...]]:
         yield from product(COPIES, repeat=length)
 
 
-def _wrong(copies: Sequence[str], said: Any) -> str:
-    """Return what is wrong with saying so, ``""`` if nothing is."""
-    if said not in ("APPLIED", "ABORTED", "UNKNOWN"):
+def _wrong(copies: Sequence[str], answer: Any) -> str:
+    """Return what is wrong with this verdict, ``""`` if nothing is."""
+    if answer not in ("APPLIED", "ABORTED", "UNKNOWN"):
         return "say APPLIED, ABORTED or UNKNOWN."
-    if said == "APPLIED" and "applied" not in copies:
-        return "nobody said that it was applied."
-    if said == "ABORTED" and "applied" in copies:
+    if answer == "APPLIED" and "applied" not in copies:
+        return "no member reported that it was applied."
+    if answer == "ABORTED" and "applied" in copies:
         return "one copy was applied, so the transaction took effect."
-    if said == "ABORTED" and "silent" in copies:
-        return "a copy that nobody answered for may still take effect."
-    if said == "UNKNOWN" and "applied" in copies:
-        return "it is known: one copy was applied, and no other can be, too."
-    if said == "UNKNOWN" and "silent" not in copies:
+    if answer == "ABORTED" and "silent" in copies:
+        return "a copy without an answer may still take effect."
+    if answer == "UNKNOWN" and "applied" in copies:
+        return "it is known: one copy was applied, and no other one can be."
+    if answer == "UNKNOWN" and "silent" not in copies:
         return "every copy is known to be dead, so it certainly did not happen."
     return ""
 
@@ -95,7 +95,7 @@ def check_raised(raised: Raised) -> None:
 
 
 def stamped_by(raised: Raised) -> type[Replica]:
-    """Return members that stamp by ``raised``; they raise for what is no stamp."""
+    """Return members that stamp by ``raised``; they raise ``Wrong`` if it returns no timestamp."""
     asked = raised
 
     class Stamped(Replica):
@@ -125,7 +125,7 @@ def _judge(raised: Raised) -> str:
         if stamp <= last:
             return f"A write gets the stamp {stamp}, and one before it has {last}: not above it."
         if own > last and stamp != own:
-            return f"A stamp {own}, above all before it, is changed to {stamp}, for nothing."
+            return f"A stamp {own}, above all before it, is changed to {stamp} without need."
         last = stamp
         world.run_for(40)
     return ""
@@ -148,20 +148,20 @@ class _Judged(Session):
         passes = self._carry_out(sequence, self.newest, list(known))
         if not isinstance(passes, bool):
             asked = f"carry_out({sequence}, {self.newest}, {known})"
-            raise Wrong(f"{asked} gives {passes!r}: say True or False.")
+            raise Wrong(f"{asked} gives {passes!r}: give True or False.")
         return passes
 
     def outcome(self, sequence: int) -> TransactionOutcome | None:
-        """Return what is known of a transaction that is not carried out."""
+        """Return the outcome of a transaction that is not applied again."""
         return None if self._passes(sequence) else self._session.outcome(sequence)
 
     def forgotten(self, sequence: int) -> bool:
-        """Return whether it is not carried out."""
+        """Return whether it is not applied."""
         return not self._passes(sequence)
 
 
 def remembering(carry_out: CarryOut) -> type[Replica]:
-    """Return members that carry out what ``carry_out(sequence, newest, known)`` lets pass."""
+    """Return members that apply a transaction if ``carry_out(sequence, newest, known)``."""
 
     class Asking(Sessions):
         def find(self, txn: TxnId, now: Timestamp) -> Session:
@@ -179,7 +179,7 @@ def remembering(carry_out: CarryOut) -> type[Replica]:
 
 
 def check_carry_out(carry_out: CarryOut) -> None:
-    """Print whether a member that decides by ``carry_out`` carries out each transaction once."""
+    """Print whether a member that decides by ``carry_out`` applies each transaction once."""
     if unanswered(lambda: carry_out(1, 0, []), "decision"):
         return
     members = remembering(carry_out)
@@ -193,11 +193,11 @@ def check_carry_out(carry_out: CarryOut) -> None:
         if wrong:
             print(f"Not yet. {wrong}")
             return
-    print("Right. Late, twice or in any order: what is new is carried out, and nothing twice.")
+    print("Right. Late, twice or in any order: what is new is applied, and nothing twice.")
 
 
 def _arrivals() -> Iterator[tuple[int, ...]]:
-    """Yield sequence numbers as they may arrive, the shortest first; some span the window."""
+    """Yield sequences of transaction numbers, the shortest first; some span the window."""
     for length in range(1, 5):
         yield from product((1, 2, 3), repeat=length)
     for newest in (SESSION_WINDOW, SESSION_WINDOW + 1):
@@ -207,28 +207,28 @@ def _arrivals() -> Iterator[tuple[int, ...]]:
 
 
 def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
-    """Return what a member does wrong with transactions that arrive so, ``""`` if nothing."""
-    alone, due, newest = SingleMember(replica=members), set[int](), 0
-    incarnation = alone.register("ann")
+    """Return what a member does wrong with ``arrivals``, ``""`` if nothing."""
+    member, due, newest = SingleMember(replica=members), set[int](), 0
+    incarnation = member.register("ann")
     for attempt, number in enumerate(arrivals, 1):
         transaction = build_transaction(
             TxnId("ann", incarnation, number), {b"stock": b"%d" % number}, number
         )
-        alone.replica.submit(Submit("ann", "n1", transaction, attempt))
-        alone.replica.drain()
+        member.replica.submit(Submit("ann", "n1", transaction, attempt))
+        member.replica.drain()
         if number > newest - SESSION_WINDOW:
             due.add(number)
         newest = max(newest, number)
-    done = [getattr(step.event, "txn", "") for step in alone.trace.of(TransactionApplied)]
+    done = [getattr(step.event, "txn", "") for step in member.trace.of(TransactionApplied)]
     for number in sorted(set(arrivals)):
         times = done.count(str(TxnId("ann", incarnation, number)))
-        said = f"{_when(arrivals)}, number {number} is"
+        this = f"{_when(arrivals)}, number {number} is"
         if times > 1:
-            return f"{said} carried out {times} times."
+            return f"{this} applied {times} times."
         if times and number not in due:
-            return f"{said} carried out, though nobody can know any more whether it was before."
+            return f"{this} applied, though no member can know any longer whether it was before."
         if not times and number in due:
-            return f"{said} never carried out."
+            return f"{this} never applied."
     return ""
 
 

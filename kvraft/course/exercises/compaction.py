@@ -2,13 +2,13 @@
 
 :data:`SITUATIONS` are tables to look at; what :data:`LEVELLED` picks from them is the answer.
 
-A learner's ``pick`` is the strategy of a real tree under load.  What it returns is looked at before
-the tree does it: a strategy can ask for tables that are not there, or for two that overlap on one
-level.  The rest is measured.
+A learner's ``pick`` is the strategy of a real tree under load.  What it returns is checked before
+the tree executes it: it could name tables that do not exist, or let two tables of a level overlap.
+The rest is measured.
 
-A learner's ``may_drop`` is first asked in small situations, those with the fewest tables first, and
-compared with the rule of ``lsm/compaction.py``.  Then it takes that rule's place
-(:func:`dropping_by`), and real trees are merged with it.
+A learner's ``may_drop`` is first tried in small situations, those with the fewest tables first, and
+compared with the rule of ``lsm/compaction.py``.  Then it replaces that rule (:func:`dropping_by`),
+and real trees are merged with it.
 
 Source: Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020, §2.2; LevelDB impl.md
 (compactions, "obsolete" tombstones).
@@ -35,7 +35,7 @@ KIB = 1024
 
 
 def table(number: int, level: int, first: str, last: str, kib: float = 4) -> TableMetadata:
-    """Return a table with the keys ``first`` to ``last``, of so many KiB; the higher the newer."""
+    """Return a table of ``kib`` KiB with keys ``first`` to ``last``; higher numbers are newer."""
     size, stop = round(kib * KIB), last.encode() + b"\0"
     start, stamps = first.encode(), (10 * number, 10 * number + 9)
     return TableMetadata(number, level, 60, 60, 0, 0, size, start, stop, *stamps, digest=number)
@@ -104,14 +104,14 @@ WRITES, KEYS = 5_000, 2_000
 MOST_WRITTEN, MOST_READ = 8.0, 5.0
 """The bounds: bytes written for each byte put in, blocks looked at for each key asked for."""
 AT_REST = 40
-"""Within so many compactions a tree that is left alone comes to rest."""
+"""The most compactions after the last write until nothing is left to merge."""
 DEEPEST = 9
 
 
 class LearnersStrategy:
     """The strategy of a tree that asks a learner's ``pick``.
 
-    ``wrong`` says what it did that no tree can do; from then on nothing is merged.
+    ``wrong`` describes the first task that a tree cannot execute; after it nothing is merged.
     """
 
     def __init__(self, pick: PickRule) -> None:
@@ -119,7 +119,7 @@ class LearnersStrategy:
         self._pick = pick
 
     def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
-        """Return what the learner's ``pick`` does, if it can be done."""
+        """Return the task of the learner's ``pick`` if a tree can execute it, else ``None``."""
         if self.wrong:
             return None
         try:
@@ -141,16 +141,16 @@ def _listed(tables: Sequence[TableMetadata]) -> str:
 
 
 def _impossible(task: object, tables: Sequence[TableMetadata]) -> str:
-    """Return why a tree cannot do ``task``, ``""`` if it can."""
+    """Return why a tree cannot execute ``task``, ``""`` if it can."""
     if not isinstance(task, CompactionTask):
-        return f"it gives a {type(task).__name__}: give a Task, or None."
+        return f"it gives a {type(task).__name__}: give a CompactionTask, or None."
     inputs, level = list(task.inputs), task.level
     if not inputs or any(each not in tables for each in inputs):
-        return "it asks for tables that are not there, or for none."
+        return "it names tables that do not exist, or no table."
     if len(set(inputs)) < len(inputs):
-        return "it asks for one table twice."
+        return "it names a table twice."
     if level not in range(DEEPEST + 1):
-        return f"it asks for level {level!r}: levels are 0 to {DEEPEST} here."
+        return f"it names level {level!r}: levels are 0 to {DEEPEST} here."
     if type(task.table_bytes) is not int or task.table_bytes < KIB:
         return "table_bytes is not a whole number from 1024 on."
     if task.move and (level == 0 or not compaction.disjoint(inputs)):
@@ -163,19 +163,19 @@ def _impossible(task: object, tables: Sequence[TableMetadata]) -> str:
 
 
 def check_pick(pick: PickRule) -> None:
-    """Print whether a tree with ``pick`` for its strategy comes to rest, and at what cost."""
+    """Print whether a tree with the strategy ``pick`` stops merging in the end, and its cost."""
     strategy = LearnersStrategy(pick)
     if unanswered(lambda: pick(()), "strategy"):
         return
     try:
-        says = strategy.wrong or _tried(strategy)
+        verdict = strategy.wrong or _tried(strategy)
     except KvraftError as error:
-        says = f"The tree stopped: {error}"
-    print(f"Not yet. {says}" if not says.startswith("Right") else says)
+        verdict = f"The tree stopped: {error}"
+    print(verdict if verdict.startswith("Right") else f"Not yet. {verdict}")
 
 
 def _tried(strategy: LearnersStrategy) -> str:
-    """Put a tree with ``strategy`` under load; return what to say of it."""
+    """Put a tree with ``strategy`` under load; return the verdict."""
     load, random, samples = TreeLoad(replace(SMALL_TREE, strategy=strategy)), Random("probes"), []
     for key, value in random_writes(8, WRITES, KEYS):
         load.write(key, value)
@@ -187,21 +187,24 @@ def _tried(strategy: LearnersStrategy) -> str:
     while load.tree.has_work:
         load.tree.work()
         if load.tree.counts.compactions > begun + AT_REST:
-            return (
-                "When writes stop, it goes on merging for ever: when are tables good as they are?"
-            )
+            return "When writes stop, it merges forever: when are tables fine as they are?"
     load.tree.verify()
     cost = amplification_of(samples)
     if strategy.wrong:
         return strategy.wrong
     if any(sample.wrong for sample in samples):
         return "The tree gave a wrong answer: please report that!"
-    told = f"{cost.write:.1f} bytes written for each put in, {cost.read:.1f} blocks for a read"
+    measured = f"{cost.write:.1f} bytes written for each put in, {cost.read:.1f} blocks for a read"
     if cost.read > MOST_READ:
-        return f"{told}: reads may cost {MOST_READ:.0f}. Too many tables are left to ask."
+        return f"{measured}: reads may cost {MOST_READ:.0f}. A read must search too many tables."
     if cost.write > MOST_WRITTEN:
-        return f"{told}: writes may cost {MOST_WRITTEN:.0f}. Large tables are rewritten too often."
-    return f"Right. {WRITES:,} writes, at rest in the end: {told}, {cost.space:.1f} bytes held."
+        return (
+            f"{measured}: writes may cost {MOST_WRITTEN:.0f}. Large tables are rewritten too often."
+        )
+    return (
+        f"Right. {WRITES:,} writes, at rest in the end: {measured}, {cost.space:.1f} bytes of disk "
+        "for each byte alive."
+    )
 
 
 # ── a rule for tombstones ───────────────────────────────────────────────────────────────────────
@@ -219,7 +222,7 @@ class TombstoneSituation(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Whether the tombstone may go, by the rule in place."""
+        """Whether the real rule drops the tombstone."""
         merged = replace(_other(0, b"k", b"k\0", TIMESTAMP, TIMESTAMP), tombstones=1)
         return compaction.droppable([merged], self.others)(KEY, TIMESTAMP)
 
@@ -252,7 +255,7 @@ OTHERS = (
     _other(1, b"a", b"z", 6, 9),
     _other(2, b"k", b"k\0", 4, 4),  # just k
     _other(1, b"a", b"k", 1, 3),  # stops before k
-    _other(2, b"l", b"z", 1, 3),  # starts behind k
+    _other(2, b"l", b"z", 1, 3),  # starts after k
     _other(1, b"a", b"", 1, 3),  # without an end
 )
 
@@ -269,7 +272,7 @@ def situations() -> list[TombstoneSituation]:
 
 @contextmanager
 def dropping_by(rule: DropRule) -> Iterator[None]:
-    """Let ``rule`` decide which tombstones a merge drops, for as long as this lasts."""
+    """Drop tombstones by ``rule`` in every merge while this context lasts."""
 
     def droppable(
         inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]
@@ -281,7 +284,7 @@ def dropping_by(rule: DropRule) -> Iterator[None]:
 
 
 def check_may_drop(rule: DropRule) -> None:
-    """Print whether ``rule`` lets tombstones go when they may, else where not."""
+    """Print whether ``rule`` drops exactly the tombstones that may be dropped."""
     if unanswered(lambda: rule(KEY, TIMESTAMP, ())):
         return
     count = agrees(situations(), lambda case: _compare(rule, case))
@@ -296,23 +299,23 @@ def check_may_drop(rule: DropRule) -> None:
         print(f"Not yet. In a real tree {wrong}")
         return
     print(
-        f"Right. It agrees in all {count} situations; in real trees it let {gone:,} "
-        "tombstones go, and nothing came back."
+        f"Right. It agrees in all {count} situations; in real trees it dropped {gone:,} "
+        "tombstones, and nothing came back."
     )
 
 
 def _compare(rule: DropRule, case: TombstoneSituation) -> str:
-    """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
-    said = yes_or_no(lambda: rule(KEY, TIMESTAMP, case.others))
-    if said == case.right:
+    """Return what is wrong with what ``rule`` decides, ``""`` if nothing is."""
+    answer = yes_or_no(lambda: rule(KEY, TIMESTAMP, case.others))
+    if answer == case.right:
         return ""
-    if said:
-        return "Your rule drops it. An older value of k may lie there, and would come back."
+    if answer:
+        return "Your rule drops it. An older value of k may be there, and would come back."
     return "Your rule keeps it. Nothing older of k can be there, so what would it hide?"
 
 
 def _merged_by(rule: DropRule) -> tuple[str, int]:
-    """Merge real trees with ``rule``: return what came back, and how many tombstones went."""
+    """Merge real trees with ``rule``; return what went wrong, and how many tombstones went."""
     gone = 0
     for strategy in (Levelled(2, 2 * KIB, 2, KIB), Tiered(2)):
         load = TreeLoad(replace(SMALL_TREE, memtable_bytes=512, strategy=strategy))

@@ -1,11 +1,11 @@
-"""Lesson 05: a learner's promise judges real crashes, a learner's order of a flush is carried out.
+"""Lesson 05: a learner's promise judges real crashes; a learner's order of a flush is executed.
 
-A **promise** says of what was found after a crash whether it may be.  It is asked about crashes of
-a real store at all three levels of durability, and about losses that never happened to one.
+A **promise** decides whether a state may be found after a crash.  It is tried on crashes of a real
+store at all three levels of durability, and on losses that must not happen.
 
-An **order** of the five steps of a flush is carried out for real: the calls of a flush are
-recorded, and made again in that order, with a crash after each of them and nothing unsynced
-surviving; then the store is opened.
+An **order** of the five steps of a flush is executed: the calls of a real flush are recorded, then
+made again in that order, with a crash after each of them and nothing unsynced surviving; then the
+store is opened.
 
 Source: Pillai et al., *All File Systems Are Not Created Equal*, OSDI 2014.
 """
@@ -36,11 +36,11 @@ from kvraft.wal import Durability
 # ── the promise ─────────────────────────────────────────────────────────────────────────────────
 
 PromiseRule = Callable[[list[StoreContents], int, int, StoreContents], bool]
-"""``promised(past, durable, acknowledged, found)``."""
+"""``promised(history, durable, acknowledged, found)``."""
 
 
 class CrashCase(NamedTuple):
-    """What was found after a crash, and whether that may be; ``what`` says it in words."""
+    """What was found after a crash, and whether it may be; ``what`` describes it."""
 
     history: list[StoreContents]
     durable: int
@@ -60,54 +60,58 @@ _SMALL: tuple[WorkloadStep, ...] = (
 
 def cases() -> list[CrashCase]:
     """Return all cases, those in which little happened first."""
-    past = contents_after_each_write(_SMALL)
+    history = contents_after_each_write(_SMALL)
     found = [
-        CrashCase(past, 2, 3, past[1], False, "a write that was durable is gone"),
-        CrashCase(past, 0, 1, {}, True, "one was acknowledged, none was durable, none is there"),
-        CrashCase(past, 3, 3, past[3], True, "all that was acknowledged is there, and no more"),
-        CrashCase(past, 1, 1, past[2], True, "the write under way is there, not acknowledged"),
-        CrashCase(past, 1, 1, past[3], False, "a write is there that nobody had made yet"),
-        CrashCase(past, 1, 2, {b"a": b"1", b"b": b"1"}, False, "half of a batch is there"),
-        CrashCase(past, 1, 3, {b"b": b"1", b"c": b"1", b"z": b"9"}, False, "a key from nowhere"),
-        CrashCase(past, 3, 4, {**past[4], b"a": b"1"}, False, "a deleted key is back"),
-        CrashCase(past, 0, 4, {b"b": b"2"}, False, "a later write is there, an earlier one is not"),
-        CrashCase(past, 4, 4, {}, False, "nothing is there of four durable writes"),
-        CrashCase(past, 4, 4, past[3], False, "a key has an older value"),
-        CrashCase(past, 0, 0, {}, True, "nothing was written, nothing is there"),
+        CrashCase(history, 2, 3, history[1], False, "a write that was durable is gone"),
+        CrashCase(history, 0, 1, {}, True, "one was acknowledged, none was durable, none is there"),
+        CrashCase(history, 3, 3, history[3], True, "all acknowledged writes are there, no more"),
+        CrashCase(history, 1, 1, history[2], True, "the write in progress is there"),
+        CrashCase(history, 1, 1, history[3], False, "a write is there that was not made yet"),
+        CrashCase(history, 1, 2, {b"a": b"1", b"b": b"1"}, False, "half of a batch is there"),
+        CrashCase(history, 1, 3, {b"b": b"1", b"c": b"1", b"z": b"9"}, False, "a key from nowhere"),
+        CrashCase(history, 3, 4, {**history[4], b"a": b"1"}, False, "a deleted key is back"),
+        CrashCase(history, 0, 4, {b"b": b"2"}, False, "a later write is there, an earlier is not"),
+        CrashCase(history, 4, 4, {}, False, "nothing is there of four durable writes"),
+        CrashCase(history, 4, 4, history[3], False, "a key has an older value"),
+        CrashCase(history, 0, 0, {}, True, "nothing was written, nothing is there"),
     ]  # fmt: skip
-    past = contents_after_each_write(WORKLOAD)
+    history = contents_after_each_write(WORKLOAD)
     for level in Durability:
         for power in (False, True):
             for out in crash_everywhere(durability=level, power=power):
                 what = f"a crash during call {out.call.number}, {out.call}, at {level.name}"
-                held = past[out.found]
-                found.append(CrashCase(past, out.durable, out.acknowledged, held, True, what))
+                held = history[out.found]
+                found.append(CrashCase(history, out.durable, out.acknowledged, held, True, what))
     return found
 
 
 def check_promise(promised: PromiseRule) -> None:
-    """Print whether ``promised`` judges every case as it should, else the first it does not."""
+    """Print whether ``promised`` judges every case correctly, or the first that it does not."""
     for case in cases():
         copies = [dict(state) for state in case.history]
         try:
-            said: Any = promised(copies, case.durable, case.acknowledged, dict(case.found))
+            answer: Any = promised(copies, case.durable, case.acknowledged, dict(case.found))
         except Exception as error:
-            print(f"Not yet. It raised {type(error).__name__}: {error}. The case: {_told(case)}")
+            print(
+                f"Not yet. It raised {type(error).__name__}: {error}. The case: {_described(case)}"
+            )
             return
-        if said is ...:
+        if answer is ...:
             print("Not answered yet: write the promise in place of the three dots.")
             return
-        if not isinstance(said, bool):
-            print(f"Not yet. It should return True or False, not {said!r}.")
+        if not isinstance(answer, bool):
+            print(f"Not yet. It should return True or False, not {answer!r}.")
             return
-        if said is not case.right:
+        if answer is not case.right:
             verdict = "keeps the promise" if case.right else "breaks it"
-            print(f"Not yet. This {verdict}, but your function says the opposite: {_told(case)}")
+            print(
+                f"Not yet. This {verdict}, but your function says the opposite: {_described(case)}"
+            )
             return
-    print(f"Right. It judges {len(cases())} crashes and losses as they deserve.")
+    print(f"Right. It judges {len(cases())} crashes and losses correctly.")
 
 
-def _told(case: CrashCase) -> str:
+def _described(case: CrashCase) -> str:
     return (
         f"{case.what}; durable {case.durable}, acknowledged {case.acknowledged}, "
         f"found {case.found}."
@@ -133,12 +137,12 @@ _LOAD: tuple[WorkloadStep, ...] = (
     {b"a": None},
     {b"d": b"4"},
 )
-_Do = tuple[str, tuple[Any, ...]]
-"""A call: the method of a disk, and its arguments."""
+_DiskCall = tuple[str, tuple[Any, ...]]
+"""The name of a disk's method, and its arguments."""
 
 
-def _recorded() -> tuple[SimDisk, dict[str, list[_Do]], StoreContents]:
-    """Return a disk before a flush, the calls of that flush step by step, and what it holds."""
+def _recorded() -> tuple[SimDisk, dict[str, list[_DiskCall]], StoreContents]:
+    """Return a disk before a flush, the calls of the flush by step, and the store's contents."""
     disk = RecordingDisk()
     options = TreeOptions(memtable_bytes=1 << 20)
     store = Store.open(disk, options=options, durability=Durability.SYNC, segment_bytes=500)
@@ -147,7 +151,7 @@ def _recorded() -> tuple[SimDisk, dict[str, list[_Do]], StoreContents]:
     before = disk.copy()
     began = len(disk.done)
     store.flush()
-    steps: dict[str, list[_Do]] = {name: [] for name in STEPS}
+    steps: dict[str, list[_DiskCall]] = {name: [] for name in STEPS}
     for call, doing in zip(disk.calls[began:], disk.done[began:], strict=True):
         steps[_step_of(call, bool(steps["commit to the manifest"]))].append(doing)
     return before, steps, contents_after_each_write(_LOAD)[-1]
@@ -167,12 +171,12 @@ def check_order(order: Any) -> None:
         print("Not answered yet: put a list of the five steps in place of the three dots.")
         return
     if not isinstance(order, list | tuple) or sorted(map(str, order)) != sorted(STEPS):
-        print(f"Not yet. Each of these once, please: {', '.join(STEPS)}.")
+        print(f"Not yet. Give each of these once: {', '.join(STEPS)}.")
         return
     before, steps, held = _recorded()
     todo = [(name, doing) for name in order for doing in steps[name]]
     for count in range(len(todo) + 1):
-        problem = _carry_out(before.copy(), todo[:count], held)
+        problem = _crash_after(before.copy(), todo[:count], held)
         if problem:
             name = todo[count - 1][0]
             print(f"Not yet. {problem.format(repr(name))}")
@@ -180,22 +184,23 @@ def check_order(order: Any) -> None:
     print(f"Right. Crashed after each of its {len(todo)} calls, the flush lost nothing.")
 
 
-def _carry_out(disk: SimDisk, todo: Sequence[tuple[str, _Do]], held: StoreContents) -> str:
-    """Make these calls, lose power, open the store; return what is wrong then."""
+def _crash_after(disk: SimDisk, todo: Sequence[tuple[str, _DiskCall]], held: StoreContents) -> str:
+    """Make these calls, lose power, open the store; return what is wrong with it, if anything."""
     for name, (method, arguments) in todo:
         try:
             getattr(disk, method)(*arguments)
         except FileNotFoundError:
-            return f"There is nothing yet to {name.split()[0]} when it comes to {{}}."
+            return f"There is nothing to {name.split()[0]} yet in {{}}."
     disk.crash(WorstCase())
     try:
         store = reopen_store(disk)
         found = dict(store.scan())
-    except Corruption as damage:
+    except Corruption as corruption:
         return (
-            f"A crash in {{}}, or right behind it, leaves a store that cannot be opened: {damage}"
+            f"A crash in {{}}, or right after it, leaves a store that cannot be opened: "
+            f"{corruption}"
         )
     if found != held:
         gone = sorted(key.decode() for key in held if found.get(key) != held[key])
-        return f"A crash in {{}}, or right behind it, loses {', '.join(gone)}."
+        return f"A crash in {{}}, or right after it, loses {', '.join(gone)}."
     return ""

@@ -1,15 +1,15 @@
-"""Lesson 01: a learner's ``grant_vote`` and a learner's time-outs are tried out.
+"""Lesson 01: a learner's ``grant_vote`` and a learner's time-outs are tried.
 
-A rule is first asked in all small situations, from the smallest on, so that the one that is told is
-the shortest in which it is wrong.  What passes votes in :data:`STORMS` clusters, where messages get
-lost, come twice and overtake each other, and members crash, with a
-:class:`~kvraft.check.raft.RaftChecker` looking on; and then in the four situations in which a
-well-known teaching implementation could have had two leaders in one term.
+A rule is first tried in all small situations, the smallest first, so that the one printed is the
+shortest in which it is wrong.  A rule that passes votes in :data:`STORMS` clusters, where messages
+are lost, repeated and reordered, and members crash, watched by a
+:class:`~kvraft.check.raft.RaftChecker`; then in the four situations in which a well-known teaching
+implementation could have had two leaders in one term.
 
-A range of time-outs is run: a hundred crashes of a leader, and hiccups of the network that a leader
-is to survive.
+A range of time-outs is measured: :data:`TRIALS` crashes of a leader, and short network failures
+that a leader should survive.
 
-The rule to be found is that of Raft §5.2 and §5.4.1; what time-outs are good for, §5.6 and §9.3.
+The rule to find is that of Raft §5.2 and §5.4.1; the range of time-outs, §5.6 and §9.3.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ VoteRule = Callable[[RequestVote, int, str | None, Position], bool]
 """``grant_vote(ask, term, vote, last)``."""
 
 STORMS = 200
-MOVES = 120
+STEPS = 120
 
 SITUATIONS = ("candidacy_not_saved", "term_not_saved", "vote_reset", "old_votes_counted")
-"""Scenarios of four bugs that were found in one implementation; here they are played without."""
+"""Scenarios of four bugs that one implementation had; here they are played without the bugs."""
 
 
 # ── a rule ──────────────────────────────────────────────────────────────────────────────────────
@@ -49,7 +49,7 @@ SITUATIONS = ("candidacy_not_saved", "term_not_saved", "vote_reset", "old_votes_
 
 @dataclass(frozen=True, slots=True)
 class VoteSituation:
-    """n3, in ``term``, is asked for its vote by n1; ``theirs`` and ``ours`` are the logs' ends."""
+    """n1 asks n3, in ``term``, for its vote; ``theirs`` and ``ours`` are the ends of their logs."""
 
     term: int
     vote: str | None
@@ -59,11 +59,11 @@ class VoteSituation:
 
     @property
     def size(self) -> tuple[int, int, int]:
-        """What makes one situation simpler than another."""
+        """The sort key: the smaller, the simpler the situation."""
         return self.term, self.ours.index + self.theirs.index, self.vote is not None
 
     def ask(self, rule: VoteRule) -> bool:
-        """Return what ``rule`` says here."""
+        """Return what ``rule`` decides here."""
         request = RequestVote("n1", "n3", self.asked, *self.theirs)
         return rule(request, self.term, self.vote, self.ours)
 
@@ -76,7 +76,7 @@ class VoteSituation:
 
 
 def situations() -> list[VoteSituation]:
-    """Return every small situation that the module can get into, the smallest first."""
+    """Return every small situation that can occur, the smallest first."""
     return sorted(_situations(), key=lambda situation: situation.size)
 
 
@@ -91,7 +91,7 @@ def _situations() -> Iterator[VoteSituation]:
 
 
 def check_grant_vote(rule: VoteRule) -> None:
-    """Print whether ``rule`` is Raft's rule of voting, else where it goes wrong."""
+    """Print whether ``rule`` is Raft's rule of voting, or the first case where it is not."""
     if unanswered(lambda: VoteSituation(1, None, ORIGIN, 1, ORIGIN).ask(rule)):
         return
     tried = agrees(situations(), lambda situation: _compare(rule, situation))
@@ -116,17 +116,17 @@ def check_grant_vote(rule: VoteRule) -> None:
 
 
 def _compare(rule: VoteRule, situation: VoteSituation) -> str:
-    """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
+    """Return what is wrong with what ``rule`` decides, ``""`` if nothing is."""
     right = situation.ask(rules.grant_vote)
-    said = yes_or_no(lambda: situation.ask(rule))
-    if said == right:
+    answer = yes_or_no(lambda: situation.ask(rule))
+    if answer == right:
         return ""
-    does, does_not = ("gives", "does not") if said else ("refuses", "gives it")
+    does, does_not = ("gives", "does not") if answer else ("refuses", "gives it")
     return f"Your rule {does} the vote, and Raft {does_not}: {_reason(situation)}."
 
 
 def _reason(situation: VoteSituation) -> str:
-    """Say which part of the rule decides here."""
+    """Return which part of the rule decides here."""
     ours, theirs = situation.ours, situation.theirs
     if situation.asked < situation.term:
         return f"that is an election of term {situation.asked}, which is over here"
@@ -140,7 +140,7 @@ def _reason(situation: VoteSituation) -> str:
         return "both logs end in the same term, and its is shorter"
     if situation.vote == "n1":
         return "n1 has the vote already, and may have missed the answer"
-    return "the vote is to be had, and its log is as complete"
+    return "the vote is free, and its log is as complete"
 
 
 def ruled(rule: VoteRule) -> type[Raft]:
@@ -155,7 +155,7 @@ def ruled(rule: VoteRule) -> type[Raft]:
 
 
 def storm(rule: VoteRule, seed: int) -> int:
-    """Let a cluster of 3 or 5 vote under ``rule`` and faults; return how many leaders it had.
+    """Run elections of 3 or 5 members under ``rule`` with faults; return the number of leaders.
 
     Raises :class:`~kvraft.check.Violation` if it breaks what Raft promises, and whatever
     the rule raises.
@@ -167,8 +167,8 @@ def storm(rule: VoteRule, seed: int) -> int:
     )
     checker = watch(cluster)
     led: list[int] = []
-    for _ in range(MOVES):
-        _move(cluster, random)
+    for _ in range(STEPS):
+        _random_event(cluster, random)
         rafts = cluster.rafts.values()
         led += [r.term for r in rafts if r.role is Role.LEADER and r.term not in led]
     for name in cluster.members:
@@ -179,19 +179,19 @@ def storm(rule: VoteRule, seed: int) -> int:
     return len(led)
 
 
-def _move(cluster: Cluster, random: Random) -> None:
-    """Do one thing that may happen: mostly, a message arrives."""
+def _random_event(cluster: Cluster, random: Random) -> None:
+    """Make one random event happen; mostly a message arrives."""
     up = list(cluster.rafts)
     down = [name for name in cluster.members if name not in up]
-    letters = cluster.in_flight
+    messages = cluster.in_flight
     kinds = ("arrive",) * 24 + ("time out", "lose", "repeat", "crash", "restart", "propose")
     match random.choice(kinds):
-        case "arrive" if letters:
-            cluster.deliver(id=random.choice(letters).id)
-        case "lose" if letters:
-            cluster.drop(id=random.choice(letters).id)
-        case "repeat" if letters:
-            cluster.duplicate(id=random.choice(letters).id)
+        case "arrive" if messages:
+            cluster.deliver(id=random.choice(messages).id)
+        case "lose" if messages:
+            cluster.drop(id=random.choice(messages).id)
+        case "repeat" if messages:
+            cluster.duplicate(id=random.choice(messages).id)
         case "crash" if up:
             cluster.crash(random.choice(up))
         case "restart" if down:
@@ -203,7 +203,7 @@ def _move(cluster: Cluster, random: Random) -> None:
 
 
 def play_with_rule(story: scenario.Scenario, rule: VoteRule) -> None:
-    """Let the steps of a scenario happen to members that have ``rule`` and no planted bug.
+    """Play the steps of a scenario with members that have ``rule`` and no planted bug.
 
     Raises :class:`~kvraft.check.Violation` as :func:`storm` does.
     """
@@ -218,20 +218,20 @@ def play_with_rule(story: scenario.Scenario, rule: VoteRule) -> None:
 
 TRIALS = 200
 HEARTBEAT = 40
-"""How often a leader is heard, in milliseconds."""
+"""The time between two heartbeats, in milliseconds."""
 HICCUP = 60
 """How long the network fails, in milliseconds."""
 HICCUPS = 20
 
 MEDIAN = 170
 FAILED = 0.08
-"""What the range is to achieve: half of the outages end within so many milliseconds; so many first
-elections fail at the most.  In a thousand crashes 130 to 280 ms gives 157 ms and 4.4%: far enough
-from both limits that it is the range that decides, not which two hundred crashes are drawn."""
+"""The two limits: half of the outages end within :data:`MEDIAN` ms; at most :data:`FAILED` of the
+first elections fail.  In a thousand crashes 130 to 280 ms gives 157 ms and 4.4%: far enough
+from both limits that the range decides, not which two hundred crashes are drawn."""
 
 
 def check_range(low: object, high: object) -> None:
-    """Print whether time-outs from ``low`` to ``high`` milliseconds do what is asked for."""
+    """Print whether time-outs from ``low`` to ``high`` milliseconds meet the two limits."""
     if low is ... or high is ...:
         print("Not answered yet: put two numbers in place of the dots.")
         return
@@ -250,7 +250,7 @@ def check_range(low: object, high: object) -> None:
     elif failed > FAILED:
         hint = "Too many candidates wake within one broadcast of each other."
     elif half.millis > MEDIAN or not half.elected:
-        hint = "The members wait for longer than they need to."
+        hint = "The members wait longer than they need to."
     else:
         print(f"Right. With {low} to {high} ms, {found}.")
         return
@@ -258,12 +258,12 @@ def check_range(low: object, high: object) -> None:
 
 
 def hiccups(low: int, high: int) -> int:
-    """Return in how many of :data:`HICCUPS` a leader that worked well is deposed."""
+    """Return in how many of :data:`HICCUPS` short network failures the leader is deposed."""
     return sum(_deposed(low, high, seed) for seed in range(HICCUPS))
 
 
 def _deposed(low: int, high: int, seed: int) -> bool:
-    """Cut a leader off for a moment, at another point of its heartbeats with each seed."""
+    """Isolate a leader for :data:`HICCUP` ms; the seed sets the moment between two heartbeats."""
     options = paper_options(low, high, HEARTBEAT)
     cluster = Cluster(5, seed=seed, options=options, latency=PAPER_LATENCY, trace=False)
     cluster.timeout("n1")

@@ -1,13 +1,13 @@
-"""Lesson 06: a learner's flush trigger runs inside members, a learner's ``kept`` beside the module.
+"""Lesson 06: a learner's flush trigger runs in members; a learner's ``kept`` is compared with ours.
 
-A trigger is not compared with the real one, for many are right.  It decides in a whole member
-(:class:`~kvraft.sim.SingleMember`) under four loads, and is judged by what comes of it: how large
-memtables grow, how much log is held while there is time for work, and how many memtables there are
+A trigger is not compared with the real one, because many are right.  It decides in a whole member
+(:class:`~kvraft.sim.SingleMember`) under four loads, and is judged by the result: how large
+memtables grow, how much log is kept while there is time for work, and how many memtables there are
 compared with the member's own rule.
 
-``kept`` says which versions of a key a flush has to write.  It is asked in all small situations,
-the smallest first, and compared with :func:`kvraft.lsm.retain`; then beside trees with open
-views, whose flushes must write as many rows.
+``kept`` decides which versions of a key a flush must write.  It is tried in all small situations,
+the smallest first, and compared with :func:`kvraft.lsm.retain`; then with trees with open views,
+whose flushes must write as many rows.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ LIMITS = ReplicaOptions(
     memtable_bytes=MEMTABLE_BYTES,
     segment_bytes=2 * 1024,
     log_bytes=LOG_BYTES,
-    stall_memtables=1_000,  # a rule that freezes too often is to be seen doing so
+    stall_memtables=1_000,  # so that a rule that freezes too often shows
 )
 
 SLACK = 6 * 1024
-"""How much log above the limit may come together while one memtable is being flushed."""
+"""The bytes of log above the limit that may gather while a memtable is being flushed."""
 
 
 class WriteLoad(NamedTuple):
-    """``writes`` writes to ``keys`` keys in turn, each followed by so many ``slices`` of work."""
+    """``writes`` writes to ``keys`` keys in turn, each followed by ``slices`` slices of work."""
 
     description: str
     writes: int
@@ -52,32 +52,31 @@ class WriteLoad(NamedTuple):
     slices: int
 
     def pairs(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield what is written."""
+        """Yield the keys and values to write."""
         for number in range(self.writes):
             yield b"key %04d" % (number % self.keys), b"%d" % number + b"." * self.value_bytes
 
 
 LOADS = (
-    WriteLoad("300 writes under ever new keys", 300, 300, 200, 1),
+    WriteLoad("300 writes to new keys", 300, 300, 200, 1),
     WriteLoad("500 writes to the same 4 keys", 500, 4, 60, 1),
     WriteLoad("250 writes to the same 4 keys, and no time for long work", 250, 4, 60, 0),
-    WriteLoad("200 writes under ever new keys, and no time for long work", 200, 200, 200, 0),
+    WriteLoad("200 writes to new keys, and no time for long work", 200, 200, 200, 0),
 )
 
 
 class LoadOutcome(NamedTuple):
-    """What came of a load: a gauge after each write, and the memtables that were frozen."""
+    """The result of a load: a gauge after each write, and the memtables that were frozen."""
 
     gauges: list[Gauge]
     frozen: list[MemtableFrozen]
 
 
 def run(load: WriteLoad, trigger: Trigger | None = None) -> LoadOutcome:
-    """Let a member live through ``load`` under ``trigger``, its own rule if ``None``.
+    """Run ``load`` on a member under ``trigger``, or under its own rule if ``None``.
 
-    Then it crashes, and must hold what was written.  Raises
-    :class:`~kvraft.course.lesson.Wrong` if the trigger raises, or gives neither ``True`` nor
-    ``False``.
+    Then the member crashes, and must still have what was written.  Raises
+    :class:`~kvraft.course.lesson.Wrong` if the trigger raises or returns no ``bool``.
     """
 
     class Triggered(Replica):
@@ -115,35 +114,35 @@ def check_should_freeze(trigger: Trigger) -> None:
         if load.slices:
             longest = max(longest, *(gauge.log for gauge in outcome.gauges))
     print(
-        f"Right. Under {len(LOADS)} loads the member froze {count} memtables, and held at most "
+        f"Right. Under {len(LOADS)} loads the member froze {count} memtables, and kept at most "
         f"{longest:,} bytes of log while there was time to flush."
     )
 
 
 def _judge(load: WriteLoad, outcome: LoadOutcome) -> str:
-    """Return what is wrong with what came of a load, ``""`` if nothing is."""
+    """Return what is wrong with the outcome of a load, ``""`` if nothing is."""
     largest = max(gauge.memtable for gauge in outcome.gauges)
     if largest > MEMTABLE_BYTES + 1024:
         return (
             f"the memtable grew to {largest:,} bytes: from {MEMTABLE_BYTES:,} on it is full, "
-            "whatever else is going on."
+            "in any case."
         )
     count, needed = len(outcome.frozen), len(run(load).frozen)
     if count > needed + needed // 2:
         smallest = min(event.size for event in outcome.frozen)
         waited = max(gauge.waiting for gauge in outcome.gauges)
-        many = f"it froze {count} memtables where {needed} would do, the smallest of {smallest:,}"
+        many = f"it froze {count} memtables where {needed} are enough, the smallest of {smallest:,}"
         if waited > 1:
             return (
-                f"{many} bytes, and up to {waited} waited at a time. One that waits already will "
-                "release the log when it is flushed: another small one behind it does not help."
+                f"{many} bytes, and up to {waited} waited at a time. The one that waits will "
+                "release the log when it is flushed: another small one after it does not help."
             )
-        return f"{many} bytes. Each becomes a table, which readers have to look into."
+        return f"{many} bytes. Each becomes a table that reads must search."
     log = max(gauge.log for gauge in outcome.gauges)
     if load.slices and log > LOG_BYTES + SLACK:
         return (
-            f"the member held {log:,} bytes of log: beyond {LOG_BYTES:,} the memtable must go to a "
-            "table, however small it is."
+            f"the member kept {log:,} bytes of log: beyond {LOG_BYTES:,} the memtable must be "
+            "flushed, however small it is."
         )
     return ""
 
@@ -166,26 +165,26 @@ class VersionsCase(NamedTuple):
     views: tuple[Timestamp, ...]
 
     def right(self) -> VersionList:
-        """Return what the real module keeps."""
+        """Return the versions that the real module keeps."""
         rows: list[Row] = [(b"k", timestamp, value) for timestamp, value in self.versions]
         return [
             (timestamp, value) for _, timestamp, value in retain(rows, RetainedTimes(self.views))
         ]
 
     def ask(self, rule: KeepRule) -> VersionList:
-        """Return what ``rule`` keeps; raises ``Wrong`` if that is not a list of versions."""
+        """Return the versions that ``rule`` keeps; raises ``Wrong`` if they are not versions."""
         answer = called(lambda: rule(list(self.versions), list(self.views)))
         if not isinstance(answer, list | tuple) or any(v not in self.versions for v in answer):
             raise Wrong(f"Your rule gives {answer!r}: give a list of some of the versions.")
         return list(answer)
 
     def __str__(self) -> str:
-        told = ", ".join(
+        versions = ", ".join(
             f"{timestamp} {'tombstone' if value is None else 'value'}"
             for timestamp, value in self.versions
         )
         views = ", ".join(map(str, self.views))
-        return f"Versions {told}; {f'views open at {views}' if views else 'no view is open'}."
+        return f"Versions {versions}; {f'views open at {views}' if views else 'no view is open'}."
 
 
 def cases() -> Iterator[VersionsCase]:
@@ -200,16 +199,16 @@ def cases() -> Iterator[VersionsCase]:
 
 
 def check_kept(rule: KeepRule) -> None:
-    """Print whether ``rule`` keeps what somebody can still see, and nothing else."""
+    """Print whether ``rule`` keeps the versions that a reader can still see, and no others."""
     if unanswered(lambda: rule([(1, b"v")], [])):
         return
     count = agrees(cases(), lambda case: _compare(rule, case))
     if count is None:
         return
     try:
-        rows = sum(_beside_a_tree(rule, seed) for seed in range(ROUNDS))
+        rows = sum(_compare_with_tree(rule, seed) for seed in range(ROUNDS))
     except Exception as error:
-        print(f"Not yet. Beside a tree your rule raised {error_text(error)}")
+        print(f"Not yet. For a tree your rule raised {error_text(error)}")
         return
     print(
         f"Right. It agrees with the module in {count:,} situations, and {ROUNDS} trees with open "
@@ -219,27 +218,27 @@ def check_kept(rule: KeepRule) -> None:
 
 def _compare(rule: KeepRule, case: VersionsCase) -> str:
     """Return what is wrong with what ``rule`` keeps, ``""`` if nothing is."""
-    right, said = case.right(), case.ask(rule)
-    missing = [timestamp for timestamp, value in right if (timestamp, value) not in said]
-    spare = [timestamp for timestamp, value in said if (timestamp, value) not in right]
+    right, answer = case.right(), case.ask(rule)
+    missing = [timestamp for timestamp, value in right if (timestamp, value) not in answer]
+    spare = [timestamp for timestamp, value in answer if (timestamp, value) not in right]
     if missing and missing[-1] == right[-1][0]:
-        end = " It is a tombstone, and hides what tables hold." if right[-1][1] is None else ""
+        end = " It is a tombstone, and hides versions in tables." if right[-1][1] is None else ""
         return f"Your rule drops {missing[-1]}, which is the newest: all new readers see it.{end}"
     if missing:
         view = next(view for view in case.views if view >= missing[0])
         return f"Your rule drops {missing[0]}: it is what the view at {view} sees."
     if spare:
-        return f"Your rule keeps {spare[0]}, which nobody can see any more."
-    if said != right:
+        return f"Your rule keeps {spare[0]}, which no reader can see any longer."
+    if answer != right:
         return "Your rule keeps the right versions in another order, or one of them twice."
     return ""
 
 
-def _beside_a_tree(rule: KeepRule, seed: int) -> int:
-    """Let a tree with views take writes and flush them; return how many rows it wrote.
+def _compare_with_tree(rule: KeepRule, seed: int) -> int:
+    """Write to a tree with views and flush it; return how many rows the flush wrote.
 
-    Raises ``AssertionError`` if ``rule`` would have written another number, or if what it keeps
-    does not tell each view what the tree tells it.
+    Raises ``AssertionError`` if ``rule`` would have written another number, or if a view would read
+    another value from the versions that it keeps.
     """
     random = Random(f"kept/{seed}")
     tree = Tree.open(SimDisk())

@@ -1,11 +1,11 @@
 """Lesson 04: damaged logs to judge, and a learner's own readers of frames.
 
-- :func:`damaged` makes eight logs that something happened to.  Which of them open is found by
-  opening them, here and nowhere else.
-- A learner's ``scan_segment`` is run against :func:`kvraft.disk.frame.scan` on rows of frames that
-  were cut at every byte, flipped at every byte, and worse, the shortest first.
-- A learner's ``torn_or_damage`` is run against the same function on logs of several saves with one
-  frame made bad: it is asked only about what stands behind that frame.
+- :func:`damaged` makes eight logs that something happened to.  Only opening them shows which of
+  them are refused.
+- A learner's ``scan_segment`` is compared with :func:`kvraft.disk.frame.scan` on rows of frames
+  that end after every byte, have a bit flipped in every byte, and worse, the shortest first.
+- A learner's ``torn_or_damage`` is compared with the same function on logs of several saves in
+  which one frame is bad.  It is given the intact frames after that one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def put(term: int, index: int, key: bytes, value: bytes = b"ripe") -> Entry:
 
 
 class DamagedLog(NamedTuple):
-    """A log of the member n1 that something happened to: what, and the disk it is on."""
+    """A log of the member n1 that something happened to: what happened, and the log's disk."""
 
     description: str
     disk: SimDisk
@@ -46,9 +46,9 @@ SMALL = 300
 
 
 def saved(segment_bytes: int = BIG, *, closed: bool = False) -> tuple[SimDisk, list[int]]:
-    """Return a disk with a log of six saves, the last with a hard state, and where each begins.
+    """Return a disk with a log of six saves, the last with a hard state, and each save's offset.
 
-    The offsets are those in the newest segment as it was at that time.
+    An offset is that in the segment which was the newest at the time.
     """
     disk = SimDisk()
     wal = Wal.open(disk, "n1", segment_bytes=segment_bytes)
@@ -63,7 +63,7 @@ def saved(segment_bytes: int = BIG, *, closed: bool = False) -> tuple[SimDisk, l
 
 def damaged() -> dict[str, DamagedLog]:
     """Return eight logs by letter: each held the entries 1 to 6 before something happened to it."""
-    told = (
+    damage = (
         ("the last 5 bytes of the only segment are missing", _shorter),
         ("a bit of entry 2, in the middle of the only segment, is flipped", _middle),
         ("a bit of entry 6, in the last frame of the only segment, is flipped", _last),
@@ -74,8 +74,8 @@ def damaged() -> dict[str, DamagedLog]:
         ("the second of several segments is missing", _missing),
     )
     return {
-        letter: DamagedLog(says, make())
-        for letter, (says, make) in zip("abcdefgh", told, strict=True)
+        letter: DamagedLog(description, make())
+        for letter, (description, make) in zip("abcdefgh", damage, strict=True)
     }
 
 
@@ -87,19 +87,19 @@ def _shorter() -> SimDisk:
 
 
 def _middle() -> SimDisk:
-    return _flipped(saved(), save=1, behind=40)
+    return _flipped(saved(), save=1, offset=40)
 
 
 def _last() -> SimDisk:
-    return _flipped(saved(), save=5, behind=80)
+    return _flipped(saved(), save=5, offset=80)
 
 
 def _last_closed() -> SimDisk:
-    return _flipped(saved(closed=True), save=5, behind=80)
+    return _flipped(saved(closed=True), save=5, offset=80)
 
 
 def _hard_state() -> SimDisk:
-    return _flipped(saved(), save=5, behind=30)
+    return _flipped(saved(), save=5, offset=30)
 
 
 def _zeros() -> SimDisk:
@@ -121,9 +121,9 @@ def _missing() -> SimDisk:
     return disk
 
 
-def _flipped(log: tuple[SimDisk, list[int]], save: int, behind: int) -> SimDisk:
+def _flipped(log: tuple[SimDisk, list[int]], save: int, offset: int) -> SimDisk:
     disk, starts = log
-    disk.corrupt(disk.names()[0], starts[save] + behind, 0x01)
+    disk.corrupt(disk.names()[0], starts[save] + offset, 0x01)
     return disk
 
 
@@ -136,7 +136,7 @@ OTHER = frame.checksum_seed("n2", "exercise")
 
 
 class FrameFile(NamedTuple):
-    """The bytes of a file, and in words how they came about."""
+    """The bytes of a file, and how they came about."""
 
     description: str
     data: bytes
@@ -146,7 +146,7 @@ class FrameFile(NamedTuple):
 
 
 def rows() -> list[bytes]:
-    """Return files of no frame, one frame, and so on, all sound; each goes on where one ends."""
+    """Return valid files of no frame, one frame, and so on; each extends the one before it."""
     inside = frame.encode(3, b"grape", synced=0, seed=SEED)
     found = [b""]
     for payload in (b"fig", b"", b"a longer one, of plums and pears", b"within " + inside):
@@ -156,14 +156,14 @@ def rows() -> list[bytes]:
 
 
 def files() -> Iterator[FrameFile]:
-    """Yield the files that a scanner is tried on, those of few frames first."""
+    """Yield the files that a scanner is tried on, those with the fewest frames first."""
     found = rows()
     yield FrameFile("An empty file", b"")
     for count, (before, data) in enumerate(pairwise(found), 1):
         what = f"A file of {count} frame{'s' * (count > 1)}, {len(data)} bytes"
         yield FrameFile(what, data)
         for size in range(len(before) + 1, len(data)):
-            yield FrameFile(f"{what}, cut after byte {size}", data[:size])
+            yield FrameFile(f"{what}, truncated after byte {size}", data[:size])
         for at, mask in product(range(len(data)), (0x01, 0x80)):
             yield FrameFile(f"{what}, with a bit flipped at offset {at}", _flip(data, at, mask))
         yield FrameFile(f"{what}, and 64 zero bytes", data + bytes(64))
@@ -177,20 +177,20 @@ def _flip(data: bytes, at: int, mask: int) -> bytes:
 
 
 def valid_frames(data: bytes, seed: int = SEED) -> tuple[list[int], int]:
-    """Return where the frames in front of the first unsound one are, and where they end.
+    """Return the offsets of the frames before the first invalid one, and where they end.
 
-    It asks :func:`kvraft.disk.frame.scan`; damage, which that refuses, ends the row here as a tear
-    does.
+    :func:`kvraft.disk.frame.scan` finds them; corruption, which that refuses, ends the row here as
+    a torn frame does.
     """
     try:
         found = frame.scan(data, name="exercise", seed=seed)
-    except Corruption as damage:
-        found = frame.scan(data[: damage.offset], name="exercise", seed=seed)
+    except Corruption as corruption:
+        found = frame.scan(data[: corruption.offset], name="exercise", seed=seed)
     return [each.offset for each in found.frames], found.end
 
 
 def check_scan(scanner: Scanner) -> None:
-    """Print whether ``scanner`` finds what ``frame.scan`` finds, else where it does not."""
+    """Print whether ``scanner`` finds what ``frame.scan`` finds, or the first difference."""
     if unanswered(lambda: scanner(b"", SEED), "function"):
         return
     if (count := agrees(files(), lambda case: _compare(scanner, case))) is not None:
@@ -200,19 +200,21 @@ def check_scan(scanner: Scanner) -> None:
 def _compare(scanner: Scanner, case: FrameFile) -> str:
     """Return what is wrong with what ``scanner`` finds in a file, ``""`` if nothing is."""
     right = valid_frames(case.data)
-    said: Any = called(lambda: scanner(case.data, SEED), "your function")
-    if not (isinstance(said, tuple) and len(said) == 2):
-        return f"your function gives {_shown(said)}: give two things, a list of offsets and the end"
-    if (list(said[0]) if isinstance(said[0], list | tuple) else said[0], said[1]) == right:
+    answer: Any = called(lambda: scanner(case.data, SEED), "your function")
+    if not (isinstance(answer, tuple) and len(answer) == 2):
+        return (
+            f"your function gives {_shown(answer)}: give two things, a list of offsets and the end"
+        )
+    if (list(answer[0]) if isinstance(answer[0], list | tuple) else answer[0], answer[1]) == right:
         return ""
     _, end = right
     why = frame.decode(case.data, end, seed=SEED) if end < len(case.data) else ""
     reason = f", where {why}" if why else ", where the file ends"
-    return f"yours gives {_shown(said)}, right is {right}: the frames end at {end}{reason}."
+    return f"yours gives {_shown(answer)}, right is {right}: the frames end at {end}{reason}."
 
 
-def _shown(said: object) -> str:
-    text = repr(said)
+def _shown(answer: object) -> str:
+    text = repr(answer)
     return text if len(text) <= 80 else text[:79] + "…"
 
 
@@ -226,7 +228,7 @@ SHAPES = ((1,), (2,), (1, 1), (2, 1), (1, 2), (3,), (1, 1, 1), (2, 2), (1, 3, 1)
 
 
 class BadFrame(NamedTuple):
-    """A bad frame at ``offset``, the sound ones behind it, and what the real module says of it."""
+    """A bad frame at ``offset``, the valid ones after it, and the real module's verdict."""
 
     description: str
     after: list[Frame]
@@ -238,23 +240,23 @@ class BadFrame(NamedTuple):
 
 
 def situations() -> Iterator[BadFrame]:
-    """Yield a bad frame in every place of logs of several shapes, those of few frames first."""
+    """Yield a bad frame in every place of logs of several shapes, the shortest logs first."""
     for shape in sorted(SHAPES, key=sum):
         for echo in (False, True):
             data, starts = _log(shape, echo)
             for number, (at, save) in enumerate(starts, 1):
                 bad = _flip(data, at + 5, 0x04)
-                says = (
-                    f"{_told(shape)}; frame {number}, at offset {at} in save {save}, is bad"
-                    f"{', and the last value holds a copy of the first frame' * echo}"
+                description = (
+                    f"{_shape_words(shape)}; frame {number}, at offset {at} in save {save}, is bad"
+                    f"{', and the last value contains a copy of the first frame' * echo}"
                 )
-                yield BadFrame(says, _behind(bad, at), at, _verdict(bad))
+                yield BadFrame(description, _frames_after(bad, at), at, _verdict(bad))
 
 
 def _log(shape: Sequence[int], echo: bool) -> tuple[bytes, list[tuple[int, int]]]:
-    """Return a log of saves with so many frames each, and of each frame its offset and its save.
+    """Return a log with ``shape`` frames in its saves, and the offset and save of each frame.
 
-    With ``echo`` the payload of the last frame holds a copy of the first one, magic and all.
+    With ``echo`` the payload of the last frame contains a copy of the first one, magic included.
     """
     data, starts = b"", []
     for save, count in enumerate(shape, 1):
@@ -267,8 +269,8 @@ def _log(shape: Sequence[int], echo: bool) -> tuple[bytes, list[tuple[int, int]]
     return data, starts
 
 
-def _behind(data: bytes, at: int) -> list[Frame]:
-    """Return every sound frame behind ``at``, wherever a magic is."""
+def _frames_after(data: bytes, at: int) -> list[Frame]:
+    """Return every valid frame after ``at``, wherever a magic is."""
     frames, found = [], data.find(FRAME_MAGIC, at + 1)
     while found >= 0:
         each = frame.decode(data, found, seed=SEED)
@@ -287,7 +289,7 @@ def _verdict(data: bytes) -> str:
 
 
 def check_torn_or_damage(judge: Judge) -> None:
-    """Print whether ``judge`` tells torn tails from damage as ``kvraft.disk.frame.scan`` does."""
+    """Print whether ``judge`` distinguishes torn tails from damage as ``frame.scan`` does."""
     if unanswered(lambda: judge([], 0)):
         return
     if (count := agrees(situations(), lambda case: _misjudged(judge, case))) is not None:
@@ -295,23 +297,23 @@ def check_torn_or_damage(judge: Judge) -> None:
 
 
 def _misjudged(judge: Judge, case: BadFrame) -> str:
-    """Return what is wrong with what ``judge`` says of a bad frame, ``""`` if nothing is."""
-    said: Any = called(lambda: judge(list(case.after), case.offset))
-    if not isinstance(said, str) or said not in WORDS:
-        return f'Your rule gives {_shown(said)}: give "torn" or "damage".'
-    if said == case.right:
+    """Return what is wrong with the verdict of ``judge`` on a bad frame, ``""`` if nothing is."""
+    answer: Any = called(lambda: judge(list(case.after), case.offset))
+    if not isinstance(answer, str) or answer not in WORDS:
+        return f'Your rule gives {_shown(answer)}: give "torn" or "damage".'
+    if answer == case.right:
         return ""
-    behind = "No sound frame is behind it"
+    after = "No valid frame follows it"
     if case.after:
-        behind = f"The sound frames behind it have synced {listed(f.synced for f in case.after)}"
+        after = f"The valid frames after it have synced {listed(f.synced for f in case.after)}"
     which = "one was" if case.right == "damage" else "none was"
     return (
-        f"{behind}. Your rule says {said!r}, right is {case.right!r}: {which} written after a sync "
-        f"of the byte at {case.offset}."
+        f"{after}. Your rule says {answer!r}, right is {case.right!r}: {which} written after a "
+        f"sync of the byte at {case.offset}."
     )
 
 
-def _told(shape: Sequence[int]) -> str:
+def _shape_words(shape: Sequence[int]) -> str:
     saves = "one save" if len(shape) == 1 else f"{len(shape)} saves, each synced,"
     frames = "frame" if shape[-1] == 1 else "frames"
     return f"A log of {saves} of {listed(shape)} {frames}"

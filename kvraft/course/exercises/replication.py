@@ -1,11 +1,11 @@
 """Lesson 02: a learner's ``advance_commit`` is tried in situations, then in a cluster with faults.
 
-All small situations are tried first, from the smallest on, so that the one that is told is the
-shortest in which the rule is wrong; then larger ones drawn from a seed.  What passes leads real
-clusters (:class:`~kvraft.sim.Cluster`) through crashes, partitions and loss, with a
-:class:`~kvraft.check.raft.RaftChecker` looking on.
+All small situations are tried first, the smallest first, so that the one printed is the shortest in
+which the rule is wrong; then larger ones drawn from a seed.  A rule that passes leads real clusters
+(:class:`~kvraft.sim.Cluster`) through crashes, partitions and loss, watched by a
+:class:`~kvraft.check.raft.RaftChecker`.
 
-The rule to be found is that of Raft §5.3 and §5.4.2 (Figure 2, "rules for leaders").
+The rule to find is that of Raft §5.3 and §5.4.2 (Figure 2, "rules for leaders").
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ DRAWN = 400
 
 @dataclass(frozen=True, slots=True)
 class CommitSituation:
-    """What a leader of ``term`` knows.  ``terms`` are those of its log behind ``base``."""
+    """What a leader of ``term`` knows.  ``terms`` are those of its log after ``base``."""
 
     term: int
     commit: int
     terms: tuple[int, ...]
     match: tuple[int, ...]  # of the voters n1, n2, …
-    base: int = 0  # the log was cut through here
-    learner: int | None = None  # what a learner holds
+    base: int = 0  # the log was truncated through here
+    learner: int | None = None  # a learner's match index
 
     @property
     def voters(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ class CommitSituation:
         return tuple(f"n{number}" for number in range(1, len(self.match) + 1))
 
     def ask(self, rule: CommitRule) -> int:
-        """Return what ``rule`` says here."""
+        """Return what ``rule`` returns here."""
         match = dict(zip(self.voters, self.match, strict=True))
         learners: tuple[str, ...] = ()
         if self.learner is not None:
@@ -74,7 +74,7 @@ class CommitSituation:
 
 
 def check_advance_commit(rule: CommitRule) -> None:
-    """Print whether ``rule`` is Raft's rule of commitment, else where it goes wrong."""
+    """Print whether ``rule`` is Raft's rule of commitment, or the first case where it is not."""
     if unanswered(lambda: CommitSituation(1, 0, (1,), (1,)).ask(rule)):
         return
     count = agrees(_situations(), lambda situation: _compare(rule, situation))
@@ -122,41 +122,43 @@ def _draw(random: Random) -> CommitSituation:
 
 
 def _compare(rule: CommitRule, situation: CommitSituation) -> str:
-    """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
+    """Return what is wrong with what ``rule`` returns, ``""`` if nothing is."""
     right = situation.ask(rules.advance_commit)
-    said = called(lambda: situation.ask(rule))
-    if type(said) is not int:
-        return f"Your rule gives {said!r}, which is not a number: give the commit index."
-    if said == right:
+    answer = called(lambda: situation.ask(rule))
+    if type(answer) is not int:
+        return f"Your rule gives {answer!r}, which is not a number: give the commit index."
+    if answer == right:
         return ""
-    return f"Your rule says {said}, and Raft {right}: {_reason(situation, said, right)}."
+    return f"Your rule says {answer}, and Raft {right}: {_reason(situation, answer, right)}."
 
 
-def _reason(situation: CommitSituation, said: int, right: int) -> str:
-    """Say which part of the rule tells ``said`` from ``right``."""
+def _reason(situation: CommitSituation, answer: int, right: int) -> str:
+    """Return which part of the rule makes the difference between ``answer`` and ``right``."""
     voters, term = len(situation.match), situation.term
-    if said < situation.commit:
+    if answer < situation.commit:
         return "the commit index never falls"
-    if said > situation.base + len(situation.terms):
+    if answer > situation.base + len(situation.terms):
         return "there is no such entry"
-    holders = sum(index >= said for index in situation.match)
-    if said > right and 2 * holders <= voters:
+    count = sum(index >= answer for index in situation.match)
+    if answer > right and 2 * count <= voters:
         not_learner = ", and a learner does not count" if situation.learner is not None else ""
-        return f"{holders} of {voters} voters hold entry {said}, which is no majority{not_learner}"
-    if said > right:
-        old = situation.terms[said - situation.base - 1]
         return (
-            f"entry {said} is of term {old}, and by counting a leader commits only entries of its "
-            f"own term, {term}"
+            f"{count} of {voters} voters have entry {answer}, which is not a majority{not_learner}"
         )
-    return f"a majority holds entry {right}, which is of the leader's own term"
+    if answer > right:
+        old = situation.terms[answer - situation.base - 1]
+        return (
+            f"entry {answer} is of term {old}, and by counting a leader commits only entries of "
+            f"its own term, {term}"
+        )
+    return f"a majority has entry {right}, which is of the leader's own term"
 
 
 # ── a cluster with faults ───────────────────────────────────────────────────────────────────────
 
 
 def _run(rule: CommitRule, seed: int) -> int:
-    """Let a cluster of 3 or 5 work under ``rule`` and faults; return how much it committed.
+    """Run a cluster of 3 or 5 under ``rule`` with faults; return how many entries it committed.
 
     Raises :class:`~kvraft.check.Violation` if it breaks what Raft promises, and whatever
     the rule raises.
@@ -215,7 +217,7 @@ def _fault(cluster: Cluster, random: Random) -> None:
 
 
 def _propose(cluster: Cluster, key: str) -> None:
-    """Propose at every member that thinks that it leads: an old leader may be among them."""
+    """Propose at every member that thinks it leads; an old leader may be among them."""
     for name in cluster.rafts:
         try:
             cluster.propose(name, key)

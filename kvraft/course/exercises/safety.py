@@ -1,14 +1,14 @@
 """Lesson 03: a learner's schedule is replayed, and a learner's ``up_to_date`` elects leaders.
 
-A schedule is a text in the language of scenarios (``check/scenario.py``), steps only.  It is played
+A schedule is a text in the language of scenarios (``check/scenario/``), steps only.  It is played
 with members that commit entries of older terms by counting, and a
-:class:`~kvraft.check.raft.RaftChecker` says whether it did harm.  Its length is the number of
-events: a message that arrives, a time-out, a crash, a restart, a proposal.  What is lost costs
-nothing, since a message may as well be on its way for ever.
+:class:`~kvraft.check.raft.RaftChecker` finds whether it breaks a property.  Its length is the
+number of events: a message that arrives, a time-out, a crash, a restart, a proposal.  Losing a
+message costs nothing, since it may as well be in flight forever.
 
-A rule is first asked about all small pairs of logs, from the smallest on.  Where it is wrong, the
-explorer looks for a shortest run in which that does harm.  What passes is explored, too: everything
-that may happen from the situations in :data:`STARTS`.
+A rule is first tried on all small pairs of logs, the smallest first.  Where it is wrong, the
+explorer looks for a shortest run in which that breaks a property.  A rule that passes is explored,
+too, from the situations in :data:`STARTS`.
 
 Source: Raft §5.4.1 (whose log is at least as up-to-date), §5.4.2 and Figure 8.
 """
@@ -43,21 +43,21 @@ log n3: 2
 term n1: 2
 term n2: 2, vote n3
 """
-"""n1 led term 1, and n3 term 2; each wrote an entry that nobody else got."""
+"""n1 led term 1, and n3 term 2; each wrote an entry that no other member got."""
 
 EVENTS = ("timeout", "crash", "restart", "propose")
 STEPS = ("deliver", "drop", "duplicate", "settle", *EVENTS)
 MOST = 12
-"""How many events a schedule may take."""
+"""The most events that a schedule may take."""
 
 
 def start(consensus: type[Raft] = OlderTermsCounted, *, trace: bool = True) -> Cluster:
-    """Return the three members in the situation that a schedule begins with."""
+    """Return three members in the situation in which a schedule begins."""
     return scenario.parse(f"{START}settle", "start").cluster(consensus=consensus, trace=trace)
 
 
 class Replay(NamedTuple):
-    """How a schedule went, up to the step that did harm, if any did."""
+    """The result of a schedule, up to the step that broke a property, if one did."""
 
     cluster: Cluster
     events: int
@@ -65,7 +65,9 @@ class Replay(NamedTuple):
 
 
 def replay(schedule: str, consensus: type[Raft] = OlderTermsCounted) -> Replay:
-    """Play ``schedule``, one step a line; raises :class:`~kvraft.errors.BadInput` for a bad one."""
+    """Play ``schedule``, one step a line.
+
+    Raises :class:`~kvraft.errors.BadInput` if it is malformed."""
     cluster, done = start(consensus), 0
     watch(cluster)
     for number, text in enumerate(schedule.splitlines(), 1):
@@ -78,7 +80,7 @@ def replay(schedule: str, consensus: type[Raft] = OlderTermsCounted) -> Replay:
         except Violation as violation:
             return Replay(cluster, done + _arrived(cluster), violation)
         except KvraftError as error:
-            raise BadInput(f"line {number} cannot be done: {error} (in: {text})") from error
+            raise BadInput(f"line {number} cannot be executed: {error} (in: {text})") from error
     return Replay(cluster, done + _arrived(cluster), None)
 
 
@@ -96,7 +98,7 @@ def _arrived(cluster: Cluster) -> int:
 
 
 def check_schedule(schedule: str) -> None:
-    """Print whether ``schedule`` does harm in at most :data:`MOST` events."""
+    """Print whether ``schedule`` breaks a property in at most :data:`MOST` events."""
     if schedule is ...:  # type: ignore[comparison-overlap]
         print("Not answered yet: write a schedule in place of the three dots, one step a line.")
         return
@@ -104,38 +106,38 @@ def check_schedule(schedule: str) -> None:
         print("Not yet. Give a text with one step a line.")
         return
     try:
-        went = replay(schedule)
+        played = replay(schedule)
     except BadInput as error:
         print(f"Not yet. In your schedule {error}.")
         return
-    if went.violation is None:
+    if played.violation is None:
         print(
-            f"Not yet. {counted(went.events, 'event')}, and no property is broken. "
-            f"{_missing(went.cluster)}"
+            f"Not yet. {counted(played.events, 'event')}, and no property is broken. "
+            f"{_missing(played.cluster)}"
         )
-    elif went.events > MOST:
+    elif played.events > MOST:
         print(
-            f"Not yet. It does break {went.violation.property}, but in "
-            f"{counted(went.events, 'event')}."
+            f"Not yet. It does break {played.violation.property}, but in "
+            f"{counted(played.events, 'event')}."
         )
     elif replay(schedule, Raft).violation is not None:
-        print("Not yet. It breaks a promise with the rule in place, too: please report that!")
+        print("Not yet. It breaks a property with the rule in place, too: please report that!")
     else:
         print(
-            f"Right. {counted(went.events, 'event')}: {went.violation}. With the rule, "
+            f"Right. {counted(played.events, 'event')}: {played.violation}. With the rule, "
             "nothing breaks."
         )
 
 
 def _missing(cluster: Cluster) -> str:
-    """Say how far a schedule has come that did no harm."""
+    """Return a hint for a schedule that broke no property."""
     rafts = cluster.rafts.values()
     known = max((raft.commit_index for raft in rafts), default=0)
     if not known and not any(raft.role is Role.LEADER for raft in rafts):
-        return "Nobody leads at its end."
+        return "No member leads at its end."
     if not known:
-        return "No entry is committed: whose entry of an older term can a majority come to hold?"
-    return f"Entry {known} is committed: who lacks it, and can be elected all the same?"
+        return "No entry is committed: whose entry of an older term can a majority come to have?"
+    return f"Entry {known} is committed: who lacks it, and can still be elected?"
 
 
 # ── a rule ──────────────────────────────────────────────────────────────────────────────────────
@@ -144,7 +146,7 @@ UpToDateRule = Callable[[RequestVote, Position], bool]
 """``up_to_date(ask, last)``."""
 
 LIMIT = 20_000
-"""With so many states an exploration ends."""
+"""The number of states after which an exploration ends."""
 
 
 class Logs(NamedTuple):
@@ -154,7 +156,7 @@ class Logs(NamedTuple):
     ours: Position
 
     def ask(self, rule: UpToDateRule) -> bool:
-        """Return what ``rule`` says of them."""
+        """Return what ``rule`` decides for them."""
         term = max(self.theirs.term, self.ours.term) + 1
         return rule(RequestVote("n1", "n2", term, *self.theirs), self.ours)
 
@@ -181,7 +183,7 @@ def ruled(rule: UpToDateRule) -> type[Raft]:
 
 
 def committed_without_n3(consensus: type[Raft]) -> Cluster:
-    """n1 leads, and what n3 never got is committed."""
+    """Return a cluster led by n1 in which an entry is committed that n3 never got."""
     cluster = Cluster(3, options=NO_TIME, consensus=consensus)
     cluster.timeout("n1")
     cluster.settle()
@@ -193,7 +195,7 @@ def committed_without_n3(consensus: type[Raft]) -> Cluster:
 
 
 def long_log_of_an_old_term(consensus: type[Raft]) -> Cluster:
-    """n3 has three entries of term 1, and n1 has one of term 2; nothing is committed."""
+    """Return a cluster with three entries of term 1 on n3, one of term 2 on n1, none committed."""
     return Cluster(
         3,
         options=NO_TIME,
@@ -215,11 +217,11 @@ STARTS: tuple[tuple[Callable[[type[Raft]], Cluster], ExplorationBounds, str], ..
         "n3 has three entries of term 1, n1 has one of term 2, and n2 has none",
     ),
 )
-"""Where an exploration begins, within which bounds, and the same in words."""
+"""Where an exploration begins, its bounds, and the situation as text."""
 
 
 def check_up_to_date(rule: UpToDateRule) -> None:
-    """Print whether ``rule`` compares logs as Raft does, else where it goes wrong and to what."""
+    """Print whether ``rule`` compares logs as Raft does, or where not, and the harm that does."""
     if unanswered(lambda: Logs(ORIGIN, ORIGIN).ask(rule)):
         return
     pairs = agrees(situations(), lambda pair: _compare(rule, pair))
@@ -229,33 +231,33 @@ def check_up_to_date(rule: UpToDateRule) -> None:
     try:
         reports = explored(rule)
     except NotLeader:
-        print("Not yet. In a cluster nobody is elected, though all logs are empty.")
+        print("Not yet. In a cluster no member is elected, though all logs are empty.")
         return
     except Exception as error:
         print(f"Not yet. In a cluster your rule raised {error_text(error)}")
         return
     for report in reports:
         if report.violation is not None:
-            print(f"Not yet. In a cluster it breaks a promise: {report.violation}")
+            print(f"Not yet. In a cluster it breaks a property: {report.violation}")
             return
     states = sum(report.states for report in reports)
     print(
         f"Right. It agrees with Raft on all {pairs} pairs of logs, and nothing broke in "
-        f"{states:,} states that a cluster with it can come to."
+        f"{states:,} states that a cluster with it can reach."
     )
 
 
 def _compare(rule: UpToDateRule, pair: Logs) -> str:
-    """Return what is wrong with what ``rule`` says, ``""`` if nothing is."""
+    """Return what is wrong with what ``rule`` decides, ``""`` if nothing is."""
     right = pair.ask(rules.up_to_date)
-    said = yes_or_no(lambda: pair.ask(rule))
-    if said == right:
+    answer = yes_or_no(lambda: pair.ask(rule))
+    if answer == right:
         return ""
-    return f"Your rule says {said}, Raft {right}: {_reason(pair)}."
+    return f"Your rule says {answer}, Raft {right}: {_reason(pair)}."
 
 
 def _reason(pair: Logs) -> str:
-    """Say which part of the rule decides here."""
+    """Return which part of the rule decides here."""
     theirs, ours = pair
     if theirs == ours:
         return "of two logs that end alike, neither is behind"
@@ -267,9 +269,9 @@ def _reason(pair: Logs) -> str:
 
 
 def explored(rule: UpToDateRule) -> list[ExplorationReport]:
-    """Explore what may happen under ``rule``; stop at the first that does harm.
+    """Explore what may happen under ``rule``; stop at the first violation.
 
-    Raises :class:`~kvraft.errors.NotLeader` if nobody is elected where all logs are empty.
+    Raises :class:`~kvraft.errors.NotLeader` if no member is elected where all logs are empty.
     """
     reports: list[ExplorationReport] = []
     for begin, bounds, _ in STARTS:
@@ -280,17 +282,17 @@ def explored(rule: UpToDateRule) -> list[ExplorationReport]:
 
 
 def _print_consequence(rule: UpToDateRule) -> None:
-    """Print a shortest run in which a wrong rule does harm, if one is found."""
+    """Print a shortest run in which a wrong rule breaks a property, if one is found."""
     try:
         reports = explored(rule)
     except NotLeader:
-        print("What comes of it: three members with empty logs elect nobody.")
+        print("The result: three members with empty logs elect no leader.")
         return
     except Exception:
-        return  # it raises there, too, and that was said already
+        return  # it raises there, too, and that was printed already
     report, (_, _, where) = reports[-1], STARTS[len(reports) - 1]
     if report.violation is not None:
-        print(f"What can come of it, where {where}:")
+        print(f"What can happen where {where}:")
         for number, step in enumerate(report.trace, 1):
             print(f"{number:4}. {step}")
         print(f"Then {report.violation}")

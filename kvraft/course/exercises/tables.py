@@ -1,7 +1,7 @@
 """Lesson 07: a learner chooses bits per key, and finds the block that a key is in.
 
-Both are tried in the real thing: filters of thousands of keys are built with the learner's number,
-and asked for keys that they do not have; tables are written, and every key of theirs looked up.
+Both are tried for real: filters of thousands of keys are built with the learner's number and probed
+for absent keys; tables are written, and each of their keys is looked up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEYS = 4000
 
 
 def check_bits_for(bits_for: Callable[[float], int]) -> None:
-    """Print whether ``bits_for`` gives filters that err no more than asked, and no larger ones."""
+    """Print whether ``bits_for`` gives filters that err no more than asked, and are not larger."""
     for target in TARGETS:
         try:
             bits: Any = bits_for(target)
@@ -33,17 +33,22 @@ def check_bits_for(bits_for: Callable[[float], int]) -> None:
             return
         rate = BloomFilter.sized(KEYS, bits).expected_fpr(KEYS)
         if rate > target * 1.05:
-            print(f"Not yet. {bits} bits a key err in {rate:.2%}, and {target:.2%} were allowed.")
+            print(
+                f"Not yet. {bits} bits a key give {rate:.2%} false positives, and {target:.2%} "
+                "are allowed."
+            )
             return
         least = next(
             n for n in range(1, 41) if BloomFilter.sized(KEYS, n).expected_fpr(KEYS) <= target
         )
         if bits > least + 1:
-            print(f"Not yet. For {target:.2%}, {bits} bits a key are too many: {least} will do.")
+            print(f"Not yet. For {target:.2%}, {bits} bits a key are too many: {least} are enough.")
             return
     passed = _passed(bits_for(0.01))
-    print(f"Right. At 1 % a real filter lets {passed:.2%} of 20,000 absent keys pass, and no key "
-          "that is there is denied.")  # fmt: skip
+    print(
+        f"Right. At 1 % a real filter passes {passed:.2%} of 20,000 absent keys, and denies no key "
+        "that is present."
+    )
 
 
 def _passed(bits: int) -> float:
@@ -61,19 +66,19 @@ def check_find_block(find_block: FindBlock) -> None:
         table = _table(keys)
         for key in sorted({b"", b"zz", *keys, *(k + b"\0" for k in keys), *(k[:-1] for k in keys)}):
             right = _right(table, key)
-            said: Any
+            answer: Any
             try:
-                said = find_block(list(table.last_keys), key)
+                answer = find_block(list(table.last_keys), key)
             except Exception as error:
                 print(f"Not yet. It raised {type(error).__name__} ({error}) {_asked(table, key)}")
                 return
-            if said is ...:
+            if answer is ...:
                 print("Not answered yet: write the function in place of the three dots.")
                 return
-            if said != right or type(said) is bool:
-                print(f"Not yet. It gives {said!r}, right is {right!r} {_asked(table, key)}")
+            if answer != right or type(answer) is bool:
+                print(f"Not yet. It gives {answer!r}, right is {right!r} {_asked(table, key)}")
                 return
-    print("Right. Every key of three tables is looked for in the one block that may hold it.")
+    print("Right. Every key of three tables is searched in the one block that may hold it.")
 
 
 def _right(table: Table, key: bytes) -> int | None:

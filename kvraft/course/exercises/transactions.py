@@ -1,9 +1,9 @@
-"""Lesson 12: a learner's undo rule and condition, run beside the module; interleavings to predict.
+"""Lesson 12: a learner's undo rule and condition, compared with ours; interleavings to predict.
 
-``gather`` is asked about every short log, the shortest first, and then about long ones drawn by a
-seed, and is compared with :class:`~kvraft.transaction.TransactionAssembler`.  ``holds`` is asked
-about every small situation, and compared with what :class:`~kvraft.replica.StateMachine` decides
-over a real tree.  So a learner is always told the shortest situation in which a rule fails.
+``gather`` is tried on every short log, the shortest first, then on long ones drawn from a seed, and
+compared with :class:`~kvraft.transaction.TransactionAssembler`.  ``holds`` is tried in every small
+situation, and compared with what :class:`~kvraft.replica.StateMachine` decides over a real tree.
+So a learner always sees the shortest situation in which a rule fails.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _log(records: Sequence[Record]) -> list[Entry]:
 
 
 def right_split(entries: Sequence[Entry]) -> Split:
-    """Return what the real module makes of a log."""
+    """Return what the real module finds in a log."""
     gatherer = TransactionAssembler()
     complete: list[list[int]] = []
     undone: list[list[int]] = []
@@ -84,7 +84,7 @@ def right_split(entries: Sequence[Entry]) -> Split:
 
 
 def log_words(entries: Sequence[Entry]) -> str:
-    """Return a log in words; a star is the commit mark."""
+    """Return a log as text; a star is the commit mark."""
     names = {Kind.NOOP: "no-op", Kind.CONFIGURATION: "configuration"}
     parts = [names.get(e.record.kind, f"{e.record.txn}{'*' * e.record.commit}") for e in entries]
     return ", ".join(parts) or "nothing"
@@ -103,30 +103,30 @@ def _split(rule: GatherRule, entries: list[Entry]) -> Split:
 
 
 def check_gather(rule: GatherRule) -> None:
-    """Print whether ``rule`` says what is complete and what is undone in every log."""
+    """Print whether ``rule`` finds the complete and the undone transactions of every log."""
     if unanswered(lambda: rule([])):
         return
     count = undone = 0
     for entries in logs():
         right = right_split(entries)
         try:
-            said = _split(rule, entries)
+            answer = _split(rule, entries)
         except Wrong as error:
             print(f"Not yet. For a log of {log_words(entries)}, {error}")
             return
-        if said != right:
-            print(f"Not yet. A log of {log_words(entries)}: {_difference(said, right, entries)}")
+        if answer != right:
+            print(f"Not yet. A log of {log_words(entries)}: {_difference(answer, right, entries)}")
             return
         count, undone = count + 1, undone + len(right[1])
     print(f"Right. It agrees with the module about {count:,} logs and {undone:,} undone prefixes.")
 
 
-def _difference(said: Split, right: Split, entries: Sequence[Entry]) -> str:
-    for name, mine, due in zip(("complete", "undone"), said, right, strict=True):
+def _difference(answer: Split, right: Split, entries: Sequence[Entry]) -> str:
+    for name, mine, due in zip(("complete", "undone"), answer, right, strict=True):
         if mine != due:
             hint = ""
             if not due and not right[1] and entries and not entries[-1].record.commit:
-                hint = " What nothing has ended yet is open: neither complete nor undone."
+                hint = " A transaction that has not ended is open: neither complete nor undone."
             return f"{due or 'nothing'} is {name}, and your rule says {mine or 'nothing'}.{hint}"
     return ""
 
@@ -146,11 +146,11 @@ STATES: tuple[Version | None, ...] = (
     Version(7, None),
 )
 READ: tuple[Timestamp | None, ...] = (None, 0, 5, 7)
-"""What may have been read: not at all, nothing, or the version of that time."""
+"""What may have been read: not this key, no version, or the version of that time."""
 
 
 class ConflictCase(NamedTuple):
-    """What a transaction read of two keys, and what they hold when it is applied."""
+    """What a transaction read of two keys, and their versions when it is applied."""
 
     reads: tuple[tuple[bytes, Timestamp], ...]
     versions: tuple[tuple[bytes, Version], ...]
@@ -179,7 +179,9 @@ def cases() -> Iterator[ConflictCase]:
 
 
 def _possible(read: Timestamp | None, version: Version | None) -> bool:
-    """Whether a key can be so after it was read so: timestamps only rise, and none comes twice."""
+    """Return whether a key that was read at ``read`` can have ``version`` later.
+
+    Timestamps only rise, and none is used twice."""
     if not read or version is None:
         return True
     return version.timestamp > read or (version.timestamp == read and version.value is not None)
@@ -191,7 +193,7 @@ def _size(case: ConflictCase) -> tuple[int, list[bytes]]:
 
 
 def right_holds(case: ConflictCase) -> bool:
-    """Return what the real state machine decides, over a tree with these versions."""
+    """Return what the real state machine decides over a tree with these versions."""
     tree = Tree.open(SimDisk())
     rows: list[Row] = [(key, version.timestamp, version.value) for key, version in case.versions]
     if rows:
@@ -202,14 +204,14 @@ def right_holds(case: ConflictCase) -> bool:
 
 
 def check_holds(rule: HoldsRule) -> None:
-    """Print whether ``rule`` lets a transaction take effect exactly if what it read still holds."""
+    """Print whether ``rule`` admits a transaction exactly if what it read is unchanged."""
     if unanswered(lambda: rule({}, {}), "condition"):
         return
 
     def wrong_in(case: ConflictCase) -> str:
-        said = yes_or_no(lambda: rule(dict(case.reads), dict(case.versions)))
+        answer = yes_or_no(lambda: rule(dict(case.reads), dict(case.versions)))
         right = right_holds(case)
-        return "" if said is right else _why(case, right)
+        return "" if answer is right else _why(case, right)
 
     if (count := agrees(cases(), wrong_in)) is not None:
         print(f"Right. It decides as the state machine does in {count} situations.")
@@ -219,14 +221,14 @@ def _why(case: ConflictCase, right: bool) -> str:
     held = dict(case.versions)
     if right:
         gone = any(at == 0 and key in held for key, at in case.reads)
-        more = " A key that was deleted holds nothing, as one that never was." if gone else ""
+        more = " A deleted key has no value, like one that never existed." if gone else ""
         return f"Nothing that it read has changed, and your rule says that it has.{more}"
     for key, at in case.reads:
         version = held.get(key)
         if version is not None and version.value is not None and version.timestamp != at:
-            same = " The value may be the same: somebody wrote it all the same." if at else ""
+            same = " The value may be the same, but it was written again." if at else ""
             return f"{key.decode()} was written since, and your rule does not see it.{same}"
-    return "What it read is not there any more, and your rule does not see it."
+    return "What it read no longer exists, and your rule does not see it."
 
 
 # ── interleavings ───────────────────────────────────────────────────────────────────────────────
@@ -243,7 +245,7 @@ INTERLEAVINGS = (
 
 
 def play(order: str) -> list[int]:
-    """Let a simulated cluster live one of :data:`INTERLEAVINGS`; return what x and y hold then."""
+    """Play one of :data:`INTERLEAVINGS` on a simulated cluster; return x and y at its end."""
     world = World(3, seed=3)
     world.client("start").write({b"x": b"1", b"y": b"1"})
     plans = {"ann": (b"x", b"y", 10), "bob": (b"y", b"x", 100)}

@@ -1,15 +1,15 @@
 """Lesson 09: a learner's ``may_drop`` and budget run inside members of simulated clusters.
 
-A rule is not compared with the real one.  It decides for every member of a cluster what goes, and
-is judged by what comes of it, in the order in which mistakes are easiest to understand:
+A rule is not compared with the real one.  It decides for every member of a cluster which segments
+to remove, and is judged by the result, the easiest error to understand first:
 
-- **crash**: all members lose their memory; whatever was acknowledged must be there again;
-- **few keys**: the same, with much log that is in no table, for the memtable does not fill;
+- **crash**: all members lose their memory; every acknowledged write must survive;
+- **few keys**: the same, with much log that is in no table, because the memtable does not fill;
 - **back in time**: a follower was away for less than the budget, and must need no snapshot;
-- **another leader**: so it must be if somebody else leads when it comes back;
-- **away for good**: log behind an absent member's back must not grow beyond the budget;
-- **at rest**: when all is in tables and on every member, no sealed segment may be left;
-- **chance**: crashes and absences drawn by a seed.
+- **another leader**: the same, if another member leads when it returns;
+- **away for good**: log kept for an absent member must not grow beyond the budget;
+- **at rest**: when everything is in tables and on every member, no sealed segment may be left;
+- **chance**: crashes and absences drawn from a seed.
 """
 
 from __future__ import annotations
@@ -45,19 +45,18 @@ TruncationRule = Callable[[Segment, Marks, list[int], int], bool]
 """``may_drop(segment, marks, matches, retained)``."""
 
 
-class Trial(NamedTuple):
-    """A world to try a rule in: what it ``description``, and what is wrong with what came of it."""
+class TruncationTrial(NamedTuple):
+    """A situation to try a rule in; ``run`` returns what went wrong, ``""`` if nothing did."""
 
     description: str
     run: Callable[[TruncationRule], str]
 
 
 def ruled(rule: TruncationRule | None) -> type[Replica]:
-    """Return members that cut their logs by ``rule``, by their own if it is ``None``.
+    """Return members that truncate their logs by ``rule``, or by their own rule if it is ``None``.
 
-    They look after a snapshot in flight themselves.  They raise
-    :class:`~kvraft.course.lesson.Wrong` where a rule gives no answer, or would remove the file that
-    is being written.
+    They pin what follows a snapshot in flight themselves.  They raise
+    :class:`~kvraft.course.lesson.Wrong` if a rule gives no answer, or drops the active segment.
     """
     if rule is None:
         return Replica
@@ -70,20 +69,20 @@ def ruled(rule: TruncationRule | None) -> type[Replica]:
                 raise Wrong(f"gives {answer!r}: give True or False")
             if answer and not segment.sealed:
                 raise Wrong(
-                    "lets the active segment go: it is being written, and has an end only when it "
-                    "is sealed"
+                    "drops the active segment, which is still being written; a segment has an end "
+                    "only when it is sealed"
                 )
-            flying = [h for h in self.pins() if h.pinned_by.startswith("snapshot for ")]
-            return answer and not any(hold.needed_from <= segment.high for hold in flying)
+            in_flight = [p for p in self.pins() if p.pinned_by.startswith("snapshot for ")]
+            return answer and not any(pin.needed_from <= segment.high for pin in in_flight)
 
     return Ruled
 
 
 def matches_of(replica: Replica) -> list[int]:
-    """Return through which index each other member has the log, as far as ``replica`` knows.
+    """Return the index through which each other member has the log, as far as ``replica`` knows.
 
-    Left out is who cannot be helped by the log any more, and is sent a snapshot.  One that does not
-    lead knows one number for all.
+    Members that the log can no longer help, which are sent a snapshot, are left out.  A follower
+    knows one number for all.
     """
     if replica.raft.role is not Role.LEADER:
         return [replica.raft.all_replicated_index]
@@ -101,7 +100,7 @@ def retained_from(replica: Replica, segment: Segment) -> int:
 
 
 def check_may_drop(rule: TruncationRule) -> None:
-    """Print whether members that cut their logs by ``rule`` lose nothing, and keep no more."""
+    """Print whether members that truncate their logs by ``rule`` lose nothing and keep no more."""
     empty = Segment(1, 1, 1, 8, 1024, sealed=True)
     if unanswered(lambda: rule(empty, Marks(1, 0, 0, 0, 8), [8, 8], 1024)):
         return
@@ -112,25 +111,25 @@ def check_may_drop(rule: TruncationRule) -> None:
             return
     print(
         f"Right. In {len(TRIALS)} situations, the last of them {ROUNDS} runs full of crashes, no "
-        "write was lost, no snapshot was sent needlessly, and no log was kept for ever."
+        "write was lost, no snapshot was sent needlessly, and no log was kept forever."
     )
 
 
-def judge(trial: Trial, rule: TruncationRule) -> str:
-    """Return what is wrong with what came of ``rule`` in ``trial``, ``""`` if nothing is."""
+def judge(trial: TruncationTrial, rule: TruncationRule) -> str:
+    """Return what went wrong with ``rule`` in ``trial``, ``""`` if nothing did."""
     try:
         return trial.run(rule)
     except Wrong as error:
         return f"your rule {error}."
     except BadInput as error:
-        return f"a member cannot go on, for it still needs entries that are gone ({error})."
+        return f"a member cannot continue: it still needs entries that are gone ({error})."
     except Corruption as error:
         return (
-            "after a crash a member cannot start, for rows are gone that were neither in a table "
-            f"nor in the log any more ({error})."
+            "after a crash a member cannot start: rows are gone that were in no table and no "
+            f"longer in the log ({error})."
         )
     except TimedOut:
-        return "the cluster cannot go on: nobody leads, or a member never catches up."
+        return "the cluster cannot continue: no member leads, or one never catches up."
     except KvraftError as error:
         return f"the cluster stopped: {error}."
     except Exception as error:
@@ -138,7 +137,7 @@ def judge(trial: Trial, rule: TruncationRule) -> str:
 
 
 class _Run:
-    """A world whose members cut their logs by ``rule``, and what was written to it."""
+    """A world whose members truncate their logs by ``rule``, and what was written to it."""
 
     def __init__(self, rule: TruncationRule | None, seed: int = 9) -> None:
         self.world = World(3, seed=seed, options=LIMITS, replica=ruled(rule))
@@ -148,7 +147,7 @@ class _Run:
         self.written |= write_values(self.world, count, keys=keys)
 
     def lose_one(self, writes: int) -> str:
-        """Crash a follower, and write on without it; return its name."""
+        """Crash a follower, write without it, and return its name."""
         away = last_follower(self.world)
         self.world.crash(away)
         self.write(writes)
@@ -162,7 +161,7 @@ class _Run:
         self.write(1)
 
     def lost(self) -> str:
-        """Return which of the values that were written is missing on a running member."""
+        """Return which written value a running member has lost, ``""`` if none."""
         self.world.settle()
         for name, replica in self.world.replicas.items():
             for key, value in self.written.items():
@@ -171,7 +170,7 @@ class _Run:
         return ""
 
     def sealed_bytes(self) -> int:
-        """Return how much sealed log the running member holds that has most."""
+        """Return the most bytes of sealed log on a running member."""
         return max(map(_sealed_bytes, self.world.replicas.values()))
 
 
@@ -206,7 +205,7 @@ def _needless(run: _Run, away: str) -> str:
         return ""
     return (
         f"{away} came back, the log since then was well within the budget, and yet it had to be "
-        "sent a snapshot: what it lacks must stay."
+        "sent a snapshot: the entries that it lacks must stay."
     )
 
 
@@ -233,8 +232,8 @@ def _away_for_good(rule: TruncationRule) -> str:
         most = max(most, run.sealed_bytes())
     if most > RETAIN_BYTES + 4 * LIMITS.segment_bytes:
         return (
-            f"a member held {most:,} bytes of sealed log. Log behind an absent member's back is "
-            f"kept only while no more than {RETAIN_BYTES:,} bytes are retained."
+            f"a member kept {most:,} bytes of sealed log. Log is kept for an absent member only "
+            f"while no more than {RETAIN_BYTES:,} bytes are retained."
         )
     run.world.restart(away)
     return run.lost()
@@ -248,13 +247,13 @@ def _at_rest(rule: TruncationRule) -> str:
     run.world.settle()
     for replica in _all(run):
         replica.tree.freeze()
-    run.world.run_for(200)  # flushes and cuts are done, and heartbeats told what is on all members
+    run.world.run_for(200)  # flushes and truncation end, heartbeats spread the all-replicated index
     for replica in _all(run):
         left = [segment for segment in replica.wal.segments if segment.sealed]
         if left:
             plural = "" if len(left) == 1 else "s"
             return (
-                f"all members hold entries 1 to {replica.marks.last}, in tables, too; and yet "
+                f"all members have entries 1 to {replica.marks.last}, also in tables, and yet "
                 f"{replica.member} still has {len(left)} sealed segment{plural}, the last one "
                 f"through entry {left[-1].high}."
             )
@@ -286,25 +285,27 @@ def _by_chance(rule: TruncationRule) -> str:
 
 
 TRIALS = (
-    Trial("All members crash in the middle of their work", _crash),
-    Trial("The same four keys are overwritten 150 times, and all members crash", _few_keys),
-    Trial("A follower is away while 70 entries are written", _back_in_time),
-    Trial("Another member leads when a follower comes back", _another_leader),
-    Trial("A follower is away for good", _away_for_good),
-    Trial("Nothing is left to do", _at_rest),
-    Trial("Members come and go by chance", _by_chance),
+    TruncationTrial("All members crash in the middle of their work", _crash),
+    TruncationTrial(
+        "The same four keys are overwritten 150 times, and all members crash", _few_keys
+    ),
+    TruncationTrial("A follower is away while 70 entries are written", _back_in_time),
+    TruncationTrial("Another member leads when a follower comes back", _another_leader),
+    TruncationTrial("A follower is away for good", _away_for_good),
+    TruncationTrial("Nothing is left to do", _at_rest),
+    TruncationTrial("Members come and go by chance", _by_chance),
 )
 
 # ── a budget ────────────────────────────────────────────────────────────────────────────────────
 
 BREAK_MILLIS = 800
-"""How long a restart takes: who is back by then should need no snapshot."""
+"""How long a restart takes: a member that is back by then should need no snapshot."""
 LOG_BYTES = 28 * 1024
-"""How much sealed log the leader's disk has room for."""
+"""The room for sealed log on the leader's disk, in bytes."""
 
 
 def check_retain_bytes(retain_bytes: Any) -> None:
-    """Print whether this budget spares a restart the snapshot, and the disk a flood of log."""
+    """Print whether this budget avoids a snapshot after a restart, and too much log on the disk."""
     if retain_bytes is UNANSWERED:
         print("Not answered yet: put your answer in place of the three dots.")
         return
@@ -315,24 +316,24 @@ def check_retain_bytes(retain_bytes: Any) -> None:
     if snapshots:
         print(
             f"Not yet. After {BREAK_MILLIS} ms the follower came back and had to be sent a "
-            f"snapshot: {retain_bytes:,} bytes are less log than was written meanwhile."
+            f"snapshot: {retain_bytes:,} bytes are less than the log that was written meanwhile."
         )
         return
     most = log_while_away(retain_bytes)
     if most > LOG_BYTES:
         print(
-            f"Not yet. While a follower was away for long, the leader held {most:,} bytes of "
+            f"Not yet. While a follower was away for long, the leader kept {most:,} bytes of "
             f"sealed log, and there is room for {LOG_BYTES:,}."
         )
         return
     print(
         f"Right. A follower that is back within {BREAK_MILLIS} ms needs no snapshot, and the "
-        f"leader never held more than {most:,} bytes of sealed log."
+        f"leader never kept more than {most:,} bytes of sealed log."
     )
 
 
 def after_a_break(retain_bytes: int) -> int:
-    """Return how many snapshots are sent to a follower that is away for a short while."""
+    """Return how many snapshots a follower is sent that was away for a short while."""
     world = _budgeted(retain_bytes)
     away = last_follower(world)
     world.crash(away)

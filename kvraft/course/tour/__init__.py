@@ -1,7 +1,13 @@
 """The guided tour: real earthquakes replayed into a three-member cluster that is made to fail.
 
-``earthquakes.py`` reads the catalogue and says what each report writes; ``story.py`` runs the
-acts.  ``kvraft tour`` and ``notebooks/00_tour.ipynb`` tell the same story from this code.
+::
+
+    story          the acts: each makes something happen and reports it
+      │
+    earthquakes    the catalogue, and what each report of it writes
+
+``kvraft tour`` and ``notebooks/00_tour.ipynb`` run the same acts.  Equal seed and data, equal
+story; at the end every member must equal a plain dict.
 """
 
 from kvraft.course.tour.earthquakes import (

@@ -1,13 +1,13 @@
 """The earthquake catalogue: a real stream of upserts with secondary keys.
 
 One line of the catalogue is one seismic event: first recorded at ``time_ms``, last revised at
-``updated_ms``, often by a person.  :func:`reports` turns it into two reports, in the order in which
-the world learned of them.  A :class:`Catalogue` says what a report writes, as one transaction::
+``updated_ms``, often by a person.  :func:`reports` makes two reports of it, in the order in which
+they became known.  A :class:`Catalogue` returns what a report writes, as one transaction::
 
     event/<id>                       the record, as JSON
     network/<network>/<time>/<id>    its magnitude          (list a network's events by time)
     magnitude/<class>/<id>           its place              (list events by whole magnitude)
-    status/<status>/<id>             empty                  (list what nobody has reviewed yet)
+    status/<status>/<id>             empty                  (list what is not reviewed yet)
     newest/<network>                 the id of the network's newest event
 
 The catalogue holds only the last revision of an event, so its first record carries the same
@@ -46,7 +46,7 @@ class Quake(NamedTuple):
 
 
 class QuakeReport(NamedTuple):
-    """What the world learned at ``at_ms``: a quake as first recorded, or as revised."""
+    """A report at ``at_ms`` of a quake, as first recorded or as revised."""
 
     at_ms: int
     revised: bool
@@ -54,16 +54,16 @@ class QuakeReport(NamedTuple):
 
 
 def catalogue_path() -> Path:
-    """Return where the catalogue lies that comes with kvraft: in the package or beside it."""
+    """Return the path of the catalogue that comes with kvraft: in the package or next to it."""
     package = Path(str(files("kvraft"))).resolve()
     for folder in (package / "data", package.parent / "data"):
         if (folder / "earthquakes.csv").exists():
             return folder / "earthquakes.csv"
-    raise BadInput(f"earthquakes.csv is neither in {package / 'data'} nor beside the package")
+    raise BadInput(f"earthquakes.csv is neither in {package / 'data'} nor next to the package")
 
 
 def load(path: Path | str | None = None) -> list[Quake]:
-    """Read a catalogue, the one that comes with kvraft by default.
+    """Return the quakes of a catalogue, by default of the one that comes with kvraft.
 
     Raises :class:`~kvraft.errors.BadInput` naming the line and what is wrong with it.
     """
@@ -100,7 +100,7 @@ def _parse(rows: csv._reader, path: Path) -> list[Quake]:  # type: ignore[name-d
             raise BadInput(f"{where}: event {quake.id} is listed twice")
         quakes[quake.id] = quake
     if not quakes:
-        raise BadInput(f"{path} holds no events, only column names")
+        raise BadInput(f"{path} has no events, only column names")
     return list(quakes.values())
 
 
@@ -171,13 +171,13 @@ def reports(quakes: Iterable[Quake]) -> list[QuakeReport]:
 
 
 class Catalogue:
-    """What was reported so far, and hence what the next report has to change."""
+    """What was reported so far, and so what the next report must change."""
 
     def __init__(self) -> None:
         self._quakes: dict[str, Quake] = {}
         self._newest: dict[str, Quake] = {}
         self.map: dict[bytes, bytes] = {}
-        """The plain dict that a database which took every report must equal."""
+        """The plain dict that a database with every report must equal."""
 
     def writes(self, report: QuakeReport) -> list[tuple[bytes, bytes | None]]:
         """Return the writes of the transaction for ``report``, and count it as reported."""

@@ -1,4 +1,4 @@
-"""The story of the tour: one cluster, real reports, and every thing that can go wrong once.
+"""The story of the tour: one cluster, real reports, and everything that can go wrong, once.
 
 Each act of :class:`Tour` makes something happen and returns what happened, as sentences with
 figures taken from the trace and from the members themselves.  The acts belong in the order of
@@ -42,11 +42,11 @@ OPTIONS = ReplicaOptions(
     retain_bytes=512 * 1024,
     raft=RaftOptions(max_batch_bytes=640),
 )
-"""Small sizes, so that flushes and cuts come often enough to be watched."""
+"""Small sizes, so that flushes and truncation happen often enough to watch."""
 
 
 class TourFailed(KvraftError):
-    """The tour did not end as it must: a write was lost, or a member differs from the dict."""
+    """The tour ended wrong: a write was lost, or a member differs from the dict."""
 
 
 class TornTransaction(NamedTuple):
@@ -63,7 +63,7 @@ class Tour:
     ACTS: ClassVar[dict[str, str]] = {
         "elect": "An election",
         "first_report": "One write, end to end",
-        "first_third": "Commits, flushes and cuts",
+        "first_third": "Commits, flushes and truncation",
         "leader_dies": "The leader dies with half a transaction copied",
         "old_leader_returns": "The old leader returns",
         "follower_away": "A follower is away",
@@ -120,7 +120,7 @@ class Tour:
         ]
 
     def first_report(self) -> list[str]:
-        """One report goes all the way; its ticket tells the stages."""
+        """One report goes all the way; its ticket records the stages."""
         report = self.reports[self._next]
         ticket = self._submit()
         self.world.run_until(lambda: ticket.done)
@@ -135,11 +135,11 @@ class Tour:
         ]
 
     def first_third(self) -> list[str]:
-        """Reports come in; memtables are flushed; the log is cut behind them."""
+        """Reports arrive; memtables are flushed; the log is truncated after them."""
         return self._replay(len(self.reports) // 3)
 
     def leader_dies(self) -> list[str]:
-        """The leader dies when a transaction is only in part on its followers.
+        """The leader dies while only a part of a transaction is on its followers.
 
         The part is undone on every replica, and the client's retry, under the same id, is applied.
         """
@@ -180,12 +180,12 @@ class Tour:
         return lines
 
     def follower_away(self) -> list[str]:
-        """A follower is down while reports go on: the log it will need is kept for it."""
+        """A follower is down while reports continue: the log it will need is kept for it."""
         world = self.world
         others = (self._leader(), self.fallen)
         self.away = next(name for name in world.members if name not in others)
         world.crash(self.away)
-        lines = [f"{self.away} crashes at {_ms(world.now)}; two of three go on."]
+        lines = [f"{self.away} crashes at {_ms(world.now)}; the other two continue."]
         lines += self._replay(len(self.reports) // 6)
         leader = world.replicas[self._leader()]
         needs = leader.pins().needed_from(self.away) or 1
@@ -196,20 +196,20 @@ class Tour:
         ]
 
     def follower_returns(self) -> list[str]:
-        """The follower comes back from its own disk and is brought up to date; the log is cut."""
-        began, cuts = self.world.now, len(self.trace.of(SegmentDropped))
+        """The follower restarts from its own disk and catches up; the log is truncated."""
+        began, before = self.world.now, len(self.trace.of(SegmentDropped))
         lines = self._restart(self.away)
         caught_up = self.world.now
-        self.world.run_for(300)  # the next heartbeats tell everybody that it has caught up
-        cut = len(self.trace.of(SegmentDropped)) - cuts
+        self.world.run_for(300)  # the next heartbeats let every member know that it caught up
+        dropped = len(self.trace.of(SegmentDropped)) - before
         return [
             *lines,
-            f"It has what it missed {_ms(caught_up - began)} later. Nobody needs the old log any "
-            f"more: {cut} segments are cut.",
+            f"It has what it missed {_ms(caught_up - began)} later. No member needs the old log "
+            f"any longer: {dropped} segments are dropped.",
         ]
 
     def stays_away(self) -> list[str]:
-        """The follower is down for so long that its share of the log is used up."""
+        """The follower is down for so long that the budget of log for it is used up."""
         world = self.world
         world.crash(self.away)
         lines = [f"{self.away} crashes again, at {_ms(world.now)}, and stays down."]
@@ -222,12 +222,12 @@ class Tour:
         return [
             *lines,
             f"No more than {OPTIONS.retain_bytes // 1024} KiB of log are kept for a follower: "
-            f"{leader.member} has {held // 1024} KiB, from {leader.marks.first} on, and keeps "
-            f"nothing for {self.away} any more.",
+            f"{leader.member} has {held // 1024} KiB, from {leader.marks.first} on, and no "
+            f"longer keeps any for {self.away}.",
         ]
 
     def comes_back_late(self) -> list[str]:
-        """If the log that it needs is gone, it is sent the tables of the leader as they are."""
+        """If the log that it needs is gone, it is sent the leader's tables unchanged."""
         world = self.world
         before = len(self.trace)
         lines = self._restart(self.away)
@@ -244,13 +244,13 @@ class Tour:
             lines.append(
                 f"It takes a snapshot of everything through {one.index}: {one.size:,} bytes in "
                 f"{counted(len(chunks), 'chunk')}, the "
-                f"{counted(len(other.tables), 'table')} of the leader as they "
-                f"are. Its log goes on behind {one.index}."
+                f"{counted(len(other.tables), 'table')} of the leader, "
+                f"unchanged. Its log continues after {one.index}."
             )
         return lines if taken else [*lines, "It has what it missed from the log of the others."]
 
     def finish(self) -> list[str]:
-        """The rest of the reports; then every member must hold what a plain dict holds."""
+        """The rest of the reports; then every member must equal a plain dict."""
         lines = self._replay(len(self.reports) - self._next)
         self.world.settle()
         self.check()
@@ -260,13 +260,13 @@ class Tour:
             *lines,
             f"After {world.now / 1e6:.1f} s of virtual time all {self.applied:,} transactions are "
             f"applied, in {len(trace.of(Flushed)):,} flushes; {len(trace.of(SegmentSealed)):,} log "
-            f"segments were sealed, {len(trace.of(SegmentDropped)):,} are cut.",
-            f"{listed(world.members)} hold the same {len(self.catalogue.map):,} keys, equal to a "
+            f"segments were sealed, {len(trace.of(SegmentDropped)):,} dropped.",
+            f"{listed(world.members)} have the same {len(self.catalogue.map):,} keys, equal to a "
             f"plain dict that replayed the same file.",
         ]
 
     def check(self) -> None:
-        """Raise :class:`TourFailed` unless every member holds exactly what the dict holds."""
+        """Raise :class:`TourFailed` unless every member equals the dict."""
         for name in self.world.members:
             held = self.map_of(name)
             if held != self.catalogue.map:
@@ -276,7 +276,7 @@ class Tour:
                 )
 
     def map_of(self, name: str) -> dict[bytes, bytes]:
-        """Return all that a running member holds, but for kvraft's own rows."""
+        """Return all keys and values of a running member, except kvraft's own rows."""
         rows = self.world.replicas[name].tree.scan()
         return {key: value for key, value in rows if not key.startswith(RESERVED_PREFIX)}
 
@@ -286,7 +286,7 @@ class Tour:
         """Replay ``count`` reports and wait for all of them."""
         world = self.world
         began, first = world.now, self.applied
-        flushes, cuts = len(self.trace.of(Flushed)), len(self.trace.of(SegmentDropped))
+        flushes, dropped = len(self.trace.of(Flushed)), len(self.trace.of(SegmentDropped))
         goal = self._next + count
         self._replay_until(lambda: self._next >= goal)
         world.run_until(self._all_done)
@@ -295,14 +295,14 @@ class Tour:
         return [
             f"{counted(done, 'transaction')} in {_ms(world.now - began)}; "
             f"{len(self.trace.of(Flushed)) - flushes} flushes, "
-            f"{counted(len(self.trace.of(SegmentDropped)) - cuts, 'log segment')} cut."
+            f"{counted(len(self.trace.of(SegmentDropped)) - dropped, 'log segment')} dropped."
         ]
 
     def _replay_until(self, condition: Callable[[], bool]) -> None:
         """Submit reports in the order of the file until ``condition`` holds.
 
-        Each network has a client of its own, which reports one thing at a time: what it writes
-        next is never overtaken.
+        Each network has a client of its own, which sends one report at a time, so that its writes
+        stay in order.
         """
         while not condition() and self._next < len(self.reports):
             network = self.reports[self._next].quake.network
@@ -341,7 +341,7 @@ class Tour:
         return leader
 
     def _torn(self) -> TornTransaction | None:
-        """Return a transaction that would be torn if the leader died now, if there is one."""
+        """Return a transaction that would be torn if the leader died now, or ``None``."""
         world = self.world
         leader = self._leader()
         followers = [r for name, r in world.replicas.items() if name != leader]
@@ -357,7 +357,7 @@ class Tour:
         return TornTransaction(newest.txn, count, longest.member) if newest.txn.client else None
 
     def _undone(self, txn: TxnId) -> dict[str, TransactionUndone]:
-        """Return who has undone a copy of ``txn``."""
+        """Return the event of each member that has undone a copy of ``txn``, by member."""
         steps = self.trace.of(TransactionUndone)
         return {
             step.who: step.event
@@ -366,7 +366,7 @@ class Tour:
         }
 
     def _takeover(self, leader: str, after: int) -> int:
-        """Return when ``leader`` became leader, the first time after the moment ``after``."""
+        """Return when ``leader`` first became leader after the moment ``after``."""
         for step in self.trace.of(RoleChanged, who=leader):
             if step.at > after and getattr(step.event, "role", "") == "leader":
                 return step.at
@@ -388,7 +388,7 @@ class Tour:
 
 
 def _carries_more(message: object, last: int) -> bool:
-    """Return whether ``message`` brings a follower entries behind ``last``."""
+    """Return whether ``message`` brings a follower entries after ``last``."""
     return (
         isinstance(message, AppendEntries)
         and bool(message.entries)

@@ -1,10 +1,10 @@
-"""Figures that say what was measured or what a run did (needs matplotlib).
+"""Figures of what was measured or what a run did (needs matplotlib).
 
 ::
 
     plots         the tour's four: leaders, marks, segments, sizes
-    bands         a log over time, by who holds it           crashes       what came back
-    clients       one write, many writes                     durability    a log cut, and flipped
+    bands         a log over time, by what pins it           crashes       what came back
+    clients       one write, many writes                     durability    damage, group commit
     compaction    what a strategy costs                      elections     time without a leader
     filters       false positives                            flush         memory and log, in turns
     replication   match, backing up, windows                 safety        bugs found by chance
@@ -15,7 +15,7 @@
 Invariants:
 
 - A figure is titled by its conclusion, with numbers computed from the data that it draws.
-- What colour says, a label, a hatch or a line's style says too.
+- A label, a hatch or a line's style repeats what colour shows.
 - No clock and no chance: equal data gives an equal figure, and :func:`show` prints its digest.
 """
 
@@ -41,8 +41,8 @@ from kvraft.viz.figures.clients import (
 from kvraft.viz.figures.compaction import plot_timeline, plot_triangle
 from kvraft.viz.figures.crashes import plot_careless, plot_levels, plot_matrix
 from kvraft.viz.figures.durability import (
-    FATE_COLOURS,
-    Fate,
+    OUTCOME_COLOURS,
+    FileOutcome,
     flips,
     group_commits,
     plot_flips,
@@ -68,10 +68,10 @@ from kvraft.viz.figures.transactions import data_of, plot_conflicts, plot_deaths
 __all__ = [
     "DONE",
     "DOWN",
-    "FATE_COLOURS",
     "LOG",
+    "OUTCOME_COLOURS",
     "BackUpSample",
-    "Fate",
+    "FileOutcome",
     "MatchSample",
     "bands",
     "data_of",

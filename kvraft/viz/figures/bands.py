@@ -1,15 +1,15 @@
-"""The log over time: what became of each segment, who held it last, and what that costs.
+"""The log over time: the lifetime of each segment, what pinned it last, and what that costs.
 
 :func:`plot_bands` draws time against index, a band for each segment::
 
     index │                     ┌──────        ┆ last
           │             ┌───────┤▓▓▓▓▓▓▓▓▓▓    white: being written
-          │     ┌───────┤▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓      then the colour of who holds it
+          │     ┌───────┤▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓      then the colour of what pins it
           │─────┤▓▓▓▓▓▓▓▓▓▓▓▓▓▓░░░░░░░         until it is gone
           └───────────────────────────────── time
 
-:func:`plot_log_bytes` draws how many bytes that is, beside the budget; :func:`plot_catching_up`
-what it costs to bring a follower back.
+:func:`plot_log_bytes` draws how many bytes that is, and the budget; :func:`plot_catching_up` what
+it costs to bring a follower back.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from kvraft.display import counted
 from kvraft.events import SegmentDropped, Trace
 from kvraft.sim import CatchUp
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
-from kvraft.viz.panels import HOLDER_COLOURS
+from kvraft.viz.panels import PIN_COLOURS
 from kvraft.viz.svg import BLACK, BLUE, RED
 from kvraft.viz.trace import (
-    HOLDER_KINDS,
     MEMBERS,
+    PIN_KINDS,
     TREE,
     UNPINNED,
     PinnedFrom,
@@ -44,9 +44,9 @@ from kvraft.wal import Segment
 
 
 class SegmentBand(NamedTuple):
-    """A segment between two moments: who held it, or that it was written, or that nobody knows.
+    """A segment between two moments: what pinned it, or that it was active, or that it is unknown.
 
-    ``pinned_by`` is ``None`` while the member is down; a segment that is written belongs to nobody.
+    ``pinned_by`` is ``None`` while the member is down, and empty while the segment is active.
     """
 
     segment: int
@@ -59,7 +59,7 @@ class SegmentBand(NamedTuple):
 
 
 def bands(trace: Trace, member: str) -> list[SegmentBand]:
-    """Return the life of each log segment of ``member``, a band for each change of its holders."""
+    """Return the lifetime of each log segment of ``member``, a band for each change of its pins."""
     end = series.end_of(trace)
     changes = [*pins_over_time(trace, member), PinnedFrom(end, None)]
     found: list[SegmentBand] = []
@@ -69,10 +69,10 @@ def bands(trace: Trace, member: str) -> list[SegmentBand]:
         sealed = gone if sealed is None else sealed
         found.append(SegmentBand(number, first, last, opened, sealed, (), active=True))
         segment = Segment(number, first, first, last, 0, sealed=True)
-        for (at, holds), (until, _) in pairwise(changes):
+        for (at, pins), (until, _) in pairwise(changes):
             start, stop = max(at, sealed), min(until, gone)
             if start < stop:
-                who = None if holds is None else tuple(h.pinned_by for h in holds.of(segment))
+                who = None if pins is None else tuple(p.pinned_by for p in pins.of(segment))
                 if found[-1].pinned_by == who and not found[-1].active:
                     found[-1] = found[-1]._replace(end=stop)
                 else:
@@ -81,7 +81,7 @@ def bands(trace: Trace, member: str) -> list[SegmentBand]:
 
 
 def last_pins(trace: Trace, member: str) -> dict[int, tuple[str, ...]]:
-    """Return who held each segment last that was dropped; nobody if it went as it was sealed."""
+    """Return what pinned each dropped segment last; empty if it was dropped when it was sealed."""
     dropped = {e.segment for _, _, e in trace.of(SegmentDropped, who=member)}  # type: ignore[attr-defined]
     found: dict[int, tuple[str, ...]] = dict.fromkeys(sorted(dropped), ())
     for band in bands(trace, member):
@@ -113,7 +113,7 @@ def plot_bands(trace: Trace, member: str, follower: str = "") -> Figure:
     axes.set_xlabel("virtual time (s)")
     axes.set_ylabel(f"log of {member} (index)")
     _legend(axes, found, member, follower)
-    return titled(figure, _who_was_last(trace, member))
+    return titled(figure, _last_words(trace, member))
 
 
 def _draw_band(axes: Axes, band: SegmentBand) -> None:
@@ -121,7 +121,7 @@ def _draw_band(axes: Axes, band: SegmentBand) -> None:
     if band.pinned_by is None:
         hatch = "////"
     elif not band.active:
-        colour = HOLDER_COLOURS[hardest_pin(band.pinned_by)]
+        colour = PIN_COLOURS[hardest_pin(band.pinned_by)]
     axes.barh(
         (band.first + band.last) / 2,
         (band.end - band.start) / 1e6,
@@ -137,7 +137,7 @@ def _draw_band(axes: Axes, band: SegmentBand) -> None:
 def _draw_mark(
     axes: Axes, trace: Trace, member: str, mark: str, colour: str, style: str, end: int
 ) -> None:
-    """Draw one mark of a member; while it is down, where its disk has it."""
+    """Draw one mark of a member; while it is down, as its disk has it."""
     times: list[float] = []
     values: list[int] = []
     for at, marks in series.marks(trace, member):
@@ -152,9 +152,9 @@ def _draw_mark(
 def _legend(axes: Axes, found: Sequence[SegmentBand], member: str, follower: str) -> None:
     kinds = {hardest_pin(band.pinned_by) for band in found if band.pinned_by is not None}
     key: list[Patch | Line2D] = [Patch(facecolor="white", edgecolor="#777777", label="written")]
-    for kind, colour in HOLDER_COLOURS.items():
+    for kind, colour in PIN_COLOURS.items():
         if kind in kinds and kind != UNPINNED:
-            key.append(Patch(color=colour, label=f"held: {kind}"))
+            key.append(Patch(color=colour, label=f"pinned: {kind}"))
     if any(band.pinned_by is None for band in found):
         key.append(Patch(facecolor="none", edgecolor="#777777", hatch="////", label="down"))
     key.append(Line2D([], [], color=BLACK, label=f"last of {member}"))
@@ -165,15 +165,15 @@ def _legend(axes: Axes, found: Sequence[SegmentBand], member: str, follower: str
     axes.legend(handles=key, loc="upper left", fontsize="small", framealpha=1)
 
 
-def _who_was_last(trace: Trace, member: str) -> str:
-    """Return how many segments went, and by whom they were held last."""
+def _last_words(trace: Trace, member: str) -> str:
+    """Return how many segments were dropped, and what pinned them last."""
     counts: dict[str, int] = {}
-    held = last_pins(trace, member)
-    for who in held.values():
+    found = last_pins(trace, member)
+    for who in found.values():
         counts[hardest_pin(who)] = counts.get(hardest_pin(who), 0) + 1
-    words = [f"{counts[kind]} by {_the(kind)}" for kind in HOLDER_KINDS if kind in counts]
-    said = f": held last {', '.join(words)}" if words else ""
-    return f"{counted(len(held), 'log segment')} of {member} went{said}"
+    words = [f"{counts[kind]} by {_the(kind)}" for kind in PIN_KINDS if kind in counts]
+    last = f": pinned last {', '.join(words)}" if words else ""
+    return f"{counted(len(found), 'log segment')} of {member} dropped{last}"
 
 
 def _the(kind: str) -> str:
@@ -181,14 +181,12 @@ def _the(kind: str) -> str:
 
 
 def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
-    """Draw the bytes of sealed log on ``member``, by the hardest hold, beside the ``budget``."""
+    """Draw the bytes of sealed log on ``member`` by the hardest pin, and the ``budget``."""
     found = [band for band in bands(trace, member) if not band.active]
     some(found, f"{member} sealed no log segment")
     sizes = sealed_sizes(trace, member)
     times = sorted({at for band in found for at in (band.start, band.end)})
-    kinds = [
-        kind for kind in HOLDER_KINDS if kind in {hardest_pin(b.pinned_by or ()) for b in found}
-    ]
+    kinds = [kind for kind in PIN_KINDS if kind in {hardest_pin(b.pinned_by or ()) for b in found}]
     layers = {kind: [0.0] * len(times) for kind in kinds}
     for band in found:
         layer = layers[hardest_pin(band.pinned_by or ())]
@@ -199,9 +197,9 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
     seconds = [at / 1e6 for at in times]
     for kind in kinds:
         high = [a + b for a, b in zip(low, layers[kind], strict=True)]
-        label = f"held: {kind}" if kind != UNPINNED else "free to go"
+        label = f"held: {kind}" if kind != UNPINNED else "not pinned"
         axes.fill_between(
-            seconds, low, high, step="post", color=HOLDER_COLOURS[kind], label=label, linewidth=0
+            seconds, low, high, step="post", color=PIN_COLOURS[kind], label=label, linewidth=0
         )
         low = high
     axes.axhline(budget / 1024, color=RED, linestyle="--", label="retain_bytes")
@@ -210,12 +208,12 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
     axes.set_xlabel("virtual time (s)")
     axes.set_ylabel(f"sealed log of {member} (KiB)")
     axes.legend(loc="upper left", fontsize="small", framealpha=1)
-    peak = f"{max(low):.1f} KiB of sealed log at the most"
+    peak = f"{max(low):.1f} KiB of sealed log at most"
     return titled(figure, f"{member}: {peak}; the budget is {budget / 1024:.1f} KiB")
 
 
 def plot_catching_up(measured: Mapping[str, Sequence[CatchUp]]) -> Figure:
-    """Draw what a follower is sent that comes back, over how long it was away.
+    """Draw what a returning follower is sent, over how long it was away.
 
     ``measured`` has a line for each name; the title compares the first with the last.
     """
@@ -239,7 +237,7 @@ def plot_catching_up(measured: Mapping[str, Sequence[CatchUp]]) -> Figure:
 
 
 def _cheaper(measured: Mapping[str, Sequence[CatchUp]]) -> str:
-    """Return from when on the last line lies below the first, for good."""
+    """Return from when on the last line stays below the first."""
     names = list(measured)
     pairs = list(zip(measured[names[0]], measured[names[-1]], strict=True))
     since: CatchUp | None = None

@@ -5,8 +5,8 @@
   what that gives is compared with what was written.
 - :func:`group_commits` saves the same entries in batches of several sizes and counts syncs.
 
-The truth that outcomes are judged by is the log's own history: what it said when only the frames
-up to some offset had been written.  Counts, never times, so every machine finds the same.
+Outcomes are judged by the log's own history: what it contained when only the frames up to some
+offset had been written.  Counts, never times, so every machine finds the same.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from kvraft.wal import Recovery, Wal, recover
 
 _HEADER = "the header of this segment is damaged: "
 
-_CRC_BYTES = 4  # behind the payload of a frame
+_CRC_BYTES = 4  # after the payload of a frame
 
-State = tuple[HardState, list[Entry]]
-"""What a log says: the hard state, and the entries that count."""
+_LogState = tuple[HardState, list[Entry]]
+"""What a log contains: the hard state, and the entries that count."""
 
 
-class Fate(StrEnum):
-    """What came of a log that was changed behind its back."""
+class FileOutcome(StrEnum):
+    """What came of a log whose bytes were changed."""
 
     SAME = "not noticed, nothing lost"
-    CUT = "cut as a torn tail"
+    TRUNCATED = "truncated as a torn tail"
     REFUSED = "refused"
     WRONG = "opened with wrong contents"
 
 
-# ── every cut ───────────────────────────────────────────────────────────────────────────────────
+# ── every end ───────────────────────────────────────────────────────────────────────────────────
 
 
 class Truncation(NamedTuple):
@@ -55,7 +55,7 @@ class Truncation(NamedTuple):
 
     size: int
     entries: int
-    fate: Fate
+    outcome: FileOutcome
 
 
 def truncations(disk: SimDisk, owner: str) -> list[Truncation]:
@@ -65,32 +65,32 @@ def truncations(disk: SimDisk, owner: str) -> list[Truncation]:
     found: list[Truncation] = []
     for size in reversed(range(disk.size(name) + 1)):
         copy.truncate(name, size)
-        entries, fate, _, _ = _read(copy, owner, history)
-        found.append(Truncation(size, entries, fate))
+        entries, outcome, _, _ = _read(copy, owner, history)
+        found.append(Truncation(size, entries, outcome))
     return found[::-1]
 
 
 def plot_truncations(found: Sequence[Truncation]) -> Figure:
-    """Draw how many entries are there after a cut, over the number of bytes that are left."""
+    """Draw how many entries are found, over the number of bytes that are left."""
     some(found)
     figure, axes = one_panel(3.2)
-    kept = [cut for cut in found if cut.fate != Fate.REFUSED]
-    refused = [cut.size for cut in found if cut.fate == Fate.REFUSED]
-    sizes, entries = [cut.size for cut in kept], [cut.entries for cut in kept]
+    kept = [each for each in found if each.outcome != FileOutcome.REFUSED]
+    refused = [each.size for each in found if each.outcome == FileOutcome.REFUSED]
+    sizes, entries = [each.size for each in kept], [each.entries for each in kept]
     axes.step(sizes, entries, where="post", color=BLUE, lw=2)
-    whole = [cut for cut in kept if cut.fate == Fate.SAME]
-    sizes, entries = [cut.size for cut in whole], [cut.entries for cut in whole]
-    axes.plot(sizes, entries, "o", color=BLACK, label="a frame ends here: nothing to cut")
+    whole = [each for each in kept if each.outcome == FileOutcome.SAME]
+    sizes, entries = [each.size for each in whole], [each.entries for each in whole]
+    axes.plot(sizes, entries, "o", color=BLACK, label="a frame ends here: nothing to truncate")
     if refused:
         ends, label = (min(refused) - 0.5, max(refused) + 0.5), "within the header: refused"
         axes.axvspan(*ends, facecolor=RED, alpha=0.25, hatch="///", label=label)
     axes.set(xlabel="bytes of the segment that are left", ylabel="entries found", xlim=(0, None))
     axes.legend(loc="lower right", fontsize="small")
-    fates = Counter(cut.fate for cut in found)
+    outcomes = Counter(each.outcome for each in found)
     return titled(
         figure,
-        f"Of {len(found):,} cuts {fates[Fate.CUT]:,} leave a torn tail and "
-        f"{fates[Fate.WRONG]} wrong contents",
+        f"Of {len(found):,} truncations {outcomes[FileOutcome.TRUNCATED]:,} leave a torn tail and "
+        f"{outcomes[FileOutcome.WRONG]} wrong contents",
     )
 
 
@@ -98,11 +98,11 @@ def plot_truncations(found: Sequence[Truncation]) -> Figure:
 
 
 class Flip(NamedTuple):
-    """One bit was turned over: ``at`` is the offset that was cut from, or refused, and ``why``."""
+    """One bit was turned over: ``at`` is where the log was truncated, or refused, and ``why``."""
 
     offset: int
     bit: int
-    fate: Fate
+    outcome: FileOutcome
     at: int
     why: str
 
@@ -115,15 +115,17 @@ class Flips(NamedTuple):
     frames: list[tuple[int, str]]
 
     @property
-    def fates(self) -> dict[str, int]:
-        """How many flips came to each end."""
-        return {str(fate): n for fate, n in Counter(flip.fate for flip in self.flips).items()}
+    def outcomes(self) -> dict[str, int]:
+        """How many flips had each outcome."""
+        return {
+            str(outcome): n for outcome, n in Counter(flip.outcome for flip in self.flips).items()
+        }
 
 
 def flips(disk: SimDisk, owner: str, bits: Iterable[int] = range(8)) -> Flips:
     """Turn over each bit of the newest segment of the log of ``owner``, one at a time.
 
-    ``bits`` says which bits of each byte.  The log is as it was when this returns.
+    ``bits`` says which bits of each byte.  The log is unchanged when this returns.
     """
     name, history = segments_of(disk)[-1], _history(disk, owner)
     copy, wanted = disk.copy(), list(bits)
@@ -131,18 +133,23 @@ def flips(disk: SimDisk, owner: str, bits: Iterable[int] = range(8)) -> Flips:
     for offset in range(disk.size(name)):
         for bit in wanted:
             copy.corrupt(name, offset, 1 << bit)
-            _, fate, at, why = _read(copy, owner, history)
-            found.append(Flip(offset, bit, fate, at, why))
+            _, outcome, at, why = _read(copy, owner, history)
+            found.append(Flip(offset, bit, outcome, at, why))
             copy.corrupt(name, offset, 1 << bit)
     frames = [(piece.start, piece.short) for piece in dissect(disk, owner)[name]]
     return Flips(name, found, frames)
 
 
-FATE_COLOURS = {Fate.REFUSED: BLUE, Fate.CUT: ORANGE, Fate.SAME: GREY, Fate.WRONG: RED}
+OUTCOME_COLOURS = {
+    FileOutcome.REFUSED: BLUE,
+    FileOutcome.TRUNCATED: ORANGE,
+    FileOutcome.SAME: GREY,
+    FileOutcome.WRONG: RED,
+}
 
 
 def plot_flips(maps: Mapping[str, Flips]) -> Figure:
-    """Draw over the offset of each flipped bit what the log said: a panel for each log, by name."""
+    """Draw what the log reported over the offset of each flipped bit; one panel for each log."""
     some(maps)
     reasons = sorted({flip.why for found in maps.values() for flip in found.flips}, reverse=True)
     figure = Figure(figsize=(9, 1 + (0.8 + 0.36 * len(reasons)) * len(maps)), layout="constrained")
@@ -151,25 +158,29 @@ def plot_flips(maps: Mapping[str, Flips]) -> Figure:
         _map(axes, found, reasons)
         axes.set_title(f"{name}\n", loc="left", fontsize="medium", fontweight="bold")
     panels[-1].set_xlabel("offset of the flipped bit in the file (bytes)")
-    total = Counter(flip.fate for found in maps.values() for flip in found.flips)
+    total = Counter(flip.outcome for found in maps.values() for flip in found.flips)
     key = [
-        Patch(color=FATE_COLOURS[fate], label=fate.value) for fate in FATE_COLOURS if total[fate]
+        Patch(color=OUTCOME_COLOURS[outcome], label=outcome.value)
+        for outcome in OUTCOME_COLOURS
+        if total[outcome]
     ]
     figure.legend(handles=key, loc="outside lower left", ncols=len(key), fontsize="small")
     return titled(
         figure,
-        f"{sum(total.values()):,} bits flipped, one at a time: {total[Fate.REFUSED]:,} refused, "
-        f"{total[Fate.CUT]:,} cut, {total[Fate.WRONG]} wrong",
+        f"{sum(total.values()):,} bits flipped, one at a time: {total[FileOutcome.REFUSED]:,} "
+        f"refused, {total[FileOutcome.TRUNCATED]:,} truncated, {total[FileOutcome.WRONG]} wrong",
     )
 
 
 def _map(axes: Axes, found: Flips, reasons: Sequence[str]) -> None:
-    """Draw a bar over every offset where a flip came to an end, in the row of what was said."""
+    """Draw a bar over every offset where a flip was reported, in the row of the reason."""
     for row, why in enumerate(reasons):
-        for fate, colour in FATE_COLOURS.items():
-            offsets = {flip.offset for flip in found.flips if (flip.why, flip.fate) == (why, fate)}
+        for outcome, colour in OUTCOME_COLOURS.items():
+            offsets = {
+                flip.offset for flip in found.flips if (flip.why, flip.outcome) == (why, outcome)
+            }
             spans = [(offset, 1) for offset in sorted(offsets)]
-            height = 0.84 if fate != Fate.CUT else 0.5
+            height = 0.84 if outcome != FileOutcome.TRUNCATED else 0.5
             axes.broken_barh(spans, (row - height / 2, height), color=colour, linewidth=0)
     axes.set_yticks(range(len(reasons)), [textwrap.fill(why, 28) for why in reasons])
     axes.tick_params(axis="y", labelsize="small")
@@ -211,7 +222,7 @@ class CountingDisk(SimDisk):
 
 
 def group_commits(entries: Sequence[Entry], batches: Iterable[int]) -> list[GroupCommit]:
-    """Save ``entries`` anew for each size of batch, and count the syncs and bytes it takes."""
+    """Save ``entries`` again for each size of batch, and count the syncs and bytes it takes."""
     found = []
     for batch in batches:
         disk = CountingDisk()
@@ -255,7 +266,7 @@ def plot_group_commits(found: Sequence[GroupCommit]) -> Figure:
 # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _said(disk: SimDisk, owner: str) -> State:
+def _contents(disk: SimDisk, owner: str) -> _LogState:
     found = recover(disk, owner)
     return found.hard_state, _entries(disk, found)
 
@@ -270,31 +281,33 @@ def _entries(disk: SimDisk, found: Recovery) -> list[Entry]:
     return entries
 
 
-def _history(disk: SimDisk, owner: str) -> dict[int, State]:
-    """Return what the log said when the newest segment ended at each frame's end, by that end."""
+def _history(disk: SimDisk, owner: str) -> dict[int, _LogState]:
+    """Return what the log contained when its newest segment ended after each frame, by that end."""
     name = segments_of(disk)[-1]
     ends = [piece.end for piece in dissect(disk, owner)[name] if piece.kind]
     copy = disk.copy()
-    history: dict[int, State] = {}
+    history: dict[int, _LogState] = {}
     for end in reversed(ends):
         copy.truncate(name, end)
-        history[end] = _said(copy, owner)
+        history[end] = _contents(copy, owner)
     return history
 
 
-def _read(disk: SimDisk, owner: str, history: dict[int, State]) -> tuple[int, Fate, int, str]:
-    """Read a log that was changed: how many entries, the fate, and where it befell it, and why."""
+def _read(
+    disk: SimDisk, owner: str, history: dict[int, _LogState]
+) -> tuple[int, FileOutcome, int, str]:
+    """Return how many entries a changed log has, its outcome, where that was decided, and why."""
     name = segments_of(disk)[-1]
     try:
         found = recover(disk, owner)
     except Corruption as damage:
-        return 0, Fate.REFUSED, damage.offset, damage.what.removeprefix(_HEADER)
+        return 0, FileOutcome.REFUSED, damage.offset, damage.what.removeprefix(_HEADER)
     except ForeignFile:
-        return 0, Fate.REFUSED, 0, "this log is another's"
+        return 0, FileOutcome.REFUSED, 0, "this log is another's"
     end = found.torn.offset if found.torn else disk.size(name)
     entries = _entries(disk, found)
     if (found.hard_state, entries) != history.get(end):
-        fate = Fate.WRONG
+        outcome = FileOutcome.WRONG
     else:
-        fate = Fate.CUT if found.torn else Fate.SAME
-    return len(entries), fate, end, found.torn.reason if found.torn else "nothing"
+        outcome = FileOutcome.TRUNCATED if found.torn else FileOutcome.SAME
+    return len(entries), outcome, end, found.torn.reason if found.torn else "nothing"

@@ -48,7 +48,7 @@ def plot_leaders(trace: Trace) -> Figure:
 
 
 def _lanes(
-    spans: Sequence[series.Leadership] | Sequence[series.Downtime], members: Sequence[str]
+    spans: Sequence[series.LeaderSpan] | Sequence[series.Downtime], members: Sequence[str]
 ) -> list[tuple[int, int, int, int]]:
     """Return (term, start, end, lane) of each span; the term of a downtime is 0."""
     return [

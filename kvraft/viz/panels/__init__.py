@@ -4,7 +4,7 @@ A *view* draws the state after one step of a history, ``(history, step) -> str``
 
     cluster    members on a ring, messages on their way    levels     tables, level by level
     logs       the ends of all logs, entry by entry        lanes      transactions in the logs
-    disks      segments, memtable, tables of each member   holders    who holds a log
+    disks      segments, memtable, tables of each member   pins       what pins a log
     storage    the same, to follow a flush                 lamps      Raft's five properties
 
 The others draw a stretch of a trace, or bytes::
@@ -18,7 +18,7 @@ The others draw a stretch of a trace, or bytes::
 Invariants:
 
 - Equal input gives equal text, on every machine.
-- What colour says, text or shape says too, and a picture's ``aria-label`` tells it in words.
+- What colour says, text or shape says too, and a picture's ``aria-label`` describes it.
 - Nothing here needs more than the core: no matplotlib, no widgets.
 """
 
@@ -35,7 +35,6 @@ from kvraft.viz.panels.anatomy import (
 from kvraft.viz.panels.cluster import cluster_view
 from kvraft.viz.panels.disks import disk_view
 from kvraft.viz.panels.filters import FalsePositiveRate, bits_view, measure
-from kvraft.viz.panels.holders import HOLDER_COLOURS, strip_view
 from kvraft.viz.panels.lamps import Lamps
 from kvraft.viz.panels.lanes import colours_of, lanes_view, lanes_words, runs_of
 from kvraft.viz.panels.levels import (
@@ -51,6 +50,7 @@ from kvraft.viz.panels.levels import (
 )
 from kvraft.viz.panels.logs import log_view
 from kvraft.viz.panels.moments import DrawnMoment, Moment, moment, panel, panels
+from kvraft.viz.panels.pins import PIN_COLOURS, strip_view
 from kvraft.viz.panels.segments import (
     FRAME_COLOURS,
     HEXDUMP_HEIGHT,
@@ -69,11 +69,11 @@ __all__ = [
     "FRAME_COLOURS",
     "FRAME_NAMES",
     "HEXDUMP_HEIGHT",
-    "HOLDER_COLOURS",
     "LEVEL_COLOURS",
     "LEVEL_JUMPS",
     "MARGIN",
     "NEEDED",
+    "PIN_COLOURS",
     "DrawnMoment",
     "FalsePositiveRate",
     "Field",

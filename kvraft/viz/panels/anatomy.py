@@ -23,14 +23,14 @@ from kvraft.disk import Disk, Frame, frame
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption
 from kvraft.record import ENTRY_OVERHEAD, Entry, entry_size, label, unpack_entries
-from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, HEADER, HEADER_SEED, SEAL
+from kvraft.wal import HEADER_SEED, FrameKind
 
-FRAME_NAMES = {
-    HEADER: "header",
-    HARD_STATE: "hard state",
-    ENTRIES: "entries",
-    CLOSED: "closed",
-    SEAL: "seal",
+FRAME_NAMES: dict[int, str] = {
+    FrameKind.HEADER: "header",
+    FrameKind.HARD_STATE: "hard state",
+    FrameKind.ENTRIES: "entries",
+    FrameKind.CLOSED: "closed",
+    FrameKind.SEAL: "seal",
 }
 """The kinds of frames in words; a piece that is no frame has kind 0."""
 
@@ -194,13 +194,13 @@ def _sound(data: bytes, found: Frame) -> SegmentPiece:
     payload_at = found.end - 4 - len(found.payload)
     fields = [*_head(data, found)]
     placed: list[PlacedEntry] = []
-    if found.kind == ENTRIES:
+    if found.kind == FrameKind.ENTRIES:
         at = payload_at
         for entry in unpack_entries(found.payload):
             placed.append(PlacedEntry(entry, at, at + entry_size(entry)))
             fields += _entry(data, entry, at)
             at = placed[-1].end
-    elif found.kind == HARD_STATE:
+    elif found.kind == FrameKind.HARD_STATE:
         fields += _hard_state(data, payload_at, found.end - 4)
     elif found.payload:
         text = label(found.payload)

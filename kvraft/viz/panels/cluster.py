@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import combinations
 
 from kvraft.viz import svg
-from kvraft.viz.trace import Member, State, TraceHistory, summary
+from kvraft.viz.trace import ClusterState, MemberState, TraceHistory, summary
 
 CLIENTS = 6
 """How many clients are shown at most."""
@@ -52,7 +52,7 @@ def _cuts(groups: tuple[str, ...], places: dict[str, svg.Point]) -> Iterable[str
             yield svg.text(*middle, "✕", size=20, anchor="middle", weight="bold")
 
 
-def _pairs(state: State) -> dict[tuple[str, str], list[str]]:
+def _pairs(state: ClusterState) -> dict[tuple[str, str], list[str]]:
     """Return the messages in flight, by sender and receiver, in a word each."""
     pairs: dict[tuple[str, str], list[str]] = {}
     for sender, sent in state.in_flight.values():
@@ -92,7 +92,7 @@ def _client(name: str, x: float, y: float) -> str:
     return box + svg.text(x, y + 4, svg.short(name, 10), anchor="middle")
 
 
-def _member(name: str, member: Member, x: float, y: float) -> str:
+def _member(name: str, member: MemberState, x: float, y: float) -> str:
     if not member.running:
         return (
             svg.circle(x, y, 38, svg.WHITE, "#777777", 2, "5 4")

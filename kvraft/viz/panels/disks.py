@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kvraft.display import counted
 from kvraft.viz import svg
-from kvraft.viz.trace import Member, TraceHistory, summary
+from kvraft.viz.trace import MemberState, TraceHistory, summary
 
 
 def disk_view(history: TraceHistory, step: int) -> str:
@@ -37,7 +37,7 @@ def disk_view(history: TraceHistory, step: int) -> str:
     return svg.drawing(height, summary(history, step), parts)
 
 
-def _segments(member: Member, low: int, high: int, top: float) -> Iterable[str]:
+def _segments(member: MemberState, low: int, high: int, top: float) -> Iterable[str]:
     left, width = 70, 470
     scale = width / (high - low)
     for segment in member.segments:
@@ -56,7 +56,7 @@ def _segments(member: Member, low: int, high: int, top: float) -> Iterable[str]:
     yield svg.text(flag + 4, top + 14, "flushed", size=10, colour=svg.DARK_RED)
 
 
-def _memory_and_tables(member: Member, top: float, peak: int) -> Iterable[str]:
+def _memory_and_tables(member: MemberState, top: float, peak: int) -> Iterable[str]:
     filled = member.memtable_size / max(peak, 1) * 96
     yield svg.rect(560, top + 18, 96, 30, svg.WHITE, "#000")
     yield svg.rect(560, top + 18, filled, 30, svg.SKY, "none")

@@ -18,7 +18,7 @@ from itertools import groupby
 
 from kvraft.events import EntriesAppended, TicketMoved, Trace
 from kvraft.viz import svg
-from kvraft.viz.trace import EntryState, Member, TraceHistory
+from kvraft.viz.trace import EntryState, MemberState, TraceHistory
 
 TXN_COLOURS = (svg.SKY, svg.ORANGE, svg.GREEN, svg.PURPLE, svg.YELLOW, svg.RED)
 """Colours of transactions, in the order in which they first appear in any log."""
@@ -87,14 +87,14 @@ def runs_of(log: Sequence[EntryState]) -> list[list[EntryState]]:
     return runs
 
 
-def _run_words(run: Sequence[EntryState], member: Member) -> str:
+def _run_words(run: Sequence[EntryState], member: MemberState) -> str:
     first = run[0]
     if not first.txn:
         return f"registration of {first.key}" if first.key else f"no-op of term {first.term}"
     return f"{len(run)} of {first.txn} {_fate(run, member)}"
 
 
-def _fate(run: Sequence[EntryState], member: Member) -> str:
+def _fate(run: Sequence[EntryState], member: MemberState) -> str:
     """Say what a copy is worth at this member now."""
     if _struck(run[0], member):
         return "undone"
@@ -103,7 +103,7 @@ def _fate(run: Sequence[EntryState], member: Member) -> str:
     return "whole" if run[-1].end else "open"
 
 
-def _struck(cell: EntryState, member: Member) -> bool:
+def _struck(cell: EntryState, member: MemberState) -> bool:
     """Whether it was undone, as far as the member knows: one that restarted knows no more."""
     return cell.undone and cell.index <= member.marks.committed
 
@@ -128,7 +128,7 @@ def _x(index: int, low: int) -> float:
 
 
 def _lane(
-    name: str, member: Member, low: int, top: float, colours: Mapping[str, str]
+    name: str, member: MemberState, low: int, top: float, colours: Mapping[str, str]
 ) -> Iterator[str]:
     """Draw one member: its name and role, its log, and under it the names of transactions."""
     says = f"{member.role} {member.term}" if member.running else "down"
@@ -146,7 +146,7 @@ def _lane(
 
 def _cell(
     cell: EntryState,
-    member: Member,
+    member: MemberState,
     x: float,
     top: float,
     colours: Mapping[str, str],
@@ -183,7 +183,11 @@ def _cell(
 
 
 def _bracket(
-    run: Sequence[EntryState], shown: Sequence[EntryState], member: Member, low: int, top: float
+    run: Sequence[EntryState],
+    shown: Sequence[EntryState],
+    member: MemberState,
+    low: int,
+    top: float,
 ) -> Iterator[str]:
     """Draw a line under a copy, with what it is worth where there is room for that."""
     left, right = _x(shown[0].index, low) + 3, _x(shown[-1].index, low) + CELL - 3

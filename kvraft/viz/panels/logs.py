@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvraft.viz import svg
-from kvraft.viz.trace import EntryState, Member, TraceHistory, summary
+from kvraft.viz.trace import EntryState, MemberState, TraceHistory, summary
 
 CELLS = 26
 CELL = 29
@@ -47,7 +47,7 @@ def _column(index: int, low: int) -> float:
     return 80 + CELL * (index - low)
 
 
-def _cell(cell: EntryState, member: Member, x: float, top: float) -> str:
+def _cell(cell: EntryState, member: MemberState, x: float, top: float) -> str:
     dashes = "" if cell.index <= member.marks.committed else "3 3"
     sign = "®" if cell.key else "∅"
     shown = str(cell.term) if cell.txn else f"{sign}{cell.term}"

@@ -27,7 +27,7 @@ from kvraft.events import Marks, Trace
 from kvraft.sim import Cluster
 from kvraft.viz import svg
 from kvraft.viz.panels.lamps import Lamps
-from kvraft.viz.trace import EntryState, Member, State, members_of, take
+from kvraft.viz.trace import ClusterState, EntryState, MemberState, members_of, take
 
 
 class Moment(NamedTuple):
@@ -52,7 +52,7 @@ class DrawnMoment(NamedTuple):
     """A moment worked out: the members, and what was ever committed, by index the term."""
 
     moment: Moment
-    state: State
+    state: ClusterState
     ledger: dict[int, int]
 
     @property
@@ -81,12 +81,12 @@ class DrawnMoment(NamedTuple):
         return f"{self.moment.name}: {'; '.join(logs)}; committed {', '.join(kept) or 'nothing'}"
 
 
-def _words(member: Member) -> str:
+def _words(member: MemberState) -> str:
     terms = " ".join(str(cell.term) for cell in member.log) or "empty"
     return f"{_role(member)}, log {terms}"
 
 
-def _role(member: Member) -> str:
+def _role(member: MemberState) -> str:
     return f"{member.role} {member.term}" if member.running else "down"
 
 
@@ -98,7 +98,7 @@ def panel(moment: Moment) -> DrawnMoment:
     trace, step = moment.trace, moment.step
     if not 0 <= step < len(trace):
         raise BadInput(f"{moment.name}: the trace has steps 0 to {len(trace) - 1}, not {step}")
-    state = State(members={name: Member() for name in members_of(trace)})
+    state = ClusterState(members={name: MemberState() for name in members_of(trace)})
     ledger: dict[int, int] = {}
     for number in range(step + 1):
         take(state, trace, number)
@@ -170,7 +170,7 @@ def _draw(each: DrawnMoment, left: float, top: float, wide: float, cell: float) 
     return parts
 
 
-def _row(name: str, member: Member, left: float, y: float, cell: float) -> list[str]:
+def _row(name: str, member: MemberState, left: float, y: float, cell: float) -> list[str]:
     """Draw one member: its name, in bold while it leads, its role and term, and its log."""
     grey = svg.BLACK if member.running else "#666666"
     weight = "bold" if member.running and member.role == "leader" else "normal"

@@ -29,14 +29,14 @@ from kvraft.viz.panels.anatomy import (
     field_at,
     piece_at,
 )
-from kvraft.wal import CLOSED, ENTRIES, HARD_STATE, HEADER, SEAL
+from kvraft.wal import FrameKind
 
-FRAME_COLOURS = {
-    HEADER: svg.SKY,
-    HARD_STATE: svg.PURPLE,
-    ENTRIES: svg.ORANGE,
-    CLOSED: svg.GREEN,
-    SEAL: svg.GREEN,
+FRAME_COLOURS: dict[int, str] = {
+    FrameKind.HEADER: svg.SKY,
+    FrameKind.HARD_STATE: svg.PURPLE,
+    FrameKind.ENTRIES: svg.ORANGE,
+    FrameKind.CLOSED: svg.GREEN,
+    FrameKind.SEAL: svg.GREEN,
 }
 
 MARGIN, BAR, ROW = 12, 36, 92

@@ -30,7 +30,7 @@ from kvraft.events import (
     TreeOpened,
 )
 from kvraft.viz import svg
-from kvraft.viz.trace import EMPTY, Segment, TraceHistory
+from kvraft.viz.trace import EMPTY, SegmentState, TraceHistory
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ def _words(held: Storage, segments: int) -> str:
 
 
 def _log(
-    name: str, segments: Sequence[Segment], marks: Marks, top: float, longest: int
+    name: str, segments: Sequence[SegmentState], marks: Marks, top: float, longest: int
 ) -> list[str]:
     """Draw the segments, the oldest at the left edge, and the flushed mark as a flag."""
     scale = WIDE / max(longest, 1)

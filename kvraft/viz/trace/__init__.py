@@ -1,25 +1,25 @@
-"""What a trace says: the state after any of its steps, its events in words, and plain series.
+"""What a trace shows: the state after any of its steps, its events in words, and plain series.
 
 ::
 
     text                   the tour's pictures as lines for a terminal
     words    state         an event as a sentence; the whole cluster after a step, and in a sentence
-         │   │   holders   who held a member's log, and when
+         │   │   pins      what pinned a member's log, and when
          └─ series         who led when, the five marks, log segments, sizes: over time
 
 Invariants:
 
 - Everything here is a pure function of a trace; nothing knows the simulator, and nothing draws.
-- A trace need not tell everything: it may be a slice, or begin on disks that were in use.  What was
-  left out is taken up as soon as a later event shows it.
+- A trace may be incomplete: a slice, or one that begins on disks that were in use.  What is missing
+  is filled in as soon as a later event shows it.
 """
 
 from kvraft.viz.trace import series, text
-from kvraft.viz.trace.holders import (
+from kvraft.viz.trace.pins import (
     FOLLOWER,
-    HOLD_REASONS,
-    HOLDER_KINDS,
     MEMBERS,
+    PIN_KINDS,
+    PIN_REASONS,
     SNAPSHOT,
     TREE,
     UNPINNED,
@@ -33,12 +33,12 @@ from kvraft.viz.trace.holders import (
 from kvraft.viz.trace.series import members_of
 from kvraft.viz.trace.state import (
     EMPTY,
+    ClusterState,
     EntryState,
-    Member,
-    Segment,
-    State,
+    MemberState,
+    MomentView,
+    SegmentState,
     TraceHistory,
-    View,
     summary,
     take,
 )
@@ -47,19 +47,19 @@ from kvraft.viz.trace.words import interesting, story_line
 __all__ = [
     "EMPTY",
     "FOLLOWER",
-    "HOLDER_KINDS",
-    "HOLD_REASONS",
     "MEMBERS",
+    "PIN_KINDS",
+    "PIN_REASONS",
     "SNAPSHOT",
     "TREE",
     "UNPINNED",
+    "ClusterState",
     "EntryState",
-    "Member",
+    "MemberState",
+    "MomentView",
     "PinnedFrom",
-    "Segment",
-    "State",
+    "SegmentState",
     "TraceHistory",
-    "View",
     "between",
     "hardest_pin",
     "interesting",

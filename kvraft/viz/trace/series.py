@@ -34,7 +34,7 @@ from kvraft.events import (
 )
 
 
-class Leadership(NamedTuple):
+class LeaderSpan(NamedTuple):
     """``member`` led ``term`` from ``start`` to ``end``."""
 
     member: str
@@ -114,17 +114,17 @@ def members_of(trace: Trace) -> list[str]:
     )
 
 
-def leaderships(trace: Trace) -> list[Leadership]:
+def leaderships(trace: Trace) -> list[LeaderSpan]:
     """Return who led when, in order of time."""
     open_: dict[str, tuple[int, int]] = {}
-    spans: list[Leadership] = []
+    spans: list[LeaderSpan] = []
     for at, who, event in trace.of(RoleChanged, MemberCrashed, MemberStopped):
         if who in open_:
-            spans.append(Leadership(who, open_[who][0], open_.pop(who)[1], at))
+            spans.append(LeaderSpan(who, open_[who][0], open_.pop(who)[1], at))
         if isinstance(event, RoleChanged) and event.role == "leader":
             open_[who] = (event.term, at)
     end = end_of(trace)
-    spans += [Leadership(who, term, start, end) for who, (term, start) in open_.items()]
+    spans += [LeaderSpan(who, term, start, end) for who, (term, start) in open_.items()]
     return sorted(spans, key=lambda span: (span.start, span.member))
 
 

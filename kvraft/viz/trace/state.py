@@ -70,7 +70,7 @@ class EntryState(NamedTuple):
     undone: bool = False
 
 
-class Segment(NamedTuple):
+class SegmentState(NamedTuple):
     """One log segment as a picture shows it; ``last`` is known once it is sealed."""
 
     number: int
@@ -79,7 +79,7 @@ class Segment(NamedTuple):
 
 
 @dataclass(slots=True)
-class Member:
+class MemberState:
     """One member as its own events tell."""
 
     running: bool = False
@@ -89,7 +89,7 @@ class Member:
     vote: str = ""
     marks: Marks = EMPTY
     log: list[EntryState] = field(default_factory=list)
-    segments: list[Segment] = field(default_factory=list)
+    segments: list[SegmentState] = field(default_factory=list)
     memtable_rows: int = 0
     memtable_size: int = 0
     waiting: int = 0  # frozen memtables
@@ -98,15 +98,15 @@ class Member:
 
 
 @dataclass(slots=True)
-class State:
+class ClusterState:
     """A cluster at one moment, ``at`` in microseconds."""
 
     at: int = 0
-    members: dict[str, Member] = field(default_factory=dict)
+    members: dict[str, MemberState] = field(default_factory=dict)
     in_flight: dict[int, tuple[str, MessageSent]] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
 
-    def copy(self) -> State:
+    def copy(self) -> ClusterState:
         """Return a state that later events will not change."""
         members = {name: copy.copy(member) for name, member in self.members.items()}
         for member in members.values():
@@ -114,7 +114,7 @@ class State:
             member.segments = list(member.segments)
             member.tables = list(member.tables)
             member.written = list(member.written)
-        return State(self.at, members, dict(self.in_flight), self.groups)
+        return ClusterState(self.at, members, dict(self.in_flight), self.groups)
 
 
 class TraceHistory:
@@ -128,11 +128,11 @@ class TraceHistory:
             (e.memtable_size for _, _, e in trace if isinstance(e, TransactionApplied)), default=0
         )
         """The largest memtable there ever was, in bytes."""
-        self._kept: dict[int, State] = {}
-        self._running = State(members={name: Member() for name in self.names})
+        self._kept: dict[int, ClusterState] = {}
+        self._running = ClusterState(members={name: MemberState() for name in self.names})
         self._next = 0
 
-    def at(self, step: int) -> State:
+    def at(self, step: int) -> ClusterState:
         """Return the state after ``step``; do not change it."""
         if not 0 <= step < len(self.trace):
             raise IndexError(f"the trace has steps 0 to {len(self.trace) - 1}, not {step}")
@@ -148,7 +148,7 @@ class TraceHistory:
         return state
 
 
-View = Callable[[TraceHistory, int], str]
+MomentView = Callable[[TraceHistory, int], str]
 """What shows, or says, the state after one step: a pure function."""
 
 
@@ -164,7 +164,7 @@ def summary(history: TraceHistory, step: int) -> str:
     return f"{state.at / 1000:.1f} ms: {'; '.join(parts)}."
 
 
-def take(state: State, trace: Trace, number: int) -> None:
+def take(state: ClusterState, trace: Trace, number: int) -> None:
     """Change ``state`` by step ``number`` of ``trace``."""
     at, who, event = trace[number]
     state.at = at
@@ -182,7 +182,7 @@ def take(state: State, trace: Trace, number: int) -> None:
                 _take_member(state.members[who], event)
 
 
-def _take_member(member: Member, event: Event) -> None:
+def _take_member(member: MemberState, event: Event) -> None:
     """Change one member by one of its own events."""
     match event:
         case MemberStarted():
@@ -209,7 +209,7 @@ def _take_member(member: Member, event: Event) -> None:
             _take_storage(member, event)
 
 
-def _take_storage(member: Member, event: Event) -> None:
+def _take_storage(member: MemberState, event: Event) -> None:
     """Change what a member has on disk and in its memtables."""
     match event:
         case EntriesAppended():
@@ -253,7 +253,7 @@ def _take_storage(member: Member, event: Event) -> None:
 
 
 def _change_tables(
-    member: Member, event: TreeOpened | Flushed | Compacted | SnapshotInstalled
+    member: MemberState, event: TreeOpened | Flushed | Compacted | SnapshotInstalled
 ) -> None:
     """Let other tables be live, of the sizes with which they were written."""
     sizes = dict([*member.tables, *member.written])
@@ -262,21 +262,21 @@ def _change_tables(
     member.written = [(table, size) for table, size in member.written if table not in live]
 
 
-def _begin(member: Member, number: int, first: int) -> None:
+def _begin(member: MemberState, number: int, first: int) -> None:
     """Add a segment unless it is known.  Only the newest is written, so those before are sealed."""
     if member.segments and member.segments[-1].number >= number:
         return
     if member.segments and member.segments[-1].last is None:
         member.segments[-1] = member.segments[-1]._replace(last=first - 1)
-    member.segments.append(Segment(number, first, None))
+    member.segments.append(SegmentState(number, first, None))
 
 
-def _recover(member: Member, event: MemberStarted) -> None:
+def _recover(member: MemberState, event: MemberStarted) -> None:
     """Take from what a member found on its disk what a power cut kept from being told."""
     member.segments = [s for s in member.segments if s.last is None or s.last >= event.first]
 
 
-def _append(member: Member, event: EntriesAppended) -> None:
+def _append(member: MemberState, event: EntriesAppended) -> None:
     """Add the entries, over those that they supersede, and forget what no picture shows."""
     last = event.first + len(event.terms) - 1
     member.marks = replace(member.marks, last=last)

@@ -14,7 +14,7 @@ from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, RoleChanged, SegmentDropped, Trace, TraceStep
 from kvraft.viz.panels import cluster_view, disk_view, log_view
-from kvraft.viz.trace import TraceHistory, View, interesting, story_line, summary
+from kvraft.viz.trace import MomentView, TraceHistory, interesting, story_line, summary
 from kvraft.viz.widgets.slider import Slider, button, line
 
 Jump = Callable[[TraceStep], bool]
@@ -41,10 +41,10 @@ class Stepper(Slider):
         self,
         trace: Trace,
         *,
-        views: Sequence[View] = (cluster_view, log_view, disk_view),
+        views: Sequence[MomentView] = (cluster_view, log_view, disk_view),
         stops: Sequence[int] | None = None,
         jumps: Mapping[str, Jump] = JUMPS,
-        says: View = summary,
+        says: MomentView = summary,
     ) -> None:
         if not len(trace):
             raise BadInput("there is nothing to step through: the trace is empty")

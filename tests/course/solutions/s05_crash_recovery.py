@@ -3,43 +3,43 @@
 from kvraft.course.exercises.crashes import STEPS
 
 
-def promised(past, durable, acknowledged, found):
+def promised(history, durable, acknowledged, found):
     """A prefix: all that was durable, and at most the one under way besides the acknowledged."""
-    return any(state == found for state in past[durable : acknowledged + 2])
+    return any(state == found for state in history[durable : acknowledged + 2])
 
 
-def any_state(past, durable, acknowledged, found):
+def any_state(history, durable, acknowledged, found):
     """A prefix, but durable writes may be gone."""
-    return found in past
+    return found in history
 
 
-def nothing_more(past, durable, acknowledged, found):
+def nothing_more(history, durable, acknowledged, found):
     """Forgets the write that was under way."""
-    return any(state == found for state in past[durable : acknowledged + 1])
+    return any(state == found for state in history[durable : acknowledged + 1])
 
 
-def exactly(past, durable, acknowledged, found):
+def exactly(history, durable, acknowledged, found):
     """As if every acknowledged write were durable."""
-    return found == past[acknowledged]
+    return found == history[acknowledged]
 
 
-def keys_only(past, durable, acknowledged, found):
+def keys_only(history, durable, acknowledged, found):
     """Looks at keys, not at values."""
-    return any(set(state) == set(found) for state in past[durable : acknowledged + 2])
+    return any(set(state) == set(found) for state in history[durable : acknowledged + 2])
 
 
-def whatever(past, durable, acknowledged, found):
+def whatever(history, durable, acknowledged, found):
     """Too kind."""
     return True
 
 
-def nothing(past, durable, acknowledged, found):
+def nothing(history, durable, acknowledged, found):
     """Forgets to return."""
 
 
-def fails(past, durable, acknowledged, found):
+def fails(history, durable, acknowledged, found):
     """Looks too far."""
-    return past[acknowledged + 2] == found
+    return history[acknowledged + 2] == found
 
 
 def order(*places):

@@ -115,12 +115,12 @@ def wrong_name(segment, marks, matches, retained):
 
 
 RIGHT = {
-    "holders": [[], [], ["n3", "n4"], ["tree", "n3", "n4"]],
+    "pinned_by": [[], [], ["n3", "n4"], ["tree", "n3", "n4"]],
     "may_drop": may_drop,
     "retain_bytes": 24 * 1024,
 }
 WRONG = {
-    "holders": [
+    "pinned_by": [
         [[], ["n3"], ["n3", "n4"], ["tree", "n3", "n4"]],  # n3 has entry 20
         [[], [], ["n3"], ["tree", "n3", "n4"]],  # 25 to 30 follow on the snapshot
         [[], [], ["tree", "n3", "n4"], ["tree", "n3", "n4"]],  # entry 30 is in a table

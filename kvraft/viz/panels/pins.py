@@ -1,7 +1,7 @@
-"""Who holds the log at one moment: one member's segments as a strip.
+"""What pins the log at one moment: one member's segments as a strip.
 
-:func:`strip_view` makes a picture of one moment, to be stepped through; a row for each holder, a
-flag over each segment that it still needs (:meth:`~kvraft.replica.Pins.of`)::
+:func:`strip_view` makes a picture of one moment, to be stepped through; a row for each pin, a flag
+over each segment that it covers (:meth:`~kvraft.replica.Pins.of`)::
 
     tree              ·     ·     ·     ⚑     ⚑
     n3                ·     ⚑     ⚑     ⚑     ⚑
@@ -10,7 +10,7 @@ flag over each segment that it still needs (:meth:`~kvraft.replica.Pins.of`)::
                     └╌╌╌╌┘└────┘└────┘└────┘└────┘└──
                           ▲ first     ▲ flushed    ▲ applied = committed = last
 
-What colour says, a word says too.
+A word repeats what colour shows.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from kvraft.viz import svg
 from kvraft.viz.trace import (
     EMPTY,
     FOLLOWER,
-    HOLD_REASONS,
-    HOLDER_KINDS,
     MEMBERS,
+    PIN_KINDS,
+    PIN_REASONS,
     SNAPSHOT,
     TREE,
     UNPINNED,
+    MomentView,
     TraceHistory,
-    View,
     hardest_pin,
     kind_of,
     pins_over_time,
@@ -48,14 +48,14 @@ from kvraft.viz.trace import (
 )
 from kvraft.wal import Segment
 
-HOLDER_COLOURS = {
+PIN_COLOURS = {
     TREE: svg.SKY,
     FOLLOWER: svg.ORANGE,
     SNAPSHOT: svg.PURPLE,
     MEMBERS: svg.GREEN,
     UNPINNED: svg.GREY,
 }
-"""In which colour a kind of holder is drawn."""
+"""The colour of each kind of pin."""
 
 LEFT, WIDE = 158.0, 690.0
 ROW, STRIP = 27.0, 30.0
@@ -63,8 +63,8 @@ ROOM = 1.25
 """How much wider than the longest log the strip is, so that segments that are gone can be seen."""
 
 
-def strip_view(member: str) -> View:
-    """Return the view that draws the log of ``member``, its five marks and who holds it."""
+def strip_view(member: str) -> MomentView:
+    """Return the view that draws the log of ``member``, its five marks and what pins it."""
 
     def view(history: TraceHistory, step: int) -> str:
         return _strip(history.trace, member, step)
@@ -76,31 +76,31 @@ def _strip(trace: Trace, member: str, step: int) -> str:
     if member not in series.members_of(trace):
         raise BadInput(f"there is no member called {member} in this trace")
     past = trace[: step + 1]
-    lives = series.segments(past, member)
-    held = pins_over_time(past, member)
-    holds = held[-1].pins if held else None
+    lifetimes = series.segments(past, member)
+    changes = pins_over_time(past, member)
+    pins = changes[-1].pins if changes else None
     marks = [e for _, _, e in past.of(Marks, who=member) if isinstance(e, Marks)]
     now = marks[-1] if marks else EMPTY
     scale = _Scale(trace, member, now.last)
-    names = _holders(trace, member)
+    names = _pin_names(trace, member)
     top = 34.0
     parts = [svg.text(8, 18, f"{member}: {_role(past, member)}", weight="bold")]
-    parts.append(svg.text(svg.WIDTH - 12, 18, _weighs(past, member, lives), 11, "end"))
+    parts.append(svg.text(svg.WIDTH - 12, 18, _weighs(past, member, lifetimes), 11, "end"))
     for row, name in enumerate(names):
-        parts += _flags(name, lives, holds, scale, top + ROW * row)
+        parts += _flags(name, lifetimes, pins, scale, top + ROW * row)
     strip = top + ROW * len(names) + 4
     parts.append(svg.text(8, strip + 19, "segments", 11))
-    for life in lives:
-        parts += _segment(life, holds, scale, strip, now.last)
+    for life in lifetimes:
+        parts += _segment(life, pins, scale, strip, now.last)
     parts += _draw_marks(now, scale, strip)
     height = strip + STRIP + 84
-    says = "dashed: gone   white: being written   grey: free to go   else: the colour of a holder"
+    says = "dashed: gone   white: being written   grey: not pinned   else: the colour of a pin"
     parts.append(svg.legend(8, height - 8, says))
-    return svg.drawing(height, _says(member, lives, holds, now), parts)
+    return svg.drawing(height, _says(member, lifetimes, pins, now), parts)
 
 
 class _Scale:
-    """Where an index stands: a window as wide as the longest log, and some, up to its end now."""
+    """Where an index is drawn: a window a little wider than the longest log, up to its end now."""
 
     def __init__(self, trace: Trace, member: str, last: int) -> None:
         marks = [e for _, _, e in trace.of(Marks, who=member) if isinstance(e, Marks)]
@@ -109,13 +109,13 @@ class _Scale:
         self.low = max(1, last + 1 - self.shown)
 
     def x(self, index: int) -> float:
-        """Return where the entry ``index`` begins, the edge of the picture if it is far behind."""
+        """Return where the entry ``index`` begins, the edge of the picture if it is far below."""
         return LEFT + WIDE * max(index - self.low, 0) / self.shown
 
 
 def _role(past: Trace, member: str) -> str:
-    told = past.of(RoleChanged, MemberStarted, MemberCrashed, MemberStopped, who=member)
-    for _, _, event in reversed(list(told)):
+    changes = past.of(RoleChanged, MemberStarted, MemberCrashed, MemberStopped, who=member)
+    for _, _, event in reversed(list(changes)):
         match event:
             case RoleChanged():
                 return f"{event.role} of term {event.term}"
@@ -126,44 +126,40 @@ def _role(past: Trace, member: str) -> str:
     return "not started"
 
 
-def _weighs(past: Trace, member: str, lives: Sequence[series.SegmentLifetime]) -> str:
+def _weighs(past: Trace, member: str, lifetimes: Sequence[series.SegmentLifetime]) -> str:
     sizes = sealed_sizes(past, member)
-    sealed = [life for life in lives if life.sealed is not None and life.dropped is None]
+    sealed = [life for life in lifetimes if life.sealed is not None and life.dropped is None]
     total = sum(sizes.get(life.segment, 0) for life in sealed)
-    gone = sum(life.dropped is not None for life in lives)
+    gone = sum(life.dropped is not None for life in lifetimes)
     return f"sealed segments: {len(sealed)}, in all {total:,} bytes; gone: {gone}"
 
 
-def _holders(trace: Trace, member: str) -> list[str]:
-    """Return all that ever hold this log, so that a row stays where it is."""
+def _pin_names(trace: Trace, member: str) -> list[str]:
+    """Return the names of all pins of this log at any time, so that each keeps its row."""
     names = {h for _, _, e in trace.of(PinsChanged, who=member) for h in e.pinned_by}  # type: ignore[attr-defined]
-    return sorted(names, key=lambda name: (HOLDER_KINDS.index(kind_of(name)), name))
+    return sorted(names, key=lambda name: (PIN_KINDS.index(kind_of(name)), name))
 
 
 def _flags(
     name: str,
-    lives: Sequence[series.SegmentLifetime],
-    holds: Pins | None,
+    lifetimes: Sequence[series.SegmentLifetime],
+    pins: Pins | None,
     scale: _Scale,
     top: float,
 ) -> Iterator[str]:
-    """Draw the row of one holder: a flag over each sealed segment that it needs."""
+    """Draw the row of one pin: a flag over each sealed segment that it covers."""
     kind = kind_of(name)
-    sealed = [life for life in lives if life.dropped is None and life.sealed is not None]
-    held = [life for life in sealed if name in _who_holds(life, holds)]
-    listed = holds is not None and holds.needed_from(name) is not None
+    sealed = [life for life in lifetimes if life.dropped is None and life.sealed is not None]
+    pinned = [life for life in sealed if name in _pinned_by(life, pins)]
+    listed = pins is not None and pins.needed_from(name) is not None
     says = (
-        HOLD_REASONS[kind]
-        if held
-        else "needs nothing that is sealed"
-        if listed
-        else "not on the list"
+        PIN_REASONS[kind] if pinned else "needs no sealed segment" if listed else "not on the list"
     )
     yield svg.text(8, top + 12, name, 12, weight="bold" if listed else "normal")
     yield svg.text(8, top + 23, says, 9, colour="#333333")
     yield svg.line(LEFT, top + 24, LEFT + WIDE, top + 24, "#DDDDDD")
-    for life in held:
-        yield _flag(scale, life, top, HOLDER_COLOURS[kind], f"{name} holds {life.segment}")
+    for life in pinned:
+        yield _flag(scale, life, top, PIN_COLOURS[kind], f"{name} pins {life.segment}")
 
 
 def _flag(scale: _Scale, life: series.SegmentLifetime, top: float, colour: str, says: str) -> str:
@@ -175,8 +171,8 @@ def _flag(scale: _Scale, life: series.SegmentLifetime, top: float, colour: str, 
     return f"<g><title>{says}</title>{svg.line(x, top + 2, x, top + 24)}{cloth}</g>"
 
 
-def _who_holds(life: series.SegmentLifetime, holds: Pins | None) -> list[str]:
-    return [hold.pinned_by for hold in holds.of(_as_segment(life))] if holds else []
+def _pinned_by(life: series.SegmentLifetime, pins: Pins | None) -> list[str]:
+    return [pin.pinned_by for pin in pins.of(_as_segment(life))] if pins else []
 
 
 def _as_segment(life: series.SegmentLifetime) -> Segment:
@@ -184,9 +180,9 @@ def _as_segment(life: series.SegmentLifetime) -> Segment:
 
 
 def _segment(
-    life: series.SegmentLifetime, holds: Pins | None, scale: _Scale, top: float, last: int
+    life: series.SegmentLifetime, pins: Pins | None, scale: _Scale, top: float, last: int
 ) -> Iterator[str]:
-    """Draw one segment of the strip; of those that are gone only what is in sight."""
+    """Draw one segment of the strip, if a part of it is visible."""
     end = last if life.sealed is None else life.last
     left, right = scale.x(life.first), max(scale.x(end + 1), scale.x(life.first) + 3)
     if end + 1 <= scale.low:
@@ -196,9 +192,9 @@ def _segment(
     if gone:
         fill, says = "#F7F7F7", "gone"
     elif life.sealed is not None:
-        who = _who_holds(life, holds)
-        fill = HOLDER_COLOURS[hardest_pin(who)] if holds else svg.WHITE
-        says = f"held by {', '.join(who) or UNPINNED}" if holds else "who holds it was not told"
+        who = _pinned_by(life, pins)
+        fill = PIN_COLOURS[hardest_pin(who)] if pins else svg.WHITE
+        says = f"pinned by {', '.join(who) or UNPINNED}" if pins else "what pins it is unknown"
     stroke, dashes = ("#999999", "3 3") if gone else (svg.BLACK, "")
     title = f"segment {life.segment}, entries {life.first} to {end}: {says}"
     yield svg.rect(left, top, right - left, STRIP, fill, stroke, dashes=dashes, title=title)
@@ -214,7 +210,7 @@ def _draw_marks(marks: Marks, scale: _Scale, strip: float) -> Iterator[str]:
     for name in ("first", "flushed", "applied", "committed", "last"):
         index = getattr(marks, name)
         places.setdefault(index if name == "first" else index + 1, []).append(name)
-    # A label stands to the left of its line, and those further right stand lower: so no line
+    # A label is to the left of its line, and those further right are lower, so that no line
     # crosses a label.
     ends: list[float] = []  # how far to the right each line of labels is taken
     for place, names in sorted(places.items()):
@@ -232,14 +228,14 @@ def _draw_marks(marks: Marks, scale: _Scale, strip: float) -> Iterator[str]:
 
 
 def _says(
-    member: str, lives: Sequence[series.SegmentLifetime], holds: Pins | None, marks: Marks
+    member: str, lifetimes: Sequence[series.SegmentLifetime], pins: Pins | None, marks: Marks
 ) -> str:
-    """Return the picture in words."""
-    alive = [life for life in lives if life.dropped is None and life.sealed is not None]
+    """Return a description of the picture."""
+    alive = [life for life in lifetimes if life.dropped is None and life.sealed is not None]
     words = [f"Log of {member}: entries {marks.first} to {marks.last}, flushed {marks.flushed}."]
-    if holds is None:
-        return f"{words[0]} It is down, or has just started: who holds it was not told."
-    for hold in holds:
-        count = sum(hold in holds.of(_as_segment(life)) for life in alive)
-        words.append(f"{hold.pinned_by} needs {hold.needed_from} on: {count} sealed segments.")
+    if pins is None:
+        return f"{words[0]} It is down, or has just started: what pins it is unknown."
+    for pin in pins:
+        count = sum(pin in pins.of(_as_segment(life)) for life in alive)
+        words.append(f"{pin.pinned_by} needs {pin.needed_from} on: {count} sealed segments.")
     return " ".join(words)

@@ -1,7 +1,7 @@
-"""Who held a member's log, and when: folded from its events.
+"""What pinned a member's log, and when: folded from its events.
 
-What a holder needs is asked of :class:`~kvraft.replica.Pins`, so a picture says what the rule
-says.
+:class:`~kvraft.replica.Pins` decides which segments a pin covers, so pictures follow the rule that
+members follow.
 """
 
 from __future__ import annotations
@@ -29,56 +29,56 @@ TREE, FOLLOWER, SNAPSHOT, MEMBERS, UNPINNED = (
     "members",
     "nobody",
 )
-HOLDER_KINDS = (TREE, FOLLOWER, SNAPSHOT, MEMBERS, UNPINNED)
-"""Who holds a segment, the hardest hold first."""
+PIN_KINDS = (TREE, FOLLOWER, SNAPSHOT, MEMBERS, UNPINNED)
+"""What pins a segment, the hardest pin first."""
 
-HOLD_REASONS = {
+PIN_REASONS = {
     TREE: "in no table yet",
     FOLLOWER: "this follower lacks it",
-    SNAPSHOT: "to go on behind it",
+    SNAPSHOT: "to continue after it",
     MEMBERS: "others may lack it",
 }
 
 
-def kind_of(holder: str) -> str:
-    """Return what kind of holder that is: one of :data:`HOLDER_KINDS`."""
-    if holder in (TREE, MEMBERS):
-        return holder
-    return SNAPSHOT if holder.startswith("snapshot for ") else FOLLOWER
+def kind_of(pinned_by: str) -> str:
+    """Return the kind of a pin: one of :data:`PIN_KINDS`."""
+    if pinned_by in (TREE, MEMBERS):
+        return pinned_by
+    return SNAPSHOT if pinned_by.startswith("snapshot for ") else FOLLOWER
 
 
-def hardest_pin(holders: Sequence[str]) -> str:
-    """Return the hardest kind of hold among ``holders``, ``nobody`` if there are none."""
-    kinds = {kind_of(holder) for holder in holders}
-    return next((kind for kind in HOLDER_KINDS if kind in kinds), UNPINNED)
+def hardest_pin(pinned_by: Sequence[str]) -> str:
+    """Return the hardest kind of pin among ``pinned_by``, ``nobody`` if there is none."""
+    kinds = {kind_of(name) for name in pinned_by}
+    return next((kind for kind in PIN_KINDS if kind in kinds), UNPINNED)
 
 
 class PinnedFrom(NamedTuple):
-    """From ``at`` on these hold the log of a member; it does not run if they are ``None``."""
+    """The pins of a member's log from ``at`` on; ``None`` while it is down."""
 
     at: int
     pins: Pins | None
 
 
 def pins_over_time(trace: Trace, member: str) -> list[PinnedFrom]:
-    """Return who holds the log of ``member``, one item a change.
+    """Return what pins the log of ``member``, one item a change.
 
-    An index is that of the moment at which it was told, so it may lie behind by less than a
-    segment: which segments are held is exact.
+    An index is that of the moment at which it was reported, so it may lag by less than a segment:
+    which segments are pinned is exact.
     """
     return [
-        PinnedFrom(at, _holds(event) if isinstance(event, PinsChanged) else None)
+        PinnedFrom(at, _pins(event) if isinstance(event, PinsChanged) else None)
         for at, _, event in trace.of(PinsChanged, MemberCrashed, MemberStopped, who=member)
     ]
 
 
-def _holds(event: PinsChanged) -> Pins:
-    told = zip(event.pinned_by, event.needed_from, strict=True)
-    return Pins(tuple(Pin(who, needs, HOLD_REASONS[kind_of(who)]) for who, needs in told))
+def _pins(event: PinsChanged) -> Pins:
+    pairs = zip(event.pinned_by, event.needed_from, strict=True)
+    return Pins(tuple(Pin(who, needs, PIN_REASONS[kind_of(who)]) for who, needs in pairs))
 
 
 def between(trace: Trace, *names: str) -> Trace:
-    """Return what ``names`` did and the messages among them: for a diagram with few lanes."""
+    """Return the steps of ``names`` and the messages among them, for a diagram with few lanes."""
     ids = {
         e.id for _, who, e in trace if isinstance(e, MessageSent) and who in names and e.to in names
     }
