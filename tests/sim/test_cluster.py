@@ -206,7 +206,7 @@ def test_a_cut_log_is_sent_as_a_snapshot_that_holds_everything_applied():
     for key in "abc":
         cluster.propose("n1", key)
     cluster.settle()
-    with pytest.raises(BadInput, match=r"cut where applied \(1 to 4\), not 5"):
+    with pytest.raises(BadInput, match=r"truncated where applied \(1 to 4\), not 5"):
         cluster.truncate_log("n1", 5)
     cluster.truncate_log("n1", 3)
     cluster.restart("n3")
