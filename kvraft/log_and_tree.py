@@ -1,17 +1,16 @@
-"""Where log and tree meet: what a store and a member of a cluster, who have both, have in common.
+"""Where log and tree meet: rules that a store and a member of a cluster, which have both, share.
 
 The log and the tree know nothing of each other.  Three things need both:
 
-- **Whether they fit** (:func:`check_disk`): looked at before a disk is used, so that nobody goes on
-  with a log and tables of different times.
-- **When a memtable is frozen** (:func:`should_freeze`).  A memtable holds on to the log above its
-  tables, for a crash would lose it.  Where keys are new it fills up as the log does.  Where few
-  keys are written again and again it never does, while each of the writes is in the log: then the
-  log is what decides, or it would grow, and with it the time to read it back, for as long as
-  anybody writes.
+- **Whether they match** (:func:`check_disk`): checked before a disk is used, so that a member never
+  runs on a log and tables of different times.
+- **When a memtable is frozen** (:func:`should_freeze`).  A memtable pins the log above its tables,
+  for a crash would lose it.  Where keys are new it fills up as the log does.  Where few keys are
+  written again and again it never does, while each of the writes is in the log: then the size of
+  the log decides, or the log, and the time to read it back, would grow without limit.
 - **How much log waits for that** (:func:`waiting_log`).
 
-Invariant: the log that waits for a memtable is bounded, however little the memtable holds.
+Invariant: the log that waits for a memtable is bounded, however little is in the memtable.
 """
 
 from __future__ import annotations
@@ -20,37 +19,38 @@ from collections.abc import Iterable
 
 from kvraft.disk import CURRENT, Disk
 from kvraft.errors import Corruption
-from kvraft.lsm import load
+from kvraft.lsm import load_manifest
 from kvraft.record import ORIGIN
 from kvraft.wal import Recovery, Segment, recover
 
 LOG_BYTES = 8 << 20
-"""How much sealed log may wait for the memtable of a store: twice what its memtable may hold, so
+"""How many bytes of sealed log may wait for the memtable of a store: twice its default size, so
 that where keys are new and rows of a usual size, the memtable is full first."""
 
 
 def should_freeze(
     memtable_bytes: int, log_bytes: int, waiting: int, *, full_at: int, log_limit: int
 ) -> bool:
-    """Return whether a memtable is full, or the log that waits for it too long.
+    """Return whether a memtable is full, or more than ``log_limit`` bytes of log wait for it.
 
-    ``log_bytes`` are those of sealed segments that the tree still needs; while ``waiting``
-    memtables are on their way to a table, another small one would not free them any sooner.
+    ``log_bytes`` are those of sealed segments that the tree still needs.  While ``waiting``
+    memtables wait to be flushed, another small one would not free the log any sooner.
     """
     return memtable_bytes >= full_at or (log_bytes > log_limit and not waiting)
 
 
 def waiting_log(segments: Iterable[Segment], flushed: int) -> int:
-    """Return how many bytes of sealed log the tree needs, whose tables end at index ``flushed``."""
+    """Return how many bytes of sealed log a tree needs whose tables end at index ``flushed``."""
     return sum(s.size for s in segments if s.sealed and s.high > flushed)
 
 
 def check_disk(disk: Disk, owner: str) -> Recovery:
-    """Return what the log of ``owner`` holds, if log and tables fit together; write nothing.
+    """Return what recovery finds in the log of ``owner``, if log and tables match; write nothing.
 
-    Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile`.
+    Raises :class:`~kvraft.errors.Corruption` if either is damaged or they do not match, and
+    :class:`~kvraft.errors.ForeignFile` for another owner or format.
     """
-    state = load(disk, owner)
+    state = load_manifest(disk, owner)
     log = recover(disk, owner, state.flushed if state.installed else ORIGIN)
     flushed = state.flushed.index
     if not log.segments and not log.obsolete:

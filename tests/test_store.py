@@ -283,7 +283,7 @@ def test_a_range_that_is_deleted_again_and_again_costs_no_more_each_time():
     for _ in range(300):
         store.delete_range(b"a", b"m")
         store.delete_range(b"f", b"z")
-    assert len(store._memtables.active.range_tombstones.rows()) == 3
+    assert len(store.memtables.active.range_tombstones.rows()) == 3
     with store.view() as view:
         store.put(b"g", b"1")
         store.delete_range(b"f", b"z")

@@ -187,7 +187,7 @@ def test_a_reader_that_is_forgotten_waits_for_no_lock():
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with store._lock:
+        with store.lock:
             held.set()
             assert done.wait(30)
 

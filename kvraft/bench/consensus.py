@@ -1,12 +1,12 @@
-"""The consensus module alone: members in one process, their messages passed on at once.
+"""The consensus module alone: members in one process, their messages delivered at once.
 
-Disks are taken to be instant, so what is measured is Raft itself: entries committed a second, for
-proposals of different sizes, and messages handled a second.  The floor beside it is a plain loop
-that is given the very same messages and does the least that anybody could: it looks each one up by
-its kind and appends its entries to a list.
+Disks are instant here, so what is measured is Raft itself: entries committed a second, for
+proposals of different sizes, and messages handled a second.  The floor next to it is a plain loop
+over the very same messages that does the least possible: it looks each one up by its type and
+appends its entries to a list.
 
-The last two lines tell whether any step costs more as the log grows: the same work is done at the
-start of a log and behind 200,000 entries.
+The last two lines show whether any step costs more as the log grows: the same work is done at the
+start of a log and after 200,000 entries.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from kvraft.raft import AppendEntries, Configuration, Log, Message, Raft
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 
 ENTRIES = 32_768
-"""Entries committed in one measurement; a sixteenth of it where each is proposed by itself."""
-
+"""Entries committed in one measurement; a sixteenth of that where each is proposed by itself."""
 
 LONG_LOG = 200_000
-"""How many entries lie before the work whose cost must not have grown."""
+"""How many entries come before the work whose cost must not have grown."""
 
 
 class Mesh:
@@ -48,7 +47,7 @@ class Mesh:
         self.settle()
 
     def settle(self) -> None:
-        """Pass on messages until there are none."""
+        """Deliver messages until there are none."""
         posted = self._collect()
         while posted:
             self.count += len(posted)
@@ -69,7 +68,7 @@ class Mesh:
         return posted
 
     def commit(self, records: list[Record], times: int) -> float:
-        """Propose ``records`` so many times, each committed before the next; return seconds."""
+        """Propose ``records`` this many times, each committed before the next; return seconds."""
         gc.collect()
         began = time.perf_counter()
         for _ in range(times):
@@ -79,7 +78,7 @@ class Mesh:
 
 
 def floor(messages: list[Message], members: tuple[str, ...]) -> float:
-    """Return how many seconds the least that can be done with ``messages`` takes."""
+    """Return the seconds of a loop that does the least possible with ``messages``."""
     logs: dict[str, list[Entry]] = {name: [] for name in members}
 
     def append(message: AppendEntries) -> None:
@@ -109,7 +108,7 @@ def run(rounds: int = 5) -> Iterator[str]:
     early, late = _as_the_log_grows(rounds)
     yield "entries/s at batch 16, three members"
     yield f"  at the start of a log {early:>9,.0f}"
-    yield f"  behind {LONG_LOG:,} entries {late:>8,.0f}  ({late / early:.2f} of it)"
+    yield f"   after {LONG_LOG:,} entries {late:>8,.0f}  ({late / early:.2f} of it)"
 
 
 def _measure(size: int, batch: int, rounds: int) -> str:
@@ -133,7 +132,7 @@ def _measure(size: int, batch: int, rounds: int) -> str:
 
 
 def _as_the_log_grows(rounds: int) -> tuple[float, float]:
-    """Return entries a second at the start of a log, and behind many entries."""
+    """Return entries a second at the start of a log, and after many entries."""
     records = [_record(n) for n in range(16)]
     large = [_record(n) for n in range(1_000)]
     long = Mesh(3)

@@ -1,7 +1,7 @@
-"""The storage engines that are measured, each behind the same few calls.
+"""The storage engines that are measured, all with the same few calls.
 
-Each runs as its makers ship it, but for a filter of 10 bits a key where it can have one.  A write
-is handed to the operating system before the call returns, and synced only where asked for.
+Each runs with its default options, except for a filter of 10 bits a key where it can have one.  A
+write reaches the operating system before the call returns, and is synced only where requested.
 Peers that are not installed are left out (``pip install 'kvraft[bench]'``); sqlite3 always is.
 """
 
@@ -35,13 +35,13 @@ class Engine(Protocol):
         """Delete one key."""
 
     def get(self, key: bytes) -> bytes | None:
-        """Return what a key holds."""
+        """Return the value of a key."""
 
     def scan(self, start: bytes | None, count: int | None, *, reverse: bool = False) -> int:
-        """Read up to ``count`` keys in order, all if ``None``; return how many there were."""
+        """Read up to ``count`` keys in order, all if ``None``; return how many were read."""
 
     def settle(self) -> None:
-        """Bring everything into its final place."""
+        """Flush and compact, so that nothing is left to do."""
 
     def close(self) -> None:
         """Close it."""
@@ -85,7 +85,7 @@ class Kvraft:
 
 
 class KvraftBuffered(Kvraft):
-    """The same, with a log that is handed to the operating system every 64 KiB."""
+    """The same, with a log that is written to the operating system every 64 KiB."""
 
     name = "buffered"
     durability = Durability.BUFFERED
@@ -207,7 +207,7 @@ class Sqlite:
         self.db.execute("delete from kv where k = ?", (key,))
 
     def get(self, key: bytes) -> bytes | None:
-        """Return what a key holds."""
+        """Return the value of a key."""
         row = self.db.execute("select v from kv where k = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
@@ -227,7 +227,7 @@ class Sqlite:
 
 
 PEERS: dict[type[Any], str] = {LevelDB: "plyvel", RocksDB: "rocksdict"}
-"""Engines that need a library, and which."""
+"""Engines that need a library, and its name."""
 
 
 def installed() -> list[type[Any]]:

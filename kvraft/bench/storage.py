@@ -1,12 +1,11 @@
-"""The storage engine beside others: db_bench's workloads, each engine in turn, round by round.
+"""The storage engine next to others: db_bench's workloads, each engine in turn, round by round.
 
-Keys have 16 bytes, values 100 of which half can be squeezed out, as in LevelDB's db_bench.
-Writes are handed to the operating system one by one, but in the column *buffered*; ``fillsync``
-syncs each.
-Reads follow after everything was brought into its final place.  *recover* opens a copy of the files
-that was taken while the engine was in the middle of its work, as a crash leaves them.
+Keys have 16 bytes, values 100 of which half can be compressed away, as in LevelDB's db_bench.
+Writes reach the operating system one by one, except in the column *buffered*; ``fillsync`` syncs
+each.  Reads come after everything was flushed and compacted.  *recover* opens a copy of the files
+that was taken in the middle of the engine's work, as a crash leaves them.
 
-Figures are operations a second, but for milliseconds and bytes; the ratios are to LevelDB, more
+Figures are operations a second, except for milliseconds and bytes; the ratios are to LevelDB, more
 than 1 is better.
 """
 
@@ -28,11 +27,11 @@ from kvraft.errors import BadInput
 from kvraft.sstable import codec_number
 
 RECORDS = 100_000
-"""Records in a database; a fiftieth of it is synced one by one, a fiftieth of it are seeks."""
+"""Records in a database; a fiftieth of them is synced one by one, and there are as many seeks."""
 
 BATCH = 1000
 SEEN = 50
-"""How many keys are read behind each seek."""
+"""How many keys are read after each seek."""
 
 LOWER_IS_BETTER = ("recover ms", "disk MB", "squeezed MB", "put p99 µs", "put p99.9 µs")
 
@@ -44,7 +43,7 @@ def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
     count = RECORDS if records is None else records
     if count < 100:
         raise BadInput(f"nothing can be measured with {counted(count, 'record')}: take more")
-    codec_number("zstd")  # what squeezes is asked for last, and would be missed after seconds
+    codec_number("zstd")  # fail now, not after minutes, if it is not installed
     engines = installed()
     yield from (f"{name} is left out: {module} is not installed" for name, module in missing())
     found: dict[str, dict[str, list[float]]] = {engine.name: {} for engine in engines}
@@ -85,7 +84,7 @@ def _ratio(workload: str, ours: float, theirs: float) -> str:
 
 
 def measure(engine: type[Any], count: int, seed: int) -> Figures:
-    """Return how one engine does, workload by workload."""
+    """Return the figures of one engine, by workload."""
     random = Random(seed)
     work = _Work(random, count)
     with tempfile.TemporaryDirectory(prefix="kvraft-bench-") as folder:
@@ -113,7 +112,7 @@ class _Work:
 
 
 def _timed(count: int, do: Callable[[], object]) -> float:
-    """Return how many of ``count`` operations that ``do`` does are done a second."""
+    """Return operations a second, where ``do`` does ``count`` of them."""
     gc.collect()
     began = time.perf_counter()
     do()
@@ -157,7 +156,7 @@ def _writes(engine: type[Any], place: Path, work: _Work) -> Figures:
 
 
 def _latencies(db: Any, work: _Work) -> Figures:
-    """Return how long single puts take while long work goes on behind them, in microseconds."""
+    """Return how long single puts take while long work is under way, in microseconds."""
     taken = []
     clock = time.perf_counter
     for n, key in enumerate(work.shuffled):
@@ -174,7 +173,7 @@ def _recover(engine: type[Any], place: Path) -> float:
         try:
             shutil.copytree(place / "random", place / "crashed")
             break
-        except shutil.Error:  # a file went while it was copied: engines work in the background
+        except shutil.Error:  # a file was removed meanwhile: engines work in the background
             shutil.rmtree(place / "crashed")
     gc.collect()
     began = time.perf_counter()
@@ -219,7 +218,7 @@ def _reads(engine: type[Any], place: Path, work: _Work) -> Figures:
 
 
 def _size(engine: type[Any], place: Path, work: _Work) -> Figures:
-    """Return how much disk the same records take, as shipped and made small, in MB."""
+    """Return how much disk the same records take, plain and compressed, in MB."""
     if engine is KvraftBuffered:
         return {}
     figures: Figures = {}

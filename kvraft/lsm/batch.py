@@ -7,10 +7,10 @@
 Invariants:
 
 - All of a batch has one timestamp.  Of two writes to one key the later one counts.
-- Nothing is in a batch that a tree could not take: what is wrong with a write is said when it is
-  added, and leaves the batch as it was.
-- Keys and values are ``bytes`` from here on, and what the caller does to a ``bytearray`` that he
-  handed in makes no difference to the batch.
+- A batch contains only what a tree can take: an invalid write raises when it is added, and leaves
+  the batch unchanged.
+- Keys and values are ``bytes`` from here on: changing a ``bytearray`` that was passed in does not
+  change the batch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from kvraft.record import Buffer, Kind, Row, Timestamp
 
 BatchWrite = tuple[Kind, bytes, bytes | None]
 
-_SHOWN = 4  # writes at most that a batch shows one by one
+_SHOWN = 4  # a longer batch shows only how many writes it has
 
 
 class WriteBatch:
-    """Writes in their order.  Each method returns the batch, so that calls can be strung together.
+    """Writes in their order.  Each method returns the batch, so that calls can be chained.
 
-    ``writes`` are kind, key and value; for a range delete where it starts and where it stops.
+    ``writes`` are kind, key and value; for a range tombstone its start and its stop.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class WriteBatch:
     def __repr__(self) -> str:
         if len(self.writes) > _SHOWN:
             return f"<WriteBatch of {len(self.writes):,} writes>"
-        return "WriteBatch()" + "".join(map(_said, self.writes))
+        return "WriteBatch()" + "".join(map(_call, self.writes))
 
     def put(self, key: Buffer, value: Buffer) -> WriteBatch:
         """Add a write of ``value`` to ``key``; ``BadInput`` if one of them cannot be written."""
@@ -67,10 +67,10 @@ class WriteBatch:
         return self
 
     def rows(self, timestamp: Timestamp) -> tuple[list[Row], list[Row]]:
-        """Return the rows and the range deletes that this batch amounts to at ``timestamp``.
+        """Return the rows and the range tombstones of this batch at ``timestamp``.
 
-        A range delete hides only what is older, so what this batch wrote into its range before goes
-        here.
+        A range tombstone hides only what is older, so earlier writes of this batch into its range
+        are left out here.
         """
         rows: list[Row] = []
         ranges: list[Row] = []
@@ -90,7 +90,7 @@ def as_value(value: object) -> bytes:
     return as_bytes(value, "a value")
 
 
-def _said(write: BatchWrite) -> str:
+def _call(write: BatchWrite) -> str:
     """Return the call that added ``write``."""
     kind, key, value = write
     if kind is Kind.DELETE:

@@ -1,25 +1,25 @@
 """Compaction: which tables to merge, and the merge.
 
-Flushes only ever add tables.  Every read would have to ask more and more of them, and what was
-overwritten or deleted would stay for ever; so tables are merged, in slices, while nobody waits.
+Flushes only ever add tables.  Every read would have to search more and more of them, and what was
+overwritten or deleted would stay forever; so tables are merged, in slices.
 
-**Which** tables is a matter of taste, and behind one seam, :class:`CompactionStrategy`:
+**Which** tables is decided by a :class:`CompactionStrategy`:
 
 - :class:`Levelled`: each level is one sorted run, ten times the size of the one above.  Few tables
-  to ask and little space wasted, at the price of rewriting (LevelDB, RocksDB).
+  to search and little space wasted, at the price of rewriting (LevelDB, RocksDB).
 - :class:`Tiered`: tables of about the same size are merged into one larger table.  Little is
-  rewritten, at the price of more tables to ask and more space (Cassandra; Bigtable's merging
+  rewritten, at the price of more tables to search and more space (Cassandra; Bigtable's merging
   compaction).
 
 **The merge** (:func:`compact`) is the same for both.
 
 Invariants:
 
-- What a reader sees never changes, whatever is merged with whatever.
-- A tombstone goes only if no table outside the merge may hold anything older of its key; a range
-  delete only if that is so for its whole range, and nobody reads at an earlier time.
-- Spans of the tables that come out do not overlap: a range delete is clipped where one ends.
-- Inputs stay as they are until the manifest says otherwise.
+- What a reader sees never changes, whatever is merged.
+- A tombstone is dropped only if no table outside the merge may have anything older of its key; a
+  range tombstone only if that is so for its whole range, and nobody reads at an earlier time.
+- Spans of the tables that come out do not overlap: a range tombstone is clipped where a table ends.
+- Input files stay unchanged until the manifest no longer names them.
 
 Sources: LevelDB impl.md (compactions); Luo and Carey, *LSM-based Storage Techniques*, VLDB J. 2020,
 §2.2 (levelling, tiering); RocksDB (least overlap first, compensated sizes).
@@ -44,9 +44,10 @@ from kvraft.sstable import Table, TableFormat, TableMetadata, TableWriter, cover
 
 
 class CompactionTask(NamedTuple):
-    """What to do: merge ``inputs`` into tables of ``level``, each of about ``table_bytes``.
+    """A merge to do: ``inputs`` into tables of ``level``, each of about ``table_bytes``.
 
-    With ``move`` their spans do not overlap: they only change level, and nothing is rewritten.
+    With ``move`` the spans of the inputs do not overlap: they only change level, and nothing is
+    rewritten.
     """
 
     inputs: tuple[TableMetadata, ...]
@@ -59,26 +60,27 @@ class CompactionStrategy(Protocol):
     """Decides what to merge next."""
 
     def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
-        """Return what to do to these live tables, ``None`` if they are fine as they are.
+        """Return the next merge of these live tables, ``None`` if none is needed.
 
-        They are in the order of :func:`~kvraft.sstable.read_order`.  What it returns must bring
-        the tables nearer to a state in which it returns ``None``.
+        ``tables`` are in the order of :func:`~kvraft.sstable.read_order`.  Each merge must bring
+        them nearer to a state in which none is needed.
         """
 
 
 def check_strategy(value: object) -> None:
-    """Raise :class:`~kvraft.errors.WrongType` for what is not a :class:`CompactionStrategy`."""
+    """Raise :class:`~kvraft.errors.WrongType` unless it is a :class:`CompactionStrategy`."""
     if isinstance(value, type) or not callable(getattr(value, "pick", None)):
         raise WrongType(
-            f"strategy must be a kvraft.lsm.compaction.Strategy, not {describe_value(value)}"
+            f"strategy must be a kvraft.lsm.CompactionStrategy, not {describe_value(value)}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Levelled:
-    """Each level one sorted run, ``fanout`` times the size of the one above it.
+    """Each level is one sorted run, ``fanout`` times the size of the one above it.
 
-    Level 0 is full with ``tables`` tables, level 1 with ``level_bytes``.
+    Level 0 is full with ``tables`` tables, level 1 with ``level_bytes``.  Tables that it writes are
+    of about ``table_bytes``.
     """
 
     tables: int = 4
@@ -87,13 +89,13 @@ class Levelled:
     table_bytes: int = 2 << 20
 
     def __post_init__(self) -> None:
-        """Raise ``BadInput`` for options that make no sense."""
+        """Raise ``BadInput`` for invalid options."""
         for name in ("tables", "level_bytes", "table_bytes"):
             whole_number(getattr(self, name), name, minimum=1)
         whole_number(self.fanout, "fanout", minimum=2)
 
     def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
-        """Return the work of the level that is fullest beyond its limit, if any is."""
+        """Return the merge for the level that exceeds its limit most, ``None`` if no level does."""
         levels = {table.level for table in tables}
         fullness = {level: self._fullness(level, tables) for level in levels}
         level = max(sorted(levels), key=fullness.__getitem__, default=0)
@@ -111,16 +113,16 @@ class Levelled:
         here = [table for table in tables if table.level == level]
         if level == 0:
             return len(here) / self.tables
-        # One table is never too much: there is nothing to be won from pushing it down for ever.
+        # One table is never too much: pushing it down, level after level, would gain nothing.
         limit: int = self.level_bytes * self.fanout ** (level - 1)
         row = _row_below(level, tables)
         return sum(_weight(table, row) for table in here) / limit if len(here) > 1 else 0.0
 
 
 def _least_overlap(level: int, tables: Sequence[TableMetadata]) -> TableMetadata:
-    """Return the table that drags the fewest bytes of the next level along for what it weighs.
+    """Return the table that overlaps the fewest bytes of the next level for its weight.
 
-    So each byte that is rewritten makes the most room (RocksDB, kMinOverlappingRatio).
+    So each rewritten byte makes the most room (RocksDB, kMinOverlappingRatio).
     """
     row = _row_below(level, tables)
 
@@ -132,10 +134,10 @@ def _least_overlap(level: int, tables: Sequence[TableMetadata]) -> TableMetadata
 
 
 def _weight(table: TableMetadata, row: float) -> float:
-    """Return the bytes of ``table`` and those that its tombstones hide, a ``row`` each.
+    """Return the bytes of ``table``, plus ``row`` bytes for what each of its tombstones hides.
 
-    By their own bytes, tables of tombstones would be the last to move, and what they hide would
-    pile up (RocksDB, compensated sizes).
+    By their own bytes alone, tables of tombstones would be the last to move, and what they hide
+    would pile up (RocksDB, compensated sizes).
     """
     return table.size + table.tombstones * row
 
@@ -148,22 +150,22 @@ def _row_below(level: int, tables: Iterable[TableMetadata]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Tiered:
-    """Every table a sorted run of its own; ``tables`` of about the same size become one.
+    """Every table is a sorted run of its own; ``tables`` of about the same size become one.
 
-    Of the same size is the next older one if it is no larger than ``ratio`` times all those before
-    it together, divided by their number.
+    The next older table belongs to a group if it is no larger than ``ratio`` times the mean size of
+    those that are in it.
     """
 
     tables: int = 4
     ratio: float = 1.5
 
     def __post_init__(self) -> None:
-        """Raise ``BadInput`` for options that make no sense."""
+        """Raise ``BadInput`` for invalid options."""
         whole_number(self.tables, "tables", minimum=2)
         number(self.ratio, "ratio", minimum=1)
 
     def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
-        """Return the newest group of neighbours in age that are of about the same size."""
+        """Return the merge of the newest group of tables that are of about the same size."""
         runs = list(tables)
         for first in range(len(runs) - self.tables + 1):
             group = runs[first : first + 1]
@@ -179,9 +181,9 @@ class Tiered:
 def full_compaction(
     tables: Sequence[TableMetadata], strategy: CompactionStrategy
 ) -> CompactionTask | None:
-    """Return the task that merges all ``tables`` for good, ``None`` if there is nothing to merge.
+    """Return the task that merges all ``tables``, ``None`` if there are none.
 
-    The result lies where ``strategy`` would leave it: on the deepest level, or in one table.
+    The result is where ``strategy`` would leave it: on the deepest level, or in one table.
     """
     if not tables:
         return None
@@ -201,7 +203,7 @@ def _overlapping(
 
 
 def disjoint(tables: Sequence[TableMetadata]) -> bool:
-    """Return whether no two of ``tables`` may hold the same key."""
+    """Return whether no two of ``tables`` may have the same key."""
     ordered = sorted(tables, key=lambda table: table.start)
     return not any(before.overlaps(t.start, t.stop) for before, t in pairwise(ordered))
 
@@ -210,7 +212,7 @@ def disjoint(tables: Sequence[TableMetadata]) -> bool:
 
 
 class CompactionResult(NamedTuple):
-    """What a merge made: tables, not yet live, and how many tombstones went for good."""
+    """What a merge made: tables, not yet live, and how many tombstones it dropped."""
 
     tables: tuple[TableMetadata, ...]
     tombstones: int
@@ -227,34 +229,34 @@ def compact(
     form: TableFormat,
     table_bytes: int,
 ) -> Generator[None, None, CompactionResult]:
-    """Merge ``inputs`` in slices; ``others`` are all live tables besides them.
+    """Merge ``inputs`` in slices; ``others`` are all other live tables.
 
-    Each table that comes out is durable.  A job that is dropped half-way leaves files that nobody
-    knows of.  Raises what reading raises, ``Corruption`` above all: nothing unsound is ever
-    rewritten.
+    Each table that comes out is durable.  A job that is dropped half-way leaves files that the
+    manifest does not name.  Raises what reading a table raises, such as ``Corruption``: a damaged
+    block is never rewritten.
     """
     ranges = RangeTombstones(
         row for t in inputs if t.range_tombstones is not None for row in t.range_tombstones.rows()
     )
-    may_go = droppable([table.metadata for table in inputs], others)
+    may_drop = droppable([table.metadata for table in inputs], others)
 
     def hides(start: bytes, stop: bytes, timestamp: Timestamp) -> bool:
         return any(o.min_timestamp < timestamp and o.overlaps(start, stop) for o in others)
 
     left = RangeTombstones(ranges.surviving(keep.needs, hides))
     outputs: list[TableMetadata] = []
-    reach = covering_range(table.log_range for table in inputs)
-    writer = TableWriter(disk, take_number(), owner, form, reach)
+    log_range = covering_range(table.log_range for table in inputs)
+    writer = TableWriter(disk, take_number(), owner, form, log_range)
     start = b""  # where the span of the table that is being written may begin
     rows_in = rows_out = 0
     for chunk in merge(table.load_chunks() for table in inputs):
-        kept = retain(chunk, keep, ranges or None, may_go)
+        kept = retain(chunk, keep, ranges or None, may_drop)
         rows_in += sum(row[2] is None for row in chunk)
         rows_out += sum(row[2] is None for row in kept)
         if kept and writer.size >= table_bytes:
             info = yield from writer.finish(left.rows(start, kept[0][0]))
             outputs += [info] if info else []
-            writer, start = TableWriter(disk, take_number(), owner, form, reach), kept[0][0]
+            writer, start = TableWriter(disk, take_number(), owner, form, log_range), kept[0][0]
         if kept:
             writer.add(kept)
         yield
@@ -264,12 +266,12 @@ def compact(
 
 
 def droppable(inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]) -> Droppable:
-    """Return the rule by which a tombstone may go: nothing older of its key is anywhere else."""
+    """Return the rule that a tombstone may be dropped if nothing older of its key is elsewhere."""
     span = span_of(inputs)
     newest = max(table.max_timestamp for table in inputs)
     near = [other for other in others if other.overlaps(*span) and other.min_timestamp < newest]
 
-    def may_go(key: bytes, timestamp: Timestamp) -> bool:
+    def may_drop(key: bytes, timestamp: Timestamp) -> bool:
         return not any(other.min_timestamp < timestamp and other.covers(key) for other in near)
 
-    return may_go
+    return may_drop

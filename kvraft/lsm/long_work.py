@@ -4,15 +4,15 @@
 
     frozen memtables ──flush──► level 0 ──compaction──► deeper          one slice: LongWork.step
 
-There is one flush at a time, of the oldest memtable that waits, and one compaction.  A flush goes
-before a compaction, and both go before tidying up, for writers wait for it.
+There is at most one flush at a time, of the oldest memtable that waits, and one compaction.  A
+flush goes before a compaction, and both go before obsolete files are removed, for writers wait for
+them.
 
 Invariants:
 
-- A job that is dropped half-way changes nothing, and is begun again from the start.
-- Tables are merged only when no file waits to be removed: so space is given back before more is
-  taken.
-- While nobody knows what the manifest says, nothing is done but to write it anew.
+- A job that is dropped half-way changes nothing, and is retried from its start.
+- Tables are merged only when no file waits to be removed: space is freed before more is taken.
+- While it is unknown what the manifest holds, the only work is to rewrite it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from kvraft.record import Position, Timestamp
 class LongWork:
     """What a tree has to flush and to merge.
 
-    ``compacting`` is the compaction under way, ``asked`` one that somebody asked for; ``full`` says
-    that there was no space for it, and that it has not come to an end since.
+    ``compacting`` is the compaction under way, ``asked`` one that a caller asked for; ``disk_full``
+    means that there was no space for some work, and that it was not completed since.
     """
 
     def __init__(
@@ -41,24 +41,24 @@ class LongWork:
         memtables: Memtables,
         options: TreeOptions,
         counts: TreeCounters,
-        past: Callable[[], tuple[RetainedTimes, Timestamp]],
-        secure: Callable[[Position], None],
+        retained: Callable[[], tuple[RetainedTimes, Timestamp]],
+        sync_log: Callable[[Position], None],
     ) -> None:
         """Begin with nothing under way.
 
-        ``past`` returns who can read the past, and the horizon; ``secure`` makes durable, up to a
-        position, what the tables must not get ahead of.
+        ``retained`` returns the times at which readers look, and the horizon; ``sync_log`` makes
+        the log durable through a position, for the tables must not get ahead of it.
         """
         self._tables = tables
         self._memtables = memtables
         self._options = options
         self._counts = counts
-        self._past = past
-        self._secure = secure
+        self._retained = retained
+        self._sync_log = sync_log
         self._flushing: Job | None = None
         self.compacting: Job | None = None
         self.asked: CompactionTask | None = None
-        self.full = False
+        self.disk_full = False
 
     @property
     def waits(self) -> bool:
@@ -69,10 +69,10 @@ class LongWork:
 
     @property
     def pressure(self) -> float:
-        """How much of it waits: from 1 on writers should be held back (``lsm/pacing.py``)."""
+        """How much work waits: from 1 on, writers should wait for it (``lsm/pacing.py``)."""
         waiting = len(self._memtables.frozen) / self._options.stall_memtables
         if self.compacting is None and self._tables.next_task is None:
-            return waiting  # however many tables there are, nobody will make them fewer
+            return waiting  # nothing will reduce the number of tables
         return max(waiting, len(self._tables.levels.unsorted) / self._options.stall_tables)
 
     def step(self) -> None:
@@ -84,34 +84,34 @@ class LongWork:
             self._counts.slices += 1
             if next(job, self) is self:
                 self._finish(job)
-        self.full = self.full and self.waits
+        self.disk_full = self.disk_full and self.waits
 
-    def drop(self, *, full: bool = False) -> None:
-        """Drop what is under way, to be begun again; ``full`` if that is for a lack of space."""
+    def drop(self, *, disk_full: bool = False) -> None:
+        """Drop what is under way, to be retried; ``disk_full`` if that is for lack of space."""
         self._flushing = self.compacting = None
-        self.full = full
+        self.disk_full = disk_full
 
     def _job(self) -> Job | None:
-        """Return the job to go on with, begun if need be; ``None`` if there is only tidying."""
+        """Return the job to continue, begun if need be; ``None`` if only files wait for removal."""
         if self._tables.manifest_unsure:
             return None
         if self._flushing is None and self._memtables.frozen:
             memtable, through = self._memtables.frozen[0]
-            self._secure(through)
-            self._flushing = self._tables.flush(memtable, through, *self._past())
+            self._sync_log(through)
+            self._flushing = self._tables.flush(memtable, through, *self._retained())
         if self._flushing is not None:
             return self._flushing
         task = self.asked or self._tables.next_task
         if self.compacting is None and task is not None and not self._tables.has_obsolete_files:
             self.asked = None
-            self.compacting = self._tables.compact(task, *self._past())
+            self.compacting = self._tables.compact(task, *self._retained())
         return self.compacting
 
     def _finish(self, job: Job) -> None:
-        """Let memory follow a job that came to its end."""
+        """Bring memory in line with a job that is done."""
         if job is self._flushing:
             self._memtables.drop_oldest()
             self._flushing = None
         else:
             self.compacting = None
-        self.full = False
+        self.disk_full = False

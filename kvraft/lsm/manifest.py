@@ -1,7 +1,7 @@
 """The manifest: which tables are live, and how far into the log they reach.  Changes are atomic.
 
-It is a log of edits in the framing of ``disk/frame.py``, payloads in JSON.  One file of it counts,
-the one whose name ``CURRENT`` holds::
+It is a log of edits in the framing of ``disk/frame.py``, payloads in JSON.  The file that counts is
+the one that ``CURRENT`` names::
 
     CURRENT             MANIFEST-000007
     "MANIFEST-000007\\n"  ┌────────┬────────────┬──────┬──────┬──────┬──────┐
@@ -9,22 +9,24 @@ the one whose name ``CURRENT`` holds::
                          └────────┴────────────┴──────┴──────┴──────┴──────┘
 
 - **header** (kind 1): format version and owner, with a seed that every manifest shares, so that a
-  foreign one is recognised as such; later frames are seeded with the file's name and its owner;
+  foreign one is recognised; later frames are seeded with the file's name and its owner;
 - **edit** (kind 2): tables added and removed (one that is both moves to another level), the flushed
   mark and whether an installed snapshot set it, the highest timestamp, the horizon, the next file
   number, and how far the log on the same disk was synced then.  The whole state is an edit to an
   empty one;
-- **mark** (kind 3): empty, and not synced.  Its *synced* field vouches for the edit before it, so
-  that damage to an edit that was committed is never taken for a torn write.
+- **mark** (kind 3): empty, and not synced.  Its *synced* field records that the edit before it was
+  durable, so that damage to a committed edit is never taken for a torn write.
 
-Every open writes a new manifest with the whole state, so that nobody ever appends behind bytes of
-unknown standing, such as those of an edit whose sync failed.  So does a manifest that grew long.
+Every open writes a new manifest with the whole state, so that nothing is ever appended after bytes
+that may or may not count, such as those of an edit whose sync failed.  A manifest that has grown
+long is rewritten, too.
 
 Invariants:
 
 - A manifest counts from the moment ``CURRENT`` is renamed, and has no edits before; the old one is
-  removed for good before the next edit.  Two manifests on a disk never say different things.
-- Nothing follows from an edit, or from a new manifest, before it was synced and read back.
+  durably removed before the next edit.  Two manifests on a disk never disagree.
+- Nothing is done on the strength of an edit, or of a new manifest, before it was synced and read
+  back.
 - Every file number is used once, for a table or for a manifest.
 - An empty disk is a new tree.  Tables without ``CURRENT`` are damage, never an empty tree.
 
@@ -54,35 +56,35 @@ from kvraft.disk import (
 )
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, format_mismatch
 from kvraft.events import EventSink, TailTruncated, ignore
-from kvraft.lsm.version_edit import State, VersionEdit, decode_edit, encode_edit
+from kvraft.lsm.version_edit import ManifestState, VersionEdit, decode_edit, encode_edit
 
 FORMAT = 2
 ROLL_BYTES = 64 << 10
 ROLL_FACTOR = 8
-"""A manifest is written anew when it exceeds both ``ROLL_BYTES`` and so many times what it began
-with: so all of its bytes are in proportion to the state, and so is the work."""
+"""A manifest is rewritten when it exceeds both ``ROLL_BYTES`` and ``ROLL_FACTOR`` times the size it
+began with: so its size stays in proportion to the state, and so does the work."""
 
 _HEADER, _EDIT, _MARK = 1, 2, 3
 HEADER_SEED = frame.checksum_seed("MANIFEST")
 
 
 class Manifest:
-    """The live manifest.  ``state`` is what it durably says.
+    """The live manifest.  ``state`` is its durable contents.
 
-    ``sure`` is false from an edit that failed on: nobody knows whether it holds, until the state is
-    written anew.  So it is of a manifest that was only read.
+    ``sure`` is false after an edit that failed, which may or may not be on disk, until the state
+    is rewritten; and for a manifest that was only read.
     """
 
-    def __init__(self, disk: Disk, owner: str, state: State, *, write: bool = True) -> None:
-        """Write ``state`` to a new manifest and make it the one that counts; unless told not to."""
+    def __init__(self, disk: Disk, owner: str, state: ManifestState, *, write: bool = True) -> None:
+        """Write ``state`` to a new manifest and make it the live one, if ``write`` is set."""
         self.state = state
         self._disk = disk
         self._owner = owner
         self._next_file = state.next_file
         self._name = ""
         self._seed = 0
-        self._size = self._synced = self._whole = 0  # bytes; the last: those it began with
-        self._unread = b""  # the end of the file that nobody has read back yet
+        self._size = self._synced = self._whole = 0  # bytes; _whole: when it began
+        self._unread = b""  # the end of the file that was not read back yet
         self.sure = False
         if write:
             self.rewrite()
@@ -96,12 +98,12 @@ class Manifest:
         *,
         read_only: bool = False,
     ) -> Manifest:
-        """Read the state, or begin an empty one on an empty disk, and write it anew.
+        """Read the state, or begin an empty one on an empty disk, and rewrite it.
 
-        With ``read_only`` nothing is written; nor is it where there is no space, but then the next
-        :meth:`commit` or :meth:`rewrite` will.
+        With ``read_only`` nothing is written.  Where there is no space, the next :meth:`commit` or
+        :meth:`rewrite` writes it.
         Raises :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` as
-        :func:`load` does.  A torn last edit is reported, and gone.
+        :func:`load_manifest` does.  A torn last edit is reported and dropped.
         """
         state, torn = _find(disk, owner)
         if torn is not None:
@@ -115,17 +117,18 @@ class Manifest:
         return manifest
 
     def new_file_number(self) -> int:
-        """Return a number for a new file: one that no file ever had."""
+        """Return a number for a new file that no file ever had."""
         number = self._next_file
         self._next_file += 1
         return number
 
-    def commit(self, edit: VersionEdit) -> State:
+    def commit(self, edit: VersionEdit) -> ManifestState:
         """Make ``edit`` durable and return the new state.
 
         Raises ``BadInput`` if the edit does not fit the state, and ``OSError`` if the disk fails:
-        then nobody knows whether the edit holds, and the manifest must be opened again; or, if the
-        disk was only full, written anew (:meth:`rewrite`) before a file goes that the edit needs.
+        then the edit may or may not be on disk, and the manifest must be opened again; or, if the
+        disk was only full, rewritten (:meth:`rewrite`) before a file that the edit needs is
+        removed.
         """
         if not self.sure or self._size > max(ROLL_BYTES, ROLL_FACTOR * self._whole):
             self.rewrite()
@@ -147,7 +150,7 @@ class Manifest:
         self._unread += data
 
     def rewrite(self) -> None:
-        """Write the state to a new file, switch to it, and remove the old one for good."""
+        """Write the state to a new file, switch to it, and durably remove the old one."""
         self._name = manifest_name(self.new_file_number())
         self._seed = frame.checksum_seed(self._name, self._owner)
         self.state = replace(self.state, next_file=self._next_file)
@@ -166,25 +169,27 @@ class Manifest:
         self.sure = True
 
 
-def load(disk: Disk, owner: str) -> State:
-    """Return what the manifest on ``disk`` says, and write nothing.
+def load_manifest(disk: Disk, owner: str) -> ManifestState:
+    """Return the state in the manifest on ``disk``; write nothing.
 
-    An empty disk has the empty state.  Raises :class:`~kvraft.errors.Corruption` if what was
-    committed is not there, and :class:`~kvraft.errors.ForeignFile` if it has another owner or
-    format.
+    An empty disk has the empty state.  Raises :class:`~kvraft.errors.Corruption` if a committed
+    edit is missing, and :class:`~kvraft.errors.ForeignFile` for another owner or format.
     """
     return _find(disk, owner)[0]
 
 
-def torn_tail(disk: Disk, owner: str) -> TailTruncated | None:
-    """Return what is torn at the end of the live manifest, if anything; raises as :func:`load`."""
+def torn_manifest_tail(disk: Disk, owner: str) -> TailTruncated | None:
+    """Return the torn end of the live manifest, ``None`` if it has none.
+
+    Raises what :func:`load_manifest` raises.
+    """
     return _find(disk, owner)[1]
 
 
 def manifest_owner(disk: Disk) -> str:
-    """Return whose tree is on ``disk``, as the manifest says that ``CURRENT`` names.
+    """Return the owner of the tree on ``disk``, from the manifest that ``CURRENT`` names.
 
-    Raises ``BadInput`` if there is no ``CURRENT``, and ``Corruption`` if what it names cannot be
+    Raises ``BadInput`` if there is no ``CURRENT``, and ``Corruption`` if the manifest cannot be
     read.
     """
     if CURRENT not in disk.names():
@@ -195,10 +200,10 @@ def manifest_owner(disk: Disk) -> str:
     return str(_read_header(name, disk.read(name))[1])
 
 
-def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield where each edit of the manifest ``name`` begins, and what it says, as JSON has it.
+def read_edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the offset and the JSON object of each edit in the manifest ``name``.
 
-    Raises ``Corruption`` where the manifest cannot be read on.
+    Raises ``Corruption`` where the manifest cannot be read further.
     """
     data = disk.read(name)
     _, _, start = _read_header(name, data)
@@ -211,12 +216,12 @@ def edits(disk: Disk, name: str, owner: str) -> Iterator[tuple[int, dict[str, An
                 raise Corruption(name, part.offset, "an edit is no JSON") from None
 
 
-def _find(disk: Disk, owner: str) -> tuple[State, TailTruncated | None]:
-    """Return the state on ``disk``, and what is torn at the end of its manifest."""
+def _find(disk: Disk, owner: str) -> tuple[ManifestState, TailTruncated | None]:
+    """Return the state on ``disk``, and the torn end of its manifest, if it has one."""
     names = disk.names()
     if CURRENT not in names:
         _check_new(disk, names, owner)
-        return State(), None
+        return ManifestState(), None
     line = disk.read(CURRENT)
     name = line.decode("latin-1").removesuffix("\n")
     if not line.endswith(b"\n") or not is_manifest(name):
@@ -239,16 +244,16 @@ def _check_new(disk: Disk, names: list[str], owner: str) -> None:
 def _holds_nothing(disk: Disk, name: str, owner: str) -> bool:
     """Return whether a manifest is what a crash leaves while the very first one is written.
 
-    That is the empty state, or as many bytes at the most of which nothing can be read.
+    That is the empty state, or no more bytes than that takes, of which none can be read.
     """
     try:
         state, _ = _read(disk, name, owner)
     except Corruption:
-        return disk.size(name) <= len(_opening(name, owner, State(next_file=10**6)))
-    return replace(state, next_file=1) == State()
+        return disk.size(name) <= len(_opening(name, owner, ManifestState(next_file=10**6)))
+    return replace(state, next_file=1) == ManifestState()
 
 
-def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailTruncated | None]:
+def _read(disk: Disk, name: str, owner: str) -> tuple[ManifestState, TailTruncated | None]:
     data = disk.read(name)
     version, theirs, start = _read_header(name, data)
     if version != FORMAT:
@@ -258,7 +263,7 @@ def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailTruncated | Non
     found = frame.scan(data, name=name, seed=frame.checksum_seed(name, owner), start=start)
     if not found.frames:
         raise Corruption(name, start, "the state that a manifest begins with is not sound")
-    state = State()
+    state = ManifestState()
     for part in found.frames:
         if part.kind == _EDIT:
             try:
@@ -271,8 +276,8 @@ def _read(disk: Disk, name: str, owner: str) -> tuple[State, TailTruncated | Non
     return state, torn
 
 
-def _opening(name: str, owner: str, state: State) -> bytes:
-    """Return what the manifest ``name`` begins with: its header, and the whole ``state``."""
+def _opening(name: str, owner: str, state: ManifestState) -> bytes:
+    """Return the first bytes of the manifest ``name``: its header, and the whole ``state``."""
     header = json.dumps({"format": FORMAT, "owner": owner}).encode()
     body = encode_edit(state.whole(), state.next_file)
     return frame.encode(_HEADER, header, synced=0, seed=HEADER_SEED) + frame.encode(
@@ -281,18 +286,18 @@ def _opening(name: str, owner: str, state: State) -> bytes:
 
 
 def _read_header(name: str, data: bytes) -> tuple[Any, Any, int]:
-    """Return the format and the owner that a manifest's header names, and where the header ends."""
+    """Return the format and the owner in a manifest's header, and where the header ends."""
     header = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(header, str):
         raise Corruption(name, 0, header)
     try:
-        says = json.loads(header.payload)
-        return says["format"], says["owner"], header.end
+        fields = json.loads(header.payload)
+        return fields["format"], fields["owner"], header.end
     except (ValueError, KeyError, TypeError):
         raise Corruption(name, 0, "the header of a manifest makes no sense") from None
 
 
 def _file_number(name: str) -> int | None:
-    """Return the number that the file ``name`` takes: a table's or a manifest's, or ``None``."""
+    """Return the number of the table or manifest ``name``, ``None`` for another file."""
     number = manifest_number(name)
     return table_number(name) if number is None else number

@@ -1,13 +1,13 @@
 """Merging sorted runs: the one place where versions of a key from different runs are reconciled.
 
 A *run* is an iterator of **chunks**: short lists of rows in order, all versions of a key in the
-same chunk.  A memtable is a run, a table, and a whole level.  Reading a tree means merging its runs
-on the fly (:func:`merge`, then :func:`visible`); compaction means merging some of them for good
-(:func:`merge`, then :func:`retain`).
+same chunk.  A memtable, a table and a whole level can each be read as a run.  Reading a tree means
+merging its runs on the fly (:func:`merge`, then :func:`visible`); compaction means merging some of
+them permanently (:func:`merge`, then :func:`retain`).
 
-Chunks are merged by the edge that the shortest of them reaches: what lies below it in any run is
-taken, put end to end and sorted.  Python's sort recognises the runs and gallops through them, which
-is several times faster than a heap that handles one row at a time::
+Chunks are merged up to the edge, the last key of the chunk that ends first: the rows up to it in
+each run are taken, concatenated and sorted.  Python's sort recognises the runs and gallops through
+them, which is several times faster than a heap that handles one row at a time::
 
     run 1   a c e│g h          edge e: takes  a c e │ b d │ c     sorted: a b c c d e
     run 2   b d  │f i
@@ -15,10 +15,10 @@ is several times faster than a heap that handles one row at a time::
 
 Invariants:
 
-- The highest timestamp wins, whichever run it lies in.
-- Tombstones go through a merge like any row.  A reader hides them; compaction drops one only where
-  its caller vouches that nothing older is left to hide.
-- What some reader can still see stays (:class:`RetainedTimes`).
+- The highest timestamp wins, whichever run it is in.
+- Tombstones pass through a merge like any row.  A reader hides them; compaction drops one only
+  where its caller knows that nothing older is left to hide.
+- What some reader can still see is kept (:class:`RetainedTimes`).
 
 Sources: O'Neil et al., *The Log-Structured Merge-Tree*, 1996, §2.1 (rolling merge); Peters,
 listsort.txt in CPython (galloping).
@@ -44,7 +44,7 @@ _place = itemgetter(0, 1)
 def merge(runs: Iterable[Iterator[RowChunk]], *, reverse: bool = False) -> Iterator[RowChunk]:
     """Yield all rows of ``runs`` in chunks, each in ascending order of key and timestamp.
 
-    With ``reverse`` the last chunk of each run comes first, and so it does in the result.
+    With ``reverse`` the last chunk comes first, in each run and in the result.
 
     >>> new, old = [(b"a", 5, None), (b"c", 4, b"3")], [(b"a", 1, b"1"), (b"b", 2, b"2")]
     >>> for chunk in merge([iter([new]), iter([old])]):
@@ -82,15 +82,15 @@ def _next(run: Iterator[RowChunk]) -> list[RowChunk]:
 def _take_low(chunk: RowChunk, edge: bytes) -> tuple[RowChunk, RowChunk]:
     if chunk[-1][0] <= edge:
         return chunk, []
-    cut = bisect_right(chunk, edge, key=_key)
-    return chunk[:cut], chunk[cut:]
+    at = bisect_right(chunk, edge, key=_key)
+    return chunk[:at], chunk[at:]
 
 
 def _take_high(chunk: RowChunk, edge: bytes) -> tuple[RowChunk, RowChunk]:
     if chunk[0][0] >= edge:
         return chunk, []
-    cut = bisect_left(chunk, edge, key=_key)
-    return chunk[cut:], chunk[:cut]
+    at = bisect_left(chunk, edge, key=_key)
+    return chunk[at:], chunk[:at]
 
 
 def in_order(parts: Iterable[RowChunk]) -> RowChunk:
@@ -123,20 +123,20 @@ def visible(
     return [(key, value) for key, _, value in newest if value is not None]
 
 
-# ── for good ────────────────────────────────────────────────────────────────────────────────────
+# ── for a compaction ──────────────────────────────────────────────────────────────────────────────
 
 
 class RetainedTimes(NamedTuple):
-    """Who can still read the past: at each of ``times`` (ascending), and anywhere from ``floor``.
+    """When the past can still be read: at each of ``times`` (ascending), and from ``floor`` on.
 
-    A floor at or above the newest timestamp means: nobody but at the pins.
+    A floor at or above the newest timestamp means: at ``times`` only.
     """
 
     times: tuple[Timestamp, ...] = ()
     floor: Timestamp = MAX_TIMESTAMP
 
     def needs(self, since: Timestamp, until: Timestamp) -> bool:
-        """Return whether anybody sees what was there from ``since`` on and before ``until``."""
+        """Return whether a reader sees what was there from ``since`` on and before ``until``."""
         if until > self.floor:
             return True
         at = bisect_left(self.times, since)
@@ -144,7 +144,7 @@ class RetainedTimes(NamedTuple):
 
 
 Droppable = Callable[[bytes, Timestamp], bool]
-"""Whether nothing older than this timestamp of this key exists outside of what is merged."""
+"""Returns whether nothing older than this timestamp of this key exists outside the merge."""
 
 
 def retain(
@@ -181,12 +181,12 @@ def retain(
 def _retain_key(
     versions: RowChunk, keep: RetainedTimes, deleted: tuple[Timestamp, ...]
 ) -> RowChunk:
-    """Return which versions of one key to keep; a range delete counts as a version of its own."""
+    """Return the versions of one key to keep; each range tombstone counts as a version."""
     chain: list[tuple[Timestamp, int, Row | None]] = [(row[1], 1, row) for row in versions]
-    chain += [(timestamp, 0, None) for timestamp in deleted]  # hides what is older, not the same
+    chain += [(timestamp, 0, None) for timestamp in deleted]  # hides only what is older
     chain.sort(key=itemgetter(0, 1), reverse=True)
     kept: RowChunk = []
-    until = MAX_TIMESTAMP + 1  # there the next newer version begins
+    until = MAX_TIMESTAMP + 1  # where the next newer version begins
     for timestamp, _, row in chain:
         if row is not None and (until > MAX_TIMESTAMP or keep.needs(timestamp, until)):
             kept.append(row)

@@ -1,6 +1,6 @@
 """The options of a tree: sizes in bytes, and the choices that change speed and never an answer.
 
-Invariant: options that cannot work are refused when they are made, and the wrong one is named.
+Invariant: invalid options are refused when they are made, and the error names the wrong one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from kvraft.sstable import codec_number
 
 @dataclass(frozen=True, slots=True)
 class TreeOptions:
-    """How a tree is kept.  Files written with other options stay good.
+    """How a tree is kept.  Files written with other options can still be read.
 
     ``memtable_bytes`` is the size from which a memtable is full; ``block_bytes``, ``bits_per_key``
-    (0: no filter) and ``codec`` are of new tables; ``cache_bytes`` is what the block cache may
-    hold.  ``history`` is how far back readers can look without a view, in units of timestamps.
+    (0: no filter) and ``codec`` are of new tables; ``cache_bytes`` is the size of the block cache.
+    ``history`` is how far back readers can look without a view, in units of timestamps.
     ``stall_tables`` is how many tables level 0 may have, and ``stall_memtables`` how many memtables
-    may wait, before a writer has to work them off.
+    may wait, before writers have to flush and merge first.
     """
 
     memtable_bytes: int = 4 << 20
@@ -35,7 +35,7 @@ class TreeOptions:
     stall_memtables: int = 2
 
     def __post_init__(self) -> None:
-        """Raise ``BadInput`` for options that make no sense here."""
+        """Raise ``BadInput`` for invalid options."""
         least_one = ("memtable_bytes", "block_bytes", "stall_tables", "stall_memtables")
         for name in (*least_one, "bits_per_key", "cache_bytes", "history"):
             whole_number(getattr(self, name), name, minimum=int(name in least_one))

@@ -1,11 +1,11 @@
 """Back-pressure: how much of the long work each writer has to do.
 
-A tree that is used alone has no thread of its own, so writers flush and compact, in slices.  How
-much waits is its **pressure**: 0 when nothing does, 1 when writers should be held back.  Below 1 a
-writer does one slice for every KiB that is written; from 1 on every write does one or more, so that
-what waits always comes to an end.
+A tree that is used by itself has no thread of its own, so writers flush and compact, in slices.
+How much work waits is its **pressure**: 0 when none does, 1 when writers should wait for it.  Below
+1 a writer does one slice for every KiB that is written; from 1 on every write does one or more, so
+that the waiting work always comes to an end.
 
-Invariant: one write does a bounded number of slices, however much waits.
+Invariant: one write does a bounded number of slices, however much work waits.
 
 Source: LevelDB db_impl (MakeRoomForWrite), in slices instead of sleeps.
 """
@@ -16,7 +16,7 @@ SLICE_BYTES = 1024
 """How much may be written for each slice of long work while the pressure is below 1."""
 
 MOST_SLICES = 64
-"""How many slices one write does at the most."""
+"""How many slices one write does at most."""
 
 
 def slices(pressure: float) -> int:

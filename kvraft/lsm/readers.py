@@ -1,17 +1,17 @@
-"""Who reads a tree, and at which time: so that what they see is kept for as long as they look.
+"""The open readers of a tree and their times, so that what they see is kept while they read.
 
 ::
 
-    view, scan ──enter──► pins   time → how many read there     asked before a version is dropped
-         │                levels.readers                        asked before a file goes
+    view, scan ──enter──► by_time: readers at each time     checked before a version is dropped
+         │                levels.readers                    checked before a file is removed
          └─────leave──►   a queue ──settle──► both counts
 
-A reader may be forgotten instead of closed; then Python's collector closes it, in whatever thread
-and in the middle of whatever that thread does, be it a change of these very counts.  So leaving
-changes nothing but a queue, which takes no lock, and the tree settles it under its own lock when it
-wants to know who is left.
+A reader may be garbage-collected instead of closed; then Python closes it in any thread, in the
+middle of whatever that thread does, even a change of these very counts.  So leaving only adds to a
+queue, which takes no lock, and the tree settles the queue under its own lock before it uses the
+counts.
 
-Invariant: counts are never too low, and right once they are settled.
+Invariant: counts are never too low, and exact once they are settled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ReadersByTime = dict[Timestamp, int]
 
 
 class Reader(NamedTuple):
-    """One reader: where its time is counted, the time, and the levels it reads, if it holds any."""
+    """One reader: where its time is counted, the time, and the levels that a scan reads."""
 
     by_time: ReadersByTime
     at: Timestamp
@@ -38,10 +38,10 @@ class Reader(NamedTuple):
 class Readers:
     """The readers of one tree, which keeps all versions of the last ``history`` timestamps anyway.
 
-    ``by_time`` tells how many there are at which time.  ``pinned`` is the highest timestamp at
+    ``by_time`` is how many readers there are at each time.  ``pinned`` is the highest timestamp at
     which a version that is overwritten may still be seen.
 
-    The tree calls all methods under its lock, but for :meth:`leave`, which is safe anywhere.
+    The tree calls all methods under its lock, except for :meth:`leave`, which is safe anywhere.
     """
 
     def __init__(self, history: Timestamp = 0) -> None:
@@ -51,7 +51,7 @@ class Readers:
         self.reset()
 
     def enter(self, at: Timestamp, levels: Levels | None = None) -> Reader:
-        """Keep what can be seen ``at`` a time, and the files of ``levels``, until it is left."""
+        """Return a new reader; what it sees ``at`` a time and the files of ``levels`` are kept."""
         self.settle()
         self.pinned = max(self.pinned, at)
         self.by_time[at] = self.by_time.get(at, 0) + 1
@@ -60,33 +60,33 @@ class Readers:
         return Reader(self.by_time, at, levels)
 
     def leave(self, reader: Reader) -> None:
-        """Let go of what ``reader`` held, soon: in any thread, in a finalizer, at any moment."""
+        """Release what ``reader`` keeps, at the next settling; safe in any thread and finalizer."""
         self._left.append(reader)
 
     def settle(self) -> None:
-        """Count those who left."""
+        """Update the counts for the readers that left."""
         if not self._left:
             return
         while self._left:
-            pins, at, levels = self._left.popleft()
+            by_time, at, levels = self._left.popleft()
             if levels is not None:
                 levels.readers -= 1
-            pins[at] -= 1
-            if not pins[at]:
-                del pins[at]
+            by_time[at] -= 1
+            if not by_time[at]:
+                del by_time[at]
         if not self._history:
             self.pinned = max(self.by_time, default=UNPINNED)
 
     def keep(self, newest: Timestamp) -> RetainedTimes:
-        """Return who can read the past of a tree whose ``newest`` timestamp that is.
+        """Return the times that can be read in a tree whose newest timestamp is ``newest``.
 
-        To be asked before versions are dropped.
+        Versions that are seen at none of them may be dropped.
         """
         self.settle()
         floor = max(0, newest - self._history) if self._history else MAX_TIMESTAMP
         return RetainedTimes(tuple(sorted(self.by_time)), floor)
 
     def reset(self) -> None:
-        """Begin anew: what readers of a past time saw is gone, for a snapshot took its place."""
+        """Forget all readers: what they saw is gone, for a snapshot replaced it."""
         self.by_time: ReadersByTime = {}
         self.pinned = MAX_TIMESTAMP if self._history else UNPINNED

@@ -10,8 +10,8 @@ and a range tombstone hides what is older than it.
 
 Invariants:
 
-- Nothing here changes anything, and nothing is remembered: what is looked at is handed in.
-- Where a newer version is known, tables that have only older ones are not asked.
+- These functions change nothing and remember nothing.
+- Once a version is known, tables that have only older ones are not searched.
 
 Source: LevelDB db_impl (Get, NewInternalIterator).
 """
@@ -28,7 +28,7 @@ from kvraft.record import KeyValue, Row, Timestamp
 
 
 def find(memtables: Sequence[Memtable], levels: Levels, key: bytes, at: Timestamp) -> Row | None:
-    """Return the newest row of ``key`` at a time, ``None`` if there is none.
+    """Return the newest row of ``key`` at the time ``at``, ``None`` if there is none.
 
     A row without a value is a tombstone; a range tombstone that is newer than all rows of the key
     counts as one of its own.
@@ -69,14 +69,14 @@ def scan(
     *,
     reverse: bool,
 ) -> Iterator[list[KeyValue]]:
-    """Yield keys and values with ``start <= key < stop`` at a time, some of them in each list.
+    """Yield lists of keys and values with ``start <= key < stop`` at the time ``at``.
 
     With ``reverse`` the last list comes first; each list is in ascending order.
     """
     runs = levels.runs(start, stop)
     memtables = [memtable for memtable in memtables if memtable]
     if not memtables and len(runs) == 1 and runs[0].plain and levels.newest <= at:
-        # Nothing to reconcile, nothing to hide: blocks are handed out as they are.
+        # Nothing to reconcile and nothing to hide: blocks are returned unchanged.
         for block in runs[0].blocks_from(start, stop, reverse=reverse):
             yield block.pairs(start, stop)
         return

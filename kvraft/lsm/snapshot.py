@@ -1,8 +1,8 @@
 """Snapshots: everything that was replicated, as of one position of the log, as a stream of bytes.
 
-A member that needs entries which nobody keeps any more is sent the state that they led to (Raft
-§7; thesis §5).  Here that state is on disk already, in tables that never change: a snapshot *is*
-the live tables at the flushed mark.  Nothing is serialised again; the tables travel as they are::
+A member that needs entries which are no longer kept is sent the state that they led to (Raft §7;
+thesis §5).  Here that state is on disk already, in tables that never change: a snapshot *is* the
+live tables at the flushed mark.  Nothing is serialised again; the tables are sent unchanged::
 
     offset  size
          0     …  header, one frame (disk/frame.py) of kind 1, payload in JSON:
@@ -12,19 +12,19 @@ the live tables at the flushed mark.  Nothing is serialised again; the tables tr
                   timestamp  the highest in it
                   horizon    versions that only a reader before it could see may be gone
                   tables     each as the manifest knows it (sstable/metadata.py)
-         …     …  the files of the tables, in the same order, one right behind the other
+         …     …  the files of the tables, in the same order, one right after the other
 
 Invariants:
 
-- The same tables make the same bytes, and reading some of them loads no others.
+- The same tables make the same bytes, and reading some of the bytes loads no others.
 - A stream is checked to its last byte before anything is done with it: the header has a checksum,
-  and tells the digest of each table (sstable/format.py).  However large it is, only parts of it are
-  in memory: what arrives goes to a file (:class:`SnapshotSpool`), and is installed from there.
-- Tables of another cluster are refused; those of another member are what this is for.
+  and contains the digest of each table (sstable/format.py).  However large it is, only parts of it
+  are in memory: what arrives goes to a file (:class:`SnapshotSpool`), and is installed from there.
+- Tables of another cluster are refused; those of another member of the cluster are accepted.
 
-How a snapshot takes the place of what a member has, and why a crash leaves the old or the new and
-never a mixture, is told where it is done: :meth:`kvraft.lsm.Tree.install`,
-:meth:`kvraft.wal.Wal.reset`, :func:`kvraft.wal.recover`.
+How a snapshot replaces what a member has, and why a crash leaves the old or the new and never a
+mixture, is described at :meth:`kvraft.lsm.Tree.install`, :meth:`kvraft.wal.Wal.reset` and
+:func:`kvraft.wal.recover`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from typing import NamedTuple, Protocol
 from kvraft.disk import Disk, frame, is_disk_full, table_name
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile
-from kvraft.lsm.version_edit import State
+from kvraft.lsm.version_edit import ManifestState
 from kvraft.record import Position, Timestamp
 from kvraft.sstable import (
     READ_CHUNK_BYTES,
@@ -53,7 +53,7 @@ from kvraft.sstable import (
 
 FORMAT = 2
 STREAM = "snapshot"
-"""Stands for the name of the file in a :class:`~kvraft.errors.Corruption` that is in a stream."""
+"""The file name in a :class:`~kvraft.errors.Corruption` of a stream."""
 
 _HEADER = 1
 _SEED = frame.checksum_seed("kvraft snapshot")
@@ -62,11 +62,11 @@ _SEED = frame.checksum_seed("kvraft snapshot")
 class TreeSnapshot:
     """The tables of one tree at its flushed mark, to be read as one stream of ``size`` bytes.
 
-    ``last`` is the last log position that it covers.  Its tables stay for as long as somebody holds
-    it; :meth:`kvraft.lsm.Tree.snapshot` makes it.
+    ``last`` is the last log position that it covers.  Its tables are kept while the object exists;
+    :meth:`kvraft.lsm.Tree.snapshot` makes it.
     """
 
-    def __init__(self, disk: Disk, owner: str, state: State) -> None:
+    def __init__(self, disk: Disk, owner: str, state: ManifestState) -> None:
         self.last: Position = state.flushed
         self._disk = disk
         self._header = _pack_header(owner, state)
@@ -78,8 +78,8 @@ class TreeSnapshot:
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end.
 
-        Raises ``BadInput`` if its tree was opened anew since, ``Corruption`` if a
-        table is shorter than it was, and ``OSError`` if the disk fails.
+        Raises ``BadInput`` if its tree was reopened since, ``Corruption`` if a table is shorter
+        than it was, and ``OSError`` if the disk fails.
         """
         if offset < 0 or length < 0:
             raise BadInput(f"a snapshot has no {counted(length, 'byte')} at {offset}")
@@ -110,21 +110,21 @@ class TreeSnapshot:
 
 
 class ByteSource(Protocol):
-    """A stream that can be read again and again, in parts: a file, or bytes in memory."""
+    """A stream that can be read repeatedly, in parts: a file, or bytes in memory."""
 
     @property
     def size(self) -> int:
-        """How many bytes there are to read."""
+        """The number of bytes in it."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end."""
 
 
 class SnapshotSpool:
-    """A snapshot on its way: its chunks, as they come, in a file.
+    """A file with the chunks of a snapshot that have arrived, ``size`` bytes so far.
 
-    Nothing in it is synced, for a member that crashes begins anew; nor is it looked at before it is
-    whole.  ``size`` is how much came so far, in bytes.
+    It is never synced, for a member that crashes receives the snapshot again; nor is it read before
+    it is complete.
     """
 
     NAME = "snapshot.part"
@@ -136,10 +136,10 @@ class SnapshotSpool:
         self.drop()
 
     def write(self, offset: int, data: bytes) -> None:
-        """Take the chunk at ``offset``; one at 0 begins another stream.
+        """Write the chunk ``data`` at ``offset``; one at 0 begins another stream.
 
-        Raises ``OSError``, which is :class:`~kvraft.errors.DiskFull` if there is no space: then the
-        same chunk, or one before it, may come again.
+        Raises :class:`~kvraft.errors.DiskFull` if there is no space: then the same chunk, or an
+        earlier one, may be written again.  Raises ``OSError`` if the disk fails.
         """
         try:
             if offset == 0:
@@ -161,7 +161,7 @@ class SnapshotSpool:
         return self._disk.read(self.NAME, offset, length)
 
     def drop(self) -> None:
-        """Remove what came, or what a crash left of it."""
+        """Remove the file, also one that a crash left."""
         if self.NAME in self._disk.names():
             self._disk.remove(self.NAME)
         self.size = 0
@@ -181,10 +181,10 @@ class InMemorySource:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotContents:
-    """What is in a stream: everything through ``last``, and each table with where it begins.
+    """The contents of a stream: everything through ``last``; each table with its offset.
 
-    ``timestamp`` is the highest there is, ``horizon`` how far back readers can look; tables are
-    numbered as they were where they come from.
+    ``timestamp`` is the highest in it, ``horizon`` how far back readers can look; tables have the
+    numbers of the tree that they come from.
     """
 
     last: Position
@@ -194,13 +194,13 @@ class SnapshotContents:
     source: ByteSource
 
     def parts(self, info: TableMetadata, start: int) -> Iterator[bytes]:
-        """Yield the bytes of a table that begins at ``start``, some at a time."""
+        """Yield the bytes of a table that begins at ``start``, in parts."""
         for offset in range(0, info.size, READ_CHUNK_BYTES):
             yield self.source.read(start + offset, min(READ_CHUNK_BYTES, info.size - offset))
 
 
 def unpack_snapshot(source: ByteSource, owner: str) -> SnapshotContents:
-    """Return what is in the stream, for the tree of ``owner``: sound to the last byte.
+    """Return the contents of a stream for the tree of ``owner``, checked to the last byte.
 
     Raises :class:`~kvraft.errors.Corruption` if a byte is missing, wrong or too many, and
     :class:`~kvraft.errors.ForeignFile` if the stream has another format or is of another cluster.
@@ -217,7 +217,7 @@ def unpack_snapshot(source: ByteSource, owner: str) -> SnapshotContents:
     for info, start in tables:
         if not matches_digest(_from(source, start), info.size, info.digest):
             raise Corruption(STREAM, start, f"table {info.number} does not match its digest")
-        try:  # what the header says of a table, the table must say, too
+        try:  # the table's own properties must agree with the header
             Table.open(_OneTable(source, start, info.size), info)
         except Corruption as error:
             what = f"table {info.number} is not what the header says of it ({error.what})"
@@ -242,12 +242,12 @@ class _OneTable(NamedTuple):
 
 
 def _from(source: ByteSource, start: int) -> Callable[[int, int], bytes]:
-    """Return what reads the part of a stream that begins at ``start``."""
+    """Return a function that reads the part of a stream that begins at ``start``."""
     return lambda offset, length: source.read(start + offset, length)
 
 
 def _read_header(source: ByteSource) -> frame.Frame:
-    """Return the first frame, reading little more of the stream than that."""
+    """Return the first frame; read little more of the stream than that."""
     size = READ_CHUNK_BYTES
     while isinstance(header := frame.decode(source.read(0, size), 0, seed=_SEED), str):
         if size >= source.size:
@@ -256,8 +256,8 @@ def _read_header(source: ByteSource) -> frame.Frame:
     return header
 
 
-def _pack_header(owner: str, state: State) -> bytes:
-    says = {
+def _pack_header(owner: str, state: ManifestState) -> bytes:
+    fields = {
         "format": FORMAT,
         "owner": owner,
         "flushed": state.flushed,
@@ -265,23 +265,23 @@ def _pack_header(owner: str, state: State) -> bytes:
         "horizon": state.horizon,
         "tables": [pack_metadata(info) for info in state.tables],
     }
-    return frame.encode(_HEADER, json.dumps(says).encode(), synced=0, seed=_SEED)
+    return frame.encode(_HEADER, json.dumps(fields).encode(), synced=0, seed=_SEED)
 
 
 def _unpack_header(
     header: frame.Frame, owner: str
 ) -> tuple[Position, Timestamp, Timestamp, list[TableMetadata]]:
     try:
-        says = json.loads(header.payload if header.kind == _HEADER else b"")
-        if (found := says["format"]) != FORMAT:
+        fields = json.loads(header.payload if header.kind == _HEADER else b"")
+        if (found := fields["format"]) != FORMAT:
             raise ForeignFile(
                 f"a snapshot has format {found}; this version of kvraft reads format {FORMAT}: "
                 "the members of a cluster must all run the same version"
             )
-        theirs = str(says["owner"])
-        numbers = (*says["flushed"], says["timestamp"], says["horizon"])
+        theirs = str(fields["owner"])
+        numbers = (*fields["flushed"], fields["timestamp"], fields["horizon"])
         index, term, timestamp, horizon = check_integers(numbers)
-        infos = [unpack_metadata(values) for values in says["tables"]]
+        infos = [unpack_metadata(values) for values in fields["tables"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Corruption(STREAM, 0, "the header of a snapshot makes no sense") from None
     if _cluster(theirs) != _cluster(owner):

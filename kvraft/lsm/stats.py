@@ -1,9 +1,9 @@
-"""Statistics of a tree: what was counted, and what it amounts to.
+"""Statistics of a tree: counters, sizes and the ratios between them.
 
-A store pays for one thing with another, and three ratios say how much:
+A store trades reading, writing and space against each other, and three ratios measure it:
 
 - **write amplification**: bytes written to tables for each byte that was put in;
-- **read amplification**: blocks looked at for each key asked for;
+- **read amplification**: blocks searched for each get;
 - **space amplification**: bytes on disk for each byte that is alive.
 
 Invariant: counters only grow, from 0 when a tree is opened.
@@ -22,10 +22,7 @@ from kvraft.sstable import BlockCache, ReadCounts, TableMetadata
 
 @dataclass(slots=True)
 class TreeCounters(ReadCounts):
-    """What a tree counts while it works, and its tables while they are read.
-
-    Bytes are of rows or of files, as it says.
-    """
+    """What a tree counts while it works, and its tables while they are read."""
 
     rows_put: int = 0
     bytes_put: int = 0  # of keys and values that were written to the tree
@@ -39,7 +36,7 @@ class TreeCounters(ReadCounts):
     gets: int = 0
     scans: int = 0
     slices: int = 0  # of long work
-    stalls: int = 0  # writes that had to do more than their share of it
+    stalls: int = 0  # writes that had to do more than their share of long work
     stall_slices: int = 0
     stall_seconds: float = 0.0
 
@@ -57,7 +54,7 @@ class Stats:
     cache_bytes: int
     cache_hits: int
     cache_misses: int
-    live_bytes: int | None = None  # of keys and values that a scan sees, if that was asked for
+    live_bytes: int | None = None  # of keys and values that a scan sees, if requested
 
     @classmethod
     def of(
@@ -94,29 +91,29 @@ class Stats:
 
     @property
     def read_amplification(self) -> float:
-        """Blocks looked at for each key that was asked for."""
+        """Blocks searched for each get."""
         return _ratio(self.counts.tables_probed - self.counts.filter_negatives, self.counts.gets)
 
     @property
     def space_amplification(self) -> float | None:
-        """Bytes of tables for each byte that is alive; ``None`` if nobody asked for it."""
+        """Bytes of tables for each byte that is alive; ``None`` unless requested."""
         return None if self.live_bytes is None else _ratio(sum(self.table_bytes), self.live_bytes)
 
     @property
     def cache_hit_rate(self) -> float:
-        """Which share of the blocks wanted was in memory."""
+        """The share of block reads that the cache answered."""
         return _ratio(self.cache_hits, self.cache_hits + self.cache_misses)
 
     @property
     def filter_hit_rate(self) -> float:
-        """Which share of the tables asked in vain was ruled out by their filters."""
+        """The share of fruitless table searches that the filters prevented."""
         counts = self.counts
         return _ratio(
             counts.filter_negatives, counts.filter_negatives + counts.filter_false_positives
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return all of it, the ratios too, as what JSON can hold."""
+        """Return all figures and ratios as what JSON can represent."""
         whole = asdict(self)
         whole.update(whole.pop("counts"))
         names = ("write", "read", "space")

@@ -1,8 +1,9 @@
-"""The tree: a storage engine (``lsm/engine.py``) that is used alone, without anybody's log.
+"""The tree: a storage engine (``lsm/engine.py``) that is used by itself, without a log.
 
-It counts positions and timestamps by itself, and what it writes is durable once it is flushed;
-:class:`kvraft.store.Store` is a tree that owns a log.  It has no thread of its own: each write pays
-for a share of the flushes and compactions (``lsm/pacing.py``).
+It numbers positions and timestamps itself, and a write is durable once it is flushed;
+:class:`kvraft.store.Store` is a tree that owns a log.  It has no thread of its own: each write does
+a share of the flushes and compactions (``lsm/pacing.py``).  A timestamp does here what LevelDB's
+sequence number does.
 
 Invariant: a write that raises has changed nothing.
 
@@ -38,7 +39,7 @@ from kvraft.lsm.engine import StorageEngine
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.pacing import room_after, slices
 from kvraft.memtable import check_row
-from kvraft.record import MAX_VALUE_BYTES, Buffer, Position
+from kvraft.record import MAX_VALUE_BYTES, Buffer, Position, Row
 
 
 class Tree(StorageEngine):
@@ -57,7 +58,8 @@ class Tree(StorageEngine):
         """Open what is on ``disk``: use :meth:`open`."""
         super().__init__(disk, owner, options, report, read_only=read_only)
         self._clock = clock
-        self._pay_at = options.memtable_bytes  # bytes written to the memtable till a writer works
+        # How many bytes the memtable may take until a write has to do a share of the long work:
+        self._share_due = options.memtable_bytes
 
     @classmethod
     def open(
@@ -70,16 +72,16 @@ class Tree(StorageEngine):
         clock: Callable[[], float] | None = None,
         read_only: bool = False,
     ) -> Self:
-        """Open the tree on a disk or in a directory, a new one if there is none, as last flushed.
+        """Open the tree on a disk or in a directory as it was last flushed; create it if need be.
 
         ``owner`` names whose tree it is; files of another owner are refused.  ``clock`` returns
-        seconds, to tell how long writers were stalled.
+        seconds and is used only to measure how long writers were stalled.
 
         With ``read_only`` it takes no writes (:class:`~kvraft.errors.ReadOnly`), and nothing is
-        written to the disk, not even to tidy up after a crash.  A directory must exist then; it may
-        be written by another process meanwhile, for it is read as it was at one moment
+        written to the disk, not even to clean up after a crash.  The directory must exist.  Another
+        process may be writing to it: the tree is read as it was at one moment
         (``disk/read_only.py``).  Later reads see that moment, too, or raise
-        :class:`~kvraft.errors.FilesChanged` if a table is gone that could not be held open.
+        :class:`~kvraft.errors.FilesChanged` if a table is gone that could not be kept open.
 
         Removes tables that a crash left unfinished and no other file.  Raises
         :class:`~kvraft.errors.Corruption` and :class:`~kvraft.errors.ForeignFile` rather than open
@@ -91,7 +93,7 @@ class Tree(StorageEngine):
             lambda disk: cls(disk, owner, options, report, clock, read_only=read_only),
             read_only=read_only,
         )
-        tree._disk_is_mine = isinstance(where, str | os.PathLike)
+        tree.owns_disk = isinstance(where, str | os.PathLike)
         infos = tree.tables
         numbers, levels = [t.number for t in infos], [t.level for t in infos]
         report(TreeOpened(tuple(numbers), tuple(levels), tuple(t.size for t in infos)))
@@ -100,10 +102,10 @@ class Tree(StorageEngine):
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
     def put(self, key: Buffer, value: Buffer) -> None:
-        """Let ``key`` hold ``value``.
+        """Set ``key`` to ``value``.
 
-        This and the other writes below raise ``BadInput`` for what cannot be written, what
-        :meth:`work` does if this write has to pay for a slice of it, and
+        This and the other writes raise ``BadInput`` for what cannot be written, whatever
+        :meth:`work` raises if this write has to do a slice of it, and
         :class:`~kvraft.errors.Stopped` once a disk error stopped the tree.  Where they raise,
         nothing is written.
         """
@@ -111,21 +113,24 @@ class Tree(StorageEngine):
             key = as_bytes(key, "a key")
         if type(value) is not bytes:
             value = as_value(value)
-        with self._lock:
-            if self._closed or self._failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
-                self._check_writable()
+        with self.lock:
+            # One test of lengths for the usual case; check_row knows the limits and names them.
+            if self.closed or self.failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
+                self.check_writable()
                 check_row((key, 0, value))
-            if self._memtables.active.bytes_written >= self._pay_at:
-                self._pay()
-            self.timestamp = timestamp = self.timestamp + 1
-            self._index += 1
-            self._memtables.active.put((key, timestamp, value), self.readers.pinned)
+            if self.memtables.active.bytes_written >= self._share_due:
+                self._do_share()
+            index, timestamp = self.applied_index + 1, self.timestamp + 1
+            row = (key, timestamp, value)
+            self.log_rows(index, [row], [])
+            self.applied_index, self.timestamp = index, timestamp
+            self.memtables.active.put(row, self.readers.pinned)
             counts = self.counts
             counts.rows_put += 1
             counts.bytes_put += len(key) + len(value)
 
     def delete(self, key: Buffer) -> None:
-        """Let ``key`` hold nothing."""
+        """Delete ``key``; it need not exist."""
         self.write(WriteBatch().delete(key))
 
     def delete_range(self, start: Buffer, stop: Buffer | None = None) -> None:
@@ -133,23 +138,28 @@ class Tree(StorageEngine):
         self.write(WriteBatch().delete_range(start, stop))
 
     def write(self, batch: WriteBatch) -> None:
-        """Let all writes of ``batch`` take effect, or where this raises, none."""
-        with self._lock:
+        """Apply all writes of ``batch``, or none if this raises."""
+        with self.lock:
             instance(batch, WriteBatch, "a batch")
-            self._check_writable()
+            self.check_writable()
             if batch.writes:
-                self._pay()
+                self._do_share()
                 rows, ranges = batch.rows(self.timestamp + 1)
-                position = Position(self._index + len(rows) + len(ranges), self._term)
-                self._take(rows, ranges, position)
+                first = self.applied_index + 1
+                self.log_rows(first, rows, ranges)
+                last = Position(first + len(rows) + len(ranges) - 1, self.applied_term)
+                self.insert(rows, ranges, last)
+
+    def log_rows(self, first: int, rows: list[Row], ranges: list[Row]) -> None:
+        """Log one batch from index ``first`` on: a subclass that has a log does."""
 
     def __setitem__(self, key: Buffer, value: Buffer) -> None:
-        """Let ``key`` hold ``value``: see :meth:`put`."""
+        """Set ``key`` to ``value``: see :meth:`put`."""
         self.put(key, value)
 
     def __delitem__(self, key: Buffer) -> None:
-        """Let ``key`` hold nothing; ``KeyError`` if it holds none (:meth:`delete` never looks)."""
-        with self._lock:
+        """Delete ``key``; ``KeyError`` if it does not exist (:meth:`delete` never looks)."""
+        with self.lock:
             if key not in self:
                 raise KeyError(key)
             self.delete(key)
@@ -158,7 +168,7 @@ class Tree(StorageEngine):
     def batch(self) -> Iterator[WriteBatch]:
         """Return a ``with`` statement's empty batch, which is written at its end: all or nothing.
 
-        If what is inside raises, nothing is written.
+        If the body raises, nothing is written.
 
         >>> from kvraft.sim import SimDisk
         >>> tree = Tree.open(SimDisk())
@@ -171,33 +181,37 @@ class Tree(StorageEngine):
         yield batch
         self.write(batch)
 
-    # ── a writer's share of it ──────────────────────────────────────────────────────────────────
+    # ── a writer's share of the long work ───────────────────────────────────────────────────────
 
-    def _pay(self) -> None:
-        """Do a writer's share of the long work (``lsm/pacing.py``); see when the next is due.
+    def work_soon(self) -> None:
+        """Make the next write do a share of the long work, however little was written before."""
+        self._share_due = 0
 
-        It comes before the write, so that where the disk fails the write can be refused.
+    def must_freeze(self) -> bool:
+        """Return whether the memtable must make room for another one."""
+        return self.memtable_full
+
+    def _do_share(self) -> None:
+        """Do a writer's share of the long work (``lsm/pacing.py``), and set when the next is due.
+
+        It comes before the write, so that the write can be refused if the disk fails.
         """
-        if self._should_freeze():
+        if self.must_freeze():
             self.freeze()
-        written = self._memtables.active.bytes_written
-        room = max(0, self.options.memtable_bytes - self._memtables.active.size)
+        written = self.memtables.active.bytes_written
+        room = max(0, self.options.memtable_bytes - self.memtables.active.size)
         if self.has_work:
-            self._pay_at = 0  # should it fail, the next write has to try again
+            self._share_due = 0  # if this share fails, the next write has to try again
             pressure = self.pressure
             if pressure >= 1:
                 self._stall(slices(pressure))
             else:
                 self.work()
             room = min(room, room_after(pressure))
-        self._pay_at = written + room
-
-    def _should_freeze(self) -> bool:
-        """Whether the memtable has to make room for another one."""
-        return self.memtable_full
+        self._share_due = written + room
 
     def _stall(self, most: int) -> None:
-        """Do ``most`` slices while a writer waits; on a full disk, go on until there is space."""
+        """Do up to ``most`` slices while a writer waits; after a full disk, all that is left."""
         began = self._clock() if self._clock else 0.0
         for _ in range(most):
             self.counts.stall_slices += 1
@@ -205,5 +219,5 @@ class Tree(StorageEngine):
                 break
         self.counts.stalls += 1
         self.counts.stall_seconds += self._clock() - began if self._clock else 0.0
-        while self._work.full:  # once there is space, this write is the last to wait for it
+        while self.long_work.disk_full:  # once there is space, this write is the last that waits
             self.work()

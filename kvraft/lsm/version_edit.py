@@ -2,10 +2,10 @@
 
 ::
 
-    State  ──after(Edit)──►  State  ──after(Edit)──►  …          the whole state is an edit, too
+    ManifestState ──after(edit)──► ManifestState ──after(edit)──► …      the whole state is an edit
 
-Invariant: an edit that does not fit the state it is made to is refused (``State.after``), whether
-it was just made or read from a file.
+Invariant: an edit that does not fit the state is refused (:meth:`ManifestState.after`), whether it
+was just made or read from a file.
 
 Source: LevelDB version_edit.
 """
@@ -22,7 +22,7 @@ from kvraft.sstable import TableMetadata, check_integers, pack_metadata, read_or
 
 @dataclass(frozen=True, slots=True)
 class VersionEdit:
-    """One atomic change.  What is left out stays as it is."""
+    """One atomic change.  Fields that are left out stay unchanged."""
 
     add: tuple[TableMetadata, ...] = ()
     remove: tuple[int, ...] = ()
@@ -34,17 +34,17 @@ class VersionEdit:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What the manifest says.
+class ManifestState:
+    """The contents of the manifest.
 
     ``tables`` are in the order in which they are read (:func:`~kvraft.sstable.read_order`);
     ``flushed`` is the last log position whose rows are all in them; ``timestamp`` is the highest
     among those rows; ``next_file`` is a number that no file ever had.  Versions that only a reader
     before ``horizon`` could see may be gone.
-    ``installed`` says that ``flushed`` comes from an installed snapshot and no flush has moved it
-    since: only then may the log on the same disk not know of it yet (Raft §7).
-    ``log`` is how far the log on the same disk was synced when this was last written: one that ends
-    earlier has lost something, however valid its last frame is.
+    ``installed`` means that ``flushed`` comes from an installed snapshot and no flush has moved it
+    since: only then may the log on the same disk end before it (Raft §7).
+    ``log`` is how far the log on the same disk was synced when this was last written: a log that
+    ends earlier has lost something, however valid its last frame is.
     """
 
     tables: tuple[TableMetadata, ...] = ()
@@ -56,7 +56,7 @@ class State:
     log: LogEnd = NO_LOG
 
     def whole(self) -> VersionEdit:
-        """Return the edit that makes this state of an empty one."""
+        """Return the edit that turns the empty state into this one."""
         return VersionEdit(
             self.tables,
             (),
@@ -67,8 +67,8 @@ class State:
             self.log,
         )
 
-    def after(self, edit: VersionEdit, next_file: int) -> State:
-        """Return the state that ``edit`` makes of this one; ``BadInput`` if it cannot."""
+    def after(self, edit: VersionEdit, next_file: int) -> ManifestState:
+        """Return the state after ``edit``; raise ``BadInput`` if it does not fit this one."""
         live = {table.number for table in self.tables}
         if not live.issuperset(edit.remove):
             raise BadInput(f"an edit removes tables {edit.remove}, but {sorted(live)} are live")
@@ -79,7 +79,7 @@ class State:
         if next_file < self.next_file:
             raise BadInput(f"file numbers cannot go back from {self.next_file} to {next_file}")
         kept = tuple(table for table in self.tables if table.number not in edit.remove)
-        return State(
+        return ManifestState(
             tables=read_order(edit.add + kept),
             flushed=max(self.flushed, edit.flushed),
             timestamp=max(self.timestamp, edit.timestamp),
@@ -106,7 +106,7 @@ def encode_edit(edit: VersionEdit, next_file: int) -> bytes:
 
 
 def decode_edit(payload: bytes) -> tuple[VersionEdit, int]:
-    """Return the edit and the next file number; ``ValueError`` if the bytes make none."""
+    """Return the edit and the next file number; ``ValueError`` if the bytes are not an edit."""
     try:
         whole = json.loads(payload)
         index, term = check_integers(whole["flushed"])

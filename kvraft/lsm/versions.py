@@ -1,28 +1,29 @@
-"""The tables of a tree: which are live, how they change, and when a file may go.
+"""The tables of a tree: which are live, how they change, and when a file may be removed.
 
 ::
 
     memtable ──flush──► ┌───────────────┐ ──edit──► manifest ──► levels ◄── readers
     tables ──compact──► │ new tables,   │                         past levels ◄── older readers
-    snapshot ─install─► │ not yet live  │                          └─ tidy: files nobody reads
+    snapshot ─install─► │ not yet live  │                          └─ files no longer read: removed
                         └───────────────┘
 
-A memtable that is flushed, tables that are merged and a snapshot that is installed all end in the
-same way: with one edit of the manifest, and new :class:`~kvraft.lsm.Levels`.
+A flush, a compaction and the installation of a snapshot all end in the same way: with one edit of
+the manifest, and new :class:`~kvraft.lsm.Levels`.
 
 Invariants:
 
 - Durable in this order: tables, their directory entries, the manifest.  Then memory follows.  A
-  crash in between leaves files that nobody knows of; :meth:`VersionSet.remove_orphans` removes
-  them.
+  crash in between leaves files that the manifest does not name;
+  :meth:`VersionSet.remove_orphans` removes them.
 - A new table is opened and read to its last byte before the manifest's edit makes it count, and the
-  edit before anything goes on its strength: a log segment, or a table that was merged.  So a write
-  that the disk swallowed fails a flush, and no more.  (What cannot be seen is a *sync* that the
-  disk swallowed: it shows with the next loss of power.)
-- Levels never change.  Readers keep those they began with, and the files in them, until they let
-  go; only then :meth:`VersionSet.remove_obsolete_files` removes what is live no more.
-- Once an edit failed nobody knows what the manifest says (:attr:`VersionSet.manifest_unsure`).
-  Until it was written anew no file goes, for either state of the tables may be the one that counts.
+  edit is read back before anything is removed on the strength of it: a log segment, or a table that
+  was merged.  So a write that the disk lost makes a flush fail, and no more.  (A *sync* that the
+  disk ignored cannot be seen: it shows at the next loss of power.)
+- Levels never change.  Readers keep those they began with, and the files in them; only after the
+  last of them :meth:`VersionSet.remove_obsolete_files` removes what is no longer live.
+- After a failed edit it is unknown what the manifest holds (:attr:`VersionSet.manifest_unsure`).
+  Until it is rewritten no file is removed, for either state of the tables may be the one that
+  counts.
 
 Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
 """
@@ -50,7 +51,7 @@ from kvraft.lsm.merging import RetainedTimes, retain
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
 from kvraft.lsm.stats import TreeCounters
-from kvraft.lsm.version_edit import State, VersionEdit
+from kvraft.lsm.version_edit import ManifestState, VersionEdit
 from kvraft.memtable import Memtable
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
@@ -65,14 +66,14 @@ from kvraft.sstable import (
 )
 
 Job = Generator[None, None, None]
-"""Long work: each step is a slice of it.  One that is dropped half-way changes nothing."""
+"""Long work: each step is a slice of it.  A job that is dropped half-way changes nothing."""
 
 
 _T = TypeVar("_T")
 
 
 def finish(job: Generator[None, None, _T]) -> _T:
-    """Do all that is left of a job in one go, and return what it returns."""
+    """Run a job to its end, and return what it returns."""
     while True:
         try:
             next(job)
@@ -82,7 +83,7 @@ def finish(job: Generator[None, None, _T]) -> _T:
 
 
 class VersionSet:
-    """The tables on one disk: ``levels`` are the live ones, ``next_task`` is what to merge next."""
+    """The tables on one disk: ``levels`` are the live ones, ``next_task`` is the next merge."""
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class VersionSet:
         *,
         read_only: bool = False,
     ) -> None:
-        """Open what is on ``disk``; raises what :meth:`Manifest.open` and :meth:`Table.open` do."""
+        """Open what is on ``disk``; raises as :meth:`Manifest.open` and :meth:`Table.open` do."""
         self.cache = BlockCache(options.cache_bytes)
         self._disk = disk
         self._owner = owner
@@ -110,13 +111,13 @@ class VersionSet:
         self.next_task = options.strategy.pick(self.state.tables)
 
     @property
-    def state(self) -> State:
-        """What the manifest says."""
+    def state(self) -> ManifestState:
+        """The contents of the manifest."""
         return self._manifest.state
 
     @property
     def manifest_unsure(self) -> bool:
-        """Whether an edit of the manifest failed, so that it may hold or not."""
+        """Whether an edit of the manifest failed, so that it may be on disk or not."""
         return not self._manifest.sure
 
     def _open(self, info: TableMetadata) -> Table:
@@ -125,7 +126,7 @@ class VersionSet:
     def _check(self, info: TableMetadata) -> Generator[None, None, Table]:
         """Open a table that was just written, and read all of it, in slices.
 
-        Raises ``OSError`` unless it is, to the last byte, what was written.
+        Raises ``OSError`` unless every byte is what was written.
         """
         name = table_name(info.number)
         try:
@@ -141,19 +142,19 @@ class VersionSet:
     def flush(
         self, memtable: Memtable, through: Position, keep: RetainedTimes, horizon: Timestamp
     ) -> Job:
-        """Write ``memtable`` to a table that is live in the end, in slices.
+        """Write ``memtable`` to a table and make it live, in slices.
 
-        With it everything through the log position ``through`` is in tables, but for versions that
-        only a reader before ``horizon`` who is not in ``keep`` could see.
+        With it everything through the log position ``through`` is in tables, except for versions
+        that only a reader before ``horizon`` that is not in ``keep`` could see.
         """
         number = self._manifest.new_file_number()
-        reach = LogRange(min(self._reached(), through), through)  # repair replays what tables have
-        writer = TableWriter(self._disk, number, self._owner, self._form, reach)
+        log_range = LogRange(min(self._flushed_through(), through), through)  # for repair
+        writer = TableWriter(self._disk, number, self._owner, self._form, log_range)
         for chunk in memtable.drain():
             if kept := retain(chunk, keep, memtable.range_tombstones):
                 writer.add(kept)
             yield
-        # What is older than its range tombstones may lie in any table, which nobody looks for here.
+        # Any table may have something older than its range tombstones; a flush does not look.
         tombstones = memtable.range_tombstones or RangeTombstones()
         ranges = tombstones.surviving(keep.needs, lambda *_: True)
         info = yield from writer.finish(ranges)
@@ -165,7 +166,7 @@ class VersionSet:
             yield
         add = () if info is None else (info,)
         newest = max(memtable.timestamp, self.state.timestamp)
-        # Nothing newer was looked at, so for readers before the newest all is there.
+        # Only rows up to the newest were dropped, so readers from there on see all versions.
         horizon = min(horizon, newest)
         self._commit(
             VersionEdit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh
@@ -173,12 +174,12 @@ class VersionSet:
         self._counts.flushes += 1
         self._report(Flushed(through.index, info.number if info else 0))
 
-    def _reached(self) -> Position:
-        """Return the log position through which the live tables reach, as they tell themselves."""
+    def _flushed_through(self) -> Position:
+        """Return the log position through which the live tables go, by their own properties."""
         return max((table.log_range.through for table in self.levels.tables), default=ORIGIN)
 
     def compact(self, task: CompactionTask, keep: RetainedTimes, horizon: Timestamp) -> Job:
-        """Do ``next_task`` in slices: see :meth:`flush`."""
+        """Do the merge ``task`` in slices; ``keep`` and ``horizon`` are as in :meth:`flush`."""
         numbers = tuple(info.number for info in task.inputs)
         self._report(CompactionStarted(numbers, task.level))
         outputs, dropped, read = task.inputs, 0, 0
@@ -216,8 +217,8 @@ class VersionSet:
         counts.tombstones_dropped += dropped
         counts.tables_moved += len(task.inputs) if task.move else 0
 
-    def install(self, contents: SnapshotContents) -> State:
-        """Let the tables of a snapshot take the place of all there are."""
+    def install(self, contents: SnapshotContents) -> ManifestState:
+        """Replace all tables by those of a snapshot; return the new state."""
         infos: list[TableMetadata] = []
         for info, start in reversed(contents.tables):  # newer ones get higher numbers
             info = replace(info, number=self._manifest.new_file_number())
@@ -242,10 +243,10 @@ class VersionSet:
             fresh,
         )
 
-    def _commit(self, edit: VersionEdit, fresh: Sequence[Table]) -> State:
-        """Let the manifest say so, and then memory follow; ``fresh`` are the tables that are new.
+    def _commit(self, edit: VersionEdit, fresh: Sequence[Table]) -> ManifestState:
+        """Write ``edit`` to the manifest, and then change memory; ``fresh`` are the new tables.
 
-        After the edit nothing is read any more, so nothing can go wrong.
+        After the edit nothing is read, so nothing can fail.
         """
         state = self._manifest.commit(replace(edit, log=self.log_end()))
         known = {table.metadata.number: table for table in (*self.levels.tables, *fresh)}
@@ -256,7 +257,7 @@ class VersionSet:
         return state
 
     def record_log_end(self) -> None:
-        """Write down how far the log is synced, if that is not known yet."""
+        """Write to the manifest how far the log is synced, if that has changed."""
         if self.log_end() > self.state.log:
             self._manifest.commit(VersionEdit(log=self.log_end()))
 
@@ -264,7 +265,7 @@ class VersionSet:
         first, last = label(info.start), label(info.stop.removesuffix(b"\0"))
         self._report(TableWritten(info.number, info.rows, info.size, first, last))
 
-    # ── files that go ───────────────────────────────────────────────────────────────────────────
+    # ── removing files ────────────────────────────────────────────────────────────────────────────
 
     @property
     def has_obsolete_files(self) -> bool:
@@ -272,9 +273,10 @@ class VersionSet:
         return self.manifest_unsure or any(not levels.in_use for levels in self._past)
 
     def remove_obsolete_files(self) -> None:
-        """Remove the files of tables that are live no more and that nobody reads.
+        """Remove the files of tables that are no longer live and no longer read.
 
-        If an edit of the manifest failed, write down first what counts, and remove what does not.
+        After a failed edit, rewrite the manifest first, and remove the tables that it does not
+        name.
         """
         if self.manifest_unsure:
             self._manifest.rewrite()
@@ -288,7 +290,7 @@ class VersionSet:
             self._report(TableRemoved(number))
 
     def remove_orphans(self) -> None:
-        """Remove the tables that nobody knows of: what a crash or a full disk left unfinished."""
+        """Remove tables that are not live: what a crash or a full disk left unfinished."""
         needed = self._needed()
         for name in self._disk.names():
             number = table_number(name)
@@ -298,16 +300,16 @@ class VersionSet:
     def _needed(self) -> frozenset[int]:
         return self.levels.numbers.union(*(levels.numbers for levels in self._past))
 
-    # ── for others ──────────────────────────────────────────────────────────────────────────────
+    # ── copies ────────────────────────────────────────────────────────────────────────────────────
 
     def snapshot(self) -> TreeSnapshot:
-        """Return the live tables as a stream; they stay for as long as it is held (Raft §7)."""
+        """Return the live tables as a stream; they are kept while it exists (Raft §7)."""
         snapshot = TreeSnapshot(self._disk, self._owner, self.state)
         self.levels.snapshots.add(snapshot)
         return snapshot
 
     def checkpoint(self, target: Disk) -> None:
-        """Make of the empty disk ``target`` a tree with the same tables."""
+        """Make a tree with the same tables on the empty disk ``target``."""
         if target.names():
             raise BadInput("a checkpoint needs an empty place, and there are files already")
         for info in self.state.tables:

@@ -1,10 +1,10 @@
-"""Views: a tree as it was at one moment, for as long as somebody looks at it.
+"""Views: a tree as it was at one moment, for as long as it is open.
 
-A view copies nothing.  It is a time, and a pin that keeps the versions which were the newest then
-(``lsm/readers.py``), in memory and on disk.
+A view copies nothing.  It is a time, and a reader that keeps the versions which were the newest at
+that time (``lsm/readers.py``), in memory and on disk.
 
-Invariant: a view answers the same for as long as it is open, whatever is written meanwhile; or it
-refuses.
+Invariant: a view returns the same for as long as it is open, whatever is written meanwhile; or it
+raises ``BadInput``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from kvraft.mapping import ReadableMapping
 from kvraft.record import Buffer, KeyValue, Timestamp
 
 
-class HasPast(Protocol):
-    """What a view looks at: a tree, which can be read as it was at a time."""
+class ReadableAt(Protocol):
+    """What a view reads: a tree, which can be read as it was at a time."""
 
     readers: Readers
 
@@ -43,13 +43,12 @@ class HasPast(Protocol):
 class View(ReadableMapping):
     """A tree as it was at one moment, ``timestamp``.  Made by :meth:`kvraft.lsm.Tree.view`.
 
-    Usable in a ``with`` statement, and in any thread.  One that is forgotten lets go like one that
-    is closed.
+    Usable in a ``with`` statement, and in any thread.  One that is garbage-collected is closed.
     """
 
-    def __init__(self, tree: HasPast, reader: Reader) -> None:
+    def __init__(self, tree: ReadableAt, reader: Reader) -> None:
         self.timestamp: Timestamp = reader.at
-        self._tree: HasPast | None = tree
+        self._tree: ReadableAt | None = tree
         self._readers = tree.readers
         self._reader = reader
 
@@ -70,12 +69,12 @@ class View(ReadableMapping):
         return tree.scan(start, stop, prefix=prefix, reverse=reverse, at=self.timestamp)
 
     def close(self) -> None:
-        """Let go of what it sees."""
+        """Release what it sees; it can no longer be read."""
         tree, self._tree = self._tree, None
         if tree is not None:
             self._readers.leave(self._reader)
 
-    def _open(self) -> HasPast:
+    def _open(self) -> ReadableAt:
         if self._tree is None:
             raise BadInput("the view is closed")
         if self._reader.by_time is not self._readers.by_time:

@@ -1,13 +1,13 @@
 """What the bytes of a directory mean: log, tables, manifest, and the tree they make.
 
-Each function returns a *document*, made of what JSON can hold: ``kvraft inspect --json`` prints it
-as it is, and ``kvraft inspect`` as lines for people (``inspect_text.py``).  Keys and values of a
-database may be any bytes; a document has them as text in which what is not printable ASCII is
-escaped (:func:`kvraft.record.label`).
+Each function returns a *document*, made of what JSON can represent: ``kvraft inspect --json``
+prints it unchanged, and ``kvraft inspect`` as lines for people (``inspect_text.py``).  Keys and
+values of a database may be any bytes; a document has them as text in which everything but printable
+ASCII is escaped (:func:`kvraft.record.label`).
 
-Nothing is written, and damage does not end it: what is valid is shown up to there, and ``damage``
-says where it ends and why.  While another process writes, what looks like damage is looked at again
-(:func:`look`).  ``unsure`` says of a log which entries may not be durable yet.
+Nothing is written, and damage does not stop it: the valid part is shown, and ``damage`` says where
+it ends and why.  While another process writes, what looks damaged is read again (:func:`look`).
+``unsure`` says of a log which entries may not be durable yet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from kvraft.disk import CURRENT, Disk, ReadOnlyDisk, frame, is_segment, table_name, table_number
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.lsm import State, edits, load
+from kvraft.lsm import ManifestState, load_manifest, read_edits
 from kvraft.lsm import manifest_owner as owner_of_tree
 from kvraft.record import ORIGIN, label, unpack_entries
 from kvraft.sstable import Table, TableMetadata
@@ -40,8 +40,8 @@ def look(
 ) -> Document:
     """Return the document ``what``: log, table, manifest or tree, as it was at one moment.
 
-    ``number`` and ``rows`` are for :func:`table`.  What is called damaged was so twice, and not
-    only while another process wrote: see :meth:`~kvraft.disk.ReadOnlyDisk.settled`.
+    ``number`` and ``rows`` are for :func:`table`.  Damage is reported only if it was seen twice,
+    not if another process was just writing: see :meth:`~kvraft.disk.ReadOnlyDisk.settled`.
     """
     latest: list[Document] = []
 
@@ -76,16 +76,16 @@ def log(disk: Disk) -> Document:
             for entry in frame_["entries"]:
                 place = newest.get(entry["index"])
                 entry["superseded"] = place != (number, frame_["offset"])
-    return {"what": "log", "segments": segments} | _as_a_whole(disk, segments)
+    return {"what": "log", "segments": segments} | _whole_log(disk, segments)
 
 
-def _as_a_whole(disk: Disk, segments: list[Document]) -> Document:
-    """Return what no segment says alone: that one is missing, and which entries may not last."""
+def _whole_log(disk: Disk, segments: list[Document]) -> Document:
+    """Return what only all segments show: that one is missing, which entries may not be durable."""
     if any("damage" in segment for segment in segments):
         return {}
-    owner, state = log_owner(disk), State()
-    with suppress(Corruption, ForeignFile):  # of the manifest, which is not asked about here
-        state = load(disk, owner)
+    owner, state = log_owner(disk), ManifestState()
+    with suppress(Corruption, ForeignFile):  # of the manifest, which is not shown here
+        state = load_manifest(disk, owner)
     try:
         whole = recover(disk, owner, state.flushed if state.installed else ORIGIN)
     except (Corruption, ForeignFile) as error:
@@ -102,8 +102,8 @@ def _segment(disk: Disk, name: str, *, newest: bool) -> Document:
         while end < len(data):
             each = frame.decode(data, end, seed=seed)
             if isinstance(each, str):
-                sound = frame.scan(data, name=name, seed=seed, start=end, sealed=not newest)
-                found["torn"] = {"offset": sound.end, "bytes": len(data) - sound.end, "why": each}
+                intact = frame.scan(data, name=name, seed=seed, start=end, sealed=not newest)
+                found["torn"] = {"offset": intact.end, "bytes": len(data) - intact.end, "why": each}
                 break
             found["frames"].append(_frame(each, name))
             end = each.end
@@ -113,7 +113,7 @@ def _segment(disk: Disk, name: str, *, newest: bool) -> Document:
 
 
 def _frame(each: frame.Frame, name: str) -> Document:
-    says: Document = {
+    shown: Document = {
         "offset": each.offset,
         "bytes": each.end - each.offset,
         "kind": frame_kind_name(each.kind),
@@ -122,7 +122,7 @@ def _frame(each: frame.Frame, name: str) -> Document:
     }
     try:
         if each.kind == FrameKind.ENTRIES:
-            says["entries"] = [
+            shown["entries"] = [
                 {
                     "index": entry.index,
                     "term": entry.term,
@@ -136,17 +136,17 @@ def _frame(each: frame.Frame, name: str) -> Document:
                 for entry in unpack_entries(each.payload)
             ]
         elif each.kind == FrameKind.HARD_STATE:
-            says["term"], says["vote"] = unpack_hard_state(each.payload)
+            shown["term"], shown["vote"] = unpack_hard_state(each.payload)
     except ValueError as error:
         raise Corruption(name, each.offset, str(error)) from None
-    return says
+    return shown
 
 
 def table(disk: Disk, number: int | None = None, *, rows: bool = False) -> Document:
-    """Return what is in table ``number``, or in all of them; with ``rows``, every row, too.
+    """Return the parts of table ``number``, or of all tables; with ``rows``, every row, too.
 
-    One that the manifest does not name is ``unnamed``: it is being written, or a crash left it
-    there, or it was replaced.  It need not be sound, and nobody reads it.
+    A table that the manifest does not name is ``unnamed``: it is being written, or a crash left it,
+    or it was replaced.  It need not be intact, for it is never read.
     """
     numbers = [n for name in disk.names() if (n := table_number(name)) is not None]
     if number is not None:
@@ -154,10 +154,8 @@ def table(disk: Disk, number: int | None = None, *, rows: bool = False) -> Docum
             raise BadInput(f"there is no table {number}: there are {numbers}")
         numbers = [number]
     tables = [_table(disk, each, rows) for each in numbers]
-    with suppress(
-        BadInput, Corruption, ForeignFile
-    ):  # of the manifest, which is not asked about here
-        named = {info.number for info in load(disk, _owner(disk)).tables}
+    with suppress(BadInput, Corruption, ForeignFile):  # of the manifest, which is not shown here
+        named = {info.number for info in load_manifest(disk, _owner(disk)).tables}
         for found, each in zip(tables, numbers, strict=True):
             if each not in named:
                 found["unnamed"] = found.pop("damage", "it is sound")
@@ -206,15 +204,15 @@ def _row(key: bytes, timestamp: int, value: bytes | None) -> Document:
 
 
 def manifest(disk: Disk) -> Document:
-    """Return the edits of the live manifest one by one, and the state they end in."""
+    """Return the edits of the live manifest one by one, and the state after them."""
     owner = _owner(disk)
     found: Document = {"what": "manifest", "owner": owner, "edits": []}
     try:
         found["file"] = disk.read(CURRENT).decode("latin-1").strip()
         if found["file"] not in disk.names():
             raise Corruption(CURRENT, 0, f"names {found['file']!r}, which does not exist")
-        for offset, says in edits(disk, found["file"], owner):
-            found["edits"].append({"offset": offset} | says)
+        for offset, edit in read_edits(disk, found["file"], owner):
+            found["edits"].append({"offset": offset} | edit)
         found["state"] = _state(disk, owner)
     except (Corruption, ForeignFile) as error:
         found["damage"] = str(error)
@@ -222,11 +220,11 @@ def manifest(disk: Disk) -> Document:
 
 
 def tree(disk: Disk) -> Document:
-    """Return the tables level by level, as the manifest has them."""
+    """Return the tables of each level, from the manifest."""
     owner = _owner(disk)
     found: Document = {"what": "tree", "owner": owner, "levels": []}
     try:
-        state = load(disk, owner)
+        state = load_manifest(disk, owner)
     except (Corruption, ForeignFile) as error:
         return found | {"damage": str(error)}
     levels: dict[int, list[Document]] = {}
@@ -251,7 +249,7 @@ def _info(info: TableMetadata) -> Document:
 
 
 def _state(disk: Disk, owner: str) -> Document:
-    state = load(disk, owner)
+    state = load_manifest(disk, owner)
     return {
         "tables": [info.number for info in state.tables],
         "flushed_index": state.flushed.index,
@@ -267,7 +265,7 @@ _LOOKS: dict[str, Callable[[Disk], Document]] = {"log": log, "manifest": manifes
 
 
 def _owner(disk: Disk) -> str:
-    """Return whose files these are, as the log or the manifest says."""
+    """Return the owner of the files, from the log or else from the manifest."""
     if any(is_segment(name) for name in disk.names()):
         return log_owner(disk)
     return owner_of_tree(disk)

@@ -10,7 +10,7 @@ from kvraft.display import counted
 from kvraft.tools.inspect import Document
 
 WIDTH = 60
-"""How many characters the key axis of a drawn tree has."""
+"""The width of a drawn tree's key axis, in characters."""
 
 
 def lines(document: Document) -> Iterator[str]:
@@ -61,9 +61,9 @@ def _table_lines(document: Document) -> Iterator[str]:
         for name, value in each.get("properties", {}).items():
             yield f"    {name:<14} {value}"
         if "filter" in each:
-            says = each["filter"]
-            rate = f"{100 * says['expected_fpr']:.2f} % false positives expected"
-            yield f"    filter         {says['bits']:,} bits, {says['per_key']} a key, {rate}"
+            bloom = each["filter"]
+            rate = f"{100 * bloom['expected_fpr']:.2f} % false positives expected"
+            yield f"    filter         {bloom['bits']:,} bits, {bloom['per_key']} a key, {rate}"
         for deleted in each.get("ranges", []):
             stop = deleted["stop"] or "the end"
             yield f"    range delete   {deleted['start']} to {stop} @{deleted['timestamp']}"
@@ -113,7 +113,7 @@ def _tree_lines(document: Document) -> Iterator[str]:
 
 
 def _drawn(edges: list[str], start: str, stop: str) -> str:
-    """Return a span on an axis on which every place where one begins or ends is as far apart."""
+    """Return a span drawn on an axis that has all ``edges`` at equal distances."""
     steps = max(len(edges) - 1, 1)
     first = edges.index(start) * WIDTH // steps
     last = (edges.index(stop) if stop else steps) * WIDTH // steps

@@ -1,8 +1,9 @@
-"""The directory that a tool is told to look into, and what may not be there after a power loss.
+"""The directory that a tool works on, and what in it may not survive a loss of power.
 
-Rows in tables are durable whenever they can be read: a table is synced before the edit that counts
-it, and the log goes on holding its rows until that edit is.  Only the end of a log can be seen that
-may not last, beside the process that writes it or after that died (:func:`unsynced_entries`).
+Rows in tables are durable whenever they can be read: a table is synced before the edit that names
+it, and the log keeps its rows until that edit is.  Only at the end of a log can there be entries
+that are not durable, while another process writes it or after that process died
+(:func:`unsynced_entries`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from kvraft.errors import BadInput
 def open_directory(directory: Path) -> RealDisk:
     """Open a directory with a log, a tree or at least tables, to change it; close it after use.
 
-    Raises :class:`~kvraft.errors.BadInput` if it holds none of them, and leaves it untouched, and
-    :class:`~kvraft.errors.Locked` if somebody has it open.
+    Raises :class:`~kvraft.errors.BadInput` if it has none of them, and leaves it untouched, and
+    :class:`~kvraft.errors.Locked` if another process has it open.
     """
     _check(directory)
     return RealDisk(directory)
 
 
 def inspect_directory(directory: Path) -> ReadOnlyDisk:
-    """Open a directory only to look: no lock, no right to write; somebody may have it open.
+    """Open a directory only to read: without a lock, even while another process has it open.
 
     Raises :class:`~kvraft.errors.BadInput` as :func:`open_directory` does.
     """
@@ -35,7 +36,7 @@ def inspect_directory(directory: Path) -> ReadOnlyDisk:
 def unsynced_entries(durable: int, last: int) -> str:
     """Return a sentence that names the log entries after ``durable`` through ``last``.
 
-    They can be read, but no file says that they were synced.  ``""`` if there are none.
+    They can be read, but no file records that they were synced.  ``""`` if there are none.
     """
     if durable >= last:
         return ""

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def progress_bar(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield ``items`` while a bar on stderr says how many there were; ``what`` is its title."""
+    """Yield ``items`` while a bar on stderr counts them; ``what`` is its title."""
     if not sys.stderr.isatty():
         yield from items
         return

@@ -1,7 +1,7 @@
-"""What a repair will do: what of a directory can be kept, what is put aside, and what is lost.
+"""What a repair will do: what of a directory can be kept, what is set aside, and what is lost.
 
-:func:`make_plan` reads everything and writes nothing; ``repair.py`` carries a plan out, and says
-what a repair may bring back.
+:func:`make_plan` reads everything and writes nothing; ``repair.py`` executes a plan, and describes
+what a repair may show again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from kvraft.disk import CURRENT, RealDisk, is_manifest, is_segment, table_name, table_number
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.lsm import edits, load, manifest_owner, torn_tail
+from kvraft.lsm import load_manifest, manifest_owner, read_edits, torn_manifest_tail
 from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, label
 from kvraft.sstable import LogRange, Table, TableMetadata, check_table
 from kvraft.store import OWNER
@@ -21,12 +21,12 @@ from kvraft.tools.salvage import Salvaged, SalvagedLog, salvage_log, salvage_tab
 from kvraft.wal import Recovery, read_segment_header, recover
 
 LOST = "lost"
-"""The directory in which repair puts what it does not keep."""
+"""The directory into which repair moves what it does not keep."""
 
 
 @dataclass
 class RepairPlan:
-    """What repair found and will do: tables to keep, parts to save, files to put aside."""
+    """What repair found and will do: tables to keep, parts to save, files to set aside."""
 
     owner: str
     kept: list[TableMetadata] = field(default_factory=list)
@@ -34,13 +34,13 @@ class RepairPlan:
     aside: dict[str, str] = field(default_factory=dict)  # why, by name
     notes: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    reaches: list[LogRange] = field(default_factory=list)  # of the tables that are left
-    through: Position = ORIGIN  # how far the tables reach
+    log_ranges: list[LogRange] = field(default_factory=list)  # of the tables that are left
+    through: Position = ORIGIN  # the log position through which the tables go
     flushed: Position = ORIGIN
     horizon: int = 0
-    next_file: int = 1  # as the old manifest says
-    torn: bool = False  # whether it says that, but lost its end
-    synced: LogEnd = NO_LOG  # how far the log went once, as the old manifest says
+    next_file: int = 1  # in the old manifest
+    torn: bool = False  # whether the old manifest lost its end
+    synced: LogEnd = NO_LOG  # how far the log was synced, by the old manifest
     log: SalvagedLog | None = None  # what goes into a table, if a new log is to begin
     segments: list[str] = field(default_factory=list)
 
@@ -50,26 +50,26 @@ class RepairPlan:
         return sum(info.rows for info in self.kept) + sum(s.rows for s in self.saved.values())
 
     def described(self) -> list[str]:
-        """Return what repair found and does, in sentences."""
-        said = [
+        """Return what repair found and will do, in sentences."""
+        lines = [
             *self.notes,
             *(f"{name} goes to {LOST}: {why}." for name, why in self.aside.items()),
         ]
         for name, saved in self.saved.items():
-            said.append(f"{counted(saved.rows, 'row')} of {name} can be read, and are kept.")
+            lines.append(f"{counted(saved.rows, 'row')} of {name} can be read, and are kept.")
         if self.log is not None:
             writes = counted(len(self.log.rows) + len(self.log.ranges), "write")
-            said.append(f"A new log begins: {writes} of the old one can be read, and are kept.")
-        said += [f"LOST: {what}." for what in self.lost]
+            lines.append(f"A new log begins: {writes} of the old one can be read, and are kept.")
+        lines += [f"LOST: {what}." for what in self.lost]
         if self.lost:
-            said.append("For what is lost, an older value may show, or a deleted key.")
+            lines.append("For what is lost, an older value may show, or a deleted key.")
         tables = counted(len(self.kept) + sum(s.rows > 0 for s in self.saved.values()), "table")
         rows, end = counted(self.rows, "row"), self.flushed.index
-        return [*said, f"The new manifest: {tables} with {rows}, through log index {end}."]
+        return [*lines, f"The new manifest: {tables} with {rows}, through log index {end}."]
 
 
 def make_plan(disk: RealDisk, owner: str, wrong: str) -> RepairPlan:
-    """Return what a repair of the files of ``owner`` does; ``wrong`` says why one is needed."""
+    """Return the plan for the files of ``owner``; ``wrong`` is why a repair is needed."""
     plan = RepairPlan(owner, notes=[f"What is wrong: {wrong}."])
     if owner != OWNER and any(map(is_segment, disk.names())):
         plan.notes.append(f"These were the files of {owner}: they can be dumped, never run again.")
@@ -77,7 +77,7 @@ def make_plan(disk: RealDisk, owner: str, wrong: str) -> RepairPlan:
     numbers = _tables(disk.names())
     for number in progress_bar(numbers, "tables", len(numbers)):
         name = table_name(number)
-        later = plan.torn and number >= plan.next_file  # than anything the old manifest knows of
+        later = plan.torn and number >= plan.next_file  # than any file in the old manifest
         if number in gone or (live is not None and number not in live and not later):
             plan.aside[name] = "the old manifest says that it was replaced, or never counted"
         else:
@@ -108,8 +108,8 @@ def _look_at_table(
         if _same_cluster(theirs, plan.owner):
             plan.saved[name] = saved
             plan.lost += saved.lost
-            plan.through = max(plan.through, saved.reach.through)
-            plan.reaches.append(saved.reach)
+            plan.through = max(plan.through, saved.log_range.through)
+            plan.log_ranges.append(saved.log_range)
     except ForeignFile as error:
         plan.aside[name] = str(error)
         plan.lost.append(f"all of {name}, for this version of kvraft")
@@ -118,46 +118,49 @@ def _look_at_table(
         if _same_cluster(theirs, plan.owner):
             plan.kept.append(replace(table.metadata, level=0))
             plan.through = max(plan.through, table.log_range.through)
-            plan.reaches.append(table.log_range)
+            plan.log_ranges.append(table.log_range)
     if not _same_cluster(theirs, plan.owner):
         plan.aside[name] = f"it belongs to {theirs!r}"
 
 
 def _same_cluster(one: str, other: str) -> bool:
-    """Return whether tables of one can be those of the other: a snapshot carries them along."""
+    """Return whether both owners are of one cluster: a snapshot brings tables of other members."""
     return one.rpartition("/")[0] == other.rpartition("/")[0]
 
 
 def _read_old(disk: RealDisk, plan: RepairPlan) -> tuple[dict[int, TableMetadata] | None, set[int]]:
-    """Take from the old manifest what can be read.
+    """Put into ``plan`` what can be read of the old manifest.
 
-    Returns the tables that are live if all of it can be, and those that it says are gone.
+    Returns the live tables, ``None`` if part of it cannot be read, and the tables it removed.
     """
     try:
         if CURRENT in disk.names():
-            state = load(disk, plan.owner)
+            state = load_manifest(disk, plan.owner)
             plan.through, plan.horizon, plan.synced = state.flushed, state.horizon, state.log
-            plan.next_file, plan.torn = state.next_file, torn_tail(disk, plan.owner) is not None
+            plan.next_file, plan.torn = (
+                state.next_file,
+                torn_manifest_tail(disk, plan.owner) is not None,
+            )
             return {info.number: info for info in state.tables}, set()
     except (Corruption, ForeignFile):
         pass
     gone: set[int] = set()
     for name in filter(is_manifest, disk.names()):
         try:
-            for _, says in edits(disk, name, plan.owner):
-                added = {int(table["number"]) for table in says["add"]}
-                gone = (gone | {int(number) for number in says["remove"]}) - added
-                plan.through = max(plan.through, Position(*map(int, says["flushed"])))
-                plan.horizon = max(plan.horizon, int(says["horizon"]))
+            for _, edit in read_edits(disk, name, plan.owner):
+                added = {int(table["number"]) for table in edit["add"]}
+                gone = (gone | {int(number) for number in edit["remove"]}) - added
+                plan.through = max(plan.through, Position(*map(int, edit["flushed"])))
+                plan.horizon = max(plan.horizon, int(edit["horizon"]))
         except (Corruption, KeyError, TypeError, ValueError):
             plan.notes.append(f"{name} can be read only in part.")
     return None, gone
 
 
 def _name_gaps(plan: RepairPlan) -> None:
-    """Name the log entries that no table that is left says it holds, without a manifest."""
+    """Add to ``plan.lost`` the log entries that no remaining table covers."""
     end = 0
-    for after, through in sorted(plan.reaches):
+    for after, through in sorted(plan.log_ranges):
         if after.index > end:
             plan.lost.append(
                 f"what log entries {end + 1} to {after.index} wrote, and nobody deleted since: no "
@@ -167,7 +170,7 @@ def _name_gaps(plan: RepairPlan) -> None:
 
 
 def _look_at_log(disk: RealDisk, plan: RepairPlan, *, sure: bool) -> None:
-    """Decide where the log goes on, and whether it can stay as it is.
+    """Decide where the log continues, and whether it can be kept.
 
     All of it is applied again unless it is ``sure`` that no table is missing.
     """
@@ -208,7 +211,7 @@ def _begin_log(disk: RealDisk, plan: RepairPlan) -> None:
     for name in plan.segments:
         plan.aside[name] = "what can be read of it goes into a table, and a new log begins"
     plan.lost += plan.log.lost
-    # One further on than anything there was, so that no two writes ever share an index.
+    # One above every index that was used, so that no two writes ever share one.
     end = max(plan.through.index, plan.log.last) + 1
     plan.flushed = Position(end, plan.through.term)
 
@@ -221,7 +224,7 @@ def _lost_between(plan: RepairPlan, base: int) -> None:
 
 
 def find_owner(disk: RealDisk) -> str:
-    """Return whose files these are, from whatever still tells."""
+    """Return the owner of the files, from the first file that can still be read."""
     names = disk.names()
     for name in filter(is_segment, names):
         try:

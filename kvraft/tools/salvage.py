@@ -1,18 +1,19 @@
 """Salvage: what can still be read of a damaged table and of a damaged log.
 
-Every block of a table and every frame of a log has a checksum of its own, so that one that is
-rotten says nothing about the others:
+Every block of a table and every frame of a log has its own checksum, so a damaged one does not
+affect the others:
 
-- **A table** yields each block that is sound.  What is lost is named by the keys that the index has
-  around it.  Without a sound index, blocks are found one after another, for a block ends where its
-  checksum comes out even; then all after the first that is rotten is lost.  Without a sound footer,
-  the properties or the manifest say how many rows to expect.  If neither does, what ascends is
-  data; but the last block could be range deletes, which look alike: if it could, it is left out.
-- **A log** yields each frame that is sound: after a rotten one the next is looked for.  The entries
-  between are lost.
+- **A table** yields each block that is intact.  What is lost is named by the keys next to it in the
+  index.  Without an intact index, blocks are found one after another, for a block ends where its
+  checksum matches; then everything after the first damaged block is lost.  Without an intact
+  footer, the properties or the manifest say how many rows to expect.  If neither can be read, what
+  is in ascending order is data; but the last block could be range tombstones, which look the same:
+  then it is left out.
+- **A log** yields each frame that is intact; after a damaged one the next is searched for.  The
+  entries between are lost.
 
-Nothing is guessed: what is yielded was written just so.  What *was* lost may have been newer, or a
-delete, so that an older value shows again; hence everything lost is named.
+Nothing is guessed: what is yielded was written exactly so.  What *was* lost may have been newer, or
+a delete, so that an older value shows again; so everything lost is named.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ from kvraft.wal import FrameKind, read_segment_header
 
 _UNREADABLE = (Corruption, ForeignFile, ValueError)
 _CRC_RESIDUE = zlib.crc32(bytes(4))
-"""What the checksum of anything that ends in its own checksum comes to (sstable/block.py)."""
+"""The checksum of anything that ends in its own checksum (sstable/block.py)."""
 
 
 @dataclass
 class Salvaged:
-    """What was read: ``chunks`` of rows in order, range deletes, and in words what is ``lost``."""
+    """What was read: ``chunks`` of rows in order, range tombstones, and in words what is lost."""
 
     chunks: list[list[Row]] = field(default_factory=list)
     ranges: list[Row] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    reach: LogRange = field(default_factory=LogRange)
+    log_range: LogRange = field(default_factory=LogRange)
     owner: str | None = None
 
     @property
@@ -69,7 +70,7 @@ class Salvaged:
 def salvage_table(disk: Disk, number: int, info: TableMetadata | None = None) -> Salvaged:
     """Return what can be read of table ``number``; raises ``ForeignFile`` if its format is another.
 
-    ``info`` is what the manifest says of it, if that can be read.
+    ``info`` is its metadata in the manifest, if that can be read.
     """
     name = table_name(number)
     data = disk.read(name)
@@ -81,7 +82,7 @@ def salvage_table(disk: Disk, number: int, info: TableMetadata | None = None) ->
     properties = _properties(name, data, bounds)
     try:
         found.owner = str(properties["owner"])
-        found.reach = log_range_of(properties)
+        found.log_range = log_range_of(properties)
     except (KeyError, ValueError):
         pass
     if bounds is None:
@@ -116,7 +117,7 @@ def _properties(name: str, data: bytes, bounds: TableLayout | None) -> dict[str,
 
 
 def _read_blocks(name: str, data: bytes, bounds: TableLayout, found: Salvaged) -> None:
-    """Read the data blocks by the index, or one after another if that is lost."""
+    """Read the data blocks by the index, or one after another if the index is lost."""
     try:
         last_keys, starts = decode_index(_body(name, data, bounds.index, bounds.footer))
     except _UNREADABLE:
@@ -134,7 +135,7 @@ def _read_blocks(name: str, data: bytes, bounds: TableLayout, found: Salvaged) -
 
 
 def _without_footer(name: str, data: bytes, properties: dict[str, Any], found: Salvaged) -> None:
-    """Read as many data blocks as the properties promise rows, but no range deletes."""
+    """Read data blocks until all rows of the properties are there, but no range tombstones."""
     expected = properties.get("rows")
     if type(expected) is not int:
         expected = None
@@ -148,7 +149,7 @@ def _without_footer(name: str, data: bytes, properties: dict[str, Any], found: S
 
 
 def _could_be_ranges(rows: list[Row]) -> bool:
-    """Return whether these might be range deletes: from each start to a stop, none overlapping."""
+    """Return whether ``rows`` might be range tombstones: starts and stops that do not overlap."""
     if any(stop is None or (stop and stop <= start) for start, _, stop in rows):
         return False
     return all(
@@ -162,7 +163,7 @@ def _above(found: Salvaged) -> str:
 
 
 def _blocks(name: str, data: bytes, rows: int | None = None) -> tuple[list[list[Row]], int]:
-    """Return the rows of the sound blocks at the beginning of ``data``, and where they end."""
+    """Return the rows of the intact blocks at the start of ``data``, and where they end."""
     chunks: list[list[Row]] = []
     at = found = 0
     while at < len(data) and (rows is None or found < rows):
@@ -179,7 +180,7 @@ def _blocks(name: str, data: bytes, rows: int | None = None) -> tuple[list[list[
 
 
 def _end_of(data: bytes, start: int) -> int:
-    """Return where the block that begins at ``start`` ends, ``start`` if it is not sound."""
+    """Return where the block that begins at ``start`` ends, ``start`` if it is damaged."""
     checksum = start & 0xFFFFFFFF
     for end in range(start + 1, len(data) + 1):
         checksum = zlib.crc32(data[end - 1 : end], checksum)
@@ -193,7 +194,7 @@ def _end_of(data: bytes, start: int) -> int:
 
 @dataclass
 class SalvagedLog:
-    """What was read of a store's log: all rows and range deletes, through entry ``last``."""
+    """What was read of a store's log: rows and range tombstones, through entry ``last``."""
 
     rows: list[Row] = field(default_factory=list)
     ranges: list[Row] = field(default_factory=list)
@@ -213,11 +214,11 @@ def salvage_log(disk: Disk, owner: str, names: list[str]) -> SalvagedLog:
             if each.kind != FrameKind.ENTRIES:
                 continue
             try:
-                turns, last = summarize_entries(each.payload)
+                term_starts, last = summarize_entries(each.payload)
                 rows, ranges, _ = unpack_writes(each.payload)
             except ValueError:
                 continue  # the gap in the entries will be named
-            first = turns[0].index
+            first = term_starts[0].index
             if log.first and first > log.last + 1:
                 log.lost.append(
                     f"log entries {log.last + 1} to {first - 1}, before those of {name}"
@@ -231,7 +232,7 @@ def salvage_log(disk: Disk, owner: str, names: list[str]) -> SalvagedLog:
 
 
 def _frames(owner: str, name: str, data: bytes, log: SalvagedLog) -> Iterator[frame.Frame]:
-    """Yield the sound frames of a segment after its header, and say what lies between them."""
+    """Yield the intact frames of a segment after its header; add to ``log.lost`` what is not."""
     seed = frame.checksum_seed(owner, name)
     try:
         at = read_segment_header(name, data)[1]

@@ -3,8 +3,8 @@
     {"key": "city", "value": "Oslo"}
     {"key64": "AP8=", "value64": "gA=="}
 
-What is good UTF-8 text is written as text, what is not in base64 under a name that ends in ``64``.
-Any bytes survive the round trip.
+Valid UTF-8 is written as text, anything else in base64 under a name that ends in ``64``.  Any bytes
+survive the round trip.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ def dump(
     at: int | None = None,
     notice: Callable[[str], object] = lambda text: None,
 ) -> Iterator[str]:
-    """Yield what the tree or store in ``directory`` holds, a line a key.
+    """Yield the contents of the tree or store in ``directory``, one line for each key.
 
-    Of a member of a cluster that is what its tables hold and what its log has committed in them:
-    everything that was flushed.  kvraft's own rows are left out.
+    Of a member of a cluster, that is the contents of its tables: everything that was flushed.
+    kvraft's own rows are left out.
 
     Nothing is written, and no permission to write is needed.  Another process may have it open:
-    then this is what it held at one moment.  If the newest of it may not be durable yet, ``notice``
-    is called with a sentence that says so, before the first line.
+    then this is the contents at one moment.  If the newest writes may not be durable yet,
+    ``notice`` is called with a sentence that says so, before the first line.
     """
     disk = inspect_directory(directory)
     try:
         tree = disk.settled(lambda: _reader(disk))
         if isinstance(tree, Store) and (
-            said := unsynced_entries(tree.durable_index, tree.wal.last_index)
+            unsynced := unsynced_entries(tree.durable_index, tree.wal.last_index)
         ):
-            notice(said)
+            notice(unsynced)
         for key, value in progress_bar(tree.scan(start, stop, prefix=prefix, at=at), "keys"):
             if not key.startswith(RESERVED_PREFIX):
                 yield json.dumps(_packed("key", key) | _packed("value", value))
@@ -64,7 +64,7 @@ def dump(
 
 
 def _reader(disk: Disk) -> Tree:
-    """Open what is there for reading; a store with what its log has above the tables."""
+    """Open a tree or a store for reading; a store includes what only its log has."""
     if not any(is_segment(name) for name in disk.names()):
         if CURRENT not in disk.names():
             raise BadInput("there is no tree here")
@@ -79,11 +79,11 @@ def _reader(disk: Disk) -> Tree:
 def load(directory: Path, lines: Iterable[str]) -> int:
     """Put ``lines`` as :func:`dump` writes them into the store in ``directory``; return how many.
 
-    The store may be new.  A byte order mark and the newlines of Windows do no harm.
+    The store is created if there is none.  A byte order mark and Windows newlines are accepted.
 
-    Raises ``BadInput`` for a line that cannot be meant, with its number, what is wrong with it and
-    what would be right; what came before it is in the store then.  So it does for the directory of
-    a member of a cluster, which only consensus may write to.
+    Raises ``BadInput`` for an invalid line, with its number, what is wrong with it and what would
+    be right; the lines before it are in the store then.  Raises it, too, for the directory of a
+    member of a cluster, which only consensus may write to.
     """
     disk = RealDisk(directory)
     try:
@@ -126,7 +126,7 @@ def _packed(name: str, data: bytes) -> dict[str, str]:
 
 
 def _take(batch: WriteBatch, line: str, number: int) -> None:
-    """Add what ``line`` says to ``batch``; ``BadInput`` with its number if it cannot be meant."""
+    """Add the pair in ``line`` to ``batch``; raise ``BadInput`` with its number if invalid."""
     try:
         line.encode()  # what is not text was read as lone surrogates
     except UnicodeEncodeError:

@@ -1,9 +1,9 @@
-"""Looking at the files of a member, a store or a tree: every checksum, every invariant.
+"""Verifying the files of a member, a store or a tree: every checksum, every invariant.
 
-Opening them mends what a crash may legally leave behind (a torn tail, an unfinished table).
-Verifying only looks, writes nothing, and says what opening would find and do.  That the newest log
-entries may not be durable is said if no file vouches for them; what can be known of a log that
-became shorter is told in ``wal/recovery.py``.
+Opening them repairs what a crash may legally leave (a torn tail, an unfinished table).  Verifying
+writes nothing, and reports what opening would find and do.  If no file records that the newest log
+entries are durable, it says so; what can be known of a log that became shorter is described in
+``wal/recovery.py``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kvraft.disk import (
 from kvraft.display import counted
 from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.log_and_tree import check_disk
-from kvraft.lsm import Levels, SnapshotSpool, State, load, torn_tail
+from kvraft.lsm import Levels, ManifestState, SnapshotSpool, load_manifest, torn_manifest_tail
 from kvraft.lsm import manifest_owner as owner_of_tree
 from kvraft.sstable import Table, check_table
 from kvraft.store import OWNER
@@ -36,17 +36,17 @@ from kvraft.wal import Recovery, log_owner
 
 
 def verify(directory: Path, owner: str | None = None) -> list[str]:
-    """Check the files in ``directory`` and return what they hold, in sentences.
+    """Check the files in ``directory`` and return their contents, in sentences.
 
     Nothing is written, and no permission to write is needed.  Another process may have the files
-    open: then they are looked at as they were at one moment, and if the newest log entries may not
-    be durable yet, a sentence says so.
+    open: then they are read as they were at one moment, and if the newest log entries may not be
+    durable yet, a sentence says so.
 
     Raises :class:`~kvraft.errors.Corruption` that names all defects,
-    :class:`~kvraft.errors.ForeignFile` if the files are not those of ``owner`` (the one they name
-    themselves, if not given) or of another format, :class:`~kvraft.errors.StateLost` if a member is
+    :class:`~kvraft.errors.ForeignFile` if the files have another format or another owner than
+    ``owner`` (by default the one that they name), :class:`~kvraft.errors.StateLost` if a member is
     a copy or lacks its ``MEMBER`` file, :class:`~kvraft.errors.FilesChanged` if a writer was too
-    fast, and :class:`~kvraft.errors.BadInput` if ``directory`` holds neither a log nor a tree.
+    fast, and :class:`~kvraft.errors.BadInput` if ``directory`` has neither a log nor a tree.
     """
     disk = inspect_directory(directory)
     try:
@@ -65,7 +65,7 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
         check_owner(disk, owner)
     elif has_log and owner != OWNER:
         raise StateLost(f"{MEMBER} is missing: {REBUILD_ADVICE}")
-    live = {table_name(info.number) for info in load(disk, owner).tables}
+    live = {table_name(info.number) for info in load_manifest(disk, owner).tables}
     unnamed = [n for n in disk.names() if table_number(n) is not None and n not in live]
     if unnamed:
         lines.append(
@@ -78,8 +78,8 @@ def verify_disk(disk: Disk, owner: str | None = None) -> list[str]:
 
 
 def check(disk: Disk, owner: str) -> list[str]:
-    """Check the log and the tree of ``owner``, but not whose disk it is; return what they hold."""
-    torn = torn_tail(disk, owner)
+    """Check the log and the tree of ``owner``, but not whose disk it is; return their contents."""
+    torn = torn_manifest_tail(disk, owner)
     if torn is None:
         return _check_contents(disk, owner)
     lost = f"its last {counted(torn.size, 'byte')} are not sound"
@@ -93,15 +93,15 @@ def check(disk: Disk, owner: str) -> list[str]:
 def _check_contents(disk: Disk, owner: str) -> list[str]:
     if not any(is_segment(name) for name in disk.names()):
         lines = [f"A tree of {owner or 'nobody in particular'}, without a log."]
-        return [*lines, _check_tables(disk, load(disk, owner))]
+        return [*lines, _check_tables(disk, load_manifest(disk, owner))]
     log = check_disk(disk, owner)
-    state = load(disk, owner)
+    state = load_manifest(disk, owner)
     lines = [*_log_lines(log, owner), _check_tables(disk, state)]
     if log.obsolete:
         segments = counted(len(log.obsolete), "log segment")
         lines.append(f"Put out of force by that snapshot, to be removed: {segments}.")
-    if said := unsynced_entries(max(log.durable, state.flushed.index), log.last.index):
-        lines.append(said)
+    if unsynced := unsynced_entries(max(log.durable, state.flushed.index), log.last.index):
+        lines.append(unsynced)
     if log.torn is not None:
         name, offset, size, why = log.torn
         lines.append(
@@ -111,7 +111,7 @@ def _check_contents(disk: Disk, owner: str) -> list[str]:
 
 
 def _known(name: str) -> bool:
-    """Return whether kvraft itself makes files of this name: others are the reader's own."""
+    """Return whether kvraft itself makes files of this name."""
     return (
         name in (CURRENT, MEMBER, SnapshotSpool.NAME)
         or name.startswith(ASIDE_PREFIX)
@@ -126,14 +126,14 @@ def _log_lines(log: Recovery, owner: str) -> list[str]:
     term, vote = log.hard_state
     sealed = sum(segment.size for segment in log.segments)
     first, last = log.base.index + 1, log.last.index
-    held = f"entries {first} to {last}" if last >= first else f"no entries after {first - 1}"
+    entries = f"entries {first} to {last}" if last >= first else f"no entries after {first - 1}"
     return [
         f"{owner}: term {term}, voted for {vote or 'nobody'}.",
-        f"Log: {held} in {counted(len(log.segments), 'segment')}, {counted(sealed, 'byte')}.",
+        f"Log: {entries} in {counted(len(log.segments), 'segment')}, {counted(sealed, 'byte')}.",
     ]
 
 
-def _check_tables(disk: Disk, state: State) -> str:
+def _check_tables(disk: Disk, state: ManifestState) -> str:
     """Check every live table and return their contents; raise ``Corruption`` naming all defects."""
     defects: list[Corruption] = []
     tables: list[Table] = []

@@ -403,12 +403,12 @@ class Wal:
                 self._write([FrameContents(FrameKind.CLOSED)], sync=True)
         self._stopped = "it was closed"
 
-    # ── private ─────────────────────────────────────────────────────────────────────────────────
-
     def disable(self, why: str) -> None:
         """Refuse all further use, and never write the buffer: called in the child of a fork."""
         self._stopped = self._forked = why
         self._recovery = None
+
+    # ── private ─────────────────────────────────────────────────────────────────────────────────
 
     def _check_owned(self) -> None:
         if self._forked:

@@ -18,7 +18,7 @@ def test_the_consensus_benchmark_reports_every_size_beside_its_floor(monkeypatch
         (members, batch) for members in "35" for batch in ("1", "16", "256")
     ]
     assert all(float(row[-1]) > 0 for row in rows)
-    assert "behind 4,000 entries" in out
+    assert "after 4,000 entries" in out
 
 
 def test_what_is_measured_is_committed_by_every_member():

@@ -247,11 +247,11 @@ def test_a_false_answer_is_found():
 
 def test_a_member_that_holds_something_else_is_found():
     for change, what in (
-        (lambda tree: tree._memtables.active.put((b"k", 1 << 62, b"else"), 0), "b'k'"),
-        (lambda tree: tree._memtables.active.put((b"x", 1 << 62, b"more"), 0), "b'x'"),
-        (lambda tree: tree._memtables.active.put((b"k", 1 << 62, b"1"), 0), "with timestamp"),
+        (lambda tree: tree.memtables.active.put((b"k", 1 << 62, b"else"), 0), "b'k'"),
+        (lambda tree: tree.memtables.active.put((b"x", 1 << 62, b"more"), 0), "b'x'"),
+        (lambda tree: tree.memtables.active.put((b"k", 1 << 62, b"1"), 0), "with timestamp"),
         (
-            lambda tree: tree._memtables.active.put((SESSION_PREFIX + b"c.2", 1 << 62, None), 0),
+            lambda tree: tree.memtables.active.put((SESSION_PREFIX + b"c.2", 1 << 62, None), 0),
             "session/c",
         ),
     ):
@@ -299,7 +299,7 @@ def test_what_is_applied_ahead_of_the_log_or_not_at_all_is_found(off):
     put(world, checker, b"k", b"1")
     world.settle()
     checker.check()
-    world.replicas["n3"].tree._index += off
+    world.replicas["n3"].tree.applied_index += off
     with pytest.raises(Violation, match="n3 has applied entries through"):
         checker.check()
 

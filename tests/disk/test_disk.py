@@ -85,19 +85,19 @@ def test_a_directory_has_one_process_at_a_time(tmp_path: Path) -> None:
         "import sys; from kvraft.disk.real import RealDisk; disk = RealDisk(sys.argv[1]);"
         "print('open', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
+    other = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert holder.stdout is not None
+    assert other.stdout is not None
     try:
-        assert holder.stdout.readline().strip() == b"open"
+        assert other.stdout.readline().strip() == b"open"
         with pytest.raises(Locked, match=f"{tmp_path}.*another process"):
             RealDisk(tmp_path)
     finally:
-        holder.kill()
-        holder.communicate()
+        other.kill()
+        other.communicate()
     disk = RealDisk(tmp_path)  # the lock of a process that died is nobody's
     with pytest.raises(Locked):
         RealDisk(tmp_path)
@@ -192,7 +192,7 @@ def test_a_link_is_the_same_file_or_where_that_cannot_be_a_synced_copy(
 def test_few_files_are_open_but_none_with_unsynced_bytes_is_closed(
     real: RealDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failed write is told to whoever has the file open: a new descriptor may not hear of it."""
+    """The system reports a failed write to open descriptors; a new one may not hear of it."""
     monkeypatch.setattr(kvraft.disk.real, "OPEN_FILES", 4)
     real.create("log")
     real.append("log", b"unsynced")

@@ -1,4 +1,4 @@
-"""Frames: whatever happens to their bytes, it is seen, and a torn end is told from damage."""
+"""Frames: any change to their bytes is detected, and a torn end is distinguished from damage."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_writes_of_one_sync_may_reach_the_disk_in_any_order(lost: int) -> None:
     torn = before + b"".join(parts)
     assert payloads(scan(torn)) == [b"synced", b"a", b"bb"][: lost + 1]
     later = frame.encode(1, b"d", synced=len(torn), seed=SEED)
-    with pytest.raises(Corruption):  # but not once somebody was told that all of it was there
+    with pytest.raises(Corruption):  # but not once all of it was acknowledged
         scan(torn + later)
 
 
@@ -151,9 +151,9 @@ def test_this_very_file_inside_a_payload_is_bytes_like_any_other() -> None:
 def test_a_head_that_claims_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ahead = frame.encode(1, b"x", synced=1, seed=SEED)  # nothing before offset 0 can be synced
     assert isinstance(frame.decode(ahead, 0, seed=SEED), str)
-    sound = frame.encode(1, b"x" * 9, synced=0, seed=SEED)
+    valid = frame.encode(1, b"x" * 9, synced=0, seed=SEED)
     monkeypatch.setattr(frame, "MAX_PAYLOAD_BYTES", 8)
-    assert isinstance(frame.decode(sound, 0, seed=SEED), str)
+    assert isinstance(frame.decode(valid, 0, seed=SEED), str)
     with pytest.raises(ValueError, match="9 bytes"):
         frame.encode(1, b"x" * 9, synced=0, seed=SEED)
 

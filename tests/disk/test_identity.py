@@ -114,7 +114,7 @@ def test_the_member_file_is_checked_to_the_last_bit():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_first_start_that_was_cut_short_can_be_made_again(seed):
-    """Cut short at each call: either it can be begun anew, or it has begun."""
+    """Interrupted at each call: either it can be started again, or it has started."""
     for step in range(1, 100):
         disk = SimDisk()
         disk.fail_at(step, Random(seed))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import Corruption
-from kvraft.lsm import Levels, State, TreeCounters, TreeSnapshot
+from kvraft.lsm import Levels, ManifestState, TreeCounters, TreeSnapshot
 from kvraft.lsm.levels import Level
 from kvraft.range_tombstones import gather
 from kvraft.sim import SimDisk
@@ -192,7 +192,7 @@ def test_levels_are_in_use_while_they_are_read_or_a_snapshot_of_them_is_held():
     levels.readers += 1
     assert levels.in_use
     levels.readers -= 1
-    held = [TreeSnapshot(SimDisk(), "c/n1", State())]
+    held = [TreeSnapshot(SimDisk(), "c/n1", ManifestState())]
     levels.snapshots.add(held[0])
     assert levels.in_use
     held.clear()  # forgotten, not closed

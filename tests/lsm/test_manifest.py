@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kvraft.disk import CURRENT, frame
 from kvraft.errors import BadInput, Corruption, ForeignFile, KvraftError
 from kvraft.events import TailTruncated
-from kvraft.lsm import Manifest, State, load, manifest
+from kvraft.lsm import Manifest, ManifestState, load_manifest, manifest
 from kvraft.lsm.version_edit import VersionEdit, encode_edit
 from kvraft.record import Position
 from kvraft.sim import PowerCut, SimDisk
@@ -79,7 +79,7 @@ def test_what_was_committed_is_what_is_read(steps, roll_bytes):
                 man.commit(VersionEdit((info(number),), remove=gone, horizon=horizon))
                 tables = (info(number), tables[0])
             model = (tables, flushed, timestamp, horizon, installed)
-            assert seen(man.state) == seen(load(disk, ME)) == model
+            assert seen(man.state) == seen(load_manifest(disk, ME)) == model
             assert [name for name in disk.names() if name.startswith("MANIFEST")] == [live(disk)]
             newest = max([0, *(table.number for table in tables)], default=0)
             assert man.state.next_file > max(newest, int(live(disk)[9:]))
@@ -125,7 +125,7 @@ def test_a_table_that_is_removed_and_added_moves():
     lower = replace(one, level=2)
     state = man.commit(VersionEdit((lower,), remove=(one.number,)))
     assert [(table.number, table.level) for table in state.tables] == [(2, 0), (3, 2)]
-    assert load(disk, ME) == state
+    assert load_manifest(disk, ME) == state
 
 
 def test_tables_are_told_in_the_order_in_which_they_are_read():
@@ -151,11 +151,11 @@ def test_marks_never_go_back():
 
 def test_load_writes_nothing():
     disk = SimDisk()
-    assert load(disk, ME) == State()
+    assert load_manifest(disk, ME) == ManifestState()
     man = Manifest.open(disk, ME)
     flush(man, 1)
     before = disk.operations
-    assert load(disk, ME) == man.state
+    assert load_manifest(disk, ME) == man.state
     assert disk.operations == before
 
 
@@ -184,7 +184,7 @@ def test_a_power_cut_at_any_step_leaves_the_state_before_or_after(monkeypatch):
             with pytest.raises(PowerCut):
                 life(disk, done.append)
             disk.crash(random)
-            found = load(disk, ME)
+            found = load_manifest(disk, ME)
             assert len(history) >= len(done)
             # Numbers may differ from the undisturbed life in nothing: it is the same life so far.
             assert seen(found) in (history[max(len(done) - 1, 0)], history[len(done)])
@@ -200,12 +200,12 @@ def test_a_power_cut_at_any_step_leaves_the_state_before_or_after(monkeypatch):
                 except PowerCut:
                     disk.crash(random)
                 disk.restore()
-                assert seen(load(disk, ME)) == seen(found)
+                assert seen(load_manifest(disk, ME)) == seen(found)
             man = Manifest.open(disk, ME)
             assert seen(man.state) == seen(found)
             after = flush(man, 9)
             disk.crash(random)
-            assert seen(load(disk, ME)) == seen(after)
+            assert seen(load_manifest(disk, ME)) == seen(after)
 
 
 class Recorder(SimDisk):
@@ -279,12 +279,12 @@ def test_an_edit_whose_sync_failed_but_landed_is_there_for_good_or_not_at_all():
     with pytest.raises(OSError, match="Input/output"):
         flush(man, 2)
     assert man.state == before
-    found = load(disk, ME)
+    found = load_manifest(disk, ME)
     assert found.flushed.index in (1, 2)
     man = Manifest.open(disk, ME)
     flush(man, 3)
     disk.crash(Random(1))
-    tables = load(disk, ME).tables
+    tables = load_manifest(disk, ME).tables
     assert tables[1:] == found.tables
     assert len({table.number for table in tables}) == len(tables)
 
@@ -303,18 +303,18 @@ def test_a_flip_of_any_byte_is_found_unless_it_changes_nothing():
             disk.corrupt(name, offset, mask)
             if offset < mark:
                 with pytest.raises(Corruption) as found:
-                    load(disk, ME)
+                    load_manifest(disk, ME)
                 assert (found.value.file, found.value.offset <= offset) == (name, True)
             else:
-                assert load(disk, ME) == states[-1]
+                assert load_manifest(disk, ME) == states[-1]
             disk.corrupt(name, offset, mask)
     for offset in range(disk.size(CURRENT)):
         for mask in (0x01, 0x80, 0xFF):
             disk.corrupt(CURRENT, offset, mask)
             with pytest.raises(Corruption, match=CURRENT):
-                load(disk, ME)
+                load_manifest(disk, ME)
             disk.corrupt(CURRENT, offset, mask)
-    assert load(disk, ME) == states[-1]
+    assert load_manifest(disk, ME) == states[-1]
 
 
 def test_a_cut_at_any_byte_leaves_a_state_that_once_held():
@@ -332,10 +332,10 @@ def test_a_cut_at_any_byte_leaves_a_state_that_once_held():
         disk.truncate(name, size)
         if size < start:
             with pytest.raises(Corruption):
-                load(disk, ME)
+                load_manifest(disk, ME)
         else:
             torn = []
-            found = load(disk, ME)
+            found = load_manifest(disk, ME)
             assert found == states[(size >= edit_1) + (size >= edit_2)]
             opened = disk.copy()
             assert seen(Manifest.open(opened, ME, torn.append).state) == seen(found)
@@ -364,7 +364,7 @@ def test_a_current_that_names_nothing_is_damage(line, says):
     flush(Manifest.open(disk, ME), 1)
     disk.truncate(CURRENT, 0)
     disk.append(CURRENT, line)
-    for look in (load, Manifest.open):
+    for look in (load_manifest, Manifest.open):
         with pytest.raises(Corruption, match=f"CURRENT, offset 0: .*{says}"):
             look(disk, ME)
 
@@ -391,12 +391,12 @@ def test_other_owners_and_other_formats_are_foreign():
     Manifest.open(disk, ME)
     name = live(disk)
     with pytest.raises(ForeignFile, match=f"{name} belongs to 'cluster/me', not to 'cluster/you'"):
-        load(disk, "cluster/you")
+        load_manifest(disk, "cluster/you")
     header = json.dumps({"format": 3, "owner": ME}).encode()
     disk.truncate(name, 0)
     disk.append(name, frame.encode(1, header, synced=0, seed=manifest.HEADER_SEED))
     with pytest.raises(ForeignFile, match=f"{name} has format 3"):
-        load(disk, ME)
+        load_manifest(disk, ME)
 
 
 json_values = st.recursive(
@@ -426,7 +426,7 @@ def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
     seed = frame.checksum_seed(name, ME)
     disk.append(name, frame.encode(2, payload, synced=0, seed=seed))
     try:
-        state = load(disk, ME)
+        state = load_manifest(disk, ME)
     except KvraftError as error:
         assert name in str(error)
     else:
@@ -436,7 +436,7 @@ def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
         Manifest.open(other, ME)
         other.append(name, frame.encode(kind, payload, synced=0, seed=seed))
         with pytest.raises(Corruption, match=name):
-            load(other, ME)
+            load_manifest(other, ME)
 
 
 def test_a_manifest_and_its_work_stay_in_proportion_to_the_state(monkeypatch):

@@ -13,7 +13,7 @@ from kvraft.disk import RealDisk, claim_disk, frame
 from kvraft.errors import BadInput, Corruption, ForeignFile, KvraftError, Stopped
 from kvraft.events import SnapshotInstalled, TableWritten
 from kvraft.log_and_tree import check_disk
-from kvraft.lsm import Tree, load, snapshot, unpack_snapshot
+from kvraft.lsm import Tree, load_manifest, snapshot, unpack_snapshot
 from kvraft.lsm.snapshot import STREAM, InMemorySource
 from kvraft.record import ORIGIN, Entry, HardState, Kind, Position, Record, TxnId, Version
 from kvraft.sim import PowerCut, SimDisk
@@ -97,7 +97,7 @@ class Member:
         flush_oldest(self.tree)
 
     def reopen(self):
-        state = load(self.disk, self.owner)
+        state = load_manifest(self.disk, self.owner)
         self.tree = Tree.open(self.disk, owner=self.owner)
         assert self.tree.applied == self.tree.flushed == state.flushed
         assert set(sst(self.disk)) == {f"{t.number:06d}.sst" for t in self.tree.tables}
@@ -114,7 +114,7 @@ class Member:
         mine, theirs = self.tree, sender.tree
         assert mine.applied == mine.flushed == flushed
         assert (mine.immutable_memtables, mine.memtable_rows) == (0, 0)
-        assert load(self.disk, self.owner).installed
+        assert load_manifest(self.disk, self.owner).installed
         assert [replace(t, number=0) for t in mine.tables] == [
             replace(t, number=0) for t in theirs.tables
         ]
@@ -193,7 +193,10 @@ def test_members_that_flush_and_send_and_install_and_reopen_all_say_what_the_log
         member.reopen()
         check(member.tree, member.disk, log)
         assert member.tree.applied == log[-1][1]
-        assert not load(member.disk, member.owner).installed or member.tree.immutable_memtables == 0
+        assert (
+            not load_manifest(member.disk, member.owner).installed
+            or member.tree.immutable_memtables == 0
+        )
 
 
 # ── the stream ──────────────────────────────────────────────────────────────────────────────────
@@ -445,7 +448,7 @@ def test_an_install_over_memtables_and_a_flush_under_way_leaves_nothing_of_them(
     tree.freeze()
     flush_oldest(tree)
     assert tree.flushed == Position(10, 3)
-    assert not load(disk, "c/n2").installed
+    assert not load_manifest(disk, "c/n2").installed
     again = Tree.open(disk, owner="c/n2")
     assert list(again.scan()) == [*live(model_of(LOG, LOG[-1][1])), (b"new", b"")]
 
@@ -656,7 +659,7 @@ def go_on(disk, tree, wal):
     again, log = start(disk)
     assert (again.flushed, again.get(b"more")) == (Position(last, 3), b"")
     assert (log.last_index, log.hard_state) == (last, HardState(3, "n2"))
-    assert not load(disk, OWNER).installed
+    assert not load_manifest(disk, OWNER).installed
 
 
 def test_a_log_that_ends_before_the_tables_is_a_loss_unless_a_snapshot_was_installed_last():
@@ -666,7 +669,7 @@ def test_a_log_that_ends_before_the_tables_is_a_loss_unless_a_snapshot_was_insta
     wal.reset(PLACE)
     go_on(disk, tree, wal)
     lost = Position(PLACE.index + 1, 3)
-    assert load(disk, OWNER).flushed == lost
+    assert load_manifest(disk, OWNER).flushed == lost
     [name] = [name for name in disk.names() if name.endswith(".wal")]
     disk.truncate(name, disk.size(name) - 1)
     with pytest.raises(Corruption, match="the log ends at index"):

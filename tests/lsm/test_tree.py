@@ -219,7 +219,7 @@ class Life(RuleBasedStateMachine):
             assert table_files(self.disk) == live_files(self.tree)
 
     def teardown(self):
-        if not hasattr(self, "tree") or self.tree._closed:
+        if not hasattr(self, "tree") or self.tree.closed:
             return
         for scan, expected in self.scans:
             assert list(scan) == expected
@@ -234,7 +234,7 @@ class Life(RuleBasedStateMachine):
         assert self.tree.options.strategy.pick(self.tree.tables) is None
         self.tree.verify()
         self.tree.close()
-        tree = Tree.open(self.disk, owner=self.tree._owner)  # without history
+        tree = Tree.open(self.disk, owner=self.tree.owner)  # without history
         if self.kind is Tree:
             tree.compact()
             assert_all_merged(tree, self.past[tree.timestamp])

@@ -223,11 +223,11 @@ def test_9_a_flush_that_ends_during_a_compaction_keeps_its_newer_table(strategy)
         tree.flush()
     for _ in range(3):
         tree.work()
-    assert tree._work.compacting is not None
+    assert tree.long_work.compacting is not None
     tree.put(b"a", b"newer")
     tree.delete(b"m")
     tree.flush()
-    assert tree._work.compacting is not None  # it went on waiting meanwhile
+    assert tree.long_work.compacting is not None  # it went on waiting meanwhile
     model = dict.fromkeys(KEYS, b"1") | {b"a": b"newer"}
     del model[b"m"]
     assert_same(tree, model)

@@ -42,7 +42,7 @@ runs = st.dictionaries(keys, versions, min_size=1, max_size=40)
 SMALL = {b"": Version(9, b""), b"a": Version(1 << 63, None), b"ab": Version(3, b"three")}
 
 
-def sound(data, digest):
+def intact(data, digest):
     return matches_digest(lambda at, length: data[at : at + length], len(data), digest)
 
 
@@ -304,7 +304,7 @@ def test_a_table_is_the_same_under_any_number():
 
 
 def test_a_block_of_another_table_in_its_place_is_found():
-    """Both are sound for themselves and at the right offset; only the table as a whole is not."""
+    """Each part is valid by itself and at the right offset; only the table as a whole is not."""
     disk, other = SimDisk(), SimDisk()
     info = write(disk, SMALL)
     write(other, SMALL | {b"ab": Version(3, b"THREE")})
@@ -321,15 +321,15 @@ def test_a_table_is_known_by_its_bytes_and_a_flip_or_a_cut_makes_it_another():
     disk = SimDisk()
     info = write(disk, SMALL)
     data = disk.read("000001.sst")
-    assert sound(data, info.digest)
-    assert not sound(data, info.digest ^ 1)
+    assert intact(data, info.digest)
+    assert not intact(data, info.digest ^ 1)
     for at in range(len(data)):
-        assert not sound(data[:at], info.digest)
-        assert not sound(data[at + 1 :], info.digest)
+        assert not intact(data[:at], info.digest)
+        assert not intact(data[at + 1 :], info.digest)
         for mask in (0x01, 0x80, 0xFF):
             flipped = data[:at] + bytes((data[at] ^ mask,)) + data[at + 1 :]
-            assert not sound(flipped, info.digest)
-    assert not sound(data + b"\0", info.digest)
+            assert not intact(flipped, info.digest)
+    assert not intact(data + b"\0", info.digest)
 
 
 def test_foreign_tables_are_told_from_damaged_ones():

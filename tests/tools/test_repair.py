@@ -8,7 +8,7 @@ import pytest
 
 from kvraft.disk import RealDisk, claim_disk, frame, is_segment
 from kvraft.errors import BadInput, Corruption, StateLost
-from kvraft.lsm import Tree, TreeOptions, load
+from kvraft.lsm import Tree, TreeOptions, load_manifest
 from kvraft.lsm import TreeOptions as Options
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId, unpack_entries
 from kvraft.sstable import LogRange, Table
@@ -172,7 +172,7 @@ def places_of(directory):
     """Return every version that tables and log of an undamaged store hold, block by block."""
     disk = RealDisk(directory)
     found = []
-    for info in load(disk, OWNER).tables:
+    for info in load_manifest(disk, OWNER).tables:
         table = Table.open(disk, info)
         for at in range(table.blocks):
             offset, size = table.extent(at)

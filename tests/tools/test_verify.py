@@ -4,7 +4,7 @@ import pytest
 
 from kvraft.disk import RealDisk, claim_disk, frame, table_name
 from kvraft.errors import Corruption, ForeignFile, StateLost
-from kvraft.lsm import Tree, load
+from kvraft.lsm import Tree, load_manifest
 from kvraft.record import Entry, HardState, Kind, Position, Record, TxnId
 from kvraft.store import Store
 from kvraft.tools import verify
@@ -83,7 +83,7 @@ def ends_of(path):
 
 def state_of(directory):
     disk = RealDisk(directory)
-    state = load(disk, OWNER)
+    state = load_manifest(disk, OWNER)
     disk.close()
     return state
 

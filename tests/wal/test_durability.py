@@ -306,7 +306,7 @@ def test_entries_are_reported_when_they_are_handed_over() -> None:
     assert appended[0].keys == ("key",) * 3
 
 
-# 16: what the caller does with its objects afterwards is no business of the log
+# 16: what the caller does with its objects afterwards does not affect the log
 def test_a_list_that_changes_after_a_save_changes_nothing() -> None:
     wal = Wal.open(SimDisk(), ME)
     entries = run(1, 1, 3)

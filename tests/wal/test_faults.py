@@ -115,7 +115,7 @@ def test_a_sync_that_failed_is_not_tried_again() -> None:
 
 
 def test_a_recovery_does_not_believe_what_a_failed_sync_left_in_memory() -> None:
-    """The next process sees the bytes, and its sync succeeds without them: it writes them anew."""
+    """The next process sees the bytes, and its sync succeeds without them: it writes them again."""
     lost = 0
     for seed in range(40):
         disk = SimDisk()
@@ -274,7 +274,7 @@ def test_a_crash_at_every_step_on_a_disk_that_reorders_its_directory() -> None:
             follow(again, victim)
 
 
-# ── what is cut is kept ─────────────────────────────────────────────────────────────────────────
+# ── what is truncated is kept ────────────────────────────────────────────────────────────────────
 
 
 def torn_files(disk: SimDisk) -> dict[str, bytes]:
@@ -282,7 +282,7 @@ def torn_files(disk: SimDisk) -> dict[str, bytes]:
 
 
 def tear(disk: SimDisk, data: bytes) -> str:
-    """Put bytes behind the end of the log; return the name under which they will be kept."""
+    """Put bytes after the end of the log; return the name under which they will be kept."""
     newest = recover(disk, ME).segments[-1]
     disk.append(newest.name, data)
     return f"{newest.name.removesuffix('.wal')}-{newest.size:016x}.torn"
@@ -370,7 +370,7 @@ def test_a_directory_with_torn_ends_is_sound(tmp_path: Path) -> None:
     assert verify(tmp_path)[-1] == "Every checksum and invariant holds."
 
 
-# 3: what a file system leaves behind a file's end is torn, and cut whatever it looks like
+# 3: what a file system leaves after a file's end is torn, and truncated whatever it looks like
 @pytest.mark.parametrize("tail", ["zeros", "garbage", "an old log", "a frame of another segment"])
 def test_a_tail_of_anything_is_cut(tail: str) -> None:
     disk, wal, model = small_log()
@@ -388,8 +388,8 @@ def test_a_tail_of_anything_is_cut(tail: str) -> None:
         reported: list[Event] = []
         again = Wal.open(victim, ME, segment_bytes=SMALL, report=reported.append)
         assert model.matches(again)
-        cut = next(event for event in reported if isinstance(event, events.TailTruncated))
-        assert cut.size == min(size, len(data))
+        torn = next(event for event in reported if isinstance(event, events.TailTruncated))
+        assert torn.size == min(size, len(data))
         follow(again, victim)
 
 

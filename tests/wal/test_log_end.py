@@ -8,7 +8,7 @@ import pytest
 
 from kvraft.disk import frame, is_segment
 from kvraft.errors import Corruption, ForeignFile
-from kvraft.lsm import TreeOptions, load
+from kvraft.lsm import TreeOptions, load_manifest
 from kvraft.raft import Configuration
 from kvraft.replica import Replica
 from kvraft.sim import SimDisk
@@ -93,7 +93,7 @@ def test_what_was_synced_before_a_flush_is_known_after_it():
     store.flush()
     fill(store, 12, 14)
     disk.crash(Random(1))
-    known = load(disk, OWNER).log.size
+    known = load_manifest(disk, OWNER).log.size
     starts = frame_starts(disk)
     assert starts[-2] == known
     for start in starts:

@@ -74,7 +74,7 @@ class Model:
             yield self.save(hard_state, entries[:count])
 
     def reset(self, place: Position) -> Model:
-        """Go on behind ``place``.  What is before it nobody will ever see: any entries will do."""
+        """Continue after ``place``.  No entry before it is ever read: any entries will do."""
         if place.index <= len(self.log) and self.position(place.index) == place:
             return self
         return replace(self, log=tuple(run(place.term, 1, place.index)))
@@ -332,7 +332,7 @@ WORKLOAD = [
     saving(None, run(9, 17, 24)),
     dropping(25),
     saving(None, run(9, 25, 26)),
-    resetting(Position(40, 10)),  # far behind the end
+    resetting(Position(40, 10)),  # far after the end
     saving(None, run(11, 41, 44)),
     saving(None, run(11, 45, 47)),
     resetting(Position(42, 11)),  # held: nothing to do
@@ -485,7 +485,9 @@ def test_a_flip_of_any_byte_is_said_or_costs_the_last_frame(close: bool, mask: i
             assert found.offset <= offset
         elif close:
             assert segment == wal.segments[-1]
-            assert offset >= segment.size - frame.FRAME_OVERHEAD, "only the CLOSED frame may be cut"
+            assert offset >= segment.size - frame.FRAME_OVERHEAD, (
+                "only the CLOSED frame may be truncated"
+            )
             assert model.matches(found)
         else:
             assert segment == wal.segments[-1]
@@ -585,7 +587,7 @@ def test_a_segment_that_does_not_continue_the_one_before_it_is_damage() -> None:
             opened(disk)
 
 
-def sound(disk: SimDisk, name: str, kind: int, payload: bytes) -> None:
+def add_frame(disk: SimDisk, name: str, kind: int, payload: bytes) -> None:
     """Put a frame with right checksums at the end of a file."""
     seed = frame.checksum_seed(ME, name)
     disk.append(name, frame.encode(kind, payload, synced=disk.size(name), seed=seed))
@@ -607,7 +609,7 @@ IMPOSSIBLE = {
     "a second header": [(1, b"{}")],
     "a seal with contents": [(FrameKind.SEAL, b"x")],
     "half a hard state": [(FrameKind.HARD_STATE, bytes(8))],
-    "a vote that is no text": [(FrameKind.HARD_STATE, bytes(8) + b"\x01\xff")],
+    "a vote that is not text": [(FrameKind.HARD_STATE, bytes(8) + b"\x01\xff")],
 }
 
 
@@ -618,7 +620,7 @@ def test_a_sound_frame_that_cannot_have_been_written_is_damage(
     disk, wal, _ = small_log()
     newest = wal.segments[-1]
     for kind, payload in frames:
-        sound(disk, newest.name, kind, payload)
+        add_frame(disk, newest.name, kind, payload)
     with pytest.raises(Corruption) as caught:
         opened(disk)
     assert (caught.value.file, caught.value.offset) == (newest.name, newest.size)
@@ -628,10 +630,10 @@ def test_a_sound_frame_that_cannot_have_been_written_is_damage(
 def test_nothing_follows_a_seal(tail: str) -> None:
     disk, wal, _ = small_log()
     newest = wal.segments[-1]
-    sound(disk, newest.name, FrameKind.SEAL, b"")
+    add_frame(disk, newest.name, FrameKind.SEAL, b"")
     end = disk.size(newest.name)
     if tail == "a frame":
-        sound(disk, newest.name, FrameKind.CLOSED, b"")
+        add_frame(disk, newest.name, FrameKind.CLOSED, b"")
     else:
         disk.append(newest.name, b"garbage")
     with pytest.raises(Corruption, match=f"{newest.name}, offset {end}: .*seal"):
@@ -781,7 +783,7 @@ def test_entries_of_an_older_term_supersede_what_is_dropped_with_them() -> None:
     assert (again.base, again.entries()) == (Position(6, 2), run(2, 7, 9))
 
 
-# ── behind a snapshot ───────────────────────────────────────────────────────────────────────────
+# ── after a snapshot ────────────────────────────────────────────────────────────────────────────
 
 
 def test_void_segments_may_be_there_in_part_but_a_lost_one_is_damage() -> None:
@@ -812,7 +814,7 @@ def test_void_segments_may_be_there_in_part_but_a_lost_one_is_damage() -> None:
         if lost == second:
             with pytest.raises(Corruption, match="one is missing"):
                 opened(torn)
-        else:  # whole files missing at the front look like a log that was cut
+        else:  # whole files missing at the front look like a log that was truncated
             assert opened(torn).base.index > 90
 
 
@@ -858,7 +860,7 @@ def test_old_segments_go_only_once_the_new_one_is_durable_with_the_hard_state() 
     found = recover(begun, ME, Position(90, 3))
     again = Wal.open(begun, ME, found=found)
     assert (begun.done, again.hard_state) == (expected, HardState(3, "n2"))
-    # and when the process died right behind the rename.
+    # and when the process died right after the rename.
     for name in wal.segments[0].name, wal.segments[0].name + ".tmp":
         if name not in unfinished.names():
             unfinished.create(name)

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from kvraft import clock
 from kvraft.disk import Disk, table_name
-from kvraft.lsm import State, TreeCounters, TreeSnapshot, unpack_snapshot
+from kvraft.lsm import ManifestState, TreeCounters, TreeSnapshot, unpack_snapshot
 from kvraft.raft import Configuration, Ready, Role
 from kvraft.record import Entry, Kind, Position, Row, Timestamp, TxnId
 from kvraft.replica import (
@@ -247,7 +247,7 @@ def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) ->
         made = _finish(writer)
         infos += [replace(made, level=info.level)] if made else []
     numbers = [info.number for info in infos]
-    state = State(
+    state = ManifestState(
         tuple(infos),
         contents.last,
         contents.timestamp,
