@@ -140,7 +140,7 @@ def _runs(changes: Sequence[series.MarksAt], end: int) -> list[list[tuple[int, M
 
 
 def plot_segments(trace: Trace, members: Sequence[str] | None = None) -> Figure:
-    """Draw the log segments alive over time: a bar from when each was begun to when it was dropped."""
+    """Draw the log segments alive over time: a bar from the first entry of each to its removal."""
     names = _members(trace, members)
     figure, panels = stacked(len(names), height=1.6 + 1.8 * len(names))
     end = series.end_of(trace)
