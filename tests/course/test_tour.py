@@ -78,7 +78,7 @@ def test_the_dead_leaders_transaction_was_torn_undone_and_applied_once(tour):
     assert len({(step.event.first, step.event.last) for step in undone}) == 1
     (txn,) = txns
     events = [step.event for step in tour.trace.of(EntriesAppended)]
-    ends = [end for e in events for name, end in zip(e.txns, e.ends, strict=True) if name == txn]
+    ends = [end for e in events for name, end in zip(e.txns, e.commit_marks, strict=True) if name == txn]
     assert any(ends)
 
 
