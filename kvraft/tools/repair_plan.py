@@ -219,7 +219,7 @@ def _begin_log(disk: RealDisk, plan: RepairPlan) -> None:
 def _lost_between(plan: RepairPlan, base: int) -> None:
     if (end := plan.through.index) < base:
         plan.lost.append(
-            f"log entries {end + 1} to {base}, which are in no intact table and no longer in the log"
+            f"log entries {end + 1} to {base}, in no intact table and no longer in the log"
         )
 
 

@@ -33,7 +33,7 @@ def test_the_example_in_the_docstring_holds():
 @given(st.dictionaries(keys, st.just(b"old")), st.lists(writes, max_size=12))
 @settings(deadline=None, derandomize=True, max_examples=300)
 def test_a_batch_does_what_its_writes_do_one_after_the_other(before, steps):
-    """Through a memtable, where a range tombstone hides what is older but nothing of its own time."""
+    """Through a memtable, where a range delete hides what is older but nothing of its own time."""
     memtable = Memtable()
     memtable.update([(key, 4, value) for key, value in before.items()])
     batch, model = WriteBatch(), dict(before)
