@@ -100,7 +100,7 @@ WRONG_TYPE = {
     "a new member": lambda: CLUSTER.add(["n4"]),
     "voters": lambda: CLUSTER.add("n4", voters="n1"),
     "cluster group": lambda: CLUSTER.partition("n1"),
-    "where to cut": lambda: CLUSTER.cut_log("n1", "1"),
+    "where to cut": lambda: CLUSTER.truncate_log("n1", "1"),
     "alone options": lambda: SingleMember(RaftOptions()),
     "alone replica": lambda: SingleMember(replica=Raft),
     "slices": lambda: SingleMember().work("all"),

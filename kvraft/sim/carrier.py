@@ -1,11 +1,11 @@
-"""What happens to a message of a simulated world between its sending and its arrival.
+"""The transport of messages in a simulated world, from sending to arrival.
 
 ::
 
     send ──► the network says when it arrives ──► arrives ──► handed over
-      ╰──► Lost: loss, partition                     ╰──► Lost: partition, receiver down or gone
+      ╰──► MessageLost: loss, partition              ╰──► MessageLost: partition, receiver down
 
-Invariant: of each message that was sent it is reported once that it was delivered, or lost.
+Invariant: each message that was sent is reported once as delivered or lost.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from kvraft.sim.timeline import Timeline
 class Carrier:
     """Carries messages through ``network``.
 
-    ``deliver`` hands one over to its receiver, and ``why_gone`` says why there is none to hand it
-    to, ``""`` if there is.  Nothing is reported where ``report`` is ``None``.
+    ``deliver`` passes a message to its receiver; ``why_gone`` returns why there is none of that
+    name, ``""`` if there is.  Nothing is reported if ``report`` is ``None``.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Carrier:
         self._report = report
 
     def send(self, message: AnyMessage, after: int = 0) -> None:
-        """Put a message on its way, ``after`` so many microseconds."""
+        """Send a message after ``after`` microseconds."""
         envelope = self._network.post(message, self._time.now + after)
         if self._report is not None:
             kind, (term, first, last, note) = type(message).__name__, summarize_message(message)
@@ -54,7 +54,7 @@ class Carrier:
             self._time.plan(envelope.arrives, partial(self._arrive, envelope.id))
 
     def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
-        """Lose messages in flight: one by its id, or all that ``which`` says.  Return how many."""
+        """Lose messages in flight, one by its id or all that ``which`` selects; return how many."""
         if not isinstance(which, int):
             inputs.function(which, "what is to be lost, if not the number of a message,")
         doomed = [
@@ -71,7 +71,7 @@ class Carrier:
         if envelope is None:
             return  # dropped on its way
         message = envelope.message
-        why = "partition" if self._network.cut(message) else self._why_gone(message.to)
+        why = "partition" if self._network.separates(message) else self._why_gone(message.to)
         if why:
             self._lose(envelope, why)
             return

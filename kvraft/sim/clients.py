@@ -1,9 +1,9 @@
-"""The clients of a simulated world: each has a host, which carries what it sends and ticks.
+"""The clients of a simulated world, and the runtime of each.
 
-Clients tick only while they wait for something, so that a world in which nobody does can come to
+Clients tick only while they wait for something, so that a world without waiting clients comes to
 rest.
 
-Invariant: no request number is given twice in a world, whoever asks.
+Invariant: no two requests in a world have the same number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kvraft.transaction import Request
 
 
 class ClientHosts:
-    """The clients of ``world`` by name, and what they have in common."""
+    """The clients of ``world`` by name, their request numbers and their ticks."""
 
     def __init__(self, world: Surroundings) -> None:
         self.clients: dict[str, Client] = {}
@@ -27,17 +27,17 @@ class ClientHosts:
         self._ticking: set[str] = set()
 
     def number(self) -> int:
-        """Return a number for a request: a new one each time."""
+        """Return a new number for a request."""
         self._numbers += 1
         return self._numbers
 
     def forget(self, name: str) -> None:
-        """Let a client go."""
+        """Remove a client."""
         del self.clients[name]
         self._ticking.discard(name)
 
     def keep_ticking(self, name: str) -> None:
-        """Let a client hear of the time, for as long as it waits for anything."""
+        """Plan ticks for a client, while it waits for something."""
         if name not in self._ticking:
             self._ticking.add(name)
             self._plan(name)
@@ -49,7 +49,7 @@ class ClientHosts:
     def _tick(self, name: str) -> None:
         client = self.clients.get(name)
         if client is None:
-            return  # it was dismissed
+            return  # it was removed
         if client.busy:
             self._ticking.add(name)
             client.tick()
@@ -59,7 +59,7 @@ class ClientHosts:
 
 
 class SimRuntime:
-    """The world as one of its clients sees it: a :class:`~kvraft.client.runtime.ClientRuntime`."""
+    """The :class:`~kvraft.client.runtime.ClientRuntime` of one client in a world."""
 
     def __init__(self, hosts: ClientHosts, name: str) -> None:
         self._hosts = hosts
@@ -70,14 +70,14 @@ class SimRuntime:
         self.wall_millis = partial(hosts.world.millis, name)
 
     def send(self, request: Request) -> None:
-        """Carry a request to the member it is for."""
+        """Send a request to its member."""
         self._world.send(request)
         self._hosts.keep_ticking(self._name)
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        """Let time pass until ``condition`` holds."""
+        """Step the world until ``condition`` holds."""
         self._world.run_until(condition)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Let time pass until ``condition`` holds."""
+        """Step the world until ``condition`` holds."""
         self._world.run_until(condition)

@@ -1,21 +1,20 @@
 """Consensus modules alone, with their durable state in memory: a cluster to drive by hand.
 
-A :class:`~kvraft.sim.World` runs whole members, and time decides what happens next.  A
-:class:`Cluster` runs nothing but :class:`~kvraft.raft.Raft`, and *you* decide: which message
-arrives, which is lost or comes twice, whose timer runs out, who crashes.  Or a clock decides::
+A :class:`~kvraft.sim.World` runs complete members, and time decides what happens next.  A
+:class:`Cluster` runs only :class:`~kvraft.raft.Raft`, and *you* decide which message arrives, is
+lost or comes twice, whose timer runs out, and who crashes.  Or a clock decides::
 
     by hand      deliver  drop  duplicate  settle      tick  timeout  crash  restart
                  propose  propose_change  read      transfer  cancel_transfer
                  partition  cut_link  heal
     by clock     run(ticks)  run_until(condition)
 
-After each input the member's Ready is worked off as the contract in raft/raft.py says, before the
-call returns; disks are instant.  What a member made durable is in its :class:`~kvraft.sim.Member`,
-with what it applied and answered.
+After each input, and before the call returns, the member does all that its Ready asks for
+(raft/interface.py); disks are instant.  What a member made durable is in its
+:class:`~kvraft.sim.Member`, with what it applied and answered.
 
-Everything that happens is filed in ``trace``, as the events that a world files, so that the same
-pictures draw it.  By clock, a tick is as long as a world's; by hand, each input takes a moment, so
-that no two are at one time.
+``trace`` has the same events as a world's, so that the same pictures draw it.  By clock, a tick is
+as long as a world's; by hand, each input takes a moment, so that no two have the same time.
 
 Invariant: the same seed and the same calls give the same trace.
 
@@ -57,19 +56,19 @@ from kvraft.sim.network import summarize_message
 from kvraft.sim.timeline import TICK
 
 MOMENT = 1_000
-"""Microseconds that pass with each input by hand."""
+"""Microseconds that each input by hand takes."""
 
 
 class Cluster:
     """Members that run the consensus module, and the messages between them.
 
-    ``members`` is how many voters there are at first, or their names, or a whole configuration.
-    ``logs`` gives members logs to begin with, as entries or as the entries' terms; ``hard_states``
-    gives them terms and votes, by default the term of their log.  ``consensus`` is the module that
-    all members run.  ``latency`` is the least and the most ticks that a message takes by clock.
-    With ``trace`` false the trace stays empty, which saves time.
+    ``members`` is the number of voters at first, or their names, or a configuration.  ``logs`` are
+    the members' first logs, as entries or as the entries' terms; ``hard_states`` are their first
+    terms and votes, by default the terms of their logs.  ``consensus`` is the class that all
+    members run.  ``latency`` is the least and the most ticks that a message takes by clock.  With
+    ``trace`` false the trace stays empty, which saves time.
 
-    Raises :class:`~kvraft.errors.BadInput` here and everywhere for what makes no sense.
+    Raises :class:`~kvraft.errors.BadInput` for invalid arguments, here and in every method.
     """
 
     def __init__(
@@ -91,11 +90,11 @@ class Cluster:
         options = RaftOptions() if options is None else options
         self.options = inputs.instance(options, RaftOptions, "the options of a cluster")
         self.now = 0
-        """Microseconds since the cluster began."""
+        """Microseconds since the start of the cluster."""
         self.trace = Trace()
         self.watchers: list[Watcher] = []
         self.members = {name: Member(name, members) for name in members.members}
-        """All members there ever were, by name, running or not."""
+        """All members that were ever started, by name, running or not."""
         self._first_configuration = members
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._traced = inputs.flag(trace, "trace")
@@ -103,7 +102,7 @@ class Cluster:
             Random(f"{seed}/network"), latency, report=self._file if self._traced else None
         )
         self._proposals = 0
-        self._told: dict[str, Marks] = {}
+        self._reported: dict[str, Marks] = {}
         for name, log in (logs or {}).items():
             member = self._member(name)
             member.log.append([entry_of_term(entry, index) for index, entry in enumerate(log, 1)])
@@ -135,7 +134,7 @@ class Cluster:
         return list(self._mail.in_flight.values())
 
     def leader(self) -> str | None:
-        """Return the running member that leads in the highest term, if any does."""
+        """Return the running member that leads in the highest term, ``None`` if none leads."""
         leaders = [raft for raft in self.rafts.values() if raft.role is Role.LEADER]
         return max(leaders, key=lambda raft: raft.term).member if leaders else None
 
@@ -148,7 +147,7 @@ class Cluster:
         )
 
     def _repr_html_(self) -> str:
-        """Return a small table for a notebook: what each member is, and where its log ends."""
+        """Return a table for a notebook: each member's role, term, vote and log."""
         rows = []
         for name, member in self.members.items():
             role = "down" if member.raft is None else member.raft.role.value
@@ -169,10 +168,11 @@ class Cluster:
     # ── by hand: messages ───────────────────────────────────────────────────────────────────────
 
     def deliver(self, **pick: Unpack[MessageFilter]) -> int:
-        """Let messages arrive, in the order sent: all that are in flight, or those picked.
+        """Deliver messages in the order sent: all that are in flight, or those picked.
 
-        They are picked by ``id``, ``sender``, ``to``, ``kind`` (a class).  What they bring about is
-        in flight afterwards.  Returns how many there were; none is ``BadInput``.
+        They are picked by ``id``, ``sender``, ``to`` and ``kind`` (a class).  The messages that
+        they cause are in flight afterwards.  Returns how many were delivered; raises ``BadInput``
+        if there is none.
         """
         found = self._mail.some(**pick)
         for letter in found:
@@ -181,7 +181,7 @@ class Cluster:
         return len(found)
 
     def find(self, **pick: Unpack[MessageFilter]) -> list[InFlightMessage]:
-        """Return the messages in flight that :meth:`deliver` would pick; there may be none."""
+        """Return the messages in flight that :meth:`deliver` would pick, if any."""
         return self._mail.find(**pick)
 
     def drop(self, **pick: Unpack[MessageFilter]) -> int:
@@ -192,31 +192,31 @@ class Cluster:
         return len(found)
 
     def duplicate(self, **pick: Unpack[MessageFilter]) -> int:
-        """Put messages on their way once more, picked as :meth:`deliver` picks them."""
+        """Send messages once more, picked as :meth:`deliver` picks them."""
         found = self._mail.some(**pick)
         for letter in found:
             self._mail.post(letter.message, self.now)
         return len(found)
 
     def settle(self) -> None:
-        """Deliver everything until nothing is in flight."""
+        """Deliver messages until none is in flight."""
         while self._mail.in_flight:
             self.deliver()
 
     # ── by hand: members ────────────────────────────────────────────────────────────────────────
 
     def tick(self, name: str) -> None:
-        """Let a tick of time pass for one member."""
+        """Advance the time of one member by one tick."""
         self._input(name).tick()
         self.work(name)
 
     def timeout(self, name: str) -> None:
-        """Let the timer of a member run out: an election, or a leader's heartbeats."""
+        """Make the timer of a member run out: an election, or a leader's heartbeats."""
         self._input(name).timeout()
         self.work(name)
 
     def propose(self, name: str, *what: str | bytes | Record) -> tuple[int, int]:
-        """Propose keys (to be put in one transaction) or records; return first and last index.
+        """Propose keys, put in one transaction, or records; return the first and the last index.
 
         Raises what :meth:`~kvraft.raft.Raft.propose` raises.
         """
@@ -227,37 +227,37 @@ class Cluster:
         return place
 
     def propose_change(self, name: str, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
-        """Begin a change of members; see :meth:`~kvraft.raft.Raft.propose_change`."""
+        """Start a change of members; see :meth:`~kvraft.raft.Raft.propose_change`."""
         index = self._input(name).propose_change(voters, learners)
         self.work(name)
         return index
 
     def transfer(self, name: str, to: str) -> None:
-        """Let a leader hand over; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
+        """Start a transfer of leadership; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
         self._input(name).transfer_leader(to)
         self.work(name)
 
     def cancel_transfer(self, name: str) -> None:
-        """Let a leader keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        """Cancel a transfer of leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
         self._input(name).cancel_transfer()
         self.work(name)
 
     def read(self, name: str, token: int) -> None:
-        """Ask for a read; see :meth:`~kvraft.raft.Raft.read_index`."""
+        """Request a read index; see :meth:`~kvraft.raft.Raft.read_index`."""
         raft = self._input(name)
         for watcher in self.watchers:
             watcher.asked(name, token)
         raft.read_index(token)
         self.work(name)
 
-    def cut_log(self, name: str, index: int) -> None:
-        """Let a member take a snapshot of what it applied through ``index``, and cut its log."""
-        inputs.whole_number(index, "where a log is cut")
+    def truncate_log(self, name: str, index: int) -> None:
+        """Replace a member's log through ``index`` by a snapshot of what it applied."""
+        inputs.whole_number(index, "where a log is truncated")
         self._member(name).truncate_log(self._input(name), index)
         self.work(name)
 
     def crash(self, name: str) -> None:
-        """Stop a member: its memory is gone.  What it sent is still on its way."""
+        """Stop a member, whose memory is lost.  What it has sent is still in flight."""
         self._input(name)
         self.members[name].forget()
         self._file(name, MemberCrashed(0))
@@ -271,21 +271,21 @@ class Cluster:
         self._start(member)
 
     def add(self, name: str, voters: Sequence[str] | None = None) -> None:
-        """Start a new, empty member that knows only of ``voters``, by default the first ones."""
+        """Start a new, empty member that knows ``voters``, by default the first ones."""
         if inputs.text(name, "the name of a member") in self.members:
             raise BadInput(f"there is a member called {name} already")
-        told = self._first_configuration
+        configuration = self._first_configuration
         if voters is not None:
-            told = Configuration(inputs.names(voters, "voters"))
-        self.members[name] = Member(name, told)
+            configuration = Configuration(inputs.names(voters, "voters"))
+        self.members[name] = Member(name, configuration)
         self.restart(name)
 
     # ── by hand: links ──────────────────────────────────────────────────────────────────────────
 
     def partition(self, *groups: Sequence[str]) -> None:
-        """Cut the network into ``groups``; members in none of them form one more group.
+        """Partition the network into ``groups``; members in none of them form one more group.
 
-        What crosses a cut is lost: when it is sent, or when it would arrive.
+        Messages between groups are lost, when they are sent or when they would arrive.
         """
         groups = tuple(inputs.groups(groups, self._member))
         named = [name for group in groups for name in group]
@@ -298,18 +298,18 @@ class Cluster:
         self._mail.cut_link(self._member(sender).name, self._member(to).name)
 
     def heal(self) -> None:
-        """Make all links whole again."""
+        """Restore all links."""
         self._mail.heal()
 
     # ── by clock ────────────────────────────────────────────────────────────────────────────────
 
     def run(self, ticks: int) -> None:
-        """Let time pass: in each tick what is due arrives, then every running member ticks."""
+        """Run for ``ticks`` ticks: in each, what is due arrives, then all running members tick."""
         for _ in range(inputs.whole_number(ticks, "a number of ticks", minimum=0)):
             self._pass_tick()
 
     def run_until(self, condition: Callable[[], bool], *, limit: int = 10_000) -> int:
-        """Let time pass until ``condition`` holds; return how many ticks that took.
+        """Run until ``condition`` holds; return how many ticks that took.
 
         Raises :class:`~kvraft.errors.TimedOut` after ``limit`` ticks.
         """
@@ -353,11 +353,11 @@ class Cluster:
         term, flushed = member.hard_state.term, log.base.index
         self._file(name, MemberStarted(term, log.first_index, flushed, log.last_index))
         if entries and member.starts == 1 and self._traced:
-            self._file(name, appended(entries))  # what it begins with is to be seen
+            self._file(name, appended(entries))  # so that its first log is in the trace
         self.work(name)
 
     def work(self, name: str) -> None:
-        """Do all that follows from an input, as the contract in raft/raft.py says."""
+        """Do all that follows from an input (raft/interface.py)."""
         member = self.members[name]
         raft = member.raft
         assert raft is not None
@@ -377,8 +377,8 @@ class Cluster:
                 for read in ready.reads:
                     watcher.served(name, read)
             raft.advance()
-        if self._traced and self._told.get(name) != (marks := member.marks):
-            self._told[name] = marks
+        if self._traced and self._reported.get(name) != (marks := member.marks):
+            self._reported[name] = marks
             self._file(name, marks)
         for watcher in self.watchers:
             watcher.stepped(name)
@@ -390,11 +390,11 @@ class Cluster:
             self._mail.post(message, self.now)
 
     def arrive(self, letter: InFlightMessage) -> None:
-        """Let a message arrive, as far as it can."""
+        """Deliver a message, or lose it if its receiver cannot be reached."""
         to = letter.message.to
         member = self.members.get(to)
         raft = member.raft if member else None
-        why = self._mail.why_cut(letter.message) or ("" if raft else f"{to} is down")
+        why = self._mail.why_unreachable(letter.message) or ("" if raft else f"{to} is down")
         if raft is None or why:
             self._mail.lose(letter, why)
             return
@@ -411,7 +411,7 @@ class Cluster:
         return self.members[name]
 
     def _input(self, name: str) -> Raft:
-        """Return the running consensus module that is about to be given an input."""
+        """Return the consensus module of a running member, which is about to get an input."""
         raft = self._member(name).raft
         if raft is None:
             raise BadInput(f"{name} does not run")

@@ -1,4 +1,4 @@
-"""A disk in memory that loses, at a crash, whatever nobody asked it to keep, and fails when told.
+"""A disk in memory that loses at a crash what was not synced, and that fails on request.
 
 It remembers what is durable and what is not, file by file and for the directory::
 
@@ -9,24 +9,24 @@ It remembers what is durable and what is not, file by file and for the directory
 
 What a crash (power loss) may leave, chosen by the random generator handed to :meth:`SimDisk.crash`:
 
-- Of each file's unsynced bytes any prefix: none, some or all.  A stretch inside what survives may
-  hold zeros or garbage, for a disk writes its sectors in any order.  Synced bytes are safe.
+- Of each file's unsynced bytes any prefix: none, some or all.  A part of what survives may be zeros
+  or garbage, since a disk writes its sectors in any order.  Synced bytes are safe.
 - An unsynced truncation happened or did not; if not, nothing appended after it survives.
 - Of the directory's unsynced changes a prefix, in the order they were made, as on a journalling
-  file system; any of them, as on one that promises nothing, if asked for ``reorder``.  A file whose
-  creation is undone is gone with all its bytes, synced or not.
+  file system; any of them, as on one that promises nothing, with ``reorder``.  A file whose
+  creation is undone is lost with all its bytes, synced or not.
 
-What survives is durable from then on.  The same object is opened by the next incarnation.
+What survives is durable from then on.  The next incarnation opens the same object.
 
-How it fails, when told to:
+How it fails on request:
 
-- The power goes during a call (:meth:`SimDisk.fail_at`).
+- The power is cut during a call (:meth:`SimDisk.fail_at`).
 - A call raises an error (:meth:`SimDisk.break_at`).  The bytes that a failed sync was to make
   durable are in doubt until the next crash: they can be read, later syncs succeed without them, and
-  the crash may put zeros or garbage in their place, whatever was synced behind them.  That is what
+  the crash may replace them by zeros or garbage, whatever was synced after them.  That is what
   Linux does (Rebello et al., *Can Applications Recover from fsync Failures?*, ATC 2020).
-- It lies (:meth:`SimDisk.lie_at`): an append returns as if all were well, but its bytes are
-  missing, zeros, cut short or wrong.
+- It lies (:meth:`SimDisk.lie_at`): an append succeeds, but its bytes are missing, zeros, too few or
+  wrong.
 - It is full (:attr:`SimDisk.capacity`): an append writes what fits, and raises.
 - Bits flip (:meth:`SimDisk.corrupt`).
 
@@ -51,22 +51,21 @@ from kvraft.errors import BadInput
 from kvraft.sim.file import SimFile
 
 WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "sync_dir")
-"""The kinds of calls that change something; ``read`` is the only other one that can be broken."""
-
+"""The kinds of calls that change something; ``read`` is the only other one that can fail."""
 
 SILENT_WRITE_FAULTS = ("missing", "zeros", "short", "flipped")
-"""What becomes of the bytes of an append about which the disk lies."""
+"""What a lying disk does with the bytes of an append."""
 
 
 class PowerCut(Exception):
-    """The machine lost power in the middle of a call.
+    """The machine lost power during a call.
 
-    Not an ``OSError``, so that no error handling of the code under test can survive it.
+    It is not an ``OSError``, so that the code under test cannot handle it.
     """
 
 
 _Change = tuple[tuple[str, SimFile | None], ...]
-"""One change of the directory, all or nothing: what each name stands for after it."""
+"""One change of the directory, all or nothing: the file of each name after it."""
 
 
 @dataclass
@@ -95,10 +94,10 @@ class SimDisk:
         self._files: dict[str, SimFile] = {}
         self._durable: dict[str, SimFile] = {}  # the directory at the last sync_dir
         self._changes: list[_Change] = []  # of the directory since then
-        self._until_cut: int | None = None  # operations until the power goes; below 1: it is gone
+        self._until_cut: int | None = None  # operations until the power is cut; below 1: it is cut
         self._random: Random | None = None
         self._fault: _Fault | None = None
-        self._until_lie, self._lie = 0, ""  # appends until it lies, 0 if it never does; and how
+        self._until_lie, self._lie = 0, ""  # appends until it lies, 0 if never; and how
 
     # ── kvraft.disk.Disk ────────────────────────────────────────────────────────────────────────
 
@@ -111,15 +110,15 @@ class SimDisk:
         return len(self._file(name).data)
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return ``length`` bytes from ``offset`` on, fewer where the file ends before."""
+        """Return ``length`` bytes from ``offset`` on, fewer at the end of the file."""
         file = self._file(name)
-        if (fault := self._struck("read")) is not None:
+        if (fault := self._fault_of("read")) is not None:
             raise _error(fault.error, name)
         end = None if length is None else offset + length
         return bytes(memoryview(file.data)[offset:end])
 
     def create(self, name: str) -> None:
-        """Make an empty file; there must be space for something in it."""
+        """Make an empty file; the disk must have space for at least one byte."""
         self._check_free(name)
         if self.capacity is not None and self._used() >= self.capacity:
             raise _error(errno.ENOSPC, name)
@@ -145,7 +144,7 @@ class SimDisk:
         file.data += self._kept(data)
 
     def truncate(self, name: str, size: int) -> None:
-        """Cut a file down to its first ``size`` bytes."""
+        """Keep the first ``size`` bytes of a file."""
         file = self._file(name)
         fault = self._begin("truncate")
         if _takes_effect(fault):
@@ -162,7 +161,7 @@ class SimDisk:
         file.sync()
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, replacing what had that name."""
+        """Rename a file, replacing the file of that name."""
         self._change("rename", (old, None), (new, self._file(old)))
 
     def remove(self, name: str) -> None:
@@ -171,7 +170,7 @@ class SimDisk:
         self._change("remove", (name, None))
 
     def link(self, name: str, target: Disk) -> None:
-        """Give a file the same name on ``target`` too: there it is the same file, if simulated."""
+        """Link a file into ``target``, where it is the same file if ``target`` is simulated."""
         file = self._file(name)
         if isinstance(target, SimDisk):
             target._check_free(name)
@@ -187,20 +186,20 @@ class SimDisk:
         self._changes.clear()
 
     def identity(self, name: str) -> str:
-        """Return the number of the file, which a copy does not share."""
+        """Return the number of the file; a copy has another."""
         return str(self._file(name).number)
 
     def drop_cached(self, name: str) -> None:
-        """Do nothing: what is read is what is on the disk."""
+        """Do nothing, since there is no cache."""
 
     def free_bytes(self) -> int | None:
-        """Return what is left of ``capacity``, ``None`` if there is none."""
+        """Return the unused bytes of ``capacity``, ``None`` without a limit."""
         return None if self.capacity is None else max(0, self.capacity - self._used())
 
     def close(self) -> None:
-        """Do nothing: there is no lock, and no descriptor to let go of."""
+        """Do nothing, since there is no lock and no descriptor."""
 
-    # ── what no real disk offers ────────────────────────────────────────────────────────────────
+    # ── faults and inspection ───────────────────────────────────────────────────────────────────
 
     @property
     def capacity(self) -> int | None:
@@ -214,7 +213,7 @@ class SimDisk:
         )
 
     def backup(self) -> SimDisk:
-        """Return another disk with copies of all files, as they can be read now."""
+        """Return another disk with copies of all files as they can be read now."""
         twin = SimDisk()
         twin._created = self._created
         for name, file in self._files.items():
@@ -230,11 +229,11 @@ class SimDisk:
         self._changes.clear()
 
     def crash(self, random: Random, *, reorder: bool = False) -> int:
-        """Lose power and come back with what ``random`` lets survive; return how many bytes went.
+        """Lose power, and restart with what ``random`` chooses; return how many bytes are lost.
 
-        Counted are the bytes that were there and are not: dropped ends of files, and the whole of
-        files whose creation was undone.  A :meth:`fail_at` is over: the power is back.  With
-        ``reorder``, any of the directory's unsynced changes survive, not the first of them.
+        These are lost ends of files, and the whole of files whose creation was undone.  It ends a
+        :meth:`fail_at`.  With ``reorder``, any of the directory's unsynced changes survive, not
+        only the first of them.
         """
         there = [(file, len(file.data)) for file in self._files.values()]
         self._files = self._durable
@@ -255,8 +254,8 @@ class SimDisk:
     def fail_at(self, n: int, random: Random | None = None) -> None:
         """Cut the power during the ``n``-th operation from now on: 1 is the next one.
 
-        It raises :class:`PowerCut` and has no effect, but for an append when ``random`` is given:
-        a random prefix of its bytes is written first.  Every operation after it raises too, until
+        It raises :class:`PowerCut` and has no effect, except that an append first writes a random
+        prefix of its bytes if ``random`` is given.  Every later operation raises, too, until
         :meth:`crash` or :meth:`restore`.
         """
         if inputs.whole_number(n, "the number of an operation") < 1:
@@ -272,14 +271,13 @@ class SimDisk:
         random: Random | None = None,
         stays: bool = False,
     ) -> None:
-        """Let the ``n``-th call from now on that is of ``kinds`` fail: 1 is the next one.
+        """Make the ``n``-th call of ``kinds`` from now on fail: 1 is the next one.
 
         It raises ``OSError`` with the number ``error``; if the fault ``stays``, so does every later
-        one until :meth:`repair`.  The call has no effect; but if ``random`` is given, an append
-        writes a random prefix, and any other call but a sync or a read has its whole effect or
-        none.  A failed sync of a file leaves bytes in doubt, as told above; one of the directory
-        leaves it as it was.  A second ``break_at`` takes the place of the first, and a crash
-        changes nothing about it.
+        one until :meth:`repair`.  The call has no effect.  But if ``random`` is given, an append
+        writes a random prefix, and any other call except a sync or a read has its whole effect or
+        none.  A failed sync of a file leaves bytes in doubt (see the module); one of the directory
+        leaves it unchanged.  A second ``break_at`` replaces the first; a crash does not end it.
         """
         if inputs.whole_number(n, "the number of a call") < 1:
             raise BadInput(f"there is no call {n} from now on: the next one is 1")
@@ -290,10 +288,10 @@ class SimDisk:
         self._fault = _Fault(n, error, tuple(kinds), random, stays)
 
     def lie_at(self, n: int, lie: str) -> None:
-        """Let the ``n``-th append from now on write something else and say that all is well.
+        """Make the ``n``-th append from now on write something else, and succeed.
 
         ``lie`` is one of :data:`SILENT_WRITE_FAULTS`: nothing is written, zeros are, half of it is,
-        or one bit in the middle is flipped.  Syncs after it make just that durable.
+        or one bit in the middle is flipped.  Later syncs make that durable.
         """
         if n < 1 or lie not in SILENT_WRITE_FAULTS:
             raise ValueError(
@@ -302,19 +300,19 @@ class SimDisk:
         self._until_lie, self._lie = n, lie
 
     def repair(self) -> None:
-        """Let no further call fail or lie that :meth:`break_at` or :meth:`lie_at` asked for."""
+        """End the faults of :meth:`break_at` and :meth:`lie_at`."""
         self._fault, self._until_lie = None, 0
 
     @property
     def may_fail(self) -> bool:
-        """Whether a fault was ordered that the calls to come may meet."""
+        """Whether a fault of :meth:`break_at` is still to come."""
         return self._fault is not None
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Let no call fail in a ``with`` block, and none count for :meth:`break_at`.
+        """Suspend :meth:`break_at` in a ``with`` block, in which no call fails or counts.
 
-        It is for one who looks from outside, such as a checker: faults are meant for the member.
+        It is for an outside observer such as a checker: faults are for the member's own calls.
         """
         fault, self._fault = self._fault, None
         try:
@@ -323,11 +321,11 @@ class SimDisk:
             self._fault = fault
 
     def restore(self) -> None:
-        """Give the power back with nothing lost, as when only the process died."""
+        """Restore the power with nothing lost, as if only the process had died."""
         self._until_cut = self._random = None
 
     def corrupt(self, name: str, offset: int, mask: int = 0xFF) -> None:
-        """Flip the bits of ``mask`` in one byte of a file, for good."""
+        """Flip the bits of ``mask`` in one byte of a file."""
         data = self._file(name).data
         if not 0 <= inputs.whole_number(offset, "the offset of a byte") < len(data):
             raise BadInput(f"{name} has {counted(len(data), 'byte')}, and none at {offset}")
@@ -336,10 +334,10 @@ class SimDisk:
         data[offset] ^= mask
 
     def copy(self) -> SimDisk:
-        """Return a second disk in the same state, what is durable and what is not included."""
+        """Return a second disk in the same state, including what is durable and what is not."""
         return copy.deepcopy(self)
 
-    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+    # ── private ─────────────────────────────────────────────────────────────────────────────────
 
     def _file(self, name: str) -> SimFile:
         try:
@@ -355,7 +353,7 @@ class SimDisk:
         return sum(len(file.data) for file in self._files.values())
 
     def _kept(self, data: bytes) -> bytes:
-        """Return what becomes of the bytes of an append that says that all is well."""
+        """Return the bytes that an append writes, other ones if the disk lies about it."""
         self._until_lie -= 1
         if self._until_lie != 0 or not data:
             return data
@@ -367,18 +365,18 @@ class SimDisk:
         return data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1 :]
 
     def _begin(self, kind: str) -> _Fault | None:
-        """Begin a call that changes something; return the fault that it meets."""
+        """Start a call that changes something; return its fault."""
         self._operation()
-        return self._struck(kind)
+        return self._fault_of(kind)
 
     def _operation(self) -> None:
         if self._until_cut is not None:
             self._until_cut -= 1
             if self._until_cut <= 0:
-                raise PowerCut(f"the power went during operation {self.operations + 1}")
+                raise PowerCut(f"the power was cut during operation {self.operations + 1}")
         self.operations += 1
 
-    def _struck(self, kind: str) -> _Fault | None:
+    def _fault_of(self, kind: str) -> _Fault | None:
         fault = self._fault
         if fault is None or kind not in fault.kinds:
             return None
@@ -401,7 +399,7 @@ class SimDisk:
 def _apply(directory: dict[str, SimFile], change: _Change) -> None:
     for name, file in change:
         if file is None:
-            directory.pop(name, None)  # it may not be there if an earlier change did not survive
+            directory.pop(name, None)  # it is not there if an earlier change did not survive
         else:
             directory[name] = file
 

@@ -6,8 +6,8 @@
     │ survives every crash           │ a prefix of it may     │
     └────────────────────────────────┴────────────────────────┘
 
-Invariant: what was synced is there after a crash, unless a later truncation took it away, or a
-failed sync left it in doubt.
+Invariant: what was synced is there after a crash, unless a later truncation removed it, or a failed
+sync left it in doubt.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from random import Random
 
 
 class SimFile:
-    """The bytes of one file: ``data[:stable] + cut`` is what the last sync made durable."""
+    """The bytes of one file: ``data[:stable] + truncated`` is what the last sync made durable."""
 
-    __slots__ = ("cut", "data", "doubt", "number", "stable")
+    __slots__ = ("data", "doubt", "number", "stable", "truncated")
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
         self.data = bytearray()
         self.stable = 0
-        self.cut = b""  # durable bytes that an unsynced truncation took away
-        self.doubt: list[tuple[int, int]] = []  # stretches that a failed sync left, from … to
+        self.truncated = b""  # durable bytes that an unsynced truncation removed
+        self.doubt: list[tuple[int, int]] = []  # ranges that a failed sync left: start, end
 
     def truncate(self, size: int) -> None:
-        """Keep the first ``size`` bytes; durable ones may come back at a crash."""
+        """Keep the first ``size`` bytes; durable ones may return at a crash."""
         if size < self.stable:
-            self.cut = bytes(self.data[size : self.stable]) + self.cut
+            self.truncated = bytes(self.data[size : self.stable]) + self.truncated
             self.stable = size
         del self.data[size:]
         self.doubt = [(start, min(end, size)) for start, end in self.doubt if start < size]
@@ -38,10 +38,10 @@ class SimFile:
     def sync(self) -> None:
         """Make all bytes durable."""
         self.stable = len(self.data)
-        self.cut = b""
+        self.truncated = b""
 
     def fail_to_sync(self) -> None:
-        """Leave the bytes that were to become durable in doubt."""
+        """Leave the unsynced bytes in doubt."""
         start = max([self.stable, *(end for _, end in self.doubt)])
         if start < len(self.data):
             self.doubt.append((start, len(self.data)))
@@ -49,8 +49,8 @@ class SimFile:
     def crash(self, random: Random) -> None:
         """Become what a power loss leaves, and make that durable."""
         unsynced = len(self.data) - self.stable
-        if self.cut and random.random() < 0.5:
-            self.data[self.stable :] = self.cut
+        if self.truncated and random.random() < 0.5:
+            self.data[self.stable :] = self.truncated
         elif unsynced:
             kept = random.choice((0, random.randint(0, unsynced), unsynced))
             del self.data[self.stable + kept :]

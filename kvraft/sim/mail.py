@@ -1,9 +1,9 @@
-"""Messages on their way between hand-driven members, and which links are cut.
+"""The messages in flight between hand-driven members, and the links that are cut.
 
-A message waits here until somebody says that it arrives, is lost, or goes on its way once more; so
-messages may overtake each other.  Messages are picked by number, sender, receiver or kind.
+A message waits here until the driver delivers it, loses it or sends it once more, so messages may
+overtake each other.  They are picked by number, sender, receiver or kind.
 
-Invariant: what is in flight is delivered or lost once, unless it was put on its way again.
+Invariant: what is in flight is delivered or lost once, unless it was sent again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class InFlightMessage(NamedTuple):
 
 
 class MessageFilter(TypedDict, total=False):
-    """Which messages are meant: those for which all that is given holds."""
+    """Which messages to pick: those that match all given values."""
 
     id: int
     sender: str
@@ -40,8 +40,8 @@ class MessageFilter(TypedDict, total=False):
 class MessagesInFlight:
     """The messages in flight, and the links that are cut.
 
-    A message takes ``latency`` ticks, the least and the most, as ``random`` draws it.  Nothing is
-    reported where ``report`` is ``None``.
+    ``random`` draws how many ticks a message takes, from the least to the most in ``latency``.
+    Nothing is reported if ``report`` is ``None``.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class MessagesInFlight:
         self._cut_links: list[tuple[str, str]] = []
 
     def post(self, message: Message, now: int) -> None:
-        """Put a message on its way, at ``now`` in microseconds."""
+        """Send a message, at ``now`` in microseconds."""
         least, most = self._latency
         ticks = least if least == most else self._random.randint(least, most)
         self._last_id += 1
@@ -73,19 +73,19 @@ class MessagesInFlight:
             kind, (term, first, last, note) = type(message).__name__, summarize_message(message)
             sent = MessageSent(letter.id, kind, message.to, term, first, last, note)
             self._report(message.sender, sent)
-        if why := self.why_cut(message):
+        if why := self.why_unreachable(message):
             self.lose(letter, why)
         elif self.loss and self._random.random() < self.loss:
             self.lose(letter, "loss")
 
     def lose(self, letter: InFlightMessage, why: str) -> None:
-        """Let a message never arrive."""
+        """Lose a message."""
         del self.in_flight[letter.id]
         if self._report is not None:
             self._report(letter.message.to, MessageLost(letter.id, why))
 
     def find(self, **pick: Unpack[MessageFilter]) -> list[InFlightMessage]:
-        """Return the messages in flight that are what is asked for, in the order sent."""
+        """Return the messages in flight that match, in the order sent."""
         if wrong := [word for word in pick if word not in MessageFilter.__annotations__]:
             known = ", ".join(MessageFilter.__annotations__)
             raise BadInput(f"messages are picked by {known}, not by {wrong[0]}")
@@ -100,7 +100,7 @@ class MessagesInFlight:
         ]
 
     def some(self, **pick: Unpack[MessageFilter]) -> list[InFlightMessage]:
-        """Return what :meth:`find` finds; ``BadInput`` if that is nothing."""
+        """Return what :meth:`find` returns; raise ``BadInput`` if that is empty."""
         found = self.find(**pick)
         if not found:
             names = {"id": "number", "sender": "from"}
@@ -113,7 +113,7 @@ class MessagesInFlight:
 
     # ── links ───────────────────────────────────────────────────────────────────────────────────
 
-    def why_cut(self, message: Message) -> str:
+    def why_unreachable(self, message: Message) -> str:
         """Return why a message cannot arrive now, ``""`` if it can."""
         sender, to = message.sender, message.to
         here, there = self._group_of.get(sender), self._group_of.get(to)
@@ -122,7 +122,7 @@ class MessagesInFlight:
         return f"{sender} does not reach {to}" if (sender, to) in self._cut_links else ""
 
     def partition(self, groups: Sequence[Sequence[str]]) -> None:
-        """Cut all links between different groups.  Who is in no group talks to everybody."""
+        """Cut all links between different groups; names in no group keep all their links."""
         self._group_of = {name: number for number, group in enumerate(groups) for name in group}
         if self._report is not None:
             self._report("", NetworkPartitioned(tuple(" ".join(group) for group in groups)))
@@ -132,14 +132,14 @@ class MessagesInFlight:
         self._cut_links.append((sender, to))
 
     def heal(self) -> None:
-        """Make all links whole again."""
+        """Restore all links."""
         self._group_of, self._cut_links = {}, []
         if self._report is not None:
             self._report("", NetworkHealed())
 
 
 def check_latency(latency: tuple[int, int]) -> None:
-    """Raise :class:`~kvraft.errors.BadInput` unless this is a least and a most number of ticks."""
+    """Raise ``BadInput`` unless ``latency`` is a least and a most number of ticks."""
     instance(latency, tuple, "a latency, the least and the most ticks,")
     least, most = (whole_number(ticks, "a latency in ticks") for ticks in (*latency, 0, 0)[:2])
     if len(latency) != 2 or not 1 <= least <= most:

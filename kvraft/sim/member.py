@@ -1,11 +1,10 @@
-"""One member of a hand-driven cluster: what is on its disk, and what it has in memory.
+"""One member of a hand-driven cluster: its disk and its memory.
 
-The disk of a :class:`Member` is a few values, written as a Ready asks and read again at the next
-start.  Its state machine remembers everything that was applied, so a snapshot of it is simply the
-applied entries as bytes.
+The disk of a :class:`Member` is a few values, written as a Ready asks and read at the next start.
+Its state machine is the list of applied entries, so a snapshot is those entries as bytes.
 
-Invariants: ``applied[n]`` is the entry with index ``n + 1``; a snapshot reaches exactly to the base
-of the log, until a leader's snapshot replaces both.
+Invariants: ``applied[n]`` is the entry with index ``n + 1``; a snapshot ends exactly at the base of
+the log, until a leader's snapshot replaces both.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ from kvraft.record import (
 
 
 class Watcher(Protocol):
-    """Somebody who looks at a cluster while it works, such as a checker of invariants."""
+    """An observer of a cluster at work, such as a checker of invariants."""
 
     def sent(self, message: Message) -> None:
-        """A member sends this now, and has made durable what it has made durable."""
+        """A member sends ``message`` now; what is durable at this moment counts."""
 
     def asked(self, name: str, token: int) -> None:
-        """A read is about to be asked of a member."""
+        """A read is about to be requested at a member."""
 
     def served(self, name: str, read: ReadReady) -> None:
         """A member serves a read now."""
 
     def stepped(self, name: str) -> None:
-        """A member has taken an input, or was started, and has done all that follows from it."""
+        """A member has taken an input, or was started, and has done all that follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class InMemorySnapshot:
-    """A snapshot whose bytes are in memory (a :class:`~kvraft.raft.log.Snapshot`, ever open)."""
+    """A snapshot in memory: a :class:`~kvraft.raft.log.Snapshot` that is always open."""
 
     last: Position
     configuration: Configuration
@@ -56,7 +55,7 @@ class InMemorySnapshot:
 
     @property
     def size(self) -> int:
-        """How many bytes there are to read."""
+        """Its length in bytes."""
         return len(self.data)
 
     def read(self, offset: int, length: int) -> bytes:
@@ -64,7 +63,7 @@ class InMemorySnapshot:
         return self.data[offset : offset + length]
 
     def open(self) -> InMemorySnapshot:
-        """Return it: its bytes never change."""
+        """Return the snapshot itself, whose bytes never change."""
         return self
 
 
@@ -80,12 +79,12 @@ class Member:
     """On disk; the one in memory is ``raft.log``."""
     snapshot: InMemorySnapshot | None = None
     incoming: bytearray = field(default_factory=bytearray)
-    """What came of a leader's snapshot so far."""
+    """The bytes received so far of a leader's snapshot."""
     starts: int = 0
     raft: Raft | None = None
     """The consensus module; ``None`` while the member is down."""
     applied: list[Entry] = field(default_factory=list)
-    """From index 1 on, as far as is known since the member was started."""
+    """From index 1 on, as far as known since the last start."""
     decided: list[DecidedProposal] = field(default_factory=list)
     reads: list[ReadReady] = field(default_factory=list)
     failed_reads: list[int] = field(default_factory=list)
@@ -107,7 +106,7 @@ class Member:
             self.log.append(ready.entries)
 
     def take(self, ready: Ready) -> None:
-        """Apply what is committed, and note what was told."""
+        """Apply what is committed, and keep the decisions and reads that are reported."""
         if ready.snapshot is not None and self.snapshot is not None:
             self.applied = unpack_entries(self.snapshot.data)
         self.applied += ready.committed
@@ -116,11 +115,13 @@ class Member:
         self.failed_reads += ready.failed_reads
 
     def truncate_log(self, raft: Raft, index: int) -> None:
-        """Take a snapshot of what is applied through ``index``, and cut the log there."""
+        """Replace the log through ``index`` by a snapshot of what is applied."""
         first, last = self.log.first_index, len(self.applied)
         if not first <= index <= last:
             what = f"{first} to {last}" if first <= last else "none"
-            raise BadInput(f"the log of {self.name} can be cut where applied ({what}), not {index}")
+            raise BadInput(
+                f"the log of {self.name} can be truncated where applied ({what}), not {index}"
+            )
         self.configuration = raft.configuration_at(index)
         place = Position(index, self.log.term(index))
         data = pack_entries(self.applied[:index])
@@ -136,7 +137,7 @@ class Member:
 
     @property
     def marks(self) -> Marks:
-        """The five marks; a snapshot stands for what a whole member has flushed."""
+        """The five marks; a snapshot counts as what a complete member has flushed."""
         flushed = self.log.base.index
         committed = self.raft.commit_index if self.raft else flushed
         return Marks(flushed + 1, flushed, len(self.applied), committed, self.log.last_index)
@@ -167,7 +168,7 @@ def entry_of_term(entry: int | Entry, index: int) -> Entry:
 
 
 def appended(entries: Sequence[Entry]) -> EntriesAppended:
-    """Return the event that tells of entries written to the log: all of it is one segment, 0."""
+    """Return the event of entries appended to the log, which is one segment, 0."""
     return EntriesAppended(
         0,
         entries[0].index,

@@ -1,11 +1,11 @@
 """The simulated network: messages in flight, each with a number and a time of arrival.
 
-The network knows who may talk to whom; the world knows what time it is.  Delays are drawn from the
-network's own random stream.  As over a connection of TCP, what one sends to another arrives in
-order, unless ``reorder`` lets messages overtake each other.
+The network knows which links work; the world knows the time.  Delays are drawn from the network's
+own random stream.  As over a TCP connection, messages on one link arrive in order, unless
+``reorder`` allows them to overtake each other.
 
-Invariants: a message is delivered at most once; one that meets a partition, when it is sent or when
-it would arrive, is lost.
+Invariants: a message is delivered at most once.  It is lost if there is a partition between sender
+and receiver when it is sent or when it would arrive.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Envelope(NamedTuple):
 
 
 class Network:
-    """Links between all members and clients, with delays of ``fastest`` … ``slowest`` µs."""
+    """Links between all members and clients, with delays of ``fastest`` to ``slowest`` µs."""
 
     def __init__(
         self, random: Random, *, fastest: int, slowest: int, reorder: bool = False
@@ -88,7 +88,7 @@ class Network:
         self._loss = probability(share, "the probability of a loss")
 
     def post(self, message: AnyMessage, now: int) -> Envelope:
-        """Put a message on its way."""
+        """Send a message at ``now``, and return it with its time of arrival."""
         self._last_id += 1
         arrives = now + self._random.randint(self._fastest, self._slowest)
         if not self._reorder:
@@ -100,33 +100,33 @@ class Network:
 
     def why_lost(self, message: AnyMessage) -> str:
         """Return why a message that is sent now will not arrive, ``""`` if it will."""
-        if self.cut(message):
+        if self.separates(message):
             return "partition"
         return "loss" if self.loss and self._random.random() < self.loss else ""
 
-    def cut(self, message: AnyMessage) -> bool:
-        """Return whether a partition lies between sender and receiver."""
+    def separates(self, message: AnyMessage) -> bool:
+        """Return whether there is a partition between sender and receiver."""
         here, there = self._group_of.get(message.sender), self._group_of.get(message.to)
         return here is not None and there is not None and here != there
 
     def partition(self, groups: Collection[Collection[str]]) -> None:
-        """Cut all links between different groups.  Who is in no group talks to everybody.
+        """Cut all links between different groups; names in no group keep all their links.
 
-        Names are taken as they are, for a network does not know who there is.
+        The names are not checked, since a network does not know the members.
         """
         self._group_of = {name: number for number, group in enumerate(groups) for name in group}
 
     def heal(self) -> None:
-        """Mend all links."""
+        """Restore all links."""
         self._group_of = {}
 
     def forget(self, name: str) -> None:
-        """Forget the links of somebody who is gone."""
+        """Forget the links of a client that was removed."""
         self._latest = {link: at for link, at in self._latest.items() if name not in link}
 
 
 def summarize_message(message: AnyMessage) -> tuple[int, int, int, str]:
-    """Return term, first and last entry, and a few words, for the event of a message sent."""
+    """Return term, first and last entry, and a short note, for the event :class:`MessageSent`."""
     match message:
         case AppendEntries(entries=entries):
             first, last = (entries[0].index, entries[-1].index) if entries else (0, 0)

@@ -1,4 +1,4 @@
-"""A member at work in a simulated world: when it takes what has come, and what it costs in time.
+"""A member at work in a simulated world: when it takes its input, and how long work takes.
 
 A :class:`Seat` is a member's place: its disk stays, its replica comes and goes::
 
@@ -6,14 +6,13 @@ A :class:`Seat` is a member's place: its disk stays, its replica comes and goes:
                                                                 │
                                   slices of long work ◄─────────╯  between messages, one at a time
 
-- A member that is busy syncing its disk takes no input; what arrives meanwhile waits and is taken
-  together afterwards: group commit comes by itself.
-- Ticks that it missed, since it was busy or its process stood still, are caught up before it takes
-  anything else.
-- A crash loses its memory and whatever its disk had not synced
-  (:class:`~kvraft.sim.SimDisk`); what it sent before is still on its way.
+- A member that syncs its disk takes no input.  What arrives meanwhile is taken together afterwards,
+  which is group commit.
+- A member that was busy or paused first catches up on the ticks that it missed.
+- A crash loses the memory and what the disk had not synced (:class:`~kvraft.sim.SimDisk`); what the
+  member has sent is still in flight.
 
-Invariant: what a member had planned before it went down never happens.
+Invariant: what a member has planned before it went down never happens.
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ SLICE = 300
 
 
 class Surroundings(Protocol):
-    """What a member or a client needs of the world it is in."""
+    """What a seat or a client needs of its world."""
 
     time: Timeline
 
     def send(self, message: AnyMessage, after: int = 0) -> None:
-        """Put a message on its way, ``after`` so many microseconds."""
+        """Send a message after ``after`` microseconds."""
 
     def report(self, who: str, event: Event) -> None:
         """File an event of ``who``."""
@@ -65,18 +64,18 @@ class Surroundings(Protocol):
         """Return the stream of random numbers for a concern."""
 
     def millis(self, name: str = "") -> int:
-        """Return the wall time in milliseconds, as the clock of ``name`` tells it."""
+        """Return the time of ``name``'s clock, in milliseconds since the Unix epoch."""
 
     def run_until(self, condition: Callable[[], bool]) -> None:
-        """Let time pass until ``condition`` holds."""
+        """Step until ``condition`` holds."""
 
 
 class Seat:
     """A member's place in the world: its disk stays, its replica comes and goes.
 
-    ``replica`` is ``None`` while it is down.  What waits for it is in ``inbox``, where ``None`` is
-    a tick.  It takes nothing before ``busy_until``, in microseconds, and does nothing at all before
-    ``paused_until``.
+    ``replica`` is ``None`` while it is down.  ``inbox`` is the input that waits; ``None`` in it is
+    a tick.  The member takes no input before ``busy_until``, in microseconds, and does nothing at
+    all before ``paused_until``.
     """
 
     def __init__(self, world: Surroundings, name: str, disk: Disk) -> None:
@@ -84,7 +83,7 @@ class Seat:
         self.disk = disk
         self.replica: Replica | None = None
         self.new = True
-        """Until it was started for the first time, on a disk that nobody had used."""
+        """Whether it has never started, and its disk was empty."""
         self.incarnation = 0
         self.inbox: list[AnyMessage | None] = []
         self.busy_until = 0
@@ -97,15 +96,15 @@ class Seat:
     # ── up and down ─────────────────────────────────────────────────────────────────────────────
 
     def start(self, make: Callable[[Seat, bool], Replica]) -> bool:
-        """Start it from what its disk holds; return whether it runs: not if the power goes.
+        """Start it from what its disk holds; return whether it runs, not if its power is cut.
 
-        ``make(seat, new)`` makes the replica; ``new`` says whether it may begin with nothing.
+        ``make(seat, new)`` makes the replica; ``new`` is whether its disk may be empty.
         """
         files = live_files(self.disk)
         if self.incarnation == 0:
             self.new = MEMBER not in files
         self.incarnation += 1
-        new = self.new and files in ([], [MEMBER])  # else a first start came further
+        new = self.new and files in ([], [MEMBER])  # else an earlier first start got further
         try:
             self.replica = make(self, new)
         except PowerCut:
@@ -116,12 +115,12 @@ class Seat:
         return True
 
     def pause(self, until: int) -> None:
-        """Let it stand still until then."""
+        """Do nothing until that time."""
         self.paused_until = max(self.paused_until, until)
         self.busy_until = max(self.busy_until, until)
 
     def cut_power(self) -> None:
-        """Take away its memory and its unsynced bytes."""
+        """Lose its memory and its unsynced bytes."""
         self._take_down()
         lost = 0
         if isinstance(self.disk, SimDisk):
@@ -129,7 +128,7 @@ class Seat:
         self._world.report(self.name, MemberCrashed(lost))
 
     def fail(self, error: Exception) -> None:
-        """Take it down for what it raised."""
+        """Take it down for an error that it raised."""
         if isinstance(error, PowerCut):
             self.cut_power()
         else:
@@ -137,7 +136,7 @@ class Seat:
             self._world.report(self.name, MemberStopped(str(error)))
 
     def close(self) -> None:
-        """Stop it, in good order if its disk lets it, and let go of the disk."""
+        """Stop it, cleanly unless its disk fails, and close the disk."""
         if self.replica is not None:
             try:
                 self.replica.close()
@@ -155,7 +154,7 @@ class Seat:
     # ── at work ─────────────────────────────────────────────────────────────────────────────────
 
     def plan(self, at: int, action: Callable[[], None]) -> None:
-        """Let it do something at a time, unless it has gone down by then."""
+        """Plan an action of the member, which is dropped if it goes down before."""
         self.time.plan(at, partial(self._do, self.incarnation, action))
 
     def _do(self, incarnation: int, action: Callable[[], None]) -> None:
@@ -163,12 +162,12 @@ class Seat:
             action()
 
     def tick(self) -> None:
-        """Let it hear that a tick has passed."""
+        """Put a tick into its inbox, and plan the next one."""
         self.hand(None)
         self.plan(self.time.now + TICK, self.tick)
 
     def hand(self, message: AnyMessage | None) -> None:
-        """Put a message or a tick before it, which it takes when its disk is idle."""
+        """Put a message or a tick into its inbox, which it takes when its disk is idle."""
         self.inbox.append(message)
         if self.busy_until <= self.time.now:
             self._do(self.incarnation, self.wake)
@@ -177,18 +176,18 @@ class Seat:
             self.plan(self.busy_until, self.wake)
 
     def wake_soon(self) -> None:
-        """Let it do what follows from something it was asked directly, once its disk is idle."""
+        """Plan a drain after a direct call, once its disk is idle."""
         self.plan(max(self.time.now, self.busy_until), self.wake)
 
     def wake(self) -> None:
-        """Let it take its inbox, do what follows from it, and send."""
+        """Take the inbox, drain, and send."""
         if self.time.now < self.paused_until:
             self.plan(self.paused_until, self.wake)
             return
         self._waking = False
         replica = self.replica
         assert replica is not None
-        # Ticks first: what it knows of the time must be true before it acts on anything (a lease).
+        # Ticks first: its time must be right before it acts on anything (a lease).
         inbox = sorted(self.inbox, key=lambda message: message is not None)
         self.inbox = []
         try:

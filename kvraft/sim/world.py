@@ -1,12 +1,8 @@
 """The simulated world: members, clients, a network and a clock, stepped event by event.
 
 Time is an integer of microseconds that jumps from one event to the next.  Everything that could
-differ between two runs comes from random streams derived from one seed, one stream a concern, so
-the same seed and the same calls give the same trace, byte for byte, on every machine.
-
-Its parts: a timeline of what is going to happen (timeline.py), a seat for each member, at which it
-works, crashes and starts again (seat.py), hosts of clients (clients.py), and a network with what
-carries messages through it (network.py, carrier.py).
+differ between two runs is drawn from random streams that derive from one seed, one for each
+concern.  So the same seed and the same calls give the same trace, byte for byte, on every machine.
 """
 
 from __future__ import annotations
@@ -38,17 +34,17 @@ T = TypeVar("T")
 class World:
     """A cluster of ``members`` (a number, or their names) under ``seed``.
 
-    ``disk`` makes the disk of each member, a simulated one unless told otherwise.  All members
-    are started at once, at time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order
-    on each link unless ``reorder``.  ``consensus`` is the module that every member runs, and
-    ``replica`` what joins it to log and tree.  With ``trace`` false no events are kept.
+    ``disk`` makes the disk of each member, by default a simulated one.  All members start at
+    time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order on each link unless
+    ``reorder``.  ``consensus`` and ``replica`` are the classes that every member runs.  With
+    ``trace`` false no events are kept.
 
-    Raises :class:`~kvraft.errors.BadInput` here and everywhere for what makes no sense, of which
-    :class:`~kvraft.errors.WrongType` is a kind.
+    Raises :class:`~kvraft.errors.BadInput` (or its subclass :class:`~kvraft.errors.WrongType`) for
+    invalid arguments, here and in every method.
     """
 
     seat = Seat
-    """What a member's place is."""
+    """The class of the members' seats."""
 
     def __init__(
         self,
@@ -69,7 +65,7 @@ class World:
         self.seed = inputs.whole_number(seed, "a seed")
         self.time = Timeline()
         self.trace = Trace()
-        """Everything that happened; empty if no trace was asked for, which saves much."""
+        """All events; empty without ``trace``, which saves time and memory."""
         self._traced = inputs.flag(trace, "trace")
         self.network = Network(
             self.stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
@@ -86,13 +82,13 @@ class World:
         options = ReplicaOptions() if options is None else options
         self._options = inputs.instance(options, ReplicaOptions, "the options of a world")
         self._hosts = ClientHosts(self)
-        self._ahead: dict[str, int] = {}  # milliseconds, by member or client
+        self._ahead: dict[str, int] = {}  # of clocks: milliseconds, by member or client
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._replica = inputs.subclass(replica, Replica, "replica")
         self._disk = inputs.function(disk, "disk")
         voters = self._configuration.voters
         self.seats = {name: self.seat(self, name, disk(name)) for name in voters}
-        """The places of all members there ever were, by name."""
+        """The seats of all members that were ever started, by name."""
         for name in self.seats:
             self.restart(name)
 
@@ -100,7 +96,7 @@ class World:
 
     @property
     def now(self) -> int:
-        """Microseconds since the world began."""
+        """Microseconds since the start of the world."""
         return self.time.now
 
     @property
@@ -110,7 +106,7 @@ class World:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The names of all members there ever were, running or not."""
+        """The names of all members that were ever started, running or not."""
         return tuple(self.seats)
 
     @property
@@ -131,7 +127,7 @@ class World:
         )
 
     def _repr_html_(self) -> str:
-        """Return a small table for a notebook: what each member is, and its five marks."""
+        """Return a table for a notebook: each member's role, term and five marks."""
         rows: list[tuple[str, ...]] = []
         for name, seat in self.seats.items():
             if seat.replica is None:
@@ -143,11 +139,11 @@ class World:
         return html_table(repr(self), rows, ("member", "role", "term", *Marks.__match_args__))
 
     def inbox(self, name: str) -> list[AnyMessage]:
-        """What has reached a member and waits until its disk is idle."""
+        """Return the messages that have reached a member and wait until its disk is idle."""
         return [message for message in self._seat(name).inbox if message is not None]
 
     def leader(self) -> str | None:
-        """Return the running member that leads in the highest term, if any does."""
+        """Return the running member that leads in the highest term, ``None`` if none leads."""
         leaders = [r for r in self.replicas.values() if r.raft.role is Role.LEADER]
         return max(leaders, key=lambda r: r.raft.term).member if leaders else None
 
@@ -155,10 +151,10 @@ class World:
         """Return the disk of a member, running or not."""
         return self._seat(name).disk
 
-    # ── making time pass ────────────────────────────────────────────────────────────────────────
+    # ── time ────────────────────────────────────────────────────────────────────────────────────
 
     def step(self) -> None:
-        """Let the next event of the world happen."""
+        """Advance to the next event, and execute it."""
         if self.time.next is None:
             raise TimedOut("nothing will ever happen: no member runs and no client waits")
         self.time.step()
@@ -173,14 +169,14 @@ class World:
             self.step()
 
     def run_for(self, millis: int) -> None:
-        """Let ``millis`` milliseconds pass."""
+        """Step for ``millis`` milliseconds."""
         until = self.now + inputs.whole_number(millis, "a time to run for", minimum=0) * MILLISECOND
         while self.time.next is not None and self.time.next <= until:
             self.step()
         self.time.now = until
 
     def settle(self, *, limit: int = 60_000) -> None:
-        """Run until all running members the leader knows have applied all, and no flush waits."""
+        """Run until the leader's running members have applied all, and no long work waits."""
         self.run_until(self._settled, limit=limit)
 
     def _settled(self) -> bool:
@@ -196,14 +192,14 @@ class World:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Let no simulated disk fail in a ``with`` block: it is for one who looks from outside.
+        """Suspend the faults of all simulated disks in a ``with`` block, for an outside observer.
 
-        What members hold is partly on their disks, so whoever asks them reads there.  The faults
-        that were ordered are kept for the members' own calls.
+        What members hold is partly on their disks, so observing them reads there.  Planned faults
+        are kept for the members' own calls.
         """
         with ExitStack() as stack:
             for seat in self.seats.values():
-                if isinstance(seat.disk, SimDisk) and seat.disk.may_fail:  # few disks, seldom
+                if isinstance(seat.disk, SimDisk) and seat.disk.may_fail:  # few disks, rarely
                     stack.enter_context(seat.disk.undisturbed())
             yield
 
@@ -225,7 +221,7 @@ class World:
         return self.clients[name]
 
     def dismiss(self, name: str) -> None:
-        """Let a client go that waits for nothing any more: the world forgets it."""
+        """Remove a client that waits for nothing."""
         inputs.text(name, "the name of a client")
         if name not in self.clients or self.clients[name].busy:
             raise BadInput(f"there is no client called {name} that waits for nothing")
@@ -234,18 +230,18 @@ class World:
         self.network.forget(name)
 
     def millis(self, name: str = "") -> int:
-        """Return the wall time in milliseconds since the Unix epoch, as ``name``'s clock tells it.
+        """Return the time of ``name``'s clock, in milliseconds since the Unix epoch.
 
-        Without a name, the time of this world.
+        Without a name, return the true time of this world.
         """
         if name:
             self._known(name)
         return EPOCH_MILLIS + self.now // MILLISECOND + self._ahead.get(name, 0)
 
     def set_clock(self, name: str, ahead: int) -> None:
-        """Set the wall clock of a member or client ``ahead`` milliseconds of the world's time.
+        """Set the clock of a member or client ``ahead`` milliseconds of the world's time.
 
-        It may lie behind, too.  No clock but this one goes wrong: all run at one speed.
+        ``ahead`` may be negative.  All clocks run at the same speed.
         """
         self._known(name)
         self._ahead[name] = inputs.whole_number(ahead, "how far a clock is ahead")
@@ -257,10 +253,10 @@ class World:
         self._running(name).cut_power()
 
     def pause(self, name: str, millis: int) -> None:
-        """Let a member's process stand still for ``millis`` milliseconds: it does nothing at all.
+        """Stop a member's process for ``millis`` milliseconds.
 
-        What arrives meanwhile waits for it.  Then it first catches up on the ticks that it missed,
-        as everybody who owns a consensus module must (raft/interface.py).
+        What arrives meanwhile waits.  Then the member first catches up on the ticks that it missed,
+        as every owner of a consensus module must (raft/interface.py).
         """
         seat = self._running(name)
         seat.pause(
@@ -270,8 +266,8 @@ class World:
     def restart(self, name: str) -> bool:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
 
-        It does not if the power goes meanwhile: that is a crash like any other.  Raises what
-        :class:`~kvraft.replica.Replica` raises, and ``OSError`` if the disk fails; it is down then.
+        It does not if its power is cut meanwhile, which is a crash like any other.  Raises what
+        :class:`~kvraft.replica.Replica` raises, and ``OSError`` if the disk fails; then it is down.
         """
         seat = self._seat(name)
         if seat.replica is not None:
@@ -295,55 +291,55 @@ class World:
         )
 
     def add(self, name: str) -> None:
-        """Start a new member with an empty disk, which belongs to no configuration yet.
+        """Start a new member with an empty disk, which is not in the configuration yet.
 
-        Should its power go at that, it is to be started again: see :meth:`restart`.
+        If its power is cut meanwhile, it must be started again: see :meth:`restart`.
         """
         if inputs.text(name, "the name of a member") in (*self.seats, *self.clients):
-            raise BadInput(f"there is somebody called {name} already")
+            raise BadInput(f"there is a member or client called {name} already")
         self._seat_new(name, self._disk(name))
 
     def _seat_new(self, name: str, disk: Disk) -> None:
-        """Start a new member on a disk, and let the clients know of it."""
+        """Start a new member on ``disk``, and tell the clients its name."""
         self.seats[name] = self.seat(self, name, disk)
         self.restart(name)
         for client in self.clients.values():
             client.add_member(name)
 
     def rebuild(self, name: str) -> str:
-        """Set aside the files of a member that is down, and start a new one there; return its name.
+        """Set aside the files of a member that is down, start a new one there, and return its name.
 
-        It belongs to no configuration yet: see :meth:`replace`.  Should the power go meanwhile,
-        only the new member may have to be started again.
+        The new one is not in the configuration yet: see :meth:`replace`.  If the power is cut
+        meanwhile, it may have to be started again.
         """
         seat = self._seat(name)
         if seat.replica is not None:
-            raise BadInput(f"{name} runs: what it promised is not forgotten")
+            raise BadInput(f"{name} runs, so its files are in use")
         try:
             set_aside(seat.disk)
-        except PowerCut:  # it comes back, and the operator goes on
+        except PowerCut:  # the power returns, and the operator continues
             seat.cut_power()
             set_aside(seat.disk)
-        heir = replacement_name(name)
-        self._seat_new(heir, seat.disk)
-        return heir
+        successor = replacement_name(name)
+        self._seat_new(successor, seat.disk)
+        return successor
 
     def replace(self, old: str, new: str, *, limit: int = 60_000) -> None:
-        """Make ``new`` a member in the place of ``old``, as an operator does.
+        """Replace member ``old`` by ``new``, as an operator does, and return when that is done.
 
-        First ``old`` leaves and ``new`` comes as a learner; once it holds everything committed it
-        votes (thesis §4.2.1).  Returns when that is so; raises :class:`~kvraft.errors.TimedOut` if
-        it does not come to pass within ``limit`` milliseconds, as without a majority it cannot.
+        First ``old`` leaves and ``new`` joins as a learner; once it has everything committed it
+        votes (thesis §4.2.1).  Raises :class:`~kvraft.errors.TimedOut` if that is not done within
+        ``limit`` milliseconds; without a majority it never is.
         """
         until = self.now + inputs.whole_number(limit, "the limit", minimum=0) * MILLISECOND
         for learns in (True, False):
             while not self._changed(old, new, learns=learns):
                 if self.now > until:
-                    raise TimedOut(f"{new} could not take the place of {old} in {limit} ms")
+                    raise TimedOut(f"{new} could not replace {old} within {limit} ms")
                 self.run_for(50)
 
     def _changed(self, old: str, new: str, *, learns: bool) -> bool:
-        """Return whether that step of a replacement is committed; if not, ask for it."""
+        """Return whether that step of a replacement is committed; if not, request it."""
         leader = self.leader()
         if leader is None:
             return False
@@ -361,7 +357,7 @@ class World:
         return False
 
     def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
-        """Ask the leader to make these the members; return the entry's index.
+        """Ask the leader to change the members to these; return the entry's index.
 
         Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
         """
@@ -372,11 +368,11 @@ class World:
         self._ask_leader(lambda leader: leader.transfer_leadership(to))
 
     def cancel_transfer(self) -> None:
-        """Ask the leader to keep leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
+        """Ask the leader to cancel the transfer; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
         self._ask_leader(Replica.cancel_transfer)
 
     def _ask_leader(self, what: Callable[[Replica], T]) -> T:
-        """Ask the leader for something, and let it do what follows; return its answer."""
+        """Call ``what`` with the leader, plan a drain, and return the result."""
         name = self.leader()
         if name is None:
             raise NotLeader("nobody", None)
@@ -385,9 +381,9 @@ class World:
         return answer
 
     def partition(self, *groups: Sequence[str]) -> None:
-        """Cut the network into ``groups``; members in none of them form one more group.
+        """Partition the network into ``groups``; members in none of them form one more group.
 
-        Clients that are in no group reach everybody.
+        Clients that are in no group reach all members.
         """
         named = [name for group in inputs.groups(groups, self._known) for name in group]
         rest = [name for name in self.members if name not in named]
@@ -396,23 +392,23 @@ class World:
         self.report("", NetworkPartitioned(tuple(" ".join(group) for group in whole)))
 
     def heal(self) -> None:
-        """Make the network whole again."""
+        """End the partition."""
         self.network.heal()
         self.report("", NetworkHealed())
 
     def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
-        """Lose messages in flight: one by its id, or all that ``which`` says.  Return how many."""
+        """Lose messages in flight, one by its id or all that ``which`` selects; return how many."""
         return self._carrier.drop(which)
 
     def close(self) -> None:
-        """Stop all members, in good order if their disks let them, and let go of the disks."""
+        """Stop all members, cleanly unless their disks fail, and close the disks."""
         for seat in self.seats.values():
             seat.close()
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────
 
     def send(self, message: AnyMessage, after: int = 0) -> None:
-        """Put a message on its way, ``after`` so many microseconds, as if its sender had."""
+        """Send a message after ``after`` microseconds, as if its sender had."""
         self._carrier.send(message, after)
 
     def _why_gone(self, name: str) -> str:
@@ -430,20 +426,20 @@ class World:
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
     def report(self, who: str, event: Event) -> None:
-        """File an event, unless no trace was asked for."""
+        """File an event in the trace, if there is one."""
         if self._traced:
             self.trace.file(self.now, who, event)
 
     def _reporter(self, who: str) -> EventSink:
-        """Return what files the events of ``who``."""
+        """Return the sink for the events of ``who``."""
         return partial(self.report, who) if self._traced else ignore
 
     def stream(self, concern: str) -> Random:
-        """Return the stream of random numbers for a concern, from its beginning."""
+        """Return the stream of random numbers for ``concern``, from its start."""
         return Random(f"{self.seed}/{concern}")
 
     def _known(self, name: str) -> None:
-        """Check that there is somebody of that name."""
+        """Raise ``BadInput`` unless ``name`` is a member or a client."""
         if inputs.text(name, "a name") not in (*self.seats, *self.clients):
             raise BadInput(f"there is neither a member nor a client called {name}")
 

@@ -350,7 +350,7 @@ def test_what_is_not_explored_is_refused():
     for start in (cut, changed):
         start.timeout("n1")
         start.settle()
-    cut.cut_log("n1", 1)
+    cut.truncate_log("n1", 1)
     with pytest.raises(BadInput, match="the log of n1 was truncated at 1"):
         explore(cut, ExplorationBounds())
     changed.propose_change("n1", ["n1", "n2", "n3"], ["n4"])

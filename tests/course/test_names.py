@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 GLOSSARY = (ROOT / "notebooks" / "book" / "glossary.md").read_text(encoding="utf-8")
 ROWS = [
-    [cell.strip() for cell in line.strip("|").split(" | ")]
+    [cell.strip() for cell in line.strip().strip("|").split("|")]
     for line in GLOSSARY.splitlines()
     if line.startswith("|") and not line.startswith(("|--", "| term "))
 ]

@@ -99,7 +99,7 @@ class Storm:
         self.cluster.restart(name)
 
     def cut_log(self, name):
-        self.cluster.cut_log(name, self.cluster.rafts[name].commit_index) if (
+        self.cluster.truncate_log(name, self.cluster.rafts[name].commit_index) if (
             name in self.cluster.rafts
         ) else None
 
@@ -281,7 +281,7 @@ def test_a_log_that_is_cut_under_a_full_window_means_a_snapshot():
     cluster.timeout("n1")
     cluster.drop(to="n3")
     cluster.settle()
-    cluster.cut_log("n1", cluster.rafts["n1"].commit_index)
+    cluster.truncate_log("n1", cluster.rafts["n1"].commit_index)
     cluster.run(PLAIN.election_ticks * 3)
     assert cluster.rafts["n3"].log.last_index == cluster.rafts["n1"].log.last_index
 

@@ -56,7 +56,7 @@ def act(cluster: Cluster, action: int, name: str, step: int, random: Random) -> 
             case 5:
                 cluster.propose(leader, f"k{step}")
             case 6:
-                cluster.cut_log(name, len(cluster.members[name].applied))
+                cluster.truncate_log(name, len(cluster.members[name].applied))
             case 7 if cluster.in_flight:
                 cluster.duplicate(id=random.choice(cluster.in_flight).id)
             case 8:
@@ -206,9 +206,9 @@ def test_a_cut_log_is_sent_as_a_snapshot_that_holds_everything_applied():
     for key in "abc":
         cluster.propose("n1", key)
     cluster.settle()
-    with pytest.raises(BadInput, match=r"cut where applied \(1 to 4\), not 5"):
-        cluster.cut_log("n1", 5)
-    cluster.cut_log("n1", 3)
+    with pytest.raises(BadInput, match=r"truncated where applied \(1 to 4\), not 5"):
+        cluster.truncate_log("n1", 5)
+    cluster.truncate_log("n1", 3)
     cluster.restart("n3")
     for _ in range(2):
         cluster.timeout("n1")
@@ -253,7 +253,7 @@ WRONG = {
     "there is a member called n3 already": lambda c: c.add("n3"),
     "no such message is in flight: number 7": lambda c: c.deliver(id=7),
     "no such message is in flight: there is none": lambda c: c.drop(),
-    r"can be cut where applied \(none\), not 1": lambda c: c.cut_log("n1", 1),
+    r"can be truncated where applied \(none\), not 1": lambda c: c.truncate_log("n1", 1),
     "latency of 3 to 2 ticks": lambda c: Cluster(latency=(3, 2)),
     "cannot be of term 0": lambda c: Cluster(logs={"n1": [0]}),
     "there is no member called y": lambda c: c.partition(["n1"], ["y"]),

@@ -43,9 +43,9 @@ def patient():
 
 
 def test_a_client_in_a_hurry_never_says_what_it_cannot_know(hurried):
-    assert {run.effects for run in hurried if run.says is Stage.UNKNOWN} == {0, 1}
-    assert all(run.effects == 1 for run in hurried if run.says is Stage.APPLIED)
-    assert all(run.effects == 0 for run in hurried if run.says is Stage.ABORTED)
+    assert {run.effects for run in hurried if run.reported is Stage.UNKNOWN} == {0, 1}
+    assert all(run.effects == 1 for run in hurried if run.reported is Stage.APPLIED)
+    assert all(run.effects == 0 for run in hurried if run.reported is Stage.ABORTED)
 
 
 def test_it_gives_up_before_there_is_a_new_leader(hurried):
@@ -60,7 +60,7 @@ def test_a_write_lives_if_a_follower_has_it_and_what_is_committed_always_does(hu
     assert {run.logs for run in hurried} == {0, 1, 2, 3}
     assert all(run.effects == (run.logs >= 2) for run in hurried)
     assert all(run.logs >= 2 for run in hurried if run.committed)
-    assert any(run.committed for run in hurried if run.says is Stage.UNKNOWN)
+    assert any(run.committed for run in hurried if run.reported is Stage.UNKNOWN)
     assert any(run.logs >= 2 and not run.committed for run in hurried)
 
 
@@ -111,7 +111,7 @@ def test_clocks_lose_writes_only_where_stamps_are_taken_as_they_come():
 
 
 def test_figures_are_titled_by_what_they_show(hurried, patient):
-    count = sum(run.effects for run in hurried if run.says is Stage.UNKNOWN)
+    count = sum(run.effects for run in hurried if run.reported is Stage.UNKNOWN)
     assert f"{count} were carried out" in title_of(plot_outages({"a": hurried}))
     assert "each exactly once" in title_of(plot_outages({"a": patient}))
     assert "Pauses double from 7 ms" in title_of(plot_pauses([7, 14, 20]))
@@ -195,7 +195,7 @@ def test_a_wrong_verdict_is_told_the_shortest_case(capsys, answer, hint):
     ("rule", "hint"),
     [
         (solutions.as_it_comes, "ahead, 6 of 12"),
-        (solutions.counts_on, "for nothing"),
+        (solutions.counts_on, "without need"),
         (solutions.gives_nothing, "no stamp"),
         (lambda stamp: stamp, "raised TypeError"),
     ],
@@ -211,10 +211,10 @@ def test_a_wrong_rule_for_stamps_is_told_what_comes_of_it(capsys, rule, hint):
     ("decision", "hint"),
     [
         (solutions.only_the_newest, "When 2, 1 arrive in this order, number 1 is never"),
-        (solutions.always, "When 1, 1 arrive in this order, number 1 is carried out 2 times"),
-        (solutions.never_forgets, "1 to 33 and then 1 arrive, number 1 is carried out 2 times"),
+        (solutions.always, "When 1, 1 arrive in this order, number 1 is applied 2 times"),
+        (solutions.never_forgets, "1 to 33 and then 1 arrive, number 1 is applied 2 times"),
         (solutions.one_too_few, "2 to 32 and then 1 arrive, number 1 is never"),
-        (lambda sequence, newest, known: known.clear() or 7, "gives 7: say True or False"),
+        (lambda sequence, newest, known: known.clear() or 7, "gives 7: give True or False"),
         (lambda sequence, newest, known: known[0], "When number 1 arrives, it raised IndexError"),
     ],
 )

@@ -204,7 +204,7 @@ def test_a_follower_answers_with_what_the_cluster_has_and_stale_reads_with_what_
     assert client.get(b"k", member=follower) == b"new"
     with pytest.raises(BadInput, match="no member called n9"):
         client.get(b"k", member="n9")
-    with pytest.raises(BadInput, match="at which member"):
+    with pytest.raises(BadInput, match="the name of a member"):
         client.get(b"k", stale=True)
 
 

@@ -154,7 +154,8 @@ def test_the_title_of_the_calls_is_their_order():
     calls = member.disk.calls[before:]
     title = title_of(plot_calls(calls))
     found = re.match(
-        r"Table synced at call (\d+), manifest synced at call (\d+), log cut at call (\d+)$", title
+        r"Table synced at call (\d+), manifest synced at call (\d+), log truncated at call (\d+)$",
+        title,
     )
     at = [int(number) - 1 for number in found.groups()]
     assert at == sorted(at)
@@ -165,8 +166,8 @@ def test_the_title_of_the_calls_is_their_order():
     ]
     drawn = sum(len(points.get_offsets()) for points in plot_calls(calls).axes[0].collections)
     assert drawn == len(calls)  # the directory's syncs, too
-    assert title_of(plot_calls(calls[:2])) == "No table, no manifest and no cut"
-    assert title_of(plot_calls(calls[-2:])).startswith("Log cut at call 1")
+    assert title_of(plot_calls(calls[:2])) == "No table, no manifest and no truncation"
+    assert title_of(plot_calls(calls[-2:])).startswith("Log truncated at call 1")
 
 
 def gauge(writes, memtable=0, frozen=0, sealed=0, active=0, waiting=0, flushed=0):

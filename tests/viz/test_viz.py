@@ -330,7 +330,7 @@ def test_what_becomes_of_tables_in_words() -> None:
     assert said[0] == "n1 opens its tree: tables 3 and 2"
     assert said[2] == "n1 begins to merge tables 3 and 2 into level 1"
     assert said[7] == "n1 has merged tables 3 and 2 into table 5, on level 1; 1 tombstone is gone"
-    assert said[8] == "n1 removes the file of table 2, which nobody reads any more"
+    assert said[8] == "n1 removes the file of table 2, which has no reader any longer"
     assert said[11] == "n1 moves table 5 to level 2 as it is"
     trace = told((0, "n1", TreeOpened((), (), ())), (1, "n1", Compacted((7,), (), 1, 9, 0, 2)))
     assert story_line(trace, 0).endswith("n1 opens its tree: no tables")
@@ -889,7 +889,7 @@ def test_slider_and_buttons_move_to_stops(history: TraceHistory) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("next leader", RoleChanged), ("next flush", Flushed), ("next cut", SegmentDropped)],
+    [("next leader", RoleChanged), ("next flush", Flushed), ("next truncation", SegmentDropped)],
 )
 def test_jumps_visit_every_such_event_in_order(
     name: str, kind: type[Event], history: TraceHistory

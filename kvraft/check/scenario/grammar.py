@@ -262,7 +262,7 @@ class _Reader:
 
     def do_snapshot(self, words: ScenarioLine) -> ScenarioAction:
         name, index = words.member(self.members), words.count("an index")
-        return lambda cluster: cluster.cut_log(name, index)
+        return lambda cluster: cluster.truncate_log(name, index)
 
     def do_partition(self, words: ScenarioLine) -> ScenarioAction:
         groups: list[list[str]] = [[]]

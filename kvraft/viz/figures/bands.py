@@ -197,7 +197,7 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
     seconds = [at / 1e6 for at in times]
     for kind in kinds:
         high = [a + b for a, b in zip(low, layers[kind], strict=True)]
-        label = f"held: {kind}" if kind != UNPINNED else "not pinned"
+        label = f"pinned: {kind}" if kind != UNPINNED else "not pinned"
         axes.fill_between(
             seconds, low, high, step="post", color=PIN_COLOURS[kind], label=label, linewidth=0
         )

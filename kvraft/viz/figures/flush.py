@@ -50,15 +50,15 @@ def plot_calls(calls: Sequence[Call]) -> Figure:
 
 
 def _order(calls: Sequence[Call]) -> str:
-    """Say at which calls table and manifest were durable, and when the log was cut."""
+    """Return at which calls table and manifest were durable, and when the log was truncated."""
     steps = [("table synced", "sync", "table"), ("manifest synced", "sync", "manifest")]
-    steps += [("log cut", "remove", "log")]
+    steps += [("log truncated", "remove", "log")]
     parts = []
     for says, kind, where in steps:
         at = [n for n, call in enumerate(calls, 1) if (call.kind, call.part) == (kind, where)]
         if at:
             parts.append(f"{says} at call {at[0]}")
-    text = ", ".join(parts) or "no table, no manifest and no cut"
+    text = ", ".join(parts) or "no table, no manifest and no truncation"
     return text[0].upper() + text[1:]
 
 

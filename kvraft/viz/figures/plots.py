@@ -94,7 +94,7 @@ BANDS = (
     ("applied", "last", RED, 1.0, "not applied yet"),
 )
 LINES = (
-    ("first", GREEN, "--", "first: cut below"),
+    ("first", GREEN, "--", "first: truncated below"),
     ("flushed", BLUE, "-", "flushed"),
     ("committed", PURPLE, ":", "committed"),
     ("last", BLACK, "-", "last"),
@@ -140,7 +140,7 @@ def _runs(changes: Sequence[series.MarksAt], end: int) -> list[list[tuple[int, M
 
 
 def plot_segments(trace: Trace, members: Sequence[str] | None = None) -> Figure:
-    """Draw the log segments alive over time: a bar from when each was begun to when it was cut."""
+    """Draw the log segments alive over time: a bar from the first entry of each to its removal."""
     names = _members(trace, members)
     figure, panels = stacked(len(names), height=1.6 + 1.8 * len(names))
     end = series.end_of(trace)

@@ -23,7 +23,7 @@ LETTERS = {CopyEnd.NEVER: ".", CopyEnd.LOST: "L", CopyEnd.UNDONE: "U", CopyEnd.C
 
 
 def plot_deaths(deaths: Sequence[LeaderDeath]) -> Figure:
-    """Draw a column for each life: what the members held at the death, and what came of it.
+    """Draw a column for each run: what the members had at the leader's death, and the outcome.
 
     Raises :class:`~kvraft.errors.BadInput` if nobody died.
     """

@@ -2,9 +2,8 @@
 
 Times are microseconds of the trace's own time.  A span that has not ended yet ends with the trace.
 
-A trace need not tell everything: it may be a slice, it may begin on disks that were in use before,
-and a power cut may fall between a deed and its report.  What was not told is taken up as soon as
-a later event shows it.
+A trace may be incomplete: it may be a slice, it may begin on disks that were in use before, and a
+power cut may prevent a report.  What is missing is filled in as soon as a later event shows it.
 """
 
 from __future__ import annotations

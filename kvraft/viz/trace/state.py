@@ -1,11 +1,11 @@
 """The state of a whole cluster after any step of a trace, folded from its events.
 
 :class:`TraceHistory` is what pictures look at.  It keeps a copy of the state every
-few hundred steps, so that jumping to any step of a long trace costs a short replay and no more.
+few hundred steps, so that jumping to any step of a long trace costs a short replay only.
 
-What is shown is exactly what the events say; nothing here knows the simulator.  What they leave out
-(a slice of a trace, a disk that was in use before, a power cut between a deed and its report) is
-taken up as soon as a later event shows it.
+The state is what the events report; nothing here knows the simulator.  What they leave out (a slice
+of a trace, a disk that was in use before, a power cut before a report) is filled in as soon as a
+later event shows it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ LOG_SHOWN = 64
 
 
 EMPTY = Marks(1, 0, 0, 0, 0)
-"""The marks of a member that holds nothing."""
+"""The marks of a member with an empty disk."""
 
 
 class EntryState(NamedTuple):
@@ -80,7 +80,7 @@ class SegmentState(NamedTuple):
 
 @dataclass(slots=True)
 class MemberState:
-    """One member as its own events tell."""
+    """One member, from its own events."""
 
     running: bool = False
     role: str = "follower"
@@ -149,7 +149,7 @@ class TraceHistory:
 
 
 MomentView = Callable[[TraceHistory, int], str]
-"""What shows, or says, the state after one step: a pure function."""
+"""A pure function that draws or describes the state after one step."""
 
 
 def summary(history: TraceHistory, step: int) -> str:
@@ -255,7 +255,7 @@ def _take_storage(member: MemberState, event: Event) -> None:
 def _change_tables(
     member: MemberState, event: TreeOpened | Flushed | Compacted | SnapshotInstalled
 ) -> None:
-    """Let other tables be live, of the sizes with which they were written."""
+    """Change which tables are live; their sizes are those with which they were written."""
     sizes = dict([*member.tables, *member.written])
     live = live_tables([table for table, _ in member.tables], event)
     member.tables = [(table, sizes.get(table, 0)) for table in live]
@@ -272,7 +272,7 @@ def _begin(member: MemberState, number: int, first: int) -> None:
 
 
 def _recover(member: MemberState, event: MemberStarted) -> None:
-    """Take from what a member found on its disk what a power cut kept from being told."""
+    """Drop segments that a restart did not find: a power cut can prevent the report."""
     member.segments = [s for s in member.segments if s.last is None or s.last >= event.first]
 
 

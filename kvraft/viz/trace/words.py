@@ -94,7 +94,7 @@ def story_line(trace: Trace, step: int) -> str:
 
 
 def _arrival(trace: Trace, step: int, who: str, event: MessageDelivered | MessageLost) -> str:
-    """Say which message it is, in the words in which it was sent, not long ago."""
+    """Return the sentence for an arrival or a loss: which message, and from whom."""
     what, sender = "message", "?"
     for before in range(step - 1, -1, -1):
         _, name, sent = trace[before]
@@ -174,7 +174,7 @@ def _member_sentence(who: str, event: Event) -> str:
             text += f", and so do the old ones, {_and(event.outgoing)}" if event.outgoing else ""
             return text + (f"; {_and(event.learners)} learn" if event.learners else "")
         case ProgressChanged(state="replicate"):
-            return f"{who} finds {event.member} in step through {event.match}: it sends on and on"
+            return f"{who} finds {event.member} in step through {event.match}, and pipelines"
         case ProgressChanged(state="snapshot"):
             return f"{who} no longer has what {event.member} needs and sends a snapshot"
         case ProgressChanged():
@@ -186,7 +186,7 @@ def _member_sentence(who: str, event: Event) -> str:
         case AcknowledgedEntriesLost():
             return (
                 f"{who} finds that {event.member} lost entries: it acknowledged all through "
-                f"{event.acknowledged_through} and holds no more than {event.held_through}"
+                f"{event.acknowledged_through} and has them only through {event.held_through}"
             )
         case SnapshotReceived():
             return (
@@ -215,16 +215,16 @@ def _disk_sentence(who: str, event: Event) -> str:
             return f"{who} seals log segment {event.segment}, entries {event.first} to {event.last}"
         case TruncationDecided():
             needs = zip(event.pinned_by, event.needed_from, strict=True)
-            says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
-            return f"{who} may cut its log below {event.floor}: needed are {says}"
+            pins = ", ".join(f"{name} from {index} on" for name, index in needs)
+            return f"{who} may truncate its log below {event.floor}: pinned by {pins}"
         case PinsChanged():
             needs = zip(event.pinned_by, event.needed_from, strict=True)
-            says = ", ".join(f"{holder} from {index} on" for holder, index in needs)
-            return f"{who} keeps its log: needed are {says}"
+            pins = ", ".join(f"{name} from {index} on" for name, index in needs)
+            return f"{who} keeps its log: pinned by {pins or 'nothing'}"
         case SegmentDropped():
             return f"{who} drops log segment {event.segment}, entries {event.first} to {event.last}"
         case TailTruncated():
-            return f"{who} cuts {event.size} torn bytes off {event.file}"
+            return f"{who} truncates {event.file} by {event.size} torn bytes"
         case DiskFilled():
             return f"{who} takes no writes: {event.what}"
         case SpaceRecovered():
@@ -237,7 +237,7 @@ def _disk_sentence(who: str, event: Event) -> str:
                 f"{counted(event.size, 'byte')}"
             )
         case LogReset():
-            return f"{who} drops its whole log: it goes on behind {event.index}"
+            return f"{who} drops its whole log: it continues after {event.index}"
         case SnapshotInstalled():
             return f"{who} has everything through {event.through} in the tables of a snapshot"
         case Flushed():
@@ -247,7 +247,7 @@ def _disk_sentence(who: str, event: Event) -> str:
         case Compacted():
             return _compacted(who, event)
         case TableRemoved():
-            return f"{who} removes the file of table {event.table}, which nobody reads any more"
+            return f"{who} removes the file of table {event.table}, which has no reader any longer"
         case TreeOpened():
             return f"{who} opens its tree: {_tables(event.tables) or 'no tables'}"
     return ""

@@ -22,7 +22,7 @@ Jump = Callable[[TraceStep], bool]
 JUMPS: dict[str, Jump] = {
     "next leader": lambda step: isinstance(step.event, RoleChanged) and step.event.role == "leader",
     "next flush": lambda step: isinstance(step.event, Flushed),
-    "next cut": lambda step: isinstance(step.event, SegmentDropped),
+    "next truncation": lambda step: isinstance(step.event, SegmentDropped),
 }
 """The buttons that jump: what each is called, and at which steps it stops."""
 
