@@ -227,11 +227,11 @@ class Store(Tree):
         """Return whether the memtable is full, or too much log waits for it."""
         if not self._log_grew:
             return self.memtable_full
-        held = waiting_log(self.wal.segments, self.flushed.index)
-        self._log_grew = held > self.log_bytes
+        log_bytes = waiting_log(self.wal.segments, self.flushed.index)
+        self._log_grew = log_bytes > self.log_bytes
         full_at, waiting = self.options.memtable_bytes, self.immutable_memtables
         return should_freeze(
-            self.memtable_size, held, waiting, full_at=full_at, log_limit=self.log_bytes
+            self.memtable_size, log_bytes, waiting, full_at=full_at, log_limit=self.log_bytes
         )
 
     def sync_log(self, through: Position) -> None:

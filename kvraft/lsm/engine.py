@@ -506,7 +506,7 @@ class StorageEngine(ReadableMapping):
     def disable(self, why: str) -> None:
         """Refuse all further use, for the reason ``why``, and touch nothing: for a forked child.
 
-        It gets a new lock, for the thread that held the old one may not exist here.
+        It gets a new lock, for the thread that has the old one may not exist here.
         """
         self.lock = RLock()
         self.closed, self._forked = True, why

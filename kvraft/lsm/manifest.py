@@ -262,7 +262,7 @@ def _read(disk: Disk, name: str, owner: str) -> tuple[ManifestState, TailTruncat
         raise ForeignFile(f"{name} belongs to {theirs!r}, not to {owner!r}")
     found = frame.scan(data, name=name, seed=frame.checksum_seed(name, owner), start=start)
     if not found.frames:
-        raise Corruption(name, start, "the state that a manifest begins with is not sound")
+        raise Corruption(name, start, "the state that a manifest begins with is not valid")
     state = ManifestState()
     for part in found.frames:
         if part.kind == _EDIT:

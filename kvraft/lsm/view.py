@@ -78,7 +78,7 @@ class View(ReadableMapping):
         if self._tree is None:
             raise BadInput("the view is closed")
         if self._reader.by_time is not self._readers.by_time:
-            raise BadInput("what the view saw is gone: a snapshot took the place of all there was")
+            raise BadInput("what the view saw is gone: a snapshot replaced it")
         return self._tree
 
     def __repr__(self) -> str:

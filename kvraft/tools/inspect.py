@@ -158,7 +158,7 @@ def table(disk: Disk, number: int | None = None, *, rows: bool = False) -> Docum
         named = {info.number for info in load_manifest(disk, _owner(disk)).tables}
         for found, each in zip(tables, numbers, strict=True):
             if each not in named:
-                found["unnamed"] = found.pop("damage", "it is sound")
+                found["unnamed"] = found.pop("damage", "it is intact")
     return {"what": "table", "tables": tables}
 
 

@@ -66,7 +66,7 @@ def _table_lines(document: Document) -> Iterator[str]:
             yield f"    filter         {bloom['bits']:,} bits, {bloom['per_key']} a key, {rate}"
         for deleted in each.get("ranges", []):
             stop = deleted["stop"] or "the end"
-            yield f"    range delete   {deleted['start']} to {stop} @{deleted['timestamp']}"
+            yield f"    tombstone      {deleted['start']} to {stop} @{deleted['timestamp']}"
         for block in each.get("blocks", []):
             span = f"{block['first_key']} … {block['last_key']}"
             yield f"    {block['offset']:>8} {block['bytes']:>7}  {block['rows']:>5} rows  {span}"
@@ -98,7 +98,7 @@ def _tree_lines(document: Document) -> Iterator[str]:
         )
         for info in level["tables"]:
             extra = f", {counted(info['tombstones'], 'tombstone')}" if info["tombstones"] else ""
-            extra += f", {counted(info['ranges'], 'range delete')}" if info["ranges"] else ""
+            extra += f", {counted(info['ranges'], 'range tombstone')}" if info["ranges"] else ""
             drawn = _drawn(edges, info["start"], info["stop"])
             yield f"    {info['table']:>6} {drawn} {counted(info['rows'], 'row')}{extra}"
             yield f"{'':11}{info['start']} … {info['stop'] or 'the end'}"

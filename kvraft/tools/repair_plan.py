@@ -102,7 +102,7 @@ def _look_at_table(
         check_table(table)
         theirs = str(table.properties.get("owner"))
     except Corruption as error:
-        plan.aside[name] = f"it is not sound ({error})"
+        plan.aside[name] = f"it is damaged ({error})"
         saved = salvage_table(disk, number, info)
         theirs = plan.owner if saved.owner is None else saved.owner
         if _same_cluster(theirs, plan.owner):
@@ -163,7 +163,7 @@ def _name_gaps(plan: RepairPlan) -> None:
     for after, through in sorted(plan.log_ranges):
         if after.index > end:
             plan.lost.append(
-                f"what log entries {end + 1} to {after.index} wrote, and nobody deleted since: no "
+                f"what log entries {end + 1} to {after.index} wrote and no later entry deleted: no "
                 "table says that it has them"
             )
         end = max(end, through.index)
@@ -180,7 +180,7 @@ def _look_at_log(disk: RealDisk, plan: RepairPlan, *, sure: bool) -> None:
     try:
         log = recover(disk, plan.owner)
     except (Corruption, ForeignFile) as error:
-        plan.notes.append(f"The log cannot be used as it is: {error}.")
+        plan.notes.append(f"The log cannot be used unchanged: {error}.")
     if not log.segments:
         if plan.segments or plan.owner == OWNER:
             _begin_log(disk, plan)
@@ -193,7 +193,7 @@ def _look_at_log(disk: RealDisk, plan: RepairPlan, *, sure: bool) -> None:
         newest = log.segments[-1]
         if log.torn is not None:
             size = counted(log.torn.size, "byte")
-            plan.lost.append(f"what the last {size} of {newest.name} said, if ever synced")
+            plan.lost.append(f"what the last {size} of {newest.name} contained, if ever synced")
         elif (newest.id, newest.size) < plan.synced:
             plan.lost.append(f"all log entries after {log.last.index}, at the end of {newest.name}")
         whole = plan.owner == OWNER and bool(plan.saved or plan.lost or not sure)
@@ -219,7 +219,7 @@ def _begin_log(disk: RealDisk, plan: RepairPlan) -> None:
 def _lost_between(plan: RepairPlan, base: int) -> None:
     if (end := plan.through.index) < base:
         plan.lost.append(
-            f"log entries {end + 1} to {base}, which are in no sound table and no longer in the log"
+            f"log entries {end + 1} to {base}, in no intact table and no longer in the log"
         )
 
 
@@ -239,7 +239,7 @@ def find_owner(disk: RealDisk) -> str:
         owner = salvage_table(disk, number).owner
         if owner is not None:
             return owner
-    raise BadInput("nothing here tells whose files these are: no table or log can be read")
+    raise BadInput("nothing here names the owner of these files: no table or log can be read")
 
 
 def _tables(names: Iterable[str]) -> list[int]:

@@ -95,7 +95,9 @@ def salvage_table(disk: Disk, number: int, info: TableMetadata | None = None) ->
             body = _body(name, data, bounds.ranges, bounds.properties)
             found.ranges = RangeTombstones(Block(body).rows()).rows()
         except _UNREADABLE:
-            found.lost.append(f"the range deletes of {name}: what they deleted may be there again")
+            found.lost.append(
+                f"the range tombstones of {name}: what they deleted may be there again"
+            )
     return found
 
 
@@ -145,7 +147,7 @@ def _without_footer(name: str, data: bytes, properties: dict[str, Any], found: S
     if expected is None or found.rows < expected:
         found.lost.append(f"{_above(found)} of {name}, whose footer is lost, too")
     if properties.get("ranges", expected is None):
-        found.lost.append(f"the range deletes of {name}: what they deleted may be there again")
+        found.lost.append(f"the range tombstones of {name}: what they deleted may be there again")
 
 
 def _could_be_ranges(rows: list[Row]) -> bool:
@@ -249,6 +251,6 @@ def _frames(owner: str, name: str, data: bytes, log: SalvagedLog) -> Iterator[fr
             following = data.find(frame.FRAME_MAGIC, following + 1)
         if following < 0:
             size = counted(len(data) - at, "byte")
-            log.lost.append(f"what the last {size} of {name} said, if they were ever synced")
+            log.lost.append(f"what the last {size} of {name} contained, if they were ever synced")
             return
         at = following

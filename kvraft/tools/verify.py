@@ -82,7 +82,7 @@ def check(disk: Disk, owner: str) -> list[str]:
     torn = torn_manifest_tail(disk, owner)
     if torn is None:
         return _check_contents(disk, owner)
-    lost = f"its last {counted(torn.size, 'byte')} are not sound"
+    lost = f"its last {counted(torn.size, 'byte')} are not valid"
     try:
         lines = _check_contents(disk, owner)
     except Corruption as error:

@@ -273,7 +273,7 @@ deletes = st.tuples(keys, st.integers(1, 9), keys).filter(lambda r: not r[2] or 
 
 @st.composite
 def trees(draw):
-    """Return what is in each of some tables: rows and range deletes; no two rows in one place."""
+    """Return rows and range tombstones for some tables; no two rows in one place."""
     every = draw(st.dictionaries(places, st.tuples(st.integers(0, 3), values), max_size=25))
     contents = [([], []) for _ in range(4)]
     for (key, stamp), (table, value) in every.items():

@@ -36,7 +36,7 @@ class Layout:
         self.rows[number], self.ranges[number] = in_order(rows), list(ranges)
 
     def run(self, level, rows, ranges, cuts):
-        """Add a level: its rows and range deletes, parted where ``cuts`` are."""
+        """Add a level: its rows and range tombstones, parted where ``cuts`` are."""
         edges = [b"", *sorted(set(cuts) - {b""}), b""]
         for low, high in pairwise(edges):
             mine = [row for row in rows if holds(low, high, row[0])]

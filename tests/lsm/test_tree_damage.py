@@ -1,6 +1,6 @@
 """Damaged files: an error that names the file, or the exact data; never anything else.
 
-A small tree with everything in it: several levels, tombstones, range deletes, blocks of every
+A small tree with everything in it: several levels, tombstones, range tombstones, blocks of every
 codec; and a small store with a log in several segments.  Every file is cut at every byte, and every
 byte of it is flipped.
 """

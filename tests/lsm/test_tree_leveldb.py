@@ -15,7 +15,7 @@ STRATEGIES = [Levelled(2, 1500, 2, 600), Tiered(tables=2), Tiered(tables=3, rati
 
 
 def some_write(random):
-    """Return a write that LevelDB has, too: it has no range deletes."""
+    """Return a write that LevelDB has, too: it has no range tombstones."""
     key, chance = random.choice(KEYS), random.random()
     if chance < 0.6:
         return "put", key, random.randbytes(random.randrange(60))

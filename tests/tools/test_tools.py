@@ -25,7 +25,7 @@ from kvraft.wal import Wal
 
 @pytest.fixture
 def store(tmp_path):
-    """A store with two tables, a range delete, tombstones, odd bytes and a log in segments."""
+    """A store with two tables, a range tombstone, tombstones, odd bytes and a log in segments."""
     directory = tmp_path / "store"
     with Store.open(directory, segment_bytes=1000) as made:
         for number in range(30):
@@ -280,7 +280,7 @@ def test_what_is_not_sound_goes_aside_and_what_was_replaced_stays_gone(tmp_path)
     (tmp_path / "CURRENT").unlink()
     said = list(repair(tmp_path))
     assert sum("was replaced" in line for line in said) == 2
-    assert any(newest in line and "not sound" in line for line in said)
+    assert any(newest in line and "damaged" in line for line in said)
     assert (tmp_path / "lost" / newest).read_bytes() == data
     with Tree.open(tmp_path) as tree:
         assert tree.get(b"k") is None
