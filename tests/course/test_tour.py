@@ -78,8 +78,8 @@ def test_the_dead_leaders_transaction_was_torn_undone_and_applied_once(tour):
     assert len({(step.event.first, step.event.last) for step in undone}) == 1
     (txn,) = txns
     events = [step.event for step in tour.trace.of(EntriesAppended)]
-    ends = [end for e in events for name, end in zip(e.txns, e.commit_marks, strict=True) if name == txn]
-    assert any(ends)
+    pairs = [pair for e in events for pair in zip(e.txns, e.commit_marks, strict=True)]
+    assert any(mark for name, mark in pairs if name == txn)
 
 
 def test_segments_go_only_when_flushed_and_nobody_within_its_budget_lacks_them(tour):
