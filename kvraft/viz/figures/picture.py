@@ -1,4 +1,4 @@
-"""Showing and saving a figure.  What a test can compare is not its pixels but its data.
+"""Show and save a figure.  Tests compare its data, not its pixels.
 
 Pixels differ between versions of matplotlib and of fonts, so a stored notebook cannot be checked by
 them.  :func:`show` therefore prints a digest of the numbers that were drawn, and that line is
@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from matplotlib.figure import Figure
 
 DPI = 100
 
@@ -22,7 +21,7 @@ def digest(data: Any) -> str:
     """Return 12 hexadecimal digits that change whenever ``data`` does.
 
     ``data`` is anything made of numbers, strings, lists, tuples and dicts; floats are rounded to 9
-    digits, for the last bits may differ between machines.
+    digits, because the last bits may differ between machines.
     """
     text = json.dumps(_plain(data), separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
