@@ -17,8 +17,8 @@ LONGEST = 600
 LONG = 400
 """Lines from which a file is long ..."""
 LONG_FILES = 4
-"""... and how many of those the core may have: consensus, the log, the engine, and the client, which
-is a little over."""
+"""... and how many of those the core may have: consensus, the log, the engine, and the client,
+which is a little over."""
 LONGEST_FUNCTION = 50
 """Lines of the longest function, with its docstring: what fits on a screen."""
 AROUND = ("bench", "check", "cli", "course", "exercises", "sim", "tools", "tour", "viz")
