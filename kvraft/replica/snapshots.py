@@ -21,7 +21,7 @@ class ReplicaSnapshotSource:
     """A member's tables as they are on disk: the snapshot source for its followers."""
 
     def __init__(self, tree: Tree, raft: Raft) -> None:
-        self._tree, self._raft = tree, raft
+        self._tree, self.raft = tree, raft
 
     @property
     def last(self) -> Position:
@@ -31,7 +31,7 @@ class ReplicaSnapshotSource:
     def open(self) -> ReplicaSnapshot:
         """Return the tables as a snapshot; they are not removed while it is open."""
         tables = self._tree.snapshot()
-        return ReplicaSnapshot(tables, self._raft.configuration_at(tables.last.index))
+        return ReplicaSnapshot(tables, self.raft.configuration_at(tables.last.index))
 
 
 @dataclass(frozen=True, slots=True)

@@ -366,10 +366,11 @@ class SimDisk:
 
     def _begin(self, kind: str) -> _Fault | None:
         """Start a call that changes something; return its fault."""
-        self._operation()
+        self.begin_operation()
         return self._fault_of(kind)
 
-    def _operation(self) -> None:
+    def begin_operation(self) -> None:
+        """Count a call, which the power may not outlast.  To be overridden by disks that fail."""
         if self._until_cut is not None:
             self._until_cut -= 1
             if self._until_cut <= 0:

@@ -154,29 +154,36 @@ def summarize_message(message: AnyMessage) -> tuple[int, int, int, str]:
             return message.term, 0, 0, "begin an election now"
         case RequestVoteReply() | PreVoteReply():
             return message.term, 0, 0, "granted" if message.granted else "refused"
+        case _:
+            return 0, 0, 0, _summarize_request(message)
+
+
+def _summarize_request(message: Request | Reply) -> str:
+    """Return a short note on a message between a client and a member."""
+    match message:
         case Register():
-            return 0, 0, 0, f"register {message.sender}"
+            return f"register {message.sender}"
         case Registered():
-            return 0, 0, 0, f"{message.to} is {message.to}.{message.incarnation} from now on"
+            return f"{message.to} is {message.to}.{message.incarnation} from now on"
         case Submit(transaction=transaction):
             count = len(transaction.records)
-            return 0, 0, 0, f"{transaction.id}, {count} record{'s' if count > 1 else ''}"
+            return f"{transaction.id}, {count} record{'s' if count > 1 else ''}"
         case WriteReply():
-            return 0, 0, 0, f"{message.txn} {message.stage}"
+            return f"{message.txn} {message.stage}"
         case Overloaded():
-            return 0, 0, 0, f"{message.request}: busy, ask again later"
+            return f"{message.request}: busy, ask again later"
         case Rejected():
-            return 0, 0, 0, f"{message.request}: refused"
+            return f"{message.request}: refused"
         case Redirect():
-            return 0, 0, 0, f"{message.request}: ask {message.leader or 'somebody else'}"
+            return f"{message.request}: ask {message.leader or 'somebody else'}"
         case Read():
-            return 0, 0, 0, label(message.key)
+            return label(message.key)
         case ReadReply():
-            return 0, 0, 0, f"as of {message.index}"
+            return f"as of {message.index}"
         case Scan():
             stop = label(message.stop) if message.stop is not None else "the end"
             note = f"{label(message.start) or 'the beginning'} to {stop}"
-            return 0, 0, 0, f"{note}, reversed" if message.reverse else note
+            return f"{note}, reversed" if message.reverse else note
         case ScanPage():
             more = ", more to come" if message.next is not None else ""
-            return 0, 0, 0, f"{counted(len(message.pairs), 'key')} as of {message.index}{more}"
+            return f"{counted(len(message.pairs), 'key')} as of {message.index}{more}"

@@ -494,8 +494,8 @@ class Failing(SimDisk):
     fuse = 0
     rotten = ""
 
-    def _operation(self):
-        super()._operation()
+    def begin_operation(self):
+        super().begin_operation()
         self.fuse -= 1
         if self.fuse == 0:
             raise OSError(errno.EIO, "Input/output error")

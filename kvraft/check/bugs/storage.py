@@ -324,7 +324,7 @@ class _OffByOne(ReplicaSnapshotSource):
 
     def open(self) -> ReplicaSnapshot:
         """Open a snapshot that claims one entry too many."""
-        shipped, log = super().open(), self._raft.log
+        shipped, log = super().open(), self.raft.log
         index = shipped.last.index + 1
         if index > log.last_index:
             return shipped

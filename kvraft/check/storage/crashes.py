@@ -102,7 +102,7 @@ class RecordingDisk(SimDisk):
         """Make the bytes of a file durable, unless this disk is careless about it."""
         self._note("sync", part_of(name), name)
         if part_of(name) == self.careless:
-            self._operation()
+            self.begin_operation()
         else:
             super().sync(name)
 
@@ -110,7 +110,7 @@ class RecordingDisk(SimDisk):
         """Make changes of the directory durable, unless this disk is careless about it."""
         self._note("sync_dir", "directory")
         if self.careless == "directory":
-            self._operation()
+            self.begin_operation()
         else:
             super().sync_dir()
 
