@@ -221,7 +221,7 @@ def test_a_wrong_rule_is_told_where_it_goes_wrong(capsys, rule):
         (without_logs, "its last entry is of an older term"),
         (for_the_higher_term, "both logs end in the same term, and its is shorter"),
         (both_at_least, "the term of the last entry decides before the length"),
-        (strictly_more, "the vote is to be had, and its log is as complete"),
+        (strictly_more, "the vote is free, and its log is as complete"),
         (never_again, "n1 has the vote already"),
     ],
 )
@@ -288,7 +288,7 @@ def test_the_situations_are_watched(name):
         (130, 280, "Right. With 130 to 280 ms, half"),
         (100, 280, "if 60 ms of them are lost?"),
         (130, 160, "Too many candidates"),
-        (170, 340, "for longer than they need to"),
+        (170, 340, "longer than they need to"),
         (..., 280, "Not answered yet"),
         (130, ..., "Not answered yet"),
         ("a", 280, "Give whole milliseconds"),
