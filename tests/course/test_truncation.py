@@ -37,7 +37,7 @@ def test_the_answer_of_the_first_exercise_is_what_the_rule_says():
     holds = Pins((tree_pin(30), *follower_pins(followers, 0, 0, 0)))
     segments = [Segment(n, 10 * n + 1, 10 * n + 1, 10 * n + 10, 900, sealed=True) for n in range(4)]
     names = [[h.pinned_by.removeprefix("snapshot for ") for h in holds.of(s)] for s in segments]
-    assert names == solutions.RIGHT["holders"]
+    assert names == solutions.RIGHT["pinned_by"]
 
 
 # ── the rule ────────────────────────────────────────────────────────────────────────────────────
