@@ -161,7 +161,8 @@ class Table:
         first = bisect_left(last_keys, start) if start else 0
         end = len(last_keys)
         if stop is not None:
-            end = min(end, bisect_left(last_keys, stop) + 1)
+            # The index has last keys only: where the first block begins, the metadata knows.
+            end = min(end, bisect_left(last_keys, stop) + 1) if stop > self.metadata.start else 0
         for at in range(end - 1, first - 1, -1) if reverse else range(first, end):
             yield self.read_block(at)
 
