@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from kvraft.disk import Disk, table_name, table_number, write_mismatch
 from kvraft.errors import BadInput, Corruption, ForeignFile
@@ -63,23 +62,11 @@ from kvraft.sstable import (
     TableMetadata,
     TableWriter,
     check_table,
+    run_to_end,
 )
 
 Job = Generator[None, None, None]
 """Long work: each step is a slice of it.  A job that is dropped half-way changes nothing."""
-
-
-_T = TypeVar("_T")
-
-
-def finish(job: Generator[None, None, _T]) -> _T:
-    """Run a job to its end, and return what it returns."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            result: _T = stop.value
-            return result
 
 
 class VersionSet:
@@ -230,7 +217,7 @@ class VersionSet:
             infos.append(info)
             self._report_written(info)
         self._disk.sync_dir()
-        fresh = [finish(self._check(info)) for info in infos]
+        fresh = [run_to_end(self._check(info)) for info in infos]
         return self._commit(
             VersionEdit(
                 add=tuple(infos),

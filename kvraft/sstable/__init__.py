@@ -45,7 +45,7 @@ from kvraft.sstable.metadata import (
     unpack_metadata,
 )
 from kvraft.sstable.reader import ReadCounts, Table
-from kvraft.sstable.writer import TableFormat, TableWriter, check_table
+from kvraft.sstable.writer import TableFormat, TableWriter, check_table, run_to_end
 
 __all__ = [
     "BLOCK_TRAILER_BYTES",
@@ -69,6 +69,7 @@ __all__ = [
     "pack_metadata",
     "read_footer",
     "read_order",
+    "run_to_end",
     "span_of",
     "unpack_block",
     "unpack_metadata",

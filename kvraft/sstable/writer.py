@@ -24,7 +24,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from itertools import accumulate, pairwise, repeat
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kvraft.bloom import BloomFilter, BloomFilterBuilder
 from kvraft.disk import Disk, table_name
@@ -46,6 +46,8 @@ from kvraft.sstable.reader import Table
 
 _KEYS_PER_SLICE = 1000  # while the filter is built
 _NO_LOG = LogRange()
+
+_T = TypeVar("_T")
 
 
 class TableFormat(NamedTuple):
@@ -229,6 +231,16 @@ def _check_order(rows: list[Row]) -> None:
     for before, row in pairwise(rows):
         if row[:2] <= before[:2]:
             raise BadInput(f"rows must ascend: {row[:2]!r} comes after {before[:2]!r}")
+
+
+def run_to_end(job: Generator[None, None, _T]) -> _T:
+    """Run work that comes in slices to its end without a pause; return its result."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
 
 
 def check_table(table: Table) -> None:

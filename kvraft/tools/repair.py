@@ -44,11 +44,11 @@ from kvraft.disk import CURRENT, MEMBER, RealDisk, is_manifest, is_segment, tabl
 from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.lsm import Manifest, ManifestState, Tree
 from kvraft.record import HardState
-from kvraft.sstable import TableFormat, TableMetadata, TableWriter
+from kvraft.sstable import TableFormat, TableWriter, run_to_end
 from kvraft.store import OWNER
 from kvraft.tools.place import open_directory
 from kvraft.tools.repair_plan import LOST, RepairPlan, find_owner, make_plan
-from kvraft.tools.salvage import Salvaged, SalvagedLog
+from kvraft.tools.salvage import SalvagedLog
 from kvraft.tools.verify import check
 from kvraft.wal import Wal
 
@@ -109,7 +109,7 @@ def _execute(disk: RealDisk, directory: Path, plan: RepairPlan) -> None:
         writer = TableWriter(disk, number, plan.owner, TableFormat(), saved.log_range)
         for chunk in saved.chunks:
             writer.add(chunk)
-        info = _finish(writer, saved)
+        info = run_to_end(writer.finish(saved.ranges))
         tables += [info] if info else []
         number += 1
     newest = max((info.max_timestamp for info in tables), default=0)
@@ -128,17 +128,6 @@ def _execute(disk: RealDisk, directory: Path, plan: RepairPlan) -> None:
         if name in disk.names():
             disk.remove(name)
     disk.sync_dir()
-
-
-def _finish(writer: TableWriter, saved: Salvaged) -> TableMetadata | None:
-    """Finish a table without pausing between slices; return its metadata, if it has rows."""
-    work = writer.finish(saved.ranges)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            info: TableMetadata | None = end.value
-            return info
 
 
 def _new_log(disk: RealDisk, plan: RepairPlan, log: SalvagedLog) -> None:

@@ -6,16 +6,7 @@ never works like that.
 
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
-from kvraft.sstable import TableFormat, TableWriter
-
-
-def finish(job):
-    """Run a job to its end and return what it returns."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            return stop.value
+from kvraft.sstable import TableFormat, TableWriter, run_to_end
 
 
 def whole_keys(rows, count=3):
@@ -37,7 +28,7 @@ def write_table(disk, number, rows, ranges=(), owner="me", **form):
     writer = TableWriter(disk, number, owner, TableFormat(**form))
     for part in whole_keys(in_order(rows)):
         writer.add(part)
-    return finish(writer.finish(RangeTombstones(ranges).rows()))
+    return run_to_end(writer.finish(RangeTombstones(ranges).rows()))
 
 
 def holds(start, stop, key):

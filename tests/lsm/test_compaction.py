@@ -17,8 +17,16 @@ from kvraft.lsm.compaction import compact, full_compaction
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Position
 from kvraft.sim import SimDisk
-from kvraft.sstable import Table, TableFormat, TableMetadata, check_table, read_order, span_of
-from tests.helpers.storage import finish, holds, seen, write_table
+from kvraft.sstable import (
+    Table,
+    TableFormat,
+    TableMetadata,
+    check_table,
+    read_order,
+    run_to_end,
+    span_of,
+)
+from tests.helpers.storage import holds, seen, write_table
 
 # ── which tables ────────────────────────────────────────────────────────────────────────────────
 
@@ -296,7 +304,7 @@ def open_all(disk, contents, first=1):
 def merge_all(disk, inputs, others, keep, table_bytes=1 << 62, block_bytes=60):
     numbers = count(100)
     form = TableFormat(block_bytes=block_bytes)
-    return finish(
+    return run_to_end(
         compact(
             disk,
             inputs,

@@ -24,6 +24,7 @@ from kvraft.sstable import (
     TableWriter,
     check_table,
     matches_digest,
+    run_to_end,
 )
 from kvraft.sstable import format as table_format
 from kvraft.sstable import writer as tablewriter
@@ -46,15 +47,6 @@ def intact(data, digest):
     return matches_digest(lambda at, length: data[at : at + length], len(data), digest)
 
 
-def finish(job):
-    """Run a job to its end and return what it returns."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            return stop.value
-
-
 def rows_of(versions):
     """A dict of versions as the rows that a table holds."""
     return [(key, *versions[key]) for key in sorted(versions)]
@@ -68,7 +60,7 @@ def write_rows(disk, rows, number=1, owner="me", ranges=(), **form):
     writer = TableWriter(disk, number, owner, TableFormat(**form))
     for at in range(0, len(rows), 7):
         writer.add(rows[at : at + 7])
-    return finish(writer.finish(list(ranges)))
+    return run_to_end(writer.finish(list(ranges)))
 
 
 def scan(table, start=b"", stop=None):
@@ -148,7 +140,7 @@ def test_a_block_is_written_as_soon_as_it_is_full():
     for at in range(100):
         writer.add([(b"%03d" % at, at, bytes(100))])
         sizes.append(writer.size)
-    finish(writer.finish([]))
+    run_to_end(writer.finish([]))
     steps = [after - before for before, after in pairwise([0, *sizes]) if after > before]
     assert len(steps) == Table.open(disk, 1).blocks == 20
     assert set(steps) == {steps[0]}

@@ -30,7 +30,7 @@ from kvraft.replica import (
     tree_pin,
 )
 from kvraft.sim import SimDisk
-from kvraft.sstable import BlockCache, Table, TableFormat, TableMetadata, TableWriter
+from kvraft.sstable import BlockCache, Table, TableFormat, TableMetadata, TableWriter, run_to_end
 from kvraft.transaction import (
     CompleteTransaction,
     Rejected,
@@ -244,7 +244,7 @@ def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) ->
         for _key, versions in groupby(table.scan(), key=itemgetter(0)):
             if kept := [row for row in versions if not lost(row)]:
                 writer.add(kept)
-        made = _finish(writer)
+        made = run_to_end(writer.finish([]))
         infos += [replace(made, level=info.level)] if made else []
     numbers = [info.number for info in infos]
     state = ManifestState(
@@ -356,13 +356,3 @@ STORAGE_BUGS: dict[str, type[Replica]] = {
     "snapshot off by one": SnapshotsOffByOne,
 }
 """The planted bugs of storage by name."""
-
-
-def _finish(writer: TableWriter) -> TableMetadata | None:
-    job = writer.finish([])
-    while True:
-        try:
-            next(job)
-        except StopIteration as end:
-            made: TableMetadata | None = end.value
-            return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvraft.display import counted
+from kvraft.display import counted, listed
 from kvraft.events import (
     AcknowledgedEntriesLost,
     ClientRedirected,
@@ -170,9 +170,9 @@ def _txn_sentence(who: str, event: Event) -> str:
 def _member_sentence(who: str, event: Event) -> str:
     match event:
         case ConfigurationChanged():
-            text = f"{who} acts on the members of entry {event.index}: {_and(event.voters)} vote"
-            text += f", and so do the old ones, {_and(event.outgoing)}" if event.outgoing else ""
-            return text + (f"; {_and(event.learners)} learn" if event.learners else "")
+            text = f"{who} acts on the members of entry {event.index}: {listed(event.voters)} vote"
+            text += f", and so do the old ones, {listed(event.outgoing)}" if event.outgoing else ""
+            return text + (f"; {listed(event.learners)} learn" if event.learners else "")
         case ProgressChanged(state="replicate"):
             return f"{who} finds {event.member} in step through {event.match}, and pipelines"
         case ProgressChanged(state="snapshot"):
@@ -196,10 +196,6 @@ def _member_sentence(who: str, event: Event) -> str:
         case MessageRejected():
             return f"{who} ignores a {event.kind} of {event.sender or 'nobody'}: {event.reason}"
     return ""
-
-
-def _and(names: tuple[str, ...]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _disk_sentence(who: str, event: Event) -> str:
@@ -265,7 +261,7 @@ def _compacted(who: str, event: Compacted) -> str:
 
 def _tables(numbers: tuple[int, ...]) -> str:
     names = tuple(str(number) for number in numbers)
-    return f"table{'s' * (len(names) > 1)} {_and(names)}" if names else ""
+    return f"table{'s' * (len(names) > 1)} {listed(names)}" if names else ""
 
 
 def _world_sentence(who: str, event: Event) -> str:
