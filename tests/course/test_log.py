@@ -4,7 +4,7 @@ import pytest
 
 from kvraft.course.exercises import log
 from kvraft.course.exercises.log import check_scan, check_torn_or_damage, damaged, files, situations
-from kvraft.course.lesson import digest
+from kvraft.course.answers import digest
 from kvraft.disk import Frame, frame
 from kvraft.errors import KvraftError
 from kvraft.wal import Wal
