@@ -12,6 +12,7 @@ no line of Python.  ``kvraft grade`` has a limit of time besides.
 
 from __future__ import annotations
 
+import dis
 import io
 import linecache
 import sys
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cache, wraps
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, TextIO, TypeVar
 
 T = TypeVar("T")
@@ -100,10 +101,14 @@ class _Budget:
         sys.settrace(self._enter)
 
     def _enter(self, frame: FrameType, event: str, value: object) -> Any:
-        return None if _is_ours(frame.f_code.co_filename) else self._line
+        if _is_ours(frame.f_code.co_filename):
+            return None
+        if _has_empty_loop(frame.f_code):
+            frame.f_trace_opcodes = True
+        return self._line
 
     def _line(self, frame: FrameType, event: str, value: object) -> Any:
-        if event == "line":
+        if event in ("line", "opcode"):
             self.left -= 1
             if self.left < 0:
                 raise _OutOfLines(self)
@@ -115,9 +120,9 @@ _budgets: list[_Budget] = []
 
 
 @contextmanager
-def guarding(lines: int = LINES) -> Iterator[None]:
+def guarding() -> Iterator[None]:
     """Give all learner's code in this context one budget, and show only the first it prints."""
-    _budgets.append(_Budget(lines))
+    _budgets.append(_Budget(LINES))
     printed = _Shortened(sys.stdout)
     try:
         with redirect_stdout(printed):
@@ -164,17 +169,29 @@ def called(ask: Callable[[], T], what: str = "Your rule") -> T:
         raise Broken(f"{what} raised {error_text(error)}") from None
 
 
-def guarded(answer: T) -> T:
-    """Return ``answer``; a function is called by :func:`called` whenever it is called."""
-    if not callable(answer) or isinstance(answer, type):
-        return answer
-    function: Callable[..., Any] = answer
+def guarded(function: Any) -> Callable[..., Any]:
+    """Return ``function`` as it is called by :func:`called`; what it returns is a :func:`scalar`.
+
+    It may be anything: what is not a function raises when it is called.
+    """
+    name = getattr(function, "__name__", "<lambda>")
+    name = name if name.isidentifier() else "your rule"
 
     @wraps(function, updated=())
     def call(*given: Any, **named: Any) -> Any:
-        return called(lambda: function(*given, **named))
+        return called(lambda: scalar(function(*given, **named)), name)
 
-    return call  # type: ignore[return-value]
+    return call
+
+
+def scalar(value: Any) -> Any:
+    """Return a number of numpy, or a float without a fraction, as Python's own; others as is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not hasattr(value, "tolist") or isinstance(value, type):
+        return value
+    found = value.tolist()
+    return scalar(found) if isinstance(found, bool | int | float | str) else value
 
 
 def error_text(error: BaseException) -> str:
@@ -207,6 +224,14 @@ def _label(file: str) -> str:
         return f"{kind.lower()} {name}"
     except (AttributeError, TypeError):  # not in a notebook, or not a cell of it
         return Path(file).name
+
+
+@cache
+def _has_empty_loop(code: CodeType) -> bool:
+    """Return whether an instruction jumps to itself: ``while True: pass`` runs no line twice."""
+    return any(
+        "JUMP" in each.opname and each.argval == each.offset for each in dis.get_instructions(code)
+    )
 
 
 @cache

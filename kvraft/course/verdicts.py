@@ -70,18 +70,28 @@ def decide(name: str, judge: Callable[[], str]) -> None:
     print(verdict)
 
 
-def exercise(name: str) -> Callable[[Callable[P, str]], Callable[P, None]]:
+def exercise(
+    name: str, *, functions: bool = True
+) -> Callable[[Callable[P, str]], Callable[P, None]]:
     """Make a check of the exercise ``name`` from its judge, which :func:`decide` describes.
 
-    A function among the answers may raise, print or never end: the check reports that.
+    With ``functions`` the answers are functions, which may raise, print or never end: the check
+    reports that.
     """
     find(name)
 
     def decorate(judge: Callable[P, str]) -> Callable[P, None]:
         @wraps(judge)
         def check_(*answers: P.args, **named: P.kwargs) -> None:
-            given: tuple[Any, ...] = tuple(guarded(answer) for answer in answers)
-            decide(name, lambda: judge(*given, **named))
+            def judged() -> str:
+                if not functions:
+                    return judge(*answers, **named)
+                for answer in answers:
+                    need_answer(answer)
+                given: tuple[Any, ...] = tuple(guarded(answer) for answer in answers)
+                return judge(*given, **named)
+
+            decide(name, judged)
 
         return check_
 

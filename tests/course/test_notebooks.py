@@ -152,7 +152,7 @@ def attempt(path: Path, tree: ast.Module, answers: dict, capsys) -> str:
 
 @books
 def test_the_exercises_can_be_solved_and_are_stored_unsolved(path, capsys):
-    solutions = importlib.import_module(f"tests.course.solutions.s{path.stem}")
+    solutions = importlib.import_module(f"kvraft.course.solutions.s{path.stem}")
     found = []
     for cell, tree, names in exercises(path):
         found += names
@@ -161,10 +161,9 @@ def test_the_exercises_can_be_solved_and_are_stored_unsolved(path, capsys):
         assert attempt(path, tree, {}, capsys).startswith("Not answered yet"), cell.source
         right = {name: solutions.RIGHT[name] for name in names}
         assert attempt(path, tree, right, capsys).startswith("Right"), names
-        for name in names:
-            for wrong in solutions.WRONG[name]:
-                said = attempt(path, tree, right | {name: wrong}, capsys)
-                assert said.startswith("Not yet"), (name, wrong, said)
+        for name in names:  # all the wrong ones are tried in test_exercises.py
+            said = attempt(path, tree, right | {name: solutions.WRONG[name][0]}, capsys)
+            assert said.startswith("Not yet"), (name, said)
     assert sorted(found) == sorted(solutions.RIGHT)
     assert len(found) >= 2
 

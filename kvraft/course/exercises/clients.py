@@ -52,7 +52,7 @@ def check_verdict(verdict: Verdict) -> str:
             given = verdict(list(copies))
             answer = one_of(value_of(given), REPORTS)
             if answer is None:
-                raise Broken(f"it says {shown(given)}: say {', '.join(REPORTS[:-1])} or UNKNOWN.")
+                raise Broken(f"it says {shown(given)}: give {', '.join(REPORTS[:-1])} or UNKNOWN.")
         if wrong := _wrong(copies, answer):
             raise Wrong(wrong, f"For {list(copies)} it says {answer!r}:")
     return f"In all {count} combinations it says what is certain, and no more."

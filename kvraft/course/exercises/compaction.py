@@ -19,13 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from random import Random
 from typing import NamedTuple
 from unittest import mock
 
 from kvraft.course.answers import yes_or_no
-from kvraft.course.guard import Broken, Wrong
+from kvraft.course.guard import Broken, Wrong, called
 from kvraft.course.lesson import agrees, need_function, within
 from kvraft.course.verdicts import exercise
 from kvraft.errors import KvraftError
@@ -130,7 +131,7 @@ class LearnersStrategy:
             task = self._pick(tables)
             if task is not None and not isinstance(task, CompactionTask):
                 raise Broken(f"it gives a {type(task).__name__}: give a CompactionTask, or None.")
-            if task is not None and (impossible := _impossible(task, tables)):
+            if impossible := called(partial(_impossible, task, tables), "the task"):
                 raise Wrong(impossible)
         except Wrong as wrong:
             self.wrong = wrong.within(f"For {_listed(tables)}")
@@ -145,8 +146,10 @@ def _listed(tables: Sequence[TableMetadata]) -> str:
     return f"the tables {', '.join(shown)}{' and more' if len(tables) > 6 else ''},"
 
 
-def _impossible(task: CompactionTask, tables: Sequence[TableMetadata]) -> str:
+def _impossible(task: CompactionTask | None, tables: Sequence[TableMetadata]) -> str:
     """Return why a tree cannot execute ``task``, ``""`` if it can."""
+    if task is None:
+        return ""
     inputs, level = list(task.inputs), task.level
     if not inputs or any(each not in tables for each in inputs):
         return "it names tables that do not exist, or no table."

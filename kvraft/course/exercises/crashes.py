@@ -179,7 +179,7 @@ def _step_of(call: Call, committed: bool) -> str:
     return STEPS[4] if call.part == "log" or committed else STEPS[2]
 
 
-@exercise("05.3")
+@exercise("05.3", functions=False)
 def check_order(order: Any) -> str:
     """Print whether a flush in this order of :data:`STEPS` survives a crash after every call."""
     need_answer(order, "put a list of the five steps in place of the three dots")

@@ -100,7 +100,7 @@ def _arrived(cluster: Cluster) -> int:
     return len(cluster.trace.of(MessageDelivered))
 
 
-@exercise("03.2")
+@exercise("03.2", functions=False)
 def check_schedule(schedule: str) -> str:
     """Print whether ``schedule`` breaks a property in at most :data:`MOST` events."""
     need_answer(schedule, "write a schedule in place of the three dots, one step a line")

@@ -301,7 +301,7 @@ LOG_BYTES = 28 * 1024
 """The room for sealed log on the leader's disk, in bytes."""
 
 
-@exercise("09.3")
+@exercise("09.3", functions=False)
 def check_retain_bytes(retain_bytes: Any) -> str:
     """Print whether this budget avoids a snapshot after a restart, and too much log on the disk."""
     need_answer(retain_bytes)

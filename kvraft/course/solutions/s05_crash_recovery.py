@@ -43,6 +43,7 @@ def fails(history, durable, acknowledged, found):
 
 
 def order(*places):
+    """The steps in this order of their numbers."""
     return [STEPS[place] for place in places]
 
 
