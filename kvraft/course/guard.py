@@ -7,12 +7,13 @@ use signals nor stop a thread.  Lines of kvraft itself are not counted: a check 
 cluster costs a learner nothing.
 
 What a budget cannot stop is an endless call inside C, such as ``sum(itertools.count())``: it runs
-no line of Python.  ``kvraft grade`` has a limit of time besides.
+no line of Python.  ``kvraft grade`` also has a limit of time.
 """
 
 from __future__ import annotations
 
 import dis
+import inspect
 import io
 import linecache
 import sys
@@ -93,7 +94,7 @@ class _Budget:
         """Trace the functions that run now, if a learner's code still runs."""
         if not self._running:
             return
-        frame: FrameType | None = sys._getframe()
+        frame = inspect.currentframe()
         while frame is not None:
             if not _is_ours(frame.f_code.co_filename):
                 frame.f_trace = self._line

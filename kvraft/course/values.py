@@ -297,7 +297,7 @@ FORMS: dict[str, Form] = {
         list,
         "a list of four lists of names",
         (
-            Part("1 to 10", (), {("tree", "n2", "n3", "n4"): "List who needs it."}),
+            Part("1 to 10", (), {("tree", "n2", "n3", "n4"): "List what needs it."}),
             Part("11 to 20", (), {("n3",): "n3 has everything through 20: it needs 21."}),
             Part(
                 "21 to 30",

@@ -217,7 +217,7 @@ def test_a_wrong_rule_for_stamps_is_told_what_comes_of_it(capsys, rule, hint):
         (lambda sequence, newest, known: known.clear() or 7, "gives 7: give True or False"),
         (
             lambda sequence, newest, known: known[0],
-            "When number 1 arrives, your rule raised IndexError",
+            "number 1 arrives, your rule raised IndexError",
         ),
     ],
 )

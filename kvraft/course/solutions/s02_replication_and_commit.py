@@ -35,7 +35,7 @@ def upper_median(commit_index, term, match, configuration, log):
 
 
 def with_learners(commit_index, term, match, configuration, log):
-    """Counts whoever is sent the log."""
+    """Counts all that are sent the log."""
     held = sorted(match.values())
     index = held[(len(held) - 1) // 2]
     return index if index > commit_index and log.term(index) == term else commit_index

@@ -12,7 +12,7 @@ def any_log(ask, last):
 
 
 def longer(ask, last):
-    """Who has more knows more."""
+    """As if more entries were better ones."""
     return ask.last_index >= last.index
 
 

@@ -25,7 +25,7 @@ def nothing(tables):
 
 
 def everything(tables):
-    """Merges all there is whenever there is more than one."""
+    """Merges all tables whenever there is more than one."""
     return CompactionTask(tuple(tables), 0, ONE_TABLE) if len(tables) > 1 else None
 
 
