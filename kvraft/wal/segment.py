@@ -50,8 +50,8 @@ from kvraft.errors import BadInput, Corruption, ForeignFile, format_mismatch
 from kvraft.record import HardState, Position
 from kvraft.wal.index import FrameLocation
 
-FORMAT = 2
-"""2 since entries carry the incarnation of a client; kvraft 0.1 and earlier wrote 1."""
+FORMAT = 3
+"""3 since frames are bound to their offset, 2 since entries carry the incarnation of a client."""
 
 
 class FrameKind(IntEnum):
@@ -152,7 +152,8 @@ def pack_header(
         "term": state.term,
         "vote": state.vote,
     }
-    return frame.encode(FrameKind.HEADER, json.dumps(fields).encode(), synced=0, seed=HEADER_SEED)
+    payload = json.dumps(fields).encode()
+    return frame.encode(FrameKind.HEADER, payload, synced=0, seed=HEADER_SEED, offset=0)
 
 
 def read_segment_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
@@ -161,6 +162,8 @@ def read_segment_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
     Raises ``Corruption`` if ``data``, the bytes of the file ``name``, does not begin with a header,
     and ``ForeignFile`` if the header has another format.
     """
+    if (older := frame.older_format(data)) is not None:
+        raise format_mismatch(name, older, FORMAT)
     head = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(head, str):
         raise Corruption(name, 0, f"the header of this segment is damaged: {head}")
@@ -218,12 +221,11 @@ def read_frames(
         data = disk.read(stretch[0].file, start, end - start)
         seed = frame.checksum_seed(owner, stretch[0].file)
         for each in stretch:
-            at = each.offset - start
-            part = data[at : at + each.length]
-            payload = frame.payload_of(part, FrameKind.ENTRIES, synced=each.synced, seed=seed)
-            if payload is None:
+            found = frame.decode(data, each.offset, seed=seed, base=start)
+            known = FrameKind.ENTRIES, each.synced, each.offset + each.length
+            if isinstance(found, str) or (found.kind, found.synced, found.end) != known:
                 raise Corruption(each.file, each.offset, "a frame is no longer what was written")
-            yield each, payload
+            yield each, found.payload
 
 
 def _stretches(frames: Sequence[FrameLocation]) -> Iterator[list[FrameLocation]]:

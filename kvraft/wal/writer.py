@@ -89,10 +89,11 @@ class SegmentWriter:
     def flush_buffer(self) -> FrameLocation:
         """Append the buffer as one frame and return its location.  Raises ``OSError``."""
         payload, first, last = self._join_buffer()
-        data = frame.encode(_ENTRIES, payload, synced=self.synced, seed=self._seed)
+        at, synced = self.size, self.synced
+        data = frame.encode(_ENTRIES, payload, synced=synced, seed=self._seed, offset=at)
         self._append_bytes(data)
         size = len(data)
-        location = FrameLocation(first, last, last, self.name, self.size, size, self.synced)
+        location = FrameLocation(first, last, last, self.name, at, size, synced)
         self._grow(first, last, size)
         self.ends_empty = False
         self._buffer.clear()
@@ -128,7 +129,7 @@ class SegmentWriter:
         parts: list[bytes] = []
         locations: list[FrameLocation] = []
         for kind, payload, first, last in frames:
-            data = frame.encode(kind, payload, synced=synced, seed=self._seed)
+            data = frame.encode(kind, payload, synced=synced, seed=self._seed, offset=at)
             if kind == _ENTRIES:
                 locations.append(FrameLocation(first, last, last, name, at, len(data), synced))
             parts.append(data)

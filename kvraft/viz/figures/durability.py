@@ -276,7 +276,7 @@ def _entries(disk: SimDisk, found: Recovery) -> list[Entry]:
     entries: list[Entry] = []
     for batch in found.index.frames:
         data = disk.read(batch.file, batch.offset, batch.length)
-        payload = data[frame.FRAME_OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
+        payload = data[frame.FRAME_HEAD : -_CRC_BYTES]
         entries += unpack_entries(batch.part(payload, batch.first, batch.last))
     return entries
 
