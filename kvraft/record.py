@@ -254,7 +254,8 @@ KeyValue = tuple[bytes, bytes]
 """The part of a row that a reader gets: a key and its value."""
 
 
-_ENTRY = struct.Struct("<QQQQQIIHBB")
+ENTRY_FORMAT = "QQQQQIIHBB"
+_ENTRY = struct.Struct("<" + ENTRY_FORMAT)
 _HEAD = struct.Struct("<QQ24xIIHBx")  # the same, without the fields of the record itself
 _WRITE = struct.Struct("<16xQ16xIIHBB")  # the same, for a log that has neither terms nor clients
 _KINDS = {kind.value: kind for kind in Kind}
@@ -317,6 +318,31 @@ def pack_write(
     """
     head = _ENTRY.pack(0, index, timestamp, 0, 0, len(key), len(value), 0, kind, commit)
     return head + key + value
+
+
+def pack_writes(first: int, rows: list[Row], ranges: list[Row]) -> bytes:
+    """Return one batch as entries of such a log, from index ``first`` on: ranges, then rows.
+
+    ``ranges`` are range tombstones.  The last entry carries the commit mark.
+    """
+    parts: list[bytes] = []
+    pack, left = _ENTRY.pack, len(ranges) + len(rows)
+    index = first
+    for start, timestamp, stop in ranges:
+        left -= 1
+        end = stop or b""
+        sizes = len(start), len(end)
+        parts += (pack(0, index, timestamp, 0, 0, *sizes, 0, 5, left == 0), start, end)
+        index += 1
+    for key, timestamp, value in rows:
+        left -= 1
+        if value is None:
+            parts += (pack(0, index, timestamp, 0, 0, len(key), 0, 0, 2, left == 0), key)
+        else:
+            sizes = len(key), len(value)
+            parts += (pack(0, index, timestamp, 0, 0, *sizes, 0, 1, left == 0), key, value)
+        index += 1
+    return b"".join(parts)
 
 
 def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:

@@ -47,7 +47,8 @@ from kvraft.errors import Corruption
 FRAME_MAGIC = b"kvF2"
 MAX_PAYLOAD_BYTES = 1 << 30
 
-_HEAD = struct.Struct("<4sIIQ")
+HEAD_FORMAT = "<4sIIQ"
+_HEAD = struct.Struct(HEAD_FORMAT)
 _CRC = struct.Struct("<I")
 CRC_RESIDUE = zlib.crc32(bytes(_CRC.size))
 """The checksum of any bytes that end in their own checksum, whatever the seed."""
@@ -116,6 +117,11 @@ def decode(data: bytes, offset: int, *, seed: int, base: int = 0) -> Frame | str
         return "a frame does not match its checksum"
     payload = bytes(data[at + FRAME_HEAD : end - _CRC.size])
     return Frame(kind, payload, synced, offset, base + end)
+
+
+def length_at(data: bytes, at: int) -> int:
+    """Return how many bytes the valid frame has that begins at ``at``."""
+    return int(_HEAD.unpack_from(data, at)[2]) + FRAME_OVERHEAD
 
 
 def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = False) -> FrameScan:

@@ -26,7 +26,7 @@ Sources: Raft §5.3, §7, Figure 2; etcd wal; LevelDB log_format; Rebello et al.
 et al., FAST 2018.
 """
 
-from kvraft.wal.recovery import Recovery, recover
+from kvraft.wal.recovery import Recovery, TakeWrites, recover
 from kvraft.wal.segment import (
     HEADER_SEED,
     FrameKind,
@@ -47,6 +47,7 @@ __all__ = [
     "FrameKind",
     "Recovery",
     "Segment",
+    "TakeWrites",
     "Wal",
     "frame_kind_name",
     "log_owner",

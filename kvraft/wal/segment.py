@@ -67,6 +67,8 @@ class FrameKind(IntEnum):
 HEADER_SEED = frame.checksum_seed("kvraft log segment")
 """The checksum seed of all headers, so that a header can be read whatever its owner is."""
 
+RUN_BYTES = 64 * 1024
+"""A run of frames (wal/index.py) ends at this many bytes: so much is read for one entry of it."""
 READ_BYTES = 1 << 20
 """How many bytes of a segment are read at once, unless a frame is larger."""
 _OPENING_BYTES = 4096  # enough for any header without very long names
@@ -221,11 +223,15 @@ def read_frames(
         data = disk.read(stretch[0].file, start, end - start)
         seed = frame.checksum_seed(owner, stretch[0].file)
         for each in stretch:
-            found = frame.decode(data, each.offset, seed=seed, base=start)
-            known = FrameKind.ENTRIES, each.synced, each.offset + each.length
-            if isinstance(found, str) or (found.kind, found.synced, found.end) != known:
-                raise Corruption(each.file, each.offset, "a frame is no longer what was written")
-            yield each, found.payload
+            parts: list[bytes] = []
+            at, end = each.offset, each.offset + each.length
+            while at < end:
+                found = frame.decode(data, at, seed=seed, base=start)
+                if isinstance(found, str) or found.kind != FrameKind.ENTRIES or found.end > end:
+                    raise Corruption(each.file, at, "a frame is no longer what was written")
+                parts.append(found.payload)
+                at = found.end
+            yield each, b"".join(parts)
 
 
 def _stretches(frames: Sequence[FrameLocation]) -> Iterator[list[FrameLocation]]:

@@ -264,7 +264,7 @@ def test_every_cut_and_every_flip_is_judged():
 
 def test_a_reader_that_believes_damaged_payloads_would_be_seen(monkeypatch):
     """The outcome *wrong* is alive: with checksums switched off, flips bring wrong contents."""
-    blind = SimpleNamespace(crc32=lambda *_: frame._CRC_RESIDUE)
+    blind = SimpleNamespace(crc32=lambda *_: frame.CRC_RESIDUE)
     monkeypatch.setattr("kvraft.disk.frame.zlib", blind)
     found = flips(log((1, 1, 1)), "n1", bits=[0])
     assert str(FileOutcome.WRONG) in found.outcomes
@@ -288,9 +288,9 @@ def test_group_commits_are_counted():
     found = group_commits(entries, [1, 4, 10])
     assert [each.syncs for each in found] == [10, 3, 1]
     size = sum(52 + len(b"annkeyripe") for _ in entries)
-    assert [each.size - size for each in found] == [280, 84, 28]
+    assert [each.size - size for each in found] == [240, 72, 24]
     title = title_of(plot_group_commits(found))
-    assert title == "10 entries: 10 syncs in saves of 1, 1 in saves of 10, and 28% fewer bytes"
+    assert title == "10 entries: 10 syncs in saves of 1, 1 in saves of 10, and 25% fewer bytes"
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def situations() -> Iterator[BadFrame]:
 def _log(shape: Sequence[int]) -> tuple[bytes, list[tuple[int, int]]]:
     """Return a log with ``shape`` frames in its saves, and the offset and save of each frame.
 
-    The last payload contains a copy of the first frame, which is none there.
+    The last payload contains a copy of the first frame, which does not count there.
     """
     data, starts = b"", []
     for save, count in enumerate(shape, 1):
