@@ -45,8 +45,8 @@ from kvraft.inputs import describe_value, instance, whole_number
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
 from kvraft.lsm import ByteSource, Tree, TreeOptions
 from kvraft.memtable import Memtables
-from kvraft.record import Position, Row, Timestamp, pack_writes
-from kvraft.wal import SEGMENT_BYTES, Durability, Wal
+from kvraft.record import Position, Row, Timestamp
+from kvraft.wal import SEGMENT_BYTES, Durability, Wal, pack_writes
 
 OWNER = "kvraft/store"
 
@@ -282,7 +282,7 @@ class Store(Tree):
 class _Replay:
     """Fills memtables with the writes of a log, as they are read and checked (``wal/recovery.py``).
 
-    They are frozen as in the life of a store, so no more is in memory than may wait in one.
+    They are frozen as those of an open store, so no more is in memory than may wait in one.
     """
 
     def __init__(self, memtable_bytes: int) -> None:

@@ -33,11 +33,9 @@ Source: etcd wal (a repair keeps a copy of what it truncates).
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from zlib import crc32
 
 from kvraft.disk import (
     TEMPORARY_SUFFIX,
@@ -51,17 +49,13 @@ from kvraft.disk import (
 )
 from kvraft.errors import Corruption
 from kvraft.record import (
-    ENTRY_FORMAT,
-    ENTRY_OVERHEAD,
     MAX_NUMBER,
     ORIGIN,
     HardState,
-    Kind,
     Position,
     Row,
     slice_entries,
     summarize_entries,
-    unpack_writes,
 )
 from kvraft.wal.index import FrameLocation, LogIndex
 from kvraft.wal.segment import (
@@ -72,15 +66,10 @@ from kvraft.wal.segment import (
     read_opening,
     unpack_hard_state,
 )
+from kvraft.wal.writes import read_run, unpack_writes
 
 TakeWrites = Callable[[list[Row], list[Row], int], None]
 """What takes the writes of a log while it is read: rows, range tombstones, the last index."""
-
-_HEADS = struct.Struct(frame.HEAD_FORMAT.replace("4sI", "Q") + ENTRY_FORMAT.replace("HBB", "I"))
-_FRAMED_ENTRY = int.from_bytes(frame.FRAME_MAGIC, "little") | FrameKind.ENTRIES << 32
-_PUT, _DELETE = (kind << 16 | True << 24 for kind in (Kind.PUT, Kind.DELETE))  # no client; commit
-_KEY_AT = frame.FRAME_HEAD + ENTRY_OVERHEAD
-_RUN_OVERHEAD = frame.FRAME_OVERHEAD + ENTRY_OVERHEAD
 
 TORN_COPIES_KEPT = 4
 """How many torn ends are kept: the newest, by segment and then by offset, as names sort."""
@@ -309,49 +298,23 @@ def _read_segment(log: Recovery, reader: _Reader, name: str, *, newest: bool) ->
 
 
 def _read_run(log: Recovery, reader: _Reader, name: str, data: bytes, at: int, seed: int) -> int:
-    """Read a run of frames from ``at`` on, of one put or delete each, and return where it ends.
+    """Read the frames of single writes from ``at`` on into ``log``; return where they end.
 
-    It does what :func:`_read_frame` does with each of them, in one loop without an object a frame,
-    for a store's log may have very many.  It ends, perhaps at once, before a frame that is anything
-    else or is not valid: that is for the caller to look at.
+    It does at once what :func:`_read_frame` does with each of them.
     """
     if log.segments[-1].sealed or log.index.newest_term:
         return at
-    unpack, overhead = _HEADS.unpack_from, _RUN_OVERHEAD
-    rows: list[Row] = []
+    first = log.index.last + 1
     after = reader.after if reader.take else MAX_NUMBER
-    begin, first, index = at, log.index.last + 1, log.index.last
-    stop, whole, synced = min(at + RUN_BYTES, len(data) - overhead), len(data), log.synced
-    while at <= stop:
-        mark, length, until, term, number, timestamp, _, _, k, v, kind = unpack(data, at)
-        key_at = at + _KEY_AT
-        value_at = key_at + k
-        end = value_at + v + 4
-        if (
-            mark != _FRAMED_ENTRY
-            or end != at + length + frame.FRAME_OVERHEAD
-            or end > whole
-            or number != index + 1
-            or term
-            or until > at
-            or (kind != _PUT and kind != _DELETE)
-            or crc32(data[at:end], seed ^ at) != frame.CRC_RESIDUE
-        ):
-            break
-        index = number
-        if number > after:
-            value = data[value_at : end - 4] if kind == _PUT else None
-            rows.append((data[key_at:value_at], timestamp, value))
-        if until > synced:
-            synced = until
-        at = end
-    if at > begin:
-        log.index.last, log.synced, log.cleanly_closed = index, synced, False
-        log.index.add_frame(FrameLocation(first, index, index, name, begin, at - begin))
-        log.segments[-1] = log.segments[-1].grown(first, index)
+    end, last, synced, rows = read_run(data, at, at + RUN_BYTES, seed, first - 1, after)
+    if end > at:
+        log.index.last, log.synced = last, max(log.synced, synced)
+        log.cleanly_closed = False
+        log.index.add_frame(FrameLocation(first, last, last, name, at, end - at))
+        log.segments[-1] = log.segments[-1].grown(first, last)
         if rows and reader.take:
-            reader.take(rows, [], index)
-    return at
+            reader.take(rows, [], last)
+    return end
 
 
 def _split_run(log: Recovery, data: bytes) -> None:

@@ -59,12 +59,10 @@ from kvraft.record import (
     NO_LOG,
     Entry,
     HardState,
-    Kind,
     LogEnd,
     Position,
     Timestamp,
     label,
-    pack_write,
     summarize_entries,
     unpack_entries,
 )
@@ -73,6 +71,7 @@ from kvraft.wal.index import FrameLocation, LogIndex, term_starts
 from kvraft.wal.recovery import Recovery, make_durable, recover
 from kvraft.wal.segment import RUN_BYTES, FrameKind, Segment, pack_hard_state, read_frames
 from kvraft.wal.writer import FrameContents, frames_for
+from kvraft.wal.writes import pack_write
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
@@ -317,8 +316,7 @@ class Wal:
         writer = self._files.writer
         plain = durability is _OS and not writer.buffered_bytes and self._report is ignore
         if not plain or self._stopped or self._recovery is not None:
-            kind = Kind.DELETE if value is None else Kind.PUT
-            payload = pack_write(kind, index, timestamp, key, value or b"", commit=True)
+            payload = pack_write(index, timestamp, key, value)
             return self.append(index, index, payload, durability)
         if index != self._index.last + 1:
             raise BadInput(f"entry {index} does not follow entry {self._index.last}")

@@ -21,27 +21,17 @@ Invariants:
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from typing import NamedTuple
-from zlib import crc32
 
 from kvraft.disk import Disk, frame, is_disk_full
 from kvraft.errors import DiskFull
-from kvraft.record import (
-    ENTRY_FORMAT,
-    ENTRY_OVERHEAD,
-    Entry,
-    Timestamp,
-    entry_size,
-    pack_entries,
-)
+from kvraft.record import Entry, Timestamp, entry_size, pack_entries
 from kvraft.wal.index import FrameLocation
 from kvraft.wal.segment import FrameKind, Segment
+from kvraft.wal.writes import frame_write
 
 _ENTRIES = int(FrameKind.ENTRIES)  # a global is found faster than a member of an Enum
-_pack_heads = struct.Struct(frame.HEAD_FORMAT + ENTRY_FORMAT).pack
-_pack_checksum = struct.Struct("<I").pack
 _EMPTY = (FrameKind.CLOSED, FrameKind.SEAL)
 MAX_ENTRIES_FRAME_BYTES = 1024 * 1024
 """A frame contains entries of at most this many bytes, or one larger entry."""
@@ -108,32 +98,17 @@ class SegmentWriter:
     ) -> int:
         """Append one put or delete as a frame of its own to the run; return the segment's size.
 
-        The bytes are those of :func:`~kvraft.record.pack_write`, buffered and flushed.  This is the
-        path of every put: both heads are packed at once and have one checksum with key and value,
-        and no object is made but the bytes.  Nothing may be buffered.  Raises ``OSError``.
+        Nothing may be buffered.  Raises ``OSError``.
         """
-        at, keys = self.size, len(key)
-        if value is None:
-            value, kind = b"", 2
-        else:
-            kind = 1
-        size = ENTRY_OVERHEAD + keys + len(value)
-        data = (
-            _pack_heads(
-                *(frame.FRAME_MAGIC, _ENTRIES, size, self.synced),
-                *(0, index, timestamp, 0, 0, keys, len(value), 0, kind, 1),
-            )
-            + key
-            + value
-        )
-        data += _pack_checksum(crc32(data, self._seed ^ at))
+        at = self.size
+        data = frame_write(index, timestamp, key, value, self.synced, self._seed ^ at)
         self._append_bytes(data)
-        self.size = at = at + len(data)
+        self.size = end = at + len(data)
         self.ends_empty = False
         if index != self._run_last + 1:
-            self._run_first, self.run_offset = index, at - len(data)
+            self._run_first, self.run_offset = index, at
         self._run_last = index
-        return at
+        return end
 
     def take_run(self) -> FrameLocation | None:
         """Return the location of the run, and begin another; ``None`` if there is none.
