@@ -335,7 +335,10 @@ def _add_bench(adders: _Adders) -> None:
         "in the same run.",
     )
     bench.add_argument(
-        "part", choices=["consensus", "storage"], metavar="PART", help="consensus or storage"
+        "part",
+        choices=["consensus", "replica", "storage"],
+        metavar="PART",
+        help="consensus, replica or storage",
     )
     bench.add_argument(
         "--rounds",

@@ -195,10 +195,12 @@ def load(options: argparse.Namespace) -> None:
 
 def bench(options: argparse.Namespace) -> None:
     """Run a benchmark."""
-    from kvraft.bench import consensus, storage
+    from kvraft.bench import consensus, replica, storage
 
     if options.part == "consensus":
         lines = consensus.run(options.rounds)
+    elif options.part == "replica":
+        lines = replica.run(options.rounds)
     else:
         lines = storage.run(options.rounds, options.records)
     for line in lines:

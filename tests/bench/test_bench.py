@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from kvraft.bench import consensus, engines, storage
+from kvraft.bench import consensus, engines, replica, storage
 from kvraft.cli import cli
 
 
@@ -35,6 +35,26 @@ def test_the_floor_is_given_every_entry():
     sent = sum(len(getattr(message, "entries", ())) for message in kept.messages)
     assert sent == 2 * (1 + 4 * 16)
     assert consensus.floor(kept.messages, tuple(kept.members)) > 0
+
+
+def test_the_replica_benchmark_reports_every_batch(monkeypatch, capsys):
+    monkeypatch.setattr(replica, "PUTS", 256)
+    assert cli.main(["bench", "replica", "--rounds", "1"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[3:]]
+    assert [int(row[0]) for row in rows] == list(replica.BATCHES)
+    assert all(0 < float(row[2]) <= float(row[1]) <= float(row[3]) for row in rows)
+
+
+def test_what_is_put_reaches_the_tree_of_every_member():
+    trio = replica.Trio()
+    for _ in range(9):
+        trio.put(16)
+    trio.put(1)  # tells the followers that the last batch is committed
+    assert trio.applied == 9 * 16 + 1
+    kept = [list(member.tree.scan(b"0")) for member in trio.members.values()]
+    assert kept[1] == kept[2]
+    assert len(kept[1]) == 9 * 16
+    assert set(kept[1]) < set(kept[0])
 
 
 def test_the_storage_benchmark_measures_every_workload_of_every_engine(capsys):
