@@ -107,7 +107,9 @@ class KvraftBuffered(Kvraft):
 class _TimedStore(Store):
     """A store that keeps how long each slice of long work took."""
 
-    slices: list[Spent]
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.slices: list[Spent] = []
+        super().__init__(*arguments, **options)
 
     def work(self) -> bool:
         """Do one slice, and note its time."""

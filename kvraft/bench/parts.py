@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kvraft.bench import consensus, storage
+from kvraft.bench import consensus, replica, storage
 from kvraft.bench.measure import Part
 from kvraft.bench.result import Result, facts
 from kvraft.bench.rounds import KVRAFT, Round, Side, compare, other_version
 from kvraft.display import counted, listed
 from kvraft.errors import BadInput
 
-PARTS: dict[str, Part] = {"storage": storage.PART, "consensus": consensus.PART}
+PARTS: dict[str, Part] = {
+    "storage": storage.PART,
+    "replica": replica.PART,
+    "consensus": consensus.PART,
+}
 """What can be measured."""
 
 ROUNDS = 5

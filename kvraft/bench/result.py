@@ -64,10 +64,8 @@ class Result:
     @property
     def rows(self) -> tuple[Row, ...]:
         """What was measured, in the order of the work."""
-        found = (
-            s.row for round in self.rounds for side in self.sides for s in round[side].values()
-        )
-        return tuple(dict.fromkeys(found))
+        samples = (s for round in self.rounds for of in round.values() for s in of.values())
+        return tuple(dict.fromkeys(sample.row for sample in samples))
 
     def values(self, side: str, row: Row) -> list[float]:
         """Return what ``side`` was measured at, round by round; nothing if it has no such row."""
@@ -97,12 +95,12 @@ class Result:
         """Return in a sentence how kvraft compares with ``peer``: what a figure is titled."""
         spreads = [Spread.of(found) for row in self.rows if (found := self.ratios(peer, row))]
         if not spreads:
-            return f"nothing is measured of both kvraft and {peer}"
+            return f"Nothing is measured of both kvraft and {peer}"
         better = sum(spread.low > 1 for spread in spreads)
         worse = sum(spread.high < 1 for spread in spreads)
         middle = median(spread.median for spread in spreads)
         return (
-            f"against {peer}, kvraft is better in {better} and worse in {worse} of "
+            f"Against {peer}, kvraft is better in {better} and worse in {worse} of "
             f"{counted(len(spreads), 'row')}; the median ratio is {middle:.2f}"
         )
 
@@ -110,7 +108,7 @@ class Result:
 
     def lines(self) -> Iterator[str]:
         """Yield the report: medians, then ratios with their spread, then a sentence a peer."""
-        yield f"{self.title}; medians of {counted(len(self.rounds), 'round')} (lowest–highest)."
+        yield f"{self.title}; medians of {counted(len(self.rounds), 'round')} (lowest-highest)."
         clocks = "wall time" if self.wall else "CPU time, or by wall time where a row says so"
         yield f"Compared by {clocks}."
         yield ""
@@ -124,23 +122,20 @@ class Result:
         yield from grid(["", *(f"than {peer}" for peer in self.peers)], ratios)
         yield ""
         for peer in self.peers:
-            yield f"{self.conclusion(peer).capitalize()}."
+            yield f"{self.conclusion(peer)}."
 
     def _medians(self, row: Row) -> list[str]:
         unit = f"{row.unit}, wall" if row.by_wall else row.unit
         ours = self.values(KVRAFT, row)
-        cells = [_spread(ours, figure) if ours else "-"]
+        cells = [_spread(ours) if ours else "-"]
         for peer in self.peers:
             theirs = self.values(peer, row)
             cells.append(figure(median(theirs)) if theirs else "-")
         return [row.name, unit, *cells]
 
     def _ratios(self, row: Row) -> list[str]:
-        found = (self.ratios(peer, row) for peer in self.peers)
-        return [
-            row.name,
-            *(_spread(values, "{:.2f}".format) if values else "-" for values in found),
-        ]
+        found = [self.ratios(peer, row) for peer in self.peers]
+        return [row.name, *(_spread(each) if each else "-" for each in found)]
 
     # ── as JSON ─────────────────────────────────────────────────────────────────────────────────
 
@@ -225,9 +220,9 @@ def figure(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
-def _spread(values: Sequence[float], show: Any) -> str:
+def _spread(values: Sequence[float]) -> str:
     spread = Spread.of(values)
-    return f"{show(spread.median)} ({show(spread.low)}–{show(spread.high)})"
+    return f"{figure(spread.median)} ({figure(spread.low)}-{figure(spread.high)})"
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -87,9 +87,20 @@ def _round(part: str, sides: Sequence[Side], number: int, records: int, place: P
         workers = [
             stack.enter_context(_Worker(part, side, number, records, place)) for side in sides
         ]
-        while any([worker.take() for worker in workers]):  # a list: everybody takes a turn
-            pass
+        under_way = True
+        while under_way:
+            under_way = False
+            for worker in workers:
+                under_way |= worker.take()
     return {worker.side.name: worker.samples for worker in workers}
+
+
+def _environment(side: Side, number: int, place: Path) -> dict[str, str]:
+    """Return the environment of a process: the order of a set is the same for all sides."""
+    environment = os.environ | {"PYTHONHASHSEED": str(number)}
+    if side.tree != OURS:  # no compiled files are left in another's directory
+        environment["PYTHONPYCACHEPREFIX"] = str(place / "compiled")
+    return environment
 
 
 class _Worker:
@@ -106,9 +117,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            # The order of a set is the same for all, and no directory gets new compiled files.
-            env=os.environ
-            | {"PYTHONHASHSEED": str(number), "PYTHONPYCACHEPREFIX": str(place / "compiled")},
+            env=_environment(side, number, place),
         )
 
     def __enter__(self) -> Self:

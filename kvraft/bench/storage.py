@@ -30,6 +30,7 @@ from kvraft.bench.engines import (
     peers,
 )
 from kvraft.bench.measure import Part, Row, Sample, Samples, Spent, amount, peak_memory, timed
+from kvraft.sstable import codec_number
 
 BATCH = 1000
 SEEN = 50
@@ -91,6 +92,8 @@ class Work:
 def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
     """Yield every row of one engine: a peer, or ours if that is ``""``."""
     engine, work = engine_of(peer), Work(seed, records)
+    if engine is Kvraft:
+        codec_number("zstd")  # fail now, not after minutes, if it is not installed
     before = peak_memory()
     yield from _fills(engine, place, work)
     yield amount(MEMORY_WRITING, (peak_memory() - before) / 1e6) if before else None
@@ -151,9 +154,7 @@ def _both(
 def _reads(engine: type[Engine], place: Path, work: Work) -> Samples:
     db = engine(place / "random")
     db.settle()
-    shuffled, missing, few = (
-        [(key,) for key in k] for k in (work.shuffled, work.missing, work.few)
-    )
+    shuffled, missing, few = map(_singly, (work.shuffled, work.missing, work.few))
     _each(db.get, shuffled)  # the cache is warm, in all alike
     yield _each(db.get, shuffled).per(READRANDOM, work.count)
     yield _each(db.get, missing).per(READMISSING, work.count)
@@ -166,6 +167,10 @@ def _reads(engine: type[Engine], place: Path, work: Work) -> Samples:
     yield _each(db.get, shuffled).per(SMALL_CACHE, work.count)
     db.close()
     yield from _both(engine, DELETERANDOM, place / "seq", shuffled, "delete")
+
+
+def _singly(keys: list[bytes]) -> list[tuple[bytes]]:
+    return [(key,) for key in keys]
 
 
 # ── how long a single call takes ────────────────────────────────────────────────────────────────

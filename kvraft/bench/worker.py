@@ -51,6 +51,12 @@ def answers(arguments: list[str]) -> Iterator[dict[str, Any]]:
         yield {"end": True}
 
 
+def sentence(error: Exception) -> str:
+    """Return what went wrong: an error of kvraft says it by itself."""
+    kind = type(error)
+    return str(error) if kind.__module__ == "kvraft.errors" else f"{kind.__name__}: {error}"
+
+
 def serve(arguments: list[str], questions: TextIO, out: TextIO) -> None:
     """Answer each line of ``questions``; an error is the last answer."""
     answer = answers(arguments)
@@ -58,7 +64,7 @@ def serve(arguments: list[str], questions: TextIO, out: TextIO) -> None:
         try:
             line = next(answer)
         except Exception as error:
-            print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=out, flush=True)
+            print(json.dumps({"error": sentence(error)}), file=out, flush=True)
             return
         print(json.dumps(line), file=out, flush=True)
 
