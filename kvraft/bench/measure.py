@@ -92,7 +92,7 @@ def timed(do: Callable[[], object]) -> Spent:
     """Return what ``do`` costs.
 
     CPU time counts until the threads that it left at work are idle: an engine that compacts in the
-    background pays for that, too, and does not disturb who is measured next.
+    background pays for that, too, and does not disturb the next measurement.
     """
     gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()

@@ -73,11 +73,11 @@ def ratios_title(result: Result) -> str:
 
 def ratios_text(result: Result) -> str:
     """Return all that the figure shows in words, for those who do not see it."""
-    told = [
+    shown = [
         f"{name}: {', '.join(f'{spread.median:.2f} of {peer}' for peer, spread in spreads.items())}"
         for name, spreads in _lines(result)
     ]
-    return f"How many times better kvraft is, as medians. {'; '.join(told)}."
+    return f"How many times better kvraft is, as medians. {'; '.join(shown)}."
 
 
 def _lines(result: Result) -> Lines:
