@@ -150,7 +150,7 @@ class Block:
             raise ValueError(_SHORT)
         if a not in _CODES or b not in _CODES or c not in _CODES or 8 in (a, b) or d > 1:
             raise ValueError("a block has columns of an unknown width")
-        self._n = n
+        self._n: int = n
         self._body = body
         self._prefix = body[_HEAD.size : key_lengths_at]
         self._stamp_width, self._stamp_base = c, stamp_base

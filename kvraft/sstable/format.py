@@ -170,10 +170,10 @@ def read_footer(disk: ReadableFiles, name: str, size: int) -> Footer:
     checksum, _ = _END.unpack_from(data, _FOOTER.size)
     if zlib.crc32(data[: _FOOTER.size]) != checksum:
         raise Corruption(name, at, "the footer does not match its checksum")
-    *offsets, origin, digest, version = _FOOTER.unpack_from(data)
+    bloom, ranges, properties, index, origin, digest, version = _FOOTER.unpack_from(data)
     if version != FORMAT:
         raise format_mismatch(name, version, FORMAT)
-    layout = TableLayout(*offsets, at)
+    layout = TableLayout(bloom, ranges, properties, index, at)
     if list(layout) != sorted(layout):
         raise Corruption(name, at, "the footer makes no sense")
     return Footer(layout, origin, digest)
