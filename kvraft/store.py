@@ -142,7 +142,7 @@ class Store(Tree):
         store.record_log_end(lambda: wal.synced_end)
         store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
         store.work_soon()  # the log may be too long by now
-        store._adopt(replayed)
+        store._adopt(replayed, report)
         return store
 
     @property
@@ -162,11 +162,11 @@ class Store(Tree):
         """
         return max(self.flushed.index, self.wal.synced_index)
 
-    def _adopt(self, replayed: _Replay) -> None:
+    def _adopt(self, replayed: _Replay, report: EventSink) -> None:
         """Continue with the memtables that were filled while the log was read."""
         self.memtables.adopt(replayed.memtables)
         for memtable, through in self.memtables.frozen:
-            self._report(MemtableFrozen(len(memtable), memtable.size, through.index))
+            report(MemtableFrozen(len(memtable), memtable.size, through.index))
         self.applied_index = max(self.flushed.index, self.wal.last_index)
         self.timestamp = max(self.timestamp, replayed.timestamp)
         self.counts.rows_put += replayed.rows

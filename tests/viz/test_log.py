@@ -186,7 +186,7 @@ def test_the_inspector_shows_every_field_of_one_frame():
     for field in piece.fields:
         assert field.name in shown
         assert str(field.start) in shown
-    assert "6b 76 46 31" in shown
+    assert "6b 76 46 32" in shown
     with pytest.raises(BadInput, match=r"no byte 9999 in a segment of \d+ bytes"):
         inspector(disk, "n1", name, 9999)
     with pytest.raises(BadInput, match="no segment x here"):
@@ -200,7 +200,7 @@ def test_the_stepper_moves_by_byte_field_and_frame():
     (name,) = disk.names()
     third = dissect(disk, "n1")[name][3]
     stepper = ByteStepper(disk, "n1", name, offset=third.start)
-    assert "of magic = kvF1" in stepper.words()
+    assert "of magic = kvF2" in stepper.words()
     stepper.buttons["byte on"].click()
     assert stepper.words().startswith(f"offset {third.start + 1}: byte 2 of 4 of magic")
     stepper.buttons["next field"].click()
