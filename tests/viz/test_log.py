@@ -111,7 +111,7 @@ def test_fields_are_read_as_they_were_written():
         FrameKind.ENTRIES,
     ]
     fields = {field.name: field.value for field in pieces[3].fields}
-    assert (fields["magic"], fields["synced"]) == ("kvF1", str(pieces[3].start))
+    assert (fields["magic"], fields["synced"]) == ("kvF2", str(pieces[3].start))
     assert (fields["term"], fields["index"]) == ("1", "3")
     assert (fields["client"], fields["key"], fields["value"]) == ("ann", "k3", "ripe")
     assert fields["length"] == str(pieces[3].end - pieces[3].start - 28)

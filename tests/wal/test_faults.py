@@ -310,7 +310,7 @@ def test_what_a_tear_left_is_kept_aside_and_never_read() -> None:
         third = reopened(victim, Random(size))
         assert third.entries() == log
         victim.truncate(torn.copy_name, 0)
-        victim.append(torn.copy_name, b"kvF1 whatever")
+        victim.append(torn.copy_name, b"kvF2 whatever")
         assert opened(victim).entries() == log
         follow(opened(victim), victim)
         assert recover(victim, ME).torn is None
