@@ -101,7 +101,7 @@ class Result:
         middle = median(spread.median for spread in spreads)
         return (
             f"Against {peer}, kvraft is better in {better} and worse in {worse} of "
-            f"{counted(len(spreads), 'row')}; the median ratio is {middle:.2f}"
+            f"{counted(len(spreads), 'row')}; the median ratio is {figure(middle)}"
         )
 
     # ── as text ─────────────────────────────────────────────────────────────────────────────────
