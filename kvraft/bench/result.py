@@ -222,6 +222,8 @@ def figure(value: float) -> str:
 
 def _spread(values: Sequence[float]) -> str:
     spread = Spread.of(values)
+    if len(values) == 1:
+        return figure(spread.median)
     return f"{figure(spread.median)} ({figure(spread.low)}-{figure(spread.high)})"
 
 

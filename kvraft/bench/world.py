@@ -5,7 +5,7 @@
 *three loaded*      three members and a client with 100 puts a second: untraced; with a trace; and
                     with the swarm's three checkers after each step that reported something
 *checked events*    the same run as the last: events of its trace that were checked
-*a life*            random runs of the swarm, each with its own options and faults, all checked
+*a run*             random runs of the swarm, each with its own options and faults, all checked
 =================== =============================================================================
 
 The same seed always does the same work.  The peer, *heapq*, is a loop that takes as many actions
@@ -30,9 +30,9 @@ PUTS = 100
 """How many puts the client makes in a simulated second."""
 IDLE_LONGER = 8
 """How many times longer idle members are watched than loaded ones."""
-PUTS_A_LIFE = 200
+PUTS_A_RUN = 200
 """There is one run of the swarm for so many puts of a loaded world."""
-FIRST_LIFE = 1_000
+FIRST_RUN = 1_000
 """The seed of the first run of the swarm that is measured; it is the same in every round."""
 
 UNIT = "simulated s / s"
@@ -41,7 +41,7 @@ LOADED = Row("three loaded", UNIT, more_is_better=True)
 TRACED = Row("three loaded, traced", UNIT, more_is_better=True, peer_row=LOADED.name)
 CHECKED = Row("three loaded, checked", UNIT, more_is_better=True, peer_row=LOADED.name)
 EVENTS = Row("checked events", "events / s", more_is_better=True)
-LIFE = Row("a life of the swarm", "lives / s", more_is_better=True)
+SWARM = Row("a run of the swarm", "runs / s", more_is_better=True)
 
 Look = Callable[[], None]
 
@@ -62,8 +62,8 @@ def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
     spent = _loaded(world, seconds, Checkers(world).look)
     yield spent.rate(CHECKED, seconds)
     yield spent.rate(EVENTS, len(world.trace) - before)
-    lives = max(1, records // PUTS_A_LIFE)
-    yield timed(lambda: run_lives(lives)).rate(LIFE, lives)
+    runs = max(1, records // PUTS_A_RUN)
+    yield timed(lambda: run_swarm(runs)).rate(SWARM, runs)
 
 
 def _idle(peer: str, seed: int, seconds: int) -> Spent:
@@ -129,9 +129,9 @@ class Checkers:
                 checker.check()
 
 
-def run_lives(count: int) -> None:
+def run_swarm(count: int) -> None:
     """Run the swarm ``count`` times; raise ``RuntimeError`` if it found anything."""
-    for seed in range(FIRST_LIFE, FIRST_LIFE + count):
+    for seed in range(FIRST_RUN, FIRST_RUN + count):
         if (found := run_seed(seed).found) is not None:
             raise RuntimeError(f"seed {seed}: {found}")
 

@@ -106,7 +106,7 @@ def test_worlds_are_measured_idle_loaded_and_checked(tmp_path):
         world.TRACED,
         world.CHECKED,
         world.EVENTS,
-        world.LIFE,
+        world.SWARM,
     ]
     assert heap == [world.IDLE, world.LOADED, None, None, None, None]
 
@@ -122,10 +122,10 @@ def test_a_loaded_world_applies_its_puts_whether_it_is_traced_and_checked_or_not
     assert [len(rows) for rows in found[0]] == [world.PUTS + 1] * 3
 
 
-def test_a_life_in_which_something_is_found_is_an_error(monkeypatch):
+def test_a_run_in_which_something_is_found_is_an_error(monkeypatch):
     monkeypatch.setattr(world, "run_seed", lambda seed: SimpleNamespace(found="a lost write"))
     with pytest.raises(RuntimeError, match="seed 1000: a lost write"):
-        world.run_lives(1)
+        world.run_swarm(1)
 
 
 # ── storage ─────────────────────────────────────────────────────────────────────────────────────
