@@ -28,8 +28,8 @@ from kvraft.sstable.cache import BlockCache
 from kvraft.sstable.codec import codec_number
 from kvraft.sstable.format import (
     READ_CHUNK_BYTES,
+    Footer,
     LogRange,
-    TableLayout,
     covering_range,
     decode_index,
     log_range_of,
@@ -52,11 +52,11 @@ __all__ = [
     "READ_CHUNK_BYTES",
     "Block",
     "BlockCache",
+    "Footer",
     "LogRange",
     "ReadCounts",
     "Table",
     "TableFormat",
-    "TableLayout",
     "TableMetadata",
     "TableWriter",
     "check_integers",

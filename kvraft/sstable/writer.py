@@ -33,12 +33,14 @@ from kvraft.record import ROW_OVERHEAD, Row, Timestamp
 from kvraft.sstable import codec
 from kvraft.sstable.block import Block, pack_block
 from kvraft.sstable.format import (
+    Footer,
     LogRange,
     TableLayout,
     digest_of,
     encode_index,
     hash_of,
     metadata_of,
+    origin_of,
     pack_footer,
 )
 from kvraft.sstable.metadata import TableMetadata
@@ -81,6 +83,7 @@ class TableWriter:
         self._log_range = log_range
         self._codec = codec.codec_number(form.codec)
         self._pending: list[Row] = []
+        self._origin = origin_of(owner, number)
         self._hash = hash_of()
         self._last_keys: list[bytes] = []
         self._starts = [0]  # of each data block, and of what comes next
@@ -127,17 +130,17 @@ class TableWriter:
         summary = self.collector
         bloom = yield from self._build_filter()
         summary.add_ranges(ranges)
-        filter_at = self._append(pack_block(bloom.to_bytes(), self.size) if bloom else b"")
-        ranges_at = self._append(pack_block(Block.encode(ranges), self.size) if ranges else b"")
+        filter_at = self._append(self._pack(bloom.to_bytes()) if bloom else b"")
+        ranges_at = self._append(self._pack(Block.encode(ranges)) if ranges else b"")
         properties = (
             summary.properties(self.number, self._owner, self._form) | self._log_range._asdict()
         )
-        properties_at = self._append(pack_block(json.dumps(properties).encode(), self.size))
+        properties_at = self._append(self._pack(json.dumps(properties).encode()))
         index = encode_index(self._last_keys, self._starts)
-        index_at = self._append(pack_block(index, self.size, self._codec))
+        index_at = self._append(self._pack(index, self._codec))
         layout = TableLayout(filter_at, ranges_at, properties_at, index_at, self.size)
         digest = digest_of(self._hash)
-        self._append(pack_footer(layout, digest))
+        self._append(pack_footer(Footer(layout, self._origin, digest)))
         yield
         self._disk.sync(self.name)
         self._disk.sync_dir()
@@ -156,9 +159,13 @@ class TableWriter:
 
     def _add_block(self, rows: list[Row]) -> None:
         self.collector.add(rows)
-        self._append(pack_block(Block.encode(rows), self.size, self._codec))
+        self._append(self._pack(Block.encode(rows), self._codec))
         self._last_keys.append(rows[-1][0])
         self._starts.append(self.size)
+
+    def _pack(self, body: bytes, number: int = codec.NONE) -> bytes:
+        """Return ``body`` as the next block of the file, compressed by codec ``number``."""
+        return pack_block(body, self.size, self._origin, number)
 
     def _append(self, data: bytes) -> int:
         """Append ``data`` to the file and return the offset at which it begins."""
