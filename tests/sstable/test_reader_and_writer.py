@@ -19,12 +19,11 @@ from kvraft.sim import PowerCut, SimDisk
 from kvraft.sstable import (
     Block,
     BlockCache,
+    DigestCheck,
     Table,
     TableFormat,
     TableWriter,
     check_table,
-    matches_digest,
-    run_to_end,
 )
 from kvraft.sstable import format as table_format
 from kvraft.sstable import writer as tablewriter
@@ -44,7 +43,7 @@ SMALL = {b"": Version(9, b""), b"a": Version(1 << 63, None), b"ab": Version(3, b
 
 
 def intact(data, digest):
-    return matches_digest(lambda at, length: data[at : at + length], len(data), digest)
+    return DigestCheck(lambda at, length: data[at : at + length], len(data), digest).run_to_end()
 
 
 def rows_of(versions):
@@ -60,7 +59,7 @@ def write_rows(disk, rows, number=1, owner="me", ranges=(), **form):
     writer = TableWriter(disk, number, owner, TableFormat(**form))
     for at in range(0, len(rows), 7):
         writer.add(rows[at : at + 7])
-    return run_to_end(writer.finish(list(ranges)))
+    return writer.finish(list(ranges)).run_to_end()
 
 
 def scan(table, start=b"", stop=None):
@@ -140,7 +139,7 @@ def test_a_block_is_written_as_soon_as_it_is_full():
     for at in range(100):
         writer.add([(b"%03d" % at, at, bytes(100))])
         sizes.append(writer.size)
-    run_to_end(writer.finish([]))
+    writer.finish([]).run_to_end()
     steps = [after - before for before, after in pairwise([0, *sizes]) if after > before]
     assert len(steps) == Table.open(disk, 1).blocks == 20
     assert set(steps) == {steps[0]}
