@@ -47,7 +47,7 @@ UNPINNED: Timestamp = -1
 """There are no readers of earlier timestamps: an overwritten version is removed at once."""
 
 _FIRST_CHUNK, _LAST_CHUNK = 32, 256
-_SORTED_AT_ONCE = 4096
+_SORTED_AT_ONCE = 2048
 _timestamp = itemgetter(1)
 
 

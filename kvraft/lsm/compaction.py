@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple, Protocol
 
 from kvraft.errors import WrongType
@@ -39,7 +39,15 @@ from kvraft.lsm.merging import Droppable, RetainedTimes, RowChunk, merge, retain
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Row, Timestamp
 from kvraft.slices import SlicedWork
-from kvraft.sstable import LogRange, Table, TableMetadata, TableWriter, covering_range, span_of
+from kvraft.sstable import (
+    LogRange,
+    Table,
+    TableMetadata,
+    TableRun,
+    TableWriter,
+    covering_range,
+    span_of,
+)
 
 # ── which tables ────────────────────────────────────────────────────────────────────────────────
 
@@ -247,7 +255,8 @@ class Merge(SlicedWork[MergeResult]):
         self._may_drop = droppable([table.metadata for table in inputs], others)
         hides = partial(_hides, tuple(others))
         self._left = RangeTombstones(self._ranges.surviving(keep.needs, hides))
-        self._chunks = merge(table.load_chunks() for table in inputs)
+        self._chunks = merge(map(TableRun, _sorted_runs(inputs)))
+        self._tombstones = any(table.metadata.tombstones for table in inputs)
         self._writer = self._new_table()
         self._start = b""  # where the span of the table that is being written may begin
         self._kept: RowChunk = []  # that come next
@@ -260,9 +269,12 @@ class Merge(SlicedWork[MergeResult]):
         if chunk is None:
             self._end_table(self._left.rows(self._start), self._done)
             return
-        self._kept = retain(chunk, self._keep, self._ranges or None, self._may_drop)
-        self._dropped += sum(row[2] is None for row in chunk)
-        self._dropped -= sum(row[2] is None for row in self._kept)
+        if self._tombstones:
+            self._kept = retain(chunk, self._keep, self._ranges or None, self._may_drop)
+            self._dropped += sum(row[2] is None for row in chunk)
+            self._dropped -= sum(row[2] is None for row in self._kept)
+        else:
+            self._kept = retain(chunk, self._keep, self._ranges or None)
         if self._kept and self._writer.size >= self._table_bytes:
             self._end_table(self._left.rows(self._start, self._kept[0][0]), self._begin_table)
         elif self._kept:
@@ -285,6 +297,14 @@ class Merge(SlicedWork[MergeResult]):
     def _done(self) -> None:
         self.result = MergeResult(tuple(self._tables), self._dropped)
         self.stage = None
+
+
+def _sorted_runs(tables: Sequence[Table]) -> list[list[Table]]:
+    """Return the tables in groups that do not overlap: each of level 0, and each deeper level."""
+    runs = [[table] for table in tables if table.metadata.level == 0]
+    deeper = [table for table in tables if table.metadata.level > 0]
+    deeper.sort(key=lambda table: (table.metadata.level, table.metadata.start))
+    return runs + [list(run) for _, run in groupby(deeper, lambda table: table.metadata.level)]
 
 
 def _hides(

@@ -76,16 +76,13 @@ class Flush(Job):
             self.then(self._commit)
         else:
             self._reading = self._tables.read_back(self._ending.result)
-            self.then(self._read_back)
+            self.stage = self._read_back
 
     def _read_back(self) -> None:
         if not self._reading.step():
-            self.stage = self._count
-
-    def _count(self) -> None:
-        self._fresh.append(self._reading.result)
-        self._tables.count_flushed(self._reading.result.metadata)
-        self.stage = self._commit
+            self._fresh.append(self._reading.result)
+            self._tables.count_flushed(self._reading.result.metadata)
+            self.stage = self._commit
 
     def _commit(self) -> None:
         add = tuple(table.metadata for table in self._fresh)
@@ -131,24 +128,21 @@ class Compaction(Job):
     def _merge(self) -> None:
         if not self._merging.step():
             self._outputs, self._dropped = self._merging.result
-            self.then(self._next_table)
+            self._next_table()
 
     def _next_table(self) -> None:
-        """Begin to read back the next table that came out; commit after the last."""
+        """Go on with the next table that came out: it is read back.  After the last, commit."""
         if len(self._fresh) == len(self._outputs):
             self.then(self._commit)
         else:
             self._reading = self._tables.read_back(self._outputs[len(self._fresh)])
-            self.then(self._read_back)
+            self.stage = self._read_back
 
     def _read_back(self) -> None:
         if not self._reading.step():
-            self.stage = self._count
-
-    def _count(self) -> None:
-        self._fresh.append(self._reading.result)
-        self._tables.report_written(self._reading.result.metadata)
-        self.then(self._next_table)
+            self._fresh.append(self._reading.result)
+            self._tables.report_written(self._reading.result.metadata)
+            self._next_table()
 
     def _commit(self) -> None:
         task, tables, numbers = self._task, self._tables, self._numbers

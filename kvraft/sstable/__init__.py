@@ -44,7 +44,7 @@ from kvraft.sstable.metadata import (
     span_of,
     unpack_metadata,
 )
-from kvraft.sstable.reader import ReadCounts, Table
+from kvraft.sstable.reader import ReadCounts, Table, TableRun
 from kvraft.sstable.writer import TableFormat, TableWriter, check_table
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "TableFormat",
     "TableLayout",
     "TableMetadata",
+    "TableRun",
     "TableWriter",
     "check_integers",
     "check_table",

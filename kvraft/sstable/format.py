@@ -32,7 +32,7 @@ little-endian.
 
       offset  size
            0    40  5 offsets: where filter, ranges, properties, index and footer begin
-          40     8  digest of everything before the footer: BLAKE2b, 8 bytes of it
+          40     8  digest of everything before the footer: see sstable/digest.py
           48     4  format version, 2
           52     4  crc32 of the 52 bytes above
           56     8  magic "kvSSTbl1"

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -205,7 +205,7 @@ class Table:
 
     def load_chunks(self) -> TableRun:
         """Return an iterator over all rows, block by block, without the cache: for compaction."""
-        return TableRun(self)
+        return TableRun([self])
 
     def load_block(self, at: int) -> Block:
         """Read data block ``at``, counted from 0, from disk and check it."""
@@ -235,20 +235,26 @@ class Table:
 
 
 class TableRun:
-    """All rows of a table, block by block, read without the cache; it can be copied half-way."""
+    """All rows of ``tables``, one after the other, block by block, read without the cache.
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._next = 0
+    It is an iterator that can be copied half-way.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tuple(tables)
+        self._table = self._block = 0  # where the next block is
 
     def __iter__(self) -> TableRun:
         return self
 
     def __next__(self) -> list[Row]:
-        if self._next == self._table.blocks:
-            raise StopIteration
-        self._next += 1
-        return self._table.load_block(self._next - 1).rows()
+        while self._table < len(self._tables):
+            table = self._tables[self._table]
+            if self._block < table.blocks:
+                self._block += 1
+                return table.load_block(self._block - 1).rows()
+            self._table, self._block = self._table + 1, 0
+        raise StopIteration
 
 
 class _Parts(NamedTuple):
