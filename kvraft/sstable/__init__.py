@@ -29,8 +29,8 @@ from kvraft.sstable.cache import BlockCache
 from kvraft.sstable.codec import codec_number
 from kvraft.sstable.digest import READ_CHUNK_BYTES, DigestCheck
 from kvraft.sstable.format import (
+    Footer,
     LogRange,
-    TableLayout,
     covering_range,
     decode_index,
     log_range_of,
@@ -53,11 +53,11 @@ __all__ = [
     "Block",
     "BlockCache",
     "DigestCheck",
+    "Footer",
     "LogRange",
     "ReadCounts",
     "Table",
     "TableFormat",
-    "TableLayout",
     "TableMetadata",
     "TableRun",
     "TableWriter",

@@ -31,9 +31,10 @@ little-endian.
 - The **footer** has 64 bytes; its size and its last 16 bytes stay the same in future formats::
 
       offset  size
-           0    40  5 offsets: where filter, ranges, properties, index and footer begin
-          40     8  digest of everything before the footer: see sstable/digest.py
-          48     4  format version, 2
+           0    32  4 offsets: where filter, ranges, properties and index begin
+          32     8  origin, which each block of the table repeats (``sstable/block.py``)
+          40     8  digest of everything before the footer (``sstable/digest.py``)
+          48     4  format version, 3
           52     4  crc32 of the 52 bytes above
           56     8  magic "kvSSTbl1"
 
@@ -54,13 +55,13 @@ from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from kvraft.disk import ReadableFiles
+from kvraft.disk import ReadableFiles, frame, table_name
 from kvraft.display import counted
 from kvraft.errors import Corruption, format_mismatch
 from kvraft.record import ORIGIN, Position
 from kvraft.sstable.metadata import TableMetadata, check_integers
 
-FORMAT = 2
+FORMAT = 3
 MAGIC = b"kvSSTbl1"
 
 _FOOTER = struct.Struct("<6QI")
@@ -96,9 +97,22 @@ def covering_range(ranges: Iterable[LogRange]) -> LogRange:
     return LogRange(min(afters), max(throughs))
 
 
-def pack_footer(layout: TableLayout, digest: int) -> bytes:
-    """Return the footer of a table."""
-    head = _FOOTER.pack(*layout, digest, FORMAT)
+class Footer(NamedTuple):
+    """What a footer says: the ``layout``, and what distinguishes the table from all others."""
+
+    layout: TableLayout
+    origin: int
+    digest: int
+
+
+def origin_of(owner: str, number: int) -> int:
+    """Return the origin of the blocks of table ``number`` that ``owner`` writes, 32 bits."""
+    return frame.checksum_seed(owner, table_name(number))
+
+
+def pack_footer(footer: Footer) -> bytes:
+    """Return ``footer`` as bytes, for the place that its layout states."""
+    head = _FOOTER.pack(*footer.layout[:-1], footer.origin, footer.digest, FORMAT)
     return head + _END.pack(zlib.crc32(head), MAGIC)
 
 
@@ -110,8 +124,8 @@ def is_footer(data: bytes, digest: int) -> bool:
     return _FOOTER.unpack(head)[5] == digest and end == _END.pack(zlib.crc32(head), MAGIC)
 
 
-def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[TableLayout, int]:
-    """Return the layout and the digest of the table in the file ``name``, of ``size`` bytes.
+def read_footer(disk: ReadableFiles, name: str, size: int) -> Footer:
+    """Return the footer of the table in the file ``name``, of ``size`` bytes.
 
     Raises ``Corruption`` if the file does not end in a footer, and ``ForeignFile`` for a footer of
     another format.
@@ -125,13 +139,13 @@ def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[TableLayout,
     checksum, _ = _END.unpack_from(data, _FOOTER.size)
     if zlib.crc32(data[: _FOOTER.size]) != checksum:
         raise Corruption(name, at, "the footer does not match its checksum")
-    *offsets, digest, version = _FOOTER.unpack_from(data)
+    bloom, ranges, properties, index, origin, digest, version = _FOOTER.unpack_from(data)
     if version != FORMAT:
         raise format_mismatch(name, version, FORMAT)
-    layout = TableLayout(*offsets)
-    if list(layout) != sorted(layout) or layout.footer != at:
+    layout = TableLayout(bloom, ranges, properties, index, at)
+    if list(layout) != sorted(layout):
         raise Corruption(name, at, "the footer makes no sense")
-    return layout, digest
+    return Footer(layout, origin, digest)
 
 
 def encode_index(last_keys: list[bytes], starts: list[int]) -> bytes:

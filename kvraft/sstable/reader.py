@@ -34,7 +34,7 @@ from kvraft.sstable.block import Block, unpack_block
 from kvraft.sstable.cache import BlockCache
 from kvraft.sstable.digest import DigestCheck
 from kvraft.sstable.format import (
-    TableLayout,
+    Footer,
     decode_index,
     log_range_of,
     metadata_of,
@@ -68,7 +68,8 @@ class Table:
         """Wrap the parts of a table: use :meth:`open`."""
         self.metadata = info
         self.name = table_name(info.number)
-        self.bloom, self.range_tombstones, self.properties, (self._last_keys, self._starts) = parts
+        self.bloom, self.range_tombstones, self.properties = parts[:3]
+        (self._last_keys, self._starts), self._origin = parts[3:]
         self.log_range = log_range_of(self.properties)
         self.plain = (
             self.range_tombstones is None and info.rows == info.keys and not info.tombstones
@@ -99,15 +100,15 @@ class Table:
             size = disk.size(name)
         except FileNotFoundError:
             raise Corruption(name, 0, "the table is missing") from None
-        layout, digest = read_footer(disk, name, size)
-        if isinstance(table, TableMetadata) and table.digest != digest:
+        footer = read_footer(disk, name, size)
+        if isinstance(table, TableMetadata) and table.digest != footer.digest:
             raise Corruption(name, 0, "this is not the table that the manifest means")
-        parts = _read_parts(disk, name, layout)
+        parts = _read_parts(disk, name, footer)
         try:
-            info = metadata_of(parts.properties, number, size, digest)
+            info = metadata_of(parts.properties, number, size, footer.digest)
             log_range_of(parts.properties)
         except ValueError as error:
-            raise Corruption(name, layout.properties, str(error)) from None
+            raise Corruption(name, footer.layout.properties, str(error)) from None
         if isinstance(table, TableMetadata):
             if replace(info, level=table.level) != table:
                 raise Corruption(name, 0, "the table is not what the manifest says of it")
@@ -215,7 +216,7 @@ class Table:
         self.counts.blocks_read += 1
         self.counts.bytes_read += length
         try:
-            return Block(unpack_block(data, length, start, self.name))
+            return Block(unpack_block(data, length, start, self._origin, self.name))
         except ValueError as error:
             raise Corruption(self.name, start, str(error)) from None
 
@@ -264,17 +265,19 @@ class _Parts(NamedTuple):
     ranges: RangeTombstones | None
     properties: dict[str, Any]
     index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
+    origin: int
 
 
-def _read_parts(disk: ReadableFiles, name: str, layout: TableLayout) -> _Parts:
+def _read_parts(disk: ReadableFiles, name: str, footer: Footer) -> _Parts:
     """Read everything between the data and the footer, with one read."""
+    layout, origin, _ = footer
     tail = disk.read(name, layout.filter, layout.footer - layout.filter)
 
     def body(start: int, end: int) -> bytes:
         if start == end:
             return b""
         part = tail[start - layout.filter : end - layout.filter]
-        return unpack_block(part, end - start, start, name)
+        return unpack_block(part, end - start, start, origin, name)
 
     at = layout.properties
     try:
@@ -294,4 +297,4 @@ def _read_parts(disk: ReadableFiles, name: str, layout: TableLayout) -> _Parts:
     covers = starts[-1] == layout.filter and list(starts) == sorted(starts)
     if not covers or last_keys != sorted(last_keys):
         raise Corruption(name, layout.index, "the index does not cover the data blocks")
-    return _Parts(bloom, ranges, properties, index)
+    return _Parts(bloom, ranges, properties, index, origin)

@@ -34,10 +34,12 @@ from kvraft.sstable import codec
 from kvraft.sstable.block import Block, pack_block
 from kvraft.sstable.digest import TableDigest
 from kvraft.sstable.format import (
+    Footer,
     LogRange,
     TableLayout,
     encode_index,
     metadata_of,
+    origin_of,
     pack_footer,
 )
 from kvraft.sstable.metadata import TableMetadata
@@ -78,6 +80,7 @@ class TableWriter:
         self._log_range = log_range
         self._codec = codec.codec_number(form.codec)
         self._pending: list[Row] = []
+        self._origin = origin_of(owner, number)
         self._digest = TableDigest()
         self._last_keys: list[bytes] = []
         self._starts = [0]  # of each data block, and of what comes next
@@ -130,17 +133,17 @@ class TableWriter:
         """Write everything after the data blocks; return the properties."""
         summary = self.collector
         summary.add_ranges(ranges)
-        filter_at = self._append(pack_block(bloom.to_bytes(), self.size) if bloom else b"")
-        ranges_at = self._append(pack_block(Block.encode(ranges), self.size) if ranges else b"")
+        filter_at = self._append(self._pack(bloom.to_bytes()) if bloom else b"")
+        ranges_at = self._append(self._pack(Block.encode(ranges)) if ranges else b"")
         properties = (
             summary.properties(self.number, self._owner, self.form) | self._log_range._asdict()
         )
-        properties_at = self._append(pack_block(json.dumps(properties).encode(), self.size))
+        properties_at = self._append(self._pack(json.dumps(properties).encode()))
         index = encode_index(self._last_keys, self._starts)
-        index_at = self._append(pack_block(index, self.size, self._codec))
+        index_at = self._append(self._pack(index, self._codec))
         layout = TableLayout(filter_at, ranges_at, properties_at, index_at, self.size)
         self.digest = self._digest.value
-        self._append(pack_footer(layout, self.digest))
+        self._append(pack_footer(Footer(layout, self._origin, self.digest)))
         return properties
 
     def sync(self) -> None:
@@ -150,9 +153,13 @@ class TableWriter:
 
     def _add_block(self, rows: list[Row]) -> None:
         self.collector.add(rows)
-        self._append(pack_block(Block.encode(rows), self.size, self._codec))
+        self._append(self._pack(Block.encode(rows), self._codec))
         self._last_keys.append(rows[-1][0])
         self._starts.append(self.size)
+
+    def _pack(self, body: bytes, number: int = codec.NONE) -> bytes:
+        """Return ``body`` as the next block of the file, compressed by codec ``number``."""
+        return pack_block(body, self.size, self._origin, number)
 
     def _append(self, data: bytes) -> int:
         """Append ``data`` to the file and return the offset at which it begins."""
