@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     return kvraft
 
 
-PARTS = ("storage", "replica", "consensus")
+PARTS = ("storage", "replica", "consensus", "world", "python")
 """What ``bench`` measures; its files are loaded only when it runs."""
 
 _Adders: TypeAlias = "argparse._SubParsersAction[_Parser]"
