@@ -30,7 +30,7 @@ from kvraft.replica import (
     tree_pin,
 )
 from kvraft.sim import SimDisk
-from kvraft.sstable import BlockCache, Table, TableFormat, TableMetadata, TableWriter, run_to_end
+from kvraft.sstable import BlockCache, Table, TableFormat, TableMetadata, TableWriter
 from kvraft.transaction import (
     CompleteTransaction,
     Rejected,
@@ -260,7 +260,7 @@ def _without(snapshot: TreeSnapshot, owner: str, lost: Callable[[Row], bool]) ->
         for _key, versions in groupby(table.scan(), key=itemgetter(0)):
             if kept := [row for row in versions if not lost(row)]:
                 writer.add(kept)
-        made = run_to_end(writer.finish([]))
+        made = writer.finish([]).run_to_end()
         infos += [replace(made, level=info.level)] if made else []
     numbers = [info.number for info in infos]
     state = ManifestState(
