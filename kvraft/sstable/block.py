@@ -45,6 +45,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from sys import getsizeof
@@ -170,6 +171,10 @@ class Block:
 
     def __len__(self) -> int:
         return self._n
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Block:
+        """Return a block that warms up by itself; the columns are shared: they never change."""
+        return copy(self)
 
     @staticmethod
     def encode(rows: Sequence[Row]) -> bytes:

@@ -33,7 +33,7 @@ little-endian.
       offset  size
            0    32  4 offsets: where filter, ranges, properties and index begin
           32     8  origin, which each block of the table repeats (``sstable/block.py``)
-          40     8  digest of everything before the footer: BLAKE2b, 8 bytes of it
+          40     8  digest of everything before the footer (``sstable/digest.py``)
           48     4  format version, 3
           52     4  crc32 of the 52 bytes above
           56     8  magic "kvSSTbl1"
@@ -49,10 +49,9 @@ Source: LevelDB table_format (blocks, filter, footer).
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -67,8 +66,6 @@ MAGIC = b"kvSSTbl1"
 
 _FOOTER = struct.Struct("<6QI")
 FOOTER_BYTES = 64
-READ_CHUNK_BYTES = 256 * 1024
-"""How many bytes to read at once when a whole file is read."""
 _END = struct.Struct("<I8s")  # of the footer: its checksum and the magic
 _COUNT = struct.Struct("<I")
 
@@ -100,42 +97,6 @@ def covering_range(ranges: Iterable[LogRange]) -> LogRange:
     return LogRange(min(afters), max(throughs))
 
 
-def hash_of(data: bytes | memoryview = b"") -> hashlib.blake2b:
-    """Return a running hash for a table's digest, begun with ``data``."""
-    return hashlib.blake2b(data, digest_size=8)
-
-
-def digest_of(whole: hashlib.blake2b) -> int:
-    """Return the digest that the running hash ``whole`` has reached."""
-    return int.from_bytes(whole.digest(), "little")
-
-
-def matches_digest(read: Callable[[int, int], bytes], size: int, digest: int) -> bool:
-    """Return whether ``size`` bytes are exactly the table that ``digest`` identifies.
-
-    ``read`` takes an offset and a length, and returns those bytes.
-    """
-    return all(matches_in_slices(read, size, digest))
-
-
-def matches_in_slices(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterator[bool]:
-    """Compare as :func:`matches_digest` does, in slices.
-
-    Yield ``True`` after each part, and ``False`` as soon as something is wrong.
-    """
-    end = size - FOOTER_BYTES
-    whole = hash_of(b"")
-    for offset in range(0, end, READ_CHUNK_BYTES):
-        whole.update(read(offset, min(READ_CHUNK_BYTES, end - offset)))
-        yield True
-    footer = read(end, FOOTER_BYTES) if end >= 0 else b""
-    if digest_of(whole) != digest or len(footer) != FOOTER_BYTES:
-        yield False
-        return
-    head, rest = footer[: _FOOTER.size], footer[_FOOTER.size :]
-    yield _FOOTER.unpack(head)[5] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
-
-
 class Footer(NamedTuple):
     """What a footer says: the ``layout``, and what distinguishes the table from all others."""
 
@@ -153,6 +114,14 @@ def pack_footer(footer: Footer) -> bytes:
     """Return ``footer`` as bytes, for the place that its layout states."""
     head = _FOOTER.pack(*footer.layout[:-1], footer.origin, footer.digest, FORMAT)
     return head + _END.pack(zlib.crc32(head), MAGIC)
+
+
+def is_footer(data: bytes, digest: int) -> bool:
+    """Return whether ``data`` is a valid footer with that ``digest``, of whatever layout."""
+    if len(data) != FOOTER_BYTES:
+        return False
+    head, end = data[: _FOOTER.size], data[_FOOTER.size :]
+    return _FOOTER.unpack(head)[5] == digest and end == _END.pack(zlib.crc32(head), MAGIC)
 
 
 def read_footer(disk: ReadableFiles, name: str, size: int) -> Footer:

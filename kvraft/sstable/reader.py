@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Generator, Iterator
-from copy import copy
+from collections.abc import Iterator, Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,11 +32,11 @@ from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.sstable.block import Block, unpack_block
 from kvraft.sstable.cache import BlockCache
+from kvraft.sstable.digest import DigestCheck
 from kvraft.sstable.format import (
     Footer,
     decode_index,
     log_range_of,
-    matches_in_slices,
     metadata_of,
     read_footer,
 )
@@ -117,6 +117,14 @@ class Table:
         opened.counts = opened.counts if counts is None else counts
         return opened
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Table:
+        """Return this table on a copied disk; what never changes of it in memory is shared."""
+        other = memo[id(self)] = copy(self)
+        other._disk = deepcopy(self._disk, memo)
+        other._cache = deepcopy(self._cache, memo)
+        other.counts = deepcopy(self.counts, memo)
+        return other
+
     @property
     def blocks(self) -> int:
         """How many data blocks the table has."""
@@ -196,10 +204,9 @@ class Table:
             self._cache.put(place, block)
         return block
 
-    def load_chunks(self) -> Iterator[list[Row]]:
-        """Yield all rows block by block, without the cache: for compaction."""
-        for at in range(self.blocks):
-            yield self.load_block(at).rows()
+    def load_chunks(self) -> TableRun:
+        """Return an iterator over all rows, block by block, without the cache: for compaction."""
+        return TableRun([self])
 
     def load_block(self, at: int) -> Block:
         """Read data block ``at``, counted from 0, from disk and check it."""
@@ -215,16 +222,40 @@ class Table:
 
     def verify_bytes(self) -> None:
         """Check every byte against the digest; raise ``Corruption`` if they do not match."""
-        for _ in self.verify_slices():
-            pass
+        self.require_match(self.check_digest().run_to_end())
 
-    def verify_slices(self) -> Generator[None, None, None]:
-        """Check as :meth:`verify_bytes` does, in slices."""
+    def check_digest(self) -> DigestCheck:
+        """Return the work of comparing every byte with the digest, to be done in slices."""
         read, size = partial(self._disk.read, self.name), self._disk.size(self.name)
-        for matches in matches_in_slices(read, size, self.metadata.digest):
-            if not matches:
-                raise Corruption(self.name, 0, "the table does not match its digest")
-            yield
+        return DigestCheck(read, size, self.metadata.digest)
+
+    def require_match(self, matches: bool) -> None:
+        """Raise ``Corruption`` unless the bytes were found to match the digest."""
+        if not matches:
+            raise Corruption(self.name, 0, "the table does not match its digest")
+
+
+class TableRun:
+    """All rows of ``tables``, one after the other, block by block, read without the cache.
+
+    It is an iterator that can be copied half-way.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tuple(tables)
+        self._table = self._block = 0  # where the next block is
+
+    def __iter__(self) -> TableRun:
+        return self
+
+    def __next__(self) -> list[Row]:
+        while self._table < len(self._tables):
+            table = self._tables[self._table]
+            if self._block < table.blocks:
+                self._block += 1
+                return table.load_block(self._block - 1).rows()
+            self._table, self._block = self._table + 1, 0
+        raise StopIteration
 
 
 class _Parts(NamedTuple):
