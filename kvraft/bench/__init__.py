@@ -6,7 +6,10 @@ of paired rounds, with their spread::
 
     parts         the benchmarks by name; runs one
       │ storage     db_bench's workloads    engines   kvraft, LevelDB, RocksDB, SQLite: same calls
+      │ replica     a put of a cluster, next to one of a store alone
       │ consensus   entries and messages, next to a plain loop over the same messages
+      │ world       how much simulated time passes in a second, next to a bare loop over a heap
+      │ python      what a call, an object and a system call cost here: they have no peer
     result        medians, ratios, a table, JSON
     rounds        the sides take turns, each in a process of its own
       │ worker      that process: it may import kvraft from another checkout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kvraft.bench import consensus, replica, storage
+from kvraft.bench import consensus, python, replica, storage, world
 from kvraft.bench.measure import Part
 from kvraft.bench.result import Result, facts
 from kvraft.bench.rounds import KVRAFT, Round, Side, compare, other_version
@@ -16,6 +16,8 @@ PARTS: dict[str, Part] = {
     "storage": storage.PART,
     "replica": replica.PART,
     "consensus": consensus.PART,
+    "world": world.PART,
+    "python": python.PART,
 }
 """What can be measured."""
 

@@ -101,7 +101,7 @@ class Result:
         middle = median(spread.median for spread in spreads)
         return (
             f"Against {peer}, kvraft is better in {better} and worse in {worse} of "
-            f"{counted(len(spreads), 'row')}; the median ratio is {middle:.2f}"
+            f"{counted(len(spreads), 'row')}; the median ratio is {figure(middle)}"
         )
 
     # ── as text ─────────────────────────────────────────────────────────────────────────────────
@@ -222,6 +222,8 @@ def figure(value: float) -> str:
 
 def _spread(values: Sequence[float]) -> str:
     spread = Spread.of(values)
+    if len(values) == 1:
+        return figure(spread.median)
     return f"{figure(spread.median)} ({figure(spread.low)}-{figure(spread.high)})"
 
 

@@ -37,6 +37,8 @@ SEEN = 50
 """How many keys are read after each seek."""
 FEW = 50
 """Syncs and seeks are slow: one is done for so many records."""
+SCANS = 3
+"""How many times everything is read in order: once is too short for a clock."""
 LOGGED = 20_000
 """The most records that a crash leaves in the log: they fit into one memtable of any engine."""
 SMALL = 16
@@ -160,8 +162,9 @@ def _reads(engine: type[Engine], place: Path, work: Work) -> Samples:
     yield _each(db.get, missing).per(READMISSING, work.count)
     yield _each(lambda key: db.scan(key, SEEN), few).per(SEEK, len(few))
     size = db.scan(None, None)
-    yield timed(lambda: db.scan(None, None)).per(READSEQ, size)
-    yield timed(lambda: db.scan(None, None, reverse=True)).per(READREVERSE, size)
+    for row, reverse in ((READSEQ, False), (READREVERSE, True)):
+        spent = _each(lambda reverse: db.scan(None, None, reverse=reverse), [(reverse,)] * SCANS)
+        yield spent.per(row, size * SCANS)
     db.close()
     db = engine(place / "random", cache_bytes=work.count * RECORD_BYTES // SMALL)
     yield _each(db.get, shuffled).per(SMALL_CACHE, work.count)

@@ -1,8 +1,11 @@
 """What the benchmarks measure is what they say; their figures are not tested."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 
-from kvraft.bench import consensus, engines, measure, replica, storage
+from kvraft.bench import consensus, engines, measure, python, replica, storage, world
 from kvraft.errors import BadInput
 from kvraft.sstable import codec
 
@@ -59,6 +62,16 @@ def test_the_loop_is_given_every_entry():
     }
 
 
+# ── python ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_python_costs_is_measured_statement_by_statement(tmp_path):
+    rows = rows_of(python, "", tmp_path)
+    names = [n for n, _ in python.STATEMENTS if hasattr(os, "pread") or "4 KiB" not in n]
+    assert [row.name for row in rows] == [*names, python.SYNC.name]
+    assert (tmp_path / "file").stat().st_size == 256 * 140 + 4096
+
+
 # ── replica ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -79,6 +92,40 @@ def test_what_is_put_reaches_the_tree_of_every_member():
     assert kept[1] == kept[2]
     assert len(kept[1]) == 9 * 16
     assert set(kept[1]) < set(kept[0])
+
+
+# ── world ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_worlds_are_measured_idle_loaded_and_checked(tmp_path):
+    ours = rows_of(world, "", tmp_path, 20)
+    heap = rows_of(world, world.HEAP, tmp_path, 20)
+    assert ours == [
+        world.IDLE,
+        world.LOADED,
+        world.TRACED,
+        world.CHECKED,
+        world.EVENTS,
+        world.SWARM,
+    ]
+    assert heap == [world.IDLE, world.LOADED, None, None, None, None]
+
+
+def test_a_loaded_world_applies_its_puts_whether_it_is_traced_and_checked_or_not():
+    found = []
+    for trace in (False, True):
+        one = world.loaded_world(7, trace=trace)
+        world.run_loaded(one, 1, world.Checkers(one).look if trace else None)
+        one.settle()
+        found.append([list(replica.tree.scan(b"0")) for replica in one.replicas.values()])
+    assert found[0] == found[1]
+    assert [len(rows) for rows in found[0]] == [world.PUTS + 1] * 3
+
+
+def test_a_run_in_which_something_is_found_is_an_error(monkeypatch):
+    monkeypatch.setattr(world, "run_seed", lambda seed: SimpleNamespace(found="a lost write"))
+    with pytest.raises(RuntimeError, match="seed 1000: a lost write"):
+        world.run_swarm(1)
 
 
 # ── storage ─────────────────────────────────────────────────────────────────────────────────────
