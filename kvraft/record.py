@@ -46,6 +46,8 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
+from kvraft.copying import immutable
+
 Timestamp = int
 """A hybrid logical timestamp packed into 64 bits; comparing the integers compares the times.
 
@@ -188,6 +190,7 @@ def digest(records: Iterable[Record]) -> int:
     return int.from_bytes(state.digest(), "little")
 
 
+@immutable
 class Entry(NamedTuple):
     """A record in its place in the log (Raft → peers, Raft → log on disk; Raft §5.3)."""
 
@@ -212,9 +215,7 @@ ORIGIN = Position(0, 0)
 
 class LogEnd(NamedTuple):
     """How far a log was synced: through ``size`` bytes of its ``segment`` (log → manifest).
-
-    It never moves back, even if entries are superseded.  Without a log it is ``NO_LOG``.
-    """
+    It never moves back, even if entries are superseded.  Without a log it is ``NO_LOG``."""
 
     segment: int
     size: int
@@ -254,9 +255,9 @@ KeyValue = tuple[bytes, bytes]
 """The part of a row that a reader gets: a key and its value."""
 
 
-_ENTRY = struct.Struct("<QQQQQIIHBB")
+ENTRY_FORMAT = "QQQQQIIHBB"
+_ENTRY = struct.Struct("<" + ENTRY_FORMAT)
 _HEAD = struct.Struct("<QQ24xIIHBx")  # the same, without the fields of the record itself
-_WRITE = struct.Struct("<16xQ16xIIHBB")  # the same, for a log that has neither terms nor clients
 _KINDS = {kind.value: kind for kind in Kind}
 ENTRY_OVERHEAD = _ENTRY.size
 
@@ -306,43 +307,6 @@ def unpack_entries(data: bytes) -> list[Entry]:
         record = Record(kinds[kind], key, value, timestamp, txn, commit == 1)
         entries.append(Entry(term, index, record))
     return entries
-
-
-def pack_write(
-    kind: Kind, index: int, timestamp: Timestamp, key: bytes, value: bytes, *, commit: bool
-) -> bytes:
-    """Return the bytes of one entry of a log that has neither terms nor clients.
-
-    They are those of :func:`pack_entries`, without an :class:`Entry` being made.
-    """
-    head = _ENTRY.pack(0, index, timestamp, 0, 0, len(key), len(value), 0, kind, commit)
-    return head + key + value
-
-
-def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:
-    """Return the rows and range tombstones of packed entries, and the number of those entries.
-
-    Entries after the last commit mark are left out.  ``data`` is intact: a log has checked it.
-    """
-    rows: list[Row] = []
-    ranges: list[Row] = []
-    count = whole = whole_rows = whole_ranges = at = 0
-    unpack, end = _WRITE.unpack_from, len(data)
-    while at < end:
-        timestamp, k, v, c, kind, commit = unpack(data, at)
-        key_at = at + ENTRY_OVERHEAD + c
-        value_at = key_at + k
-        at = value_at + v
-        if kind == 1:
-            rows.append((data[key_at:value_at], timestamp, data[value_at:at]))
-        elif kind == 2:
-            rows.append((data[key_at:value_at], timestamp, None))
-        else:
-            ranges.append((data[key_at:value_at], timestamp, data[value_at:at]))
-        count += 1
-        if commit:
-            whole, whole_rows, whole_ranges = count, len(rows), len(ranges)
-    return rows[:whole_rows], ranges[:whole_ranges], whole
 
 
 def summarize_entries(data: bytes) -> tuple[list[Position], int]:

@@ -43,15 +43,15 @@ from kvraft.lsm.version_edit import ManifestState
 from kvraft.record import Position, Timestamp
 from kvraft.sstable import (
     READ_CHUNK_BYTES,
+    DigestCheck,
     Table,
     TableMetadata,
     check_integers,
-    matches_digest,
     pack_metadata,
     unpack_metadata,
 )
 
-FORMAT = 2
+FORMAT = 3
 STREAM = "snapshot"
 """The file name in a :class:`~kvraft.errors.Corruption` of a stream."""
 
@@ -59,14 +59,25 @@ _HEADER = 1
 _SEED = frame.checksum_seed("kvraft snapshot")
 
 
+def do_nothing() -> None:
+    """Release nothing: for tables that nobody removes."""
+
+
 class TreeSnapshot:
     """The tables of one tree at its flushed mark, to be read as one stream of ``size`` bytes.
 
-    ``last`` is the last log position that it covers.  Its tables are kept while the object exists;
-    :meth:`kvraft.lsm.Tree.snapshot` makes it.
+    ``last`` is the last log position that it covers.  Its tables are kept while the object exists:
+    ``release`` is called when it is garbage-collected.  :meth:`kvraft.lsm.Tree.snapshot` makes it.
     """
 
-    def __init__(self, disk: Disk, owner: str, state: ManifestState) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        owner: str,
+        state: ManifestState,
+        release: Callable[[], None] = do_nothing,
+    ) -> None:
+        self._release = release
         self.last: Position = state.flushed
         self._disk = disk
         self._header = _pack_header(owner, state)
@@ -74,6 +85,9 @@ class TreeSnapshot:
         sizes = [len(self._header), *(info.size for info in state.tables)]
         self._ends = list(accumulate(sizes))
         self.size = self._ends[-1]
+
+    def __del__(self) -> None:
+        self._release()
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end.
@@ -215,7 +229,7 @@ def unpack_snapshot(source: ByteSource, owner: str) -> SnapshotContents:
         raise Corruption(STREAM, min(starts[-1], source.size), what)
     tables = tuple(zip(infos, starts, strict=False))
     for info, start in tables:
-        if not matches_digest(_from(source, start), info.size, info.digest):
+        if not DigestCheck(_from(source, start), info.size, info.digest).run_to_end():
             raise Corruption(STREAM, start, f"table {info.number} does not match its digest")
         try:  # the table's own properties must agree with the header
             Table.open(_OneTable(source, start, info.size), info)
@@ -249,7 +263,9 @@ def _from(source: ByteSource, start: int) -> Callable[[int, int], bytes]:
 def _read_header(source: ByteSource) -> frame.Frame:
     """Return the first frame; read little more of the stream than that."""
     size = READ_CHUNK_BYTES
-    while isinstance(header := frame.decode(source.read(0, size), 0, seed=_SEED), str):
+    while isinstance(header := frame.decode(data := source.read(0, size), 0, seed=_SEED), str):
+        if (older := frame.older_format(data)) is not None:
+            raise _format_mismatch(older)
         if size >= source.size:
             raise Corruption(STREAM, 0, header)
         size *= 4
@@ -265,7 +281,7 @@ def _pack_header(owner: str, state: ManifestState) -> bytes:
         "horizon": state.horizon,
         "tables": [pack_metadata(info) for info in state.tables],
     }
-    return frame.encode(_HEADER, json.dumps(fields).encode(), synced=0, seed=_SEED)
+    return frame.encode(_HEADER, json.dumps(fields).encode(), synced=0, seed=_SEED, offset=0)
 
 
 def _unpack_header(
@@ -274,10 +290,7 @@ def _unpack_header(
     try:
         fields = json.loads(header.payload if header.kind == _HEADER else b"")
         if (found := fields["format"]) != FORMAT:
-            raise ForeignFile(
-                f"a snapshot has format {found}; this version of kvraft reads format {FORMAT}: "
-                "the members of a cluster must all run the same version"
-            )
+            raise _format_mismatch(found)
         theirs = str(fields["owner"])
         numbers = (*fields["flushed"], fields["timestamp"], fields["horizon"])
         index, term, timestamp, horizon = check_integers(numbers)
@@ -287,6 +300,13 @@ def _unpack_header(
     if _cluster(theirs) != _cluster(owner):
         raise ForeignFile(f"a snapshot of {theirs!r} is not for {owner!r}: the clusters differ")
     return Position(index, term), timestamp, horizon, infos
+
+
+def _format_mismatch(found: object) -> ForeignFile:
+    return ForeignFile(
+        f"a snapshot has format {found}; this version of kvraft reads format {FORMAT}: "
+        "the members of a cluster must all run the same version"
+    )
 
 
 def _cluster(owner: str) -> str:
