@@ -75,7 +75,7 @@ def test_is_a_set_of_slides_too(path):
     longest = max(
         len(list(rest)) for first, rest in groupby(kinds, lambda k: k in ("-", "fragment")) if first
     )
-    assert longest <= 8, "a slide is a screen"
+    assert longest <= 5, "a slide is a screen"
 
 
 def test_a_cell_keeps_its_id_and_a_new_one_gets_a_name():
