@@ -2,9 +2,22 @@
 
 A client that hears nothing sends its transaction again under the same id.  If the first copy took
 effect after all, the second must change nothing and get the first one's answer.  So for each client
-the replicated state holds a *session*: how its latest transactions ended.  Sessions are rows of the
-tree under a reserved key prefix, written together with the transaction itself: they are flushed,
-recovered, replicated and sent in snapshots as everything else is.
+the replicated state holds a *session*: how its latest transactions ended.
+
+Sessions live in memory and are *rows* of the tree under a reserved key prefix.  A row has the
+outcomes of all transactions that its session remembers, so writing it with each of them would move
+many times the bytes of the transaction itself.  The log has them anyway.  So a changed row is
+written when the memtable is frozen, into that same memtable::
+
+    log        ──────────────────┬───────────────────────────────────────┬──────────►
+                 flushed through │                      applied through  │
+    tree         rows as of here ╯                                       │
+    memory                                        sessions as of here ───╯
+                                 ╰─ a start takes these entries again ──╯
+
+On disk is then, as of the flushed mark, all that a session needs to be: it is recovered, replicated
+and sent in snapshots as everything else is.  A freeze must not stop a member for long, so a session
+that has waited among many (:data:`MAX_UNWRITTEN`) is written before.
 
 A name does not identify a client: a restarted program may use it again, and count from 1 again.  So
 a client registers: the leader appends an entry for it, and once that is committed its log index is
@@ -46,20 +59,24 @@ Invariants:
 - A client sends a transaction only if all its transactions ``SESSION_WINDOW`` or more numbers below
   are settled (client/client.py), so no transaction that a client still waits for falls out of the
   window.
-- The sessions after an entry depend on the log through that entry and on nothing else.
+- The sessions after an entry depend on the log through that entry and on nothing else; when their
+  rows are written depends on the member, and no answer depends on that.
+- A frozen memtable, with those before it, holds the row of each session as of its last entry.
 
 Source: Raft §8, thesis §6.3 (linearizable semantics, registration through the log, sessions that
 expire by log time; here with a bounded window, and with nothing kept until the first transaction).
 
 A session as bytes: newest sequence number, then per outcome sequence, index, timestamp, conflict,
 digest, each 8 bytes little-endian, in rising order of sequence.  Its key ends in
-``client.incarnation``.
+``client.incarnation``, and its timestamp is the log time of its last use; a session that expired is
+a tombstone at the log time of that.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from kvraft.record import RESERVED_PREFIX, Row, Timestamp, TxnId
@@ -67,6 +84,9 @@ from kvraft.transaction import SESSION_WINDOW
 
 SESSION_PREFIX = RESERVED_PREFIX + b"session/"
 """The prefix of the sessions' keys in the tree."""
+MAX_UNWRITTEN = 128
+"""How many sessions may wait for a freeze: beyond it, each transaction writes those that have
+waited longest, two rows at most.  So a freeze packs about that many, some 100 KB, at once."""
 _NUMBER = struct.Struct("<Q")
 _OUTCOME = struct.Struct("<QQQQQ")
 
@@ -110,11 +130,17 @@ class Session:
 
     def add(self, sequence: int, outcome: TransactionOutcome) -> None:
         """Record an outcome, and forget those that fall out of the window."""
+        outcomes = self._outcomes
+        outcomes[sequence] = outcome
+        if outcome.timestamp > self.last_used:
+            self.last_used = outcome.timestamp
+        if sequence == self.newest + 1:  # most often, and then one number falls out
+            self.newest = sequence
+            outcomes.pop(sequence - SESSION_WINDOW, None)
+            return
         self.newest = max(self.newest, sequence)
-        self.last_used = max(self.last_used, outcome.timestamp)
-        self._outcomes[sequence] = outcome
-        for old in [seq for seq in self._outcomes if self.forgotten(seq)]:
-            del self._outcomes[old]
+        for old in [seq for seq in outcomes if self.forgotten(seq)]:
+            del outcomes[old]
 
     def to_bytes(self) -> bytes:
         """Return the session as bytes."""
@@ -144,6 +170,9 @@ class Sessions:
             (key[len(SESSION_PREFIX) :].decode(), Session.from_bytes(data)) for key, data in rows
         ]
         self._sessions = dict(sorted(found, key=lambda item: item[1].last_used))
+        # Those whose rows are not in the tree yet, the longest first: the log time of their last
+        # use, or of their end.  A session that is used again keeps its place in this order.
+        self._unwritten: dict[str, Timestamp] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -161,19 +190,41 @@ class Sessions:
         return now - stamped > self.lifetime
 
     def record(self, txn: TxnId, outcome: TransactionOutcome) -> tuple[list[Row], list[str]]:
-        """Record how ``txn`` ended; return the rows to write for it, and the expired sessions.
+        """Record how ``txn`` ended; return the rows to write with it, and the expired sessions.
 
-        The rows carry the timestamp of the outcome, as the transaction's own do.
+        Most often there are none to write: see :meth:`take_unwritten`.
         """
         now = outcome.timestamp
         expired = self.expire(now)
+        for name in expired:
+            self._unwritten[name] = now
         mine = txn.session
         session = self._sessions.pop(mine, None) or Session()
         session.add(txn.sequence, outcome)
         self._sessions[mine] = session  # used last
-        rows: list[Row] = [(session_key(name), now, None) for name in expired if name != mine]
-        rows.append((session_key(mine), now, session.to_bytes()))
+        self._unwritten[mine] = now
+        if len(self._unwritten) <= MAX_UNWRITTEN:
+            return [], expired
+        waited_longest = list(islice(self._unwritten, 2))
+        rows = [self._row(name) for name in waited_longest]
+        for name in waited_longest:
+            del self._unwritten[name]
         return rows, expired
+
+    def unwritten(self) -> list[Row]:
+        """Return the rows that the tree lacks to hold all sessions, and no others."""
+        return [self._row(name) for name in self._unwritten]
+
+    def take_unwritten(self) -> list[Row]:
+        """Return the rows that the tree lacks, which the caller writes now."""
+        rows = self.unwritten()
+        self._unwritten.clear()
+        return rows
+
+    def _row(self, name: str) -> Row:
+        session = self._sessions.get(name)
+        value = None if session is None else session.to_bytes()
+        return session_key(name), self._unwritten[name], value
 
     def expire(self, now: Timestamp) -> list[str]:
         """Forget the sessions that were not used for a lifetime; return their names."""

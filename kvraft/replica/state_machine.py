@@ -16,7 +16,9 @@ Invariants:
 
 - The tree is given whole transactions only, each at its last entry.  So the applied mark stops
   short of an open one, and so does every flush, every snapshot and every truncation.
-- The session row is written with the rows of the transaction, so that neither ever exists alone.
+- The rows of a transaction and the row of its session are in the same memtable when that is frozen,
+  so that neither is ever durable alone (replica/sessions.py).
+- The tree's timestamp is log time, also where a transaction wrote nothing.
 - Another transaction under an id that is taken has no effect, on any replica.
 - An entry that is taken again after a restart has the same effect as before: the tree starts at its
   flushed mark, and every entry after that is taken again.
@@ -77,7 +79,10 @@ class EndedTransaction(NamedTuple):
 
 
 class StateMachine:
-    """The state machine over ``tree``; sessions live for ``lifetime``, in units of timestamps."""
+    """The state machine over ``tree``; sessions live for ``lifetime``, in units of timestamps.
+
+    It holds state that the tree lacks, and so becomes the one that a freeze of that tree asks.
+    """
 
     def __init__(self, tree: Tree, lifetime: int, report: EventSink = ignore) -> None:
         self.tree = tree
@@ -85,6 +90,7 @@ class StateMachine:
         self.gatherer = TransactionAssembler()
         """Assembles the records of transactions."""
         self.sessions = Sessions(tree.scan(prefix=SESSION_PREFIX), lifetime)
+        tree.late_rows = self._take_unwritten
 
     @property
     def open(self) -> tuple[Entry, ...]:
@@ -123,11 +129,14 @@ class StateMachine:
                 last.index, last.record.timestamp, self.conflict(entries), asked
             )
             rows = [] if outcome.conflict else list(rows_of(entries))
-            mine, expired = self.sessions.record(txn, outcome)
-            self.tree.apply([*rows, *mine], position)
+            due, expired = self.sessions.record(txn, outcome)
+            self.tree.apply_checked([*rows, *due], position, outcome.timestamp)
             self._report_applied(txn, outcome, entries, len(rows), expired)
         key = entries[outcome.conflict - 1].record.key if outcome and outcome.conflict else None
         return EndedTransaction(txn, entries[0].index, asked, outcome, key)
+
+    def _take_unwritten(self) -> list[Row]:
+        return self.sessions.take_unwritten()  # a subclass may have replaced the sessions
 
     def conflict(self, entries: tuple[Entry, ...]) -> int:
         """Return the number of the first record whose expectation fails, 0 if all of them hold."""

@@ -17,7 +17,7 @@ from kvraft.events import (
 )
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import NOOP, RESERVED_PREFIX, Entry, Kind, TxnId
-from kvraft.replica import SESSION_PREFIX, StateMachine
+from kvraft.replica import MAX_UNWRITTEN, SESSION_PREFIX, StateMachine
 from kvraft.sim import SimDisk
 from kvraft.transaction import SESSION_WINDOW, build_transaction
 
@@ -57,12 +57,13 @@ class World:
         )[-1]
 
     def all(self):
-        return dict(self.tree.scan())
+        """The rows of the tree, and what a freeze would add to them."""
+        late = {key: value for key, _, value in self.machine.sessions.unwritten()}
+        rows = dict(self.tree.scan()) | late
+        return {key: value for key, value in rows.items() if value is not None}
 
     def sessions(self):
-        return {
-            key[len(SESSION_PREFIX) :].decode() for key, _ in self.tree.scan(prefix=SESSION_PREFIX)
-        }
+        return {key[len(SESSION_PREFIX) :].decode() for key in self.all() if SESSION_PREFIX in key}
 
 
 def told(world, *kinds):
@@ -122,8 +123,7 @@ def test_a_session_that_is_used_again_after_it_expired_begins_anew():
     ended = world.carry_out("ann", 2, {b"k": b"2"}, 500)  # far below the window of before
     assert ended.outcome.conflict == 0
     assert world.machine.sessions.find(TxnId("ann", 1, 2), 500).newest == 2
-    rows = [value for key, value in world.tree.scan(prefix=SESSION_PREFIX)]
-    assert len(rows) == 1
+    assert world.sessions() == {"ann.1"}
 
 
 def test_sessions_are_bounded_by_who_is_there():
@@ -209,3 +209,59 @@ def test_expectations_are_data_and_write_nothing():
     world.carry_out("ann", 1, {}, clock.pack(1), {b"nothing": 0})
     assert [entry.record.kind for entry in world.log] == [Kind.EXPECT]
     assert {key for key in world.all() if not key.startswith(RESERVED_PREFIX)} == set()
+
+
+def test_a_frozen_memtable_takes_the_sessions_that_changed_and_only_those():
+    world = World()
+    for sequence in range(1, 4):
+        world.carry_out("ann", sequence, {b"k": b"v"}, 10 + sequence)
+        world.carry_out("bob", sequence, {b"l": b"v"}, 20 + sequence)
+    assert world.tree.memtable_rows == 2  # the clients' own
+    world.tree.freeze()
+    assert world.tree.counts.rows_put == 6 + 2
+    world.carry_out("ann", 4, {b"k": b"v"}, 30)
+    world.tree.freeze()
+    assert world.tree.counts.rows_put == 6 + 2 + 1 + 1
+
+
+def test_a_conflict_that_writes_nothing_moves_the_time_of_the_tree():
+    world = World()
+    world.carry_out("ann", 1, {b"k": b"1"}, 10)
+    assert world.carry_out("ann", 2, {b"k": b"2"}, 30, {b"k": 9}).conflict == b"k"
+    assert world.tree.timestamp == 30
+    world.restart()
+    assert world.tree.timestamp == 30
+    world.tree.flush()
+    world.restart()
+    assert world.tree.timestamp == 30
+
+
+def test_a_freeze_packs_no_more_sessions_than_may_wait_for_it():
+    """Each transaction writes those that waited longest, so that nothing is left for later."""
+    world = World(lifetime=10_000)
+    for n in range(3 * MAX_UNWRITTEN):
+        world.carry_out(f"c{n}", 1, {b"k": b"v"}, 10 + n)
+        assert len(world.machine.sessions.unwritten()) <= MAX_UNWRITTEN
+    written = {key for key, _ in world.tree.scan(prefix=SESSION_PREFIX)}
+    assert len(written) == 2 * MAX_UNWRITTEN
+    before = world.all()
+    world.tree.flush()
+    assert dict(world.tree.scan()) == before
+    world.restart()
+    assert world.all() == before
+
+
+def test_sessions_that_expire_together_are_written_little_by_little():
+    world = World()
+    for n in range(2 * MAX_UNWRITTEN):
+        world.carry_out(f"c{n}", 1, {b"k": b"v"}, 10)
+    world.tree.flush()
+    world.carry_out("new", 1, {b"k": b"v"}, 11 + LIFETIME)
+    assert world.sessions() == {"new.1"}
+    for sequence in range(2, 2 + MAX_UNWRITTEN):
+        before = len(world.machine.sessions.unwritten())
+        world.carry_out("new", sequence, {b"k": b"v"}, 11 + LIFETIME + sequence)
+        assert before - 2 <= len(world.machine.sessions.unwritten()) <= max(before, MAX_UNWRITTEN)
+    assert len(world.machine.sessions.unwritten()) <= MAX_UNWRITTEN
+    world.tree.flush()
+    assert {key for key, _ in world.tree.scan(prefix=SESSION_PREFIX)} == {SESSION_PREFIX + b"new.1"}
