@@ -42,7 +42,7 @@ from kvraft.raft import (
     ReceivedSnapshot,
     malformed_reason,
 )
-from kvraft.record import Entry, Timestamp
+from kvraft.record import Entry, Kind, Timestamp
 from kvraft.replica.desk import ReadDesk
 from kvraft.replica.interface import Drained, ReplicaOptions
 from kvraft.replica.recovery import open_log_and_tree
@@ -272,6 +272,7 @@ class Replica:
         for entry in ready.committed:
             lost = self.writes.superseded(lost, entry) if lost else lost
             self.take(entry)
+        self.machine.write()
         for read in ready.reads:  # their indexes have just been applied
             self.reads.serve(read)
         for token in ready.failed_reads:
@@ -279,11 +280,15 @@ class Replica:
         self.raft.advance()
 
     def take(self, entry: Entry) -> None:
-        """Apply one committed entry, and reply to the clients whose transactions it ends."""
-        self.writes.committed(entry)
+        """Apply one committed entry, and reply to the clients whose transactions it ends.
+
+        The tree shows the effect once the state machine has written (:meth:`StateMachine.write`).
+        """
+        if entry.record.kind is Kind.REGISTER:
+            self.writes.committed(entry)
         for ended in self.machine.take(entry):
             self.writes.ended(ended)
-        if self.tree.memtable_full:  # within one drain, when a member catches up
+        if self.machine.room <= 0:  # full within one drain, when a member catches up
             self._upkeep.make_room()
 
     def reply(self, reply: Reply) -> None:
