@@ -40,7 +40,6 @@ from kvraft.raft import (
     Raft,
     Ready,
     ReceivedSnapshot,
-    malformed_reason,
 )
 from kvraft.record import Entry, Kind, Timestamp
 from kvraft.replica.desk import ReadDesk
@@ -156,10 +155,7 @@ class Replica:
         """Take a message from another member; while the disk is full it is dropped."""
         if self.waits_for_space:
             return  # it could not be made durable, and would pile up in memory
-        self.raft.step(message)
-        if isinstance(message, AppendEntriesReply) and not malformed_reason(
-            message, self.member, self.raft.cluster
-        ):
+        if self.raft.step(message) and isinstance(message, AppendEntriesReply):
             self.skew.note_reading(message.sender, message.wall_millis)
 
     def register(self, request: Register) -> None:
@@ -361,8 +357,12 @@ class Replica:
         return member_pins(self.raft, self.wal, self.tree.flushed.index, self.options.retain_bytes)
 
     def may_drop(self, segment: Segment) -> bool:
-        """Whether ``segment``, the oldest, may be dropped: it is sealed and not pinned."""
-        return segment.sealed and self.pins().frees(segment)
+        """Whether ``segment``, the oldest, may be dropped: it is sealed and not pinned.
+
+        The tree's pin is the one that counts most often, and the cheapest to ask for.
+        """
+        flushed = self.tree.flushed.index
+        return segment.sealed and segment.high <= flushed and self.pins().frees(segment)
 
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
         """Whether to freeze the memtable; see :func:`kvraft.log_and_tree.should_freeze`."""

@@ -100,7 +100,7 @@ class AppliesWhatIsAppended(Replica):
 class _NothingUndone(TransactionAssembler):
     """Takes a torn transaction for a complete one."""
 
-    def take(self, entry: Entry) -> list[CompleteTransaction | UndoneTransaction]:
+    def take(self, entry: Entry) -> Sequence[CompleteTransaction | UndoneTransaction]:
         """Return the transactions that ``entry`` ends, all as complete ones."""
         return [CompleteTransaction(ended.entries) for ended in super().take(entry)]
 
