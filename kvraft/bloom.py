@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from mmh3 import mmh3_x64_128_utupledigest as digest
 
@@ -72,7 +72,7 @@ class BloomFilter:
         keys = list(keys)
         builder = BloomFilterBuilder(len(keys), bits_per_key)
         builder.add(keys)
-        for _ in builder.fold():
+        while builder.fold():
             pass
         return builder.bloom
 
@@ -150,13 +150,15 @@ class BloomFilterBuilder:
     """Builds the filter that :meth:`BloomFilter.add` would, of many keys, in half the time.
 
     It sets all *k* bits of a key by one slice assignment, into *k* rows of *m* bits, and so without
-    the wrap-around at *m*.  :meth:`fold` then ORs the rows; :attr:`bloom` is the result.
+    the wrap-around at *m*.  :meth:`fold` then ORs the rows, part by part, until it returns
+    ``False``; :attr:`bloom` is the result.
     """
 
     def __init__(self, keys: int, bits_per_key: int) -> None:
         """Begin a filter sized for that many ``keys``."""
         self.bloom = BloomFilter.sized(keys, bits_per_key)
         self._rows = bytearray(self.bloom.k * self.bloom.m)
+        self._folded = 0  # bits of the filter that are final
 
     def add(self, keys: Iterable[bytes]) -> None:
         """Add ``keys``."""
@@ -170,13 +172,12 @@ class BloomFilterBuilder:
             else:
                 rows[h] = 1
 
-    def fold(self) -> Iterator[None]:
-        """OR the rows into :attr:`bloom`, in slices."""
-        m, bits = self.bloom.m, self.bloom._bits
-        for at in range(0, m, _FOLD_BYTES):
-            end = min(at + _FOLD_BYTES, m)
-            folded = 0
-            for row in range(0, len(self._rows), m):
-                folded |= int.from_bytes(self._rows[row + at : row + end], "little")
-            bits[at:end] = folded.to_bytes(end - at, "little")
-            yield
+    def fold(self) -> bool:
+        """OR one more part of the rows into :attr:`bloom`; return whether there are more."""
+        m, at = self.bloom.m, self._folded
+        end = self._folded = min(at + _FOLD_BYTES, m)
+        folded = 0
+        for row in range(0, len(self._rows), m):
+            folded |= int.from_bytes(self._rows[row + at : row + end], "little")
+        self.bloom._bits[at:end] = folded.to_bytes(end - at, "little")
+        return end < m

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
+from copy import copy, deepcopy
 from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -46,7 +47,7 @@ UNPINNED: Timestamp = -1
 """There are no readers of earlier timestamps: an overwritten version is removed at once."""
 
 _FIRST_CHUNK, _LAST_CHUNK = 32, 256
-_SORTED_AT_ONCE = 4096
+_SORTED_AT_ONCE = 2048
 _timestamp = itemgetter(1)
 
 
@@ -178,31 +179,30 @@ class Memtable:
                 keys.reverse()
             else:
                 low, inclusive = keys[-1], (False, False)
-            yield self._rows(keys)
+            yield self.rows_of(keys)
             count = min(2 * count, _LAST_CHUNK)
 
-    def drain(self) -> Iterator[list[Row]]:
-        """Yield all rows in order, in lists, each after a bounded amount of work: for a flush.
+    def drain(self) -> Drain:
+        """Return an iterator over all rows in order, in lists, for a flush.
 
-        Some lists are empty.  Nothing may be put in before the last list was taken.
+        Each list takes a bounded amount of work; some are empty.  Nothing may be put in before the
+        last list was taken.
         """
-        fresh = list(self._unsorted)
-        runs = [list(self._keys)] if self._keys else []
-        for at in range(0, len(fresh), _SORTED_AT_ONCE):
-            runs.append(sorted(fresh[at : at + _SORTED_AT_ONCE]))
-            yield []
-        places = [0] * len(runs)
-        while runs:
-            share = max(8, _LAST_CHUNK // len(runs))
-            edge = min(run[at : at + share][-1] for run, at in zip(runs, places, strict=True))
-            keys: list[bytes] = []
-            for n, (run, at) in enumerate(zip(runs, places, strict=True)):
-                places[n] = bisect_right(run, edge, at, min(at + share, len(run)))
-                keys += run[at : places[n]]
-            keys.sort()  # Timsort: the runs are in order already
-            left = [n for n, run in enumerate(runs) if places[n] < len(run)]
-            runs, places = [runs[n] for n in left], [places[n] for n in left]
-            yield self._rows(keys)
+        return Drain(self)
+
+    def keys_in_runs(self) -> tuple[list[bytes], list[bytes]]:
+        """Return all keys: those that are in order already, and the others."""
+        return list(self._keys), list(self._unsorted)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Memtable:
+        """Return a memtable of the same rows, which are shared: they never change."""
+        other = copy(self)
+        other.range_tombstones = deepcopy(self.range_tombstones, memo)
+        other._newest = self._newest.copy()
+        other._older = {key: rows.copy() for key, rows in self._older.items()}
+        other._keys = self._keys.copy()
+        other._unsorted = self._unsorted.copy()
+        return other
 
     def _sorted(self) -> SortedList[bytes]:
         if self._unsorted:
@@ -210,11 +210,60 @@ class Memtable:
             self._unsorted.clear()
         return self._keys
 
-    def _rows(self, keys: list[bytes]) -> list[Row]:
+    def rows_of(self, keys: list[bytes]) -> list[Row]:
+        """Return all versions of ``keys``, which it has, in this order."""
         newest, older = self._newest, self._older
         if not older:
             return [newest[key] for key in keys]
         return [row for key in keys for row in (*older.get(key, ()), newest[key])]
+
+
+class Drain:
+    """All rows of a frozen memtable in order: an iterator that can be copied half-way.
+
+    First the keys are sorted in runs, one a slice; then the runs are merged.
+    """
+
+    def __init__(self, memtable: Memtable) -> None:
+        self._memtable = memtable
+        in_order, self._fresh = memtable.keys_in_runs()
+        self._sorted = 0  # of the fresh ones, how many are in a run
+        self._runs = [in_order] if in_order else []
+        self._places = [0] * len(self._runs)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Drain:
+        """Return a copy; the runs are shared, for they never change."""
+        other = copy(self)
+        other._memtable = deepcopy(self._memtable, memo)
+        other._runs, other._places = self._runs.copy(), self._places.copy()
+        return other
+
+    def __iter__(self) -> Drain:
+        return self
+
+    def __next__(self) -> list[Row]:
+        if self._sorted < len(self._fresh):
+            end = self._sorted + _SORTED_AT_ONCE
+            self._runs.append(sorted(self._fresh[self._sorted : end]))
+            self._places.append(0)
+            self._sorted = end
+            return []
+        if not self._runs:
+            raise StopIteration
+        return self._memtable.rows_of(self._next_keys())
+
+    def _next_keys(self) -> list[bytes]:
+        runs, places = self._runs, self._places
+        share = max(8, _LAST_CHUNK // len(runs))
+        edge = min(run[at : at + share][-1] for run, at in zip(runs, places, strict=True))
+        keys: list[bytes] = []
+        for n, (run, at) in enumerate(zip(runs, places, strict=True)):
+            places[n] = bisect_right(run, edge, at, min(at + share, len(run)))
+            keys += run[at : places[n]]
+        keys.sort()  # Timsort: the runs are in order already
+        left = [n for n, run in enumerate(runs) if places[n] < len(run)]
+        self._runs, self._places = [runs[n] for n in left], [places[n] for n in left]
+        return keys
 
 
 class Frozen(NamedTuple):

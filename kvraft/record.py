@@ -46,6 +46,8 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
+from kvraft.copying import immutable
+
 Timestamp = int
 """A hybrid logical timestamp packed into 64 bits; comparing the integers compares the times.
 
@@ -188,6 +190,7 @@ def digest(records: Iterable[Record]) -> int:
     return int.from_bytes(state.digest(), "little")
 
 
+@immutable
 class Entry(NamedTuple):
     """A record in its place in the log (Raft → peers, Raft → log on disk; Raft §5.3)."""
 
@@ -212,9 +215,7 @@ ORIGIN = Position(0, 0)
 
 class LogEnd(NamedTuple):
     """How far a log was synced: through ``size`` bytes of its ``segment`` (log → manifest).
-
-    It never moves back, even if entries are superseded.  Without a log it is ``NO_LOG``.
-    """
+    It never moves back, even if entries are superseded.  Without a log it is ``NO_LOG``."""
 
     segment: int
     size: int

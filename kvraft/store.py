@@ -142,7 +142,7 @@ class Store(Tree):
         store = super().open(
             disk, owner=owner, options=options, report=report, clock=clock, read_only=read_only
         )
-        store.record_log_end(lambda: wal.synced_end)
+        store.record_log_end(wal.synced_end)
         store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
         store.work_soon()  # the log may be too long by now
         store._replay()

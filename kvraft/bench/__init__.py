@@ -1,16 +1,41 @@
-"""Benchmarks: how fast a part is, as a ratio to a peer that is measured in the same run.
+"""Benchmarks: how fast a part is, next to a peer or to another version, in the same run.
 
-An absolute speed means little on a machine that others use at the same time.  So each benchmark
-runs something well known next to what it measures, round by round, and prints medians and ratios::
+An absolute speed means little on a machine that others use at the same time.  So both sides of a
+comparison do the same work in turns, row by row and round by round, and what is reported are ratios
+of paired rounds, with their spread::
 
-    consensus   entries and messages a second, next to a plain loop over the same messages
-    replica     a put through three members and back, in CPU time
-    storage     db_bench's workloads, for each engine in turn
-    │ engines     kvraft, LevelDB, RocksDB and SQLite with the same few calls
+    parts         the benchmarks by name; runs one
+      │ storage     db_bench's workloads    engines   kvraft, LevelDB, RocksDB, SQLite: same calls
+      │ replica     a put of a cluster, next to one of a store alone
+      │ consensus   entries and messages, next to a plain loop over the same messages
+      │ world       how much simulated time passes in a second, next to a bare loop over a heap
+      │ python      what a call, an object and a system call cost here: they have no peer
+    result        medians, ratios, a table, JSON
+    rounds        the sides take turns, each in a process of its own
+      │ worker      that process: it may import kvraft from another checkout
+    measure       rows, samples and clocks
 
 Source: LevelDB db_bench.
 """
 
-from kvraft.bench import consensus, engines, replica, storage
+from kvraft.bench.measure import Part, Row, Sample
+from kvraft.bench.parts import PARTS, ROUNDS, chosen_peers, run
+from kvraft.bench.result import Result, Spread
+from kvraft.bench.rounds import KVRAFT, Round, Side, compare, other_version
 
-__all__ = ["consensus", "engines", "replica", "storage"]
+__all__ = [
+    "KVRAFT",
+    "PARTS",
+    "ROUNDS",
+    "Part",
+    "Result",
+    "Round",
+    "Row",
+    "Sample",
+    "Side",
+    "Spread",
+    "chosen_peers",
+    "compare",
+    "other_version",
+    "run",
+]

@@ -1,31 +1,29 @@
 """The consensus module alone: members in one process, their messages delivered at once.
 
-Disks are instant here, so what is measured is Raft itself: entries committed a second, for
-proposals of different sizes, and messages handled a second.  The floor next to it is a plain loop
-over the very same messages that does the least possible: it looks each one up by its type and
-appends its entries to a list.
+Disks are instant here, so what is measured is Raft itself: what an entry costs in proposals of
+different sizes, and what a message costs.  The peer, *loop*, does the least possible with the very
+same messages: it looks each one up by its type and appends its entries to a list.
 
-The last two lines show whether any step costs more as the log grows: the same work is done at the
+The last two rows show whether any step costs more as the log grows: the same work is done at the
 start of a log and after 200,000 entries.
 """
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Iterator
+from pathlib import Path
 from random import Random
-from statistics import median
 
-from kvraft.display import counted
+from kvraft.bench.measure import Part, Row, Samples, timed
 from kvraft.raft import AppendEntries, Configuration, Log, Message, Raft
 from kvraft.record import Entry, HardState, Kind, Record, TxnId
 
-ENTRIES = 32_768
-"""Entries committed in one measurement; a sixteenth of that where each is proposed by itself."""
-
-LONG_LOG = 200_000
-"""How many entries come before the work whose cost must not have grown."""
+SIZES = (3, 5)
+BATCHES = (1, 16, 256)
+SINGLY = 16
+"""An entry that is proposed by itself costs as much as so many in a batch: as many fewer are."""
+LONG = 6
+"""How many times the records of a row come before the work whose cost must not have grown."""
+LOOP = "loop"
 
 
 class Mesh:
@@ -67,18 +65,15 @@ class Mesh:
                 raft.advance()
         return posted
 
-    def commit(self, records: list[Record], times: int) -> float:
-        """Propose ``records`` this many times, each committed before the next; return seconds."""
-        gc.collect()
-        began = time.perf_counter()
+    def commit(self, records: list[Record], times: int) -> None:
+        """Propose ``records`` this many times, each committed before the next."""
         for _ in range(times):
             self.leader.propose(records)
             self.settle()
-        return time.perf_counter() - began
 
 
-def floor(messages: list[Message], members: tuple[str, ...]) -> float:
-    """Return the seconds of a loop that does the least possible with ``messages``."""
+def loop(messages: list[Message], members: tuple[str, ...]) -> dict[str, list[Entry]]:
+    """Do the least possible with ``messages``; return the log of each member."""
     logs: dict[str, list[Entry]] = {name: [] for name in members}
 
     def append(message: AppendEntries) -> None:
@@ -89,61 +84,58 @@ def floor(messages: list[Message], members: tuple[str, ...]) -> float:
 
     terms: dict[str, int] = {}
     handlers = {AppendEntries: append}
-    gc.collect()
-    began = time.perf_counter()
     for message in messages:
         handlers.get(type(message), note)(message)  # type: ignore[arg-type]
-    return time.perf_counter() - began
+    return logs
 
 
-def run(rounds: int = 5) -> Iterator[str]:
-    """Yield the lines of the report."""
-    yield f"Consensus alone, in memory; medians of {counted(rounds, 'round')}."
-    yield ""
-    yield "members  batch  entries/s  messages/s  floor messages/s  ours/floor"
-    for size in (3, 5):
-        for batch in (1, 16, 256):
-            yield _measure(size, batch, rounds)
-    yield ""
-    early, late = _as_the_log_grows(rounds)
-    yield "entries/s at batch 16, three members"
-    yield f"  at the start of a log {early:>9,.0f}"
-    yield f"   after {LONG_LOG:,} entries {late:>8,.0f}  ({late / early:.2f} of it)"
+def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
+    """Yield what an entry and what a message costs, for each number of members and each batch."""
+    for size in SIZES:
+        for batch in BATCHES:
+            times = records // batch // (SINGLY if batch == 1 else 1)
+            yield from _committed(peer, size, batch, max(1, times))
+    yield from _as_the_log_grows(peer, records)
 
 
-def _measure(size: int, batch: int, rounds: int) -> str:
-    records = [_record(n) for n in range(batch)]
-    times = max(1, (ENTRIES if batch > 1 else ENTRIES // 16) // batch)
-    entry_rates, message_rates, floor_rates = [], [], []
-    kept = Mesh(size, keep=True)
-    kept.commit(records, times)
-    for _ in range(rounds):
-        mesh = Mesh(size)
-        before = mesh.count
-        seconds = mesh.commit(records, times)
-        entry_rates.append(times * batch / seconds)
-        message_rates.append((mesh.count - before) / seconds)
-        floor_rates.append(len(kept.messages) / floor(kept.messages, tuple(kept.members)))
-    entries, messages, least = map(median, (entry_rates, message_rates, floor_rates))
-    return (
-        f"{size:>7}  {batch:>5}  {entries:>9,.0f}  {messages:>10,.0f}  {least:>16,.0f}"
-        f"  {messages / least:>10.3f}"
-    )
+def _committed(peer: str, size: int, batch: int, times: int) -> Samples:
+    name = f"{size} members, batch {batch}"
+    together, mesh = batch_of(batch), Mesh(size, keep=bool(peer))
+    before = mesh.count
+    spent = timed(lambda: mesh.commit(together, times))
+    count = mesh.count - before
+    if peer:
+        messages, members = mesh.messages[-count:], tuple(mesh.members)
+        spent = timed(lambda: loop(messages, members))
+        yield None
+    else:
+        yield spent.per(Row(f"{name}: an entry", "µs"), times * batch)
+    yield spent.per(Row(f"{name}: a message", "µs"), count)
 
 
-def _as_the_log_grows(rounds: int) -> tuple[float, float]:
-    """Return entries a second at the start of a log, and after many entries."""
-    records = [_record(n) for n in range(16)]
-    large = [_record(n) for n in range(1_000)]
-    long = Mesh(3)
-    long.commit(large, LONG_LOG // 1_000)
-    early, late = [], []
-    for _ in range(rounds):
-        early.append(16 * 500 / Mesh(3).commit(records, 500))
-        late.append(16 * 500 / long.commit(records, 500))
-    return median(early), median(late)
+def _as_the_log_grows(peer: str, records: int) -> Samples:
+    mesh, together, large, times = Mesh(3), batch_of(16), batch_of(256), max(1, records // 64)
+    for when in ("at the start of a log", f"after {LONG * records:,} entries"):
+        if peer:
+            yield None
+        else:
+            spent = timed(lambda: mesh.commit(together, times))
+            yield spent.per(Row(f"an entry {when}", "µs"), times * len(together))
+            mesh.commit(large, LONG * records // len(large))
 
 
-def _record(number: int) -> Record:
-    """A record of a 16-byte key and a 100-byte value."""
-    return Record(Kind.PUT, b"%016d" % number, b"v" * 100, number, TxnId("bench", 0, number), True)
+def batch_of(size: int) -> list[Record]:
+    """Return ``size`` records of a 16-byte key and a 100-byte value."""
+    return [
+        Record(Kind.PUT, b"%016d" % n, b"v" * 100, n, TxnId("bench", 0, n), True)
+        for n in range(size)
+    ]
+
+
+PART = Part(
+    title="consensus alone, in memory",
+    records=32_768,
+    least=256,
+    samples=samples,
+    peers=lambda: {LOOP: ""},
+)

@@ -1,26 +1,38 @@
 """The storage engines that are measured, all with the same few calls.
 
-Each runs with its default options, except for a filter of 10 bits a key where it can have one.  A
-write reaches the operating system before the call returns, and is synced only where requested.
-Peers that are not installed are left out (``pip install 'kvraft[bench]'``); sqlite3 always is.
+Each runs with its default options, except for a filter of 10 bits a key where it can have one and
+a cache of the same size.  A write reaches the operating system before the call returns, and is
+synced only where requested.  Peers come with ``pip install 'kvraft[bench]'``; sqlite3 is always
+there.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sqlite3
+import time
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from kvraft.bench.measure import Spent
 from kvraft.lsm import TreeOptions, WriteBatch
 from kvraft.store import Store
 from kvraft.wal import Durability
 
+CACHE_BYTES = 32 << 20
+"""The size of everybody's cache, unless a row says otherwise: 100,000 records fit."""
+
 
 class Engine(Protocol):
     """One engine, open in one directory."""
+
+    def __init__(
+        self, directory: Path, *, compress: bool | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        """Open it; ``compress`` is ``None`` for what the engine does by default."""
 
     def put(self, key: bytes, value: bytes) -> None:
         """Write one key."""
@@ -50,12 +62,14 @@ class Engine(Protocol):
 class Kvraft:
     """This project's tree, with its log."""
 
-    name = "kvraft"
     durability = Durability.OS
+    store_class = Store
 
-    def __init__(self, directory: Path, *, compress: bool = False, memtable_bytes: int = 4 << 20):
-        options = TreeOptions(codec="zstd" if compress else "none", memtable_bytes=memtable_bytes)
-        self.store = Store.open(directory, options=options, durability=self.durability)
+    def __init__(
+        self, directory: Path, *, compress: bool | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        options = TreeOptions(codec="zstd" if compress else "none", cache_bytes=cache_bytes)
+        self.store = self.store_class.open(directory, options=options, durability=self.durability)
         self.put, self.get = self.store.put, self.store.get
         self.delete = self.store.delete
 
@@ -87,23 +101,49 @@ class Kvraft:
 class KvraftBuffered(Kvraft):
     """The same, with a log that is written to the operating system every 64 KiB."""
 
-    name = "buffered"
     durability = Durability.BUFFERED
+
+
+class _TimedStore(Store):
+    """A store that keeps how long each slice of long work took."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.slices: list[Spent] = []
+        super().__init__(*arguments, **options)
+
+    def work(self) -> bool:
+        """Do one slice, and note its time."""
+        cpu, wall = time.thread_time(), time.perf_counter()
+        more = super().work()
+        self.slices.append(Spent(time.thread_time() - cpu, time.perf_counter() - wall))
+        return more
+
+
+class KvraftTimed(Kvraft):
+    """The same as :class:`Kvraft`, with the times of its ``slices`` of long work."""
+
+    store: _TimedStore
+    store_class = _TimedStore
+
+    @property
+    def slices(self) -> list[Spent]:
+        """What each slice so far took."""
+        return self.store.slices
 
 
 class LevelDB:
     """LevelDB through plyvel."""
 
-    name = "LevelDB"
-
-    def __init__(self, directory: Path, *, compress: bool = True, memtable_bytes: int = 4 << 20):
+    def __init__(
+        self, directory: Path, *, compress: bool | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         plyvel = importlib.import_module("plyvel")
         self.db: Any = plyvel.DB(
             str(directory),
             create_if_missing=True,
             bloom_filter_bits=10,
-            compression="snappy" if compress else None,
-            write_buffer_size=memtable_bytes,
+            compression=None if compress is False else "snappy",
+            lru_cache_size=cache_bytes,
         )
         self.put, self.get, self.delete = self.db.put, self.db.get, self.db.delete
 
@@ -134,16 +174,17 @@ class LevelDB:
 class RocksDB:
     """RocksDB through rocksdict, without its pickling."""
 
-    name = "RocksDB"
-
-    def __init__(self, directory: Path, *, compress: bool = True, memtable_bytes: int = 4 << 20):
+    def __init__(
+        self, directory: Path, *, compress: bool | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self._module: Any = importlib.import_module("rocksdict")
         options = self._module.Options(raw_mode=True)
         options.create_if_missing(True)
         table = self._module.BlockBasedOptions()
         table.set_bloom_filter(10, False)
+        table.set_block_cache(self._module.Cache(cache_bytes))
         options.set_block_based_table_factory(table)
-        if not compress:
+        if compress is False:
             options.set_compression_type(self._module.DBCompressionType.none())
         self.db: Any = self._module.Rdict(str(directory), options)
         self._sync = self._module.WriteOptions()
@@ -178,13 +219,14 @@ class RocksDB:
 class Sqlite:
     """SQLite, a table with the key as primary key, through the standard library."""
 
-    name = "sqlite3"
-
-    def __init__(self, directory: Path, *, compress: bool = False, memtable_bytes: int = 0):
+    def __init__(
+        self, directory: Path, *, compress: bool | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         directory.mkdir(exist_ok=True)
         self.db = sqlite3.connect(directory / "db", isolation_level=None)
         self.db.execute("pragma journal_mode = wal")
         self.db.execute("pragma synchronous = off")
+        self.db.execute(f"pragma cache_size = {-(cache_bytes // 1024)}")  # in KiB
         self.db.execute("create table if not exists kv (k blob primary key, v blob) without rowid")
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -226,26 +268,25 @@ class Sqlite:
         self.db.close()
 
 
-PEERS: dict[type[Any], str] = {LevelDB: "plyvel", RocksDB: "rocksdict"}
-"""Engines that need a library, and its name."""
+PEERS: dict[str, tuple[type[Engine], str]] = {
+    "LevelDB": (LevelDB, "plyvel"),
+    "RocksDB": (RocksDB, "rocksdict"),
+    "sqlite3": (Sqlite, "sqlite3"),
+}
+"""The peers by name, each with the library that it needs."""
 
 
-def installed() -> list[type[Any]]:
-    """Return the engines that can be measured here, ours first."""
-    absent = {name for name, _ in missing()}
-    peers = [engine for engine in PEERS if engine.name not in absent]
-    return [Kvraft, KvraftBuffered, *peers, Sqlite]
+def peers() -> dict[str, str]:
+    """Return the names of the peers, each with the library that is missing for it, or ``""``."""
+    return {
+        name: "" if importlib.util.find_spec(library) else library
+        for name, (_, library) in PEERS.items()
+    }
 
 
-def missing() -> list[tuple[str, str]]:
-    """Return the engines that cannot be measured here, each with the library that it lacks."""
-    absent = []
-    for engine, module in PEERS.items():
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            absent.append((engine.name, module))
-    return absent
+def engine_of(peer: str) -> type[Engine]:
+    """Return the engine of a peer, or ours for ``""``."""
+    return PEERS[peer][0] if peer else Kvraft
 
 
 def _count(found: Iterable[Any], count: int | None) -> int:

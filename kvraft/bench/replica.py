@@ -9,33 +9,32 @@ client's own share (:func:`kvraft.transaction.build_transaction`) together::
                                                                        (followers: one batch later)
 
 Members are driven as any world drives them, through the doors of a member alone (submit, receive,
-drain, work), so the same script measures other versions of kvraft, too::
-
-    PYTHONPATH=/another/tree python kvraft/bench/replica.py
+drain, work).  The peer, *store*, is one :class:`~kvraft.store.Store` of this version that gets the
+same batches: what it costs less is the price of consensus, three copies and exactly once.
 """
 
 from __future__ import annotations
 
-import gc
-import sys
-import time
-from collections.abc import Iterator
+from pathlib import Path
 from random import Random
-from statistics import median
 
+from kvraft.bench.measure import Part, Row, Samples, Spent, timed
 from kvraft.clock import HybridClock
-from kvraft.display import counted
+from kvraft.lsm import TreeOptions, WriteBatch
 from kvraft.raft import Configuration
 from kvraft.record import TxnId
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim import SimDisk
+from kvraft.store import Store
 from kvraft.transaction import Register, Registered, Stage, Submit, WriteReply, build_transaction
+from kvraft.wal import Durability
 
 BATCHES = (1, 16, 64, 256)
 CLIENTS = 16
 """How many clients put in turn: one has no more than 32 transactions open at a time."""
-PUTS = 16_384
-"""How many puts one measurement makes; half as many where each is committed by itself."""
+WARM = 1024
+"""Puts before those that are measured."""
+STORE = "store"
 KEY, VALUE = b"%016d", b"v" * 128
 
 _MEMTABLE_BYTES = 1 << 20  # small enough for a few flushes in each measurement
@@ -107,36 +106,49 @@ class Trio:
         return [*drained.early, *drained.messages]
 
 
-def measure(batch: int, puts: int = PUTS) -> float:
-    """Return the CPU time of a put in microseconds, for ``puts`` puts in batches of ``batch``."""
+def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
+    """Yield what a put costs, for each size of batch."""
+    for batch in BATCHES:
+        times = max(1, records // batch // (2 if batch == 1 else 1))
+        row = Row(f"batch {batch}", "µs a put")
+        yield (_one_store if peer else _three_members)(batch, times).per(row, times * batch)
+
+
+def _three_members(batch: int, times: int) -> Spent:
     trio = Trio()
-    for _ in range(1_024 // batch):
+    for _ in range(WARM // batch):
         trio.put(batch)  # warm, and with sessions whose windows are full
     before = trio.applied
-    times = max(1, puts // batch)
-    gc.collect()
-    began = time.process_time()
-    for _ in range(times):
-        trio.put(batch)
-    took = time.process_time() - began
+
+    def put() -> None:
+        for _ in range(times):
+            trio.put(batch)
+
+    spent = timed(put)
     if trio.applied - before != times * batch:
         raise RuntimeError(f"{trio.applied - before} of {times * batch} puts were applied")
-    return 1e6 * took / (times * batch)
+    return spent
 
 
-def run(rounds: int = 5) -> Iterator[str]:
-    """Yield the lines of the report."""
-    yield f"A put of a cluster of three, 16 + 128 bytes; medians of {counted(rounds, 'round')}."
-    yield ""
-    yield "batch  µs of CPU a put   least    most"
-    found: dict[int, list[float]] = {batch: [] for batch in BATCHES}
-    for _ in range(rounds):
-        for batch in BATCHES:
-            found[batch].append(measure(batch, PUTS // 2 if batch == 1 else PUTS))
-    for batch, times in found.items():
-        yield f"{batch:>5}  {median(times):>15.1f}  {min(times):>6.1f}  {max(times):>6.1f}"
+def _one_store(batch: int, times: int) -> Spent:
+    options = TreeOptions(memtable_bytes=_MEMTABLE_BYTES)
+    store = Store.open(SimDisk(), options=options, durability=Durability.SYNC)
+    keys = Random(1)
+
+    def put() -> None:
+        for _ in range(times):
+            writes = WriteBatch()
+            for _ in range(batch):
+                writes.put(KEY % keys.randrange(10**9), VALUE)
+            store.write(writes)
+
+    return timed(put)
 
 
-if __name__ == "__main__":
-    for line in run(int(sys.argv[1]) if len(sys.argv) > 1 else 5):
-        print(line)
+PART = Part(
+    title="a put of a cluster: three members in one process, 16-byte keys, 128-byte values",
+    records=16_384,
+    least=256,
+    samples=samples,
+    peers=lambda: {STORE: ""},
+)

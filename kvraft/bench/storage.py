@@ -1,233 +1,237 @@
-"""The storage engine next to others: db_bench's workloads, each engine in turn, round by round.
+"""The storage engine next to others: db_bench's workloads, and what they cost in memory and disk.
 
 Keys have 16 bytes, values 100 of which half can be compressed away, as in LevelDB's db_bench.
-Writes reach the operating system one by one, except in the column *buffered*; ``fillsync`` syncs
-each.  Reads come after everything was flushed and compacted.  *recover* opens a copy of the files
-that was taken in the middle of the engine's work, as a crash leaves them.
+Every engine has its default options, a filter of 10 bits a key where it can have one, and a cache
+of the same size.  A write reaches the operating system before the call returns; *buffered* rows are
+those of a log that is handed over every 64 KiB, and are compared with the others' usual writes.
+``fillsync`` syncs each.  Reads come after everything was flushed and compacted.
 
-Figures are operations a second, except for milliseconds and bytes; the ratios are to LevelDB, more
-than 1 is better.
+*recovery* opens a copy of the files of so many single puts as a crash leaves them: all of them are
+in the log and none in a table.  *worst slice* is the longest piece of a flush or a compaction that
+a put of ours has to do; others have threads for that.
 """
 
 from __future__ import annotations
 
-import gc
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from statistics import median
 from typing import Any
 
-from kvraft.bench.engines import Kvraft, KvraftBuffered, LevelDB, installed, missing
-from kvraft.display import counted
-from kvraft.errors import BadInput
+from kvraft.bench.engines import (
+    CACHE_BYTES,
+    Engine,
+    Kvraft,
+    KvraftBuffered,
+    KvraftTimed,
+    engine_of,
+    peers,
+)
+from kvraft.bench.measure import Part, Row, Sample, Samples, Spent, amount, peak_memory, timed
 from kvraft.sstable import codec_number
-
-RECORDS = 100_000
-"""Records in a database; a fiftieth of them is synced one by one, and there are as many seeks."""
 
 BATCH = 1000
 SEEN = 50
 """How many keys are read after each seek."""
+FEW = 50
+"""Syncs and seeks are slow: one is done for so many records."""
+SCANS = 3
+"""How many times everything is read in order: once is too short for a clock."""
+LOGGED = 20_000
+"""The most records that a crash leaves in the log: they fit into one memtable of any engine."""
+SMALL = 16
+"""The small cache is so many times smaller than the database."""
+RECORD_BYTES = 116
 
-LOWER_IS_BETTER = ("recover ms", "disk MB", "squeezed MB", "put p99 µs", "put p99.9 µs")
-
-Figures = dict[str, float]
-
-
-def run(rounds: int = 3, records: int | None = None) -> Iterator[str]:
-    """Yield the lines of the report; ``records`` is how many, at least 100."""
-    count = RECORDS if records is None else records
-    if count < 100:
-        raise BadInput(f"nothing can be measured with {counted(count, 'record')}: take more")
-    codec_number("zstd")  # fail now, not after minutes, if it is not installed
-    engines = installed()
-    yield from (f"{name} is left out: {module} is not installed" for name, module in missing())
-    found: dict[str, dict[str, list[float]]] = {engine.name: {} for engine in engines}
-    for round in range(rounds):
-        for engine in engines:
-            for name, figure in measure(engine, count, seed=round).items():
-                found[engine.name].setdefault(name, []).append(figure)
-        yield f"round {round + 1} of {rounds} is done"
-    yield (
-        f"\n{counted(count, 'record')} of 16 + 100 bytes; medians of {counted(rounds, 'round')}.\n"
-    )
-    yield from table({name: {w: median(f) for w, f in of.items()} for name, of in found.items()})
-
-
-def table(medians: dict[str, Figures]) -> Iterator[str]:
-    """Yield the lines of a table: a workload a line, an engine a column, and ratios to LevelDB."""
-    names = list(medians)
-    ours = [name for name in (Kvraft.name, KvraftBuffered.name) if name in medians]
-    ratios = ours if LevelDB.name in medians else []
-    heads = [f"{name:>10}" for name in names] + [f"{name + '/LevelDB':>17}" for name in ratios]
-    yield " ".join([f"{'':14}", *heads])
-    for workload in dict.fromkeys(w for of in medians.values() for w in of):
-        cells = [_figure(medians[name].get(workload)) for name in names]
-        for name in ratios:
-            mine, theirs = medians[name].get(workload), medians[LevelDB.name].get(workload)
-            cells.append(f"{'-':>17}" if not mine or not theirs else _ratio(workload, mine, theirs))
-        yield " ".join([f"{workload:14}", *cells])
+FILLSEQ = Row("fillseq", "µs a put")
+FILLRANDOM = Row("fillrandom", "µs a put")
+OVERWRITE = Row("overwrite", "µs a put")
+DELETERANDOM = Row("deleterandom", "µs a delete")
+BUFFERED = {
+    row: Row(f"{row.name}, buffered", row.unit, peer_row=row.name)
+    for row in (FILLSEQ, FILLRANDOM, OVERWRITE, DELETERANDOM)
+}
+FILLBATCH = Row(f"fillbatch ({BATCH:,})", "µs a put")
+FILLSYNC = Row("fillsync", "µs a put", by_wall=True)
+READRANDOM = Row("readrandom", "µs a get")
+SMALL_CACHE = Row(f"readrandom, cache 1/{SMALL}", "µs a get")
+READMISSING = Row("readmissing", "µs a get")
+SEEK = Row(f"seek and {SEEN}", "µs a seek")
+READSEQ = Row("readseq", "µs a row")
+READREVERSE = Row("readreverse", "µs a row")
+RECOVERY = Row("recovery after a crash", "µs a put")
+DISK = Row("disk, uncompressed", "MB")
+SQUEEZED = Row("disk, compressed", "MB")
+MEMORY_WRITING = Row("peak memory, writing", "MB")
+MEMORY = Row("peak memory, in all", "MB")
+PUT_P50 = Row("put, p50", "µs", by_wall=True)
+PUT_P99 = Row("put, p99", "µs", by_wall=True)
+PUT_WORST = Row("put, worst", "ms", by_wall=True)
+SLICE_P99 = Row("slice, p99", "ms")
+SLICE_WORST = Row("slice, worst", "ms")
+SLICE_WAITS = Row("slice, worst with its syncs", "ms", by_wall=True)
 
 
-def _figure(figure: float | None) -> str:
-    if figure is None:
-        return f"{'-':>10}"
-    return f"{figure:>10,.0f}" if figure >= 100 else f"{figure:>10.2f}"
-
-
-def _ratio(workload: str, ours: float, theirs: float) -> str:
-    return f"{theirs / ours if workload in LOWER_IS_BETTER else ours / theirs:>17.2f}"
-
-
-def measure(engine: type[Any], count: int, seed: int) -> Figures:
-    """Return the figures of one engine, by workload."""
-    random = Random(seed)
-    work = _Work(random, count)
-    with tempfile.TemporaryDirectory(prefix="kvraft-bench-") as folder:
-        place = Path(folder)
-        figures = _writes(engine, place, work)
-        if engine is not KvraftBuffered:
-            figures |= _reads(engine, place, work)
-        figures |= _size(engine, place, work)
-    return figures
-
-
-class _Work:
+class Work:
     """The keys and values of one round, the same for every engine."""
 
-    def __init__(self, random: Random, count: int) -> None:
+    def __init__(self, seed: int, count: int) -> None:
+        random = Random(seed)
         self.count = count
-        self.random = random
         self.in_order = [b"%016d" % n for n in range(count)]
         self.shuffled = [b"%016d" % random.randrange(count) for _ in range(count)]
         self.missing = [key[:-1] + b"x" for key in self.shuffled]
-        self.values = [random.randbytes(50) * 2 for _ in range(1000)]
+        self.few = self.shuffled[: max(1, count // FEW)]
+        self._values = [random.randbytes(50) * 2 for _ in range(1000)]
 
-    def value(self, n: int) -> bytes:
-        return self.values[n % 1000]
-
-
-def _timed(count: int, do: Callable[[], object]) -> float:
-    """Return operations a second, where ``do`` does ``count`` of them."""
-    gc.collect()
-    began = time.perf_counter()
-    do()
-    return count / (time.perf_counter() - began)
+    def pairs(self, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """Return each of ``keys`` with a value."""
+        return [(key, self._values[n % 1000]) for n, key in enumerate(keys)]
 
 
-def _writes(engine: type[Any], place: Path, work: _Work) -> Figures:
-    figures: Figures = {}
-    few = max(1, work.count // 50)
+def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
+    """Yield every row of one engine: a peer, or ours if that is ``""``."""
+    engine, work = engine_of(peer), Work(seed, records)
+    if engine is Kvraft:
+        codec_number("zstd")  # fail now, not after minutes, if it is not installed
+    before = peak_memory()
+    yield from _fills(engine, place, work)
+    yield amount(MEMORY_WRITING, (peak_memory() - before) / 1e6) if before else None
+    yield from _reads(engine, place, work)
+    yield amount(MEMORY, (peak_memory() - before) / 1e6) if before else None
+    yield from _waits(engine, place, work)
+    yield _recovery(engine, place, work)
+    for row, compress in ((DISK, False), (SQUEEZED, True)):
+        yield amount(row, _disk_bytes(engine, place / row.name, work, compress) / 1e6)
 
-    def fill(keys: list[bytes], db: Any, put: str = "put") -> Callable[[], None]:
-        def all_of_them() -> None:
-            write = getattr(db, put)
-            for n, key in enumerate(keys):
-                write(key, work.value(n))
 
-        return all_of_them
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────
 
-    def batches(db: Any) -> None:
-        for first in range(0, work.count, BATCH):
-            keys = work.shuffled[first : first + BATCH]
-            db.put_all([(key, work.value(n)) for n, key in enumerate(keys)])
 
-    db = engine(place / "seq")
-    figures["fillseq"] = _timed(work.count, fill(work.in_order, db))
-    db.close()
+def _each(do: Callable[..., object], arguments: list[Any]) -> Spent:
+    """Return what it costs to call ``do`` with each of ``arguments``: tuples."""
+
+    def all_of_them() -> None:
+        for argument in arguments:
+            do(*argument)
+
+    return timed(all_of_them)
+
+
+def _fills(engine: type[Engine], place: Path, work: Work) -> Samples:
+    """Yield what writes cost, each once handed to the system and once, in ours, buffered."""
+    yield from _both(engine, FILLSEQ, place / "seq", work.pairs(work.in_order))
+    yield from _both(engine, FILLRANDOM, place / "random", work.pairs(work.shuffled))
+    yield from _both(engine, OVERWRITE, place / "random", work.pairs(work.shuffled[::-1]))
     db = engine(place / "batch")
-    figures["fillbatch"] = _timed(work.count, lambda: batches(db))
+    pairs = work.pairs(work.shuffled)
+    batches = [(pairs[first : first + BATCH],) for first in range(0, work.count, BATCH)]
+    yield _each(db.put_all, batches).per(FILLBATCH, work.count)
     db.close()
-    if engine is not KvraftBuffered:
-        db = engine(place / "sync")
-        figures["fillsync"] = _timed(few, fill(work.shuffled[:few], db, "put_sync"))
-        db.close()
-    db = engine(place / "random")
-    figures["fillrandom"] = _timed(work.count, fill(work.shuffled, db))
-    figures["overwrite"] = _timed(work.count, fill(work.shuffled[::-1], db))
-    figures |= _latencies(db, work)
-    figures["recover ms"] = _recover(engine, place)
+    db = engine(place / "sync")
+    yield _each(db.put_sync, work.pairs(work.few)).per(FILLSYNC, len(work.few))
     db.close()
-    return figures
 
 
-def _latencies(db: Any, work: _Work) -> Figures:
-    """Return how long single puts take while long work is under way, in microseconds."""
-    taken = []
-    clock = time.perf_counter
-    for n, key in enumerate(work.shuffled):
-        began = clock()
-        db.put(key, work.value(n))
-        taken.append(clock() - began)
-    taken.sort()
-    return {f"put p{p} µs": taken[int(len(taken) * p / 100)] * 1e6 for p in (99, 99.9)}
-
-
-def _recover(engine: type[Any], place: Path) -> float:
-    """Return how long it takes to open what a crash would leave, in milliseconds."""
-    for _ in range(10):
-        try:
-            shutil.copytree(place / "random", place / "crashed")
-            break
-        except shutil.Error:  # a file was removed meanwhile: engines work in the background
-            shutil.rmtree(place / "crashed")
-    gc.collect()
-    began = time.perf_counter()
-    db = engine(place / "crashed")
-    taken = time.perf_counter() - began
+def _both(
+    engine: type[Engine], row: Row, place: Path, arguments: list[Any], do: str = "put"
+) -> Samples:
+    """Yield a row of an engine, and the same with a buffered log if it is ours."""
+    db = engine(place)
+    yield _each(getattr(db, do), arguments).per(row, len(arguments))
     db.close()
-    return taken * 1e3
+    if engine is not Kvraft:
+        yield None
+        return
+    db = KvraftBuffered(place.with_name(f"{place.name}, buffered"))
+    yield _each(getattr(db, do), arguments).per(BUFFERED[row], len(arguments))
+    db.close()
 
 
-def _reads(engine: type[Any], place: Path, work: _Work) -> Figures:
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _reads(engine: type[Engine], place: Path, work: Work) -> Samples:
     db = engine(place / "random")
     db.settle()
-    few = max(1, work.count // 50)
-    get = db.get
-
-    def all_of(keys: list[bytes]) -> Callable[[], None]:
-        def read() -> None:
-            for key in keys:
-                get(key)
-
-        return read
-
-    def seeks() -> None:
-        for key in work.shuffled[:few]:
-            db.scan(key, SEEN)
-
-    def deletes() -> None:
-        for key in work.shuffled:
-            db.delete(key)
-
+    shuffled, missing, few = map(_singly, (work.shuffled, work.missing, work.few))
+    _each(db.get, shuffled)  # the cache is warm, in all alike
+    yield _each(db.get, shuffled).per(READRANDOM, work.count)
+    yield _each(db.get, missing).per(READMISSING, work.count)
+    yield _each(lambda key: db.scan(key, SEEN), few).per(SEEK, len(few))
     size = db.scan(None, None)
-    figures = {
-        "readrandom": _timed(work.count, all_of(work.shuffled)),
-        "readmissing": _timed(work.count, all_of(work.missing)),
-        "readseq": _timed(size, lambda: db.scan(None, None)),
-        "readreverse": _timed(size, lambda: db.scan(None, None, reverse=True)),
-        "seek and 50": _timed(few, seeks),
-        "deleterandom": _timed(work.count, deletes),
-    }
+    for row, reverse in ((READSEQ, False), (READREVERSE, True)):
+        spent = _each(lambda reverse: db.scan(None, None, reverse=reverse), [(reverse,)] * SCANS)
+        yield spent.per(row, size * SCANS)
     db.close()
-    return figures
+    db = engine(place / "random", cache_bytes=work.count * RECORD_BYTES // SMALL)
+    yield _each(db.get, shuffled).per(SMALL_CACHE, work.count)
+    db.close()
+    yield from _both(engine, DELETERANDOM, place / "seq", shuffled, "delete")
 
 
-def _size(engine: type[Any], place: Path, work: _Work) -> Figures:
-    """Return how much disk the same records take, plain and compressed, in MB."""
-    if engine is KvraftBuffered:
-        return {}
-    figures: Figures = {}
-    for name, compress in (("disk MB", False), ("squeezed MB", True)):
-        db = engine(place / name, compress=compress)
-        for n, key in enumerate(work.in_order):
-            db.put(key, work.value(n))
-        db.settle()
-        db.close()
-        files = (path for path in (place / name).rglob("*") if path.suffix not in (".wal", ".log"))
-        figures[name] = sum(path.stat().st_size for path in files if path.is_file()) / 1e6
-    return figures
+def _singly(keys: list[bytes]) -> list[tuple[bytes]]:
+    return [(key,) for key in keys]
+
+
+# ── how long a single call takes ────────────────────────────────────────────────────────────────
+
+
+def _waits(engine: type[Engine], place: Path, work: Work) -> Samples:
+    """Yield how long single puts take while flushes and compactions run, and slices of these."""
+    db = (KvraftTimed if engine is Kvraft else engine)(place / "random")
+    taken, clock, put = [], time.perf_counter, db.put
+    for key, value in work.pairs(work.shuffled):
+        began = clock()
+        put(key, value)
+        taken.append(clock() - began)
+    slices = db.slices if isinstance(db, KvraftTimed) else []
+    db.close()
+    taken.sort()
+    yield amount(PUT_P50, taken[len(taken) // 2] * 1e6)
+    yield amount(PUT_P99, taken[len(taken) * 99 // 100] * 1e6)
+    yield amount(PUT_WORST, taken[-1] * 1e3)
+    by_cpu = sorted(spent.cpu for spent in slices)
+    yield amount(SLICE_P99, by_cpu[len(by_cpu) * 99 // 100] * 1e3) if slices else None
+    yield amount(SLICE_WORST, by_cpu[-1] * 1e3) if slices else None
+    yield amount(SLICE_WAITS, max(spent.wall for spent in slices) * 1e3) if slices else None
+
+
+# ── after a crash, and on disk ──────────────────────────────────────────────────────────────────
+
+
+def _recovery(engine: type[Engine], place: Path, work: Work) -> Sample:
+    """Return what opening costs a put that is only in the log."""
+    db = engine(place / "logged")
+    pairs = work.pairs(work.shuffled[:LOGGED])
+    for key, value in pairs:
+        db.put(key, value)
+    shutil.copytree(place / "logged", place / "crashed")
+    db.close()
+    opened: list[Engine] = []
+    spent = timed(lambda: opened.append(engine(place / "crashed")))
+    opened[0].close()
+    return spent.per(RECOVERY, len(pairs))
+
+
+def _disk_bytes(engine: type[Engine], place: Path, work: Work, compress: bool) -> int:
+    """Return how many bytes of tables a database of all keys takes."""
+    db = engine(place, compress=compress)
+    pairs = work.pairs(work.in_order)
+    for first in range(0, work.count, BATCH):
+        db.put_all(pairs[first : first + BATCH])
+    db.settle()
+    db.close()
+    files: Iterator[Path] = (path for path in place.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files if path.suffix not in (".wal", ".log"))
+
+
+PART = Part(
+    title=f"storage: 16-byte keys, 100-byte values, a cache of {CACHE_BYTES >> 20} MiB",
+    records=100_000,
+    least=100,
+    samples=samples,
+    peers=peers,
+)

@@ -25,7 +25,15 @@ from typing import NoReturn, TypeAlias
 from kvraft import __version__
 from kvraft.cli import commands
 from kvraft.cli.terminal import say
-from kvraft.cli.values import figure_file, output_file, output_folder, seeds, whole_number
+from kvraft.cli.values import (
+    figure_file,
+    names,
+    output_file,
+    output_folder,
+    seeds,
+    whole_number,
+)
+from kvraft.display import listed
 from kvraft.errors import BadInput, FilesChanged, KvraftError, Locked
 
 FOUND, REFUSED, INTERRUPTED = 1, 2, 130
@@ -101,6 +109,9 @@ def parser() -> argparse.ArgumentParser:
         add(adders)
     return kvraft
 
+
+PARTS = ("storage", "replica", "consensus", "world", "python")
+"""What ``bench`` measures; its files are loaded only when it runs."""
 
 _Adders: TypeAlias = "argparse._SubParsersAction[_Parser]"
 """What argparse adds commands to; it is generic for mypy only."""
@@ -330,28 +341,44 @@ def _add_load(adders: _Adders) -> None:
 def _add_bench(adders: _Adders) -> None:
     bench = adders.add_parser(
         "bench",
-        help="measure a part of kvraft, next to a peer",
-        description="Measure a part of kvraft and print medians, with ratios to a peer measured "
-        "in the same run.",
+        help="measure a part of kvraft, next to a peer or to another version",
+        description="Measure a part of kvraft in turns with its peers, or with another version, "
+        "and print medians, and ratios of paired rounds with their spread.",
     )
-    bench.add_argument(
-        "part",
-        choices=["consensus", "replica", "storage"],
-        metavar="PART",
-        help="consensus, replica or storage",
-    )
+    bench.add_argument("part", choices=PARTS, metavar="PART", help=listed(PARTS))
     bench.add_argument(
         "--rounds",
         type=whole_number(1, "rounds"),
         default=5,
         metavar="N",
-        help="how many rounds, for a median (5)",
+        help="how many rounds (5)",
     )
     bench.add_argument(
         "--records",
-        type=whole_number(100, "records"),
+        type=whole_number(1, "records"),
         metavar="N",
-        help="how many records, for storage (100,000)",
+        help="how many records to do it with",
+    )
+    bench.add_argument(
+        "--peers",
+        type=names,
+        metavar="A,B",
+        help="compare with these peers only, or with none (all that are installed)",
+    )
+    bench.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="compare with the version of kvraft in this checkout, too",
+    )
+    bench.add_argument(
+        "--wall", action="store_true", help="compare by wall time, not by CPU time, in all rows"
+    )
+    bench.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write all samples to this file, as JSON"
+    )
+    bench.add_argument(
+        "--figure", type=figure_file, metavar="FILE", help="draw the ratios: .png or .svg"
     )
     bench.set_defaults(run=commands.bench)
 

@@ -195,16 +195,33 @@ def load(options: argparse.Namespace) -> None:
 
 def bench(options: argparse.Namespace) -> None:
     """Run a benchmark."""
-    from kvraft.bench import consensus, replica, storage
+    from kvraft.bench import PARTS, run
+    from kvraft.tools import progress_bar
 
-    if options.part == "consensus":
-        lines = consensus.run(options.rounds)
-    elif options.part == "replica":
-        lines = replica.run(options.rounds)
-    else:
-        lines = storage.run(options.rounds, options.records)
-    for line in lines:
-        print(line, flush=True)
+    if options.figure is not None:
+        _need_matplotlib()
+    for name, library in PARTS[options.part].peers().items():
+        if library and options.peers is None:
+            say(f"{name} is left out: {library} is not installed", sys.stderr)
+    result = run(
+        options.part,
+        rounds=options.rounds,
+        records=options.records,
+        peers=options.peers,
+        against=options.against,
+        wall=options.wall,
+        watch=lambda rounds: progress_bar(rounds, "rounds", options.rounds),
+    )
+    for line in result.lines():
+        print(line)
+    if options.json is not None:
+        with _written_whole(options.json) as file:
+            file.write(json.dumps(result.to_dict(), indent=1) + "\n")
+    if options.figure is not None:
+        from kvraft.viz.figures import plot_ratios, ratios_text, save
+
+        save(plot_ratios(result), options.figure, ratios_text(result))
+        say(f"The figure is in {options.figure}.")
 
 
 def tour(options: argparse.Namespace) -> None:

@@ -40,6 +40,11 @@ def seeds(text: str) -> range:
     return range(start, stop + 1)
 
 
+def names(text: str) -> list[str]:
+    """Return the names in ``text``, which commas separate; none for the word ``none``."""
+    return [] if text == "none" else [name.strip() for name in text.split(",")]
+
+
 def output_file(text: str) -> Path:
     """Return the path of a file to write; reject it now, not after hours of work."""
     path = Path(text)

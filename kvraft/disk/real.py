@@ -92,6 +92,10 @@ class RealDisk:
             raise Locked(f"{self.path} is in use by another process") from None
         refuse_after_fork(self, self)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> NoReturn:
+        """Raise ``BadInput``: two of them cannot have one directory."""
+        raise BadInput(f"{self.path} is on a real disk: make a checkpoint instead of a copy")
+
     def names(self) -> list[str]:
         """Return the names of all files, sorted; the lock file is not one of them."""
         self._check_owned()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kvraft.copying import immutable
+
 __all__ = ["Event", "EventSink", "ignore"]
 
 
+@immutable
 @dataclass(frozen=True, slots=True)
 class Event:
     """Base of all events."""

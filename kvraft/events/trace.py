@@ -15,6 +15,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from kvraft.copying import immutable
 from kvraft.errors import BadInput
 from kvraft.events import consensus, storage, world
 from kvraft.events.event import Event
@@ -22,6 +23,7 @@ from kvraft.events.event import Event
 __all__ = ["KINDS", "Trace", "TraceStep"]
 
 
+@immutable
 class TraceStep(NamedTuple):
     """One event, reported by ``who`` at ``at`` microseconds of the world's time."""
 
@@ -42,6 +44,10 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Trace:
+        """Return a trace of the same steps, to be continued by itself."""
+        return Trace(self._steps)
 
     def __iter__(self) -> Iterator[TraceStep]:
         return iter(self._steps)

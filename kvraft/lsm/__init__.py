@@ -8,7 +8,7 @@ It has no log of its own.  Rows are applied as of a position in a log that its o
     engine          StorageEngine: apply, get, scan, views, snapshots; one lock
     │ reading       a get and a scan over memtables and levels
     │ view          the tree at one moment          readers    who reads, at which time
-    │ long_work     the flush and the compaction under way, in slices
+    │ long_work     the flush and the compaction under way, in slices (jobs)
     ▼
     versions        VersionSet: new tables, one edit, new levels; which files may be removed
     │ compaction    which tables to merge (Levelled, Tiered), and the merge

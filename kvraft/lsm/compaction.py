@@ -11,7 +11,7 @@ overwritten or deleted would stay forever; so tables are merged, in slices.
   rewritten, at the price of more tables to search and more space (Cassandra; Bigtable's merging
   compaction).
 
-**The merge** (:func:`compact`) is the same for both.
+**The merge** (:class:`Merge`) is the same for both.
 
 Invariants:
 
@@ -27,18 +27,27 @@ Sources: LevelDB impl.md (compactions); Luo and Carey, *LSM-based Storage Techni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import groupby, pairwise
 from typing import NamedTuple, Protocol
 
-from kvraft.disk import Disk
 from kvraft.errors import WrongType
 from kvraft.inputs import describe_value, number, whole_number
-from kvraft.lsm.merging import Droppable, RetainedTimes, merge, retain
+from kvraft.lsm.merging import Droppable, RetainedTimes, RowChunk, merge, retain
 from kvraft.range_tombstones import RangeTombstones
-from kvraft.record import Timestamp
-from kvraft.sstable import Table, TableFormat, TableMetadata, TableWriter, covering_range, span_of
+from kvraft.record import Row, Timestamp
+from kvraft.slices import SlicedWork
+from kvraft.sstable import (
+    LogRange,
+    Table,
+    TableMetadata,
+    TableRun,
+    TableWriter,
+    covering_range,
+    span_of,
+)
 
 # ── which tables ────────────────────────────────────────────────────────────────────────────────
 
@@ -211,58 +220,98 @@ def disjoint(tables: Sequence[TableMetadata]) -> bool:
 # ── the merge ───────────────────────────────────────────────────────────────────────────────────
 
 
-class CompactionResult(NamedTuple):
+class MergeResult(NamedTuple):
     """What a merge made: tables, not yet live, and how many tombstones it dropped."""
 
     tables: tuple[TableMetadata, ...]
     tombstones: int
 
 
-def compact(
-    disk: Disk,
-    inputs: Sequence[Table],
-    others: Sequence[TableMetadata],
-    keep: RetainedTimes,
-    take_number: Callable[[], int],
-    *,
-    owner: str,
-    form: TableFormat,
-    table_bytes: int,
-) -> Generator[None, None, CompactionResult]:
-    """Merge ``inputs`` in slices; ``others`` are all other live tables.
+class Merge(SlicedWork[MergeResult]):
+    """Merges ``inputs`` in slices; ``others`` are all other live tables.
 
-    Each table that comes out is durable.  A job that is dropped half-way leaves files that the
-    manifest does not name.  Raises what reading a table raises, such as ``Corruption``: a damaged
-    block is never rewritten.
+    ``new_table`` begins a table for rows from that part of the log.  Each table that comes out is
+    durable.  A merge that is dropped half-way leaves files that the manifest does not name.  Raises
+    what reading a table raises, such as ``Corruption``: a damaged block is never rewritten.
     """
-    ranges = RangeTombstones(
-        row for t in inputs if t.range_tombstones is not None for row in t.range_tombstones.rows()
-    )
-    may_drop = droppable([table.metadata for table in inputs], others)
 
-    def hides(start: bytes, stop: bytes, timestamp: Timestamp) -> bool:
-        return any(o.min_timestamp < timestamp and o.overlaps(start, stop) for o in others)
+    def __init__(
+        self,
+        inputs: Sequence[Table],
+        others: Sequence[TableMetadata],
+        keep: RetainedTimes,
+        new_table: Callable[[LogRange], TableWriter],
+        table_bytes: int,
+    ) -> None:
+        self._keep = keep
+        self._new_table = partial(new_table, covering_range(table.log_range for table in inputs))
+        self._table_bytes = table_bytes
+        self._ranges = RangeTombstones(
+            row
+            for table in inputs
+            if table.range_tombstones is not None
+            for row in table.range_tombstones.rows()
+        )
+        self._may_drop = droppable([table.metadata for table in inputs], others)
+        hides = partial(_hides, tuple(others))
+        self._left = RangeTombstones(self._ranges.surviving(keep.needs, hides))
+        self._chunks = merge(map(TableRun, _sorted_runs(inputs)))
+        self._tombstones = any(table.metadata.tombstones for table in inputs)
+        self._writer = self._new_table()
+        self._start = b""  # where the span of the table that is being written may begin
+        self._kept: RowChunk = []  # that come next
+        self._tables: list[TableMetadata] = []
+        self._dropped = 0  # tombstones
+        self.stage = self._merge
 
-    left = RangeTombstones(ranges.surviving(keep.needs, hides))
-    outputs: list[TableMetadata] = []
-    log_range = covering_range(table.log_range for table in inputs)
-    writer = TableWriter(disk, take_number(), owner, form, log_range)
-    start = b""  # where the span of the table that is being written may begin
-    rows_in = rows_out = 0
-    for chunk in merge(table.load_chunks() for table in inputs):
-        kept = retain(chunk, keep, ranges or None, may_drop)
-        rows_in += sum(row[2] is None for row in chunk)
-        rows_out += sum(row[2] is None for row in kept)
-        if kept and writer.size >= table_bytes:
-            info = yield from writer.finish(left.rows(start, kept[0][0]))
-            outputs += [info] if info else []
-            writer, start = TableWriter(disk, take_number(), owner, form, log_range), kept[0][0]
-        if kept:
-            writer.add(kept)
-        yield
-    info = yield from writer.finish(left.rows(start))
-    outputs += [info] if info else []
-    return CompactionResult(tuple(outputs), rows_in - rows_out)
+    def _merge(self) -> None:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            self._end_table(self._left.rows(self._start), self._done)
+            return
+        if self._tombstones:
+            self._kept = retain(chunk, self._keep, self._ranges or None, self._may_drop)
+            self._dropped += sum(row[2] is None for row in chunk)
+            self._dropped -= sum(row[2] is None for row in self._kept)
+        else:
+            self._kept = retain(chunk, self._keep, self._ranges or None)
+        if self._kept and self._writer.size >= self._table_bytes:
+            self._end_table(self._left.rows(self._start, self._kept[0][0]), self._begin_table)
+        elif self._kept:
+            self._writer.add(self._kept)
+
+    def _end_table(self, ranges: list[Row], after: Callable[[], None]) -> None:
+        self._ending, self._after = self._writer.finish(ranges), after
+        self.then(self._finish_table)
+
+    def _finish_table(self) -> None:
+        if not self._ending.step():
+            self._tables += [self._ending.result] if self._ending.result else []
+            self.then(self._after)
+
+    def _begin_table(self) -> None:
+        self._writer, self._start = self._new_table(), self._kept[0][0]
+        self._writer.add(self._kept)
+        self.stage = self._merge
+
+    def _done(self) -> None:
+        self.result = MergeResult(tuple(self._tables), self._dropped)
+        self.stage = None
+
+
+def _sorted_runs(tables: Sequence[Table]) -> list[list[Table]]:
+    """Return the tables in groups that do not overlap: each of level 0, and each deeper level."""
+    runs = [[table] for table in tables if table.metadata.level == 0]
+    deeper = [table for table in tables if table.metadata.level > 0]
+    deeper.sort(key=lambda table: (table.metadata.level, table.metadata.start))
+    return runs + [list(run) for _, run in groupby(deeper, lambda table: table.metadata.level)]
+
+
+def _hides(
+    others: Sequence[TableMetadata], start: bytes, stop: bytes, timestamp: Timestamp
+) -> bool:
+    """Return whether rows older than ``timestamp`` may be left in ``others`` between two keys."""
+    return any(o.min_timestamp < timestamp and o.overlaps(start, stop) for o in others)
 
 
 def droppable(inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]) -> Droppable:
@@ -271,7 +320,8 @@ def droppable(inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]) 
     newest = max(table.max_timestamp for table in inputs)
     near = [other for other in others if other.overlaps(*span) and other.min_timestamp < newest]
 
-    def may_drop(key: bytes, timestamp: Timestamp) -> bool:
-        return not any(other.min_timestamp < timestamp and other.covers(key) for other in near)
+    return partial(_drops, near)
 
-    return may_drop
+
+def _drops(near: Sequence[TableMetadata], key: bytes, timestamp: Timestamp) -> bool:
+    return not any(other.min_timestamp < timestamp and other.covers(key) for other in near)

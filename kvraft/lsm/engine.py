@@ -36,8 +36,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable
+from copy import deepcopy
 from threading import RLock
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from kvraft.disk import Disk, RealDisk, is_disk_full, refuse_after_fork
 from kvraft.display import counted
@@ -530,6 +531,16 @@ class StorageEngine(ReadableMapping):
         self.lock = RLock()
         self.closed, self._forked = True, why
         self.long_work.drop()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a copy that goes on by itself, also from the middle of a job, on a copied disk.
+
+        Its lock is a new one.  Raises ``BadInput`` for a tree on a real disk (:meth:`checkpoint`).
+        """
+        memo[id(self.lock)] = RLock()
+        copied = memo[id(self)] = object.__new__(type(self))
+        copied.__dict__.update(deepcopy(self.__dict__, memo))
+        return copied
 
     def __repr__(self) -> str:
         path = getattr(self._disk, "path", None)

@@ -22,11 +22,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
-from weakref import WeakSet
 
 from kvraft.errors import Corruption
 from kvraft.lsm.merging import RowChunk
-from kvraft.lsm.snapshot import TreeSnapshot
 from kvraft.sstable import Block, Table, read_order, span_of
 
 
@@ -67,14 +65,15 @@ class Levels:
     ``unsorted`` are the tables of level 0, ``deeper`` the other levels.  ``newest`` is the highest
     timestamp in any table, -1 if there are no tables; ``numbers`` are the table numbers,
     ``has_range_tombstones`` the tables with range tombstones.  ``readers`` counts open scans,
-    ``snapshots`` are those that are still referenced.
+    ``snapshots`` the snapshots that were made of them.
     """
 
     def __init__(self, tables: Iterable[Table] = ()) -> None:
         by_number = {table.metadata.number: table for table in tables}
         infos = read_order(table.metadata for table in by_number.values())
         self.readers = 0
-        self.snapshots: WeakSet[TreeSnapshot] = WeakSet()
+        self.snapshots = 0
+        self._released: list[None] = []  # one for each snapshot that is gone
         self.tables = tuple(by_number[info.number] for info in infos)
         self.numbers = frozenset(by_number)
         self.newest = max((info.max_timestamp for info in infos), default=-1)
@@ -90,7 +89,11 @@ class Levels:
     @property
     def in_use(self) -> bool:
         """Whether a scan or a snapshot still reads them."""
-        return self.readers > 0 or len(self.snapshots) > 0
+        return self.readers > 0 or self.snapshots > len(self._released)
+
+    def release(self) -> None:
+        """Count one snapshot less.  Safe in any thread and finalizer, as appending to a list is."""
+        self._released.append(None)
 
     def candidates(self, key: bytes) -> tuple[Table, ...]:
         """Return the tables whose spans cover ``key``: level 0 newest first, then down."""

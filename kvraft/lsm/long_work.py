@@ -20,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kvraft.lsm.compaction import CompactionTask
+from kvraft.lsm.jobs import Compaction, Flush, Job
 from kvraft.lsm.merging import RetainedTimes
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.stats import TreeCounters
-from kvraft.lsm.versions import Job, VersionSet
+from kvraft.lsm.versions import VersionSet
 from kvraft.memtable import Memtables
 from kvraft.record import Position, Timestamp
 
@@ -82,7 +83,7 @@ class LongWork:
             self._tables.remove_obsolete_files()
         else:
             self._counts.slices += 1
-            if next(job, self) is self:
+            if not job.step():
                 self._finish(job)
         self.disk_full = self.disk_full and self.waits
 
@@ -98,13 +99,13 @@ class LongWork:
         if self._flushing is None and self._memtables.frozen:
             memtable, through = self._memtables.frozen[0]
             self._sync_log(through)
-            self._flushing = self._tables.flush(memtable, through, *self._retained())
+            self._flushing = Flush(self._tables, memtable, through, *self._retained())
         if self._flushing is not None:
             return self._flushing
         task = self.asked or self._tables.next_task
         if self.compacting is None and task is not None and not self._tables.has_obsolete_files:
             self.asked = None
-            self.compacting = self._tables.compact(task, *self._retained())
+            self.compacting = Compaction(self._tables, task, *self._retained())
         return self.compacting
 
     def _finish(self, job: Job) -> None:

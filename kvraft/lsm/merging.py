@@ -41,8 +41,8 @@ _key = itemgetter(0)
 _place = itemgetter(0, 1)
 
 
-def merge(runs: Iterable[Iterator[RowChunk]], *, reverse: bool = False) -> Iterator[RowChunk]:
-    """Yield all rows of ``runs`` in chunks, each in ascending order of key and timestamp.
+def merge(runs: Iterable[Iterator[RowChunk]], *, reverse: bool = False) -> MergedRuns:
+    """Return an iterator over all rows of ``runs``, in chunks, each by key and then timestamp.
 
     With ``reverse`` the last chunk comes first, in each run and in the result.
 
@@ -52,23 +52,39 @@ def merge(runs: Iterable[Iterator[RowChunk]], *, reverse: bool = False) -> Itera
     [(b'a', 1, b'1'), (b'a', 5, None), (b'b', 2, b'2')]
     [(b'c', 4, b'3')]
     """
-    take = _take_high if reverse else _take_low
-    heads = [(chunk, run) for run in runs for chunk in _next(run)]
-    while len(heads) > 1:
+    return MergedRuns(runs, reverse=reverse)
+
+
+class MergedRuns:
+    """The iterator that :func:`merge` returns; it can be copied half-way if its runs can."""
+
+    def __init__(self, runs: Iterable[Iterator[RowChunk]], *, reverse: bool) -> None:
+        self._reverse = reverse
+        self._heads = [(chunk, run) for run in runs for chunk in _next(run)]
+        self._last: Iterator[RowChunk] | None = None  # the only run that is left
+
+    def __iter__(self) -> MergedRuns:
+        return self
+
+    def __next__(self) -> RowChunk:
+        if self._last is not None:
+            return next(self._last)
+        heads, self._heads = self._heads, []
+        if len(heads) == 1:
+            ((chunk, self._last),) = heads
+            return chunk
+        if not heads:
+            raise StopIteration
+        take = _take_high if self._reverse else _take_low
         parts: list[RowChunk] = []
-        left: list[tuple[RowChunk, Iterator[RowChunk]]] = []
-        edges = [chunk[0][0] if reverse else chunk[-1][0] for chunk, _ in heads]
-        edge = max(edges) if reverse else min(edges)
+        edges = [chunk[0][0] if self._reverse else chunk[-1][0] for chunk, _ in heads]
+        edge = max(edges) if self._reverse else min(edges)
         for chunk, run in heads:
             part, rest = take(chunk, edge)
             if part:
                 parts.append(part)
-            left += [(chunk, run) for chunk in ([rest] if rest else _next(run))]
-        heads = left
-        yield parts[0] if len(parts) == 1 else in_order(parts)
-    for chunk, run in heads:
-        yield chunk
-        yield from run
+            self._heads += [(chunk, run) for chunk in ([rest] if rest else _next(run))]
+        return parts[0] if len(parts) == 1 else in_order(parts)
 
 
 def _next(run: Iterator[RowChunk]) -> list[RowChunk]:

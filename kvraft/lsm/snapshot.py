@@ -43,10 +43,10 @@ from kvraft.lsm.version_edit import ManifestState
 from kvraft.record import Position, Timestamp
 from kvraft.sstable import (
     READ_CHUNK_BYTES,
+    DigestCheck,
     Table,
     TableMetadata,
     check_integers,
-    matches_digest,
     pack_metadata,
     unpack_metadata,
 )
@@ -59,14 +59,25 @@ _HEADER = 1
 _SEED = frame.checksum_seed("kvraft snapshot")
 
 
+def do_nothing() -> None:
+    """Release nothing: for tables that nobody removes."""
+
+
 class TreeSnapshot:
     """The tables of one tree at its flushed mark, to be read as one stream of ``size`` bytes.
 
-    ``last`` is the last log position that it covers.  Its tables are kept while the object exists;
-    :meth:`kvraft.lsm.Tree.snapshot` makes it.
+    ``last`` is the last log position that it covers.  Its tables are kept while the object exists:
+    ``release`` is called when it is garbage-collected.  :meth:`kvraft.lsm.Tree.snapshot` makes it.
     """
 
-    def __init__(self, disk: Disk, owner: str, state: ManifestState) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        owner: str,
+        state: ManifestState,
+        release: Callable[[], None] = do_nothing,
+    ) -> None:
+        self._release = release
         self.last: Position = state.flushed
         self._disk = disk
         self._header = _pack_header(owner, state)
@@ -74,6 +85,9 @@ class TreeSnapshot:
         sizes = [len(self._header), *(info.size for info in state.tables)]
         self._ends = list(accumulate(sizes))
         self.size = self._ends[-1]
+
+    def __del__(self) -> None:
+        self._release()
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end.
@@ -215,7 +229,7 @@ def unpack_snapshot(source: ByteSource, owner: str) -> SnapshotContents:
         raise Corruption(STREAM, min(starts[-1], source.size), what)
     tables = tuple(zip(infos, starts, strict=False))
     for info, start in tables:
-        if not matches_digest(_from(source, start), info.size, info.digest):
+        if not DigestCheck(_from(source, start), info.size, info.digest).run_to_end():
             raise Corruption(STREAM, start, f"table {info.number} does not match its digest")
         try:  # the table's own properties must agree with the header
             Table.open(_OneTable(source, start, info.size), info)

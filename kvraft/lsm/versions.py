@@ -30,30 +30,25 @@ Sources: LevelDB impl.md (recovery, garbage collection of files), version_set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from kvraft.disk import Disk, table_name, table_number, write_mismatch
 from kvraft.errors import BadInput, Corruption, ForeignFile
 from kvraft.events import (
-    Compacted,
-    CompactionStarted,
     EventSink,
-    Flushed,
     TableRemoved,
     TableWritten,
 )
-from kvraft.lsm.compaction import CompactionTask, compact
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest
-from kvraft.lsm.merging import RetainedTimes, retain
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
 from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.version_edit import ManifestState, VersionEdit
-from kvraft.memtable import Memtable
-from kvraft.range_tombstones import RangeTombstones
-from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
+from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, label
+from kvraft.slices import SlicedWork
 from kvraft.sstable import (
     BlockCache,
     LogRange,
@@ -62,11 +57,7 @@ from kvraft.sstable import (
     TableMetadata,
     TableWriter,
     check_table,
-    run_to_end,
 )
-
-Job = Generator[None, None, None]
-"""Long work: each step is a slice of it.  A job that is dropped half-way changes nothing."""
 
 
 class VersionSet:
@@ -88,8 +79,8 @@ class VersionSet:
         self._owner = owner
         self._options = options
         self._form = TableFormat(options.block_bytes, options.bits_per_key, options.codec)
-        self._report = report
-        self._counts = counts
+        self.report = report
+        self.counts = counts
         self.log_end: Callable[[], LogEnd] = lambda: NO_LOG  # how far the log is synced now
         self._manifest = Manifest.open(disk, owner, report, read_only=read_only)
         self.levels = Levels(self._open(info) for info in self.state.tables)
@@ -108,101 +99,27 @@ class VersionSet:
         return not self._manifest.sure
 
     def _open(self, info: TableMetadata) -> Table:
-        return Table.open(self._disk, info, self.cache, self._counts)
-
-    def _check(self, info: TableMetadata) -> Generator[None, None, Table]:
-        """Open a table that was just written, and read all of it, in slices.
-
-        Raises ``OSError`` unless every byte is what was written.
-        """
-        name = table_name(info.number)
-        try:
-            self._disk.drop_cached(name)
-            table = self._open(info)
-            yield from table.verify_slices()
-        except (Corruption, ForeignFile, FileNotFoundError) as error:
-            raise write_mismatch(name, str(error)) from error
-        return table
+        return Table.open(self._disk, info, self.cache, self.counts)
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
-    def flush(
-        self, memtable: Memtable, through: Position, keep: RetainedTimes, horizon: Timestamp
-    ) -> Job:
-        """Write ``memtable`` to a table and make it live, in slices.
-
-        With it everything through the log position ``through`` is in tables, except for versions
-        that only a reader before ``horizon`` that is not in ``keep`` could see.
-        """
+    def new_table(self, log_range: LogRange) -> TableWriter:
+        """Begin a table, with a new number, for rows from that part of the log."""
         number = self._manifest.new_file_number()
-        log_range = LogRange(min(self._flushed_through(), through), through)  # for repair
-        writer = TableWriter(self._disk, number, self._owner, self._form, log_range)
-        for chunk in memtable.drain():
-            if kept := retain(chunk, keep, memtable.range_tombstones):
-                writer.add(kept)
-            yield
-        # Any table may have something older than its range tombstones; a flush does not look.
-        tombstones = memtable.range_tombstones or RangeTombstones()
-        ranges = tombstones.surviving(keep.needs, lambda *_: True)
-        info = yield from writer.finish(ranges)
-        fresh: list[Table] = []
-        if info is not None:
-            fresh.append((yield from self._check(info)))
-            self._report_written(info)
-            self._counts.bytes_flushed += info.size
-            yield
-        add = () if info is None else (info,)
-        newest = max(memtable.timestamp, self.state.timestamp)
-        # Only rows up to the newest were dropped, so readers from there on see all versions.
-        horizon = min(horizon, newest)
-        self._commit(
-            VersionEdit(add, (), flushed=through, timestamp=newest, horizon=horizon), fresh
-        )
-        self._counts.flushes += 1
-        self._report(Flushed(through.index, info.number if info else 0))
+        return TableWriter(self._disk, number, self._owner, self._form, log_range)
 
-    def _flushed_through(self) -> Position:
+    def read_back(self, info: TableMetadata) -> ReadBack:
+        """Return the work of opening a table that was just written, and reading all of it."""
+        return ReadBack(self._disk, info, partial(self._open, info))
+
+    def flushed_through(self) -> Position:
         """Return the log position through which the live tables go, by their own properties."""
         return max((table.log_range.through for table in self.levels.tables), default=ORIGIN)
 
-    def compact(self, task: CompactionTask, keep: RetainedTimes, horizon: Timestamp) -> Job:
-        """Do the merge ``task`` in slices; ``keep`` and ``horizon`` are as in :meth:`flush`."""
-        numbers = tuple(info.number for info in task.inputs)
-        self._report(CompactionStarted(numbers, task.level))
-        outputs, dropped, read = task.inputs, 0, 0
-        fresh: list[Table] = []
-        if not task.move:
-            outputs, dropped = yield from compact(
-                self._disk,
-                [table for table in self.levels.tables if table.metadata.number in numbers],
-                [info for info in self.state.tables if info.number not in numbers],
-                keep,
-                self._manifest.new_file_number,
-                owner=self._owner,
-                form=self._form,
-                table_bytes=task.table_bytes,
-            )
-            read = sum(info.size for info in task.inputs)
-            for info in outputs:
-                fresh.append((yield from self._check(info)))
-                self._report_written(info)
-        add = tuple(replace(info, level=task.level) for info in outputs)
-        horizon = 0 if task.move else min(horizon, self.state.timestamp)
-        self._commit(VersionEdit(add, numbers, horizon=horizon), fresh)
-        written = 0 if task.move else sum(info.size for info in add)
-        self._count_compaction(task, read, written, dropped)
-        made = tuple(info.number for info in add)
-        self._report(Compacted(numbers, made, task.level, read, written, dropped))
-
-    def _count_compaction(
-        self, task: CompactionTask, read: int, written: int, dropped: int
-    ) -> None:
-        counts = self._counts
-        counts.compactions += 1
-        counts.bytes_merged += read
-        counts.bytes_compacted += written
-        counts.tombstones_dropped += dropped
-        counts.tables_moved += len(task.inputs) if task.move else 0
+    def count_flushed(self, info: TableMetadata) -> None:
+        """Report and count a table that a flush has written."""
+        self.report_written(info)
+        self.counts.bytes_flushed += info.size
 
     def install(self, contents: SnapshotContents) -> ManifestState:
         """Replace all tables by those of a snapshot; return the new state."""
@@ -215,10 +132,10 @@ class VersionSet:
                 self._disk.append(name, part)
             self._disk.sync(name)
             infos.append(info)
-            self._report_written(info)
+            self.report_written(info)
         self._disk.sync_dir()
-        fresh = [run_to_end(self._check(info)) for info in infos]
-        return self._commit(
+        fresh = [self.read_back(info).run_to_end() for info in infos]
+        return self.commit(
             VersionEdit(
                 add=tuple(infos),
                 remove=tuple(info.number for info in self.state.tables),
@@ -230,7 +147,7 @@ class VersionSet:
             fresh,
         )
 
-    def _commit(self, edit: VersionEdit, fresh: Sequence[Table]) -> ManifestState:
+    def commit(self, edit: VersionEdit, fresh: Sequence[Table]) -> ManifestState:
         """Write ``edit`` to the manifest, and then change memory; ``fresh`` are the new tables.
 
         After the edit nothing is read, so nothing can fail.
@@ -248,9 +165,10 @@ class VersionSet:
         if self.log_end() > self.state.log:
             self._manifest.commit(VersionEdit(log=self.log_end()))
 
-    def _report_written(self, info: TableMetadata) -> None:
+    def report_written(self, info: TableMetadata) -> None:
+        """Report a table that was written and read back."""
         first, last = label(info.start), label(info.stop.removesuffix(b"\0"))
-        self._report(TableWritten(info.number, info.rows, info.size, first, last))
+        self.report(TableWritten(info.number, info.rows, info.size, first, last))
 
     # ── removing files ────────────────────────────────────────────────────────────────────────────
 
@@ -274,7 +192,7 @@ class VersionSet:
         self.cache.evict(gone)
         for number in sorted(gone):
             self._disk.remove(table_name(number))
-            self._report(TableRemoved(number))
+            self.report(TableRemoved(number))
 
     def remove_orphans(self) -> None:
         """Remove tables that are not live: what a crash or a full disk left unfinished."""
@@ -291,9 +209,8 @@ class VersionSet:
 
     def snapshot(self) -> TreeSnapshot:
         """Return the live tables as a stream; they are kept while it exists (Raft §7)."""
-        snapshot = TreeSnapshot(self._disk, self._owner, self.state)
-        self.levels.snapshots.add(snapshot)
-        return snapshot
+        self.levels.snapshots += 1
+        return TreeSnapshot(self._disk, self._owner, self.state, self.levels.release)
 
     def checkpoint(self, target: Disk) -> None:
         """Make a tree with the same tables on the empty disk ``target``."""
@@ -309,3 +226,34 @@ class VersionSet:
         self.levels.check()
         for table in self.levels.tables:
             check_table(table)
+
+
+class ReadBack(SlicedWork[Table]):
+    """Opens the table ``info`` on ``disk``, which was just written, and reads all of it.
+
+    Raises ``OSError`` unless every byte is what was written.
+    """
+
+    def __init__(self, disk: Disk, info: TableMetadata, open_it: Callable[[], Table]) -> None:
+        self._disk = disk
+        self._name = table_name(info.number)
+        self._open = open_it
+        self.stage = self._open_table
+
+    def step(self) -> bool:
+        """Do one slice; return whether there are more."""
+        try:
+            return super().step()
+        except (Corruption, ForeignFile, FileNotFoundError) as error:
+            raise write_mismatch(self._name, str(error)) from error
+
+    def _open_table(self) -> None:
+        self._disk.drop_cached(self._name)
+        self.result = self._open()
+        self._reading = self.result.check_digest()
+        self.then(self._read)
+
+    def _read(self) -> None:
+        if not self._reading.step():
+            self.result.require_match(self._reading.result)
+            self.stage = None

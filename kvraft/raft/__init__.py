@@ -45,7 +45,8 @@ Invariants that cross the files (Raft Figure 3 follows from them):
 
 Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
 Version)*, 2014, here "Raft"; Ongaro, *Consensus: Bridging Theory and Practice*, 2014, here
-"thesis".
+"thesis".  ``notebooks/book/figure2.md`` goes through Figure 2 sentence by sentence: the function,
+the test, and what differs.
 """
 
 from kvraft.raft import safety

@@ -24,10 +24,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kvraft.copying import immutable
 from kvraft.errors import BadInput, WrongType
 from kvraft.record import is_name
 
 
+@immutable
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """The members of a cluster.  Names are kept in the order given.

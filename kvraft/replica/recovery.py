@@ -29,5 +29,5 @@ def open_log_and_tree(
         history=clock.pack(options.history_millis),
     )
     tree = Tree.open(disk, owner=owner, options=tree_options, report=report)
-    tree.record_log_end(lambda: wal.synced_end)
+    tree.record_log_end(wal.synced_end)
     return wal, tree

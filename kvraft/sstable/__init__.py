@@ -6,7 +6,8 @@
     │  reader     get, scan and verify one table, by its index and its filter
     │  │  cache       blocks that were read recently
     ▼  ▼  ▼
-    format        the bytes of a table: its parts, index, footer and digest
+    format        the bytes of a table: its parts, index and footer
+    digest        what identifies a table's bytes, and the check of them
     block         the unit that is read and checked: rows in columns, and a checksum
     codec         how a block is compressed
     metadata      what the manifest knows of a table without opening it
@@ -26,14 +27,13 @@ Sources: LevelDB table_format; Pebble colblk; O'Neil et al., *The Log-Structured
 from kvraft.sstable.block import BLOCK_TRAILER_BYTES, Block, unpack_block
 from kvraft.sstable.cache import BlockCache
 from kvraft.sstable.codec import codec_number
+from kvraft.sstable.digest import READ_CHUNK_BYTES, DigestCheck
 from kvraft.sstable.format import (
-    READ_CHUNK_BYTES,
+    Footer,
     LogRange,
-    TableLayout,
     covering_range,
     decode_index,
     log_range_of,
-    matches_digest,
     read_footer,
 )
 from kvraft.sstable.metadata import (
@@ -44,20 +44,22 @@ from kvraft.sstable.metadata import (
     span_of,
     unpack_metadata,
 )
-from kvraft.sstable.reader import ReadCounts, Table
-from kvraft.sstable.writer import TableFormat, TableWriter, check_table, run_to_end
+from kvraft.sstable.reader import ReadCounts, Table, TableRun
+from kvraft.sstable.writer import TableFormat, TableWriter, check_table
 
 __all__ = [
     "BLOCK_TRAILER_BYTES",
     "READ_CHUNK_BYTES",
     "Block",
     "BlockCache",
+    "DigestCheck",
+    "Footer",
     "LogRange",
     "ReadCounts",
     "Table",
     "TableFormat",
-    "TableLayout",
     "TableMetadata",
+    "TableRun",
     "TableWriter",
     "check_integers",
     "check_table",
@@ -65,11 +67,9 @@ __all__ = [
     "covering_range",
     "decode_index",
     "log_range_of",
-    "matches_digest",
     "pack_metadata",
     "read_footer",
     "read_order",
-    "run_to_end",
     "span_of",
     "unpack_block",
     "unpack_metadata",

@@ -2,84 +2,112 @@
 
 **Every block**, of rows or of something else, has a body and a trailer::
 
-    body │ codec u8 │ crc32 u32
+    body │ codec u8 │ origin u32 │ crc32 u32
 
-The codec is the number of the compression, 0 for none (``sstable/codec.py``).  The checksum covers
-body and codec and starts from the block's offset in the file, so that a block at the wrong place is
-not valid.
+The codec is the number of the compression, 0 for none (``sstable/codec.py``).  The origin is that
+of the table, which is derived from the names of its first owner and file.  The checksum covers all
+before it and starts from the block's offset in the file.  So neither a block at the wrong place nor
+a block of another table is valid.
 
 The body of a **block of rows** stores them in columns, because CPython packs and unpacks a whole
-column in the time of one step of a loop.  Integers are little-endian.  Offsets count from the start
-of the body; each column of offsets has *n* + 1 items, so that the last row has an end::
+column in the time of one step of a loop.  What all keys begin with is stored once.  A column of
+integers is stored as differences from a *base*, in as few bytes as the largest of them needs: in 0
+bytes if all are equal.  Integers are little-endian::
 
-    offset       size
-         0          4  n            rows, at least 1
-         4     4(n+1)  key offsets
-         …     4(n+1)  value offsets
-         …         8n  timestamps
-         …          n  kinds        1 put, 2 delete; ``b""`` is a value like any other
-         …          …  keys
-         …          …  values
+    offset  size
+         0     4  n     rows, at least 1
+         4     4  p     bytes that all keys begin with
+         8     1  a     bytes of an integer in the column of key lengths: 0, 1, 2 or 4
+         9     1  b     … of value lengths: 0, 1, 2 or 4
+        10     1  c     … of timestamps: 0, 1, 2, 4 or 8
+        11     1  d     1 if there are tombstones, else 0
+        12     4  base of the key lengths, without the p bytes
+        16     4  base of the value lengths
+        20     8  base of the timestamps
+        28     p  what all keys begin with
+         …    an  key lengths
+         …    bn  value lengths
+         …    cn  timestamps
+         …    dn  1 for a tombstone, else 0; ``b""`` is a value like any other
+         …     …  keys, without the p bytes
+         …     …  values
 
 Rows ascend by key, and the versions of one key by timestamp.
 
-Sources: LevelDB table_format (block trailer); Pebble colblk (columns).
+Sources: LevelDB table_format (block trailer, shared prefixes); Pebble colblk (columns, differences
+from a base); Goldstein et al., *Compressing Relations and Indexes*, ICDE 1998 (frame of reference).
 """
 
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
+from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
 from itertools import accumulate, pairwise
+from sys import getsizeof
+from typing import cast
 
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.record import MAX_TIMESTAMP, Kind, Row, Timestamp
+from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.sstable import codec
 
-_COUNT = struct.Struct("<I")
+_HEAD = struct.Struct("<II4BIIQ")
 _CRC = struct.Struct("<I")
-_STAMP = struct.Struct("<Q")
-BLOCK_TRAILER_BYTES = 1 + _CRC.size
-_CRC_RESIDUE = zlib.crc32(bytes(4))
+_TAIL = struct.Struct("<BI")  # codec and origin
+BLOCK_TRAILER_BYTES = _TAIL.size + _CRC.size
+CRC_RESIDUE = zlib.crc32(bytes(4))
 """The checksum of any bytes that end in their own checksum."""
-_PUT, _DELETE = int(Kind.PUT), int(Kind.DELETE)
-_KEY_OBJECT_BYTES = 57  # the memory of a key as an object, without its bytes
+_CODES = {0: "", 1: "B", 2: "H", 4: "I", 8: "Q"}
+_WIDTHS = (0, 1, 2, 4, 4, 8, 8, 8, 8)
+"""The bytes of an integer in a column, by how many bytes the largest one needs."""
+_BLOCK_BYTES = 500
+"""The memory of a block without its rows."""
+_OFFSET_BYTES = 8 + 32
+"""The memory of an integer in a list."""
+_ROW_BYTES = 3 * 8 + 2 * (33 + 8)
+"""The memory of an extracted row without the bytes of key and value: its place in three columns,
+and what CPython adds to each ``bytes`` (33, and half of 16 for the rounding)."""
+_SHORT = "a block is too short for its rows"
 
 
-def pack_block(body: bytes, offset: int, number: int = codec.NONE) -> bytes:
-    """Return ``body`` as a block for ``offset`` of its file, compressed by codec ``number``.
+def pack_block(body: bytes, offset: int, origin: int, number: int = codec.NONE) -> bytes:
+    """Return ``body`` as a block for ``offset`` of the table of that ``origin``.
 
-    A body that would not become smaller is stored uncompressed.
+    It is compressed by codec ``number``, unless it would not become smaller.
     """
     if number != codec.NONE:
         packed = codec.load(number).pack(body)
         body, number = (packed, number) if len(packed) < len(body) else (body, codec.NONE)
-    block = body + bytes((number,))
+    block = body + _TAIL.pack(number, origin)
     return block + _CRC.pack(zlib.crc32(block, offset & 0xFFFFFFFF))
 
 
-def unpack_block(data: bytes, length: int, offset: int, name: str) -> bytes:
+def unpack_block(data: bytes, length: int, offset: int, origin: int | None, name: str) -> bytes:
     """Return the body of the block of ``length`` bytes that was read at ``offset`` of ``name``.
 
-    Raises :class:`~kvraft.errors.Corruption` if the bytes are not what :func:`pack_block` wrote
-    there, and :class:`~kvraft.errors.ForeignFile` if their codec is not available.
+    ``None`` is any origin.  Raises :class:`~kvraft.errors.Corruption` if the bytes are not what
+    :func:`pack_block` wrote there, and :class:`~kvraft.errors.ForeignFile` if their codec is not
+    available.
     """
     if len(data) != length or length < BLOCK_TRAILER_BYTES:
         raise Corruption(
             name, offset, f"a block is cut short: {counted(len(data), 'byte')} of {length}"
         )
-    if zlib.crc32(data, offset & 0xFFFFFFFF) != _CRC_RESIDUE:
+    if zlib.crc32(data, offset & 0xFFFFFFFF) != CRC_RESIDUE:
         raise Corruption(name, offset, "a block does not match its checksum")
     body_end = length - BLOCK_TRAILER_BYTES
-    if data[body_end] == codec.NONE:
+    number, found = _TAIL.unpack_from(data, body_end)
+    if origin is not None and found != origin:
+        raise Corruption(name, offset, "a block of another table is in the place of this one's")
+    if number == codec.NONE:
         return data[:body_end]
     try:
-        return codec.load(data[body_end]).unpack(data[:body_end])
+        return codec.load(number).unpack(data[:body_end])
     except BadInput as error:
         raise ForeignFile(f"{name}, offset {offset}: a block needs a codec: {error}") from None
     except ValueError as error:
@@ -87,91 +115,111 @@ def unpack_block(data: bytes, length: int, offset: int, name: str) -> bytes:
 
 
 class Block:
-    """A block of rows in memory.  Keys and values are extracted when they are needed.
+    """A block of rows in memory, ``memory`` bytes of it.
 
-    ``memory`` is about how many bytes it takes, the extracted keys included.
+    A new block is *packed*: it answers out of its bytes, extracting no more than it is asked for,
+    because most blocks are used once before they leave the cache.  :meth:`extract` replaces the
+    bytes by one object for each key and value, and :meth:`index` makes a dictionary of them: three
+    times the memory, for answers ten times as fast.
+
+    ``places`` is the row of the newest version of each key, empty unless the block is indexed;
+    ``values`` (``None`` is a tombstone) and ``stamps`` are the columns, empty unless extracted.
+    ``uses`` counts how often it was found in a cache.
     """
 
-    __slots__ = ("_body", "_keys", "_kinds_at", "_n", "_offsets", "_probed", "_stamps_at", "memory")
+    __slots__ = (
+        "_body", "_deleted", "_key_offsets", "_keys", "_n", "_prefix", "_stamp_base",
+        "_stamp_width", "_stamps_at", "_value_offsets", "memory", "places", "stamps", "uses",
+        "uses_before", "values",
+    )  # fmt: skip
 
     def __init__(self, body: bytes) -> None:
         """Parse ``body``.
 
         Raises ``ValueError`` if it is not a block.  The caller adds file and offset.
         """
-        n = _COUNT.unpack_from(body)[0] if len(body) >= 4 else 0
-        head = _head_bytes(n)
-        if n == 0 or len(body) < head:
-            raise ValueError("a block is too short for its rows")
-        stamps_at = 4 + 8 * (n + 1)
-        self._n = n
-        self._offsets = offsets = _column("I", body[4:stamps_at])  # of the keys, then of the values
-        self._stamps_at = stamps_at
-        self._kinds_at = head - n
-        if offsets[0] != head or offsets[n] != offsets[n + 1] or offsets[-1] != len(body):
-            raise ValueError("the columns of a block do not meet")
+        if len(body) < _HEAD.size:
+            raise ValueError(_SHORT)
+        n, shared, a, b, c, d, key_base, value_base, stamp_base = _HEAD.unpack_from(body)
+        key_lengths_at = _HEAD.size + shared
+        value_lengths_at = key_lengths_at + a * n
+        self._stamps_at = value_lengths_at + b * n
+        deleted_at = self._stamps_at + c * n
+        keys_at = deleted_at + d * n
+        # A row takes at least one byte, for no two have both key and timestamp in common.
+        if not 0 < n <= len(body) or keys_at > len(body):
+            raise ValueError(_SHORT)
+        if a not in _CODES or b not in _CODES or c not in _CODES or 8 in (a, b) or d > 1:
+            raise ValueError("a block has columns of an unknown width")
+        self._n: int = n
         self._body = body
-        self._keys: list[bytes] | None = None
-        self._probed = False
-        self.memory = len(body) + head + n * _KEY_OBJECT_BYTES + offsets[n] - head
+        self._prefix = body[_HEAD.size : key_lengths_at]
+        self._stamp_width, self._stamp_base = c, stamp_base
+        self._deleted = body[deleted_at:keys_at]
+        self._key_offsets = _offsets(body, key_lengths_at, n, a, key_base, keys_at)
+        values_at = self._key_offsets[n]
+        self._value_offsets = _offsets(body, value_lengths_at, n, b, value_base, values_at)
+        if self._value_offsets[n] != len(body):
+            raise ValueError("the columns of a block do not meet")
+        self._keys: list[bytes] = []
+        self.values: list[bytes | None] = []
+        self.stamps: Sequence[Timestamp] = ()
+        self.places: dict[bytes, int] = {}
+        self.uses = self.uses_before = 0
+        offsets = [each for each in (self._key_offsets, self._value_offsets) if type(each) is list]
+        self.memory = _BLOCK_BYTES + len(body) + len(offsets) * (n + 1) * _OFFSET_BYTES
 
     def __len__(self) -> int:
         return self._n
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Block:
+        """Return a block that warms up by itself; the columns are shared: they never change."""
+        return copy(self)
+
     @staticmethod
-    def encode(rows: list[Row]) -> bytes:
-        """Return the body of a block of ``rows``; at least one is required."""
+    def encode(rows: Sequence[Row]) -> bytes:
+        """Return the body of a block of ``rows``, in order; at least one is required."""
         n = len(rows)
         keys, stamps, values = zip(*rows, strict=True)
+        shared = _shared_bytes(keys[0], keys[-1])  # they are in order: all others share it, too
+        prefix = keys[0][:shared]
+        if shared:
+            keys = tuple([key[shared:] for key in keys])
+        deleted = b""
         if None in values:
-            kinds = bytes([_DELETE if value is None else _PUT for value in values])
+            deleted = bytes([value is None for value in values])
             values = tuple([value or b"" for value in values])
-        else:
-            kinds = bytes((_PUT,)) * n
-        starts = list(accumulate(map(len, keys), initial=_head_bytes(n)))
-        offsets = accumulate(map(len, values), initial=starts[n])
-        head = _columns(n).pack(n, *starts, *offsets, *stamps)
-        return b"".join((head, kinds, *keys, *values))
+        a, key_base, key_lengths = _pack_integers(list(map(len, keys)))
+        b, value_base, value_lengths = _pack_integers(list(map(len, values)))
+        c, stamp_base, packed = _pack_integers(stamps)
+        bases = key_base, value_base, stamp_base
+        head = _HEAD.pack(n, shared, a, b, c, bool(deleted), *bases)
+        columns = prefix, key_lengths, value_lengths, packed, deleted
+        return b"".join((head, *columns, *keys, *values))
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
     @property
     def keys(self) -> list[bytes]:
         """The key of each row, in order."""
-        if self._keys is None:
-            body = self._body
-            starts = self._offsets[: self._n + 1].tolist()
-            self._keys = [body[start:end] for start, end in pairwise(starts)]
-        return self._keys
+        return self._cut_keys(0, self._n)
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
         """Return the newest version of ``key`` up to ``at``, ``None`` if this block has none."""
-        row = (bisect_right(self._keys or self.keys, key) if self._probed else self._find(key)) - 1
-        body, offsets = self._body, self._offsets
-        while row >= 0 and body[offsets[row] : offsets[row + 1]] == key:
-            (timestamp,) = _STAMP.unpack_from(body, self._stamps_at + 8 * row)
-            if timestamp <= at:
-                if body[self._kinds_at + row] == _DELETE:
-                    return key, timestamp, None
-                value = self._n + 1 + row
-                return key, timestamp, body[offsets[value] : offsets[value + 1]]
-            row -= 1
-        return None
-
-    def _find(self, key: bytes) -> int:
-        """Return how many rows have a key that is at most ``key``, without extracting all keys.
-
-        Only for the first probe: most blocks are probed once before they leave the cache, and
-        extracting all keys takes longer than looking at a few.
-        """
-        self._probed = True
-        body, offsets = self._body, self._offsets
-        low, high = 0, self._n
-        while low < high:
-            middle = (low + high) // 2
-            if key < body[offsets[middle] : offsets[middle + 1]]:
-                high = middle
-            else:
-                low = middle + 1
-        return low
+        if self.places:
+            row = self.places.get(key, -1)
+            while row >= 0 and self._keys[row] == key:
+                if self.stamps[row] <= at:
+                    return key, self.stamps[row], self.values[row]
+                row -= 1
+            return None
+        row, found = self._find(key), None
+        while row < self._n and self._cut_keys(row, row + 1)[0] == key:
+            [stamp] = self._cut_stamps(row, row + 1)
+            if stamp > at:
+                break
+            found, row = (key, stamp, self._cut_values(row, row + 1)[0]), row + 1
+        return found
 
     def pairs(self, start: bytes = b"", stop: bytes | None = None) -> list[tuple[bytes, bytes]]:
         """Return key and value of the rows with ``start <= key < stop``.
@@ -179,43 +227,129 @@ class Block:
         It takes half the time of :meth:`rows`; the block must not contain tombstones.
         """
         low, high = self._between(start, stop)
-        return list(zip(self.keys[low:high], self._values(low, high), strict=True))
+        values = cast("Sequence[bytes]", self._cut_values(low, high))
+        return list(zip(self._cut_keys(low, high), values, strict=True))
 
     def rows(self, start: bytes = b"", stop: bytes | None = None) -> list[Row]:
         """Return the rows with ``start <= key < stop``."""
         low, high = self._between(start, stop)
-        values: list[bytes | None] = [*self._values(low, high)]
-        kinds = self._body[self._kinds_at + low : self._kinds_at + high]
-        at = kinds.find(_DELETE)
-        while at >= 0:
-            values[at] = None
-            at = kinds.find(_DELETE, at + 1)
-        first = self._stamps_at + 8 * low
-        stamps = _column("Q", self._body[first : first + 8 * (high - low)])
-        return list(zip(self.keys[low:high], stamps, values, strict=True))
+        columns = self._cut_keys(low, high), self._cut_stamps(low, high)
+        return list(zip(*columns, self._cut_values(low, high), strict=True))
 
     def _between(self, start: bytes, stop: bytes | None) -> tuple[int, int]:
-        low = bisect_left(self.keys, start) if start else 0
-        return low, self._n if stop is None else bisect_left(self.keys, stop)
+        low = self._find(start) if start else 0
+        return low, self._n if stop is None else max(low, self._find(stop))
 
-    def _values(self, low: int, high: int) -> list[bytes]:
-        body, first = self._body, self._n + 1
-        ends = self._offsets[first + low : first + high + 1].tolist()
-        return [body[begin:end] for begin, end in pairwise(ends)]
+    def _find(self, key: bytes) -> int:
+        """Return how many rows have a key below ``key``."""
+        if self._keys:
+            return bisect_left(self._keys, key)
+        prefix, body, offsets = self._prefix, self._body, self._key_offsets
+        if not key.startswith(prefix):
+            return self._n if key > prefix else 0
+        rest = key[len(prefix) :]
+        low, high = 0, self._n
+        while low < high:
+            middle = (low + high) // 2
+            if body[offsets[middle] : offsets[middle + 1]] < rest:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _cut_keys(self, low: int, high: int) -> list[bytes]:
+        if self._keys:
+            return self._keys[low:high]
+        keys = _cut(self._body, self._key_offsets[low : high + 1])
+        return list(map(self._prefix.__add__, keys)) if self._prefix else list(keys)
+
+    def _cut_values(self, low: int, high: int) -> Sequence[bytes | None]:
+        if self._keys:
+            return self.values[low:high]
+        found = _cut(self._body, self._value_offsets[low : high + 1])
+        if not self._deleted:
+            return found
+        deleted = self._deleted[low:high]
+        return [None if gone else value for value, gone in zip(found, deleted, strict=True)]
+
+    def _cut_stamps(self, low: int, high: int) -> Sequence[Timestamp]:
+        if self._keys:
+            return self.stamps[low:high]
+        width, base = self._stamp_width, self._stamp_base
+        return _integers(self._body, self._stamps_at + width * low, high - low, width, base)
+
+    # ── warming up ──────────────────────────────────────────────────────────────────────────────
+
+    def extract(self) -> None:
+        """Replace the packed bytes by an object for each key and value."""
+        if self._keys:
+            return
+        keys, stamps = self._cut_keys(0, self._n), self._cut_stamps(0, self._n)
+        values, low = self._cut_values(0, self._n), self._key_offsets[0]
+        size = len(self._prefix) * self._n + self._value_offsets[self._n] - low
+        self._body = self._prefix = self._deleted = b""
+        self._key_offsets = self._value_offsets = ()
+        self._keys, self.values, self.stamps = keys, list(values), array("Q", stamps)
+        self.memory = _BLOCK_BYTES + _ROW_BYTES * self._n + size
+
+    def index(self) -> None:
+        """Extract everything, and make the dictionary ``places``."""
+        self.extract()
+        self.places = dict(zip(self._keys, range(self._n), strict=True))  # the last is the newest
+        self.memory += getsizeof(self.places)
+
+
+# ── columns ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _shared_bytes(first: bytes, last: bytes) -> int:
+    """Return how many bytes ``first`` and ``last`` begin with in common, without a loop."""
+    n = min(len(first), len(last))
+    differs = int.from_bytes(first[:n], "big") ^ int.from_bytes(last[:n], "big")
+    return n - (differs.bit_length() + 7 >> 3)
+
+
+def _pack_integers(numbers: Sequence[int]) -> tuple[int, int, bytes]:
+    """Return the width of a column of ``numbers``, its base and its bytes."""
+    n = len(numbers)
+    if numbers.count(numbers[0]) == n:
+        return 0, numbers[0], b""
+    low, high = min(numbers), max(numbers)
+    width = _WIDTHS[(high - low).bit_length() + 7 >> 3]
+    if high >> 8 * width:
+        numbers = [number - low for number in numbers]
+    else:
+        low = 0  # so that a reader need not add anything
+    return width, low, _layout(f"<{n}{_CODES[width]}").pack(*numbers)
+
+
+def _integers(body: bytes, at: int, n: int, width: int, base: int) -> Sequence[int]:
+    """Return the ``n`` integers of ``width`` bytes at offset ``at``."""
+    if not width:
+        return [base] * n
+    numbers: tuple[int, ...] = _layout(f"<{n}{_CODES[width]}").unpack_from(body, at)
+    return [base + number for number in numbers] if base else numbers
+
+
+def _offsets(body: bytes, at: int, n: int, width: int, base: int, start: int) -> Sequence[int]:
+    """Return where each of ``n`` strings begins, and where the last one ends.
+
+    Their lengths are at offset ``at``, and the first string begins at ``start``.
+    """
+    if width == 0 and base:
+        return range(start, start + n * base + 1, base)
+    return list(accumulate(_integers(body, at, n, width, base), initial=start))
+
+
+def _cut(body: bytes, offsets: Sequence[int]) -> Sequence[bytes]:
+    """Return the strings between ``offsets``."""
+    if isinstance(offsets, range):  # strings of one length: four times as fast
+        size, count = offsets.step, len(offsets) - 1
+        strings: tuple[bytes, ...] = _layout(f"{size}s" * count).unpack_from(body, offsets.start)
+        return strings
+    return [body[start:end] for start, end in pairwise(offsets)]
 
 
 @lru_cache(maxsize=256)
-def _columns(n: int) -> struct.Struct:
-    """Return the layout of the count and the integer columns of a block of ``n`` rows."""
-    return struct.Struct(f"<I{2 * (n + 1)}I{n}Q")
-
-
-def _column(code: str, data: bytes) -> array[int]:
-    column = array(code, data)
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column
-
-
-def _head_bytes(n: int) -> int:
-    return 4 + 8 * (n + 1) + 9 * n
+def _layout(form: str) -> struct.Struct:
+    return struct.Struct(form)

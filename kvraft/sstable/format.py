@@ -31,9 +31,10 @@ little-endian.
 - The **footer** has 64 bytes; its size and its last 16 bytes stay the same in future formats::
 
       offset  size
-           0    40  5 offsets: where filter, ranges, properties, index and footer begin
-          40     8  digest of everything before the footer: BLAKE2b, 8 bytes of it
-          48     4  format version, 2
+           0    32  4 offsets: where filter, ranges, properties and index begin
+          32     8  origin, which each block of the table repeats (``sstable/block.py``)
+          40     8  digest of everything before the footer (``sstable/digest.py``)
+          48     4  format version, 3
           52     4  crc32 of the 52 bytes above
           56     8  magic "kvSSTbl1"
 
@@ -48,26 +49,23 @@ Source: LevelDB table_format (blocks, filter, footer).
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from kvraft.disk import ReadableFiles
+from kvraft.disk import ReadableFiles, frame, table_name
 from kvraft.display import counted
 from kvraft.errors import Corruption, format_mismatch
 from kvraft.record import ORIGIN, Position
 from kvraft.sstable.metadata import TableMetadata, check_integers
 
-FORMAT = 2
+FORMAT = 3
 MAGIC = b"kvSSTbl1"
 
 _FOOTER = struct.Struct("<6QI")
 FOOTER_BYTES = 64
-READ_CHUNK_BYTES = 256 * 1024
-"""How many bytes to read at once when a whole file is read."""
 _END = struct.Struct("<I8s")  # of the footer: its checksum and the magic
 _COUNT = struct.Struct("<I")
 
@@ -99,50 +97,35 @@ def covering_range(ranges: Iterable[LogRange]) -> LogRange:
     return LogRange(min(afters), max(throughs))
 
 
-def hash_of(data: bytes | memoryview = b"") -> hashlib.blake2b:
-    """Return a running hash for a table's digest, begun with ``data``."""
-    return hashlib.blake2b(data, digest_size=8)
+class Footer(NamedTuple):
+    """What a footer says: the ``layout``, and what distinguishes the table from all others."""
+
+    layout: TableLayout
+    origin: int
+    digest: int
 
 
-def digest_of(whole: hashlib.blake2b) -> int:
-    """Return the digest that the running hash ``whole`` has reached."""
-    return int.from_bytes(whole.digest(), "little")
+def origin_of(owner: str, number: int) -> int:
+    """Return the origin of the blocks of table ``number`` that ``owner`` writes, 32 bits."""
+    return frame.checksum_seed(owner, table_name(number))
 
 
-def matches_digest(read: Callable[[int, int], bytes], size: int, digest: int) -> bool:
-    """Return whether ``size`` bytes are exactly the table that ``digest`` identifies.
-
-    ``read`` takes an offset and a length, and returns those bytes.
-    """
-    return all(matches_in_slices(read, size, digest))
-
-
-def matches_in_slices(read: Callable[[int, int], bytes], size: int, digest: int) -> Iterator[bool]:
-    """Compare as :func:`matches_digest` does, in slices.
-
-    Yield ``True`` after each part, and ``False`` as soon as something is wrong.
-    """
-    end = size - FOOTER_BYTES
-    whole = hash_of(b"")
-    for offset in range(0, end, READ_CHUNK_BYTES):
-        whole.update(read(offset, min(READ_CHUNK_BYTES, end - offset)))
-        yield True
-    footer = read(end, FOOTER_BYTES) if end >= 0 else b""
-    if digest_of(whole) != digest or len(footer) != FOOTER_BYTES:
-        yield False
-        return
-    head, rest = footer[: _FOOTER.size], footer[_FOOTER.size :]
-    yield _FOOTER.unpack(head)[5] == digest and rest == _END.pack(zlib.crc32(head), MAGIC)
-
-
-def pack_footer(layout: TableLayout, digest: int) -> bytes:
-    """Return the footer of a table."""
-    head = _FOOTER.pack(*layout, digest, FORMAT)
+def pack_footer(footer: Footer) -> bytes:
+    """Return ``footer`` as bytes, for the place that its layout states."""
+    head = _FOOTER.pack(*footer.layout[:-1], footer.origin, footer.digest, FORMAT)
     return head + _END.pack(zlib.crc32(head), MAGIC)
 
 
-def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[TableLayout, int]:
-    """Return the layout and the digest of the table in the file ``name``, of ``size`` bytes.
+def is_footer(data: bytes, digest: int) -> bool:
+    """Return whether ``data`` is a valid footer with that ``digest``, of whatever layout."""
+    if len(data) != FOOTER_BYTES:
+        return False
+    head, end = data[: _FOOTER.size], data[_FOOTER.size :]
+    return _FOOTER.unpack(head)[5] == digest and end == _END.pack(zlib.crc32(head), MAGIC)
+
+
+def read_footer(disk: ReadableFiles, name: str, size: int) -> Footer:
+    """Return the footer of the table in the file ``name``, of ``size`` bytes.
 
     Raises ``Corruption`` if the file does not end in a footer, and ``ForeignFile`` for a footer of
     another format.
@@ -156,13 +139,13 @@ def read_footer(disk: ReadableFiles, name: str, size: int) -> tuple[TableLayout,
     checksum, _ = _END.unpack_from(data, _FOOTER.size)
     if zlib.crc32(data[: _FOOTER.size]) != checksum:
         raise Corruption(name, at, "the footer does not match its checksum")
-    *offsets, digest, version = _FOOTER.unpack_from(data)
+    bloom, ranges, properties, index, origin, digest, version = _FOOTER.unpack_from(data)
     if version != FORMAT:
         raise format_mismatch(name, version, FORMAT)
-    layout = TableLayout(*offsets)
-    if list(layout) != sorted(layout) or layout.footer != at:
+    layout = TableLayout(bloom, ranges, properties, index, at)
+    if list(layout) != sorted(layout):
         raise Corruption(name, at, "the footer makes no sense")
-    return layout, digest
+    return Footer(layout, origin, digest)
 
 
 def encode_index(last_keys: list[bytes], starts: list[int]) -> bytes:

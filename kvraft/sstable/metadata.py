@@ -17,11 +17,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kvraft.copying import immutable
 from kvraft.record import Timestamp
 
 _KEYS = ("start", "stop")
 
 
+@immutable
 @dataclass(frozen=True, slots=True)
 class TableMetadata:
     """One table: enough to select tables for a read or a merge, and to recognise the right file.

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Generator, Iterator
-from copy import copy
+from collections.abc import Iterator, Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,11 +32,11 @@ from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.sstable.block import Block, unpack_block
 from kvraft.sstable.cache import BlockCache
+from kvraft.sstable.digest import DigestCheck
 from kvraft.sstable.format import (
-    TableLayout,
+    Footer,
     decode_index,
     log_range_of,
-    matches_in_slices,
     metadata_of,
     read_footer,
 )
@@ -68,7 +68,8 @@ class Table:
         """Wrap the parts of a table: use :meth:`open`."""
         self.metadata = info
         self.name = table_name(info.number)
-        self.bloom, self.range_tombstones, self.properties, (self._last_keys, self._starts) = parts
+        self.bloom, self.range_tombstones, self.properties = parts[:3]
+        (self._last_keys, self._starts), self._origin = parts[3:]
         self.log_range = log_range_of(self.properties)
         self.plain = (
             self.range_tombstones is None and info.rows == info.keys and not info.tombstones
@@ -99,15 +100,15 @@ class Table:
             size = disk.size(name)
         except FileNotFoundError:
             raise Corruption(name, 0, "the table is missing") from None
-        layout, digest = read_footer(disk, name, size)
-        if isinstance(table, TableMetadata) and table.digest != digest:
+        footer = read_footer(disk, name, size)
+        if isinstance(table, TableMetadata) and table.digest != footer.digest:
             raise Corruption(name, 0, "this is not the table that the manifest means")
-        parts = _read_parts(disk, name, layout)
+        parts = _read_parts(disk, name, footer)
         try:
-            info = metadata_of(parts.properties, number, size, digest)
+            info = metadata_of(parts.properties, number, size, footer.digest)
             log_range_of(parts.properties)
         except ValueError as error:
-            raise Corruption(name, layout.properties, str(error)) from None
+            raise Corruption(name, footer.layout.properties, str(error)) from None
         if isinstance(table, TableMetadata):
             if replace(info, level=table.level) != table:
                 raise Corruption(name, 0, "the table is not what the manifest says of it")
@@ -115,6 +116,14 @@ class Table:
         opened = cls(disk, info, parts, BlockCache(0) if cache is None else cache)
         opened.counts = opened.counts if counts is None else counts
         return opened
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Table:
+        """Return this table on a copied disk; what never changes of it in memory is shared."""
+        other = memo[id(self)] = copy(self)
+        other._disk = deepcopy(self._disk, memo)
+        other._cache = deepcopy(self._cache, memo)
+        other.counts = deepcopy(self.counts, memo)
+        return other
 
     @property
     def blocks(self) -> int:
@@ -195,10 +204,9 @@ class Table:
             self._cache.put(place, block)
         return block
 
-    def load_chunks(self) -> Iterator[list[Row]]:
-        """Yield all rows block by block, without the cache: for compaction."""
-        for at in range(self.blocks):
-            yield self.load_block(at).rows()
+    def load_chunks(self) -> TableRun:
+        """Return an iterator over all rows, block by block, without the cache: for compaction."""
+        return TableRun([self])
 
     def load_block(self, at: int) -> Block:
         """Read data block ``at``, counted from 0, from disk and check it."""
@@ -208,22 +216,46 @@ class Table:
         self.counts.blocks_read += 1
         self.counts.bytes_read += length
         try:
-            return Block(unpack_block(data, length, start, self.name))
+            return Block(unpack_block(data, length, start, self._origin, self.name))
         except ValueError as error:
             raise Corruption(self.name, start, str(error)) from None
 
     def verify_bytes(self) -> None:
         """Check every byte against the digest; raise ``Corruption`` if they do not match."""
-        for _ in self.verify_slices():
-            pass
+        self.require_match(self.check_digest().run_to_end())
 
-    def verify_slices(self) -> Generator[None, None, None]:
-        """Check as :meth:`verify_bytes` does, in slices."""
+    def check_digest(self) -> DigestCheck:
+        """Return the work of comparing every byte with the digest, to be done in slices."""
         read, size = partial(self._disk.read, self.name), self._disk.size(self.name)
-        for matches in matches_in_slices(read, size, self.metadata.digest):
-            if not matches:
-                raise Corruption(self.name, 0, "the table does not match its digest")
-            yield
+        return DigestCheck(read, size, self.metadata.digest)
+
+    def require_match(self, matches: bool) -> None:
+        """Raise ``Corruption`` unless the bytes were found to match the digest."""
+        if not matches:
+            raise Corruption(self.name, 0, "the table does not match its digest")
+
+
+class TableRun:
+    """All rows of ``tables``, one after the other, block by block, read without the cache.
+
+    It is an iterator that can be copied half-way.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tuple(tables)
+        self._table = self._block = 0  # where the next block is
+
+    def __iter__(self) -> TableRun:
+        return self
+
+    def __next__(self) -> list[Row]:
+        while self._table < len(self._tables):
+            table = self._tables[self._table]
+            if self._block < table.blocks:
+                self._block += 1
+                return table.load_block(self._block - 1).rows()
+            self._table, self._block = self._table + 1, 0
+        raise StopIteration
 
 
 class _Parts(NamedTuple):
@@ -233,17 +265,19 @@ class _Parts(NamedTuple):
     ranges: RangeTombstones | None
     properties: dict[str, Any]
     index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
+    origin: int
 
 
-def _read_parts(disk: ReadableFiles, name: str, layout: TableLayout) -> _Parts:
+def _read_parts(disk: ReadableFiles, name: str, footer: Footer) -> _Parts:
     """Read everything between the data and the footer, with one read."""
+    layout, origin, _ = footer
     tail = disk.read(name, layout.filter, layout.footer - layout.filter)
 
     def body(start: int, end: int) -> bytes:
         if start == end:
             return b""
         part = tail[start - layout.filter : end - layout.filter]
-        return unpack_block(part, end - start, start, name)
+        return unpack_block(part, end - start, start, origin, name)
 
     at = layout.properties
     try:
@@ -263,4 +297,4 @@ def _read_parts(disk: ReadableFiles, name: str, layout: TableLayout) -> _Parts:
     covers = starts[-1] == layout.filter and list(starts) == sorted(starts)
     if not covers or last_keys != sorted(last_keys):
         raise Corruption(name, layout.index, "the index does not cover the data blocks")
-    return _Parts(bloom, ranges, properties, index)
+    return _Parts(bloom, ranges, properties, index, origin)

@@ -11,7 +11,7 @@ Invariants:
 
 - A block ends between two keys, never between two versions of one key.
 - The file is created with its first bytes; without rows and range tombstones there is no table.
-- File and directory are synced before :meth:`TableWriter.finish` returns.
+- File and directory are synced before :class:`TableFinish` is done.
 
 ``sstable/format.py`` describes the bytes.
 """
@@ -20,25 +20,26 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Generator
 from dataclasses import replace
 from itertools import accumulate, pairwise, repeat
 from operator import add
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from kvraft.bloom import BloomFilter, BloomFilterBuilder
 from kvraft.disk import Disk, table_name
 from kvraft.errors import BadInput, Corruption
 from kvraft.record import ROW_OVERHEAD, Row, Timestamp
+from kvraft.slices import SlicedWork
 from kvraft.sstable import codec
 from kvraft.sstable.block import Block, pack_block
+from kvraft.sstable.digest import TableDigest
 from kvraft.sstable.format import (
+    Footer,
     LogRange,
     TableLayout,
-    digest_of,
     encode_index,
-    hash_of,
     metadata_of,
+    origin_of,
     pack_footer,
 )
 from kvraft.sstable.metadata import TableMetadata
@@ -46,8 +47,6 @@ from kvraft.sstable.reader import Table
 
 _KEYS_PER_SLICE = 1000  # while the filter is built
 _NO_LOG = LogRange()
-
-_T = TypeVar("_T")
 
 
 class TableFormat(NamedTuple):
@@ -77,11 +76,12 @@ class TableWriter:
         self.collector = PropertiesCollector()
         self._disk = disk
         self._owner = owner
-        self._form = form
+        self.form = form
         self._log_range = log_range
         self._codec = codec.codec_number(form.codec)
         self._pending: list[Row] = []
-        self._hash = hash_of()
+        self._origin = origin_of(owner, number)
+        self._digest = TableDigest()
         self._last_keys: list[bytes] = []
         self._starts = [0]  # of each data block, and of what comes next
 
@@ -103,8 +103,8 @@ class TableWriter:
         sizes = map(add, map(len, keys), map(len, values))
         ends = list(accumulate(map(add, sizes, repeat(ROW_OVERHEAD))))
         done = 0  # rows that are in a block
-        while ends[-1] - (base := ends[done - 1] if done else 0) >= self._form.block_bytes:
-            end = bisect_left(ends, base + self._form.block_bytes) + 1
+        while ends[-1] - (base := ends[done - 1] if done else 0) >= self.form.block_bytes:
+            end = bisect_left(ends, base + self.form.block_bytes) + 1
             while end < len(ends) and self._pending[end][0] == self._pending[end - 1][0]:
                 end += 1
             self._add_block(self._pending[done:end])
@@ -113,52 +113,53 @@ class TableWriter:
                 break
         del self._pending[:done]
 
-    def finish(self, ranges: list[Row]) -> Generator[None, None, TableMetadata | None]:
-        """Write the remaining parts in slices, with the tombstones ``ranges``; sync the table.
+    def finish(self, ranges: list[Row]) -> TableFinish:
+        """Return the work of writing the remaining parts, with the tombstones ``ranges``.
 
-        Returns the table's metadata for the manifest, at level 0; ``None`` if there is no table.
+        Its result is the table's metadata for the manifest, at level 0; ``None`` if there is no
+        table.  Nothing may be added any more.
         """
-        if self._pending:
-            self._add_block(self._pending)
-            self._pending = []
-            yield
-        if not self._last_keys and not ranges:
-            return None
+        return TableFinish(self, ranges)
+
+    def end_block(self) -> bool:
+        """Write the rows that are left as a block; return whether there were any."""
+        if not self._pending:
+            return False
+        self._add_block(self._pending)
+        self._pending = []
+        return True
+
+    def write_parts(self, bloom: BloomFilter | None, ranges: list[Row]) -> dict[str, Any]:
+        """Write everything after the data blocks; return the properties."""
         summary = self.collector
-        bloom = yield from self._build_filter()
         summary.add_ranges(ranges)
-        filter_at = self._append(pack_block(bloom.to_bytes(), self.size) if bloom else b"")
-        ranges_at = self._append(pack_block(Block.encode(ranges), self.size) if ranges else b"")
+        filter_at = self._append(self._pack(bloom.to_bytes()) if bloom else b"")
+        ranges_at = self._append(self._pack(Block.encode(ranges)) if ranges else b"")
         properties = (
-            summary.properties(self.number, self._owner, self._form) | self._log_range._asdict()
+            summary.properties(self.number, self._owner, self.form) | self._log_range._asdict()
         )
-        properties_at = self._append(pack_block(json.dumps(properties).encode(), self.size))
+        properties_at = self._append(self._pack(json.dumps(properties).encode()))
         index = encode_index(self._last_keys, self._starts)
-        index_at = self._append(pack_block(index, self.size, self._codec))
+        index_at = self._append(self._pack(index, self._codec))
         layout = TableLayout(filter_at, ranges_at, properties_at, index_at, self.size)
-        digest = digest_of(self._hash)
-        self._append(pack_footer(layout, digest))
-        yield
+        self.digest = self._digest.value
+        self._append(pack_footer(Footer(layout, self._origin, self.digest)))
+        return properties
+
+    def sync(self) -> None:
+        """Make the file and its directory entry durable."""
         self._disk.sync(self.name)
         self._disk.sync_dir()
-        return metadata_of(properties, self.number, self.size, digest)
-
-    def _build_filter(self) -> Generator[None, None, BloomFilter | None]:
-        keys = self.collector.keys
-        if not self._form.bits_per_key or not keys:
-            return None
-        builder = BloomFilterBuilder(len(keys), self._form.bits_per_key)
-        for at in range(0, len(keys), _KEYS_PER_SLICE):
-            builder.add(keys[at : at + _KEYS_PER_SLICE])
-            yield
-        yield from builder.fold()
-        return builder.bloom
 
     def _add_block(self, rows: list[Row]) -> None:
         self.collector.add(rows)
-        self._append(pack_block(Block.encode(rows), self.size, self._codec))
+        self._append(self._pack(Block.encode(rows), self._codec))
         self._last_keys.append(rows[-1][0])
         self._starts.append(self.size)
+
+    def _pack(self, body: bytes, number: int = codec.NONE) -> bytes:
+        """Return ``body`` as the next block of the file, compressed by codec ``number``."""
+        return pack_block(body, self.size, self._origin, number)
 
     def _append(self, data: bytes) -> int:
         """Append ``data`` to the file and return the offset at which it begins."""
@@ -169,8 +170,59 @@ class TableWriter:
             self._disk.create(self.name)
         self._disk.append(self.name, data)
         self.size += len(data)
-        self._hash.update(data)
+        self._digest.update(data)
         return offset
+
+
+class TableFinish(SlicedWork[TableMetadata | None]):
+    """Writes what follows the data blocks of a table, and makes the table durable."""
+
+    def __init__(self, writer: TableWriter, ranges: list[Row]) -> None:
+        self._writer = writer
+        self._ranges = ranges
+        self._filter: BloomFilterBuilder | None = None
+        self._keys_done = 0  # that are in the filter
+        self.stage = self._end_block
+
+    def _end_block(self) -> None:
+        if self._writer.end_block():
+            self.stage = self._begin_filter
+        else:
+            self.then(self._begin_filter)
+
+    def _begin_filter(self) -> None:
+        keys, bits_per_key = len(self._writer.collector.keys), self._writer.form.bits_per_key
+        if not keys and not self._ranges:
+            self.result, self.stage = None, None
+        elif keys and bits_per_key:
+            self._filter = BloomFilterBuilder(keys, bits_per_key)
+            self.then(self._add_keys)
+        else:
+            self.then(self._write_parts)
+
+    def _add_keys(self) -> None:
+        assert self._filter is not None
+        keys, at = self._writer.collector.keys, self._keys_done
+        self._filter.add(keys[at : at + _KEYS_PER_SLICE])
+        self._keys_done += _KEYS_PER_SLICE
+        if self._keys_done >= len(keys):
+            self.stage = self._fold_filter
+
+    def _fold_filter(self) -> None:
+        assert self._filter is not None
+        if not self._filter.fold():
+            self.stage = self._write_parts
+
+    def _write_parts(self) -> None:
+        bloom = self._filter.bloom if self._filter is not None else None
+        self._properties = self._writer.write_parts(bloom, self._ranges)
+        self.stage = self._sync
+
+    def _sync(self) -> None:
+        writer = self._writer
+        writer.sync()
+        self.result = metadata_of(self._properties, writer.number, writer.size, writer.digest)
+        self.stage = None
 
 
 class PropertiesCollector:
@@ -231,16 +283,6 @@ def _check_order(rows: list[Row]) -> None:
     for before, row in pairwise(rows):
         if row[:2] <= before[:2]:
             raise BadInput(f"rows must ascend: {row[:2]!r} comes after {before[:2]!r}")
-
-
-def run_to_end(job: Generator[None, None, _T]) -> _T:
-    """Run work that comes in slices to its end without a pause; return its result."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            result: _T = stop.value
-            return result
 
 
 def check_table(table: Table) -> None:

@@ -44,7 +44,7 @@ from kvraft.disk import CURRENT, MEMBER, RealDisk, is_manifest, is_segment, tabl
 from kvraft.errors import Corruption, ForeignFile, StateLost
 from kvraft.lsm import Manifest, ManifestState, Tree
 from kvraft.record import HardState
-from kvraft.sstable import TableFormat, TableWriter, run_to_end
+from kvraft.sstable import TableFormat, TableWriter
 from kvraft.store import OWNER
 from kvraft.tools.place import open_directory
 from kvraft.tools.repair_plan import LOST, RepairPlan, find_owner, make_plan
@@ -109,7 +109,7 @@ def _execute(disk: RealDisk, directory: Path, plan: RepairPlan) -> None:
         writer = TableWriter(disk, number, plan.owner, TableFormat(), saved.log_range)
         for chunk in saved.chunks:
             writer.add(chunk)
-        info = run_to_end(writer.finish(saved.ranges))
+        info = writer.finish(saved.ranges).run_to_end()
         tables += [info] if info else []
         number += 1
     newest = max((info.max_timestamp for info in tables), default=0)

@@ -33,8 +33,8 @@ from kvraft.record import Row, label, summarize_entries, unpack_writes
 from kvraft.sstable import (
     BLOCK_TRAILER_BYTES,
     Block,
+    Footer,
     LogRange,
-    TableLayout,
     TableMetadata,
     decode_index,
     log_range_of,
@@ -76,23 +76,24 @@ def salvage_table(disk: Disk, number: int, info: TableMetadata | None = None) ->
     data = disk.read(name)
     found = Salvaged()
     try:
-        bounds: TableLayout | None = read_footer(disk, name, len(data))[0]
+        footer: Footer | None = read_footer(disk, name, len(data))
     except Corruption:
-        bounds = None
-    properties = _properties(name, data, bounds)
+        footer = None
+    properties = _properties(name, data, footer)
     try:
         found.owner = str(properties["owner"])
         found.log_range = log_range_of(properties)
     except (KeyError, ValueError):
         pass
-    if bounds is None:
+    if footer is None:
         known = {"rows": info.rows, "ranges": info.ranges} if info is not None else {}
         _without_footer(name, data, known | properties, found)
         return found
-    _read_blocks(name, data, bounds, found)
+    _read_blocks(name, data, footer, found)
+    bounds = footer.layout
     if bounds.ranges != bounds.properties:
         try:
-            body = _body(name, data, bounds.ranges, bounds.properties)
+            body = _body(name, data, bounds.ranges, bounds.properties, footer.origin)
             found.ranges = RangeTombstones(Block(body).rows()).rows()
         except _UNREADABLE:
             found.lost.append(
@@ -101,35 +102,37 @@ def salvage_table(disk: Disk, number: int, info: TableMetadata | None = None) ->
     return found
 
 
-def _body(name: str, data: bytes, start: int, end: int) -> bytes:
-    return unpack_block(data[start:end], end - start, start, name)
+def _body(name: str, data: bytes, start: int, end: int, origin: int | None) -> bytes:
+    """Return the body of a block of the table; without a footer of any ``origin``."""
+    return unpack_block(data[start:end], end - start, start, origin, name)
 
 
-def _properties(name: str, data: bytes, bounds: TableLayout | None) -> dict[str, Any]:
+def _properties(name: str, data: bytes, footer: Footer | None) -> dict[str, Any]:
     """Return the properties of a table, empty if they cannot be read."""
-    start = data.rfind(b'{"number": ') if bounds is None else bounds.properties
+    start = data.rfind(b'{"number": ') if footer is None else footer.layout.properties
     if start < 0:
         return {}
-    end = _end_of(data, start) if bounds is None else bounds.index
+    end = _end_of(data, start) if footer is None else footer.layout.index
     try:
-        found = json.loads(_body(name, data, start, end))
+        found = json.loads(_body(name, data, start, end, footer and footer.origin))
     except _UNREADABLE:
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _read_blocks(name: str, data: bytes, bounds: TableLayout, found: Salvaged) -> None:
+def _read_blocks(name: str, data: bytes, footer: Footer, found: Salvaged) -> None:
     """Read the data blocks by the index, or one after another if the index is lost."""
+    bounds, origin = footer.layout, footer.origin
     try:
-        last_keys, starts = decode_index(_body(name, data, bounds.index, bounds.footer))
+        last_keys, starts = decode_index(_body(name, data, bounds.index, bounds.footer, origin))
     except _UNREADABLE:
-        found.chunks, end = _blocks(name, data[: bounds.filter])
+        found.chunks, end = _blocks(name, data[: bounds.filter], origin)
         if end < bounds.filter:
             found.lost.append(f"{_above(found)} of {name}, whose index is lost, too")
         return
     for at, last_key in enumerate(last_keys):
         try:
-            block = Block(_body(name, data, starts[at], starts[at + 1]))
+            block = Block(_body(name, data, starts[at], starts[at + 1], origin))
             found.chunks.append(block.rows())
         except _UNREADABLE:
             after = f"after {label(last_keys[at - 1])}" if at else "from the first one on"
@@ -141,7 +144,7 @@ def _without_footer(name: str, data: bytes, properties: dict[str, Any], found: S
     expected = properties.get("rows")
     if type(expected) is not int:
         expected = None
-    found.chunks, _ = _blocks(name, data, expected)
+    found.chunks, _ = _blocks(name, data, None, expected)
     if expected is None and found.chunks and _could_be_ranges(found.chunks[-1]):
         found.chunks.pop()
     if expected is None or found.rows < expected:
@@ -164,14 +167,16 @@ def _above(found: Salvaged) -> str:
     return f"the keys above {label(found.chunks[-1][-1][0])}" if found.chunks else "all keys"
 
 
-def _blocks(name: str, data: bytes, rows: int | None = None) -> tuple[list[list[Row]], int]:
+def _blocks(
+    name: str, data: bytes, origin: int | None, rows: int | None = None
+) -> tuple[list[list[Row]], int]:
     """Return the rows of the intact blocks at the start of ``data``, and where they end."""
     chunks: list[list[Row]] = []
     at = found = 0
     while at < len(data) and (rows is None or found < rows):
         end = _end_of(data, at)
         try:
-            chunk = Block(_body(name, data, at, end)).rows()
+            chunk = Block(_body(name, data, at, end, origin)).rows()
         except _UNREADABLE:
             break
         if chunks and chunk[0][0] <= chunks[-1][-1][0]:

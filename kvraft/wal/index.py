@@ -20,9 +20,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kvraft.copying import immutable
 from kvraft.record import ORIGIN, Entry, Position, slice_entries
 
 
+@immutable
 class FrameLocation(NamedTuple):
     """Where the entries ``first`` … ``last`` are: in one frame, which begins with ``first``.
 

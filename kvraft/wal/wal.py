@@ -210,7 +210,6 @@ class Wal:
         """The index through which all entries survive a power loss."""
         return self._synced_index
 
-    @property
     def synced_end(self) -> LogEnd:
         """The active segment, and how many bytes of it are synced; ``NO_LOG`` if unknown."""
         if self._recovery is not None or self._failed:

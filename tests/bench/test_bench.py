@@ -1,48 +1,85 @@
-"""The benchmarks run, and measure what they say; their figures are not tested."""
+"""What the benchmarks measure is what they say; their figures are not tested."""
 
-import re
+import os
+from types import SimpleNamespace
 
 import pytest
 
-from kvraft.bench import consensus, engines, replica, storage
-from kvraft.cli import cli
+from kvraft.bench import consensus, engines, measure, python, replica, storage, world
+from kvraft.errors import BadInput
+from kvraft.sstable import codec
 
 
-def test_the_consensus_benchmark_reports_every_size_beside_its_floor(monkeypatch, capsys):
-    monkeypatch.setattr(consensus, "ENTRIES", 512)
-    monkeypatch.setattr(consensus, "LONG_LOG", 4_000)
-    assert cli.main(["bench", "consensus", "--rounds", "1"]) == 0
-    out = capsys.readouterr().out
-    rows = [line.split() for line in out.splitlines() if re.match(r" +[35] ", line)]
-    assert [(row[0], row[1]) for row in rows] == [
-        (members, batch) for members in "35" for batch in ("1", "16", "256")
+@pytest.fixture(scope="module", autouse=True)
+def _in_no_hurry():
+    """Nothing here depends on how exactly a time is taken, and these would take most of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure.gc, "collect", lambda: 0)
+        patch.setattr(measure, "PAUSE", 1e-4)
+        yield
+
+
+def rows_of(part, peer, place, records=256):
+    return [sample and sample.row for sample in part.PART.samples(peer, 1, records, place)]
+
+
+# ── consensus ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_consensus_measures_every_size_and_its_loop_the_same_messages(tmp_path):
+    ours = rows_of(consensus, "", tmp_path)
+    loop = rows_of(consensus, consensus.LOOP, tmp_path)
+    assert [row.name for row in ours] == [
+        *(
+            f"{members} members, batch {batch}: {what}"
+            for members in (3, 5)
+            for batch in (1, 16, 256)
+            for what in ("an entry", "a message")
+        ),
+        "an entry at the start of a log",
+        "an entry after 1,536 entries",
     ]
-    assert all(float(row[-1]) > 0 for row in rows)
-    assert "after 4,000 entries" in out
+    assert len(loop) == len(ours)  # they stay in step
+    assert [row for row in loop if row] == [row for row in ours if row.name.endswith("message")]
 
 
 def test_what_is_measured_is_committed_by_every_member():
     mesh = consensus.Mesh(3)
-    mesh.commit([consensus._record(n) for n in range(16)], 4)
+    mesh.commit(consensus.batch_of(16), 4)
     mesh.leader.timeout()
     mesh.settle()
     assert {raft.commit_index for raft in mesh.members.values()} == {1 + 4 * 16}
 
 
-def test_the_floor_is_given_every_entry():
-    kept = consensus.Mesh(3, keep=True)
-    kept.commit([consensus._record(n) for n in range(16)], 4)
-    sent = sum(len(getattr(message, "entries", ())) for message in kept.messages)
-    assert sent == 2 * (1 + 4 * 16)
-    assert consensus.floor(kept.messages, tuple(kept.members)) > 0
+def test_the_loop_is_given_every_entry():
+    mesh = consensus.Mesh(3, keep=True)
+    mesh.commit(consensus.batch_of(16), 4)
+    logs = consensus.loop(mesh.messages, tuple(mesh.members))
+    assert {name: len(log) for name, log in logs.items()} == {
+        "n1": 0,  # a leader sends itself nothing
+        "n2": 1 + 4 * 16,
+        "n3": 1 + 4 * 16,
+    }
 
 
-def test_the_replica_benchmark_reports_every_batch(monkeypatch, capsys):
-    monkeypatch.setattr(replica, "PUTS", 256)
-    assert cli.main(["bench", "replica", "--rounds", "1"]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()[3:]]
-    assert [int(row[0]) for row in rows] == list(replica.BATCHES)
-    assert all(0 < float(row[2]) <= float(row[1]) <= float(row[3]) for row in rows)
+# ── python ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_python_costs_is_measured_statement_by_statement(tmp_path):
+    rows = rows_of(python, "", tmp_path)
+    names = [n for n, _ in python.STATEMENTS if hasattr(os, "pread") or "4 KiB" not in n]
+    assert [row.name for row in rows] == [*names, python.SYNC.name]
+    assert (tmp_path / "file").stat().st_size == 256 * 140 + 4096
+
+
+# ── replica ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("peer", ["", replica.STORE])
+def test_a_put_is_measured_for_every_batch(tmp_path, peer, monkeypatch):
+    monkeypatch.setattr(replica, "WARM", 256)
+    names = [row.name for row in rows_of(replica, peer, tmp_path)]
+    assert names == [f"batch {batch}" for batch in replica.BATCHES]
 
 
 def test_what_is_put_reaches_the_tree_of_every_member():
@@ -57,47 +94,126 @@ def test_what_is_put_reaches_the_tree_of_every_member():
     assert set(kept[1]) < set(kept[0])
 
 
-def test_the_storage_benchmark_measures_every_workload_of_every_engine(capsys):
-    assert cli.main(["bench", "storage", "--rounds", "1", "--records", "300"]) == 0
-    out = capsys.readouterr().out
-    rows = {line[:14].strip(): line[14:].split() for line in out.splitlines() if line[:1].isalpha()}
-    names = [engine.name for engine in engines.installed()]
-    assert names[:2] == ["kvraft", "buffered"]
-    for workload in ("fillseq", "fillrandom", "overwrite", "recover ms", "put p99 µs"):
-        # A rate may round to 0 on a busy machine.
-        assert all(float(cell.replace(",", "")) >= 0 for cell in rows[workload]), workload
-    for workload in ("fillsync", "readrandom", "readmissing", "readseq", "seek and 50", "disk MB"):
-        assert rows[workload][1] == "-", workload  # only the log is another
-        assert float(rows[workload][0].replace(",", "")) >= 0
+# ── world ───────────────────────────────────────────────────────────────────────────────────────
 
 
-OURS = [engines.Kvraft, engines.KvraftBuffered, engines.Sqlite]
+def test_worlds_are_measured_idle_loaded_and_checked(tmp_path):
+    ours = rows_of(world, "", tmp_path, 20)
+    heap = rows_of(world, world.HEAP, tmp_path, 20)
+    assert ours == [
+        world.IDLE,
+        world.LOADED,
+        world.TRACED,
+        world.CHECKED,
+        world.EVENTS,
+        world.SWARM,
+    ]
+    assert heap == [world.IDLE, world.LOADED, None, None, None, None]
 
 
-@pytest.mark.parametrize("engine", [*OURS, *engines.PEERS], ids=lambda engine: engine.name)
-def test_every_engine_does_what_is_measured(engine, tmp_path):
-    if module := engines.PEERS.get(engine):
-        pytest.importorskip(module, reason=f"{engine.name} is left out: {module} has no wheel here")
-    db = engine(tmp_path / "db")
-    db.put_all([(b"%03d" % n, b"v%d" % n) for n in range(100)])
-    db.put(b"000", b"new")
-    db.put_sync(b"001", b"synced")
-    db.delete(b"002")
-    assert (db.get(b"000"), db.get(b"001"), db.get(b"002")) == (b"new", b"synced", None)
+def test_a_loaded_world_applies_its_puts_whether_it_is_traced_and_checked_or_not():
+    found = []
+    for trace in (False, True):
+        one = world.loaded_world(7, trace=trace)
+        world.run_loaded(one, 1, world.Checkers(one).look if trace else None)
+        one.settle()
+        found.append([list(replica.tree.scan(b"0")) for replica in one.replicas.values()])
+    assert found[0] == found[1]
+    assert [len(rows) for rows in found[0]] == [world.PUTS + 1] * 3
+
+
+def test_a_run_in_which_something_is_found_is_an_error(monkeypatch):
+    monkeypatch.setattr(world, "run_seed", lambda seed: SimpleNamespace(found="a lost write"))
+    with pytest.raises(RuntimeError, match="seed 1000: a lost write"):
+        world.run_swarm(1)
+
+
+# ── storage ─────────────────────────────────────────────────────────────────────────────────────
+
+LIBRARIES = engines.peers()
+
+
+def need(peer):
+    if missing := LIBRARIES.get(peer):
+        pytest.skip(f"{peer} is left out: {missing} has no wheel here")
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    """What is measured of kvraft itself."""
+    return rows_of(storage, "", tmp_path_factory.mktemp("ours"))
+
+
+@pytest.mark.parametrize("peer", engines.PEERS)
+def test_every_engine_measures_what_ours_does(tmp_path, peer, ours):
+    need(peer)
+    rows = rows_of(storage, peer, tmp_path)
+    assert len(rows) == len(ours)  # they stay in step
+    for row, mine in zip(rows, ours, strict=True):
+        if row is not None:
+            assert row == mine
+        elif mine is not None:
+            assert mine in storage.BUFFERED.values()  # only our log is another
+            assert mine.peer_row in [each.name for each in rows if each]
+    for row in (storage.FILLSYNC, storage.READRANDOM, storage.RECOVERY, storage.DISK):
+        assert row in rows
+
+
+def test_slices_of_long_work_are_measured_where_there_are_any(tmp_path):
+    db = engines.KvraftTimed(tmp_path / "db")
+    for number in range(1000):
+        db.put(b"%d" % number, b"v")
+    assert db.slices == []
     db.settle()
-    assert db.scan(None, None) == db.scan(None, None, reverse=True) == 99
-    assert (db.scan(b"090", 50), db.scan(b"010", 50)) == (10, 50)
+    assert db.slices
+    assert all(spent.cpu >= 0 and spent.wall > 0 for spent in db.slices)
+    assert db.scan(None, None) == 1000
     db.close()
-    again = engine(tmp_path / "db")
-    assert (again.get(b"000"), again.get(b"099")) == (b"new", b"v99")
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [engines.Kvraft, engines.KvraftBuffered, *engines.PEERS],
+    ids=lambda engine: engine if isinstance(engine, str) else engine.__name__,
+)
+def test_every_engine_does_what_is_measured(engine, tmp_path):
+    if isinstance(engine, str):
+        need(engine)
+        engine = engines.engine_of(engine)
+    for compress in (None, False, True):
+        place = tmp_path / str(compress)
+        db = engine(place, compress=compress)
+        db.put_all([(b"%03d" % n, b"v%d" % n) for n in range(100)])
+        db.put(b"000", b"new")
+        db.put_sync(b"001", b"synced")
+        db.delete(b"002")
+        assert (db.get(b"000"), db.get(b"001"), db.get(b"002")) == (b"new", b"synced", None)
+        db.settle()
+        assert db.scan(None, None) == db.scan(None, None, reverse=True) == 99
+        assert (db.scan(b"090", 50), db.scan(b"010", 50)) == (10, 50)
+        db.close()
+        again = engine(place, compress=compress, cache_bytes=1 << 16)
+        assert (again.get(b"000"), again.get(b"099")) == (b"new", b"v99")
+        again.close()
+
+
+def test_a_crash_leaves_every_put_in_the_log(tmp_path):
+    work = storage.Work(1, 300)
+    storage._recovery(engines.Kvraft, tmp_path, work)
+    again = engines.Kvraft(tmp_path / "crashed")
+    assert again.store.tables == ()
+    assert again.scan(None, None) == len(set(work.shuffled))
     again.close()
 
 
-def test_ratios_say_how_much_better_we_are():
-    medians = {
-        "kvraft": {"fillseq": 300.0, "recover ms": 10.0},
-        "LevelDB": {"fillseq": 100.0, "recover ms": 40.0},
-    }
-    _, fill, recover = storage.table(medians)
-    assert fill.split()[-1] == "3.00"
-    assert recover.split()[-1] == "4.00"
+def test_a_codec_that_is_missing_is_named_at_once(tmp_path, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(codec.importlib, "import_module", missing)
+    codec.load.cache_clear()
+    try:
+        with pytest.raises(BadInput, match=r"pip install 'kvraft\[codecs\]'"):
+            next(storage.PART.samples("", 1, 100, tmp_path))
+    finally:
+        codec.load.cache_clear()

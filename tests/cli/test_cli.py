@@ -11,10 +11,9 @@ import time
 
 import pytest
 
-from kvraft.bench import engines, storage
+from kvraft.bench import PARTS, engines
 from kvraft.cli import cli, terminal
 from kvraft.errors import Corruption, ForeignFile, Locked, NotLeader, StateLost
-from kvraft.sstable import codec
 from kvraft.store import Store
 
 COMMANDS = ["lab", "tour", "play", "swarm", "soak", "verify", "inspect", "repair", "rebuild"]
@@ -152,7 +151,11 @@ def test_a_directory_that_may_not_be_read_is_refused_in_a_sentence(
         ("bench", "arguments are required"),
         ("bench nonsense", "invalid choice"),
         ("bench consensus --rounds 0", "rounds must be at least 1, not 0"),
-        ("bench storage --records -7", "records must be at least 100, not -7"),
+        ("bench storage --records -7", "records must be at least 1, not -7"),
+        ("bench storage --records 7", "cannot be measured with fewer than 100 records"),
+        ("bench storage --peers Oracle", "there is no peer 'Oracle' to compare with: there are"),
+        ("bench consensus --against {0}", "holds no kvraft"),
+        ("bench consensus --against {0}/nowhere", "holds no kvraft"),
         ("lab {0}/file", "file is not a directory"),
         ("lab {0} --jupyter", "expected one argument"),
     ],
@@ -180,6 +183,8 @@ def test_bytes_that_are_no_text_are_refused_in_a_sentence(capsys, tmp_path):
         "soak --figure {0}",
         "swarm --seeds 1 --trace {0}",
         "dump {1} --out {0}",
+        "bench storage --json {0}",
+        "bench storage --figure {0}",
     ],
 )
 @pytest.mark.parametrize(
@@ -194,7 +199,7 @@ def test_an_output_file_into_nowhere_is_refused_at_once(
     capsys, tmp_path, monkeypatch, line, target, says
 ):
     (tmp_path / "file").write_text("mine")
-    for name in ("soak", "swarm", "dump"):
+    for name in ("soak", "swarm", "dump", "bench"):
         monkeypatch.setattr(cli.commands, name, lambda options: pytest.fail("it began"))
     assert says in refused(capsys, line, tmp_path / target, tmp_path)
 
@@ -233,30 +238,22 @@ def test_a_dump_that_fails_leaves_what_was_there(capsys, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store"]
 
 
-def test_a_benchmark_whose_codec_is_missing_says_so_at_once(capsys, monkeypatch):
-    def missing(name):
-        raise ImportError(name)
-
-    monkeypatch.setattr(codec.importlib, "import_module", missing)
-    codec.load.cache_clear()
-    monkeypatch.setattr(storage, "measure", lambda *_, **__: pytest.fail("it began"))
-    try:
-        assert "pip install 'kvraft[codecs]'" in refused(capsys, "bench storage")
-    finally:
-        codec.load.cache_clear()
-
-
 def test_a_benchmark_names_the_peers_that_it_leaves_out(capsys, monkeypatch):
-    monkeypatch.setattr(engines, "PEERS", {engines.LevelDB: "no_such", engines.RocksDB: "sqlite3"})
-    assert engines.missing() == [("LevelDB", "no_such")]
-    assert [engine.name for engine in engines.installed()] == [
-        "kvraft",
-        "buffered",
-        "RocksDB",
-        "sqlite3",
-    ]
-    monkeypatch.setattr(storage, "measure", lambda *_, **__: {"fillseq": 1.0})
-    assert "LevelDB is left out: no_such is not installed\n" in run(capsys, "bench storage")[1]
+    monkeypatch.setattr(
+        engines,
+        "PEERS",
+        {"LevelDB": (engines.LevelDB, "no_such"), "sqlite3": (engines.Sqlite, "sqlite3")},
+    )
+    _, out, err = run(capsys, "bench storage --rounds 1 --records 100")
+    assert err.startswith("LevelDB is left out: no_such is not installed\n")
+    assert "than sqlite3" in out
+    assert "LevelDB" not in out
+    asked = "bench storage --peers sqlite3,LevelDB"
+    assert "LevelDB is not installed: pip install no_such" in refused(capsys, asked)
+
+
+def test_every_benchmark_of_the_command_line_exists():
+    assert set(cli.PARTS) == set(PARTS)
 
 
 # ── how it ends ─────────────────────────────────────────────────────────────────────────────────
@@ -278,9 +275,18 @@ def heed_ctrl_c():
 
 @posix
 def test_ctrl_c_during_a_run_is_a_clear_end():
-    running = process("swarm", "--seeds", "1-100000", preexec_fn=heed_ctrl_c)
+    code = "import sys; from kvraft.__main__ import main; print('up', flush=True); sys.exit(main())"
+    command = [sys.executable, "-c", code, "swarm", "--seeds", "1-100000"]
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    )
     try:
-        time.sleep(1.5)  # whether it still loads or runs already: the end is the same
+        assert running.stdout.readline() == "up\n"
+        time.sleep(0.5)  # whether it still loads or runs already: the end is the same
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
     finally:

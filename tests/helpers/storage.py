@@ -6,7 +6,7 @@ never works like that.
 
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP
-from kvraft.sstable import TableFormat, TableWriter, run_to_end
+from kvraft.sstable import TableFormat, TableWriter
 
 
 def whole_keys(rows, count=3):
@@ -28,7 +28,7 @@ def write_table(disk, number, rows, ranges=(), owner="me", **form):
     writer = TableWriter(disk, number, owner, TableFormat(**form))
     for part in whole_keys(in_order(rows)):
         writer.add(part)
-    return run_to_end(writer.finish(RangeTombstones(ranges).rows()))
+    return writer.finish(RangeTombstones(ranges).rows()).run_to_end()
 
 
 def holds(start, stop, key):

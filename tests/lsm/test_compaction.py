@@ -13,7 +13,7 @@ from kvraft.disk import table_name
 from kvraft.errors import BadInput, Corruption
 from kvraft.events import Compacted, CompactionStarted, TableRemoved, TableWritten
 from kvraft.lsm import CompactionTask, Levelled, RetainedTimes, Tiered, Tree, TreeOptions
-from kvraft.lsm.compaction import compact, full_compaction
+from kvraft.lsm.compaction import Merge, full_compaction
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Position
 from kvraft.sim import SimDisk
@@ -21,9 +21,9 @@ from kvraft.sstable import (
     Table,
     TableFormat,
     TableMetadata,
+    TableWriter,
     check_table,
     read_order,
-    run_to_end,
     span_of,
 )
 from tests.helpers.storage import holds, seen, write_table
@@ -301,21 +301,17 @@ def open_all(disk, contents, first=1):
     return [Table.open(disk, each) for each in infos]
 
 
-def merge_all(disk, inputs, others, keep, table_bytes=1 << 62, block_bytes=60):
-    numbers = count(100)
-    form = TableFormat(block_bytes=block_bytes)
-    return run_to_end(
-        compact(
-            disk,
-            inputs,
-            [table.metadata for table in others],
-            keep,
-            lambda: next(numbers),
-            owner="me",
-            form=form,
-            table_bytes=table_bytes,
-        )
-    )
+def merging(disk, inputs, others, keep, table_bytes=1 << 62, block_bytes=60):
+    numbers, form = count(100), TableFormat(block_bytes=block_bytes)
+
+    def new_table(log_range):
+        return TableWriter(disk, next(numbers), "me", form, log_range)
+
+    return Merge(inputs, [table.metadata for table in others], keep, new_table, table_bytes)
+
+
+def merge_all(*args, **options):
+    return merging(*args, **options).run_to_end()
 
 
 def rows_of(tables):
@@ -465,17 +461,7 @@ def test_a_merge_goes_in_slices_and_one_dropped_half_way_changes_nothing():
     rows = [(b"%05d" % n, 1, bytes(100)) for n in range(400)]
     inputs = open_all(disk, [(rows[::2], []), (rows[1::2], [])])
     before = {table.name: disk.read(table.name) for table in inputs}
-    numbers = count(100)
-    job = compact(
-        disk,
-        inputs,
-        [],
-        RetainedTimes(),
-        lambda: next(numbers),
-        owner="me",
-        form=TableFormat(block_bytes=1000),
-        table_bytes=5000,
-    )
+    job = merging(disk, inputs, [], RetainedTimes(), table_bytes=5000, block_bytes=1000)
     read = inputs[0].counts.blocks_read + inputs[1].counts.blocks_read
     for steps, _ in enumerate(job, 1):
         now = inputs[0].counts.blocks_read + inputs[1].counts.blocks_read
@@ -483,7 +469,6 @@ def test_a_merge_goes_in_slices_and_one_dropped_half_way_changes_nothing():
         read = now
         if steps == 30:
             break
-    job.close()
     assert {name: disk.read(name) for name in before} == before
     for table in inputs:
         check_table(table)

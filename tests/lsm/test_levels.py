@@ -192,8 +192,8 @@ def test_levels_are_in_use_while_they_are_read_or_a_snapshot_of_them_is_held():
     levels.readers += 1
     assert levels.in_use
     levels.readers -= 1
-    held = [TreeSnapshot(SimDisk(), "c/n1", ManifestState())]
-    levels.snapshots.add(held[0])
+    levels.snapshots += 1
+    held = [TreeSnapshot(SimDisk(), "c/n1", ManifestState(), levels.release)]
     assert levels.in_use
     held.clear()  # forgotten, not closed
     assert not levels.in_use

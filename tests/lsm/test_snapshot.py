@@ -423,7 +423,7 @@ def test_frames_that_are_no_header_are_damage():
 def test_an_install_over_memtables_and_a_flush_under_way_leaves_nothing_of_them():
     events = []
     disk, tree = receiver()
-    tree._report = tree._tables._report = events.append
+    tree._report = tree._tables.report = events.append
     scan = tree.scan()
     begun = tree.scan()
     next(begun)

@@ -13,7 +13,7 @@ from kvraft.errors import Corruption, ForeignFile
 from kvraft.lsm import Levelled, Tree, TreeOptions
 from kvraft.record import ORIGIN
 from kvraft.sim import SimDisk
-from kvraft.sstable import Table
+from kvraft.sstable import BLOCK_TRAILER_BYTES, Table
 from kvraft.store import Store
 from tests.helpers.tree_model import after, between, do, random_write
 
@@ -55,7 +55,7 @@ def tree_files():
     assert sum(info.ranges for info in infos) > 0
     blocks = [Table.open(disk, info).extent(0) for info in infos]
     codecs = {
-        disk.read(f"{info.number:06d}.sst")[start + size - 5]
+        disk.read(f"{info.number:06d}.sst")[start + size - BLOCK_TRAILER_BYTES]
         for info, (start, size) in zip(infos, blocks, strict=True)
         if size
     }

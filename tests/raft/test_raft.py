@@ -1,9 +1,10 @@
 """The rules of Raft, one by one: each test hands a member what the rule is about and looks.
 
-The members here are driven by hand, with the options of the paper.  What is not in its Figure 2
-is in ``test_raft_prevote.py``, ``_lease``, ``_reads``, ``_members``, ``_snapshot`` and ``_fates``;
-what nobody sound would send in ``test_raft_garbage.py``.  Whole clusters run in
-``test_raft_simulated.py`` and ``test_explorer.py``.
+The members here are driven by hand, with the options of the paper.  notebooks/book/figure2.md says
+which test holds which sentence of Figure 2; ``test_figure2.py`` has those that are missing here.
+What is not in Figure 2 is in ``test_prevote.py``, ``_lease``, ``_reads``, ``_members``,
+``_snapshot`` and ``_proposals``; what no correct member would send in ``test_garbage.py``.  Whole
+clusters run in ``test_simulated.py`` and ``tests/check/test_explorer.py``.
 """
 
 from dataclasses import replace

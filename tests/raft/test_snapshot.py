@@ -289,7 +289,8 @@ def test_a_leader_numbers_the_snapshots_that_it_begins_to_send():
 
 
 @pytest.mark.parametrize(
-    "other", [{"sender": "n3", "term": 2}, {"term": 3}, {"size": 12}, {"last": (9, 1)}]
+    "other",
+    [{"sender": "n3", "term": 2}, {"term": 3}, {"size": 12}, {"last": (9, 1)}, {"number": 1}],
 )
 def test_chunks_of_two_snapshots_are_never_mixed(other):
     raft = member()

@@ -129,13 +129,13 @@ def test_numbers_are_the_same_for_ever_and_names_are_checked():
 def test_a_body_that_would_not_shrink_is_stored_as_it_is(name):
     number = codec.codec_number(name)
     dense, loose = bytes(range(256)), bytes(256)
-    assert pack_block(dense, 7, number)[:-5] == dense
-    assert pack_block(dense, 7, number)[-5] == codec.NONE
-    assert len(pack_block(loose, 7, number)) < len(loose)
-    assert pack_block(loose, 7, number)[-5] == number
+    assert pack_block(dense, 7, 3, number)[:-9] == dense
+    assert pack_block(dense, 7, 3, number)[-9] == codec.NONE
+    assert len(pack_block(loose, 7, 3, number)) < len(loose)
+    assert pack_block(loose, 7, 3, number)[-9] == number
     for body in (dense, loose):
-        block = pack_block(body, 7, number)
-        assert unpack_block(block, len(block), 7, "t") == body
+        block = pack_block(body, 7, 3, number)
+        assert unpack_block(block, len(block), 7, 3, "t") == body
 
 
 def test_a_table_of_each_codec_reads_the_same(name):

@@ -26,7 +26,7 @@ def a_member(directory, *, died=False):
     claim_disk(disk, OWNER, new=True)
     wal = Wal.open(disk, OWNER, segment_bytes=800)
     tree = Tree.open(disk, owner=OWNER)
-    tree.record_log_end(lambda: wal.synced_end)
+    tree.record_log_end(wal.synced_end)
     for index in range(1, 8):
         wal.save(HardState(1, "n1"), [entry(index)])
     for index in (2, 4):

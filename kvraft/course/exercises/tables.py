@@ -96,6 +96,5 @@ def _table(keys: list[bytes]) -> Table:
     disk = SimDisk()
     writer = TableWriter(disk, 1, "", TableFormat(block_bytes=1))
     writer.add([(key, 1, b"") for key in keys])
-    for _ in writer.finish([]):
-        pass
+    writer.finish([]).run_to_end()
     return Table.open(disk, 1)

@@ -9,6 +9,7 @@
     filters       false positives                            flush         memory and log, in turns
     replication   match, backing up, windows                 safety        bugs found by chance
     soak          what a long run uses                       transactions  torn, in conflict, sums
+    ratios        how much better a benchmark is
         │
       style       panels, lines, titles      picture    to show and save one; a digest of its data
 
@@ -54,6 +55,7 @@ from kvraft.viz.figures.elections import plot_failed, plot_terms, plot_trials
 from kvraft.viz.figures.filters import plot_k, plot_rates
 from kvraft.viz.figures.flush import plot_calls, plot_paces, plot_pressure, plot_saw_tooth
 from kvraft.viz.figures.picture import digest, png, save, show, svg, title_of
+from kvraft.viz.figures.ratios import plot_ratios, ratios_text, ratios_title
 from kvraft.viz.figures.replication import (
     BackUpSample,
     MatchSample,
@@ -102,6 +104,7 @@ __all__ = [
     "plot_pauses",
     "plot_pressure",
     "plot_rates",
+    "plot_ratios",
     "plot_saw_tooth",
     "plot_soak",
     "plot_terms",
@@ -114,6 +117,8 @@ __all__ = [
     "plot_windows",
     "plots",
     "png",
+    "ratios_text",
+    "ratios_title",
     "save",
     "show",
     "soak_title",

@@ -53,27 +53,33 @@ def title_of(figure: Figure) -> str:
     return str(figure.get_suptitle() or figure.axes[0].get_title())
 
 
-def png(figure: Figure) -> bytes:
-    """Return ``figure`` as the bytes of a PNG file."""
+def png(figure: Figure, **says: str) -> bytes:
+    """Return ``figure`` as the bytes of a PNG file; ``says`` is metadata, such as ``Title``."""
     import io
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None} | says)
     return buffer.getvalue()
 
 
-def svg(figure: Figure) -> bytes:
-    """Return ``figure`` as the bytes of an SVG file, without the date."""
+def svg(figure: Figure, **says: str) -> bytes:
+    """Return ``figure`` as the bytes of an SVG file, without the date; ``says`` is metadata."""
     import io
 
     import matplotlib
 
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "kvraft"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None} | says)
     return buffer.getvalue()
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write ``figure`` to ``path``: as SVG if its name ends so, else as PNG."""
-    path.write_bytes(svg(figure) if path.suffix == ".svg" else png(figure))
+def save(figure: Figure, path: Path, text: str = "") -> None:
+    """Write ``figure`` to ``path``: as SVG if its name ends so, else as PNG.
+
+    ``text`` says in words what it shows: the file has that as its description, and the figure's
+    title as its own, for those who do not see it.
+    """
+    draw = svg if path.suffix == ".svg" else png
+    title = " ".join(title_of(figure).split())
+    path.write_bytes(draw(figure, Title=title, Description=text) if text else draw(figure))

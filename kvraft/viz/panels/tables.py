@@ -41,7 +41,7 @@ def parts_of(disk: Disk, number: int) -> list[TablePart]:
     """Return the parts of table ``number`` from its first byte to its last."""
     name = table_name(number)
     size = disk.size(name)
-    bounds, _ = read_footer(disk, name, size)
+    bounds = read_footer(disk, name, size).layout
     table = Table.open(disk, number)
     extents = [table.extent(at) for at in range(table.blocks)]
     parts = [TablePart("data", start, start + length) for start, length in extents]

@@ -1,0 +1,69 @@
+"""The digest of a table: what identifies its bytes, and the check that a file still has them.
+
+It is the first 8 bytes of murmur3 (x64, 128 bits) over everything before the footer, which contains
+it (``sstable/format.py``).  It is against accidents, not against attackers: a cryptographic hash
+would take ten times as long, a sixth of what writing a table takes.
+
+Invariant: a check ends with ``True`` only if every byte was read and is as it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mmh3 import mmh3_x64_128
+
+from kvraft.slices import SlicedWork
+from kvraft.sstable.format import FOOTER_BYTES, is_footer
+
+READ_CHUNK_BYTES = 256 * 1024
+"""How many bytes to read at once when a whole file is read."""
+
+
+class TableDigest:
+    """The digest of the bytes that were passed to :meth:`update` so far."""
+
+    def __init__(self) -> None:
+        self._hash = mmh3_x64_128()
+
+    def update(self, data: bytes) -> None:
+        """Add ``data`` at the end."""
+        self._hash.update(data)
+
+    @property
+    def value(self) -> int:
+        """The digest, a whole number of 64 bits."""
+        return self._hash.utupledigest()[0]
+
+    def __deepcopy__(self, memo: dict[int, object]) -> TableDigest:
+        """Return a digest of the same bytes, to go on by itself."""
+        other = TableDigest()
+        other._hash = self._hash.copy()  # type: ignore[assignment]  # says the stub
+        return other
+
+
+class DigestCheck(SlicedWork[bool]):
+    """Compares ``size`` bytes with the table that ``digest`` identifies: are they exactly those?
+
+    ``read`` takes an offset and a length, and returns those bytes.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int, digest: int) -> None:
+        self._read = read
+        self._end = size - FOOTER_BYTES  # of what the digest covers
+        self._wanted = digest
+        self._found = TableDigest()
+        self._offset = 0
+        self.stage = self._read_part if self._end > 0 else self._read_footer
+
+    def _read_part(self) -> None:
+        part = min(READ_CHUNK_BYTES, self._end - self._offset)
+        self._found.update(self._read(self._offset, part))
+        self._offset += part
+        if self._offset == self._end:
+            self.stage = self._read_footer
+
+    def _read_footer(self) -> None:
+        footer = self._read(self._end, FOOTER_BYTES) if self._end >= 0 else b""
+        self.result = self._found.value == self._wanted and is_footer(footer, self._wanted)
+        self.stage = None
