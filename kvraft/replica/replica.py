@@ -216,11 +216,9 @@ class Replica:
         if self.unsaved is not None:
             return self.unsaved
         self.waits_for_space = ""
-        if not self.raft.has_ready():
-            return None
-        ready = self.raft.ready()
-        self.unsaved = ready._replace(early=()) if ready.early else ready
-        self._moved = True
+        ready = self.raft.ready() if self.raft.has_ready() else None
+        self.unsaved = ready._replace(early=()) if ready and ready.early else ready
+        self._moved = self._moved or ready is not None
         return ready
 
     def save(self, ready: Ready) -> bool:
@@ -280,10 +278,7 @@ class Replica:
         self.writes.note_stamps(ready.entries)
 
     def take(self, entry: Entry) -> None:
-        """Apply one committed entry, and reply to the clients whose transactions it ends.
-
-        The tree shows the effect once the state machine has written (:meth:`StateMachine.write`).
-        """
+        """Apply one committed entry, and reply to the clients whose transactions it ends."""
         if entry.record.kind is Kind.REGISTER:
             self.writes.committed(entry)
         for ended in self.machine.take(entry):
@@ -316,9 +311,9 @@ class Replica:
         if self.has_work:
             try:
                 self._upkeep.work()
-                self._upkeep.make_room()  # the flush of one memtable may be what another waits for
             except (OSError, Corruption) as error:
                 self._stop(error)
+            self._moved = True
             self._report_marks()
 
     def close(self) -> None:
@@ -355,9 +350,7 @@ class Replica:
         return self.writes.log_time
 
     def _report_marks(self) -> None:
-        if self.report is ignore:
-            return
-        if self._marks != (marks := self.marks):
+        if self.report is not ignore and self._marks != (marks := self.marks):
             self._marks = marks
             self.report(marks)
         self._upkeep.report_pins()
@@ -369,12 +362,10 @@ class Replica:
         return member_pins(self.raft, self.wal, self.tree.flushed.index, self.options.retain_bytes)
 
     def may_drop(self, segment: Segment) -> bool:
-        """Whether ``segment``, the oldest, may be dropped: it is sealed and not pinned.
-
-        The tree's pin is the one that counts most often, and the cheapest to ask for.
-        """
-        flushed = self.tree.flushed.index
-        return segment.sealed and segment.high <= flushed and self.pins().frees(segment)
+        """Whether ``segment``, the oldest, may be dropped: it is sealed and not pinned."""
+        # The tree's pin is the one that counts most often, and the cheapest to ask for.
+        free = segment.sealed and segment.high <= self.tree.flushed.index
+        return free and self.pins().frees(segment)
 
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
         """Whether to freeze the memtable; see :func:`kvraft.log_and_tree.should_freeze`."""
@@ -390,11 +381,7 @@ class Replica:
         return self._upkeep.low or self.waits_for_space or (slow if tree.pressure >= 1 else "")
 
     def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
-        """Return ``timestamp``, raised above log time if it is not: what a transaction is given.
-
-        Timestamp order must be log order, whatever a client's clock says: the highest timestamp
-        wins wherever two versions meet, so a write with a lower one would be lost.
-        """
+        """Return ``timestamp``, raised above log time if it is not: no later write may be lower."""
         return max(timestamp, self.log_time + 1)
 
     def incarnation(self, entry: Entry) -> int:
