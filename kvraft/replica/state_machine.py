@@ -99,7 +99,7 @@ class StateMachine:
         self._rows: list[Row] = []  # applied, and not given to the tree yet
         self._position = tree.applied  # how far entries were applied, given to the tree or not
         self._time: Timestamp = 0  # the newest timestamp among them
-        self.room = 0
+        self.room = tree.options.memtable_bytes - tree.memtable_size
         """How many bytes the memtable takes for certain before it is full; once that is not above
         0, :meth:`take` has written everything, and the memtable may be full."""
 
