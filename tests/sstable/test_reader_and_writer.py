@@ -382,10 +382,11 @@ def test_verify_finds_what_no_checksum_can(monkeypatch):
         with pytest.raises(Corruption, match=says):
             check_table(Table.open(disk, 1))
 
-    add, encode, index = BloomFilterBuilder.add, Block.encode, table_format.encode_index
+    add, encode, index = BloomFilterBuilder.add, Block.encode_columns, table_format.encode_index
     properties = PropertiesCollector.properties
     planted(BloomFilterBuilder, "add", lambda self, keys: add(self, keys[1:]), "not in the filter")
-    planted(Block, "encode", lambda rows: encode(rows[::-1]), "must ascend")
+    backwards = staticmethod(lambda *columns: encode(*(column[::-1] for column in columns)))
+    planted(Block, "encode_columns", backwards, "must ascend")
     planted(
         tablewriter,
         "encode_index",
