@@ -21,7 +21,7 @@ from kvraft.disk import CURRENT, Disk
 from kvraft.errors import Corruption
 from kvraft.lsm import load_manifest
 from kvraft.record import ORIGIN
-from kvraft.wal import Recovery, Segment, recover
+from kvraft.wal import Recovery, Segment, TakeWrites, recover
 
 LOG_BYTES = 8 << 20
 """How many bytes of sealed log may wait for the memtable of a store: twice its default size, so
@@ -44,15 +44,18 @@ def waiting_log(segments: Iterable[Segment], flushed: int) -> int:
     return sum(s.size for s in segments if s.sealed and s.high > flushed)
 
 
-def check_disk(disk: Disk, owner: str) -> Recovery:
+def check_disk(disk: Disk, owner: str, take: TakeWrites | None = None) -> Recovery:
     """Return what recovery finds in the log of ``owner``, if log and tables match; write nothing.
+
+    ``take`` is given the writes that the tables have not, as the log is read.
 
     Raises :class:`~kvraft.errors.Corruption` if either is damaged or they do not match, and
     :class:`~kvraft.errors.ForeignFile` for another owner or format.
     """
     state = load_manifest(disk, owner)
-    log = recover(disk, owner, state.flushed if state.installed else ORIGIN)
     flushed = state.flushed.index
+    installed = state.flushed if state.installed else ORIGIN
+    log = recover(disk, owner, installed, take=take, after=flushed)
     if not log.segments and not log.obsolete:
         if CURRENT in disk.names():
             raise Corruption(

@@ -107,21 +107,24 @@ class Memtable:
 
         An overwritten version stays if its timestamp is at most ``pinned``.
         """
-        newest = self._newest
+        newest, find, add = self._newest, self._newest.get, self._unsorted.append
+        size, latest = 0, self.timestamp
         for row in rows:
             key, timestamp, value = row
-            old = newest.get(key)
+            old = find(key)
             if old is None:
                 newest[key] = row
-                self._unsorted.append(key)
-                self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+                add(key)
+                size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
             elif old[1] <= timestamp:
                 newest[key] = row
                 self._replace(old, row, pinned)
             elif timestamp <= pinned:
                 self._keep(row)
-            if timestamp > self.timestamp:
-                self.timestamp = timestamp
+            if timestamp > latest:
+                latest = timestamp
+        self.bytes_written += size
+        self.timestamp = latest
 
     def delete_range(self, row: Row, pinned: Timestamp = UNPINNED) -> None:
         """Put in one range tombstone: start, timestamp, stop (``b""``: no end).
@@ -286,14 +289,21 @@ class Memtables:
     """
 
     newest_first: tuple[Memtable, ...]
+    active: Memtable
+    frozen: list[Frozen]
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Remove all memtables, and begin an empty one."""
-        self.frozen: list[Frozen] = []
+        self.frozen = []
         self._begin()
+
+    def adopt(self, other: Memtables) -> None:
+        """Take the place of ``other``, which is not used from here on."""
+        self.frozen, self.active = other.frozen, other.active
+        self.newest_first = other.newest_first
 
     def freeze(self, through: Position) -> Memtable:
         """Freeze the active memtable, whose last rows are of ``through``, and return it."""

@@ -255,9 +255,9 @@ KeyValue = tuple[bytes, bytes]
 """The part of a row that a reader gets: a key and its value."""
 
 
-_ENTRY = struct.Struct("<QQQQQIIHBB")
+ENTRY_FORMAT = "QQQQQIIHBB"
+_ENTRY = struct.Struct("<" + ENTRY_FORMAT)
 _HEAD = struct.Struct("<QQ24xIIHBx")  # the same, without the fields of the record itself
-_WRITE = struct.Struct("<16xQ16xIIHBB")  # the same, for a log that has neither terms nor clients
 _KINDS = {kind.value: kind for kind in Kind}
 ENTRY_OVERHEAD = _ENTRY.size
 
@@ -307,43 +307,6 @@ def unpack_entries(data: bytes) -> list[Entry]:
         record = Record(kinds[kind], key, value, timestamp, txn, commit == 1)
         entries.append(Entry(term, index, record))
     return entries
-
-
-def pack_write(
-    kind: Kind, index: int, timestamp: Timestamp, key: bytes, value: bytes, *, commit: bool
-) -> bytes:
-    """Return the bytes of one entry of a log that has neither terms nor clients.
-
-    They are those of :func:`pack_entries`, without an :class:`Entry` being made.
-    """
-    head = _ENTRY.pack(0, index, timestamp, 0, 0, len(key), len(value), 0, kind, commit)
-    return head + key + value
-
-
-def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:
-    """Return the rows and range tombstones of packed entries, and the number of those entries.
-
-    Entries after the last commit mark are left out.  ``data`` is intact: a log has checked it.
-    """
-    rows: list[Row] = []
-    ranges: list[Row] = []
-    count = whole = whole_rows = whole_ranges = at = 0
-    unpack, end = _WRITE.unpack_from, len(data)
-    while at < end:
-        timestamp, k, v, c, kind, commit = unpack(data, at)
-        key_at = at + ENTRY_OVERHEAD + c
-        value_at = key_at + k
-        at = value_at + v
-        if kind == 1:
-            rows.append((data[key_at:value_at], timestamp, data[value_at:at]))
-        elif kind == 2:
-            rows.append((data[key_at:value_at], timestamp, None))
-        else:
-            ranges.append((data[key_at:value_at], timestamp, data[value_at:at]))
-        count += 1
-        if commit:
-            whole, whole_rows, whole_ranges = count, len(rows), len(ranges)
-    return rows[:whole_rows], ranges[:whole_ranges], whole
 
 
 def summarize_entries(data: bytes) -> tuple[list[Position], int]:

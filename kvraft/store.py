@@ -40,18 +40,13 @@ from typing import Self
 from kvraft.disk import Disk, open_on_disk
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, WrongType
-from kvraft.events import EventSink, ignore
-from kvraft.inputs import describe_value, whole_number
+from kvraft.events import EventSink, MemtableFrozen, ignore
+from kvraft.inputs import describe_value, instance, whole_number
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
 from kvraft.lsm import ByteSource, Tree, TreeOptions
-from kvraft.record import (
-    Kind,
-    Position,
-    Row,
-    pack_write,
-    unpack_writes,
-)
-from kvraft.wal import SEGMENT_BYTES, Durability, Wal
+from kvraft.memtable import Memtables
+from kvraft.record import Position, Row, Timestamp
+from kvraft.wal import SEGMENT_BYTES, Durability, Wal, pack_writes
 
 OWNER = "kvraft/store"
 
@@ -130,7 +125,9 @@ class Store(Tree):
     ) -> Self:
         # The log is created first: so a tree without a log is never left by a crash, but always a
         # loss.
-        found = check_disk(disk, owner)
+        options = TreeOptions() if options is None else instance(options, TreeOptions, "options")
+        replayed = _Replay(options.memtable_bytes)
+        found = check_disk(disk, owner, replayed.take)
         wal = Wal.open(
             disk,
             owner,
@@ -145,7 +142,7 @@ class Store(Tree):
         store.record_log_end(wal.synced_end)
         store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
         store.work_soon()  # the log may be too long by now
-        store._replay()
+        store._adopt(replayed, report)
         return store
 
     @property
@@ -165,22 +162,22 @@ class Store(Tree):
         """
         return max(self.flushed.index, self.wal.synced_index)
 
-    def _replay(self) -> None:
-        """Put into the memtable what the log has and the tables have not."""
-        first, last = self.flushed.index + 1, self.wal.last_index
-        if first > last:
-            return
-        index = first - 1
-        for payload in self.wal.payloads(first, last):
-            rows, ranges, taken = unpack_writes(payload)
-            if taken:  # a batch without its end was never acknowledged
-                index += taken
-                self.insert(rows, ranges, Position(index, 0))
-            if self.memtable_full:
-                self.freeze()
-        self.applied_index = last
+    def _adopt(self, replayed: _Replay, report: EventSink) -> None:
+        """Continue with the memtables that were filled while the log was read."""
+        self.memtables.adopt(replayed.memtables)
+        for memtable, through in self.memtables.frozen:
+            report(MemtableFrozen(len(memtable), memtable.size, through.index))
+        self.applied_index = max(self.flushed.index, self.wal.last_index)
+        self.timestamp = max(self.timestamp, replayed.timestamp)
+        self.counts.rows_put += replayed.rows
+        self.counts.bytes_put += replayed.bytes
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
+
+    def log_write(self, index: int, timestamp: Timestamp, key: bytes, value: bytes | None) -> None:
+        """Append one put or delete to the log: :meth:`log_rows`, without a list or a row."""
+        if self.wal.append_write(index, timestamp, key, value, self.durability):
+            self._note_sealed()
 
     def log_rows(self, first: int, rows: list[Row], ranges: list[Row]) -> None:
         """Append one batch to the log, from index ``first`` on, before it is in the memtable.
@@ -189,7 +186,7 @@ class Store(Tree):
         the disk fails: then the store serves reads until it is opened again.
         """
         last = first + len(rows) + len(ranges) - 1
-        if self.wal.append(first, last, _pack(first, rows, ranges), self.durability):
+        if self.wal.append(first, last, pack_writes(first, rows, ranges), self.durability):
             self._note_sealed()
 
     def sync(self) -> None:
@@ -282,16 +279,26 @@ class Store(Tree):
         return html_table(repr(self), rows)
 
 
-def _pack(first: int, rows: list[Row], ranges: list[Row]) -> bytes:
-    """Return one batch as entries of the log, from index ``first`` on."""
-    if len(rows) == 1 and not ranges:  # a put: the general way was measured to cost it a tenth
-        key, timestamp, value = rows[0]
-        kind = Kind.PUT if value is not None else Kind.DELETE
-        return pack_write(kind, first, timestamp, key, value or b"", commit=True)
-    writes = [(Kind.DELETE_RANGE, *row) for row in ranges]
-    writes += [(Kind.PUT if row[2] is not None else Kind.DELETE, *row) for row in rows]
-    last = len(writes) - 1
-    return b"".join(
-        pack_write(kind, first + at, timestamp, key, value or b"", commit=at == last)
-        for at, (kind, key, timestamp, value) in enumerate(writes)
-    )
+class _Replay:
+    """Fills memtables with the writes of a log, as they are read and checked (``wal/recovery.py``).
+
+    They are frozen as those of an open store, so no more is in memory than may wait in one.
+    """
+
+    def __init__(self, memtable_bytes: int) -> None:
+        self.memtables = Memtables()
+        self.timestamp: Timestamp = 0
+        self.rows = self.bytes = 0
+        self._full_at = memtable_bytes
+
+    def take(self, rows: list[Row], ranges: list[Row], last: int) -> None:
+        """Put in the rows and range tombstones of the log through its index ``last``."""
+        active = self.memtables.active
+        for row in ranges:
+            active.delete_range(row)
+        active.update(rows)
+        self.timestamp = max(self.timestamp, active.timestamp)
+        self.rows += len(rows) + len(ranges)
+        self.bytes += sum(len(key) + len(value or b"") for key, _, value in rows)
+        if active.size >= self._full_at:
+            self.memtables.freeze(Position(last, 0))

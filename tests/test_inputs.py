@@ -1,7 +1,5 @@
 """What makes no sense to a simulated world is refused at the door, in one sentence."""
 
-from random import Random
-
 import pytest
 
 from kvraft import inputs
@@ -85,7 +83,7 @@ WRONG_TYPE = {
     "which to drop": lambda: WORLD.drop("all"),
     "a timeout": lambda: WORLD.client("c").get(b"k", timeout="1"),
     "no timeout": lambda: WORLD.client("c").submit({b"k": b"v"}, timeout=None),
-    "network": lambda: Network(Random(1), fastest=None, slowest=2),
+    "network": lambda: Network(1, fastest=None, slowest=2),
     "cluster of text": lambda: Cluster("abc"),
     "cluster of numbers": lambda: Cluster([1, 2]),
     "cluster options": lambda: Cluster(3, options=ReplicaOptions()),

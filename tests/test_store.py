@@ -8,7 +8,7 @@ import pytest
 from kvraft import store as module
 from kvraft.errors import BadInput, Corruption, ForeignFile, Locked, Stopped
 from kvraft.lsm import Levelled, Tiered, Tree, TreeOptions, WriteBatch
-from kvraft.record import Kind, Position, pack_entries, pack_write, unpack_entries, unpack_writes
+from kvraft.record import Position
 from kvraft.sim import PowerCut, SimDisk
 from kvraft.store import OWNER, Store
 from kvraft.wal import Durability
@@ -210,24 +210,6 @@ def test_directories_of_others_are_refused(tmp_path):
         Store.open(tmp_path / "tree")
     with Store.open(tmp_path / "one") as store:
         assert store.get(b"a") == b"1"
-
-
-def test_writes_are_packed_as_entries_are():
-    writes = [(Kind.PUT, b"k", b"v"), (Kind.DELETE, b"", b""), (Kind.DELETE_RANGE, b"a", b"")]
-    data = b"".join(
-        pack_write(kind, 5 + at, 9, key, value, commit=at == 2)
-        for at, (kind, key, value) in enumerate(writes)
-    )
-    entries = unpack_entries(data)
-    assert pack_entries(entries) == data
-    assert [(e.index, e.record.kind, e.record.commit) for e in entries] == [
-        (5, Kind.PUT, False),
-        (6, Kind.DELETE, False),
-        (7, Kind.DELETE_RANGE, True),
-    ]
-    rows, ranges, count = unpack_writes(data)
-    assert (rows, ranges, count) == ([(b"k", 9, b"v"), (b"", 9, None)], [(b"a", 9, b"")], 3)
-    assert unpack_writes(data[: -len(b"a") - 52]) == ([], [], 0)
 
 
 ONE_KEY = {

@@ -69,7 +69,9 @@ class MarksChecker:
             what = f"term, flushed or first of {name} went back, from {before} to {floor}"
             raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
         self._floors[name] = (replica, floor)
-        if replica.raft.log.first_index > m.flushed + 1:
+        unsaved = replica.unsaved
+        installs = unsaved is not None and unsaved.snapshot is not None
+        if replica.raft.log.first_index > m.flushed + 1 and not installs:
             what = f"{name} lacks log entries above its flushed mark {m.flushed}"
             raise Violation(MARKS, (name,), what)
 
@@ -171,5 +173,7 @@ class WorldChecker:
                 if before
                 else ObservedMember(None, HardState(), Log(), 0)
             )
-        raft, wal = replica.raft, replica.wal
-        return ObservedMember(raft, wal.hard_state, raft.log, wal.last_index)
+        raft, wal, durable = replica.raft, replica.wal, replica.wal.last_index
+        if replica.unsaved is not None and replica.unsaved.entries:
+            durable = min(durable, replica.unsaved.entries[0].index - 1)
+        return ObservedMember(raft, wal.hard_state, raft.log, durable)

@@ -33,7 +33,6 @@ from kvraft.cli.values import (
     seeds,
     whole_number,
 )
-from kvraft.display import listed
 from kvraft.errors import BadInput, FilesChanged, KvraftError, Locked
 
 FOUND, REFUSED, INTERRUPTED = 1, 2, 130
@@ -345,7 +344,8 @@ def _add_bench(adders: _Adders) -> None:
         description="Measure a part of kvraft in turns with its peers, or with another version, "
         "and print medians, and ratios of paired rounds with their spread.",
     )
-    bench.add_argument("part", choices=PARTS, metavar="PART", help=listed(PARTS))
+    named = f"{', '.join(PARTS[:-1])} or {PARTS[-1]}"
+    bench.add_argument("part", choices=PARTS, metavar="PART", help=named)
     bench.add_argument(
         "--rounds",
         type=whole_number(1, "rounds"),

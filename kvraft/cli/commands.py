@@ -195,11 +195,13 @@ def load(options: argparse.Namespace) -> None:
 
 def bench(options: argparse.Namespace) -> None:
     """Run a benchmark."""
-    from kvraft.bench import PARTS, run
+    from kvraft.bench import PARTS, chosen_peers, run
     from kvraft.tools import progress_bar
 
     if options.figure is not None:
         _need_matplotlib()
+        if not options.against and not chosen_peers(PARTS[options.part], options.peers):
+            raise BadInput("a figure shows ratios, and there is nothing to compare with")
     for name, library in PARTS[options.part].peers().items():
         if library and options.peers is None:
             say(f"{name} is left out: {library} is not installed", sys.stderr)

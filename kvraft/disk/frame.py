@@ -4,17 +4,21 @@ A file is a sequence of frames.  Each has a *kind*, whose meaning depends on the
 payload::
 
     offset  size
-         0     4  magic "kvF1"
+         0     4  magic "kvF2"
          4     4  kind
          8     4  length of payload
         12     8  synced         every byte of this file below this offset was synced
                                  before this frame was written
-        20     4  crc32 of the 20 bytes above
-        24     …  payload
-         …     4  crc32 of the payload
+        20     …  payload
+         …     4  crc32 of all bytes above
 
-Both checksums start from a *seed* that is derived from the names of the file and its owner.  So a
-frame of another file, or one inside a value, is never accepted as a frame of this file.
+The checksum starts from the file's *seed*, which is derived from the names of the file and its
+owner, combined with the frame's offset.  So a frame counts only in the place it was written for: it
+is refused in another file, at another offset of the same file (a misdirected write, the rest of an
+earlier one), and inside a value, even if that value is a copy of this very file.
+
+A length that is damaged leads the reader astray, but it never shortens a file: frames after a bad
+one are searched for by their magic, not by its length.
 
 A crash may tear the last write, which was not acknowledged yet; any other defect is damage.  The
 field ``synced`` distinguishes the two: a bad frame at offset *o* is a **torn tail** only if no
@@ -32,20 +36,27 @@ Alagappan et al., *Protocol-Aware Recovery*, FAST 2018 (why crash and damage mus
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from kvraft.errors import Corruption
 
-FRAME_MAGIC = b"kvF1"
+FRAME_MAGIC = b"kvF2"
 MAX_PAYLOAD_BYTES = 1 << 30
 
-_HEAD = struct.Struct("<4sIIQ")
+HEAD_FORMAT = "<4sIIQ"
+_HEAD = struct.Struct(HEAD_FORMAT)
 _CRC = struct.Struct("<I")
-_CRC_RESIDUE = zlib.crc32(bytes(_CRC.size))
+CRC_RESIDUE = zlib.crc32(bytes(_CRC.size))
 """The checksum of any bytes that end in their own checksum, whatever the seed."""
-FRAME_OVERHEAD = _HEAD.size + 2 * _CRC.size
+FRAME_HEAD = _HEAD.size
+FRAME_OVERHEAD = _HEAD.size + _CRC.size
+
+_OLD_MAGIC = b"kvF1"
+_OLD_HEAD = _HEAD.size + _CRC.size  # its head had a checksum of its own
 
 
 class Frame(NamedTuple):
@@ -74,70 +85,94 @@ def checksum_seed(*names: str) -> int:
     return zlib.crc32("\0".join(names).encode())
 
 
-def encode(kind: int, payload: bytes, *, synced: int, seed: int) -> bytes:
-    """Return a frame as bytes; ``synced`` is how many bytes of the file are synced already."""
+def encode(kind: int, payload: bytes, *, synced: int, seed: int, offset: int) -> bytes:
+    """Return the bytes of a frame that will stand at ``offset`` of its file.
+
+    ``synced`` is how many bytes of the file are synced already.
+    """
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"a frame of {len(payload)} bytes is above {MAX_PAYLOAD_BYTES}")
     head = _HEAD.pack(FRAME_MAGIC, kind, len(payload), synced)
-    head_crc = _CRC.pack(zlib.crc32(head, seed))
-    return b"".join((head, head_crc, payload, _CRC.pack(zlib.crc32(payload, seed))))
+    checksum = zlib.crc32(payload, zlib.crc32(head, seed ^ offset))
+    return b"".join((head, payload, _CRC.pack(checksum)))
 
 
-def decode(data: bytes, offset: int, *, seed: int) -> Frame | str:
-    """Return the frame at ``offset`` of a file's bytes, or a short text that says what is wrong."""
-    payload_at = offset + _HEAD.size + _CRC.size
-    if len(data) < payload_at:
+def decode(data: bytes, offset: int, *, seed: int, base: int = 0) -> Frame | str:
+    """Return the frame at ``offset`` of a file, or a short text that says what is wrong.
+
+    ``data`` are the file's bytes from the offset ``base`` on.
+    """
+    at = offset - base
+    if len(data) - at < FRAME_HEAD:
         return "the head of a frame is cut short"
-    magic, kind, length, synced = _HEAD.unpack_from(data, offset)
+    magic, kind, length, synced = _HEAD.unpack_from(data, at)
     if magic != FRAME_MAGIC:
         return "no frame begins here"
-    if zlib.crc32(data[offset:payload_at], seed) != _CRC_RESIDUE:
-        return "the head of a frame does not match its checksum"
     if synced > offset or length > MAX_PAYLOAD_BYTES:
         return "the head of a frame makes no sense"
-    payload_end = payload_at + length
-    if len(data) < payload_end + _CRC.size:
-        return "the payload of a frame is cut short"
-    end = payload_end + _CRC.size
-    if zlib.crc32(memoryview(data)[payload_at:end], seed) != _CRC_RESIDUE:
-        return "the payload of a frame does not match its checksum"
-    return Frame(kind, bytes(data[payload_at:payload_end]), synced, offset, end)
+    end = at + length + FRAME_OVERHEAD
+    if len(data) < end:
+        return "a frame is cut short"
+    if zlib.crc32(memoryview(data)[at:end], seed ^ offset) != CRC_RESIDUE:
+        return "a frame does not match its checksum"
+    payload = bytes(data[at + FRAME_HEAD : end - _CRC.size])
+    return Frame(kind, payload, synced, offset, base + end)
 
 
-def payload_of(data: bytes, kind: int, *, synced: int, seed: int) -> bytes | None:
-    """Return the payload of the frame ``data``, whose kind and ``synced`` the caller knows.
-
-    Returns ``None`` unless :func:`encode` would produce exactly these bytes.
-    """
-    payload = data[_HEAD.size + _CRC.size : -_CRC.size]
-    return payload if encode(kind, payload, synced=synced, seed=seed) == data else None
+def length_at(data: bytes, at: int) -> int:
+    """Return how many bytes the valid frame has that begins at ``at``."""
+    return int(_HEAD.unpack_from(data, at)[2]) + FRAME_OVERHEAD
 
 
 def scan(data: bytes, *, name: str, seed: int, start: int = 0, sealed: bool = False) -> FrameScan:
     """Return the frames in ``data``, the bytes of the file ``name``, from offset ``start`` on.
 
-    Raises :class:`~kvraft.errors.Corruption` if bytes that were synced are damaged.  A ``sealed``
-    file was finished and synced, so in it every defect is damage.
+    Raises as :func:`check_torn` does.
     """
     frames: list[Frame] = []
     at = start
     while at < len(data):
         frame = decode(data, at, seed=seed)
         if isinstance(frame, str):
-            if sealed or _was_synced(data, at, seed):
-                raise Corruption(name, at, frame)
+            check_torn(data, at, frame, name=name, seed=seed, sealed=sealed)
             return FrameScan(frames, at, frame)
         frames.append(frame)
         at = frame.end
     return FrameScan(frames, at, "")
 
 
+def check_torn(
+    data: bytes, at: int, why: str, *, name: str, seed: int, sealed: bool = False
+) -> None:
+    """Raise :class:`~kvraft.errors.Corruption` unless the bad frame at ``at`` is a torn tail.
+
+    ``why`` says what is wrong with it.  A ``sealed`` file was finished and synced, so in it every
+    defect is damage.
+    """
+    if sealed or _was_synced(data, at, seed):
+        raise Corruption(name, at, why)
+
+
 def _was_synced(data: bytes, at: int, seed: int) -> bool:
     """Return whether a valid frame after ``at`` says that the bytes at ``at`` were synced."""
     found = data.find(FRAME_MAGIC, at + 1)
-    while found >= 0:
-        frame = decode(data, found, seed=seed)
-        if isinstance(frame, Frame) and frame.synced > at:
+    while found >= 0 and len(data) - found >= FRAME_OVERHEAD:
+        # First what costs nothing: values may contain any number of magics, with any lengths.
+        synced = _HEAD.unpack_from(data, found)[3]
+        if at < synced <= found and isinstance(decode(data, found, seed=seed), Frame):
             return True
         found = data.find(FRAME_MAGIC, found + 1)
     return False
+
+
+def older_format(data: bytes) -> Any:
+    """Return the ``format`` in the first frame of a file with an earlier layout of frames.
+
+    ``None`` for any other bytes.  Such a file cannot be read, but one can say what it is.
+    """
+    if not data.startswith(_OLD_MAGIC) or len(data) < _OLD_HEAD:
+        return None
+    length = _HEAD.unpack_from(data)[2]
+    with suppress(ValueError, KeyError, TypeError):
+        return json.loads(data[_OLD_HEAD : _OLD_HEAD + length])["format"]
+    return None

@@ -40,7 +40,7 @@ MEMBER = "MEMBER"
 ASIDE_PREFIX = "aside-"
 """The names of files that were set aside begin with this."""
 
-FORMAT = 1
+FORMAT = 2
 _KIND = 1
 _SEED = frame.checksum_seed("kvraft member")
 
@@ -109,7 +109,10 @@ def check_owner(disk: Disk, owner: str) -> None:
 
     Raises as :func:`claim_disk` does.
     """
-    found = frame.decode(disk.read(MEMBER), 0, seed=_SEED)
+    data = disk.read(MEMBER)
+    if (older := frame.older_format(data)) is not None:
+        raise format_mismatch(MEMBER, older, FORMAT)
+    found = frame.decode(data, 0, seed=_SEED)
     if isinstance(found, str):
         raise Corruption(MEMBER, 0, f"{found}: {REBUILD_ADVICE}")
     try:
@@ -134,7 +137,8 @@ def _mark(disk: Disk, owner: str) -> None:
         disk.remove(temporary)
     disk.create(temporary)
     fields = {"format": FORMAT, "owner": owner, "file": disk.identity(temporary)}
-    disk.append(temporary, frame.encode(_KIND, json.dumps(fields).encode(), synced=0, seed=_SEED))
+    data = frame.encode(_KIND, json.dumps(fields).encode(), synced=0, seed=_SEED, offset=0)
+    disk.append(temporary, data)
     disk.sync(temporary)
     disk.rename(temporary, MEMBER)
     disk.sync_dir()

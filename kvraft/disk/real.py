@@ -83,7 +83,7 @@ class RealDisk:
         self._mutex = RLock()  # so that no thread closes the file that another one reads
         self._forked = ""  # why this process may not use it, if it is the child of one that may
         self._open: OrderedDict[str, int] = OrderedDict()  # the last one was used last
-        self._unsynced: dict[str, None] = {}  # names of open files with unsynced bytes
+        self._unsynced: dict[str, int] = {}  # descriptors of the files with unsynced bytes
         self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             lock_file(self._lock)
@@ -123,8 +123,9 @@ class RealDisk:
     def append(self, name: str, data: bytes) -> None:
         """Append all of ``data``, continuing after a short write of the system."""
         with self._mutex:
-            descriptor = self._descriptor(name)
-            self._unsynced[name] = None
+            descriptor = self._unsynced.get(name)  # such a file stays open: the path of every put
+            if descriptor is None:
+                descriptor = self._unsynced[name] = self._descriptor(name)
             written = os.write(descriptor, data)
             while written < len(data):
                 written += os.write(descriptor, memoryview(data)[written:])

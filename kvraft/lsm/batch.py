@@ -18,10 +18,11 @@ from __future__ import annotations
 from kvraft.errors import BadInput, WrongType
 from kvraft.inputs import as_bytes
 from kvraft.memtable import check_range_tombstone, check_row
-from kvraft.record import Buffer, Kind, Row, Timestamp
+from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Buffer, Kind, Row, Timestamp
 
 BatchWrite = tuple[Kind, bytes, bytes | None]
 
+_PUT = Kind.PUT  # a global is found faster than a member of an Enum
 _SHOWN = 4  # a longer batch shows only how many writes it has
 
 
@@ -33,6 +34,7 @@ class WriteBatch:
 
     def __init__(self) -> None:
         self.writes: list[BatchWrite] = []
+        self._has_ranges = False
 
     def __len__(self) -> int:
         return len(self.writes)
@@ -44,15 +46,19 @@ class WriteBatch:
 
     def put(self, key: Buffer, value: Buffer) -> WriteBatch:
         """Add a write of ``value`` to ``key``; ``BadInput`` if one of them cannot be written."""
-        key, value = as_bytes(key, "a key"), as_value(value)
-        check_row((key, 0, value))
-        self.writes.append((Kind.PUT, key, value))
+        if type(key) is not bytes or type(value) is not bytes:
+            key, value = as_bytes(key, "a key"), as_value(value)
+        if len(key) > MAX_KEY_BYTES or len(value) > MAX_VALUE_BYTES:
+            check_row((key, 0, value))
+        self.writes.append((_PUT, key, value))
         return self
 
     def delete(self, key: Buffer) -> WriteBatch:
         """Add a delete of ``key``."""
-        key = as_bytes(key, "a key")
-        check_row((key, 0, None))
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        if len(key) > MAX_KEY_BYTES:
+            check_row((key, 0, None))
         self.writes.append((Kind.DELETE, key, None))
         return self
 
@@ -64,6 +70,7 @@ class WriteBatch:
         if stop is not None and not end:
             raise BadInput("a range that stops at b'' holds nothing: None means no end")
         self.writes.append((Kind.DELETE_RANGE, start, end))
+        self._has_ranges = True
         return self
 
     def rows(self, timestamp: Timestamp) -> tuple[list[Row], list[Row]]:
@@ -72,6 +79,8 @@ class WriteBatch:
         A range tombstone hides only what is older, so earlier writes of this batch into its range
         are left out here.
         """
+        if not self._has_ranges:
+            return [(key, timestamp, value) for _, key, value in self.writes], []
         rows: list[Row] = []
         ranges: list[Row] = []
         for kind, key, value in self.writes:

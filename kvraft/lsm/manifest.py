@@ -9,7 +9,7 @@ the one that ``CURRENT`` names::
                          └────────┴────────────┴──────┴──────┴──────┴──────┘
 
 - **header** (kind 1): format version and owner, with a seed that every manifest shares, so that a
-  foreign one is recognised; later frames are seeded with the file's name and its owner;
+  foreign one is recognised; later frames are bound to the file's name and its owner;
 - **edit** (kind 2): tables added and removed (one that is both moves to another level), the flushed
   mark and whether an installed snapshot set it, the highest timestamp, the horizon, the next file
   number, and how far the log on the same disk was synced then.  The whole state is an edit to an
@@ -58,7 +58,9 @@ from kvraft.errors import BadInput, Corruption, DiskFull, ForeignFile, format_mi
 from kvraft.events import EventSink, TailTruncated, ignore
 from kvraft.lsm.version_edit import ManifestState, VersionEdit, decode_edit, encode_edit
 
-FORMAT = 2
+FORMAT = 3
+"""3 since frames are bound to their offset."""
+
 ROLL_BYTES = 64 << 10
 ROLL_FACTOR = 8
 """A manifest is rewritten when it exceeds both ``ROLL_BYTES`` and ``ROLL_FACTOR`` times the size it
@@ -144,7 +146,8 @@ class Manifest:
         return state
 
     def _append(self, kind: int, payload: bytes) -> None:
-        data = frame.encode(kind, payload, synced=self._synced, seed=self._seed)
+        at, synced = self._size, self._synced
+        data = frame.encode(kind, payload, synced=synced, seed=self._seed, offset=at)
         self._disk.append(self._name, data)
         self._size += len(data)
         self._unread += data
@@ -280,13 +283,15 @@ def _opening(name: str, owner: str, state: ManifestState) -> bytes:
     """Return the first bytes of the manifest ``name``: its header, and the whole ``state``."""
     header = json.dumps({"format": FORMAT, "owner": owner}).encode()
     body = encode_edit(state.whole(), state.next_file)
-    return frame.encode(_HEADER, header, synced=0, seed=HEADER_SEED) + frame.encode(
-        _EDIT, body, synced=0, seed=frame.checksum_seed(name, owner)
-    )
+    first = frame.encode(_HEADER, header, synced=0, seed=HEADER_SEED, offset=0)
+    seed = frame.checksum_seed(name, owner)
+    return first + frame.encode(_EDIT, body, synced=0, seed=seed, offset=len(first))
 
 
 def _read_header(name: str, data: bytes) -> tuple[Any, Any, int]:
     """Return the format and the owner in a manifest's header, and where the header ends."""
+    if (older := frame.older_format(data)) is not None:
+        raise format_mismatch(name, older, FORMAT)
     header = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(header, str):
         raise Corruption(name, 0, header)

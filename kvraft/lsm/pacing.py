@@ -15,6 +15,10 @@ from __future__ import annotations
 SLICE_BYTES = 1024
 """How much may be written for each slice of long work while the pressure is below 1."""
 
+DELETE_BYTES = 80
+"""How much a delete counts as written, beyond its row in a table: its entry in the log is longer,
+and how much log may wait for a flush is bounded."""
+
 MOST_SLICES = 64
 """How many slices one write does at most."""
 

@@ -51,7 +51,7 @@ from kvraft.sstable import (
     unpack_metadata,
 )
 
-FORMAT = 2
+FORMAT = 3
 STREAM = "snapshot"
 """The file name in a :class:`~kvraft.errors.Corruption` of a stream."""
 
@@ -263,7 +263,9 @@ def _from(source: ByteSource, start: int) -> Callable[[int, int], bytes]:
 def _read_header(source: ByteSource) -> frame.Frame:
     """Return the first frame; read little more of the stream than that."""
     size = READ_CHUNK_BYTES
-    while isinstance(header := frame.decode(source.read(0, size), 0, seed=_SEED), str):
+    while isinstance(header := frame.decode(data := source.read(0, size), 0, seed=_SEED), str):
+        if (older := frame.older_format(data)) is not None:
+            raise _format_mismatch(older)
         if size >= source.size:
             raise Corruption(STREAM, 0, header)
         size *= 4
@@ -279,7 +281,7 @@ def _pack_header(owner: str, state: ManifestState) -> bytes:
         "horizon": state.horizon,
         "tables": [pack_metadata(info) for info in state.tables],
     }
-    return frame.encode(_HEADER, json.dumps(fields).encode(), synced=0, seed=_SEED)
+    return frame.encode(_HEADER, json.dumps(fields).encode(), synced=0, seed=_SEED, offset=0)
 
 
 def _unpack_header(
@@ -288,10 +290,7 @@ def _unpack_header(
     try:
         fields = json.loads(header.payload if header.kind == _HEADER else b"")
         if (found := fields["format"]) != FORMAT:
-            raise ForeignFile(
-                f"a snapshot has format {found}; this version of kvraft reads format {FORMAT}: "
-                "the members of a cluster must all run the same version"
-            )
+            raise _format_mismatch(found)
         theirs = str(fields["owner"])
         numbers = (*fields["flushed"], fields["timestamp"], fields["horizon"])
         index, term, timestamp, horizon = check_integers(numbers)
@@ -301,6 +300,13 @@ def _unpack_header(
     if _cluster(theirs) != _cluster(owner):
         raise ForeignFile(f"a snapshot of {theirs!r} is not for {owner!r}: the clusters differ")
     return Position(index, term), timestamp, horizon, infos
+
+
+def _format_mismatch(found: object) -> ForeignFile:
+    return ForeignFile(
+        f"a snapshot has format {found}; this version of kvraft reads format {FORMAT}: "
+        "the members of a cluster must all run the same version"
+    )
 
 
 def _cluster(owner: str) -> str:

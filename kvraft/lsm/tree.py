@@ -37,9 +37,9 @@ from kvraft.inputs import as_bytes, instance
 from kvraft.lsm.batch import WriteBatch, as_value
 from kvraft.lsm.engine import StorageEngine
 from kvraft.lsm.options import TreeOptions
-from kvraft.lsm.pacing import room_after, slices
+from kvraft.lsm.pacing import DELETE_BYTES, room_after, slices
 from kvraft.memtable import check_row
-from kvraft.record import MAX_VALUE_BYTES, Buffer, Position, Row
+from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Buffer, Position, Row, Timestamp
 
 
 class Tree(StorageEngine):
@@ -114,24 +114,33 @@ class Tree(StorageEngine):
         if type(value) is not bytes:
             value = as_value(value)
         with self.lock:
-            # One test of lengths for the usual case; check_row knows the limits and names them.
-            if self.closed or self.failure or len(key) > 65536 or len(value) > MAX_VALUE_BYTES:
-                self.check_writable()
+            if len(key) > MAX_KEY_BYTES or len(value) > MAX_VALUE_BYTES:
                 check_row((key, 0, value))
-            if self.memtables.active.bytes_written >= self._share_due:
-                self._do_share()
-            index, timestamp = self.applied_index + 1, self.timestamp + 1
-            row = (key, timestamp, value)
-            self.log_rows(index, [row], [])
-            self.applied_index, self.timestamp = index, timestamp
-            self.memtables.active.put(row, self.readers.pinned)
-            counts = self.counts
-            counts.rows_put += 1
-            counts.bytes_put += len(key) + len(value)
+            self._write_one(key, value, len(key) + len(value))
 
     def delete(self, key: Buffer) -> None:
         """Delete ``key``; it need not exist."""
-        self.write(WriteBatch().delete(key))
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        with self.lock:
+            if len(key) > MAX_KEY_BYTES:
+                check_row((key, 0, None))
+            self._share_due -= DELETE_BYTES
+            self._write_one(key, None, len(key))
+
+    def _write_one(self, key: bytes, value: bytes | None, size: int) -> None:
+        """Write one row of ``size`` bytes, already checked: :meth:`write` without a list."""
+        if self.closed or self.failure:
+            self.check_writable()
+        if self.memtables.active.bytes_written >= self._share_due:
+            self._do_share()
+        index, timestamp = self.applied_index + 1, self.timestamp + 1
+        self.log_write(index, timestamp, key, value)
+        self.applied_index, self.timestamp = index, timestamp
+        self.memtables.active.put((key, timestamp, value), self.readers.pinned)
+        counts = self.counts
+        counts.rows_put += 1
+        counts.bytes_put += size
 
     def delete_range(self, start: Buffer, stop: Buffer | None = None) -> None:
         """Delete all keys from ``start`` on and below ``stop``, however many; ``None``: no end."""
@@ -149,6 +158,9 @@ class Tree(StorageEngine):
                 self.log_rows(first, rows, ranges)
                 last = Position(first + len(rows) + len(ranges) - 1, self.applied_term)
                 self.insert(rows, ranges, last)
+
+    def log_write(self, index: int, timestamp: Timestamp, key: bytes, value: bytes | None) -> None:
+        """Log one put or delete as entry ``index``: a subclass that has a log does."""
 
     def log_rows(self, first: int, rows: list[Row], ranges: list[Row]) -> None:
         """Log one batch from index ``first`` on: a subclass that has a log does."""

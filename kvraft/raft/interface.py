@@ -167,6 +167,11 @@ class Ready(NamedTuple):
     reads: tuple[ReadReady, ...]
     failed_reads: tuple[int, ...]
 
+    @property
+    def must_sync(self) -> bool:
+        """Whether something in it must be durable before ``messages`` leave."""
+        return bool(self.hard_state or self.entries or self.snapshot)
+
 
 # ── the state that can be seen ──────────────────────────────────────────────────────────────────
 

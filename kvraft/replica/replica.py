@@ -1,10 +1,9 @@
 """One member: it joins consensus module, log and tree.
 
 A replica is synchronous and owns no time, thread or socket.  A world drives it: it hands in ticks,
-messages and requests, then calls :meth:`Replica.drain`, which makes durable what must be, applies
-what is committed, and returns what may now be sent.  Many inputs may precede one drain; they share
-one sync of the disk (group commit).  Long work is done in slices between drains
-(:meth:`Replica.work`)::
+messages and requests, then drains it (:meth:`Replica.drain`): what must be is made durable, what is
+committed is applied, and what may be sent leaves.  Many inputs may precede one drain; they share
+one sync of the disk (group commit).  Long work is done between drains (:meth:`Replica.work`)::
 
     requests ──► WriteDesk, ReadDesk ──► replies     writes.py, desk.py
                       │
@@ -22,8 +21,9 @@ Source: Raft §5 and §7; etcd's ``Ready`` loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
+from typing import NoReturn
 
 from kvraft import clock
 from kvraft.disk import Disk, claim_disk
@@ -129,7 +129,8 @@ class Replica:
         """Make the parts around consensus, log and tree."""
         member, options, raft, tree = self.member, self.options, self.raft, self.tree
         self._replies: list[Reply] = []
-        self._unsaved: Ready | None = None  # begun, and not durable yet
+        self.unsaved: Ready | None = None
+        """What a drain has begun and not finished; ``None`` between drains, unless space lacks."""
         self._stopped = ""
         self._spool = SnapshotSpool(disk)
         allowed, patience = options.skew_millis, options.raft.election_ticks
@@ -180,79 +181,90 @@ class Replica:
         except (OSError, Corruption) as error:
             self._stop(error)
 
-    def change_members(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
-        """Start a change of the members to ``voters`` and ``learners``; return the entry's index.
-
-        Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
-        """
-        return self.raft.propose_change(voters, learners)
-
-    def transfer_leadership(self, to: str) -> None:
-        """Start a transfer of leadership; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
-        self.raft.transfer_leader(to)
-
-    def cancel_transfer(self) -> None:
-        """Cancel the transfer of leadership; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
-        self.raft.cancel_transfer()
-
     # ── a drain ─────────────────────────────────────────────────────────────────────────────────
 
     def drain(self) -> Drained:
-        """Make durable, apply, and return what may be sent now.
+        """Make durable, apply, and return what may be sent now: all steps of a drain at once.
+
+        An owner for whom time passes while a disk writes takes the steps one by one: :meth:`begin`,
+        :meth:`save`, :meth:`finish`, until nothing is begun, then :meth:`rest`.
 
         If the disk has no space for what must be durable, no message that depends on it leaves and
-        nothing is applied until there is space (:attr:`waits_for_space`).  The other members then
-        do not hear of this one, but it answers reads that need no consensus.
+        nothing is applied until there is space (:attr:`waits_for_space`).
 
-        Raises :class:`~kvraft.errors.Stopped` from the first failure of the disk on: what the disk
-        holds is then unknown, and the member must be reopened.
+        Each step raises :class:`~kvraft.errors.Stopped` from the first failure of the disk on: what
+        the disk holds is then unknown, and the member must be reopened.
         """
-        if self._stopped:
-            raise Stopped(self._stopped)
-        early: list[Message] = []
-        messages: list[Message] = []
-        synced = False
-        try:
-            self.wal.finish_recovery()  # no promise before what was found is durable
-            while (ready := self.begin()) is not None:
-                # What is sent after a sync may depend on it.
-                (messages if synced else early).extend(ready.early)
-                self.save(ready)
-                synced = synced or _needs_sync(ready)
-                messages += ready.messages
-                self.finish(ready)
-            self.writes.note_role()
-            if self._spool.size and not self.raft.receiving:
-                self._spool.drop()  # its sender no longer leads
-            self._upkeep.make_room()
-        except DiskFull as error:
-            self.waits_for_space = str(error)
-        except (OSError, Corruption) as error:
-            self._stop(error)
-        else:
-            self.waits_for_space = ""
-        self._report_marks()
-        replies, self._replies = tuple(self._replies), []
-        sign = self.skew.with_wall_time
-        return Drained(tuple(map(sign, early)), tuple(map(sign, messages)), replies, synced)
+        early, messages, synced = list[Message](), list[Message](), False
+        while (ready := self.begin()) is not None:
+            (messages if synced else early).extend(ready.early)  # after a sync it may depend on it
+            if not self.save(ready):
+                break
+            synced = synced or ready.must_sync
+            messages += self.finish(ready)
+        return Drained(tuple(early), tuple(messages), self.rest(), synced)
 
     def begin(self) -> Ready | None:
         """Return what consensus wants done, ``None`` if nothing; its early messages may leave now.
 
-        What found the disk full the last time comes first, without the early messages, which have
-        left.
+        What found the disk full comes first, without the early messages, which have left.
         """
-        if self._unsaved is None and self.raft.has_ready():
-            ready = self.raft.ready()
-            self._unsaved = ready._replace(early=())
-            return ready
-        return self._unsaved
+        if self._stopped:
+            raise Stopped(self._stopped)
+        try:
+            self.wal.finish_recovery()  # no promise before what was found is durable
+        except (OSError, Corruption) as error:
+            self._failed(error)
+            return None
+        if self.unsaved is not None:
+            return self.unsaved
+        self.waits_for_space = ""
+        ready = self.raft.ready() if self.raft.has_ready() else None
+        self.unsaved = ready and ready._replace(early=())
+        return ready
 
-    def save(self, ready: Ready) -> None:
-        """Make durable what was begun: a term before what came in it.
+    def save(self, ready: Ready) -> bool:
+        """Make durable what was begun; return whether it is, not if there is no space for it."""
+        self.waits_for_space = ""
+        try:
+            self._write(ready)
+        except (OSError, Corruption) as error:
+            self._failed(error)
+        return not self.waits_for_space
 
-        Raises :class:`~kvraft.errors.DiskFull`, ``OSError`` and :class:`~kvraft.errors.Corruption`.
-        """
+    def finish(self, ready: Ready) -> tuple[Message, ...]:
+        """Apply what is committed, advance consensus, and return the messages that may leave."""
+        self.unsaved = None
+        lost = [it for it in ready.decided if it.outcome is ProposalOutcome.SUPERSEDED]
+        try:
+            for entry in ready.committed:
+                lost = self.writes.superseded(lost, entry) if lost else lost
+                self.take(entry)
+            for read in ready.reads:  # their indexes have just been applied
+                self.reads.serve(read)
+        except (OSError, Corruption) as error:
+            self._stop(error)
+        for token in ready.failed_reads:
+            self.reads.fail(token)
+        self.raft.advance()
+        return tuple(map(self.skew.with_wall_time, ready.messages))
+
+    def rest(self) -> tuple[Reply, ...]:
+        """End a drain: make room in memory, report the marks, and return the replies."""
+        if not self.waits_for_space:
+            self.writes.note_role()
+            try:
+                if self._spool.size and not self.raft.receiving:
+                    self._spool.drop()  # its sender no longer leads
+                self._upkeep.make_room()
+            except (OSError, Corruption) as error:
+                self._failed(error)
+        self._report_marks()
+        replies, self._replies = tuple(self._replies), []
+        return replies
+
+    def _write(self, ready: Ready) -> None:
+        """Write and sync what was begun: a term before what came in it."""
         for chunk in ready.chunks:
             self._spool.write(chunk.offset, chunk.data)
         if ready.snapshot is not None:
@@ -260,23 +272,9 @@ class Replica:
                 self.wal.save(ready.hard_state, ())
             self._install(ready.snapshot)
             self.wal.save(None, ready.entries)
-        elif _needs_sync(ready):
+        elif ready.must_sync:
             self.wal.save(ready.hard_state, ready.entries)
         self.writes.note_stamps(ready.entries)
-
-    def finish(self, ready: Ready) -> None:
-        """Apply what is committed, reply to the clients that wait for it, and advance consensus."""
-        self._unsaved = None
-        superseded = ProposalOutcome.SUPERSEDED
-        lost = [proposal for proposal in ready.decided if proposal.outcome is superseded]
-        for entry in ready.committed:
-            lost = self.writes.superseded(lost, entry) if lost else lost
-            self.take(entry)
-        for read in ready.reads:  # their indexes have just been applied
-            self.reads.serve(read)
-        for token in ready.failed_reads:
-            self.reads.fail(token)
-        self.raft.advance()
 
     def take(self, entry: Entry) -> None:
         """Apply one committed entry, and reply to the clients whose transactions it ends."""
@@ -308,20 +306,25 @@ class Replica:
 
     def work(self) -> None:
         """Do one slice of long work: drop one segment, or do a part of a flush or compaction."""
-        if not self.has_work:
-            return
-        try:
-            self._upkeep.work()
-        except (OSError, Corruption) as error:
-            self._stop(error)
-        self._report_marks()
+        if self.has_work:
+            try:
+                self._upkeep.work()
+            except (OSError, Corruption) as error:
+                self._stop(error)
+            self._report_marks()
 
     def close(self) -> None:
         """Close log and tree cleanly."""
         self.wal.close()
         self.tree.close()
 
-    def _stop(self, error: OSError | Corruption) -> None:
+    def _failed(self, error: OSError | Corruption) -> None:
+        """Wait for space if the disk is full, and stop for any other failure."""
+        if not isinstance(error, DiskFull):
+            self._stop(error)
+        self.waits_for_space = str(error)
+
+    def _stop(self, error: OSError | Corruption) -> NoReturn:
         self._stopped = f"{self.member} stopped: its disk failed ({error})"
         raise Stopped(self._stopped) from error
 
@@ -394,7 +397,3 @@ class Replica:
         Called when the member is opened, and after a snapshot was installed.
         """
         return StateMachine(self.tree, clock.pack(self.options.session_millis), self.report)
-
-
-def _needs_sync(ready: Ready) -> bool:
-    return bool(ready.hard_state or ready.entries or ready.snapshot)

@@ -87,6 +87,7 @@ from kvraft.sim.outages import (
     retry_pauses,
     world_with_client,
 )
+from kvraft.sim.seat import DrainStep
 from kvraft.sim.single_member import Gauge, SingleMember
 from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
@@ -100,6 +101,7 @@ __all__ = [
     "CatchUp",
     "Cluster",
     "ContentionResult",
+    "DrainStep",
     "Gauge",
     "Member",
     "MessageFilter",

@@ -53,6 +53,7 @@ from kvraft.record import Entry, HardState, Record
 from kvraft.sim.mail import InFlightMessage, MessageFilter, MessagesInFlight, check_latency
 from kvraft.sim.member import Member, Watcher, appended, entry_of_term, proposed
 from kvraft.sim.network import summarize_message
+from kvraft.sim.seat import DrainStep
 from kvraft.sim.timeline import TICK
 
 MOMENT = 1_000
@@ -99,7 +100,7 @@ class Cluster:
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._traced = inputs.flag(trace, "trace")
         self._mail = MessagesInFlight(
-            Random(f"{seed}/network"), latency, report=self._file if self._traced else None
+            self.seed, latency, report=self._file if self._traced else None
         )
         self._proposals = 0
         self._reported: dict[str, Marks] = {}
@@ -256,9 +257,19 @@ class Cluster:
         self._member(name).truncate_log(self._input(name), index)
         self.work(name)
 
-    def crash(self, name: str) -> None:
-        """Stop a member, whose memory is lost.  What it has sent is still in flight."""
+    def crash(self, name: str, *, after: str = "") -> None:
+        """Stop a member, whose memory is lost.  What it has sent is still in flight.
+
+        With ``after``, "begin" or "save", that happens after this step of its next work with
+        something to save: once its early messages have left, or before the others leave.
+        """
         self._input(name)
+        if after:
+            self.members[name].cut_after = DrainStep.named(after)
+        else:
+            self._lose_memory(name)
+
+    def _lose_memory(self, name: str) -> None:
         self.members[name].forget()
         self._file(name, MemberCrashed(0))
 
@@ -364,11 +375,17 @@ class Cluster:
         while raft.has_ready():
             ready = raft.ready()
             self._send(ready.early)
+            if member.is_cut(DrainStep.BEGIN, ready):
+                self._lose_memory(name)
+                return
             member.save(ready)
             if self._traced and ready.snapshot is not None:
                 self._file(name, LogReset(*ready.snapshot.last))
             if self._traced and ready.entries:
                 self._file(name, appended(ready.entries))
+            if member.is_cut(DrainStep.SAVE, ready):
+                self._lose_memory(name)
+                return
             self._send(ready.messages)
             if ready.snapshot is not None:
                 raft.compact(raft.log.base.index, member.snapshot)

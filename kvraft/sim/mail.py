@@ -9,14 +9,13 @@ Invariant: what is in flight is delivered or lost once, unless it was sent again
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import NamedTuple, TypedDict, Unpack
 
 from kvraft.errors import BadInput
 from kvraft.events import Event, MessageLost, MessageSent, NetworkHealed, NetworkPartitioned
 from kvraft.inputs import instance, whole_number
 from kvraft.raft import Message
-from kvraft.sim.network import summarize_message
+from kvraft.sim.network import LinkStreams, summarize_message
 from kvraft.sim.timeline import TICK
 
 
@@ -40,20 +39,21 @@ class MessageFilter(TypedDict, total=False):
 class MessagesInFlight:
     """The messages in flight, and the links that are cut.
 
-    ``random`` draws how many ticks a message takes, from the least to the most in ``latency``.
-    Nothing is reported if ``report`` is ``None``.
+    A message takes the least to the most ticks in ``latency``; how many, and whether it gets lost,
+    is drawn from the stream of its link (network.py), derived from ``seed``.  Nothing is reported
+    if ``report`` is ``None``.
     """
 
     def __init__(
         self,
-        random: Random,
+        seed: int,
         latency: tuple[int, int],
         *,
         report: Callable[[str, Event], None] | None,
     ) -> None:
         self.loss = 0.0
         """The probability with which a message is lost as it is sent."""
-        self._random = random
+        self._streams = LinkStreams(seed)
         self._latency = latency
         self._report = report
         self.in_flight: dict[int, InFlightMessage] = {}
@@ -65,7 +65,8 @@ class MessagesInFlight:
     def post(self, message: Message, now: int) -> None:
         """Send a message, at ``now`` in microseconds."""
         least, most = self._latency
-        ticks = least if least == most else self._random.randint(least, most)
+        stream = self._streams[message.sender, message.to]
+        ticks, luck = least + int(stream.random() * (most - least + 1)), stream.random()
         self._last_id += 1
         letter = InFlightMessage(self._last_id, now + ticks * TICK, message)
         self.in_flight[letter.id] = letter
@@ -75,7 +76,7 @@ class MessagesInFlight:
             self._report(message.sender, sent)
         if why := self.why_unreachable(message):
             self.lose(letter, why)
-        elif self.loss and self._random.random() < self.loss:
+        elif luck < self.loss:
             self.lose(letter, "loss")
 
     def lose(self, letter: InFlightMessage, why: str) -> None:

@@ -27,6 +27,7 @@ from kvraft.record import (
     pack_entries,
     unpack_entries,
 )
+from kvraft.sim.seat import DrainStep
 
 
 class Watcher(Protocol):
@@ -88,6 +89,12 @@ class Member:
     decided: list[DecidedProposal] = field(default_factory=list)
     reads: list[ReadReady] = field(default_factory=list)
     failed_reads: list[int] = field(default_factory=list)
+    cut_after: DrainStep | None = None
+    """The step of its next work with something to save after which it crashes."""
+
+    def is_cut(self, step: DrainStep, ready: Ready) -> bool:
+        """Return whether it crashes after that step of what ``ready`` asks for."""
+        return self.cut_after is step and ready.must_sync
 
     def save(self, ready: Ready) -> None:
         """Make durable what a Ready asks for."""
@@ -131,7 +138,7 @@ class Member:
 
     def forget(self) -> None:
         """Lose what is in memory only."""
-        self.raft = None
+        self.raft = self.cut_after = None
         self.applied = unpack_entries(self.snapshot.data) if self.snapshot else []
         self.decided, self.reads, self.failed_reads = [], [], []
 

@@ -1,11 +1,17 @@
 """The simulated network: messages in flight, each with a number and a time of arrival.
 
-The network knows which links work; the world knows the time.  Delays are drawn from the network's
-own random stream.  As over a TCP connection, messages on one link arrive in order, unless
-``reorder`` allows them to overtake each other.
+The network knows which links work; the world knows the time.  As over a TCP connection, messages
+on one link arrive in order, unless ``reorder`` allows them to overtake each other.
 
-Invariants: a message is delivered at most once.  It is lost if there is a partition between sender
-and receiver when it is sent or when it would arrive.
+Each link has a random stream of its own, from which every message draws twice: how long it takes,
+and whether it gets lost.  So what happens to one message changes no other one's luck: leave one
+out of a run, and all others on all other links take as long as before.
+
+Invariants:
+
+- A message is delivered at most once.  It is lost if there is a partition between sender and
+  receiver when it is sent or when it would arrive.
+- The delay of a link's *n*-th message depends on the seed, the link and *n*, and on nothing else.
 """
 
 from __future__ import annotations
@@ -59,17 +65,32 @@ class Envelope(NamedTuple):
     message: AnyMessage
 
 
-class Network:
-    """Links between all members and clients, with delays of ``fastest`` to ``slowest`` µs."""
+class LinkStreams(dict[tuple[str, str], Random]):
+    """The random stream of each link, by sender and receiver; made from ``seed`` on first use."""
 
-    def __init__(
-        self, random: Random, *, fastest: int, slowest: int, reorder: bool = False
-    ) -> None:
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def __missing__(self, link: tuple[str, str]) -> Random:
+        """Return the stream of a link that has carried nothing yet."""
+        # Python seeds from a string by SHA-512, which is the same everywhere.
+        stream = self[link] = Random(f"{self.seed}/link/{link[0]!a}/{link[1]!a}")
+        return stream
+
+
+class Network:
+    """Links between all members and clients, with delays of ``fastest`` to ``slowest`` µs.
+
+    Delays and losses are drawn from streams that derive from ``seed``.
+    """
+
+    def __init__(self, seed: int, *, fastest: int, slowest: int, reorder: bool = False) -> None:
         whole_number(fastest, "the fastest delay")
         whole_number(slowest, "the slowest delay")
         if not 0 <= fastest <= slowest:
             raise BadInput(f"a delay of {fastest} to {slowest} microseconds makes no sense")
-        self._random = random
+        self.streams = LinkStreams(whole_number(seed, "a seed"))
         self._fastest, self._slowest = fastest, slowest
         self._reorder = flag(reorder, "reorder")
         self._latest: dict[tuple[str, str], int] = {}  # arrival on each link
@@ -90,19 +111,22 @@ class Network:
     def post(self, message: AnyMessage, now: int) -> Envelope:
         """Send a message at ``now``, and return it with its time of arrival."""
         self._last_id += 1
-        arrives = now + self._random.randint(self._fastest, self._slowest)
+        link = (message.sender, message.to)
+        share = self.streams[link].random()
+        arrives = now + self._fastest + int(share * (self._slowest - self._fastest + 1))
         if not self._reorder:
-            link = (message.sender, message.to)
             arrives = self._latest[link] = max(arrives, self._latest.get(link, 0))
         envelope = Envelope(self._last_id, arrives, message)
         self.in_flight[envelope.id] = envelope
         return envelope
 
     def why_lost(self, message: AnyMessage) -> str:
-        """Return why a message that is sent now will not arrive, ``""`` if it will."""
-        if self.separates(message):
-            return "partition"
-        return "loss" if self.loss and self._random.random() < self.loss else ""
+        """Return why a message that is sent now will not arrive, ``""`` if it will.
+
+        Call it once for each message, whatever becomes of it: it draws from the link's stream.
+        """
+        lost = self.streams[message.sender, message.to].random() < self._loss
+        return "partition" if self.separates(message) else "loss" if lost else ""
 
     def separates(self, message: AnyMessage) -> bool:
         """Return whether there is a partition between sender and receiver."""
@@ -122,7 +146,9 @@ class Network:
 
     def forget(self, name: str) -> None:
         """Forget the links of a client that was removed."""
-        self._latest = {link: at for link, at in self._latest.items() if name not in link}
+        for link in [link for link in self.streams if name in link]:
+            del self.streams[link]
+            self._latest.pop(link, None)
 
 
 def summarize_message(message: AnyMessage) -> tuple[int, int, int, str]:

@@ -18,14 +18,13 @@ from typing import NamedTuple
 
 from kvraft.errors import BadInput
 from kvraft.events import (
-    CommitAdvanced,
-    EntriesAppended,
     Event,
     Trace,
     TransactionApplied,
     TransactionRepeated,
 )
 from kvraft.inputs import whole_number
+from kvraft.record import TxnId
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.world import World
 from kvraft.transaction import Stage
@@ -39,11 +38,12 @@ SEED = 252
 class WriteOutage(NamedTuple):
     """What became of a write whose leader died ``step`` steps of the world after it was sent.
 
-    When the leader died, the client knew the write to be at ``stage``, ``logs`` members had it on
-    their disks, and the leader knew whether it was ``committed``.  In the end the ticket of ``txn``
-    reported ``reported`` after ``attempts`` sendings; the write was applied ``effects`` times, and
-    ``repeats`` times a second copy in the log was recognised and changed nothing.  ``trace`` has
-    all events of the world, from ``first`` on those after the write was sent.
+    When the leader died, the client knew the write to be at ``stage``, ``logs`` members had it in
+    their logs, saved or about to be, and the leader knew whether it was ``committed``.  In the end
+    the ticket of ``txn`` reported ``reported`` after ``attempts`` sendings; the write was applied
+    ``effects`` times, and ``repeats`` times a second copy in the log was recognised and changed
+    nothing.  ``trace`` has all events of the world, from ``first`` on those after the write was
+    sent.
     """
 
     txn: str
@@ -102,7 +102,7 @@ def measure_write_outage(
     ticket = ann.submit({b"stock": b"2"}, timeout=patience)
     for _ in range(step):
         world.step()
-    stage, logs, committed = ticket.stage, *_progress(world.trace[first:], str(ticket.txn))
+    stage, (logs, committed) = ticket.stage, _progress(world, ticket.txn)
     world.crash(crashed)
     world.drop(lambda message: message.sender == crashed)
     world.run_until(lambda: ticket.done)
@@ -122,19 +122,14 @@ def measure_write_outage(
     return WriteOutage(txn, step, stage, logs, committed, *ends, world.trace, first)
 
 
-def _progress(news: Trace, txn: str) -> tuple[int, bool]:
-    """Return how many members have ``txn`` on disk, and whether one knows that it is committed."""
-    found = {
-        who: event.first + event.txns.index(txn)
-        for _, who, event in news
-        if isinstance(event, EntriesAppended) and txn in event.txns
-    }
-    known = [
-        event.index >= found[who]
-        for _, who, event in news
-        if isinstance(event, CommitAdvanced) and who in found
-    ]
-    return len(found), any(known)
+def _progress(world: World, txn: TxnId | None) -> tuple[int, bool]:
+    """Return how many members have ``txn`` in their logs, and whether one knows it committed."""
+    known = []
+    for replica in world.replicas.values():
+        raft = replica.raft
+        entries = raft.log.slice(raft.log.first_index)
+        known += [e.index <= raft.commit_index for e in entries if e.record.txn == txn]
+    return len(known), any(known)
 
 
 def _count(news: Trace, kind: type[Event], txn: str, who: str | None) -> int:

@@ -2,12 +2,17 @@
 
 A :class:`Seat` is a member's place: its disk stays, its replica comes and goes::
 
-    ticks, messages ──► inbox ──► (once the disk is idle) ──► a drain ──► what may be sent
+    ticks, messages ──► inbox ──► (no drain is under way) ──► a drain ──► what may be sent
                                                                 │
                                   slices of long work ◄─────────╯  between messages, one at a time
 
-- A member that syncs its disk takes no input.  What arrives meanwhile is taken together afterwards,
-  which is group commit.
+    a drain    begin ───── 500 µs ─────► save ──► finish ──► begin … until nothing is begun
+               early messages leave      synced   the other messages leave
+
+- A drain that must sync the disk takes time, and a crash may come between any two of its steps: the
+  early messages have left and nothing is saved, or all is saved and nothing else has left.
+- A member in a drain takes no input.  What arrives meanwhile is taken together afterwards, which is
+  group commit.
 - A member that was busy or paused first catches up on the ticks that it missed.
 - A crash loses the memory and what the disk had not synced (:class:`~kvraft.sim.SimDisk`); what the
   member has sent is still in flight.
@@ -17,7 +22,8 @@ Invariant: what a member has planned before it went down never happens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from enum import StrEnum
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -47,6 +53,22 @@ SYNC = 500
 """Microseconds that a sync of a member's disk takes."""
 SLICE = 300
 """Microseconds between two slices of long work."""
+
+
+class DrainStep(StrEnum):
+    """A step of a drain after which a crash leaves something half done."""
+
+    BEGIN = "begin"
+    """The early messages have left, and nothing is saved."""
+    SAVE = "save"
+    """All is saved, and no other message has left."""
+
+    @classmethod
+    def named(cls, name: str) -> DrainStep:
+        """Return the step of that name; raises :class:`~kvraft.errors.BadInput` for any other."""
+        if name not in tuple(cls):
+            raise BadInput(f"a crash comes after {' or '.join(cls)}, not after {name!r}")
+        return cls(name)
 
 
 class Surroundings(Protocol):
@@ -90,6 +112,12 @@ class Seat:
         self.paused_until = 0
         self._world = world
         self.time = world.time
+        self.cut_after: DrainStep | None = None
+        """The step of its next drain with something to save after which its power is cut."""
+        self.cut_short = 0
+        """How many drains were cut short like that."""
+        self.draining = False
+        """Whether a drain is under way, which waits for the disk."""
         self._waking = False
         self._working = False
 
@@ -146,9 +174,9 @@ class Seat:
         self.disk.close()
 
     def _take_down(self) -> None:
-        self.replica = None
+        self.replica = self.cut_after = None
         self.inbox = []
-        self._waking = self._working = False
+        self.draining = self._waking = self._working = False
         self.busy_until = self.paused_until = 0
 
     # ── at work ─────────────────────────────────────────────────────────────────────────────────
@@ -167,8 +195,10 @@ class Seat:
         self.plan(self.time.now + TICK, self.tick)
 
     def hand(self, message: AnyMessage | None) -> None:
-        """Put a message or a tick into its inbox, which it takes when its disk is idle."""
+        """Put a message or a tick into its inbox, which it takes when no drain is under way."""
         self.inbox.append(message)
+        if self.draining:
+            return  # taken when the drain ends
         if self.busy_until <= self.time.now:
             self._do(self.incarnation, self.wake)
         elif not self._waking:
@@ -180,9 +210,8 @@ class Seat:
         self.plan(max(self.time.now, self.busy_until), self.wake)
 
     def wake(self) -> None:
-        """Take the inbox, drain, and send."""
-        if self.time.now < self.paused_until:
-            self.plan(self.paused_until, self.wake)
+        """Take the inbox, and drain, unless a drain is under way."""
+        if self._is_paused(self.wake) or self.draining:
             return
         self._waking = False
         replica = self.replica
@@ -193,17 +222,78 @@ class Seat:
         try:
             for message in inbox:
                 _give(replica, message)
-            drained = replica.drain()
+            self._drain(replica)
         except (Stopped, PowerCut) as error:
             self.fail(error)
+
+    def _drain(self, replica: Replica) -> None:
+        """Take the steps of a drain until one has to wait for the disk, or nothing is left."""
+        while (ready := replica.begin()) is not None:
+            self._send(ready.early)  # these do not wait for the disk
+            if ready.must_sync:
+                self.draining, self.busy_until = True, self.time.now + SYNC
+                self.plan(self.busy_until, self._save)
+                self._cut_power_if(DrainStep.BEGIN)
+                return
+            if not replica.save(ready):
+                break
+            self._send(replica.finish(ready))
+        self._rest(replica)
+
+    def _save(self) -> None:
+        """Make durable what was begun; the next step is an event of its own."""
+        if self._is_paused(self._save):
             return
-        if drained.synced:
-            self.busy_until = self.time.now + SYNC
-        for early in drained.early:  # these did not wait for the disk
-            self._world.send(early)
-        for out in (*drained.messages, *drained.replies):
-            self._world.send(out, after=SYNC if drained.synced else 0)
+        replica = self.replica
+        assert replica is not None
+        assert replica.unsaved is not None
+        try:
+            if replica.save(replica.unsaved):
+                self.plan(self.time.now, self._finish)
+                self._cut_power_if(DrainStep.SAVE)
+            else:
+                self._rest(replica)
+        except (Stopped, PowerCut) as error:
+            self.fail(error)
+
+    def _finish(self) -> None:
+        """Send what waited for the disk, and take the next steps."""
+        if self._is_paused(self._finish):
+            return
+        replica = self.replica
+        assert replica is not None
+        assert replica.unsaved is not None
+        try:
+            self._send(replica.finish(replica.unsaved))
+            self._drain(replica)
+        except (Stopped, PowerCut) as error:
+            self.fail(error)
+
+    def _rest(self, replica: Replica) -> None:
+        """End a drain; what has arrived meanwhile is taken next."""
+        self.draining = False
+        self._send(replica.rest())
+        if self.inbox and not self._waking:
+            self._waking = True
+            self.plan(max(self.time.now, self.busy_until), self.wake)
         self._plan_work(replica)
+
+    def _send(self, messages: Iterable[AnyMessage]) -> None:
+        for message in messages:
+            self._world.send(message)
+
+    def _cut_power_if(self, step: DrainStep) -> None:
+        """Cut the power if it is planned for after ``step``."""
+        if self.cut_after is step:
+            self.cut_short += 1
+            self.cut_power()
+
+    def _is_paused(self, action: Callable[[], None]) -> bool:
+        """Return whether it does nothing now; then ``action`` is planned for when it goes on."""
+        if self.time.now < self.paused_until:
+            self.plan(self.paused_until, action)
+            return True
+        return False
 
     def _plan_work(self, replica: Replica) -> None:
         if replica.has_work and not self._working:
@@ -211,8 +301,7 @@ class Seat:
             self.plan(self.time.now + SLICE, self._work)
 
     def _work(self) -> None:
-        if self.time.now < self.paused_until:
-            self.plan(self.paused_until, self._work)
+        if self._is_paused(self._work):
             return
         self._working = False
         replica = self.replica

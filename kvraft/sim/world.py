@@ -25,7 +25,7 @@ from kvraft.sim.carrier import Carrier
 from kvraft.sim.clients import ClientHosts, SimRuntime
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage, Envelope, Network
-from kvraft.sim.seat import Seat
+from kvraft.sim.seat import DrainStep, Seat
 from kvraft.sim.timeline import EPOCH_MILLIS, MILLISECOND, Timeline
 
 T = TypeVar("T")
@@ -67,9 +67,7 @@ class World:
         self.trace = Trace()
         """All events; empty without ``trace``, which saves time and memory."""
         self._traced = inputs.flag(trace, "trace")
-        self.network = Network(
-            self.stream("network"), fastest=fastest, slowest=slowest, reorder=reorder
-        )
+        self.network = Network(self.seed, fastest=fastest, slowest=slowest, reorder=reorder)
         self._carrier = Carrier(
             self.network,
             self.time,
@@ -187,7 +185,7 @@ class World:
         running = [replica for name, replica in self.replicas.items() if name in known]
         marks = [replica.marks for replica in running]
         same = len({(mark.applied, mark.committed, mark.last) for mark in marks}) == 1
-        idle = not any(replica.has_work or replica.tree.has_work for replica in running)
+        idle = not any(r.unsaved or r.has_work or r.tree.has_work for r in running)
         return same and idle and marks[0].applied == marks[0].last
 
     @contextmanager
@@ -248,9 +246,17 @@ class World:
 
     # ── faults ──────────────────────────────────────────────────────────────────────────────────
 
-    def crash(self, name: str) -> None:
-        """Cut the power of a member: its memory and its unsynced bytes are gone."""
-        self._running(name).cut_power()
+    def crash(self, name: str, *, after: str = "") -> None:
+        """Cut the power of a member: its memory and its unsynced bytes are gone.
+
+        With ``after``, "begin" or "save", that happens after this step of its next drain with
+        something to save (seat.py).
+        """
+        seat = self._running(name)
+        if after:
+            seat.cut_after = DrainStep.named(after)
+        else:
+            seat.cut_power()
 
     def pause(self, name: str, millis: int) -> None:
         """Stop a member's process for ``millis`` milliseconds.
@@ -361,15 +367,15 @@ class World:
 
         Raises what :meth:`~kvraft.raft.Raft.propose_change` raises.
         """
-        return self._ask_leader(lambda leader: leader.change_members(voters, learners))
+        return self._ask_leader(lambda leader: leader.raft.propose_change(voters, learners))
 
     def transfer(self, to: str) -> None:
         """Ask the leader to hand over to ``to``; see :meth:`~kvraft.raft.Raft.transfer_leader`."""
-        self._ask_leader(lambda leader: leader.transfer_leadership(to))
+        self._ask_leader(lambda leader: leader.raft.transfer_leader(to))
 
     def cancel_transfer(self) -> None:
         """Ask the leader to cancel the transfer; see :meth:`~kvraft.raft.Raft.cancel_transfer`."""
-        self._ask_leader(Replica.cancel_transfer)
+        self._ask_leader(lambda leader: leader.raft.cancel_transfer())
 
     def _ask_leader(self, what: Callable[[Replica], T]) -> T:
         """Call ``what`` with the leader, plan a drain, and return the result."""

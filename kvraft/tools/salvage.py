@@ -29,7 +29,7 @@ from kvraft.disk import Disk, frame, table_name
 from kvraft.display import counted
 from kvraft.errors import Corruption, ForeignFile
 from kvraft.range_tombstones import RangeTombstones
-from kvraft.record import Row, label, summarize_entries, unpack_writes
+from kvraft.record import Row, label, summarize_entries
 from kvraft.sstable import (
     BLOCK_TRAILER_BYTES,
     Block,
@@ -41,7 +41,7 @@ from kvraft.sstable import (
     read_footer,
     unpack_block,
 )
-from kvraft.wal import FrameKind, read_segment_header
+from kvraft.wal import FrameKind, read_segment_header, unpack_writes
 
 _UNREADABLE = (Corruption, ForeignFile, ValueError)
 _CRC_RESIDUE = zlib.crc32(bytes(4))

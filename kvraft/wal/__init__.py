@@ -8,6 +8,7 @@ no longer needed::
     │  │  writer      the active segment: what is buffered, handed over, synced
     │  ▼  │
     ▼  recovery   what the files contain after a crash, and what can be known of the log's end
+    writes        puts and deletes of a log without consensus, packed and read at once
     segment       the bytes of a segment: header, hard state, entries, seal
     index         in memory: which frame contains an entry, and its term
 
@@ -26,7 +27,7 @@ Sources: Raft §5.3, §7, Figure 2; etcd wal; LevelDB log_format; Rebello et al.
 et al., FAST 2018.
 """
 
-from kvraft.wal.recovery import Recovery, recover
+from kvraft.wal.recovery import Recovery, TakeWrites, recover
 from kvraft.wal.segment import (
     HEADER_SEED,
     FrameKind,
@@ -38,6 +39,7 @@ from kvraft.wal.segment import (
 )
 from kvraft.wal.wal import SEGMENT_BYTES, Durability, Wal
 from kvraft.wal.writer import MAX_ENTRIES_FRAME_BYTES
+from kvraft.wal.writes import pack_write, pack_writes, unpack_writes
 
 __all__ = [
     "HEADER_SEED",
@@ -47,10 +49,14 @@ __all__ = [
     "FrameKind",
     "Recovery",
     "Segment",
+    "TakeWrites",
     "Wal",
     "frame_kind_name",
     "log_owner",
+    "pack_write",
+    "pack_writes",
     "read_segment_header",
     "recover",
     "unpack_hard_state",
+    "unpack_writes",
 ]

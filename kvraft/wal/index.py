@@ -28,8 +28,9 @@ from kvraft.record import ORIGIN, Entry, Position, slice_entries
 class FrameLocation(NamedTuple):
     """Where the entries ``first`` … ``last`` are: in one frame, which begins with ``first``.
 
-    The frame's entries from ``last`` + 1 through ``written`` are superseded.  ``offset`` and
-    ``length`` are in bytes; ``synced`` is the field of the frame's head (``disk/frame.py``).
+    Its entries from ``last`` + 1 through ``written`` are superseded.  ``offset`` and ``length`` are
+    in bytes.  A *run* of frames that follow one another, as single writes leave them, counts as one
+    frame: a location for each would cost more memory than the writes.
     """
 
     first: int
@@ -38,7 +39,6 @@ class FrameLocation(NamedTuple):
     file: str
     offset: int
     length: int
-    synced: int
 
     def part(self, payload: bytes, first: int, last: int) -> bytes:
         """Return the valid ones of the frame's packed entries, within ``first`` … ``last``."""

@@ -33,6 +33,7 @@ Source: etcd wal (a repair keeps a copy of what it truncates).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -47,9 +48,28 @@ from kvraft.disk import (
     torn_name,
 )
 from kvraft.errors import Corruption
-from kvraft.record import ORIGIN, HardState, Position, summarize_entries
+from kvraft.record import (
+    MAX_NUMBER,
+    ORIGIN,
+    HardState,
+    Position,
+    Row,
+    slice_entries,
+    summarize_entries,
+)
 from kvraft.wal.index import FrameLocation, LogIndex
-from kvraft.wal.segment import FrameKind, Segment, check_header, read_opening, unpack_hard_state
+from kvraft.wal.segment import (
+    RUN_BYTES,
+    FrameKind,
+    Segment,
+    check_header,
+    read_opening,
+    unpack_hard_state,
+)
+from kvraft.wal.writes import read_run, unpack_writes
+
+TakeWrites = Callable[[list[Row], list[Row], int], None]
+"""What takes the writes of a log while it is read: rows, range tombstones, the last index."""
 
 TORN_COPIES_KEPT = 4
 """How many torn ends are kept: the newest, by segment and then by offset, as names sort."""
@@ -114,17 +134,27 @@ class Recovery:
         return self.index.last
 
 
-def recover(disk: Disk, owner: str, installed: Position = ORIGIN) -> Recovery:
+def recover(
+    disk: Disk,
+    owner: str,
+    installed: Position = ORIGIN,
+    *,
+    take: TakeWrites | None = None,
+    after: int = 0,
+) -> Recovery:
     """Return what the log of the member ``owner`` on ``disk`` contains, without writing anything.
 
     ``installed`` is the end of a snapshot that replaced all tables, if no flush followed it.  A log
     that neither contains that position nor begins after it is then not damaged: the member crashed
     between the manifest's edit and :meth:`Wal.reset`.  The result is what the reset would leave.
 
+    ``take`` is given all writes above the index ``after``, in their order, as they are read and
+    checked: the log of a store is replayed in the same pass.  If this raises, they are void.
+
     Raises :class:`~kvraft.errors.Corruption`, which names file and offset, and
     :class:`~kvraft.errors.ForeignFile` for another member's log or another format version.
     """
-    log = _read(disk, owner)
+    log = _read(_Reader(disk, owner, take, after))
     if not log.segments or log.base.index >= installed.index or log.index.has(installed):
         return log
     return Recovery(
@@ -161,8 +191,17 @@ def _keep_torn_copy(disk: Disk, torn: TornTail, earlier: list[str]) -> None:
         disk.remove(name)
 
 
-def _read(disk: Disk, owner: str) -> Recovery:
-    log = Recovery()
+class _Reader(NamedTuple):
+    """What reads the log of ``owner`` from ``disk``, and who takes its writes above ``after``."""
+
+    disk: Disk
+    owner: str
+    take: TakeWrites | None
+    after: int
+
+
+def _read(reader: _Reader) -> Recovery:
+    log, disk = Recovery(), reader.disk
     names = disk.names()
     for name in names:
         whole = name.removesuffix(TEMPORARY_SUFFIX)
@@ -172,7 +211,7 @@ def _read(disk: Disk, owner: str) -> Recovery:
     names = [name for name in names if is_segment(name)]
     begin = _first_live(disk, names)
     log.obsolete = names[:begin]
-    _read_segments(log, disk, owner, names[begin:])
+    _read_segments(log, reader, names[begin:])
     if log.segments:
         log.next_id = log.segments[-1].id + 1
     if log.index.last < log.base.index:
@@ -185,12 +224,13 @@ def _read(disk: Disk, owner: str) -> Recovery:
     return log
 
 
-def _read_segments(log: Recovery, disk: Disk, owner: str, names: list[str]) -> None:
+def _read_segments(log: Recovery, reader: _Reader, names: list[str]) -> None:
+    disk, owner = reader.disk, reader.owner
     spare = ""  # the newest segment, if it contains only a header
     if len(names) > 1 and read_opening(disk, names[-1])[1] == disk.size(names[-1]):
         spare = names.pop()
     for name in names:
-        _read_segment(log, owner, name, disk.read(name), newest=name == names[-1])
+        _read_segment(log, reader, name, newest=name == names[-1])
     if not log.segments:
         return
     log.durable_segments = len(log.segments) - 1
@@ -202,7 +242,7 @@ def _read_segments(log: Recovery, disk: Disk, owner: str, names: list[str]) -> N
     elif not log.segments[-1].sealed:
         return
     elif spare:  # nothing shows that the seal before it was synced
-        _read_segment(log, owner, spare, disk.read(spare), newest=True)
+        _read_segment(log, reader, spare, newest=True)
     else:
         newest = log.segments[-1]
         what = "this segment is sealed, and the one that follows it is missing"
@@ -217,8 +257,10 @@ def _first_live(disk: Disk, names: list[str]) -> int:
     return 0
 
 
-def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: bool) -> None:
-    segment, before, hard_state = check_header(owner, name, data)
+def _read_segment(log: Recovery, reader: _Reader, name: str, *, newest: bool) -> None:
+    """Read one segment into ``log``: frame by frame, or runs of frames at once."""
+    data = reader.disk.read(name)
+    segment, before, hard_state = check_header(reader.owner, name, data)
     if not log.segments:
         log.index = LogIndex(before)
     elif segment.id != log.segments[-1].id + 1:
@@ -229,24 +271,77 @@ def _read_segment(log: Recovery, owner: str, name: str, data: bytes, *, newest: 
     log.segments.append(segment)
     log.hard_state = hard_state
     log.cleanly_closed = True
-    seed = frame.checksum_seed(owner, name)
-    found = frame.scan(data, name=name, seed=seed, start=segment.size, sealed=not newest)
-    for each in found.frames:
-        _replay(log, name, each)
-    log.synced = max([segment.size, *(each.synced for each in found.frames)])
+    seed, at = frame.checksum_seed(reader.owner, name), segment.size
+    log.synced = at
+    torn = ""
+    while at < len(data):
+        if (end := _read_run(log, reader, name, data, at, seed)) > at:
+            at = end
+            continue
+        each = frame.decode(data, at, seed=seed)
+        if isinstance(each, str):
+            torn = each
+            frame.check_torn(data, at, torn, name=name, seed=seed, sealed=not newest)
+            break
+        _read_frame(log, reader, name, each)
+        at = each.end
     sealed = log.segments[-1].sealed
-    if sealed and found.torn:
-        raise Corruption(name, found.end, f"bytes follow the seal: {found.torn}")
+    if sealed and torn:
+        raise Corruption(name, at, f"bytes follow the seal: {torn}")
     if not sealed and not newest:
-        raise Corruption(name, found.end, "this segment is not sealed, though another one follows")
-    if found.torn:
-        log.torn = TornTail(name, found.end, len(data) - found.end, found.torn)
-    log.segments[-1] = log.segments[-1]._replace(size=found.end)
+        raise Corruption(name, at, "this segment is not sealed, though another one follows")
+    if torn:
+        log.torn = TornTail(name, at, len(data) - at, torn)
+    log.segments[-1] = log.segments[-1]._replace(size=at)
+    if newest:
+        _split_run(log, data)
 
 
-def _replay(log: Recovery, name: str, found: Frame) -> None:
-    """Apply one valid frame; a frame that cannot have been written here is damage."""
+def _read_run(log: Recovery, reader: _Reader, name: str, data: bytes, at: int, seed: int) -> int:
+    """Read the frames of single writes from ``at`` on into ``log``; return where they end.
+
+    It does at once what :func:`_read_frame` does with each of them.
+    """
+    if log.segments[-1].sealed or log.index.newest_term:
+        return at
+    first = log.index.last + 1
+    after = reader.after if reader.take else MAX_NUMBER
+    end, last, synced, rows = read_run(data, at, at + RUN_BYTES, seed, first - 1, after)
+    if end > at:
+        log.index.last, log.synced = last, max(log.synced, synced)
+        log.cleanly_closed = False
+        log.index.add_frame(FrameLocation(first, last, last, name, at, end - at))
+        log.segments[-1] = log.segments[-1].grown(first, last)
+        if rows and reader.take:
+            reader.take(rows, [], last)
+    return end
+
+
+def _split_run(log: Recovery, data: bytes) -> None:
+    """End the run in ``data`` that reaches past the bytes that were synced there, if one does.
+
+    So :attr:`Recovery.durable` is exact.
+    """
+    frames, name = log.index.frames, log.segments[-1].name
+    for number in range(len(frames) - 1, -1, -1):
+        run = frames[number]
+        if run.file != name or run.offset + run.length <= log.synced:
+            return
+        if run.offset < log.synced and run.first < run.last:
+            at, index = run.offset, run.first
+            while (end := at + frame.length_at(data, at)) <= log.synced:
+                at, index = end, index + 1
+            if at > run.offset:
+                rest = run._replace(first=index, offset=at, length=run.offset + run.length - at)
+                whole = run._replace(last=index - 1, written=index - 1, length=at - run.offset)
+                frames[number : number + 1] = [whole, rest]
+            return
+
+
+def _read_frame(log: Recovery, reader: _Reader, name: str, found: Frame) -> None:
+    """Read one valid frame; a frame that cannot have been written here is damage."""
     segment = log.segments[-1]
+    log.synced = max(log.synced, found.synced)
     try:
         if segment.sealed:
             raise ValueError("a frame follows the seal")
@@ -255,9 +350,10 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
             first, length = starts[0].index, found.end - found.offset
             log.index.check_follows(starts)
             log.index.extend(starts, last)
-            location = FrameLocation(first, last, last, name, found.offset, length, found.synced)
-            log.index.add_frame(location)
+            log.index.add_frame(FrameLocation(first, last, last, name, found.offset, length))
             log.segments[-1] = segment.grown(first, last)
+            if reader.take and last > reader.after:
+                _take_frame(reader.take, reader.after, found.payload, first, last)
         elif found.kind == FrameKind.HARD_STATE:
             log.hard_state = unpack_hard_state(found.payload)
         elif found.kind in (FrameKind.CLOSED, FrameKind.SEAL) and not found.payload:
@@ -267,3 +363,12 @@ def _replay(log: Recovery, name: str, found: Frame) -> None:
     except ValueError as error:
         raise Corruption(name, found.offset, str(error)) from None
     log.cleanly_closed = found.kind in (FrameKind.CLOSED, FrameKind.SEAL)
+
+
+def _take_frame(take: TakeWrites, after: int, payload: bytes, first: int, last: int) -> None:
+    """Pass on the writes above ``after`` of a frame with the entries ``first`` … ``last``."""
+    if first <= after:
+        payload, first = slice_entries(payload, after + 1 - first, last + 1 - first), after + 1
+    rows, ranges, taken = unpack_writes(payload)
+    if taken:  # a batch without its end was never acknowledged
+        take(rows, ranges, first + taken - 1)

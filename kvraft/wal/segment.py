@@ -50,8 +50,8 @@ from kvraft.errors import BadInput, Corruption, ForeignFile, format_mismatch
 from kvraft.record import HardState, Position
 from kvraft.wal.index import FrameLocation
 
-FORMAT = 2
-"""2 since entries carry the incarnation of a client; kvraft 0.1 and earlier wrote 1."""
+FORMAT = 3
+"""3 since frames are bound to their offset, 2 since entries carry the incarnation of a client."""
 
 
 class FrameKind(IntEnum):
@@ -67,6 +67,8 @@ class FrameKind(IntEnum):
 HEADER_SEED = frame.checksum_seed("kvraft log segment")
 """The checksum seed of all headers, so that a header can be read whatever its owner is."""
 
+RUN_BYTES = 64 * 1024
+"""A run of frames (wal/index.py) ends at this many bytes: so much is read for one entry of it."""
 READ_BYTES = 1 << 20
 """How many bytes of a segment are read at once, unless a frame is larger."""
 _OPENING_BYTES = 4096  # enough for any header without very long names
@@ -152,7 +154,8 @@ def pack_header(
         "term": state.term,
         "vote": state.vote,
     }
-    return frame.encode(FrameKind.HEADER, json.dumps(fields).encode(), synced=0, seed=HEADER_SEED)
+    payload = json.dumps(fields).encode()
+    return frame.encode(FrameKind.HEADER, payload, synced=0, seed=HEADER_SEED, offset=0)
 
 
 def read_segment_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
@@ -161,6 +164,8 @@ def read_segment_header(name: str, data: bytes) -> tuple[dict[str, Any], int]:
     Raises ``Corruption`` if ``data``, the bytes of the file ``name``, does not begin with a header,
     and ``ForeignFile`` if the header has another format.
     """
+    if (older := frame.older_format(data)) is not None:
+        raise format_mismatch(name, older, FORMAT)
     head = frame.decode(data, 0, seed=HEADER_SEED)
     if isinstance(head, str):
         raise Corruption(name, 0, f"the header of this segment is damaged: {head}")
@@ -218,12 +223,15 @@ def read_frames(
         data = disk.read(stretch[0].file, start, end - start)
         seed = frame.checksum_seed(owner, stretch[0].file)
         for each in stretch:
-            at = each.offset - start
-            part = data[at : at + each.length]
-            payload = frame.payload_of(part, FrameKind.ENTRIES, synced=each.synced, seed=seed)
-            if payload is None:
-                raise Corruption(each.file, each.offset, "a frame is no longer what was written")
-            yield each, payload
+            parts: list[bytes] = []
+            at, end = each.offset, each.offset + each.length
+            while at < end:
+                found = frame.decode(data, at, seed=seed, base=start)
+                if isinstance(found, str) or found.kind != FrameKind.ENTRIES or found.end > end:
+                    raise Corruption(each.file, at, "a frame is no longer what was written")
+                parts.append(found.payload)
+                at = found.end
+            yield each, b"".join(parts)
 
 
 def _stretches(frames: Sequence[FrameLocation]) -> Iterator[list[FrameLocation]]:

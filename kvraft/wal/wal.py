@@ -61,6 +61,7 @@ from kvraft.record import (
     HardState,
     LogEnd,
     Position,
+    Timestamp,
     label,
     summarize_entries,
     unpack_entries,
@@ -68,8 +69,9 @@ from kvraft.record import (
 from kvraft.wal.files import LogFiles
 from kvraft.wal.index import FrameLocation, LogIndex, term_starts
 from kvraft.wal.recovery import Recovery, make_durable, recover
-from kvraft.wal.segment import FrameKind, Segment, pack_hard_state, read_frames
+from kvraft.wal.segment import RUN_BYTES, FrameKind, Segment, pack_hard_state, read_frames
 from kvraft.wal.writer import FrameContents, frames_for
+from kvraft.wal.writes import pack_write
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
@@ -85,6 +87,7 @@ class Durability(Enum):
 
 
 _BUFFERED = Durability.BUFFERED  # a global is found faster than a member of an Enum
+_OS = Durability.OS
 
 
 class Wal:
@@ -286,6 +289,7 @@ class Wal:
             supersedes = entries[0].index <= self.last_index
             if supersedes or self._files.writer.buffered_bytes >= BUFFER_BYTES:
                 self._write_buffer(sync=False)  # a frame supersedes nothing in itself
+                self._index_run()
             for each in frames:
                 self._buffer(each)
             return
@@ -294,6 +298,38 @@ class Wal:
         if entries and self._report is not ignore:
             self._report(_entries_appended(self._files.writer.segment, entries))
         self._rotate_if_full()
+
+    def append_write(
+        self,
+        index: int,
+        timestamp: Timestamp,
+        key: bytes,
+        value: bytes | None,
+        durability: Durability,
+    ) -> bool:
+        """Write one put, or delete for a value of ``None``: :meth:`append` for a log without terms.
+
+        What a put costs on its way to the system (:meth:`SegmentWriter.append_write`) is nearly all
+        that it costs.
+        """
+        writer = self._files.writer
+        plain = durability is _OS and not writer.buffered_bytes and self._report is ignore
+        if not plain or self._stopped or self._recovery is not None:
+            payload = pack_write(index, timestamp, key, value)
+            return self.append(index, index, payload, durability)
+        if index != self._index.last + 1:
+            raise BadInput(f"entry {index} does not follow entry {self._index.last}")
+        try:
+            size = writer.append_write(index, timestamp, key, value)
+        except BaseException as error:
+            self._note_failure(error)
+            raise
+        self._index.last = index
+        if self.out_of_space:
+            self._record_space("")
+        if size >= self._segment_bytes or size - writer.run_offset >= RUN_BYTES:
+            self._rotate_if_full()
+        return writer is not self._files.writer
 
     def append(
         self, first: int, last: int, payload: bytes, durability: Durability = Durability.SYNC
@@ -425,12 +461,16 @@ class Wal:
         """Stop the log if the block raises anything but ``DiskFull``, which changes nothing."""
         try:
             yield
-        except DiskFull as error:
-            self._record_space(str(error))
-            raise
         except BaseException as error:
-            self._stop(error)
+            self._note_failure(error)
             raise
+
+    def _note_failure(self, error: BaseException) -> None:
+        if isinstance(error, DiskFull):
+            self._record_space(str(error))
+        else:
+            self._failed = True
+            self._stopped = f"a write failed ({str(error) or type(error).__name__})"
 
     def _record_space(self, lack: str) -> None:
         """Record what found no space, ``""`` if a write succeeded, and report each change."""
@@ -443,10 +483,6 @@ class Wal:
     def _report_opened(self) -> None:
         active = self._files.writer.segment
         self._report(SegmentOpened(active.id, active.first))
-
-    def _stop(self, error: BaseException) -> None:
-        self._failed = True
-        self._stopped = f"a write failed ({str(error) or type(error).__name__})"
 
     def _check_entries(self, entries: Sequence[Entry]) -> list[Position]:
         """Return the term starts of ``entries``; raise ``BadInput`` if they do not fit this log."""
@@ -467,6 +503,7 @@ class Wal:
             raise BadInput(f"the log holds the entries {held}, not {first} to {last}")
         if first > last:
             return
+        self._index_run()
         frames = self._index.covering(first, last)
         for location, payload in read_frames(self._disk, self._owner, frames):
             yield location, location.part(payload, first, last)
@@ -482,25 +519,17 @@ class Wal:
             with suppress(DiskFull):  # then they stay buffered, and no more are accepted
                 self._write_buffer(sync=False)
 
+    def _index_run(self) -> None:
+        """Put the frames into the index that the writer has appended by themselves."""
+        if (run := self._files.writer.take_run()) is not None:
+            self._index.add_frame(run)
+
     def _extend(self, starts: Sequence[Position], last: int) -> None:
         self._index.extend(starts, last)
         self._synced_index = min(self._synced_index, starts[0].index - 1)
 
     def _write_buffer(self, *, sync: bool) -> None:
-        if self._files.writer.buffered_bytes and not sync and self._report is ignore:
-            # The path of every put, so it does without the steps of _write.
-            try:
-                self._index.frames.append(self._files.writer.flush_buffer())
-            except DiskFull as error:
-                self._record_space(str(error))
-                raise
-            except BaseException as error:
-                self._stop(error)
-                raise
-            if self.out_of_space:
-                self._record_space("")
-        else:
-            self._write(sync=sync)
+        self._write(sync=sync)
         self._rotate_if_full()
 
     def _write(
@@ -509,11 +538,13 @@ class Wal:
         """Write the buffer and then ``frames``, whose entries have these term ``starts``."""
         writer, buffered = self._files.writer, self._files.writer.buffered_bytes > 0
         to_report = writer.buffered()[1] if buffered and self._report is not ignore else b""
+        if frames:
+            self._index_run()
         with self._writing():
             locations = writer.write(frames, sync=sync)
         if self.out_of_space and (buffered or frames):
             self._record_space("")
-        if buffered:
+        if buffered and frames:
             self._index.add_frame(locations.pop(0))
         if starts:
             self._extend(starts, frames[-1].last)
@@ -525,9 +556,13 @@ class Wal:
             self._report(_entries_appended(writer.segment, unpack_entries(to_report)))
 
     def _rotate_if_full(self) -> None:
-        if self._files.writer.size < self._segment_bytes:
+        writer = self._files.writer
+        if writer.size - writer.run_offset >= RUN_BYTES:
+            self._index_run()
+        if writer.size < self._segment_bytes:
             return
         self._write(sync=True)  # the seal records that everything before it was synced
+        self._index_run()
         with suppress(DiskFull):  # then this segment keeps growing until there is space
             with self._writing():
                 full = self._files.rotate(self._index.end, self._hard_state)

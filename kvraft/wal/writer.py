@@ -26,14 +26,16 @@ from typing import NamedTuple
 
 from kvraft.disk import Disk, frame, is_disk_full
 from kvraft.errors import DiskFull
-from kvraft.record import Entry, entry_size, pack_entries
+from kvraft.record import Entry, Timestamp, entry_size, pack_entries
 from kvraft.wal.index import FrameLocation
 from kvraft.wal.segment import FrameKind, Segment
+from kvraft.wal.writes import frame_write
 
 _ENTRIES = int(FrameKind.ENTRIES)  # a global is found faster than a member of an Enum
 _EMPTY = (FrameKind.CLOSED, FrameKind.SEAL)
 MAX_ENTRIES_FRAME_BYTES = 1024 * 1024
 """A frame contains entries of at most this many bytes, or one larger entry."""
+_NO_RUN = -2  # no index follows it
 
 
 class FrameContents(NamedTuple):
@@ -66,11 +68,16 @@ class SegmentWriter:
         self._buffer: list[bytes] = []
         self.buffered_bytes = 0
         self._first = self._last = 0
+        self._run_first, self._run_last = 0, _NO_RUN
+        self.run_offset = segment.size
 
     @property
     def segment(self) -> Segment:
         """The segment as it is now, without what is buffered."""
-        return self._began._replace(low=self._low, high=self._high, size=self.size)
+        low, high = self._low, self._high
+        if self._run_last != _NO_RUN:
+            low, high = _widened(low, high, self._run_first, self._run_last)
+        return self._began._replace(low=low, high=high, size=self.size)
 
     def buffer(self, first: int, last: int, payload: bytes) -> int:
         """Add packed entries to the buffer; return how many bytes it holds."""
@@ -84,20 +91,51 @@ class SegmentWriter:
     def buffered(self) -> tuple[FrameLocation, bytes]:
         """Return where the buffered entries will be, and the entries packed."""
         payload, first, last = self._join_buffer()
-        return FrameLocation(first, last, last, self.name, self.size, 0, self.synced), payload
+        return FrameLocation(first, last, last, self.name, self.size, 0), payload
 
-    def flush_buffer(self) -> FrameLocation:
-        """Append the buffer as one frame and return its location.  Raises ``OSError``."""
-        payload, first, last = self._join_buffer()
-        data = frame.encode(_ENTRIES, payload, synced=self.synced, seed=self._seed)
+    def append_write(
+        self, index: int, timestamp: Timestamp, key: bytes, value: bytes | None
+    ) -> int:
+        """Append one put or delete as a frame of its own to the run; return the segment's size.
+
+        Nothing may be buffered.  Raises ``OSError``.
+        """
+        at = self.size
+        data = frame_write(index, timestamp, key, value, self.synced, self._seed ^ at)
         self._append_bytes(data)
-        size = len(data)
-        location = FrameLocation(first, last, last, self.name, self.size, size, self.synced)
-        self._grow(first, last, size)
+        self.size = end = at + len(data)
         self.ends_empty = False
+        if index != self._run_last + 1:
+            self._run_first, self.run_offset = index, at
+        self._run_last = index
+        return end
+
+    def take_run(self) -> FrameLocation | None:
+        """Return the location of the run, and begin another; ``None`` if there is none.
+
+        It has all that :meth:`append_write` and :meth:`flush_buffer` appended since the last call,
+        and after it no other frame.
+        """
+        first, last, offset = self._run_first, self._run_last, self.run_offset
+        self.run_offset, self._run_last = self.size, _NO_RUN
+        if last == _NO_RUN:
+            return None
+        self._low, self._high = _widened(self._low, self._high, first, last)
+        return FrameLocation(first, last, last, self.name, offset, self.size - offset)
+
+    def flush_buffer(self) -> None:
+        """Append the buffer as one frame of the run.  Raises ``OSError``."""
+        payload, first, last = self._join_buffer()
+        at, synced = self.size, self.synced
+        data = frame.encode(_ENTRIES, payload, synced=synced, seed=self._seed, offset=at)
+        self._append_bytes(data)
+        self.size += len(data)
+        self.ends_empty = False
+        if first != self._run_last + 1:
+            self._run_first, self.run_offset = first, at
+        self._run_last = last
         self._buffer.clear()
         self.buffered_bytes = 0
-        return location
 
     def _join_buffer(self) -> tuple[bytes, int, int]:
         parts = self._buffer
@@ -107,7 +145,8 @@ class SegmentWriter:
     def write(self, frames: Sequence[FrameContents], *, sync: bool) -> list[FrameLocation]:
         """Append the buffer and then ``frames``; with ``sync``, make the whole segment durable.
 
-        Return the locations of the frames with entries.  Raises ``OSError``.
+        Return the locations of the frames with entries; without ``frames`` the buffer is added to
+        the run instead.  Raises ``OSError``.
         """
         locations: list[FrameLocation] = []
         if frames:
@@ -116,7 +155,7 @@ class SegmentWriter:
             self._buffer.clear()
             self.buffered_bytes = 0
         elif self._buffer:
-            locations = [self.flush_buffer()]
+            self.flush_buffer()
         if sync and self.synced < self.size:
             self._disk.sync(self.name)
             self.synced = self.size
@@ -128,16 +167,17 @@ class SegmentWriter:
         parts: list[bytes] = []
         locations: list[FrameLocation] = []
         for kind, payload, first, last in frames:
-            data = frame.encode(kind, payload, synced=synced, seed=self._seed)
+            data = frame.encode(kind, payload, synced=synced, seed=self._seed, offset=at)
             if kind == _ENTRIES:
-                locations.append(FrameLocation(first, last, last, name, at, len(data), synced))
+                locations.append(FrameLocation(first, last, last, name, at, len(data)))
             parts.append(data)
             at += len(data)
         data = b"".join(parts)
         self._append_bytes(data)
         for location in locations:
-            self._grow(location.first, location.last, 0)
-        self.size += len(data)
+            first, last = location.first, location.last
+            self._low, self._high = _widened(self._low, self._high, first, last)
+        self.size = self.run_offset = at
         self.ends_empty = frames[-1].kind in _EMPTY
         return locations
 
@@ -157,13 +197,10 @@ class SegmentWriter:
         self.buffered_bytes -= len(self._buffer.pop())
         self._last = first - 1
 
-    def _grow(self, first: int, last: int, size: int) -> None:
-        if self._low > self._high:
-            self._low, self._high = first, last
-        else:
-            self._low = first if first < self._low else self._low
-            self._high = last if last > self._high else self._high
-        self.size += size
+
+def _widened(low: int, high: int, first: int, last: int) -> tuple[int, int]:
+    """Return the smallest and largest index of a segment after ``first`` … ``last`` were added."""
+    return (first, last) if low > high else (min(low, first), max(high, last))
 
 
 def frames_for(entries: Sequence[Entry]) -> list[FrameContents]:

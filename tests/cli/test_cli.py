@@ -154,6 +154,8 @@ def test_a_directory_that_may_not_be_read_is_refused_in_a_sentence(
         ("bench storage --records -7", "records must be at least 1, not -7"),
         ("bench storage --records 7", "cannot be measured with fewer than 100 records"),
         ("bench storage --peers Oracle", "there is no peer 'Oracle' to compare with: there are"),
+        ("bench python --figure {0}/x.svg", "there is nothing to compare with"),
+        ("bench world --peers none --figure {0}/x.svg", "there is nothing to compare with"),
         ("bench consensus --against {0}", "holds no kvraft"),
         ("bench consensus --against {0}/nowhere", "holds no kvraft"),
         ("lab {0}/file", "file is not a directory"),

@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,7 @@ import pytest
 
 from kvraft.course import check
 from kvraft.course.lesson import digest
+from tests.helpers.notebooks import normalise, slide_type
 
 ROOT = Path(__file__).parents[2]
 BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -56,7 +58,34 @@ def test_is_stored_without_anything_that_differs_between_machines(path):
     assert not re.search(r"/(home|root|Users|work|tmp)/", text)
     assert not re.search(r"\bat 0x[0-9a-f]{6,}", text)
     assert len(text) < 1_000_000
-    assert [cell.id for cell in book.cells] == [f"cell-{n:03d}" for n in range(len(book.cells))]
+    ids = [cell.id for cell in book.cells]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", each) for each in ids), ids
+
+
+@books
+def test_is_a_set_of_slides_too(path):
+    book = nbformat.read(path, as_version=4)
+    for number, cell in enumerate(book.cells):
+        before = book.cells[number - 1] if number else None
+        assert cell.metadata.slideshow.slide_type == slide_type(cell, before), cell.source
+    kinds = [cell.metadata.slideshow.slide_type for cell in book.cells]
+    assert kinds[0] == "slide"
+    assert kinds.count("slide") >= 8
+    longest = max(
+        len(list(rest)) for first, rest in groupby(kinds, lambda k: k in ("-", "fragment")) if first
+    )
+    assert longest <= 8, "a slide is a screen"
+
+
+def test_a_cell_keeps_its_id_and_a_new_one_gets_a_name():
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# a", id=each)
+            for each in ("cell-007", "ring", "0a1b2c3d")
+        ]
+    )
+    assert [cell.id for cell in normalise(book).cells] == ["cell-007", "ring", "cell-008"]
 
 
 @books

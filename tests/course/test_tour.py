@@ -239,7 +239,7 @@ def of_another_format(kind, good):
     says = json.loads(head.payload)
     assert says["format"] == kind.FORMAT
     other = json.dumps(says | {"format": 99}).encode()
-    return frame.encode(head.kind, other, synced=0, seed=seed) + good[head.end :]
+    return frame.encode(head.kind, other, synced=0, seed=seed, offset=0) + good[head.end :]
 
 
 @pytest.mark.parametrize(

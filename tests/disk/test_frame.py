@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,8 @@ def build(payloads: list[bytes], *, seed: int = SEED) -> tuple[bytes, list[int]]
     data, starts = b"", []
     for kind, payload in enumerate(payloads):
         starts.append(len(data))
-        data += frame.encode(kind, payload, synced=len(data), seed=seed)
+        at = len(data)
+        data += frame.encode(kind, payload, synced=at, seed=seed, offset=at)
     return data, starts
 
 
@@ -109,11 +111,15 @@ def test_a_damaged_length_never_shortens_the_file(length: int, which: int) -> No
 def test_writes_of_one_sync_may_reach_the_disk_in_any_order(lost: int) -> None:
     """Three frames on their way together, one lost: those before it stay, and none is damage."""
     before, _ = build([b"synced"])
-    parts = [frame.encode(1, p, synced=len(before), seed=SEED) for p in (b"a", b"bb", b"ccc")]
+    synced, at = len(before), [len(before)]
+    parts = []
+    for payload in (b"a", b"bb", b"ccc"):
+        parts.append(frame.encode(1, payload, synced=synced, seed=SEED, offset=at[-1]))
+        at.append(at[-1] + len(parts[-1]))
     parts[lost] = bytes(len(parts[lost]))
     torn = before + b"".join(parts)
     assert payloads(scan(torn)) == [b"synced", b"a", b"bb"][: lost + 1]
-    later = frame.encode(1, b"d", synced=len(torn), seed=SEED)
+    later = frame.encode(1, b"d", synced=len(torn), seed=SEED, offset=len(torn))
     with pytest.raises(Corruption):  # but not once all of it was acknowledged
         scan(torn + later)
 
@@ -130,7 +136,8 @@ def test_zeros_and_garbage_behind_the_end_are_torn(tail: bytes) -> None:
 def test_a_frame_of_another_file_is_never_taken_for_one_of_this_file() -> None:
     data, _ = build(PAYLOADS)
     for names in [("n2", "some.wal"), ("n1", "other.wal"), ("n1some.wal",)]:
-        foreign = frame.encode(1, b"stale", synced=len(data), seed=frame.checksum_seed(*names))
+        seed, at = frame.checksum_seed(*names), len(data)
+        foreign = frame.encode(1, b"stale", synced=at, seed=seed, offset=at)
         assert payloads(scan(data + foreign)) == PAYLOADS
         assert scan(data + foreign).torn
         assert scan(foreign).frames == []
@@ -138,7 +145,8 @@ def test_a_frame_of_another_file_is_never_taken_for_one_of_this_file() -> None:
 
 def test_this_very_file_inside_a_payload_is_bytes_like_any_other() -> None:
     """Not read as frames where all is well, and no proof of a sync where the write is torn."""
-    inner, _ = build(PAYLOADS)
+    later = frame.encode(9, b"later", synced=10**6, seed=SEED, offset=2 * 10**6)
+    inner = build(PAYLOADS)[0] + later
     data, starts = build([*PAYLOADS, inner + inner])
     assert payloads(scan(data)) == [*PAYLOADS, inner + inner]
     for at in range(starts[-1], len(data)):
@@ -149,31 +157,57 @@ def test_this_very_file_inside_a_payload_is_bytes_like_any_other() -> None:
 
 
 def test_a_head_that_claims_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    ahead = frame.encode(1, b"x", synced=1, seed=SEED)  # nothing before offset 0 can be synced
+    ahead = frame.encode(1, b"x", synced=1, seed=SEED, offset=0)  # nothing below 0 is synced
     assert isinstance(frame.decode(ahead, 0, seed=SEED), str)
-    valid = frame.encode(1, b"x" * 9, synced=0, seed=SEED)
+    valid = frame.encode(1, b"x" * 9, synced=0, seed=SEED, offset=0)
     monkeypatch.setattr(frame, "MAX_PAYLOAD_BYTES", 8)
     assert isinstance(frame.decode(valid, 0, seed=SEED), str)
     with pytest.raises(ValueError, match="9 bytes"):
-        frame.encode(1, b"x" * 9, synced=0, seed=SEED)
+        frame.encode(1, b"x" * 9, synced=0, seed=SEED, offset=0)
 
 
-def test_a_known_frame_gives_its_payload_and_any_other_bytes_none() -> None:
-    data = frame.encode(7, b"payload", synced=3, seed=SEED)
-    assert frame.payload_of(data, 7, synced=3, seed=SEED) == b"payload"
-    for at in range(len(data)):
-        bad = bytearray(data)
-        bad[at] ^= 0x10
-        assert frame.payload_of(bytes(bad), 7, synced=3, seed=SEED) is None
-        assert frame.payload_of(data[:at], 7, synced=3, seed=SEED) is None
-    assert frame.payload_of(data + b"x", 7, synced=3, seed=SEED) is None
-    for kind, synced, seed in ((6, 3, SEED), (7, 4, SEED), (7, 3, SEED + 1)):
-        assert frame.payload_of(data, kind, synced=synced, seed=seed) is None
+def test_a_frame_counts_only_in_the_place_that_it_was_written_for() -> None:
+    """A misdirected write of this very file, or the rest of an earlier one, is no frame."""
+    data, starts = build(PAYLOADS)
+    for start, end in pairwise([*starts, len(data)]):
+        for at in (
+            *starts,
+            len(data),
+            start + 1,
+            start + 256,
+            start + (1 << 16),
+            start + (1 << 31),
+        ):
+            found = frame.decode(data[start:end], at, seed=SEED, base=at)
+            assert isinstance(found, frame.Frame) == (at == start)
+    assert payloads(scan(data + data)) == PAYLOADS
+    swapped = data[: starts[1]] + data[starts[2] : starts[3]] + data[starts[1] : starts[2]]
+    assert payloads(scan(swapped)) == PAYLOADS[:1]
+
+
+def test_a_part_of_a_file_is_read_as_the_whole_is() -> None:
+    data, starts = build(PAYLOADS)
+    for start in starts:
+        for base in (0, start // 2, start):
+            found = frame.decode(data[base:], start, seed=SEED, base=base)
+            assert found == frame.decode(data, start, seed=SEED)
+
+
+def test_magics_in_a_torn_value_cost_no_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value may claim a frame at each of its bytes; the search must not read it as often."""
+    data, starts = build([*PAYLOADS, frame.FRAME_MAGIC * 1000])
+    checked: list[int] = []
+    decode = frame.decode
+    monkeypatch.setattr(
+        frame, "decode", lambda *args, **names: checked.append(args[1]) or decode(*args, **names)
+    )
+    assert payloads(scan(data[:-1])) == PAYLOADS
+    assert len(checked) <= len(starts) + 1, "each magic was read as a frame"
 
 
 def test_the_layout_is_the_documented_one() -> None:
-    data = frame.encode(7, b"payload", synced=3, seed=SEED)
-    head = b"kvF1" + (7).to_bytes(4, "little") + (7).to_bytes(4, "little") + b"\x03" + bytes(7)
-    crc = [zlib.crc32(part, SEED).to_bytes(4, "little") for part in (head, b"payload")]
-    assert data == head + crc[0] + b"payload" + crc[1]
+    data = frame.encode(7, b"payload", synced=3, seed=SEED, offset=300)
+    head = b"kvF2" + (7).to_bytes(4, "little") + (7).to_bytes(4, "little") + b"\x03" + bytes(7)
+    crc = zlib.crc32(head + b"payload", SEED ^ 300).to_bytes(4, "little")
+    assert data == head + b"payload" + crc
     assert len(data) == frame.FRAME_OVERHEAD + 7

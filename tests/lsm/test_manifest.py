@@ -392,10 +392,10 @@ def test_other_owners_and_other_formats_are_foreign():
     name = live(disk)
     with pytest.raises(ForeignFile, match=f"{name} belongs to 'cluster/me', not to 'cluster/you'"):
         load_manifest(disk, "cluster/you")
-    header = json.dumps({"format": 3, "owner": ME}).encode()
+    header = json.dumps({"format": 4, "owner": ME}).encode()
     disk.truncate(name, 0)
-    disk.append(name, frame.encode(1, header, synced=0, seed=manifest.HEADER_SEED))
-    with pytest.raises(ForeignFile, match=f"{name} has format 3"):
+    disk.append(name, frame.encode(1, header, synced=0, seed=manifest.HEADER_SEED, offset=0))
+    with pytest.raises(ForeignFile, match=f"{name} has format 4"):
         load_manifest(disk, ME)
 
 
@@ -424,7 +424,8 @@ def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
     name = live(disk)
     payload = json.dumps(whole).encode()
     seed = frame.checksum_seed(name, ME)
-    disk.append(name, frame.encode(2, payload, synced=0, seed=seed))
+    at = disk.size(name)
+    disk.append(name, frame.encode(2, payload, synced=0, seed=seed, offset=at))
     try:
         state = load_manifest(disk, ME)
     except KvraftError as error:
@@ -434,7 +435,8 @@ def test_nonsense_with_a_sound_checksum_is_damage_or_foreign(field, value):
     for kind, payload in ((2, b"[]"), (2, b"\xff"), (3, b"x"), (9, b"")):
         other = SimDisk()
         Manifest.open(other, ME)
-        other.append(name, frame.encode(kind, payload, synced=0, seed=seed))
+        at = other.size(name)
+        other.append(name, frame.encode(kind, payload, synced=0, seed=seed, offset=at))
         with pytest.raises(Corruption, match=name):
             load_manifest(other, ME)
 

@@ -293,7 +293,7 @@ def test_the_format_is_the_same_for_ever():
         1,
         ["format", "owner", "flushed", "timestamp", "horizon", "tables"],
     )
-    assert (says["format"], says["owner"], says["timestamp"]) == (2, "c/n1", 3)
+    assert (says["format"], says["owner"], says["timestamp"]) == (3, "c/n1", 3)
     assert (says["flushed"], len(says["tables"])) == ([9, 3], 3)
     assert len(data) == head.end + sum(table["size"] for table in says["tables"])
     assert [table["start"] for table in says["tables"]] == ["62", "", "61"]
@@ -356,9 +356,9 @@ def test_streams_of_other_clusters_and_formats_are_foreign(monkeypatch):
     operations = disk.operations
     with pytest.raises(ForeignFile, match="a snapshot of 'd/n1' is not for 'c/n2'"):
         tree.install(stream(sender(owner="d/n1")))
-    monkeypatch.setattr(snapshot, "FORMAT", 3)
+    monkeypatch.setattr(snapshot, "FORMAT", 4)
     with pytest.raises(
-        ForeignFile, match=r"a snapshot has format 2; .* reads format 3: the members"
+        ForeignFile, match=r"a snapshot has format 3; .* reads format 4: the members"
     ):
         tree.install(data)
     assert disk.operations == operations
@@ -370,7 +370,8 @@ def with_header(data, change):
     head = frame.decode(data, 0, seed=seed)
     says = json.loads(head.payload)
     change(says)
-    return frame.encode(1, json.dumps(says).encode(), synced=0, seed=seed) + data[head.end :]
+    other = frame.encode(1, json.dumps(says).encode(), synced=0, seed=seed, offset=0)
+    return other + data[head.end :]
 
 
 json_values = st.recursive(
@@ -411,10 +412,9 @@ def test_a_header_of_nonsense_with_a_sound_checksum_never_makes_half_a_tree(fiel
 def test_frames_that_are_no_header_are_damage():
     seed = frame.checksum_seed("kvraft snapshot")
     for kind, payload in ((2, b"{}"), (1, b"[]"), (1, b"\xff"), (1, b"7"), (1, b"{}")):
+        data = frame.encode(kind, payload, synced=0, seed=seed, offset=0)
         with pytest.raises(Corruption, match="the header of a snapshot makes no sense"):
-            unpack_snapshot(
-                InMemorySource(frame.encode(kind, payload, synced=0, seed=seed)), "c/n2"
-            )
+            unpack_snapshot(InMemorySource(data), "c/n2")
 
 
 # ── installing ──────────────────────────────────────────────────────────────────────────────────

@@ -780,7 +780,7 @@ def test_ticks_that_came_while_a_disk_was_busy_are_taken_before_all_else():
 
 
 def test_a_member_that_stands_still_does_nothing_and_comes_back():
-    world = elected(options=TINY)
+    world = elected(2, options=TINY)  # whose client does not ask that member first
     client, name = world.client("c"), next(n for n in world.members if n != world.leader())
     world.pause(name, 500)
     marks = world.replicas[name].marks

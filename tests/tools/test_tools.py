@@ -88,7 +88,7 @@ def test_superseded_entries_and_a_torn_end_are_marked(tmp_path, capsys):
     wal = Wal.open(disk, "c/n1")
     wal.save(HardState(1, "n2"), [entry(1, index) for index in (1, 2, 3)])
     wal.save(HardState(2, None), [entry(2, 2)])
-    disk.append(wal.segments[-1].name, b"kvF1 and then no more")
+    disk.append(wal.segments[-1].name, b"kvF2 and then no more")
     disk.close()
     _, out, _ = run(capsys, "inspect", "log", tmp_path, "--json")
     [segment] = json.loads(out)["segments"]

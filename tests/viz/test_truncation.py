@@ -76,7 +76,7 @@ def test_events_say_of_each_sealed_segment_what_the_member_says(seed):
         write_values(world, random.randrange(1, 15))
         for name, replica in world.replicas.items():
             told = pins_over_time(world.trace, name)[-1].pins
-            if told is None:  # it has just started, and did nothing yet
+            if told is None or replica.unsaved:  # it has just started, or reports when it has saved
                 continue
             lives = {life.segment: life for life in series.segments(world.trace, name)}
             for segment in replica.wal.segments:

@@ -42,11 +42,10 @@ class Checking(SimDisk):
         if name.endswith(".wal"):
             seed, at = frame.checksum_seed(ME, name), 0
             while at < len(data):
-                # Offsets count from the start of the file, these bytes do not.
                 kind, length = (int.from_bytes(data[at + i : at + i + 4], "little") for i in (4, 8))
                 end = at + frame.FRAME_OVERHEAD + length
-                whole = bytes(self.size(name)) + data[at:end]
-                found = frame.decode(whole, self.size(name), seed=seed)
+                base = self.size(name)
+                found = frame.decode(data[:end], base + at, seed=seed, base=base)
                 assert isinstance(found, frame.Frame), found
                 assert found.synced == durable
                 assert kind not in (FrameKind.CLOSED, FrameKind.SEAL) or durable == self.size(name)

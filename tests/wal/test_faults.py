@@ -19,10 +19,10 @@ from kvraft import events
 from kvraft.disk import RealDisk
 from kvraft.errors import Corruption, DiskFull, Stopped
 from kvraft.events import Event
-from kvraft.record import HardState, Kind, Position, pack_write
+from kvraft.record import HardState, Position
 from kvraft.sim import PowerCut, SimDisk
 from kvraft.tools import verify
-from kvraft.wal import Durability, Wal, recover
+from kvraft.wal import Durability, Wal, pack_write, recover
 from kvraft.wal.recovery import TORN_COPIES_KEPT
 from tests.wal.test_wal import (
     ME,
@@ -249,7 +249,7 @@ def test_what_waits_in_the_process_is_bounded_on_a_full_disk_and_is_handed_over_
     disk.capacity = sum(disk.size(name) for name in disk.names())
     taken, value = 0, b"v" * 5000
     for index in range(1, 60):
-        payload = pack_write(Kind.PUT, index, index, b"k", value, commit=True)
+        payload = pack_write(index, index, b"k", value)
         try:
             wal.append(index, index, payload, Durability.BUFFERED)
         except DiskFull:
@@ -310,7 +310,7 @@ def test_what_a_tear_left_is_kept_aside_and_never_read() -> None:
         third = reopened(victim, Random(size))
         assert third.entries() == log
         victim.truncate(torn.copy_name, 0)
-        victim.append(torn.copy_name, b"kvF1 whatever")
+        victim.append(torn.copy_name, b"kvF2 whatever")
         assert opened(victim).entries() == log
         follow(opened(victim), victim)
         assert recover(victim, ME).torn is None

@@ -27,7 +27,7 @@ def test_it_knows_of_each_entry_its_term_and_its_frame(data: st.DataObject) -> N
         terms = sorted(data.draw(st.lists(st.integers(lowest, lowest + 2), min_size=1, max_size=4)))
         last, offset = first + len(terms) - 1, offset + 1
         index.extend(term_starts(entries(first, terms)), last)
-        index.add_frame(FrameLocation(first, last, last, "f", offset, 1, 0))
+        index.add_frame(FrameLocation(first, last, last, "f", offset, 1))
         log = {at: known for at, known in log.items() if at < first}
         log |= {first + at: (term, offset) for at, term in enumerate(terms)}
         if data.draw(st.integers(0, 4), "cut") == 0:

@@ -53,7 +53,7 @@ def shortened(disk: SimDisk, size: int) -> SimDisk:
 def damaged(disk: SimDisk, offsets: list[int]) -> SimDisk:
     other = disk.backup()
     for offset in offsets:
-        other.corrupt(newest(other), offset + 30)
+        other.corrupt(newest(other), offset + 26)
     return other
 
 

@@ -589,8 +589,8 @@ def test_a_segment_that_does_not_continue_the_one_before_it_is_damage() -> None:
 
 def add_frame(disk: SimDisk, name: str, kind: int, payload: bytes) -> None:
     """Put a frame with right checksums at the end of a file."""
-    seed = frame.checksum_seed(ME, name)
-    disk.append(name, frame.encode(kind, payload, synced=disk.size(name), seed=seed))
+    seed, at = frame.checksum_seed(ME, name), disk.size(name)
+    disk.append(name, frame.encode(kind, payload, synced=at, seed=seed, offset=at))
 
 
 IMPOSSIBLE = {
@@ -647,8 +647,8 @@ def test_a_log_of_another_member_or_format_is_refused(monkeypatch: pytest.Monkey
     with pytest.raises(ForeignFile, match=f"{name} is the log of member 'n1', not of 'n2'"):
         Wal.open(disk, "n2")
     name = wal.segments[-1].name
-    monkeypatch.setattr(kvraft.wal.segment, "FORMAT", 3)
-    with pytest.raises(ForeignFile, match=f"{name} has format 2; .* reads format 3: dump it"):
+    monkeypatch.setattr(kvraft.wal.segment, "FORMAT", 4)
+    with pytest.raises(ForeignFile, match=f"{name} has format 3; .* reads format 4: dump it"):
         opened(disk)
     assert before == {name: disk.read(name) for name in disk.names()}
     with pytest.raises(ForeignFile):
@@ -659,7 +659,7 @@ def test_a_log_of_another_member_or_format_is_refused(monkeypatch: pytest.Monkey
         log_owner(SimDisk())
 
 
-SOUND_HEADER = {"format": 2, "owner": "n1", "segment": 1, "first": 1, "term_before": 0} | {
+SOUND_HEADER = {"format": 3, "owner": "n1", "segment": 1, "first": 1, "term_before": 0} | {
     "continues": False,
     "term": 0,
     "vote": None,
@@ -671,7 +671,7 @@ SOUND_HEADER = {"format": 2, "owner": "n1", "segment": 1, "first": 1, "term_befo
     [
         b"not JSON",
         b"[]",
-        b'{"format": 2, "owner": "n1"}',
+        b'{"format": 3, "owner": "n1"}',
         *(
             json.dumps(SOUND_HEADER | wrong).encode()
             for wrong in (
@@ -690,9 +690,10 @@ def test_a_header_that_makes_no_sense_is_damage(says: bytes) -> None:
     opened(disk)
     [name] = disk.names()
     seed = frame.checksum_seed("kvraft log segment")
-    rewrite(disk, name, frame.encode(1, json.dumps(SOUND_HEADER).encode(), synced=0, seed=seed))
+    sound = json.dumps(SOUND_HEADER).encode()
+    rewrite(disk, name, frame.encode(1, sound, synced=0, seed=seed, offset=0))
     opened(disk)
-    rewrite(disk, name, frame.encode(1, says, synced=0, seed=seed))
+    rewrite(disk, name, frame.encode(1, says, synced=0, seed=seed, offset=0))
     with pytest.raises(Corruption, match=f"{name}, offset 0: .*header"):
         opened(disk)
 

@@ -75,6 +75,21 @@ class TruncatesBeforeManifest(Replica):
         super().__init__(member, configuration, careless, **options)
 
 
+# ── drains ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class SendsBeforeSaving(Replica):
+    """All messages leave at once, and what they say is made durable while they travel."""
+
+    def begin(self) -> Ready | None:
+        """Return what consensus wants done, with every message as an early one."""
+        ready = super().begin()
+        if ready is None:
+            return None
+        self.unsaved = ready._replace(early=(), messages=())
+        return self.unsaved._replace(early=ready.early + ready.messages)
+
+
 # ── applying ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -83,13 +98,14 @@ class AppliesWhatIsAppended(Replica):
 
     _through = 0
 
-    def save(self, ready: Ready) -> None:
+    def save(self, ready: Ready) -> bool:
         """Save ``ready``, and apply its new entries at once."""
-        super().save(ready)
-        for entry in ready.entries:
+        saved = super().save(ready)
+        for entry in ready.entries if saved else ():
             if entry.index > max(self._through, self.tree.applied.index):
                 self._through = entry.index
                 super().take(entry)
+        return saved
 
     def take(self, entry: Entry) -> None:
         """Apply a committed entry, unless it was applied when it was appended."""
@@ -343,6 +359,7 @@ class SnapshotsOffByOne(Replica):
 STORAGE_BUGS: dict[str, type[Replica]] = {
     "truncates by the flushed mark": TruncatesByFlushedMark,
     "truncates before the manifest": TruncatesBeforeManifest,
+    "messages before the save": SendsBeforeSaving,
     "apply on append": AppliesWhatIsAppended,
     "undo from memory": UndoesWhatItBegan,
     "checked before appending": ChecksBeforeAppending,

@@ -227,7 +227,8 @@ class _Reader:
 
     def do_crash(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)
-        return lambda cluster: cluster.crash(name)
+        step = words.take("a step of a drain") if words.skip("after") else ""
+        return lambda cluster: cluster.crash(name, after=step)
 
     def do_restart(self, words: ScenarioLine) -> ScenarioAction:
         name = words.member(self.members)

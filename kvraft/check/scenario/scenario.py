@@ -22,8 +22,9 @@ Then come the steps.  ``WHICH`` selects messages in flight by any of ``KIND``, `
     add s4                      sever s1 to s2          refuse NotLeader propose s2 x
                                 heal
 
-``run`` makes ticks pass for all members; everything else is by hand (sim/cluster.py).  ``sever``
-cuts a link in one direction, ``snapshot`` truncates a log, and ``refuse`` expects that its step
+``run`` makes ticks pass for all members; everything else is by hand (sim/cluster.py).  ``crash s1
+after begin``, or ``after save``, is a crash between two steps of its next drain.  ``sever`` cuts a
+link in one direction, ``snapshot`` truncates a log, and ``refuse`` expects that its step
 raises that error.  Expectations::
 
     expect leader s1            or: expect leader none

@@ -16,7 +16,7 @@ from random import Random
 
 from kvraft.check.properties import Violation
 from kvraft.errors import BadInput, Busy, NotLeader, StateLost
-from kvraft.sim import MILLISECOND, SimDisk, World
+from kvraft.sim import MILLISECOND, DrainStep, SimDisk, World
 from kvraft.transaction import WriteReply
 
 
@@ -63,6 +63,7 @@ class Faults:
         """Return the kinds of faults of a run: a random subset, so that none hides another."""
         kinds = (
             self._crash,
+            self._crash_in_drain,
             self._stay_away,
             self._cut_power,
             self._break_disk,
@@ -118,6 +119,13 @@ class Faults:
         self._kill(name)
         self.plan(fastest, slowest, lambda: self.restart(name))
 
+    def _crash_in_drain(self) -> None:
+        """Crash a member between two steps of one of its next drains."""
+        name = self.victim()
+        if name in self._world.replicas:
+            self._world.crash(name, after=self._random.choice(tuple(DrainStep)))
+        self.plan(100, 600, lambda: self.restart(name))
+
     def _stay_away(self) -> None:
         self._crash(1_500, 3_000)
 
@@ -170,8 +178,9 @@ class Faults:
         disk = self.disk(name)
         disk.repair()
         disk.capacity = None
-        if name in self._world.replicas:
-            disk.restore()  # cancels a planned power cut that never came
+        if name in self._world.replicas:  # what was planned and never came is cancelled
+            disk.restore()
+            self._world.seats[name].cut_after = None
 
     def _cut_power(self) -> None:
         """Cut the power in the middle of one of the next calls to a disk."""

@@ -69,6 +69,7 @@ REACHED = (
     "sessions expired",
     "crashes",
     "power cuts during a call",
+    "crashes between steps of a drain",
     "disks that failed",
     "losses noticed",
     "writes refused as overloaded",
@@ -270,7 +271,9 @@ class SwarmRun:
                 tally[_NAMES[fate.effect]] += 1
         for name, kind in _EVENTS.items():
             tally[name] += len(self.trace.of(kind))
-        others = tally["crashes between calls"] + tally["power cuts during a start"]
+        in_drains = sum(seat.cut_short for seat in self.world.seats.values())
+        tally["crashes between steps of a drain"] = in_drains
+        others = tally["crashes between calls"] + tally["power cuts during a start"] + in_drains
         tally["power cuts during a call"] = tally["crashes"] - others
         kinds = Counter(
             step.event.kind for step in self.trace if isinstance(step.event, MessageSent)

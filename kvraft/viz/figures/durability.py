@@ -21,9 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from kvraft.disk import frame
 from kvraft.errors import Corruption, ForeignFile
-from kvraft.record import Entry, HardState, unpack_entries
+from kvraft.record import Entry, HardState
 from kvraft.sim import SimDisk
 from kvraft.viz.figures.style import one_panel, some, titled
 from kvraft.viz.panels import dissect, segments_of
@@ -31,8 +30,6 @@ from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 from kvraft.wal import Recovery, Wal, recover
 
 _HEADER = "the header of this segment is damaged: "
-
-_CRC_BYTES = 4  # after the payload of a frame
 
 _LogState = tuple[HardState, list[Entry]]
 """What a log contains: the hard state, and the entries that count."""
@@ -268,17 +265,12 @@ def plot_group_commits(found: Sequence[GroupCommit]) -> Figure:
 
 def _contents(disk: SimDisk, owner: str) -> _LogState:
     found = recover(disk, owner)
-    return found.hard_state, _entries(disk, found)
+    return found.hard_state, _entries(disk, owner, found)
 
 
-def _entries(disk: SimDisk, found: Recovery) -> list[Entry]:
+def _entries(disk: SimDisk, owner: str, found: Recovery) -> list[Entry]:
     """Return the entries that count, read from where recovery found them."""
-    entries: list[Entry] = []
-    for batch in found.index.frames:
-        data = disk.read(batch.file, batch.offset, batch.length)
-        payload = data[frame.FRAME_OVERHEAD - _CRC_BYTES : -_CRC_BYTES]
-        entries += unpack_entries(batch.part(payload, batch.first, batch.last))
-    return entries
+    return Wal.open(disk, owner, found=found, read_only=True).entries()
 
 
 def _history(disk: SimDisk, owner: str) -> dict[int, _LogState]:
@@ -305,7 +297,7 @@ def _read(
     except ForeignFile:
         return 0, FileOutcome.REFUSED, 0, "this log is another's"
     end = found.torn.offset if found.torn else disk.size(name)
-    entries = _entries(disk, found)
+    entries = _entries(disk, owner, found)
     if (found.hard_state, entries) != history.get(end):
         outcome = FileOutcome.WRONG
     else:

@@ -48,9 +48,10 @@ def plot_ratios(result: Result) -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", alpha=0.3)
-    clock = "wall time" if result.wall else "CPU time; put, slice and sync of a disk: wall time"
+    waits = any(row.by_wall for row in result.rows)
+    clock = "wall time" if result.wall else "CPU time" + (", a disk's: wall time" if waits else "")
     axes.set_xlabel(
-        f"← kvraft is worse      ratio ({clock})      kvraft is better →\n"
+        f"kvraft is worse  ← 1 →  kvraft is better\nratio by {clock}\n"
         f"points: medians of {counted(len(result.rounds), 'round')}; lines: lowest to highest"
     )
     named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each peer once
@@ -62,7 +63,7 @@ def ratios_title(result: Result) -> str:
     """Return the conclusion: in how many rows kvraft is better than each peer."""
     total = len(_lines(result))
     better = [
-        f"than {peer} in {sum(spreads[peer].median > 1 for spreads in with_peer)}"
+        f"than {peer} in {sum(spreads[peer].median > 1 for spreads in with_peer) or 'none'}"
         + (f" of {len(with_peer)}" if len(with_peer) < total else "")
         for peer in result.peers
         if (with_peer := [spreads for _, spreads in _lines(result) if peer in spreads])

@@ -207,21 +207,18 @@ def _sound(data: bytes, found: Frame) -> SegmentPiece:
         meaning = "owner, first index, and what was true before it, as JSON"
         fields.append(Field(payload_at, found.end - 4, FramePart.PAYLOAD, "header", text, meaning))
     stored = f"{_int(data, found.end - 4, 4):08x}"
-    fields.append(
-        Field(found.end - 4, found.end, FramePart.CHECK, "crc32", stored, "of the payload")
-    )
+    meaning = "of head and payload, and of this place"
+    fields.append(Field(found.end - 4, found.end, FramePart.CHECK, "crc32", stored, meaning))
     return SegmentPiece(found.kind, found.offset, found.end, tuple(fields), tuple(placed))
 
 
 def _head(data: bytes, found: Frame) -> Iterator[Field]:
     kind = f"{found.kind}: {FRAME_NAMES.get(found.kind, 'unknown')}"
-    crc = f"{_int(data, found.offset + 20, 4):08x}"
     rows = (
         ("magic", 4, label(frame.FRAME_MAGIC), "a frame begins here"),
         ("kind", 4, kind, "what the payload is"),
         ("length", 4, str(len(found.payload)), "bytes of payload"),
         ("synced", 8, str(found.synced), "all bytes below this offset were synced before"),
-        ("crc32", 4, crc, "of the 20 bytes above"),
     )
     at = found.offset
     for name, size, value, meaning in rows:

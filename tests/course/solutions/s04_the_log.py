@@ -7,16 +7,13 @@ from kvraft.disk import FRAME_MAGIC, FRAME_OVERHEAD
 
 
 def scan_segment(data, seed):
-    """Frame by frame, each checked in the order in which its bytes can be trusted."""
+    """Frame by frame, each checked at the place where it stands."""
     offsets, at = [], 0
-    while at + 24 <= len(data) and data[at : at + 4] == FRAME_MAGIC:
-        length, head_crc = unpack_from("<I", data, at + 8)[0], unpack_from("<I", data, at + 20)[0]
-        if crc32(data[at : at + 20], seed) != head_crc:
-            break
-        end = at + FRAME_OVERHEAD + length
+    while at + FRAME_OVERHEAD <= len(data) and data[at : at + 4] == FRAME_MAGIC:
+        end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
             break
-        if crc32(data[at + 24 : end - 4], seed) != unpack_from("<I", data, end - 4)[0]:
+        if crc32(data[at : end - 4], seed ^ at) != unpack_from("<I", data, end - 4)[0]:
             break
         offsets.append(at)
         at = end
@@ -26,7 +23,7 @@ def scan_segment(data, seed):
 def believes_lengths(data, seed):
     """Follows lengths and checks nothing."""
     offsets, at = [], 0
-    while at + 24 <= len(data) and data[at : at + 4] == FRAME_MAGIC:
+    while at + FRAME_OVERHEAD <= len(data) and data[at : at + 4] == FRAME_MAGIC:
         end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
             break
@@ -38,25 +35,25 @@ def believes_lengths(data, seed):
 def without_the_head(data, seed):
     """Checks only payloads: a flipped bit in a head's synced goes by."""
     offsets, at = [], 0
-    while at + 24 <= len(data) and data[at : at + 4] == FRAME_MAGIC:
+    while at + FRAME_OVERHEAD <= len(data) and data[at : at + 4] == FRAME_MAGIC:
         end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
             break
-        if crc32(data[at + 24 : end - 4], seed) != unpack_from("<I", data, end - 4)[0]:
+        if crc32(data[at + 20 : end - 4], seed ^ at) != unpack_from("<I", data, end - 4)[0]:
             break
         offsets.append(at)
         at = end
     return offsets, at
 
 
-def without_the_payload(data, seed):
-    """Checks only heads."""
+def without_the_offset(data, seed):
+    """Takes a copy of a frame, at another place, for a frame of this place."""
     offsets, at = [], 0
-    while at + 24 <= len(data) and data[at : at + 4] == FRAME_MAGIC:
-        if crc32(data[at : at + 20], seed) != unpack_from("<I", data, at + 20)[0]:
-            break
+    while at + FRAME_OVERHEAD <= len(data) and data[at : at + 4] == FRAME_MAGIC:
         end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
         if end > len(data):
+            break
+        if crc32(data[at : end - 4], seed) != unpack_from("<I", data, end - 4)[0]:
             break
         offsets.append(at)
         at = end
@@ -96,18 +93,18 @@ def runs_off_the_end(data, seed):
     """Asks for bytes that are not there."""
     offsets, at = [], 0
     while at < len(data):
-        length = unpack_from("<I", data, at + 8)[0]
-        if unpack_from("<I", data, at + 20)[0] != crc32(data[at : at + 20], seed):
+        end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
+        if crc32(data[at : end - 4], seed ^ at) != unpack_from("<I", data, end - 4)[0]:
             break
         offsets.append(at)
-        at += FRAME_OVERHEAD + length
+        at = end
     return offsets, at
 
 
 def forgets_the_last_checksum(data, seed):
     """The next frame begins four bytes later than this believes."""
     offsets, end = scan_segment(data, seed)
-    return offsets[:1], min(end, 24 + unpack_from("<I", data, 8)[0] if offsets else 0)
+    return offsets[:1], min(end, 20 + unpack_from("<I", data, 8)[0] if offsets else 0)
 
 
 def gives_only_offsets(data, seed):
@@ -138,11 +135,6 @@ def by_place(frames_after, offset):
 def only_the_next(frames_after, offset):
     """The next frame may be of the same save."""
     return "damage" if frames_after and frames_after[0].synced > offset else "torn"
-
-
-def only_the_last(frames_after, offset):
-    """The last one may be a copy inside a value."""
-    return "damage" if frames_after and frames_after[-1].synced > offset else "torn"
 
 
 def all_of_them(frames_after, offset):
@@ -185,7 +177,7 @@ WRONG = {
     "scan_segment": [
         believes_lengths,
         without_the_head,
-        without_the_payload,
+        without_the_offset,
         without_the_seed,
         takes_the_torn_one,
         ends_where_the_file_ends,
@@ -199,7 +191,6 @@ WRONG = {
         at_least,
         by_place,
         only_the_next,
-        only_the_last,
         all_of_them,
         always_torn,
         always_damage,

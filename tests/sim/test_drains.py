@@ -1,0 +1,153 @@
+"""A drain has three steps, and a crash may come between any two of them."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft.check import Property, Violation, WorldChecker
+from kvraft.check.bugs import find_bug
+from kvraft.check.raft import watch
+from kvraft.errors import BadInput
+from kvraft.events import EntriesAppended, MemberCrashed, MessageSent
+from kvraft.raft import AppendEntries, RaftOptions
+from kvraft.sim import Cluster, DrainStep, World
+
+Careless = find_bug("messages before the save").replica
+
+
+def elected(seed=1, **kwargs):
+    world = World(3, seed=seed, **kwargs)
+    world.run_until(lambda: world.leader() is not None)
+    world.client("c").put(b"before", b"1")
+    world.settle()
+    return world
+
+
+@pytest.mark.parametrize("step", DrainStep)
+def test_a_leader_dies_between_two_steps_of_the_drain_that_takes_a_write(step):
+    world = elected()
+    leader, since = world.leader(), len(world.trace)
+    seat, last = world.seats[leader], world.replicas[leader].wal.last_index
+    world.crash(leader, after=step)
+    ticket = world.client("c").submit({b"k": b"v"})
+    world.run_until(lambda: leader not in world.replicas)
+    sent = [e.event for e in world.trace[since:].of(MessageSent, who=leader)]
+    appends = [event for event in sent if event.kind == "AppendEntries" and event.last]
+    assert [event.to for event in appends] == [n for n in world.members if n != leader]
+    saved = world.trace[since:].of(EntriesAppended, who=leader)
+    assert bool(saved) is (step is DrainStep.SAVE)
+    assert not [event for event in sent if event.kind == "WriteReply"]
+    assert (seat.cut_short, seat.cut_after) == (1, None)
+    world.run_until(lambda: ticket.done)  # the others have it, and one of them leads
+    assert world.restart(leader)
+    assert world.replicas[leader].wal.last_index == last + (step is DrainStep.SAVE)
+    world.settle()
+    assert world.replicas[leader].tree.get(b"k") == b"v"
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 30), st.sampled_from(DrainStep), st.integers(0, 2))
+def test_whoever_dies_between_two_steps_keeps_every_promise(seed, step, who):
+    world = World(3, seed=seed)
+    checker = WorldChecker(world)
+    name = world.members[who]
+    world.crash(name, after=step)
+    client = world.client("c")
+    tickets = [client.submit({b"k%d" % n: b"v"}) for n in range(5)]
+    for _ in range(3_000):
+        world.step()
+        checker.check()
+        if name not in world.replicas:
+            world.restart(name)
+            world.crash(name, after=step)
+        if all(ticket.done for ticket in tickets):
+            break
+    assert world.seats[name].cut_short
+    assert world.seats[name].cut_short == len(world.trace.of(MemberCrashed, who=name))
+
+
+def test_a_message_that_leaves_before_the_save_is_caught_without_any_crash():
+    world = World(3, seed=1, replica=Careless)
+    checker = WorldChecker(world)
+
+    def checked_step():
+        world.step()
+        checker.check()
+        return False
+
+    with pytest.raises(Violation) as caught:
+        world.run_until(checked_step, limit=1_000)
+    assert caught.value.property is Property.DURABLE_FIRST
+
+
+def test_a_message_that_leaves_before_the_save_does_harm_in_a_crash():
+    """A member votes, crashes before its vote is saved, and has forgotten it."""
+    forgot = set()
+    for rule in (Careless, None):
+        for seed in range(6):
+            world = World(3, seed=seed, **({"replica": rule} if rule else {}))
+            for name in world.members:
+                world.crash(name, after="begin")
+            world.run_until(lambda world=world: len(world.replicas) < 3)
+            (dead,) = set(world.members) - set(world.replicas)
+            said = [e.event for e in world.trace.of(MessageSent, who=dead)]
+            told = max(
+                (event.term for event in said if event.kind.startswith("Request")), default=0
+            )
+            world.restart(dead)
+            if world.replicas[dead].raft.term < told:
+                forgot.add(rule)
+    assert forgot == {Careless}
+
+
+def test_a_pause_stops_a_drain_between_its_steps():
+    world = elected()
+    leader = world.leader()
+    world.client("c").submit({b"k": b"v"})
+    world.run_until(lambda: world.seats[leader].draining)
+    marks = world.replicas[leader].marks
+    world.pause(leader, 60)
+    world.run_for(59)
+    assert world.seats[leader].draining
+    assert world.replicas[leader].marks == marks
+    world.run_for(5)
+    assert world.replicas[leader].marks.last > marks.last
+
+
+def test_a_world_has_not_settled_before_a_drain_has_ended():
+    world = elected()
+    leader = world.leader()
+    ticket = world.client("c").submit({b"k": b"v"})
+    world.run_until(lambda: world.seats[leader].draining)
+    world.settle()
+    assert world.replicas[leader].tree.get(b"k") == b"v"
+    assert ticket.done
+
+
+# ── by hand ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("step", DrainStep)
+def test_by_hand_a_follower_dies_before_it_saves_an_entry_or_before_it_answers(step):
+    cluster = Cluster(3, options=RaftOptions(pre_vote=False))
+    checker = watch(cluster)
+    cluster.timeout("n1")
+    cluster.settle()
+    n3, before = cluster.members["n3"], cluster.members["n3"].log.last_index
+    cluster.crash("n3", after=step)
+    cluster.tick("n3")  # which gives it nothing to save
+    assert n3.raft is not None
+    cluster.propose("n1", "x")
+    cluster.deliver(kind=AppendEntries, to="n3")
+    assert (n3.raft, n3.cut_after) == (None, None)
+    assert n3.log.last_index == before + (step is DrainStep.SAVE)
+    assert not cluster.find(sender="n3")
+    cluster.restart("n3")
+    cluster.settle()
+    checker.check_everything()
+
+
+@pytest.mark.parametrize("make", [World, Cluster])
+def test_a_crash_comes_after_a_step_that_there_is(make):
+    with pytest.raises(BadInput, match="comes after begin or save, not after 'finish'"):
+        make(3).crash("n1", after="finish")
