@@ -26,7 +26,8 @@ AROUND = ("bench", "check", "cli", "course", "exercises", "sim", "tools", "tour"
 PRIVATE: dict[str, set[str]] = {}
 """Private names that a file uses although another defines them.  This may only shrink."""
 OTHERS = {"_replace", "_asdict", "_fields", "_make", "_repr_html_", "_SubParsersAction", "_reader"}
-"""Names that are not kvraft's: those of named tuples, notebooks, argparse and csv."""
+OTHERS |= {"_exit"}
+"""Names that are not kvraft's: those of named tuples, notebooks, argparse, csv and os."""
 LONG_FUNCTIONS: set[str] = set()
 """Functions that are longer, as ``kvraft/room/file.py:name``.  This may only shrink."""
 

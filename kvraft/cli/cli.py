@@ -383,8 +383,45 @@ def _add_bench(adders: _Adders) -> None:
     bench.set_defaults(run=commands.bench)
 
 
+def _add_grade(adders: _Adders) -> None:
+    grade = adders.add_parser(
+        "grade",
+        help="check the exercises of lessons that learners hand in, and print a table",
+        description="Run the exercises of each handed-in notebook, each in a process of its own, "
+        "and print a table of learner, exercise, result and words. The checks are those of LESSON. "
+        "It is honest grading, and not proof against cheating.",
+    )
+    grade.add_argument("lesson", type=Path, metavar="LESSON", help="the lesson, as it was given")
+    grade.add_argument(
+        "papers",
+        type=Path,
+        nargs="+",
+        metavar="HANDED_IN",
+        help="a learner's notebook, or a folder of them",
+    )
+    grade.add_argument(
+        "--csv", type=output_file, metavar="FILE", help="also write the table to this file"
+    )
+    grade.add_argument(
+        "--seconds",
+        type=whole_number(1, "the seconds"),
+        default=60,
+        metavar="N",
+        help="how long one exercise may run (60)",
+    )
+    grade.add_argument(
+        "--memory",
+        type=whole_number(200, "the megabytes"),
+        default=2_000,
+        metavar="MB",
+        help="how much memory one exercise may use, where the system can limit it (2,000)",
+    )
+    grade.set_defaults(run=commands.grade)
+
+
 _COMMANDS = (
     _add_lab,
+    _add_grade,
     _add_tour,
     _add_play,
     _add_swarm,

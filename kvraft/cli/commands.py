@@ -36,6 +36,24 @@ def lab(options: argparse.Namespace) -> int:
     return 0 if options.no_open else lessons.open_lessons(options.directory, options.jupyter)
 
 
+def grade(options: argparse.Namespace) -> None:
+    """Grade papers, row by row."""
+    from kvraft.course import grading
+
+    rows = []
+    limits = grading.Limits(options.seconds, options.memory)
+
+    def noted() -> Iterator[grading.Row]:
+        for row in grading.grade(options.lesson, options.papers, limits):
+            rows.append(row)
+            yield row
+
+    for line in grading.text_rows(noted()):
+        print(line, flush=True)
+    if options.csv:
+        options.csv.write_text(grading.csv_text(rows), encoding="utf-8")
+
+
 def play(options: argparse.Namespace) -> None:
     """Play a scenario, or list them all."""
     from kvraft.check import scenario

@@ -80,6 +80,10 @@ class StorageEngine(ReadableMapping):
     For subclasses: all work is done under ``lock``; ``memtables``, ``applied_index`` and
     ``applied_term`` change with each write; ``long_work`` is what is under way.  One that owns a
     log overrides :meth:`sync_log` and :meth:`write_checkpoint`.
+
+    ``late_rows`` is for a caller that keeps rows back while they change often, and whose log can
+    give them again: a freeze asks it for those that belong to the state at :attr:`applied`, and
+    puts them into the memtable that it freezes.  So what is on disk lacks none.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class StorageEngine(ReadableMapping):
         )
         self.failure = "it was opened for reading only" if read_only else ""
         self.closed = False
+        self.late_rows: Callable[[], list[Row]] = list  # none
         if not self._tables.manifest_unsure:  # else work() rewrites the manifest first
             self._tables.remove_orphans()
         self._forked = ""  # why this process may not use it, if it is the child of a fork
@@ -137,6 +142,19 @@ class StorageEngine(ReadableMapping):
                 raise BadInput(f"position {position} is not above {self.applied}, applied before")
             self.insert(rows, ranges, position)
 
+    def apply_checked(self, rows: list[Row], position: Position, timestamp: Timestamp) -> None:
+        """Apply rows as of ``position``, as :meth:`apply` does, without checking them again.
+
+        They come from a log that takes nothing else.  ``timestamp`` is the highest among them, or
+        that of a transaction which wrote nothing: reads can be at that time from now on.
+        """
+        with self.lock:
+            self._check_open()
+            if position.index <= self.applied_index:
+                raise BadInput(f"position {position} is not above {self.applied}, applied before")
+            self.insert(rows, [], position)
+            self.timestamp = max(self.timestamp, timestamp)
+
     def insert(self, rows: list[Row], ranges: list[Row], position: Position) -> None:
         """Put checked rows into the memtable, as :meth:`apply` does; under ``lock``."""
         for row in ranges:
@@ -163,6 +181,7 @@ class StorageEngine(ReadableMapping):
             before = waiting[-1].through if waiting else self.flushed
             if self.applied == before:
                 return
+            self.insert(self.late_rows(), [], self.applied)
             frozen = self.memtables.freeze(self.applied)
             self._report(MemtableFrozen(len(frozen), frozen.size, self.applied_index))
 

@@ -10,6 +10,17 @@ from hypothesis import strategies as st
 from kvraft.check import Violation, scenario
 from kvraft.course.exercises import elections
 from kvraft.course.exercises.elections import check_grant_vote, check_range, situations
+from kvraft.course.solutions.s01_elections import (
+    RIGHT,
+    WRONG,
+    both_at_least,
+    for_everybody,
+    for_the_higher_term,
+    never_again,
+    of_any_term,
+    strictly_more,
+    without_logs,
+)
 from kvraft.errors import BadInput, TimedOut
 from kvraft.raft import safety as rules
 from kvraft.record import HardState
@@ -23,19 +34,9 @@ from kvraft.sim import (
 )
 from kvraft.sim.elections import LIMIT, crashed, measure_outage
 from kvraft.viz.figures import plot_failed, plot_terms, plot_trials, title_of
-from tests.course.solutions.s01_elections import (
-    RIGHT,
-    WRONG,
-    both_at_least,
-    for_everybody,
-    for_the_higher_term,
-    never_again,
-    of_any_term,
-    strictly_more,
-    without_logs,
-)
 
 # ── the measurement ─────────────────────────────────────────────────────────────────────────────
+from tests.helpers.course import without_name
 
 
 def seen(cluster):
@@ -197,7 +198,7 @@ def test_nothing_measured_is_told(call):
 
 def said(capsys, check, *answer):
     check(*answer)
-    return capsys.readouterr().out
+    return without_name(capsys.readouterr().out)
 
 
 def test_a_right_rule_elects_leaders_and_is_told_so(capsys):

@@ -2,18 +2,19 @@
 
 import pytest
 
+from kvraft.course.answers import digest
 from kvraft.course.exercises import log
 from kvraft.course.exercises.log import check_scan, check_torn_or_damage, damaged, files, situations
-from kvraft.course.lesson import digest
+from kvraft.course.solutions import s04_the_log as solutions
 from kvraft.disk import Frame, frame
 from kvraft.errors import KvraftError
 from kvraft.wal import Wal
-from tests.course.solutions import s04_the_log as solutions
+from tests.helpers.course import without_name
 
 
 def said(capsys, check, answer):
     check(answer)
-    return capsys.readouterr().out
+    return without_name(capsys.readouterr().out)
 
 
 # ── eight logs ──────────────────────────────────────────────────────────────────────────────────
@@ -92,7 +93,7 @@ def test_a_right_scan_is_told_so(capsys, scanner):
         (solutions.takes_the_torn_one, "where the head of a frame is cut short"),
         (solutions.ends_where_the_file_ends, "truncated after byte 1"),
         (solutions.skips_what_is_bad, "1 frame, 27 bytes, and a copy of all of it"),
-        (solutions.runs_off_the_end, "your function raised error: unpack_from"),
+        (solutions.runs_off_the_end, "runs_off_the_end raised error: unpack_from"),
         (solutions.gives_only_offsets, "give two things, a list of offsets and the end"),
         (lambda data, seed: None, "your function gives None"),
         (7, "raised TypeError"),

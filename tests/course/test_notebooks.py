@@ -16,7 +16,7 @@ import nbformat
 import pytest
 
 from kvraft.course import check
-from kvraft.course.lesson import digest
+from kvraft.course.answers import digest
 from tests.helpers.notebooks import normalise, slide_type
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def test_is_a_set_of_slides_too(path):
     longest = max(
         len(list(rest)) for first, rest in groupby(kinds, lambda k: k in ("-", "fragment")) if first
     )
-    assert longest <= 8, "a slide is a screen"
+    assert longest <= 5, "a slide is a screen"
 
 
 def test_a_cell_keeps_its_id_and_a_new_one_gets_a_name():
@@ -181,7 +181,7 @@ def attempt(path: Path, tree: ast.Module, answers: dict, capsys) -> str:
 
 @books
 def test_the_exercises_can_be_solved_and_are_stored_unsolved(path, capsys):
-    solutions = importlib.import_module(f"tests.course.solutions.s{path.stem}")
+    solutions = importlib.import_module(f"kvraft.course.solutions.s{path.stem}")
     found = []
     for cell, tree, names in exercises(path):
         found += names
@@ -190,10 +190,9 @@ def test_the_exercises_can_be_solved_and_are_stored_unsolved(path, capsys):
         assert attempt(path, tree, {}, capsys).startswith("Not answered yet"), cell.source
         right = {name: solutions.RIGHT[name] for name in names}
         assert attempt(path, tree, right, capsys).startswith("Right"), names
-        for name in names:
-            for wrong in solutions.WRONG[name]:
-                said = attempt(path, tree, right | {name: wrong}, capsys)
-                assert said.startswith("Not yet"), (name, wrong, said)
+        for name in names:  # all the wrong ones are tried in test_exercises.py
+            said = attempt(path, tree, right | {name: solutions.WRONG[name][0]}, capsys)
+            assert said.startswith("Not yet"), (name, said)
     assert sorted(found) == sorted(solutions.RIGHT)
     assert len(found) >= 2
 
@@ -206,7 +205,7 @@ def test_the_check_of_a_value_gives_nothing_away(capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[:2] == ["Right.", "Not yet. Think."]
     assert said[2].startswith("Not answered yet")
-    assert said[3].startswith("A object is not an answer")
+    assert said[3].startswith("Not yet. A object is not an answer")
 
 
 def nbval(path: Path, home: Path) -> subprocess.CompletedProcess[str]:

@@ -7,12 +7,7 @@ import pytest
 from kvraft.check import Violation
 from kvraft.course.exercises import replication
 from kvraft.course.exercises.replication import CommitSituation, check_advance_commit
-from kvraft.events import MessageSent
-from kvraft.raft import AppendEntries, AppendEntriesReply, RaftOptions
-from kvraft.raft import safety as rules
-from kvraft.record import HardState
-from kvraft.sim import Cluster
-from tests.course.solutions.s02_replication_and_commit import (
+from kvraft.course.solutions.s02_replication_and_commit import (
     RIGHT,
     WRONG,
     looks_below_the_log,
@@ -20,11 +15,17 @@ from tests.course.solutions.s02_replication_and_commit import (
     upper_median,
     with_learners,
 )
+from kvraft.events import MessageSent
+from kvraft.raft import AppendEntries, AppendEntriesReply, RaftOptions
+from kvraft.raft import safety as rules
+from kvraft.record import HardState
+from kvraft.sim import Cluster
+from tests.helpers.course import without_name
 
 
 def said(capsys, rule):
     check_advance_commit(rule)
-    return capsys.readouterr().out
+    return without_name(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("rule", [RIGHT["advance_commit"], rules.advance_commit])

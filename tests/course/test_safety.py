@@ -7,18 +7,19 @@ from kvraft.check.bugs import find_bug
 from kvraft.check.explore import ExplorationBounds, explore
 from kvraft.course.exercises import safety
 from kvraft.course.exercises.safety import check_schedule, check_up_to_date, replay, start
+from kvraft.course.solutions import s03_safety as solutions
 from kvraft.errors import BadInput
 from kvraft.raft import Raft, RaftOptions, Role
 from kvraft.raft import safety as rules
 from kvraft.record import HardState
 from kvraft.sim import Cluster
-from tests.course.solutions import s03_safety as solutions
 from tests.course.test_replication import FIGURE_7
+from tests.helpers.course import without_name
 
 
 def said(capsys, check, answer):
     check(answer)
-    return capsys.readouterr().out
+    return without_name(capsys.readouterr().out)
 
 
 # ── schedules ───────────────────────────────────────────────────────────────────────────────────

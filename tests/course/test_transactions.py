@@ -13,12 +13,13 @@ from kvraft.course.exercises.transactions import (
     right_holds,
     right_split,
 )
-from tests.course.solutions import s12_transactions as solutions
+from kvraft.course.solutions import s12_transactions as solutions
+from tests.helpers.course import without_name
 
 
 def said(capsys, check, answer):
     check(answer)
-    return capsys.readouterr().out
+    return without_name(capsys.readouterr().out)
 
 
 def test_the_right_rules_are_told_so(capsys):

@@ -15,17 +15,18 @@ from kvraft.course.exercises.truncation import (
     matches_of,
     retained_from,
 )
+from kvraft.course.solutions import s09_truncation as solutions
 from kvraft.raft import FollowerStatus
 from kvraft.replica import Pins, Replica, tree_pin
 from kvraft.replica.retention import follower_pins
 from kvraft.sim import World, last_follower, write_values
 from kvraft.wal import Segment
-from tests.course.solutions import s09_truncation as solutions
+from tests.helpers.course import without_name
 
 
 def said(capsys, check, answer):
     check(answer)
-    return capsys.readouterr().out
+    return without_name(capsys.readouterr().out)
 
 
 def test_the_answer_of_the_first_exercise_is_what_the_rule_says():

@@ -23,6 +23,7 @@ from nbclient import NotebookClient
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NUMBERED = re.compile(r"cell-(\d{3,})")
 RANDOM_ID = re.compile(r"[0-9a-f]{8}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+COMMENTS = ("**Answer.", "**Explain.", "**Look.")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -56,18 +57,20 @@ def slide_type(cell: Any, before: Any) -> str:
     """Return what a cell is on a slide, from its first words and the cell ``before`` it.
 
     A heading begins a slide.  Prose begins one below it, together with the code that it leads to,
-    except after code: there it explains what was just seen, and comes when the speaker wants it.
-    Cells that only assert are for the reader.
+    except where it comments on what was just seen: that comes when the speaker wants it, and the
+    next code has a slide of its own.  Cells that only assert are for the reader.
     """
+    if cell.source.startswith(COMMENTS):
+        return "fragment"
     if cell.cell_type == "markdown":
         if cell.source.startswith("#"):
             return "slide"
-        if before is not None and before.cell_type == "markdown" and before.source.startswith("##"):
-            return "-" if len(cell.source.split()) < 60 else "subslide"
-        return "fragment" if before is not None and before.cell_type == "code" else "subslide"
+        short = len(cell.source.split()) < 60
+        return "-" if short and before.source.startswith("##") else "subslide"
     if all(line.startswith(("assert", " ", ")")) for line in cell.source.splitlines() if line):
         return "skip"
-    return "subslide" if before is not None and before.cell_type == "code" else "-"
+    new = before is None or before.cell_type == "code" or before.source.startswith(COMMENTS)
+    return "subslide" if new else "-"
 
 
 def joined(outputs: list[Any]) -> list[Any]:

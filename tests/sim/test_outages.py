@@ -4,6 +4,7 @@ import pytest
 
 from kvraft.check.bugs import AppliesRetries, StampsNotRaised
 from kvraft.course.exercises.clients import check_carry_out, check_raised, check_verdict
+from kvraft.course.solutions import s10_clients as solutions
 from kvraft.errors import BadInput
 from kvraft.events import RoleChanged, TicketMoved
 from kvraft.sim import (
@@ -27,7 +28,6 @@ from kvraft.viz.figures import (
     title_of,
 )
 from kvraft.viz.widgets import OutageSlider
-from tests.course.solutions import s10_clients as solutions
 
 STEPS = range(count_write_steps() + 1)
 
@@ -180,7 +180,7 @@ def test_the_slider_shows_the_outage_that_it_is_set_to(hurried):
         (solutions.silence_is_failure, "may still take effect"),
         (solutions.always_unknown, "certainly did not happen"),
         (solutions.only_the_last, "may still take effect"),
-        (lambda copies: "FAILED", "say APPLIED, ABORTED or UNKNOWN"),
+        (lambda copies: "FAILED", "give APPLIED, ABORTED or UNKNOWN"),
         (lambda copies: 1 / 0, "raised ZeroDivisionError"),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_wrong_verdict_is_told_the_shortest_case(capsys, answer, hint):
     [
         (solutions.as_it_comes, "ahead, 6 of 12"),
         (solutions.counts_on, "without need"),
-        (solutions.gives_nothing, "no stamp"),
+        (solutions.gives_nothing, "gives None, which is not a whole number: give a stamp"),
         (lambda stamp: stamp, "raised TypeError"),
     ],
 )
@@ -215,7 +215,10 @@ def test_a_wrong_rule_for_stamps_is_told_what_comes_of_it(capsys, rule, hint):
         (solutions.never_forgets, "1 to 33 and then 1 arrive, number 1 is applied 2 times"),
         (solutions.one_too_few, "2 to 32 and then 1 arrive, number 1 is never"),
         (lambda sequence, newest, known: known.clear() or 7, "gives 7: give True or False"),
-        (lambda sequence, newest, known: known[0], "When number 1 arrives, it raised IndexError"),
+        (
+            lambda sequence, newest, known: known[0],
+            "number 1 arrives, your rule raised IndexError",
+        ),
     ],
 )
 def test_a_wrong_session_is_told_the_shortest_case(capsys, decision, hint):

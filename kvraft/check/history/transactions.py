@@ -4,8 +4,10 @@
 It checks these promises:
 
 - **one state machine**: what a member has applied is what the model makes of the log through the
-  same entry: every key, every session, the configuration, at every time that can be read.  So no
-  transaction is ever there in part, and nothing is applied before it is committed;
+  same entry: every key, every session, the configuration, and the keys at every time that can be
+  read.  So no transaction is ever there in part, and nothing is applied before it is committed.  A
+  session whose row is not written yet counts as it is in memory (replica/sessions.py), and past
+  sessions are not compared, because nobody reads them;
 - **exactly once**: no transaction takes effect twice, whatever the sessions say about it;
 - **one id, one client**: an incarnation is the index of a committed registration of its client and
   is given to one client only.  So no two tickets share an id, unless a client is made to forget;
@@ -31,11 +33,12 @@ from kvraft.check.history.model import (
     Promise,
     request_bytes,
     unpacked,
+    without_sessions,
 )
 from kvraft.check.properties import Property, Violation
 from kvraft.client import Ticket
 from kvraft.display import counted
-from kvraft.record import Entry, Timestamp
+from kvraft.record import Entry, Row, Timestamp
 from kvraft.replica import Replica
 from kvraft.sim import World
 from kvraft.transaction import Read, ReadReply, Registered, Scan, ScanPage, Stage, WriteReply
@@ -237,7 +240,13 @@ class TransactionChecker:
         held = dict(unpacked(replica.tree.scan(at=at)))
         should = self.model.rows(index, at)
         if at is None:
-            self._compare_stamps(name, replica, index, should)
+            late = {row[0]: row for row in replica.machine.sessions.unwritten()}
+            for key, _, value in late.values():
+                held.pop(key, None)
+                held.update(unpacked([] if value is None else [(key, value)]))
+            self._compare_stamps(name, replica, index, should, late)
+        else:
+            held, should = without_sessions(held), without_sessions(should)
         if held == should:
             return
         when = "" if at is None else f" at {clock.show(at)}"
@@ -247,13 +256,19 @@ class TransactionChecker:
         raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
 
     def _compare_stamps(
-        self, name: str, replica: Replica, index: int, should: dict[bytes, bytes | ModelSession]
+        self,
+        name: str,
+        replica: Replica,
+        index: int,
+        should: dict[bytes, bytes | ModelSession],
+        late: dict[bytes, Row],
     ) -> None:
         """Compare timestamps, too, because they are what a transaction expects of a key."""
         for key in sorted(should):
-            held, due = replica.tree.version(key), self.model.version(key, index)
-            if held is not None and due is not None and held.timestamp != due.timestamp:
-                what = f"{name} holds {key!r} with timestamp {held.timestamp}, "
+            found, due = replica.tree.version(key), self.model.version(key, index)
+            held = late[key][1] if key in late else found and found.timestamp
+            if held is not None and due is not None and held != due.timestamp:
+                what = f"{name} holds {key!r} with timestamp {held}, "
                 what += f"but it should be {due.timestamp}"
                 raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
 

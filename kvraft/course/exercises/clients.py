@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import Any
 
-from kvraft.course.lesson import Wrong, error_text, unanswered
+from kvraft.course.answers import one_of, shown, value_of, whole_number, yes_or_no
+from kvraft.course.guard import Broken, Wrong
+from kvraft.course.lesson import need_function, within
+from kvraft.course.verdicts import exercise
 from kvraft.events import TransactionApplied
 from kvraft.record import Timestamp, TxnId
 from kvraft.replica import (
@@ -32,27 +34,28 @@ COPIES = ("refused", "undone", "silent", "applied")
 A leader refused it, reported it as undone or as applied, or no answer came.
 """
 
+REPORTS = ("APPLIED", "ABORTED", "UNKNOWN")
+"""What a client can report in the end."""
+
 Verdict = Callable[[list[str]], str]
 Raised = Callable[[Timestamp, Timestamp], Timestamp]
 CarryOut = Callable[[int, int, list[int]], bool]
 
 
-def check_verdict(verdict: Verdict) -> None:
+@exercise("10.1")
+def check_verdict(verdict: Verdict) -> str:
     """Print whether a client that reports ``verdict(copies)`` never reports what it cannot know."""
-    if unanswered(lambda: verdict(["silent"]), "decision"):
-        return
-    for copies in _lists():
-        try:
-            answer = verdict(list(copies))
-        except Exception as error:  # a learner's function may raise anything
-            print(f"Not yet. For {list(copies)} it raised {error_text(error)}")
-            return
-        wrong = _wrong(copies, answer)
-        if wrong:
-            print(f"Not yet. For {list(copies)} it says {answer!r}: {wrong}")
-            return
-    count = sum(1 for _ in _lists())
-    print(f"Right. In all {count} combinations it says what is certain, and no more.")
+    need_function(lambda: verdict(["silent"]), "decision")
+    count = 0
+    for count, copies in enumerate(_lists(), 1):  # noqa: B007 - the last number is used
+        with within(f"For {list(copies)}"):
+            given = verdict(list(copies))
+            answer = one_of(value_of(given), REPORTS)
+            if answer is None:
+                raise Broken(f"it says {shown(given)}: give {', '.join(REPORTS[:-1])} or UNKNOWN.")
+        if wrong := _wrong(copies, answer):
+            raise Wrong(wrong, f"For {list(copies)} it says {answer!r}:")
+    return f"In all {count} combinations it says what is certain, and no more."
 
 
 def _lists() -> Iterator[tuple[str, ...]]:
@@ -60,10 +63,8 @@ def _lists() -> Iterator[tuple[str, ...]]:
         yield from product(COPIES, repeat=length)
 
 
-def _wrong(copies: Sequence[str], answer: Any) -> str:
+def _wrong(copies: Sequence[str], answer: str) -> str:
     """Return what is wrong with this verdict, ``""`` if nothing is."""
-    if answer not in ("APPLIED", "ABORTED", "UNKNOWN"):
-        return "say APPLIED, ABORTED or UNKNOWN."
     if answer == "APPLIED" and "applied" not in copies:
         return "no member reported that it was applied."
     if answer == "ABORTED" and "applied" in copies:
@@ -77,32 +78,25 @@ def _wrong(copies: Sequence[str], answer: Any) -> str:
     return ""
 
 
-def check_raised(raised: Raised) -> None:
+@exercise("10.2")
+def check_raised(raised: Raised) -> str:
     """Print whether members that stamp writes by ``raised(stamp, last)`` lose none of them."""
-    if unanswered(lambda: raised(7, 3)):
-        return
-    try:
-        wrong = _judge(raised)
-    except Wrong as error:
-        wrong = str(error)
-    except Exception as error:
-        wrong = f"it raised {error_text(error)}"
-    print(
-        f"Not yet. {wrong}"
-        if wrong
-        else "Right. However far one clock is ahead or behind, no acknowledged write is lost."
-    )
+    need_function(lambda: raised(7, 3))
+    if wrong := _judge(raised):
+        raise Wrong(wrong)
+    return "However far one clock is ahead or behind, no acknowledged write is lost."
 
 
 def stamped_by(raised: Raised) -> type[Replica]:
-    """Return members that stamp by ``raised``; they raise ``Wrong`` if it returns no timestamp."""
+    """Return members that stamp by ``raised``; they raise ``Broken`` if it returns no timestamp."""
     asked = raised
 
     class Stamped(Replica):
         def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
-            stamp = asked(timestamp, self.log_time)
-            if type(stamp) is not int or stamp < 0:
-                raise Wrong(f"raised({timestamp}, {self.log_time}) gives {stamp!r}: no stamp.")
+            call = f"raised({timestamp}, {self.log_time})"
+            stamp = whole_number(lambda: asked(timestamp, self.log_time), "a stamp", call)
+            if stamp < 0:
+                raise Broken(f"{call} gives {stamp}: a stamp is not below 0.")
             return stamp
 
     return Stamped
@@ -145,15 +139,16 @@ class _Judged(Session):
     def _passes(self, sequence: int) -> bool:
         numbers = range(max(1, self.newest - SESSION_WINDOW + 1), self.newest + 1)
         known = [number for number in numbers if self._session.outcome(number)]
-        passes = self._carry_out(sequence, self.newest, list(known))
-        if not isinstance(passes, bool):
-            asked = f"carry_out({sequence}, {self.newest}, {known})"
-            raise Wrong(f"{asked} gives {passes!r}: give True or False.")
-        return passes
+        asked = f"carry_out({sequence}, {self.newest}, {known})"
+        return yes_or_no(lambda: self._carry_out(sequence, self.newest, list(known)), asked)
 
     def outcome(self, sequence: int) -> TransactionOutcome | None:
         """Return the outcome of a transaction that is not applied again."""
         return None if self._passes(sequence) else self._session.outcome(sequence)
+
+    def digest(self, sequence: int) -> int:
+        """Return the digest of a transaction that is not applied again."""
+        return self._session.digest(sequence)
 
     def forgotten(self, sequence: int) -> bool:
         """Return whether it is not applied."""
@@ -178,22 +173,16 @@ def remembering(carry_out: CarryOut) -> type[Replica]:
     return Remembering
 
 
-def check_carry_out(carry_out: CarryOut) -> None:
+@exercise("10.3")
+def check_carry_out(carry_out: CarryOut) -> str:
     """Print whether a member that decides by ``carry_out`` applies each transaction once."""
-    if unanswered(lambda: carry_out(1, 0, []), "decision"):
-        return
+    need_function(lambda: carry_out(1, 0, []), "decision")
     members = remembering(carry_out)
     for arrivals in _arrivals():
-        try:
-            wrong = _misdone(members, arrivals)
-        except Wrong as error:
-            wrong = str(error)
-        except Exception as error:  # a learner's function may raise anything
-            wrong = f"{_when(arrivals)}, it raised {error_text(error)}"
-        if wrong:
-            print(f"Not yet. {wrong}")
-            return
-    print("Right. Late, twice or in any order: what is new is applied, and nothing twice.")
+        with within(f"{_when(arrivals)},"):
+            if wrong := _misdone(members, arrivals):
+                raise Wrong(wrong)
+    return "Late, twice or in any order: what is new is applied, and nothing twice."
 
 
 def _arrivals() -> Iterator[tuple[int, ...]]:
@@ -222,7 +211,7 @@ def _misdone(members: type[Replica], arrivals: Sequence[int]) -> str:
     done = [getattr(step.event, "txn", "") for step in member.trace.of(TransactionApplied)]
     for number in sorted(set(arrivals)):
         times = done.count(str(TxnId("ann", incarnation, number)))
-        this = f"{_when(arrivals)}, number {number} is"
+        this = f"number {number} is"
         if times > 1:
             return f"{this} applied {times} times."
         if times and number not in due:

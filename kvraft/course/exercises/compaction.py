@@ -19,12 +19,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from random import Random
 from typing import NamedTuple
 from unittest import mock
 
-from kvraft.course.lesson import agrees, error_text, unanswered, yes_or_no
+from kvraft.course.answers import yes_or_no
+from kvraft.course.guard import Broken, Wrong, called
+from kvraft.course.lesson import agrees, need_function, within
+from kvraft.course.verdicts import exercise
 from kvraft.errors import KvraftError
 from kvraft.lsm import CompactionTask, Levelled, Tiered, compaction
 from kvraft.record import Timestamp, label
@@ -111,11 +115,12 @@ DEEPEST = 9
 class LearnersStrategy:
     """The strategy of a tree that asks a learner's ``pick``.
 
-    ``wrong`` describes the first task that a tree cannot execute; after it nothing is merged.
+    ``wrong`` is the first task that a tree cannot execute, or why there is none; after it nothing
+    is merged.
     """
 
     def __init__(self, pick: PickRule) -> None:
-        self.wrong = ""
+        self.wrong: Wrong | None = None
         self._pick = pick
 
     def pick(self, tables: Sequence[TableMetadata]) -> CompactionTask | None:
@@ -124,11 +129,12 @@ class LearnersStrategy:
             return None
         try:
             task = self._pick(tables)
-            self.wrong = "" if task is None else _impossible(task, tables)
-        except Exception as error:
-            self.wrong = f"it raised {error_text(error)}"
-        if self.wrong:
-            self.wrong = f"For {_listed(tables)} {self.wrong}"
+            if task is not None and not isinstance(task, CompactionTask):
+                raise Broken(f"it gives a {type(task).__name__}: give a CompactionTask, or None.")
+            if impossible := called(partial(_impossible, task, tables), "the task"):
+                raise Wrong(impossible)
+        except Wrong as wrong:
+            self.wrong = wrong.within(f"For {_listed(tables)}")
             return None
         return task and task._replace(inputs=tuple(task.inputs))
 
@@ -140,10 +146,10 @@ def _listed(tables: Sequence[TableMetadata]) -> str:
     return f"the tables {', '.join(shown)}{' and more' if len(tables) > 6 else ''},"
 
 
-def _impossible(task: object, tables: Sequence[TableMetadata]) -> str:
+def _impossible(task: CompactionTask | None, tables: Sequence[TableMetadata]) -> str:
     """Return why a tree cannot execute ``task``, ``""`` if it can."""
-    if not isinstance(task, CompactionTask):
-        return f"it gives a {type(task).__name__}: give a CompactionTask, or None."
+    if task is None:
+        return ""
     inputs, level = list(task.inputs), task.level
     if not inputs or any(each not in tables for each in inputs):
         return "it names tables that do not exist, or no table."
@@ -162,47 +168,48 @@ def _impossible(task: object, tables: Sequence[TableMetadata]) -> str:
     return ""
 
 
-def check_pick(pick: PickRule) -> None:
+@exercise("08.2")
+def check_pick(pick: PickRule) -> str:
     """Print whether a tree with the strategy ``pick`` stops merging in the end, and its cost."""
     strategy = LearnersStrategy(pick)
-    if unanswered(lambda: pick(()), "strategy"):
-        return
+    need_function(lambda: pick(()), "strategy")
     try:
-        verdict = strategy.wrong or _tried(strategy)
+        return _tried(strategy)
     except KvraftError as error:
-        verdict = f"The tree stopped: {error}"
-    print(verdict if verdict.startswith("Right") else f"Not yet. {verdict}")
+        raise Wrong(f"The tree stopped: {error}") from error
 
 
 def _tried(strategy: LearnersStrategy) -> str:
-    """Put a tree with ``strategy`` under load; return the verdict."""
+    """Put a tree with ``strategy`` under load; return its cost, or raise what is wrong."""
     load, random, samples = TreeLoad(replace(SMALL_TREE, strategy=strategy)), Random("probes"), []
     for key, value in random_writes(8, WRITES, KEYS):
         load.write(key, value)
         if load.writes % 20 == 0:
             samples.append(load.sample(random))
         if strategy.wrong:
-            return strategy.wrong
+            raise strategy.wrong
     begun = load.tree.counts.compactions
     while load.tree.has_work:
         load.tree.work()
         if load.tree.counts.compactions > begun + AT_REST:
-            return "When writes stop, it merges forever: when are tables fine as they are?"
+            raise Wrong("When writes stop, it merges forever: when are tables fine as they are?")
     load.tree.verify()
     cost = amplification_of(samples)
     if strategy.wrong:
-        return strategy.wrong
+        raise strategy.wrong
     if any(sample.wrong for sample in samples):
-        return "The tree gave a wrong answer: please report that!"
+        raise Wrong("The tree gave a wrong answer: please report that!")
     measured = f"{cost.write:.1f} bytes written for each put in, {cost.read:.1f} blocks for a read"
     if cost.read > MOST_READ:
-        return f"{measured}: reads may cost {MOST_READ:.0f}. A read must search too many tables."
+        raise Wrong(
+            f"{measured}: reads may cost {MOST_READ:.0f}. A read must search too many tables."
+        )
     if cost.write > MOST_WRITTEN:
-        return (
+        raise Wrong(
             f"{measured}: writes may cost {MOST_WRITTEN:.0f}. Large tables are rewritten too often."
         )
     return (
-        f"Right. {WRITES:,} writes, at rest in the end: {measured}, {cost.space:.1f} bytes of disk "
+        f"{WRITES:,} writes, at rest in the end: {measured}, {cost.space:.1f} bytes of disk "
         "for each byte alive."
     )
 
@@ -283,23 +290,17 @@ def dropping_by(rule: DropRule) -> Iterator[None]:
         yield
 
 
-def check_may_drop(rule: DropRule) -> None:
+@exercise("08.3")
+def check_may_drop(rule: DropRule) -> str:
     """Print whether ``rule`` drops exactly the tombstones that may be dropped."""
-    if unanswered(lambda: rule(KEY, TIMESTAMP, ())):
-        return
+    need_function(lambda: rule(KEY, TIMESTAMP, ()))
     count = agrees(situations(), lambda case: _compare(rule, case))
-    if count is None:
-        return
-    try:
+    with within("In a real tree"):
         wrong, gone = _merged_by(rule)
-    except Exception as error:
-        print(f"Not yet. In a real tree your rule raised {error_text(error)}")
-        return
-    if wrong:
-        print(f"Not yet. In a real tree {wrong}")
-        return
-    print(
-        f"Right. It agrees in all {count} situations; in real trees it dropped {gone:,} "
+        if wrong:
+            raise Wrong(wrong)
+    return (
+        f"It agrees in all {count} situations; in real trees it dropped {gone:,} "
         "tombstones, and nothing came back."
     )
 

@@ -27,6 +27,10 @@ from kvraft.check.storage import (
     crash_everywhere,
     reopen_store,
 )
+from kvraft.course.answers import one_of, value_of, yes_or_no
+from kvraft.course.guard import Broken, Wrong
+from kvraft.course.lesson import agrees, need_answer, need_function
+from kvraft.course.verdicts import exercise
 from kvraft.errors import Corruption
 from kvraft.lsm import TreeOptions
 from kvraft.sim import SimDisk
@@ -40,7 +44,10 @@ PromiseRule = Callable[[list[StoreContents], int, int, StoreContents], bool]
 
 
 class CrashCase(NamedTuple):
-    """What was found after a crash, and whether it may be; ``what`` describes it."""
+    """What was found after a crash, and whether it may be; ``what`` describes it.
+
+    ``why`` is the part of the promise that decides.
+    """
 
     history: list[StoreContents]
     durable: int
@@ -48,6 +55,27 @@ class CrashCase(NamedTuple):
     found: StoreContents
     right: bool
     what: str
+
+    @property
+    def why(self) -> str:
+        """Which part of the promise decides, as a sentence."""
+        if self.found not in self.history:
+            return "no number of writes, one after another, leads to it."
+        if not self.right:
+            after = max(n for n, state in enumerate(self.history) if state == self.found)
+            early = after < self.durable
+            return "a durable write is missing." if early else "that write had not begun."
+        if self.found == self.history[self.acknowledged]:
+            return "it is what was acknowledged."
+        if self.found in self.history[self.acknowledged + 1 :]:
+            return "the write in progress may be there."
+        return "writes that were acknowledged but not durable may be missing."
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}; durable {self.durable}, acknowledged {self.acknowledged}, "
+            f"found {self.found}."
+        )
 
 
 _SMALL: tuple[WorkloadStep, ...] = (
@@ -85,37 +113,23 @@ def cases() -> list[CrashCase]:
     return found
 
 
-def check_promise(promised: PromiseRule) -> None:
+@exercise("05.2")
+def check_promise(promised: PromiseRule) -> str:
     """Print whether ``promised`` judges every case correctly, or the first that it does not."""
-    for case in cases():
+
+    def ask(case: CrashCase) -> bool:
         copies = [dict(state) for state in case.history]
-        try:
-            answer: Any = promised(copies, case.durable, case.acknowledged, dict(case.found))
-        except Exception as error:
-            print(
-                f"Not yet. It raised {type(error).__name__}: {error}. The case: {_described(case)}"
-            )
-            return
-        if answer is ...:
-            print("Not answered yet: write the promise in place of the three dots.")
-            return
-        if not isinstance(answer, bool):
-            print(f"Not yet. It should return True or False, not {answer!r}.")
-            return
-        if answer is not case.right:
-            verdict = "keeps the promise" if case.right else "breaks it"
-            print(
-                f"Not yet. This {verdict}, but your function says the opposite: {_described(case)}"
-            )
-            return
-    print(f"Right. It judges {len(cases())} crashes and losses correctly.")
+        return promised(copies, case.durable, case.acknowledged, dict(case.found))
 
+    def wrong_in(case: CrashCase) -> str:
+        if yes_or_no(lambda: ask(case), "your function") is case.right:
+            return ""
+        verdict = "keeps the promise" if case.right else "breaks it"
+        return f"This {verdict}, but your function says the opposite: {case.why}"
 
-def _described(case: CrashCase) -> str:
-    return (
-        f"{case.what}; durable {case.durable}, acknowledged {case.acknowledged}, "
-        f"found {case.found}."
-    )
+    judged = cases()
+    need_function(lambda: ask(judged[0]), "promise")
+    return f"It judges {agrees(judged, wrong_in)} crashes and losses correctly."
 
 
 # ── the order of a flush ────────────────────────────────────────────────────────────────────────
@@ -165,23 +179,22 @@ def _step_of(call: Call, committed: bool) -> str:
     return STEPS[4] if call.part == "log" or committed else STEPS[2]
 
 
-def check_order(order: Any) -> None:
+@exercise("05.3", functions=False)
+def check_order(order: Any) -> str:
     """Print whether a flush in this order of :data:`STEPS` survives a crash after every call."""
-    if order is ...:
-        print("Not answered yet: put a list of the five steps in place of the three dots.")
-        return
-    if not isinstance(order, list | tuple) or sorted(map(str, order)) != sorted(STEPS):
-        print(f"Not yet. Give each of these once: {', '.join(STEPS)}.")
-        return
+    need_answer(order, "put a list of the five steps in place of the three dots")
+    given = value_of(order)
+    names = [one_of(each, STEPS) for each in given] if isinstance(given, list) else []
+    if sorted(filter(None, names)) != sorted(STEPS):
+        raise Broken(f"Give each of these once: {', '.join(STEPS)}.")
     before, steps, held = _recorded()
-    todo = [(name, doing) for name in order for doing in steps[name]]
+    todo = [(name, doing) for name in names if name for doing in steps[name]]
     for count in range(len(todo) + 1):
         problem = _crash_after(before.copy(), todo[:count], held)
         if problem:
             name = todo[count - 1][0]
-            print(f"Not yet. {problem.format(repr(name))}")
-            return
-    print(f"Right. Crashed after each of its {len(todo)} calls, the flush lost nothing.")
+            raise Wrong(problem.format(repr(name)))
+    return f"Crashed after each of its {len(todo)} calls, the flush lost nothing."
 
 
 def _crash_after(disk: SimDisk, todo: Sequence[tuple[str, _DiskCall]], held: StoreContents) -> str:

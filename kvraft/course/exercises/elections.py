@@ -21,7 +21,10 @@ from random import Random
 
 from kvraft.check import Violation, scenario
 from kvraft.check.raft import watch
-from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
+from kvraft.course.answers import value_of, yes_or_no
+from kvraft.course.guard import Broken, Wrong
+from kvraft.course.lesson import agrees, ends, need_answer, need_function, within
+from kvraft.course.verdicts import exercise
 from kvraft.raft import Raft, RaftOptions, RequestVote, Role
 from kvraft.raft import safety as rules
 from kvraft.record import ORIGIN, Position
@@ -90,26 +93,21 @@ def _situations() -> Iterator[VoteSituation]:
                 yield VoteSituation(term, vote, ours, asked, theirs)
 
 
-def check_grant_vote(rule: VoteRule) -> None:
+@exercise("01.2")
+def check_grant_vote(rule: VoteRule) -> str:
     """Print whether ``rule`` is Raft's rule of voting, or the first case where it is not."""
-    if unanswered(lambda: VoteSituation(1, None, ORIGIN, 1, ORIGIN).ask(rule)):
-        return
+    need_function(lambda: VoteSituation(1, None, ORIGIN, 1, ORIGIN).ask(rule))
     tried = agrees(situations(), lambda situation: _compare(rule, situation))
-    if tried is None:
-        return
     known = [scenario.load(name) for name in SITUATIONS]
-    try:
-        leaders = sum(storm(rule, seed) for seed in range(STORMS))
-        for story in known:
-            play_with_rule(story, rule)
-    except Violation as violation:
-        print(f"Not yet. In a cluster with faults it breaks a promise: {violation}")
-        return
-    except Exception as error:
-        print(f"Not yet. In a cluster with faults, your rule raised {error_text(error)}")
-        return
-    print(
-        f"Right. It agrees with Raft in {tried:,} situations; it elected {leaders:,} leaders "
+    with within("In a cluster with faults"):
+        try:
+            leaders = sum(storm(rule, seed) for seed in range(STORMS))
+            for story in known:
+                play_with_rule(story, rule)
+        except Violation as violation:
+            raise Wrong(f"it breaks a promise: {violation}") from violation
+    return (
+        f"It agrees with Raft in {tried:,} situations; it elected {leaders:,} leaders "
         f"in {STORMS} clusters with faults, never two in a term; and it held in the "
         f"{len(SITUATIONS)} situations in which another implementation did not."
     )
@@ -230,14 +228,14 @@ first elections fail.  In a thousand crashes 130 to 280 ms gives 157 ms and 4.4%
 from both limits that the range decides, not which two hundred crashes are drawn."""
 
 
-def check_range(low: object, high: object) -> None:
+@exercise("01.3", functions=False)
+def check_range(low: object, high: object) -> str:
     """Print whether time-outs from ``low`` to ``high`` milliseconds meet the two limits."""
-    if low is ... or high is ...:
-        print("Not answered yet: put two numbers in place of the dots.")
-        return
-    if not (isinstance(low, int) and isinstance(high, int) and HEARTBEAT < low <= high <= 2_000):
-        print(f"Not yet. Give whole milliseconds, {HEARTBEAT} < low ≤ high ≤ 2,000.")
-        return
+    need_answer(low, "put two numbers in place of the dots")
+    need_answer(high, "put two numbers in place of the dots")
+    low, high = value_of(low), value_of(high)
+    if not (type(low) is int and type(high) is int and HEARTBEAT < low <= high <= 2_000):
+        raise Broken(f"Give whole milliseconds, {HEARTBEAT} < low ≤ high ≤ 2,000.")
     trials = run_election_trials(paper_options(low, high, HEARTBEAT), TRIALS, equal=True)
     half, failed = median_trial(trials), failed_first_share(trials)
     deposed = hiccups(low, high)
@@ -252,9 +250,8 @@ def check_range(low: object, high: object) -> None:
     elif half.millis > MEDIAN or not half.elected:
         hint = "The members wait longer than they need to."
     else:
-        print(f"Right. With {low} to {high} ms, {found}.")
-        return
-    print(f"Not yet. With {low} to {high} ms, {found}. {hint}")
+        return f"With {low} to {high} ms, {found}."
+    raise Wrong(hint, f"With {low} to {high} ms, {found}.")
 
 
 def hiccups(low: int, high: int) -> int:

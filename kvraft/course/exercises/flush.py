@@ -17,7 +17,10 @@ from itertools import combinations
 from random import Random
 from typing import NamedTuple
 
-from kvraft.course.lesson import Wrong, agrees, called, error_text, unanswered, yes_or_no
+from kvraft.course.answers import shown, yes_or_no
+from kvraft.course.guard import Broken, Wrong, called
+from kvraft.course.lesson import agrees, need_function, within
+from kvraft.course.verdicts import exercise
 from kvraft.events import MemtableFrozen
 from kvraft.lsm import RetainedTimes, Tree, View, retain
 from kvraft.record import Row, Timestamp
@@ -76,7 +79,7 @@ def run(load: WriteLoad, trigger: Trigger | None = None) -> LoadOutcome:
     """Run ``load`` on a member under ``trigger``, or under its own rule if ``None``.
 
     Then the member crashes, and must still have what was written.  Raises
-    :class:`~kvraft.course.lesson.Wrong` if the trigger raises or returns no ``bool``.
+    :class:`~kvraft.course.guard.Broken` if the trigger raises or returns no ``bool``.
     """
 
     class Triggered(Replica):
@@ -95,26 +98,21 @@ def run(load: WriteLoad, trigger: Trigger | None = None) -> LoadOutcome:
     return LoadOutcome(gauges, [event for event in frozen if isinstance(event, MemtableFrozen)])
 
 
-def check_should_freeze(trigger: Trigger) -> None:
+@exercise("06.2")
+def check_should_freeze(trigger: Trigger) -> str:
     """Print whether ``trigger`` keeps memory and log within bounds, without many small tables."""
-    if unanswered(lambda: trigger(0, 0, 0)):
-        return
+    need_function(lambda: trigger(0, 0, 0))
     longest = count = 0
     for load in LOADS:
-        try:
+        with within(f"In {load.description},"):
             outcome = run(load, trigger)
-        except Wrong as error:
-            print(f"Not yet. In {load.description} {error}")
-            return
-        wrong = _judge(load, outcome)
-        if wrong:
-            print(f"Not yet. In {load.description}, {wrong}")
-            return
+            if wrong := _judge(load, outcome):
+                raise Wrong(wrong)
         count += len(outcome.frozen)
         if load.slices:
             longest = max(longest, *(gauge.log for gauge in outcome.gauges))
-    print(
-        f"Right. Under {len(LOADS)} loads the member froze {count} memtables, and kept at most "
+    return (
+        f"Under {len(LOADS)} loads the member froze {count} memtables, and kept at most "
         f"{longest:,} bytes of log while there was time to flush."
     )
 
@@ -172,10 +170,10 @@ class VersionsCase(NamedTuple):
         ]
 
     def ask(self, rule: KeepRule) -> VersionList:
-        """Return the versions that ``rule`` keeps; raises ``Wrong`` if they are not versions."""
+        """Return the versions that ``rule`` keeps; raises ``Broken`` if they are not versions."""
         answer = called(lambda: rule(list(self.versions), list(self.views)))
         if not isinstance(answer, list | tuple) or any(v not in self.versions for v in answer):
-            raise Wrong(f"Your rule gives {answer!r}: give a list of some of the versions.")
+            raise Broken(f"Your rule gives {shown(answer)}: give a list of some of the versions.")
         return list(answer)
 
     def __str__(self) -> str:
@@ -198,20 +196,15 @@ def cases() -> Iterator[VersionsCase]:
                         yield VersionsCase(tuple(versions), views)
 
 
-def check_kept(rule: KeepRule) -> None:
+@exercise("06.3")
+def check_kept(rule: KeepRule) -> str:
     """Print whether ``rule`` keeps the versions that a reader can still see, and no others."""
-    if unanswered(lambda: rule([(1, b"v")], [])):
-        return
+    need_function(lambda: rule([(1, b"v")], []))
     count = agrees(cases(), lambda case: _compare(rule, case))
-    if count is None:
-        return
-    try:
+    with within("For a tree"):
         rows = sum(_compare_with_tree(rule, seed) for seed in range(ROUNDS))
-    except Exception as error:
-        print(f"Not yet. For a tree your rule raised {error_text(error)}")
-        return
-    print(
-        f"Right. It agrees with the module in {count:,} situations, and {ROUNDS} trees with open "
+    return (
+        f"It agrees with the module in {count:,} situations, and {ROUNDS} trees with open "
         f"views flushed as many rows as it says: {rows:,}."
     )
 
@@ -237,8 +230,8 @@ def _compare(rule: KeepRule, case: VersionsCase) -> str:
 def _compare_with_tree(rule: KeepRule, seed: int) -> int:
     """Write to a tree with views and flush it; return how many rows the flush wrote.
 
-    Raises ``AssertionError`` if ``rule`` would have written another number, or if a view would read
-    another value from the versions that it keeps.
+    Raises :class:`~kvraft.course.guard.Wrong` if ``rule`` would have written another number, or if
+    a view would read another value from the versions that it keeps.
     """
     random = Random(f"kept/{seed}")
     tree = Tree.open(SimDisk())
@@ -263,9 +256,11 @@ def _compare_with_tree(rule: KeepRule, seed: int) -> int:
         found = VersionsCase(tuple(versions), tuple(times)).ask(rule)
         rows += len(found)
         for view in views:
-            assert view.get(key) == _seen(found, view.timestamp), "a view would read another value"
+            if view.get(key) != _seen(found, view.timestamp):
+                raise Wrong("a view would read another value.")
     written = sum(info.rows for info in tree.tables)
-    assert rows == written, f"a flush writes {written} rows, your rule {rows}"
+    if rows != written:
+        raise Wrong(f"a flush writes {written} rows, your rule {rows}.")
     return rows
 
 

@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
 from typing import Any, NamedTuple
 
-from kvraft.course.lesson import agrees, called, unanswered
+from kvraft.course.answers import one_of, shown, value_of
+from kvraft.course.guard import Broken, called
+from kvraft.course.lesson import agrees, need_function
+from kvraft.course.verdicts import exercise
 from kvraft.disk import FRAME_MAGIC, Frame, frame
 from kvraft.display import listed
 from kvraft.errors import Corruption
@@ -192,33 +195,28 @@ def valid_frames(data: bytes, seed: int = SEED) -> tuple[list[int], int]:
     return [each.offset for each in found.frames], found.end
 
 
-def check_scan(scanner: Scanner) -> None:
+@exercise("04.2")
+def check_scan(scanner: Scanner) -> str:
     """Print whether ``scanner`` finds what ``frame.scan`` finds, or the first difference."""
-    if unanswered(lambda: scanner(b"", SEED), "function"):
-        return
-    if (count := agrees(files(), lambda case: _compare(scanner, case))) is not None:
-        print(f"Right. It agrees with kvraft.disk.frame.scan on all {count:,} files.")
+    need_function(lambda: scanner(b"", SEED), "function")
+    count = agrees(files(), lambda case: _compare(scanner, case))
+    return f"It agrees with kvraft.disk.frame.scan on all {count:,} files."
 
 
 def _compare(scanner: Scanner, case: FrameFile) -> str:
     """Return what is wrong with what ``scanner`` finds in a file, ``""`` if nothing is."""
     right = valid_frames(case.data)
-    answer: Any = called(lambda: scanner(case.data, SEED), "your function")
-    if not (isinstance(answer, tuple) and len(answer) == 2):
-        return (
-            f"your function gives {_shown(answer)}: give two things, a list of offsets and the end"
+    answer: Any = value_of(called(lambda: scanner(case.data, SEED), "your function"))
+    if not (isinstance(answer, list) and len(answer) == 2 and isinstance(answer[0], list)):
+        raise Broken(
+            f"your function gives {shown(answer)}: give two things, a list of offsets and the end."
         )
-    if (list(answer[0]) if isinstance(answer[0], list | tuple) else answer[0], answer[1]) == right:
+    if tuple(answer) == right:
         return ""
     _, end = right
     why = frame.decode(case.data, end, seed=SEED) if end < len(case.data) else ""
     reason = f", where {why}" if why else ", where the file ends"
-    return f"yours gives {_shown(answer)}, right is {right}: the frames end at {end}{reason}."
-
-
-def _shown(answer: object) -> str:
-    text = repr(answer)
-    return text if len(text) <= 80 else text[:79] + "…"
+    return f"yours gives {shown(tuple(answer))}, right is {right}: the frames end at {end}{reason}."
 
 
 # ── torn or damaged ─────────────────────────────────────────────────────────────────────────────
@@ -288,19 +286,20 @@ def _verdict(data: bytes) -> str:
     return "torn"
 
 
-def check_torn_or_damage(judge: Judge) -> None:
+@exercise("04.3")
+def check_torn_or_damage(judge: Judge) -> str:
     """Print whether ``judge`` distinguishes torn tails from damage as ``frame.scan`` does."""
-    if unanswered(lambda: judge([], 0)):
-        return
-    if (count := agrees(situations(), lambda case: _misjudged(judge, case))) is not None:
-        print(f"Right. It agrees with kvraft.disk.frame.scan on all {count} logs.")
+    need_function(lambda: judge([], 0))
+    count = agrees(situations(), lambda case: _misjudged(judge, case))
+    return f"It agrees with kvraft.disk.frame.scan on all {count} logs."
 
 
 def _misjudged(judge: Judge, case: BadFrame) -> str:
     """Return what is wrong with the verdict of ``judge`` on a bad frame, ``""`` if nothing is."""
-    answer: Any = called(lambda: judge(list(case.after), case.offset))
-    if not isinstance(answer, str) or answer not in WORDS:
-        return f'Your rule gives {_shown(answer)}: give "torn" or "damage".'
+    given = called(lambda: judge(list(case.after), case.offset))
+    answer = one_of(value_of(given), WORDS)
+    if answer is None:
+        raise Broken(f'Your rule gives {shown(given)}: give "torn" or "damage".')
     if answer == case.right:
         return ""
     after = "No valid frame follows it"

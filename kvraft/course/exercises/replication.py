@@ -17,7 +17,10 @@ from random import Random
 
 from kvraft.check import Violation
 from kvraft.check.raft import watch
-from kvraft.course.lesson import agrees, called, error_text, unanswered
+from kvraft.course.answers import whole_number
+from kvraft.course.guard import Wrong
+from kvraft.course.lesson import agrees, need_function, within
+from kvraft.course.verdicts import exercise
 from kvraft.errors import KvraftError
 from kvraft.raft import Configuration, Log, Raft, RaftOptions
 from kvraft.raft import safety as rules
@@ -73,23 +76,18 @@ class CommitSituation:
         )
 
 
-def check_advance_commit(rule: CommitRule) -> None:
+@exercise("02.2")
+def check_advance_commit(rule: CommitRule) -> str:
     """Print whether ``rule`` is Raft's rule of commitment, or the first case where it is not."""
-    if unanswered(lambda: CommitSituation(1, 0, (1,), (1,)).ask(rule)):
-        return
+    need_function(lambda: CommitSituation(1, 0, (1,), (1,)).ask(rule))
     count = agrees(_situations(), lambda situation: _compare(rule, situation))
-    if count is None:
-        return
-    try:
-        committed = sum(_run(rule, seed) for seed in SEEDS)
-    except Violation as violation:
-        print(f"Not yet. In a cluster with faults it breaks a promise: {violation}")
-        return
-    except Exception as error:
-        print(f"Not yet. Leading a cluster with faults, your rule raised {error_text(error)}")
-        return
-    print(
-        f"Right. It agrees with Raft in {count:,} situations, and led {len(SEEDS)} clusters "
+    with within("In a cluster with faults"):
+        try:
+            committed = sum(_run(rule, seed) for seed in SEEDS)
+        except Violation as violation:
+            raise Wrong(f"it breaks a promise: {violation}") from violation
+    return (
+        f"It agrees with Raft in {count:,} situations, and led {len(SEEDS)} clusters "
         f"through crashes, partitions and loss: {committed:,} entries committed, none lost."
     )
 
@@ -124,9 +122,7 @@ def _draw(random: Random) -> CommitSituation:
 def _compare(rule: CommitRule, situation: CommitSituation) -> str:
     """Return what is wrong with what ``rule`` returns, ``""`` if nothing is."""
     right = situation.ask(rules.advance_commit)
-    answer = called(lambda: situation.ask(rule))
-    if type(answer) is not int:
-        return f"Your rule gives {answer!r}, which is not a number: give the commit index."
+    answer = whole_number(lambda: situation.ask(rule), "the commit index")
     if answer == right:
         return ""
     return f"Your rule says {answer}, and Raft {right}: {_reason(situation, answer, right)}."

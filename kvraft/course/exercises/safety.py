@@ -24,7 +24,10 @@ from kvraft.check.bugs import OlderTermsCounted
 from kvraft.check.explore import NO_TIME, ExplorationBounds, ExplorationReport, explore
 from kvraft.check.raft import watch
 from kvraft.check.scenario import Line
-from kvraft.course.lesson import agrees, ends, error_text, unanswered, yes_or_no
+from kvraft.course.answers import yes_or_no
+from kvraft.course.guard import Broken, Wrong
+from kvraft.course.lesson import agrees, ends, need_answer, need_function, within
+from kvraft.course.verdicts import exercise
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError, NotLeader
 from kvraft.events import MessageDelivered
@@ -97,36 +100,24 @@ def _arrived(cluster: Cluster) -> int:
     return len(cluster.trace.of(MessageDelivered))
 
 
-def check_schedule(schedule: str) -> None:
+@exercise("03.2", functions=False)
+def check_schedule(schedule: str) -> str:
     """Print whether ``schedule`` breaks a property in at most :data:`MOST` events."""
-    if schedule is ...:  # type: ignore[comparison-overlap]
-        print("Not answered yet: write a schedule in place of the three dots, one step a line.")
-        return
+    need_answer(schedule, "write a schedule in place of the three dots, one step a line")
     if not isinstance(schedule, str):
-        print("Not yet. Give a text with one step a line.")
-        return
+        raise Broken("Give a text with one step a line.")
     try:
         played = replay(schedule)
     except BadInput as error:
-        print(f"Not yet. In your schedule {error}.")
-        return
+        raise Wrong(f"In your schedule {error}.") from error
+    events = counted(played.events, "event")
     if played.violation is None:
-        print(
-            f"Not yet. {counted(played.events, 'event')}, and no property is broken. "
-            f"{_missing(played.cluster)}"
-        )
-    elif played.events > MOST:
-        print(
-            f"Not yet. It does break {played.violation.property}, but in "
-            f"{counted(played.events, 'event')}."
-        )
-    elif replay(schedule, Raft).violation is not None:
-        print("Not yet. It breaks a property with the rule in place, too: please report that!")
-    else:
-        print(
-            f"Right. {counted(played.events, 'event')}: {played.violation}. With the rule, "
-            "nothing breaks."
-        )
+        raise Wrong(_missing(played.cluster), f"{events}, and no property is broken.")
+    if played.events > MOST:
+        raise Wrong(f"It does break {played.violation.property}, but in {events}.")
+    if replay(schedule, Raft).violation is not None:
+        raise Wrong("It breaks a property with the rule in place, too: please report that!")
+    return f"{events}: {played.violation}. With the rule, nothing breaks."
 
 
 def _missing(cluster: Cluster) -> str:
@@ -220,29 +211,27 @@ STARTS: tuple[tuple[Callable[[type[Raft]], Cluster], ExplorationBounds, str], ..
 """Where an exploration begins, its bounds, and the situation as text."""
 
 
-def check_up_to_date(rule: UpToDateRule) -> None:
+@exercise("03.3")
+def check_up_to_date(rule: UpToDateRule) -> str:
     """Print whether ``rule`` compares logs as Raft does, or where not, and the harm that does."""
-    if unanswered(lambda: Logs(ORIGIN, ORIGIN).ask(rule)):
-        return
-    pairs = agrees(situations(), lambda pair: _compare(rule, pair))
-    if pairs is None:
-        _print_consequence(rule)
-        return
+    need_function(lambda: Logs(ORIGIN, ORIGIN).ask(rule))
     try:
-        reports = explored(rule)
-    except NotLeader:
-        print("Not yet. In a cluster no member is elected, though all logs are empty.")
-        return
-    except Exception as error:
-        print(f"Not yet. In a cluster your rule raised {error_text(error)}")
-        return
-    for report in reports:
-        if report.violation is not None:
-            print(f"Not yet. In a cluster it breaks a property: {report.violation}")
-            return
+        pairs = agrees(situations(), lambda pair: _compare(rule, pair))
+    except Broken:
+        raise
+    except Wrong as wrong:
+        raise Wrong("\n".join((wrong.words, *_consequence(rule))), wrong.case) from None
+    with within("In a cluster"):
+        try:
+            reports = explored(rule)
+        except NotLeader:
+            raise Wrong("no member is elected, though all logs are empty.") from None
+        for report in reports:
+            if report.violation is not None:
+                raise Wrong(f"it breaks a property: {report.violation}")
     states = sum(report.states for report in reports)
-    print(
-        f"Right. It agrees with Raft on all {pairs} pairs of logs, and nothing broke in "
+    return (
+        f"It agrees with Raft on all {pairs} pairs of logs, and nothing broke in "
         f"{states:,} states that a cluster with it can reach."
     )
 
@@ -281,18 +270,16 @@ def explored(rule: UpToDateRule) -> list[ExplorationReport]:
     return reports
 
 
-def _print_consequence(rule: UpToDateRule) -> None:
-    """Print a shortest run in which a wrong rule breaks a property, if one is found."""
+def _consequence(rule: UpToDateRule) -> list[str]:
+    """Return, in lines, a shortest run in which a wrong rule breaks a property, if one is found."""
     try:
         reports = explored(rule)
     except NotLeader:
-        print("The result: three members with empty logs elect no leader.")
-        return
-    except Exception:
-        return  # it raises there, too, and that was printed already
+        return ["The result: three members with empty logs elect no leader."]
+    except Broken:
+        return []
     report, (_, _, where) = reports[-1], STARTS[len(reports) - 1]
-    if report.violation is not None:
-        print(f"What can happen where {where}:")
-        for number, step in enumerate(report.trace, 1):
-            print(f"{number:4}. {step}")
-        print(f"Then {report.violation}")
+    if report.violation is None:
+        return []
+    steps = [f"{number:4}. {step}" for number, step in enumerate(report.trace, 1)]
+    return [f"What can happen where {where}:", *steps, f"Then {report.violation}"]

@@ -15,7 +15,10 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.client import Conflict, DraftTransaction
-from kvraft.course.lesson import Wrong, agrees, called, unanswered, yes_or_no
+from kvraft.course.answers import shown, yes_or_no
+from kvraft.course.guard import Broken, Wrong, called
+from kvraft.course.lesson import agrees, need_function, within
+from kvraft.course.verdicts import exercise
 from kvraft.lsm import Tree
 from kvraft.record import (
     NOOP,
@@ -92,33 +95,33 @@ def log_words(entries: Sequence[Entry]) -> str:
 
 def _split(rule: GatherRule, entries: list[Entry]) -> Split:
     answer = called(lambda: rule(list(entries)), "your rule")
+
+    def read() -> Split:
+        complete, undone = ([[int(index) for index in each] for each in part] for part in answer)
+        return complete, undone
+
     try:
-        complete, undone = ([list(each) for each in part] for part in answer)
-    except (TypeError, ValueError):
-        raise Wrong(
-            f"your rule gives {answer!r:.80}: give two lists of lists of indexes, complete and "
+        return called(read)
+    except Broken:
+        raise Broken(
+            f"your rule gives {shown(answer)}: give two lists of lists of indexes, complete and "
             "undone."
         ) from None
-    return complete, undone
 
 
-def check_gather(rule: GatherRule) -> None:
+@exercise("12.1")
+def check_gather(rule: GatherRule) -> str:
     """Print whether ``rule`` finds the complete and the undone transactions of every log."""
-    if unanswered(lambda: rule([])):
-        return
+    need_function(lambda: rule([]))
     count = undone = 0
     for entries in logs():
         right = right_split(entries)
-        try:
+        with within(f"For a log of {log_words(entries)},"):
             answer = _split(rule, entries)
-        except Wrong as error:
-            print(f"Not yet. For a log of {log_words(entries)}, {error}")
-            return
         if answer != right:
-            print(f"Not yet. A log of {log_words(entries)}: {_difference(answer, right, entries)}")
-            return
+            raise Wrong(_difference(answer, right, entries), f"A log of {log_words(entries)}:")
         count, undone = count + 1, undone + len(right[1])
-    print(f"Right. It agrees with the module about {count:,} logs and {undone:,} undone prefixes.")
+    return f"It agrees with the module about {count:,} logs and {undone:,} undone prefixes."
 
 
 def _difference(answer: Split, right: Split, entries: Sequence[Entry]) -> str:
@@ -203,18 +206,17 @@ def right_holds(case: ConflictCase) -> bool:
     return StateMachine(tree, lifetime=1).conflict(tuple(asked)) == 0
 
 
-def check_holds(rule: HoldsRule) -> None:
+@exercise("12.2")
+def check_holds(rule: HoldsRule) -> str:
     """Print whether ``rule`` admits a transaction exactly if what it read is unchanged."""
-    if unanswered(lambda: rule({}, {}), "condition"):
-        return
+    need_function(lambda: rule({}, {}), "condition")
 
     def wrong_in(case: ConflictCase) -> str:
         answer = yes_or_no(lambda: rule(dict(case.reads), dict(case.versions)))
         right = right_holds(case)
         return "" if answer is right else _why(case, right)
 
-    if (count := agrees(cases(), wrong_in)) is not None:
-        print(f"Right. It decides as the state machine does in {count} situations.")
+    return f"It decides as the state machine does in {agrees(cases(), wrong_in)} situations."
 
 
 def _why(case: ConflictCase, right: bool) -> str:

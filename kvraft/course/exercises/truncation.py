@@ -18,7 +18,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from kvraft.course.lesson import UNANSWERED, Wrong, error_text, unanswered
+from kvraft.course.answers import value_of, yes_or_no
+from kvraft.course.guard import Broken, Wrong
+from kvraft.course.lesson import need_answer, need_function, within
+from kvraft.course.verdicts import exercise
 from kvraft.errors import BadInput, Corruption, KvraftError, TimedOut
 from kvraft.events import Marks, SnapshotReceived
 from kvraft.lsm import Levelled
@@ -56,7 +59,7 @@ def ruled(rule: TruncationRule | None) -> type[Replica]:
     """Return members that truncate their logs by ``rule``, or by their own rule if it is ``None``.
 
     They pin what follows a snapshot in flight themselves.  They raise
-    :class:`~kvraft.course.lesson.Wrong` if a rule gives no answer, or drops the active segment.
+    :class:`~kvraft.course.guard.Wrong` if a rule gives no answer, or drops the active segment.
     """
     if rule is None:
         return Replica
@@ -64,13 +67,12 @@ def ruled(rule: TruncationRule | None) -> type[Replica]:
 
     class Ruled(Replica):
         def may_drop(self, segment: Segment) -> bool:
-            answer = asked(segment, self.marks, matches_of(self), retained_from(self, segment))
-            if not isinstance(answer, bool):
-                raise Wrong(f"gives {answer!r}: give True or False")
+            given = (segment, self.marks, matches_of(self), retained_from(self, segment))
+            answer = yes_or_no(lambda: asked(*given), "your rule")
             if answer and not segment.sealed:
                 raise Wrong(
-                    "drops the active segment, which is still being written; a segment has an end "
-                    "only when it is sealed"
+                    "your rule drops the active segment, which is still being written; a segment "
+                    "has an end only when it is sealed."
                 )
             in_flight = [p for p in self.pins() if p.pinned_by.startswith("snapshot for ")]
             return answer and not any(pin.needed_from <= segment.high for pin in in_flight)
@@ -99,18 +101,17 @@ def retained_from(replica: Replica, segment: Segment) -> int:
     return sum(s.size for s in replica.wal.segments if s.sealed and s.id >= segment.id)
 
 
-def check_may_drop(rule: TruncationRule) -> None:
+@exercise("09.2")
+def check_may_drop(rule: TruncationRule) -> str:
     """Print whether members that truncate their logs by ``rule`` lose nothing and keep no more."""
     empty = Segment(1, 1, 1, 8, 1024, sealed=True)
-    if unanswered(lambda: rule(empty, Marks(1, 0, 0, 0, 8), [8, 8], 1024)):
-        return
+    need_function(lambda: rule(empty, Marks(1, 0, 0, 0, 8), [8, 8], 1024))
     for trial in TRIALS:
-        wrong = judge(trial, rule)
-        if wrong:
-            print(f"Not yet. {trial.description}: {wrong}")
-            return
-    print(
-        f"Right. In {len(TRIALS)} situations, the last of them {ROUNDS} runs full of crashes, no "
+        with within(f"{trial.description}:"):
+            if wrong := judge(trial, rule):
+                raise Wrong(wrong)
+    return (
+        f"In {len(TRIALS)} situations, the last of them {ROUNDS} runs full of crashes, no "
         "write was lost, no snapshot was sent needlessly, and no log was kept forever."
     )
 
@@ -119,8 +120,6 @@ def judge(trial: TruncationTrial, rule: TruncationRule) -> str:
     """Return what went wrong with ``rule`` in ``trial``, ``""`` if nothing did."""
     try:
         return trial.run(rule)
-    except Wrong as error:
-        return f"your rule {error}."
     except BadInput as error:
         return f"a member cannot continue: it still needs entries that are gone ({error})."
     except Corruption as error:
@@ -132,8 +131,6 @@ def judge(trial: TruncationTrial, rule: TruncationRule) -> str:
         return "the cluster cannot continue: no member leads, or one never catches up."
     except KvraftError as error:
         return f"the cluster stopped: {error}."
-    except Exception as error:
-        return f"your rule raised {error_text(error)}."
 
 
 class _Run:
@@ -304,30 +301,27 @@ LOG_BYTES = 28 * 1024
 """The room for sealed log on the leader's disk, in bytes."""
 
 
-def check_retain_bytes(retain_bytes: Any) -> None:
+@exercise("09.3", functions=False)
+def check_retain_bytes(retain_bytes: Any) -> str:
     """Print whether this budget avoids a snapshot after a restart, and too much log on the disk."""
-    if retain_bytes is UNANSWERED:
-        print("Not answered yet: put your answer in place of the three dots.")
-        return
-    if not isinstance(retain_bytes, int) or isinstance(retain_bytes, bool) or retain_bytes < 0:
-        print("Not yet. A budget is a whole number of bytes, 0 or more.")
-        return
+    need_answer(retain_bytes)
+    retain_bytes = value_of(retain_bytes)
+    if type(retain_bytes) is not int or retain_bytes < 0:
+        raise Broken("A budget is a whole number of bytes, 0 or more.")
     snapshots = after_a_break(retain_bytes)
     if snapshots:
-        print(
-            f"Not yet. After {BREAK_MILLIS} ms the follower came back and had to be sent a "
+        raise Wrong(
+            f"After {BREAK_MILLIS} ms the follower came back and had to be sent a "
             f"snapshot: {retain_bytes:,} bytes are less than the log that was written meanwhile."
         )
-        return
     most = log_while_away(retain_bytes)
     if most > LOG_BYTES:
-        print(
-            f"Not yet. While a follower was away for long, the leader kept {most:,} bytes of "
+        raise Wrong(
+            f"While a follower was away for long, the leader kept {most:,} bytes of "
             f"sealed log, and there is room for {LOG_BYTES:,}."
         )
-        return
-    print(
-        f"Right. A follower that is back within {BREAK_MILLIS} ms needs no snapshot, and the "
+    return (
+        f"A follower that is back within {BREAK_MILLIS} ms needs no snapshot, and the "
         f"leader never kept more than {most:,} bytes of sealed log."
     )
 

@@ -59,7 +59,7 @@ def wrong_name(memtable_bytes, log_bytes, waiting):
 
 
 def kept(versions, views):
-    """The newest, and for each view the newest that is not behind it."""
+    """The newest, and for each view the newest that is not above it."""
     wanted = {versions[-1]}
     for view in views:
         wanted.update([version for version in versions if version[0] <= view][-1:])

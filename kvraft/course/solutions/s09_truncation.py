@@ -44,7 +44,7 @@ def below_matched(segment, marks, matches, retained):
 
 
 def without_budget(segment, marks, matches, retained):
-    """Waits for ever for one that is away for ever."""
+    """Waits for one that does not come back."""
     return segment.sealed and segment.high <= min(marks.flushed, *matches)
 
 
@@ -73,7 +73,7 @@ def by_its_first_entry(segment, marks, matches, retained):
 
 
 def its_first_entry_matched(segment, marks, matches, retained):
-    """The same mistake on the other side."""
+    """The same error on the other side."""
     needed = segment.first > min(matches) and retained <= RETAIN_BYTES
     return segment.sealed and segment.high <= marks.flushed and not needed
 
@@ -125,7 +125,7 @@ WRONG = {
         [[], [], ["n3"], ["tree", "n3", "n4"]],  # 25 to 30 follow on the snapshot
         [[], [], ["tree", "n3", "n4"], ["tree", "n3", "n4"]],  # entry 30 is in a table
         [[], [], ["n3", "n4"], ["tree", "n2", "n3", "n4"]],  # n2 has 48
-        [["tree", "n2", "n3", "n4"], ["n2", "n3", "n4"], ["n2"], ["n2"]],  # who has it
+        [["tree", "n2", "n3", "n4"], ["n2", "n3", "n4"], ["n2"], ["n2"]],  # turned round
         [[], [], ["n3"], ["tree"]],
         [],
         None,
@@ -151,5 +151,5 @@ WRONG = {
         forgets_to_return,
         wrong_name,
     ],
-    "retain_bytes": [0, 8 * 1024, 12 * 1024, 64 * 1024, 16 << 20, -1, "20 KiB", None, 2e4],
+    "retain_bytes": [0, 8 * 1024, 12 * 1024, 64 * 1024, 16 << 20, -1, "20 KiB", None, 24576.5],
 }

@@ -12,7 +12,7 @@ def any_log(ask, last):
 
 
 def longer(ask, last):
-    """Who has more knows more."""
+    """As if more entries were better ones."""
     return ask.last_index >= last.index
 
 
@@ -60,7 +60,7 @@ timeout n1
 deliver RequestVote to n2
 deliver RequestVote to n3       # so that n3 knows of term 3, and stands for term 4 next
 deliver RequestVoteReply from n2
-deliver AppendEntries to n2     # behind entry 1, which n2 lacks
+deliver AppendEntries to n2     # after entry 1, which n2 lacks
 deliver AppendEntriesReply from n2
 deliver AppendEntries to n2     # entry 1, alone
 deliver AppendEntriesReply from n2
@@ -87,7 +87,7 @@ RIGHT = {"winners": ["acd", "acd", "ace"], "schedule": SCHEDULE, "up_to_date": u
 WRONG = {
     "winners": [
         ["c", "ac", "ace"],  # only logs that end as the dead leader's did
-        ["acd", "acd", "acd"],  # three votes of seven are no majority
+        ["acd", "acd", "acd"],  # three votes of seven are not a majority
         ["acdf", "acdf", "ace"],  # f is long
         ["cd", "d", "ace"],
         None,

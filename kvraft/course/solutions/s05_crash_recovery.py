@@ -4,7 +4,7 @@ from kvraft.course.exercises.crashes import STEPS
 
 
 def promised(history, durable, acknowledged, found):
-    """A prefix: all that was durable, and at most the one under way besides the acknowledged."""
+    """A prefix: all that was durable, the acknowledged, and at most the one under way."""
     return any(state == found for state in history[durable : acknowledged + 2])
 
 
@@ -43,6 +43,7 @@ def fails(history, durable, acknowledged, found):
 
 
 def order(*places):
+    """The steps in this order of their numbers."""
     return [STEPS[place] for place in places]
 
 

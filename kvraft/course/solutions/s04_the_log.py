@@ -113,7 +113,7 @@ def gives_only_offsets(data, seed):
 
 
 def torn_or_damage(frames_after, offset):
-    """A frame behind it that was written after a sync of those bytes makes it damage."""
+    """A later frame that was written after a sync of those bytes makes it damage."""
     return "damage" if any(frame.synced > offset for frame in frames_after) else "torn"
 
 
@@ -158,7 +158,7 @@ def gives_a_truth_value(frames_after, offset):
 
 
 def raises(frames_after, offset):
-    """There need not be a frame behind it."""
+    """There need not be a frame after it."""
     return "damage" if max(frame.synced for frame in frames_after) > offset else "torn"
 
 
@@ -171,7 +171,7 @@ WRONG = {
         "bdegh",  # both frames of the last save have one sync
         "bgh",  # the frame that closes a log shields the one before it
         "bdh",  # a sealed segment has no torn tail
-        "bdfgh",  # zeros are no frame, and nobody promised them
+        "bdfgh",  # zeros are not a frame, and nobody promised them
         None,
     ],
     "scan_segment": [

@@ -2,7 +2,7 @@
 
 
 def gather(entries):
-    """Follow the rule: another transaction, or what is no data, ends the one that is open."""
+    """Follow the rule: another transaction, or what is not data, ends the one that is open."""
     complete, undone, open_ = [], [], []
     for entry in entries:
         record = entry.record

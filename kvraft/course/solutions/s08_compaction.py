@@ -25,7 +25,7 @@ def nothing(tables):
 
 
 def everything(tables):
-    """Merges all there is whenever there is more than one."""
+    """Merges all tables whenever there is more than one."""
     return CompactionTask(tuple(tables), 0, ONE_TABLE) if len(tables) > 1 else None
 
 
@@ -86,7 +86,7 @@ def always(key, timestamp, others):
 
 
 def never(key, timestamp, others):
-    """Safe, and for ever."""
+    """Safe, and they pile up."""
     return False
 
 

@@ -79,7 +79,7 @@ WRONG = {
         {"A": 2, "B": 5, "C": 2, "D": 4, "E": 2},  # the longest log
         {"A": 4, "B": 2, "C": 4, "D": 1, "E": 3},  # an equal log refused
         {"A": 4, "B": 1, "C": 4, "D": 0, "E": 2},  # its own vote forgotten
-        {"A": 5, "B": 2, "C": 0, "D": 0, "E": 0},  # given away to the first who asks
+        {"A": 5, "B": 2, "C": 0, "D": 0, "E": 0},  # given away to the first candidate
         None,
     ],
     "grant_vote": [

@@ -22,27 +22,27 @@ def falls(commit_index, term, match, configuration, log):
 
 
 def furthest(commit_index, term, match, configuration, log):
-    """One copy is no majority."""
+    """One copy is not a majority."""
     index = max(match.values())
     return index if index > commit_index and log.term(index) == term else commit_index
 
 
 def upper_median(commit_index, term, match, configuration, log):
-    """Right for odd clusters; half of an even one is no majority."""
+    """Right for odd clusters; half of an even one is not."""
     held = sorted(match[voter] for voter in configuration.voters)
     index = held[len(held) // 2]
     return index if index > commit_index and log.term(index) == term else commit_index
 
 
 def with_learners(commit_index, term, match, configuration, log):
-    """Counts whoever is sent the log."""
+    """Counts all that are sent the log."""
     held = sorted(match.values())
     index = held[(len(held) - 1) // 2]
     return index if index > commit_index and log.term(index) == term else commit_index
 
 
 def looks_below_the_log(commit_index, term, match, configuration, log):
-    """Asks for the term of an entry that was cut off."""
+    """Asks for the term of an entry that was truncated."""
     index = committed_index(configuration, match)
     return index if log.term(index) == term and index > commit_index else commit_index
 
