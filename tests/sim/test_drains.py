@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kvraft.check import Property, Violation, WorldChecker
@@ -200,8 +200,15 @@ def act(world, what, number):
     world.run_for(1 + number * 7 % 60)
 
 
+WRITES = [("write", number) for number in range(8)]
+FULL = [*WRITES, ("full", 0), *WRITES, ("room", 0), ("wait", 3), ("wait", 5)]
+"""Long work finds the disk full, and the tick after there is space must plan it again."""
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 50), st.lists(st.tuples(acts, st.integers(0, 50)), max_size=25))
+@example(2, FULL)
+@example(9, FULL)
 def test_a_world_that_leaves_out_idle_drains_is_the_world_that_does_not(seed, story):
     traces = []
     for kind in (World, PlainWorld):
