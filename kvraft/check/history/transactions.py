@@ -21,7 +21,7 @@ Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from kvraft import clock
@@ -35,6 +35,7 @@ from kvraft.check.history.model import (
     unpacked,
     without_sessions,
 )
+from kvraft.check.moved import MovedMembers, new_messages
 from kvraft.check.properties import Property, Violation
 from kvraft.client import Ticket
 from kvraft.display import counted
@@ -73,20 +74,31 @@ class TransactionChecker:
         self._asked: dict[tuple[str, int], _Asked] = {}
         self._incarnations: set[int] = set()
         self._seen_through = 0  # the last message checked
+        self._moved = MovedMembers(world)
 
     def check(self) -> None:
         """Take the entries committed in this step; check applied marks and answers.
 
-        Call it after each step: its cost does not grow with the log or the map.  It does not meet
-        the faults of simulated disks, which are meant for the members.
+        Its cost does not grow with the log or the map.  It does not meet the faults of simulated
+        disks, which are meant for the members.
         """
-        with self._world.undisturbed():
-            self._check()
+        self._check(self._world.members)
 
-    def _check(self) -> None:
-        for name, replica in self._world.replicas.items():
+    def check_moved(self) -> None:
+        """Do the same after each step of the world, for the members that did anything in it."""
+        self._check(self._moved.names())
+
+    def _check(self, names: Sequence[str]) -> None:
+        seats = self._world.seats
+        running = [(name, r) for name in names if (r := seats[name].replica) is not None]
+        with self._world.undisturbed():
+            self._check_running(running)
+        self._check_messages()
+
+    def _check_running(self, running: Sequence[tuple[str, Replica]]) -> None:
+        for name, replica in running:
             self._take_committed(name, replica)
-        for name, replica in self._world.replicas.items():
+        for name, replica in running:
             applied = replica.tree.applied.index
             committed = replica.raft.commit_index
             due = self.model.mark(committed)
@@ -96,7 +108,6 @@ class TransactionChecker:
                 what = f"{name} has applied entries through {applied}, but the log, committed "
                 what += f"through {committed}, requires {due}"
                 raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
-        self._check_messages()
 
     def _take_committed(self, name: str, replica: Replica) -> None:
         """Compare the newly committed entries of a member with the model's, or add them to it."""
@@ -117,8 +128,8 @@ class TransactionChecker:
     # ── requests and answers in flight ──────────────────────────────────────────────────────────
 
     def _check_messages(self) -> None:
-        for id, message in self._new_messages():
-            self._seen_through = max(self._seen_through, id)
+        for id, message in new_messages(self._world, self._seen_through, _ClientMessage):
+            self._seen_through = id
             if isinstance(message, Read | Scan):
                 # The first attempt may have been delivered before it was seen, so when a later one
                 # was first requested is not known.
@@ -134,17 +145,6 @@ class TransactionChecker:
                 self._check_answer(message)
             elif isinstance(message, Registered):
                 self._check_registered(message)
-
-    def _new_messages(self) -> Iterator[tuple[int, _ClientMessage]]:
-        """Yield the messages to or from clients that are new in flight since the last check."""
-        fresh: list[tuple[int, _ClientMessage]] = []
-        for id, envelope in reversed(self._world.network.in_flight.items()):
-            if id <= self._seen_through:
-                break
-            message = envelope.message
-            if isinstance(message, _ClientMessage):
-                fresh.append((id, message))
-        yield from reversed(fresh)
 
     def _check_read(self, answer: ReadReply) -> None:
         asked = self._asked.get((answer.to, answer.number))
