@@ -171,8 +171,7 @@ class BloomFilterBuilder:
         """Add ``keys``."""
         m, k, rows = self.bloom.m, self.bloom.k, self._rows
         ones = b"\1" * k
-        for key in keys:
-            h, d = digest(key)
+        for h, d in map(digest, keys):
             h, d = h % m, d % m
             if d:
                 rows[h : h + k * d : d] = ones

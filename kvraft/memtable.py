@@ -185,6 +185,11 @@ class Memtable:
             yield self.rows_of(keys)
             count = min(2 * count, _LAST_CHUNK)
 
+    @property
+    def plain(self) -> bool:
+        """Whether each key has one version, and no range tombstone hides any."""
+        return not self._older and self.range_tombstones is None
+
     def drain(self) -> Drain:
         """Return an iterator over all rows in order, in lists, for a flush.
 

@@ -178,23 +178,27 @@ class Block:
     @staticmethod
     def encode(rows: Sequence[Row]) -> bytes:
         """Return the body of a block of ``rows``, in order; at least one is required."""
-        n = len(rows)
-        keys, stamps, values = zip(*rows, strict=True)
+        return Block.encode_columns(*zip(*rows, strict=True))
+
+    @staticmethod
+    def encode_columns(
+        keys: Sequence[bytes], stamps: Sequence[Timestamp], values: Sequence[bytes | None]
+    ) -> bytes:
+        """Return the body of a block of rows in columns, as :meth:`encode` does."""
+        n = len(keys)
         shared = _shared_bytes(keys[0], keys[-1])  # they are in order: all others share it, too
         prefix = keys[0][:shared]
         if shared:
-            keys = tuple([key[shared:] for key in keys])
-        deleted = b""
-        if None in values:
-            deleted = bytes([value is None for value in values])
-            values = tuple([value or b"" for value in values])
+            keys = [key[shared:] for key in keys]
+        deleted = bytes([value is None for value in values]) if None in values else b""
+        stored = without_none(values)
         a, key_base, key_lengths = _pack_integers(list(map(len, keys)))
-        b, value_base, value_lengths = _pack_integers(list(map(len, values)))
+        b, value_base, value_lengths = _pack_integers(list(map(len, stored)))
         c, stamp_base, packed = _pack_integers(stamps)
         bases = key_base, value_base, stamp_base
         head = _HEAD.pack(n, shared, a, b, c, bool(deleted), *bases)
         columns = prefix, key_lengths, value_lengths, packed, deleted
-        return b"".join((head, *columns, *keys, *values))
+        return b"".join((head, *columns, *keys, *stored))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -292,6 +296,13 @@ class Block:
     def newest(self) -> Iterable[tuple[bytes, bytes | None]]:
         """Return the keys and values of all rows: for a ``dict``, which keeps the last of a key."""
         return zip(self.keys, self._cut_values(0, self._n), strict=True)
+
+
+def without_none(values: Sequence[bytes | None]) -> Sequence[bytes]:
+    """Return ``values`` with ``b""`` for each tombstone."""
+    if None in values:
+        return [value or b"" for value in values]
+    return cast("Sequence[bytes]", values)
 
 
 # ── columns ─────────────────────────────────────────────────────────────────────────────────────
