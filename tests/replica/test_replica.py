@@ -749,7 +749,7 @@ def shown(terms=(1, 1, 1), *, commit=3, role=Role.FOLLOWER, vote=None, base=0, k
     raft = SimpleNamespace(term=terms[-1], vote=vote, role=role, log=log, commit_index=commit)
     wal = SimpleNamespace(hard_state=HardState(terms[-1], vote))
     given = Marks(**{**full, "last": log.last_index, **marks})
-    return SimpleNamespace(raft=raft, wal=wal, marks=given)
+    return SimpleNamespace(raft=raft, wal=wal, marks=given, unsaved=None)
 
 
 LEADER = Role.LEADER
