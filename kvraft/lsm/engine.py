@@ -466,6 +466,9 @@ class StorageEngine(ReadableTree):
                 self.counts,
                 self.tables,
                 self._tables.cache,
+                filter_bytes=sum(
+                    t.bloom.m for t in self._tables.levels.tables if t.bloom is not None
+                ),
                 memtable_bytes=sum(memtable.size for memtable in self.memtables.newest_first),
                 waiting=self.immutable_memtables,
                 live_bytes=alive,
