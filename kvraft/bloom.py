@@ -89,16 +89,23 @@ class BloomFilter:
                     h -= m
 
     def __contains__(self, key: bytes) -> bool:
+        return not self.excludes(key)
+
+    def excludes(self, key: bytes) -> bool:
+        """Return whether ``key`` was certainly not added."""
         m, bits = self.m, self._bits
         h, d = digest(key)
-        h, d = h % m, d % m
-        for _ in range(self.k):
-            if not bits[h]:
-                return False
+        h %= m
+        if not bits[h]:  # half of the keys that were not added end here
+            return True
+        d %= m
+        for _ in range(self.k - 1):
             h += d
             if h >= m:
                 h -= m
-        return True
+            if not bits[h]:
+                return True
+        return False
 
     def expected_fpr(self, keys: int) -> float:
         """Return the expected share of absent keys that pass a filter of ``keys`` keys.
@@ -164,8 +171,7 @@ class BloomFilterBuilder:
         """Add ``keys``."""
         m, k, rows = self.bloom.m, self.bloom.k, self._rows
         ones = b"\1" * k
-        for key in keys:
-            h, d = digest(key)
+        for h, d in map(digest, keys):
             h, d = h % m, d % m
             if d:
                 rows[h : h + k * d : d] = ones

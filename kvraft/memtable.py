@@ -74,13 +74,13 @@ class Memtable:
         self._hidden = 0  # of the bytes written, those that are no longer here
         self.timestamp: Timestamp = 0
         self.range_tombstones: RangeTombstones | None = None
-        self._newest: dict[bytes, Row] = {}
+        self.newest: dict[bytes, Row] = {}
         self._older: dict[bytes, list[Row]] = {}  # oldest first
         self._keys: SortedList[bytes] = SortedList()
         self._unsorted: list[bytes] = []  # keys that are not in the sorted list yet
 
     def __len__(self) -> int:
-        return len(self._newest)
+        return len(self.newest)
 
     @property
     def size(self) -> int:
@@ -88,15 +88,15 @@ class Memtable:
         return self.bytes_written - self._hidden
 
     def __bool__(self) -> bool:
-        return bool(self._newest or self.range_tombstones)
+        return bool(self.newest or self.range_tombstones)
 
     def put(self, row: Row, pinned: Timestamp = UNPINNED) -> None:
         """Put in one row, as :meth:`update` does."""
         key, timestamp, value = row
-        if key in self._newest:
+        if key in self.newest:
             self.update((row,), pinned)
             return
-        self._newest[key] = row
+        self.newest[key] = row
         self._unsorted.append(key)
         self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
         if timestamp > self.timestamp:
@@ -107,7 +107,7 @@ class Memtable:
 
         An overwritten version stays if its timestamp is at most ``pinned``.
         """
-        newest, find, add = self._newest, self._newest.get, self._unsorted.append
+        newest, find, add = self.newest, self.newest.get, self._unsorted.append
         size, latest = 0, self.timestamp
         for row in rows:
             key, timestamp, value = row
@@ -155,7 +155,7 @@ class Memtable:
 
         It may be a tombstone.  Range tombstones are ignored.
         """
-        row = self._newest.get(key)
+        row = self.newest.get(key)
         if row is None or row[1] <= at:
             return row
         for old in reversed(self._older.get(key, ())):
@@ -185,6 +185,11 @@ class Memtable:
             yield self.rows_of(keys)
             count = min(2 * count, _LAST_CHUNK)
 
+    @property
+    def plain(self) -> bool:
+        """Whether each key has one version, and no range tombstone hides any."""
+        return not self._older and self.range_tombstones is None
+
     def drain(self) -> Drain:
         """Return an iterator over all rows in order, in lists, for a flush.
 
@@ -201,7 +206,7 @@ class Memtable:
         """Return a memtable of the same rows, which are shared: they never change."""
         other = copy(self)
         other.range_tombstones = deepcopy(self.range_tombstones, memo)
-        other._newest = self._newest.copy()
+        other.newest = self.newest.copy()
         other._older = {key: rows.copy() for key, rows in self._older.items()}
         other._keys = self._keys.copy()
         other._unsorted = self._unsorted.copy()
@@ -215,7 +220,7 @@ class Memtable:
 
     def rows_of(self, keys: list[bytes]) -> list[Row]:
         """Return all versions of ``keys``, which it has, in this order."""
-        newest, older = self._newest, self._older
+        newest, older = self.newest, self._older
         if not older:
             return [newest[key] for key in keys]
         return [row for key in keys for row in (*older.get(key, ()), newest[key])]

@@ -44,8 +44,8 @@ from kvraft.events import EventSink, MemtableFrozen, ignore
 from kvraft.inputs import describe_value, instance, whole_number
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
 from kvraft.lsm import ByteSource, Tree, TreeOptions
-from kvraft.memtable import Memtables
-from kvraft.record import Position, Row, Timestamp
+from kvraft.memtable import UNPINNED, Memtables
+from kvraft.record import MAX_TIMESTAMP, Position, Row, Timestamp
 from kvraft.wal import SEGMENT_BYTES, Durability, Wal, pack_writes
 
 OWNER = "kvraft/store"
@@ -126,7 +126,7 @@ class Store(Tree):
         # The log is created first: so a tree without a log is never left by a crash, but always a
         # loss.
         options = TreeOptions() if options is None else instance(options, TreeOptions, "options")
-        replayed = _Replay(options.memtable_bytes)
+        replayed = _Replay(options)
         found = check_disk(disk, owner, replayed.take)
         wal = Wal.open(
             disk,
@@ -285,18 +285,19 @@ class _Replay:
     They are frozen as those of an open store, so no more is in memory than may wait in one.
     """
 
-    def __init__(self, memtable_bytes: int) -> None:
+    def __init__(self, options: TreeOptions) -> None:
         self.memtables = Memtables()
         self.timestamp: Timestamp = 0
         self.rows = self.bytes = 0
-        self._full_at = memtable_bytes
+        self._full_at = options.memtable_bytes
+        self._pinned = MAX_TIMESTAMP if options.history else UNPINNED
 
     def take(self, rows: list[Row], ranges: list[Row], last: int) -> None:
         """Put in the rows and range tombstones of the log through its index ``last``."""
         active = self.memtables.active
         for row in ranges:
-            active.delete_range(row)
-        active.update(rows)
+            active.delete_range(row, self._pinned)
+        active.update(rows, self._pinned)
         self.timestamp = max(self.timestamp, active.timestamp)
         self.rows += len(rows) + len(ranges)
         self.bytes += sum(len(key) + len(value or b"") for key, _, value in rows)

@@ -31,7 +31,7 @@ The second half of this module are the messages between client and replica.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -96,13 +96,10 @@ def build_transaction(
     if not final and not reads:
         raise BadInput("a transaction needs at least one write")
     records = [expectation(key, at, timestamp, txn) for key, at in (reads or {}).items()]
-    records += [
-        Record(Kind.DELETE, key, b"", timestamp, txn)
-        if value is None
-        else Record(Kind.PUT, key, value, timestamp, txn)
-        for key, value in final.items()
-    ]
-    records[-1] = records[-1]._replace(commit=True)
+    for key, value in final.items():
+        kind = Kind.DELETE if value is None else Kind.PUT
+        records.append(Record(kind, key, value or b"", timestamp, txn))
+    records[-1] = Record(*records[-1][:5], commit=True)
     return Transaction(txn, tuple(records))
 
 
@@ -169,13 +166,15 @@ class TransactionAssembler:
         """The entries of the open transaction, ``()`` without one."""
         return tuple(self._open)
 
-    def take(self, entry: Entry) -> list[CompleteTransaction | UndoneTransaction]:
+    def take(self, entry: Entry) -> Sequence[CompleteTransaction | UndoneTransaction]:
         """Return the transactions that ``entry`` ends: none, one undone, one complete, or both.
 
         Both are possible: a transaction of one record ends an open one, and itself.
         """
-        ended: list[CompleteTransaction | UndoneTransaction] = []
         record = entry.record
+        if not self._open and record.commit and record.kind is Kind.PUT:  # most often
+            return (CompleteTransaction((entry,)),)
+        ended: list[CompleteTransaction | UndoneTransaction] = []
         if self._open and record.txn != self._open[0].record.txn:
             ended.append(UndoneTransaction(tuple(self._open)))
             self._open = []

@@ -19,8 +19,10 @@ Raft's properties (Figure 3) and the storage engine's:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
+from kvraft.check.moved import MovedMembers, new_messages
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import ObservedMember, RaftChecker
 from kvraft.raft import Log, Message, Role
@@ -29,6 +31,7 @@ from kvraft.replica import Replica
 from kvraft.sim import World
 
 MARKS = "the five marks"
+_MESSAGES = get_args(Message)
 
 
 class MarksChecker:
@@ -126,8 +129,9 @@ class MarksChecker:
 class WorldChecker:
     """Checks one world, with its disks and messages, for every property.
 
-    Call :meth:`check` after each step of the world.  A step changes one member, as a rule, so a
-    member is checked when something changed that a property is about.
+    Call :meth:`check_moved` after each step of the world: a step changes one member, as a rule, and
+    only members that did anything are looked at.  :meth:`check` looks at all of them, whoever
+    changed them: a test, for example.
     """
 
     def __init__(self, world: World) -> None:
@@ -137,15 +141,26 @@ class WorldChecker:
         self._seen: dict[str, ObservedMember] = {}
         self._last_id = 0  # of the messages checked
         self._last: dict[str, tuple[object, ...]] = {}
+        self._moved = MovedMembers(world)
 
     def check(self) -> None:
         """Check every member that changed and every new message; raises :class:`Violation`."""
+        self._check(self._world.members)
+
+    def check_moved(self) -> None:
+        """Check the members that did anything since the last time, and every new message."""
+        self._check(self._moved.names())
+
+    def _check(self, names: Sequence[str]) -> None:
+        seats = self._world.seats
         with self._world.undisturbed():
-            replicas = self._world.replicas
-            changed = [name for name in replicas if self._has_changed(name, replicas[name])]
-            for name in changed:
-                self._marks.check_member(name, replicas[name])
-            self._seen = {name: self._see(name, replicas.get(name)) for name in self._world.members}
+            changed = []
+            for name in names:
+                replica = seats[name].replica
+                if replica is not None and self._has_changed(name, replica):
+                    self._marks.check_member(name, replica)
+                    changed.append(name)
+                self._seen[name] = self._see(name, replica)
             self._check_messages()
             for name in changed:
                 self._raft.stepped(name)
@@ -159,10 +174,9 @@ class WorldChecker:
         return now != before
 
     def _check_messages(self) -> None:
-        for id, _, message in self._world.in_flight:
-            if id > self._last_id and isinstance(message, get_args(Message)):
-                self._raft.sent(message)
-        self._last_id = max([self._last_id, *self._world.network.in_flight])
+        for id, message in new_messages(self._world, self._last_id, _MESSAGES):
+            self._last_id = id
+            self._raft.sent(message)
 
     def _see(self, name: str, replica: Replica | None) -> ObservedMember:
         """Return a member as it is now; one that is down, as its disk was last."""

@@ -15,9 +15,10 @@ Flushes and compactions are long work, done in slices (:meth:`StorageEngine.work
 caller has time.
 
 Many threads may use one engine: each call, each slice of work and each piece of a scan runs under
-one lock.  ``flush`` and ``compact`` keep it until they are done; a caller that wants others to run
-in between calls ``work`` repeatedly.  An iterator is for one thread at a time, as any in Python.
-An engine belongs to the process that opened it (``disk/real.py``).
+one lock; only a ``get`` that memory can answer needs none.  ``flush`` and ``compact`` keep it until
+they are done; a caller that wants others to run in between calls ``work`` repeatedly.  An iterator
+is for one thread at a time, as any in Python.  An engine belongs to the process that opened it
+(``disk/real.py``).
 
 Invariants:
 
@@ -50,13 +51,13 @@ from kvraft.lsm.long_work import LongWork
 from kvraft.lsm.merging import RetainedTimes
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.readers import Readers
-from kvraft.lsm.reading import find, scan
+from kvraft.lsm.reading import ReadableTree, find, scan
 from kvraft.lsm.snapshot import ByteSource, InMemorySource, TreeSnapshot, unpack_snapshot
 from kvraft.lsm.stats import Stats, TreeCounters
 from kvraft.lsm.version_edit import ManifestState
 from kvraft.lsm.versions import VersionSet
 from kvraft.lsm.view import View
-from kvraft.mapping import ReadableMapping, scan_bounds
+from kvraft.mapping import scan_bounds
 from kvraft.memtable import Memtables, check_range_tombstone, check_row
 from kvraft.record import (
     MAX_TIMESTAMP,
@@ -71,7 +72,7 @@ from kvraft.record import (
 from kvraft.sstable import TableMetadata
 
 
-class StorageEngine(ReadableMapping):
+class StorageEngine(ReadableTree):
     """A log-structured merge-tree on one disk, which it may share with the log.
 
     ``timestamp`` is the highest one ever applied; ``counts`` are the counters since it was opened;
@@ -80,6 +81,10 @@ class StorageEngine(ReadableMapping):
     For subclasses: all work is done under ``lock``; ``memtables``, ``applied_index`` and
     ``applied_term`` change with each write; ``long_work`` is what is under way.  One that owns a
     log overrides :meth:`sync_log` and :meth:`write_checkpoint`.
+
+    ``late_rows`` is for a caller that keeps rows back while they change often, and whose log can
+    give them again: a freeze asks it for those that belong to the state at :attr:`applied`, and
+    puts them into the memtable that it freezes.  So what is on disk lacks none.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class StorageEngine(ReadableMapping):
         )
         self.failure = "it was opened for reading only" if read_only else ""
         self.closed = False
+        self.late_rows: Callable[[], list[Row]] = list  # none
         if not self._tables.manifest_unsure:  # else work() rewrites the manifest first
             self._tables.remove_orphans()
         self._forked = ""  # why this process may not use it, if it is the child of a fork
@@ -137,6 +143,19 @@ class StorageEngine(ReadableMapping):
                 raise BadInput(f"position {position} is not above {self.applied}, applied before")
             self.insert(rows, ranges, position)
 
+    def apply_checked(self, rows: list[Row], position: Position, timestamp: Timestamp) -> None:
+        """Apply rows as of ``position``, as :meth:`apply` does, without checking them again.
+
+        They come from a log that takes nothing else.  ``timestamp`` is the highest among them, or
+        that of a transaction which wrote nothing: reads can be at that time from now on.
+        """
+        with self.lock:
+            self._check_open()
+            if position.index <= self.applied_index:
+                raise BadInput(f"position {position} is not above {self.applied}, applied before")
+            self.insert(rows, [], position)
+            self.timestamp = max(self.timestamp, timestamp)
+
     def insert(self, rows: list[Row], ranges: list[Row], position: Position) -> None:
         """Put checked rows into the memtable, as :meth:`apply` does; under ``lock``."""
         for row in ranges:
@@ -163,6 +182,7 @@ class StorageEngine(ReadableMapping):
             before = waiting[-1].through if waiting else self.flushed
             if self.applied == before:
                 return
+            self.insert(self.late_rows(), [], self.applied)
             frozen = self.memtables.freeze(self.applied)
             self._report(MemtableFrozen(len(frozen), frozen.size, self.applied_index))
 
@@ -313,23 +333,6 @@ class StorageEngine(ReadableMapping):
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    def get(
-        self, key: Buffer, default: bytes | None = None, *, at: Timestamp | None = None
-    ) -> bytes | None:
-        """Return the value of ``key``, ``default`` if it has none; with ``at``, at that time.
-
-        Raises ``BadInput`` for a time at which versions may be gone (:attr:`horizon`).
-        """
-        if type(key) is not bytes:
-            key = as_bytes(key, "a key")
-        with self.lock:
-            if self.closed:
-                self._check_open()
-            self.counts.gets += 1
-            time = MAX_TIMESTAMP if at is None else self._time(at)
-            row = find(self.memtables.newest_first, self._tables.levels, key, time)
-        return default if row is None or row[2] is None else row[2]
-
     def version(self, key: Buffer, *, at: Timestamp | None = None) -> Version | None:
         """Return the newest version of ``key``, maybe a tombstone, ``None`` if none is known.
 
@@ -337,8 +340,7 @@ class StorageEngine(ReadableMapping):
         """
         key = as_bytes(key, "a key")
         with self.lock:
-            self._check_open()
-            time = MAX_TIMESTAMP if at is None else self._time(at)
+            time = self.readable_time(at)
             row = find(self.memtables.newest_first, self._tables.levels, key, time)
         return None if row is None else Version(row[1], row[2])
 
@@ -363,7 +365,7 @@ class StorageEngine(ReadableMapping):
         with self.lock:
             self._check_open()
             self.counts.scans += 1
-            time = self.timestamp if at is None else self._time(at)
+            time = self.timestamp if at is None else self.readable_time(at)
             pairs = self._pairs(start, stop, reverse, time)
             next(pairs)  # from here on it keeps what it needs, and releases it even if abandoned
         return pairs
@@ -393,7 +395,7 @@ class StorageEngine(ReadableMapping):
         """
         with self.lock:
             self._check_open()
-            time = self.timestamp if at is None else self._time(at)
+            time = self.timestamp if at is None else self.readable_time(at)
             return View(self, self.readers.enter(time))
 
     @property
@@ -402,14 +404,21 @@ class StorageEngine(ReadableMapping):
         latest = max(0, self.timestamp - self.options.history)
         return max(self._tables.state.horizon, latest)
 
-    def _time(self, at: Timestamp) -> Timestamp:
-        """Return ``at`` if the tree can be read at that time, else raise ``BadInput``."""
-        if whole_number(at, "a time to read at", minimum=0) > self.timestamp:
-            raise BadInput(f"{at} lies in the future: the newest timestamp is {self.timestamp}")
-        self.readers.settle()
-        if at < self.horizon and at not in self.readers.by_time:
-            raise BadInput(f"versions at {at} may be gone: all are there from {self.horizon} on")
-        return at
+    def readable_time(self, at: Timestamp | None) -> Timestamp:
+        """Return ``at``, or for ``None`` the latest time, if the tree can be read then.
+
+        Raises ``BadInput`` if it cannot, for it is closed or versions may be gone.
+        """
+        with self.lock:
+            self._check_open()
+            if at is None:
+                return MAX_TIMESTAMP
+            if whole_number(at, "a time to read at", minimum=0) > self.timestamp:
+                raise BadInput(f"{at} lies in the future: the newest timestamp is {self.timestamp}")
+            self.readers.settle()
+            if at not in self.readers.by_time and at < (since := self.horizon):
+                raise BadInput(f"versions at {at} may be gone: all are there from {since} on")
+            return at
 
     # ── what is in it ───────────────────────────────────────────────────────────────────────────
 
@@ -457,6 +466,9 @@ class StorageEngine(ReadableMapping):
                 self.counts,
                 self.tables,
                 self._tables.cache,
+                filter_bytes=sum(
+                    t.bloom.m for t in self._tables.levels.tables if t.bloom is not None
+                ),
                 memtable_bytes=sum(memtable.size for memtable in self.memtables.newest_first),
                 waiting=self.immutable_memtables,
                 live_bytes=alive,

@@ -66,8 +66,11 @@ class Flush(Job):
             tombstones = self._memtable.range_tombstones or RangeTombstones()
             self._ending = self._writer.finish(tombstones.surviving(self._keep.needs, _may_hide))
             self.then(self._finish_table)
-        elif kept := retain(chunk, self._keep, self._memtable.range_tombstones):
-            self._writer.add(kept)
+        else:
+            if not self._memtable.plain:
+                chunk = retain(chunk, self._keep, self._memtable.range_tombstones)
+            if chunk:
+                self._writer.add(chunk)
 
     def _finish_table(self) -> None:
         if self._ending.step():

@@ -25,6 +25,7 @@ from itertools import groupby, pairwise
 
 from kvraft.errors import Corruption
 from kvraft.lsm.merging import RowChunk
+from kvraft.record import MAX_TIMESTAMP
 from kvraft.sstable import Block, Table, read_order, span_of
 
 
@@ -81,10 +82,11 @@ class Levels:
         begin = 1 if runs and runs[0][0].metadata.level == 0 else 0
         self.unsorted = tuple(runs[0]) if begin else ()
         self.deeper = tuple(Level(run) for run in runs[begin:])
-        self._bounds, self._guide = _guide(self.tables)
+        self.bounds, self.guide = _guide(self.tables)
         self.has_range_tombstones = tuple(
             table for table in self.tables if table.range_tombstones is not None
         )
+        self.plain_from = MAX_TIMESTAMP + 1 if self.has_range_tombstones else self.newest
 
     @property
     def in_use(self) -> bool:
@@ -97,7 +99,7 @@ class Levels:
 
     def candidates(self, key: bytes) -> tuple[Table, ...]:
         """Return the tables whose spans cover ``key``: level 0 newest first, then down."""
-        return self._guide[bisect_right(self._bounds, key) - 1]
+        return self.guide[bisect_right(self.bounds, key) - 1]
 
     def runs(self, start: bytes, stop: bytes | None) -> list[Table | Level]:
         """Return the sorted runs that may have rows with ``start <= key < stop``."""

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -111,7 +111,7 @@ def _take_high(chunk: RowChunk, edge: bytes) -> tuple[RowChunk, RowChunk]:
 
 def in_order(parts: Iterable[RowChunk]) -> RowChunk:
     """Return the rows of ``parts`` by key and then by timestamp."""
-    rows = [row for part in parts for row in part]
+    rows = list(chain.from_iterable(parts))
     try:
         rows.sort()
     except TypeError:  # one key has a value and a tombstone with the same timestamp

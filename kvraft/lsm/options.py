@@ -19,6 +19,8 @@ class TreeOptions:
 
     ``memtable_bytes`` is the size from which a memtable is full; ``block_bytes``, ``bits_per_key``
     (0: no filter) and ``codec`` are of new tables; ``cache_bytes`` is the size of the block cache.
+    A filter takes a byte of memory for each bit, outside the cache: 10 bytes a key as a rule.  In
+    the cache a row takes three times its bytes once it is looked up (``sstable/cache.py``).
     ``history`` is how far back readers can look without a view, in units of timestamps.
     ``stall_tables`` is how many tables level 0 may have, and ``stall_memtables`` how many memtables
     may wait, before writers have to flush and merge first.

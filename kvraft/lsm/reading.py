@@ -10,7 +10,7 @@ and a range tombstone hides what is older than it.
 
 Invariants:
 
-- These functions change nothing and remember nothing.
+- Reading changes nothing but counters and the cache.
 - Once a version is known, tables that have only older ones are not searched.
 
 Source: LevelDB db_impl (Get, NewInternalIterator).
@@ -18,13 +18,24 @@ Source: LevelDB db_impl (Get, NewInternalIterator).
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
+from kvraft.inputs import as_bytes
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.merging import merge, visible
-from kvraft.memtable import Memtable
+from kvraft.lsm.stats import TreeCounters
+from kvraft.lsm.versions import VersionSet
+from kvraft.mapping import ReadableMapping
+from kvraft.memtable import Memtable, Memtables
 from kvraft.range_tombstones import NEVER_DELETED, gather
-from kvraft.record import KeyValue, Row, Timestamp
+from kvraft.record import MAX_TIMESTAMP, Buffer, KeyValue, Row, Timestamp
+
+_UNKNOWN: Any = object()
+"""What a dictionary of rows returns for a key that it does not have; ``None`` is a tombstone."""
 
 
 def find(memtables: Sequence[Memtable], levels: Levels, key: bytes, at: Timestamp) -> Row | None:
@@ -88,3 +99,67 @@ def scan(
     ranges = gather(tombstones, start, stop)
     for chunk in merge(chunks, reverse=reverse):
         yield visible(chunk, at, ranges)
+
+
+class ReadableTree(ReadableMapping):
+    """The look-up of one key, which :class:`~kvraft.lsm.engine.StorageEngine` completes."""
+
+    lock: AbstractContextManager[bool]
+    closed: bool
+    counts: TreeCounters
+    memtables: Memtables
+    _tables: VersionSet
+
+    def get(
+        self, key: Buffer, default: bytes | None = None, *, at: Timestamp | None = None
+    ) -> bytes | None:
+        """Return the value of ``key``, ``default`` if it has none; with ``at``, at that time.
+
+        Raises ``BadInput`` for a time at which versions may be gone (:attr:`horizon`).
+
+        If no memtable has the key, and only the deepest of the tables that may have it, no versions
+        need be compared.  Then it is answered from memory and without the lock: what is read here
+        is replaced, never changed, or a ``dict``.  As rows move from memtables to tables, reading
+        in this order may meet one twice, but cannot miss it.  Else it is what :func:`find` finds.
+        """
+        if type(key) is not bytes:
+            key = as_bytes(key, "a key")
+        time = MAX_TIMESTAMP if at is None and not self.closed else self.readable_time(at)
+        counts = self.counts
+        counts.gets += 1
+        for memtable in self.memtables.newest_first:
+            if key in memtable.newest or memtable.range_tombstones is not None:
+                break
+        else:
+            levels = self._tables.levels
+            if levels.plain_from <= time:
+                tables = levels.guide[bisect_right(levels.bounds, key) - 1]
+                for excluded, table in enumerate(tables):
+                    rows = table.rows
+                    value = rows.get(key, _UNKNOWN)
+                    if value is _UNKNOWN:
+                        if len(rows) == table.metadata.keys or table.excludes(key):
+                            continue
+                    elif table is tables[-1]:
+                        counts.filter_negatives += excluded
+                        counts.tables_probed += excluded + 1
+                        if not counts.tables_probed % 13:
+                            table.mark_used(key)
+                        return default if value is None else value
+                    break
+                else:
+                    counts.filter_negatives += len(tables)
+                    counts.tables_probed += len(tables)
+                    return default
+        with self.lock:
+            if at is not None or self.closed:
+                self.readable_time(at)  # it may have changed since
+            row = find(self.memtables.newest_first, self._tables.levels, key, time)
+        return default if row is None or row[2] is None else row[2]
+
+    @abstractmethod
+    def readable_time(self, at: Timestamp | None) -> Timestamp:
+        """Return ``at`` if the tree can be read at that time, the latest time for ``None``.
+
+        Raises ``BadInput`` if it cannot or is closed.
+        """

@@ -51,7 +51,8 @@ class Stats:
     rows: int  # in tables
     memtable_bytes: int
     immutable_memtables: int  # memtables that wait to be flushed
-    cache_bytes: int
+    filter_bytes: int  # of memory, a byte for each bit of the tables' filters
+    cache_bytes: int  # of memory
     cache_hits: int
     cache_misses: int
     live_bytes: int | None = None  # of keys and values that a scan sees, if requested
@@ -63,6 +64,7 @@ class Stats:
         tables: Sequence[TableMetadata],
         cache: BlockCache,
         *,
+        filter_bytes: int,
         memtable_bytes: int,
         waiting: int,
         live_bytes: int | None,
@@ -77,6 +79,7 @@ class Stats:
             rows=sum(info.rows for info in tables),
             memtable_bytes=memtable_bytes,
             immutable_memtables=waiting,
+            filter_bytes=filter_bytes,
             cache_bytes=cache.size,
             cache_hits=cache.hits,
             cache_misses=cache.misses,

@@ -29,8 +29,8 @@ from kvraft.record import (
     is_name,
 )
 
-_PROPOSED = frozenset((Kind.PUT, Kind.DELETE, Kind.EXPECT))
-_PARTICULAR = frozenset((Kind.EXPECT, Kind.CONFIGURATION, Kind.REGISTER))
+# Tuples, not sets: a member of an IntEnum is hashed in Python, and found in a tuple by identity.
+_PROPOSED = (Kind.PUT, Kind.DELETE, Kind.EXPECT)
 
 
 def inadmissible_reason(records: Sequence[object]) -> str:
@@ -39,7 +39,7 @@ def inadmissible_reason(records: Sequence[object]) -> str:
     Raises nothing, whatever they are.  It works column by column, because the loops then run in C:
     this is done for every entry that is proposed or received.
     """
-    if not records:
+    if not records or (len(records) == 1 and _is_usual(records[0])):
         return ""
     if set(map(type, records)) != {Record}:
         return "not all of its entries hold a record"
@@ -69,12 +69,36 @@ def inadmissible_reason(records: Sequence[object]) -> str:
     return _content_problem(kinds, keys, values)
 
 
-def _content_problem(kinds: Sequence[Kind], keys: Sequence[bytes], values: Sequence[bytes]) -> str:
+def _is_usual(record: object) -> bool:
+    """Return whether ``record`` is a put, and can be in a log.
+
+    Columns pay for many records, not for one; and most proposals are one put.
+    """
+    if type(record) is not Record or type(record.txn) is not TxnId:
+        return False
+    kind, key, value, timestamp, (client, incarnation, sequence), commit = record
+    return (
+        kind is Kind.PUT
+        and type(key) is type(value) is bytes
+        and len(key) <= MAX_KEY_BYTES
+        and len(value) <= MAX_VALUE_BYTES
+        and type(timestamp) is type(incarnation) is type(sequence) is int
+        and 0 <= timestamp <= MAX_NUMBER
+        and 0 <= incarnation <= MAX_NUMBER
+        and 0 <= sequence <= MAX_NUMBER
+        and type(commit) is bool
+        and (is_name(client) or (type(client) is str and not client))
+    )
+
+
+def _content_problem(
+    kinds: tuple[Kind, ...], keys: Sequence[bytes], values: Sequence[bytes]
+) -> str:
     """Return what is wrong with a key or value, by the rules of its kind of record."""
+    if kinds.count(Kind.PUT) == len(kinds):
+        return ""
     if Kind.DELETE_RANGE in kinds:
         return "range tombstones are not replicated"
-    if not _PARTICULAR.intersection(kinds):
-        return ""
     for kind, key, value in zip(kinds, keys, values, strict=True):
         if kind is Kind.EXPECT and len(value) != EXPECTATION_BYTES:
             return f"an expectation is a timestamp of {EXPECTATION_BYTES} bytes"
@@ -95,9 +119,8 @@ def check_proposal(records: object) -> None:
     reason = inadmissible_reason(records)
     if reason:
         raise BadInput(f"no follower would take this proposal: {reason}")
-    kinds = {record.kind for record in records}
-    registration = kinds == {Kind.REGISTER} and len(records) == 1
-    if not ((kinds and kinds <= _PROPOSED) or registration):
+    kinds = [record.kind for record in records]
+    if not kinds or (kinds != [Kind.REGISTER] and any(kind not in _PROPOSED for kind in kinds)):
         raise BadInput("a proposal needs records of a client's data, or one registration alone")
 
 

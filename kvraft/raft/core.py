@@ -163,10 +163,12 @@ class Core:
     def append(self, entries: Sequence[Entry]) -> bool:
         """Append ``entries``, to be saved with the next Ready; return whether they change members.
 
+        They follow one on another: their leader, or :func:`malformed_reason`, saw to that.
+
         "A server always uses the latest configuration in its log, regardless of whether the entry
         is committed" (§6).
         """
-        self.log.append(entries)
+        self.log.extend(entries)
         return self._adopt(entries)
 
     def supersede(self, index: int) -> None:

@@ -211,6 +211,16 @@ class Log:
             )
         self._entries.extend(entries)
 
+    def extend(self, entries: Sequence[Entry]) -> None:
+        """Add entries at the end, which follow one on another: :meth:`append` without that check.
+
+        Raises ``BadInput`` and adds none if the first does not follow on the last one here.
+        """
+        first, last = entries[0], self.last_index
+        if first.index != last + 1 or first.term < self.last_term:
+            raise BadInput(f"entry {first.index} of term {first.term} does not follow on {last}")
+        self._entries.extend(entries)
+
     def truncate_from(self, index: int) -> None:
         """Drop the entry at ``index`` and all after it; raise ``BadInput`` if it is permanent."""
         if index <= self._released:

@@ -13,12 +13,13 @@ Sources: Raft §5, §7, Figures 2 and 13; thesis §3.10 (TimeoutNow), §6.4 (Rea
 from __future__ import annotations
 
 import zlib
+from operator import itemgetter
 from typing import NamedTuple
 
 from kvraft.display import counted
 from kvraft.raft.admission import inadmissible_reason
 from kvraft.raft.quorum import Configuration
-from kvraft.record import MAX_NUMBER, Entry, Position, is_name
+from kvraft.record import MAX_NUMBER, Entry, Position, Record, is_name
 
 DEFAULT_CLUSTER = "kvraft"
 """The name of a cluster that was given no other."""
@@ -241,9 +242,11 @@ _NUMBERS: dict[type, tuple[str, ...]] = {
     TimeoutNow: ("term",),
 }
 _PLACES = {
-    kind: tuple((name, kind._fields.index(name)) for name in names)  # type: ignore[attr-defined]
+    kind: tuple(kind._fields.index(name) for name in names)  # type: ignore[attr-defined]
     for kind, names in _NUMBERS.items()
 }
+# Gives all numbers of a message at once: a tuple of them, of two at least.
+_NUMBERS_OF = {kind: itemgetter(places[0], *places) for kind, places in _PLACES.items()}
 _FLAGS = {
     RequestVote: "transfer",
     RequestVoteReply: "granted",
@@ -260,15 +263,16 @@ def malformed_reason(message: object, member: str, cluster: str) -> str:
     its entries may be in a log, by the rule of ``raft/admission.py``.  Whether it fits the
     receiver's log is checked later.
     """
-    places = _PLACES.get(type(message))
-    if places is None:
+    numbers_of = _NUMBERS_OF.get(type(message))
+    if numbers_of is None:
         return f"there is no message {type(message).__name__}"
     if message.cluster != cluster:  # type: ignore[attr-defined]
         return f"it belongs to cluster {_brief(message.cluster)}, not {cluster!r}"  # type: ignore[attr-defined]
-    for name, place in places:
-        number = message[place]  # type: ignore[index]
-        if type(number) is not int or not 0 <= number <= MAX_NUMBER:
-            return f"{name} should be a whole number from 0 to 2**63 - 1, not {_brief(number)}"
+    numbers = numbers_of(message)  # type: ignore[arg-type]
+    if set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > MAX_NUMBER:
+        for name, number in zip(_NUMBERS[type(message)], numbers[1:], strict=True):
+            if type(number) is not int or not 0 <= number <= MAX_NUMBER:
+                return f"{name} should be a whole number from 0 to 2**63 - 1, not {_brief(number)}"
     flag = _FLAGS.get(type(message))
     if flag is not None and type(getattr(message, flag)) is not bool:
         return f"{flag} should be true or false, not {_brief(getattr(message, flag))}"
@@ -305,22 +309,23 @@ def _append_problem(append: AppendEntries) -> str:
         return f"entries should be a tuple, not {type(entries).__name__}"
     if not entries:
         return ""
-    if not all(map(_is_entry, entries)):
+    if set(map(type, entries)) != {Entry}:
         return "not all of its entries are entries"
-    reason = inadmissible_reason([entry.record for entry in entries])
+    columns: tuple[tuple[int, ...], tuple[int, ...], tuple[Record, ...]]
+    columns = tuple(zip(*entries, strict=True))  # type: ignore[assignment]
+    entry_terms, indexes, records = columns
+    if set(map(type, entry_terms + indexes)) != {int}:
+        return "not all of its entries are entries"
+    reason = inadmissible_reason(records)
     if reason:
         return reason
     first = append.prev_index + 1
-    if [entry.index for entry in entries] != list(range(first, first + len(entries))):
+    if indexes != tuple(range(first, first + len(entries))):
         return f"its entries do not follow one by one on index {append.prev_index}"
-    terms = [append.prev_term, *[entry.term for entry in entries], append.term]
+    terms = [append.prev_term, *entry_terms, append.term]
     if terms != sorted(terms) or terms[1] < 1:
         return f"the terms of its entries, {terms[1]} to {terms[-2]}, do not fit its own"
     return ""
-
-
-def _is_entry(entry: object) -> bool:
-    return type(entry) is Entry and type(entry[0]) is int and type(entry[1]) is int
 
 
 def _snapshot_problem(chunk: InstallSnapshot) -> str:

@@ -101,12 +101,16 @@ class Outbox:
         self.reads, self.failed_reads = [], []
         return ready
 
-    def advance(self) -> None:
-        """Note that the last Ready is done; raise ``BadInput`` if there is none."""
+    def advance(self) -> bool:
+        """Note that the last Ready is done; return whether more of the log is durable now.
+
+        Raises ``BadInput`` if there is none.
+        """
         if not self._busy:
             raise BadInput("there is nothing to advance past: ready() comes first")
         self._busy = False
-        self.durable = self.saving
+        before, self.durable = self.durable, self.saving
+        return self.durable > before
 
     def truncated(self, index: int) -> None:
         """Note that the entry at ``index`` and all after it were dropped, saved or not."""

@@ -36,13 +36,19 @@ class OpenProposals:
         decided: list[DecidedProposal] = []
         open_still: list[tuple[int, int, int]] = []
         heap = self._open
+        if not heap or heap[0][0] > commit_index:
+            return decided
+        newest = log.term(commit_index)
         while heap and heap[0][0] <= commit_index:
             _, last, term = proposal = heapq.heappop(heap)
             reached = min(last, commit_index)
-            # Log Matching (§5.3): if the last entry that commitment has reached is of the
-            # proposal's term, the log up to it is the one that this leader had then, with the
-            # proposal in it.  If it is of another term, another leader's entries replaced it.
-            if reached <= log.base.index and log.base.term != term:
+            # Log Matching (§5.3): if an entry at or after the last one that commitment has reached
+            # is of the proposal's term, the log up to it is the one that this leader had then, with
+            # the proposal in it.  If that last one is of another term, another leader's entries
+            # replaced the proposal.
+            if term == newest and last <= commit_index:  # most often: one look for all of them
+                decided.append(DecidedProposal(*proposal, ProposalOutcome.COMMITTED))
+            elif reached <= log.base.index and log.base.term != term:
                 # A snapshot, or truncation, removed the entries that would tell.
                 decided.append(DecidedProposal(*proposal, ProposalOutcome.UNKNOWN))
             elif log.term(max(reached, log.base.index)) != term:

@@ -161,15 +161,20 @@ class Raft:
             self._election.stand()
             self._follow_role()
 
-    def step(self, message: Message) -> None:
-        """Take a message.  One that no correct member would send is reported and ignored."""
+    def step(self, message: Message) -> bool:
+        """Take a message; return whether it was one.
+
+        One that no correct member would send is reported and ignored.
+        """
         core = self._core
         reason = malformed_reason(message, core.member, core.cluster)
         if reason:
             core.reject(message, reason)
-        elif message.term <= core.term or self._enter_term_of(message):
+            return False
+        if message.term <= core.term or self._enter_term_of(message):
             self._dispatch(message)
             self._follow_role()
+        return True
 
     def propose(self, records: Sequence[Record]) -> tuple[int, int]:
         """Append ``records`` to the leader's log, all of them; return first and last index (§5.3).
@@ -292,8 +297,8 @@ class Raft:
 
         Raises :class:`~kvraft.errors.BadInput` if nothing was handed out since the last call.
         """
-        self._core.outbox.advance()
-        if self._leader is not None:
+        more = self._core.outbox.advance()
+        if more and self._leader is not None:
             self._leader.count()  # the leader's own disk may complete the quorum
             self._follow_role()
 

@@ -150,15 +150,19 @@ class Replication:
     def send(self, *, to_all: bool) -> None:
         """Send news to each follower, and a heartbeat to the others if ``to_all``."""
         for name, progress in self.progress.items():
-            if self._has_news(name, progress):
-                while self._has_news(name, progress):
-                    self._send_content(name, progress)
-            elif to_all:
+            silent = to_all
+            while self._has_news(name, progress):
+                self._send_content(name, progress)
+                silent = False
+            if silent:
                 self._send_heartbeat(name, progress)
 
     def _has_news(self, name: str, progress: Progress) -> bool:
         """Return whether there is something to send to a follower, and it may be sent now."""
         log, base = self.core.log, self.core.log.base
+        if progress.state is ProgressState.REPLICATE and progress.next > base.index:  # most often
+            window = self.core.options.window
+            return progress.next <= log.last_index and len(progress.in_flight) < window
         gone = progress.next <= base.index and progress.last_sent < base.index
         if gone and progress.state is not ProgressState.SNAPSHOT:
             # The next entry is gone: whatever is in flight, only a snapshot can follow on it (§7).

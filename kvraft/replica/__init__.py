@@ -39,11 +39,18 @@ Sources: Raft §5, §7 and §8, thesis §6.3; Kudu's log anchors (one log for co
 from kvraft.replica.interface import ReplicaOptions
 from kvraft.replica.replica import Replica
 from kvraft.replica.retention import Pin, Pins, tree_pin
-from kvraft.replica.sessions import SESSION_PREFIX, Session, Sessions, TransactionOutcome
+from kvraft.replica.sessions import (
+    MAX_UNWRITTEN,
+    SESSION_PREFIX,
+    Session,
+    Sessions,
+    TransactionOutcome,
+)
 from kvraft.replica.snapshots import ReplicaSnapshot, ReplicaSnapshotSource
 from kvraft.replica.state_machine import StateMachine
 
 __all__ = [
+    "MAX_UNWRITTEN",
     "SESSION_PREFIX",
     "Pin",
     "Pins",

@@ -17,22 +17,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kvraft.raft import Log
-from kvraft.record import Position, TxnId
+from kvraft.record import Record, TxnId, digest
 
 
 @dataclass(slots=True)
 class PendingTransaction:
     """One copy of a transaction that ``client`` waits for, with the ``attempts`` that asked for it.
 
-    ``digest`` is that of its records: it distinguishes another transaction under the same id.
+    The digest of its ``records`` distinguishes it from another one under the same id.
     """
 
     client: str
     txn: TxnId
-    digest: int
+    records: tuple[Record, ...]
     first: int
     term: int
     attempts: list[int] = field(default_factory=list)
+
+    @property
+    def digest(self) -> int:
+        """The digest of its records."""
+        return digest(self.records)
+
+    def is_in(self, log: Log) -> bool:
+        """Return whether it is still in ``log``."""
+        return log.has(self.first, self.term)
 
 
 class PendingTransactions:
@@ -40,7 +49,10 @@ class PendingTransactions:
 
     def __init__(self) -> None:
         self._by_txn: dict[TxnId, PendingTransaction] = {}
-        self._by_position: dict[Position, PendingTransaction] = {}
+        self._by_position: dict[tuple[int, int], PendingTransaction] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_txn)
 
     def __iter__(self) -> Iterator[PendingTransaction]:
         return iter(list(self._by_txn.values()))
@@ -51,22 +63,18 @@ class PendingTransactions:
 
     def add(self, pending: PendingTransaction) -> None:
         """Add a copy; it replaces an earlier one, which is no longer in the log."""
-        self.pop(pending.txn)
+        if pending.txn in self._by_txn:
+            self.pop(pending.txn)
         self._by_txn[pending.txn] = pending
-        self._by_position[Position(pending.first, pending.term)] = pending
+        self._by_position[pending.first, pending.term] = pending
 
     def pop(self, txn: TxnId) -> PendingTransaction | None:
         """Remove and return the pending copy of ``txn``."""
         pending = self._by_txn.pop(txn, None)
         if pending is not None:
-            del self._by_position[Position(pending.first, pending.term)]
+            del self._by_position[pending.first, pending.term]
         return pending
 
     def at(self, first: int, term: int) -> PendingTransaction | None:
         """Return the copy that was appended from index ``first`` on in ``term``."""
-        return self._by_position.get(Position(first, term))
-
-    def is_in(self, log: Log, txn: TxnId) -> bool:
-        """Return whether the pending copy of ``txn`` is still in ``log``."""
-        pending = self._by_txn.get(txn)
-        return pending is not None and log.has(pending.first, pending.term)
+        return self._by_position.get((first, term))

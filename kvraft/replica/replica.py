@@ -40,9 +40,8 @@ from kvraft.raft import (
     Raft,
     Ready,
     ReceivedSnapshot,
-    malformed_reason,
 )
-from kvraft.record import Entry, Timestamp
+from kvraft.record import Entry, Kind, Timestamp
 from kvraft.replica.desk import ReadDesk
 from kvraft.replica.interface import Drained, ReplicaOptions
 from kvraft.replica.recovery import open_log_and_tree
@@ -132,6 +131,7 @@ class Replica:
         self.unsaved: Ready | None = None
         """What a drain has begun and not finished; ``None`` between drains, unless space lacks."""
         self._stopped = ""
+        self._moved = True  # whether there may be more in memory or in the log since rest()
         self._spool = SnapshotSpool(disk)
         allowed, patience = options.skew_millis, options.raft.election_ticks
         self.skew = ClusterClock(member, self.millis, allowed=allowed, patience=patience)
@@ -157,10 +157,7 @@ class Replica:
         """Take a message from another member; while the disk is full it is dropped."""
         if self.waits_for_space:
             return  # it could not be made durable, and would pile up in memory
-        self.raft.step(message)
-        if isinstance(message, AppendEntriesReply) and not malformed_reason(
-            message, self.member, self.raft.cluster
-        ):
+        if self.raft.step(message) and isinstance(message, AppendEntriesReply):
             self.skew.note_reading(message.sender, message.wall_millis)
 
     def register(self, request: Register) -> None:
@@ -220,7 +217,8 @@ class Replica:
             return self.unsaved
         self.waits_for_space = ""
         ready = self.raft.ready() if self.raft.has_ready() else None
-        self.unsaved = ready and ready._replace(early=())
+        self.unsaved = ready._replace(early=()) if ready and ready.early else ready
+        self._moved = self._moved or ready is not None
         return ready
 
     def save(self, ready: Ready) -> bool:
@@ -240,6 +238,7 @@ class Replica:
             for entry in ready.committed:
                 lost = self.writes.superseded(lost, entry) if lost else lost
                 self.take(entry)
+            self.machine.write()
             for read in ready.reads:  # their indexes have just been applied
                 self.reads.serve(read)
         except (OSError, Corruption) as error:
@@ -256,7 +255,9 @@ class Replica:
             try:
                 if self._spool.size and not self.raft.receiving:
                     self._spool.drop()  # its sender no longer leads
-                self._upkeep.make_room()
+                if self._moved:
+                    self._upkeep.make_room()
+                    self._moved = False
             except (OSError, Corruption) as error:
                 self._failed(error)
         self._report_marks()
@@ -278,10 +279,11 @@ class Replica:
 
     def take(self, entry: Entry) -> None:
         """Apply one committed entry, and reply to the clients whose transactions it ends."""
-        self.writes.committed(entry)
+        if entry.record.kind is Kind.REGISTER:
+            self.writes.committed(entry)
         for ended in self.machine.take(entry):
             self.writes.ended(ended)
-        if self.tree.memtable_full:  # within one drain, when a member catches up
+        if self.machine.room <= 0:  # full within one drain, when a member catches up
             self._upkeep.make_room()
 
     def reply(self, reply: Reply) -> None:
@@ -311,6 +313,7 @@ class Replica:
                 self._upkeep.work()
             except (OSError, Corruption) as error:
                 self._stop(error)
+            self._moved = True
             self._report_marks()
 
     def close(self) -> None:
@@ -347,7 +350,7 @@ class Replica:
         return self.writes.log_time
 
     def _report_marks(self) -> None:
-        if self._marks != (marks := self.marks):
+        if self.report is not ignore and self._marks != (marks := self.marks):
             self._marks = marks
             self.report(marks)
         self._upkeep.report_pins()
@@ -360,7 +363,9 @@ class Replica:
 
     def may_drop(self, segment: Segment) -> bool:
         """Whether ``segment``, the oldest, may be dropped: it is sealed and not pinned."""
-        return segment.sealed and self.pins().frees(segment)
+        # The tree's pin is the one that counts most often, and the cheapest to ask for.
+        free = segment.sealed and segment.high <= self.tree.flushed.index
+        return free and self.pins().frees(segment)
 
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
         """Whether to freeze the memtable; see :func:`kvraft.log_and_tree.should_freeze`."""
@@ -376,11 +381,7 @@ class Replica:
         return self._upkeep.low or self.waits_for_space or (slow if tree.pressure >= 1 else "")
 
     def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
-        """Return ``timestamp``, raised above log time if it is not: what a transaction is given.
-
-        Timestamp order must be log order, whatever a client's clock says: the highest timestamp
-        wins wherever two versions meet, so a write with a lower one would be lost.
-        """
+        """Return ``timestamp``, raised above log time if it is not: no later write may be lower."""
         return max(timestamp, self.log_time + 1)
 
     def incarnation(self, entry: Entry) -> int:

@@ -82,7 +82,8 @@ class ClusterClock:
     def with_wall_time(self, message: Message) -> Message:
         """Return ``message``, with the time of this clock if it is a reply to a leader."""
         if isinstance(message, AppendEntriesReply):
-            return message._replace(wall_millis=self.wall())
+            # The time is the last field, and _replace takes three times as long as this.
+            return AppendEntriesReply(*message[:-1], self.wall())
         return message
 
     def note_reading(self, member: str, millis: int) -> None:

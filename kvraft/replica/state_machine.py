@@ -16,7 +16,14 @@ Invariants:
 
 - The tree is given whole transactions only, each at its last entry.  So the applied mark stops
   short of an open one, and so does every flush, every snapshot and every truncation.
-- The session row is written with the rows of the transaction, so that neither ever exists alone.
+- The rows of a transaction and the row of its session are in the same memtable when that is frozen,
+  so that neither is ever durable alone (replica/sessions.py).
+- The tree's timestamp is log time, also where a transaction wrote nothing.
+
+Rows of many transactions are given to the tree at once, since most of what that costs does not
+depend on how many there are (:meth:`StateMachine.write`).  Nothing can tell it from one write for
+each transaction: they are written before an expectation looks at the tree, before the memtable can
+be full, and before the member does anything else.
 - Another transaction under an id that is taken has no effect, on any replica.
 - An entry that is taken again after a restart has the same effect as before: the tree starts at its
   flushed mark, and every entry after that is taken again.
@@ -27,7 +34,7 @@ the State Machine Approach*, 1990.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kvraft.events import (
@@ -43,16 +50,18 @@ from kvraft.events import (
 from kvraft.lsm import Tree
 from kvraft.record import (
     RESERVED_PREFIX,
+    ROW_OVERHEAD,
     Entry,
     Kind,
     Position,
     Row,
+    Timestamp,
     TxnId,
     digest,
     expected_timestamp,
     label,
 )
-from kvraft.replica.sessions import SESSION_PREFIX, Sessions, TransactionOutcome
+from kvraft.replica.sessions import SESSION_PREFIX, Session, Sessions, TransactionOutcome
 from kvraft.transaction import CompleteTransaction, TransactionAssembler
 
 CONFIGURATION_KEY = RESERVED_PREFIX + b"configuration"
@@ -60,16 +69,14 @@ CONFIGURATION_KEY = RESERVED_PREFIX + b"configuration"
 
 
 class EndedTransaction(NamedTuple):
-    """A copy of a transaction, from log index ``first`` on, that an entry has ended.
+    """A copy of a transaction, from its first entry on, that an entry has ended.
 
-    ``digest`` is that of its records.  ``outcome`` is ``None`` if it was undone (``undone``), if
-    its id is that of another transaction (``id_taken``), or if its session no longer knows what
-    became of it.  ``conflict`` is the key whose expectation failed, if one did.
+    ``outcome`` is ``None`` if it was undone (``undone``), if its id is that of another transaction
+    (``id_taken``), or if its session no longer knows what became of it.  ``conflict`` is the key
+    whose expectation failed, if one did.
     """
 
-    txn: TxnId
-    first: int
-    digest: int
+    entries: tuple[Entry, ...]
     outcome: TransactionOutcome | None
     conflict: bytes | None = None
     undone: bool = False
@@ -77,7 +84,10 @@ class EndedTransaction(NamedTuple):
 
 
 class StateMachine:
-    """The state machine over ``tree``; sessions live for ``lifetime``, in units of timestamps."""
+    """The state machine over ``tree``; sessions live for ``lifetime``, in units of timestamps.
+
+    It holds state that the tree lacks, and so becomes the one that a freeze of that tree asks.
+    """
 
     def __init__(self, tree: Tree, lifetime: int, report: EventSink = ignore) -> None:
         self.tree = tree
@@ -85,49 +95,102 @@ class StateMachine:
         self.gatherer = TransactionAssembler()
         """Assembles the records of transactions."""
         self.sessions = Sessions(tree.scan(prefix=SESSION_PREFIX), lifetime)
+        tree.late_rows = self._take_unwritten
+        self._rows: list[Row] = []  # applied, and not given to the tree yet
+        self._position = tree.applied  # how far entries were applied, given to the tree or not
+        self._time: Timestamp = 0  # the newest timestamp among them
+        self.room = tree.options.memtable_bytes - tree.memtable_size
+        """How many bytes the memtable takes for certain before it is full; once that is not above
+        0, :meth:`take` has written everything, and the memtable may be full."""
 
     @property
     def open(self) -> tuple[Entry, ...]:
         """The entries of the transaction whose end has not been seen yet, if any."""
         return self.gatherer.open
 
-    def take(self, entry: Entry) -> Iterator[EndedTransaction]:
-        """Apply one committed entry; yield the transactions that it ends, each after its effect."""
-        for ended in self.gatherer.take(entry):
-            if isinstance(ended, CompleteTransaction):
-                yield self.apply(ended.entries)
+    def take(self, entry: Entry) -> list[EndedTransaction]:
+        """Apply one committed entry; return the transactions that it ends.
+
+        The tree shows the effect after :meth:`write`.
+        """
+        ended: list[EndedTransaction] = []
+        for each in self.gatherer.take(entry):
+            if isinstance(each, CompleteTransaction):
+                ended.append(self.apply(each.entries))
             else:
-                yield self.undo(ended.entries)
-        if entry.record.kind in (Kind.NOOP, Kind.REGISTER):
-            self.tree.apply((), Position(entry.index, entry.term))
-        elif entry.record.kind is Kind.CONFIGURATION:
-            row = (CONFIGURATION_KEY, entry.index, entry.record.value)
-            self.tree.apply((row,), Position(entry.index, entry.term))
+                ended.append(self.undo(each.entries))
+        term, index, record = entry
+        if record.kind is not Kind.PUT and not record.kind.is_data:
+            self._position = Position(index, term)
+            if record.kind is Kind.CONFIGURATION:
+                self._rows.append((CONFIGURATION_KEY, index, record.value))
+                self.room = 0  # there is one in a long time
+        if self.room <= 0:
+            self.write()
+        return ended
+
+    def write(self) -> None:
+        """Give the tree what was applied since the last time."""
+        tree = self.tree
+        if self._position.index != tree.applied_index:
+            tree.apply_checked(self._rows, self._position, self._time)
+            self._rows = []
+        self.room = tree.options.memtable_bytes - tree.memtable_size
 
     def apply(self, entries: tuple[Entry, ...]) -> EndedTransaction:
         """Apply a complete transaction, unless its session knows it already."""
-        last = entries[-1]
-        txn, position = last.record.txn, Position(last.index, last.term)
-        asked = digest(entry.record for entry in entries)
-        session = self.sessions.find(txn, last.record.timestamp)
+        term, index, (_, _, _, now, txn, _) = entries[-1]
+        session = self.sessions.find(txn, now)
+        if session.outcome(txn.sequence) is not None or session.forgotten(txn.sequence):
+            self._position = Position(index, term)
+            return self._repeated(entries, session)
+        rows: list[Row] = []
+        size, reads = 0, False
+        for _, _, (kind, key, value, timestamp, _, _) in entries:
+            if kind is Kind.EXPECT:
+                reads = True
+                continue
+            rows.append((key, timestamp, value if kind is Kind.PUT else None))
+            size += ROW_OVERHEAD + len(key) + len(value)
+        if reads:
+            self.write()  # what it expects depends on everything before it
+        self._position = Position(index, term)
+        conflict = self.conflict(entries)
+        outcome = TransactionOutcome(index, now, conflict)
+        if conflict:
+            rows = []
+        due, expired = self.sessions.record(txn, outcome, entries)
+        for row in due:
+            rows.append(row)
+            size += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")
+        self._rows += rows
+        self._time = now
+        self.room -= size
+        if self._report is not ignore:  # events tell of the tree after each transaction
+            self.write()
+            self._report_applied(txn, outcome, entries, len(rows) - len(due), expired)
+        failed = entries[conflict - 1].record.key if conflict else None
+        return EndedTransaction(entries, outcome, failed)
+
+    def _repeated(self, entries: tuple[Entry, ...], session: Session) -> EndedTransaction:
+        """Return what became of a transaction whose id was seen before: it has no effect now."""
+        txn, index = entries[-1].record.txn, entries[-1].index
         outcome = session.outcome(txn.sequence)
-        if outcome is not None and outcome.digest != asked:
-            self.tree.apply((), position)
-            self._report(TransactionIdTaken(str(txn), last.index))
-            return EndedTransaction(txn, entries[0].index, asked, None, id_taken=True)
-        if outcome is not None or session.forgotten(txn.sequence):
-            self.tree.apply((), position)
-            self._report(TransactionRepeated(str(txn), last.index))
-        else:
-            outcome = TransactionOutcome(
-                last.index, last.record.timestamp, self.conflict(entries), asked
-            )
-            rows = [] if outcome.conflict else list(rows_of(entries))
-            mine, expired = self.sessions.record(txn, outcome)
-            self.tree.apply([*rows, *mine], position)
-            self._report_applied(txn, outcome, entries, len(rows), expired)
+        asked = digest([entry.record for entry in entries])
+        if outcome is not None and session.digest(txn.sequence) != asked:
+            self._report(TransactionIdTaken(str(txn), index))
+            return EndedTransaction(entries, None, id_taken=True)
+        self._report(TransactionRepeated(str(txn), index))
         key = entries[outcome.conflict - 1].record.key if outcome and outcome.conflict else None
-        return EndedTransaction(txn, entries[0].index, asked, outcome, key)
+        return EndedTransaction(entries, outcome, key)
+
+    def _take_unwritten(self) -> list[Row]:
+        """Return the rows of sessions for a memtable that is about to be frozen.
+
+        Sessions know of what was applied, so the tree must have all of it, too.
+        """
+        self.write()
+        return self.sessions.take_unwritten()
 
     def conflict(self, entries: tuple[Entry, ...]) -> int:
         """Return the number of the first record whose expectation fails, 0 if all of them hold."""
@@ -145,7 +208,7 @@ class StateMachine:
         """Drop the records of a transaction that ended without its commit mark."""
         txn = entries[0].record.txn
         self._report(TransactionUndone(str(txn), entries[0].index, entries[-1].index))
-        return EndedTransaction(txn, entries[0].index, 0, None, undone=True)
+        return EndedTransaction(entries, None, undone=True)
 
     def _report_applied(
         self,
@@ -153,10 +216,8 @@ class StateMachine:
         outcome: TransactionOutcome,
         entries: tuple[Entry, ...],
         rows: int,
-        expired: list[str],
+        expired: Sequence[str],
     ) -> None:
-        if self._report is ignore:
-            return
         for client in expired:
             self._report(SessionExpired(client, outcome.index))
         if outcome.conflict:
@@ -168,12 +229,3 @@ class StateMachine:
             self._report(
                 TransactionApplied(outcome.index, str(txn), rows, tree.memtable_rows, size)
             )
-
-
-def rows_of(entries: tuple[Entry, ...]) -> Iterator[Row]:
-    """Yield the rows that a transaction writes."""
-    for _, _, record in entries:
-        if record.kind is Kind.PUT:
-            yield record.key, record.timestamp, record.value
-        elif record.kind is Kind.DELETE:
-            yield record.key, record.timestamp, None

@@ -104,8 +104,8 @@ class WriteDesk:
     def submit(self, request: Submit) -> None:
         """Take a client's transaction: append it if this member leads, else redirect the client."""
         transaction = request.transaction
-        txn, asked = transaction.id, digest(transaction.records)
-        if self._is_pending(request, asked) or self.answer_known(request, asked):
+        txn = transaction.id
+        if self._is_pending(request) or self.answer_known(request):
             return
         stamp = self.rules.raised_timestamp(transaction.timestamp)
         if why := self._why_rejected(txn, transaction.timestamp, stamp):
@@ -114,41 +114,44 @@ class WriteDesk:
             return
         try:
             self._check_pace()
-            first, last = self._raft.propose(transaction.with_timestamp(stamp).records)
+            if stamp != transaction.timestamp:
+                transaction = transaction.with_timestamp(stamp)
+            records = transaction.records
+            first, last = self._raft.propose(records)
         except BadInput as error:  # no follower would ever take it
             self._reject(request, 0, str(error))
         except (NotLeader, Busy) as refusal:
             self._turn_away(request.sender, txn, request.attempt, refusal)
         else:
-            self.log_time = max(self.log_time, stamp)
+            self.log_time = stamp if stamp > self.log_time else self.log_time
             attempts = [request.attempt]
             # It replaces an earlier copy, which is no longer in this log.
             self._pending.add(
-                PendingTransaction(request.sender, txn, asked, first, self._raft.term, attempts)
+                PendingTransaction(request.sender, txn, records, first, self._raft.term, attempts)
             )
             self._answer(
                 request.sender, txn, attempts, Stage.APPENDED, TransactionOutcome(last, stamp)
             )
 
-    def _is_pending(self, request: Submit, asked: int) -> bool:
+    def _is_pending(self, request: Submit) -> bool:
         """Return whether a transaction of this id waits for the log to decide; note the attempt."""
         txn = request.transaction.id
         pending = self._pending.get(txn)
         if pending is None or self._raft.role is not Role.LEADER:
             return False
-        if not self._pending.is_in(self._raft.log, txn):
+        if not pending.is_in(self._raft.log):
             return False
-        if pending.digest == asked:
+        if pending.digest == digest(request.transaction.records):
             pending.attempts.append(request.attempt)
         else:  # the log has not decided yet which of the two it will be
             busy = Busy(f"another transaction is on its way as {txn}")
             self._turn_away(request.sender, txn, request.attempt, busy)
         return True
 
-    def answer_known(self, request: Submit, asked: int) -> bool:
+    def answer_known(self, request: Submit) -> bool:
         """Answer a transaction whose end its session knows; return whether it does.
 
-        ``asked`` is the digest of its records: another transaction under an old id is rejected.
+        Another transaction under an old id is rejected.
         """
         transaction, client, attempts = request.transaction, request.sender, (request.attempt,)
         txn = transaction.id
@@ -158,7 +161,7 @@ class WriteDesk:
             if not session.forgotten(txn.sequence):
                 return False
             self._answer(client, txn, attempts, Stage.UNKNOWN, None, _too_late(txn))
-        elif outcome.digest != asked:
+        elif session.digest(txn.sequence) != digest(transaction.records):
             self._answer(client, txn, attempts, Stage.ABORTED, None, _taken(txn))
         elif outcome.conflict:
             key = transaction.records[outcome.conflict - 1].key
@@ -221,18 +224,24 @@ class WriteDesk:
 
     def ended(self, ended: EndedTransaction) -> None:
         """Answer the client of a transaction that the state machine has ended."""
-        pending = self._pending.get(ended.txn)
-        if ended.undone or pending is None or pending.digest != ended.digest:
-            return  # it is answered as superseded, or when its own copy ends
+        txn = ended.entries[0].record.txn
+        pending = self._pending.get(txn)
+        if pending is None or ended.undone:
+            return  # one that was undone is answered as superseded
+        first, term = ended.entries[0].index, ended.entries[0].term
+        if (first, term) != (pending.first, pending.term) and pending.digest != digest(
+            [entry.record for entry in ended.entries]
+        ):
+            return  # another transaction under this id: it is answered when its own copy ends
         if ended.id_taken:
-            self._settle(ended.txn, Stage.ABORTED, None, _taken(ended.txn))
+            self._settle(txn, Stage.ABORTED, None, _taken(txn))
         elif ended.outcome is None:
-            self._settle(ended.txn, Stage.UNKNOWN, None, _too_late(ended.txn))
+            self._settle(txn, Stage.UNKNOWN, None, _too_late(txn))
         elif ended.conflict is None:
-            self._settle(ended.txn, Stage.APPLIED, ended.outcome)
+            self._settle(txn, Stage.APPLIED, ended.outcome)
         else:
             why = _conflict(ended.conflict)
-            self._settle(ended.txn, Stage.ABORTED, ended.outcome, why, ended.conflict)
+            self._settle(txn, Stage.ABORTED, ended.outcome, why, ended.conflict)
 
     def installed(self, last: Position, stamp: Timestamp) -> None:
         """Answer the clients of transactions that a snapshot through ``last`` is known to contain.
@@ -244,8 +253,10 @@ class WriteDesk:
         for pending in self._pending:
             if pending.first <= last.index:
                 session = self.rules.machine.sessions.find(pending.txn, self.log_time)
-                outcome = session.outcome(pending.txn.sequence)
-                if outcome and outcome.digest == pending.digest and not outcome.conflict:
+                sequence = pending.txn.sequence
+                outcome = session.outcome(sequence)
+                known = outcome and session.digest(sequence) == pending.digest
+                if outcome and known and not outcome.conflict:
                     self._settle(pending.txn, Stage.APPLIED, outcome)
                 else:
                     self._pending.pop(pending.txn)

@@ -17,6 +17,9 @@ A :class:`Seat` is a member's place: its disk stays, its replica comes and goes:
 - A crash loses the memory and what the disk had not synced (:class:`~kvraft.sim.SimDisk`); what the
   member has sent is still in flight.
 
+Most ticks of an idle member change nothing but its timers.  Then there is nothing to drain, and the
+drain is left out (:meth:`Seat.leaves_nothing`): that is most of what an idle world does.
+
 Invariant: what a member has planned before it went down never happens.
 """
 
@@ -31,6 +34,7 @@ from typing import Protocol
 from kvraft.disk import MEMBER, Disk, live_files
 from kvraft.errors import BadInput, Stopped
 from kvraft.events import Event, MemberCrashed, MemberStopped
+from kvraft.raft import Role
 from kvraft.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage
@@ -116,8 +120,11 @@ class Seat:
         """The step of its next drain with something to save after which its power is cut."""
         self.cut_short = 0
         """How many drains were cut short like that."""
+        self.moves = 0
+        """How often its replica has done anything, came or went: equal counts, equal state."""
         self.draining = False
         """Whether a drain is under way, which waits for the disk."""
+        self._at_rest = False  # whether nothing at all was left to do when the last drain ended
         self._waking = False
         self._working = False
 
@@ -133,6 +140,7 @@ class Seat:
             self.new = MEMBER not in files
         self.incarnation += 1
         new = self.new and files in ([], [MEMBER])  # else an earlier first start got further
+        self.moves += 1
         try:
             self.replica = make(self, new)
         except PowerCut:
@@ -174,9 +182,10 @@ class Seat:
         self.disk.close()
 
     def _take_down(self) -> None:
+        self.moves += 1
         self.replica = self.cut_after = None
         self.inbox = []
-        self.draining = self._waking = self._working = False
+        self.draining = self._waking = self._working = self._at_rest = False
         self.busy_until = self.paused_until = 0
 
     # ── at work ─────────────────────────────────────────────────────────────────────────────────
@@ -214,17 +223,27 @@ class Seat:
         if self._is_paused(self.wake) or self.draining:
             return
         self._waking = False
+        self.moves += 1
         replica = self.replica
         assert replica is not None
-        # Ticks first: its time must be right before it acts on anything (a lease).
-        inbox = sorted(self.inbox, key=lambda message: message is not None)
-        self.inbox = []
+        inbox, self.inbox = self.inbox, []
+        if len(inbox) > 1:
+            # Ticks first: its time must be right before it acts on anything (a lease).
+            inbox.sort(key=_is_message)
+        role = replica.raft.role
         try:
             for message in inbox:
                 _give(replica, message)
-            self._drain(replica)
+            only_ticks = bool(inbox) and inbox[-1] is None
+            if not (only_ticks and self.leaves_nothing(replica, role)):
+                self._drain(replica)
         except (Stopped, PowerCut) as error:
             self.fail(error)
+
+    def leaves_nothing(self, replica: Replica, role: Role) -> bool:
+        """Return whether ticks alone, taken in ``role``, left nothing that a drain would do."""
+        raft = replica.raft
+        return self._at_rest and raft.role is role and not raft.has_ready()
 
     def _drain(self, replica: Replica) -> None:
         """Take the steps of a drain until one has to wait for the disk, or nothing is left."""
@@ -244,6 +263,7 @@ class Seat:
         """Make durable what was begun; the next step is an event of its own."""
         if self._is_paused(self._save):
             return
+        self.moves += 1
         replica = self.replica
         assert replica is not None
         assert replica.unsaved is not None
@@ -260,6 +280,7 @@ class Seat:
         """Send what waited for the disk, and take the next steps."""
         if self._is_paused(self._finish):
             return
+        self.moves += 1
         replica = self.replica
         assert replica is not None
         assert replica.unsaved is not None
@@ -277,6 +298,9 @@ class Seat:
             self._waking = True
             self.plan(max(self.time.now, self.busy_until), self.wake)
         self._plan_work(replica)
+        # Work that found the disk full is not planned: it waits for a tick, as the unsaved does.
+        stuck = replica.unsaved is not None or replica.waits_for_space or replica.tree.has_work
+        self._at_rest = not (self._working or stuck)
 
     def _send(self, messages: Iterable[AnyMessage]) -> None:
         for message in messages:
@@ -303,7 +327,8 @@ class Seat:
     def _work(self) -> None:
         if self._is_paused(self._work):
             return
-        self._working = False
+        self._working = self._at_rest = False
+        self.moves += 1
         replica = self.replica
         assert replica is not None
         try:
@@ -312,6 +337,10 @@ class Seat:
             self.fail(error)
             return
         self._plan_work(replica)
+
+
+def _is_message(message: AnyMessage | None) -> bool:
+    return message is not None
 
 
 def _give(replica: Replica, message: AnyMessage | None) -> None:

@@ -7,8 +7,8 @@ concern.  So the same seed and the same calls give the same trace, byte for byte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import partial
 from random import Random
 from typing import TypeVar
@@ -169,7 +169,7 @@ class World:
     def run_for(self, millis: int) -> None:
         """Step for ``millis`` milliseconds."""
         until = self.now + inputs.whole_number(millis, "a time to run for", minimum=0) * MILLISECOND
-        while self.time.next is not None and self.time.next <= until:
+        while (due := self.time.next) is not None and due <= until:
             self.step()
         self.time.now = until
 
@@ -188,18 +188,18 @@ class World:
         idle = not any(r.unsaved or r.has_work or r.tree.has_work for r in running)
         return same and idle and marks[0].applied == marks[0].last
 
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
+    def undisturbed(self) -> AbstractContextManager[object]:
         """Suspend the faults of all simulated disks in a ``with`` block, for an outside observer.
 
         What members hold is partly on their disks, so observing them reads there.  Planned faults
         are kept for the members' own calls.
         """
-        with ExitStack() as stack:
-            for seat in self.seats.values():
-                if isinstance(seat.disk, SimDisk) and seat.disk.may_fail:  # few disks, rarely
-                    stack.enter_context(seat.disk.undisturbed())
-            yield
+        stack = None
+        for seat in self.seats.values():
+            if isinstance(seat.disk, SimDisk) and seat.disk.may_fail:  # few disks, rarely
+                stack = stack or ExitStack()
+                stack.enter_context(seat.disk.undisturbed())
+        return stack or nullcontext()
 
     # ── clients ─────────────────────────────────────────────────────────────────────────────────
 

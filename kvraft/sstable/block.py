@@ -44,11 +44,10 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from sys import getsizeof
 from typing import cast
 
 from kvraft.display import counted
@@ -119,18 +118,18 @@ class Block:
 
     A new block is *packed*: it answers out of its bytes, extracting no more than it is asked for,
     because most blocks are used once before they leave the cache.  :meth:`extract` replaces the
-    bytes by one object for each key and value, and :meth:`index` makes a dictionary of them: three
-    times the memory, for answers ten times as fast.
+    bytes by one object for each key and value: twice the memory, for answers in a tenth of the
+    time.
 
-    ``places`` is the row of the newest version of each key, empty unless the block is indexed;
-    ``values`` (``None`` is a tombstone) and ``stamps`` are the columns, empty unless extracted.
-    ``uses`` counts how often it was found in a cache.
+    The rest is for the cache: ``uses`` is how often the block was found there, ``uses_before`` is
+    that number when the cache last looked, and ``indexed`` says that its rows are on the shelf of
+    its table (``sstable/cache.py``).
     """
 
     __slots__ = (
         "_body", "_deleted", "_key_offsets", "_keys", "_n", "_prefix", "_stamp_base",
-        "_stamp_width", "_stamps_at", "_value_offsets", "memory", "places", "stamps", "uses",
-        "uses_before", "values",
+        "_stamp_width", "_stamps", "_stamps_at", "_value_offsets", "_values", "indexed", "memory",
+        "uses", "uses_before",
     )  # fmt: skip
 
     def __init__(self, body: bytes) -> None:
@@ -162,10 +161,10 @@ class Block:
         if self._value_offsets[n] != len(body):
             raise ValueError("the columns of a block do not meet")
         self._keys: list[bytes] = []
-        self.values: list[bytes | None] = []
-        self.stamps: Sequence[Timestamp] = ()
-        self.places: dict[bytes, int] = {}
+        self._values: list[bytes | None] = []
+        self._stamps: Sequence[Timestamp] = ()
         self.uses = self.uses_before = 0
+        self.indexed = False
         offsets = [each for each in (self._key_offsets, self._value_offsets) if type(each) is list]
         self.memory = _BLOCK_BYTES + len(body) + len(offsets) * (n + 1) * _OFFSET_BYTES
 
@@ -179,23 +178,27 @@ class Block:
     @staticmethod
     def encode(rows: Sequence[Row]) -> bytes:
         """Return the body of a block of ``rows``, in order; at least one is required."""
-        n = len(rows)
-        keys, stamps, values = zip(*rows, strict=True)
+        return Block.encode_columns(*zip(*rows, strict=True))
+
+    @staticmethod
+    def encode_columns(
+        keys: Sequence[bytes], stamps: Sequence[Timestamp], values: Sequence[bytes | None]
+    ) -> bytes:
+        """Return the body of a block of rows in columns, as :meth:`encode` does."""
+        n = len(keys)
         shared = _shared_bytes(keys[0], keys[-1])  # they are in order: all others share it, too
         prefix = keys[0][:shared]
         if shared:
-            keys = tuple([key[shared:] for key in keys])
-        deleted = b""
-        if None in values:
-            deleted = bytes([value is None for value in values])
-            values = tuple([value or b"" for value in values])
+            keys = [key[shared:] for key in keys]
+        deleted = bytes([value is None for value in values]) if None in values else b""
+        stored = without_none(values)
         a, key_base, key_lengths = _pack_integers(list(map(len, keys)))
-        b, value_base, value_lengths = _pack_integers(list(map(len, values)))
+        b, value_base, value_lengths = _pack_integers(list(map(len, stored)))
         c, stamp_base, packed = _pack_integers(stamps)
         bases = key_base, value_base, stamp_base
         head = _HEAD.pack(n, shared, a, b, c, bool(deleted), *bases)
         columns = prefix, key_lengths, value_lengths, packed, deleted
-        return b"".join((head, *columns, *keys, *values))
+        return b"".join((head, *columns, *keys, *stored))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -206,13 +209,6 @@ class Block:
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
         """Return the newest version of ``key`` up to ``at``, ``None`` if this block has none."""
-        if self.places:
-            row = self.places.get(key, -1)
-            while row >= 0 and self._keys[row] == key:
-                if self.stamps[row] <= at:
-                    return key, self.stamps[row], self.values[row]
-                row -= 1
-            return None
         row, found = self._find(key), None
         while row < self._n and self._cut_keys(row, row + 1)[0] == key:
             [stamp] = self._cut_stamps(row, row + 1)
@@ -265,7 +261,7 @@ class Block:
 
     def _cut_values(self, low: int, high: int) -> Sequence[bytes | None]:
         if self._keys:
-            return self.values[low:high]
+            return self._values[low:high]
         found = _cut(self._body, self._value_offsets[low : high + 1])
         if not self._deleted:
             return found
@@ -274,7 +270,7 @@ class Block:
 
     def _cut_stamps(self, low: int, high: int) -> Sequence[Timestamp]:
         if self._keys:
-            return self.stamps[low:high]
+            return self._stamps[low:high]
         width, base = self._stamp_width, self._stamp_base
         return _integers(self._body, self._stamps_at + width * low, high - low, width, base)
 
@@ -289,14 +285,24 @@ class Block:
         size = len(self._prefix) * self._n + self._value_offsets[self._n] - low
         self._body = self._prefix = self._deleted = b""
         self._key_offsets = self._value_offsets = ()
-        self._keys, self.values, self.stamps = keys, list(values), array("Q", stamps)
+        self._keys, self._values, self._stamps = keys, list(values), array("Q", stamps)
         self.memory = _BLOCK_BYTES + _ROW_BYTES * self._n + size
 
-    def index(self) -> None:
-        """Extract everything, and make the dictionary ``places``."""
-        self.extract()
-        self.places = dict(zip(self._keys, range(self._n), strict=True))  # the last is the newest
-        self.memory += getsizeof(self.places)
+    @property
+    def extracted(self) -> bool:
+        """Whether :meth:`extract` was called."""
+        return bool(self._keys)
+
+    def newest(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """Return the keys and values of all rows: for a ``dict``, which keeps the last of a key."""
+        return zip(self.keys, self._cut_values(0, self._n), strict=True)
+
+
+def without_none(values: Sequence[bytes | None]) -> Sequence[bytes]:
+    """Return ``values`` with ``b""`` for each tombstone."""
+    if None in values:
+        return [value or b"" for value in values]
+    return cast("Sequence[bytes]", values)
 
 
 # ── columns ─────────────────────────────────────────────────────────────────────────────────────

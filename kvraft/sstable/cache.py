@@ -1,28 +1,87 @@
 """The block cache: blocks that were read recently stay in memory, up to a number of bytes.
 
-The least recently used block is evicted first.  The key of a block is its table's number and its
-place in that table.  Numbers are never reused, so a block of a removed table is never taken for
-another table's.  It is evicted with its table; otherwise a cache that is larger than all tables
-together would fill up with blocks that no reader can ask for.
+Each table has a :class:`Shelf` with a place for each of its blocks.  The cache knows which places
+are taken, in a ring.  A full cache goes round the ring: a block that was used since the last time
+gets a second chance, any other is evicted::
 
-Invariant: the cached blocks never exceed the capacity, counted in bytes of memory.
+    shelf of table 7   blocks [ · │ B │ · │ B ]   rows {key: value, …}       ring  7:1 ─► 9:0
+    shelf of table 9   blocks [ B │ · ]           rows {}                           ▲     ▼
+                                                                                    └── 7:3
 
-Source: LevelDB util/cache; Mattson et al., *Evaluation techniques for storage hierarchies*, 1970.
+This evicts nearly the same blocks as a list in the order of last use, in which each hit would have
+to be moved to the end.
+
+A block warms up with its use.  It is cached *packed*, as on disk, because most blocks are used once
+before they are evicted.  At the second use it is *extracted* into an object for each key and value:
+about twice the memory.  If that use is a look-up of a key, the block is *indexed*, too: its newest
+values go into a dictionary of the table's rows, which takes another 50 to 100 bytes a row.  Then a
+look-up needs neither filter nor index nor block.
+
+Numbers of tables are never reused, so a block of a removed table is never taken for another
+table's.  It is evicted with its table; otherwise a cache that is larger than all tables together
+would fill up with blocks that no reader can ask for.
+
+Invariants:
+
+- What is cached never exceeds the capacity, counted in bytes of memory (``Block.memory``).
+- The rows of a shelf are those of its indexed blocks: all of them, and no others.
+
+Sources: Corbató, *A Paging Experiment with the Multics System*, 1968 (second chance); Mattson et
+al., *Evaluation techniques for storage hierarchies*, 1970.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Collection
+from copy import deepcopy
+from sys import getsizeof
+from typing import Any, NamedTuple
 
 from kvraft.errors import BadInput
 from kvraft.sstable.block import Block
 
+_NO_ROWS_BYTES = getsizeof({})
+
+
+class Shelf:
+    """What is cached of table ``number``: ``blocks``, each at its place, and their ``rows``.
+
+    ``rows`` has the newest value of each key of each indexed block; ``None`` is a tombstone.
+    """
+
+    __slots__ = ("blocks", "number", "rows")
+
+    def __init__(self, number: int, blocks: int) -> None:
+        """Make an empty shelf for a table of that many ``blocks``."""
+        self.number = number
+        self.blocks: list[Block | None] = [None] * blocks
+        self.rows: dict[bytes, bytes | None] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Shelf:
+        """Return a shelf with its own blocks; keys and values never change, so it shares them."""
+        other = memo[id(self)] = Shelf(self.number, 0)
+        other.blocks = deepcopy(self.blocks, memo)
+        other.rows = dict(self.rows)
+        return other
+
+    @property
+    def memory(self) -> int:
+        """How many bytes ``rows`` takes, without the keys and values, which the blocks hold."""
+        return getsizeof(self.rows) - _NO_ROWS_BYTES
+
+
+class _Place(NamedTuple):
+    """Where a cached block is: place ``at`` of a ``shelf``."""
+
+    shelf: Shelf
+    at: int
+
 
 class BlockCache:
-    """Blocks by (table number, place), at most ``capacity`` bytes; with 0 it caches nothing.
+    """Blocks of tables, at most ``capacity`` bytes of memory; with 0 it caches nothing.
 
-    ``hits`` and ``misses`` count calls of :meth:`get`; ``size`` is in bytes.
+    ``size`` is in bytes; ``misses`` counts blocks that were not there when they were asked for.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -30,39 +89,74 @@ class BlockCache:
             raise BadInput(f"a cache cannot have {capacity} bytes")
         self.capacity = capacity
         self.size = 0
-        self.hits = 0
         self.misses = 0
-        self._blocks: OrderedDict[tuple[int, int], Block] = OrderedDict()
+        self._past_hits = 0  # of blocks that were evicted
+        self._ring: deque[_Place] = deque()
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return len(self._ring)
 
-    def get(self, key: tuple[int, int]) -> Block | None:
-        """Return the cached block of ``key``, a table number and a place, or ``None``."""
-        block = self._blocks.get(key)
-        if block is None:
-            self.misses += 1
-            return None
-        self.hits += 1
-        self._blocks.move_to_end(key)
-        return block
+    @property
+    def hits(self) -> int:
+        """How often a block that was asked for was there."""
+        found = (place.shelf.blocks[place.at] for place in self._ring)
+        return self._past_hits + sum(block.uses for block in found if block is not None)
 
-    def put(self, key: tuple[int, int], block: Block) -> None:
-        """Cache ``block`` and evict others to make room; do nothing if it is too large."""
+    def put(self, shelf: Shelf, at: int, block: Block) -> None:
+        """Put ``block``, which was not there, at its place, and evict others to make room.
+
+        Do nothing if it is too large.
+        """
+        self.misses += 1
         if block.memory > self.capacity:
             return
-        old = self._blocks.pop(key, None)
-        if old is not None:
-            self.size -= old.memory
-        self._blocks[key] = block
+        shelf.blocks[at] = block
+        self._ring.append(_Place(shelf, at))
         self.size += block.memory
+        self._make_room()
+
+    def warm(self, shelf: Shelf, block: Block, *, index: bool) -> None:
+        """Extract the cached ``block``; with ``index`` put its rows on the ``shelf``, too."""
+        before = block.memory + shelf.memory
+        block.extract()
+        if index:
+            shelf.rows.update(block.newest())
+            block.indexed = True
+        self.size += block.memory + shelf.memory - before
+        self._make_room()
+
+    def _make_room(self) -> None:
         while self.size > self.capacity:
-            _, oldest = self._blocks.popitem(last=False)
-            self.size -= oldest.memory
+            place = self._ring.popleft()
+            block = place.shelf.blocks[place.at]
+            assert block is not None
+            if block.uses != block.uses_before:
+                block.uses_before = block.uses
+                self._ring.append(place)
+            else:
+                self._evict(place, block)
+
+    def _evict(self, place: _Place, block: Block) -> None:
+        shelf, at = place
+        shelf.blocks[at] = None
+        self.size -= block.memory
+        self._past_hits += block.uses
+        if block.indexed:
+            before = shelf.memory
+            for key in set(block.keys):
+                del shelf.rows[key]
+            if not shelf.rows:
+                shelf.rows.clear()  # gives the memory back
+            self.size += shelf.memory - before
 
     def evict(self, tables: Collection[int]) -> None:
         """Evict all blocks of ``tables``, which were removed."""
         if not tables:
             return  # the usual case, and looking through all blocks is slow
-        for place in [place for place in self._blocks if place[0] in tables]:
-            self.size -= self._blocks.pop(place).memory
+        ring, self._ring = self._ring, deque()
+        for place in ring:
+            block = place.shelf.blocks[place.at]
+            if place.shelf.number in tables and block is not None:
+                self._evict(place, block)
+            else:
+                self._ring.append(place)

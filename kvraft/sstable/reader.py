@@ -31,7 +31,7 @@ from kvraft.errors import Corruption
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.sstable.block import Block, unpack_block
-from kvraft.sstable.cache import BlockCache
+from kvraft.sstable.cache import BlockCache, Shelf
 from kvraft.sstable.digest import DigestCheck
 from kvraft.sstable.format import (
     Footer,
@@ -59,6 +59,8 @@ class Table:
 
     ``bloom`` is ``None`` if it has no filter, ``range_tombstones`` is ``None`` if it has none.
     ``properties`` are as they were written; ``log_range`` is the part of the log that they name.
+    ``last_keys`` is the last key of each data block.  ``rows`` has the newest values of those
+    blocks that are indexed in the cache.
     ``plain`` says that each key has one version, and that nothing is deleted.
     """
 
@@ -69,7 +71,9 @@ class Table:
         self.metadata = info
         self.name = table_name(info.number)
         self.bloom, self.range_tombstones, self.properties = parts[:3]
-        (self._last_keys, self._starts), self._origin = parts[3:]
+        (self.last_keys, self._starts), self._origin = parts[3:]
+        self.shelf = Shelf(info.number, len(self.last_keys))
+        self.rows = self.shelf.rows
         self.log_range = log_range_of(self.properties)
         self.plain = (
             self.range_tombstones is None and info.rows == info.keys and not info.tombstones
@@ -122,18 +126,15 @@ class Table:
         other = memo[id(self)] = copy(self)
         other._disk = deepcopy(self._disk, memo)
         other._cache = deepcopy(self._cache, memo)
+        other.shelf = deepcopy(self.shelf, memo)
+        other.rows = other.shelf.rows
         other.counts = deepcopy(self.counts, memo)
         return other
 
     @property
     def blocks(self) -> int:
         """How many data blocks the table has."""
-        return len(self._last_keys)
-
-    @property
-    def last_keys(self) -> list[bytes]:
-        """The last key of each data block."""
-        return self._last_keys
+        return len(self.last_keys)
 
     def extent(self, at: int) -> tuple[int, int]:
         """Return the offset of data block ``at`` in the file, and its size in bytes."""
@@ -150,11 +151,11 @@ class Table:
         """
         counts = self.counts
         counts.tables_probed += 1
-        if self.bloom is not None and key not in self.bloom:
+        if key not in self.rows and self.excludes(key):
             counts.filter_negatives += 1
             return None
-        block = bisect_left(self._last_keys, key)
-        row = None if block == len(self._last_keys) else self.read_block(block).get(key, at)
+        block = bisect_left(self.last_keys, key)
+        row = None if block == self.blocks else self.read_block(block, index=True).get(key, at)
         if row is None:
             counts.filter_false_positives += 1
         return row
@@ -166,7 +167,7 @@ class Table:
 
         With ``reverse`` the last block comes first.
         """
-        last_keys = self._last_keys
+        last_keys = self.last_keys
         first = bisect_left(last_keys, start) if start else 0
         end = len(last_keys)
         if stop is not None:
@@ -195,14 +196,34 @@ class Table:
         other.metadata = replace(self.metadata, level=level)
         return other
 
-    def read_block(self, at: int) -> Block:
-        """Return data block ``at``, counted from 0, from the cache or else from disk."""
-        place = self.metadata.number, at
-        block = self._cache.get(place)
+    def read_block(self, at: int, *, index: bool = False) -> Block:
+        """Return data block ``at``, counted from 0, from the cache or else from disk.
+
+        One that is found in the cache is warmed up, with ``index`` for looking up keys.
+        """
+        block = self.shelf.blocks[at]
         if block is None:
             block = self.load_block(at)
-            self._cache.put(place, block)
+            self._cache.put(self.shelf, at, block)
+        else:
+            block.uses += 1
+            if not (block.indexed if index else block.extracted):
+                self._cache.warm(self.shelf, block, index=index)
         return block
+
+    def excludes(self, key: bytes) -> bool:
+        """Return whether the filter says that the table certainly does not have ``key``."""
+        return self.bloom is not None and self.bloom.excludes(key)
+
+    def mark_used(self, key: bytes) -> None:
+        """Mark the cached block of ``key`` as used: for every 13th hit of ``rows``.
+
+        So the cache keeps what is read much.  To find the block at each hit would take longer than
+        the whole look-up; and with 13, no loop over a round number of keys leaves any of them out.
+        """
+        block = self.shelf.blocks[bisect_left(self.last_keys, key)]
+        if block is not None:
+            block.uses += 13
 
     def load_chunks(self) -> TableRun:
         """Return an iterator over all rows, block by block, without the cache: for compaction."""

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise, repeat
+from itertools import accumulate, islice, pairwise, repeat
 from operator import add
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ from kvraft.errors import BadInput, Corruption
 from kvraft.record import ROW_OVERHEAD, Row, Timestamp
 from kvraft.slices import SlicedWork
 from kvraft.sstable import codec
-from kvraft.sstable.block import Block, pack_block
+from kvraft.sstable.block import Block, pack_block, without_none
 from kvraft.sstable.digest import TableDigest
 from kvraft.sstable.format import (
     Footer,
@@ -79,7 +80,11 @@ class TableWriter:
         self.form = form
         self._log_range = log_range
         self._codec = codec.codec_number(form.codec)
-        self._pending: list[Row] = []
+        # Rows that are in no block yet, in columns; ``ends`` has one item more: before the first.
+        self._keys: list[bytes] = []
+        self._stamps: list[Timestamp] = []
+        self._values: list[bytes | None] = []
+        self._ends = [0]
         self._origin = origin_of(owner, number)
         self._digest = TableDigest()
         self._last_keys: list[bytes] = []
@@ -88,7 +93,7 @@ class TableWriter:
     @property
     def pending(self) -> bool:
         """Whether any row was added."""
-        return bool(self._pending or self.size)
+        return bool(self._keys or self.size)
 
     def add(self, rows: list[Row]) -> None:
         """Add ``rows``, at least one, in order; all versions of a key must come in one call.
@@ -96,22 +101,22 @@ class TableWriter:
         Raises ``BadInput`` if they do not follow the rows added before, ``FileExistsError`` if the
         table's number was used before, and ``OSError`` if the disk fails.
         """
-        self._pending += rows
-        keys, _, values = zip(*self._pending, strict=True)
-        if None in values:
-            values = tuple([value or b"" for value in values])
-        sizes = map(add, map(len, keys), map(len, values))
-        ends = list(accumulate(map(add, sizes, repeat(ROW_OVERHEAD))))
+        keys, stamps, values = zip(*rows, strict=True)
+        sizes = map(add, map(len, keys), map(len, without_none(values)))
+        with_overhead = map(add, sizes, repeat(ROW_OVERHEAD))
+        ends = self._ends
+        ends += islice(accumulate(with_overhead, initial=ends[-1]), 1, None)
+        self._keys += keys
+        self._stamps += stamps
+        self._values += values
         done = 0  # rows that are in a block
-        while ends[-1] - (base := ends[done - 1] if done else 0) >= self.form.block_bytes:
-            end = bisect_left(ends, base + self.form.block_bytes) + 1
-            while end < len(ends) and self._pending[end][0] == self._pending[end - 1][0]:
+        while ends[-1] - ends[done] >= self.form.block_bytes:
+            end = bisect_left(ends, ends[done] + self.form.block_bytes)
+            while end < len(self._keys) and self._keys[end] == self._keys[end - 1]:
                 end += 1
-            self._add_block(self._pending[done:end])
+            self._add_block(done, end)
             done = end
-            if done == len(ends):
-                break
-        del self._pending[:done]
+        del ends[:done], self._keys[:done], self._stamps[:done], self._values[:done]
 
     def finish(self, ranges: list[Row]) -> TableFinish:
         """Return the work of writing the remaining parts, with the tombstones ``ranges``.
@@ -123,10 +128,10 @@ class TableWriter:
 
     def end_block(self) -> bool:
         """Write the rows that are left as a block; return whether there were any."""
-        if not self._pending:
+        if not self._keys:
             return False
-        self._add_block(self._pending)
-        self._pending = []
+        self._add_block(0, len(self._keys))
+        self._keys = []
         return True
 
     def write_parts(self, bloom: BloomFilter | None, ranges: list[Row]) -> dict[str, Any]:
@@ -151,10 +156,13 @@ class TableWriter:
         self._disk.sync(self.name)
         self._disk.sync_dir()
 
-    def _add_block(self, rows: list[Row]) -> None:
-        self.collector.add(rows)
-        self._append(self._pack(Block.encode(rows), self._codec))
-        self._last_keys.append(rows[-1][0])
+    def _add_block(self, low: int, high: int) -> None:
+        """Write the rows ``low`` … ``high`` of those that are in no block yet as one."""
+        columns = self._keys[low:high], self._stamps[low:high], self._values[low:high]
+        raw_bytes = self._ends[high] - self._ends[low] - ROW_OVERHEAD * (high - low)
+        self.collector.add(*columns, raw_bytes)
+        self._append(self._pack(Block.encode_columns(*columns), self._codec))
+        self._last_keys.append(columns[0][-1])
         self._starts.append(self.size)
 
     def _pack(self, body: bytes, number: int = codec.NONE) -> bytes:
@@ -236,18 +244,26 @@ class PropertiesCollector:
         self._raw_bytes = 0
         self._stamps: list[Timestamp] = []  # the lowest and the highest of each block
 
-    def add(self, rows: list[Row]) -> None:
-        """Count the rows of one block; raise ``BadInput`` if they are out of order."""
-        keys, stamps, values = zip(*rows, strict=True)
+    def add(
+        self,
+        keys: Sequence[bytes],
+        stamps: Sequence[Timestamp],
+        values: Sequence[bytes | None],
+        raw_bytes: int,
+    ) -> None:
+        """Count the rows of one block; raise ``BadInput`` if they are out of order.
+
+        ``raw_bytes`` is how many bytes their keys and values have.
+        """
         new = list(dict.fromkeys(keys))
         if self.keys and new[0] <= self.keys[-1]:
             raise BadInput(f"keys must ascend: {new[0]!r} comes after {self.keys[-1]!r}")
         if len(new) != len(keys) or sorted(new) != new:
-            _check_order(rows)
+            _check_order(zip(keys, stamps, strict=True))
         self.keys += new
-        self._rows += len(rows)
+        self._rows += len(keys)
         self._tombstones += values.count(None)
-        self._raw_bytes += sum(map(len, keys)) + sum(map(len, filter(None, values)))
+        self._raw_bytes += raw_bytes
         self._stamps += (min(stamps), max(stamps))
 
     def add_ranges(self, ranges: list[Row]) -> None:
@@ -279,10 +295,10 @@ class PropertiesCollector:
         }
 
 
-def _check_order(rows: list[Row]) -> None:
-    for before, row in pairwise(rows):
-        if row[:2] <= before[:2]:
-            raise BadInput(f"rows must ascend: {row[:2]!r} comes after {before[:2]!r}")
+def _check_order(places: Iterable[tuple[bytes, Timestamp]]) -> None:
+    for before, place in pairwise(places):
+        if place <= before:
+            raise BadInput(f"rows must ascend: {place!r} comes after {before!r}")
 
 
 def check_table(table: Table) -> None:
@@ -295,7 +311,8 @@ def check_table(table: Table) -> None:
         offset = table.extent(at)[0]
         rows = table.load_block(at).rows()
         try:
-            summary.add(rows)
+            keys, stamps, values = zip(*rows, strict=True)
+            summary.add(keys, stamps, values, sum(map(len, (*keys, *without_none(values)))))
         except BadInput as error:
             raise Corruption(table.name, offset, str(error)) from None
         if rows[-1][0] != last_key:

@@ -312,13 +312,18 @@ class Wal:
         What a put costs on its way to the system (:meth:`SegmentWriter.append_write`) is nearly all
         that it costs.
         """
+        if self._stopped or self._recovery is not None:
+            self._check_running()
         writer = self._files.writer
-        plain = durability is _OS and not writer.buffered_bytes and self._report is ignore
-        if not plain or self._stopped or self._recovery is not None:
-            payload = pack_write(index, timestamp, key, value)
-            return self.append(index, index, payload, durability)
         if index != self._index.last + 1:
             raise BadInput(f"entry {index} does not follow entry {self._index.last}")
+        if durability is not _OS or writer.buffered_bytes or self._report is not ignore:
+            payload = pack_write(index, timestamp, key, value)
+            if durability is not _BUFFERED or writer.buffered_bytes + len(payload) >= BUFFER_BYTES:
+                return self.append(index, index, payload, durability)
+            writer.buffer(index, index, payload)
+            self._index.last = index
+            return False
         try:
             size = writer.append_write(index, timestamp, key, value)
         except BaseException as error:

@@ -22,7 +22,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from kvraft.disk import Disk, frame, is_disk_full
 from kvraft.errors import DiskFull
@@ -102,7 +102,10 @@ class SegmentWriter:
         """
         at = self.size
         data = frame_write(index, timestamp, key, value, self.synced, self._seed ^ at)
-        self._append_bytes(data)
+        try:
+            self._disk.append(self.name, data)
+        except OSError as error:
+            self._undo(data, error)
         self.size = end = at + len(data)
         self.ends_empty = False
         if index != self._run_last + 1:
@@ -186,11 +189,15 @@ class SegmentWriter:
         try:
             self._disk.append(self.name, data)
         except OSError as error:
-            if not is_disk_full(error):
-                raise
-            self._disk.truncate(self.name, self.size)
-            what = f"there is no space for {len(data)} bytes more in {self.name}"
-            raise DiskFull(what) from error
+            self._undo(data, error)
+
+    def _undo(self, data: bytes, error: OSError) -> NoReturn:
+        """Raise ``error`` of an append of ``data``; if the disk was full, take the append back."""
+        if not is_disk_full(error):
+            raise error
+        self._disk.truncate(self.name, self.size)
+        what = f"there is no space for {len(data)} bytes more in {self.name}"
+        raise DiskFull(what) from error
 
     def unbuffer(self, first: int) -> None:
         """Take the entries from ``first`` on, which were buffered last, out of the buffer again."""

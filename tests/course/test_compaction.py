@@ -52,7 +52,6 @@ def test_a_good_strategy_is_told_what_it_cost(capsys, pick):
         (solutions.nothing, "reads may cost 5"),
         (solutions.everything, "writes may cost 8"),
         (solutions.newest, "writes may cost 8"),
-        (solutions.oldest, "writes may cost 8"),
         (solutions.for_ever, "merges forever"),
         (solutions.overlapping, "may overlap table 6 of level 1"),
         (solutions.returns_tables, "it gives a tuple: give a CompactionTask, or None"),

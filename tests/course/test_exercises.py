@@ -37,6 +37,7 @@ def gist(words: str) -> str:
     return re.sub(r"b?'[^']*'|\[[^\]]*\]|\([^)]*\)|[\d,.%]+", "#", first)
 
 
+@pytest.mark.timeout(1200)  # a dozen rules in real trees and clusters
 @exercises
 def test_wrong_answers_get_words_of_their_own(exercise):
     module = solutions(exercise)

@@ -76,7 +76,7 @@ def test_no_answer_and_a_broken_one(capsys):
     assert said(capsys, lambda *given: ...).startswith("Not answered yet")
     assert "raised ZeroDivisionError" in said(capsys, lambda *given: 1 // 0)
     assert "raised TypeError" in said(capsys, lambda: 1)
-    assert "is not a number" in said(capsys, lambda *given: True)
+    assert "is not a whole number" in said(capsys, lambda *given: True)
     assert "raised TypeError" in said(capsys, 7)
 
 

@@ -18,6 +18,7 @@ def stats(live_bytes=None, **counted):
         rows=9,
         memtable_bytes=0,
         immutable_memtables=0,
+        filter_bytes=0,
         cache_bytes=0,
         cache_hits=3,
         cache_misses=1,
@@ -103,6 +104,7 @@ def test_reads_are_counted_by_what_they_cost(tree):
     assert counts.blocks_read - begin.blocks_read == 1  # the second time it is in the cache
     assert (tree.stats().cache_hits, tree.stats().cache_misses) == (1, 1)
     assert tree.stats().cache_bytes > 200
+    assert tree.stats().filter_bytes == sum(t.bloom.m for t in tree._tables.levels.tables) > 0
     for at in range(100):
         assert tree.get(b"%03d" % (2 * at + 1)) is None
     after = tree.stats().counts

@@ -277,16 +277,17 @@ class _NoDigest(StateMachine):
         session = self.sessions.find(last.txn, last.timestamp)
         outcome = session.outcome(last.txn.sequence)
         if outcome is not None:
-            asked = digest(entry.record for entry in entries)
-            session.add(last.txn.sequence, outcome._replace(digest=asked))
+            session.add(last.txn.sequence, outcome, entries)
         return super().apply(entries)
 
 
 class _NoDigestAsked(WriteDesk):
-    def answer_known(self, request, asked):
-        txn = request.transaction.id
-        outcome = self.rules.machine.sessions.find(txn, self.log_time).outcome(txn.sequence)
-        return super().answer_known(request, outcome.digest if outcome else asked)
+    def answer_known(self, request):
+        txn, records = request.transaction.id, request.transaction.records
+        session = self.rules.machine.sessions.find(txn, self.log_time)
+        if (outcome := session.outcome(txn.sequence)) is not None:
+            session.add(txn.sequence, outcome, digest(records))
+        return super().answer_known(request)
 
 
 class Trusting(Unnamed):

@@ -19,7 +19,7 @@ def test_no_transaction_within_the_window_is_ever_applied_twice_or_refused(choic
         assert not session.forgotten(sequence)
         assert (session.outcome(sequence) is not None) == (sequence in applied)
         if sequence not in applied:
-            session.add(sequence, TransactionOutcome(index, index))
+            session.add(sequence, TransactionOutcome(index, index), index)
             applied.add(sequence)
         while lowest in applied:
             lowest += 1
@@ -28,11 +28,11 @@ def test_no_transaction_within_the_window_is_ever_applied_twice_or_refused(choic
 
 def test_what_falls_out_of_the_window_is_forgotten_and_so_refused():
     session = Session()
-    session.add(1, TransactionOutcome(10, 100))
-    session.add(SESSION_WINDOW, TransactionOutcome(11, 101))
+    session.add(1, TransactionOutcome(10, 100), 0)
+    session.add(SESSION_WINDOW, TransactionOutcome(11, 101), 0)
     assert session.outcome(1) == TransactionOutcome(10, 100)
     assert not session.forgotten(1)
-    session.add(SESSION_WINDOW + 1, TransactionOutcome(12, 102))
+    session.add(SESSION_WINDOW + 1, TransactionOutcome(12, 102), 0)
     assert session.outcome(1) is None
     assert session.forgotten(1)
     assert not session.forgotten(2)
@@ -41,5 +41,5 @@ def test_what_falls_out_of_the_window_is_forgotten_and_so_refused():
 def test_a_session_stays_small():
     session = Session()
     for sequence in range(1, 1000):
-        session.add(sequence, TransactionOutcome(sequence, sequence))
+        session.add(sequence, TransactionOutcome(sequence, sequence), 0)
     assert len(session.to_bytes()) <= 8 + 40 * SESSION_WINDOW

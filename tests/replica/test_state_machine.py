@@ -17,7 +17,7 @@ from kvraft.events import (
 )
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import NOOP, RESERVED_PREFIX, Entry, Kind, TxnId
-from kvraft.replica import SESSION_PREFIX, StateMachine
+from kvraft.replica import MAX_UNWRITTEN, SESSION_PREFIX, StateMachine
 from kvraft.sim import SimDisk
 from kvraft.transaction import SESSION_WINDOW, build_transaction
 
@@ -27,7 +27,8 @@ LIFETIME = 100
 class World:
     """A machine, a tree that is flushed and opened anew at will, and a log to take entries from."""
 
-    def __init__(self, lifetime=LIFETIME):
+    def __init__(self, lifetime=LIFETIME, *, writes=True):
+        self.writes = writes  # whether each call of take ends with a write, as a drain does
         self.disk, self.events, self.log, self.lifetime = SimDisk(), [], [], lifetime
         self.open()
 
@@ -35,9 +36,9 @@ class World:
         options = TreeOptions(memtable_bytes=1 << 20, block_bytes=256)
         self.tree = Tree.open(self.disk, owner="o", options=options)
         self.machine = StateMachine(self.tree, self.lifetime, self.events.append)
-        return [
-            e for entry in self.log[self.tree.flushed.index :] for e in self.machine.take(entry)
-        ]
+        for entry in self.log[self.tree.flushed.index :]:
+            self.machine.take(entry)
+        self.machine.write()
 
     def restart(self):
         """Lose the memory, and take again what was not flushed."""
@@ -49,6 +50,8 @@ class World:
         for record in records:
             self.log.append(Entry(term, len(self.log) + 1, record))
             ended += self.machine.take(self.log[-1])
+        if self.writes:
+            self.machine.write()
         return ended
 
     def carry_out(self, client, sequence, writes, stamp, reads=None):
@@ -57,12 +60,13 @@ class World:
         )[-1]
 
     def all(self):
-        return dict(self.tree.scan())
+        """The rows of the tree, and what a freeze would add to them."""
+        late = {key: value for key, _, value in self.machine.sessions.unwritten()}
+        rows = dict(self.tree.scan()) | late
+        return {key: value for key, value in rows.items() if value is not None}
 
     def sessions(self):
-        return {
-            key[len(SESSION_PREFIX) :].decode() for key, _ in self.tree.scan(prefix=SESSION_PREFIX)
-        }
+        return {key[len(SESSION_PREFIX) :].decode() for key in self.all() if SESSION_PREFIX in key}
 
 
 def told(world, *kinds):
@@ -122,8 +126,7 @@ def test_a_session_that_is_used_again_after_it_expired_begins_anew():
     ended = world.carry_out("ann", 2, {b"k": b"2"}, 500)  # far below the window of before
     assert ended.outcome.conflict == 0
     assert world.machine.sessions.find(TxnId("ann", 1, 2), 500).newest == 2
-    rows = [value for key, value in world.tree.scan(prefix=SESSION_PREFIX)]
-    assert len(rows) == 1
+    assert world.sessions() == {"ann.1"}
 
 
 def test_sessions_are_bounded_by_who_is_there():
@@ -147,10 +150,13 @@ def steps(draw):
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
-@given(st.lists(steps(), max_size=40))
-def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life):
-    """A machine that lives through restarts ends where one does that takes the log in one go."""
-    world, stamp, stamps = World(), 10, [0, 0, 0, 0]
+@given(st.lists(steps(), max_size=40), st.booleans())
+def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life, writes):
+    """A machine that lives through restarts ends where one does that takes the log in one go.
+
+    It does not matter either whether it gives the tree one transaction at a time or many.
+    """
+    world, stamp, stamps = World(writes=writes), 10, [0, 0, 0, 0]
     for kind, client, sequence, writes, reads, later in life:
         if kind == "restart":
             world.restart()
@@ -167,6 +173,7 @@ def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life):
             records = build_transaction(TxnId(client, 1, sequence), writes, stamp, expected).records
             world.take(*(records[:-1] if kind == "torn" else records))
     world.take(NOOP)
+    world.machine.write()
     straight = World()
     for entry in world.log:
         straight.take(entry.record)
@@ -183,7 +190,7 @@ def test_a_torn_transaction_is_undone_by_whatever_comes_next_expectations_and_al
     records = build_transaction(TxnId("ann", 1, 1), {b"k": b"1"}, 10, {b"r": 0}).records
     (undone,) = world.take(records[0], NOOP)
     assert undone.undone
-    assert (undone.first, world.machine.open) == (1, ())
+    assert (undone.entries[0].index, world.machine.open) == (1, ())
     assert world.all() == {}
     assert told(world, TransactionUndone) == ["TransactionUndone"]
     assert world.take(*records)[0].outcome.conflict == 0
@@ -209,3 +216,59 @@ def test_expectations_are_data_and_write_nothing():
     world.carry_out("ann", 1, {}, clock.pack(1), {b"nothing": 0})
     assert [entry.record.kind for entry in world.log] == [Kind.EXPECT]
     assert {key for key in world.all() if not key.startswith(RESERVED_PREFIX)} == set()
+
+
+def test_a_frozen_memtable_takes_the_sessions_that_changed_and_only_those():
+    world = World()
+    for sequence in range(1, 4):
+        world.carry_out("ann", sequence, {b"k": b"v"}, 10 + sequence)
+        world.carry_out("bob", sequence, {b"l": b"v"}, 20 + sequence)
+    assert world.tree.memtable_rows == 2  # the clients' own
+    world.tree.freeze()
+    assert world.tree.counts.rows_put == 6 + 2
+    world.carry_out("ann", 4, {b"k": b"v"}, 30)
+    world.tree.freeze()
+    assert world.tree.counts.rows_put == 6 + 2 + 1 + 1
+
+
+def test_a_conflict_that_writes_nothing_moves_the_time_of_the_tree():
+    world = World()
+    world.carry_out("ann", 1, {b"k": b"1"}, 10)
+    assert world.carry_out("ann", 2, {b"k": b"2"}, 30, {b"k": 9}).conflict == b"k"
+    assert world.tree.timestamp == 30
+    world.restart()
+    assert world.tree.timestamp == 30
+    world.tree.flush()
+    world.restart()
+    assert world.tree.timestamp == 30
+
+
+def test_a_freeze_packs_no_more_sessions_than_may_wait_for_it():
+    """Each transaction writes those that waited longest, so that nothing is left for later."""
+    world = World(lifetime=10_000)
+    for n in range(3 * MAX_UNWRITTEN):
+        world.carry_out(f"c{n}", 1, {b"k": b"v"}, 10 + n)
+        assert len(world.machine.sessions.unwritten()) <= MAX_UNWRITTEN
+    written = {key for key, _ in world.tree.scan(prefix=SESSION_PREFIX)}
+    assert len(written) == 2 * MAX_UNWRITTEN
+    before = world.all()
+    world.tree.flush()
+    assert dict(world.tree.scan()) == before
+    world.restart()
+    assert world.all() == before
+
+
+def test_sessions_that_expire_together_are_written_little_by_little():
+    world = World()
+    for n in range(2 * MAX_UNWRITTEN):
+        world.carry_out(f"c{n}", 1, {b"k": b"v"}, 10)
+    world.tree.flush()
+    world.carry_out("new", 1, {b"k": b"v"}, 11 + LIFETIME)
+    assert world.sessions() == {"new.1"}
+    for sequence in range(2, 2 + MAX_UNWRITTEN):
+        before = len(world.machine.sessions.unwritten())
+        world.carry_out("new", sequence, {b"k": b"v"}, 11 + LIFETIME + sequence)
+        assert before - 2 <= len(world.machine.sessions.unwritten()) <= max(before, MAX_UNWRITTEN)
+    assert len(world.machine.sessions.unwritten()) <= MAX_UNWRITTEN
+    world.tree.flush()
+    assert {key for key, _ in world.tree.scan(prefix=SESSION_PREFIX)} == {SESSION_PREFIX + b"new.1"}

@@ -1,16 +1,20 @@
 """A drain has three steps, and a crash may come between any two of them."""
 
+from contextlib import suppress
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kvraft.check import Property, Violation, WorldChecker
 from kvraft.check.bugs import find_bug
 from kvraft.check.raft import watch
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, Busy
 from kvraft.events import EntriesAppended, MemberCrashed, MessageSent
 from kvraft.raft import AppendEntries, RaftOptions
+from kvraft.replica import ReplicaOptions
 from kvraft.sim import Cluster, DrainStep, World
+from kvraft.sim.seat import Seat
 
 Careless = find_bug("messages before the save").replica
 
@@ -151,3 +155,67 @@ def test_by_hand_a_follower_dies_before_it_saves_an_entry_or_before_it_answers(s
 def test_a_crash_comes_after_a_step_that_there_is(make):
     with pytest.raises(BadInput, match="comes after begin or save, not after 'finish'"):
         make(3).crash("n1", after="finish")
+
+
+# ── drains that are left out ────────────────────────────────────────────────────────────────────
+
+
+class PlainSeat(Seat):
+    """A member that drains after every tick, whether there is anything to do or not."""
+
+    def leaves_nothing(self, replica, role):
+        return False
+
+
+class PlainWorld(World):
+    seat = PlainSeat
+
+
+TINY = ReplicaOptions(
+    memtable_bytes=1_500, segment_bytes=1_000, log_bytes=4_000, retain_bytes=2_000, reserve_bytes=0
+)
+acts = st.sampled_from(["write", "wait", "crash", "restart", "pause", "full", "room", "transfer"])
+
+
+def act(world, what, number):
+    """Do one thing to ``world``, in the same way whichever seats it has."""
+    name = world.members[number % 3]
+    if what == "write":
+        world.client("c").submit({b"k%d" % (number % 7): b"v" * 200}, timeout=300)
+    elif what == "full":
+        disk = world.disk(name)
+        disk.capacity = sum(disk.size(file) for file in disk.names()) + number * 20
+    elif what == "room":
+        world.disk(name).capacity = None
+    elif what == "restart" and name not in world.replicas:
+        world.disk(name).capacity = None
+        world.restart(name)
+    elif what == "crash" and name in world.replicas:
+        world.crash(name)
+    elif what == "pause" and name in world.replicas:
+        world.pause(name, number * 5)
+    elif what == "transfer" and world.leader() is not None:
+        with suppress(Busy, BadInput):
+            world.transfer(name)
+    world.run_for(1 + number * 7 % 60)
+
+
+WRITES = [("write", number) for number in range(8)]
+FULL = [*WRITES, ("full", 0), *WRITES, ("room", 0), ("wait", 3), ("wait", 5)]
+"""Long work finds the disk full, and the tick after there is space must plan it again."""
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 50), st.lists(st.tuples(acts, st.integers(0, 50)), max_size=25))
+@example(2, FULL)
+@example(9, FULL)
+def test_a_world_that_leaves_out_idle_drains_is_the_world_that_does_not(seed, story):
+    traces = []
+    for kind in (World, PlainWorld):
+        world = kind(3, seed=seed, options=TINY)
+        for what, number in story:
+            act(world, what, number)
+        world.run_for(500)
+        traces.append(list(world.trace.lines()))
+        traces.append([(r.raft.status(), r.marks) for r in world.replicas.values()])
+    assert traces[:2] == traces[2:]

@@ -44,10 +44,10 @@ def test_with_the_whole_log_it_is_sent_exactly_what_it_missed():
 
 
 def test_behind_a_short_log_it_is_sent_a_snapshot_and_what_follows():
-    cost = measure_catch_up(800, LIMITS, seed=9, keys=60)
+    cost = measure_catch_up(800, LIMITS, seed=9, keys=150)
     assert cost.snapshot > 0
     assert cost.sent == cost.entries + cost.snapshot
-    assert cost == measure_catch_up(800, LIMITS, seed=9, keys=60)
+    assert cost == measure_catch_up(800, LIMITS, seed=9, keys=150)
 
 
 def test_one_that_was_hardly_away_missed_nothing():

@@ -653,7 +653,7 @@ def flushed_world(*checkers):
     world = elected(options=replace(TINY, segment_bytes=1 << 20))  # none is cut
     watching = [checker(world) for checker in checkers]
     for i in range(60):
-        world.client("c").put(b"k%d" % (i % 9), b"v" * 60)
+        world.client("c").put(b"k%d" % (i % 40), b"v" * 60)
         for checker in watching:
             checker.check()
     world.settle()

@@ -43,27 +43,27 @@ def test_rows_come_out_as_they_went_in(rows, start, stop):
 
 @given(blocks, keys, st.integers(0, 5))
 @quick
-def test_a_key_is_found_at_any_time_packed_extracted_and_indexed(rows, absent, at):
-    packed, extracted, indexed = (Block(Block.encode(rows)) for _ in range(3))
+def test_a_key_is_found_at_any_time_packed_and_extracted(rows, absent, at):
+    packed, extracted = Block(Block.encode(rows)), Block(Block.encode(rows))
     extracted.extract()
-    indexed.index()
     for key in [*(row[0] for row in rows), absent, absent + b"\0", absent[:-1]]:
         for time in (MAX_TIMESTAMP, at):
             mine = [row for row in rows if row[0] == key and row[1] <= time]
-            for block in (packed, extracted, indexed):
+            for block in (packed, extracted):
                 assert block.get(key, time) == (mine[-1] if mine else None)
 
 
 @given(blocks, keys, st.none() | keys)
 @quick
-def test_a_block_answers_alike_packed_extracted_and_indexed(rows, start, stop):
+def test_a_block_answers_alike_packed_and_extracted(rows, start, stop):
     block = Block(Block.encode(rows))
-    for warm in (block.extract, block.extract, block.index):
-        before = block.keys, block.rows(), block.rows(start, stop)
-        warm()
-        assert (block.keys, block.rows(), block.rows(start, stop)) == before
-        assert [*zip(block.keys, block.stamps, block.values, strict=True)] == rows
-    assert block.places == {row[0]: at for at, row in enumerate(rows)}
+    for extracted in (False, True, True):
+        assert block.extracted == extracted
+        assert block.rows() == rows
+        assert dict(block.newest()) == {key: value for key, _, value in rows}
+        before = block.keys, block.rows(start, stop)
+        block.extract()
+        assert (block.keys, block.rows(start, stop)) == before
 
 
 longer = st.builds(
@@ -87,7 +87,7 @@ def test_keys_times_and_values_of_every_size_come_back(keys, low, stamps, size):
     ]
     block = Block(Block.encode(rows))
     assert block.rows() == rows
-    block.index()
+    block.extract()
     assert block.rows() == rows
 
 
@@ -95,7 +95,7 @@ def test_memory_is_what_python_takes_for_it():
     """Counted by the interpreter: a cache that counts less would outgrow its limit."""
     for size in (10, 100, 3000):
         rows = [(b"user/%06d" % at, 1 << 40 | at, random.randbytes(size)) for at in range(60)]
-        for warm in (Block.__len__, Block.extract, Block.index):
+        for warm in (Block.__len__, Block.extract):
             body, count = Block.encode(rows), 50
             kept = [None] * count
             tracemalloc.start()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kvraft.bloom import BloomFilter, BloomFilterBuilder
 from kvraft.disk import table_name, table_number
 from kvraft.errors import BadInput, Corruption, ForeignFile
-from kvraft.record import Version
+from kvraft.record import ROW_OVERHEAD, Version
 from kvraft.sim import PowerCut, SimDisk
 from kvraft.sstable import (
     Block,
@@ -382,10 +382,11 @@ def test_verify_finds_what_no_checksum_can(monkeypatch):
         with pytest.raises(Corruption, match=says):
             check_table(Table.open(disk, 1))
 
-    add, encode, index = BloomFilterBuilder.add, Block.encode, table_format.encode_index
+    add, encode, index = BloomFilterBuilder.add, Block.encode_columns, table_format.encode_index
     properties = PropertiesCollector.properties
     planted(BloomFilterBuilder, "add", lambda self, keys: add(self, keys[1:]), "not in the filter")
-    planted(Block, "encode", lambda rows: encode(rows[::-1]), "must ascend")
+    backwards = staticmethod(lambda *columns: encode(*(column[::-1] for column in columns)))
+    planted(Block, "encode_columns", backwards, "must ascend")
     planted(
         tablewriter,
         "encode_index",
@@ -430,6 +431,41 @@ def test_versions_of_a_key_stay_together_and_each_is_read_at_its_time():
 
 places = st.tuples(keys, st.integers(0, 9))
 deletes = st.tuples(keys, st.integers(0, 9), keys).filter(lambda r: not r[2] or r[0] < r[2])
+
+
+def plain_blocks(rows, block_bytes):
+    """The rule of a block, row by row: it ends with the key that makes it large enough."""
+    blocks, size = [[]], 0
+    for row, after in pairwise([*rows, (None, 0, None)]):
+        blocks[-1].append(row)
+        size += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")
+        if size >= block_bytes and after[0] != row[0]:
+            blocks.append([])
+            size = 0
+    return [block for block in blocks if block]
+
+
+@given(
+    st.dictionaries(places, st.none() | st.binary(max_size=30), min_size=1, max_size=40),
+    st.sampled_from([1, 60, 61, 200, 4096]),
+)
+@quick
+def test_rows_are_cut_into_blocks_as_columns_as_a_plain_loop_would(versions, block_bytes):
+    rows = in_order((*place, value) for place, value in versions.items())
+    disk = SimDisk()
+    info = write_table(disk, 1, rows, block_bytes=block_bytes)
+    table = Table.open(disk, info)
+    blocks = [table.load_block(at).rows() for at in range(table.blocks)]
+    assert blocks == plain_blocks(rows, block_bytes)
+    data = disk.read(table.name)
+    for at, block in enumerate(blocks):
+        offset, size = table.extent(at)
+        assert data[offset : offset + size - 9] == Block.encode(block)
+    stamps, sizes = [row[1] for row in rows], [len(row[0]) + len(row[2] or b"") for row in rows]
+    assert (info.rows, info.keys) == (len(rows), len({row[0] for row in rows}))
+    assert info.tombstones == sum(row[2] is None for row in rows)
+    assert (info.min_timestamp, info.max_timestamp) == (min(stamps), max(stamps))
+    assert table.properties["raw_bytes"] == sum(sizes)
 
 
 @given(

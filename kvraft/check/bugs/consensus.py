@@ -69,11 +69,11 @@ class VoteReset(Raft):
 class OldVotesCounted(Raft):
     """A candidate counts replies that answer an election of an earlier term."""
 
-    def step(self, message: Message) -> None:
+    def step(self, message: Message) -> bool:
         """Handle a reply of an earlier term as one of this term."""
         if isinstance(message, RequestVoteReply) and message.term < self.term:
             message = message._replace(term=self.term)
-        super().step(message)
+        return super().step(message)
 
 
 class OlderTermsCounted(Raft):
@@ -121,15 +121,16 @@ class VotesTwice(Raft):
 class RepliesCounted(Raft):
     """A candidate counts replies, not voters: a reply that arrives twice counts twice (§5.2)."""
 
-    def step(self, message: Message) -> None:
+    def step(self, message: Message) -> bool:
         """Count a second reply of a member as the vote of one that has not replied."""
         before = self.status().votes
-        super().step(message)
+        taken = super().step(message)
         if isinstance(message, RequestVoteReply) and message.granted:
             votes = self.status().votes
             if self.role is Role.CANDIDATE and sum(votes.values()) == sum(before.values()):
                 silent = [name for name in self.configuration.voting if name not in votes]
                 super().step(message._replace(sender=silent[0]))
+        return taken
 
 
 class _DropsTheRest(Follower):

@@ -7,7 +7,7 @@ is easy to get wrong, and runs wherever :class:`~kvraft.replica.Replica` runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
@@ -116,7 +116,7 @@ class AppliesWhatIsAppended(Replica):
 class _NothingUndone(TransactionAssembler):
     """Takes a torn transaction for a complete one."""
 
-    def take(self, entry: Entry) -> list[CompleteTransaction | UndoneTransaction]:
+    def take(self, entry: Entry) -> Sequence[CompleteTransaction | UndoneTransaction]:
         """Return the transactions that ``entry`` ends, all as complete ones."""
         return [CompleteTransaction(ended.entries) for ended in super().take(entry)]
 
@@ -215,7 +215,7 @@ class _ByTheClock(Sessions):
 
     millis: Callable[[], int] | None = None
 
-    def expire(self, now: Timestamp) -> list[str]:
+    def expire(self, now: Timestamp) -> Sequence[str]:
         """Expire the sessions that are too old by that clock."""
         return super().expire(clock.pack(self.millis()) if self.millis else now)
 

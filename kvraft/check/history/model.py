@@ -275,3 +275,8 @@ def unpacked(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes
             yield key, ModelSession(newest, tuple((s, i, t, c, d) for s, i, t, c, d in outcomes))
         else:
             yield key, value
+
+
+def without_sessions(rows: dict[bytes, bytes | ModelSession]) -> dict[bytes, bytes | ModelSession]:
+    """Return ``rows`` without the sessions."""
+    return {key: value for key, value in rows.items() if not isinstance(value, ModelSession)}

@@ -4,8 +4,10 @@
 It checks these promises:
 
 - **one state machine**: what a member has applied is what the model makes of the log through the
-  same entry: every key, every session, the configuration, at every time that can be read.  So no
-  transaction is ever there in part, and nothing is applied before it is committed;
+  same entry: every key, every session, the configuration, and the keys at every time that can be
+  read.  So no transaction is ever there in part, and nothing is applied before it is committed.  A
+  session whose row is not written yet counts as it is in memory (replica/sessions.py), and past
+  sessions are not compared, because nobody reads them;
 - **exactly once**: no transaction takes effect twice, whatever the sessions say about it;
 - **one id, one client**: an incarnation is the index of a committed registration of its client and
   is given to one client only.  So no two tickets share an id, unless a client is made to forget;
@@ -19,7 +21,7 @@ Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from kvraft import clock
@@ -31,11 +33,13 @@ from kvraft.check.history.model import (
     Promise,
     request_bytes,
     unpacked,
+    without_sessions,
 )
+from kvraft.check.moved import MovedMembers, new_messages
 from kvraft.check.properties import Property, Violation
 from kvraft.client import Ticket
 from kvraft.display import counted
-from kvraft.record import Entry, Timestamp
+from kvraft.record import Entry, Row, Timestamp
 from kvraft.replica import Replica
 from kvraft.sim import World
 from kvraft.transaction import Read, ReadReply, Registered, Scan, ScanPage, Stage, WriteReply
@@ -70,20 +74,31 @@ class TransactionChecker:
         self._asked: dict[tuple[str, int], _Asked] = {}
         self._incarnations: set[int] = set()
         self._seen_through = 0  # the last message checked
+        self._moved = MovedMembers(world)
 
     def check(self) -> None:
         """Take the entries committed in this step; check applied marks and answers.
 
-        Call it after each step: its cost does not grow with the log or the map.  It does not meet
-        the faults of simulated disks, which are meant for the members.
+        Its cost does not grow with the log or the map.  It does not meet the faults of simulated
+        disks, which are meant for the members.
         """
-        with self._world.undisturbed():
-            self._check()
+        self._check(self._world.members)
 
-    def _check(self) -> None:
-        for name, replica in self._world.replicas.items():
+    def check_moved(self) -> None:
+        """Do the same after each step of the world, for the members that did anything in it."""
+        self._check(self._moved.names())
+
+    def _check(self, names: Sequence[str]) -> None:
+        seats = self._world.seats
+        running = [(name, r) for name in names if (r := seats[name].replica) is not None]
+        with self._world.undisturbed():
+            self._check_running(running)
+        self._check_messages()
+
+    def _check_running(self, running: Sequence[tuple[str, Replica]]) -> None:
+        for name, replica in running:
             self._take_committed(name, replica)
-        for name, replica in self._world.replicas.items():
+        for name, replica in running:
             applied = replica.tree.applied.index
             committed = replica.raft.commit_index
             due = self.model.mark(committed)
@@ -93,7 +108,6 @@ class TransactionChecker:
                 what = f"{name} has applied entries through {applied}, but the log, committed "
                 what += f"through {committed}, requires {due}"
                 raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
-        self._check_messages()
 
     def _take_committed(self, name: str, replica: Replica) -> None:
         """Compare the newly committed entries of a member with the model's, or add them to it."""
@@ -114,8 +128,8 @@ class TransactionChecker:
     # ── requests and answers in flight ──────────────────────────────────────────────────────────
 
     def _check_messages(self) -> None:
-        for id, message in self._new_messages():
-            self._seen_through = max(self._seen_through, id)
+        for id, message in new_messages(self._world, self._seen_through, _ClientMessage):
+            self._seen_through = id
             if isinstance(message, Read | Scan):
                 # The first attempt may have been delivered before it was seen, so when a later one
                 # was first requested is not known.
@@ -131,17 +145,6 @@ class TransactionChecker:
                 self._check_answer(message)
             elif isinstance(message, Registered):
                 self._check_registered(message)
-
-    def _new_messages(self) -> Iterator[tuple[int, _ClientMessage]]:
-        """Yield the messages to or from clients that are new in flight since the last check."""
-        fresh: list[tuple[int, _ClientMessage]] = []
-        for id, envelope in reversed(self._world.network.in_flight.items()):
-            if id <= self._seen_through:
-                break
-            message = envelope.message
-            if isinstance(message, _ClientMessage):
-                fresh.append((id, message))
-        yield from reversed(fresh)
 
     def _check_read(self, answer: ReadReply) -> None:
         asked = self._asked.get((answer.to, answer.number))
@@ -237,7 +240,13 @@ class TransactionChecker:
         held = dict(unpacked(replica.tree.scan(at=at)))
         should = self.model.rows(index, at)
         if at is None:
-            self._compare_stamps(name, replica, index, should)
+            late = {row[0]: row for row in replica.machine.sessions.unwritten()}
+            for key, _, value in late.values():
+                held.pop(key, None)
+                held.update(unpacked([] if value is None else [(key, value)]))
+            self._compare_stamps(name, replica, index, should, late)
+        else:
+            held, should = without_sessions(held), without_sessions(should)
         if held == should:
             return
         when = "" if at is None else f" at {clock.show(at)}"
@@ -247,13 +256,19 @@ class TransactionChecker:
         raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
 
     def _compare_stamps(
-        self, name: str, replica: Replica, index: int, should: dict[bytes, bytes | ModelSession]
+        self,
+        name: str,
+        replica: Replica,
+        index: int,
+        should: dict[bytes, bytes | ModelSession],
+        late: dict[bytes, Row],
     ) -> None:
         """Compare timestamps, too, because they are what a transaction expects of a key."""
         for key in sorted(should):
-            held, due = replica.tree.version(key), self.model.version(key, index)
-            if held is not None and due is not None and held.timestamp != due.timestamp:
-                what = f"{name} holds {key!r} with timestamp {held.timestamp}, "
+            found, due = replica.tree.version(key), self.model.version(key, index)
+            held = late[key][1] if key in late else found and found.timestamp
+            if held is not None and due is not None and held != due.timestamp:
+                what = f"{name} holds {key!r} with timestamp {held}, "
                 what += f"but it should be {due.timestamp}"
                 raise Violation(Promise.ONE_STATE_MACHINE, (name,), what)
 

@@ -53,6 +53,23 @@ from kvraft.events import (
 __all__ = ["RetentionChecker", "RetentionProperty"]
 
 _THROUGH = re.compile(r"through (\d+),")
+_HEARD = {
+    ConfigurationChanged,
+    EntriesAppended,
+    Flushed,
+    LogReset,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
+    MessageSent,
+    ProgressChanged,
+    RoleChanged,
+    SegmentDropped,
+    SegmentOpened,
+    SegmentSealed,
+    SnapshotInstalled,
+}
+"""The events that say something about logs, tables or snapshots."""
 _UNKNOWN = 1 << 62  # the size of a segment that no event reported
 
 
@@ -136,14 +153,15 @@ class RetentionChecker:
     def check(self) -> None:
         """Read the new events; raise :class:`Violation` at the first segment dropped too early."""
         while self._read < len(self._trace):
-            step = self._trace[self._read]
+            _, who, event = self._trace[self._read]
             self._read += 1
-            if step.who:
-                member = self._members.get(step.who)
-                if member is None and isinstance(step.event, MemberStarted):
-                    member = self._members[step.who] = _Member(self._first)
-                if member is not None:
-                    self._take(step.who, member, step.event)
+            if type(event) not in _HEARD:  # most are not about logs and tables
+                continue
+            member = self._members.get(who)
+            if member is None and isinstance(event, MemberStarted):
+                member = self._members[who] = _Member(self._first)
+            if member is not None:
+                self._take(who, member, event)
 
     def _take(self, name: str, member: _Member, event: object) -> None:
         match event:

@@ -227,8 +227,8 @@ class SwarmRun:
         if len(self.trace) > self._seen:  # otherwise only time has passed
             self._seen = len(self.trace)
             self._steps += 1
-            self._world_checker.check()
-            self.transactions.check()
+            self._world_checker.check_moved()
+            self.transactions.check_moved()
             self._truncations.check()
             if self._steps % self._every == 0:
                 self._look()

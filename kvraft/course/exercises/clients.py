@@ -146,6 +146,10 @@ class _Judged(Session):
         """Return the outcome of a transaction that is not applied again."""
         return None if self._passes(sequence) else self._session.outcome(sequence)
 
+    def digest(self, sequence: int) -> int:
+        """Return the digest of a transaction that is not applied again."""
+        return self._session.digest(sequence)
+
     def forgotten(self, sequence: int) -> bool:
         """Return whether it is not applied."""
         return not self._passes(sequence)

@@ -34,11 +34,6 @@ def newest(tables):
     return CompactionTask(tuple(tables[:2]), 0, ONE_TABLE) if len(tables) > 4 else None
 
 
-def oldest(tables):
-    """Merges the oldest four, the largest of them each time."""
-    return CompactionTask(tuple(tables[-4:]), 0, ONE_TABLE) if len(tables) >= 4 else None
-
-
 def for_ever(tables):
     """Takes a single table for work."""
     return CompactionTask(tuple(tables[:1]), 0, ONE_TABLE) if tables else None
@@ -156,7 +151,6 @@ WRONG = {
         nothing,
         everything,
         newest,
-        oldest,
         for_ever,
         overlapping,
         returns_tables,
