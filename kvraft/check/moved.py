@@ -22,7 +22,7 @@ class MovedMembers:
         self._moves: dict[str, int] = {}
 
     def names(self) -> list[str]:
-        """Return the names of members that moved, and are up or down, and begin to count anew."""
+        """Return the names of members that moved, and count from here on."""
         known, moved = self._moves, []
         for name, seat in self._seats.items():
             if known.get(name) != seat.moves:

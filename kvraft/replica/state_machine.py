@@ -21,7 +21,7 @@ Invariants:
 - The tree's timestamp is log time, also where a transaction wrote nothing.
 
 Rows of many transactions are given to the tree at once, since most of what that costs does not
-depend on how many there are (:meth:`StateMachine.write`).  Nothing can tell it from one write for
+depend on how many there are (:meth:`StateMachine.write`).  Nobody can distinguish it from one for
 each transaction: they are written before an expectation looks at the tree, before the memtable can
 be full, and before the member does anything else.
 - Another transaction under an id that is taken has no effect, on any replica.
@@ -166,7 +166,7 @@ class StateMachine:
         self._rows += rows
         self._time = now
         self.room -= size
-        if self._report is not ignore:  # events tell of the tree after each transaction
+        if self._report is not ignore:  # events describe the tree after each transaction
             self.write()
             self._report_applied(txn, outcome, entries, len(rows) - len(due), expired)
         failed = entries[conflict - 1].record.key if conflict else None

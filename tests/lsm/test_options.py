@@ -111,6 +111,8 @@ def test_the_options_do_what_they_say():
     )
     assert counts("no cache").blocks_read > counts("small").blocks_read
     assert trees["a cache of two blocks"].stats().cache_bytes <= 1500
+    for name in ("small", "some of history", "all of history"):
+        trees[name].compact()  # what is left then is what the options keep
     assert rows("small") < rows("some of history") < rows("all of history")
     assert trees["all of history"].horizon == 0
 

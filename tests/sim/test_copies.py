@@ -23,7 +23,7 @@ from kvraft.raft import RaftOptions
 from kvraft.replica import ReplicaOptions
 from kvraft.sim import Cluster, SimDisk, World
 from kvraft.slices import SlicedWork
-from kvraft.sstable import Table
+from kvraft.sstable import Block, Table
 from kvraft.store import Store
 
 OPTIONS = ReplicaOptions(
@@ -156,7 +156,10 @@ def shareable(whole):
     for thing in whole.values():
         if isinstance(thing, Table):
             kept += [thing.bloom, thing.range_tombstones, thing.properties]
-            kept += [thing._last_keys, thing._starts]
+            kept += [thing.last_keys, thing._starts]
+        if isinstance(thing, Block):
+            kept += [thing._key_offsets, thing._value_offsets]
+            kept += [thing._keys, thing._values, thing._stamps]
         if isinstance(thing, Drain):
             kept += [thing._fresh, *thing._runs]
     return {id(thing) for part in kept for thing in reachable(part).values()}

@@ -95,11 +95,11 @@ def test_a_message_that_leaves_before_the_save_does_harm_in_a_crash():
             world.run_until(lambda world=world: len(world.replicas) < 3)
             (dead,) = set(world.members) - set(world.replicas)
             said = [e.event for e in world.trace.of(MessageSent, who=dead)]
-            told = max(
+            reached = max(
                 (event.term for event in said if event.kind.startswith("Request")), default=0
             )
             world.restart(dead)
-            if world.replicas[dead].raft.term < told:
+            if world.replicas[dead].raft.term < reached:
                 forgot.add(rule)
     assert forgot == {Careless}
 
