@@ -1,5 +1,6 @@
 # make test   set up the environment and run every check, test and notebook
 # make lab    set up the environment and open the first notebook in JupyterLab
+# make book   build the book of all lessons and the reference into .book/html
 # make notebooks   run all notebooks and store their outputs
 #
 # The environment is .venv in this folder.  Choose another interpreter with PYTHON=python3.13: the
@@ -17,7 +18,7 @@ LAB_FLAGS ?=
 # JupyterLab refuses to run as root unless told to: containers often have no other user.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: test lab notebooks lint tests nbval clean
+.PHONY: test lab book notebooks lint tests nbval clean
 
 test: lint tests nbval
 
@@ -38,6 +39,13 @@ nbval: $(DEV)
 	$(BIN)/pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 60 notebooks
 	$(BIN)/pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout 60 notebooks
 
+book: $(DEV)
+	rm -rf .book
+	mkdir .book
+	cp -R notebooks .book/source
+	$(BIN)/python -m sphinx -q -W --keep-going -c .book/source/book .book/source .book/html
+	@echo "The book is in .book/html/book/index.html"
+
 notebooks: $(DEV)
 	$(BIN)/python -m tests.helpers.notebooks notebooks/*.ipynb
 
@@ -52,4 +60,4 @@ $(VENV)/.ready-%-$(VERSION): pyproject.toml
 	@touch $(LAB) $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .book .mypy_cache .pytest_cache .ruff_cache .hypothesis

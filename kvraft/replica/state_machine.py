@@ -19,14 +19,14 @@ Invariants:
 - The rows of a transaction and the row of its session are in the same memtable when that is frozen,
   so that neither is ever durable alone (replica/sessions.py).
 - The tree's timestamp is log time, also where a transaction wrote nothing.
+- Another transaction under an id that is taken has no effect, on any replica.
+- An entry that is taken again after a restart has the same effect as before: the tree starts at its
+  flushed mark, and every entry after that is taken again.
 
 Rows of many transactions are given to the tree at once, since most of what that costs does not
 depend on how many there are (:meth:`StateMachine.write`).  Nobody can distinguish it from one for
 each transaction: they are written before an expectation looks at the tree, before the memtable can
 be full, and before the member does anything else.
-- Another transaction under an id that is taken has no effect, on any replica.
-- An entry that is taken again after a restart has the same effect as before: the tree starts at its
-  flushed mark, and every entry after that is taken again.
 
 Source: Raft §5.3 (apply), §8 (exactly once); Schneider, *Implementing Fault-Tolerant Services Using
 the State Machine Approach*, 1990.

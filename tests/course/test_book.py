@@ -1,0 +1,97 @@
+"""The book is built from the sources alone, and every link inside it leads somewhere."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytest.importorskip("sphinx", reason="the book is built with Sphinx: pip install 'kvraft[book]'")
+
+
+class Page(HTMLParser):
+    """The links, the anchors and the pictures of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.loads: list[str] = []
+        self.pictures: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.anchors.add(found.get("id") or "")
+        if tag == "a":
+            self.links.append(found.get("href") or "")
+        if tag in ("script", "img", "iframe", "source"):
+            self.loads.append(found.get("src") or "")
+        if tag == "link" and found.get("rel") == "stylesheet":
+            self.loads.append(found.get("href") or "")
+        if tag == "img":
+            self.pictures.append(found.get("alt") or "")
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory) -> Path:
+    """The finished book, built as ``make book`` builds it, in which a warning is an error."""
+    folder = tmp_path_factory.mktemp("book")
+    source, html = folder / "source", folder / "html"
+    shutil.copytree(ROOT / "notebooks", source)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
+    command += ["-c", str(source / "book"), str(source), str(html)]
+    built = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    return html
+
+
+@pytest.fixture(scope="module")
+def pages(book) -> dict[Path, Page]:
+    return {path: Page(path) for path in book.rglob("*.html")}
+
+
+@pytest.mark.timeout(900)
+def test_has_all_lessons_pages_and_modules(book):
+    names = {path.relative_to(book).as_posix() for path in book.rglob("*.html")}
+    assert {f"{path.stem}.html" for path in (ROOT / "notebooks").glob("*.ipynb")} <= names
+    assert {f"book/{path.stem}.html" for path in (ROOT / "notebooks/book").glob("*.md")} <= names
+    modules = [path.relative_to(ROOT) for path in (ROOT / "kvraft").rglob("*.py")]
+    dotted = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in modules]
+    public = {name for name in dotted if "._" not in name and not name.endswith("__main__")}
+    assert {f"book/api/{name}.html" for name in public} <= names
+
+
+@pytest.mark.timeout(900)
+def test_every_link_inside_leads_somewhere(pages):
+    lost = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or link in ("", "#"):
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            there = target in pages if target.suffix == ".html" else target.exists()
+            anchor = unquote(parts.fragment)
+            if not there or (anchor and anchor not in pages[target].anchors):
+                lost.append(f"{path.name}: {link}")
+    assert not lost, "\n".join(sorted(set(lost)))
+
+
+@pytest.mark.timeout(900)
+def test_loads_nothing_from_elsewhere(pages):
+    assert not {each for page in pages.values() for each in page.loads if urlsplit(each).netloc}
+
+
+@pytest.mark.timeout(900)
+def test_every_picture_is_described(pages):
+    for path, page in pages.items():
+        for words in page.pictures:
+            assert len(words) > 15, path.name
+            assert not words.endswith((".png", ".svg")), path.name
