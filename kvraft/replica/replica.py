@@ -147,11 +147,14 @@ class Replica:
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────
 
-    def tick(self) -> None:
-        """Advance time by one tick."""
+    def tick(self) -> bool:
+        """Advance time by one tick; return whether it may have changed anything else.
+
+        One that did not leaves nothing for a drain that earlier ones have not left, too.
+        """
         self._upkeep.tick()
         self.skew.tick()
-        self.raft.tick(disk_full=bool(self._upkeep.low))
+        return self.raft.tick(disk_full=bool(self._upkeep.low))
 
     def receive(self, message: Message) -> None:
         """Take a message from another member; while the disk is full it is dropped."""
