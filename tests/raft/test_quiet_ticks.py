@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.errors import BadInput, Busy, NotLeader
@@ -83,16 +83,12 @@ def play(cluster, what, number):
             cluster.heal()
 
 
-ACTS = "ticks ticks run run deliver propose read transfer change full crash partition heal".split()
+ACTS = ("ticks", "ticks", "run", "run", "deliver", "propose", "read", "transfer", "change", "full")
+ACTS += ("crash", "partition", "heal")
 stories = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 40)), max_size=25)
 
 
-HANDING_OVER = [("transfer", n) for n in range(6)] + [("ticks", n) for n in range(12, 18)]
-"""The leader gives up a transfer that is not answered."""
-
-
 @settings(deadline=None, max_examples=80)
-@example(1, 0, True, HANDING_OVER)
 @given(st.integers(0, 20), st.sampled_from([0, 8]), st.booleans(), stories)
 def test_quiet_ticks_leave_every_field_as_plain_ones_do(seed, lease, pre_vote, story):
     options = RaftOptions(lease_ticks=lease, pre_vote=pre_vote)
@@ -123,3 +119,18 @@ def test_most_ticks_of_an_idle_cluster_are_quiet(name):
     raft.timeout()  # an input: the next tick looks again
     assert raft.tick()
     assert CarefulRaft.quiet == before
+
+
+@pytest.mark.parametrize("offset", range(5))
+def test_a_transfer_ends_in_its_tick_between_two_heartbeats(offset):
+    cluster = Cluster(3, seed=1, consensus=CarefulRaft)
+    cluster.run_until(lambda: cluster.leader() is not None)
+    leads = cluster.leader()
+    to = min(set(cluster.rafts) - {leads})
+    cluster.run(20 + offset)
+    cluster.partition([to])
+    cluster.transfer(leads, to)
+    cluster.run(cluster.rafts[leads].options.election_ticks - 1)
+    assert cluster.rafts[leads].status().transfer == to
+    cluster.run(1)
+    assert cluster.rafts[leads].status().transfer is None
