@@ -175,7 +175,9 @@ class VersionSet:
     @property
     def has_obsolete_files(self) -> bool:
         """Whether :meth:`remove_obsolete_files` has anything to do."""
-        return self.manifest_unsure or any(not levels.in_use for levels in self._past)
+        if self._past and not all(levels.in_use for levels in self._past):
+            return True
+        return self.manifest_unsure
 
     def remove_obsolete_files(self) -> None:
         """Remove the files of tables that are no longer live and no longer read.

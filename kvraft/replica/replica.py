@@ -220,8 +220,10 @@ class Replica:
             return self.unsaved
         self.waits_for_space = ""
         ready = self.raft.ready() if self.raft.has_ready() else None
-        self.unsaved = ready._replace(early=()) if ready and ready.early else ready
-        self._moved = self._moved or ready is not None
+        if ready is None:
+            return None
+        self.unsaved = Ready((), *ready[1:]) if ready.early else ready
+        self._moved = self._moved or ready.must_sync or bool(ready.committed)
         return ready
 
     def save(self, ready: Ready) -> bool:
@@ -258,7 +260,7 @@ class Replica:
             try:
                 if self._spool.size and not self.raft.receiving:
                     self._spool.drop()  # its sender no longer leads
-                if self._moved:
+                if self._moved or self.tree.pressure >= 1:
                     self._upkeep.make_room()
                     self._moved = False
             except (OSError, Corruption) as error:
@@ -308,6 +310,11 @@ class Replica:
     def has_work(self) -> bool:
         """Whether a slice of long work (truncation, flush, compaction) waits to be done."""
         return not self._stopped and self._upkeep.has_work
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether something found the disk full, and is tried again after the next tick."""
+        return self.unsaved is not None or bool(self.waits_for_space) or self._upkeep.full
 
     def work(self) -> None:
         """Do one slice of long work: drop one segment, or do a part of a flush or compaction."""

@@ -68,6 +68,8 @@ class Upkeep:
     ) -> None:
         self.low = ""
         """Why no new writes are taken: the disk is nearly full; ``""`` if it is not."""
+        self.full = False
+        """Whether a slice found the disk full since the last tick."""
         self._member = member
         self._disk = disk
         self._wal = wal
@@ -76,12 +78,11 @@ class Upkeep:
         self._rules = rules
         self._reserve = reserve
         self._report = report
-        self._full = False  # whether a slice found the disk full since the last tick
         self._reported: tuple[tuple[str, int], ...] = ()
 
     def tick(self) -> None:
         """Measure the free space, and try again what found the disk full."""
-        self._full = False
+        self.full = False
         free = self._disk.free_bytes()
         if free is None or free >= self._reserve:
             self.low = ""
@@ -104,7 +105,7 @@ class Upkeep:
         """Freeze the memtable if it is due, and flush frozen ones if too many wait."""
         tree = self._tree
         # Log that only followers still need does not count against the memtable.
-        waiting = waiting_log(self._wal.segments, tree.flushed.index)
+        waiting = waiting_log(self._wal.sealed_segments, tree.flushed.index)
         if self._rules.should_freeze(tree.memtable_size, waiting, tree.immutable_memtables):
             tree.freeze()
         slices = _PACE
@@ -114,7 +115,7 @@ class Upkeep:
 
     @property
     def _tree_has_work(self) -> bool:
-        return self._tree.has_work and not self._full
+        return self._tree.has_work and not self.full
 
     def _work_tree(self) -> None:
         try:
@@ -122,11 +123,11 @@ class Upkeep:
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            self._full = True
+            self.full = True
         self._raft.log.release(self._tree.flushed.index)  # from now on they are read from disk
 
     def _may_drop(self) -> bool:
-        return self._rules.may_drop(self._wal.segments[0])
+        return self._rules.may_drop(self._wal.oldest_segment)
 
     def _drop(self) -> None:
         """Drop the oldest segment, which nothing pins."""
