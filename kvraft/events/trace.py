@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -58,6 +59,10 @@ class Trace:
     def __getitem__(self, at: slice) -> Trace: ...
     def __getitem__(self, at: int | slice) -> TraceStep | Trace:
         return Trace(self._steps[at]) if isinstance(at, slice) else self._steps[at]
+
+    def since(self, count: int) -> Iterator[TraceStep]:
+        """Yield the steps after the first ``count``, without a copy of what came before."""
+        return islice(self._steps, count, None)
 
     def of(self, *kinds: type[Event], who: str | None = None) -> list[TraceStep]:
         """Return the steps whose event is of one of ``kinds``, and of ``who`` if given."""

@@ -139,10 +139,8 @@ class Replication:
         """Return whether :meth:`send` would send anything."""
         if self.round_due:
             return True
-        for name, progress in self.progress.items():
-            if self._has_news(name, progress):
-                return True
-        return False
+        has_news = self._has_news
+        return True in [has_news(name, progress) for name, progress in self.progress.items()]
 
     def begin_round(self) -> None:
         """Begin a round of heartbeats: everything sent from now on belongs to it."""

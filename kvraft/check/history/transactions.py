@@ -112,6 +112,8 @@ class TransactionChecker:
     def _take_committed(self, name: str, replica: Replica) -> None:
         """Compare the newly committed entries of a member with the model's, or add them to it."""
         model, log, committed = self.model, replica.raft.log, replica.raft.commit_index
+        if committed == self._compared.get(name):
+            return  # as most often
         first = max(min(self._compared.get(name, 0), committed) + 1, log.first_index)
         self._compared[name] = committed
         if committed > model.last and first > model.last + 1:
