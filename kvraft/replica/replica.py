@@ -148,10 +148,7 @@ class Replica:
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────
 
     def tick(self) -> bool:
-        """Advance time by one tick; return whether it may have changed anything else.
-
-        One that did not leaves nothing for a drain that earlier ones have not left, too.
-        """
+        """Advance time by one tick; return whether it may have left anything for a drain."""
         self._upkeep.tick()
         self.skew.tick()
         return self.raft.tick(disk_full=bool(self._upkeep.low))
@@ -219,9 +216,9 @@ class Replica:
         if self.unsaved is not None:
             return self.unsaved
         self.waits_for_space = ""
-        ready = self.raft.ready() if self.raft.has_ready() else None
-        if ready is None:
+        if not self.raft.has_ready():
             return None
+        ready = self.raft.ready()
         self.unsaved = Ready((), *ready[1:]) if ready.early else ready
         self._moved = self._moved or ready.must_sync or bool(ready.committed)
         return ready
@@ -403,8 +400,5 @@ class Replica:
         return ReplicaSnapshotSource(self.tree, self.raft)
 
     def new_machine(self) -> StateMachine:
-        """Return a state machine over the tree as it is, without an open transaction.
-
-        Called when the member is opened, and after a snapshot was installed.
-        """
+        """Return a state machine over the tree: at the start, and after a snapshot's install."""
         return StateMachine(self.tree, clock.pack(self.options.session_millis), self.report)
