@@ -308,11 +308,6 @@ class Replica:
         """Whether a slice of long work (truncation, flush, compaction) waits to be done."""
         return not self._stopped and self._upkeep.has_work
 
-    @property
-    def is_stuck(self) -> bool:
-        """Whether something found the disk full, and is tried again after the next tick."""
-        return self.unsaved is not None or bool(self.waits_for_space) or self._upkeep.full
-
     def work(self) -> None:
         """Do one slice of long work: drop one segment, or do a part of a flush or compaction."""
         if self.has_work:

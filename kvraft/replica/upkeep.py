@@ -68,8 +68,6 @@ class Upkeep:
     ) -> None:
         self.low = ""
         """Why no new writes are taken: the disk is nearly full; ``""`` if it is not."""
-        self.full = False
-        """Whether a slice found the disk full since the last tick."""
         self._member = member
         self._disk = disk
         self._wal = wal
@@ -78,11 +76,12 @@ class Upkeep:
         self._rules = rules
         self._reserve = reserve
         self._report = report
+        self._full = False  # whether a slice found the disk full since the last tick
         self._reported: tuple[tuple[str, int], ...] = ()
 
     def tick(self) -> None:
         """Measure the free space, and try again what found the disk full."""
-        self.full = False
+        self._full = False
         free = self._disk.free_bytes()
         if free is None or free >= self._reserve:
             self.low = ""
@@ -115,7 +114,7 @@ class Upkeep:
 
     @property
     def _tree_has_work(self) -> bool:
-        return self._tree.has_work and not self.full
+        return self._tree.has_work and not self._full
 
     def _work_tree(self) -> None:
         try:
@@ -123,7 +122,7 @@ class Upkeep:
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            self.full = True
+            self._full = True
         self._raft.log.release(self._tree.flushed.index)  # from now on they are read from disk
 
     def _may_drop(self) -> bool:

@@ -321,7 +321,8 @@ class Seat:
             self.plan(max(self.time.now, self.busy_until), self.wake)
         self._plan_work(replica)
         # Work that found the disk full is not planned: it waits for a tick, as the unsaved does.
-        self._at_rest = not (self._working or replica.is_stuck)
+        stuck = replica.unsaved is not None or replica.waits_for_space
+        self._at_rest = not (self._working or stuck or replica.tree.has_work)
 
     def _send(self, messages: Iterable[AnyMessage]) -> None:
         for message in messages:
