@@ -12,7 +12,6 @@ import types
 import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -62,7 +61,8 @@ class Trace:
 
     def since(self, count: int) -> Iterator[TraceStep]:
         """Yield the steps after the first ``count``, without a copy of what came before."""
-        return islice(self._steps, count, None)
+        steps = self._steps
+        return map(steps.__getitem__, range(count, len(steps)))
 
     def of(self, *kinds: type[Event], who: str | None = None) -> list[TraceStep]:
         """Return the steps whose event is of one of ``kinds``, and of ``who`` if given."""
