@@ -104,7 +104,7 @@ class Upkeep:
         """Freeze the memtable if it is due, and flush frozen ones if too many wait."""
         tree = self._tree
         # Log that only followers still need does not count against the memtable.
-        waiting = waiting_log(self._wal.sealed_segments, tree.flushed.index)
+        waiting = waiting_log(self._wal.segments, tree.flushed.index)
         if self._rules.should_freeze(tree.memtable_size, waiting, tree.immutable_memtables):
             tree.freeze()
         slices = _PACE

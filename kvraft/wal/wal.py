@@ -234,11 +234,6 @@ class Wal:
         """The first of :attr:`segments`."""
         return self._files.oldest
 
-    @property
-    def sealed_segments(self) -> Sequence[Segment]:
-        """The segments that are not written any longer, oldest first; not to be changed."""
-        return self._files.sealed
-
     def term(self, index: int) -> int:
         """Return the term of the entry at ``index``, or of ``base``."""
         return self._index.term_at(index)
