@@ -183,7 +183,7 @@ def test_the_title_of_a_saw_tooth_counts_flushes_and_peaks():
         gauge(5, memtable=100, flushed=3),
     ]
     figure = plot_saw_tooth(gauges, 2048, 8192)
-    assert title_of(figure) == "1 flush: no memtable above 2.0 KiB, never more than 4.0 KiB of log"
+    assert title_of(figure) == "1 flush: at most 2.0 KiB of memory and 4.0 KiB of log"
     memory, log = figure.axes
     assert memory.get_ylim()[1] > 2
     assert log.get_ylim()[1] > 8
