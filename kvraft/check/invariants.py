@@ -153,7 +153,7 @@ class WorldChecker:
 
     def _check(self, names: Sequence[str]) -> None:
         seats = self._world.seats
-        with self._world.undisturbed():
+        with self._world.undisturbed(names):
             changed = []
             for name in names:
                 replica = seats[name].replica

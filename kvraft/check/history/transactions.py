@@ -91,7 +91,7 @@ class TransactionChecker:
     def _check(self, names: Sequence[str]) -> None:
         seats = self._world.seats
         running = [(name, r) for name in names if (r := seats[name].replica) is not None]
-        with self._world.undisturbed():
+        with self._world.undisturbed(names):
             self._check_running(running)
         self._check_messages()
 
