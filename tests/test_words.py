@@ -35,7 +35,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         7,
     ),
     "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 2),
-    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 89),
+    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 86),
     "said": (r"\b(?:said|saying)\b", "reported, stated", 21),
     "let hold": (
         r"\b[Ll]et ``?\w+``? (?:hold|be|have)\b"
