@@ -120,7 +120,7 @@ def test_a_pause_stops_a_drain_between_its_steps():
 
 @pytest.mark.parametrize("slow", ["leader", "follower"])
 def test_a_slow_disk_delays_writes_at_the_leader_and_nobody_at_one_follower(slow):
-    """Four hops, and one sync on the path: a follower's, or the leader's, which takes no replies."""
+    """Four hops and one sync on the path: a follower's, or the leader's, which reads no replies."""
     world = elected(fastest=1_000, slowest=1_000)
     leader = world.leader()
     name = leader if slow == "leader" else next(n for n in world.members if n != leader)
