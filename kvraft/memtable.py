@@ -5,8 +5,9 @@ but can be read, and a flush writes it to an SSTable.  It needs no log of its ow
 is in the log until the table that replaces the memtable is durable.
 
 It is a plain ``dict`` and a sorted list of its keys.  New keys enter the list only when they are
-needed in order; until then they are the last ones of the ``dict``.  Most memtables are never scanned before they are flushed, and sorting once is
-several times cheaper than inserting each key at its place.
+needed in order; until then they are the last ones of the ``dict``.  Most memtables are never
+scanned before they are flushed, and sorting once is several times cheaper than inserting each key
+at its place.
 
 Invariants:
 
