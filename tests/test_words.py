@@ -77,11 +77,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "for good": (
         r"\bwithout end\b|\bfor ever\b|\bfor good\b|\bin vain\b",
         "endless, permanently, needlessly",
-<<<<<<< HEAD
-        13,
-=======
-        12,
->>>>>>> main
+        11,
     ),
     "comes by": (
         r"\bin good order\b|\bof its own accord\b|\bcomes? by\b",
