@@ -77,7 +77,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "for good": (
         r"\bwithout end\b|\bfor ever\b|\bfor good\b|\bin vain\b",
         "endless, permanently, needlessly",
-        12,
+        11,
     ),
     "comes by": (
         r"\bin good order\b|\bof its own accord\b|\bcomes? by\b",
