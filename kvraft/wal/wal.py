@@ -229,6 +229,11 @@ class Wal:
         """All segments, oldest first; the last one is active, its size without what is buffered."""
         return self._files.all
 
+    @property
+    def oldest_segment(self) -> Segment:
+        """The first of :attr:`segments`."""
+        return self._files.oldest
+
     def term(self, index: int) -> int:
         """Return the term of the entry at ``index``, or of ``base``."""
         return self._index.term_at(index)
@@ -375,6 +380,11 @@ class Wal:
         """Make all entries durable, so that they survive a power loss."""
         self._check_running()
         self._write_buffer(sync=True)
+
+    def can_drop_below(self, floor: int) -> bool:
+        """Return whether :meth:`drop_below` would remove a segment now."""
+        sealed = self._files.sealed
+        return bool(sealed) and sealed[0].high < floor and not (self._stopped or self._recovery)
 
     def drop_below(self, floor: int, most: int | None = None) -> list[Segment]:
         """Remove the oldest sealed segments that have only entries below ``floor``; return them.
