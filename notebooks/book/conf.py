@@ -7,7 +7,6 @@ that are stored in them.  The source is a copy of ``notebooks``, because the ref
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
