@@ -222,7 +222,7 @@ def test_a_wrong_rule_is_told_where_it_goes_wrong(capsys, rule):
         (without_logs, "its last entry is of an older term"),
         (for_the_higher_term, "both logs end in the same term, and its is shorter"),
         (both_at_least, "the term of the last entry decides before the length"),
-        (strictly_more, "the vote is free, and its log is as complete"),
+        (strictly_more, "the vote is free, and its log is as up-to-date"),
         (never_again, "n1 has the vote already"),
     ],
 )
