@@ -120,6 +120,17 @@ def test_lone_time_outs_are_the_shortest_outage_and_given_up_ones_are_told():
     assert run_election_trials(paper_options(150, 300), 60) == trials
 
 
+def test_the_time_of_a_message_decides_how_narrow_a_range_may_be():
+    slow, fast = (
+        run_election_trials(paper_options(12, 24), 60, latency=latency)
+        for latency in ((5, 10), (2, 4))
+    )
+    assert slow == run_election_trials(paper_options(12, 24), 60)
+    assert failed_first_share(slow) > 0.85 > failed_first_share(fast)
+    assert median_trial(fast).millis < median_trial(slow).millis / 2
+    assert min(trial.millis for trial in fast) >= 12 - 6 + 2 + 2
+
+
 def test_middle_and_share_count_what_was_given_up_as_the_worst():
     trials = [
         OutageTrial(100, 1),

@@ -224,7 +224,7 @@ HICCUPS = 20
 MEDIAN = 170
 FAILED = 0.08
 """The two limits: half of the outages end within :data:`MEDIAN` ms; at most :data:`FAILED` of the
-first elections fail.  In a thousand crashes 130 to 280 ms gives 157 ms and 4.4%: far enough
+first elections fail.  In a thousand crashes 130 to 280 ms gives 157 ms and 3.6%: far enough
 from both limits that the range decides, not which two hundred crashes are tried."""
 
 
