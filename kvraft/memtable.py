@@ -229,7 +229,14 @@ class Memtable:
 class Drain:
     """All rows of a frozen memtable in order: an iterator that can be copied half-way.
 
-    First the keys are sorted in runs, one a slice; then the runs are merged.
+    First the keys are sorted in runs, one a slice.  Then the runs are merged, from *edge* to edge::
+
+        runs    a b d e │ g h k │ l n …
+                c f     │ i j   │ m o …
+        edges           f       k
+
+    Between two edges are about ``_LAST_CHUNK`` keys, however they are spread over the runs: edges
+    are picked from an evenly spaced sample of all runs.
     """
 
     def __init__(self, memtable: Memtable) -> None:
@@ -237,7 +244,9 @@ class Drain:
         in_order, self._fresh = memtable.keys_in_runs()
         self._sorted = 0  # of the fresh ones, how many are in a run
         self._runs = [in_order] if in_order else []
-        self._places = [0] * len(self._runs)
+        self._places: list[int] = []  # of the next key in each run
+        self._edges: list[bytes] = []
+        self._edge = 0  # the next one
 
     def __deepcopy__(self, memo: dict[int, object]) -> Drain:
         """Return a copy; the runs are shared, for they never change."""
@@ -253,24 +262,33 @@ class Drain:
         if self._sorted < len(self._fresh):
             end = self._sorted + _SORTED_AT_ONCE
             self._runs.append(sorted(self._fresh[self._sorted : end]))
-            self._places.append(0)
             self._sorted = end
             return []
-        if not self._runs:
+        if not self._places:
+            self._pick_edges()
+        if self._edge == len(self._edges):
             raise StopIteration
         return self._memtable.rows_of(self._next_keys())
 
+    def _pick_edges(self) -> None:
+        runs = self._runs
+        step = max(1, _LAST_CHUNK // max(1, len(runs)))
+        sample = sorted(key for run in runs for key in run[step - 1 :: step])
+        last = [max(run[-1] for run in runs)] if runs else []
+        edges = sample[len(runs) - 1 :: len(runs) or 1]
+        self._edges = edges + last if edges[-1:] != last else edges
+        self._places = [0] * len(runs)
+
     def _next_keys(self) -> list[bytes]:
-        runs, places = self._runs, self._places
-        share = max(8, _LAST_CHUNK // len(runs))
-        edge = min(run[at : at + share][-1] for run, at in zip(runs, places, strict=True))
+        edge, places = self._edges[self._edge], self._places
+        self._edge += 1
         keys: list[bytes] = []
-        for n, (run, at) in enumerate(zip(runs, places, strict=True)):
-            places[n] = bisect_right(run, edge, at, min(at + share, len(run)))
-            keys += run[at : places[n]]
+        for n, run in enumerate(self._runs):
+            low = places[n]
+            high = places[n] = bisect_right(run, edge, low)
+            if low < high:
+                keys += run[low:high]
         keys.sort()  # Timsort: the runs are in order already
-        left = [n for n, run in enumerate(runs) if places[n] < len(run)]
-        self._runs, self._places = [runs[n] for n in left], [places[n] for n in left]
         return keys
 
 

@@ -204,7 +204,10 @@ class TableFinish(SlicedWork[TableMetadata | None]):
             self.result, self.stage = None, None
         elif keys and bits_per_key:
             self._filter = BloomFilterBuilder(keys, bits_per_key)
-            self.then(self._add_keys)
+            if keys > _KEYS_PER_SLICE:
+                self.stage = self._add_keys  # to get the memory took a slice by itself
+            else:
+                self.then(self._add_keys)
         else:
             self.then(self._write_parts)
 
