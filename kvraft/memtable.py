@@ -5,8 +5,9 @@ but can be read, and a flush writes it to an SSTable.  It needs no log of its ow
 is in the log until the table that replaces the memtable is durable.
 
 It is a plain ``dict`` and a sorted list of its keys.  New keys enter the list only when they are
-needed in order.  Most memtables are never scanned before they are flushed, and sorting once is
-several times cheaper than inserting each key at its place.
+needed in order; until then they are the last ones of the ``dict``.  Most memtables are never
+scanned before they are flushed, and sorting once is several times cheaper than inserting each key
+at its place.
 
 Invariants:
 
@@ -76,8 +77,7 @@ class Memtable:
         self.range_tombstones: RangeTombstones | None = None
         self.newest: dict[bytes, Row] = {}
         self._older: dict[bytes, list[Row]] = {}  # oldest first
-        self._keys: SortedList[bytes] = SortedList()
-        self._unsorted: list[bytes] = []  # keys that are not in the sorted list yet
+        self._keys: SortedList[bytes] = SortedList()  # all but those that were put in last
 
     def __len__(self) -> int:
         return len(self.newest)
@@ -97,7 +97,6 @@ class Memtable:
             self.update((row,), pinned)
             return
         self.newest[key] = row
-        self._unsorted.append(key)
         self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
         if timestamp > self.timestamp:
             self.timestamp = timestamp
@@ -107,14 +106,13 @@ class Memtable:
 
         An overwritten version stays if its timestamp is at most ``pinned``.
         """
-        newest, find, add = self.newest, self.newest.get, self._unsorted.append
+        newest, find = self.newest, self.newest.get
         size, latest = 0, self.timestamp
         for row in rows:
             key, timestamp, value = row
             old = find(key)
             if old is None:
                 newest[key] = row
-                add(key)
                 size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
             elif old[1] <= timestamp:
                 newest[key] = row
@@ -200,7 +198,7 @@ class Memtable:
 
     def keys_in_runs(self) -> tuple[list[bytes], list[bytes]]:
         """Return all keys: those that are in order already, and the others."""
-        return list(self._keys), list(self._unsorted)
+        return list(self._keys), self._unsorted()
 
     def __deepcopy__(self, memo: dict[int, object]) -> Memtable:
         """Return a memtable of the same rows, which are shared: they never change."""
@@ -209,20 +207,23 @@ class Memtable:
         other.newest = self.newest.copy()
         other._older = {key: rows.copy() for key, rows in self._older.items()}
         other._keys = self._keys.copy()
-        other._unsorted = self._unsorted.copy()
         return other
 
     def _sorted(self) -> SortedList[bytes]:
-        if self._unsorted:
-            self._keys.update(self._unsorted)
-            self._unsorted.clear()
+        if len(self._keys) < len(self.newest):
+            self._keys.update(self._unsorted())
         return self._keys
+
+    def _unsorted(self) -> list[bytes]:
+        """Return the keys that are not in the sorted list, as they came: a ``dict`` is in order."""
+        last_first = islice(reversed(self.newest), len(self.newest) - len(self._keys))
+        return list(last_first)[::-1]
 
     def rows_of(self, keys: list[bytes]) -> list[Row]:
         """Return all versions of ``keys``, which it has, in this order."""
         newest, older = self.newest, self._older
         if not older:
-            return [newest[key] for key in keys]
+            return list(map(newest.__getitem__, keys))
         return [row for key in keys for row in (*older.get(key, ()), newest[key])]
 
 

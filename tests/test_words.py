@@ -26,17 +26,17 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         r"(?<!left )(?<!leave )(?<!fall )(?<!falls )(?<!fell )(?<!fallen )(?<!lag )(?<!lags )"
         r"(?<!far )\bbehind\b(?! the scenes)",
         "after",
-        10,
+        9,
     ),
     "is no": (
         r"(?<![Tt]here )\b(?:is|are|was|were|be) no "
         r"(?!longer\b|more than\b|less than\b|matter\b)(?!\w+er\b)[a-z]+",
         "is not a",
-        4,
+        2,
     ),
     "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 2),
-    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 76),
-    "said": (r"\b(?:said|saying)\b", "reported, stated", 17),
+    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 68),
+    "said": (r"\b(?:said|saying)\b", "reported, stated", 15),
     "let hold": (
         r"\b[Ll]et ``?\w+``? (?:hold|be|have)\b"
         r"|\b[Ll]et (?:a|an|the|all|one|some\w*|nobody|another|every\w*) \w+",
@@ -68,7 +68,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "lets go of": (r"\blets? go of\b", "release", 0),
     "carried out": (r"\bcarr(?:y|ies|ied) out\b", "apply, execute", 9),
     "at the door": (r"\bat the door\b", "when it is passed in", 0),
-    "beside": (r"\bbesides?\b", "next to, except for, also", 15),
+    "beside": (r"\bbesides?\b", "next to, except for, also", 13),
     "whoever": (
         r"\b[Ww]ho(?:ever)? (?:wants|asks|has|is|waits|reads|goes|needs|knows)\b",
         "a caller that",
@@ -77,7 +77,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "for good": (
         r"\bwithout end\b|\bfor ever\b|\bfor good\b|\bin vain\b",
         "endless, permanently, needlessly",
-        10,
+        7,
     ),
     "comes by": (
         r"\bin good order\b|\bof its own accord\b|\bcomes? by\b",
