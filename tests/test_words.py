@@ -35,7 +35,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         9,
     ),
     "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 2),
-    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 97),
+    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 94),
     "said": (r"\b(?:said|saying)\b", "reported, stated", 23),
     "let hold": (
         r"\b[Ll]et ``?\w+``? (?:hold|be|have)\b"

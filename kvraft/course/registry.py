@@ -24,6 +24,7 @@ LESSONS = {
     "09": ("09_truncation", "truncation"),
     "10": ("10_clients", "clients"),
     "12": ("12_transactions", "transactions"),
+    "13": ("13_membership", "membership"),
 }
 """The lessons: their notebook, and the file in ``exercises/`` that checks its functions."""
 

@@ -354,6 +354,67 @@ FORMS: dict[str, Form] = {
             ),
         ),
     ),
+    "13.1": Form(
+        set,
+        "a list of letters",
+        (
+            Part("a", False, {True: "A: two of three and three of four are five of four members."}),
+            Part("b", True, {False: "B: two of the three, and the other three of five."}),
+            Part("c", False, {True: "C: three of four and four of six are seven of six members."}),
+            Part("d", True, {False: "D: two of the three that stay, and the other three of five."}),
+            Part(
+                "e",
+                True,
+                {False: "E: the number stays, but there are four members in all: two and two."},
+            ),
+            Part(
+                "f",
+                True,
+                {False: "F: there are six members in all, and three of five is a majority."},
+            ),
+        ),
+    ),
+    "13.2": Form(
+        list,
+        "a list of four texts",
+        (
+            Part(
+                "A",
+                "ab",
+                {
+                    "abde": "In A: d and e are learners as far as they know, and do not stand.",
+                    "": "In A: nobody knows of the change, and a and b are two of three.",
+                },
+            ),
+            Part(
+                "B",
+                "a",
+                {
+                    "ab": "In B: b needs the vote of a, whose log is longer.",
+                    "abde": "In B: d and e are learners as far as they know, and do not stand.",
+                    "": "In B: a and b are two of the old three, d and e two of the new.",
+                },
+            ),
+            Part(
+                "C",
+                "abd",
+                {
+                    "d": "In C: a and b have heard nothing, and elect each other as before.",
+                    "ab": "In C: d votes by its own log, so it may stand, by both majorities.",
+                    "abde": "In C: e is a learner as far as it knows, and does not stand.",
+                },
+            ),
+            Part(
+                "D",
+                "",
+                {
+                    "ad": "In D: c and e are down, and d alone is not a majority of c, d and e.",
+                    "a": "In D: c and e are down, and d alone is not a majority of c, d and e.",
+                    "b": "In D: b needs the vote of a, whose log is longer.",
+                },
+            ),
+        ),
+    ),
 }
 """By the name of the exercise."""
 

@@ -33,6 +33,7 @@ from kvraft.mapping import ReadableMapping
 from kvraft.memtable import Memtable, Memtables
 from kvraft.range_tombstones import NEVER_DELETED, gather
 from kvraft.record import MAX_TIMESTAMP, Buffer, KeyValue, Row, Timestamp
+from kvraft.sstable import Table
 
 _UNKNOWN: Any = object()
 """What a dictionary of rows returns for a key that it does not have; ``None`` is a tombstone."""
@@ -127,6 +128,7 @@ class ReadableTree(ReadableMapping):
         time = MAX_TIMESTAMP if at is None and not self.closed else self.readable_time(at)
         counts = self.counts
         counts.gets += 1
+        only: tuple[Levels, Table] | None = None  # the one table that can have the key
         for memtable in self.memtables.newest_first:
             if key in memtable.newest or memtable.range_tombstones is not None:
                 break
@@ -140,6 +142,7 @@ class ReadableTree(ReadableMapping):
                     if value is _UNKNOWN:
                         if len(rows) == table.metadata.keys or table.excludes(key):
                             continue
+                        only = (levels, table) if table is tables[-1] else None
                     elif table is tables[-1]:
                         counts.filter_negatives += excluded
                         counts.tables_probed += excluded + 1
@@ -151,11 +154,27 @@ class ReadableTree(ReadableMapping):
                     counts.filter_negatives += len(tables)
                     counts.tables_probed += len(tables)
                     return default
+        row = self._read(key, time, at, only)
+        return default if row is None or row[2] is None else row[2]
+
+    def _read(
+        self, key: bytes, time: Timestamp, at: Timestamp | None, only: tuple[Levels, Table] | None
+    ) -> Row | None:
+        """Return the newest row of ``key`` at ``time``, from disk if need be.
+
+        ``only`` is the one table that can have it, and its levels, if that is known; then the
+        filters of all tables above it, and its own, were asked.
+        """
         with self.lock:
             if at is not None or self.closed:
                 self.readable_time(at)  # it may have changed since
-            row = find(self.memtables.newest_first, self._tables.levels, key, time)
-        return default if row is None or row[2] is None else row[2]
+            levels = self._tables.levels
+            if only is None or only[0] is not levels:
+                return find(self.memtables.newest_first, levels, key, time)
+            above = len(levels.candidates(key)) - 1
+            self.counts.filter_negatives += above
+            self.counts.tables_probed += above
+            return only[1].get(key, time, excluded=False)
 
     @abstractmethod
     def readable_time(self, at: Timestamp | None) -> Timestamp:

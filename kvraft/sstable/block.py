@@ -47,7 +47,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, product
 from typing import cast
 
 from kvraft.display import counted
@@ -64,6 +64,8 @@ CRC_RESIDUE = zlib.crc32(bytes(4))
 _CODES = {0: "", 1: "B", 2: "H", 4: "I", 8: "Q"}
 _WIDTHS = (0, 1, 2, 4, 4, 8, 8, 8, 8)
 """The bytes of an integer in a column, by how many bytes the largest one needs."""
+_WIDTHS_OF_COLUMNS = frozenset(product((0, 1, 2, 4), (0, 1, 2, 4), _CODES, (0, 1)))
+"""Of key lengths, value lengths, timestamps and tombstones."""
 _BLOCK_BYTES = 500
 """The memory of a block without its rows."""
 _OFFSET_BYTES = 8 + 32
@@ -148,7 +150,7 @@ class Block:
         # A row takes at least one byte, for no two have both key and timestamp in common.
         if not 0 < n <= len(body) or keys_at > len(body):
             raise ValueError(_SHORT)
-        if a not in _CODES or b not in _CODES or c not in _CODES or 8 in (a, b) or d > 1:
+        if (a, b, c, d) not in _WIDTHS_OF_COLUMNS:
             raise ValueError("a block has columns of an unknown width")
         self._n: int = n
         self._body = body
@@ -160,13 +162,13 @@ class Block:
         self._value_offsets = _offsets(body, value_lengths_at, n, b, value_base, values_at)
         if self._value_offsets[n] != len(body):
             raise ValueError("the columns of a block do not meet")
-        self._keys: list[bytes] = []
-        self._values: list[bytes | None] = []
+        self._keys: Sequence[bytes] = ()
+        self._values: Sequence[bytes | None] = ()
         self._stamps: Sequence[Timestamp] = ()
         self.uses = self.uses_before = 0
         self.indexed = False
-        offsets = [each for each in (self._key_offsets, self._value_offsets) if type(each) is list]
-        self.memory = _BLOCK_BYTES + len(body) + len(offsets) * (n + 1) * _OFFSET_BYTES
+        lists = isinstance(self._key_offsets, list) + isinstance(self._value_offsets, list)
+        self.memory = _BLOCK_BYTES + len(body) + lists * (n + 1) * _OFFSET_BYTES
 
     def __len__(self) -> int:
         return self._n
@@ -205,17 +207,28 @@ class Block:
     @property
     def keys(self) -> list[bytes]:
         """The key of each row, in order."""
-        return self._cut_keys(0, self._n)
+        return list(self._cut_keys(0, self._n))
 
     def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
         """Return the newest version of ``key`` up to ``at``, ``None`` if this block has none."""
-        row, found = self._find(key), None
-        while row < self._n and self._cut_keys(row, row + 1)[0] == key:
-            [stamp] = self._cut_stamps(row, row + 1)
-            if stamp > at:
+        found = None
+        for row in range(self._first(key), self._n):
+            if self._key(row) != key or (stamp := self._stamp(row)) > at:
                 break
-            found, row = (key, stamp, self._cut_values(row, row + 1)[0]), row + 1
+            found = key, stamp, self._value(row)
         return found
+
+    def _first(self, key: bytes) -> int:
+        """Return the first row of ``key``; if it has none, any number."""
+        offsets = self._key_offsets
+        if not isinstance(offsets, range) or len(key) != len(self._prefix) + offsets.step:
+            return self._find(key)
+        # Keys of one length: the whole column is searched by one call, which is faster than a loop.
+        start, end, size = offsets.start, offsets[-1], offsets.step
+        at = self._body.find(key[len(self._prefix) :], start, end)
+        while at >= 0 and (at - start) % size:
+            at = self._body.find(key[len(self._prefix) :], at + 1, end)
+        return self._n if at < 0 else (at - start) // size
 
     def pairs(self, start: bytes = b"", stop: bytes | None = None) -> list[tuple[bytes, bytes]]:
         """Return key and value of the rows with ``start <= key < stop``.
@@ -253,11 +266,11 @@ class Block:
                 high = middle
         return low
 
-    def _cut_keys(self, low: int, high: int) -> list[bytes]:
+    def _cut_keys(self, low: int, high: int) -> Sequence[bytes]:
         if self._keys:
             return self._keys[low:high]
         keys = _cut(self._body, self._key_offsets[low : high + 1])
-        return list(map(self._prefix.__add__, keys)) if self._prefix else list(keys)
+        return list(map(self._prefix.__add__, keys)) if self._prefix else keys
 
     def _cut_values(self, low: int, high: int) -> Sequence[bytes | None]:
         if self._keys:
@@ -273,6 +286,28 @@ class Block:
             return self._stamps[low:high]
         width, base = self._stamp_width, self._stamp_base
         return _integers(self._body, self._stamps_at + width * low, high - low, width, base)
+
+    def _key(self, row: int) -> bytes:
+        if self._keys:
+            return self._keys[row]
+        offsets = self._key_offsets
+        return self._prefix + self._body[offsets[row] : offsets[row + 1]]
+
+    def _value(self, row: int) -> bytes | None:
+        if self._keys:
+            return self._values[row]
+        if self._deleted and self._deleted[row]:
+            return None
+        offsets = self._value_offsets
+        return self._body[offsets[row] : offsets[row + 1]]
+
+    def _stamp(self, row: int) -> Timestamp:
+        if self._keys:
+            return self._stamps[row]
+        width = self._stamp_width
+        at = self._stamps_at + width * row
+        base: int = self._stamp_base
+        return base + int.from_bytes(self._body[at : at + width], "little")
 
     # ── warming up ──────────────────────────────────────────────────────────────────────────────
 

@@ -144,14 +144,19 @@ class Table:
         """Return whether the table may have ``key``; ``False`` is certain.  Reads nothing."""
         return self.metadata.covers(key) and (self.bloom is None or key in self.bloom)
 
-    def get(self, key: bytes, at: Timestamp = MAX_TIMESTAMP) -> Row | None:
+    def get(
+        self, key: bytes, at: Timestamp = MAX_TIMESTAMP, *, excluded: bool | None = None
+    ) -> Row | None:
         """Return the newest version of ``key`` up to ``at``, ``None`` if the table has none.
 
-        It may be a tombstone.  Range tombstones are ignored.
+        It may be a tombstone.  Range tombstones are ignored.  ``excluded`` is what
+        :meth:`excludes` returned, if the caller has asked.
         """
         counts = self.counts
         counts.tables_probed += 1
-        if key not in self.rows and self.excludes(key):
+        if excluded is None:
+            excluded = key not in self.rows and self.excludes(key)
+        if excluded:
             counts.filter_negatives += 1
             return None
         block = bisect_left(self.last_keys, key)

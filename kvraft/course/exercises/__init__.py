@@ -13,6 +13,7 @@ One file a lesson::
     truncation     09   which segments to drop; a budget for followers
     clients        10   what a client reports; timestamps; sessions
     transactions   12   the undo rule; conflicts
+    membership     13   when a joint configuration agrees
 
 Each ``check_…`` prints ``Right.`` or ``Not yet.`` with the simplest case that is wrong.
 """
