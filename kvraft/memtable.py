@@ -5,8 +5,9 @@ but can be read, and a flush writes it to an SSTable.  It needs no log of its ow
 is in the log until the table that replaces the memtable is durable.
 
 It is a plain ``dict`` and a sorted list of its keys.  New keys enter the list only when they are
-needed in order.  Most memtables are never scanned before they are flushed, and sorting once is
-several times cheaper than inserting each key at its place.
+needed in order; until then they are the last ones of the ``dict``.  Most memtables are never
+scanned before they are flushed, and sorting once is several times cheaper than inserting each key
+at its place.
 
 Invariants:
 
@@ -76,8 +77,7 @@ class Memtable:
         self.range_tombstones: RangeTombstones | None = None
         self.newest: dict[bytes, Row] = {}
         self._older: dict[bytes, list[Row]] = {}  # oldest first
-        self._keys: SortedList[bytes] = SortedList()
-        self._unsorted: list[bytes] = []  # keys that are not in the sorted list yet
+        self._keys: SortedList[bytes] = SortedList()  # all but those that were put in last
 
     def __len__(self) -> int:
         return len(self.newest)
@@ -97,7 +97,6 @@ class Memtable:
             self.update((row,), pinned)
             return
         self.newest[key] = row
-        self._unsorted.append(key)
         self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
         if timestamp > self.timestamp:
             self.timestamp = timestamp
@@ -107,14 +106,13 @@ class Memtable:
 
         An overwritten version stays if its timestamp is at most ``pinned``.
         """
-        newest, find, add = self.newest, self.newest.get, self._unsorted.append
+        newest, find = self.newest, self.newest.get
         size, latest = 0, self.timestamp
         for row in rows:
             key, timestamp, value = row
             old = find(key)
             if old is None:
                 newest[key] = row
-                add(key)
                 size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
             elif old[1] <= timestamp:
                 newest[key] = row
@@ -200,7 +198,7 @@ class Memtable:
 
     def keys_in_runs(self) -> tuple[list[bytes], list[bytes]]:
         """Return all keys: those that are in order already, and the others."""
-        return list(self._keys), list(self._unsorted)
+        return list(self._keys), self._unsorted()
 
     def __deepcopy__(self, memo: dict[int, object]) -> Memtable:
         """Return a memtable of the same rows, which are shared: they never change."""
@@ -209,27 +207,37 @@ class Memtable:
         other.newest = self.newest.copy()
         other._older = {key: rows.copy() for key, rows in self._older.items()}
         other._keys = self._keys.copy()
-        other._unsorted = self._unsorted.copy()
         return other
 
     def _sorted(self) -> SortedList[bytes]:
-        if self._unsorted:
-            self._keys.update(self._unsorted)
-            self._unsorted.clear()
+        if len(self._keys) < len(self.newest):
+            self._keys.update(self._unsorted())
         return self._keys
+
+    def _unsorted(self) -> list[bytes]:
+        """Return the keys that are not in the sorted list, as they came: a ``dict`` is in order."""
+        last_first = islice(reversed(self.newest), len(self.newest) - len(self._keys))
+        return list(last_first)[::-1]
 
     def rows_of(self, keys: list[bytes]) -> list[Row]:
         """Return all versions of ``keys``, which it has, in this order."""
         newest, older = self.newest, self._older
         if not older:
-            return [newest[key] for key in keys]
+            return list(map(newest.__getitem__, keys))
         return [row for key in keys for row in (*older.get(key, ()), newest[key])]
 
 
 class Drain:
     """All rows of a frozen memtable in order: an iterator that can be copied half-way.
 
-    First the keys are sorted in runs, one a slice; then the runs are merged.
+    First the keys are sorted in runs, one a slice.  Then the runs are merged, from *edge* to edge::
+
+        runs    a b d e │ g h k │ l n …
+                c f     │ i j   │ m o …
+        edges           f       k
+
+    Between two edges are about ``_LAST_CHUNK`` keys, however they are spread over the runs: edges
+    are picked from an evenly spaced sample of all runs.
     """
 
     def __init__(self, memtable: Memtable) -> None:
@@ -237,7 +245,9 @@ class Drain:
         in_order, self._fresh = memtable.keys_in_runs()
         self._sorted = 0  # of the fresh ones, how many are in a run
         self._runs = [in_order] if in_order else []
-        self._places = [0] * len(self._runs)
+        self._places: list[int] = []  # of the next key in each run
+        self._edges: list[bytes] = []
+        self._edge = 0  # the next one
 
     def __deepcopy__(self, memo: dict[int, object]) -> Drain:
         """Return a copy; the runs are shared, for they never change."""
@@ -253,24 +263,33 @@ class Drain:
         if self._sorted < len(self._fresh):
             end = self._sorted + _SORTED_AT_ONCE
             self._runs.append(sorted(self._fresh[self._sorted : end]))
-            self._places.append(0)
             self._sorted = end
             return []
-        if not self._runs:
+        if not self._places:
+            self._pick_edges()
+        if self._edge == len(self._edges):
             raise StopIteration
         return self._memtable.rows_of(self._next_keys())
 
+    def _pick_edges(self) -> None:
+        runs = self._runs
+        step = max(1, _LAST_CHUNK // max(1, len(runs)))
+        sample = sorted(key for run in runs for key in run[step - 1 :: step])
+        last = [max(run[-1] for run in runs)] if runs else []
+        edges = sample[len(runs) - 1 :: len(runs) or 1]
+        self._edges = edges + last if edges[-1:] != last else edges
+        self._places = [0] * len(runs)
+
     def _next_keys(self) -> list[bytes]:
-        runs, places = self._runs, self._places
-        share = max(8, _LAST_CHUNK // len(runs))
-        edge = min(run[at : at + share][-1] for run, at in zip(runs, places, strict=True))
+        edge, places = self._edges[self._edge], self._places
+        self._edge += 1
         keys: list[bytes] = []
-        for n, (run, at) in enumerate(zip(runs, places, strict=True)):
-            places[n] = bisect_right(run, edge, at, min(at + share, len(run)))
-            keys += run[at : places[n]]
+        for n, run in enumerate(self._runs):
+            low = places[n]
+            high = places[n] = bisect_right(run, edge, low)
+            if low < high:
+                keys += run[low:high]
         keys.sort()  # Timsort: the runs are in order already
-        left = [n for n, run in enumerate(runs) if places[n] < len(run)]
-        self._runs, self._places = [runs[n] for n in left], [places[n] for n in left]
         return keys
 
 

@@ -43,7 +43,7 @@ from kvraft.errors import BadInput, WrongType
 from kvraft.events import EventSink, MemtableFrozen, ignore
 from kvraft.inputs import describe_value, instance, whole_number
 from kvraft.log_and_tree import LOG_BYTES, check_disk, should_freeze, waiting_log
-from kvraft.lsm import ByteSource, Tree, TreeOptions
+from kvraft.lsm import REMOVED_BYTES, ByteSource, Tree, TreeOptions
 from kvraft.memtable import UNPINNED, Memtables
 from kvraft.record import MAX_TIMESTAMP, Position, Row, Timestamp
 from kvraft.wal import SEGMENT_BYTES, Durability, Wal, pack_writes
@@ -211,14 +211,36 @@ class Store(Tree):
 
     # ── long work ───────────────────────────────────────────────────────────────────────────────
 
-    def work(self) -> bool:
-        """Do one slice of long work, and truncate the log if that was the end of a flush."""
+    @property
+    def has_work(self) -> bool:
+        """Whether :meth:`work` has anything to do."""
         with self.lock:
-            flushed = self.flushed
-            more = super().work()
-            if self.flushed != flushed:
-                self.wal.drop_below(self.flushed.index + 1)
-            return more
+            return super().has_work or self._may_drop()
+
+    def work(self) -> bool:
+        """Do one slice of long work, and truncate the log if that was the end of a flush.
+
+        A large segment takes the system so long to remove that it gets a slice by itself.
+        """
+        with self.lock:
+            self.check_writable()
+            by_itself, room = self._may_drop(), REMOVED_BYTES
+            if not by_itself:
+                super().work()
+            while self._may_drop() and (by_itself or self.wal.segments[0].size <= room):
+                [dropped] = self.wal.drop_below(self.flushed.index + 1, most=1)
+                by_itself, room = False, room - dropped.size
+            return self.has_work
+
+    def flush(self) -> None:
+        """Write everything so far to durable tables, now, and drop the log that they replace."""
+        with self.lock:
+            super().flush()
+            self.wal.drop_below(self.flushed.index + 1)
+
+    def _may_drop(self) -> bool:
+        """Return whether the oldest segment is sealed and all in durable tables."""
+        return self.wal.can_drop_below(self.flushed.index + 1) and not (self.failure or self.closed)
 
     def must_freeze(self) -> bool:
         """Return whether the memtable is full, or too much log waits for it."""

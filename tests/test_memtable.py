@@ -91,13 +91,27 @@ def test_puts_between_two_chunks_disturb_no_scan():
     assert [int(key) for key, _, _ in seen] == list(range(0, 1000, 2))
 
 
-def test_draining_goes_in_bounded_slices_whatever_the_order_of_keys():
-    memtable = Memtable()
-    count = 20_000
-    memtable.update([(b"%08d" % (n * 7919 % count), n, b"") for n in range(count)])
+COUNT = 20_000
+ORDERS = {
+    "ascending": range(COUNT),
+    "descending": range(COUNT)[::-1],
+    "shuffled": [n * 7919 % COUNT for n in range(COUNT)],
+    "from both ends": [n // 2 if n % 2 else COUNT - 1 - n // 2 for n in range(COUNT)],
+    "first half shuffled": [*(n * 7919 % 10_000 for n in range(10_000)), *range(10_000, COUNT)],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("in_order_before", [0, 1, 12_345])
+def test_draining_goes_in_bounded_slices_whatever_the_order_of_keys(order, in_order_before):
+    memtable, rows = Memtable(), [(b"%08d" % n, n, b"") for n in ORDERS[order]]
+    memtable.update(rows[:in_order_before])
+    assert len(scan(memtable)) == in_order_before  # these are sorted now
+    memtable.update(rows[in_order_before:])
     slices = list(memtable.drain())
-    assert [key for part in slices for key, _, _ in part] == [b"%08d" % n for n in range(count)]
+    assert [row for part in slices for row in part] == sorted(rows)
     assert max(len(part) for part in slices) <= 600
+    assert len([part for part in slices if part]) < COUNT / 200  # nor are they tiny
 
 
 def test_range_deletes_count_and_are_kept_for_the_reader():

@@ -53,6 +53,7 @@ from kvraft.lsm.manifest import (
 )
 from kvraft.lsm.merging import RetainedTimes, merge, retain
 from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.pacing import REMOVED_BYTES
 from kvraft.lsm.snapshot import ByteSource, SnapshotSpool, TreeSnapshot, unpack_snapshot
 from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.tree import Tree
@@ -60,6 +61,7 @@ from kvraft.lsm.version_edit import ManifestState
 from kvraft.lsm.view import View
 
 __all__ = [
+    "REMOVED_BYTES",
     "ByteSource",
     "CompactionStrategy",
     "CompactionTask",

@@ -295,7 +295,8 @@ class StorageEngine(ReadableTree):
             self.readers.settle()  # so that files no longer read are removed with the rest
             try:
                 self._follow(self._tables.install(contents))
-                self._tables.remove_obsolete_files()
+                while self._tables.has_obsolete_files:
+                    self._tables.remove_obsolete_files()
                 self._tables.remove_orphans()
             except (OSError, Corruption) as error:
                 self._stop_work(error, "there is no space for the tables of a snapshot")

@@ -19,6 +19,9 @@ DELETE_BYTES = 80
 """How much a delete counts as written, beyond its row in a table: its entry in the log is longer,
 and how much log may wait for a flush is bounded."""
 
+REMOVED_BYTES = 1 << 20
+"""How many bytes of files one slice removes: small files go together, a larger one by itself."""
+
 MOST_SLICES = 64
 """How many slices one write does at most."""
 

@@ -91,6 +91,7 @@ def scan(
         # Nothing to reconcile and nothing to hide: blocks are returned unchanged.
         for block in runs[0].blocks_from(start, stop, reverse=reverse):
             yield block.pairs(start, stop)
+            start, stop = (start, None) if reverse else (b"", stop)  # only the first block cuts it
         return
     chunks = [run.chunks(start, stop, reverse=reverse) for run in (*memtables, *runs)]
     tombstones = [

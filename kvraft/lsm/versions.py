@@ -44,6 +44,7 @@ from kvraft.events import (
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest
 from kvraft.lsm.options import TreeOptions
+from kvraft.lsm.pacing import REMOVED_BYTES
 from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
 from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.version_edit import ManifestState, VersionEdit
@@ -86,6 +87,7 @@ class VersionSet:
         self.levels = Levels(self._open(info) for info in self.state.tables)
         self.levels.check()
         self._past: list[Levels] = []  # some of whose files may still be read
+        self._obsolete: list[Table] = []  # that nobody reads any more: to be removed
         self.next_task = options.strategy.pick(self.state.tables)
 
     @property
@@ -175,24 +177,33 @@ class VersionSet:
     @property
     def has_obsolete_files(self) -> bool:
         """Whether :meth:`remove_obsolete_files` has anything to do."""
-        return self.manifest_unsure or any(not levels.in_use for levels in self._past)
+        idle = any(not levels.in_use for levels in self._past)
+        return idle or bool(self._obsolete) or self.manifest_unsure
 
     def remove_obsolete_files(self) -> None:
-        """Remove the files of tables that are no longer live and no longer read.
+        """Remove a slice of the files of tables that are no longer live and no longer read.
 
+        It ends once ``REMOVED_BYTES`` are removed: a system takes longer for larger files.
         After a failed edit, rewrite the manifest first, and remove the tables that it does not
         name.
         """
         if self.manifest_unsure:
             self._manifest.rewrite()
             self.remove_orphans()
-        idle = [levels.numbers for levels in self._past if not levels.in_use]
-        self._past = [levels for levels in self._past if levels.in_use]
-        gone = set().union(*idle) - self._needed()
-        self.cache.evict(gone)
-        for number in sorted(gone):
-            self._disk.remove(table_name(number))
-            self.report(TableRemoved(number))
+        idle = [levels for levels in self._past if not levels.in_use]
+        if idle:
+            self._past = [levels for levels in self._past if levels.in_use]
+            needed = self._needed()
+            tables = {table.metadata.number: table for levels in idle for table in levels.tables}
+            self._obsolete += [tables[number] for number in sorted(tables.keys() - needed)]
+        removed = 0
+        while self._obsolete and removed < REMOVED_BYTES:
+            table = self._obsolete[0]
+            self.cache.evict(table.shelf)
+            self._disk.remove(table.name)
+            self.report(TableRemoved(table.metadata.number))
+            removed += table.metadata.size
+            del self._obsolete[0]
 
     def remove_orphans(self) -> None:
         """Remove tables that are not live: what a crash or a full disk left unfinished."""
@@ -203,7 +214,8 @@ class VersionSet:
                 self._disk.remove(name)
 
     def _needed(self) -> frozenset[int]:
-        return self.levels.numbers.union(*(levels.numbers for levels in self._past))
+        past = (levels.numbers for levels in self._past)
+        return self.levels.numbers.union(*past, (t.metadata.number for t in self._obsolete))
 
     # ── copies ────────────────────────────────────────────────────────────────────────────────────
 
@@ -237,8 +249,9 @@ class ReadBack(SlicedWork[Table]):
     def __init__(self, disk: Disk, info: TableMetadata, open_it: Callable[[], Table]) -> None:
         self._disk = disk
         self._name = table_name(info.number)
+        self._small = info.size < REMOVED_BYTES  # its system calls take no time
         self._open = open_it
-        self.stage = self._open_table
+        self.stage = self._drop_cached
 
     def step(self) -> bool:
         """Do one slice; return whether there are more."""
@@ -247,8 +260,14 @@ class ReadBack(SlicedWork[Table]):
         except (Corruption, ForeignFile, FileNotFoundError) as error:
             raise write_mismatch(self._name, str(error)) from error
 
-    def _open_table(self) -> None:
+    def _drop_cached(self) -> None:
         self._disk.drop_cached(self._name)
+        if self._small:
+            self.then(self._open_table)
+        else:
+            self.stage = self._open_table
+
+    def _open_table(self) -> None:
         self.result = self._open()
         self._reading = self.result.check_digest()
         self.then(self._read)

@@ -192,10 +192,14 @@ class Block:
         prefix = keys[0][:shared]
         if shared:
             keys = [key[shared:] for key in keys]
-        deleted = bytes([value is None for value in values]) if None in values else b""
-        stored = without_none(values)
+        try:
+            stored, deleted = cast("Sequence[bytes]", values), b""
+            sizes = list(map(len, stored))
+        except TypeError:  # there are tombstones; to look for them first would take longer
+            stored, deleted = without_none(values), bytes([value is None for value in values])
+            sizes = list(map(len, stored))
         a, key_base, key_lengths = _pack_integers(list(map(len, keys)))
-        b, value_base, value_lengths = _pack_integers(list(map(len, stored)))
+        b, value_base, value_lengths = _pack_integers(sizes)
         c, stamp_base, packed = _pack_integers(stamps)
         bases = key_base, value_base, stamp_base
         head = _HEAD.pack(n, shared, a, b, c, bool(deleted), *bases)

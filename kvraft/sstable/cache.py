@@ -32,11 +32,10 @@ al., *Evaluation techniques for storage hierarchies*, 1970.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection
+from collections import OrderedDict
 from copy import deepcopy
 from sys import getsizeof
-from typing import Any, NamedTuple
+from typing import Any
 
 from kvraft.errors import BadInput
 from kvraft.sstable.block import Block
@@ -71,13 +70,6 @@ class Shelf:
         return getsizeof(self.rows) - _NO_ROWS_BYTES
 
 
-class _Place(NamedTuple):
-    """Where a cached block is: place ``at`` of a ``shelf``."""
-
-    shelf: Shelf
-    at: int
-
-
 class BlockCache:
     """Blocks of tables, at most ``capacity`` bytes of memory; with 0 it caches nothing.
 
@@ -91,7 +83,7 @@ class BlockCache:
         self.size = 0
         self.misses = 0
         self._past_hits = 0  # of blocks that were evicted
-        self._ring: deque[_Place] = deque()
+        self._ring: OrderedDict[tuple[int, int], Shelf] = OrderedDict()  # by table and place
 
     def __len__(self) -> int:
         return len(self._ring)
@@ -99,7 +91,7 @@ class BlockCache:
     @property
     def hits(self) -> int:
         """How often a block that was asked for was there."""
-        found = (place.shelf.blocks[place.at] for place in self._ring)
+        found = (shelf.blocks[at] for (_, at), shelf in self._ring.items())
         return self._past_hits + sum(block.uses for block in found if block is not None)
 
     def put(self, shelf: Shelf, at: int, block: Block) -> None:
@@ -111,7 +103,7 @@ class BlockCache:
         if block.memory > self.capacity:
             return
         shelf.blocks[at] = block
-        self._ring.append(_Place(shelf, at))
+        self._ring[shelf.number, at] = shelf
         self.size += block.memory
         self._make_room()
 
@@ -127,17 +119,17 @@ class BlockCache:
 
     def _make_room(self) -> None:
         while self.size > self.capacity:
-            place = self._ring.popleft()
-            block = place.shelf.blocks[place.at]
+            place, shelf = next(iter(self._ring.items()))
+            block = shelf.blocks[place[1]]
             assert block is not None
             if block.uses != block.uses_before:
                 block.uses_before = block.uses
-                self._ring.append(place)
+                self._ring.move_to_end(place)
             else:
-                self._evict(place, block)
+                del self._ring[place]
+                self._evict(shelf, place[1], block)
 
-    def _evict(self, place: _Place, block: Block) -> None:
-        shelf, at = place
+    def _evict(self, shelf: Shelf, at: int, block: Block) -> None:
         shelf.blocks[at] = None
         self.size -= block.memory
         self._past_hits += block.uses
@@ -149,14 +141,13 @@ class BlockCache:
                 shelf.rows.clear()  # gives the memory back
             self.size += shelf.memory - before
 
-    def evict(self, tables: Collection[int]) -> None:
-        """Evict all blocks of ``tables``, which were removed."""
-        if not tables:
-            return  # the usual case, and looking through all blocks is slow
-        ring, self._ring = self._ring, deque()
-        for place in ring:
-            block = place.shelf.blocks[place.at]
-            if place.shelf.number in tables and block is not None:
-                self._evict(place, block)
-            else:
-                self._ring.append(place)
+    def evict(self, shelf: Shelf) -> None:
+        """Evict all blocks of the table of that ``shelf``, which is removed."""
+        self.size -= shelf.memory
+        shelf.rows.clear()
+        for at, block in enumerate(shelf.blocks):
+            if block is not None:
+                del self._ring[shelf.number, at]
+                self.size -= block.memory
+                self._past_hits += block.uses
+                shelf.blocks[at] = None

@@ -23,7 +23,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate, islice, pairwise, repeat
-from operator import add
+from operator import add, lt
 from typing import Any, NamedTuple
 
 from kvraft.bloom import BloomFilter, BloomFilterBuilder
@@ -85,6 +85,7 @@ class TableWriter:
         self._stamps: list[Timestamp] = []
         self._values: list[bytes | None] = []
         self._ends = [0]
+        self._deletes = False  # whether there may be a tombstone among them
         self._origin = origin_of(owner, number)
         self._digest = TableDigest()
         self._last_keys: list[bytes] = []
@@ -102,8 +103,12 @@ class TableWriter:
         table's number was used before, and ``OSError`` if the disk fails.
         """
         keys, stamps, values = zip(*rows, strict=True)
-        sizes = map(add, map(len, keys), map(len, without_none(values)))
-        with_overhead = map(add, sizes, repeat(ROW_OVERHEAD))
+        try:
+            value_sizes = list(map(len, values))
+        except TypeError:  # there are tombstones
+            value_sizes = list(map(len, without_none(values)))
+            self._deletes = True
+        with_overhead = map(add, map(add, map(len, keys), value_sizes), repeat(ROW_OVERHEAD))
         ends = self._ends
         ends += islice(accumulate(with_overhead, initial=ends[-1]), 1, None)
         self._keys += keys
@@ -160,7 +165,8 @@ class TableWriter:
         """Write the rows ``low`` … ``high`` of those that are in no block yet as one."""
         columns = self._keys[low:high], self._stamps[low:high], self._values[low:high]
         raw_bytes = self._ends[high] - self._ends[low] - ROW_OVERHEAD * (high - low)
-        self.collector.add(*columns, raw_bytes)
+        tombstones = columns[2].count(None) if self._deletes else 0
+        self.collector.add(*columns[:2], tombstones, raw_bytes)
         self._append(self._pack(Block.encode_columns(*columns), self._codec))
         self._last_keys.append(columns[0][-1])
         self._starts.append(self.size)
@@ -204,7 +210,10 @@ class TableFinish(SlicedWork[TableMetadata | None]):
             self.result, self.stage = None, None
         elif keys and bits_per_key:
             self._filter = BloomFilterBuilder(keys, bits_per_key)
-            self.then(self._add_keys)
+            if keys > _KEYS_PER_SLICE:
+                self.stage = self._add_keys  # to get the memory took a slice by itself
+            else:
+                self.then(self._add_keys)
         else:
             self.then(self._write_parts)
 
@@ -248,21 +257,22 @@ class PropertiesCollector:
         self,
         keys: Sequence[bytes],
         stamps: Sequence[Timestamp],
-        values: Sequence[bytes | None],
+        tombstones: int,
         raw_bytes: int,
     ) -> None:
         """Count the rows of one block; raise ``BadInput`` if they are out of order.
 
         ``raw_bytes`` is how many bytes their keys and values have.
         """
-        new = list(dict.fromkeys(keys))
-        if self.keys and new[0] <= self.keys[-1]:
-            raise BadInput(f"keys must ascend: {new[0]!r} comes after {self.keys[-1]!r}")
-        if len(new) != len(keys) or sorted(new) != new:
+        if self.keys and keys[0] <= self.keys[-1]:
+            raise BadInput(f"keys must ascend: {keys[0]!r} comes after {self.keys[-1]!r}")
+        if all(map(lt, keys, islice(keys, 1, None))):
+            self.keys += keys
+        else:  # some have several versions
             _check_order(zip(keys, stamps, strict=True))
-        self.keys += new
+            self.keys += dict.fromkeys(keys)
         self._rows += len(keys)
-        self._tombstones += values.count(None)
+        self._tombstones += tombstones
         self._raw_bytes += raw_bytes
         self._stamps += (min(stamps), max(stamps))
 
@@ -312,7 +322,8 @@ def check_table(table: Table) -> None:
         rows = table.load_block(at).rows()
         try:
             keys, stamps, values = zip(*rows, strict=True)
-            summary.add(keys, stamps, values, sum(map(len, (*keys, *without_none(values)))))
+            raw_bytes = sum(map(len, (*keys, *without_none(values))))
+            summary.add(keys, stamps, values.count(None), raw_bytes)
         except BadInput as error:
             raise Corruption(table.name, offset, str(error)) from None
         if rows[-1][0] != last_key:

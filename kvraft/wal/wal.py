@@ -376,6 +376,11 @@ class Wal:
         self._check_running()
         self._write_buffer(sync=True)
 
+    def can_drop_below(self, floor: int) -> bool:
+        """Return whether :meth:`drop_below` would remove a segment now."""
+        sealed = self._files.sealed
+        return bool(sealed) and sealed[0].high < floor and not (self._stopped or self._recovery)
+
     def drop_below(self, floor: int, most: int | None = None) -> list[Segment]:
         """Remove the oldest sealed segments that have only entries below ``floor``; return them.
 

@@ -131,7 +131,7 @@ def test_a_right_rule_is_told_so(capsys):
 @pytest.mark.parametrize(
     ("judge", "hint"),
     [
-        (solutions.anything_behind, "one save of 2 frames; frame 1, at offset 0"),
+        (solutions.anything_after, "one save of 2 frames; frame 1, at offset 0"),
         (solutions.at_least, "one save of 2 frames; frame 1, at offset 0"),
         (solutions.by_place, "none was written after a sync of the byte at 0"),
         (solutions.only_the_next, "The valid frames after it have synced 0 and 54"),

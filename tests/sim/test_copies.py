@@ -117,7 +117,7 @@ def test_a_copy_of_a_world_goes_on_like_the_original_whatever_is_under_way():
     assert digests(world) == marks[-1][1]
     assert {name for stage in seen for name in str(stage).split("'") if name[:1] == "_"} == {
         *("_write_rows", "_finish_table", "_read_back", "_read", "_commit", "_merge"),
-        *("_begin_filter", "_fold_filter", "_write_parts", "_sync", "_open_table", "_read_footer"),
+        *("_begin_filter", "_fold_filter", "_write_parts", "_sync", "_drop_cached", "_read_footer"),
     }
     assert {"snapshot sent", "snapshot comes"} <= seen
 
@@ -161,7 +161,7 @@ def shareable(whole):
             kept += [thing._key_offsets, thing._value_offsets]
             kept += [thing._keys, thing._values, thing._stamps]
         if isinstance(thing, Drain):
-            kept += [thing._fresh, *thing._runs]
+            kept += [thing._fresh, thing._edges, *thing._runs]
     return {id(thing) for part in kept for thing in reachable(part).values()}
 
 

@@ -78,7 +78,7 @@ def test_a_flush_between_two_slices_of_a_compaction_does_not_lose_the_size_of_it
 
 def test_frozen_memtables_are_named_by_where_they_end():
     member = SingleMember(SMALL)
-    member.drive([(b"k%d" % n, b"v" * 40) for n in range(100)], slices=0)
+    member.drive([(b"k%d" % n, b"v" * 40) for n in range(140)], slices=0)
     frozen = storage_at(member.trace, len(member.trace) - 1)["n1"].frozen
     assert len(frozen) >= 3
     member.work()
@@ -147,7 +147,7 @@ def test_the_view_draws_every_step_within_its_frame():
 
 def test_the_title_of_the_calls_is_their_order():
     member = SingleMember(SMALL, disk=RecordingDisk())
-    for number in range(30):
+    for number in range(40):
         member.put(b"k%d" % number, b"v" * 40)
     before = len(member.disk.calls)
     member.work()
@@ -183,7 +183,7 @@ def test_the_title_of_a_saw_tooth_counts_flushes_and_peaks():
         gauge(5, memtable=100, flushed=3),
     ]
     figure = plot_saw_tooth(gauges, 2048, 8192)
-    assert title_of(figure) == "1 flush: no memtable above 2.0 KiB, never more than 4.0 KiB of log"
+    assert title_of(figure) == "1 flush: at most 2.0 KiB of memory and 4.0 KiB of log"
     memory, log = figure.axes
     assert memory.get_ylim()[1] > 2
     assert log.get_ylim()[1] > 8

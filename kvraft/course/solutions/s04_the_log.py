@@ -33,7 +33,7 @@ def believes_lengths(data, seed):
 
 
 def without_the_head(data, seed):
-    """Checks only payloads: a flipped bit in a head's synced goes by."""
+    """Checks only payloads: a flipped bit in a head goes undetected."""
     offsets, at = [], 0
     while at + FRAME_OVERHEAD <= len(data) and data[at : at + 4] == FRAME_MAGIC:
         end = at + FRAME_OVERHEAD + unpack_from("<I", data, at + 8)[0]
@@ -117,7 +117,7 @@ def torn_or_damage(frames_after, offset):
     return "damage" if any(frame.synced > offset for frame in frames_after) else "torn"
 
 
-def anything_behind(frames_after, offset):
+def anything_after(frames_after, offset):
     """Takes a write that lost its middle for damage."""
     return "damage" if frames_after else "torn"
 
@@ -187,7 +187,7 @@ WRONG = {
         gives_only_offsets,
     ],
     "torn_or_damage": [
-        anything_behind,
+        anything_after,
         at_least,
         by_place,
         only_the_next,

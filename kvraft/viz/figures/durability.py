@@ -232,7 +232,7 @@ def group_commits(entries: Sequence[Entry], batches: Iterable[int]) -> list[Grou
 
 
 def plot_group_commits(found: Sequence[GroupCommit]) -> Figure:
-    """Draw syncs an entry and bytes an entry against the size of a batch."""
+    """Draw syncs and bytes per entry against the size of a batch."""
     some(found)
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -240,15 +240,15 @@ def plot_group_commits(found: Sequence[GroupCommit]) -> Figure:
     syncs = [row.syncs / row.entries for row in found]
     left.plot(sizes, syncs, color=BLUE, marker="o", label="counted")
     left.plot(sizes, [1 / size for size in sizes], color=BLACK, ls=":", label="1 / batch")
-    left.set(xscale="log", yscale="log", ylabel="syncs an entry")
+    left.set(xscale="log", yscale="log", ylabel="syncs per entry")
     left.legend(fontsize="small")
     bytes_each = [row.size / row.entries for row in found]
     right.plot(sizes, bytes_each, color=GREEN, marker="s", ls="--")
-    right.set(xscale="log", ylabel="bytes written an entry")
+    right.set(xscale="log", ylabel="bytes written per entry")
     right.set_ylim(bottom=0)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.set_xlabel("entries a save")
+        axes.set_xlabel("entries per save")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
         axes.minorticks_off()
     least, most = min(found), max(found)

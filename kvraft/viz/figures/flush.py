@@ -73,7 +73,6 @@ def plot_saw_tooth(gauges: Sequence[Gauge], memtable_bytes: int, log_bytes: int)
     memory.stackplot(writes, held, labels=["memtable", "frozen"], colors=[ORANGE, PURPLE], lw=0)
     kept = [[_kib(gauge.sealed) for gauge in gauges], [_kib(gauge.active) for gauge in gauges]]
     log.stackplot(writes, kept, labels=["sealed", "being written"], colors=[SKY, GREY], lw=0)
-    full = max(_kib(gauge.memtable) for gauge in gauges)
     longest = max(_kib(gauge.log) for gauge in gauges)
     together = max(_kib(gauge.memtable + gauge.frozen) for gauge in gauges)
     limits = ((memory, _kib(memtable_bytes), together), (log, _kib(log_bytes), longest))
@@ -91,8 +90,8 @@ def plot_saw_tooth(gauges: Sequence[Gauge], memtable_bytes: int, log_bytes: int)
     flushes = len(_flushes(gauges))
     return titled(
         figure,
-        f"{flushes} flush{'' if flushes == 1 else 'es'}: no memtable above {full:.1f} KiB, "
-        f"never more than {longest:.1f} KiB of log",
+        f"{flushes} flush{'' if flushes == 1 else 'es'}: at most {together:.1f} KiB of memory and "
+        f"{longest:.1f} KiB of log",
     )
 
 

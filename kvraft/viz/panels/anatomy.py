@@ -246,7 +246,7 @@ _ENTRY_HEAD = (
     ("key length", 4, "bytes"),
     ("value length", 4, "bytes"),
     ("client length", 2, "bytes"),
-    ("kind", 1, "1 put, 2 delete, 3 no-op, 4 configuration, 6 expectation, 7 registration"),
+    ("kind", 1, "1 put, 2 delete, 3 no-op; the others in record.py"),
     ("commit", 1, "1 on the last record of a transaction"),
 )
 
