@@ -13,7 +13,7 @@ leadership skips it: the old leader asked for this very election (thesis §3.10)
 
 Invariants:
 
-- A member votes once a term, for a log at least as complete as its own (``safety.grant_vote``).
+- A member votes once a term, for a log at least as up-to-date as its own (``safety.grant_vote``).
 - No message reveals a new term or vote before it is durable: ``raft/outbox.py`` holds it back.
 - A member that hears from a leader listens to no candidate, unless that leader ordered the
   election (§6).

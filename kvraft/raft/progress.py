@@ -23,7 +23,7 @@ Invariants: ``match < next``; ``match`` never falls within a term, not even if t
 what it acknowledged, which is reported instead; at most one message with content is in flight to a
 follower in PROBE or SNAPSHOT.
 
-Sources: Raft Figure 2 ("volatile state on leaders"), §7; thesis §10.2.1 (pipelining).
+Sources: Raft Figure 2 ("volatile state on leaders"), §7; thesis §10.2.2 (pipelining).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Progress:
 
         A probe that fails would make each append after it fail, too, and a chunk of a snapshot can
         be lost: so one at a time.  A follower that keeps up is not waited for, but a slow one is
-        not flooded either (thesis §10.2.1).
+        not flooded either (thesis §10.2.2).
         """
         if self.state is ProgressState.REPLICATE:
             return len(self.in_flight) >= window

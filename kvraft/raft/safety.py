@@ -19,7 +19,7 @@ from kvraft.record import Position
 
 
 def up_to_date(ask: RequestVote | PreVote, last: Position) -> bool:
-    """Return whether the candidate's log is at least as complete as one that ends at ``last``.
+    """Return whether the candidate's log is at least as up-to-date as one that ends at ``last``.
 
     A log whose last entry has a higher term is; with equal terms, a log at least as long (§5.4.1).
     """
@@ -30,8 +30,8 @@ def grant_vote(ask: RequestVote, term: int, vote: str | None, last: Position) ->
     """Return whether a member in ``term``, whose vote there went to ``vote``, votes for ``ask``.
 
     It votes once a term, so that there is at most one leader; and only for a log at least as
-    complete as its own, which ends at ``last``, so that a leader holds everything committed (§5.2,
-    §5.4.1).
+    up-to-date as its own, which ends at ``last``, so that a leader holds everything committed
+    (§5.2, §5.4.1).
     """
     return ask.term == term and vote in (None, ask.sender) and up_to_date(ask, last)
 

@@ -54,7 +54,7 @@ from kvraft.transaction import (
 )
 
 SYNC = 500
-"""Microseconds that a sync of a member's disk takes."""
+"""Microseconds that a sync of a member's disk takes, unless its disk is made slow."""
 SLICE = 300
 """Microseconds between two slices of long work."""
 
@@ -107,6 +107,8 @@ class Seat:
     def __init__(self, world: Surroundings, name: str, disk: Disk) -> None:
         self.name = name
         self.disk = disk
+        self.sync_micros = SYNC
+        """How long a sync of its disk takes; more makes it a slow disk."""
         self.replica: Replica | None = None
         self.new = True
         """Whether it has never started, and its disk was empty."""
@@ -250,7 +252,7 @@ class Seat:
         while (ready := replica.begin()) is not None:
             self._send(ready.early)  # these do not wait for the disk
             if ready.must_sync:
-                self.draining, self.busy_until = True, self.time.now + SYNC
+                self.draining, self.busy_until = True, self.time.now + self.sync_micros
                 self.plan(self.busy_until, self._save)
                 self._cut_power_if(DrainStep.BEGIN)
                 return

@@ -22,7 +22,7 @@ from kvraft.record import HardState
 from kvraft.sim import Cluster
 
 ONE_BY_ONE = replace(NO_TIME, max_batch_bytes=1)
-FIGURE_8 = {  # (b), without the two members that take no part
+FIGURE_8 = {  # (b) with three members: n1 as s1, n2 as s3, n3 as s5
     "options": ONE_BY_ONE,
     "logs": {"n1": [1], "n3": [2]},
     "hard_states": {"n1": HardState(2), "n2": HardState(2, "n3")},

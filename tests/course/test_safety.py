@@ -124,7 +124,7 @@ def test_length_first_does_harm_too(capsys):
 
 def test_a_rule_that_is_too_strict_elects_nobody(capsys):
     words = said(capsys, check_up_to_date, solutions.strictly)
-    assert "neither is behind" in words
+    assert "equally up-to-date" in words
     assert "three members with empty logs elect no leader" in words
 
 

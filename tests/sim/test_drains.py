@@ -118,6 +118,18 @@ def test_a_pause_stops_a_drain_between_its_steps():
     assert world.replicas[leader].marks.last > marks.last
 
 
+@pytest.mark.parametrize("slow", ["leader", "follower"])
+def test_a_slow_disk_delays_writes_at_the_leader_and_nobody_at_one_follower(slow):
+    """Four hops and one sync on the path: a follower's, or the leader's, which reads no replies."""
+    world = elected(fastest=1_000, slowest=1_000)
+    leader = world.leader()
+    name = leader if slow == "leader" else next(n for n in world.members if n != leader)
+    world.seats[name].sync_micros = 10_000
+    began = world.now
+    world.client("c").put(b"k", b"v")
+    assert world.now - began == (12_000 if slow == "leader" else 4_500)
+
+
 def test_a_world_has_not_settled_before_a_drain_has_ended():
     world = elected()
     leader = world.leader()

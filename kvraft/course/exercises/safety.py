@@ -38,7 +38,7 @@ from kvraft.sim import Cluster
 
 # ── a schedule ──────────────────────────────────────────────────────────────────────────────────
 
-START = """Figure 8 (b), without the two members that take no part
+START = """Figure 8 (b) with three members: n1 as s1, n2 as s3, n3 as s5
 members n1 n2 n3
 options pre_vote=no check_quorum=no max_batch_bytes=1
 log n1: 1
@@ -249,7 +249,7 @@ def _reason(pair: Logs) -> str:
     """Return which part of the rule decides here."""
     theirs, ours = pair
     if theirs == ours:
-        return "of two logs that end alike, neither is behind"
+        return "two logs that end alike are equally up-to-date"
     if theirs.term != ours.term:
         which = "higher" if theirs.term > ours.term else "lower"
         return f"the term of its last entry is the {which} one, and that decides before any length"
