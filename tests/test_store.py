@@ -274,3 +274,25 @@ def test_a_range_that_is_deleted_again_and_again_costs_no_more_each_time():
     with store.view() as view:
         store.delete_range(b"a", b"z")
         assert (view.get(b"g"), store.get(b"g")) == (b"2", None)
+
+
+@pytest.mark.parametrize(("segment_bytes", "together"), [(1 << 20, False), (1 << 17, True)])
+def test_large_files_are_removed_in_a_slice_each_and_small_ones_together(segment_bytes, together):
+    disk, removed = SimDisk(), {".wal": [], ".sst": []}
+    options = TreeOptions(memtable_bytes=1 << 30, strategy=Levelled(tables=3))
+    store = Store.open(disk, segment_bytes=segment_bytes, log_bytes=1 << 30, options=options)
+    for _ in range(3):
+        for number in range(3 * segment_bytes // 100_000 + 2):
+            store.put(b"%03d" % number, bytes(100_000))
+        store.freeze()
+        while store.has_work:
+            before = set(disk.names())
+            store.work()
+            for kind, counts in removed.items():
+                counts.append(sum(n.endswith(kind) for n in before - set(disk.names())))
+    assert store.stats().counts.compactions == 1
+    for counts in removed.values():
+        assert sum(counts) >= 3
+        assert (max(counts) > 1) is together
+    assert len(store.wal.segments) == 1
+    store.close()
