@@ -153,7 +153,7 @@ class WorldChecker:
 
     def _check(self, names: Sequence[str]) -> None:
         seats = self._world.seats
-        with self._world.undisturbed():
+        with self._world.undisturbed(names):
             changed = []
             for name in names:
                 replica = seats[name].replica
@@ -166,10 +166,13 @@ class WorldChecker:
                 self._raft.stepped(name)
 
     def _has_changed(self, name: str, replica: Replica) -> bool:
-        raft, wal, log = replica.raft, replica.wal, replica.raft.log
-        place = (raft, raft.term, raft.vote, raft.role, raft.commit_index, raft.lease)
-        ends = (log.base, log.last_index, log.last_term, raft.configuration_index)
-        now = (*place, *ends, wal.hard_state, wal.last_index, replica.marks)
+        raft, wal, tree, log = replica.raft, replica.wal, replica.tree, replica.raft.log
+        now = (
+            *(raft, raft.term, raft.vote, raft.role, raft.commit_index, raft.lease),
+            *(log.base, log.last_index, log.last_term, raft.configuration_index),
+            *(wal.hard_state, wal.first_index, wal.last_index),
+            *(tree.flushed, tree.applied_index),
+        )
         before, self._last[name] = self._last.get(name), now
         return now != before
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kvraft.events.event import Event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RoleChanged(Event):
     """A member has a new role, term or leader.  ``leader`` is ``""`` while none is known."""
 
@@ -16,7 +16,7 @@ class RoleChanged(Event):
     leader: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class VoteGranted(Event):
     """A member gave its one vote of ``term`` to ``candidate``, maybe itself."""
 
@@ -24,14 +24,14 @@ class VoteGranted(Event):
     candidate: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class CommitAdvanced(Event):
     """A member learned that the log is committed through ``index``."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ConfigurationChanged(Event):
     """A member uses another configuration: the one of log entry ``index`` (Raft §6).
 
@@ -44,7 +44,7 @@ class ConfigurationChanged(Event):
     learners: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ProgressChanged(Event):
     """A leader sends to ``member`` in another way: "probe", "replicate" or "snapshot"."""
 
@@ -54,14 +54,14 @@ class ProgressChanged(Event):
     match: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TransferStarted(Event):
     """A leader starts to hand over to ``member``, and takes no proposals (thesis §3.10)."""
 
     member: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TransferEnded(Event):
     """A leader no longer hands over to ``member``, for ``reason``: it takes proposals again."""
 
@@ -69,7 +69,7 @@ class TransferEnded(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class AcknowledgedEntriesLost(Event):
     """A leader found that ``member`` lost entries that it had acknowledged as durable.
 
@@ -82,7 +82,7 @@ class AcknowledgedEntriesLost(Event):
     held_through: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class SnapshotReceived(Event):
     """A member's log was replaced by a leader's snapshot of everything through ``index`` (§7)."""
 
@@ -91,7 +91,7 @@ class SnapshotReceived(Event):
     size: int  # bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class MessageRejected(Event):
     """A member ignored a message of ``sender`` that no correct member would send."""
 
@@ -100,7 +100,7 @@ class MessageRejected(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Marks(Event):
     """The five marks of a replica, reported whenever one moves."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from kvraft.events.event import Event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class EntriesAppended(Event):
     """Entries were written to the log, from index ``first`` on; each tuple has one item per entry.
 
@@ -28,7 +28,7 @@ class EntriesAppended(Event):
     commit_marks: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class EntriesSuperseded(Event):
     """The entries ``first`` … ``last`` conflict with the leader's, which replace them next."""
 
@@ -36,7 +36,7 @@ class EntriesSuperseded(Event):
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class SegmentOpened(Event):
     """A log segment was started; its first entry will be ``first``."""
 
@@ -44,7 +44,7 @@ class SegmentOpened(Event):
     first: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class SegmentSealed(Event):
     """A log segment is complete and will never be written again."""
 
@@ -54,7 +54,7 @@ class SegmentSealed(Event):
     size: int  # bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class PinsChanged(Event):
     """A pin on the log was added, removed, or moved to another segment.
 
@@ -65,7 +65,7 @@ class PinsChanged(Event):
     needed_from: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TruncationDecided(Event):
     """Segments wholly below ``floor`` may be removed: nothing pins them any longer.
 
@@ -77,7 +77,7 @@ class TruncationDecided(Event):
     needed_from: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class SegmentDropped(Event):
     """A sealed segment was removed from disk."""
 
@@ -87,7 +87,7 @@ class SegmentDropped(Event):
     size: int  # bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TailTruncated(Event):
     """A torn write, never acknowledged, was truncated from the end of a file.
 
@@ -99,19 +99,19 @@ class TailTruncated(Event):
     size: int  # bytes removed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class DiskFilled(Event):
     """There was no space for ``what`` the log had to write; reads continue."""
 
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class SpaceRecovered(Event):
     """There is space again: the log takes writes as before."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class LogReset(Event):
     """All entries were dropped: the log continues after ``index``, where a snapshot ends (§7)."""
 
@@ -122,7 +122,7 @@ class LogReset(Event):
 # ── the tree ────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TransactionApplied(Event):
     """A complete transaction reached the memtable, its last entry at ``index``."""
 
@@ -133,7 +133,7 @@ class TransactionApplied(Event):
     memtable_size: int  # bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TransactionUndone(Event):
     """The entries ``first`` … ``last`` of a transaction that never completed were dropped."""
 
@@ -142,7 +142,7 @@ class TransactionUndone(Event):
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TransactionRepeated(Event):
     """A transaction that was applied before came again at ``index`` and changed nothing."""
 
@@ -150,7 +150,7 @@ class TransactionRepeated(Event):
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TransactionIdTaken(Event):
     """The transaction that ends at ``index`` had no effect: ``txn`` is the id of another one."""
 
@@ -158,7 +158,7 @@ class TransactionIdTaken(Event):
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TransactionConflicted(Event):
     """The transaction that ends at ``index`` had no effect: it read ``key``, written since."""
 
@@ -167,7 +167,7 @@ class TransactionConflicted(Event):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class SessionExpired(Event):
     """A session was deleted at ``index``, because it was unused for too long, by log time.
 
@@ -178,7 +178,7 @@ class SessionExpired(Event):
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class MemtableFrozen(Event):
     """A memtable takes no more writes and waits to be flushed."""
 
@@ -187,7 +187,7 @@ class MemtableFrozen(Event):
     through: int  # the last log index it holds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TableWritten(Event):
     """An SSTable is complete and synced, but not yet live."""
 
@@ -198,7 +198,7 @@ class TableWritten(Event):
     last_key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Flushed(Event):
     """The manifest records that everything through log index ``through`` is in live SSTables.
 
@@ -209,7 +209,7 @@ class Flushed(Event):
     table: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class CompactionStarted(Event):
     """The SSTables ``inputs`` are being merged into new ones of ``level``."""
 
@@ -217,7 +217,7 @@ class CompactionStarted(Event):
     level: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Compacted(Event):
     """The manifest records that ``outputs``, of ``level``, replaced ``inputs``.
 
@@ -233,14 +233,14 @@ class Compacted(Event):
     tombstones: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TableRemoved(Event):
     """The file of an SSTable was removed: it was no longer live, and no view read it."""
 
     table: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TreeOpened(Event):
     """A tree was opened with these live SSTables, in the order in which they are read."""
 
@@ -249,7 +249,7 @@ class TreeOpened(Event):
     sizes: tuple[int, ...]  # bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class SnapshotInstalled(Event):
     """The manifest records that a snapshot through index ``through`` replaced all tables.
 

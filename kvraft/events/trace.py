@@ -59,6 +59,11 @@ class Trace:
     def __getitem__(self, at: int | slice) -> TraceStep | Trace:
         return Trace(self._steps[at]) if isinstance(at, slice) else self._steps[at]
 
+    def since(self, count: int) -> Iterator[TraceStep]:
+        """Yield the steps after the first ``count``, without a copy of what came before."""
+        steps = self._steps
+        return map(steps.__getitem__, range(count, len(steps)))
+
     def of(self, *kinds: type[Event], who: str | None = None) -> list[TraceStep]:
         """Return the steps whose event is of one of ``kinds``, and of ``who`` if given."""
         return [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kvraft.events.event import Event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class MessageSent(Event):
     """A message was sent to ``to``, with the entries ``first`` … ``last``, 0 if it has none."""
 
@@ -20,14 +20,14 @@ class MessageSent(Event):
     note: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class MessageDelivered(Event):
     """Message ``id`` was delivered to its receiver."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class MessageLost(Event):
     """Message ``id`` will never arrive."""
 
@@ -35,7 +35,7 @@ class MessageLost(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class MemberStarted(Event):
     """A member opened its disk and runs, in the term and with the marks that it found there."""
 
@@ -45,28 +45,28 @@ class MemberStarted(Event):
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class MemberCrashed(Event):
     """A member lost its memory and every byte that was not synced."""
 
     lost_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class MemberStopped(Event):
     """A member stopped by itself, for ``reason``."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class NetworkPartitioned(Event):
     """The network was partitioned; each group is written as names with spaces between."""
 
     groups: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class NetworkHealed(Event):
     """The network is whole again."""
 
@@ -74,7 +74,7 @@ class NetworkHealed(Event):
 # ── the client ──────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TicketMoved(Event):
     """A client's write reached another stage; ``index`` is its last log index, 0 if unknown."""
 
@@ -84,7 +84,7 @@ class TicketMoved(Event):
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ClientRedirected(Event):
     """A member sent a client on to ``leader``, which is ``""`` if it knew none."""
 

@@ -177,8 +177,9 @@ class VersionSet:
     @property
     def has_obsolete_files(self) -> bool:
         """Whether :meth:`remove_obsolete_files` has anything to do."""
-        idle = any(not levels.in_use for levels in self._past)
-        return idle or bool(self._obsolete) or self.manifest_unsure
+        if self._obsolete or (self._past and not all(levels.in_use for levels in self._past)):
+            return True
+        return self.manifest_unsure
 
     def remove_obsolete_files(self) -> None:
         """Remove a slice of the files of tables that are no longer live and no longer read.

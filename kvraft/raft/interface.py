@@ -176,8 +176,7 @@ class Ready(NamedTuple):
 # ── the state that can be seen ──────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class FollowerStatus:
+class FollowerStatus(NamedTuple):
     """A follower as its leader sees it.
 
     ``snapshot`` is the last index of the snapshot that it is being sent, ``sent`` the last entry of

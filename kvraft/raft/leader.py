@@ -70,9 +70,7 @@ class Leadership:
     def tick(self) -> None:
         """Advance time by one tick: send heartbeats, expire what waits, check the quorum."""
         core, shortest = self.core, self._options.election_ticks
-        self._elapsed += 1
-        self._quiet_ticks += 1
-        self._transfer_ticks += 1
+        self.count_tick()
         if self.transfer and self._transfer_ticks >= shortest:
             # "If leadership transfer does not complete after about an election timeout, the prior
             # leader aborts the transfer and resumes accepting client requests" (thesis §3.10).
@@ -91,6 +89,24 @@ class Leadership:
                 return
         if self._elapsed >= self._options.heartbeat_ticks:
             self.heartbeat()
+
+    def count_tick(self) -> None:
+        """Count one tick, and do nothing else: see :meth:`kvraft.raft.Raft.quiet_ticks`."""
+        self._elapsed += 1
+        self._quiet_ticks += 1
+        self._transfer_ticks += 1
+
+    def quiet_ticks(self) -> int:
+        """Return how many of the next ticks only count: no heartbeat is due, no check, no end."""
+        if self.transfer is not None or self._reads:
+            return 0
+        options = self._options
+        due = min(
+            options.heartbeat_ticks - self._elapsed,
+            options.election_ticks - self._quiet_ticks,
+            self._lease.left(self.core.ticks),
+        )
+        return max(0, due - 1)
 
     def heartbeat(self) -> None:
         """Make the next Ready begin a round of heartbeats, to prevent elections (§5.2)."""

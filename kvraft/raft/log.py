@@ -149,6 +149,9 @@ class Log:
             raise BadInput(
                 f"the log holds {self.first_index} to {self.last_index}, not {first} to {last}"
             )
+        if first > self._released:  # most often: all of them are in memory
+            offset = self._released + 1
+            return tuple(self._entries[first - offset : max(last - offset + 1, 0)])
         older: Sequence[Entry] = ()
         if first <= min(self._released, last) and self._stored is not None:
             older = self._stored.read(first, min(self._released, last))

@@ -127,18 +127,48 @@ class Raft:
         self._election = Election(self._core, self.grant_vote)
         self._follower = self.follower_type(self._core)
         self._leader: Leadership | None = None  # while this member leads
+        self._quiet = 0  # how many of the next ticks only count; 0 from each input on
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────
 
-    def tick(self, *, disk_full: bool = False) -> None:
+    def tick(self, *, disk_full: bool = False) -> bool:
         """Advance time by one tick: elections time out, leaders send heartbeats (§5.2).
 
         With ``disk_full`` the owner has no space: until a tick without it, this member takes
         nothing from a leader that would have to be stored.
+
+        Return whether anything may have changed but how much time has passed.  If not, there is
+        nothing in the next Ready either, and the tick cost next to nothing.
         """
         core = self._core
         core.disk_full = disk_full
         core.ticks += 1
+        if self._quiet:
+            self._quiet -= 1
+            if self._leader is not None:
+                self._leader.count_tick()
+            else:
+                core.timer.elapsed += 1
+            return False
+        self._act_on_tick()
+        self._quiet = self.quiet_ticks()
+        return True
+
+    def quiet_ticks(self) -> int:
+        """Return how many of the next ticks will change nothing, unless there is an input before.
+
+        They only count what time has passed: no timer runs out, no lease ends and nothing waits.
+        """
+        core = self._core
+        if core.forwarded_reads or self.has_ready():
+            return 0
+        if self._leader is not None:
+            return self._leader.quiet_ticks()
+        return max(0, core.timer.timeout - core.timer.elapsed - 1)
+
+    def _act_on_tick(self) -> None:
+        """Let expire what has waited long enough, and run the timers."""
+        core = self._core
         expired = core.ticks - core.options.election_ticks
         core.outbox.failed_reads += core.forwarded_reads.expire(expired)
         if self._leader is not None:
@@ -151,7 +181,7 @@ class Raft:
 
     def timeout(self) -> None:
         """Run the timer out now: a leader sends heartbeats, a voter begins an election (§5.2)."""
-        core = self._core
+        core, self._quiet = self._core, 0
         core.timer.restart()
         # A member that stands has given up its leader, so it may listen to other candidates.
         core.heard_at = None
@@ -166,7 +196,7 @@ class Raft:
 
         One that no correct member would send is reported and ignored.
         """
-        core = self._core
+        core, self._quiet = self._core, 0
         reason = malformed_reason(message, core.member, core.cluster)
         if reason:
             core.reject(message, reason)
@@ -237,6 +267,7 @@ class Raft:
         follower asks its leader.  Raises :class:`~kvraft.errors.NotLeader` if it knows none.
         """
         check_number("the token of a read", token)
+        self._quiet = 0
         if self._leader is not None:
             self._leader.read(token)
         elif self.leader is None:
@@ -253,7 +284,7 @@ class Raft:
         not durable here, or were not handed out as committed, and for a snapshot that ends before
         them or is not committed.
         """
-        core, log = self._core, self.log
+        core, log, self._quiet = self._core, self.log, 0
         check_number("the index to forget through", index)
         if index > (known := min(core.outbox.handed_out, core.durable_index)):
             raise BadInput(f"entry {index} cannot be forgotten: {known} is the last that may be")
@@ -297,6 +328,7 @@ class Raft:
 
         Raises :class:`~kvraft.errors.BadInput` if nothing was handed out since the last call.
         """
+        self._quiet = 0
         more = self._core.outbox.advance()
         if more and self._leader is not None:
             self._leader.count()  # the leader's own disk may complete the quorum
@@ -305,6 +337,8 @@ class Raft:
     # ── which part takes an input ───────────────────────────────────────────────────────────────
 
     def _require_leader(self) -> Leadership:
+        """Return the leadership, which is about to be asked for something."""
+        self._quiet = 0
         if self._leader is None:
             raise NotLeader(self.member, self.leader)
         return self._leader

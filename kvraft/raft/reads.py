@@ -23,6 +23,7 @@ from collections import deque
 from typing import NamedTuple
 
 from kvraft.raft.interface import ReadReady
+from kvraft.record import MAX_NUMBER
 
 
 class RemoteReader(NamedTuple):
@@ -109,6 +110,13 @@ class Lease:
     def holds(self, tick: int) -> bool:
         """Return whether the lease is valid in ``tick``."""
         return self._since is not None and tick - self._since < self._ticks
+
+    def left(self, tick: int) -> int:
+        """Return how many ticks after ``tick`` it ends; without a lease, more than anyone waits."""
+        if not self.holds(tick):
+            return MAX_NUMBER
+        assert self._since is not None
+        return self._since + self._ticks - tick
 
     def end(self) -> None:
         """End it for this term: the voters grant an election that the leader ordered at any time.

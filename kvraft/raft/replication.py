@@ -137,9 +137,10 @@ class Replication:
 
     def wants_to_send(self) -> bool:
         """Return whether :meth:`send` would send anything."""
-        return self.round_due or any(
-            self._has_news(*follower) for follower in self.progress.items()
-        )
+        if self.round_due:
+            return True
+        has_news = self._has_news
+        return True in [has_news(name, progress) for name, progress in self.progress.items()]
 
     def begin_round(self) -> None:
         """Begin a round of heartbeats: everything sent from now on belongs to it."""
@@ -159,7 +160,8 @@ class Replication:
 
     def _has_news(self, name: str, progress: Progress) -> bool:
         """Return whether there is something to send to a follower, and it may be sent now."""
-        log, base = self.core.log, self.core.log.base
+        log = self.core.log
+        base = log.base
         if progress.state is ProgressState.REPLICATE and progress.next > base.index:  # most often
             window = self.core.options.window
             return progress.next <= log.last_index and len(progress.in_flight) < window

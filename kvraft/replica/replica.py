@@ -147,11 +147,11 @@ class Replica:
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────
 
-    def tick(self) -> None:
-        """Advance time by one tick."""
+    def tick(self) -> bool:
+        """Advance time by one tick; return whether it may have left anything for a drain."""
         self._upkeep.tick()
         self.skew.tick()
-        self.raft.tick(disk_full=bool(self._upkeep.low))
+        return self.raft.tick(disk_full=bool(self._upkeep.low))
 
     def receive(self, message: Message) -> None:
         """Take a message from another member; while the disk is full it is dropped."""
@@ -216,9 +216,11 @@ class Replica:
         if self.unsaved is not None:
             return self.unsaved
         self.waits_for_space = ""
-        ready = self.raft.ready() if self.raft.has_ready() else None
-        self.unsaved = ready._replace(early=()) if ready and ready.early else ready
-        self._moved = self._moved or ready is not None
+        if not self.raft.has_ready():
+            return None
+        ready = self.raft.ready()
+        self.unsaved = Ready((), *ready[1:]) if ready.early else ready
+        self._moved = self._moved or ready.must_sync or bool(ready.committed)
         return ready
 
     def save(self, ready: Ready) -> bool:
@@ -255,7 +257,7 @@ class Replica:
             try:
                 if self._spool.size and not self.raft.receiving:
                     self._spool.drop()  # its sender no longer leads
-                if self._moved:
+                if self._moved or self.tree.pressure >= 1:
                     self._upkeep.make_room()
                     self._moved = False
             except (OSError, Corruption) as error:
@@ -393,8 +395,5 @@ class Replica:
         return ReplicaSnapshotSource(self.tree, self.raft)
 
     def new_machine(self) -> StateMachine:
-        """Return a state machine over the tree as it is, without an open transaction.
-
-        Called when the member is opened, and after a snapshot was installed.
-        """
+        """Return a state machine over the tree: at the start, and after a snapshot's install."""
         return StateMachine(self.tree, clock.pack(self.options.session_millis), self.report)

@@ -78,9 +78,10 @@ def member_pins(raft: Raft, wal: Wal, flushed: int, budget: int) -> Pins:
 
     ``budget`` is how many bytes of sealed log are kept for others.
     """
-    tree, reach = tree_pin(flushed), oldest_within_budget(wal.segments, budget)
+    segments = wal.segments
+    tree, reach = tree_pin(flushed), oldest_within_budget(segments, budget)
     if raft.role is Role.LEADER:
-        far_reach = oldest_within_budget(wal.segments, 2 * budget)
+        far_reach = oldest_within_budget(segments, 2 * budget)
         return Pins((tree, *follower_pins(raft.followers, wal.base.index, reach, far_reach)))
     if raft.configuration.members == (raft.member,):
         return Pins((tree,))

@@ -126,7 +126,7 @@ class Upkeep:
         self._raft.log.release(self._tree.flushed.index)  # from now on they are read from disk
 
     def _may_drop(self) -> bool:
-        return self._rules.may_drop(self._wal.segments[0])
+        return self._rules.may_drop(self._wal.oldest_segment)
 
     def _drop(self) -> None:
         """Drop the oldest segment, which nothing pins."""

@@ -11,7 +11,6 @@ Invariant: each message that was sent is reported once as delivered or lost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from kvraft import inputs
 from kvraft.events import Event, MessageDelivered, MessageLost, MessageSent
@@ -51,7 +50,7 @@ class Carrier:
         if why := self._network.why_lost(message):
             self._lose(envelope, why)
         else:
-            self._time.plan(envelope.arrives, partial(self._arrive, envelope.id))
+            self._time.plan(envelope.arrives, self._arrive, envelope.id)
 
     def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
         """Lose messages in flight, one by its id or all that ``which`` selects; return how many."""

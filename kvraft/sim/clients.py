@@ -44,7 +44,7 @@ class ClientHosts:
 
     def _plan(self, name: str) -> None:
         time = self.world.time
-        time.plan(time.now + TICK, partial(self._tick, name))
+        time.plan(time.now + TICK, self._tick, name)
 
     def _tick(self, name: str) -> None:
         client = self.clients.get(name)

@@ -130,6 +130,8 @@ class Network:
 
     def separates(self, message: AnyMessage) -> bool:
         """Return whether there is a partition between sender and receiver."""
+        if not self._group_of:
+            return False
         here, there = self._group_of.get(message.sender), self._group_of.get(message.to)
         return here is not None and there is not None and here != there
 

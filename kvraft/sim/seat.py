@@ -20,21 +20,21 @@ A :class:`Seat` is a member's place: its disk stays, its replica comes and goes:
 Most ticks of an idle member change nothing but its timers.  Then there is nothing to drain, and the
 drain is left out (:meth:`Seat.leaves_nothing`): that is most of what an idle world does.
 
-Invariant: what a member has planned before it went down never happens.
+Invariants: equal :attr:`Seat.moves` mean equal state, but for the time that has passed; what a
+member has planned before it went down never happens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from functools import partial
 from random import Random
-from typing import Protocol
+from typing import Protocol, get_args
 
 from kvraft.disk import MEMBER, Disk, live_files
 from kvraft.errors import BadInput, Stopped
 from kvraft.events import Event, MemberCrashed, MemberStopped
-from kvraft.raft import Role
+from kvraft.raft import Message, Role
 from kvraft.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage
@@ -57,6 +57,8 @@ SYNC = 500
 """Microseconds that a sync of a member's disk takes, unless its disk is made slow."""
 SLICE = 300
 """Microseconds between two slices of long work."""
+
+_FROM_MEMBERS = get_args(Message)
 
 
 class DrainStep(StrEnum):
@@ -194,16 +196,34 @@ class Seat:
 
     def plan(self, at: int, action: Callable[[], None]) -> None:
         """Plan an action of the member, which is dropped if it goes down before."""
-        self.time.plan(at, partial(self._do, self.incarnation, action))
+        self.time.plan(at, self._do, self.incarnation, action)
 
     def _do(self, incarnation: int, action: Callable[[], None]) -> None:
         if self.replica is not None and self.incarnation == incarnation:
             action()
 
     def tick(self) -> None:
-        """Put a tick into its inbox, and plan the next one."""
-        self.hand(None)
+        """Take a tick, or put it into the inbox while it has other things to do; plan the next.
+
+        Most ticks of a member at rest change nothing, and no drain follows.
+        """
+        if self._at_rest and not self.inbox and self.busy_until <= self.time.now:
+            self._tick_at_rest()
+        else:
+            self.hand(None)
         self.plan(self.time.now + TICK, self.tick)
+
+    def _tick_at_rest(self) -> None:
+        replica = self.replica
+        assert replica is not None
+        role = replica.raft.role
+        try:
+            if replica.tick():
+                self.moves += 1
+                if not self.leaves_nothing(replica, role):
+                    self._drain(replica)
+        except (Stopped, PowerCut) as error:
+            self.fail(error)
 
     def hand(self, message: AnyMessage | None) -> None:
         """Put a message or a tick into its inbox, which it takes when no drain is under way."""
@@ -211,7 +231,8 @@ class Seat:
         if self.draining:
             return  # taken when the drain ends
         if self.busy_until <= self.time.now:
-            self._do(self.incarnation, self.wake)
+            if self.replica is not None:
+                self.wake()
         elif not self._waking:
             self._waking = True
             self.plan(self.busy_until, self.wake)
@@ -253,6 +274,7 @@ class Seat:
             self._send(ready.early)  # these do not wait for the disk
             if ready.must_sync:
                 self.draining, self.busy_until = True, self.time.now + self.sync_micros
+                self._at_rest = False
                 self.plan(self.busy_until, self._save)
                 self._cut_power_if(DrainStep.BEGIN)
                 return
@@ -301,8 +323,8 @@ class Seat:
             self.plan(max(self.time.now, self.busy_until), self.wake)
         self._plan_work(replica)
         # Work that found the disk full is not planned: it waits for a tick, as the unsaved does.
-        stuck = replica.unsaved is not None or replica.waits_for_space or replica.tree.has_work
-        self._at_rest = not (self._working or stuck)
+        stuck = replica.unsaved is not None or replica.waits_for_space
+        self._at_rest = not (self._working or stuck or replica.tree.has_work)
 
     def _send(self, messages: Iterable[AnyMessage]) -> None:
         for message in messages:
@@ -346,6 +368,9 @@ def _is_message(message: AnyMessage | None) -> bool:
 
 
 def _give(replica: Replica, message: AnyMessage | None) -> None:
+    if isinstance(message, _FROM_MEMBERS):  # most are
+        replica.receive(message)
+        return
     match message:
         case None:
             replica.tick()

@@ -6,8 +6,9 @@ were planned.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
 
 MILLISECOND = 1_000
 """Microseconds in a millisecond."""
@@ -22,13 +23,13 @@ class Timeline:
 
     def __init__(self) -> None:
         self.now = 0
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._planned = 0
 
-    def plan(self, at: int, action: Callable[[], None]) -> None:
-        """Plan ``action`` for a time that has not passed."""
+    def plan(self, at: int, action: Callable[..., None], *arguments: Any) -> None:
+        """Plan ``action`` with its ``arguments`` for a time that has not passed."""
         self._planned += 1
-        heapq.heappush(self._queue, (at, self._planned, action))
+        heappush(self._queue, (at, self._planned, action, arguments))
 
     @property
     def next(self) -> int | None:
@@ -37,5 +38,5 @@ class Timeline:
 
     def step(self) -> None:
         """Execute the next action; there must be one."""
-        self.now, _, action = heapq.heappop(self._queue)
-        action()
+        self.now, _, action, arguments = heappop(self._queue)
+        action(*arguments)

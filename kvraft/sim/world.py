@@ -7,7 +7,7 @@ concern.  So the same seed and the same calls give the same trace, byte for byte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import partial
 from random import Random
@@ -29,6 +29,7 @@ from kvraft.sim.seat import DrainStep, Seat
 from kvraft.sim.timeline import EPOCH_MILLIS, MILLISECOND, Timeline
 
 T = TypeVar("T")
+_DISTURBED = nullcontext()
 
 
 class World:
@@ -188,18 +189,21 @@ class World:
         idle = not any(r.unsaved or r.has_work or r.tree.has_work for r in running)
         return same and idle and marks[0].applied == marks[0].last
 
-    def undisturbed(self) -> AbstractContextManager[object]:
-        """Suspend the faults of all simulated disks in a ``with`` block, for an outside observer.
+    def undisturbed(self, names: Iterable[str] | None = None) -> AbstractContextManager[object]:
+        """Suspend the faults of simulated disks in a ``with`` block, for an outside observer.
+
+        They are those of the members with these ``names``, by default of all.
 
         What members hold is partly on their disks, so observing them reads there.  Planned faults
         are kept for the members' own calls.
         """
         stack = None
-        for seat in self.seats.values():
-            if isinstance(seat.disk, SimDisk) and seat.disk.may_fail:  # few disks, rarely
+        for name in self.seats if names is None else names:
+            disk = self.seats[name].disk
+            if isinstance(disk, SimDisk) and disk.may_fail:  # few disks, rarely
                 stack = stack or ExitStack()
-                stack.enter_context(seat.disk.undisturbed())
-        return stack or nullcontext()
+                stack.enter_context(disk.undisturbed())
+        return stack or _DISTURBED
 
     # ── clients ─────────────────────────────────────────────────────────────────────────────────
 

@@ -47,6 +47,11 @@ class LogFiles:
         """All segments, oldest first; the last one is active."""
         return [*self.sealed, self.writer.segment]
 
+    @property
+    def oldest(self) -> Segment:
+        """The first of them."""
+        return self.sealed[0] if self.sealed else self.writer.segment
+
     def begin_segment(self, before: Position, state: HardState, *, continues: bool) -> None:
         """Begin a new active segment after ``before``, with the hard state in its header."""
         number, first = self._next_id, before.index + 1

@@ -229,6 +229,11 @@ class Wal:
         """All segments, oldest first; the last one is active, its size without what is buffered."""
         return self._files.all
 
+    @property
+    def oldest_segment(self) -> Segment:
+        """The first of :attr:`segments`."""
+        return self._files.oldest
+
     def term(self, index: int) -> int:
         """Return the term of the entry at ``index``, or of ``base``."""
         return self._index.term_at(index)

@@ -77,7 +77,7 @@ class SegmentWriter:
         low, high = self._low, self._high
         if self._run_last != _NO_RUN:
             low, high = _widened(low, high, self._run_first, self._run_last)
-        return self._began._replace(low=low, high=high, size=self.size)
+        return Segment(self._began.id, self._began.first, low, high, self.size)
 
     def buffer(self, first: int, last: int, payload: bytes) -> int:
         """Add packed entries to the buffer; return how many bytes it holds."""

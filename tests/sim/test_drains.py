@@ -15,6 +15,7 @@ from kvraft.raft import AppendEntries, RaftOptions
 from kvraft.replica import ReplicaOptions
 from kvraft.sim import Cluster, DrainStep, World
 from kvraft.sim.seat import Seat
+from kvraft.sim.timeline import TICK
 
 Careless = find_bug("messages before the save").replica
 
@@ -174,6 +175,10 @@ def test_a_crash_comes_after_a_step_that_there_is(make):
 
 class PlainSeat(Seat):
     """A member that drains after every tick, whether there is anything to do or not."""
+
+    def tick(self):
+        self.hand(None)
+        self.plan(self.time.now + TICK, self.tick)
 
     def leaves_nothing(self, replica, role):
         return False

@@ -110,6 +110,7 @@ class Model:
         """The client that was registered at each index."""
         self._lifetime = lifetime
         self._versions: dict[bytes, list[Version]] = {}
+        self._alive: dict[bytes, Timestamp] = {}  # the sessions, and when they were used last
         self._marks = [0]  # by index: the applied mark once the log is committed through it
         self._open: list[Entry] = []
         self._stamps: list[
@@ -207,11 +208,9 @@ class Model:
         return ModelSession(0, ())
 
     def _expire(self, index: int, now: Timestamp) -> None:
-        for key, versions in self._versions.items():
-            newest = versions[-1]
-            alive = isinstance(newest.value, ModelSession)
-            if alive and now - newest.timestamp > self._lifetime:
-                self._put(key, Version(index, now, None))
+        late = [key for key, used in self._alive.items() if now - used > self._lifetime]
+        for key in late:
+            self._put(key, Version(index, now, None))
 
     def _note(self, effect: Effect, entries: list[Entry], conflict: int = 0) -> None:
         last, txn = entries[-1], entries[0].record.txn
@@ -224,6 +223,10 @@ class Model:
 
     def _put(self, key: bytes, version: Version) -> None:
         self._versions.setdefault(key, []).append(version)
+        if isinstance(version.value, ModelSession):
+            self._alive[key] = version.timestamp
+        else:
+            self._alive.pop(key, None)
 
     # ── queries ─────────────────────────────────────────────────────────────────────────────────
 

@@ -91,7 +91,7 @@ class TransactionChecker:
     def _check(self, names: Sequence[str]) -> None:
         seats = self._world.seats
         running = [(name, r) for name in names if (r := seats[name].replica) is not None]
-        with self._world.undisturbed():
+        with self._world.undisturbed(names):
             self._check_running(running)
         self._check_messages()
 
@@ -112,6 +112,8 @@ class TransactionChecker:
     def _take_committed(self, name: str, replica: Replica) -> None:
         """Compare the newly committed entries of a member with the model's, or add them to it."""
         model, log, committed = self.model, replica.raft.log, replica.raft.commit_index
+        if committed == self._compared.get(name):
+            return  # as most often
         first = max(min(self._compared.get(name, 0), committed) + 1, log.first_index)
         self._compared[name] = committed
         if committed > model.last and first > model.last + 1:

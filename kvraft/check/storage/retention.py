@@ -70,6 +70,7 @@ _HEARD = {
     SnapshotInstalled,
 }
 """The events that say something about logs, tables or snapshots."""
+_CHUNK = "InstallSnapshot"  # the only message that does
 _UNKNOWN = 1 << 62  # the size of a segment that no event reported
 
 
@@ -152,10 +153,11 @@ class RetentionChecker:
 
     def check(self) -> None:
         """Read the new events; raise :class:`Violation` at the first segment dropped too early."""
-        while self._read < len(self._trace):
-            _, who, event = self._trace[self._read]
+        for _, who, event in self._trace.since(self._read):
             self._read += 1
             if type(event) not in _HEARD:  # most are not about logs and tables
+                continue
+            if isinstance(event, MessageSent) and event.kind != _CHUNK:
                 continue
             member = self._members.get(who)
             if member is None and isinstance(event, MemberStarted):
@@ -213,7 +215,7 @@ class RetentionChecker:
                 member.sending.clear()
             case ProgressChanged(member=to):  # its first chunk will report where it ends
                 member.sending.pop(to, None)
-            case MessageSent(kind="InstallSnapshot", to=to, note=note):
+            case MessageSent(to=to, note=note):
                 # A chunk to a member that was removed was made before, and is ignored.
                 if to in member.members and member.leads and (found := _THROUGH.match(note)):
                     member.sending[to] = int(found[1])
