@@ -26,7 +26,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         r"(?<!left )(?<!leave )(?<!fall )(?<!falls )(?<!fell )(?<!fallen )(?<!lag )(?<!lags )"
         r"(?<!far )\bbehind\b(?! the scenes)",
         "after",
-        9,
+        8,
     ),
     "is no": (
         r"(?<![Tt]here )\b(?:is|are|was|were|be) no "
@@ -35,7 +35,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         3,
     ),
     "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 2),
-    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 76),
+    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 73),
     "said": (r"\b(?:said|saying)\b", "reported, stated", 18),
     "let hold": (
         r"\b[Ll]et ``?\w+``? (?:hold|be|have)\b"
@@ -62,22 +62,22 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "what there is": (
         r"\bwhat there (?:is|was)\b|\ball there (?:is|was)\b|\bthere are such\b",
         "name it",
-        3,
+        2,
     ),
-    "goes, went": (r"\b(?:went|goes) for good\b|\bmay go\b|\bmust go\b", "is removed", 5),
+    "goes, went": (r"\b(?:went|goes) for good\b|\bmay go\b|\bmust go\b", "is removed", 3),
     "lets go of": (r"\blets? go of\b", "release", 0),
     "carried out": (r"\bcarr(?:y|ies|ied) out\b", "apply, execute", 9),
     "at the door": (r"\bat the door\b", "when it is passed in", 0),
-    "beside": (r"\bbesides?\b", "next to, except for, also", 13),
+    "beside": (r"\bbesides?\b", "next to, except for, also", 12),
     "whoever": (
         r"\b[Ww]ho(?:ever)? (?:wants|asks|has|is|waits|reads|goes|needs|knows)\b",
         "a caller that",
-        13,
+        12,
     ),
     "for good": (
         r"\bwithout end\b|\bfor ever\b|\bfor good\b|\bin vain\b",
         "endless, permanently, needlessly",
-        11,
+        8,
     ),
     "comes by": (
         r"\bin good order\b|\bof its own accord\b|\bcomes? by\b",
