@@ -261,17 +261,20 @@ class ReadBack(SlicedWork[Table]):
         except (Corruption, ForeignFile, FileNotFoundError) as error:
             raise write_mismatch(self._name, str(error)) from error
 
+    def _continue(self, stage: Callable[[], None]) -> None:
+        """Go on with ``stage``, of a small table in this same slice."""
+        self.stage = stage
+        if self._small:
+            stage()
+
     def _drop_cached(self) -> None:
         self._disk.drop_cached(self._name)
-        if self._small:
-            self.then(self._open_table)
-        else:
-            self.stage = self._open_table
+        self._continue(self._open_table)
 
     def _open_table(self) -> None:
         self.result = self._open()
         self._reading = self.result.check_digest()
-        self.then(self._read)
+        self._continue(self._read)
 
     def _read(self) -> None:
         if not self._reading.step():

@@ -50,8 +50,10 @@ def test_a_good_strategy_is_told_what_it_cost(capsys, pick):
     ("pick", "hint"),
     [
         (solutions.nothing, "reads may cost 5"),
-        (solutions.everything, "writes may cost 8"),
-        (solutions.newest, "writes may cost 8"),
+        (solutions.everything, "writes may cost 5.5"),
+        (solutions.newest, "writes may cost 5.5"),
+        (solutions.oldest, "writes may cost 5.5"),
+        (solutions.newest_four, "writes may cost 5.5"),
         (solutions.for_ever, "merges forever"),
         (solutions.overlapping, "may overlap table 6 of level 1"),
         (solutions.returns_tables, "it gives a tuple: give a CompactionTask, or None"),

@@ -177,7 +177,7 @@ def _sealed_bytes(replica: Replica) -> int:
 
 def _crash(rule: TruncationRule) -> str:
     run = _Run(rule)
-    run.write(130)
+    run.write(110)
     run.crash_all()
     return run.lost()
 

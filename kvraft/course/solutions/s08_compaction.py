@@ -34,6 +34,16 @@ def newest(tables):
     return CompactionTask(tuple(tables[:2]), 0, ONE_TABLE) if len(tables) > 4 else None
 
 
+def oldest(tables):
+    """Merges the oldest four, the largest of them each time."""
+    return CompactionTask(tuple(tables[-4:]), 0, ONE_TABLE) if len(tables) >= 4 else None
+
+
+def newest_four(tables):
+    """Merges the newest four, with what came of them before."""
+    return CompactionTask(tuple(tables[:4]), 0, ONE_TABLE) if len(tables) >= 8 else None
+
+
 def for_ever(tables):
     """Takes a single table for work."""
     return CompactionTask(tuple(tables[:1]), 0, ONE_TABLE) if tables else None
@@ -151,6 +161,8 @@ WRONG = {
         nothing,
         everything,
         newest,
+        oldest,
+        newest_four,
         for_ever,
         overlapping,
         returns_tables,
