@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from kvraft.disk.frame import FRAME_OVERHEAD
 from kvraft.errors import Corruption, ForeignFile
 from kvraft.lsm import Levelled, Tree, TreeOptions
 from kvraft.record import ORIGIN
@@ -134,7 +135,7 @@ def test_a_flip_of_any_byte_of_a_tree_is_found_or_changes_nothing(name):
     missed = [place for place, what in outcomes.items() if what == "as it was"]
     if name.startswith("MANIFEST"):
         # The mark at the end vouches for the last edit; for the mark nobody does, or needs to.
-        assert all(at >= len(data) - 28 for at, _ in missed)
+        assert all(at >= len(data) - FRAME_OVERHEAD for at, _ in missed)
     else:
         assert not missed
 
@@ -146,7 +147,7 @@ def test_a_cut_at_any_byte_of_a_tree_is_found_or_leaves_what_was_flushed_once(na
     if name.startswith("MANIFEST"):
         # An edit that is gone with all behind it was never made; `flushed` says so to the log.
         assert set(outcomes) <= {"refused", "as it was", "as it once was"}
-        assert outcomes.count("as it was") == 28
+        assert outcomes.count("as it was") == FRAME_OVERHEAD
     else:
         assert set(outcomes) == {"refused"}
     assert outcome(TREE, name, data + b"\0") in ("refused", "as it was")

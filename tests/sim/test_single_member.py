@@ -51,13 +51,13 @@ def test_it_is_a_dict_through_work_and_crashes(seed):
 
 def test_a_gauge_counts_what_is_there():
     member = SingleMember(replace(SMALL, stall_memtables=100))  # no write has to wait for a flush
-    member.drive([(b"k%d" % n, b"v" * 40) for n in range(60)], slices=0)
+    member.drive([(b"k%d" % n, b"v" * 40) for n in range(90)], slices=0)
     gauge, tree, segments = member.gauge(), member.replica.tree, member.replica.wal.segments
     sizes = {s.name: member.disk.size(s.name) for s in segments}
     assert gauge.log == sum(sizes.values())
     assert gauge.active == sizes[segments[-1].name]
     assert (gauge.writes, gauge.waiting, gauge.tables, gauge.flushed) == (
-        60,
+        90,
         tree.immutable_memtables,
         0,
         0,

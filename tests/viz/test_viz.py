@@ -130,7 +130,7 @@ def storage() -> Trace:
 
 def lived() -> World:
     """A world where nearly everything happens: crash, partition, flushes, cuts, a lost tail."""
-    world = World(3, seed=1, options=ReplicaOptions(memtable_bytes=1_500, segment_bytes=900))
+    world = World(3, seed=1, options=ReplicaOptions(memtable_bytes=800, segment_bytes=900))
     client = world.client("alice")
     for i in range(40):
         client.write([(b"k%d" % i, b"v" * 20), (b"j%d" % i, b"w" * 20)])
@@ -441,7 +441,7 @@ def test_a_trace_that_begins_on_used_disks_can_be_drawn() -> None:
     assert "segments" in text.overview(world.trace)
 
 
-@given(begin=st.integers(0, 3_000), length=st.integers(1, 400))
+@given(begin=st.integers(0, len(WHOLE) - 1), length=st.integers(1, 400))
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_any_slice_of_a_trace_can_be_drawn(begin: int, length: int) -> None:
     trace = WHOLE[begin : begin + length]
