@@ -26,7 +26,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         r"(?<!left )(?<!leave )(?<!fall )(?<!falls )(?<!fell )(?<!fallen )(?<!lag )(?<!lags )"
         r"(?<!far )\bbehind\b(?! the scenes)",
         "after",
-        8,
+        7,
     ),
     "is no": (
         r"(?<![Tt]here )\b(?:is|are|was|were|be) no "
@@ -34,7 +34,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         "is not a",
         2,
     ),
-    "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 2),
+    "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 1),
     "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 65),
     "said": (r"\b(?:said|saying)\b", "reported, stated", 15),
     "let hold": (
@@ -45,7 +45,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     ),
     "mend": (r"\bmend\w*", "repair", 0),
     "sound": (r"\b(?:un)?sound(?:ly|ness)?\b", "valid, invalid", 6),
-    "anew": (r"\banew\b", "again", 2),
+    "anew": (r"\banew\b", "again", 0),
     "by and by": (r"\bby and by\b|\bever and again\b|\bgone by\b", "in time", 1),
     "life": (r"\b(?:life|lives)\b(?! span)", "run", 110),
     "mistake": (r"\bmistakes?\b", "bug (planted), error", 0),
@@ -64,7 +64,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         "name it",
         1,
     ),
-    "goes, went": (r"\b(?:went|goes) for good\b|\bmay go\b|\bmust go\b", "is removed", 3),
+    "goes, went": (r"\b(?:went|goes) for good\b|\bmay go\b|\bmust go\b", "is removed", 2),
     "lets go of": (r"\blets? go of\b", "release", 0),
     "carried out": (r"\bcarr(?:y|ies|ied) out\b", "apply, execute", 9),
     "at the door": (r"\bat the door\b", "when it is passed in", 0),
@@ -77,7 +77,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "for good": (
         r"\bwithout end\b|\bfor ever\b|\bfor good\b|\bin vain\b",
         "endless, permanently, needlessly",
-        4,
+        3,
     ),
     "comes by": (
         r"\bin good order\b|\bof its own accord\b|\bcomes? by\b",

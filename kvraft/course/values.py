@@ -41,8 +41,8 @@ FORMS: dict[str, Form] = {
         "a text of the eight letters A to H, each once",
         _steps(
             ("C", "F", "The client sent it to a follower first, whose answer says whom to ask."),
-            ("F", "A", "A leader can only sync what it was sent."),
-            ("A", "H", "The leader's own log is one of those that make the majority."),
+            ("F", "A", "A leader can only append what it was sent."),
+            ("A", "H", "The followers have the entries from the leader, which appends them first."),
             ("H", "B", "Records are applied when they are committed: a majority comes before."),
             ("B", "E", "APPLIED is reported when the leader has applied the records."),
             ("E", "D", "No client waits for a flush, which comes much later."),

@@ -101,14 +101,20 @@ def _until_timeout(raft: Raft) -> int:
 
 
 def measure_outage(
-    options: RaftOptions, seed: int, *, equal: bool = False, limit: int = LIMIT
+    options: RaftOptions,
+    seed: int,
+    *,
+    equal: bool = False,
+    limit: int = LIMIT,
+    latency: tuple[int, int] = PAPER_LATENCY,
 ) -> OutageTrial:
     """Crash the leader of five members and return how long they were without one.
 
-    With ``equal`` logs every follower can win.  The trial ends after ``limit`` milliseconds.
+    With ``equal`` logs every follower can win.  The trial ends after ``limit`` milliseconds.  A
+    message takes ``latency`` milliseconds one way, at least and at most.
     """
     random = Random(f"{seed}/outage")
-    cluster = crashed(options, seed, random, equal=equal)
+    cluster = crashed(options, seed, random, equal=equal, latency=latency)
     since = random.randrange(options.heartbeat_ticks)
     start, followers = cluster.now, list(cluster.rafts.values())
     before = followers[0].term
@@ -122,7 +128,12 @@ def measure_outage(
 
 
 def crashed(
-    options: RaftOptions, seed: int, random: Random, *, equal: bool = False
+    options: RaftOptions,
+    seed: int,
+    random: Random,
+    *,
+    equal: bool = False,
+    latency: tuple[int, int] = PAPER_LATENCY,
 ) -> LeapingCluster:
     """Return a cluster at the moment at which its leader has sent its last heartbeat."""
     lengths = [1, 1, 1, 1] if equal else random.sample((1, 2, 3, 4), 4)
@@ -132,7 +143,7 @@ def crashed(
         seed=seed,
         options=options,
         logs=dict(zip(MEMBERS, logs, strict=True)),
-        latency=PAPER_LATENCY,
+        latency=latency,
         trace=False,
     )
     leader = MEMBERS[0]
@@ -146,10 +157,18 @@ def crashed(
 
 
 def run_election_trials(
-    options: RaftOptions, trials: int = 1_000, *, equal: bool = False, limit: int = LIMIT
+    options: RaftOptions,
+    trials: int = 1_000,
+    *,
+    equal: bool = False,
+    limit: int = LIMIT,
+    latency: tuple[int, int] = PAPER_LATENCY,
 ) -> list[OutageTrial]:
     """Return ``trials`` outages, with seeds 0, 1, 2, …; see :func:`measure_outage`."""
-    return [measure_outage(options, seed, equal=equal, limit=limit) for seed in range(trials)]
+    return [
+        measure_outage(options, seed, equal=equal, limit=limit, latency=latency)
+        for seed in range(trials)
+    ]
 
 
 def median_trial(measured: Sequence[OutageTrial]) -> OutageTrial:

@@ -120,6 +120,17 @@ def test_lone_time_outs_are_the_shortest_outage_and_given_up_ones_are_told():
     assert run_election_trials(paper_options(150, 300), 60) == trials
 
 
+def test_the_time_of_a_message_decides_how_narrow_a_range_may_be():
+    slow, fast = (
+        run_election_trials(paper_options(12, 24), 60, latency=latency)
+        for latency in ((5, 10), (2, 4))
+    )
+    assert slow == run_election_trials(paper_options(12, 24), 60)
+    assert failed_first_share(slow) > 0.85 > failed_first_share(fast)
+    assert median_trial(fast).millis < median_trial(slow).millis / 2
+    assert min(trial.millis for trial in fast) >= 12 - 6 + 2 + 2
+
+
 def test_middle_and_share_count_what_was_given_up_as_the_worst():
     trials = [
         OutageTrial(100, 1),
@@ -222,7 +233,7 @@ def test_a_wrong_rule_is_told_where_it_goes_wrong(capsys, rule):
         (without_logs, "its last entry is of an older term"),
         (for_the_higher_term, "both logs end in the same term, and its is shorter"),
         (both_at_least, "the term of the last entry decides before the length"),
-        (strictly_more, "the vote is free, and its log is as complete"),
+        (strictly_more, "the vote is free, and its log is as up-to-date"),
         (never_again, "n1 has the vote already"),
     ],
 )

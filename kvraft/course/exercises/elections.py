@@ -131,14 +131,14 @@ def _reason(situation: VoteSituation) -> str:
     if situation.vote == "n2":
         return "the vote of this term is given away"
     if theirs.term < ours.term:
-        return "its last entry is of an older term, so its log is the less complete one"
+        return "its last entry is of an older term, so its log is less up-to-date"
     if theirs.term > ours.term:
         return "the term of the last entry decides before the length, and its is higher"
     if theirs.index < ours.index:
         return "both logs end in the same term, and its is shorter"
     if situation.vote == "n1":
         return "n1 has the vote already, and may have missed the answer"
-    return "the vote is free, and its log is as complete"
+    return "the vote is free, and its log is as up-to-date"
 
 
 def ruled(rule: VoteRule) -> type[Raft]:
@@ -224,8 +224,8 @@ HICCUPS = 20
 MEDIAN = 170
 FAILED = 0.08
 """The two limits: half of the outages end within :data:`MEDIAN` ms; at most :data:`FAILED` of the
-first elections fail.  In a thousand crashes 130 to 280 ms gives 157 ms and 4.4%: far enough
-from both limits that the range decides, not which two hundred crashes are drawn."""
+first elections fail.  In a thousand crashes 130 to 280 ms gives 157 ms and 3.6%: far enough
+from both limits that the range decides, not which two hundred crashes are tried."""
 
 
 @exercise("01.3", functions=False)

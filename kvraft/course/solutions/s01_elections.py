@@ -2,7 +2,7 @@
 
 
 def grant_vote(ask, term, vote, last):
-    """Raft §5.2, §5.4.1: in this term, not given away, and a log that is as complete."""
+    """Raft §5.2, §5.4.1: in this term, not given away, and a log that is as up-to-date."""
     if ask.term < term or vote not in (None, ask.sender):
         return False
     if ask.last_term != last.term:
@@ -48,7 +48,7 @@ def length_first(ask, term, vote, last):
 
 
 def strictly_more(ask, term, vote, last):
-    """Refuses a log that is just as complete."""
+    """Refuses a log that is just as up-to-date."""
     fits = (ask.last_term, ask.last_index) > (last.term, last.index)
     return ask.term == term and vote in (None, ask.sender) and fits
 

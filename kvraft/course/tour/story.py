@@ -141,7 +141,7 @@ class Tour:
     def leader_dies(self) -> list[str]:
         """The leader dies while only a part of a transaction is on its followers.
 
-        The part is undone on every replica, and the client's retry, under the same id, is applied.
+        Every replica discards the part, and the client's retry, under the same id, is applied.
         """
         world = self.world
         self._replay_until(lambda: self._torn() is not None)
@@ -165,7 +165,7 @@ class Tour:
         return [
             *lines,
             f"{leader} takes over {_ms(takeover - died)} later. The no-op of its term ends the "
-            f"open transaction: {who} undo entries {event.first} to {event.last}.",
+            f"open transaction: {who} discard entries {event.first} to {event.last}.",
             f"The client sends {ticket.txn} again under the same id ({ticket.attempts} sendings "
             f"in all): it is {ticket.stage} at index {ticket.index}.",
         ]
@@ -176,7 +176,8 @@ class Tour:
         gone = self.trace.of(EntriesSuperseded, who=self.fallen)
         if gone and isinstance(event := gone[-1].event, EntriesSuperseded):
             count = event.last - event.first + 1
-            lines.append(f"The last {count} of them had no majority: superseded.")
+            most = "The last" if count == 1 else f"The last {count}"
+            lines.append(f"{most} of them had no majority: superseded.")
         return lines
 
     def follower_away(self) -> list[str]:
