@@ -46,7 +46,8 @@ nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json
 codeautolink_warn_on_missing_inventory = False
 # A link to an anchor of the glossary is plain HTML, which MyST does not know; the test of the book
 # follows every link of the finished pages instead.
-suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.mime_priority"]
+suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.mime_priority", "ref.python"]
+viewcode_follow_imported_members = False
 
 SOURCE = r"(?:\.\./)+((?:kvraft|tests|data|README)[^)\s#\"]*)(?:#[^)\s\"]*)?"
 INLINE = re.compile(r"\[([^\]]*)\]\(" + SOURCE + r"\)")
