@@ -7,6 +7,8 @@ that are stored in them.  The source is a copy of ``notebooks``, because the ref
 from __future__ import annotations
 
 import re
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -73,8 +75,14 @@ def link_code_to_its_page(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = INLINE.sub(lambda found: link(found[1], found[2]), text)
 
 
+LABEL = re.compile(r'aria-label="([^"]*)"|<title[^>]*>([^<]*)</title>')
+
+
 class DescribePictures(SphinxPostTransform):
-    """Give each picture of a lesson its alternative text: what the same output says in words."""
+    """Give each picture of a lesson its alternative text: what the same output says in words.
+
+    These are its plain text, or, where that is only the name of a type, the label in the drawing.
+    """
 
     default_priority = 3  # before myst-nb chooses one of the forms of an output
 
@@ -85,7 +93,7 @@ class DescribePictures(SphinxPostTransform):
                 continue
             words = self._words(output)
             for picture in output.findall(nodes.image):
-                picture["alt"] = words or picture.get("alt", "")
+                picture["alt"] = words or self._label(picture["uri"])
 
     def _words(self, output: nodes.Node) -> str:
         for form in output.findall(nodes.Element):
@@ -93,6 +101,13 @@ class DescribePictures(SphinxPostTransform):
                 text = form.astext().strip()
                 return "" if text.startswith("<") else text
         return ""
+
+    def _label(self, uri: str) -> str:
+        file = Path(self.env.srcdir, uri.lstrip("/"))
+        if file.suffix != ".svg" or not file.exists():
+            return ""
+        found = LABEL.search(file.read_text(encoding="utf-8"))
+        return unescape(found[1] or found[2]) if found else ""
 
 
 def setup(app: Sphinx) -> None:
