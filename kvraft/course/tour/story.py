@@ -348,8 +348,8 @@ class Tour:
         followers = [r for name, r in world.replicas.items() if name != leader]
         longest = max(followers, key=lambda replica: replica.marks.last)
         last = longest.marks.last
-        if last <= longest.marks.committed:
-            return None
+        if last <= longest.marks.committed or longest.raft.log.last.index > last:
+            return None  # it is about to save more
         newest = longest.raft.log.slice(last, last)[0].record
         if newest.commit or any(_carries_more(m, last) for m in world.inbox(longest.member)):
             return None
