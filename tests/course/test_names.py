@@ -51,7 +51,7 @@ def exists(dotted):
 def test_the_glossary_has_each_term_once_in_four_columns():
     assert len(ROWS) > 120
     assert {len(row) for row in ROWS} == {4}
-    terms = [row[0] for row in ROWS]
+    terms = [re.sub(r"<a id=.*?</a>", "", row[0]) for row in ROWS]
     # A run of the tree and a run under a seed are two things, and the rows say so.
     assert sorted({term for term in terms if terms.count(term) > 1}) == ["run"]
 

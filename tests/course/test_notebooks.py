@@ -136,6 +136,38 @@ def test_links_to_files_that_exist(path):
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
+    for page, anchor in re.findall(r"\]\((book/\w+\.md)#([^)]+)\)", text):
+        assert f'<a id="{anchor}">' in (path.parent / page).read_text(encoding="utf-8"), anchor
+
+
+def next_lesson(path: Path) -> str:
+    """The name of the lesson after this one; ``""`` if there is none."""
+    later = BOOKS[BOOKS.index(path) + 1 :]
+    return later[0].name if later else ""
+
+
+@books
+def test_leads_to_the_map_and_to_its_neighbours(path):
+    prose = [c.source for c in cells(path, "markdown")]
+    before = BOOKS[BOOKS.index(path) - 1].name if path != BOOKS[0] else ""
+    assert "[Map](book/map.md)" in prose[0]
+    assert before in prose[0]
+    assert next_lesson(path) in prose[0]
+    assert next_lesson(path) in prose[-1]
+
+
+@books
+def test_a_prediction_has_a_place_to_answer_and_its_answer_follows(path):
+    field = '<textarea rows="2" style="width:95%" title="Your prediction" placeholder="Your prediction">'
+    open_question = ""
+    for cell in cells(path, "markdown"):
+        if "**Answer.**" in cell.source:
+            open_question = ""
+        if "**Predict.**" in cell.source:
+            assert not open_question, f"no answer to: {open_question}"
+            assert field in cell.source, cell.source
+            open_question = cell.source
+    assert not open_question, f"no answer to: {open_question}"
 
 
 def exercises(path: Path):
