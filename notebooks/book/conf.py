@@ -46,6 +46,7 @@ nb_execution_mode = "off"
 # A widget needs a kernel; its still picture does not.
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 codeautolink_warn_on_missing_inventory = False
+myst_heading_anchors = 3
 # A link to an anchor of the glossary is plain HTML, which MyST does not know; the test of the book
 # follows every link of the finished pages instead.
 suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.mime_priority", "ref.python"]
@@ -61,8 +62,11 @@ def link_code_to_its_page(app: Sphinx, page: str, source: list[str]) -> None:
     up = "../" * page.count("/")
 
     def to(file: str) -> str:
-        module = file.removesuffix("/").removesuffix(".py").removesuffix("/__init__")
-        return f"{up}_modules/{module}.html" if re.match("kvraft/.*py$", file) else ""
+        if not re.match("kvraft/.*py$", file):
+            return ""
+        if file.endswith("/__init__.py"):
+            return f"{up}book/api/{file.removesuffix('/__init__.py').replace('/', '.')}.html"
+        return f"{up}_modules/{file.removesuffix('.py')}.html"
 
     def link(words: str, file: str) -> str:
         words = words.strip("`")
@@ -72,6 +76,8 @@ def link_code_to_its_page(app: Sphinx, page: str, source: list[str]) -> None:
     for name, file in DEFINED.findall(text):
         text = text.replace(f"[{name}]", link(name, file))
     text = re.sub(r"^(<a href=.*</a>|\S+): (\.\./)+\S+$", "", text, flags=re.MULTILINE)
+    # JupyterLab's anchors of headings keep their capitals, MyST's do not.
+    text = re.sub(r"\]\(#[^)]+\)", lambda found: found[0].lower(), text)
     source[0] = INLINE.sub(lambda found: link(found[1], found[2]), text)
 
 

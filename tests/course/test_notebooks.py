@@ -158,7 +158,7 @@ def test_leads_to_the_map_and_to_its_neighbours(path):
 
 @books
 def test_a_prediction_has_a_place_to_answer_and_its_answer_follows(path):
-    field = '<textarea rows="2" style="width:95%" title="Your prediction" placeholder="Your prediction">'
+    field = '<textarea rows="2" style="width:95%" title="Your prediction"'
     open_question = ""
     for cell in cells(path, "markdown"):
         if "**Answer.**" in cell.source:
