@@ -29,6 +29,15 @@ exclude_patterns = ["book/_*"]
 templates_path = ["book/_templates"]  # from the folder of the source
 html_theme = "furo"
 html_title = "kvraft"
+html_theme_options = {
+    "dark_css_variables": {  # MyST-NB has colours for light pages only
+        "mystnb-source-bg-color": "#202020",
+        "mystnb-stdout-bg-color": "#1a1c1e",
+        "mystnb-stderr-bg-color": "#3a2020",
+        "mystnb-traceback-bg-color": "#3a2020",
+        "mystnb-source-border-color": "#444444",
+    }
+}
 html_show_sourcelink = False
 html_copy_source = False
 
