@@ -348,10 +348,11 @@ class Tour:
         followers = [r for name, r in world.replicas.items() if name != leader]
         longest = max(followers, key=lambda replica: replica.marks.last)
         last = longest.marks.last
-        if last <= longest.marks.committed or longest.raft.log.last.index > last:
-            return None  # it is about to save more
+        if last <= longest.marks.committed or any(r.raft.log.last.index > last for r in followers):
+            return None  # a follower is about to save more
         newest = longest.raft.log.slice(last, last)[0].record
-        if newest.commit or any(_carries_more(m, last) for m in world.inbox(longest.member)):
+        coming = [message for each in followers for message in world.inbox(each.member)]
+        if newest.commit or any(_carries_more(message, last) for message in coming):
             return None
         uncommitted = longest.raft.log.slice(longest.marks.committed + 1, last)
         count = sum(entry.record.txn == newest.txn for entry in uncommitted)
