@@ -202,28 +202,45 @@ class Seat:
         if self.replica is not None and self.incarnation == incarnation:
             action()
 
+    def _plan_step(self, at: int, step: Callable[[Replica], None]) -> None:
+        """Plan a step of its replica, which is put off while it is paused."""
+        self.time.plan(at, self._take_step, self.incarnation, step)
+
+    def _take_step(self, incarnation: int, step: Callable[[Replica], None]) -> None:
+        if self.replica is None or self.incarnation != incarnation:
+            return
+        if self.time.now < self.paused_until:
+            self._plan_step(self.paused_until, step)
+            return
+        self.moves += 1
+        self._attempt(step)
+
+    def _attempt(self, step: Callable[[Replica], None]) -> None:
+        """Let its replica take a step; if its disk fails in it, or its power, it goes down."""
+        replica = self.replica
+        assert replica is not None
+        try:
+            step(replica)
+        except (Stopped, PowerCut) as error:
+            self.fail(error)
+
     def tick(self) -> None:
         """Take a tick, or put it into the inbox while it has other things to do; plan the next.
 
         Most ticks of a member at rest change nothing, and no drain follows.
         """
         if self._at_rest and not self.inbox and self.busy_until <= self.time.now:
-            self._tick_at_rest()
+            self._attempt(self._tick_at_rest)
         else:
             self.hand(None)
         self.plan(self.time.now + TICK, self.tick)
 
-    def _tick_at_rest(self) -> None:
-        replica = self.replica
-        assert replica is not None
+    def _tick_at_rest(self, replica: Replica) -> None:
         role = replica.raft.role
-        try:
-            if replica.tick():
-                self.moves += 1
-                if not self.leaves_nothing(replica, role):
-                    self._drain(replica)
-        except (Stopped, PowerCut) as error:
-            self.fail(error)
+        if replica.tick():
+            self.moves += 1
+            if not self.leaves_nothing(replica, role):
+                self._drain(replica)
 
     def hand(self, message: AnyMessage | None) -> None:
         """Put a message or a tick into its inbox, which it takes when no drain is under way."""
@@ -243,25 +260,24 @@ class Seat:
 
     def wake(self) -> None:
         """Take the inbox, and drain, unless a drain is under way."""
-        if self._is_paused(self.wake) or self.draining:
-            return
-        self._waking = False
-        self.moves += 1
-        replica = self.replica
-        assert replica is not None
+        if self.time.now < self.paused_until:
+            self.plan(self.paused_until, self.wake)
+        elif not self.draining:
+            self._waking = False
+            self.moves += 1
+            self._attempt(self._take_inbox)
+
+    def _take_inbox(self, replica: Replica) -> None:
         inbox, self.inbox = self.inbox, []
         if len(inbox) > 1:
             # Ticks first: its time must be right before it acts on anything (a lease).
             inbox.sort(key=_is_message)
         role = replica.raft.role
-        try:
-            for message in inbox:
-                _give(replica, message)
-            only_ticks = bool(inbox) and inbox[-1] is None
-            if not (only_ticks and self.leaves_nothing(replica, role)):
-                self._drain(replica)
-        except (Stopped, PowerCut) as error:
-            self.fail(error)
+        for message in inbox:
+            _give(replica, message)
+        only_ticks = bool(inbox) and inbox[-1] is None
+        if not (only_ticks and self.leaves_nothing(replica, role)):
+            self._drain(replica)
 
     def leaves_nothing(self, replica: Replica, role: Role) -> bool:
         """Return whether ticks alone, taken in ``role``, left nothing that a drain would do."""
@@ -275,7 +291,7 @@ class Seat:
             if ready.must_sync:
                 self.draining, self.busy_until = True, self.time.now + self.sync_micros
                 self._at_rest = False
-                self.plan(self.busy_until, self._save)
+                self._plan_step(self.busy_until, self._save)
                 self._cut_power_if(DrainStep.BEGIN)
                 return
             if not replica.save(ready):
@@ -283,36 +299,20 @@ class Seat:
             self._send(replica.finish(ready))
         self._rest(replica)
 
-    def _save(self) -> None:
+    def _save(self, replica: Replica) -> None:
         """Make durable what was begun; the next step is an event of its own."""
-        if self._is_paused(self._save):
-            return
-        self.moves += 1
-        replica = self.replica
-        assert replica is not None
         assert replica.unsaved is not None
-        try:
-            if replica.save(replica.unsaved):
-                self.plan(self.time.now, self._finish)
-                self._cut_power_if(DrainStep.SAVE)
-            else:
-                self._rest(replica)
-        except (Stopped, PowerCut) as error:
-            self.fail(error)
+        if replica.save(replica.unsaved):
+            self._plan_step(self.time.now, self._finish)
+            self._cut_power_if(DrainStep.SAVE)
+        else:
+            self._rest(replica)
 
-    def _finish(self) -> None:
+    def _finish(self, replica: Replica) -> None:
         """Send what waited for the disk, and take the next steps."""
-        if self._is_paused(self._finish):
-            return
-        self.moves += 1
-        replica = self.replica
-        assert replica is not None
         assert replica.unsaved is not None
-        try:
-            self._send(replica.finish(replica.unsaved))
-            self._drain(replica)
-        except (Stopped, PowerCut) as error:
-            self.fail(error)
+        self._send(replica.finish(replica.unsaved))
+        self._drain(replica)
 
     def _rest(self, replica: Replica) -> None:
         """End a drain; what has arrived meanwhile is taken next."""
@@ -336,30 +336,14 @@ class Seat:
             self.cut_short += 1
             self.cut_power()
 
-    def _is_paused(self, action: Callable[[], None]) -> bool:
-        """Return whether it does nothing now; then ``action`` is planned for when it goes on."""
-        if self.time.now < self.paused_until:
-            self.plan(self.paused_until, action)
-            return True
-        return False
-
     def _plan_work(self, replica: Replica) -> None:
         if replica.has_work and not self._working:
             self._working = True
-            self.plan(self.time.now + SLICE, self._work)
+            self._plan_step(self.time.now + SLICE, self._work)
 
-    def _work(self) -> None:
-        if self._is_paused(self._work):
-            return
+    def _work(self, replica: Replica) -> None:
         self._working = self._at_rest = False
-        self.moves += 1
-        replica = self.replica
-        assert replica is not None
-        try:
-            replica.work()
-        except (Stopped, PowerCut) as error:
-            self.fail(error)
-            return
+        replica.work()
         self._plan_work(replica)
 
 
