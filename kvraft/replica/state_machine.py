@@ -155,7 +155,7 @@ class StateMachine:
         if reads:
             self.write()  # what it expects depends on everything before it
         self._position = Position(index, term)
-        conflict = self.conflict(entries)
+        conflict = self.conflict(entries) if reads else 0
         outcome = TransactionOutcome(index, now, conflict)
         if conflict:
             rows = []
