@@ -122,13 +122,21 @@ def _judge_value(answer: Any, right: str, asked: Exercise | None, hint: str) -> 
 _hints_given: dict[str, int] = {}
 
 
-def next_hint(name: str) -> None:
-    """Print the next hint to the exercise ``name``, such as ``"06.3"``: the first says least."""
+def _found(name: str) -> Exercise | None:
+    """Return the exercise ``name``; if there is none of that name, print so and return ``None``."""
     try:
-        hints = find(name).hints
+        return find(name)
     except LookupError as unknown:
         print(unknown)
+        return None
+
+
+def next_hint(name: str) -> None:
+    """Print the next hint to the exercise ``name``, such as ``"06.3"``: the first says least."""
+    asked = _found(name)
+    if asked is None:
         return
+    hints = asked.hints
     given = _hints_given[name] = _hints_given.get(name, 0) + 1
     number = min(given, len(hints))
     again = " once more; after an attempt, solution() opens" if given > len(hints) else ""
@@ -137,18 +145,14 @@ def next_hint(name: str) -> None:
 
 def about(name: str) -> None:
     """Print what the exercise ``name`` asks for: its title, difficulty and minutes."""
-    try:
-        print(find(name))
-    except LookupError as unknown:
-        print(unknown)
+    if asked := _found(name):
+        print(asked)
 
 
 def solution(name: str) -> None:
     """Print the solution of the exercise ``name`` if its check has judged an attempt before."""
-    try:
-        asked = find(name)
-    except LookupError as unknown:
-        print(unknown)
+    asked = _found(name)
+    if asked is None:
         return
     attempts = [v for v in VERDICTS if v.exercise == name and v.right is not None]
     if not attempts:
