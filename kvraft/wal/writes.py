@@ -21,7 +21,9 @@ from kvraft.disk import frame
 from kvraft.record import ENTRY_FORMAT, ENTRY_OVERHEAD, Kind, Row, Timestamp
 from kvraft.wal.segment import FrameKind
 
-_ENTRIES = int(FrameKind.ENTRIES)  # a global is found faster than a member of an Enum
+# A global is found faster than a member of an Enum.
+_ENTRIES = int(FrameKind.ENTRIES)
+_PUT, _DELETE, _DELETE_RANGE = int(Kind.PUT), int(Kind.DELETE), int(Kind.DELETE_RANGE)
 _pack_entry = struct.Struct("<" + ENTRY_FORMAT).pack
 _WRITE = struct.Struct("<16xQ16xIIHBB")  # an entry's head, without terms and clients
 _pack_heads = struct.Struct(frame.HEAD_FORMAT + ENTRY_FORMAT).pack
@@ -30,7 +32,7 @@ _pack_checksum = struct.Struct("<I").pack
 # The same heads as few numbers: magic and kind are one, and so are client, kind and commit mark.
 _HEADS = struct.Struct(frame.HEAD_FORMAT.replace("4sI", "Q") + ENTRY_FORMAT.replace("HBB", "I"))
 _FRAMED_ENTRY = int.from_bytes(frame.FRAME_MAGIC, "little") | _ENTRIES << 32
-_PUT, _DELETE = (kind << 16 | True << 24 for kind in (Kind.PUT, Kind.DELETE))
+_WHOLE_PUT, _WHOLE_DELETE = (kind << 16 | True << 24 for kind in (_PUT, _DELETE))
 _KEY_AT = frame.FRAME_HEAD + ENTRY_OVERHEAD
 _LEAST = frame.FRAME_OVERHEAD + ENTRY_OVERHEAD
 
@@ -45,9 +47,9 @@ def frame_write(
     """
     keys = len(key)
     if value is None:
-        value, kind = b"", 2
+        value, kind = b"", _DELETE
     else:
-        kind = 1
+        kind = _PUT
     values = len(value)
     size = ENTRY_OVERHEAD + keys + values
     head = (frame.FRAME_MAGIC, _ENTRIES, size, synced)
@@ -79,7 +81,8 @@ def read_run(data: bytes, at: int, stop: int, seed: int, index: int, after: int)
     for the caller to look at.
     """
     rows: list[Row] = []
-    unpack, framed, put, delete = _HEADS.unpack_from, _FRAMED_ENTRY, _PUT, _DELETE
+    unpack, framed = _HEADS.unpack_from, _FRAMED_ENTRY
+    put, delete = _WHOLE_PUT, _WHOLE_DELETE
     residue, overhead, key_from = frame.CRC_RESIDUE, frame.FRAME_OVERHEAD, _KEY_AT
     stop, size, synced = min(stop, len(data) - _LEAST), len(data), 0
     while at <= stop:
@@ -114,9 +117,9 @@ def pack_write(index: int, timestamp: Timestamp, key: bytes, value: bytes | None
     These are the bytes of :func:`~kvraft.record.pack_entries`, without an ``Entry`` being made.
     """
     if value is None:
-        return _pack_entry(0, index, timestamp, 0, 0, len(key), 0, 0, 2, 1) + key
+        return _pack_entry(0, index, timestamp, 0, 0, len(key), 0, 0, _DELETE, 1) + key
     sizes = len(key), len(value)
-    return _pack_entry(0, index, timestamp, 0, 0, *sizes, 0, 1, 1) + key + value
+    return _pack_entry(0, index, timestamp, 0, 0, *sizes, 0, _PUT, 1) + key + value
 
 
 def pack_writes(first: int, rows: list[Row], ranges: list[Row]) -> bytes:
@@ -131,15 +134,15 @@ def pack_writes(first: int, rows: list[Row], ranges: list[Row]) -> bytes:
         left -= 1
         end = stop or b""
         sizes = len(start), len(end)
-        parts += (pack(0, index, timestamp, 0, 0, *sizes, 0, 5, left == 0), start, end)
+        parts += (pack(0, index, timestamp, 0, 0, *sizes, 0, _DELETE_RANGE, left == 0), start, end)
         index += 1
     for key, timestamp, value in rows:
         left -= 1
         if value is None:
-            parts += (pack(0, index, timestamp, 0, 0, len(key), 0, 0, 2, left == 0), key)
+            parts += (pack(0, index, timestamp, 0, 0, len(key), 0, 0, _DELETE, left == 0), key)
         else:
             sizes = len(key), len(value)
-            parts += (pack(0, index, timestamp, 0, 0, *sizes, 0, 1, left == 0), key, value)
+            parts += (pack(0, index, timestamp, 0, 0, *sizes, 0, _PUT, left == 0), key, value)
         index += 1
     return b"".join(parts)
 
@@ -158,9 +161,9 @@ def unpack_writes(data: bytes) -> tuple[list[Row], list[Row], int]:
         key_at = at + ENTRY_OVERHEAD + c
         value_at = key_at + k
         at = value_at + v
-        if kind == 1:
+        if kind == _PUT:
             rows.append((data[key_at:value_at], timestamp, data[value_at:at]))
-        elif kind == 2:
+        elif kind == _DELETE:
             rows.append((data[key_at:value_at], timestamp, None))
         else:
             ranges.append((data[key_at:value_at], timestamp, data[value_at:at]))
