@@ -122,7 +122,8 @@ class ReadableTree(ReadableMapping):
         If no memtable has the key, and only the deepest of the tables that may have it, no versions
         need be compared.  Then it is answered from memory and without the lock: what is read here
         is replaced, never changed, or a ``dict``.  As rows move from memtables to tables, reading
-        in this order may meet one twice, but cannot miss it.  Else it is what :func:`find` finds.
+        in this order may meet one twice, but cannot miss it; and rows that are all of a table's are
+        never changed (``sstable/cache.py``).  Else it is what :func:`find` finds.
         """
         if type(key) is not bytes:
             key = as_bytes(key, "a key")
@@ -138,10 +139,10 @@ class ReadableTree(ReadableMapping):
             if levels.plain_from <= time:
                 tables = levels.guide[bisect_right(levels.bounds, key) - 1]
                 for excluded, table in enumerate(tables):
-                    rows = table.rows
+                    rows, whole = table.shelf.known
                     value = rows.get(key, _UNKNOWN)
                     if value is _UNKNOWN:
-                        if len(rows) == table.metadata.keys or table.excludes(key):
+                        if whole or table.excludes(key):
                             continue
                         only = (levels, table) if table is tables[-1] else None
                     elif table is tables[-1]:

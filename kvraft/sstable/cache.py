@@ -33,7 +33,7 @@ al., *Evaluation techniques for storage hierarchies*, 1970.
 from __future__ import annotations
 
 from collections import OrderedDict
-from copy import deepcopy
+from copy import copy, deepcopy
 from sys import getsizeof
 from typing import Any
 
@@ -46,28 +46,59 @@ _NO_ROWS_BYTES = getsizeof({})
 class Shelf:
     """What is cached of table ``number``: ``blocks``, each at its place, and their ``rows``.
 
-    ``rows`` has the newest value of each key of each indexed block; ``None`` is a tombstone.
+    ``known`` is ``rows``, and whether these are all rows of the table.  A reader without a lock
+    takes both at once.  Once they are all, that dictionary is never changed again, only replaced:
+    so a key that it does not have is not in the table, whatever is evicted meanwhile.
     """
 
-    __slots__ = ("blocks", "number", "rows")
+    __slots__ = ("_indexed", "blocks", "known", "number")
 
     def __init__(self, number: int, blocks: int) -> None:
         """Make an empty shelf for a table of that many ``blocks``."""
         self.number = number
         self.blocks: list[Block | None] = [None] * blocks
-        self.rows: dict[bytes, bytes | None] = {}
+        self.known: tuple[dict[bytes, bytes | None], bool] = {}, not blocks
+        self._indexed = 0  # how many blocks have their rows here
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Shelf:
         """Return a shelf with its own blocks; keys and values never change, so it shares them."""
-        other = memo[id(self)] = Shelf(self.number, 0)
+        other = memo[id(self)] = copy(self)
         other.blocks = deepcopy(self.blocks, memo)
-        other.rows = dict(self.rows)
+        other.known = dict(self.rows), self.known[1]
         return other
+
+    @property
+    def rows(self) -> dict[bytes, bytes | None]:
+        """The newest value of each key of each indexed block; ``None`` is a tombstone."""
+        return self.known[0]
 
     @property
     def memory(self) -> int:
         """How many bytes ``rows`` takes, without the keys and values, which the blocks hold."""
         return getsizeof(self.rows) - _NO_ROWS_BYTES
+
+    def index(self, block: Block) -> None:
+        """Put the rows of ``block`` with the others."""
+        rows = self.rows
+        rows.update(block.newest())
+        block.indexed = True
+        self._indexed += 1
+        self.known = rows, self._indexed == len(self.blocks)
+
+    def remove(self, block: Block) -> None:
+        """Take the rows of an indexed ``block`` out again."""
+        rows, whole = self.known
+        if whole:
+            rows = dict(rows)  # a reader may rely on the one that has all
+        for key in set(block.keys):
+            del rows[key]
+        self._indexed -= 1
+        self.known = rows or {}, False  # a new dictionary gives the memory back
+
+    def clear(self) -> None:
+        """Take all rows out."""
+        self._indexed = 0
+        self.known = {}, False
 
 
 class BlockCache:
@@ -112,8 +143,7 @@ class BlockCache:
         before = block.memory + shelf.memory
         block.extract()
         if index:
-            shelf.rows.update(block.newest())
-            block.indexed = True
+            shelf.index(block)
         self.size += block.memory + shelf.memory - before
         self._make_room()
 
@@ -135,16 +165,13 @@ class BlockCache:
         self._past_hits += block.uses
         if block.indexed:
             before = shelf.memory
-            for key in set(block.keys):
-                del shelf.rows[key]
-            if not shelf.rows:
-                shelf.rows.clear()  # gives the memory back
+            shelf.remove(block)
             self.size += shelf.memory - before
 
     def evict(self, shelf: Shelf) -> None:
         """Evict all blocks of the table of that ``shelf``, which is removed."""
         self.size -= shelf.memory
-        shelf.rows.clear()
+        shelf.clear()
         for at, block in enumerate(shelf.blocks):
             if block is not None:
                 del self._ring[shelf.number, at]

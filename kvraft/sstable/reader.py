@@ -59,8 +59,7 @@ class Table:
 
     ``bloom`` is ``None`` if it has no filter, ``range_tombstones`` is ``None`` if it has none.
     ``properties`` are as they were written; ``log_range`` is the part of the log that they name.
-    ``last_keys`` is the last key of each data block.  ``rows`` has the newest values of those
-    blocks that are indexed in the cache.
+    ``last_keys`` is the last key of each data block.
     ``plain`` says that each key has one version, and that nothing is deleted.
     """
 
@@ -73,7 +72,6 @@ class Table:
         self.bloom, self.range_tombstones, self.properties = parts[:3]
         (self.last_keys, self._starts), self._origin = parts[3:]
         self.shelf = Shelf(info.number, len(self.last_keys))
-        self.rows = self.shelf.rows
         self.log_range = log_range_of(self.properties)
         self.plain = (
             self.range_tombstones is None and info.rows == info.keys and not info.tombstones
@@ -127,9 +125,13 @@ class Table:
         other._disk = deepcopy(self._disk, memo)
         other._cache = deepcopy(self._cache, memo)
         other.shelf = deepcopy(self.shelf, memo)
-        other.rows = other.shelf.rows
         other.counts = deepcopy(self.counts, memo)
         return other
+
+    @property
+    def rows(self) -> dict[bytes, bytes | None]:
+        """The newest value of each key of those blocks that are indexed in the cache."""
+        return self.shelf.rows
 
     @property
     def blocks(self) -> int:

@@ -199,3 +199,48 @@ def test_a_read_at_a_time_that_may_be_gone_is_refused_though_memory_could_answer
         tree.get(names[7], at=tree.timestamp - 1)
     with pytest.raises(BadInput, match="lies in the future"):
         tree.get(names[7], at=tree.timestamp + 1)
+
+
+class _Meanwhile(dict):
+    """Rows in memory that another thread changes right after the first look-up in them."""
+
+    def __init__(self, rows, change):
+        super().__init__(rows)
+        self._change = [change]
+
+    def get(self, key, default=None):
+        found = super().get(key, default)
+        if self._change:
+            self._change.pop()()
+        return found
+
+
+def test_rows_that_another_thread_warms_up_or_evicts_meanwhile_are_not_missed():
+    tree, names = filled(300)
+    [table] = tree._tables.levels.tables
+    shelf, cache = table.shelf, tree._tables.cache
+    everything, blocks = dict(table.rows), list(shelf.blocks)
+
+    def warm_up():
+        rows.update(everything)
+        shelf.known = rows, True
+
+    rows = _Meanwhile({}, warm_up)
+    shelf.known = rows, False
+    assert tree.get(names[7]) == names[7] * 3
+
+    shelf.blocks[:] = blocks
+    rows = _Meanwhile(everything, lambda: cache.evict(shelf))
+    shelf.known = rows, True
+    assert tree.get(names[7]) == names[7] * 3
+    assert tree.get(b"000001") is None
+
+    for key in names * 2:
+        tree.get(key)
+    rows, whole = shelf.known
+    assert whole
+    assert rows == everything
+    shelf.remove(shelf.blocks[0])
+    assert rows == everything  # a reader that has it goes on with it
+    assert shelf.known[1] is False
+    assert names[0] not in shelf.rows
