@@ -44,9 +44,9 @@ from kvraft.events import (
     Trace,
     TransactionApplied,
     TransactionConflicted,
+    TransactionDiscarded,
     TransactionIdTaken,
     TransactionRepeated,
-    TransactionUndone,
     TransferEnded,
     TransferStarted,
     TreeOpened,
@@ -78,7 +78,7 @@ def interesting(trace: Trace) -> list[int]:
         MemberStarted,
         EntriesSuperseded,
         TailTruncated,
-        TransactionUndone,
+        TransactionDiscarded,
     )
     return [number for number, step in enumerate(trace) if isinstance(step.event, kinds)]
 
@@ -143,8 +143,8 @@ def _txn_sentence(who: str, event: Event) -> str:
                 f"{who} applies {event.txn}: {counted(event.records, 'record')}, "
                 f"through index {event.index}"
             )
-        case TransactionUndone():
-            return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
+        case TransactionDiscarded():
+            return f"{who} discards {event.txn}, entries {event.first} to {event.last}"
         case TransactionRepeated():
             return f"{who} has applied {event.txn} before: its copy at {event.index} does nothing"
         case TransactionIdTaken():
