@@ -13,7 +13,7 @@ a recording.  It raises nothing: it says what broke, and goes on, so that one se
 Invariants:
 
 - Each light goes out once, at the step that broke its property, and stays out.
-- What a trace does not tell is not judged: entries from before its beginning, or in a snapshot.
+- What a trace leaves out is not judged: entries from before its beginning, or in a snapshot.
 - Whoever needs certainty takes :class:`~kvraft.check.WorldChecker`, which sees disks and messages.
 
 Sources: Raft Figure 3; §5.3 (index and term name a whole log, by induction).
@@ -56,7 +56,7 @@ class BrokenLight(NamedTuple):
 
 @dataclass(slots=True)
 class _Member:
-    """What the trace has told of one member's log on disk: the term of each entry, by index."""
+    """What is known of one member's log on disk: the term of each entry, by index."""
 
     terms: dict[int, int] = field(default_factory=dict)
     base: int = 0  # what lies at or below it may be anything
@@ -150,7 +150,7 @@ class Lights:
         """Check that no other log has another entry, or another one before it, at this place."""
         key, txn, before = content
         known_key, known_txn, known = self._known.get((index, term), content)
-        if before is None or known is None:  # the trace does not tell
+        if before is None or known is None:  # the trace leaves that out
             before = known = before if known is None else known
         self._known[index, term] = (known_key, known_txn, known)
         if (known_key, known_txn, known) != (key, txn, before):
@@ -205,7 +205,7 @@ class Lights:
         return self._committed.get(index)
 
     def _missing(self, member: _Member, index: int) -> int | None:
-        """Return what to take for an entry that the trace has not told: the right one if it can."""
+        """Return what to take for an entry that is unknown: the right one if it can."""
         return self._term(index) if index <= member.last else -1
 
     # ── the marks ───────────────────────────────────────────────────────────────────────────────

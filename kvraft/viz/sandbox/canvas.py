@@ -64,7 +64,7 @@ def width_of(words: str, size: float = SMALL, *, bold: bool = False) -> float:
 
 
 def span(first: int, last: int) -> str:
-    """Return a stretch of the log, as briefly as it can be told.
+    """Return a stretch of the log, as briefly as possible.
 
     >>> span(6, 6), span(7, 9)
     ('6', '7\u20139')

@@ -1,13 +1,13 @@
 """A film: one history over a trace that may go on, and what pictures of any step need at hand.
 
-Beside the state after each step (:class:`~kvraft.viz.trace.TraceHistory`) a film knows, each with
+In addition to the state after each step (:class:`~kvraft.viz.trace.TraceHistory`) a film knows, each with
 the step at which it came to be known::
 
-    flights      messages on their way at a step, and how much of the way lies behind them
-    committed    what the cluster has committed, whoever knows of it
+    flights      messages on their way at a step, and how much of the way they have travelled
+    committed    what the cluster has committed, no matter who knows it
     lights       which properties hold (kvraft/check/lights.py)
     moments      the steps of elections, commits, flushes, truncations, faults, broken lights
-    timers       when each member's election timer runs out: told by the world, not by the trace
+    timers       when each member's election timer runs out: known from the world, not from the trace
 
 Invariants:
 
@@ -70,7 +70,7 @@ _FAULTS = (
 
 @immutable
 class Flight(NamedTuple):
-    """A message on its way: ``share`` of the way lies behind it, 0 to 1."""
+    """A message on its way: it has travelled ``share`` of the way, 0 to 1."""
 
     id: int
     sender: str
@@ -188,7 +188,7 @@ class Film(TraceHistory):
     # ── while a world runs ──────────────────────────────────────────────────────────────────────
 
     def glance(self, world: World) -> None:
-        """Note what the trace does not tell: timers, and when messages are due."""
+        """Note what is not in the trace: timers, and when messages are due."""
         step = len(self.trace) - 1
         for name, seat in world.seats.items():
             if self._moves.get(name) == seat.moves:
@@ -207,7 +207,7 @@ class Film(TraceHistory):
             self._due[id] = envelope.arrives
 
     def hurry(self, world: World) -> None:
-        """Note anew when messages are due: somebody delayed or hastened one."""
+        """Note again when messages are due: somebody delayed or hastened one."""
         for id, envelope in world.network.in_flight.items():
             self._due[id] = envelope.arrives
 
@@ -294,7 +294,7 @@ class Film(TraceHistory):
         return steps[place] if 0 <= place < len(steps) else None
 
     def fork(self, trace: Trace) -> Film:
-        """Return a film of another trace that begins like this one, with what the world told."""
+        """Return a film of another trace that begins like this one, with what is known of the world."""
         other = Film(trace)
         last = len(trace) - 1
         other._timers = {

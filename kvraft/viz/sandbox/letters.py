@@ -1,7 +1,7 @@
 """Messages on their way: where each is, what it says in a word, and the line that it travels.
 
 A message stands 7 units right of the straight line, so that two directions never share one.  The
-way behind it is dark, the way ahead pale.
+way travelled is dark, the way ahead pale.
 """
 
 from __future__ import annotations

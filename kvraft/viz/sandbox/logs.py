@@ -60,8 +60,8 @@ def logs_says(film: Film, step: int) -> str:
     """Return the logs in words."""
     state = film.at(step)
     doomed = doomed_entries(state)
-    told = (row_says(name, m, doomed.get(name, 0)) for name, m in state.members.items())
-    return f"Logs. {'; '.join(told)}."
+    says = (row_says(name, m, doomed.get(name, 0)) for name, m in state.members.items())
+    return f"Logs. {'; '.join(says)}."
 
 
 def row_says(name: str, member: MemberState, doomed: int = 0) -> str:
@@ -69,11 +69,11 @@ def row_says(name: str, member: MemberState, doomed: int = 0) -> str:
     marks = member.marks
     if marks.first > marks.last:
         return f"the log of {name} is empty"
-    told = f"log of {name}: {marks.first} to {marks.last}"
+    says = f"log of {name}: {marks.first} to {marks.last}"
     if member.running:
-        told += f", committed {marks.committed}, applied {marks.applied}"
-    told += f", flushed {marks.flushed}"
-    return told + (f", overwritten from {doomed} on" if doomed else "")
+        says += f", committed {marks.committed}, applied {marks.applied}"
+    says += f", flushed {marks.flushed}"
+    return says + (f", overwritten from {doomed} on" if doomed else "")
 
 
 def doomed_entries(state: ClusterState) -> dict[str, int]:

@@ -5,7 +5,7 @@
         leader
        ╔══════╗   double ring: leads          ╌╌╌╌  broken outline: down
        ║  n1  ║   fill: the term              ╭──╮  islands: a partition
-       ║term 2║   arc: what is left of the    ►     request; what lies behind it is dark
+       ║term 2║   arc: what is left of the    ►     request; the way travelled is dark
        ║ ✓ n1 ║        election timer         ○     reply; with a bar: refused
        ╚══════╝   ● ○: votes, yes and open    ✕     a link that carries nothing
 """
@@ -72,11 +72,11 @@ def ring_panel(film: Film, step: int) -> str:
 def ring_says(film: Film, step: int) -> str:
     """Return the ring in words."""
     state = film.at(step)
-    told = "; ".join(member_says(name, member) for name, member in state.members.items())
+    each = "; ".join(member_says(name, member) for name, member in state.members.items())
     count = len(state.in_flight)
     way = f" {count} message{'s' * (count != 1)} on the way." if count else ""
     cut = f" The network is cut: {' | '.join(state.groups)}." if state.groups else ""
-    return f"{told}.{cut}{way}"
+    return f"{each}.{cut}{way}"
 
 
 def member_says(name: str, member: MemberState) -> str:

@@ -9,7 +9,7 @@ from kvraft.viz.sandbox.logs import doomed_entries
 from kvraft.viz.trace import ClusterState, story_line
 
 MOST = 4
-"""How many conclusions are told at most."""
+"""How many conclusions are says at most."""
 
 
 def conclusion(film: Film, step: int) -> str:
@@ -17,10 +17,10 @@ def conclusion(film: Film, step: int) -> str:
     if not len(film):
         return "Nothing has happened yet"
     state = film.at(step)
-    told = [f"{broken} is broken" for broken, what in film.lights.at(step).items() if what]
-    told += [_leadership(state), _commitment(film, step, state), _doom(state)]
-    told += [_cut(state), _down(state)]
-    words = "; ".join([part for part in told if part][:MOST])
+    says = [f"{broken} is broken" for broken, what in film.lights.at(step).items() if what]
+    says += [_leadership(state), _commitment(film, step, state), _doom(state)]
+    says += [_cut(state), _down(state)]
+    words = "; ".join([part for part in says if part][:MOST])
     return words[:1].upper() + words[1:] if words[:2] in ("no", "al") else words
 
 
@@ -39,9 +39,9 @@ def _leadership(state: ClusterState) -> str:
             return f"no member leads; {listed(stand)} {ask} for votes"
         return "no member leads" + (f" since term {terms}" if terms else " yet")
     leaders.sort(reverse=True)
-    told = [f"{leaders[0][1]} leads term {leaders[0][0]}"]
-    told += [f"{name} still believes that it leads term {term}" for term, name in leaders[1:2]]
-    return "; ".join(told)
+    says = [f"{leaders[0][1]} leads term {leaders[0][0]}"]
+    says += [f"{name} still believes that it leads term {term}" for term, name in leaders[1:2]]
+    return "; ".join(says)
 
 
 def _commitment(film: Film, step: int, state: ClusterState) -> str:
