@@ -14,7 +14,7 @@ Invariants:
 
 - Each light goes out once, at the step that broke its property, and stays out.
 - What a trace leaves out is not judged: entries from before its beginning, or in a snapshot.
-- Whoever needs certainty takes :class:`~kvraft.check.WorldChecker`, which sees disks and messages.
+- :class:`~kvraft.check.WorldChecker` sees disks and messages as well, and misses less.
 
 Sources: Raft Figure 3; §5.3 (index and term name a whole log, by induction).
 """

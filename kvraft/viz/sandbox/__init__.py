@@ -5,13 +5,13 @@
     ring     members, timers, votes, messages on their way      logs     entry by entry, with marks
       └─ letters     what travels, and what it says             title    what is the case
       ╰──────────────┬──────────────────────────────────────────────╯
-    film             one history over a trace that may go on
+    film             the history of a trace that grows
     canvas           a panel's drawing: words that know their boxes, labels that find a place
 
 Invariants:
 
 - A panel is a pure function of a film and a step, and says in words what it shows.
-- Fill colour means the term, and nothing else; beside every colour stands a number, shape or word.
+- Fill colour means the term, and nothing else; each colour has a number, shape or word as well.
 - No word is smaller than 14 pixels as displayed, on a stage (900 pixels) and on a phone (390).
 """
 

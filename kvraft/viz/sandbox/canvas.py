@@ -191,7 +191,7 @@ class Canvas:
         colour: str = INK,
         bounds: Box | None = None,
     ) -> bool:
-        """Write words beside the glyph at (``x``, ``y``), which is ``reach`` wide to each side.
+        """Write words next to the glyph at (``x``, ``y``), which is ``reach`` wide to each side.
 
         Return whether there is a place for them.
         """
@@ -225,7 +225,7 @@ class Canvas:
 
 
 def _places(x: float, y: float, reach: float) -> Iterable[tuple[float, float, str]]:
-    """Yield where a label may stand beside a glyph, nearest first: x, base line, anchor."""
+    """Yield where a label may stand next to a glyph, nearest first: x, base line, anchor."""
     for far in (0.0, 9.0, 20.0):
         side, up = reach + 2 + far, reach + far
         yield x + side, y + 6, "start"

@@ -1,13 +1,13 @@
-"""A film: one history over a trace that may go on, and what pictures of any step need at hand.
+"""A film: the history of a trace that grows, with what pictures of any step need.
 
-In addition to the state after each step (:class:`~kvraft.viz.trace.TraceHistory`) a film knows, each with
-the step at which it came to be known::
+A film knows more than the state after each step (:class:`~kvraft.viz.trace.TraceHistory`), each
+with the step at which it came to be known::
 
     flights      messages on their way at a step, and how much of the way they have travelled
-    committed    what the cluster has committed, no matter who knows it
+    committed    what the cluster has committed, also where a member does not know it
     lights       which properties hold (kvraft/check/lights.py)
     moments      the steps of elections, commits, flushes, truncations, faults, broken lights
-    timers       when each member's election timer runs out: known from the world, not from the trace
+    timers       when each member's election timer runs out: known from the world alone
 
 Invariants:
 
@@ -294,7 +294,7 @@ class Film(TraceHistory):
         return steps[place] if 0 <= place < len(steps) else None
 
     def fork(self, trace: Trace) -> Film:
-        """Return a film of another trace that begins like this one, with what is known of the world."""
+        """Return a film of another trace that begins like this one, with what the world says."""
         other = Film(trace)
         last = len(trace) - 1
         other._timers = {

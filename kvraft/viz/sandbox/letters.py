@@ -82,7 +82,7 @@ def word_of(sent: MessageSent) -> str:
 
 
 def message_says(sender: str, sent: MessageSent) -> str:
-    """Return a message in a sentence, for whoever points at it."""
+    """Return a message in a sentence."""
     term = f", term {sent.term}" if sent.term else ""
     return f"message {sent.id} from {sender} to {sent.to}: {sent.kind}{term}, {sent.note}"
 

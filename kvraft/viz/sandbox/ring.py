@@ -247,7 +247,7 @@ def _draw_votes(
     """Draw a dot for each member: its vote is black if it is a yes, a cross if it is a no."""
     x, y = centre
     names = list(film.at(step).members)
-    yes = {name} | {voter for voter, said in member.votes.items() if said}
+    yes = {name} | {voter for voter, granted in member.votes.items() if granted}
     if len(names) > 5:
         shapes.text(x, y + 27, f"{len(yes)} of {len(names)}", anchor="middle")
         return

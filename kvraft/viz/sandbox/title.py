@@ -13,7 +13,7 @@ MOST = 4
 
 
 def conclusion(film: Film, step: int) -> str:
-    """Return what is the case after ``step``: who leads, what is committed, who is in trouble."""
+    """Return what is the case after ``step``: who leads, what is committed, what is wrong."""
     if not len(film):
         return "Nothing has happened yet"
     state = film.at(step)

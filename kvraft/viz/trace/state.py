@@ -100,7 +100,7 @@ class MemberState:
     tables: list[tuple[int, int]] = field(default_factory=list)  # number, bytes; oldest first
     levels: dict[int, int] = field(default_factory=dict)  # of live tables, by number
     written: list[tuple[int, int]] = field(default_factory=list)  # tables that are not live yet
-    pins: tuple[tuple[str, int], ...] = ()  # who needs the log, and from which index on
+    pins: tuple[tuple[str, int], ...] = ()  # what pins the log, from which index on
 
 
 @dataclass(slots=True)
@@ -212,7 +212,7 @@ def take(state: ClusterState, trace: Trace, number: int) -> None:
 
 
 _VOTES = {"RequestVoteReply": "candidate", "PreVoteReply": "pre-candidate"}
-"""The answers that are counted, and the role of whoever counts them."""
+"""The answers that are counted, and the role in which they count."""
 
 
 def _count(member: MemberState, voter: str, answer: MessageSent) -> None:
