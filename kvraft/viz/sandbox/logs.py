@@ -167,7 +167,7 @@ def _draw_cell(
             title=says,
         )
     )
-    middle, colour = x + wide / 2, kit.SOFT if entry.undone else kit.INK
+    middle, colour = x + wide / 2, kit.SOFT if entry.discarded else kit.INK
     if not entry.key and not entry.txn:
         drawing.add(svg.circle(x + wide - 7, top + 6.5, 3, svg.WHITE, kit.INK, 1.2))
     if wide < KEYS:
