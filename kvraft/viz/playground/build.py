@@ -90,8 +90,8 @@ def _packed(place: Path) -> tarfile.TarFile:
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     found = list(place.glob("*.tgz"))
     if done.returncode or len(found) != 1:
-        said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()
-        raise BadInput(f"npm cannot fetch pyodide {PYODIDE}: {said[-1]}")
+        reason = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()
+        raise BadInput(f"npm cannot fetch pyodide {PYODIDE}: {reason[-1]}")
     return tarfile.open(found[0])
 
 

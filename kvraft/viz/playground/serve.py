@@ -22,7 +22,7 @@ class _Handler(SimpleHTTPRequestHandler):
     }
 
     def end_headers(self) -> None:
-        """End the headers: whoever builds the page again sees the new one."""
+        """End the headers: a page that was built again is fetched again."""
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 

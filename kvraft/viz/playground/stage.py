@@ -12,7 +12,7 @@ ACTS = {
     "put": "Put a value",
     "on": "100 ms on",
     "crash": "Crash the leader",
-    "restart": "Restart who is down",
+    "restart": "Restart those that are down",
 }
 
 
