@@ -37,10 +37,10 @@ class Choice:
     @property
     def label(self) -> str:
         """What its button says."""
-        told = [str(argument) for argument in self.arguments]
-        if self.verb.target is Target.LINK and len(told) == 2:
-            return f"{self.verb.name} {told[0]} → {told[1]}"
-        return " ".join([self.verb.name, *told])
+        words = [str(argument) for argument in self.arguments]
+        if self.verb.target is Target.LINK and len(words) == 2:
+            return f"{self.verb.name} {words[0]} → {words[1]}"
+        return " ".join([self.verb.name, *words])
 
     def act(self, run: Run, values: Sequence[str]) -> str:
         """Do it with what stands in the fields; return the Python call that does it.

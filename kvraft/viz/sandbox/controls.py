@@ -108,8 +108,8 @@ def branches(known: Mapping[str, Branch], shown: Branch, other: Branch | None) -
     for name, branch in known.items():
         words = f"{name} {branch.origin}".strip()
         choose = button(f"branch {name}", words, pressed=branch is shown)
-        beside = button(f"compare {name}", "side by side", pressed=branch is other)
-        rows.append(f'<span class="kv-jump">{choose}{"" if branch is shown else beside}</span>')
+        next_to = button(f"compare {name}", "side by side", pressed=branch is other)
+        rows.append(f'<span class="kv-jump">{choose}{"" if branch is shown else next_to}</span>')
     return f'<div class="kv-row">{"".join(rows)}</div>'
 
 
@@ -154,7 +154,7 @@ def calls(done: Sequence[str]) -> str:
     return f'<div class="kv-head">The same in Python</div><pre class="kv-calls">{lines}</pre>'
 
 
-def beside(name: str, words: str, pictures: Mapping[str, str]) -> str:
+def next_to(name: str, words: str, pictures: Mapping[str, str]) -> str:
     """Return another branch at the same time."""
     inner = "".join(f'<div class="kv-panel">{picture}</div>' for picture in pictures.values())
     head = f'<div class="kv-head"><b>{escape(name)}</b>: {escape(words)}</div>'

@@ -209,7 +209,7 @@ class Session:
         found |= {name: PANELS[name](film, step) for name in self.panels}
         found["menu"] = self._menu()
         found["calls"] = controls.calls(self.calls)
-        found["other"] = self._beside() if self.other is not None else ""
+        found["other"] = self._next_to() if self.other is not None else ""
         found["style"] = controls.style(self.selected, two=self.other is not None)
         return found
 
@@ -222,13 +222,13 @@ class Session:
         self.offered = choices(run, self.selected)
         return controls.menu(self.selected, self.offered, past=not self.branch.at_end)
 
-    def _beside(self) -> str:
+    def _next_to(self) -> str:
         """Draw the other branch as it was at the same time."""
         other = self.other
         assert other is not None
         step = other.film.step_at(self.branch.now)
         pictures = {name: cold(PANELS[name](other.film, step)) for name in self.panels}
-        return controls.beside(other.name, conclusion(other.film, step), pictures)
+        return controls.next_to(other.name, conclusion(other.film, step), pictures)
 
     def still(self) -> dict[str, str]:
         """Return the panels as they are now, for where nobody listens."""

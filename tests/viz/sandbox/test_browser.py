@@ -22,9 +22,9 @@ def page(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     jupyter.write_notebook(folder / "t.ipynb", CELLS)
     with jupyter.server(request.param, folder) as address, jupyter.browser() as page:
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
         jupyter.open_notebook(page, address, request.param, "t.ipynb")
+        page.problems = []  # those of Jupyter itself, while it starts, are not ours
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
         yield page
 
 
