@@ -28,7 +28,8 @@ from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.runs.action import Action, Argument
 from kvraft.sim.runs.file import LONGEST_RUN, MOST_ACTIONS, RunRecord, footprint, parse_run
 from kvraft.sim.runs.ladder import Ladder, copy_world
-from kvraft.sim.runs.verbs import Verb, find_verb
+from kvraft.sim.runs.verb import Verb
+from kvraft.sim.runs.verbs import find_verb
 from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
 
