@@ -68,6 +68,8 @@ def act_at_random(random: Random, run: Run) -> bool:
         if not run.refusal(verb.name, *given):
             with suppress(BadInput, Busy):  # which the leader finds
                 run.act(verb.name, *given)
+                if verb.name == "transfer" and random.random() < 0.5:
+                    run.act("cancel_transfer")  # a transfer is over soon
                 return True
     return False
 

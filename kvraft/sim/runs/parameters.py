@@ -133,7 +133,9 @@ def _rows(value: object, what: str) -> Sequence[object]:
 
 
 def _text(value: object, what: str) -> str:
-    text = as_text(value) if isinstance(value, bytes) else inputs.instance(value, str, what)
+    text = as_text(value) if isinstance(value, bytes) else value
+    if not isinstance(text, str):
+        raise WrongType(f"{what} must be text, not {inputs.describe_value(value)}")
     if len(text) > LONGEST_TEXT:
         raise BadInput(f"{what} has {len(text)} characters, and {LONGEST_TEXT} at most")
     try:
