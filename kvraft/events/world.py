@@ -76,6 +76,13 @@ class MemberStopped(Event):
 
 
 @dataclass(slots=True, unsafe_hash=True)
+class CrashPlanned(Event):
+    """The power of a member will be cut after step ``after`` of its next drain that saves."""
+
+    after: str
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class MemberPaused(Event):
     """The process of a member stands still; with ``ticks`` it will find that time has passed."""
 

@@ -85,6 +85,11 @@ class Run:
         """What was done so far, in order."""
         return tuple(self._actions)
 
+    @property
+    def steps_before(self) -> tuple[int, ...]:
+        """How many steps the trace had before each action: its first step has that number."""
+        return tuple(self._began)
+
     def __repr__(self) -> str:
         return f"<Run of {len(self._actions)} actions: {self.world!r}>"
 

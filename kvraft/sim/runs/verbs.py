@@ -21,7 +21,7 @@ from typing import Any
 from kvraft import inputs
 from kvraft.disk import replacement_name
 from kvraft.errors import BadInput, KvraftError
-from kvraft.events import ClockSet, MemberStopped, OperationRequested
+from kvraft.events import ClockSet, CrashPlanned, MemberStopped, OperationRequested
 from kvraft.sim.network import INTACT
 from kvraft.sim.runs.action import Argument, as_data
 from kvraft.sim.runs.parameters import MOST, Parameter, ParameterKind
@@ -90,6 +90,13 @@ def _no_rebuild(world: World, member: str) -> str:
     return f"{successor} was started there already" if successor in world.seats else ""
 
 
+def _crash(world: World, member: str, after: str) -> None:
+    """Cut the power of a member, and report it if that is yet to come."""
+    world.crash(member, after=after)
+    if after:
+        world.report(member, CrashPlanned(after))
+
+
 def _restart(world: World, member: str) -> None:
     """Start a member; if its disk does not allow that, report why."""
     try:
@@ -130,7 +137,7 @@ _MEMBERS = (
         (MEMBER, Parameter("after", ParameterKind.DRAIN_STEP, "")),
         "Cut the power of a member, now or after a step of its next drain: its memory and its "
         "unsynced bytes are gone.",
-        lambda world, member, after: world.crash(member, after=after),
+        _crash,
         _down,
     ),
     Verb(

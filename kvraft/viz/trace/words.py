@@ -11,6 +11,7 @@ from kvraft.events import (
     Compacted,
     CompactionStarted,
     ConfigurationChanged,
+    CrashPlanned,
     DiskCorrupted,
     DiskExtended,
     DiskFilled,
@@ -324,6 +325,8 @@ def _hand_sentence(who: str, event: Event) -> str:
             return f"message {event.id} to {who} is held up until {event.arrives / 1_000:,.1f} ms"
         case MessageDuplicated():
             return f"message {event.id} to {who} comes twice, once more as {event.copy}"
+        case CrashPlanned():
+            return f"{who} is to crash after the step {event.after} of its next drain"
         case MemberPaused():
             return f"{who} stands still" + ("" if event.ticks else ", and so does its time")
         case MemberResumed():
