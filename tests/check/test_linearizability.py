@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kvraft.check.history.linearizability import Operation, Verdict, judge
+from kvraft.check.history import Operation, Verdict, judge
 
 KEYS = (b"x", b"y")
 VALUES = (None, b"1", b"2")
