@@ -44,7 +44,7 @@ class Operation:
     learnt whether it took effect.  ``reads`` has each key that was seen with its value, ``writes``
     each key that was written; both values are ``None`` for "nothing".  A put only writes, a get
     only reads, a transaction that was applied does both.  What certainly had no effect and saw
-    nothing is no operation.
+    nothing does not count as an operation.
     """
 
     client: str
