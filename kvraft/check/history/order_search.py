@@ -18,7 +18,7 @@ Five rules keep the situations few, and none changes the verdict:
 - **Needed values stay.**  A value is not overwritten while somebody must still read it and nobody
   can write it again.
 - **What can hide, hides.**  A write whose values nobody reads, or only reads under way now, takes
-  effect with them just before one that overwrites it: nothing else can tell.
+  effect with them just before one that overwrites it: nothing else can notice.
 - **Unknown outcomes last.**  An operation without a return may take effect later, or never.  A
   situation that used up more of these than another one like it is dropped.
 
@@ -224,8 +224,8 @@ class OrderSearch:
                 continue
             readers = self._readers_of(other) - taken
             after = _put(cells, other.writes)
-            told = all(self._reads_only(reader, after) for reader in readers)
-            if told and (readers or not other.optional):
+            hides = all(self._reads_only(reader, after) for reader in readers)
+            if hides and (readers or not other.optional):
                 cells = after
                 yield number
                 yield from sorted(readers)
