@@ -91,7 +91,7 @@ from kvraft.sim.outages import (
     world_with_client,
 )
 from kvraft.sim.runs import VERBS, Action, Parameter, ParameterKind, Run, Target, Verb
-from kvraft.sim.seat import DrainStep
+from kvraft.sim.seat import DrainStep, Seat
 from kvraft.sim.single_member import Gauge, SingleMember
 from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
@@ -117,6 +117,7 @@ __all__ = [
     "ParameterKind",
     "PowerCut",
     "Run",
+    "Seat",
     "SimDisk",
     "SingleMember",
     "Target",

@@ -112,6 +112,8 @@ class Seat:
         self.sync_micros = SYNC
         """How long a sync of its disk takes; more makes it a slow disk."""
         self.replica: Replica | None = None
+        self.fallen: Replica | None = None
+        """Its replica as it was when it went down, for observers; it must not be used."""
         self.new = True
         """Whether it has never started, and its disk was empty."""
         self.incarnation = 0
@@ -150,7 +152,7 @@ class Seat:
         except PowerCut:
             self.cut_power()
             return False
-        self.new = False
+        self.new, self.fallen = False, None
         self.plan(self.time.now + TICK, self.tick)
         return True
 
@@ -187,6 +189,7 @@ class Seat:
 
     def _take_down(self) -> None:
         self.moves += 1
+        self.fallen = self.replica
         self.replica = self.cut_after = None
         self.inbox = []
         self.draining = self._waking = self._working = self._at_rest = False
