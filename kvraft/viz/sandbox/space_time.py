@@ -96,7 +96,7 @@ Note = tuple[int, str, str, str]
 
 
 def _notes(film: Film, first: int, last: int) -> list[Note]:
-    """Return what is written on the lanes: who stands, who leads, who goes down and comes up."""
+    """Return what is written on the lanes: candidacies, leaderships, crashes and starts."""
     found: list[Note] = []
     for number in range(first, last + 1):
         at, who, event = film.trace[number]
