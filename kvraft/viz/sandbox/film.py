@@ -18,7 +18,7 @@ Invariants:
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -279,6 +279,11 @@ class Film(TraceHistory):
             step += 1
         return step
 
+    def step_at(self, at: int) -> int:
+        """Return the last step at or before that time, 0 if there is none."""
+        steps = range(len(self.trace))
+        return max(bisect_right(steps, at, key=lambda number: self.trace[number].at) - 1, 0)
+
     def before(self, step: int) -> int:
         """Return the last step of the microsecond before that of ``step``, or ``step`` itself."""
         at = self.trace[step].at
@@ -288,9 +293,13 @@ class Film(TraceHistory):
         return step
 
     def jump(self, kind: str, step: int, *, back: bool = False) -> int | None:
-        """Return the next step of a kind of moment after ``step``, or the one before it."""
+        """Return the next step of a kind of moment after ``step``, or the last before its time."""
         steps: Sequence[int] = self.moments[kind]
-        place = bisect_left(steps, step) - 1 if back else bisect_right(steps, step)
+        if back:
+            before = self.before(step)
+            place = bisect_right(steps, before) - 1 if before < step else -1
+        else:
+            place = bisect_right(steps, step)
         return steps[place] if 0 <= place < len(steps) else None
 
     def fork(self, trace: Trace) -> Film:
