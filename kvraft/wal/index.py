@@ -147,14 +147,12 @@ def term_starts(entries: Sequence[Entry]) -> list[Position]:
 
     Raises ``ValueError`` unless indexes rise by one and terms never fall.
     """
-    starts: list[Position] = []
-    expected, newest = entries[0].index, -1
-    for term, index, _ in entries:
-        if index != expected:
-            raise ValueError(f"entry {index} follows entry {expected - 1}")
-        if term < newest:
-            raise ValueError(f"entry {index} is of term {term}, after term {newest}")
-        if term > newest:
-            starts.append(Position(index, term))
-        expected, newest = index + 1, term
-    return starts
+    terms, indexes, _ = zip(*entries, strict=True)
+    first = indexes[0]
+    if indexes != tuple(range(first, first + len(indexes))):
+        expected, index = next(pair for pair in enumerate(indexes, first) if pair[0] != pair[1])
+        raise ValueError(f"entry {index} follows entry {expected - 1}")
+    if terms != tuple(sorted(terms)):
+        at = next(n for n in range(1, len(terms)) if terms[n] < terms[n - 1])
+        raise ValueError(f"entry {first + at} is of term {terms[at]}, after term {terms[at - 1]}")
+    return [Position(first + terms.index(term), term) for term in dict.fromkeys(terms)]

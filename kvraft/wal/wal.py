@@ -555,8 +555,11 @@ class Wal:
         to_report = writer.buffered()[1] if buffered and self._report is not ignore else b""
         if frames:
             self._index_run()
-        with self._writing():
+        try:
             locations = writer.write(frames, sync=sync)
+        except BaseException as error:
+            self._note_failure(error)
+            raise
         if self.out_of_space and (buffered or frames):
             self._record_space("")
         if buffered and frames:
