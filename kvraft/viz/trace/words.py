@@ -27,6 +27,7 @@ from kvraft.events import (
     MessageSent,
     NetworkHealed,
     NetworkPartitioned,
+    OperationRequested,
     PinsChanged,
     ProgressChanged,
     RoleChanged,
@@ -44,9 +45,9 @@ from kvraft.events import (
     Trace,
     TransactionApplied,
     TransactionConflicted,
+    TransactionDiscarded,
     TransactionIdTaken,
     TransactionRepeated,
-    TransactionUndone,
     TransferEnded,
     TransferStarted,
     TreeOpened,
@@ -78,7 +79,7 @@ def interesting(trace: Trace) -> list[int]:
         MemberStarted,
         EntriesSuperseded,
         TailTruncated,
-        TransactionUndone,
+        TransactionDiscarded,
     )
     return [number for number, step in enumerate(trace) if isinstance(step.event, kinds)]
 
@@ -143,8 +144,8 @@ def _txn_sentence(who: str, event: Event) -> str:
                 f"{who} applies {event.txn}: {counted(event.records, 'record')}, "
                 f"through index {event.index}"
             )
-        case TransactionUndone():
-            return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
+        case TransactionDiscarded():
+            return f"{who} discards {event.txn}, entries {event.first} to {event.last}"
         case TransactionRepeated():
             return f"{who} has applied {event.txn} before: its copy at {event.index} does nothing"
         case TransactionIdTaken():
@@ -162,6 +163,8 @@ def _txn_sentence(who: str, event: Event) -> str:
         case TicketMoved():
             where = f" ({event.member})" if event.member else ""
             return f"client {who}: {event.txn} is {event.stage}{where}"
+        case OperationRequested():
+            return f"client {who}: {event.operation} {event.what}"
         case ClientRedirected():
             return f"client {who}: {event.asked} says to ask {event.leader or 'somebody else'}"
     return ""
