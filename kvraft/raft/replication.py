@@ -139,12 +139,8 @@ class Replication:
 
     def wants_to_send(self) -> bool:
         """Return whether :meth:`send` would send anything."""
-        if self.round_due:
-            return True
-        for name, progress in self.progress.items():
-            if self._has_news(name, progress):
-                return True
-        return False
+        progress = self.progress
+        return self.round_due or any(map(self._has_news, progress, progress.values()))
 
     def begin_round(self) -> None:
         """Begin a round of heartbeats: everything sent from now on belongs to it."""

@@ -66,8 +66,11 @@ class LogIndex:
 
     def term_at(self, index: int) -> int:
         """Return the term of the entry at ``index``, or of ``base``; 0 before ``base``."""
-        at = bisect_right(self._term_starts, index, key=lambda start: start.index)
-        return self._term_starts[at - 1].term if at else 0
+        starts = self._term_starts
+        if starts and starts[-1].index <= index:  # most often it is the newest term
+            return starts[-1].term
+        at = bisect_right(starts, index, key=lambda start: start.index)
+        return starts[at - 1].term if at else 0
 
     def find_conflict_by_term(self, term: int, index: int) -> int:
         """Return the last index, at most ``index``, whose entry's term is at most ``term``.
