@@ -314,11 +314,11 @@ class Wal:
 
     def append_write(
         self,
+        durability: Durability,
         index: int,
         timestamp: Timestamp,
         key: bytes,
         value: bytes | None,
-        durability: Durability,
     ) -> bool:
         """Write one put, or delete for a value of ``None``: :meth:`append` for a log without terms.
 
