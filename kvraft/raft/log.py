@@ -140,15 +140,14 @@ class Log:
 
     def slice(self, first: int, last: int | None = None) -> tuple[Entry, ...]:
         """Return the entries ``first`` … ``last``, or all from ``first`` on."""
-        end = self.last_index
-        last = end if last is None else last
-        if first <= self.base.index or last > end:
+        last = self.last_index if last is None else last
+        if self._released < first <= last <= self.last_index:  # most often: all are in memory
+            offset = self._released + 1
+            return tuple(self._entries[first - offset : last - offset + 1])
+        if first <= self.base.index or last > self.last_index:
             raise BadInput(
                 f"the log holds {self.first_index} to {self.last_index}, not {first} to {last}"
             )
-        if first > self._released:  # most often: all of them are in memory
-            offset = self._released + 1
-            return tuple(self._entries[first - offset : max(last - offset + 1, 0)])
         older: Sequence[Entry] = ()
         if first <= min(self._released, last) and self._stored is not None:
             older = self._stored.read(first, min(self._released, last))

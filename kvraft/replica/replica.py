@@ -221,7 +221,7 @@ class Replica:
             return None
         ready = self.raft.ready()
         self.unsaved = Ready((), *ready[1:]) if ready.early else ready
-        self._moved = self._moved or ready.must_sync or bool(ready.committed)
+        self._moved = self._moved or bool(ready.committed or ready.entries) or ready.must_sync
         return ready
 
     def save(self, ready: Ready) -> bool:
@@ -259,8 +259,7 @@ class Replica:
                 if self._spool.size and not self.raft.receiving:
                     self._spool.drop()  # its sender no longer leads
                 if self._moved:
-                    self._upkeep.make_room()
-                    self._moved = self.tree.pressure >= 1  # what found the disk full is tried again
+                    self._moved = self._upkeep.make_room()  # again, if too much waits still
             except (OSError, Corruption) as error:
                 self._failed(error)
         self._report_marks()
@@ -276,7 +275,7 @@ class Replica:
                 self.wal.save(ready.hard_state, ())
             self._install(ready.snapshot)
             self.wal.save(None, ready.entries)
-        elif ready.must_sync:
+        elif ready.entries or ready.hard_state is not None:
             self.wal.save(ready.hard_state, ready.entries)
         self.writes.note_stamps(ready.entries)
 

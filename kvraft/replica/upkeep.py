@@ -101,16 +101,20 @@ class Upkeep:
         else:
             self._work_tree()
 
-    def make_room(self) -> None:
-        """Freeze the memtable if it is due, and flush frozen ones if too many wait."""
+    def make_room(self) -> bool:
+        """Freeze the memtable if it is due, and flush frozen ones if too many wait.
+
+        Return whether too many wait still: the disk is full, or there was too much for one drain.
+        """
         tree = self._tree
         waiting = self._waiting_log()
         if self._rules.should_freeze(tree.memtable_size, waiting, tree.immutable_memtables):
             tree.freeze()
         slices = _PACE
-        while slices and tree.pressure >= 1 and self._tree_has_work:
+        while (too_many := tree.pressure >= 1) and slices and self._tree_has_work:
             self._work_tree()
             slices -= 1
+        return too_many
 
     def _waiting_log(self) -> int:
         """Return how many bytes of log wait for the memtable.

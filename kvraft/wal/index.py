@@ -150,8 +150,10 @@ def term_starts(entries: Sequence[Entry]) -> list[Position]:
 
     Raises ``ValueError`` unless indexes rise by one and terms never fall.
     """
+    first_term, first, _ = entries[0]
+    if len(entries) == 1:
+        return [Position(first, first_term)]
     terms, indexes, _ = zip(*entries, strict=True)
-    first = indexes[0]
     if indexes != tuple(range(first, first + len(indexes))):
         expected, index = next(pair for pair in enumerate(indexes, first) if pair[0] != pair[1])
         raise ValueError(f"entry {index} follows entry {expected - 1}")

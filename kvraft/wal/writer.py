@@ -175,8 +175,7 @@ class SegmentWriter:
                 locations.append(FrameLocation(first, last, last, name, at, len(data)))
             parts.append(data)
             at += len(data)
-        data = b"".join(parts)
-        self._append_bytes(data)
+        self._append_bytes(parts[0] if len(parts) == 1 else b"".join(parts))
         for location in locations:
             first, last = location.first, location.last
             self._low, self._high = _widened(self._low, self._high, first, last)
