@@ -1,6 +1,7 @@
 """Who holds which part of the log, case by case, and against brute force."""
 
 from random import Random
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -108,7 +109,7 @@ def test_an_empty_log_is_held_by_nobody():
 class AddsUp(Replica):
     """Adds up the log that waits each time anew, and compares."""
 
-    seen: set[int] = set()
+    seen: ClassVar[set[int]] = set()
 
     def should_freeze(self, memtable_bytes, log_bytes, waiting):
         assert log_bytes == waiting_log(self.wal.segments, self.tree.flushed.index)
