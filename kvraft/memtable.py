@@ -49,6 +49,7 @@ UNPINNED: Timestamp = -1
 
 _FIRST_CHUNK, _LAST_CHUNK = 32, 256
 _SORTED_AT_ONCE = 2048
+_FREED_AT_ONCE = 4096
 _timestamp = itemgetter(1)
 
 
@@ -246,9 +247,11 @@ class Drain:
 
     def __init__(self, memtable: Memtable) -> None:
         self._memtable = memtable
-        in_order, self._fresh = memtable.keys_in_runs()
-        self._sorted = 0  # of the fresh ones, how many are in a run
-        self._runs = [in_order] if in_order else []
+        # To take the keys of a large memtable is a slice by itself, and so is what comes before it.
+        self._pauses = 2 if len(memtable) > _SORTED_AT_ONCE else 0
+        self._fresh: list[bytes] | None = None  # keys that were not in order
+        self._sorted = 0  # of these, how many are in a run
+        self._runs: list[list[bytes]] = []
         self._places: list[int] = []  # of the next key in each run
         self._edges: list[bytes] = []
         self._edge = 0  # the next one
@@ -264,6 +267,15 @@ class Drain:
         return self
 
     def __next__(self) -> list[Row]:
+        if self._pauses == 2:
+            self._pauses = 1
+            return []
+        if self._fresh is None:
+            in_order, self._fresh = self._memtable.keys_in_runs()
+            self._runs = [in_order] if in_order else []
+        if self._pauses:
+            self._pauses = 0
+            return []
         if self._sorted < len(self._fresh):
             end = self._sorted + _SORTED_AT_ONCE
             self._runs.append(sorted(self._fresh[self._sorted : end]))
@@ -308,7 +320,8 @@ class Memtables:
     """The memtables of one tree: the ``active`` one, and those ``frozen``, oldest first.
 
     ``newest_first`` has all of them, in the order in which they are read.  The tuple is replaced,
-    never changed, so a reader keeps the memtables that it began with.
+    never changed, so a reader keeps the memtables that it began with.  ``dropped`` are rows of
+    memtables that are gone, still to be freed.
     """
 
     newest_first: tuple[Memtable, ...]
@@ -316,6 +329,7 @@ class Memtables:
     frozen: list[Frozen]
 
     def __init__(self) -> None:
+        self.dropped: list[Row] = []
         self.clear()
 
     def clear(self) -> None:
@@ -336,9 +350,18 @@ class Memtables:
         return frozen
 
     def drop_oldest(self) -> None:
-        """Remove the oldest frozen memtable, whose rows are in a table now."""
-        del self.frozen[0]
+        """Remove the oldest frozen memtable, whose rows are in a table now.
+
+        To free all rows of a large one takes milliseconds: :meth:`free_some` is to be called.
+        """
+        memtable, _ = self.frozen.pop(0)
         self.newest_first = self.newest_first[:-1]
+        if len(memtable) > _FREED_AT_ONCE:
+            self.dropped += memtable.newest.values()
+
+    def free_some(self) -> None:
+        """Free a slice of the rows of memtables that were dropped."""
+        del self.dropped[-_FREED_AT_ONCE:]
 
     def _begin(self) -> None:
         self.active = Memtable()
