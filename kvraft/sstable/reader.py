@@ -47,6 +47,7 @@ from kvraft.sstable.metadata import TableMetadata
 CHUNK_BYTES = 16 * 1024
 """How many bytes of blocks a merge takes from a table at once: it limits a slice's work."""
 
+_LARGE_FILTER = 8 * 1024
 INDEXED_AT = 4
 """How many times a block must be found in the cache by look-ups before its rows are indexed."""
 
@@ -105,7 +106,8 @@ class Table:
         that the manifest names, and :class:`~kvraft.errors.ForeignFile` if it has another format.
         Data blocks are not read.
         """
-        return TableOpening(disk, table, cache, counts).run_to_end()
+        cache = BlockCache(0) if cache is None else cache
+        return TableOpening(disk, table, cache, counts or ReadCounts()).run_to_end()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Table:
         """Return this table on a copied disk; what never changes of it in memory is shared."""
@@ -311,19 +313,13 @@ class TableRun:
 
 
 class TableOpening(SlicedWork[Table]):
-    """The work of :meth:`Table.open`, in two slices: the second one is for the filter."""
+    """The work of :meth:`Table.open`: a large filter is a slice by itself."""
 
     def __init__(
-        self,
-        disk: ReadableFiles,
-        table: TableMetadata | int,
-        cache: BlockCache | None = None,
-        counts: ReadCounts | None = None,
+        self, disk: ReadableFiles, table: TableMetadata | int, cache: BlockCache, counts: ReadCounts
     ) -> None:
-        self._disk = disk
-        self._info = table
-        self._cache = BlockCache(0) if cache is None else cache
-        self._counts = ReadCounts() if counts is None else counts
+        self._disk, self._info = disk, table
+        self._cache, self._counts = cache, counts
         self.stage = self._read_parts
 
     def _read_parts(self) -> None:
@@ -350,7 +346,10 @@ class TableOpening(SlicedWork[Table]):
         self.result = Table(self._disk, info, parts, self._cache)
         self.result.counts = self._counts
         self._filter, self._filter_at = parts.packed_filter, footer.layout.filter
-        self.stage = self._unpack_filter
+        if len(self._filter) > _LARGE_FILTER:
+            self.stage = self._unpack_filter
+        else:
+            self.then(self._unpack_filter)
 
     def _unpack_filter(self) -> None:
         try:
