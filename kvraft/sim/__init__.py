@@ -7,6 +7,7 @@ by write::
 
     World ───────────────────► Seat ──► Replica     Cluster ──► Member ──► Raft     SingleMember
     world.py                   seat.py              cluster.py  member.py           single_member.py
+     ├─ what can be done to it environment.py
      ├─ clients                clients.py            └─ messages in flight               │
      ├─ messages               carrier.py               and links      mail.py           │
      ├─ delays, partitions     network.py                                                │
@@ -90,15 +91,27 @@ from kvraft.sim.outages import (
     retry_pauses,
     world_with_client,
 )
-from kvraft.sim.runs import VERBS, Action, Parameter, ParameterKind, Run, Target, Verb
-from kvraft.sim.seat import DrainStep
+from kvraft.sim.runs import (
+    LONGEST_RUN,
+    MOST_ACTIONS,
+    VERBS,
+    Action,
+    Parameter,
+    ParameterKind,
+    Run,
+    Target,
+    Verb,
+)
+from kvraft.sim.seat import DrainStep, Seat
 from kvraft.sim.single_member import Gauge, SingleMember
 from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
 
 __all__ = [
     "KEY_COUNT",
+    "LONGEST_RUN",
     "MILLISECOND",
+    "MOST_ACTIONS",
     "PAPER_LATENCY",
     "SMALL_TREE",
     "VERBS",
@@ -117,6 +130,7 @@ __all__ = [
     "ParameterKind",
     "PowerCut",
     "Run",
+    "Seat",
     "SimDisk",
     "SingleMember",
     "Target",

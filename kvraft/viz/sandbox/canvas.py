@@ -252,10 +252,11 @@ def hot(what: str, says: str, *parts: str) -> str:
 
 def cold(picture: str) -> str:
     """Return a panel in which nothing can be clicked, for where nobody listens."""
+    picture = picture.replace(' role="group"', ' role="img"')
     pieces = picture.split("<g data-act=")
     for number, piece in enumerate(pieces[1:], 1):
         pieces[number] = "<g>" + piece.partition(">")[2]
-    return "".join(pieces).replace('role="group"', 'role="img"', 1)
+    return "".join(pieces)
 
 
 def clear(x: float, y: float, wide: float, high: float) -> str:

@@ -18,7 +18,7 @@ Invariants:
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -120,6 +120,8 @@ class Film(TraceHistory):
         """All messages that were sent, by number, in order."""
         self.ended: dict[int, Ended] = {}
         """Those that have arrived or are lost."""
+        self._sent_in: list[int] = []  # steps
+        self._sent_ids: list[int] = []
         self._first_seen: dict[str, int] = {}  # member → time
         self._clients: dict[str, int] = {}  # client → step
         self._committed: list[tuple[int, int]] = []  # (step, index), both rising
@@ -147,6 +149,8 @@ class Film(TraceHistory):
         match event:
             case MessageSent():
                 self.sent[event.id] = Sent(step, at, who, event)
+                self._sent_in.append(step)
+                self._sent_ids.append(event.id)
             case MessageDelivered():
                 self.ended[event.id] = Ended(step, at, "")
             case MessageLost():
@@ -243,6 +247,25 @@ class Film(TraceHistory):
             found.append(Flight(id, sender, message, min(max(share, 0.0), 1.0)))
         return found
 
+    def due(self, id: int, sent: int) -> int:
+        """Return when a message that was sent at ``sent`` arrives, as far as anybody knows."""
+        ended = self.ended.get(id)
+        return ended.at if ended else self._due.get(id, sent + USUAL)
+
+    def last_messages(self, step: int, count: int) -> list[Sent]:
+        """Return the last messages between members that were sent by ``step``, oldest first."""
+        found: list[Sent] = []
+        members = self.at(step).members
+        place = bisect_right(self._sent_in, step)
+        for id in map(self._sent_ids.__getitem__, range(place - 1, -1, -1)):
+            one = self.sent[id]
+            if one.sender in members and one.message.to in members:
+                found.append(one)
+                if len(found) == count:
+                    break
+        found.reverse()
+        return found
+
     def committed(self, step: int) -> int:
         """Return the highest index that any member knew to be committed by ``step``."""
         place = bisect_right(self._committed, step, key=lambda pair: pair[0])
@@ -279,6 +302,11 @@ class Film(TraceHistory):
             step += 1
         return step
 
+    def step_at(self, at: int) -> int:
+        """Return the last step at or before that time, 0 if there is none."""
+        steps = range(len(self.trace))
+        return max(bisect_right(steps, at, key=lambda number: self.trace[number].at) - 1, 0)
+
     def before(self, step: int) -> int:
         """Return the last step of the microsecond before that of ``step``, or ``step`` itself."""
         at = self.trace[step].at
@@ -288,9 +316,13 @@ class Film(TraceHistory):
         return step
 
     def jump(self, kind: str, step: int, *, back: bool = False) -> int | None:
-        """Return the next step of a kind of moment after ``step``, or the one before it."""
+        """Return the next step of a kind of moment after ``step``, or the last before its time."""
         steps: Sequence[int] = self.moments[kind]
-        place = bisect_left(steps, step) - 1 if back else bisect_right(steps, step)
+        if back:
+            before = self.before(step)
+            place = bisect_right(steps, before) - 1 if before < step else -1
+        else:
+            place = bisect_right(steps, step)
         return steps[place] if 0 <= place < len(steps) else None
 
     def fork(self, trace: Trace) -> Film:

@@ -168,7 +168,7 @@ def _draw_cell(
         )
     )
     middle, colour = x + wide / 2, kit.SOFT if entry.discarded else kit.INK
-    if not entry.key and not entry.txn:
+    if wide < KEYS and not entry.key and not entry.txn:
         drawing.add(svg.circle(x + wide - 7, top + 6.5, 3, svg.WHITE, kit.INK, 1.2))
     if wide < KEYS:
         drawing.text(middle, top + 22, str(entry.term), anchor="middle", colour=colour)

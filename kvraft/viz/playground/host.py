@@ -1,0 +1,84 @@
+"""Python's side of the page: it answers the worker in JSON, and never with a traceback.
+
+A message has one field::
+
+    {"open": "#run=…"}     begin with the run in this part of the address; "" for a new one
+    {"act": {…}}           what the sandbox's module sent, for the sitting
+    {"link": true}         the link to the run is wanted
+
+An answer has any of these::
+
+    frame       the HTML of a sitting that begins, with slots that are still empty
+    answer      what changed in the slots, for the sandbox's module
+    link        the link to the run that is shown
+    says        a sentence for the reader
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kvraft.errors import BadInput, KvraftError
+from kvraft.sim import Run
+from kvraft.viz.playground.link import link_of, text_of
+from kvraft.viz.sandbox import Session, frame
+
+FROM_LINK = "the run in this link"
+MEMBERS = 5
+"""How many members a new run has: enough that a minority can be cut off and still quarrel."""
+
+
+class Host:
+    """A sandbox in a page."""
+
+    def __init__(self) -> None:
+        self._seed = 0
+        self._session = Session(self._new_run())
+
+    @property
+    def run(self) -> Run:
+        """The run that the page shows."""
+        run = self._session.branch.run
+        assert run is not None  # a page opens runs, never recordings
+        return run
+
+    def answer(self, message: str) -> str:
+        """Return the answer to ``message``; both are JSON."""
+        try:
+            answer = self._answer(**json.loads(message))
+        except KvraftError as error:
+            answer = {"says": f"{error}."}
+        except Exception as error:  # the page must not die of what a click met
+            answer = {"says": f"A bug in kvraft: {type(error).__name__}: {error}."}
+        return json.dumps(answer)
+
+    def _answer(
+        self, open: str | None = None, act: object = None, link: bool = False
+    ) -> dict[str, Any]:
+        if open is not None:
+            return self._open(open)
+        if link:
+            return {"link": link_of(self.run.to_text())}
+        return {"answer": self._session.take(act)}
+
+    def _open(self, address: str) -> dict[str, Any]:
+        """Show the run in ``address``; if that cannot be, say why and show a new one."""
+        says = ""
+        if address:
+            try:
+                run = Run.parse(text_of(address), FROM_LINK)
+                says = run.difference and f"Another version of kvraft: {run.difference}."
+            except BadInput as error:
+                run, says = self._new_run(), f"{error}. Here is a new run."
+        else:
+            run = self._new_run()
+        self._session = Session(run)
+        return {"frame": frame(self._session.panels), "says": says}
+
+    def _new_run(self) -> Run:
+        """Return a run in which a leader was just elected, each time another one."""
+        self._seed += 1
+        run = Run(MEMBERS, seed=self._seed)
+        run.run_until(lambda: run.world.leader() is not None)
+        return run
