@@ -16,7 +16,7 @@ Invariants:
   its own history.
 - A mission is either reachable, and its file has the actions that reach it, or impossible, and then
   it names the rule that is in the way.  The files of kvraft are tested for both.
-- A mistake in a file is one sentence that names file and field.
+- An error in a file is one sentence that names file and field.
 """
 
 from kvraft.check.missions.goals import GOALS, Goal

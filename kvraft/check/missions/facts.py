@@ -32,7 +32,7 @@ from kvraft.events import (
 from kvraft.sim import Action
 
 ACKNOWLEDGED = ("COMMITTED", "APPLIED")
-"""The stages of a write in which its client was told that it is kept."""
+"""The stages of a write in which its client knows that it is kept."""
 
 
 @immutable
@@ -78,7 +78,7 @@ class Facts:
         self.marks: dict[str, Marks] = {}
         self.committed = 0
         self.acknowledged: dict[int, str] = {}
-        """The transactions that clients were told are kept, by the index of their last entry."""
+        """The transactions that clients know to be kept, by the index of their last entry."""
         self.lost = False
         """Whether a member committed something else where an acknowledged one was."""
         self.alone: dict[str, int] = {}
@@ -204,7 +204,7 @@ class Facts:
 
     def _end_read(self, who: str, event: ReadEnded) -> None:
         under_way = [read for read in self._reads.get(who, ()) if read.key == event.key]
-        if under_way:  # which of several it was is not told: the least that it could be
+        if under_way:  # which of several it was is not known: the least that it could be
             read = min(under_way, key=lambda read: (not read.stale, read.wanted))
             self._reads[who].remove(read)
             if not event.reason and event.index < read.wanted:

@@ -174,7 +174,7 @@ _TABLE = (
     Goal(
         "acknowledged_write_lost",
         (),
-        "where the log had a write that its client was told is kept, another entry is committed",
+        "where the log had a write that was acknowledged, another entry is committed",
         lambda facts, who, event: facts.lost,
     ),
     Goal(

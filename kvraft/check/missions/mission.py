@@ -10,7 +10,7 @@ A file is TOML; its name, without ``.toml``, is the mission's::
     setup = [[0, "timeout", "n1"]]
     begins = 500
     reached = "leaders_at_once 2"
-    hints = ["Who would tell the old leader?", "Cut off the one that leads."]
+    hints = ["Who replaces the old leader?", "Cut off the one that leads."]
     best = 1
     solution = [[500_000, "partition", [["n1"]]]]
 
