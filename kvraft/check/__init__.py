@@ -8,6 +8,7 @@ what the papers and the database promise.  What it finds is a :class:`Violation`
     explore/    every future of a small cluster, within bounds
       │         ↑ these drive clusters;   ↓ these judge them
     invariants  a whole world after each step: the five marks, and all of raft/
+    moved       what is new in a world since its checkers looked last
     storage/    crashes at each call, the death of a leader at each step, which log was dropped
     history/    transactions against a sequential model of the log
     raft/       the consensus modules: logs, votes, commits, messages
@@ -24,6 +25,7 @@ Sources: Raft Figure 3, §5.4, §6, §8; Herlihy and Wing, *Linearizability*, TO
 """
 
 from kvraft.check.invariants import MarksChecker, WorldChecker
+from kvraft.check.moved import News
 from kvraft.check.properties import FIGURE_3, Property, Violation
 
-__all__ = ["FIGURE_3", "MarksChecker", "Property", "Violation", "WorldChecker"]
+__all__ = ["FIGURE_3", "MarksChecker", "News", "Property", "Violation", "WorldChecker"]
