@@ -29,10 +29,9 @@ import math
 import struct
 from collections.abc import Iterable
 
-from mmh3 import mmh3_x64_128_utupledigest as digest
-
 from kvraft.display import counted
 from kvraft.errors import BadInput
+from kvraft.murmur3 import digest
 
 MIN_BITS = 128
 """With fewer bits, small tables would have far more false positives than in theory."""

@@ -7,6 +7,27 @@ import pytest
 
 import kvraft
 
+LACKING = """
+_multiprocessing _posixshmem curses ensurepip grp idlelib mmap mmh3 msvcrt multiprocessing pwd
+readline resource select socket ssl subprocess syslog termios tkinter venv zstandard
+"""
+"""What a browser's Python lacks, or has in name only: processes, sockets, terminals, mmh3."""
+CORE = "kvraft.sim kvraft.check kvraft.viz.panels kvraft.viz.trace kvraft.store"
+PLAYED = """
+from kvraft import World
+
+world = World(3, seed=5)
+client = world.client("ann")
+for n in range(40):
+    client.put(b"%d" % (n % 7), b"v" * n)
+world.crash(world.leader())
+client.put(b"k", b"v")
+world.replicas[world.leader()].tree.freeze()
+world.run_for(2_000)
+assert any(type(step.event).__name__ == 'TableWritten' for step in world.trace)
+print(client.get(b"k"), len(world.trace), world.trace.digest())
+"""
+
 
 def python(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -53,3 +74,24 @@ def test_the_face_works():
 
     world = World(members=3, seed=1)
     assert world.client("alice").put(b"k", b"v").stage.value == "APPLIED"
+
+
+def test_the_core_needs_nothing_that_a_browser_lacks():
+    code = f"""
+import importlib, pkgutil, sys, threading
+for name in {LACKING.split()}:
+    sys.modules[name] = None  # who imports it now gets an ImportError
+
+def start(thread):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = start
+for room in {CORE.split()}:
+    door = importlib.import_module(room)
+    for module in pkgutil.walk_packages(getattr(door, "__path__", ()), room + "."):
+        importlib.import_module(module.name)
+{PLAYED}
+import kvraft.murmur3
+assert kvraft.murmur3.digest is kvraft.murmur3.pure_digest
+"""
+    assert python(code) == python(PLAYED)

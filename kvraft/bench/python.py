@@ -17,10 +17,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from mmh3 import mmh3_x64_128_utupledigest
 from sortedcontainers import SortedDict
 
 from kvraft.bench.measure import Part, Row, Samples, timed
+from kvraft.murmur3 import digest
 
 STATEMENTS = (
     ("an empty loop", "pass"),
@@ -75,7 +75,7 @@ def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
         "Frozen": _Frozen,
         "pack": struct.Struct("<QQII").pack,
         "crc32": zlib.crc32,
-        "hash128": mmh3_x64_128_utupledigest,
+        "hash128": digest,
         "bisect": bisect_left,
         "write": os.write,
         "pread": getattr(os, "pread", None),  # Windows has none

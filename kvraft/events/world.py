@@ -91,3 +91,11 @@ class ClientRedirected(Event):
     txn: str
     asked: str
     leader: str
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class OperationRequested(Event):
+    """A client was asked for ``operation``, such as "write"; ``what`` says of which keys."""
+
+    operation: str
+    what: str

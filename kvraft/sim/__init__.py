@@ -13,6 +13,9 @@ by write::
      ├─ time                   timeline.py                                               │
      └─ disks ──────────────── disk.py, file.py ──────────────────────────────────────────┘
 
+A :class:`Run` (runs/) is a world together with all that was done to it: it can be replayed, forked
+at any moment, and saved.
+
 The other files are the lessons' experiments.  Each measures one thing, in worlds of its own:
 
 - ``elections.py``: how long a cluster is without a leader (Raft Figure 16);
@@ -87,6 +90,7 @@ from kvraft.sim.outages import (
     retry_pauses,
     world_with_client,
 )
+from kvraft.sim.runs import VERBS, Action, Parameter, ParameterKind, Run, Target, Verb
 from kvraft.sim.seat import DrainStep
 from kvraft.sim.single_member import Gauge, SingleMember
 from kvraft.sim.timeline import MILLISECOND
@@ -97,6 +101,8 @@ __all__ = [
     "MILLISECOND",
     "PAPER_LATENCY",
     "SMALL_TREE",
+    "VERBS",
+    "Action",
     "Amplification",
     "CatchUp",
     "Cluster",
@@ -107,12 +113,17 @@ __all__ = [
     "MessageFilter",
     "NoCompaction",
     "OutageTrial",
+    "Parameter",
+    "ParameterKind",
     "PowerCut",
+    "Run",
     "SimDisk",
     "SingleMember",
+    "Target",
     "TimeoutRange",
     "TreeLoad",
     "TreeSample",
+    "Verb",
     "World",
     "WriteOutage",
     "account_balances",

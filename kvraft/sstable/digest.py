@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmh3 import mmh3_x64_128
-
+from kvraft.murmur3 import Murmur3
 from kvraft.slices import SlicedWork
 from kvraft.sstable.format import FOOTER_BYTES, is_footer
 
@@ -24,7 +23,7 @@ class TableDigest:
     """The digest of the bytes that were passed to :meth:`update` so far."""
 
     def __init__(self) -> None:
-        self._hash = mmh3_x64_128()
+        self._hash = Murmur3()
 
     def update(self, data: bytes) -> None:
         """Add ``data`` at the end."""
@@ -38,7 +37,7 @@ class TableDigest:
     def __deepcopy__(self, memo: dict[int, object]) -> TableDigest:
         """Return a digest of the same bytes, to go on by itself."""
         other = TableDigest()
-        other._hash = self._hash.copy()  # type: ignore[assignment]  # says the stub
+        other._hash = self._hash.copy()
         return other
 
 

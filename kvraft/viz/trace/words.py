@@ -27,6 +27,7 @@ from kvraft.events import (
     MessageSent,
     NetworkHealed,
     NetworkPartitioned,
+    OperationRequested,
     PinsChanged,
     ProgressChanged,
     RoleChanged,
@@ -162,6 +163,8 @@ def _txn_sentence(who: str, event: Event) -> str:
         case TicketMoved():
             where = f" ({event.member})" if event.member else ""
             return f"client {who}: {event.txn} is {event.stage}{where}"
+        case OperationRequested():
+            return f"client {who}: {event.operation} {event.what}"
         case ClientRedirected():
             return f"client {who}: {event.asked} says to ask {event.leader or 'somebody else'}"
     return ""
