@@ -142,17 +142,28 @@ class Raft:
         """
         core = self._core
         core.disk_full = disk_full
-        core.ticks += 1
         if self._quiet:
-            self._quiet -= 1
-            if self._leader is not None:
-                self._leader.count_tick()
-            else:
-                core.timer.elapsed += 1
+            self.pass_ticks(1)
             return False
+        core.ticks += 1
         self._act_on_tick()
         self._quiet = self.quiet_ticks()
         return True
+
+    @property
+    def quiet(self) -> int:
+        """How many of the next ticks are known to change nothing; 0 after any input."""
+        return self._quiet
+
+    def pass_ticks(self, count: int) -> None:
+        """Take ``count`` ticks at once, at most :attr:`quiet`: only the time passes."""
+        core = self._core
+        core.ticks += count
+        self._quiet -= count
+        if self._leader is not None:
+            self._leader.count_ticks(count)
+        else:
+            core.timer.elapsed += count
 
     def quiet_ticks(self) -> int:
         """Return how many of the next ticks will change nothing, unless there is an input before.
@@ -497,6 +508,15 @@ class Raft:
     def followers(self) -> dict[str, FollowerStatus]:
         """What this leader knows of each follower; empty on any other member."""
         return self._leader.followers() if self._leader is not None else {}
+
+    @property
+    def changes(self) -> tuple[int, int]:
+        """How often this leader learned that a follower holds more, and that it needs other things.
+
+        While neither number changes, nothing in :attr:`followers` changes that matters to anybody
+        who keeps the log for them.  On any other member both are -1.
+        """
+        return self._leader.changes if self._leader is not None else (-1, -1)
 
     def status(self) -> Status:
         """Return the whole state that can be seen, as one value."""

@@ -132,6 +132,7 @@ class Replica:
         """What a drain has begun and not finished; ``None`` between drains, unless space lacks."""
         self._stopped = ""
         self._moved = True  # whether there may be more in memory or in the log since rest()
+        self._rested: object = None  # what decides whether a drain has anything to do, at rest()
         self._spool = SnapshotSpool(disk)
         allowed, patience = options.skew_millis, options.raft.election_ticks
         self.skew = ClusterClock(member, self.millis, allowed=allowed, patience=patience)
@@ -152,6 +153,15 @@ class Replica:
         self._upkeep.tick()
         self.skew.tick()
         return self.raft.tick(disk_full=bool(self._upkeep.low))
+
+    def pass_ticks(self, count: int) -> None:
+        """Take ``count`` ticks at once that only count, while its disk had no limit.
+
+        Those are at most :attr:`kvraft.raft.Raft.quiet`.
+        """
+        self._upkeep.pass_ticks()
+        self.skew.tick(count)
+        self.raft.pass_ticks(count)
 
     def receive(self, message: Message) -> None:
         """Take a message from another member; while the disk is full it is dropped."""
@@ -264,7 +274,25 @@ class Replica:
                 self._failed(error)
         self._report_marks()
         replies, self._replies = tuple(self._replies), []
+        self._rested = self._footing()
         return replies
+
+    def _footing(self) -> object:
+        return self.raft.role, self.raft.changes
+
+    @property
+    def stuck(self) -> bool:
+        """Whether something found the disk full, and is tried again with the next tick."""
+        return self.unsaved is not None or bool(self.waits_for_space) or self._upkeep.full
+
+    @property
+    def settled(self) -> bool:
+        """Whether a drain would do nothing at all, if nothing was left to do after the last one.
+
+        What consensus wants done shows in its Ready.  What else a drain looks after is moved by
+        this member's role and by what a leader learns of its followers.
+        """
+        return not (self._replies or self.raft.has_ready()) and self._rested == self._footing()
 
     def _write(self, ready: Ready) -> None:
         """Write and sync what was begun: a term before what came in it."""

@@ -17,8 +17,9 @@ A :class:`Seat` is a member's place: its disk stays, its replica comes and goes:
 - A crash loses the memory and what the disk had not synced (:class:`~kvraft.sim.SimDisk`); what the
   member has sent is still in flight.
 
-Most ticks of an idle member change nothing but its timers.  Then there is nothing to drain, and the
-drain is left out (:meth:`Seat.leaves_nothing`): that is most of what an idle world does.
+Most of what reaches an idle member leaves nothing to drain, and the drain is left out
+(:meth:`Seat.leaves_nothing`).  Most of its ticks only count the time; the seat counts them instead,
+and tells its replica as soon as anybody asks for it (:attr:`Seat.replica`).
 
 Invariants: equal :attr:`Seat.moves` mean equal state, but for the time that has passed; what a
 member has planned before it went down never happens.
@@ -34,7 +35,7 @@ from typing import Protocol, get_args
 from kvraft.disk import MEMBER, Disk, live_files
 from kvraft.errors import BadInput, Stopped
 from kvraft.events import Event, MemberCrashed, MemberStopped
-from kvraft.raft import Message, Role
+from kvraft.raft import Message
 from kvraft.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.network import AnyMessage
@@ -111,7 +112,8 @@ class Seat:
         self.disk = disk
         self.sync_micros = SYNC
         """How long a sync of its disk takes; more makes it a slow disk."""
-        self.replica: Replica | None = None
+        self._replica: Replica | None = None
+        self._passed = 0  # ticks that its replica has not been told of, since they only count
         self.new = True
         """Whether it has never started, and its disk was empty."""
         self.incarnation = 0
@@ -132,6 +134,15 @@ class Seat:
         self._waking = False
         self._working = False
 
+    @property
+    def replica(self) -> Replica | None:
+        """Its replica, which knows of all time that has passed; ``None`` while it is down."""
+        if self._passed:
+            passed, self._passed = self._passed, 0
+            assert self._replica is not None
+            self._replica.pass_ticks(passed)
+        return self._replica
+
     # ── up and down ─────────────────────────────────────────────────────────────────────────────
 
     def start(self, make: Callable[[Seat, bool], Replica]) -> bool:
@@ -146,7 +157,7 @@ class Seat:
         new = self.new and files in ([], [MEMBER])  # else an earlier first start got further
         self.moves += 1
         try:
-            self.replica = make(self, new)
+            self._replica = make(self, new)
         except PowerCut:
             self.cut_power()
             return False
@@ -182,12 +193,13 @@ class Seat:
                 self.replica.close()
             except (OSError, PowerCut) as error:
                 self.fail(error)
-            self.replica = None
+            self._replica = None
         self.disk.close()
 
     def _take_down(self) -> None:
         self.moves += 1
-        self.replica = self.cut_after = None
+        self._replica = self.cut_after = None
+        self._passed = 0
         self.inbox = []
         self.draining = self._waking = self._working = self._at_rest = False
         self.busy_until = self.paused_until = 0
@@ -227,19 +239,23 @@ class Seat:
     def tick(self) -> None:
         """Take a tick, or put it into the inbox while it has other things to do; plan the next.
 
-        Most ticks of a member at rest change nothing, and no drain follows.
+        Most ticks of a member at rest only count: it is told of them when it is needed.
         """
         if self._at_rest and not self.inbox and self.busy_until <= self.time.now:
-            self._attempt(self._tick_at_rest)
+            replica = self._replica
+            assert replica is not None
+            if self._passed < replica.raft.quiet and self.disk.free_bytes() is None:
+                self._passed += 1
+            else:
+                self._attempt(self._tick_at_rest)
         else:
             self.hand(None)
         self.plan(self.time.now + TICK, self.tick)
 
     def _tick_at_rest(self, replica: Replica) -> None:
-        role = replica.raft.role
         if replica.tick():
             self.moves += 1
-            if not self.leaves_nothing(replica, role):
+            if not self.leaves_nothing(replica):
                 self._drain(replica)
 
     def hand(self, message: AnyMessage | None) -> None:
@@ -272,17 +288,14 @@ class Seat:
         if len(inbox) > 1:
             # Ticks first: its time must be right before it acts on anything (a lease).
             inbox.sort(key=_is_message)
-        role = replica.raft.role
         for message in inbox:
             _give(replica, message)
-        only_ticks = bool(inbox) and inbox[-1] is None
-        if not (only_ticks and self.leaves_nothing(replica, role)):
+        if not self.leaves_nothing(replica):
             self._drain(replica)
 
-    def leaves_nothing(self, replica: Replica, role: Role) -> bool:
-        """Return whether ticks alone, taken in ``role``, left nothing that a drain would do."""
-        raft = replica.raft
-        return self._at_rest and raft.role is role and not raft.has_ready()
+    def leaves_nothing(self, replica: Replica) -> bool:
+        """Return whether what it has taken left nothing that a drain would do."""
+        return self._at_rest and replica.settled
 
     def _drain(self, replica: Replica) -> None:
         """Take the steps of a drain until one has to wait for the disk, or nothing is left."""
@@ -323,8 +336,7 @@ class Seat:
             self.plan(max(self.time.now, self.busy_until), self.wake)
         self._plan_work(replica)
         # Work that found the disk full is not planned: it waits for a tick, as the unsaved does.
-        stuck = replica.unsaved is not None or replica.waits_for_space
-        self._at_rest = not (self._working or stuck or replica.tree.has_work)
+        self._at_rest = not (self._working or replica.stuck)
 
     def _send(self, messages: Iterable[AnyMessage]) -> None:
         for message in messages:

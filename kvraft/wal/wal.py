@@ -230,6 +230,14 @@ class Wal:
         return self._files.all
 
     @property
+    def ends(self) -> tuple[int, str]:
+        """What changes whenever a segment is added or removed: equal ends, equal segments.
+
+        But for the last index and the size of the active one, that is.
+        """
+        return self._files.ends
+
+    @property
     def oldest_segment(self) -> Segment:
         """The first of :attr:`segments`."""
         return self._files.oldest

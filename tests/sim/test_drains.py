@@ -180,7 +180,7 @@ class PlainSeat(Seat):
         self.hand(None)
         self.plan(self.time.now + TICK, self.tick)
 
-    def leaves_nothing(self, replica, role):
+    def leaves_nothing(self, replica):
         return False
 
 
