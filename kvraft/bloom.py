@@ -1,4 +1,4 @@
-"""The bloom filter: a set of keys that answers "certainly not here" or "maybe".
+"""The Bloom filter: a set of keys that answers "certainly not here" or "maybe".
 
 It is an array of *m* bits.  Each key sets *k* of them; a key is certainly absent if one of its bits
 is not set.  Most reads of a table that does not have the key end here, without reading the disk.
@@ -109,8 +109,9 @@ class BloomFilter:
     def expected_fpr(self, keys: int) -> float:
         """Return the expected share of absent keys that pass a filter of ``keys`` keys.
 
-        A bit is unset with probability (1 - 1/m)^(k·keys), and a false positive finds k bits set
-        (Bloom, CACM 1970).
+        A bit is unset with probability (1 - 1/m)^(k·keys), and a false positive finds k bits set.
+        It takes these for independent, which they nearly are in a large filter and not in a tiny
+        one: lesson 07 measures both.
         """
         return float((1 - (1 - 1 / self.m) ** (self.k * keys)) ** self.k)
 

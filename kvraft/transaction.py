@@ -1,4 +1,4 @@
-"""Transactions: building one at the client, assembling one from the log, undoing an incomplete one.
+"""Transactions: built at the client, assembled from the log, discarded if incomplete.
 
 A transaction of *n* records is *n* contiguous log entries, and only the last of them carries the
 commit mark.  A leader can crash when only the first few of them are on its followers.  One rule
@@ -11,7 +11,7 @@ decides, from the log alone and so alike on every replica:
 
     index      7      8      9      10     11     12     13
     record   A#1    A#1*   B#4    B#4    no-op  B#4    B#4*          * commit mark
-             ╰─ complete ─╯╰─ undone  ─╯        ╰─ the retry: complete ─╯
+             ╰─ complete ─╯╰─ discarded ─╯         ╰─ the retry: complete ─╯
 
 Invariants:
 
@@ -149,7 +149,7 @@ class CompleteTransaction(NamedTuple):
     entries: tuple[Entry, ...]
 
 
-class UndoneTransaction(NamedTuple):
+class DiscardedTransaction(NamedTuple):
     """The entries of a transaction that ended without its commit mark: they have no effect."""
 
     entries: tuple[Entry, ...]
@@ -166,17 +166,17 @@ class TransactionAssembler:
         """The entries of the open transaction, ``()`` without one."""
         return tuple(self._open)
 
-    def take(self, entry: Entry) -> Sequence[CompleteTransaction | UndoneTransaction]:
-        """Return the transactions that ``entry`` ends: none, one undone, one complete, or both.
+    def take(self, entry: Entry) -> Sequence[CompleteTransaction | DiscardedTransaction]:
+        """Return the transactions that ``entry`` ends: none, one discarded, one complete, or both.
 
         Both are possible: a transaction of one record ends an open one, and itself.
         """
         record = entry.record
         if not self._open and record.commit and record.kind is Kind.PUT:  # most often
             return (CompleteTransaction((entry,)),)
-        ended: list[CompleteTransaction | UndoneTransaction] = []
+        ended: list[CompleteTransaction | DiscardedTransaction] = []
         if self._open and record.txn != self._open[0].record.txn:
-            ended.append(UndoneTransaction(tuple(self._open)))
+            ended.append(DiscardedTransaction(tuple(self._open)))
             self._open = []
         if record.kind.is_data:
             self._open.append(entry)
@@ -203,7 +203,7 @@ class Stage(StrEnum):
     APPENDED = "APPENDED"
     COMMITTED = "COMMITTED"
     APPLIED = "APPLIED"
-    UNDONE = "UNDONE"
+    DISCARDED = "DISCARDED"
     ABORTED = "ABORTED"
     UNKNOWN = "UNKNOWN"
 
@@ -239,8 +239,8 @@ class WriteReply(NamedTuple):
     """Replica → client: the write reached ``stage``.
 
     ``index`` is the transaction's last log index and ``timestamp`` its own, as raised by the
-    leader.  ``UNDONE``: the copy that ``attempts`` made will never take effect.  ``ABORTED``: the
-    transaction never will, because the key ``conflict`` had changed, or, if that is ``None``,
+    leader.  ``DISCARDED``: the copy that ``attempts`` made will never take effect.  ``ABORTED``:
+    the transaction never will, because the key ``conflict`` had changed, or, if that is ``None``,
     because its id is that of another transaction.
     """
 

@@ -1,4 +1,4 @@
-"""The bloom filter: never a false "certainly not here", and no more "maybe" than theory says."""
+"""The Bloom filter: never a false "certainly not here", and no more "maybe" than theory says."""
 
 import doctest
 

@@ -8,8 +8,8 @@ from kvraft.errors import BadInput
 from kvraft.record import NOOP, RESERVED_PREFIX, Entry, Kind, TxnId
 from kvraft.transaction import (
     CompleteTransaction,
+    DiscardedTransaction,
     TransactionAssembler,
-    UndoneTransaction,
     build_transaction,
 )
 
@@ -68,7 +68,7 @@ pieces = st.lists(
 
 @given(pieces)
 @settings(derandomize=True, deadline=None, max_examples=300)
-def test_whole_transactions_come_out_and_parts_are_undone(pieces):
+def test_whole_transactions_come_out_and_parts_are_discarded(pieces):
     entries: list[Entry] = []
     expected: list[tuple[str, TxnId, int]] = []
     sequence = 0
@@ -89,7 +89,7 @@ def test_whole_transactions_come_out_and_parts_are_undone(pieces):
             expected.append(("CompleteTransaction", txn, size + 1))
         else:
             records = records[:-1]
-            expected.append(("UndoneTransaction", txn, size))
+            expected.append(("DiscardedTransaction", txn, size))
         for record in records:
             add(record)
         if what == "part+noop":
@@ -111,6 +111,6 @@ def test_a_retry_under_the_same_id_starts_afresh_after_the_noop():
     gatherer = TransactionAssembler()
     ended = [o for i, r in enumerate(log, 1) for o in gatherer.take(Entry(1, i, r))]
     assert ended == [
-        UndoneTransaction((Entry(1, 1, records[0]),)),
+        DiscardedTransaction((Entry(1, 1, records[0]),)),
         CompleteTransaction((Entry(1, 3, records[0]), Entry(1, 4, records[1]))),
     ]

@@ -36,7 +36,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     ),
     "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 1),
     "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 65),
-    "said": (r"\b(?:said|saying)\b", "reported, stated", 15),
+    "said": (r"\b(?:said|saying)\b", "reported, stated", 14),
     "let hold": (
         r"\b[Ll]et ``?\w+``? (?:hold|be|have)\b"
         r"|\b[Ll]et (?:a|an|the|all|one|some\w*|nobody|another|every\w*) \w+",
@@ -66,7 +66,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     ),
     "goes, went": (r"\b(?:went|goes) for good\b|\bmay go\b|\bmust go\b", "is removed", 2),
     "lets go of": (r"\blets? go of\b", "release", 0),
-    "carried out": (r"\bcarr(?:y|ies|ied) out\b", "apply, execute", 9),
+    "carried out": (r"\bcarr(?:y|ies|ied) out\b", "apply, execute", 0),
     "at the door": (r"\bat the door\b", "when it is passed in", 0),
     "beside": (r"\bbesides?\b", "next to, except for, also", 12),
     "whoever": (

@@ -153,7 +153,7 @@ def _add_tour(adders: _Adders) -> None:
         "tour",
         help="replay real earthquakes into a cluster that is made to fail, and narrate it",
         description="Replay 1,707 real earthquakes into three simulated members: an election, "
-        "commits, a dead leader, an undone transaction, flushes, log truncation, a crash, a "
+        "commits, a dead leader, a discarded transaction, flushes, log truncation, a crash, a "
         "recovery.",
     )
     tour.add_argument(

@@ -7,7 +7,7 @@ sight of it at any of them, so :meth:`Client.submit` returns a :class:`Ticket`::
                 ▲  ╲        │                                   majority; in the memtable
                 │   ╲       ├─► ABORTED    certainly without effect
                 │    ╲──────┴─► UNKNOWN    the client cannot know, and has given up
-                └── UNDONE ◄┘              that copy is dead: the client sends another
+                └─ DISCARDED ◄┘            that copy is dead: the client sends another
 
 The files, from a user's calls down::
 
@@ -23,13 +23,13 @@ Invariants:
 
 - One id, one transaction: what is sent again has the same records.  The id is final from the first
   sending on; sequence numbers only rise.  The timestamp changes only after a rejection for it, and
-  only if every copy was rejected or undone.
+  only if every copy was rejected or discarded.
 - A reply counts only for the request with its number or id, which no other request ever had.  What
   is still on its way to an earlier client of the same name is ignored.
 - A transaction is sent only when all those :data:`~kvraft.transaction.SESSION_WINDOW` or more
   sequence numbers before it are settled, so that the session of every replica still knows it.
 - APPLIED is reported only when a replica reports it; ABORTED only if every copy that was sent is
-  known to be rejected or undone.  (A link may lose messages, but must not deliver one twice.)
+  known to be rejected or discarded.  (A link may lose messages, but must not deliver one twice.)
 - A rejection for a clock does not end a write: it costs a round trip (replica/skew.py).
 
 Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries).

@@ -300,17 +300,17 @@ class Client(ClientWrites):
             self._settle(pending, Stage.UNKNOWN, "no final answer came before the deadline")
         else:
             cause = pending.overloaded_reason and f": {pending.overloaded_reason}"
-            why = f"every copy was rejected or undone{cause}"
+            why = f"every copy was rejected or discarded{cause}"
             self._settle(pending, Stage.ABORTED, why)
 
     # ── replies ─────────────────────────────────────────────────────────────────────────────────
 
     def _answered(self, ticket: Ticket, answer: WriteReply) -> None:
         self.clock.observe(answer.timestamp)
-        if answer.stage is Stage.UNDONE:
+        if answer.stage is Stage.DISCARDED:
             ticket.live_attempts.difference_update(answer.attempts)
             if not ticket.live_attempts:  # else another copy may still be on its way
-                self._move(ticket, Stage.UNDONE, answer.sender)
+                self._move(ticket, Stage.DISCARDED, answer.sender)
                 self._send(ticket)
             return
         self.route.leader = answer.sender

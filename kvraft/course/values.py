@@ -38,7 +38,7 @@ def _steps(*pairs: tuple[str, str, str]) -> tuple[Part, ...]:
 FORMS: dict[str, Form] = {
     "00.1": Form(
         str,
-        "a text of the eight letters A to H, each once",
+        "a string of the eight letters A to H, each once",
         _steps(
             ("C", "F", "The client sent it to a follower first, whose answer says whom to ask."),
             ("F", "A", "A leader can only append what it was sent."),
@@ -159,7 +159,7 @@ FORMS: dict[str, Form] = {
     ),
     "03.1": Form(
         list,
-        "a list of three texts",
+        "a list of three strings",
         (
             Part(
                 "A",
@@ -188,7 +188,7 @@ FORMS: dict[str, Form] = {
     ),
     "04.1": Form(
         set,
-        "a text of letters a to h",
+        "a string of letters a to h",
         (
             Part("a", False, {True: "a: the last frame of an open log may have been torn."}),
             Part("b", True, {False: "b: frames that were written after a sync follow."}),
@@ -376,7 +376,7 @@ FORMS: dict[str, Form] = {
     ),
     "13.2": Form(
         list,
-        "a list of four texts",
+        "a list of four strings",
         (
             Part(
                 "A",

@@ -134,7 +134,7 @@ class TransactionApplied(Event):
 
 
 @dataclass(slots=True, unsafe_hash=True)
-class TransactionUndone(Event):
+class TransactionDiscarded(Event):
     """The entries ``first`` … ``last`` of a transaction that never completed were dropped."""
 
     txn: str

@@ -75,10 +75,12 @@ class Replication:
     def watch_members(self) -> None:
         """Track the members of the configuration in force, and for a while those who left it.
 
-        A member that leaves is sent the log a little longer, so that it learns that it left:
-        otherwise it would take the silence for a dead leader, and ask for votes again and again
-        (§6).  One that needs a snapshot first would not get it in that time; it is dropped at once,
-        which releases the tables and the log that the snapshot pins.
+        A member that leaves is sent the log until it holds the entry that removes it, for an
+        election timeout at most: otherwise it would take the silence for a dead leader, and ask for
+        votes again and again (§6).  It never learns that the entry is committed, and need not: a
+        member goes by the newest configuration in its log, committed or not.  One that needs a
+        snapshot first would not get it in that time; it is dropped at once, which releases the
+        tables and the log that the snapshot pins.
         """
         core, before = self.core, self.progress
         self.turned += 1

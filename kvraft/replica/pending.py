@@ -2,8 +2,8 @@
 
 A transaction waits here from its append until the log decides: it is complete and committed, or
 another leader's entries are committed at some of its indexes.  Then its client must learn that
-*this* copy is undone.  So a copy is identified by the index and the term of its first entry, as in
-:class:`~kvraft.raft.DecidedProposal`.
+*this* copy is discarded.  So a copy is identified by the index and the term of its first entry,
+as in :class:`~kvraft.raft.DecidedProposal`.
 
 Invariants: at most one copy of a transaction waits, the one appended last; at most one transaction
 waits at one index and term, since a leader only appends.

@@ -10,7 +10,7 @@ took the same entries have the same state::
                 │                     do its expectations hold? ──► no: a conflict, remembered
                 │                          │ yes
                 ▼                          ▼
-             undone                   its rows, all at once, with the row of its session
+            discarded                 its rows, all at once, with the row of its session
 
 Invariants:
 
@@ -42,9 +42,9 @@ from kvraft.events import (
     SessionExpired,
     TransactionApplied,
     TransactionConflicted,
+    TransactionDiscarded,
     TransactionIdTaken,
     TransactionRepeated,
-    TransactionUndone,
     ignore,
 )
 from kvraft.lsm import Tree
@@ -71,7 +71,7 @@ CONFIGURATION_KEY = RESERVED_PREFIX + b"configuration"
 class EndedTransaction(NamedTuple):
     """A copy of a transaction, from its first entry on, that an entry has ended.
 
-    ``outcome`` is ``None`` if it was undone (``undone``), if its id is that of another transaction
+    ``outcome`` is ``None`` if it was ``discarded``, if its id is that of another transaction
     (``id_taken``), or if its session no longer knows what became of it.  ``conflict`` is the key
     whose expectation failed, if one did.
     """
@@ -79,7 +79,7 @@ class EndedTransaction(NamedTuple):
     entries: tuple[Entry, ...]
     outcome: TransactionOutcome | None
     conflict: bytes | None = None
-    undone: bool = False
+    discarded: bool = False
     id_taken: bool = False
 
 
@@ -118,7 +118,7 @@ class StateMachine:
             if isinstance(each, CompleteTransaction):
                 ended.append(self.apply(each.entries))
             else:
-                ended.append(self.undo(each.entries))
+                ended.append(self.discard(each.entries))
         term, index, record = entry
         if record.kind is not Kind.PUT and not record.kind.is_data:
             self._position = Position(index, term)
@@ -204,11 +204,11 @@ class StateMachine:
                     return number
         return 0
 
-    def undo(self, entries: tuple[Entry, ...]) -> EndedTransaction:
+    def discard(self, entries: tuple[Entry, ...]) -> EndedTransaction:
         """Drop the records of a transaction that ended without its commit mark."""
         txn = entries[0].record.txn
-        self._report(TransactionUndone(str(txn), entries[0].index, entries[-1].index))
-        return EndedTransaction(entries, None, undone=True)
+        self._report(TransactionDiscarded(str(txn), entries[0].index, entries[-1].index))
+        return EndedTransaction(entries, None, discarded=True)
 
     def _report_applied(
         self,

@@ -7,7 +7,7 @@ maybe after this member has ceased to lead, and maybe about another copy than th
                  │                  │                       │             │
                  ╰─ waits           ╰─ the same answer      ╰─ Rejected    ╰─ Redirect, Overloaded
 
-    committed ──► replaces what waits?           ──► UNDONE: that copy will never take effect
+    committed ──► replaces what waits?           ──► DISCARDED: that copy will never take effect
     ended     ──► applied, in conflict, too late ──► APPLIED, ABORTED, UNKNOWN
 
 Invariants:
@@ -209,7 +209,7 @@ class WriteDesk:
             else:
                 why = "its leader died before all of it was copied"
             if pending := self._pending.at(first, term):
-                self._settle(pending.txn, Stage.UNDONE, None, why)
+                self._settle(pending.txn, Stage.DISCARDED, None, why)
             if first == last and self._registering.get(first, (0,))[0] == term:
                 _, request = self._registering.pop(first)
                 self._redirect_registration(request)
@@ -226,8 +226,8 @@ class WriteDesk:
         """Answer the client of a transaction that the state machine has ended."""
         txn = ended.entries[0].record.txn
         pending = self._pending.get(txn)
-        if pending is None or ended.undone:
-            return  # one that was undone is answered as superseded
+        if pending is None or ended.discarded:
+            return  # one that was discarded is answered as superseded
         first, term = ended.entries[0].index, ended.entries[0].term
         if (first, term) != (pending.first, pending.term) and pending.digest != digest(
             [entry.record for entry in ended.entries]

@@ -6,7 +6,7 @@ that a broadcast and its answers take about 15 ms, as in the paper (§9.3)::
     last heartbeat          crash                          the next leader
     ──┬───────────────────────┬──────────────────────────────────┬─────► ms
       │◄─ up to half a ──────►│◄──────────── outage ────────────►│
-      │   smallest time-out   │
+      │   smallest timeout   │
       └► reaches the followers at about the same time, and resets all their timers
 
 As there, the trial is made hard: the last heartbeat goes to all at one time, and no two logs end
@@ -38,7 +38,7 @@ MEMBERS = ("n1", "n2", "n3", "n4", "n5")
 """The first is the leader that crashes."""
 
 TimeoutRange = tuple[int, int]
-"""The shortest and the longest election time-out that may be drawn, in milliseconds."""
+"""The shortest and the longest election timeout that may be drawn, in milliseconds."""
 
 
 class OutageTrial(NamedTuple):
@@ -53,13 +53,13 @@ class OutageTrial(NamedTuple):
 
 
 def paper_options(low: int, high: int, heartbeat: int | None = None) -> RaftOptions:
-    """Return the plain Raft of the paper with time-outs from ``low`` to ``high`` milliseconds.
+    """Return the plain Raft of the paper with timeouts from ``low`` to ``high`` milliseconds.
 
     A tick is a millisecond.  Heartbeats come every ``heartbeat`` of them, by default half the
-    shortest time-out, as in the paper.
+    shortest timeout, as in the paper.
     """
     if not 2 <= low <= high:
-        raise BadInput(f"time-outs from {low} to {high} ms make no sense")
+        raise BadInput(f"timeouts from {low} to {high} ms make no sense")
     return RaftOptions(
         election_ticks=low,
         spread_ticks=high - low + 1,

@@ -11,7 +11,7 @@ little-endian.
 
 - A **data block** contains rows in ascending order: about ``block_bytes`` bytes, and all versions
   of each of its keys.
-- The **filter** is a bloom filter of all keys, those of tombstones included (``bloom.py``); no
+- The **filter** is a Bloom filter of all keys, those of tombstones included (``bloom.py``); no
   bytes if the table has none.
 - The **ranges** are the range tombstones in fragments (``range_tombstones.py``), as a block of
   rows; no bytes if there are none.

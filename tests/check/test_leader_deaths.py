@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvraft.check.bugs import AppliesRetries, UndoesWhatItBegan
+from kvraft.check.bugs import AppliesRetries, DiscardsWhatItBegan
 from kvraft.check.history import Effect, TransactionChecker
 from kvraft.check.storage import (
     CopyEnd,
@@ -16,7 +16,7 @@ from kvraft.check.storage import (
     restart_others,
 )
 from kvraft.errors import BadInput
-from kvraft.events import SnapshotReceived, TransactionUndone
+from kvraft.events import SnapshotReceived, TransactionDiscarded
 from kvraft.raft import RaftOptions
 from kvraft.replica import ReplicaOptions
 from kvraft.sim import (
@@ -44,8 +44,8 @@ def test_all_or_nothing_and_exactly_once_whenever_the_leader_dies(seed):
         assert keys_held(death) == [5, 5, 5]
         assert death.applied == 1
         assert death.ticket.stage is Stage.APPLIED
-        undone = {step.who for step in death.world.trace.of(TransactionUndone)}
-        assert undone == (set(death.world.members) if death.end is CopyEnd.UNDONE else set())
+        discarded = {step.who for step in death.world.trace.of(TransactionDiscarded)}
+        assert discarded == (set(death.world.members) if death.end is CopyEnd.DISCARDED else set())
     ends = [death.end for death in deaths]
     assert set(ends) == set(CopyEnd)
     order = list(CopyEnd)  # the later it dies, the further it has come
@@ -63,7 +63,7 @@ def test_all_or_nothing_and_exactly_once_whenever_the_leader_dies(seed):
 def test_what_happens_in_between_changes_nothing(hooks, options):
     deaths = kill_leader_everywhere(range(0, 30, 3), options=options, **hooks)
     assert all(death.whole and death.applied == 1 for death in deaths)
-    assert any(death.end is CopyEnd.UNDONE for death in deaths)
+    assert any(death.end is CopyEnd.DISCARDED for death in deaths)
     sent = [death.world.trace.of(SnapshotReceived, who=death.leader) for death in deaths]
     assert [bool(each) for each in sent] == [hooks.get("after") is force_snapshot] * len(deaths)
 
@@ -91,7 +91,7 @@ def test_the_judge_that_is_written_apart_finds_nothing_in_such_a_life():
 
 
 def test_a_part_of_a_transaction_is_seen():
-    deaths = kill_leader_everywhere(range(0, 30, 2), replica=UndoesWhatItBegan)
+    deaths = kill_leader_everywhere(range(0, 30, 2), replica=DiscardsWhatItBegan)
     assert any(set(death.seen) - {0, 5} for death in deaths)
     assert not all(death.whole for death in deaths)
 

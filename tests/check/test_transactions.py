@@ -132,12 +132,12 @@ def effects(model, sequence, client="a"):
     return [fate.effect for fate in model.fates[TxnId(client, 1, sequence)]]
 
 
-def test_a_repeated_transaction_changes_nothing_and_an_undone_one_does_nothing():
+def test_a_repeated_transaction_changes_nothing_and_a_discarded_one_does_nothing():
     model = fed(one(1, 10, b"1"), one(2, 20, b"2"), one(1, 30, b"1"), one(1, 40, b"3"))
     assert effects(model, 1) == [Effect.APPLIED, Effect.REPEATED, Effect.TAKEN]
     assert model.version(b"k", model.last).value == b"2"
     model = fed(one(1, 10, b"1"), one(2, 20, b"2", commit=False), one(3, 30, client="b"))
-    assert effects(model, 2) == [Effect.UNDONE]
+    assert effects(model, 2) == [Effect.DISCARDED]
     assert [model.mark(index) for index in range(4)] == [0, 1, 1, 3]
 
 
@@ -184,7 +184,7 @@ def test_a_stamp_that_does_not_rise_is_found(stamp):
         fed(one(1, 10), one(2, stamp))
 
 
-def test_what_was_undone_leaves_no_time_behind():
+def test_what_was_discarded_leaves_no_time_behind():
     """No table has it: a leader that starts from its tables does not know of it any more."""
     model = fed(one(1, 10), one(2, 90, commit=False), one(1, 20, client="b"))
     assert effects(model, 1, "b") == [Effect.APPLIED]

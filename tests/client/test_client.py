@@ -164,13 +164,13 @@ def test_a_leader_that_answers_others_is_not_left_for_one_it_did_not(hand):
     assert {s.to for s in hand.sent[-2:]} & {"n1", "n3"}
 
 
-def test_an_undone_copy_is_sent_again_under_the_same_id(hand):
+def test_a_discarded_copy_is_sent_again_under_the_same_id(hand):
     ticket = hand.client.submit({b"k": b"v"})
     hand.answer(hand.sent[0], Stage.APPENDED)
-    hand.answer(hand.sent[0], Stage.UNDONE)
+    hand.answer(hand.sent[0], Stage.DISCARDED)
     assert len(hand.sent) == 2
     hand.answer(hand.sent[1], Stage.APPLIED)
-    assert stages(ticket) == ["SENT", "APPENDED", "UNDONE", "SENT", "COMMITTED", "APPLIED"]
+    assert stages(ticket) == ["SENT", "APPENDED", "DISCARDED", "SENT", "COMMITTED", "APPLIED"]
 
 
 def test_it_says_aborted_only_if_every_copy_is_known_to_be_dead(hand):

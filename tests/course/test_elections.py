@@ -112,7 +112,7 @@ def _rank(cluster):
 
 def test_lone_time_outs_are_the_shortest_outage_and_given_up_ones_are_told():
     trials = run_election_trials(paper_options(150, 150), 20)
-    assert [t for t in trials if not t.elected], "identical time-outs split votes for ever"
+    assert [t for t in trials if not t.elected], "identical timeouts split votes for ever"
     assert all(t.millis == LIMIT for t in trials if not t.elected)
     trials = run_election_trials(paper_options(150, 300), 60)
     assert min(t.millis for t in trials) >= 150 - 75 + 5 + 10
@@ -291,7 +291,7 @@ def test_the_situations_are_watched(name):
         elections.play_with_rule(scenario.load(name), for_everybody)
 
 
-# ── the time-outs ───────────────────────────────────────────────────────────────────────────────
+# ── the timeouts ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from kvraft.events import (
     SegmentSealed,
     SnapshotInstalled,
     Trace,
-    TransactionUndone,
+    TransactionDiscarded,
     TruncationDecided,
 )
 from kvraft.lsm import manifest
@@ -70,12 +70,12 @@ def test_a_member_that_differs_in_one_byte_is_found(tour):
         tour.catalogue.map[key] = value
 
 
-def test_the_dead_leaders_transaction_was_torn_undone_and_applied_once(tour):
-    undone = tour.trace.of(TransactionUndone)
-    txns = {step.event.txn for step in undone}
+def test_the_dead_leaders_transaction_was_torn_discarded_and_applied_once(tour):
+    discarded = tour.trace.of(TransactionDiscarded)
+    txns = {step.event.txn for step in discarded}
     assert len(txns) == 1
-    assert {step.who for step in undone} == set(tour.world.members)  # on each replica alike
-    assert len({(step.event.first, step.event.last) for step in undone}) == 1
+    assert {step.who for step in discarded} == set(tour.world.members)  # on each replica alike
+    assert len({(step.event.first, step.event.last) for step in discarded}) == 1
     (txn,) = txns
     events = [step.event for step in tour.trace.of(EntriesAppended)]
     pairs = [pair for e in events for pair in zip(e.txns, e.commit_marks, strict=True)]

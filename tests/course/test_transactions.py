@@ -34,13 +34,16 @@ def test_the_right_rules_are_told_so(capsys):
 @pytest.mark.parametrize(
     ("rule", "hint"),
     [
-        (solutions.only_a_noop_ends_it, "A log of ann#1, ann#2: [[1]] is undone"),
-        (solutions.only_another_ends_it, "A log of ann#1, no-op: [[1]] is undone"),
-        (solutions.by_client, "A log of ann#1, ann#2: [[1]] is undone"),
-        (solutions.by_sequence, "A log of ann#1, bob#1: [[1]] is undone"),
-        (solutions.undoes_what_is_open, "A log of ann#1: nothing is undone, and your rule says"),
-        (solutions.undoes_what_is_open, "is open: neither complete nor undone"),
-        (solutions.never_undoes, "A log of ann#1, ann#2: [[1]] is undone"),
+        (solutions.only_a_noop_ends_it, "A log of ann#1, ann#2: [[1]] is discarded"),
+        (solutions.only_another_ends_it, "A log of ann#1, no-op: [[1]] is discarded"),
+        (solutions.by_client, "A log of ann#1, ann#2: [[1]] is discarded"),
+        (solutions.by_sequence, "A log of ann#1, bob#1: [[1]] is discarded"),
+        (
+            solutions.discards_what_is_open,
+            "A log of ann#1: nothing is discarded, and your rule says",
+        ),
+        (solutions.discards_what_is_open, "is open: neither complete nor discarded"),
+        (solutions.never_discards, "A log of ann#1, ann#2: [[1]] is discarded"),
         (solutions.turned_round, "A log of ann#1*: [[1]] is complete"),
         (solutions.flat, "give two lists of lists of indexes"),
         (solutions.returns_nothing, "For a log of nothing, your rule gives None: give two lists"),
@@ -48,7 +51,7 @@ def test_the_right_rules_are_told_so(capsys):
         (7, "raised TypeError"),
     ],
 )
-def test_a_wrong_undo_rule_is_told_the_shortest_log(capsys, rule, hint):
+def test_a_wrong_discard_rule_is_told_the_shortest_log(capsys, rule, hint):
     words = said(capsys, check_gather, rule)
     assert words.startswith("Not yet. "), words
     assert hint in words
@@ -104,12 +107,12 @@ def test_the_yardsticks():
     answers = [right_holds(case) for case in cases()]
     assert 60 < sum(answers) < len(answers) - 60
     splits = [right_split(entries) for entries in logs()]
-    assert sum(bool(complete and undone) for complete, undone in splits) > 300
-    for entries, (complete, undone) in zip(logs(), splits, strict=True):
-        places = [index for part in (*complete, *undone) for index in part]
+    assert sum(bool(complete and discarded) for complete, discarded in splits) > 300
+    for entries, (complete, discarded) in zip(logs(), splits, strict=True):
+        places = [index for part in (*complete, *discarded) for index in part]
         assert len(places) == len(set(places)), log_words(entries)
         assert all(entries[part[-1] - 1].record.commit for part in complete)
-        assert not any(entries[index - 1].record.commit for part in undone for index in part)
+        assert not any(entries[index - 1].record.commit for part in discarded for index in part)
 
 
 def test_unanswered(capsys):

@@ -109,7 +109,7 @@ def test_the_same_answer_in_another_spelling_is_right(capsys, answer, right):
         ([5, 4, 3], "ed0f9024c35d", "Give a list of four numbers."),
         (5, "ed0f9024c35d", "Give a list of four numbers."),
         ("FCAHBEDG", "2e4d07b3f025", "The client sent it to a follower first"),
-        ("CFA", "2e4d07b3f025", "Give a text of the eight letters"),
+        ("CFA", "2e4d07b3f025", "Give a string of the eight letters"),
         ({"a": 10, "b": 5, "e": 6, "f": 4, "z": 1}, "2650e2d2e8f9", "z does not belong there"),
         ([11, 12, 13, 16], "45ef248d6c30", "16 does not belong there"),
         ("bdghx", "53b504b2c3cb", "x does not belong there"),

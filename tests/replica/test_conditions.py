@@ -257,7 +257,7 @@ def test_a_time_that_is_not_kept_is_refused_and_not_guessed():
         client.get(b"k", at=first)
 
 
-def test_an_expired_retry_is_refused_and_not_carried_out_a_second_time():
+def test_an_expired_retry_is_refused_and_not_applied_a_second_time():
     world = elected(options=ReplicaOptions(session_millis=2_000))
     client, other = world.client("c"), world.client("o")
     ticket = client.submit({b"n": b"mine"}, timeout=1_000)

@@ -17,8 +17,8 @@ from kvraft.errors import Stopped
 from kvraft.events import (
     MemtableFrozen,
     SegmentDropped,
+    TransactionDiscarded,
     TransactionRepeated,
-    TransactionUndone,
     TruncationDecided,
 )
 from kvraft.raft import (
@@ -177,19 +177,19 @@ def test_all_attempts_that_made_one_copy_are_told_that_it_is_dead():
     (answer,) = [
         reply
         for reply in member.append("n2", 7, 1, NOOP, commit=2)
-        if isinstance(reply, WriteReply) and reply.stage is Stage.UNDONE
+        if isinstance(reply, WriteReply) and reply.stage is Stage.DISCARDED
     ]
     assert answer.attempts == (1, 2, 3)
 
 
-def test_a_torn_transaction_is_told_to_be_undone_and_another_copy_is_not():
+def test_a_torn_transaction_is_told_to_be_discarded_and_another_copy_is_not():
     """A leader of term 2 holds the first record only.  n1 leads again and gets the retry."""
     member = Member(voters=3)
     member.elect()
     term = member.raft.term
     member.submit("c", 1, {b"a": b"1", b"b": b"2"})
     member.drain()
-    assert stages(member.append("n2", term + 1, 2, NOOP, commit=3)) == [("c.1#1", Stage.UNDONE)]
+    assert stages(member.append("n2", term + 1, 2, NOOP, commit=3)) == [("c.1#1", Stage.DISCARDED)]
     member.elect()
     member.submit("c", 1, {b"a": b"1", b"b": b"2"})
     member.drain()
@@ -205,7 +205,7 @@ def test_the_end_of_another_leaders_copy_says_nothing_of_the_own_one():
     member.submit("c", 1, {b"a": b"v", b"b": b"v"}, stamp=9)
     member.drain()
     assert stages(member.acknowledge("n2")) == [("c.1#1", Stage.APPLIED)]
-    assert [(e.first, e.last) for e in member.events if isinstance(e, TransactionUndone)] == [
+    assert [(e.first, e.last) for e in member.events if isinstance(e, TransactionDiscarded)] == [
         (2, 2)
     ]
 
@@ -258,7 +258,7 @@ def test_two_transactions_that_wait_for_one_place_in_the_log_both_get_their_answ
     said = member.acknowledge("n2")
     assert sorted(stages(said)) == [
         ("new.1#1", Stage.APPLIED),
-        *((f"{name}.1#1", Stage.UNDONE) for name in ("x", "y", "z")),
+        *((f"{name}.1#1", Stage.DISCARDED) for name in ("x", "y", "z")),
     ]
     member.submit("z", 1, {b"z": b"1"})
     member.drain()
@@ -374,7 +374,7 @@ def test_a_client_whose_first_copy_is_dead_waits_for_the_second():
     ticket = hand.client.submit({b"k": b"v"}, timeout=400)
     hand.pass_time(300)
     first, second = hand.sent
-    hand.answer(first, Stage.UNDONE)
+    hand.answer(first, Stage.DISCARDED)
     assert hand.sent == [first, second]
     hand.now += 200
     hand.client.tick()
@@ -811,7 +811,7 @@ def test_the_checker_lets_pass_what_is_allowed():
     checker = MarksChecker(world)
     checker.check()
     world.replicas = {
-        "n1": shown((1, 1, 1, 2), commit=2, vote="n2"),  # restarted: its commit mark went back
+        "n1": shown((1, 1, 1, 2), commit=2, vote="n2"),  # restarted: its commit index went back
         "n2": shown((1, 1, 1, 2), role=LEADER, vote="n2"),
     }
     checker.check()

@@ -12,8 +12,8 @@ from kvraft.events import (
     SessionExpired,
     TransactionApplied,
     TransactionConflicted,
+    TransactionDiscarded,
     TransactionRepeated,
-    TransactionUndone,
 )
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import NOOP, RESERVED_PREFIX, Entry, Kind, TxnId
@@ -54,7 +54,7 @@ class World:
             self.machine.write()
         return ended
 
-    def carry_out(self, client, sequence, writes, stamp, reads=None):
+    def apply(self, client, sequence, writes, stamp, reads=None):
         return self.take(
             *build_transaction(TxnId(client, 1, sequence), writes, stamp, reads).records
         )[-1]
@@ -75,10 +75,10 @@ def told(world, *kinds):
 
 def test_a_transaction_depends_on_what_it_read_and_a_retry_gets_the_first_answer():
     world = World()
-    world.carry_out("ann", 1, {b"k": b"1"}, 10)
-    fine = world.carry_out("ann", 2, {b"k": b"2"}, 20, {b"k": 10, b"none": 0})
-    late = world.carry_out("bob", 1, {b"k": b"3", b"other": b"x"}, 30, {b"k": 10})
-    again = world.carry_out("bob", 1, {b"k": b"3", b"other": b"x"}, 40, {b"k": 10})
+    world.apply("ann", 1, {b"k": b"1"}, 10)
+    fine = world.apply("ann", 2, {b"k": b"2"}, 20, {b"k": 10, b"none": 0})
+    late = world.apply("bob", 1, {b"k": b"3", b"other": b"x"}, 30, {b"k": 10})
+    again = world.apply("bob", 1, {b"k": b"3", b"other": b"x"}, 40, {b"k": 10})
     assert (fine.outcome.conflict, late.outcome.conflict, late.conflict) == (0, 1, b"k")
     assert again.outcome == late.outcome
     assert (world.tree.get(b"k"), world.tree.get(b"other")) == (b"2", None)
@@ -94,27 +94,27 @@ def test_a_transaction_depends_on_what_it_read_and_a_retry_gets_the_first_answer
 def test_a_key_that_holds_nothing_carries_no_timestamp_whether_or_not_its_tombstone_is_kept(flush):
     """Compaction drops tombstones when it likes, so a decision must not rest on one."""
     world = World()
-    world.carry_out("ann", 1, {b"k": b"1"}, 10)
-    world.carry_out("ann", 2, {b"k": None}, 20)
+    world.apply("ann", 1, {b"k": b"1"}, 10)
+    world.apply("ann", 2, {b"k": None}, 20)
     if flush:
         world.tree.compact()
-    assert world.carry_out("ann", 3, {b"x": b""}, 30, {b"k": 0}).conflict is None
-    assert world.carry_out("ann", 4, {b"x": b""}, 40, {b"k": 20}).conflict == b"k"
+    assert world.apply("ann", 3, {b"x": b""}, 30, {b"k": 0}).conflict is None
+    assert world.apply("ann", 4, {b"x": b""}, 40, {b"k": 20}).conflict == b"k"
 
 
 def test_the_first_failing_expectation_is_named():
     world = World()
-    world.carry_out("ann", 1, {b"a": b"1", b"b": b"1", b"c": b"1"}, 10)
-    ended = world.carry_out("ann", 2, {}, 20, {b"a": 10, b"b": 9, b"c": 9})
+    world.apply("ann", 1, {b"a": b"1", b"b": b"1", b"c": b"1"}, 10)
+    ended = world.apply("ann", 2, {}, 20, {b"a": 10, b"b": 9, b"c": 9})
     assert (ended.outcome.conflict, ended.conflict) == (2, b"b")
 
 
 def test_a_session_is_deleted_by_log_time_and_not_one_moment_early():
     world = World()
-    world.carry_out("ann", 1, {b"k": b"1"}, 10)
-    world.carry_out("bob", 1, {b"k": b"2"}, 10 + LIFETIME)
+    world.apply("ann", 1, {b"k": b"1"}, 10)
+    world.apply("bob", 1, {b"k": b"2"}, 10 + LIFETIME)
     assert world.sessions() == {"ann.1", "bob.1"}
-    world.carry_out("bob", 2, {b"k": b"3"}, 11 + LIFETIME)
+    world.apply("bob", 2, {b"k": b"3"}, 11 + LIFETIME)
     assert world.sessions() == {"bob.1"}
     assert len(world.machine.sessions) == 1
     assert told(world, SessionExpired) == ["SessionExpired"]
@@ -122,8 +122,8 @@ def test_a_session_is_deleted_by_log_time_and_not_one_moment_early():
 
 def test_a_session_that_is_used_again_after_it_expired_begins_anew():
     world = World()
-    world.carry_out("ann", 40, {b"k": b"1"}, 10)
-    ended = world.carry_out("ann", 2, {b"k": b"2"}, 500)  # far below the window of before
+    world.apply("ann", 40, {b"k": b"1"}, 10)
+    ended = world.apply("ann", 2, {b"k": b"2"}, 500)  # far below the window of before
     assert ended.outcome.conflict == 0
     assert world.machine.sessions.find(TxnId("ann", 1, 2), 500).newest == 2
     assert world.sessions() == {"ann.1"}
@@ -132,7 +132,7 @@ def test_a_session_that_is_used_again_after_it_expired_begins_anew():
 def test_sessions_are_bounded_by_who_is_there():
     world = World()
     for n in range(1_000):
-        world.carry_out(f"c{n}", 1, {b"k": b"v"}, 10 + n)
+        world.apply(f"c{n}", 1, {b"k": b"v"}, 10 + n)
     assert len(world.machine.sessions) == len(world.sessions()) == LIFETIME + 1
 
 
@@ -185,23 +185,23 @@ def test_whatever_is_flushed_and_restarted_the_log_alone_decides(life, writes):
     assert world.all() == straight.all()
 
 
-def test_a_torn_transaction_is_undone_by_whatever_comes_next_expectations_and_all():
+def test_a_torn_transaction_is_discarded_by_whatever_comes_next_expectations_and_all():
     world = World()
     records = build_transaction(TxnId("ann", 1, 1), {b"k": b"1"}, 10, {b"r": 0}).records
-    (undone,) = world.take(records[0], NOOP)
-    assert undone.undone
-    assert (undone.entries[0].index, world.machine.open) == (1, ())
+    (discarded,) = world.take(records[0], NOOP)
+    assert discarded.discarded
+    assert (discarded.entries[0].index, world.machine.open) == (1, ())
     assert world.all() == {}
-    assert told(world, TransactionUndone) == ["TransactionUndone"]
+    assert told(world, TransactionDiscarded) == ["TransactionDiscarded"]
     assert world.take(*records)[0].outcome.conflict == 0
 
 
-def test_no_transaction_forgotten_is_carried_out_twice():
+def test_no_transaction_forgotten_is_applied_twice():
     """The window: what lies below it is refused, remembered or not."""
     world = World()
     for sequence in range(1, SESSION_WINDOW + 3):
-        world.carry_out("ann", sequence, {b"k": b"%d" % sequence}, 10 + sequence)
-    ended = world.carry_out("ann", 1, {b"k": b"again"}, 90)
+        world.apply("ann", sequence, {b"k": b"%d" % sequence}, 10 + sequence)
+    ended = world.apply("ann", 1, {b"k": b"again"}, 90)
     assert ended.outcome is None
     assert world.tree.get(b"k") == b"%d" % (SESSION_WINDOW + 2)
 
@@ -213,7 +213,7 @@ def test_reserved_keys_cannot_be_read_or_written_by_a_client():
 
 def test_expectations_are_data_and_write_nothing():
     world = World()
-    world.carry_out("ann", 1, {}, clock.pack(1), {b"nothing": 0})
+    world.apply("ann", 1, {}, clock.pack(1), {b"nothing": 0})
     assert [entry.record.kind for entry in world.log] == [Kind.EXPECT]
     assert {key for key in world.all() if not key.startswith(RESERVED_PREFIX)} == set()
 
@@ -221,20 +221,20 @@ def test_expectations_are_data_and_write_nothing():
 def test_a_frozen_memtable_takes_the_sessions_that_changed_and_only_those():
     world = World()
     for sequence in range(1, 4):
-        world.carry_out("ann", sequence, {b"k": b"v"}, 10 + sequence)
-        world.carry_out("bob", sequence, {b"l": b"v"}, 20 + sequence)
+        world.apply("ann", sequence, {b"k": b"v"}, 10 + sequence)
+        world.apply("bob", sequence, {b"l": b"v"}, 20 + sequence)
     assert world.tree.memtable_rows == 2  # the clients' own
     world.tree.freeze()
     assert world.tree.counts.rows_put == 6 + 2
-    world.carry_out("ann", 4, {b"k": b"v"}, 30)
+    world.apply("ann", 4, {b"k": b"v"}, 30)
     world.tree.freeze()
     assert world.tree.counts.rows_put == 6 + 2 + 1 + 1
 
 
 def test_a_conflict_that_writes_nothing_moves_the_time_of_the_tree():
     world = World()
-    world.carry_out("ann", 1, {b"k": b"1"}, 10)
-    assert world.carry_out("ann", 2, {b"k": b"2"}, 30, {b"k": 9}).conflict == b"k"
+    world.apply("ann", 1, {b"k": b"1"}, 10)
+    assert world.apply("ann", 2, {b"k": b"2"}, 30, {b"k": 9}).conflict == b"k"
     assert world.tree.timestamp == 30
     world.restart()
     assert world.tree.timestamp == 30
@@ -247,7 +247,7 @@ def test_a_freeze_packs_no_more_sessions_than_may_wait_for_it():
     """Each transaction writes those that waited longest, so that nothing is left for later."""
     world = World(lifetime=10_000)
     for n in range(3 * MAX_UNWRITTEN):
-        world.carry_out(f"c{n}", 1, {b"k": b"v"}, 10 + n)
+        world.apply(f"c{n}", 1, {b"k": b"v"}, 10 + n)
         assert len(world.machine.sessions.unwritten()) <= MAX_UNWRITTEN
     written = {key for key, _ in world.tree.scan(prefix=SESSION_PREFIX)}
     assert len(written) == 2 * MAX_UNWRITTEN
@@ -261,13 +261,13 @@ def test_a_freeze_packs_no_more_sessions_than_may_wait_for_it():
 def test_sessions_that_expire_together_are_written_little_by_little():
     world = World()
     for n in range(2 * MAX_UNWRITTEN):
-        world.carry_out(f"c{n}", 1, {b"k": b"v"}, 10)
+        world.apply(f"c{n}", 1, {b"k": b"v"}, 10)
     world.tree.flush()
-    world.carry_out("new", 1, {b"k": b"v"}, 11 + LIFETIME)
+    world.apply("new", 1, {b"k": b"v"}, 11 + LIFETIME)
     assert world.sessions() == {"new.1"}
     for sequence in range(2, 2 + MAX_UNWRITTEN):
         before = len(world.machine.sessions.unwritten())
-        world.carry_out("new", sequence, {b"k": b"v"}, 11 + LIFETIME + sequence)
+        world.apply("new", sequence, {b"k": b"v"}, 11 + LIFETIME + sequence)
         assert before - 2 <= len(world.machine.sessions.unwritten()) <= max(before, MAX_UNWRITTEN)
     assert len(world.machine.sessions.unwritten()) <= MAX_UNWRITTEN
     world.tree.flush()

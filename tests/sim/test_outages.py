@@ -3,7 +3,7 @@
 import pytest
 
 from kvraft.check.bugs import AppliesRetries, StampsNotRaised
-from kvraft.course.exercises.clients import check_carry_out, check_raised, check_verdict
+from kvraft.course.exercises.clients import check_applies, check_raised, check_verdict
 from kvraft.course.solutions import s10_clients as solutions
 from kvraft.errors import BadInput
 from kvraft.events import RoleChanged, TicketMoved
@@ -76,13 +76,13 @@ def test_a_second_copy_in_the_log_is_found_to_be_one(seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 5])
-def test_a_patient_one_gets_each_write_carried_out_once(seed):
+def test_a_patient_one_gets_each_write_applied_once(seed):
     for step in range(count_write_steps(seed) + 1):
         run = measure_write_outage(step, seed=seed)
         assert (run.reported, run.effects) == (Stage.APPLIED, 1)
 
 
-def test_without_sessions_some_are_carried_out_twice():
+def test_without_sessions_some_are_applied_twice():
     assert 2 in {measure_write_outage(step, replica=AppliesRetries).effects for step in STEPS}
 
 
@@ -112,7 +112,7 @@ def test_clocks_lose_writes_only_where_stamps_are_taken_as_they_come():
 
 def test_figures_are_titled_by_what_they_show(hurried, patient):
     count = sum(run.effects for run in hurried if run.reported is Stage.UNKNOWN)
-    assert f"{count} were carried out" in title_of(plot_outages({"a": hurried}))
+    assert f"{count} were applied" in title_of(plot_outages({"a": hurried}))
     assert "each exactly once" in title_of(plot_outages({"a": patient}))
     assert "Pauses double from 7 ms" in title_of(plot_pauses([7, 14, 20]))
     figure = plot_lost_updates({"x": {0: 0, 10: 3}, "y": {0: 0, 10: 0}}, 8)
@@ -169,7 +169,7 @@ def test_the_slider_shows_the_outage_that_it_is_set_to(hurried):
     before = slider.svg()
     slider.slider.value = 6
     assert slider.shown.step == 6
-    assert "carried out once" in slider.words()
+    assert "applied once" in slider.words()
     assert slider.svg() != before
     assert "crashes" in slider._picture.value
 
@@ -222,7 +222,7 @@ def test_a_wrong_rule_for_stamps_is_told_what_comes_of_it(capsys, rule, hint):
     ],
 )
 def test_a_wrong_session_is_told_the_shortest_case(capsys, decision, hint):
-    check_carry_out(decision)
+    check_applies(decision)
     said = capsys.readouterr().out
     assert said.startswith("Not yet. "), said
     assert hint in said
@@ -231,5 +231,5 @@ def test_a_wrong_session_is_told_the_shortest_case(capsys, decision, hint):
 def test_right_answers_are_right(capsys):
     check_verdict(solutions.verdict)
     check_raised(solutions.raised)
-    check_carry_out(solutions.carry_out)
+    check_applies(solutions.applies)
     assert capsys.readouterr().out.count("Right.") == 3

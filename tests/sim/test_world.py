@@ -21,8 +21,8 @@ from kvraft.events import (
     MessageSent,
     SegmentDropped,
     Trace,
+    TransactionDiscarded,
     TransactionRepeated,
-    TransactionUndone,
 )
 from kvraft.raft import AppendEntries, AppendEntriesReply, RaftOptions, Role
 from kvraft.record import RESERVED_PREFIX
@@ -189,7 +189,7 @@ def test_a_transaction_that_is_in_the_log_twice_is_applied_once():
     assert world.replicas[world.leader()].tree.version(b"k").timestamp == ticket.timestamp
 
 
-def test_a_transaction_of_which_only_a_part_was_copied_is_undone_then_applied_once():
+def test_a_transaction_of_which_only_a_part_was_copied_is_discarded_then_applied_once():
     world = elected(options=TINY)
     client = world.client("c")
     client.put(b"before", b"")
@@ -208,9 +208,9 @@ def test_a_transaction_of_which_only_a_part_was_copied_is_undone_then_applied_on
     world.drop(lambda message: message.sender == old)
     world.run_until(lambda: ticket.done)
     world.settle()
-    undone = world.trace.of(TransactionUndone)
-    assert {s.who for s in undone} == set(others)
-    assert {s.event.txn for s in undone} == {"c.2#2"}
+    discarded = world.trace.of(TransactionDiscarded)
+    assert {s.who for s in discarded} == set(others)
+    assert {s.event.txn for s in discarded} == {"c.2#2"}
     assert ticket.stage is Stage.APPLIED
     world.restart(old)
     world.settle()
@@ -468,7 +468,7 @@ def restart(world):
 
 
 def test_a_session_outlives_flushes_and_crashes():
-    """It lies in the tree: the same id, asked again long after, is not carried out again."""
+    """It lies in the tree: the same id, asked again long after, is not applied again."""
     world, client = alone()
     ticket = client.put(b"k", b"first")
     for i in range(20):
@@ -505,7 +505,7 @@ def test_a_deposed_leader_tells_that_its_copy_is_dead():
     world.heal()
     world.run_until(lambda: ticket.done)
     said = [step.event.note for step in world.trace.of(MessageSent, who=old)]
-    assert "stuck.2#2 UNDONE" in said
+    assert "stuck.2#2 DISCARDED" in said
     assert ticket.stage is Stage.APPLIED
 
 
@@ -625,13 +625,13 @@ def check_atomic(history, final):
 
 
 def test_a_storm_reaches_what_it_is_meant_to_test():
-    """A storm that never undoes, supersedes or cuts would prove nothing."""
+    """A storm that never discards, supersedes or cuts would prove nothing."""
     seen = set()
     for seed in range(6):
         world, _ = storm(seed)
         seen |= {type(step.event).__name__ for step in world.trace}
     assert {
-        "TransactionUndone",
+        "TransactionDiscarded",
         "EntriesSuperseded",
         "SegmentDropped",
         "TailTruncated",

@@ -181,7 +181,7 @@ def test_too_many_proposals_are_put_off_and_all_are_applied_in_the_end():
     notes = [step.event.note for step in world.trace if hasattr(step.event, "note")]
     assert any("busy" in note for note in notes)
     assert len(user_map(world, world.leader())) == 12
-    copies = [s.event.txn for s in world.trace.of(TicketMoved) if s.event.stage == "UNDONE"]
+    copies = [s.event.txn for s in world.trace.of(TicketMoved) if s.event.stage == "DISCARDED"]
     assert not copies  # what was put off was never in a log
 
 

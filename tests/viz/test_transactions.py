@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from kvraft.check.bugs import UndoesWhatItBegan
+from kvraft.check.bugs import DiscardsWhatItBegan
 from kvraft.check.storage import CopyEnd, kill_leader_at, kill_leader_everywhere
 from kvraft.errors import BadInput
-from kvraft.events import EntriesAppended, MemberStarted, Trace, TraceStep, TransactionUndone
+from kvraft.events import EntriesAppended, MemberStarted, Trace, TraceStep, TransactionDiscarded
 from kvraft.sim import ContentionResult
 from kvraft.viz.figures import data_of, plot_conflicts, plot_deaths, plot_totals, title_of
 from kvraft.viz.panels import colours_of, lanes_view, lanes_words, runs_of
@@ -25,22 +25,22 @@ def deaths():
 
 @pytest.fixture(scope="module")
 def torn(deaths):
-    return next(death for death in deaths if death.end is CopyEnd.UNDONE)
+    return next(death for death in deaths if death.end is CopyEnd.DISCARDED)
 
 
 def titles(svg):
     return [e.text for e in ET.fromstring(svg).iter(f"{SVG}title")][1:]
 
 
-def test_a_cell_for_each_entry_and_a_stroke_for_each_that_was_undone(torn):
+def test_a_cell_for_each_entry_and_a_stroke_for_each_that_was_discarded(torn):
     history = TraceHistory(torn.world.trace)
-    prefix = torn.world.trace.of(TransactionUndone)[0].event
+    prefix = torn.world.trace.of(TransactionDiscarded)[0].event
     for step in range(0, len(history.trace), 7):
         svg, state = lanes_view(history, step), history.at(step)
         cells = [cell for member in state.members.values() for cell in member.log]
         assert len(titles(svg)) == len(cells)
         struck = svg.count('stroke="#D55E00" stroke-width="3"')
-        assert struck == sum(title.endswith(", undone") for title in titles(svg))
+        assert struck == sum(title.endswith(", discarded") for title in titles(svg))
         assert struck <= 3 * (prefix.last - prefix.first + 1)
     last = lanes_view(history, len(history.trace) - 1)
     assert last.count('stroke-width="3"') == 3 * (prefix.last - prefix.first + 1)
@@ -56,15 +56,15 @@ def test_thick_is_what_the_member_holds(torn):
     assert len(thick.findall(lanes_view(history, len(history.trace) - 1))) == 15
 
 
-def test_a_member_that_restarted_does_not_know_yet_what_was_undone(torn):
+def test_a_member_that_restarted_does_not_know_yet_what_was_discarded(torn):
     world = kill_leader_at(torn.step).world
     name = next(name for name in ("n2", "n3") if name != world.leader())
     world.crash(name)
     world.restart(name)
     history = TraceHistory(world.trace)
     now = history.at(len(world.trace) - 1).members[name]
-    assert any(cell.undone for cell in now.log)
-    prefix = torn.world.trace.of(TransactionUndone)[0].event
+    assert any(cell.discarded for cell in now.log)
+    prefix = torn.world.trace.of(TransactionDiscarded)[0].event
     count = prefix.last - prefix.first + 1
     assert (
         f"{name}, follower of term 2: registration of ann, {count} of ann.4#1 open"
@@ -103,13 +103,13 @@ def test_a_copy_that_comes_again_is_a_run_of_its_own_in_the_same_colour(torn):
 
 
 def test_the_figure_of_deaths_says_if_any_was_seen_in_part(deaths):
-    undone = sum(death.end is CopyEnd.UNDONE for death in deaths)
+    discarded = sum(death.end is CopyEnd.DISCARDED for death in deaths)
     done = sum(death.end is CopyEnd.COMPLETED for death in deaths)
     title = title_of(plot_deaths(deaths))
-    told = f"Killed 16 times, at as many steps: {undone} undone, {done} completed"
+    told = f"Killed 16 times, at as many steps: {discarded} discarded, {done} completed"
     assert title == f"{told}, none in part"
-    bad = [kill_leader_at(death.step, replica=UndoesWhatItBegan) for death in deaths]
-    assert title_of(plot_deaths(bad)).endswith(f"{undone} there in part")
+    bad = [kill_leader_at(death.step, replica=DiscardsWhatItBegan) for death in deaths]
+    assert title_of(plot_deaths(bad)).endswith(f"{discarded} there in part")
     assert data_of(deaths) != data_of(bad)
     shown = [text.get_text() for text in plot_deaths(deaths).axes[0].texts]
     assert len(shown) == 6 * len(deaths)

@@ -48,7 +48,7 @@ from kvraft.events import (
     Trace,
     TraceStep,
     TransactionApplied,
-    TransactionUndone,
+    TransactionDiscarded,
     TreeOpened,
 )
 from kvraft.replica import ReplicaOptions
@@ -342,18 +342,18 @@ def test_what_becomes_of_tables_in_words() -> None:
     ]
 
 
-def test_tickets_and_undone() -> None:
+def test_tickets_and_discarded() -> None:
     trace = told(
         (1, "alice", TicketMoved("alice#1", "SENT", "n1", 0)),
         (2, "bob", TicketMoved("bob#1", "SENT", "n1", 0)),
         (3, "alice", TicketMoved("alice#1", "APPLIED", "n2", 5)),
-        (4, "n2", TransactionUndone("bob#1", 6, 8)),
+        (4, "n2", TransactionDiscarded("bob#1", 6, 8)),
     )
     assert series.tickets(trace) == [
         ("alice#1", "alice", ((1, "SENT", "n1"), (3, "APPLIED", "n2"))),
         ("bob#1", "bob", ((2, "SENT", "n1"),)),
     ]
-    assert series.undone(trace) == [(4, "n2", "bob#1", 6, 8)]
+    assert series.discarded(trace) == [(4, "n2", "bob#1", 6, 8)]
 
 
 # ── the state: what a trace says against what there is ──────────────────────────────────────────
@@ -565,7 +565,7 @@ def test_the_cluster_view_tells_roles_messages_and_partitions() -> None:
     assert "n1 down" in summary(history, len(trace) - 1)
 
 
-def test_the_log_view_strikes_out_the_undone_and_dashes_the_uncommitted() -> None:
+def test_the_log_view_strikes_out_the_discarded_and_dashes_the_uncommitted() -> None:
     trace = told(
         (0, "n1", MemberStarted(0, 1, 0, 0)),
         (
@@ -579,7 +579,7 @@ def test_the_log_view_strikes_out_the_undone_and_dashes_the_uncommitted() -> Non
     )
     before = log_view(TraceHistory(trace), 2)
     assert before.count("stroke-dasharray") == 2
-    trace.file(2, "n1", TransactionUndone("c#1", 1, 2))
+    trace.file(2, "n1", TransactionDiscarded("c#1", 1, 2))
     after = log_view(TraceHistory(trace), 3)
     strike = 'stroke-width="2.5"'
     assert (before.count(strike), after.count(strike)) == (0, 2)

@@ -22,8 +22,8 @@ from kvraft.check.bugs.storage import (
     AppliesRetries,
     ChecksBeforeAppending,
     CountsIncarnations,
+    DiscardsWhatItBegan,
     StampsNotRaised,
-    UndoesWhatItBegan,
 )
 
 __all__ = [
@@ -31,9 +31,9 @@ __all__ = [
     "Bug",
     "ChecksBeforeAppending",
     "CountsIncarnations",
+    "DiscardsWhatItBegan",
     "OlderTermsCounted",
     "StampsNotRaised",
-    "UndoesWhatItBegan",
     "consensus_bug",
     "find_bug",
 ]

@@ -33,10 +33,10 @@ from kvraft.sim import SimDisk
 from kvraft.sstable import BlockCache, Table, TableFormat, TableMetadata, TableWriter
 from kvraft.transaction import (
     CompleteTransaction,
+    DiscardedTransaction,
     Rejected,
     Submit,
     TransactionAssembler,
-    UndoneTransaction,
 )
 
 # ── log truncation ──────────────────────────────────────────────────────────────────────────────
@@ -113,21 +113,21 @@ class AppliesWhatIsAppended(Replica):
             super().take(entry)
 
 
-class _NothingUndone(TransactionAssembler):
+class _NothingDiscarded(TransactionAssembler):
     """Takes a torn transaction for a complete one."""
 
-    def take(self, entry: Entry) -> Sequence[CompleteTransaction | UndoneTransaction]:
+    def take(self, entry: Entry) -> Sequence[CompleteTransaction | DiscardedTransaction]:
         """Return the transactions that ``entry`` ends, all as complete ones."""
         return [CompleteTransaction(ended.entries) for ended in super().take(entry)]
 
 
-class UndoesWhatItBegan(Replica):
-    """Only the leader that appended a transaction knows, from memory, that it must be undone."""
+class DiscardsWhatItBegan(Replica):
+    """Only the leader that appended a transaction knows, from memory, that it must be discarded."""
 
     def new_machine(self) -> StateMachine:
-        """Return a state machine that undoes nothing."""
+        """Return a state machine that discards nothing."""
         machine = super().new_machine()
-        machine.gatherer = _NothingUndone()
+        machine.gatherer = _NothingDiscarded()
         return machine
 
 
@@ -361,7 +361,7 @@ STORAGE_BUGS: dict[str, type[Replica]] = {
     "truncates before the manifest": TruncatesBeforeManifest,
     "messages before the save": SendsBeforeSaving,
     "apply on append": AppliesWhatIsAppended,
-    "undo from memory": UndoesWhatItBegan,
+    "discard from memory": DiscardsWhatItBegan,
     "checked before appending": ChecksBeforeAppending,
     "expects tombstones": ExpectsTombstones,
     "stamps not raised": StampsNotRaised,

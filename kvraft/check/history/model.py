@@ -73,7 +73,7 @@ class Effect(StrEnum):
     CONFLICT = "conflict"
     REPEATED = "repeated"
     TAKEN = "refused: its id is taken"
-    UNDONE = "undone"
+    DISCARDED = "discarded"
 
 
 class Fate(NamedTuple):
@@ -133,7 +133,7 @@ class Model:
         self.entries.append(entry)
         record, applied = entry.record, self._marks[-1]
         if self._open and self._open[0].record.txn != record.txn:
-            self._note(Effect.UNDONE, self._open)
+            self._note(Effect.DISCARDED, self._open)
             self._open = []
         if record.kind in (Kind.NOOP, Kind.CONFIGURATION, Kind.REGISTER):
             applied = entry.index

@@ -50,7 +50,7 @@ class CopyEnd(StrEnum):
 
     NEVER = "never appended"
     LOST = "lost"  # no other member had any of it, and another entry replaced it
-    UNDONE = "undone"
+    DISCARDED = "discarded"
     COMPLETED = "completed"
 
 
@@ -236,7 +236,7 @@ def _end(fates: Sequence[Fate], appended: int, term: int, model: Model) -> CopyE
         return CopyEnd.NEVER
     for fate in fates:
         if model.entries[fate.index - 1].term == term:
-            return CopyEnd.UNDONE if fate.effect is Effect.UNDONE else CopyEnd.COMPLETED
+            return CopyEnd.DISCARDED if fate.effect is Effect.DISCARDED else CopyEnd.COMPLETED
     return CopyEnd.LOST
 
 

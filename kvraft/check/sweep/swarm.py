@@ -60,7 +60,7 @@ ACTS = 150
 
 REACHED = (
     "transactions applied",
-    "transactions undone",
+    "transactions discarded",
     "transactions in conflict",
     "transactions repeated",
     "large transactions applied",
@@ -105,7 +105,7 @@ _NAMES = {
     Effect.APPLIED: "transactions applied",
     Effect.CONFLICT: "transactions in conflict",
     Effect.REPEATED: "transactions repeated",
-    Effect.UNDONE: "transactions undone",
+    Effect.DISCARDED: "transactions discarded",
 }
 
 

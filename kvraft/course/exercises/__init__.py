@@ -2,7 +2,7 @@
 
 One file a lesson::
 
-    elections      01   who gets a vote; a range of time-outs
+    elections      01   who gets a vote; a range of timeouts
     replication    02   when an entry is committed
     safety         03   a schedule that breaks a property; whose log is more up-to-date
     log            04   reading frames; torn or damaged
@@ -12,7 +12,7 @@ One file a lesson::
     compaction     08   what to merge next; which tombstones to drop
     truncation     09   which segments to drop; a budget for followers
     clients        10   what a client reports; timestamps; sessions
-    transactions   12   the undo rule; conflicts
+    transactions   12   the discard rule; conflicts
     membership     13   when a joint configuration agrees
 
 Each ``check_…`` prints ``Right.`` or ``Not yet.`` with the simplest case that is wrong.

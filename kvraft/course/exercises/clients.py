@@ -2,7 +2,7 @@
 
 A learner's ``verdict`` is called for every combination of copies that a client can be left with.
 A learner's ``raised`` stamps every write of members in simulated worlds whose clients' clocks
-disagree.  A learner's ``carry_out`` decides for a member whether it applies transactions that come
+disagree.  A learner's ``applies`` decides for a member whether it applies transactions that come
 late, twice or in another order.
 """
 
@@ -28,10 +28,10 @@ from kvraft.replica import (
 from kvraft.sim import SingleMember, lost_updates, world_with_client
 from kvraft.transaction import SESSION_WINDOW, Submit, build_transaction
 
-COPIES = ("refused", "undone", "silent", "applied")
+COPIES = ("refused", "discarded", "silent", "applied")
 """What a client can know of one copy of its transaction.
 
-A leader refused it, reported it as undone or as applied, or no answer came.
+A leader refused it, reported it as discarded or as applied, or no answer came.
 """
 
 REPORTS = ("APPLIED", "ABORTED", "UNKNOWN")
@@ -39,7 +39,7 @@ REPORTS = ("APPLIED", "ABORTED", "UNKNOWN")
 
 Verdict = Callable[[list[str]], str]
 Raised = Callable[[Timestamp, Timestamp], Timestamp]
-CarryOut = Callable[[int, int, list[int]], bool]
+Applies = Callable[[int, int, list[int]], bool]
 
 
 @exercise("10.1")
@@ -131,16 +131,16 @@ def _judge(raised: Raised) -> str:
 class _Judged(Session):
     """A session whose decisions are a learner's."""
 
-    def __init__(self, session: Session, carry_out: CarryOut) -> None:
+    def __init__(self, session: Session, applies: Applies) -> None:
         super().__init__(session.newest)
         self._session = session
-        self._carry_out = carry_out
+        self._applies = applies
 
     def _passes(self, sequence: int) -> bool:
         numbers = range(max(1, self.newest - SESSION_WINDOW + 1), self.newest + 1)
         known = [number for number in numbers if self._session.outcome(number)]
-        asked = f"carry_out({sequence}, {self.newest}, {known})"
-        return yes_or_no(lambda: self._carry_out(sequence, self.newest, list(known)), asked)
+        asked = f"applies({sequence}, {self.newest}, {known})"
+        return yes_or_no(lambda: self._applies(sequence, self.newest, list(known)), asked)
 
     def outcome(self, sequence: int) -> TransactionOutcome | None:
         """Return the outcome of a transaction that is not applied again."""
@@ -155,12 +155,12 @@ class _Judged(Session):
         return not self._passes(sequence)
 
 
-def remembering(carry_out: CarryOut) -> type[Replica]:
-    """Return members that apply a transaction if ``carry_out(sequence, newest, known)``."""
+def remembering(applies: Applies) -> type[Replica]:
+    """Return members that apply a transaction if ``applies(sequence, newest, known)``."""
 
     class Asking(Sessions):
         def find(self, txn: TxnId, now: Timestamp) -> Session:
-            return _Judged(super().find(txn, now), carry_out)
+            return _Judged(super().find(txn, now), applies)
 
     class Remembering(Replica):
         def new_machine(self) -> StateMachine:
@@ -174,10 +174,10 @@ def remembering(carry_out: CarryOut) -> type[Replica]:
 
 
 @exercise("10.3")
-def check_carry_out(carry_out: CarryOut) -> str:
-    """Print whether a member that decides by ``carry_out`` applies each transaction once."""
-    need_function(lambda: carry_out(1, 0, []), "decision")
-    members = remembering(carry_out)
+def check_applies(applies: Applies) -> str:
+    """Print whether a member that decides by ``applies`` applies each transaction once."""
+    need_function(lambda: applies(1, 0, []), "decision")
+    members = remembering(applies)
     for arrivals in _arrivals():
         with within(f"{_when(arrivals)},"):
             if wrong := _misdone(members, arrivals):

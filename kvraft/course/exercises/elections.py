@@ -1,4 +1,4 @@
-"""Lesson 01: a learner's ``grant_vote`` and a learner's time-outs are tried.
+"""Lesson 01: a learner's ``grant_vote`` and a learner's timeouts are tried.
 
 A rule is first tried in all small situations, the smallest first, so that the one printed is the
 shortest in which it is wrong.  A rule that passes votes in :data:`STORMS` clusters, where messages
@@ -6,10 +6,10 @@ are lost, repeated and reordered, and members crash, watched by a
 :class:`~kvraft.check.raft.RaftChecker`; then in the four situations in which a well-known teaching
 implementation could have had two leaders in one term.
 
-A range of time-outs is measured: :data:`TRIALS` crashes of a leader, and short network failures
+A range of timeouts is measured: :data:`TRIALS` crashes of a leader, and short network failures
 that a leader should survive.
 
-The rule to find is that of Raft §5.2 and §5.4.1; the range of time-outs, §5.6 and §9.3.
+The rule to find is that of Raft §5.2 and §5.4.1; the range of timeouts, §5.6 and §9.3.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def play_with_rule(story: scenario.Scenario, rule: VoteRule) -> None:
             line.action(cluster)
 
 
-# ── a range of time-outs ────────────────────────────────────────────────────────────────────────
+# ── a range of timeouts ────────────────────────────────────────────────────────────────────────
 
 TRIALS = 200
 HEARTBEAT = 40
@@ -230,7 +230,7 @@ from both limits that the range decides, not which two hundred crashes are tried
 
 @exercise("01.3", functions=False)
 def check_range(low: object, high: object) -> str:
-    """Print whether time-outs from ``low`` to ``high`` milliseconds meet the two limits."""
+    """Print whether timeouts from ``low`` to ``high`` milliseconds meet the two limits."""
     need_answer(low, "put two numbers in place of the dots")
     need_answer(high, "put two numbers in place of the dots")
     low, high = value_of(low), value_of(high)

@@ -3,7 +3,7 @@
 A schedule is a text in the language of scenarios (``check/scenario/``), steps only.  It is played
 with members that commit entries of older terms by counting, and a
 :class:`~kvraft.check.raft.RaftChecker` finds whether it breaks a property.  Its length is the
-number of events: a message that arrives, a time-out, a crash, a restart, a proposal.  Losing a
+number of events: a message that arrives, a timeout, a crash, a restart, a proposal.  Losing a
 message costs nothing, since it may as well be in flight forever.
 
 A rule is first tried on all small pairs of logs, the smallest first.  Where it is wrong, the

@@ -1,4 +1,4 @@
-"""Lesson 12: a learner's undo rule and condition, compared with ours; interleavings to predict.
+"""Lesson 12: a learner's discard rule and condition, compared with ours; interleavings to predict.
 
 ``gather`` is tried on every short log, the shortest first, then on long ones drawn from a seed, and
 compared with :class:`~kvraft.transaction.TransactionAssembler`.  ``holds`` is tried in every small
@@ -37,10 +37,10 @@ from kvraft.replica import StateMachine
 from kvraft.sim import SimDisk, World
 from kvraft.transaction import CompleteTransaction, TransactionAssembler
 
-# ── the undo rule ───────────────────────────────────────────────────────────────────────────────
+# ── the discard rule ────────────────────────────────────────────────────────────────────────────
 
 Split = tuple[list[list[int]], list[list[int]]]
-"""The transactions that are complete, and those that were undone, each a list of its indexes."""
+"""The transactions that are complete, and those that were discarded, each a list of its indexes."""
 
 GatherRule = Callable[[list[Entry]], Split]
 
@@ -78,12 +78,12 @@ def right_split(entries: Sequence[Entry]) -> Split:
     """Return what the real module finds in a log."""
     gatherer = TransactionAssembler()
     complete: list[list[int]] = []
-    undone: list[list[int]] = []
+    discarded: list[list[int]] = []
     for entry in entries:
         for ended in gatherer.take(entry):
-            found = complete if isinstance(ended, CompleteTransaction) else undone
+            found = complete if isinstance(ended, CompleteTransaction) else discarded
             found.append([each.index for each in ended.entries])
-    return complete, undone
+    return complete, discarded
 
 
 def log_words(entries: Sequence[Entry]) -> str:
@@ -97,39 +97,39 @@ def _split(rule: GatherRule, entries: list[Entry]) -> Split:
     answer = called(lambda: rule(list(entries)), "your rule")
 
     def read() -> Split:
-        complete, undone = ([[int(index) for index in each] for each in part] for part in answer)
-        return complete, undone
+        complete, discarded = ([[int(index) for index in each] for each in part] for part in answer)
+        return complete, discarded
 
     try:
         return called(read)
     except Broken:
         raise Broken(
             f"your rule gives {shown(answer)}: give two lists of lists of indexes, complete and "
-            "undone."
+            "discarded."
         ) from None
 
 
 @exercise("12.1")
 def check_gather(rule: GatherRule) -> str:
-    """Print whether ``rule`` finds the complete and the undone transactions of every log."""
+    """Print whether ``rule`` finds the complete and the discarded transactions of every log."""
     need_function(lambda: rule([]))
-    count = undone = 0
+    count = discarded = 0
     for entries in logs():
         right = right_split(entries)
         with within(f"For a log of {log_words(entries)},"):
             answer = _split(rule, entries)
         if answer != right:
             raise Wrong(_difference(answer, right, entries), f"A log of {log_words(entries)}:")
-        count, undone = count + 1, undone + len(right[1])
-    return f"It agrees with the module about {count:,} logs and {undone:,} undone prefixes."
+        count, discarded = count + 1, discarded + len(right[1])
+    return f"It agrees with the module about {count:,} logs and {discarded:,} discarded prefixes."
 
 
 def _difference(answer: Split, right: Split, entries: Sequence[Entry]) -> str:
-    for name, mine, due in zip(("complete", "undone"), answer, right, strict=True):
+    for name, mine, due in zip(("complete", "discarded"), answer, right, strict=True):
         if mine != due:
             hint = ""
             if not due and not right[1] and entries and not entries[-1].record.commit:
-                hint = " A transaction that has not ended is open: neither complete nor undone."
+                hint = " A transaction that has not ended is open: neither complete nor discarded."
             return f"{due or 'nothing'} is {name}, and your rule says {mine or 'nothing'}.{hint}"
     return ""
 

@@ -59,7 +59,7 @@ def stays_below(stamp, last):
     return min(stamp, last + 1)
 
 
-def carry_out(sequence, newest, known):
+def applies(sequence, newest, known):
     """New, and not so old that it may have been forgotten."""
     return sequence > newest - 32 and sequence not in known
 
@@ -94,7 +94,7 @@ def without_known(sequence, newest, known):
     return sequence > newest - 32
 
 
-RIGHT = {"verdict": verdict, "raised": raised, "carry_out": carry_out}
+RIGHT = {"verdict": verdict, "raised": raised, "applies": applies}
 WRONG = {
     "verdict": [
         silence_is_failure,
@@ -104,7 +104,7 @@ WRONG = {
         lambda: "APPLIED",
     ],
     "raised": [as_it_comes, not_above, counts_on, gives_nothing, stays_below],
-    "carry_out": [
+    "applies": [
         only_the_newest,
         never_forgets,
         one_too_many,

@@ -3,34 +3,34 @@
 
 def gather(entries):
     """Follow the rule: another transaction, or what is not data, ends the one that is open."""
-    complete, undone, open_ = [], [], []
+    complete, discarded, open_ = [], [], []
     for entry in entries:
         record = entry.record
         if open_ and record.txn != open_[0].record.txn:
-            undone.append([each.index for each in open_])
+            discarded.append([each.index for each in open_])
             open_ = []
         if record.kind.is_data:
             open_.append(entry)
             if record.commit:
                 complete.append([each.index for each in open_])
                 open_ = []
-    return complete, undone
+    return complete, discarded
 
 
 def _gather(entries, ends):
     """Gather with another idea of what ends an open transaction."""
-    complete, undone, open_ = [], [], []
+    complete, discarded, open_ = [], [], []
     for entry in entries:
         record = entry.record
         if open_ and ends(record, open_[0].record):
-            undone.append([each.index for each in open_])
+            discarded.append([each.index for each in open_])
             open_ = []
         if record.kind.is_data:
             open_.append(entry)
             if record.commit:
                 complete.append([each.index for each in open_])
                 open_ = []
-    return complete, undone
+    return complete, discarded
 
 
 def only_a_noop_ends_it(entries):
@@ -53,15 +53,15 @@ def by_sequence(entries):
     return _gather(entries, lambda r, first: r.txn.sequence != first.txn.sequence)
 
 
-def undoes_what_is_open(entries):
-    """Takes what has not ended for undone."""
-    complete, undone = gather(entries)
-    seen = {index for part in (*complete, *undone) for index in part}
+def discards_what_is_open(entries):
+    """Takes what has not ended for discarded."""
+    complete, discarded = gather(entries)
+    seen = {index for part in (*complete, *discarded) for index in part}
     rest = [e.index for e in entries if e.record.kind.is_data and e.index not in seen]
-    return complete, [*undone, *([rest] if rest else [])]
+    return complete, [*discarded, *([rest] if rest else [])]
 
 
-def never_undoes(entries):
+def never_discards(entries):
     """Keeps a torn prefix and lets the next mark complete it."""
     return _gather(entries, lambda record, first: False)
 
@@ -78,14 +78,14 @@ def by_transaction(entries):
 
 
 def turned_round(entries):
-    """Gives undone first."""
+    """Gives discarded first."""
     return gather(entries)[::-1]
 
 
 def flat(entries):
     """Gives indexes, not lists of them."""
-    complete, undone = gather(entries)
-    return [i for part in complete for i in part], [i for part in undone for i in part]
+    complete, discarded = gather(entries)
+    return [i for part in complete for i in part], [i for part in discarded for i in part]
 
 
 def returns_nothing(entries):
@@ -163,8 +163,8 @@ WRONG = {
         only_another_ends_it,
         by_client,
         by_sequence,
-        undoes_what_is_open,
-        never_undoes,
+        discards_what_is_open,
+        never_discards,
         by_transaction,
         turned_round,
         flat,

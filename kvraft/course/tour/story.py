@@ -26,7 +26,7 @@ from kvraft.events import (
     SnapshotInstalled,
     SnapshotReceived,
     Trace,
-    TransactionUndone,
+    TransactionDiscarded,
     VoteGranted,
 )
 from kvraft.raft import AppendEntries, RaftOptions
@@ -157,11 +157,11 @@ class Tour:
             f"{len(ticket.transaction.records)} records of {torn.txn} are on {torn.member}."
         ]
         died = world.now
-        world.run_until(lambda: ticket.done and len(self._undone(torn.txn)) == 2)
+        world.run_until(lambda: ticket.done and len(self._discarded(torn.txn)) == 2)
         leader = self._leader()
         takeover = self._takeover(leader, died)
-        undone = self._undone(torn.txn)
-        event, who = next(iter(undone.values())), listed(sorted(undone))
+        discarded = self._discarded(torn.txn)
+        event, who = next(iter(discarded.values())), listed(sorted(discarded))
         return [
             *lines,
             f"{leader} takes over {_ms(takeover - died)} later. The no-op of its term ends the "
@@ -358,13 +358,13 @@ class Tour:
         count = sum(entry.record.txn == newest.txn for entry in uncommitted)
         return TornTransaction(newest.txn, count, longest.member) if newest.txn.client else None
 
-    def _undone(self, txn: TxnId) -> dict[str, TransactionUndone]:
-        """Return the event of each member that has undone a copy of ``txn``, by member."""
-        steps = self.trace.of(TransactionUndone)
+    def _discarded(self, txn: TxnId) -> dict[str, TransactionDiscarded]:
+        """Return the event of each member that has discarded a copy of ``txn``, by member."""
+        steps = self.trace.of(TransactionDiscarded)
         return {
             step.who: step.event
             for step in steps
-            if isinstance(step.event, TransactionUndone) and step.event.txn == str(txn)
+            if isinstance(step.event, TransactionDiscarded) and step.event.txn == str(txn)
         }
 
     def _takeover(self, leader: str, after: int) -> int:

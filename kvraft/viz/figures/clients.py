@@ -161,7 +161,7 @@ def _safe_and_known(trace: Trace, txn: str, spans: Sequence[StateSpan], told: in
     """Return when a majority had the write on disk, and when its client knew how it ended."""
     begin, safe = spans[0].start, _safe(trace, txn)
     said = [span.state for span in spans if span.who == spans[0].who][-1]
-    knows = f"its client says {said} after {(told - begin) / 1000:.1f} ms"
+    knows = f"its client reports {said} after {(told - begin) / 1000:.1f} ms"
     if safe is None:
         return f"Never on a majority of disks; {knows}"
     return f"On a majority of disks after {(safe - begin) / 1000:.1f} ms; {knows}"
@@ -208,7 +208,7 @@ def plot_pauses(pauses: Sequence[int]) -> Figure:
 
 
 def plot_outages(runs: Mapping[str, Sequence[WriteOutage]]) -> Figure:
-    """Draw what clients said and what was carried out, by the step at which the leader died.
+    """Draw what clients reported and what was applied, by the step at which the leader died.
 
     The first row says how far the write had come by then, which is the same for all of ``runs``.
     """
@@ -222,7 +222,7 @@ def plot_outages(runs: Mapping[str, Sequence[WriteOutage]]) -> Figure:
             right = GREEN if each.effects == 1 else GREY if each.effects == 0 else RED
             _cell(axes, len(names), at, _ENDS[each.reported], _SAID[each.reported])
             _cell(axes, len(names) + 1, at, str(each.effects), right)
-        names += [f"{name}: the client says", "carried out, times"]
+        names += [f"{name}: the client reports", "applied, times"]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(-0.6, max(len(outages) for outages in runs.values()) - 0.4)
@@ -255,11 +255,11 @@ def _sums_up(outages: Sequence[WriteOutage]) -> str:
     unknown = [each for each in outages if each.reported is Stage.UNKNOWN]
     twice = sum(each.effects > 1 for each in outages)
     if twice:
-        return f"{twice} of {len(outages)} writes were carried out twice"
+        return f"{twice} of {len(outages)} writes were applied twice"
     if not unknown:
-        return f"all {len(outages)} writes are carried out, each exactly once"
+        return f"all {len(outages)} writes are applied, each exactly once"
     done = sum(each.effects == 1 for each in unknown)
-    return f"of {len(unknown)} writes that ended UNKNOWN, {done} were carried out and the rest not"
+    return f"of {len(unknown)} writes that ended UNKNOWN, {done} were applied and the rest not"
 
 
 def plot_lost_updates(counts: Mapping[str, Mapping[int, int]], of: int) -> Figure:

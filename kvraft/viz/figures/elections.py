@@ -32,7 +32,7 @@ def plot_trials(measured: Mapping[TimeoutRange, Sequence[OutageTrial]]) -> Figur
     _log_axis(axes, min(known), max(known))
     axes.set(xlabel="time without a leader (ms, logarithmic)", ylabel="share of trials")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.legend(loc="outside right center", fontsize="small", title="time-outs drawn from")
+    figure.legend(loc="outside right center", fontsize="small", title="timeouts drawn from")
     halves = {span: median_trial(trials) for span, trials in measured.items()}
     in_order = sorted(measured, key=lambda span: _rank(halves[span], measured[span]))
     best, worst = in_order[0], in_order[-1]
@@ -52,7 +52,7 @@ def plot_failed(measured: Mapping[TimeoutRange, Sequence[OutageTrial]]) -> Figur
     bars = axes.bar(range(len(shares)), shares, color=BLUE, width=0.6)
     axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=2)
     axes.set_xticks(range(len(shares)), [_range(span) for span in measured])
-    axes.set(xlabel="time-outs drawn from (ms)", ylabel="first election failed")
+    axes.set(xlabel="timeouts drawn from (ms)", ylabel="first election failed")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylim(0, 1.15)
     most, least = max(shares), min(shares)

@@ -18,8 +18,13 @@ from kvraft.sim import ContentionResult
 from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
 from kvraft.viz.svg import BLACK, GREEN, GREY, PURPLE, RED, SKY
 
-FATES = {CopyEnd.NEVER: GREY, CopyEnd.LOST: PURPLE, CopyEnd.UNDONE: RED, CopyEnd.COMPLETED: GREEN}
-LETTERS = {CopyEnd.NEVER: ".", CopyEnd.LOST: "L", CopyEnd.UNDONE: "U", CopyEnd.COMPLETED: "C"}
+FATES = {
+    CopyEnd.NEVER: GREY,
+    CopyEnd.LOST: PURPLE,
+    CopyEnd.DISCARDED: RED,
+    CopyEnd.COMPLETED: GREEN,
+}
+LETTERS = {CopyEnd.NEVER: ".", CopyEnd.LOST: "L", CopyEnd.DISCARDED: "D", CopyEnd.COMPLETED: "C"}
 
 
 def plot_deaths(deaths: Sequence[LeaderDeath]) -> Figure:
@@ -69,7 +74,7 @@ def _box(axes: Axes, x: float, y: float, colour: str, text: str, alpha: float = 
 def _verdict(deaths: Sequence[LeaderDeath]) -> str:
     counts = {end: sum(death.end is end for death in deaths) for end in CopyEnd}
     torn = sum(not death.whole for death in deaths)
-    told = f"Killed {len(deaths)} times, at as many steps: {counts[CopyEnd.UNDONE]} undone"
+    told = f"Killed {len(deaths)} times, at as many steps: {counts[CopyEnd.DISCARDED]} discarded"
     if torn:
         return f"{told}, {torn} there in part"
     return f"{told}, {counts[CopyEnd.COMPLETED]} completed, none in part"

@@ -1,11 +1,11 @@
-"""Transactions in the logs of all members: which are whole, which are open, and which were undone.
+"""Transactions in the logs of all members: which are whole, which open, which were discarded.
 
 :func:`lanes_view` makes a picture of one moment, to be stepped through: a row of cells for each
 member, one cell an entry, one colour a transaction, the same for all its copies::
 
-    ann#1   SENT → APPENDED → UNDONE → SENT        what the client knows
+    ann#1   SENT → APPENDED → DISCARDED → SENT     what the client knows
     n1   │b ◢│k0│k1│k2│k3│k4◢│                     ◢ commit mark
-    n2   │b ◢│k̶0̶│k̶1̶│∅2│k0│k1│k2│k3│k4◢│            struck out: undone; ∅ no-op, ® registration
+    n2   │b ◢│k̶0̶│k̶1̶│∅2│k0│k1│k2│k3│k4◢│            struck out: discarded; ∅ no-op, ® registration
           ──  ─────     ──────────────             thick: in effect; dashed: not committed
 
 What colour says, a word or sign says too.
@@ -49,7 +49,7 @@ def lanes_view(history: TraceHistory, step: int) -> str:
         parts += _lane(name, member, low, top + 16 + ROW * row, colours)
     height = top + 16 + ROW * len(state.members) + 20
     says = "thick: in effect   dashed: not committed here, as far as it knows   ◢ commit mark"
-    says += "   struck out: undone   ∅ no-op   ® registration"
+    says += "   struck out: discarded   ∅ no-op   ® registration"
     parts.append(svg.text(8, height - 7, says, 11))
     return svg.drawing(height, lanes_words(history, step), parts)
 
@@ -97,15 +97,15 @@ def _run_words(run: Sequence[EntryState], member: MemberState) -> str:
 def _fate(run: Sequence[EntryState], member: MemberState) -> str:
     """Say what a copy is worth at this member now."""
     if _struck(run[0], member):
-        return "undone"
+        return "discarded"
     if run[-1].end and run[-1].index <= member.marks.applied:
         return "in effect"
     return "whole" if run[-1].end else "open"
 
 
 def _struck(cell: EntryState, member: MemberState) -> bool:
-    """Whether it was undone, as far as the member knows: one that restarted knows no more."""
-    return cell.undone and cell.index <= member.marks.committed
+    """Whether it was discarded, as far as the member knows: one that restarted knows no more."""
+    return cell.discarded and cell.index <= member.marks.committed
 
 
 def _tickets(trace: Trace, step: int) -> list[tuple[str, str]]:
@@ -136,7 +136,7 @@ def _lane(
     yield svg.text(8, top + 13, name, weight="bold")
     yield svg.text(8, top + 27, says, 11, weight="bold" if leads else "normal")
     for run in runs_of(member.log):
-        effect = run[-1].end and run[-1].index <= member.marks.applied and not run[0].undone
+        effect = run[-1].end and run[-1].index <= member.marks.applied and not run[0].discarded
         shown = [cell for cell in run if cell.index >= low]
         for cell in shown:
             yield _cell(cell, member, _x(cell.index, low), top, colours, effect=effect)
@@ -159,7 +159,7 @@ def _cell(
     shown = cell.key if len(cell.key) <= 4 else cell.key[:3] + "…"
     own = f"registration of {cell.key}" if cell.key else "no-op"
     what = f"{cell.key} of {cell.txn}" if cell.txn else own
-    what += ", commit mark" * cell.end + ", undone" * struck
+    what += ", commit mark" * cell.end + ", discarded" * struck
     sign = "®" if cell.key else "∅"
     parts = [
         svg.rect(
@@ -195,6 +195,6 @@ def _bracket(
     yield svg.line(left, y, right, y, svg.BLACK, 1.5)
     says = f"{run[0].txn} {_fate(run, member)}"
     if 5.6 * len(says) > right - left:
-        says = run[0].txn if _fate(run, member) != "undone" else "undone"
+        says = run[0].txn if _fate(run, member) != "discarded" else "discarded"
     if 5.6 * len(says) <= right - left + 6:
         yield svg.text((left + right) / 2, y + 13, says, 10, "middle")

@@ -13,7 +13,7 @@ def log_view(history: TraceHistory, step: int) -> str:
     """Draw the ends of all logs, one row a member, one column an index.
 
     A cell holds the term; a bold corner is the commit mark of a transaction; a dashed border means
-    not committed yet, as far as that member knows; a struck-out entry was undone.
+    not committed yet, as far as that member knows; a struck-out entry was discarded.
     """
     state = history.at(step)
     last = max((member.marks.last for member in state.members.values()), default=0)
@@ -36,7 +36,7 @@ def log_view(history: TraceHistory, step: int) -> str:
         if member.marks.last < low:
             ends = f"◂ ends at {member.marks.last:,}" if member.marks.last else "empty"
             parts.append(svg.text(_column(low, low), top + 17, ends))
-    says = "dashed: not committed here yet   ◢ commit mark   struck out: undone"
+    says = "dashed: not committed here yet   ◢ commit mark   struck out: discarded"
     says += "   ∅ no-op   ® registration"
     height = 30 + 62 * len(state.members) + 22
     parts.append(svg.legend(8, height - 8, says))
@@ -59,7 +59,7 @@ def _cell(cell: EntryState, member: MemberState, x: float, top: float) -> str:
     ]
     if cell.end:
         parts.append(svg.corner(x + CELL - 1, top + 26, 9))
-    if cell.undone:
+    if cell.discarded:
         parts.append(svg.line(x + 3, top + 23, x + CELL - 3, top + 3, svg.BLACK, 2.5))
     return "".join(parts)
 

@@ -28,7 +28,7 @@ from kvraft.events import (
     TicketMoved,
     Trace,
     TransactionApplied,
-    TransactionUndone,
+    TransactionDiscarded,
     TreeOpened,
 )
 
@@ -79,7 +79,7 @@ class TicketStages(NamedTuple):
     stages: tuple[tuple[int, str, str], ...]
 
 
-class UndoneAt(NamedTuple):
+class DiscardedAt(NamedTuple):
     """``member`` dropped the entries ``first`` … ``last`` of ``txn``, which never completed."""
 
     at: int
@@ -288,10 +288,10 @@ def tickets(trace: Trace) -> list[TicketStages]:
     return list(lives.values())
 
 
-def undone(trace: Trace) -> list[UndoneAt]:
-    """Return which transactions were undone where, in order of time."""
+def discarded(trace: Trace) -> list[DiscardedAt]:
+    """Return which transactions were discarded where, in order of time."""
     return [
-        UndoneAt(at, who, event.txn, event.first, event.last)
-        for at, who, event in trace.of(TransactionUndone)
-        if isinstance(event, TransactionUndone)
+        DiscardedAt(at, who, event.txn, event.first, event.last)
+        for at, who, event in trace.of(TransactionDiscarded)
+        if isinstance(event, TransactionDiscarded)
     ]

@@ -42,7 +42,7 @@ from kvraft.events import (
     TableWritten,
     Trace,
     TransactionApplied,
-    TransactionUndone,
+    TransactionDiscarded,
     TreeOpened,
     VoteGranted,
 )
@@ -67,7 +67,7 @@ class EntryState(NamedTuple):
     key: str
     txn: str
     end: bool  # carries the commit mark
-    undone: bool = False
+    discarded: bool = False
 
 
 class SegmentState(NamedTuple):
@@ -219,9 +219,9 @@ def _take_storage(member: MemberState, event: Event) -> None:
             member.log = [cell for cell in member.log if cell.index < event.first]
         case SnapshotReceived() | LogReset():
             member.log = []
-        case TransactionUndone():
+        case TransactionDiscarded():
             member.log = [
-                cell._replace(undone=True) if event.first <= cell.index <= event.last else cell
+                cell._replace(discarded=True) if event.first <= cell.index <= event.last else cell
                 for cell in member.log
             ]
         case SegmentOpened():

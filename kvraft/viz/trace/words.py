@@ -45,9 +45,9 @@ from kvraft.events import (
     Trace,
     TransactionApplied,
     TransactionConflicted,
+    TransactionDiscarded,
     TransactionIdTaken,
     TransactionRepeated,
-    TransactionUndone,
     TransferEnded,
     TransferStarted,
     TreeOpened,
@@ -79,7 +79,7 @@ def interesting(trace: Trace) -> list[int]:
         MemberStarted,
         EntriesSuperseded,
         TailTruncated,
-        TransactionUndone,
+        TransactionDiscarded,
     )
     return [number for number, step in enumerate(trace) if isinstance(step.event, kinds)]
 
@@ -144,8 +144,8 @@ def _txn_sentence(who: str, event: Event) -> str:
                 f"{who} applies {event.txn}: {counted(event.records, 'record')}, "
                 f"through index {event.index}"
             )
-        case TransactionUndone():
-            return f"{who} undoes {event.txn}, entries {event.first} to {event.last}"
+        case TransactionDiscarded():
+            return f"{who} discards {event.txn}, entries {event.first} to {event.last}"
         case TransactionRepeated():
             return f"{who} has applied {event.txn} before: its copy at {event.index} does nothing"
         case TransactionIdTaken():

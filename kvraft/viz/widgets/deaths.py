@@ -15,15 +15,15 @@ from kvraft.viz.widgets.slider import Slider, line
 
 
 class DeathSlider(Slider):
-    """Shows one of ``deaths``, at first the one after ``start`` steps, else one that was undone."""
+    """Shows one of ``deaths``: at first the one after ``start`` steps, else a discarded one."""
 
     def __init__(self, deaths: Sequence[LeaderDeath], start: int | None = None) -> None:
         if not deaths:
             raise BadInput("there is nothing to show: no leader was killed")
         self._deaths = list(deaths)
         steps = [death.step for death in self._deaths]
-        undone = [death.step for death in self._deaths if death.end is CopyEnd.UNDONE]
-        chosen = start if start is not None else (undone or steps)[0]
+        discarded = [death.step for death in self._deaths if death.end is CopyEnd.DISCARDED]
+        chosen = start if start is not None else (discarded or steps)[0]
         if chosen not in steps:
             raise BadInput(f"no leader was killed after {counted(chosen, 'step')}")
         super().__init__(

@@ -29,12 +29,12 @@ class OutageSlider(Slider):
     def words(self) -> str:
         """Return what is shown, in a line."""
         each = self.shown
-        times = {0: "not carried out", 1: "carried out once"}
-        done = times.get(each.effects, f"carried out {each.effects} times")
+        times = {0: "not applied", 1: "applied once"}
+        done = times.get(each.effects, f"applied {each.effects} times")
         return (
             f"the leader dies {counted(each.step, 'step')} after the write was sent, when "
             f"{counted(each.logs, 'log')} have it and its client knows it to be {each.stage}: "
-            f"after {counted(each.attempts, 'sending')} the client says {each.reported}, "
+            f"after {counted(each.attempts, 'sending')} the client reports {each.reported}, "
             f"and the write is {done}"
         )
 
