@@ -141,23 +141,26 @@ class Raft:
         nothing in the next Ready either, and the tick cost next to nothing.
         """
         core = self._core
-        core.disk_full = disk_full
-        if self._quiet:
+        if self.quiet:
             self.pass_ticks(1)
+            core.disk_full = disk_full
             return False
+        core.disk_full = disk_full
         core.ticks += 1
         self._act_on_tick()
-        self._quiet = self.quiet_ticks()
         return True
 
     @property
     def quiet(self) -> int:
-        """How many of the next ticks are known to change nothing; 0 after any input."""
+        """How many of the next ticks will change nothing: :meth:`quiet_ticks`, kept until then."""
+        if not self._quiet:
+            self._quiet = self.quiet_ticks()
         return self._quiet
 
     def pass_ticks(self, count: int) -> None:
-        """Take ``count`` ticks at once, at most :attr:`quiet`: only the time passes."""
+        """Take ``count`` ticks at once, at most :attr:`quiet`, with space on the owner's disk."""
         core = self._core
+        core.disk_full = False
         core.ticks += count
         self._quiet -= count
         if self._leader is not None:

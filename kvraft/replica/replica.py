@@ -287,12 +287,12 @@ class Replica:
 
     @property
     def settled(self) -> bool:
-        """Whether a drain would do nothing at all, if nothing was left to do after the last one.
+        """Whether a drain that has begun nothing would end nothing: nobody waits for an answer.
 
-        What consensus wants done shows in its Ready.  What else a drain looks after is moved by
-        this member's role and by what a leader learns of its followers.
+        It must have come to rest before (:attr:`stuck`, :attr:`has_work`).  All that a drain then
+        looks after is moved by this member's role, and by what a leader learns of its followers.
         """
-        return not (self._replies or self.raft.has_ready()) and self._rested == self._footing()
+        return not self._replies and self._rested == self._footing()
 
     def _write(self, ready: Ready) -> None:
         """Write and sync what was begun: a term before what came in it."""

@@ -138,10 +138,20 @@ class Seat:
     def replica(self) -> Replica | None:
         """Its replica, which knows of all time that has passed; ``None`` while it is down."""
         if self._passed:
-            passed, self._passed = self._passed, 0
-            assert self._replica is not None
-            self._replica.pass_ticks(passed)
+            self.pass_time()
         return self._replica
+
+    def pass_time(self) -> None:
+        """Tell its replica of the ticks that it does not know of."""
+        if self._passed:
+            assert self._replica is not None
+            self._replica.pass_ticks(self._passed)
+            self._passed = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether it has a replica, which need not know of any time for this."""
+        return self._replica is not None
 
     # ── up and down ─────────────────────────────────────────────────────────────────────────────
 
@@ -211,7 +221,7 @@ class Seat:
         self.time.plan(at, self._do, self.incarnation, action)
 
     def _do(self, incarnation: int, action: Callable[[], None]) -> None:
-        if self.replica is not None and self.incarnation == incarnation:
+        if self._replica is not None and self.incarnation == incarnation:
             action()
 
     def _plan_step(self, at: int, step: Callable[[Replica], None]) -> None:
@@ -219,7 +229,7 @@ class Seat:
         self.time.plan(at, self._take_step, self.incarnation, step)
 
     def _take_step(self, incarnation: int, step: Callable[[Replica], None]) -> None:
-        if self.replica is None or self.incarnation != incarnation:
+        if self._replica is None or self.incarnation != incarnation:
             return
         if self.time.now < self.paused_until:
             self._plan_step(self.paused_until, step)
@@ -250,13 +260,12 @@ class Seat:
                 self._attempt(self._tick_at_rest)
         else:
             self.hand(None)
-        self.plan(self.time.now + TICK, self.tick)
+        self.time.plan(self.time.now + TICK, self._do, self.incarnation, self.tick)
 
     def _tick_at_rest(self, replica: Replica) -> None:
         if replica.tick():
             self.moves += 1
-            if not self.leaves_nothing(replica):
-                self._drain(replica)
+            self._drain(replica)
 
     def hand(self, message: AnyMessage | None) -> None:
         """Put a message or a tick into its inbox, which it takes when no drain is under way."""
@@ -264,7 +273,7 @@ class Seat:
         if self.draining:
             return  # taken when the drain ends
         if self.busy_until <= self.time.now:
-            if self.replica is not None:
+            if self._replica is not None:
                 self.wake()
         elif not self._waking:
             self._waking = True
@@ -290,16 +299,18 @@ class Seat:
             inbox.sort(key=_is_message)
         for message in inbox:
             _give(replica, message)
-        if not self.leaves_nothing(replica):
-            self._drain(replica)
+        self._drain(replica)
 
     def leaves_nothing(self, replica: Replica) -> bool:
-        """Return whether what it has taken left nothing that a drain would do."""
+        """Return whether it had come to rest, and took nothing since that a drain would end."""
         return self._at_rest and replica.settled
 
     def _drain(self, replica: Replica) -> None:
         """Take the steps of a drain until one has to wait for the disk, or nothing is left."""
-        while (ready := replica.begin()) is not None:
+        ready = replica.begin()
+        if ready is None and self.leaves_nothing(replica):
+            return
+        while ready is not None:
             self._send(ready.early)  # these do not wait for the disk
             if ready.must_sync:
                 self.draining, self.busy_until = True, self.time.now + self.sync_micros
@@ -310,6 +321,7 @@ class Seat:
             if not replica.save(ready):
                 break
             self._send(replica.finish(ready))
+            ready = replica.begin()
         self._rest(replica)
 
     def _save(self, replica: Replica) -> None:

@@ -157,6 +157,16 @@ class World:
         if self.time.next is None:
             raise TimedOut("nothing will ever happen: no member runs and no client waits")
         self.time.step()
+        self.stepped()
+        self._pass_time()
+
+    def stepped(self) -> None:
+        """Do nothing; called after each step, for a subclass that watches."""
+
+    def _pass_time(self) -> None:
+        """Tell all members of the time that has passed, before anybody looks at them."""
+        for seat in self.seats.values():
+            seat.pass_time()
 
     def run_until(self, condition: Callable[[], bool], *, limit: int = 60_000) -> None:
         """Step until ``condition`` holds; :class:`~kvraft.errors.TimedOut` after ``limit`` ms."""
@@ -170,9 +180,12 @@ class World:
     def run_for(self, millis: int) -> None:
         """Step for ``millis`` milliseconds."""
         until = self.now + inputs.whole_number(millis, "a time to run for", minimum=0) * MILLISECOND
-        while (due := self.time.next) is not None and due <= until:
-            self.step()
-        self.time.now = until
+        time, stepped = self.time, self.stepped
+        while time.has_due(until):
+            time.step()
+            stepped()
+        time.now = until
+        self._pass_time()
 
     def settle(self, *, limit: int = 60_000) -> None:
         """Run until the leader's running members have applied all, and no long work waits."""
@@ -238,7 +251,10 @@ class World:
         """
         if name:
             self._known(name)
-        return EPOCH_MILLIS + self.now // MILLISECOND + self._ahead.get(name, 0)
+        return self._millis(name)
+
+    def _millis(self, name: str) -> int:
+        return EPOCH_MILLIS + self.time.now // MILLISECOND + self._ahead.get(name, 0)
 
     def set_clock(self, name: str, ahead: int) -> None:
         """Set the clock of a member or client ``ahead`` milliseconds of the world's time.
@@ -296,7 +312,7 @@ class World:
             options=self._options,
             consensus=self._consensus,
             new=new,
-            millis=partial(self.millis, seat.name),
+            millis=partial(self._millis, seat.name),
             report=self._reporter(seat.name),
         )
 
@@ -424,7 +440,7 @@ class World:
     def _why_gone(self, name: str) -> str:
         """Return why nothing can be delivered to ``name``, ``""`` if it can."""
         if name in self.seats:
-            return "" if self.seats[name].replica is not None else f"{name} is down"
+            return "" if self.seats[name].up else f"{name} is down"
         return "" if name in self.clients else f"{name} is gone"
 
     def _deliver(self, message: AnyMessage) -> None:

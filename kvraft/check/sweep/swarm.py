@@ -114,9 +114,8 @@ class _Watched(World):
 
     watch: Callable[[], None] | None = None
 
-    def step(self) -> None:
-        """Process the next event, then call ``watch``."""
-        super().step()
+    def stepped(self) -> None:
+        """Call ``watch``."""
         if self.watch is not None:
             self.watch()
 
