@@ -18,8 +18,8 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from pathlib import Path
 
-from kvraft.bench.measure import Part, Row, Samples, Spent, timed
 from kvraft import check
+from kvraft.bench.measure import Part, Row, Samples, Spent, timed
 from kvraft.check import WorldChecker
 from kvraft.check.history import TransactionChecker
 from kvraft.check.storage import RetentionChecker

@@ -145,11 +145,12 @@ class Upkeep:
         """Report what pins the log, whenever a pin has moved to another segment."""
         if self._report is ignore:
             return
-        raft = self._raft
-        footing = self._wal.ends, raft.term, raft.changes[1], raft.configuration
+        raft, segments = self._raft, self._wal.segments
+        ends = segments[0].id, segments[-1].id
+        footing = ends, raft.term, raft.changes[1], raft.configuration
         if self._footing == footing:
             return
-        firsts = [segment.first for segment in self._wal.segments]
+        firsts = [segment.first for segment in segments]
         pins = self._rules.pins()
         now = tuple(
             (pin.pinned_by, bisect_right(firsts, pin.needed_from) - len(firsts)) for pin in pins

@@ -52,11 +52,6 @@ class LogFiles:
         """The first of them."""
         return self.sealed[0] if self.sealed else self.writer.segment
 
-    @property
-    def ends(self) -> tuple[int, str]:
-        """What changes whenever a segment is added or removed: the oldest sealed, the active."""
-        return self.sealed[0].id if self.sealed else 0, self.writer.name
-
     def begin_segment(self, before: Position, state: HardState, *, continues: bool) -> None:
         """Begin a new active segment after ``before``, with the hard state in its header."""
         number, first = self._next_id, before.index + 1

@@ -230,14 +230,6 @@ class Wal:
         return self._files.all
 
     @property
-    def ends(self) -> tuple[int, str]:
-        """What changes whenever a segment is added or removed: equal ends, equal segments.
-
-        But for the last index and the size of the active one, that is.
-        """
-        return self._files.ends
-
-    @property
     def oldest_segment(self) -> Segment:
         """The first of :attr:`segments`."""
         return self._files.oldest
@@ -314,11 +306,11 @@ class Wal:
 
     def append_write(
         self,
+        durability: Durability,
         index: int,
         timestamp: Timestamp,
         key: bytes,
         value: bytes | None,
-        durability: Durability,
     ) -> bool:
         """Write one put, or delete for a value of ``None``: :meth:`append` for a log without terms.
 
