@@ -1,6 +1,8 @@
 # make test   set up the environment and run every check, test and notebook
 # make lab    set up the environment and open the first notebook in JupyterLab
 # make book   build the book of all lessons and the reference into .book/html
+# make playground   build the page in which a cluster runs in the browser, into .playground, and
+#                   serve it on 127.0.0.1 (needs npm, which Node.js brings)
 # make notebooks   run all notebooks and store their outputs
 #
 # The environment is .venv in this folder.  Choose another interpreter with PYTHON=python3.13: the
@@ -18,7 +20,7 @@ LAB_FLAGS ?=
 # JupyterLab refuses to run as root unless told to: containers often have no other user.
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: test lab book notebooks lint tests nbval clean
+.PHONY: test lab book playground notebooks lint tests nbval clean
 
 test: lint tests nbval
 
@@ -46,6 +48,9 @@ book: $(DEV)
 	$(BIN)/python -m sphinx -q -W --keep-going -c .book/source/book .book/source .book/html
 	@echo "The book is in .book/html/book/index.html"
 
+playground: $(LAB)
+	$(BIN)/kvraft playground .playground
+
 notebooks: $(DEV)
 	$(BIN)/python -m tests.helpers.notebooks notebooks/*.ipynb
 
@@ -60,4 +65,4 @@ $(VENV)/.ready-%-$(VERSION): pyproject.toml
 	@touch $(LAB) $@
 
 clean:
-	rm -rf $(VENV) .book .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .book .playground .mypy_cache .pytest_cache .ruff_cache .hypothesis

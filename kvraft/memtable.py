@@ -93,11 +93,15 @@ class Memtable:
     def put(self, row: Row, pinned: Timestamp = UNPINNED) -> None:
         """Put in one row, as :meth:`update` does."""
         key, timestamp, value = row
-        if key in self.newest:
-            self.update((row,), pinned)
-            return
+        size = ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+        old = self.newest.get(key)
+        if old is not None:
+            if not pinned < old[1] <= timestamp:  # the older of the two may be needed
+                self.update((row,), pinned)
+                return
+            self._hidden += ROW_OVERHEAD + len(key) + (0 if old[2] is None else len(old[2]))
         self.newest[key] = row
-        self.bytes_written += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
+        self.bytes_written += size
         if timestamp > self.timestamp:
             self.timestamp = timestamp
 

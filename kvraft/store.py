@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Self
 
 from kvraft.disk import Disk, open_on_disk
@@ -141,6 +142,7 @@ class Store(Tree):
         )
         store.record_log_end(wal.synced_end)
         store.wal, store.durability, store.log_bytes = wal, durability, log_bytes
+        store.log_write = partial(wal.append_write, durability)
         store.work_soon()  # the log may be too long by now
         store._adopt(replayed, report)
         return store
@@ -174,11 +176,6 @@ class Store(Tree):
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
-    def log_write(self, index: int, timestamp: Timestamp, key: bytes, value: bytes | None) -> None:
-        """Append one put or delete to the log: :meth:`log_rows`, without a list or a row."""
-        if self.wal.append_write(index, timestamp, key, value, self.durability):
-            self._note_sealed()
-
     def log_rows(self, first: int, rows: list[Row], ranges: list[Row]) -> None:
         """Append one batch to the log, from index ``first`` on, before it is in the memtable.
 
@@ -187,16 +184,16 @@ class Store(Tree):
         """
         last = first + len(rows) + len(ranges) - 1
         if self.wal.append(first, last, pack_writes(first, rows, ranges), self.durability):
-            self._note_sealed()
+            self.log_sealed()
 
     def sync(self) -> None:
         """Make everything written so far durable: from now on it survives a loss of power."""
         with self.lock:
             self.check_writable()
             self.wal.sync()
-            self._note_sealed()  # it may have sealed a segment
+            self.log_sealed()  # perhaps
 
-    def _note_sealed(self) -> None:
+    def log_sealed(self) -> None:
         """Make the next write look how much log waits: a segment was sealed."""
         self._log_grew = True
         self.work_soon()

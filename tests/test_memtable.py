@@ -72,6 +72,17 @@ def test_what_somebody_can_still_see_stays(puts, pinned):
     assert all(row[1] == newest[row[0]] or row[1] <= pinned for row in held)
 
 
+@given(st.lists(rows, max_size=30), st.integers(-1, 9))
+@quick
+def test_a_single_put_does_what_an_update_does(puts, pinned):
+    one, plain = Memtable(), Memtable()
+    for row in puts:
+        one.put(row, pinned)
+        plain.update([row], pinned)
+        assert scan(one) == scan(plain)
+        assert vars(one) | {"_keys": list(one._keys)} == vars(plain) | {"_keys": list(plain._keys)}
+
+
 def test_nobody_looking_back_keeps_nothing():
     memtable = Memtable()
     for stamp in range(9):

@@ -148,6 +148,33 @@ def _add_lab(adders: _Adders) -> None:
     lab.set_defaults(run=commands.lab)
 
 
+def _add_playground(adders: _Adders) -> None:
+    playground = adders.add_parser(
+        "playground",
+        help="build the page in which a cluster runs in the browser, and serve it",
+        description="Build a page in which a cluster runs in the browser, with Python in the page, "
+        "and serve it on 127.0.0.1. Python for the browser comes from npm, once. Any static server "
+        "can serve the folder, and the page asks no other server for anything.",
+    )
+    playground.add_argument(
+        "directory",
+        type=output_folder,
+        nargs="?",
+        default=Path("kvraft-playground"),
+        metavar="DIR",
+        help="the folder to build in (kvraft-playground)",
+    )
+    playground.add_argument(
+        "--port",
+        type=whole_number(0, "a port"),
+        default=8_000,
+        metavar="N",
+        help="the port to serve it on, 0 for a free one (8000)",
+    )
+    playground.add_argument("--no-serve", action="store_true", help="only build")
+    playground.set_defaults(run=commands.playground)
+
+
 def _add_tour(adders: _Adders) -> None:
     tour = adders.add_parser(
         "tour",
@@ -422,6 +449,7 @@ def _add_grade(adders: _Adders) -> None:
 _COMMANDS = (
     _add_lab,
     _add_grade,
+    _add_playground,
     _add_tour,
     _add_play,
     _add_swarm,

@@ -54,6 +54,20 @@ def grade(options: argparse.Namespace) -> None:
         options.csv.write_text(grading.csv_text(rows), encoding="utf-8")
 
 
+def playground(options: argparse.Namespace) -> None:
+    """Build the playground, and serve it until Ctrl-C."""
+    from kvraft.viz.playground import build, serve
+
+    build.build(options.directory)
+    say(f"The playground is in {options.directory}: any static server can serve it.")
+    if options.no_serve:
+        return
+    with serve.server(options.directory, options.port) as server:
+        say(f"It is at http://{serve.HOST}:{server.server_port}/ until Ctrl-C.")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
 def play(options: argparse.Namespace) -> None:
     """Play a scenario, or list them all."""
     from kvraft.check import scenario

@@ -121,14 +121,18 @@ class RealDisk:
             self._open_and_keep(name, lambda: os.open(self.path / name, flags, 0o644))
 
     def append(self, name: str, data: bytes) -> None:
-        """Append all of ``data``, continuing after a short write of the system."""
-        with self._mutex:
-            descriptor = self._unsynced.get(name)  # such a file stays open: the path of every put
-            if descriptor is None:
+        """Append all of ``data``, continuing after a short write of the system.
+
+        This is the path of every put.  A file with unsynced bytes stays open, whatever other
+        threads read meanwhile: only whoever appends to it syncs, renames or removes it.
+        """
+        descriptor = self._unsynced.get(name)
+        if descriptor is None:
+            with self._mutex:
                 descriptor = self._unsynced[name] = self._descriptor(name)
-            written = os.write(descriptor, data)
-            while written < len(data):
-                written += os.write(descriptor, memoryview(data)[written:])
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, memoryview(data)[written:])
 
     def truncate(self, name: str, size: int) -> None:
         """Truncate a file to its first ``size`` bytes."""

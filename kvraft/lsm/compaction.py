@@ -40,6 +40,7 @@ from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import Row, Timestamp
 from kvraft.slices import SlicedWork
 from kvraft.sstable import (
+    CHUNK_BYTES,
     LogRange,
     Table,
     TableMetadata,
@@ -255,7 +256,8 @@ class Merge(SlicedWork[MergeResult]):
         self._may_drop = droppable([table.metadata for table in inputs], others)
         hides = partial(_hides, tuple(others))
         self._left = RangeTombstones(self._ranges.surviving(keep.needs, hides))
-        self._chunks = merge(map(TableRun, _sorted_runs(inputs)))
+        at_once = min(CHUNK_BYTES, table_bytes // 16)  # else small tables would become too large
+        self._chunks = merge(TableRun(run, at_once) for run in _sorted_runs(inputs))
         self._tombstones = any(table.metadata.tombstones for table in inputs)
         self._writer = self._new_table()
         self._start = b""  # where the span of the table that is being written may begin
@@ -271,8 +273,7 @@ class Merge(SlicedWork[MergeResult]):
             return
         if self._tombstones:
             self._kept = retain(chunk, self._keep, self._ranges or None, self._may_drop)
-            self._dropped += sum(row[2] is None for row in chunk)
-            self._dropped -= sum(row[2] is None for row in self._kept)
+            self._dropped += _count_tombstones(chunk) - _count_tombstones(self._kept)
         else:
             self._kept = retain(chunk, self._keep, self._ranges or None)
         if self._kept and self._writer.size >= self._table_bytes:
@@ -299,6 +300,10 @@ class Merge(SlicedWork[MergeResult]):
         self.stage = None
 
 
+def _count_tombstones(rows: RowChunk) -> int:
+    return [row[2] for row in rows].count(None)
+
+
 def _sorted_runs(tables: Sequence[Table]) -> list[list[Table]]:
     """Return the tables in groups that do not overlap: each of level 0, and each deeper level."""
     runs = [[table] for table in tables if table.metadata.level == 0]
@@ -319,8 +324,11 @@ def droppable(inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]) 
     span = span_of(inputs)
     newest = max(table.max_timestamp for table in inputs)
     near = [other for other in others if other.overlaps(*span) and other.min_timestamp < newest]
+    return partial(_drops, near) if near else _drops_all
 
-    return partial(_drops, near)
+
+def _drops_all(key: bytes, timestamp: Timestamp) -> bool:
+    return True
 
 
 def _drops(near: Sequence[TableMetadata], key: bytes, timestamp: Timestamp) -> bool:

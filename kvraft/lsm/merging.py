@@ -184,14 +184,14 @@ def retain(
     """
     if ranges is None and not keep.times and keep.floor == MAX_TIMESTAMP:
         # The usual case, at the speed of C: only the newest of each key counts.
-        kept = list({row[0]: row for row in rows}.values())
-    else:
-        kept = []
-        for key, versions in groupby(rows, key=_key):
-            kept += _retain_key(list(versions), keep, ranges.covering(key) if ranges else ())
-    if droppable is None:
-        return kept
-    return _without_last_tombstones(kept, droppable)
+        newest = {row[0]: row for row in rows}.values()
+        if droppable is None:
+            return list(newest)
+        return [row for row in newest if row[2] is not None or not droppable(row[0], row[1])]
+    kept: RowChunk = []
+    for key, versions in groupby(rows, key=_key):
+        kept += _retain_key(list(versions), keep, ranges.covering(key) if ranges else ())
+    return kept if droppable is None else _without_last_tombstones(kept, droppable)
 
 
 def _retain_key(

@@ -39,11 +39,22 @@ from kvraft.lsm.engine import StorageEngine
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.pacing import DELETE_BYTES, room_after, slices
 from kvraft.memtable import check_row
-from kvraft.record import MAX_KEY_BYTES, MAX_VALUE_BYTES, Buffer, Position, Row, Timestamp
+from kvraft.record import MAX_KEY_BYTES, Buffer, Position, Row, Timestamp
+
+LogWrite = Callable[[int, Timestamp, bytes, bytes | None], bool]
+"""Logs one put or delete: index, timestamp, key, value.  Returns whether that sealed a segment."""
+
+
+def _no_log(index: int, timestamp: Timestamp, key: bytes, value: bytes | None) -> bool:
+    return False
 
 
 class Tree(StorageEngine):
-    """A log-structured merge-tree on one disk.  Made by :meth:`open`, usable in a ``with``."""
+    """A log-structured merge-tree on one disk.  Made by :meth:`open`, usable in a ``with``.
+
+    ``log_write`` is called for each single put and delete before it is in the memtable: a subclass
+    that has a log sets it.
+    """
 
     def __init__(
         self,
@@ -58,6 +69,7 @@ class Tree(StorageEngine):
         """Open what is on ``disk``: use :meth:`open`."""
         super().__init__(disk, owner, options, report, read_only=read_only)
         self._clock = clock
+        self.log_write: LogWrite = _no_log
         # How many bytes the memtable may take until a write has to do a share of the long work:
         self._share_due = options.memtable_bytes
 
@@ -113,34 +125,34 @@ class Tree(StorageEngine):
             key = as_bytes(key, "a key")
         if type(value) is not bytes:
             value = as_value(value)
-        with self.lock:
-            if len(key) > MAX_KEY_BYTES or len(value) > MAX_VALUE_BYTES:
-                check_row((key, 0, value))
-            self._write_one(key, value, len(key) + len(value))
+        self._write_one(key, value)
 
     def delete(self, key: Buffer) -> None:
         """Delete ``key``; it need not exist."""
-        if type(key) is not bytes:
-            key = as_bytes(key, "a key")
-        with self.lock:
-            if len(key) > MAX_KEY_BYTES:
-                check_row((key, 0, None))
-            self._share_due -= DELETE_BYTES
-            self._write_one(key, None, len(key))
+        self._write_one(key if type(key) is bytes else as_bytes(key, "a key"), None)
 
-    def _write_one(self, key: bytes, value: bytes | None, size: int) -> None:
-        """Write one row of ``size`` bytes, already checked: :meth:`write` without a list."""
-        if self.closed or self.failure:
-            self.check_writable()
-        if self.memtables.active.bytes_written >= self._share_due:
-            self._do_share()
-        index, timestamp = self.applied_index + 1, self.timestamp + 1
-        self.log_write(index, timestamp, key, value)
-        self.applied_index, self.timestamp = index, timestamp
-        self.memtables.active.put((key, timestamp, value), self.readers.pinned)
-        counts = self.counts
-        counts.rows_put += 1
-        counts.bytes_put += size
+    def _write_one(self, key: bytes, value: bytes | None) -> None:
+        """Write one row: :meth:`write` without a list, and with as few calls as there can be."""
+        size = len(key) if value is None else len(key) + len(value)
+        if size > MAX_KEY_BYTES:  # else neither of them is too long
+            check_row((key, 0, value))
+        with self.lock:
+            if self.closed or self.failure:
+                self.check_writable()
+            if value is None:
+                self._share_due -= DELETE_BYTES
+            memtable = self.memtables.active
+            if memtable.bytes_written >= self._share_due:
+                self._do_share()
+                memtable = self.memtables.active
+            index, timestamp = self.applied_index + 1, self.timestamp + 1
+            if self.log_write(index, timestamp, key, value):
+                self.log_sealed()
+            self.applied_index, self.timestamp = index, timestamp
+            memtable.put((key, timestamp, value), self.readers.pinned)
+            counts = self.counts
+            counts.rows_put += 1
+            counts.bytes_put += size
 
     def delete_range(self, start: Buffer, stop: Buffer | None = None) -> None:
         """Delete all keys from ``start`` on and below ``stop``, however many; ``None``: no end."""
@@ -158,9 +170,6 @@ class Tree(StorageEngine):
                 self.log_rows(first, rows, ranges)
                 last = Position(first + len(rows) + len(ranges) - 1, self.applied_term)
                 self.insert(rows, ranges, last)
-
-    def log_write(self, index: int, timestamp: Timestamp, key: bytes, value: bytes | None) -> None:
-        """Log one put or delete as entry ``index``: a subclass that has a log does."""
 
     def log_rows(self, first: int, rows: list[Row], ranges: list[Row]) -> None:
         """Log one batch from index ``first`` on: a subclass that has a log does."""
@@ -198,6 +207,9 @@ class Tree(StorageEngine):
     def work_soon(self) -> None:
         """Make the next write do a share of the long work, however little was written before."""
         self._share_due = 0
+
+    def log_sealed(self) -> None:
+        """Note that a segment of the log was sealed: a subclass that has a log does."""
 
     def must_freeze(self) -> bool:
         """Return whether the memtable must make room for another one."""

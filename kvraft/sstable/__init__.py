@@ -44,11 +44,12 @@ from kvraft.sstable.metadata import (
     span_of,
     unpack_metadata,
 )
-from kvraft.sstable.reader import ReadCounts, Table, TableRun
+from kvraft.sstable.reader import CHUNK_BYTES, ReadCounts, Table, TableRun
 from kvraft.sstable.writer import TableFormat, TableWriter, check_table
 
 __all__ = [
     "BLOCK_TRAILER_BYTES",
+    "CHUNK_BYTES",
     "READ_CHUNK_BYTES",
     "Block",
     "BlockCache",

@@ -18,11 +18,12 @@ Source: LevelDB table_format.
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from kvraft.bloom import BloomFilter
@@ -41,6 +42,9 @@ from kvraft.sstable.format import (
     read_footer,
 )
 from kvraft.sstable.metadata import TableMetadata
+
+CHUNK_BYTES = 16 * 1024
+"""How many bytes of blocks a merge takes from a table at once: it limits a slice's work."""
 
 
 @dataclass(slots=True)
@@ -232,21 +236,39 @@ class Table:
         if block is not None:
             block.uses += 13
 
-    def load_chunks(self) -> TableRun:
-        """Return an iterator over all rows, block by block, without the cache: for compaction."""
-        return TableRun([self])
+    def load_chunks(self, chunk_bytes: int = CHUNK_BYTES) -> TableRun:
+        """Return an iterator over all rows in chunks, without the cache: see :class:`TableRun`."""
+        return TableRun([self], chunk_bytes)
 
     def load_block(self, at: int) -> Block:
         """Read data block ``at``, counted from 0, from disk and check it."""
-        start = self._starts[at]
-        length = self._starts[at + 1] - start
-        data = self._disk.read(self.name, start, length)
-        self.counts.blocks_read += 1
-        self.counts.bytes_read += length
-        try:
-            return Block(unpack_block(data, length, start, self._origin, self.name))
-        except ValueError as error:
-            raise Corruption(self.name, start, str(error)) from None
+        [block] = self.load_blocks(at, at + 1)
+        return block
+
+    def load_blocks(self, first: int, end: int) -> Iterator[Block]:
+        """Read the data blocks from ``first`` on and below ``end`` from disk, with one call.
+
+        Each is checked when it is yielded.
+        """
+        starts = self._starts
+        begin = starts[first]
+        data = self._disk.read(self.name, begin, starts[end] - begin)
+        self.counts.blocks_read += end - first
+        self.counts.bytes_read += starts[end] - begin
+        for start, stop in pairwise(starts[first : end + 1]):
+            body = data if end - first == 1 else data[start - begin : stop - begin]
+            try:
+                yield Block(unpack_block(body, stop - start, start, self._origin, self.name))
+            except ValueError as error:
+                raise Corruption(self.name, start, str(error)) from None
+
+    def blocks_within(self, first: int, most: int, size: int) -> int:
+        """Return the end of a run of blocks from ``first`` on: of at most ``most``.
+
+        Together they have at most ``size`` bytes, unless the first one has more.
+        """
+        by_size = bisect_right(self._starts, self._starts[first] + size) - 1
+        return max(first + 1, min(first + most, by_size, self.blocks))
 
     def verify_bytes(self) -> None:
         """Check every byte against the digest; raise ``Corruption`` if they do not match."""
@@ -264,14 +286,17 @@ class Table:
 
 
 class TableRun:
-    """All rows of ``tables``, one after the other, block by block, read without the cache.
+    """All rows of ``tables``, one after the other, in chunks, read without the cache.
 
-    It is an iterator that can be copied half-way.
+    A chunk is one block at first, then more, up to ``chunk_bytes``: each step of a merge costs
+    something, however few rows it takes.  The iterator can be copied half-way.
     """
 
-    def __init__(self, tables: Sequence[Table]) -> None:
+    def __init__(self, tables: Sequence[Table], chunk_bytes: int) -> None:
         self._tables = tuple(tables)
+        self._chunk_bytes = chunk_bytes
         self._table = self._block = 0  # where the next block is
+        self._read = 0  # blocks so far
 
     def __iter__(self) -> TableRun:
         return self
@@ -280,8 +305,12 @@ class TableRun:
         while self._table < len(self._tables):
             table = self._tables[self._table]
             if self._block < table.blocks:
-                self._block += 1
-                return table.load_block(self._block - 1).rows()
+                first = self._block
+                most = max(1, self._read // 8)
+                self._block = table.blocks_within(first, most, self._chunk_bytes)
+                self._read += self._block - first
+                blocks = table.load_blocks(first, self._block)
+                return [row for block in blocks for row in block.rows()]
             self._table, self._block = self._table + 1, 0
         raise StopIteration
 

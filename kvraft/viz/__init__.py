@@ -7,6 +7,7 @@
        │    figures     plots of what was measured          needs matplotlib
        ├──────┤
      panels      one moment as SVG, each a pure function of a history and a step
+     sandbox     a run to hold in one's hands: panels that fit a stage and a phone
        ├──────┐
       svg   trace       how to draw; what a trace says
 

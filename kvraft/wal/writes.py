@@ -26,11 +26,12 @@ _ENTRIES = int(FrameKind.ENTRIES)
 _PUT, _DELETE, _DELETE_RANGE = int(Kind.PUT), int(Kind.DELETE), int(Kind.DELETE_RANGE)
 _pack_entry = struct.Struct("<" + ENTRY_FORMAT).pack
 _WRITE = struct.Struct("<16xQ16xIIHBB")  # an entry's head, without terms and clients
-_pack_heads = struct.Struct(frame.HEAD_FORMAT + ENTRY_FORMAT).pack
 _pack_checksum = struct.Struct("<I").pack
 
-# The same heads as few numbers: magic and kind are one, and so are client, kind and commit mark.
+# The heads of frame and entry as few numbers: magic and kind are one, and so are client, kind and
+# commit mark.
 _HEADS = struct.Struct(frame.HEAD_FORMAT.replace("4sI", "Q") + ENTRY_FORMAT.replace("HBB", "I"))
+_pack_heads = _HEADS.pack
 _FRAMED_ENTRY = int.from_bytes(frame.FRAME_MAGIC, "little") | _ENTRIES << 32
 _WHOLE_PUT, _WHOLE_DELETE = (kind << 16 | True << 24 for kind in (_PUT, _DELETE))
 _KEY_AT = frame.FRAME_HEAD + ENTRY_OVERHEAD
@@ -45,15 +46,13 @@ def frame_write(
     These are the bytes of :func:`pack_write` in :func:`kvraft.disk.frame.encode`.  ``seed`` is the
     file's checksum seed, combined with the frame's offset.
     """
-    keys = len(key)
+    kind = _WHOLE_PUT
     if value is None:
-        value, kind = b"", _DELETE
-    else:
-        kind = _PUT
-    values = len(value)
-    size = ENTRY_OVERHEAD + keys + values
-    head = (frame.FRAME_MAGIC, _ENTRIES, size, synced)
-    data = _pack_heads(*head, 0, index, timestamp, 0, 0, keys, values, 0, kind, 1) + key + value
+        value, kind = b"", _WHOLE_DELETE
+    k, v = len(key), len(value)
+    size = ENTRY_OVERHEAD + k + v
+    heads = _pack_heads(_FRAMED_ENTRY, size, synced, 0, index, timestamp, 0, 0, k, v, kind)
+    data = heads + key + value
     return data + _pack_checksum(crc32(data, seed))
 
 

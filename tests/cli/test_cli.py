@@ -17,7 +17,7 @@ from kvraft.errors import Corruption, ForeignFile, Locked, NotLeader, StateLost
 from kvraft.store import Store
 
 COMMANDS = ["lab", "grade", "tour", "play", "swarm", "soak", "verify", "inspect", "repair"]
-COMMANDS += ["rebuild", "dump", "load", "bench"]
+COMMANDS += ["rebuild", "dump", "load", "bench", "playground"]
 LOOKING = ["verify", "inspect log", "inspect table", "inspect manifest", "inspect tree"]
 LOOKING += ["repair", "repair --dry-run", "rebuild", "dump"]
 

@@ -109,3 +109,38 @@ def test_the_teachers_page_adds_up():
     assert "about ten hours" in text
     assert f"{guard.LINES:,}" == "10,000,000"
     assert "ten million lines" in text
+
+
+def needed_by(number: str) -> set[str]:
+    """The lessons that a lesson says it needs as a whole."""
+    book = json.loads((NOTEBOOKS / f"{LESSONS[number][0]}.ipynb").read_text(encoding="utf-8"))
+    prose = "\n".join("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "markdown")
+    (asked,) = re.findall(r"You need\**(.*?)(?:\. |;|\.$|: \[)", prose, re.M)
+    return set(re.findall(r"\[(\d\d)\]", asked))
+
+
+def test_the_map_says_what_the_lessons_say():
+    text = (NOTEBOOKS / "book" / "map.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d\d) .*?\) \| (.*?) ?\| (\d+) \| (\d+) \|$", text, re.M)
+    assert [number for number, *_ in rows] == list(LESSONS)
+    hours = 0.0
+    for number, builds_on, exercises, reading in rows:
+        assert set(re.findall(r"\d\d", builds_on)) == needed_by(number), number
+        minutes = sum(each.minutes for each in EXERCISES if each.lesson == number)
+        assert minutes == int(exercises), number
+        hours += (minutes + int(reading)) / 60
+    assert round(hours) == 20
+    assert "some twenty hours" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_a_lesson_is_as_long_as_the_map_says(number):
+    text = (NOTEBOOKS / "book" / "map.md").read_text(encoding="utf-8")
+    (span,) = re.findall(r"([\d,]+) to ([\d,]+) words", text)
+    low, high = (int(each.replace(",", "")) for each in span)
+    book = json.loads((NOTEBOOKS / f"{LESSONS[number][0]}.ipynb").read_text(encoding="utf-8"))
+    read = ["".join(cell["source"]) for cell in book["cells"]]
+    for output in (out for cell in book["cells"] for out in cell.get("outputs", [])):
+        shown = output.get("text") or output.get("data", {}).get("text/plain", "")
+        read.append("".join(shown))
+    assert low < sum(len(each.split()) for each in read) < high

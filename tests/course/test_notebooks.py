@@ -266,3 +266,18 @@ def test_nbval_would_see_a_changed_output(tmp_path):
         path.write_text(json.dumps(book), encoding="utf-8")
         done = nbval(path, tmp_path)
         assert (done.returncode == 0) is passes, done.stdout
+
+
+def headings(path: Path) -> list[str]:
+    return re.findall(r"^#+ .*$", "\n".join(c.source for c in cells(path, "markdown")), re.M)
+
+
+@books
+def test_sections_are_counted_without_a_gap_and_neighbours_are_called_by_their_names(path):
+    numbers = [int(n) for each in headings(path) for n in re.findall(r"^## (\d+) · ", each)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    titles = [headings(each)[0].removeprefix("# ").replace(" · ", " ") for each in BOOKS]
+    named = re.findall(r"\[(?:← )?(\d\d [^\]]*?)(?: →)?\]", cells(path, "markdown")[0].source)
+    assert named, path
+    for name in named:  # perhaps a shorter one
+        assert any(title.startswith(name) for title in titles), name

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -514,16 +515,15 @@ def test_blocks_come_from_the_cache_the_second_time_but_compaction_goes_past_it(
     disk, cache = SimDisk(), BlockCache(1 << 20)
     rows = {b"%03d" % at: Version(at, bytes(20)) for at in range(50)}
     table = Table.open(disk, write(disk, rows, block_bytes=100), cache)
-    assert len(list(table.load_chunks())) == table.blocks == table.counts.blocks_read > 5
+    assert [row for chunk in table.load_chunks() for row in chunk] == rows_of(rows)
+    assert table.blocks == table.counts.blocks_read > 5
+    assert table.counts.bytes_read == sum(table.extent(table.blocks - 1))
     assert (len(cache), cache.hits, cache.misses) == (0, 0, 0)
     for _ in range(3):
         assert scan(table) == rows_of(rows)
     assert table.counts.blocks_read == 2 * table.blocks
     assert (cache.hits, cache.misses) == (2 * table.blocks, table.blocks)
-    assert (
-        table.counts.bytes_read
-        == 2 * table.extent(table.blocks - 1)[0] + 2 * (table.extent(table.blocks - 1)[1])
-    )
+    assert table.counts.bytes_read == 2 * sum(table.extent(table.blocks - 1))
     assert scan(table.at_level(3)) == rows_of(rows)  # the same file, the same blocks
     assert table.counts.blocks_read == 2 * table.blocks
 
@@ -600,8 +600,27 @@ def test_what_reading_costs_is_counted_and_the_cache_spares_it():
     counts = table.counts
     assert (counts.tables_probed, counts.filter_negatives, counts.blocks_read) == (3, 1, 1)
     assert (cache.hits, cache.misses) == (1, 1)
-    assert len(list(table.load_chunks())) == table.blocks
+    assert sum(map(len, table.load_chunks())) == len(rows)
     assert (counts.blocks_read, len(cache)) == (1 + table.blocks, 1)
+
+
+@pytest.mark.parametrize("value_bytes", [0, 100, 3000, 20_000])
+def test_a_merge_reads_one_block_at_first_and_then_more_but_a_bounded_number(value_bytes):
+    disk, rows = SimDisk(), [(b"%04d" % n, n, bytes(value_bytes)) for n in range(900)]
+    table = Table.open(disk, write_rows(disk, rows, block_bytes=500))
+    run, read, chunks = table.load_chunks(), [0], []
+    for chunk in run:
+        chunks += chunk
+        read.append(table.counts.blocks_read)
+        assert chunks + [row for part in deepcopy(run) for row in part] == rows
+    assert chunks == rows
+    assert read[:9] == [*range(9)]
+    assert read[-1] == table.blocks
+    for before, end in pairwise(read):
+        begin, (last, size) = table.extent(before)[0], table.extent(end - 1)
+        assert end - before == 1 or last + size - begin <= 16 * 1024
+        assert end - before <= max(1, before // 8)
+    assert value_bytes > 1000 or max(end - before for before, end in pairwise(read)) > 1
 
 
 def test_names_and_numbers():

@@ -103,14 +103,13 @@ def end_of(trace: Trace) -> int:
     return trace[-1].at if len(trace) else 0
 
 
+MEMBER_EVENTS = (MemberStarted, RoleChanged, Marks, MemberCrashed, MemberStopped)
+"""What members alone report."""
+
+
 def members_of(trace: Trace) -> list[str]:
     """Return the names of all members that report anything, sorted."""
-    return sorted(
-        {
-            step.who
-            for step in trace.of(MemberStarted, RoleChanged, Marks, MemberCrashed, MemberStopped)
-        }
-    )
+    return sorted({step.who for step in trace.of(*MEMBER_EVENTS)})
 
 
 def leaderships(trace: Trace) -> list[LeaderSpan]:

@@ -1,7 +1,8 @@
 """The state of a whole cluster after any step of a trace, folded from its events.
 
 :class:`TraceHistory` is what pictures look at.  It keeps a copy of the state every
-few hundred steps, so that jumping to any step of a long trace costs a short replay only.
+few hundred steps, so that jumping to any step of a long trace costs a short replay only.  It
+follows a trace that grows: what was folded once is not folded again.
 
 The state is what the events report; nothing here knows the simulator.  What they leave out (a slice
 of a trace, a disk that was in use before, a power cut before a report) is filled in as soon as a
@@ -11,6 +12,7 @@ later event shows it.
 from __future__ import annotations
 
 import copy
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -33,6 +35,7 @@ from kvraft.events import (
     MessageSent,
     NetworkHealed,
     NetworkPartitioned,
+    PinsChanged,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
@@ -46,7 +49,7 @@ from kvraft.events import (
     TreeOpened,
     VoteGranted,
 )
-from kvraft.viz.trace.series import live_tables, members_of
+from kvraft.viz.trace.series import MEMBER_EVENTS, live_tables
 
 CHECKPOINT = 500
 """Steps between two kept copies of the state."""
@@ -87,6 +90,7 @@ class MemberState:
     term: int = 0
     leader: str = ""
     vote: str = ""
+    votes: dict[str, bool] = field(default_factory=dict)  # the answers to its own election
     marks: Marks = EMPTY
     log: list[EntryState] = field(default_factory=list)
     segments: list[SegmentState] = field(default_factory=list)
@@ -94,7 +98,9 @@ class MemberState:
     memtable_size: int = 0
     waiting: int = 0  # frozen memtables
     tables: list[tuple[int, int]] = field(default_factory=list)  # number, bytes; oldest first
+    levels: dict[int, int] = field(default_factory=dict)  # of live tables, by number
     written: list[tuple[int, int]] = field(default_factory=list)  # tables that are not live yet
+    pins: tuple[tuple[str, int], ...] = ()  # what pins the log, from which index on
 
 
 @dataclass(slots=True)
@@ -114,35 +120,54 @@ class ClusterState:
             member.segments = list(member.segments)
             member.tables = list(member.tables)
             member.written = list(member.written)
+            member.levels = dict(member.levels)
+            member.votes = dict(member.votes)
         return ClusterState(self.at, members, dict(self.in_flight), self.groups)
 
 
 class TraceHistory:
-    """A trace with the state after each of its steps, 0 … ``len(trace) - 1``."""
+    """A trace with the state after each of its steps, 0 … ``len(trace) - 1``.
+
+    The trace may grow: what is new in it is folded once, at the next look.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.names = members_of(trace)
-        """The members."""
-        self.memtable_peak = max(
-            (e.memtable_size for _, _, e in trace if isinstance(e, TransactionApplied)), default=0
-        )
+        self.names: list[str] = []
+        """The members, sorted."""
+        self.memtable_peak = 0
         """The largest memtable there ever was, in bytes."""
         self._kept: dict[int, ClusterState] = {}
-        self._running = ClusterState(members={name: MemberState() for name in self.names})
+        self._running = ClusterState()
         self._next = 0
+        self.follow()
+
+    def follow(self) -> None:
+        """Fold the steps that were added to the trace since the last time."""
+        for number in range(self._next, len(self.trace)):
+            if number % CHECKPOINT == 0:
+                self._kept[number] = self._running.copy()
+            _, who, event = self.trace[number]
+            if who not in self._running.members and isinstance(event, MEMBER_EVENTS):
+                self._running.members[who] = MemberState()
+                insort(self.names, who)
+            take(self._running, self.trace, number)
+            if isinstance(event, TransactionApplied):
+                self.memtable_peak = max(self.memtable_peak, event.memtable_size)
+            self._next = number + 1
+            self.noticed(number, self._running)
+
+    def noticed(self, step: int, state: ClusterState) -> None:
+        """Take note of a step when it is folded first; ``state`` goes on changing."""
 
     def at(self, step: int) -> ClusterState:
         """Return the state after ``step``; do not change it."""
         if not 0 <= step < len(self.trace):
             raise IndexError(f"the trace has steps 0 to {len(self.trace) - 1}, not {step}")
-        while self._next <= step:
-            if self._next % CHECKPOINT == 0:
-                self._kept[self._next] = self._running.copy()
-            take(self._running, self.trace, self._next)
-            self._next += 1
+        self.follow()
         start = step - step % CHECKPOINT
         state = self._kept[start].copy()
+        state.members = {name: state.members.get(name, MemberState()) for name in self.names}
         for number in range(start, step + 1):
             take(state, self.trace, number)
         return state
@@ -171,7 +196,11 @@ def take(state: ClusterState, trace: Trace, number: int) -> None:
     match event:
         case MessageSent():
             state.in_flight[event.id] = (who, event)
-        case MessageDelivered() | MessageLost():
+        case MessageDelivered():
+            sender, sent = state.in_flight.pop(event.id, ("", None))
+            if sent is not None and sent.kind in _VOTES and who in state.members:
+                _count(state.members[who], sender, sent)
+        case MessageLost():
             state.in_flight.pop(event.id, None)
         case NetworkPartitioned():
             state.groups = event.groups
@@ -180,6 +209,16 @@ def take(state: ClusterState, trace: Trace, number: int) -> None:
         case _:
             if who in state.members:
                 _take_member(state.members[who], event)
+
+
+_VOTES = {"RequestVoteReply": "candidate", "PreVoteReply": "pre-candidate"}
+"""The answers that are counted, and the role in which they count."""
+
+
+def _count(member: MemberState, voter: str, answer: MessageSent) -> None:
+    """Count an answer to a member's election, unless it is to an older one."""
+    if member.role == _VOTES[answer.kind] and answer.term >= member.term:
+        member.votes.setdefault(voter, answer.note == "granted")
 
 
 def _take_member(member: MemberState, event: Event) -> None:
@@ -191,13 +230,14 @@ def _take_member(member: MemberState, event: Event) -> None:
             _recover(member, event)
         case MemberCrashed() | MemberStopped():
             member.running, member.role, member.leader = False, "follower", ""
+            member.votes, member.pins = {}, ()
             member.memtable_rows = member.memtable_size = member.waiting = 0
             flushed = member.marks.flushed  # what lies above was known to memory only
             member.marks = replace(member.marks, applied=flushed, committed=flushed)
         case RoleChanged():
             if event.term != member.term:
                 member.vote = ""
-            member.running = True
+            member.running, member.votes = True, {}
             member.role, member.term, member.leader = event.role, event.term, event.leader
         case VoteGranted():
             member.vote = event.candidate
@@ -224,6 +264,8 @@ def _take_storage(member: MemberState, event: Event) -> None:
                 cell._replace(discarded=True) if event.first <= cell.index <= event.last else cell
                 for cell in member.log
             ]
+        case PinsChanged():
+            member.pins = tuple(zip(event.pinned_by, event.needed_from, strict=True))
         case SegmentOpened():
             _begin(member, event.segment, event.first)
         case SegmentSealed():
@@ -258,6 +300,14 @@ def _change_tables(
     """Change which tables are live; their sizes are those with which they were written."""
     sizes = dict([*member.tables, *member.written])
     live = live_tables([table for table, _ in member.tables], event)
+    match event:
+        case TreeOpened():
+            levels = dict(zip(event.tables, event.levels, strict=True))
+        case Compacted():
+            levels = dict.fromkeys(event.outputs, event.level)
+        case _:
+            levels = {}  # a flush and a snapshot put their tables on top
+    member.levels = {table: levels.get(table, member.levels.get(table, 0)) for table in live}
     member.tables = [(table, sizes.get(table, 0)) for table in live]
     member.written = [(table, size) for table, size in member.written if table not in live]
 

@@ -20,6 +20,7 @@ from kvraft.viz.widgets.bytes import ByteStepper
 from kvraft.viz.widgets.deaths import DeathSlider
 from kvraft.viz.widgets.filters import FilterSlider
 from kvraft.viz.widgets.outages import OutageSlider
+from kvraft.viz.widgets.sandbox import Sandbox
 from kvraft.viz.widgets.slider import Slider
 from kvraft.viz.widgets.stepper import JUMPS, Stepper
 
@@ -29,6 +30,7 @@ __all__ = [
     "DeathSlider",
     "FilterSlider",
     "OutageSlider",
+    "Sandbox",
     "Slider",
     "Stepper",
 ]

@@ -1,0 +1,52 @@
+"""A run in a link: ``#run=`` and the text of a run file, packed by zlib, in base64 for addresses.
+
+What follows ``#`` in an address is not sent to any server.
+
+Invariant: a link that lost or changed a character is refused; zlib's checksum notices it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode, urlsafe_b64encode
+
+from kvraft.errors import BadInput
+
+PREFIX = "#run="
+LONGEST_LINK = 30_000
+"""How many characters a link can have: browsers take more, but much that passes links on does
+not."""
+LONGEST_TEXT = 4_000_000
+"""How many characters its run file can have: a small link may be packed to fill the memory."""
+
+
+def link_of(text: str) -> str:
+    """Return the link with the run file ``text``; ``BadInput`` if it would be too long."""
+    packed = urlsafe_b64encode(zlib.compress(text.encode(), 9)).rstrip(b"=").decode("ascii")
+    if len(PREFIX + packed) > LONGEST_LINK:
+        raise BadInput(
+            f"this run is too long for a link: it would have {len(PREFIX + packed):,} characters, "
+            f"and at most {LONGEST_LINK:,} are safe to pass on; save the run as a file instead"
+        )
+    return PREFIX + packed
+
+
+def text_of(link: str) -> str:
+    """Return the text of the run file in ``link``; ``BadInput`` if it is damaged or too long."""
+    if not link.startswith(PREFIX):
+        raise BadInput(f"a link to a run has {PREFIX} in it, and then the run")
+    if len(link) > LONGEST_LINK:
+        raise BadInput(
+            f"a link to a run has at most {LONGEST_LINK:,} characters, not {len(link):,}"
+        )
+    packed = link.removeprefix(PREFIX)
+    unpacker = zlib.decompressobj()
+    try:
+        data = b64decode(packed + "=" * (-len(packed) % 4), b"-_", validate=True)
+        text = unpacker.decompress(data, LONGEST_TEXT)
+        whole = unpacker.eof and not unpacker.unused_data
+        if whole:
+            return text.decode()
+    except (ValueError, zlib.error):
+        pass
+    raise BadInput("the run in this link is damaged: part of the link is missing or was changed")

@@ -1,0 +1,50 @@
+"""The sandbox: a run that one holds in one's hands, as pictures of any of its steps.
+
+::
+
+    still            one picture of it all
+    session          a sitting: what a click does, and what is drawn after it
+     ├─ controls         the HTML around the panels             sandbox.js, sandbox.css
+     ├─ choices          what can be done to what is selected
+     └─ branches         a run or a recording, and its forks
+    ring     members, timers, votes, messages on their way      logs     entry by entry, with marks
+      └─ letters     what travels, and what it says             title    what is the case
+      ╰──────────────┬──────────────────────────────────────────────╯
+    film             the history of a trace that grows
+    canvas           a panel's drawing: words that know their boxes, labels that find a place
+
+Invariants:
+
+- A panel is a pure function of a film and a step, and says in words what it shows.
+- Fill colour means the term, and nothing else; each colour has a number, shape or word as well.
+- No word is smaller than 14 pixels as displayed, on a stage (900 pixels) and on a phone (390).
+"""
+
+from kvraft.viz.sandbox.canvas import WIDE, cold
+from kvraft.viz.sandbox.choices import sample
+from kvraft.viz.sandbox.controls import css, frame, module
+from kvraft.viz.sandbox.film import MOMENTS, Film, Flight
+from kvraft.viz.sandbox.logs import logs_panel
+from kvraft.viz.sandbox.ring import ring_panel
+from kvraft.viz.sandbox.session import PANELS, Session
+from kvraft.viz.sandbox.still import picture
+from kvraft.viz.sandbox.title import conclusion, moment
+
+__all__ = [
+    "MOMENTS",
+    "PANELS",
+    "WIDE",
+    "Film",
+    "Flight",
+    "Session",
+    "cold",
+    "conclusion",
+    "css",
+    "frame",
+    "logs_panel",
+    "module",
+    "moment",
+    "picture",
+    "ring_panel",
+    "sample",
+]

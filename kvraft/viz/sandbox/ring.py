@@ -1,0 +1,293 @@
+"""The cluster on a ring: members with role, term, vote, timer and votes; messages on their way.
+
+::
+
+        leader
+       ╔══════╗   double ring: leads          ╌╌╌╌  broken outline: down
+       ║  n1  ║   fill: the term              ╭──╮  islands: a partition
+       ║term 2║   arc: what is left of the    ►     request; the way travelled is dark
+       ║ ✓ n1 ║        election timer         ○     reply; with a bar: refused
+       ╚══════╝   ● ○: votes, yes and open    ✕     a link that carries nothing
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from kvraft.copying import immutable
+from kvraft.viz import svg
+from kvraft.viz.sandbox import canvas as kit
+from kvraft.viz.sandbox.canvas import Canvas
+from kvraft.viz.sandbox.film import Film
+from kvraft.viz.sandbox.letters import draw_letters, draw_ways
+from kvraft.viz.trace import ClusterState, MemberState
+
+HIGH = 446
+CENTRE = (kit.WIDE / 2, 226.0)
+CROWD = 7
+"""With more members than this, words stand in their circles: there is no room between them."""
+_CANDIDATES = {"pre-candidate": "would you?", "candidate": "candidate"}
+
+
+@immutable
+class Seats(NamedTuple):
+    """Where everybody is: members on the ring, clients together in the hub; ``radius`` of each."""
+
+    members: dict[str, svg.Point]
+    hub: svg.Point
+    radius: float
+
+    def of(self, name: str) -> svg.Point:
+        """Return the place of a member or a client."""
+        return self.members.get(name, self.hub)
+
+
+def ring_panel(film: Film, step: int) -> str:
+    """Draw the members after ``step``, and the messages between them."""
+    if not len(film):
+        return kit.empty("Nothing has happened yet: no member has started.")
+    state = film.at(step)
+    if not state.members:
+        return kit.empty("No member has reported anything by this step.")
+    seats = _seats(list(state.members))
+    drawing = Canvas()
+    whole = list(state.groups)
+    if whole and _are_islands(whole, list(state.members)):
+        _draw_islands(drawing, whole, seats)
+    _draw_links(drawing, state, seats)
+    members = set(state.members)
+    spots = draw_ways(drawing, film.flights(step), seats.of, seats.radius + 10, members)
+    for name, member in state.members.items():
+        _draw_member(drawing, film, step, name, member, seats)
+    clients = film.clients(step)
+    if clients:
+        _draw_hub(drawing, clients, seats)
+    draw_letters(drawing, spots)
+    return drawing.picture(HIGH, ring_says(film, step))
+
+
+def ring_says(film: Film, step: int) -> str:
+    """Return the ring in words."""
+    state = film.at(step)
+    each = "; ".join(member_says(name, member) for name, member in state.members.items())
+    count = len(state.in_flight)
+    way = f" {count} message{'s' * (count != 1)} on the way." if count else ""
+    cut = f" The network is cut: {' | '.join(state.groups)}." if state.groups else ""
+    return f"{each}.{cut}{way}"
+
+
+def member_says(name: str, member: MemberState) -> str:
+    """Return one member in words."""
+    if not member.running:
+        return f"{name} is down"
+    vote = f", voted for {member.vote}" if member.vote else ""
+    votes = ""
+    if member.role in _CANDIDATES:
+        votes = f", {sum(member.votes.values()) + 1} say yes"
+    return f"{name} is {member.role} in term {member.term}{vote}{votes}"
+
+
+def _seats(names: Sequence[str]) -> Seats:
+    count = len(names)
+    radius = 44.0 if count <= 5 else 41.0 if count <= 7 else 36.0
+    around = {1: 108.0, 2: 118.0, 3: 128.0, 4: 138.0}.get(count, 150.0)
+    turn = 2 * math.pi / count
+    x, y = CENTRE
+    places = {
+        name: (x + 1.06 * around * math.sin(turn * n), y - around * math.cos(turn * n) + 4)
+        for n, name in enumerate(names)
+    }
+    # Straight lines between members of an even ring cross its centre.
+    hub = (x + 52.0, y - 30.0) if count % 2 == 0 else (x, y + 4)
+    if count == 1:
+        hub = (x, y + 100)
+    return Seats(places, hub, radius)
+
+
+# ── partitions and links ────────────────────────────────────────────────────────────────────────
+
+
+def _are_islands(groups: Sequence[str], names: list[str]) -> bool:
+    """Return whether the groups can be drawn as islands: each is one stretch of the ring."""
+    group_of = {name: n for n, group in enumerate(groups) for name in group.split()}
+    around = [group_of.get(name, -1) for name in names]
+    if -1 in around:
+        return False
+    changes = sum(a != b for a, b in zip(around, around[1:] + around[:1], strict=True))
+    return changes <= len(set(around)) or changes == 0
+
+
+def _draw_islands(drawing: Canvas, groups: Sequence[str], seats: Seats) -> None:
+    wide = 2 * (seats.radius + 17)
+    for group in groups:
+        places = [seats.members[name] for name in group.split() if name in seats.members]
+        if not places:
+            continue
+        points = " ".join(f"{svg.num(x)},{svg.num(y)}" for x, y in [*places, places[0]])
+        for stroke, width in ((kit.SOFT, wide + 3), (kit.PALE, wide)):
+            drawing.add(
+                f'<polygon points="{points}" fill="{stroke}" stroke="{stroke}"'
+                f' stroke-width="{svg.num(width)}" stroke-linejoin="round" stroke-linecap="round"/>'
+            )
+
+
+def _draw_links(drawing: Canvas, state: ClusterState, seats: Seats) -> None:
+    """Draw what can be clicked between members, and a cross on what carries nothing."""
+    group_of = {name: n for n, group in enumerate(state.groups) for name in group.split()}
+    islands = _are_islands(list(state.groups), list(state.members)) if state.groups else False
+    for one, other in combinations(seats.members, 2):
+        cut = group_of.get(one, -1) != group_of.get(other, -1) and {one, other} <= group_of.keys()
+        start, end = _between(seats.members[one], seats.members[other], seats.radius + 11)
+        parts = [
+            f'<line x1="{svg.num(start[0])}" y1="{svg.num(start[1])}" x2="{svg.num(end[0])}"'
+            f' y2="{svg.num(end[1])}" stroke="transparent" stroke-width="{kit.HIT}"/>'
+        ]
+        if cut and not islands:
+            drawing.avoid(*start, *end)
+            parts.append(svg.line(*start, *end, kit.ALARM, 1.5, "2 5"))
+            parts += _cross((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        says = f"the link between {one} and {other}" + (", which is cut" if cut else "")
+        drawing.add(kit.hot(f"link {one} {other}", says, *parts))
+
+
+def _cross(x: float, y: float, half: float = 6) -> list[str]:
+    return [
+        svg.line(x - half, y - half, x + half, y + half, kit.ALARM, 3),
+        svg.line(x - half, y + half, x + half, y - half, kit.ALARM, 3),
+    ]
+
+
+def _between(one: svg.Point, other: svg.Point, gap: float) -> tuple[svg.Point, svg.Point]:
+    """Return where a straight line between two circles begins and ends."""
+    (x1, y1), (x2, y2) = one, other
+    length = math.hypot(x2 - x1, y2 - y1) or 1
+    ux, uy = (x2 - x1) / length, (y2 - y1) / length
+    return (x1 + gap * ux, y1 + gap * uy), (x2 - gap * ux, y2 - gap * uy)
+
+
+# ── members and clients ─────────────────────────────────────────────────────────────────────────
+
+
+def _draw_member(
+    drawing: Canvas, film: Film, step: int, name: str, member: MemberState, seats: Seats
+) -> None:
+    x, y = seats.members[name]
+    radius = seats.radius
+    outer = radius + 10
+    drawing.take(x - outer, y - outer, x + outer, y + outer)
+    word = "down" if not member.running else _CANDIDATES.get(member.role, "")
+    word = "leader" if member.running and member.role == "leader" else word
+    crowded = len(seats.members) > CROWD
+    if word and not crowded:
+        _draw_tag(drawing, word, x, y - outer - 8 if y <= CENTRE[1] else y + outer + 8)
+    shapes = Canvas()
+    shapes.add(f'<circle cx="{svg.num(x)}" cy="{svg.num(y)}" r="{svg.num(outer)}" fill="#FFFFFF"/>')
+    if member.running:
+        _draw_running(shapes, film, step, name, member, (x, y, radius))
+    else:
+        shapes.add(svg.circle(x, y, radius, kit.PALE, kit.SOFT, 2, "5 4"))
+        shapes.text(x, y + 7, name, kit.NAME, "middle", bold=True, colour=kit.SOFT)
+        if crowded:
+            shapes.text(x, y + 25, "down", anchor="middle", colour=kit.SOFT)
+    drawing.add(kit.hot(f"member {name}", member_says(name, member), *shapes.parts))
+
+
+def _draw_tag(drawing: Canvas, word: str, x: float, y: float) -> None:
+    """Draw the word for what a member is, on a ground of its own: it may stand on a shore."""
+    half = kit.width_of(word, bold=True) / 2 + 7
+    x = min(max(x, half + 2), kit.WIDE - half - 2)
+    ground, colour = (kit.INK, svg.WHITE) if word == "leader" else (svg.WHITE, kit.INK)
+    drawing.add(svg.rect(x - half, y - 11, 2 * half, 22, ground, kit.INK, width=1.2, rounded=11))
+    drawing.take(x - half, y - 11, x + half, y + 11)
+    drawing.text(x, y + 5.5, word, anchor="middle", bold=True, colour=colour)
+
+
+def _draw_running(
+    shapes: Canvas,
+    film: Film,
+    step: int,
+    name: str,
+    member: MemberState,
+    circle: tuple[float, float, float],
+) -> None:
+    x, y, radius = circle
+    if member.role == "leader":
+        shapes.add(svg.circle(x, y, radius + 7, "none", kit.INK, 3.5))
+    else:
+        timer = film.timer(name, step)
+        if timer is not None:
+            shapes.add(*_arc(x, y, radius + 6.5, timer.left(film.at(step).at)))
+    dashes = "3 3" if member.role in _CANDIDATES else ""
+    shapes.add(svg.circle(x, y, radius, svg.fill_of(member.term), kit.INK, 1.5, dashes))
+    term = f"term {member.term}"
+    if kit.width_of(term) > 2 * radius - 16:
+        term = f"t {member.term}"
+    shapes.text(x, y - 9, name, kit.NAME, "middle", bold=True)
+    shapes.text(x, y + 9, term, anchor="middle")
+    if member.role in _CANDIDATES:
+        _draw_votes(shapes, film, step, name, member, (x, y))
+    elif member.role == "leader" and len(film.at(step).members) > CROWD:
+        shapes.text(x, y + 27, "leader", anchor="middle", bold=True)
+    elif member.vote:
+        vote = kit.fitted(f"✓{member.vote}", 1.5 * radius)
+        shapes.text(x, y + 27, vote, anchor="middle")
+
+
+def _draw_votes(
+    shapes: Canvas,
+    film: Film,
+    step: int,
+    name: str,
+    member: MemberState,
+    centre: svg.Point,
+) -> None:
+    """Draw a dot for each member: its vote is black if it is a yes, a cross if it is a no."""
+    x, y = centre
+    names = list(film.at(step).members)
+    yes = {name} | {voter for voter, granted in member.votes.items() if granted}
+    if len(names) > 5:
+        shapes.text(x, y + 27, f"{len(yes)} of {len(names)}", anchor="middle")
+        return
+    for number, voter in enumerate(names):
+        dot, level = x + 12.5 * (number - (len(names) - 1) / 2), y + 23
+        if member.votes.get(voter) is False and voter != name:
+            shapes.add(svg.line(dot - 4, level - 4, dot + 4, level + 4, kit.ALARM, 2.5))
+            shapes.add(svg.line(dot - 4, level + 4, dot + 4, level - 4, kit.ALARM, 2.5))
+        else:
+            fill = kit.INK if voter in yes else svg.WHITE
+            shapes.add(svg.circle(dot, level, 4.5, fill, kit.INK, 1.3))
+
+
+def _arc(x: float, y: float, radius: float, left: float) -> list[str]:
+    """Draw what is left of a timer: it runs out clockwise, and is dark red when nearly out."""
+    parts = [svg.circle(x, y, radius, "none", "#DCDFE4", 6)]
+    if left >= 0.999:
+        parts.append(svg.circle(x, y, radius, "none", kit.SOFT, 6))
+    elif left > 0.005:
+        angle = 2 * math.pi * (1 - left)
+        x1, y1 = x + radius * math.sin(angle), y - radius * math.cos(angle)
+        large = 1 if left > 0.5 else 0
+        colour = kit.ALARM if left < 0.15 else kit.SOFT
+        parts.append(
+            f'<path d="M{svg.num(x1)} {svg.num(y1)}A{svg.num(radius)} {svg.num(radius)} 0 {large} 1'
+            f' {svg.num(x)} {svg.num(y - radius)}" fill="none" stroke="{colour}"'
+            ' stroke-width="6"/>'
+        )
+    return parts
+
+
+def _draw_hub(drawing: Canvas, clients: list[str], seats: Seats) -> None:
+    x, y = seats.hub
+    words = clients[0] if len(clients) == 1 else f"{len(clients)} clients"
+    words = kit.fitted(words, 84)
+    wide, high = max(kit.width_of(words) + 16, kit.HIT), float(kit.HIT)
+    drawing.take(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+    shapes = [
+        svg.rect(x - wide / 2, y - high / 2, wide, high, svg.WHITE, kit.INK, rounded=6, width=1.5),
+        svg.text(x, y + 6, words, kit.SMALL, "middle"),
+    ]
+    says = f"client {clients[0]}" if len(clients) == 1 else f"clients {', '.join(clients)}"
+    drawing.add(kit.hot(f"client {clients[0]}", says, *shapes))

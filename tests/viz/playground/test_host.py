@@ -1,0 +1,92 @@
+"""Python's side of the page: whatever the page sends, the answer is JSON and a sentence."""
+
+import json
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvraft.sim import Run
+from kvraft.viz.playground.host import Host
+from kvraft.viz.playground.link import link_of, text_of
+
+quick = settings(deadline=None, derandomize=True, max_examples=50)
+
+
+def ran(millis):
+    run = Run(1)
+    run.run_for(millis)
+    return run.to_text()
+
+
+def ask(host, **message):
+    return json.loads(host.answer(json.dumps(message)))
+
+
+def test_a_link_brings_the_run_to_where_it_was():
+    host = Host()
+    assert ask(host, open="")["says"] == ""
+    for seq, act in enumerate(("put", "crash", "on", "restart", "put")):
+        assert ask(host, custom={"act": act, "seq": seq})["changes"]["html"]
+    link = ask(host, link=True)["link"]
+    other = Host()
+    opened = ask(other, open=link)
+    assert opened["says"] == ""
+    assert opened["fields"]["html"]
+    assert other.run.now == host.run.now
+    assert other.run.trace.digest() == host.run.trace.digest()
+    assert ask(other, open="")["fields"] != opened["fields"]
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        ("#run=", "damaged"),
+        ("#run=AAAA", "damaged"),
+        ("#here", "#run="),
+        (link_of("no run file"), "not a line of JSON"),
+        (link_of(ran(1_000).replace('"seed": 0', '"seed": 1')), "does not replay"),
+    ],
+)
+def test_a_link_that_cannot_be_opened_gives_a_sentence_and_a_new_run(link, why):
+    answer = ask(Host(), open=link)
+    assert why in answer["says"]
+    assert answer["says"].endswith(". Here is a new run.")
+    assert answer["fields"]["html"]
+
+
+def test_a_run_of_another_version_is_shown_and_the_difference_named():
+    text = ran(1_000).replace('"version": "', '"version": "0.')
+    text = text.replace('"steps": ', '"steps": 9')
+    answer = ask(Host(), open=link_of(text))
+    assert answer["says"].startswith("Another version of kvraft: ")
+    assert answer["fields"]["html"]
+
+
+def test_a_run_that_is_too_long_says_so():
+    host = Host()
+    ask(host, open="")
+    random = Random(1)
+    for number in range(400):
+        host.run.act("put", "ann", f"key {number}", random.randbytes(80).hex())
+    assert "too long for a link" in ask(host, link=True)["says"]
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["open", "custom", "link", "x"]), _json, max_size=2))
+@quick
+def test_no_message_is_answered_with_a_traceback(message):
+    host = Host()
+    ask(host, open="")
+    before = host.run.trace.digest()
+    answer = ask(host, **message)
+    assert set(answer) <= {"fields", "changes", "link", "says"}
+    if "open" not in message:
+        assert host.run.trace.digest() == before
+    assert text_of(ask(host, link=True)["link"]) == host.run.to_text()

@@ -1,0 +1,48 @@
+"""Random runs of worlds, filmed: what pictures are tried on."""
+
+from contextlib import suppress
+from random import Random
+
+from kvraft.errors import KvraftError
+from kvraft.replica import ReplicaOptions
+from kvraft.sim import World
+from kvraft.viz.sandbox.film import Film
+
+
+def go(world: World, film: Film, millis: int) -> None:
+    until = world.now + 1_000 * millis
+    while (due := world.time.next) is not None and due <= until:
+        world.step()
+        film.glance(world)
+
+
+def random_film(members: int, seed: int, acts: int = 14) -> tuple[World, Film]:
+    """Return a world to which many things were done, with its film."""
+    random = Random(f"{members}/{seed}")
+    options = ReplicaOptions()
+    world = World(members, seed=seed, options=options)
+    film = Film(world.trace)
+    go(world, film, random.randrange(1_200))
+    for _ in range(acts):
+        with suppress(KvraftError):
+            _act(world, random)
+        go(world, film, random.choice((1, 2, 3, 30, 300)))
+    return world, film
+
+
+def _act(world: World, random: Random) -> None:
+    name = random.choice(world.members)
+    match random.randrange(8):
+        case 0:
+            world.crash(name)
+        case 1 | 2:
+            for down in [n for n in world.members if n not in world.replicas]:
+                world.restart(down)
+        case 3 if len(world.members) > 1:
+            world.partition(random.sample(world.members, random.randrange(1, len(world.members))))
+        case 4:
+            world.heal()
+        case _:
+            client = world.client(random.choice(("alice", "bob")))
+            writes = [(f"k{random.randrange(40)}".encode(), b"v" * random.randrange(40))]
+            client.submit(writes if random.random() < 0.6 else [*writes, (b"other", b"x")])

@@ -1,0 +1,179 @@
+"""A sitting at the sandbox: clicks move, act, fork and compare, and nothing from a page raises."""
+
+import json
+from random import Random
+
+import pytest
+
+from kvraft.errors import BadInput
+from kvraft.events import Trace
+from kvraft.sim import Run
+from kvraft.viz.sandbox import PANELS, Session, picture
+from tests.viz.sandbox.runs import random_film
+
+
+def send(session: Session, act: str, *values: str) -> dict:
+    answer = session.take({"act": act, "seq": 7, "values": list(values)})
+    assert answer["seq"] == 7
+    json.dumps(answer)
+    return answer
+
+
+def number(session: Session, label: str) -> str:
+    return f"do {[choice.label for choice in session.offered].index(label)}"
+
+
+@pytest.fixture
+def led() -> Session:
+    """A sitting at five members, one of which leads."""
+    session = Session(5, seed=3)
+    send(session, "hello")
+    send(session, "next election")
+    send(session, "run 100")
+    return session
+
+
+def test_a_click_acts_on_the_run_and_is_the_same_call_in_python(led):
+    leader = led.branch.run.world.leader()
+    send(led, f"member {leader}")
+    answer = send(led, number(led, f"crash {leader}"))
+    assert leader not in led.branch.run.world.replicas
+    assert led.calls == [f'run.act("crash", "{leader}")']
+    assert "is down" in answer["slots"]["title"]
+    assert "does not run" in answer["slots"]["menu"]
+    assert not led.notice
+
+
+def test_what_cannot_be_done_is_grey_and_says_why(led):
+    name = next(iter(led.branch.run.world.replicas))
+    slot = send(led, f"member {name}")["slots"]["menu"]
+    assert 'aria-disabled="true"' in slot
+    assert f"{name} runs already" in slot
+    send(led, number(led, f"restart {name}"))
+    assert f"{name} runs already" in led.notice
+
+
+def test_a_field_is_an_argument(led):
+    send(led, number(led, "put alice"), "sea", "cold")
+    assert led.calls == ['run.act("put", "alice", "sea", "cold")']
+    send(led, "run 200")
+    world = led.branch.run.world
+    assert {replica.tree.get(b"sea") for replica in world.replicas.values()} == {b"cold"}
+
+
+def test_an_action_in_the_past_forks_and_the_first_run_is_kept(led):
+    run = led.branch.run
+    digest, last = run.trace.digest(), led.branch.last
+    for _ in range(4):
+        send(led, "go back")
+    step = led.branch.step
+    assert step < last
+    send(led, "member n2")
+    answer = send(led, number(led, "crash n2"))
+    assert led.branch.name == "fork 1"
+    assert "from run at" in answer["slots"]["branches"]
+    assert run.trace.digest() == digest
+    assert "n2" in run.world.replicas
+    assert list(led.branch.run.trace)[: step + 1] == list(run.trace)[: step + 1]
+    send(led, "branch run")
+    assert led.branch.run is run
+    assert led.branch.step == step
+    answer = send(led, "compare fork 1")
+    assert "fork 1" in answer["slots"]["other"]
+    assert "data-act" not in answer["slots"]["other"]
+
+
+def test_only_what_changed_is_sent(led):
+    assert set(send(led, "speed fast")["slots"]) == {"time"}
+    assert not send(led, "speed fast")["slots"]
+    assert set(PANELS) <= set(send(led, "hello")["slots"])
+
+
+def test_playing_asks_for_the_next_picture_and_any_click_ends_it(led):
+    assert send(led, "play on")["play"] > 0
+    before = led.branch.last
+    assert send(led, "tick")["play"] > 0
+    assert led.branch.last > before
+    assert send(led, "go back")["play"] == 0
+    before = led.branch.step
+    send(led, "tick")  # one that was under way
+    assert led.branch.step == before
+
+
+def test_a_jump_runs_on_until_it_is_there(led):
+    send(led, number(led, "put alice"), "a", "b")
+    commits = len(led.branch.film.moments["commit"])
+    send(led, "next commit")
+    assert len(led.branch.film.moments["commit"]) > commits
+    at = led.branch.step
+    send(led, "previous commit")
+    assert led.branch.step < at
+
+
+def test_a_recording_opens_and_has_only_time():
+    trace = random_film(3, 1)[0].trace
+    session = Session(trace)
+    send(session, "hello")
+    assert session.branch.step < 20
+    send(session, "go last")
+    assert session.branch.at_end
+    assert "recording" in session.slots()["menu"]
+    send(session, "go on")
+    assert "end of the recording" in session.notice
+    send(session, "do 0")
+    assert session.notice
+
+
+def test_an_empty_recording_is_a_sentence():
+    session = Session(Trace())
+    for act in ("hello", "go on", "go back", "at 7", "next election", "play on", "tick", "run 5"):
+        send(session, act)
+    assert "othing has happened" in picture(session)
+
+
+BAD = [
+    *(None, 7, [], {}, {"act": "go on"}, {"act": 3, "seq": 1}, {"act": "go on", "seq": "1"}),
+    *({"act": "go on", "seq": True}, {"act": "x" * 500, "seq": 1}),
+    *({"act": "go on", "seq": 1, "values": 3}, {"act": "at", "seq": 1, "values": ["x"]}),
+    *({"act": act, "seq": 1} for act in ("go", "go home", "member", "member zz", "link n1", "do")),
+    *(
+        {"act": act, "seq": 1}
+        for act in ("do 99", "do -1", "message x", "message 999999", "branch q")
+    ),
+    *(
+        {"act": act, "seq": 1}
+        for act in ("__init__", "next", "next war", "speed x", "run x", "run -5")
+    ),
+]
+
+
+@pytest.mark.parametrize("message", BAD, ids=repr)
+def test_anything_else_from_a_page_is_refused_in_a_sentence(led, message):
+    step = led.branch.step
+    led.take(message)
+    assert led.notice
+    assert led.branch.step == step
+
+
+def test_random_clicks_never_raise_and_leave_replayable_runs():
+    random = Random(5)
+    session = Session(3, seed=4)
+    send(session, "hello")
+    acts = ("go on", "go on", "go back", "run 100", "next election", "next commit", "branch run")
+    for _ in range(60):
+        if random.random() < 0.4 and session.offered:
+            send(session, f"do {random.randrange(len(session.offered))}")
+        elif random.random() < 0.4:
+            send(session, f"member {random.choice(session.branch.run.world.members)}")
+        else:
+            send(session, random.choice(acts))
+    for branch in session.branches.values():
+        again = Run.parse(branch.run.to_text())
+        assert list(again.trace)[: len(branch.run.trace)] == list(branch.run.trace)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(BadInput, match="there is no panel 'rings'"):
+        Session(3, panels=("rings",))
+    with pytest.raises(BadInput, match="a run, a trace or a number"):
+        Session("x")
