@@ -28,7 +28,7 @@ from kvraft.check.raft import ObservedMember, RaftChecker
 from kvraft.raft import Log, Message, Role
 from kvraft.record import Entry, HardState
 from kvraft.replica import Replica
-from kvraft.sim import World
+from kvraft.sim import Seat, World
 
 MARKS = "the five marks"
 _MESSAGES = frozenset(get_args(Message))
@@ -161,7 +161,7 @@ class WorldChecker:
                 if replica is not None and self._has_changed(name, replica):
                     self._marks.check_member(name, replica)
                     changed.append(name)
-                self._seen[name] = self._see(name, replica)
+                self._seen[name] = self._see(name, seats[name])
             self._check_messages(news)
             for name in changed:
                 self._raft.stepped(name)
@@ -184,16 +184,16 @@ class WorldChecker:
                 if type(message) in _MESSAGES:
                     self._raft.sent(message)
 
-    def _see(self, name: str, replica: Replica | None) -> ObservedMember:
-        """Return a member as it is now; one that is down, as its disk was last."""
-        if replica is None:
-            before = self._seen.get(name)
-            return (
-                before._replace(raft=None)
-                if before
-                else ObservedMember(None, HardState(), Log(), 0)
-            )
+    def _see(self, name: str, seat: Seat) -> ObservedMember:
+        """Return a member as it is now; one that is down, as it was when it went down.
+
+        A step can save, send and then fail, so what it held in the step before is not enough.
+        """
+        replica = seat.replica or seat.fallen
+        if replica is None:  # it never ran
+            return ObservedMember(None, HardState(), Log(), 0)
         raft, wal, durable = replica.raft, replica.wal, replica.wal.last_index
         if replica.unsaved is not None and replica.unsaved.entries:
             durable = min(durable, replica.unsaved.entries[0].index - 1)
-        return ObservedMember(raft, wal.hard_state, raft.log, durable)
+        runs = raft if seat.replica is not None else None
+        return ObservedMember(runs, wal.hard_state, raft.log, durable)

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random
 
-from kvraft.client.reading import ReadFailed
+from kvraft.client.reading import read_ended
 from kvraft.client.route import Route
 from kvraft.client.runtime import ClientRuntime
 from kvraft.client.ticket import TIMEOUT_MILLIS, PendingRead, PendingRegistration, Ticket
@@ -172,21 +172,16 @@ class Client(ClientWrites):
         waiting = len(self._open) + len(self._queue)
         return f"<Client {name}, {leader}, {counted(waiting, 'write')} under way>"
 
-    def _ask(
-        self, request: Read | Scan, member: str | None, what: str, timeout: int
-    ) -> ReadReply | ScanPage:
+    def _begin(self, request: Read | Scan, member: str | None, timeout: int) -> PendingRead:
         deadline = self._millis() + timeout
         request = request._replace(sender=self.name, number=self._runtime.number())
         read = PendingRead(deadline, RETRY_MILLIS, request=request, member=member)
         self._reads[request.number] = read
         self._send(read)
-        self._runtime.wait(lambda: read.answer is not None or read.failed)
-        self._reads.pop(request.number, None)
-        if read.answer is None:
-            raise ReadFailed(f"nobody answered the {what} within {timeout} ms")
-        if refused := read.answer.error:
-            raise ReadFailed(f"{read.answer.sender} cannot answer the {what}: {refused}")
-        return read.answer
+        return read
+
+    def _wait(self, read: PendingRead) -> None:
+        self._runtime.wait(lambda: read.done)
 
     def add_member(self, member: str) -> None:
         """Add a member to those that the client asks."""
@@ -228,9 +223,11 @@ class Client(ClientWrites):
                 self._registration, self._incarnation = None, reply.incarnation
                 self.leader = reply.sender
         elif isinstance(reply, ReadReply | ScanPage):
-            if (read := self._reads.get(reply.number)) is not None:
+            if (read := self._reads.pop(reply.number, None)) is not None:
                 read.answer = reply
                 self.route.leader = self.leader if read.member else reply.sender
+                if read.reported:
+                    self._report(read_ended(read))
         elif isinstance(reply, Overloaded):
             self._overloaded(reply)
         elif isinstance(reply, Rejected):
@@ -296,6 +293,8 @@ class Client(ClientWrites):
         if isinstance(pending, PendingRead):
             pending.failed = True
             del self._reads[pending.request.number]
+            if pending.reported:
+                self._report(read_ended(pending))
         elif pending.live_attempts:
             self._settle(pending, Stage.UNKNOWN, "no final answer came before the deadline")
         else:

@@ -7,8 +7,8 @@ pages of a scan guarantee together::
     Scan(start=b"")          ──►   ScanPage(…, next=b"m", timestamp=17)
     Scan(start=b"m", at=17)  ──►   ScanPage(…, next=None, timestamp=17)
 
-Invariant: the code here knows a request and its reply (``_ask``), and nothing of leaders, retries
-and time.
+Invariant: the code here knows a request and its reply (``_begin``, ``_wait``), and nothing of
+leaders, retries and time.
 
 Source: Raft §8, thesis §6.4 (linearizable reads).
 """
@@ -19,11 +19,12 @@ from abc import abstractmethod
 from collections.abc import Generator
 from typing import overload
 
-from kvraft.client.ticket import TIMEOUT_MILLIS
+from kvraft.client.ticket import TIMEOUT_MILLIS, PendingRead
 from kvraft.errors import BadInput, KvraftError
+from kvraft.events import ReadEnded
 from kvraft.inputs import flag, whole_number
 from kvraft.mapping import ReadableMapping, scan_bounds
-from kvraft.record import MAX_KEY_BYTES, Buffer, KeyValue, Timestamp
+from kvraft.record import MAX_KEY_BYTES, Buffer, KeyValue, Timestamp, label
 from kvraft.transaction import PAGE_ROWS, Read, ReadReply, Scan, ScanPage, check_key
 
 
@@ -40,13 +41,27 @@ class ClientReads(ReadableMapping):
         """The members that the client knows."""
 
     @abstractmethod
+    def _begin(self, request: Read | Scan, member: str | None, timeout: int) -> PendingRead:
+        """Send a request, whose sender and number are filled in here, until there is a reply."""
+
+    @abstractmethod
+    def _wait(self, read: PendingRead) -> None:
+        """Wait until a request is done."""
+
     def _ask(
         self, request: Read | Scan, member: str | None, what: str, timeout: int
     ) -> ReadReply | ScanPage:
-        """Return the reply to a request, whose sender and number are filled in here.
+        """Return the reply to a request.
 
         Raises :class:`ReadFailed`, in whose message the request is called ``what``.
         """
+        read = self._begin(request, member, timeout)
+        self._wait(read)
+        if read.answer is None:
+            raise ReadFailed(f"nobody answered the {what} within {timeout} ms")
+        if refused := read.answer.error:
+            raise ReadFailed(f"{read.answer.sender} cannot answer the {what}: {refused}")
+        return read.answer
 
     @overload
     def get(
@@ -114,6 +129,26 @@ class ClientReads(ReadableMapping):
         answer = self._ask(request, member, f"read of {key!r:.60}", timeout)
         assert isinstance(answer, ReadReply)
         return answer
+
+    def start_read(
+        self,
+        key: Buffer,
+        *,
+        member: str | None = None,
+        stale: bool = False,
+        timeout: int = TIMEOUT_MILLIS,
+    ) -> PendingRead:
+        """Ask for ``key`` and return at once; see :meth:`get` for what is asked.
+
+        The reply will be the ``answer`` of what is returned, once that is ``done``, and is reported
+        as :class:`~kvraft.events.ReadEnded`.
+        """
+        key = check_key(key)
+        self._check_reading(None, member, stale, timeout)
+        request = Read("", "", 0, 0, key, member is not None, stale, None)
+        read = self._begin(request, member, timeout)
+        read.reported = True
+        return read
 
     def scan(
         self,
@@ -210,6 +245,19 @@ class ClientReads(ReadableMapping):
         if at is not None:
             whole_number(at, "a time to read at", minimum=0)
         whole_number(timeout, "a timeout", minimum=0)
+
+
+def read_ended(read: PendingRead) -> ReadEnded:
+    """Return the event for a read of one key that is done."""
+    answer = read.answer
+    assert isinstance(read.request, Read)
+    assert not isinstance(answer, ScanPage)
+    key = label(read.request.key)
+    if answer is None:
+        return ReadEnded(key, False, "", "", 0, "nobody answered before the deadline")
+    value = None if answer.error else answer.value
+    found = value is not None
+    return ReadEnded(key, found, label(value or b""), answer.sender, answer.index, answer.error)
 
 
 def _bounds(

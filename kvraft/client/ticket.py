@@ -58,8 +58,14 @@ class PendingRead(PendingRequest):
 
     request: Read | Scan = field(kw_only=True)
     member: str | None = None  # the member that must answer, if not the leader
+    reported: bool = False  # whether its end is reported as an event
     answer: ReadReply | ScanPage | None = None
     failed: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether there is an answer, or the client has given up."""
+        return self.answer is not None or self.failed
 
 
 @dataclass(slots=True, eq=False)

@@ -36,6 +36,22 @@ class MessageLost(Event):
 
 
 @dataclass(slots=True, unsafe_hash=True)
+class MessageDelayed(Event):
+    """Message ``id`` was held up by hand: it is to arrive at ``arrives`` microseconds."""
+
+    id: int
+    arrives: int
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class MessageDuplicated(Event):
+    """Message ``id`` was sent once more by hand, as message ``copy``."""
+
+    id: int
+    copy: int
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class MemberStarted(Event):
     """A member opened its disk and runs, in the term and with the marks that it found there."""
 
@@ -60,6 +76,81 @@ class MemberStopped(Event):
 
 
 @dataclass(slots=True, unsafe_hash=True)
+class CrashPlanned(Event):
+    """The power of a member will be cut after step ``after`` of its next drain that saves."""
+
+    after: str
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class MemberPaused(Event):
+    """The process of a member stands still; with ``ticks`` it will find that time has passed."""
+
+    ticks: bool
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class MemberResumed(Event):
+    """The process of a member goes on, and first takes the ticks that it missed."""
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class TimerExpired(Event):
+    """The timer of a member ran out by hand: an election, or a leader's heartbeats."""
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class ClockSet(Event):
+    """The clock of a member or client was set ``ahead`` milliseconds of the world's time."""
+
+    ahead: int
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class DiskLimited(Event):
+    """The disk of a member was given room for ``free`` more bytes, and no more."""
+
+    free: int
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class DiskExtended(Event):
+    """The disk of a member has as much room as it wants again."""
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class DiskCorrupted(Event):
+    """The bits of ``mask`` were flipped in the byte at ``offset`` of a file."""
+
+    file: str
+    offset: int
+    mask: int
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class DiskWiped(Event):
+    """The disk of a member that is down lost all of its ``files``."""
+
+    files: int
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class LinkChanged(Event):
+    """The link from ``sender`` to ``to`` is now like this; other fields as in a link that works.
+
+    It is ``cut``: what is sent is lost.  It is ``clogged``: what is sent waits at its end.
+    Messages take ``slower`` microseconds longer, and ``loss`` percent of them are lost.
+    """
+
+    sender: str
+    to: str
+    cut: bool
+    clogged: bool
+    slower: int
+    loss: int
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class NetworkPartitioned(Event):
     """The network was partitioned; each group is written as names with spaces between."""
 
@@ -68,7 +159,7 @@ class NetworkPartitioned(Event):
 
 @dataclass(slots=True, unsafe_hash=True)
 class NetworkHealed(Event):
-    """The network is whole again."""
+    """The network is whole again: there is no partition, and every link works."""
 
 
 # ── the client ──────────────────────────────────────────────────────────────────────────────────
@@ -95,7 +186,23 @@ class ClientRedirected(Event):
 
 @dataclass(slots=True, unsafe_hash=True)
 class OperationRequested(Event):
-    """A client was asked for ``operation``, such as "write"; ``what`` says of which keys."""
+    """A client was asked for ``operation``, "read" or "write"; ``what`` says of which keys."""
 
     operation: str
     what: str
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class ReadEnded(Event):
+    """A client's read of ``key`` was answered by ``member`` as of log index ``index``, or failed.
+
+    ``value`` is a label of the value, and ``found`` whether there is one.  ``reason`` is why the
+    read failed; ``member`` is ``""`` if nobody answered.  Only reads that do not block report this.
+    """
+
+    key: str
+    found: bool
+    value: str
+    member: str
+    index: int
+    reason: str

@@ -7,6 +7,7 @@ by write::
 
     World ───────────────────► Seat ──► Replica     Cluster ──► Member ──► Raft     SingleMember
     world.py                   seat.py              cluster.py  member.py           single_member.py
+     ├─ what can be done to it environment.py
      ├─ clients                clients.py            └─ messages in flight               │
      ├─ messages               carrier.py               and links      mail.py           │
      ├─ delays, partitions     network.py                                                │
@@ -91,7 +92,7 @@ from kvraft.sim.outages import (
     world_with_client,
 )
 from kvraft.sim.runs import VERBS, Action, Parameter, ParameterKind, Run, Target, Verb
-from kvraft.sim.seat import DrainStep
+from kvraft.sim.seat import DrainStep, Seat
 from kvraft.sim.single_member import Gauge, SingleMember
 from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
@@ -117,6 +118,7 @@ __all__ = [
     "ParameterKind",
     "PowerCut",
     "Run",
+    "Seat",
     "SimDisk",
     "SingleMember",
     "Target",

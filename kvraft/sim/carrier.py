@@ -3,7 +3,8 @@
 ::
 
     send ──► the network says when it arrives ──► arrives ──► handed over
-      ╰──► MessageLost: loss, partition              ╰──► MessageLost: partition, receiver down
+      ╰──► MessageLost: loss, partition, cut         ├──► MessageLost: partition, receiver down
+                                                     ╰──► waits, while its link is clogged
 
 Invariant: each message that was sent is reported once as delivered or lost.
 """
@@ -13,7 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kvraft import inputs
-from kvraft.events import Event, MessageDelivered, MessageLost, MessageSent
+from kvraft.events import (
+    Event,
+    MessageDelayed,
+    MessageDelivered,
+    MessageDuplicated,
+    MessageLost,
+    MessageSent,
+)
 from kvraft.sim.network import AnyMessage, Envelope, Network, summarize_message
 from kvraft.sim.timeline import Timeline
 
@@ -43,10 +51,7 @@ class Carrier:
     def send(self, message: AnyMessage, after: int = 0) -> None:
         """Send a message after ``after`` microseconds."""
         envelope = self._network.post(message, self._time.now + after)
-        if self._report is not None:
-            kind, (term, first, last, note) = type(message).__name__, summarize_message(message)
-            sent = MessageSent(envelope.id, kind, message.to, term, first, last, note)
-            self._report(message.sender, sent)
+        self._report_sent(envelope)
         if why := self._network.why_lost(message):
             self._lose(envelope, why)
         else:
@@ -65,19 +70,59 @@ class Carrier:
             self._lose(envelope, "dropped")
         return len(doomed)
 
+    def duplicate(self, envelope: Envelope) -> None:
+        """Send a message in flight once more; the copy arrives right after it."""
+        copy = self._network.copy(envelope)
+        self._report_sent(copy)
+        if self._report is not None:
+            self._report(envelope.message.to, MessageDuplicated(envelope.id, copy.id))
+        if copy.arrives >= self._time.now:  # else it waits where a link is clogged
+            self._time.plan(copy.arrives, self._arrive, copy.id)
+
+    def delay(self, envelope: Envelope, micros: int) -> None:
+        """Have a message arrive ``micros`` microseconds later than it would."""
+        later = max(envelope.arrives, self._time.now) + micros
+        self._network.repost(envelope, later)
+        if self._report is not None:
+            self._report(envelope.message.to, MessageDelayed(envelope.id, later))
+        self._time.plan(later, self._arrive, envelope.id)
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Have a message in flight arrive now, whether its link is clogged or not."""
+        self._network.repost(envelope, self._time.now)
+        self._hand_over(envelope)
+
+    def release(self, sender: str = "", to: str = "") -> None:
+        """Have what waited at the end of a clogged link, or of any, arrive now."""
+        for envelope in self._network.in_flight.values():
+            link = (envelope.message.sender, envelope.message.to)
+            if envelope.arrives <= self._time.now and (sender, to) in (link, ("", "")):
+                self._time.plan(self._time.now, self._arrive, envelope.id)
+
     def _arrive(self, id: int) -> None:
         envelope = self._network.in_flight.get(id)
-        if envelope is None:
-            return  # dropped on its way
-        message = envelope.message
-        why = "partition" if self._network.separates(message) else self._why_gone(message.to)
-        if why:
+        if envelope is None or envelope.arrives > self._time.now:
+            return  # lost, delivered or delayed on its way
+        if not self._network.holds(envelope.message):
+            self._hand_over(envelope)
+
+    def _hand_over(self, envelope: Envelope) -> None:
+        id, message = envelope.id, envelope.message
+        why = self._network.why_unreachable(message.sender, message.to)
+        if why := why or self._why_gone(message.to):
             self._lose(envelope, why)
             return
         del self._network.in_flight[id]
         if self._report is not None:
             self._report(message.to, MessageDelivered(id))
         self._deliver(message)
+
+    def _report_sent(self, envelope: Envelope) -> None:
+        if self._report is not None:
+            message = envelope.message
+            kind, (term, first, last, note) = type(message).__name__, summarize_message(message)
+            sent = MessageSent(envelope.id, kind, message.to, term, first, last, note)
+            self._report(message.sender, sent)
 
     def _lose(self, envelope: Envelope, why: str) -> None:
         del self._network.in_flight[envelope.id]

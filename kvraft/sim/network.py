@@ -5,12 +5,16 @@ on one link arrive in order, unless ``reorder`` allows them to overtake each oth
 
 Each link has a random stream of its own, from which every message draws twice: how long it takes,
 and whether it gets lost.  So what happens to one message changes no other one's luck: leave one
-out of a run, and all others on all other links take as long as before.
+out of a run, and all others on all other links take as long as before.  A message that is delayed,
+delivered early or copied by hand draws nothing, and leaves the order of its link.
+
+A link may be cut in one direction, slow, lossy, or *clogged*: then messages wait at its end until
+it is repaired.
 
 Invariants:
 
 - A message is delivered at most once.  It is lost if there is a partition between sender and
-  receiver when it is sent or when it would arrive.
+  receiver, or the link is cut, when it is sent or when it would arrive.
 - The delay of a link's *n*-th message depends on the seed, the link and *n*, and on nothing else.
 """
 
@@ -65,6 +69,22 @@ class Envelope(NamedTuple):
     message: AnyMessage
 
 
+class LinkState(NamedTuple):
+    """What is wrong with a link in one direction, as far as anything is.
+
+    Messages take ``slower`` microseconds longer, and ``loss`` percent of them are lost.
+    """
+
+    cut: bool = False
+    clogged: bool = False
+    slower: int = 0
+    loss: int = 0
+
+
+INTACT = LinkState()
+"""The state of a link that works."""
+
+
 class LinkStreams(dict[tuple[str, str], Random]):
     """The random stream of each link, by sender and receiver; made from ``seed`` on first use."""
 
@@ -97,6 +117,7 @@ class Network:
         self._group_of: dict[str, int] = {}
         self._last_id = 0
         self._loss = 0.0
+        self._links: dict[tuple[str, str], LinkState] = {}  # those that are not intact
         self.in_flight: dict[int, Envelope] = {}
 
     @property
@@ -114,26 +135,60 @@ class Network:
         link = (message.sender, message.to)
         share = self.streams[link].random()
         arrives = now + self._fastest + int(share * (self._slowest - self._fastest + 1))
+        if self._links:
+            arrives += self.link(*link).slower
         if not self._reorder:
             arrives = self._latest[link] = max(arrives, self._latest.get(link, 0))
         envelope = Envelope(self._last_id, arrives, message)
         self.in_flight[envelope.id] = envelope
         return envelope
 
+    def repost(self, envelope: Envelope, arrives: int) -> Envelope:
+        """Change when a message in flight arrives; return it as it is now."""
+        self.in_flight[envelope.id] = changed = envelope._replace(arrives=arrives)
+        return changed
+
+    def copy(self, envelope: Envelope) -> Envelope:
+        """Add a copy of a message in flight, which arrives right after it; return the copy."""
+        self._last_id += 1
+        self.in_flight[self._last_id] = copy = envelope._replace(id=self._last_id)
+        return copy
+
     def why_lost(self, message: AnyMessage) -> str:
         """Return why a message that is sent now will not arrive, ``""`` if it will.
 
         Call it once for each message, whatever becomes of it: it draws from the link's stream.
         """
-        lost = self.streams[message.sender, message.to].random() < self._loss
-        return "partition" if self.separates(message) else "loss" if lost else ""
+        luck = self.streams[message.sender, message.to].random()
+        lost = luck < self._loss
+        if self._links:
+            lost = lost or luck * 100 < self.link(message.sender, message.to).loss
+        return self.why_unreachable(message.sender, message.to) or ("loss" if lost else "")
 
-    def separates(self, message: AnyMessage) -> bool:
-        """Return whether there is a partition between sender and receiver."""
-        if not self._group_of:
-            return False
-        here, there = self._group_of.get(message.sender), self._group_of.get(message.to)
-        return here is not None and there is not None and here != there
+    # ── links ───────────────────────────────────────────────────────────────────────────────────
+
+    def why_unreachable(self, sender: str, to: str) -> str:
+        """Return why nothing from ``sender`` reaches ``to`` now, ``""`` if it can."""
+        if self._group_of:
+            here, there = self._group_of.get(sender), self._group_of.get(to)
+            if here is not None and there is not None and here != there:
+                return "partition"
+        cut = self._links and self.link(sender, to).cut
+        return f"{sender} does not reach {to}" if cut else ""
+
+    def link(self, sender: str, to: str) -> LinkState:
+        """Return the state of the link from ``sender`` to ``to``."""
+        return self._links.get((sender, to), INTACT)
+
+    def holds(self, message: AnyMessage) -> bool:
+        """Return whether a message has to wait at the end of its link, which is clogged."""
+        return bool(self._links) and self.link(message.sender, message.to).clogged
+
+    def set_link(self, sender: str, to: str, state: LinkState) -> None:
+        """Change the state of a link."""
+        self._links[sender, to] = state
+        if state == INTACT:
+            del self._links[sender, to]
 
     def partition(self, groups: Collection[Collection[str]]) -> None:
         """Cut all links between different groups; names in no group keep all their links.
@@ -144,13 +199,14 @@ class Network:
 
     def heal(self) -> None:
         """Restore all links."""
-        self._group_of = {}
+        self._group_of, self._links = {}, {}
 
     def forget(self, name: str) -> None:
         """Forget the links of a client that was removed."""
         for link in [link for link in self.streams if name in link]:
             del self.streams[link]
             self._latest.pop(link, None)
+            self._links.pop(link, None)
 
 
 def summarize_message(message: AnyMessage) -> tuple[int, int, int, str]:

@@ -13,7 +13,8 @@ A :class:`Seat` is a member's place: its disk stays, its replica comes and goes:
   early messages have left and nothing is saved, or all is saved and nothing else has left.
 - A member in a drain takes no input.  What arrives meanwhile is taken together afterwards, which is
   group commit.
-- A member that was busy or paused first catches up on the ticks that it missed.
+- A member that was busy or paused first catches up on the ticks that it missed, unless it was
+  paused *without* ticks: as a virtual machine that was suspended, and does not know it.
 - A crash loses the memory and what the disk had not synced (:class:`~kvraft.sim.SimDisk`); what the
   member has sent is still in flight.
 
@@ -29,12 +30,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import partial
 from random import Random
 from typing import Protocol, get_args
 
 from kvraft.disk import MEMBER, Disk, live_files
 from kvraft.errors import BadInput, Stopped
-from kvraft.events import Event, MemberCrashed, MemberStopped
+from kvraft.events import (
+    Event,
+    MemberCrashed,
+    MemberPaused,
+    MemberResumed,
+    MemberStopped,
+    TimerExpired,
+)
 from kvraft.raft import Message
 from kvraft.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
@@ -58,6 +67,8 @@ SYNC = 500
 """Microseconds that a sync of a member's disk takes, unless its disk is made slow."""
 SLICE = 300
 """Microseconds between two slices of long work."""
+NEVER = 1 << 62
+"""A time in microseconds that no world reaches."""
 
 _FROM_MEMBERS = get_args(Message)
 
@@ -104,7 +115,7 @@ class Seat:
 
     ``replica`` is ``None`` while it is down.  ``inbox`` is the input that waits; ``None`` in it is
     a tick.  The member takes no input before ``busy_until``, in microseconds, and does nothing at
-    all before ``paused_until``.
+    all while it is ``paused``.
     """
 
     def __init__(self, world: Surroundings, name: str, disk: Disk) -> None:
@@ -114,12 +125,17 @@ class Seat:
         """How long a sync of its disk takes; more makes it a slow disk."""
         self._replica: Replica | None = None
         self._passed = 0  # ticks that its replica has not been told of, since they only count
+        self.fallen: Replica | None = None
+        """Its replica as it was when it went down, for observers; it must not be used."""
         self.new = True
         """Whether it has never started, and its disk was empty."""
         self.incarnation = 0
         self.inbox: list[AnyMessage | None] = []
         self.busy_until = 0
-        self.paused_until = 0
+        self.paused = False
+        self._pause_ends = 0  # microseconds
+        self._misses_ticks = False  # whether the ticks of a pause never come
+        self._put_off: list[Callable[[], None]] = []  # what it would have done in a pause
         self._world = world
         self.time = world.time
         self.cut_after: DrainStep | None = None
@@ -171,14 +187,39 @@ class Seat:
         except PowerCut:
             self.cut_power()
             return False
-        self.new = False
+        self.new, self.fallen = False, None
         self.plan(self.time.now + TICK, self.tick)
         return True
 
-    def pause(self, until: int) -> None:
-        """Do nothing until that time."""
-        self.paused_until = max(self.paused_until, until)
-        self.busy_until = max(self.busy_until, until)
+    def pause(self, until: int | None, *, ticks: bool) -> None:
+        """Do nothing until that time, or until :meth:`resume`; a later end replaces an earlier one.
+
+        Without ``ticks`` those of the pause never come.
+        """
+        self.paused, self._misses_ticks = True, not ticks
+        self._world.report(self.name, MemberPaused(ticks))
+        self._pause_ends = NEVER if until is None else max(self._pause_ends, until)
+        if until is not None:
+            self.plan(until, self._end_pause)
+
+    def _end_pause(self) -> None:
+        if self.paused and self._pause_ends <= self.time.now:
+            self.resume()
+
+    def resume(self) -> None:
+        """End a pause, and do what was put off."""
+        self.paused, self._pause_ends = False, 0
+        self._world.report(self.name, MemberResumed())
+        while self._put_off and not self.paused:
+            self._put_off.pop(0)()
+
+    def run_out_timer(self) -> None:
+        """Make the timer of its replica run out now."""
+        assert self.replica is not None
+        self._world.report(self.name, TimerExpired())
+        self.replica.raft.timeout()
+        self.moves += 1
+        self.wake_soon()
 
     def cut_power(self) -> None:
         """Lose its memory and its unsynced bytes."""
@@ -208,11 +249,12 @@ class Seat:
 
     def _take_down(self) -> None:
         self.moves += 1
+        self.fallen = self.replica
         self._replica = self.cut_after = None
-        self._passed = 0
         self.inbox = []
         self.draining = self._waking = self._working = self._at_rest = False
-        self.busy_until = self.paused_until = 0
+        self.busy_until = self._pause_ends = 0
+        self.paused, self._put_off = False, []
 
     # ── at work ─────────────────────────────────────────────────────────────────────────────────
 
@@ -231,8 +273,8 @@ class Seat:
     def _take_step(self, incarnation: int, step: Callable[[Replica], None]) -> None:
         if self._replica is None or self.incarnation != incarnation:
             return
-        if self.time.now < self.paused_until:
-            self._plan_step(self.paused_until, step)
+        if self.paused:
+            self._put_off.append(partial(self._take_step, incarnation, step))
             return
         self.moves += 1
         self._attempt(step)
@@ -251,14 +293,15 @@ class Seat:
 
         Most ticks of a member at rest only count: it is told of them when it is needed.
         """
-        if self._at_rest and not self.inbox and self.busy_until <= self.time.now:
+        resting = self._at_rest and not self.inbox and self.busy_until <= self.time.now
+        if resting and not self.paused:
             replica = self._replica
             assert replica is not None
             if self._passed < replica.raft.quiet and self.disk.free_bytes() is None:
                 self._passed += 1
             else:
                 self._attempt(self._tick_at_rest)
-        else:
+        elif not (self.paused and self._misses_ticks):
             self.hand(None)
         self.time.plan(self.time.now + TICK, self._do, self.incarnation, self.tick)
 
@@ -285,8 +328,9 @@ class Seat:
 
     def wake(self) -> None:
         """Take the inbox, and drain, unless a drain is under way."""
-        if self.time.now < self.paused_until:
-            self.plan(self.paused_until, self.wake)
+        if self.paused:
+            if self.wake not in self._put_off:
+                self._put_off.append(self.wake)
         elif not self.draining:
             self._waking = False
             self.moves += 1

@@ -18,21 +18,21 @@ from kvraft.client import Client
 from kvraft.disk import Disk, replacement_name, set_aside
 from kvraft.display import counted, html_table
 from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
-from kvraft.events import Event, EventSink, Marks, NetworkHealed, NetworkPartitioned, Trace, ignore
+from kvraft.events import EventSink, Marks, ignore
 from kvraft.raft import Configuration, Raft, Role
 from kvraft.replica import Replica, ReplicaOptions
-from kvraft.sim.carrier import Carrier
 from kvraft.sim.clients import ClientHosts, SimRuntime
 from kvraft.sim.disk import PowerCut, SimDisk
-from kvraft.sim.network import AnyMessage, Envelope, Network
-from kvraft.sim.seat import DrainStep, Seat
-from kvraft.sim.timeline import EPOCH_MILLIS, MILLISECOND, Timeline
+from kvraft.sim.environment import Environment
+from kvraft.sim.network import AnyMessage, Network
+from kvraft.sim.seat import Seat
+from kvraft.sim.timeline import EPOCH_MILLIS, MILLISECOND
 
 T = TypeVar("T")
 _DISTURBED = nullcontext()
 
 
-class World:
+class World(Environment):
     """A cluster of ``members`` (a number, or their names) under ``seed``.
 
     ``disk`` makes the disk of each member, by default a simulated one.  All members start at
@@ -64,39 +64,22 @@ class World:
     ) -> None:
         names = inputs.members(members)
         self.seed = inputs.whole_number(seed, "a seed")
-        self.time = Timeline()
-        self.trace = Trace()
-        """All events; empty without ``trace``, which saves time and memory."""
-        self._traced = inputs.flag(trace, "trace")
-        self.network = Network(self.seed, fastest=fastest, slowest=slowest, reorder=reorder)
-        self._carrier = Carrier(
-            self.network,
-            self.time,
-            deliver=self._deliver,
-            why_gone=self._why_gone,
-            report=self.report if self._traced else None,
-        )
+        network = Network(self.seed, fastest=fastest, slowest=slowest, reorder=reorder)
+        super().__init__(network, trace=trace)
         self._configuration = Configuration(names)
         self._cluster = inputs.text(cluster, "the name of a cluster")
         options = ReplicaOptions() if options is None else options
         self._options = inputs.instance(options, ReplicaOptions, "the options of a world")
         self._hosts = ClientHosts(self)
-        self._ahead: dict[str, int] = {}  # of clocks: milliseconds, by member or client
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._replica = inputs.subclass(replica, Replica, "replica")
         self._disk = inputs.function(disk, "disk")
-        voters = self._configuration.voters
-        self.seats = {name: self.seat(self, name, disk(name)) for name in voters}
-        """The seats of all members that were ever started, by name."""
+        for name in self._configuration.voters:
+            self.seats[name] = self.seat(self, name, disk(name))
         for name in self.seats:
             self.restart(name)
 
     # ── looking at it ───────────────────────────────────────────────────────────────────────────
-
-    @property
-    def now(self) -> int:
-        """Microseconds since the start of the world."""
-        return self.time.now
 
     @property
     def clients(self) -> dict[str, Client]:
@@ -112,11 +95,6 @@ class World:
     def replicas(self) -> dict[str, Replica]:
         """The members that run, by name."""
         return {name: s.replica for name, s in self.seats.items() if s.replica is not None}
-
-    @property
-    def in_flight(self) -> list[Envelope]:
-        """The messages on their way, in the order in which they were sent."""
-        return list(self.network.in_flight.values())
 
     def __repr__(self) -> str:
         up, all_members = len(self.replicas), counted(len(self.seats), "member")
@@ -139,7 +117,7 @@ class World:
 
     def inbox(self, name: str) -> list[AnyMessage]:
         """Return the messages that have reached a member and wait until its disk is idle."""
-        return [message for message in self._seat(name).inbox if message is not None]
+        return [message for message in self.seat_of(name).inbox if message is not None]
 
     def leader(self) -> str | None:
         """Return the running member that leads in the highest term, ``None`` if none leads."""
@@ -148,7 +126,7 @@ class World:
 
     def disk(self, name: str) -> Disk:
         """Return the disk of a member, running or not."""
-        return self._seat(name).disk
+        return self.seat_of(name).disk
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────
 
@@ -241,8 +219,7 @@ class World:
         if name not in self.clients or self.clients[name].busy:
             raise BadInput(f"there is no client called {name} that waits for nothing")
         self._hosts.forget(name)
-        self._ahead.pop(name, None)
-        self.network.forget(name)
+        self.forget(name)
 
     def millis(self, name: str = "") -> int:
         """Return the time of ``name``'s clock, in milliseconds since the Unix epoch.
@@ -250,44 +227,13 @@ class World:
         Without a name, return the true time of this world.
         """
         if name:
-            self._known(name)
+            self.check_known(name)
         return self._millis(name)
 
     def _millis(self, name: str) -> int:
-        return EPOCH_MILLIS + self.time.now // MILLISECOND + self._ahead.get(name, 0)
+        return EPOCH_MILLIS + self.time.now // MILLISECOND + self.ahead(name)
 
-    def set_clock(self, name: str, ahead: int) -> None:
-        """Set the clock of a member or client ``ahead`` milliseconds of the world's time.
-
-        ``ahead`` may be negative.  All clocks run at the same speed.
-        """
-        self._known(name)
-        self._ahead[name] = inputs.whole_number(ahead, "how far a clock is ahead")
-
-    # ── faults ──────────────────────────────────────────────────────────────────────────────────
-
-    def crash(self, name: str, *, after: str = "") -> None:
-        """Cut the power of a member: its memory and its unsynced bytes are gone.
-
-        With ``after``, "begin" or "save", that happens after this step of its next drain with
-        something to save (seat.py).
-        """
-        seat = self._running(name)
-        if after:
-            seat.cut_after = DrainStep.named(after)
-        else:
-            seat.cut_power()
-
-    def pause(self, name: str, millis: int) -> None:
-        """Stop a member's process for ``millis`` milliseconds.
-
-        What arrives meanwhile waits.  Then the member first catches up on the ticks that it missed,
-        as every owner of a consensus module must (raft/interface.py).
-        """
-        seat = self._running(name)
-        seat.pause(
-            self.now + inputs.whole_number(millis, "the length of a pause", minimum=0) * MILLISECOND
-        )
+    # ── members that come and go ────────────────────────────────────────────────────────────────
 
     def restart(self, name: str) -> bool:
         """Start a member that does not run, from what its disk holds; return whether it runs now.
@@ -295,7 +241,7 @@ class World:
         It does not if its power is cut meanwhile, which is a crash like any other.  Raises what
         :class:`~kvraft.replica.Replica` raises, and ``OSError`` if the disk fails; then it is down.
         """
-        seat = self._seat(name)
+        seat = self.seat_of(name)
         if seat.replica is not None:
             raise BadInput(f"{name} runs already")
         return seat.start(self._make)
@@ -328,9 +274,9 @@ class World:
     def _seat_new(self, name: str, disk: Disk) -> None:
         """Start a new member on ``disk``, and tell the clients its name."""
         self.seats[name] = self.seat(self, name, disk)
-        self.restart(name)
         for client in self.clients.values():
             client.add_member(name)
+        self.restart(name)
 
     def rebuild(self, name: str) -> str:
         """Set aside the files of a member that is down, start a new one there, and return its name.
@@ -338,7 +284,7 @@ class World:
         The new one is not in the configuration yet: see :meth:`replace`.  If the power is cut
         meanwhile, it may have to be started again.
         """
-        seat = self._seat(name)
+        seat = self.seat_of(name)
         if seat.replica is not None:
             raise BadInput(f"{name} runs, so its files are in use")
         try:
@@ -382,6 +328,22 @@ class World:
                 self.change((*voters, new), others)
         return False
 
+    def flush(self, name: str) -> None:
+        """Have a member freeze its memtable now, and flush it as soon as it has time."""
+        seat = self.running_seat(name)
+        if why := self.why_no_flush(name):
+            raise BadInput(why)
+        assert seat.replica is not None
+        seat.replica.tree.freeze()
+        seat.wake_soon()
+
+    def why_no_flush(self, name: str) -> str:
+        """Return why a member that runs has nothing to flush, ``""`` if it has."""
+        tree = self.replicas[name].tree
+        if tree.immutable_memtables:
+            return f"{name} is about to flush"
+        return f"{name} has nothing to flush" if tree.applied == tree.flushed else ""
+
     def change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
         """Ask the leader to change the members to these; return the entry's index.
 
@@ -406,44 +368,17 @@ class World:
         self.seats[name].wake_soon()
         return answer
 
-    def partition(self, *groups: Sequence[str]) -> None:
-        """Partition the network into ``groups``; members in none of them form one more group.
-
-        Clients that are in no group reach all members.
-        """
-        named = [name for group in inputs.groups(groups, self._known) for name in group]
-        rest = [name for name in self.members if name not in named]
-        whole = [sorted(group) for group in groups] + ([rest] if rest else [])
-        self.network.partition(whole)
-        self.report("", NetworkPartitioned(tuple(" ".join(group) for group in whole)))
-
-    def heal(self) -> None:
-        """End the partition."""
-        self.network.heal()
-        self.report("", NetworkHealed())
-
-    def drop(self, which: Callable[[AnyMessage], bool] | int) -> int:
-        """Lose messages in flight, one by its id or all that ``which`` selects; return how many."""
-        return self._carrier.drop(which)
-
     def close(self) -> None:
         """Stop all members, cleanly unless their disks fail, and close the disks."""
         for seat in self.seats.values():
             seat.close()
 
-    # ── messages ────────────────────────────────────────────────────────────────────────────────
+    def is_client(self, name: str) -> bool:
+        """Return whether there is a client of that name."""
+        return name in self.clients
 
-    def send(self, message: AnyMessage, after: int = 0) -> None:
-        """Send a message after ``after`` microseconds, as if its sender had."""
-        self._carrier.send(message, after)
-
-    def _why_gone(self, name: str) -> str:
-        """Return why nothing can be delivered to ``name``, ``""`` if it can."""
-        if name in self.seats:
-            return "" if self.seats[name].up else f"{name} is down"
-        return "" if name in self.clients else f"{name} is gone"
-
-    def _deliver(self, message: AnyMessage) -> None:
+    def hand_over(self, message: AnyMessage) -> None:
+        """Give a message to its receiver, which is there."""
         if message.to in self.seats:
             self.seats[message.to].hand(message)
         else:
@@ -451,31 +386,10 @@ class World:
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
-    def report(self, who: str, event: Event) -> None:
-        """File an event in the trace, if there is one."""
-        if self._traced:
-            self.trace.file(self.now, who, event)
-
     def _reporter(self, who: str) -> EventSink:
         """Return the sink for the events of ``who``."""
-        return partial(self.report, who) if self._traced else ignore
+        return partial(self.report, who) if self.traced else ignore
 
     def stream(self, concern: str) -> Random:
         """Return the stream of random numbers for ``concern``, from its start."""
         return Random(f"{self.seed}/{concern}")
-
-    def _known(self, name: str) -> None:
-        """Raise ``BadInput`` unless ``name`` is a member or a client."""
-        if inputs.text(name, "a name") not in (*self.seats, *self.clients):
-            raise BadInput(f"there is neither a member nor a client called {name}")
-
-    def _seat(self, name: str) -> Seat:
-        if inputs.text(name, "the name of a member") not in self.seats:
-            raise BadInput(f"there is no member called {name}: {', '.join(self.members)}")
-        return self.seats[name]
-
-    def _running(self, name: str) -> Seat:
-        seat = self._seat(name)
-        if seat.replica is None:
-            raise BadInput(f"{name} does not run")
-        return seat

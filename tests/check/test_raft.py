@@ -445,3 +445,13 @@ def test_properties_have_names():
     with pytest.raises(BadInput, match="there is no property 'luck': election safety, "):
         named("luck")
     assert str(Violation("p", ["n1"], "so")) == "p: so"
+
+
+def test_a_snapshot_that_was_lost_in_a_crash_leaves_the_log_as_it_was_before():
+    """Seed 65381 of the swarm: a member begins anew where its disk does, before the snapshot."""
+    show = Show()
+    show.step("n1", [], base=Position(5, 1), durable=0)
+    show.seen["n1"] = show.seen["n1"]._replace(raft=None)
+    show.put("n1", [1, 1])
+    show.checker.stepped("n1")
+    show.step("n1", [1, 1, 1])

@@ -271,3 +271,24 @@ def test_a_member_that_is_idle_is_told_of_its_ticks_when_somebody_looks():
 def count_tick(told, tick):
     told.append(1)
     return tick()
+
+
+def test_what_a_member_sent_in_the_step_in_which_it_failed_is_compared_with_what_it_had_saved():
+    """Seed 65344 of the swarm: it saved, sent and stopped, all before a checker could look."""
+    world = World(3, seed=1)
+    checker = WorldChecker(world)
+    world.run_until(lambda: world.leader() is not None)
+    world.client("a").put(b"k", b"1")
+    checker.check()
+    follower = next(name for name in world.members if name != world.leader())
+    log = world.replicas[follower].wal
+    before = log.last_index
+    world.client("a").submit({b"k": b"2"})
+    world.run_until(lambda: before < log.last_index in [acknowledged(e) for e in world.in_flight])
+    world.crash(follower)
+    checker.check()
+
+
+def acknowledged(envelope):
+    """Return the last entry that a message says its sender has saved, 0 if it says nothing."""
+    return getattr(envelope.message, "match", 0)

@@ -145,7 +145,13 @@ class RaftChecker:
             meet = min(old.last_index, new.last_index)
             while meet > floor and entry_at(old, meet) != entry_at(new, meet):
                 meet -= 1
-        if meet < old.last_index:
+        if meet < old.base.index:  # the snapshot that it began after was not saved before a crash
+            if old.last_index > old.base.index:
+                self._check_dropped(name, past, raft, old.slice(old.base.index + 1))
+            old.reset(new.base)
+            meet = new.base.index
+            past.configurations = [(meet, raft.configuration_at(meet))]
+        elif meet < old.last_index:
             self._check_dropped(name, past, raft, old.slice(meet + 1))
             old.truncate_from(meet + 1)
             past.configurations = [c for c in past.configurations if c[0] <= meet]

@@ -13,8 +13,10 @@ from kvraft.sim.runs.action import Argument, as_data, as_text
 from kvraft.sim.seat import DrainStep
 from kvraft.sim.world import World
 
-LONGEST = 1_000_000
-"""The largest number that an argument can be, as the time of a pause in milliseconds."""
+MOST = 1_000_000
+"""The largest number that an argument can be, unless its parameter says otherwise."""
+LONGEST_TEXT = 4_096
+"""How many characters the text of an argument can have."""
 
 
 class ParameterKind(StrEnum):
@@ -33,7 +35,11 @@ class ParameterKind(StrEnum):
     NEW = "new"
     """A name that nobody has."""
     NUMBER = "number"
-    """A whole number of 0 or more."""
+    """A whole number."""
+    FLAG = "flag"
+    """True or false."""
+    FILE = "file"
+    """The name of a file on a disk."""
     TEXT = "text"
     """Any text, which stands for bytes."""
     WRITES = "writes"
@@ -44,20 +50,28 @@ class ParameterKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter; it may be left out if it has a ``default``."""
+    """A parameter; it may be left out if it has a ``default``.
+
+    A number is at least ``least`` and at most ``most``, and counts what ``unit`` says, if anything.
+    """
 
     name: str
     kind: ParameterKind
     default: Argument = None
+    least: int = 0
+    most: int = MOST
+    unit: str = ""
 
     def check(self, world: World, value: object) -> Argument:
         """Return ``value`` as an argument; raise ``BadInput`` if it cannot be one."""
         what = f"the argument {self.name!r}"
+        if value == "" == self.default:
+            return ""
         match self.kind:
             case ParameterKind.MEMBER:
-                _known(world, value, what, members_only=True)
+                return _known(world, value, what, members_only=True)
             case ParameterKind.NAME:
-                _known(world, value, what)
+                return _known(world, value, what)
             case ParameterKind.CLIENT:
                 return _client(world, value, what)
             case ParameterKind.NEW:
@@ -65,17 +79,23 @@ class Parameter:
             case ParameterKind.NAMES:
                 return _names(world, value, what)
             case ParameterKind.GROUPS:
-                rows = _rows(value, what)
-                return tuple(_names(world, row, what) for row in rows)
+                return tuple(_names(world, row, what) for row in _rows(value, what))
             case ParameterKind.NUMBER:
-                return _number(value, what)
-            case ParameterKind.TEXT:
+                return self._number(value, what)
+            case ParameterKind.FLAG:
+                return inputs.flag(value, what)
+            case ParameterKind.FILE | ParameterKind.TEXT:
                 return _text(value, what)
             case ParameterKind.WRITES:
                 return tuple(_write(row, what) for row in _rows(value, what))
-            case ParameterKind.DRAIN_STEP if value:
+            case ParameterKind.DRAIN_STEP:
                 return str(DrainStep.named(inputs.text(value, what)))
-        return inputs.text(value, what) if value else ""
+
+    def _number(self, value: object, what: str) -> int:
+        number = inputs.whole_number(value, what, minimum=self.least)
+        if number > self.most:
+            raise BadInput(f"{what} must be at most {self.most}, not {number}")
+        return number
 
 
 def _known(world: World, value: object, what: str, *, members_only: bool = False) -> str:
@@ -112,17 +132,12 @@ def _rows(value: object, what: str) -> Sequence[object]:
     return value
 
 
-def _number(value: object, what: str) -> int:
-    number = inputs.whole_number(value, what, minimum=0)
-    if number > LONGEST:
-        raise BadInput(f"{what} must be at most {LONGEST:,}, not {number:,}")
-    return number
-
-
 def _text(value: object, what: str) -> str:
-    if isinstance(value, bytes):
-        return as_text(value)
-    text = inputs.instance(value, str, what)
+    text = as_text(value) if isinstance(value, bytes) else value
+    if not isinstance(text, str):
+        raise WrongType(f"{what} must be text, not {inputs.describe_value(value)}")
+    if len(text) > LONGEST_TEXT:
+        raise BadInput(f"{what} has {len(text)} characters, and {LONGEST_TEXT} at most")
     try:
         as_data(text)
     except UnicodeEncodeError:

@@ -28,7 +28,8 @@ from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.runs.action import Action, Argument
 from kvraft.sim.runs.file import LONGEST_RUN, MOST_ACTIONS, RunRecord, footprint, parse_run
 from kvraft.sim.runs.ladder import Ladder, copy_world
-from kvraft.sim.runs.verbs import Verb, find_verb
+from kvraft.sim.runs.verb import Verb
+from kvraft.sim.runs.verbs import find_verb
 from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
 
@@ -83,6 +84,11 @@ class Run:
     def actions(self) -> tuple[Action, ...]:
         """What was done so far, in order."""
         return tuple(self._actions)
+
+    @property
+    def steps_before(self) -> tuple[int, ...]:
+        """How many steps the trace had before each action: its first step has that number."""
+        return tuple(self._began)
 
     def __repr__(self) -> str:
         return f"<Run of {len(self._actions)} actions: {self.world!r}>"

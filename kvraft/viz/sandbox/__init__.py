@@ -2,13 +2,16 @@
 
 ::
 
+    page             one page that plays a run, without kernel and network        page.js
     still            one picture of it all
     session          a sitting: what a click does, and what is drawn after it
      ├─ controls         the HTML around the panels             sandbox.js, sandbox.css
      ├─ choices          what can be done to what is selected
      └─ branches         a run or a recording, and its forks
     ring     members, timers, votes, messages on their way      logs     entry by entry, with marks
-      └─ letters     what travels, and what it says             title    what is the case
+      └─ letters     what travels, and what it says             disks    segments, memtable, tables
+    space_time       who sent what to whom, idle time is short  lights   which properties hold
+    timeline         where elections, commits, faults … are     title    what is the case
       ╰──────────────┬──────────────────────────────────────────────╯
     film             the history of a trace that grows
     canvas           a panel's drawing: words that know their boxes, labels that find a place
@@ -25,6 +28,7 @@ from kvraft.viz.sandbox.choices import sample
 from kvraft.viz.sandbox.controls import css, frame, module
 from kvraft.viz.sandbox.film import MOMENTS, Film, Flight
 from kvraft.viz.sandbox.logs import logs_panel
+from kvraft.viz.sandbox.page import page
 from kvraft.viz.sandbox.ring import ring_panel
 from kvraft.viz.sandbox.session import PANELS, Session
 from kvraft.viz.sandbox.still import picture
@@ -44,6 +48,7 @@ __all__ = [
     "logs_panel",
     "module",
     "moment",
+    "page",
     "picture",
     "ring_panel",
     "sample",

@@ -120,6 +120,8 @@ class Film(TraceHistory):
         """All messages that were sent, by number, in order."""
         self.ended: dict[int, Ended] = {}
         """Those that have arrived or are lost."""
+        self._sent_in: list[int] = []  # steps
+        self._sent_ids: list[int] = []
         self._first_seen: dict[str, int] = {}  # member → time
         self._clients: dict[str, int] = {}  # client → step
         self._committed: list[tuple[int, int]] = []  # (step, index), both rising
@@ -147,6 +149,8 @@ class Film(TraceHistory):
         match event:
             case MessageSent():
                 self.sent[event.id] = Sent(step, at, who, event)
+                self._sent_in.append(step)
+                self._sent_ids.append(event.id)
             case MessageDelivered():
                 self.ended[event.id] = Ended(step, at, "")
             case MessageLost():
@@ -241,6 +245,25 @@ class Film(TraceHistory):
             end = ended.at if ended else self._due.get(id, max(start + USUAL, now + USUAL // 4))
             share = (now - start) / (end - start) if end > start else 0.0
             found.append(Flight(id, sender, message, min(max(share, 0.0), 1.0)))
+        return found
+
+    def due(self, id: int, sent: int) -> int:
+        """Return when a message that was sent at ``sent`` arrives, as far as anybody knows."""
+        ended = self.ended.get(id)
+        return ended.at if ended else self._due.get(id, sent + USUAL)
+
+    def last_messages(self, step: int, count: int) -> list[Sent]:
+        """Return the last messages between members that were sent by ``step``, oldest first."""
+        found: list[Sent] = []
+        members = self.at(step).members
+        place = bisect_right(self._sent_in, step)
+        for id in map(self._sent_ids.__getitem__, range(place - 1, -1, -1)):
+            one = self.sent[id]
+            if one.sender in members and one.message.to in members:
+                found.append(one)
+                if len(found) == count:
+                    break
+        found.reverse()
         return found
 
     def committed(self, step: int) -> int:

@@ -60,12 +60,14 @@ def ring_panel(film: Film, step: int) -> str:
     _draw_links(drawing, state, seats)
     members = set(state.members)
     spots = draw_ways(drawing, film.flights(step), seats.of, seats.radius + 10, members)
+    tags: list[str] = []  # on top of what passes below them
     for name, member in state.members.items():
-        _draw_member(drawing, film, step, name, member, seats)
+        tags += _draw_member(drawing, film, step, name, member, seats)
     clients = film.clients(step)
     if clients:
         _draw_hub(drawing, clients, seats)
     draw_letters(drawing, spots)
+    drawing.add(*tags)
     return drawing.picture(HIGH, ring_says(film, step))
 
 
@@ -148,7 +150,9 @@ def _draw_links(drawing: Canvas, state: ClusterState, seats: Seats) -> None:
         if cut and not islands:
             drawing.avoid(*start, *end)
             parts.append(svg.line(*start, *end, kit.ALARM, 1.5, "2 5"))
-            parts += _cross((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+            x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+            drawing.take(x - 8, y - 8, x + 8, y + 8)
+            parts += _cross(x, y)
         says = f"the link between {one} and {other}" + (", which is cut" if cut else "")
         drawing.add(kit.hot(f"link {one} {other}", says, *parts))
 
@@ -173,7 +177,8 @@ def _between(one: svg.Point, other: svg.Point, gap: float) -> tuple[svg.Point, s
 
 def _draw_member(
     drawing: Canvas, film: Film, step: int, name: str, member: MemberState, seats: Seats
-) -> None:
+) -> list[str]:
+    """Draw a member; return its tag, for which a place is taken."""
     x, y = seats.members[name]
     radius = seats.radius
     outer = radius + 10
@@ -181,8 +186,10 @@ def _draw_member(
     word = "down" if not member.running else _CANDIDATES.get(member.role, "")
     word = "leader" if member.running and member.role == "leader" else word
     crowded = len(seats.members) > CROWD
+    tag = Canvas()
     if word and not crowded:
-        _draw_tag(drawing, word, x, y - outer - 8 if y <= CENTRE[1] else y + outer + 8)
+        _draw_tag(tag, word, x, y - outer - 8 if y <= CENTRE[1] else y + outer + 8)
+        drawing.boxes += tag.boxes
     shapes = Canvas()
     shapes.add(f'<circle cx="{svg.num(x)}" cy="{svg.num(y)}" r="{svg.num(outer)}" fill="#FFFFFF"/>')
     if member.running:
@@ -193,6 +200,7 @@ def _draw_member(
         if crowded:
             shapes.text(x, y + 25, "down", anchor="middle", colour=kit.SOFT)
     drawing.add(kit.hot(f"member {name}", member_says(name, member), *shapes.parts))
+    return tag.parts
 
 
 def _draw_tag(drawing: Canvas, word: str, x: float, y: float) -> None:

@@ -25,14 +25,25 @@ from kvraft.viz.sandbox import controls
 from kvraft.viz.sandbox.branches import Branch
 from kvraft.viz.sandbox.canvas import cold
 from kvraft.viz.sandbox.choices import Choice, choices
+from kvraft.viz.sandbox.disks import disks_panel
 from kvraft.viz.sandbox.film import MOMENTS, Film
+from kvraft.viz.sandbox.lights import lights_panel
 from kvraft.viz.sandbox.logs import logs_panel
 from kvraft.viz.sandbox.ring import ring_panel
+from kvraft.viz.sandbox.space_time import space_time_panel
+from kvraft.viz.sandbox.timeline import timeline_panel
 from kvraft.viz.sandbox.title import conclusion
 
 Panel = Callable[[Film, int], str]
 
-PANELS: dict[str, Panel] = {"ring": ring_panel, "logs": logs_panel}
+PANELS: dict[str, Panel] = {
+    "ring": ring_panel,
+    "logs": logs_panel,
+    "disks": disks_panel,
+    "space-time": space_time_panel,
+    "lights": lights_panel,
+    "timeline": timeline_panel,
+}
 """The panels by name, in the order in which they stand."""
 SPEEDS = {"slow": (0, 450), "steady": (0, 150), "fast": (10, 120)}
 """How to play: milliseconds of the run a picture, 0 for the next event; and between pictures."""

@@ -18,18 +18,25 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kvraft.events import (
+    ClockSet,
     CommitAdvanced,
     Compacted,
+    DiskExtended,
+    DiskLimited,
     EntriesAppended,
     EntriesSuperseded,
     Event,
     Flushed,
+    LinkChanged,
     LogReset,
     Marks,
     MemberCrashed,
+    MemberPaused,
+    MemberResumed,
     MemberStarted,
     MemberStopped,
     MemtableFrozen,
+    MessageDelayed,
     MessageDelivered,
     MessageLost,
     MessageSent,
@@ -86,6 +93,8 @@ class MemberState:
     """One member, from its own events."""
 
     running: bool = False
+    paused: bool = False
+    limited: bool = False  # the room on its disk was limited by hand
     role: str = "follower"
     term: int = 0
     leader: str = ""
@@ -110,7 +119,13 @@ class ClusterState:
     at: int = 0
     members: dict[str, MemberState] = field(default_factory=dict)
     in_flight: dict[int, tuple[str, MessageSent]] = field(default_factory=dict)
+    delayed: dict[int, int] = field(default_factory=dict)
+    """When messages in flight that were held up by hand arrive, in microseconds."""
     groups: tuple[str, ...] = ()
+    links: dict[tuple[str, str], LinkChanged] = field(default_factory=dict)
+    """The links that are cut, clogged, slow or lossy, by sender and receiver."""
+    clocks: dict[str, int] = field(default_factory=dict)
+    """How many milliseconds clocks are ahead that were set by hand."""
 
     def copy(self) -> ClusterState:
         """Return a state that later events will not change."""
@@ -122,7 +137,15 @@ class ClusterState:
             member.written = list(member.written)
             member.levels = dict(member.levels)
             member.votes = dict(member.votes)
-        return ClusterState(self.at, members, dict(self.in_flight), self.groups)
+        return ClusterState(
+            self.at,
+            members,
+            dict(self.in_flight),
+            dict(self.delayed),
+            self.groups,
+            dict(self.links),
+            dict(self.clocks),
+        )
 
 
 class TraceHistory:
@@ -196,16 +219,26 @@ def take(state: ClusterState, trace: Trace, number: int) -> None:
     match event:
         case MessageSent():
             state.in_flight[event.id] = (who, event)
+        case MessageDelayed():
+            state.delayed[event.id] = event.arrives
         case MessageDelivered():
             sender, sent = state.in_flight.pop(event.id, ("", None))
+            state.delayed.pop(event.id, None)
             if sent is not None and sent.kind in _VOTES and who in state.members:
                 _count(state.members[who], sender, sent)
         case MessageLost():
             state.in_flight.pop(event.id, None)
+            state.delayed.pop(event.id, None)
         case NetworkPartitioned():
             state.groups = event.groups
         case NetworkHealed():
-            state.groups = ()
+            state.groups, state.links = (), {}
+        case LinkChanged(sender=sender, to=to):
+            state.links[sender, to] = event
+            if event == LinkChanged(sender, to, False, False, 0, 0):
+                del state.links[sender, to]
+        case ClockSet():
+            state.clocks[who] = event.ahead
         case _:
             if who in state.members:
                 _take_member(state.members[who], event)
@@ -228,8 +261,13 @@ def _take_member(member: MemberState, event: Event) -> None:
             member.running, member.role, member.leader = True, "follower", ""
             member.term = event.term
             _recover(member, event)
+        case MemberPaused() | MemberResumed():
+            member.paused = isinstance(event, MemberPaused)
+        case DiskLimited() | DiskExtended():
+            member.limited = isinstance(event, DiskLimited)
         case MemberCrashed() | MemberStopped():
             member.running, member.role, member.leader = False, "follower", ""
+            member.paused = False
             member.votes, member.pins = {}, ()
             member.memtable_rows = member.memtable_size = member.waiting = 0
             flushed = member.marks.flushed  # what lies above was known to memory only

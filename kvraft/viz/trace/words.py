@@ -6,22 +6,33 @@ from kvraft.display import counted, listed
 from kvraft.events import (
     AcknowledgedEntriesLost,
     ClientRedirected,
+    ClockSet,
     CommitAdvanced,
     Compacted,
     CompactionStarted,
     ConfigurationChanged,
+    CrashPlanned,
+    DiskCorrupted,
+    DiskExtended,
     DiskFilled,
+    DiskLimited,
+    DiskWiped,
     EntriesAppended,
     EntriesSuperseded,
     Event,
     Flushed,
+    LinkChanged,
     LogReset,
     Marks,
     MemberCrashed,
+    MemberPaused,
+    MemberResumed,
     MemberStarted,
     MemberStopped,
     MemtableFrozen,
+    MessageDelayed,
     MessageDelivered,
+    MessageDuplicated,
     MessageLost,
     MessageRejected,
     MessageSent,
@@ -30,6 +41,7 @@ from kvraft.events import (
     OperationRequested,
     PinsChanged,
     ProgressChanged,
+    ReadEnded,
     RoleChanged,
     SegmentDropped,
     SegmentOpened,
@@ -42,6 +54,7 @@ from kvraft.events import (
     TableWritten,
     TailTruncated,
     TicketMoved,
+    TimerExpired,
     Trace,
     TransactionApplied,
     TransactionConflicted,
@@ -80,6 +93,15 @@ def interesting(trace: Trace) -> list[int]:
         EntriesSuperseded,
         TailTruncated,
         TransactionDiscarded,
+        ClockSet,
+        DiskCorrupted,
+        DiskExtended,
+        DiskLimited,
+        DiskWiped,
+        LinkChanged,
+        MemberPaused,
+        MemberResumed,
+        TimerExpired,
     )
     return [number for number, step in enumerate(trace) if isinstance(step.event, kinds)]
 
@@ -163,6 +185,8 @@ def _txn_sentence(who: str, event: Event) -> str:
         case TicketMoved():
             where = f" ({event.member})" if event.member else ""
             return f"client {who}: {event.txn} is {event.stage}{where}"
+        case ReadEnded():
+            return _read_ended(who, event)
         case OperationRequested():
             return f"client {who}: {event.operation} {event.what}"
         case ClientRedirected():
@@ -284,4 +308,54 @@ def _world_sentence(who: str, event: Event) -> str:
             return f"the network is cut: {' | '.join(event.groups)}"
         case NetworkHealed():
             return "the network is whole again"
-    return f"{who}: {type(event).__name__}"
+    return _hand_sentence(who, event) or f"{who}: {type(event).__name__}"
+
+
+def _read_ended(who: str, event: ReadEnded) -> str:
+    if event.reason:
+        return f"client {who}: the read of {event.key} failed: {event.reason}"
+    value = event.value if event.found else "no value"
+    return f"client {who}: {event.key} is {value} ({event.member}, as of {event.index})"
+
+
+def _hand_sentence(who: str, event: Event) -> str:
+    """Return the sentence for what was done to the world by hand."""
+    match event:
+        case MessageDelayed():
+            return f"message {event.id} to {who} is held up until {event.arrives / 1_000:,.1f} ms"
+        case MessageDuplicated():
+            return f"message {event.id} to {who} comes twice, once more as {event.copy}"
+        case CrashPlanned():
+            return f"{who} is to crash after the step {event.after} of its next drain"
+        case MemberPaused():
+            return f"{who} stands still" + ("" if event.ticks else ", and so does its time")
+        case MemberResumed():
+            return f"{who} goes on"
+        case TimerExpired():
+            return f"the timer of {who} runs out by hand"
+        case ClockSet(ahead=0):
+            return f"the clock of {who} is right"
+        case ClockSet():
+            which = "ahead" if event.ahead > 0 else "slow"
+            return f"the clock of {who} is {abs(event.ahead):,} ms {which}"
+        case DiskLimited():
+            return f"the disk of {who} has room for {counted(event.free, 'byte')} more"
+        case DiskExtended():
+            return f"the disk of {who} has all the room it wants"
+        case DiskCorrupted():
+            return f"byte {event.offset} of {event.file} on the disk of {who} is damaged"
+        case DiskWiped():
+            return f"the disk of {who} loses all of its {counted(event.files, 'file')}"
+        case LinkChanged():
+            return f"the link from {event.sender} to {event.to} {_link(event)}"
+    return ""
+
+
+def _link(event: LinkChanged) -> str:
+    states = (
+        "is cut" if event.cut else "",
+        "is clogged" if event.clogged else "",
+        f"takes {event.slower / 1_000:,.0f} ms longer" if event.slower else "",
+        f"loses {event.loss} % of its messages" if event.loss else "",
+    )
+    return " and ".join(filter(None, states)) or "works"

@@ -10,12 +10,13 @@ kernel a picture and words remain.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kvraft.events import Trace
 from kvraft.sim import Run
-from kvraft.viz.sandbox import PANELS, Session, css, frame, module, picture
+from kvraft.viz.sandbox import PANELS, Session, css, frame, module, page, picture
 from kvraft.viz.widgets.plain import PlainControls
 
 try:
@@ -64,6 +65,14 @@ class Sandbox:
     def widget(self) -> Any:
         """The widget itself, to be put among others."""
         return self._widget
+
+    def save(self, path: str | Path, *, captions: Mapping[int, str] | None = None) -> None:
+        """Write the branch that is shown as one page that plays it, without kernel and network.
+
+        ``captions`` are words for some steps, by number.
+        """
+        drawn = page(self.session.branch.film, panels=self.session.panels, captions=captions)
+        Path(path).write_text(drawn, encoding="utf-8")
 
     def _live(self) -> Any:
         esm = module() + _RENDER % _quoted(frame(self.session.panels))

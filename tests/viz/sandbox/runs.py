@@ -19,7 +19,13 @@ def go(world: World, film: Film, millis: int) -> None:
 def random_film(members: int, seed: int, acts: int = 14) -> tuple[World, Film]:
     """Return a world to which many things were done, with its film."""
     random = Random(f"{members}/{seed}")
-    options = ReplicaOptions()
+    options = ReplicaOptions(
+        memtable_bytes=1_200,
+        segment_bytes=700,
+        log_bytes=3_000,
+        retain_bytes=2_500,
+        reserve_bytes=0,
+    )
     world = World(members, seed=seed, options=options)
     film = Film(world.trace)
     go(world, film, random.randrange(1_200))
@@ -44,5 +50,5 @@ def _act(world: World, random: Random) -> None:
             world.heal()
         case _:
             client = world.client(random.choice(("alice", "bob")))
-            writes = [(f"k{random.randrange(40)}".encode(), b"v" * random.randrange(40))]
+            writes = [(f"k{random.randrange(40)}".encode(), b"v" * random.randrange(140))]
             client.submit(writes if random.random() < 0.6 else [*writes, (b"other", b"x")])

@@ -1,0 +1,227 @@
+"""Space and time: the last messages between members, a lane each, now at the right edge.
+
+::
+
+    n1  ─────►────────────▒▒▒▒▒──────────    solid, to a dot: request   dashed, to a ring: reply
+    n2  ──┴───────leads 2─▒▒▒▒▒──┬───────    ending in a cross: lost
+    n3  ──────────────────▒▒▒▒▒──✕───────    dotted lane: down
+        480 ms             45 ms    now      grey: nothing happens, and takes little room
+
+Source: Lamport 1978, Figure 1.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from kvraft.copying import immutable
+from kvraft.events import MemberCrashed, MemberStarted, MemberStopped, RoleChanged
+from kvraft.sim import MILLISECOND
+from kvraft.viz import svg
+from kvraft.viz.sandbox import canvas as kit
+from kvraft.viz.sandbox.canvas import Box, Canvas
+from kvraft.viz.sandbox.film import Film, Sent
+from kvraft.viz.sandbox.letters import is_reply
+
+LEFT, RIGHT, TOP = 58.0, 428.0, 28.0
+MESSAGES = 16
+IDLE = 4 * MILLISECOND
+"""A stretch without any message under way is idle from this length on."""
+IDLE_WIDE = 34.0
+
+
+@immutable
+class Scale(NamedTuple):
+    """Where each of ``times`` is: the first and last of each stretch, and of idle ones."""
+
+    times: tuple[int, ...]
+    places: tuple[float, ...]
+    idle: tuple[tuple[int, int], ...]
+
+    def x(self, at: int) -> float:
+        """Return where a time is."""
+        number = min(max(bisect_right(self.times, at) - 1, 0), len(self.times) - 1)
+        if number + 1 == len(self.times):
+            return self.places[number]
+        start, end = self.times[number : number + 2]
+        share = (min(max(at, start), end) - start) / max(end - start, 1)
+        return self.places[number] + share * (self.places[number + 1] - self.places[number])
+
+
+def space_time_panel(film: Film, step: int) -> str:
+    """Draw the last messages between members up to ``step``."""
+    if not len(film):
+        return kit.empty("Nothing has happened yet: no message was sent.")
+    state = film.at(step)
+    names = list(state.members)
+    sent = film.last_messages(step, MESSAGES)
+    if not sent:
+        return kit.empty("No member has sent a message to another yet.")
+    gap = 46.0 if len(names) <= 5 else 36.0
+    lane = {name: TOP + gap * number for number, name in enumerate(names)}
+    notes = _notes(film, sent[0].step, step)
+    scale = _scale(film, sent, [at for at, *_ in notes], state.at)
+    drawing = Canvas()
+    bottom = TOP + gap * (len(names) - 1) + 18
+    for start, end in scale.idle:
+        x, wide = scale.x(start), scale.x(end) - scale.x(start)
+        drawing.add(svg.rect(x, TOP - 18, wide, bottom - TOP + 18, kit.PALE, ""))
+    for name, y in lane.items():
+        drawing.text(
+            6, y + 7, kit.fitted(name, LEFT - 14, kit.NAME, bold=True), kit.NAME, bold=True
+        )
+        _draw_lane(drawing, film, name, y, scale, (sent[0].step, step))
+    for one in sent:
+        _draw_message(drawing, film, one, step, lane, scale)
+    _draw_notes(drawing, notes, lane, scale)
+    _draw_times(drawing, scale, bottom + 22)
+    return drawing.picture(bottom + 34, space_time_says(film, step))
+
+
+def space_time_says(film: Film, step: int) -> str:
+    """Return the messages in words."""
+    sent = film.last_messages(step, MESSAGES)
+    ends = [film.ended.get(one.message.id) for one in sent]
+    lost = sum(end is not None and bool(end.reason) and end.step <= step for end in ends)
+    way = sum(end is None or end.step > step for end in ends)
+    names = ", ".join(film.at(step).members)
+    return f"The last {len(sent)} messages between {names}: {lost} lost, {way} on the way."
+
+
+Note = tuple[int, str, str, str]
+"""When, whose, words, and fill."""
+
+
+def _notes(film: Film, first: int, last: int) -> list[Note]:
+    """Return what is written on the lanes: candidacies, leaderships, crashes and starts."""
+    found: list[Note] = []
+    for number in range(first, last + 1):
+        at, who, event = film.trace[number]
+        match event:
+            case RoleChanged(role="leader"):
+                found.append((at, who, f"leads {event.term}", svg.fill_of(event.term)))
+            case RoleChanged(role="candidate"):
+                found.append((at, who, f"stands {event.term}", svg.fill_of(event.term)))
+            case MemberCrashed() | MemberStopped():
+                found.append((at, who, "down", svg.WHITE))
+            case MemberStarted():
+                found.append((at, who, "starts", svg.WHITE))
+    return found
+
+
+def _scale(film: Film, sent: Sequence[Sent], noted: Sequence[int], now: int) -> Scale:
+    """Give each busy stretch room in proportion to its length, and each idle one the same."""
+    spans = [(one.at, min(_end(film, one, now), now)) for one in sent]
+    spans += [(at, at) for at in noted]
+    busy: list[list[int]] = []
+    for start, end in sorted([*spans, (now, now)]):
+        if busy and start - busy[-1][1] < IDLE:
+            busy[-1][1] = max(busy[-1][1], end)
+        else:
+            busy.append([start, end])
+    total = sum(end - start for start, end in busy)
+    idle = [(one[1], other[0]) for one, other in pairwise(busy)]
+    wide = min(IDLE_WIDE, (RIGHT - LEFT) / 2 / max(len(idle), 1))
+    least = min(IDLE_WIDE, (RIGHT - LEFT) / 2 / len(busy))
+    room = RIGHT - LEFT - wide * len(idle) - least * len(busy)
+    times, places, x = [], [], LEFT
+    for start, end in busy:
+        times += [start, end]
+        places += [x, x + least + room * ((end - start) / total if total else 1 / len(busy))]
+        x = places[-1] + wide
+    return Scale(tuple(times), tuple(places), tuple(idle))
+
+
+def _end(film: Film, one: Sent, now: int) -> int:
+    ended = film.ended.get(one.message.id)
+    return ended.at if ended else now
+
+
+def _draw_lane(
+    drawing: Canvas, film: Film, name: str, y: float, scale: Scale, steps: tuple[int, int]
+) -> None:
+    """Draw a lane, broken while its member is down."""
+    first, last = steps
+    member = film.at(first).members.get(name)
+    runs, x = member is not None and member.running, LEFT
+    for number in range(first + 1, last + 1):
+        at, who, event = film.trace[number]
+        if who == name and isinstance(event, MemberStarted | MemberCrashed | MemberStopped):
+            _draw_piece(drawing, x, scale.x(at), y, runs=runs)
+            x, runs = scale.x(at), isinstance(event, MemberStarted)
+    _draw_piece(drawing, x, RIGHT, y, runs=runs)
+
+
+def _draw_piece(drawing: Canvas, x1: float, x2: float, y: float, *, runs: bool) -> None:
+    drawing.line(x1, y, x2, y, kit.SOFT if runs else kit.FAINT, 2, "" if runs else "3 6")
+
+
+def _draw_message(
+    drawing: Canvas, film: Film, one: Sent, step: int, lane: dict[str, float], scale: Scale
+) -> None:
+    now, ended = film.at(step).at, film.ended.get(one.message.id)
+    x1, y1, y2 = scale.x(one.at), lane[one.sender], lane[one.message.to]
+    lost = ended is not None and ended.step <= step and bool(ended.reason)
+    arrived = ended is not None and ended.step <= step and not lost
+    share = 1.0
+    if not arrived:
+        share = 0.55
+        if not lost:
+            due = max(film.due(one.message.id, one.at), now + 1)
+            share = max(min((now - one.at) / max(due - one.at, 1), 1.0), 0.06)
+    x2 = scale.x(ended.at if ended is not None and ended.step <= step else now)
+    if lost and x2 - x1 < 6:
+        x2 = min(x1 + 10, RIGHT)
+    end = y1 + (y2 - y1) * share
+    dashes = "6 4" if is_reply(one.message) else ""
+    drawing.line(x1, y1, x2, end, kit.ALARM if lost else kit.INK, 1.6, dashes)
+    if lost:
+        for a, b in ((-5, 5), (5, -5)):
+            drawing.add(svg.line(x2 - 5, end + a, x2 + 5, end + b, kit.ALARM, 2.5))
+    elif arrived and not is_reply(one.message):
+        drawing.add(svg.circle(x2, end, 3, kit.INK))
+    elif arrived:
+        drawing.add(svg.circle(x2, end, 3.5, svg.WHITE, kit.INK, 1.5))
+
+
+def _draw_notes(
+    drawing: Canvas, notes: Sequence[Note], lane: dict[str, float], scale: Scale
+) -> None:
+    """Draw notes on their lanes, the newest first; one without a free place is left out."""
+    placed: list[Box] = []
+    for at, who, words, fill in reversed(notes):
+        half = kit.width_of(words) / 2 + 6
+        x = min(max(scale.x(at), LEFT + half), RIGHT + 6 - half)
+        box = Box(x - half, lane[who] - 13, x + half, lane[who] + 13)
+        if any(box.meets(other) for other in placed):
+            continue
+        placed.append(box)
+        drawing.add(svg.rect(box.left, box.top, 2 * half, 26, fill, kit.INK, width=1.3, rounded=6))
+        drawing.text(x, lane[who] + 6, words, anchor="middle")
+
+
+def _draw_times(drawing: Canvas, scale: Scale, y: float) -> None:
+    """Write the time of the right edge, of the left one, and how long each idle stretch is."""
+    placed: list[Box] = []
+    wanted = [
+        (RIGHT, f"{scale.times[-1] / MILLISECOND:,.1f} ms", "end", kit.INK),
+        (LEFT, f"{scale.times[0] / MILLISECOND:,.1f} ms", "start", kit.INK),
+    ]
+    wanted += [
+        (
+            (scale.x(start) + scale.x(end)) / 2,
+            f"{(end - start) // MILLISECOND} ms",
+            "middle",
+            kit.SOFT,
+        )
+        for start, end in scale.idle
+    ]
+    for x, words, anchor, colour in wanted:
+        box = kit.text_box(x, y, words, anchor=anchor)
+        wider = Box(box.left - 6, box.top, box.right + 6, box.bottom)
+        if not any(wider.meets(other) for other in placed):
+            placed.append(box)
+            drawing.text(x, y, words, anchor=anchor, colour=colour)

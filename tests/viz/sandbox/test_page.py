@@ -1,0 +1,58 @@
+"""A page that plays a run: what is in it, and that equal runs give equal pages."""
+
+import base64
+import gzip
+import json
+
+import pytest
+
+from kvraft.errors import BadInput
+from kvraft.events import Trace
+from kvraft.viz.sandbox import Film, conclusion, page
+from kvraft.viz.sandbox.page import MOST, stops_of
+from tests.viz.sandbox.runs import random_film
+
+
+@pytest.fixture(scope="module")
+def film() -> Film:
+    return random_film(3, 8)[1]
+
+
+def content(html: str) -> dict:
+    packed = html.partition('id="film">')[2].partition("<")[0]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def test_each_distinct_picture_is_stored_once(film):
+    last = len(film) - 1
+    found = content(page(film, stops=[0, 5, last], captions={5: "five"}, panels=("ring", "lights")))
+    assert found["names"] == ["ring", "lights"]
+    assert len(found["frames"]) == 3
+    assert len(found["pictures"]) == len(set(found["pictures"])) < 6
+    assert found["captions"] == ["", "five", ""]
+    assert found["titles"][-1] == conclusion(film, last)
+    assert not any("data-act" in picture for picture in found["pictures"])
+
+
+def test_equal_films_give_equal_pages(film):
+    steps = stops_of(film)[:8]
+    assert page(film, stops=steps) == page(film.fork(film.trace), stops=steps)
+
+
+def test_a_long_run_is_thinned_but_keeps_its_moments():
+    film = random_film(3, 9, acts=40)[1]
+    stops = stops_of(film)
+    assert len(stops) <= 2 * MOST
+    assert stops[-1] == len(film) - 1
+    assert {film.settled(step) for step in film.moments["election"]} <= set(stops)
+
+
+def test_what_cannot_be_shown_is_refused(film):
+    with pytest.raises(BadInput, match="nothing has happened"):
+        page(Film(Trace()))
+    with pytest.raises(BadInput, match="no panel 'x'"):
+        page(film, panels=("x",))
+    with pytest.raises(BadInput, match="steps 0 to"):
+        page(film, stops=[10**6])
+    with pytest.raises(BadInput, match="steps 0 to"):
+        page(film, captions={-1: "before"})
