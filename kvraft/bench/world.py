@@ -6,6 +6,7 @@
                     with the swarm's three checkers after each step that reported something
 *checked events*    the same run as the last: events of its trace that were checked
 *a run*             random runs of the swarm, each with its own options and faults, all checked
+*fork*              from a run with 30 simulated seconds of 50 puts, forks at moments of its past
 =================== =============================================================================
 
 The same seed always does the same work.  The peer, *heapq*, is a loop that takes as many actions
@@ -24,7 +25,7 @@ from kvraft.check import WorldChecker
 from kvraft.check.history import TransactionChecker
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep import run_seed
-from kvraft.sim import World
+from kvraft.sim import Run, World
 
 HEAP = "heapq"
 PUTS = 100
@@ -36,6 +37,11 @@ PUTS_A_RUN = 200
 FIRST_RUN = 1_000
 """The seed of the first run of the swarm that is measured; it is the same in every round."""
 
+LOADED_FOR = 30
+"""Simulated seconds of load before a run is forked."""
+FORKS = 10
+"""How many forks are measured, spread evenly over the past."""
+
 UNIT = "simulated s / s"
 IDLE = Row("five idle", UNIT, more_is_better=True)
 LOADED = Row("three loaded", UNIT, more_is_better=True)
@@ -43,6 +49,7 @@ TRACED = Row("three loaded, traced", UNIT, more_is_better=True, peer_row=LOADED.
 CHECKED = Row("three loaded, checked", UNIT, more_is_better=True, peer_row=LOADED.name)
 EVENTS = Row("checked events", "events / s", more_is_better=True)
 SWARM = Row("a run of the swarm", "runs / s", more_is_better=True)
+FORK = Row(f"fork after {LOADED_FOR} s of load", "ms")
 
 Look = Callable[[], None]
 
@@ -54,7 +61,7 @@ def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
     if peer:
         count = run_loaded(loaded_world(seed), seconds)
         yield timed(lambda: turn_heap(count)).rate(LOADED, seconds)
-        yield from [None] * 4
+        yield from [None] * 5
         return
     yield _loaded(loaded_world(seed), seconds).rate(LOADED, seconds)
     yield _loaded(loaded_world(seed, trace=True), seconds).rate(TRACED, seconds)
@@ -65,6 +72,8 @@ def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
     yield spent.rate(EVENTS, len(world.trace) - before)
     runs = max(1, records // PUTS_A_RUN)
     yield timed(lambda: run_swarm(runs)).rate(SWARM, runs)
+    run = loaded_run(seed)
+    yield timed(lambda: fork_often(run)).per(FORK, FORKS, 1e3)
 
 
 def _idle(peer: str, seed: int, seconds: int) -> Spent:
@@ -140,6 +149,22 @@ def run_swarm(count: int) -> None:
     for seed in range(FIRST_RUN, FIRST_RUN + count):
         if (found := run_seed(seed).found) is not None:
             raise RuntimeError(f"seed {seed}: {found}")
+
+
+def loaded_run(seed: int) -> Run:
+    """Return a run of three members after :data:`LOADED_FOR` seconds with 50 puts each."""
+    run = Run(3, seed=seed)
+    run.run_until(lambda: run.world.leader() is not None)
+    for number in range(LOADED_FOR * 50):
+        run.act("put", "c", f"{number * 7_919 % 10_000:016}", "v" * 100)
+        run.run_for(20)
+    return run
+
+
+def fork_often(run: Run) -> None:
+    """Fork ``run`` at moments of its past."""
+    for number in range(FORKS):
+        run.fork(at=run.now * (number + 1) // (FORKS + 1))
 
 
 def turn_heap(count: int) -> int:

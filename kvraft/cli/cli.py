@@ -206,12 +206,15 @@ def _add_tour(adders: _Adders) -> None:
 def _add_play(adders: _Adders) -> None:
     play = adders.add_parser(
         "play",
-        help="play a scenario, such as figure_8, and show what happens line by line",
+        help="play a scenario, such as figure_8, or a saved run, and show what happens",
         description="Play a scenario of data/scenarios, or a file of your own, in a cluster of "
-        "consensus modules, with every safety property checked after each step.",
+        "consensus modules, with every safety property checked after each step. Or play a run that "
+        "was saved, with members complete, and say whether it is the same to the letter.",
     )
     play.add_argument(
-        "scenario", nargs="?", help="a name, or a .txt file; without it, all names are listed"
+        "scenario",
+        nargs="?",
+        help="a name, a .txt file, or the .jsonl file of a run; without it, all names are listed",
     )
     play.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
     play.set_defaults(run=commands.play)

@@ -68,8 +68,8 @@ def playground(options: argparse.Namespace) -> None:
             server.serve_forever()
 
 
-def play(options: argparse.Namespace) -> None:
-    """Play a scenario, or list them all."""
+def play(options: argparse.Namespace) -> int:
+    """Play a scenario or a run, or list all scenarios."""
     from kvraft.check import scenario
     from kvraft.check.bugs import consensus_bug
     from kvraft.sim import Cluster
@@ -78,7 +78,9 @@ def play(options: argparse.Namespace) -> None:
     if options.scenario is None:
         for name in scenario.names():
             say(f"{name:30} {scenario.load(name).title}")
-        return
+        return 0
+    if options.scenario.endswith(".jsonl"):
+        return _play_run(options.scenario, options.bug)
     consensus = consensus_bug(options.bug) if options.bug else None
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
@@ -95,6 +97,26 @@ def play(options: argparse.Namespace) -> None:
     say(f"\n{played.cluster}")
     if played.violation is not None:
         say(f"\nAs expected, this breaks {played.violation}.")
+    return 0
+
+
+def _play_run(path: str, bug: str | None) -> int:
+    """Play a run file: print its actions and what is worth a stop, and whether it is the same."""
+    from kvraft.check.bugs import Bug, find_bug
+    from kvraft.sim import Run
+    from kvraft.viz.trace import interesting, story_line
+
+    planted = find_bug(bug) if bug else Bug("none")
+    run = Run.load(path, consensus=planted.consensus, replica=planted.replica)
+    say(f"{counted(len(run.members), 'member')}, seed {run.seed}")
+    acts = dict(zip(run.steps_before, run.actions, strict=True))
+    for step in sorted({*interesting(run.trace), *acts}):
+        if step in acts:
+            say(f"\n{acts[step].as_python()}")
+        say(f"    {story_line(run.trace, step)}")
+    say(f"\n{run.world!r}\nTrace: {counted(len(run.trace), 'event')}, sha256 {run.trace.digest()}")
+    say(run.difference or "It is the recorded run, to the letter.")
+    return int(bool(run.difference))
 
 
 def swarm(options: argparse.Namespace) -> int:

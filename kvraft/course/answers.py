@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -83,6 +84,7 @@ def shown(answer: object) -> str:
         text = called(lambda: repr(answer), "the repr of your answer")
     except Broken:
         text = f"a {type(answer).__name__}"
+    text = re.sub(r" at 0x[0-9a-f]+", "", text)  # says nothing, and differs each time
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, ParamSpec
 
 from kvraft.course import values
-from kvraft.course.answers import digest, plain, spellings
+from kvraft.course.answers import digest, plain, shown, spellings
 from kvraft.course.guard import Broken, Unanswered, Wrong, called, error_text, guarded, guarding
 from kvraft.course.lesson import need_answer
 from kvraft.course.registry import Exercise, find, find_value
@@ -78,7 +78,7 @@ def exercise(
     With ``functions`` the answers are functions, which may raise, print or never end: the check
     reports that.
     """
-    find(name)
+    asked = find(name)
 
     def decorate(judge: Callable[P, str]) -> Callable[P, None]:
         @wraps(judge)
@@ -86,8 +86,10 @@ def exercise(
             def judged() -> str:
                 if not functions:
                     return judge(*answers, **named)
-                for answer in answers:
+                for called_so, answer in zip(asked.answers, answers, strict=True):
                     need_answer(answer)
+                    if not callable(answer):
+                        raise Broken(f"{called_so} is {shown(answer)}, and has to be a function.")
                 given: tuple[Any, ...] = tuple(guarded(answer) for answer in answers)
                 return judge(*given, **named)
 
@@ -112,7 +114,7 @@ def _judge_value(answer: Any, right: str, asked: Exercise | None, hint: str) -> 
             return ""
     except (Broken, ValueError):
         raise Broken(
-            f"A {type(answer).__name__} is not an answer: give numbers, text or a list of them."
+            f"{shown(answer)} is not an answer: give numbers, text or a list of them."
         ) from None
     raise Wrong((asked and values.wrong_in(asked.name, value)) or hint)
 

@@ -91,7 +91,17 @@ from kvraft.sim.outages import (
     retry_pauses,
     world_with_client,
 )
-from kvraft.sim.runs import VERBS, Action, Parameter, ParameterKind, Run, Target, Verb
+from kvraft.sim.runs import (
+    LONGEST_RUN,
+    MOST_ACTIONS,
+    VERBS,
+    Action,
+    Parameter,
+    ParameterKind,
+    Run,
+    Target,
+    Verb,
+)
 from kvraft.sim.seat import DrainStep, Seat
 from kvraft.sim.single_member import Gauge, SingleMember
 from kvraft.sim.timeline import MILLISECOND
@@ -99,7 +109,9 @@ from kvraft.sim.world import World
 
 __all__ = [
     "KEY_COUNT",
+    "LONGEST_RUN",
     "MILLISECOND",
+    "MOST_ACTIONS",
     "PAPER_LATENCY",
     "SMALL_TREE",
     "VERBS",

@@ -4,9 +4,9 @@ A :class:`~kvraft.sim.World` runs complete members, and time decides what happen
 :class:`Cluster` runs only :class:`~kvraft.raft.Raft`, and *you* decide which message arrives, is
 lost or comes twice, whose timer runs out, and who crashes.  Or a clock decides::
 
-    by hand      deliver  drop  duplicate  settle      tick  timeout  crash  restart
+    by hand      deliver  drop  duplicate  delay  settle      tick  timeout  crash  restart
                  propose  propose_change  read      transfer  cancel_transfer
-                 partition  cut_link  heal
+                 partition  cut_link  repair_link  heal
     by clock     run(ticks)  run_until(condition)
 
 After each input, and before the call returns, the member does all that its Ready asks for
@@ -175,11 +175,11 @@ class Cluster:
         they cause are in flight afterwards.  Returns how many were delivered; raises ``BadInput``
         if there is none.
         """
-        found = self._mail.some(**pick)
-        for letter in found:
-            self.now += MOMENT
-            self.arrive(letter)
-        return len(found)
+        return self._do_to_each(self._deliver, pick)
+
+    def _deliver(self, letter: InFlightMessage) -> None:
+        self.now += MOMENT
+        self.arrive(letter)
 
     def find(self, **pick: Unpack[MessageFilter]) -> list[InFlightMessage]:
         """Return the messages in flight that :meth:`deliver` would pick, if any."""
@@ -187,16 +187,21 @@ class Cluster:
 
     def drop(self, **pick: Unpack[MessageFilter]) -> int:
         """Lose messages, picked as :meth:`deliver` picks them."""
-        found = self._mail.some(**pick)
-        for letter in found:
-            self._mail.lose(letter, "dropped")
-        return len(found)
+        return self._do_to_each(lambda letter: self._mail.lose(letter, "dropped"), pick)
 
     def duplicate(self, **pick: Unpack[MessageFilter]) -> int:
         """Send messages once more, picked as :meth:`deliver` picks them."""
+        return self._do_to_each(lambda letter: self._mail.post(letter.message, self.now), pick)
+
+    def delay(self, ticks: int, **pick: Unpack[MessageFilter]) -> int:
+        """Have a clock deliver messages so many ticks later, picked as :meth:`deliver` does."""
+        inputs.whole_number(ticks, "the ticks of a delay", minimum=1)
+        return self._do_to_each(lambda letter: self._mail.delay(letter, ticks), pick)
+
+    def _do_to_each(self, do: Callable[[InFlightMessage], object], pick: MessageFilter) -> int:
         found = self._mail.some(**pick)
         for letter in found:
-            self._mail.post(letter.message, self.now)
+            do(letter)
         return len(found)
 
     def settle(self) -> None:
@@ -298,15 +303,15 @@ class Cluster:
 
         Messages between groups are lost, when they are sent or when they would arrive.
         """
-        groups = tuple(inputs.groups(groups, self._member))
-        named = [name for group in groups for name in group]
-        rest = [name for name in self.members if name not in named]
-        whole = [list(group) for group in groups] + ([rest] if rest else [])
-        self._mail.partition(whole)
+        self._mail.partition(inputs.groups(groups, self._member), self.members)
 
     def cut_link(self, sender: str, to: str) -> None:
         """Cut a link in one direction: what ``sender`` sends to ``to`` is lost."""
         self._mail.cut_link(self._member(sender).name, self._member(to).name)
+
+    def repair_link(self, sender: str, to: str) -> None:
+        """Repair a link that is cut in one direction."""
+        self._mail.repair_link(self._member(sender).name, self._member(to).name)
 
     def heal(self) -> None:
         """Restore all links."""

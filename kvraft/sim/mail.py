@@ -8,11 +8,19 @@ Invariant: what is in flight is delivered or lost once, unless it was sent again
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypedDict, Unpack
 
 from kvraft.errors import BadInput
-from kvraft.events import Event, MessageLost, MessageSent, NetworkHealed, NetworkPartitioned
+from kvraft.events import (
+    Event,
+    LinkChanged,
+    MessageDelayed,
+    MessageLost,
+    MessageSent,
+    NetworkHealed,
+    NetworkPartitioned,
+)
 from kvraft.inputs import instance, whole_number
 from kvraft.raft import Message
 from kvraft.sim.network import LinkStreams, summarize_message
@@ -85,6 +93,12 @@ class MessagesInFlight:
         if self._report is not None:
             self._report(letter.message.to, MessageLost(letter.id, why))
 
+    def delay(self, letter: InFlightMessage, ticks: int) -> None:
+        """Have a message be due so many ticks later."""
+        later = self.in_flight[letter.id] = letter._replace(due=letter.due + ticks * TICK)
+        if self._report is not None:
+            self._report(letter.message.to, MessageDelayed(letter.id, later.due))
+
     def find(self, **pick: Unpack[MessageFilter]) -> list[InFlightMessage]:
         """Return the messages in flight that match, in the order sent."""
         if wrong := [word for word in pick if word not in MessageFilter.__annotations__]:
@@ -122,8 +136,11 @@ class MessagesInFlight:
             return "partition"
         return f"{sender} does not reach {to}" if (sender, to) in self._cut_links else ""
 
-    def partition(self, groups: Sequence[Sequence[str]]) -> None:
-        """Cut all links between different groups; names in no group keep all their links."""
+    def partition(self, groups: Sequence[Sequence[str]], names: Collection[str]) -> None:
+        """Cut all links between groups; those of ``names`` that are in none form one more."""
+        named = [name for group in groups for name in group]
+        rest = [name for name in names if name not in named]
+        groups = [*map(list, groups), *([rest] if rest else [])]
         self._group_of = {name: number for number, group in enumerate(groups) for name in group}
         if self._report is not None:
             self._report("", NetworkPartitioned(tuple(" ".join(group) for group in groups)))
@@ -131,6 +148,19 @@ class MessagesInFlight:
     def cut_link(self, sender: str, to: str) -> None:
         """Cut a link in one direction."""
         self._cut_links.append((sender, to))
+        self._report_link(sender, to)
+
+    def repair_link(self, sender: str, to: str) -> None:
+        """Repair a link that is cut in one direction."""
+        if (sender, to) not in self._cut_links:
+            raise BadInput(f"the link from {sender} to {to} works")
+        self._cut_links = [link for link in self._cut_links if link != (sender, to)]
+        self._report_link(sender, to)
+
+    def _report_link(self, sender: str, to: str) -> None:
+        if self._report is not None:
+            cut = (sender, to) in self._cut_links
+            self._report("", LinkChanged(sender, to, cut, False, 0, 0))
 
     def heal(self) -> None:
         """Restore all links."""

@@ -29,6 +29,8 @@ exclude_patterns = ["book/_*"]
 templates_path = ["book/_templates"]  # from the folder of the source
 html_theme = "furo"
 html_title = "kvraft"
+html_static_path = ["_static"]
+html_css_files = ["lessons.css"]
 html_theme_options = {
     "dark_css_variables": {  # MyST-NB has colours for light pages only
         "mystnb-source-bg-color": "#202020",

@@ -378,3 +378,26 @@ def test_a_terminal_is_as_wide_as_it_says(monkeypatch):
     screen = Screen()
     terminal.say("word " * 30, screen)
     assert max(map(len, screen.getvalue().splitlines())) <= 50
+
+
+def test_a_saved_run_is_played_and_said_to_be_the_same_or_where_it_differs(capsys, tmp_path):
+    from kvraft.sim import Run
+
+    saved, path = Run(3, seed=2), tmp_path / "run.jsonl"
+    saved.run_for(400)
+    saved.act("crash", saved.world.leader())
+    saved.save(path)
+    status, out = run(capsys, f"play {path}")[:2]
+    assert status == 0
+    assert saved.actions[0].as_python() in out
+    assert f"sha256 {saved.trace.digest()}" in out
+    assert out.endswith("It is the recorded run, to the letter.\n")
+    other = (
+        path.read_text().replace('"version": "', '"version": "9.').replace('"seed": 2', '"seed": 3')
+    )
+    path.write_text(other)
+    status, out = run(capsys, f"play {path}")[:2]
+    assert status == 1
+    assert "the first difference is step " in out
+    assert "No such file" in refused(capsys, f"play {tmp_path}/none.jsonl")
+    assert "no planted bug 'nonsense'" in refused(capsys, f"play {path} --bug nonsense")

@@ -351,3 +351,17 @@ def test_a_name_that_is_not_there_is_answered_by_a_sentence(capsys, ask, name):
 
 def test_what_an_exercise_takes_is_shown(capsys):
     assert said(capsys, about, "00.2") == "Exercise 00.2 · May it go? · ●○○ · 5 minutes\n"
+
+
+@pytest.mark.parametrize("answer", [7, None, "yes", [1, 2]])
+def test_what_is_not_a_function_is_named_in_a_sentence(capsys, answer):
+    out = said(capsys, check_kept, answer)
+    assert out == f"Not yet. Exercise 06.3: kept is {answer!r}, and has to be a function.\n"
+
+
+def test_an_answer_is_shown_without_its_address(capsys):
+    def kept(versions, views):
+        return (each for each in versions)
+
+    assert " at 0x" not in said(capsys, check_kept, kept)
+    assert " at 0x" not in said(capsys, check, object(), "ed0f9024c35d")

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
 from kvraft.events import (
     EntriesAppended,
+    LinkChanged,
     MemberCrashed,
     MemberStarted,
+    MessageDelayed,
     MessageDelivered,
     MessageLost,
     MessageSent,
@@ -307,3 +309,34 @@ def test_heartbeats_come_by_the_clock():
     appends = cluster.trace[before:].of(MessageSent)
     kinds = [step.event.kind for step in appends if step.event.kind == AppendEntries.__name__]
     assert len(kinds) == 2 * 50 // cluster.options.heartbeat_ticks
+
+
+def test_a_link_that_is_cut_one_way_and_repaired_is_seen_in_the_trace():
+    cluster = Cluster(3)
+    cluster.cut_link("n2", "n1")
+    cluster.timeout("n1")
+    cluster.settle()
+    lost = [step.event.reason for step in cluster.trace.of(MessageLost)]
+    assert set(lost) == {"n2 does not reach n1"}
+    cluster.repair_link("n2", "n1")
+    with pytest.raises(BadInput, match="the link from n2 to n1 works"):
+        cluster.repair_link("n2", "n1")
+    states = [(step.event.sender, step.event.cut) for step in cluster.trace.of(LinkChanged)]
+    assert states == [("n2", True), ("n2", False)]
+    cluster.timeout("n1")
+    cluster.settle()
+    assert len(cluster.trace.of(MessageLost)) == len(lost)
+
+
+def test_a_message_that_is_delayed_comes_later_by_the_clock():
+    cluster = Cluster(3, options=RaftOptions(pre_vote=False))
+    cluster.timeout("n1")
+    assert cluster.delay(4, to="n3") == 1
+    cluster.run(3)
+    assert [letter.message.to for letter in cluster.find(kind=RequestVote)] == ["n3"]
+    (delayed,) = cluster.trace.of(MessageDelayed)
+    cluster.run(2)
+    assert not cluster.find(kind=RequestVote)
+    assert delayed.event.arrives <= cluster.now
+    with pytest.raises(BadInput, match="the ticks of a delay must be at least 1"):
+        cluster.delay(0)

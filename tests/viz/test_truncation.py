@@ -195,7 +195,10 @@ def test_a_segment_is_held_as_long_as_its_last_entry_is_needed(needs, count):
     )
     svg = strip_view("n1")(TraceHistory(trace), 6)
     assert len(flags(ET.fromstring(svg))) == count
-    assert f"tree needs {needs} on: {count} sealed segments." in svg
+    many = (
+        f"{needs} on: {count} sealed segment{'s' * (count > 1)}" if count else "no sealed segment"
+    )
+    assert f"tree needs {many}." in svg
 
 
 def test_the_strip_draws_every_step_within_its_frame(story):

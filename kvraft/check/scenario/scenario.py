@@ -39,6 +39,10 @@ yes``, ``decided 2-3 committed``, ``read 1 served 4`` (or ``failed``, ``waiting`
 (messages that it refused), ``sends s2 snapshot`` (how it sends to that follower).  ``none`` means
 an empty value.
 
+This is one language and a run file (sim/runs/) is another: a scenario is written by hand, decides
+each arrival in a cluster without time, and says what it expects; a run file records, for
+a world with time and disks, what was done to it and when.  ``kvraft play`` plays both.
+
 Every step is checked (``check/raft``).  ``violation`` expects that the step before it breaks a
 property; it ends the scenario.
 """

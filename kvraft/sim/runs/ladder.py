@@ -1,10 +1,10 @@
 """Checkpoints of a run, from which any moment of it is reached in a short replay.
 
-A rung is a copy of the world, taken about once in a simulated second, with the trace set aside::
+A rung is a copy of the world, taken every :data:`SPACING` steps of the trace, which is set aside::
 
-    time     0 ─────── 1 s ─────── 2 s ─────── 3 s ───── now
+    steps    0 ───── 1,000 ───── 2,000 ───── 3,000 ───── now
     rungs    │          │           │           │
-                                    ╰── replay ──► any moment from 2 s on
+                                    ╰── replay ──► any moment from there on
 
 Invariants:
 
@@ -23,12 +23,11 @@ from typing import NamedTuple
 
 from kvraft.copying import immutable
 from kvraft.events import Trace, TraceStep
-from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
 
-SPACING = 1_000 * MILLISECOND
-"""Microseconds between two rungs, at first."""
-MOST = 64
+SPACING = 1_000
+"""Steps of the trace between two rungs, at first: replaying them takes about as long as a copy."""
+MOST = 96
 """How many rungs there are at most."""
 
 
@@ -54,8 +53,8 @@ class Ladder:
 
     @property
     def due(self) -> int:
-        """When the next rung is to be taken, in microseconds."""
-        return self._rungs[-1].at + self._spacing if self._rungs else 0
+        """How many steps the trace has when the next rung is to be taken."""
+        return self._rungs[-1].steps + self._spacing if self._rungs else 0
 
     def add(self, world: World, actions: int) -> None:
         """Take a rung of ``world`` as it is now."""

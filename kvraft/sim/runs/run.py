@@ -166,7 +166,7 @@ class Run:
         if until > LONGEST_RUN * MILLISECOND:
             raise BadInput(f"a run can last {LONGEST_RUN // 1_000} s, and this would be more")
         while (due := time.next) is not None and due <= until:
-            if due > self._ladder.due and due > time.now:  # between two microseconds
+            if len(self.trace) >= self._ladder.due and due > time.now:  # between two microseconds
                 self._ladder.add(world, len(self._actions))
             world.step()
         time.now = until

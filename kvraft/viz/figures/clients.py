@@ -143,7 +143,7 @@ def plot_transaction(trace: Trace, txn: str, beyond: int = 5) -> Figure:
     axes.axvline((told - begin) / 1000, color=BLACK, linestyle=":")
     axes.set_yticks(range(len(names)), [f"{names[0]} knows", *names[1:]])
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel("virtual time since it was sent (ms); dotted: when its client is told the end")
+    axes.set_xlabel("virtual time since it was sent (ms); dotted: when its client learns the end")
     figure.suptitle(_safe_and_known(trace, txn, spans, told))
     return figure
 

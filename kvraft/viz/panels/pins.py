@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
     Marks,
@@ -237,5 +238,6 @@ def _says(
         return f"{words[0]} It is down, or has just started: what pins it is unknown."
     for pin in pins:
         count = sum(pin in pins.of(_as_segment(life)) for life in alive)
-        words.append(f"{pin.pinned_by} needs {pin.needed_from} on: {count} sealed segments.")
+        on = f"{pin.needed_from} on: {counted(count, 'sealed segment')}"
+        words.append(f"{pin.pinned_by} needs {on if count else 'no sealed segment'}.")
     return " ".join(words)

@@ -9,9 +9,9 @@
       ▼        in the browser, from here on
     page/      page.mjs ◄──── messages ────► python.mjs, a worker, in which Pyodide runs
                   │                              │
-               model.mjs                       host      what the worker asks: state, actions, links
-               anywidget's model                 │
-               for the sandbox's module        link      a run in the address of the page
+               sandbox.js                      host      what the worker asks
+               of kvraft.viz.sandbox             ├── link        a run in the address of the page
+                                                 └── Session     of kvraft.viz.sandbox
 
 Invariants:
 

@@ -3,6 +3,7 @@
 ::
 
     DIR/index.html, *.mjs, style.css     the page, copied from page/
+    DIR/sandbox.js, sandbox.css          the sandbox's module and style, as in notebooks
     DIR/kvraft.zip                       kvraft and sortedcontainers, as they are installed here
     DIR/pyodide/                         Python for the browser: what its core needs, from npm
 
@@ -27,6 +28,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from kvraft.errors import BadInput
+from kvraft.viz.sandbox import css, module
 
 PYODIDE = "314.0.7"
 """The version of Pyodide, which has Python 3.14: the only place that names it."""
@@ -46,6 +48,8 @@ def build(folder: Path) -> None:
     _fetch_pyodide(folder / "pyodide")
     for file in sorted(_PAGE.iterdir()):
         shutil.copyfile(file, folder / file.name)
+    (folder / "sandbox.js").write_text(module(), encoding="utf-8")
+    (folder / "sandbox.css").write_text(css(), encoding="utf-8")
     with ZipFile(folder / "kvraft.zip", "w") as archive:
         for name, path in _modules():
             entry = ZipInfo(name)  # as if it were from 1980: equal sources, equal bytes

@@ -3,14 +3,14 @@
 A message has one field::
 
     {"open": "#run=…"}     begin with the run in this part of the address; "" for a new one
-    {"custom": …}          what the sandbox's module sent with model.send
+    {"act": {…}}           what the sandbox's module sent, for the sitting
     {"link": true}         the link to the run is wanted
 
 An answer has any of these::
 
-    fields      all fields of the sandbox that shows a run, by name
-    changes     those that changed
-    link        the link to the run
+    frame       the HTML of a sitting that begins, with slots that are still empty
+    answer      what changed in the slots, for the sandbox's module
+    link        the link to the run that is shown
     says        a sentence for the reader
 """
 
@@ -22,21 +22,26 @@ from typing import Any
 from kvraft.errors import BadInput, KvraftError
 from kvraft.sim import Run
 from kvraft.viz.playground.link import link_of, text_of
-from kvraft.viz.playground.stage import Stage
+from kvraft.viz.sandbox import Session, frame
 
 FROM_LINK = "the run in this link"
+MEMBERS = 5
+"""How many members a new run has: enough that a minority can be cut off and still quarrel."""
 
 
 class Host:
     """A sandbox in a page."""
 
     def __init__(self) -> None:
-        self._stage = Stage()
+        self._seed = 0
+        self._session = Session(self._new_run())
 
     @property
     def run(self) -> Run:
         """The run that the page shows."""
-        return self._stage.run
+        run = self._session.branch.run
+        assert run is not None  # a page opens runs, never recordings
+        return run
 
     def answer(self, message: str) -> str:
         """Return the answer to ``message``; both are JSON."""
@@ -49,27 +54,31 @@ class Host:
         return json.dumps(answer)
 
     def _answer(
-        self, open: str | None = None, custom: object = None, link: bool = False
+        self, open: str | None = None, act: object = None, link: bool = False
     ) -> dict[str, Any]:
         if open is not None:
             return self._open(open)
         if link:
             return {"link": link_of(self.run.to_text())}
-        before = self._stage.fields()
-        self._stage.handle(custom)
-        after = self._stage.fields()
-        changed = {name: value for name, value in after.items() if value != before[name]}
-        return {"changes": changed, "says": ""}
+        return {"answer": self._session.take(act)}
 
     def _open(self, address: str) -> dict[str, Any]:
         """Show the run in ``address``; if that cannot be, say why and show a new one."""
         says = ""
-        run = None
         if address:
             try:
                 run = Run.parse(text_of(address), FROM_LINK)
                 says = run.difference and f"Another version of kvraft: {run.difference}."
             except BadInput as error:
-                says = f"{error}. Here is a new run."
-        self._stage = Stage(run)
-        return {"fields": self._stage.fields(), "says": says}
+                run, says = self._new_run(), f"{error}. Here is a new run."
+        else:
+            run = self._new_run()
+        self._session = Session(run)
+        return {"frame": frame(self._session.panels), "says": says}
+
+    def _new_run(self) -> Run:
+        """Return a run in which a leader was just elected, each time another one."""
+        self._seed += 1
+        run = Run(MEMBERS, seed=self._seed)
+        run.run_until(lambda: run.world.leader() is not None)
+        return run

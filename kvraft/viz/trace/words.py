@@ -188,7 +188,7 @@ def _txn_sentence(who: str, event: Event) -> str:
         case ReadEnded():
             return _read_ended(who, event)
         case OperationRequested():
-            return f"client {who}: {event.operation} {event.what}"
+            return f"client {who}: {event.operation} {event.what:.60}"
         case ClientRedirected():
             return f"client {who}: {event.asked} says to ask {event.leader or 'somebody else'}"
     return ""

@@ -28,7 +28,9 @@ def built(tmp_path_factory):
 @needs_npm
 def test_it_has_what_the_page_needs_and_no_more(built):
     files = {path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file()}
-    assert files == PAGE | {"kvraft.zip"} | {f"pyodide/{name}" for name in PYODIDE}
+    assert files == PAGE | {"kvraft.zip", "sandbox.js", "sandbox.css"} | {
+        f"pyodide/{name}" for name in PYODIDE
+    }
     lock = json.loads((built / "pyodide" / "pyodide-lock.json").read_text())
     assert lock["packages"] == {}
     assert lock["info"]["python"].startswith("3.14.")

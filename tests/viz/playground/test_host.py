@@ -24,19 +24,34 @@ def ask(host, **message):
     return json.loads(host.answer(json.dumps(message)))
 
 
+def click(host, act, *values):
+    return ask(host, act={"act": act, "seq": 1, "values": list(values)})["answer"]
+
+
 def test_a_link_brings_the_run_to_where_it_was():
     host = Host()
     assert ask(host, open="")["says"] == ""
-    for seq, act in enumerate(("put", "crash", "on", "restart", "put")):
-        assert ask(host, custom={"act": act, "seq": seq})["changes"]["html"]
+    leader = host.run.world.leader()
+    assert leader
+    for act in (f"member {leader}", "do 0", "run 1000", "next commit"):
+        assert click(host, act)["slots"]
+    assert host.run.actions
     link = ask(host, link=True)["link"]
     other = Host()
     opened = ask(other, open=link)
     assert opened["says"] == ""
-    assert opened["fields"]["html"]
+    assert "data-slot" in opened["frame"]
+    assert "ring" in click(other, "hello")["slots"]
     assert other.run.now == host.run.now
     assert other.run.trace.digest() == host.run.trace.digest()
-    assert ask(other, open="")["fields"] != opened["fields"]
+
+
+def test_each_new_run_is_another():
+    host = Host()
+    ask(host, open="")
+    first = host.run.trace.digest()
+    ask(host, open="")
+    assert host.run.trace.digest() != first
 
 
 @pytest.mark.parametrize(
@@ -53,7 +68,7 @@ def test_a_link_that_cannot_be_opened_gives_a_sentence_and_a_new_run(link, why):
     answer = ask(Host(), open=link)
     assert why in answer["says"]
     assert answer["says"].endswith(". Here is a new run.")
-    assert answer["fields"]["html"]
+    assert answer["frame"]
 
 
 def test_a_run_of_another_version_is_shown_and_the_difference_named():
@@ -61,7 +76,7 @@ def test_a_run_of_another_version_is_shown_and_the_difference_named():
     text = text.replace('"steps": ', '"steps": 9')
     answer = ask(Host(), open=link_of(text))
     assert answer["says"].startswith("Another version of kvraft: ")
-    assert answer["fields"]["html"]
+    assert answer["frame"]
 
 
 def test_a_run_that_is_too_long_says_so():
@@ -79,14 +94,14 @@ _json = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["open", "custom", "link", "x"]), _json, max_size=2))
+@given(st.dictionaries(st.sampled_from(["open", "act", "link", "x"]), _json, max_size=2))
 @quick
 def test_no_message_is_answered_with_a_traceback(message):
     host = Host()
     ask(host, open="")
     before = host.run.trace.digest()
     answer = ask(host, **message)
-    assert set(answer) <= {"fields", "changes", "link", "says"}
+    assert set(answer) <= {"frame", "answer", "link", "says"}
     if "open" not in message:
         assert host.run.trace.digest() == before
     assert text_of(ask(host, link=True)["link"]) == host.run.to_text()

@@ -43,9 +43,11 @@ class Page:
         self.start = time.perf_counter() - began
 
     def begin(self):
-        """Begin a new run."""
-        self.page.click("#afresh")
-        self.page.locator("#stage").get_by_text("term 1").first.wait_for()
+        """Begin a new run, and select its leader, which is there from the start."""
+        self.did("document.getElementById('afresh').click()")
+        heading = self.page.inner_text(".kv-title")
+        self.leader = next(word.strip(".,") for word in heading.split() if word.startswith("n"))
+        self.pressed(f"member {self.leader}")
 
     def did(self, what):
         """Do ``what``, JavaScript; return how many milliseconds later the picture was another."""
@@ -57,14 +59,21 @@ class Page:
                     watch.disconnect();
                     requestAnimationFrame(() => done(performance.now() - began));
                 }});
-                watch.observe(stage, {{ childList: true, subtree: true }});
+                watch.observe(stage, {{ attributeFilter: ["data-seq"], subtree: true }});
                 {what};
             }})"""
         )
 
-    def clicked(self, act):
-        """Click ``act``; return how many milliseconds later the picture was another."""
-        return self.did(f"stage.querySelector('[data-act=\"{act}\"]').click()")
+    def pressed(self, act):
+        """Press what sends ``act``; return how many milliseconds later the picture was another."""
+        press = "dispatchEvent(new MouseEvent('click', { bubbles: true }))"
+        return self.did(f"stage.querySelector('[data-act=\"{act}\"]').{press}")
+
+    def chosen(self, label):
+        """Press the button of this ``label``; return as :meth:`pressed` does."""
+        buttons = self.page.locator(".kv-menu button")
+        acts = buttons.evaluate_all("all => all.map(e => [e.textContent, e.dataset.act])")
+        return self.pressed(dict(acts)[label])
 
     def run(self):
         """Return the run that is shown, by way of its link: replayed here, to the letter."""
@@ -103,22 +112,24 @@ def test_a_run_from_a_link_is_opened_at_its_end(page):
 
 def test_a_put_is_committed_in_the_page_and_the_trace_is_the_same_as_here(page, capsys):
     page.begin()
-    times = [page.clicked(act) for act in ("put", "on", "crash", "on", "on", "restart", "on")]
-    times += [page.clicked("put") for _ in range(10)]
+    times = [page.chosen(f"crash {page.leader}"), page.pressed("next election")]
+    times += [page.pressed(f"member {page.leader}"), page.chosen("put alice")]
+    times += [page.pressed(act) for act in ("next commit", "run 1000", "go back", "next flush")]
+    times += [page.pressed("run 10") for _ in range(10)]
     run = page.run()
-    assert [action.verb for action in run.actions].count("put") == 11
-    assert run.world.client("ann").get(b"color")
+    assert [action.verb for action in run.actions] == ["crash", "put"]
+    assert run.world.client("alice").get(b"city") == b"Oslo"
     with capsys.disabled():
         print(f"\nplayground: starts in {page.start:.1f} s, a click takes {median(times):.0f} ms")
 
 
-def test_what_cannot_be_done_is_answered_in_a_sentence(page):
+def test_what_cannot_be_done_is_grey_and_says_why(page):
     page.begin()
-    page.clicked("crash")
-    page.page.click("[data-act=crash]")
-    page.page.locator("#status").get_by_text("nobody leads right now.").wait_for()
-    page.clicked("on")
-    assert page.page.inner_text("#status") == ""
+    grey = page.page.locator(".kv-menu form").filter(has_text=f"restart {page.leader}")
+    assert grey.locator("button").get_attribute("aria-disabled") == "true"
+    assert grey.locator(".kv-why").inner_text()
+    page.pressed("next truncation")
+    assert page.page.inner_text(".kv-notice")
 
 
 def test_nothing_can_be_asked_of_another_server(page, tmp_path):
@@ -133,21 +144,20 @@ def test_nothing_can_be_asked_of_another_server(page, tmp_path):
 
 def test_everything_is_reached_by_keyboard(page):
     page.begin()
-    acts = page.page.evaluate(
-        "[...document.querySelectorAll('[data-act]')].map(e => e.dataset.act)"
-    )
+    hot = "[...document.querySelectorAll('[data-act]')]"
+    acts = page.page.evaluate(f"{hot}.map(e => e.dataset.act)")
     focused = "document.activeElement.dataset.act ?? document.activeElement.id"
-    met = []
-    for _ in range(len(acts) + 3):  # all of them, the two of the page, and the page itself
+    met = set()
+    for _ in range(2 * len(acts)):  # there are fields to type in, too
         page.page.keyboard.press("Tab")
-        met.append(page.page.evaluate(focused))
-    assert {*acts, "link", "afresh"} <= set(met)
-    page.page.focus("[data-act=put]")
+        met.add(page.page.evaluate(focused))
+    assert met >= {*acts, "link", "afresh"}
+    page.page.focus("[data-act='run 10']")
     for key in ("Enter", "Space"):
-        before = page.page.inner_text("#stage h2")
+        before = page.page.get_attribute("[data-seq]", "data-seq")
         page.page.keyboard.press(key)
-        page.page.locator("#stage h2").filter(has_not_text=before).wait_for()
-        assert page.page.evaluate(focused) == "put"
+        page.page.locator(f"[data-seq]:not([data-seq='{before}'])").wait_for()
+        assert page.page.evaluate(focused) == "run 10"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

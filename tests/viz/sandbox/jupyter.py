@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,11 +12,8 @@ from pathlib import Path
 
 import nbformat
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
+from tests.helpers.browser import CHROMIUM, chromium
+
 TOKEN = "sandbox"
 _FOLDERS = [
     *("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"),
@@ -79,14 +75,8 @@ def server(kind: str, folder: Path):
 
 @contextmanager
 def browser(width: int = 1280, height: int = 1000):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as tools:
-        chromium = tools.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        try:
-            yield chromium.new_page(viewport={"width": width, "height": height})
-        finally:
-            chromium.close()
+    with chromium() as launched:
+        yield launched.new_page(viewport={"width": width, "height": height})
 
 
 _READY = """async () => {

@@ -1,7 +1,6 @@
 // The page: starts Python in a worker, and joins it to the module that shows the sandbox.
 
-import { Model } from "./model.mjs";
-import stage from "./stage.mjs";
+import { attach } from "./sandbox.js";
 
 const byId = (id) => document.getElementById(id);
 const buttons = [byId("link"), byId("afresh")];
@@ -12,26 +11,29 @@ const source = `import ${JSON.stringify(new URL("python.mjs", import.meta.url).h
 const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
 const worker = new Worker(url, { type: "module" });
 
-let model = null;
-let leave = null;
+let seat = null; // joins the sandbox's HTML to Python
 
 const answers = {
   progress(status) {
     byId("progress").value += 1;
     say(status);
   },
-  // All fields of a run that begins or was opened.
-  async fields(fields) {
+  // A sitting begins: its HTML, in which the slots are still empty.
+  frame(html) {
+    seat?.stop();
     byId("starting").hidden = true;
-    byId("stage").hidden = false;
-    leave?.();
-    byId("stage").replaceChildren();
-    model = new Model(fields, (message) => worker.postMessage(message));
-    leave = await stage.render({ model, el: byId("stage") });
+    const stage = document.createElement("div"); // a new one, to which nothing listens yet
+    stage.innerHTML = html;
+    byId("stage").replaceChildren(stage);
+    seat = attach(stage, (act) => {
+      if (act.act !== "hello") say("");
+      worker.postMessage({ act });
+    });
+    seat.hello();
     for (const button of buttons) button.disabled = false;
   },
-  changes(changes) {
-    model.take(changes);
+  answer(answer) {
+    seat.apply(answer);
   },
   async link(link) {
     history.replaceState(null, "", link);
