@@ -43,6 +43,7 @@ from kvraft.raft import (
 )
 from kvraft.record import Entry, Kind, Timestamp
 from kvraft.replica.desk import ReadDesk
+from kvraft.replica.idle import IdleMember
 from kvraft.replica.interface import Drained, ReplicaOptions
 from kvraft.replica.recovery import open_log_and_tree
 from kvraft.replica.retention import Pins, member_pins
@@ -55,7 +56,7 @@ from kvraft.transaction import Read, Register, Reply, Scan, Submit
 from kvraft.wal import Segment
 
 
-class Replica:
+class Replica(IdleMember):
     """One member of a cluster, on one disk.
 
     Opening it recovers what the disk holds: what is in tables is applied, and everything after
@@ -132,7 +133,6 @@ class Replica:
         """What a drain has begun and not finished; ``None`` between drains, unless space lacks."""
         self._stopped = ""
         self._moved = True  # whether there may be more in memory or in the log since rest()
-        self._rested: object = None  # what decides whether a drain has anything to do, at rest()
         self._spool = SnapshotSpool(disk)
         allowed, patience = options.skew_millis, options.raft.election_ticks
         self.skew = ClusterClock(member, self.millis, allowed=allowed, patience=patience)
@@ -153,15 +153,6 @@ class Replica:
         self._upkeep.tick()
         self.skew.tick()
         return self.raft.tick(disk_full=bool(self._upkeep.low))
-
-    def pass_ticks(self, count: int) -> None:
-        """Take ``count`` ticks at once that only count, while its disk had no limit.
-
-        Those are at most :attr:`kvraft.raft.Raft.quiet`.
-        """
-        self._upkeep.pass_ticks()
-        self.skew.tick(count)
-        self.raft.pass_ticks(count)
 
     def receive(self, message: Message) -> None:
         """Take a message from another member; while the disk is full it is dropped."""
@@ -273,26 +264,7 @@ class Replica:
             except (OSError, Corruption) as error:
                 self._failed(error)
         self._report_marks()
-        replies, self._replies = tuple(self._replies), []
-        self._rested = self._footing()
-        return replies
-
-    def _footing(self) -> object:
-        return self.raft.role, self.raft.changes
-
-    @property
-    def stuck(self) -> bool:
-        """Whether something found the disk full, and is tried again with the next tick."""
-        return self.unsaved is not None or bool(self.waits_for_space) or self._upkeep.full
-
-    @property
-    def settled(self) -> bool:
-        """Whether a drain that has begun nothing would end nothing: nobody waits for an answer.
-
-        It must have come to rest before (:attr:`stuck`, :attr:`has_work`).  All that a drain then
-        looks after is moved by this member's role, and by what a leader learns of its followers.
-        """
-        return not self._replies and self._rested == self._footing()
+        return self._come_to_rest()
 
     def _write(self, ready: Ready) -> None:
         """Write and sync what was begun: a term before what came in it."""
