@@ -49,6 +49,7 @@ UNPINNED: Timestamp = -1
 
 _FIRST_CHUNK, _LAST_CHUNK = 32, 256
 _SORTED_AT_ONCE = 2048
+_FREED_AT_ONCE = 4096
 _timestamp = itemgetter(1)
 
 
@@ -246,12 +247,15 @@ class Drain:
 
     def __init__(self, memtable: Memtable) -> None:
         self._memtable = memtable
-        in_order, self._fresh = memtable.keys_in_runs()
-        self._sorted = 0  # of the fresh ones, how many are in a run
-        self._runs = [in_order] if in_order else []
+        self._fresh: list[bytes] = []  # keys that were not in order
+        self._sorted = 0  # of these, how many are in a run
+        self._runs: list[list[bytes]] = []
         self._places: list[int] = []  # of the next key in each run
         self._edges: list[bytes] = []
         self._edge = 0  # the next one
+        self._pauses = 2 * (len(memtable) > _SORTED_AT_ONCE)  # before and after it takes the keys
+        if not self._pauses:
+            self._take_keys()
 
     def __deepcopy__(self, memo: dict[int, object]) -> Drain:
         """Return a copy; the runs are shared, for they never change."""
@@ -264,6 +268,11 @@ class Drain:
         return self
 
     def __next__(self) -> list[Row]:
+        if self._pauses:
+            self._pauses -= 1
+            if not self._pauses:
+                self._take_keys()
+            return []
         if self._sorted < len(self._fresh):
             end = self._sorted + _SORTED_AT_ONCE
             self._runs.append(sorted(self._fresh[self._sorted : end]))
@@ -274,6 +283,10 @@ class Drain:
         if self._edge == len(self._edges):
             raise StopIteration
         return self._memtable.rows_of(self._next_keys())
+
+    def _take_keys(self) -> None:
+        in_order, self._fresh = self._memtable.keys_in_runs()
+        self._runs = [in_order] if in_order else []
 
     def _pick_edges(self) -> None:
         runs = self._runs
@@ -308,7 +321,7 @@ class Memtables:
     """The memtables of one tree: the ``active`` one, and those ``frozen``, oldest first.
 
     ``newest_first`` has all of them, in the order in which they are read.  The tuple is replaced,
-    never changed, so a reader keeps the memtables that it began with.
+    never changed, so a reader keeps those that it began with.  ``dropped`` rows are to be freed.
     """
 
     newest_first: tuple[Memtable, ...]
@@ -316,6 +329,7 @@ class Memtables:
     frozen: list[Frozen]
 
     def __init__(self) -> None:
+        self.dropped: list[Row] = []
         self.clear()
 
     def clear(self) -> None:
@@ -336,9 +350,14 @@ class Memtables:
         return frozen
 
     def drop_oldest(self) -> None:
-        """Remove the oldest frozen memtable, whose rows are in a table now."""
-        del self.frozen[0]
+        """Remove the oldest frozen memtable, in a table by now; ``dropped`` keeps many rows."""
         self.newest_first = self.newest_first[:-1]
+        if len(rows := self.frozen.pop(0).memtable.newest) > _FREED_AT_ONCE:
+            self.dropped += rows.values()
+
+    def free_some(self) -> None:
+        """Free some rows of a memtable that was dropped: all at once takes milliseconds."""
+        del self.dropped[-_FREED_AT_ONCE:]
 
     def _begin(self) -> None:
         self.active = Memtable()

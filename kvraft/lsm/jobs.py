@@ -14,7 +14,7 @@ names.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from kvraft.events import Compacted, CompactionStarted, Flushed
@@ -24,7 +24,7 @@ from kvraft.lsm.version_edit import VersionEdit
 from kvraft.lsm.versions import VersionSet
 from kvraft.memtable import Memtable
 from kvraft.range_tombstones import RangeTombstones
-from kvraft.record import Position, Timestamp
+from kvraft.record import Position, Row, Timestamp
 from kvraft.slices import SlicedWork
 from kvraft.sstable import LogRange, Table, TableMetadata
 
@@ -55,7 +55,7 @@ class Flush(Job):
         # For repair: where the part of the log begins that its rows come from.
         log_range = LogRange(min(tables.flushed_through(), through), through)
         self._writer = tables.new_table(log_range)
-        self._chunks = memtable.drain()
+        self._chunks: Iterator[list[Row]] = memtable.drain()
         self._fresh: list[Table] = []
         self.stage = self._write_rows
 
@@ -63,6 +63,7 @@ class Flush(Job):
         chunk = next(self._chunks, None)
         if chunk is None:
             # Any table may have something older than its range tombstones; a flush does not look.
+            self._chunks = iter(())  # what is large is freed as soon as it can be, not all at once
             tombstones = self._memtable.range_tombstones or RangeTombstones()
             self._ending = self._writer.finish(tombstones.surviving(self._keep.needs, _may_hide))
             self.then(self._finish_table)
@@ -75,10 +76,12 @@ class Flush(Job):
     def _finish_table(self) -> None:
         if self._ending.step():
             return
-        if self._ending.result is None:
+        info = self._ending.result
+        del self._writer, self._ending
+        if info is None:
             self.then(self._commit)
         else:
-            self._reading = self._tables.read_back(self._ending.result)
+            self._reading = self._tables.read_back(info)
             self.stage = self._read_back
 
     def _read_back(self) -> None:

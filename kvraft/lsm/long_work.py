@@ -64,7 +64,10 @@ class LongWork:
     @property
     def waits(self) -> bool:
         """Whether :meth:`step` has anything to do."""
-        if self._flushing is not None or self.compacting is not None or self._memtables.frozen:
+        memtables = self._memtables
+        if self._flushing is not None or self.compacting is not None or memtables.frozen:
+            return True
+        if memtables.dropped:
             return True
         return (self.asked or self._tables.next_task) is not None or self._tables.has_obsolete_files
 
@@ -78,6 +81,9 @@ class LongWork:
 
     def step(self) -> None:
         """Do one slice.  Raises what a job raises; then :meth:`drop` it."""
+        if self._memtables.dropped:
+            self._memtables.free_some()
+            return
         job = self._job()
         if job is None:
             self._tables.remove_obsolete_files()

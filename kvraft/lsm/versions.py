@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from kvraft.disk import Disk, table_name, table_number, write_mismatch
 from kvraft.errors import BadInput, Corruption, ForeignFile
@@ -56,6 +55,7 @@ from kvraft.sstable import (
     Table,
     TableFormat,
     TableMetadata,
+    TableOpening,
     TableWriter,
     check_table,
 )
@@ -84,7 +84,7 @@ class VersionSet:
         self.counts = counts
         self.log_end: Callable[[], LogEnd] = lambda: NO_LOG  # how far the log is synced now
         self._manifest = Manifest.open(disk, owner, report, read_only=read_only)
-        self.levels = Levels(self._open(info) for info in self.state.tables)
+        self.levels = Levels(self._opening(info).run_to_end() for info in self.state.tables)
         self.levels.check()
         self._past: list[Levels] = []  # some of whose files may still be read
         self._obsolete: list[Table] = []  # that nobody reads any more: to be removed
@@ -100,8 +100,8 @@ class VersionSet:
         """Whether an edit of the manifest failed, so that it may be on disk or not."""
         return not self._manifest.sure
 
-    def _open(self, info: TableMetadata) -> Table:
-        return Table.open(self._disk, info, self.cache, self.counts)
+    def _opening(self, info: TableMetadata) -> TableOpening:
+        return TableOpening(self._disk, info, self.cache, self.counts)
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
@@ -112,7 +112,7 @@ class VersionSet:
 
     def read_back(self, info: TableMetadata) -> ReadBack:
         """Return the work of opening a table that was just written, and reading all of it."""
-        return ReadBack(self._disk, info, partial(self._open, info))
+        return ReadBack(self._disk, info, self._opening(info))
 
     def flushed_through(self) -> Position:
         """Return the log position through which the live tables go, by their own properties."""
@@ -247,11 +247,11 @@ class ReadBack(SlicedWork[Table]):
     Raises ``OSError`` unless every byte is what was written.
     """
 
-    def __init__(self, disk: Disk, info: TableMetadata, open_it: Callable[[], Table]) -> None:
+    def __init__(self, disk: Disk, info: TableMetadata, opening: TableOpening) -> None:
         self._disk = disk
         self._name = table_name(info.number)
         self._small = info.size < REMOVED_BYTES  # its system calls take no time
-        self._open = open_it
+        self._opening = opening
         self.stage = self._drop_cached
 
     def step(self) -> bool:
@@ -272,9 +272,12 @@ class ReadBack(SlicedWork[Table]):
         self._continue(self._open_table)
 
     def _open_table(self) -> None:
-        self.result = self._open()
-        self._reading = self.result.check_digest()
-        self._continue(self._read)
+        if self._opening.step():
+            self._continue(self._open_table)
+        else:
+            self.result = self._opening.result
+            self._reading = self.result.check_digest()
+            self._continue(self._read)
 
     def _read(self) -> None:
         if not self._reading.step():

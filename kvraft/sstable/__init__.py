@@ -44,7 +44,7 @@ from kvraft.sstable.metadata import (
     span_of,
     unpack_metadata,
 )
-from kvraft.sstable.reader import CHUNK_BYTES, ReadCounts, Table, TableRun
+from kvraft.sstable.reader import CHUNK_BYTES, ReadCounts, Table, TableOpening, TableRun
 from kvraft.sstable.writer import TableFormat, TableWriter, check_table
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "Table",
     "TableFormat",
     "TableMetadata",
+    "TableOpening",
     "TableRun",
     "TableWriter",
     "check_integers",

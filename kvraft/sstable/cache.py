@@ -12,10 +12,12 @@ This evicts nearly the same blocks as a list in the order of last use, in which 
 to be moved to the end.
 
 A block warms up with its use.  It is cached *packed*, as on disk, because most blocks are used once
-before they are evicted.  At the second use it is *extracted* into an object for each key and value:
-about twice the memory.  If that use is a look-up of a key, the block is *indexed*, too: its newest
-values go into a dictionary of the table's rows, which takes another 50 to 100 bytes a row.  Then a
-look-up needs neither filter nor index nor block.
+before they are evicted.  The second use by a scan *extracts* it into an object for each key and
+value: about twice the memory.  The fourth time that a look-up finds it, it is *indexed*, too: its
+newest values go into a dictionary of the table's rows, which takes another 50 to 100 bytes a row.
+Then a look-up needs neither filter nor index nor block.  To index takes as long as reading a block
+from disk and answering out of it; in a cache that is much smaller than the tables, most blocks are
+evicted before that is earned back.
 
 Numbers of tables are never reused, so a block of a removed table is never taken for another
 table's.  It is evicted with its table; otherwise a cache that is larger than all tables together

@@ -31,6 +31,7 @@ from kvraft.disk import ReadableFiles, table_name
 from kvraft.errors import Corruption
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
+from kvraft.slices import SlicedWork
 from kvraft.sstable.block import Block, unpack_block
 from kvraft.sstable.cache import BlockCache, Shelf
 from kvraft.sstable.digest import DigestCheck
@@ -45,6 +46,10 @@ from kvraft.sstable.metadata import TableMetadata
 
 CHUNK_BYTES = 16 * 1024
 """How many bytes of blocks a merge takes from a table at once: it limits a slice's work."""
+
+_LARGE_FILTER = 8 * 1024
+INDEXED_AT = 4
+"""How many times a block must be found in the cache by look-ups before its rows are indexed."""
 
 
 @dataclass(slots=True)
@@ -73,8 +78,9 @@ class Table:
         """Wrap the parts of a table: use :meth:`open`."""
         self.metadata = info
         self.name = table_name(info.number)
-        self.bloom, self.range_tombstones, self.properties = parts[:3]
-        (self.last_keys, self._starts), self._origin = parts[3:]
+        self.bloom: BloomFilter | None = None
+        self.range_tombstones, self.properties = parts.ranges, parts.properties
+        (self.last_keys, self._starts), self._origin = parts.index, parts.origin
         self.shelf = Shelf(info.number, len(self.last_keys))
         self.log_range = log_range_of(self.properties)
         self.plain = (
@@ -100,28 +106,8 @@ class Table:
         that the manifest names, and :class:`~kvraft.errors.ForeignFile` if it has another format.
         Data blocks are not read.
         """
-        number = table if isinstance(table, int) else table.number
-        name = table_name(number)
-        try:
-            size = disk.size(name)
-        except FileNotFoundError:
-            raise Corruption(name, 0, "the table is missing") from None
-        footer = read_footer(disk, name, size)
-        if isinstance(table, TableMetadata) and table.digest != footer.digest:
-            raise Corruption(name, 0, "this is not the table that the manifest means")
-        parts = _read_parts(disk, name, footer)
-        try:
-            info = metadata_of(parts.properties, number, size, footer.digest)
-            log_range_of(parts.properties)
-        except ValueError as error:
-            raise Corruption(name, footer.layout.properties, str(error)) from None
-        if isinstance(table, TableMetadata):
-            if replace(info, level=table.level) != table:
-                raise Corruption(name, 0, "the table is not what the manifest says of it")
-            info = table
-        opened = cls(disk, info, parts, BlockCache(0) if cache is None else cache)
-        opened.counts = opened.counts if counts is None else counts
-        return opened
+        cache = BlockCache(0) if cache is None else cache
+        return TableOpening(disk, table, cache, counts or ReadCounts()).run_to_end()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Table:
         """Return this table on a copied disk; what never changes of it in memory is shared."""
@@ -210,7 +196,8 @@ class Table:
     def read_block(self, at: int, *, index: bool = False) -> Block:
         """Return data block ``at``, counted from 0, from the cache or else from disk.
 
-        One that is found in the cache is warmed up, with ``index`` for looking up keys.
+        One that is found in the cache is warmed up; with ``index``, for looking up keys, only once
+        it has been found there a few times (``sstable/cache.py``).
         """
         block = self.shelf.blocks[at]
         if block is None:
@@ -218,8 +205,11 @@ class Table:
             self._cache.put(self.shelf, at, block)
         else:
             block.uses += 1
-            if not (block.indexed if index else block.extracted):
-                self._cache.warm(self.shelf, block, index=index)
+            if index:
+                if block.uses >= INDEXED_AT and not block.indexed:
+                    self._cache.warm(self.shelf, block, index=True)
+            elif not block.extracted:
+                self._cache.warm(self.shelf, block, index=False)
         return block
 
     def excludes(self, key: bytes) -> bool:
@@ -242,8 +232,9 @@ class Table:
 
     def load_block(self, at: int) -> Block:
         """Read data block ``at``, counted from 0, from disk and check it."""
-        [block] = self.load_blocks(at, at + 1)
-        return block
+        start = self._starts[at]
+        data = self._read_bytes(start, self._starts[at + 1], 1)
+        return self._parse(data, start, self._starts[at + 1] - start)
 
     def load_blocks(self, first: int, end: int) -> Iterator[Block]:
         """Read the data blocks from ``first`` on and below ``end`` from disk, with one call.
@@ -252,15 +243,21 @@ class Table:
         """
         starts = self._starts
         begin = starts[first]
-        data = self._disk.read(self.name, begin, starts[end] - begin)
-        self.counts.blocks_read += end - first
-        self.counts.bytes_read += starts[end] - begin
+        data = self._read_bytes(begin, starts[end], end - first)
         for start, stop in pairwise(starts[first : end + 1]):
-            body = data if end - first == 1 else data[start - begin : stop - begin]
-            try:
-                yield Block(unpack_block(body, stop - start, start, self._origin, self.name))
-            except ValueError as error:
-                raise Corruption(self.name, start, str(error)) from None
+            yield self._parse(data[start - begin : stop - begin], start, stop - start)
+
+    def _read_bytes(self, start: int, end: int, blocks: int) -> bytes:
+        self.counts.blocks_read += blocks
+        self.counts.bytes_read += end - start
+        return self._disk.read(self.name, start, end - start)
+
+    def _parse(self, data: bytes, start: int, length: int) -> Block:
+        """Return the data block that was read at offset ``start``; it must have that ``length``."""
+        try:
+            return Block(unpack_block(data, length, start, self._origin, self.name))
+        except ValueError as error:
+            raise Corruption(self.name, start, str(error)) from None
 
     def blocks_within(self, first: int, most: int, size: int) -> int:
         """Return the end of a run of blocks from ``first`` on: of at most ``most``.
@@ -315,10 +312,57 @@ class TableRun:
         raise StopIteration
 
 
+class TableOpening(SlicedWork[Table]):
+    """The work of :meth:`Table.open`: a large filter is a slice by itself."""
+
+    def __init__(
+        self, disk: ReadableFiles, table: TableMetadata | int, cache: BlockCache, counts: ReadCounts
+    ) -> None:
+        self._disk, self._info = disk, table
+        self._cache, self._counts = cache, counts
+        self.stage = self._read_parts
+
+    def _read_parts(self) -> None:
+        wanted = self._info
+        number = wanted if isinstance(wanted, int) else wanted.number
+        name = table_name(number)
+        try:
+            size = self._disk.size(name)
+        except FileNotFoundError:
+            raise Corruption(name, 0, "the table is missing") from None
+        footer = read_footer(self._disk, name, size)
+        if isinstance(wanted, TableMetadata) and wanted.digest != footer.digest:
+            raise Corruption(name, 0, "this is not the table that the manifest means")
+        parts = _read_parts(self._disk, name, footer)
+        try:
+            info = metadata_of(parts.properties, number, size, footer.digest)
+            log_range_of(parts.properties)
+        except ValueError as error:
+            raise Corruption(name, footer.layout.properties, str(error)) from None
+        if isinstance(wanted, TableMetadata):
+            if replace(info, level=wanted.level) != wanted:
+                raise Corruption(name, 0, "the table is not what the manifest says of it")
+            info = wanted
+        self.result = Table(self._disk, info, parts, self._cache)
+        self.result.counts = self._counts
+        self._filter, self._filter_at = parts.packed_filter, footer.layout.filter
+        if len(self._filter) > _LARGE_FILTER:
+            self.stage = self._unpack_filter
+        else:
+            self.then(self._unpack_filter)
+
+    def _unpack_filter(self) -> None:
+        try:
+            self.result.bloom = BloomFilter.from_bytes(self._filter) if self._filter else None
+        except ValueError as error:
+            raise Corruption(self.result.name, self._filter_at, str(error)) from None
+        self.stage = None
+
+
 class _Parts(NamedTuple):
     """The parts of an open table that are kept in memory."""
 
-    bloom: BloomFilter | None
+    packed_filter: bytes  # empty if there is none
     ranges: RangeTombstones | None
     properties: dict[str, Any]
     index: tuple[list[bytes], tuple[int, ...]]  # type: ignore[assignment]
@@ -339,9 +383,7 @@ def _read_parts(disk: ReadableFiles, name: str, footer: Footer) -> _Parts:
     at = layout.properties
     try:
         properties = json.loads(body(layout.properties, layout.index))
-        at = layout.filter
-        packed = body(layout.filter, layout.ranges)
-        bloom = BloomFilter.from_bytes(packed) if packed else None
+        packed_filter = body(layout.filter, layout.ranges)
         at = layout.ranges
         packed = body(layout.ranges, layout.properties)
         ranges = RangeTombstones(Block(packed).rows()) if packed else None
@@ -354,4 +396,4 @@ def _read_parts(disk: ReadableFiles, name: str, footer: Footer) -> _Parts:
     covers = starts[-1] == layout.filter and list(starts) == sorted(starts)
     if not covers or last_keys != sorted(last_keys):
         raise Corruption(name, layout.index, "the index does not cover the data blocks")
-    return _Parts(bloom, ranges, properties, index, origin)
+    return _Parts(packed_filter, ranges, properties, index, origin)

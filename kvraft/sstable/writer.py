@@ -26,7 +26,7 @@ from itertools import accumulate, islice, pairwise, repeat
 from operator import add, lt
 from typing import Any, NamedTuple
 
-from kvraft.bloom import BloomFilter, BloomFilterBuilder
+from kvraft.bloom import BloomFilterBuilder
 from kvraft.disk import Disk, table_name
 from kvraft.errors import BadInput, Corruption
 from kvraft.record import ROW_OVERHEAD, Row, Timestamp
@@ -139,11 +139,14 @@ class TableWriter:
         self._keys = []
         return True
 
-    def write_parts(self, bloom: BloomFilter | None, ranges: list[Row]) -> dict[str, Any]:
-        """Write everything after the data blocks; return the properties."""
+    def write_parts(self, packed_filter: bytes, ranges: list[Row]) -> dict[str, Any]:
+        """Write everything after the data blocks; return the properties.
+
+        The filter comes as bytes, which are empty if there is none.
+        """
         summary = self.collector
         summary.add_ranges(ranges)
-        filter_at = self._append(self._pack(bloom.to_bytes()) if bloom else b"")
+        filter_at = self._append(self._pack(packed_filter) if packed_filter else b"")
         ranges_at = self._append(self._pack(Block.encode(ranges)) if ranges else b"")
         properties = (
             summary.properties(self.number, self._owner, self.form) | self._log_range._asdict()
@@ -231,8 +234,14 @@ class TableFinish(SlicedWork[TableMetadata | None]):
             self.stage = self._write_parts
 
     def _write_parts(self) -> None:
-        bloom = self._filter.bloom if self._filter is not None else None
-        self._properties = self._writer.write_parts(bloom, self._ranges)
+        self._packed = self._filter.bloom.to_bytes() if self._filter is not None else b""
+        if self._keys_done > _KEYS_PER_SLICE:
+            self.stage = self._write_packed
+        else:
+            self.then(self._write_packed)
+
+    def _write_packed(self) -> None:
+        self._properties = self._writer.write_parts(self._packed, self._ranges)
         self.stage = self._sync
 
     def _sync(self) -> None:

@@ -132,8 +132,8 @@ def test_the_highest_timestamp_counts_though_an_older_row_lies_above_it_in_memor
         tree.apply([(b"k", stamp, b"%d" % stamp), (b"z", stamp, b"")], Position(n, 1))
         tree.flush()
     for table in tree._tables.levels.tables:
-        table.get(b"k")
-        table.get(b"k")
+        for _ in range(5):
+            table.get(b"k")
         assert b"k" in table.rows
     newest_first = tuple(reversed(tree._tables.levels.tables))  # as if on two levels
     tree._tables.levels.guide[:] = [newest_first] * len(tree._tables.levels.guide)

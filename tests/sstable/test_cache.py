@@ -113,13 +113,23 @@ def test_a_table_reads_the_same_from_packed_extracted_and_indexed_blocks(asked, 
         assert all(table.rows[key] == value for key, _, value in rows if key in table.rows)
 
 
+def test_look_ups_index_a_block_only_once_they_have_found_it_a_few_times():
+    disk, cache = SimDisk(), BlockCache(1 << 20)
+    rows = [(key, at + 1, key) for at, key in enumerate(KEYS)]
+    table = Table.open(disk, write_table(disk, 1, rows, block_bytes=200), cache)
+    for n in range(7):
+        assert table.get(KEYS[0]) == rows[0]
+        assert bool(table.rows) == (n >= 4)
+
+
 def test_a_copy_of_a_table_warms_up_by_itself():
     disk = SimDisk()
     rows = [(key, at + 1, key) for at, key in enumerate(KEYS)]
     cache = BlockCache(1 << 20)
     table = Table.open(disk, write_table(disk, 1, rows, block_bytes=200), cache)
-    for key in KEYS[:20] * 2:
+    for key in KEYS[:20] * 3:
         table.get(key)
+    assert table.rows
     other, copied = deepcopy((table, cache))
     before = dict(table.rows), cache.size, cache.hits
     assert (other.rows, copied.size, copied.hits) == before

@@ -9,7 +9,8 @@
      ├─ choices          what can be done to what is selected
      └─ branches         a run or a recording, and its forks
     ring     members, timers, votes, messages on their way      logs     entry by entry, with marks
-      └─ letters     what travels, and what it says             disks    segments, memtable, tables
+      ├─ letters     what travels, and what it says             disks    segments, memtable, tables
+      └─ links       cut, clogged, slow, lossy; islands
     space_time       who sent what to whom, idle time is short  lights   which properties hold
     timeline         where elections, commits, faults … are     title    what is the case
       ╰──────────────┬──────────────────────────────────────────────╯
@@ -24,7 +25,6 @@ Invariants:
 """
 
 from kvraft.viz.sandbox.canvas import WIDE, cold
-from kvraft.viz.sandbox.choices import sample
 from kvraft.viz.sandbox.controls import css, frame, module
 from kvraft.viz.sandbox.film import MOMENTS, Film, Flight
 from kvraft.viz.sandbox.logs import logs_panel
@@ -51,5 +51,4 @@ __all__ = [
     "page",
     "picture",
     "ring_panel",
-    "sample",
 ]

@@ -11,15 +11,15 @@ from html import escape
 from importlib.resources import files
 
 from kvraft.viz.sandbox.branches import Branch
-from kvraft.viz.sandbox.choices import Choice, sample
+from kvraft.viz.sandbox.choices import Choice
 from kvraft.viz.sandbox.film import MOMENTS
 from kvraft.viz.sandbox.title import moment
 
 KEYS = 'data-lm-suppress-shortcuts="true"'
 SLOTS = ("style", "title", "notice", "time", "branches")
 """The slots above the panels."""
-BELOW = ("menu", "calls")
-"""Those below them."""
+BELOW = ("calls",)
+"""Those below them; the verbs stand in the middle, next to the first two panels."""
 
 
 def css() -> str:
@@ -34,7 +34,8 @@ def module() -> str:
 
 def frame(panels: Iterable[str]) -> str:
     """Return the page with empty slots."""
-    inner = "".join(f'<div data-slot="{name}" class="kv-panel"></div>' for name in panels)
+    slots = [f'<div data-slot="{name}" class="kv-panel"></div>' for name in panels]
+    inner = "".join([*slots[:2], '<div data-slot="menu" class="kv-wide"></div>', *slots[2:]])
     above = "".join(f'<div data-slot="{name}"></div>' for name in SLOTS)
     below = "".join(f'<div data-slot="{name}"></div>' for name in BELOW)
     return (
@@ -113,24 +114,30 @@ def branches(known: Mapping[str, Branch], shown: Branch, other: Branch | None) -
     return f'<div class="kv-row">{"".join(rows)}</div>'
 
 
-def menu(selected: str, offered: Sequence[Choice], *, past: bool) -> str:
-    """Return what can be done to what is selected, and to the world."""
+def menu(selected: str, offered: Sequence[Choice], count: int, *, past: bool) -> str:
+    """Return what can be done to what is selected; after the first ``count``: what can come."""
     head = f"What can be done to {selected}"
     if not selected:
         head = "What can be done; click a member, a link or a message for more"
     late = " — an action in the past begins a fork" if past else ""
-    rows = "".join(_choice(number, choice) for number, choice in enumerate(offered))
-    return f'<div class="kv-head">{escape(head + late)}</div><div class="kv-menu">{rows}</div>'
+    rows = [_choice(number, choice) for number, choice in enumerate(offered)]
+    done, coming = "".join(rows[:count]), "".join(rows[count:])
+    found = f'<div class="kv-head">{escape(head + late)}</div><div class="kv-menu">{done}</div>'
+    if coming:
+        found += (
+            f'<div class="kv-head">What can happen next</div><div class="kv-menu">{coming}</div>'
+        )
+    return found
 
 
 def _choice(number: int, choice: Choice) -> str:
     fields = "".join(
-        f'<label>{escape(field.name)} <input type="text" name="{escape(field.name)}"'
-        f' value="{escape(sample(field))}" data-key="{number} {escape(field.name)}" {KEYS}></label>'
-        for field in choice.fields
+        f'<label>{escape(field.unit or field.name)} <input type="text" name="{escape(field.name)}"'
+        f' value="{escape(text)}" data-key="{number} {escape(field.name)}" {KEYS}></label>'
+        for field, text in zip(choice.fields, choice.texts, strict=True)
     )
     grey = f' aria-disabled="true" aria-describedby="why-{number}"' if choice.refusal else ""
-    why = escape(choice.refusal or choice.verb.sentence)
+    why = escape(choice.refusal or choice.says)
     return (
         f'<form><button type="button" data-act="do {number}" {KEYS}{grey}>'
         f"{escape(choice.label)}</button>{fields}"

@@ -26,13 +26,20 @@ from kvraft.check import Lights
 from kvraft.copying import immutable
 from kvraft.events import (
     CommitAdvanced,
+    DiskCorrupted,
     DiskFilled,
+    DiskLimited,
+    DiskWiped,
     Event,
     Flushed,
+    LinkChanged,
     Marks,
     MemberCrashed,
+    MemberPaused,
+    MemberResumed,
     MemberStarted,
     MemberStopped,
+    MessageDelayed,
     MessageDelivered,
     MessageLost,
     MessageSent,
@@ -64,7 +71,8 @@ MOMENTS = (ELECTION, COMMIT, FLUSH, TRUNCATION, FAULT, BROKEN)
 
 _FAULTS = (
     *(MemberCrashed, MemberStarted, MemberStopped, NetworkPartitioned, NetworkHealed),
-    DiskFilled,
+    *(MemberPaused, MemberResumed, LinkChanged),
+    *(DiskFilled, DiskLimited, DiskCorrupted, DiskWiped),
 )
 
 
@@ -151,6 +159,8 @@ class Film(TraceHistory):
                 self.sent[event.id] = Sent(step, at, who, event)
                 self._sent_in.append(step)
                 self._sent_ids.append(event.id)
+            case MessageDelayed():
+                self._due[event.id] = event.arrives
             case MessageDelivered():
                 self.ended[event.id] = Ended(step, at, "")
             case MessageLost():

@@ -16,8 +16,7 @@ from kvraft.viz import svg
 from kvraft.viz.sandbox import canvas as kit
 from kvraft.viz.sandbox.canvas import Canvas
 from kvraft.viz.sandbox.film import Flight
-
-ASIDE = 7.0
+from kvraft.viz.sandbox.links import ASIDE
 
 
 @immutable

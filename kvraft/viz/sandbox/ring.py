@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 from kvraft.copying import immutable
@@ -23,10 +22,16 @@ from kvraft.viz.sandbox import canvas as kit
 from kvraft.viz.sandbox.canvas import Canvas
 from kvraft.viz.sandbox.film import Film
 from kvraft.viz.sandbox.letters import draw_letters, draw_ways
-from kvraft.viz.trace import ClusterState, MemberState
+from kvraft.viz.sandbox.links import are_islands, draw_islands, draw_links, link_says
+from kvraft.viz.trace import MemberState
 
 HIGH = 446
 CENTRE = (kit.WIDE / 2, 226.0)
+_FEW: tuple[tuple[tuple[svg.Point, ...], svg.Point, float], ...] = (
+    (((140.0, 112.0),), (330.0, 112.0), 206.0),
+    (((94.0, 112.0), (346.0, 112.0)), (220.0, 196.0), 226.0),
+)
+"""For one member and for two: where they are, where clients are, and how high the picture is."""
 CROWD = 7
 """With more members than this, words stand in their circles: there is no room between them."""
 _CANDIDATES = {"pre-candidate": "would you?", "candidate": "candidate"}
@@ -34,11 +39,15 @@ _CANDIDATES = {"pre-candidate": "would you?", "candidate": "candidate"}
 
 @immutable
 class Seats(NamedTuple):
-    """Where everybody is: members on the ring, clients together in the hub; ``radius`` of each."""
+    """Where everybody is: members on the ring, clients together in the hub.
+
+    ``radius`` is that of each member, ``high`` the height of the picture.
+    """
 
     members: dict[str, svg.Point]
     hub: svg.Point
     radius: float
+    high: float
 
     def of(self, name: str) -> svg.Point:
         """Return the place of a member or a client."""
@@ -54,10 +63,9 @@ def ring_panel(film: Film, step: int) -> str:
         return kit.empty("No member has reported anything by this step.")
     seats = _seats(list(state.members))
     drawing = Canvas()
-    whole = list(state.groups)
-    if whole and _are_islands(whole, list(state.members)):
-        _draw_islands(drawing, whole, seats)
-    _draw_links(drawing, state, seats)
+    if are_islands(state.groups, list(state.members)):
+        draw_islands(drawing, state.groups, seats.members, seats.radius)
+    labels = draw_links(drawing, state, seats.members, seats.radius)
     members = set(state.members)
     spots = draw_ways(drawing, film.flights(step), seats.of, seats.radius + 10, members)
     tags: list[str] = []  # on top of what passes below them
@@ -67,8 +75,10 @@ def ring_panel(film: Film, step: int) -> str:
     if clients:
         _draw_hub(drawing, clients, seats)
     draw_letters(drawing, spots)
+    for words, x, y in labels:
+        drawing.label(words, x, y, colour=kit.ALARM)
     drawing.add(*tags)
-    return drawing.picture(HIGH, ring_says(film, step))
+    return drawing.picture(seats.high, ring_says(film, step))
 
 
 def ring_says(film: Film, step: int) -> str:
@@ -78,7 +88,8 @@ def ring_says(film: Film, step: int) -> str:
     count = len(state.in_flight)
     way = f" {count} message{'s' * (count != 1)} on the way." if count else ""
     cut = f" The network is cut: {' | '.join(state.groups)}." if state.groups else ""
-    return f"{each}.{cut}{way}"
+    links = "".join(f" {link_says(link)}." for link in state.links.values())
+    return f"{each}.{cut}{links}{way}"
 
 
 def member_says(name: str, member: MemberState) -> str:
@@ -89,87 +100,26 @@ def member_says(name: str, member: MemberState) -> str:
     votes = ""
     if member.role in _CANDIDATES:
         votes = f", {sum(member.votes.values()) + 1} say yes"
-    return f"{name} is {member.role} in term {member.term}{vote}{votes}"
+    paused = ", paused" if member.paused else ""
+    return f"{name} is {member.role} in term {member.term}{vote}{votes}{paused}"
 
 
 def _seats(names: Sequence[str]) -> Seats:
     count = len(names)
-    radius = 44.0 if count <= 5 else 41.0 if count <= 7 else 36.0
-    around = {1: 108.0, 2: 118.0, 3: 128.0, 4: 138.0}.get(count, 150.0)
+    if count <= len(_FEW):
+        places, hub, high = _FEW[count - 1]
+        return Seats(dict(zip(names, places, strict=True)), hub, 60.0, high)
+    radius = {3: 56.0, 4: 50.0, 5: 44.0}.get(count, 41.0 if count <= CROWD else 36.0)
+    around = {3: 132.0, 4: 138.0}.get(count, 150.0)
     turn = 2 * math.pi / count
     x, y = CENTRE
-    places = {
+    members = {
         name: (x + 1.06 * around * math.sin(turn * n), y - around * math.cos(turn * n) + 4)
         for n, name in enumerate(names)
     }
     # Straight lines between members of an even ring cross its centre.
     hub = (x + 52.0, y - 30.0) if count % 2 == 0 else (x, y + 4)
-    if count == 1:
-        hub = (x, y + 100)
-    return Seats(places, hub, radius)
-
-
-# ── partitions and links ────────────────────────────────────────────────────────────────────────
-
-
-def _are_islands(groups: Sequence[str], names: list[str]) -> bool:
-    """Return whether the groups can be drawn as islands: each is one stretch of the ring."""
-    group_of = {name: n for n, group in enumerate(groups) for name in group.split()}
-    around = [group_of.get(name, -1) for name in names]
-    if -1 in around:
-        return False
-    changes = sum(a != b for a, b in zip(around, around[1:] + around[:1], strict=True))
-    return changes <= len(set(around)) or changes == 0
-
-
-def _draw_islands(drawing: Canvas, groups: Sequence[str], seats: Seats) -> None:
-    wide = 2 * (seats.radius + 17)
-    for group in groups:
-        places = [seats.members[name] for name in group.split() if name in seats.members]
-        if not places:
-            continue
-        points = " ".join(f"{svg.num(x)},{svg.num(y)}" for x, y in [*places, places[0]])
-        for stroke, width in ((kit.SOFT, wide + 3), (kit.PALE, wide)):
-            drawing.add(
-                f'<polygon points="{points}" fill="{stroke}" stroke="{stroke}"'
-                f' stroke-width="{svg.num(width)}" stroke-linejoin="round" stroke-linecap="round"/>'
-            )
-
-
-def _draw_links(drawing: Canvas, state: ClusterState, seats: Seats) -> None:
-    """Draw what can be clicked between members, and a cross on what carries nothing."""
-    group_of = {name: n for n, group in enumerate(state.groups) for name in group.split()}
-    islands = _are_islands(list(state.groups), list(state.members)) if state.groups else False
-    for one, other in combinations(seats.members, 2):
-        cut = group_of.get(one, -1) != group_of.get(other, -1) and {one, other} <= group_of.keys()
-        start, end = _between(seats.members[one], seats.members[other], seats.radius + 11)
-        parts = [
-            f'<line x1="{svg.num(start[0])}" y1="{svg.num(start[1])}" x2="{svg.num(end[0])}"'
-            f' y2="{svg.num(end[1])}" stroke="transparent" stroke-width="{kit.HIT}"/>'
-        ]
-        if cut and not islands:
-            drawing.avoid(*start, *end)
-            parts.append(svg.line(*start, *end, kit.ALARM, 1.5, "2 5"))
-            x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
-            drawing.take(x - 8, y - 8, x + 8, y + 8)
-            parts += _cross(x, y)
-        says = f"the link between {one} and {other}" + (", which is cut" if cut else "")
-        drawing.add(kit.hot(f"link {one} {other}", says, *parts))
-
-
-def _cross(x: float, y: float, half: float = 6) -> list[str]:
-    return [
-        svg.line(x - half, y - half, x + half, y + half, kit.ALARM, 3),
-        svg.line(x - half, y + half, x + half, y - half, kit.ALARM, 3),
-    ]
-
-
-def _between(one: svg.Point, other: svg.Point, gap: float) -> tuple[svg.Point, svg.Point]:
-    """Return where a straight line between two circles begins and ends."""
-    (x1, y1), (x2, y2) = one, other
-    length = math.hypot(x2 - x1, y2 - y1) or 1
-    ux, uy = (x2 - x1) / length, (y2 - y1) / length
-    return (x1 + gap * ux, y1 + gap * uy), (x2 - gap * ux, y2 - gap * uy)
+    return Seats(members, hub, radius, HIGH)
 
 
 # ── members and clients ─────────────────────────────────────────────────────────────────────────
@@ -185,6 +135,7 @@ def _draw_member(
     drawing.take(x - outer, y - outer, x + outer, y + outer)
     word = "down" if not member.running else _CANDIDATES.get(member.role, "")
     word = "leader" if member.running and member.role == "leader" else word
+    word = "paused" if member.paused else word
     crowded = len(seats.members) > CROWD
     tag = Canvas()
     if word and not crowded:

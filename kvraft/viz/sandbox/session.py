@@ -24,7 +24,7 @@ from kvraft.sim import Run
 from kvraft.viz.sandbox import controls
 from kvraft.viz.sandbox.branches import Branch
 from kvraft.viz.sandbox.canvas import cold
-from kvraft.viz.sandbox.choices import Choice, choices
+from kvraft.viz.sandbox.choices import Choice, choices, next_choices
 from kvraft.viz.sandbox.disks import disks_panel
 from kvraft.viz.sandbox.film import MOMENTS, Film
 from kvraft.viz.sandbox.lights import lights_panel
@@ -230,8 +230,10 @@ class Session:
         if self.branch.run is None or self.playing or not len(self.branch.film):
             return controls.no_menu(self.branch, playing=self.playing)
         run = self.branch.here()
-        self.offered = choices(run, self.selected)
-        return controls.menu(self.selected, self.offered, past=not self.branch.at_end)
+        found, coming = choices(run, self.selected), [] if self.selected else next_choices(run)
+        self.offered = [*found, *coming]
+        past = not self.branch.at_end
+        return controls.menu(self.selected, self.offered, len(found), past=past)
 
     def _next_to(self) -> str:
         """Draw the other branch as it was at the same time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kvraft.display import counted, listed
 from kvraft.viz.sandbox.canvas import span
 from kvraft.viz.sandbox.film import Film
+from kvraft.viz.sandbox.links import link_says
 from kvraft.viz.sandbox.logs import doomed_entries
 from kvraft.viz.trace import ClusterState, story_line
 
@@ -19,7 +20,8 @@ def conclusion(film: Film, step: int) -> str:
     state = film.at(step)
     says = [f"{broken} is broken" for broken, what in film.lights.at(step).items() if what]
     says += [_leadership(state), _commitment(film, step, state), _doom(state)]
-    says += [_cut(state), _down(state)]
+    says += [_cut(state), _down(state), *(link_says(link) for link in state.links.values())]
+    says += [f"{name} is paused" for name, member in state.members.items() if member.paused]
     words = "; ".join([part for part in says if part][:MOST])
     return words[:1].upper() + words[1:] if words[:2] in ("no", "al") else words
 

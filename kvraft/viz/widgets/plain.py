@@ -6,7 +6,7 @@ from functools import partial
 
 import ipywidgets as widgets
 
-from kvraft.viz.sandbox import Session, cold, sample
+from kvraft.viz.sandbox import Session, cold
 from kvraft.viz.widgets.slider import button
 
 _TIME = {
@@ -64,10 +64,11 @@ class PlainControls:
 
     def _verb(self, number: int) -> widgets.HBox:
         choice = self._session.offered[number]
-        texts = [widgets.Text(sample(field), description=field.name) for field in choice.fields]
+        fields = zip(choice.fields, choice.texts, strict=True)
+        texts = [widgets.Text(text, description=field.name) for field, text in fields]
         press = button(
             choice.label,
-            choice.refusal or choice.verb.sentence,
+            choice.refusal or choice.says,
             lambda: self._act(f"do {number}", [text.value for text in texts]),
         )
         press.disabled = bool(choice.refusal)

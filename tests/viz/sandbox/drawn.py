@@ -97,6 +97,31 @@ def faults(svg: str) -> list[str]:
     return found
 
 
+TILE = 44
+
+
+def inked(svg: str) -> float:
+    """Return what share of a panel's tiles has anything in it: the rest is white."""
+    drawn = read(svg)
+    wide, high = (max(int(side // TILE), 1) for side in drawn.size)
+    boxes = [box for _, box, _, _ in drawn.texts] + [
+        box
+        for _, box in drawn.covers[1:]  # the first is the ground
+    ]
+    tiles = [
+        Box(x * TILE, y * TILE, (x + 1) * TILE, (y + 1) * TILE)
+        for x in range(wide)
+        for y in range(high)
+    ]
+    full = [
+        tile
+        for tile in tiles
+        if any(tile.meets(box) for box in boxes)
+        or any(tile.is_crossed(*line) for _, *line in drawn.lines)
+    ]
+    return len(full) / len(tiles)
+
+
 def _inner(box: Box) -> Box:
     """Return the box of the letters themselves: words measure generously."""
     return Box(box.left + 1, box.top + 2, box.right - 1, box.bottom - 3)

@@ -38,7 +38,7 @@ def random_film(members: int, seed: int, acts: int = 14) -> tuple[World, Film]:
 
 def _act(world: World, random: Random) -> None:
     name = random.choice(world.members)
-    match random.randrange(8):
+    match random.randrange(9):
         case 0:
             world.crash(name)
         case 1 | 2:
@@ -48,7 +48,21 @@ def _act(world: World, random: Random) -> None:
             world.partition(random.sample(world.members, random.randrange(1, len(world.members))))
         case 4:
             world.heal()
+        case 5 if len(world.members) > 1:
+            _change_link(world, random, *random.sample(world.members, 2))
         case _:
             client = world.client(random.choice(("alice", "bob")))
             writes = [(f"k{random.randrange(40)}".encode(), b"v" * random.randrange(140))]
             client.submit(writes if random.random() < 0.6 else [*writes, (b"other", b"x")])
+
+
+def _change_link(world: World, random: Random, sender: str, to: str) -> None:
+    match random.randrange(4):
+        case 0:
+            world.cut_link(sender, to)
+        case 1:
+            world.slow_link(sender, to, 20)
+        case 2:
+            world.clog_link(sender, to)
+        case _:
+            world.lose_on_link(sender, to, 30)

@@ -11,7 +11,7 @@ from kvraft.viz.sandbox.lights import lights_panel
 from kvraft.viz.sandbox.ring import ring_panel
 from kvraft.viz.sandbox.session import PANELS as ALL
 from kvraft.viz.sandbox.title import conclusion
-from tests.viz.sandbox.drawn import faults, read
+from tests.viz.sandbox.drawn import faults, inked, read
 from tests.viz.sandbox.runs import random_film
 
 PANELS = tuple(ALL.values())
@@ -42,6 +42,12 @@ def test_a_panel_is_as_wide_as_all_and_says_what_it_shows(film, panel):
     assert label
     if panel is not lights_panel and not label.startswith("No member"):
         assert all(name in label for name in film.at(len(film) - 1).members)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.__name__)
+def test_no_panel_is_mostly_white(film, panel):
+    for step in (*steps_of(film, 6), len(film) - 1):
+        assert inked(panel(film, step)) >= 0.4, step
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.__name__)

@@ -61,6 +61,24 @@ def test_a_field_is_an_argument(led):
     assert {replica.tree.get(b"sea") for replica in world.replicas.values()} == {b"cold"}
 
 
+def test_what_can_happen_next_is_offered_and_happens(led):
+    while not led.branch.run.world.in_flight:
+        send(led, "go on")
+    slot = send(led, "hello")["slots"]["menu"]
+    assert "What can happen next" in slot
+    envelope = led.branch.run.world.in_flight[0]
+    send(led, number(led, f"deliver {envelope.id}"))
+    assert envelope.id not in [other.id for other in led.branch.run.world.in_flight]
+    assert led.calls[-1].startswith(f'run.act("deliver", {envelope.id}')
+
+
+def test_a_link_is_changed_in_one_direction_and_drawn(led):
+    send(led, "link n1 n2")
+    answer = send(led, number(led, "cut n2 → n1"))
+    assert "what n2 sends does not reach n1" in answer["slots"]["ring"]
+    assert "what n2 sends does not reach n1" in answer["slots"]["title"]
+
+
 def test_an_action_in_the_past_forks_and_the_first_run_is_kept(led):
     run = led.branch.run
     digest, last = run.trace.digest(), led.branch.last
