@@ -49,7 +49,7 @@ class IdleMember:
         """
         return not self._replies and self._rested == (self.raft.role, self.raft.changes)
 
-    def _come_to_rest(self) -> tuple[Reply, ...]:
+    def come_to_rest(self) -> tuple[Reply, ...]:
         """End a drain: return the replies, and note by what the next one may be needed."""
         self._rested = self.raft.role, self.raft.changes
         replies, self._replies = tuple(self._replies), []

@@ -264,7 +264,7 @@ class Replica(IdleMember):
             except (OSError, Corruption) as error:
                 self._failed(error)
         self._report_marks()
-        return self._come_to_rest()
+        return self.come_to_rest()
 
     def _write(self, ready: Ready) -> None:
         """Write and sync what was begun: a term before what came in it."""
