@@ -81,7 +81,11 @@ class Kind(IntEnum):
     @property
     def is_data(self) -> bool:
         """Whether records of this kind are part of a client's transaction."""
-        return self <= Kind.DELETE or Kind.DELETE_RANGE <= self <= Kind.EXPECT
+        return self in _DATA
+
+
+# A tuple, not a set: a member of an IntEnum is hashed in Python, and found in a tuple by identity.
+_DATA = (Kind.PUT, Kind.DELETE, Kind.DELETE_RANGE, Kind.EXPECT)
 
 
 class TxnId(NamedTuple):
@@ -274,10 +278,11 @@ def pack_entries(entries: Iterable[Entry]) -> bytes:
     """Return ``entries`` as bytes, in the layout of the module docstring."""
     parts: list[bytes] = []
     pack = _ENTRY.pack
-    for term, index, (kind, key, value, timestamp, txn, commit) in entries:
-        client = txn.client.encode()
-        sizes = len(key), len(value), len(client)
-        parts += (pack(term, index, timestamp, *txn[1:], *sizes, kind, commit), client, key, value)
+    for term, index, (kind, key, value, stamp, (client, incarnation, sequence), commit) in entries:
+        name = client.encode()
+        k, v, c = len(key), len(value), len(name)
+        head = pack(term, index, stamp, incarnation, sequence, k, v, c, kind, commit)
+        parts += (head, name, key, value)
     return b"".join(parts)
 
 

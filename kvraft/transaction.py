@@ -67,12 +67,23 @@ class Transaction(NamedTuple):
 
     def with_timestamp(self, timestamp: Timestamp) -> Transaction:
         """Return the same transaction under another timestamp."""
-        records = tuple(record._replace(timestamp=timestamp) for record in self.records)
-        return Transaction(self.id, records)
+        return Transaction(
+            self.id,
+            tuple(
+                Record(kind, key, value, timestamp, txn, commit)
+                for kind, key, value, _, txn, commit in self.records
+            ),
+        )
 
     def with_id(self, txn: TxnId) -> Transaction:
         """Return the same transaction under another id."""
-        return Transaction(txn, tuple(record._replace(txn=txn) for record in self.records))
+        return Transaction(
+            txn,
+            tuple(
+                Record(kind, key, value, timestamp, txn, commit)
+                for kind, key, value, timestamp, _, commit in self.records
+            ),
+        )
 
 
 def build_transaction(
@@ -95,11 +106,13 @@ def build_transaction(
         final[key] = value
     if not final and not reads:
         raise BadInput("a transaction needs at least one write")
-    records = [expectation(key, at, timestamp, txn) for key, at in (reads or {}).items()]
+    records = [expectation(key, at, timestamp, txn) for key, at in reads.items()] if reads else []
+    last = next(reversed(final), None)
     for key, value in final.items():
         kind = Kind.DELETE if value is None else Kind.PUT
-        records.append(Record(kind, key, value or b"", timestamp, txn))
-    records[-1] = Record(*records[-1][:5], commit=True)
+        records.append(Record(kind, key, value or b"", timestamp, txn, key == last))
+    if last is None:
+        records[-1] = records[-1]._replace(commit=True)
     return Transaction(txn, tuple(records))
 
 
@@ -108,7 +121,7 @@ def check_key(given: object) -> bytes:
 
     Raises :class:`~kvraft.errors.BadInput` unless a client may use it.
     """
-    key = as_bytes(given, "a key")
+    key = given if type(given) is bytes else as_bytes(given, "a key")
     if len(key) > MAX_KEY_BYTES:
         raise BadInput(f"a key of {len(key)} bytes is longer than {MAX_KEY_BYTES}")
     if key.startswith(RESERVED_PREFIX):
@@ -122,20 +135,29 @@ def check_write(given: object, stored: object) -> tuple[bytes, bytes | None]:
     Raises :class:`~kvraft.errors.BadInput` unless a client may write them.
     """
     key = check_key(given)
-    value = None if stored is None else as_bytes(stored, f"the value of key {key!r:.60}")
-    if value is not None and len(value) > MAX_VALUE_BYTES:
+    if stored is None:
+        return key, None
+    # The name of the value is made for an error only: it costs as much as all the rest.
+    value = stored if type(stored) is bytes else as_bytes(stored, _value_of(key))
+    if len(value) > MAX_VALUE_BYTES:
         size = f"{len(value)} bytes is longer than {MAX_VALUE_BYTES}"
-        raise BadInput(f"the value of key {key!r:.60}: {size}")
+        raise BadInput(f"{_value_of(key)}: {size}")
     return key, value
+
+
+def _value_of(key: bytes) -> str:
+    return f"the value of key {key!r:.60}"
 
 
 def _pairs(writes: Any) -> Iterable[tuple[bytes, bytes | None]]:
     """Yield the pairs of ``writes``; raise ``WrongType`` for anything that has none."""
-    items = writes.items() if isinstance(writes, Mapping) else writes
-    if not isinstance(items, Iterable) or isinstance(items, bytes | str):
-        raise WrongType(f"writes must be key/value pairs, not {type(writes).__name__}")
+    items = writes
+    if type(writes) is not list:  # to ask for an abstract class costs as much as a write
+        items = writes.items() if isinstance(writes, Mapping) else writes
+        if not isinstance(items, Iterable) or isinstance(items, bytes | str):
+            raise WrongType(f"writes must be key/value pairs, not {type(writes).__name__}")
     for pair in items:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
+        if (type(pair) is not tuple and not isinstance(pair, tuple | list)) or len(pair) != 2:
             raise WrongType(f"a write must be a key and a value, not {pair!r:.60}")
         yield pair[0], pair[1]
 

@@ -31,6 +31,8 @@ from kvraft.record import (
 
 # Tuples, not sets: a member of an IntEnum is hashed in Python, and found in a tuple by identity.
 _PROPOSED = (Kind.PUT, Kind.DELETE, Kind.EXPECT)
+_RECORD_TYPES = (Kind, bytes, bytes, int, TxnId, bool)
+_TXN_TYPES = (str, int, int)
 
 
 def inadmissible_reason(records: Sequence[object]) -> str:
@@ -76,18 +78,17 @@ def _is_usual(record: object) -> bool:
     """
     if type(record) is not Record or type(record.txn) is not TxnId:
         return False
-    kind, key, value, timestamp, (client, incarnation, sequence), commit = record
+    kind, key, value, timestamp, txn, _ = record
+    client, incarnation, sequence = txn
     return (
         kind is Kind.PUT
-        and type(key) is type(value) is bytes
+        and tuple(map(type, record)) == _RECORD_TYPES
+        and tuple(map(type, txn)) == _TXN_TYPES
         and len(key) <= MAX_KEY_BYTES
         and len(value) <= MAX_VALUE_BYTES
-        and type(timestamp) is type(incarnation) is type(sequence) is int
-        and 0 <= timestamp <= MAX_NUMBER
-        and 0 <= incarnation <= MAX_NUMBER
-        and 0 <= sequence <= MAX_NUMBER
-        and type(commit) is bool
-        and (is_name(client) or (type(client) is str and not client))
+        and min(timestamp, incarnation, sequence) >= 0
+        and max(timestamp, incarnation, sequence) <= MAX_NUMBER
+        and (not client or is_name(client))
     )
 
 
@@ -116,6 +117,8 @@ def check_proposal(records: object) -> None:
     """Raise ``BadInput`` unless ``records`` are what a client may propose."""
     if not isinstance(records, list | tuple):
         raise wrong_value("a proposal is a list or tuple of records", records, list)
+    if len(records) == 1 and _is_usual(records[0]):
+        return
     reason = inadmissible_reason(records)
     if reason:
         raise BadInput(f"no follower would take this proposal: {reason}")

@@ -170,7 +170,7 @@ class Ready(NamedTuple):
     @property
     def must_sync(self) -> bool:
         """Whether something in it must be durable before ``messages`` leave."""
-        return bool(self.hard_state or self.entries or self.snapshot)
+        return bool(self.entries or self.hard_state or self.snapshot)
 
 
 # ── the state that can be seen ──────────────────────────────────────────────────────────────────

@@ -261,7 +261,7 @@ class Leadership:
         """Commit what a quorum holds, as far as the rule of commitment allows (§5.4.2)."""
         core, replication = self.core, self._replication
         match = replication.match()
-        everywhere = min(match[name] for name in replication.members)
+        everywhere = min(map(match.__getitem__, replication.members))
         core.all_replicated_index = max(core.all_replicated_index, everywhere)
         commit, term = core.commit_index, core.term
         index = self._advance_commit(commit, term, match, core.configuration, core.log)

@@ -98,6 +98,8 @@ class Log:
         self.base = base
         self._stored = stored
         self._released = max(released, base.index)  # through here nothing is in memory
+        self.last_index = self._released
+        """The index of the last entry, or of the base if there is none."""
         self._entries: list[Entry] = []
         self._batch: tuple[int, int, int, tuple[Entry, ...]] = (0, 0, 0, ())  # see batch()
         self.append(entries)
@@ -106,11 +108,6 @@ class Log:
     def first_index(self) -> int:
         """The index of the first entry after the base, whether or not it exists yet."""
         return self.base.index + 1
-
-    @property
-    def last_index(self) -> int:
-        """The index of the last entry, or of the base if there is none."""
-        return self._released + len(self._entries)
 
     @property
     def last_term(self) -> int:
@@ -129,9 +126,8 @@ class Log:
 
     def term(self, index: int) -> int:
         """Return the term of the entry at ``index``, which may be the base's."""
-        offset = index - self._released
-        if 0 < offset <= len(self._entries):
-            return self._entries[offset - 1].term
+        if self._released < index <= self.last_index:  # most often: it is in memory
+            return self._entries[index - self._released - 1].term
         if index == self.base.index:
             return self.base.term
         if not self.base.index < index <= self._released or self._stored is None:
@@ -145,13 +141,13 @@ class Log:
     def slice(self, first: int, last: int | None = None) -> tuple[Entry, ...]:
         """Return the entries ``first`` … ``last``, or all from ``first`` on."""
         last = self.last_index if last is None else last
+        if self._released < first <= last <= self.last_index:  # most often: all are in memory
+            offset = self._released + 1
+            return tuple(self._entries[first - offset : last - offset + 1])
         if first <= self.base.index or last > self.last_index:
             raise BadInput(
                 f"the log holds {self.first_index} to {self.last_index}, not {first} to {last}"
             )
-        if first > self._released:  # most often: all of them are in memory
-            offset = self._released + 1
-            return tuple(self._entries[first - offset : max(last - offset + 1, 0)])
         older: Sequence[Entry] = ()
         if first <= min(self._released, last) and self._stored is not None:
             older = self._stored.read(first, min(self._released, last))
@@ -213,6 +209,7 @@ class Log:
                 f"entries {indexes[0]} to {indexes[-1]} do not follow on entry {first - 1}"
             )
         self._entries.extend(entries)
+        self.last_index += len(entries)
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Add entries at the end, which follow one on another: :meth:`append` without that check.
@@ -223,12 +220,14 @@ class Log:
         if first.index != last + 1 or first.term < self.last_term:
             raise BadInput(f"entry {first.index} of term {first.term} does not follow on {last}")
         self._entries.extend(entries)
+        self.last_index = last + len(entries)
 
     def truncate_from(self, index: int) -> None:
         """Drop the entry at ``index`` and all after it; raise ``BadInput`` if it is permanent."""
         if index <= self._released:
             raise BadInput(f"entry {index} is permanent, like all through {self._released}")
         del self._entries[index - self._released - 1 :]
+        self.last_index = self._released + len(self._entries)
         self._batch = (0, 0, 0, ())
 
     def drop_through(self, index: int) -> None:
@@ -241,10 +240,11 @@ class Log:
         if index > self._released:
             del self._entries[: index - self._released]
             self._released = index
+            self.last_index = index + len(self._entries)
 
     def reset(self, base: Position) -> None:
         """Forget all entries: the log continues after ``base``, where a snapshot ends (§7)."""
         self.base = base
-        self._released = base.index
+        self._released = self.last_index = base.index
         self._entries.clear()
         self._batch = (0, 0, 0, ())

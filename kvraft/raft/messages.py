@@ -263,17 +263,18 @@ def malformed_reason(message: object, member: str, cluster: str) -> str:
     its entries may be in a log, by the rule of ``raft/admission.py``.  Whether it fits the
     receiver's log is checked later.
     """
-    numbers_of = _NUMBERS_OF.get(type(message))
+    kind = type(message)
+    numbers_of = _NUMBERS_OF.get(kind)
     if numbers_of is None:
-        return f"there is no message {type(message).__name__}"
+        return f"there is no message {kind.__name__}"
     if message.cluster != cluster:  # type: ignore[attr-defined]
         return f"it belongs to cluster {_brief(message.cluster)}, not {cluster!r}"  # type: ignore[attr-defined]
     numbers = numbers_of(message)  # type: ignore[arg-type]
     if set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > MAX_NUMBER:
-        for name, number in zip(_NUMBERS[type(message)], numbers[1:], strict=True):
+        for name, number in zip(_NUMBERS[kind], numbers[1:], strict=True):
             if type(number) is not int or not 0 <= number <= MAX_NUMBER:
                 return f"{name} should be a whole number from 0 to 2**63 - 1, not {_brief(number)}"
-    flag = _FLAGS.get(type(message))
+    flag = _FLAGS.get(kind)
     if flag is not None and type(getattr(message, flag)) is not bool:
         return f"{flag} should be true or false, not {_brief(getattr(message, flag))}"
     sender, to = message[0], message[1]  # type: ignore[index]
@@ -284,6 +285,8 @@ def malformed_reason(message: object, member: str, cluster: str) -> str:
     match message:
         case AppendEntries():
             return _append_problem(message)
+        case AppendEntriesReply():
+            return ""  # there is nothing more in it
         case InstallSnapshot():
             return _snapshot_problem(message)
         case ReadIndexReply(index=index) if type(index) is not int or not -1 <= index <= MAX_NUMBER:

@@ -50,7 +50,7 @@ class Outbox:
         self.decided: list[DecidedProposal] = []
         self.reads: list[ReadReady] = []
         self.failed_reads: list[int] = []
-        self._saved = state
+        self._saved: tuple[int, str | None] = state
         self._busy = False  # whether the owner has not advanced past the last Ready yet
 
     def has_output(self, log: Log, state: tuple[int, str | None], commit_index: int) -> bool:
@@ -73,11 +73,11 @@ class Outbox:
         if self._busy:
             raise BadInput("the last ready() is not done yet: advance() comes first")
 
-    def ready(self, log: Log, state: HardState, commit_index: int) -> Ready:
+    def ready(self, log: Log, state: tuple[int, str | None], commit_index: int) -> Ready:
         """Return everything gathered so far, and start to gather for the next Ready."""
         self._busy = True
-        changed = state != self._saved
-        if changed:
+        changed = None if state == self._saved else HardState(*state)
+        if changed is not None:
             # "Updated on stable storage before responding to RPCs" (Figure 2): a term must be
             # durable before anything says that it was entered, an early message included.
             self.messages = self.early + self.messages
@@ -85,10 +85,10 @@ class Outbox:
         last = log.last_index
         ready = Ready(
             tuple(self.early),
-            state if changed else None,
+            changed,
             tuple(self.chunks),
             self.received,
-            log.slice(self.saving + 1) if self.saving < last else (),
+            log.slice(self.saving + 1, last) if self.saving < last else (),
             tuple(self.messages),
             log.slice(self.handed_out + 1, commit_index) if self.handed_out < commit_index else (),
             tuple(self.decided),

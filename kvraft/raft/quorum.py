@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kvraft.copying import immutable
 from kvraft.errors import BadInput, WrongType
@@ -44,11 +44,15 @@ class Configuration:
     voters: tuple[str, ...]
     outgoing: tuple[str, ...] = ()
     learners: tuple[str, ...] = ()
+    voting: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """Each member whose vote counts, in either half."""
+    members: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """Each member that is sent the log."""
 
     def __post_init__(self) -> None:
-        for field in ("voters", "outgoing", "learners"):
+        for part in ("voters", "outgoing", "learners"):
             # Sound or refused here: on the way to a follower it would be too late.
-            object.__setattr__(self, field, names_of(field, getattr(self, field)))
+            object.__setattr__(self, part, names_of(part, getattr(self, part)))
         if not self.voters:
             raise BadInput("a cluster needs at least one voting member")
         for names in (self.voters, self.outgoing, self.learners):
@@ -57,6 +61,10 @@ class Configuration:
         for name in self.learners:
             if name in self.voters:
                 raise BadInput(f"{name} cannot be a voter and a learner at once")
+        voting = self.voters + tuple(name for name in self.outgoing if name not in self.voters)
+        members = voting + tuple(name for name in self.learners if name not in voting)
+        object.__setattr__(self, "voting", voting)
+        object.__setattr__(self, "members", members)
 
     @property
     def joint(self) -> bool:
@@ -67,17 +75,6 @@ class Configuration:
     def quorum(self) -> int:
         """How many of ``voters`` make a majority."""
         return len(self.voters) // 2 + 1
-
-    @property
-    def voting(self) -> tuple[str, ...]:
-        """Each member whose vote counts, in either half."""
-        return self.voters + tuple(name for name in self.outgoing if name not in self.voters)
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Each member that is sent the log."""
-        voting = self.voting
-        return voting + tuple(name for name in self.learners if name not in voting)
 
     def change_to(self, voters: tuple[str, ...], learners: tuple[str, ...] = ()) -> Configuration:
         """Return the first step from here to ``voters`` and ``learners``.

@@ -320,9 +320,9 @@ class Raft:
 
     def has_ready(self) -> bool:
         """Return whether :meth:`ready` would hand out anything."""
-        core = self._core
+        core, leader = self._core, self._leader
         return core.outbox.has_output(core.log, (core.term, core.vote), core.commit_index) or (
-            self._leader is not None and self._leader.wants_to_send()
+            leader is not None and leader.wants_to_send()
         )
 
     def ready(self) -> Ready:
@@ -335,7 +335,7 @@ class Raft:
         core.outbox.check_free()
         if self._leader is not None:
             self._leader.send()
-        return core.outbox.ready(core.log, HardState(core.term, core.vote), core.commit_index)
+        return core.outbox.ready(core.log, (core.term, core.vote), core.commit_index)
 
     def advance(self) -> None:
         """Note that everything the last :meth:`ready` returned is done: its entries are durable.

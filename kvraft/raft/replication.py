@@ -147,10 +147,8 @@ class Replication:
 
     def wants_to_send(self) -> bool:
         """Return whether :meth:`send` would send anything."""
-        if self.round_due:
-            return True
-        has_news = self._has_news
-        return True in [has_news(name, progress) for name, progress in self.progress.items()]
+        progress = self.progress
+        return self.round_due or any(map(self._has_news, progress, progress.values()))
 
     def begin_round(self) -> None:
         """Begin a round of heartbeats: everything sent from now on belongs to it."""
@@ -170,23 +168,21 @@ class Replication:
 
     def _has_news(self, name: str, progress: Progress) -> bool:
         """Return whether there is something to send to a follower, and it may be sent now."""
-        log = self.core.log
+        core = self.core
+        log, state = core.log, progress.state
+        if progress.next > log.last_index and state is not ProgressState.SNAPSHOT:
+            return False  # most often: it has been sent everything
         base = log.base
-        if progress.state is ProgressState.REPLICATE and progress.next > base.index:  # most often
-            window = self.core.options.window
-            return progress.next <= log.last_index and len(progress.in_flight) < window
         gone = progress.next <= base.index and progress.last_sent < base.index
-        if gone and progress.state is not ProgressState.SNAPSHOT:
+        if gone and state is not ProgressState.SNAPSHOT:
             # The next entry is gone: whatever is in flight, only a snapshot can follow on it (§7).
             # It is opened once the follower is heard, because it keeps tables from being removed.
             # A member that left is sent none: it is dropped before it could receive all of it.
             if name not in self.members:
                 return False
-            snapshot = self.core.snapshot
+            snapshot = core.snapshot
             return self._active(progress) and snapshot is not None and snapshot.last >= base
-        if progress.paused(self.core.options.window):
-            return False
-        return progress.state is ProgressState.SNAPSHOT or progress.next <= log.last_index
+        return not progress.paused(core.options.window)
 
     def _send_heartbeat(self, to: str, progress: Progress) -> None:
         """Send an append without entries, which shows that this leader is alive (§5.2).

@@ -193,7 +193,8 @@ class Replica(IdleMember):
         Each step raises :class:`~kvraft.errors.Stopped` from the first failure of the disk on: what
         the disk holds is then unknown, and the member must be reopened.
         """
-        early, messages, synced = list[Message](), list[Message](), False
+        early: list[Message] = []
+        messages, synced = early.copy(), False
         while (ready := self.begin()) is not None:
             (messages if synced else early).extend(ready.early)  # after a sync it may depend on it
             if not self.save(ready):
@@ -221,7 +222,7 @@ class Replica(IdleMember):
             return None
         ready = self.raft.ready()
         self.unsaved = Ready((), *ready[1:]) if ready.early else ready
-        self._moved = self._moved or ready.must_sync or bool(ready.committed)
+        self._moved = self._moved or bool(ready.committed or ready.entries) or ready.must_sync
         return ready
 
     def save(self, ready: Ready) -> bool:
@@ -258,9 +259,8 @@ class Replica(IdleMember):
             try:
                 if self._spool.size and not self.raft.receiving:
                     self._spool.drop()  # its sender no longer leads
-                if self._moved or self.tree.pressure >= 1:
-                    self._upkeep.make_room()
-                    self._moved = False
+                if self._moved:
+                    self._moved = self._upkeep.make_room()  # again, if too much waits still
             except (OSError, Corruption) as error:
                 self._failed(error)
         self._report_marks()
@@ -275,7 +275,7 @@ class Replica(IdleMember):
                 self.wal.save(ready.hard_state, ())
             self._install(ready.snapshot)
             self.wal.save(None, ready.entries)
-        elif ready.must_sync:
+        elif ready.entries or ready.hard_state is not None:
             self.wal.save(ready.hard_state, ready.entries)
         self.writes.note_stamps(ready.entries)
 
@@ -352,10 +352,11 @@ class Replica(IdleMember):
         return self.writes.log_time
 
     def _report_marks(self) -> None:
-        if self.report is not ignore and self._marks != (marks := self.marks):
-            self._marks = marks
-            self.report(marks)
-        self._upkeep.report_pins()
+        if self.report is not ignore:
+            if self._marks != (marks := self.marks):
+                self._marks = marks
+                self.report(marks)
+            self._upkeep.report_pins()
 
     # ── rules, which a subclass may replace ─────────────────────────────────────────────────────
 
@@ -372,15 +373,14 @@ class Replica(IdleMember):
     def should_freeze(self, memtable_bytes: int, log_bytes: int, waiting: int) -> bool:
         """Whether to freeze the memtable; see :func:`kvraft.log_and_tree.should_freeze`."""
         full_at, log_limit = self.options.memtable_bytes, self.options.log_bytes
-        return should_freeze(
-            memtable_bytes, log_bytes, waiting, full_at=full_at, log_limit=log_limit
-        )
+        sizes = memtable_bytes, log_bytes, waiting
+        return should_freeze(*sizes, full_at=full_at, log_limit=log_limit)
 
     def why_busy(self) -> str:
         """Return why a leader takes no writes now: a full disk, slow flushes; ``""`` if it does."""
-        tree = self.tree
-        slow = f"{self.member} has {tree.immutable_memtables} memtables to flush first"
-        return self._upkeep.low or self.waits_for_space or (slow if tree.pressure >= 1 else "")
+        if self._upkeep.low or self.waits_for_space or self.tree.pressure < 1:
+            return self._upkeep.low or self.waits_for_space
+        return f"{self.member} has {self.tree.immutable_memtables} memtables to flush first"
 
     def raised_timestamp(self, timestamp: Timestamp) -> Timestamp:
         """Return ``timestamp``, raised above log time if it is not: no later write may be lower."""

@@ -130,21 +130,28 @@ class Session:
 
     def __init__(self, newest: int = 0) -> None:
         self.newest = newest
-        self._outcomes: dict[int, TransactionOutcome] = {}
-        self._asked: dict[int, Asked] = {}  # by the same sequence numbers
+        self._known: dict[int, tuple[TransactionOutcome, Asked]] = {}  # by sequence number
         self.last_used: Timestamp = 0
         """Log time of its last use, 0 if there was none."""
 
     def outcome(self, sequence: int) -> TransactionOutcome | None:
         """Return how transaction ``sequence`` ended, ``None`` if that is not known."""
-        return self._outcomes.get(sequence)
+        known = self._known.get(sequence)
+        return None if known is None else known[0]
 
     def digest(self, sequence: int) -> int:
         """Return the digest of transaction ``sequence``, whose outcome is known."""
-        asked = self._asked[sequence]
+        outcome, asked = self._known[sequence]
         if not isinstance(asked, int):
-            asked = self._asked[sequence] = digest([entry.record for entry in asked])
+            asked = digest([entry.record for entry in asked])
+            self._known[sequence] = outcome, asked
         return asked
+
+    def ended(self, sequence: int) -> bool:
+        """Return whether ``sequence`` must not be applied: its outcome is known, or forgotten."""
+        if sequence > self.newest:  # most often
+            return False
+        return sequence in self._known or self.forgotten(sequence)
 
     def forgotten(self, sequence: int) -> bool:
         """Return whether ``sequence`` lies below the window, so that it must not be applied."""
@@ -152,24 +159,24 @@ class Session:
 
     def add(self, sequence: int, outcome: TransactionOutcome, asked: Asked) -> None:
         """Record an outcome, and forget those that fall out of the window."""
-        outcomes = self._outcomes
-        outcomes[sequence], self._asked[sequence] = outcome, asked
+        known = self._known
+        known[sequence] = outcome, asked
         if outcome.timestamp > self.last_used:
             self.last_used = outcome.timestamp
         if sequence == self.newest + 1:  # most often, and then one number falls out
             self.newest = sequence
-            if outcomes.pop(sequence - SESSION_WINDOW, None) is not None:
-                del self._asked[sequence - SESSION_WINDOW]
+            known.pop(sequence - SESSION_WINDOW, None)
             return
         self.newest = max(self.newest, sequence)
-        for old in [seq for seq in outcomes if self.forgotten(seq)]:
-            del outcomes[old], self._asked[old]
+        for old in [seq for seq in known if self.forgotten(seq)]:
+            del known[old]
 
     def to_bytes(self) -> bytes:
         """Return the session as bytes."""
         numbers = [self.newest]
-        for sequence in sorted(self._outcomes):
-            numbers += (sequence, *self._outcomes[sequence], self.digest(sequence))
+        for sequence in sorted(self._known):
+            asked = self.digest(sequence)
+            numbers += (sequence, *self._known[sequence][0], asked)
         return struct.pack(f"<{len(numbers)}Q", *numbers)
 
     @classmethod
@@ -192,6 +199,8 @@ class Sessions:
         self.lifetime = lifetime
         found = [(_session_of(key), Session.from_bytes(data)) for key, data in rows]
         self._sessions = dict(sorted(found, key=lambda item: item[1].last_used))
+        # No session expires through that time; use only puts it off.  -1: not known.
+        self._none_expires_through: Timestamp = -1
         # Those whose rows are not in the tree yet, the longest first: the log time of their last
         # use, or of their end.  A session that is used again keeps its place in this order.
         self._unwritten: dict[SessionId, Timestamp] = {}
@@ -206,7 +215,9 @@ class Sessions:
     def find(self, txn: TxnId, now: Timestamp) -> Session:
         """Return the session of ``txn``; an empty one if there is none or it expired by ``now``."""
         session = self._sessions.get(txn[:2])
-        return session if session and now - session.last_used <= self.lifetime else Session()
+        if session is None or now - session.last_used > self.lifetime:
+            return Session()
+        return session
 
     def too_old(self, stamped: Timestamp, now: Timestamp) -> bool:
         """Return whether a session used at ``stamped`` may have expired by ``now``."""
@@ -237,9 +248,12 @@ class Sessions:
 
     def expire(self, now: Timestamp) -> Sequence[str]:
         """Forget the sessions that were not used for a lifetime; return their names."""
+        if now <= self._none_expires_through:
+            return ()
         expired: list[SessionId] = []
         for each, session in self._sessions.items():
             if now - session.last_used <= self.lifetime:
+                self._none_expires_through = session.last_used + self.lifetime
                 break  # and so are all that follow
             expired.append(each)
         if not expired:

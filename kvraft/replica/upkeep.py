@@ -25,7 +25,7 @@ from typing import Protocol
 
 from kvraft.disk import Disk, is_disk_full
 from kvraft.display import counted
-from kvraft.events import EventSink, PinsChanged, TruncationDecided, ignore
+from kvraft.events import EventSink, PinsChanged, TruncationDecided
 from kvraft.log_and_tree import waiting_log
 from kvraft.lsm import Tree
 from kvraft.raft import Raft
@@ -78,6 +78,7 @@ class Upkeep:
         self._report = report
         self.full = False
         """Whether a slice found the disk full since the last tick."""
+        self._waiting: tuple[tuple[int, int, int], int] = (0, 0, 0), 0  # see _waiting_log()
         self._reported: tuple[tuple[str, int], ...] = ()
         self._footing: object = None  # what all pins of the newest segment depend on
 
@@ -106,17 +107,32 @@ class Upkeep:
         else:
             self._work_tree()
 
-    def make_room(self) -> None:
-        """Freeze the memtable if it is due, and flush frozen ones if too many wait."""
+    def make_room(self) -> bool:
+        """Freeze the memtable if it is due, and flush frozen ones if too many wait.
+
+        Return whether too many wait still: the disk is full, or there was too much for one drain.
+        """
         tree = self._tree
-        # Log that only followers still need does not count against the memtable.
-        waiting = waiting_log(self._wal.segments, tree.flushed.index)
+        waiting = self._waiting_log()
         if self._rules.should_freeze(tree.memtable_size, waiting, tree.immutable_memtables):
             tree.freeze()
         slices = _PACE
-        while slices and tree.pressure >= 1 and self._tree_has_work:
+        while (too_many := tree.pressure >= 1) and slices and self._tree_has_work:
             self._work_tree()
             slices -= 1
+        return too_many
+
+    def _waiting_log(self) -> int:
+        """Return how many bytes of log wait for the memtable.
+
+        Log that only followers still need does not count.  It is added up again only when a segment
+        was sealed or dropped, or when tables reach further.
+        """
+        sealed, flushed = self._wal.sealed_segments, self._tree.flushed.index
+        state = (len(sealed), sealed[-1].id, flushed) if sealed else (0, 0, flushed)
+        if self._waiting[0] != state:
+            self._waiting = state, waiting_log(sealed, flushed)
+        return self._waiting[1]
 
     @property
     def _tree_has_work(self) -> bool:
@@ -143,8 +159,6 @@ class Upkeep:
 
     def report_pins(self) -> None:
         """Report what pins the log, whenever a pin has moved to another segment."""
-        if self._report is ignore:
-            return
         raft, segments = self._raft, self._wal.segments
         ends = segments[0].id, segments[-1].id
         footing = ends, raft.term, raft.changes[1], raft.configuration

@@ -104,17 +104,17 @@ class WriteDesk:
     def submit(self, request: Submit) -> None:
         """Take a client's transaction: append it if this member leads, else redirect the client."""
         transaction = request.transaction
-        txn = transaction.id
+        txn, stamped = transaction.id, transaction.timestamp
         if self._is_pending(request) or self.answer_known(request):
             return
-        stamp = self.rules.raised_timestamp(transaction.timestamp)
-        if why := self._why_rejected(txn, transaction.timestamp, stamp):
+        stamp = self.rules.raised_timestamp(stamped)
+        if why := self._why_rejected(txn, stamped, stamp):
             better = max(self.log_time, self._skew.now(self._raft.configuration.members))
             self._reject(request, better, why)
             return
         try:
             self._check_pace()
-            if stamp != transaction.timestamp:
+            if stamp != stamped:
                 transaction = transaction.with_timestamp(stamp)
             records = transaction.records
             first, last = self._raft.propose(records)
@@ -124,13 +124,14 @@ class WriteDesk:
             self._turn_away(request.sender, txn, request.attempt, refusal)
         else:
             self.log_time = stamp if stamp > self.log_time else self.log_time
-            attempts = [request.attempt]
+            client, attempts = request.sender, [request.attempt]
             # It replaces an earlier copy, which is no longer in this log.
             self._pending.add(
-                PendingTransaction(request.sender, txn, records, first, self._raft.term, attempts)
+                PendingTransaction(client, txn, records, first, self._raft.term, attempts)
             )
-            self._answer(
-                request.sender, txn, attempts, Stage.APPENDED, TransactionOutcome(last, stamp)
+            sent = (request.attempt,)
+            self._reply(
+                WriteReply(self._member, client, txn, sent, Stage.APPENDED, last, stamp, "")
             )
 
     def _is_pending(self, request: Submit) -> bool:
@@ -153,13 +154,17 @@ class WriteDesk:
 
         Another transaction under an old id is rejected.
         """
-        transaction, client, attempts = request.transaction, request.sender, (request.attempt,)
+        transaction = request.transaction
         txn = transaction.id
         session = self.rules.machine.sessions.find(txn, self.log_time)
-        outcome = session.outcome(txn.sequence)
+        if not session.ended(txn.sequence):
+            return False
+        outcome, client, attempts = (
+            session.outcome(txn.sequence),
+            request.sender,
+            (request.attempt,),
+        )
         if outcome is None:
-            if not session.forgotten(txn.sequence):
-                return False
             self._answer(client, txn, attempts, Stage.UNKNOWN, None, _too_late(txn))
         elif session.digest(txn.sequence) != digest(transaction.records):
             self._answer(client, txn, attempts, Stage.ABORTED, None, _taken(txn))
@@ -224,11 +229,10 @@ class WriteDesk:
 
     def ended(self, ended: EndedTransaction) -> None:
         """Answer the client of a transaction that the state machine has ended."""
-        txn = ended.entries[0].record.txn
+        term, first, (_, _, _, _, txn, _) = ended.entries[0]
         pending = self._pending.get(txn)
         if pending is None or ended.discarded:
             return  # one that was discarded is answered as superseded
-        first, term = ended.entries[0].index, ended.entries[0].term
         if (first, term) != (pending.first, pending.term) and pending.digest != digest(
             [entry.record for entry in ended.entries]
         ):

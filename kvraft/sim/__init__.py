@@ -7,7 +7,7 @@ by write::
 
     World ───────────────────► Seat ──► Replica     Cluster ──► Member ──► Raft     SingleMember
     world.py                   seat.py              cluster.py  member.py           single_member.py
-     ├─ what can be done to it environment.py
+     ├─ what is done to it     environment.py   (its input: inbox.py)                    │
      ├─ clients                clients.py            └─ messages in flight               │
      ├─ messages               carrier.py               and links      mail.py           │
      ├─ delays, partitions     network.py                                                │

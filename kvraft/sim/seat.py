@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import partial
 from random import Random
-from typing import Protocol, get_args
+from typing import Protocol
 
 from kvraft.disk import MEMBER, Disk, live_files
 from kvraft.errors import BadInput, Stopped
@@ -44,24 +44,11 @@ from kvraft.events import (
     MemberStopped,
     TimerExpired,
 )
-from kvraft.raft import Message
 from kvraft.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
+from kvraft.sim.inbox import give, is_message
 from kvraft.sim.network import AnyMessage
 from kvraft.sim.timeline import TICK, Timeline
-from kvraft.transaction import (
-    Overloaded,
-    Read,
-    ReadReply,
-    Redirect,
-    Register,
-    Registered,
-    Rejected,
-    Scan,
-    ScanPage,
-    Submit,
-    WriteReply,
-)
 
 SYNC = 500
 """Microseconds that a sync of a member's disk takes, unless its disk is made slow."""
@@ -69,8 +56,6 @@ SLICE = 300
 """Microseconds between two slices of long work."""
 NEVER = 1 << 62
 """A time in microseconds that no world reaches."""
-
-_FROM_MEMBERS = get_args(Message)
 
 
 class DrainStep(StrEnum):
@@ -340,9 +325,9 @@ class Seat:
         inbox, self.inbox = self.inbox, []
         if len(inbox) > 1:
             # Ticks first: its time must be right before it acts on anything (a lease).
-            inbox.sort(key=_is_message)
+            inbox.sort(key=is_message)
         for message in inbox:
-            _give(replica, message)
+            give(replica, message)
         self._drain(replica)
 
     def leaves_nothing(self, replica: Replica) -> bool:
@@ -413,34 +398,3 @@ class Seat:
         self._working = self._at_rest = False
         replica.work()
         self._plan_work(replica)
-
-
-def _is_message(message: AnyMessage | None) -> bool:
-    return message is not None
-
-
-def _give(replica: Replica, message: AnyMessage | None) -> None:
-    if isinstance(message, _FROM_MEMBERS):  # most are
-        replica.receive(message)
-        return
-    match message:
-        case None:
-            replica.tick()
-        case Register():
-            replica.register(message)
-        case Submit():
-            replica.submit(message)
-        case Read() | Scan():
-            replica.read(message)
-        case (
-            Registered()
-            | WriteReply()
-            | Redirect()
-            | Overloaded()
-            | Rejected()
-            | ReadReply()
-            | ScanPage()
-        ):
-            raise BadInput(f"{message} is for a client, not for a member")
-        case _:
-            replica.receive(message)

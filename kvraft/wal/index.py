@@ -66,8 +66,11 @@ class LogIndex:
 
     def term_at(self, index: int) -> int:
         """Return the term of the entry at ``index``, or of ``base``; 0 before ``base``."""
-        at = bisect_right(self._term_starts, index, key=lambda start: start.index)
-        return self._term_starts[at - 1].term if at else 0
+        starts = self._term_starts
+        if starts and starts[-1].index <= index:  # most often it is the newest term
+            return starts[-1].term
+        at = bisect_right(starts, index, key=lambda start: start.index)
+        return starts[at - 1].term if at else 0
 
     def find_conflict_by_term(self, term: int, index: int) -> int:
         """Return the last index, at most ``index``, whose entry's term is at most ``term``.
@@ -147,14 +150,14 @@ def term_starts(entries: Sequence[Entry]) -> list[Position]:
 
     Raises ``ValueError`` unless indexes rise by one and terms never fall.
     """
-    starts: list[Position] = []
-    expected, newest = entries[0].index, -1
-    for term, index, _ in entries:
-        if index != expected:
-            raise ValueError(f"entry {index} follows entry {expected - 1}")
-        if term < newest:
-            raise ValueError(f"entry {index} is of term {term}, after term {newest}")
-        if term > newest:
-            starts.append(Position(index, term))
-        expected, newest = index + 1, term
-    return starts
+    first_term, first, _ = entries[0]
+    if len(entries) == 1:
+        return [Position(first, first_term)]
+    terms, indexes, _ = zip(*entries, strict=True)
+    if indexes != tuple(range(first, first + len(indexes))):
+        expected, index = next(pair for pair in enumerate(indexes, first) if pair[0] != pair[1])
+        raise ValueError(f"entry {index} follows entry {expected - 1}")
+    if terms != tuple(sorted(terms)):
+        at = next(n for n in range(1, len(terms)) if terms[n] < terms[n - 1])
+        raise ValueError(f"entry {first + at} is of term {terms[at]}, after term {terms[at - 1]}")
+    return [Position(first + terms.index(term), term) for term in dict.fromkeys(terms)]

@@ -47,7 +47,8 @@ from typing import Any, NamedTuple
 
 from kvraft.disk import Disk, frame, is_segment, segment_name
 from kvraft.errors import BadInput, Corruption, ForeignFile, format_mismatch
-from kvraft.record import HardState, Position
+from kvraft.events import EntriesAppended
+from kvraft.record import Entry, HardState, Position, label
 from kvraft.wal.index import FrameLocation
 
 FORMAT = 3
@@ -248,3 +249,16 @@ def _stretches(frames: Sequence[FrameLocation]) -> Iterator[list[FrameLocation]]
         stretch.append(each)
     if stretch:
         yield stretch
+
+
+def entries_appended(segment: Segment, entries: Sequence[Entry]) -> EntriesAppended:
+    """Return the event that reports ``entries``, which were appended to ``segment``."""
+    records = [entry.record for entry in entries]
+    return EntriesAppended(
+        segment.id,
+        entries[0].index,
+        tuple(entry.term for entry in entries),
+        tuple(label(record.key) for record in records),
+        tuple(str(record.txn) if record.kind.is_data else "" for record in records),
+        tuple(record.commit for record in records),
+    )

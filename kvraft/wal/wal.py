@@ -44,7 +44,6 @@ from kvraft.disk import Disk, frame, refuse_after_fork
 from kvraft.errors import BadInput, Corruption, DiskFull, Locked, Stopped
 from kvraft.events import (
     DiskFilled,
-    EntriesAppended,
     EventSink,
     LogReset,
     SegmentDropped,
@@ -62,14 +61,20 @@ from kvraft.record import (
     LogEnd,
     Position,
     Timestamp,
-    label,
     summarize_entries,
     unpack_entries,
 )
 from kvraft.wal.files import LogFiles
 from kvraft.wal.index import FrameLocation, LogIndex, term_starts
 from kvraft.wal.recovery import Recovery, make_durable, recover
-from kvraft.wal.segment import RUN_BYTES, FrameKind, Segment, pack_hard_state, read_frames
+from kvraft.wal.segment import (
+    RUN_BYTES,
+    FrameKind,
+    Segment,
+    entries_appended,
+    pack_hard_state,
+    read_frames,
+)
 from kvraft.wal.writer import FrameContents, frames_for
 from kvraft.wal.writes import pack_write
 
@@ -184,9 +189,7 @@ class Wal:
             self._files.writer.ends_empty = found.cleanly_closed
         else:
             self._files.begin_segment(self._index.end, self._hard_state, continues=False)
-            self._report(
-                SegmentOpened(self._files.writer.segment.id, self._files.writer.segment.first)
-            )
+            self._report_opened()
         if found.obsolete:
             self._files.remove(found.obsolete)
             self._report(LogReset(*found.base))
@@ -228,6 +231,11 @@ class Wal:
     def segments(self) -> list[Segment]:
         """All segments, oldest first; the last one is active, its size without what is buffered."""
         return self._files.all
+
+    @property
+    def sealed_segments(self) -> Sequence[Segment]:
+        """All of :attr:`segments` but the active one."""
+        return self._files.sealed
 
     @property
     def oldest_segment(self) -> Segment:
@@ -301,7 +309,7 @@ class Wal:
         self._write(frames, starts, sync=durability is Durability.SYNC)
         self._hard_state = hard_state or self._hard_state
         if entries and self._report is not ignore:
-            self._report(_entries_appended(self._files.writer.segment, entries))
+            self._report(entries_appended(self._files.writer.segment, entries))
         self._rotate_if_full()
 
     def append_write(
@@ -555,8 +563,11 @@ class Wal:
         to_report = writer.buffered()[1] if buffered and self._report is not ignore else b""
         if frames:
             self._index_run()
-        with self._writing():
+        try:
             locations = writer.write(frames, sync=sync)
+        except BaseException as error:
+            self._note_failure(error)
+            raise
         if self.out_of_space and (buffered or frames):
             self._record_space("")
         if buffered and frames:
@@ -568,7 +579,7 @@ class Wal:
         if sync:
             self._synced_index = self.last_index
         if to_report:
-            self._report(_entries_appended(writer.segment, unpack_entries(to_report)))
+            self._report(entries_appended(writer.segment, unpack_entries(to_report)))
 
     def _rotate_if_full(self) -> None:
         writer = self._files.writer
@@ -582,18 +593,4 @@ class Wal:
             with self._writing():
                 full = self._files.rotate(self._index.end, self._hard_state)
             self._report(SegmentSealed(full.id, full.low, full.high, full.size))
-            self._report(
-                SegmentOpened(self._files.writer.segment.id, self._files.writer.segment.first)
-            )
-
-
-def _entries_appended(segment: Segment, entries: Sequence[Entry]) -> EntriesAppended:
-    records = [entry.record for entry in entries]
-    return EntriesAppended(
-        segment.id,
-        entries[0].index,
-        tuple(entry.term for entry in entries),
-        tuple(label(record.key) for record in records),
-        tuple(str(record.txn) if record.kind.is_data else "" for record in records),
-        tuple(record.commit for record in records),
-    )
+            self._report_opened()

@@ -175,8 +175,7 @@ class SegmentWriter:
                 locations.append(FrameLocation(first, last, last, name, at, len(data)))
             parts.append(data)
             at += len(data)
-        data = b"".join(parts)
-        self._append_bytes(data)
+        self._append_bytes(parts[0] if len(parts) == 1 else b"".join(parts))
         for location in locations:
             first, last = location.first, location.last
             self._low, self._high = _widened(self._low, self._high, first, last)
@@ -212,6 +211,11 @@ def _widened(low: int, high: int, first: int, last: int) -> tuple[int, int]:
 
 def frames_for(entries: Sequence[Entry]) -> list[FrameContents]:
     """Return frames for contiguous ``entries``: ``MAX_ENTRIES_FRAME_BYTES`` or one entry each."""
+    if not entries:
+        return []
+    whole = _entries_frame(entries)  # to pack them is the fastest way to measure them, too
+    if len(entries) == 1 or len(whole.payload) <= MAX_ENTRIES_FRAME_BYTES:
+        return [whole]
     frames: list[FrameContents] = []
     start, size = 0, 0
     for at, entry in enumerate(entries):
@@ -220,7 +224,7 @@ def frames_for(entries: Sequence[Entry]) -> list[FrameContents]:
             frames.append(_entries_frame(entries[start:at]))
             start, size = at, 0
         size += more
-    return [*frames, _entries_frame(entries[start:])] if entries else frames
+    return [*frames, _entries_frame(entries[start:])]
 
 
 def _entries_frame(run: Sequence[Entry]) -> FrameContents:

@@ -1,11 +1,17 @@
 """Who holds which part of the log, case by case, and against brute force."""
 
+from random import Random
+from typing import ClassVar
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvraft.log_and_tree import waiting_log
 from kvraft.raft import FollowerStatus
-from kvraft.replica import Pin, Pins, tree_pin
+from kvraft.replica import Pin, Pins, Replica, ReplicaOptions, tree_pin
 from kvraft.replica.retention import follower_pins, members_pin, oldest_within_budget
+from kvraft.sim import World
 from kvraft.wal import Segment
 
 
@@ -98,3 +104,34 @@ def test_a_member_that_does_not_lead_keeps_the_same_budget():
 def test_an_empty_log_is_held_by_nobody():
     empty = Segment(0, 1, 1, 0, 100, True)
     assert Pins((tree_pin(0),)).frees(empty)
+
+
+class AddsUp(Replica):
+    """Adds up the log that waits each time anew, and compares."""
+
+    seen: ClassVar[set[int]] = set()
+
+    def should_freeze(self, memtable_bytes, log_bytes, waiting):
+        assert log_bytes == waiting_log(self.wal.segments, self.tree.flushed.index)
+        self.seen.add(log_bytes)
+        return super().should_freeze(memtable_bytes, log_bytes, waiting)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_log_that_waits_for_a_memtable_is_what_adding_it_up_gives(seed):
+    options = ReplicaOptions(
+        memtable_bytes=2_000, segment_bytes=600, log_bytes=1_500, retain_bytes=1_000
+    )
+    world, random = World(3, seed=seed, options=options, replica=AddsUp), Random(seed)
+    AddsUp.seen.clear()
+    world.run_until(lambda: world.leader() is not None)
+    client = world.client("c")
+    for number in range(40):
+        client.submit({b"%d" % (number % 5): b"v" * random.choice([10, 200])})
+        name = random.choice(world.members)
+        if number % 8 == 7 and name in world.replicas:
+            world.crash(name)
+        world.run_for(random.choice([20, 200]))
+        for down in [name for name in world.members if name not in world.replicas]:
+            world.restart(down)
+    assert len(AddsUp.seen) > 3

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvraft.replica import Session, TransactionOutcome
+from kvraft.record import TxnId
+from kvraft.replica import Session, Sessions, TransactionOutcome
 from kvraft.transaction import SESSION_WINDOW
 
 
@@ -43,3 +44,24 @@ def test_a_session_stays_small():
     for sequence in range(1, 1000):
         session.add(sequence, TransactionOutcome(sequence, sequence), 0)
     assert len(session.to_bytes()) <= 8 + 40 * SESSION_WINDOW
+
+
+LIFETIME = 40
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(1, 30)), max_size=60))
+@settings(deadline=None)
+def test_sessions_expire_when_they_have_not_been_used_for_a_lifetime_and_not_before(uses):
+    """Whom nobody needs to look at yet makes no difference to a search through all of them."""
+    sessions, last_used, now = Sessions((), LIFETIME), {}, 0
+    for client, passed in uses:
+        now += passed
+        gone = [name for name, used in last_used.items() if now - used > LIFETIME]
+        gone.sort(key=last_used.__getitem__)
+        txn = TxnId(client, 1, now)
+        assert sessions.find(txn, now).newest == (0 if client in gone else last_used.get(client, 0))
+        _, expired = sessions.record(txn, TransactionOutcome(now, now), now)
+        assert list(expired) == [f"{name}.1" for name in gone]
+        last_used = {name: used for name, used in last_used.items() if name not in gone}
+        last_used[client] = now
+        assert sorted(sessions) == sorted(f"{name}.1" for name in last_used)

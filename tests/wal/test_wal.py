@@ -1108,7 +1108,7 @@ def test_every_step_is_reported() -> None:
 
 
 def test_no_event_is_built_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kvraft.wal.wal, "_entries_appended", None)
+    monkeypatch.setattr(kvraft.wal.wal, "entries_appended", None)
     Wal.open(SimDisk(), ME).save(None, run(1, 1, 2))
 
 

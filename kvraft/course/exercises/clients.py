@@ -150,7 +150,7 @@ class _Judged(Session):
         """Return the digest of a transaction that is not applied again."""
         return self._session.digest(sequence)
 
-    def forgotten(self, sequence: int) -> bool:
+    def ended(self, sequence: int) -> bool:
         """Return whether it is not applied."""
         return not self._passes(sequence)
 

@@ -6,7 +6,7 @@ is the seam between a world and what touches it: a cell, a picture or a file::
     Run ─────► World            what it is like now: run.world, run.trace, run.now
     run.py     ▲
      ├─ verbs ─╯                what can be done: VERBS, each with parameters and refusals
-     │  verbs.py ──► verb.py ──► parameters.py
+     │  verbs.py ──► member_verbs.py, traffic_verbs.py ──► verb.py ──► parameters.py
      ├─ actions                 what was done: a verb with arguments, at a time   action.py
      ├─ ladder                  checkpoints, from which forks begin               ladder.py
      └─ files                   a few lines of text         file.py, options.py
