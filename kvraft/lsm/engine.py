@@ -158,7 +158,7 @@ class StorageEngine(ReadableTree):
 
     def insert(self, rows: list[Row], ranges: list[Row], position: Position) -> None:
         """Put checked rows into the memtable, as :meth:`apply` does; under ``lock``."""
-        self.readers.settle()  # what nobody reads any more is not kept, whoever had read it
+        self.readers.settle()  # what nobody reads any more is not kept
         pinned = self.readers.pinned
         for row in ranges:
             self.memtables.active.delete_range(row, pinned)

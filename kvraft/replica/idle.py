@@ -1,7 +1,7 @@
 """A member at rest: whether anything is left to do, and time that passes while nothing is.
 
 Most of what reaches an idle member leaves nothing to drain, and most ticks only count.  An owner
-who asks here can leave out both, and saves most of what an idle member costs.
+that asks here can leave out both, and saves most of what an idle member costs.
 
 Invariant: what is left out would have changed nothing but counters of ticks.
 """

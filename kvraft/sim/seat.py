@@ -109,7 +109,7 @@ class Seat:
         self.sync_micros = SYNC
         """How long a sync of its disk takes; more makes it a slow disk."""
         self._replica: Replica | None = None
-        self._passed = 0  # ticks that its replica has not been told of, since they only count
+        self._passed = 0  # ticks that its replica does not know of yet, since they only count
         self.fallen: Replica | None = None
         """Its replica as it was when it went down, for observers; it must not be used."""
         self.new = True
@@ -276,7 +276,7 @@ class Seat:
     def tick(self) -> None:
         """Take a tick, or put it into the inbox while it has other things to do; plan the next.
 
-        Most ticks of a member at rest only count: it is told of them when it is needed.
+        Most ticks of a member at rest only count: it learns of them when it is needed.
         """
         resting = self._at_rest and not self.inbox and self.busy_until <= self.time.now
         if resting and not self.paused:

@@ -253,23 +253,23 @@ def test_a_world_that_leaves_out_idle_drains_is_the_world_that_does_not(seed, st
     assert traces[:2] == traces[2:]
 
 
-def test_a_member_that_is_idle_is_told_of_its_ticks_when_somebody_looks():
+def test_a_member_that_is_idle_learns_of_its_ticks_when_somebody_looks():
     world = World(5, seed=1)
     world.run_until(lambda: world.leader() is not None)
     world.run_for(1_000)
     held = world.replicas
-    told = {name: [] for name in held}
+    ticked = {name: [] for name in held}
     for name, replica in held.items():
-        replica.tick = partial(count_tick, told[name], replica.tick)
+        replica.tick = partial(count_tick, ticked[name], replica.tick)
     before = {name: replica.raft.status().elapsed for name, replica in held.items()}
     world.run_for(40)  # four ticks
-    assert sum(map(len, told.values())) <= 5
+    assert sum(map(len, ticked.values())) <= 5
     after = {name: replica.raft.status().elapsed for name, replica in held.items()}
     assert any(after[name] == before[name] + 4 for name in held)
 
 
-def count_tick(told, tick):
-    told.append(1)
+def count_tick(ticked, tick):
+    ticked.append(1)
     return tick()
 
 
