@@ -6,6 +6,8 @@
        │
        │    figures     plots of what was measured          needs matplotlib
        ├──────┤
+       │    playground  the sandbox as a page, with Python in the browser
+       ├──────┤
      panels      one moment as SVG, each a pure function of a history and a step
      sandbox     a run to hold in one's hands: panels that fit a stage and a phone
        ├──────┐

@@ -5,12 +5,14 @@ A message has one field::
     {"open": "#run=…"}     begin with the run in this part of the address; "" for a new one
     {"act": {…}}           what the sandbox's module sent, for the sitting
     {"link": true}         the link to the run is wanted
+    {"file": true}         the run is wanted as a file
 
 An answer has any of these::
 
     frame       the HTML of a sitting that begins, with slots that are still empty
     answer      what changed in the slots, for the sandbox's module
     link        the link to the run that is shown
+    file        the text of its run file
     says        a sentence for the reader
 """
 
@@ -54,12 +56,18 @@ class Host:
         return json.dumps(answer)
 
     def _answer(
-        self, open: str | None = None, act: object = None, link: bool = False
+        self,
+        open: str | None = None,
+        act: object = None,
+        link: bool = False,
+        file: bool = False,
     ) -> dict[str, Any]:
         if open is not None:
             return self._open(open)
         if link:
             return {"link": link_of(self.run.to_text())}
+        if file:
+            return {"file": self.run.to_text()}
         return {"answer": self._session.take(act)}
 
     def _open(self, address: str) -> dict[str, Any]:

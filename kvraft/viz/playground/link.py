@@ -26,7 +26,7 @@ def link_of(text: str) -> str:
     if len(PREFIX + packed) > LONGEST_LINK:
         raise BadInput(
             f"this run is too long for a link: it would have {len(PREFIX + packed):,} characters, "
-            f"and at most {LONGEST_LINK:,} are safe to pass on; save the run as a file instead"
+            f"and at most {LONGEST_LINK:,} are safe to pass on; save it as a file"
         )
     return PREFIX + packed
 

@@ -94,14 +94,14 @@ _json = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["open", "act", "link", "x"]), _json, max_size=2))
+@given(st.dictionaries(st.sampled_from(["open", "act", "link", "file", "x"]), _json, max_size=2))
 @quick
 def test_no_message_is_answered_with_a_traceback(message):
     host = Host()
     ask(host, open="")
     before = host.run.trace.digest()
     answer = ask(host, **message)
-    assert set(answer) <= {"frame", "answer", "link", "says"}
+    assert set(answer) <= {"frame", "answer", "link", "file", "says"}
     if "open" not in message:
         assert host.run.trace.digest() == before
     assert text_of(ask(host, link=True)["link"]) == host.run.to_text()

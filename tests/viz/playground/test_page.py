@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -117,6 +118,9 @@ def test_a_put_is_committed_in_the_page_and_the_trace_is_the_same_as_here(page, 
     times += [page.pressed(act) for act in ("next commit", "run 1000", "go back", "next flush")]
     times += [page.pressed("run 10") for _ in range(10)]
     run = page.run()
+    with page.page.expect_download() as saved:
+        page.page.click("#save")
+    assert Path(saved.value.path()).read_text(encoding="ascii") == run.to_text()
     assert [action.verb for action in run.actions] == ["crash", "put"]
     assert run.world.client("alice").get(b"city") == b"Oslo"
     with capsys.disabled():
@@ -151,7 +155,7 @@ def test_everything_is_reached_by_keyboard(page):
     for _ in range(2 * len(acts)):  # there are fields to type in, too
         page.page.keyboard.press("Tab")
         met.add(page.page.evaluate(focused))
-    assert met >= {*acts, "link", "afresh"}
+    assert met >= {*acts, "link", "save", "afresh"}
     page.page.focus("[data-act='run 10']")
     for key in ("Enter", "Space"):
         before = page.page.get_attribute("[data-seq]", "data-seq")

@@ -3,7 +3,7 @@
 import { attach } from "./sandbox.js";
 
 const byId = (id) => document.getElementById(id);
-const buttons = [byId("link"), byId("afresh")];
+const buttons = [byId("link"), byId("save"), byId("afresh")];
 const say = (text) => (byId("status").textContent = text);
 
 // A worker that is made of a blob inherits this page's policy: no request leaves the server.
@@ -43,6 +43,14 @@ const answers = {
     );
     say(`The link is in the address bar${copied ? ", and copied" : ""}.`);
   },
+  file(text) {
+    const file = document.createElement("a");
+    file.href = URL.createObjectURL(new Blob([text], { type: "application/jsonl" }));
+    file.download = "run.jsonl";
+    file.click();
+    URL.revokeObjectURL(file.href);
+    say("The run is saved as run.jsonl: Run.load opens it in Python.");
+  },
   says: say,
   failed(why) {
     byId("starting").hidden = true;
@@ -59,6 +67,7 @@ worker.onerror = ({ message }) =>
 const open = () => worker.postMessage({ open: location.hash });
 addEventListener("hashchange", open);
 byId("link").onclick = () => worker.postMessage({ link: true });
+byId("save").onclick = () => worker.postMessage({ file: true });
 byId("afresh").onclick = () => {
   history.replaceState(null, "", location.pathname);
   open();
