@@ -170,7 +170,7 @@ class Upkeep:
             (pin.pinned_by, bisect_right(firsts, pin.needed_from) - len(firsts)) for pin in pins
         )
         # While these stay as they are, pins only rise; on the newest segment they stay on it.
-        self._footing = None if any(behind for _, behind in now) else footing
+        self._footing = None if any(place for _, place in now) else footing
         if now != self._reported:
             self._reported = now
             self._report(PinsChanged(*_columns(pins)))
