@@ -20,7 +20,7 @@ A :class:`Seat` is a member's place: its disk stays, its replica comes and goes:
 
 Most of what reaches an idle member leaves nothing to drain, and the drain is left out
 (:meth:`Seat.leaves_nothing`).  Most of its ticks only count the time; the seat counts them instead,
-and tells its replica as soon as anybody asks for it (:attr:`Seat.replica`).
+and passes them on as soon as anybody asks for the replica (:attr:`Seat.replica`).
 
 Invariants: equal :attr:`Seat.moves` mean equal state, but for the time that has passed; what a
 member has planned before it went down never happens.
@@ -143,7 +143,7 @@ class Seat:
         return self._replica
 
     def pass_time(self) -> None:
-        """Tell its replica of the ticks that it does not know of."""
+        """Pass on the ticks that its replica does not know of."""
         if self._passed:
             assert self._replica is not None
             self._replica.pass_ticks(self._passed)

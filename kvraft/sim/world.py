@@ -142,7 +142,7 @@ class World(Environment):
         """Do nothing; called after each step, for a subclass that watches."""
 
     def _pass_time(self) -> None:
-        """Tell all members of the time that has passed, before anybody looks at them."""
+        """Make all members aware of the time that has passed, before anybody looks at them."""
         for seat in self.seats.values():
             seat.pass_time()
 
