@@ -107,8 +107,18 @@ def test_worlds_are_measured_idle_loaded_and_checked(tmp_path):
         world.CHECKED,
         world.EVENTS,
         world.SWARM,
+        world.FORK,
     ]
-    assert heap == [world.IDLE, world.LOADED, None, None, None, None]
+    assert heap == [world.IDLE, world.LOADED, None, None, None, None, None]
+
+
+def test_a_loaded_run_can_be_forked_anywhere_in_its_past(monkeypatch):
+    monkeypatch.setattr(world, "LOADED_FOR", 1)
+    run = world.loaded_run(1)
+    assert len(run.actions) == 50
+    before = run.trace.digest()
+    world.fork_often(run)
+    assert run.trace.digest() == before
 
 
 def test_a_loaded_world_applies_its_puts_whether_it_is_traced_and_checked_or_not():

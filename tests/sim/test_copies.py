@@ -118,6 +118,7 @@ def test_a_copy_of_a_world_goes_on_like_the_original_whatever_is_under_way():
     assert {name for stage in seen for name in str(stage).split("'") if name[:1] == "_"} == {
         *("_write_rows", "_finish_table", "_read_back", "_read", "_commit", "_merge"),
         *("_begin_filter", "_fold_filter", "_write_parts", "_sync", "_drop_cached", "_read_footer"),
+        "_read_parts",
     }
     assert {"snapshot sent", "snapshot comes"} <= seen
 

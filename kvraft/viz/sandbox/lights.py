@@ -33,7 +33,7 @@ def lights_panel(film: Film, step: int) -> str:
         else:
             tick = [(x + 6.5, y), (x + 10.5, y + 5), (x + 17.5, y - 5)]
             drawing.add(svg.polyline(tick, kit.FLUSHED, 3))
-        drawing.text(x + 31, y + 6, name, bold=bool(what), colour=kit.ALARM if what else kit.INK)
+        drawing.text(x + 31, y + 6, name, colour=kit.ALARM if what else kit.INK)
     top = 22 + ROW * ((len(states) + 1) // 2)
     for words in filter(None, states.values()):
         for line in textwrap.wrap(words, LINE):

@@ -139,7 +139,8 @@ def _draw_member(
     crowded = len(seats.members) > CROWD
     tag = Canvas()
     if word and not crowded:
-        _draw_tag(tag, word, x, y - outer - 8 if y <= CENTRE[1] else y + outer + 8)
+        place = y - outer - 8 if y <= CENTRE[1] else y + outer + 8
+        _draw_tag(tag, word, x, min(max(place, 13), seats.high - 13))
         drawing.boxes += tag.boxes
     shapes = Canvas()
     shapes.add(f'<circle cx="{svg.num(x)}" cy="{svg.num(y)}" r="{svg.num(outer)}" fill="#FFFFFF"/>')

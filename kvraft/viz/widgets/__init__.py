@@ -1,6 +1,9 @@
-"""Widgets for notebooks: each a slider over pictures (needs ipywidgets).
+"""Widgets for notebooks: the sandbox, and sliders over pictures (needs ipywidgets).
 
 ::
+
+    sandbox     a run that one can touch: panels, time, verbs, forks; clicks need anywidget
+      └─ plain      the same with buttons and a list, where anywidget is missing
 
     stepper    bytes    deaths    filters    outages
     a trace,   a log,   a leader  a bloom    a write whose

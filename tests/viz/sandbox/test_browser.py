@@ -1,5 +1,6 @@
 """The sandbox in a real page: a click or a key changes the run in the kernel, and the picture."""
 
+import os
 import statistics
 
 import pytest
@@ -17,6 +18,15 @@ CELLS = [
     "marker = 1",
     "marker = 2",
 ]
+COST = """
+import statistics, time
+costs = []
+for act in ("member n1", "go back", "go on", "member n2", "go back", "run 10") * 3:
+    start = time.process_time()
+    sandbox.session.take({"act": act, "seq": 0})
+    costs.append(time.process_time() - start)
+print(statistics.median(costs))
+"""
 LETTERS = ("x", "b", "a", "d", "d", "c", "v", "z", "m", "y", "h", "0", "0")
 
 
@@ -129,9 +139,14 @@ def test_a_click_is_answered_soon_at_ten_thousand_steps(page, capsys):
         start = page.evaluate("performance.now()")
         press(page, act)
         times.append(page.evaluate("performance.now()") - start)
+    took = statistics.median(times)
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
     with capsys.disabled():
-        print(f"\nclick to picture at 10,000 steps: median {statistics.median(times):.0f} ms")
-    assert statistics.median(times) < 500  # 150 on a machine at rest
+        print(f"\nclick to picture at 10,000 steps: median {took:.0f} ms, load {load:.1f} a core")
+    if load <= 1:  # beyond that a click waits for others
+        assert took <= 150
+    cost = jupyter.ask(page, COST)
+    assert float(cost) <= 0.15, f"a click costs {cost} s of the kernel's time"
     assert not page.problems
 
 

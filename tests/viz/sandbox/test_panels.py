@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from kvraft.check import scenario
 from kvraft.events import Trace
 from kvraft.viz.sandbox.canvas import cold
 from kvraft.viz.sandbox.film import Film
@@ -74,3 +75,14 @@ def test_where_nobody_listens_nothing_looks_as_if_it_did(film):
     assert "tabindex" not in still
     assert 'role="button"' not in still
     assert not faults(still)
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_a_scenario_opens_in_it_to_its_end(name):
+    film = Film(scenario.load(name).play().cluster.trace)
+    last = len(film) - 1
+    for panel in PANELS:
+        assert not faults(panel(film, last))
+    broken = [light for light, what in film.lights.at(last).items() if what]
+    for light in broken:
+        assert f"{light} is broken" in conclusion(film, last)

@@ -1,0 +1,74 @@
+"""The widget around a sitting: what is stored, and what remains without kernel or anywidget."""
+
+import json
+
+import pytest
+
+from kvraft.sim import Run
+from kvraft.viz import widgets
+from kvraft.viz.widgets import Sandbox
+from kvraft.viz.widgets import sandbox as room
+from kvraft.viz.widgets.plain import PlainControls
+
+
+def test_without_a_kernel_words_and_a_picture_remain():
+    run = Run(3, seed=1)
+    run.run_until(lambda: run.world.leader() is not None)
+    bundle = Sandbox(run)._repr_mimebundle_()
+    assert "leads term" in bundle["text/plain"]
+    assert bundle["image/svg+xml"].startswith("<svg ")
+    assert "data-act" not in bundle["image/svg+xml"]
+    assert bundle["text/plain"] == Sandbox(run)._repr_mimebundle_()["text/plain"]
+
+
+def test_no_picture_is_in_the_state_of_the_widget():
+    sandbox = Sandbox(3, seed=1)
+    state = {k: v for k, v in sandbox.widget.get_state().items() if k not in ("_esm", "_css")}
+    assert len(json.dumps(state, default=str)) < 2_000
+
+
+def test_without_anywidget_buttons_do_the_same(monkeypatch):
+    monkeypatch.setattr(room, "anywidget", None)
+    sandbox = Sandbox(3, seed=1)
+    time, picture, things, verbs = sandbox.widget.children
+    next(button for button in time.children if button.description == "next election").click()
+    assert "leads term" in picture.value
+    assert "data-act" not in picture.value
+    leader = sandbox.run.world.leader()
+    things.value = f"member {leader}"
+    crash = next(
+        row.children[0]
+        for row in verbs.children
+        if row.children[0].description == f"crash {leader}"
+    )
+    crash.click()
+    assert leader not in sandbox.run.world.replicas
+    assert f"{leader} is down" in picture.value
+    grey = [row.children[0] for row in sandbox.widget.children[3].children]
+    assert any(button.disabled and "does not run" in button.tooltip for button in grey)
+
+
+def test_saving_writes_one_page(tmp_path):
+    sandbox = Sandbox(3, seed=1, panels=("ring",))
+    sandbox.session.take({"act": "next election", "seq": 1})
+    sandbox.save(tmp_path / "x.html", captions={5: "here"})
+    assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_run_that_goes_on_in_a_cell_is_followed():
+    run = Run(3, seed=1)
+    sandbox = Sandbox(run)
+    run.run_for(500)
+    sandbox.session.take({"act": "go last", "seq": 1})
+    assert sandbox.session.branch.step == len(run.trace) - 1
+
+
+def test_the_room_offers_it():
+    assert "Sandbox" in widgets.__all__
+    assert PlainControls is not None
+
+
+@pytest.mark.parametrize("what", ["x", None, 2.5])
+def test_what_cannot_be_opened_is_refused(what):
+    with pytest.raises(Exception, match="a sandbox opens"):
+        Sandbox(what)
