@@ -19,7 +19,7 @@ Raft's properties (Figure 3) and the storage engine's:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from kvraft.check.moved import News
@@ -137,7 +137,7 @@ class WorldChecker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._marks = MarksChecker(world)
-        self._raft = RaftChecker(lambda name: self._seen[name], lambda: self._seen)
+        self._raft = RaftChecker(self._look_at, self._names)
         self._seen: dict[str, ObservedMember] = {}
         self._last_id = 0  # of the messages checked
         self._last: dict[str, tuple[object, ...]] = {}
@@ -165,6 +165,12 @@ class WorldChecker:
             self._check_messages(news)
             for name in changed:
                 self._raft.stepped(name)
+
+    def _look_at(self, name: str) -> ObservedMember:
+        return self._seen[name]
+
+    def _names(self) -> Iterable[str]:
+        return self._seen
 
     def _has_changed(self, name: str, replica: Replica) -> bool:
         raft, wal, tree, log = replica.raft, replica.wal, replica.tree, replica.raft.log

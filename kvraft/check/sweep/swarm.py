@@ -183,7 +183,7 @@ class SwarmRun:
         beheadings, losses = random.choice((0, 2, 4)), random.choice((0, 0, 1, 2))
         shared = (self.world, random, names, self.tally)
         self.faults = Faults(*shared, beheadings, losses)
-        self.clients = Clients(*shared, giants, lambda: self.faults.members)
+        self.clients = Clients(*shared, giants, self.faults.present)
         self._steps = 0  # steps that reported an event
         self._seen = 0  # events looked at
         self._every = 400 if giants else random.choice((50, 150, 400))
