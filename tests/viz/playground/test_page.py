@@ -7,6 +7,7 @@ from statistics import median
 
 import pytest
 
+from kvraft.events import TableWritten
 from kvraft.sim import Run
 from kvraft.viz.playground import build, serve
 from kvraft.viz.playground.link import link_of, text_of
@@ -117,11 +118,15 @@ def test_a_put_is_committed_in_the_page_and_the_trace_is_the_same_as_here(page, 
     times += [page.pressed(f"member {page.leader}"), page.chosen("put alice")]
     times += [page.pressed(act) for act in ("next commit", "run 1000", "go back", "next flush")]
     times += [page.pressed("run 10") for _ in range(10)]
+    other = next(name for name in ("n1", "n2") if name != page.leader)
+    times += [page.pressed(f"member {other}"), page.chosen(f"flush {other}")]
+    times += [page.pressed("run 1000")]
     run = page.run()
     with page.page.expect_download() as saved:
         page.page.click("#save")
     assert Path(saved.value.path()).read_text(encoding="ascii") == run.to_text()
-    assert [action.verb for action in run.actions] == ["crash", "put"]
+    assert [action.verb for action in run.actions] == ["crash", "put", "flush"]
+    assert any(isinstance(step.event, TableWritten) for step in run.trace)  # hashed in Python there
     assert run.world.client("alice").get(b"city") == b"Oslo"
     with capsys.disabled():
         print(f"\nplayground: starts in {page.start:.1f} s, a click takes {median(times):.0f} ms")
