@@ -8,6 +8,7 @@ what the papers and the database promise.  What it finds is a :class:`Violation`
     explore/    every future of a small cluster, within bounds
       │         ↑ these drive clusters;   ↓ these judge them
     invariants  a whole world after each step: the five marks, and all of raft/
+    moved       what is new in a world since its checkers looked last
     lights      a trace alone, which may be a recording: says what broke, and goes on
     storage/    crashes at each call, the death of a leader at each step, which log was dropped
     history/    transactions against a sequential model of the log
@@ -26,6 +27,7 @@ Sources: Raft Figure 3, §5.4, §6, §8; Herlihy and Wing, *Linearizability*, TO
 
 from kvraft.check.invariants import MarksChecker, WorldChecker
 from kvraft.check.lights import LIGHTS, BrokenLight, Lights, lights_of
+from kvraft.check.moved import News
 from kvraft.check.properties import FIGURE_3, Property, Violation
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "BrokenLight",
     "Lights",
     "MarksChecker",
+    "News",
     "Property",
     "Violation",
     "WorldChecker",
