@@ -19,6 +19,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from pathlib import Path
 
+from kvraft import check
 from kvraft.bench.measure import Part, Row, Samples, Spent, timed
 from kvraft.check import WorldChecker
 from kvraft.check.history import TransactionChecker
@@ -124,18 +125,23 @@ class Checkers:
         budget = next(iter(world.replicas.values())).options.retain_bytes
         self._trace = world.trace
         self._seen = 0
-        self._all = (
-            WorldChecker(world),
-            TransactionChecker(world),
-            RetentionChecker(world.trace, world.members, budget),
-        )
+        self._world_checker = WorldChecker(world)
+        self._transactions = TransactionChecker(world)
+        self._truncations = RetentionChecker(world.trace, world.members, budget)
+        self._news = check.News(world) if hasattr(check, "News") else None  # not in the older
 
     def look(self) -> None:
         """Check what the last step changed."""
         if len(self._trace) > self._seen:
             self._seen = len(self._trace)
-            for checker in self._all:
-                getattr(checker, "check_moved", checker.check)()  # the older kvraft has only one
+            if self._news is not None:
+                self._news.gather()
+                self._world_checker.check_moved(self._news)
+                self._transactions.check_moved(self._news)
+            else:
+                self._world_checker.check()
+                self._transactions.check()
+            self._truncations.check()
 
 
 def run_swarm(count: int) -> None:

@@ -9,6 +9,7 @@ what the papers and the database promise.  What it finds is a :class:`Violation`
     missions/   goals for a learner's hands, and a judge of whether they are reached
       │         ↑ these drive clusters;   ↓ these judge them
     invariants  a whole world after each step: the five marks, and all of raft/
+    moved       what is new in a world since its checkers looked last
     lights      a trace alone, which may be a recording: says what broke, and goes on
     storage/    crashes at each call, the death of a leader at each step, which log was dropped
     history/    transactions against a sequential model of the log
@@ -27,6 +28,7 @@ Sources: Raft Figure 3, §5.4, §6, §8; Herlihy and Wing, *Linearizability*, TO
 
 from kvraft.check.invariants import MarksChecker, WorldChecker
 from kvraft.check.lights import LIGHTS, BrokenLight, Lights, lights_of
+from kvraft.check.moved import News
 from kvraft.check.properties import FIGURE_3, Property, Violation
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "BrokenLight",
     "Lights",
     "MarksChecker",
+    "News",
     "Property",
     "Violation",
     "WorldChecker",

@@ -19,10 +19,10 @@ Raft's properties (Figure 3) and the storage engine's:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from kvraft.check.moved import MovedMembers, new_messages
+from kvraft.check.moved import News
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import ObservedMember, RaftChecker
 from kvraft.raft import Log, Message, Role
@@ -31,7 +31,7 @@ from kvraft.replica import Replica
 from kvraft.sim import Seat, World
 
 MARKS = "the five marks"
-_MESSAGES = get_args(Message)
+_MESSAGES = frozenset(get_args(Message))
 
 
 class MarksChecker:
@@ -137,21 +137,22 @@ class WorldChecker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._marks = MarksChecker(world)
-        self._raft = RaftChecker(lambda name: self._seen[name], lambda: self._seen)
+        self._raft = RaftChecker(self._look_at, self._names)
         self._seen: dict[str, ObservedMember] = {}
         self._last_id = 0  # of the messages checked
         self._last: dict[str, tuple[object, ...]] = {}
-        self._moved = MovedMembers(world)
+        self._news = News(world)
 
     def check(self) -> None:
         """Check every member that changed and every new message; raises :class:`Violation`."""
-        self._check(self._world.members)
+        self._news.gather()
+        self._check(self._world.members, self._news)
 
-    def check_moved(self) -> None:
-        """Check the members that did anything since the last time, and every new message."""
-        self._check(self._moved.names())
+    def check_moved(self, news: News) -> None:
+        """Check the members that did anything, and the messages that are new."""
+        self._check(news.members, news)
 
-    def _check(self, names: Sequence[str]) -> None:
+    def _check(self, names: Sequence[str], news: News) -> None:
         seats = self._world.seats
         with self._world.undisturbed(names):
             changed = []
@@ -161,9 +162,15 @@ class WorldChecker:
                     self._marks.check_member(name, replica)
                     changed.append(name)
                 self._seen[name] = self._see(name, seats[name])
-            self._check_messages()
+            self._check_messages(news)
             for name in changed:
                 self._raft.stepped(name)
+
+    def _look_at(self, name: str) -> ObservedMember:
+        return self._seen[name]
+
+    def _names(self) -> Iterable[str]:
+        return self._seen
 
     def _has_changed(self, name: str, replica: Replica) -> bool:
         raft, wal, tree, log = replica.raft, replica.wal, replica.tree, replica.raft.log
@@ -176,10 +183,12 @@ class WorldChecker:
         before, self._last[name] = self._last.get(name), now
         return now != before
 
-    def _check_messages(self) -> None:
-        for id, message in new_messages(self._world, self._last_id, _MESSAGES):
-            self._last_id = id
-            self._raft.sent(message)
+    def _check_messages(self, news: News) -> None:
+        for id, message in news.messages:
+            if id > self._last_id:
+                self._last_id = id
+                if type(message) in _MESSAGES:
+                    self._raft.sent(message)
 
     def _see(self, name: str, seat: Seat) -> ObservedMember:
         """Return a member as it is now; one that is down, as it was when it went down.

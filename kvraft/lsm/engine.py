@@ -158,9 +158,11 @@ class StorageEngine(ReadableTree):
 
     def insert(self, rows: list[Row], ranges: list[Row], position: Position) -> None:
         """Put checked rows into the memtable, as :meth:`apply` does; under ``lock``."""
+        self.readers.settle()  # what nobody reads any more is not kept
+        pinned = self.readers.pinned
         for row in ranges:
-            self.memtables.active.delete_range(row, self.readers.pinned)
-        self.memtables.active.update(rows, self.readers.pinned)
+            self.memtables.active.delete_range(row, pinned)
+        self.memtables.active.update(rows, pinned)
         self.applied_index, self.applied_term = position
         self.timestamp = max(self.timestamp, self.memtables.active.timestamp)
         counts = self.counts

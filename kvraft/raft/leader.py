@@ -70,7 +70,7 @@ class Leadership:
     def tick(self) -> None:
         """Advance time by one tick: send heartbeats, expire what waits, check the quorum."""
         core, shortest = self.core, self._options.election_ticks
-        self.count_tick()
+        self.count_ticks(1)
         if self.transfer and self._transfer_ticks >= shortest:
             # "If leadership transfer does not complete after about an election timeout, the prior
             # leader aborts the transfer and resumes accepting client requests" (thesis §3.10).
@@ -90,11 +90,11 @@ class Leadership:
         if self._elapsed >= self._options.heartbeat_ticks:
             self.heartbeat()
 
-    def count_tick(self) -> None:
-        """Count one tick, and do nothing else: see :meth:`kvraft.raft.Raft.quiet_ticks`."""
-        self._elapsed += 1
-        self._quiet_ticks += 1
-        self._transfer_ticks += 1
+    def count_ticks(self, count: int) -> None:
+        """Count ticks, and do nothing else: see :meth:`kvraft.raft.Raft.quiet_ticks`."""
+        self._elapsed += count
+        self._quiet_ticks += count
+        self._transfer_ticks += count
 
     def quiet_ticks(self) -> int:
         """Return how many of the next ticks only count: no heartbeat is due, no check, no end."""
@@ -388,6 +388,11 @@ class Leadership:
     def waiting_reads(self) -> int:
         """How many reads wait for a round."""
         return len(self._reads)
+
+    @property
+    def changes(self) -> tuple[int, int]:
+        """See :attr:`kvraft.raft.Raft.changes`."""
+        return self._replication.raised, self._replication.turned
 
     def followers(self) -> dict[str, FollowerStatus]:
         """Return what this leader knows of each follower."""

@@ -141,18 +141,32 @@ class Raft:
         nothing in the next Ready either, and the tick cost next to nothing.
         """
         core = self._core
+        if self.quiet:
+            self.pass_ticks(1)
+            core.disk_full = disk_full
+            return False
         core.disk_full = disk_full
         core.ticks += 1
-        if self._quiet:
-            self._quiet -= 1
-            if self._leader is not None:
-                self._leader.count_tick()
-            else:
-                core.timer.elapsed += 1
-            return False
         self._act_on_tick()
-        self._quiet = self.quiet_ticks()
         return True
+
+    @property
+    def quiet(self) -> int:
+        """How many of the next ticks will change nothing: :meth:`quiet_ticks`, kept until then."""
+        if not self._quiet:
+            self._quiet = self.quiet_ticks()
+        return self._quiet
+
+    def pass_ticks(self, count: int) -> None:
+        """Take ``count`` ticks at once, at most :attr:`quiet`, with space on the owner's disk."""
+        core = self._core
+        core.disk_full = False
+        core.ticks += count
+        self._quiet -= count
+        if self._leader is not None:
+            self._leader.count_ticks(count)
+        else:
+            core.timer.elapsed += count
 
     def quiet_ticks(self) -> int:
         """Return how many of the next ticks will change nothing, unless there is an input before.
@@ -497,6 +511,15 @@ class Raft:
     def followers(self) -> dict[str, FollowerStatus]:
         """What this leader knows of each follower; empty on any other member."""
         return self._leader.followers() if self._leader is not None else {}
+
+    @property
+    def changes(self) -> tuple[int, int]:
+        """How often this leader learned that a follower holds more, and that it needs other things.
+
+        While neither number changes, nothing in :attr:`followers` changes that matters to anybody
+        who keeps the log for them.  On any other member both are -1.
+        """
+        return self._leader.changes if self._leader is not None else (-1, -1)
 
     def status(self) -> Status:
         """Return the whole state that can be seen, as one value."""

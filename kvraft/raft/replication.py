@@ -65,6 +65,10 @@ class Replication:
         """Whether the next Ready begins a round: so the others hear of a new leader at once."""
         self.round_commit = 0
         """The commit index when the latest round began."""
+        self.raised = 0
+        """How often a match index rose."""
+        self.turned = 0
+        """How often anything else changed that decides what a follower is sent next."""
         self._quorum_checked = core.ticks  # the tick of the last check that a quorum is heard
         self._snapshots = 0  # how many snapshots this leadership began to send
 
@@ -79,6 +83,7 @@ class Replication:
         tables and the log that the snapshot pins.
         """
         core, before = self.core, self.progress
+        self.turned += 1
         self.members = core.configuration.members
         # "nextIndex: initialized to leader last log index + 1" (Figure 2)
         self.progress = {
@@ -101,6 +106,7 @@ class Replication:
             return
         if progress.match >= self.core.configuration_index:
             del self.progress[name]
+            self.turned += 1
 
     # ── who is heard (thesis §6.2) ──────────────────────────────────────────────────────────────
 
@@ -116,11 +122,13 @@ class Replication:
         for name in list(self.progress):
             if name not in self.members:  # it had an election timeout to learn that it left
                 del self.progress[name]
+                self.turned += 1
         long_ago = core.ticks - _SNAPSHOT_PATIENCE * core.options.election_ticks
         for progress in self.progress.values():
             if progress.state is ProgressState.SNAPSHOT and not progress.heard_since(long_ago + 1):
                 # Close the snapshot: an open one keeps log and tables from being removed.
                 progress.begin(ProgressState.PROBE)
+                self.turned += 1
         self._quorum_checked = core.ticks
         return vote_result(core.configuration, heard) is True
 
@@ -195,6 +203,7 @@ class Replication:
             progress.snapshot = source.open()
             self._snapshots += 1
             progress.snapshot_number = self._snapshots
+            self.turned += 1
             self._report(to, progress)
         if progress.snapshot is not None:
             self._send_chunk(to, progress, progress.snapshot)
@@ -250,6 +259,7 @@ class Replication:
         for progress in self.progress.values():
             if progress.state is ProgressState.PROBE and progress.match == 0:
                 progress.next = max(progress.next, base + 1)
+                self.turned += 1
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
 
@@ -278,9 +288,11 @@ class Replication:
             self._detect_loss(reply, progress)
             # Skip all entries of a conflicting term at once, never below what is known to match.
             meet = core.log.find_conflict_by_term(reply.hint_term, reply.hint_index)
-            progress.rejected(reply.prev_index, meet)
+            self.turned += progress.rejected(reply.prev_index, meet)
         if progress.state is not before:
+            self.turned += 1
             self._report(reply.sender, progress)
+        self.raised += progress.match > match
         answered = reply.round > progress.round
         if answered:
             progress.round = reply.round
@@ -316,6 +328,7 @@ class Replication:
         if progress is None:
             return False
         progress.last_heard = self.core.ticks
+        self.turned += 1
         snapshot = progress.snapshot
         if snapshot is None or snapshot.last.index != reply.last_index:
             return False  # it answers a chunk of a snapshot that is over

@@ -4,6 +4,7 @@ A world gives a replica ticks, messages and requests, and sends what its drains 
 
     replica.py            Replica: inputs, a drain in three steps, the rules a subclass may replace
      ├─ interface.py      ReplicaOptions; Drained, what a drain returns
+     ├─ idle.py           whether anything is left to do, and time that passes while nothing is
      ├─ recovery.py       log and tree opened from the disk
      ├─ writes.py         WriteDesk: requests to write, and what becomes of each
      │   ├─ pending.py    the transactions that wait for the log to decide

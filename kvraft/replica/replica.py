@@ -43,6 +43,7 @@ from kvraft.raft import (
 )
 from kvraft.record import Entry, Kind, Timestamp
 from kvraft.replica.desk import ReadDesk
+from kvraft.replica.idle import IdleMember
 from kvraft.replica.interface import Drained, ReplicaOptions
 from kvraft.replica.recovery import open_log_and_tree
 from kvraft.replica.retention import Pins, member_pins
@@ -55,7 +56,7 @@ from kvraft.transaction import Read, Register, Reply, Scan, Submit
 from kvraft.wal import Segment
 
 
-class Replica:
+class Replica(IdleMember):
     """One member of a cluster, on one disk.
 
     Opening it recovers what the disk holds: what is in tables is applied, and everything after
@@ -263,8 +264,7 @@ class Replica:
             except (OSError, Corruption) as error:
                 self._failed(error)
         self._report_marks()
-        replies, self._replies = tuple(self._replies), []
-        return replies
+        return self.come_to_rest()
 
     def _write(self, ready: Ready) -> None:
         """Write and sync what was begun: a term before what came in it."""

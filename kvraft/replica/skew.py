@@ -71,9 +71,9 @@ class ClusterClock:
         self.heard: dict[str, tuple[int, int]] = {}
         """The last reading of each other member's clock: milliseconds, and the tick it came in."""
 
-    def tick(self) -> None:
-        """Advance time by one tick."""
-        self._ticks += 1
+    def tick(self, count: int = 1) -> None:
+        """Advance time by one tick, or more."""
+        self._ticks += count
 
     def wall(self) -> int:
         """Return the time of this member's clock in milliseconds, 0 if it has none."""

@@ -76,18 +76,24 @@ class Upkeep:
         self._rules = rules
         self._reserve = reserve
         self._report = report
-        self._full = False  # whether a slice found the disk full since the last tick
+        self.full = False
+        """Whether a slice found the disk full since the last tick."""
         self._waiting: tuple[tuple[int, int, int], int] = (0, 0, 0), 0  # see _waiting_log()
         self._reported: tuple[tuple[str, int], ...] = ()
+        self._footing: object = None  # what all pins of the newest segment depend on
 
     def tick(self) -> None:
         """Measure the free space, and try again what found the disk full."""
-        self._full = False
+        self.full = False
         free = self._disk.free_bytes()
         if free is None or free >= self._reserve:
             self.low = ""
         else:
             self.low = f"the disk of {self._member} is full: {counted(free, 'byte')} free"
+
+    def pass_ticks(self) -> None:
+        """Take ticks in which the disk had no limit."""
+        self.full, self.low = False, ""
 
     @property
     def has_work(self) -> bool:
@@ -130,7 +136,7 @@ class Upkeep:
 
     @property
     def _tree_has_work(self) -> bool:
-        return self._tree.has_work and not self._full
+        return not self.full and self._tree.has_work
 
     def _work_tree(self) -> None:
         try:
@@ -138,7 +144,7 @@ class Upkeep:
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            self._full = True
+            self.full = True
         self._raft.log.release(self._tree.flushed.index)  # from now on they are read from disk
 
     def _may_drop(self) -> bool:
@@ -153,11 +159,18 @@ class Upkeep:
 
     def report_pins(self) -> None:
         """Report what pins the log, whenever a pin has moved to another segment."""
-        firsts = [segment.first for segment in self._wal.segments]
+        raft, segments = self._raft, self._wal.segments
+        ends = segments[0].id, segments[-1].id
+        footing = ends, raft.term, raft.changes[1], raft.configuration
+        if self._footing == footing:
+            return
+        firsts = [segment.first for segment in segments]
         pins = self._rules.pins()
         now = tuple(
             (pin.pinned_by, bisect_right(firsts, pin.needed_from) - len(firsts)) for pin in pins
         )
+        # While these stay as they are, pins only rise; on the newest segment they stay on it.
+        self._footing = None if any(place for _, place in now) else footing
         if now != self._reported:
             self._reported = now
             self._report(PinsChanged(*_columns(pins)))

@@ -194,7 +194,7 @@ class SimDisk:
 
     def free_bytes(self) -> int | None:
         """Return the unused bytes of ``capacity``, ``None`` without a limit."""
-        return None if self.capacity is None else max(0, self.capacity - self._used())
+        return None if self._capacity is None else max(0, self._capacity - self._used())
 
     def close(self) -> None:
         """Do nothing, since there is no lock and no descriptor."""

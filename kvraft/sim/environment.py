@@ -90,7 +90,7 @@ class Environment(ABC):
     def why_gone(self, name: str) -> str:
         """Return why nothing can be delivered to ``name``, ``""`` if it can."""
         if name in self.seats:
-            return "" if self.seats[name].replica is not None else f"{name} is down"
+            return "" if self.seats[name].up else f"{name} is down"
         return "" if self.is_client(name) else f"{name} is gone"
 
     def check_known(self, name: str) -> str:

@@ -18,8 +18,9 @@ A :class:`Seat` is a member's place: its disk stays, its replica comes and goes:
 - A crash loses the memory and what the disk had not synced (:class:`~kvraft.sim.SimDisk`); what the
   member has sent is still in flight.
 
-Most ticks of an idle member change nothing but its timers.  Then there is nothing to drain, and the
-drain is left out (:meth:`Seat.leaves_nothing`): that is most of what an idle world does.
+Most of what reaches an idle member leaves nothing to drain, and the drain is left out
+(:meth:`Seat.leaves_nothing`).  Most of its ticks only count the time; the seat counts them instead,
+and passes them on as soon as anybody asks for the replica (:attr:`Seat.replica`).
 
 Invariants: equal :attr:`Seat.moves` mean equal state, but for the time that has passed; what a
 member has planned before it went down never happens.
@@ -43,7 +44,6 @@ from kvraft.events import (
     MemberStopped,
     TimerExpired,
 )
-from kvraft.raft import Role
 from kvraft.replica import Replica
 from kvraft.sim.disk import PowerCut, SimDisk
 from kvraft.sim.inbox import give, is_message
@@ -108,7 +108,8 @@ class Seat:
         self.disk = disk
         self.sync_micros = SYNC
         """How long a sync of its disk takes; more makes it a slow disk."""
-        self.replica: Replica | None = None
+        self._replica: Replica | None = None
+        self._passed = 0  # ticks that its replica does not know of yet, since they only count
         self.fallen: Replica | None = None
         """Its replica as it was when it went down, for observers; it must not be used."""
         self.new = True
@@ -134,6 +135,25 @@ class Seat:
         self._waking = False
         self._working = False
 
+    @property
+    def replica(self) -> Replica | None:
+        """Its replica, which knows of all time that has passed; ``None`` while it is down."""
+        if self._passed:
+            self.pass_time()
+        return self._replica
+
+    def pass_time(self) -> None:
+        """Pass on the ticks that its replica does not know of."""
+        if self._passed:
+            assert self._replica is not None
+            self._replica.pass_ticks(self._passed)
+            self._passed = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether it has a replica, which need not know of any time for this."""
+        return self._replica is not None
+
     # ── up and down ─────────────────────────────────────────────────────────────────────────────
 
     def start(self, make: Callable[[Seat, bool], Replica]) -> bool:
@@ -148,7 +168,7 @@ class Seat:
         new = self.new and files in ([], [MEMBER])  # else an earlier first start got further
         self.moves += 1
         try:
-            self.replica = make(self, new)
+            self._replica = make(self, new)
         except PowerCut:
             self.cut_power()
             return False
@@ -209,13 +229,13 @@ class Seat:
                 self.replica.close()
             except (OSError, PowerCut) as error:
                 self.fail(error)
-            self.replica = None
+            self._replica = None
         self.disk.close()
 
     def _take_down(self) -> None:
         self.moves += 1
         self.fallen = self.replica
-        self.replica = self.cut_after = None
+        self._replica = self.cut_after = None
         self.inbox = []
         self.draining = self._waking = self._working = self._at_rest = False
         self.busy_until = self._pause_ends = 0
@@ -228,7 +248,7 @@ class Seat:
         self.time.plan(at, self._do, self.incarnation, action)
 
     def _do(self, incarnation: int, action: Callable[[], None]) -> None:
-        if self.replica is not None and self.incarnation == incarnation:
+        if self._replica is not None and self.incarnation == incarnation:
             action()
 
     def _plan_step(self, at: int, step: Callable[[Replica], None]) -> None:
@@ -236,7 +256,7 @@ class Seat:
         self.time.plan(at, self._take_step, self.incarnation, step)
 
     def _take_step(self, incarnation: int, step: Callable[[Replica], None]) -> None:
-        if self.replica is None or self.incarnation != incarnation:
+        if self._replica is None or self.incarnation != incarnation:
             return
         if self.paused:
             self._put_off.append(partial(self._take_step, incarnation, step))
@@ -256,21 +276,24 @@ class Seat:
     def tick(self) -> None:
         """Take a tick, or put it into the inbox while it has other things to do; plan the next.
 
-        Most ticks of a member at rest change nothing, and no drain follows.
+        Most ticks of a member at rest only count: it learns of them when it is needed.
         """
         resting = self._at_rest and not self.inbox and self.busy_until <= self.time.now
         if resting and not self.paused:
-            self._attempt(self._tick_at_rest)
+            replica = self._replica
+            assert replica is not None
+            if self._passed < replica.raft.quiet and self.disk.free_bytes() is None:
+                self._passed += 1
+            else:
+                self._attempt(self._tick_at_rest)
         elif not (self.paused and self._misses_ticks):
             self.hand(None)
-        self.plan(self.time.now + TICK, self.tick)
+        self.time.plan(self.time.now + TICK, self._do, self.incarnation, self.tick)
 
     def _tick_at_rest(self, replica: Replica) -> None:
-        role = replica.raft.role
         if replica.tick():
             self.moves += 1
-            if not self.leaves_nothing(replica, role):
-                self._drain(replica)
+            self._drain(replica)
 
     def hand(self, message: AnyMessage | None) -> None:
         """Put a message or a tick into its inbox, which it takes when no drain is under way."""
@@ -278,7 +301,7 @@ class Seat:
         if self.draining:
             return  # taken when the drain ends
         if self.busy_until <= self.time.now:
-            if self.replica is not None:
+            if self._replica is not None:
                 self.wake()
         elif not self._waking:
             self._waking = True
@@ -303,21 +326,20 @@ class Seat:
         if len(inbox) > 1:
             # Ticks first: its time must be right before it acts on anything (a lease).
             inbox.sort(key=is_message)
-        role = replica.raft.role
         for message in inbox:
             give(replica, message)
-        only_ticks = bool(inbox) and inbox[-1] is None
-        if not (only_ticks and self.leaves_nothing(replica, role)):
-            self._drain(replica)
+        self._drain(replica)
 
-    def leaves_nothing(self, replica: Replica, role: Role) -> bool:
-        """Return whether ticks alone, taken in ``role``, left nothing that a drain would do."""
-        raft = replica.raft
-        return self._at_rest and raft.role is role and not raft.has_ready()
+    def leaves_nothing(self, replica: Replica) -> bool:
+        """Return whether it had come to rest, and took nothing since that a drain would end."""
+        return self._at_rest and replica.settled
 
     def _drain(self, replica: Replica) -> None:
         """Take the steps of a drain until one has to wait for the disk, or nothing is left."""
-        while (ready := replica.begin()) is not None:
+        ready = replica.begin()
+        if ready is None and self.leaves_nothing(replica):
+            return
+        while ready is not None:
             self._send(ready.early)  # these do not wait for the disk
             if ready.must_sync:
                 self.draining, self.busy_until = True, self.time.now + self.sync_micros
@@ -328,6 +350,7 @@ class Seat:
             if not replica.save(ready):
                 break
             self._send(replica.finish(ready))
+            ready = replica.begin()
         self._rest(replica)
 
     def _save(self, replica: Replica) -> None:
@@ -354,8 +377,7 @@ class Seat:
             self.plan(max(self.time.now, self.busy_until), self.wake)
         self._plan_work(replica)
         # Work that found the disk full is not planned: it waits for a tick, as the unsaved does.
-        stuck = replica.unsaved is not None or replica.waits_for_space
-        self._at_rest = not (self._working or stuck or replica.tree.has_work)
+        self._at_rest = not (self._working or replica.stuck)
 
     def _send(self, messages: Iterable[AnyMessage]) -> None:
         for message in messages:

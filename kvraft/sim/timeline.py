@@ -36,6 +36,10 @@ class Timeline:
         """The time of the next action, ``None`` if there is none."""
         return self._queue[0][0] if self._queue else None
 
+    def has_due(self, until: int) -> bool:
+        """Return whether the next action is due at ``until`` or before."""
+        return bool(self._queue) and self._queue[0][0] <= until
+
     def step(self) -> None:
         """Execute the next action; there must be one."""
         self.now, _, action, arguments = heappop(self._queue)

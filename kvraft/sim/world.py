@@ -135,6 +135,16 @@ class World(Environment):
         if self.time.next is None:
             raise TimedOut("nothing will ever happen: no member runs and no client waits")
         self.time.step()
+        self.stepped()
+        self._pass_time()
+
+    def stepped(self) -> None:
+        """Do nothing; called after each step, for a subclass that watches."""
+
+    def _pass_time(self) -> None:
+        """Make all members aware of the time that has passed, before anybody looks at them."""
+        for seat in self.seats.values():
+            seat.pass_time()
 
     def run_until(self, condition: Callable[[], bool], *, limit: int = 60_000) -> None:
         """Step until ``condition`` holds; :class:`~kvraft.errors.TimedOut` after ``limit`` ms."""
@@ -148,9 +158,12 @@ class World(Environment):
     def run_for(self, millis: int) -> None:
         """Step for ``millis`` milliseconds."""
         until = self.now + inputs.whole_number(millis, "a time to run for", minimum=0) * MILLISECOND
-        while (due := self.time.next) is not None and due <= until:
-            self.step()
-        self.time.now = until
+        time, stepped = self.time, self.stepped
+        while time.has_due(until):
+            time.step()
+            stepped()
+        time.now = until
+        self._pass_time()
 
     def settle(self, *, limit: int = 60_000) -> None:
         """Run until the leader's running members have applied all, and no long work waits."""
@@ -215,7 +228,10 @@ class World(Environment):
         """
         if name:
             self.check_known(name)
-        return EPOCH_MILLIS + self.now // MILLISECOND + self.ahead(name)
+        return self._millis(name)
+
+    def _millis(self, name: str) -> int:
+        return EPOCH_MILLIS + self.time.now // MILLISECOND + self.ahead(name)
 
     # ── members that come and go ────────────────────────────────────────────────────────────────
 
@@ -242,7 +258,7 @@ class World(Environment):
             options=self._options,
             consensus=self._consensus,
             new=new,
-            millis=partial(self.millis, seat.name),
+            millis=partial(self._millis, seat.name),
             report=self._reporter(seat.name),
         )
 

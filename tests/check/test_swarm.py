@@ -1,7 +1,9 @@
 """Random runs of clusters: nothing may be found in them, and every planted bug must be."""
 
+import copy
 import json
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -143,3 +145,33 @@ def test_the_command(capsys, tmp_path):
     assert main(["swarm", "--seeds", "1-2", "--trace", str(file)]) == 2
     with pytest.raises(BadInput):
         find_bug("")
+
+
+@pytest.mark.parametrize("seed", [3, 9])
+def test_a_run_that_is_copied_in_the_middle_goes_on_like_the_original(seed):
+    class Stopped(Exception):
+        pass
+
+    class Halted(SwarmRun):
+        acted = 0
+
+        def _act(self):
+            self.acted += 1
+            if self.acted == 60:
+                raise Stopped
+            super()._act()
+
+        def _count(self):
+            self.world.close = lambda: None  # so that it can go on
+
+    run = Halted(seed)
+    with suppress(Stopped):
+        run.run()
+    del run.world.close
+    twin = copy.deepcopy(run)
+    for each in (run, twin):
+        each.world.run_for(1_500)  # with the faults that were planned, and their ends
+        each.faults.end_all()
+        each.world.run_for(500)
+    assert len(run.trace) > 1_000
+    assert list(run.trace.lines()) == list(twin.trace.lines())

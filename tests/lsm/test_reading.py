@@ -244,3 +244,14 @@ def test_rows_that_another_thread_warms_up_or_evicts_meanwhile_are_not_missed():
     assert rows == everything  # a reader that has it goes on with it
     assert shelf.known[1] is False
     assert names[0] not in shelf.rows
+
+
+def test_no_version_is_kept_for_a_reader_that_has_left():
+    sizes = []
+    for reads in (False, True):
+        tree = Tree.open(SimDisk())
+        for n in range(1, 5):
+            tree.apply([(b"k", n, b"v")], Position(n, 1))
+            assert not reads or list(tree.scan()) == [(b"k", b"v")]
+        sizes.append(tree.memtable_size)
+    assert sizes[0] == sizes[1]

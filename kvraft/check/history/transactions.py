@@ -22,7 +22,7 @@ Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from kvraft import clock
 from kvraft.check.history.model import (
@@ -35,10 +35,11 @@ from kvraft.check.history.model import (
     unpacked,
     without_sessions,
 )
-from kvraft.check.moved import MovedMembers, new_messages
+from kvraft.check.moved import News
 from kvraft.check.properties import Property, Violation
 from kvraft.client import Ticket
 from kvraft.display import counted
+from kvraft.raft import Message
 from kvraft.record import Entry, Row, Timestamp
 from kvraft.replica import Replica
 from kvraft.sim import World
@@ -52,8 +53,7 @@ class _Asked(NamedTuple):
     least: int
 
 
-_ClientMessage = Read | ReadReply | Scan | ScanPage | WriteReply | Registered
-"""The messages between clients and members that are checked."""
+_FROM_MEMBERS = frozenset(get_args(Message))
 
 
 class TransactionChecker:
@@ -74,7 +74,7 @@ class TransactionChecker:
         self._asked: dict[tuple[str, int], _Asked] = {}
         self._incarnations: set[int] = set()
         self._seen_through = 0  # the last message checked
-        self._moved = MovedMembers(world)
+        self._news = News(world)
 
     def check(self) -> None:
         """Take the entries committed in this step; check applied marks and answers.
@@ -82,18 +82,19 @@ class TransactionChecker:
         Its cost does not grow with the log or the map.  It does not meet the faults of simulated
         disks, which are meant for the members.
         """
-        self._check(self._world.members)
+        self._news.gather()
+        self._check(self._world.members, self._news)
 
-    def check_moved(self) -> None:
+    def check_moved(self, news: News) -> None:
         """Do the same after each step of the world, for the members that did anything in it."""
-        self._check(self._moved.names())
+        self._check(news.members, news)
 
-    def _check(self, names: Sequence[str]) -> None:
+    def _check(self, names: Sequence[str], news: News) -> None:
         seats = self._world.seats
         running = [(name, r) for name in names if (r := seats[name].replica) is not None]
         with self._world.undisturbed(names):
             self._check_running(running)
-        self._check_messages()
+        self._check_messages(news)
 
     def _check_running(self, running: Sequence[tuple[str, Replica]]) -> None:
         for name, replica in running:
@@ -129,9 +130,13 @@ class TransactionChecker:
 
     # ── requests and answers in flight ──────────────────────────────────────────────────────────
 
-    def _check_messages(self) -> None:
-        for id, message in new_messages(self._world, self._seen_through, _ClientMessage):
+    def _check_messages(self, news: News) -> None:
+        for id, message in news.messages:
+            if id <= self._seen_through:
+                continue
             self._seen_through = id
+            if type(message) in _FROM_MEMBERS:
+                continue  # most are between members
             if isinstance(message, Read | Scan):
                 # The first attempt may have been delivered before it was seen, so when a later one
                 # was first requested is not known.

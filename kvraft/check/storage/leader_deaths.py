@@ -109,9 +109,8 @@ class WitnessedWorld(World):
         self.model = Model(clock.pack(lifetime))
         """The state that the committed log leads to."""
 
-    def step(self) -> None:
-        """Process the next event, then look at every member."""
-        super().step()
+    def stepped(self) -> None:
+        """Look at every member."""
         with self.undisturbed():
             self._look()
 

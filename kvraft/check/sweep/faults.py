@@ -12,6 +12,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from kvraft.check.properties import Violation
@@ -26,7 +27,7 @@ class _Due:
 
     at: int
     number: int
-    what: Callable[[], None]
+    what: Callable[[], object]
 
 
 class Faults:
@@ -58,6 +59,10 @@ class Faults:
     def members(self) -> list[str]:
         """The members that have not lost their disks."""
         return [name for name in self._world.members if name not in self.gone]
+
+    def present(self) -> list[str]:
+        """Return :attr:`members`."""
+        return self.members
 
     def draw(self) -> tuple[Callable[[], None], ...]:
         """Return the kinds of faults of a run: a random subset, so that none hides another."""
@@ -117,14 +122,14 @@ class Faults:
     def _crash(self, fastest: int = 20, slowest: int = 600) -> None:
         name = self.victim()
         self._kill(name)
-        self.plan(fastest, slowest, lambda: self.restart(name))
+        self.plan(fastest, slowest, partial(self.restart, name))
 
     def _crash_in_drain(self) -> None:
         """Crash a member between two steps of one of its next drains."""
         name = self.victim()
         if name in self._world.replicas:
             self._world.crash(name, after=self._random.choice(tuple(DrainStep)))
-        self.plan(100, 600, lambda: self.restart(name))
+        self.plan(100, 600, partial(self.restart, name))
 
     def _stay_away(self) -> None:
         self._crash(1_500, 3_000)
@@ -147,7 +152,7 @@ class Faults:
         if leader in self._world.replicas:
             self._kill(leader)
             self._world.drop(lambda message: message.sender == leader)
-            self.plan(20, 600, lambda: self.restart(leader))
+            self.plan(20, 600, partial(self.restart, leader))
 
     def restart(self, name: str) -> None:
         """Restart a member on a working disk, if it does not run."""
@@ -186,20 +191,20 @@ class Faults:
         """Cut the power in the middle of one of the next calls to a disk."""
         name = self.victim()
         self.disk(name).fail_at(self._random.randint(1, 30), self._random)
-        self.plan(100, 600, lambda: self.restart(name))
+        self.plan(100, 600, partial(self.restart, name))
 
     def _break_disk(self) -> None:
         """Make one of the next calls to a disk fail, of which the process dies, maybe its host."""
         name, random = self.victim(), self._random
         self.disk(name).break_at(random.randint(1, 30), error=errno.EIO, random=random)
-        self.plan(100, 600, lambda: self.restart(name))
+        self.plan(100, 600, partial(self.restart, name))
 
     def _fill_disk(self) -> None:
         name = self.victim()
         disk = self.disk(name)
         used = sum(disk.size(file) for file in disk.names())
         disk.capacity = used + self._random.choice((0, 500, 4_000))
-        self.plan(200, 1_500, lambda: self.restart(name))
+        self.plan(200, 1_500, partial(self.restart, name))
 
     def lose_disk(self) -> None:
         """Wipe a member's disk: it must notice, and a new member replaces it."""
@@ -250,7 +255,7 @@ class Faults:
             self._world.client(name)
         self._world.set_clock(name, self._random.choice((-2_000, -300, 100, 450, 2_000)))
         usual = self._random.choice((-100, 0, 200))
-        self.plan(100, 800, lambda: self._world.set_clock(name, usual))
+        self.plan(100, 800, partial(self._world.set_clock, name, usual))
 
     def _transfer_leadership(self) -> None:
         try:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from kvraft.check.history import Effect, TransactionChecker
 from kvraft.check.invariants import WorldChecker
+from kvraft.check.moved import News
 from kvraft.check.properties import Violation
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep.clients import Clients, check_rows
@@ -113,9 +114,8 @@ class _Watched(World):
 
     watch: Callable[[], None] | None = None
 
-    def step(self) -> None:
-        """Process the next event, then call ``watch``."""
-        super().step()
+    def stepped(self) -> None:
+        """Call ``watch``."""
         if self.watch is not None:
             self.watch()
 
@@ -172,6 +172,7 @@ class SwarmRun:
             replica=replica,
             consensus=consensus,
         )
+        self._news = News(self.world)
         self._world_checker = WorldChecker(self.world)
         self.transactions = TransactionChecker(self.world)
         budget = self.options.retain_bytes
@@ -182,7 +183,7 @@ class SwarmRun:
         beheadings, losses = random.choice((0, 2, 4)), random.choice((0, 0, 1, 2))
         shared = (self.world, random, names, self.tally)
         self.faults = Faults(*shared, beheadings, losses)
-        self.clients = Clients(*shared, giants, lambda: self.faults.members)
+        self.clients = Clients(*shared, giants, self.faults.present)
         self._steps = 0  # steps that reported an event
         self._seen = 0  # events looked at
         self._every = 400 if giants else random.choice((50, 150, 400))
@@ -227,8 +228,9 @@ class SwarmRun:
         if len(self.trace) > self._seen:  # otherwise only time has passed
             self._seen = len(self.trace)
             self._steps += 1
-            self._world_checker.check_moved()
-            self.transactions.check_moved()
+            self._news.gather()
+            self._world_checker.check_moved(self._news)
+            self.transactions.check_moved(self._news)
             self._truncations.check()
             if self._steps % self._every == 0:
                 self._look()

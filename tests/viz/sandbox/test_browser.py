@@ -5,10 +5,7 @@ import statistics
 
 import pytest
 
-from kvraft.viz.sandbox import conclusion
-from kvraft.viz.sandbox import page as page_of
 from tests.viz.sandbox import jupyter
-from tests.viz.sandbox.runs import random_film
 
 why = jupyter.left_out()
 pytestmark = pytest.mark.skipif(bool(why), reason=why)
@@ -148,37 +145,3 @@ def test_a_click_is_answered_soon_at_ten_thousand_steps(page, capsys):
     cost = jupyter.ask(page, COST)
     assert float(cost) <= 0.15, f"a click costs {cost} s of the kernel's time"
     assert not page.problems
-
-
-@pytest.mark.parametrize("width", [390, 900])
-def test_a_saved_page_plays_without_kernel_and_network(width, tmp_path):
-    path = tmp_path / "run.html"
-    film = random_film(5, 2)[1]
-    last = len(film) - 1
-    path.write_text(page_of(film, captions={last: "This is where it ends."}), encoding="utf-8")
-    with jupyter.browser(width) as page:
-        asked, problems = [], []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: problems.append(message.text))
-        page.goto(path.as_uri())
-        page.wait_for_selector("svg")
-        place = page.locator("#place")
-        assert place.inner_text().startswith("1 of ")
-        page.keyboard.press("End")
-        assert page.locator("#caption").inner_text() == "This is where it ends."
-        assert title(page) == conclusion(film, last)
-        end = place.inner_text()
-        page.keyboard.press("ArrowLeft")
-        assert place.inner_text() != end
-        page.keyboard.press("Home")
-        page.locator("#on").click()
-        assert place.inner_text().startswith("2 of ")
-        assert asked == [path.as_uri()]
-        assert not problems
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        smallest = page.evaluate(
-            "Math.min(...[...document.querySelectorAll('svg text')].map((text) =>"
-            " parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a))"
-        )
-        assert smallest >= 14

@@ -10,6 +10,7 @@ from kvraft.errors import BadInput
 from kvraft.events import Trace
 from kvraft.viz.sandbox import Film, conclusion, page
 from kvraft.viz.sandbox.page import MOST, stops_of
+from tests.viz.sandbox import jupyter
 from tests.viz.sandbox.runs import random_film
 
 
@@ -56,3 +57,38 @@ def test_what_cannot_be_shown_is_refused(film):
         page(film, stops=[10**6])
     with pytest.raises(BadInput, match="steps 0 to"):
         page(film, captions={-1: "before"})
+
+
+@pytest.mark.skipif(bool(jupyter.left_out()), reason=jupyter.left_out())
+@pytest.mark.parametrize("width", [390, 900])
+def test_a_saved_page_plays_without_kernel_and_network(width, tmp_path):
+    path = tmp_path / "run.html"
+    film = random_film(5, 2)[1]
+    last = len(film) - 1
+    path.write_text(page(film, captions={last: "This is where it ends."}), encoding="utf-8")
+    with jupyter.browser(width) as tab:
+        asked, problems = [], []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.goto(path.as_uri())
+        tab.wait_for_selector("svg")
+        place = tab.locator("#place")
+        assert place.inner_text().startswith("1 of ")
+        tab.keyboard.press("End")
+        assert tab.locator("#caption").inner_text() == "This is where it ends."
+        assert tab.locator("#title").inner_text() == conclusion(film, last)
+        end = place.inner_text()
+        tab.keyboard.press("ArrowLeft")
+        assert place.inner_text() != end
+        tab.keyboard.press("Home")
+        tab.locator("#on").click()
+        assert place.inner_text().startswith("2 of ")
+        assert asked == [path.as_uri()]
+        assert not problems
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        smallest = tab.evaluate(
+            "Math.min(...[...document.querySelectorAll('svg text')].map((text) =>"
+            " parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a))"
+        )
+        assert smallest >= 14
