@@ -58,8 +58,12 @@ def build(folder: Path) -> None:
 
 
 def _modules() -> Iterator[tuple[str, Path]]:
-    """Yield the name in the archive, and the path, of all that Python in the page can import."""
-    for path in sorted(_PACKAGE.rglob("*.py")):
+    """Yield the name in the archive, and the path, of all that Python in the page imports or reads.
+
+    It reads missions.
+    """
+    missions = (_PACKAGE / "check" / "missions").rglob("*.toml")
+    for path in sorted([*_PACKAGE.rglob("*.py"), *missions]):
         yield path.relative_to(_PACKAGE.parent).as_posix(), path
     for file in sorted(distribution("sortedcontainers").files or ()):
         if file.suffix == ".py" or "LICENSE" in file.name:

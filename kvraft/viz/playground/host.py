@@ -21,9 +21,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kvraft.check.missions import find_mission
 from kvraft.errors import BadInput, KvraftError
 from kvraft.sim import Run
-from kvraft.viz.playground.link import link_of, text_of
+from kvraft.viz.playground.link import link_of, mission_of, text_of
 from kvraft.viz.sandbox import Session, frame
 
 FROM_LINK = "the run in this link"
@@ -36,7 +37,7 @@ class Host:
 
     def __init__(self) -> None:
         self._seed = 0
-        self._session = Session(self._new_run())
+        self._session = Session(self._new_run(), listing=True)
 
     @property
     def run(self) -> Run:
@@ -55,6 +56,11 @@ class Host:
             answer = {"says": f"A bug in kvraft: {type(error).__name__}: {error}."}
         return json.dumps(answer)
 
+    @property
+    def _mission(self) -> str:
+        """The name of the mission that the page shows, ``""`` for none."""
+        return self._session.judge.mission.name if self._session.judge else ""
+
     def _answer(
         self,
         open: str | None = None,
@@ -65,23 +71,26 @@ class Host:
         if open is not None:
             return self._open(open)
         if link:
-            return {"link": link_of(self.run.to_text())}
+            return {"link": link_of(self.run.to_text(), self._mission)}
         if file:
             return {"file": self.run.to_text()}
         return {"answer": self._session.take(act)}
 
     def _open(self, address: str) -> dict[str, Any]:
         """Show the run in ``address``; if that cannot be, say why and show a new one."""
-        says = ""
+        mission, says = None, ""
         if address:
             try:
-                run = Run.parse(text_of(address), FROM_LINK)
+                name = mission_of(address)
+                mission = find_mission(name) if name else None
+                play = mission.replay if mission else Run.parse
+                run = play(text_of(address), FROM_LINK)
                 says = run.difference and f"Another version of kvraft: {run.difference}."
             except BadInput as error:
-                run, says = self._new_run(), f"{error}. Here is a new run."
+                run, mission, says = self._new_run(), None, f"{error}. Here is a new run."
         else:
             run = self._new_run()
-        self._session = Session(run)
+        self._session = Session(run, mission=mission, listing=True)
         return {"frame": frame(self._session.panels), "says": says}
 
     def _new_run(self) -> Run:

@@ -6,6 +6,7 @@
     still            one picture of it all
     session          a sitting: what a click does, and what is drawn after it
      ├─ controls         the HTML around the panels             sandbox.js, sandbox.css
+     ├─ task             the mission: goal, verdict, hints; the list of missions
      ├─ choices          what can be done to what is selected
      └─ branches         a run or a recording, and its forks
     ring     members, timers, votes, messages on their way      logs     entry by entry, with marks

@@ -16,7 +16,7 @@ from kvraft.viz.sandbox.film import MOMENTS
 from kvraft.viz.sandbox.title import moment
 
 KEYS = 'data-lm-suppress-shortcuts="true"'
-SLOTS = ("style", "title", "notice", "time", "branches")
+SLOTS = ("style", "mission", "title", "notice", "time", "branches")
 """The slots above the panels."""
 BELOW = ("calls",)
 """Those below them; the verbs stand in the middle, next to the first two panels."""

@@ -14,9 +14,12 @@ Invariant: nothing that a page sends raises, and each message gets one answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from kvraft import inputs
+from kvraft.check.missions import Judge, Mission, Verdict
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Trace
@@ -31,6 +34,7 @@ from kvraft.viz.sandbox.lights import lights_panel
 from kvraft.viz.sandbox.logs import logs_panel
 from kvraft.viz.sandbox.ring import ring_panel
 from kvraft.viz.sandbox.space_time import space_time_panel
+from kvraft.viz.sandbox.task import goal, opened, task, words
 from kvraft.viz.sandbox.timeline import timeline_panel
 from kvraft.viz.sandbox.title import conclusion
 
@@ -54,20 +58,41 @@ LONGEST = 400
 class Session:
     """A sitting at ``what``: a run, a recorded trace, or a number of members with a ``seed``.
 
-    ``panels`` are names from :data:`PANELS`.  Raises :class:`~kvraft.errors.BadInput` for a panel
+    ``mission`` is one by its name, or its file; it has its own run, unless ``what`` is a run of it
+    that goes on.  With ``listing``, missions can be chosen though there is none yet.  ``panels``
+    are names from :data:`PANELS`.  Raises :class:`~kvraft.errors.BadInput` for a panel or a mission
     that does not exist.
     """
 
     def __init__(
-        self, what: Run | Trace | int = 3, *, seed: int = 0, panels: Sequence[str] = tuple(PANELS)
+        self,
+        what: Run | Trace | int | None = None,
+        *,
+        seed: int = 0,
+        panels: Sequence[str] = tuple(PANELS),
+        mission: Mission | str | Path | None = None,
+        listing: bool = False,
     ) -> None:
-        run = Run(what, seed=seed) if isinstance(what, int) else what
-        if not isinstance(run, Run | Trace):
-            raise BadInput("a sandbox opens a run, a trace or a number of members")
         for name in panels:
             if name not in PANELS:
                 raise BadInput(f"there is no panel {name!r}: {', '.join(PANELS)}")
         self.panels = tuple(panels)
+        self.judge = None if mission is None else Judge(opened(mission))
+        """Who judges the mission, if there is one."""
+        if self.judge is not None and not isinstance(what, Run | None):
+            raise BadInput("a mission has its own run: open it without members and traces")
+        self.listing = listing or mission is not None
+        """Whether missions can be chosen."""
+        if what is None and self.judge is not None:
+            what = self.judge.mission.begin()
+        run = Run(3 if what is None else what, seed=seed) if isinstance(what, int | None) else what
+        if not isinstance(run, Run | Trace):
+            raise BadInput("a sandbox opens a run, a trace or a number of members")
+        self._sent: dict[str, str] = {}
+        self._open(run)
+
+    def _open(self, run: Run | Trace) -> None:
+        """Begin the sitting at a run."""
         first = Branch.of("recording" if isinstance(run, Trace) else "run", run)
         self.branches = {first.name: first}
         """All branches by name; the first is what was opened."""
@@ -84,7 +109,8 @@ class Session:
         self.calls: list[str] = []
         """The Python call of each action, oldest first."""
         self.offered: list[Choice] = []
-        self._sent: dict[str, str] = {}
+        self.choosing = False
+        """Whether the list of missions is open."""
 
     # ── from the page ───────────────────────────────────────────────────────────────────────────
 
@@ -135,6 +161,8 @@ class Session:
                 self.speed = rest
             case "tick":
                 self._tick(branch)
+            case "hint" | "give" | "again" | "missions" | "mission" if self.listing:
+                self._mission(word, rest)
             case "do":
                 self._act(_whole(rest), values)
             case "branch" | "compare":
@@ -178,11 +206,35 @@ class Session:
             else:
                 self.playing = branch.forward()
 
+    def _mission(self, word: str, rest: str) -> None:
+        """Choose a mission, or go on with the one that there is."""
+        if word == "missions":
+            self.choosing = not self.choosing
+        elif word == "mission":
+            self.judge = Judge(opened(rest))
+            self._open(self.judge.mission.begin())
+        elif self.judge is None:
+            raise BadInput("there is no mission yet: choose one")
+        elif word == "hint":
+            self.judge.hint()
+        elif word == "give":
+            self.judge.give_up()
+        else:
+            self.judge = Judge(self.judge.mission)
+            self._open(self.judge.mission.begin())
+
+    def verdict(self) -> Verdict | None:
+        """Return where the mission stands in the branch that is shown; ``None`` without one."""
+        run = self.branch.run
+        return self.judge.verdict(run) if self.judge is not None and run is not None else None
+
     def _act(self, number: int, values: Sequence[str]) -> None:
         """Do one of the verbs that were offered; in the past that begins a fork."""
         if not 0 <= number < len(self.offered):
             raise BadInput("that is no longer offered")
         choice, branch = self.offered[number], self.branch
+        if self.judge is not None and (why := self.judge.refusal(choice.verb.name)):
+            raise BadInput(why)
         if not branch.at_end:
             branch = self._fork(branch)
         assert branch.run is not None
@@ -216,6 +268,9 @@ class Session:
             "notice": controls.notice(self.notice),
             "time": controls.time(branch, self.playing, self.speed),
             "branches": controls.branches(self.branches, branch, self.other),
+            "mission": task(self.judge, self.verdict(), listing=self.choosing)
+            if self.listing
+            else "",
         }
         found |= {name: PANELS[name](film, step) for name in self.panels}
         found["menu"] = self._menu()
@@ -232,6 +287,12 @@ class Session:
         run = self.branch.here()
         found, coming = choices(run, self.selected), [] if self.selected else next_choices(run)
         self.offered = [*found, *coming]
+        if self.judge is not None:
+            refusal = self.judge.refusal
+            self.offered = [
+                replace(choice, refusal=refusal(choice.verb.name) or choice.refusal)
+                for choice in self.offered
+            ]
         past = not self.branch.at_end
         return controls.menu(self.selected, self.offered, len(found), past=past)
 
@@ -243,6 +304,11 @@ class Session:
         pictures = {name: cold(PANELS[name](other.film, step)) for name in self.panels}
         return controls.next_to(other.name, conclusion(other.film, step), pictures)
 
+    def mission(self) -> str:
+        """Return the mission in words, with nothing to press; ``""`` without one."""
+        verdict = self.verdict()
+        return words(self.judge, verdict) if self.judge is not None and verdict else ""
+
     def still(self) -> dict[str, str]:
         """Return the panels as they are now, for where nobody listens."""
         film, step = self.branch.film, self.branch.step
@@ -251,7 +317,8 @@ class Session:
     def __str__(self) -> str:
         """Return what is the case, in words."""
         film, step = self.branch.film, self.branch.step
-        return f"{conclusion(film, step)} ({counted(len(film), 'step')}, {self.branch.name})"
+        task = f"{goal(self.judge.mission)} " if self.judge is not None else ""
+        return f"{task}{conclusion(film, step)} ({counted(len(film), 'step')}, {self.branch.name})"
 
 
 def _checked(message: object) -> tuple[int, str, list[str]]:

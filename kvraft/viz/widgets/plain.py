@@ -32,6 +32,9 @@ class PlainControls:
         self._verbs = widgets.VBox()
         self._busy = False
         time = [button(name, act, partial(self._act, act)) for name, act in _TIME.items()]
+        if session.judge is not None:
+            found = {"hint": "hint", "give up": "give up", "begin again": "again"}
+            time += [button(name, act, partial(self._act, act)) for name, act in found.items()]
         row = widgets.Layout(flex_flow="row wrap")
         self.box = widgets.VBox(
             [widgets.HBox(time, layout=row), self._pictures, self._things, self._verbs]
@@ -51,7 +54,7 @@ class PlainControls:
         session = self._session
         slots = session.slots()
         shown = ("title", "notice", *session.panels, "calls")
-        self._pictures.value = cold("".join(slots[name] for name in shown))
+        self._pictures.value = cold(session.mission() + "".join(slots[name] for name in shown))
         film, step = session.branch.film, session.branch.step
         members = [f"member {name}" for name in film.names]
         flights = [f"message {flight.id}" for flight in film.flights(step)] if len(film) else []

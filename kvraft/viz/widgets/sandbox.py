@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kvraft.check.missions import Mission
 from kvraft.events import Trace
 from kvraft.sim import Run
 from kvraft.viz.sandbox import PANELS, Session, css, frame, module, page, picture
@@ -41,14 +42,20 @@ export default {
 class Sandbox:
     """A sandbox of ``what``: a run, a recorded trace, or a number of members with a ``seed``.
 
+    ``mission`` is one by its name, or its file, and has its own run (:mod:`kvraft.check.missions`).
     ``panels`` are those to be shown, by name.  Raises :class:`~kvraft.errors.BadInput` for anything
     else.
     """
 
     def __init__(
-        self, what: Run | Trace | int = 3, *, seed: int = 0, panels: Sequence[str] = tuple(PANELS)
+        self,
+        what: Run | Trace | int | None = None,
+        *,
+        seed: int = 0,
+        panels: Sequence[str] = tuple(PANELS),
+        mission: Mission | str | Path | None = None,
     ) -> None:
-        self.session = Session(what, seed=seed, panels=panels)
+        self.session = Session(what, seed=seed, panels=panels, mission=mission)
         self._widget = self._live() if anywidget is not None else PlainControls(self.session).box
 
     @property

@@ -37,7 +37,9 @@ def test_it_has_what_the_page_needs_and_no_more(built):
     with ZipFile(built / "kvraft.zip") as archive:
         names = archive.namelist()
     assert {"kvraft/viz/playground/host.py", "sortedcontainers/sortedlist.py"} <= set(names)
-    assert not [name for name in names if not name.endswith((".py", "LICENSE"))]
+    assert not [name for name in names if not name.endswith((".py", "LICENSE", ".toml"))]
+    assert "kvraft/check/missions/files/lost-write.toml" in names
+    assert "kvraft/course/exercises.toml" not in names
 
 
 @needs_npm

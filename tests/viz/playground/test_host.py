@@ -46,6 +46,22 @@ def test_a_link_brings_the_run_to_where_it_was():
     assert other.run.trace.digest() == host.run.trace.digest()
 
 
+@pytest.mark.parametrize("name", ["short-log", "two-leaders-votes-twice"])
+def test_a_link_brings_the_mission_along(name):
+    host = Host()
+    ask(host, open="")
+    click(host, f"mission {name}")
+    click(host, "run 1000")
+    link = ask(host, link=True)["link"]
+    assert link.startswith(f"#mission={name}&run=")
+    other = Host()
+    assert ask(other, open=link)["says"] == ""
+    slots = click(other, "hello")["slots"]
+    assert "0 actions so far" in slots["mission"]
+    assert other.run.trace.digest() == host.run.trace.digest()
+    assert ask(other, link=True)["link"] == link
+
+
 def test_each_new_run_is_another():
     host = Host()
     ask(host, open="")
@@ -60,6 +76,8 @@ def test_each_new_run_is_another():
         ("#run=", "damaged"),
         ("#run=AAAA", "damaged"),
         ("#here", "#run="),
+        ("#mission=none&run=AAAA", "there is no mission 'none'"),
+        ("#mission=short-log&" + link_of(ran(1_000))[1:], "is not one of the mission 'short-log'"),
         (link_of("no run file"), "not a line of JSON"),
         (link_of(ran(1_000).replace('"seed": 0', '"seed": 1')), "does not replay"),
     ],

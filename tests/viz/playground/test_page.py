@@ -77,11 +77,15 @@ class Page:
         acts = buttons.evaluate_all("all => all.map(e => [e.textContent, e.dataset.act])")
         return self.pressed(dict(acts)[label])
 
-    def run(self):
-        """Return the run that is shown, by way of its link: replayed here, to the letter."""
+    def linked(self):
+        """Return the link to what is shown."""
         self.page.click("#link")
         self.page.get_by_text("The link is in the address bar").wait_for()
-        return Run.parse(text_of(self.page.evaluate("location.hash")))
+        return self.page.evaluate("location.hash")
+
+    def run(self):
+        """Return the run that is shown, by way of its link: replayed here, to the letter."""
+        return Run.parse(text_of(self.linked()))
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +143,29 @@ def test_what_cannot_be_done_is_grey_and_says_why(page):
     assert grey.locator(".kv-why").inner_text()
     page.pressed("next truncation")
     assert page.page.inner_text(".kv-notice")
+
+
+def test_a_mission_is_played_to_its_end(page):
+    page.begin()
+    page.pressed("missions")
+    page.pressed("mission two-leaders")
+    assert "Have two members believe" in page.page.inner_text(".kv-goal")
+    page.pressed("hint")
+    assert page.page.locator(".kv-hints li").count() == 1
+    page.pressed("member n1")
+    page.chosen("pause n1")
+    assert "1 action so far" in page.page.inner_text(".kv-verdict")
+    page.pressed("next election")
+    assert "Reached with 1 action: the best known way." in page.page.inner_text(".kv-verdict")
+    link = page.linked()
+    page.pressed("missions")
+    page.pressed("mission two-leaders-one-term")
+    page.pressed("give up")
+    assert "a member votes once a term" in page.page.inner_text(".kv-verdict")
+    page.did("document.getElementById('afresh').click()")
+    assert page.page.locator(".kv-goal").count() == 0
+    page.did(f"location.hash = '{link}'")
+    assert "Reached with 1 action" in page.page.inner_text(".kv-verdict")
 
 
 def test_nothing_can_be_asked_of_another_server(page, tmp_path):

@@ -1,10 +1,12 @@
 """A sitting at the sandbox: clicks move, act, fork and compare, and nothing from a page raises."""
 
 import json
+from html import escape
 from random import Random
 
 import pytest
 
+from kvraft.check.missions import missions
 from kvraft.errors import BadInput
 from kvraft.events import Trace
 from kvraft.sim import Run
@@ -195,3 +197,97 @@ def test_bad_arguments_are_named():
         Session(3, panels=("rings",))
     with pytest.raises(BadInput, match="a run, a trace or a number"):
         Session("x")
+
+
+# ── missions ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_mission_is_played_to_its_end_by_clicks():
+    session = Session(mission="dropped-entry")
+    slots = send(session, "hello")["slots"]
+    assert "Have n1 drop an entry" in slots["mission"]
+    send(session, number(session, "partition"), "n2 n3")
+    send(session, number(session, "put alice"), "city", "Oslo")
+    assert "2 actions so far" in session.slots()["mission"]
+    send(session, "next election")
+    send(session, number(session, "heal"))
+    send(session, "run 1000")
+    verdict = session.verdict()
+    assert verdict.state == "reached"
+    assert verdict.actions == 3
+    assert "Reached with 3 actions: the best known way." in session.slots()["mission"]
+    assert session.other is None
+
+
+def test_a_fork_of_a_mission_is_judged_by_itself():
+    session = Session(mission="two-leaders")
+    send(session, "hello")
+    send(session, "member n1")
+    send(session, number(session, "pause n1"))
+    send(session, "run 1000")
+    assert session.verdict().state == "reached"
+    send(session, f"at {session.branch.film.step_at(600_000)}")
+    send(session, number(session, "crash n1"))
+    assert session.branch.name == "fork 1"
+    assert session.verdict().state == "open"
+    send(session, "branch run")
+    assert session.verdict().state == "reached"
+
+
+def test_hints_come_one_by_one_and_giving_up_names_the_rule():
+    session = Session(mission="two-leaders-one-term")
+    mission = session.judge.mission
+    assert not any(hint in session.slots()["mission"] for hint in mission.hints)
+    for number, hint in enumerate(mission.hints):
+        assert f"Hint ({len(mission.hints) - number} left)" in session.slots()["mission"]
+        assert escape(hint) in send(session, "hint")["slots"]["mission"]
+    send(session, "hint")
+    assert session.notice == "there are no more hints"
+    assert mission.impossible not in session.slots()["mission"]
+    assert mission.impossible in send(session, "give up")["slots"]["mission"]
+    send(session, "again")
+    assert session.verdict().state == "open"
+    assert session.judge.hints == []
+
+
+def test_the_list_of_missions_begins_another_in_the_same_place():
+    session = Session(listing=True)
+    assert "Missions" in send(session, "hello")["slots"]["mission"]
+    send(session, "hint")
+    assert session.notice == "there is no mission yet: choose one"
+    listed = send(session, "missions")["slots"]["mission"]
+    for name in missions():
+        assert f'data-act="mission {name}"' in listed
+    send(session, "mission snapshot")
+    assert session.branch.run.now == 500_000
+    assert "Have n3 take a snapshot." in session.slots()["mission"]
+    assert send(session, "mission nothing")["slots"]["notice"].startswith("<div")
+    assert session.judge.mission.name == "snapshot"
+
+
+def test_what_a_mission_leaves_out_is_grey_and_says_so():
+    session = Session(mission="lost-write")
+    send(session, "member n1")
+    wipe = number(session, "wipe n1")
+    assert "this mission is one without wipe" in session.slots()["menu"]
+    send(session, wipe)
+    assert session.notice == "this mission is one without wipe"
+    assert session.branch.run.actions == session.judge.mission.setup
+
+
+def test_giving_up_what_can_be_done_shows_how():
+    session = Session(mission="short-log")
+    shown = send(session, "give up")["slots"]["mission"]
+    for action in session.judge.mission.solution:
+        assert escape(action.as_python()) in shown
+
+
+def test_without_missions_nothing_speaks_of_them():
+    session = Session(3)
+    assert send(session, "hello")["slots"]["mission"] == ""
+    send(session, "mission snapshot")
+    assert "nothing called 'mission'" in session.notice
+    with pytest.raises(BadInput, match="its own run"):
+        Session(5, mission="snapshot")
+    with pytest.raises(BadInput, match="there is no mission 'x'"):
+        Session(mission="x")

@@ -1,9 +1,11 @@
 """The widget around a sitting: what is stored, and what remains without kernel or anywidget."""
 
 import json
+from importlib.resources import files
 
 import pytest
 
+from kvraft.errors import BadInput
 from kvraft.sim import Run
 from kvraft.viz import widgets
 from kvraft.viz.widgets import Sandbox
@@ -68,7 +70,40 @@ def test_the_room_offers_it():
     assert PlainControls is not None
 
 
-@pytest.mark.parametrize("what", ["x", None, 2.5])
+@pytest.mark.parametrize("what", ["x", b"x", 2.5])
 def test_what_cannot_be_opened_is_refused(what):
     with pytest.raises(Exception, match="a sandbox opens"):
         Sandbox(what)
+
+
+def test_a_mission_opens_in_a_cell_with_its_goal_in_words():
+    sandbox = Sandbox(mission="short-log")
+    assert "Elect n3" in repr(sandbox)
+    assert sandbox.run.now == 500_000
+    assert "Elect n3" in sandbox.session.slots()["mission"]
+
+
+def test_a_mission_is_played_without_anywidget_too(monkeypatch):
+    monkeypatch.setattr(room, "anywidget", None)
+    sandbox = Sandbox(mission="leader-without-vote")
+    time, picture, _, verbs = sandbox.widget.children
+    buttons = {button.description: button for button in time.children}
+    buttons["hint"].click()
+    assert sandbox.session.judge.mission.hints[0] in picture.value
+    change = next(row for row in verbs.children if row.children[0].description == "change")
+    change.children[1].value = "n2 n3"
+    change.children[0].click()
+    buttons["+100 ms"].click()
+    assert "Reached with 1 action" in picture.value
+    buttons["begin again"].click()
+    assert "0 actions so far" in picture.value
+    assert "data-act" not in picture.value
+
+
+def test_a_mission_of_ones_own_is_opened_from_its_file(tmp_path):
+    own = files("kvraft.check.missions").joinpath("files", "short-log.toml").read_text()
+    (tmp_path / "mine.toml").write_text(own.replace("Elect n3", "Have n3 win"))
+    assert "Have n3 win" in repr(Sandbox(mission=tmp_path / "mine.toml"))
+    (tmp_path / "mine.toml").write_text(own.replace("seed = 1", "seed = 'x'"))
+    with pytest.raises(BadInput, match=r"mine\.toml: the field 'seed' must be a whole number"):
+        Sandbox(mission=tmp_path / "mine.toml")
