@@ -1,7 +1,9 @@
 """Missions: solutions reach them, what is impossible is not reached, and files are checked."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -20,6 +22,7 @@ from kvraft.errors import BadInput, Busy, TimedOut
 from kvraft.sim import MILLISECOND, VERBS, Run
 from tests.helpers.random_runs import CALM, arguments
 
+ROOT = Path(__file__).parent.parent.parent
 ALL = missions()
 REACHABLE = [name for name, mission in ALL.items() if mission.solution]
 IMPOSSIBLE = [name for name, mission in ALL.items() if mission.impossible]
@@ -219,3 +222,10 @@ def test_what_is_no_mission_is_refused_in_a_sentence(tmp_path):
         load_mission(tmp_path / "bytes.toml")
     with pytest.raises(BadInput, match="there is no mission 'x': write-one-down, "):
         find_mission("x")
+
+
+def test_the_mission_on_the_teachers_page_is_one(tmp_path):
+    page = (ROOT / "notebooks" / "book" / "teachers.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    assert rehearse(load_mission(tmp_path / "mine.toml")).actions == 2
