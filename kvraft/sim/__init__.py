@@ -101,6 +101,7 @@ from kvraft.sim.runs import (
     Run,
     Target,
     Verb,
+    options_from_json,
 )
 from kvraft.sim.seat import DrainStep, Seat
 from kvraft.sim.single_member import Gauge, SingleMember
@@ -153,6 +154,7 @@ __all__ = [
     "measure_write_outage",
     "median_trial",
     "open_bank",
+    "options_from_json",
     "paper_options",
     "random_writes",
     "retry_pauses",

@@ -46,6 +46,7 @@ True
 
 from kvraft.sim.runs.action import Action, Argument
 from kvraft.sim.runs.file import LONGEST_RUN, MOST_ACTIONS
+from kvraft.sim.runs.options import options_from_json
 from kvraft.sim.runs.parameters import Parameter, ParameterKind
 from kvraft.sim.runs.run import Run
 from kvraft.sim.runs.verb import Target, Verb
@@ -62,4 +63,5 @@ __all__ = [
     "Run",
     "Target",
     "Verb",
+    "options_from_json",
 ]
