@@ -17,8 +17,19 @@ from kvraft.cli import cli, terminal
 from kvraft.errors import Corruption, ForeignFile, Locked, NotLeader, StateLost
 from kvraft.store import Store
 
-COMMANDS = ["lab", "grade", "tour", "play", "swarm", "soak", "verify", "inspect", "repair"]
-COMMANDS += ["rebuild", "dump", "load", "bench", "playground"]
+COMMANDS = [
+    "lab",
+    "grade",
+    "playground",
+    "tour",
+    "play",
+    "swarm",
+    "soak",
+    "verify",
+    "inspect",
+    "repair",
+]
+COMMANDS += ["rebuild", "dump", "load", "bench"]
 LOOKING = ["verify", "inspect log", "inspect table", "inspect manifest", "inspect tree"]
 LOOKING += ["repair", "repair --dry-run", "rebuild", "dump"]
 
