@@ -201,10 +201,6 @@ class Memtable:
         """
         return Drain(self)
 
-    def keys_in_runs(self) -> tuple[list[bytes], list[bytes]]:
-        """Return all keys: those that are in order already, and the others."""
-        return list(self._keys), self._unsorted()
-
     def __deepcopy__(self, memo: dict[int, object]) -> Memtable:
         """Return a memtable of the same rows, which are shared: they never change."""
         other = copy(self)
@@ -215,14 +211,9 @@ class Memtable:
         return other
 
     def _sorted(self) -> SortedList[bytes]:
-        if len(self._keys) < len(self.newest):
-            self._keys.update(self._unsorted())
+        if late := len(self.newest) - len(self._keys):
+            self._keys.update(islice(reversed(self.newest), late))  # a dict is in order
         return self._keys
-
-    def _unsorted(self) -> list[bytes]:
-        """Return the keys that are not in the sorted list, as they came: a ``dict`` is in order."""
-        last_first = islice(reversed(self.newest), len(self.newest) - len(self._keys))
-        return list(last_first)[::-1]
 
     def rows_of(self, keys: list[bytes]) -> list[Row]:
         """Return all versions of ``keys``, which it has, in this order."""
@@ -247,7 +238,7 @@ class Drain:
 
     def __init__(self, memtable: Memtable) -> None:
         self._memtable = memtable
-        self._fresh: list[bytes] = []  # keys that were not in order
+        self._fresh: list[bytes] = []  # all keys, as they came
         self._sorted = 0  # of these, how many are in a run
         self._runs: list[list[bytes]] = []
         self._places: list[int] = []  # of the next key in each run
@@ -285,8 +276,9 @@ class Drain:
         return self._memtable.rows_of(self._next_keys())
 
     def _take_keys(self) -> None:
-        in_order, self._fresh = self._memtable.keys_in_runs()
-        self._runs = [in_order] if in_order else []
+        # In the order in which they came, even if a reader sorted them meanwhile: how many slices
+        # there are, and what is in each, must not depend on who looked.
+        self._fresh = list(self._memtable.newest)
 
     def _pick_edges(self) -> None:
         runs = self._runs

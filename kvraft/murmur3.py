@@ -1,8 +1,9 @@
 """Murmur3 for 64-bit machines, 128 bits wide: the one hash of filters and of tables' digests.
 
 The package ``mmh3`` computes it in C.  Where that is missing, because no wheel of it exists for a
-browser's Python, the class and the function below do: slower by a factor of ten or so, and equal
-for all bytes.  Everything else imports :func:`digest` and :class:`Murmur3` from here.
+browser's Python, the class and the function below do: equal for all bytes, and slower, by about 40
+times for a key of 16 bytes and 500 times for 4 KiB.  Everything else imports :func:`digest` and
+:class:`Murmur3` from here.
 
 The data are read in blocks of 16 bytes, each as two little-endian numbers of 64 bits, which are
 multiplied, rotated and added into the halves ``h1`` and ``h2``; what is left over at the end, and

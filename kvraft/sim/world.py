@@ -285,8 +285,8 @@ class World(Environment):
         meanwhile, it may have to be started again.
         """
         seat = self.seat_of(name)
-        if seat.replica is not None:
-            raise BadInput(f"{name} runs, so its files are in use")
+        if why := self.rebuild_refusal(name):
+            raise BadInput(why)
         try:
             set_aside(seat.disk)
         except PowerCut:  # the power returns, and the operator continues
@@ -295,6 +295,13 @@ class World(Environment):
         successor = replacement_name(name)
         self._seat_new(successor, seat.disk)
         return successor
+
+    def rebuild_refusal(self, name: str) -> str:
+        """Return why the files of a member cannot be set aside now, ``""`` if they can."""
+        if self.seat_of(name).replica is not None:
+            return f"{name} runs, so its files are in use"
+        successor = replacement_name(name)
+        return f"{successor} was started there already" if successor in self.seats else ""
 
     def replace(self, old: str, new: str, *, limit: int = 60_000) -> None:
         """Replace member ``old`` by ``new``, as an operator does, and return when that is done.

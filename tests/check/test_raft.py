@@ -30,6 +30,7 @@ from kvraft.record import HardState, Position, configuration_record
 from kvraft.sim import Cluster, entry_of_term
 
 NAMES = ("n1", "n2", "n3")
+WHOLE = Configuration(NAMES)
 PAPER = RaftOptions(pre_vote=False, check_quorum=False)
 
 
@@ -44,8 +45,22 @@ class Show:
         for name in NAMES:
             self.checker.stepped(name)
 
-    def put(self, name, terms, *, hard=None, commit=0, role=Role.FOLLOWER, durable=None, base=None):
-        """Show ``name`` with a log of ``terms`` (or entries) that is durable, by default whole."""
+    def put(
+        self,
+        name,
+        terms,
+        *,
+        hard=None,
+        commit=0,
+        role=Role.FOLLOWER,
+        durable=None,
+        base=None,
+        before=WHOLE,
+    ):
+        """Show ``name`` with a log of ``terms`` (or entries) that is durable, by default whole.
+
+        ``before`` is the configuration from which the member started.
+        """
         log = Log(base or Position(0, 0))
         log.append(
             [entry_of_term(term, index) for index, term in enumerate(terms, log.first_index)]
@@ -53,7 +68,7 @@ class Show:
         state = hard or HardState(log.last_term)
         raft = Raft(
             name,
-            Configuration(NAMES),
+            before,
             log,
             state,
             random=Random(0),
@@ -62,10 +77,10 @@ class Show:
             committed=log.base.index,
         )
         raft._core.commit_index, raft._core.role = max(commit, log.base.index), role
-        before = self.seen.get(name)
-        if before is not None and before.raft is not None:
-            before.raft.__dict__.update(raft.__dict__)  # the same member, a moment later
-            raft = before.raft
+        earlier = self.seen.get(name)
+        if earlier is not None and earlier.raft is not None:
+            earlier.raft.__dict__.update(raft.__dict__)  # the same member, a moment later
+            raft = earlier.raft
         self.seen[name] = ObservedMember(
             raft, state, log, log.last_index if durable is None else durable
         )
@@ -455,3 +470,24 @@ def test_a_snapshot_that_was_lost_in_a_crash_leaves_the_log_as_it_was_before():
     show.put("n1", [1, 1])
     show.checker.stepped("n1")
     show.step("n1", [1, 1, 1])
+
+
+def test_entries_whose_segments_outlived_a_crash_are_not_new():
+    """Seed 66215 of the swarm: with them a change that was long over seemed to begin again."""
+    show = Show()
+    joint = Configuration(("n1", "n3"), outgoing=NAMES)
+    end = Configuration(("n1", "n3"))
+    entries = [
+        entry_of_term(1, 1),
+        *(
+            entry_of_term(1, index)._replace(record=configuration_record(change.to_bytes()))
+            for index, change in ((2, joint), (3, end))
+        ),
+        entry_of_term(1, 4),
+    ]
+    for count in (1, 2, 3, 4):
+        for name in NAMES:
+            show.step(name, entries[:count], commit=count - 1)
+    show.step("n1", entries[3:], base=Position(3, 1), commit=3, before=end)
+    show.seen["n1"] = show.seen["n1"]._replace(raft=None)
+    show.step("n1", entries[1:], base=Position(1, 1), commit=3, before=end)

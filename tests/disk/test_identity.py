@@ -323,3 +323,13 @@ def test_rebuilding_a_member_that_runs_is_refused():
     with pytest.raises(BadInput, match="runs"):
         world.rebuild("n1")
     assert world.replicas["n1"].raft.role in Role
+
+
+def test_a_member_is_rebuilt_once():
+    """A second time would set aside the files of the new one, which runs on them."""
+    world, _ = used(1)
+    world.crash("n1")
+    heir = world.rebuild("n1")
+    with pytest.raises(BadInput, match=f"{heir} was started there already"):
+        world.rebuild("n1")
+    assert heir in world.replicas

@@ -138,35 +138,39 @@ class RaftChecker:
     def _follow_log(self, name: str, past: PreviousState, raft: Raft) -> None:
         """Find the dropped and the new entries, from the end of the log backwards."""
         old, new = past.log, raft.log
-        if new.base.index > old.base.index and not old.has(*new.base):
-            meet = new.base.index  # a snapshot replaced the whole log
-        else:
-            floor = max(old.base.index, new.base.index)
+        if new.base.index < old.base.index and new.has(*old.base):
+            # It crashed before the segments were gone that it had dropped: they are there again.
+            kept = old.slice(old.base.index + 1) if old.last_index > old.base.index else ()
+            back = new.slice(new.first_index, old.base.index)
+            old.reset(new.base)
+            old.append((*back, *kept))
+        if old.has(*new.base):
             meet = min(old.last_index, new.last_index)
-            while meet > floor and entry_at(old, meet) != entry_at(new, meet):
+            while meet > new.base.index and entry_at(old, meet) != entry_at(new, meet):
                 meet -= 1
-        if meet < old.base.index:  # the snapshot that it began after was not saved before a crash
-            if old.last_index > old.base.index:
-                self._check_dropped(name, past, raft, old.slice(old.base.index + 1))
-            old.reset(new.base)
+            self._drop(name, past, raft, meet)
+            if new.base.index > old.base.index:
+                old.drop_through(new.base.index)
+        else:  # a snapshot replaced the whole log, or was lost in a crash before it was saved
             meet = new.base.index
+            self._drop(name, past, raft, max(meet, old.base.index))
+            old.reset(new.base)
             past.configurations = [(meet, raft.configuration_at(meet))]
-        elif meet < old.last_index:
-            self._check_dropped(name, past, raft, old.slice(meet + 1))
-            old.truncate_from(meet + 1)
-            past.configurations = [c for c in past.configurations if c[0] <= meet]
-        if not old.has(*new.base):
-            old.reset(new.base)
-            meet = new.base.index
-            past.configurations = [(new.base.index, raft.configuration_at(new.base.index))]
-        elif new.base.index > old.base.index:
-            old.drop_through(new.base.index)
+            if raft is not past.raft:
+                past.raft = None  # which configuration its log began with is not known
         self._check_base(name, new.base)
         for entry in new.slice(meet + 1):
             self._check_known(name, entry, old.last_term)
             old.append((entry,))
             if entry.record.kind is Kind.CONFIGURATION:
                 past.new.append(entry)
+
+    def _drop(self, name: str, past: PreviousState, raft: Raft, meet: int) -> None:
+        """Check and forget the entries above ``meet``, which are not in the log any more."""
+        if meet < past.log.last_index:
+            self._check_dropped(name, past, raft, past.log.slice(meet + 1))
+            past.log.truncate_from(meet + 1)
+            past.configurations = [c for c in past.configurations if c[0] <= meet]
 
     def _check_base(self, name: str, base: Position) -> None:
         committed = self.ledger.get(base.index)

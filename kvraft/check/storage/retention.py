@@ -91,6 +91,7 @@ class _Member:
     flushed: int = 0
     last: int = 0
     terms: dict[int, int] = field(default_factory=dict)  # by index, of entries once in its log
+    highest: int = 0  # the last index in ``terms``
     writing_unknown: bool = False  # after a start, until it appends
     unknown_through: int = 0  # the last entry found after a crash whose term was never reported
     base: int = 0  # its log begins after this index
@@ -243,8 +244,9 @@ class RetentionChecker:
         member.installed, member.writing_unknown = 0, False
         member.last = event.first + len(event.terms) - 1
         member.unknown_through = min(member.unknown_through, event.first - 1)
-        for index in range(member.last + 1, max(member.terms, default=0) + 1):
+        for index in range(member.last + 1, member.highest + 1):
             member.terms.pop(index, None)
+        member.highest = member.last
         member.terms.update(enumerate(event.terms, event.first))
 
     # ── the rule ────────────────────────────────────────────────────────────────────────────────

@@ -54,13 +54,6 @@ def _not_handing_over(world: World) -> str:
     return "" if handing else f"{leader} is not handing over"
 
 
-def _no_rebuild(world: World, member: str) -> str:
-    if member in world.replicas:
-        return f"{member} runs, so its files are in use"
-    successor = replacement_name(member)
-    return f"{successor} was started there already" if successor in world.seats else ""
-
-
 def _crash(world: World, member: str, after: str) -> None:
     """Cut the power of a member, and report it if that is yet to come."""
     world.crash(member, after=after)
@@ -188,7 +181,7 @@ MEMBER_VERBS = (
         "Set the files of a member that is down aside, and start a new member in its place, which "
         "is in no configuration yet.",
         _rebuild,
-        _no_rebuild,
+        World.rebuild_refusal,
     ),
     Verb(
         "change",
