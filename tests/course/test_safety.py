@@ -134,7 +134,7 @@ def test_no_answer_and_a_broken_one(capsys):
     assert "gives None: give True or False" in said(
         capsys, check_up_to_date, solutions.returns_nothing
     )
-    assert "raised TypeError" in said(capsys, check_up_to_date, 7)
+    assert "7, and has to be a function" in said(capsys, check_up_to_date, 7)
 
 
 def test_a_rule_that_passes_the_pairs_is_caught_by_the_explorer(capsys, monkeypatch):

@@ -48,7 +48,6 @@ def test_the_right_rules_are_told_so(capsys):
         (solutions.flat, "give two lists of lists of indexes"),
         (solutions.returns_nothing, "For a log of nothing, your rule gives None: give two lists"),
         (solutions.wrong_name, "raised AttributeError"),
-        (7, "raised TypeError"),
     ],
 )
 def test_a_wrong_discard_rule_is_told_the_shortest_log(capsys, rule, hint):
