@@ -77,9 +77,9 @@ def test_make_installs_what_the_target_needs(target, extra, tmp_path):
 
 
 def test_what_is_cited_is_what_is_here():
-    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert re.findall(r"^version: (.*)$", cited, re.MULTILINE) == [__version__]
-    assert re.findall(r"^license: (.*)$", cited, re.MULTILINE) == [PROJECT["license"]]
+    cited = (ROOT / "README.md").read_text(encoding="utf-8").split("```bibtex")[1]
+    assert re.findall(r"^ +version += \{(.*)\}", cited, re.MULTILINE) == [__version__]
+    assert re.findall(r"^ +license += \{(.*)\}", cited, re.MULTILINE) == [PROJECT["license"]]
 
 
 def test_the_workflow_tests_every_python_and_names_files_that_are_there():
