@@ -194,7 +194,8 @@ class Replica(IdleMember):
         the disk holds is then unknown, and the member must be reopened.
         """
         early: list[Message] = []
-        messages, synced = early.copy(), False
+        messages: list[Message] = []
+        synced = False
         while (ready := self.begin()) is not None:
             (messages if synced else early).extend(ready.early)  # after a sync it may depend on it
             if not self.save(ready):

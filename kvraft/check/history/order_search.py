@@ -94,9 +94,6 @@ class Situations:
         for alike in self._alike.values():
             yield from alike
 
-    def __bool__(self) -> bool:
-        return any(self._alike.values())
-
 
 class OrderSearch:
     """Searches an order of ``steps``, by their numbers, from maps that hold one of ``starts``.
