@@ -128,7 +128,13 @@ def swarm(options: argparse.Namespace) -> int:
     if options.trace is not None and options.seeds[0] != options.seeds[-1]:
         raise BadInput("a trace is of one run: give a single seed")
     results = (
-        run_seed(seed, replica=bug.replica, consensus=bug.consensus, trace=options.trace)
+        run_seed(
+            seed,
+            replica=bug.replica,
+            consensus=bug.consensus,
+            client=bug.client,
+            trace=options.trace,
+        )
         for seed in options.seeds
     )
     found = False

@@ -5,7 +5,7 @@ and budgets.  Clients act (``clients.py``) while faults come and go (``faults.py
 step of the world that reports an event, all checkers look; the expensive checks run after some of
 these steps, and at the end, when everything is repaired::
 
-    draw ──► act, act, act, … ──► repair ──► settle ──► last look
+    draw ──► act, act, act, … ──► repair ──► settle ──► last look, and judge_calls
               │ with faults
               ╰─ every step: WorldChecker, TransactionChecker, RetentionChecker
 
@@ -26,13 +26,14 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from kvraft.check.history import Effect, TransactionChecker
+from kvraft.check.history import Effect, TransactionChecker, judge_calls, record
 from kvraft.check.invariants import WorldChecker
 from kvraft.check.moved import News
 from kvraft.check.properties import Violation
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep.clients import Clients, check_rows
 from kvraft.check.sweep.faults import Faults
+from kvraft.client import Client
 from kvraft.display import counted
 from kvraft.events import (
     Compacted,
@@ -52,6 +53,7 @@ from kvraft.events import (
 )
 from kvraft.lsm import Levelled, Tiered
 from kvraft.raft import Raft, RaftOptions
+from kvraft.record import TxnId
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim import World
 from kvraft.transaction import Stage
@@ -145,8 +147,8 @@ def draw_options(random: Random) -> ReplicaOptions:
 class SwarmRun:
     """One run under ``seed``: ``acts`` of clients among faults; then everything is repaired.
 
-    Every member runs ``replica`` and ``consensus``.  :meth:`run` raises what a checker found;
-    ``tally`` counts what the run reached.
+    Every member runs ``replica`` and ``consensus``, and every client is a ``client``.  :meth:`run`
+    raises what a checker found; ``tally`` counts what the run reached.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class SwarmRun:
         *,
         replica: type[Replica] = Replica,
         consensus: type[Raft] = Raft,
+        client: type[Client] = Client,
         acts: int = ACTS,
     ) -> None:
         random = self._random = Random(f"swarm/{seed}")
@@ -171,7 +174,9 @@ class SwarmRun:
             reorder=random.random() < 0.3,
             replica=replica,
             consensus=consensus,
+            client=client,
         )
+        self._calls = record(self.world)
         self._news = News(self.world)
         self._world_checker = WorldChecker(self.world)
         self.transactions = TransactionChecker(self.world)
@@ -259,11 +264,25 @@ class SwarmRun:
         self._look()
         self.transactions.check_members(moments=6)
         self.transactions.check_tickets([*tickets, last])
+        self._judge_calls()
         applied = {r.tree.applied for r in world.replicas.values()}
         if len(world.replicas) != len(self.faults.members) or len(applied) != 1:
             what = f"after all repairs, members have applied {sorted(applied)}"
             raise Violation("progress", (), what)
         self.clients.check_counter()
+
+    def _judge_calls(self) -> None:
+        """Judge what clients called and got, from outside the client library."""
+        outcome = self.transactions.model.outcome
+
+        def place(txn: TxnId) -> int:
+            fate = outcome(txn)
+            return fate.index if fate is not None and fate.effect is Effect.APPLIED else 0
+
+        judged = judge_calls(self._calls, place)
+        self.tally["calls ordered"] += judged.operations
+        if judged.how != "log":
+            self.tally[f"histories ordered by {judged.how}"] += 1
 
     def _count(self) -> None:
         """Count what happened in the run."""
@@ -308,6 +327,7 @@ def run_seed(
     *,
     replica: type[Replica] = Replica,
     consensus: type[Raft] = Raft,
+    client: type[Client] = Client,
     acts: int = ACTS,
     trace: Path | None = None,
 ) -> SwarmResult:
@@ -315,7 +335,8 @@ def run_seed(
 
     ``trace`` is a file to write the events to, as JSON lines.
     """
-    run, found = SwarmRun(seed, replica=replica, consensus=consensus, acts=acts), None
+    run = SwarmRun(seed, replica=replica, consensus=consensus, client=client, acts=acts)
+    found = None
     try:
         run.run()
     except Exception as error:
