@@ -33,6 +33,7 @@ from kvraft.check.properties import Violation
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep.clients import Clients, check_rows
 from kvraft.check.sweep.faults import Faults
+from kvraft.client import Client
 from kvraft.display import counted
 from kvraft.events import (
     Compacted,
@@ -145,8 +146,8 @@ def draw_options(random: Random) -> ReplicaOptions:
 class SwarmRun:
     """One run under ``seed``: ``acts`` of clients among faults; then everything is repaired.
 
-    Every member runs ``replica`` and ``consensus``.  :meth:`run` raises what a checker found;
-    ``tally`` counts what the run reached.
+    Every member runs ``replica`` and ``consensus``, every client is a ``client``.  :meth:`run`
+    raises what a checker found; ``tally`` counts what the run reached.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class SwarmRun:
         *,
         replica: type[Replica] = Replica,
         consensus: type[Raft] = Raft,
+        client: type[Client] = Client,
         acts: int = ACTS,
     ) -> None:
         random = self._random = Random(f"swarm/{seed}")
@@ -171,6 +173,7 @@ class SwarmRun:
             reorder=random.random() < 0.3,
             replica=replica,
             consensus=consensus,
+            client=client,
         )
         self._news = News(self.world)
         self._world_checker = WorldChecker(self.world)
@@ -308,6 +311,7 @@ def run_seed(
     *,
     replica: type[Replica] = Replica,
     consensus: type[Raft] = Raft,
+    client: type[Client] = Client,
     acts: int = ACTS,
     trace: Path | None = None,
 ) -> SwarmResult:
@@ -315,7 +319,10 @@ def run_seed(
 
     ``trace`` is a file to write the events to, as JSON lines.
     """
-    run, found = SwarmRun(seed, replica=replica, consensus=consensus, acts=acts), None
+    run, found = (
+        SwarmRun(seed, replica=replica, consensus=consensus, client=client, acts=acts),
+        None,
+    )
     try:
         run.run()
     except Exception as error:
