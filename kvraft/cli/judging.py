@@ -63,6 +63,12 @@ def add_swarm(adders: Adders) -> None:
         metavar="N",
         help="how many members (3 or 5, drawn by each run)",
     )
+    _add_places(swarm)
+    swarm.set_defaults(run=commands.swarm)
+
+
+def _add_places(swarm: argparse.ArgumentParser) -> None:
+    """Add the options that change no run: where runs happen, and where what they found goes."""
     swarm.add_argument(
         "--jobs",
         type=whole_number(1, "jobs"),
@@ -94,7 +100,6 @@ def add_swarm(adders: Adders) -> None:
         metavar="FILE",
         help="write the trace there, whatever is found; needs a single seed",
     )
-    swarm.set_defaults(run=commands.swarm)
 
 
 def add_soak(adders: Adders) -> None:
