@@ -10,7 +10,7 @@ member runs, so a worker needs nothing but this package.
 
 Invariants:
 
-- A result depends on its seed, the settings and the code, not on who ran it beside what.
+- A result depends on its seed, the settings and the code, not on who runs it, or on what else runs.
 - Memory does not grow with the number of seeds.
 """
 

@@ -76,7 +76,7 @@ def result_of(run: SwarmRun, *, keep_trace: bool = False) -> SwarmResult:
 
 
 class Summary:
-    """The sum of many results; beside its seed, a command needs ``options`` to repeat one."""
+    """The sum of many results; a command needs ``options``, and a seed, to repeat one."""
 
     def __init__(self, options: str = "") -> None:
         self.runs = 0
