@@ -40,6 +40,7 @@ from kvraft.events import (
     TableRemoved,
     TableWritten,
 )
+from kvraft.lsm.compaction import droppable
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest
 from kvraft.lsm.options import TreeOptions
@@ -63,6 +64,9 @@ from kvraft.sstable import (
 
 class VersionSet:
     """The tables on one disk: ``levels`` are the live ones, ``next_task`` is the next merge."""
+
+    droppable = staticmethod(droppable)
+    """The rule by which a merge drops tombstones.  A subclass may override it."""
 
     def __init__(
         self,

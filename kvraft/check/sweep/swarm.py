@@ -31,6 +31,7 @@ from kvraft.check.properties import Violation
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep.clients import Clients, check_rows
 from kvraft.check.sweep.faults import Faults
+from kvraft.client import Client
 from kvraft.events import (
     Compacted,
     EntriesSuperseded,
@@ -140,8 +141,8 @@ def draw_options(random: Random) -> ReplicaOptions:
 class SwarmRun:
     """One run under ``seed``: ``acts`` of clients among faults; then everything is repaired.
 
-    Every member runs ``replica`` and ``consensus``; there are three or five ``members`` by chance,
-    or as many as given.  :meth:`run` raises what a checker found;
+    Every member runs ``replica`` and ``consensus``, every client is a ``client``; there are three or
+    five ``members`` by chance, or as many as given.  :meth:`run` raises what a checker found;
     ``tally`` counts what the run reached.
     """
 
@@ -151,6 +152,7 @@ class SwarmRun:
         *,
         replica: type[Replica] = Replica,
         consensus: type[Raft] = Raft,
+        client: type[Client] = Client,
         acts: int = ACTS,
         members: int | None = None,
     ) -> None:
@@ -169,6 +171,7 @@ class SwarmRun:
             reorder=random.random() < 0.3,
             replica=replica,
             consensus=consensus,
+            client=client,
         )
         self._news = News(self.world)
         self._world_checker = WorldChecker(self.world)
