@@ -141,8 +141,8 @@ def draw_options(random: Random) -> ReplicaOptions:
 class SwarmRun:
     """One run under ``seed``: ``acts`` of clients among faults; then everything is repaired.
 
-    Every member runs ``replica`` and ``consensus``, every client is a ``client``; there are three or
-    five ``members`` by chance, or as many as given.  :meth:`run` raises what a checker found;
+    Every member runs ``replica`` and ``consensus``, every client is a ``client``; there are three
+    or five ``members`` by chance, or as many as given.  :meth:`run` raises what a checker found;
     ``tally`` counts what the run reached.
     """
 
