@@ -14,7 +14,7 @@ import os
 from typing import Any, TypeAlias
 
 from kvraft.cli import commands
-from kvraft.cli.values import figure_file, output_file, output_folder, seeds, whole_number
+from kvraft.cli.values import figure_file, names, output_file, output_folder, seeds, whole_number
 
 Adders: TypeAlias = "argparse._SubParsersAction[Any]"
 """What argparse adds commands to; it is generic for mypy only."""
@@ -62,6 +62,18 @@ def add_swarm(adders: Adders) -> None:
         type=whole_number(1, "members"),
         metavar="N",
         help="how many members (3 or 5, drawn by each run)",
+    )
+    swarm.add_argument(
+        "--faults",
+        type=names,
+        default=[],
+        metavar="A,B",
+        help="which kinds of faults may happen (all); a name that none has lists them",
+    )
+    swarm.add_argument(
+        "--twice",
+        action="store_true",
+        help="run each seed a second time, in another interpreter: it must be the same run",
     )
     _add_places(swarm)
     swarm.set_defaults(run=commands.swarm)

@@ -22,6 +22,7 @@ from kvraft.check.sweep import (
     Summary,
     SwarmResult,
     SwarmSettings,
+    fault_names,
     processes,
     run_seed,
     run_seeds,
@@ -33,9 +34,14 @@ from kvraft.tools import progress_bar
 
 def sweep(options: argparse.Namespace) -> int:
     """Run small clusters at random, and print what was found in them."""
-    settings = SwarmSettings(bug=options.bug or "", members=options.members)
+    settings = SwarmSettings(
+        bug=options.bug or "",
+        members=options.members,
+        faults=fault_names(options.faults),
+        twice=options.twice,
+    )
     settings.make(options.seeds[0]).world.close()  # what cannot be run is refused here, at once
-    summary = Summary(settings.as_options())
+    summary = Summary(settings.as_options(), all_faults=not settings.faults)
     if options.trace is not None:
         _run_one(options, settings, summary)
     else:

@@ -48,9 +48,10 @@ from kvraft.replica.sessions import (
     TransactionOutcome,
 )
 from kvraft.replica.snapshots import ReplicaSnapshot, ReplicaSnapshotSource
-from kvraft.replica.state_machine import StateMachine
+from kvraft.replica.state_machine import CONFIGURATION_KEY, StateMachine
 
 __all__ = [
+    "CONFIGURATION_KEY",
     "MAX_UNWRITTEN",
     "SESSION_PREFIX",
     "Pin",

@@ -221,7 +221,10 @@ class Replica(IdleMember):
         self.waits_for_space = ""
         if not self.raft.has_ready():
             return None
-        ready = self.raft.ready()
+        try:
+            ready = self.raft.ready()  # old entries and snapshots are read from the disk
+        except (OSError, Corruption) as error:
+            self._stop(error)
         self.unsaved = Ready((), *ready[1:]) if ready.early else ready
         self._moved = self._moved or bool(ready.committed or ready.entries) or ready.must_sync
         return ready

@@ -5,7 +5,7 @@ What is done here is done *to* the members; they learn of it only by what follow
     members     crash  timeout  pause  resume  set_clock
     links       partition  cut_link  slow_link  lose_on_link  clog_link  repair_link  heal
     messages    drop  duplicate  delay  deliver
-    disks       fill_disk  extend_disk  corrupt_disk  wipe_disk
+    disks       fill_disk  extend_disk  slow_disk  corrupt_disk  wipe_disk
 
 All but the clocks are reported to the trace, so that a look back shows what was the case then.
 
@@ -35,7 +35,7 @@ from kvraft.events import (
 from kvraft.sim.carrier import Carrier
 from kvraft.sim.disk import SimDisk
 from kvraft.sim.network import INTACT, AnyMessage, Envelope, Network
-from kvraft.sim.seat import DrainStep, Seat
+from kvraft.sim.seat import SYNC, DrainStep, Seat
 from kvraft.sim.timeline import MILLISECOND, Timeline
 
 
@@ -284,6 +284,14 @@ class Environment(ABC):
         """Give the simulated disk of a member all the room it wants."""
         self.sim_disk(name).capacity = None
         self.report(name, DiskExtended())
+
+    def slow_disk(self, name: str, micros: int = SYNC) -> None:
+        """Make each sync of the disk of a member take so many microseconds, by default the usual.
+
+        That of a drain which is under way takes what it began with.
+        """
+        seat = self.seat_of(name)
+        seat.sync_micros = inputs.whole_number(micros, "how long a sync takes", minimum=0)
 
     def corrupt_disk(self, name: str, file: str, offset: int, mask: int = 0xFF) -> None:
         """Flip the bits of ``mask`` in one byte of a file on the simulated disk of a member."""

@@ -28,7 +28,7 @@ from kvraft.tools.place import inspect_directory, open_directory
 from kvraft.tools.progress import progress_bar
 from kvraft.tools.repair import repair
 from kvraft.tools.transfer import dump, load
-from kvraft.tools.verify import verify
+from kvraft.tools.verify import verify, verify_disk
 
 __all__ = [
     "dump",
@@ -40,4 +40,5 @@ __all__ = [
     "progress_bar",
     "repair",
     "verify",
+    "verify_disk",
 ]

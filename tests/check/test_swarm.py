@@ -8,8 +8,10 @@ import pytest
 
 from kvraft.check import Violation
 from kvraft.check.bugs import find_bug
+from kvraft.check.bugs.client import CLIENT_BUGS
 from kvraft.check.bugs.storage import STORAGE_BUGS
-from kvraft.check.sweep import SwarmRun, result_of
+from kvraft.check.marks import MARKS
+from kvraft.check.sweep import KINDS, SwarmRun, result_of
 from kvraft.check.sweep.clients import ACCOUNTS, LARGE, check_rows
 from kvraft.check.sweep.swarm import REACHED
 
@@ -36,7 +38,9 @@ def test_nothing_is_found_in_runs_in_which_everything_happens():
         result = result_of(SwarmRun(seed, acts=100))
         assert result.found is None, seed
         total += result.tally
-    assert [name for name in REACHED if not total[name] and name not in RARE] == []
+    rare = RARE | set(MARKS) | {f"fault {name}" for name in KINDS}  # there are many of them
+    assert [name for name in REACHED if not total[name] and name not in rare] == []
+    assert sum(total[f"fault {name}"] > 0 for name in KINDS) > len(KINDS) / 2
 
 
 @pytest.mark.parametrize("seed", ONCE_FOUND)
@@ -52,7 +56,8 @@ def test_who_loses_its_disk_while_its_power_was_to_be_cut_gets_a_whole_one():
     run.world.crash(name)
     run.faults.disk(name).fail_at(1)
     run.faults.losses, run.faults.victim = 1, lambda: name
-    run.faults.lose_disk()
+    KINDS["lost-disk"](run.faults)
+    run.faults.do_waiting()
     assert run.faults.gone == [name]
     assert run.tally["losses noticed"] == 1
     assert f"{name}.2" in run.world.replicas
@@ -64,6 +69,15 @@ def test_the_same_seed_is_the_same_run():
         run.run()
     assert one.trace.digest() == two.trace.digest()
     assert one.tally == two.tally
+
+
+@pytest.mark.parametrize("name", CLIENT_BUGS)
+def test_a_planted_bug_of_the_client_is_found_within_ten_runs(name):
+    bug = find_bug(name).client
+    results = (result_of(SwarmRun(seed, client=bug)) for seed in range(1, 11))
+    found = next((result.found for result in results if result.found), None)
+    assert found is not None
+    assert found.startswith("Violation: "), found
 
 
 @pytest.mark.parametrize("name", STORAGE_BUGS)

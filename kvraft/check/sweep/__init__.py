@@ -6,7 +6,8 @@
     ├─ results    what was found, in a file from which a sweep resumes
     └─ swarm      a run per seed: drawn options, drawn faults, every checker at every step
        ├─ clients    what clients do
-       └─ faults     what the environment does
+       └─ faults/    what the environment does, by kinds
+    twice         a run repeated in another interpreter: it must be the same
     soak          transactions without end: does disk or memory grow?
     └─ usage      what a member uses, and whether a line through it climbs
     hunt          a cluster of consensus modules driven at random, and how soon it breaks
@@ -17,14 +18,17 @@ what was found.
 Sources: Groce et al., *Swarm Testing*, ISSTA 2012; FoundationDB's simulation (Will Wilson, 2014).
 """
 
+from kvraft.check.sweep.faults import KINDS, fault_names
 from kvraft.check.sweep.hunt import hunt
 from kvraft.check.sweep.parallel import SwarmSettings, processes, run_seed, run_seeds
 from kvraft.check.sweep.results import ResultsFile, Summary, SwarmResult, result_of
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
 from kvraft.check.sweep.swarm import SwarmRun
+from kvraft.check.sweep.twice import summary_of
 from kvraft.check.sweep.usage import fit_trend, second_half
 
 __all__ = [
+    "KINDS",
     "MemberOutage",
     "ResultsFile",
     "Soak",
@@ -33,6 +37,7 @@ __all__ = [
     "SwarmRun",
     "SwarmSettings",
     "UsageSample",
+    "fault_names",
     "fit_trend",
     "hunt",
     "processes",
@@ -40,6 +45,7 @@ __all__ = [
     "run_seed",
     "run_seeds",
     "second_half",
+    "summary_of",
     "usage_points",
     "usage_trends",
 ]

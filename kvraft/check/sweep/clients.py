@@ -10,7 +10,7 @@ every acknowledged increment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from random import Random
 
@@ -167,11 +167,12 @@ class Clients:
 
     # ── at the end ──────────────────────────────────────────────────────────────────────────────
 
-    def check_counter(self) -> None:
-        """Check that each member counted every acknowledged increment once."""
+    def check_counter(self, members: Iterable[str]) -> None:
+        """Check that each of ``members`` counted every acknowledged increment once."""
         stages = [ticket.stage for kind, ticket in self.tickets if kind == "count"]
         surely, maybe = stages.count(Stage.APPLIED), stages.count(Stage.UNKNOWN)
-        for name, replica in self._world.replicas.items():
+        for name in members:
+            replica = self._world.replicas[name]
             value = int(replica.tree.get(COUNTER) or 0)
             if not surely <= value <= surely + maybe:
                 what = f"{name} counted {value}, but {surely} increments were acknowledged and "

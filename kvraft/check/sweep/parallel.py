@@ -20,14 +20,16 @@ import contextlib
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from kvraft.check.bugs import Bug, find_bug
+from kvraft.check.sweep.faults import KINDS
 from kvraft.check.sweep.results import SwarmResult, result_of
 from kvraft.check.sweep.swarm import ACTS, SwarmRun
+from kvraft.check.sweep.twice import compare_with_child
 
 WAITING = 64
 """How many seeds are in the hands of an executor at once."""
@@ -38,16 +40,24 @@ class SwarmSettings:
     """What runs have in common, by name, so that a worker on another machine can run them.
 
     ``bug`` is the planted bug that every member has, ``acts`` how much clients do; ``members`` is
-    how many there are, three or five by chance without it.
+    how many there are, three or five by chance without it.  ``faults`` are the names of the kinds
+    that may happen, all of them without any.  With ``twice`` each run is repeated and compared.
     """
 
     bug: str = ""
     acts: int = ACTS
     members: int | None = None
+    faults: tuple[str, ...] = ()
+    twice: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for JSON."""
-        return asdict(self)
+        return asdict(self) | {"faults": list(self.faults)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> SwarmSettings:
+        """Return the settings that :meth:`to_dict` made."""
+        return cls(**data | {"faults": tuple(data["faults"])})
 
     def make(self, seed: int) -> SwarmRun:
         """Return the run under ``seed``; raises ``BadInput`` for a bug that does not exist."""
@@ -59,17 +69,23 @@ class SwarmSettings:
             client=bug.client,
             acts=self.acts,
             members=self.members,
+            faults=self.faults or KINDS,
         )
 
     def as_options(self) -> str:
         """Return the options of ``kvraft swarm`` that set this, each after a space."""
         bug = f' --bug "{self.bug}"' if self.bug else ""
-        return bug + (f" --members {self.members}" if self.members else "")
+        members = f" --members {self.members}" if self.members else ""
+        faults = f" --faults {','.join(self.faults)}" if self.faults else ""
+        return bug + members + faults + " --twice" * self.twice
 
 
 def run_seed(seed: int, settings: SwarmSettings, *, keep_trace: bool = False) -> SwarmResult:
     """Run one seed and return how it went; see :func:`~kvraft.check.sweep.results.result_of`."""
-    return result_of(settings.make(seed), keep_trace=keep_trace)
+    if not settings.twice:
+        return result_of(settings.make(seed), keep_trace=keep_trace)
+    result = result_of(settings.make(seed), keep_trace=True)
+    return compare_with_child(result, replace(settings, twice=False).to_dict())
 
 
 def run_seeds(

@@ -20,17 +20,19 @@ FoundationDB's simulation, 2014; Antithesis on "sometimes" assertions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from random import Random
 
+from kvraft.check.equality import EqualityChecker
 from kvraft.check.history import Effect, TransactionChecker, judge_calls, record
 from kvraft.check.invariants import WorldChecker
+from kvraft.check.liveness import check_liveness
+from kvraft.check.marks import MARKS, MarkSpotter
 from kvraft.check.moved import News
 from kvraft.check.properties import Violation
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep.clients import Clients, check_rows
-from kvraft.check.sweep.faults import Faults
+from kvraft.check.sweep.faults import KINDS, Faults
 from kvraft.client import Client
 from kvraft.events import (
     Compacted,
@@ -53,7 +55,6 @@ from kvraft.raft import Raft, RaftOptions
 from kvraft.record import TxnId
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim import World
-from kvraft.transaction import Stage
 
 ACTS = 150
 
@@ -82,6 +83,8 @@ REACHED = (
     "compactions",
     "segments dropped",
     "snapshots installed",
+    *MARKS,
+    *(f"fault {name}" for name in KINDS),
 )
 """What runs count; some run of a long range must reach each of them."""
 
@@ -156,12 +159,13 @@ class SwarmRun:
         client: type[Client] = Client,
         acts: int = ACTS,
         members: int | None = None,
+        faults: Iterable[str] = KINDS,
     ) -> None:
         random = self._random = Random(f"swarm/{seed}")
         self.seed = seed
         self.tally: Counter[str] = Counter()
         self._acts = acts
-        self._trouble = random.choice((0.02, 0.05, 0.1))
+        self._trouble = random.choice((0.05, 0.1, 0.2))
         """The chance that a fault comes with an act."""
         self.options = draw_options(random)
         drawn = random.choice((3, 3, 5))
@@ -179,14 +183,18 @@ class SwarmRun:
         self._world_checker = WorldChecker(self.world)
         self.transactions = TransactionChecker(self.world)
         budget = self.options.retain_bytes
+        self._equality = EqualityChecker(self.world)
+        self._marks = MarkSpotter(self.world, self.tally)
         self._truncations = RetentionChecker(self.world.trace, self.world.members, budget)
         names = [f"c{number}" for number in range(random.randint(2, 4))]
         # With small chunks a giant would take too long.
         giants = int(random.random() < 0.3 and self.options.raft.max_batch_bytes > 1_000)
         beheadings, losses = random.choice((0, 2, 4)), random.choice((0, 0, 1, 2))
         shared = (self.world, random, names, self.tally)
-        self.faults = Faults(*shared, beheadings, losses)
+        kinds = {name: KINDS[name] for name in faults}
+        self.faults = Faults(*shared, kinds=kinds, beheadings=beheadings, losses=losses)
         self.clients = Clients(*shared, giants, self.faults.present)
+        self.faults.write_large = self.clients.write_large
         self._steps = 0  # steps that reported an event
         self._seen = 0  # events looked at
         self._every = 400 if giants else random.choice((50, 150, 400))
@@ -205,12 +213,13 @@ class SwarmRun:
         self.world.watch = self._watch
         try:
             self.start()
-            kinds = self.faults.draw()
+            self.faults.draw()
             for _ in range(self._acts):
                 if self._random.random() < self._trouble:
-                    self.faults.plan(0, 40, self._random.choice(kinds))
-                self._act()
+                    self.faults.strike_soon()
+                self._random.choice(self.clients.acts())()
                 self.faults.do_due()
+                self.faults.do_waiting()
                 self.world.run_for(self._random.choice((1, 2, 5, 15, 40)))
             self._end()
         finally:
@@ -222,11 +231,6 @@ class SwarmRun:
         self.world.run_until(lambda: self.world.leader() is not None)
         self.clients.fill_accounts()
 
-    def _act(self) -> None:
-        behead = partial(self.faults.behead, self.clients.write_large)
-        rare: tuple[Callable[[], None], ...] = (behead, self.faults.lose_disk)
-        self._random.choice((*self.clients.acts(), *rare))()
-
     def _watch(self) -> None:
         if len(self.trace) > self._seen:  # otherwise only time has passed
             self._seen = len(self.trace)
@@ -235,6 +239,8 @@ class SwarmRun:
             self._world_checker.check_moved(self._news)
             self.transactions.check_moved(self._news)
             self._truncations.check()
+            self._equality.check_moved(self._news)
+            self._marks.check(self._news.members)
             if self._steps % self._every == 0:
                 self._look()
         self.faults.do_due()
@@ -249,25 +255,24 @@ class SwarmRun:
                     check_rows(name, dict(replica.tree.scan(b"a", b"z", at=at)))
 
     def _end(self) -> None:
-        """Repair everything, wait until the cluster has settled, and check a last time."""
-        self.faults.end_all()
-        world, tickets = self.world, [ticket for _, ticket in self.clients.tickets]
-        world.run_until(lambda: all(ticket.done for ticket in tickets))
-        last = world.client("last").submit({b"key/last": b"alive"})
-        world.run_until(lambda: last.done)
-        if last.stage is not Stage.APPLIED:
-            what = f"after all repairs, {last.txn} ended {last.reason}"
-            raise Violation("progress", (), what)
+        """Repair everything, see the cluster at work again, and check a last time."""
+        world, faults = self.world, self.faults
+        faults.end_all()
+        faults.do_waiting()
+        faults.end_all()
+        world.client("last")
+        check_liveness(world, list(world.clients.values()))
         world.settle()
         self._look()
         self.transactions.check_members(moments=6)
-        self.transactions.check_tickets([*tickets, last])
+        self.transactions.check_tickets(ticket for _, ticket in self.clients.tickets)
         self._judge_calls()
-        applied = {r.tree.applied for r in world.replicas.values()}
-        if len(world.replicas) != len(self.faults.members) or len(applied) != 1:
+        there = faults.current()
+        applied = {world.replicas[name].tree.applied for name in there}
+        if set(world.replicas) != set(faults.members) or len(applied) != 1:
             what = f"after all repairs, members have applied {sorted(applied)}"
             raise Violation("progress", (), what)
-        self.clients.check_counter()
+        self.clients.check_counter(there)
 
     def _judge_calls(self) -> None:
         """Judge what clients called and got, from outside the client library."""

@@ -1,0 +1,99 @@
+"""Faults of members: they crash, also in the middle of a drain, stand still, or lose patience."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from kvraft.check.sweep.faults.plan import Faults
+from kvraft.sim import DrainStep
+
+
+def crash(faults: Faults, fastest: int = 20, slowest: int = 600) -> bool:
+    """Crash a member for a moment."""
+    name = faults.victim()
+    if name not in faults.world.replicas:
+        return False
+    faults.kill(name)
+    faults.plan(fastest, slowest, partial(faults.restart, name))
+    return True
+
+
+def stay_away(faults: Faults) -> bool:
+    """Crash a member for so long that it may need a snapshot."""
+    return crash(faults, 1_500, 3_000)
+
+
+def crash_in_drain(faults: Faults) -> bool:
+    """Crash a member between two steps of one of its next drains."""
+    name = faults.victim()
+    if name not in faults.world.replicas:
+        return False
+    faults.world.crash(name, after=faults.random.choice(tuple(DrainStep)))
+    faults.plan(100, 600, partial(faults.restart, name))
+    return True
+
+
+def cut_power(faults: Faults) -> None:
+    """Cut the power in the middle of one of the next calls to a disk."""
+    name, random = faults.victim(), faults.random
+    faults.disk(name).fail_at(random.randint(1, 30), random)
+    faults.plan(100, 600, partial(faults.restart, name))
+
+
+def pause(faults: Faults, *, ticks: bool = True) -> bool:
+    """Let the process of a member stand still; it finds out by its clock."""
+    name = faults.victim()
+    seat = faults.world.seats[name]
+    if not seat.up or seat.paused:
+        return False
+    faults.world.pause(name, ticks=ticks)
+    faults.plan(
+        *faults.random.choice(((5, 80), (100, 700), (500, 2_000))), partial(faults.resume, name)
+    )
+    return True
+
+
+def freeze(faults: Faults) -> bool:
+    """Let a process stand still that never learns how long: no lease may depend on its clock."""
+    return not faults.leases and pause(faults, ticks=False)
+
+
+def time_out(faults: Faults) -> bool:
+    """Make the timer of a member run out."""
+    name = faults.random.choice(faults.members)
+    seat = faults.world.seats[name]
+    if not seat.up or seat.paused:
+        return False
+    faults.world.timeout(name)
+    if faults.random.random() < 0.4:  # and soon another one's, so that terms pass without a leader
+        faults.plan(1, 30, partial(faults.strike, "time-out"))
+    return True
+
+
+def behead(faults: Faults) -> bool:
+    """Kill the leader when a follower's log ends inside a large transaction."""
+    if not faults.beheadings:
+        return False
+    faults.beheadings -= 1
+    faults.wait_for(partial(_behead, faults))
+    return True
+
+
+def _behead(faults: Faults) -> None:
+    world = faults.world
+    leader = world.leader()
+    if leader is None:
+        return
+    faults.write_large()
+    for _ in range(200):
+        world.step()
+        others = [r.raft.log for name, r in world.replicas.items() if name != leader]
+        logs = [log for log in others if log.last_index >= log.first_index]
+        with world.undisturbed():
+            ends = [log.slice(log.last_index)[0] for log in logs]
+        if any(end.record.kind.is_data and not end.record.commit for end in ends):
+            break
+    if leader in world.replicas:
+        faults.kill(leader)
+        world.drop(lambda message: message.sender == leader)
+        faults.plan(20, 600, partial(faults.restart, leader))

@@ -1,0 +1,174 @@
+"""Faults of the network: partitions, single links, and single messages."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from kvraft.check.sweep.faults.plan import Faults
+from kvraft.transaction import WriteReply
+
+
+def partition(faults: Faults) -> bool:
+    """Cut the network in two; a client may be on either side."""
+    if faults.alone:
+        return False
+    members, random = faults.members, faults.random
+    some = random.sample(members, random.randint(1, len(members) - 1))
+    client = random.choice(faults.names)
+    faults.world.client(client)
+    faults.world.partition(some + ([client] if random.random() < 0.3 else []))
+    faults.plan(100, 1_200, faults.world.heal)
+    return True
+
+
+def isolate(faults: Faults) -> bool:
+    """Cut one member off from all others; clients still reach it."""
+    if faults.alone:
+        return False
+    faults.world.partition([faults.victim()])
+    faults.plan(100, 1_500, faults.world.heal)
+    return True
+
+
+def ring(faults: Faults) -> bool:
+    """Let each member reach only its two neighbours in a ring."""
+    members = faults.members
+    if len(members) < 4:
+        return False
+    faults.random.shuffle(members)
+    for place, name in enumerate(members):
+        for other in members[place + 2 : len(members) - (place == 0)]:
+            _cut(faults, name, other)
+    faults.plan(200, 2_000, faults.world.heal)
+    return True
+
+
+def bridge(faults: Faults) -> bool:
+    """Cut the members in two halves which one member alone still joins."""
+    if faults.alone:
+        return False
+    members = faults.members
+    faults.random.shuffle(members)
+    middle = len(members) // 2
+    for name in members[:middle]:
+        for other in members[middle + 1 :]:
+            _cut(faults, name, other)
+    faults.plan(200, 2_000, faults.world.heal)
+    return True
+
+
+def _cut(faults: Faults, one: str, other: str) -> None:
+    faults.world.cut_link(one, other)
+    faults.world.cut_link(other, one)
+
+
+def _mend(faults: Faults, one: str, other: str) -> None:
+    faults.world.repair_link(one, other)
+    faults.world.repair_link(other, one)
+
+
+def one_way(faults: Faults) -> bool:
+    """Let a member hear others that do not hear it, or the other way round."""
+    if faults.alone:
+        return False
+    name, random = faults.victim(), faults.random
+    others = [other for other in faults.members if other != name]
+    hears = random.random() < 0.5
+    for other in random.sample(others, random.randint(1, len(others))):
+        link = (name, other) if hears else (other, name)
+        faults.world.cut_link(*link)
+        faults.plan(100, 1_500, partial(faults.world.repair_link, *link))
+    return True
+
+
+def flap(faults: Faults) -> bool:
+    """Cut two members off from each other again and again."""
+    if faults.alone:
+        return False
+    one, other = faults.random.sample(faults.members, 2)
+    _flap(faults, one, other, faults.random.randint(3, 12))
+    return True
+
+
+def _flap(faults: Faults, one: str, other: str, times: int) -> None:
+    _cut(faults, one, other)
+    faults.plan(5, 120, partial(_mend, faults, one, other))
+    if times:
+        faults.plan(130, 250, partial(_flap, faults, one, other, times - 1))
+
+
+def _link(faults: Faults) -> tuple[str, str]:
+    """Return a link in one direction; one in three is to or from a client."""
+    random, member = faults.random, faults.victim()
+    if faults.alone or random.random() < 0.3:
+        other = random.choice(faults.names)
+        faults.world.client(other)
+    else:
+        other = random.choice([name for name in faults.members if name != member])
+    return (member, other) if random.random() < 0.5 else (other, member)
+
+
+def slow_link(faults: Faults) -> None:
+    """Make everything on a link take longer, by more than a client waits for an answer at times."""
+    link = _link(faults)
+    faults.world.slow_link(*link, faults.random.choice((5, 30, 150, 450)))
+    faults.plan(200, 2_000, partial(faults.world.repair_link, *link))
+
+
+def lossy_link(faults: Faults) -> None:
+    """Lose much of what is sent on a link."""
+    link = _link(faults)
+    faults.world.lose_on_link(*link, faults.random.choice((10, 50, 90)))
+    faults.plan(200, 2_000, partial(faults.world.repair_link, *link))
+
+
+def clog(faults: Faults) -> bool:
+    """Hold back what is sent on some links of a member, and release it in another order."""
+    if faults.alone:
+        return False
+    name, random = faults.victim(), faults.random
+    others = [other for other in faults.members if other != name]
+    for other in random.sample(others, random.randint(1, len(others))):
+        link = (name, other) if random.random() < 0.5 else (other, name)
+        faults.plan(0, 60, partial(faults.world.clog_link, *link))
+        faults.plan(100, 900, partial(faults.world.repair_link, *link))
+    return True
+
+
+def lose_messages(faults: Faults) -> None:
+    """Lose some of all messages for a while."""
+    faults.world.network.loss = faults.random.choice((0.05, 0.3))
+    faults.plan(100, 1_000, partial(_stop_losing, faults))
+
+
+def _stop_losing(faults: Faults) -> None:
+    faults.world.network.loss = 0.0
+
+
+def lose_answers(faults: Faults) -> None:
+    """Lose every answer that is in flight to a client, repeatedly for a while."""
+    faults.world.drop(lambda message: isinstance(message, WriteReply))
+    if faults.random.random() < 0.95:
+        faults.plan(1, 3, partial(lose_answers, faults))
+
+
+def duplicate(faults: Faults) -> None:
+    """Let messages between members arrive twice for a while; the copies may be late."""
+    world, random = faults.world, faults.random
+    letters = [each for each in world.in_flight if not world.why_never_twice(each)]
+    for letter in random.sample(letters, min(2, len(letters))):
+        world.duplicate(letter.id)
+        if random.random() < 0.7:
+            world.delay(world.in_flight[-1].id, random.choice((1, 10, 80, 400)))
+    if random.random() < 0.95:
+        faults.plan(1, 6, partial(duplicate, faults))
+
+
+def reorder(faults: Faults) -> None:
+    """Hold single messages up for a while, so that later ones overtake them."""
+    world, random = faults.world, faults.random
+    letters = world.in_flight
+    for letter in random.sample(letters, min(2, len(letters))):
+        world.delay(letter.id, random.choice((1, 4, 20, 120)))
+    if random.random() < 0.95:
+        faults.plan(1, 6, partial(reorder, faults))
