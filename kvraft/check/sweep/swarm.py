@@ -137,7 +137,8 @@ def draw_options(random: Random) -> ReplicaOptions:
             max_batch_bytes=random.choice((150, 1_000, 65_536)),
             window=random.choice((1, 2, 16)),
             max_uncommitted=random.choice((60, 1_000)),
-            lease_ticks=random.choice((0, 0, 10)),
+            lease_ticks=random.choice((0, 10)),
+            pre_vote=random.random() < 0.7,
         ),
     )
 

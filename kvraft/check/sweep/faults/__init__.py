@@ -15,7 +15,7 @@ Invariants:
 
 - What a fault breaks is repaired some time later, and everything is at the end of a run.
 - Nothing is asked of the cluster that cannot be: a majority of disks stays whole, and where leases
-  trust clocks no process stands still without knowing it.
+  trust clocks no timer is early, and no process stands still without knowing it.
 """
 
 from kvraft.check.sweep.faults.kinds import KINDS, fault_names

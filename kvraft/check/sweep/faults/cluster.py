@@ -6,6 +6,7 @@ three voters, and no more than :data:`MOST_MEMBERS` members are ever started.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from kvraft.check.sweep.faults.plan import Faults
@@ -16,8 +17,13 @@ MOST_MEMBERS = 7
 
 
 def change_members(faults: Faults) -> bool:
-    """Add a learner, let one vote, remove or exchange members, the leader among them."""
+    """Add a learner, let one vote, remove or exchange members, the leader among them.
+
+    One change is often followed by another.
+    """
     world, random = faults.world, faults.random
+    if random.random() < 0.6:
+        faults.plan(20, 400, partial(faults.strike, "members"))
     leader = world.leader()
     if leader is None:
         return False
@@ -82,13 +88,25 @@ def _ask(faults: Faults, voters: tuple[str, ...], learners: tuple[str, ...], tim
 
 
 def transfer(faults: Faults) -> bool:
-    """Ask the leader to hand over to another member."""
+    """Ask the leader to hand over to another member, maybe one that cannot take over."""
+    world = faults.world
+    leader = world.leader()
+    if leader is None:
+        return False
+    others = [name for name in world.replicas[leader].raft.configuration.voters if name != leader]
     try:
-        faults.world.transfer(faults.random.choice(faults.members))
+        world.transfer(faults.random.choice(others or faults.members))
     except (NotLeader, Busy, BadInput):
         faults.tally["transfers refused"] += 1
         return False
+    if faults.random.random() < 0.2:
+        faults.plan(1, 60, partial(_cancel, faults))
     return True
+
+
+def _cancel(faults: Faults) -> None:
+    with suppress(NotLeader):
+        faults.world.cancel_transfer()
 
 
 def set_clock(faults: Faults) -> None:

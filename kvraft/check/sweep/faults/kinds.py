@@ -33,6 +33,7 @@ KINDS: dict[str, Fault] = {
     "rot": disks.rot,
     "partition": network.partition,
     "isolation": network.isolate,
+    "churn": network.churn,
     "ring": network.ring,
     "bridge": network.bridge,
     "one-way": network.one_way,

@@ -60,11 +60,8 @@ def freeze(faults: Faults) -> bool:
 
 def time_out(faults: Faults) -> bool:
     """Make the timer of a member run out."""
-    name = faults.random.choice(faults.members)
-    seat = faults.world.seats[name]
-    if not seat.up or seat.paused:
+    if not faults.time_out(faults.random.choice(faults.members)):
         return False
-    faults.world.timeout(name)
     if faults.random.random() < 0.4:  # and soon another one's, so that terms pass without a leader
         faults.plan(1, 30, partial(faults.strike, "time-out"))
     return True

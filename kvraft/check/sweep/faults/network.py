@@ -30,6 +30,30 @@ def isolate(faults: Faults) -> bool:
     return True
 
 
+def churn(faults: Faults) -> bool:
+    """Partition the members anew again and again, while elections begin in all parts.
+
+    So leaders come and go before what they appended is anywhere else, over several terms.
+    """
+    if faults.alone:
+        return False
+    _churn(faults, faults.random.randint(4, 12))
+    return True
+
+
+def _churn(faults: Faults, times: int) -> None:
+    if not times:
+        faults.world.heal()
+        return
+    members, random = faults.members, faults.random
+    random.shuffle(members)
+    cut = random.randint(1, len(members) - 1)
+    faults.world.partition(members[:cut], members[cut:])
+    for name in random.sample(members, min(2, len(members))):
+        faults.time_out(name)
+    faults.plan(10, 180, partial(_churn, faults, times - 1))
+
+
 def ring(faults: Faults) -> bool:
     """Let each member reach only its two neighbours in a ring."""
     members = faults.members

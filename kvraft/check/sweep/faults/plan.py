@@ -26,6 +26,10 @@ Fault = Callable[["Faults"], object]
 """What strikes a world; it returns ``False`` if there was nothing to strike."""
 
 
+ALWAYS = ("members", "transfer")
+"""What may happen in any run, since it takes other faults to go wrong."""
+
+
 @dataclass(order=True, slots=True)
 class _Due:
     """Something planned for a moment of world time."""
@@ -87,9 +91,14 @@ class Faults:
         return self.members
 
     def draw(self) -> None:
-        """Draw the kinds of this run, a random subset so that none hides another, and how often."""
+        """Draw the kinds of this run, a random subset so that none hides another, and how often.
+
+        Those in :data:`ALWAYS` are in each subset.
+        """
         few = min(3, len(self.kinds))
         chosen = self.random.sample(list(self.kinds), self.random.randint(few, len(self.kinds)))
+        chosen = [name for name in chosen if name not in ALWAYS]
+        chosen += [name for name in ALWAYS if name in self.kinds]
         self._drawn = [name for name in chosen for _ in range(self.random.choice((1, 1, 3)))]
 
     def strike_soon(self) -> None:
@@ -154,6 +163,14 @@ class Faults:
         if name in self.world.replicas:
             self.world.crash(name)
             self.tally["crashes between calls"] += 1
+
+    def time_out(self, name: str) -> bool:
+        """Make the timer of a member run out, if it may: leases trust that none is early."""
+        seat = self.world.seats[name]
+        if self.leases or not seat.up or seat.paused:
+            return False
+        self.world.timeout(name)
+        return True
 
     def resume(self, name: str) -> None:
         """End the pause of a member, if it is paused."""
