@@ -20,6 +20,7 @@ RARE = {  # less than once in every other run
     "giant transactions applied",
     "losses noticed",
     "power cuts during a call",
+    "crashes between steps of a drain",
     "writes refused for their stamp",
     "writes refused as overloaded",
 }

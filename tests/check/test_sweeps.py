@@ -21,6 +21,7 @@ from kvraft.check.sweep import (
     run_seeds,
 )
 from kvraft.check.sweep.swarm import REACHED
+from kvraft.check.sweep.twice import compare_with_child
 from kvraft.cli import main
 from kvraft.errors import BadInput
 from kvraft.events import Trace
@@ -167,6 +168,40 @@ def test_a_long_range_that_never_reaches_something_is_a_finding():
     assert not summary.clean
 
 
+def test_a_range_with_some_faults_only_need_not_reach_everything():
+    settings = SwarmSettings(faults=("pause", "rot"), twice=True)
+    assert settings.as_options() == " --faults pause,rot --twice"
+    assert SwarmSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    summary = Summary(settings.as_options(), all_faults=False)
+    for _ in range(100):
+        summary.add(SwarmResult(1, None, Counter()))
+    assert summary.clean
+
+
+# ── each run twice ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_is_the_same_in_another_interpreter_that_hashes_otherwise():
+    result = run_seed(3, SwarmSettings(acts=15, faults=("crash", "members"), twice=True))
+    assert result.found is None
+    assert result.trace == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"trace": "another\n"}, "digest"),
+        ({"tally": Counter(x=1)}, "tally"),
+        ({"found": "x"}, "found"),
+    ],
+)
+def test_a_run_that_is_another_one_elsewhere_is_a_finding(change, what):
+    settings = SwarmSettings(acts=5, faults=("crash",))
+    result = run_seed(3, settings, keep_trace=True)
+    changed = compare_with_child(result._replace(**change), settings.to_dict())
+    assert changed.found.startswith(f"determinism: in another interpreter the {what} is ")
+
+
 # ── the command ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -233,3 +268,11 @@ def test_wrong_options_are_refused_in_a_sentence(tmp_path, capsys):
     assert "there is no planted bug 'nothing'" in capsys.readouterr().err
     assert main(["swarm", "--seeds", "1-2", "--trace", str(tmp_path / "t")]) == 2
     assert "a trace is of one run" in capsys.readouterr().err
+
+
+def test_a_fault_that_there_is_not_is_refused(capsys):
+    assert main(["swarm", "--seeds", "1", "--faults", "crash,rain"]) == 2
+    assert "there is no fault called rain: crash, " in capsys.readouterr().err
+    assert main(["swarm", "--seeds", "1", "--faults", "loss", "--jobs", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "0 fault crash\n" in said

@@ -195,7 +195,8 @@ class RetentionChecker:
                 index=index, voters=voters, outgoing=outgoing, learners=learners
             ):
                 member.members = tuple(dict.fromkeys((*voters, *outgoing, *learners)))
-                for other in [each for each in member.joined if each not in member.members]:
+                known = (*self._first, *member.joined)
+                for other in [each for each in known if each not in member.members]:
                     member.joined[other] = _LEFT
                 for other in member.members:
                     joined = member.joined.setdefault(other, 0 if other in self._first else index)

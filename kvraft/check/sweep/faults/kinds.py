@@ -34,6 +34,7 @@ KINDS: dict[str, Fault] = {
     "partition": network.partition,
     "isolation": network.isolate,
     "churn": network.churn,
+    "diverging": network.diverge,
     "ring": network.ring,
     "bridge": network.bridge,
     "one-way": network.one_way,

@@ -42,7 +42,7 @@ def cut_power(faults: Faults) -> None:
 
 def pause(faults: Faults, *, ticks: bool = True) -> bool:
     """Let the process of a member stand still; it finds out by its clock."""
-    name = faults.victim()
+    name = (faults.leases and faults.world.leader()) or faults.victim()
     seat = faults.world.seats[name]
     if not seat.up or seat.paused:
         return False

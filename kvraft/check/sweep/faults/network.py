@@ -54,6 +54,44 @@ def _churn(faults: Faults, times: int) -> None:
     faults.plan(10, 180, partial(_churn, faults, times - 1))
 
 
+def diverge(faults: Faults) -> bool:
+    """Give one of five members entries of two terms that no majority has, as in Raft Figure 7 (f).
+
+    It follows a leader that reaches nobody else, then leads for a moment, and is cut off.
+    """
+    leader = faults.world.leader()
+    if leader is None or faults.leases:
+        return False
+    voters = faults.world.replicas[leader].raft.configuration.voters
+    if len(voters) < 5:
+        return False
+    heir = faults.random.choice([name for name in voters if name != leader])
+    faults.world.partition([leader, heir])
+    faults.write_large()
+    faults.plan(150, 200, partial(_succeed, faults, leader, heir))  # others heard the leader before
+    return True
+
+
+def _succeed(faults: Faults, leader: str, heir: str) -> None:
+    faults.world.partition([leader])
+    faults.time_out(heir)
+    _cut_off(faults, heir, 40)
+
+
+def _cut_off(faults: Faults, heir: str, times: int) -> None:
+    """Cut the heir off as soon as it leads, before anybody has what it appended."""
+    if faults.world.leader() == heir:
+        faults.world.partition([heir])
+        for name in faults.members:
+            if name != heir:
+                faults.time_out(name)
+        faults.plan(200, 500, faults.world.heal)
+    elif times:
+        faults.plan(1, 1, partial(_cut_off, faults, heir, times - 1))
+    else:
+        faults.world.heal()
+
+
 def ring(faults: Faults) -> bool:
     """Let each member reach only its two neighbours in a ring."""
     members = faults.members

@@ -148,10 +148,19 @@ class Faults:
     # ── whom, and back to work ──────────────────────────────────────────────────────────────────
 
     def victim(self) -> str:
-        """Return a random member, more often than not the leader."""
+        """Return a random member, more often than not the leader, or one in the middle of things.
+
+        That is a member that is being sent a snapshot, or a leader amid a change of members.
+        """
         leader = self.world.leader()
-        if leader is not None and self.random.random() < 0.5:
-            return leader
+        luck = self.random.random()
+        if leader is not None:
+            raft = self.world.replicas[leader].raft
+            receiving = [n for n, f in raft.followers.items() if f.snapshot and n in self.members]
+            if luck < 0.4 and receiving:
+                return self.random.choice(receiving)
+            if luck < 0.5 or (luck < 0.8 and raft.configuration.joint):
+                return leader
         return self.random.choice(self.members)
 
     def disk(self, name: str) -> SimDisk:
