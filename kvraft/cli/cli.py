@@ -241,6 +241,37 @@ def _add_swarm(adders: _Adders) -> None:
     swarm.set_defaults(run=commands.swarm)
 
 
+def _add_zoo(adders: _Adders) -> None:
+    zoo = adders.add_parser(
+        "zoo",
+        help="list the planted bugs and what finds them, the story of one, or hunt for them",
+        description="The zoo: bugs that are planted to see whether the checks find them. Without "
+        "arguments it lists all; with the name of one, it says what goes wrong, where that was "
+        "seen, and the command that finds it.",
+    )
+    zoo.add_argument("bug", nargs="*", help="the name of a bug")
+    zoo.add_argument(
+        "--hunt",
+        nargs="*",
+        metavar="NAME",
+        help="run the swarm with these bugs, or with all, one after another until each is found; "
+        "the exit status is 1 if one is not",
+    )
+    zoo.add_argument(
+        "--runs",
+        type=whole_number(1, "runs"),
+        metavar="N",
+        help="how many runs a hunt may take for each (60, or 300 where it takes luck)",
+    )
+    zoo.add_argument(
+        "--json",
+        type=output_file,
+        metavar="FILE",
+        help="store what a hunt finds there, after each bug",
+    )
+    zoo.set_defaults(run=commands.zoo)
+
+
 def _add_soak(adders: _Adders) -> None:
     soak = adders.add_parser(
         "soak",
@@ -456,6 +487,7 @@ _COMMANDS = (
     _add_tour,
     _add_play,
     _add_swarm,
+    _add_zoo,
     _add_soak,
     _add_verify,
     _add_inspect,

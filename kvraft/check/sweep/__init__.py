@@ -7,6 +7,7 @@
     └─ faults     what the environment does
     soak          transactions without end: does disk or memory grow?
     └─ usage      what a member uses, and whether a line through it climbs
+    zoo           the swarm with one planted bug after another
     hunt          a cluster of consensus modules driven at random, and how soon it breaks
 
 Invariant: a run is a function of its seed and of the code, so ``kvraft swarm --seeds N`` repeats
@@ -19,6 +20,7 @@ from kvraft.check.sweep.hunt import hunt
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
 from kvraft.check.sweep.swarm import run_seed, summarize
 from kvraft.check.sweep.usage import fit_trend, second_half
+from kvraft.check.sweep.zoo import hunt_bug, hunt_lines, property_of
 
 __all__ = [
     "MemberOutage",
@@ -26,6 +28,9 @@ __all__ = [
     "UsageSample",
     "fit_trend",
     "hunt",
+    "hunt_bug",
+    "hunt_lines",
+    "property_of",
     "run_seed",
     "second_half",
     "summarize",
