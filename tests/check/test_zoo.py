@@ -1,6 +1,7 @@
 """The zoo: each planted bug is found by the run that is stored for it, and only with the bug."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -18,9 +19,8 @@ from kvraft.check.bugs import (
     save_findings,
 )
 from kvraft.check.explore import NO_TIME, ExplorationBounds, explore
-from kvraft.check.sweep import hunt_bug, property_of, run_seed
+from kvraft.check.sweep import SwarmResult, SwarmSettings, hunt_bug, property_of, run_seed
 from kvraft.check.sweep import zoo as hunting
-from kvraft.check.sweep.swarm import SwarmResult
 from kvraft.cli import main
 from kvraft.client import Client
 from kvraft.errors import BadInput
@@ -80,7 +80,7 @@ def test_the_stored_run_fails_with_its_bug_for_the_right_property(name):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_same_run_passes_without_a_bug(seed):
-    assert run_seed(seed).found is None, f"kvraft swarm --seeds {seed}"
+    assert run_seed(seed, SwarmSettings()).found is None, f"kvraft swarm --seeds {seed}"
 
 
 @pytest.mark.parametrize("name", [name for name, each in ZOO.items() if each.explored])
@@ -101,10 +101,10 @@ def runs(monkeypatch):
     """Runs that find something from the given seed on, instead of real ones."""
     asked = []
 
-    def fake(seed, **kinds):
-        asked.append((seed, kinds))
+    def fake(seed, settings):
+        asked.append((seed, settings))
         what = "Violation: one vote a term: n1 votes: twice" if seed >= 4 else None
-        return SwarmResult(seed, what, {})
+        return SwarmResult(seed, what, Counter())
 
     monkeypatch.setattr(hunting, "run_seed", fake)
     return asked
@@ -114,8 +114,7 @@ def test_a_hunt_ends_with_the_first_finding(runs):
     bug = find_bug("votes twice")
     assert hunt_bug(bug, range(1, 10)) == Finding("one vote a term", 4)
     assert [seed for seed, _ in runs] == [1, 2, 3, 4]
-    kinds = {"consensus": bug.consensus, "replica": Replica, "client": Client}
-    assert all(each == kinds for _, each in runs)
+    assert {settings for _, settings in runs} == {SwarmSettings(bug="votes twice")}
     assert hunt_bug(bug, range(1, 4)) is None
 
 

@@ -1,4 +1,7 @@
-"""Planted bugs of the client: which answer belongs to which request, and what an answer means."""
+"""Planted bugs of the client: members do everything right, and callers are misled.
+
+Nothing on the wire is wrong, so only who looks at what clients called and got can notice.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from random import Random
 from typing import Any
 
 from kvraft.client import Client, DraftTransaction, Ticket
-from kvraft.record import Timestamp
+from kvraft.record import Timestamp, TxnId
 from kvraft.transaction import (
     Read,
     ReadReply,
@@ -14,50 +17,82 @@ from kvraft.transaction import (
     Reply,
     Request,
     Stage,
+    Submit,
     WriteReply,
     Writes,
 )
 
 
-class _Noting:
-    """A runtime of a client that remembers the latest read."""
+class _Watched:
+    """The runtime of a client, with ``sending`` between the client and the network."""
 
-    def __init__(self, runtime: Any) -> None:
-        self.latest = 0
+    def __init__(self, runtime: Any, sending: Any) -> None:
         self._runtime = runtime
+        self._sending = sending
 
     def send(self, request: Request) -> None:
-        """Note ``request``, and carry it."""
-        if isinstance(request, Read):
-            self.latest = request.number
-        self._runtime.send(request)
+        """Send what ``sending`` makes of a request."""
+        self._runtime.send(self._sending(request))
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # a copy asks before there is anything
+            raise AttributeError(name)
         return getattr(self._runtime, name)
 
 
-class TakesAnyAnswer(Client):
-    """A client takes the next answer to a read for the answer to its latest one."""
+class _OwnRuntime(Client):
+    """A client that changes what it sends."""
 
-    def __init__(self, *args: Any, runtime: Any, **options: Any) -> None:
-        self._noting: Any = _Noting(runtime)
-        super().__init__(*args, runtime=self._noting, **options)
+    def __init__(self, *arguments: Any, runtime: Any, **options: Any) -> None:
+        super().__init__(*arguments, runtime=_Watched(runtime, self.sending), **options)
+
+    def sending(self, request: Request) -> Request:
+        """Return what is sent instead of ``request``."""
+        raise NotImplementedError
+
+
+class TakesLateAnswers(_OwnRuntime):
+    """An answer to any read is taken for that to the latest one: numbers are not compared."""
+
+    _latest = 0
+
+    def sending(self, request: Request) -> Request:
+        """Remember the number of a read."""
+        if isinstance(request, Read):
+            self._latest = request.number
+        return request
 
     def receive(self, reply: Reply) -> None:
-        """Handle an answer to any read as one to the latest."""
+        """Take an answer for the one to the latest read."""
         if isinstance(reply, ReadReply):
-            reply = reply._replace(number=self._noting.latest)
+            reply = reply._replace(number=self._latest)
         super().receive(reply)
 
 
-class RetriesUnderANewId(Client):
-    """A client that heard nothing of a transaction sends it again as another one."""
+class RetriesUnderNewIds(_OwnRuntime):
+    """A transaction that is sent again has a new id, so no session knows that it was applied."""
 
-    def retry(self, ticket: Ticket, **options: Any) -> None:
-        """Reopen ``ticket`` under a new id."""
-        ticket.attempts = 0
-        ticket.live_attempts.clear()
-        super().retry(ticket, **options)
+    _AGAIN = 1 << 32
+
+    def sending(self, request: Request) -> Request:
+        """Give each attempt but the first an id of its own."""
+        if isinstance(request, Submit) and request.attempt > 1:
+            txn = request.transaction.id
+            again = txn._replace(sequence=txn.sequence + request.attempt * self._AGAIN)
+            request = request._replace(transaction=request.transaction.with_id(again))
+        return request
+
+    def receive(self, reply: Reply) -> None:
+        """Take a reply to any attempt for one to the transaction."""
+        if isinstance(reply, WriteReply):
+            super().receive(reply._replace(txn=self._first(reply.txn)))
+        elif isinstance(request := getattr(reply, "request", None), TxnId):
+            super().receive(reply._replace(request=self._first(request)))  # type: ignore[call-arg]
+        else:
+            super().receive(reply)
+
+    def _first(self, txn: TxnId) -> TxnId:
+        return txn._replace(sequence=txn.sequence % self._AGAIN)
 
 
 class TimeoutIsFailure(Client):
@@ -125,8 +160,8 @@ class ReadsAnywhere(Client):
 
 
 BUGS = {
-    "takes any answer": TakesAnyAnswer,
-    "retries under a new id": RetriesUnderANewId,
+    "late answers taken": TakesLateAnswers,
+    "retries under new ids": RetriesUnderNewIds,
     "timeout is failure": TimeoutIsFailure,
     "redirect is failure": RedirectIsFailure,
     "appended is enough": AppendedIsEnough,

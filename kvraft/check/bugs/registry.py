@@ -2,8 +2,8 @@
 
 >>> find_bug("votes twice").consensus.__name__, find_bug("retries applied").replica.__name__
 ('VotesTwice', 'AppliesRetries')
->>> find_bug("takes any answer").client.__name__
-'TakesAnyAnswer'
+>>> find_bug("late answers taken").client.__name__
+'TakesLateAnswers'
 """
 
 from __future__ import annotations

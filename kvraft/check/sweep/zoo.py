@@ -13,14 +13,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kvraft.check.bugs import Bug, Exhibit, Finding, load_findings, save_findings
-from kvraft.check.sweep.swarm import run_seed
+from kvraft.check.sweep.parallel import SwarmSettings, run_seed
 from kvraft.display import counted
 
 
 def hunt_bug(bug: Bug, seeds: Iterable[int]) -> Finding | None:
     """Run ``seeds`` with ``bug`` planted; return the first finding, ``None`` without any."""
+    settings = SwarmSettings(bug=bug.name)
     for seed in seeds:
-        result = run_seed(seed, replica=bug.replica, consensus=bug.consensus, client=bug.client)
+        result = run_seed(seed, settings)
         if result.found is not None:
             return Finding(property_of(result.found), seed)
     return None
