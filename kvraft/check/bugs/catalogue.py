@@ -62,6 +62,11 @@ class Exhibit(NamedTuple):
         return " ".join((self.bug.planted.__doc__ or "").split("\n\n")[0].split())
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether the explorer or a scenario finds it."""
+        return bool(self.explored or self.scenario)
+
+    @property
     def within(self) -> int:
         """Within how many runs of the swarm it is to be found."""
         return LUCKY if self.luck else USUAL

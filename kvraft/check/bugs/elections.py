@@ -6,9 +6,6 @@ The first four were in a well-known teaching implementation for six years, until
 
 from __future__ import annotations
 
-from random import Random
-from typing import Any
-
 from kvraft.raft import Core, Message, Raft, Ready, RequestVote, RequestVoteReply, Role
 from kvraft.record import HardState, Position
 
@@ -109,18 +106,6 @@ class RepliesCounted(Raft):
         return taken
 
 
-class _NoChance(Random):
-    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
-        return start
-
-
-class SameTimeouts(Raft):
-    """All members have the same election timeout, so that they split every vote (§5.2)."""
-
-    def __init__(self, *args: Any, random: Random, **options: Any) -> None:
-        super().__init__(*args, random=_NoChance(), **options)
-
-
 BUGS = {
     "candidacy not saved": CandidacyNotSaved,
     "term not saved": TermNotSaved,
@@ -131,6 +116,5 @@ BUGS = {
     "any log elected": AnyLogElected,
     "longer log elected": LongerLogElected,
     "replies counted": RepliesCounted,
-    "same timeouts": SameTimeouts,
 }
 """The planted bugs of this place by name."""

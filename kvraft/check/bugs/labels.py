@@ -19,7 +19,8 @@ def zoo_lines(exhibits: Iterable[Exhibit]) -> Iterator[str]:
             yield f"    {_finder(each)}"
         yield ""
     runs = sorted(each.found.seed for each in shown if each.found is not None)
-    yield f"{counted(len(shown), 'bug')}, {len(runs)} of them found by runs of the swarm"
+    others = sum(each.found is None and each.elsewhere for each in shown)
+    yield f"{counted(len(shown), 'bug')}: {len(runs)} found by the swarm, {others} elsewhere"
     if runs:
         half = counted(runs[len(runs) // 2], "run")
         yield f"{runs.count(1)} in the first run, half of them within {half}"
@@ -33,7 +34,7 @@ def story_lines(exhibit: Exhibit) -> Iterator[str]:
     for each in exhibit.seen:
         yield f"  {each}"
     yield f"\n{finder[0].upper()}{finder[1:]}."
-    if exhibit.luck and exhibit.found is not None:
+    if exhibit.luck:
         yield f"What it takes: {exhibit.luck}"
     yield f"\n  {exhibit.command}"
     if exhibit.scenario and exhibit.found is not None:
@@ -47,4 +48,6 @@ def _finder(exhibit: Exhibit) -> str:
         return f"found by “{exhibit.found.property}” in run {exhibit.found.seed}{luck}"
     if exhibit.explored:
         return "found by the explorer; no run of the swarm can show it"
-    return f"not found by the swarm yet: {exhibit.luck or 'it was not hunted'}"
+    if exhibit.scenario:
+        return f"found in the scenario {exhibit.scenario}; no run of the swarm has found it"
+    return "no run has found it"
