@@ -9,7 +9,7 @@ from random import Random
 
 import mmh3
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kvraft.bloom import BloomFilter, BloomFilterBuilder
@@ -451,6 +451,7 @@ def plain_blocks(rows, block_bytes):
     st.sampled_from([1, 60, 61, 200, 4096]),
     st.lists(st.integers(1, 20)),
 )
+@example({(b"%d" % n, 1): bytes(30 * (n == 3)) for n in range(6)}, 48, [])  # 3 rows, then exactly 1
 @quick
 def test_rows_are_cut_into_blocks_as_columns_as_a_plain_loop_would(versions, block_bytes, calls):
     rows = in_order((*place, value) for place, value in versions.items())
