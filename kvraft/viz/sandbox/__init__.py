@@ -3,7 +3,7 @@
 ::
 
     page             one page that plays a run, without kernel and network        page.js
-    still            one picture of it all
+    still            panels of one step for a cell, with words
     session          a sitting: what a click does, and what is drawn after it
      ├─ controls         the HTML around the panels             sandbox.js, sandbox.css
      ├─ task             the mission: goal, verdict, hints; the list of missions
@@ -32,7 +32,7 @@ from kvraft.viz.sandbox.logs import logs_panel
 from kvraft.viz.sandbox.page import page
 from kvraft.viz.sandbox.ring import ring_panel
 from kvraft.viz.sandbox.session import PANELS, Session
-from kvraft.viz.sandbox.still import picture
+from kvraft.viz.sandbox.still import Still, picture, still
 from kvraft.viz.sandbox.title import conclusion, moment
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Film",
     "Flight",
     "Session",
+    "Still",
     "cold",
     "conclusion",
     "css",
@@ -52,4 +53,5 @@ __all__ = [
     "page",
     "picture",
     "ring_panel",
+    "still",
 ]
