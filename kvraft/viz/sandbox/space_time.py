@@ -89,7 +89,9 @@ def space_time_panel(film: Film, step: int, since: int | None = None) -> str:
 def _sent(film: Film, step: int, since: int | None) -> list[Sent]:
     if since is None:
         return film.last_messages(step, MESSAGES)
-    return [one for one in film.last_messages(step, step) if one.step >= since]
+    members = film.at(step).members
+    sent = film.messages_since(since, step)
+    return [one for one in sent if one.sender in members and one.message.to in members]
 
 
 def space_time_says(film: Film, step: int, since: int | None = None) -> str:
