@@ -38,7 +38,7 @@ class World(Environment):
     ``disk`` makes the disk of each member, by default a simulated one.  All members start at
     time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order on each link unless
     ``reorder``.  ``consensus`` and ``replica`` are the classes that every member runs, ``client``
-    the one of all clients.  With ``trace`` false no events are kept.
+    is that of its clients.  With ``trace`` false no events are kept.
 
     Raises :class:`~kvraft.errors.BadInput` (or its subclass :class:`~kvraft.errors.WrongType`) for
     invalid arguments, here and in every method.

@@ -15,7 +15,7 @@ The order of the log is only a guess: that each call takes effect between its ca
 and that each got what the map holds, is checked of it as of any other.  An order of all operations
 is also one of those on a single key, so a key that has none needs no search over the others.
 
-What promises less is held to what it promises.  A version of a key has one value, whoever reads it,
+What promises less is held to what it promises.  A version of a key has one value for all readers,
 and somebody wrote it before; a read ``at`` a time has the newest version that is known to be that
 old.  A stale read promises no more than that.
 

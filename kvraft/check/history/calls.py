@@ -37,7 +37,7 @@ from kvraft.transaction import PAGE_ROWS, ReadReply, ScanPage, Stage, Writes, ch
 
 
 class Clock(Protocol):
-    """What tells the time of calls."""
+    """What knows the time of calls."""
 
     now: int
     """Microseconds since some moment."""

@@ -54,7 +54,7 @@ def judge(operations: Iterable[Operation], *, most: float = float("inf")) -> Ver
 def points_of(order: Iterable[Operation]) -> tuple[Point, ...] | None:
     """Return the moments at which operations take effect in ``order``, ``None`` if they cannot.
 
-    Whoever knows an order that should be right, such as that of the log, need not search for one.
+    An order that should be right, such as that of the log, need not be searched for.
     """
     now, cells, points = 0, dict[bytes, Value](), []
     for operation in order:

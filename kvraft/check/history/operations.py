@@ -126,7 +126,7 @@ class Verdict:
 
     @property
     def story(self) -> str:
-        """Say what was found: who is stuck, and the window as far as it can be ordered."""
+        """Say what was found: the stuck operation, and its window as far as it can be ordered."""
         if self.stuck is None:
             return f"{counted(len(self.points), 'operation')} can be ordered"
         stuck = self.stuck

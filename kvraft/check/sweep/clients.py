@@ -1,7 +1,7 @@
 """What clients do in a run of the swarm: writes, reads and transactions drawn by chance.
 
 Clients write, delete and read, move money between accounts, increment a counter, and overwrite
-forty keys at once.  No two writes of a key have one value, so that a read tells which one it saw.
+forty keys at once.  No two writes of a key have one value, so that a read shows which one it saw.
 Three invariants need no model (:func:`check_rows`, :meth:`Clients.check_counter`): the sum of all
 accounts never changes, a large transaction is there in full or not at all, and the counter counts
 every acknowledged increment.
