@@ -55,12 +55,6 @@ def without_lost(history):
     return linearizable([call for call in history if call.returned is not None])
 
 
-def all_take_effect(history):
-    """A put without an answer took effect before the end, for certain."""
-    late = max(call.returned or call.called for call in history) + 1
-    return linearizable([call._replace(returned=call.returned or late) for call in history])
-
-
 def first_that_fits(history, value=None):
     """Takes the first call that fits, and never goes back."""
     ends = [call.returned for call in history if call.returned is not None]
@@ -130,7 +124,6 @@ WRONG = {
         by_call,
         ignores_time,
         without_lost,
-        all_take_effect,
         first_that_fits,
         sees_what_returned,
         believes_everything,
