@@ -1,6 +1,6 @@
 """Lesson 11: a learner's checker judges call histories, and is compared with the package's.
 
-The histories are on one key and short, the shortest first: some that show one mistake each, then
+The histories are on one key and short, the shortest first: some that show one error each, then
 many drawn from a fixed seed, about half of which have an order.  At the end come those of two
 recorded clusters, of which one answered with an old value.
 
@@ -78,7 +78,7 @@ TELLING: tuple[History, ...] = (
         Call("eve", 10, 12, "get", 1),
     ),
 )
-"""Each shows what one mistake is about."""
+"""Each is the simplest in which one error shows."""
 DRAWN = 240
 """How many more are drawn, half of them with an order."""
 
