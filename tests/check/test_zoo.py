@@ -120,6 +120,7 @@ def test_a_hunt_ends_with_the_first_finding(runs):
 
 def test_what_was_found_has_the_name_of_what_broke():
     assert property_of("Violation: fresh reads: the answer: old") == "fresh reads"
+    assert property_of("NotLinearizable: linearizability: c1 saw") == "linearizability"
     assert property_of("Corruption: 07.sst: damaged") == "Corruption"
 
 

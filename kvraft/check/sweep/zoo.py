@@ -53,4 +53,5 @@ def hunt_lines(
 def property_of(found: str) -> str:
     """Return the property that a finding names, or the type of the error that it is."""
     kind, _, what = found.partition(": ")
-    return what.partition(": ")[0] if kind == "Violation" else kind
+    broken = ("Violation", "NotLinearizable")  # whose message begins with the property
+    return what.partition(": ")[0] if kind in broken else kind
