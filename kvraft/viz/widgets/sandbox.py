@@ -95,7 +95,7 @@ class Sandbox:
         found = self._widget._repr_mimebundle_(**options)
         bundle = dict(found[0] if isinstance(found, tuple) else found)
         bundle["text/plain"] = repr(self)
-        bundle["image/svg+xml"] = picture(self.session)
+        bundle["text/html"] = picture(self.session)
         return bundle
 
 
