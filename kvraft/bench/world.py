@@ -24,7 +24,7 @@ from kvraft.bench.measure import Part, Row, Samples, Spent, timed
 from kvraft.check import WorldChecker
 from kvraft.check.history import TransactionChecker
 from kvraft.check.storage import RetentionChecker
-from kvraft.check.sweep import run_seed
+from kvraft.check.sweep import SwarmSettings, run_seed
 from kvraft.sim import Run, World
 
 HEAP = "heapq"
@@ -147,7 +147,7 @@ class Checkers:
 def run_swarm(count: int) -> None:
     """Run the swarm ``count`` times; raise ``RuntimeError`` if it found anything."""
     for seed in range(FIRST_RUN, FIRST_RUN + count):
-        if (found := run_seed(seed).found) is not None:
+        if (found := run_seed(seed, SwarmSettings()).found) is not None:
             raise RuntimeError(f"seed {seed}: {found}")
 
 

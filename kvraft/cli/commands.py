@@ -121,21 +121,9 @@ def _play_run(path: str, bug: str | None) -> int:
 
 def swarm(options: argparse.Namespace) -> int:
     """Run small clusters at random, and print what was found in them."""
-    from kvraft.check.bugs import Bug, find_bug
-    from kvraft.check.sweep import run_seed, summarize
+    from kvraft.cli.sweep import sweep
 
-    bug = find_bug(options.bug) if options.bug else Bug("none")
-    if options.trace is not None and options.seeds[0] != options.seeds[-1]:
-        raise BadInput("a trace is of one run: give a single seed")
-    results = (
-        run_seed(seed, replica=bug.replica, consensus=bug.consensus, trace=options.trace)
-        for seed in options.seeds
-    )
-    found = False
-    for line in summarize(results, bug=options.bug or ""):
-        found |= line.startswith("seed")
-        say(line)
-    return int(found)
+    return sweep(options)
 
 
 def soak(options: argparse.Namespace) -> None:

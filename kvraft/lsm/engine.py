@@ -55,7 +55,6 @@ from kvraft.lsm.reading import ReadableTree, find, scan
 from kvraft.lsm.snapshot import ByteSource, InMemorySource, TreeSnapshot, unpack_snapshot
 from kvraft.lsm.stats import Stats, TreeCounters
 from kvraft.lsm.version_edit import ManifestState
-from kvraft.lsm.versions import VersionSet
 from kvraft.lsm.view import View
 from kvraft.mapping import scan_bounds
 from kvraft.memtable import Memtables, check_range_tombstone, check_row
@@ -99,13 +98,13 @@ class StorageEngine(ReadableTree):
         """Open what is on ``disk``: use :meth:`kvraft.lsm.Tree.open`."""
         self.read_only = read_only
         self.options = options
-        self.counts = TreeCounters()
+        counts = self.counts = TreeCounters()
         self._disk = disk
         self.lock = RLock()
         self.owns_disk = False  # whether close() closes the disk
         self.owner = owner
         self._report = report
-        self._tables = VersionSet(disk, owner, options, report, self.counts, read_only=read_only)
+        self._tables = self.table_set(disk, owner, options, report, counts, read_only=read_only)
         self.timestamp: Timestamp = self._tables.state.timestamp
         self.applied_index, self.applied_term = self._tables.state.flushed
         self.memtables = Memtables()

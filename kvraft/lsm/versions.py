@@ -40,6 +40,7 @@ from kvraft.events import (
     TableRemoved,
     TableWritten,
 )
+from kvraft.lsm import compaction
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest
 from kvraft.lsm.options import TreeOptions
@@ -47,7 +48,7 @@ from kvraft.lsm.pacing import REMOVED_BYTES
 from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
 from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.version_edit import ManifestState, VersionEdit
-from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, label
+from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
 from kvraft.slices import SlicedWork
 from kvraft.sstable import (
     BlockCache,
@@ -117,6 +118,13 @@ class VersionSet:
     def flushed_through(self) -> Position:
         """Return the log position through which the live tables go, by their own properties."""
         return max((table.log_range.through for table in self.levels.tables), default=ORIGIN)
+
+    @staticmethod
+    def droppable(
+        inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]
+    ) -> Callable[[bytes, Timestamp], bool]:
+        """Return the rule by which a merge drops tombstones.  A subclass may override this."""
+        return compaction.droppable(inputs, others)
 
     def count_flushed(self, info: TableMetadata) -> None:
         """Report and count a table that a flush has written."""

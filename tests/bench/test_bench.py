@@ -133,7 +133,8 @@ def test_a_loaded_world_applies_its_puts_whether_it_is_traced_and_checked_or_not
 
 
 def test_a_run_in_which_something_is_found_is_an_error(monkeypatch):
-    monkeypatch.setattr(world, "run_seed", lambda seed: SimpleNamespace(found="a lost write"))
+    found = SimpleNamespace(found="a lost write")
+    monkeypatch.setattr(world, "run_seed", lambda seed, settings: found)
     with pytest.raises(RuntimeError, match="seed 1000: a lost write"):
         world.run_swarm(1)
 

@@ -17,7 +17,7 @@ from typing import Any
 from kvraft.check.missions import Mission
 from kvraft.events import Trace
 from kvraft.sim import Run
-from kvraft.viz.sandbox import PANELS, Session, css, frame, module, page, picture
+from kvraft.viz.sandbox import USUAL, Session, css, frame, module, page, picture
 from kvraft.viz.widgets.plain import PlainControls
 
 try:
@@ -52,7 +52,7 @@ class Sandbox:
         what: Run | Trace | int | None = None,
         *,
         seed: int = 0,
-        panels: Sequence[str] = tuple(PANELS),
+        panels: Sequence[str] = USUAL,
         mission: Mission | str | Path | None = None,
     ) -> None:
         self.session = Session(what, seed=seed, panels=panels, mission=mission)
