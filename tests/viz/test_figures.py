@@ -67,7 +67,7 @@ def test_what_is_wrong_with_a_figure_is_found():
         (lambda axes: axes.text(0.8, 0.1, "over the edge").set_in_layout(False), "outside"),
         (lambda axes: axes.axvline(0.2) and axes.text(0.15, 0.7, "a label"), "struck"),
         (lambda axes: axes.plot([0.2], [0.8], "o") and axes.text(0.17, 0.77, "mark"), "struck"),
-        (lambda axes: axes.set_ylim(0, 50), "white"),
+        (lambda axes: axes.set_ylim(0, 50) and axes.figure.set_figheight(9), "white"),
     ):
         figure = a_line()
         wrong(figure.axes[0])
