@@ -21,6 +21,7 @@ from kvraft.viz.figures.style import named, one_panel, some, titled
 from kvraft.viz.svg import BLACK, GREY, ORANGE, RED, SKY
 
 _HEIGHT = 0.5
+STUCK = "no moment fits"
 LETTERS = 31
 """How many letters fit beside each other, about."""
 
@@ -42,7 +43,7 @@ def plot_history(verdict: Verdict) -> Figure:
     room = (began - margin) / 1_000, (ended + 2 * margin) / 1_000
     letter = (room[1] - room[0]) / LETTERS
     lanes = [_levels(row, letter, room) for _, row in rows]
-    tops = [sum(1 + 0.42 * max(above) for above in lanes[: at + 1]) for at in range(len(rows))]
+    tops = [sum(1.25 + 0.42 * max(above) for above in lanes[: at + 1]) for at in range(len(rows))]
     figure, axes = one_panel(0.4 + 0.5 * tops[-1], grid=False)
     order = {id(point.operation): (n, point.at) for n, point in enumerate(points, 1)}
     for y, (_, row), levels in zip(tops, rows, lanes, strict=True):
@@ -50,9 +51,9 @@ def plot_history(verdict: Verdict) -> Figure:
             _draw(axes, operation, y, ended + margin, order.get(id(operation)))
             _name(axes, operation, y, level, _place(operation, letter, room))
             if stuck is not None and operation is stuck.operation:
-                _mark_stuck(axes, operation, y)
+                _mark_stuck(axes, operation, y, letter, room)
     axes.set_yticks(tops, [client for client, _ in rows])
-    axes.set_ylim(tops[-1] + 0.6, 0)
+    axes.set_ylim(tops[-1] + 0.9, 0)
     axes.set_xlim(*room)
     named(axes, right="milliseconds")
     return titled(figure, _title(verdict, len(shown)))
@@ -121,8 +122,8 @@ def _draw(
     )
     if placed is not None:
         number, at = placed
-        axes.plot(at / 1_000, y, "o", color=BLACK, markersize=13)
-        axes.text(at / 1_000, y, str(number), color="white", ha="center", va="center")
+        disc = {"boxstyle": "circle,pad=0.15", "facecolor": BLACK}
+        axes.text(at / 1_000, y, str(number), color="white", ha="center", va="center", bbox=disc)
 
 
 def _name(axes: Axes, operation: Operation, y: float, level: int, at: float) -> None:
@@ -133,20 +134,16 @@ def _name(axes: Axes, operation: Operation, y: float, level: int, at: float) -> 
         axes.plot([start, start], [bottom, bottom - 0.42 * level], color=GREY, linewidth=0.8)
 
 
-def _mark_stuck(axes: Axes, operation: Operation, y: float) -> None:
+def _mark_stuck(
+    axes: Axes, operation: Operation, y: float, letter: float, room: tuple[float, float]
+) -> None:
     start, stop = operation.called / 1_000, (operation.returned or 0) / 1_000
     axes.barh(
         y, stop - start, _HEIGHT, start, fill=False, edgecolor=RED, hatch="///", linewidth=2.5
     )
-    axes.annotate(
-        "no moment fits",
-        ((start + stop) / 2, y + _HEIGHT / 2),
-        xytext=(0, -3),
-        textcoords="offset points",
-        color=RED,
-        ha="center",
-        va="top",
-    )
+    half = letter * len(STUCK) / 2
+    middle = max(min((start + stop) / 2, room[1] - half), room[0] + half)
+    axes.text(middle, y + _HEIGHT / 2 + 0.08, STUCK, color=RED, ha="center", va="top")
 
 
 def _title(verdict: Verdict, count: int) -> str:
