@@ -1,4 +1,4 @@
-"""Lanes of cells: a column for each run, a lane for each thing that is said of it.
+"""Lanes of cells: a column for each run, a lane for each thing that is known of it.
 
 Neighbours that say the same are drawn as one cell, so that what it says has room::
 

@@ -214,8 +214,8 @@ def plot_outages(runs: Mapping[str, Sequence[WriteOutage]]) -> Figure:
     first = next(iter(runs.values()))
     lanes = [("logs that have it then", [_logs(each) for each in first])]
     for name, outages in runs.items():
-        said = [Cell(f"{_ENDS[o.reported]} {o.reported}", _SAID[o.reported]) for o in outages]
-        lanes += [(f"{name}: the client reports", said)]
+        reported = [Cell(f"{_ENDS[o.reported]} {o.reported}", _SAID[o.reported]) for o in outages]
+        lanes += [(f"{name}: the client reports", reported)]
         lanes += [(f"{name}: applied, times", [_times(each) for each in outages])]
     ticks = {at: str(each.step) for at, each in enumerate(first) if at % 4 == 0}
     figure, axes = lanes_of_cells(lanes, ticks)

@@ -23,7 +23,7 @@ from kvraft.viz.svg import BLACK, GREY, ORANGE, RED, SKY
 _HEIGHT = 0.5
 STUCK = "no moment fits"
 LETTERS = 31
-"""How many letters fit beside each other, about."""
+"""How many letters fit into a line, about."""
 
 
 def plot_history(verdict: Verdict) -> Figure:

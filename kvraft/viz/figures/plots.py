@@ -30,10 +30,10 @@ def plot_leaders(trace: Trace) -> Figure:
     for term, start, stop, lane in _lanes(spans, members):
         _bar(axes, lane, start, stop, color=fill_of(term), edgecolor=BLACK)
         share = (stop - start) / max(end, 1)
-        said = next((text for text in (f"term {term}", str(term)) if fits(text, share)), "")
+        words = next((text for text in (f"term {term}", str(term)) if fits(text, share)), "")
         middle = _s((start + stop) // 2)
-        if said:
-            axes.text(middle, lane, said, ha="center", va="center")
+        if words:
+            axes.text(middle, lane, words, ha="center", va="center")
         else:  # too narrow to be written in
             axes.text(middle, lane - 0.3, str(term), ha="center", va="bottom")
     axes.set_yticks(range(len(members)), members)
