@@ -2,7 +2,7 @@
 
 ::
 
-    catalogue        each bug with its story, where it was seen, and what found it how soon
+    exhibits         each bug with its story, where it was seen, and what found it how soon
     ├─ zoo.toml      written by hand
     ├─ found.json    measured: kvraft zoo --hunt --json
     ├─ labels        both in words
@@ -32,7 +32,8 @@ The lessons plant the classes exported here by themselves; everything else asks 
 """
 
 from kvraft.check.bugs.applying import ChecksBeforeAppending, DiscardsWhatItBegan
-from kvraft.check.bugs.catalogue import (
+from kvraft.check.bugs.clocks import StampsNotRaised
+from kvraft.check.bugs.exhibits import (
     FOUND,
     LUCKY,
     USUAL,
@@ -43,7 +44,6 @@ from kvraft.check.bugs.catalogue import (
     load_findings,
     save_findings,
 )
-from kvraft.check.bugs.clocks import StampsNotRaised
 from kvraft.check.bugs.labels import story_lines, zoo_lines
 from kvraft.check.bugs.registry import BUGS, Bug, consensus_bug, find_bug
 from kvraft.check.bugs.replication import OlderTermsCounted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from kvraft.check.bugs.catalogue import Exhibit
+from kvraft.check.bugs.exhibits import Exhibit
 from kvraft.display import counted
 
 
