@@ -20,7 +20,7 @@ FoundationDB's simulation, 2014; Antithesis on "sometimes" assertions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from kvraft.check.equality import EqualityChecker
@@ -149,6 +149,9 @@ class SwarmRun:
     Every member runs ``replica`` and ``consensus``, every client is a ``client``; there are three
     or five ``members`` by chance, or as many as given.  :meth:`run` raises what a checker found;
     ``tally`` counts what the run reached.
+
+    Each act is drawn from a stream of its own, by its number, so it stays what it is when others
+    are left out: with ``only``, the acts of these numbers happen.
     """
 
     def __init__(
@@ -159,13 +162,14 @@ class SwarmRun:
         consensus: type[Raft] = Raft,
         client: type[Client] = Client,
         acts: int = ACTS,
+        only: Sequence[int] | None = None,
         members: int | None = None,
         faults: Iterable[str] = KINDS,
     ) -> None:
         random = self._random = Random(f"swarm/{seed}")
         self.seed = seed
         self.tally: Counter[str] = Counter()
-        self._acts = acts
+        self._acts = range(acts) if only is None else only
         self._trouble = random.choice((0.05, 0.1, 0.2))
         """The chance that a fault comes with an act."""
         self.options = draw_options(random)
@@ -215,13 +219,15 @@ class SwarmRun:
         try:
             self.start()
             self.faults.draw()
-            for _ in range(self._acts):
+            for number in self._acts:
+                self._random.seed(f"swarm/{self.seed}/{number}")
                 if self._random.random() < self._trouble:
                     self.faults.strike_soon()
-                self._random.choice(self.clients.acts())()
+                self._act()
                 self.faults.do_due()
                 self.faults.do_waiting()
                 self.world.run_for(self._random.choice((1, 2, 5, 15, 40)))
+            self._random.seed(f"swarm/{self.seed}/end")
             self._end()
         finally:
             self._count()
@@ -231,6 +237,9 @@ class SwarmRun:
         """Wait for a leader, and write the first data."""
         self.world.run_until(lambda: self.world.leader() is not None)
         self.clients.fill_accounts()
+
+    def _act(self) -> None:
+        self._random.choice(self.clients.acts())()
 
     def _watch(self) -> None:
         if len(self.trace) > self._seen:  # otherwise only time has passed
