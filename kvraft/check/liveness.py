@@ -12,7 +12,7 @@ A write that is refused counts as done while something is broken.  Now nothing i
 takes no write of a client is a finding, whatever reason it gives.
 
 Invariant: what is asked here can be met: time-outs are drawn from the options' own range, and the
-bounds are many times what a sound cluster takes.
+bounds are many times what a correct cluster takes.
 
 Source: TigerBeetle's VOPR, whose safety phase is followed by a liveness phase (docs/internals).
 """
@@ -46,7 +46,7 @@ class Liveness(StrEnum):
 
 
 def check_liveness(world: World, clients: Iterable[Client]) -> None:
-    """Let ``world``, in which nothing is broken, elect a leader and serve ``clients``.
+    """Step ``world``, in which nothing is broken, until it has a leader and serves ``clients``.
 
     Raises :class:`~kvraft.check.Violation` if it does not do so in time.
     """

@@ -1,13 +1,13 @@
 """The swarm: random runs of small clusters, under every kind of fault.
 
 A run draws its options from its seed: three or five members, tiny segments, memtables, messages
-and budgets.  Clients act (``clients.py``) while faults come and go (``faults.py``).  After each
+and budgets.  Clients act (``clients.py``) while faults come and go (``faults/``).  After each
 step of the world that reports an event, all checkers look; the expensive checks run after some of
 these steps, and at the end, when everything is repaired::
 
-    draw ──► act, act, act, … ──► repair ──► settle ──► last look, and judge_calls
+    draw ──► act, act, act, … ──► repair ──► check_liveness ──► last look, and judge_calls
               │ with faults
-              ╰─ every step: WorldChecker, TransactionChecker, RetentionChecker
+              ╰─ every step: WorldChecker, TransactionChecker, RetentionChecker, EqualityChecker
 
 Invariant: a run is a function of its seed and of the code, so a finding can be repeated.
 

@@ -17,7 +17,7 @@ MOST_MEMBERS = 7
 
 
 def change_members(faults: Faults) -> bool:
-    """Add a learner, let one vote, remove or exchange members, the leader among them.
+    """Add a learner, promote one, remove or exchange members, the leader among them.
 
     One change is often followed by another.
     """
@@ -45,7 +45,7 @@ def change_members(faults: Faults) -> bool:
 
 
 def _promote(faults: Faults, name: str) -> None:
-    """Let a learner vote, often instead of a voter; it may be too early."""
+    """Promote a learner, often instead of a voter; it may be too early."""
     leader = faults.world.leader()
     if leader is None:
         return
@@ -118,7 +118,7 @@ def set_clock(faults: Faults) -> None:
 
 
 def drift(faults: Faults) -> None:
-    """Let a clock run too fast or too slow for a while."""
+    """Make a clock run too fast or too slow for a while."""
     rate = faults.random.choice((-12, -3, 3, 12))
     _drift(faults, _clock(faults), rate, faults.random.randint(10, 40))
 

@@ -41,7 +41,7 @@ def cut_power(faults: Faults) -> None:
 
 
 def pause(faults: Faults, *, ticks: bool = True) -> bool:
-    """Let the process of a member stand still; it finds out by its clock."""
+    """Make the process of a member stand still; it finds out by its clock."""
     name = (faults.leases and faults.world.leader()) or faults.victim()
     seat = faults.world.seats[name]
     if not seat.up or seat.paused:
@@ -54,7 +54,7 @@ def pause(faults: Faults, *, ticks: bool = True) -> bool:
 
 
 def freeze(faults: Faults) -> bool:
-    """Let a process stand still that never learns how long: no lease may depend on its clock."""
+    """Make a process stand still that never learns how long: no lease may depend on its clock."""
     return not faults.leases and pause(faults, ticks=False)
 
 

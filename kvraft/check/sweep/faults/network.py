@@ -31,7 +31,7 @@ def isolate(faults: Faults) -> bool:
 
 
 def churn(faults: Faults) -> bool:
-    """Partition the members anew again and again, while elections begin in all parts.
+    """Partition the members again and again, while elections begin in all parts.
 
     So leaders come and go before what they appended is anywhere else, over several terms.
     """
@@ -65,35 +65,37 @@ def diverge(faults: Faults) -> bool:
     voters = faults.world.replicas[leader].raft.configuration.voters
     if len(voters) < 5:
         return False
-    heir = faults.random.choice([name for name in voters if name != leader])
-    faults.world.partition([leader, heir])
+    follower = faults.random.choice([name for name in voters if name != leader])
+    faults.world.partition([leader, follower])
     faults.write_large()
-    faults.plan(150, 200, partial(_succeed, faults, leader, heir))  # others heard the leader before
+    faults.plan(
+        150, 200, partial(_succeed, faults, leader, follower)
+    )  # others heard the leader before
     return True
 
 
-def _succeed(faults: Faults, leader: str, heir: str) -> None:
+def _succeed(faults: Faults, leader: str, follower: str) -> None:
     faults.world.partition([leader])
-    faults.time_out(heir)
-    _cut_off(faults, heir, 40)
+    faults.time_out(follower)
+    _cut_off(faults, follower, 40)
 
 
-def _cut_off(faults: Faults, heir: str, times: int) -> None:
-    """Cut the heir off as soon as it leads, before anybody has what it appended."""
-    if faults.world.leader() == heir:
-        faults.world.partition([heir])
+def _cut_off(faults: Faults, follower: str, times: int) -> None:
+    """Cut the follower off as soon as it leads, before anybody has what it appended."""
+    if faults.world.leader() == follower:
+        faults.world.partition([follower])
         for name in faults.members:
-            if name != heir:
+            if name != follower:
                 faults.time_out(name)
         faults.plan(200, 500, faults.world.heal)
     elif times:
-        faults.plan(1, 1, partial(_cut_off, faults, heir, times - 1))
+        faults.plan(1, 1, partial(_cut_off, faults, follower, times - 1))
     else:
         faults.world.heal()
 
 
 def ring(faults: Faults) -> bool:
-    """Let each member reach only its two neighbours in a ring."""
+    """Have each member reach only its two neighbours in a ring."""
     members = faults.members
     if len(members) < 4:
         return False
@@ -130,7 +132,7 @@ def _mend(faults: Faults, one: str, other: str) -> None:
 
 
 def one_way(faults: Faults) -> bool:
-    """Let a member hear others that do not hear it, or the other way round."""
+    """Have a member hear others that do not hear it, or the other way round."""
     if faults.alone:
         return False
     name, random = faults.victim(), faults.random
@@ -215,7 +217,7 @@ def lose_answers(faults: Faults) -> None:
 
 
 def duplicate(faults: Faults) -> None:
-    """Let messages between members arrive twice for a while; the copies may be late."""
+    """Have messages between members arrive twice for a while; the copies may be late."""
     world, random = faults.world, faults.random
     letters = [each for each in world.in_flight if not world.why_never_twice(each)]
     for letter in random.sample(letters, min(2, len(letters))):

@@ -43,7 +43,7 @@ class Faults:
     """The faults of one world with the clients ``names``; ``kinds`` are those that may happen.
 
     ``beheadings`` is how often a leader dies in the middle of a large transaction, ``losses`` how
-    many disks are lost for good.  ``tally`` counts what happened.  ``write_large`` has a client
+    many disks may be lost.  ``tally`` counts what happened.  ``write_large`` has a client
     write a large transaction.
     """
 
@@ -106,7 +106,7 @@ class Faults:
         self.plan(0, 40, partial(self.strike, self.random.choice(self._drawn)))
 
     def strike(self, name: str) -> None:
-        """Let the fault ``name`` happen now, and count it if it does."""
+        """Make the fault ``name`` happen now, and count it if it does."""
         if self.kinds[name](self) is not False:
             self.tally[f"fault {name}"] += 1
 
@@ -213,7 +213,7 @@ class Faults:
             self.tally["fault power-cut-at-start"] += 1
             self.restart(name)
 
-    # ── members that are lost for good ──────────────────────────────────────────────────────────
+    # ── members whose disk is lost ──────────────────────────────────────────────────────────────
 
     def may_lose(self, name: str) -> bool:
         """Return whether the disk of ``name`` may be lost: the others hold all that is committed.
