@@ -228,7 +228,9 @@ def test_the_stepper_shows_the_byte_it_names():
     stepper, data = ByteStepper(disk, "n1", name), disk.read(name)
     for offset in range(0, len(data), 7):
         stepper.go(offset)
-        here = re.findall(r'fill="#FFFFFF" xml:space="preserve">(..)</text>', stepper.svg())
+        here = re.findall(
+            r'fill="#FFFFFF" xml:space="preserve">(..)</text>', stepper._picture.value
+        )
         assert here == [f"{data[offset]:02x}"]
     assert "is torn" in stepper.words()
 

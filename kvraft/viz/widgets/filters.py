@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from kvraft.bloom import BloomFilter
 from kvraft.viz.panels import FalsePositiveRate, bits_view
-from kvraft.viz.widgets.slider import Slider
+from kvraft.viz.widgets.slider import SVG, Slider
 
 
 class FilterSlider(Slider):
@@ -30,9 +30,9 @@ class FilterSlider(Slider):
             f"measured {100 * rate.measured:.2f} % false positives"
         )
 
-    def svg(self) -> str:
+    def picture(self) -> dict[str, str]:
         """Return the picture: the bits of a filter of these keys."""
-        return bits_view(BloomFilter.build(self._keys, int(self.slider.value)), self._keys)
+        return {SVG: bits_view(BloomFilter.build(self._keys, int(self.slider.value)), self._keys)}
 
     def __repr__(self) -> str:
         return f"FilterSlider: run this cell to move it. Shown: {self.words()}"

@@ -1,8 +1,9 @@
 """A slider over pictures: what is common to all of this project's widgets.
 
-A picture is an SVG in an ordinary HTML widget, below a line of words that screen readers follow.
-There is no output widget, no callback of the browser's and no saved widget state, so the stored
-notebook is the same every time; without a kernel it shows one still picture and a line of text.
+A picture is SVG or HTML in an ordinary HTML widget, below a line of words that screen readers
+follow.  There is no output widget, no callback of the browser's and no saved widget state, so the
+stored notebook is the same every time; without a kernel it shows one still picture and a line of
+text.
 
 Everything can be reached by keyboard: Tab to a control, Enter or Space to press it, arrows on the
 slider.
@@ -16,6 +17,9 @@ from html import escape
 from typing import Any
 
 import ipywidgets as widgets
+
+SVG, HTML = "image/svg+xml", "text/html"
+"""The kinds of pictures."""
 
 
 class Slider(ABC):
@@ -39,16 +43,12 @@ class Slider(ABC):
         """Return what is shown, in a line."""
 
     @abstractmethod
-    def svg(self) -> str:
-        """Return the picture that is shown."""
+    def picture(self) -> dict[str, str]:
+        """Return the picture that is shown, by its kind: SVG, or HTML with words in place of it."""
 
     def html(self) -> str:
         """Return what the widget shows: its words, and the picture below them."""
-        return line(self.words()) + self.svg()
-
-    def still(self) -> str:
-        """Return the one SVG that is shown where there is no kernel."""
-        return self.svg()
+        return line(self.words()) + "".join(self.picture().values())
 
     def _draw(self) -> None:
         self._picture.value = self.html()
@@ -57,7 +57,7 @@ class Slider(ABC):
         """Return the widget, and for where there is no kernel a still picture and words."""
         bundle = dict(self._box._repr_mimebundle_(**options))
         bundle["text/plain"] = repr(self)
-        bundle["image/svg+xml"] = self.still()
+        bundle |= self.picture()
         return bundle
 
 
