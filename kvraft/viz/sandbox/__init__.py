@@ -3,7 +3,7 @@
 ::
 
     page             one page that plays a run, without kernel and network        page.js
-    still            one picture of it all
+    still            panels of one step for a cell, with words
     session          a sitting: what a click does, and what is drawn after it
      ├─ controls         the HTML around the panels             sandbox.js, sandbox.css
      ├─ task             the mission: goal, verdict, hints; the list of missions
@@ -12,7 +12,7 @@
     ring     members, timers, votes, messages on their way      logs     entry by entry, with marks
       ├─ letters     what travels, and what it says             disks    segments, memtable, tables
       └─ links       cut, clogged, slow, lossy; islands
-    space_time       who sent what to whom, idle time is short  lights   which properties hold
+    space_time       who sent what to whom, with clients or not lights   which properties hold
     timeline         where elections, commits, faults … are     title    what is the case
     pins             what pins a log, and the five marks        levels   tables, level by level
     transactions     which copies in the logs are whole, open, discarded
@@ -36,7 +36,7 @@ from kvraft.viz.sandbox.page import page
 from kvraft.viz.sandbox.pins import PIN_COLOURS, pins_panel
 from kvraft.viz.sandbox.ring import ring_panel
 from kvraft.viz.sandbox.session import PANELS, USUAL, Session
-from kvraft.viz.sandbox.still import picture
+from kvraft.viz.sandbox.still import Still, picture, shown, still
 from kvraft.viz.sandbox.title import conclusion, moment
 from kvraft.viz.sandbox.transactions import transactions_panel
 
@@ -49,6 +49,7 @@ __all__ = [
     "Film",
     "Flight",
     "Session",
+    "Still",
     "cold",
     "conclusion",
     "css",
@@ -61,6 +62,8 @@ __all__ = [
     "picture",
     "pins_panel",
     "ring_panel",
+    "shown",
+    "still",
     "tables_picture",
     "transactions_panel",
 ]

@@ -18,15 +18,25 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kvraft.copying import immutable
-from kvraft.events import MemberCrashed, MemberStarted, MemberStopped, RoleChanged
+from kvraft.events import (
+    CommitAdvanced,
+    EntriesAppended,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
+    RoleChanged,
+    TicketMoved,
+)
 from kvraft.sim import MILLISECOND
 from kvraft.viz import svg
 from kvraft.viz.sandbox import canvas as kit
 from kvraft.viz.sandbox.canvas import Box, Canvas
 from kvraft.viz.sandbox.film import Film, Sent
-from kvraft.viz.sandbox.letters import is_reply
+from kvraft.viz.sandbox.letters import is_refusal, is_reply, word_of
 
 LEFT, RIGHT, TOP = 58.0, 428.0, 28.0
+GAPS = {1: 46.0, 2: 92.0, 3: 84.0, 4: 66.0, 5: 54.0}
+"""How far lanes are apart, by how many there are: what a message says stands between them."""
 MESSAGES = 16
 IDLE = 4 * MILLISECOND
 """A stretch without any message under way is idle from this length on."""
@@ -51,18 +61,28 @@ class Scale(NamedTuple):
         return self.places[number] + share * (self.places[number + 1] - self.places[number])
 
 
-def space_time_panel(film: Film, step: int) -> str:
-    """Draw the last messages between members up to ``step``."""
+def space_time_panel(film: Film, step: int, since: int | None = None) -> str:
+    """Draw the messages between members up to ``step``: the last ones, or all ``since`` a step."""
+    return _panel(film, step, since, clients=False)
+
+
+def clients_panel(film: Film, step: int, since: int | None = None) -> str:
+    """Draw the same with the messages of clients, and what is written, committed and reported."""
+    return _panel(film, step, since, clients=True)
+
+
+def _panel(film: Film, step: int, since: int | None, *, clients: bool) -> str:
     if not len(film):
         return kit.empty("Nothing has happened yet: no message was sent.")
     state = film.at(step)
-    names = list(state.members)
-    sent = film.last_messages(step, MESSAGES)
+    sent = _sent(film, step, since, clients=clients)
     if not sent:
         return kit.empty("No member has sent a message to another yet.")
-    gap = 46.0 if len(names) <= 5 else 36.0
+    names = _lanes(film, step, sent)
+    gap = GAPS.get(len(names), 36.0)
     lane = {name: TOP + gap * number for number, name in enumerate(names)}
-    notes = _notes(film, sent[0].step, step)
+    first = sent[0].step if since is None else since
+    notes = _notes(film, first, step, names, clients=clients)
     scale = _scale(film, sent, [at for at, *_ in notes], state.at)
     drawing = Canvas()
     bottom = TOP + gap * (len(names) - 1) + 18
@@ -73,31 +93,57 @@ def space_time_panel(film: Film, step: int) -> str:
         drawing.text(
             6, y + 7, kit.fitted(name, LEFT - 14, kit.NAME, bold=True), kit.NAME, bold=True
         )
-        _draw_lane(drawing, film, name, y, scale, (sent[0].step, step))
-    for one in sent:
-        _draw_message(drawing, film, one, step, lane, scale)
+        _draw_lane(drawing, film, name, y, scale, (first, step))
+    middles = [_draw_message(drawing, film, one, step, lane, scale) for one in sent]
     _draw_notes(drawing, notes, lane, scale)
+    between = Box(LEFT, TOP, RIGHT, bottom)
+    for one, (x, y) in zip(sent, middles, strict=True):
+        drawing.label(word_of(one.message), x, y, 4, bounds=between, near=True)
     _draw_times(drawing, scale, bottom + 22)
-    return drawing.picture(bottom + 34, space_time_says(film, step))
+    return drawing.picture(bottom + 34, space_time_says(film, step, since, clients=clients))
 
 
-def space_time_says(film: Film, step: int) -> str:
+def _sent(film: Film, step: int, since: int | None, *, clients: bool) -> list[Sent]:
+    if clients:
+        found = film.messages(since or 0, step)
+        return found[-MESSAGES:] if since is None else found
+    if since is None:
+        return film.last_messages(step, MESSAGES)
+    return [one for one in film.last_messages(step, step) if one.step >= since]
+
+
+def _lanes(film: Film, step: int, sent: Sequence[Sent]) -> list[str]:
+    """Return who has a lane: all members, and who else has a part in what is drawn."""
+    names = list(film.at(step).members)
+    others = {name for one in sent for name in (one.sender, one.message.to)}
+    return names + sorted(others.difference(names))
+
+
+def space_time_says(
+    film: Film, step: int, since: int | None = None, *, clients: bool = False
+) -> str:
     """Return the messages in words."""
-    sent = film.last_messages(step, MESSAGES)
+    sent = _sent(film, step, since, clients=clients)
     ends = [film.ended.get(one.message.id) for one in sent]
     lost = sum(end is not None and bool(end.reason) and end.step <= step for end in ends)
     way = sum(end is None or end.step > step for end in ends)
-    names = ", ".join(film.at(step).members)
-    return f"The last {len(sent)} messages between {names}: {lost} lost, {way} on the way."
+    names = ", ".join(_lanes(film, step, sent))
+    which = "The last" if since is None else "The"
+    return f"{which} {len(sent)} messages between {names}: {lost} lost, {way} on the way."
 
 
 Note = tuple[int, str, str, str]
 """When, whose, words, and fill."""
 
 
-def _notes(film: Film, first: int, last: int) -> list[Note]:
-    """Return what is written on the lanes: candidacies, leaderships, crashes and starts."""
+def _notes(film: Film, first: int, last: int, lanes: Sequence[str], *, clients: bool) -> list[Note]:
+    """Return what is written on the lanes, what matters most at the end.
+
+    These are candidacies, leaderships, crashes and starts; with ``clients`` also what is written
+    and committed, and what a client knows of its transactions.
+    """
     found: list[Note] = []
+    small: list[Note] = []
     for number in range(first, last + 1):
         at, who, event = film.trace[number]
         match event:
@@ -109,7 +155,14 @@ def _notes(film: Film, first: int, last: int) -> list[Note]:
                 found.append((at, who, "down", svg.WHITE))
             case MemberStarted():
                 found.append((at, who, "starts", svg.WHITE))
-    return found
+            case EntriesAppended():
+                entries = kit.span(event.first, event.first + len(event.terms) - 1)
+                small.append((at, who, f"writes {entries}", svg.WHITE))
+            case CommitAdvanced():
+                small.append((at, who, f"commits {event.index}", svg.WHITE))
+            case TicketMoved() if who in lanes:
+                small.append((at, who, event.stage, svg.WHITE))
+    return [*small, *found] if clients else found
 
 
 def _scale(film: Film, sent: Sequence[Sent], noted: Sequence[int], now: int) -> Scale:
@@ -147,6 +200,7 @@ def _draw_lane(
     first, last = steps
     member = film.at(first).members.get(name)
     runs, x = member is not None and member.running, LEFT
+    runs = runs or name not in film.names  # a client
     for number in range(first + 1, last + 1):
         at, who, event = film.trace[number]
         if who == name and isinstance(event, MemberStarted | MemberCrashed | MemberStopped):
@@ -161,7 +215,8 @@ def _draw_piece(drawing: Canvas, x1: float, x2: float, y: float, *, runs: bool) 
 
 def _draw_message(
     drawing: Canvas, film: Film, one: Sent, step: int, lane: dict[str, float], scale: Scale
-) -> None:
+) -> svg.Point:
+    """Draw one message; return the middle of its line."""
     now, ended = film.at(step).at, film.ended.get(one.message.id)
     x1, y1, y2 = scale.x(one.at), lane[one.sender], lane[one.message.to]
     lost = ended is not None and ended.step <= step and bool(ended.reason)
@@ -184,17 +239,19 @@ def _draw_message(
     elif arrived and not is_reply(one.message):
         drawing.add(svg.circle(x2, end, 3, kit.INK))
     elif arrived:
-        drawing.add(svg.circle(x2, end, 3.5, svg.WHITE, kit.INK, 1.5))
+        colour = kit.ALARM if is_refusal(one.message) else kit.INK
+        drawing.add(svg.circle(x2, end, 3.5, svg.WHITE, colour, 1.5))
+    return (x1 + x2) / 2, (y1 + end) / 2
 
 
 def _draw_notes(
     drawing: Canvas, notes: Sequence[Note], lane: dict[str, float], scale: Scale
 ) -> None:
-    """Draw notes on their lanes, the newest first; one without a free place is left out."""
+    """Draw notes on their lanes, from their time on; the newest first, one without a place not."""
     placed: list[Box] = []
     for at, who, words, fill in reversed(notes):
         half = kit.width_of(words) / 2 + 6
-        x = min(max(scale.x(at), LEFT + half), RIGHT + 6 - half)
+        x = min(scale.x(at) - 6 + half, RIGHT + 6 - half)
         box = Box(x - half, lane[who] - 13, x + half, lane[who] + 13)
         if any(box.meets(other) for other in placed):
             continue

@@ -26,7 +26,7 @@ def conclusion(film: Film, step: int) -> str:
     says += [_cut(state), _down(state), *(link_says(link) for link in state.links.values())]
     says += [f"{name} is paused" for name, member in state.members.items() if member.paused]
     words = "; ".join([part for part in says if part][:MOST])
-    return words[:1].upper() + words[1:] if words[:2] in ("no", "al") else words
+    return words if words.split(" ", 1)[0] in state.members else words[:1].upper() + words[1:]
 
 
 def moment(film: Film, step: int) -> str:
