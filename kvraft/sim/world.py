@@ -74,7 +74,8 @@ class World(Environment):
         self._hosts = ClientHosts(self)
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._replica = inputs.subclass(replica, Replica, "replica")
-        self._client = inputs.subclass(client, Client, "client")
+        self.new_client: Callable[..., Client] = inputs.subclass(client, Client, "client")
+        """What makes the clients."""
         self._disk = inputs.function(disk, "disk")
         for name in self._configuration.voters:
             self.seats[name] = self.seat(self, name, disk(name))
@@ -206,7 +207,7 @@ class World(Environment):
         if name in self.seats:
             raise BadInput(f"{name} is a member, so it cannot be a client")
         if name not in self.clients:
-            self.clients[name] = self._client(
+            self.clients[name] = self.new_client(
                 name,
                 self.members,
                 runtime=SimRuntime(self._hosts, name),

@@ -36,7 +36,22 @@ def cells(path: Path, kind: str = "code"):
 
 def test_there_are_notebooks():
     numbers = [path.name[:2] for path in BOOKS]
-    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12", "13"]
+    assert numbers == [
+        "00",
+        "01",
+        "02",
+        "03",
+        "04",
+        "05",
+        "06",
+        "07",
+        "08",
+        "09",
+        "10",
+        "11",
+        "12",
+        "13",
+    ]
 
 
 @books

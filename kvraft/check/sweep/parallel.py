@@ -56,6 +56,7 @@ class SwarmSettings:
             seed,
             replica=bug.replica,
             consensus=bug.consensus,
+            client=bug.client,
             acts=self.acts,
             members=self.members,
         )

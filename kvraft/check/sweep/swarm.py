@@ -5,7 +5,7 @@ and budgets.  Clients act (``clients.py``) while faults come and go (``faults.py
 step of the world that reports an event, all checkers look; the expensive checks run after some of
 these steps, and at the end, when everything is repaired::
 
-    draw ──► act, act, act, … ──► repair ──► settle ──► last look
+    draw ──► act, act, act, … ──► repair ──► settle ──► last look, and judge_calls
               │ with faults
               ╰─ every step: WorldChecker, TransactionChecker, RetentionChecker
 
@@ -24,7 +24,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from kvraft.check.history import Effect, TransactionChecker
+from kvraft.check.history import Effect, TransactionChecker, judge_calls, record
 from kvraft.check.invariants import WorldChecker
 from kvraft.check.moved import News
 from kvraft.check.properties import Violation
@@ -50,6 +50,7 @@ from kvraft.events import (
 )
 from kvraft.lsm import Levelled, Tiered
 from kvraft.raft import Raft, RaftOptions
+from kvraft.record import TxnId
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim import World
 from kvraft.transaction import Stage
@@ -173,6 +174,7 @@ class SwarmRun:
             consensus=consensus,
             client=client,
         )
+        self._calls = record(self.world)
         self._news = News(self.world)
         self._world_checker = WorldChecker(self.world)
         self.transactions = TransactionChecker(self.world)
@@ -260,11 +262,25 @@ class SwarmRun:
         self._look()
         self.transactions.check_members(moments=6)
         self.transactions.check_tickets([*tickets, last])
+        self._judge_calls()
         applied = {r.tree.applied for r in world.replicas.values()}
         if len(world.replicas) != len(self.faults.members) or len(applied) != 1:
             what = f"after all repairs, members have applied {sorted(applied)}"
             raise Violation("progress", (), what)
         self.clients.check_counter()
+
+    def _judge_calls(self) -> None:
+        """Judge what clients called and got, from outside the client library."""
+        outcome = self.transactions.model.outcome
+
+        def place(txn: TxnId) -> int:
+            fate = outcome(txn)
+            return fate.index if fate is not None and fate.effect is Effect.APPLIED else 0
+
+        judged = judge_calls(self._calls, place)
+        self.tally["calls ordered"] += judged.operations
+        if judged.how != "log":
+            self.tally[f"histories ordered by {judged.how}"] += 1
 
     def _count(self) -> None:
         """Count what happened in the run."""
