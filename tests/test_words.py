@@ -72,7 +72,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "whoever": (
         r"\b[Ww]ho(?:ever)? (?:wants|asks|has|is|waits|reads|goes|needs|knows)\b",
         "a caller that",
-        11,
+        10,
     ),
     "for good": (
         r"\bwithout end\b|\bfor ever\b|\bfor good\b|\bin vain\b",

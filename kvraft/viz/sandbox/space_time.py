@@ -113,7 +113,7 @@ def _sent(film: Film, step: int, since: int | None, *, clients: bool) -> list[Se
 
 
 def _lanes(film: Film, step: int, sent: Sequence[Sent]) -> list[str]:
-    """Return who has a lane: all members, and who else has a part in what is drawn."""
+    """Return the names of all lanes: members, and clients with a message that is drawn."""
     names = list(film.at(step).members)
     others = {name for one in sent for name in (one.sender, one.message.to)}
     return names + sorted(others.difference(names))
