@@ -109,7 +109,9 @@ def _sent(film: Film, step: int, since: int | None, *, clients: bool) -> list[Se
         return found[-MESSAGES:] if since is None else found
     if since is None:
         return film.last_messages(step, MESSAGES)
-    return [one for one in film.last_messages(step, step) if one.step >= since]
+    members = film.at(step).members
+    sent = film.messages_since(since, step)
+    return [one for one in sent if one.sender in members and one.message.to in members]
 
 
 def _lanes(film: Film, step: int, sent: Sequence[Sent]) -> list[str]:
