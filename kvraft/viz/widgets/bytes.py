@@ -18,7 +18,8 @@ from kvraft.viz.panels import (
     piece_at,
     strip_parts,
 )
-from kvraft.viz.widgets.slider import SVG, Slider, button
+from kvraft.viz.shown import svg_image
+from kvraft.viz.widgets.slider import Slider, button
 
 
 class ByteStepper(Slider):
@@ -71,15 +72,18 @@ class ByteStepper(Slider):
         part = f"{field.part} of {piece.label}"
         return f"offset {at}: {where} of {field.name} = {field.value} ({field.meaning}), {part}"
 
-    def picture(self) -> dict[str, str]:
+    def picture(self) -> str:
+        """Return the picture with its words."""
+        return svg_image(self.svg())
+
+    def svg(self) -> str:
         """Return the picture: the segment with a cursor, and the bytes around it."""
         parts, height = strip_parts({self._name: self._pieces}, self.offset)
         field = field_at(self._pieces, self.offset)
         says = f"{field.name}: {field.meaning}"
         parts += [svg.text(MARGIN, height + 16, says, 12, weight="bold")]
         parts += hexdump(self._data, self._pieces, self.offset, height + 26)
-        drawn = svg.drawing(height + 30 + HEXDUMP_HEIGHT, self.words(), parts)
-        return {SVG: drawn}
+        return svg.drawing(height + 30 + HEXDUMP_HEIGHT, self.words(), parts)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 

@@ -10,7 +10,7 @@ from kvraft.check.storage import CopyEnd, LeaderDeath
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.viz.sandbox import Film, still
-from kvraft.viz.widgets.slider import HTML, Slider
+from kvraft.viz.widgets.slider import Slider
 
 
 class DeathSlider(Slider):
@@ -38,12 +38,12 @@ class DeathSlider(Slider):
         """Return what is shown, in a line."""
         return f"{self.death.leader} dies after {self.death}"
 
-    def picture(self) -> dict[str, str]:
+    def picture(self) -> str:
         """Return the transactions in the logs when the leader dies, and those in the end."""
         film = Film(self.death.world.trace)
         then = still(film, "transactions", step=self.death.moment, says="When it dies")
         end = still(film, "transactions", says="In the end")
-        return {HTML: then.next_to(end)._repr_html_()}
+        return then.next_to(end)._repr_html_()
 
     def __repr__(self) -> str:
         return f"DeathSlider: {len(self._deaths)} deaths; run this cell to move it. {self.words()}"

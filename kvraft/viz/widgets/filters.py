@@ -8,7 +8,8 @@ import ipywidgets as widgets
 
 from kvraft.bloom import BloomFilter
 from kvraft.viz.panels import FalsePositiveRate, bits_view
-from kvraft.viz.widgets.slider import SVG, Slider
+from kvraft.viz.shown import svg_image
+from kvraft.viz.widgets.slider import Slider
 
 
 class FilterSlider(Slider):
@@ -30,9 +31,13 @@ class FilterSlider(Slider):
             f"measured {100 * rate.measured:.2f} % false positives"
         )
 
-    def picture(self) -> dict[str, str]:
+    def picture(self) -> str:
+        """Return the picture with its words."""
+        return svg_image(self.svg())
+
+    def svg(self) -> str:
         """Return the picture: the bits of a filter of these keys."""
-        return {SVG: bits_view(BloomFilter.build(self._keys, int(self.slider.value)), self._keys)}
+        return bits_view(BloomFilter.build(self._keys, int(self.slider.value)), self._keys)
 
     def __repr__(self) -> str:
         return f"FilterSlider: run this cell to move it. Shown: {self.words()}"

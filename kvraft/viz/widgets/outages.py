@@ -10,7 +10,7 @@ from kvraft.display import counted
 from kvraft.events import MemberCrashed
 from kvraft.sim import WriteOutage
 from kvraft.viz.sandbox import Film, still
-from kvraft.viz.widgets.slider import HTML, Slider
+from kvraft.viz.widgets.slider import Slider
 
 
 class OutageSlider(Slider):
@@ -38,7 +38,7 @@ class OutageSlider(Slider):
             f"and the write is {done}"
         )
 
-    def picture(self) -> dict[str, str]:
+    def picture(self) -> str:
         """Return who sent what to whom up to the death of the leader, and the logs at that time."""
         each = self.shown
         died = next(
@@ -49,7 +49,7 @@ class OutageSlider(Slider):
         film = Film(each.trace)
         step, says = film.settled(died), f"{each.trace[died].who} dies"
         drawn = still(film, "clients", "logs", step=step, since=each.first, says=says)
-        return {HTML: drawn._repr_html_()}
+        return drawn._repr_html_()
 
     def __repr__(self) -> str:
         return f"OutageSlider: run this cell to move it. Shown: {self.words()}"

@@ -1,6 +1,6 @@
 """A slider over pictures: what is common to all of this project's widgets.
 
-A picture is SVG or HTML in an ordinary HTML widget, below a line of words that screen readers
+A picture is an image in an ordinary HTML widget, below a line of words that screen readers
 follow.  There is no output widget, no callback of the browser's and no saved widget state, so the
 stored notebook is the same every time; without a kernel it shows one still picture and a line of
 text.
@@ -17,9 +17,6 @@ from html import escape
 from typing import Any
 
 import ipywidgets as widgets
-
-SVG, HTML = "image/svg+xml", "text/html"
-"""The kinds of pictures."""
 
 
 class Slider(ABC):
@@ -43,12 +40,12 @@ class Slider(ABC):
         """Return what is shown, in a line."""
 
     @abstractmethod
-    def picture(self) -> dict[str, str]:
-        """Return the picture that is shown, by its kind: SVG, or HTML with words in place of it."""
+    def picture(self) -> str:
+        """Return the picture that is shown as HTML, with words for those who do not see it."""
 
     def html(self) -> str:
         """Return what the widget shows: its words, and the picture below them."""
-        return line(self.words()) + "".join(self.picture().values())
+        return line(self.words()) + self.picture()
 
     def _draw(self) -> None:
         self._picture.value = self.html()
@@ -57,7 +54,7 @@ class Slider(ABC):
         """Return the widget, and for where there is no kernel a still picture and words."""
         bundle = dict(self._box._repr_mimebundle_(**options))
         bundle["text/plain"] = repr(self)
-        bundle |= self.picture()
+        bundle["text/html"] = self.picture()
         return bundle
 
 

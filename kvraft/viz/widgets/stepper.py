@@ -15,7 +15,8 @@ from kvraft.errors import BadInput
 from kvraft.events import Flushed, RoleChanged, SegmentDropped, Trace, TraceStep
 from kvraft.viz.panels import cluster_view, disk_view, log_view
 from kvraft.viz.trace import MomentView, TraceHistory, interesting, story_line, summary
-from kvraft.viz.widgets.slider import SVG, Slider, button, line
+from kvraft.viz.shown import svg_image
+from kvraft.viz.widgets.slider import Slider, button, line
 
 Jump = Callable[[TraceStep], bool]
 
@@ -85,9 +86,9 @@ class Stepper(Slider):
         count = f"stop {self.slider.value + 1} of {len(self.stops)}"
         return line(self.words(), count) + self.svg()
 
-    def picture(self) -> dict[str, str]:
+    def picture(self) -> str:
         """Return the first of the pictures."""
-        return {SVG: self._views[0](self._history, self.step)}
+        return svg_image(self._views[0](self._history, self.step))
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
