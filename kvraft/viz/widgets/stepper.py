@@ -14,8 +14,8 @@ from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, RoleChanged, SegmentDropped, Trace, TraceStep
 from kvraft.viz.panels import cluster_view, disk_view, log_view
-from kvraft.viz.trace import MomentView, TraceHistory, interesting, story_line, summary
 from kvraft.viz.shown import svg_image
+from kvraft.viz.trace import MomentView, TraceHistory, interesting, story_line, summary
 from kvraft.viz.widgets.slider import Slider, button, line
 
 Jump = Callable[[TraceStep], bool]
