@@ -4,6 +4,7 @@
 
     play     one situation or one saved run, step by step
     swarm    many runs drawn by chance    what it does: sweep.py
+    zoo      the planted bugs, and how soon runs find them
     soak     one very long run
 """
 
@@ -108,6 +109,38 @@ def _add_places(swarm: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the trace there, whatever is found; needs a single seed",
     )
+
+
+def add_zoo(adders: Adders) -> None:
+    """Add ``kvraft zoo``: the planted bugs."""
+    zoo = adders.add_parser(
+        "zoo",
+        help="list the planted bugs and what finds them, the story of one, or hunt for them",
+        description="The zoo: bugs that are planted to see whether the checks find them. Without "
+        "arguments it lists all; with the name of one, it says what goes wrong, where that was "
+        "seen, and the command that finds it.",
+    )
+    zoo.add_argument("bug", nargs="*", help="the name of a bug")
+    zoo.add_argument(
+        "--hunt",
+        nargs="*",
+        metavar="NAME",
+        help="run the swarm with these bugs, or with all, one after another until each is found; "
+        "the exit status is 1 if one is not",
+    )
+    zoo.add_argument(
+        "--runs",
+        type=whole_number(1, "runs"),
+        metavar="N",
+        help="how many runs a hunt may take for each (60, or 300 where it takes luck)",
+    )
+    zoo.add_argument(
+        "--json",
+        type=output_file,
+        metavar="FILE",
+        help="store what a hunt finds there, after each bug",
+    )
+    zoo.set_defaults(run=commands.zoo)
 
 
 def add_soak(adders: Adders) -> None:

@@ -10,6 +10,7 @@
        └─ faults     what the environment does
     soak          transactions without end: does disk or memory grow?
     └─ usage      what a member uses, and whether a line through it climbs
+    zoo           the swarm with one planted bug after another
     hunt          a cluster of consensus modules driven at random, and how soon it breaks
 
 Invariant: a run is a function of its seed and of the code, so ``kvraft swarm --seeds N`` repeats
@@ -25,6 +26,7 @@ from kvraft.check.sweep.smaller import smaller_run
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
 from kvraft.check.sweep.swarm import SwarmRun
 from kvraft.check.sweep.usage import fit_trend, second_half
+from kvraft.check.sweep.zoo import hunt_bug, hunt_lines, property_of
 
 __all__ = [
     "MemberOutage",
@@ -37,7 +39,10 @@ __all__ = [
     "UsageSample",
     "fit_trend",
     "hunt",
+    "hunt_bug",
+    "hunt_lines",
     "processes",
+    "property_of",
     "result_of",
     "run_seed",
     "run_seeds",
