@@ -15,7 +15,7 @@ import os
 from typing import Any, TypeAlias
 
 from kvraft.cli import commands
-from kvraft.cli.values import figure_file, output_file, output_folder, seeds, whole_number
+from kvraft.cli.values import acts, figure_file, output_file, output_folder, seeds, whole_number
 
 Adders: TypeAlias = "argparse._SubParsersAction[Any]"
 """What argparse adds commands to; it is generic for mypy only."""
@@ -63,6 +63,14 @@ def add_swarm(adders: Adders) -> None:
         type=whole_number(1, "members"),
         metavar="N",
         help="how many members (3 or 5, drawn by each run)",
+    )
+    swarm.add_argument(
+        "--acts", type=acts, metavar="N,N", help="leave out all acts but these, by their numbers"
+    )
+    swarm.add_argument(
+        "--shrink",
+        action="store_true",
+        help="find the fewest acts and members that still break what breaks; needs a single seed",
     )
     _add_places(swarm)
     swarm.set_defaults(run=commands.swarm)
