@@ -126,6 +126,26 @@ def swarm(options: argparse.Namespace) -> int:
     return sweep(options)
 
 
+def zoo(options: argparse.Namespace) -> int:
+    """Print the zoo or the story of one bug, or hunt for bugs."""
+    from kvraft.check.bugs import catalogue, find_exhibit, story_lines, zoo_lines
+    from kvraft.check.sweep import hunt_lines
+
+    named = [find_exhibit(" ".join(options.bug))] if options.bug else []
+    if options.hunt is None:
+        if options.json is not None:
+            raise BadInput("what a hunt finds is written as JSON: add --hunt")
+        for line in story_lines(named[0]) if named else zoo_lines(catalogue().values()):
+            say(line)
+        return 0
+    named += map(find_exhibit, options.hunt)
+    missed = 0
+    for line, found in hunt_lines(named or catalogue().values(), options.runs, options.json):
+        say(line)
+        missed += not found
+    return int(missed > 0)
+
+
 def soak(options: argparse.Namespace) -> None:
     """Run many transactions, and print what grew."""
     from kvraft.check.sweep import Soak

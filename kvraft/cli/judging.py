@@ -4,6 +4,7 @@
 
     play     one situation or one saved run, step by step
     swarm    many runs drawn by chance    what it does: sweep.py
+    zoo      the planted bugs, and how soon runs find them
     soak     one very long run
 """
 
@@ -14,7 +15,7 @@ import os
 from typing import Any, TypeAlias
 
 from kvraft.cli import commands
-from kvraft.cli.values import figure_file, output_file, output_folder, seeds, whole_number
+from kvraft.cli.values import acts, figure_file, output_file, output_folder, seeds, whole_number
 
 Adders: TypeAlias = "argparse._SubParsersAction[Any]"
 """What argparse adds commands to; it is generic for mypy only."""
@@ -63,6 +64,14 @@ def add_swarm(adders: Adders) -> None:
         metavar="N",
         help="how many members (3 or 5, drawn by each run)",
     )
+    swarm.add_argument(
+        "--acts", type=acts, metavar="N,N", help="leave out all acts but these, by their numbers"
+    )
+    swarm.add_argument(
+        "--shrink",
+        action="store_true",
+        help="find the fewest acts and members that still break what breaks; needs a single seed",
+    )
     _add_places(swarm)
     swarm.set_defaults(run=commands.swarm)
 
@@ -100,6 +109,38 @@ def _add_places(swarm: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the trace there, whatever is found; needs a single seed",
     )
+
+
+def add_zoo(adders: Adders) -> None:
+    """Add ``kvraft zoo``: the planted bugs."""
+    zoo = adders.add_parser(
+        "zoo",
+        help="list the planted bugs and what finds them, the story of one, or hunt for them",
+        description="The zoo: bugs that are planted to see whether the checks find them. Without "
+        "arguments it lists all; with the name of one, it says what goes wrong, where that was "
+        "seen, and the command that finds it.",
+    )
+    zoo.add_argument("bug", nargs="*", help="the name of a bug")
+    zoo.add_argument(
+        "--hunt",
+        nargs="*",
+        metavar="NAME",
+        help="run the swarm with these bugs, or with all, one after another until each is found; "
+        "the exit status is 1 if one is not",
+    )
+    zoo.add_argument(
+        "--runs",
+        type=whole_number(1, "runs"),
+        metavar="N",
+        help="how many runs a hunt may take for each (60, or 300 where it takes luck)",
+    )
+    zoo.add_argument(
+        "--json",
+        type=output_file,
+        metavar="FILE",
+        help="store what a hunt finds there, after each bug",
+    )
+    zoo.set_defaults(run=commands.zoo)
 
 
 def add_soak(adders: Adders) -> None:
