@@ -5,6 +5,7 @@
     cli          commands, their options, exit statuses, how errors are printed
     ├─ values    readers of option values: what can be refused before a command starts
     ├─ commands  what each command does
+    ├─ trial     kvraft check: its options, and what it prints
     └─ terminal  prose, folded to the width of the terminal
 
 Invariants:

@@ -30,6 +30,7 @@ from kvraft.cli.values import (
     names,
     output_file,
     output_folder,
+    picture_file,
     seeds,
     whole_number,
 )
@@ -216,7 +217,14 @@ def _add_play(adders: _Adders) -> None:
         nargs="?",
         help="a name, a .txt file, or the .jsonl file of a run; without it, all names are listed",
     )
-    play.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
+    which = play.add_mutually_exclusive_group()
+    which.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
+    which.add_argument(
+        "--with",
+        dest="subject",
+        metavar="MODULE:CLASS",
+        help="play a scenario with your own consensus module, from this folder",
+    )
     play.set_defaults(run=commands.play)
 
 
@@ -239,6 +247,65 @@ def _add_swarm(adders: _Adders) -> None:
         help="write the trace there; needs a single seed",
     )
     swarm.set_defaults(run=commands.swarm)
+
+
+def _add_check(adders: _Adders) -> None:
+    check = adders.add_parser(
+        "check",
+        help="put your own consensus module on trial, with a verdict for each property",
+        description="Judge a class of yours, such as mymodule:MyRaft: every property of Raft, in "
+        "many runs. What breaks is made small, and shown in words. The exit status is 1 if "
+        "anything is broken.",
+    )
+    check.add_argument("subject", metavar="MODULE:CLASS", help="a class of a module in this folder")
+    check.add_argument(
+        "--runs", type=whole_number(1, "runs"), metavar="N", help="how many runs (200)"
+    )
+    check.add_argument(
+        "--seed",
+        type=whole_number(0, "a seed"),
+        default=1,
+        metavar="N",
+        help="the seed of the first run (1)",
+    )
+    check.add_argument(
+        "--without",
+        type=names,
+        default=[],
+        metavar="A,B",
+        help="do not try these: snapshots, membership, leases, reads, transfers (without this, "
+        "what it lacks is found out)",
+    )
+    check.add_argument(
+        "--seconds",
+        type=whole_number(1, "the seconds"),
+        default=10,
+        metavar="N",
+        help="how long one run may take (10)",
+    )
+    _add_check_outputs(check)
+
+
+def _add_check_outputs(check: _Parser) -> None:
+    check.add_argument(
+        "--json",
+        type=output_file,
+        metavar="FILE",
+        help="write the report to this file, as JSON; - for standard output and nothing else there",
+    )
+    check.add_argument(
+        "--save",
+        type=output_file,
+        metavar="FILE",
+        help="save the run that breaks the first property, for kvraft play",
+    )
+    check.add_argument(
+        "--picture",
+        type=picture_file,
+        metavar="FILE",
+        help="draw where it breaks (.svg), or a page that plays that run (.html)",
+    )
+    check.set_defaults(run=commands.check)
 
 
 def _add_soak(adders: _Adders) -> None:
@@ -456,6 +523,7 @@ _COMMANDS = (
     _add_tour,
     _add_play,
     _add_swarm,
+    _add_check,
     _add_soak,
     _add_verify,
     _add_inspect,

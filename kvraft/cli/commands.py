@@ -80,8 +80,15 @@ def play(options: argparse.Namespace) -> int:
             say(f"{name:30} {scenario.load(name).title}")
         return 0
     if options.scenario.endswith(".jsonl"):
+        if options.subject:
+            raise BadInput("a run has members complete: --with is for scenarios")
         return _play_run(options.scenario, options.bug)
     consensus = consensus_bug(options.bug) if options.bug else None
+    if options.subject:
+        from kvraft.check.trial import consensus_named
+
+        sys.path.insert(0, os.getcwd())
+        consensus = consensus_named(options.subject)
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
     printed = 0
@@ -136,6 +143,13 @@ def swarm(options: argparse.Namespace) -> int:
         found |= line.startswith("seed")
         say(line)
     return int(found)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Put somebody's own implementation on trial."""
+    from kvraft.cli.trial import check_subject
+
+    return check_subject(options)
 
 
 def soak(options: argparse.Namespace) -> None:
