@@ -217,13 +217,12 @@ def _add_play(adders: _Adders) -> None:
         nargs="?",
         help="a name, a .txt file, or the .jsonl file of a run; without it, all names are listed",
     )
-    which = play.add_mutually_exclusive_group()
-    which.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
-    which.add_argument(
+    play.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
+    play.add_argument(
         "--with",
         dest="subject",
-        metavar="MODULE:CLASS",
-        help="play a scenario with your own consensus module, from this folder",
+        metavar="CLASS",
+        help="play a scenario with your own consensus module, such as mymodule:MyRaft",
     )
     play.set_defaults(run=commands.play)
 

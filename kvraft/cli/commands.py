@@ -85,6 +85,8 @@ def play(options: argparse.Namespace) -> int:
         return _play_run(options.scenario, options.bug)
     consensus = consensus_bug(options.bug) if options.bug else None
     if options.subject:
+        if options.bug:
+            raise BadInput("a bug is planted in kvraft's own module: --bug or --with, not both")
         from kvraft.check.trial import consensus_named
 
         sys.path.insert(0, os.getcwd())

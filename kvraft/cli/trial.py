@@ -12,10 +12,11 @@ import json
 import sys
 from pathlib import Path
 
-from kvraft.check.trial import Report, Verdict, judge_apart
+from kvraft.check.trial import Report, Verdict
 from kvraft.cli.terminal import say
 from kvraft.display import counted
 from kvraft.events import Trace
+from kvraft.trial import judge_apart
 from kvraft.viz.sandbox import Film, Session, page, picture
 from kvraft.viz.trace import story_line
 

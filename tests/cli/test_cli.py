@@ -24,6 +24,7 @@ COMMANDS = [
     "tour",
     "play",
     "swarm",
+    "check",
     "soak",
     "verify",
     "inspect",

@@ -2,10 +2,9 @@
 
 ::
 
-    apart          judges in a process of its own: a time limit, and no harm done
-      judge        one call for whatever it is
-        subject    the class by name: is it there, and what is it?
-        consensus  a consensus module: many runs, what broke made small
+    named          judge(): one call for whatever it is
+      subject      the class by name: is it there, and what is it?
+      consensus    a consensus module: many runs, what broke made small
           probe        what does it lack?
           run          one run: acts, then healed, then a leader and a write in time
           ├─ schedules     what happens: chaos, terms, clock
@@ -16,11 +15,12 @@
     report         verdicts, as text and as JSON
     promises       what it is asked, and what that needs
 
+``kvraft/trial`` does this in a process of its own, with a time limit.
+
 Invariants:
 
 - A trial is a function of the implementation, the number of runs and the seed.
-- What is foreign can break nothing here: whatever it raises, returns, prints or never ends is a
-  verdict or one sentence.
+- Whatever foreign code raises or returns is a verdict or one sentence.
 - A property is reported as broken only with a run that breaks it, repeated after it was shrunk.
 
 >>> from kvraft.raft import Raft
@@ -29,10 +29,9 @@ Invariants:
 'holds'
 """
 
-from kvraft.check.trial.apart import SECONDS, judge_apart
 from kvraft.check.trial.consensus import RUNS, judge_consensus
 from kvraft.check.trial.guest import Stuck
-from kvraft.check.trial.judge import consensus_named, judge
+from kvraft.check.trial.named import consensus_named, judge
 from kvraft.check.trial.promises import CONSENSUS, Ability, Promise
 from kvraft.check.trial.report import Outcome, Report, Verdict
 from kvraft.check.trial.subject import Subject, subject_of
@@ -40,7 +39,6 @@ from kvraft.check.trial.subject import Subject, subject_of
 __all__ = [
     "CONSENSUS",
     "RUNS",
-    "SECONDS",
     "Ability",
     "Outcome",
     "Promise",
@@ -50,7 +48,6 @@ __all__ = [
     "Verdict",
     "consensus_named",
     "judge",
-    "judge_apart",
     "judge_consensus",
     "subject_of",
 ]

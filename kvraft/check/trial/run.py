@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import watch
@@ -69,10 +70,10 @@ class Acknowledgements:
         """Nothing: a message acknowledges nothing to a client."""
 
     def asked(self, name: str, token: int) -> None:
-        """Nothing: a read is no write."""
+        """Nothing: reads acknowledge nothing that was written."""
 
     def served(self, name: str, read: ReadReady) -> None:
-        """Nothing: a read is no write."""
+        """Nothing: reads acknowledge nothing that was written."""
 
     def stepped(self, name: str) -> None:
         """Take note of what a member has applied since it was looked at."""
@@ -104,14 +105,19 @@ class _Player:
         self, plan: Plan, consensus: type[Raft], but: Collection[str], trace: bool
     ) -> None:
         names = [f"n{number}" for number in range(1, plan.members + 1)]
-        self.cluster = Cluster(
+        self._failed: Violation | None = None
+        make = partial(
+            Cluster,
             names,
             seed=plan.seed,
             options=plan.options,
-            consensus=consensus,
             latency=plan.latency,
             trace=trace,
         )
+        try:
+            self.cluster = make(consensus=consensus)
+        except Violation as error:  # it cannot start: only an empty stage can be shown
+            self.cluster, self._failed = make(), error
         self.played = PlayedRun(plan, self.cluster)
         self._but = but
         self._acknowledgements = Acknowledgements(self.cluster)
@@ -142,6 +148,9 @@ class _Player:
     def play(self, acts: Iterable[Act], end: bool) -> PlayedRun:
         """Do the acts, and then what every run ends with, until something breaks."""
         played = self.played
+        if self._failed is not None:
+            played.violation = self._failed
+            return played
         try:
             for act in acts:
                 played.acts.append(act)

@@ -258,7 +258,8 @@ class _Schedule:
 
     def _read(self) -> Act:
         self._reads += 1
-        return ("read", self._member(), self._reads)
+        name = self._leader() if self._random.random() < 0.7 else self._member()
+        return ("read", name, self._reads)
 
     def _snapshot(self) -> Act:
         return ("snapshot", self._member(), self._random.randint(0, 3))

@@ -34,7 +34,7 @@ def judge(
 def consensus_named(title: str) -> type[Raft]:
     """Return the consensus module ``MODULE:CLASS``, for a cluster or a scenario.
 
-    Raises :class:`~kvraft.errors.BadInput` for what is none.
+    Raises :class:`~kvraft.errors.BadInput` for anything else.
     """
     _, kind, made = subject_of(title)
     if kind != "consensus":

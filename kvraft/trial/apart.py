@@ -2,7 +2,7 @@
 
 ::
 
-    judge_apart ──── what to judge, as JSON ────► python -m kvraft.check.trial.apart
+    judge_apart ──── what to judge, as JSON ────► python -m kvraft.trial.apart
                 ◄─── a report in a file, traces next to it ──── judges, and writes
 
 In that process what is printed goes nowhere, and a watchdog ends it when one run takes longer than
@@ -26,16 +26,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from kvraft.check.trial.guest import Stuck
-from kvraft.check.trial.judge import judge
-from kvraft.check.trial.report import Report
+from kvraft.check.trial import Report, Stuck, judge
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Trace
 
 SECONDS = 10
 """How long one run may take."""
-_ROOT = Path(__file__).parents[3]
+_ROOT = Path(__file__).parents[2]
 _REPORT = "report.json"
 _FRAME = re.compile(r'File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
 
@@ -51,7 +49,7 @@ def judge_apart(
     """Judge ``MODULE:CLASS`` of the working directory in another process; return the report.
 
     Raises :class:`~kvraft.errors.BadInput` for what cannot be judged, and
-    :class:`~kvraft.check.trial.guest.Stuck` if it never comes back, or ends the process.
+    :class:`~kvraft.check.trial.Stuck` if it never comes back, or ends the process.
     """
     with tempfile.TemporaryDirectory() as folder:
         task = {
@@ -64,7 +62,7 @@ def judge_apart(
         }
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         done = subprocess.run(
-            [sys.executable, "-m", "kvraft.check.trial.apart", json.dumps(task)],
+            [sys.executable, "-m", "kvraft.trial.apart", json.dumps(task)],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
