@@ -10,11 +10,11 @@ what the papers and the database promise.  What it finds is a :class:`Violation`
     missions/   goals for a learner's hands, and a judge of whether they are reached
       │         ↑ these drive clusters;   ↓ these judge them
     invariants  a whole world after each step: the five marks, and all of raft/
+    shrink      as few items of a list as still break something
     moved       what is new in a world since its checkers looked last
     lights      a trace alone, which may be a recording: says what broke, and goes on
     storage/    crashes at each call, the death of a leader at each step, which log was dropped
     history/    transactions against a sequential model of the log
-    shrink      what broke something, made small: delta debugging
     raft/       the consensus modules: logs, votes, commits, messages
     properties  the names of what must hold, and Violation
     bugs/       planted in members: a checker that misses one is worth less than it seems

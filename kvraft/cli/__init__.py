@@ -3,9 +3,11 @@
 ::
 
     cli          commands, their options, exit statuses, how errors are printed
+    ├─ judging   the options of those that run clusters to find out whether they are right
     ├─ values    readers of option values: what can be refused before a command starts
     ├─ commands  what each command does
-    ├─ trial     kvraft check: its options, and what it prints
+    │  ├─ sweep  what ``swarm`` does
+    │  └─ trial  what ``check`` prints
     └─ terminal  prose, folded to the width of the terminal
 
 Invariants:

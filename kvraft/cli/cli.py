@@ -23,17 +23,9 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from kvraft import __version__
-from kvraft.cli import commands
+from kvraft.cli import commands, judging
 from kvraft.cli.terminal import say
-from kvraft.cli.values import (
-    figure_file,
-    names,
-    output_file,
-    output_folder,
-    picture_file,
-    seeds,
-    whole_number,
-)
+from kvraft.cli.values import figure_file, names, output_file, output_folder, whole_number
 from kvraft.errors import BadInput, FilesChanged, KvraftError, Locked
 
 FOUND, REFUSED, INTERRUPTED = 1, 2, 130
@@ -202,139 +194,6 @@ def _add_tour(adders: _Adders) -> None:
         help="keep the members' real files in this new folder",
     )
     tour.set_defaults(run=commands.tour)
-
-
-def _add_play(adders: _Adders) -> None:
-    play = adders.add_parser(
-        "play",
-        help="play a scenario, such as figure_8, or a saved run, and show what happens",
-        description="Play a scenario of data/scenarios, or a file of your own, in a cluster of "
-        "consensus modules, with every safety property checked after each step. Or play a run that "
-        "was saved, with members complete, and say whether it is the same to the letter.",
-    )
-    play.add_argument(
-        "scenario",
-        nargs="?",
-        help="a name, a .txt file, or the .jsonl file of a run; without it, all names are listed",
-    )
-    play.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
-    play.add_argument(
-        "--with",
-        dest="subject",
-        metavar="CLASS",
-        help="play a scenario with your own consensus module, such as mymodule:MyRaft",
-    )
-    play.set_defaults(run=commands.play)
-
-
-def _add_swarm(adders: _Adders) -> None:
-    swarm = adders.add_parser(
-        "swarm",
-        help="run small clusters at random, with everything checked after each step",
-        description="Try to break a cluster: clients write and read while members crash, disks "
-        "fail and fill up, messages are lost and clocks go wrong. Each seed is one run. The exit "
-        "status is 1 if anything was found.",
-    )
-    swarm.add_argument(
-        "--seeds", type=seeds, default=range(1, 21), metavar="A-B", help="the seeds to run (1-20)"
-    )
-    swarm.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
-    swarm.add_argument(
-        "--trace",
-        type=output_file,
-        metavar="FILE",
-        help="write the trace there; needs a single seed",
-    )
-    swarm.set_defaults(run=commands.swarm)
-
-
-def _add_check(adders: _Adders) -> None:
-    check = adders.add_parser(
-        "check",
-        help="put your own consensus module on trial, with a verdict for each property",
-        description="Judge a class of yours, such as mymodule:MyRaft: every property of Raft, in "
-        "many runs. What breaks is made small, and shown in words. The exit status is 1 if "
-        "anything is broken.",
-    )
-    check.add_argument("subject", metavar="MODULE:CLASS", help="a class of a module in this folder")
-    check.add_argument(
-        "--runs", type=whole_number(1, "runs"), metavar="N", help="how many runs (200)"
-    )
-    check.add_argument(
-        "--seed",
-        type=whole_number(0, "a seed"),
-        default=1,
-        metavar="N",
-        help="the seed of the first run (1)",
-    )
-    check.add_argument(
-        "--without",
-        type=names,
-        default=[],
-        metavar="A,B",
-        help="do not try these: snapshots, membership, leases, reads, transfers (without this, "
-        "what it lacks is found out)",
-    )
-    check.add_argument(
-        "--seconds",
-        type=whole_number(1, "the seconds"),
-        default=10,
-        metavar="N",
-        help="how long one run may take (10)",
-    )
-    _add_check_outputs(check)
-
-
-def _add_check_outputs(check: _Parser) -> None:
-    check.add_argument(
-        "--json",
-        type=output_file,
-        metavar="FILE",
-        help="write the report to this file, as JSON; - for standard output and nothing else there",
-    )
-    check.add_argument(
-        "--save",
-        type=output_file,
-        metavar="FILE",
-        help="save the run that breaks the first property, for kvraft play",
-    )
-    check.add_argument(
-        "--picture",
-        type=picture_file,
-        metavar="FILE",
-        help="draw where it breaks (.svg), or a page that plays that run (.html)",
-    )
-    check.set_defaults(run=commands.check)
-
-
-def _add_soak(adders: _Adders) -> None:
-    soak = adders.add_parser(
-        "soak",
-        help="run many transactions, to see that disk and memory stay bounded",
-        description="Run very many transactions on three members with tiny segments and memtables, "
-        "which crash while clients come and go, and measure their disks and memory.",
-    )
-    soak.add_argument(
-        "--transactions",
-        type=whole_number(1, "transactions"),
-        default=100_000,
-        metavar="N",
-        help="how many (100,000)",
-    )
-    soak.add_argument(
-        "--seed",
-        type=whole_number(0, "a seed"),
-        default=1,
-        metavar="N",
-        help="another seed gives another run (1)",
-    )
-    soak.add_argument(
-        "--out", type=output_file, metavar="FILE", help="write all samples to this file, as JSON"
-    )
-    soak.add_argument(
-        "--figure", type=figure_file, metavar="FILE", help="draw the samples: .png or .svg"
-    )
-    soak.set_defaults(run=commands.soak)
 
 
 def _add_verify(adders: _Adders) -> None:
@@ -520,10 +379,11 @@ _COMMANDS = (
     _add_grade,
     _add_playground,
     _add_tour,
-    _add_play,
-    _add_swarm,
-    _add_check,
-    _add_soak,
+    judging.add_play,
+    judging.add_swarm,
+    judging.add_zoo,
+    judging.add_check,
+    judging.add_soak,
     _add_verify,
     _add_inspect,
     _add_repair,

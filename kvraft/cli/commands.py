@@ -130,21 +130,29 @@ def _play_run(path: str, bug: str | None) -> int:
 
 def swarm(options: argparse.Namespace) -> int:
     """Run small clusters at random, and print what was found in them."""
-    from kvraft.check.bugs import Bug, find_bug
-    from kvraft.check.sweep import run_seed, summarize
+    from kvraft.cli.sweep import sweep
 
-    bug = find_bug(options.bug) if options.bug else Bug("none")
-    if options.trace is not None and options.seeds[0] != options.seeds[-1]:
-        raise BadInput("a trace is of one run: give a single seed")
-    results = (
-        run_seed(seed, replica=bug.replica, consensus=bug.consensus, trace=options.trace)
-        for seed in options.seeds
-    )
-    found = False
-    for line in summarize(results, bug=options.bug or ""):
-        found |= line.startswith("seed")
+    return sweep(options)
+
+
+def zoo(options: argparse.Namespace) -> int:
+    """Print the zoo or the story of one bug, or hunt for bugs."""
+    from kvraft.check.bugs import catalogue, find_exhibit, story_lines, zoo_lines
+    from kvraft.check.sweep import hunt_lines
+
+    named = [find_exhibit(" ".join(options.bug))] if options.bug else []
+    if options.hunt is None:
+        if options.json is not None:
+            raise BadInput("what a hunt finds is written as JSON: add --hunt")
+        for line in story_lines(named[0]) if named else zoo_lines(catalogue().values()):
+            say(line)
+        return 0
+    named += map(find_exhibit, options.hunt)
+    missed = 0
+    for line, found in hunt_lines(named or catalogue().values(), options.runs, options.json):
         say(line)
-    return int(found)
+        missed += not found
+    return int(missed > 0)
 
 
 def check(options: argparse.Namespace) -> int:

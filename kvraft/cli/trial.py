@@ -17,11 +17,14 @@ from kvraft.cli.terminal import say
 from kvraft.display import counted
 from kvraft.events import Trace
 from kvraft.trial import judge_apart
-from kvraft.viz.sandbox import Film, Session, page, picture
+from kvraft.viz.panels import spacetime
+from kvraft.viz.sandbox import Film, page
 from kvraft.viz.trace import story_line
 
 MOST = 12
 """How much of what happened in one step is printed."""
+DRAWN = 400
+"""How many steps of the trace a diagram shows at most: the last."""
 
 
 def check_subject(options: argparse.Namespace) -> int:
@@ -79,10 +82,7 @@ def _keep(verdict: Verdict, options: argparse.Namespace) -> None:
 
 
 def drawn(trace: Trace, suffix: str) -> str:
-    """Return the end of a run as a picture, or the run as a page that plays it."""
-    panels = ("ring", "logs", "space-time", "lights")
+    """Return a run as a space-time diagram of its end, or as a page that plays it."""
     if suffix == ".html":
-        return page(Film(trace), panels=panels)
-    session = Session(trace, panels=panels)
-    session.branch.step = session.branch.last
-    return picture(session)
+        return page(Film(trace), panels=("ring", "logs", "space-time", "lights"))
+    return spacetime(trace, max(0, len(trace) - DRAWN))

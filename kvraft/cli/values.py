@@ -40,6 +40,19 @@ def seeds(text: str) -> range:
     return range(start, stop + 1)
 
 
+def acts(text: str) -> tuple[int, ...]:
+    """Return the numbers of acts in ``text``, which commas separate, in order; or ``none``."""
+    if text == "none":
+        return ()
+    try:
+        found = sorted({int(number) for number in text.split(",")})
+    except ValueError:
+        found = [-1]
+    if found[0] < 0:
+        raise argparse.ArgumentTypeError(f"{text:.40} is not a list of acts, such as 3,9,41")
+    return tuple(found)
+
+
 def names(text: str) -> list[str]:
     """Return the names in ``text``, which commas separate; none for the word ``none``."""
     return [] if text == "none" else [name.strip() for name in text.split(",")]

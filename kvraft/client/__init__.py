@@ -38,15 +38,17 @@ Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries).
 from kvraft.client.client import RETRY_MILLIS, Client
 from kvraft.client.draft import DraftTransaction
 from kvraft.client.reading import ReadFailed
-from kvraft.client.ticket import MAX_RETRY_MILLIS, Ticket
+from kvraft.client.ticket import MAX_RETRY_MILLIS, TIMEOUT_MILLIS, PendingRead, Ticket
 from kvraft.client.writing import Conflict, WriteFailed
 
 __all__ = [
     "MAX_RETRY_MILLIS",
     "RETRY_MILLIS",
+    "TIMEOUT_MILLIS",
     "Client",
     "Conflict",
     "DraftTransaction",
+    "PendingRead",
     "ReadFailed",
     "Ticket",
     "WriteFailed",

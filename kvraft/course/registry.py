@@ -23,6 +23,7 @@ LESSONS = {
     "08": ("08_compaction", "compaction"),
     "09": ("09_truncation", "truncation"),
     "10": ("10_clients", "clients"),
+    "11": ("11_linearizability", "linearizability"),
     "12": ("12_transactions", "transactions"),
     "13": ("13_membership", "membership"),
 }

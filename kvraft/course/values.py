@@ -317,6 +317,52 @@ FORMS: dict[str, Form] = {
             ),
         ),
     ),
+    "11.1": Form(
+        set,
+        "a list of letters",
+        (
+            Part("a", True, {False: "A: the two overlap, so bob's get may come first."}),
+            Part("b", False, {True: "B: the put had returned before bob called."}),
+            Part("c", False, {True: "C: after both puts have returned, nobody writes any more."}),
+            Part("d", True, {False: "D: eve's first get ends while ann's put is still open."}),
+            Part("e", True, {False: "E: a put without an answer may take effect late."}),
+            Part("f", False, {True: "F: what bob saw took effect, and nothing undoes it."}),
+        ),
+    ),
+    "11.2": Form(
+        dict,
+        "a dict of three numbers, by the letters A to C",
+        (
+            Part(
+                "A",
+                47,
+                {
+                    48: "In A: ticks 40 to 47 are eight.",
+                    49: "In A: the lease counts from when the round began, not from its answer.",
+                    50: "In A: the lease counts from when the round began, not from its answer.",
+                },
+            ),
+            Part(
+                "B",
+                50,
+                {
+                    51: "In B: ticks 43 to 50 are eight.",
+                    47: "In B: the answer to the second round extends the lease, however late.",
+                    56: "In B: the lease counts from when the round began, not from its answer.",
+                    57: "In B: the lease counts from when the round began, not from its answer.",
+                    53: "In B: the third round has no answer.",
+                },
+            ),
+            Part(
+                "C",
+                44,
+                {
+                    47: "In C: voters grant an election that the leader ordered at once.",
+                    45: "In C: in tick 45 the order is on its way already.",
+                },
+            ),
+        ),
+    ),
     "12.3": Form(
         list,
         "a list of six pairs of numbers",

@@ -231,7 +231,8 @@ class MergeResult(NamedTuple):
 class Merge(SlicedWork[MergeResult]):
     """Merges ``inputs`` in slices; ``others`` are all other live tables.
 
-    ``new_table`` begins a table for rows from that part of the log.  Each table that comes out is
+    ``new_table`` begins a table for rows from that part of the log; ``drop_rule`` decides which
+    tombstones are dropped (:func:`droppable`).  Each table that comes out is
     durable.  A merge that is dropped half-way leaves files that the manifest does not name.  Raises
     what reading a table raises, such as ``Corruption``: a damaged block is never rewritten.
     """
@@ -243,6 +244,7 @@ class Merge(SlicedWork[MergeResult]):
         keep: RetainedTimes,
         new_table: Callable[[LogRange], TableWriter],
         table_bytes: int,
+        drop_rule: Callable[[Sequence[TableMetadata], Sequence[TableMetadata]], Droppable],
     ) -> None:
         self._keep = keep
         self._new_table = partial(new_table, covering_range(table.log_range for table in inputs))
@@ -253,7 +255,7 @@ class Merge(SlicedWork[MergeResult]):
             if table.range_tombstones is not None
             for row in table.range_tombstones.rows()
         )
-        self._may_drop = droppable([table.metadata for table in inputs], others)
+        self._may_drop = drop_rule([table.metadata for table in inputs], others)
         hides = partial(_hides, tuple(others))
         self._left = RangeTombstones(self._ranges.surviving(keep.needs, hides))
         at_once = min(CHUNK_BYTES, table_bytes // 16)  # else small tables would become too large

@@ -38,6 +38,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable
 from copy import deepcopy
+from operator import itemgetter
 from threading import RLock
 from typing import Any, NoReturn, Self
 
@@ -55,7 +56,6 @@ from kvraft.lsm.reading import ReadableTree, find, scan
 from kvraft.lsm.snapshot import ByteSource, InMemorySource, TreeSnapshot, unpack_snapshot
 from kvraft.lsm.stats import Stats, TreeCounters
 from kvraft.lsm.version_edit import ManifestState
-from kvraft.lsm.versions import VersionSet
 from kvraft.lsm.view import View
 from kvraft.mapping import scan_bounds
 from kvraft.memtable import Memtables, check_range_tombstone, check_row
@@ -70,6 +70,8 @@ from kvraft.record import (
     Version,
 )
 from kvraft.sstable import TableMetadata
+
+_key, _value = itemgetter(0), itemgetter(2)
 
 
 class StorageEngine(ReadableTree):
@@ -99,13 +101,13 @@ class StorageEngine(ReadableTree):
         """Open what is on ``disk``: use :meth:`kvraft.lsm.Tree.open`."""
         self.read_only = read_only
         self.options = options
-        self.counts = TreeCounters()
+        counts = self.counts = TreeCounters()
         self._disk = disk
         self.lock = RLock()
         self.owns_disk = False  # whether close() closes the disk
         self.owner = owner
         self._report = report
-        self._tables = VersionSet(disk, owner, options, report, self.counts, read_only=read_only)
+        self._tables = self.table_set(disk, owner, options, report, counts, read_only=read_only)
         self.timestamp: Timestamp = self._tables.state.timestamp
         self.applied_index, self.applied_term = self._tables.state.flushed
         self.memtables = Memtables()
@@ -167,7 +169,8 @@ class StorageEngine(ReadableTree):
         self.timestamp = max(self.timestamp, self.memtables.active.timestamp)
         counts = self.counts
         counts.rows_put += len(rows) + len(ranges)
-        counts.bytes_put += sum(len(key) + len(value or b"") for key, _, value in rows)
+        values = filter(None, map(_value, rows))  # neither a tombstone nor b"" has any bytes
+        counts.bytes_put += sum(map(len, map(_key, rows))) + sum(map(len, values))
 
     # ── long work ───────────────────────────────────────────────────────────────────────────────
 

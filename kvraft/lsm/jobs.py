@@ -128,6 +128,7 @@ class Compaction(Job):
             keep,
             tables.new_table,
             task.table_bytes,
+            tables.droppable,
         )
         self.stage = self._merge
 

@@ -106,6 +106,8 @@ def scan(
 class ReadableTree(ReadableMapping):
     """The look-up of one key, which :class:`~kvraft.lsm.engine.StorageEngine` completes."""
 
+    table_set = VersionSet
+    """The class of what keeps the tables.  A subclass may name another one."""
     lock: AbstractContextManager[bool]
     closed: bool
     counts: TreeCounters

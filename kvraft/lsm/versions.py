@@ -40,6 +40,7 @@ from kvraft.events import (
     TableRemoved,
     TableWritten,
 )
+from kvraft.lsm import compaction
 from kvraft.lsm.levels import Levels
 from kvraft.lsm.manifest import Manifest
 from kvraft.lsm.options import TreeOptions
@@ -47,7 +48,7 @@ from kvraft.lsm.pacing import REMOVED_BYTES
 from kvraft.lsm.snapshot import SnapshotContents, TreeSnapshot
 from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.version_edit import ManifestState, VersionEdit
-from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, label
+from kvraft.record import NO_LOG, ORIGIN, LogEnd, Position, Timestamp, label
 from kvraft.slices import SlicedWork
 from kvraft.sstable import (
     BlockCache,
@@ -63,6 +64,9 @@ from kvraft.sstable import (
 
 class VersionSet:
     """The tables on one disk: ``levels`` are the live ones, ``next_task`` is the next merge."""
+
+    writer = TableWriter
+    """The class of what writes a table.  A subclass may name another one."""
 
     def __init__(
         self,
@@ -108,7 +112,7 @@ class VersionSet:
     def new_table(self, log_range: LogRange) -> TableWriter:
         """Begin a table, with a new number, for rows from that part of the log."""
         number = self._manifest.new_file_number()
-        return TableWriter(self._disk, number, self._owner, self._form, log_range)
+        return self.writer(self._disk, number, self._owner, self._form, log_range)
 
     def read_back(self, info: TableMetadata) -> ReadBack:
         """Return the work of opening a table that was just written, and reading all of it."""
@@ -117,6 +121,13 @@ class VersionSet:
     def flushed_through(self) -> Position:
         """Return the log position through which the live tables go, by their own properties."""
         return max((table.log_range.through for table in self.levels.tables), default=ORIGIN)
+
+    @staticmethod
+    def droppable(
+        inputs: Sequence[TableMetadata], others: Sequence[TableMetadata]
+    ) -> Callable[[bytes, Timestamp], bool]:
+        """Return the rule by which a merge drops tombstones.  A subclass may override this."""
+        return compaction.droppable(inputs, others)
 
     def count_flushed(self, info: TableMetadata) -> None:
         """Report and count a table that a flush has written."""

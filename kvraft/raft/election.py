@@ -148,7 +148,7 @@ class Election:
         core = self.core
         granted = (
             ask.term > core.term
-            and not self._hears_leader()
+            and not self.hears_leader()
             and safety.up_to_date(ask, core.log.last)
         )
         # A refusal carries our own term, so that a candidate of an older term learns of it.
@@ -200,9 +200,9 @@ class Election:
         timeout of hearing from a current leader, it does not update its term or grant its vote".
         In a transfer, the leader itself asked for the election (thesis §4.2.3).
         """
-        return self.core.options.check_quorum and not ask.transfer and self._hears_leader()
+        return self.core.options.check_quorum and not ask.transfer and self.hears_leader()
 
-    def _hears_leader(self) -> bool:
+    def hears_leader(self) -> bool:
         """Whether this member leads, or heard from a leader within the shortest timeout.
 
         That leader may hold a lease, whatever newer terms this member has seen since.

@@ -46,20 +46,21 @@ AdvanceCommit = Callable[[int, int, Mapping[str, int], Configuration, Log], int]
 
 
 class Leadership:
-    """The leadership of one member for one term."""
+    """The leadership of one member for one term; planted bugs name other classes for its parts."""
+
+    lease_type, reads_type = Lease, WaitingReads
 
     def __init__(self, core: Core, advance_commit: AdvanceCommit) -> None:
         self.core = core
         self._advance_commit = advance_commit
         self._options = core.options
         self._replication = Replication(core)
-        self._reads = WaitingReads()
-        self._lease = Lease(core.options.lease_ticks)
+        self._reads = self.reads_type()
+        self._lease = self.lease_type(core.options.lease_ticks)
         self._elapsed = 0  # ticks since the last heartbeat
         self._quiet_ticks = 0  # ticks since the last check that a quorum is heard
         self._transfer_ticks = 0  # ticks since the transfer began
-        self.transfer: str | None = None
-        """The member that leadership is being transferred to."""
+        self.transfer: str | None = None  # the member that leadership is being transferred to
         self._replication.watch_members()
         # At the start of its term a leader does not know which older entries are committed, and may
         # not count them (§5.4.2).  "To find out, it needs to commit an entry from its term" (§8).

@@ -79,7 +79,7 @@ class Raft:
     """The rule of voting.  A subclass may override it, to show what the rule prevents."""
     advance_commit = staticmethod(safety.advance_commit)
     """The rule of commitment.  A subclass may override it, too."""
-    core_type, follower_type, leader_type = Core, Follower, Leadership
+    core_type, election_type, follower_type, leader_type = Core, Election, Follower, Leadership
     """The classes of the parts.  A subclass may name others, as planted bugs do."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Raft:
             cluster=cluster,
             report=report,
         )
-        self._election = Election(self._core, self.grant_vote)
+        self._election = self.election_type(self._core, self.grant_vote)
         self._follower = self.follower_type(self._core)
         self._leader: Leadership | None = None  # while this member leads
         self._quiet = 0  # how many of the next ticks only count; 0 from each input on

@@ -30,7 +30,7 @@ from kvraft.disk import Disk, claim_disk
 from kvraft.errors import Corruption, DiskFull, Stopped
 from kvraft.events import EventSink, Marks, MemberStarted, ignore
 from kvraft.log_and_tree import should_freeze
-from kvraft.lsm import SnapshotSpool
+from kvraft.lsm import SnapshotSpool, Tree
 from kvraft.raft import (
     AppendEntriesReply,
     Configuration,
@@ -53,7 +53,7 @@ from kvraft.replica.state_machine import CONFIGURATION_KEY, StateMachine
 from kvraft.replica.upkeep import Upkeep
 from kvraft.replica.writes import WriteDesk
 from kvraft.transaction import Read, Register, Reply, Scan, Submit
-from kvraft.wal import Segment
+from kvraft.wal import Segment, Wal
 
 
 class Replica(IdleMember):
@@ -72,10 +72,9 @@ class Replica(IdleMember):
     promised is not there.
     """
 
-    read_desk = ReadDesk
-    """The class that answers reads and scans."""
-    write_desk = WriteDesk
-    """The class that answers registrations and transactions."""
+    wal_type, tree_type = Wal, Tree
+    read_desk, write_desk = ReadDesk, WriteDesk
+    """The classes of its parts: log and tree, and what answers reads and writes."""
 
     def __init__(
         self,
@@ -99,7 +98,8 @@ class Replica(IdleMember):
         self.millis = millis
         self.report = report
         claim_disk(disk, owner, new=new)
-        self.wal, self.tree = open_log_and_tree(disk, owner, options, report)
+        kinds = self.wal_type, self.tree_type
+        self.wal, self.tree = open_log_and_tree(disk, owner, options, report, *kinds)
         flushed = self.tree.flushed.index
         entries = self.wal.read(flushed + 1, self.wal.last_index)
         stored = self.tree.get(CONFIGURATION_KEY)
@@ -274,7 +274,7 @@ class Replica(IdleMember):
         if ready.snapshot is not None:
             if ready.hard_state is not None:
                 self.wal.save(ready.hard_state, ())
-            self._install(ready.snapshot)
+            self.install(ready.snapshot)
             self.wal.save(None, ready.entries)
         elif ready.entries or ready.hard_state is not None:
             self.wal.save(ready.hard_state, ready.entries)
@@ -293,7 +293,7 @@ class Replica(IdleMember):
         """Queue a reply, which leaves with the next drain."""
         self._replies.append(reply)
 
-    def _install(self, snapshot: ReceivedSnapshot) -> None:
+    def install(self, snapshot: ReceivedSnapshot) -> None:
         """Replace tables and log, in this order, by a leader's snapshot (Raft §7)."""
         if self.tree.flushed != snapshot.last:  # else only the log lacked space the last time
             self.tree.install(self._spool)

@@ -37,8 +37,8 @@ class World(Environment):
 
     ``disk`` makes the disk of each member, by default a simulated one.  All members start at
     time 0.  Messages take ``fastest`` to ``slowest`` microseconds, in order on each link unless
-    ``reorder``.  ``consensus`` and ``replica`` are the classes that every member runs.  With
-    ``trace`` false no events are kept.
+    ``reorder``.  ``consensus`` and ``replica`` are the classes that every member runs, ``client``
+    is that of its clients.  With ``trace`` false no events are kept.
 
     Raises :class:`~kvraft.errors.BadInput` (or its subclass :class:`~kvraft.errors.WrongType`) for
     invalid arguments, here and in every method.
@@ -60,6 +60,7 @@ class World(Environment):
         reorder: bool = False,
         consensus: type[Raft] = Raft,
         replica: type[Replica] = Replica,
+        client: type[Client] = Client,
         trace: bool = True,
     ) -> None:
         names = inputs.members(members)
@@ -73,6 +74,8 @@ class World(Environment):
         self._hosts = ClientHosts(self)
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._replica = inputs.subclass(replica, Replica, "replica")
+        self.new_client: Callable[..., Client] = inputs.subclass(client, Client, "client")
+        """What makes the clients."""
         self._disk = inputs.function(disk, "disk")
         for name in self._configuration.voters:
             self.seats[name] = self.seat(self, name, disk(name))
@@ -204,7 +207,7 @@ class World(Environment):
         if name in self.seats:
             raise BadInput(f"{name} is a member, so it cannot be a client")
         if name not in self.clients:
-            self.clients[name] = Client(
+            self.clients[name] = self.new_client(
                 name,
                 self.members,
                 runtime=SimRuntime(self._hosts, name),

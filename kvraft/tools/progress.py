@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def progress_bar(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+def progress_bar(
+    items: Iterable[T], what: str, total: int | None = None
+) -> Generator[T, None, None]:
     """Yield ``items`` while a bar on stderr counts them; ``what`` is its title."""
     if not sys.stderr.isatty():
         yield from items

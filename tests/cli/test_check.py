@@ -79,6 +79,8 @@ def test_a_wrong_one_is_shown_saved_drawn_and_played_again(check, tmp_path):
     assert "broken     durable before use" in out
     assert "durable before use is broken in run 1" in out
     assert (tmp_path / "found.svg").read_text().startswith("<svg")
+    assert check(*words[:4], "--picture", "found.html")[0] == 1
+    assert "<html" in (tmp_path / "found.html").read_text()
     report = json.loads((tmp_path / "found.json").read_text())
     assert [v["outcome"] for v in report["verdicts"] if v["property"] == "durable before use"] == [
         "broken"

@@ -24,6 +24,7 @@ COMMANDS = [
     "tour",
     "play",
     "swarm",
+    "zoo",
     "check",
     "soak",
     "verify",

@@ -36,7 +36,22 @@ def cells(path: Path, kind: str = "code"):
 
 def test_there_are_notebooks():
     numbers = [path.name[:2] for path in BOOKS]
-    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12", "13"]
+    assert numbers == [
+        "00",
+        "01",
+        "02",
+        "03",
+        "04",
+        "05",
+        "06",
+        "07",
+        "08",
+        "09",
+        "10",
+        "11",
+        "12",
+        "13",
+    ]
 
 
 @books
@@ -99,9 +114,31 @@ def test_uses_nothing_that_strict_comparison_cannot_bear(path):
 @books
 def test_every_picture_has_a_digest_of_its_data(path):
     for cell in cells(path):
-        images = sum("image/png" in out.get("data", {}) for out in cell.outputs)
+        shown = [out.get("data", {}).get("text/html", "") for out in cell.outputs]
+        images = sum("data:image/png" in html for html in shown)
         printed = "".join(out.get("text", "") for out in cell.outputs)
         assert printed.count("figure data sha256:") == images, cell.source
+
+
+@books
+def test_every_picture_has_words_for_those_who_do_not_see_it(path):
+    for cell in cells(path):
+        for out in cell.outputs:
+            data = out.get("data", {})
+            assert not any(kind.startswith("image/") for kind in data), cell.source
+            images = re.findall(r"<img[^>]*>", data.get("text/html", ""))
+            assert all(re.match(r'<img alt="[^"]{15,}"', each) for each in images), cell.source
+
+
+@pytest.mark.parametrize("name", ["04_the_log", "10_clients"])
+def test_a_page_made_of_a_lesson_has_the_words_of_each_picture(name):
+    html = pytest.importorskip("nbconvert").HTMLExporter()
+    page, _ = html.from_filename(str(ROOT / "notebooks" / f"{name}.ipynb"))
+    images = re.findall(r"<img[^>]*>", page)
+    assert len(images) > 5
+    for image in images:
+        assert len(re.search(r'alt="([^"]*)"', image)[1]) > 15, image[:200]
+        assert "No description" not in image, image[:200]
 
 
 @books
@@ -110,7 +147,7 @@ def test_every_widget_has_a_still_picture_and_says_something_in_words(path):
         for out in cell.outputs:
             data = out.get("data", {})
             if "application/vnd.jupyter.widget-view+json" in data:
-                assert "image/svg+xml" in data, cell.source
+                assert "<img alt=" in data["text/html"], cell.source
                 assert len(data["text/plain"]) > 40, cell.source
 
 

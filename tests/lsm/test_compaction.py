@@ -13,7 +13,7 @@ from kvraft.disk import table_name
 from kvraft.errors import BadInput, Corruption
 from kvraft.events import Compacted, CompactionStarted, TableRemoved, TableWritten
 from kvraft.lsm import CompactionTask, Levelled, RetainedTimes, Tiered, Tree, TreeOptions
-from kvraft.lsm.compaction import Merge, full_compaction
+from kvraft.lsm.compaction import Merge, droppable, full_compaction
 from kvraft.range_tombstones import RangeTombstones
 from kvraft.record import MAX_TIMESTAMP, Position
 from kvraft.sim import SimDisk
@@ -307,7 +307,9 @@ def merging(disk, inputs, others, keep, table_bytes=1 << 62, block_bytes=60):
     def new_table(log_range):
         return TableWriter(disk, next(numbers), "me", form, log_range)
 
-    return Merge(inputs, [table.metadata for table in others], keep, new_table, table_bytes)
+    return Merge(
+        inputs, [table.metadata for table in others], keep, new_table, table_bytes, droppable
+    )
 
 
 def merge_all(*args, **options):

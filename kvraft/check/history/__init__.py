@@ -4,8 +4,11 @@
 
     transactions      TransactionChecker: compares members, answers and tickets with the model
     └─ model          a second state machine, which applies the committed entries one by one
-    linearizability   judge: is there one order of all operations that explains what each saw?
-    └─ order_search   all situations that are possible, moment by moment
+    answers           judge_calls: is what clients got what one map would give?
+    ├─ calls          record: what programs asked their clients, and what they got, and when
+    └─ linearizability   judge: is there one order of all operations that explains what each saw?
+       ├─ operations     an operation, its moment, a verdict in words
+       └─ order_search   all situations that are possible, moment by moment
 
 Invariants:
 
@@ -16,19 +19,33 @@ Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990; Lowe
 Linearizability*, CCPE 2017.
 """
 
-from kvraft.check.history.linearizability import Operation, Point, Stuck, Verdict, judge
+from kvraft.check.history.answers import Judged, NotLinearizable, judge_calls
+from kvraft.check.history.calls import Calls, ReadCall, RecordedClient, WriteCall, record
+from kvraft.check.history.linearizability import judge, points_of
 from kvraft.check.history.model import Effect, Fate, Model, Promise
+from kvraft.check.history.operations import Operation, Point, Stuck, Verdict
+from kvraft.check.history.order_search import TooHard
 from kvraft.check.history.transactions import TransactionChecker
 
 __all__ = [
+    "Calls",
     "Effect",
     "Fate",
+    "Judged",
     "Model",
+    "NotLinearizable",
     "Operation",
     "Point",
     "Promise",
+    "ReadCall",
+    "RecordedClient",
     "Stuck",
+    "TooHard",
     "TransactionChecker",
     "Verdict",
+    "WriteCall",
     "judge",
+    "judge_calls",
+    "points_of",
+    "record",
 ]

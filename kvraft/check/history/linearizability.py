@@ -26,116 +26,22 @@ Concurrent Objects*, JPDC 1993; Lowe, *Testing for Linearizability*, CCPE 2017.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from kvraft.check.history.order_search import Cells, Event, Map, OrderSearch, Step
-from kvraft.errors import BadInput
-
-Value = bytes | None
-"""What a key holds; ``None`` if it holds nothing."""
+from kvraft.check.history.operations import Operation, Point, Stuck, Value, Verdict
+from kvraft.check.history.order_search import Cells, Event, Map, OrderSearch, Step, TooHard
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Operation:
-    """One call of a client: what it saw and what it wrote, all at one moment.
-
-    ``called`` and ``returned`` are microseconds; ``returned`` is ``None`` if the client never
-    learnt whether it took effect.  ``reads`` has each key that was seen with its value, ``writes``
-    each key that was written; both values are ``None`` for "nothing".  A put only writes, a get
-    only reads, a transaction that was applied does both.  What certainly had no effect and saw
-    nothing does not count as an operation.
-    """
-
-    client: str
-    called: int
-    returned: int | None
-    reads: Mapping[bytes, Value]
-    writes: Mapping[bytes, Value]
-
-    def __post_init__(self) -> None:
-        if self.returned is not None and self.returned < self.called:
-            what = f"an operation of {self.client} returned at {self.returned} µs, before it was "
-            raise BadInput(what + f"called at {self.called} µs")
-        if not self.reads and not self.writes:
-            raise BadInput(f"an operation of {self.client} neither reads nor writes a key")
-
-    @property
-    def keys(self) -> frozenset[bytes]:
-        """The keys that it reads or writes."""
-        return frozenset(self.reads) | frozenset(self.writes)
-
-
-class Point(NamedTuple):
-    """The moment ``at``, in microseconds, at which an operation takes effect in the order found."""
-
-    operation: Operation
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """Why no order exists.
-
-    ``operation`` cannot be explained: whatever takes effect before it, the keys that it saw do not
-    hold what it saw.  ``possible`` has the values that each of them may hold, one at a time.
-    ``window`` is a smallest set of operations, ``operation`` among them, that has no order from any
-    map in ``before``; these are all that the operations before the window allow.  ``points`` orders
-    the window as far as one can.
-    """
-
-    operation: Operation
-    possible: Mapping[bytes, tuple[Value, ...]]
-    window: tuple[Operation, ...]
-    before: tuple[Mapping[bytes, Value], ...]
-    points: tuple[Point, ...]
-
-    def __str__(self) -> str:
-        """Return one sentence: who saw what, and what could have been there."""
-        operation = self.operation
-        saw = " and ".join(f"{key!r} = {_shown(value)}" for key, value in operation.reads.items())
-        allowed = " and ".join(
-            f"{key!r} = {' or '.join(map(_shown, values))}" for key, values in self.possible.items()
-        )
-        when = f"between {operation.called} and {operation.returned} µs"
-        return (
-            f"{operation.client} saw {saw} {when}, where every order of the operations allows "
-            f"only {allowed}"
-        )
-
-
-def _shown(value: Value) -> str:
-    """Return a value for a sentence."""
-    return "nothing" if value is None else f"{value!r:.40}"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What :func:`judge` found.
-
-    ``points`` has the moment of every operation that has to take effect, by time, if ``stuck`` is
-    ``None``; else the history is not linearizable.
-    """
-
-    points: tuple[Point, ...]
-    stuck: Stuck | None
-
-    @property
-    def linearizable(self) -> bool:
-        """Whether there is an order."""
-        return self.stuck is None
-
-
-def judge(operations: Iterable[Operation]) -> Verdict:
+def judge(operations: Iterable[Operation], *, most: float = float("inf")) -> Verdict:
     """Return whether ``operations`` can be ordered, from an empty map, and how.
 
     The time it takes grows with their number, and steeply with how many are under way at once on
-    keys that are joined.
+    keys that are joined.  Raises :class:`~kvraft.check.history.TooHard` if a search would look at
+    more than ``most`` situations.
     """
     points: list[Point] = []
     stuck: list[Stuck] = []
     for part in parts(operations):
-        history = _History(part)
+        history = _History(part, most)
         if history.has_order():
             points += history.points
         else:
@@ -143,6 +49,22 @@ def judge(operations: Iterable[Operation]) -> Verdict:
     if stuck:
         return Verdict((), min(stuck, key=lambda found: _by_return(found.operation)))
     return Verdict(tuple(sorted(points, key=lambda point: point.at)), None)
+
+
+def points_of(order: Iterable[Operation]) -> tuple[Point, ...] | None:
+    """Return the moments at which operations take effect in ``order``, ``None`` if they cannot.
+
+    An order that should be right, such as that of the log, need not be searched for.
+    """
+    now, cells, points = 0, dict[bytes, Value](), []
+    for operation in order:
+        now = max(now, operation.called)
+        late = operation.returned is not None and operation.returned < now
+        if late or any(cells.get(key) != value for key, value in operation.reads.items()):
+            return None
+        cells |= operation.writes
+        points.append(Point(operation, now))
+    return tuple(points)
 
 
 def parts(operations: Iterable[Operation]) -> list[list[Operation]]:
@@ -178,8 +100,9 @@ def _by_return(operation: Operation) -> tuple[int, str, int]:
 class _History:
     """The operations of one part, by their place in it, and what the search finds in them."""
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
+    def __init__(self, operations: Sequence[Operation], most: float) -> None:
         self._operations = operations
+        self._most = most
         self._keys = sorted({key for operation in operations for key in operation.keys})
         self._number = {key: number for number, key in enumerate(self._keys)}
         self._events = sorted(
@@ -213,7 +136,7 @@ class _History:
             maps = self._maps_after(before)
             unknown = [e for e in before if self._operations[e.step].returned is None]
             events = [*unknown, *self._events[first:]]
-            failed = self._search(events, maps)
+            failed = self._failure(events, maps)
             if failed is not None:
                 break
         else:
@@ -222,7 +145,7 @@ class _History:
         stuck = events[-1].step
         possible = self._possible(events, maps)
         events = self._smallest(events, maps)
-        self._search(events, maps)  # for its points
+        self._failure([event for event in events if event.step != stuck], maps)  # for its points
         calls = [event.step for event in events if not event.returns]
         return Stuck(
             self._operations[stuck],
@@ -254,7 +177,7 @@ class _History:
         few, many = least, len(events)
         while few + 1 < many:
             middle = min((few + many) // 2, few + 2 * (few - least) + 1)  # it is near, as a rule
-            if self._search(events[:middle], maps) is None:
+            if self._failure(events[:middle], maps) is None:
                 few = middle
             else:
                 many = middle
@@ -278,11 +201,18 @@ class _History:
 
     def _search(self, events: Sequence[Event], maps: Sequence[Map]) -> int | None:
         """Return at which of ``events`` it is clear that they have no order, if at any."""
-        search = self._last = OrderSearch(self._steps(events), maps)
+        search = self._last = OrderSearch(self._steps(events), maps, self._most)
         for place, event in enumerate(events):
             if not search.take(event):
                 return place
         return None
+
+    def _failure(self, events: Sequence[Event], maps: Sequence[Map]) -> int | None:
+        """Do the same for an explanation, which may be longer where a search would be too hard."""
+        try:
+            return self._search(events, maps)
+        except TooHard:
+            return None
 
     def _possible(
         self, events: Sequence[Event], maps: Sequence[Map]
@@ -317,7 +247,7 @@ class _History:
             for start in range(0, len(kept), size):
                 out = set(kept[start : start + size])
                 rest = [event for event in events if event.step not in out]
-                if self._may_leave(out, rest) and self._search(rest, maps) is not None:
+                if self._may_leave(out, rest) and self._failure(rest, maps) is not None:
                     events = rest
             size //= 2
         return events

@@ -42,6 +42,7 @@ class Promise(StrEnum):
     ONE_ID_ONE_CLIENT = "one id, one client"
     TIMESTAMPS_RISE = "timestamps rise"
     TRUE_ANSWERS = "true answers"
+    LINEARIZABLE = "linearizability"
 
 
 class ModelSession(NamedTuple):

@@ -31,6 +31,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from kvraft.errors import KvraftError
+
 Map = tuple[bytes | None, ...]
 """What all keys hold, by the number of the key."""
 
@@ -73,6 +75,10 @@ class Situation(NamedTuple):
     path: Path | None
 
 
+class TooHard(KvraftError):
+    """The search was given up: it has looked at as many situations as it may."""
+
+
 class Situations:
     """Situations of which none has used up more than another one that is like it otherwise."""
 
@@ -99,11 +105,15 @@ class OrderSearch:
     """Searches an order of ``steps``, by their numbers, from maps that hold one of ``starts``.
 
     Give it the events in order with :meth:`take`.  It may find out that there is no order before
-    the return that shows it, since it knows all steps.
+    the return that shows it, since it knows all steps.  :class:`TooHard` is raised for more than
+    ``most`` situations.
     """
 
-    def __init__(self, steps: Mapping[int, Step], starts: Iterable[Map]) -> None:
+    def __init__(
+        self, steps: Mapping[int, Step], starts: Iterable[Map], most: float = float("inf")
+    ) -> None:
         self._steps = steps
+        self._left = most
         self._under_way: dict[int, None] = {}  # in the order of their calls
         self._optional = frozenset(n for n, step in steps.items() if step.optional)
         # Steps that have not returned, by the keys and values that they read, or write.
@@ -162,6 +172,9 @@ class OrderSearch:
         seen, open_ones = Situations(), list(self.situations)
         while open_ones:
             situation = open_ones.pop()
+            self._left -= 1
+            if self._left < 0:
+                raise TooHard("the operations were too many at once to try all their orders")
             if not stop(situation) and seen.add(situation):
                 open_ones += self._followers(situation, at)
 

@@ -1,9 +1,10 @@
 """What clients do in a run of the swarm: writes, reads and transactions drawn by chance.
 
 Clients write, delete and read, move money between accounts, increment a counter, and overwrite
-forty keys at once.  Three invariants need no model (:func:`check_rows`,
-:meth:`Clients.check_counter`): the sum of all accounts never changes, a large transaction is there
-in full or not at all, and the counter counts every acknowledged increment.
+forty keys at once.  No two writes of a key have one value, so that a read shows which one it saw.
+Three invariants need no model (:func:`check_rows`, :meth:`Clients.check_counter`): the sum of all
+accounts never changes, a large transaction is there in full or not at all, and the counter counts
+every acknowledged increment.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Clients:
     def acts(self) -> tuple[Callable[[], None], ...]:
         """Return the acts of clients; one is the likelier, the more often it is listed."""
         many = (self._write,) * 5 + (self._begin_draft,) * 4 + (self._end_draft,) * 4
-        return (*many, self._read, self._scan, self.write_large, self._retry, self._guest)
+        reads = (self._read,) * 3 + (self._start_read, self._scan)
+        return (*many, *reads, self.write_large, self._retry, self._guest)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
@@ -75,7 +77,7 @@ class Clients:
     def _write(self) -> None:
         random, writes = self._random, {}
         for key in random.sample(KEYS, random.randint(1, 4)):
-            value = b"%d" % random.randrange(1_000) * random.choice((1, 1, 30))
+            value = b"%d " % len(self.tickets) * random.choice((1, 1, 30))
             writes[key] = None if random.random() < 0.3 else value
         self._submitted("write", self._client().submit(writes, timeout=self._patience()))
 
@@ -95,7 +97,8 @@ class Clients:
         name = f"guest{self._random.randint(1, 3)}"
         with suppress(BadInput):  # no client has that name, or it is not done yet
             self._world.dismiss(name)
-        ticket = self._world.client(name).submit({self._random.choice(KEYS): b"guest"})
+        value = b"guest %d" % len(self.tickets)
+        ticket = self._world.client(name).submit({self._random.choice(KEYS): value})
         self._submitted("guest", ticket)
 
     def _retry(self) -> None:
@@ -116,7 +119,8 @@ class Clients:
                 draft.put(COUNTER, b"%d" % (int(draft.get(COUNTER) or 0) + 1))
             elif kind == "touch":
                 key = self._random.choice(KEYS)
-                draft.put(key, b"touched") if draft.get(key) is None else draft.delete(key)
+                value = b"touched %d" % len(self.tickets)
+                draft.put(key, value) if draft.get(key) is None else draft.delete(key)
             else:
                 self._transfer(draft)
         except ReadFailed:
@@ -147,6 +151,11 @@ class Clients:
             client.read(key, at=at, member=member, stale=stale, timeout=400)
         except ReadFailed:
             self._tally["reads without an answer"] += 1
+
+    def _start_read(self) -> None:
+        """Ask for a key, and go on before there is an answer."""
+        key, member = self._random.choice(KEYS), self._random.choice((None, *self._members()))
+        self._client().start_read(key, member=member, timeout=self._patience())
 
     def _scan(self) -> None:
         """Scan the whole map, a few keys a page, while other acts and faults go on."""

@@ -5,7 +5,7 @@ and budgets.  Clients act (``clients.py``) while faults come and go (``faults.py
 step of the world that reports an event, all checkers look; the expensive checks run after some of
 these steps, and at the end, when everything is repaired::
 
-    draw ──► act, act, act, … ──► repair ──► settle ──► last look
+    draw ──► act, act, act, … ──► repair ──► settle ──► last look, and judge_calls
               │ with faults
               ╰─ every step: WorldChecker, TransactionChecker, RetentionChecker
 
@@ -20,20 +20,18 @@ FoundationDB's simulation, 2014; Antithesis on "sometimes" assertions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
-from kvraft.check.history import Effect, TransactionChecker
+from kvraft.check.history import Effect, TransactionChecker, judge_calls, record
 from kvraft.check.invariants import WorldChecker
 from kvraft.check.moved import News
 from kvraft.check.properties import Violation
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep.clients import Clients, check_rows
 from kvraft.check.sweep.faults import Faults
-from kvraft.display import counted
+from kvraft.client import Client
 from kvraft.events import (
     Compacted,
     EntriesSuperseded,
@@ -52,6 +50,7 @@ from kvraft.events import (
 )
 from kvraft.lsm import Levelled, Tiered
 from kvraft.raft import Raft, RaftOptions
+from kvraft.record import TxnId
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim import World
 from kvraft.transaction import Stage
@@ -85,8 +84,6 @@ REACHED = (
     "snapshots installed",
 )
 """What runs count; some run of a long range must reach each of them."""
-ENOUGH = 100
-"""From how many runs on a range is long."""
 
 _EVENTS: dict[str, type[Event]] = {
     "sessions expired": SessionExpired,
@@ -145,8 +142,12 @@ def draw_options(random: Random) -> ReplicaOptions:
 class SwarmRun:
     """One run under ``seed``: ``acts`` of clients among faults; then everything is repaired.
 
-    Every member runs ``replica`` and ``consensus``.  :meth:`run` raises what a checker found;
+    Every member runs ``replica`` and ``consensus``, every client is a ``client``; there are three
+    or five ``members`` by chance, or as many as given.  :meth:`run` raises what a checker found;
     ``tally`` counts what the run reached.
+
+    Each act is drawn from a stream of its own, by its number, so it stays what it is when others
+    are left out: with ``only``, the acts of these numbers happen.
     """
 
     def __init__(
@@ -155,23 +156,29 @@ class SwarmRun:
         *,
         replica: type[Replica] = Replica,
         consensus: type[Raft] = Raft,
+        client: type[Client] = Client,
         acts: int = ACTS,
+        only: Sequence[int] | None = None,
+        members: int | None = None,
     ) -> None:
         random = self._random = Random(f"swarm/{seed}")
         self.seed = seed
         self.tally: Counter[str] = Counter()
-        self._acts = acts
+        self._acts = range(acts) if only is None else only
         self._trouble = random.choice((0.02, 0.05, 0.1))
         """The chance that a fault comes with an act."""
         self.options = draw_options(random)
+        drawn = random.choice((3, 3, 5))
         self.world = _Watched(
-            random.choice((3, 3, 5)),
+            members or drawn,
             seed=seed,
             options=self.options,
             reorder=random.random() < 0.3,
             replica=replica,
             consensus=consensus,
+            client=client,
         )
+        self._calls = record(self.world)
         self._news = News(self.world)
         self._world_checker = WorldChecker(self.world)
         self.transactions = TransactionChecker(self.world)
@@ -203,12 +210,14 @@ class SwarmRun:
         try:
             self.start()
             kinds = self.faults.draw()
-            for _ in range(self._acts):
+            for number in self._acts:
+                self._random.seed(f"swarm/{self.seed}/{number}")
                 if self._random.random() < self._trouble:
                     self.faults.plan(0, 40, self._random.choice(kinds))
                 self._act()
                 self.faults.do_due()
                 self.world.run_for(self._random.choice((1, 2, 5, 15, 40)))
+            self._random.seed(f"swarm/{self.seed}/end")
             self._end()
         finally:
             self._count()
@@ -259,11 +268,25 @@ class SwarmRun:
         self._look()
         self.transactions.check_members(moments=6)
         self.transactions.check_tickets([*tickets, last])
+        self._judge_calls()
         applied = {r.tree.applied for r in world.replicas.values()}
         if len(world.replicas) != len(self.faults.members) or len(applied) != 1:
             what = f"after all repairs, members have applied {sorted(applied)}"
             raise Violation("progress", (), what)
         self.clients.check_counter()
+
+    def _judge_calls(self) -> None:
+        """Judge what clients called and got, from outside the client library."""
+        outcome = self.transactions.model.outcome
+
+        def place(txn: TxnId) -> int:
+            fate = outcome(txn)
+            return fate.index if fate is not None and fate.effect is Effect.APPLIED else 0
+
+        judged = judge_calls(self._calls, place)
+        self.tally["calls ordered"] += judged.operations
+        if judged.how != "log":
+            self.tally[f"histories ordered by {judged.how}"] += 1
 
     def _count(self) -> None:
         """Count what happened in the run."""
@@ -285,68 +308,3 @@ class SwarmRun:
         self.clients.count_large()
         tally["reads compared"] += self.transactions.reads
         tally["pages compared"] += self.transactions.pages
-
-
-# ── many runs ───────────────────────────────────────────────────────────────────────────────────
-
-
-class SwarmResult(NamedTuple):
-    """How the run under ``seed`` went: ``found`` says what was wrong, if anything."""
-
-    seed: int
-    found: str | None
-    tally: Counter[str]
-
-    @property
-    def command(self) -> str:
-        """The command that repeats the run."""
-        return f"kvraft swarm --seeds {self.seed}"
-
-
-def run_seed(
-    seed: int,
-    *,
-    replica: type[Replica] = Replica,
-    consensus: type[Raft] = Raft,
-    acts: int = ACTS,
-    trace: Path | None = None,
-) -> SwarmResult:
-    """Run one seed and return how it went; any error in it is a finding.
-
-    ``trace`` is a file to write the events to, as JSON lines.
-    """
-    run, found = SwarmRun(seed, replica=replica, consensus=consensus, acts=acts), None
-    try:
-        run.run()
-    except Exception as error:
-        found = f"{type(error).__name__}: {error}"
-    if trace is not None:
-        with trace.open("w", encoding="utf-8", newline="\n") as file:
-            run.trace.save(file)
-    return SwarmResult(seed, found, run.tally)
-
-
-def summarize(results: Iterable[SwarmResult], *, bug: str = "") -> Iterator[str]:
-    """Yield a report of ``results``: the findings with commands that repeat them, then totals.
-
-    If :data:`ENOUGH` runs or more miss something in :data:`REACHED`, that is a finding, too.
-
-    With ``bug``, the name of a bug that every member has, stop at the first finding.
-    """
-    total: Counter[str] = Counter()
-    runs = found = 0
-    for result in results:
-        runs += 1
-        total += result.tally
-        if result.found is not None:
-            found += 1
-            command = result.command + (f' --bug "{bug}"' if bug else "")
-            yield f"seed {result.seed}: {result.found}\n    repeat it: {command}"
-            if bug:
-                break
-    missing = [name for name in REACHED if not total[name]]
-    if missing and runs >= ENOUGH:
-        yield f"seeds: no run reached {', '.join(missing)}"
-    yield f"{counted(runs, 'run')}, {found:,} with a finding"
-    names = [*REACHED, *sorted(total.keys() - set(REACHED))]
-    yield from (f"{total[name]:>12,} {name}" for name in names)

@@ -9,9 +9,10 @@
     filters       false positives                            flush         memory and log, in turns
     replication   match, backing up, windows                 safety        bugs found by chance
     soak          what a long run uses                       transactions  torn, in conflict, sums
-    ratios        how much better a benchmark is
+    ratios        how much better a benchmark is             history       calls, ordered or not
         │
-      style       panels, lines, titles      picture    to show and save one; a digest of its data
+      style       width, letters, panels     picture    to show and save one; a digest of its data
+      cells       lanes of cells
 
 Invariants:
 
@@ -54,7 +55,8 @@ from kvraft.viz.figures.durability import (
 from kvraft.viz.figures.elections import plot_failed, plot_terms, plot_trials
 from kvraft.viz.figures.filters import plot_k, plot_rates
 from kvraft.viz.figures.flush import plot_calls, plot_paces, plot_pressure, plot_saw_tooth
-from kvraft.viz.figures.picture import digest, png, save, show, svg, title_of
+from kvraft.viz.figures.history import plot_history
+from kvraft.viz.figures.picture import digest, png, save, show, svg
 from kvraft.viz.figures.ratios import plot_ratios, ratios_text, ratios_title
 from kvraft.viz.figures.replication import (
     BackUpSample,
@@ -65,6 +67,7 @@ from kvraft.viz.figures.replication import (
 )
 from kvraft.viz.figures.safety import plot_hunts
 from kvraft.viz.figures.soak import plot_soak, soak_title
+from kvraft.viz.figures.style import title_of
 from kvraft.viz.figures.transactions import data_of, plot_conflicts, plot_deaths, plot_totals
 
 __all__ = [
@@ -92,6 +95,7 @@ __all__ = [
     "plot_failed",
     "plot_flips",
     "plot_group_commits",
+    "plot_history",
     "plot_hunts",
     "plot_k",
     "plot_levels",

@@ -30,6 +30,8 @@ SMALL, NAME = 16, 19
 """Sizes of text: all of it, and names."""
 HIT = 32
 """How wide and high what can be clicked is, at least."""
+DISTANCES = (0.0, 9.0, 20.0)
+"""How far labels stand from their glyphs, the nearest tried first."""
 
 INK, SOFT, FAINT, PALE = "#1A1A1A", "#595959", "#C4C8CF", "#EEF0F3"
 ALARM = "#A3002B"
@@ -190,13 +192,15 @@ class Canvas:
         bold: bool = False,
         colour: str = INK,
         bounds: Box | None = None,
+        near: bool = False,
     ) -> bool:
         """Write words next to the glyph at (``x``, ``y``), which is ``reach`` wide to each side.
 
-        Return whether there is a place for them.
+        ``near`` is for where words further off could be taken for another glyph's.  Return whether
+        there is a place for them.
         """
         within = bounds or Box(2, 2, WIDE - 2, 10_000)
-        for place_x, place_y, anchor in _places(x, y, reach):
+        for place_x, place_y, anchor in _places(x, y, reach, (0.0,) if near else DISTANCES):
             box = text_box(place_x, place_y, words, anchor=anchor, bold=bold)
             if self._is_free(box, within):
                 self.text(place_x, place_y, words, anchor=anchor, bold=bold, colour=colour)
@@ -224,9 +228,11 @@ class Canvas:
         )
 
 
-def _places(x: float, y: float, reach: float) -> Iterable[tuple[float, float, str]]:
+def _places(
+    x: float, y: float, reach: float, distances: Iterable[float]
+) -> Iterable[tuple[float, float, str]]:
     """Yield where a label may stand next to a glyph, nearest first: x, base line, anchor."""
-    for far in (0.0, 9.0, 20.0):
+    for far in distances:
         side, up = reach + 2 + far, reach + far
         yield x + side, y + 6, "start"
         yield x - side, y + 6, "end"

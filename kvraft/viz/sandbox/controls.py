@@ -84,7 +84,8 @@ def time(branch: Branch, playing: bool, speed: str) -> str:
         button(f"speed {name}", name, says=f"play {name}", pressed=name == speed)
         for name in ("slow", "steady", "fast")
     ]
-    jumps = [_jump(kind) for kind in MOMENTS]
+    moments, goes_on = branch.film.moments, branch.run is not None
+    jumps = [_jump(kind) for kind in MOMENTS if goes_on or moments[kind]]
     slider = (
         f'<input type="range" name="at" data-key="at" min="0" max="{branch.last}" step="1"'
         f' value="{branch.step}" aria-label="step, of {branch.last}" {KEYS}>'

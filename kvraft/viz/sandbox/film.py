@@ -6,7 +6,7 @@ with the step at which it came to be known::
     flights      messages on their way at a step, and how much of the way they have travelled
     committed    what the cluster has committed, also where a member does not know it
     lights       which properties hold (kvraft/check/lights.py)
-    moments      the steps of elections, commits, flushes, truncations, faults, broken lights
+    moments      the steps of elections, commits, flushes, compactions, truncations, faults, …
     timers       when each member's election timer runs out: known from the world alone
 
 Invariants:
@@ -18,7 +18,7 @@ Invariants:
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from kvraft.check import Lights
 from kvraft.copying import immutable
 from kvraft.events import (
     CommitAdvanced,
+    CompactionStarted,
     DiskCorrupted,
     DiskFilled,
     DiskLimited,
@@ -47,6 +48,7 @@ from kvraft.events import (
     NetworkPartitioned,
     RoleChanged,
     SegmentDropped,
+    TicketMoved,
     Trace,
     TransactionApplied,
 )
@@ -58,15 +60,16 @@ TICK = 10 * MILLISECOND
 USUAL = 1_400
 """Microseconds that a message takes if nobody knows."""
 
-ELECTION, COMMIT, FLUSH, TRUNCATION, FAULT, BROKEN = (
+ELECTION, COMMIT, FLUSH, COMPACTION, TRUNCATION, FAULT, BROKEN = (
     "election",
     "commit",
     "flush",
+    "compaction",
     "truncation",
     "fault",
     "broken light",
 )
-MOMENTS = (ELECTION, COMMIT, FLUSH, TRUNCATION, FAULT, BROKEN)
+MOMENTS = (ELECTION, COMMIT, FLUSH, COMPACTION, TRUNCATION, FAULT, BROKEN)
 """The kinds of moments that one can jump to."""
 
 _FAULTS = (
@@ -98,6 +101,16 @@ class Timer(NamedTuple):
         """Return what share of it is left at that time."""
         length = max(self.until - self.since, 1)
         return min(max((self.until - at) / length, 0.0), 1.0)
+
+
+def leader_of(state: ClusterState) -> str:
+    """Return who leads the highest term; if nobody does, who runs in it, or just is a member."""
+
+    def rank(name: str) -> tuple[bool, bool, int]:
+        member = state.members[name]
+        return member.role == "leader", member.running, member.term
+
+    return max(state.members, key=rank)  # the first of equals
 
 
 class Sent(NamedTuple):
@@ -135,6 +148,7 @@ class Film(TraceHistory):
         self._committed: list[tuple[int, int]] = []  # (step, index), both rising
         self._terms: dict[int, int] = {}  # of committed entries, by index
         self._peaks: list[tuple[int, int]] = []  # (step, bytes), both rising
+        self._tickets: list[tuple[int, str, str]] = []  # (step, transaction, stage)
         self._timers: dict[str, list[Timer]] = {}
         self._due: dict[int, int] = {}  # of messages: when they arrive
         self._moves: dict[str, int] = {}
@@ -167,6 +181,8 @@ class Film(TraceHistory):
                 self.ended[event.id] = Ended(step, at, event.reason)
             case Marks():
                 self._commit(step, state, who, event)
+            case TicketMoved():
+                self._tickets.append((step, event.txn, event.stage))
             case TransactionApplied():
                 if not self._peaks or event.memtable_size > self._peaks[-1][1]:
                     self._peaks.append((step, event.memtable_size))
@@ -179,6 +195,8 @@ class Film(TraceHistory):
                 self.moments[ELECTION].append(step)
         elif isinstance(event, Flushed):
             self.moments[FLUSH].append(step)
+        elif isinstance(event, CompactionStarted):
+            self.moments[COMPACTION].append(step)
         elif isinstance(event, SegmentDropped):
             self.moments[TRUNCATION].append(step)
         elif isinstance(event, _FAULTS) and self.trace[step].at > 0:  # all start at 0
@@ -276,6 +294,11 @@ class Film(TraceHistory):
         found.reverse()
         return found
 
+    def messages_since(self, first: int, step: int) -> list[Sent]:
+        """Return all messages that were sent in steps ``first`` to ``step``, oldest first."""
+        low, high = bisect_left(self._sent_in, first), bisect_right(self._sent_in, step)
+        return [self.sent[id] for id in self._sent_ids[low:high]]
+
     def committed(self, step: int) -> int:
         """Return the highest index that any member knew to be committed by ``step``."""
         place = bisect_right(self._committed, step, key=lambda pair: pair[0])
@@ -289,6 +312,19 @@ class Film(TraceHistory):
         """Return the size of the largest memtable so far, in bytes."""
         place = bisect_right(self._peaks, step, key=lambda pair: pair[0])
         return self._peaks[place - 1][1] if place else 0
+
+    def tickets(self, step: int) -> list[tuple[str, str]]:
+        """Return each transaction, and what its client knew of it after ``step``, in words."""
+        stages: dict[str, list[str]] = {}
+        for at, txn, stage in self._tickets:
+            if at > step:
+                break
+            stages.setdefault(txn, []).append(stage)
+        found = []
+        for txn, seen in stages.items():
+            sent = seen.count("SENT")
+            found.append((txn, seen[-1] + (f", sent {sent} times" if sent > 1 else "")))
+        return found
 
     def clients(self, step: int) -> list[str]:
         """Return the clients that have done anything by ``step``, in that order."""

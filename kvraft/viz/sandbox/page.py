@@ -24,7 +24,7 @@ from kvraft.errors import BadInput
 from kvraft.viz.sandbox.canvas import cold
 from kvraft.viz.sandbox.controls import css
 from kvraft.viz.sandbox.film import MOMENTS, Film
-from kvraft.viz.sandbox.session import PANELS
+from kvraft.viz.sandbox.session import PANELS, USUAL
 from kvraft.viz.sandbox.title import conclusion, moment
 
 MOST = 600
@@ -51,7 +51,7 @@ def stops_of(film: Film) -> list[int]:
 def page(
     film: Film,
     *,
-    panels: Sequence[str] = tuple(PANELS),
+    panels: Sequence[str] = USUAL,
     stops: Sequence[int] | None = None,
     captions: Mapping[int, str] | None = None,
     name: str = "kvraft: a run",

@@ -25,7 +25,9 @@ from kvraft.viz.sandbox.letters import draw_letters, draw_ways
 from kvraft.viz.sandbox.links import are_islands, draw_islands, draw_links, link_says
 from kvraft.viz.trace import MemberState
 
-HIGH = 446
+HIGHS = {3: 404.0}
+"""How high the picture is, by the number of members: :data:`HIGH` for more than three."""
+HIGH = 446.0
 CENTRE = (kit.WIDE / 2, 226.0)
 _FEW: tuple[tuple[tuple[svg.Point, ...], svg.Point, float], ...] = (
     (((140.0, 112.0),), (330.0, 112.0), 206.0),
@@ -119,7 +121,7 @@ def _seats(names: Sequence[str]) -> Seats:
     }
     # Straight lines between members of an even ring cross its centre.
     hub = (x + 52.0, y - 30.0) if count % 2 == 0 else (x, y + 4)
-    return Seats(members, hub, radius, HIGH)
+    return Seats(members, hub, radius, HIGHS.get(count, HIGH))
 
 
 # ── members and clients ─────────────────────────────────────────────────────────────────────────

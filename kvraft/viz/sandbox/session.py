@@ -30,13 +30,16 @@ from kvraft.viz.sandbox.canvas import cold
 from kvraft.viz.sandbox.choices import Choice, choices, next_choices
 from kvraft.viz.sandbox.disks import disks_panel
 from kvraft.viz.sandbox.film import MOMENTS, Film
+from kvraft.viz.sandbox.levels import levels_panel
 from kvraft.viz.sandbox.lights import lights_panel
 from kvraft.viz.sandbox.logs import logs_panel
+from kvraft.viz.sandbox.pins import pins_panel
 from kvraft.viz.sandbox.ring import ring_panel
 from kvraft.viz.sandbox.space_time import space_time_panel
 from kvraft.viz.sandbox.task import goal, opened, task, words
 from kvraft.viz.sandbox.timeline import timeline_panel
 from kvraft.viz.sandbox.title import conclusion
+from kvraft.viz.sandbox.transactions import transactions_panel
 
 Panel = Callable[[Film, int], str]
 
@@ -47,8 +50,13 @@ PANELS: dict[str, Panel] = {
     "space-time": space_time_panel,
     "lights": lights_panel,
     "timeline": timeline_panel,
+    "pins": pins_panel,
+    "transactions": transactions_panel,
+    "levels": levels_panel,
 }
 """The panels by name, in the order in which they stand."""
+USUAL = ("ring", "logs", "disks", "space-time", "lights", "timeline")
+"""Those that are shown if nobody says which: each of the others looks at one thing only."""
 SPEEDS = {"slow": (0, 450), "steady": (0, 150), "fast": (10, 120)}
 """How to play: milliseconds of the run a picture, 0 for the next event; and between pictures."""
 LONGEST = 400
@@ -69,7 +77,7 @@ class Session:
         what: Run | Trace | int | None = None,
         *,
         seed: int = 0,
-        panels: Sequence[str] = tuple(PANELS),
+        panels: Sequence[str] = USUAL,
         mission: Mission | str | Path | None = None,
         listing: bool = False,
     ) -> None:

@@ -24,9 +24,11 @@ from kvraft.viz import svg
 from kvraft.viz.sandbox import canvas as kit
 from kvraft.viz.sandbox.canvas import Box, Canvas
 from kvraft.viz.sandbox.film import Film, Sent
-from kvraft.viz.sandbox.letters import is_reply
+from kvraft.viz.sandbox.letters import is_refusal, is_reply, word_of
 
 LEFT, RIGHT, TOP = 58.0, 428.0, 28.0
+GAPS = {1: 46.0, 2: 92.0, 3: 84.0, 4: 66.0, 5: 54.0}
+"""How far lanes are apart, by how many there are: what a message says stands between them."""
 MESSAGES = 16
 IDLE = 4 * MILLISECOND
 """A stretch without any message under way is idle from this length on."""
@@ -51,18 +53,19 @@ class Scale(NamedTuple):
         return self.places[number] + share * (self.places[number + 1] - self.places[number])
 
 
-def space_time_panel(film: Film, step: int) -> str:
-    """Draw the last messages between members up to ``step``."""
+def space_time_panel(film: Film, step: int, since: int | None = None) -> str:
+    """Draw the messages between members up to ``step``: the last ones, or all ``since`` a step."""
     if not len(film):
         return kit.empty("Nothing has happened yet: no message was sent.")
     state = film.at(step)
     names = list(state.members)
-    sent = film.last_messages(step, MESSAGES)
+    sent = _sent(film, step, since)
     if not sent:
         return kit.empty("No member has sent a message to another yet.")
-    gap = 46.0 if len(names) <= 5 else 36.0
+    gap = GAPS.get(len(names), 36.0)
     lane = {name: TOP + gap * number for number, name in enumerate(names)}
-    notes = _notes(film, sent[0].step, step)
+    first = sent[0].step if since is None else since
+    notes = _notes(film, first, step)
     scale = _scale(film, sent, [at for at, *_ in notes], state.at)
     drawing = Canvas()
     bottom = TOP + gap * (len(names) - 1) + 18
@@ -73,22 +76,33 @@ def space_time_panel(film: Film, step: int) -> str:
         drawing.text(
             6, y + 7, kit.fitted(name, LEFT - 14, kit.NAME, bold=True), kit.NAME, bold=True
         )
-        _draw_lane(drawing, film, name, y, scale, (sent[0].step, step))
-    for one in sent:
-        _draw_message(drawing, film, one, step, lane, scale)
+        _draw_lane(drawing, film, name, y, scale, (first, step))
+    middles = [_draw_message(drawing, film, one, step, lane, scale) for one in sent]
     _draw_notes(drawing, notes, lane, scale)
+    between = Box(LEFT, TOP, RIGHT, bottom)
+    for one, (x, y) in zip(sent, middles, strict=True):
+        drawing.label(word_of(one.message), x, y, 4, bounds=between, near=True)
     _draw_times(drawing, scale, bottom + 22)
-    return drawing.picture(bottom + 34, space_time_says(film, step))
+    return drawing.picture(bottom + 34, space_time_says(film, step, since))
 
 
-def space_time_says(film: Film, step: int) -> str:
+def _sent(film: Film, step: int, since: int | None) -> list[Sent]:
+    if since is None:
+        return film.last_messages(step, MESSAGES)
+    members = film.at(step).members
+    sent = film.messages_since(since, step)
+    return [one for one in sent if one.sender in members and one.message.to in members]
+
+
+def space_time_says(film: Film, step: int, since: int | None = None) -> str:
     """Return the messages in words."""
-    sent = film.last_messages(step, MESSAGES)
+    sent = _sent(film, step, since)
     ends = [film.ended.get(one.message.id) for one in sent]
     lost = sum(end is not None and bool(end.reason) and end.step <= step for end in ends)
     way = sum(end is None or end.step > step for end in ends)
     names = ", ".join(film.at(step).members)
-    return f"The last {len(sent)} messages between {names}: {lost} lost, {way} on the way."
+    which = "The last" if since is None else "The"
+    return f"{which} {len(sent)} messages between {names}: {lost} lost, {way} on the way."
 
 
 Note = tuple[int, str, str, str]
@@ -161,7 +175,8 @@ def _draw_piece(drawing: Canvas, x1: float, x2: float, y: float, *, runs: bool) 
 
 def _draw_message(
     drawing: Canvas, film: Film, one: Sent, step: int, lane: dict[str, float], scale: Scale
-) -> None:
+) -> svg.Point:
+    """Draw one message; return the middle of its line."""
     now, ended = film.at(step).at, film.ended.get(one.message.id)
     x1, y1, y2 = scale.x(one.at), lane[one.sender], lane[one.message.to]
     lost = ended is not None and ended.step <= step and bool(ended.reason)
@@ -184,17 +199,19 @@ def _draw_message(
     elif arrived and not is_reply(one.message):
         drawing.add(svg.circle(x2, end, 3, kit.INK))
     elif arrived:
-        drawing.add(svg.circle(x2, end, 3.5, svg.WHITE, kit.INK, 1.5))
+        colour = kit.ALARM if is_refusal(one.message) else kit.INK
+        drawing.add(svg.circle(x2, end, 3.5, svg.WHITE, colour, 1.5))
+    return (x1 + x2) / 2, (y1 + end) / 2
 
 
 def _draw_notes(
     drawing: Canvas, notes: Sequence[Note], lane: dict[str, float], scale: Scale
 ) -> None:
-    """Draw notes on their lanes, the newest first; one without a free place is left out."""
+    """Draw notes on their lanes, from their time on; the newest first, one without a place not."""
     placed: list[Box] = []
     for at, who, words, fill in reversed(notes):
         half = kit.width_of(words) / 2 + 6
-        x = min(max(scale.x(at), LEFT + half), RIGHT + 6 - half)
+        x = min(scale.x(at) - 6 + half, RIGHT + 6 - half)
         box = Box(x - half, lane[who] - 13, x + half, lane[who] + 13)
         if any(box.meets(other) for other in placed):
             continue

@@ -1,41 +1,157 @@
-"""One picture of a whole sitting, for where there is no kernel: the title above the panels."""
+"""Stills: panels of one step, as a cell shows them and a page or a phone keeps them.
+
+A cell's still is HTML: a picture a panel, each with words in place of it (``alt``), two in a row on
+a stage and one below the other on a phone, so no panel is ever drawn smaller than it was meant::
+
+    ┌───────────────┐ ┌───────────────┐      what is the case, as it was when the still was made
+    │ ring          │ │ logs          │
+    └───────────────┘ └───────────────┘      <img alt="n1 leads term 1: …" src="data:…">
+
+Invariant: a still is a function of the trace up to its step, and does not change when that goes on.
+"""
 
 from __future__ import annotations
 
 import re
-import textwrap
+from collections.abc import Iterable
+from html import escape, unescape
+from typing import NamedTuple
+from urllib.parse import quote
 
-from kvraft.viz import svg
-from kvraft.viz.sandbox.canvas import FONT, SOFT, WIDE
-from kvraft.viz.sandbox.session import Session
+from kvraft.copying import immutable
+from kvraft.errors import BadInput
+from kvraft.events import Trace
+from kvraft.sim import Run
+from kvraft.viz.sandbox.canvas import FONT, SOFT, WIDE, cold
+from kvraft.viz.sandbox.film import Film
+from kvraft.viz.sandbox.session import PANELS, Session
+from kvraft.viz.sandbox.space_time import space_time_panel
 from kvraft.viz.sandbox.title import conclusion, moment
 
-ACROSS, GAP = 900, 20
-_HEIGHT = re.compile(r'viewBox="0 0 \d+ ([\d.]+)"')
+STAGE, LEAST = 920, 390
+"""How wide all is at most, and a panel at least, in pixels: narrower, its words would be small."""
+_SAYS = re.compile(r'aria-label="([^"]*)"')
+_AS_IT_IS = " /:;,=()!*+-._~?@$'"
+"""What stands for itself in a URL of data: the rest is encoded."""
 
 
-def picture(session: Session) -> str:
-    """Return the panels as they are now, two in a row, below what is the case."""
+@immutable
+class Picture(NamedTuple):
+    """One drawing in SVG, and what it says to those who do not see it."""
+
+    svg: str
+    says: str
+
+
+@immutable
+class Group(NamedTuple):
+    """Pictures of one moment, below a ``caption``, which may be empty."""
+
+    caption: str
+    pictures: tuple[Picture, ...]
+
+
+class Still:
+    """Pictures for a cell, a page or a phone."""
+
+    def __init__(self, groups: Iterable[Group], heading: str = "") -> None:
+        self.groups = tuple(groups)
+        self.heading = heading
+        """HTML above all of them."""
+
+    def next_to(self, *others: Still) -> Still:
+        """Return these pictures and those of ``others`` in one still, in that order."""
+        return Still([group for still in (self, *others) for group in still.groups])
+
+    def _repr_html_(self) -> str:
+        """Return what a cell shows."""
+        return f"{self.heading}{_row(_figure(group) for group in self.groups)}"
+
+    def __repr__(self) -> str:
+        """Return all of it in words."""
+        return "\n".join(picture.says for group in self.groups for picture in group.pictures)
+
+
+def still(
+    what: Run | Trace | Film,
+    *panels: str,
+    step: int | None = None,
+    since: int | None = None,
+    says: str = "",
+) -> Still:
+    """Return ``panels`` of a run or a trace after ``step``, by default after all of it.
+
+    ``says`` stands above the panels, by default what is the case.  Space and time show the
+    messages that were sent from step ``since`` on, by default the last few.  Raises
+    :class:`~kvraft.errors.BadInput` for a panel or a step that does not exist.
+    """
+    film = what if isinstance(what, Film) else Film(what.trace if isinstance(what, Run) else what)
+    last = len(film) - 1
+    step = last if step is None else step
+    for name in panels:
+        if name not in PANELS:
+            raise BadInput(f"there is no panel {name!r}: {', '.join(PANELS)}")
+    for number in (step, since or 0):
+        if not 0 <= number <= max(last, 0):
+            raise BadInput(f"the run has steps 0 to {last}, not {number}")
+    says = says or conclusion(film, max(step, 0))
+    found = []
+    for name in panels:
+        if name == "space-time" and since is not None:
+            drawn = space_time_panel(film, step, since)
+        else:
+            drawn = PANELS[name](film, step)
+        found.append(_picture(cold(drawn), says))
+    return Still([Group(says, tuple(found))])
+
+
+def picture(session: Session) -> Still:
+    """Return what a sitting shows now, for where there is no kernel: its mission, and panels."""
     film, step = session.branch.film, session.branch.step
     words = conclusion(film, step)
-    parts, top = [], 30.0
-    for line in textwrap.wrap(words, 78):
-        parts.append(svg.text(6, top, line, 21, weight="bold"))
-        top += 27
-    parts.append(svg.text(6, top, moment(film, step), 16, colour=SOFT))
-    top += 18
-    ends = [top, top]
-    for drawn in session.still().values():
-        match = _HEIGHT.search(drawn)
-        assert match is not None
-        column = 0 if ends[0] <= ends[1] else 1
-        place = f'<svg x="{column * (WIDE + GAP)}" y="{svg.num(ends[column])}" '
-        parts.append(place + drawn.removeprefix("<svg "))
-        ends[column] += float(match[1]) + 14
+    heading = (
+        f'<div style="font:16px/1.35 {FONT};max-width:{STAGE}px">{session.mission()}'
+        f'<div style="font-size:19px;font-weight:700;padding-top:6px">{escape(words)}</div>'
+        f'<div style="color:{SOFT};padding-bottom:6px">{escape(moment(film, step))}</div></div>'
+    )
+    pictures = tuple(_picture(drawn, words) for drawn in session.still().values())
+    return Still([Group("", pictures)], heading)
+
+
+def shown(svg: str) -> Still:
+    """Return any drawing that says in its ``aria-label`` what it shows."""
+    return Still([Group("", (_picture(svg, ""),))])
+
+
+def _picture(drawn: str, says: str) -> Picture:
+    found = _SAYS.search(drawn)
+    assert found is not None
+    return Picture(drawn, f"{says}. {unescape(found[1])}" if says else unescape(found[1]))
+
+
+def _row(parts: Iterable[str]) -> str:
+    """Return parts side by side, as far as there is room."""
+    style = f"display:flex;flex-wrap:wrap;gap:14px 20px;align-items:flex-start;max-width:{STAGE}px"
+    return f'<div style="{style}">{"".join(parts)}</div>'
+
+
+def _figure(group: Group) -> str:
+    caption = (
+        f'<figcaption style="font:700 17px/1.3 {FONT};padding:2px 6px 6px">'
+        f"{escape(group.caption)}</figcaption>"
+        if group.caption
+        else ""
+    )
+    images = [_image(picture) for picture in group.pictures]
+    wide = f"0 1 {WIDE}px;min-width:min(100%,{LEAST}px)" if len(images) == 1 else "1 1 100%"
+    inner = images[0] if len(images) == 1 else _row(images)
+    return f'<figure style="margin:0;flex:{wide}">{caption}{inner}</figure>'
+
+
+def _image(picture: Picture) -> str:
+    source = quote(picture.svg.replace('"', "'"), safe=_AS_IT_IS)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {ACROSS} {svg.num(max(ends))}"'
-        f' width="{ACROSS}" style="max-width:100%;height:auto" role="img"'
-        f' aria-label="{svg.escape(words)}" font-family="{FONT}">'
-        f'<rect width="{ACROSS}" height="{svg.num(max(ends))}" fill="{svg.WHITE}"/>'
-        f"{''.join(parts)}</svg>"
+        f'<img alt="{escape(picture.says)}" width="{WIDE}"'
+        f' style="flex:0 1 {WIDE}px;min-width:min(100%,{LEAST}px);max-width:100%;height:auto"'
+        f' src="data:image/svg+xml,{source}">'
     )

@@ -1,4 +1,4 @@
-"""The whole run at a glance: where elections, commits, flushes, truncations and faults are.
+"""The whole run at a glance: where elections, commits, flushes, compactions, … and faults are.
 
 A row for each kind, with marks of its own shape; a press on one shows that moment.  The upright
 line is the moment that is shown.
@@ -10,7 +10,16 @@ from kvraft.display import plural_of
 from kvraft.viz import svg
 from kvraft.viz.sandbox import canvas as kit
 from kvraft.viz.sandbox.canvas import Canvas
-from kvraft.viz.sandbox.film import BROKEN, COMMIT, ELECTION, FAULT, FLUSH, MOMENTS, Film
+from kvraft.viz.sandbox.film import (
+    BROKEN,
+    COMMIT,
+    COMPACTION,
+    ELECTION,
+    FAULT,
+    FLUSH,
+    MOMENTS,
+    Film,
+)
 
 LEFT, RIGHT, ROW = 140.0, 428.0, 34.0
 BUCKETS = 9
@@ -22,7 +31,7 @@ def timeline_panel(film: Film, step: int) -> str:
         return kit.empty("Nothing has happened yet.")
     end = max(film.trace[len(film) - 1].at, 1)
     drawing = Canvas()
-    kinds = [kind for kind in MOMENTS if kind != BROKEN or film.moments[BROKEN]]
+    kinds = [kind for kind in MOMENTS if film.moments[kind] or _is_usual(kind, film)]
     for row, kind in enumerate(kinds):
         y = 20 + ROW * row
         drawing.text(6, y + 6, plural_of(kind))
@@ -36,9 +45,15 @@ def timeline_panel(film: Film, step: int) -> str:
     return drawing.picture(bottom + 34, timeline_says(film, step))
 
 
+def _is_usual(kind: str, film: Film) -> bool:
+    """Return whether a kind has its row even while there is none: a tree alone elects nobody."""
+    return kind not in (BROKEN, COMPACTION) and bool(film.moments[ELECTION] or film.sent)
+
+
 def timeline_says(film: Film, step: int) -> str:
     """Return how many moments of each kind there are, in words."""
-    counts = ", ".join(f"{plural_of(kind)} {len(film.moments[kind])}" for kind in MOMENTS)
+    shown = [kind for kind in MOMENTS if film.moments[kind] or _is_usual(kind, film)]
+    counts = ", ".join(f"{plural_of(kind)} {len(film.moments[kind])}" for kind in shown)
     names = ", ".join(film.at(step).members)
     return f"The run of {names} so far: {counts}. Shown is step {step} of {len(film) - 1}."
 
@@ -67,6 +82,10 @@ def _mark(kind: str, x: float, y: float) -> str:
         return svg.line(x, y - 8, x, y + 8, kit.INK, 2)
     if kind == FLUSH:
         return svg.rect(x - 6, y - 6, 12, 12, kit.INK, svg.WHITE)
+    if kind == COMPACTION:
+        return svg.polygon(
+            [(x, y + 9), (x + 6, y), (x, y - 9), (x - 6, y)], svg.WHITE, kit.INK, 1.8
+        )
     if kind in (FAULT, BROKEN):
         return svg.line(x - 6, y - 6, x + 6, y + 6, kit.ALARM, 3) + svg.line(
             x - 6, y + 6, x + 6, y - 6, kit.ALARM, 3

@@ -7,7 +7,7 @@ from kvraft.viz.sandbox.canvas import span
 from kvraft.viz.sandbox.film import Film
 from kvraft.viz.sandbox.links import link_says
 from kvraft.viz.sandbox.logs import doomed_entries
-from kvraft.viz.trace import ClusterState, story_line
+from kvraft.viz.trace import ClusterState, story_line, tables_at
 
 MOST = 4
 """How many conclusions are says at most."""
@@ -18,12 +18,15 @@ def conclusion(film: Film, step: int) -> str:
     if not len(film):
         return "Nothing has happened yet"
     state = film.at(step)
+    if not state.members:  # a tree alone
+        words = str(tables_at(film.trace, step, film.trace[0].who))
+        return words[:1].upper() + words[1:]
     says = [f"{broken} is broken" for broken, what in film.lights.at(step).items() if what]
     says += [_leadership(state), _commitment(film, step, state), _doom(state)]
     says += [_cut(state), _down(state), *(link_says(link) for link in state.links.values())]
     says += [f"{name} is paused" for name, member in state.members.items() if member.paused]
     words = "; ".join([part for part in says if part][:MOST])
-    return words[:1].upper() + words[1:] if words[:2] in ("no", "al") else words
+    return words if words.split(" ", 1)[0] in state.members else words[:1].upper() + words[1:]
 
 
 def moment(film: Film, step: int) -> str:

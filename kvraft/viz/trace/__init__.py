@@ -5,6 +5,7 @@
     text                   the tour's pictures as lines for a terminal
     words    state         an event as a sentence; the whole cluster after a step, and in a sentence
          │   │   pins      what pinned a member's log, and when
+         │   │   tables    the tables of a tree, level by level
          └─ series         who led when, the five marks, log segments, sizes: over time
 
 Invariants:
@@ -42,6 +43,7 @@ from kvraft.viz.trace.state import (
     summary,
     take,
 )
+from kvraft.viz.trace.tables import TableBox, TreeTables, box_of, key_of_label, tables_at
 from kvraft.viz.trace.words import interesting, story_line
 
 __all__ = [
@@ -59,10 +61,14 @@ __all__ = [
     "MomentView",
     "PinnedFrom",
     "SegmentState",
+    "TableBox",
     "TraceHistory",
+    "TreeTables",
     "between",
+    "box_of",
     "hardest_pin",
     "interesting",
+    "key_of_label",
     "kind_of",
     "members_of",
     "pins_over_time",
@@ -70,6 +76,7 @@ __all__ = [
     "series",
     "story_line",
     "summary",
+    "tables_at",
     "take",
     "text",
 ]

@@ -4,7 +4,7 @@ With anywidget (the extra ``lab``) members, links and messages can be clicked th
 it the same panels stand above buttons and a list (:mod:`kvraft.viz.widgets.plain`).
 
 No state of the widget is stored: a page asks for everything when it is opened.  Where there is no
-kernel a picture and words remain.
+kernel pictures and words remain.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kvraft import inputs
 from kvraft.check.missions import Mission
 from kvraft.events import Trace
 from kvraft.sim import Run
-from kvraft.viz.sandbox import PANELS, Session, css, frame, module, page, picture
+from kvraft.viz.sandbox import USUAL, Session, css, frame, module, page, picture
 from kvraft.viz.widgets.plain import PlainControls
 
 try:
@@ -43,8 +44,9 @@ class Sandbox:
     """A sandbox of ``what``: a run, a recorded trace, or a number of members with a ``seed``.
 
     ``mission`` is one by its name, or its file, and has its own run (:mod:`kvraft.check.missions`).
-    ``panels`` are those to be shown, by name.  Raises :class:`~kvraft.errors.BadInput` for anything
-    else.
+    ``panels`` are those to be shown, by name; ``step`` is the one that is shown first, by default
+    the last of a run and the first of a trace.  Raises :class:`~kvraft.errors.BadInput` for
+    anything else.
     """
 
     def __init__(
@@ -52,10 +54,13 @@ class Sandbox:
         what: Run | Trace | int | None = None,
         *,
         seed: int = 0,
-        panels: Sequence[str] = tuple(PANELS),
+        panels: Sequence[str] = USUAL,
         mission: Mission | str | Path | None = None,
+        step: int | None = None,
     ) -> None:
         self.session = Session(what, seed=seed, panels=panels, mission=mission)
+        if step is not None:
+            self.session.branch.go(inputs.whole_number(step, "the step to show", minimum=0))
         self._widget = self._live() if anywidget is not None else PlainControls(self.session).box
 
     @property
@@ -91,11 +96,11 @@ class Sandbox:
         return f"Sandbox: {self.session}; run this cell to touch it"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """Return the widget, and for where there is no kernel a still picture and words."""
+        """Return the widget, and for where there is no kernel pictures and words."""
         found = self._widget._repr_mimebundle_(**options)
         bundle = dict(found[0] if isinstance(found, tuple) else found)
         bundle["text/plain"] = repr(self)
-        bundle["image/svg+xml"] = picture(self.session)
+        bundle["text/html"] = picture(self.session)._repr_html_()
         return bundle
 
 

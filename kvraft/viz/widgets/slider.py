@@ -5,7 +5,7 @@ There is no output widget, no callback of the browser's and no saved widget stat
 notebook is the same every time; without a kernel it shows one still picture and a line of text.
 
 Everything can be reached by keyboard: Tab to a control, Enter or Space to press it, arrows on the
-slider.
+slider; a letter does nothing, to the notebook neither.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from kvraft.viz.shown import svg_image
+from kvraft.viz.widgets.named import names
+
 
 class Slider(ABC):
     """Shows what ``slider`` is set to; ``rows`` of other controls stand above it."""
@@ -26,7 +29,7 @@ class Slider(ABC):
         slider.layout.width = "90%"
         slider.observe(lambda change: self._draw(), names="value")
         self._picture = widgets.HTML(layout=widgets.Layout(width="100%"))
-        self._box = widgets.VBox([*rows, slider, self._picture])
+        self._box = widgets.VBox([*rows, slider, self._picture, *names()])
         self._draw()
 
     @property
@@ -57,7 +60,7 @@ class Slider(ABC):
         """Return the widget, and for where there is no kernel a still picture and words."""
         bundle = dict(self._box._repr_mimebundle_(**options))
         bundle["text/plain"] = repr(self)
-        bundle["image/svg+xml"] = self.still()
+        bundle["text/html"] = svg_image(self.still())
         return bundle
 
 

@@ -85,4 +85,4 @@ def test_a_scenario_opens_in_it_to_its_end(name):
         assert not faults(panel(film, last))
     broken = [light for light, what in film.lights.at(last).items() if what]
     for light in broken:
-        assert f"{light} is broken" in conclusion(film, last)
+        assert f"{light} is broken" in conclusion(film, last).lower()

@@ -18,8 +18,8 @@ def test_without_a_kernel_words_and_a_picture_remain():
     run.run_until(lambda: run.world.leader() is not None)
     bundle = Sandbox(run)._repr_mimebundle_()
     assert "leads term" in bundle["text/plain"]
-    assert bundle["image/svg+xml"].startswith("<svg ")
-    assert "data-act" not in bundle["image/svg+xml"]
+    assert '<img alt="' in bundle["text/html"]
+    assert "data-act" not in bundle["text/html"]
     assert bundle["text/plain"] == Sandbox(run)._repr_mimebundle_()["text/plain"]
 
 
@@ -107,3 +107,13 @@ def test_a_mission_of_ones_own_is_opened_from_its_file(tmp_path):
     (tmp_path / "mine.toml").write_text(own.replace("seed = 1", "seed = 'x'"))
     with pytest.raises(BadInput, match=r"mine\.toml: the field 'seed' must be a whole number"):
         Sandbox(mission=tmp_path / "mine.toml")
+
+
+def test_a_recording_opens_at_a_step():
+    run = Run(3, seed=1)
+    run.run_until(lambda: run.world.leader() is not None)
+    step = len(run.trace) // 2
+    assert "no member leads" in repr(Sandbox(run.trace, step=step)).lower()
+    assert "leads term" in repr(Sandbox(run.trace, step=10**6))
+    with pytest.raises(BadInput, match="the step to show"):
+        Sandbox(run.trace, step=-1)

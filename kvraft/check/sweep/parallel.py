@@ -1,0 +1,136 @@
+"""Many runs of the swarm at once, on all cores or on a cluster of machines.
+
+:func:`run_seeds` hands seeds to an executor, any of :mod:`concurrent.futures`' kind, and yields
+results as they arrive::
+
+    seeds ──► at most WAITING handed over ──► workers ──► results, in the order in which they end
+
+A worker gets two small values, the settings and a seed, and returns one: settings name what every
+member runs, so a worker needs nothing but this package.
+
+Invariants:
+
+- A result depends on its seed, the settings and the code, not on who runs it, or on what else runs.
+- Memory does not grow with the number of seeds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from kvraft.check.bugs import Bug, find_bug
+from kvraft.check.sweep.results import SwarmResult, result_of
+from kvraft.check.sweep.swarm import ACTS, SwarmRun
+
+WAITING = 64
+"""How many seeds are in the hands of an executor at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmSettings:
+    """What runs have in common, by name, so that a worker on another machine can run them.
+
+    ``bug`` is the planted bug that every member has, ``acts`` how much clients do, and ``only`` the
+    numbers of those acts that happen, if others are left out.  ``members`` is how many there are,
+    three or five by chance without it.
+    """
+
+    bug: str = ""
+    acts: int = ACTS
+    members: int | None = None
+    only: tuple[int, ...] | None = None
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the acts that happen."""
+        return range(self.acts) if self.only is None else self.only
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings for JSON."""
+        return asdict(self)
+
+    def make(self, seed: int) -> SwarmRun:
+        """Return the run under ``seed``; raises ``BadInput`` for a bug that does not exist."""
+        bug = find_bug(self.bug) if self.bug else Bug("none")
+        return SwarmRun(
+            seed,
+            replica=bug.replica,
+            consensus=bug.consensus,
+            client=bug.client,
+            acts=self.acts,
+            members=self.members,
+            only=self.only,
+        )
+
+    def as_options(self) -> str:
+        """Return the options of ``kvraft swarm`` that set this, each after a space."""
+        bug = f' --bug "{self.bug}"' if self.bug else ""
+        members = f" --members {self.members}" if self.members else ""
+        if self.only is None:
+            return bug + members
+        return bug + members + f" --acts {','.join(map(str, self.only)) or 'none'}"
+
+
+def run_seed(seed: int, settings: SwarmSettings, *, keep_trace: bool = False) -> SwarmResult:
+    """Run one seed and return how it went; see :func:`~kvraft.check.sweep.results.result_of`."""
+    return result_of(settings.make(seed), keep_trace=keep_trace)
+
+
+def run_seeds(
+    seeds: Iterable[int], settings: SwarmSettings, executor: Executor | None = None
+) -> Iterator[SwarmResult]:
+    """Yield the results of ``seeds``: here and in their order, or as ``executor`` ends them.
+
+    Who stops reading has those that have not begun cancelled.
+    """
+    run = partial(run_seed, settings=settings)
+    if executor is None:
+        yield from map(run, seeds)
+        return
+    left = iter(seeds)
+    running: set[Future[SwarmResult]] = set()
+    try:
+        while True:
+            running |= {executor.submit(run, seed) for seed in islice(left, WAITING - len(running))}
+            if not running:
+                return
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                yield future.result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+@contextlib.contextmanager
+def processes(jobs: int) -> Iterator[Executor | None]:
+    """Provide an executor of ``jobs`` processes on this machine, ``None`` for one: it is this.
+
+    They are new processes rather than forks, so they are the same on every system.  They leave
+    Ctrl-C to the caller, and end what they have begun.
+    """
+    if jobs == 1:
+        yield None
+        return
+    # A browser's Python has no processes: there, what is above must work without them.
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    executor = ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_ignore_ctrl_c
+    )
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _ignore_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

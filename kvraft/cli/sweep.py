@@ -1,0 +1,140 @@
+"""``kvraft swarm``: a sweep over many seeds, with progress, a file of results, and totals.
+
+::
+
+    seeds not yet in --results ──► parallel.run_seeds ──► --results, --traces ──► totals, --json
+                                    on --jobs or --dask
+
+Ctrl-C prints the totals so far; with ``--results`` the same command then goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from importlib import import_module
+
+from kvraft.check.sweep import (
+    ResultsFile,
+    Summary,
+    SwarmResult,
+    SwarmSettings,
+    processes,
+    run_seed,
+    run_seeds,
+    smaller_run,
+)
+from kvraft.cli.terminal import say
+from kvraft.display import counted
+from kvraft.errors import BadInput
+from kvraft.tools import progress_bar
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Run small clusters at random, and print what was found in them."""
+    settings = SwarmSettings(options.bug or "", members=options.members, only=options.acts)
+    settings.make(options.seeds[0]).world.close()  # what cannot be run is refused here, at once
+    if options.shrink:
+        settings = _shrunk(options, settings)
+    summary = Summary(settings.as_options())
+    if options.trace is not None or options.shrink:
+        _run_one(options, settings, summary)
+    else:
+        with contextlib.ExitStack() as stack:
+            kept = options.results and stack.enter_context(
+                ResultsFile(options.results, settings.to_dict())
+            )
+            _sweep(options, settings, summary, kept)
+    _print(options, summary)
+    return int(not summary.clean)
+
+
+def _shrunk(options: argparse.Namespace, settings: SwarmSettings) -> SwarmSettings:
+    """Return settings with which the single seed breaks the same with as little as possible."""
+    if options.seeds[0] != options.seeds[-1]:
+        raise BadInput("one run is made smaller at a time: give a single seed")
+    smaller = smaller_run(settings, options.seeds[0])
+    kept = counted(len(smaller.only or ()), "act")
+    say(f"{kept} of {len(settings.numbers)} break it, too:")
+    return smaller
+
+
+def _run_one(options: argparse.Namespace, settings: SwarmSettings, summary: Summary) -> None:
+    """Run a single seed, and write its trace whatever is found."""
+    if options.seeds[0] != options.seeds[-1]:
+        raise BadInput("a trace is of one run: give a single seed, or a folder with --traces")
+    result = run_seed(options.seeds[0], settings, keep_trace=True)
+    if options.trace is not None:
+        options.trace.write_text(result.trace, encoding="utf-8", newline="\n")
+    _count(result, summary)
+
+
+def _sweep(
+    options: argparse.Namespace,
+    settings: SwarmSettings,
+    summary: Summary,
+    kept: ResultsFile | None,
+) -> None:
+    """Run all seeds that ``kept`` does not hold yet; with a planted bug, until it is found."""
+    for result in kept.read() if kept else ():
+        if result.seed in options.seeds:
+            _count(result, summary)
+    if settings.bug and summary.findings:
+        return
+    known = kept.seeds if kept else set()
+    left = options.seeds.stop - options.seeds.start - summary.runs
+    seeds = (seed for seed in options.seeds if seed not in known)
+    with _executor(min(options.jobs, left or 1), options.dask) as executor:
+        results = progress_bar(run_seeds(seeds, settings, executor), "runs", left)
+        try:
+            with contextlib.closing(results):
+                for result in results:
+                    if kept:
+                        kept.add(result)
+                    _count(result, summary)
+                    _save_trace(options, result)
+                    if settings.bug and summary.findings:
+                        return
+        except KeyboardInterrupt:
+            _print(options, summary)
+            raise
+
+
+def _save_trace(options: argparse.Namespace, result: SwarmResult) -> None:
+    """Save the trace of a run in which something was found, without running it again."""
+    if result.found is not None and options.traces is not None:
+        options.traces.mkdir(exist_ok=True)
+        path = options.traces / f"seed-{result.seed}.jsonl"
+        path.write_text(result.trace, encoding="utf-8", newline="\n")
+
+
+def _count(result: SwarmResult, summary: Summary) -> None:
+    summary.add(result)
+    if result.found is not None:
+        say(summary.finding(result))
+
+
+def _print(options: argparse.Namespace, summary: Summary) -> None:
+    for line in summary.lines():
+        say(line)
+    if options.json is not None:
+        text = json.dumps(summary.to_dict(), indent=2, ensure_ascii=False)
+        options.json.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+@contextlib.contextmanager
+def _executor(jobs: int, dask: str | None) -> Iterator[Executor | None]:
+    """Provide what runs the seeds: processes here, or the Dask cluster whose scheduler is given."""
+    if dask is None:
+        with processes(jobs) as executor:
+            yield executor
+        return
+    try:
+        distributed = import_module("distributed")
+    except ImportError:
+        raise BadInput('--dask needs Dask: pip install "kvraft[dask]"') from None
+    with distributed.Client(dask) as client:
+        yield client.get_executor()
