@@ -2,6 +2,7 @@
 
 ::
 
+    smaller       a run in which something is found, with as little else as possible
     parallel      many seeds on all cores, or wherever an executor runs them
     ├─ results    what was found, in a file from which a sweep resumes
     └─ swarm      a run per seed: drawn options, drawn faults, every checker at every step
@@ -23,6 +24,7 @@ from kvraft.check.sweep.faults import KINDS, fault_names
 from kvraft.check.sweep.hunt import hunt
 from kvraft.check.sweep.parallel import SwarmSettings, processes, run_seed, run_seeds
 from kvraft.check.sweep.results import ResultsFile, Summary, SwarmResult, result_of
+from kvraft.check.sweep.smaller import smaller_run
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
 from kvraft.check.sweep.swarm import SwarmRun
 from kvraft.check.sweep.twice import summary_of
@@ -50,6 +52,7 @@ __all__ = [
     "run_seed",
     "run_seeds",
     "second_half",
+    "smaller_run",
     "summary_of",
     "usage_points",
     "usage_trends",

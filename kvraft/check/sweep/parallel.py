@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -39,9 +39,10 @@ WAITING = 64
 class SwarmSettings:
     """What runs have in common, by name, so that a worker on another machine can run them.
 
-    ``bug`` is the planted bug that every member has, ``acts`` how much clients do; ``members`` is
-    how many there are, three or five by chance without it.  ``faults`` are the names of the kinds
-    that may happen, all of them without any.  With ``twice`` each run is repeated and compared.
+    ``bug`` is the planted bug that every member has, ``acts`` how much clients do, and ``only`` the
+    numbers of those acts that happen, if others are left out.  ``members`` is how many there are,
+    three or five by chance without it.  ``faults`` are the names of the kinds that may happen, all
+    of them without any.  With ``twice`` each run is repeated and compared.
     """
 
     bug: str = ""
@@ -49,6 +50,12 @@ class SwarmSettings:
     members: int | None = None
     faults: tuple[str, ...] = ()
     twice: bool = False
+    only: tuple[int, ...] | None = None
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the acts that happen."""
+        return range(self.acts) if self.only is None else self.only
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for JSON."""
@@ -57,7 +64,8 @@ class SwarmSettings:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SwarmSettings:
         """Return the settings that :meth:`to_dict` made."""
-        return cls(**data | {"faults": tuple(data["faults"])})
+        only = None if data["only"] is None else tuple(data["only"])
+        return cls(**data | {"faults": tuple(data["faults"]), "only": only})
 
     def make(self, seed: int) -> SwarmRun:
         """Return the run under ``seed``; raises ``BadInput`` for a bug that does not exist."""
@@ -70,6 +78,7 @@ class SwarmSettings:
             acts=self.acts,
             members=self.members,
             faults=self.faults or KINDS,
+            only=self.only,
         )
 
     def as_options(self) -> str:
@@ -77,7 +86,10 @@ class SwarmSettings:
         bug = f' --bug "{self.bug}"' if self.bug else ""
         members = f" --members {self.members}" if self.members else ""
         faults = f" --faults {','.join(self.faults)}" if self.faults else ""
-        return bug + members + faults + " --twice" * self.twice
+        rest = members + faults + " --twice" * self.twice
+        if self.only is None:
+            return bug + rest
+        return bug + rest + f" --acts {','.join(map(str, self.only)) or 'none'}"
 
 
 def run_seed(seed: int, settings: SwarmSettings, *, keep_trace: bool = False) -> SwarmResult:

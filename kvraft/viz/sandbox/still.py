@@ -25,7 +25,7 @@ from kvraft.sim import Run
 from kvraft.viz.sandbox.canvas import FONT, SOFT, WIDE, cold
 from kvraft.viz.sandbox.film import Film
 from kvraft.viz.sandbox.session import PANELS, Session
-from kvraft.viz.sandbox.space_time import space_time_panel
+from kvraft.viz.sandbox.space_time import clients_panel, space_time_panel
 from kvraft.viz.sandbox.title import conclusion, moment
 
 STAGE, LEAST = 920, 390
@@ -33,6 +33,7 @@ STAGE, LEAST = 920, 390
 _SAYS = re.compile(r'aria-label="([^"]*)"')
 _AS_IT_IS = " /:;,=()!*+-._~?@$'"
 """What stands for itself in a URL of data: the rest is encoded."""
+_STRETCHES = {"space-time": space_time_panel, "clients": clients_panel}
 
 
 @immutable
@@ -97,8 +98,8 @@ def still(
     says = says or conclusion(film, max(step, 0))
     found = []
     for name in panels:
-        if name == "space-time" and since is not None:
-            drawn = space_time_panel(film, step, since)
+        if name in _STRETCHES and since is not None:
+            drawn = _STRETCHES[name](film, step, since)
         else:
             drawn = PANELS[name](film, step)
         found.append(_picture(cold(drawn), says))
