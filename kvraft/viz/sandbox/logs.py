@@ -24,7 +24,7 @@ from kvraft.viz.trace import ClusterState, EntryState, MemberState
 
 LEFT, RIGHT = 92.0, 434.0
 TOP, ROW, CELL = 34.0, 66.0, 32.0
-NARROW, BROAD = 26.0, 114.0
+NARROW, BROAD = 26.0, 171.0
 KEYS = 62.0
 """From this width on a cell shows its key."""
 PALER = 0.45
@@ -141,7 +141,7 @@ def _draw_row(
         committed = member.running and entry.index <= member.marks.committed
         _draw_cell(drawing, entry, x, top, wide, pale=not committed)
         if doomed and entry.index >= doomed:
-            _draw_doom(drawing, x + wide / 2, top + CELL + 11)
+            _draw_doom(drawing, x + wide / 2, top + CELL + (11 if member.running else 17))
     _draw_transactions(drawing, shown, low, wide, top)
     _draw_marks(drawing, film, member, shown, (low, wide, top))
 
@@ -168,13 +168,14 @@ def _draw_cell(
         )
     )
     middle, colour = x + wide / 2, kit.SOFT if entry.discarded else kit.INK
-    if wide < KEYS and not entry.key and not entry.txn:
-        drawing.add(svg.circle(x + wide - 7, top + 6.5, 3, svg.WHITE, kit.INK, 1.2))
-    if wide < KEYS:
-        drawing.text(middle, top + 22, str(entry.term), anchor="middle", colour=colour)
-        return
     term = str(entry.term)
     room = wide - kit.width_of(term) - 20
+    empty = not entry.key and not entry.txn
+    if empty and room < kit.width_of("no-op"):
+        drawing.add(svg.circle(x + wide - 7, top + 6.5, 3, svg.WHITE, kit.INK, 1.2))
+    if wide < KEYS or (empty and room < kit.width_of("no-op")):
+        drawing.text(middle, top + 22, term, anchor="middle", colour=colour)
+        return
     key = kit.fitted(entry.key if entry.key else "no-op", room)
     drawing.text(x + 8, top + 22, term, bold=True, colour=colour)
     drawing.text(x + wide - 8, top + 22, key, anchor="end", colour=colour)
