@@ -31,7 +31,7 @@ from collections.abc import Iterable
 
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.murmur3 import digest
+from kvraft.murmur3 import digest, digests
 
 MIN_BITS = 128
 """With fewer bits, small tables would have far more false positives than in theory."""
@@ -78,8 +78,7 @@ class BloomFilter:
     def add(self, keys: Iterable[bytes]) -> None:
         """Add ``keys``.  More keys than the filter is sized for raise its error rate."""
         m, k, bits = self.m, self.k, self._bits
-        for key in keys:
-            h, d = digest(key)
+        for h, d in digests(keys):
             h, d = h % m, d % m  # small numbers first: they make the steps below cheap
             for _ in range(k):
                 bits[h] = 1
@@ -170,8 +169,8 @@ class BloomFilterBuilder:
     def add(self, keys: Iterable[bytes]) -> None:
         """Add ``keys``."""
         m, k, rows = self.bloom.m, self.bloom.k, self._rows
-        ones = b"\1" * k
-        for h, d in map(digest, keys):
+        ones = bytearray(b"\1" * k)  # bytes would be copied into one of these for each key
+        for h, d in digests(keys):
             h, d = h % m, d % m
             if d:
                 rows[h : h + k * d : d] = ones

@@ -2,8 +2,8 @@
 
 The package ``mmh3`` computes it in C.  Where that is missing, because no wheel of it exists for a
 browser's Python, the class and the function below do: equal for all bytes, and slower, by about 40
-times for a key of 16 bytes and 500 times for 4 KiB.  Everything else imports :func:`digest` and
-:class:`Murmur3` from here.
+times for a key of 16 bytes and 500 times for 4 KiB.  Everything else imports :func:`digest`,
+:func:`digests` and :class:`Murmur3` from here.
 
 The data are read in blocks of 16 bytes, each as two little-endian numbers of 64 bits, which are
 multiplied, rotated and added into the halves ``h1`` and ``h2``; what is left over at the end, and
@@ -19,6 +19,7 @@ Source: Austin Appleby's MurmurHash3, which is in the public domain.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from struct import iter_unpack
 
 _C1, _C2 = 0x87C37B91114253D5, 0x4CF5AD432745937F
@@ -87,11 +88,22 @@ def _mixed(h: int) -> int:
     return h ^ h >> 33
 
 
+def pure_digests(keys: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    """Yield the two halves of the hash of each of ``keys``, in Python alone."""
+    return map(pure_digest, keys)
+
+
 try:
     import mmh3
 except ImportError:
-    Murmur3, digest = PureMurmur3, pure_digest
+    Murmur3, digest, digests = PureMurmur3, pure_digest, pure_digests
 else:
     Murmur3, digest = mmh3.mmh3_x64_128, mmh3.mmh3_x64_128_utupledigest  # type: ignore[assignment]
 
-__all__ = ["Murmur3", "PureMurmur3", "digest", "pure_digest"]
+    def digests(keys: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+        """Yield what :func:`digest` returns of each of ``keys``, in half the time."""
+        # To make numbers of the bytes of all hashes at once is what takes half the time.
+        return iter_unpack("<QQ", b"".join(map(mmh3.mmh3_x64_128_digest, keys)))
+
+
+__all__ = ["Murmur3", "PureMurmur3", "digest", "digests", "pure_digest", "pure_digests"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft import murmur3
-from kvraft.murmur3 import Murmur3, PureMurmur3, digest, pure_digest
+from kvraft.murmur3 import Murmur3, PureMurmur3, digest, digests, pure_digest, pure_digests
 
 quick = settings(deadline=None, derandomize=True, max_examples=200)
 
@@ -38,11 +38,18 @@ def test_it_equals_the_one_in_c_for_every_length(byte):
         assert pure_digest(data) == mmh3.mmh3_x64_128_utupledigest(data), length
 
 
+@given(st.lists(st.binary(max_size=40)))
+@quick
+def test_many_keys_are_hashed_as_one_by_one(keys):
+    assert list(digests(keys)) == list(pure_digests(keys)) == [digest(key) for key in keys]
+
+
 def test_it_is_used_where_the_one_in_c_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "mmh3", None)
     spec = spec_from_file_location("kvraft_murmur3_alone", murmur3.__file__)
     alone = module_from_spec(spec)
     spec.loader.exec_module(alone)
     assert alone.digest is alone.pure_digest
+    assert alone.digests is alone.pure_digests
     assert alone.Murmur3 is alone.PureMurmur3
     assert alone.digest(b"kvraft") == digest(b"kvraft")

@@ -9,6 +9,7 @@
     format        the bytes of a table: its parts, index and footer
     digest        what identifies a table's bytes, and the check of them
     block         the unit that is read and checked: rows in columns, and a checksum
+    columns       columns of integers and strings, packed and extracted at once
     codec         how a block is compressed
     metadata      what the manifest knows of a table without opening it
 

@@ -9,10 +9,9 @@ of the table, which is derived from the names of its first owner and file.  The 
 before it and starts from the block's offset in the file.  So neither a block at the wrong place nor
 a block of another table is valid.
 
-The body of a **block of rows** stores them in columns, because CPython packs and unpacks a whole
-column in the time of one step of a loop.  What all keys begin with is stored once.  A column of
-integers is stored as differences from a *base*, in as few bytes as the largest of them needs: in 0
-bytes if all are equal.  Integers are little-endian::
+The body of a **block of rows** stores them in columns (``sstable/columns.py``).  What all keys
+begin with is stored once.  A column of integers is stored as differences from a *base*, in as few
+bytes as the largest of them needs: in 0 bytes if all are equal.  Integers are little-endian::
 
     offset  size
          0     4  n     rows, at least 1
@@ -34,8 +33,7 @@ bytes if all are equal.  Integers are little-endian::
 
 Rows ascend by key, and the versions of one key by timestamp.
 
-Sources: LevelDB table_format (block trailer, shared prefixes); Pebble colblk (columns, differences
-from a base); Goldstein et al., *Compressing Relations and Indexes*, ICDE 1998 (frame of reference).
+Sources: LevelDB table_format (block trailer, shared prefixes); Pebble colblk (columns).
 """
 
 from __future__ import annotations
@@ -46,14 +44,23 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from copy import copy
-from functools import lru_cache
-from itertools import accumulate, pairwise, product
+from itertools import product
 from typing import cast
 
 from kvraft.display import counted
 from kvraft.errors import BadInput, Corruption, ForeignFile
 from kvraft.record import MAX_TIMESTAMP, Row, Timestamp
 from kvraft.sstable import codec
+from kvraft.sstable.columns import (
+    CODES,
+    Columns,
+    cut,
+    integers,
+    offsets,
+    pack_integers,
+    shared_bytes,
+    without_prefix,
+)
 
 _HEAD = struct.Struct("<II4BIIQ")
 _CRC = struct.Struct("<I")
@@ -61,10 +68,7 @@ _TAIL = struct.Struct("<BI")  # codec and origin
 BLOCK_TRAILER_BYTES = _TAIL.size + _CRC.size
 CRC_RESIDUE = zlib.crc32(bytes(4))
 """The checksum of any bytes that end in their own checksum."""
-_CODES = {0: "", 1: "B", 2: "H", 4: "I", 8: "Q"}
-_WIDTHS = (0, 1, 2, 4, 4, 8, 8, 8, 8)
-"""The bytes of an integer in a column, by how many bytes the largest one needs."""
-_WIDTHS_OF_COLUMNS = frozenset(product((0, 1, 2, 4), (0, 1, 2, 4), _CODES, (0, 1)))
+_WIDTHS_OF_COLUMNS = frozenset(product((0, 1, 2, 4), (0, 1, 2, 4), CODES, (0, 1)))
 """Of key lengths, value lengths, timestamps and tombstones."""
 _BLOCK_BYTES = 500
 """The memory of a block without its rows."""
@@ -157,9 +161,9 @@ class Block:
         self._prefix = body[_HEAD.size : key_lengths_at]
         self._stamp_width, self._stamp_base = c, stamp_base
         self._deleted = body[deleted_at:keys_at]
-        self._key_offsets = _offsets(body, key_lengths_at, n, a, key_base, keys_at)
+        self._key_offsets = offsets(body, key_lengths_at, n, a, key_base, keys_at)
         values_at = self._key_offsets[n]
-        self._value_offsets = _offsets(body, value_lengths_at, n, b, value_base, values_at)
+        self._value_offsets = offsets(body, value_lengths_at, n, b, value_base, values_at)
         if self._value_offsets[n] != len(body):
             raise ValueError("the columns of a block do not meet")
         self._keys: Sequence[bytes] = ()
@@ -180,31 +184,25 @@ class Block:
     @staticmethod
     def encode(rows: Sequence[Row]) -> bytes:
         """Return the body of a block of ``rows``, in order; at least one is required."""
-        return Block.encode_columns(*zip(*rows, strict=True))
+        return Block.encode_columns(Columns.of(rows))
 
     @staticmethod
-    def encode_columns(
-        keys: Sequence[bytes], stamps: Sequence[Timestamp], values: Sequence[bytes | None]
-    ) -> bytes:
-        """Return the body of a block of rows in columns, as :meth:`encode` does."""
+    def encode_columns(columns: Columns) -> bytes:
+        """Return the body of a block of ``columns``, as :meth:`encode` does of their rows."""
+        keys, key_sizes, stamps, stored, value_sizes, deleted = columns
         n = len(keys)
-        shared = _shared_bytes(keys[0], keys[-1])  # they are in order: all others share it, too
+        shared = shared_bytes(keys[0], keys[-1])  # they are in order: all others share it, too
         prefix = keys[0][:shared]
         if shared:
-            keys = [key[shared:] for key in keys]
-        try:
-            stored, deleted = cast("Sequence[bytes]", values), b""
-            sizes = list(map(len, stored))
-        except TypeError:  # there are tombstones; to look for them first would take longer
-            stored, deleted = without_none(values), bytes([value is None for value in values])
-            sizes = list(map(len, stored))
-        a, key_base, key_lengths = _pack_integers(list(map(len, keys)))
-        b, value_base, value_lengths = _pack_integers(sizes)
-        c, stamp_base, packed = _pack_integers(stamps)
+            keys, key_sizes = without_prefix(keys, key_sizes, shared)
+        if 1 not in deleted:
+            deleted = b""
+        a, key_base, key_lengths = pack_integers(key_sizes)
+        b, value_base, value_lengths = pack_integers(value_sizes)
+        c, stamp_base, packed = pack_integers(stamps)
         bases = key_base, value_base, stamp_base
         head = _HEAD.pack(n, shared, a, b, c, bool(deleted), *bases)
-        columns = prefix, key_lengths, value_lengths, packed, deleted
-        return b"".join((head, *columns, *keys, *stored))
+        return b"".join((head, prefix, key_lengths, value_lengths, packed, deleted, *keys, *stored))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -273,13 +271,13 @@ class Block:
     def _cut_keys(self, low: int, high: int) -> Sequence[bytes]:
         if self._keys:
             return self._keys[low:high]
-        keys = _cut(self._body, self._key_offsets[low : high + 1])
+        keys = cut(self._body, self._key_offsets[low : high + 1])
         return list(map(self._prefix.__add__, keys)) if self._prefix else keys
 
     def _cut_values(self, low: int, high: int) -> Sequence[bytes | None]:
         if self._keys:
             return self._values[low:high]
-        found = _cut(self._body, self._value_offsets[low : high + 1])
+        found = cut(self._body, self._value_offsets[low : high + 1])
         if not self._deleted:
             return found
         deleted = self._deleted[low:high]
@@ -289,7 +287,7 @@ class Block:
         if self._keys:
             return self._stamps[low:high]
         width, base = self._stamp_width, self._stamp_base
-        return _integers(self._body, self._stamps_at + width * low, high - low, width, base)
+        return integers(self._body, self._stamps_at + width * low, high - low, width, base)
 
     def _key(self, row: int) -> bytes:
         if self._keys:
@@ -335,66 +333,3 @@ class Block:
     def newest(self) -> Iterable[tuple[bytes, bytes | None]]:
         """Return the keys and values of all rows: for a ``dict``, which keeps the last of a key."""
         return zip(self.keys, self._cut_values(0, self._n), strict=True)
-
-
-def without_none(values: Sequence[bytes | None]) -> Sequence[bytes]:
-    """Return ``values`` with ``b""`` for each tombstone."""
-    if None in values:
-        return [value or b"" for value in values]
-    return cast("Sequence[bytes]", values)
-
-
-# ── columns ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _shared_bytes(first: bytes, last: bytes) -> int:
-    """Return how many bytes ``first`` and ``last`` begin with in common, without a loop."""
-    n = min(len(first), len(last))
-    differs = int.from_bytes(first[:n], "big") ^ int.from_bytes(last[:n], "big")
-    return n - (differs.bit_length() + 7 >> 3)
-
-
-def _pack_integers(numbers: Sequence[int]) -> tuple[int, int, bytes]:
-    """Return the width of a column of ``numbers``, its base and its bytes."""
-    n = len(numbers)
-    if numbers.count(numbers[0]) == n:
-        return 0, numbers[0], b""
-    low, high = min(numbers), max(numbers)
-    width = _WIDTHS[(high - low).bit_length() + 7 >> 3]
-    if high >> 8 * width:
-        numbers = [number - low for number in numbers]
-    else:
-        low = 0  # so that a reader need not add anything
-    return width, low, _layout(f"<{n}{_CODES[width]}").pack(*numbers)
-
-
-def _integers(body: bytes, at: int, n: int, width: int, base: int) -> Sequence[int]:
-    """Return the ``n`` integers of ``width`` bytes at offset ``at``."""
-    if not width:
-        return [base] * n
-    numbers: tuple[int, ...] = _layout(f"<{n}{_CODES[width]}").unpack_from(body, at)
-    return [base + number for number in numbers] if base else numbers
-
-
-def _offsets(body: bytes, at: int, n: int, width: int, base: int, start: int) -> Sequence[int]:
-    """Return where each of ``n`` strings begins, and where the last one ends.
-
-    Their lengths are at offset ``at``, and the first string begins at ``start``.
-    """
-    if width == 0 and base:
-        return range(start, start + n * base + 1, base)
-    return list(accumulate(_integers(body, at, n, width, base), initial=start))
-
-
-def _cut(body: bytes, offsets: Sequence[int]) -> Sequence[bytes]:
-    """Return the strings between ``offsets``."""
-    if isinstance(offsets, range):  # strings of one length: four times as fast
-        size, count = offsets.step, len(offsets) - 1
-        strings: tuple[bytes, ...] = _layout(f"{size}s" * count).unpack_from(body, offsets.start)
-        return strings
-    return [body[start:end] for start, end in pairwise(offsets)]
-
-
-@lru_cache(maxsize=256)
-def _layout(form: str) -> struct.Struct:
-    return struct.Struct(form)

@@ -19,11 +19,10 @@ Invariants:
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import accumulate, islice, pairwise, repeat
-from operator import add, lt
+from itertools import islice, pairwise
+from operator import lt
 from typing import Any, NamedTuple
 
 from kvraft.bloom import BloomFilterBuilder
@@ -32,7 +31,8 @@ from kvraft.errors import BadInput, Corruption
 from kvraft.record import ROW_OVERHEAD, Row, Timestamp
 from kvraft.slices import SlicedWork
 from kvraft.sstable import codec
-from kvraft.sstable.block import Block, pack_block, without_none
+from kvraft.sstable.block import Block, pack_block
+from kvraft.sstable.columns import Columns
 from kvraft.sstable.digest import TableDigest
 from kvraft.sstable.format import (
     Footer,
@@ -80,12 +80,8 @@ class TableWriter:
         self.form = form
         self._log_range = log_range
         self._codec = codec.codec_number(form.codec)
-        # Rows that are in no block yet, in columns; ``ends`` has one item more: before the first.
-        self._keys: list[bytes] = []
-        self._stamps: list[Timestamp] = []
-        self._values: list[bytes | None] = []
-        self._ends = [0]
-        self._deletes = False  # whether there may be a tombstone among them
+        self._pending = Columns()  # rows that are in no block yet
+        self._block_rows = 1  # in the last block
         self._origin = origin_of(owner, number)
         self._digest = TableDigest()
         self._last_keys: list[bytes] = []
@@ -94,7 +90,7 @@ class TableWriter:
     @property
     def pending(self) -> bool:
         """Whether any row was added."""
-        return bool(self._keys or self.size)
+        return bool(self._pending.keys or self.size)
 
     def add(self, rows: list[Row]) -> None:
         """Add ``rows``, at least one, in order; all versions of a key must come in one call.
@@ -102,26 +98,36 @@ class TableWriter:
         Raises ``BadInput`` if they do not follow the rows added before, ``FileExistsError`` if the
         table's number was used before, and ``OSError`` if the disk fails.
         """
-        keys, stamps, values = zip(*rows, strict=True)
-        try:
-            value_sizes = list(map(len, values))
-        except TypeError:  # there are tombstones
-            value_sizes = list(map(len, without_none(values)))
-            self._deletes = True
-        with_overhead = map(add, map(add, map(len, keys), value_sizes), repeat(ROW_OVERHEAD))
-        ends = self._ends
-        ends += islice(accumulate(with_overhead, initial=ends[-1]), 1, None)
-        self._keys += keys
-        self._stamps += stamps
-        self._values += values
+        fresh = Columns.of(rows)
+        self.collector.add(fresh)
+        pending = self._pending.followed_by(fresh)
         done = 0  # rows that are in a block
-        while ends[-1] - ends[done] >= self.form.block_bytes:
-            end = bisect_left(ends, ends[done] + self.form.block_bytes)
-            while end < len(self._keys) and self._keys[end] == self._keys[end - 1]:
-                end += 1
-            self._add_block(done, end)
+        while (end := self._block_end(pending, done)) is not None:
+            self._add_block(pending.part(done, end))
             done = end
-        del ends[:done], self._keys[:done], self._stamps[:done], self._values[:done]
+        self._pending = pending.part(done, len(pending.keys))
+
+    def _block_end(self, rows: Columns, low: int) -> int | None:
+        """Return where a block of ``rows`` ends that begins at ``low``, ``None`` if it is small.
+
+        It ends with the key that makes it large enough.  Most blocks have about as many rows as
+        the one before: so there are few steps, up or down.
+        """
+        keys, key_sizes, value_sizes = rows.keys, rows.key_sizes, rows.value_sizes
+        n = len(keys)
+        end = min(low + self._block_rows, n)
+        missing = self.form.block_bytes - rows.size(low, end) - ROW_OVERHEAD * (end - low)
+        while missing > 0:
+            if end == n:
+                return None
+            missing -= key_sizes[end] + value_sizes[end] + ROW_OVERHEAD
+            end += 1
+        while (missing := missing + key_sizes[end - 1] + value_sizes[end - 1] + ROW_OVERHEAD) <= 0:
+            end -= 1
+        self._block_rows = end - low
+        while end < n and keys[end] == keys[end - 1]:
+            end += 1
+        return end
 
     def finish(self, ranges: list[Row]) -> TableFinish:
         """Return the work of writing the remaining parts, with the tombstones ``ranges``.
@@ -133,10 +139,10 @@ class TableWriter:
 
     def end_block(self) -> bool:
         """Write the rows that are left as a block; return whether there were any."""
-        if not self._keys:
+        if not self._pending.keys:
             return False
-        self._add_block(0, len(self._keys))
-        self._keys = []
+        self._add_block(self._pending)
+        self._pending = Columns()
         return True
 
     def write_parts(self, packed_filter: bytes, ranges: list[Row]) -> dict[str, Any]:
@@ -164,14 +170,10 @@ class TableWriter:
         self._disk.sync(self.name)
         self._disk.sync_dir()
 
-    def _add_block(self, low: int, high: int) -> None:
-        """Write the rows ``low`` … ``high`` of those that are in no block yet as one."""
-        columns = self._keys[low:high], self._stamps[low:high], self._values[low:high]
-        raw_bytes = self._ends[high] - self._ends[low] - ROW_OVERHEAD * (high - low)
-        tombstones = columns[2].count(None) if self._deletes else 0
-        self.collector.add(*columns[:2], tombstones, raw_bytes)
-        self._append(self._pack(Block.encode_columns(*columns), self._codec))
-        self._last_keys.append(columns[0][-1])
+    def _add_block(self, rows: Columns) -> None:
+        """Write ``rows`` as a block."""
+        self._append(self._pack(Block.encode_columns(rows), self._codec))
+        self._last_keys.append(rows.keys[-1])
         self._starts.append(self.size)
 
     def _pack(self, body: bytes, number: int = codec.NONE) -> bytes:
@@ -252,7 +254,7 @@ class TableFinish(SlicedWork[TableMetadata | None]):
 
 
 class PropertiesCollector:
-    """Collects from each block the ``keys`` for the filter, and the properties."""
+    """Collects the ``keys`` for the filter, and the properties."""
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
@@ -260,19 +262,11 @@ class PropertiesCollector:
         self._tombstones = 0
         self._ranges: list[Row] = []
         self._raw_bytes = 0
-        self._stamps: list[Timestamp] = []  # the lowest and the highest of each block
+        self._stamps: list[Timestamp] = []  # the lowest and the highest of each call
 
-    def add(
-        self,
-        keys: Sequence[bytes],
-        stamps: Sequence[Timestamp],
-        tombstones: int,
-        raw_bytes: int,
-    ) -> None:
-        """Count the rows of one block; raise ``BadInput`` if they are out of order.
-
-        ``raw_bytes`` is how many bytes their keys and values have.
-        """
+    def add(self, rows: Columns) -> None:
+        """Count rows that follow those before; raise ``BadInput`` if they are out of order."""
+        keys, stamps = rows.keys, rows.stamps
         if self.keys and keys[0] <= self.keys[-1]:
             raise BadInput(f"keys must ascend: {keys[0]!r} comes after {self.keys[-1]!r}")
         if all(map(lt, keys, islice(keys, 1, None))):
@@ -281,8 +275,8 @@ class PropertiesCollector:
             _check_order(zip(keys, stamps, strict=True))
             self.keys += dict.fromkeys(keys)
         self._rows += len(keys)
-        self._tombstones += tombstones
-        self._raw_bytes += raw_bytes
+        self._tombstones += rows.deleted.count(1)
+        self._raw_bytes += rows.size(0, len(keys))
         self._stamps += (min(stamps), max(stamps))
 
     def add_ranges(self, ranges: list[Row]) -> None:
@@ -330,9 +324,7 @@ def check_table(table: Table) -> None:
         offset = table.extent(at)[0]
         rows = table.load_block(at).rows()
         try:
-            keys, stamps, values = zip(*rows, strict=True)
-            raw_bytes = sum(map(len, (*keys, *without_none(values))))
-            summary.add(keys, stamps, values.count(None), raw_bytes)
+            summary.add(Columns.of(rows))
         except BadInput as error:
             raise Corruption(table.name, offset, str(error)) from None
         if rows[-1][0] != last_key:

@@ -12,9 +12,15 @@
      sandbox     a run to hold in one's hands: panels that fit a stage and a phone
        ├──────┐
       svg   trace       how to draw; what a trace says
+     shown              a picture in a notebook, with words for those who do not see it
 
-Pictures are imported from the room that draws them (``from kvraft.viz.panels import log_view``).
-This package alone loads none of them, and neither matplotlib nor ipywidgets.
+Pictures are imported from the room that draws them (``from kvraft.viz.panels import log_view``),
+and a drawing is shown as the value of a cell by :class:`SVG`.  This package alone loads none of
+them, and neither matplotlib nor ipywidgets.
 
 Invariant: a picture is a function of its arguments, so equal runs give equal pictures.
 """
+
+from kvraft.viz.shown import SVG
+
+__all__ = ["SVG"]

@@ -13,7 +13,7 @@ from kvraft.bench import KVRAFT, Result, Row, Sample, Spread
 from kvraft.bench.result import facts, figure, grid
 from kvraft.cli import cli
 from kvraft.errors import BadInput
-from kvraft.viz.figures import plot_ratios, ratios_text, ratios_title, save
+from kvraft.viz.figures import plot_ratios, ratios_text, ratios_title, save, title_of
 
 COST = Row("put", "µs")
 RATE = Row("idle", "simulated s", more_is_better=True)
@@ -145,12 +145,12 @@ DRAWN = result_of(
 
 def test_a_figure_is_titled_by_what_it_shows():
     drawn = plot_ratios(DRAWN)
-    assert drawn.get_suptitle() == ratios_title(DRAWN)
+    assert title_of(drawn) == ratios_title(DRAWN)
     assert ratios_title(DRAWN) == (
         "part: of 2 rows, kvraft is better than LevelDB in 1 and than old in 1 of 1"
     )
     (axes,) = drawn.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["put", "sync"]
+    assert [label.get_text() for label in axes.texts] == ["put", "sync"]
     points = {
         line.get_label(): (line.get_marker(), line.get_color())
         for line in axes.lines

@@ -22,7 +22,7 @@ from kvraft.errors import BadInput
 from kvraft.record import Kind
 from kvraft.replica import Replica, Sessions
 from kvraft.sim import World
-from kvraft.viz.figures import plot_soak, soak_title, svg
+from kvraft.viz.figures import plot_soak, soak_title, svg, title_of
 
 TINY = replace(
     SMALL,
@@ -245,7 +245,7 @@ def test_the_figure_shows_the_samples_and_says_what_they_amount_to(soak):
     assert soak_title(members, soak.samples).startswith(
         f"{LENGTH:,} transactions: no disk ever holds more"
     )
-    assert f"more than {-(-most // 1024):,} KiB" in figure.get_suptitle()
+    assert f"more than {-(-most // 1024):,} KiB" in title_of(figure)
     picture = svg(figure)
     assert ET.fromstring(picture).tag.endswith("svg")
     assert svg(plot_soak(members, soak.samples, soak.outages)) == picture

@@ -170,7 +170,7 @@ def test_a_curve_rises_to_the_share_that_was_elected():
     assert list(first.get_xdata()) == [10, 10, 20, 30, 40]
     assert list(first.get_ydata()) == [0, 0.25, 0.5, 0.75, 1]
     assert list(second.get_ydata()) == [0, 0.25, 0.5]
-    assert second.get_label() == "10 to 10 ms (4 trials)"
+    assert second.get_label() == "10\u201310 (4)"
     assert title_of(figure) == (
         "Half of the outages end within 20 ms (10 to 20), within 60 ms (10 to 10)"
     )
@@ -190,7 +190,7 @@ def test_bars_and_terms_are_titled_by_what_was_measured():
         (10, 20): [OutageTrial(20, 1), OutageTrial(40, 2)],
     }
     figure = plot_failed(bars)
-    assert [bar.get_height() for bar in figure.axes[0].patches] == [1, 0.5]
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [1, 0.5]
     assert title_of(figure) == (
         "With 10 to 10 ms 100% of the first elections fail, with 10 to 20 ms 50%"
     )

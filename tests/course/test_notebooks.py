@@ -114,9 +114,20 @@ def test_uses_nothing_that_strict_comparison_cannot_bear(path):
 @books
 def test_every_picture_has_a_digest_of_its_data(path):
     for cell in cells(path):
-        images = sum("image/png" in out.get("data", {}) for out in cell.outputs)
+        shown = [out.get("data", {}).get("text/html", "") for out in cell.outputs]
+        images = sum("data:image/png" in html for html in shown)
         printed = "".join(out.get("text", "") for out in cell.outputs)
         assert printed.count("figure data sha256:") == images, cell.source
+
+
+@books
+def test_every_picture_has_words_for_those_who_do_not_see_it(path):
+    for cell in cells(path):
+        for out in cell.outputs:
+            data = out.get("data", {})
+            assert not any(kind.startswith("image/") for kind in data), cell.source
+            images = re.findall(r"<img[^>]*>", data.get("text/html", ""))
+            assert all(re.match(r'<img alt="[^"]{15,}"', each) for each in images), cell.source
 
 
 @books
@@ -125,7 +136,7 @@ def test_every_widget_has_a_still_picture_and_says_something_in_words(path):
         for out in cell.outputs:
             data = out.get("data", {})
             if "application/vnd.jupyter.widget-view+json" in data:
-                assert "image/svg+xml" in data or '<img alt="' in data["text/html"], cell.source
+                assert "<img alt=" in data["text/html"], cell.source
                 assert len(data["text/plain"]) > 40, cell.source
 
 

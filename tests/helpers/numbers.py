@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -161,7 +162,7 @@ def shown_by(cell: Any) -> set[float]:
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         texts = ["".join(output.get("text", "")), "".join(data.get("text/plain", ""))]
-        texts += [words_of_html("".join(data.get(k, ""))) for k in ("image/svg+xml", "text/html")]
+        texts.append(words_of_html("".join(data.get("text/html", ""))))
         texts.append(str(output.get("evalue", "")))
         for text in texts:
             found |= printed(text)
@@ -169,7 +170,9 @@ def shown_by(cell: Any) -> set[float]:
 
 
 def words_of_html(markup: str) -> str:
-    """Return what a reader of HTML or SVG gets: its text and its labels."""
+    """Return what a reader of HTML or SVG gets: its text and its labels, in images too."""
+    drawn = re.findall(r'src="data:image/svg\+xml,([^"]*)"', markup)
+    markup = " ".join([markup, *(unquote(unescape(each)) for each in drawn)])
     labels = re.findall(r'aria-label="([^"]*)"', markup)
     return unescape(" ".join([*labels, re.sub(r"<[^>]+>", " ", markup)]))
 

@@ -9,7 +9,7 @@ from random import Random
 
 import mmh3
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kvraft.bloom import BloomFilter, BloomFilterBuilder
@@ -30,7 +30,7 @@ from kvraft.sstable import format as table_format
 from kvraft.sstable import writer as tablewriter
 from kvraft.sstable.format import MAGIC
 from kvraft.sstable.writer import PropertiesCollector
-from tests.helpers.storage import holds, in_order, write_table
+from tests.helpers.storage import holds, in_order, whole_keys, write_table
 
 quick = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -386,7 +386,7 @@ def test_verify_finds_what_no_checksum_can(monkeypatch):
     add, encode, index = BloomFilterBuilder.add, Block.encode_columns, table_format.encode_index
     properties = PropertiesCollector.properties
     planted(BloomFilterBuilder, "add", lambda self, keys: add(self, keys[1:]), "not in the filter")
-    backwards = staticmethod(lambda *columns: encode(*(column[::-1] for column in columns)))
+    backwards = staticmethod(lambda rows: encode(rows._make(column[::-1] for column in rows)))
     planted(Block, "encode_columns", backwards, "must ascend")
     planted(
         tablewriter,
@@ -449,12 +449,19 @@ def plain_blocks(rows, block_bytes):
 @given(
     st.dictionaries(places, st.none() | st.binary(max_size=30), min_size=1, max_size=40),
     st.sampled_from([1, 60, 61, 200, 4096]),
+    st.lists(st.integers(1, 20)),
 )
+@example({(b"%d" % n, 1): bytes(30 * (n == 3)) for n in range(6)}, 48, [])  # 3 rows, then exactly 1
 @quick
-def test_rows_are_cut_into_blocks_as_columns_as_a_plain_loop_would(versions, block_bytes):
+def test_rows_are_cut_into_blocks_as_columns_as_a_plain_loop_would(versions, block_bytes, calls):
     rows = in_order((*place, value) for place, value in versions.items())
     disk = SimDisk()
-    info = write_table(disk, 1, rows, block_bytes=block_bytes)
+    writer, left = TableWriter(disk, 1, "me", TableFormat(block_bytes)), whole_keys(rows, 1)
+    for many in [*calls, len(left)]:
+        part, left = left[:many], left[many:]
+        if part:
+            writer.add([row for versions in part for row in versions])
+    info = writer.finish([]).run_to_end()
     table = Table.open(disk, info)
     blocks = [table.load_block(at).rows() for at in range(table.blocks)]
     assert blocks == plain_blocks(rows, block_bytes)

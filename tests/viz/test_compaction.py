@@ -159,10 +159,10 @@ def test_a_timeline_draws_each_run_and_each_cost(runs):
         layouts = [now for now, before in zip(seen, [None, *seen], strict=False) if now != before]
         assert len(tops) == sum(map(len, layouts))
     for axes, cost in zip(lines, Amplification._fields, strict=True):
-        assert axes.get_ylabel().startswith(cost)
+        assert axes.get_title(loc="left").startswith(cost)
         for line, samples in zip(axes.lines, runs.values(), strict=True):
             assert list(line.get_ydata()) == [getattr(s, cost) for s in samples if s.runs]
-    assert f"never: {runs['never'][-1].write:.1f} bytes written" in figure.get_suptitle()
+    assert f"never: {runs['never'][-1].write:.1f} bytes written" in figures.title_of(figure)
     assert len(png(figure)) > 10_000
 
 
@@ -203,11 +203,11 @@ def test_runs_are_levels_and_the_tables_of_level_0():
 
 def test_a_triangle_says_who_is_lowest(runs):
     costs = {name: amplification_of(samples) for name, samples in runs.items()}
-    title = figures.plot_triangle(costs).get_suptitle()
+    title = figures.title_of(figures.plot_triangle(costs))
     assert title.startswith("None is lowest in all three. Lowest write: never; read: ")
     small, large = Amplification(1, 1, 1), Amplification(2, 2, 2)
     figure = figures.plot_triangle({"large": large, "small": small})
-    assert figure.get_suptitle() == "small is lowest in all three"
+    assert figures.title_of(figure) == "small is lowest in all three"
     corners = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_label()[0] != "_"]
     assert corners == [pytest.approx(1), pytest.approx(0.5)]
 

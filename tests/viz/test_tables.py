@@ -10,6 +10,7 @@ from kvraft.sim import SimDisk
 from kvraft.sstable import Table
 from kvraft.viz.figures import plot_k, plot_rates, title_of
 from kvraft.viz.panels import FalsePositiveRate, bits_view, block_map, measure, parts_of, table_map
+from kvraft.viz.shown import svg_image
 from kvraft.viz.widgets import FilterSlider
 from tests.helpers.storage import write_table
 
@@ -79,4 +80,4 @@ def test_the_slider_shows_what_it_says():
     slider.slider.value = 10
     assert "10 bits a key" in slider.words()
     assert slider._picture.value != before
-    assert slider._repr_mimebundle_()["image/svg+xml"] == slider.svg()
+    assert slider._repr_mimebundle_()["text/html"] == svg_image(slider.svg())

@@ -254,7 +254,7 @@ def test_the_title_of_the_bands_counts_who_let_go_last(story):
     held = list(last_pins(world.trace, leader).values())
     assert tree == sum("tree" in who for who in held) > 5
     assert follower == sum(hardest_pin(who) == "a follower" for who in held) > 5
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"pinned: tree", "pinned: a follower", f"last of {away}", f"{away} is down"} <= set(
         labels
     )
@@ -276,7 +276,7 @@ def test_the_bytes_drawn_are_the_bytes_held():
     assert title_of(figure) == ("n1: 3.0 KiB of sealed log at most; the budget is 1.0 KiB")
     axes = figure.axes[0]
     assert [line.get_ydata()[0] for line in axes.lines] == [1.0]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["pinned: tree", "not pinned", "retain_bytes"]
 
 

@@ -20,7 +20,7 @@ FoundationDB's simulation, 2014; Antithesis on "sometimes" assertions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 
@@ -145,6 +145,9 @@ class SwarmRun:
     Every member runs ``replica`` and ``consensus``, every client is a ``client``; there are three
     or five ``members`` by chance, or as many as given.  :meth:`run` raises what a checker found;
     ``tally`` counts what the run reached.
+
+    Each act is drawn from a stream of its own, by its number, so it stays what it is when others
+    are left out: with ``only``, the acts of these numbers happen.
     """
 
     def __init__(
@@ -155,12 +158,13 @@ class SwarmRun:
         consensus: type[Raft] = Raft,
         client: type[Client] = Client,
         acts: int = ACTS,
+        only: Sequence[int] | None = None,
         members: int | None = None,
     ) -> None:
         random = self._random = Random(f"swarm/{seed}")
         self.seed = seed
         self.tally: Counter[str] = Counter()
-        self._acts = acts
+        self._acts = range(acts) if only is None else only
         self._trouble = random.choice((0.02, 0.05, 0.1))
         """The chance that a fault comes with an act."""
         self.options = draw_options(random)
@@ -206,12 +210,14 @@ class SwarmRun:
         try:
             self.start()
             kinds = self.faults.draw()
-            for _ in range(self._acts):
+            for number in self._acts:
+                self._random.seed(f"swarm/{self.seed}/{number}")
                 if self._random.random() < self._trouble:
                     self.faults.plan(0, 40, self._random.choice(kinds))
                 self._act()
                 self.faults.do_due()
                 self.world.run_for(self._random.choice((1, 2, 5, 15, 40)))
+            self._random.seed(f"swarm/{self.seed}/end")
             self._end()
         finally:
             self._count()

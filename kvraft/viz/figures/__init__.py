@@ -11,7 +11,8 @@
     soak          what a long run uses                       transactions  torn, in conflict, sums
     ratios        how much better a benchmark is             history       calls, ordered or not
         │
-      style       panels, lines, titles      picture    to show and save one; a digest of its data
+      style       width, letters, panels     picture    to show and save one; a digest of its data
+      cells       lanes of cells
 
 Invariants:
 
@@ -55,7 +56,7 @@ from kvraft.viz.figures.elections import plot_failed, plot_terms, plot_trials
 from kvraft.viz.figures.filters import plot_k, plot_rates
 from kvraft.viz.figures.flush import plot_calls, plot_paces, plot_pressure, plot_saw_tooth
 from kvraft.viz.figures.history import plot_history
-from kvraft.viz.figures.picture import digest, png, save, show, svg, title_of
+from kvraft.viz.figures.picture import digest, png, save, show, svg
 from kvraft.viz.figures.ratios import plot_ratios, ratios_text, ratios_title
 from kvraft.viz.figures.replication import (
     BackUpSample,
@@ -66,6 +67,7 @@ from kvraft.viz.figures.replication import (
 )
 from kvraft.viz.figures.safety import plot_hunts
 from kvraft.viz.figures.soak import plot_soak, soak_title
+from kvraft.viz.figures.style import title_of
 from kvraft.viz.figures.transactions import data_of, plot_conflicts, plot_deaths, plot_totals
 
 __all__ = [

@@ -26,7 +26,7 @@ from matplotlib.patches import Patch
 from kvraft.display import counted
 from kvraft.events import SegmentDropped, Trace
 from kvraft.sim import CatchUp
-from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
+from kvraft.viz.figures.style import MEMBER_LINES, legend, named, one_panel, some, titled
 from kvraft.viz.panels import PIN_COLOURS
 from kvraft.viz.svg import BLACK, BLUE, RED
 from kvraft.viz.trace import (
@@ -97,7 +97,7 @@ def plot_bands(trace: Trace, member: str, follower: str = "") -> Figure:
     """Draw the segments of ``member`` over time, with its marks and the log end of ``follower``."""
     found = bands(trace, member)
     some(found, f"{member} reports no log segments")
-    figure, axes = one_panel(4.4)
+    figure, axes = one_panel(2.6)
     for band in found:
         _draw_band(axes, band)
     end = series.end_of(trace)
@@ -110,9 +110,8 @@ def plot_bands(trace: Trace, member: str, follower: str = "") -> Figure:
                 axes.axvspan(down.start / 1e6, down.end / 1e6, color=BLACK, alpha=0.07, zorder=0)
     axes.set_xlim(0, max(end, 1) / 1e6)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("virtual time (s)")
-    axes.set_ylabel(f"log of {member} (index)")
-    _legend(axes, found, member, follower)
+    named(axes, f"log of {member} (index)", "virtual time (s)")
+    _legend(figure, found, member, follower)
     return titled(figure, _last_words(trace, member))
 
 
@@ -149,7 +148,7 @@ def _draw_mark(
         axes.step(xs, ys, where="post", color=colour, linestyle=style, linewidth=1.4)
 
 
-def _legend(axes: Axes, found: Sequence[SegmentBand], member: str, follower: str) -> None:
+def _legend(figure: Figure, found: Sequence[SegmentBand], member: str, follower: str) -> None:
     kinds = {hardest_pin(band.pinned_by) for band in found if band.pinned_by is not None}
     key: list[Patch | Line2D] = [Patch(facecolor="white", edgecolor="#777777", label="written")]
     for kind, colour in PIN_COLOURS.items():
@@ -162,7 +161,7 @@ def _legend(axes: Axes, found: Sequence[SegmentBand], member: str, follower: str
     if follower:
         key.append(Line2D([], [], color=RED, linestyle="--", label=f"last of {follower}"))
         key.append(Patch(color=BLACK, alpha=0.07, label=f"{follower} is down"))
-    axes.legend(handles=key, loc="upper left", fontsize="small", framealpha=1)
+    legend(figure, key)
 
 
 def _last_words(trace: Trace, member: str) -> str:
@@ -192,7 +191,7 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
         layer = layers[hardest_pin(band.pinned_by or ())]
         for number in range(times.index(band.start), times.index(band.end)):
             layer[number] += sizes.get(band.segment, 0) / 1024
-    figure, axes = one_panel(3.6)
+    figure, axes = one_panel(2.2)
     low = [0.0] * len(times)
     seconds = [at / 1e6 for at in times]
     for kind in kinds:
@@ -205,9 +204,8 @@ def plot_log_bytes(trace: Trace, member: str, budget: int) -> Figure:
     axes.axhline(budget / 1024, color=RED, linestyle="--", label="retain_bytes")
     axes.set_xlim(0, max(series.end_of(trace), 1) / 1e6)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("virtual time (s)")
-    axes.set_ylabel(f"sealed log of {member} (KiB)")
-    axes.legend(loc="upper left", fontsize="small", framealpha=1)
+    named(axes, f"sealed log of {member} (KiB)", "virtual time (s)")
+    legend(figure)
     # A segment is sealed just before the oldest is dropped: that moment is too short to be seen.
     steps, narrow = zip(low, pairwise(times), strict=False), times[-1] / 1000
     wide = [size for size, (at, until) in steps if until - at > narrow]
@@ -221,7 +219,7 @@ def plot_catching_up(measured: Mapping[str, Sequence[CatchUp]]) -> Figure:
     ``measured`` has a line for each name; the title compares the first with the last.
     """
     some(measured and all(measured.values()), "no follower came back")
-    figure, axes = one_panel(3.8)
+    figure, axes = one_panel(2.2)
     for (name, costs), (colour, style) in zip(measured.items(), MEMBER_LINES, strict=False):
         away = [cost.away / 1000 for cost in costs]
         sent = [cost.sent / 1024 for cost in costs]
@@ -229,13 +227,12 @@ def plot_catching_up(measured: Mapping[str, Sequence[CatchUp]]) -> Figure:
         for cost in costs:
             marker = "s" if cost.snapshot else "o"
             axes.plot(cost.away / 1000, cost.sent / 1024, marker, color=colour, markersize=6)
-    axes.set_xlabel("away (s of virtual time)")
-    axes.set_ylabel("sent to bring it back (KiB)")
+    named(axes, "sent to bring it back (KiB)", "away (s of virtual time)")
     axes.set_ylim(bottom=0)
     handles, _ = axes.get_legend_handles_labels()
     for marker, label in (("o", "entries only"), ("s", "with a snapshot")):
         handles.append(Line2D([], [], color="#555555", marker=marker, linestyle="", label=label))
-    axes.legend(handles=handles, loc="upper left", fontsize="small", framealpha=1)
+    legend(figure, handles)
     return titled(figure, _cheaper(measured))
 
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kvraft.client import MAX_RETRY_MILLIS, RETRY_MILLIS
@@ -34,7 +33,8 @@ from kvraft.events import (
 )
 from kvraft.sim import WriteOutage
 from kvraft.transaction import Stage
-from kvraft.viz.figures.style import one_panel
+from kvraft.viz.figures.cells import Cell, lanes_of_cells
+from kvraft.viz.figures.style import fits, legend, named, one_panel, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
 from kvraft.viz.trace import members_of
 
@@ -131,30 +131,29 @@ def plot_transaction(trace: Trace, txn: str, beyond: int = 5) -> Figure:
     begin = spans[0].start
     told = max(span.start for span in spans if span.who == names[0])
     end = told + beyond * 1000
-    figure, axes = one_panel(1.3 + 0.55 * len(names), grid=False)
+    figure, axes = one_panel(0.3 + 0.45 * len(names), grid=False)
     axes.set_xlim(0, (end - begin) / 1000)
-    for lane, name in enumerate(names):
+    for row, name in enumerate(names):
         mine = [span for span in spans if span.who == name]
         stops = [*(span.start for span in mine[1:]), end]
         for span, after in zip(mine, stops, strict=False):  # none, if it had nothing
             start, stop = (span.start - begin) / 1000, (min(after, end) - begin) / 1000
             if span.state and start < stop:
-                _draw_span(axes, lane, start, stop, span.state)
-    axes.axvline((told - begin) / 1000, color=BLACK, linestyle=":")
+                _draw_span(axes, row, start, stop, span.state)
+    axes.axvline((told - begin) / 1000, color=BLACK, linestyle=":", zorder=0.5)
     axes.set_yticks(range(len(names)), [f"{names[0]} knows", *names[1:]])
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel("virtual time since it was sent (ms); dotted: when its client learns the end")
-    figure.suptitle(_safe_and_known(trace, txn, spans, told))
-    return figure
+    named(axes, right="virtual time since it was sent (ms); dotted: when its client learns the end")
+    return titled(figure, _safe_and_known(trace, txn, spans, told))
 
 
-def _draw_span(axes: Axes, lane: int, start: float, stop: float, state: str) -> None:
+def _draw_span(axes: Axes, row: int, start: float, stop: float, state: str) -> None:
     hatch = "////" if state == DOWN else None
     style: dict[str, Any] = {"color": _LANES[state], "edgecolor": BLACK, "linewidth": 0.8}
-    axes.barh(lane, stop - start, left=start, height=0.7, hatch=hatch, **style)
-    if (stop - start) / axes.get_xlim()[1] > 0.013 * len(state):  # else there is no room
+    axes.barh(row, stop - start, left=start, height=0.7, hatch=hatch, **style)
+    if fits(state, (stop - start) / axes.get_xlim()[1]):
         plate = {"facecolor": "white", "edgecolor": "none", "pad": 1} if state == DOWN else None
-        axes.text((start + stop) / 2, lane, state, ha="center", va="center", bbox=plate)
+        axes.text((start + stop) / 2, row, state, ha="center", va="center", bbox=plate)
 
 
 def _safe_and_known(trace: Trace, txn: str, spans: Sequence[StateSpan], told: int) -> str:
@@ -191,7 +190,7 @@ def _last(event: EntriesAppended, txn: str) -> int:
 
 def plot_pauses(pauses: Sequence[int]) -> Figure:
     """Draw the pause before each sending of a write that nobody answers, and its bounds."""
-    figure, axes = one_panel(3, 7, grid=False)
+    figure, axes = one_panel(2)
     number = range(1, len(pauses) + 1)
     least = [min(RETRY_MILLIS * 2**n, MAX_RETRY_MILLIS) for n in range(len(pauses))]
     axes.fill_between(
@@ -199,12 +198,12 @@ def plot_pauses(pauses: Sequence[int]) -> Figure:
     )
     axes.plot(number, pauses, "o-", color=BLACK, label="paused")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="sending", ylabel="pause after it, ms", ylim=(0, None))
-    axes.legend(loc="lower right")
-    figure.suptitle(
-        f"Pauses double from {min(pauses)} ms and stay below {MAX_RETRY_MILLIS * 3 // 2} ms"
+    named(axes, "pause after it (ms)", "sending")
+    axes.set_ylim(bottom=0)
+    legend(figure)
+    return titled(
+        figure, f"Pauses double from {min(pauses)} ms and stay below {MAX_RETRY_MILLIS * 3 // 2} ms"
     )
-    return figure
 
 
 def plot_outages(runs: Mapping[str, Sequence[WriteOutage]]) -> Figure:
@@ -212,36 +211,28 @@ def plot_outages(runs: Mapping[str, Sequence[WriteOutage]]) -> Figure:
 
     The first row says how far the write had come by then, which is the same for all of ``runs``.
     """
-    figure, axes = one_panel(1.9 + 0.55 * (1 + 2 * len(runs)), grid=False)
-    names = ["logs that have it then"]
-    for at, each in enumerate(next(iter(runs.values()))):
-        sign = f"{each.logs}{' ●' if each.committed else ''}"
-        _cell(axes, 0, at, sign, SKY if each.logs else "#FFFFFF")
+    first = next(iter(runs.values()))
+    lanes = [("logs that have it then", [_logs(each) for each in first])]
     for name, outages in runs.items():
-        for at, each in enumerate(outages):
-            right = GREEN if each.effects == 1 else GREY if each.effects == 0 else RED
-            _cell(axes, len(names), at, _ENDS[each.reported], _SAID[each.reported])
-            _cell(axes, len(names) + 1, at, str(each.effects), right)
-        names += [f"{name}: the client reports", "applied, times"]
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(-0.6, max(len(outages) for outages in runs.values()) - 0.4)
-    steps = [each.step for each in next(iter(runs.values()))]
-    axes.set_xticks(range(len(steps)), [str(step) for step in steps])
-    axes.set_xlabel("steps after which the leader died; ●: it knew the write to be committed")
-    handles = [
-        Patch(facecolor=_SAID[s], edgecolor=BLACK, label=f"{_ENDS[s]} {s}")
-        for s in _SAID
-        if any(each.reported is s for outages in runs.values() for each in outages)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    figure.suptitle(_says(runs))
-    return figure
+        reported = [Cell(f"{_ENDS[o.reported]} {o.reported}", _SAID[o.reported]) for o in outages]
+        lanes += [(f"{name}: the client reports", reported)]
+        lanes += [(f"{name}: applied, times", [_times(each) for each in outages])]
+    ticks = {at: str(each.step) for at, each in enumerate(first) if at % 4 == 0}
+    figure, axes = lanes_of_cells(lanes, ticks)
+    named(
+        axes, right="steps after which the leader died; ringed: it knew the write to be committed"
+    )
+    return titled(figure, _says(runs))
 
 
-def _cell(axes: Axes, row: int, column: int, sign: str, colour: str) -> None:
-    axes.barh(row, 0.92, left=column - 0.46, height=0.8, color=colour, edgecolor=BLACK)
-    axes.text(column, row, sign, ha="center", va="center", fontweight="bold")
+def _logs(outage: WriteOutage) -> Cell:
+    alpha = 0.12 + 0.25 * min(outage.logs, 3)
+    return Cell(str(outage.logs), SKY, alpha, "oo" if outage.committed else "")
+
+
+def _times(outage: WriteOutage) -> Cell:
+    colour = GREEN if outage.effects == 1 else GREY if outage.effects == 0 else RED
+    return Cell(str(outage.effects), colour)
 
 
 def _says(runs: Mapping[str, Sequence[WriteOutage]]) -> str:
@@ -264,21 +255,17 @@ def _sums_up(outages: Sequence[WriteOutage]) -> str:
 
 def plot_lost_updates(counts: Mapping[str, Mapping[int, int]], of: int) -> Figure:
     """Draw how many of ``of`` acknowledged writes were lost, by how far one clock is ahead."""
-    figure, axes = one_panel(3.2, 7, grid=False)
+    figure, axes = one_panel(2)
     for (name, lost), style, colour in zip(
         counts.items(), ("o-", "s--", "^:"), (RED, BLUE, BLACK), strict=False
     ):
         axes.plot(list(lost), list(lost.values()), style, color=colour, label=name)
-    axes.set(
-        xlabel="one client's clock is ahead by, ms",
-        ylabel=f"acknowledged writes lost, of {of}",
-        ylim=(-0.5, None),
-    )
+    named(axes, f"acknowledged writes lost, of {of}", "one client's clock is ahead by (ms)")
+    axes.set_ylim(bottom=-0.5)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    legend(figure)
     worst = {name: max(lost.values()) for name, lost in counts.items()}
-    figure.suptitle("; ".join(f"{name}: up to {most} lost" for name, most in worst.items()))
-    return figure
+    return titled(figure, "; ".join(f"{name}: up to {most} lost" for name, most in worst.items()))
 
 
 def outage_story(outage: WriteOutage) -> list[str]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgba
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from kvraft.sim import Amplification, TreeSample, amplification_of
-from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
+from kvraft.viz.figures.style import MEMBER_LINES, legend, named, one_panel, some, stacked, titled
 from kvraft.viz.panels import LEVEL_COLOURS
 from kvraft.viz.svg import GREY
 
@@ -29,25 +30,27 @@ def plot_timeline(runs: Mapping[str, Sequence[TreeSample]]) -> Figure:
     """
     tables = [any(sample.runs for sample in samples) for samples in runs.values()]
     some(tables and all(tables), "there never was a table")
-    figure = Figure(figsize=(9, 4.6 + 1.7 * len(runs)), layout="constrained")
-    heights = [1.4] * len(runs) + [1] * 3
-    axes = figure.subplots(len(runs) + 3, 1, sharex=True, height_ratios=heights)
+    figure, axes = stacked([1.0] * len(runs) + [0.8, 0.8, 1.0])
     most = max(_total(sample) for samples in runs.values() for sample in samples)
     for panel, (name, samples) in zip(axes, runs.items(), strict=False):
         for part in _bands(samples):
             panel.add_collection(part)
-        panel.set(ylabel=f"{name}\ntables (KiB)", ylim=(0, 1.05 * most))
+        named(panel, f"{name}: tables (KiB)")
+        panel.set_ylim(0, 1.05 * most)
     levels = max(level for samples in runs.values() for each in samples for level, _ in each.runs)
-    key = [Patch(color=LEVEL_COLOURS[level], label=f"level {level}") for level in range(levels + 1)]
-    axes[0].legend(handles=key, loc="upper left", ncols=levels + 1, fontsize="small")
+    key: list[Artist] = [
+        Patch(color=LEVEL_COLOURS[level], label=f"level {level}") for level in range(levels + 1)
+    ]
     for panel, cost in zip(axes[len(runs) :], Amplification._fields, strict=True):
         for (name, samples), (colour, style) in zip(runs.items(), MEMBER_LINES * 9, strict=False):
             times, values = _line(samples, cost)
             panel.plot(times, values, color=colour, ls=style, lw=1.2, label=name)
-        panel.set(ylabel=f"{cost}\namplification", ylim=(0, None))
+        named(panel, f"{cost} amplification")
+        panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
-    axes[len(runs)].legend(loc="lower right", fontsize="small", ncols=len(runs))
-    axes[-1].set(xlabel="writes", xlim=(0, max(each[-1].writes for each in runs.values())))
+    named(axes[-1], right="writes")
+    axes[-1].set_xlim(0, max(each[-1].writes for each in runs.values()))
+    legend(figure, key + axes[-1].get_legend_handles_labels()[0] * (len(runs) > 1))
     return titled(figure, _ends(runs))
 
 
@@ -103,23 +106,24 @@ def plot_triangle(costs: Mapping[str, Amplification]) -> Figure:
     Each corner lies as far out as the worst of all runs, the middle is 0.
     """
     some(costs)
-    figure, axes = one_panel(5.6, grid=False)
+    figure, axes = one_panel(3.0, grid=False)
     worst = [max(cost[at] for cost in costs.values()) or 1.0 for at in range(3)]
     spokes = [math.radians(angle) for angle in (90, 210, 330)]
     for at, (name, angle) in enumerate(zip(Amplification._fields, spokes, strict=True)):
         x, y = math.cos(angle), math.sin(angle)
         axes.plot([0, x], [0, y], color=GREY, lw=1)
-        for part in (0.5, 1.0):  # beside the spoke
-            side, ends = (-0.06, "right") if x < -0.1 else (0.06, "left")
-            where = part * x + side, part * y + 0.04
-            text = axes.text(*where, f"{part * worst[at]:.1f}", va="center", ha=ends, zorder=9)
-            text.set(fontsize="small", bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 1})
-        axes.text(x, 1.1 * y - 0.07 * (y < 0), f"{name} amplification", ha="center", weight="bold")
+        away, where = (-1, "top") if y < 0 else (1, "bottom")
+        says = f"{name}: {worst[at]:.1f}"
+        axes.text(x, y + 0.08 * away, says, ha="center", va=where, weight="bold")
+    for part in (0.25, 0.5, 0.75, 1.0):
+        ring = [(part * math.cos(angle), part * math.sin(angle)) for angle in spokes]
+        axes.plot(*zip(*ring, ring[0], strict=True), color=GREY, lw=0.6)
     for (name, cost), (colour, style) in zip(costs.items(), MEMBER_LINES * 9, strict=False):
         _triangle(axes, cost, worst, spokes, colour=colour, style=style, name=name)
-    axes.set(xlim=(-1.4, 1.4), ylim=(-0.75, 1.2), aspect="equal")
+    axes.set(xlim=(-1.3, 1.3), ylim=(-0.8, 1.3), aspect="equal")
     axes.axis("off")
-    axes.legend(loc="upper right")
+    named(axes, "amplification: 0 in the middle, the most at a corner")
+    legend(figure)
     best = [min(costs, key=lambda name: costs[name][at]) for at in range(3)]
     if len(set(best)) == 1:
         return titled(figure, f"{best[0]} is lowest in all three")

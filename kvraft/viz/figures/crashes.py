@@ -7,50 +7,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from kvraft.check.storage import CrashOutcome
-from kvraft.viz.figures.style import one_panel
+from kvraft.viz.figures.cells import Cell, lanes_of_cells
+from kvraft.viz.figures.style import legend, named, one_panel, some, stacked, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY
 
 _NOT_THERE, _THERE, _EXTRA, _GONE = range(4)
 _COLOURS = ("white", BLUE, SKY, RED)
-_SIGNS = ("", "", "+", "×")  # noqa: RUF001  # so that colour is not needed
-_LINES = ("-", "--", ":")
+_HATCHES = ("", "", "++", "xx")  # so that colour is not needed
 
 
 def plot_matrix(outcomes: Sequence[CrashOutcome], writes: int) -> Figure:
-    """Draw a line for each call during which it crashed, and in it what became of each write."""
-    cells = [[_cell(outcome, write) for write in range(1, writes + 1)] for outcome in outcomes]
-    figure, axes = one_panel(1.5 + 0.155 * len(outcomes), 6.4, grid=False)
-    axes.imshow(cells, cmap=ListedColormap(_COLOURS), vmin=0, vmax=3, aspect="auto")
-    for row, line in enumerate(cells):
-        for column, cell in enumerate(line):
-            axes.text(column, row, _SIGNS[cell], ha="center", va="center", fontsize=8)
-    axes.set_xticks(range(writes), [str(write) for write in range(1, writes + 1)])
-    axes.set_yticks(
-        range(len(outcomes)), [f"{o.call} {o.call.number}" for o in outcomes], fontsize=7
-    )
-    axes.set_xticks([x - 0.5 for x in range(1, writes)], minor=True)
-    axes.set_yticks([y - 0.5 for y in range(1, len(outcomes))], minor=True)
-    axes.grid(which="minor", color=GREY, linewidth=0.4)
-    axes.tick_params(which="minor", length=0)
-    axes.set_xlabel("write")
-    axes.set_ylabel("the call during which the power failed")
+    """Draw a column for each call during which it crashed, and in it what became of each write."""
+    kinds = [[_cell(outcome, write) for outcome in outcomes] for write in range(1, writes + 1)]
+    lanes = [
+        (f"write {number}", [Cell("", _COLOURS[kind], hatch=_HATCHES[kind]) for kind in line])
+        for number, line in enumerate(kinds, 1)
+    ]
+    ticks = {
+        at: str(outcome.call.number)
+        for at, outcome in enumerate(outcomes)
+        if at == 0 or outcome.call.number % 10 == 0
+    }
+    figure, axes = lanes_of_cells(lanes, ticks)
+    named(axes, right="the call during which the power failed")
     lost = sum(outcome.lost > 0 for outcome in outcomes)
     what = "none lost a write" if lost == 0 else f"{lost} lost a write"
-    axes.set_title(f"{len(outcomes)} crashes: {what} that was acknowledged")
     names = ("not there", "acknowledged, and there", "there, not acknowledged", "gone")
-    used = sorted({cell for line in cells for cell in line})
-    handles = [
-        Patch(facecolor=_COLOURS[n], edgecolor=BLACK, label=f"{names[n]} {_SIGNS[n]}".strip())
-        for n in used
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
-    return figure
+    used = sorted({kind for line in kinds for kind in line})
+    legend(
+        figure,
+        [
+            Patch(facecolor=_COLOURS[n], edgecolor=GREY, hatch=_HATCHES[n], label=names[n])
+            for n in used
+        ],
+    )
+    return titled(figure, f"{len(outcomes)} crashes: {what} that was acknowledged")
 
 
 def _cell(outcome: CrashOutcome, write: int) -> int:
@@ -66,24 +62,24 @@ def plot_levels(
 
     Each level has its outcomes where only the process died, and where the power failed.
     """
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    causes = ("the process dies", "the power fails")
-    for axes, cause, at in zip(panels, causes, (0, 1), strict=True):
-        for (name, both), style, colour in zip(
-            levels.items(), _LINES, (BLUE, ORANGE, BLACK), strict=True
-        ):
+    some(levels)
+    figure, panels = stacked([1.1, 1.3])
+    # The later lie on the earlier: each is narrower than the one before, so none is hidden.
+    looks = [(BLUE, 7), (ORANGE, 4), (BLACK, 1.3)]
+    for axes, cause, at in zip(
+        panels, ("the process dies", "the power fails"), (0, 1), strict=True
+    ):
+        for (name, both), (colour, width) in zip(levels.items(), looks, strict=True):
             lost = [outcome.lost for outcome in both[at]]
             share = [100 * n / len(lost) for n in range(len(lost))]
-            axes.step(share, lost, style, where="post", color=colour, label=name, linewidth=2)
-        axes.set_xlabel("where it crashed, % of all calls")
-        axes.set_title(cause)
+            axes.step(share, lost, where="post", color=colour, label=name, linewidth=width)
+        named(axes, f"acknowledged writes lost: {cause}")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].set_ylabel("acknowledged writes lost")
-    panels[0].legend()
+        axes.margins(y=0.15)
+    named(panels[-1], right="where it crashed, % of all calls")
+    legend(figure)
     safe = [name for name, both in levels.items() if not any(o.lost for o in both[1])]
-    figure.suptitle(f"Whatever fails, {' and '.join(safe) or 'no level'} loses nothing")
-    return figure
+    return titled(figure, f"Whatever fails, {' and '.join(safe) or 'no level'} loses nothing")
 
 
 def plot_careless(parts: Mapping[str, Sequence[CrashOutcome]]) -> Figure:
@@ -94,7 +90,7 @@ def plot_careless(parts: Mapping[str, Sequence[CrashOutcome]]) -> Figure:
     for name, outcomes in parts.items():
         for outcome in outcomes:
             counts[name][2 if outcome.damage else 0 if outcome.kept else 1] += 1
-    figure, axes = one_panel(1.4 + 0.45 * len(names), 7, grid=False)
+    figure, axes = one_panel(0.3 + 0.36 * len(names), grid=False)
     left = [0] * len(names)
     for kind, colour, hatch in zip(range(3), (GREEN, ORANGE, RED), ("", "//", "xx"), strict=True):
         widths = [counts[name][kind] for name in names]
@@ -103,10 +99,8 @@ def plot_careless(parts: Mapping[str, Sequence[CrashOutcome]]) -> Figure:
         )
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.invert_yaxis()
-    axes.set_xlabel("crashes")
-    axes.set_ylabel("syncs that did nothing")
+    named(axes, "syncs that did nothing", "crashes")
     harmed = sum(counts[name][0] < sum(counts[name]) for name in names if name != "none")
     of = len([name for name in names if name != "none"])
-    axes.set_title(f"{harmed} of {of} kinds of syncs are missed when they do nothing")
-    figure.legend(loc="outside lower center", ncols=3)
-    return figure
+    legend(figure)
+    return titled(figure, f"{harmed} of {of} kinds of syncs are missed when they do nothing")

@@ -11,7 +11,6 @@ offset had been written.  Counts, never times, so every machine finds the same.
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -24,7 +23,7 @@ from matplotlib.patches import Patch
 from kvraft.errors import Corruption, ForeignFile
 from kvraft.record import Entry, HardState
 from kvraft.sim import SimDisk
-from kvraft.viz.figures.style import one_panel, some, titled
+from kvraft.viz.figures.style import lane, legend, named, one_panel, some, stacked, titled
 from kvraft.viz.panels import dissect, segments_of
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 from kvraft.wal import Recovery, Wal, recover
@@ -70,19 +69,20 @@ def truncations(disk: SimDisk, owner: str) -> list[Truncation]:
 def plot_truncations(found: Sequence[Truncation]) -> Figure:
     """Draw how many entries are found, over the number of bytes that are left."""
     some(found)
-    figure, axes = one_panel(3.2)
+    figure, axes = one_panel(2.2)
     kept = [each for each in found if each.outcome != FileOutcome.REFUSED]
     refused = [each.size for each in found if each.outcome == FileOutcome.REFUSED]
     sizes, entries = [each.size for each in kept], [each.entries for each in kept]
     axes.step(sizes, entries, where="post", color=BLUE, lw=2)
     whole = [each for each in kept if each.outcome == FileOutcome.SAME]
     sizes, entries = [each.size for each in whole], [each.entries for each in whole]
-    axes.plot(sizes, entries, "o", color=BLACK, label="a frame ends here: nothing to truncate")
+    axes.plot(sizes, entries, "o", color=BLACK, label="a frame ends: nothing to truncate")
     if refused:
-        ends, label = (min(refused) - 0.5, max(refused) + 0.5), "within the header: refused"
+        ends, label = (min(refused) - 0.5, max(refused) + 0.5), "in the header: refused"
         axes.axvspan(*ends, facecolor=RED, alpha=0.25, hatch="///", label=label)
-    axes.set(xlabel="bytes of the segment that are left", ylabel="entries found", xlim=(0, None))
-    axes.legend(loc="lower right", fontsize="small")
+    named(axes, "entries found", "bytes of the segment that are left")
+    axes.set_xlim(left=0)
+    legend(figure)
     outcomes = Counter(each.outcome for each in found)
     return titled(
         figure,
@@ -149,19 +149,18 @@ def plot_flips(maps: Mapping[str, Flips]) -> Figure:
     """Draw what the log reported over the offset of each flipped bit; one panel for each log."""
     some(maps)
     reasons = sorted({flip.why for found in maps.values() for flip in found.flips}, reverse=True)
-    figure = Figure(figsize=(9, 1 + (0.8 + 0.36 * len(reasons)) * len(maps)), layout="constrained")
-    panels = figure.subplots(len(maps), 1, squeeze=False, sharex=True)[:, 0]
+    figure, panels = stacked([0.8 + 0.42 * len(reasons)] * len(maps))
     for axes, (name, found) in zip(panels, maps.items(), strict=True):
+        named(axes, f"{name}:")
         _map(axes, found, reasons)
-        axes.set_title(f"{name}\n", loc="left", fontsize="medium", fontweight="bold")
-    panels[-1].set_xlabel("offset of the flipped bit in the file (bytes)")
+    named(panels[-1], right="offset of the flipped bit in the file (bytes)")
     total = Counter(flip.outcome for found in maps.values() for flip in found.flips)
     key = [
         Patch(color=OUTCOME_COLOURS[outcome], label=outcome.value)
         for outcome in OUTCOME_COLOURS
         if total[outcome]
     ]
-    figure.legend(handles=key, loc="outside lower left", ncols=len(key), fontsize="small")
+    legend(figure, key)
     return titled(
         figure,
         f"{sum(total.values()):,} bits flipped, one at a time: {total[FileOutcome.REFUSED]:,} "
@@ -177,15 +176,25 @@ def _map(axes: Axes, found: Flips, reasons: Sequence[str]) -> None:
                 flip.offset for flip in found.flips if (flip.why, flip.outcome) == (why, outcome)
             }
             spans = [(offset, 1) for offset in sorted(offsets)]
-            height = 0.84 if outcome != FileOutcome.TRUNCATED else 0.5
-            axes.broken_barh(spans, (row - height / 2, height), color=colour, linewidth=0)
-    axes.set_yticks(range(len(reasons)), [textwrap.fill(why, 28) for why in reasons])
-    axes.tick_params(axis="y", labelsize="small")
-    axes.set_ylim(-0.6, len(reasons) - 0.4)
-    axes.set_xlim(0, max(flip.offset for flip in found.flips) + 1)
+            height = 0.45 if outcome != FileOutcome.TRUNCATED else 0.3
+            axes.broken_barh(spans, (row, height), color=colour, linewidth=0)
+        lane(axes, row, why)
+    end = max(flip.offset for flip in found.flips) + 1
+    axes.set(xlim=(0, end), ylim=(len(reasons) - 0.5, -1.9), yticks=[])
+    rows = list(range(len(reasons)))
     for start, label in found.frames:
-        axes.axvline(start, color=BLACK, lw=1)
-        axes.text(start, len(reasons) - 0.3, label, fontsize="x-small", va="bottom")
+        axes.vlines([start] * len(rows), rows, [row + 0.45 for row in rows], color=BLACK, lw=1)
+        axes.vlines(start, -0.6, -0.5, color=BLACK, lw=1)
+        side, left = (1, "left") if start < end / 2 else (-1, "right")
+        axes.annotate(
+            label,
+            (start, -0.65),
+            xytext=(2 * side, 0),
+            textcoords="offset points",
+            va="bottom",
+            ha=left,
+            rotation=90,
+        )
 
 
 # ── syncs ───────────────────────────────────────────────────────────────────────────────────────
@@ -234,23 +243,23 @@ def group_commits(entries: Sequence[Entry], batches: Iterable[int]) -> list[Grou
 def plot_group_commits(found: Sequence[GroupCommit]) -> Figure:
     """Draw syncs and bytes per entry against the size of a batch."""
     some(found)
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (above, below) = stacked([1.4, 1.4])
     sizes = [row.batch for row in found]
     syncs = [row.syncs / row.entries for row in found]
-    left.plot(sizes, syncs, color=BLUE, marker="o", label="counted")
-    left.plot(sizes, [1 / size for size in sizes], color=BLACK, ls=":", label="1 / batch")
-    left.set(xscale="log", yscale="log", ylabel="syncs per entry")
-    left.legend(fontsize="small")
+    above.plot(sizes, syncs, color=BLUE, marker="o", label="counted")
+    above.plot(sizes, [1 / size for size in sizes], color=BLACK, ls=":", label="1 / batch")
+    above.set(xscale="log", yscale="log")
     bytes_each = [row.size / row.entries for row in found]
-    right.plot(sizes, bytes_each, color=GREEN, marker="s", ls="--")
-    right.set(xscale="log", ylabel="bytes written per entry")
-    right.set_ylim(bottom=0)
-    for axes in (left, right):
+    below.plot(sizes, bytes_each, color=GREEN, marker="s", ls="--", label="counted")
+    below.set_ylim(bottom=0)
+    named(above, "syncs per entry")
+    named(below, "bytes written per entry", "entries per save")
+    for axes in (above, below):
         axes.grid(alpha=0.3)
-        axes.set_xlabel("entries per save")
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
-        axes.minorticks_off()
+    ticks = [size for at, size in enumerate(sizes) if at % 2 == 0]
+    below.set_xticks(ticks, [f"{size:,}" for size in ticks])
+    below.minorticks_off()
+    legend(figure)
     least, most = min(found), max(found)
     less = 1 - most.size / least.size
     return titled(

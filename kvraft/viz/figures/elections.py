@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from kvraft.sim import OutageTrial, TimeoutRange, failed_first_share, median_trial
-from kvraft.viz.figures.style import one_panel, some, titled
+from kvraft.viz.figures.style import legend, named, one_panel, some, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 
 LINES = ((RED, ":"), (ORANGE, "--"), (PURPLE, "-."), (GREEN, "--"), (BLUE, "-."), (BLACK, "-"))
@@ -18,21 +18,21 @@ LINES = ((RED, ":"), (ORANGE, "--"), (PURPLE, "-."), (GREEN, "--"), (BLUE, "-.")
 def plot_trials(measured: Mapping[TimeoutRange, Sequence[OutageTrial]]) -> Figure:
     """Draw for each range which share of its trials had a leader by when (Raft Figure 16)."""
     some(measured)
-    figure, axes = one_panel(4.0)
+    figure, axes = one_panel(2.4)
     for (span, trials), (colour, style) in zip(
         measured.items(), LINES * len(measured), strict=False
     ):
         times = sorted(trial.millis for trial in trials if trial.elected)
         shares = [(n + 1) / len(trials) for n in range(len(times))]
-        label = f"{_range(span)} ms ({len(trials):,} trials)"
+        label = f"{span[0]}\u2013{span[1]} ({len(trials):,})"
         points = [(time, 0.0) for time in times[:1]] + list(zip(times, shares, strict=True))
         xs, ys = [time for time, _ in points], [share for _, share in points]
         axes.step(xs, ys, where="post", color=colour, ls=style, label=label)
     known = [trial.millis for trials in measured.values() for trial in trials]
     _log_axis(axes, min(known), max(known))
-    axes.set(xlabel="time without a leader (ms, logarithmic)", ylabel="share of trials")
+    named(axes, "share of trials", "time without a leader (ms, logarithmic)")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.legend(loc="outside right center", fontsize="small", title="timeouts drawn from")
+    legend(figure, title="timeouts drawn from, ms (trials)")
     halves = {span: median_trial(trials) for span, trials in measured.items()}
     in_order = sorted(measured, key=lambda span: _rank(halves[span], measured[span]))
     best, worst = in_order[0], in_order[-1]
@@ -46,15 +46,16 @@ def plot_trials(measured: Mapping[TimeoutRange, Sequence[OutageTrial]]) -> Figur
 def plot_failed(measured: Mapping[TimeoutRange, Sequence[OutageTrial]]) -> Figure:
     """Draw for each range in which share of its trials the first election elected nobody."""
     some(measured)
-    figure, axes = one_panel(3.0)
-    axes.set_axisbelow(True)
+    figure, axes = one_panel(0.3 + 0.3 * len(measured), grid=False)
     shares = [failed_first_share(trials) for trials in measured.values()]
-    bars = axes.bar(range(len(shares)), shares, color=BLUE, width=0.6)
+    bars = axes.barh(range(len(shares)), shares, color=BLUE, height=0.6)
     axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=2)
-    axes.set_xticks(range(len(shares)), [_range(span) for span in measured])
-    axes.set(xlabel="timeouts drawn from (ms)", ylabel="first election failed")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_ylim(0, 1.15)
+    axes.set_yticks(range(len(shares)), [_range(span) for span in measured])
+    axes.invert_yaxis()
+    named(axes, "timeouts drawn from (ms)", "first election failed")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlim(0, 1.25)
+    axes.set_xticks([0, 0.5, 1])
     most, least = max(shares), min(shares)
     spans = list(measured)
     return titled(
@@ -71,18 +72,18 @@ def plot_terms(terms: Mapping[str, Sequence[int]], cut: tuple[int, int], step: i
     ``cut[1]``.
     """
     some(terms)
-    figure, axes = one_panel(3.0)
+    figure, axes = one_panel(2.0)
     axes.set_axisbelow(True)
     axes.axvspan(*cut, facecolor="none", edgecolor=GREY, hatch="//", lw=0)
     styles = ((RED, "--"), (BLUE, "-")) * len(terms)
     for (label, values), (colour, style) in zip(terms.items(), styles, strict=False):
         times = [step * n for n in range(len(values))]
         axes.step(times, values, where="post", color=colour, ls=style, lw=2, label=label)
-    axes.set(xlabel="virtual time (ms); hatched: cut off", ylabel="its term")
+    named(axes, "its term", "virtual time (ms); hatched: cut off")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.legend(loc="upper left")
+    legend(figure)
     ends = ", ".join(
         f"{label}: term {values[min(cut[1] // step, len(values) - 1)]}"
         for label, values in terms.items()
@@ -91,8 +92,8 @@ def plot_terms(terms: Mapping[str, Sequence[int]], cut: tuple[int, int], step: i
 
 
 def _log_axis(axes: Axes, shortest: int, longest: int) -> None:
-    """Mark 20, 50, 100, 200 … milliseconds, as far as it takes."""
-    marks = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+    """Mark 10, 30, 100, 300 … milliseconds, as far as it takes."""
+    marks = [digit * 10**power for power in range(7) for digit in (1, 3)]
     needed = [mark for mark in marks if shortest / 2 < mark < longest]
     axes.set_xscale("log")
     axes.set_xticks(needed, [f"{mark:,}" for mark in needed])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kvraft.check.storage import Call
 from kvraft.sim import Gauge
-from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, stacked, titled
+from kvraft.viz.figures.style import MEMBER_LINES, legend, named, one_panel, some, stacked, titled
 from kvraft.viz.svg import BLACK, BLUE, GREY, ORANGE, PURPLE, RED, SKY
 
 LANES = ("table", "directory", "manifest", "log")
@@ -33,19 +34,19 @@ MARKERS = {
 def plot_calls(calls: Sequence[Call]) -> Figure:
     """Draw the calls to a disk in their order, one lane for each kind of file."""
     some(calls, "the disk was not called")
-    figure, axes = one_panel(2.9, grid=False)
+    figure, axes = one_panel(1.7, grid=False)
     for kind, (marker, colour) in MARKERS.items():
         at = [n for n, call in enumerate(calls, 1) if call.kind.removesuffix("_dir") == kind]
         rows = [LANES.index(calls[n - 1].part) for n in at]
         if at:
-            axes.scatter(at, rows, s=90, marker=marker, color=colour, label=kind, zorder=3)
+            axes.scatter(at, rows, s=45, marker=marker, color=colour, label=kind, zorder=3)
     for row in range(len(LANES)):
         axes.axhline(row, color=GREY, lw=0.8, zorder=1)
     axes.set_yticks(range(len(LANES)), LANES)
     axes.set_ylim(len(LANES) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("calls to the disk, in order")
-    figure.legend(loc="outside lower center", ncols=len(MARKERS), fontsize="small")
+    named(axes, right="calls to the disk, in order")
+    legend(figure)
     return titled(figure, _order(calls))
 
 
@@ -67,7 +68,7 @@ def _order(calls: Sequence[Call]) -> str:
 
 def plot_saw_tooth(gauges: Sequence[Gauge], memtable_bytes: int, log_bytes: int) -> Figure:
     """Draw what is held in memory, and below it in the log; the limits are dashed lines."""
-    figure, (memory, log) = _panels(gauges, 2, 5.2)
+    figure, (memory, log) = _panels(gauges)
     writes = [gauge.writes for gauge in gauges]
     held = [[_kib(gauge.memtable) for gauge in gauges], [_kib(gauge.frozen) for gauge in gauges]]
     memory.stackplot(writes, held, labels=["memtable", "frozen"], colors=[ORANGE, PURPLE], lw=0)
@@ -78,15 +79,14 @@ def plot_saw_tooth(gauges: Sequence[Gauge], memtable_bytes: int, log_bytes: int)
     limits = ((memory, _kib(memtable_bytes), together), (log, _kib(log_bytes), longest))
     for axes, limit, peak in limits:
         axes.axhline(limit, color=BLACK, ls="--", lw=1, label="limit")
-        axes.set_ylim(0, 1.3 * max(limit, peak))  # room for the legend
+        axes.set_ylim(0, 1.1 * max(limit, peak))
     for at in _flushes(gauges):
         for axes in (memory, log):
             axes.axvline(at, color=BLUE, lw=0.8, ls=":")
-    memory.set_ylabel("memory (KiB)")
-    log.set_ylabel("log held (KiB)")
-    for axes in (memory, log):
-        axes.legend(loc="upper left", ncols=3, fontsize="small", framealpha=0.9)
-    log.set_xlabel("writes; dotted: a flush is done")
+    named(memory, "memory (KiB)")
+    named(log, "log held (KiB)", "writes; dotted: a flush is done")
+    log_key, _ = log.get_legend_handles_labels()
+    legend(figure, [*memory.get_legend_handles_labels()[0][:-1], *log_key])
     flushes = len(_flushes(gauges))
     return titled(
         figure,
@@ -98,16 +98,18 @@ def plot_saw_tooth(gauges: Sequence[Gauge], memtable_bytes: int, log_bytes: int)
 def plot_paces(runs: Mapping[str, Sequence[Gauge]], log_bytes: int) -> Figure:
     """Draw the log held and the memtables waiting for the same writes at several paces of work."""
     some(runs)
-    figure, (log, queue) = _panels(next(iter(runs.values())), 2, 5.2)
+    figure, (log, queue) = _panels(next(iter(runs.values())))
     for (name, gauges), (colour, style) in zip(runs.items(), MEMBER_LINES * 9, strict=False):
         writes = [gauge.writes for gauge in gauges]
         log.plot(writes, [_kib(g.log) for g in gauges], color=colour, ls=style, label=name)
         waiting = [gauge.waiting for gauge in gauges]
         queue.step(writes, waiting, where="post", color=colour, ls=style)
-    log.axhline(_kib(log_bytes), color=GREY, ls="--", lw=1)
-    log.set(ylabel="log held (KiB)", ylim=(0, None))
-    log.legend(loc="upper left", fontsize="small", title="slices of work a write")
-    queue.set(ylabel="memtables waiting", xlabel="writes", ylim=(0, None))
+    log.axhline(_kib(log_bytes), color=BLACK, ls=":", lw=1, label="its limit")
+    named(log, "log held (KiB)")
+    named(queue, "memtables waiting", "writes")
+    legend(figure, title="slices of work a write")
+    log.set_ylim(bottom=0)
+    queue.set_ylim(bottom=0)
     queue.yaxis.set_major_locator(MaxNLocator(integer=True))
     peaks = {name: max(_kib(gauge.log) for gauge in gauges) for name, gauges in runs.items()}
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
@@ -123,17 +125,21 @@ def plot_pressure(measured: Mapping[str, Sequence[tuple[int, float, int]]]) -> F
     and how many writers had to stall by then.
     """
     some(measured and all(measured.values()))
-    figure, (above, below) = stacked(2, 4.6)
-    for (name, points), (colour, style) in zip(measured.items(), MEMBER_LINES * 9, strict=False):
+    figure, (above, below) = stacked([1.2, 1.4])
+    # The later lie on the earlier: each is narrower than the one before, so none is hidden.
+    lines = zip(measured.items(), MEMBER_LINES * 9, range(len(measured), 0, -1), strict=False)
+    for (name, points), (colour, style), width in lines:
         writes, pressure, stalls = zip(*points, strict=True)
-        above.step(writes, pressure, where="post", color=colour, ls=style, label=name)
-        below.step(writes, stalls, where="post", color=colour, ls=style)
+        look: dict[str, Any] = {"color": colour, "ls": style, "lw": 1.5 * width}
+        above.step(writes, pressure, where="post", label=name, **look)
+        below.step(writes, stalls, where="post", **look)
     above.axhline(1, color=GREY, ls="--", lw=1)
-    above.set(ylabel="pressure", ylim=(0, None))
-    below.set(ylabel="stalls so far", xlabel="writes", ylim=(0, None))
+    named(above, "pressure")
+    named(below, "stalls so far", "writes")
     for axes in (above, below):
         axes.grid(alpha=0.3)
-    above.legend(loc="upper left", fontsize="small")
+        axes.set_ylim(bottom=0)
+    legend(figure)
     peaks = {name: max(pressure for _, pressure, _ in points) for name, points in measured.items()}
     told = [f"{peak:.1f} ({name})" for name, peak in peaks.items()]
     return titled(figure, f"Highest pressure: {', '.join(told)}")
@@ -144,9 +150,9 @@ def _flushes(gauges: Sequence[Gauge]) -> list[int]:
     return [after.writes for before, after in pairwise(gauges) if after.flushed > before.flushed]
 
 
-def _panels(gauges: Sequence[Gauge], count: int, height: float) -> tuple[Figure, list[Axes]]:
+def _panels(gauges: Sequence[Gauge]) -> tuple[Figure, list[Axes]]:
     some(gauges)
-    figure, panels = stacked(count, height)
+    figure, panels = stacked([1.2, 1.4])
     for axes in panels:
         axes.grid(alpha=0.3)
         axes.set_xlim(gauges[0].writes, gauges[-1].writes)

@@ -17,10 +17,13 @@ from matplotlib.figure import Figure
 from kvraft.check.history import Operation, Verdict
 from kvraft.display import counted
 from kvraft.record import label
-from kvraft.viz.figures.style import one_panel, some, titled
+from kvraft.viz.figures.style import named, one_panel, some, titled
 from kvraft.viz.svg import BLACK, GREY, ORANGE, RED, SKY
 
 _HEIGHT = 0.5
+STUCK = "no moment fits"
+LETTERS = 31
+"""How many letters fit into a line, about."""
 
 
 def plot_history(verdict: Verdict) -> Figure:
@@ -37,21 +40,22 @@ def plot_history(verdict: Verdict) -> Figure:
     began, ended = min(each.called for each in shown), max(ends)
     margin = max(1, (ended - began) // 12)
     rows = _rows(shown)
-    letter = (ended - began + 3 * margin) / 115_000  # how wide one is, about, in milliseconds
-    lanes = [_levels(row, letter) for _, row in rows]
-    tops = [sum(1 + 0.34 * max(above) for above in lanes[: at + 1]) for at in range(len(rows))]
-    figure, axes = one_panel(1.2 + 0.62 * tops[-1])
+    room = (began - margin) / 1_000, (ended + 2 * margin) / 1_000
+    letter = (room[1] - room[0]) / LETTERS
+    lanes = [_levels(row, letter, room) for _, row in rows]
+    tops = [sum(1.25 + 0.42 * max(above) for above in lanes[: at + 1]) for at in range(len(rows))]
+    figure, axes = one_panel(0.4 + 0.5 * tops[-1], grid=False)
     order = {id(point.operation): (n, point.at) for n, point in enumerate(points, 1)}
     for y, (_, row), levels in zip(tops, rows, lanes, strict=True):
         for operation, level in zip(row, levels, strict=True):
             _draw(axes, operation, y, ended + margin, order.get(id(operation)))
-            _name(axes, operation, y, level)
+            _name(axes, operation, y, level, _place(operation, letter, room))
             if stuck is not None and operation is stuck.operation:
-                _mark_stuck(axes, operation, y)
+                _mark_stuck(axes, operation, y, letter, room)
     axes.set_yticks(tops, [client for client, _ in rows])
-    axes.set_ylim(tops[-1] + 0.6, 0)
-    axes.set_xlim((began - margin) / 1_000, (ended + 2 * margin) / 1_000)
-    axes.set_xlabel("milliseconds")
+    axes.set_ylim(tops[-1] + 0.9, 0)
+    axes.set_xlim(*room)
+    named(axes, right="milliseconds")
     return titled(figure, _title(verdict, len(shown)))
 
 
@@ -68,12 +72,17 @@ def _value(value: bytes | None) -> str:
     return "∅" if value is None else f"{label(value):.12}"
 
 
-def _levels(row: Sequence[Operation], letter: float) -> list[int]:
+def _place(operation: Operation, letter: float, room: tuple[float, float]) -> float:
+    """Return where the name of an operation begins: at its bar, or so that it ends in the panel."""
+    return max(min(operation.called / 1_000, room[1] - letter * len(_words(operation))), room[0])
+
+
+def _levels(row: Sequence[Operation], letter: float, room: tuple[float, float]) -> list[int]:
     """Return how high above its bar each operation is named, so that no two names overlap."""
     levels: list[int] = []
     ends: list[float] = []
     for operation in row:
-        start = operation.called / 1_000
+        start = _place(operation, letter, room)
         level = next((n for n, end in enumerate(ends) if end < start), len(ends))
         ends[level : level + 1] = [start + letter * len(_words(operation))]
         levels.append(level)
@@ -113,33 +122,28 @@ def _draw(
     )
     if placed is not None:
         number, at = placed
-        axes.plot(at / 1_000, y, "o", color=BLACK, markersize=11)
-        axes.text(at / 1_000, y, str(number), color="white", ha="center", va="center", fontsize=7)
+        disc = {"boxstyle": "circle,pad=0.15", "facecolor": BLACK}
+        axes.text(at / 1_000, y, str(number), color="white", ha="center", va="center", bbox=disc)
 
 
-def _name(axes: Axes, operation: Operation, y: float, level: int) -> None:
+def _name(axes: Axes, operation: Operation, y: float, level: int, at: float) -> None:
     start, bottom = operation.called / 1_000, y - _HEIGHT / 2 - 0.05
-    text = axes.text(start, bottom - 0.34 * level, _words(operation), fontsize="small")
+    text = axes.text(at, bottom - 0.42 * level, _words(operation))
     text.set_verticalalignment("bottom")
     if level:  # a line to the bar that it names
-        axes.plot([start, start], [bottom, bottom - 0.34 * level], color=GREY, linewidth=0.8)
+        axes.plot([start, start], [bottom, bottom - 0.42 * level], color=GREY, linewidth=0.8)
 
 
-def _mark_stuck(axes: Axes, operation: Operation, y: float) -> None:
+def _mark_stuck(
+    axes: Axes, operation: Operation, y: float, letter: float, room: tuple[float, float]
+) -> None:
     start, stop = operation.called / 1_000, (operation.returned or 0) / 1_000
     axes.barh(
         y, stop - start, _HEIGHT, start, fill=False, edgecolor=RED, hatch="///", linewidth=2.5
     )
-    axes.annotate(
-        "no moment fits",
-        ((start + stop) / 2, y + _HEIGHT / 2),
-        xytext=(0, -3),
-        textcoords="offset points",
-        color=RED,
-        ha="center",
-        va="top",
-        fontsize="small",
-    )
+    half = letter * len(STUCK) / 2
+    middle = max(min((start + stop) / 2, room[1] - half), room[0] + half)
+    axes.text(middle, y + _HEIGHT / 2 + 0.08, STUCK, color=RED, ha="center", va="top")
 
 
 def _title(verdict: Verdict, count: int) -> str:

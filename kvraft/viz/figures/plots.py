@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, Marks, Trace
-from kvraft.viz.figures.style import MEMBER_LINES, one_panel, stacked, titled
+from kvraft.viz.figures.style import MEMBER_LINES, fits, legend, named, one_panel, stacked, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, fill_of
 from kvraft.viz.trace import series
 
@@ -24,20 +24,22 @@ def plot_leaders(trace: Trace) -> Figure:
     members = _members(trace)
     spans = series.leaderships(trace)
     end = series.end_of(trace)
-    figure, axes = one_panel(1.2 + 0.45 * len(members), grid=False)
+    figure, axes = one_panel(0.4 + 0.5 * len(members), grid=False)
     for _, start, stop, lane in _lanes(series.downtimes(trace), members):
         _bar(axes, lane, start, stop, color="white", edgecolor=GREY, hatch="////")
     for term, start, stop, lane in _lanes(spans, members):
         _bar(axes, lane, start, stop, color=fill_of(term), edgecolor=BLACK)
-        middle, share = _s((start + stop) // 2), (stop - start) / max(end, 1)
-        if share > 0.07:
-            axes.text(middle, lane, f"term {term}", ha="center", va="center")
+        share = (stop - start) / max(end, 1)
+        words = next((text for text in (f"term {term}", str(term)) if fits(text, share)), "")
+        middle = _s((start + stop) // 2)
+        if words:
+            axes.text(middle, lane, words, ha="center", va="center")
         else:  # too narrow to be written in
-            axes.text(middle, lane - 0.32, str(term), ha="center", va="bottom", fontsize="x-small")
+            axes.text(middle, lane - 0.3, str(term), ha="center", va="bottom")
     axes.set_yticks(range(len(members)), members)
     axes.set_ylim(len(members) - 0.4, -0.6)
     _time_axis(axes, end)
-    axes.set_xlabel("virtual time (s); hatched: down")
+    named(axes, right="virtual time (s); hatched: down")
     terms = len({span.term for span in spans})
     titled(
         figure,
@@ -70,15 +72,13 @@ def plot_marks(trace: Trace, members: Sequence[str] | None = None) -> Figure:
     names = _members(trace, members)
     end = series.end_of(trace)
     changes = {name: series.marks(trace, name) for name in names}
-    figure, panels = stacked(len(names), height=2.4 + 1.7 * len(names))
+    figure, panels = stacked([1.1] * (len(names) - 1) + [1.3])
     for axes, name in zip(panels, names, strict=True):
         _draw_marks(axes, changes[name], end)
         _time_axis(axes, end)
-        axes.set_ylabel(f"{name}\nlog index")
-    panels[-1].set_xlabel("virtual time (s)")
-    legends = [axes.get_legend_handles_labels() for axes in panels]
-    handles, labels = max(legends, key=lambda legend: len(legend[0]))
-    figure.legend(handles, labels, loc="outside lower left", ncols=4)
+        named(axes, f"log of {name} (index)")
+    named(panels[-1], right="virtual time (s)")
+    legend(figure, max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[0])))
     known = [change.marks for name in names for change in changes[name] if change.marks]
     last = max((marks.last for marks in known), default=0)
     kept = max((marks.last - marks.first + 1 for marks in known), default=0)
@@ -142,7 +142,7 @@ def _runs(changes: Sequence[series.MarksAt], end: int) -> list[list[tuple[int, M
 def plot_segments(trace: Trace, members: Sequence[str] | None = None) -> Figure:
     """Draw the log segments alive over time: a bar from the first entry of each to its removal."""
     names = _members(trace, members)
-    figure, panels = stacked(len(names), height=1.6 + 1.8 * len(names))
+    figure, panels = stacked([1.1] * (len(names) - 1) + [1.3])
     end = series.end_of(trace)
     for axes, name in zip(panels, names, strict=True):
         for life in series.segments(trace, name):
@@ -154,16 +154,16 @@ def plot_segments(trace: Trace, members: Sequence[str] | None = None) -> Figure:
         for _, start, stop in (span for span in series.downtimes(trace) if span.member == name):
             axes.axvspan(_s(start), _s(stop), facecolor="none", edgecolor=GREY, hatch="////", lw=0)
         _time_axis(axes, end)
-        axes.set_ylabel(f"{name}\nsegment")
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        named(axes, f"segments of {name}")
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.grid(alpha=0.3)
     key = [
         Patch(color=ORANGE, label="being written"),
         Patch(color=BLUE, label="sealed, still needed"),
         Patch(facecolor="none", edgecolor=GREY, hatch="////", linewidth=0, label="down"),
     ]
-    panels[0].legend(handles=key, loc="lower right", fontsize="small", framealpha=1)
-    panels[-1].set_xlabel("virtual time (s)")
+    named(panels[-1], right="virtual time (s)")
+    legend(figure, key)
     total = sum(len(series.segments(trace, name)) for name in names)
     most = max((count for name in names for _, count in series.alive(trace, name)), default=0)
     titled(figure, f"{total} log segments were written, but never more than {most} lay on one disk")
@@ -173,7 +173,7 @@ def plot_segments(trace: Trace, members: Sequence[str] | None = None) -> Figure:
 def plot_sizes(trace: Trace) -> Figure:
     """Draw the memtable of each member over time, and below the tables of all."""
     names = _members(trace)
-    figure, panels = stacked(len(names) + 1, height=2.4 + 1.2 * len(names))
+    figure, panels = stacked([0.8] * len(names) + [1.2])
     end = series.end_of(trace)
     peak = 0
     flushes = sum(isinstance(e, Flushed) and e.table > 0 for _, _, e in trace)
@@ -184,7 +184,7 @@ def plot_sizes(trace: Trace) -> Figure:
         times = [_s(size.at) for size in changes]
         memtable = [size.memtable / 1024 for size in changes]
         axes.fill_between(times, memtable, step="post", color=colour, alpha=0.6, linewidth=0)
-        axes.set_ylabel(f"{name}\nmemtable\n(KiB)")
+        named(axes, f"memtable of {name} (KiB)")
         total = [size.tables / 1024 for size in changes]
         tables.step(times, total, where="post", color=colour, linestyle=style, label=name)
         peak = max(peak, *(size.memtable for size in changes))
@@ -192,9 +192,8 @@ def plot_sizes(trace: Trace) -> Figure:
         _time_axis(axes, end)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    tables.set_ylabel("SSTables\n(KiB)")
-    tables.set_xlabel("virtual time (s)")
-    tables.legend(loc="upper left", ncols=len(names), framealpha=1)
+    named(tables, "SSTables (KiB)", "virtual time (s)")
+    legend(figure, tables)
     limit = f"{math.ceil(peak / 1024):,} KiB"  # never less than it was
     count = counted(flushes, "flush")
     titled(figure, f"{count}: no memtable grows above {limit}, the tables take over")

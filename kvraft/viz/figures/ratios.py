@@ -6,21 +6,17 @@ the black line, at 1, kvraft is better.  Each peer has its marker as well as its
 
 from __future__ import annotations
 
-import textwrap
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from kvraft.bench import Result, Spread
 from kvraft.display import counted, listed
-from kvraft.viz.figures.style import one_panel, some, titled
+from kvraft.viz.figures.style import lane, legend, named, one_panel, some, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 
 MARKS = ((BLUE, "o"), (RED, "s"), (GREEN, "D"), (PURPLE, "^"), (ORANGE, "v"))
 """Colour and marker of each peer."""
-
-TITLE_COLUMNS = 88
 
 Lines = list[tuple[str, dict[str, Spread]]]
 """Each row's name, and for each peer that was measured in it the ratios' spread."""
@@ -33,29 +29,34 @@ def plot_ratios(result: Result) -> Figure:
     """
     lines = _lines(result)
     some(lines, "the benchmark has no peer, so there are no ratios")
-    figure, axes = one_panel(1.9 + 0.095 * len(lines) * (1.4 + len(result.peers)), grid=False)
-    for number, (_, spreads) in enumerate(lines):
+    each = 0.24 + 0.11 * len(result.peers)  # inches: a row's name, and a lane for each peer
+    figure, axes = one_panel(0.3 + each * len(lines), grid=False)
+    named_part = 0.2 / each
+    for number, (name, spreads) in enumerate(lines):
+        lane(axes, number + named_part, name)
         if number % 2:
-            axes.axhspan(number - 0.5, number + 0.5, color=GREY, alpha=0.2, linewidth=0)
+            axes.axhspan(number, number + 1, color=GREY, alpha=0.2, linewidth=0)
         for peer, spread in spreads.items():
-            _draw(axes, result.peers, peer, number, spread)
-    axes.axvline(1, color=BLACK, linewidth=1)
-    axes.set_yticks(range(len(lines)), [name for name, _ in lines])
-    axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
+            share = (result.peers.index(peer) + 0.5) / len(result.peers)
+            at = number + named_part + share * (0.95 - named_part)
+            _draw(axes, result.peers, peer, at, spread)
+    rows = [number + named_part for number in range(len(lines))]
+    axes.vlines([1] * len(rows), rows, range(1, len(rows) + 1), color=BLACK, linewidth=1)
+    axes.set(yticks=[], ylim=(len(lines), 0))
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", alpha=0.3)
     waits = any(row.by_wall for row in result.rows)
     clock = "wall time" if result.wall else "CPU time" + (", a disk's: wall time" if waits else "")
-    axes.set_xlabel(
-        f"kvraft is worse  ← 1 →  kvraft is better\nratio by {clock}\n"
-        f"points: medians of {counted(len(result.rounds), 'round')}; lines: lowest to highest"
+    named(
+        axes,
+        right=f"worse ← 1 → better\nratio by {clock}; points: medians of "
+        f"{counted(len(result.rounds), 'round')}; lines: lowest to highest",
     )
-    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each peer once
-    figure.legend(named.values(), named, loc="outside lower left", ncols=len(named))
+    once = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each peer once
+    legend(figure, once.values())
     return titled(figure, ratios_title(result))
 
 
@@ -68,8 +69,7 @@ def ratios_title(result: Result) -> str:
         for peer in result.peers
         if (with_peer := [spreads for _, spreads in _lines(result) if peer in spreads])
     ]
-    text = f"{result.part}: of {counted(total, 'row')}, kvraft is better {listed(better)}"
-    return textwrap.fill(text, TITLE_COLUMNS)
+    return f"{result.part}: of {counted(total, 'row')}, kvraft is better {listed(better)}"
 
 
 def ratios_text(result: Result) -> str:
@@ -90,12 +90,10 @@ def _lines(result: Result) -> Lines:
     return found
 
 
-def _draw(axes: Axes, peers: tuple[str, ...], peer: str, number: int, spread: Spread) -> None:
-    """Draw one ratio in its lane of a row."""
-    at = peers.index(peer)
-    colour, marker = MARKS[at % len(MARKS)]
-    lane = number + (at - (len(peers) - 1) / 2) * 0.8 / len(peers)
-    axes.plot([spread.low, spread.high], [lane, lane], color=colour, linewidth=1.5)
+def _draw(axes: Axes, peers: tuple[str, ...], peer: str, at: float, spread: Spread) -> None:
+    """Draw one ratio at its height."""
+    colour, marker = MARKS[peers.index(peer) % len(MARKS)]
+    axes.plot([spread.low, spread.high], [at, at], color=colour, linewidth=1.5)
     axes.plot(
-        spread.median, lane, color=colour, marker=marker, markersize=5, linestyle="", label=peer
+        spread.median, at, color=colour, marker=marker, markersize=5, linestyle="", label=peer
     )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kvraft.display import counted
-from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
+from kvraft.viz.figures.style import MEMBER_LINES, legend, named, one_panel, some, titled
 from kvraft.viz.svg import BLACK, BLUE, GREEN, ORANGE, RED
 
 
@@ -36,7 +36,7 @@ class BackUpSample(NamedTuple):
 def plot_matches(moments: Sequence[MatchSample]) -> Figure:
     """Draw the match index of every voter, nine at the most, and the commit index over time."""
     some(moments)
-    figure, axes = _figure(3.6)
+    figure, axes = _figure(2.4)
     times = [moment.millis for moment in moments]
     names = list(moments[0].match)
     for name, (colour, style) in zip(names, MEMBER_LINES * len(names), strict=False):
@@ -49,8 +49,8 @@ def plot_matches(moments: Sequence[MatchSample]) -> Figure:
         moment.commit == sorted(moment.match.values(), reverse=True)[quorum - 1]
         for moment in moments
     )
-    axes.set(xlabel="virtual time (ms)", ylabel="log index")
-    axes.legend(loc="upper left", fontsize="small")
+    named(axes, "log index", "virtual time (ms)")
+    legend(figure)
     count = "all" if agree == len(moments) else f"{agree} of"
     rank = ("", "second ", "third ", "fourth ", "fifth ")[quorum - 1]
     return _titled(
@@ -63,14 +63,14 @@ def plot_matches(moments: Sequence[MatchSample]) -> Figure:
 def plot_back_up(measured: Sequence[BackUpSample]) -> Figure:
     """Draw how many appends are refused against the length of a conflicting tail."""
     some(measured)
-    figure, axes = _figure(3.2)
+    figure, axes = _figure(2.0)
     entries = [row.entries for row in measured]
     one_by_one = [row.one_by_one for row in measured]
     hinted = [row.with_hints for row in measured]
     axes.plot(entries, one_by_one, color=RED, ls="--", marker="s", label="one entry at a time")
     axes.plot(entries, hinted, color=BLUE, ls="-", marker="o", label="with a hint: term and index")
-    axes.set(xlabel="conflicting entries on the follower", ylabel="refused appends")
-    axes.legend(loc="upper left")
+    named(axes, "refused appends", "conflicting entries on the follower")
+    legend(figure)
     worst = max(measured)
     return _titled(
         figure,
@@ -91,15 +91,15 @@ def plot_windows(commits: Mapping[int, Sequence[int]], round_trip: int) -> Figur
     ``round_trip`` is the network's, in milliseconds.
     """
     some(commits)
-    figure, axes = _figure(3.6)
+    figure, axes = _figure(2.4)
     styles = ((RED, ":"), (GREEN, "-."), (BLUE, "--"), (BLACK, "-")) * len(commits)
     for (window, times), (colour, style) in zip(sorted(commits.items()), styles, strict=False):
         counts = list(range(1, len(times) + 1))
         axes.step(times, counts, where="post", color=colour, ls=style, label=f"window {window}")
-    axes.set(xlabel="virtual time since the entries were proposed (ms)", ylabel="entries committed")
-    axes.legend(loc="lower right")
-    axes.set_xlim(left=0)
+    named(axes, "entries committed", "virtual time since they were proposed (ms, logarithmic)")
+    axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    legend(figure)
     least, most = min(commits), max(commits)
     total = len(commits[least])
     return _titled(
@@ -112,7 +112,7 @@ def plot_windows(commits: Mapping[int, Sequence[int]], round_trip: int) -> Figur
 def _figure(height: float) -> tuple[Figure, Axes]:
     figure, axes = one_panel(height)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_major_locator(MaxNLocator(5, integer=True))
     return figure, axes
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from kvraft.display import counted
-from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
+from kvraft.viz.figures.style import MEMBER_LINES, legend, named, one_panel, some, titled
 
 
 def plot_hunts(found: Mapping[str, Sequence[int | None]], events: int) -> Figure:
@@ -17,16 +17,16 @@ def plot_hunts(found: Mapping[str, Sequence[int | None]], events: int) -> Figure
     ``events`` events.  Raises :class:`~kvraft.errors.BadInput` if there are none.
     """
     some(found and all(found.values()), "no schedule was tried")
-    figure, axes = one_panel(3.6)
+    figure, axes = one_panel(2.2)
     for (name, results), (colour, style) in zip(found.items(), MEMBER_LINES * 9, strict=False):
         ends = sorted(number for number in results if number is not None)
         shares = [100 * (at + 1) / len(results) for at in range(len(ends))]
         times, heights = [0, *ends, events], [0.0, *shares, (shares or [0.0])[-1]]
         label = f"{name}: {len(ends)} of {len(results)}"
         axes.step(times, heights, where="post", color=colour, ls=style, lw=1.8, label=label)
-    axes.set(xlabel="events", ylabel="schedules that did harm (%)", xlim=(0, events))
-    axes.set_ylim(-1, None)
-    axes.legend(loc="upper left", fontsize="small")
+    named(axes, "schedules that did harm (%)", "events")
+    axes.set(xlim=(0, events), ylim=(-1, None))
+    legend(figure)
     harm = {
         name: sum(number is not None for number in results) / len(results)
         for name, results in found.items()

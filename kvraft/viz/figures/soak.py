@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from kvraft.check.sweep import (
     MemberOutage,
@@ -21,14 +21,14 @@ from kvraft.check.sweep import (
     usage_trends,
 )
 from kvraft.display import counted
-from kvraft.viz.figures.style import MEMBER_LINES, titled
+from kvraft.viz.figures.style import MEMBER_LINES, legend, named, stacked, titled
 from kvraft.viz.svg import BLACK, GREY, ORANGE
 
 PANELS = (
-    ("log", "log on disk\n(KiB)"),
-    ("tables", "tables on disk\n(KiB)"),
-    ("other", "other files\n(KiB)"),
-    ("memory", "in memory\n(KiB)"),
+    ("log", "log on disk (KiB)"),
+    ("tables", "tables on disk (KiB)"),
+    ("other", "other files (KiB)"),
+    ("memory", "in memory (KiB)"),
 )
 """What is drawn: a name in :class:`~kvraft.check.sweep.usage.Usage`, and its label."""
 
@@ -40,23 +40,20 @@ def plot_soak(
 
     Raises :class:`~kvraft.errors.BadInput` for fewer than six samples.
     """
-    figure = Figure(figsize=(9, 9.5), layout="constrained")
-    heights = [*(3 for _ in PANELS), 1.2]
-    panels = list(
-        figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
-    )
+    figure, panels = stacked([*(1.0 for _ in PANELS), 0.4 + 0.2 * len(members)])
     end = samples[-1].transactions if samples else 0
     for axes, (kind, label) in zip(panels, PANELS, strict=False):
         for number, name in enumerate(members):
             _draw(axes, usage_points(samples, number, kind), number, name)
-        axes.set_ylabel(label)
+        named(axes, label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     _draw_outages(panels[-1], members, outages, end)
     panels[-1].set_xlim(0, end)
     panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    panels[-1].set_xlabel("transactions applied; thick: the line that fits the second half")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    panels[-1].xaxis.set_major_locator(MaxNLocator(4))
+    named(panels[-1], right="transactions applied; thick: the line that fits the second half")
+    legend(figure)
     return titled(figure, soak_title(members, samples))
 
 
@@ -94,5 +91,5 @@ def _draw_outages(
         axes.plot([outage.since] * 2, [lane - 0.4, lane + 0.4], color=BLACK, linewidth=0.5)
     axes.set_yticks(range(len(members)), members)
     axes.set_ylim(len(members) - 0.4, -0.6)
-    axes.set_ylabel("crashes\n(bar: long)")
+    named(axes, "crashes (bar: long)")
     axes.grid(axis="x", alpha=0.3, color=GREY)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
 from kvraft.check.storage import CopyEnd, LeaderDeath
 from kvraft.sim import ContentionResult
-from kvraft.viz.figures.style import MEMBER_LINES, one_panel, some, titled
+from kvraft.viz.figures.cells import Cell, lanes_of_cells
+from kvraft.viz.figures.style import MEMBER_LINES, legend, named, one_panel, some, titled
 from kvraft.viz.svg import BLACK, GREEN, GREY, PURPLE, RED, SKY
 
 FATES = {
@@ -24,7 +24,7 @@ FATES = {
     CopyEnd.DISCARDED: RED,
     CopyEnd.COMPLETED: GREEN,
 }
-LETTERS = {CopyEnd.NEVER: ".", CopyEnd.LOST: "L", CopyEnd.DISCARDED: "D", CopyEnd.COMPLETED: "C"}
+HATCHES = {CopyEnd.NEVER: "", CopyEnd.LOST: "..", CopyEnd.DISCARDED: "//", CopyEnd.COMPLETED: ""}
 
 
 def plot_deaths(deaths: Sequence[LeaderDeath]) -> Figure:
@@ -35,40 +35,43 @@ def plot_deaths(deaths: Sequence[LeaderDeath]) -> Figure:
     some(deaths, "no leader was killed")
     members = [name for name, _ in deaths[0].held]
     leader = deaths[0].leader
-    labels = [f"entries on {n}" + " (dies)" * (n == leader) for n in members]
-    labels += ["what they came to", "sent, times", "keys ever held"]
-    figure, axes = one_panel(3.6, 9.4, grid=False)
-    for x, death in enumerate(deaths):
-        for y, (_, count) in enumerate(death.held):
-            shade = 0.12 + 0.75 * count / death.records if count else 0.0
-            _box(axes, x, y, SKY, str(count), alpha=shade)
-        y = len(members)
-        _box(axes, x, y, FATES[death.end], LETTERS[death.end])
-        _box(axes, x, y + 1, GREY, str(death.ticket.attempts), alpha=0.25)
-        partly = not set(death.seen) <= {0, death.records}
-        worst = max((n for n in death.seen if 0 < n < death.records), default=death.records)
-        text = str(worst) if partly else "✓"
-        _box(axes, x, y + 2, RED if partly else GREEN, text, alpha=0.9 if partly else 0.35)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.45, -0.55)
-    axes.set_xlim(-0.6, len(deaths) - 0.4)
-    ticks = range(0, len(deaths), 5)
-    axes.set_xticks(ticks, [str(deaths[tick].step) for tick in ticks])
-    axes.set_xlabel("the leader dies after so many steps of the transaction")
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(length=0)
-    key = [Patch(color=FATES[end], label=f"{LETTERS[end]}: {end}") for end in FATES]
-    key.append(Patch(color=GREEN, alpha=0.35, label="✓: all or none, always"))
+    lanes = [
+        (f"entries on {name}" + " (dies)" * (name == leader), [_held(d, at) for d in deaths])
+        for at, name in enumerate(members)
+    ]
+    lanes += [
+        (
+            "what they came to",
+            [Cell(str(d.end), FATES[d.end], hatch=HATCHES[d.end]) for d in deaths],
+        )
+    ]
+    lanes += [("sent, times", [Cell(str(d.ticket.attempts), GREY, 0.25) for d in deaths])]
+    lanes += [("keys ever held", [_seen(death) for death in deaths])]
+    ticks = {at: str(death.step) for at, death in enumerate(deaths) if at % 10 == 0}
+    figure, axes = lanes_of_cells(lanes, ticks)
+    named(axes, right="the leader dies after so many steps of the transaction")
+    ends = {death.end for death in deaths}
+    key = [
+        Patch(facecolor=FATES[end], edgecolor=GREY, hatch=HATCHES[end], label=str(end))
+        for end in FATES
+        if end in ends
+    ]
+    key.append(Patch(color=GREEN, alpha=0.35, label="✓: all or none"))
     if not all(death.whole for death in deaths):
-        key.append(Patch(color=RED, label="number: so many, in part"))
-    figure.legend(handles=key, loc="outside lower center", ncols=6, fontsize="small")
+        key.append(Patch(color=RED, alpha=0.6, label="so many, in part"))
+    legend(figure, key)
     return titled(figure, _verdict(deaths))
 
 
-def _box(axes: Axes, x: float, y: float, colour: str, text: str, alpha: float = 1.0) -> None:
-    axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, color=colour, alpha=alpha, lw=0))
-    axes.text(x, y, text, ha="center", va="center", fontsize=7.5)
+def _held(death: LeaderDeath, at: int) -> Cell:
+    count = death.held[at][1]
+    return Cell(str(count), SKY, 0.12 + 0.75 * count / death.records if count else 0.0)
+
+
+def _seen(death: LeaderDeath) -> Cell:
+    if set(death.seen) <= {0, death.records}:
+        return Cell("✓", GREEN, 0.35)
+    return Cell(str(max((n for n in death.seen if 0 < n < death.records), default=0)), RED, 0.6)
 
 
 def _verdict(deaths: Sequence[LeaderDeath]) -> str:
@@ -97,17 +100,16 @@ def plot_conflicts(contests: Sequence[ContentionResult]) -> Figure:
     Raises :class:`~kvraft.errors.BadInput` if there was no contest.
     """
     some(contests, "nobody transferred anything")
-    figure, axes = one_panel(3.6)
+    figure, axes = one_panel(2.2)
     keys = sorted({contest.keys for contest in contests})
     for count, (colour, style) in zip(keys, MEMBER_LINES, strict=False):
         line = sorted(contest for contest in contests if contest.keys == count)
         x, y = [c.clients for c in line], [100 * c.rate for c in line]
         axes.plot(x, y, color=colour, linestyle=style, marker="o", label=f"{count} accounts")
-    axes.set_xlabel("clients that transfer at the same time")
-    axes.set_ylabel("transfers in conflict (%)")
+    named(axes, "transfers in conflict (%)", "clients that transfer at the same time")
     axes.set_xticks(sorted({contest.clients for contest in contests}))
     axes.set_ylim(0, 100)
-    axes.legend(loc="upper left", fontsize="small", framealpha=1)
+    legend(figure)
     most = max(contest.clients for contest in contests)
     few, many = (
         next(c for c in contests if (c.clients, c.keys) == (most, k)) for k in (keys[0], keys[-1])
@@ -122,16 +124,15 @@ def plot_totals(totals: Mapping[str, Sequence[int]]) -> Figure:
     Raises :class:`~kvraft.errors.BadInput` if nothing happened.
     """
     some(totals and all(totals.values()), "no transaction took effect")
-    figure, axes = one_panel(3.2)
+    figure, axes = one_panel(2)
     for (name, sums), (colour, style) in zip(totals.items(), MEMBER_LINES, strict=False):
         x = range(1, len(sums) + 1)
         axes.step(x, list(sums), where="post", color=colour, linestyle=style, label=name, lw=1.8)
     first = next(iter(totals.values()))[0]
     axes.axhline(first, color=BLACK, lw=0.6, alpha=0.5)
-    axes.set_xlabel("transactions that took effect")
-    axes.set_ylabel("sum of all accounts")
+    named(axes, "sum of all accounts", "transactions that took effect")
     axes.margins(y=0.15)
-    axes.legend(loc="upper left", fontsize="small", framealpha=1)
+    legend(figure)
     told = [
         f"{name}: the sum stays {sums[0]}"
         if len(set(sums)) == 1

@@ -17,6 +17,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from kvraft.viz.shown import svg_image
+
 
 class Slider(ABC):
     """Shows what ``slider`` is set to; ``rows`` of other controls stand above it."""
@@ -57,7 +59,7 @@ class Slider(ABC):
         """Return the widget, and for where there is no kernel a still picture and words."""
         bundle = dict(self._box._repr_mimebundle_(**options))
         bundle["text/plain"] = repr(self)
-        bundle["image/svg+xml"] = self.still()
+        bundle["text/html"] = svg_image(self.still())
         return bundle
 
 
