@@ -112,21 +112,25 @@ class Memtable:
         An overwritten version stays if its timestamp is at most ``pinned``.
         """
         newest, find = self.newest, self.newest.get
-        size, latest = 0, self.timestamp
+        size, hidden, latest = 0, 0, self.timestamp
         for row in rows:
             key, timestamp, value = row
             old = find(key)
-            if old is None:
-                newest[key] = row
-                size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
-            elif old[1] <= timestamp:
-                newest[key] = row
-                self._replace(old, row, pinned)
-            elif timestamp <= pinned:
-                self._keep(row)
+            if old is not None:
+                if old[1] > timestamp:
+                    if timestamp <= pinned:
+                        self._keep(row, counted=False)
+                    continue
+                if old[1] <= pinned and old[1] < timestamp:
+                    self._keep(old, counted=True)
+                else:
+                    hidden += ROW_OVERHEAD + len(key) + (0 if old[2] is None else len(old[2]))
+            newest[key] = row
+            size += ROW_OVERHEAD + len(key) + (0 if value is None else len(value))
             if timestamp > latest:
                 latest = timestamp
         self.bytes_written += size
+        self._hidden += hidden
         self.timestamp = latest
 
     def delete_range(self, row: Row, pinned: Timestamp = UNPINNED) -> None:
@@ -141,14 +145,7 @@ class Memtable:
         self.bytes_written += ROW_OVERHEAD + len(start) + len(stop or b"")
         self.timestamp = max(self.timestamp, timestamp)
 
-    def _replace(self, old: Row, new: Row, pinned: Timestamp) -> None:
-        self.bytes_written += ROW_OVERHEAD + len(new[0]) + len(new[2] or b"")
-        if old[1] <= pinned and old[1] < new[1]:
-            self._keep(old, counted=True)
-        else:
-            self._hidden += ROW_OVERHEAD + len(old[0]) + len(old[2] or b"")
-
-    def _keep(self, row: Row, *, counted: bool = False) -> None:
+    def _keep(self, row: Row, *, counted: bool) -> None:
         insort(self._older.setdefault(row[0], []), row, key=_timestamp)
         if not counted:
             self.bytes_written += ROW_OVERHEAD + len(row[0]) + len(row[2] or b"")

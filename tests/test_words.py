@@ -35,7 +35,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         2,
     ),
     "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 1),
-    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 63),
+    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 55),
     "said": (r"\b(?:said|saying)\b", "reported, stated", 14),
     "let hold": (
         r"\b[Ll]et ``?\w+``? (?:hold|be|have)\b"
@@ -47,7 +47,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "sound": (r"\b(?:un)?sound(?:ly|ness)?\b", "valid, invalid", 6),
     "anew": (r"\banew\b", "again", 0),
     "by and by": (r"\bby and by\b|\bever and again\b|\bgone by\b", "in time", 1),
-    "life": (r"\b(?:life|lives)\b(?! span)", "run", 110),
+    "life": (r"\b(?:life|lives)\b(?! span)", "run", 62),
     "mistake": (r"\bmistakes?\b", "bug (planted), error", 0),
     "cut of a log": (
         r"\bcuts?\b[^.\n]{0,40}\b(?:log|logs|segments?)\b"
@@ -68,7 +68,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "lets go of": (r"\blets? go of\b", "release", 0),
     "carried out": (r"\bcarr(?:y|ies|ied) out\b", "apply, execute", 0),
     "at the door": (r"\bat the door\b", "when it is passed in", 0),
-    "beside": (r"\bbesides?\b", "next to, except for, also", 12),
+    "beside": (r"\bbesides?\b", "next to, except for, also", 11),
     "whoever": (
         r"\b[Ww]ho(?:ever)? (?:wants|asks|has|is|waits|reads|goes|needs|knows)\b",
         "a caller that",

@@ -19,13 +19,12 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from pathlib import Path
 
-from kvraft import check
+from kvraft import check, sim
 from kvraft.bench.measure import Part, Row, Samples, Spent, timed
-from kvraft.check import WorldChecker
+from kvraft.check import WorldChecker, sweep
 from kvraft.check.history import TransactionChecker
 from kvraft.check.storage import RetentionChecker
-from kvraft.check.sweep import SwarmSettings, run_seed
-from kvraft.sim import Run, World
+from kvraft.sim import World
 
 HEAP = "heapq"
 PUTS = 100
@@ -72,6 +71,9 @@ def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
     yield spent.rate(EVENTS, len(world.trace) - before)
     runs = max(1, records // PUTS_A_RUN)
     yield timed(lambda: run_swarm(runs)).rate(SWARM, runs)
+    if not hasattr(sim, "Run"):  # an older version, which cannot fork
+        yield None
+        return
     run = loaded_run(seed)
     yield timed(lambda: fork_often(run)).per(FORK, FORKS, 1e3)
 
@@ -146,14 +148,15 @@ class Checkers:
 
 def run_swarm(count: int) -> None:
     """Run the swarm ``count`` times; raise ``RuntimeError`` if it found anything."""
+    settings = [sweep.SwarmSettings()] if hasattr(sweep, "SwarmSettings") else []  # older: none
     for seed in range(FIRST_RUN, FIRST_RUN + count):
-        if (found := run_seed(seed, SwarmSettings()).found) is not None:
+        if (found := sweep.run_seed(seed, *settings).found) is not None:
             raise RuntimeError(f"seed {seed}: {found}")
 
 
-def loaded_run(seed: int) -> Run:
+def loaded_run(seed: int) -> sim.Run:
     """Return a run of three members after :data:`LOADED_FOR` seconds with 50 puts each."""
-    run = Run(3, seed=seed)
+    run = sim.Run(3, seed=seed)
     run.run_until(lambda: run.world.leader() is not None)
     for number in range(LOADED_FOR * 50):
         run.act("put", "c", f"{number * 7_919 % 10_000:016}", "v" * 100)
@@ -161,7 +164,7 @@ def loaded_run(seed: int) -> Run:
     return run
 
 
-def fork_often(run: Run) -> None:
+def fork_often(run: sim.Run) -> None:
     """Fork ``run`` at moments of its past."""
     for number in range(FORKS):
         run.fork(at=run.now * (number + 1) // (FORKS + 1))

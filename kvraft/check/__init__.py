@@ -6,9 +6,11 @@ what the papers and the database promise.  What it finds is a :class:`Violation`
     sweep/      runs drawn by chance: the swarm, the soak, the hunt
     scenario/   situations written by hand, line by line
     explore/    every future of a small cluster, within bounds
+    trial/      somebody's own implementation: a verdict for each property
     missions/   goals for a learner's hands, and a judge of whether they are reached
       │         ↑ these drive clusters;   ↓ these judge them
     invariants  a whole world after each step: the five marks, and all of raft/
+    shrink      as few items of a list as still break something
     moved       what is new in a world since its checkers looked last
     lights      a trace alone, which may be a recording: says what broke, and goes on
     storage/    crashes at each call, the death of a leader at each step, which log was dropped

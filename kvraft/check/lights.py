@@ -121,6 +121,14 @@ class Lights:
         found = {name: self.broken.get(name) for name in LIGHTS}
         return {name: b.what if b and b.step <= step else "" for name, b in found.items()}
 
+    def __str__(self) -> str:
+        """Return a line for each light: what broke its property, or that it holds."""
+        signs = {True: "✗", False: "✓"}
+        return "\n".join(
+            f"{signs[bool(what)]} {name:21} {what or 'holds'}"
+            for name, what in self.at(self._step).items()
+        )
+
     def _member(self, name: str) -> _Member:
         if name not in self._members:
             self._members[name] = _Member()

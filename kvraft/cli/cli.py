@@ -381,6 +381,8 @@ _COMMANDS = (
     _add_tour,
     judging.add_play,
     judging.add_swarm,
+    judging.add_zoo,
+    judging.add_check,
     judging.add_soak,
     _add_verify,
     _add_inspect,

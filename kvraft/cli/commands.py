@@ -80,8 +80,17 @@ def play(options: argparse.Namespace) -> int:
             say(f"{name:30} {scenario.load(name).title}")
         return 0
     if options.scenario.endswith(".jsonl"):
+        if options.subject:
+            raise BadInput("a run has members complete: --with is for scenarios")
         return _play_run(options.scenario, options.bug)
     consensus = consensus_bug(options.bug) if options.bug else None
+    if options.subject:
+        if options.bug:
+            raise BadInput("a bug is planted in kvraft's own module: --bug or --with, not both")
+        from kvraft.check.trial import consensus_named
+
+        sys.path.insert(0, os.getcwd())
+        consensus = consensus_named(options.subject)
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
     printed = 0
@@ -124,6 +133,33 @@ def swarm(options: argparse.Namespace) -> int:
     from kvraft.cli.sweep import sweep
 
     return sweep(options)
+
+
+def zoo(options: argparse.Namespace) -> int:
+    """Print the zoo or the story of one bug, or hunt for bugs."""
+    from kvraft.check.bugs import catalogue, find_exhibit, story_lines, zoo_lines
+    from kvraft.check.sweep import hunt_lines
+
+    named = [find_exhibit(" ".join(options.bug))] if options.bug else []
+    if options.hunt is None:
+        if options.json is not None:
+            raise BadInput("what a hunt finds is written as JSON: add --hunt")
+        for line in story_lines(named[0]) if named else zoo_lines(catalogue().values()):
+            say(line)
+        return 0
+    named += map(find_exhibit, options.hunt)
+    missed = 0
+    for line, found in hunt_lines(named or catalogue().values(), options.runs, options.json):
+        say(line)
+        missed += not found
+    return int(missed > 0)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Put somebody's own implementation on trial."""
+    from kvraft.cli.trial import check_subject
+
+    return check_subject(options)
 
 
 def soak(options: argparse.Namespace) -> None:

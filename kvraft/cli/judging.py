@@ -4,6 +4,8 @@
 
     play     one situation or one saved run, step by step
     swarm    many runs drawn by chance    what it does: sweep.py
+    zoo      the planted bugs, and how soon runs find them
+    check    an implementation of one's own    what it prints: trial.py
     soak     one very long run
 """
 
@@ -14,7 +16,16 @@ import os
 from typing import Any, TypeAlias
 
 from kvraft.cli import commands
-from kvraft.cli.values import figure_file, output_file, output_folder, seeds, whole_number
+from kvraft.cli.values import (
+    acts,
+    figure_file,
+    names,
+    output_file,
+    output_folder,
+    picture_file,
+    seeds,
+    whole_number,
+)
 
 Adders: TypeAlias = "argparse._SubParsersAction[Any]"
 """What argparse adds commands to; it is generic for mypy only."""
@@ -41,6 +52,12 @@ def add_play(adders: Adders) -> None:
         help="a name, a .txt file, or the .jsonl file of a run; without it, all names are listed",
     )
     play.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
+    play.add_argument(
+        "--with",
+        dest="subject",
+        metavar="CLASS",
+        help="play a scenario with your own consensus module, such as mymodule:MyRaft",
+    )
     play.set_defaults(run=commands.play)
 
 
@@ -62,6 +79,14 @@ def add_swarm(adders: Adders) -> None:
         type=whole_number(1, "members"),
         metavar="N",
         help="how many members (3 or 5, drawn by each run)",
+    )
+    swarm.add_argument(
+        "--acts", type=acts, metavar="N,N", help="leave out all acts but these, by their numbers"
+    )
+    swarm.add_argument(
+        "--shrink",
+        action="store_true",
+        help="find the fewest acts and members that still break what breaks; needs a single seed",
     )
     _add_places(swarm)
     swarm.set_defaults(run=commands.swarm)
@@ -100,6 +125,99 @@ def _add_places(swarm: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the trace there, whatever is found; needs a single seed",
     )
+
+
+def add_zoo(adders: Adders) -> None:
+    """Add ``kvraft zoo``: the planted bugs."""
+    zoo = adders.add_parser(
+        "zoo",
+        help="list the planted bugs and what finds them, the story of one, or hunt for them",
+        description="The zoo: bugs that are planted to see whether the checks find them. Without "
+        "arguments it lists all; with the name of one, it says what goes wrong, where that was "
+        "seen, and the command that finds it.",
+    )
+    zoo.add_argument("bug", nargs="*", help="the name of a bug")
+    zoo.add_argument(
+        "--hunt",
+        nargs="*",
+        metavar="NAME",
+        help="run the swarm with these bugs, or with all, one after another until each is found; "
+        "the exit status is 1 if one is not",
+    )
+    zoo.add_argument(
+        "--runs",
+        type=whole_number(1, "runs"),
+        metavar="N",
+        help="how many runs a hunt may take for each (60, or 300 where it takes luck)",
+    )
+    zoo.add_argument(
+        "--json",
+        type=output_file,
+        metavar="FILE",
+        help="store what a hunt finds there, after each bug",
+    )
+    zoo.set_defaults(run=commands.zoo)
+
+
+def add_check(adders: Adders) -> None:
+    """Add ``kvraft check``: an implementation of one's own on trial."""
+    check = adders.add_parser(
+        "check",
+        help="put your own consensus module on trial, with a verdict for each property",
+        description="Judge a class of yours, such as mymodule:MyRaft: every property of Raft, in "
+        "many runs. What breaks is made small, and shown in words. The exit status is 1 if "
+        "anything is broken.",
+    )
+    check.add_argument("subject", metavar="MODULE:CLASS", help="a class of a module in this folder")
+    check.add_argument(
+        "--runs", type=whole_number(1, "runs"), metavar="N", help="how many runs (200)"
+    )
+    check.add_argument(
+        "--seed",
+        type=whole_number(0, "a seed"),
+        default=1,
+        metavar="N",
+        help="the seed of the first run (1)",
+    )
+    check.add_argument(
+        "--without",
+        type=names,
+        default=[],
+        metavar="A,B",
+        help="do not try these: snapshots, membership, leases, reads, transfers (without this, "
+        "what it lacks is found out)",
+    )
+    check.add_argument(
+        "--seconds",
+        type=whole_number(1, "the seconds"),
+        default=10,
+        metavar="N",
+        help="how long one run may take (10)",
+    )
+    _add_check_outputs(check)
+
+
+def _add_check_outputs(check: argparse.ArgumentParser) -> None:
+    """Add the options that say where the report goes."""
+    check.add_argument(
+        "--json",
+        type=output_file,
+        metavar="FILE",
+        help="write the report to this file, as JSON; - for standard output and nothing else there",
+    )
+    check.add_argument(
+        "--save",
+        type=output_file,
+        metavar="FILE",
+        help="save the run that breaks the first property, for kvraft play",
+    )
+    check.add_argument(
+        "--picture",
+        type=picture_file,
+        metavar="FILE",
+        help="draw that run: a space-time diagram (.svg), or a page that plays it (.html)",
+    )
+    check.set_defaults(run=commands.check)
 
 
 def add_soak(adders: Adders) -> None:

@@ -25,18 +25,22 @@ from kvraft.check.sweep import (
     processes,
     run_seed,
     run_seeds,
+    smaller_run,
 )
 from kvraft.cli.terminal import say
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.tools import progress_bar
 
 
 def sweep(options: argparse.Namespace) -> int:
     """Run small clusters at random, and print what was found in them."""
-    settings = SwarmSettings(bug=options.bug or "", members=options.members)
+    settings = SwarmSettings(options.bug or "", members=options.members, only=options.acts)
     settings.make(options.seeds[0]).world.close()  # what cannot be run is refused here, at once
+    if options.shrink:
+        settings = _shrunk(options, settings)
     summary = Summary(settings.as_options())
-    if options.trace is not None:
+    if options.trace is not None or options.shrink:
         _run_one(options, settings, summary)
     else:
         with contextlib.ExitStack() as stack:
@@ -48,12 +52,23 @@ def sweep(options: argparse.Namespace) -> int:
     return int(not summary.clean)
 
 
+def _shrunk(options: argparse.Namespace, settings: SwarmSettings) -> SwarmSettings:
+    """Return settings with which the single seed breaks the same with as little as possible."""
+    if options.seeds[0] != options.seeds[-1]:
+        raise BadInput("one run is made smaller at a time: give a single seed")
+    smaller = smaller_run(settings, options.seeds[0])
+    kept = counted(len(smaller.only or ()), "act")
+    say(f"{kept} of {len(settings.numbers)} break it, too:")
+    return smaller
+
+
 def _run_one(options: argparse.Namespace, settings: SwarmSettings, summary: Summary) -> None:
     """Run a single seed, and write its trace whatever is found."""
     if options.seeds[0] != options.seeds[-1]:
         raise BadInput("a trace is of one run: give a single seed, or a folder with --traces")
     result = run_seed(options.seeds[0], settings, keep_trace=True)
-    options.trace.write_text(result.trace, encoding="utf-8", newline="\n")
+    if options.trace is not None:
+        options.trace.write_text(result.trace, encoding="utf-8", newline="\n")
     _count(result, summary)
 
 

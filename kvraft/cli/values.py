@@ -40,6 +40,19 @@ def seeds(text: str) -> range:
     return range(start, stop + 1)
 
 
+def acts(text: str) -> tuple[int, ...]:
+    """Return the numbers of acts in ``text``, which commas separate, in order; or ``none``."""
+    if text == "none":
+        return ()
+    try:
+        found = sorted({int(number) for number in text.split(",")})
+    except ValueError:
+        found = [-1]
+    if found[0] < 0:
+        raise argparse.ArgumentTypeError(f"{text:.40} is not a list of acts, such as 3,9,41")
+    return tuple(found)
+
+
 def names(text: str) -> list[str]:
     """Return the names in ``text``, which commas separate; none for the word ``none``."""
     return [] if text == "none" else [name.strip() for name in text.split(",")]
@@ -62,6 +75,14 @@ def figure_file(text: str) -> Path:
     path = output_file(text)
     if path.suffix not in (".png", ".svg"):
         raise argparse.ArgumentTypeError(f"a figure is a .png or a .svg, not {path.name}")
+    return path
+
+
+def picture_file(text: str) -> Path:
+    """Return the path of a picture to write, a .svg or a .html."""
+    path = output_file(text)
+    if path.suffix not in (".svg", ".html"):
+        raise argparse.ArgumentTypeError(f"a picture is a .svg or a .html, not {path.name}")
     return path
 
 

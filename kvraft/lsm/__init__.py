@@ -54,10 +54,12 @@ from kvraft.lsm.manifest import (
 from kvraft.lsm.merging import RetainedTimes, merge, retain
 from kvraft.lsm.options import TreeOptions
 from kvraft.lsm.pacing import REMOVED_BYTES
+from kvraft.lsm.readers import Readers
 from kvraft.lsm.snapshot import ByteSource, SnapshotSpool, TreeSnapshot, unpack_snapshot
 from kvraft.lsm.stats import TreeCounters
 from kvraft.lsm.tree import Tree
 from kvraft.lsm.version_edit import ManifestState
+from kvraft.lsm.versions import VersionSet
 from kvraft.lsm.view import View
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "Levels",
     "Manifest",
     "ManifestState",
+    "Readers",
     "RetainedTimes",
     "SnapshotSpool",
     "Tiered",
@@ -76,6 +79,7 @@ __all__ = [
     "TreeCounters",
     "TreeOptions",
     "TreeSnapshot",
+    "VersionSet",
     "View",
     "WriteBatch",
     "check_strategy",

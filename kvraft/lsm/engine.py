@@ -38,6 +38,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable
 from copy import deepcopy
+from operator import itemgetter
 from threading import RLock
 from typing import Any, NoReturn, Self
 
@@ -69,6 +70,8 @@ from kvraft.record import (
     Version,
 )
 from kvraft.sstable import TableMetadata
+
+_key, _value = itemgetter(0), itemgetter(2)
 
 
 class StorageEngine(ReadableTree):
@@ -166,7 +169,8 @@ class StorageEngine(ReadableTree):
         self.timestamp = max(self.timestamp, self.memtables.active.timestamp)
         counts = self.counts
         counts.rows_put += len(rows) + len(ranges)
-        counts.bytes_put += sum(len(key) + len(value or b"") for key, _, value in rows)
+        values = filter(None, map(_value, rows))  # neither a tombstone nor b"" has any bytes
+        counts.bytes_put += sum(map(len, map(_key, rows))) + sum(map(len, values))
 
     # ── long work ───────────────────────────────────────────────────────────────────────────────
 

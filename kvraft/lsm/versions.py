@@ -65,6 +65,9 @@ from kvraft.sstable import (
 class VersionSet:
     """The tables on one disk: ``levels`` are the live ones, ``next_task`` is the next merge."""
 
+    writer = TableWriter
+    """The class of what writes a table.  A subclass may name another one."""
+
     def __init__(
         self,
         disk: Disk,
@@ -109,7 +112,7 @@ class VersionSet:
     def new_table(self, log_range: LogRange) -> TableWriter:
         """Begin a table, with a new number, for rows from that part of the log."""
         number = self._manifest.new_file_number()
-        return TableWriter(self._disk, number, self._owner, self._form, log_range)
+        return self.writer(self._disk, number, self._owner, self._form, log_range)
 
     def read_back(self, info: TableMetadata) -> ReadBack:
         """Return the work of opening a table that was just written, and reading all of it."""

@@ -43,16 +43,21 @@ from kvraft.replica.retention import Pin, Pins, tree_pin
 from kvraft.replica.sessions import (
     MAX_UNWRITTEN,
     SESSION_PREFIX,
+    Asked,
     Session,
     Sessions,
     TransactionOutcome,
 )
 from kvraft.replica.snapshots import ReplicaSnapshot, ReplicaSnapshotSource
-from kvraft.replica.state_machine import StateMachine
+from kvraft.replica.state_machine import CONFIGURATION_KEY, EndedTransaction, StateMachine
+from kvraft.replica.writes import WriteDesk
 
 __all__ = [
+    "CONFIGURATION_KEY",
     "MAX_UNWRITTEN",
     "SESSION_PREFIX",
+    "Asked",
+    "EndedTransaction",
     "Pin",
     "Pins",
     "Replica",
@@ -63,5 +68,6 @@ __all__ = [
     "Sessions",
     "StateMachine",
     "TransactionOutcome",
+    "WriteDesk",
     "tree_pin",
 ]

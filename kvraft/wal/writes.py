@@ -26,6 +26,8 @@ _ENTRIES = int(FrameKind.ENTRIES)
 _PUT, _DELETE, _DELETE_RANGE = int(Kind.PUT), int(Kind.DELETE), int(Kind.DELETE_RANGE)
 _pack_entry = struct.Struct("<" + ENTRY_FORMAT).pack
 _WRITE = struct.Struct("<16xQ16xIIHBB")  # an entry's head, without terms and clients
+_pack_part = struct.Struct("<8xQQ16xIII").pack  # the same, with its index; the last is a kind
+_PART_PUT, _PART_DELETE, _PART_RANGE = (kind << 16 for kind in (_PUT, _DELETE, _DELETE_RANGE))
 _pack_checksum = struct.Struct("<I").pack
 
 # The heads of frame and entry as few numbers: magic and kind are one, and so are client, kind and
@@ -124,25 +126,19 @@ def pack_write(index: int, timestamp: Timestamp, key: bytes, value: bytes | None
 def pack_writes(first: int, rows: list[Row], ranges: list[Row]) -> bytes:
     """Return one batch as entries of a log, from index ``first`` on: ranges, then rows.
 
-    ``ranges`` are range tombstones.  The last entry carries the commit mark.
+    ``ranges`` are range tombstones.  The last entry carries the commit mark; there is at least one.
     """
     parts: list[bytes] = []
-    pack, left = _pack_entry, len(ranges) + len(rows)
-    index = first
-    for start, timestamp, stop in ranges:
-        left -= 1
+    pack = _pack_part
+    for index, (start, timestamp, stop) in enumerate(ranges, first):
         end = stop or b""
-        sizes = len(start), len(end)
-        parts += (pack(0, index, timestamp, 0, 0, *sizes, 0, _DELETE_RANGE, left == 0), start, end)
-        index += 1
-    for key, timestamp, value in rows:
-        left -= 1
+        parts += (pack(index, timestamp, len(start), len(end), _PART_RANGE), start, end)
+    for index, (key, timestamp, value) in enumerate(rows, first + len(ranges)):
         if value is None:
-            parts += (pack(0, index, timestamp, 0, 0, len(key), 0, 0, _DELETE, left == 0), key)
+            parts += (pack(index, timestamp, len(key), 0, _PART_DELETE), key, b"")
         else:
-            sizes = len(key), len(value)
-            parts += (pack(0, index, timestamp, 0, 0, *sizes, 0, _PUT, left == 0), key, value)
-        index += 1
+            parts += (pack(index, timestamp, len(key), len(value), _PART_PUT), key, value)
+    parts[-3] = parts[-3][:-1] + b"\1"  # the commit mark is the last byte of a head
     return b"".join(parts)
 
 

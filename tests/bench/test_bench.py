@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from kvraft import check, sim
 from kvraft.bench import consensus, engines, measure, python, replica, storage, world
+from kvraft.check import sweep
 from kvraft.errors import BadInput
 from kvraft.sstable import codec
 
@@ -134,9 +136,21 @@ def test_a_loaded_world_applies_its_puts_whether_it_is_traced_and_checked_or_not
 
 def test_a_run_in_which_something_is_found_is_an_error(monkeypatch):
     found = SimpleNamespace(found="a lost write")
-    monkeypatch.setattr(world, "run_seed", lambda seed, settings: found)
+    monkeypatch.setattr(sweep, "run_seed", lambda seed, settings: found)
     with pytest.raises(RuntimeError, match="seed 1000: a lost write"):
         world.run_swarm(1)
+
+
+def test_the_world_of_an_older_version_can_be_measured(monkeypatch):
+    """It has no settings of a sweep, no runs to fork, and no news that checkers share."""
+    ended, nothing = [], SimpleNamespace(found=None)
+    monkeypatch.delattr(sweep, "SwarmSettings")
+    monkeypatch.setattr(sweep, "run_seed", lambda seed: ended.append(seed) or nothing)
+    monkeypatch.delattr(sim, "Run")
+    monkeypatch.delattr(check, "News")
+    measured = list(world.samples("", 1, 10, None))
+    assert [sample and sample.row for sample in measured][-2:] == [world.SWARM, None]
+    assert ended == [world.FIRST_RUN]
 
 
 # ── storage ─────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,6 @@ import pytest
 
 from kvraft.check import Violation
 from kvraft.check.bugs import find_bug
-from kvraft.check.bugs.client import CLIENT_BUGS
 from kvraft.check.history import (
     NotLinearizable,
     Operation,
@@ -242,7 +241,7 @@ def retried_write(client):
 def test_a_bug_of_the_client_library_is_found_in_what_callers_got(play, bug):
     judge_calls(play(Client), nowhere)
     with pytest.raises(Violation):
-        judge_calls(play(CLIENT_BUGS[bug]), nowhere)
+        judge_calls(play(find_bug(bug).client), nowhere)
 
 
 def test_an_order_that_is_given_is_checked():

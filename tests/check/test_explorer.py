@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.check import Property, Violation
-from kvraft.check.bugs.consensus import CONSENSUS_BUGS
+from kvraft.check.bugs import consensus_bug
 from kvraft.check.explore import NO_TIME, ExplorationBounds, explore
 from kvraft.check.explore.clone import ASIDE, CHANGING, IGNORED, LEAST, clone, fingerprint
 from kvraft.check.explore.explorer import Action, Transition
@@ -17,7 +17,7 @@ from kvraft.check.explore.transitions import ExploredMember, take_transition
 from kvraft.check.raft import watch
 from kvraft.errors import BadInput
 from kvraft.events import ignore
-from kvraft.raft import Core, Raft, RequestVoteReply, Role
+from kvraft.raft import Raft, RequestVoteReply, Role
 from kvraft.record import HardState
 from kvraft.sim import Cluster
 
@@ -70,18 +70,6 @@ def test_figure_8_is_safe_far_beyond_where_its_rule_is_missed():
 
 
 # ── it finds bugs ───────────────────────────────────────────────────────────────────────────────
-
-
-class _Hasty(Core):
-    @property
-    def durable_index(self):
-        return self.log.last_index
-
-
-class CountsUnsaved(Raft):
-    """A leader counts itself before its own disk has the entry."""
-
-    core_type = _Hasty
 
 
 class AnswersFirst(Raft):
@@ -162,7 +150,13 @@ FOUND = [
         (),
         Property.STATE_MACHINE_SAFETY,
     ),
-    (CountsUnsaved, ExplorationBounds(timeouts=1, lags=1), {}, (), Property.COMMITTED_KEPT),
+    (
+        "counts unsaved",
+        ExplorationBounds(timeouts=1, lags=1),
+        {},
+        (),
+        Property.COMMITTED_KEPT,
+    ),
     (AnswersFirst, ExplorationBounds(timeouts=1), {}, (), Property.DURABLE_FIRST),
     (ChangesOwn, ExplorationBounds(timeouts=1, heartbeats=1), {}, (), Property.LEADER_APPEND_ONLY),
     (Raises, ExplorationBounds(timeouts=2), {}, (), "nothing raises"),
@@ -171,7 +165,7 @@ FOUND = [
 
 @pytest.mark.parametrize(("bug", "bounds", "start", "but", "broken"), FOUND)
 def test_a_bug_is_found_and_its_trace_breaks_a_cluster_too(bug, bounds, start, but, broken):
-    consensus = CONSENSUS_BUGS[bug] if isinstance(bug, str) else bug
+    consensus = consensus_bug(bug) if isinstance(bug, str) else bug
     report = explore(cluster(consensus, **start), bounds, but=but)
     assert report.violation is not None, str(report)
     assert report.violation.property == broken
@@ -195,7 +189,7 @@ def test_the_sound_module_passes_where_a_bug_was_found(bug, bounds, start, but):
 
 def test_the_shortest_trace_reads_well():
     report = explore(
-        cluster(CONSENSUS_BUGS["vote not saved"]), ExplorationBounds(crashes=1), but=DISK
+        cluster(consensus_bug("vote not saved")), ExplorationBounds(crashes=1), but=DISK
     )
     assert [str(step) for step in report.trace] == [
         "n1 times out",
@@ -207,13 +201,14 @@ def test_the_shortest_trace_reads_well():
         "n1 receives RequestVoteReply of term 1 from n3 (granted)",
     ]
     assert "election safety: n2 and n1 both lead term 1\n   1. n1 times out" in str(report)
-    lagging = explore(cluster(CountsUnsaved), ExplorationBounds(timeouts=1, lags=1)).trace
+    hasty, bounds = consensus_bug("counts unsaved"), ExplorationBounds(timeouts=1, lags=1)
+    lagging = explore(cluster(hasty), bounds).trace
     assert "and its disk lags" in " ".join(map(str, lagging))
 
 
 def test_a_step_is_worth_as_much_as_any_other_it_takes_the_shortest_way():
     """Breadth first: without the last step of the trace, a search that deep finds nothing."""
-    start, bounds = cluster(CONSENSUS_BUGS["any log elected"]), ExplorationBounds(timeouts=2)
+    start, bounds = cluster(consensus_bug("any log elected")), ExplorationBounds(timeouts=2)
     report = explore(start, bounds)
     space = StateSpace(start, bounds, but=(), symmetry=False)
     level, seen = [space.first], {space.first}

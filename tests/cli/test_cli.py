@@ -24,6 +24,8 @@ COMMANDS = [
     "tour",
     "play",
     "swarm",
+    "zoo",
+    "check",
     "soak",
     "verify",
     "inspect",

@@ -130,6 +130,17 @@ def test_every_picture_has_words_for_those_who_do_not_see_it(path):
             assert all(re.match(r'<img alt="[^"]{15,}"', each) for each in images), cell.source
 
 
+@pytest.mark.parametrize("name", ["04_the_log", "10_clients"])
+def test_a_page_made_of_a_lesson_has_the_words_of_each_picture(name):
+    html = pytest.importorskip("nbconvert").HTMLExporter()
+    page, _ = html.from_filename(str(ROOT / "notebooks" / f"{name}.ipynb"))
+    images = re.findall(r"<img[^>]*>", page)
+    assert len(images) > 5
+    for image in images:
+        assert len(re.search(r'alt="([^"]*)"', image)[1]) > 15, image[:200]
+        assert "No description" not in image, image[:200]
+
+
 @books
 def test_every_widget_has_a_still_picture_and_says_something_in_words(path):
     for cell in cells(path):

@@ -166,12 +166,12 @@ def test_a_majority_has_one_and_the_same_copy(hurried):
 def test_the_slider_shows_the_outage_that_it_is_set_to(hurried):
     slider = OutageSlider(hurried, start=2)
     assert "dies 2 steps after" in repr(slider)
-    before = slider.svg()
+    before = slider.picture()
     slider.slider.value = 6
     assert slider.shown.step == 6
     assert "applied once" in slider.words()
-    assert slider.svg() != before
-    assert "crashes" in slider._picture.value
+    assert slider.picture() != before
+    assert "n1 dies" in slider._picture.value
 
 
 @pytest.mark.parametrize(

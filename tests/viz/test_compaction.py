@@ -1,6 +1,5 @@
-"""Pictures of compaction: the tables that they show are the tables that there are."""
+"""Figures of compaction: what they show is what was measured."""
 
-import re
 from dataclasses import replace
 from random import Random
 
@@ -8,7 +7,6 @@ import pytest
 
 from kvraft.course.exercises.compaction import SITUATIONS
 from kvraft.errors import BadInput
-from kvraft.events import Compacted, CompactionStarted, Flushed
 from kvraft.lsm import Levelled, Tiered
 from kvraft.sim import (
     SMALL_TREE,
@@ -22,10 +20,7 @@ from kvraft.sim import (
 )
 from kvraft.sim.load import runs_of
 from kvraft.viz import figures
-from kvraft.viz import panels as viz
 from kvraft.viz.figures import png
-from kvraft.viz.trace import TraceHistory
-from kvraft.viz.widgets import Stepper
 
 STRATEGIES = {
     "levelled": Levelled(tables=3, level_bytes=4096, fanout=3, table_bytes=2048),
@@ -38,104 +33,6 @@ def loaded(strategy, count=400):
     for key, value in random_writes(3, count, 120):
         load.write(key, value, slices=2)
     return load
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-def test_the_tables_shown_are_those_of_the_tree_after_every_write(strategy):
-    load = TreeLoad(replace(SMALL_TREE, memtable_bytes=1024, strategy=strategy))
-    shelf, taken = viz.TreeTables(), 0
-    compacted = 0
-    for key, value in random_writes(3, 400, 120):
-        load.write(key, value, slices=2)
-        for _, _, event in load.trace[taken:]:
-            shelf.take(event)
-            compacted += isinstance(event, Compacted)
-        taken = len(load.trace)
-        shown = [box for _, boxes in shelf.rows() for box in boxes if box not in shelf.dead]
-        assert shown == [viz.box_of(info) for info in load.tree.tables]
-        files = {int(name[:6]) for name in load.disk.names() if name.endswith(".sst")}
-        known = {box.number for box in shelf.live + shelf.dead}
-        assert known <= files
-        if not load.tree.has_work:
-            assert known == files
-    assert compacted > 5
-
-
-def test_tables_that_are_no_neighbours_in_age_become_as_new_as_the_newest():
-    load = loaded(NoCompaction())
-    first, _, third, *_ = load.tree.tables
-    load.merge([first.number, third.number], level=0)
-    shown = viz.tables_over_time(load.trace)[-1].live
-    assert shown == [viz.box_of(info) for info in load.tree.tables]
-
-
-def test_a_moment_shows_what_is_merged_and_what_came_of_it():
-    trace = loaded(STRATEGIES["levelled"]).trace
-    history = TraceHistory(trace)
-    found = viz.tables_over_time(trace)
-    steps = viz.level_stops(trace)
-    heights = set()
-    for step in steps:
-        picture, event = viz.levels_view(history, step), trace[step].event
-        marked = {sign: set(map(int, re.findall(rf">{sign}(\d+)<", picture))) for sign in "▼★"}
-        heights.add(re.search(r'viewBox="[^"]*"', picture)[0])
-        if isinstance(event, CompactionStarted):
-            assert marked["▼"] <= set(event.inputs)
-            assert f"merged into level {event.level}" in picture
-            assert picture.count('stroke-width="3"') == len(event.inputs)
-        elif isinstance(event, Compacted):
-            assert marked["★"] <= set(event.outputs)
-            gone = len(set(event.inputs) - set(event.outputs))
-            assert picture.count("stroke-dasharray") == len(found[step].dead) >= gone
-        assert picture == viz.levels_view(TraceHistory(trace), step)
-        assert f'aria-label="{found[step]}"' in picture
-    assert len(heights) == 1
-    kinds = {type(trace[step].event) for step in steps}
-    assert kinds == {Flushed, CompactionStarted, Compacted}
-
-
-def test_spans_are_drawn_where_the_keys_are():
-    picture = viz.levels_svg(SITUATIONS["A"], merging=(9, 8), into=1)
-    spans = {
-        int(number): (float(x), float(x) + float(wide))
-        for x, wide, number in re.findall(
-            r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"[^>]*><title>table (\d+):', picture
-        )
-    }
-    for one in SITUATIONS["A"]:
-        for other in SITUATIONS["A"]:
-            (left, right), (low, high) = spans[one.number], spans[other.number]
-            assert one.overlaps(other.start, other.stop) == (left < high and low < right)
-    assert picture.count('stroke-width="3"') == 2
-    assert "merged into level 1" in picture
-
-
-def test_a_span_without_an_end_reaches_to_the_edge():
-    one, *others = SITUATIONS["A"]
-    picture = viz.levels_svg([replace(one, start=b"\xff\x00<", stop=b""), *others])
-    assert "table 9: 4,096 bytes, \\xff\\x00&lt; to " in picture
-    widths = [float(wide) for wide in re.findall(r'width="([\d.]+)" height', picture)]
-    assert min(widths) > 8
-
-
-def test_a_stepper_over_a_tree_jumps_from_pick_to_pick():
-    trace = loaded(STRATEGIES["tiered"]).trace
-    stepper = Stepper(
-        trace,
-        views=(viz.levels_view,),
-        stops=viz.level_stops(trace),
-        jumps=viz.LEVEL_JUMPS,
-        says=viz.level_summary,
-    )
-    for name, kind in (("next pick", CompactionStarted), ("next result", Compacted)):
-        stepper.jumps[name].click()
-        assert isinstance(trace[stepper.step].event, kind)
-    assert set(stepper.jumps) == set(viz.LEVEL_JUMPS)
-    assert str(viz.tables_over_time(trace)[-1]) in repr(stepper)
-    assert "level 0" in stepper.svg()
-
-
-# ── what it costs ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(scope="module")
@@ -191,10 +88,6 @@ def test_a_sample_counts_every_file_and_only_its_own_reads():
     assert first.space == pytest.approx(files / alive)
     assert files > live == sum(size for _, size in first.runs)
     assert 1 < first.read <= len(load.tree.tables)
-
-
-def test_no_tables_are_a_picture_too():
-    assert 'aria-label="tables: none."' in viz.levels_svg([])
 
 
 def test_runs_are_levels_and_the_tables_of_level_0():

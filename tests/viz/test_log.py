@@ -215,8 +215,8 @@ def test_the_stepper_moves_by_byte_field_and_frame():
     stepper.buttons["next frame"].click()
     assert stepper.offset == disk.size(name) - 1
     bundle = stepper._repr_mimebundle_()
-    assert bundle["text/html"] == svg_image(stepper.still())
-    assert label_of(stepper.still()) == stepper.words()
+    assert bundle["text/html"] == svg_image(stepper.svg())
+    assert label_of(stepper.svg()) == stepper.words()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     for wrong in ({"name": "x"}, {"name": name, "offset": -1}):
         with pytest.raises(BadInput):

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvraft.check import FIGURE_3, Property, Violation
-from kvraft.check.bugs import OlderTermsCounted
-from kvraft.check.bugs.consensus import CONSENSUS_BUGS
+from kvraft.check.bugs import OlderTermsCounted, consensus_bug
 from kvraft.check.raft import watch
 from kvraft.check.scenario import load
 from kvraft.check.sweep import hunt
@@ -25,7 +24,7 @@ from kvraft.viz.trace import TraceHistory
 
 HAND = RaftOptions(pre_vote=False, check_quorum=False, max_batch_bytes=1)
 SVG = "{http://www.w3.org/2000/svg}"
-MODULES = [Raft, OlderTermsCounted, CONSENSUS_BUGS["any log elected"]]
+MODULES = [Raft, OlderTermsCounted, consensus_bug("any log elected")]
 
 
 class Ledger:
@@ -67,7 +66,7 @@ def test_a_panel_shows_what_is_on_the_disks_and_what_was_ever_applied(seed, modu
 
 
 @settings(deadline=None, derandomize=True, max_examples=30)
-@given(st.integers(0, 10_000), st.sampled_from([*MODULES, CONSENSUS_BUGS["votes twice"]]))
+@given(st.integers(0, 10_000), st.sampled_from([*MODULES, consensus_bug("votes twice")]))
 def test_lamps_go_out_where_a_checker_of_that_property_alone_would_raise(seed, module):
     cluster = start(module)
     lamps, random = Lamps(cluster), Random(seed)
@@ -187,7 +186,7 @@ def test_no_moment_is_nothing_to_draw():
 
 
 def test_a_hunt_is_the_same_every_time_and_spares_the_real_module():
-    module = CONSENSUS_BUGS["any log elected"]
+    module = consensus_bug("any log elected")
     found = [hunt(start(module, trace=False), seed, 100) for seed in range(30)]
     assert found == [hunt(start(module), seed, 100) for seed in range(30)]
     assert any(found)

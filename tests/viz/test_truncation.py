@@ -1,7 +1,6 @@
 """Pictures of who holds the log: what they show is what the members say, at every moment."""
 
 import re
-import xml.etree.ElementTree as ET
 from itertools import pairwise
 from random import Random
 
@@ -31,10 +30,7 @@ from kvraft.viz.figures import (
     plot_log_bytes,
     title_of,
 )
-from kvraft.viz.panels import PIN_COLOURS, strip_view
-from kvraft.viz.trace import TraceHistory, between, hardest_pin, pins_over_time, series
-
-SVG = "{http://www.w3.org/2000/svg}"
+from kvraft.viz.trace import between, hardest_pin, pins_over_time, sealed_sizes, series
 
 
 @pytest.fixture(scope="module")
@@ -149,94 +145,6 @@ def test_between_keeps_what_two_do_and_say_to_each_other():
     assert [s.event for s in between(trace, "n1", "n2")] == [trace[n].event for n in (0, 2, 7)]
 
 
-# ── the strip ───────────────────────────────────────────────────────────────────────────────────
-
-
-def flags(root):
-    titles = [each.text for each in root.iter(f"{SVG}title")]
-    return [title for title in titles if re.fullmatch(r".+ pins \d+", title)]
-
-
-def test_the_strip_has_a_flag_for_each_hold_on_each_sealed_segment():
-    world = World(3, seed=3, options=LIMITS)
-    write_values(world, 100)
-    world.crash(last_follower(world))
-    write_values(world, 50)
-    history, last = TraceHistory(world.trace), len(world.trace) - 1
-    for name, replica in world.replicas.items():
-        holds = replica.pins()
-        sealed = [segment for segment in replica.wal.segments if segment.sealed]
-        wanted = [f"{h.pinned_by} pins {s.id}" for s in sealed for h in holds.of(s)]
-        svg = strip_view(name)(history, last)
-        assert svg == strip_view(name)(TraceHistory(world.trace), last)
-        root = ET.fromstring(svg)
-        assert sorted(flags(root)) == sorted(wanted)
-        assert len(wanted) > 5
-        fills = [rect.get("fill") for rect in root.iter(f"{SVG}rect") if len(rect)]
-        for kind, colour in PIN_COLOURS.items():
-            count = sum(hardest_pin([h.pinned_by for h in holds.of(s)]) == kind for s in sealed)
-            assert fills.count(colour) == count
-        marks = replica.marks
-        label = root.get("aria-label")
-        assert f"entries {marks.first} to {marks.last}, flushed {marks.flushed}." in label
-        assert f"tree needs {holds.needed_from('tree')} on" in label
-
-
-@pytest.mark.parametrize(("needs", "count"), [(10, 2), (11, 1), (20, 1), (21, 0)])
-def test_a_segment_is_held_as_long_as_its_last_entry_is_needed(needs, count):
-    trace = trace_of(
-        (0, SegmentOpened(1, 1)),
-        (1, SegmentSealed(1, 1, 10, 900)),
-        (1, SegmentOpened(2, 11)),
-        (2, SegmentSealed(2, 11, 20, 900)),
-        (2, SegmentOpened(3, 21)),
-        (3, Marks(1, 9, 22, 22, 22)),
-        (4, PinsChanged(("tree",), (needs,))),
-    )
-    svg = strip_view("n1")(TraceHistory(trace), 6)
-    assert len(flags(ET.fromstring(svg))) == count
-    many = (
-        f"{needs} on: {count} sealed segment{'s' * (count > 1)}" if count else "no sealed segment"
-    )
-    assert f"tree needs {many}." in svg
-
-
-def test_the_strip_draws_every_step_within_its_frame(story):
-    world, away = story
-    history = TraceHistory(world.trace)
-    for name in world.members:
-        view = strip_view(name)
-        for step in range(0, len(world.trace), 701):
-            root = ET.fromstring(view(history, step))
-            width, height = (float(n) for n in root.get("viewBox").split()[2:])
-            for rect in root.iter(f"{SVG}rect"):
-                assert float(rect.get("x", 0)) >= 0
-                assert float(rect.get("x", 0)) + float(rect.get("width")) <= width
-            for text in root.iter(f"{SVG}text"):
-                assert 0 <= float(text.get("x")) <= width
-                assert float(text.get("y")) < height
-    crashed = next(n for n, step in enumerate(world.trace) if isinstance(step.event, MemberCrashed))
-    assert f"{away}: down" in strip_view(away)(history, crashed)
-    with pytest.raises(BadInput, match="no member called n9"):
-        strip_view("n9")(history, 0)
-
-
-def test_marks_at_one_place_share_a_label_and_labels_do_not_overlap():
-    trace = trace_of((0, SegmentOpened(1, 1)), (1, Marks(1, 18, 19, 21, 21)))
-    svg = strip_view("n1")(TraceHistory(trace), 1)
-    labels = {
-        (float(x), float(y), text)
-        for x, y, text in re.findall(r'<text x="([\d.]+)" y="([\d.]+)" [^>]*>([^<]+)', svg)
-        if re.search(r"(first|flushed|applied|last) \d", text)
-    }
-    texts = {text for _, _, text in labels}
-    assert {"first 1", "flushed 18", "committed = last 21"} <= texts
-    for x, y, text in labels:
-        for other_x, other_y, other in labels:
-            if text < other and y == other_y:
-                assert x + 5 * len(text) < other_x or other_x + 5 * len(other) < x
-
-
 # ── the figures ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -283,10 +191,9 @@ def test_the_bytes_drawn_are_the_bytes_held():
 def test_the_sealed_bytes_of_a_world_are_its_members(story):
     world, _ = story
     for name, replica in world.replicas.items():
-        sealed = [segment for segment in replica.wal.segments if segment.sealed]
-        svg = strip_view(name)(TraceHistory(world.trace), len(world.trace) - 1)
-        size = sum(segment.size for segment in sealed)
-        assert f"sealed segments: {len(sealed)}, in all {size:,} bytes" in svg
+        sealed = {segment.id: segment.size for segment in replica.wal.segments if segment.sealed}
+        sizes = sealed_sizes(world.trace, name)
+        assert {number: sizes[number] for number in sealed} == sealed
 
 
 def test_the_title_of_catching_up_says_from_when_on_it_is_cheaper_for_good():

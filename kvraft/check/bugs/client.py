@@ -1,16 +1,26 @@
-"""Planted bugs of the client library: members do everything right, and their callers are misled.
+"""Planted bugs of the client: members do everything right, and callers are misled.
 
 Nothing on the wire is wrong, so only who looks at what clients called and got can notice.
-:data:`CLIENT_BUGS` has the classes by name; each runs wherever :class:`~kvraft.client.Client` does.
 """
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
-from kvraft.client import Client
-from kvraft.record import TxnId
-from kvraft.transaction import Read, ReadReply, Reply, Request, Submit, WriteReply
+from kvraft.client import Client, DraftTransaction, Ticket
+from kvraft.record import Timestamp, TxnId
+from kvraft.transaction import (
+    Read,
+    ReadReply,
+    Redirect,
+    Reply,
+    Request,
+    Stage,
+    Submit,
+    WriteReply,
+    Writes,
+)
 
 
 class _Watched:
@@ -85,8 +95,77 @@ class RetriesUnderNewIds(_OwnRuntime):
         return txn._replace(sequence=txn.sequence % self._AGAIN)
 
 
-CLIENT_BUGS: dict[str, type[Client]] = {
+class TimeoutIsFailure(Client):
+    """A client reports a write as failed if no answer came before its deadline."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._mine: list[Ticket] = []
+
+    def submit_if(self, reads: dict[bytes, Timestamp], writes: Writes, **options: Any) -> Ticket:
+        """Submit ``writes``, and remember the ticket."""
+        self._mine.append(ticket := super().submit_if(reads, writes, **options))
+        return ticket
+
+    def tick(self) -> None:
+        """Take copies of what is past its deadline for lost."""
+        for ticket in self._mine:
+            if not ticket.done and ticket.runtime.millis() >= ticket.deadline:
+                ticket.live_attempts.clear()
+        super().tick()
+
+
+class RedirectIsFailure(Client):
+    """A client takes the redirect of a leader that stepped down for proof of no effect."""
+
+    def receive(self, reply: Reply) -> None:
+        """Handle any redirect as one of a member that appended nothing."""
+        if isinstance(reply, Redirect):
+            reply = reply._replace(may_still_apply=False)
+        super().receive(reply)
+
+
+class AppendedIsEnough(Client):
+    """A client takes a write for done once the leader has appended it."""
+
+    def receive(self, reply: Reply) -> None:
+        """Handle the news of an append as the final answer."""
+        if isinstance(reply, WriteReply) and reply.stage is Stage.APPENDED:
+            reply = reply._replace(stage=Stage.APPLIED)
+        super().receive(reply)
+
+
+class DraftsWithoutReads(Client):
+    """A client does not send what its transactions read, so that one overwrites another."""
+
+    def transaction(self) -> DraftTransaction:
+        """Return a draft that forgets what it read."""
+
+        def submit(reads: dict[bytes, Timestamp], writes: Writes, **options: Any) -> Ticket:
+            return self.submit(writes, **options)
+
+        return DraftTransaction(self.read, submit, self.wait_for)
+
+
+class ReadsAnywhere(Client):
+    """A client reads what the nearest member has, though it was asked for a fresh read."""
+
+    def __init__(self, *args: Any, random: Random, **options: Any) -> None:
+        super().__init__(*args, random=random, **options)
+        self._near = random.choice(self.members)
+
+    def read(self, key: Any, **options: Any) -> ReadReply:
+        """Read ``key`` at the nearest member, at once."""
+        return super().read(key, **{**options, "member": self._near, "stale": True})
+
+
+BUGS = {
     "late answers taken": TakesLateAnswers,
     "retries under new ids": RetriesUnderNewIds,
+    "timeout is failure": TimeoutIsFailure,
+    "redirect is failure": RedirectIsFailure,
+    "appended is enough": AppendedIsEnough,
+    "drafts without reads": DraftsWithoutReads,
+    "reads anywhere": ReadsAnywhere,
 }
-"""The planted bugs of the client library by name."""
+"""The planted bugs of this place by name."""

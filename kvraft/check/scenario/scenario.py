@@ -7,7 +7,7 @@ that begin with ``#`` are prose.  Set-up comes first::
     options pre_vote=no         any of RaftOptions; yes, no or a number
     log s1: 1 1 2               an initial log, as the terms of its entries
     term s1: 3, vote s2         an initial term, optionally with a vote
-    bug older terms counted     a bug of check/bugs/consensus.py that every member has
+    bug older terms counted     a planted bug (check/bugs) that every member has
     unwatched one vote a term   a property of check/properties.py that may break; one a line
     seed 7
 

@@ -2,6 +2,7 @@
 
 ::
 
+    smaller       a run in which something is found, with as little else as possible
     parallel      many seeds on all cores, or wherever an executor runs them
     ├─ results    what was found, in a file from which a sweep resumes
     └─ swarm      a run per seed: drawn options, drawn faults, every checker at every step
@@ -9,6 +10,7 @@
        └─ faults     what the environment does
     soak          transactions without end: does disk or memory grow?
     └─ usage      what a member uses, and whether a line through it climbs
+    zoo           the swarm with one planted bug after another
     hunt          a cluster of consensus modules driven at random, and how soon it breaks
 
 Invariant: a run is a function of its seed and of the code, so ``kvraft swarm --seeds N`` repeats
@@ -20,9 +22,11 @@ Sources: Groce et al., *Swarm Testing*, ISSTA 2012; FoundationDB's simulation (W
 from kvraft.check.sweep.hunt import hunt
 from kvraft.check.sweep.parallel import SwarmSettings, processes, run_seed, run_seeds
 from kvraft.check.sweep.results import ResultsFile, Summary, SwarmResult, result_of
+from kvraft.check.sweep.smaller import smaller_run
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
 from kvraft.check.sweep.swarm import SwarmRun
 from kvraft.check.sweep.usage import fit_trend, second_half
+from kvraft.check.sweep.zoo import hunt_bug, hunt_lines, property_of
 
 __all__ = [
     "MemberOutage",
@@ -35,11 +39,15 @@ __all__ = [
     "UsageSample",
     "fit_trend",
     "hunt",
+    "hunt_bug",
+    "hunt_lines",
     "processes",
+    "property_of",
     "result_of",
     "run_seed",
     "run_seeds",
     "second_half",
+    "smaller_run",
     "usage_points",
     "usage_trends",
 ]

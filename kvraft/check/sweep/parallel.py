@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -37,13 +37,20 @@ WAITING = 64
 class SwarmSettings:
     """What runs have in common, by name, so that a worker on another machine can run them.
 
-    ``bug`` is the planted bug that every member has, ``acts`` how much clients do; ``members`` is
-    how many there are, three or five by chance without it.
+    ``bug`` is the planted bug that every member has, ``acts`` how much clients do, and ``only`` the
+    numbers of those acts that happen, if others are left out.  ``members`` is how many there are,
+    three or five by chance without it.
     """
 
     bug: str = ""
     acts: int = ACTS
     members: int | None = None
+    only: tuple[int, ...] | None = None
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the acts that happen."""
+        return range(self.acts) if self.only is None else self.only
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for JSON."""
@@ -59,12 +66,16 @@ class SwarmSettings:
             client=bug.client,
             acts=self.acts,
             members=self.members,
+            only=self.only,
         )
 
     def as_options(self) -> str:
         """Return the options of ``kvraft swarm`` that set this, each after a space."""
         bug = f' --bug "{self.bug}"' if self.bug else ""
-        return bug + (f" --members {self.members}" if self.members else "")
+        members = f" --members {self.members}" if self.members else ""
+        if self.only is None:
+            return bug + members
+        return bug + members + f" --acts {','.join(map(str, self.only)) or 'none'}"
 
 
 def run_seed(seed: int, settings: SwarmSettings, *, keep_trace: bool = False) -> SwarmResult:

@@ -27,7 +27,7 @@ from kvraft.display import counted
 from kvraft.events import SegmentDropped, Trace
 from kvraft.sim import CatchUp
 from kvraft.viz.figures.style import MEMBER_LINES, legend, named, one_panel, some, titled
-from kvraft.viz.panels import PIN_COLOURS
+from kvraft.viz.sandbox import PIN_COLOURS
 from kvraft.viz.svg import BLACK, BLUE, RED
 from kvraft.viz.trace import (
     MEMBERS,

@@ -18,8 +18,9 @@ from matplotlib.patches import Patch
 
 from kvraft.sim import Amplification, TreeSample, amplification_of
 from kvraft.viz.figures.style import MEMBER_LINES, legend, named, one_panel, some, stacked, titled
-from kvraft.viz.panels import LEVEL_COLOURS
-from kvraft.viz.svg import GREY
+from kvraft.viz.svg import GREEN, GREY, ORANGE, PURPLE, SKY, YELLOW
+
+LEVEL_COLOURS = (ORANGE, SKY, GREEN, PURPLE, YELLOW)
 
 
 def plot_timeline(runs: Mapping[str, Sequence[TreeSample]]) -> Figure:

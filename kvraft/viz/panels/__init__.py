@@ -2,10 +2,9 @@
 
 A *view* draws the state after one step of a history, ``(history, step) -> str``::
 
-    cluster    members on a ring, messages on their way    levels     tables, level by level
-    logs       the ends of all logs, entry by entry        lanes      transactions in the logs
-    disks      segments, memtable, tables of each member   pins       what pins a log
-    storage    the same, to follow a flush                 lamps      Raft's five properties
+    cluster    members on a ring, messages on their way
+    logs       the ends of all logs, entry by entry
+    disks      segments, memtable, tables of each member   lamps      Raft's five properties
 
 The others draw a stretch of a trace, or bytes::
 
@@ -36,21 +35,8 @@ from kvraft.viz.panels.cluster import cluster_view
 from kvraft.viz.panels.disks import disk_view
 from kvraft.viz.panels.filters import FalsePositiveRate, bits_view, measure
 from kvraft.viz.panels.lamps import Lamps
-from kvraft.viz.panels.lanes import colours_of, lanes_view, lanes_words, runs_of
-from kvraft.viz.panels.levels import (
-    LEVEL_COLOURS,
-    LEVEL_JUMPS,
-    TreeTables,
-    box_of,
-    level_stops,
-    level_summary,
-    levels_svg,
-    levels_view,
-    tables_over_time,
-)
 from kvraft.viz.panels.logs import log_view
 from kvraft.viz.panels.moments import DrawnMoment, Moment, moment, panel, panels
-from kvraft.viz.panels.pins import PIN_COLOURS, strip_view
 from kvraft.viz.panels.segments import (
     FRAME_COLOURS,
     HEXDUMP_HEIGHT,
@@ -61,19 +47,13 @@ from kvraft.viz.panels.segments import (
     strip_parts,
 )
 from kvraft.viz.panels.space_time import spacetime
-from kvraft.viz.panels.storage import FLUSHED, NEEDED, Storage, flush_view, storage_at
 from kvraft.viz.panels.tables import TablePart, block_map, parts_of, table_map
 
 __all__ = [
-    "FLUSHED",
     "FRAME_COLOURS",
     "FRAME_NAMES",
     "HEXDUMP_HEIGHT",
-    "LEVEL_COLOURS",
-    "LEVEL_JUMPS",
     "MARGIN",
-    "NEEDED",
-    "PIN_COLOURS",
     "DrawnMoment",
     "FalsePositiveRate",
     "Field",
@@ -81,26 +61,15 @@ __all__ = [
     "Lamps",
     "Moment",
     "SegmentPiece",
-    "Storage",
     "TablePart",
-    "TreeTables",
     "bits_view",
     "block_map",
-    "box_of",
     "cluster_view",
-    "colours_of",
     "disk_view",
     "dissect",
     "field_at",
-    "flush_view",
     "hexdump",
     "inspector",
-    "lanes_view",
-    "lanes_words",
-    "level_stops",
-    "level_summary",
-    "levels_svg",
-    "levels_view",
     "log_view",
     "measure",
     "moment",
@@ -108,13 +77,9 @@ __all__ = [
     "panels",
     "parts_of",
     "piece_at",
-    "runs_of",
     "segments_of",
     "spacetime",
-    "storage_at",
     "strip",
     "strip_parts",
-    "strip_view",
     "table_map",
-    "tables_over_time",
 ]

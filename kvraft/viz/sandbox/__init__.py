@@ -12,7 +12,7 @@
     ring     members, timers, votes, messages on their way      logs     entry by entry, with marks
       ├─ letters     what travels, and what it says             disks    segments, memtable, tables
       └─ links       cut, clogged, slow, lossy; islands
-    space_time       who sent what to whom, idle time is short  lights   which properties hold
+    space_time       who sent what to whom, with clients or not lights   which properties hold
     timeline         where elections, commits, faults … are     title    what is the case
     pins             what pins a log, and the five marks        levels   tables, level by level
     transactions     which copies in the logs are whole, open, discarded

@@ -74,6 +74,8 @@ def _pins(member: MemberState) -> str:
         return ""
     if not member.running:
         return "down: no pins"
+    if not member.pins:  # it has just started, and has reported none yet
+        return ""
     names = [name for name, needed in member.pins if needed <= max(sealed)]
     return f"pinned by {', '.join(names)}" if names else "pinned by nobody"
 
@@ -115,7 +117,8 @@ def _draw_segment(
             f'H{svg.num(x + wide - 3)}" fill="none" stroke="{kit.INK}" stroke-width="1.5"/>'
         )
     else:
-        pinned = any(needed <= segment.last for _, needed in member.pins) or not member.running
+        known = member.running and member.pins
+        pinned = not known or any(needed <= segment.last for _, needed in member.pins)
         fill, dashes = (SOLID, "") if pinned else (svg.WHITE, "2 3")
         drawing.add(svg.rect(x, top, wide, HIGH, fill, kit.INK, width=1.5, dashes=dashes))
     words = kit.span(segment.first, last) if last >= segment.first else "empty"

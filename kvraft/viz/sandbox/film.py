@@ -299,6 +299,11 @@ class Film(TraceHistory):
         low, high = bisect_left(self._sent_in, first), bisect_right(self._sent_in, step)
         return [self.sent[id] for id in self._sent_ids[low:high]]
 
+    def messages(self, first: int, step: int) -> list[Sent]:
+        """Return all messages that were sent in steps ``first`` to ``step``, oldest first."""
+        low, high = bisect_left(self._sent_in, first), bisect_right(self._sent_in, step)
+        return [self.sent[id] for id in self._sent_ids[low:high]]
+
     def committed(self, step: int) -> int:
         """Return the highest index that any member knew to be committed by ``step``."""
         place = bisect_right(self._committed, step, key=lambda pair: pair[0])

@@ -25,7 +25,7 @@ from kvraft.viz.sandbox.canvas import Canvas
 from kvraft.viz.sandbox.film import Film, leader_of
 from kvraft.viz.trace import TableBox, TreeTables, box_of, key_of_label, tables_at
 
-LEFT, RIGHT = 72.0, 362.0
+LEFT, RIGHT = 80.0, 370.0
 LEAST, MOST = 24.0, 54.0
 """How high a table is, at least and at most."""
 SOLID, DARK = "#E6E9EE", "#AEB5C0"
@@ -50,11 +50,15 @@ def levels_panel(film: Film, step: int, member: str = "") -> str:
 
 
 def tables_picture(
-    tables: Sequence[TableMetadata], merging: Sequence[int] = (), into: int = -1
+    tables: Sequence[TableMetadata], merging: Sequence[int] = (), into: int = -1, name: str = ""
 ) -> str:
-    """Draw live tables, in the order in which they are read, and which are to be merged."""
+    """Draw live tables, in the order in which they are read, and which are to be merged.
+
+    ``name`` stands above them.
+    """
     shown = TreeTables([box_of(info) for info in tables], tuple(merging), into)
-    return _draw(shown, f"{shown}.", "")
+    head = f"{name}: " if name else ""
+    return _draw(shown, f"{head}{shown}.", head)
 
 
 def _draw(tables: TreeTables, says: str, head: str) -> str:
@@ -123,7 +127,7 @@ def _draw_box(
         )
     )
     for words in (f"{sign}{box.number}", f"{box.number}"):
-        if kit.width_of(words) + 4 <= wide:
+        if kit.width_of(words) <= wide:
             drawing.text(x + wide / 2, y + tall / 2 + 6, words, anchor="middle")
             break
 

@@ -76,6 +76,15 @@ def row_says(name: str, member: MemberState, doomed: int = 0) -> str:
     return says + (f", overwritten from {doomed} on" if doomed else "")
 
 
+def entry_says(entry: EntryState) -> str:
+    """Return what an entry is, in words."""
+    if entry.txn:
+        return f"{entry.key} of {entry.txn}"
+    if entry.key:
+        return f"registration of {entry.key}"
+    return "configuration" if entry.configuration else "no-op"
+
+
 def doomed_entries(state: ClusterState) -> dict[str, int]:
     """Return from which entry on each log differs from that of the leader of the highest term.
 
@@ -108,7 +117,9 @@ def _draw_indexes(drawing: Canvas, low: int, last: int, wide: float) -> None:
     drawing.text(6, 22, "entry", colour=kit.SOFT)
     for index in range(last, low - 1, -every):
         middle = LEFT + wide * (index - low + 0.5)
-        drawing.text(middle, 22, str(index), anchor="middle", colour=kit.SOFT)
+        drawing.text(
+            kit.inside(middle, str(index)), 22, str(index), anchor="middle", colour=kit.SOFT
+        )
 
 
 def _draw_name(drawing: Canvas, name: str, member: MemberState, top: float) -> None:
@@ -140,7 +151,7 @@ def _draw_row(
             continue
         committed = member.running and entry.index <= member.marks.committed
         _draw_cell(drawing, entry, x, top, wide, pale=not committed)
-        if doomed and entry.index >= doomed:
+        if doomed and entry.index >= doomed and not committed:
             _draw_doom(drawing, x + wide / 2, top + CELL + (11 if member.running else 17))
     _draw_transactions(drawing, shown, low, wide, top)
     _draw_marks(drawing, film, member, shown, (low, wide, top))
@@ -149,10 +160,7 @@ def _draw_row(
 def _draw_cell(
     drawing: Canvas, entry: EntryState, x: float, top: float, wide: float, *, pale: bool
 ) -> None:
-    what = f"{entry.key} of {entry.txn}" if entry.txn else "no-op"
-    if entry.key and not entry.txn:
-        what = f"registration of {entry.key}"
-    says = f"entry {entry.index}, term {entry.term}: {what}"
+    says = f"entry {entry.index}, term {entry.term}: {entry_says(entry)}"
     drawing.add(
         svg.rect(
             x + 1.5,
@@ -170,13 +178,14 @@ def _draw_cell(
     middle, colour = x + wide / 2, kit.SOFT if entry.discarded else kit.INK
     term = str(entry.term)
     room = wide - kit.width_of(term) - 20
-    empty = not entry.key and not entry.txn
-    if empty and room < kit.width_of("no-op"):
+    short = "config" if entry.configuration else "no-op"
+    narrow = wide < KEYS or (not entry.key and room < kit.width_of(short))
+    if narrow and entry_says(entry) == "no-op":
         drawing.add(svg.circle(x + wide - 7, top + 6.5, 3, svg.WHITE, kit.INK, 1.2))
-    if wide < KEYS or (empty and room < kit.width_of("no-op")):
+    if narrow:
         drawing.text(middle, top + 22, term, anchor="middle", colour=colour)
         return
-    key = kit.fitted(entry.key if entry.key else "no-op", room)
+    key = kit.fitted(entry.key or short, room)
     drawing.text(x + 8, top + 22, term, bold=True, colour=colour)
     drawing.text(x + wide - 8, top + 22, key, anchor="end", colour=colour)
 

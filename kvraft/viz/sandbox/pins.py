@@ -40,7 +40,7 @@ PIN_COLOURS = {
     FOLLOWER: svg.ORANGE,
     SNAPSHOT: svg.PURPLE,
     MEMBERS: svg.GREEN,
-    UNPINNED: kit.PALE,
+    UNPINNED: svg.GREY,
 }
 """The colour of each kind of pin."""
 _REASONS = {
@@ -81,7 +81,7 @@ def pins_panel(film: Film, step: int, member: str = "") -> str:
         _draw_pin(drawing, shown, pinned_by, needed, top, strip)
         top += ROW
     if not shown.pins:
-        words = "nothing is known to pin it" if shown.running else "down: no pins"
+        words = "what pins it is not known yet" if shown.running else "down: no pins"
         drawing.text(6, top + 20, words, colour=kit.SOFT)
         top += 30
     top += 4
@@ -173,8 +173,8 @@ def _draw_strip(drawing: Canvas, member: MemberState, top: float, strip: _Strip)
                 f'H{svg.num(right)}" fill="none" stroke="{kit.INK}" stroke-width="1.5"/>'
             )
         else:
-            fill = PIN_COLOURS[hardest_pin(who)] if member.running else kit.PALE
-            title += f", pinned by {', '.join(who) or UNPINNED}" if member.running else ""
+            fill = PIN_COLOURS[hardest_pin(who)] if member.pins else kit.PALE
+            title += f", pinned by {', '.join(who) or UNPINNED}" if member.pins else ""
             drawing.add(
                 svg.rect(left, top, right - left, HIGH, fill, kit.INK, width=1.5, title=title)
             )
@@ -220,5 +220,5 @@ def _draw_legend(drawing: Canvas, y: float) -> None:
         ' stroke-width="1.5"/>'
     )
     drawing.text(147, y + 6, "being written")
-    drawing.add(svg.rect(270, y - 10, 22, 20, kit.PALE, kit.INK, width=1.5))
+    drawing.add(svg.rect(270, y - 10, 22, 20, svg.GREY, kit.INK, width=1.5))
     drawing.text(299, y + 6, "nothing pins it")

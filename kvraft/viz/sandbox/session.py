@@ -35,7 +35,7 @@ from kvraft.viz.sandbox.lights import lights_panel
 from kvraft.viz.sandbox.logs import logs_panel
 from kvraft.viz.sandbox.pins import pins_panel
 from kvraft.viz.sandbox.ring import ring_panel
-from kvraft.viz.sandbox.space_time import space_time_panel
+from kvraft.viz.sandbox.space_time import clients_panel, space_time_panel
 from kvraft.viz.sandbox.task import goal, opened, task, words
 from kvraft.viz.sandbox.timeline import timeline_panel
 from kvraft.viz.sandbox.title import conclusion
@@ -50,6 +50,7 @@ PANELS: dict[str, Panel] = {
     "space-time": space_time_panel,
     "lights": lights_panel,
     "timeline": timeline_panel,
+    "clients": clients_panel,
     "pins": pins_panel,
     "transactions": transactions_panel,
     "levels": levels_panel,

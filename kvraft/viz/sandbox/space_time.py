@@ -18,7 +18,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kvraft.copying import immutable
-from kvraft.events import MemberCrashed, MemberStarted, MemberStopped, RoleChanged
+from kvraft.events import (
+    CommitAdvanced,
+    EntriesAppended,
+    MemberCrashed,
+    MemberStarted,
+    MemberStopped,
+    RoleChanged,
+    TicketMoved,
+)
 from kvraft.sim import MILLISECOND
 from kvraft.viz import svg
 from kvraft.viz.sandbox import canvas as kit
@@ -57,17 +65,26 @@ class Scale(NamedTuple):
 
 def space_time_panel(film: Film, step: int, since: int | None = None) -> str:
     """Draw the messages between members up to ``step``: the last ones, or all ``since`` a step."""
+    return _panel(film, step, since, clients=False)
+
+
+def clients_panel(film: Film, step: int, since: int | None = None) -> str:
+    """Draw the same with the messages of clients, and what is written, committed and reported."""
+    return _panel(film, step, since, clients=True)
+
+
+def _panel(film: Film, step: int, since: int | None, *, clients: bool) -> str:
     if not len(film):
         return kit.empty("Nothing has happened yet: no message was sent.")
     state = film.at(step)
-    names = list(state.members)
-    sent = _sent(film, step, since)
+    sent = _sent(film, step, since, clients=clients)
     if not sent:
         return kit.empty("No member has sent a message to another yet.")
+    names = _lanes(film, step, sent)
     gap = GAPS.get(len(names), 36.0)
     lane = {name: TOP + gap * number for number, name in enumerate(names)}
     first = sent[0].step if since is None else since
-    notes = _notes(film, first, step)
+    notes = _notes(film, first, step, names, clients=clients)
     scale = _scale(film, sent, [at for at, *_ in notes], state.at)
     drawing = Canvas()
     bottom = TOP + gap * (len(names) - 1) + 18
@@ -95,10 +112,13 @@ def space_time_panel(film: Film, step: int, since: int | None = None) -> str:
             for share in SHARES
         )
     _draw_times(drawing, scale, bottom + 22)
-    return drawing.picture(bottom + 34, space_time_says(film, step, since))
+    return drawing.picture(bottom + 34, space_time_says(film, step, since, clients=clients))
 
 
-def _sent(film: Film, step: int, since: int | None) -> list[Sent]:
+def _sent(film: Film, step: int, since: int | None, *, clients: bool) -> list[Sent]:
+    if clients:
+        found = film.messages(since or 0, step)
+        return found[-MESSAGES:] if since is None else found
     if since is None:
         return film.last_messages(step, MESSAGES)
     members = film.at(step).members
@@ -106,13 +126,22 @@ def _sent(film: Film, step: int, since: int | None) -> list[Sent]:
     return [one for one in sent if one.sender in members and one.message.to in members]
 
 
-def space_time_says(film: Film, step: int, since: int | None = None) -> str:
+def _lanes(film: Film, step: int, sent: Sequence[Sent]) -> list[str]:
+    """Return the names of all lanes: members, and clients with a message that is drawn."""
+    names = list(film.at(step).members)
+    others = {name for one in sent for name in (one.sender, one.message.to)}
+    return names + sorted(others.difference(names))
+
+
+def space_time_says(
+    film: Film, step: int, since: int | None = None, *, clients: bool = False
+) -> str:
     """Return the messages in words."""
-    sent = _sent(film, step, since)
+    sent = _sent(film, step, since, clients=clients)
     ends = [film.ended.get(one.message.id) for one in sent]
     lost = sum(end is not None and bool(end.reason) and end.step <= step for end in ends)
     way = sum(end is None or end.step > step for end in ends)
-    names = ", ".join(film.at(step).members)
+    names = ", ".join(_lanes(film, step, sent))
     which = "The last" if since is None else "The"
     return f"{which} {len(sent)} messages between {names}: {lost} lost, {way} on the way."
 
@@ -121,9 +150,14 @@ Note = tuple[int, str, str, str]
 """When, whose, words, and fill."""
 
 
-def _notes(film: Film, first: int, last: int) -> list[Note]:
-    """Return what is written on the lanes: candidacies, leaderships, crashes and starts."""
+def _notes(film: Film, first: int, last: int, lanes: Sequence[str], *, clients: bool) -> list[Note]:
+    """Return what is written on the lanes, what matters most at the end.
+
+    These are candidacies, leaderships, crashes and starts; with ``clients`` also what is written
+    and committed, and what a client knows of its transactions.
+    """
     found: list[Note] = []
+    small: list[Note] = []
     for number in range(first, last + 1):
         at, who, event = film.trace[number]
         match event:
@@ -135,7 +169,14 @@ def _notes(film: Film, first: int, last: int) -> list[Note]:
                 found.append((at, who, "down", svg.WHITE))
             case MemberStarted():
                 found.append((at, who, "starts", svg.WHITE))
-    return found
+            case EntriesAppended():
+                entries = kit.span(event.first, event.first + len(event.terms) - 1)
+                small.append((at, who, f"writes {entries}", svg.WHITE))
+            case CommitAdvanced():
+                small.append((at, who, f"commits {event.index}", svg.WHITE))
+            case TicketMoved() if who in lanes:
+                small.append((at, who, event.stage, svg.WHITE))
+    return [*small, *found] if clients else found
 
 
 def _scale(film: Film, sent: Sequence[Sent], noted: Sequence[int], now: int) -> Scale:
@@ -173,6 +214,7 @@ def _draw_lane(
     first, last = steps
     member = film.at(first).members.get(name)
     runs, x = member is not None and member.running, LEFT
+    runs = runs or name not in film.names  # a client
     for number in range(first + 1, last + 1):
         at, who, event = film.trace[number]
         if who == name and isinstance(event, MemberStarted | MemberCrashed | MemberStopped):

@@ -25,7 +25,7 @@ from kvraft.sim import Run, World
 from kvraft.viz.sandbox.canvas import FONT, SOFT, WIDE, cold
 from kvraft.viz.sandbox.film import Film
 from kvraft.viz.sandbox.session import PANELS, Session
-from kvraft.viz.sandbox.space_time import space_time_panel
+from kvraft.viz.sandbox.space_time import clients_panel, space_time_panel
 from kvraft.viz.sandbox.title import conclusion, moment
 
 STAGE, LEAST = 920, 390
@@ -35,6 +35,7 @@ DASH, _WHOLE = "\u2013", "&#8288;\u2013&#8288;"
 """A dash, and one at which a line does not break."""
 _AS_IT_IS = " /:;,=()!*+-._~?@$'"
 """What stands for itself in a URL of data: the rest is encoded."""
+_STRETCHES = {"space-time": space_time_panel, "clients": clients_panel}
 
 
 @immutable
@@ -101,8 +102,8 @@ def still(
     says = f"{name} {says or conclusion(film, max(step, 0))}".strip()
     found = []
     for panel in panels:
-        if panel == "space-time" and since is not None:
-            drawn = space_time_panel(film, step, since)
+        if panel in _STRETCHES and since is not None:
+            drawn = _STRETCHES[panel](film, step, since)
         else:
             drawn = PANELS[panel](film, step)
         found.append(_picture(cold(drawn), says))

@@ -20,6 +20,7 @@ from kvraft.viz import svg
 from kvraft.viz.sandbox import canvas as kit
 from kvraft.viz.sandbox.canvas import Canvas
 from kvraft.viz.sandbox.film import Film
+from kvraft.viz.sandbox.logs import entry_says
 from kvraft.viz.trace import EntryState, MemberState
 
 LEFT, RIGHT = 78.0, 434.0
@@ -61,7 +62,9 @@ def transactions_panel(film: Film, step: int) -> str:
     drawing.text(6, top - 4, "entry", colour=kit.SOFT)
     for index in range(last, window.low - 1, -every):
         middle = window.x(index) + window.wide / 2
-        drawing.text(middle, top - 4, str(index), anchor="middle", colour=kit.SOFT)
+        drawing.text(
+            kit.inside(middle, str(index)), top - 4, str(index), anchor="middle", colour=kit.SOFT
+        )
     for name, member in state.members.items():
         parts = Canvas()
         _draw_name(parts, name, member, top + 6)
@@ -152,10 +155,7 @@ def _draw_entry(
     x, wide = window.x(entry.index), window.wide
     committed = member.running and entry.index <= member.marks.committed
     struck = fate == "discarded"
-    what = f"{entry.key} of {entry.txn}" if entry.txn else "no-op"
-    if entry.key and not entry.txn:
-        what = f"registration of {entry.key}"
-    says = f"entry {entry.index}, term {entry.term}: {what}"
+    says = f"entry {entry.index}, term {entry.term}: {entry_says(entry)}"
     says += ", end mark" * entry.end + ", discarded" * struck
     drawing.add(
         svg.rect(
@@ -172,6 +172,7 @@ def _draw_entry(
         )
     )
     shown = entry.key if entry.txn else "®" if entry.key else "∅"
+    shown = "C" if entry.configuration else shown
     if entry.end:
         drawing.add(svg.corner(x + wide - 2, top + CELL, 10))
     if struck:

@@ -21,6 +21,7 @@ from kvraft.events import (
     ClockSet,
     CommitAdvanced,
     Compacted,
+    ConfigurationChanged,
     DiskExtended,
     DiskLimited,
     EntriesAppended,
@@ -78,6 +79,7 @@ class EntryState(NamedTuple):
     txn: str
     end: bool  # carries the commit mark
     discarded: bool = False
+    configuration: bool = False
 
 
 class SegmentState(NamedTuple):
@@ -101,6 +103,7 @@ class MemberState:
     vote: str = ""
     votes: dict[str, bool] = field(default_factory=dict)  # the answers to its own election
     marks: Marks = EMPTY
+    configured: int = 0  # the index of its configuration
     log: list[EntryState] = field(default_factory=list)
     segments: list[SegmentState] = field(default_factory=list)
     memtable_rows: int = 0
@@ -279,6 +282,8 @@ def _take_member(member: MemberState, event: Event) -> None:
             member.role, member.term, member.leader = event.role, event.term, event.leader
         case VoteGranted():
             member.vote = event.candidate
+        case ConfigurationChanged():  # reported before its entry is appended
+            member.configured = event.index
         case Marks():
             member.running, member.marks = True, event
         case CommitAdvanced():  # the marks follow only when the member has done all it has to
@@ -370,10 +375,8 @@ def _append(member: MemberState, event: EntriesAppended) -> None:
     member.marks = replace(member.marks, last=last)
     kept = [cell for cell in member.log if cell.index < event.first]
     for offset, term in enumerate(event.terms):
-        index = event.first + offset
-        kept.append(
-            EntryState(
-                index, term, event.keys[offset], event.txns[offset], event.commit_marks[offset]
-            )
-        )
+        index, key, txn = event.first + offset, event.keys[offset], event.txns[offset]
+        changes = index == member.configured and not key and not txn
+        end = event.commit_marks[offset]
+        kept.append(EntryState(index, term, key, txn, end, configuration=changes))
     member.log = kept[-LOG_SHOWN:]

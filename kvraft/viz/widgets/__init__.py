@@ -11,6 +11,7 @@
     stop       byte     each step its size   after each step
         └────────┴─────────┴─────────┴──────────┘
                          slider         words above, a picture below
+                           └─ named     what ipywidgets leaves without a name gets one
 
 Invariants:
 

@@ -18,6 +18,7 @@ from kvraft.viz.panels import (
     piece_at,
     strip_parts,
 )
+from kvraft.viz.shown import svg_image
 from kvraft.viz.widgets.slider import Slider, button
 
 
@@ -70,6 +71,10 @@ class ByteStepper(Slider):
             return f"offset {at}: {where} of what is {field.name}: {field.meaning}"
         part = f"{field.part} of {piece.label}"
         return f"offset {at}: {where} of {field.name} = {field.value} ({field.meaning}), {part}"
+
+    def picture(self) -> str:
+        """Return the picture with its words."""
+        return svg_image(self.svg())
 
     def svg(self) -> str:
         """Return the picture: the segment with a cursor, and the bytes around it."""

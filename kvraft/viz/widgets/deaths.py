@@ -9,9 +9,8 @@ import ipywidgets as widgets
 from kvraft.check.storage import CopyEnd, LeaderDeath
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.viz.panels import lanes_view
-from kvraft.viz.trace import TraceHistory
-from kvraft.viz.widgets.slider import Slider, line
+from kvraft.viz.sandbox import Film, still
+from kvraft.viz.widgets.slider import Slider
 
 
 class DeathSlider(Slider):
@@ -39,20 +38,12 @@ class DeathSlider(Slider):
         """Return what is shown, in a line."""
         return f"{self.death.leader} dies after {self.death}"
 
-    def pictures(self) -> tuple[str, str]:
-        """Return the logs at the death, and at the end."""
-        history = TraceHistory(self.death.world.trace)
-        last = len(history.trace) - 1
-        return lanes_view(history, self.death.moment), lanes_view(history, last)
-
-    def html(self) -> str:
-        """Return what is shown: words, and both pictures."""
-        then, now = self.pictures()
-        return f"{line(self.words())}<div>when it dies:</div>{then}<div>in the end:</div>{now}"
-
-    def svg(self) -> str:
-        """Return the logs at the end."""
-        return self.pictures()[1]
+    def picture(self) -> str:
+        """Return the transactions in the logs when the leader dies, and those in the end."""
+        film = Film(self.death.world.trace)
+        then = still(film, "transactions", step=self.death.moment, says="When it dies")
+        end = still(film, "transactions", says="In the end")
+        return then.next_to(end)._repr_html_()
 
     def __repr__(self) -> str:
         return f"DeathSlider: {len(self._deaths)} deaths; run this cell to move it. {self.words()}"

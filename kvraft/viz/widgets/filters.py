@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from kvraft.bloom import BloomFilter
 from kvraft.viz.panels import FalsePositiveRate, bits_view
+from kvraft.viz.shown import svg_image
 from kvraft.viz.widgets.slider import Slider
 
 
@@ -29,6 +30,10 @@ class FilterSlider(Slider):
             f"{rate.bits_per_key} bits a key, k = {rate.k}: theory {100 * rate.theory:.2f} %, "
             f"measured {100 * rate.measured:.2f} % false positives"
         )
+
+    def picture(self) -> str:
+        """Return the picture with its words."""
+        return svg_image(self.svg())
 
     def svg(self) -> str:
         """Return the picture: the bits of a filter of these keys."""

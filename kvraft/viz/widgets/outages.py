@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from kvraft.display import counted
 from kvraft.events import MemberCrashed
 from kvraft.sim import WriteOutage
-from kvraft.viz.panels import spacetime
+from kvraft.viz.sandbox import Film, still
 from kvraft.viz.widgets.slider import Slider
 
 
@@ -38,15 +38,18 @@ class OutageSlider(Slider):
             f"and the write is {done}"
         )
 
-    def svg(self) -> str:
-        """Return a space-time diagram from the sending to the death of the leader."""
+    def picture(self) -> str:
+        """Return who sent what to whom up to the death of the leader, and the logs at that time."""
         each = self.shown
         died = next(
             n
             for n in range(each.first, len(each.trace))
             if isinstance(each.trace[n].event, MemberCrashed)
         )
-        return spacetime(each.trace, each.first, min(died + 3, len(each.trace) - 1))
+        film = Film(each.trace)
+        step, says = film.settled(died), f"{each.trace[died].who} dies"
+        drawn = still(film, "clients", "logs", step=step, since=each.first, says=says)
+        return drawn._repr_html_()
 
     def __repr__(self) -> str:
         return f"OutageSlider: run this cell to move it. Shown: {self.words()}"

@@ -1,11 +1,12 @@
 """A slider over pictures: what is common to all of this project's widgets.
 
-A picture is an SVG in an ordinary HTML widget, below a line of words that screen readers follow.
-There is no output widget, no callback of the browser's and no saved widget state, so the stored
-notebook is the same every time; without a kernel it shows one still picture and a line of text.
+A picture is an image in an ordinary HTML widget, below a line of words that screen readers
+follow.  There is no output widget, no callback of the browser's and no saved widget state, so the
+stored notebook is the same every time; without a kernel it shows one still picture and a line of
+text.
 
 Everything can be reached by keyboard: Tab to a control, Enter or Space to press it, arrows on the
-slider.
+slider; a letter does nothing, to the notebook neither.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from kvraft.viz.shown import svg_image
+from kvraft.viz.widgets.named import names
 
 
 class Slider(ABC):
@@ -28,7 +29,7 @@ class Slider(ABC):
         slider.layout.width = "90%"
         slider.observe(lambda change: self._draw(), names="value")
         self._picture = widgets.HTML(layout=widgets.Layout(width="100%"))
-        self._box = widgets.VBox([*rows, slider, self._picture])
+        self._box = widgets.VBox([*rows, slider, self._picture, *names()])
         self._draw()
 
     @property
@@ -41,16 +42,12 @@ class Slider(ABC):
         """Return what is shown, in a line."""
 
     @abstractmethod
-    def svg(self) -> str:
-        """Return the picture that is shown."""
+    def picture(self) -> str:
+        """Return the picture that is shown as HTML, with words for those who do not see it."""
 
     def html(self) -> str:
         """Return what the widget shows: its words, and the picture below them."""
-        return line(self.words()) + self.svg()
-
-    def still(self) -> str:
-        """Return the one SVG that is shown where there is no kernel."""
-        return self.svg()
+        return line(self.words()) + self.picture()
 
     def _draw(self) -> None:
         self._picture.value = self.html()
@@ -59,7 +56,7 @@ class Slider(ABC):
         """Return the widget, and for where there is no kernel a still picture and words."""
         bundle = dict(self._box._repr_mimebundle_(**options))
         bundle["text/plain"] = repr(self)
-        bundle["text/html"] = svg_image(self.still())
+        bundle["text/html"] = self.picture()
         return bundle
 
 

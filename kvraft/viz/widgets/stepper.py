@@ -14,6 +14,7 @@ from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Flushed, RoleChanged, SegmentDropped, Trace, TraceStep
 from kvraft.viz.panels import cluster_view, disk_view, log_view
+from kvraft.viz.shown import svg_image
 from kvraft.viz.trace import MomentView, TraceHistory, interesting, story_line, summary
 from kvraft.viz.widgets.slider import Slider, button, line
 
@@ -85,9 +86,9 @@ class Stepper(Slider):
         count = f"stop {self.slider.value + 1} of {len(self.stops)}"
         return line(self.words(), count) + self.svg()
 
-    def still(self) -> str:
+    def picture(self) -> str:
         """Return the first of the pictures."""
-        return self._views[0](self._history, self.step)
+        return svg_image(self._views[0](self._history, self.step))
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
