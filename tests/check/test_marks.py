@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from kvraft.check.marks import MARKS, MarkSpotter
-from kvraft.check.sweep import SwarmRun
 from kvraft.events import (
     Compacted,
     CompactionStarted,
@@ -187,60 +186,3 @@ def test_leases_that_are_lost_are_noticed(what, mark):
     what(world, leader, other)
     world.run_for(1_000)
     assert {name for name in MARKS if name.startswith("lease") and tally[name]} == {mark} - {None}
-
-
-ROADS = (
-    ({"faults": ("diverging", "partition"), "members": 5}, {"log replaced over terms"}),
-    (
-        {"faults": ("pause", "transfer", "crash")},
-        {"lease lost by a pause", "lease lost by a transfer", "lease lost by a restart"},
-    ),
-    (
-        {"faults": ("stay-away", "crash", "loss")},
-        {"snapshot resumed", "snapshot after a crash"},
-    ),
-    (
-        {"faults": ("members", "crash", "isolation")},
-        {
-            "joint left after a crash",
-            "configuration rolled back",
-            "learner became voter",
-            "leader removed",
-            "member rejoined",
-        },
-    ),
-    (
-        {"faults": ("churn", "reordering")},
-        {"split vote", "vote refused", "old reply", "reply overtaken", "quorum lost"},
-    ),
-    ({"faults": ("transfer", "isolation")}, {"transfer done", "transfer given up"}),
-    (
-        {"faults": ("beheading", "crash", "power-cut", "full-disk")},
-        {
-            "transaction undone",
-            "table without manifest",
-            "compaction cut short",
-            "space returned",
-        },
-    ),
-)
-"""Options of runs that reach certain marks, a few of them together."""
-FIRST = (19, 1, 1, 1, 1, 1, 1)
-"""With which seed each begins; if the code moves on, more runs are made, and it takes longer."""
-
-
-def test_each_mark_lies_on_some_road():
-    assert set().union(*(marks for _, marks in ROADS)) == set(MARKS)
-
-
-@pytest.mark.parametrize("number", range(len(ROADS)))
-def test_every_mark_is_reached_by_runs(number):
-    options, marks = ROADS[number]
-    left = set(marks)
-    for seed in range(FIRST[number], FIRST[number] + 60):
-        run = SwarmRun(seed, acts=40, **options)
-        run.run()
-        left -= {name for name in marks if run.tally[name]}
-        if not left:
-            return
-    pytest.fail(f"no run reached {', '.join(sorted(left))}")
