@@ -168,9 +168,23 @@ def add_check(adders: Adders) -> None:
         "many runs. What breaks is made small, and shown in words. The exit status is 1 if "
         "anything is broken.",
     )
-    check.add_argument("subject", metavar="MODULE:CLASS", help="a class of a module in this folder")
     check.add_argument(
-        "--runs", type=whole_number(1, "runs"), metavar="N", help="how many runs (200)"
+        "subject",
+        nargs="?",
+        metavar="CLASS",
+        help="a class of a module in this folder: mine:MyRaft",
+    )
+    check.add_argument(
+        "--command",
+        metavar="LINE",
+        help="judge what this starts instead, in any language, such as 'node myraft.js': see the "
+        "page 'Your own Raft' of the book",
+    )
+    check.add_argument(
+        "--runs",
+        type=whole_number(1, "runs"),
+        metavar="N",
+        help="how many runs (200, or 30 of a command)",
     )
     check.add_argument(
         "--seed",
@@ -190,9 +204,8 @@ def add_check(adders: Adders) -> None:
     check.add_argument(
         "--seconds",
         type=whole_number(1, "the seconds"),
-        default=10,
         metavar="N",
-        help="how long one run may take (10)",
+        help="how long one run may take (10), or an answer of a command (2)",
     )
     _add_check_outputs(check)
 

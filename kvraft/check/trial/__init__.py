@@ -29,6 +29,7 @@ Invariants:
 'holds'
 """
 
+from kvraft.check.trial.answers import nonsense
 from kvraft.check.trial.consensus import RUNS, judge_consensus
 from kvraft.check.trial.guest import Stuck
 from kvraft.check.trial.named import consensus_named, judge
@@ -49,5 +50,6 @@ __all__ = [
     "consensus_named",
     "judge",
     "judge_consensus",
+    "nonsense",
     "subject_of",
 ]
