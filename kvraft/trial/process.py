@@ -188,7 +188,7 @@ class Command:
         if kind is AppendEntries:
             entries = given["entries"]
             if not isinstance(entries, list):
-                raise ValueError("the entries of AppendEntries are no list")
+                raise ValueError("the entries of AppendEntries should be a list")
             given["entries"] = tuple(map(self.entry_in, entries))
         made: Message = kind(**given)
         return made
@@ -406,5 +406,5 @@ def _fields(table: Any, what: str, kinds: dict[str, Any], more: bool = False) ->
 def _list(table: dict[str, Any], name: str) -> list[Any]:
     found = table.get(name, [])
     if not isinstance(found, list):
-        raise ValueError(f"{name} {json.dumps(found)[:40]}, which is no list")
+        raise ValueError(f"{name} {json.dumps(found)[:40]}, which should be a list")
     return found

@@ -87,7 +87,7 @@ REPLY = {"type": "RequestVoteReply", "from": "n1", "to": "n2", "term": 1, "grant
         ({**STATE, "colour": 1}, "there is no field 'colour'"),
         ({**STATE, "commit": 3}, "the commit index is 3, and its log has 0"),
         ({**STATE, "commit": -1}, "the commit index is -1, not a whole number"),
-        ({**STATE, "entries": 3}, "entries 3, which is no list"),
+        ({**STATE, "entries": 3}, "entries 3, which should be a list"),
         ({**STATE, "entries": [{"index": 1}]}, "an entry without the field 'term'"),
         (
             {**STATE, "entries": [{"index": 2, "term": 1, "data": "x"}]},

@@ -26,6 +26,8 @@ def judge(
     judged.
     """
     subject = subject_of(title)
+    if subject.kind != "consensus":
+        raise BadInput(f"{title} is a {subject.kind}: what can be judged is a consensus module")
     return judge_consensus(
         subject.made, title=title, runs=runs or RUNS, seed=seed, without=without, alive=alive
     )
