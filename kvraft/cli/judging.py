@@ -163,9 +163,9 @@ def add_check(adders: Adders) -> None:
     """Add ``kvraft check``: an implementation of one's own on trial."""
     check = adders.add_parser(
         "check",
-        help="put your own consensus module on trial, with a verdict for each property",
-        description="Judge a class of yours, such as mymodule:MyRaft: every property of Raft, in "
-        "many runs. What breaks is made small, and shown in words. The exit status is 1 if "
+        help="put your own consensus module, or tree, on trial: a verdict for each property",
+        description="Judge a class of yours, such as mymodule:MyRaft or mymodule:MyTree: every "
+        "property, in many runs. What breaks is made small, and shown in words. The exit status is 1 if "
         "anything is broken.",
     )
     check.add_argument(
@@ -184,7 +184,7 @@ def add_check(adders: Adders) -> None:
         "--runs",
         type=whole_number(1, "runs"),
         metavar="N",
-        help="how many runs (200, or 30 of a command)",
+        help="how many runs (200; 100 of a tree, 30 of a command)",
     )
     check.add_argument(
         "--seed",

@@ -154,7 +154,7 @@ class Command:
         return {"index": entry.index, "term": entry.term, "data": self.data_out(entry.record)}
 
     def entry_in(self, table: Any) -> Entry:
-        """Return the entry that a table stands for; raises ``ValueError`` if it is none."""
+        """Return the entry that a table stands for; raises ``ValueError`` if it is not one."""
         fields = _fields(table, "an entry", {"index": int, "term": int, "data": (str, type(None))})
         data = fields["data"]
         record = NOOP if data is None else self._records.get(data) or put_record(data.encode(), b"")
@@ -173,7 +173,7 @@ class Command:
         return table
 
     def message_in(self, table: Any, cluster: str) -> Message:
-        """Return the message that a table stands for; raises ``ValueError`` if it is none."""
+        """Return the message that a table stands for; raises ``ValueError`` if it is not one."""
         given = dict(_fields(table, "a message", {"type": str, "from": str, "to": str}, more=True))
         kind = _KINDS.get(given.pop("type"))
         if kind is None:
