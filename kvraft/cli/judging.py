@@ -165,8 +165,8 @@ def add_check(adders: Adders) -> None:
         "check",
         help="put your own consensus module, or tree, on trial: a verdict for each property",
         description="Judge a class of yours, such as mymodule:MyRaft or mymodule:MyTree: every "
-        "property, in many runs. What breaks is made small, and shown in words. The exit status is 1 if "
-        "anything is broken.",
+        "property, in many runs. What breaks is made small, and shown in words. The exit status is "
+        "1 if anything is broken.",
     )
     check.add_argument(
         "subject",
