@@ -125,10 +125,10 @@ def claims(cell: Any) -> list[Claim]:
 
 
 def captions(cell: Any) -> list[Claim]:
-    """Return the numbers in the captions of ``moment(…)``, which are drawn as they are written."""
+    """Return the numbers in the captions of ``still(…)``, which are drawn as they are written."""
     found = []
     for node in ast.walk(ast.parse(source(cell))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "moment":
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "still":
             for text in (a.value for a in node.args[:2] if isinstance(a, ast.Constant)):
                 for written, amount, _ in numbers_in(text):
                     found.append(Claim(cell["id"], written, frozenset({amount}), text))
