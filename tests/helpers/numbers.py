@@ -129,7 +129,8 @@ def captions(cell: Any) -> list[Claim]:
     found = []
     for node in ast.walk(ast.parse(source(cell))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "still":
-            for text in (a.value for a in node.args[:2] if isinstance(a, ast.Constant)):
+            says = (a.value for a in node.keywords if a.arg == "says")
+            for text in (a.value for a in says if isinstance(a, ast.Constant)):
                 for written, amount, _ in numbers_in(text):
                     found.append(Claim(cell["id"], written, frozenset({amount}), text))
     return found
