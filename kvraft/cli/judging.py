@@ -88,11 +88,6 @@ def add_swarm(adders: Adders) -> None:
         help="which kinds of faults may happen (all); a name that none has lists them",
     )
     swarm.add_argument(
-        "--twice",
-        action="store_true",
-        help="run each seed a second time, in another interpreter: it must be the same run",
-    )
-    swarm.add_argument(
         "--acts", type=acts, metavar="N,N", help="leave out all acts but these, by their numbers"
     )
     swarm.add_argument(

@@ -51,7 +51,6 @@ class SwarmSettings:
     faults: tuple[str, ...] = ()
     twice: bool = False
     only: tuple[int, ...] | None = None
-    twice: bool = False
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -67,11 +66,6 @@ class SwarmSettings:
         """Return the settings that :meth:`to_dict` made."""
         only = None if data["only"] is None else tuple(data["only"])
         return cls(**data | {"faults": tuple(data["faults"]), "only": only})
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> SwarmSettings:
-        """Return the settings that :meth:`to_dict` made."""
-        return cls(**data | {"only": None if data["only"] is None else tuple(data["only"])})
 
     def make(self, seed: int) -> SwarmRun:
         """Return the run under ``seed``; raises ``BadInput`` for a bug that does not exist."""
