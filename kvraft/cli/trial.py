@@ -15,27 +15,19 @@ from pathlib import Path
 from kvraft.check.trial import Report, Verdict
 from kvraft.cli.terminal import say
 from kvraft.display import counted
+from kvraft.errors import BadInput
 from kvraft.events import Trace
-from kvraft.trial import judge_apart
-from kvraft.viz.panels import spacetime
-from kvraft.viz.sandbox import Film, page
+from kvraft.trial import SECONDS, judge_apart, judge_command
+from kvraft.viz.sandbox import Film, clients_panel, cold, page
 from kvraft.viz.trace import story_line
 
 MOST = 12
 """How much of what happened in one step is printed."""
-DRAWN = 400
-"""How many steps of the trace a diagram shows at most: the last."""
 
 
 def check_subject(options: argparse.Namespace) -> int:
     """Judge it, and print what was found; return 1 if anything is broken."""
-    report = judge_apart(
-        options.subject,
-        runs=options.runs,
-        seed=options.seed,
-        without=options.without,
-        seconds=options.seconds,
-    )
+    report = _report(options)
     for note in report.notes:
         say(f"kvraft: {report.subject}: {note}", sys.stderr)
     text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
@@ -49,6 +41,24 @@ def check_subject(options: argparse.Namespace) -> int:
     if first is not None:
         _keep(first, options)
     return int(first is not None)
+
+
+def _report(options: argparse.Namespace) -> Report:
+    """Judge the class or the command."""
+    if (options.subject is None) == (options.command is None):
+        raise BadInput("name what is to be judged: MODULE:CLASS, or --command 'node myraft.js'")
+    if options.command is not None:
+        if options.without:
+            raise BadInput("--without is for a class: a command has no more than it must have")
+        limits = {} if options.seconds is None else {"seconds": options.seconds}
+        return judge_command(options.command, runs=options.runs, seed=options.seed, **limits)
+    return judge_apart(
+        options.subject,
+        runs=options.runs,
+        seed=options.seed,
+        without=options.without,
+        seconds=SECONDS if options.seconds is None else options.seconds,
+    )
 
 
 def print_report(report: Report) -> None:
@@ -85,4 +95,4 @@ def drawn(trace: Trace, suffix: str) -> str:
     """Return a run as a space-time diagram of its end, or as a page that plays it."""
     if suffix == ".html":
         return page(Film(trace), panels=("ring", "logs", "space-time", "lights"))
-    return spacetime(trace, max(0, len(trace) - DRAWN))
+    return cold(clients_panel(Film(trace), len(trace) - 1))
