@@ -6,6 +6,7 @@ what the papers and the database promise.  What it finds is a :class:`Violation`
     sweep/      runs drawn by chance: the swarm, the soak, the hunt
     scenario/   situations written by hand, line by line
     explore/    every future of a small cluster, within bounds
+    trial/      somebody's own implementation: a verdict for each property
     missions/   goals for a learner's hands, and a judge of whether they are reached
       │         ↑ these drive clusters;   ↓ these judge them
     invariants  a whole world after each step: the five marks, and all of raft/

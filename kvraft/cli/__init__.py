@@ -6,7 +6,8 @@
     ├─ judging   the options of those that run clusters to find out whether they are right
     ├─ values    readers of option values: what can be refused before a command starts
     ├─ commands  what each command does
-    │  └─ sweep  what ``swarm`` does
+    │  ├─ sweep  what ``swarm`` does
+    │  └─ trial  what ``check`` prints
     └─ terminal  prose, folded to the width of the terminal
 
 Invariants:

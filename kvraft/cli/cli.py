@@ -382,6 +382,7 @@ _COMMANDS = (
     judging.add_play,
     judging.add_swarm,
     judging.add_zoo,
+    judging.add_check,
     judging.add_soak,
     _add_verify,
     _add_inspect,

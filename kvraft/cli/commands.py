@@ -80,8 +80,17 @@ def play(options: argparse.Namespace) -> int:
             say(f"{name:30} {scenario.load(name).title}")
         return 0
     if options.scenario.endswith(".jsonl"):
+        if options.subject:
+            raise BadInput("a run has members complete: --with is for scenarios")
         return _play_run(options.scenario, options.bug)
     consensus = consensus_bug(options.bug) if options.bug else None
+    if options.subject:
+        if options.bug:
+            raise BadInput("a bug is planted in kvraft's own module: --bug or --with, not both")
+        from kvraft.check.trial import consensus_named
+
+        sys.path.insert(0, os.getcwd())
+        consensus = consensus_named(options.subject)
     chosen = scenario.load(options.scenario)
     say(f"{chosen.title}\n\n{chosen.prose}")
     printed = 0
@@ -144,6 +153,13 @@ def zoo(options: argparse.Namespace) -> int:
         say(line)
         missed += not found
     return int(missed > 0)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Put somebody's own implementation on trial."""
+    from kvraft.cli.trial import check_subject
+
+    return check_subject(options)
 
 
 def soak(options: argparse.Namespace) -> None:

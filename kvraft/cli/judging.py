@@ -5,6 +5,7 @@
     play     one situation or one saved run, step by step
     swarm    many runs drawn by chance    what it does: sweep.py
     zoo      the planted bugs, and how soon runs find them
+    check    an implementation of one's own    what it prints: trial.py
     soak     one very long run
 """
 
@@ -15,7 +16,16 @@ import os
 from typing import Any, TypeAlias
 
 from kvraft.cli import commands
-from kvraft.cli.values import acts, figure_file, output_file, output_folder, seeds, whole_number
+from kvraft.cli.values import (
+    acts,
+    figure_file,
+    names,
+    output_file,
+    output_folder,
+    picture_file,
+    seeds,
+    whole_number,
+)
 
 Adders: TypeAlias = "argparse._SubParsersAction[Any]"
 """What argparse adds commands to; it is generic for mypy only."""
@@ -42,6 +52,12 @@ def add_play(adders: Adders) -> None:
         help="a name, a .txt file, or the .jsonl file of a run; without it, all names are listed",
     )
     play.add_argument("--bug", metavar="NAME", help="plant this bug in every member")
+    play.add_argument(
+        "--with",
+        dest="subject",
+        metavar="CLASS",
+        help="play a scenario with your own consensus module, such as mymodule:MyRaft",
+    )
     play.set_defaults(run=commands.play)
 
 
@@ -141,6 +157,67 @@ def add_zoo(adders: Adders) -> None:
         help="store what a hunt finds there, after each bug",
     )
     zoo.set_defaults(run=commands.zoo)
+
+
+def add_check(adders: Adders) -> None:
+    """Add ``kvraft check``: an implementation of one's own on trial."""
+    check = adders.add_parser(
+        "check",
+        help="put your own consensus module on trial, with a verdict for each property",
+        description="Judge a class of yours, such as mymodule:MyRaft: every property of Raft, in "
+        "many runs. What breaks is made small, and shown in words. The exit status is 1 if "
+        "anything is broken.",
+    )
+    check.add_argument("subject", metavar="MODULE:CLASS", help="a class of a module in this folder")
+    check.add_argument(
+        "--runs", type=whole_number(1, "runs"), metavar="N", help="how many runs (200)"
+    )
+    check.add_argument(
+        "--seed",
+        type=whole_number(0, "a seed"),
+        default=1,
+        metavar="N",
+        help="the seed of the first run (1)",
+    )
+    check.add_argument(
+        "--without",
+        type=names,
+        default=[],
+        metavar="A,B",
+        help="do not try these: snapshots, membership, leases, reads, transfers (without this, "
+        "what it lacks is found out)",
+    )
+    check.add_argument(
+        "--seconds",
+        type=whole_number(1, "the seconds"),
+        default=10,
+        metavar="N",
+        help="how long one run may take (10)",
+    )
+    _add_check_outputs(check)
+
+
+def _add_check_outputs(check: argparse.ArgumentParser) -> None:
+    """Add the options that say where the report goes."""
+    check.add_argument(
+        "--json",
+        type=output_file,
+        metavar="FILE",
+        help="write the report to this file, as JSON; - for standard output and nothing else there",
+    )
+    check.add_argument(
+        "--save",
+        type=output_file,
+        metavar="FILE",
+        help="save the run that breaks the first property, for kvraft play",
+    )
+    check.add_argument(
+        "--picture",
+        type=picture_file,
+        metavar="FILE",
+        help="draw that run: a space-time diagram (.svg), or a page that plays it (.html)",
+    )
+    check.set_defaults(run=commands.check)
 
 
 def add_soak(adders: Adders) -> None:

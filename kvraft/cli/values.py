@@ -78,6 +78,14 @@ def figure_file(text: str) -> Path:
     return path
 
 
+def picture_file(text: str) -> Path:
+    """Return the path of a picture to write, a .svg or a .html."""
+    path = output_file(text)
+    if path.suffix not in (".svg", ".html"):
+        raise argparse.ArgumentTypeError(f"a picture is a .svg or a .html, not {path.name}")
+    return path
+
+
 def output_folder(text: str) -> Path:
     """Return the path of a folder for output; the command creates it if it is missing."""
     path = Path(text)

@@ -156,16 +156,16 @@ class ReceivedSnapshot(NamedTuple):
 class Ready(NamedTuple):
     """What the owner must do now, in the order of the fields; see raft/raft.py."""
 
-    early: tuple[Message, ...]
-    hard_state: HardState | None
-    chunks: tuple[SnapshotChunk, ...]
-    snapshot: ReceivedSnapshot | None
-    entries: tuple[Entry, ...]
-    messages: tuple[Message, ...]
-    committed: tuple[Entry, ...]
-    decided: tuple[DecidedProposal, ...]
-    reads: tuple[ReadReady, ...]
-    failed_reads: tuple[int, ...]
+    early: tuple[Message, ...] = ()
+    hard_state: HardState | None = None
+    chunks: tuple[SnapshotChunk, ...] = ()
+    snapshot: ReceivedSnapshot | None = None
+    entries: tuple[Entry, ...] = ()
+    messages: tuple[Message, ...] = ()
+    committed: tuple[Entry, ...] = ()
+    decided: tuple[DecidedProposal, ...] = ()
+    reads: tuple[ReadReady, ...] = ()
+    failed_reads: tuple[int, ...] = ()
 
     @property
     def must_sync(self) -> bool:

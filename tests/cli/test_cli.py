@@ -25,6 +25,7 @@ COMMANDS = [
     "play",
     "swarm",
     "zoo",
+    "check",
     "soak",
     "verify",
     "inspect",

@@ -1,0 +1,53 @@
+"""Somebody's own implementation on trial: a verdict for each property, and how it is broken.
+
+::
+
+    named          judge(): one call for whatever it is
+      subject      the class by name: is it there, and what is it?
+      consensus    a consensus module: many runs, what broke made small
+          probe        what does it lack?
+          run          one run: acts, then healed, then a leader and a write in time
+          ├─ schedules     what happens: chaos, terms, clock
+          │    └─ classics     situations of the literature
+          └─ acts          one thing that is done, and its line in a scenario
+          guest        between a cluster and the foreign module
+            └─ answers     does what it returns make sense?
+    report         verdicts, as text and as JSON
+    promises       what it is asked, and what that needs
+
+``kvraft/trial`` does this in a process of its own, with a time limit.
+
+Invariants:
+
+- A trial is a function of the implementation, the number of runs and the seed.
+- Whatever foreign code raises or returns is a verdict or one sentence.
+- A property is reported as broken only with a run that breaks it, repeated after it was shrunk.
+
+>>> from kvraft.raft import Raft
+>>> report = judge_consensus(Raft, runs=2)
+>>> report.verdict("election safety").outcome.value
+'holds'
+"""
+
+from kvraft.check.trial.consensus import RUNS, judge_consensus
+from kvraft.check.trial.guest import Stuck
+from kvraft.check.trial.named import consensus_named, judge
+from kvraft.check.trial.promises import CONSENSUS, Ability, Promise
+from kvraft.check.trial.report import Outcome, Report, Verdict
+from kvraft.check.trial.subject import Subject, subject_of
+
+__all__ = [
+    "CONSENSUS",
+    "RUNS",
+    "Ability",
+    "Outcome",
+    "Promise",
+    "Report",
+    "Stuck",
+    "Subject",
+    "Verdict",
+    "consensus_named",
+    "judge",
+    "judge_consensus",
+    "subject_of",
+]

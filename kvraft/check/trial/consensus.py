@@ -1,0 +1,184 @@
+"""The trial of a consensus module: many runs, and the smallest way to break each property.
+
+Each run stops where it breaks first.  If that property is broken already, the run is repeated with
+it allowed, so that one bug does not hide another; what raises there proves nothing and is left out.
+
+>>> from kvraft.raft import Raft
+>>> report = judge_consensus(Raft, runs=3)
+>>> report.broken, report.lacks
+([], {})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from kvraft import inputs
+from kvraft.check.properties import Property, Violation
+from kvraft.check.shrink import shrink
+from kvraft.check.trial.acts import Act
+from kvraft.check.trial.guest import abilities_of, check_methods, guest_class
+from kvraft.check.trial.probe import probe
+from kvraft.check.trial.promises import CONSENSUS, METHODS, NEEDS, Ability, Promise
+from kvraft.check.trial.report import Outcome, Report, Verdict
+from kvraft.check.trial.run import PlayedRun, play_plan, replay
+from kvraft.check.trial.schedules import draw_plan
+from kvraft.errors import BadInput
+from kvraft.raft import Raft
+
+RUNS = 200
+"""How many runs a trial has, unless asked for another number."""
+SHRINKING = 600
+"""How many runs are tried to shrink one finding."""
+CONSEQUENCES = (Promise.ANSWERS, Promise.LEADER, Promise.PROGRESS)
+"""What proves nothing in a run that broke something else before."""
+
+
+def judge_consensus(
+    make: Callable[..., Any],
+    *,
+    title: str = "",
+    runs: int = RUNS,
+    seed: int = 1,
+    without: Collection[str] = (),
+    alive: Callable[[], object] = lambda: None,
+    shrinking: int = SHRINKING,
+) -> Report:
+    """Judge a consensus module: a class, or whatever makes one when called like it.
+
+    ``title`` is what the report calls it.  The runs have the seeds from ``seed`` on, and the
+    abilities in ``without`` are not tried.  ``alive`` is called before each run; at most
+    ``shrinking`` runs are tried to shrink one finding.
+
+    Raises :class:`~kvraft.errors.BadInput` for a class that lacks a method, and for an unknown
+    ability.
+    """
+    inputs.whole_number(runs, "the number of runs", minimum=1)
+    inputs.whole_number(seed, "a seed", minimum=0)
+    title = title or getattr(make, "__name__", "the module")
+    if isinstance(make, type):
+        check_methods(make, title)
+    has, lacks = _abilities(make, title, without)
+    alive()
+    lacks |= probe(guest_class(make, title, has), has)
+    abilities = [ability for ability in has if ability not in lacks]
+    judge = _Judge(guest_class(make, title, abilities), abilities, alive, shrinking)
+    for run in range(1, runs + 1):
+        judge.play(run, seed + run - 1)
+    verdicts = [judge.verdict(name, runs, lacks) for name in CONSENSUS]
+    return Report(title, "consensus", runs, seed, verdicts, [*map(str, abilities)], lacks)
+
+
+def _abilities(
+    make: Callable[..., Any], title: str, without: Collection[str]
+) -> tuple[list[Ability], dict[str, str]]:
+    """Return the abilities that are there, and for each other one why it is not tried."""
+    for name in without:
+        if name not in tuple(Ability):
+            raise BadInput(f"there is no ability {name!r} to do without: {', '.join(Ability)}")
+    has, lacks = [], {}
+    for ability in Ability:
+        if ability in without:
+            lacks[str(ability)] = "switched off"
+        elif ability not in abilities_of(make):
+            lacks[str(ability)] = f"{title} has no {METHODS[ability]}"
+        else:
+            has.append(ability)
+    return has, lacks
+
+
+class _Judge:
+    """Plays runs, and keeps the first that breaks each property."""
+
+    def __init__(
+        self,
+        consensus: type[Raft],
+        abilities: Sequence[Ability],
+        alive: Callable[[], object],
+        shrinking: int,
+    ) -> None:
+        self._consensus, self._abilities = consensus, abilities
+        self._alive, self._shrinking = alive, shrinking
+        self._found: dict[str, tuple[int, PlayedRun]] = {}
+
+    def play(self, run: int, seed: int) -> None:
+        """Play one run, again and again with what it broke allowed, until it breaks nothing new."""
+        plan = draw_plan(seed, self._abilities)
+        broken: list[str] = []
+        while True:
+            self._alive()
+            played = play_plan(plan, self._consensus, self._abilities, but=broken)
+            violation = played.violation
+            if violation is None or violation.property in broken:
+                return
+            if broken and violation.property in CONSEQUENCES:
+                return
+            broken.append(violation.property)
+            self._found.setdefault(violation.property, (run, played))
+            if violation.property in CONSEQUENCES:
+                return
+
+    def verdict(self, name: str, runs: int, lacks: dict[str, str]) -> Verdict:
+        """Return the verdict on one property, with what broke it made small."""
+        if name in NEEDS and NEEDS[name] in lacks:
+            return Verdict(name, Outcome.NOT_TRIED, what=lacks[NEEDS[name]])
+        if name not in self._found:
+            return Verdict(name, Outcome.HOLDS, runs)
+        run, played = self._found[name]
+        small = self._shrunk(name, played)
+        assert small.violation is not None
+        return Verdict(
+            name,
+            Outcome.BROKEN,
+            runs,
+            run,
+            small.violation.what,
+            small.lines,
+            len(played.acts),
+            scenario_text(name, small),
+            small.cluster.trace,
+        )
+
+    def _shrunk(self, name: str, played: PlayedRun) -> PlayedRun:
+        """Return a run with as few acts, and members, as break the same property."""
+        plan, end = played.plan, played.ended
+        but = [each for each in CONSENSUS if each not in (name, Promise.ANSWERS)]
+
+        def breaks(acts: Sequence[Act], members: int = plan.members) -> bool:
+            self._alive()
+            fewer = plan._replace(members=members)
+            again = replay(fewer, self._consensus, acts, end=end, but=but)
+            return again.violation is not None and again.violation.property == name
+
+        acts = shrink(played.acts, breaks, budget=self._shrinking)
+        fewer = next((n for n in range(2, plan.members) if breaks(acts, n)), plan.members)
+        plan = plan._replace(members=fewer)
+        return replay(plan, self._consensus, acts, end=end, but=but, trace=True)
+
+
+def scenario_text(name: str, played: PlayedRun) -> str:
+    """Return a scenario that repeats a run, for ``kvraft play``."""
+    plan, violation = played.plan, played.violation
+    assert isinstance(violation, Violation)
+    options = (
+        f"pre_vote={_yes(plan.options.pre_vote)} check_quorum={_yes(plan.options.check_quorum)}"
+    )
+    if plan.options.lease_ticks:
+        options += f" lease_ticks={plan.options.lease_ticks}"
+    head = [
+        f"{violation.property}: {violation.what}",
+        f"members {' '.join(f'n{number}' for number in range(1, plan.members + 1))}",
+        f"options {options}",
+        f"seed {plan.seed}",
+        *(f"unwatched {each}" for each in Property if each != name),
+    ]
+    if name in tuple(Property):
+        ends = [f"violation {name}"]
+    else:
+        ends = ["# Here it breaks; a scenario has no words for this property."]
+    return "\n".join([*head, "", *(line for line, _ in played.lines), *ends, ""])
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else "no"

@@ -1,0 +1,77 @@
+"""What is on trial: a class in a module of the working directory, by name, and what it is.
+
+>>> subject_of("nowhere")
+Traceback (most recent call last):
+  ...
+kvraft.errors.BadInput: 'nowhere' is not MODULE:CLASS, such as mymodule:MyRaft
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+from kvraft.check.trial.guest import METHODS_NEEDED, error_words
+from kvraft.errors import BadInput
+from kvraft.replica import Replica
+
+TREE_METHODS = ("put", "delete", "get", "scan", "flush")
+"""What a tree needs, next to a constructor that takes a disk."""
+
+
+class Subject(NamedTuple):
+    """A class on trial: what reports call it, its kind, and the class."""
+
+    title: str
+    kind: str  # "consensus", "replica" or "tree"
+    made: type[Any]
+
+
+def subject_of(title: str) -> Subject:
+    """Return the class that ``title`` names, as in ``mymodule:MyRaft``.
+
+    The module is imported.  Raises :class:`~kvraft.errors.BadInput` if there is no such class, if
+    the module cannot be imported, and if it is nothing that can be judged.
+    """
+    module_name, _, class_name = title.partition(":")
+    if not module_name or not class_name:
+        raise BadInput(f"{title!r:.60} is not MODULE:CLASS, such as mymodule:MyRaft")
+    module = _imported(module_name)
+    made = getattr(module, class_name, None)
+    if not isinstance(made, type):
+        own = [
+            name
+            for name, each in vars(module).items()
+            if isinstance(each, type) and each.__module__ == module_name and name[0] != "_"
+        ]
+        has = f"it has {', '.join(sorted(own))}" if own else "it has no class of its own at all"
+        raise BadInput(f"{module_name} has no class {class_name}: {has}")
+    return Subject(title, _kind_of(title, made), made)
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name and not name.startswith(f"{error.name}."):
+            raise BadInput(f"{name} cannot be imported: {error}") from None
+        raise BadInput(f"there is no module {name} in the working directory") from None
+    except (Exception, SystemExit) as error:
+        raise BadInput(f"{name} cannot be imported: it raises {error_words(error)}") from None
+
+
+def _kind_of(title: str, made: type[Any]) -> str:
+    if issubclass(made, Replica):
+        return "replica"
+    scores = {
+        "consensus": sum(hasattr(made, name) for name in METHODS_NEEDED),
+        "tree": sum(hasattr(made, name) for name in TREE_METHODS),
+    }
+    kind = max(scores, key=lambda name: scores[name])
+    if not scores[kind]:
+        raise BadInput(
+            f"{title} is nothing that can be judged: a consensus module has "
+            f"{', '.join(METHODS_NEEDED)}, a tree has {', '.join(TREE_METHODS)}, and a replica is "
+            "derived from kvraft.replica.Replica"
+        )
+    return kind

@@ -1,0 +1,135 @@
+"""kvraft check: a class of the working directory on trial, whatever it does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kvraft.check.trial import RUNS
+from kvraft.cli import cli
+from kvraft.trial import SECONDS
+
+ROOT = Path(__file__).resolve().parents[2]
+MINE = f"""
+import os, sys, itertools
+sys.path.insert(0, {str(ROOT)!r})
+from tests.helpers.minimal_raft import *
+
+class Prints(MinimalRaft):
+    def tick(self):
+        print("tick")
+        super().tick()
+
+class Hangs(MinimalRaft):
+    def lead(self):
+        while True:
+            pass
+
+class HangsInC(MinimalRaft):
+    def lead(self):
+        sum(itertools.repeat(0))
+
+class Dies(MinimalRaft):
+    def lead(self):
+        os._exit(3)
+
+class Bare:
+    def tick(self):
+        pass
+
+class Nothing:
+    pass
+"""
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Run ``kvraft check`` in a folder that has a module of one's own."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "broken.py").write_text("x = 1 / 0\n")
+
+    def run(*words):
+        done = subprocess.run(
+            [sys.executable, "-m", "kvraft", *words],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT), "PATH": ""},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_a_right_one_is_clean_and_what_it_prints_disturbs_no_report(check):
+    status, out, err = check("check", "mine:Prints", "--runs", "2", "--json", "-")
+    report = json.loads(out)
+    assert status == 0
+    assert {verdict["outcome"] for verdict in report["verdicts"]} == {"holds", "not tried"}
+    assert err.startswith("kvraft: mine:Prints: it printed ")
+    assert err.count("\n") == 1
+
+
+def test_a_wrong_one_is_shown_saved_drawn_and_played_again(check, tmp_path):
+    words = ("check", "mine:ForgetsItsVote", "--runs", "1", "--save", "found.txt")
+    status, out, _ = check(*words, "--picture", "found.svg", "--json", "found.json")
+    assert status == 1
+    assert "broken     durable before use" in out
+    assert "durable before use is broken in run 1" in out
+    assert (tmp_path / "found.svg").read_text().startswith("<svg")
+    assert check(*words[:4], "--picture", "found.html")[0] == 1
+    assert "<html" in (tmp_path / "found.html").read_text()
+    report = json.loads((tmp_path / "found.json").read_text())
+    assert [v["outcome"] for v in report["verdicts"] if v["property"] == "durable before use"] == [
+        "broken"
+    ]
+    status, out, _ = check("play", "found.txt", "--with", "mine:ForgetsItsVote")
+    assert status == 0
+    assert "As expected, this breaks" in out
+    status, _, err = check("play", "found.txt", "--with", "mine:MinimalRaft")
+    assert status == 1
+    assert "expected a violation" in err
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("mine", "'mine' is not MODULE:CLASS, such as mymodule:MyRaft"),
+        ("nowhere:MyRaft", "there is no module nowhere in the working directory"),
+        ("broken:MyRaft", "broken cannot be imported: it raises ZeroDivisionError"),
+        ("mine:Missing", "mine has no class Missing: it has Bare, Dies, Hangs"),
+        ("mine:Bare", "mine:Bare lacks the methods step, propose, has_ready, ready, advance"),
+        ("mine:Nothing", "mine:Nothing is nothing that can be judged"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_a_sentence(check, subject, words):
+    status, out, err = check("check", subject, "--runs", "1")
+    assert (status, out) == (2, "")
+    assert err.startswith("kvraft: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Hangs", "mine:Hangs did not come back within 2 seconds, in mine.py, line 1"),
+        ("HangsInC", "mine:HangsInC did not come back within 2 seconds, in mine.py, line "),
+        ("Dies", "mine:Dies ended the process that judged it, with status 3"),
+    ],
+)
+def test_what_never_ends_or_dies_is_a_sentence(check, name, words):
+    status, out, err = check("check", f"mine:{name}", "--runs", "1", "--seconds", "2")
+    assert (status, out) == (1, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_the_help_says_what_is_done_without_options(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["check", "--help"])
+    text = capsys.readouterr().out
+    assert f"({RUNS})" in text
+    assert f"({SECONDS})" in text
