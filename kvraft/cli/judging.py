@@ -163,14 +163,28 @@ def add_check(adders: Adders) -> None:
     """Add ``kvraft check``: an implementation of one's own on trial."""
     check = adders.add_parser(
         "check",
-        help="put your own consensus module on trial, with a verdict for each property",
-        description="Judge a class of yours, such as mymodule:MyRaft: every property of Raft, in "
-        "many runs. What breaks is made small, and shown in words. The exit status is 1 if "
-        "anything is broken.",
+        help="put your own consensus module, or tree, on trial: a verdict for each property",
+        description="Judge a class of yours, such as mymodule:MyRaft or mymodule:MyTree: every "
+        "property, in many runs. What breaks is made small, and shown in words. The exit status is "
+        "1 if anything is broken.",
     )
-    check.add_argument("subject", metavar="MODULE:CLASS", help="a class of a module in this folder")
     check.add_argument(
-        "--runs", type=whole_number(1, "runs"), metavar="N", help="how many runs (200)"
+        "subject",
+        nargs="?",
+        metavar="CLASS",
+        help="a class of a module in this folder: mine:MyRaft",
+    )
+    check.add_argument(
+        "--command",
+        metavar="LINE",
+        help="judge what this starts instead, in any language, such as 'node myraft.js': see the "
+        "page 'Your own Raft' of the book",
+    )
+    check.add_argument(
+        "--runs",
+        type=whole_number(1, "runs"),
+        metavar="N",
+        help="how many runs (200; 100 of a tree, 30 of a command)",
     )
     check.add_argument(
         "--seed",
@@ -190,9 +204,8 @@ def add_check(adders: Adders) -> None:
     check.add_argument(
         "--seconds",
         type=whole_number(1, "the seconds"),
-        default=10,
         metavar="N",
-        help="how long one run may take (10)",
+        help="how long one run may take (10), or an answer of a command (2)",
     )
     _add_check_outputs(check)
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from kvraft.check.trial import Report, Verdict
 from kvraft.cli.terminal import say
 from kvraft.display import counted
+from kvraft.errors import BadInput
 from kvraft.events import Trace
-from kvraft.trial import judge_apart
+from kvraft.trial import SECONDS, judge_apart, judge_command
 from kvraft.viz.panels import spacetime
 from kvraft.viz.sandbox import Film, page
 from kvraft.viz.trace import story_line
@@ -29,13 +30,7 @@ DRAWN = 400
 
 def check_subject(options: argparse.Namespace) -> int:
     """Judge it, and print what was found; return 1 if anything is broken."""
-    report = judge_apart(
-        options.subject,
-        runs=options.runs,
-        seed=options.seed,
-        without=options.without,
-        seconds=options.seconds,
-    )
+    report = _report(options)
     for note in report.notes:
         say(f"kvraft: {report.subject}: {note}", sys.stderr)
     text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
@@ -49,6 +44,24 @@ def check_subject(options: argparse.Namespace) -> int:
     if first is not None:
         _keep(first, options)
     return int(first is not None)
+
+
+def _report(options: argparse.Namespace) -> Report:
+    """Judge the class or the command."""
+    if (options.subject is None) == (options.command is None):
+        raise BadInput("name what is to be judged: MODULE:CLASS, or --command 'node myraft.js'")
+    if options.command is not None:
+        if options.without:
+            raise BadInput("--without is for a class: a command has no more than it must have")
+        limits = {} if options.seconds is None else {"seconds": options.seconds}
+        return judge_command(options.command, runs=options.runs, seed=options.seed, **limits)
+    return judge_apart(
+        options.subject,
+        runs=options.runs,
+        seed=options.seed,
+        without=options.without,
+        seconds=SECONDS if options.seconds is None else options.seconds,
+    )
 
 
 def print_report(report: Report) -> None:

@@ -5,7 +5,7 @@ A :class:`~kvraft.sim.World` runs complete members, and time decides what happen
 lost or comes twice, whose timer runs out, and who crashes.  Or a clock decides::
 
     by hand      deliver  drop  duplicate  delay  settle      tick  timeout  crash  restart
-                 propose  propose_change  read      transfer  cancel_transfer
+                 propose  propose_change  read      transfer  cancel_transfer  pause  resume
                  partition  cut_link  repair_link  heal
     by clock     run(ticks)  run_until(condition)
 
@@ -43,6 +43,8 @@ from kvraft.events import (
     LogReset,
     Marks,
     MemberCrashed,
+    MemberPaused,
+    MemberResumed,
     MemberStarted,
     MessageDelivered,
     Trace,
@@ -149,12 +151,7 @@ class Cluster:
 
     def _repr_html_(self) -> str:
         """Return a table for a notebook: each member's role, term, vote and log."""
-        rows = []
-        for name, member in self.members.items():
-            role = "down" if member.raft is None else member.raft.role.value
-            term, vote = member.hard_state
-            committed, last = member.marks.committed, member.log.last_index
-            rows.append((name, role, term, vote or "", committed, last))
+        rows = [member.row for member in self.members.values()]
         columns = ("member", "role", "term", "vote", "committed", "last")
         return html_table(repr(self), rows, columns)
 
@@ -268,7 +265,8 @@ class Cluster:
         With ``after``, "begin" or "save", that happens after this step of its next work with
         something to save: once its early messages have left, or before the others leave.
         """
-        self._input(name)
+        if not self._member(name).paused:
+            self._input(name)
         if after:
             self.members[name].cut_after = DrainStep.named(after)
         else:
@@ -277,6 +275,26 @@ class Cluster:
     def _lose_memory(self, name: str) -> None:
         self.members[name].forget()
         self._file(name, MemberCrashed(0))
+
+    def pause(self, name: str, *, ticks: bool = True) -> None:
+        """Have a member do nothing until :meth:`resume`, or until it crashes.
+
+        What arrives is put off, and so are its ticks; without ``ticks`` they never come.
+        """
+        self._input(name)
+        self.members[name].paused, self.members[name].misses_ticks = True, not ticks
+        self._file(name, MemberPaused(ticks))
+
+    def resume(self, name: str) -> None:
+        """End a pause: the member does what was put off, in order."""
+        member = self._member(name)
+        if not member.paused:
+            raise BadInput(f"{name} is not paused")
+        self.now += MOMENT
+        member.paused = False
+        self._file(name, MemberResumed())
+        while member.put_off:
+            self._take(name, member.put_off.pop(0))
 
     def restart(self, name: str) -> None:
         """Start a member that does not run, from what is on its disk."""
@@ -344,8 +362,7 @@ class Cluster:
             self.arrive(letter)
         for name, member in self.members.items():
             if member.raft is not None:
-                member.raft.tick()
-                self.work(name)
+                self._take(name, None)
 
     # ── members at work ─────────────────────────────────────────────────────────────────────────
 
@@ -422,8 +439,12 @@ class Cluster:
             return
         del self._mail.in_flight[letter.id]
         self._file(to, MessageDelivered(letter.id))
-        raft.step(letter.message)
-        self.work(to)
+        self._take(to, letter.message)
+
+    def _take(self, name: str, what: Message | None) -> None:
+        """Give a member a message, or a tick, and have it do what follows unless it is paused."""
+        if self.members[name].takes(what):
+            self.work(name)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
 
@@ -437,6 +458,8 @@ class Cluster:
         raft = self._member(name).raft
         if raft is None:
             raise BadInput(f"{name} does not run")
+        if self.members[name].paused:
+            raise BadInput(f"{name} is paused")
         self.now += MOMENT
         return raft
 

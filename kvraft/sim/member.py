@@ -89,6 +89,11 @@ class Member:
     decided: list[DecidedProposal] = field(default_factory=list)
     reads: list[ReadReady] = field(default_factory=list)
     failed_reads: list[int] = field(default_factory=list)
+    paused: bool = False
+    misses_ticks: bool = False
+    """Whether the ticks of a pause never come."""
+    put_off: list[Message | None] = field(default_factory=list)
+    """What came in a pause: messages, and ``None`` for a tick."""
     cut_after: DrainStep | None = None
     """The step of its next work with something to save after which it crashes."""
 
@@ -136,9 +141,22 @@ class Member:
         self.log.drop_through(index)
         raft.compact(index, self.snapshot)
 
+    def takes(self, what: Message | None) -> bool:
+        """Take a message, or a tick, and return true; while it is paused, put it off."""
+        assert self.raft is not None
+        if self.paused:
+            if what is not None or not self.misses_ticks:
+                self.put_off.append(what)
+        elif what is None:
+            self.raft.tick()
+        else:
+            self.raft.step(what)
+        return not self.paused
+
     def forget(self) -> None:
         """Lose what is in memory only."""
         self.raft = self.cut_after = None
+        self.paused, self.put_off = False, []
         self.applied = unpack_entries(self.snapshot.data) if self.snapshot else []
         self.decided, self.reads, self.failed_reads = [], [], []
 
@@ -148,6 +166,13 @@ class Member:
         flushed = self.log.base.index
         committed = self.raft.commit_index if self.raft else flushed
         return Marks(flushed + 1, flushed, len(self.applied), committed, self.log.last_index)
+
+    @property
+    def row(self) -> tuple[object, ...]:
+        """Its name, role, term, vote, and how far its log is committed and reaches."""
+        role = "down" if self.raft is None else self.raft.role.value
+        term, vote = self.hard_state
+        return self.name, role, term, vote or "", self.marks.committed, self.log.last_index
 
     def __str__(self) -> str:
         """Return role, term, vote and commit index, and the terms of the log, its base first."""

@@ -3,6 +3,7 @@
 ::
 
     apart      judges a class in another process: a time limit, and no harm done
+    process    judges a consensus module in any language: lines of JSON to a process a member
 
 What is judged, and how, is in ``check/trial``, which runs in a browser's Python, too; here is what
 needs processes.
@@ -11,5 +12,6 @@ Invariant: whatever foreign code does ends in a report or in one sentence.
 """
 
 from kvraft.trial.apart import SECONDS, judge_apart
+from kvraft.trial.process import Command, judge_command
 
-__all__ = ["SECONDS", "judge_apart"]
+__all__ = ["SECONDS", "Command", "judge_apart", "judge_command"]

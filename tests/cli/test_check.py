@@ -16,6 +16,7 @@ MINE = f"""
 import os, sys, itertools
 sys.path.insert(0, {str(ROOT)!r})
 from tests.helpers.minimal_raft import *
+from tests.helpers.minimal_tree import ForgetsToSync
 
 class Prints(MinimalRaft):
     def tick(self):
@@ -40,6 +41,15 @@ class Bare:
         pass
 
 class Nothing:
+    pass
+
+class HalfATree:
+    def put(self, key, value):
+        pass
+    get = put
+
+from kvraft.replica import Replica
+class MyReplica(Replica):
     pass
 """
 
@@ -93,15 +103,24 @@ def test_a_wrong_one_is_shown_saved_drawn_and_played_again(check, tmp_path):
     assert "expected a violation" in err
 
 
+def test_a_tree_is_judged_by_the_same_command(check):
+    status, out, _ = check("check", "mine:ForgetsToSync", "--runs", "5")
+    assert status == 1
+    assert "holds      reads see the last write     in 5 runs" in out
+    assert "  tree.flush()" in out
+
+
 @pytest.mark.parametrize(
     ("subject", "words"),
     [
         ("mine", "'mine' is not MODULE:CLASS, such as mymodule:MyRaft"),
         ("nowhere:MyRaft", "there is no module nowhere in the working directory"),
         ("broken:MyRaft", "broken cannot be imported: it raises ZeroDivisionError"),
-        ("mine:Missing", "mine has no class Missing: it has Bare, Dies, Hangs"),
+        ("mine:Missing", "mine has no class Missing: it has Bare, Dies, HalfATree, Hangs"),
         ("mine:Bare", "mine:Bare lacks the methods step, propose, has_ready, ready, advance"),
         ("mine:Nothing", "mine:Nothing is nothing that can be judged"),
+        ("mine:HalfATree", "mine:HalfATree lacks the methods delete, scan, flush: a tree has put"),
+        ("mine:MyReplica", "mine:MyReplica is a replica: what can be judged is a consensus module"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_a_sentence(check, subject, words):

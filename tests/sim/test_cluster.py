@@ -12,6 +12,8 @@ from kvraft.events import (
     EntriesAppended,
     LinkChanged,
     MemberCrashed,
+    MemberPaused,
+    MemberResumed,
     MemberStarted,
     MessageDelayed,
     MessageDelivered,
@@ -20,7 +22,14 @@ from kvraft.events import (
     NetworkHealed,
     NetworkPartitioned,
 )
-from kvraft.raft import AppendEntries, Configuration, RaftOptions, RequestVote, RequestVoteReply
+from kvraft.raft import (
+    AppendEntries,
+    Configuration,
+    RaftOptions,
+    RequestVote,
+    RequestVoteReply,
+    Role,
+)
 from kvraft.record import HardState
 from kvraft.sim import Cluster
 from kvraft.sim.cluster import MOMENT
@@ -340,3 +349,47 @@ def test_a_message_that_is_delayed_comes_later_by_the_clock():
     assert delayed.event.arrives <= cluster.now
     with pytest.raises(BadInput, match="the ticks of a delay must be at least 1"):
         cluster.delay(0)
+
+
+# ── pauses ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def paused(*, ticks: bool) -> Cluster:
+    """A cluster of which the leader, n1, was paused for as long as it took to elect another."""
+    cluster = Cluster(3, seed=4, options=RaftOptions(pre_vote=False))
+    cluster.timeout("n1")
+    cluster.settle()
+    cluster.pause("n1", ticks=ticks)
+    cluster.run_until(lambda: cluster.leader() != "n1")
+    return cluster
+
+
+@pytest.mark.parametrize("ticks", [True, False])
+def test_a_paused_leader_is_replaced_and_steps_down_when_it_goes_on(ticks):
+    cluster = paused(ticks=ticks)
+    assert cluster.rafts["n1"].role is Role.LEADER
+    assert cluster.rafts["n1"].term == 1
+    ticked = cluster.members["n1"].put_off.count(None)
+    assert (ticked > 10) == ticks
+    cluster.resume("n1")
+    cluster.run(5)
+    assert cluster.rafts["n1"].role is Role.FOLLOWER
+    assert cluster.rafts["n1"].term == cluster.rafts[cluster.leader()].term > 1
+    assert [s.event for s in cluster.trace.of(MemberPaused)] == [MemberPaused(ticks)]
+    assert len(cluster.trace.of(MemberResumed)) == 1
+
+
+def test_the_same_pause_gives_the_same_trace():
+    assert paused(ticks=True).trace.digest() == paused(ticks=True).trace.digest()
+
+
+def test_a_paused_member_takes_no_input_and_forgets_its_pause_in_a_crash():
+    cluster = paused(ticks=True)
+    with pytest.raises(BadInput, match="n1 is paused"):
+        cluster.timeout("n1")
+    cluster.crash("n1")
+    with pytest.raises(BadInput, match="n1 is not paused"):
+        cluster.resume("n1")
+    cluster.restart("n1")
+    cluster.settle()
+    assert not cluster.members["n1"].put_off

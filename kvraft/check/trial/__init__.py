@@ -12,6 +12,7 @@
           └─ acts          one thing that is done, and its line in a scenario
           guest        between a cluster and the foreign module
             └─ answers     does what it returns make sense?
+      tree         a tree: next to a dictionary, with crashes on a simulated disk
     report         verdicts, as text and as JSON
     promises       what it is asked, and what that needs
 
@@ -29,25 +30,31 @@ Invariants:
 'holds'
 """
 
+from kvraft.check.trial.answers import nonsense
 from kvraft.check.trial.consensus import RUNS, judge_consensus
 from kvraft.check.trial.guest import Stuck
 from kvraft.check.trial.named import consensus_named, judge
 from kvraft.check.trial.promises import CONSENSUS, Ability, Promise
 from kvraft.check.trial.report import Outcome, Report, Verdict
 from kvraft.check.trial.subject import Subject, subject_of
+from kvraft.check.trial.tree import TREE, TreePromise, judge_tree
 
 __all__ = [
     "CONSENSUS",
     "RUNS",
+    "TREE",
     "Ability",
     "Outcome",
     "Promise",
     "Report",
     "Stuck",
     "Subject",
+    "TreePromise",
     "Verdict",
     "consensus_named",
     "judge",
     "judge_consensus",
+    "judge_tree",
+    "nonsense",
     "subject_of",
 ]

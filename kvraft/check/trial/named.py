@@ -7,8 +7,11 @@ from collections.abc import Callable, Collection
 from kvraft.check.trial.consensus import RUNS, judge_consensus
 from kvraft.check.trial.guest import abilities_of, check_methods, guest_class
 from kvraft.check.trial.report import Report
-from kvraft.check.trial.subject import subject_of
+from kvraft.check.trial.subject import check_tree, subject_of
+from kvraft.check.trial.tree import RUNS as TREE_RUNS
+from kvraft.check.trial.tree import judge_tree
 from kvraft.errors import BadInput
+from kvraft.lsm import Tree
 from kvraft.raft import Raft
 
 
@@ -25,10 +28,18 @@ def judge(
     ``alive`` is called before each run.  Raises :class:`~kvraft.errors.BadInput` for what cannot be
     judged.
     """
-    subject = subject_of(title)
-    return judge_consensus(
-        subject.made, title=title, runs=runs or RUNS, seed=seed, without=without, alive=alive
-    )
+    _, kind, made = subject_of(title)
+    if kind == "consensus":
+        return judge_consensus(
+            made, title=title, runs=runs or RUNS, seed=seed, without=without, alive=alive
+        )
+    if kind == "replica":
+        raise BadInput(f"{title} is a replica: what can be judged is a consensus module or a tree")
+    if without:
+        raise BadInput(f"{title} is a tree, which has nothing that it could do without")
+    check_tree(made, title)
+    make = made.open if issubclass(made, Tree) else made
+    return judge_tree(make, title=title, runs=runs or TREE_RUNS, seed=seed, alive=alive)
 
 
 def consensus_named(title: str) -> type[Raft]:

@@ -49,6 +49,16 @@ def subject_of(title: str) -> Subject:
     return Subject(title, _kind_of(title, made), made)
 
 
+def check_tree(made: type[Any], title: str) -> None:
+    """Raise ``BadInput`` unless a class has the methods that a tree needs."""
+    missing = [name for name in TREE_METHODS if not callable(getattr(made, name, None))]
+    if missing:
+        raise BadInput(
+            f"{title} lacks the method{'s' * (len(missing) > 1)} {', '.join(missing)}: a tree has "
+            f"{', '.join(TREE_METHODS)}, and is made with a disk"
+        )
+
+
 def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
@@ -71,7 +81,6 @@ def _kind_of(title: str, made: type[Any]) -> str:
     if not scores[kind]:
         raise BadInput(
             f"{title} is nothing that can be judged: a consensus module has "
-            f"{', '.join(METHODS_NEEDED)}, a tree has {', '.join(TREE_METHODS)}, and a replica is "
-            "derived from kvraft.replica.Replica"
+            f"{', '.join(METHODS_NEEDED)}, and a tree has {', '.join(TREE_METHODS)}"
         )
     return kind

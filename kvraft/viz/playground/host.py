@@ -3,6 +3,7 @@
 A message has one field::
 
     {"open": "#run=…"}     begin with the run in this part of the address; "" for a new one
+    {"text": "…"}          begin with the run in this run file, of a mission if one is shown
     {"act": {…}}           what the sandbox's module sent, for the sitting
     {"link": true}         the link to the run is wanted
     {"file": true}         the run is wanted as a file
@@ -19,15 +20,17 @@ An answer has any of these::
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from kvraft.check.missions import find_mission
 from kvraft.errors import BadInput, KvraftError
 from kvraft.sim import Run
-from kvraft.viz.playground.link import link_of, mission_of, text_of
+from kvraft.viz.playground.link import LONGEST_TEXT, link_of, mission_of, text_of
 from kvraft.viz.sandbox import Session, frame
 
 FROM_LINK = "the run in this link"
+FROM_FILE = "the run in this file"
 MEMBERS = 5
 """How many members a new run has: enough that a minority can be cut off and still quarrel."""
 
@@ -67,9 +70,12 @@ class Host:
         act: object = None,
         link: bool = False,
         file: bool = False,
+        text: str | None = None,
     ) -> dict[str, Any]:
         if open is not None:
             return self._open(open)
+        if text is not None:
+            return self._open_file(text)
         if link:
             return {"link": link_of(self.run.to_text(), self._mission)}
         if file:
@@ -91,6 +97,21 @@ class Host:
         else:
             run = self._new_run()
         self._session = Session(run, mission=mission, listing=True)
+        return {"frame": frame(self._session.panels), "says": says}
+
+    def _open_file(self, text: str) -> dict[str, Any]:
+        """Show the run of a run file; if that cannot be, what is shown stays."""
+        if len(text) > LONGEST_TEXT:
+            raise BadInput(f"a run file has at most {LONGEST_TEXT:,} characters, not {len(text):,}")
+        mission = self._session.judge.mission if self._session.judge else None
+        run: Run | None = None
+        if mission is not None:
+            with suppress(BadInput):  # it need not be a run of the mission that is shown
+                run = mission.replay(text, FROM_FILE)
+        if run is None:
+            run, mission = Run.parse(text, FROM_FILE), None
+        self._session = Session(run, mission=mission, listing=True)
+        says = run.difference and f"Another version of kvraft: {run.difference}."
         return {"frame": frame(self._session.panels), "says": says}
 
     def _new_run(self) -> Run:

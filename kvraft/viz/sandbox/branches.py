@@ -10,7 +10,7 @@ from collections.abc import Callable
 from kvraft.errors import BadInput, TimedOut
 from kvraft.events import Trace
 from kvraft.sim import MILLISECOND, Run
-from kvraft.viz.sandbox.film import Film
+from kvraft.viz.sandbox.film import BROKEN, Film
 
 MOST_STEPS = 20_000
 """How many microseconds a jump runs through at most."""
@@ -32,11 +32,15 @@ class Branch:
 
     @classmethod
     def of(cls, name: str, what: Run | Trace) -> Branch:
-        """Return a branch of a run, shown as it is now, or of a trace, shown from its start."""
+        """Return a branch of a run, shown as it is now, or of a trace.
+
+        A trace is shown from its start, or where a property broke, if one did.
+        """
         if isinstance(what, Run):
             return cls(name, what, Film(what.trace))
         branch = cls(name, None, Film(what), "recorded")
-        branch.step = branch.film.settled(0) if len(what) else 0
+        broke = branch.film.moments[BROKEN]
+        branch.step = branch.film.settled(broke[0] if broke else 0) if len(what) else 0
         return branch
 
     @property

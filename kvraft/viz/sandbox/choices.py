@@ -40,9 +40,10 @@ class Choice:
     def label(self) -> str:
         """What its button says."""
         words = [str(argument) for argument in self.arguments]
+        name = self.verb.name.replace("_", " ")
         if self.verb.target is Target.LINK and len(words) == 2:
-            return f"{self.verb.name} {words[0]} → {words[1]}"
-        return " ".join([self.verb.name, *words])
+            return f"{name} {words[0]} → {words[1]}"
+        return " ".join([name, *words])
 
     def act(self, run: Run, values: Sequence[str]) -> str:
         """Do it with what stands in the fields; return the Python call that does it.

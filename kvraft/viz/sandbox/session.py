@@ -70,7 +70,8 @@ class Session:
     ``mission`` is one by its name, or its file; it has its own run, unless ``what`` is a run of it
     that goes on.  With ``listing``, missions can be chosen though there is none yet.  ``panels``
     are names from :data:`PANELS`.  Raises :class:`~kvraft.errors.BadInput` for a panel or a mission
-    that does not exist.
+    that does not exist.  A run is shown as it is now, a trace
+    from its start, or where a property broke.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ from functools import partial
 
 import ipywidgets as widgets
 
+from kvraft.check.missions import missions
 from kvraft.viz.sandbox import Session, cold
 from kvraft.viz.widgets.slider import button
 
@@ -32,13 +33,16 @@ class PlainControls:
         self._verbs = widgets.VBox()
         self._busy = False
         time = [button(name, act, partial(self._act, act)) for name, act in _TIME.items()]
-        if session.judge is not None:
+        self._missions = widgets.Dropdown(
+            description="mission", options=[("", ""), *((str(m), n) for n, m in missions().items())]
+        )
+        self._missions.observe(lambda change: self._begin(change["new"]), names="value")
+        if session.listing:
             found = {"hint": "hint", "give up": "give up", "begin again": "again"}
             time += [button(name, act, partial(self._act, act)) for name, act in found.items()]
         row = widgets.Layout(flex_flow="row wrap")
-        self.box = widgets.VBox(
-            [widgets.HBox(time, layout=row), self._pictures, self._things, self._verbs]
-        )
+        parts = [widgets.HBox(time, layout=row), self._pictures, self._things, self._verbs]
+        self.box = widgets.VBox([*parts, self._missions] if session.listing else parts)
         self._draw()
 
     def _act(self, act: str, values: list[str] | None = None) -> None:
@@ -48,6 +52,11 @@ class PlainControls:
     def _select(self, what: str) -> None:
         if what and not self._busy and what != self._session.selected:
             self._act(what)
+
+    def _begin(self, mission: str) -> None:
+        judge = self._session.judge
+        if mission and not self._busy and (judge is None or judge.mission.name != mission):
+            self._act(f"mission {mission}")
 
     def _draw(self) -> None:
         self._busy = True
@@ -62,6 +71,9 @@ class PlainControls:
         options = ["", *members, *clients, *flights]
         self._things.options = options
         self._things.value = session.selected if session.selected in options else ""
+        known = [name for _, name in self._missions.options]
+        current = session.judge.mission.name if session.judge is not None else ""
+        self._missions.value = current if current in known else ""
         self._verbs.children = [self._verb(number) for number in range(len(session.offered))]
         self._busy = False
 

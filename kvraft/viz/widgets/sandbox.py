@@ -45,8 +45,8 @@ class Sandbox:
 
     ``mission`` is one by its name, or its file, and has its own run (:mod:`kvraft.check.missions`).
     ``panels`` are those to be shown, by name; ``step`` is the one that is shown first, by default
-    the last of a run and the first of a trace.  Raises :class:`~kvraft.errors.BadInput` for
-    anything else.
+    the last of a run, and of a trace the one in which a property broke, or the first.  Raises
+    :class:`~kvraft.errors.BadInput` for anything else.
     """
 
     def __init__(

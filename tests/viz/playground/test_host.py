@@ -62,6 +62,51 @@ def test_a_link_brings_the_mission_along(name):
     assert ask(other, link=True)["link"] == link
 
 
+def test_a_saved_run_is_opened_from_its_file():
+    host = Host()
+    ask(host, open="")
+    click(host, "run 300")
+    saved = ask(host, file=True)["file"]
+    other = Host()
+    opened = ask(other, text=saved)
+    assert opened["says"] == ""
+    assert "data-slot" in opened["frame"]
+    assert other.run.trace.digest() == host.run.trace.digest()
+
+
+def test_a_file_of_the_mission_that_is_shown_is_judged():
+    host = Host()
+    ask(host, open="")
+    click(host, "mission two-leaders-votes-twice")
+    click(host, "run 500")
+    saved = ask(host, file=True)["file"]
+    click(host, "again")
+    ask(host, text=saved)
+    assert "actions so far" in click(host, "hello")["slots"]["mission"]
+    ask(host, text=ran(700))
+    assert "actions so far" not in click(host, "hello")["slots"]["mission"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "the run in this file"),
+        ("no run at all", "the run in this file"),
+        (ran(300).replace("put", "pat").replace("1", "x", 1), "the run in this file"),
+        ("x" * 5_000_000, "at most 4,000,000 characters"),
+    ],
+    ids=["empty", "something else", "damaged", "too long"],
+)
+def test_a_file_that_is_no_run_is_a_sentence_and_what_is_shown_stays(text, why):
+    host = Host()
+    ask(host, open="")
+    before = host.run
+    answer = ask(host, text=text)
+    assert why in answer["says"]
+    assert "frame" not in answer
+    assert host.run is before
+
+
 def test_each_new_run_is_another():
     host = Host()
     ask(host, open="")

@@ -129,6 +129,16 @@ def test_a_put_is_committed_in_the_page_and_the_trace_is_the_same_as_here(page, 
     with page.page.expect_download() as saved:
         page.page.click("#save")
     assert Path(saved.value.path()).read_text(encoding="ascii") == run.to_text()
+    page.did("document.getElementById('afresh').click()")
+    with page.page.expect_file_chooser() as chooser:
+        page.page.click("#choose")
+    path = saved.value.path()
+    chooser.value.set_files(
+        {"name": "run.jsonl", "mimeType": "text/plain", "buffer": Path(path).read_bytes()}
+    )
+    page.page.wait_for_function("() => stage.querySelector('[data-seq]')")
+    page.page.wait_for_timeout(1_000)
+    assert page.run().to_text() == run.to_text()
     assert [action.verb for action in run.actions] == ["crash", "put", "flush"]
     assert any(isinstance(step.event, TableWritten) for step in run.trace)  # hashed in Python there
     assert run.world.client("alice").get(b"city") == b"Oslo"

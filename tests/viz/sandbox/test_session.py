@@ -6,11 +6,18 @@ from random import Random
 
 import pytest
 
+from kvraft.check import scenario
+from kvraft.check.bugs import find_bug
+from kvraft.check.explore import ExplorationBounds, explore
 from kvraft.check.missions import missions
+from kvraft.check.properties import Property
+from kvraft.check.sweep import SwarmRun, result_of
 from kvraft.errors import BadInput
 from kvraft.events import Trace
-from kvraft.sim import Run
+from kvraft.raft import RaftOptions
+from kvraft.sim import Cluster, Run
 from kvraft.viz.sandbox import USUAL, Session, picture
+from kvraft.viz.widgets import Sandbox
 from tests.viz.sandbox.runs import random_film
 
 
@@ -144,6 +151,49 @@ def test_a_recording_opens_and_has_only_time():
     assert session.notice
 
 
+def explored() -> Trace:
+    """The trace that an explorer's shortest way to a bug leaves in a cluster."""
+    options = RaftOptions(pre_vote=False)
+    start = {"consensus": find_bug("votes twice").consensus, "options": options}
+    report = explore(Cluster(3, **start), ExplorationBounds(timeouts=2), but=(Property.ONE_VOTE,))
+    cluster = Cluster(3, **start)
+    assert list(report.play(cluster))
+    return cluster.trace
+
+
+def played() -> Trace:
+    return scenario.load("votes_twice").play().cluster.trace
+
+
+@pytest.mark.parametrize("found", [explored, played])
+def test_what_breaks_a_property_opens_where_it_broke(found, tmp_path):
+    """From memory, and from a file as well."""
+    trace = found()
+    with (tmp_path / "trace.jsonl").open("w", encoding="utf-8") as file:
+        trace.save(file)
+    loaded = Trace.load(tmp_path / "trace.jsonl")
+    for each in (trace, loaded):
+        session = Session(each)
+        assert "is broken" in send(session, "hello")["slots"]["title"]
+        first = session.branch.step
+        send(session, "go back")
+        assert session.branch.step < first
+        assert "is broken" not in session.slots()["title"]
+
+
+def test_what_the_swarm_finds_is_at_the_end_of_its_trace(tmp_path):
+    """The swarm sees disks, too, and ends there, before a light could go out."""
+    found = result_of(SwarmRun(1, consensus=find_bug("votes twice").consensus, acts=60))
+    assert "one vote a term" in found.found
+    (tmp_path / "trace.jsonl").write_text(found.trace, encoding="utf-8")
+    trace = Trace.load(tmp_path / "trace.jsonl")
+    session = Sandbox(trace, step=len(trace) - 1).session
+    assert session.branch.at_end
+    send(session, "go back")
+    assert not session.branch.at_end
+    assert "n4" in session.slots()["ring"]
+
+
 def test_an_empty_recording_is_a_sentence():
     session = Session(Trace())
     for act in ("hello", "go on", "go back", "at 7", "next election", "play on", "tick", "run 5"):
@@ -190,6 +240,35 @@ def test_random_clicks_never_raise_and_leave_replayable_runs():
     for branch in session.branches.values():
         again = Run.parse(branch.run.to_text())
         assert list(again.trace)[: len(branch.run.trace)] == list(branch.run.trace)
+
+
+@pytest.mark.parametrize("members", [1, 3, 9])
+def test_any_number_of_members_is_a_sitting(members):
+    session = Session(members, seed=2)
+    send(session, "hello")
+    for act in (
+        "next election",
+        "run 500",
+        "member n1",
+        "do 0",
+        "go back",
+        "next flush",
+        "link n1 n2",
+    ):
+        send(session, act)
+    assert all(f"n{number}" in session.slots()["ring"] for number in range(1, members + 1))
+
+
+def test_a_click_on_what_is_gone_is_a_sentence(led):
+    while not led.branch.run.world.in_flight:
+        send(led, "go on")
+    gone = led.branch.run.world.in_flight[0].id
+    send(led, f"message {gone}")
+    send(led, "run 1000")
+    send(led, f"message {gone}")
+    assert "message" in led.notice or "message" in led.slots()["menu"]
+    for number in range(len(led.offered)):
+        json.dumps(send(led, f"do {number}"))
 
 
 def test_bad_arguments_are_named():

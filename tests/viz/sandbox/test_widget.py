@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import pytest
 
+from kvraft.check.missions import missions
 from kvraft.errors import BadInput
 from kvraft.sim import Run
 from kvraft.viz import widgets
@@ -86,7 +87,7 @@ def test_a_mission_opens_in_a_cell_with_its_goal_in_words():
 def test_a_mission_is_played_without_anywidget_too(monkeypatch):
     monkeypatch.setattr(room, "anywidget", None)
     sandbox = Sandbox(mission="leader-without-vote")
-    time, picture, _, verbs = sandbox.widget.children
+    time, picture, _, verbs, listed = sandbox.widget.children
     buttons = {button.description: button for button in time.children}
     buttons["hint"].click()
     assert sandbox.session.judge.mission.hints[0] in picture.value
@@ -97,6 +98,9 @@ def test_a_mission_is_played_without_anywidget_too(monkeypatch):
     assert "Reached with 1 action" in picture.value
     buttons["begin again"].click()
     assert "0 actions so far" in picture.value
+    assert {name for _, name in listed.options} == {"", *missions()}
+    listed.value = "snapshot"
+    assert "Have n3 take a snapshot" in picture.value
     assert "data-act" not in picture.value
 
 

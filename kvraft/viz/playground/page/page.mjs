@@ -3,7 +3,7 @@
 import { attach } from "./sandbox.js";
 
 const byId = (id) => document.getElementById(id);
-const buttons = [byId("link"), byId("save"), byId("afresh")];
+const buttons = [byId("link"), byId("save"), byId("choose"), byId("afresh")];
 const say = (text) => (byId("status").textContent = text);
 
 // A worker that is made of a blob inherits this page's policy: no request leaves the server.
@@ -49,7 +49,7 @@ const answers = {
     file.download = "run.jsonl";
     file.click();
     URL.revokeObjectURL(file.href);
-    say("The run is saved as run.jsonl: Run.load opens it in Python.");
+    say("The run is saved as run.jsonl: “Open a run” opens it here, Run.load in Python.");
   },
   says: say,
   failed(why) {
@@ -68,6 +68,12 @@ const open = () => worker.postMessage({ open: location.hash });
 addEventListener("hashchange", open);
 byId("link").onclick = () => worker.postMessage({ link: true });
 byId("save").onclick = () => worker.postMessage({ file: true });
+byId("choose").onclick = () => byId("chosen").click();
+byId("chosen").onchange = async ({ target }) => {
+  const [file] = target.files;
+  if (file) worker.postMessage({ text: await file.text() });
+  target.value = ""; // the same file can be chosen again
+};
 byId("afresh").onclick = () => {
   history.replaceState(null, "", location.pathname);
   open();
