@@ -31,7 +31,11 @@ def never_truncates(mine, previous, sent):
 def looks_at_lengths(mine, previous, sent):
     """The entry before may be of any term."""
     index, _ = previous
-    return None if index > len(mine) else appended(mine, (index, mine[index - 1] if index else 0), sent)
+    return (
+        None
+        if index > len(mine)
+        else appended(mine, (index, mine[index - 1] if index else 0), sent)
+    )
 
 
 def leaves_gaps(mine, previous, sent):
@@ -39,7 +43,9 @@ def leaves_gaps(mine, previous, sent):
     index, term = previous
     if index and index <= len(mine) and mine[index - 1] != term:
         return None
-    return appended(mine, (min(index, len(mine)), term if index <= len(mine) else (mine or [0])[-1]), sent)
+    return appended(
+        mine, (min(index, len(mine)), term if index <= len(mine) else (mine or [0])[-1]), sent
+    )
 
 
 def appends_again(mine, previous, sent):
