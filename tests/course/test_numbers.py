@@ -104,7 +104,7 @@ PLANTED = {
     "another unit": ("02", "cell-082", "1.3 s", "1.4 s", "1.4"),
     "a summary": ("07", "cell-064", "0.84 %", "0.94 %", "0.94"),
     "a table": ("01", "cell-020", "entry 9 of term 2", "entry 7 of term 2", "7"),
-    "a caption": ("03", "cell-018", "Five of seven votes", "Six of seventeen votes", "seventeen"),
+    "a caption": ("03", "cell-018", "five of seven votes", "six of seventeen votes", "seventeen"),
     "an exercise": ("08", "cell-103", "5.5 bytes", "5.7 bytes", "5.7"),
 }
 

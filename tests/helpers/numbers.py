@@ -125,11 +125,12 @@ def claims(cell: Any) -> list[Claim]:
 
 
 def captions(cell: Any) -> list[Claim]:
-    """Return the numbers in the captions of ``moment(…)``, which are drawn as they are written."""
+    """Return the numbers in the captions of ``still(…)``, which are drawn as they are written."""
     found = []
     for node in ast.walk(ast.parse(source(cell))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "moment":
-            for text in (a.value for a in node.args[:2] if isinstance(a, ast.Constant)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "still":
+            says = (a.value for a in node.keywords if a.arg == "says")
+            for text in (a.value for a in says if isinstance(a, ast.Constant)):
                 for written, amount, _ in numbers_in(text):
                     found.append(Claim(cell["id"], written, frozenset({amount}), text))
     return found

@@ -65,6 +65,12 @@ def width_of(words: str, size: float = SMALL, *, bold: bool = False) -> float:
     return total * size / 1000
 
 
+def inside(x: float, words: str) -> float:
+    """Return where words have their middle that are wanted around ``x``: they stay in the panel."""
+    half = width_of(words) / 2 + 1
+    return min(max(x, half), WIDE - half)
+
+
 def span(first: int, last: int) -> str:
     """Return a stretch of the log, as briefly as possible.
 

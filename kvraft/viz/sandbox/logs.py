@@ -24,7 +24,7 @@ from kvraft.viz.trace import ClusterState, EntryState, MemberState
 
 LEFT, RIGHT = 92.0, 434.0
 TOP, ROW, CELL = 34.0, 66.0, 32.0
-NARROW, BROAD = 26.0, 114.0
+NARROW, BROAD = 26.0, 171.0
 KEYS = 62.0
 """From this width on a cell shows its key."""
 PALER = 0.45
@@ -117,7 +117,9 @@ def _draw_indexes(drawing: Canvas, low: int, last: int, wide: float) -> None:
     drawing.text(6, 22, "entry", colour=kit.SOFT)
     for index in range(last, low - 1, -every):
         middle = LEFT + wide * (index - low + 0.5)
-        drawing.text(middle, 22, str(index), anchor="middle", colour=kit.SOFT)
+        drawing.text(
+            kit.inside(middle, str(index)), 22, str(index), anchor="middle", colour=kit.SOFT
+        )
 
 
 def _draw_name(drawing: Canvas, name: str, member: MemberState, top: float) -> None:
@@ -150,7 +152,7 @@ def _draw_row(
         committed = member.running and entry.index <= member.marks.committed
         _draw_cell(drawing, entry, x, top, wide, pale=not committed)
         if doomed and entry.index >= doomed and not committed:
-            _draw_doom(drawing, x + wide / 2, top + CELL + 11)
+            _draw_doom(drawing, x + wide / 2, top + CELL + (11 if member.running else 17))
     _draw_transactions(drawing, shown, low, wide, top)
     _draw_marks(drawing, film, member, shown, (low, wide, top))
 
@@ -174,14 +176,15 @@ def _draw_cell(
         )
     )
     middle, colour = x + wide / 2, kit.SOFT if entry.discarded else kit.INK
-    if wide < KEYS and entry_says(entry) == "no-op":
-        drawing.add(svg.circle(x + wide - 7, top + 6.5, 3, svg.WHITE, kit.INK, 1.2))
-    if wide < KEYS:
-        drawing.text(middle, top + 22, str(entry.term), anchor="middle", colour=colour)
-        return
     term = str(entry.term)
     room = wide - kit.width_of(term) - 20
     short = "config" if entry.configuration else "no-op"
+    narrow = wide < KEYS or (not entry.key and room < kit.width_of(short))
+    if narrow and entry_says(entry) == "no-op":
+        drawing.add(svg.circle(x + wide - 7, top + 6.5, 3, svg.WHITE, kit.INK, 1.2))
+    if narrow:
+        drawing.text(middle, top + 22, term, anchor="middle", colour=colour)
+        return
     key = kit.fitted(entry.key or short, room)
     drawing.text(x + 8, top + 22, term, bold=True, colour=colour)
     drawing.text(x + wide - 8, top + 22, key, anchor="end", colour=colour)

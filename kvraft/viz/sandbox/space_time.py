@@ -37,6 +37,8 @@ from kvraft.viz.sandbox.letters import is_refusal, is_reply, word_of
 LEFT, RIGHT, TOP = 58.0, 428.0, 28.0
 GAPS = {1: 46.0, 2: 92.0, 3: 84.0, 4: 66.0, 5: 54.0}
 """How far lanes are apart, by how many there are: what a message says stands between them."""
+SHARES = (0.5, 0.65, 0.35, 0.8, 0.2)
+"""Where along its line a message may say what it is."""
 MESSAGES = 16
 IDLE = 4 * MILLISECOND
 """A stretch without any message under way is idle from this length on."""
@@ -94,11 +96,21 @@ def _panel(film: Film, step: int, since: int | None, *, clients: bool) -> str:
             6, y + 7, kit.fitted(name, LEFT - 14, kit.NAME, bold=True), kit.NAME, bold=True
         )
         _draw_lane(drawing, film, name, y, scale, (first, step))
-    middles = [_draw_message(drawing, film, one, step, lane, scale) for one in sent]
+    ways = [_draw_message(drawing, film, one, step, lane, scale) for one in sent]
     _draw_notes(drawing, notes, lane, scale)
     between = Box(LEFT, TOP, RIGHT, bottom)
-    for one, (x, y) in zip(sent, middles, strict=True):
-        drawing.label(word_of(one.message), x, y, 4, bounds=between, near=True)
+    for one, (x1, y1, x2, y2) in zip(sent, ways, strict=True):
+        any(
+            drawing.label(
+                word_of(one.message),
+                x1 + (x2 - x1) * share,
+                y1 + (y2 - y1) * share,
+                4,
+                bounds=between,
+                near=True,
+            )
+            for share in SHARES
+        )
     _draw_times(drawing, scale, bottom + 22)
     return drawing.picture(bottom + 34, space_time_says(film, step, since, clients=clients))
 
@@ -217,8 +229,8 @@ def _draw_piece(drawing: Canvas, x1: float, x2: float, y: float, *, runs: bool) 
 
 def _draw_message(
     drawing: Canvas, film: Film, one: Sent, step: int, lane: dict[str, float], scale: Scale
-) -> svg.Point:
-    """Draw one message; return the middle of its line."""
+) -> tuple[float, float, float, float]:
+    """Draw one message; return where its line begins and ends."""
     now, ended = film.at(step).at, film.ended.get(one.message.id)
     x1, y1, y2 = scale.x(one.at), lane[one.sender], lane[one.message.to]
     lost = ended is not None and ended.step <= step and bool(ended.reason)
@@ -236,6 +248,7 @@ def _draw_message(
     dashes = "6 4" if is_reply(one.message) else ""
     drawing.line(x1, y1, x2, end, kit.ALARM if lost else kit.INK, 1.6, dashes)
     if lost:
+        drawing.take(x2 - 6, end - 6, x2 + 6, end + 6)
         for a, b in ((-5, 5), (5, -5)):
             drawing.add(svg.line(x2 - 5, end + a, x2 + 5, end + b, kit.ALARM, 2.5))
     elif arrived and not is_reply(one.message):
@@ -243,7 +256,7 @@ def _draw_message(
     elif arrived:
         colour = kit.ALARM if is_refusal(one.message) else kit.INK
         drawing.add(svg.circle(x2, end, 3.5, svg.WHITE, colour, 1.5))
-    return (x1 + x2) / 2, (y1 + end) / 2
+    return x1, y1, x2, end
 
 
 def _draw_notes(

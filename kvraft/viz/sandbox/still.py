@@ -21,7 +21,7 @@ from urllib.parse import quote
 from kvraft.copying import immutable
 from kvraft.errors import BadInput
 from kvraft.events import Trace
-from kvraft.sim import Run
+from kvraft.sim import Run, World
 from kvraft.viz.sandbox.canvas import FONT, SOFT, WIDE, cold
 from kvraft.viz.sandbox.film import Film
 from kvraft.viz.sandbox.session import PANELS, Session
@@ -31,6 +31,8 @@ from kvraft.viz.sandbox.title import conclusion, moment
 STAGE, LEAST = 920, 390
 """How wide all is at most, and a panel at least, in pixels: narrower, its words would be small."""
 _SAYS = re.compile(r'aria-label="([^"]*)"')
+DASH, _WHOLE = "\u2013", "&#8288;\u2013&#8288;"
+"""A dash, and one at which a line does not break."""
 _AS_IT_IS = " /:;,=()!*+-._~?@$'"
 """What stands for itself in a URL of data: the rest is encoded."""
 _STRETCHES = {"space-time": space_time_panel, "clients": clients_panel}
@@ -74,36 +76,48 @@ class Still:
 
 
 def still(
-    what: Run | Trace | Film,
+    what: World | Run | Trace | Film,
     *panels: str,
     step: int | None = None,
     since: int | None = None,
     says: str = "",
+    name: str = "",
 ) -> Still:
-    """Return ``panels`` of a run or a trace after ``step``, by default after all of it.
+    """Return ``panels`` of a world, a run or a trace after ``step``, by default after all of it.
 
-    ``says`` stands above the panels, by default what is the case.  Space and time show the
-    messages that were sent from step ``since`` on, by default the last few.  Raises
-    :class:`~kvraft.errors.BadInput` for a panel or a step that does not exist.
+    ``says`` stands above the panels, by default what is the case, after a ``name`` for the moment
+    such as ``(a)``.  Space and time show the messages that were sent from step ``since`` on, by
+    default the last few.  Of a world and a run the election timers are known as they are now.
+    Raises :class:`~kvraft.errors.BadInput` for a panel or a step that does not exist.
     """
-    film = what if isinstance(what, Film) else Film(what.trace if isinstance(what, Run) else what)
+    film = _film(what)
     last = len(film) - 1
     step = last if step is None else step
-    for name in panels:
-        if name not in PANELS:
-            raise BadInput(f"there is no panel {name!r}: {', '.join(PANELS)}")
+    for panel in panels:
+        if panel not in PANELS:
+            raise BadInput(f"there is no panel {panel!r}: {', '.join(PANELS)}")
     for number in (step, since or 0):
         if not 0 <= number <= max(last, 0):
             raise BadInput(f"the run has steps 0 to {last}, not {number}")
-    says = says or conclusion(film, max(step, 0))
+    says = f"{name} {says or conclusion(film, max(step, 0))}".strip()
     found = []
-    for name in panels:
-        if name in _STRETCHES and since is not None:
-            drawn = _STRETCHES[name](film, step, since)
+    for panel in panels:
+        if panel in _STRETCHES and since is not None:
+            drawn = _STRETCHES[panel](film, step, since)
         else:
-            drawn = PANELS[name](film, step)
+            drawn = PANELS[panel](film, step)
         found.append(_picture(cold(drawn), says))
     return Still([Group(says, tuple(found))])
+
+
+def _film(what: World | Run | Trace | Film) -> Film:
+    if isinstance(what, Film):
+        return what
+    if isinstance(what, Trace):
+        return Film(what)
+    film = Film(what.trace)
+    film.glance(what.world if isinstance(what, Run) else what)
+    return film
 
 
 def picture(session: Session) -> Still:
@@ -139,7 +153,7 @@ def _row(parts: Iterable[str]) -> str:
 def _figure(group: Group) -> str:
     caption = (
         f'<figcaption style="font:700 17px/1.3 {FONT};padding:2px 6px 6px">'
-        f"{escape(group.caption)}</figcaption>"
+        f"{escape(group.caption).replace(DASH, _WHOLE)}</figcaption>"
         if group.caption
         else ""
     )

@@ -9,6 +9,8 @@ from kvraft.viz.sandbox.links import link_says
 from kvraft.viz.sandbox.logs import doomed_entries
 from kvraft.viz.trace import ClusterState, story_line, tables_at
 
+_LOOK = 64
+"""How far back from the end of the logs copies are counted."""
 MOST = 4
 """How many conclusions are says at most."""
 
@@ -57,16 +59,40 @@ def _commitment(film: Film, step: int, state: ClusterState) -> str:
     committed = film.committed(step)
     newest = max(lasts, key=lambda entry: (entry.term, entry.index))
     if newest.index <= committed:
-        entries = "the one entry is" if committed == 1 else f"all {committed:,} entries are"
+        few = {1: "the one entry is", 2: "both entries are"}
+        entries = few.get(committed, f"all {committed:,} entries are")
         return f"{entries} committed"
-    first = committed + 1
-    held = sum(
-        any(e.index == newest.index and e.term == newest.term for e in m.log[-64:])
-        for m in state.members.values()
-    )
-    one = first >= newest.index
-    what = f"entry {newest.index} is" if one else f"entries {span(first, newest.index)} are"
-    return f"{what} on {held} of {counted(len(state.members), 'disk')}: not committed"
+    first = max(committed + 1, newest.index - _LOOK + 1)
+    wanted = {
+        entry.index: entry.term
+        for entry in next(m.log for m in state.members.values() if m.log and m.log[-1] == newest)
+        if entry.index >= first
+    }
+    disks = counted(len(state.members), "disk")
+    held = dict.fromkeys(wanted, 0)
+    for member in state.members.values():
+        for entry in member.log[-2 * _LOOK :]:
+            held[entry.index] = held.get(entry.index, 0) + (wanted.get(entry.index) == entry.term)
+    held = {index: held[index] for index in wanted}
+    return f"{_on_disks(held, disks)}: not committed"
+
+
+def _on_disks(held: dict[int, int], disks: str) -> str:
+    """Say on how many of so many ``disks`` entries are, given that by index."""
+    spans: list[tuple[int, int, int]] = []
+    for index, count in held.items():
+        first = spans.pop()[0] if spans and spans[-1][2] == count else index
+        spans.append((first, index, count))
+    if len(spans) > 2:
+        low, high = min(held.values()), max(held.values())
+        return f"entries {span(spans[0][0], spans[-1][1])} are on {low} to {high} of {disks}"
+    first, last, count = spans[0]
+    says = f"{_entries(first, last)} {'is' if first == last else 'are'} on {count} of {disks}"
+    return says + "".join(f", {_entries(*rest[:2])} on {rest[2]}" for rest in spans[1:])
+
+
+def _entries(first: int, last: int) -> str:
+    return f"entry {first}" if first == last else f"entries {span(first, last)}"
 
 
 def _doom(state: ClusterState) -> str:
@@ -74,10 +100,10 @@ def _doom(state: ClusterState) -> str:
     if not doomed:
         return ""
     first = min(doomed.values())
-    same = [other for other, index in doomed.items() if index == first]
-    last = max(state.members[other].log[-1].index for other in same)
-    what = "entry" if first == last else "entries"
-    return f"{what} {span(first, last)} of {listed(same)} will be overwritten"
+    if max(doomed.values()) > first:
+        return f"entries of {listed(list(doomed))} will be overwritten, from {first} on"
+    last = max(state.members[other].log[-1].index for other in doomed)
+    return f"{_entries(first, last)} of {listed(list(doomed))} will be overwritten"
 
 
 def _cut(state: ClusterState) -> str:

@@ -62,7 +62,9 @@ def transactions_panel(film: Film, step: int) -> str:
     drawing.text(6, top - 4, "entry", colour=kit.SOFT)
     for index in range(last, window.low - 1, -every):
         middle = window.x(index) + window.wide / 2
-        drawing.text(middle, top - 4, str(index), anchor="middle", colour=kit.SOFT)
+        drawing.text(
+            kit.inside(middle, str(index)), top - 4, str(index), anchor="middle", colour=kit.SOFT
+        )
     for name, member in state.members.items():
         parts = Canvas()
         _draw_name(parts, name, member, top + 6)

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -10,6 +11,7 @@ from kvraft.errors import BadInput
 from kvraft.events import Trace
 from kvraft.viz.sandbox import Film, conclusion, page
 from kvraft.viz.sandbox.page import MOST, stops_of
+from tests.helpers.browser import NPM, serious
 from tests.viz.sandbox import jupyter
 from tests.viz.sandbox.runs import random_film
 
@@ -92,3 +94,8 @@ def test_a_saved_page_plays_without_kernel_and_network(width, tmp_path):
             " parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a))"
         )
         assert smallest >= 14
+        if NPM is not None:
+            assert not serious(tab, tmp_path)
+            levels = tab.locator("h1,h2,h3,h4").evaluate_all("all => all.map(e => +e.tagName[1])")
+            assert levels[0] == 1
+            assert all(b <= a + 1 for a, b in pairwise(levels))

@@ -6,6 +6,8 @@ import pytest
 
 from kvraft.check import scenario
 from kvraft.events import Trace
+from kvraft.raft import RaftOptions, RequestVote, RequestVoteReply
+from kvraft.sim import Cluster
 from kvraft.viz.sandbox.canvas import cold
 from kvraft.viz.sandbox.film import Film
 from kvraft.viz.sandbox.lights import lights_panel
@@ -86,3 +88,24 @@ def test_a_scenario_opens_in_it_to_its_end(name):
     broken = [light for light, what in film.lights.at(last).items() if what]
     for light in broken:
         assert f"{light} is broken" in conclusion(film, last).lower()
+
+
+def test_the_title_counts_copies_entry_by_entry():
+    """As in Figure 8: the older entry is on a majority, the newest is not."""
+    hand = RaftOptions(pre_vote=False, check_quorum=False, max_batch_bytes=1)
+    logs = {"s1": [1, 2, 4], "s2": [1, 2], "s3": [1, 2], "s4": [1], "s5": [1, 3]}
+    cluster = Cluster(list(logs), options=hand, logs=logs)
+
+    def words() -> str:
+        film = Film(cluster.trace)
+        return conclusion(film, len(film) - 1)
+
+    assert "entries 1\u20133 are on 1 to 5 of 5 disks: not committed" in words()
+    cluster.timeout("s1")
+    cluster.deliver(kind=RequestVote)
+    cluster.deliver(kind=RequestVoteReply)
+    assert "entry 2 of s5 will be overwritten" in words()
+    two = Cluster(3, options=hand, logs={"n1": [1, 2], "n2": [1], "n3": []})
+    assert "entry 1 is on 2 of 3 disks, entry 2 on 1: not committed" in conclusion(
+        Film(two.trace), len(two.trace) - 1
+    )

@@ -48,6 +48,22 @@ def test_a_still_does_not_change_when_its_trace_goes_on():
     )
 
 
+def test_a_name_stands_before_what_is_the_case():
+    trace = elected().trace
+    film = Film(trace)
+    case = conclusion(film, len(film) - 1)
+    assert [g.caption for g in still(trace, "ring", "logs", name="(a)").groups] == [f"(a) {case}"]
+    assert still(trace, "ring", "logs").groups[0].caption == case
+
+
+def test_timers_are_known_of_a_world_as_it_is():
+    run = Run(3, seed=1)
+    run.run_for(100)
+    drawn = still(run, "ring").groups[0].pictures[0].svg
+    assert drawn == still(run.world, "ring").groups[0].pictures[0].svg
+    assert drawn != still(run.trace, "ring").groups[0].pictures[0].svg
+
+
 def test_moments_stand_next_to_each_other_in_their_order():
     cluster = elected()
     one = still(cluster.trace, "ring", says="first")
