@@ -12,7 +12,7 @@ _multiprocessing _posixshmem curses ensurepip grp idlelib mmap mmh3 msvcrt multi
 readline resource select socket ssl subprocess syslog termios tkinter venv zstandard
 """
 """What a browser's Python lacks, or has in name only: processes, sockets, terminals, mmh3."""
-CORE = "kvraft.sim kvraft.check kvraft.viz.panels kvraft.viz.trace kvraft.store"
+CORE = "kvraft.sim kvraft.check kvraft.viz.panels kvraft.viz.sandbox kvraft.viz.trace kvraft.store"
 PLAYED = """
 from kvraft import World
 

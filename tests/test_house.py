@@ -37,7 +37,16 @@ AROUND = (
 """What stands around the core."""
 PRIVATE: dict[str, set[str]] = {}
 """Private names that a file uses although another defines them.  This may only shrink."""
-OTHERS = {"_replace", "_asdict", "_fields", "_make", "_repr_html_", "_SubParsersAction", "_reader"}
+OTHERS = {
+    "_replace",
+    "_asdict",
+    "_fields",
+    "_field_defaults",
+    "_make",
+    "_repr_html_",
+    "_SubParsersAction",
+    "_reader",
+}
 OTHERS |= {"_exit"}
 """Names that are not kvraft's: those of named tuples, notebooks, argparse, csv and os."""
 LONG_FUNCTIONS: set[str] = set()

@@ -26,7 +26,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         r"(?<!left )(?<!leave )(?<!fall )(?<!falls )(?<!fell )(?<!fallen )(?<!lag )(?<!lags )"
         r"(?<!far )\bbehind\b(?! the scenes)",
         "after",
-        7,
+        6,
     ),
     "is no": (
         r"(?<![Tt]here )\b(?:is|are|was|were|be) no "
@@ -35,13 +35,13 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         2,
     ),
     "is none": (r"(?<![Tt]here )\b(?:is|are|was) none\b", "is not one", 1),
-    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 55),
-    "said": (r"\b(?:said|saying)\b", "reported, stated", 14),
+    "told": (r"\b(?:told|tells?)\b", "reports, says, knows; who does what", 41),
+    "said": (r"\b(?:said|saying)\b", "reported, stated", 13),
     "let hold": (
         r"\b[Ll]et ``?\w+``? (?:hold|be|have)\b"
         r"|\b[Ll]et (?:a|an|the|all|one|some\w*|nobody|another|every\w*) \w+",
         "set, make, allow",
-        3,
+        2,
     ),
     "mend": (r"\bmend\w*", "repair", 0),
     "sound": (r"\b(?:un)?sound(?:ly|ness)?\b", "valid, invalid", 6),
@@ -55,7 +55,7 @@ PHRASES: dict[str, tuple[str, str, int]] = {
         "truncate, truncation",
         4,
     ),
-    "hold the log": (r"\bholders?\b|\bholds? the log\b", "pin, what pins the log", 14),
+    "hold the log": (r"\bholders?\b|\bholds? the log\b", "pin, what pins the log", 10),
     "range delete": (r"\b[Rr]ange deletes?\b", "range tombstone", 2),
     "errand": (r"\berrands?\b", "pending request", 0),
     "heir": (r"\bheirs?\b", "successor", 0),
@@ -68,11 +68,11 @@ PHRASES: dict[str, tuple[str, str, int]] = {
     "lets go of": (r"\blets? go of\b", "release", 0),
     "carried out": (r"\bcarr(?:y|ies|ied) out\b", "apply, execute", 0),
     "at the door": (r"\bat the door\b", "when it is passed in", 0),
-    "beside": (r"\bbesides?\b", "next to, except for, also", 11),
+    "beside": (r"\bbesides?\b", "next to, except for, also", 9),
     "whoever": (
         r"\b[Ww]ho(?:ever)? (?:wants|asks|has|is|waits|reads|goes|needs|knows)\b",
         "a caller that",
-        10,
+        9,
     ),
     "for good": (
         r"\bwithout end\b|\bfor ever\b|\bfor good\b|\bin vain\b",

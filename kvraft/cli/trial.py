@@ -18,14 +18,11 @@ from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Trace
 from kvraft.trial import SECONDS, judge_apart, judge_command
-from kvraft.viz.panels import spacetime
-from kvraft.viz.sandbox import Film, page
+from kvraft.viz.sandbox import Film, clients_panel, cold, page
 from kvraft.viz.trace import story_line
 
 MOST = 12
 """How much of what happened in one step is printed."""
-DRAWN = 400
-"""How many steps of the trace a diagram shows at most: the last."""
 
 
 def check_subject(options: argparse.Namespace) -> int:
@@ -98,4 +95,4 @@ def drawn(trace: Trace, suffix: str) -> str:
     """Return a run as a space-time diagram of its end, or as a page that plays it."""
     if suffix == ".html":
         return page(Film(trace), panels=("ring", "logs", "space-time", "lights"))
-    return spacetime(trace, max(0, len(trace) - DRAWN))
+    return cold(clients_panel(Film(trace), len(trace) - 1))

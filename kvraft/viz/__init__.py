@@ -8,13 +8,13 @@
        ├──────┤
        │    playground  the sandbox as a page, with Python in the browser
        ├──────┤
-     panels      one moment as SVG, each a pure function of a history and a step
+     panels      the bytes of files as SVG
      sandbox     a run to hold in one's hands: panels that fit a stage and a phone
        ├──────┐
       svg   trace       how to draw; what a trace says
      shown              a picture in a notebook, with words for those who do not see it
 
-Pictures are imported from the room that draws them (``from kvraft.viz.panels import log_view``),
+Pictures are imported from the room that draws them (``from kvraft.viz.sandbox import still``),
 and a drawing is shown as the value of a cell by :class:`SVG`.  This package alone loads none of
 them, and neither matplotlib nor ipywidgets.
 

@@ -184,17 +184,6 @@ def legend(x: float, y: float, words: str, size: int = 11) -> str:
     return text(x, y, words, size, colour="#333333")
 
 
-def rimmed(
-    x: float, y: float, words: str, colour: str, anchor: str = "middle", *, weight: str = "normal"
-) -> str:
-    """Return ``words`` to stand over lines, with a white rim that keeps them readable."""
-    return (
-        f'<text x="{num(x)}" y="{num(y)}" font-size="11" text-anchor="{anchor}" fill="{colour}"'
-        f' font-weight="{weight}" stroke="#FFFFFF" stroke-width="4" stroke-linejoin="round"'
-        f' paint-order="stroke">{escape(words)}</text>'
-    )
-
-
 def short(words: str, room: int = 26) -> str:
     """Return ``words`` cut to ``room`` letters, with an ellipsis if something is left out."""
     return words if len(words) <= room else words[: max(room - 1, 1)] + "…"

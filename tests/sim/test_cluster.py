@@ -34,8 +34,8 @@ from kvraft.record import HardState
 from kvraft.sim import Cluster
 from kvraft.sim.cluster import MOMENT
 from kvraft.sim.timeline import TICK
-from kvraft.viz.panels import cluster_view, log_view
-from kvraft.viz.trace import TraceHistory
+from kvraft.viz.sandbox import logs_panel, ring_panel
+from kvraft.viz.sandbox.film import Film
 
 PAPER = RaftOptions(pre_vote=False, check_quorum=False)
 HASTY = RaftOptions(election_ticks=5, spread_ticks=5, heartbeat_ticks=2, max_batch_bytes=150)
@@ -122,7 +122,7 @@ def test_every_message_is_sent_once_and_delivered_or_lost_at_most_once(seed):
 def test_the_pictures_show_what_is_there(seed):
     """What the trace tells, folded by the viewer's own code, is the state of the cluster."""
     cluster = storm(seed)
-    history = TraceHistory(cluster.trace)
+    history = Film(cluster.trace)
     last = len(cluster.trace) - 1
     state = history.at(last)
     for name, member in cluster.members.items():
@@ -139,8 +139,8 @@ def test_the_pictures_show_what_is_there(seed):
             )
             assert shown.marks == member.marks
     assert set(state.in_flight) == {letter.id for letter in cluster.in_flight}
-    for view in (cluster_view, log_view):
-        assert view(history, last).startswith("<svg")
+    for panel in (ring_panel, logs_panel):
+        assert panel(history, last).startswith("<svg")
 
 
 def test_the_same_seed_is_the_same_history_and_the_trace_does_not_matter():

@@ -15,8 +15,8 @@ from kvraft.sim import SimDisk, World
 from kvraft.viz import SVG
 from kvraft.viz.figures import show
 from kvraft.viz.figures.style import one_panel, titled
-from kvraft.viz.panels import segments_of, strip
-from kvraft.viz.widgets import ByteStepper, Stepper
+from kvraft.viz.panels import measure, segments_of, strip
+from kvraft.viz.widgets import ByteStepper, FilterSlider
 world = World(3, seed=1)
 world.run_for(400)
 disk = world.disk("n1")
@@ -25,7 +25,7 @@ axes.plot([0, 1], [0, 1])
 show(titled(figure, "A line that rises"), [0, 1])
 """,
     "SVG(strip(disk, 'n1'))",
-    "Stepper(world.trace)",
+    "FilterSlider([b'a', b'b'], [measure(100, bits, 100) for bits in (5, 10)], start=5)",
     "ByteStepper(disk, 'n1', segments_of(disk)[-1])",
     'HTML(\'<b class="kv-title" data-seq="1">all ran</b>\')',
 ]
@@ -52,9 +52,9 @@ def test_each_picture_has_its_words_in_the_accessibility_tree(page):
 
 
 def test_each_control_has_a_name(page):
-    for name in ("stop", "offset"):
+    for name in ("bits a key", "offset"):
         page.get_by_role("slider", name=name).wait_for()
-    for name in ("play", "back to the first", "byte on", "step"):
+    for name in ("byte back", "byte on", "next field"):
         page.get_by_role("button", name=name, exact=True).wait_for()
     nameless = page.locator(".jupyter-widgets button").evaluate_all(
         "all => all.filter(e => !(e.textContent.trim() || e.ariaLabel)).map(e => e.outerHTML)"

@@ -78,7 +78,9 @@ def plot_marks(trace: Trace, members: Sequence[str] | None = None) -> Figure:
         _time_axis(axes, end)
         named(axes, f"log of {name} (index)")
     named(panels[-1], right="virtual time (s)")
-    legend(figure, max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[0])))
+    fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
+    if fullest.get_legend_handles_labels()[0]:  # somebody has a log
+        legend(figure, fullest)
     known = [change.marks for name in names for change in changes[name] if change.marks]
     last = max((marks.last for marks in known), default=0)
     kept = max((marks.last - marks.first + 1 for marks in known), default=0)

@@ -36,6 +36,7 @@ from kvraft.viz.sandbox.page import page
 from kvraft.viz.sandbox.pins import PIN_COLOURS, pins_panel
 from kvraft.viz.sandbox.ring import ring_panel
 from kvraft.viz.sandbox.session import PANELS, USUAL, Session
+from kvraft.viz.sandbox.space_time import clients_panel
 from kvraft.viz.sandbox.still import Still, picture, shown, still
 from kvraft.viz.sandbox.title import conclusion, moment
 from kvraft.viz.sandbox.transactions import transactions_panel
@@ -50,6 +51,7 @@ __all__ = [
     "Flight",
     "Session",
     "Still",
+    "clients_panel",
     "cold",
     "conclusion",
     "css",

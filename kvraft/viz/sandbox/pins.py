@@ -69,6 +69,8 @@ def pins_panel(film: Film, step: int, member: str = "") -> str:
     state = film.at(step)
     if member and member not in state.members:
         raise BadInput(f"there is no member called {member} in this trace")
+    if not state.members:
+        return kit.empty("No member has reported anything by this step.")
     name = member or leader_of(state)
     shown = state.members[name]
     strip = _Strip(shown)

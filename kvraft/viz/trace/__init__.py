@@ -3,7 +3,7 @@
 ::
 
     text                   the tour's pictures as lines for a terminal
-    words    state         an event as a sentence; the whole cluster after a step, and in a sentence
+    words    state         an event as a sentence; the whole cluster after a step
          │   │   pins      what pinned a member's log, and when
          │   │   tables    the tables of a tree, level by level
          └─ series         who led when, the five marks, log segments, sizes: over time
@@ -37,10 +37,8 @@ from kvraft.viz.trace.state import (
     ClusterState,
     EntryState,
     MemberState,
-    MomentView,
     SegmentState,
     TraceHistory,
-    summary,
     take,
 )
 from kvraft.viz.trace.tables import TableBox, TreeTables, box_of, key_of_label, tables_at
@@ -58,7 +56,6 @@ __all__ = [
     "ClusterState",
     "EntryState",
     "MemberState",
-    "MomentView",
     "PinnedFrom",
     "SegmentState",
     "TableBox",
@@ -75,7 +72,6 @@ __all__ = [
     "sealed_sizes",
     "series",
     "story_line",
-    "summary",
     "tables_at",
     "take",
     "text",

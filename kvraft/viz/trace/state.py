@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 from bisect import insort
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -197,22 +196,6 @@ class TraceHistory:
         for number in range(start, step + 1):
             take(state, self.trace, number)
         return state
-
-
-MomentView = Callable[[TraceHistory, int], str]
-"""A pure function that draws or describes the state after one step."""
-
-
-def summary(history: TraceHistory, step: int) -> str:
-    """Return the state after ``step`` in a sentence: who leads, who is down, where the logs are."""
-    state = history.at(step)
-    parts = []
-    for name, member in state.members.items():
-        marks = member.marks
-        role = f"{member.role} in term {member.term}" if member.running else "down"
-        log = f"log {marks.first} to {marks.last}" if marks.first <= marks.last else "log empty"
-        parts.append(f"{name} {role}, {log}")
-    return f"{state.at / 1000:.1f} ms: {'; '.join(parts)}."
 
 
 def take(state: ClusterState, trace: Trace, number: int) -> None:

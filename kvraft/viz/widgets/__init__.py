@@ -5,17 +5,17 @@
     sandbox     a run that one can touch: panels, time, verbs, forks; clicks need anywidget
       └─ plain      the same with buttons and a list, where anywidget is missing
 
-    stepper    bytes    deaths    filters    outages
-    a trace,   a log,   a leader  a bloom    a write whose
-    stop by    byte by  killed at filter by  leader dies
-    stop       byte     each step its size   after each step
-        └────────┴─────────┴─────────┴──────────┘
-                         slider         words above, a picture below
+    bytes    deaths    filters    outages
+    a log,   a leader  a bloom    a write whose
+    byte by  killed at filter by  leader dies
+    byte     each step its size   after each step
+      └─────────┴─────────┴──────────┘
+                     slider         words above, a picture below
                            └─ named     what ipywidgets leaves without a name gets one
 
 Invariants:
 
-- A widget only holds pictures that :mod:`kvraft.viz.panels` draws.
+- A widget only holds pictures that :mod:`kvraft.viz.sandbox` and :mod:`kvraft.viz.panels` draw.
 - Nothing of its state is saved: without a kernel a notebook shows one still picture and its words.
 - Everything can be reached by keyboard.
 """
@@ -26,15 +26,12 @@ from kvraft.viz.widgets.filters import FilterSlider
 from kvraft.viz.widgets.outages import OutageSlider
 from kvraft.viz.widgets.sandbox import Sandbox
 from kvraft.viz.widgets.slider import Slider
-from kvraft.viz.widgets.stepper import JUMPS, Stepper
 
 __all__ = [
-    "JUMPS",
     "ByteStepper",
     "DeathSlider",
     "FilterSlider",
     "OutageSlider",
     "Sandbox",
     "Slider",
-    "Stepper",
 ]

@@ -1,9 +1,9 @@
 """Names for what ipywidgets leaves without one, and quiet for the notebook around it.
 
-The handle of a slider and the buttons that play have no name for a screen reader, and a letter that
-is typed on any control is a command to the notebook: ``x`` cuts the cell.  A widget without a
-picture, next to the others in their box, gives each of them a name and Lumino's sign that keys are
-not for the notebook; it has to be on the very element that has the focus.
+The handle of a slider has no name for a screen reader, and a letter that is typed on any control is
+a command to the notebook: ``x`` cuts the cell.  A widget without a picture, next to the others in
+their box, gives each handle its name and each control Lumino's sign that keys are not for the
+notebook; it has to be on the very element that has the focus.
 
 This needs anywidget (the extra ``lab``).  Without it controls work as ipywidgets made them.
 """
@@ -18,16 +18,11 @@ except ImportError:  # the extra is missing
     anywidget = None  # type: ignore[assignment]
 
 _ESM = """
-const PLAYS = { "fa-play": "play", "fa-pause": "pause", "fa-stop": "back to the first",
-                "fa-retweet": "again and again" };
 function name(box) {
   for (const hot of box.querySelectorAll("button, input, select, [role=slider], [tabindex]")) {
     hot.dataset.lmSuppressShortcuts = "true";
     const label = hot.closest(".jupyter-widgets")?.querySelector("label")?.textContent;
     if (hot.getAttribute("role") === "slider" && label) hot.setAttribute("aria-label", label);
-    if (hot.tagName !== "BUTTON") continue;
-    for (const [icon, says] of Object.entries(PLAYS))
-      if (hot.querySelector(`.${icon}`)) hot.setAttribute("aria-label", says);
   }
 }
 export default {
