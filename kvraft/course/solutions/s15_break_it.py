@@ -57,7 +57,7 @@ def appends_again(mine, previous, sent):
 
 
 def refuses_old_ones(mine, previous, sent):
-    """A message that is behind the end of the log is refused."""
+    """A message for an earlier place than the end of the log is refused."""
     return None if previous[0] < len(mine) else appended(mine, previous, sent)
 
 
