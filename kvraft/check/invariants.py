@@ -202,4 +202,4 @@ class WorldChecker:
         if replica.unsaved is not None and replica.unsaved.entries:
             durable = min(durable, replica.unsaved.entries[0].index - 1)
         runs = raft if seat.replica is not None else None
-        return ObservedMember(runs, wal.hard_state, raft.log, durable)
+        return ObservedMember(runs, wal.hard_state, raft.log, durable, paused=seat.paused)

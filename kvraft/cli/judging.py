@@ -88,6 +88,11 @@ def add_swarm(adders: Adders) -> None:
         action="store_true",
         help="find the fewest acts and members that still break what breaks; needs a single seed",
     )
+    swarm.add_argument(
+        "--twice",
+        action="store_true",
+        help="run each seed a second time, in another interpreter: it must be the same run",
+    )
     _add_places(swarm)
     swarm.set_defaults(run=commands.swarm)
 

@@ -35,7 +35,9 @@ from kvraft.tools import progress_bar
 
 def sweep(options: argparse.Namespace) -> int:
     """Run small clusters at random, and print what was found in them."""
-    settings = SwarmSettings(options.bug or "", members=options.members, only=options.acts)
+    settings = SwarmSettings(
+        options.bug or "", members=options.members, only=options.acts, twice=options.twice
+    )
     settings.make(options.seeds[0]).world.close()  # what cannot be run is refused here, at once
     if options.shrink:
         settings = _shrunk(options, settings)

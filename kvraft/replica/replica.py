@@ -213,15 +213,15 @@ class Replica(IdleMember):
             raise Stopped(self._stopped)
         try:
             self.wal.finish_recovery()  # no promise before what was found is durable
+            if self.unsaved is not None:
+                return self.unsaved
+            self.waits_for_space = ""
+            if not self.raft.has_ready():
+                return None
+            ready = self.raft.ready()  # old entries and snapshots are read from the disk
         except (OSError, Corruption) as error:
             self._failed(error)
             return None
-        if self.unsaved is not None:
-            return self.unsaved
-        self.waits_for_space = ""
-        if not self.raft.has_ready():
-            return None
-        ready = self.raft.ready()
         self.unsaved = Ready((), *ready[1:]) if ready.early else ready
         self._moved = self._moved or bool(ready.committed or ready.entries) or ready.must_sync
         return ready

@@ -128,7 +128,8 @@ class Seat:
         self.cut_short = 0
         """How many drains were cut short like that."""
         self.moves = 0
-        """How often its replica has done anything, came or went: equal counts, equal state."""
+        """How often its replica did anything, came, went, or stood still: equal counts, equal
+        state."""
         self.draining = False
         """Whether a drain is under way, which waits for the disk."""
         self._at_rest = False  # whether nothing at all was left to do when the last drain ended
@@ -182,6 +183,7 @@ class Seat:
         Without ``ticks`` those of the pause never come.
         """
         self.paused, self._misses_ticks = True, not ticks
+        self.moves += 1
         self._world.report(self.name, MemberPaused(ticks))
         self._pause_ends = NEVER if until is None else max(self._pause_ends, until)
         if until is not None:
@@ -194,6 +196,7 @@ class Seat:
     def resume(self) -> None:
         """End a pause, and do what was put off."""
         self.paused, self._pause_ends = False, 0
+        self.moves += 1
         self._world.report(self.name, MemberResumed())
         while self._put_off and not self.paused:
             self._put_off.pop(0)()

@@ -21,6 +21,7 @@ from kvraft.check.sweep import (
     run_seeds,
 )
 from kvraft.check.sweep.swarm import REACHED
+from kvraft.check.sweep.twice import compare_with_child
 from kvraft.cli import main
 from kvraft.errors import BadInput
 from kvraft.events import Trace
@@ -165,6 +166,30 @@ def test_a_long_range_that_never_reaches_something_is_a_finding():
         summary.add(SwarmResult(1, None, full))
     assert next(summary.lines()) == "seeds: no run reached partitions"
     assert not summary.clean
+
+
+# ── each run twice ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_is_the_same_in_another_interpreter_that_hashes_otherwise():
+    result = run_seed(3, SwarmSettings(acts=15, twice=True))
+    assert result.found is None
+    assert result.trace == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"trace": "another\n"}, "digest"),
+        ({"tally": Counter(x=1)}, "tally"),
+        ({"found": "x"}, "found"),
+    ],
+)
+def test_a_run_that_is_another_one_elsewhere_is_a_finding(change, what):
+    settings = SwarmSettings(acts=5)
+    result = run_seed(3, settings, keep_trace=True)
+    changed = compare_with_child(result._replace(**change), settings.to_dict())
+    assert changed.found.startswith(f"determinism: in another interpreter the {what} is ")
 
 
 # ── the command ─────────────────────────────────────────────────────────────────────────────────

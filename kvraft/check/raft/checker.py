@@ -263,9 +263,9 @@ class RaftChecker:
             self._members.fail(Property.LEADER_COMPLETENESS, (leader.member,), what)
 
     def _check_lease(self, name: str, raft: Raft) -> None:
-        if raft.role is not Role.LEADER:
+        if raft.role is not Role.LEADER or self._members.look(name).paused:
             return
-        for other in self._members.running():
+        for other in self._members.running(awake=True):
             older, newer = (raft, other) if raft.term < other.term else (other, raft)
             if older.lease and newer.role is Role.LEADER and older.term < newer.term:
                 what = (

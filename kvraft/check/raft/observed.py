@@ -19,6 +19,7 @@ class ObservedMember(NamedTuple):
     log: Log  # on its disk, through ``durable``
     durable: int
     applied: Sequence[Entry] = ()  # every entry from index 1 on; empty where that is not observed
+    paused: bool = False  # it stands still, and does not know yet how much time has passed
 
 
 @dataclass(slots=True)
@@ -56,9 +57,13 @@ class ObservedMembers:
         if property not in self._but:
             raise Violation(property, members, what)
 
-    def running(self) -> list[Raft]:
-        """Return the consensus modules of all running members."""
-        return [raft for name in self.names() if (raft := self.look(name).raft) is not None]
+    def running(self, *, awake: bool = False) -> list[Raft]:
+        """Return the consensus modules of all running members, or of those that do not stand still.
+
+        Time passes for who stands still, too, and before it acts again it takes all of it.
+        """
+        seen = map(self.look, self.names())
+        return [each.raft for each in seen if each.raft and not (awake and each.paused)]
 
     def holds(self, name: str, entry: Entry) -> bool:
         """Return whether a member holds ``entry`` on disk and, if it runs, in its log."""

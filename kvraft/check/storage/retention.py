@@ -72,6 +72,7 @@ _HEARD = {
 """The events that say something about logs, tables or snapshots."""
 _CHUNK = "InstallSnapshot"  # the only message that does
 _UNKNOWN = 1 << 62  # the size of a segment that no event reported
+_LEFT = 1 << 62  # the entry by which a member joined that has left
 
 
 class RetentionProperty(StrEnum):
@@ -194,8 +195,13 @@ class RetentionChecker:
                 index=index, voters=voters, outgoing=outgoing, learners=learners
             ):
                 member.members = tuple(dict.fromkeys((*voters, *outgoing, *learners)))
+                known = (*self._first, *member.joined)
+                for other in [each for each in known if each not in member.members]:
+                    member.joined[other] = _LEFT
                 for other in member.members:
-                    member.joined.setdefault(other, 0 if other in self._first else index)
+                    joined = member.joined.setdefault(other, 0 if other in self._first else index)
+                    if joined == _LEFT:  # it comes back
+                        member.joined[other] = index
                 for other in [each for each in member.sending if each not in member.members]:
                     del member.sending[other]
                 if index >= self._newest[0]:

@@ -8,6 +8,7 @@
     └─ swarm      a run per seed: drawn options, drawn faults, every checker at every step
        ├─ clients    what clients do
        └─ faults     what the environment does
+    twice         a run repeated in another interpreter: it must be the same
     soak          transactions without end: does disk or memory grow?
     └─ usage      what a member uses, and whether a line through it climbs
     zoo           the swarm with one planted bug after another
@@ -25,6 +26,7 @@ from kvraft.check.sweep.results import ResultsFile, Summary, SwarmResult, result
 from kvraft.check.sweep.smaller import smaller_run, what_breaks
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
 from kvraft.check.sweep.swarm import SwarmRun
+from kvraft.check.sweep.twice import summary_of
 from kvraft.check.sweep.usage import fit_trend, second_half
 from kvraft.check.sweep.zoo import hunt_bug, hunt_lines, property_of
 
@@ -48,6 +50,7 @@ __all__ = [
     "run_seeds",
     "second_half",
     "smaller_run",
+    "summary_of",
     "usage_points",
     "usage_trends",
     "what_breaks",

@@ -20,7 +20,7 @@ import contextlib
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -28,6 +28,7 @@ from typing import Any
 from kvraft.check.bugs import Bug, find_bug
 from kvraft.check.sweep.results import SwarmResult, result_of
 from kvraft.check.sweep.swarm import ACTS, SwarmRun
+from kvraft.check.sweep.twice import compare_with_child
 
 WAITING = 64
 """How many seeds are in the hands of an executor at once."""
@@ -39,13 +40,14 @@ class SwarmSettings:
 
     ``bug`` is the planted bug that every member has, ``acts`` how much clients do, and ``only`` the
     numbers of those acts that happen, if others are left out.  ``members`` is how many there are,
-    three or five by chance without it.
+    three or five by chance without it.  With ``twice`` each run is repeated and compared.
     """
 
     bug: str = ""
     acts: int = ACTS
     members: int | None = None
     only: tuple[int, ...] | None = None
+    twice: bool = False
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -55,6 +57,11 @@ class SwarmSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> SwarmSettings:
+        """Return the settings that :meth:`to_dict` made."""
+        return cls(**data | {"only": None if data["only"] is None else tuple(data["only"])})
 
     def make(self, seed: int) -> SwarmRun:
         """Return the run under ``seed``; raises ``BadInput`` for a bug that does not exist."""
@@ -73,14 +80,18 @@ class SwarmSettings:
         """Return the options of ``kvraft swarm`` that set this, each after a space."""
         bug = f' --bug "{self.bug}"' if self.bug else ""
         members = f" --members {self.members}" if self.members else ""
+        twice = " --twice" * self.twice
         if self.only is None:
-            return bug + members
-        return bug + members + f" --acts {','.join(map(str, self.only)) or 'none'}"
+            return bug + members + twice
+        return bug + members + twice + f" --acts {','.join(map(str, self.only)) or 'none'}"
 
 
 def run_seed(seed: int, settings: SwarmSettings, *, keep_trace: bool = False) -> SwarmResult:
     """Run one seed and return how it went; see :func:`~kvraft.check.sweep.results.result_of`."""
-    return result_of(settings.make(seed), keep_trace=keep_trace)
+    if not settings.twice:
+        return result_of(settings.make(seed), keep_trace=keep_trace)
+    result = result_of(settings.make(seed), keep_trace=True)
+    return compare_with_child(result, replace(settings, twice=False).to_dict())
 
 
 def run_seeds(
