@@ -52,6 +52,7 @@ def test_there_are_notebooks():
         "11",
         "12",
         "13",
+        "15",
     ]
 
 
