@@ -26,6 +26,7 @@ LESSONS = {
     "11": ("11_linearizability", "linearizability"),
     "12": ("12_transactions", "transactions"),
     "13": ("13_membership", "membership"),
+    "15": ("15_break_it", "trials"),
 }
 """The lessons: their notebook, and the file in ``exercises/`` that checks its functions."""
 

@@ -22,8 +22,9 @@ class Part(NamedTuple):
 class Form(NamedTuple):
     """The form of an answer, ``kind`` of ``parts``, and what to give if it has another form.
 
-    A ``dict`` has one item for each part and no others; a ``set`` is a list in any order, of which
-    each part is an element with the value ``True`` if it belongs there.
+    An ``int`` has a single part, itself.  A ``dict`` has one item for each part and no others; a
+    ``set`` is a list in any order, of which each part is an element with the value ``True`` if it
+    belongs there.
     """
 
     kind: type
@@ -461,6 +462,50 @@ FORMS: dict[str, Form] = {
             ),
         ),
     ),
+    "15.1": Form(
+        dict,
+        "a dict of five numbers, by the letters A to E",
+        (
+            Part("A", 2, {1: "A: the first vote is on no disk, and that is seen when it leaves."}),
+            Part(
+                "B",
+                3,
+                {
+                    4: "B: what the follower holds is right; it is only old.",
+                    2: "B: it is not about disks.",
+                },
+            ),
+            Part(
+                "C", 4, {3: "C: an old value comes back, on one member, and at every later time."}
+            ),
+            Part(
+                "D",
+                5,
+                {
+                    2: "D: nothing is sent: the member itself lacks entries that are in no table.",
+                    4: "D: the map in memory is right, until it is lost: the marks cross before.",
+                },
+            ),
+            Part("E", 1, {2: "E: both votes are saved. There are two of them."}),
+        ),
+    ),
+    "15.2": Form(
+        int,
+        "a whole number",
+        (
+            Part(
+                "the number of runs",
+                59,
+                {
+                    20: "Twenty runs find it once on average, and miss it in a third of all cases.",
+                    19: "That is 0.95 divided by 0.05: ask how likely it is that all runs miss it.",
+                    58: "0.95 to the power of 58 is still a little more than 0.05.",
+                    60: "One less is enough.",
+                    100: "Fewer are enough.",
+                },
+            ),
+        ),
+    ),
 }
 """By the name of the exercise."""
 
@@ -502,6 +547,8 @@ def _given(form: Form, answer: Any) -> dict[str, Any] | None:
         return {keys.get(str(key).strip().lower(), str(key)): v for key, v in answer.items()}
     if form.kind is str:
         return _order(names, answer)
+    if form.kind is int:
+        return {names[0]: answer} if type(answer) is int else None
     if not isinstance(answer, list) or len(answer) != len(names):
         return None
     return dict(zip(names, answer, strict=True))

@@ -17,6 +17,7 @@ import pytest
 
 from kvraft.course import check
 from kvraft.course.answers import digest
+from kvraft.viz.shown import png_image
 from tests.helpers.notebooks import normalise, slide_type
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,7 @@ def test_there_are_notebooks():
         "11",
         "12",
         "13",
+        "15",
     ]
 
 
@@ -118,6 +120,16 @@ def test_every_picture_has_a_digest_of_its_data(path):
         images = sum("data:image/png" in html for html in shown)
         printed = "".join(out.get("text", "") for out in cell.outputs)
         assert printed.count("figure data sha256:") == images, cell.source
+
+
+def test_nbval_compares_all_of_a_figure_but_its_pixels():
+    lines = (ROOT / "notebooks/nbval.cfg").read_text(encoding="utf-8").splitlines()
+    pairs = dict(line.split(": ", 1) for line in lines if ": " in line)
+    first, other, renamed = (
+        re.sub(pairs["regex"], pairs["replace"], png_image(pixels, says, (330, 480)))
+        for pixels, says in ((b"one", "A line"), (b"another", "A line"), (b"one", "A curve"))
+    )
+    assert first == other != renamed
 
 
 @books

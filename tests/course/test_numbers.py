@@ -18,7 +18,7 @@ BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ALLOWED = tomllib.loads((Path(__file__).parent / "numbers.toml").read_text(encoding="utf-8"))
 DRAWN = ALLOWED.pop("drawn")
 
-CITED, LITERALS = 9, 6
+CITED, LITERALS = 9, 8
 """How many numbers stand in numbers.toml.  When one is shown by a cell, lower this."""
 
 books = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)

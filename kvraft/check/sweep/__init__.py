@@ -24,7 +24,7 @@ from kvraft.check.sweep.faults import KINDS, fault_names
 from kvraft.check.sweep.hunt import hunt
 from kvraft.check.sweep.parallel import SwarmSettings, processes, run_seed, run_seeds
 from kvraft.check.sweep.results import ResultsFile, Summary, SwarmResult, result_of
-from kvraft.check.sweep.smaller import smaller_run
+from kvraft.check.sweep.smaller import smaller_run, what_breaks
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
 from kvraft.check.sweep.swarm import SwarmRun
 from kvraft.check.sweep.twice import summary_of
@@ -56,4 +56,5 @@ __all__ = [
     "summary_of",
     "usage_points",
     "usage_trends",
+    "what_breaks",
 ]
