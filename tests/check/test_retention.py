@@ -10,6 +10,7 @@ from kvraft.events import (
     Flushed,
     LogReset,
     MemberStarted,
+    MessageDuplicated,
     MessageSent,
     ProgressChanged,
     RoleChanged,
@@ -175,6 +176,23 @@ def test_a_snapshot_for_one_that_was_removed_holds_nothing():
         "n1", MessageSent(2, "InstallSnapshot", "n3", 1, 0, 0, "through 20, bytes to 99 of 99")
     )
     history.drop("n1", 0, 1, 2)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_copy_of_a_chunk_is_not_sent_by_the_leader(ended):
+    """Seed 65381 of the swarm: the network repeats a chunk after the last one was answered."""
+    history = behind(60, 0)
+    history.snapshot("n1", "n3", 20)
+    history.drop("n1", 0, 1)
+    if ended:
+        history.add("n1", ProgressChanged("n3", "replicate", 21, 20))
+    copy = MessageSent(2, "InstallSnapshot", "n3", 1, 0, 0, "through 10, bytes to 9 of 99")
+    history.add("n1", copy)
+    history.add("n3", MessageDuplicated(1, 2))
+    if ended:
+        history.drop("n1", 2)
+    else:
+        assert found(history, "n1", 2) is RetentionProperty.SNAPSHOTS
 
 
 def test_one_that_is_sent_a_snapshot_does_not_need_what_is_in_it():

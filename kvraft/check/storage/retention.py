@@ -40,6 +40,7 @@ from kvraft.events import (
     MemberCrashed,
     MemberStarted,
     MemberStopped,
+    MessageDuplicated,
     MessageSent,
     ProgressChanged,
     RoleChanged,
@@ -149,6 +150,8 @@ class RetentionChecker:
         self._first = tuple(members)
         self._newest = (0, self._first)  # the latest configuration: its entry and members
         self._read = 0
+        self._latest_chunk: tuple[int, _Member, str, int | None] | None = None
+        """The number of the last chunk, its sender and receiver, and what was being sent before."""
         self._members = {name: _Member(self._first) for name in members}
         self.judged = 0
         """How many dropped segments were judged."""
@@ -157,6 +160,8 @@ class RetentionChecker:
         """Read the new events; raise :class:`Violation` at the first segment dropped too early."""
         for _, who, event in self._trace.since(self._read):
             self._read += 1
+            if isinstance(event, MessageDuplicated):
+                self._forget_copy(event.copy)
             if type(event) not in _HEARD:  # most are not about logs and tables
                 continue
             if isinstance(event, MessageSent) and event.kind != _CHUNK:
@@ -165,7 +170,23 @@ class RetentionChecker:
             if member is None and isinstance(event, MemberStarted):
                 member = self._members[who] = _Member(self._first)
             if member is not None:
+                if isinstance(event, MessageSent):
+                    before = member.sending.get(event.to)
+                    self._latest_chunk = event.id, member, event.to, before
                 self._take(who, member, event)
+
+    def _forget_copy(self, id: int) -> None:
+        """Undo what a chunk said that turns out to be a copy: the network sent it, not the leader.
+
+        That may be long after the leader has sent its last one.
+        """
+        if self._latest_chunk is None or self._latest_chunk[0] != id:
+            return
+        _, member, to, before = self._latest_chunk
+        if before is None:
+            member.sending.pop(to, None)
+        else:
+            member.sending[to] = before
 
     def _take(self, name: str, member: _Member, event: object) -> None:
         match event:
