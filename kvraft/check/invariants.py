@@ -202,4 +202,6 @@ class WorldChecker:
         if replica.unsaved is not None and replica.unsaved.entries:
             durable = min(durable, replica.unsaved.entries[0].index - 1)
         runs = raft if seat.replica is not None else None
-        return ObservedMember(runs, wal.hard_state, raft.log, durable, paused=seat.paused)
+        # Ticks that wait in its inbox are taken before it acts on any message.
+        late = seat.paused or any(message is None for message in seat.inbox)
+        return ObservedMember(runs, wal.hard_state, raft.log, durable, paused=late)

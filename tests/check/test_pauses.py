@@ -29,6 +29,22 @@ def test_a_leader_that_stands_still_has_no_lease_to_break():
     assert not world.replicas[leader].raft.lease
 
 
+def test_a_drain_ends_before_a_member_that_wakes_up_takes_its_ticks():
+    """Seed 70004 of the swarm: until then it acts on no message, so its lease does no harm."""
+    world = World(3, seed=1, options=ReplicaOptions(raft=RaftOptions(lease_ticks=10)))
+    checker = WorldChecker(world)
+    world.run_until(lambda: world.leader() is not None)
+    leader = world.leader()
+    world.run_until(lambda: world.replicas[leader].raft.lease)
+    world.client("ann").submit({b"a": b"1"})
+    world.stepped = checker.check
+    world.run_until(lambda: world.seats[leader].draining)
+    world.partition([leader])
+    world.pause(leader, 1_000)
+    world.run_for(1_500)
+    assert world.leader() != leader
+
+
 def test_a_leader_that_cannot_read_the_snapshot_it_sends_stops():
     options = ReplicaOptions(memtable_bytes=600, segment_bytes=500, retain_bytes=0)
     world = World(3, seed=2, options=options)

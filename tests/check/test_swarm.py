@@ -23,7 +23,7 @@ RARE = {  # less than once in every other run
     "writes refused as overloaded",
 }
 
-ONCE_FOUND = (20163, 20226, 20236, 20487, 20667, 30118, 30321, 30512, 65344, 65381, 66215)
+ONCE_FOUND = (20163, 20226, 20236, 20487, 20667, 30118, 30321, 30512, 65344, 65381, 66215, 70004)
 """Runs in which something was found.
 
 Each has a small test of its own where the cause was; what a seed draws changes with the code.

@@ -19,7 +19,7 @@ class ObservedMember(NamedTuple):
     log: Log  # on its disk, through ``durable``
     durable: int
     applied: Sequence[Entry] = ()  # every entry from index 1 on; empty where that is not observed
-    paused: bool = False  # it stands still, and does not know yet how much time has passed
+    paused: bool = False  # it stands still or has just woken: it does not know the time yet
 
 
 @dataclass(slots=True)
