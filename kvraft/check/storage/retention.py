@@ -176,7 +176,7 @@ class RetentionChecker:
                 self._take(who, member, event)
 
     def _forget_copy(self, id: int) -> None:
-        """Undo what a chunk said that turns out to be a copy: the network sent it, not the leader.
+        """Undo a chunk that turns out to be a copy: the network sent it, not the leader.
 
         That may be long after the leader has sent its last one.
         """

@@ -13,7 +13,7 @@ def appended(mine, previous, sent):
 
 
 def truncates_always(mine, previous, sent):
-    """What a famous teaching implementation did: the message is taken for all there is."""
+    """What a famous teaching implementation did: the log ends where the message ends."""
     index, term = previous
     if index > len(mine) or (index and mine[index - 1] != term):
         return None
