@@ -9,6 +9,7 @@ import pytest
 
 from kvraft.check.trial import RUNS
 from kvraft.cli import cli
+from kvraft.events import Trace
 from kvraft.trial import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,10 @@ class HalfATree:
 from kvraft.replica import Replica
 class MyReplica(Replica):
     pass
+
+class StampsAsTheyCome(Replica):
+    def raised_timestamp(self, timestamp):
+        return timestamp
 """
 
 
@@ -110,6 +115,20 @@ def test_a_tree_is_judged_by_the_same_command(check):
     assert "  tree.flush()" in out
 
 
+def test_a_replica_is_judged_in_whole_clusters(check, tmp_path):
+    assert check("check", "mine:MyReplica", "--runs", "1")[0] == 0
+    saved = tmp_path / "found.jsonl"
+    status, out, _ = check("check", "mine:StampsAsTheyCome", "--runs", "1", "--save", str(saved))
+    assert status == 1
+    assert "broken     timestamps rise" in out
+    assert "timestamps rise is broken in run 1: " in out
+    assert len(Trace.load(saved)) > 50
+    assert (
+        "has nothing that it could do without"
+        in check("check", "mine:MyReplica", "--without", "reads")[2]
+    )
+
+
 @pytest.mark.parametrize(
     ("subject", "words"),
     [
@@ -120,7 +139,6 @@ def test_a_tree_is_judged_by_the_same_command(check):
         ("mine:Bare", "mine:Bare lacks the methods step, propose, has_ready, ready, advance"),
         ("mine:Nothing", "mine:Nothing is nothing that can be judged"),
         ("mine:HalfATree", "mine:HalfATree lacks the methods delete, scan, flush: a tree has put"),
-        ("mine:MyReplica", "mine:MyReplica is a replica: what can be judged is a consensus module"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_a_sentence(check, subject, words):

@@ -170,6 +170,8 @@ class SwarmRun:
         self.seed = seed
         self.tally: Counter[str] = Counter()
         self._acts = range(acts) if only is None else only
+        self.acted: list[tuple[int, int]] = []
+        """The acts that happened, each with the number of events before it."""
         self._trouble = random.choice((0.05, 0.1, 0.2))
         """The chance that a fault comes with an act."""
         self.options = draw_options(random)
@@ -220,6 +222,7 @@ class SwarmRun:
             self.start()
             self.faults.draw()
             for number in self._acts:
+                self.acted.append((number, len(self.trace)))
                 self._random.seed(f"swarm/{self.seed}/{number}")
                 if self._random.random() < self._trouble:
                     self.faults.strike_soon()

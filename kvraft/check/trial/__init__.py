@@ -12,6 +12,7 @@
           └─ acts          one thing that is done, and its line in a scenario
           guest        between a cluster and the foreign module
             └─ answers     does what it returns make sense?
+      replica      a replica: whole clusters of it, in runs of the swarm
       tree         a tree: next to a dictionary, with crashes on a simulated disk
     report         verdicts, as text and as JSON
     promises       what it is asked, and what that needs
@@ -35,6 +36,7 @@ from kvraft.check.trial.consensus import RUNS, judge_consensus
 from kvraft.check.trial.guest import Stuck
 from kvraft.check.trial.named import consensus_named, judge
 from kvraft.check.trial.promises import CONSENSUS, Ability, Promise
+from kvraft.check.trial.replica import judge_replica
 from kvraft.check.trial.report import Outcome, Report, Verdict
 from kvraft.check.trial.subject import Subject, subject_of
 from kvraft.check.trial.tree import TREE, TreePromise, judge_tree
@@ -54,6 +56,7 @@ __all__ = [
     "consensus_named",
     "judge",
     "judge_consensus",
+    "judge_replica",
     "judge_tree",
     "nonsense",
     "subject_of",

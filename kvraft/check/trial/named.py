@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection
 
 from kvraft.check.trial.consensus import RUNS, judge_consensus
 from kvraft.check.trial.guest import abilities_of, check_methods, guest_class
+from kvraft.check.trial.replica import RUNS as REPLICA_RUNS
+from kvraft.check.trial.replica import judge_replica
 from kvraft.check.trial.report import Report
 from kvraft.check.trial.subject import check_tree, subject_of
 from kvraft.check.trial.tree import RUNS as TREE_RUNS
@@ -33,10 +35,10 @@ def judge(
         return judge_consensus(
             made, title=title, runs=runs or RUNS, seed=seed, without=without, alive=alive
         )
-    if kind == "replica":
-        raise BadInput(f"{title} is a replica: what can be judged is a consensus module or a tree")
     if without:
-        raise BadInput(f"{title} is a tree, which has nothing that it could do without")
+        raise BadInput(f"{title} is a {kind}, which has nothing that it could do without")
+    if kind == "replica":
+        return judge_replica(made, title=title, runs=runs or REPLICA_RUNS, seed=seed, alive=alive)
     check_tree(made, title)
     make = made.open if issubclass(made, Tree) else made
     return judge_tree(make, title=title, runs=runs or TREE_RUNS, seed=seed, alive=alive)

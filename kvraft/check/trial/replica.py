@@ -1,0 +1,118 @@
+"""The trial of a replica: whole clusters of it in runs of the swarm, with every checker.
+
+A replica is a subclass of :class:`~kvraft.replica.Replica`, which clients and faults meet as they
+meet kvraft's own.  A run stops at the first thing that breaks, so what is reported is what broke
+first; it is made small by leaving acts out (check/sweep)::
+
+    seed 1, 2, 3, … ──► SwarmRun ──► what broke first ──► fewer acts that break the same
+
+>>> from kvraft.replica import Replica
+>>> judge_replica(Replica, runs=1).verdict("one state machine").outcome.value
+'holds'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from io import StringIO
+
+from kvraft import inputs
+from kvraft.check.history import Promise as Answers
+from kvraft.check.invariants import MARKS
+from kvraft.check.liveness import Liveness
+from kvraft.check.properties import Property, Violation
+from kvraft.check.shrink import shrink
+from kvraft.check.storage import RetentionProperty
+from kvraft.check.sweep import SwarmRun
+from kvraft.check.trial.guest import error_words
+from kvraft.check.trial.promises import Promise
+from kvraft.check.trial.report import Outcome, Report, Verdict
+from kvraft.replica import Replica
+
+RUNS = 20
+"""How many runs a trial of a replica has."""
+SHRINKING = 100
+"""How many runs are tried to shrink one finding."""
+
+REPLICA: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        (
+            Promise.ANSWERS,
+            *Property,
+            MARKS,
+            "nothing is forgotten",
+            *RetentionProperty,
+            *Answers,
+            "all or none",
+            *Liveness,
+            "progress",
+        )
+    )
+)
+"""What a replica is judged by, in the order of the report; what each means: check/__init__.py."""
+
+
+def judge_replica(
+    made: type[Replica],
+    *,
+    title: str = "",
+    runs: int = RUNS,
+    seed: int = 1,
+    alive: Callable[[], object] = lambda: None,
+    shrinking: int = SHRINKING,
+) -> Report:
+    """Judge a class of replicas; the arguments are those of ``judge_consensus``.
+
+    Raises :class:`~kvraft.errors.BadInput` for numbers that make no sense.
+    """
+    inputs.whole_number(runs, "the number of runs", minimum=1)
+    inputs.whole_number(seed, "a seed", minimum=0)
+    trial = _Trial(made, alive, shrinking)
+    found: dict[str, Verdict] = {}
+    for number in range(1, runs + 1):
+        name, what, run = trial.play(seed + number - 1)
+        if name and name not in found:
+            found[name] = trial.shrunk(name, what, number, run)
+    names = [*REPLICA, *(name for name in found if name not in REPLICA)]
+    verdicts = [found.get(name) or Verdict(name, Outcome.HOLDS, runs) for name in names]
+    for verdict in found.values():
+        verdict.runs = runs
+    return Report(title or made.__name__, "replica", runs, seed, verdicts)
+
+
+class _Trial:
+    def __init__(self, made: type[Replica], alive: Callable[[], object], shrinking: int) -> None:
+        self._made, self._alive, self._shrinking = made, alive, shrinking
+
+    def play(self, seed: int, only: Sequence[int] | None = None) -> tuple[str, str, SwarmRun]:
+        """Play a run; return what broke in it, if anything, how, and the run."""
+        self._alive()
+        run = SwarmRun(seed, replica=self._made, only=only)
+        try:
+            run.run()
+        except Violation as violation:
+            return violation.property, violation.what, run
+        except Exception as error:
+            return Promise.ANSWERS, f"it raises {error_words(error)}", run
+        return "", "", run
+
+    def shrunk(self, name: str, what: str, number: int, run: SwarmRun) -> Verdict:
+        """Return the verdict on what broke in the run of that number, made small."""
+        acts = [act for act, _ in run.acted]
+
+        def breaks(only: Sequence[int]) -> bool:
+            return self.play(run.seed, only)[0] == name
+
+        few = shrink(acts, breaks, budget=self._shrinking)
+        if len(few) < len(acts):
+            _, what, run = self.play(run.seed, few)
+        starts = [start for _, start in run.acted]
+        ends = [*starts[1:], len(run.trace)] if starts else []
+        lines = [("elect a leader, and write the first data", (starts or [len(run.trace)])[0])]
+        for (act, _), end in zip(run.acted, ends, strict=True):
+            lines.append((f"act {act} of the run under seed {run.seed}", end))
+        saved = StringIO()
+        run.trace.save(saved)
+        verdict = Verdict(name, Outcome.BROKEN, 0, number, what, lines, len(acts), saved.getvalue())
+        verdict.trace = run.trace
+        return verdict
