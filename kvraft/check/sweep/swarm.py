@@ -148,7 +148,8 @@ class SwarmRun:
 
     Every member runs ``replica`` and ``consensus``, every client is a ``client``; there are three
     or five ``members`` by chance, or as many as given.  :meth:`run` raises what a checker found;
-    ``tally`` counts what the run reached.
+    ``tally`` counts what the run reached, and ``acted`` has the acts that happened, each with the
+    number of events before it.
 
     Each act is drawn from a stream of its own, by its number, so it stays what it is when others
     are left out: with ``only``, the acts of these numbers happen.
@@ -170,8 +171,6 @@ class SwarmRun:
         self.seed = seed
         self.tally: Counter[str] = Counter()
         self._acts = range(acts) if only is None else only
-        self.acted: list[tuple[int, int]] = []
-        """The acts that happened, each with the number of events before it."""
         self._trouble = random.choice((0.05, 0.1, 0.2))
         """The chance that a fault comes with an act."""
         self.options = draw_options(random)
@@ -202,8 +201,8 @@ class SwarmRun:
         self.faults = Faults(*shared, kinds=kinds, beheadings=beheadings, losses=losses)
         self.clients = Clients(*shared, giants, self.faults.present)
         self.faults.write_large = self.clients.write_large
-        self._steps = 0  # steps that reported an event
-        self._seen = 0  # events looked at
+        self._steps = self._seen = 0  # steps that reported an event, and events looked at
+        self.acted: list[tuple[int, int]] = []  # acts so far, each with the events before it
         self._every = 400 if giants else random.choice((50, 150, 400))
         """After how many steps the expensive checks run."""
 
