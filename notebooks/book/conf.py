@@ -81,7 +81,8 @@ def link_code_to_its_page(app: Sphinx, page: str, source: list[str]) -> None:
 
     def link(words: str, file: str) -> str:
         words = words.strip("`")
-        return f'<a href="{to(file)}"><code>{words}</code></a>' if to(file) else words
+        # Single quotes: the text may be the JSON of a lesson.
+        return f"<a href='{to(file)}'><code>{words}</code></a>" if to(file) else words
 
     text = source[0]
     for name, file in DEFINED.findall(text):

@@ -183,7 +183,7 @@ def test_what_breaks_a_property_opens_where_it_broke(found, tmp_path):
 
 def test_what_the_swarm_finds_is_at_the_end_of_its_trace(tmp_path):
     """The swarm sees disks, too, and ends there, before a light could go out."""
-    found = result_of(SwarmRun(1, consensus=find_bug("votes twice").consensus, acts=60))
+    found = result_of(SwarmRun(3, consensus=find_bug("votes twice").consensus, acts=60))
     assert "one vote a term" in found.found
     (tmp_path / "trace.jsonl").write_text(found.trace, encoding="utf-8")
     trace = Trace.load(tmp_path / "trace.jsonl")
