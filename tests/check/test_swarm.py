@@ -120,11 +120,11 @@ def test_a_run_that_is_copied_in_the_middle_goes_on_like_the_original(seed):
         pass
 
     class Halted(SwarmRun):
-        acted = 0
+        done = 0
 
         def _act(self):
-            self.acted += 1
-            if self.acted == 60:
+            self.done += 1
+            if self.done == 60:
                 raise Stopped
             super()._act()
 
