@@ -64,7 +64,7 @@ suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.mime_priority",
 viewcode_follow_imported_members = False
 
 SOURCE = r"(?:\.\./)+((?:kvraft|tests|data|README)[^)\s#\"]*)(?:#[^)\s\"]*)?"
-INLINE = re.compile(r"\[([^\]]*)\]\(" + SOURCE + r"\)")
+INLINE = re.compile(r"\[([^\[\]]*)\]\(" + SOURCE + r"\)")
 DEFINED = re.compile(r"^\[([^\]]*)\]: " + SOURCE + "$", re.MULTILINE)
 
 
