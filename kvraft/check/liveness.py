@@ -25,15 +25,13 @@ from enum import StrEnum
 from kvraft.check.properties import Violation
 from kvraft.client import Client, ReadFailed
 from kvraft.errors import TimedOut
-from kvraft.sim import World
+from kvraft.sim import MILLISECOND, TICK, World
 from kvraft.transaction import Stage
 
 ELECTIONS = 10
 """So many of the longest election time-outs may pass until there is a leader."""
 DONE_MILLIS = 30_000
 """How long calls may take, those that were open and those that begin now."""
-TICK_MILLIS = 10
-"""How long a tick of a world is."""
 
 
 class Liveness(StrEnum):
@@ -51,7 +49,7 @@ def check_liveness(world: World, clients: Iterable[Client]) -> None:
     Raises :class:`~kvraft.check.Violation` if it does not do so in time.
     """
     options = next(iter(world.replicas.values())).options.raft
-    longest = (options.election_ticks + options.spread_ticks) * TICK_MILLIS
+    longest = (options.election_ticks + options.spread_ticks) * TICK // MILLISECOND
     clients = list(clients)
     _within(
         world,

@@ -175,8 +175,8 @@ def add_check(adders: Adders) -> None:
     """Add ``kvraft check``: an implementation of one's own on trial."""
     check = adders.add_parser(
         "check",
-        help="put your own consensus module, or tree, on trial: a verdict for each property",
-        description="Judge a class of yours, such as mymodule:MyRaft or mymodule:MyTree: every "
+        help="put your own consensus module, replica or tree on trial: a verdict for each property",
+        description="Judge a class of yours, such as mymodule:MyRaft, :MyReplica or :MyTree: every "
         "property, in many runs. What breaks is made small, and shown in words. The exit status is "
         "1 if anything is broken.",
     )
@@ -196,7 +196,7 @@ def add_check(adders: Adders) -> None:
         "--runs",
         type=whole_number(1, "runs"),
         metavar="N",
-        help="how many runs (200; 100 of a tree, 30 of a command)",
+        help="how many runs (200; 100 of a tree, 30 of a command), or 20 of a replica",
     )
     check.add_argument(
         "--seed",
@@ -234,7 +234,8 @@ def _add_check_outputs(check: argparse.ArgumentParser) -> None:
         "--save",
         type=output_file,
         metavar="FILE",
-        help="save the run that breaks the first property, for kvraft play",
+        help="save the run that breaks the first property: a scenario for kvraft play, of a "
+        "replica its trace, of a tree its calls",
     )
     check.add_argument(
         "--picture",

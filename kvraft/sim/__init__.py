@@ -105,7 +105,7 @@ from kvraft.sim.runs import (
 )
 from kvraft.sim.seat import DrainStep, Seat
 from kvraft.sim.single_member import Gauge, SingleMember
-from kvraft.sim.timeline import MILLISECOND
+from kvraft.sim.timeline import MILLISECOND, TICK
 from kvraft.sim.world import World
 
 __all__ = [
@@ -115,6 +115,7 @@ __all__ = [
     "MOST_ACTIONS",
     "PAPER_LATENCY",
     "SMALL_TREE",
+    "TICK",
     "VERBS",
     "Action",
     "Amplification",

@@ -1,11 +1,10 @@
 """The zoo: each planted bug is found by the run that is stored for it, and only with the bug."""
 
 import json
-from collections import Counter
 
 import pytest
 
-from kvraft.check import Property
+from kvraft.check import Property, Violation
 from kvraft.check.bugs import (
     BUGS,
     FOUND,
@@ -19,11 +18,12 @@ from kvraft.check.bugs import (
     save_findings,
 )
 from kvraft.check.explore import NO_TIME, ExplorationBounds, explore
-from kvraft.check.sweep import SwarmResult, SwarmSettings, hunt_bug, property_of, run_seed
+from kvraft.check.history import NotLinearizable, Verdict
+from kvraft.check.sweep import SwarmSettings, broken_by, hunt_bug, run_seed
 from kvraft.check.sweep import zoo as hunting
 from kvraft.cli import main
 from kvraft.client import Client
-from kvraft.errors import BadInput
+from kvraft.errors import BadInput, Corruption
 from kvraft.raft import Raft
 from kvraft.replica import Replica
 from kvraft.sim import Cluster
@@ -101,12 +101,11 @@ def runs(monkeypatch):
     """Runs that find something from the given seed on, instead of real ones."""
     asked = []
 
-    def fake(seed, settings):
+    def fake(settings, seed):
         asked.append((seed, settings))
-        what = "Violation: one vote a term: n1 votes: twice" if seed >= 4 else None
-        return SwarmResult(seed, what, Counter())
+        return "one vote a term" if seed >= 4 else ""
 
-    monkeypatch.setattr(hunting, "run_seed", fake)
+    monkeypatch.setattr(hunting, "what_breaks", fake)
     return asked
 
 
@@ -119,9 +118,9 @@ def test_a_hunt_ends_with_the_first_finding(runs):
 
 
 def test_what_was_found_has_the_name_of_what_broke():
-    assert property_of("Violation: fresh reads: the answer: old") == "fresh reads"
-    assert property_of("NotLinearizable: linearizability: c1 saw") == "linearizability"
-    assert property_of("Corruption: 07.sst: damaged") == "Corruption"
+    assert broken_by(Violation("fresh reads", (), "the answer: old")) == "fresh reads"
+    assert broken_by(NotLinearizable(Verdict((), None))) == "linearizability"
+    assert broken_by(Corruption("07.sst", 0, "damaged")) == "Corruption"
 
 
 def test_findings_are_stored_in_the_order_of_the_zoo(tmp_path):

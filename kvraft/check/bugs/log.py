@@ -12,11 +12,10 @@ from typing import Any, cast
 
 from kvraft.disk import Disk, is_segment
 from kvraft.errors import Corruption
-from kvraft.events import EventSink, ignore
 from kvraft.raft import Configuration, Ready
 from kvraft.record import Entry, HardState, Position
 from kvraft.replica import Replica
-from kvraft.wal import SEGMENT_BYTES, Durability, Recovery, Wal, recover
+from kvraft.wal import Durability, Recovery, Wal, recover
 
 
 class CarelessDisk:
@@ -153,23 +152,13 @@ class LogOutlivesSnapshot(Replica):
 
 class _AppendsAfterTheTear(Wal):
     @classmethod
-    def open(
-        cls,
-        disk: Disk,
-        owner: str,
-        *,
-        segment_bytes: int = SEGMENT_BYTES,
-        report: EventSink = ignore,
-        found: Recovery | None = None,
-        read_only: bool = False,
-    ) -> Wal:
+    def open(cls, disk: Disk, owner: str, *, found: Recovery | None = None, **options: Any) -> Wal:
         found = found or recover(disk, owner)
         if found.torn is not None:
             newest = found.segments[-1]
             found.segments[-1] = newest._replace(size=disk.size(newest.name))
             found.torn = None
-        size = segment_bytes
-        return super().open(disk, owner, segment_bytes=size, report=report, found=found)
+        return super().open(disk, owner, found=found, **options)
 
 
 class TornEndKept(Replica):

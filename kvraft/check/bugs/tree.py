@@ -24,6 +24,25 @@ from kvraft.record import Position, Row, Timestamp
 from kvraft.replica import Replica
 from kvraft.sstable import TableMetadata, TableWriter
 
+
+def _with_tables(kind: type[VersionSet]) -> type[Tree]:
+    """Return trees that keep their tables in a ``kind`` of set."""
+
+    class Sick(Tree):
+        table_set = kind
+
+    return Sick
+
+
+def _written_by(kind: type[TableWriter]) -> type[Tree]:
+    """Return trees whose tables a ``kind`` of writer writes."""
+
+    class Sick(VersionSet):
+        writer = kind
+
+    return _with_tables(Sick)
+
+
 # ── merges ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -35,14 +54,10 @@ class _DropsTombstones(VersionSet):
         return lambda key, timestamp: True
 
 
-class _TombstonesDropped(Tree):
-    table_set = _DropsTombstones
-
-
 class TombstonesDropped(Replica):
     """A merge drops every tombstone, though an older table may hold what it hides."""
 
-    tree_type = _TombstonesDropped
+    tree_type = _with_tables(_DropsTombstones)
 
 
 @dataclass(frozen=True)
@@ -97,18 +112,10 @@ class _WithoutTombstones(TableWriter):
             super().add(kept)
 
 
-class _WritesNoTombstones(VersionSet):
-    writer = _WithoutTombstones
-
-
-class _TombstonesNotWritten(Tree):
-    table_set = _WritesNoTombstones
-
-
 class TombstonesNotWritten(Replica):
     """A flush leaves tombstones out, as if there were nothing below the memtable to hide."""
 
-    tree_type = _TombstonesNotWritten
+    tree_type = _written_by(_WithoutTombstones)
 
 
 class _FlushesFurther(Tree):
@@ -155,18 +162,10 @@ class _SkipsDeleted(TableWriter):
         return super().write_parts(packed_filter, ranges)
 
 
-class _FiltersTheLiving(VersionSet):
-    writer = _SkipsDeleted
-
-
-class _TombstonesNotInFilter(Tree):
-    table_set = _FiltersTheLiving
-
-
 class TombstonesNotInFilter(Replica):
     """The filter of a table has no tombstones, so a read goes past them to what they hide."""
 
-    tree_type = _TombstonesNotInFilter
+    tree_type = _written_by(_SkipsDeleted)
 
 
 class _ProbesMore(TableWriter):
@@ -177,18 +176,10 @@ class _ProbesMore(TableWriter):
         return super().write_parts(packed_filter, ranges)
 
 
-class _FiltersOtherwise(VersionSet):
-    writer = _ProbesMore
-
-
-class _FilterProbedOtherwise(Tree):
-    table_set = _FiltersOtherwise
-
-
 class FilterProbedOtherwise(Replica):
     """A filter is read with another hash than it was written with, and denies what is there."""
 
-    tree_type = _FilterProbedOtherwise
+    tree_type = _written_by(_ProbesMore)
 
 
 class _ForgetsFrozen(Tree):
@@ -212,14 +203,10 @@ class _DoesNotPin(VersionSet):
         return shipped
 
 
-class _SnapshotTablesRemoved(Tree):
-    table_set = _DoesNotPin
-
-
 class SnapshotTablesRemoved(Replica):
     """A merge removes the tables that a snapshot is being read from."""
 
-    tree_type = _SnapshotTablesRemoved
+    tree_type = _with_tables(_DoesNotPin)
 
 
 class _EmptyIsNothing(Tree):

@@ -23,13 +23,20 @@ Sources: Groce et al., *Swarm Testing*, ISSTA 2012; FoundationDB's simulation (W
 from kvraft.check.sweep.faults import KINDS, fault_names
 from kvraft.check.sweep.hunt import hunt
 from kvraft.check.sweep.parallel import SwarmSettings, processes, run_seed, run_seeds
-from kvraft.check.sweep.results import ResultsFile, Summary, SwarmResult, result_of
+from kvraft.check.sweep.results import (
+    ResultsFile,
+    Summary,
+    SwarmResult,
+    broken_by,
+    error_of,
+    result_of,
+)
 from kvraft.check.sweep.smaller import smaller_run, what_breaks
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
 from kvraft.check.sweep.swarm import SwarmRun
 from kvraft.check.sweep.twice import summary_of
 from kvraft.check.sweep.usage import fit_trend, second_half
-from kvraft.check.sweep.zoo import hunt_bug, hunt_lines, property_of
+from kvraft.check.sweep.zoo import hunt_bug, hunt_lines
 
 __all__ = [
     "KINDS",
@@ -41,13 +48,14 @@ __all__ = [
     "SwarmRun",
     "SwarmSettings",
     "UsageSample",
+    "broken_by",
+    "error_of",
     "fault_names",
     "fit_trend",
     "hunt",
     "hunt_bug",
     "hunt_lines",
     "processes",
-    "property_of",
     "result_of",
     "run_seed",
     "run_seeds",

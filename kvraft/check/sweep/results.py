@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from kvraft.check.properties import Violation
 from kvraft.check.sweep.swarm import REACHED, SwarmRun
 from kvraft.display import counted
 from kvraft.errors import BadInput
@@ -59,16 +60,29 @@ class SwarmResult(NamedTuple):
             raise BadInput(f"{line.strip():.60} is not the result of a run") from None
 
 
+def error_of(run: SwarmRun) -> Exception | None:
+    """Run ``run``; return the error that ended it, ``None`` if nothing was found."""
+    try:
+        run.run()
+    except Exception as error:
+        return error
+    return None
+
+
+def broken_by(error: Exception | None) -> str:
+    """Return the property that is broken, the type of any other error, ``""`` for none."""
+    if isinstance(error, Violation):
+        return str(error.property)
+    return "" if error is None else type(error).__name__
+
+
 def result_of(run: SwarmRun, *, keep_trace: bool = False) -> SwarmResult:
     """Run ``run`` and return how it went; any error in it is a finding.
 
     The trace is kept if something was found, or with ``keep_trace``.
     """
-    found = None
-    try:
-        run.run()
-    except Exception as error:
-        found = f"{type(error).__name__}: {error}"
+    error = error_of(run)
+    found = None if error is None else f"{type(error).__name__}: {error}"
     trace = StringIO()
     if keep_trace or found is not None:
         run.trace.save(trace)

@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kvraft.check.properties import Violation
 from kvraft.check.shrink import shrink
 from kvraft.check.sweep.parallel import SwarmSettings
+from kvraft.check.sweep.results import broken_by, error_of
 from kvraft.errors import BadInput
 
 BUDGET = 200
@@ -28,13 +28,7 @@ BUDGET = 200
 
 def what_breaks(settings: SwarmSettings, seed: int) -> str:
     """Run ``seed``; return the property that breaks, the type of another error, or ``""``."""
-    try:
-        settings.make(seed).run()
-    except Violation as violation:
-        return violation.property
-    except Exception as error:
-        return type(error).__name__
-    return ""
+    return broken_by(error_of(settings.make(seed)))
 
 
 def smaller_run(settings: SwarmSettings, seed: int) -> SwarmSettings:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kvraft.check.bugs import Bug, Exhibit, Finding, load_findings, save_findings
-from kvraft.check.sweep.parallel import SwarmSettings, run_seed
+from kvraft.check.sweep.parallel import SwarmSettings
+from kvraft.check.sweep.smaller import what_breaks
 from kvraft.display import counted
 
 
@@ -21,9 +22,8 @@ def hunt_bug(bug: Bug, seeds: Iterable[int]) -> Finding | None:
     """Run ``seeds`` with ``bug`` planted; return the first finding, ``None`` without any."""
     settings = SwarmSettings(bug=bug.name)
     for seed in seeds:
-        result = run_seed(seed, settings)
-        if result.found is not None:
-            return Finding(property_of(result.found), seed)
+        if broken := what_breaks(settings, seed):
+            return Finding(broken, seed)
     return None
 
 
@@ -48,10 +48,3 @@ def hunt_lines(
             yield f"{name}: found by “{found.property}” in run {found.seed}", True
         else:
             yield f"{name}: not found in {counted(limit, 'run')}", False
-
-
-def property_of(found: str) -> str:
-    """Return the property that a finding names, or the type of the error that it is."""
-    kind, _, what = found.partition(": ")
-    broken = ("Violation", "NotLinearizable")  # whose message begins with the property
-    return what.partition(": ")[0] if kind in broken else kind

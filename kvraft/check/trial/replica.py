@@ -23,7 +23,7 @@ from kvraft.check.liveness import Liveness
 from kvraft.check.properties import Property, Violation
 from kvraft.check.shrink import shrink
 from kvraft.check.storage import RetentionProperty
-from kvraft.check.sweep import SwarmRun
+from kvraft.check.sweep import SwarmRun, error_of
 from kvraft.check.trial.guest import error_words
 from kvraft.check.trial.promises import Promise
 from kvraft.check.trial.report import Outcome, Report, Verdict
@@ -49,7 +49,7 @@ REPLICA: tuple[str, ...] = tuple(
         )
     )
 )
-"""What a replica is judged by, in the order of the report; what each means: check/__init__.py."""
+"""What a replica is judged by, in the order of the report."""
 
 
 def judge_replica(
@@ -67,7 +67,7 @@ def judge_replica(
     """
     inputs.whole_number(runs, "the number of runs", minimum=1)
     inputs.whole_number(seed, "a seed", minimum=0)
-    trial = _Trial(made, alive, shrinking)
+    trial = _Trial(made, runs, alive, shrinking)
     found: dict[str, Verdict] = {}
     for number in range(1, runs + 1):
         name, what, run = trial.play(seed + number - 1)
@@ -75,26 +75,23 @@ def judge_replica(
             found[name] = trial.shrunk(name, what, number, run)
     names = [*REPLICA, *(name for name in found if name not in REPLICA)]
     verdicts = [found.get(name) or Verdict(name, Outcome.HOLDS, runs) for name in names]
-    for verdict in found.values():
-        verdict.runs = runs
     return Report(title or made.__name__, "replica", runs, seed, verdicts)
 
 
 class _Trial:
-    def __init__(self, made: type[Replica], alive: Callable[[], object], shrinking: int) -> None:
-        self._made, self._alive, self._shrinking = made, alive, shrinking
+    def __init__(
+        self, made: type[Replica], runs: int, alive: Callable[[], object], shrinking: int
+    ) -> None:
+        self._made, self._runs, self._alive, self._shrinking = made, runs, alive, shrinking
 
     def play(self, seed: int, only: Sequence[int] | None = None) -> tuple[str, str, SwarmRun]:
         """Play a run; return what broke in it, if anything, how, and the run."""
         self._alive()
         run = SwarmRun(seed, replica=self._made, only=only)
-        try:
-            run.run()
-        except Violation as violation:
-            return violation.property, violation.what, run
-        except Exception as error:
-            return Promise.ANSWERS, f"it raises {error_words(error)}", run
-        return "", "", run
+        error = error_of(run)
+        if isinstance(error, Violation):
+            return error.property, error.what, run
+        return (Promise.ANSWERS, f"it raises {error_words(error)}", run) if error else ("", "", run)
 
     def shrunk(self, name: str, what: str, number: int, run: SwarmRun) -> Verdict:
         """Return the verdict on what broke in the run of that number, made small."""
@@ -113,6 +110,5 @@ class _Trial:
             lines.append((f"act {act} of the run under seed {run.seed}", end))
         saved = StringIO()
         run.trace.save(saved)
-        verdict = Verdict(name, Outcome.BROKEN, 0, number, what, lines, len(acts), saved.getvalue())
-        verdict.trace = run.trace
-        return verdict
+        shrunk = lines, len(acts), saved.getvalue(), run.trace
+        return Verdict(name, Outcome.BROKEN, self._runs, number, what, *shrunk)

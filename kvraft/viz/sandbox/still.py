@@ -12,9 +12,8 @@ Invariant: a still is a function of the trace up to its step, and does not chang
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from html import escape, unescape
+from html import escape
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -27,10 +26,10 @@ from kvraft.viz.sandbox.film import Film
 from kvraft.viz.sandbox.session import PANELS, Session
 from kvraft.viz.sandbox.space_time import clients_panel, space_time_panel
 from kvraft.viz.sandbox.title import conclusion, moment
+from kvraft.viz.shown import label_of
 
 STAGE, LEAST = 920, 390
 """How wide all is at most, and a panel at least, in pixels: narrower, its words would be small."""
-_SAYS = re.compile(r'aria-label="([^"]*)"')
 DASH, _WHOLE = "\u2013", "&#8288;\u2013&#8288;"
 """A dash, and one at which a line does not break."""
 _AS_IT_IS = " /:;,=()!*+-._~?@$'"
@@ -139,9 +138,8 @@ def shown(svg: str) -> Still:
 
 
 def _picture(drawn: str, says: str) -> Picture:
-    found = _SAYS.search(drawn)
-    assert found is not None
-    return Picture(drawn, f"{says}. {unescape(found[1])}" if says else unescape(found[1]))
+    label = label_of(drawn)
+    return Picture(drawn, f"{says}. {label}" if says else label)
 
 
 def _row(parts: Iterable[str]) -> str:
