@@ -80,6 +80,15 @@ def test_what_cannot_be_judged_is_a_sentence(run):
     assert "--kvraft-raft or --kvraft-command, not both" in out
 
 
+def test_what_is_no_consensus_module_is_a_sentence_too(run, tmp_path):
+    with (tmp_path / "mine.py").open("a") as module:
+        module.write("from tests.helpers.minimal_tree import *\n")
+    status, out = run("--kvraft-raft", "mine:MinimalTree", "--kvraft-runs", "1")
+    assert status == 1
+    assert "mine:MinimalTree is a tree: kvraft check judges it" in out
+    assert "StopIteration" not in out
+
+
 def test_loading_it_loads_no_world():
     code = "import sys; import kvraft.plugin; print([n for n in sys.modules if 'kvraft.' in n])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
