@@ -304,6 +304,12 @@ class SimDisk:
         self._fault, self._until_lie = None, 0
 
     @property
+    def works(self) -> bool:
+        """Whether no call will fail or lie, the power stays on, and there is room without limit."""
+        planned = self._fault is not None or self._until_lie > 0 or self._until_cut is not None
+        return not planned and self._capacity is None
+
+    @property
     def may_fail(self) -> bool:
         """Whether a fault of :meth:`break_at` is still to come."""
         return self._fault is not None
