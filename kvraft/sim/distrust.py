@@ -153,7 +153,7 @@ class UntrustedFiles:
         return self._liar is None or self._liar.random() >= self._share
 
     def note_crash(self) -> None:
-        """Remember what there is, before a crash takes what syncs have promised."""
+        """Remember all bytes before a crash takes some that syncs have promised."""
         if self._lied or any(file.lied for file in self._files.values()):
             self._before = self.as_written()
         self._lied = False
