@@ -12,7 +12,7 @@ by write::
      ├─ messages               carrier.py               and links      mail.py           │
      ├─ delays, partitions     network.py                                                │
      ├─ time                   timeline.py                                               │
-     └─ disks ──────────────── disk.py, file.py ──────────────────────────────────────────┘
+     └─ disks ──────────────── disk.py, file.py, distrust.py ─────────────────────────────┘
 
 A :class:`Run` (runs/) is a world together with all that was done to it: it can be replayed, forked
 at any moment, and saved.
