@@ -294,7 +294,7 @@ class SimDisk(UntrustedFiles):
     @property
     def works(self) -> bool:
         """Whether no call will fail or lie, the power stays on, and there is room without limit."""
-        planned = self._fault is not None or self._until_lie > 0 or self._until_cut is not None
+        planned = self._fault is not None or self._until_cut is not None or self.will_lie
         return not planned and self._capacity is None
 
     @property
