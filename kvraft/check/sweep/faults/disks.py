@@ -1,15 +1,17 @@
-"""Faults of disks: calls fail, space ends, bytes rot; a disk is slow, or lost, or an old copy."""
+"""Faults of disks: calls fail, space ends; a disk is slow, lost, an old copy, or not to be trusted.
+
+What a member must notice of the last is in ``doubt.py``.
+"""
 
 from __future__ import annotations
 
 import errno
 from functools import partial
+from random import Random
 
-from kvraft.check.properties import Violation
+from kvraft.check.sweep.faults.doubt import cut_off, doubt, loser
 from kvraft.check.sweep.faults.plan import Faults
 from kvraft.disk import MEMBER, is_segment, table_number
-from kvraft.errors import Corruption, StateLost
-from kvraft.tools import verify_disk
 
 
 def break_disk(faults: Faults) -> None:
@@ -49,8 +51,8 @@ def _slow(faults: Faults, name: str, times: int) -> None:
 
 def lose(faults: Faults) -> bool:
     """Wipe a member's disk: it must notice, and a new member replaces it."""
-    name = faults.victim()
-    if not faults.may_lose(name):
+    name = loser(faults)
+    if not name:
         return False
     faults.kill(name)
     faults.repair(name)
@@ -64,8 +66,8 @@ def lose(faults: Faults) -> bool:
 
 def bring_old_copy(faults: Faults) -> bool:
     """Copy a disk; some time later the member comes back with the copy, which it must refuse."""
-    name = faults.victim()
-    if not faults.may_lose(name):
+    name = loser(faults)
+    if not name:
         return False
     copy = faults.disk(name).backup()
     faults.plan(50, 1_500, partial(_start_on, faults, name, copy))
@@ -82,42 +84,61 @@ def _start_on(faults: Faults, name: str, copy: object) -> None:
     faults.lose(name, "old copies refused")
 
 
-def rot(faults: Faults) -> bool:
-    """Flip bits in what a member that is down had made durable: it must notice, or not mind.
+# ── disks that must not be trusted (doubt.py) ───────────────────────────────────────────────────
 
-    Only files are hit that were complete long ago.  The end of the newest segment may look torn
-    instead of damaged (disk/frame.py), as after any crash.
-    """
-    name, random = faults.victim(), faults.random
-    if not faults.may_lose(name):
+
+def rot(faults: Faults) -> bool:
+    """Flip bits in what a member had made durable, which is down and then starts."""
+    name, random = loser(faults), faults.random
+    if not name:
         return False
+    doubt(faults, name, "rot")
     faults.kill(name)
     disk = faults.disk(name)
-    faults.repair(name)
-    disk.restore()
-    segments = sorted(file for file in disk.names() if is_segment(file))[:-1]
+    segments = [file for file in disk.names() if is_segment(file)]
     tables = [file for file in disk.names() if table_number(file) is not None]
-    files = [file for file in (*segments, *tables, MEMBER) if disk.size(file)]
-    file = random.choice(files)
+    files = (*segments, *segments[-1:] * 3, *tables, MEMBER)
+    file = random.choice([file for file in files if disk.size(file)])
     faults.world.corrupt_disk(name, file, random.randrange(disk.size(file)), random.randint(1, 255))
-    try:
-        verify_disk(disk, f"kvraft/{name}")
-    except (Corruption, StateLost):
-        _start_rotten(faults, name)
-    else:
-        faults.tally["rot that nobody needed"] += 1
-        faults.restart(name)
+    faults.restart(name)
     return True
 
 
-def _start_rotten(faults: Faults, name: str) -> None:
-    """Start a member on a damaged disk, as an operator would who did not verify it first."""
-    try:
-        started = faults.world.restart(name)
-    except (Corruption, StateLost):
-        faults.lose(name, "rot noticed at the start")
-        return
-    if not started:
-        raise Violation("nothing is forgotten", (name,), f"{name} lost its power on a whole disk")
-    faults.kill(name)  # before it meets the damage, as a checker might
-    faults.lose(name, "rot noticed by verify")
+def lie_about_syncs(faults: Faults) -> bool:
+    """Have syncs of a disk succeed and do nothing, some or all of them, until its power is cut."""
+    name, random = loser(faults), faults.random
+    if not name:
+        return False
+    doubt(faults, name, "lying sync")
+    faults.disk(name).lie_about_syncs(Random(random.random()), random.choice((0.3, 0.7, 1.0)))
+    faults.plan(20, 800, partial(cut_off, faults, name))
+    return True
+
+
+def misdirect(faults: Faults) -> bool:
+    """Have one of the next writes to a disk land elsewhere; some time later its power is cut."""
+    name, random = loser(faults), faults.random
+    if not name:
+        return False
+    doubt(faults, name, "misdirected write")
+    faults.disk(name).misdirect_at(random.randint(1, 12), Random(random.random()))
+    faults.plan(20, 800, partial(cut_off, faults, name))
+    return True
+
+
+def go_stale(faults: Faults) -> bool:
+    """Have a sector hold what it held some time before, and cut the power of its disk later."""
+    name = loser(faults)
+    if not name:
+        return False
+    doubt(faults, name, "stale sector")
+    faults.disk(name).remember()
+    faults.plan(5, 400, partial(_go_stale, faults, name))
+    return True
+
+
+def _go_stale(faults: Faults, name: str) -> None:
+    random = faults.random
+    if name in faults.doubts:
+        faults.disk(name).go_stale(Random(random.random()), random.choice((64, 512)))
+        faults.plan(0, 300, partial(cut_off, faults, name))
