@@ -292,6 +292,12 @@ class SimDisk(UntrustedFiles):
         self.confess()
 
     @property
+    def works(self) -> bool:
+        """Whether no call will fail or lie, the power stays on, and there is room without limit."""
+        planned = self._fault is not None or self._until_cut is not None or self.will_lie
+        return not planned and self._capacity is None
+
+    @property
     def may_fail(self) -> bool:
         """Whether a call may fail by a fault of :meth:`break_at`, or read what is spoilt."""
         return self._fault is not None or self.spoilt

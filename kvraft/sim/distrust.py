@@ -73,6 +73,11 @@ class UntrustedFiles:
         """
         self._liar, self._share = random, share
 
+    @property
+    def will_lie(self) -> bool:
+        """Whether a call may still do something else than it says."""
+        return self._until_lie > 0 or self._until_astray > 0 or self._liar is not None
+
     def confess(self) -> None:
         """End all of this, and make good what syncs promised; what is spoilt remains so."""
         self._until_lie = self._until_astray = 0
