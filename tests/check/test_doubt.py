@@ -66,8 +66,8 @@ def test_a_whole_disk_is_not_in_doubt(judged):
 def test_a_member_that_goes_on_without_what_a_lying_sync_promised_is_a_finding(behind):
     judged, name = behind
     assert judged.lost == {name}
+    judged.do("restart", name)
     with pytest.raises(Violation, match=f"{name} held entry"):
-        judged.do("restart", name)
         judged.world.run_for(5)
 
 
