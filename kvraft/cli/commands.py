@@ -84,21 +84,24 @@ def swarm(options: argparse.Namespace) -> int:
 
 def zoo(options: argparse.Namespace) -> int:
     """Print the zoo or the story of one bug, or hunt for bugs."""
-    from kvraft.check.bugs import catalogue, find_exhibit, story_lines, zoo_lines
-    from kvraft.check.sweep import hunt_lines
+    from kvraft.check.bugs import catalogue, find_exhibit, zoo_lines
+    from kvraft.check.sweep import hunt_lines, processes, shown_lines
 
     named = [find_exhibit(" ".join(options.bug))] if options.bug else []
     if options.hunt is None:
-        if options.json is not None:
-            raise BadInput("what a hunt finds is written as JSON: add --hunt")
-        for line in story_lines(named[0]) if named else zoo_lines(catalogue().values()):
+        if options.json is not None or options.run_files is not None:
+            raise BadInput("what a hunt finds is written there: add --hunt")
+        for line in shown_lines(named[0]) if named else zoo_lines(catalogue().values()):
             say(line)
         return 0
     named += map(find_exhibit, options.hunt)
+    hunted = named or list(catalogue().values())
     missed = 0
-    for line, found in hunt_lines(named or catalogue().values(), options.runs, options.json):
-        say(line)
-        missed += not found
+    with processes(min(options.jobs, len(hunted))) as executor:
+        stores = {"path": options.json, "folder": options.run_files}
+        for line, found in hunt_lines(hunted, options.runs, **stores, executor=executor):
+            say(line)
+            missed += not found
     return int(missed > 0)
 
 

@@ -171,7 +171,7 @@ def add_zoo(adders: Adders) -> None:
         help="list the planted bugs and what finds them, the story of one, or hunt for them",
         description="The zoo: bugs that are planted to see whether the checks find them. Without "
         "arguments it lists all; with the name of one, it says what goes wrong, where that was "
-        "seen, and the command that finds it.",
+        "seen, the command that finds it, and the shortest known run that has it.",
     )
     zoo.add_argument("bug", nargs="*", help="the name of a bug")
     zoo.add_argument(
@@ -192,6 +192,19 @@ def add_zoo(adders: Adders) -> None:
         type=output_file,
         metavar="FILE",
         help="store what a hunt finds there, after each bug",
+    )
+    zoo.add_argument(
+        "--run-files",
+        type=output_folder,
+        metavar="DIR",
+        help="write the smallest run that a hunt comes to for each bug to this folder",
+    )
+    zoo.add_argument(
+        "--jobs",
+        type=whole_number(1, "jobs"),
+        default=default_jobs(),
+        metavar="N",
+        help="how many bugs are hunted for at once (%(default)s, the cores of this machine)",
     )
     zoo.set_defaults(run=commands.zoo)
 

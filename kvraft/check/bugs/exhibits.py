@@ -1,11 +1,11 @@
 """The catalogue of the zoo: the story of each planted bug, and what found it how soon.
 
 Two files next to this module have it: ``zoo.toml``, written by hand, and ``found.json``, measured
-by ``kvraft zoo --hunt --json``::
+by ``kvraft zoo --hunt``, as are the shortest known runs in ``data/zoo``::
 
-    zoo.toml     story, where it was seen, what it takes to find  ─┐
-    registry     the class that has the bug                        ├─► Exhibit
-    found.json   the property that broke, in which run            ─┘
+    zoo.toml     story, where it was seen, what it takes to find    ─┐
+    registry     the class that has the bug                          ├─► Exhibit
+    found.json   the property that broke, in which run, how shortly ─┘
 
 Invariant: each bug of the registry has an entry in ``zoo.toml``, and each entry a bug.
 """
@@ -33,11 +33,13 @@ class Finding(NamedTuple):
     """What found a bug: the ``property`` that broke in the run under ``seed``.
 
     Of the seeds from 1 on it is the first that found it, so the bug was found in that many runs.
-    An error of another kind has its type as the name.
+    An error of another kind has its type as the name.  ``actions`` is how many are left of the run
+    when it was made small (:attr:`Exhibit.run_file`).
     """
 
     property: str
     seed: int
+    actions: int
 
 
 class Exhibit(NamedTuple):
@@ -70,6 +72,11 @@ class Exhibit(NamedTuple):
     def within(self) -> int:
         """Within how many runs of the swarm it is to be found."""
         return LUCKY if self.luck else USUAL
+
+    @property
+    def run_file(self) -> str:
+        """The name of the file in ``data/zoo`` that has its shortest known run."""
+        return f"{self.bug.name.replace(' ', '_')}.jsonl"
 
     @property
     def command(self) -> str:

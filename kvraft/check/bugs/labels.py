@@ -45,7 +45,9 @@ def _finder(exhibit: Exhibit) -> str:
     """Return who finds a bug, and how soon."""
     if exhibit.found is not None:
         luck = "; it takes luck" if exhibit.luck else ""
-        return f"found by “{exhibit.found.property}” in run {exhibit.found.seed}{luck}"
+        broken, seed, actions = exhibit.found
+        few = f", with {counted(actions, 'action')} when made small"
+        return f"found by “{broken}” in run {seed}{few}{luck}"
     if exhibit.explored:
         return "found by the explorer; no run of the swarm can show it"
     if exhibit.scenario:

@@ -40,10 +40,11 @@ from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_point
 from kvraft.check.sweep.swarm import SwarmRun
 from kvraft.check.sweep.twice import summary_of
 from kvraft.check.sweep.usage import fit_trend, second_half
-from kvraft.check.sweep.zoo import hunt_bug, hunt_lines
+from kvraft.check.sweep.zoo import Hunted, hunt_bug, hunt_lines, shown_lines
 
 __all__ = [
     "KINDS",
+    "Hunted",
     "Judgement",
     "MemberOutage",
     "ResultsFile",
@@ -67,6 +68,7 @@ __all__ = [
     "run_seed",
     "run_seeds",
     "second_half",
+    "shown_lines",
     "shrink_record",
     "smaller_run",
     "summary_of",

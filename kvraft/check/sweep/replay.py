@@ -18,6 +18,7 @@ Source: Zeller and Hildebrandt, *Simplifying and Isolating Failure-Inducing Inpu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -131,6 +132,7 @@ def shrink_record(record: RunRecord, code: Bug = NONE, *, budget: int = BUDGET) 
     if not first.broken:
         raise BadInput("nothing breaks in this run, so it cannot be made smaller")
     smaller = _Smaller(first, code, budget)
+    smaller.drop_verbs()
     smaller.drop_actions()
     smaller.drop_members()
     smaller.simplify()
@@ -160,6 +162,11 @@ class _Smaller:
         if found.broken == self._broken:
             self.best = found
         return found.broken == self._broken
+
+    def drop_verbs(self) -> None:
+        """Leave out all actions of a verb at once, the verb with the most of them first."""
+        for verb, _ in Counter(action.verb for action in self._actions).most_common():
+            self._try(actions=tuple(each for each in self._actions if each.verb != verb))
 
     def drop_actions(self) -> None:
         """Leave out actions, until each that is left is needed."""

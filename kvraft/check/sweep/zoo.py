@@ -2,7 +2,8 @@
 
 ::
 
-    bug ──► seed 1, 2, 3, … ──► the first run with a finding: the property that broke, and the seed
+    bug ──► seed 1, 2, 3, … ──► the first run with a finding ──► made small action by action
+                                  the property, and the seed       a run file in data/zoo
 
 Invariant: what is measured depends on the code and the seeds alone, so it can be repeated.
 """
@@ -10,41 +11,101 @@ Invariant: what is measured depends on the code and the seeds alone, so it can b
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from kvraft.check.bugs import Bug, Exhibit, Finding, load_findings, save_findings
-from kvraft.check.sweep.parallel import SwarmSettings
-from kvraft.check.sweep.smaller import what_breaks
+from kvraft.check.bugs import (
+    Exhibit,
+    Finding,
+    find_exhibit,
+    load_findings,
+    save_findings,
+    story_lines,
+)
+from kvraft.check.sweep.parallel import SwarmSettings, run_seed
+from kvraft.check.sweep.replay import history_lines, shrink_record
 from kvraft.display import counted
+from kvraft.sim import parse_run, read_run
+
+BUDGET = 120
+"""How many smaller runs are tried for each bug."""
 
 
-def hunt_bug(bug: Bug, seeds: Iterable[int]) -> Finding | None:
-    """Run ``seeds`` with ``bug`` planted; return the first finding, ``None`` without any."""
-    settings = SwarmSettings(bug=bug.name)
+class Hunted(NamedTuple):
+    """What a hunt for the bug ``name`` came to, with the run file of the smallest run that has it.
+
+    ``finding`` is ``None`` if it was not found.
+    """
+
+    name: str
+    finding: Finding | None
+    run_file: str
+
+
+def hunt_bug(name: str, seeds: Iterable[int]) -> Hunted:
+    """Run ``seeds`` with the bug ``name`` planted until one finds it; make that run small."""
+    settings, bug = SwarmSettings(bug=name), find_exhibit(name).bug
     for seed in seeds:
-        if broken := what_breaks(settings, seed):
-            return Finding(broken, seed)
-    return None
+        result = run_seed(seed, settings)
+        if result.found is not None:
+            record = parse_run(result.run_file, f"the run under seed {seed}")
+            small = shrink_record(record, bug, budget=BUDGET)
+            finding = Finding(small.broken, seed, len(small.record.actions))
+            return Hunted(name, finding, small.record.to_text())
+    return Hunted(name, None, "")
 
 
 def hunt_lines(
-    exhibits: Iterable[Exhibit], runs: int | None = None, path: Path | None = None
+    exhibits: Iterable[Exhibit],
+    runs: int | None = None,
+    *,
+    path: Path | None = None,
+    folder: Path | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[tuple[str, bool]]:
     """Hunt for one bug after another; yield for each what was found, and whether anything was.
 
     A bug gets as many ``runs``, by default those within which it is to be found.  Findings are
-    stored in the file ``path`` after each bug, next to those in it, so a hunt can be interrupted.
+    stored in the file ``path``, next to those in it, and run files in ``folder``: after each bug,
+    so a hunt can be interrupted.  With an ``executor`` several are hunted for at once.
     """
     stored = load_findings(path) if path is not None else {}
-    for exhibit in exhibits:
-        name, limit = exhibit.bug.name, runs or exhibit.within
-        found = hunt_bug(exhibit.bug, range(1, limit + 1))
-        stored.pop(name, None)
-        if found is not None:
-            stored[name] = found
+    hunted = list(exhibits)
+    names = [each.bug.name for each in hunted]
+    limits = [runs or each.within for each in hunted]
+    ranges = [range(1, limit + 1) for limit in limits]
+    results = map(hunt_bug, names, ranges) if executor is None else executor.map(
+        hunt_bug, names, ranges
+    )
+    for exhibit, limit, result in zip(hunted, limits, results, strict=True):
+        stored.pop(result.name, None)
+        if result.finding is not None:
+            stored[result.name] = result.finding
+            if folder is not None:
+                file = folder / exhibit.run_file
+                file.write_text(result.run_file, encoding="ascii", newline="\n")
         if path is not None:
             save_findings(path, stored)
-        if found is not None:
-            yield f"{name}: found by “{found.property}” in run {found.seed}", True
-        else:
-            yield f"{name}: not found in {counted(limit, 'run')}", False
+        yield _hunted_line(result, limit), result.finding is not None
+
+
+def _hunted_line(result: Hunted, limit: int) -> str:
+    if result.finding is None:
+        return f"{result.name}: not found in {counted(limit, 'run')}"
+    broken, seed, actions = result.finding
+    found = f"{result.name}: found by “{broken}” in run {seed}"
+    return f"{found}, with {counted(actions, 'action')} when made small"
+
+
+def shown_lines(exhibit: Exhibit) -> Iterator[str]:
+    """Yield the story of one bug, and the shortest known run that has it."""
+    yield from story_lines(exhibit)
+    if exhibit.found is None:
+        return
+    path = run_folder() / exhibit.run_file
+    record = parse_run(read_run(path), path.name)
+    yield f"\nIts shortest known run, of {counted(len(record.members), 'member')}:"
+    yield from history_lines(record)
+    yield f'\n  kvraft play {path.name} --bug "{exhibit.bug.name}"'
