@@ -12,7 +12,7 @@ by write::
      ├─ messages               carrier.py               and links      mail.py           │
      ├─ delays, partitions     network.py                                                │
      ├─ time                   timeline.py                                               │
-     └─ disks ──────────────── disk.py, file.py ──────────────────────────────────────────┘
+     └─ disks ──────────────── disk.py, file.py, distrust.py ─────────────────────────────┘
 
 A :class:`Run` (runs/) is a world together with all that was done to it: it can be replayed, forked
 at any moment, and saved.
@@ -96,6 +96,7 @@ from kvraft.sim.runs import (
     MOST_ACTIONS,
     VERBS,
     Action,
+    NotNow,
     Parameter,
     ParameterKind,
     Run,
@@ -103,7 +104,7 @@ from kvraft.sim.runs import (
     Verb,
     options_from_json,
 )
-from kvraft.sim.seat import DrainStep, Seat
+from kvraft.sim.seat import SYNC, DrainStep, Seat
 from kvraft.sim.single_member import Gauge, SingleMember
 from kvraft.sim.timeline import MILLISECOND, TICK
 from kvraft.sim.world import World
@@ -115,6 +116,7 @@ __all__ = [
     "MOST_ACTIONS",
     "PAPER_LATENCY",
     "SMALL_TREE",
+    "SYNC",
     "TICK",
     "VERBS",
     "Action",
@@ -127,6 +129,7 @@ __all__ = [
     "Member",
     "MessageFilter",
     "NoCompaction",
+    "NotNow",
     "OutageTrial",
     "Parameter",
     "ParameterKind",

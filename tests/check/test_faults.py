@@ -58,9 +58,14 @@ def test_a_member_that_starts_on_what_it_must_refuse_is_a_finding():
     run = SwarmRun(3)
     run.start()
     name = next(each for each in run.world.members if each != run.world.leader())
+    disk = run.world.disk(name)
     run.faults.kill(name)
-    with pytest.raises(Violation, match=f"{name} starts with a whole disk"):
-        run.faults.must_refuse(name, "a whole disk")
+    run.judged.do("copy_disk", name)
+    run.judged.do("bring_copy", name)
+    run.world.seats[name].disk, whole = disk, run.world.seats[name].disk
+    assert whole is not disk
+    with pytest.raises(Violation, match=f"{name} starts with an old copy of its disk"):
+        run.judged.do("restart", name)
 
 
 @pytest.mark.parametrize("kind", ["lost-disk", "old-copy", "rot"])

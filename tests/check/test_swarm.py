@@ -8,15 +8,15 @@ import pytest
 from kvraft.check import Violation
 from kvraft.check.bugs import find_bug
 from kvraft.check.sweep import KINDS, SwarmRun, result_of
-from kvraft.check.sweep.clients import ACCOUNTS, LARGE, check_rows
+from kvraft.check.sweep.rows import ACCOUNTS, LARGE, check_rows
 
 
 def test_who_loses_its_disk_while_its_power_was_to_be_cut_gets_a_whole_one():
     run = SwarmRun(3)
     run.start()
     name = next(each for each in run.world.members if each != run.world.leader())
-    run.world.crash(name)
-    run.faults.disk(name).fail_at(1)
+    run.judged.do("crash", name)
+    run.judged.do("cut_power", name, 1)
     run.faults.losses, run.faults.victim = 1, lambda: name
     KINDS["lost-disk"](run.faults)
     run.faults.do_waiting()

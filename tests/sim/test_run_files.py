@@ -170,7 +170,7 @@ def test_a_field_of_the_wrong_type_or_missing_is_named(name):
     ("fields", "why"),
     [
         ({"colour": 1}, "line 1: there is no field 'colour': kvraft_run, "),
-        ({"kvraft_run": 2}, "line 1: the format of this run file is 2; .* reads 1"),
+        ({"kvraft_run": 1}, "line 1: the format of this run file is 1; .* reads 2"),
         ({"options": {"speed": 1}}, "the field 'options': there is no option 'speed'"),
         ({"options": {"raft": {"speed": 1}}}, "there is no raft option 'speed'"),
         ({"options": {"raft": 3}}, "the option raft must be a table, not 3"),

@@ -5,9 +5,11 @@
     smaller       a run in which something is found, with as little else as possible
     parallel      many seeds on all cores, or wherever an executor runs them
     ├─ results    what was found, in a file from which a sweep resumes
-    └─ swarm      a run per seed: drawn options, drawn faults, every checker at every step
+    └─ swarm      a run per seed: drawn options, drawn faults
        ├─ clients    what clients do
-       └─ faults/    what the environment does, by kinds
+       ├─ faults/    what the environment does, by kinds
+       └─ judged     a run that is recorded, with every checker at every step
+          └─ rows    what clients keep true, so that no model is needed
     twice         a run repeated in another interpreter: it must be the same
     soak          transactions without end: does disk or memory grow?
     └─ usage      what a member uses, and whether a line through it climbs

@@ -11,6 +11,22 @@ the seed has it::
           │
         plan       when: what is due, what is over, and the repair of everything
 
+A fault looks at ``faults.world``, and acts through verbs and nothing else::
+
+    faults.do("cut", one, other)        a verb of kvraft.sim.VERBS, with its arguments; False if it
+                                        cannot be done now, such as a crash of a member that is down
+    faults.do("cut_power", name, 3, faults.seed())
+                                        what chance decides within a verb follows from a seed
+    faults.plan(100, 600, partial(faults.do, "repair", one, other))
+                                        later, in milliseconds: its end, or its next blow
+    faults.judged.do("transfer", to)    raises what refuses it, and returns what comes of it
+
+So all that the swarm does is in the run file of a finding, and is replayed without the swarm.  What
+no verb does yet becomes one in kvraft/sim/runs: a method of the world or of its environment, an
+event that it leaves in the trace, and a row in a table, with ``offered=False`` if the sandbox is to
+have no button for it.  Before each verb the world finishes its microsecond, so what was true when a
+fault looked may have changed by its second verb: that is what the ``False`` is for.
+
 Invariants:
 
 - What a fault breaks is repaired some time later, and everything is at the end of a run.

@@ -6,7 +6,6 @@ three voters, and no more than :data:`MOST_MEMBERS` members are ever started.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 
 from kvraft.check.sweep.faults.plan import Faults
@@ -34,7 +33,7 @@ def change_members(faults: Faults) -> bool:
             return _remove(faults, now)
         name = random.choice(started) if started else f"m{len(world.members) + 1}"
         if not started:
-            world.add(name)
+            faults.do("add", name)
         _ask(faults, now.voters, (*now.learners, name), 3)
         faults.plan(0, 150, partial(_promote, faults, name))
     elif random.random() < 0.6:
@@ -78,10 +77,8 @@ def _ask(faults: Faults, voters: tuple[str, ...], learners: tuple[str, ...], tim
     """Ask for a change, and again up to ``times`` if it is refused for now."""
     if any(name in faults.gone for name in (*voters, *learners)):
         return
-    try:
-        faults.world.change(voters, learners)
-    except (Busy, NotLeader, BadInput) as refusal:
-        early = "cannot vote yet" in str(refusal)
+    if why := faults.ask(voters, learners):
+        early = "cannot vote yet" in why
         faults.tally["promotions refused as too early" if early else "changes refused"] += 1
         if times:
             faults.plan(10, 200, partial(_ask, faults, voters, learners, times - 1))
@@ -95,7 +92,7 @@ def transfer(faults: Faults) -> bool:
         return False
     others = [name for name in world.replicas[leader].raft.configuration.voters if name != leader]
     try:
-        world.transfer(faults.random.choice(others or faults.members))
+        faults.judged.do("transfer", faults.random.choice(others or faults.members))
     except (NotLeader, Busy, BadInput):
         faults.tally["transfers refused"] += 1
         return False
@@ -105,16 +102,15 @@ def transfer(faults: Faults) -> bool:
 
 
 def _cancel(faults: Faults) -> None:
-    with suppress(NotLeader):
-        faults.world.cancel_transfer()
+    faults.do("cancel_transfer")
 
 
 def set_clock(faults: Faults) -> None:
     """Set the clock of a member or a client wrong for a while, and never quite right again."""
     name, random = _clock(faults), faults.random
-    faults.world.set_clock(name, random.choice((-2_000, -300, 100, 450, 2_000)))
+    faults.do("set_clock", name, random.choice((-2_000, -300, 100, 450, 2_000)))
     usual = random.choice((-100, 0, 200))
-    faults.plan(100, 800, partial(faults.world.set_clock, name, usual))
+    faults.plan(100, 800, partial(faults.do, "set_clock", name, usual))
 
 
 def drift(faults: Faults) -> None:
@@ -124,13 +120,10 @@ def drift(faults: Faults) -> None:
 
 
 def _drift(faults: Faults, name: str, rate: int, times: int) -> None:
-    faults.world.set_clock(name, faults.world.ahead(name) + rate if times else 0)
+    faults.do("set_clock", name, faults.world.ahead(name) + rate if times else 0)
     if times:
         faults.plan(20, 30, partial(_drift, faults, name, rate, times - 1))
 
 
 def _clock(faults: Faults) -> str:
-    name = faults.random.choice((*faults.members, *faults.names))
-    if name in faults.names:
-        faults.world.client(name)
-    return name
+    return faults.random.choice((*faults.members, *faults.names))

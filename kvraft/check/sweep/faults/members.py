@@ -28,7 +28,7 @@ def crash_in_drain(faults: Faults) -> bool:
     name = faults.victim()
     if name not in faults.world.replicas:
         return False
-    faults.world.crash(name, after=faults.random.choice(tuple(DrainStep)))
+    faults.do("crash", name, str(faults.random.choice(tuple(DrainStep))))
     faults.plan(100, 600, partial(faults.restart, name))
     return True
 
@@ -36,17 +36,15 @@ def crash_in_drain(faults: Faults) -> bool:
 def cut_power(faults: Faults) -> None:
     """Cut the power in the middle of one of the next calls to a disk."""
     name, random = faults.victim(), faults.random
-    faults.disk(name).fail_at(random.randint(1, 30), random)
+    faults.do("cut_power", name, random.randint(1, 30), faults.seed())
     faults.plan(100, 600, partial(faults.restart, name))
 
 
 def pause(faults: Faults, *, ticks: bool = True) -> bool:
     """Make the process of a member stand still; it finds out by its clock."""
     name = (faults.leases and faults.world.leader()) or faults.victim()
-    seat = faults.world.seats[name]
-    if not seat.up or seat.paused:
+    if not faults.do("pause", name, 0, ticks):
         return False
-    faults.world.pause(name, ticks=ticks)
     faults.plan(
         *faults.random.choice(((5, 80), (100, 700), (500, 2_000))), partial(faults.resume, name)
     )
@@ -92,5 +90,5 @@ def _behead(faults: Faults) -> None:
             break
     if leader in world.replicas:
         faults.kill(leader)
-        world.drop(lambda message: message.sender == leader)
+        faults.do("drop_all", leader)
         faults.plan(20, 600, partial(faults.restart, leader))

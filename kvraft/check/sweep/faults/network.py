@@ -7,6 +7,9 @@ from functools import partial
 from kvraft.check.sweep.faults.plan import Faults
 from kvraft.transaction import WriteReply
 
+ANY = ("", "", "")
+"""Sender, receiver and kind of a message, to be filled in."""
+
 
 def partition(faults: Faults) -> bool:
     """Cut the network in two; a client may be on either side."""
@@ -15,9 +18,8 @@ def partition(faults: Faults) -> bool:
     members, random = faults.members, faults.random
     some = random.sample(members, random.randint(1, len(members) - 1))
     client = random.choice(faults.names)
-    faults.world.client(client)
-    faults.world.partition(some + ([client] if random.random() < 0.3 else []))
-    faults.plan(100, 1_200, faults.world.heal)
+    faults.do("partition", [some + ([client] if random.random() < 0.3 else [])])
+    faults.plan(100, 1_200, faults.heal)
     return True
 
 
@@ -25,8 +27,8 @@ def isolate(faults: Faults) -> bool:
     """Cut one member off from all others; clients still reach it."""
     if faults.alone:
         return False
-    faults.world.partition([faults.victim()])
-    faults.plan(100, 1_500, faults.world.heal)
+    faults.do("partition", [[faults.victim()]])
+    faults.plan(100, 1_500, faults.heal)
     return True
 
 
@@ -43,12 +45,12 @@ def churn(faults: Faults) -> bool:
 
 def _churn(faults: Faults, times: int) -> None:
     if not times:
-        faults.world.heal()
+        faults.heal()
         return
     members, random = faults.members, faults.random
     random.shuffle(members)
     cut = random.randint(1, len(members) - 1)
-    faults.world.partition(members[:cut], members[cut:])
+    faults.do("partition", [members[:cut], members[cut:]])
     for name in random.sample(members, min(2, len(members))):
         faults.time_out(name)
     faults.plan(10, 180, partial(_churn, faults, times - 1))
@@ -66,7 +68,7 @@ def diverge(faults: Faults) -> bool:
     if len(voters) < 5:
         return False
     follower = faults.random.choice([name for name in voters if name != leader])
-    faults.world.partition([leader, follower])
+    faults.do("partition", [[leader, follower]])
     faults.write_large()
     faults.plan(
         150, 200, partial(_succeed, faults, leader, follower)
@@ -75,7 +77,7 @@ def diverge(faults: Faults) -> bool:
 
 
 def _succeed(faults: Faults, leader: str, follower: str) -> None:
-    faults.world.partition([leader])
+    faults.do("partition", [[leader]])
     faults.time_out(follower)
     _cut_off(faults, follower, 40)
 
@@ -83,15 +85,15 @@ def _succeed(faults: Faults, leader: str, follower: str) -> None:
 def _cut_off(faults: Faults, follower: str, times: int) -> None:
     """Cut the follower off as soon as it leads, before anybody has what it appended."""
     if faults.world.leader() == follower:
-        faults.world.partition([follower])
+        faults.do("partition", [[follower]])
         for name in faults.members:
             if name != follower:
                 faults.time_out(name)
-        faults.plan(200, 500, faults.world.heal)
+        faults.plan(200, 500, faults.heal)
     elif times:
         faults.plan(1, 1, partial(_cut_off, faults, follower, times - 1))
     else:
-        faults.world.heal()
+        faults.heal()
 
 
 def ring(faults: Faults) -> bool:
@@ -103,7 +105,7 @@ def ring(faults: Faults) -> bool:
     for place, name in enumerate(members):
         for other in members[place + 2 : len(members) - (place == 0)]:
             _cut(faults, name, other)
-    faults.plan(200, 2_000, faults.world.heal)
+    faults.plan(200, 2_000, faults.heal)
     return True
 
 
@@ -117,18 +119,18 @@ def bridge(faults: Faults) -> bool:
     for name in members[:middle]:
         for other in members[middle + 1 :]:
             _cut(faults, name, other)
-    faults.plan(200, 2_000, faults.world.heal)
+    faults.plan(200, 2_000, faults.heal)
     return True
 
 
 def _cut(faults: Faults, one: str, other: str) -> None:
-    faults.world.cut_link(one, other)
-    faults.world.cut_link(other, one)
+    faults.do("cut", one, other)
+    faults.do("cut", other, one)
 
 
 def _mend(faults: Faults, one: str, other: str) -> None:
-    faults.world.repair_link(one, other)
-    faults.world.repair_link(other, one)
+    faults.do("repair", one, other)
+    faults.do("repair", other, one)
 
 
 def one_way(faults: Faults) -> bool:
@@ -140,8 +142,8 @@ def one_way(faults: Faults) -> bool:
     hears = random.random() < 0.5
     for other in random.sample(others, random.randint(1, len(others))):
         link = (name, other) if hears else (other, name)
-        faults.world.cut_link(*link)
-        faults.plan(100, 1_500, partial(faults.world.repair_link, *link))
+        faults.do("cut", *link)
+        faults.plan(100, 1_500, partial(faults.do, "repair", *link))
     return True
 
 
@@ -166,7 +168,6 @@ def _link(faults: Faults) -> tuple[str, str]:
     random, member = faults.random, faults.victim()
     if faults.alone or random.random() < 0.3:
         other = random.choice(faults.names)
-        faults.world.client(other)
     else:
         other = random.choice([name for name in faults.members if name != member])
     return (member, other) if random.random() < 0.5 else (other, member)
@@ -175,15 +176,15 @@ def _link(faults: Faults) -> tuple[str, str]:
 def slow_link(faults: Faults) -> None:
     """Make everything on a link take longer, by more than a client waits for an answer at times."""
     link = _link(faults)
-    faults.world.slow_link(*link, faults.random.choice((5, 30, 150, 450)))
-    faults.plan(200, 2_000, partial(faults.world.repair_link, *link))
+    faults.do("slow", *link, faults.random.choice((5, 30, 150, 450)))
+    faults.plan(200, 2_000, partial(faults.do, "repair", *link))
 
 
 def lossy_link(faults: Faults) -> None:
     """Lose much of what is sent on a link."""
     link = _link(faults)
-    faults.world.lose_on_link(*link, faults.random.choice((10, 50, 90)))
-    faults.plan(200, 2_000, partial(faults.world.repair_link, *link))
+    faults.do("lossy", *link, faults.random.choice((10, 50, 90)))
+    faults.plan(200, 2_000, partial(faults.do, "repair", *link))
 
 
 def clog(faults: Faults) -> bool:
@@ -194,24 +195,20 @@ def clog(faults: Faults) -> bool:
     others = [other for other in faults.members if other != name]
     for other in random.sample(others, random.randint(1, len(others))):
         link = (name, other) if random.random() < 0.5 else (other, name)
-        faults.plan(0, 60, partial(faults.world.clog_link, *link))
-        faults.plan(100, 900, partial(faults.world.repair_link, *link))
+        faults.plan(0, 60, partial(faults.do, "clog", *link))
+        faults.plan(100, 900, partial(faults.do, "repair", *link))
     return True
 
 
 def lose_messages(faults: Faults) -> None:
     """Lose some of all messages for a while."""
-    faults.world.network.loss = faults.random.choice((0.05, 0.3))
-    faults.plan(100, 1_000, partial(_stop_losing, faults))
-
-
-def _stop_losing(faults: Faults) -> None:
-    faults.world.network.loss = 0.0
+    faults.do("lose", faults.random.choice((5, 30)))
+    faults.plan(100, 1_000, partial(faults.do, "lose", 0))
 
 
 def lose_answers(faults: Faults) -> None:
     """Lose every answer that is in flight to a client, repeatedly for a while."""
-    faults.world.drop(lambda message: isinstance(message, WriteReply))
+    faults.do("drop_all", "", "", WriteReply.__name__)
     if faults.random.random() < 0.95:
         faults.plan(1, 3, partial(lose_answers, faults))
 
@@ -221,9 +218,8 @@ def duplicate(faults: Faults) -> None:
     world, random = faults.world, faults.random
     letters = [each for each in world.in_flight if not world.why_never_twice(each)]
     for letter in random.sample(letters, min(2, len(letters))):
-        world.duplicate(letter.id)
-        if random.random() < 0.7:
-            world.delay(world.in_flight[-1].id, random.choice((1, 10, 80, 400)))
+        if faults.do("duplicate", letter.id) and random.random() < 0.7:
+            faults.do("delay", world.in_flight[-1].id, *ANY, random.choice((1, 10, 80, 400)))
     if random.random() < 0.95:
         faults.plan(1, 6, partial(duplicate, faults))
 
@@ -233,6 +229,6 @@ def reorder(faults: Faults) -> None:
     world, random = faults.world, faults.random
     letters = world.in_flight
     for letter in random.sample(letters, min(2, len(letters))):
-        world.delay(letter.id, random.choice((1, 4, 20, 120)))
+        faults.do("delay", letter.id, *ANY, random.choice((1, 4, 20, 120)))
     if random.random() < 0.95:
         faults.plan(1, 6, partial(reorder, faults))
