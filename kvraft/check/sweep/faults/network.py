@@ -104,7 +104,7 @@ def ring(faults: Faults) -> bool:
     faults.random.shuffle(members)
     for place, name in enumerate(members):
         for other in members[place + 2 : len(members) - (place == 0)]:
-            _cut(faults, name, other)
+            faults.cut(name, other)
     faults.plan(200, 2_000, faults.heal)
     return True
 
@@ -118,19 +118,15 @@ def bridge(faults: Faults) -> bool:
     middle = len(members) // 2
     for name in members[:middle]:
         for other in members[middle + 1 :]:
-            _cut(faults, name, other)
-    faults.plan(200, 2_000, faults.heal)
+            faults.cut(name, other)
+    faults.between = [members[middle]]
+    faults.plan(200, 2_000, partial(_end_bridge, faults))
     return True
 
 
-def _cut(faults: Faults, one: str, other: str) -> None:
-    faults.do("cut", one, other)
-    faults.do("cut", other, one)
-
-
-def _mend(faults: Faults, one: str, other: str) -> None:
-    faults.do("repair", one, other)
-    faults.do("repair", other, one)
+def _end_bridge(faults: Faults) -> None:
+    faults.between = []
+    faults.heal()
 
 
 def one_way(faults: Faults) -> bool:
@@ -147,6 +143,23 @@ def one_way(faults: Faults) -> bool:
     return True
 
 
+def sever(faults: Faults) -> bool:
+    """Have the leader and one other not reach each other, while both reach the rest."""
+    leader = faults.world.leader()
+    if faults.alone or leader is None:
+        return False
+    other = faults.random.choice([name for name in faults.members if name != leader])
+    faults.cut(leader, other)
+    faults.between = [name for name in faults.members if name not in (leader, other)]
+    faults.plan(200, 1_500, partial(_end_severed, faults, leader, other))
+    return True
+
+
+def _end_severed(faults: Faults, leader: str, other: str) -> None:
+    faults.between = []
+    faults.mend(leader, other)
+
+
 def flap(faults: Faults) -> bool:
     """Cut two members off from each other again and again."""
     if faults.alone:
@@ -157,8 +170,8 @@ def flap(faults: Faults) -> bool:
 
 
 def _flap(faults: Faults, one: str, other: str, times: int) -> None:
-    _cut(faults, one, other)
-    faults.plan(5, 120, partial(_mend, faults, one, other))
+    faults.cut(one, other)
+    faults.plan(5, 120, partial(faults.mend, one, other))
     if times:
         faults.plan(130, 250, partial(_flap, faults, one, other, times - 1))
 
@@ -178,6 +191,24 @@ def slow_link(faults: Faults) -> None:
     link = _link(faults)
     faults.do("slow", *link, faults.random.choice((5, 30, 150, 450)))
     faults.plan(200, 2_000, partial(faults.do, "repair", *link))
+
+
+def deafen(faults: Faults) -> bool:
+    """Have everything sent to the leader take longer, so that it learns late what others did.
+
+    Clients read there meanwhile.
+    """
+    leader = faults.world.leader()
+    if faults.alone or leader is None:
+        return False
+    slower = faults.random.choice((20, 60, 120))
+    for other in faults.members:
+        if other != leader:
+            faults.do("slow", other, leader, slower)
+            faults.plan(150, 700, partial(faults.do, "repair", other, leader))
+    for _ in range(8):
+        faults.plan(0, 400, partial(faults.read_at, leader))
+    return True
 
 
 def lossy_link(faults: Faults) -> None:
@@ -217,10 +248,11 @@ def duplicate(faults: Faults) -> None:
     """Have messages between members arrive twice for a while; the copies may be late."""
     world, random = faults.world, faults.random
     letters = [each for each in world.in_flight if not world.why_never_twice(each)]
-    for letter in random.sample(letters, min(2, len(letters))):
+    for letter in random.sample(letters, min(3, len(letters))):
         if faults.do("duplicate", letter.id) and random.random() < 0.7:
-            faults.do("delay", world.in_flight[-1].id, *ANY, random.choice((1, 10, 80, 400)))
-    if random.random() < 0.95:
+            late = random.choice((1, 10, 80, 400, 1_000))
+            faults.do("delay", world.in_flight[-1].id, *ANY, late)
+    if random.random() < 0.97:
         faults.plan(1, 6, partial(duplicate, faults))
 
 
