@@ -207,7 +207,7 @@ class WorldChecker:
                 raise Violation(Property.ELECTION_SAFETY, (name,), what)
 
     def _voted(self, voter: str, leader: Raft) -> bool:
-        """Return whether a member voted for ``leader``, as far as its disk still tells."""
+        """Return whether a member voted for ``leader``, as far as its disk still says."""
         seen = self._seen.get(voter)
         if seen is None:
             return False

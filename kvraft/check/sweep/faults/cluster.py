@@ -184,7 +184,7 @@ def _lead_without(faults: Faults, old: str, company: list[str], times: int) -> N
         return
     for one in (old, *company):
         for other in others:
-            faults.mend(one, other)
+            faults.reconnect(one, other)
     if random.random() < 0.7:
         for name in company:
             faults.kill(name)

@@ -59,15 +59,15 @@ def crash_loop(faults: Faults) -> bool:
 
 
 def _crash_soon(faults: Faults, name: str, times: int) -> None:
-    """Have a member live for a moment in which clients read there, and start again."""
+    """Have a member run for a moment in which clients read there, and start again."""
     if not times or name in faults.gone:
         return
-    life = faults.random.randint(20, 160)
+    up = faults.random.randint(20, 160)
     for _ in range(4):
-        faults.plan(1, life, partial(faults.read_at, name))
-    faults.plan(life, life, partial(faults.kill, name))
-    faults.plan(life + 5, life + 40, partial(faults.restart, name))
-    faults.plan(life + 40, life + 40, partial(_crash_soon, faults, name, times - 1))
+        faults.plan(1, up, partial(faults.read_at, name))
+    faults.plan(up, up, partial(faults.kill, name))
+    faults.plan(up + 5, up + 40, partial(faults.restart, name))
+    faults.plan(up + 40, up + 40, partial(_crash_soon, faults, name, times - 1))
 
 
 def restart_all(faults: Faults) -> None:

@@ -157,7 +157,7 @@ def sever(faults: Faults) -> bool:
 
 def _end_severed(faults: Faults, leader: str, other: str) -> None:
     faults.between = []
-    faults.mend(leader, other)
+    faults.reconnect(leader, other)
 
 
 def flap(faults: Faults) -> bool:
@@ -171,7 +171,7 @@ def flap(faults: Faults) -> bool:
 
 def _flap(faults: Faults, one: str, other: str, times: int) -> None:
     faults.cut(one, other)
-    faults.plan(5, 120, partial(faults.mend, one, other))
+    faults.plan(5, 120, partial(faults.reconnect, one, other))
     if times:
         faults.plan(130, 250, partial(_flap, faults, one, other, times - 1))
 

@@ -247,7 +247,7 @@ class Faults:
         self.do("cut", one, other)
         self.do("cut", other, one)
 
-    def mend(self, one: str, other: str) -> None:
+    def reconnect(self, one: str, other: str) -> None:
         """Repair the links of two members to each other."""
         self.do("repair", one, other)
         self.do("repair", other, one)
