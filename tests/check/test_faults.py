@@ -7,6 +7,7 @@ from kvraft.check.sweep import KINDS, SwarmRun, fault_names
 from kvraft.check.sweep.faults.cluster import TROUBLE
 from kvraft.check.sweep.faults.plan import SCRIPTS
 from kvraft.errors import BadInput
+from kvraft.raft import Role
 from kvraft.sim import MILLISECOND
 from kvraft.sim.network import INTACT
 from kvraft.sim.seat import SYNC
@@ -146,7 +147,22 @@ def test_who_alone_joins_others_is_a_likely_victim():
     assert not faults.between
     KINDS["severed-link"](faults)
     assert leader not in faults.between
-    assert len(faults.between) == 3
+    assert all(run.world.network.link(leader, name) == INTACT for name in faults.between)
+    assert 1 <= len(faults.between) <= 3
+
+
+def test_leaders_are_cut_off_as_soon_as_they_lead():
+    run = SwarmRun(4, members=3)
+    run.start()
+    faults, world = run.faults, run.world
+    KINDS["short-lived"](faults)
+    terms = set()
+    for _ in range(3_000):
+        world.run_for(1)
+        faults.do_due()
+        terms |= {r.raft.term for r in world.replicas.values() if r.raft.role is Role.LEADER}
+    assert len(terms) >= 3
+    assert not any(world.network.why_unreachable(*world.members[i : i + 2]) for i in (0, 1))
 
 
 def test_an_outlived_leader_is_back_in_the_end():

@@ -37,6 +37,7 @@ KINDS: dict[str, Fault] = {
     "isolation": network.isolate,
     "churn": network.churn,
     "diverging": network.diverge,
+    "short-lived": network.overthrow,
     "ring": network.ring,
     "bridge": network.bridge,
     "one-way": network.one_way,

@@ -48,13 +48,13 @@ def crash_loop(faults: Faults) -> bool:
     name = faults.victim()
     if name not in faults.world.replicas:
         return False
-    if not faults.alone and faults.random.random() < 0.5:
+    if not faults.alone and faults.random.random() < 0.65:
         slower = faults.random.choice((30, 80, 120))
         for other in faults.members:
             if other != name:
                 faults.do("slow", other, name, slower)
                 faults.plan(500, 900, partial(faults.do, "repair", other, name))
-    _crash_soon(faults, name, faults.random.randint(2, 5))
+    _crash_soon(faults, name, faults.random.randint(3, 6))
     return True
 
 
@@ -62,7 +62,7 @@ def _crash_soon(faults: Faults, name: str, times: int) -> None:
     """Have a member run for a moment in which clients read there, and start again."""
     if not times or name in faults.gone:
         return
-    up = faults.random.randint(20, 160)
+    up = faults.random.randint(15, 130)
     for _ in range(4):
         faults.plan(1, up, partial(faults.read_at, name))
     faults.plan(up, up, partial(faults.kill, name))

@@ -96,6 +96,35 @@ def _cut_off(faults: Faults, follower: str, times: int) -> None:
         faults.heal()
 
 
+def overthrow(faults: Faults) -> bool:
+    """Cut off whoever leads as soon as it does, maybe with one other, several times in a row.
+
+    So members gather entries of several terms that no majority has.
+    """
+    if len(faults.members) < 3:
+        return False
+    _overthrow(faults, "", faults.random.randint(3, 5), 600)
+    return True
+
+
+def _overthrow(faults: Faults, last: str, times: int, patience: int) -> None:
+    """Wait for a leader other than the ``last`` one, and for no more than so many milliseconds."""
+    leader, random = faults.world.leader(), faults.random
+    if not times or not patience:
+        faults.plan(50, 400, faults.heal)
+        return
+    if leader not in (None, last, *faults.gone):
+        assert leader is not None
+        others = [name for name in faults.members if name != leader]
+        company = random.sample(others, int(len(others) > 2 and random.random() < 0.3))
+        faults.do("partition", [[leader, *company]])
+        for name in others:
+            if random.random() < 0.5:
+                faults.time_out(name)
+        last, times, patience = leader, times - 1, 600
+    faults.plan(1, 1, partial(_overthrow, faults, last, times, patience - 1))
+
+
 def ring(faults: Faults) -> bool:
     """Have each member reach only its two neighbours in a ring."""
     members = faults.members
@@ -119,7 +148,7 @@ def bridge(faults: Faults) -> bool:
     for name in members[:middle]:
         for other in members[middle + 1 :]:
             faults.cut(name, other)
-    faults.between = [members[middle]]
+    _depend_on(faults, [members[middle]])
     faults.plan(200, 2_000, partial(_end_bridge, faults))
     return True
 
@@ -127,6 +156,13 @@ def bridge(faults: Faults) -> bool:
 def _end_bridge(faults: Faults) -> None:
     faults.between = []
     faults.heal()
+
+
+def _depend_on(faults: Faults, names: list[str]) -> None:
+    """Note that ``names`` alone join others, and often have one of them fail meanwhile."""
+    faults.between = names
+    if faults.random.random() < 0.5:
+        faults.plan(100, 400, partial(faults.follow, "crash-loop", "rolling-restart", "crash"))
 
 
 def one_way(faults: Faults) -> bool:
@@ -144,20 +180,23 @@ def one_way(faults: Faults) -> bool:
 
 
 def sever(faults: Faults) -> bool:
-    """Have the leader and one other not reach each other, while both reach the rest."""
-    leader = faults.world.leader()
+    """Have the leader and some others not reach each other, while all of them reach the rest."""
+    leader, random = faults.world.leader(), faults.random
     if faults.alone or leader is None:
         return False
-    other = faults.random.choice([name for name in faults.members if name != leader])
-    faults.cut(leader, other)
-    faults.between = [name for name in faults.members if name not in (leader, other)]
-    faults.plan(200, 1_500, partial(_end_severed, faults, leader, other))
+    others = [name for name in faults.members if name != leader]
+    some = random.sample(others, random.randint(1, max(1, len(others) - 1)))
+    for other in some:
+        faults.cut(leader, other)
+    _depend_on(faults, [name for name in others if name not in some])
+    faults.plan(400, 2_000, partial(_end_severed, faults, leader, some))
     return True
 
 
-def _end_severed(faults: Faults, leader: str, other: str) -> None:
+def _end_severed(faults: Faults, leader: str, some: list[str]) -> None:
     faults.between = []
-    faults.reconnect(leader, other)
+    for other in some:
+        faults.reconnect(leader, other)
 
 
 def flap(faults: Faults) -> bool:

@@ -39,6 +39,8 @@ SCRIPTS = (
     ("clogging", "outlived", "transfer"),
     ("outlived", "isolation"),
     ("duplicates", "outlived"),
+    ("duplicates", "short-lived"),
+    ("short-lived", "transfer"),
     ("duplicates", "transfer"),
     ("duplicates", "churn"),
     ("reordering", "time-out", "time-out"),
