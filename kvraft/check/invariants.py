@@ -142,11 +142,22 @@ class MarksChecker:
                 raise Violation(Property.LEADER_COMPLETENESS, (name,), what)
 
 
-class _KeptLog(NamedTuple):
+class KeptLog(NamedTuple):
     """A log on disk, whose entries ``through`` some index are not being replaced."""
 
     wal: Wal
     through: int
+
+
+def log_on_disk(replica: Replica) -> KeptLog:
+    """Return what the disk of a member must hold of its log if the member goes down now."""
+    wal, unsaved = replica.wal, replica.unsaved
+    through = wal.last_index
+    if unsaved is not None and unsaved.entries:
+        through = min(through, unsaved.entries[0].index - 1)
+    if unsaved is not None and unsaved.snapshot is not None:  # which may replace all of it
+        through = min(through, unsaved.snapshot.last.index)
+    return KeptLog(wal, through)
 
 
 class WorldChecker:
@@ -165,7 +176,7 @@ class WorldChecker:
         self._last_id = 0  # of the messages checked
         self._last: dict[str, tuple[object, ...]] = {}
         self._led: dict[str, int] = {}  # the latest term of each that led
-        self._kept: dict[str, _KeptLog] = {}
+        self._kept: dict[str, KeptLog] = {}
         self._news = News(world)
 
     def check(self) -> None:
@@ -261,13 +272,9 @@ class WorldChecker:
         if replica is None:  # it never ran
             return ObservedMember(None, HardState(), Log(), 0)
         raft, wal, durable = replica.raft, replica.wal, replica.wal.last_index
-        unsaved = replica.unsaved
-        if unsaved is not None and unsaved.entries:
-            durable = min(durable, unsaved.entries[0].index - 1)
-        kept = durable
-        if unsaved is not None and unsaved.snapshot is not None:  # which may replace all of it
-            kept = min(durable, unsaved.snapshot.last.index)
-        self._kept[name] = _KeptLog(wal, kept)
+        if replica.unsaved is not None and replica.unsaved.entries:
+            durable = min(durable, replica.unsaved.entries[0].index - 1)
+        self._kept[name] = log_on_disk(replica)
         runs = raft if seat.replica is not None else None
         # Ticks that wait in its inbox are taken before it acts on any message.
         late = seat.paused or any(message is None for message in seat.inbox)

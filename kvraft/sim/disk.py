@@ -299,8 +299,8 @@ class SimDisk(UntrustedFiles):
 
     @property
     def may_fail(self) -> bool:
-        """Whether a fault of :meth:`break_at` is still to come."""
-        return self._fault is not None
+        """Whether a call may fail by a fault of :meth:`break_at`, or read what is spoilt."""
+        return self._fault is not None or self.spoilt
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:

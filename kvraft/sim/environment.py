@@ -5,7 +5,8 @@ What is done here is done *to* the members; they learn of it only by what follow
     members     crash  timeout  pause  resume  set_clock
     links       partition  cut_link  slow_link  lose_on_link  clog_link  repair_link  heal  lose
     messages    drop  duplicate  delay  deliver
-    disks       fill_disk  extend_disk  slow_disk  corrupt_disk  wipe_disk
+    disks       fill_disk  extend_disk  slow_disk  corrupt_disk  wipe_disk  lie_about_syncs
+                misdirect  remember_disk  go_stale
                 break_disk  cut_power  switch_off  copy_disk  bring_copy  repair_disk
 
 All but the clocks are reported to the trace, so that a look back shows what was the case then.
@@ -383,6 +384,28 @@ class Environment(ABC):
             raise BadInput(f"there is no file {file} on the disk of {name}")
         disk.corrupt(file, offset, mask)
         self.report(name, DiskCorrupted(file, offset, mask))
+
+    def lie_about_syncs(self, name: str, percent: int = 100, seed: int = 0) -> None:
+        """Make syncs of the disk of a member succeed and do nothing, until it is repaired.
+
+        ``seed`` says which, so many ``percent`` of all.
+        """
+        self.sim_disk(name).lie_about_syncs(Random(seed), percent / 100)
+        self.report(name, DiskChanged(f"lies about {percent} % of its syncs"))
+
+    def misdirect(self, name: str, call: int, seed: int = 0) -> None:
+        """Make the ``call``-th append to the disk of a member land elsewhere, as ``seed`` says."""
+        self.sim_disk(name).misdirect_at(call, Random(seed))
+        self.report(name, DiskChanged(f"misdirects append {call} from now on"))
+
+    def remember_disk(self, name: str) -> None:
+        """Have the disk of a member remember what it holds now: see :meth:`go_stale`."""
+        self.sim_disk(name).remember()
+
+    def go_stale(self, name: str, sector: int = 512, seed: int = 0) -> None:
+        """Have a sector of a member's disk hold what was remembered; ``seed`` says which."""
+        file = self.sim_disk(name).go_stale(Random(seed), sector)
+        self.report(name, DiskChanged(f"has a stale sector in {file}" if file else "is not stale"))
 
     def wipe_disk(self, name: str) -> None:
         """Lose all files of a member that is down and has a simulated disk."""

@@ -12,6 +12,9 @@ from kvraft.sim import MILLISECOND
 from kvraft.sim.network import INTACT
 from kvraft.sim.seat import SYNC
 
+LOSSES = ("lost-disk", "old-copy", "rot", "lying-sync", "misdirected-write", "stale-sector")
+"""The kinds by which a member may lose what it promised."""
+
 
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_of_fault_happens_and_is_survived(name):
@@ -36,7 +39,7 @@ def test_everything_is_repaired_at_the_end():
     run.start()
     faults, world = run.faults, run.world
     for name, kind in KINDS.items():
-        if name not in ("lost-disk", "old-copy", "rot", "beheading"):
+        if name not in (*LOSSES, "beheading"):
             kind(faults)
     faults.end_all()
     assert not [name for name in faults.members if name not in world.replicas]
@@ -72,7 +75,7 @@ def test_a_member_that_starts_on_what_it_must_refuse_is_a_finding():
         run.judged.do("restart", name)
 
 
-@pytest.mark.parametrize("kind", ["lost-disk", "old-copy", "rot"])
+@pytest.mark.parametrize("kind", LOSSES)
 def test_a_disk_is_lost_only_where_the_others_hold_everything(kind):
     run = SwarmRun(3, members=3)
     run.start()

@@ -9,7 +9,8 @@
        ├─ clients    what clients do
        ├─ faults/    what the environment does, by kinds
        └─ judged     a run that is recorded, with every checker at every step
-          └─ rows    what clients keep true, so that no model is needed
+          ├─ rows    what clients keep true, so that no model is needed
+          └─ doubt   what a member must notice of its disk, and what nobody can
     twice         a run repeated in another interpreter: it must be the same
     soak          transactions without end: does disk or memory grow?
     └─ usage      what a member uses, and whether a line through it climbs

@@ -14,7 +14,8 @@ Invariants:
 
 - A run that is judged has the trace of one that is not, as far as its actions go: what
   :meth:`JudgedRun.end` adds comes after them.
-- A member starts on its own disk, and on no other: one whose disk is empty or an old copy refuses.
+- A member starts on its own disk, and on no other: one whose disk is empty or an old copy refuses,
+  and so does one that must see that its disk is damaged (doubt.py).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from kvraft.check.marks import MarkSpotter
 from kvraft.check.moved import News
 from kvraft.check.properties import Violation
 from kvraft.check.storage import RetentionChecker
+from kvraft.check.sweep.doubt import Doubt, look
 from kvraft.check.sweep.rows import check_counter, check_rows
 from kvraft.errors import Corruption, StateLost
 from kvraft.record import TxnId
@@ -42,6 +44,7 @@ EVERY = 50
 BANK = "bank"
 """The client that fills the accounts; without it, nothing is demanded of them."""
 _OTHER_DISKS = {"wipe": "an empty disk", "bring_copy": "an old copy of its disk"}
+_DOUBTS = ("corrupt", "lie_about_syncs", "misdirect", "go_stale")
 
 
 class JudgedRun:
@@ -78,21 +81,27 @@ class JudgedRun:
 
     @property
     def lost(self) -> set[str]:
-        """The members whose disks are lost, old or damaged: nothing is expected of them."""
-        return self._damaged | self._other_disks.keys()
+        """The members whose disks are lost or old, or that are down with a damaged one.
+
+        Nothing is expected of them.
+        """
+        damaged = {name for name in self._damaged if name not in self.world.replicas}
+        return damaged | self._other_disks.keys()
 
     # ── acting ──────────────────────────────────────────────────────────────────────────────────
 
     def do(self, verb: str, *arguments: object) -> Any:
         """Do what a verb says, and return what comes of it; see :meth:`~kvraft.sim.Run.perform`."""
-        result = self.run.perform(verb, *arguments)
         name = str(arguments[0]) if arguments else ""
+        starts = verb == "restart" and name in self._damaged and name not in self.world.replicas
+        doubt = self.doubt(name) if starts else Doubt()
+        result = self.run.perform(verb, *arguments)
         if verb in _OTHER_DISKS:
             self._other_disks[name] = _OTHER_DISKS[verb]
-        elif verb == "corrupt":
+        elif verb in _DOUBTS:
             self._damaged.add(name)
         elif verb == "restart":
-            self._judge_start(name, result)
+            self._judge_start(name, result, doubt)
         elif name == BANK:
             self._banked = True
         return result
@@ -105,7 +114,12 @@ class JudgedRun:
             return False
         return True
 
-    def _judge_start(self, name: str, error: Exception | None) -> None:
+    def doubt(self, name: str) -> Doubt:
+        """Return what is wrong with the disk of a member that is down."""
+        seat = self.world.seats[name]
+        return look(self.world.sim_disk(name), f"kvraft/{name}", seat.fallen)
+
+    def _judge_start(self, name: str, error: Exception | None, doubt: Doubt) -> None:
         """Judge how a start went, which may fail by a fault of the disk or of the power."""
         noticed = isinstance(error, StateLost | Corruption)
         other = self._other_disks.get(name)
@@ -117,6 +131,13 @@ class JudgedRun:
         known = other or (noticed and name in self._damaged) or isinstance(error, OSError)
         if error is not None and not known:
             raise error
+        if name in self.world.replicas and name in self._damaged:
+            if doubt.refuse:
+                what = f"{name} starts on a disk of which it must see: {doubt.refuse}"
+                raise Violation("nothing is forgotten", (name,), what)
+            if doubt.whole:
+                self._damaged.discard(name)
+                self.world.sim_disk(name).forgive()
 
     # ── looking ─────────────────────────────────────────────────────────────────────────────────
 

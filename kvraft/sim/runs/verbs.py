@@ -6,7 +6,7 @@ link      cut slow lossy clog repair
 world     partition heal lose
 message   drop duplicate delay deliver drop_all
 disk      flush fill extend corrupt wipe break_disk cut_power slow_disk repair_disk switch_off
-          copy_disk bring_copy
+          copy_disk bring_copy lie_about_syncs misdirect remember_disk go_stale
 client    put delete write get scan increment write_large retry dismiss
 ========= ========================================================================================
 

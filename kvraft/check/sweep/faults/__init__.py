@@ -5,7 +5,7 @@ the seed has it::
 
     kinds          all of them by name
     ├─ members     they crash, one after another or again and again, stand still, lose patience
-    ├─ disks       they fail, fill up, rot, are lost or come back old
+    ├─ disks       they fail, fill up, rot, lie, are lost or come back old
     ├─ network     partitions, links in one direction, messages lost, late, twice, out of order
     └─ cluster     members join, vote and leave; leaders hand over, or are outlived; clocks go wrong
           │

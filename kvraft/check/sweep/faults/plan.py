@@ -100,6 +100,8 @@ class Faults:
         """Members that alone join some which do not reach each other."""
         self.gone: list[str] = []
         """Members that lost their disks and were replaced by new members."""
+        self.doubts: dict[str, Callable[[], None]] = {}
+        """Members whose disk may not hold what it should, and how one starts that is down."""
         self.leases = judged.run.options.raft.lease_ticks > 0
         self._due: list[_Due] = []
         self._waiting: list[Callable[[], None]] = []
@@ -279,6 +281,9 @@ class Faults:
         """Restart a member on a working disk, if it does not run."""
         if name in self.gone:
             return
+        if name in self.doubts and name not in self.world.replicas:
+            self.doubts.pop(name)()
+            return
         self.repair(name)
         if name in self.world.replicas:
             return
@@ -299,7 +304,7 @@ class Faults:
         They do if it is one of three voters or more, of which no other is lost, and does not lead.
         """
         leader = self.world.leader()
-        if not self.losses or name == leader or leader is None or self._waiting:
+        if not self.losses or name == leader or leader is None or self._waiting or self.doubts:
             return False
         now = self.world.replicas[leader].raft.configuration
         there = [other for other in now.voters if other not in self.gone]
