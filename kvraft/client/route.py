@@ -2,7 +2,7 @@
 
 Invariant: however members name each other, each is asked in turn until one answers as the leader.
 One that was only named is asked out of turn: if it is of no help, those who come after the one that
-named it are next.  Otherwise two removed members could send a client to and fro for ever.
+named it are next.  Otherwise two removed members could send a client to and fro until it gives up.
 
 Source: thesis §6.2 (finding the leader).
 """
