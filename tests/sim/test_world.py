@@ -22,7 +22,7 @@ from kvraft.events import (
     TransactionDiscarded,
     TransactionRepeated,
 )
-from kvraft.raft import AppendEntries, AppendEntriesReply, RaftOptions, Role
+from kvraft.raft import AppendEntries, AppendEntriesReply, Configuration, RaftOptions, Role
 from kvraft.record import RESERVED_PREFIX
 from kvraft.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
@@ -564,6 +564,17 @@ def test_a_checker_does_not_meet_the_faults_that_are_meant_for_members():
     for name in world.members:
         with pytest.raises(OSError, match="Input/output error"):
             world.disk(name).read("MEMBER")
+
+
+def test_a_leader_has_the_votes_of_a_majority_of_each_half_on_disks():
+    world = elected()
+    leader = world.replicas[world.leader()].raft
+    others = [name for name in world.members if name != leader.member]
+    WorldChecker(world).check()
+    for halves in ((leader.member, "n4", "n5"), ()), ((leader.member,), ("n4", "n5", others[0])):
+        leader._core.configurations[-1] = (0, Configuration(*halves))
+        with pytest.raises(Violation, match=f"{leader.member} leads term 1 with the votes of"):
+            WorldChecker(world).check()
 
 
 def test_a_checker_does_not_use_up_the_calls_after_which_a_disk_is_to_fail():
