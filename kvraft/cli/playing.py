@@ -14,7 +14,7 @@ import sys
 
 from kvraft.check import scenario
 from kvraft.check.bugs import Bug, consensus_bug, find_bug
-from kvraft.check.sweep import Judgement, judge_record
+from kvraft.check.sweep import Judgement, find_run, is_run, judge_record, run_names
 from kvraft.check.trial import consensus_named, subject_of
 from kvraft.cli.deadline import time_limit
 from kvraft.cli.terminal import say
@@ -22,7 +22,7 @@ from kvraft.cli.trial import drawn
 from kvraft.display import counted, listed
 from kvraft.errors import BadInput
 from kvraft.raft import Raft
-from kvraft.sim import Cluster, RunRecord, parse_run, read_run
+from kvraft.sim import Cluster, RunRecord
 from kvraft.viz.trace import interesting, story_line
 
 
@@ -33,13 +33,15 @@ def play(options: argparse.Namespace) -> int:
     if options.scenario is None:
         for name in scenario.names():
             say(f"{name:30} {scenario.load(name).title}")
+        for name in run_names():
+            say(f"{name:30} a fault that the swarm found once (data/README.md)")
         return 0
     sys.path.insert(0, os.getcwd())
     limit: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if options.subject:
         limit = time_limit(options.seconds, options.subject)
     with limit:
-        if options.scenario.endswith(".jsonl"):
+        if is_run(options.scenario):
             return _play_run(options)
         if options.picture is not None:
             raise BadInput("a picture is drawn of a run, the .jsonl file of one")
@@ -73,8 +75,7 @@ def _play_scenario(options: argparse.Namespace) -> int:
 
 def _play_run(options: argparse.Namespace) -> int:
     """Play a run file: print what is worth a stop, what breaks, and whether it is the same."""
-    path = options.scenario
-    record = parse_run(read_run(path), path)
+    record = find_run(options.scenario)
     code = find_bug(options.bug) if options.bug else Bug("none")
     if options.subject:
         code = _subject(options.subject)

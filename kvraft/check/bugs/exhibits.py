@@ -1,7 +1,7 @@
 """The catalogue of the zoo: the story of each planted bug, and what found it how soon.
 
 Two files next to this module have it: ``zoo.toml``, written by hand, and ``found.json``, measured
-by ``kvraft zoo --hunt``, as are the shortest known runs in ``data/zoo``::
+by ``kvraft zoo --hunt``, as are the shortest known runs in ``data/runs/zoo``::
 
     zoo.toml     story, where it was seen, what it takes to find    ─┐
     registry     the class that has the bug                          ├─► Exhibit
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 
     Of the seeds from 1 on it is the first that found it, so the bug was found in that many runs.
     An error of another kind has its type as the name.  ``actions`` is how many are left of the run
-    when it was made small (:attr:`Exhibit.run_file`).
+    when it was made small (:attr:`Exhibit.run`).
     """
 
     property: str
@@ -74,9 +74,9 @@ class Exhibit(NamedTuple):
         return LUCKY if self.luck else USUAL
 
     @property
-    def run_file(self) -> str:
-        """The name of the file in ``data/zoo`` that has its shortest known run."""
-        return f"{self.bug.name.replace(' ', '_')}.jsonl"
+    def run(self) -> str:
+        """The name of its shortest known run, in the folder ``data/runs``."""
+        return f"zoo/{self.bug.name.replace(' ', '_')}"
 
     @property
     def command(self) -> str:

@@ -4,6 +4,7 @@
 
     smaller       a run in which something is found, with as few acts as possible
     ├─ replay     a run file: replayed with every checker, and made small action by action
+    ├─ stored     the run files of data/runs, by name
     parallel      many seeds on all cores, or wherever an executor runs them
     ├─ results    what was found, in a file from which a sweep resumes
     └─ swarm      a run per seed: drawn options, drawn faults
@@ -37,6 +38,7 @@ from kvraft.check.sweep.replay import (
 from kvraft.check.sweep.results import ResultsFile, Summary, SwarmResult, error_of, result_of
 from kvraft.check.sweep.smaller import smaller_run, what_breaks
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
+from kvraft.check.sweep.stored import RUNS, find_run, is_run, run_names
 from kvraft.check.sweep.swarm import SwarmRun
 from kvraft.check.sweep.twice import summary_of
 from kvraft.check.sweep.usage import fit_trend, second_half
@@ -44,6 +46,7 @@ from kvraft.check.sweep.zoo import Hunted, hunt_bug, hunt_lines, shown_lines
 
 __all__ = [
     "KINDS",
+    "RUNS",
     "Hunted",
     "Judgement",
     "MemberOutage",
@@ -57,14 +60,17 @@ __all__ = [
     "broken_by",
     "error_of",
     "fault_names",
+    "find_run",
     "fit_trend",
     "history_lines",
     "hunt",
     "hunt_bug",
     "hunt_lines",
+    "is_run",
     "judge_record",
     "processes",
     "result_of",
+    "run_names",
     "run_seed",
     "run_seeds",
     "second_half",

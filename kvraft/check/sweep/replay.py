@@ -117,7 +117,7 @@ def _play(judged: JudgedRun, record: RunRecord, left_out: list[Action]) -> None:
             judged.do(action.verb, *action.arguments)
         except (BadInput, Busy, NotLeader):
             left_out.append(action)
-    judged.run.run_to(record.until)
+    judged.run.finish(record)
 
 
 # ── smaller ─────────────────────────────────────────────────────────────────────────────────────

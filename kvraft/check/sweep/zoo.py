@@ -3,7 +3,7 @@
 ::
 
     bug ──► seed 1, 2, 3, … ──► the first run with a finding ──► made small action by action
-                                  the property, and the seed       a run file in data/zoo
+                                  the property, and the seed       a run file of data/runs/zoo
 
 Invariant: what is measured depends on the code and the seeds alone, so it can be repeated.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +25,9 @@ from kvraft.check.bugs import (
 )
 from kvraft.check.sweep.parallel import SwarmSettings, run_seed
 from kvraft.check.sweep.replay import history_lines, shrink_record
+from kvraft.check.sweep.stored import find_run
 from kvraft.display import counted
-from kvraft.sim import parse_run, read_run
+from kvraft.sim import parse_run
 
 BUDGET = 120
 """How many smaller runs are tried for each bug."""
@@ -53,7 +53,7 @@ def hunt_bug(name: str, seeds: Iterable[int]) -> Hunted:
             record = parse_run(result.run_file, f"the run under seed {seed}")
             small = shrink_record(record, bug, budget=BUDGET)
             finding = Finding(small.broken, seed, len(small.record.actions))
-            return Hunted(name, finding, small.record.to_text())
+            return Hunted(name, finding, small.record.without_trace().to_text())
     return Hunted(name, None, "")
 
 
@@ -76,15 +76,16 @@ def hunt_lines(
     names = [each.bug.name for each in hunted]
     limits = [runs or each.within for each in hunted]
     ranges = [range(1, limit + 1) for limit in limits]
-    results = map(hunt_bug, names, ranges) if executor is None else executor.map(
-        hunt_bug, names, ranges
+    results = (
+        map(hunt_bug, names, ranges) if executor is None else executor.map(hunt_bug, names, ranges)
     )
     for exhibit, limit, result in zip(hunted, limits, results, strict=True):
         stored.pop(result.name, None)
         if result.finding is not None:
             stored[result.name] = result.finding
             if folder is not None:
-                file = folder / exhibit.run_file
+                file = folder / f"{exhibit.run}.jsonl"
+                file.parent.mkdir(exist_ok=True)
                 file.write_text(result.run_file, encoding="ascii", newline="\n")
         if path is not None:
             save_findings(path, stored)
@@ -104,8 +105,7 @@ def shown_lines(exhibit: Exhibit) -> Iterator[str]:
     yield from story_lines(exhibit)
     if exhibit.found is None:
         return
-    path = run_folder() / exhibit.run_file
-    record = parse_run(read_run(path), path.name)
+    record = find_run(exhibit.run)
     yield f"\nIts shortest known run, of {counted(len(record.members), 'member')}:"
     yield from history_lines(record)
-    yield f'\n  kvraft play {path.name} --bug "{exhibit.bug.name}"'
+    yield f'\n  kvraft play {exhibit.run} --bug "{exhibit.bug.name}"'

@@ -340,8 +340,16 @@ class Run:
                 self._replay([action])
             except KvraftError as error:
                 return f"{name}, line {line}: {error}"
-        self.run_to(record.until)
+        self.finish(record)
         return ""
+
+    def finish(self, record: RunRecord) -> None:
+        """Go on to the end of a file, after its last action.
+
+        If that is in the same microsecond, what the action left to be done may not be done yet.
+        """
+        if self.now < record.until or len(self.trace) < record.footprint.steps:
+            self.run_to(record.until)
 
 
 def _foreign(code: type, own: type) -> str:
