@@ -1,9 +1,11 @@
-"""The zoo: each planted bug is found by the run that is stored for it.
+"""The zoo: each planted bug is found by the run that is stored for it, which is clean without it.
 
-``test_seeds.py`` runs the same seeds without a bug.
+``test_seeds.py`` runs the seeds of the hunt without a bug.
 """
 
 import json
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,13 +18,21 @@ from kvraft.check.bugs import (
     Finding,
     catalogue,
     consensus_bug,
-    find_bug,
     load_findings,
     save_findings,
 )
 from kvraft.check.explore import NO_TIME, ExplorationBounds, explore
 from kvraft.check.history import NotLinearizable, Verdict
-from kvraft.check.sweep import SwarmSettings, broken_by, hunt_bug
+from kvraft.check.sweep import (
+    RUNS,
+    SwarmResult,
+    SwarmSettings,
+    broken_by,
+    find_run,
+    hunt_bug,
+    judge_record,
+    what_breaks,
+)
 from kvraft.check.sweep import zoo as hunting
 from kvraft.cli import main
 from kvraft.client import Client
@@ -33,6 +43,7 @@ from kvraft.sim import Cluster
 
 ZOO = catalogue()
 CAUGHT = [name for name, each in ZOO.items() if each.found]
+VOTES_TWICE = find_run("zoo/votes_twice")
 
 
 # ── what is written of each ─────────────────────────────────────────────────────────────────────
@@ -75,9 +86,24 @@ def test_what_no_run_has_found_says_what_it_would_take():
 
 
 @pytest.mark.parametrize("name", CAUGHT)
-def test_the_stored_run_fails_with_its_bug_for_the_right_property(name):
+def test_the_run_of_the_hunt_fails_for_the_right_property(name):
     each = ZOO[name]
-    assert hunt_bug(each.bug, [each.found.seed]) == each.found, each.command
+    assert what_breaks(SwarmSettings(bug=name), each.found.seed) == each.found.property, name
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_the_stored_run_fails_with_its_bug_and_only_with_it(name):
+    each = ZOO[name]
+    record = find_run(each.run)
+    assert len(record.actions) == each.found.actions
+    assert not record.footprint.digest
+    assert judge_record(record, each.bug).broken == each.found.property
+    assert judge_record(record).broken == ""
+
+
+def test_no_run_is_stored_of_what_is_not_in_the_zoo():
+    stored = {f"zoo/{path.stem}" for path in (RUNS / "zoo").iterdir()}
+    assert stored == {ZOO[name].run for name in CAUGHT}
 
 
 @pytest.mark.parametrize("name", [name for name, each in ZOO.items() if each.explored])
@@ -98,20 +124,24 @@ def runs(monkeypatch):
     """Runs that find something from the given seed on, instead of real ones."""
     asked = []
 
-    def fake(settings, seed):
+    def fake(seed, settings):
         asked.append((seed, settings))
-        return "one vote a term" if seed >= 4 else ""
+        found = "Violation: one vote a term: n1 voted twice" if seed >= 4 else None
+        return SwarmResult(seed, found, Counter(), run_file=VOTES_TWICE.to_text())
 
-    monkeypatch.setattr(hunting, "what_breaks", fake)
+    small = SimpleNamespace(broken="one vote a term", record=VOTES_TWICE)
+    monkeypatch.setattr(hunting, "run_seed", fake)
+    monkeypatch.setattr(hunting, "shrink_record", lambda record, bug, budget: small)
     return asked
 
 
-def test_a_hunt_ends_with_the_first_finding(runs):
-    bug = find_bug("votes twice")
-    assert hunt_bug(bug, range(1, 10)) == Finding("one vote a term", 4)
+def test_a_hunt_ends_with_the_first_finding_made_small(runs):
+    hunted = hunt_bug("votes twice", range(1, 10))
+    assert hunted.finding == Finding("one vote a term", 4, len(VOTES_TWICE.actions))
+    assert hunted.run_file == VOTES_TWICE.to_text()
     assert [seed for seed, _ in runs] == [1, 2, 3, 4]
     assert {settings for _, settings in runs} == {SwarmSettings(bug="votes twice")}
-    assert hunt_bug(bug, range(1, 4)) is None
+    assert hunt_bug("votes twice", range(1, 4)).finding is None
 
 
 def test_what_was_found_has_the_name_of_what_broke():
@@ -123,7 +153,7 @@ def test_what_was_found_has_the_name_of_what_broke():
 def test_findings_are_stored_in_the_order_of_the_zoo(tmp_path):
     file = tmp_path / "found.json"
     assert load_findings(file) == {}
-    found = {"stamps tie": Finding("x", 3), "votes twice": Finding("y", 1)}
+    found = {"stamps tie": Finding("x", 3, 5), "votes twice": Finding("y", 1, 0)}
     save_findings(file, found)
     assert list(load_findings(file).items()) == list(reversed(found.items()))
     for wrong in ("", "[1]", '{"votes twice": {"seed": 1}}', '{"gremlin": 1}'):
@@ -146,21 +176,28 @@ def test_the_command_lists_all_and_tells_of_one(capsys):
     each = ZOO["votes twice"]
     assert all(part in said for part in (each.story, *each.seen, each.command))
     assert "kvraft play votes_twice" in said
+    assert 'kvraft play zoo/votes_twice --bug "votes twice"' in said
+    assert main(["play", "zoo/votes_twice", "--bug", "votes twice"]) == 1
+    assert "“one vote a term” breaks at step" in capsys.readouterr().out
     assert main(["zoo", "votes thrice"]) == 2
     assert "is it 'votes twice'" in capsys.readouterr().err
 
 
 def test_the_command_hunts_and_stores_what_it_finds(runs, capsys, tmp_path):
-    file = tmp_path / "mine.json"
-    hunt = ["zoo", "--json", str(file), "--hunt", "votes twice", "stamps tie"]
+    file, here = tmp_path / "mine.json", ["--jobs", "1", "--run-files", str(tmp_path)]
+    hunt = ["zoo", *here, "--json", str(file), "--hunt", "votes twice", "stamps tie"]
     assert main(hunt) == 0
-    assert "votes twice: found by “one vote a term” in run 4" in capsys.readouterr().out
-    assert json.loads(file.read_text())["stamps tie"] == {"property": "one vote a term", "seed": 4}
+    actions = len(VOTES_TWICE.actions)
+    found = f"found by “one vote a term” in run 4, with {actions} actions when made small"
+    assert f"votes twice: {found}" in capsys.readouterr().out
+    stored = {"property": "one vote a term", "seed": 4, "actions": actions}
+    assert json.loads(file.read_text())["stamps tie"] == stored
+    assert (tmp_path / "zoo" / "stamps_tie.jsonl").read_text() == VOTES_TWICE.to_text()
     assert main([*hunt[:-1], "--runs", "3"]) == 1
     assert "votes twice: not found in 3 runs" in capsys.readouterr().out
     assert list(load_findings(file)) == ["stamps tie"]
     assert main(["zoo", "--hunt", "gremlin"]) == 2
-    assert main(["zoo", "--json", str(file)]) == 2
+    assert main(["zoo", "--json", str(file)]) == main(["zoo", *here]) == 2
     file.write_text("nonsense")
     assert main(hunt) == 2
     assert "does not hold what a hunt has found" in capsys.readouterr().err

@@ -196,9 +196,10 @@ class _Smaller:
         """Let less time pass: none after the last action, and none or half of it before each."""
         if self.best.late and self._actions:
             self._try(until=self._actions[-1].at)
-        for place in reversed(range(1, len(self._actions))):
+        for place in reversed(range(len(self._actions))):
             if place < len(self._actions):
-                pause = self._actions[place].at - self._actions[place - 1].at
+                before = self._actions[place - 1].at if place else 0
+                pause = self._actions[place].at - before
                 if pause >= MILLISECOND:
                     self._hasten(place, pause) or self._hasten(place, pause // 2)
 
