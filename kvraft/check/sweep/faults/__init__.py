@@ -7,6 +7,7 @@ the seed has it::
     ├─ members     they crash, stand still, run out of patience
     ├─ disks       they fail, fill up, rot, lie, are lost or come back old
     ├─ network     partitions, links in one direction, messages lost, late, twice, out of order
+    ├─ leaders     they are deposed amid writes, overtaken, or changed while one member is away
     └─ cluster     members join, vote and leave; leaders hand over; clocks go wrong
           │
         plan       when: what is due, what is over, and the repair of everything

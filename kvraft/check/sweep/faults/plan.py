@@ -44,7 +44,8 @@ class Faults:
     """The faults of one run with the clients ``names``; ``kinds`` are those that may happen.
 
     ``beheadings`` is how often a leader dies in the middle of a large transaction, ``losses`` how
-    many disks may be lost.  ``write_large`` has a client write a large transaction.
+    many disks may be lost.  ``write_large`` has a client write a large transaction, and
+    ``write_some`` some of them several small ones.
 
     A fault looks at :attr:`world`, and acts through :meth:`do` and nothing else: so it is recorded,
     and is replayed without the swarm.
@@ -65,6 +66,7 @@ class Faults:
         self.kinds = kinds
         self.beheadings, self.losses = beheadings, losses
         self.write_large: Callable[[], None] = lambda: None
+        self.write_some: Callable[[], None] = lambda: None
         self.gone: list[str] = []
         """Members that lost their disks and were replaced by new members."""
         self.doubts: dict[str, Callable[[], None]] = {}
