@@ -65,6 +65,18 @@ def test_a_saved_run_is_the_same_again(tmp_path):
     assert again.difference == ""
 
 
+@pytest.mark.parametrize("drained", [False, True])
+def test_it_may_be_saved_in_the_microsecond_of_its_last_action(drained):
+    """A timer that runs out by hand leaves a drain to be done in that microsecond."""
+    run = small()
+    run.act("timeout", next(iter(run.world.replicas)))
+    steps = len(run.trace)
+    if drained:
+        run.run_for(0)
+    assert (len(run.trace) > steps) is drained
+    assert list(Run.parse(run.to_text()).trace) == list(run.trace)
+
+
 @pytest.mark.parametrize("seed", ["0", "4711"])
 def test_it_is_the_same_in_another_process_whatever_its_hashes(tmp_path, seed):
     run = random_run(5, 40)

@@ -37,7 +37,7 @@ from kvraft.check.sweep.rows import check_counter, check_rows
 from kvraft.errors import Corruption, StateLost
 from kvraft.record import TxnId
 from kvraft.replica import Replica
-from kvraft.sim import NotNow, Run
+from kvraft.sim import NotNow, Run, RunRecord
 
 EVERY = 50
 """After how many steps the expensive checks run, unless somebody else says."""
@@ -62,8 +62,7 @@ class JudgedRun:
         self.tally: Counter[str] = Counter()
         """What the run reached."""
         self.ends_at: tuple[int, int] | None = None
-        """When :meth:`end` began, after the last action: the time in microseconds, and how many
-        steps the trace had."""
+        """When its record ends: the time in microseconds, and how many steps the trace has then."""
         self.calls = record(self.world)
         self.transactions = TransactionChecker(self.world)
         self._after, self._every = after, every
@@ -138,6 +137,32 @@ class JudgedRun:
             if doubt.whole:
                 self._damaged.discard(name)
                 self.world.sim_disk(name).forgive()
+
+    # ── what is kept of it ──────────────────────────────────────────────────────────────────────
+
+    def stop(self, error: Exception | None) -> None:
+        """End it, with what was found: nobody looks any more, and :meth:`record` is settled.
+
+        What a checker found ends with its microsecond.  If the code under test failed in the
+        middle of a step, the end is one microsecond before.
+        """
+        run = self.run
+        self.world.watch = None
+        if self.ends_at is not None:
+            return
+        try:
+            if error is None or isinstance(error, Violation):
+                run.run_to(run.now)
+                self.ends_at = run.now, len(run.trace)
+                return
+        except Exception:
+            pass  # so it fails in the rest of this microsecond, and ends before it, too
+        before = max(0, run.now - 1)
+        self.ends_at = before, sum(step.at <= before for step in run.trace)
+
+    def record(self) -> RunRecord:
+        """Return what a run file says of it, once it is over."""
+        return self.run.record(self.ends_at)
 
     # ── looking ─────────────────────────────────────────────────────────────────────────────────
 

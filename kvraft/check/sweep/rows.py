@@ -32,7 +32,12 @@ def check_rows(name: str, rows: dict[bytes, bytes]) -> None:
 
 def check_counter(replica: Replica, writes: Iterable[WriteCall]) -> None:
     """Check that a member counted every acknowledged increment among ``writes`` once."""
-    stages = [call.ticket.stage for call in writes if set(call.reads) == {COUNTER}]
+    tickets = [call.ticket for call in writes]
+    stages = [
+        ticket.stage
+        for ticket in tickets
+        if {record.key for record in ticket.transaction.records} == {COUNTER}
+    ]
     surely, maybe = stages.count(Stage.APPLIED), stages.count(Stage.UNKNOWN)
     name, value = replica.member, int(replica.tree.get(COUNTER) or 0)
     if not surely <= value <= surely + maybe:

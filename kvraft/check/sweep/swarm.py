@@ -208,6 +208,9 @@ class SwarmRun:
                 self.world.run_for(self._random.choice((1, 2, 5, 15, 40)))
             self._random.seed(f"swarm/{self.seed}/end")
             self._end()
+        except Exception as error:
+            self.judged.stop(error)
+            raise
         finally:
             self._count()
             self.world.close()

@@ -45,7 +45,7 @@ True
 """
 
 from kvraft.sim.runs.action import Action, Argument
-from kvraft.sim.runs.file import LONGEST_RUN, MOST_ACTIONS
+from kvraft.sim.runs.file import LONGEST_RUN, MOST_ACTIONS, RunRecord, parse_run, read_run
 from kvraft.sim.runs.options import options_from_json
 from kvraft.sim.runs.parameters import Parameter, ParameterKind
 from kvraft.sim.runs.run import Run
@@ -62,7 +62,10 @@ __all__ = [
     "Parameter",
     "ParameterKind",
     "Run",
+    "RunRecord",
     "Target",
     "Verb",
     "options_from_json",
+    "parse_run",
+    "read_run",
 ]

@@ -19,7 +19,7 @@ consensus   the name of the class that all members run, ``""`` for kvraft's own;
 actions     how many there are, so that a file that was cut short is noticed
 until       when the run stands, in microseconds
 steps       how many steps its trace has
-digest      the SHA-256 of the trace
+digest      the SHA-256 of the trace; ``""`` if none was recorded, and then nothing is compared
 every       how many steps each mark stands for
 marks       two characters of base64 for each ``every`` steps: the first 12 bits of the SHA-256 of
             the trace until then.  By them the first step that differs is found
@@ -68,7 +68,12 @@ class Footprint:
     marks: str
 
     def difference(self, trace: Trace) -> str:
-        """Return in a few words where ``trace`` first differs, ``""`` if it does not."""
+        """Return in a few words where ``trace`` first differs, ``""`` if it does not.
+
+        Nothing differs from a footprint without a digest.
+        """
+        if not self.digest:
+            return ""
         other = footprint(trace, self.every)
         if other == self:
             return ""

@@ -245,8 +245,8 @@ class Run:
     def record(self, moment: tuple[int, int] | None = None) -> RunRecord:
         """Return what a run file says of it: up to now, or up to an earlier moment.
 
-        That is a time in microseconds, at which all actions were done, and how many steps the trace
-        had then.
+        That is a time in microseconds, and how many steps the trace had then, when all actions
+        until that time were done.
         """
         until, steps = moment or (self.now, len(self.trace))
         return RunRecord(
@@ -260,7 +260,7 @@ class Run:
             _foreign(self.client, Client),
             until,
             footprint(self.trace[:steps]),
-            self.actions,
+            tuple(action for action in self._actions if action.at <= until),
         )
 
     def to_text(self) -> str:
@@ -340,8 +340,16 @@ class Run:
                 self._replay([action])
             except KvraftError as error:
                 return f"{name}, line {line}: {error}"
-        self.run_to(record.until)
+        self.finish(record)
         return ""
+
+    def finish(self, record: RunRecord) -> None:
+        """Go on to the end of a file, after its last action.
+
+        If that is in the same microsecond, what the action left to be done may not be done yet.
+        """
+        if self.now < record.until or len(self.trace) < record.footprint.steps:
+            self.run_to(record.until)
 
 
 def _foreign(code: type, own: type) -> str:
