@@ -182,6 +182,7 @@ class SwarmRun:
         self.clients = Clients(*shared, giants, self.faults.present)
         self.faults.write_large = self.clients.write_large
         self.faults.write_some = self.clients.write_some
+        self.faults.read_at = self.clients.read_at
         self.acted: list[tuple[int, int]] = []  # acts so far, each with the events before it
 
     @property
