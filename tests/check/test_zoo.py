@@ -106,6 +106,13 @@ def test_no_run_is_stored_of_what_is_not_in_the_zoo():
     assert stored == {ZOO[name].run for name in CAUGHT}
 
 
+@pytest.mark.parametrize("name", ["late answers taken", "retries under new ids"])
+def test_a_client_that_confuses_answers_or_names_is_found_within_ten_runs(name):
+    """On the swarm as it is, whatever it draws: not on one stored seed."""
+    found = hunt_bug(find_bug(name), range(1, 11))
+    assert found is not None
+
+
 @pytest.mark.parametrize("name", [name for name, each in ZOO.items() if each.explored])
 def test_what_no_run_can_show_is_found_by_the_explorer(name):
     bounds, consensus = ExplorationBounds(**ZOO[name].explored), consensus_bug(name)
