@@ -7,7 +7,7 @@ meeting, or using up, the faults that a simulated disk has in store for its memb
 
 Raft's properties (Figure 3) and the storage engine's:
 
-- **Election safety**: at most one leader a term.
+- **Election safety**: at most one leader a term, which has the votes of a majority on their disks.
 - **State-machine safety**: two members never hold different committed entries at one index, and
   what was committed once stays.
 - **Leader completeness**: a leader of a later term holds every entry committed before.
@@ -27,7 +27,7 @@ from typing import NamedTuple, get_args
 from kvraft.check.moved import News
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import ObservedMember, RaftChecker
-from kvraft.raft import Log, Message, Role
+from kvraft.raft import Log, Message, Raft, Role
 from kvraft.record import Entry, HardState
 from kvraft.replica import Replica
 from kvraft.sim import Seat, World
@@ -175,6 +175,7 @@ class WorldChecker:
         self._seen: dict[str, ObservedMember] = {}
         self._last_id = 0  # of the messages checked
         self._last: dict[str, tuple[object, ...]] = {}
+        self._led: dict[str, int] = {}  # the latest term of each that led
         self._kept: dict[str, KeptLog] = {}
         self._news = News(world)
 
@@ -201,6 +202,28 @@ class WorldChecker:
             self._check_messages(news)
             for name in changed:
                 self._raft.stepped(name)
+                self._check_elected(name)
+
+    def _check_elected(self, name: str) -> None:
+        """Check that a new leader has a majority of each half: votes are on the voters' disks."""
+        leader = self._seen[name].raft
+        if leader is None or leader.role is not Role.LEADER or self._led.get(name) == leader.term:
+            return
+        self._led[name] = leader.term
+        for voters in filter(None, (leader.configuration.voters, leader.configuration.outgoing)):
+            votes = [voter for voter in voters if voter == name or self._voted(voter, leader)]
+            if 2 * len(votes) <= len(voters):
+                what = f"{name} leads term {leader.term} with the votes of "
+                what += f"{' '.join(votes) or 'nobody'}, out of {' '.join(voters)}"
+                raise Violation(Property.ELECTION_SAFETY, (name,), what)
+
+    def _voted(self, voter: str, leader: Raft) -> bool:
+        """Return whether a member voted for ``leader``, as far as its disk still says."""
+        seen = self._seen.get(voter)
+        if seen is None:
+            return False
+        term, vote = seen.hard_state
+        return term > leader.term or (term, vote) == (leader.term, leader.member)
 
     def _look_at(self, name: str) -> ObservedMember:
         return self._seen[name]

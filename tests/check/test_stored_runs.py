@@ -9,6 +9,7 @@ from kvraft.check.invariants import MarksChecker, WorldChecker
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep import RUNS, find_run, judge_record, run_names
 from kvraft.cli import main
+from kvraft.client.route import Route
 from kvraft.errors import BadInput
 from kvraft.replica import Replica
 from kvraft.sim import Run
@@ -33,6 +34,11 @@ FAULTS = {
         *(WorldChecker, "_see"),
         *("seat.paused or any(message is None for message in seat.inbox)", "seat.paused"),
         "one lease",
+    ),
+    "removed_members": (
+        *(Route, "turn_from"),
+        *("self._turn += 1\n    if", "self._turn = self.members.index(member) + 1\n    if"),
+        "writes are taken",
     ),
 }
 """Where each fault was: a method, a part of it as it is and as it was, and what broke."""

@@ -170,6 +170,11 @@ class Clients:
         key, member = self._random.choice(KEYS), self._random.choice(("", *self._members()))
         self._judged.do("get", self._client(), key, member, False, 0, self._patience())
 
+    def read_at(self, member: str) -> None:
+        """Ask a member for a key, and go on before there is an answer."""
+        key = self._random.choice(KEYS)
+        self._judged.attempt("get", self._client(), key, member, False, 0, 400)
+
     def _scan(self) -> None:
         """Scan the whole map, a few keys a page, while faults go on."""
         member = self._random.choice(("", *self._members()))

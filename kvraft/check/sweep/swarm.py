@@ -181,6 +181,7 @@ class SwarmRun:
         self.faults = Faults(*shared, kinds=kinds, beheadings=beheadings, losses=losses)
         self.clients = Clients(*shared, giants, self.faults.present)
         self.faults.write_large = self.clients.write_large
+        self.faults.read_at = self.clients.read_at
         self.acted: list[tuple[int, int]] = []  # acts so far, each with the events before it
 
     @property

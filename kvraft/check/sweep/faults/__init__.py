@@ -4,12 +4,13 @@ Each kind has a name, under which it is switched on, and happens as often, as lo
 the seed has it::
 
     kinds          all of them by name
-    ├─ members     they crash, stand still, run out of patience
+    ├─ members     they crash, one after another or again and again, stand still, lose patience
     ├─ disks       they fail, fill up, rot, lie, are lost or come back old
     ├─ network     partitions, links in one direction, messages lost, late, twice, out of order
-    └─ cluster     members join, vote and leave; leaders hand over; clocks go wrong
+    └─ cluster     members join, vote and leave; leaders hand over, or are outlived; clocks go wrong
           │
-        plan       when: what is due, what is over, and the repair of everything
+        plan       when: what is due, what is over, and the repair of everything;
+                   which faults come soon after each other, for each makes the other worse
 
 A fault looks at ``faults.world``, and acts through verbs and nothing else::
 

@@ -40,6 +40,47 @@ def cut_power(faults: Faults) -> None:
     faults.plan(100, 600, partial(faults.restart, name))
 
 
+def crash_loop(faults: Faults) -> bool:
+    """Crash a member again and again soon after it starts, while clients read there.
+
+    Often its links are slow as well, so that it hears what was meant for the process before.
+    """
+    name = faults.victim()
+    if name not in faults.world.replicas:
+        return False
+    if not faults.alone and faults.random.random() < 0.65:
+        slower = faults.random.choice((30, 80, 120))
+        for other in faults.members:
+            if other != name:
+                faults.do("slow", other, name, slower)
+                faults.plan(500, 900, partial(faults.do, "repair", other, name))
+    _crash_soon(faults, name, faults.random.randint(3, 6))
+    return True
+
+
+def _crash_soon(faults: Faults, name: str, times: int) -> None:
+    """Have a member run for a moment in which clients read there, and start again."""
+    if not times or name in faults.gone:
+        return
+    up = faults.random.randint(15, 130)
+    for _ in range(4):
+        faults.plan(1, up, partial(faults.read_at, name))
+    faults.plan(up, up, partial(faults.kill, name))
+    faults.plan(up + 5, up + 40, partial(faults.restart, name))
+    faults.plan(up + 40, up + 40, partial(_crash_soon, faults, name, times - 1))
+
+
+def restart_all(faults: Faults) -> None:
+    """Restart one member after another, each for a moment, as for a new release."""
+    members = faults.members
+    faults.random.shuffle(members)
+    after = 0
+    for name in members:
+        faults.plan(after, after, partial(faults.kill, name))
+        faults.plan(after + 5, after + 60, partial(faults.restart, name))
+        after += faults.random.randint(30, 250)
+
+
 def pause(faults: Faults, *, ticks: bool = True) -> bool:
     """Make the process of a member stand still; it finds out by its clock."""
     name = (faults.leases and faults.world.leader()) or faults.victim()

@@ -96,6 +96,35 @@ def _cut_off(faults: Faults, follower: str, times: int) -> None:
         faults.heal()
 
 
+def overthrow(faults: Faults) -> bool:
+    """Cut off whoever leads as soon as it does, maybe with one other, several times in a row.
+
+    So members gather entries of several terms that no majority has.
+    """
+    if len(faults.members) < 3:
+        return False
+    _overthrow(faults, "", faults.random.randint(3, 5), 600)
+    return True
+
+
+def _overthrow(faults: Faults, last: str, times: int, patience: int) -> None:
+    """Wait for a leader other than the ``last`` one, and for no more than so many milliseconds."""
+    leader, random = faults.world.leader(), faults.random
+    if not times or not patience:
+        faults.plan(50, 400, faults.heal)
+        return
+    if leader not in (None, last, *faults.gone):
+        assert leader is not None
+        others = [name for name in faults.members if name != leader]
+        company = random.sample(others, int(len(others) > 2 and random.random() < 0.3))
+        faults.do("partition", [[leader, *company]])
+        for name in others:
+            if random.random() < 0.5:
+                faults.time_out(name)
+        last, times, patience = leader, times - 1, 600
+    faults.plan(1, 1, partial(_overthrow, faults, last, times, patience - 1))
+
+
 def ring(faults: Faults) -> bool:
     """Have each member reach only its two neighbours in a ring."""
     members = faults.members
@@ -104,7 +133,7 @@ def ring(faults: Faults) -> bool:
     faults.random.shuffle(members)
     for place, name in enumerate(members):
         for other in members[place + 2 : len(members) - (place == 0)]:
-            _cut(faults, name, other)
+            faults.cut(name, other)
     faults.plan(200, 2_000, faults.heal)
     return True
 
@@ -118,19 +147,22 @@ def bridge(faults: Faults) -> bool:
     middle = len(members) // 2
     for name in members[:middle]:
         for other in members[middle + 1 :]:
-            _cut(faults, name, other)
-    faults.plan(200, 2_000, faults.heal)
+            faults.cut(name, other)
+    _depend_on(faults, [members[middle]])
+    faults.plan(200, 2_000, partial(_end_bridge, faults))
     return True
 
 
-def _cut(faults: Faults, one: str, other: str) -> None:
-    faults.do("cut", one, other)
-    faults.do("cut", other, one)
+def _end_bridge(faults: Faults) -> None:
+    faults.between = []
+    faults.heal()
 
 
-def _mend(faults: Faults, one: str, other: str) -> None:
-    faults.do("repair", one, other)
-    faults.do("repair", other, one)
+def _depend_on(faults: Faults, names: list[str]) -> None:
+    """Note that ``names`` alone join others, and often have one of them fail meanwhile."""
+    faults.between = names
+    if faults.random.random() < 0.5:
+        faults.plan(100, 400, partial(faults.follow, "crash-loop", "rolling-restart", "crash"))
 
 
 def one_way(faults: Faults) -> bool:
@@ -147,6 +179,26 @@ def one_way(faults: Faults) -> bool:
     return True
 
 
+def sever(faults: Faults) -> bool:
+    """Have the leader and some others not reach each other, while all of them reach the rest."""
+    leader, random = faults.world.leader(), faults.random
+    if faults.alone or leader is None:
+        return False
+    others = [name for name in faults.members if name != leader]
+    some = random.sample(others, random.randint(1, max(1, len(others) - 1)))
+    for other in some:
+        faults.cut(leader, other)
+    _depend_on(faults, [name for name in others if name not in some])
+    faults.plan(400, 2_000, partial(_end_severed, faults, leader, some))
+    return True
+
+
+def _end_severed(faults: Faults, leader: str, some: list[str]) -> None:
+    faults.between = []
+    for other in some:
+        faults.reconnect(leader, other)
+
+
 def flap(faults: Faults) -> bool:
     """Cut two members off from each other again and again."""
     if faults.alone:
@@ -157,8 +209,8 @@ def flap(faults: Faults) -> bool:
 
 
 def _flap(faults: Faults, one: str, other: str, times: int) -> None:
-    _cut(faults, one, other)
-    faults.plan(5, 120, partial(_mend, faults, one, other))
+    faults.cut(one, other)
+    faults.plan(5, 120, partial(faults.reconnect, one, other))
     if times:
         faults.plan(130, 250, partial(_flap, faults, one, other, times - 1))
 
@@ -178,6 +230,24 @@ def slow_link(faults: Faults) -> None:
     link = _link(faults)
     faults.do("slow", *link, faults.random.choice((5, 30, 150, 450)))
     faults.plan(200, 2_000, partial(faults.do, "repair", *link))
+
+
+def deafen(faults: Faults) -> bool:
+    """Have everything sent to the leader take longer, so that it learns late what others did.
+
+    Clients read there meanwhile.
+    """
+    leader = faults.world.leader()
+    if faults.alone or leader is None:
+        return False
+    slower = faults.random.choice((20, 60, 120))
+    for other in faults.members:
+        if other != leader:
+            faults.do("slow", other, leader, slower)
+            faults.plan(150, 700, partial(faults.do, "repair", other, leader))
+    for _ in range(8):
+        faults.plan(0, 400, partial(faults.read_at, leader))
+    return True
 
 
 def lossy_link(faults: Faults) -> None:
@@ -217,10 +287,11 @@ def duplicate(faults: Faults) -> None:
     """Have messages between members arrive twice for a while; the copies may be late."""
     world, random = faults.world, faults.random
     letters = [each for each in world.in_flight if not world.why_never_twice(each)]
-    for letter in random.sample(letters, min(2, len(letters))):
+    for letter in random.sample(letters, min(3, len(letters))):
         if faults.do("duplicate", letter.id) and random.random() < 0.7:
-            faults.do("delay", world.in_flight[-1].id, *ANY, random.choice((1, 10, 80, 400)))
-    if random.random() < 0.95:
+            late = random.choice((1, 10, 80, 400, 1_000))
+            faults.do("delay", world.in_flight[-1].id, *ANY, late)
+    if random.random() < 0.97:
         faults.plan(1, 6, partial(duplicate, faults))
 
 

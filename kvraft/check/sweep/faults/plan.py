@@ -30,6 +30,35 @@ REQUESTS = 1_200
 ALWAYS = ("members", "transfer")
 """What may happen in any run, since it takes other faults to go wrong."""
 
+SCRIPTS = (
+    ("members", "isolation"),
+    ("members", "crash"),
+    ("members", "split-change"),
+    ("stay-away", "members", "members"),
+    ("isolation", "transfer"),
+    ("clogging", "outlived", "transfer"),
+    ("outlived", "isolation"),
+    ("duplicates", "outlived"),
+    ("duplicates", "short-lived"),
+    ("short-lived", "transfer"),
+    ("duplicates", "transfer"),
+    ("duplicates", "churn"),
+    ("reordering", "time-out", "time-out"),
+    ("reordering", "churn"),
+    ("deaf-leader", "transfer"),
+    ("deaf-leader", "isolation"),
+    ("transfer", "pause"),
+    ("one-way", "transfer"),
+    ("severed-link", "crash-loop"),
+    ("severed-link", "rolling-restart"),
+    ("bridge", "crash-loop"),
+    ("slow-link", "crash-loop"),
+)
+"""Faults that make each other worse when one comes soon after the other.
+
+Which of them a run has is drawn, and how soon.
+"""
+
 
 @dataclass(order=True, slots=True)
 class _Due:
@@ -44,7 +73,8 @@ class Faults:
     """The faults of one run with the clients ``names``; ``kinds`` are those that may happen.
 
     ``beheadings`` is how often a leader dies in the middle of a large transaction, ``losses`` how
-    many disks may be lost.  ``write_large`` has a client write a large transaction.
+    many disks may be lost.  ``write_large`` has a client write a large transaction,
+    ``read_at`` has one read at the member that it is given.
 
     A fault looks at :attr:`world`, and acts through :meth:`do` and nothing else: so it is recorded,
     and is replayed without the swarm.
@@ -65,6 +95,9 @@ class Faults:
         self.kinds = kinds
         self.beheadings, self.losses = beheadings, losses
         self.write_large: Callable[[], None] = lambda: None
+        self.read_at: Callable[[str], None] = lambda member: None
+        self.between: list[str] = []
+        """Members that alone join some which do not reach each other."""
         self.gone: list[str] = []
         """Members that lost their disks and were replaced by new members."""
         self.doubts: dict[str, Callable[[], None]] = {}
@@ -73,7 +106,10 @@ class Faults:
         self._due: list[_Due] = []
         self._waiting: list[Callable[[], None]] = []
         self._planned = 0
-        self._drawn: list[str] = []
+        self.drawn: list[str] = []
+        """The kinds of this run, each as often as it is likely."""
+        self.scripts: list[tuple[str, ...]] = []
+        """Those of :data:`SCRIPTS` that this run has."""
         self._striking = False
 
     def do(self, verb: str, *arguments: object) -> bool:
@@ -116,11 +152,24 @@ class Faults:
         chosen = self.random.sample(list(self.kinds), self.random.randint(few, len(self.kinds)))
         chosen = [name for name in chosen if name not in ALWAYS]
         chosen += [name for name in ALWAYS if name in self.kinds]
-        self._drawn = [name for name in chosen for _ in range(self.random.choice((1, 1, 3)))]
+        self.drawn = [name for name in chosen for _ in range(self.random.choice((1, 1, 3)))]
+        possible = [script for script in SCRIPTS if set(script) <= set(self.kinds)]
+        self.scripts = self.random.sample(possible, min(4, len(possible)))
 
     def strike_soon(self) -> None:
-        """Plan a fault of a kind that was drawn."""
-        self.plan(0, 40, partial(self.strike, self.random.choice(self._drawn)))
+        """Plan a fault of a kind that was drawn, or a few that make each other worse."""
+        if not self.scripts or self.random.random() < 0.65:
+            self.plan(0, 40, partial(self.strike, self.random.choice(self.drawn)))
+            return
+        pace, after = self.random.choice((10, 60, 300)), 0
+        for name in self.random.choice(self.scripts):
+            self.plan(after, after + pace, partial(self.strike, name))
+            after += pace
+
+    def follow(self, *names: str) -> None:
+        """Make one of the faults ``names`` happen now, of those whose kinds were drawn."""
+        if drawn := [name for name in names if name in self.drawn]:
+            self.strike(self.random.choice(drawn))
 
     def strike(self, name: str) -> None:
         """Make the fault ``name`` happen now, and count it if it does."""
@@ -180,10 +229,14 @@ class Faults:
     def victim(self) -> str:
         """Return a random member, more often than not the leader, or one in the middle of things.
 
-        That is a member that is being sent a snapshot, or a leader amid a change of members.
+        That is a member that is being sent a snapshot, or that alone joins others, or a leader amid
+        a change of members.
         """
         leader = self.world.leader()
         luck = self.random.random()
+        between = [name for name in self.between if name in self.members]
+        if between and self.random.random() < 0.5:
+            return self.random.choice(between)
         if leader is not None:
             raft = self.world.replicas[leader].raft
             receiving = [n for n, f in raft.followers.items() if f.snapshot and n in self.members]
@@ -192,6 +245,16 @@ class Faults:
             if luck < 0.5 or (luck < 0.8 and raft.configuration.joint):
                 return leader
         return self.random.choice(self.members)
+
+    def cut(self, one: str, other: str) -> None:
+        """Cut two members off from each other."""
+        self.do("cut", one, other)
+        self.do("cut", other, one)
+
+    def reconnect(self, one: str, other: str) -> None:
+        """Repair the links of two members to each other."""
+        self.do("repair", one, other)
+        self.do("repair", other, one)
 
     def heal(self) -> None:
         """End the partition, and repair all links."""
@@ -226,7 +289,7 @@ class Faults:
             return
         if self.random.random() < 0.5:  # the machine was off, not only the process
             self.do("switch_off", name, self.seed(), self.random.random() < 0.5)
-        if "power-cut-at-start" in self._drawn and self.random.random() < 0.3:
+        if "power-cut-at-start" in self.drawn and self.random.random() < 0.3:
             self.do("cut_power", name, self.random.randint(1, 12), self.seed())
         self.do("restart", name)
         if name not in self.world.replicas:
