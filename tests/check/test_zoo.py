@@ -80,6 +80,13 @@ def test_the_stored_run_fails_with_its_bug_for_the_right_property(name):
     assert hunt_bug(each.bug, [each.found.seed]) == each.found, each.command
 
 
+@pytest.mark.parametrize("name", ["late answers taken", "retries under new ids"])
+def test_a_client_that_confuses_answers_or_names_is_found_within_ten_runs(name):
+    """On the swarm as it is, whatever it draws: not on one stored seed."""
+    found = hunt_bug(find_bug(name), range(1, 11))
+    assert found is not None
+
+
 @pytest.mark.parametrize("name", [name for name, each in ZOO.items() if each.explored])
 def test_what_no_run_can_show_is_found_by_the_explorer(name):
     bounds, consensus = ExplorationBounds(**ZOO[name].explored), consensus_bug(name)

@@ -1,7 +1,9 @@
 """What clients do in a run of the swarm: writes, reads and transactions drawn by chance.
 
 Clients write, delete and read, move money between accounts, increment a counter, and overwrite
-forty keys at once.  No two writes of a key have one value, so that a read shows which one it saw.
+forty keys at once.  They wait for long or hardly at all, and the last of them is silent for so long
+at times that its session expires.  No two writes of a key have one value, but for empty ones, so
+that a read shows which one it saw.
 What they keep true needs no model to be seen broken (rows.py).
 
 Each act is a verb or two of the run (``kvraft.sim.VERBS``), and waits for an answer by letting the
@@ -62,15 +64,18 @@ class Clients:
         """Return the acts of clients; one is the likelier, the more often it is listed."""
         many = (self._write,) * 5 + (self._begin_draft,) * 4 + (self._end_draft,) * 4
         reads = (self._read,) * 3 + (self._start_read, self._scan)
-        return (*many, *reads, self.write_large, self._retry, self._guest)
+        return (*many, *reads, self.write_large, self._retry, self._retry, self._guest)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
     def _client(self) -> str:
-        return self._random.choice(self._names)
+        """Return a client, seldom the last of them: it is the one that is silent for long."""
+        often = self._names[: len(self._names) - (self._random.random() < 0.9)]
+        return self._random.choice(often)
 
     def _patience(self) -> int:
-        return self._random.choice((300, 1_500, 10_000))
+        """Return a timeout in milliseconds; the shortest may pass while leaders change."""
+        return self._random.choice((40, 300, 1_500, 10_000))
 
     def _submit(self, kind: str, verb: str, *arguments: object) -> None:
         """Submit a transaction, unless it depends on a read that had no answer."""
@@ -84,9 +89,14 @@ class Clients:
     def _write(self) -> None:
         random, writes = self._random, []
         for key in random.sample(KEYS, random.randint(1, 4)):
-            value = f"{len(self.tickets)} " * random.choice((1, 1, 30))
+            value = f"{len(self.tickets)} " * random.choice((0, 1, 1, 1, 1, 30))
             writes.append((key, None if random.random() < 0.3 else value))
         self._submit("write", "write", self._client(), writes, (), self._patience())
+
+    def write_some(self) -> None:
+        """Have clients write at once, so that some of it is under way whatever happens next."""
+        for _ in range(self._random.randint(2, 4)):
+            self._write()
 
     def write_large(self) -> None:
         """Write a transaction larger than a message, a segment or a memtable may be.
@@ -107,10 +117,13 @@ class Clients:
         self._submit("guest", "put", name, *pair)
 
     def _retry(self) -> None:
+        """Submit again what failed, more often than not what may have taken effect."""
         ended = (Stage.ABORTED, Stage.UNKNOWN)
         failed = [t for kind, t in self.tickets if t.stage in ended and kind != "guest"]
+        unknown = [ticket for ticket in failed if ticket.stage is Stage.UNKNOWN]
         if failed:
-            ticket = self._random.choice(failed)
+            likely = unknown if self._random.random() < 0.8 else failed
+            ticket = self._random.choice(likely or failed)
             client = ticket.txn.client
             number = self._judged.world.hosts.tickets[client].index(ticket) + 1
             self._judged.do("retry", client, number, self._patience())

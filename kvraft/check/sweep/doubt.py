@@ -9,9 +9,9 @@ promises go, the disk has gone back in time.  What kvraft promises then::
     ├─ a later frame, or the manifest, says it was synced   the member refuses to start
     └─ nothing on this disk says that it was ever there     nobody can notice (wal/recovery.py)
 
-In the last case a member would go on without votes and entries that others count on, and nothing
-but another copy of the disk could tell.  So the swarm never starts such a member: it replaces it,
-as one whose disk was lost.
+In the last case a member would go on without votes and entries that others count on, and only
+another copy of the disk could show it.  So the swarm never starts such a member: it replaces it, as
+one whose disk was lost.
 
 Invariant: what must be noticed is worked out from the bytes that should be there, too, and not only
 by the code that is to notice it.

@@ -170,7 +170,7 @@ class SwarmRun:
         names = [f"c{number}" for number in range(random.randint(2, 4))]
         # With small chunks a giant would take too long.
         giants = int(random.random() < 0.3 and self.options.raft.max_batch_bytes > 1_000)
-        beheadings, losses = random.choice((0, 2, 4)), random.choice((0, 0, 1, 2))
+        beheadings, losses = random.choice((0, 2, 4)), random.choice((0, 1, 2, 4))
         every = 400 if giants else random.choice((50, 150, 400))
         self.judged = JudgedRun(run, every=every, after=self._stepped)
         """The run that is recorded and judged: all acts and faults go through it."""
@@ -181,6 +181,7 @@ class SwarmRun:
         self.faults = Faults(*shared, kinds=kinds, beheadings=beheadings, losses=losses)
         self.clients = Clients(*shared, giants, self.faults.present)
         self.faults.write_large = self.clients.write_large
+        self.faults.write_some = self.clients.write_some
         self.faults.read_at = self.clients.read_at
         self.acted: list[tuple[int, int]] = []  # acts so far, each with the events before it
 

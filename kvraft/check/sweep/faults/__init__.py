@@ -7,6 +7,7 @@ the seed has it::
     ├─ members     they crash, one after another or again and again, stand still, lose patience
     ├─ disks       they fail, fill up, rot, lie, are lost or come back old
     ├─ network     partitions, links in one direction, messages lost, late, twice, out of order
+    ├─ leaders     they are deposed amid writes, overtaken, or changed while one member is away
     └─ cluster     members join, vote and leave; leaders hand over, or are outlived; clocks go wrong
           │
         plan       when: what is due, what is over, and the repair of everything;

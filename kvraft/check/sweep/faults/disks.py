@@ -13,7 +13,13 @@ def break_disk(faults: Faults) -> None:
     """Make one of the next calls to a disk fail, of which the process dies, maybe its host."""
     name, random = faults.victim(), faults.random
     faults.do("break_disk", name, random.randint(1, 30), False, faults.seed())
-    faults.plan(100, 600, partial(faults.restart, name))
+    host = random.random() < 0.6
+    faults.plan(30, 600, partial(_cut_and_restart if host else Faults.restart, faults, name))
+
+
+def _cut_and_restart(faults: Faults, name: str) -> None:
+    faults.kill(name)
+    faults.restart(name)
 
 
 def fail_to_read(faults: Faults) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvraft.check.sweep.faults import cluster, disks, members, network
+from kvraft.check.sweep.faults import cluster, disks, leaders, members, network
 from kvraft.check.sweep.faults.plan import Fault, Faults
 from kvraft.errors import BadInput
 
@@ -54,6 +54,9 @@ KINDS: dict[str, Fault] = {
     "lost-answers": network.lose_answers,
     "duplicates": network.duplicate,
     "reordering": network.reorder,
+    "usurped": leaders.usurp,
+    "overtaken": leaders.overtake,
+    "missed-election": leaders.miss_election,
     "members": cluster.change_members,
     "split-change": cluster.split_change,
     "transfer": cluster.transfer,

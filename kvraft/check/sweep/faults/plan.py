@@ -73,8 +73,8 @@ class Faults:
     """The faults of one run with the clients ``names``; ``kinds`` are those that may happen.
 
     ``beheadings`` is how often a leader dies in the middle of a large transaction, ``losses`` how
-    many disks may be lost.  ``write_large`` has a client write a large transaction,
-    ``read_at`` has one read at the member that it is given.
+    many disks may be lost.  ``write_large`` has a client write a large transaction, ``write_some``
+    has some write small ones, ``read_at`` has one read at the member that it is given.
 
     A fault looks at :attr:`world`, and acts through :meth:`do` and nothing else: so it is recorded,
     and is replayed without the swarm.
@@ -95,6 +95,7 @@ class Faults:
         self.kinds = kinds
         self.beheadings, self.losses = beheadings, losses
         self.write_large: Callable[[], None] = lambda: None
+        self.write_some: Callable[[], None] = lambda: None
         self.read_at: Callable[[str], None] = lambda member: None
         self.between: list[str] = []
         """Members that alone join some which do not reach each other."""
