@@ -17,7 +17,7 @@ def test_who_loses_its_disk_while_its_power_was_to_be_cut_gets_a_whole_one():
     name = next(each for each in run.world.members if each != run.world.leader())
     run.judged.do("crash", name)
     run.judged.do("cut_power", name, 1)
-    run.faults.losses, run.faults.victim = 1, lambda: name
+    run.faults.losses, run.faults.may_lose = 1, lambda each: each == name
     KINDS["lost-disk"](run.faults)
     run.faults.do_waiting()
     assert run.faults.gone == [name]
