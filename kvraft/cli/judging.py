@@ -273,7 +273,7 @@ def _add_check_outputs(check: argparse.ArgumentParser) -> None:
         type=output_file,
         metavar="FILE",
         help="save the run that breaks the first property: a scenario for kvraft play, of a "
-        "replica its trace, of a tree its calls",
+        "replica a run file (.jsonl) for it, of a tree its calls",
     )
     check.add_argument(
         "--picture",

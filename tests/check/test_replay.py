@@ -169,6 +169,7 @@ def test_what_clients_keep_true_is_demanded_of_the_bank_s_accounts_only():
     run = Run(3, seed=1)
     run.run_until(lambda: run.world.leader() is not None)
     run.act("put", "ann", "account/0", "1")
+    run.act("write", "bank", [("account/1", "100")])
     run.run_for(100)
     assert judge_record(run.record()).error is None
 

@@ -3,6 +3,7 @@
 ``test_seeds.py`` runs the seeds of the hunt without a bug.
 """
 
+import copy
 import json
 from collections import Counter
 from types import SimpleNamespace
@@ -39,7 +40,7 @@ from kvraft.client import Client
 from kvraft.errors import BadInput, Corruption
 from kvraft.raft import Raft
 from kvraft.replica import Replica
-from kvraft.sim import Cluster
+from kvraft.sim import Cluster, Run
 
 ZOO = catalogue()
 CAUGHT = [name for name, each in ZOO.items() if each.found]
@@ -121,6 +122,12 @@ def test_what_no_run_can_show_is_found_by_the_explorer(name):
     assert found.property in tuple(Property)
     sound = explore(Cluster(3, options=NO_TIME), bounds, limit=3_000)
     assert sound.violation is None
+
+
+@pytest.mark.parametrize("name", [name for name, each in ZOO.items() if each.bug.place == "log"])
+def test_a_run_with_a_planted_bug_can_be_copied(name):
+    world = Run(3, replica=find_bug(name).replica).world
+    assert copy.deepcopy(world).members == world.members
 
 
 # ── the hunt ────────────────────────────────────────────────────────────────────────────────────

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from kvraft.check.sweep.judged import BANK, JudgedRun
-from kvraft.check.sweep.rows import ACCOUNTS, BALANCE, COUNTER, LARGE
+from kvraft.check.sweep.judged import JudgedRun
+from kvraft.check.sweep.rows import ACCOUNTS, COUNTER, FILLED, LARGE
 from kvraft.client import PendingRead, Ticket, WriteFailed, next_page
 from kvraft.record import Timestamp
 from kvraft.sim import NotNow
@@ -53,8 +53,7 @@ class Clients:
 
     def begin(self) -> None:
         """Write the first balances, and let every client appear."""
-        filled = [(account, str(BALANCE)) for account in _ACCOUNTS]
-        ticket = self._judged.do("write", BANK, filled)
+        ticket = self._judged.do("write", "bank", FILLED)
         self._judged.world.run_until(lambda: ticket.done)
         if ticket.stage is not Stage.APPLIED:
             raise WriteFailed(ticket)

@@ -33,7 +33,7 @@ from kvraft.check.moved import News
 from kvraft.check.properties import Violation
 from kvraft.check.storage import RetentionChecker
 from kvraft.check.sweep.doubt import Doubt, look
-from kvraft.check.sweep.rows import check_counter, check_rows
+from kvraft.check.sweep.rows import FILLED, check_counter, check_rows
 from kvraft.errors import Corruption, StateLost
 from kvraft.record import TxnId
 from kvraft.replica import Replica
@@ -41,8 +41,6 @@ from kvraft.sim import NotNow, Run, RunRecord
 
 EVERY = 50
 """After how many steps the expensive checks run, unless somebody else says."""
-BANK = "bank"
-"""The client that fills the accounts; without it, nothing is demanded of them."""
 _OTHER_DISKS = {"wipe": "an empty disk", "bring_copy": "an old copy of its disk"}
 _DOUBTS = ("corrupt", "lie_about_syncs", "misdirect", "go_stale")
 
@@ -101,7 +99,7 @@ class JudgedRun:
             self._damaged.add(name)
         elif verb == "restart":
             self._judge_start(name, result, doubt)
-        elif name == BANK:
+        elif verb == "write" and self.run.actions[-1].arguments[1] == FILLED:
             self._banked = True
         return result
 

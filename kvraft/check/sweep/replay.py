@@ -19,7 +19,7 @@ Source: Zeller and Hildebrandt, *Simplifying and Isolating Failure-Inducing Inpu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kvraft.check.bugs import Bug
@@ -123,15 +123,22 @@ def _play(judged: JudgedRun, record: RunRecord, left_out: list[Action]) -> None:
 # ── smaller ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def shrink_record(record: RunRecord, code: Bug = NONE, *, budget: int = BUDGET) -> Judgement:
+def shrink_record(
+    record: RunRecord,
+    code: Bug = NONE,
+    *,
+    budget: int = BUDGET,
+    alive: Callable[[], object] = lambda: None,
+) -> Judgement:
     """Return a run that breaks what ``record`` breaks, with as little as possible.
 
-    Raises :class:`~kvraft.errors.BadInput` if it breaks nothing.
+    ``alive`` is called before each run.  Raises :class:`~kvraft.errors.BadInput` if ``record``
+    breaks nothing.
     """
     first = judge_record(record, code)
     if not first.broken:
         raise BadInput("nothing breaks in this run, so it cannot be made smaller")
-    smaller = _Smaller(first, code, budget)
+    smaller = _Smaller(first, code, budget, alive)
     smaller.drop_verbs()
     smaller.drop_actions()
     smaller.drop_members()
@@ -144,8 +151,10 @@ def shrink_record(record: RunRecord, code: Bug = NONE, *, budget: int = BUDGET) 
 class _Smaller:
     """A run that is made smaller: ``best`` is the smallest so far that breaks the same."""
 
-    def __init__(self, first: Judgement, code: Bug, budget: int) -> None:
-        self.best, self._code, self._budget = first, code, budget
+    def __init__(
+        self, first: Judgement, code: Bug, budget: int, alive: Callable[[], object]
+    ) -> None:
+        self.best, self._code, self._budget, self._alive = first, code, budget, alive
         self._broken = first.broken
 
     @property
@@ -157,6 +166,7 @@ class _Smaller:
         if self._budget <= 0:
             return False
         self._budget -= 1
+        self._alive()
         record = replace(self.best.record, **changes)  # type: ignore[arg-type]
         found = judge_record(record, self._code, to_end=self.best.late)
         if found.broken == self._broken:

@@ -15,6 +15,8 @@ from kvraft.transaction import Stage
 
 ACCOUNTS = tuple(b"account/%d" % number for number in range(4))
 BALANCE = 100
+FILLED = tuple((account.decode(), str(BALANCE)) for account in ACCOUNTS)
+"""What the bank writes first; without it, nothing is demanded of the accounts."""
 LARGE = tuple(b"large/%02d" % number for number in range(40))
 COUNTER = b"counter"
 
