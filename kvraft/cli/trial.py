@@ -80,11 +80,11 @@ def print_report(report: Report) -> None:
 
 
 def _print_story(trace: Trace, start: int, stop: int) -> None:
-    told = [step for step in range(start, stop) if not isinstance(trace[step].event, LEFT_OUT)]
-    for step in told[:MOST]:
+    steps = [step for step in range(start, stop) if not isinstance(trace[step].event, LEFT_OUT)]
+    for step in steps[:MOST]:
         say(f"      {story_line(trace, step)}")
-    if len(told) > MOST:
-        say(f"      … and {len(told) - MOST:,} more")
+    if len(steps) > MOST:
+        say(f"      … and {len(steps) - MOST:,} more")
 
 
 def _keep(verdict: Verdict, options: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from kvraft.check.trial.guest import abilities_of, guest_class
 from kvraft.check.trial.report import FORMAT
 from kvraft.errors import BadInput, KvraftError, NotLeader
 from kvraft.raft import Raft, Ready, RequestVote
-from kvraft.record import Entry, HardState
+from kvraft.record import Entry, HardState, Position
 from kvraft.sim import Cluster
 from tests.helpers.minimal_raft import WRONG, MinimalRaft
 
@@ -257,18 +257,19 @@ def test_a_method_that_never_runs_is_named():
 
 
 def test_a_class_that_wants_more_than_it_is_given_is_refused():
-    def __init__(self, member, configuration, log, hard_state, disk):
+    def made(self, member, configuration, log, hard_state, disk):
         pass
 
     with pytest.raises(BadInput, match="missing a required argument: 'disk'; it is given member"):
-        judge_consensus(answering(__init__=__init__))
+        judge_consensus(answering(__init__=made))
 
 
 def test_its_log_is_its_own():
     class Clears(MinimalRaft):
-        def __init__(self, member, configuration, log, *rest, **named):
-            super().__init__(member, configuration, log, *rest, **named)
-            log.truncate_from(1)
+        def __init__(self, member, configuration, log, hard_state, *, random, options, cluster):
+            named = {"random": random, "options": options, "cluster": cluster}
+            super().__init__(member, configuration, log, hard_state, **named)
+            log.reset(Position(9, 9))
 
     assert not judge_consensus(Clears, runs=4).broken
 

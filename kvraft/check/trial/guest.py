@@ -126,6 +126,7 @@ class Guest(Raft):
         except (Exception, SystemExit) as error:
             raise self._raised(what, error) from None
         if isinstance(answer, GeneratorType | CoroutineType):
+            answer.close()
             made = "async" if isinstance(answer, CoroutineType) else "a generator, by its yield"
             self._check.wrong(f".{what} is {made}, and nothing of it has run; make it a method")
         self._notice()

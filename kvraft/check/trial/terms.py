@@ -9,7 +9,7 @@ another term than they were for: single steps drawn at random hardly ever make e
 
 Each run has habits of its own, for some bugs need that something happens often, and others that it
 never does.  Members are chosen so that an election can be won, more often than chance would have
-it: a term without a leader tells little.
+it: a term without a leader shows little.
 """
 
 from __future__ import annotations
