@@ -85,7 +85,7 @@ def _imported(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != name and not name.startswith(f"{error.name}."):
             raise BadInput(f"{name} cannot be imported: {error}") from None
-        raise BadInput(f"there is no module {name!r:.60} in the working directory") from None
+        raise BadInput(f"there is no module {name} in the working directory") from None
     except (Exception, SystemExit) as error:
         raise BadInput(f"{name} cannot be imported: it raises {error_words(error)}") from None
 
