@@ -48,7 +48,7 @@ def draw_plan(seed: int, abilities: Collection[Ability]) -> Plan:
     random = Random(f"trial/{seed}")
     kind = random.choice(("chaos", "clock", *["terms"] * 2, *["classics"] * 3))
     members = random.choice((3, 3, 5) if kind in ("chaos", "clock") else (3, 5, 5))
-    # Where nobody's clock runs, a member that heard a leader stays deaf to candidates for good.
+    # Where nobody's clock runs, a member that heard a leader never hears candidates again.
     guarded = random.random() < {"chaos": 0.2, "clock": 0.5}.get(kind, 0.1)
     # A lease assumes clocks: a timer that runs out by hand is a clock that is wrong.
     lease = 8 if guarded and kind == "clock" and Ability.LEASES in abilities else 0

@@ -37,11 +37,11 @@ class _Habits(NamedTuple):
     answered: float
     split: float  # a second member stands in the same term
     silent: float  # no vote arrives in time
-    stubborn: float  # who is asked has a newer log, for all that is known
+    stubborn: float  # those that are asked may have newer logs
     rounds: Sequence[int]  # how often a leader and its followers talk
     proposals: int  # most of them in one term
     few: bool  # at most one follower gets what a leader has
-    extras: Sequence[Callable[[], Act]]  # what is asked for besides, and how often
+    extras: Sequence[Callable[[], Act]]  # what else is asked for, and how often
     asked: float
 
 
@@ -91,7 +91,7 @@ def terms(draws: Draws, elections: int = ELECTIONS) -> Iterator[Act]:
 
 
 def _candidate(draws: Draws, habits: _Habits) -> tuple[str, list[str]]:
-    """Return who stands and who is asked: as a rule just enough, and members who may say yes."""
+    """Return a candidate and its voters: as a rule just enough, and such as may say yes."""
     random = draws.random
     for _ in range(4):
         candidate = random.choice(habits.rivals) if random.random() < 0.8 else draws.member()
